@@ -1,0 +1,213 @@
+import functools
+
+import keras
+import numpy as np
+import pytest
+
+from tl_keras import backbones, freeze
+
+# One small member a family: (options, blocks).
+FAMILIES = {
+    "MobileNet": ({"alpha": 0.25}, 13),
+    "MobileNetV2": ({"alpha": 0.35}, 18),
+    "MobileNetV3Small": ({}, 12),
+    "EfficientNetB0": ({}, 17),
+    "EfficientNetV2B0": ({}, 22),
+    "ResNet50": ({}, 16),
+    "ResNet50V2": ({}, 16),
+    "VGG16": ({}, 5),
+    "DenseNet121": ({}, 58),
+    "Xception": ({}, 14),
+    "InceptionV3": ({}, 11),
+    "InceptionResNetV2": ({}, 44),
+    "NASNetMobile": ({}, 2),
+    "ConvNeXtTiny": ({}, 18),
+}
+
+
+@functools.cache
+def _backbone(name):
+    keras.utils.set_random_seed(0)
+    return backbones.build(name, FAMILIES[name][0], backbones.BACKBONES[name].min_size)
+
+
+def _pattern(name):
+    return backbones.BACKBONES[name].block
+
+
+def _images(size, count=1):
+    shape = (count, size, size, 3)
+    return np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+
+
+def _arrays(model):
+    return [weight.numpy().copy() for weight in model.weights]
+
+
+def _residual():
+    x = keras.Input((4,), name="features")
+    first = keras.layers.Dense(4, name="one_dense")(x)
+    branch = keras.layers.Dense(4, name="two_dense")(first)
+    total = keras.layers.Add(name="sum")([first, branch])
+    return keras.Model(x, keras.layers.Dense(2, name="three_dense")(total), name="residual")
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_prefix_then_suffix_equals_the_model(name):
+    model = _backbone(name)
+    images = _images(model.input_shape[1])
+    expected = np.asarray(model(images))
+    ends = [block.cut for block in freeze.blocks(model, _pattern(name))]
+    for cut in {ends[len(ends) // 2], ends[-1]}:
+        prefix, suffix = freeze.split(model, cut)
+        np.testing.assert_array_equal(suffix(prefix(images)), expected)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_share_of_k_in_n_freezes_k_blocks(name):
+    model = _backbone(name)
+    found = freeze.blocks(model, _pattern(name))
+    cuts = freeze.cut_points(model)
+    positions = [cuts.index(block.cut) for block in found]
+    assert len(found) == FAMILIES[name][1]
+    assert positions == sorted(set(positions))
+    for k, block in enumerate(found[:-1], start=1):
+        result = freeze.resolve(model, _pattern(name), k / len(found))
+        assert (result.index, result.block, result.cut) == (k, block.name, block.cut)
+    assert freeze.resolve(model, _pattern(name), 0).cut is None
+    assert freeze.resolve(model, _pattern(name), 1).cut == model.operations[-1].name
+
+
+@pytest.mark.parametrize("name", [None, "MobileNetV3Small"])
+def test_cut_points_are_where_keras_can_cut(name):
+    model = _backbone(name) if name else _residual()
+
+    def cuts(operation):
+        try:
+            keras.Model(operation.output, model.output)
+        except ValueError:
+            return False
+        return True
+
+    *inner, last = freeze.cut_points(model)
+    assert inner == [o.name for o in model.operations[1:-1] if cuts(o)]
+    assert last == model.operations[-1].name
+
+
+def test_blocks_end_at_an_add_without_a_name_and_merge_without_an_end():
+    model = _residual()
+    assert freeze.blocks(model, r"^(one|two|three)_") == [
+        freeze.Block("one", "one_dense"),
+        freeze.Block("two", "sum"),
+        freeze.Block("three", "three_dense"),
+    ]
+    x = keras.Input((4,))
+    a, b = keras.layers.Dense(4, name="a_dense")(x), keras.layers.Dense(4, name="b_dense")(x)
+    merged = keras.Model(x, keras.layers.Add(name="sum")([a, b]))
+    assert freeze.blocks(merged, r"^([ab])_") == [freeze.Block("b", "sum")]
+
+
+@pytest.mark.parametrize("pattern", [None, r"^(nothing)_"])
+def test_without_block_names_each_cut_point_is_a_block(pattern):
+    found = freeze.blocks(_residual(), pattern)
+    assert [block.cut for block in found] == ["one_dense", "sum", "three_dense"]
+
+
+def test_two_inputs_leave_no_cut_before_both_are_used():
+    x, mask = keras.Input((4,), name="x"), keras.Input((4,), name="mask")
+    early = keras.layers.Dense(4, name="early")(x)
+    both = keras.layers.Multiply(name="both")([early, mask])
+    assert freeze.cut_points(keras.Model([x, mask], both)) == ["both"]
+
+
+def test_a_layer_called_twice_is_refused():
+    x, dense = keras.Input((4,)), keras.layers.Dense(4, name="shared")
+    with pytest.raises(ValueError, match="'last' reads a tensor of another model or of a layer"):
+        freeze.cut_points(keras.Model(x, keras.layers.ReLU(name="last")(dense(dense(x)))))
+
+
+def test_names_of_blocks_and_layers_resolve():
+    model, pattern = _backbone("MobileNetV2"), _pattern("MobileNetV2")
+    by_block = freeze.resolve(model, pattern, "block_3")
+    assert by_block == freeze.Freeze("block_3", "block_3", "block_3_project_BN", 4, 18)
+    by_layer = freeze.resolve(model, pattern, "block_3_expand_relu")
+    assert by_layer == freeze.Freeze("block_3_expand_relu", "block_2", "block_3_expand_relu", 3, 18)
+    assert freeze.resolve(model, pattern, "Conv1").block is None
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("blok_3", r"'blok_3' is no cut point of MobileNetV2; did you mean 'block_3'\?; valid: .*"),
+        (
+            "block_2_expand",
+            r"inside a branch; the cut point before it is 'block_1_project_BN'; "
+            r"the cut point after it is 'block_2_add'; valid: .*block_1 \(block_1_project_BN\)",
+        ),
+        ("image", r"'image' is no cut point .* it is an input"),
+        (1.5, r"must be in 0\.\.1 or a layer's name, received 1\.5"),
+        (float("nan"), r"received nan"),
+    ],
+)
+def test_what_resolve_rejects(value, message):
+    with pytest.raises(ValueError, match=rf"^fit\.freeze: .*{message}"):
+        freeze.resolve(_backbone("MobileNetV2"), _pattern("MobileNetV2"), value)
+
+
+@pytest.mark.parametrize("cut", ["two_dense", "three_dense", "features"])
+def test_split_needs_a_cut_with_something_behind_it(cut):
+    with pytest.raises(ValueError, match=f"'{cut}' does not cut residual in two"):
+        freeze.split(_residual(), cut)
+
+
+def test_training_the_suffix_trains_the_model():
+    model = _residual()
+    _, suffix = freeze.split(model, "sum")
+    suffix.layers[-1].bias.assign([1.0, 2.0])
+    np.testing.assert_array_equal(model.get_layer("three_dense").bias, [1.0, 2.0])
+
+
+def test_frozen_batch_norm_infers_and_keeps_its_statistics():
+    inner = keras.Sequential([keras.Input((4,)), keras.layers.BatchNormalization()])
+    x = keras.Input((4,))
+    model = keras.Model(x, keras.layers.BatchNormalization()(inner(x)))
+    data = np.random.default_rng(0).normal(3, 2, (8, 4)).astype("float32")
+    expected, before = np.asarray(model(data, training=False)), _arrays(model)
+    freeze.freeze_batch_norm(model)
+    np.testing.assert_array_equal(model(data, training=True), expected)
+    for old, new in zip(before, _arrays(model), strict=True):
+        np.testing.assert_array_equal(new, old)
+    assert not model.trainable_weights
+
+
+def _training_graph(prefix, suffix):
+    image = keras.Input(prefix.input_shape[1:], dtype="uint8")
+    features = freeze.FrozenPrefix(prefix)(image)
+    return keras.Model(image, keras.layers.Dense(2)(suffix(features)))
+
+
+def test_frozen_prefix_infers_under_training():
+    # EfficientNetB0 has nine dropouts and batch norm from its first block on.
+    prefix, _ = freeze.split(_backbone("EfficientNetB0"), "block4c_add")
+    images = _images(32, count=4)
+    image = keras.Input((32, 32, 3), dtype="uint8")
+    graph = keras.Model(image, freeze.FrozenPrefix(prefix)(image))
+    expected = np.asarray(prefix(images, training=False))
+    before = _arrays(prefix)
+    np.testing.assert_array_equal(graph(images, training=True), expected)
+    for old, new in zip(before, _arrays(prefix), strict=True):
+        np.testing.assert_array_equal(new, old)
+    assert graph.weights == []
+
+
+def test_fit_leaves_the_prefix_alone_and_trains_the_suffix():
+    keras.utils.set_random_seed(0)
+    prefix, suffix = freeze.split(backbones.build("EfficientNetB0", {}, 32), "block6c_add")
+    model = _training_graph(prefix, suffix)
+    frozen, trained = _arrays(prefix), _arrays(suffix)
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(_images(32, count=8), np.arange(8) % 2, batch_size=4, epochs=1, verbose=0)
+    for old, new in zip(frozen, _arrays(prefix), strict=True):
+        np.testing.assert_array_equal(new, old)
+    changed = [not np.array_equal(*x) for x in zip(trained, _arrays(suffix), strict=True)]
+    assert np.mean(changed) > 0.5

@@ -1,0 +1,1 @@
+"""The ways to transfer: each says what happens, in order."""

@@ -1,0 +1,285 @@
+"""Adapts a model to a data set: head first, then the suffix (LP-FT); or all of it from scratch."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from tl_keras import backbones, features, freeze, metrics, train
+from tl_keras import model as models
+from tl_keras.config import RunConfig
+from tl_keras.data import batches
+from tl_keras.data.batches import Inputs, Training
+from tl_keras.data.examples import Dataset
+from tl_keras.evaluate import fit_temperature, log_loss, softmax
+from tl_keras.features import Activations, Worth
+from tl_keras.files import replacing
+from tl_keras.freeze import Freeze, FrozenPrefix
+from tl_keras.run import Run
+from tl_keras.train import Fit, Head, Plan
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set with its prepared images by split."""
+
+    dataset: Dataset
+    inputs: dict[str, Inputs]
+
+
+def adapt(run: Run, data: Data) -> keras.Model:
+    """The trained, calibrated model, `(size, size, 3) uint8` to probabilities.
+
+    From scratch without pretrained weights, else LP-FT. Goes on where a killed run stopped.
+    """
+    if run.config.model.weights == "none":
+        return from_scratch(run, data)
+    return head_then_suffix(run, data)
+
+
+def from_scratch(run: Run, data: Data) -> keras.Model:
+    """Trains everything, batch norm too, starting at `model.weights`."""
+    config = run.config
+    model = _build(config, data.dataset)
+    plan = _plan(config, data.dataset, pretrained=False)
+    network = models.logits_of(_in_precision(model, config, data.dataset))
+    train.quicken_batch_norm(network, plan.steps * plan.epochs)
+    history = _fit(run, data, network, plan)
+    model.set_weights(network.get_weights())
+    _calibrate(model, data.inputs["val"])
+    run.add(model=_describe(model, config, Freeze(0.0, None, None, 0, 0), "scratch"))
+    logging.info("trained %d epochs from scratch", len(history))
+    return model
+
+
+def _fit(run: Run, data: Data, network: keras.Model, plan: Plan) -> list[dict]:
+    config, how = run.config, _how(run.config, data.dataset)
+    epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
+    if data.dataset.drawn_seed is None:
+        batches_of_epoch = batches.training(data.inputs["train"], how, epoch)
+    else:
+        batches_of_epoch = batches.drawn(data.dataset, how, config.data.image_size, epoch)
+    validate = _validation(network, data.inputs["val"])
+    fit = Fit("scratch", network, batches_of_epoch, epoch, validate, plan, config.fit, config.seed)
+    with run.timed("finetune"):
+        publish = metrics.publisher(run.workdir, [])
+        return train.fit(fit, run.checkpoint / "scratch.npz", publish)
+
+
+def head_then_suffix(run: Run, data: Data) -> keras.Model:
+    """LP-FT (arXiv 2202.10054): a converged head, then the layers above the freeze depth.
+
+    Head alone, fine-tuned, and the mean of their weights (WiSE-FT, arXiv 2109.01903) stand on
+    validation; the best is kept, so a run never ends below its own head.
+    """
+    config = run.config
+    model = _build(config, data.dataset)
+    plan = _plan(config, data.dataset, pretrained=True)
+    backbone = models.backbone_of(model)
+    pattern = backbones.BACKBONES[config.model.backbone].block
+    depth = freeze.resolve(backbone, pattern, plan.freeze)
+    head = _fit_head(run, data, backbone)
+    models.set_head(model, head.kernel, head.bias)
+    candidates = {"head": model.get_weights()}
+    if depth.cut != backbone.operations[-1].name and plan.epochs:
+        _fit_suffix(run, data, model, head, depth, plan)
+        tuned = model.get_weights()
+        middle = [(a + b) / 2 for a, b in zip(candidates["head"], tuned, strict=True)]
+        candidates |= {"mix": middle, "finetuned": tuned}
+    kept = _keep_best(run, data.inputs["val"], model, candidates)
+    run.add(model=_describe(model, config, depth, kept))
+    return model
+
+
+def _build(config: RunConfig, dataset: Dataset) -> keras.Model:
+    keras.utils.set_random_seed(config.seed)
+    model = models.build(config.model, dataset.classes, config.data.image_size)
+    models.load_weights(model, config.model)
+    return model
+
+
+def _plan(config: RunConfig, dataset: Dataset, pretrained: bool) -> Plan:
+    count = len(dataset.splits["train"])
+    steps = batches.num_steps(count, config.fit.batch_size)
+    plan = train.plan(config.fit, count, steps, pretrained)
+    logging.info(
+        "plan: freeze %s, %d epochs of %d steps, peak learning rate %g",
+        *(plan.freeze, plan.epochs, plan.steps, plan.learning_rate),
+    )
+    return plan
+
+
+def _how(config: RunConfig, dataset: Dataset) -> Training:
+    return Training(
+        config.fit.batch_size,
+        config.seed,
+        config.data.augment,
+        config.fit.views,
+        config.data.balance,
+        len(dataset.classes),
+    )
+
+
+def _in_precision(model: keras.Model, config: RunConfig, dataset: Dataset) -> keras.Model:
+    """The model, or one of equal weights that computes in half precision."""
+    if not config.fit.mixed_precision:
+        return model
+    # float16 needs loss scaling, and CPUs are fast at bfloat16 alone.
+    policy = "mixed_float16" if tf.config.list_physical_devices("GPU") else "mixed_bfloat16"
+    twin = models.build(config.model, dataset.classes, config.data.image_size, policy)
+    twin.set_weights(model.get_weights())
+    return twin
+
+
+def _fit_head(run: Run, data: Data, backbone: keras.Model) -> Head:
+    file = run.checkpoint / "head.npz"
+    if file.exists():
+        with np.load(file, allow_pickle=False) as saved:
+            head = Head(saved["kernel"], saved["bias"], json.loads(str(saved["history"])))
+    else:
+        with run.timed("features"):
+            splits = [_activations(run, data, backbone, split) for split in ("train", "val")]
+        with run.timed("head"):
+            inputs = [activations.inputs for activations in splits]
+            head = train.fit_head(
+                (inputs[0].array, inputs[1].array),
+                (inputs[0].labels, inputs[1].labels),
+                run.config.data.balance,
+            )
+        with replacing(file) as temporary, temporary.open("wb") as stream:
+            history = np.array(json.dumps(head.history))
+            np.savez(stream, kernel=head.kernel, bias=head.bias, history=history)
+    metrics.publisher(run.workdir, [])(head.history)
+    best = min(head.history, key=lambda record: record["val_loss"])
+    logging.info("head: validation accuracy %.3f", best["val_accuracy"])
+    return head
+
+
+def _activations(run: Run, data: Data, prefix: keras.Model, split: str) -> Activations:
+    found = features.compute(prefix, data.inputs[split], data.dataset, split, run.config)
+    cut = prefix.operations[-1].name
+    run.add(
+        features={
+            f"{cut}/{split}": {
+                "cached": found.cached,
+                "bytes": found.bytes,
+                "seconds": round(found.seconds, 3),
+                "why": "one view of each image",
+            }
+        }
+    )
+    return found
+
+
+def _fit_suffix(
+    run: Run, data: Data, model: keras.Model, head: Head, depth: Freeze, plan: Plan
+) -> None:
+    """Fine-tunes the layers above the freeze depth, in place."""
+    config = run.config
+    twin = _in_precision(model, config, data.dataset)
+    logits = models.logits_of(twin)
+    prefix, suffix = freeze.split(logits, depth.cut) if depth.cut else (None, logits)
+    # Statistics of a few hundred examples are worse than those of the pretraining.
+    freeze.freeze_batch_norm(suffix)
+    network, inputs, val = suffix, data.inputs["train"], data.inputs["val"]
+    if prefix is not None:
+        val = _activations(run, data, prefix, "val").inputs
+        if _keeps_activations(run, prefix, inputs, plan):
+            inputs = _activations(run, data, prefix, "train").inputs
+        else:
+            network = _behind(prefix, suffix)
+    epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
+    training = batches.training(inputs, _how(config, data.dataset), epoch)
+    validate = _validation(suffix, val)
+    fit = Fit("finetune", network, training, epoch, validate, plan, config.fit, config.seed)
+    with run.timed("finetune"):
+        publish = metrics.publisher(run.workdir, head.history)
+        train.fit(fit, run.checkpoint / "finetune.npz", publish)
+    model.set_weights(twin.get_weights())
+
+
+def _behind(prefix: keras.Model, suffix: keras.Model) -> keras.Model:
+    """The suffix with the prefix run before it at each step, in inference mode."""
+    inputs = keras.Input(prefix.input.shape[1:], dtype=prefix.input.dtype)
+    return keras.Model(inputs, suffix(FrozenPrefix(prefix)(inputs)))
+
+
+def _keeps_activations(run: Run, prefix: keras.Model, inputs: Inputs, plan: Plan) -> bool:
+    """Whether the prefix's activations on train are kept; decided once and then recorded."""
+    config, cut = run.config, prefix.operations[-1].name
+    if config.data.augment:
+        worth = Worth(False, "augmentation shows another view each time")
+    elif decided := run.record.get("features", {}).get(f"{cut}/train"):
+        return decided["keep"]
+    else:
+        kept = config.cache.max_bytes
+        worth = features.worth_keeping(prefix, inputs, plan.epochs, kept)
+    run.add(features={f"{cut}/train": {"keep": worth.keep, "why": worth.why}})
+    logging.info("activations at %s are %s: %s", cut, KEPT[worth.keep], worth.why)
+    return worth.keep
+
+
+KEPT = {True: "kept", False: "computed at each step"}
+
+
+def _validation(network: keras.Model, inputs: Inputs) -> Callable[[], dict[str, float]]:
+    """A function that measures a network, to logits, as its weights are when it is called."""
+    infer = features.inference(network)
+
+    def validate() -> dict[str, float]:
+        logits = [infer(batch).numpy() for batch in batches.evaluation(inputs, 64)]
+        probabilities = softmax(np.concatenate(logits))
+        right = probabilities.argmax(-1) == inputs.labels
+        return {
+            "val_loss": log_loss(probabilities, inputs.labels),
+            "val_accuracy": float(right.mean()),
+        }
+
+    return validate
+
+
+def _keep_best(
+    run: Run, val: Inputs, model: keras.Model, candidates: dict[str, list[np.ndarray]]
+) -> str:
+    """Leaves the model with the best candidate's weights, calibrated; ties go to the first."""
+    logits_model, scores = models.logits_of(model), {}
+    for name, weights in candidates.items():
+        model.set_weights(weights)
+        logits = features.outputs(logits_model, val)
+        temperature = fit_temperature(logits, val.labels)
+        probabilities = softmax(logits / temperature)
+        scores[name] = {
+            "log_loss": log_loss(probabilities, val.labels),
+            "accuracy": float((probabilities.argmax(-1) == val.labels).mean()),
+            "temperature": temperature,
+        }
+    by = run.config.fit.choose_by
+    sign = 1 if by == "log_loss" else -1
+    kept = min(scores, key=lambda name: sign * scores[name][by])
+    model.set_weights(candidates[kept])
+    models.fold_temperature(model, scores[kept]["temperature"])
+    run.add(model={"candidates": scores})
+    listed = ", ".join(f"{name} {score[by]:.3f}" for name, score in scores.items())
+    logging.info("validation %s: %s; kept: %s", by, listed, kept)
+    return kept
+
+
+def _calibrate(model: keras.Model, val: Inputs) -> None:
+    logits = features.outputs(models.logits_of(model), val)
+    models.fold_temperature(model, fit_temperature(logits, val.labels))
+
+
+def _describe(model: keras.Model, config: RunConfig, depth: Freeze, kept: str) -> dict:
+    return {
+        "backbone": config.model.backbone,
+        "weights": config.model.weights,
+        "parameters": model.count_params(),
+        "freeze": depth.share,
+        "block": depth.block,
+        "cut": depth.cut,
+        "kept": kept,
+    }

@@ -1,0 +1,42 @@
+"""The main job: a folder of labelled images in, a proved edge model out."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from tl_keras import export, report
+from tl_keras import model as models
+from tl_keras.approaches import stages
+from tl_keras.approaches.adapt import Data, adapt
+from tl_keras.config import RunConfig
+from tl_keras.run import Run, opened
+
+
+def run(config: RunConfig, workdir: str | Path) -> Run:
+    """Audits, trains, measures and exports. A finished run to which exports are added keeps its
+    model.
+
+    Raises:
+      ValueError: the config, the data or the folder cannot be used.
+    """
+    with opened(config, workdir, "finetune") as run:
+        data = stages.read(run)
+        if run.result:
+            model = models.load(run.workdir / "model.keras")
+            result = {**run.result, **_export(run, model, data)}
+        else:
+            model = stages.trained(run, data, adapt)
+            measured = stages.evaluate(run, model, data)
+            exported = _export(run, model, data)
+            result = stages.result(run, **measured, **exported)
+        run.finish(result)
+        report.write(run.workdir)
+    return run
+
+
+def _export(run: Run, model: keras.Model, data: Data) -> dict[str, Any]:
+    folder = run.workdir / "export"
+    with run.timed("export"):
+        classes = data.dataset.classes
+        return {"export": export.export(model, data.inputs, classes, run.config.export, folder)}

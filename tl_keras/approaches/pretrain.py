@@ -1,0 +1,26 @@
+"""Pre-training: a backbone from scratch on a large set; its weights start later runs."""
+
+from pathlib import Path
+
+from tl_keras import model as models
+from tl_keras import report
+from tl_keras.approaches import adapt, stages
+from tl_keras.config import RunConfig
+from tl_keras.files import replacing
+from tl_keras.run import Run, opened
+
+
+def run(config: RunConfig, workdir: str | Path) -> Run:
+    """Pre-trains; leaves `backbone.weights.h5`. `model.weights` takes it, or the whole folder.
+
+    Raises:
+      ValueError: the config, the data or the folder cannot be used.
+    """
+    with opened(config, workdir, "pretrain") as run:
+        data = stages.read(run)
+        model = stages.trained(run, data, adapt.from_scratch)
+        with replacing(run.workdir / "backbone.weights.h5") as temporary:
+            models.backbone_of(model).save_weights(temporary)
+        run.finish(stages.result(run, **stages.evaluate(run, model, data)))
+        report.write(run.workdir)
+    return run

@@ -1,0 +1,179 @@
+"""What every approach does before and after it trains: read the data, measure, record."""
+
+import csv
+import io
+import json
+import os
+import platform
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from tl_keras import features
+from tl_keras import model as models
+from tl_keras import run as runs
+from tl_keras.approaches.adapt import Data
+from tl_keras.data import batches
+from tl_keras.data.examples import SPLITS, Dataset
+from tl_keras.data.load import load
+from tl_keras.evaluate import measure
+from tl_keras.files import replacing, write_json, write_text
+from tl_keras.run import Run
+
+PACKAGES = ("tl-keras", "tensorflow", "keras", "numpy", "scikit-learn", "ai-edge-litert")
+
+
+def read(run: Run) -> Data:
+    """The run's data, audited, split and decoded; `data.json` is written.
+
+    Raises:
+      ValueError: the data cannot be used, or are not those that the run began with.
+    """
+    config = run.config
+    with run.timed("data"):
+        dataset = load(config.data, config.cache)
+        write_data(run, dataset)
+        counts = ", ".join(f"{len(dataset.splits[name])} {name}" for name in SPLITS)
+        logging.info("data: %d classes; %s examples", len(dataset.classes), counts)
+        for warning in dataset.warnings:
+            logging.warning("data: %s", warning)
+        for entry in dataset.quarantined:
+            logging.warning("data: %r is left out: %s", entry.file, entry.reason)
+        inputs = {
+            split: batches.prepared(dataset, split, config.data, config.cache) for split in SPLITS
+        }
+    return Data(dataset, inputs)
+
+
+def trained(run: Run, data: Data, train: Callable[[Run, Data], keras.Model]) -> keras.Model:
+    """The model of `model.keras`, trained and written if it is not there yet."""
+    file = run.workdir / "model.keras"
+    if not file.exists():
+        model = train(run, data)
+        with replacing(file) as temporary:
+            model.save(temporary)
+    return models.load(file)
+
+
+def write_data(run: Run, dataset: Dataset) -> None:
+    """Writes `data.json`.
+
+    Raises:
+      ValueError: the run began with other data, or examples to be measured on trained the
+        weights that it starts from.
+    """
+    file = run.workdir / "data.json"
+    if file.exists() and json.loads(file.read_text())["fingerprint"] != dataset.fingerprint:
+        raise ValueError(
+            f"data: the images are not those that {str(run.workdir)!r} began with; "
+            "restore them, or choose another --workdir"
+        )
+    _refuse_leaks(dataset, Path(run.config.model.weights))
+    content = {
+        "root": None if dataset.root is None else str(dataset.root),
+        "classes": list(dataset.classes),
+        "splits": {name: [example.file for example in dataset.splits[name]] for name in SPLITS},
+        "digests": {name: [example.digest for example in dataset.splits[name]] for name in SPLITS},
+        "quarantined": [
+            {"file": entry.file, "reason": entry.reason} for entry in dataset.quarantined
+        ],
+        "warnings": dataset.warnings,
+        "fingerprint": dataset.fingerprint,
+    }
+    write_json(file, content)
+    counts = {name: len(dataset.splits[name]) for name in SPLITS}
+    run.add(
+        data={
+            "classes": len(dataset.classes),
+            **counts,
+            "quarantined": len(dataset.quarantined),
+        }
+    )
+
+
+def _refuse_leaks(dataset: Dataset, weights: Path) -> None:
+    """Nothing of val and test may have trained the weights, in that run or those before it."""
+    held_out = {
+        example.digest: example.file for name in ("val", "test") for example in dataset.splits[name]
+    }
+    while (weights / "data.json").is_file() and (weights / "config.yaml").is_file():
+        trained = json.loads((weights / "data.json").read_text())["digests"]["train"]
+        leaked = [held_out[digest] for digest in trained if digest in held_out]
+        if leaked:
+            raise ValueError(
+                f"model.weights: {len(leaked)} images of val and test trained {str(weights)!r}, "
+                f"{leaked[0]!r} among them; the result would be too good: use the same splits "
+                "(data.split_seed) or other weights"
+            )
+        weights = Path(runs.load(weights).config.model.weights)
+
+
+def evaluate(run: Run, model: keras.Model, data: Data) -> dict[str, Any]:
+    """`val` and `test` of `result.json`; writes `predictions.csv`."""
+    with run.timed("evaluate"):
+        return _evaluate(run, model, data)
+
+
+def _evaluate(run: Run, model: keras.Model, data: Data) -> dict[str, Any]:
+    classes, rows, measured = data.dataset.classes, [], {}
+    for split in ("val", "test"):
+        if not len(data.inputs[split]):
+            measured[split] = None
+            continue
+        probabilities = features.outputs(model, data.inputs[split])
+        labels = data.inputs[split].labels
+        measured[split] = measure(probabilities, labels, classes)
+        files = [example.file for example in data.dataset.splits[split]]
+        rows += _rows(split, files, labels, probabilities, classes)
+    header = ["file", "split", "label", "prediction", "probability"]
+    header += [f"p:{name}" for name in classes]
+    write_text(run.workdir / "predictions.csv", to_csv([header, *rows]))
+    return measured
+
+
+def _rows(split, files, labels, probabilities, classes) -> list[list[str]]:
+    return [
+        [
+            file,
+            split,
+            classes[label],
+            classes[int(np.argmax(row))],
+            f"{row.max():.6f}",
+            *(f"{value:.6f}" for value in row),
+        ]
+        for file, label, row in zip(files, labels, probabilities, strict=True)
+    ]
+
+
+def to_csv(rows: list[list[str]]) -> str:
+    """Rows as CSV text."""
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows(rows)
+    return stream.getvalue()
+
+
+def result(run: Run, **parts: Any) -> dict[str, Any]:
+    """The whole of `result.json`: the record, and what only some pipelines have."""
+    record = run.record
+    seconds = record.pop("seconds", {})
+    return {
+        "schema": 1,
+        "pipeline": run.pipeline,
+        "seed": run.config.seed,
+        "seconds": {"total": round(sum(seconds.values()), 3), **seconds},
+        **record,
+        **parts,
+        "versions": {"python": platform.python_version(), **{n: version(n) for n in PACKAGES}},
+        "device": _device(),
+    }
+
+
+def _device() -> str:
+    accelerators = [device.name for device in tf.config.list_physical_devices("GPU")]
+    return f"{platform.machine()}, {os.cpu_count()} CPU cores, {len(accelerators)} GPUs"

@@ -1,0 +1,156 @@
+"""Arrays that are kept on disk between runs, under a key that says what they are.
+
+`arrays/KEY.npy` is memory-mapped; `arrays/KEY.json` beside it, written last, says what it
+holds and its checksum. An entry without it, or that does not match it, is computed again.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import platformdirs
+from filelock import FileLock
+
+from tl_keras.config import CacheConfig
+from tl_keras.files import replacing, write_json
+
+CHUNK = 1 << 24  # bytes
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One array of the cache, as `tl-keras cache` lists it."""
+
+    key: str
+    kind: str  # as in "features of MobileNetV2 at block_12_add"
+    bytes: int
+    used: float  # seconds since the epoch
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An array and how it came: from disk, or computed just now in `seconds`."""
+
+    array: np.ndarray
+    cached: bool
+    seconds: float
+
+
+def folder(config: CacheConfig) -> Path:
+    """Where the cache is: `cache.path`, else the user's cache folder of this platform."""
+    return Path(config.path or platformdirs.user_cache_dir("tl_keras", appauthor=False))
+
+
+def keep(
+    config: CacheConfig,
+    key: dict[str, Any],
+    shape: tuple[int, ...],
+    dtype: type,
+    compute: Callable[[np.ndarray], None],
+) -> Kept:
+    """The array of `key`, memory-mapped read-only; `compute` fills it when there is none yet.
+
+    Two processes may ask for the same key: one computes, the other waits and reads. An array
+    that cannot fit into `cache.max_bytes` is computed in memory and not kept.
+
+    Args:
+      key: plain JSON values; `kind` names the array for people.
+      compute: fills an array of the given shape and dtype in place, to the same values each time.
+    """
+    started = time.monotonic()
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    if size > config.max_bytes:
+        array = np.empty(shape, dtype)
+        compute(array)
+        return Kept(array, False, time.monotonic() - started)
+    path = folder(config) / "arrays" / f"{_digest(key)}.npy"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        array = _open(path, shape, dtype)
+        if cached := array is not None:
+            os.utime(path)
+        else:
+            make_room(config, size)
+            _write(path, key, (shape, dtype), compute)
+            array = np.load(path, mmap_mode="r")
+    return Kept(array, cached, time.monotonic() - started)
+
+
+def holds(config: CacheConfig, key: dict[str, Any]) -> bool:
+    """Whether the array of `key` was written; it may still turn out damaged."""
+    return (folder(config) / "arrays" / f"{_digest(key)}.json").exists()
+
+
+def _digest(key: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:40]
+
+
+def _open(path: Path, shape: tuple[int, ...], dtype: type) -> np.ndarray | None:
+    """The array if it is whole, else None."""
+    try:
+        entry = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    whole = array.shape == shape and array.dtype == dtype and _checksum(path) == entry["crc32"]
+    return array if whole else None
+
+
+def _write(
+    path: Path,
+    key: dict[str, Any],
+    layout: tuple[tuple[int, ...], type],
+    compute: Callable[[np.ndarray], None],
+) -> None:
+    path.with_suffix(".json").unlink(missing_ok=True)
+    shape, dtype = layout
+    with replacing(path) as temporary:
+        array = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)
+        compute(array)
+        array.flush()
+        del array
+    write_json(path.with_suffix(".json"), {"key": key, "crc32": _checksum(path)})
+
+
+def _checksum(path: Path) -> int:
+    checksum = 0
+    with path.open("rb") as stream:
+        while chunk := stream.read(CHUNK):
+            checksum = zlib.crc32(chunk, checksum)
+    return checksum
+
+
+def entries(config: CacheConfig) -> list[Entry]:
+    """What the cache holds, least recently used first."""
+    found = []
+    for path in (folder(config) / "arrays").glob("*.npy"):
+        with contextlib.suppress(OSError, ValueError):  # Removed or written meanwhile.
+            key = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["key"]
+            status = path.stat()
+            found.append(Entry(path.stem, key["kind"], status.st_size, status.st_mtime))
+    return sorted(found, key=lambda entry: entry.used)
+
+
+def make_room(config: CacheConfig, size: float) -> list[Entry]:
+    """Removes least recently used arrays until `size` bytes more fit; the removed ones."""
+    kept = entries(config)
+    total = sum(entry.bytes for entry in kept)
+    removed = []
+    for entry in kept:
+        if total + size <= config.max_bytes:
+            break
+        path = folder(config) / "arrays" / f"{entry.key}.npy"
+        with contextlib.suppress(OSError):  # In use on a platform that forbids removal.
+            path.with_suffix(".json").unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+            removed.append(entry)
+            total -= entry.bytes
+    return removed

@@ -1,0 +1,161 @@
+"""Which files are readable images: found in parallel before anything slow, and remembered.
+
+Every listed file ends up as a checked one or quarantined with its reason.
+"""
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+from tqdm import tqdm
+
+from tl_keras.files import write_text
+
+IMAGE_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
+ORIENTATION = 0x0112  # EXIF tag; 1 is upright
+CHUNK = 1 << 20  # bytes
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What one file holds. `reason` says why it cannot be used; "" if it can."""
+
+    digest: str = ""  # SHA-256 of the content, hex
+    width: int = 0  # px
+    height: int = 0  # px
+    decoder: str = "pillow"
+    reason: str = ""
+
+
+def check_all(root: Path, files: list[str], max_pixels: int, memory: Path) -> dict[str, Checked]:
+    """Every file's content, checked; what has not changed since the last time is not read again.
+
+    `memory` is the folder that remembers: size, time of change and bound must be the same.
+    """
+    remembered = memory / f"{hashlib.sha256(str(root).encode()).hexdigest()[:32]}.json"
+    known = _recall(remembered)
+    stamps = {file: _stamp(root / file, max_pixels) for file in files}
+    checked = {
+        file: Checked(**known[file][1])
+        for file in files
+        if file in known and known[file][0] == stamps[file]
+    }
+    todo = [file for file in files if file not in checked]
+    with unbounded_pillow(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = pool.map(lambda file: check(root / file, max_pixels), todo)
+        bar = tqdm(results, "audit", len(todo), unit=" files", disable=not todo, leave=False)
+        checked.update(zip(todo, bar, strict=True))
+    if todo:
+        entries = {file: [stamps[file], asdict(checked[file])] for file in files}
+        write_text(remembered, json.dumps(entries))
+    return {file: checked[file] for file in files}
+
+
+def _recall(remembered: Path) -> dict:
+    try:
+        known = json.loads(remembered.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # None yet, or damaged: the files are read again.
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _stamp(path: Path, max_pixels: int) -> list[int]:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return []
+    return [status.st_size, status.st_mtime_ns, max_pixels]
+
+
+@contextmanager
+def unbounded_pillow() -> Iterator[None]:
+    """Turns Pillow's own bound off, which warns below ours; `max_pixels` is checked instead."""
+    bound = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = bound
+
+
+def check(path: Path, max_pixels: int) -> Checked:
+    """Reads one file: its digest, and whether it decodes whole. Never raises for a bad file."""
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            return Checked(reason="not a regular file")
+        if status.st_size == 0:
+            return Checked(reason="empty file")
+        digest = _digest(path)
+    except OSError as error:
+        return Checked(reason=f"cannot be read: {error.strerror}")
+    try:
+        return _decode(path, digest, max_pixels)
+    except UnidentifiedImageError:
+        return Checked(digest, reason=f"not an image: neither {', '.join(IMAGE_FORMATS)}")
+    # Pillow's plugins raise anything on hostile bytes, and all of it means the same.
+    except Exception as error:
+        return Checked(digest, reason=f"truncated or damaged: {str(error) or repr(error)}"[:200])
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _decode(path: Path, digest: str, max_pixels: int) -> Checked:
+    with Image.open(path, formats=IMAGE_FORMATS) as image:
+        width, height = image.size
+        if width * height > max_pixels:
+            reason = f"{width} x {height} px is over data.max_pixels, {max_pixels}"
+            return Checked(digest, width, height, reason=reason)
+        decoder = choose_decoder(image, path)
+        # At an eighth of the size a JPEG decodes in half the time, and truncation still shows.
+        image.draft(None, (1, 1))
+        image.load()
+    return Checked(digest, width, height, decoder)
+
+
+def choose_decoder(image: Image.Image, path: Path) -> str:
+    """`jpeg` or `png` where TensorFlow gives Pillow's pixels, else `pillow`.
+
+    TensorFlow applies no EXIF orientation, drops alpha, and cuts 16 bits to the upper 8.
+    """
+    if image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB"):
+        upright = image.getexif().get(ORIENTATION, 1) == 1
+        return "jpeg" if upright and not _is_arithmetic(path) else "pillow"
+    if image.format == "PNG" and image.mode in ("L", "RGB") and "transparency" not in image.info:
+        return "png"
+    return "pillow"
+
+
+def _is_arithmetic(path: Path) -> bool:
+    """Whether a JPEG's frame is arithmetic-coded, which TensorFlow does not read."""
+    with path.open("rb") as stream:
+        stream.seek(2)
+        for marker, length in _markers(stream):
+            if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+                return marker >= 0xC9
+            stream.seek(length - 2, os.SEEK_CUR)
+    return False
+
+
+def _markers(stream) -> Iterable[tuple[int, int]]:
+    """(marker, length) of the JPEG segments up to the first scan."""
+    while len(head := stream.read(4)) == 4 and head[0] == 0xFF:
+        if head[1] == 0xFF:  # Padding: a marker may begin with any number of 0xFF.
+            stream.seek(-3, os.SEEK_CUR)
+            continue
+        if head[1] == 0xDA:
+            return
+        yield head[1], int.from_bytes(head[2:], "big")

@@ -1,0 +1,272 @@
+"""Examples in, tf.data batches out. The order of the steps is written here and nowhere else.
+
+An epoch of training is a pure function of (seed, epoch), so that a resumed run reads what an
+unbroken one would have read:
+
+1. order: a permutation by (seed, epoch), with repeats where classes are balanced;
+2. images: rows of an array that was prepared once, or decoded now where that does not fit;
+3. batch: augmentation is faster on batches;
+4. augment: after what is cached, since views must differ from epoch to epoch;
+5. mix, then weights: they read the labels that mixing made.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from tl_keras import cache
+from tl_keras.config import Augmentation, CacheConfig, DataConfig
+from tl_keras.data import glyphs
+from tl_keras.data.augment import augment, mix, num_columns
+from tl_keras.data.examples import Dataset
+from tl_keras.data.image import decode, prepare
+
+MEMORY_SHARE = 0.25  # of the free memory, that prepared images of all splits may take together
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Prepared inputs of a split, or how to get them.
+
+    Attributes:
+      labels: `(examples,) int64`.
+      array: `(examples, ...)`, images `uint8` or activations; None: too large to keep.
+      read: `(batch,) int64` indices to a batch of images, where there is no array.
+    """
+
+    labels: np.ndarray
+    array: np.ndarray | None
+    read: Callable[[tf.data.Dataset], tf.data.Dataset] | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a split is read for training.
+
+    Attributes:
+      batch_size: images a step; a last, smaller batch is left out.
+      seed: with the epoch, decides order and views.
+      augmentations: random operations.
+      views: epoch e reads view e modulo this; None: each epoch its own.
+      balance: `none`, `weights` or `oversample`.
+      num_classes: width of the targets.
+    """
+
+    batch_size: int
+    seed: int
+    augmentations: tuple[Augmentation, ...]
+    views: int | None
+    balance: str
+    num_classes: int
+
+
+def prepared(
+    dataset: Dataset, split: str, config: DataConfig, cache_config: CacheConfig
+) -> Inputs:
+    """Prepared images of a split: in memory if they fit, else on disk, else decoded when read.
+
+    JPEGs much larger than `data.image_size` are decoded at a fraction in `train` alone.
+    """
+    examples = dataset.splits[split]
+    labels = dataset.labels(split)
+    size = config.image_size
+    if dataset.root is None:
+        return Inputs(labels, _embedded(dataset, split, size))
+    paths = [str(dataset.root / example.file) for example in examples]
+    decoders = [example.decoder for example in examples]
+    fraction = split == "train"
+
+    def one(path: tf.Tensor, decoder: tf.Tensor) -> tf.Tensor:
+        return prepare(decode(path, decoder, size, fraction), config)
+
+    def fill(array: np.ndarray) -> None:
+        order = tf.data.Dataset.from_tensor_slices((paths, decoders))
+        images = order.map(one, tf.data.AUTOTUNE).batch(64).prefetch(tf.data.AUTOTUNE)
+        _fill(array, images, f"decode {split}")
+
+    shape = (len(examples), size, size, 3)
+    needed = int(np.prod(shape))
+    if needed <= MEMORY_SHARE * free_memory():
+        array = np.empty(shape, np.uint8)
+        fill(array)
+        return Inputs(labels, array)
+    if needed <= cache_config.max_bytes:
+        key = _key(dataset, split, config)
+        return Inputs(labels, cache.keep(cache_config, key, shape, np.uint8, fill).array)
+
+    def read(indices: tf.data.Dataset) -> tf.data.Dataset:
+        table = tf.constant(paths), tf.constant(decoders)
+        return indices.map(lambda i: one(table[0][i], table[1][i]), tf.data.AUTOTUNE)
+
+    return Inputs(labels, None, read)
+
+
+def _key(dataset: Dataset, split: str, config: DataConfig) -> dict:
+    return {
+        "kind": f"images of {split}, {config.image_size} px",
+        "digests": [example.digest for example in dataset.splits[split]],
+        **preparation(config, split),
+    }
+
+
+def preparation(config: DataConfig, split: str) -> dict:
+    """All that decides a prepared image beside its content."""
+    fields = ("image_size", "resize", "antialias")
+    chosen = {name: getattr(config, name) for name in fields}
+    return {**chosen, "fraction": split == "train", "tensorflow": tf.__version__}
+
+
+def _embedded(dataset: Dataset, split: str, size: int) -> np.ndarray:
+    examples = dataset.splits[split]
+    if examples and examples[0].decoder == "drawn":
+        array = np.empty((len(examples), size, size, 3), np.uint8)
+        indices = tf.data.Dataset.range(len(examples)).batch(256)
+        images = indices.map(lambda i: glyphs.render(dataset.drawn_seed, i, size)[0])
+        _fill(array, images, "draw")
+        return array
+    images = dataset.images[[example.index for example in examples]]
+    if images.shape[1] == size:
+        return images
+    resized = tf.image.resize(images, (size, size))
+    return tf.cast(tf.round(resized), tf.uint8).numpy()
+
+
+def _fill(array: np.ndarray, batches: tf.data.Dataset, title: str) -> None:
+    with tqdm(total=len(array), desc=title, unit=" images", leave=False) as bar:
+        start = 0
+        for batch in batches.as_numpy_iterator():
+            array[start : start + len(batch)] = batch
+            start += len(batch)
+            bar.update(len(batch))
+
+
+def free_memory() -> int:
+    """Bytes of memory that a process may still take; a guess where the platform does not say."""
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows; macOS does not know AVPHYS.
+        return 4 << 30
+
+
+def evaluation(inputs: Inputs, batch_size: int) -> tf.data.Dataset:
+    """Every example once, in order: `(batch, ...)` inputs, the last batch whole or not."""
+    indices = tf.data.Dataset.range(len(inputs))
+    if inputs.array is None:
+        return inputs.read(indices).batch(batch_size).prefetch(2)
+    return indices.batch(batch_size).map(_gather(inputs.array)).prefetch(2)
+
+
+def _gather(array: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Rows of an array that may be memory-mapped: TensorFlow would copy it whole."""
+
+    def gather(indices: tf.Tensor) -> tf.Tensor:
+        rows = tf.numpy_function(lambda i: array[i], [indices], array.dtype, stateful=False)
+        return tf.ensure_shape(rows, (None, *array.shape[1:]))
+
+    return gather
+
+
+def num_steps(count: int, batch_size: int) -> int:
+    """Steps of an epoch; a data set smaller than a batch is one batch."""
+    return max(1, count // batch_size)
+
+
+def training(inputs: Inputs, how: Training, epoch: tf.Variable) -> tf.data.Dataset:
+    """One epoch of `(inputs, targets (batch, classes) float32, weights (batch,) float32)`.
+
+    Each new iterator reads the epoch that the variable holds then.
+    """
+    labels = tf.constant(inputs.labels)
+    weights = class_weights(inputs.labels, how.num_classes, how.balance)
+    columns = num_columns(how.augmentations)
+
+    def one_epoch(_: tf.Tensor) -> tf.data.Dataset:
+        now = tf.cast(epoch.read_value(), tf.int32)
+        view = now if how.views is None else now % how.views
+        numbers = tf.random.stateless_uniform((len(inputs), columns), (2 * how.seed, view))
+        batches = _ordered(inputs, how, now)
+
+        def finish(step: tf.Tensor, indices: tf.Tensor, x: tf.Tensor):
+            x = augment(x, tf.gather(numbers, indices), how.augmentations)
+            targets = tf.one_hot(tf.gather(labels, indices), how.num_classes)
+            mix_seed = tf.stack([2 * how.seed + 1, now * 1_000_003 + tf.cast(step, tf.int32)])
+            x, targets = mix(x, targets, how.augmentations, mix_seed)
+            return x, targets, tf.linalg.matvec(targets, weights)
+
+        numbered = batches.enumerate().map(lambda step, pair: (step, *pair))
+        return numbered.map(finish, tf.data.AUTOTUNE)
+
+    steps = num_steps(len(inputs), how.batch_size)
+    epochs = tf.data.Dataset.from_tensors(0).flat_map(one_epoch)
+    return epochs.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2)
+
+
+def _ordered(inputs: Inputs, how: Training, epoch: tf.Tensor) -> tf.data.Dataset:
+    """Batches of (indices, inputs) in the order of an epoch."""
+    batch_size = min(how.batch_size, len(inputs))
+    order = _order(inputs.labels, how, epoch)
+    indices = tf.data.Dataset.from_tensor_slices(order).batch(batch_size, drop_remainder=True)
+    if inputs.array is not None:
+        gather = _gather(inputs.array)
+        return indices.map(lambda i: (i, gather(i)), tf.data.AUTOTUNE)
+    images = inputs.read(tf.data.Dataset.from_tensor_slices(order))
+    return tf.data.Dataset.zip(indices, images.batch(batch_size, drop_remainder=True))
+
+
+def _order(labels: np.ndarray, how: Training, epoch: tf.Tensor) -> tf.Tensor:
+    """`(examples,) int64` indices; balanced by drawing with repeats where asked."""
+    seed = tf.stack([tf.constant(2 * how.seed + 1, tf.int32), epoch])
+    count = len(labels)
+    if how.balance != "oversample":
+        return tf.random.experimental.stateless_shuffle(tf.range(count, dtype=tf.int64), seed)
+    # Classes in turn; within a class, one shuffle after the other.
+    members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    share = -(-count // len(members))
+    rows = []
+    for i, member in enumerate(members):
+        repeats = -(-share // len(member))
+        shuffles = [
+            tf.random.experimental.stateless_shuffle(tf.constant(member), seed + [i, 1000 * r + 7])
+            for r in range(repeats)
+        ]
+        rows.append(tf.concat(shuffles, 0)[:share])
+    flat = tf.reshape(tf.stack(rows, axis=1), (-1,))[:count]
+    return tf.random.experimental.stateless_shuffle(flat, seed)
+
+
+def class_weights(labels: np.ndarray, num_classes: int, balance: str) -> tf.Tensor:
+    """`(classes,) float32`: 1, or inverse to the class's size with mean 1 over the examples."""
+    counts = np.bincount(labels, minlength=num_classes)
+    if balance != "weights":
+        return tf.ones(num_classes)
+    present = np.maximum(counts, 1)
+    return tf.constant(len(labels) / (np.count_nonzero(counts) * present), tf.float32)
+
+
+def drawn(dataset: Dataset, how: Training, size: int, epoch: tf.Variable) -> tf.data.Dataset:
+    """One epoch of glyphs that no other epoch shows, as `training` gives it."""
+    count = len(dataset.splits["train"])
+    steps = num_steps(count, how.batch_size)
+
+    def one_epoch(_: tf.Tensor) -> tf.data.Dataset:
+        first = tf.cast(epoch.read_value(), tf.int64) * count
+        return tf.data.Dataset.range(first, first + steps * how.batch_size).batch(how.batch_size)
+
+    def draw(indices: tf.Tensor):
+        images, labels = glyphs.render(dataset.drawn_seed, indices, size)
+        return images, tf.one_hot(labels, how.num_classes), tf.ones(tf.shape(labels))
+
+    batches = tf.data.Dataset.from_tensors(0).flat_map(one_epoch).map(draw, tf.data.AUTOTUNE)
+    return batches.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2)
+
+
+def arrays(batches: tf.data.Dataset) -> Iterator[np.ndarray]:
+    """Batches as NumPy arrays."""
+    return batches.as_numpy_iterator()

@@ -1,0 +1,75 @@
+"""What the data steps pass on: listed files, checked examples, a data set with its splits."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A labelled file as its source lists it, unread. `file` is relative, with `/`."""
+
+    file: str
+    label: str
+    split: str = ""  # "train", "val", "test"; "": to be carved
+    group: str = ""  # never spans two splits; "": none
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """A file that is left out, and why."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a source holds before anything is read."""
+
+    root: Path
+    files: list[Listed]
+    quarantined: list[Quarantined] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A readable, labelled image."""
+
+    file: str
+    label: int
+    digest: str  # SHA-256 of the content, hex
+    decoder: str = "pillow"  # "jpeg" and "png" are what TensorFlow decodes alike, and faster
+    index: int = -1  # into Dataset.images, for embedded sources
+    pixels: int = 0  # width * height
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Classes, splits, and what was left out.
+
+    Attributes:
+      classes: names, sorted; an example's label is an index into them.
+      splits: examples of `train`, `val` and `test`.
+      root: folder that the files are relative to; None for embedded sources.
+      images: `(examples, height, width, 3) uint8` of embedded sources, else None.
+      drawn_seed: glyphs alone: training images are drawn anew each epoch from this seed.
+      fingerprint: SHA-256 of every split's labels and contents, hex.
+    """
+
+    classes: tuple[str, ...]
+    splits: dict[str, list[Example]]
+    root: Path | None
+    images: np.ndarray | None
+    quarantined: list[Quarantined]
+    warnings: list[str]
+    fingerprint: str
+    drawn_seed: int | None = None
+
+    def labels(self, split: str) -> np.ndarray:
+        """`(examples,) int64` labels of a split."""
+        return np.array([example.label for example in self.splits[split]], np.int64)

@@ -1,0 +1,106 @@
+"""Letters and symbols of matplotlib's fonts, as distance fields. Imports no TensorFlow.
+
+No digits, and none of what is drawn like one (O, o, I, l, |, /, theta, infinity, the Cyrillic
+Ze and Che): what is trained on glyphs and tested on digits must not have seen them.
+"""
+
+import functools
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.ft2font import FT2Font
+from PIL import Image, ImageDraw, ImageFont
+from scipy.ndimage import distance_transform_edt
+
+# Lower case only where its shape differs from upper case: a glyph's size tells nothing here.
+CHARACTERS = (
+    "ABCDEFGHJKLMNPQRSTUVWXYZ"
+    "abdefghijmnqrty"
+    "ΓΔΛΞΠΣΦΨΩαβγδεζηλμξπφψω"
+    "БДЖИЦШЪЫЭЮЯ"
+    "@#$%&?!+=<>~*{}[]±÷≠√∫§¶€£¥≈∈∀∂∇©→↓"
+)
+CLASSES = tuple(unicodedata.name(c).lower().replace(" ", "_") for c in CHARACTERS)
+
+SIDE = 60  # px, height = width of a mask
+BOX = 44  # px, the longer side of the ink; the margin leaves room for bolder strokes
+REACH = 10.0  # px, distances beyond it are clipped
+
+# cmsy10, cmex10, cmmi10 and STIXNonUni put other glyphs than Unicode's at their code points.
+_FONTS = (
+    *("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSans-BoldOblique"),
+    *("DejaVuSansMono", "DejaVuSansMono-Bold"),
+    *("DejaVuSansMono-Oblique", "DejaVuSansMono-BoldOblique"),
+    *("DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSerif-Italic", "DejaVuSerif-BoldItalic"),
+    *("STIXGeneral", "STIXGeneralBol", "STIXGeneralItalic", "STIXGeneralBolIta"),
+)
+_LETTER_FONTS = ("cmr10", "cmb10", "cmss10", "cmtt10")  # Right for ASCII letters, not beyond.
+_OVERSAMPLING = 2
+_DRAW_SIZE = 150  # px
+
+
+@dataclass(frozen=True)
+class GlyphMasks:
+    """Masks sorted by class: those of class c are `first[c] .. first[c] + count[c] - 1`."""
+
+    distances: np.ndarray  # (masks, SIDE, SIDE) uint8: 0..255 is -REACH..REACH px, ink positive
+    half_strokes: np.ndarray  # (masks,) float32, px: half the width of a typical stroke
+    first: np.ndarray  # (classes,) int32
+    count: np.ndarray  # (classes,) int32
+
+
+@functools.cache
+def glyph_masks() -> GlyphMasks:
+    """All glyphs of all classes: every class in every font that has it.
+
+    Distance fields (Green 2007, "Improved Alpha-Tested Magnification") rather than grey masks:
+    a threshold then sets the stroke's weight, and a ramp around it the blur.
+    """
+    fonts = [_open(name) for name in _FONTS]
+    letter_fonts = [_open(name) for name in _LETTER_FONTS]
+    fields, counts = [], []
+    for character in CHARACTERS:
+        extra = letter_fonts if character.isascii() and character.isalpha() else []
+        inks = [_ink(font, character) for font, codes in fonts + extra if ord(character) in codes]
+        found = [_distances(ink) for ink in inks if ink is not None]
+        fields.extend(found)
+        counts.append(len(found))
+    count = np.array(counts, np.int32)
+    stacked = np.stack(fields)
+    return GlyphMasks(
+        distances=np.round((np.clip(stacked / REACH, -1, 1) + 1) * 127.5).astype(np.uint8),
+        # The distances of a stroke's pixels to its edge spread evenly over 0..half its width.
+        half_strokes=np.array([2 * np.median(f[f > 0]) for f in fields], np.float32),
+        first=(np.cumsum(count) - count).astype(np.int32),
+        count=count,
+    )
+
+
+def _open(name: str) -> tuple[ImageFont.FreeTypeFont, frozenset[int]]:
+    path = Path(matplotlib.get_data_path(), "fonts", "ttf", f"{name}.ttf")
+    # A missing character would be drawn as an empty box: the code points tell.
+    codes = frozenset(FT2Font(str(path)).get_charmap())
+    return ImageFont.truetype(str(path), _DRAW_SIZE), codes
+
+
+def _ink(font: ImageFont.FreeTypeFont, character: str) -> Image.Image | None:
+    canvas = Image.new("L", (3 * _DRAW_SIZE, 3 * _DRAW_SIZE))
+    ImageDraw.Draw(canvas).text((_DRAW_SIZE, _DRAW_SIZE // 2), character, fill=255, font=font)
+    box = canvas.getbbox()
+    return canvas.crop(box) if box else None
+
+
+def _distances(ink: Image.Image) -> np.ndarray:
+    # (SIDE, SIDE) px to the nearest edge, positive in the ink, which is centred.
+    scale = BOX * _OVERSAMPLING / max(ink.size)
+    width, height = (max(1, round(length * scale)) for length in ink.size)
+    large = SIDE * _OVERSAMPLING
+    canvas = Image.new("L", (large, large))
+    canvas.paste(ink.resize((width, height)), ((large - width) // 2, (large - height) // 2))
+    inked = np.asarray(canvas) >= 128
+    field = distance_transform_edt(inked) - distance_transform_edt(~inked)
+    shape = (SIDE, _OVERSAMPLING, SIDE, _OVERSAMPLING)
+    return field.reshape(shape).mean(axis=(1, 3)) / _OVERSAMPLING

@@ -1,0 +1,218 @@
+"""From a config to a data set: list, audit, set duplicates apart, carve splits, fingerprint."""
+
+import hashlib
+from collections import Counter, defaultdict
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from tl_keras import cache
+from tl_keras.config import CacheConfig, DataConfig
+from tl_keras.data import audit, digits, glyph_masks, sources, tfds
+from tl_keras.data.examples import SPLITS, Dataset, Example, Listing, Quarantined
+from tl_keras.data.splits import Splits, carve
+
+# A file that stands in several splits is kept in the first of these alone.
+KEPT_IN = ("test", "val", "train")
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Readable examples by split, before carving ("" is train too), and their groups."""
+
+    classes: tuple[str, ...]
+    splits: Splits
+    groups: dict[str, str]
+    quarantined: list[Quarantined]
+    warnings: list[str]
+
+
+def load(config: DataConfig, cache_config: CacheConfig) -> Dataset:
+    """The data set of a config: audited, split, fingerprinted.
+
+    Raises:
+      ValueError: the data cannot be used: missing, too small, too many bad files.
+    """
+    if config.source == "digits":
+        return _load_digits(config)
+    if config.source == "glyphs":
+        return _load_glyphs(config)
+    folder = cache.folder(cache_config)
+    listing = SOURCES[config.source](config, folder)
+    found = _set_duplicates_apart(_audit(listing, config, folder))
+    _check(found, len(listing.files), config)
+    splits = carve(found.splits, found.groups, config)
+    _check_splits(splits, found.classes, config)
+    return Dataset(
+        found.classes,
+        splits,
+        listing.root,
+        None,
+        found.quarantined,
+        found.warnings,
+        fingerprint(splits, found.classes),
+    )
+
+
+SOURCES = {
+    "folder": lambda config, folder: sources.list_folder(config),
+    "csv": lambda config, folder: sources.list_csv(config),
+    "tfds": tfds.list_tfds,
+}
+
+
+def _audit(listing: Listing, config: DataConfig, folder: Path) -> _Found:
+    names = [listed.file for listed in listing.files]
+    checked = audit.check_all(listing.root, names, config.max_pixels, folder / "audit")
+    classes = tuple(sorted({listed.label for listed in listing.files}))
+    splits: Splits = {name: [] for name in SPLITS}
+    quarantined = list(listing.quarantined)
+    for listed in listing.files:
+        file = checked[listed.file]
+        if file.reason:
+            quarantined.append(Quarantined(listed.file, file.reason))
+            continue
+        label = classes.index(listed.label)
+        example = Example(
+            listed.file, label, file.digest, file.decoder, pixels=file.width * file.height
+        )
+        splits[listed.split or "train"].append(example)
+    groups = {listed.file: listed.group for listed in listing.files if listed.group}
+    found = _Found(classes, splits, groups, quarantined, list(listing.warnings))
+    _check_groups(found)
+    return found
+
+
+def _check_groups(found: _Found) -> None:
+    """A group that the user's own splits tear apart leaks."""
+    where = defaultdict(set)
+    for split, examples in found.splits.items():
+        for example in examples:
+            if group := found.groups.get(example.file):
+                where[group].add(split)
+    for group, splits in where.items():
+        if len(splits) > 1:
+            raise ValueError(
+                f"data.path: group {group!r} stands in {' and '.join(sorted(splits))}; a group "
+                "must not span splits: correct the column 'split' or 'group'"
+            )
+
+
+def _set_duplicates_apart(found: _Found) -> _Found:
+    """Quarantines content under several labels; keeps content of several splits in one."""
+    labels, placed = defaultdict(set), defaultdict(set)
+    for split, examples in found.splits.items():
+        for example in examples:
+            labels[example.digest].add(found.classes[example.label])
+            placed[example.digest].add(split)
+    splits: Splits = {}
+    quarantined, moved = list(found.quarantined), []
+    for split, examples in found.splits.items():
+        splits[split] = []
+        for example in examples:
+            names = sorted(labels[example.digest])
+            kept_in = next(name for name in KEPT_IN if name in placed[example.digest])
+            if len(names) > 1:
+                reason = f"the same image stands under {' and '.join(names)}"
+                quarantined.append(Quarantined(example.file, reason))
+            elif split != kept_in:
+                moved.append(f"{example.file!r} stands in {kept_in} too and is left out of {split}")
+            else:
+                splits[split].append(example)
+    return replace(
+        found, splits=splits, quarantined=quarantined, warnings=found.warnings + moved
+    )
+
+
+def _check(found: _Found, listed: int, config: DataConfig) -> None:
+    bad = len(found.quarantined)
+    good = sum(len(examples) for examples in found.splits.values())
+    where = f"data.path: {config.path or config.name!r}"
+    first = "; ".join(f"{entry.file!r}: {entry.reason}" for entry in found.quarantined[:3])
+    if good == 0:
+        raise ValueError(f"{where} has no readable image; {first or 'it is empty'}")
+    if bad > config.max_bad_share * max(listed, bad):
+        raise ValueError(
+            f"data.max_bad_share: {bad} of {good + bad} files cannot be used, more than the share "
+            f"{config.max_bad_share}; {first}; mend or remove them, or raise data.max_bad_share"
+        )
+    if len(found.classes) < 2:
+        raise ValueError(
+            f"{where} has one class, {found.classes[0]!r}; expected at least two class folders"
+        )
+
+
+def _check_splits(splits: Splits, classes: tuple[str, ...], config: DataConfig) -> None:
+    for split in ("train", "val"):
+        counts = Counter(example.label for example in splits[split])
+        for label, name in enumerate(classes):
+            if not counts[label]:
+                raise ValueError(
+                    f"data: class {name!r} has no example in {split}; a class needs at least "
+                    "three readable images (train, val and test), or one in each given split: "
+                    "add some, or remove the class"
+                )
+    if not splits["test"] and config.test > 0:
+        raise ValueError("data.test: nothing is left for test; add images or write test: 0")
+
+
+def fingerprint(splits: Splits, classes: tuple[str, ...]) -> str:
+    """SHA-256 over class names and every split's labels and contents; file names do not count."""
+    digest = hashlib.sha256("\n".join(classes).encode())
+    for split in SPLITS:
+        lines = sorted(f"{split} {example.label} {example.digest}\n" for example in splits[split])
+        digest.update("".join(lines).encode())
+    return digest.hexdigest()
+
+
+def _load_digits(config: DataConfig) -> Dataset:
+    images, labels = digits.render()
+    examples = [
+        Example(f"digits/{i:04d}", int(label), hashlib.sha256(image).hexdigest(), "array", i)
+        for i, (image, label) in enumerate(zip(images, labels, strict=True))
+    ]
+    splits = carve({"train": examples, "val": [], "test": []}, {}, config)
+    _check_splits(splits, digits.CLASSES, config)
+    return Dataset(
+        digits.CLASSES, splits, None, images, [], [], fingerprint(splits, digits.CLASSES)
+    )
+
+
+def _load_glyphs(config: DataConfig) -> Dataset:
+    """Glyphs: val and test are drawn now, train when it is read."""
+    classes = glyph_masks.CLASSES
+    num_val, num_test = round(config.val * 10_000), round(config.test * 10_000)
+    seed = 2 * config.split_seed  # Even seeds draw val and test, odd ones train.
+    images, labels = _draw(seed, num_val + num_test, config.image_size)
+    examples = [
+        Example(f"glyphs/{i:06d}", int(label), hashlib.sha256(image).hexdigest(), "array", i)
+        for i, (image, label) in enumerate(zip(images, labels, strict=True))
+    ]
+    _, drawn_labels = _draw(seed + 1, config.num_examples, 0)
+    drawn = [
+        Example(f"glyphs/train/{i:06d}", int(label), f"glyphs {seed + 1} {i}", "drawn", i)
+        for i, label in enumerate(drawn_labels)
+    ]
+    splits = {"train": drawn, "val": examples[:num_val], "test": examples[num_val:]}
+    mark = fingerprint(splits, classes)
+    return Dataset(classes, splits, None, images, [], [], mark, drawn_seed=seed + 1)
+
+
+def _draw(seed: int, count: int, size: int) -> tuple[np.ndarray | None, np.ndarray]:
+    """Images `(count, size, size, 3) uint8` (None for size 0) and labels `(count,) int64`."""
+    import tensorflow as tf
+
+    from tl_keras.data import glyphs
+
+    # Traced, so that TensorFlow leaves out the drawing where labels alone are asked for.
+    @tf.function
+    def chunk(indices):
+        images, labels = glyphs.render(seed, indices, size or 64)
+        return (images, labels) if size else (labels, labels)
+
+    starts = range(0, count, 1024)
+    drawn = [chunk(tf.range(start, min(start + 1024, count), dtype=tf.int64)) for start in starts]
+    labels = np.concatenate([labels.numpy() for _, labels in drawn])
+    images = np.concatenate([images.numpy() for images, _ in drawn]) if size else None
+    return images, labels

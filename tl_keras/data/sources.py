@@ -1,0 +1,214 @@
+"""Sources of files: what is labelled how, before any file is read. Imports no TensorFlow."""
+
+import csv
+import os
+from collections import Counter, defaultdict
+from pathlib import Path, PurePosixPath
+
+from tl_keras.config import DataConfig
+from tl_keras.data.examples import Listed, Listing, Quarantined
+
+SPLIT_FOLDERS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+# What operating systems leave in folders of pictures; no user put it there.
+DROPPINGS = {"thumbs.db", "desktop.ini", "__macosx", "$recycle.bin"}
+
+
+def list_folder(config: DataConfig) -> Listing:
+    """Class folders, with or without train/, val/ (or validation/) and test/ above them.
+
+    Raises:
+      ValueError: the folder is missing, empty, or mixes split and class folders.
+    """
+    root = Path(config.path)
+    if not root.is_dir():
+        what = "is no folder" if root.exists() else "does not exist"
+        raise ValueError(f"data.path: {str(root)!r} {what}; expected a folder of class folders")
+    listing = Listing(root, [])
+    top = _folders(root, listing)
+    if not top:
+        raise ValueError(
+            f"data.path: {str(root)!r} has no class folders; expected one folder a class, "
+            "as in ants/ and bees/, with images inside"
+        )
+    for folder, split in _split_folders(root, top).items():
+        for label in _folders(folder, listing) if split else [folder]:
+            _list_class(label, split, listing)
+    return listing
+
+
+def _split_folders(root: Path, top: list[Path]) -> dict[Path, str]:
+    """Folder to split name; "" for a class folder in a layout without splits."""
+    splits = {folder: SPLIT_FOLDERS.get(folder.name.lower(), "") for folder in top}
+    if "train" not in splits.values() or len(set(splits.values())) == 2 and "" in splits.values():
+        return dict.fromkeys(top, "")  # No train/, or a class that is called train.
+    others = [folder.name for folder, split in splits.items() if not split]
+    if others:
+        raise ValueError(
+            f"data.path: {others[0]!r} stands beside train/ in {str(root)!r}; expected only "
+            "train/, val/ (or validation/) and test/, or only class folders"
+        )
+    return splits
+
+
+def _folders(folder: Path, listing: Listing) -> list[Path]:
+    """Visible folders in order; whatever else lies there is mentioned."""
+    found = []
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        if entry.name.startswith(".") or entry.name.lower() in DROPPINGS:
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            found.append(Path(entry.path))
+        elif entry.is_symlink() and entry.is_dir():
+            name = Path(entry.path).relative_to(listing.root).as_posix()
+            listing.quarantined.append(Quarantined(name, "a link to a folder; links are not followed"))
+        else:
+            listing.warnings.append(f"{entry.name!r} lies in no class folder and is not used")
+    return found
+
+
+def _list_class(folder: Path, split: str, listing: Listing) -> None:
+    """Adds every file below a class folder, at any depth."""
+    for path, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files) + [n for n in folders if os.path.islink(os.path.join(path, n))]:
+            if name.startswith(".") or name.lower() in DROPPINGS:
+                continue
+            full = Path(path, name)
+            file = full.relative_to(listing.root).as_posix()
+            reason = refuse(full, listing.root)
+            if reason:
+                listing.quarantined.append(Quarantined(printable(file), reason))
+            else:
+                listing.files.append(Listed(file, folder.name, split))
+
+
+def refuse(path: Path, root: Path) -> str | None:
+    """Why a path must not be read, None if it may: names and links, not content."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        return "its name is not valid UTF-8; rename it"
+    if not path.is_symlink():
+        return None if path.exists() else "does not exist"
+    if not path.exists():
+        return "a link to nothing"
+    if path.is_dir():
+        return "a link to a folder; links are not followed"
+    inside = path.resolve().is_relative_to(root.resolve())
+    return None if inside else "a link that leaves the folder"
+
+
+def printable(name: str) -> str:
+    """A name that can be written as UTF-8, whatever bytes the file system gave."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def list_csv(config: DataConfig) -> Listing:
+    """Rows of a CSV file with columns `path`, `label`, and maybe `split` and `group`.
+
+    Paths are relative to the file's folder.
+
+    Raises:
+      ValueError: no such file, no such columns, a bad split, several labels, or numbers to predict.
+    """
+    file = Path(config.path)
+    if not file.is_file():
+        raise ValueError(f"data.path: {str(file)!r} does not exist; expected a CSV file")
+    rows = _read_rows(file)
+    _refuse_other_tasks(file, rows)
+    listing = Listing(file.parent, [])
+    for name, row in {row["path"]: row for row in rows}.items():
+        reason = _refuse_row(name, file.parent)
+        if reason:
+            listing.quarantined.append(Quarantined(name, reason))
+        else:
+            path = PurePosixPath(name.replace("\\", "/")).as_posix()
+            split = SPLIT_FOLDERS.get(row["split"].lower(), "")
+            listing.files.append(Listed(path, row["label"], split, row["group"]))
+    return listing
+
+
+def _read_rows(file: Path) -> list[dict[str, str]]:
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, restval="")
+            columns = [(name or "").strip().lower() for name in reader.fieldnames or []]
+            _check_columns(file, columns)
+            reader.fieldnames = columns
+            wanted = ("path", "label", "split", "group")
+            rows = [{name: (row.get(name) or "").strip() for name in wanted} for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"data.path: {str(file)!r} is no CSV file in UTF-8: {error}") from None
+    for line, row in enumerate(rows, start=2):
+        if not row["path"] or not row["label"]:
+            raise ValueError(f"data.path: {str(file)!r}, row {line}: path or label is empty")
+        if row["split"] and row["split"].lower() not in SPLIT_FOLDERS:
+            raise ValueError(
+                f"data.path: {str(file)!r}, row {line}: split {row['split']!r}; "
+                "expected train, val, test or nothing"
+            )
+    if not rows:
+        raise ValueError(f"data.path: {str(file)!r} has no rows below its header")
+    return rows
+
+
+def _check_columns(file: Path, columns: list[str]) -> None:
+    several = [name for name in columns if name == "labels" or name.startswith(("label_", "label "))]
+    if several:
+        raise ValueError(
+            f"data.path: {str(file)!r} has the column {several[0]!r}: several labels an example "
+            "are not supported; expected one column 'label' with one class name a row"
+        )
+    missing = [name for name in ("path", "label") if name not in columns]
+    if missing:
+        raise ValueError(
+            f"data.path: {str(file)!r} has no column {missing[0]!r}; expected path,label and "
+            f"maybe split,group; found {', '.join(columns) or 'nothing'}"
+        )
+
+
+def _refuse_other_tasks(file: Path, rows: list[dict[str, str]]) -> None:
+    """Several labels an example, and regression, look like classification until it fails."""
+    where = f"data.path: {str(file)!r}"
+    supported = "one class name an example is supported"
+    labels = defaultdict(set)
+    for row in rows:
+        labels[row["path"]].add(row["label"])
+    for path, names in labels.items():
+        if len(names) > 1:
+            given = " and ".join(sorted(names)[:2])
+            raise ValueError(f"{where}: {path!r} has several labels, {given}; {supported}")
+    names = Counter(row["label"] for row in rows)
+    for mark in "|;,":
+        if sum(count for name, count in names.items() if mark in name) > len(rows) / 2:
+            example = next(name for name in names if mark in name)
+            raise ValueError(f"{where}: {example!r} looks like several labels; {supported}")
+    numbers = [name for name in names if _is_number(name)]
+    fractions = [name for name in numbers if not name.lstrip("+-").isdigit()]
+    many = len(names) > max(20, len(rows) / 2)
+    if len(numbers) == len(names) and (fractions or many):
+        example = (fractions or numbers)[0]
+        raise ValueError(f"{where}: label {example!r} is a number to predict; {supported}")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _refuse_row(name: str, root: Path) -> str | None:
+    path = root / name
+    if not Path(os.path.normpath(path)).is_relative_to(root):
+        return "a path that leaves the folder of the CSV file"
+    return refuse(path, root)

@@ -1,0 +1,125 @@
+"""Exports: each format is written, loaded back and measured against model.keras."""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from absl import logging
+
+from tl_keras.config import ExportConfig
+from tl_keras.data.batches import Inputs
+from tl_keras.export import litert, parity, saved_model
+from tl_keras.files import replacing, write_text
+
+OK = "ok"
+
+
+def export(
+    model: keras.Model,
+    inputs: dict[str, Inputs],
+    classes: tuple[str, ...],
+    config: ExportConfig,
+    folder: Path,
+) -> dict[str, dict[str, Any]]:
+    """Writes every format of `export.formats` and `labels.txt`; `export` of `result.json`.
+
+    A format whose `status` is not "ok" misses its tolerance; the status says by how much.
+
+    Args:
+      model: `(size, size, 3) uint8` to probabilities.
+      inputs: prepared images of train (to calibrate), val (to judge) and test (to report).
+      folder: gets the files; those of an earlier export are replaced one by one.
+    """
+    write_text(folder / "labels.txt", "".join(f"{_one_line(name)}\n" for name in classes))
+    reference = {
+        split: parity.keras_probabilities(model, inputs[split])
+        for split in ("val", "test")
+        if len(inputs[split])
+    }
+    examples = litert.calibration_examples(inputs["train"], config.calibration_examples)
+    results = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        single = Path(temporary, "single")
+        saved_model.write(model, single, batch_size=1)
+        for name in config.formats:
+            path = folder / FILES[name]
+            if name == "saved_model":
+                _replace_folder(model, path)
+            else:
+                with replacing(path) as file:
+                    file.write_bytes(litert.convert(single, name, examples))
+            results[name] = _measure(name, path, inputs, reference, config)
+            _log(name, results[name])
+    return results
+
+
+FILES = {
+    "saved_model": "saved_model",
+    "float32": "model_float32.tflite",
+    "float16": "model_float16.tflite",
+    "dynamic": "model_dynamic.tflite",
+    "int8": "model_int8.tflite",
+}
+
+
+def _replace_folder(model: keras.Model, path: Path) -> None:
+    """A folder cannot be renamed onto another: the old one makes way at the last moment."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".saved_model.", dir=path.parent))
+    try:
+        saved_model.write(model, temporary / "new")
+        shutil.rmtree(path, ignore_errors=True)
+        (temporary / "new").rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _measure(
+    name: str,
+    path: Path,
+    inputs: dict[str, Inputs],
+    reference: dict[str, np.ndarray],
+    config: ExportConfig,
+) -> dict[str, Any]:
+    runner = parity.load_saved_model(path) if name == "saved_model" else parity.load_litert(path)
+    found = {split: runner(inputs[split]) for split in reference}
+    last = "test" if "test" in reference else "val"
+    compared = parity.compare(found[last], reference[last], inputs[last].labels)
+    if name in ("saved_model", "float32"):
+        difference = max(
+            parity.compare(found[split], reference[split], inputs[split].labels)["max_abs_diff"]
+            for split in reference
+        )
+        status = _status_of_difference(difference, config.max_difference)
+    else:
+        status = parity.status_of_accuracy(
+            found["val"], reference["val"], inputs["val"].labels, config.max_accuracy_drop
+        )
+    return {
+        "path": path.relative_to(path.parents[1]).as_posix(),
+        "bytes": parity.num_bytes(path),
+        **compared,
+        "n": len(inputs[last]),
+        "latency_ms": None if name == "saved_model" else parity.latency(path, inputs["val"]),
+        "status": status,
+    }
+
+
+def _status_of_difference(difference: float, bound: float) -> str:
+    if difference <= bound:
+        return OK
+    return f"probabilities differ by {difference:.2g}, over export.max_difference {bound:g}"
+
+
+def _log(name: str, result: dict[str, Any]) -> None:
+    logging.info(
+        "export %s: %.2f MB, accuracy %.3f, %s",
+        *(name, result["bytes"] / 1e6, result["accuracy"], result["status"]),
+    )
+
+
+def _one_line(name: str) -> str:
+    return " ".join(name.split())

@@ -1,0 +1,121 @@
+"""Activations of a frozen prefix: computed once, kept on disk, shared by whoever asks again.
+
+A prefix in inference mode is a pure function of the prepared image, so its activations are
+known by what went in: contents, preparation, backbone, weights, cut.
+"""
+
+import time
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from tl_keras import backbones, cache
+from tl_keras.config import RunConfig
+from tl_keras.data import batches
+from tl_keras.data.batches import Inputs
+from tl_keras.data.examples import Dataset
+
+BATCH_SIZE = 64
+
+
+@dataclass(frozen=True)
+class Activations:
+    """Activations of a split, and how they came."""
+
+    inputs: Inputs
+    cached: bool  # found on disk
+    bytes: int
+    seconds: float
+
+
+def compute(
+    prefix: keras.Model, inputs: Inputs, dataset: Dataset, split: str, config: RunConfig
+) -> Activations:
+    """`(examples, ...) float32` activations at the end of a prefix, in inference mode."""
+    cut = prefix.operations[-1].name
+    key = {
+        "kind": f"{config.model.backbone} at {cut}, {split}",
+        "cut": cut,
+        "digests": [example.digest for example in dataset.splits[split]],
+        "weights": backbones.digest(prefix),
+        "backbone": [config.model.backbone, sorted(config.model.options.items())],
+        "dtype": "float32",
+        "computed_in": prefix.layers[-1].compute_dtype,
+        "keras": keras.__version__,
+        **batches.preparation(config.data, split),
+    }
+    shape = (len(inputs), *prefix.output.shape[1:])
+    kept = cache.keep(
+        config.cache, key, shape, np.float32, lambda array: run(prefix, inputs, array)
+    )
+    return Activations(
+        Inputs(inputs.labels, kept.array), kept.cached, kept.array.nbytes, kept.seconds
+    )
+
+
+def run(model: keras.Model, inputs: Inputs, array: np.ndarray) -> None:
+    """Fills `array` `(examples, ...)` with the model's outputs, in order, in inference mode."""
+    infer = inference(model)
+    with tqdm(total=len(array), desc=model.name, unit=" images", leave=False) as bar:
+        start = 0
+        for batch in batches.evaluation(inputs, BATCH_SIZE):
+            outputs = infer(batch)
+            array[start : start + len(outputs)] = outputs.numpy()
+            start += len(outputs)
+            bar.update(len(outputs))
+
+
+def outputs(model: keras.Model, inputs: Inputs) -> np.ndarray:
+    """The model's outputs on every example, `(examples, ...) float32`, in memory."""
+    array = np.empty((len(inputs), *model.output.shape[1:]), np.float32)
+    run(model, inputs, array)
+    return array
+
+
+def inference(model: keras.Model) -> tf.types.experimental.GenericFunction:
+    """The model as a traced function of a batch, in inference mode."""
+    signature = tf.TensorSpec((None, *model.input.shape[1:]), model.input.dtype)
+    return tf.function(lambda x: model(x, training=False), input_signature=[signature])
+
+
+@dataclass(frozen=True)
+class Worth:
+    """Whether a prefix's activations are kept for a fit, with the measurement behind it."""
+
+    keep: bool
+    why: str
+
+
+def worth_keeping(prefix: keras.Model, inputs: Inputs, epochs: int, max_bytes: float) -> Worth:
+    """Compares one pass and reading back with a pass each epoch, on one measured batch.
+
+    Only the time depends on the answer: the activations are equal either way.
+    """
+    size = int(np.prod(prefix.output.shape[1:])) * 4
+    total = size * len(inputs)
+    if total > max_bytes:
+        return Worth(False, f"{total / 1e9:.1f} GB are over cache.max_bytes")
+    infer = inference(prefix)
+    batch = next(iter(batches.evaluation(inputs, BATCH_SIZE)))
+    infer(batch)  # Traces.
+    started = time.monotonic()
+    activations = infer(batch).numpy()
+    run_seconds = (time.monotonic() - started) / len(activations)
+    started = time.monotonic()
+    np.copy(activations)
+    read_seconds = (time.monotonic() - started) / len(activations)
+    # Reading: a copy where pages are in memory, the disk's speed where they cannot be.
+    if total > batches.MEMORY_SHARE * batches.free_memory():
+        read_seconds += size / DISK_BYTES_PER_SECOND
+    keep = run_seconds + epochs * read_seconds < epochs * run_seconds
+    why = (
+        f"{1e3 * run_seconds:.2f} ms an image to compute, {1e3 * read_seconds:.2f} ms to read, "
+        f"{epochs} epochs, {total / 1e6:.0f} MB"
+    )
+    return Worth(keep, why)
+
+
+DISK_BYTES_PER_SECOND = 500e6  # A SATA solid-state disk; slower ones are rare.

@@ -1,0 +1,88 @@
+"""The whole model: prepared image in, probabilities out; its head, its temperature."""
+
+import importlib.resources
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from tl_keras import backbones
+from tl_keras.config import ModelConfig
+
+INPUT = "image"
+POOLED = "pooled"
+LOGITS = "logits"
+OUTPUT = "probabilities"
+
+
+def build(
+    config: ModelConfig, classes: Sequence[str], image_size: int, dtype: str = "float32"
+) -> keras.Model:
+    """`(image_size, image_size, 3) uint8 RGB` in, `(classes,) float32` probabilities out.
+
+    Flat: every backbone operation is one of the model's own. Weights are random.
+    """
+    backbone = backbones.build(config.backbone, config.options, image_size, dtype)
+    x = keras.layers.Dropout(config.dropout, name="dropout")(backbone.output)
+    # float32 under every policy: half precision loses small probabilities.
+    x = keras.layers.Dense(len(classes), name=LOGITS, dtype="float32")(x)
+    x = keras.layers.Softmax(name=OUTPUT, dtype="float32")(x)
+    return keras.Model(backbone.input, x, name="tl_keras")
+
+
+def backbone_of(model: keras.Model) -> keras.Model:
+    """The part up to the pooled features, `(channels,) float32`; shares the model's layers."""
+    return keras.Model(model.input, model.get_layer("dropout").input, name="backbone")
+
+
+def logits_of(model: keras.Model) -> keras.Model:
+    """The model without its softmax; shares the model's layers."""
+    return keras.Model(model.input, model.get_layer(LOGITS).output, name="logits_model")
+
+
+def load_weights(model: keras.Model, config: ModelConfig) -> None:
+    """Sets the backbone's weights from `model.weights`.
+
+    Raises:
+      ValueError: the weights cannot be had, or do not fit; see `backbones.load_weights`.
+    """
+    if config.weights == "glyphs":
+        with embedded("glyphs.weights.h5") as file:
+            backbones.load_weights(backbone_of(model), config.backbone, config.options, str(file))
+    elif config.weights != "none":
+        backbones.load_weights(
+            backbone_of(model), config.backbone, config.options, config.weights
+        )
+
+
+def embedded(name: str):
+    """A context manager that gives the path of a file that ships inside the package."""
+    return importlib.resources.as_file(importlib.resources.files("tl_keras.embedded") / name)
+
+
+def set_head(model: keras.Model, kernel: np.ndarray, bias: np.ndarray) -> None:
+    """Sets the last layer: kernel `(channels, classes)`, bias `(classes,)`, both float32."""
+    model.get_layer(LOGITS).set_weights([kernel, bias])
+
+
+def fold_temperature(model: keras.Model, temperature: float) -> None:
+    """Divides the logits by `temperature` > 0, in the head's weights."""
+    head = model.get_layer(LOGITS)
+    head.set_weights([weight / np.float32(temperature) for weight in head.get_weights()])
+
+
+def load(file: Path) -> keras.Model:
+    """A saved model; built-in layers only, nothing in the file is executed.
+
+    Raises:
+      ValueError: no such file, damaged, or it holds code.
+    """
+    if not file.is_file():
+        raise ValueError(f"{str(file)!r} does not exist; is the run finished?")
+    try:
+        return keras.models.load_model(file, compile=False, safe_mode=True)
+    # Keras raises whatever its parts raise on a damaged or hostile file.
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0][:200]
+        raise ValueError(f"{str(file)!r} is no model file that is safe to load: {reason}") from error

@@ -1,0 +1,173 @@
+"""A run: a config and a folder. Opens one, records what is done, says when it is finished.
+
+Imports no TensorFlow, so that a finished run answers at once.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from tl_keras import config as configs
+from tl_keras.config import RunConfig
+from tl_keras.files import write_json, write_text
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder and its config. What the files hold: DESIGN "Run folder" in the README.
+
+    Attributes:
+      workdir: the folder.
+      config: the whole config.
+      pipeline: the command that made it, as in `finetune`.
+    """
+
+    workdir: Path
+    config: RunConfig
+    pipeline: str
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """What `result.json` holds; None while the run is not finished."""
+        return _read(self.workdir / "result.json")
+
+    @property
+    def report(self) -> Path:
+        """The report page."""
+        return self.workdir / "report.html"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The folder that a killed run goes on from; gone when the run is finished."""
+        return self.workdir / "checkpoint"
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The parts of `result.json` that are known so far."""
+        return _read(self.checkpoint / "record.json") or {}
+
+    def add(self, **parts: Any) -> None:
+        """Adds parts to the record; a part that is a dict is joined with what it holds already."""
+        record = self.record
+        for name, value in parts.items():
+            old = record.get(name)
+            joined = isinstance(old, dict) and isinstance(value, dict)
+            record[name] = {**old, **value} if joined else value
+        write_json(self.checkpoint / "record.json", record)
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Adds the body's seconds to the record's `seconds`, unless it raises."""
+        started = time.monotonic()
+        yield
+        before = self.record.get("seconds", {}).get(phase, 0.0)
+        self.add(seconds={phase: round(before + time.monotonic() - started, 3)})
+
+    def finish(self, result: dict[str, Any]) -> None:
+        """Writes `result.json`, whose presence means done, and removes the checkpoint."""
+        write_text(self.workdir / "config.yaml", configs.to_yaml(self.config))
+        write_json(self.workdir / "result.json", result)
+        shutil.rmtree(self.checkpoint, ignore_errors=True)
+
+
+@contextmanager
+def opened(config: RunConfig, workdir: str | Path, pipeline: str) -> Iterator[Run]:
+    """The run of a config in a folder, for this process alone: a new one or a continued one.
+
+    Raises:
+      ValueError: the folder holds something else, a run of another config or command, or
+        another process is at work in it.
+    """
+    workdir = Path(workdir).expanduser().absolute()
+    _check_folder(workdir, config, pipeline)
+    try:
+        (workdir / "checkpoint").mkdir(parents=True, exist_ok=True)
+        lock = FileLock(workdir / ".lock", timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise ValueError(f"--workdir: another process is at work in {str(workdir)!r}") from None
+    except OSError as error:
+        reason = error.strerror or error
+        raise ValueError(f"--workdir: {str(workdir)!r} cannot be written: {reason}") from None
+    try:
+        run = Run(workdir, config, pipeline)
+        # A finished run keeps its own until what was added to it is done, see `finished`.
+        if run.result is None:
+            write_text(workdir / "config.yaml", configs.to_yaml(config))
+        run.add(pipeline=pipeline)
+        yield run
+    finally:
+        lock.release()
+
+
+def load(workdir: str | Path) -> Run:
+    """An existing run, finished or not.
+
+    Raises:
+      ValueError: the folder is no run.
+    """
+    workdir = Path(workdir).expanduser().absolute()
+    if not (workdir / "config.yaml").is_file():
+        raise ValueError(f"{str(workdir)!r} is no run folder: it has no config.yaml")
+    config = configs.load(workdir / "config.yaml")
+    return Run(workdir, config, _pipeline(workdir) or "finetune")
+
+
+def finished(config: RunConfig, workdir: str | Path, pipeline: str) -> Run | None:
+    """The run, if the same command has finished it; None if there is work to do.
+
+    Raises:
+      ValueError: as `opened`.
+    """
+    workdir = Path(workdir).expanduser().absolute()
+    _check_folder(workdir, config, pipeline)
+    if not (workdir / "result.json").is_file():
+        return None
+    old = configs.load(workdir / "config.yaml")
+    return Run(workdir, config, pipeline) if old.export == config.export else None
+
+
+def _check_folder(workdir: Path, config: RunConfig, pipeline: str) -> None:
+    if workdir.exists() and not workdir.is_dir():
+        raise ValueError(f"--workdir: {str(workdir)!r} is a file; expected a folder")
+    if not (workdir / "config.yaml").is_file():
+        # A kill before the first file leaves no more than these.
+        others = {path.name for path in workdir.glob("*")} - {"checkpoint", ".lock"}
+        if others and not all(name.startswith(".config.yaml") for name in others):
+            raise ValueError(
+                f"--workdir: {str(workdir)!r} is no run and not empty (it has {min(others)!r}); "
+                "choose a new folder"
+            )
+        return
+    difference = configs.difference(configs.load(workdir / "config.yaml"), config)
+    if difference:
+        raise ValueError(
+            f"--workdir: {str(workdir)!r} was made with another config: {difference}; "
+            "choose another folder, or use the same values"
+        )
+    before = _pipeline(workdir)
+    if before and before != pipeline:
+        raise ValueError(f"--workdir: {str(workdir)!r} was made by {before}, not by {pipeline}")
+
+
+def _pipeline(workdir: Path) -> str | None:
+    for file in (workdir / "result.json", workdir / "checkpoint" / "record.json"):
+        if found := (_read(file) or {}).get("pipeline"):
+            return found
+    return None
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    if not file.is_file():
+        return None
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        raise ValueError(f"{str(file)!r} is damaged; remove it to go on") from None

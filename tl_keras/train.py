@@ -1,0 +1,331 @@
+"""fit: the head on kept features, then the layers above the freeze depth, epoch by epoch.
+
+The loop over epochs is ours, each epoch is Keras's `fit`: what an epoch needs to be repeated
+(weights, optimiser, best weights, history) is written at its end, and all that is random is a
+function of (seed, epoch), so a killed run ends bit-equal to an unbroken one.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+from sklearn.linear_model import LogisticRegression
+from tqdm import tqdm
+
+from tl_keras.config import FitConfig
+from tl_keras.data.batches import class_weights
+from tl_keras.evaluate import log_loss, softmax
+from tl_keras.files import replacing
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `auto` came to, and what follows from the size of the data."""
+
+    freeze: float | str
+    epochs: int
+    learning_rate: float  # the peak
+    steps: int  # an epoch
+
+
+def plan(config: FitConfig, num_train: int, steps: int, pretrained: bool) -> Plan:
+    """Resolves `auto` by the number of training examples: a pure function.
+
+    After BiT-HyperRule (arXiv 1912.11370): depth and steps grow with the data, the rate stays.
+    Without pretrained weights nothing is frozen and the schedule is long.
+    """
+    if pretrained:
+        freeze = 0.5 if num_train < 500 else 0.25 if num_train < 5000 else 0.0
+        total_steps, learning_rate = (400 if num_train < 500 else 1000), 3e-4
+    else:
+        freeze, total_steps, learning_rate = 0.0, 3000, 2e-3
+    epochs = int(np.clip(round(total_steps / steps), 5, 60))
+    return Plan(
+        freeze if config.freeze == "auto" else config.freeze,
+        epochs if config.epochs == "auto" else config.epochs,
+        learning_rate if config.learning_rate == "auto" else config.learning_rate,
+        steps,
+    )
+
+
+@dataclass(frozen=True)
+class Head:
+    """A converged linear head.
+
+    Attributes:
+      kernel: `(channels, classes) float32`.
+      bias: `(classes,) float32`.
+      history: one record for each strength of regularisation, as metrics.jsonl takes it.
+    """
+
+    kernel: np.ndarray
+    bias: np.ndarray
+    history: list[dict[str, Any]]
+
+
+STRENGTHS = tuple(10.0**power for power in np.arange(-4, 2.5, 0.5))  # scikit-learn's C
+
+
+def fit_head(
+    features: tuple[np.ndarray, np.ndarray], labels: tuple[np.ndarray, np.ndarray], balance: str
+) -> Head:
+    """Logistic regression on pooled features; the strength with the best validation log loss.
+
+    Args:
+      features: train and val, `(examples, channels) float32`.
+      labels: train and val, `(examples,) int64`; train has every class.
+      balance: `none`; `weights` and `oversample` both weigh examples by their class.
+    """
+    num_classes = int(labels[0].max()) + 1
+    mean, deviation = features[0].mean(0), features[0].std(0) + 1e-3
+    train, val = ((split - mean) / deviation for split in features)
+    weights = class_weights(labels[0], num_classes, "none" if balance == "none" else "weights")
+    # Warm starts along increasing C: each solution is near the next.
+    regression = LogisticRegression(max_iter=300, tol=1e-4, warm_start=True)
+    best, history, started = None, [], time.monotonic()
+    for i, strength in enumerate(tqdm(STRENGTHS, "head", unit=" fits", leave=False)):
+        regression.C = strength / len(train)
+        regression.fit(train, labels[0], sample_weight=weights.numpy()[labels[0]])
+        kernel, bias = _both_classes(regression)
+        probabilities = softmax(val @ kernel + bias)
+        record = {
+            "stage": "head",
+            "epoch": i,
+            "seconds": round(time.monotonic() - started, 3),
+            "regularisation": float(1 / strength),
+            "val_loss": log_loss(probabilities, labels[1]),
+            "val_accuracy": float((probabilities.argmax(-1) == labels[1]).mean()),
+        }
+        history.append(record)
+        if best is None or record["val_loss"] < best[0]:
+            best = record["val_loss"], kernel, bias
+    kernel = best[1] / deviation[:, None]
+    bias = best[2] - mean @ kernel
+    return Head(kernel.astype(np.float32), bias.astype(np.float32), history)
+
+
+def _both_classes(regression: LogisticRegression) -> tuple[np.ndarray, np.ndarray]:
+    """Kernel and bias with a column a class; scikit-learn keeps one for two classes."""
+    kernel, bias = regression.coef_.T, regression.intercept_
+    if kernel.shape[1] == 1:
+        kernel, bias = np.hstack([-kernel, kernel]) / 2, np.hstack([-bias, bias]) / 2
+    return kernel, bias
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One training of a network.
+
+    Attributes:
+      stage: `finetune` or `scratch`, as metrics.jsonl names it.
+      network: inputs to logits `(batch, classes)`; its trainable weights are trained.
+      data: one epoch of (inputs, targets, weights); reads the epoch from `epoch`.
+      epoch: the variable that `data` reads.
+      validate: gives `val_loss` and `val_accuracy` of the network as it is now.
+      plan: epochs, steps and peak rate.
+      config: the other choices.
+      seed: with the epoch, decides dropout.
+    """
+
+    stage: str
+    network: keras.Model
+    data: tf.data.Dataset
+    epoch: tf.Variable
+    validate: Callable[[], dict[str, float]]
+    plan: Plan
+    config: FitConfig
+    seed: int
+
+
+def fit(run: Fit, checkpoint: Path, publish: Callable[[list[dict]], None]) -> list[dict[str, Any]]:
+    """Trains and leaves the network with the weights of its best epoch by validation loss.
+
+    Goes on after the last epoch that `checkpoint` holds. `publish` gets the history, one record
+    an epoch, after each epoch and at the start.
+
+    Raises:
+      FloatingPointError: the loss is no longer a number.
+    """
+    network = run.network
+    network.compile(optimizer(run.config, run.plan), _loss(run.config), jit_compile=False)
+    network.optimizer.build(network.trainable_variables)
+    state = State.load(checkpoint, network) or State([], [v.numpy() for v in network.variables])
+    publish(state.history)
+    for epoch in range(len(state.history), run.plan.epochs):
+        if _is_exhausted(state.history, run.config.patience):
+            break
+        state = _train_epoch(run, epoch, state)
+        state.save(checkpoint, network)
+        publish(state.history)
+    _assign(network.variables, state.best)
+    return state.history
+
+
+def _train_epoch(run: Fit, epoch: int, state: "State") -> "State":
+    started = time.monotonic()
+    run.epoch.assign(epoch)
+    _seed_dropout(run.network, run.seed, epoch)
+    progress = Progress(f"{run.stage} {epoch + 1}/{run.plan.epochs}", run.plan.steps)
+    record = run.network.fit(run.data, shuffle=False, verbose=0, callbacks=[progress])
+    loss = record.history["loss"][0]
+    if not np.isfinite(loss):
+        raise FloatingPointError(
+            f"fit.learning_rate: the loss became {loss} in epoch {epoch + 1} at the peak rate "
+            f"{run.plan.learning_rate}; choose a lower one"
+        )
+    raw = _average(run)
+    metrics = run.validate()
+    record = {
+        "stage": run.stage,
+        "epoch": epoch,
+        "seconds": round(_elapsed(state.history) + time.monotonic() - started, 3),
+        "learning_rate": float(run.network.optimizer.learning_rate),
+        "loss": float(loss),
+        **metrics,
+    }
+    better = all(record["val_loss"] < old["val_loss"] for old in state.history)
+    best = [v.numpy() for v in run.network.variables] if better else state.best
+    if raw is not None:
+        _assign(run.network.trainable_variables, raw)
+    _log(record, run.plan.epochs)
+    return State([*state.history, record], best)
+
+
+def _average(run: Fit) -> list[np.ndarray] | None:
+    """Puts the moving average in the weights' place; the weights, or None where there is none."""
+    if not run.config.ema:
+        return None
+    raw = [v.numpy() for v in run.network.trainable_variables]
+    run.network.optimizer.finalize_variable_values(run.network.trainable_variables)
+    return raw
+
+
+def _log(record: dict[str, Any], epochs: int) -> None:
+    logging.info(
+        "%s %d/%d: loss %.3f, validation loss %.3f, validation accuracy %.3f",
+        record["stage"],
+        record["epoch"] + 1,
+        epochs,
+        record["loss"],
+        record["val_loss"],
+        record["val_accuracy"],
+    )
+
+
+def _elapsed(history: list[dict[str, Any]]) -> float:
+    return history[-1]["seconds"] if history else 0.0
+
+
+def _is_exhausted(history: list[dict[str, Any]], patience: int) -> bool:
+    losses = [record["val_loss"] for record in history]
+    return len(losses) > patience and min(losses[:-patience]) <= min(losses[-patience:])
+
+
+def _seed_dropout(network: keras.Model, seed: int, epoch: int) -> None:
+    """Neither .keras nor .weights.h5 files save these states, so they are set anew."""
+    for i, variable in enumerate(network.variables):
+        if variable.path.endswith("seed_generator_state"):
+            variable.assign(np.array([seed * 7919 + i, epoch], np.uint32))
+
+
+def optimizer(config: FitConfig, plan: Plan) -> keras.optimizers.Optimizer:
+    """The optimiser of `fit.optimizer`: linear warm-up, cosine decay to zero, clipping, EMA."""
+    total = max(1, plan.epochs * plan.steps)
+    warmup = max(1, round(config.warmup * total))
+    schedule = keras.optimizers.schedules.CosineDecay(
+        plan.learning_rate / warmup,
+        decay_steps=max(1, total - warmup),
+        warmup_target=plan.learning_rate,
+        warmup_steps=warmup,
+    )
+    shared = {
+        "learning_rate": schedule,
+        "global_clipnorm": config.clip_norm,
+        "use_ema": config.ema > 0,
+        "ema_momentum": config.ema or 0.99,
+    }
+    if config.optimizer == "sgd":
+        return keras.optimizers.SGD(momentum=0.9, nesterov=True, **shared)
+    if config.optimizer == "adam":
+        return keras.optimizers.Adam(**shared)
+    return keras.optimizers.AdamW(weight_decay=config.weight_decay, **shared)
+
+
+def _loss(config: FitConfig) -> keras.losses.Loss:
+    return keras.losses.CategoricalCrossentropy(
+        from_logits=True, label_smoothing=config.label_smoothing
+    )
+
+
+def quicken_batch_norm(model: keras.Model, total_steps: int) -> None:
+    """Lets batch norm's moving averages keep up with a short training from scratch.
+
+    Keras Applications' momentum of .99 and .999 needs thousands of steps.
+    """
+    momentum = 1 - 1 / np.clip(0.05 * total_steps, 5, 100)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = float(min(layer.momentum, momentum))
+
+
+class Progress(keras.callbacks.Callback):
+    """A progress bar of an epoch's steps."""
+
+    def __init__(self, title: str, steps: int):
+        super().__init__()
+        self.bar = tqdm(total=steps, desc=title, unit=" steps", leave=False)
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        self.bar.update(1)
+        if logs:
+            self.bar.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        self.bar.close()
+
+
+@dataclass(frozen=True)
+class State:
+    """What goes on after a kill: history and best weights; the rest is in the network."""
+
+    history: list[dict[str, Any]]
+    best: list[np.ndarray]
+
+    def save(self, file: Path, network: keras.Model) -> None:
+        """Writes history, best weights, and the network's and its optimiser's variables."""
+        arrays = _numbered("now", [v.numpy() for v in _all_variables(network)])
+        arrays |= _numbered("best", self.best)
+        with replacing(file) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, history=np.array(json.dumps(self.history)), **arrays)
+
+    @classmethod
+    def load(cls, file: Path, network: keras.Model) -> "State | None":
+        """Restores the network; None where there is no state yet."""
+        if not file.exists():
+            return None
+        with np.load(file, allow_pickle=False) as arrays:
+            now = [name for name in arrays.files if name.startswith("now")]
+            best = [name for name in arrays.files if name.startswith("best")]
+            _assign(_all_variables(network), [arrays[name] for name in sorted(now)])
+            history = json.loads(str(arrays["history"]))
+            return cls(history, [arrays[name] for name in sorted(best)])
+
+
+def _all_variables(network: keras.Model) -> list[keras.Variable]:
+    return [*network.variables, *network.optimizer.variables]
+
+
+def _numbered(prefix: str, values: list[np.ndarray]) -> dict[str, np.ndarray]:
+    return {f"{prefix}{i:05d}": value for i, value in enumerate(values)}
+
+
+def _assign(variables: list[keras.Variable], values: list[np.ndarray]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
