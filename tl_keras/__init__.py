@@ -1,0 +1,86 @@
+"""Labelled images in, a small model proved on the device format it ships in out.
+
+    run = tl_keras.finetune({"data": {"path": "photos"}}, "runs/photos")
+    run.result["test"]["accuracy"], run.report
+
+Nothing is imported and nothing happens before a function is called.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tl_keras.version import VERSION as __version__
+
+if TYPE_CHECKING:
+    from tl_keras.config import RunConfig
+    from tl_keras.run import Run
+
+    Config = RunConfig | Mapping[str, Any] | str | Path
+
+__all__ = ["__version__", "finetune", "load", "predict", "pretrain"]
+
+
+def finetune(config: "Config", workdir: str | Path) -> "Run":
+    """The main job: audits, trains, measures and exports; a finished run returns at once.
+
+    Args:
+      config: a RunConfig, nested dicts with the fields that differ from the defaults, or a YAML
+        file.
+      workdir: the run's folder; a killed run goes on from what it holds.
+
+    Raises:
+      ValueError: the config, the data or the folder cannot be used; the message says what to do.
+    """
+    return _run("finetune", config, workdir)
+
+
+def pretrain(config: "Config", workdir: str | Path) -> "Run":
+    """Trains a backbone from scratch; the folder is what `model.weights` of a later run takes.
+
+    Arguments and errors are those of `finetune`.
+    """
+    return _run("pretrain", config, workdir)
+
+
+def load(workdir: str | Path) -> "Run":
+    """An existing run. Raises ValueError where the folder is none."""
+    from tl_keras import run
+
+    return run.load(workdir)
+
+
+def predict(run: "Run | str | Path", paths: list[str | Path]) -> list[dict[str, Any]]:
+    """A row for each image file in files and folders: `file`, `prediction`, `probabilities`.
+
+    A file that is no image has `error` instead.
+
+    Raises:
+      ValueError: the run is not finished, or a path does not exist.
+    """
+    from tl_keras.quiet import start_tensorflow
+    from tl_keras.run import Run
+
+    start_tensorflow()
+    from tl_keras.approaches import finished
+
+    return list(finished.predict(run if isinstance(run, Run) else load(run), paths))
+
+
+def _run(command: str, config: "Config", workdir: str | Path) -> "Run":
+    from tl_keras import config as configs
+    from tl_keras import run
+    from tl_keras.quiet import start_tensorflow
+
+    if isinstance(config, str | Path):
+        config = configs.load(config)
+    elif isinstance(config, Mapping):
+        config = configs.from_tree(dict(config))
+    done = run.finished(config, workdir, command)
+    if done:
+        return done
+    configs.check_paths(config)
+    start_tensorflow()
+    import importlib
+
+    return importlib.import_module(f"tl_keras.approaches.{command}").run(config, workdir)

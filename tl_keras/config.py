@@ -7,6 +7,7 @@ frozen and forbid unknown fields. Only what differs from the defaults needs to b
 import difflib
 import io
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -75,7 +76,9 @@ class DataConfig(Section):
     antialias: bool = False  # devices' image classifiers do not
     val: Annotated[float, Field(gt=0, lt=0.9)] = 0.15  # share carved from train where none is given
     test: OpenShare = 0.15  # the same
-    split_seed: Annotated[int, Field(ge=0, lt=2**30)] = 0  # apart from `seed`: other seeds share the splits
+    split_seed: Annotated[int, Field(ge=0, lt=2**30)] = (
+        0  # apart from `seed`: other seeds share the splits
+    )
     examples_per_class: Annotated[int, Field(ge=2)] | None = None  # at most, train and val together
     num_examples: Annotated[int, Field(ge=200)] = 40_000  # glyphs alone: training images an epoch
     max_pixels: Annotated[int, Field(ge=1)] = 64_000_000  # found before decoding
@@ -213,8 +216,27 @@ def from_tree(tree: dict[str, Any]) -> RunConfig:
     try:
         return RunConfig.model_validate(tree)
     except ValidationError as error:
-        lines = dict.fromkeys(_message(detail) for detail in error.errors())
-        raise ValueError("\n".join(lines)) from None
+        raise ValueError("\n".join(_messages(error))) from None
+
+
+EXPECTED_AT = {
+    "data.path": "a folder of class folders, a CSV file, or a TFDS data folder, by data.source",
+    "model.weights": "imagenet, glyphs, none, a weights file, or an earlier run's folder",
+}
+
+
+def check_paths(config: RunConfig) -> None:
+    """Cheap checks of what a config points to, before anything slow.
+
+    Raises:
+      ValueError: `data.path` or the file or folder of `model.weights` does not exist.
+    """
+    paths = {"data.path": config.data.path}
+    if config.model.weights not in ("imagenet", "glyphs", "none"):
+        paths["model.weights"] = config.model.weights
+    for field, path in paths.items():
+        if path is not None and not os.path.exists(path):
+            raise ValueError(f"{field}: {path!r} does not exist; expected {EXPECTED_AT[field]}")
 
 
 def to_yaml(config: RunConfig) -> str:
@@ -231,7 +253,9 @@ def to_tree(config: RunConfig) -> dict[str, Any]:
     """The whole resolved config as nested dicts of plain values, `None`-free in `augment`."""
     tree = config.model_dump(mode="json")
     entries = config.data.augment
-    tree["data"]["augment"] = [entry.model_dump(mode="json", exclude_unset=True) for entry in entries]
+    tree["data"]["augment"] = [
+        entry.model_dump(mode="json", exclude_unset=True) for entry in entries
+    ]
     return tree
 
 
@@ -291,26 +315,53 @@ def _override(tree: dict[str, Any], override: str) -> None:
     tree[field] = _parse(text, f"--set {name}", default=None)
 
 
-def _message(detail: Any) -> str:
-    """One line for one pydantic error: field, rule, what was received, nearest valid choice."""
+def _messages(error: ValidationError) -> list[str]:
+    """One line a field: rule, what was received, nearest valid choice.
+
+    A field that takes one thing or another fails with a detail for each; their rules are joined.
+    """
+    details = [(_field(detail), detail) for detail in error.errors()]
+    messages = []
+    for field in dict.fromkeys(field for field, _ in details):
+        own = [detail for name, detail in details if name == field]
+        plain = [detail for detail in own if detail["type"] in ("extra_forbidden", "value_error")]
+        messages += [_explain(field, detail) for detail in plain]
+        if not plain:
+            messages.append(_expected(field, own))
+    return messages
+
+
+def _field(detail: Any) -> str:
     # Members of unions end in tags such as `literal['auto']`, which no user wrote.
-    location = [str(part) for part in detail["loc"] if not _is_tag(str(part))]
-    field = ".".join(location)
-    if detail["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(location[-1], _siblings(location), n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(_siblings(location))}"
-        return f"{field}: no such field; {hint}"
+    return ".".join(str(part) for part in detail["loc"] if not _is_tag(str(part)))
+
+
+def _explain(field: str, detail: Any) -> str:
     if detail["type"] == "value_error":  # Raised by a check of ours.
         text = str(detail["ctx"]["error"])
-        return text if text.split(":")[0].count(".") else f"{field}: {text}"
-    received = detail["input"]
-    rule = detail["msg"].removeprefix("Input ").removeprefix("should be ")
-    near = _nearest(received, detail.get("ctx", {}).get("expected", ""))
-    return f"{field}: expected {rule}; received {received!r:.80}{near}"
+        named = any(text.startswith(f"{section}.") for section in RunConfig.model_fields)
+        return text if named else f"{field}: {text}"
+    location = field.split(".")
+    siblings = _siblings(location)
+    near = difflib.get_close_matches(location[-1], siblings, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(siblings)}"
+    return f"{field}: no such field; {hint}"
+
+
+def _expected(field: str, details: list[Any]) -> str:
+    rules = [
+        re.sub(r"^(Input )?(should be )?(a valid )?", "", detail["msg"])
+        .replace("tuple", "a list")
+        .split(" or instance of ")[0]
+        for detail in details
+    ]
+    received = details[0]["input"]
+    near = _nearest(received, " ".join(d.get("ctx", {}).get("expected", "") for d in details))
+    return f"{field}: expected {' or '.join(rules)}; received {received!r:.80}{near}"
 
 
 def _is_tag(part: str) -> bool:
-    return any(mark in part for mark in "[(") or part in ("float", "int", "str", "bool")
+    return part.startswith("constrained-") or "[" in part or part in ("float", "int", "str", "bool")
 
 
 def _nearest(received: Any, expected: str) -> str:

@@ -49,17 +49,17 @@ def compute(
     }
     shape = (len(inputs), *prefix.output.shape[1:])
     kept = cache.keep(
-        config.cache, key, shape, np.float32, lambda array: run(prefix, inputs, array)
+        config.cache, key, shape, np.float32, lambda array: run(prefix, inputs, array, "features")
     )
     return Activations(
         Inputs(inputs.labels, kept.array), kept.cached, kept.array.nbytes, kept.seconds
     )
 
 
-def run(model: keras.Model, inputs: Inputs, array: np.ndarray) -> None:
+def run(model: keras.Model, inputs: Inputs, array: np.ndarray, title: str) -> None:
     """Fills `array` `(examples, ...)` with the model's outputs, in order, in inference mode."""
     infer = inference(model)
-    with tqdm(total=len(array), desc=model.name, unit=" images", leave=False) as bar:
+    with tqdm(total=len(array), desc=title, unit=" images", leave=False) as bar:
         start = 0
         for batch in batches.evaluation(inputs, BATCH_SIZE):
             outputs = infer(batch)
@@ -71,7 +71,7 @@ def run(model: keras.Model, inputs: Inputs, array: np.ndarray) -> None:
 def outputs(model: keras.Model, inputs: Inputs) -> np.ndarray:
     """The model's outputs on every example, `(examples, ...) float32`, in memory."""
     array = np.empty((len(inputs), *model.output.shape[1:]), np.float32)
-    run(model, inputs, array)
+    run(model, inputs, array, "predict")
     return array
 
 

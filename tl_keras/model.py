@@ -51,9 +51,7 @@ def load_weights(model: keras.Model, config: ModelConfig) -> None:
         with embedded("glyphs.weights.h5") as file:
             backbones.load_weights(backbone_of(model), config.backbone, config.options, str(file))
     elif config.weights != "none":
-        backbones.load_weights(
-            backbone_of(model), config.backbone, config.options, config.weights
-        )
+        backbones.load_weights(backbone_of(model), config.backbone, config.options, config.weights)
 
 
 def embedded(name: str):
@@ -85,4 +83,6 @@ def load(file: Path) -> keras.Model:
     # Keras raises whatever its parts raise on a damaged or hostile file.
     except Exception as error:
         reason = str(error).strip().splitlines()[0][:200]
-        raise ValueError(f"{str(file)!r} is no model file that is safe to load: {reason}") from error
+        raise ValueError(
+            f"{str(file)!r} is no model file that is safe to load: {reason}"
+        ) from error

@@ -67,9 +67,7 @@ class Training:
     num_classes: int
 
 
-def prepared(
-    dataset: Dataset, split: str, config: DataConfig, cache_config: CacheConfig
-) -> Inputs:
+def prepared(dataset: Dataset, split: str, config: DataConfig, cache_config: CacheConfig) -> Inputs:
     """Prepared images of a split: in memory if they fit, else on disk, else decoded when read.
 
     JPEGs much larger than `data.image_size` are decoded at a fraction in `train` alone.

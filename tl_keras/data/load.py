@@ -120,9 +120,7 @@ def _set_duplicates_apart(found: _Found) -> _Found:
                 moved.append(f"{example.file!r} stands in {kept_in} too and is left out of {split}")
             else:
                 splits[split].append(example)
-    return replace(
-        found, splits=splits, quarantined=quarantined, warnings=found.warnings + moved
-    )
+    return replace(found, splits=splits, quarantined=quarantined, warnings=found.warnings + moved)
 
 
 def _check(found: _Found, listed: int, config: DataConfig) -> None:
@@ -168,6 +166,7 @@ def fingerprint(splits: Splits, classes: tuple[str, ...]) -> str:
 
 def _load_digits(config: DataConfig) -> Dataset:
     images, labels = digits.render()
+    images = np.ascontiguousarray(images)  # Its bytes are hashed.
     examples = [
         Example(f"digits/{i:04d}", int(label), hashlib.sha256(image).hexdigest(), "array", i)
         for i, (image, label) in enumerate(zip(images, labels, strict=True))

@@ -40,7 +40,7 @@ def list_folder(config: DataConfig) -> Listing:
         )
     for folder, split in _split_folders(root, top).items():
         for label in _folders(folder, listing) if split else [folder]:
-            _list_class(label, split, listing)
+            list_class(label, split, listing)
     return listing
 
 
@@ -68,13 +68,15 @@ def _folders(folder: Path, listing: Listing) -> list[Path]:
             found.append(Path(entry.path))
         elif entry.is_symlink() and entry.is_dir():
             name = Path(entry.path).relative_to(listing.root).as_posix()
-            listing.quarantined.append(Quarantined(name, "a link to a folder; links are not followed"))
+            listing.quarantined.append(
+                Quarantined(name, "a link to a folder; links are not followed")
+            )
         else:
             listing.warnings.append(f"{entry.name!r} lies in no class folder and is not used")
     return found
 
 
-def _list_class(folder: Path, split: str, listing: Listing) -> None:
+def list_class(folder: Path, split: str, listing: Listing) -> None:
     """Adds every file below a class folder, at any depth."""
     for path, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -161,7 +163,9 @@ def _read_rows(file: Path) -> list[dict[str, str]]:
 
 
 def _check_columns(file: Path, columns: list[str]) -> None:
-    several = [name for name in columns if name == "labels" or name.startswith(("label_", "label "))]
+    several = [
+        name for name in columns if name == "labels" or name.startswith(("label_", "label "))
+    ]
     if several:
         raise ValueError(
             f"data.path: {str(file)!r} has the column {several[0]!r}: several labels an example "

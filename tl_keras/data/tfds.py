@@ -60,7 +60,9 @@ def _check_features(builder: Any, name: str) -> None:
     image, label = (
         (features.get(key) if hasattr(features, "get") else None) for key in ("image", "label")
     )
-    if not isinstance(image, tfds.features.Image) or not isinstance(label, tfds.features.ClassLabel):
+    if not isinstance(image, tfds.features.Image) or not isinstance(
+        label, tfds.features.ClassLabel
+    ):
         raise ValueError(
             f"data.name: {name!r} is no image classification; expected features 'image' and "
             f"'label', found {features}"

@@ -13,6 +13,7 @@ from tl_keras.config import ExportConfig
 from tl_keras.data.batches import Inputs
 from tl_keras.export import litert, parity, saved_model
 from tl_keras.files import replacing, write_text
+from tl_keras.quiet import quiet
 
 OK = "ok"
 
@@ -43,13 +44,14 @@ def export(
     results = {}
     with tempfile.TemporaryDirectory() as temporary:
         single = Path(temporary, "single")
-        saved_model.write(model, single, batch_size=1)
+        with quiet():
+            saved_model.write(model, single, batch_size=1)
         for name in config.formats:
             path = folder / FILES[name]
             if name == "saved_model":
                 _replace_folder(model, path)
             else:
-                with replacing(path) as file:
+                with replacing(path) as file, quiet():
                     file.write_bytes(litert.convert(single, name, examples))
             results[name] = _measure(name, path, inputs, reference, config)
             _log(name, results[name])
@@ -70,7 +72,8 @@ def _replace_folder(model: keras.Model, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".saved_model.", dir=path.parent))
     try:
-        saved_model.write(model, temporary / "new")
+        with quiet():
+            saved_model.write(model, temporary / "new")
         shutil.rmtree(path, ignore_errors=True)
         (temporary / "new").rename(path)
     finally:
@@ -84,7 +87,9 @@ def _measure(
     reference: dict[str, np.ndarray],
     config: ExportConfig,
 ) -> dict[str, Any]:
-    runner = parity.load_saved_model(path) if name == "saved_model" else parity.load_litert(path)
+    with quiet():
+        load = parity.load_saved_model if name == "saved_model" else parity.load_litert
+        runner = load(path)
     found = {split: runner(inputs[split]) for split in reference}
     last = "test" if "test" in reference else "val"
     compared = parity.compare(found[last], reference[last], inputs[last].labels)

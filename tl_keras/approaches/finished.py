@@ -1,0 +1,117 @@
+"""What is done with a finished run: predictions on new files, metrics on other data."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tl_keras import cache, features
+from tl_keras import model as models
+from tl_keras.data import audit, sources
+from tl_keras.data.batches import Inputs
+from tl_keras.data.examples import Listing
+from tl_keras.data.image import decode, prepare
+from tl_keras.evaluate import measure
+from tl_keras.run import Run
+
+Row = dict[str, Any]
+
+
+def predict(run: Run, paths: Sequence[str | Path]) -> Iterator[Row]:
+    """A row an image, in order: `file`, `prediction`, `probabilities {class: p}`; or `error`.
+
+    Args:
+      run: a finished run.
+      paths: image files, and folders that are searched at any depth.
+
+    Raises:
+      ValueError: the run is not finished, or a path does not exist.
+    """
+    classes = _classes(run)
+    files = [file for path in paths for file in _files(Path(path))]
+    if not files:
+        raise ValueError(f"{', '.join(map(repr, map(str, paths)))}: no files to predict on")
+    model = models.load(run.workdir / "model.keras")
+    for start in range(0, len(files), features.BATCH_SIZE):
+        some = files[start : start + features.BATCH_SIZE]
+        checked = _check(some, run)
+        good = [file for file in some if not checked[str(file)].reason]
+        decoders = [checked[str(file)].decoder for file in good]
+        inputs = _inputs(good, decoders, np.zeros(len(good), np.int64), run)
+        rows = dict(zip(good, features.outputs(model, inputs) if good else [], strict=True))
+        for file in some:
+            name = sources.printable(str(file))
+            if file not in rows:
+                yield {"file": name, "error": checked[str(file)].reason}
+                continue
+            row = [round(float(value), 6) for value in rows[file]]
+            named = dict(zip(classes, row, strict=True))
+            yield {"file": name, "prediction": max(named, key=named.get), "probabilities": named}
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        listing = Listing(path, [])
+        sources.list_class(path, "", listing)
+        return [path / listed.file for listed in listing.files]
+    if not path.exists():
+        raise ValueError(f"{str(path)!r} does not exist; expected an image or a folder of images")
+    return [path]
+
+
+def _check(files: list[Path], run: Run) -> dict[str, audit.Checked]:
+    memory = cache.folder(run.config.cache) / "audit"
+    names = [str(file.absolute()) for file in files]
+    checked = audit.check_all(Path("/"), names, run.config.data.max_pixels, memory)
+    return {str(file): checked[name] for file, name in zip(files, names, strict=True)}
+
+
+def _inputs(files: list[Path], decoders: list[str], labels: np.ndarray, run: Run) -> Inputs:
+    """Whole files, decoded when they are read, as in evaluation."""
+    table = tf.constant([str(file) for file in files]), tf.constant(decoders)
+
+    def one(i: tf.Tensor) -> tf.Tensor:
+        size = run.config.data.image_size
+        return prepare(decode(table[0][i], table[1][i], size, fraction=False), run.config.data)
+
+    return Inputs(labels, None, lambda indices: indices.map(one, tf.data.AUTOTUNE))
+
+
+def evaluate(run: Run, folder: str | Path) -> dict[str, Any]:
+    """Metrics as in `result.json` on every image of a folder of class folders.
+
+    Raises:
+      ValueError: the run is not finished, or a class is none that the model knows.
+    """
+    classes = _classes(run)
+    config = run.config.data.model_copy(update={"source": "folder", "path": str(folder)})
+    listing = sources.list_folder(config)
+    strangers = sorted({listed.label for listed in listing.files} - set(classes))
+    if strangers:
+        raise ValueError(
+            f"--data: the model knows no class {strangers[0]!r}; it knows {', '.join(classes)}"
+        )
+    files = [listing.root / listed.file for listed in listing.files]
+    checked = _check(files, run)
+    good = [
+        (file, listed)
+        for file, listed in zip(files, listing.files, strict=True)
+        if not checked[str(file)].reason
+    ]
+    if not good:
+        raise ValueError(f"--data: {str(folder)!r} has no readable image")
+    labels = np.array([classes.index(listed.label) for _, listed in good], np.int64)
+    decoders = [checked[str(file)].decoder for file, _ in good]
+    inputs = _inputs([file for file, _ in good], decoders, labels, run)
+    model = models.load(run.workdir / "model.keras")
+    return measure(features.outputs(model, inputs), labels, classes)
+
+
+def _classes(run: Run) -> tuple[str, ...]:
+    file = run.workdir / "data.json"
+    if run.result is None or not file.is_file():
+        raise ValueError(f"--workdir: {str(run.workdir)!r} is not finished; finish it first")
+    return tuple(json.loads(file.read_text(encoding="utf-8"))["classes"])

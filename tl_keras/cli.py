@@ -1,0 +1,393 @@
+"""Flags, commands, exit statuses. Imports TensorFlow last, when everything cheap is checked.
+
+Exit status: 0 done; 2 what the user can mend; 3 a finished run misses a tolerance; 1 else.
+"""
+
+import csv
+import importlib.resources
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from tl_keras import config as configs
+from tl_keras import run as runs
+from tl_keras.config import CacheConfig, RunConfig
+from tl_keras.run import Run
+from tl_keras.version import VERSION
+
+Flags = flags.FlagValues
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command: what it does in a line, which flags it has, how it runs."""
+
+    summary: str
+    flags: tuple[str, ...]
+    act: Callable[[Flags, list[str]], int]
+    usage: str = ""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command line; the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(arguments)
+    except (ValueError, flags.Error) as error:
+        if not _is_for_user(error):
+            raise
+        print(f"tl-keras: {error}", file=sys.stderr)
+        return 2
+    except FloatingPointError as error:
+        print(f"tl-keras: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # As in `tl-keras schema | head`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print("\ntl-keras: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+
+
+def _is_for_user(error: Exception) -> bool:
+    """Errors that we raise name a field or file; all others are faults and keep their traceback."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    inside = Path(__file__).parent in Path(last.filename).parents
+    return isinstance(error, flags.Error) or inside and (last.line or "").startswith("raise ")
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("--help", "-h", "-help", "help"):
+        print(_overview())
+        return 0
+    if arguments[0] == "--version":
+        print(f"tl-keras {VERSION}")
+        return 0
+    name, *rest = arguments
+    if name not in COMMANDS:
+        import difflib
+
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(COMMANDS)}"
+        raise ValueError(f"{name!r} is no command; {hint}")
+    values = _define(COMMANDS[name].flags)
+    if any(word in ("--help", "-h", "-help", "--helpfull") for word in rest):
+        print(_help(name, values))
+        return 0
+    positional = values([name, *rest])[1:]
+    if positional and not COMMANDS[name].usage:
+        raise ValueError(f"{positional[0]!r}: {name} takes flags alone, as in --workdir=DIR")
+    return COMMANDS[name].act(values, positional)
+
+
+def _define(names: Sequence[str]) -> Flags:
+    values = flags.FlagValues()  # Private: TensorFlow puts 26 flags into the global ones.
+    for name in names:
+        FLAGS[name](values)
+    return values
+
+
+FLAGS: dict[str, Callable[[Flags], Any]] = {
+    "config": lambda v: flags.DEFINE_string("config", None, "YAML file.", flag_values=v),
+    "data": lambda v: flags.DEFINE_string(
+        "data", None, "Folder of class folders, or CSV file.", flag_values=v
+    ),
+    "workdir": lambda v: flags.DEFINE_string(
+        "workdir", None, "The run's folder. Default: runs/NAME, by config or data.", flag_values=v
+    ),
+    "set": lambda v: flags.DEFINE_multi_string(
+        "set", [], "section.field=value, over the config's; repeatable.", flag_values=v
+    ),
+    "output": lambda v: flags.DEFINE_string(
+        "output", None, "File to write. Default: standard output.", flag_values=v
+    ),
+    "format": lambda v: flags.DEFINE_enum(
+        "format", "csv", ["csv", "jsonl"], "Form of the output.", flag_values=v
+    ),
+    "max_bytes": lambda v: flags.DEFINE_float(
+        "max_bytes", None, "Remove least recently used arrays over this; 0: all.", flag_values=v
+    ),
+    "cache_path": lambda v: flags.DEFINE_string(
+        "cache_path", None, "The cache's folder. Default: the user's.", flag_values=v
+    ),
+}
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}}  {command.summary}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "tl-keras: labelled images in, a small model proved on its device format out.",
+            "",
+            "usage: tl-keras COMMAND [--flag=value ...]",
+            "",
+            *lines,
+            "",
+            "tl-keras COMMAND --help says more. Fields of a config: tl-keras schema.",
+        ]
+    )
+
+
+def _help(name: str, values: Flags) -> str:
+    command = COMMANDS[name]
+    usage = f"usage: tl-keras {name} [--flag=value ...] {command.usage}".rstrip()
+    lines = []
+    for flag in command.flags:
+        default = values[flag].default
+        shown = "" if default in (None, []) else f" Default: {default}."
+        text = values[flag].help.splitlines()[0].rstrip(";")
+        lines.append(f"  --{flag}: {text}{shown}")
+    return "\n".join([command.summary, "", usage, "", *lines])
+
+
+def _config(values: Flags) -> RunConfig:
+    overrides = list(values.set)
+    if values.config and values.data:
+        raise ValueError("--data: is for runs without --config; use --set data.path=DIR")
+    if not values.config and not values.data and not overrides:
+        raise ValueError("--config: expected a YAML file, or --data=DIR; received neither")
+    if values.data:
+        source = "csv" if values.data.lower().endswith(".csv") else "folder"
+        overrides = [f"data.source={source}", f"data.path={json.dumps(values.data)}", *overrides]
+    return configs.load(values.config, overrides)
+
+
+def _workdir(values: Flags, name: str | None) -> Path:
+    if values.workdir:
+        return Path(values.workdir)
+    if not name:
+        raise ValueError("--workdir: expected the run's folder; received nothing")
+    return Path("runs", Path(name).absolute().stem)
+
+
+def _train(command: str, config: RunConfig, workdir: Path) -> int:
+    """Runs an approach, unless the run is finished; prints what came of it."""
+    run = runs.finished(config, workdir, command)
+    if run is None:
+        configs.check_paths(config)
+        _start()
+        approach = importlib.import_module(f"tl_keras.approaches.{command}")
+        run = approach.run(config, workdir)
+    return _summarise(run)
+
+
+def _start() -> None:
+    """Imports TensorFlow, which takes seconds, and sends log lines to stderr, one a phase."""
+    import logging as standard
+
+    print("starting TensorFlow ...", end="\r", file=sys.stderr, flush=True)
+    from tl_keras.quiet import start_tensorflow
+
+    start_tensorflow()
+    from absl import logging
+
+    logging.use_absl_handler()
+    logging.set_verbosity(logging.INFO)
+    logging.get_absl_handler().setFormatter(standard.Formatter("%(message)s"))
+    print(" " * 30, end="\r", file=sys.stderr, flush=True)
+
+
+def _summarise(run: Run) -> int:
+    from tl_keras import report
+
+    result = run.result
+    if not run.report.exists() or run.report.stat().st_mtime < _changed(run):
+        report.write(run.workdir)
+    missed = [
+        f"{name}: {entry['status']}"
+        for name, entry in result.get("export", {}).items()
+        if entry["status"] != "ok"
+    ]
+    print(f"{run.pipeline} finished, {result['seconds']['total']:.0f} s of work")
+    for line in _lines(result):
+        print(f"  {line}")
+    print(f"  {'report':13} {run.report}")
+    for line in missed:
+        print(f"tl-keras: {line}", file=sys.stderr)
+    return 3 if missed else 0
+
+
+def _changed(run: Run) -> float:
+    return (run.workdir / "result.json").stat().st_mtime
+
+
+def _lines(result: dict[str, Any]) -> list[str]:
+    lines = []
+    for split in ("val", "test"):
+        measured = result.get(split)
+        if measured:
+            low, high = measured["interval"]
+            lines.append(
+                f"{split + ' accuracy':13} {measured['accuracy']:.3f} on {measured['n']} examples "
+                f"(95% interval {low:.3f} to {high:.3f})"
+            )
+    model = result["model"]
+    frozen = f"frozen up to {model['block'] or model['cut']}" if model["cut"] else "nothing frozen"
+    lines.append(f"{'model':13} {model['backbone']}, {frozen}, kept: {model['kept']}")
+    for name, entry in result.get("export", {}).items():
+        latency = entry["latency_ms"]
+        speed = f", {latency['median']:.1f} ms an image on one thread" if latency else ""
+        lines.append(f"{name:13} {entry['bytes'] / 1e6:.2f} MB, {entry['accuracy']:.3f}{speed}")
+    return lines
+
+
+def _quickstart(values: Flags, _: list[str]) -> int:
+    file = importlib.resources.files("tl_keras.embedded") / "quickstart.yaml"
+    with importlib.resources.as_file(file) as path:
+        config = configs.load(path, values.set)
+    return _train("finetune", config, _workdir(values, "quickstart"))
+
+
+def _finetune(values: Flags, _: list[str]) -> int:
+    workdir = _workdir(values, values.config or values.data)
+    return _train("finetune", _config(values), workdir)
+
+
+def _pretrain(values: Flags, _: list[str]) -> int:
+    return _train("pretrain", _config(values), _workdir(values, values.config or values.data))
+
+
+def _export(values: Flags, _: list[str]) -> int:
+    run = runs.load(_workdir(values, None))
+    strange = [entry for entry in values.set if not entry.startswith(("export.", "cache."))]
+    if strange:
+        raise ValueError(f"--set: {strange[0]!r}: export takes fields of export and cache alone")
+    if run.result is None:
+        raise ValueError(f"--workdir: {str(run.workdir)!r} is not finished; finish it first")
+    return _train(run.pipeline, configs.load(run.workdir / "config.yaml", values.set), run.workdir)
+
+
+def _evaluate(values: Flags, _: list[str]) -> int:
+    run = runs.load(_workdir(values, None))
+    if run.result is None:
+        raise ValueError(f"--workdir: {str(run.workdir)!r} is not finished; finish it first")
+    if values.data:
+        _start()
+        from tl_keras.approaches import finished
+
+        measured = finished.evaluate(run, Path(values.data))
+    else:
+        measured = run.result["test"] or run.result["val"]
+    _write(json.dumps(measured, indent=1, ensure_ascii=False) + "\n", values.output)
+    return 0
+
+
+def _predict(values: Flags, paths: list[str]) -> int:
+    run = runs.load(_workdir(values, None))
+    if not paths:
+        raise ValueError("predict: expected image files or folders after the flags")
+    _start()
+    from tl_keras.approaches import finished
+
+    rows = list(finished.predict(run, paths))
+    good = [row for row in rows if "error" not in row]
+    for row in rows:
+        if "error" in row:
+            print(f"tl-keras: {row['file']!r} is skipped: {row['error']}", file=sys.stderr)
+    if not good:
+        raise ValueError("predict: none of the files is an image that can be read")
+    _write(_table(good) if values.format == "csv" else _lines_of_json(good), values.output)
+    return 0
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    import io
+
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    names = list(rows[0]["probabilities"])
+    writer.writerow(["file", "prediction", *(f"p:{name}" for name in names)])
+    for row in rows:
+        writer.writerow([row["file"], row["prediction"], *row["probabilities"].values()])
+    return stream.getvalue()
+
+
+def _lines_of_json(rows: list[dict[str, Any]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _write(text: str, output: str | None) -> None:
+    if output:
+        from tl_keras.files import write_text
+
+        write_text(Path(output), text)
+    else:
+        sys.stdout.write(text)
+
+
+def _report(values: Flags, _: list[str]) -> int:
+    from tl_keras import report
+
+    print(report.write(runs.load(_workdir(values, None)).workdir))
+    return 0
+
+
+def _schema(_: Flags, __: list[str]) -> int:
+    print(json.dumps(configs.schema(), indent=1))
+    return 0
+
+
+def _cache(values: Flags, _: list[str]) -> int:
+    from tl_keras import cache
+
+    config = CacheConfig(path=values.cache_path)
+    if values.max_bytes is not None:
+        removed = cache.make_room(config.model_copy(update={"max_bytes": values.max_bytes}), 0)
+        print(f"removed {len(removed)} arrays, {sum(entry.bytes for entry in removed)} bytes")
+    kept = cache.entries(config)
+    for entry in kept:
+        print(f"{entry.bytes:>14}  {entry.kind}")
+    print(f"{sum(entry.bytes for entry in kept):>14}  bytes in {cache.folder(config)}")
+    return 0
+
+
+_RUN = ("config", "data", "workdir", "set")
+COMMANDS = {
+    "quickstart": Command(
+        "Trains, measures and exports a model on embedded data; no network, no arguments.",
+        ("workdir", "set"),
+        _quickstart,
+    ),
+    "finetune": Command("Labelled images in, a proved edge model out.", _RUN, _finetune),
+    "pretrain": Command("Trains a backbone from scratch; leaves its weights.", _RUN, _pretrain),
+    "evaluate": Command(
+        "Metrics of a finished run, on its test split or on another folder.",
+        ("workdir", "data", "output"),
+        _evaluate,
+    ),
+    "predict": Command(
+        "Class probabilities of images, by a finished run.",
+        ("workdir", "format", "output"),
+        _predict,
+        "IMAGE_OR_FOLDER ...",
+    ),
+    "export": Command(
+        "Exports a finished run again, as in --set 'export.formats=[int8]'.",
+        ("workdir", "set"),
+        _export,
+    ),
+    "report": Command("Writes report.html of a run anew.", ("workdir",), _report),
+    "schema": Command("The config's JSON schema, for editors.", (), _schema),
+    "cache": Command(
+        "What the cache of images and activations holds; cleans it.",
+        ("cache_path", "max_bytes"),
+        _cache,
+    ),
+}
+
+
+def run_as(command: str) -> None:
+    """What a script under pipelines/ calls."""
+    sys.exit(main([command, *sys.argv[1:]]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

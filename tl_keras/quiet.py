@@ -1,0 +1,55 @@
+"""Keeps the chatter of TensorFlow's C++ parts off the terminal, unless something fails."""
+
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Holds back what is written to the process's stderr; shows it if the body raises.
+
+    C++ writes to the file descriptor, so that Python's own redirection does not reach it, and
+    TF_CPP_MIN_LOG_LEVEL does not silence what is logged before TensorFlow has read it.
+    """
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.dup2(saved, 2)
+            held.seek(0)
+            sys.stderr.write(held.read().decode(errors="replace"))
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+def start_tensorflow() -> None:
+    """Imports TensorFlow and Keras on it, quietly.
+
+    Raises:
+      ValueError: Keras already runs on another backend in this process.
+    """
+    if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
+        warnings.warn(
+            f"KERAS_BACKEND: {os.environ['KERAS_BACKEND']!r} was asked for; tl_keras runs on "
+            "tensorflow and uses it",
+            stacklevel=2,
+        )
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with quiet():
+        import keras
+        import tensorflow  # noqa: F401
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            f"KERAS_BACKEND: Keras was imported with {keras.backend.backend()!r} before; tl_keras "
+            "needs 'tensorflow': import tl_keras first, or set the variable"
+        )
