@@ -20,7 +20,7 @@ import platformdirs
 from filelock import FileLock
 
 from tl_keras.config import CacheConfig
-from tl_keras.files import replacing, write_json
+from tl_keras.files import remove_unfinished, replacing, write_json
 
 CHUNK = 1 << 24  # bytes
 
@@ -78,6 +78,7 @@ def keep(
         if cached := array is not None:
             os.utime(path)
         else:
+            remove_unfinished(path.parent, path.name)
             make_room(config, size)
             _write(path, key, (shape, dtype), compute)
             array = np.load(path, mmap_mode="r")

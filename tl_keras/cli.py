@@ -6,6 +6,7 @@ Exit status: 0 done; 2 what the user can mend; 3 a finished run misses a toleran
 import csv
 import importlib.resources
 import json
+import logging
 import os
 import sys
 import traceback
@@ -181,17 +182,16 @@ def _train(command: str, config: RunConfig, workdir: Path) -> int:
 
 def _start() -> None:
     """Imports TensorFlow, which takes seconds, and sends log lines to stderr, one a phase."""
-    import logging as standard
-
     print("starting TensorFlow ...", end="\r", file=sys.stderr, flush=True)
     from tl_keras.quiet import start_tensorflow
 
     start_tensorflow()
-    from absl import logging
-
-    logging.use_absl_handler()
-    logging.set_verbosity(logging.INFO)
-    logging.get_absl_handler().setFormatter(standard.Formatter("%(message)s"))
+    # Not absl's own handler: it expects absl's flags.
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("absl")
+    logger.handlers, logger.propagate = [handler], False
+    logger.setLevel(logging.INFO)
     print(" " * 30, end="\r", file=sys.stderr, flush=True)
 
 

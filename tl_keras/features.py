@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
-import tensorflow as tf
 from tqdm import tqdm
 
 from tl_keras import backbones, cache
@@ -58,14 +57,12 @@ def compute(
 
 def run(model: keras.Model, inputs: Inputs, array: np.ndarray, title: str) -> None:
     """Fills `array` `(examples, ...)` with the model's outputs, in order, in inference mode."""
-    infer = inference(model)
     with tqdm(total=len(array), desc=title, unit=" images", leave=False) as bar:
         start = 0
-        for batch in batches.evaluation(inputs, BATCH_SIZE):
-            outputs = infer(batch)
-            array[start : start + len(outputs)] = outputs.numpy()
-            start += len(outputs)
-            bar.update(len(outputs))
+        for batch in batches.evaluation(inputs, BATCH_SIZE).as_numpy_iterator():
+            array[start : start + len(batch)] = model.predict_on_batch(batch)
+            start += len(batch)
+            bar.update(len(batch))
 
 
 def outputs(model: keras.Model, inputs: Inputs) -> np.ndarray:
@@ -73,12 +70,6 @@ def outputs(model: keras.Model, inputs: Inputs) -> np.ndarray:
     array = np.empty((len(inputs), *model.output.shape[1:]), np.float32)
     run(model, inputs, array, "predict")
     return array
-
-
-def inference(model: keras.Model) -> tf.types.experimental.GenericFunction:
-    """The model as a traced function of a batch, in inference mode."""
-    signature = tf.TensorSpec((None, *model.input.shape[1:]), model.input.dtype)
-    return tf.function(lambda x: model(x, training=False), input_signature=[signature])
 
 
 @dataclass(frozen=True)
@@ -98,11 +89,10 @@ def worth_keeping(prefix: keras.Model, inputs: Inputs, epochs: int, max_bytes: f
     total = size * len(inputs)
     if total > max_bytes:
         return Worth(False, f"{total / 1e9:.1f} GB are over cache.max_bytes")
-    infer = inference(prefix)
-    batch = next(iter(batches.evaluation(inputs, BATCH_SIZE)))
-    infer(batch)  # Traces.
+    batch = next(batches.evaluation(inputs, BATCH_SIZE).as_numpy_iterator())
+    prefix.predict_on_batch(batch)  # Traces.
     started = time.monotonic()
-    activations = infer(batch).numpy()
+    activations = prefix.predict_on_batch(batch)
     run_seconds = (time.monotonic() - started) / len(activations)
     started = time.monotonic()
     np.copy(activations)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 
+TEMPORARY = ".tmp-"  # How names of unfinished files begin; a kill leaves them behind.
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`; renamed onto it at the end, removed if the body raises."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # The whole name at the end: Keras goes by endings such as `.weights.h5`.
-    handle, name = tempfile.mkstemp(prefix=".", suffix=f".{path.name}", dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=TEMPORARY, suffix=f".{path.name}", dir=path.parent)
     os.close(handle)
     try:
         yield Path(name)
@@ -23,6 +27,15 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         if os.path.exists(name):
             os.remove(name)
+
+
+def remove_unfinished(folder: Path, ending: str = "") -> None:
+    """Removes what a killed process left; the caller holds the lock of the folder or file."""
+    for path in folder.glob(f"{TEMPORARY}*{ending}"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

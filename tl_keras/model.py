@@ -64,6 +64,14 @@ def set_head(model: keras.Model, kernel: np.ndarray, bias: np.ndarray) -> None:
     model.get_layer(LOGITS).set_weights([kernel, bias])
 
 
+def copy_weights(source: keras.Model, target: keras.Model) -> None:
+    """Gives `target`, built alike, maybe in another precision, the weights of `source`."""
+    target.set_weights(source.get_weights())
+    for layer in target.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()  # It computes with a copy of its weights.
+
+
 def fold_temperature(model: keras.Model, temperature: float) -> None:
     """Divides the logits by `temperature` > 0, in the head's weights."""
     head = model.get_layer(LOGITS)

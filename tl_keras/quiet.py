@@ -1,5 +1,6 @@
 """Keeps the chatter of TensorFlow's C++ parts off the terminal, unless something fails."""
 
+import logging
 import os
 import sys
 import tempfile
@@ -44,7 +45,9 @@ def start_tensorflow() -> None:
             stacklevel=2,
         )
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # 2 would show that there is no GPU.
+    # Advice to programmers, such as on retracing.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with quiet():
         import keras
         import tensorflow  # noqa: F401

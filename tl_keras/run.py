@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from tl_keras import config as configs
 from tl_keras.config import RunConfig
-from tl_keras.files import write_json, write_text
+from tl_keras.files import TEMPORARY, remove_unfinished, write_json, write_text
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,8 @@ def opened(config: RunConfig, workdir: str | Path, pipeline: str) -> Iterator[Ru
         raise ValueError(f"--workdir: {str(workdir)!r} cannot be written: {reason}") from None
     try:
         run = Run(workdir, config, pipeline)
+        for folder in (workdir, run.checkpoint, workdir / "export"):
+            remove_unfinished(folder)
         # A finished run keeps its own until what was added to it is done, see `finished`.
         if run.result is None:
             write_text(workdir / "config.yaml", configs.to_yaml(config))
@@ -130,8 +132,11 @@ def finished(config: RunConfig, workdir: str | Path, pipeline: str) -> Run | Non
     _check_folder(workdir, config, pipeline)
     if not (workdir / "result.json").is_file():
         return None
-    old = configs.load(workdir / "config.yaml")
-    return Run(workdir, config, pipeline) if old.export == config.export else None
+    run = Run(workdir, config, pipeline)
+    if configs.load(workdir / "config.yaml").export != config.export:
+        return None
+    shutil.rmtree(run.checkpoint, ignore_errors=True)  # Of a kill between the last two steps.
+    return run
 
 
 def _check_folder(workdir: Path, config: RunConfig, pipeline: str) -> None:
@@ -140,7 +145,7 @@ def _check_folder(workdir: Path, config: RunConfig, pipeline: str) -> None:
     if not (workdir / "config.yaml").is_file():
         # A kill before the first file leaves no more than these.
         others = {path.name for path in workdir.glob("*")} - {"checkpoint", ".lock"}
-        if others and not all(name.startswith(".config.yaml") for name in others):
+        if others := {name for name in others if not name.startswith(TEMPORARY)}:
             raise ValueError(
                 f"--workdir: {str(workdir)!r} is no run and not empty (it has {min(others)!r}); "
                 "choose a new folder"

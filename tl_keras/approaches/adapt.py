@@ -131,7 +131,7 @@ def _in_precision(model: keras.Model, config: RunConfig, dataset: Dataset) -> ke
     # float16 needs loss scaling, and CPUs are fast at bfloat16 alone.
     policy = "mixed_float16" if tf.config.list_physical_devices("GPU") else "mixed_bfloat16"
     twin = models.build(config.model, dataset.classes, config.data.image_size, policy)
-    twin.set_weights(model.get_weights())
+    models.copy_weights(model, twin)
     return twin
 
 
@@ -228,11 +228,9 @@ KEPT = {True: "kept", False: "computed at each step"}
 
 def _validation(network: keras.Model, inputs: Inputs) -> Callable[[], dict[str, float]]:
     """A function that measures a network, to logits, as its weights are when it is called."""
-    infer = features.inference(network)
 
     def validate() -> dict[str, float]:
-        logits = [infer(batch).numpy() for batch in batches.evaluation(inputs, 64)]
-        probabilities = softmax(np.concatenate(logits))
+        probabilities = softmax(features.outputs(network, inputs))
         right = probabilities.argmax(-1) == inputs.labels
         return {
             "val_loss": log_loss(probabilities, inputs.labels),

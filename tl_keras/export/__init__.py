@@ -12,7 +12,7 @@ from absl import logging
 from tl_keras.config import ExportConfig
 from tl_keras.data.batches import Inputs
 from tl_keras.export import litert, parity, saved_model
-from tl_keras.files import replacing, write_text
+from tl_keras.files import TEMPORARY, replacing, write_text
 from tl_keras.quiet import quiet
 
 OK = "ok"
@@ -70,7 +70,7 @@ FILES = {
 def _replace_folder(model: keras.Model, path: Path) -> None:
     """A folder cannot be renamed onto another: the old one makes way at the last moment."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".saved_model.", dir=path.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=path.parent))
     try:
         with quiet():
             saved_model.write(model, temporary / "new")
