@@ -4,13 +4,14 @@ Exit status: 0 done; 2 what the user can mend; 3 a finished run misses a toleran
 """
 
 import csv
+import difflib
 import importlib.resources
 import json
 import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command line; the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _dispatch(arguments)
+        status = _dispatch(arguments)
+        sys.stdout.flush()  # Here, where a closed pipe is expected.
+        return status
     except (ValueError, flags.Error) as error:
         if not _is_for_user(error):
             raise
@@ -73,23 +76,30 @@ def _dispatch(arguments: list[str]) -> int:
         return 0
     name, *rest = arguments
     if name not in COMMANDS:
-        import difflib
-
-        near = difflib.get_close_matches(name, COMMANDS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(COMMANDS)}"
-        raise ValueError(f"{name!r} is no command; {hint}")
+        raise ValueError(f"{name!r} is no command; {_hint(name, COMMANDS)}")
     values = _define(COMMANDS[name].flags)
     if any(word in ("--help", "-h", "-help", "--helpfull") for word in rest):
         print(_help(name, values))
         return 0
-    positional = values([name, *rest])[1:]
+    try:
+        positional = values([name, *rest])[1:]
+    except flags.UnrecognizedFlagError as error:
+        flag = f"--{error.flagname}"
+        known = [f"--{known}" for known in COMMANDS[name].flags]
+        raise ValueError(f"{flag}: {name} has no such flag; {_hint(flag, known)}") from None
     if positional and not COMMANDS[name].usage:
         raise ValueError(f"{positional[0]!r}: {name} takes flags alone, as in --workdir=DIR")
     return COMMANDS[name].act(values, positional)
 
 
+def _hint(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}"
+
+
 def _define(names: Sequence[str]) -> Flags:
     values = flags.FlagValues()  # Private: TensorFlow puts 26 flags into the global ones.
+    values.set_gnu_getopt(True)  # Flags may follow positional arguments.
     for name in names:
         FLAGS[name](values)
     return values
@@ -113,7 +123,11 @@ FLAGS: dict[str, Callable[[Flags], Any]] = {
         "format", "csv", ["csv", "jsonl"], "Form of the output.", flag_values=v
     ),
     "max_bytes": lambda v: flags.DEFINE_float(
-        "max_bytes", None, "Remove least recently used arrays over this; 0: all.", flag_values=v
+        "max_bytes",
+        None,
+        "Remove least recently used arrays over this; 0: all.",
+        lower_bound=0,
+        flag_values=v,
     ),
     "cache_path": lambda v: flags.DEFINE_string(
         "cache_path", None, "The cache's folder. Default: the user's.", flag_values=v
@@ -157,8 +171,13 @@ def _config(values: Flags) -> RunConfig:
         raise ValueError("--config: expected a YAML file, or --data=DIR; received neither")
     if values.data:
         source = "csv" if values.data.lower().endswith(".csv") else "folder"
-        overrides = [f"data.source={source}", f"data.path={json.dumps(values.data)}", *overrides]
+        overrides = [f"data.source={source}", f"data.path={_quoted(values.data)}", *overrides]
     return configs.load(values.config, overrides)
+
+
+def _quoted(text: str) -> str:
+    # YAML reads JSON's escapes of characters beyond 16 bits as two characters.
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _workdir(values: Flags, name: str | None) -> Path:
@@ -166,7 +185,17 @@ def _workdir(values: Flags, name: str | None) -> Path:
         return Path(values.workdir)
     if not name:
         raise ValueError("--workdir: expected the run's folder; received nothing")
-    return Path("runs", Path(name).absolute().stem)
+    path = Path(os.path.abspath(name))
+    # A folder's name may hold a dot, as in photos.v2.
+    is_file = path.suffix.lower() in (".yaml", ".yml", ".csv")
+    return Path("runs", path.stem if is_file else path.name)
+
+
+def _finished(values: Flags) -> Run:
+    run = runs.load(_workdir(values, None))
+    if run.result is None:
+        raise ValueError(f"--workdir: {str(run.workdir)!r} is not finished; finish it first")
+    return run
 
 
 def _train(command: str, config: RunConfig, workdir: Path) -> int:
@@ -182,17 +211,20 @@ def _train(command: str, config: RunConfig, workdir: Path) -> int:
 
 def _start() -> None:
     """Imports TensorFlow, which takes seconds, and sends log lines to stderr, one a phase."""
-    print("starting TensorFlow ...", end="\r", file=sys.stderr, flush=True)
+    shown = sys.stderr.isatty()
+    if shown:
+        print("starting TensorFlow ...", end="\r", file=sys.stderr, flush=True)
     from tl_keras.quiet import start_tensorflow
 
     start_tensorflow()
+    if shown:
+        print(" " * 30, end="\r", file=sys.stderr, flush=True)
     # Not absl's own handler: it expects absl's flags.
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("absl")
     logger.handlers, logger.propagate = [handler], False
     logger.setLevel(logging.INFO)
-    print(" " * 30, end="\r", file=sys.stderr, flush=True)
 
 
 def _summarise(run: Run) -> int:
@@ -256,20 +288,21 @@ def _pretrain(values: Flags, _: list[str]) -> int:
 
 
 def _export(values: Flags, _: list[str]) -> int:
-    run = runs.load(_workdir(values, None))
+    run = _finished(values)
+    if "export" not in run.result:
+        raise ValueError(f"--workdir: a run of {run.pipeline} has no exports; choose another run")
     strange = [entry for entry in values.set if not entry.startswith(("export.", "cache."))]
     if strange:
         raise ValueError(f"--set: {strange[0]!r}: export takes fields of export and cache alone")
-    if run.result is None:
-        raise ValueError(f"--workdir: {str(run.workdir)!r} is not finished; finish it first")
     return _train(run.pipeline, configs.load(run.workdir / "config.yaml", values.set), run.workdir)
 
 
 def _evaluate(values: Flags, _: list[str]) -> int:
-    run = runs.load(_workdir(values, None))
-    if run.result is None:
-        raise ValueError(f"--workdir: {str(run.workdir)!r} is not finished; finish it first")
+    run = _finished(values)
+    _check_output(values.output)
     if values.data:
+        if not Path(values.data).is_dir():
+            raise ValueError(f"--data: {values.data!r} is no folder; expected class folders in one")
         _start()
         from tl_keras.approaches import finished
 
@@ -281,9 +314,13 @@ def _evaluate(values: Flags, _: list[str]) -> int:
 
 
 def _predict(values: Flags, paths: list[str]) -> int:
-    run = runs.load(_workdir(values, None))
+    run = _finished(values)
     if not paths:
-        raise ValueError("predict: expected image files or folders after the flags")
+        raise ValueError("predict: expected image files or folders; received none")
+    for path in paths:
+        if not Path(path).exists():
+            raise ValueError(f"predict: expected an image or a folder; {path!r} does not exist")
+    _check_output(values.output)
     _start()
     from tl_keras.approaches import finished
 
@@ -314,6 +351,18 @@ def _lines_of_json(rows: list[dict[str, Any]]) -> str:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
+def _check_output(output: str | None) -> None:
+    """Before the work that would be lost."""
+    if not output:
+        return
+    if Path(output).is_dir():
+        raise ValueError(f"--output: expected a file; received the folder {output!r}")
+    try:
+        Path(output).absolute().parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"--output: {output!r} cannot be written: {error.strerror}") from None
+
+
 def _write(text: str, output: str | None) -> None:
     if output:
         from tl_keras.files import write_text
@@ -338,7 +387,7 @@ def _schema(_: Flags, __: list[str]) -> int:
 def _cache(values: Flags, _: list[str]) -> int:
     from tl_keras import cache
 
-    config = CacheConfig(path=values.cache_path)
+    config = CacheConfig(path=values.cache_path or None)
     if values.max_bytes is not None:
         removed = cache.make_room(config.model_copy(update={"max_bytes": values.max_bytes}), 0)
         print(f"removed {len(removed)} arrays, {sum(entry.bytes for entry in removed)} bytes")

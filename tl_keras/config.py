@@ -4,15 +4,26 @@ A field is defined once, in the section named after the module that reads it. Se
 frozen and forbid unknown fields. Only what differs from the defaults needs to be written.
 """
 
+import contextlib
 import difflib
 import io
+import math
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -21,6 +32,20 @@ from tl_keras import backbones
 Share = Annotated[float, Field(ge=0, le=1)]
 OpenShare = Annotated[float, Field(ge=0, lt=1)]
 Auto = Literal["auto"]
+Text = Annotated[str, Field(min_length=1)]
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(os.path.expanduser(path))
+
+
+def _plain(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+# Absolute, so that a saved config loads from any folder.
+Location = Annotated[Text, BeforeValidator(_plain), AfterValidator(_absolute)]
+WEIGHTS = ("imagenet", "glyphs", "none")  # Any other value is a path.
 Format = Literal["saved_model", "float32", "float16", "dynamic", "int8"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
@@ -28,7 +53,7 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 class Section(BaseModel):
     """A part of a config: frozen, strict about types, and closed to unknown fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class RandAugment(Section):
@@ -38,8 +63,18 @@ class RandAugment(Section):
     magnitude: Share = 0.3  # 1 is the strongest of each operation
 
 
+def _names_one(schema: dict[str, Any]) -> None:
+    """The JSON schema of `Augmentation`: one field, and not null."""
+    schema.update(minProperties=1, maxProperties=1)
+    for field in schema["properties"].values():
+        field.update(field.pop("anyOf")[0])
+        del field["default"]
+
+
 class Augmentation(Section):
     """One random operation on training images; an entry of the list names exactly one."""
+
+    model_config = ConfigDict(json_schema_extra=_names_one)
 
     flip: Literal["horizontal", "vertical", "both"] | None = None
     rotation: Annotated[float, Field(gt=0, le=0.5)] | None = None  # turns, either way
@@ -55,22 +90,34 @@ class Augmentation(Section):
 
     @model_validator(mode="after")
     def names_one(self) -> "Augmentation":
-        if len(self.model_fields_set) != 1 or getattr(self, self.name) is None:
-            raise ValueError("each entry names one operation and its strength, as in {flip: both}")
+        if len(names := self._names()) != 1:
+            raise ValueError(
+                "expected one operation and its strength, as in {flip: both}; "
+                f"received {' and '.join(names) or 'none'}"
+            )
         return self
 
     @property
     def name(self) -> str:
         """The operation that this entry names."""
-        return next(iter(self.model_fields_set))
+        return self._names()[0]
+
+    @model_serializer
+    def as_written(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self._names()}
+
+    def _names(self) -> list[str]:
+        return [name for name, value in self if value is not None]
 
 
 class DataConfig(Section):
     """Which examples, in which splits, prepared and augmented how."""
 
     source: Literal["folder", "csv", "tfds", "digits", "glyphs"] = "folder"
-    path: str | None = None  # folder, CSV file, or TFDS data folder
-    name: str | None = None  # TFDS builder, as in "beans" or "cifar10:3.0.2"
+    path: Location | None = Field(
+        None, description="a folder of class folders, a CSV file, or a TFDS data folder, by source"
+    )
+    name: Text | None = None  # TFDS builder, as in "beans" or "cifar10:3.0.2"
     image_size: Annotated[int, Field(ge=16, le=1024)] = 160  # px, height = width
     resize: Literal["stretch", "crop", "pad"] = "stretch"
     antialias: bool = False  # devices' image classifiers do not
@@ -96,22 +143,23 @@ class DataConfig(Section):
     def accepts_list(cls, value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else value
 
-    @field_validator("path")
-    @classmethod
-    def is_absolute(cls, value: str | None) -> str | None:
-        # A saved config loads from any folder.
-        return None if value is None else os.path.abspath(os.path.expanduser(value))
-
     @model_validator(mode="after")
     def names_its_source(self) -> "DataConfig":
         if self.source in ("folder", "csv") and self.path is None:
-            raise ValueError(f"data.path: source {self.source!r} needs one; received none")
+            what = "a folder of class folders" if self.source == "folder" else "a CSV file"
+            raise ValueError(f"data.path: expected {what}; received none")
         if self.source == "tfds" and self.name is None:
-            raise ValueError("data.name: source 'tfds' needs a builder's name, as in 'beans'")
+            raise ValueError("data.name: expected a TFDS builder, as in 'beans'; received none")
         if self.source == "glyphs" and self.augment:
-            raise ValueError("data.augment: glyphs are drawn anew each epoch; write augment: []")
+            raise ValueError(
+                "data.augment: expected [], since glyphs are drawn anew each epoch; received "
+                f"{len(self.augment)} operations"
+            )
         if self.val + self.test >= 1:
-            raise ValueError(f"data.test: val {self.val} and test {self.test} leave no train")
+            raise ValueError(
+                f"data.test: expected val + test < 1, so that some train; received {self.val} + "
+                f"{self.test}"
+            )
         return self
 
 
@@ -120,14 +168,16 @@ class ModelConfig(Section):
 
     backbone: str = "MobileNetV2"
     options: dict[str, bool | int | float] = {}  # the constructor's own, as in {alpha: 0.35}
-    weights: str = "imagenet"  # imagenet | glyphs | none | a file | an earlier run's folder
+    weights: Annotated[Text, BeforeValidator(_plain)] = Field(
+        "imagenet",
+        description="imagenet, glyphs, none, a weights file, or an earlier run's folder",
+    )
     dropout: OpenShare = 0.2
 
     @field_validator("weights")
     @classmethod
     def is_absolute(cls, value: str) -> str:
-        named = value in ("imagenet", "glyphs", "none")
-        return value if named else os.path.abspath(os.path.expanduser(value))
+        return value if value in WEIGHTS else _absolute(value)
 
 
 class FitConfig(Section):
@@ -136,7 +186,9 @@ class FitConfig(Section):
     epochs: Annotated[int, Field(ge=0)] | Auto = "auto"  # of the suffix; 0: the head alone
     batch_size: Annotated[int, Field(ge=1)] = 32
     learning_rate: Annotated[float, Field(gt=0)] | Auto = "auto"  # the peak
-    freeze: Share | str = "auto"  # share of the blocks, or a layer's name
+    freeze: Share | Text = Field(
+        "auto", description="a share of the blocks from 0 to 1, 'auto', or a layer's name"
+    )
     optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4  # adamw alone
     warmup: OpenShare = 0.1  # share of the steps
@@ -147,13 +199,6 @@ class FitConfig(Section):
     views: Annotated[int, Field(ge=1)] | None = None  # augmented views an image; null: one an epoch
     mixed_precision: bool = False
     choose_by: Literal["log_loss", "accuracy"] = "log_loss"  # on validation, among the candidates
-
-    @field_validator("freeze")
-    @classmethod
-    def is_share(cls, value: float | str) -> float | str:
-        if isinstance(value, str) and not value.strip():
-            raise ValueError("a share from 0 to 1, 'auto' or a layer's name")
-        return value
 
 
 class ExportConfig(Section):
@@ -173,14 +218,15 @@ class ExportConfig(Section):
 class CacheConfig(Section):
     """Where decoded images and activations are kept; never part of a fingerprint."""
 
-    path: str | None = None  # null: the user's cache folder
+    path: Location | None = None  # null: the user's cache folder
     max_bytes: Annotated[float, Field(ge=0)] = 20e9
 
 
 class RunConfig(Section):
     """Everything that decides what a run computes."""
 
-    data: DataConfig = Field(default_factory=DataConfig)
+    # Checked even where it is not written: most sources need a path.
+    data: DataConfig = Field(default_factory=dict, validate_default=True)
     model: ModelConfig = ModelConfig()
     fit: FitConfig = FitConfig()
     export: ExportConfig = ExportConfig()
@@ -219,24 +265,31 @@ def from_tree(tree: dict[str, Any]) -> RunConfig:
         raise ValueError("\n".join(_messages(error))) from None
 
 
-EXPECTED_AT = {
-    "data.path": "a folder of class folders, a CSV file, or a TFDS data folder, by data.source",
-    "model.weights": "imagenet, glyphs, none, a weights file, or an earlier run's folder",
-}
-
-
 def check_paths(config: RunConfig) -> None:
     """Cheap checks of what a config points to, before anything slow.
 
     Raises:
-      ValueError: `data.path` or the file or folder of `model.weights` does not exist.
+      ValueError: `data.path`, or the file or folder of `model.weights`, does not exist or is of
+        the wrong kind.
     """
-    paths = {"data.path": config.data.path}
-    if config.model.weights not in ("imagenet", "glyphs", "none"):
-        paths["model.weights"] = config.model.weights
-    for field, path in paths.items():
-        if path is not None and not os.path.exists(path):
-            raise ValueError(f"{field}: {path!r} does not exist; expected {EXPECTED_AT[field]}")
+    path, weights = config.data.path, config.model.weights
+    if path is not None:
+        if config.data.source == "csv" and os.path.isdir(path):
+            raise ValueError(f"data.path: expected a CSV file; received the folder {path!r}")
+        if config.data.source in ("folder", "tfds") and os.path.isfile(path):
+            raise ValueError(f"data.path: expected a folder; received the file {path!r}")
+        _check_exists(config.data, "data.path")
+    if weights not in WEIGHTS:
+        _check_exists(config.model, "model.weights", WEIGHTS)
+
+
+def _check_exists(section: Section, field: str, choices: Sequence[str] = ()) -> None:
+    name = field.partition(".")[2]
+    path = getattr(section, name)
+    if not os.path.exists(path):
+        near = _nearest(os.path.basename(path), choices) or _neighbour(path)
+        rule = type(section).model_fields[name].description
+        raise ValueError(f"{field}: expected {rule}; {path!r} does not exist{near}")
 
 
 def to_yaml(config: RunConfig) -> str:
@@ -250,13 +303,8 @@ def to_yaml(config: RunConfig) -> str:
 
 
 def to_tree(config: RunConfig) -> dict[str, Any]:
-    """The whole resolved config as nested dicts of plain values, `None`-free in `augment`."""
-    tree = config.model_dump(mode="json")
-    entries = config.data.augment
-    tree["data"]["augment"] = [
-        entry.model_dump(mode="json", exclude_unset=True) for entry in entries
-    ]
-    return tree
+    """The whole resolved config as nested dicts of plain values."""
+    return config.model_dump(mode="json")
 
 
 def difference(old: RunConfig, new: RunConfig) -> str | None:
@@ -278,13 +326,19 @@ def difference(old: RunConfig, new: RunConfig) -> str | None:
 
 
 def _read(file: Path) -> dict[str, Any]:
+    where = f"config {str(file)!r}"
+    if file.is_dir():
+        raise ValueError(f"{where}: expected a YAML file; received a folder")
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ValueError(f"--config: {str(file)!r} does not exist") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"--config: {str(file)!r} cannot be read: {error}") from None
-    return _parse(text, f"--config: {str(file)!r}", default={})
+        raise ValueError(f"{where} does not exist{_neighbour(str(file))}") from None
+    except UnicodeDecodeError as error:
+        byte = f"byte {error.object[error.start]:#04x} at position {error.start}"
+        raise ValueError(f"{where}: expected UTF-8 text; received {byte}") from None
+    except OSError as error:
+        raise ValueError(f"{where} cannot be read: {error.strerror}") from None
+    return _parse(text, where, default={})
 
 
 def _parse(text: str, where: str, default: Any) -> Any:
@@ -293,12 +347,14 @@ def _parse(text: str, where: str, default: Any) -> Any:
         value = YAML(typ="safe", pure=True).load(text)
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise ValueError(f"{where}, line {line}: no valid YAML: {error.problem}") from None
+        # Of a duplicate key only the name: the values are not yet complete.
+        problem = error.problem.split(" with value ")[0].removeprefix("but ")
+        raise ValueError(f"{where}, line {line}: no valid YAML: {problem}") from None
     except YAMLError as error:
-        raise ValueError(f"{where}: no valid YAML: {error}") from None
+        raise ValueError(f"{where}: no valid YAML: {str(error).splitlines()[0]}") from None
     value = default if value is None else value
     if isinstance(default, dict) and not isinstance(value, dict):
-        raise ValueError(f"{where}: expected sections such as 'data:', received {value!r:.60}")
+        raise ValueError(f"{where}: expected sections such as 'data:'; received {_shown(value)}")
     return value
 
 
@@ -307,79 +363,121 @@ def _override(tree: dict[str, Any], override: str) -> None:
     name, equals, text = override.partition("=")
     *sections, field = name.strip().split(".")
     if not equals or not all([*sections, field]):
-        raise ValueError(f"--set: expected section.field=value, received {override!r}")
+        raise ValueError(f"--set: expected section.field=value; received {override!r}")
     for section in sections:
-        tree = tree.setdefault(section, {})
+        if tree.get(section) is None:
+            tree[section] = {}
+        tree = tree[section]
         if not isinstance(tree, dict):
-            raise ValueError(f"--set: {name!r}: {section!r} has no fields")
+            raise ValueError(
+                f"--set: expected section.field=value; received {override!r}, but {section!r} is "
+                f"{_shown(tree)} and has no fields"
+            )
     tree[field] = _parse(text, f"--set {name}", default=None)
 
 
 def _messages(error: ValidationError) -> list[str]:
-    """One line a field: rule, what was received, nearest valid choice.
+    """One line a field: the rule, what was received, the nearest valid choice.
 
-    A field that takes one thing or another fails with a detail for each; their rules are joined.
+    A field that takes one thing or another fails with a detail for each; one line says it all.
     """
-    details = [(_field(detail), detail) for detail in error.errors()]
-    messages = []
-    for field in dict.fromkeys(field for field, _ in details):
-        own = [detail for name, detail in details if name == field]
-        plain = [detail for detail in own if detail["type"] in ("extra_forbidden", "value_error")]
-        messages += [_explain(field, detail) for detail in plain]
-        if not plain:
-            messages.append(_expected(field, own))
-    return messages
+    lines = {}
+    for detail in error.errors():
+        field, node = _node(detail["loc"])
+        if detail["type"] == "value_error":  # Raised by a check of ours.
+            text = str(detail["ctx"]["error"])
+            named = any(text.startswith(f"{section}.") for section in RunConfig.model_fields)
+            lines[text] = text if named else f"{field}: {text}"
+        elif detail["type"] in ("extra_forbidden", "invalid_key"):
+            field = ".".join(map(str, detail["loc"]))
+            lines[field] = f"{field}: no such field; {_known(str(detail['loc'][-1]), node)}"
+        else:
+            rule, received = _rule(node), detail["input"]
+            if isinstance(received, float) and not math.isfinite(received):
+                rule = f"{rule}, and finite"
+            near = _nearest(received, rule.split("'")[1::2])
+            lines[field] = f"{field}: expected {rule}; received {_shown(received)}{near}"
+    return list(lines.values())
 
 
-def _field(detail: Any) -> str:
-    # Members of unions end in tags such as `literal['auto']`, which no user wrote.
-    return ".".join(str(part) for part in detail["loc"] if not _is_tag(str(part)))
+def _node(location: tuple[str | int, ...]) -> tuple[str, dict[str, Any]]:
+    """Field and JSON schema at a location, or above it where the schema does not reach.
+
+    A location may end in what no user wrote: which of several types was tried.
+    """
+    root = schema()
+    node, field = root, []
+    for part in location:
+        inner = node.get("properties", {}).get(part) or node.get("additionalProperties")
+        inner = node.get("items") if isinstance(part, int) else inner
+        if not inner:
+            break
+        field.append(str(part))
+        references = [option for option in inner.get("anyOf", [inner]) if "$ref" in option]
+        node = root["$defs"][references[0]["$ref"].split("/")[-1]] if references else inner
+    return ".".join(field), node
 
 
-def _explain(field: str, detail: Any) -> str:
-    if detail["type"] == "value_error":  # Raised by a check of ours.
-        text = str(detail["ctx"]["error"])
-        named = any(text.startswith(f"{section}.") for section in RunConfig.model_fields)
-        return text if named else f"{field}: {text}"
-    location = field.split(".")
-    siblings = _siblings(location)
-    near = difflib.get_close_matches(location[-1], siblings, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(siblings)}"
-    return f"{field}: no such field; {hint}"
+KINDS = {
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "string": "text that is not empty",
+    "null": "null",
+    "array": "a list, as in [a, b]",
+    "object": "fields, as in {name: value}",
+}
+BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
 
 
-def _expected(field: str, details: list[Any]) -> str:
-    rules = [
-        re.sub(r"^(Input )?(should be )?(a valid )?", "", detail["msg"])
-        .replace("tuple", "a list")
-        .split(" or instance of ")[0]
-        for detail in details
-    ]
-    received = details[0]["input"]
-    near = _nearest(received, " ".join(d.get("ctx", {}).get("expected", "") for d in details))
-    return f"{field}: expected {' or '.join(rules)}; received {received!r:.80}{near}"
+def _rule(node: dict[str, Any]) -> str:
+    """What a JSON schema allows, in words; its own where it has some."""
+    if "anyOf" in node:
+        return node.get("description") or ", or ".join(map(_rule, node["anyOf"]))
+    if choices := node.get("enum") or [node[key] for key in ("const",) if key in node]:
+        *first, last = map(repr, choices)
+        return f"{', '.join(first)} or {last}" if first else last
+    if node["type"] == "object":  # Its description is that of the section.
+        return KINDS["object"]
+    bounds = [f"{sign} {node[key]}" for key, sign in BOUNDS.items() if key in node]
+    kind = f"{KINDS[node['type']]} {' and '.join(bounds)}".rstrip()
+    return node.get("description", kind)
 
 
-def _is_tag(part: str) -> bool:
-    return part.startswith("constrained-") or "[" in part or part in ("float", "int", "str", "bool")
+def _shown(value: Any) -> str:
+    # As YAML has it, not as Python has it.
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    return f"{value!r:.80}"
 
 
-def _nearest(received: Any, expected: str) -> str:
-    choices = [word for word in expected.replace(" or ", ", ").replace("'", "").split(", ") if word]
-    near = difflib.get_close_matches(str(received), choices, n=1)
+def _known(name: str, node: dict[str, Any]) -> str:
+    """The nearest of the fields where `name` was written, else its section, else all fields."""
+    fields = list(node["properties"])
+    if near := difflib.get_close_matches(name, fields, n=1):
+        return f"did you mean {near[0]!r}?"
+    for section, info in RunConfig.model_fields.items():
+        field = name.removeprefix(f"{section}.")
+        if field in getattr(info.annotation, "model_fields", {}):
+            return f"did you mean {field!r} in section {section!r}?"
+    if name in RunConfig.model_fields:
+        return f"did you mean {name!r} outside of the sections?"
+    return f"known: {', '.join(fields)}"
+
+
+def _nearest(received: Any, choices: Sequence[str]) -> str:
+    near = difflib.get_close_matches(_shown(received).strip("'").lower(), choices, n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def _siblings(location: list[str]) -> list[str]:
-    """Fields that are known where `location` names one that is not."""
-    section: type[BaseModel] = RunConfig
-    for part in location[:-1]:
-        field = section.model_fields.get(part)
-        if field is None:  # An index into `augment`, the one list of sections.
-            section = Augmentation
-        elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            section = field.annotation
-    return list(section.model_fields)
+def _neighbour(path: str) -> str:
+    """A hint at the path in the same folder whose name is nearest."""
+    folder, name = os.path.split(path)
+    names = []
+    with contextlib.suppress(OSError):
+        names = os.listdir(folder or ".")
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"; did you mean {os.path.join(folder, near[0])!r}?" if near else ""
 
 
 def schema() -> dict[str, Any]:

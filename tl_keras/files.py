@@ -2,13 +2,12 @@
 
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
 
 TEMPORARY = ".tmp-"  # How names of unfinished files begin; a kill leaves them behind.
 
@@ -18,15 +17,14 @@ def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`; renamed onto it at the end, removed if the body raises."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # The whole name at the end: Keras goes by endings such as `.weights.h5`.
-    handle, name = tempfile.mkstemp(prefix=TEMPORARY, suffix=f".{path.name}", dir=path.parent)
-    os.close(handle)
+    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}.{path.name}")
+    # Not by tempfile, whose files are for their owner alone whatever the umask says.
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
-        yield Path(name)
-        os.chmod(name, 0o666 & ~_umask())  # mkstemp gives 0600.
-        os.replace(name, path)
+        yield temporary
+        os.replace(temporary, path)
     finally:
-        if os.path.exists(name):
-            os.remove(name)
+        temporary.unlink(missing_ok=True)
 
 
 def remove_unfinished(folder: Path, ending: str = "") -> None:
@@ -47,9 +45,3 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Replaces the file's content; NaN is refused, since JSON has none."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

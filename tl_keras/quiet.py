@@ -16,6 +16,9 @@ def quiet() -> Iterator[None]:
     C++ writes to the file descriptor, so that Python's own redirection does not reach it, and
     TF_CPP_MIN_LOG_LEVEL does not silence what is logged before TensorFlow has read it.
     """
+    if sys.stderr is None:  # Under pythonw, or closed: nothing is shown anyway.
+        yield
+        return
     sys.stderr.flush()
     saved = os.dup(2)
     with tempfile.TemporaryFile() as held:
@@ -23,13 +26,18 @@ def quiet() -> Iterator[None]:
         try:
             yield
         except BaseException:
-            os.dup2(saved, 2)
+            _restore(saved)
             held.seek(0)
             sys.stderr.write(held.read().decode(errors="replace"))
             raise
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
+        else:
+            _restore(saved)
+
+
+def _restore(saved: int) -> None:
+    sys.stderr.flush()  # What the body wrote through Python is held, too.
+    os.dup2(saved, 2)
+    os.close(saved)
 
 
 def start_tensorflow() -> None:

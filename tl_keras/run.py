@@ -4,6 +4,7 @@ Imports no TensorFlow, so that a finished run answers at once.
 """
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -72,8 +73,9 @@ class Run:
 
     def finish(self, result: dict[str, Any]) -> None:
         """Writes `result.json`, whose presence means done, and removes the checkpoint."""
-        write_text(self.workdir / "config.yaml", configs.to_yaml(self.config))
+        # The config last: where exports were added, it says that they are done.
         write_json(self.workdir / "result.json", result)
+        write_text(self.workdir / "config.yaml", configs.to_yaml(self.config))
         shutil.rmtree(self.checkpoint, ignore_errors=True)
 
 
@@ -87,15 +89,7 @@ def opened(config: RunConfig, workdir: str | Path, pipeline: str) -> Iterator[Ru
     """
     workdir = Path(workdir).expanduser().absolute()
     _check_folder(workdir, config, pipeline)
-    try:
-        (workdir / "checkpoint").mkdir(parents=True, exist_ok=True)
-        lock = FileLock(workdir / ".lock", timeout=0)
-        lock.acquire()
-    except Timeout:
-        raise ValueError(f"--workdir: another process is at work in {str(workdir)!r}") from None
-    except OSError as error:
-        reason = error.strerror or error
-        raise ValueError(f"--workdir: {str(workdir)!r} cannot be written: {reason}") from None
+    lock = _lock(workdir)
     try:
         run = Run(workdir, config, pipeline)
         for folder in (workdir, run.checkpoint, workdir / "export"):
@@ -118,8 +112,7 @@ def load(workdir: str | Path) -> Run:
     workdir = Path(workdir).expanduser().absolute()
     if not (workdir / "config.yaml").is_file():
         raise ValueError(f"{str(workdir)!r} is no run folder: it has no config.yaml")
-    config = configs.load(workdir / "config.yaml")
-    return Run(workdir, config, _pipeline(workdir) or "finetune")
+    return Run(workdir, _saved_config(workdir), _pipeline(workdir) or "finetune")
 
 
 def finished(config: RunConfig, workdir: str | Path, pipeline: str) -> Run | None:
@@ -130,18 +123,54 @@ def finished(config: RunConfig, workdir: str | Path, pipeline: str) -> Run | Non
     """
     workdir = Path(workdir).expanduser().absolute()
     _check_folder(workdir, config, pipeline)
-    if not (workdir / "result.json").is_file():
-        return None
     run = Run(workdir, config, pipeline)
-    if configs.load(workdir / "config.yaml").export != config.export:
+    adds = "export" in (run.result or {}) and _saved_config(workdir).export != config.export
+    if run.result is None or adds:
+        _check_free(workdir)
         return None
     shutil.rmtree(run.checkpoint, ignore_errors=True)  # Of a kill between the last two steps.
     return run
 
 
+def _lock(workdir: Path) -> FileLock:
+    """The folder's lock, held; the folder is made."""
+    try:
+        (workdir / "checkpoint").mkdir(parents=True, exist_ok=True)
+        lock = FileLock(workdir / ".lock", timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise ValueError(f"--workdir: another process is at work in {str(workdir)!r}") from None
+    except OSError as error:
+        reason = error.strerror or error
+        raise ValueError(f"--workdir: {str(workdir)!r} cannot be written: {reason}") from None
+    return lock
+
+
+def _check_free(workdir: Path) -> None:
+    """Says before a slow start what `_lock` would say after it."""
+    existing = _existing(workdir)
+    if not os.access(existing, os.W_OK):
+        raise ValueError(f"--workdir: {str(existing)!r} cannot be written")
+    if (workdir / ".lock").exists():
+        _lock(workdir).release()
+
+
+def _existing(path: Path) -> Path:
+    """The path or the nearest folder above it that is there."""
+    return next(p for p in (path, *path.parents) if os.path.exists(p))
+
+
+def _saved_config(workdir: Path) -> RunConfig:
+    try:
+        return configs.load(workdir / "config.yaml")
+    except ValueError as error:  # Another version's, or edited by hand.
+        where = f"--workdir: the config of {str(workdir)!r} cannot be used"
+        raise ValueError(f"{where}: {error}") from None
+
+
 def _check_folder(workdir: Path, config: RunConfig, pipeline: str) -> None:
-    if workdir.exists() and not workdir.is_dir():
-        raise ValueError(f"--workdir: {str(workdir)!r} is a file; expected a folder")
+    if not (existing := _existing(workdir)).is_dir():
+        raise ValueError(f"--workdir: {str(existing)!r} is a file; expected a folder")
     if not (workdir / "config.yaml").is_file():
         # A kill before the first file leaves no more than these.
         others = {path.name for path in workdir.glob("*")} - {"checkpoint", ".lock"}
@@ -151,7 +180,7 @@ def _check_folder(workdir: Path, config: RunConfig, pipeline: str) -> None:
                 "choose a new folder"
             )
         return
-    difference = configs.difference(configs.load(workdir / "config.yaml"), config)
+    difference = configs.difference(_saved_config(workdir), config)
     if difference:
         raise ValueError(
             f"--workdir: {str(workdir)!r} was made with another config: {difference}; "
@@ -173,6 +202,9 @@ def _read(file: Path) -> dict[str, Any] | None:
     if not file.is_file():
         return None
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        value = json.loads(file.read_text(encoding="utf-8"))
     except ValueError:
-        raise ValueError(f"{str(file)!r} is damaged; remove it to go on") from None
+        value = None
+    if not isinstance(value, dict):
+        raise ValueError(f"{str(file)!r} is damaged; remove it to go on")
+    return value

@@ -311,10 +311,10 @@ class State:
         if not file.exists():
             return None
         with np.load(file, allow_pickle=False) as arrays:
+            history = json.loads(str(arrays["history"]))
             now = [name for name in arrays.files if name.startswith("now")]
             best = [name for name in arrays.files if name.startswith("best")]
             _assign(_all_variables(network), [arrays[name] for name in sorted(now)])
-            history = json.loads(str(arrays["history"]))
             return cls(history, [arrays[name] for name in sorted(best)])
 
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 
 from tl_keras.config import DataConfig
-from tl_keras.data.audit import unbounded_pillow
+from tl_keras.data.audit import IMAGE_FORMATS, unbounded_pillow
 
 # An image this many times the target or larger is decoded at a fraction in training.
 FRACTION_MARGIN = 2
@@ -51,17 +51,16 @@ def _decode_with_pillow(path: tf.Tensor) -> tf.Tensor:
 
 def read_rgb(path: Path) -> np.ndarray:
     """`(height, width, 3) uint8 RGB` of any supported file: upright, alpha over white, 8 bits."""
-    with unbounded_pillow(), Image.open(path) as image:
+    with unbounded_pillow(), Image.open(path, formats=IMAGE_FORMATS) as image:
         image.load()
         return to_rgb(ImageOps.exif_transpose(image))
 
 
 def to_rgb(image: Image.Image) -> np.ndarray:
     """`(height, width, 3) uint8 RGB` of a decoded Pillow image."""
-    if image.mode.startswith("I") or image.mode == "F":
+    if image.mode.startswith("I"):
         # 16 bits to 8 by the upper byte, as TensorFlow does; Pillow itself would clip.
-        wide = np.asarray(image).astype(np.int64)
-        grey = (wide >> 8 if wide.max(initial=0) > 255 else wide).clip(0, 255).astype(np.uint8)
+        grey = (np.asarray(image).astype(np.int64) >> 8).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=-1)
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
@@ -71,12 +70,17 @@ def to_rgb(image: Image.Image) -> np.ndarray:
 
 def prepare(image: tf.Tensor, config: DataConfig) -> tf.Tensor:
     """`(size, size, 3) uint8` from `(height, width, 3) uint8`, by `data.resize`."""
-    size = config.image_size
+    size, inside = config.image_size, (config.image_size, config.image_size)
+    height, width = tf.unstack(tf.shape(image)[:2])
     if config.resize == "crop":
-        short = tf.reduce_min(tf.shape(image)[:2])
+        short = tf.minimum(height, width)
         image = tf.image.resize_with_crop_or_pad(image, short, short)
+    elif config.resize == "pad":
+        # Not tf.image.resize_with_pad: of very long images it makes 0 px, and fails.
+        long = tf.maximum(height, width)
+        inside = tf.maximum(tf.stack([height, width]) * size // long, 1)
+    image = tf.image.resize(image, inside, antialias=config.antialias)
+    image = tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8)
     if config.resize == "pad":
-        image = tf.image.resize_with_pad(image, size, size, antialias=config.antialias)
-    else:
-        image = tf.image.resize(image, (size, size), antialias=config.antialias)
-    return tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8)
+        image = tf.image.resize_with_crop_or_pad(image, size, size)
+    return tf.ensure_shape(image, (size, size, 3))

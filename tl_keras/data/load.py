@@ -41,7 +41,7 @@ def load(config: DataConfig, cache_config: CacheConfig) -> Dataset:
     folder = cache.folder(cache_config)
     listing = SOURCES[config.source](config, folder)
     found = _set_duplicates_apart(_audit(listing, config, folder))
-    _check(found, len(listing.files), config)
+    _check(found, config)
     splits = carve(found.splits, found.groups, config)
     _check_splits(splits, found.classes, config)
     return Dataset(
@@ -123,14 +123,14 @@ def _set_duplicates_apart(found: _Found) -> _Found:
     return replace(found, splits=splits, quarantined=quarantined, warnings=found.warnings + moved)
 
 
-def _check(found: _Found, listed: int, config: DataConfig) -> None:
+def _check(found: _Found, config: DataConfig) -> None:
     bad = len(found.quarantined)
     good = sum(len(examples) for examples in found.splits.values())
     where = f"data.path: {config.path or config.name!r}"
     first = "; ".join(f"{entry.file!r}: {entry.reason}" for entry in found.quarantined[:3])
     if good == 0:
         raise ValueError(f"{where} has no readable image; {first or 'it is empty'}")
-    if bad > config.max_bad_share * max(listed, bad):
+    if bad > config.max_bad_share * (good + bad):
         raise ValueError(
             f"data.max_bad_share: {bad} of {good + bad} files cannot be used, more than the share "
             f"{config.max_bad_share}; {first}; mend or remove them, or raise data.max_bad_share"
@@ -142,14 +142,15 @@ def _check(found: _Found, listed: int, config: DataConfig) -> None:
 
 
 def _check_splits(splits: Splits, classes: tuple[str, ...], config: DataConfig) -> None:
+    counts = {split: Counter(example.label for example in splits[split]) for split in SPLITS}
     for split in ("train", "val"):
-        counts = Counter(example.label for example in splits[split])
         for label, name in enumerate(classes):
-            if not counts[label]:
+            if not counts[split][label]:
+                total = sum(own[label] for own in counts.values())
                 raise ValueError(
-                    f"data: class {name!r} has no example in {split}; a class needs at least "
-                    "three readable images (train, val and test), or one in each given split: "
-                    "add some, or remove the class"
+                    f"data: class {name!r} has {total} readable images and none in {split}; a "
+                    "class needs three that may be parted (train, val and test), or one in each "
+                    "given split: add some, remove the class, or lower data.val and data.test"
                 )
     if not splits["test"] and config.test > 0:
         raise ValueError("data.test: nothing is left for test; add images or write test: 0")

@@ -1,8 +1,7 @@
 """Missing splits, carved from train by rank of a content hash."""
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Callable
+from collections import Counter, defaultdict
 
 from tl_keras.config import DataConfig
 from tl_keras.data.examples import SPLITS, Example
@@ -21,31 +20,45 @@ def carve(splits: Splits, groups: dict[str, str], config: DataConfig) -> Splits:
       splits: examples a split; missing splits are empty.
       groups: file to group, for files that have one.
       config: shares, split seed, `examples_per_class`.
+
+    Raises:
+      ValueError: a given val leaves no room for train in `examples_per_class`.
     """
-    units = _units(splits["train"], groups)
+    units, seed = _units(splits["train"], groups), config.split_seed
+    sizes = _sizes(units)  # `data.val` and `data.test` are shares of the whole.
     test, val = list(splits["test"]), list(splits["val"])
     if not test and config.test > 0:
-        test, units = _take(units, _share(config.test), config.split_seed)
+        test, units = _take(units, _shares(sizes, config.test), seed)
     if config.examples_per_class is not None:
-        room = config.examples_per_class - (_most(val) if splits["val"] else 0)
-        kept, _ = _take(units, lambda n: min(n, max(room, 0)), config.split_seed)
+        room = config.examples_per_class - _most(val)
+        if room < 1:
+            raise ValueError(
+                f"data.examples_per_class: {config.examples_per_class}, train and val together; "
+                f"val alone has {_most(val)} of a class: expected more than that"
+            )
+        kept, _ = _take(units, dict.fromkeys(sizes, room), seed, strict=True)
         units = _units(kept, groups)
+        sizes = _sizes(units)
     if not val:
-        val, units = _take(units, _share(config.val), config.split_seed)
+        val, units = _take(units, _shares(sizes, config.val), seed)
     train = [example for unit in units for example in unit]
     ordered = {"train": train, "val": val, "test": test}
     return {name: sorted(ordered[name], key=lambda example: example.file) for name in SPLITS}
 
 
-def _share(share: float) -> Callable[[int], int]:
-    return lambda n: max(1, round(share * n))
+def _sizes(units: list[list[Example]]) -> dict[int, int]:
+    sizes: dict[int, int] = defaultdict(int)
+    for unit in units:
+        sizes[_label(unit)] += len(unit)
+    return sizes
+
+
+def _shares(sizes: dict[int, int], share: float) -> dict[int, int]:
+    return {label: max(1, round(share * size)) for label, size in sizes.items()}
 
 
 def _most(examples: list[Example]) -> int:
-    counts = defaultdict(int)
-    for example in examples:
-        counts[example.label] += 1
-    return max(counts.values(), default=0)
+    return max(Counter(example.label for example in examples).values(), default=0)
 
 
 def _units(examples: list[Example], groups: dict[str, str]) -> list[list[Example]]:
@@ -54,14 +67,13 @@ def _units(examples: list[Example], groups: dict[str, str]) -> list[list[Example
 
     def root(key: str) -> str:
         while parent.setdefault(key, key) != key:
+            parent[key] = parent[parent[key]]  # Half the way next time.
             key = parent[key]
         return key
 
     for example in examples:
-        group = groups.get(example.file)
-        keys = [f"digest {example.digest}"] + ([f"group {group}"] if group else [])
-        for key in keys[1:]:
-            parent[root(key)] = root(keys[0])
+        if group := groups.get(example.file):
+            parent[root(f"digest {example.digest}")] = root(f"group {group}")
     units = defaultdict(list)
     for example in examples:
         units[root(f"digest {example.digest}")].append(example)
@@ -69,25 +81,29 @@ def _units(examples: list[Example], groups: dict[str, str]) -> list[list[Example
 
 
 def _take(
-    units: list[list[Example]], count: Callable[[int], int], seed: int
+    units: list[list[Example]], counts: dict[int, int], seed: int, strict: bool = False
 ) -> tuple[list[Example], list[list[Example]]]:
-    """Of each class `count(examples of it)`, in rank order, and the units that are left.
+    """Of each class `counts[label]` examples, in rank order, and the units that are left.
 
-    A unit of several examples counts whole, to the class of its first one, and is taken when
-    at least half of it still fits.
+    A unit of several examples counts whole and is taken when at least half of it still fits;
+    where `strict`, when all of it does.
     """
     classes = defaultdict(list)
     for unit in units:
-        classes[unit[0].label].append(unit)
+        classes[_label(unit)].append(unit)
     taken, left = [], []
     for label in sorted(classes):
-        ranked = sorted(classes[label], key=lambda unit: _rank(unit, seed))
-        room = count(sum(len(unit) for unit in ranked))
-        for unit in ranked:
-            fits = len(unit) <= 2 * room
+        room = counts[label]
+        for unit in sorted(classes[label], key=lambda unit: _rank(unit, seed)):
+            fits = len(unit) <= (room if strict else 2 * room)
             (taken if fits else left).append(unit)
             room -= len(unit) if fits else 0
     return [example for unit in taken for example in unit], left
+
+
+def _label(unit: list[Example]) -> int:
+    """The class that a unit counts to, whatever order its examples are listed in."""
+    return min(unit, key=lambda example: example.digest).label
 
 
 def _rank(unit: list[Example], seed: int) -> str:

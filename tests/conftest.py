@@ -1,0 +1,79 @@
+"""Shared, tiny inputs: pictures of three shapes, and one finished run on them."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+SHAPES = ("cross", "disc", "square")
+
+
+def draw(folder: Path, count: int, seed: int = 0) -> Path:
+    """A class folder a shape with `count` pictures each, 48 x 40 px, told apart with some doubt."""
+    generator = np.random.default_rng(seed)
+    for name in SHAPES:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for i in range(count):
+            image = Image.new("RGB", (48, 40), tuple(generator.integers(0, 80, 3)))
+            _draw_shape(ImageDraw.Draw(image), name, generator)
+            noisy = np.asarray(image) + generator.normal(0, 30, (40, 48, 3))
+            pixels = noisy.clip(0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{i}.png")
+    return folder
+
+
+def _draw_shape(pen: ImageDraw.ImageDraw, name: str, generator: np.random.Generator) -> None:
+    x, y, r = generator.integers((14, 12, 8), (34, 28, 12))
+    colour = tuple(generator.integers(120, 255, 3))
+    if name == "disc":
+        pen.ellipse((x - r, y - r, x + r, y + r), fill=colour)
+    elif name == "square":
+        pen.rectangle((x - r, y - r, x + r, y + r), fill=colour)
+    else:
+        pen.line((x - r, y, x + r, y), fill=colour, width=5)
+        pen.line((x, y - r, x, y + r), fill=colour, width=5)
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory) -> Path:
+    """72 pictures in three class folders."""
+    return draw(tmp_path_factory.mktemp("pictures"), 24)
+
+
+@pytest.fixture(scope="session")
+def tree(pictures, tmp_path_factory) -> dict:
+    """A config, as nested dicts, of a run of seconds: tiny images, the embedded backbone."""
+    return {
+        "data": {"path": str(pictures), "image_size": 32, "test": 0.25, "val": 0.25},
+        "model": {"backbone": "MobileNet", "options": {"alpha": 0.5}, "weights": "glyphs"},
+        "fit": {"epochs": 3, "batch_size": 8, "freeze": 0.5, "learning_rate": 1e-3},
+        "cache": {"path": str(tmp_path_factory.mktemp("cache"))},
+    }
+
+
+@pytest.fixture(scope="session")
+def finished_run(tree, tmp_path_factory):
+    """A finished run of `tree`, all formats exported. Tests read it and do not change it."""
+    import tl_keras
+
+    return tl_keras.finetune(tree, tmp_path_factory.mktemp("runs") / "finished")
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of real data sets, where there is one."""
+    return _folder("TL_KERAS_TEST_DATA", "real data sets")
+
+
+@pytest.fixture
+def real_weights() -> Path:
+    """The folder of ImageNet weights, where there is one."""
+    return _folder("TL_KERAS_TEST_WEIGHTS", "ImageNet weights")
+
+
+def _folder(variable: str, what: str) -> Path:
+    if not os.environ.get(variable):
+        pytest.skip(f"{variable} is not set: no {what} on this machine")
+    return Path(os.environ[variable])

@@ -1,0 +1,352 @@
+"""The main job end to end: the run folder, going on after a kill, what it refuses."""
+
+import copy
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+from conftest import draw
+from PIL import Image
+
+import tl_keras
+from tl_keras import backbones, train
+from tl_keras import config as configs
+from tl_keras.approaches import finetune, stages
+from tl_keras.approaches import pretrain as pretraining
+from tl_keras.features import Worth
+
+
+def changed(tree: dict, **sections: dict) -> dict:
+    """A copy of a config with other values in some sections."""
+    tree = copy.deepcopy(tree)
+    for section, values in sections.items():
+        tree[section] = {**tree.get(section, {}), **values}
+    return tree
+
+
+FEW = {"formats": ["float32"]}
+
+
+def epochs_of(workdir) -> list[dict]:
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def weights_of(workdir) -> list[np.ndarray]:
+    return keras.models.load_model(workdir / "model.keras").get_weights()
+
+
+def assert_same_weights(first, second):
+    for a, b in zip(weights_of(first), weights_of(second), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_run_folder_holds_what_the_contract_says(finished_run):
+    names = {path.name for path in finished_run.workdir.iterdir()} - {".lock"}
+    assert names == {
+        "config.yaml",
+        "data.json",
+        "metrics.jsonl",
+        "tensorboard",
+        "model.keras",
+        "export",
+        "predictions.csv",
+        "result.json",
+        "report.html",
+    }
+    exported = {path.name for path in (finished_run.workdir / "export").iterdir()}
+    files = {f"model_{name}.tflite" for name in ("float32", "float16", "dynamic", "int8")}
+    assert exported == files | {"saved_model", "labels.txt"}
+
+
+def test_result_says_what_was_done(finished_run):
+    result = finished_run.result
+    assert result["schema"] == 1
+    assert result["pipeline"] == "finetune"
+    assert result["data"] == {"classes": 3, "train": 36, "val": 18, "test": 18, "quarantined": 0}
+    assert result["model"]["block"] == "conv_pw_6"
+    assert result["model"]["cut"] == "conv_pw_6_relu"
+    assert result["model"]["kept"] in ("head", "mix", "finetuned")
+    assert set(result["seconds"]) == {
+        *("total", "data", "features", "head", "finetune", "evaluate", "export"),
+    }
+    assert result["test"]["n"] == 18
+    assert result["test"]["accuracy"] > 0.6  # A third by chance.
+    assert all(entry["status"] == "ok" for entry in result["export"].values())
+
+
+def test_saved_config_makes_the_same_run(finished_run, tree):
+    saved = configs.load(finished_run.workdir / "config.yaml")
+    assert saved == configs.from_tree(tree)
+
+
+def test_metrics_have_a_line_an_epoch(finished_run):
+    lines = epochs_of(finished_run.workdir)
+    tuned = [line for line in lines if line["stage"] == "finetune"]
+    assert [line["epoch"] for line in tuned] == [0, 1, 2]
+    assert all(np.isfinite(line["val_loss"]) for line in lines)
+
+
+def test_predictions_are_those_of_the_model(finished_run):
+    text = (finished_run.workdir / "predictions.csv").read_text()
+    rows = list(csv.DictReader(text.splitlines()))
+    test = [row for row in rows if row["split"] == "test"]
+    right = np.mean([row["label"] == row["prediction"] for row in test])
+    assert right == pytest.approx(finished_run.result["test"]["accuracy"])
+    for row in rows:
+        total = sum(float(value) for name, value in row.items() if name.startswith("p:"))
+        assert total == pytest.approx(1, abs=1e-5)
+
+
+def test_a_run_never_ends_below_its_own_head(finished_run):
+    model = finished_run.result["model"]
+    scores = model["candidates"]
+    assert scores[model["kept"]]["log_loss"] <= scores["head"]["log_loss"]
+
+
+def test_finished_run_returns_at_once(finished_run, tree, monkeypatch):
+    monkeypatch.setattr(finetune, "run", lambda *_: pytest.fail("it ran again"))
+    again = tl_keras.finetune(tree, finished_run.workdir)
+    assert again.result == finished_run.result
+
+
+def test_model_loads_without_this_package(finished_run):
+    code = (
+        "import sys, keras; sys.modules['tl_keras'] = None;"
+        f"model = keras.models.load_model({str(finished_run.workdir / 'model.keras')!r});"
+        "assert model.input.dtype == 'uint8'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_killed_in_an_epoch_ends_as_unbroken(finished_run, tree, tmp_path):
+    """SIGKILL, not an exception: nothing gets to clean up."""
+    workdir = tmp_path / "run"
+    (tmp_path / "config.yaml").write_text(configs.to_yaml(configs.from_tree(tree)))
+    command = [sys.executable, "-m", "tl_keras.cli", "finetune"]
+    command += [f"--config={tmp_path / 'config.yaml'}", f"--workdir={workdir}"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not (workdir / "checkpoint" / "finetune.npz").exists():
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "it ended before it was killed"
+    assert not (workdir / "model.keras").exists()
+    tl_keras.finetune(tree, workdir)
+    assert_same_weights(workdir, finished_run.workdir)
+    assert [line["epoch"] for line in epochs_of(workdir) if line["stage"] == "finetune"] == [
+        0,
+        1,
+        2,
+    ]
+
+
+class Killed(BaseException):
+    """Stands for a kill where a real one would be too slow to test."""
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [(stages, "write_data"), (train, "fit_head"), (stages, "evaluate"), (finetune, "_export")],
+)
+def test_killed_in_a_phase_ends_as_unbroken(
+    finished_run, tree, tmp_path, monkeypatch, module, name
+):
+    def kill(*_):
+        raise Killed
+
+    tree = changed(tree, export=FEW)
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(module, name, kill)
+        tl_keras.finetune(tree, tmp_path / "run")
+    run = tl_keras.finetune(tree, tmp_path / "run")
+    assert run.result is not None
+    assert_same_weights(run.workdir, finished_run.workdir)
+
+
+def test_added_format_keeps_the_model(finished_run, tree, tmp_path):
+    shutil.copytree(finished_run.workdir, tmp_path / "run")
+    before = (tmp_path / "run" / "model.keras").read_bytes()
+    run = tl_keras.finetune(changed(tree, export=FEW), tmp_path / "run")
+    assert set(run.result["export"]) == {"float32"}
+    assert run.result["test"] == finished_run.result["test"]
+    assert (run.workdir / "model.keras").read_bytes() == before
+
+
+def test_other_data_are_refused(finished_run, tree, pictures, tmp_path):
+    folder = tmp_path / "pictures"
+    shutil.copytree(pictures, folder)
+    tree = changed(tree, data={"path": str(folder)}, export=FEW)
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(train, "fit_head", lambda *_: (_ for _ in ()).throw(Killed))
+        tl_keras.finetune(tree, tmp_path / "run")
+    (folder / "cross" / "0.png").unlink()
+    with pytest.raises(ValueError, match="not those that .* began with"):
+        tl_keras.finetune(tree, tmp_path / "run")
+
+
+def test_weights_that_saw_the_test_split_are_refused(finished_run, tree, tmp_path):
+    tree = changed(
+        tree,
+        model={"weights": str(finished_run.workdir)},
+        data={"split_seed": 1},
+        export=FEW,
+    )
+    with pytest.raises(ValueError, match=r"model\.weights: \d+ images of val and test trained"):
+        tl_keras.finetune(tree, tmp_path / "run")
+
+
+def test_starts_from_an_earlier_run(finished_run, tree, tmp_path):
+    tree = changed(tree, model={"weights": str(finished_run.workdir)}, fit={"freeze": 1.0})
+    run = tl_keras.finetune(changed(tree, export=FEW), tmp_path / "run")
+    assert run.result["model"]["kept"] == "head"
+    # All but the head: freezing everything leaves the earlier run's backbone as it was.
+    for a, b in zip(
+        weights_of(run.workdir)[:-2], weights_of(finished_run.workdir)[:-2], strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_kept_activations_train_as_computed_ones(tree, tmp_path, monkeypatch):
+    """Without augmentation timing alone decides which; the weights must not depend on it."""
+    results = []
+    for keep in (True, False):
+        monkeypatch.setattr(
+            "tl_keras.features.worth_keeping",
+            lambda *_, keep=keep: Worth(keep, "the test says so"),
+        )
+        tree = changed(tree, data={"augment": []}, export=FEW, fit={"choose_by": "accuracy"})
+        run = tl_keras.finetune(tree, tmp_path / f"keep_{keep}")
+        assert run.result["features"]["conv_pw_6_relu/train"]["why"]
+        results.append(
+            [line["loss"] for line in epochs_of(run.workdir) if line["stage"] == "finetune"]
+        )
+    # float32 sums of batches of 8 and of 64 images differ in their last bits.
+    np.testing.assert_allclose(results[0], results[1], rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "fit",
+    [
+        {"optimizer": "sgd", "ema": 0.9, "label_smoothing": 0.1, "clip_norm": None},
+        {"optimizer": "adam", "mixed_precision": True, "freeze": 0.0},
+        {"epochs": 0},
+    ],
+)
+def test_choices_of_fit_run(tree, tmp_path, fit):
+    tree = changed(
+        tree,
+        fit={"epochs": 1, **fit},
+        export=FEW,
+        data={
+            "balance": "weights",
+            "augment": [{"rand_augment": {}}, {"erasing": 0.5}, {"mixup": 0.2}, {"cutmix": 1.0}],
+        },
+    )
+    run = tl_keras.finetune(tree, tmp_path / "run")
+    assert run.result["test"]["accuracy"] > 0.4
+    assert run.result["export"]["float32"]["status"] == "ok"
+
+
+def test_learns_from_scratch(tree, tmp_path):
+    """Colours: what a few hundred steps can learn without pretrained weights."""
+    generator = np.random.default_rng(0)
+    for channel, name in enumerate(("blue", "green", "red")):
+        (tmp_path / "colours" / name).mkdir(parents=True)
+        for i in range(24):
+            pixels = generator.integers(0, 160, (32, 32, 3), np.uint8)
+            pixels[..., channel] += 90
+            Image.fromarray(pixels).save(tmp_path / "colours" / name / f"{i}.png")
+    tree = changed(
+        tree,
+        model={"weights": "none", "options": {"alpha": 0.25}},
+        fit={"epochs": 20, "freeze": "auto", "patience": 20, "learning_rate": 1e-2},
+        data={"augment": [], "path": str(tmp_path / "colours")},
+        export=FEW,
+    )
+    run = tl_keras.finetune(tree, tmp_path / "run")
+    assert run.result["model"]["kept"] == "scratch"
+    assert run.result["test"]["accuracy"] > 0.8
+
+
+def test_pretrained_folder_and_file_start_a_run(tree, tmp_path):
+    data = {"source": "glyphs", "image_size": 32, "num_examples": 200, "augment": []}
+    model = {"backbone": "MobileNet", "options": {"alpha": 0.25}}
+    glyphs = {
+        "data": {**data, "val": 0.02, "test": 0.02},
+        "model": {**model, "weights": "none"},
+        "fit": {"epochs": 1, "batch_size": 32},
+        "cache": tree["cache"],
+    }
+    pretrained = tl_keras.pretrain(glyphs, tmp_path / "pretrained")
+    assert "export" not in pretrained.result
+    assert pretrained.report.exists()
+    chained = {**tree, "model": {**model, "weights": str(pretrained.workdir)}}
+    run = tl_keras.finetune(changed(chained, fit={"freeze": 1.0}, export=FEW), tmp_path / "run")
+    from_file = backbones.build("MobileNet", {"alpha": 0.25}, 32)
+    weights = str(pretrained.workdir / "backbone.weights.h5")
+    backbones.load_weights(from_file, "MobileNet", {"alpha": 0.25}, weights)
+    for a, b in zip(weights_of(run.workdir)[:-2], from_file.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_pretraining_resumes_as_unbroken(tree, tmp_path, monkeypatch):
+    config = changed(
+        tree,
+        model={"weights": "none", "options": {"alpha": 0.25}},
+        fit={"freeze": "auto", "epochs": 3},
+    )
+    unbroken = tl_keras.pretrain(config, tmp_path / "unbroken")
+    save = train.State.save
+
+    def save_then_die(self, *arguments):
+        save(self, *arguments)
+        if len(self.history) == 2:
+            raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(train.State, "save", save_then_die)
+        tl_keras.pretrain(config, tmp_path / "broken")
+    broken = tl_keras.pretrain(config, tmp_path / "broken")
+    assert broken.pipeline == pretraining.__name__.split(".")[-1]
+    assert_same_weights(unbroken.workdir, broken.workdir)
+
+
+def test_odd_names_and_bad_files_are_listed_and_do_no_harm(tree, tmp_path):
+    folder = draw(tmp_path / "pictures", 12)
+    odd = ["<script>alert(1)<", 'it\'s "quoted"', "größe 漢字", "$x^2$ & co"]
+    for i, name in enumerate(odd):
+        os.rename(folder / "cross" / f"{i}.png", folder / "cross" / f"{name}.png")
+    os.rename(folder / "disc", folder / "<b>disc & $3$")
+    (folder / "square" / "empty.jpg").touch()
+    (folder / "square" / "text.png").write_text("not a picture")
+    tree = changed(tree, data={"path": str(folder)}, fit={"epochs": 1}, export=FEW)
+    run = tl_keras.finetune(tree, tmp_path / "run")
+    data = json.loads((run.workdir / "data.json").read_text())
+    reasons = {entry["file"]: entry["reason"] for entry in data["quarantined"]}
+    assert reasons["square/empty.jpg"] == "empty file"
+    assert reasons["square/text.png"].startswith("not an image")
+    page = run.report.read_text()
+    assert "<script>alert" not in page
+    assert "<b>disc" not in page
+    assert "square/empty.jpg" in page
+
+
+def test_head_on_real_photographs(real_data, real_weights, tmp_path):
+    """The bar is that of logistic regression on pooled features with 50 images a class, .94."""
+    tree = {
+        "data": {"path": str(real_data / "ants_bees"), "test": 0.3},
+        "model": {"weights": str(real_weights / "mobilenet_v2_1.0_224_no_top.h5")},
+        "fit": {"freeze": 1.0},
+        "export": {"formats": ["int8"]},
+        "cache": {"path": str(tmp_path / "cache")},
+    }
+    run = tl_keras.finetune(tree, tmp_path / "run")
+    assert run.result["test"]["accuracy"] >= 0.85  # 74 images: five of them are .07.
+    assert run.result["export"]["int8"]["status"] == "ok"

@@ -1,0 +1,167 @@
+"""The head's regression, the plan, the loop over epochs."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from sklearn.linear_model import LogisticRegression
+
+from tl_keras import train
+from tl_keras.config import FitConfig
+from tl_keras.evaluate import softmax
+from tl_keras.train import Fit, Plan, State
+
+
+def clusters(count: int, seed: int, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, classes, count)
+    centres = np.random.default_rng(0).normal(0, 2, (classes, 5))
+    features = centres[labels] + generator.normal(0, 1, (count, 5))
+    return features.astype(np.float32), labels
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_head_is_a_converged_regression(classes):
+    (x, y), (vx, vy) = clusters(200, 1, classes), clusters(100, 2, classes)
+    head = train.fit_head((x, vx), (y, vy), "none")
+    best = min(head.history, key=lambda record: record["val_loss"])
+    mean, deviation = x.mean(0), x.std(0) + 1e-3
+    expected = LogisticRegression(C=1 / best["regularisation"] / len(x), max_iter=5000, tol=1e-8)
+    expected.fit((x - mean) / deviation, y)
+    np.testing.assert_allclose(
+        softmax(vx @ head.kernel + head.bias),
+        expected.predict_proba((vx - mean) / deviation),
+        atol=0.01,  # Of probability: how far from converged `tol=1e-4` may leave it.
+    )
+
+
+def test_heads_regularisation_is_the_best_on_validation():
+    (x, y), (vx, vy) = clusters(60, 1), clusters(60, 2)
+    head = train.fit_head((x, vx), (y, vy), "none")
+    losses = [record["val_loss"] for record in head.history]
+    kept = -np.log(softmax(vx @ head.kernel + head.bias)[np.arange(60), vy]).mean()
+    assert kept == pytest.approx(min(losses), abs=1e-4)
+    assert len(losses) == len(train.STRENGTHS)
+
+
+def test_balanced_head_finds_the_rare_class():
+    x, y = clusters(400, 1, 2)
+    x = x / 4  # The classes overlap.
+    keep = (y == 0) | (np.arange(400) % 20 == 0)
+    recalls = []
+    for balance in ("none", "weights"):
+        head = train.fit_head((x[keep], x), (y[keep], y), balance)
+        recalls.append(((x @ head.kernel + head.bias).argmax(-1) == y)[y == 1].mean())
+    assert recalls[1] > recalls[0]
+
+
+@pytest.mark.parametrize("count", [10, 300, 3000, 100_000])
+@pytest.mark.parametrize("pretrained", [True, False])
+def test_plan_is_a_rule_of_the_size(count, pretrained):
+    steps = max(1, count // 32)
+    plan = train.plan(FitConfig(), count, steps, pretrained)
+    assert 5 <= plan.epochs <= 60
+    assert 0 <= plan.freeze <= 0.5
+    assert pretrained or plan.freeze == 0
+    assert plan == train.plan(FitConfig(), count, steps, pretrained)
+
+
+def test_plan_leaves_what_was_chosen():
+    config = FitConfig(freeze="block_3", epochs=7, learning_rate=0.5)
+    assert train.plan(config, 100, 3, True) == Plan("block_3", 7, 0.5, 3)
+
+
+def test_learning_rate_warms_up_and_decays():
+    plan = Plan(0.0, 10, 0.1, 10)
+    schedule = train.optimizer(FitConfig(warmup=0.1), plan)._learning_rate
+    rates = [float(schedule(step)) for step in range(101)]
+    assert np.argmax(rates) == 10
+    assert max(rates) == pytest.approx(0.1)
+    assert rates[0] < 0.02
+    assert rates[-1] == pytest.approx(0, abs=1e-6)
+    assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
+
+
+def network(seed: int = 0) -> keras.Model:
+    keras.utils.set_random_seed(seed)
+    inputs = keras.Input((5,))
+    x = keras.layers.Dense(8, activation="relu")(inputs)
+    x = keras.layers.Dropout(0.3)(x)
+    return keras.Model(inputs, keras.layers.Dense(3)(x))
+
+
+def fit(model: keras.Model, checkpoint, publish=lambda _: None, epochs: int = 4, **choices):
+    """Trains a tiny network on clusters; validation is on other clusters."""
+    (x, y), (vx, vy) = clusters(64, 1), clusters(64, 2)
+    targets = keras.utils.to_categorical(y, 3)
+    epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
+    data = tf.data.Dataset.from_tensor_slices((x, targets, np.ones(64, np.float32))).batch(16)
+
+    def validate():
+        probabilities = softmax(model.predict_on_batch(vx))
+        loss = -np.log(probabilities[np.arange(64), vy]).mean()
+        return {"val_loss": float(loss), "val_accuracy": 0.0}
+
+    config = FitConfig(**choices)
+    plan = Plan(0.0, epochs, choices.get("learning_rate", 0.05), 4)
+    run = Fit("finetune", model, data, epoch, validate, plan, config, seed=3)
+    return train.fit(run, checkpoint, publish), validate
+
+
+def test_fit_keeps_the_best_epoch(tmp_path):
+    model = network()
+    history, validate = fit(model, tmp_path / "state.npz", epochs=6)
+    best = min(record["val_loss"] for record in history)
+    assert validate()["val_loss"] == pytest.approx(best, rel=1e-5)
+
+
+@pytest.mark.parametrize("choices", [{}, {"ema": 0.9}, {"optimizer": "sgd"}])
+def test_broken_fit_ends_bit_equal(tmp_path, choices):
+    """Dropout, optimiser, moving average and early stopping all go on where they were."""
+    unbroken = network()
+    history, _ = fit(unbroken, tmp_path / "unbroken.npz", **choices)
+
+    class Stop(Exception):
+        pass
+
+    def stop_after_two(records):
+        if len(records) == 2:
+            raise Stop
+
+    with pytest.raises(Stop):
+        fit(network(), tmp_path / "broken.npz", stop_after_two, **choices)
+    broken = network(seed=99)
+    again, _ = fit(broken, tmp_path / "broken.npz", **choices)
+    assert [r["loss"] for r in again] == [r["loss"] for r in history]
+    for a, b in zip(unbroken.get_weights(), broken.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_stops_when_validation_no_longer_improves(tmp_path):
+    history, _ = fit(network(), tmp_path / "state.npz", epochs=60, patience=2, learning_rate=0.3)
+    losses = [record["val_loss"] for record in history]
+    assert len(losses) < 60
+    assert np.argmin(losses) == len(losses) - 3
+
+
+def test_divergence_names_the_rate(tmp_path):
+    with pytest.raises(FloatingPointError, match=r"fit\.learning_rate: the loss became nan"):
+        fit(network(), tmp_path / "s.npz", learning_rate=1e38, optimizer="sgd", clip_norm=None)
+
+
+def test_state_refuses_pickles(tmp_path):
+    np.savez(tmp_path / "state.npz", history=np.array([object()], object))
+    model = network()
+    model.compile("adam", "mse")
+    model.optimizer.build(model.trainable_variables)
+    with pytest.raises(ValueError, match="pickle"):
+        State.load(tmp_path / "state.npz", model)
+
+
+def test_batch_norm_keeps_up_with_few_steps():
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, keras.layers.BatchNormalization(momentum=0.999)(inputs))
+    train.quicken_batch_norm(model, 100)
+    assert model.layers[-1].momentum <= 0.8
+    train.quicken_batch_norm(model, 10**6)
+    assert model.layers[-1].momentum <= 0.8, "it never slows down"
