@@ -111,13 +111,15 @@ def test_wrong_file_is_caught(model, inputs, tmp_path, monkeypatch):
                 32,
             )
             twin.set_weights([w[..., ::-1] if w.ndim == 2 else w for w in model.get_weights()])
-            export.saved_model.write(twin, spoiled, batch_size=1)
+            export.saved_model.write_single(twin, spoiled)
         return convert(spoiled, name, examples)
 
     monkeypatch.setattr(litert, "convert", convert_spoiled)
     config = ExportConfig(formats=("float32", "dynamic"))
     classes = ("cross", "disc", "square")
-    results = export.export(model, inputs, classes, config, tmp_path / "export")
+    results = export.export(
+        model, inputs, classes, lambda image: image, config, tmp_path / "export"
+    )
     assert "over export.max_difference" in results["float32"]["status"]
     assert "over export.max_accuracy_drop" in results["dynamic"]["status"]
 

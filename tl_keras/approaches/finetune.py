@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from tl_keras import export, report
 from tl_keras import model as models
 from tl_keras.approaches import stages
 from tl_keras.approaches.adapt import Data, adapt
 from tl_keras.config import RunConfig
+from tl_keras.data.image import prepare
 from tl_keras.run import Run, opened
 
 
@@ -36,7 +38,16 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
 
 
 def _export(run: Run, model: keras.Model, data: Data) -> dict[str, Any]:
-    folder = run.workdir / "export"
+    def as_in_training(image: tf.Tensor) -> tf.Tensor:
+        return prepare(image, run.config.data)
+
     with run.timed("export"):
-        classes = data.dataset.classes
-        return {"export": export.export(model, data.inputs, classes, run.config.export, folder)}
+        exported = export.export(
+            model,
+            data.inputs,
+            data.dataset.classes,
+            as_in_training,
+            run.config.export,
+            run.workdir / "export",
+        )
+    return {"export": exported}

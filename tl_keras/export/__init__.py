@@ -12,6 +12,7 @@ from absl import logging
 from tl_keras.config import ExportConfig
 from tl_keras.data.batches import Inputs
 from tl_keras.export import litert, parity, saved_model
+from tl_keras.export.saved_model import Prepare
 from tl_keras.files import TEMPORARY, replacing, write_text
 from tl_keras.quiet import quiet
 
@@ -22,6 +23,7 @@ def export(
     model: keras.Model,
     inputs: dict[str, Inputs],
     classes: tuple[str, ...],
+    prepare: Prepare,
     config: ExportConfig,
     folder: Path,
 ) -> dict[str, dict[str, Any]]:
@@ -32,6 +34,7 @@ def export(
     Args:
       model: `(size, size, 3) uint8` to probabilities.
       inputs: prepared images of train (to calibrate), val (to judge) and test (to report).
+      prepare: decoded image to the model's input, for files given to the SavedModel.
       folder: gets the files; those of an earlier export are replaced one by one.
     """
     write_text(folder / "labels.txt", "".join(f"{_one_line(name)}\n" for name in classes))
@@ -45,11 +48,11 @@ def export(
     with tempfile.TemporaryDirectory() as temporary:
         single = Path(temporary, "single")
         with quiet():
-            saved_model.write(model, single, batch_size=1)
+            saved_model.write_single(model, single)
         for name in config.formats:
             path = folder / FILES[name]
             if name == "saved_model":
-                _replace_folder(model, path)
+                _replace_folder(model, path, prepare)
             else:
                 with replacing(path) as file, quiet():
                     file.write_bytes(litert.convert(single, name, examples))
@@ -67,13 +70,13 @@ FILES = {
 }
 
 
-def _replace_folder(model: keras.Model, path: Path) -> None:
+def _replace_folder(model: keras.Model, path: Path, prepare: Prepare) -> None:
     """A folder cannot be renamed onto another: the old one makes way at the last moment."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=path.parent))
     try:
         with quiet():
-            saved_model.write(model, temporary / "new")
+            saved_model.write(model, temporary / "new", prepare)
         shutil.rmtree(path, ignore_errors=True)
         (temporary / "new").rename(path)
     finally:

@@ -1,37 +1,54 @@
-"""SavedModel: `serve` takes prepared images, `serve_encoded` JPEG or PNG files."""
+"""SavedModel: `serve` takes prepared images, `serve_encoded` whole image files."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
+Prepare = Callable[[tf.Tensor], tf.Tensor]
 
-def write(model: keras.Model, folder: Path, batch_size: int | None = None) -> None:
-    """Writes a SavedModel to a folder that does not exist yet.
+
+def write(model: keras.Model, folder: Path, prepare: Prepare) -> None:
+    """Writes a SavedModel for servers to a folder that does not exist yet.
 
     `serve` (also `serving_default`): `image (batch, size, size, 3) uint8` to
     `probabilities (batch, classes) float32`. `serve_encoded`: `encoded (batch,) string`, whole
-    JPEG, PNG, BMP or GIF files, decoded and stretched as in training; left out where the batch
-    size is fixed, since converters to LiteRT have no decoder.
-    """
-    size = model.input.shape[1]
-    archive = keras.export.ExportArchive()
-    archive.track(model)
+    JPEG, PNG, BMP or GIF files, to the same.
 
-    def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"probabilities": model(image, training=False)}
+    Args:
+      prepare: `(height, width, 3) uint8` to `(size, size, 3) uint8`, as in training.
+    """
+    serve = _serve(model, batch_size=None)
 
     def decode(content: tf.Tensor) -> tf.Tensor:
-        image = tf.io.decode_image(content, channels=3, expand_animations=False)
-        image = tf.image.resize(image, (size, size))
-        return tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8)
+        return prepare(tf.io.decode_image(content, channels=3, expand_animations=False))
 
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "encoded")])
     def serve_encoded(encoded: tf.Tensor) -> dict[str, tf.Tensor]:
         return serve(tf.map_fn(decode, encoded, fn_output_signature=tf.uint8))
 
-    image = tf.TensorSpec((batch_size, size, size, 3), tf.uint8, name="image")
-    archive.add_endpoint("serve", serve, [image])
-    if batch_size is None:
-        encoded = tf.TensorSpec((None,), tf.string, name="encoded")
-        archive.add_endpoint("serve_encoded", serve_encoded, [encoded])
-    archive.write_out(str(folder), verbose=False)
+    _save(model, folder, {"serve": serve, "serving_default": serve, "serve_encoded": serve_encoded})
+
+
+def write_single(model: keras.Model, folder: Path) -> None:
+    """Writes a SavedModel with `serve` alone and a batch of 1, for converters to devices."""
+    _save(model, folder, {"serve": _serve(model, batch_size=1)})
+
+
+def _serve(model: keras.Model, batch_size: int | None) -> tf.types.experimental.GenericFunction:
+    shape = (batch_size, *model.input.shape[1:])
+
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.uint8, "image")])
+    def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"probabilities": model(image, training=False)}
+
+    return serve
+
+
+def _save(model: keras.Model, folder: Path, signatures: dict) -> None:
+    # Not keras.export.ExportArchive: it writes every variable twice (Keras 3.15).
+    module = tf.Module()
+    module.kept = [variable.value for variable in model.variables]
+    module.functions = list(signatures.values())
+    tf.saved_model.save(module, str(folder), signatures)
