@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
+from tl_keras import backbones, export
 from tl_keras import config as configs
-from tl_keras import export
 from tl_keras import model as models
 from tl_keras.approaches import stages
 from tl_keras.config import ExportConfig
@@ -105,11 +105,8 @@ def test_wrong_file_is_caught(model, inputs, tmp_path, monkeypatch):
     def convert_spoiled(folder, name, examples):
         spoiled = tmp_path / "spoiled"
         if not spoiled.exists():
-            twin = models.build(
-                configs.ModelConfig(backbone="MobileNet", options={"alpha": 0.5}, weights="none"),
-                ("cross", "disc", "square"),
-                32,
-            )
+            backbone = backbones.build("MobileNet", {"alpha": 0.5}, 32)
+            twin = models.add_head(backbone, ("cross", "disc", "square"), 0.0)
             twin.set_weights([w[..., ::-1] if w.ndim == 2 else w for w in model.get_weights()])
             export.saved_model.write_single(twin, spoiled)
         return convert(spoiled, name, examples)

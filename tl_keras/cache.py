@@ -17,12 +17,14 @@ from typing import Any
 
 import numpy as np
 import platformdirs
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from tl_keras.config import CacheConfig
-from tl_keras.files import remove_unfinished, replacing, write_json
+from tl_keras.files import TEMPORARY, remove_unfinished, replacing, write_json
 
 CHUNK = 1 << 24  # bytes
+HEADER = 128  # bytes of a .npy file before its numbers
+UNFINISHED = "unfinished"  # The kind of an array that has no record.
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def keep(
       compute: fills an array of the given shape and dtype in place, to the same values each time.
     """
     started = time.monotonic()
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    size = HEADER + int(np.prod(shape)) * np.dtype(dtype).itemsize
     if size > config.max_bytes:
         array = np.empty(shape, dtype)
         compute(array)
@@ -97,12 +99,21 @@ def _digest(key: dict[str, Any]) -> str:
 def _open(path: Path, shape: tuple[int, ...], dtype: type) -> np.ndarray | None:
     """The array if it is whole, else None."""
     try:
-        entry = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        # First the checksum: NumPy need not read what is damaged.
+        if _record(path)["crc32"] != _checksum(path):
+            return None
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError, KeyError):
         return None
-    whole = array.shape == shape and array.dtype == dtype and _checksum(path) == entry["crc32"]
-    return array if whole else None
+    return array if array.shape == shape and array.dtype == dtype else None
+
+
+def _record(path: Path) -> dict[str, Any]:
+    """What `path`'s JSON says. Raises OSError or ValueError where there is none that is whole."""
+    record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    if not isinstance(record, dict) or not isinstance(record.get("key"), dict):
+        raise ValueError(f"{path.with_suffix('.json')} is damaged")
+    return record
 
 
 def _write(
@@ -133,15 +144,24 @@ def entries(config: CacheConfig) -> list[Entry]:
     """What the cache holds, least recently used first."""
     found = []
     for path in (folder(config) / "arrays").glob("*.npy"):
-        with contextlib.suppress(OSError, ValueError):  # Removed or written meanwhile.
-            key = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["key"]
+        if path.name.startswith(TEMPORARY):
+            continue
+        try:
+            kind = _record(path)["key"].get("kind", UNFINISHED)
+        except (OSError, ValueError):
+            kind = UNFINISHED  # Or being written just now.
+        with contextlib.suppress(OSError):  # Removed meanwhile.
             status = path.stat()
-            found.append(Entry(path.stem, key["kind"], status.st_size, status.st_mtime))
+            found.append(Entry(path.stem, kind, status.st_size, status.st_mtime))
     return sorted(found, key=lambda entry: entry.used)
 
 
 def make_room(config: CacheConfig, size: float) -> list[Entry]:
-    """Removes least recently used arrays until `size` bytes more fit; the removed ones."""
+    """Removes least recently used arrays until `size` bytes more fit; the removed ones.
+
+    What killed processes left goes first.
+    """
+    _remove_abandoned(folder(config) / "arrays")
     kept = entries(config)
     total = sum(entry.bytes for entry in kept)
     removed = []
@@ -155,3 +175,10 @@ def make_room(config: CacheConfig, size: float) -> list[Entry]:
             removed.append(entry)
             total -= entry.bytes
     return removed
+
+
+def _remove_abandoned(arrays: Path) -> None:
+    """Removes unfinished files whose entry nobody has locked."""
+    for name in {path.name.split(".", 2)[2] for path in arrays.glob(f"{TEMPORARY}*.*")}:
+        with contextlib.suppress(Timeout), FileLock((arrays / name).with_suffix(".lock"), 0):
+            remove_unfinished(arrays, name)

@@ -99,7 +99,6 @@ def _hint(name: str, known: Iterable[str]) -> str:
 
 def _define(names: Sequence[str]) -> Flags:
     values = flags.FlagValues()  # Private: TensorFlow puts 26 flags into the global ones.
-    values.set_gnu_getopt(True)  # Flags may follow positional arguments.
     for name in names:
         FLAGS[name](values)
     return values
@@ -279,12 +278,13 @@ def _quickstart(values: Flags, _: list[str]) -> int:
 
 
 def _finetune(values: Flags, _: list[str]) -> int:
-    workdir = _workdir(values, values.config or values.data)
-    return _train("finetune", _config(values), workdir)
+    config = _config(values)
+    return _train("finetune", config, _workdir(values, values.config or values.data))
 
 
 def _pretrain(values: Flags, _: list[str]) -> int:
-    return _train("pretrain", _config(values), _workdir(values, values.config or values.data))
+    config = _config(values)
+    return _train("pretrain", config, _workdir(values, values.config or values.data))
 
 
 def _export(values: Flags, _: list[str]) -> int:

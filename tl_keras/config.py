@@ -387,7 +387,7 @@ def _messages(error: ValidationError) -> list[str]:
         if detail["type"] == "value_error":  # Raised by a check of ours.
             text = str(detail["ctx"]["error"])
             named = any(text.startswith(f"{section}.") for section in RunConfig.model_fields)
-            lines[text] = text if named else f"{field}: {text}"
+            lines[field, text] = text if named else f"{field}: {text}"
         elif detail["type"] in ("extra_forbidden", "invalid_key"):
             field = ".".join(map(str, detail["loc"]))
             lines[field] = f"{field}: no such field; {_known(str(detail['loc'][-1]), node)}"
@@ -466,7 +466,7 @@ def _known(name: str, node: dict[str, Any]) -> str:
 
 
 def _nearest(received: Any, choices: Sequence[str]) -> str:
-    near = difflib.get_close_matches(_shown(received).strip("'").lower(), choices, n=1)
+    near = difflib.get_close_matches(str(received).lower(), choices, n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 

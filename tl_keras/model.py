@@ -10,25 +10,49 @@ import numpy as np
 from tl_keras import backbones
 from tl_keras.config import ModelConfig
 
-INPUT = "image"
-POOLED = "pooled"
 LOGITS = "logits"
 OUTPUT = "probabilities"
 
 
-def build(
-    config: ModelConfig, classes: Sequence[str], image_size: int, dtype: str = "float32"
-) -> keras.Model:
+def pretrained(config: ModelConfig, image_size: int) -> keras.Model:
+    """The backbone with the weights of `model.weights`; see `backbones.build`.
+
+    Raises:
+      ValueError: the weights cannot be had, or do not fit; see `backbones.load_weights`.
+    """
+    backbone = backbones.build(config.backbone, config.options, image_size)
+    if config.weights == "glyphs":
+        with embedded("glyphs.weights.h5") as file:
+            backbones.load_weights(backbone, config.backbone, config.options, str(file))
+    else:
+        backbones.load_weights(backbone, config.backbone, config.options, config.weights)
+    return backbone
+
+
+def add_head(backbone: keras.Model, classes: Sequence[str], dropout: float) -> keras.Model:
     """`(image_size, image_size, 3) uint8 RGB` in, `(classes,) float32` probabilities out.
 
-    Flat: every backbone operation is one of the model's own. Weights are random.
+    Flat: every operation of the backbone is one of the model's own, and shared with it.
     """
-    backbone = backbones.build(config.backbone, config.options, image_size, dtype)
-    x = keras.layers.Dropout(config.dropout, name="dropout")(backbone.output)
+    x = keras.layers.Dropout(dropout, name="dropout")(backbone.output)
     # float32 under every policy: half precision loses small probabilities.
     x = keras.layers.Dense(len(classes), name=LOGITS, dtype="float32")(x)
     x = keras.layers.Softmax(name=OUTPUT, dtype="float32")(x)
     return keras.Model(backbone.input, x, name="tl_keras")
+
+
+def in_precision(
+    model: keras.Model, config: ModelConfig, classes: Sequence[str], policy: str
+) -> keras.Model:
+    """A model of equal weights that computes under a dtype policy such as `mixed_bfloat16`."""
+    size = model.input.shape[1]
+    backbone = backbones.build(config.backbone, config.options, size, policy)
+    twin = add_head(backbone, classes, config.dropout)
+    twin.set_weights(model.get_weights())
+    for layer in twin.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()  # It computes with a copy of its weights.
+    return twin
 
 
 def backbone_of(model: keras.Model) -> keras.Model:
@@ -41,19 +65,6 @@ def logits_of(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, model.get_layer(LOGITS).output, name="logits_model")
 
 
-def load_weights(model: keras.Model, config: ModelConfig) -> None:
-    """Sets the backbone's weights from `model.weights`.
-
-    Raises:
-      ValueError: the weights cannot be had, or do not fit; see `backbones.load_weights`.
-    """
-    if config.weights == "glyphs":
-        with embedded("glyphs.weights.h5") as file:
-            backbones.load_weights(backbone_of(model), config.backbone, config.options, str(file))
-    elif config.weights != "none":
-        backbones.load_weights(backbone_of(model), config.backbone, config.options, config.weights)
-
-
 def embedded(name: str):
     """A context manager that gives the path of a file that ships inside the package."""
     return importlib.resources.as_file(importlib.resources.files("tl_keras.embedded") / name)
@@ -62,14 +73,6 @@ def embedded(name: str):
 def set_head(model: keras.Model, kernel: np.ndarray, bias: np.ndarray) -> None:
     """Sets the last layer: kernel `(channels, classes)`, bias `(classes,)`, both float32."""
     model.get_layer(LOGITS).set_weights([kernel, bias])
-
-
-def copy_weights(source: keras.Model, target: keras.Model) -> None:
-    """Gives `target`, built alike, maybe in another precision, the weights of `source`."""
-    target.set_weights(source.get_weights())
-    for layer in target.layers:
-        if isinstance(layer, keras.layers.Normalization):
-            layer.finalize_state()  # It computes with a copy of its weights.
 
 
 def fold_temperature(model: keras.Model, temperature: float) -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Holds back what is written to the process's stderr; shows it if the body raises.
+    """Holds back what is written to the process's stderr; shows it if the body fails.
 
     C++ writes to the file descriptor, so that Python's own redirection does not reach it, and
     TF_CPP_MIN_LOG_LEVEL does not silence what is logged before TensorFlow has read it.
@@ -21,23 +21,21 @@ def quiet() -> Iterator[None]:
         return
     sys.stderr.flush()
     saved = os.dup(2)
+    failed = False
     with tempfile.TemporaryFile() as held:
         os.dup2(held.fileno(), 2)
         try:
             yield
-        except BaseException:
-            _restore(saved)
-            held.seek(0)
-            sys.stderr.write(held.read().decode(errors="replace"))
+        except Exception:  # Ctrl-C is no failure.
+            failed = True
             raise
-        else:
-            _restore(saved)
-
-
-def _restore(saved: int) -> None:
-    sys.stderr.flush()  # What the body wrote through Python is held, too.
-    os.dup2(saved, 2)
-    os.close(saved)
+        finally:
+            sys.stderr.flush()  # What the body wrote through Python is held, too.
+            os.dup2(saved, 2)
+            os.close(saved)
+            if failed:
+                held.seek(0)
+                sys.stderr.write(held.read().decode(errors="replace"))
 
 
 def start_tensorflow() -> None:

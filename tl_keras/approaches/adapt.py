@@ -31,20 +31,20 @@ class Data:
     inputs: dict[str, Inputs]
 
 
-def adapt(run: Run, data: Data) -> keras.Model:
+def adapt(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
     """The trained, calibrated model, `(size, size, 3) uint8` to probabilities.
 
     From scratch without pretrained weights, else LP-FT. Goes on where a killed run stopped.
     """
     if run.config.model.weights == "none":
-        return from_scratch(run, data)
-    return head_then_suffix(run, data)
+        return from_scratch(run, data, backbone)
+    return head_then_suffix(run, data, backbone)
 
 
-def from_scratch(run: Run, data: Data) -> keras.Model:
-    """Trains everything, batch norm too, starting at `model.weights`."""
+def from_scratch(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
+    """Trains everything, batch norm too, starting at the backbone's weights."""
     config = run.config
-    model = _build(config, data.dataset)
+    model = _add_head(backbone, config, data.dataset)
     plan = _plan(config, data.dataset, pretrained=False)
     network = models.logits_of(_in_precision(model, config, data.dataset))
     train.quicken_batch_norm(network, plan.steps * plan.epochs)
@@ -70,16 +70,15 @@ def _fit(run: Run, data: Data, network: keras.Model, plan: Plan) -> list[dict]:
         return train.fit(fit, run.checkpoint / "scratch.npz", publish)
 
 
-def head_then_suffix(run: Run, data: Data) -> keras.Model:
+def head_then_suffix(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
     """LP-FT (arXiv 2202.10054): a converged head, then the layers above the freeze depth.
 
     Head alone, fine-tuned, and the mean of their weights (WiSE-FT, arXiv 2109.01903) stand on
     validation; the best is kept, so a run never ends below its own head.
     """
     config = run.config
-    model = _build(config, data.dataset)
+    model = _add_head(backbone, config, data.dataset)
     plan = _plan(config, data.dataset, pretrained=True)
-    backbone = models.backbone_of(model)
     pattern = backbones.BACKBONES[config.model.backbone].block
     depth = freeze.resolve(backbone, pattern, plan.freeze)
     head = _fit_head(run, data, backbone)
@@ -95,11 +94,9 @@ def head_then_suffix(run: Run, data: Data) -> keras.Model:
     return model
 
 
-def _build(config: RunConfig, dataset: Dataset) -> keras.Model:
+def _add_head(backbone: keras.Model, config: RunConfig, dataset: Dataset) -> keras.Model:
     keras.utils.set_random_seed(config.seed)
-    model = models.build(config.model, dataset.classes, config.data.image_size)
-    models.load_weights(model, config.model)
-    return model
+    return models.add_head(backbone, dataset.classes, config.model.dropout)
 
 
 def _plan(config: RunConfig, dataset: Dataset, pretrained: bool) -> Plan:
@@ -130,9 +127,7 @@ def _in_precision(model: keras.Model, config: RunConfig, dataset: Dataset) -> ke
         return model
     # float16 needs loss scaling, and CPUs are fast at bfloat16 alone.
     policy = "mixed_float16" if tf.config.list_physical_devices("GPU") else "mixed_bfloat16"
-    twin = models.build(config.model, dataset.classes, config.data.image_size, policy)
-    models.copy_weights(model, twin)
-    return twin
+    return models.in_precision(model, config.model, dataset.classes, policy)
 
 
 def _fit_head(run: Run, data: Data, backbone: keras.Model) -> Head:

@@ -23,12 +23,13 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
       ValueError: the config, the data or the folder cannot be used.
     """
     with opened(config, workdir, "finetune") as run:
+        backbone = stages.backbone(run)
         data = stages.read(run)
         if run.result:
             model = models.load(run.workdir / "model.keras")
             result = {**run.result, **_export(run, model, data)}
         else:
-            model = stages.trained(run, data, adapt)
+            model = stages.trained(run, data, backbone, adapt)
             measured = stages.evaluate(run, model, data)
             exported = _export(run, model, data)
             result = stages.result(run, **measured, **exported)

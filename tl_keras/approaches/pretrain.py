@@ -17,8 +17,9 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
       ValueError: the config, the data or the folder cannot be used.
     """
     with opened(config, workdir, "pretrain") as run:
+        backbone = stages.backbone(run)
         data = stages.read(run)
-        model = stages.trained(run, data, adapt.from_scratch)
+        model = stages.trained(run, data, backbone, adapt.from_scratch)
         with replacing(run.workdir / "backbone.weights.h5") as temporary:
             models.backbone_of(model).save_weights(temporary)
         run.finish(stages.result(run, **stages.evaluate(run, model, data)))

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tl_keras import features
+from tl_keras import backbones, features, freeze
 from tl_keras import model as models
 from tl_keras import run as runs
 from tl_keras.approaches.adapt import Data
@@ -51,11 +51,32 @@ def read(run: Run) -> Data:
     return Data(dataset, inputs)
 
 
-def trained(run: Run, data: Data, train: Callable[[Run, Data], keras.Model]) -> keras.Model:
-    """The model of `model.keras`, trained and written if it is not there yet."""
+def backbone(run: Run) -> keras.Model | None:
+    """The pretrained backbone; None where the run has its model already.
+
+    Made before the data are read, which takes longer: a mistake in it shows at once.
+
+    Raises:
+      ValueError: the weights cannot be had or do not fit, or `fit.freeze` names no cut point.
+    """
+    config = run.config
+    if (run.workdir / "model.keras").exists():
+        return None
+    keras.utils.set_random_seed(config.seed)
+    found = models.pretrained(config.model, config.data.image_size)
+    if config.fit.freeze != "auto":
+        pattern = backbones.BACKBONES[config.model.backbone].block
+        freeze.resolve(found, pattern, config.fit.freeze)
+    return found
+
+
+def trained(
+    run: Run, data: Data, backbone: keras.Model | None, train: Callable[..., keras.Model]
+) -> keras.Model:
+    """The model of `model.keras`; `train` makes it of run, data and backbone if there is none."""
     file = run.workdir / "model.keras"
-    if not file.exists():
-        model = train(run, data)
+    if backbone is not None:
+        model = train(run, data, backbone)
         with replacing(file) as temporary:
             model.save(temporary)
     return models.load(file)

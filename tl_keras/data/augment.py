@@ -241,14 +241,19 @@ COLOURS = {
 }
 
 
+# Other operations of a view may have left fractions, and values beyond 255: where strength is 0,
+# neither must change.
+
+
 def _posterize(images: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
     step = _a_number_an_image(tf.pow(2.0, tf.round(tf.abs(strength) * 4)))
-    return tf.floor(images / step) * step
+    return tf.where(step > 1, tf.floor(images / step) * step, images)
 
 
 def _solarize(images: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
     threshold = _a_number_an_image(256 * (1 - tf.abs(strength)))
-    return tf.where(images >= threshold, 255 - images, images)
+    inverted = (threshold < 256) & (images >= threshold)
+    return tf.where(inverted, 255 - tf.minimum(images, 255), images)
 
 
 # RandAugment's operations; strength is `(batch,)` in -1..1, and 0 leaves an image as it is.

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import PIL
 import tensorflow as tf
 from tqdm import tqdm
 
@@ -24,6 +25,7 @@ from tl_keras.data import glyphs
 from tl_keras.data.augment import augment, mix, num_columns
 from tl_keras.data.examples import Dataset
 from tl_keras.data.image import decode, prepare
+from tl_keras.version import VERSION
 
 MEMORY_SHARE = 0.25  # of the free memory, that prepared images of all splits may take together
 
@@ -76,9 +78,10 @@ def prepared(dataset: Dataset, split: str, config: DataConfig, cache_config: Cac
     labels = dataset.labels(split)
     size = config.image_size
     if dataset.root is None:
-        return Inputs(labels, _embedded(dataset, split, size))
-    paths = [str(dataset.root / example.file) for example in examples]
-    decoders = [example.decoder for example in examples]
+        return Inputs(labels, _embedded(dataset, split, config))
+    # Said to be text, since TensorFlow takes an empty list for one of numbers.
+    paths = tf.constant([str(dataset.root / example.file) for example in examples], tf.string)
+    decoders = tf.constant([example.decoder for example in examples], tf.string)
     fraction = split == "train"
 
     def one(path: tf.Tensor, decoder: tf.Tensor) -> tf.Tensor:
@@ -100,8 +103,7 @@ def prepared(dataset: Dataset, split: str, config: DataConfig, cache_config: Cac
         return Inputs(labels, cache.keep(cache_config, key, shape, np.uint8, fill).array)
 
     def read(indices: tf.data.Dataset) -> tf.data.Dataset:
-        table = tf.constant(paths), tf.constant(decoders)
-        return indices.map(lambda i: one(table[0][i], table[1][i]), tf.data.AUTOTUNE)
+        return indices.map(lambda i: one(paths[i], decoders[i]), tf.data.AUTOTUNE)
 
     return Inputs(labels, None, read)
 
@@ -118,11 +120,12 @@ def preparation(config: DataConfig, split: str) -> dict:
     """All that decides a prepared image beside its content."""
     fields = ("image_size", "resize", "antialias")
     chosen = {name: getattr(config, name) for name in fields}
-    return {**chosen, "fraction": split == "train", "tensorflow": tf.__version__}
+    by = {"tl_keras": VERSION, "tensorflow": tf.__version__, "pillow": PIL.__version__}
+    return {**chosen, "fraction": split == "train", **by}
 
 
-def _embedded(dataset: Dataset, split: str, size: int) -> np.ndarray:
-    examples = dataset.splits[split]
+def _embedded(dataset: Dataset, split: str, config: DataConfig) -> np.ndarray:
+    examples, size = dataset.splits[split], config.image_size
     if examples and examples[0].decoder == "drawn":
         array = np.empty((len(examples), size, size, 3), np.uint8)
         indices = tf.data.Dataset.range(len(examples)).batch(256)
@@ -132,8 +135,12 @@ def _embedded(dataset: Dataset, split: str, size: int) -> np.ndarray:
     images = dataset.images[[example.index for example in examples]]
     if images.shape[1] == size:
         return images
-    resized = tf.image.resize(images, (size, size))
-    return tf.cast(tf.round(resized), tf.uint8).numpy()
+    array = np.empty((len(images), size, size, 3), np.uint8)
+    indices = tf.data.Dataset.range(len(images)).batch(64).map(_gather(images))
+    resized = indices.map(lambda x: tf.image.resize(x, (size, size), antialias=config.antialias))
+    # Antialiasing's weights may add up to a little over 1.
+    _fill(array, resized.map(lambda x: tf.clip_by_value(tf.round(x), 0, 255)), "resize")
+    return array
 
 
 def _fill(array: np.ndarray, batches: tf.data.Dataset, title: str) -> None:
@@ -229,12 +236,9 @@ def _order(labels: np.ndarray, how: Training, epoch: tf.Tensor) -> tf.Tensor:
     share = -(-count // len(members))
     rows = []
     for i, member in enumerate(members):
-        repeats = -(-share // len(member))
-        shuffles = [
-            tf.random.experimental.stateless_shuffle(tf.constant(member), seed + [i, 1000 * r + 7])
-            for r in range(repeats)
-        ]
-        rows.append(tf.concat(shuffles, 0)[:share])
+        shape = (-(-share // len(member)), len(member))
+        shuffles = tf.argsort(tf.random.stateless_uniform(shape, seed + [i, 7]))
+        rows.append(tf.reshape(tf.gather(member, shuffles), (-1,))[:share])
     flat = tf.reshape(tf.stack(rows, axis=1), (-1,))[:count]
     return tf.random.experimental.stateless_shuffle(flat, seed)
 
@@ -251,11 +255,11 @@ def class_weights(labels: np.ndarray, num_classes: int, balance: str) -> tf.Tens
 def drawn(dataset: Dataset, how: Training, size: int, epoch: tf.Variable) -> tf.data.Dataset:
     """One epoch of glyphs that no other epoch shows, as `training` gives it."""
     count = len(dataset.splits["train"])
-    steps = num_steps(count, how.batch_size)
+    steps, batch_size = num_steps(count, how.batch_size), min(how.batch_size, count)
 
     def one_epoch(_: tf.Tensor) -> tf.data.Dataset:
         first = tf.cast(epoch.read_value(), tf.int64) * count
-        return tf.data.Dataset.range(first, first + steps * how.batch_size).batch(how.batch_size)
+        return tf.data.Dataset.range(first, first + steps * batch_size).batch(batch_size)
 
     def draw(indices: tf.Tensor):
         images, labels = glyphs.render(dataset.drawn_seed, indices, size)

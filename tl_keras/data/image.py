@@ -46,7 +46,11 @@ def _decode_jpeg(content: tf.Tensor, size: int, fraction: bool) -> tf.Tensor:
 
 
 def _decode_with_pillow(path: tf.Tensor) -> tf.Tensor:
-    return tf.numpy_function(lambda name: read_rgb(Path(name.decode())), [path], tf.uint8)
+    # Eagerly, names come and images go as arrays.
+    def read(name: bytes | np.ndarray) -> np.ndarray:
+        return read_rgb(Path(np.asarray(name).item().decode()))
+
+    return tf.convert_to_tensor(tf.numpy_function(read, [path], tf.uint8))
 
 
 def read_rgb(path: Path) -> np.ndarray:
@@ -62,7 +66,7 @@ def to_rgb(image: Image.Image) -> np.ndarray:
         # 16 bits to 8 by the upper byte, as TensorFlow does; Pillow itself would clip.
         grey = (np.asarray(image).astype(np.int64) >> 8).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=-1)
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+    if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return np.asarray(image.convert("RGB"))

@@ -1,0 +1,408 @@
+import io
+import json
+import os
+import struct
+import subprocess
+import sys
+import time
+import warnings
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFile
+
+from tl_keras.data import audit
+
+MAX_PIXELS = 64_000_000
+# 16 x 16 px by `jpegtran -arithmetic` of libjpeg-turbo 2.1.5; no Python package writes them.
+ARITHMETIC_JPEG = bytes.fromhex(
+    "ffd8ffe000104a46494600010100000100010000ffdb0043000d090a0b0a080d0b0a0b0e0e0d0f13201513121213"
+    "271c1e17202e2931302e292d2c333a4a3e333646372c2d405741464c4e525352323e5a615a50604a51524fffdb00"
+    "43010e0e0e131113261515264f352d354f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f"
+    "4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4fffc90011080010001003012200021101031101ffcc000a0010"
+    "100501101105ffda000c03010002110311003f00ff003a766e1d3019c07e1b37d1f4ec3aa751f97d270e93ffd9"
+)
+# 8 x 8 px, all 128, coded without loss (SOF3): Pillow reads it, TensorFlow does not.
+LOSSLESS_JPEG = bytes.fromhex(
+    "ffd8ffc3000b080008000801011100ffc400140001000000000000000000000000000000000000"
+    "ffda0008010100010000" + 8 * "00" + "ffd9"
+)
+
+
+def picture(height=40, width=50, channels=3):
+    y, x = np.mgrid[:height, :width]
+    waves = [128 + 60 * np.sin(x / 5 + i) + 60 * np.cos(y / 7 + i) for i in range(channels)]
+    return np.stack(waves, -1).clip(0, 255).astype(np.uint8)
+
+
+def encoded(image, format, **options):
+    if isinstance(image, np.ndarray):
+        image = Image.fromarray(image)
+    stream = io.BytesIO()
+    image.save(stream, format, **options)
+    return stream.getvalue()
+
+
+def chunk(kind, content):
+    checksum = struct.pack(">I", zlib.crc32(kind + content))
+    return struct.pack(">I", len(content)) + kind + content + checksum
+
+
+def png(width, height, depth, colour, pixels, before=b"", after=b""):
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    middle = before + chunk(b"IDAT", zlib.compress(pixels)) + after
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + middle + chunk(b"IEND", b"")
+
+
+def exif(orientation):
+    tags = Image.Exif()
+    tags[audit.ORIENTATION] = orientation
+    return tags
+
+
+@pytest.fixture
+def check(tmp_path):
+    """Audits one file's bytes, without a memory."""
+
+    def check(content, name="x.img", max_pixels=MAX_PIXELS):
+        root = tmp_path / "root"
+        root.mkdir(exist_ok=True)
+        (root / name).write_bytes(content)
+        memory = tmp_path / f"memory{len(list(tmp_path.iterdir()))}"
+        return audit.check_all(root, [name], max_pixels, memory)[name]
+
+    return check
+
+
+RGB, GREY = picture(), picture(channels=1)[..., 0]
+ALPHA = np.dstack([RGB, GREY])
+PALETTE = Image.fromarray(RGB).quantize(16)
+SOUND = {
+    "jpeg": (encoded(RGB, "JPEG"), "jpeg"),
+    "jpeg grey": (encoded(GREY, "JPEG"), "jpeg"),
+    "jpeg progressive": (encoded(RGB, "JPEG", progressive=True), "jpeg"),
+    "jpeg CMYK": (encoded(Image.fromarray(RGB).convert("CMYK"), "JPEG"), "pillow"),
+    "jpeg arithmetic": (ARITHMETIC_JPEG, "pillow"),
+    "jpeg lossless": (LOSSLESS_JPEG, "pillow"),
+    "jpeg turned": (encoded(RGB, "JPEG", exif=exif(6)), "pillow"),
+    "jpeg upright": (encoded(RGB, "JPEG", exif=exif(1)), "jpeg"),
+    "jpeg with a broken EXIF": (
+        encoded(RGB, "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12"),
+        "jpeg",
+    ),
+    "jpeg with a tail": (encoded(RGB, "JPEG") + b"tail" * 9, "jpeg"),
+    "png": (encoded(RGB, "PNG"), "png"),
+    "png grey": (encoded(GREY, "PNG"), "png"),
+    "png 1 bit": (encoded(Image.fromarray(GREY > 99), "PNG"), "pillow"),
+    "png 2 bits": (png(4, 2, 2, 0, b"\0\x1b\0\xe4"), "png"),
+    "png 16 bits": (encoded(GREY.astype(np.uint16) * 257, "PNG"), "pillow"),
+    "png 16 bits RGB": (png(1, 1, 16, 2, b"\0\x12\x34\x56\x78\x9a\xbc"), "png"),
+    "png palette": (encoded(PALETTE, "PNG"), "pillow"),
+    "png palette, transparent": (encoded(PALETTE, "PNG", transparency=b"\0\x80"), "pillow"),
+    "png RGB, transparent": (encoded(RGB, "PNG", transparency=(0, 0, 0)), "pillow"),
+    "png RGBA": (encoded(ALPHA, "PNG"), "pillow"),
+    "png grey, alpha": (encoded(Image.fromarray(ALPHA).convert("LA"), "PNG"), "pillow"),
+    "png turned": (encoded(RGB, "PNG", exif=exif(3)), "pillow"),
+    "gif": (encoded(PALETTE, "GIF"), "pillow"),
+    "gif animated": (
+        encoded(PALETTE, "GIF", save_all=True, append_images=[PALETTE.rotate(90)]),
+        "pillow",
+    ),
+    "bmp": (encoded(RGB, "BMP"), "pillow"),
+    "webp": (encoded(RGB, "WEBP"), "pillow"),
+    "webp RGBA": (encoded(ALPHA, "WEBP"), "pillow"),
+    "webp animated": (
+        encoded(Image.fromarray(RGB), "WEBP", save_all=True, append_images=[PALETTE]),
+        "pillow",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SOUND)
+def test_sound_images_and_their_decoders(check, kind):
+    content, decoder = SOUND[kind]
+    checked = check(content)
+    assert (checked.reason, checked.decoder) == ("", decoder)
+    sizes = {"jpeg arithmetic": (16, 16), "jpeg lossless": (8, 8), "png 2 bits": (4, 2)}
+    size = (1, 1) if kind == "png 16 bits RGB" else sizes.get(kind, (50, 40))
+    assert (checked.width, checked.height) == size
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.jpg", "x.txt", "x", "x.gif"])
+def test_the_content_decides_not_the_suffix(check, name):
+    assert check(SOUND["jpeg"][0], name).decoder == "jpeg"
+    assert check(SOUND["png"][0], name).decoder == "png"
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "jpeg progressive", "png", "gif", "bmp", "webp"])
+@pytest.mark.parametrize("left", [0.3, 0.6, 0.97])
+def test_truncated_images(check, kind, left):
+    content = SOUND[kind][0]
+    reason = check(content[: int(left * len(content))]).reason
+    assert reason.startswith(("truncated or damaged: ", "not an image: "))
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png"])
+def test_truncated_by_a_few_bytes(check, kind):
+    # Pillow reads a PNG without its end; TensorFlow would fail on it in mid-epoch.
+    content = SOUND[kind][0]
+    for cut in range(1, 30):
+        assert check(content[:-cut]).reason.startswith("truncated or damaged: "), cut
+
+
+def test_damaged_png_pixels(check):
+    content = bytearray(SOUND["png"][0])
+    for at in range(content.index(b"IDAT") + 4, len(content) - 16, 97):
+        damaged = bytearray(content)
+        damaged[at] ^= 0xFF
+        assert check(damaged).reason.startswith("truncated or damaged: "), at
+
+
+def test_damage_of_what_nobody_needs_is_let_pass(check):
+    # A comment behind the pixels with a bad checksum: libpng passes over it, too.
+    comment = chunk(b"tEXt", b"Comment\0hello")
+    content = png(1, 1, 8, 0, b"\0\x7f", after=comment[:-1] + b"x")
+    assert check(content).decoder == "png"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\n", b"just text", b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"GIF89a", b"BM", 99 * b"\0"],
+)
+def test_what_is_no_image(check, content):
+    reason = check(content, "x.png").reason
+    assert reason == (
+        "not an image: neither JPEG, PNG, GIF, BMP, WEBP" if content else "empty file"
+    )
+
+
+def test_other_formats_are_no_images_here(check):
+    assert check(encoded(RGB, "TIFF")).reason.startswith("not an image: neither JPEG")
+
+
+def test_reasons_are_short_text_whatever_the_bytes(check):
+    generator = np.random.default_rng(0)
+    for kind in ("jpeg", "png", "gif", "bmp", "webp"):
+        for _ in range(20):
+            damaged = bytearray(SOUND[kind][0])
+            for at in generator.integers(0, len(damaged), 30):
+                damaged[at] = generator.integers(256)
+            assert len(check(damaged).reason) <= 200
+
+
+@pytest.fixture
+def no_decoding(monkeypatch):
+    def fail(self):
+        raise AssertionError("decoded before its size was checked")
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", fail)
+
+
+def bomb(kind):
+    """A small file that says it is 30,000 px wide and high."""
+    side = 30_000
+    if kind == "png":  # A whole one.
+        deflate = zlib.compressobj(9)
+        row = bytes(1 + side // 8)
+        pixels = b"".join(deflate.compress(100 * row) for _ in range(side // 100)) + deflate.flush()
+        header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0))
+        return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    content = bytearray(SOUND[kind][0])
+    if kind == "jpeg":
+        frame = content.index(b"\xff\xc0")
+        content[frame + 5 : frame + 9] = struct.pack(">HH", side, side)
+    elif kind == "gif":
+        content[6:10] = struct.pack("<HH", side, side)
+    else:
+        content[18:26] = struct.pack("<ii", side, side)
+    return bytes(content)
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "gif", "bmp"])
+def test_bombs_are_found_by_their_header(check, no_decoding, kind):
+    content = bomb(kind)
+    assert len(content) < 200_000
+    started = time.monotonic()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # Pillow's own bound would warn.
+        checked = check(content)
+    assert checked.reason == "30000 x 30000 px is over data.max_pixels, 64000000"
+    assert time.monotonic() - started < 1  # 0.01 s; decoding takes seconds.
+
+
+def test_max_pixels_is_inclusive(check):
+    assert check(SOUND["png"][0], max_pixels=2000).reason == ""
+    assert check(SOUND["png"][0], max_pixels=1999).reason.endswith("over data.max_pixels, 1999")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such files")
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "nothing"])
+def test_what_is_no_regular_file(tmp_path, kind):
+    path = tmp_path / "x.jpg"
+    if kind == "pipe":
+        os.mkfifo(path)  # Opening it would wait for ever.
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "folder":
+        path.mkdir()
+    checked = audit.check_all(tmp_path, ["x.jpg"], MAX_PIXELS, tmp_path / "memory")["x.jpg"]
+    expected = (
+        "cannot be read: No such file or directory" if kind == "nothing" else "not a regular file"
+    )
+    assert checked.reason == expected
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything")
+def test_unreadable_file_is_read_once_it_may_be(tmp_path):
+    path = tmp_path / "x.jpg"
+    path.write_bytes(SOUND["jpeg"][0])
+    path.chmod(0)
+    checked = audit.check_all(tmp_path, ["x.jpg"], MAX_PIXELS, tmp_path / "memory")["x.jpg"]
+    assert checked.reason == "cannot be read: Permission denied"
+    path.chmod(0o600)
+    checked = audit.check_all(tmp_path, ["x.jpg"], MAX_PIXELS, tmp_path / "memory")["x.jpg"]
+    assert checked.reason == ""
+
+
+def test_failure_to_read_is_not_remembered(tmp_path, monkeypatch):
+    # As by a network file system, or by too many open files.
+    (tmp_path / "x.jpg").write_bytes(SOUND["jpeg"][0])
+
+    def fail(path):
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(audit, "_digest", fail)
+        first = audit.check_all(tmp_path, ["x.jpg"], MAX_PIXELS, tmp_path / "memory")
+    assert first["x.jpg"].reason == "cannot be read: Too many open files"
+    again = audit.check_all(tmp_path, ["x.jpg"], MAX_PIXELS, tmp_path / "memory")
+    assert again["x.jpg"].reason == ""
+
+
+# Memory.
+
+
+@pytest.fixture
+def root(tmp_path):
+    root = tmp_path / "root"
+    root.mkdir()
+    for kind in ("jpeg", "png"):
+        (root / kind).write_bytes(SOUND[kind][0])
+    (root / "bad").write_bytes(b"no image")
+    return root
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """Names of the files that are read from now on."""
+    names, check = [], audit.check
+    monkeypatch.setattr(audit, "check", lambda path, n: names.append(path.name) or check(path, n))
+    return names
+
+
+FILES = ["jpeg", "png", "bad"]
+
+
+def recheck(root, max_pixels=MAX_PIXELS, files=FILES):
+    return audit.check_all(root, files, max_pixels, root.parent / "memory")
+
+
+def test_second_audit_opens_no_file(root, read):
+    first = recheck(root)
+    assert sorted(read) == sorted(FILES) and list(first) == FILES
+    read.clear()
+    assert recheck(root) == first and read == []
+    assert recheck(root, files=["png"]) == {"png": first["png"]} and read == []
+
+
+def test_changed_file_is_read_again(root, read):
+    recheck(root)
+    read.clear()
+    (root / "bad").write_bytes(SOUND["gif"][0])
+    assert recheck(root)["bad"].reason == "" and read == ["bad"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not keep the time of a change")
+def test_changed_file_of_the_same_size_and_time_is_read_again(root, read):
+    # As `cp -p` and `rsync -t` leave it.
+    recheck(root)
+    read.clear()
+    before = (root / "png").stat()
+    (root / "png").write_bytes(SOUND["png"][0][:-1] + b"x")
+    os.utime(root / "png", ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert recheck(root)["png"].reason and read == ["png"]
+
+
+def test_another_bound_reads_again(root, read):
+    recheck(root)
+    read.clear()
+    assert recheck(root, max_pixels=10)["png"].reason.endswith("over data.max_pixels, 10")
+    assert sorted(read) == sorted(FILES)
+
+
+def test_another_version_reads_again(root, read, monkeypatch):
+    recheck(root)
+    read.clear()
+    monkeypatch.setattr(audit, "CHECKED_BY", ["another version"])
+    recheck(root)
+    assert sorted(read) == sorted(FILES)
+
+
+def test_another_folder_is_another_memory(root, read):
+    first = recheck(root)
+    other = root.parent / "other"
+    root.rename(other)
+    read.clear()
+    assert recheck(other) == first and sorted(read) == sorted(FILES)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: "",
+        lambda text: text[: len(text) // 2],
+        lambda text: "[]",
+        lambda text: "{}",
+        lambda text: "null",
+        lambda text: text.replace('"digest"', '"dijest"'),
+        lambda text: json.dumps({**json.loads(text), "files": []}),
+        lambda text: json.dumps({**json.loads(text), "files": {"png": None}}),
+        lambda text: json.dumps({**json.loads(text), "files": {"png": [[], {"a": 1}]}}),
+    ],
+)
+def test_damaged_memory_is_ignored(root, read, damage):
+    first = recheck(root)
+    (memory,) = (root.parent / "memory").iterdir()
+    memory.write_text(damage(memory.read_text()))
+    read.clear()
+    assert recheck(root) == first and sorted(read) == sorted(FILES)
+    read.clear()
+    recheck(root)
+    assert read == []
+
+
+def test_digest_is_of_the_content(root):
+    checked = recheck(root)
+    (root / "copy").write_bytes(SOUND["png"][0])
+    assert recheck(root, files=["copy"])["copy"].digest == checked["png"].digest
+    assert checked["jpeg"].digest != checked["png"].digest
+
+
+def test_pillows_bound_comes_back_however_threads_leave():
+    bound = Image.MAX_IMAGE_PIXELS
+
+    def hold(i):
+        with audit.unbounded_pillow():
+            time.sleep(0.001 * (i % 3))
+            return Image.MAX_IMAGE_PIXELS
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(hold, range(100))) == {None}
+    assert bound == Image.MAX_IMAGE_PIXELS is not None
+
+
+def test_imports_no_tensorflow():
+    code = "import sys, tl_keras.data.audit; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,504 @@
+"""Claims on tl_keras/cli.py and pipelines/: exit statuses, clear messages, TensorFlow last."""
+
+import json
+import os
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from tl_keras import cache, cli
+from tl_keras import config as configs
+from tl_keras.config import CacheConfig
+from tl_keras.files import write_json
+
+SCRIPTS = sorted((Path(__file__).parents[1] / "pipelines").glob("*.py"))
+SCORES = {"accuracy": 0.94, "interval": [0.89, 0.97], "n": 100}
+
+
+def make_run(workdir: Path, pipeline="finetune", status: str | None = "ok", **sections) -> Path:
+    """A finished run folder, written by hand. Without a status it has no exports."""
+    config = configs.from_tree({"data": {"source": "digits"}, **sections})
+    entry = {"status": status, "bytes": 1_000_000, "accuracy": 0.93, "latency_ms": {"median": 3.1}}
+    write_json(
+        workdir / "result.json",
+        {
+            "pipeline": pipeline,
+            "seconds": {"total": 12.3},
+            "val": SCORES,
+            "test": {**SCORES, "accuracy": 0.91},
+            "model": {"backbone": "MobileNetV2", "block": "block_12", "cut": "add", "kept": "mix"},
+            **({"export": {"int8": entry}} if status else {}),
+        },
+    )
+    (workdir / "config.yaml").write_text(configs.to_yaml(config))
+    (workdir / "report.html").write_text("the report")
+    return workdir
+
+
+def fill(folder: Path) -> None:
+    """The files that the command lines below name."""
+    digits = "data: {source: digits}\n"
+    for name, text in {
+        "good.yaml": digits,
+        "epochs.yaml": f"{digits}fit: {{epochs: 3}}\n",
+        "typo.yaml": f"{digits}fit: {{epoch: 3}}\n",
+        "two.yaml": "data: {source: digts}\nfit: {epoch: 3}\n",
+        "broken.yaml": "data: {source: digits\n",
+        "weights.yaml": f"{digits}model: {{weights: lost.h5}}\n",
+        "file": "",
+        "full/holiday.jpg": "",
+        "photos/a/1.jpg": "",
+        "damaged/result.json": "{",
+        "begun/checkpoint/record.json": '{"pipeline": "finetune"}',
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    make_run(folder / "done")
+    make_run(folder / "missed", status="loses 0.050 of accuracy")
+    make_run(folder / "pretrained", pipeline="pretrain", status=None)
+    for name in ("begun", "damaged"):
+        (folder / name / "config.yaml").write_text((folder / "done" / "config.yaml").read_text())
+
+
+# A command line, its exit status, and what its message begins with.
+WRONG = [
+    ("finetun", "'finetun' is no command; did you mean 'finetune'?"),
+    ("zzz", "'zzz' is no command; known: quickstart, finetune, "),
+    ("--workdir=x finetune", "'--workdir=x' is no command; known: "),
+    ("finetune --confg=good.yaml", "--confg: finetune has no such flag; did you mean '--config'?"),
+    (
+        "finetune --epochs=3",
+        "--epochs: finetune has no such flag; known: --config, --data, --workdir, --set",
+    ),
+    ("schema --zzz", "--zzz: schema has no such flag; known: none"),
+    ("finetune --config", "Missing value for flag --config"),
+    ("predict --workdir=done --format=cvs photos", "flag --format=cvs: value should be one of "),
+    ("cache --max_bytes=20GB", "flag --max_bytes=20GB: "),
+    ("cache --max_bytes=-1", "flag --max_bytes=-1: "),
+    ("finetune photos", "'photos': finetune takes flags alone, as in --workdir=DIR"),
+    ("finetune photos --config=good.yaml", "'photos': finetune takes flags alone"),
+    ("finetune", "--config: expected a YAML file, or --data=DIR; received neither"),
+    ("pretrain --workdir=new", "--config: expected a YAML file, or --data=DIR; received neither"),
+    (
+        "finetune --config=good.yaml --data=photos",
+        "--data: is for runs without --config; use --set",
+    ),
+    ("finetune --set=data.source=digits", "--workdir: expected the run's folder; received nothing"),
+    ("finetune --config=god.yaml", "config 'god.yaml' does not exist; did you mean 'good.yaml'?"),
+    ("finetune --config=photos", "config 'photos': expected a YAML file; received a folder"),
+    ("finetune --config=broken.yaml", "config 'broken.yaml', line 2: no valid YAML: "),
+    ("finetune --config=typo.yaml", "fit.epoch: no such field; did you mean 'epochs'?\n"),
+    (
+        "finetune --config=two.yaml",
+        "data.source: expected 'folder', 'csv', 'tfds', 'digits' or 'glyphs'; received 'digts'; "
+        "did you mean 'digits'?\nfit.epoch: no such field; did you mean 'epochs'?\n",
+    ),
+    ("quickstart --set=fit.epochs", "--set: expected section.field=value; received 'fit.epochs'"),
+    ("finetune --data=photo", "data.path: expected a folder of class folders, a CSV file, "),
+    ("finetune --data=list.csv", "data.path: expected a folder of class folders, a CSV file, "),
+    ("finetune --data=file", "data.path: expected a folder; received the file '"),
+    (
+        "finetune --config=weights.yaml",
+        "model.weights: expected imagenet, glyphs, none, a weights ",
+    ),
+    ("finetune --config=good.yaml --workdir=file", "--workdir: '{folder}/file' is a file; "),
+    ("finetune --config=good.yaml --workdir=file/x", "--workdir: '{folder}/file' is a file; "),
+    ("finetune --config=good.yaml --workdir=full", "--workdir: '{folder}/full' is no run and not "),
+    (
+        "finetune --config=epochs.yaml --workdir=done",
+        "--workdir: '{folder}/done' was made with another config: fit.epochs: 'auto' in the "
+        "workdir, 3 now; ",
+    ),
+    (
+        "pretrain --config=good.yaml --workdir=done",
+        "--workdir: '{folder}/done' was made by finetune, not by pretrain",
+    ),
+    (
+        "finetune --config=good.yaml --workdir=locked",
+        "--workdir: another process is at work in '{folder}/locked'",
+    ),
+    (
+        "finetune --config=good.yaml --workdir=damaged",
+        "'{folder}/damaged/result.json' is damaged; remove it to go on",
+    ),
+    *(
+        (f"{command} {rest}", message)
+        for command in ("evaluate", "predict", "export")
+        for rest, message in [
+            ("", "--workdir: expected the run's folder; received nothing"),
+            ("--workdir=photos", "'{folder}/photos' is no run folder: it has no config.yaml"),
+            ("--workdir=begun", "--workdir: '{folder}/begun' is not finished; finish it first"),
+        ]
+    ),
+    ("report", "--workdir: expected the run's folder; received nothing"),
+    ("report --workdir=lost", "'{folder}/lost' is no run folder: it has no config.yaml"),
+    ("evaluate --workdir=done --data=file", "--data: 'file' is no folder; "),
+    ("evaluate --workdir=done --output=photos", "--output: expected a file; received the folder "),
+    ("evaluate --workdir=done --output=file/x", "--output: 'file/x' cannot be written: "),
+    ("predict --workdir=done", "predict: expected image files or folders; received none"),
+    (
+        "predict --workdir=done photos lost.jpg",
+        "predict: expected an image or a folder; 'lost.jpg'",
+    ),
+    ("predict photos --workdir=begun", "--workdir: '{folder}/begun' is not finished; "),
+    (
+        "export --workdir=done --set=fit.epochs=3",
+        "--set: 'fit.epochs=3': export takes fields of export and cache alone",
+    ),
+    ("export --workdir=done --set=export.formats=[int9]", "export.formats.0: expected 'saved_mod"),
+    ("export --workdir=pretrained", "--workdir: a run of pretrain has no exports; "),
+]
+FINISHED = """\
+finetune finished, 12 s of work
+  val accuracy  0.940 on 100 examples (95% interval 0.890 to 0.970)
+  test accuracy 0.910 on 100 examples (95% interval 0.890 to 0.970)
+  model         MobileNetV2, frozen up to block_12, kept: mix
+  int8          1.00 MB, 0.930, 3.1 ms an image on one thread
+  report        {folder}/done/report.html
+"""
+RIGHT = [
+    ("", "tl-keras: labelled images in, "),
+    ("help", "tl-keras: labelled images in, "),
+    ("--help", "tl-keras: labelled images in, "),
+    ("-h", "tl-keras: labelled images in, "),
+    ("--version", "tl-keras 0."),
+    *((f"{name} --help", command.summary) for name, command in cli.COMMANDS.items()),
+    ("finetune --config=lost.yaml --help", cli.COMMANDS["finetune"].summary),
+    ("schema", "{\n"),
+    ("cache --cache_path=nothing", "             0  bytes in {folder}/nothing\n"),
+    ("finetune --config=good.yaml --workdir=done", FINISHED),
+    ("finetune --set=data.source=digits --workdir=done", FINISHED),
+    ("export --workdir=done", FINISHED),
+    ("evaluate --workdir=done", '{\n "accuracy": 0.91'),
+    ("evaluate --workdir=done --output=written/scores.json", ""),
+    ("pretrain --config=good.yaml --workdir=pretrained", "pretrain finished, 12 s of work\n"),
+]
+MISSED = "finetune --config=good.yaml --workdir=missed"
+
+# All command lines in one process: TensorFlow must not be imported by any of them.
+DRIVER = """
+import contextlib, io, json, sys, traceback
+from filelock import FileLock
+from tl_keras import cli
+
+answers = {}
+for line, words in json.load(sys.stdin):
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            status = cli.main(words)
+        except BaseException:
+            status = traceback.format_exc()
+    answers[line] = [status, out.getvalue(), err.getvalue()]
+loaded = sorted({"tensorflow", "keras", "ai_edge_litert"} & set(sys.modules))
+json.dump({"answers": answers, "loaded": loaded}, sys.stdout)
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Where the command lines ran."""
+    folder = tmp_path_factory.mktemp("cli")
+    fill(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def told(folder) -> dict:
+    """What the command lines said, and what was imported for it."""
+    lines = [line for line, _ in (*WRONG, *RIGHT)] + [MISSED]
+    (folder / "locked").mkdir()
+    lock = "import sys; from filelock import FileLock\nwith FileLock('locked/.lock'): "
+    before = {path.name for path in folder.iterdir()}
+    with subprocess.Popen(
+        [sys.executable, "-c", f"{lock}print('locked', flush=True); sys.stdin.read()"],
+        **{"cwd": folder, "stdin": subprocess.PIPE, "stdout": subprocess.PIPE},
+    ) as other:
+        assert other.stdout.readline() == b"locked\n"
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", DRIVER],
+            **{"cwd": folder, "capture_output": True, "text": True, "check": True},
+            input=json.dumps([[line, shlex.split(line)] for line in lines]),
+        )
+        other.kill()
+    made = {path.name for path in folder.iterdir()} - before
+    return {**json.loads(done.stdout), "made": made, "stderr": done.stderr}
+
+
+@pytest.mark.parametrize(("line", "message"), WRONG)
+def test_what_the_user_can_mend_gives_2_and_one_clear_message(line, message, told, folder):
+    status, out, err = told["answers"][line]
+    assert status == 2
+    assert out == ""
+    assert err.startswith("tl-keras: " + message.replace("{folder}", str(folder)))
+    assert "Traceback" not in err
+    assert err.count("\n") == (2 if "two.yaml" in line else 1)
+
+
+@pytest.mark.parametrize(("line", "answer"), RIGHT)
+def test_answers_0(line, answer, told, folder):
+    status, out, err = told["answers"][line]
+    assert status == 0
+    assert out.startswith(answer.replace("{folder}", str(folder)))
+    assert err == ""
+
+
+def test_tensorflow_is_not_imported_for_any_of_these(told):
+    assert told["loaded"] == []
+    assert told["stderr"] == ""
+
+
+def test_errors_leave_no_folder_behind(told):
+    assert told["made"] == {"written"}
+
+
+def test_a_missed_tolerance_gives_3_and_says_which_again_each_time(told, folder, capsys):
+    status, out, err = told["answers"][MISSED]
+    assert status == 3
+    assert "finetune finished" in out
+    assert err == "tl-keras: int8: loses 0.050 of accuracy\n"
+    line = MISSED.replace("good", f"{folder}/good").replace("missed", f"{folder}/missed")
+    for _ in range(2):
+        assert cli.main(shlex.split(line)) == 3
+        assert capsys.readouterr().err == err
+
+
+def test_written_output_is_what_is_printed(told, folder):
+    written = (folder / "written" / "scores.json").read_text()
+    assert written == told["answers"]["evaluate --workdir=done"][1]
+
+
+def test_help_names_every_flag_and_command(told):
+    for name, command in cli.COMMANDS.items():
+        assert re.search(rf"^  {name} ", told["answers"]["--help"][1], re.MULTILINE)
+        text = told["answers"][f"{name} --help"][1]
+        assert re.findall(r"^  --(\w+): .*\.$", text, re.MULTILINE) == list(command.flags)
+        assert f"usage: tl-keras {name} [--flag=value ...]" in text
+
+
+def test_schema_is_json(told):
+    assert json.loads(told["answers"]["schema"][1]) == configs.schema()
+
+
+# Not through a driver: what needs a fault planted.
+
+
+@pytest.fixture
+def approach(monkeypatch, tmp_path):
+    """Puts a function in the place of the finetune approach; a command line that calls it."""
+
+    def put(function) -> list[str]:
+        module = SimpleNamespace(run=function)
+        monkeypatch.setitem(sys.modules, "tl_keras.approaches.finetune", module)
+        monkeypatch.setattr(cli, "_start", lambda: None)
+        fill(tmp_path)
+        return ["finetune", f"--config={tmp_path}/good.yaml", f"--workdir={tmp_path}/run"]
+
+    return put
+
+
+def raising(error):
+    def run(config, workdir):
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("ours"), KeyError("ours"), OSError("ours"), ValueError("ours")]
+)
+def test_faults_keep_their_traceback(approach, error):
+    # A ValueError raised outside of the package is a fault, too: it names nothing of the user's.
+    with pytest.raises(type(error), match="ours"):
+        cli.main(approach(raising(error)))
+
+
+# As if it stood in the package: what C raises has no line of its own.
+INSIDE: dict = {}
+exec(compile("def run(config, workdir): int('x')", cli.__file__, "exec"), INSIDE)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        lambda config, workdir: np.zeros(3).reshape(2),
+        lambda config, workdir: write_json(workdir / "x.json", float("nan")),
+        lambda config, workdir: configs.RunConfig(seed=-1),
+        INSIDE["run"],
+    ],
+)
+def test_value_errors_of_libraries_are_faults(approach, fault):
+    with pytest.raises(ValueError):
+        cli.main(approach(fault))
+
+
+def test_a_fault_gives_1_and_its_traceback():
+    code = (
+        "import sys\nfrom tl_keras import cli, config\n"
+        "config.schema = lambda: 1 / 0\nsys.exit(cli.main(['schema']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback") and "ZeroDivisionError" in done.stderr
+
+
+def test_value_errors_of_ours_are_for_the_user(approach, capsys):
+    assert cli.main(approach(lambda config, workdir: configs.load(workdir / "lost.yaml"))) == 2
+    assert capsys.readouterr().err.endswith("lost.yaml' does not exist\n")
+
+
+def test_a_loss_that_is_no_number_is_for_the_user(approach, capsys):
+    error = FloatingPointError("fit.learning_rate: the loss is nan")
+    assert cli.main(approach(raising(error))) == 2
+    assert capsys.readouterr().err == "tl-keras: fit.learning_rate: the loss is nan\n"
+
+
+def test_ctrl_c_gives_130_and_says_how_to_go_on(approach, capsys):
+    assert cli.main(approach(raising(KeyboardInterrupt()))) == 130
+    assert (
+        capsys.readouterr().err.strip() == "tl-keras: stopped; the same command goes on from here"
+    )
+
+
+def test_a_new_run_is_trained_and_summed_up(approach, capsys):
+    def run(config, workdir):
+        make_run(workdir)
+        return cli.runs.load(workdir)
+
+    line = approach(run)
+    assert cli.main(line) == 0
+    assert "finetune finished, 12 s of work" in capsys.readouterr().out
+    approach(raising(RuntimeError("it ran again")))
+    assert cli.main(line) == 0
+
+
+def test_added_formats_run_the_approach_again(approach, tmp_path):
+    seen = []
+
+    def run(config, workdir):
+        seen.append(config)
+        return cli.runs.load(workdir)
+
+    approach(run)
+    line = ["export", f"--workdir={tmp_path}/done", "--set=export.formats=[int8]"]
+    assert cli.main(line) == 0
+    assert seen[0].export.formats == ("int8",)
+
+
+@pytest.mark.parametrize(
+    ("flag", "name"),
+    [
+        ("--data=photos", "photos"),
+        ("--data=photos/", "photos"),
+        ("--data=sub/photos.v2", "photos.v2"),
+        ("--data=sub/..", "{here}"),
+        ("--data=list.csv", "list"),
+        ("--config=sub/good.yaml", "good"),
+    ],
+)
+def test_default_workdir_is_named_by_config_or_data(approach, tmp_path, monkeypatch, flag, name):
+    seen = []
+
+    def run(config, workdir):
+        seen.append(workdir)
+        return cli.runs.load(make_run(tmp_path / "other"))
+
+    approach(run)
+    for path in ("photos", "sub/photos.v2"):
+        (tmp_path / path).mkdir(parents=True, exist_ok=True)
+    (tmp_path / "list.csv").touch()
+    (tmp_path / "sub" / "good.yaml").write_text("data: {source: digits}")
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["finetune", flag]) == 0
+    assert seen == [Path("runs", name.replace("{here}", tmp_path.name))]
+
+
+@pytest.mark.parametrize(
+    "name", ["größe 漢字 🌼", "a: b #c", "'q' \"r\"", "~", "no", "1e-5", "[x]"]
+)
+def test_data_takes_any_name(approach, tmp_path, monkeypatch, name):
+    seen = []
+
+    def run(config, workdir):
+        seen.append(config.data)
+        return cli.runs.load(make_run(tmp_path / "other"))
+
+    approach(run)
+    (tmp_path / "in" / name).mkdir(parents=True)
+    assert cli.main(["finetune", f"--data={tmp_path}/in/{name}", f"--workdir={tmp_path}/new"]) == 0
+    assert (seen[0].source, seen[0].path) == ("folder", f"{tmp_path}/in/{name}")
+
+
+def test_a_stale_report_is_written_anew(tmp_path, capsys):
+    workdir = make_run(tmp_path / "run")
+    os.utime(workdir / "report.html", (0, 0))
+    (tmp_path / "good.yaml").write_text("data: {source: digits}")
+    line = ["finetune", f"--config={tmp_path}/good.yaml", f"--workdir={workdir}"]
+    assert cli.main(line) == 0
+    assert "<html" in (workdir / "report.html").read_text()
+
+
+def test_report_of_an_unfinished_run_says_so(tmp_path, capsys):
+    fill(tmp_path)
+    assert cli.main(["report", f"--workdir={tmp_path}/begun"]) == 0
+    assert capsys.readouterr().out == f"{tmp_path}/begun/report.html\n"
+    assert "has not finished" in (tmp_path / "begun" / "report.html").read_text()
+
+
+def test_cache_is_listed_and_cleaned(tmp_path, capsys):
+    config = CacheConfig(path=str(tmp_path))
+    for i in range(3):
+        kept = cache.keep(config, {"kind": "images", "i": i}, (100,), np.uint8, lambda a: a.fill(0))
+        assert not kept.cached
+    size = cache.entries(config)[0].bytes
+    assert cli.main(["cache", f"--cache_path={tmp_path}"]) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert listed[:3] == [f"{size:>14}  images"] * 3
+    assert listed[3] == f"{3 * size:>14}  bytes in {tmp_path}"
+    assert cli.main(["cache", f"--cache_path={tmp_path}", f"--max_bytes={size}"]) == 0
+    assert f"removed 2 arrays, {2 * size} bytes" in capsys.readouterr().out
+    assert [entry.bytes for entry in cache.entries(config)] == [size]
+    assert cli.main(["cache", f"--cache_path={tmp_path}", "--max_bytes=0"]) == 0
+    assert cache.entries(config) == []
+
+
+@pytest.mark.parametrize("command", ["schema", "--help"])
+def test_a_closed_pipe_is_no_fault(command):
+    """As in `tl-keras schema | head`."""
+    line = [sys.executable, "-m", "tl_keras.cli", command]
+    # Buffered, as it is in a shell: the pipe is then found closed at the end alone.
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with subprocess.Popen(
+        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=buffered
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
+
+
+def test_every_command_but_two_has_a_script():
+    """Those that neither train nor act on a run need no checkout."""
+    assert {script.stem for script in SCRIPTS} == set(cli.COMMANDS) - {"schema", "cache"}
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_script_calls_its_command(script, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [str(script), "--help"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(script), run_name="__main__")
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith(cli.COMMANDS[script.stem].summary)
+
+
+def test_script_runs_as_a_script():
+    line = [sys.executable, str(SCRIPTS[0]), "--zzz"]
+    done = subprocess.run(line, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"tl-keras: --zzz: {SCRIPTS[0].stem} has no such flag")

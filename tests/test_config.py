@@ -1,0 +1,514 @@
+"""Claims on tl_keras/config.py: every message, YAML 1.2, nothing executed, what is saved loads."""
+
+import importlib.resources
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from tl_keras import config as configs
+from tl_keras.config import Augmentation, RandAugment, RunConfig
+
+FILES = sorted(Path(__file__).parents[1].glob("configs/**/*.yaml"))
+EMBEDDED = [
+    Path(str(file))
+    for file in importlib.resources.files("tl_keras.embedded").iterdir()
+    if file.name.endswith(".yaml")
+]
+ALL_AUGMENTATIONS = [
+    {"flip": "both"},
+    {"rotation": 0.5},
+    {"zoom": 0.1},
+    {"translation": 0.2},
+    {"contrast": 0.3},
+    {"brightness": 0.1},
+    {"color": 1.0},
+    {"rand_augment": {}},
+    {"rand_augment": {"layers": 3, "magnitude": 1}},
+    {"erasing": 0.5},
+    {"mixup": 0.2},
+    {"cutmix": 1.0},
+]
+
+
+def tree(**sections) -> dict:
+    """A config that needs nothing on disk, with other values in some sections."""
+    return {**sections, "data": {"source": "digits", **sections.get("data", {})}}
+
+
+def write(folder: Path, text: str | bytes) -> Path:
+    file = folder / "some.yaml"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return file
+
+
+def message(text: str | bytes, folder: Path, overrides=()) -> str:
+    with pytest.raises(ValueError) as caught:
+        configs.load(write(folder, text), overrides)
+    return str(caught.value)
+
+
+# Field, what was expected, what was received, the nearest choice where there is one.
+WRONG = [
+    ("fit: {epochs: ten}", "fit.epochs: expected a whole number >= 0, or 'auto'; received 'ten'"),
+    ("fit: {epochs: -1}", "fit.epochs: expected a whole number >= 0, or 'auto'; received -1"),
+    ("fit: {epochs: 1.5}", "fit.epochs: expected a whole number >= 0, or 'auto'; received 1.5"),
+    ("fit: {epochs: true}", "fit.epochs: expected a whole number >= 0, or 'auto'; received true"),
+    (
+        "fit: {epochs: atuo}",
+        "fit.epochs: expected a whole number >= 0, or 'auto'; received 'atuo'; "
+        "did you mean 'auto'?",
+    ),
+    ("fit: {batch_size: '8'}", "fit.batch_size: expected a whole number >= 1; received '8'"),
+    ("fit: {ema: 1}", "fit.ema: expected a number >= 0 and < 1; received 1"),
+    (
+        "fit: {learning_rate: .inf}",
+        "fit.learning_rate: expected a number > 0, or 'auto', and finite; received inf",
+    ),
+    (
+        "fit: {learning_rate: .nan}",
+        "fit.learning_rate: expected a number > 0, or 'auto', and finite; received nan",
+    ),
+    (
+        "fit: {freeze: 1.5}",
+        "fit.freeze: expected a share of the blocks from 0 to 1, 'auto', or a layer's name; "
+        "received 1.5",
+    ),
+    (
+        "fit: {optimizer: adamm}",
+        "fit.optimizer: expected 'adam', 'adamw' or 'sgd'; received 'adamm'; did you mean 'adam'?",
+    ),
+    ("fit: {optimizer: 3}", "fit.optimizer: expected 'adam', 'adamw' or 'sgd'; received 3"),
+    ("fit: {mixed_precision: yes}", "fit.mixed_precision: expected true or false; received 'yes'"),
+    ("fit: {clip_norm: none}", "fit.clip_norm: expected a number > 0, or null; received 'none'"),
+    (
+        "fit: {dropout: 0.1}",
+        "fit.dropout: no such field; did you mean 'dropout' in section 'model'?",
+    ),
+    ("fit: {seed: 1}", "fit.seed: no such field; did you mean 'seed' outside of the sections?"),
+    ("fit: {epoch: 1}", "fit.epoch: no such field; did you mean 'epochs'?"),
+    ("fit: {float: 1}", "fit.float: no such field; known: epochs, batch_size, learning_rate, "),
+    ("fit: [1]", "fit: expected fields, as in {name: value}; received [1]"),
+    ("fit:", "fit: expected fields, as in {name: value}; received null"),
+    ("fti: {}", "fti: no such field; did you mean 'fit'?"),
+    ("zzz: {}", "zzz: no such field; known: data, model, fit, export, cache, seed"),
+    ("epochs: 3", "epochs: no such field; did you mean 'epochs' in section 'fit'?"),
+    ("fit.epochs: 3", "fit.epochs: no such field; did you mean 'epochs' in section 'fit'?"),
+    ("1: 2", "1: no such field; known: data, model, "),
+    ("seed: -1", "seed: expected a whole number >= 0 and < 1073741824; received -1"),
+    ("cache: {max_bytes: 20GB}", "cache.max_bytes: expected a number >= 0; received '20GB'"),
+    ("cache: {path: ''}", "cache.path: expected text that is not empty, or null; received ''"),
+    ("export: {formats: int8}", "export.formats: expected a list, as in [a, b]; received 'int8'"),
+    (
+        "export: {formats: [int8, flaot32]}",
+        "export.formats.1: expected 'saved_model', 'float32', 'float16', 'dynamic' or 'int8'; "
+        "received 'flaot32'; did you mean 'float32'?",
+    ),
+    (
+        "model: {backbone: MobilNetV2}",
+        "model.backbone: 'MobilNetV2' is no Keras Applications backbone; "
+        "did you mean 'MobileNetV2'?",
+    ),
+    (
+        "model: {options: {alpha: big}}",
+        "model.options.alpha: expected true or false, or a whole number, or a number; "
+        "received 'big'",
+    ),
+    (
+        "model: {options: {alfa: 1.0}}",
+        "model.options.alfa: MobileNetV2 has no such option; did you mean 'alpha'?",
+    ),
+    (
+        "model: {weights: ''}",
+        "model.weights: expected imagenet, glyphs, none, a weights file, or an earlier run's "
+        "folder; received ''",
+    ),
+]
+WRONG_DATA = [
+    ("{}", "data.path: expected a folder of class folders; received none"),
+    ("{source: csv}", "data.path: expected a CSV file; received none"),
+    ("{source: tfds}", "data.name: expected a TFDS builder, as in 'beans'; received none"),
+    (
+        "{source: glyphs}",
+        "data.augment: expected [], since glyphs are drawn anew each epoch; received 4 operations",
+    ),
+    (
+        "{source: foldr}",
+        "data.source: expected 'folder', 'csv', 'tfds', 'digits' or 'glyphs'; received 'foldr'; "
+        "did you mean 'folder'?",
+    ),
+    (
+        "{path: 3}",
+        "data.path: expected a folder of class folders, a CSV file, or a TFDS data folder, "
+        "by source; received 3",
+    ),
+    (
+        "{path: x, val: 0.5, test: 0.6}",
+        "data.test: expected val + test < 1, so that some train; received 0.5 + 0.6",
+    ),
+    ("{path: x, val: 0}", "data.val: expected a number > 0 and < 0.9; received 0"),
+    (
+        "{path: x, image_size: 10}",
+        "data.image_size: expected a whole number >= 16 and <= 1024; received 10",
+    ),
+    (
+        "{path: x, balance: null}",
+        "data.balance: expected 'none', 'weights' or 'oversample'; received null; "
+        "did you mean 'none'?",
+    ),
+    (
+        "{path: x, examples_per_class: many}",
+        "data.examples_per_class: expected a whole number >= 2, or null; received 'many'",
+    ),
+    ("{path: x, antialias: no}", "data.antialias: expected true or false; received 'no'"),
+    (
+        "{path: x, augment: {flip: both}}",
+        "data.augment: expected a list, as in [a, b]; received {'flip': 'both'}",
+    ),
+    (
+        "{path: x, augment: [flip]}",
+        "data.augment.0: expected fields, as in {name: value}; received 'flip'",
+    ),
+    (
+        "{path: x, augment: [{flip: bth}]}",
+        "data.augment.0.flip: expected 'horizontal', 'vertical' or 'both'; received 'bth'; "
+        "did you mean 'both'?",
+    ),
+    (
+        "{path: x, augment: [{zoom: 0.1}, {blurr: 1}]}",
+        "data.augment.1.blurr: no such field; known: flip, rotation, zoom, ",
+    ),
+    (
+        "{path: x, augment: [{rotation: 2}]}",
+        "data.augment.0.rotation: expected a number > 0 and <= 0.5; received 2",
+    ),
+    (
+        "{path: x, augment: [{zoom: 0.1, flip: both}]}",
+        "data.augment.0: expected one operation and its strength, as in {flip: both}; "
+        "received flip and zoom",
+    ),
+    (
+        "{path: x, augment: [{flip: null}]}",
+        "data.augment.0: expected one operation and its strength, as in {flip: both}; "
+        "received none",
+    ),
+    (
+        "{path: x, augment: [{rand_augment: {layer: 2}}]}",
+        "data.augment.0.rand_augment.layer: no such field; did you mean 'layers'?",
+    ),
+    (
+        "{path: x, augment: [{rand_augment: {layers: 9}}]}",
+        "data.augment.0.rand_augment.layers: expected a whole number >= 1 and <= 6; received 9",
+    ),
+]
+NO_CONFIG = [
+    ("data: {source: digits", "', line 1: no valid YAML: expected ',' or '}'"),
+    ("seed: 1\nfit:\n  epochs: 1\n   views: 2\n", "', line 4: no valid YAML: mapping values"),
+    ("seed: 1\nfit: {}\nseed: 2\n", '\', line 3: no valid YAML: found duplicate key "seed"'),
+    ("fit: {views: 1, views: 2}", '\', line 1: no valid YAML: found duplicate key "views"'),
+    ("seed: 1\n---\nseed: 2\n", "', line 2: no valid YAML: found another document"),
+    ("seed: \x00", "': no valid YAML: unacceptable character #x0000"),
+    ("- data\n- model\n", "': expected sections such as 'data:'; received ['data', 'model']"),
+    ("data", "': expected sections such as 'data:'; received 'data'"),
+    (b"data: {path: caf\xe9}", "': expected UTF-8 text; received byte 0xe9 at position 16"),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), WRONG)
+def test_message_of_a_wrong_value(text, expected, tmp_path):
+    assert message(f"data: {{source: digits}}\n{text}", tmp_path).startswith(expected)
+
+
+@pytest.mark.parametrize(("text", "expected"), WRONG_DATA)
+def test_message_of_wrong_data(text, expected, tmp_path):
+    assert message(f"data: {text}", tmp_path).startswith(expected)
+
+
+@pytest.mark.parametrize(("text", "expected"), WRONG + WRONG_DATA)
+def test_message_is_one_line_without_the_words_of_pydantic(text, expected, tmp_path):
+    text = f"data: {text}" if (text, expected) in WRONG_DATA else f"data: {{path: x}}\n{text}"
+    found = message(text, tmp_path)
+    assert "\n" not in found
+    assert not re.search(r"Input|tuple|dict|None|True|valid |pydantic|literal|\[type=", found)
+
+
+@pytest.mark.parametrize(("text", "expected"), NO_CONFIG)
+def test_message_of_a_file_that_is_no_config(text, expected, tmp_path):
+    assert message(text, tmp_path).startswith(f"config '{tmp_path}/some.yaml{expected}")
+
+
+def test_every_wrong_field_gets_a_line(tmp_path):
+    text = "data: {source: cvs, sise: 3}\nfit: {epochs: x}\nseed: -1\nmodle: {}\n"
+    fields = [line.split(":")[0] for line in message(text, tmp_path).split("\n")]
+    assert sorted(fields) == ["data.sise", "data.source", "fit.epochs", "modle", "seed"]
+
+
+def test_every_wrong_entry_gets_a_line(tmp_path):
+    text = "data: {source: digits, augment: [{}, {flip: both}, {}]}\nexport: {formats: [a, b]}"
+    fields = [line.split(":")[0] for line in message(text, tmp_path).split("\n")]
+    assert fields == ["data.augment.0", "data.augment.2", "export.formats.0", "export.formats.1"]
+
+
+def test_a_missing_path_hides_no_other_error(tmp_path):
+    lines = message("fit: {epoch: 3}", tmp_path).split("\n")
+    assert sorted(line.split(":")[0] for line in lines) == ["data.path", "fit.epoch"]
+
+
+def test_message_of_a_missing_file_names_its_neighbour(tmp_path):
+    (tmp_path / "ants_bees.yaml").touch()
+    with pytest.raises(ValueError, match=r"ant_bees.yaml' does not exist; did you mean '.*/ants_b"):
+        configs.load(tmp_path / "ant_bees.yaml")
+    with pytest.raises(ValueError, match=r"zzz' does not exist$"):
+        configs.load(tmp_path / "zzz")
+    with pytest.raises(ValueError, match=r"/no/such/folder/x.yaml' does not exist$"):
+        configs.load("/no/such/folder/x.yaml")
+
+
+def test_message_of_a_folder_or_below_a_file(tmp_path):
+    with pytest.raises(ValueError, match="expected a YAML file; received a folder"):
+        configs.load(tmp_path)
+    with pytest.raises(ValueError, match="cannot be read: Not a directory"):
+        configs.load(write(tmp_path, "") / "below")
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("fit.epochs", "--set: expected section.field=value; received 'fit.epochs'"),
+        ("=3", "--set: expected section.field=value; received '=3'"),
+        ("fit..epochs=3", "--set: expected section.field=value; received 'fit..epochs=3'"),
+        (
+            "seed.x=3",
+            "--set: expected section.field=value; received 'seed.x=3', but 'seed' is 7 and has "
+            "no fields",
+        ),
+        ("data.path=[", "--set data.path, line 1: no valid YAML: expected the node content"),
+        ("fit.epoch=3", "fit.epoch: no such field; did you mean 'epochs'?"),
+        ("fit.epochs=x", "fit.epochs: expected a whole number >= 0, or 'auto'; received 'x'"),
+        ("fit.epochs.x=3", "fit.epochs: expected a whole number >= 0, or 'auto'; received {'x': 3"),
+        ("data.augment.0.zoom=0.1", "data.augment: expected a list, as in [a, b]; received {'0'"),
+    ],
+)
+def test_message_of_a_bad_override(override, expected, tmp_path):
+    text = "data: {source: digits}\nseed: 7\n"
+    assert message(text, tmp_path, [override]).startswith(expected)
+
+
+def test_overrides_win_in_order_and_are_yaml(tmp_path):
+    file = write(tmp_path, "data: {source: digits}\nfit: {epochs: 3}\nmodel:\n")
+    overrides = ["fit.epochs=4", "fit.epochs=5", "export.formats=[int8]", "model.dropout=0.5"]
+    config = configs.load(file, [*overrides, "fit.clip_norm=null", "fit.learning_rate=1e-5"])
+    assert config.fit.epochs == 5
+    assert config.export.formats == ("int8",)
+    assert config.model.dropout == 0.5
+    assert config.fit.clip_norm is None
+    assert config.fit.learning_rate == 1e-5
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1e-5", 1e-5), ("1E3", 1000.0), ("0o10", 8), ("no", "no"), ("on", "on"), ("12:30", "12:30")],
+)
+def test_yaml_is_1_2(text, value):
+    # In YAML 1.1: a string, a string, a string, False, True, 750.
+    found = configs._parse(text, "text", None)
+    assert found == value and type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "!!python/object/apply:os.system ['touch {file}']",
+        "data: !!python/object/apply:os.system ['touch {file}']",
+        "data: !!python/object/new:subprocess.Popen [[touch, '{file}']]",
+        "data: !!python/name:os.system",
+        "data: !include {file}",
+    ],
+)
+def test_nothing_is_executed(text, tmp_path):
+    planted = tmp_path / "planted"
+    found = message(text.replace("{file}", str(planted)), tmp_path)
+    assert "line 1: no valid YAML: could not determine a constructor for the tag" in found
+    assert not planted.exists()
+
+
+def test_there_are_configs():
+    assert FILES and EMBEDDED
+
+
+@pytest.mark.parametrize("file", FILES + EMBEDDED, ids=lambda file: file.name)
+def test_config_loads_and_survives_saving(file, tmp_path):
+    config = configs.load(file)
+    assert configs.load(write(tmp_path, configs.to_yaml(config))) == config
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_config_starts_with_its_command(file):
+    head = "".join(re.findall(r"^#.*\n", file.read_text(), re.MULTILINE)[:4])
+    command = (
+        r"quickstart$" if file.stem == "quickstart" else rf"[a-z_]+ --config=configs/{file.name} "
+    )
+    assert re.search(rf"^#   tl-keras {command}", head, re.MULTILINE)
+
+
+def test_all_augmentations_survive_saving(tmp_path):
+    assert {name for entry in ALL_AUGMENTATIONS for name in entry} == set(Augmentation.model_fields)
+    config = configs.from_tree(tree(data={"augment": ALL_AUGMENTATIONS}))
+    text = configs.to_yaml(config)
+    assert configs.load(write(tmp_path, text)) == config
+    assert "null" not in text.partition("augment:")[2].partition("balance:")[0]
+    # Whole: another version's defaults do not change what was run.
+    assert "magnitude: 0.3" in text
+
+
+@pytest.mark.parametrize(
+    "name", ["a b: c #d", "no", "1e-5", "~", "null", "'\"", "größe 漢字 🌼", "a\nb\t", "- x" * 60]
+)
+def test_odd_names_survive_saving(name, tmp_path):
+    config = configs.from_tree(tree(data={"path": name}, fit={"freeze": name}))
+    assert config.fit.freeze == name
+    assert configs.load(write(tmp_path, configs.to_yaml(config))) == config
+
+
+def test_saved_config_is_whole():
+    text = configs.to_yaml(configs.from_tree(tree()))
+    for section in RunConfig.model_fields.values():
+        for field in getattr(section.annotation, "model_fields", {}):
+            assert re.search(rf"^  {field}:", text, re.MULTILINE), field
+
+
+def test_defaults():
+    config = configs.from_tree(tree())
+    assert config.model.backbone == "MobileNetV2"
+    assert config.model.weights == "imagenet"
+    assert config.fit.freeze == "auto"
+    assert [entry.name for entry in config.data.augment] == [
+        *("flip", "rotation", "zoom", "contrast")
+    ]
+    assert config.export.formats == configs.FORMATS
+    assert config.cache.max_bytes == 20e9
+    assert config.seed == 0
+    assert Augmentation(rand_augment=RandAugment()).rand_augment.layers == 2
+
+
+def test_paths_become_absolute_and_home_is_expanded(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/ada")
+    here = {"data": {"path": "a/../b"}, "model": {"weights": "w"}, "cache": {"path": "c"}}
+    config = configs.from_tree(tree(**here))
+    assert config.data.path == str(tmp_path / "b")
+    assert config.model.weights == str(tmp_path / "w")
+    assert config.cache.path == str(tmp_path / "c")
+    home = {"data": {"path": "~/b"}, "model": {"weights": "~/w"}, "cache": {"path": "~/c"}}
+    config = configs.from_tree(tree(**home))
+    assert config.data.path == "/home/ada/b"
+    assert config.model.weights == "/home/ada/w"
+    assert config.cache.path == "/home/ada/c"
+    monkeypatch.chdir("/")
+    assert configs.from_tree(configs.to_tree(config)) == config
+
+
+def test_pathlib_paths_are_paths(tmp_path):
+    here = {"data": {"path": tmp_path}, "model": {"weights": tmp_path}, "cache": {"path": tmp_path}}
+    config = configs.from_tree(tree(**here))
+    assert config.data.path == config.model.weights == config.cache.path == str(tmp_path)
+
+
+@pytest.mark.parametrize("weights", configs.WEIGHTS)
+def test_named_weights_are_no_paths(weights):
+    assert configs.from_tree(tree(model={"weights": weights})).model.weights == weights
+
+
+def test_check_paths_names_the_field_and_the_nearest(tmp_path):
+    def found(data, weights="none"):
+        config = configs.from_tree({"data": data, "model": {"weights": str(weights)}})
+        with pytest.raises(ValueError) as caught:
+            configs.check_paths(config)
+        return str(caught.value)
+
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "list.csv").touch()
+    folder = {"path": str(tmp_path / "photos")}
+    assert found({"path": str(tmp_path / "photo")}) == (
+        "data.path: expected a folder of class folders, a CSV file, or a TFDS data folder, by "
+        f"source; '{tmp_path}/photo' does not exist; did you mean '{tmp_path}/photos'?"
+    )
+    assert found({"path": str(tmp_path / "list.csv")}) == (
+        f"data.path: expected a folder; received the file '{tmp_path}/list.csv'"
+    )
+    assert found({"path": str(tmp_path), "source": "csv"}) == (
+        f"data.path: expected a CSV file; received the folder '{tmp_path}'"
+    )
+    assert found(folder, tmp_path / "w.h5") == (
+        "model.weights: expected imagenet, glyphs, none, a weights file, or an earlier run's "
+        f"folder; '{tmp_path}/w.h5' does not exist"
+    )
+    assert found(folder, "Imagenet").endswith("does not exist; did you mean 'imagenet'?")
+    assert found(folder, tmp_path / "lists.csv").endswith(f"did you mean '{tmp_path}/list.csv'?")
+    for weights in (*configs.WEIGHTS, str(tmp_path / "list.csv"), str(tmp_path / "photos")):
+        configs.check_paths(configs.from_tree({"data": folder, "model": {"weights": weights}}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"fit": {"epochs": 3}}, "fit.epochs: 'auto' in the workdir, 3 now"),
+        ({"seed": 1}, "seed: 0 in the workdir, 1 now"),
+        (
+            {"data": {"augment": [{"zoom": 0.1}]}},
+            r"data.augment: \[.*\] in the workdir, \[{'zoom': 0.1}\] now",
+        ),
+        ({"model": {"options": {"alpha": 0.5}}}, "model.options: {} in the .*, {'alpha': 0.5} now"),
+        ({"data": {"image_size": 32}, "seed": 1}, "data.image_size: 160 in the workdir, 32 now"),
+    ],
+)
+def test_difference_names_the_first_field(changes, expected):
+    found = configs.difference(configs.from_tree(tree()), configs.from_tree(tree(**changes)))
+    assert re.fullmatch(expected, found)
+
+
+def test_difference_lets_export_and_cache_differ():
+    changes = {"export": {"formats": ["int8"]}, "cache": {"path": "/elsewhere", "max_bytes": 0}}
+    other = configs.from_tree(tree(**changes))
+    assert configs.difference(configs.from_tree(tree()), other) is None
+
+
+def test_sections_are_frozen():
+    config = configs.from_tree(tree())
+    for section, field in [
+        (config, "seed"),
+        (config.fit, "epochs"),
+        (config.data.augment[0], "flip"),
+    ]:
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(section, field, 1)
+
+
+def leaves(tree: dict, node: dict, root: dict):
+    """Names in a config's tree that its schema does not know."""
+    node = root["$defs"][node["$ref"].split("/")[-1]] if "$ref" in node else node
+    for name, value in tree.items():
+        if name not in node["properties"]:
+            yield name
+        elif isinstance(value, dict) and name != "options":
+            yield from leaves(value, node["properties"][name], root)
+
+
+def test_schema_has_every_section_and_is_stable():
+    schema = configs.schema()
+    assert list(schema["properties"]) == list(RunConfig.model_fields)
+    assert not list(leaves(configs.to_tree(configs.from_tree(tree())), schema, schema))
+    assert json.dumps(schema) == json.dumps(configs.schema())
+    augment = schema["$defs"]["DataConfig"]["properties"]["augment"]["default"]
+    assert augment[0] == {"flip": "horizontal"}
+    for name, section in schema["$defs"].items():
+        assert section["additionalProperties"] is False, name
+
+
+def test_a_relative_config_is_found_from_here(tmp_path, monkeypatch):
+    write(tmp_path, "data: {source: digits}")
+    monkeypatch.chdir(tmp_path)
+    assert configs.load("some.yaml") == configs.load(os.path.abspath("some.yaml"))

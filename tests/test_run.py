@@ -1,0 +1,293 @@
+"""Claims on tl_keras/run.py: what a folder holds, who may use it, and what a kill leaves."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tl_keras import config as configs
+from tl_keras import run as runs
+from tl_keras.run import Run
+
+
+def config(**sections):
+    return configs.from_tree({"data": {"source": "digits"}, **sections})
+
+
+OTHER = {"export": {"formats": ["int8"]}}
+
+
+@pytest.fixture
+def run(tmp_path) -> Run:
+    """An unfinished run that nobody works on."""
+    with runs.opened(config(), tmp_path / "run", "finetune") as run:
+        return run
+
+
+def finish(run: Run, **parts) -> Run:
+    with runs.opened(run.config, run.workdir, run.pipeline) as run:
+        run.finish({"pipeline": run.pipeline, **parts})
+    return run
+
+
+def test_record_joins_parts(run):
+    run.add(data={"train": 1}, kept="head")
+    run.add(data={"val": 2}, kept="mix", seconds={"head": 1.0})
+    assert run.record == {
+        "pipeline": "finetune",
+        "data": {"train": 1, "val": 2},
+        "kept": "mix",
+        "seconds": {"head": 1.0},
+    }
+
+
+def test_record_outlives_the_process(run):
+    run.add(kept="head")
+    assert runs.load(run.workdir).record["kept"] == "head"
+
+
+def test_timed_adds_up_and_counts_no_failure(run):
+    with run.timed("head"):
+        time.sleep(0.02)
+    first = run.record["seconds"]["head"]
+    with pytest.raises(KeyboardInterrupt), run.timed("head"):
+        raise KeyboardInterrupt
+    assert run.record["seconds"]["head"] == first >= 0.02
+    with run.timed("head"):
+        time.sleep(0.02)
+    with run.timed("data"):
+        pass
+    assert run.record["seconds"]["head"] >= first + 0.02
+    assert set(run.record["seconds"]) == {"head", "data"}
+
+
+def test_opened_saves_the_config_and_goes_on(run):
+    run.add(kept="head")
+    assert configs.load(run.workdir / "config.yaml") == run.config
+    with runs.opened(config(), run.workdir, "finetune") as again:
+        assert again.record["kept"] == "head"
+        assert again.result is None
+
+
+def test_finish_leaves_result_and_config_and_no_checkpoint(run):
+    finish(run, kept="head")
+    assert run.result == {"pipeline": "finetune", "kept": "head"}
+    left = {path.name for path in run.workdir.iterdir()}
+    assert left - {".lock"} == {"config.yaml", "result.json"}
+    assert run.record == {}
+
+
+def test_finished_is_none_until_the_result_is_there(run):
+    assert runs.finished(config(), run.workdir, "finetune") is None
+    finish(run)
+    found = runs.finished(config(), run.workdir, "finetune")
+    assert found.result == {"pipeline": "finetune"}
+    assert found.workdir == run.workdir
+
+
+def test_finished_makes_nothing(tmp_path):
+    assert runs.finished(config(), tmp_path / "new" / "run", "finetune") is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_finished_run_with_exports_is_not_done_when_some_are_added(run):
+    finish(run, export={})
+    assert runs.finished(config(**OTHER), run.workdir, "finetune") is None
+    assert runs.finished(config(cache={"max_bytes": 0}), run.workdir, "finetune") is not None
+
+
+def test_finished_run_without_exports_stays_done(tmp_path):
+    with runs.opened(config(), tmp_path, "pretrain") as run:
+        run.finish({"pipeline": "pretrain"})
+    assert runs.finished(config(**OTHER), tmp_path, "pretrain") is not None
+
+
+class Killed(BaseException):
+    """Stands for a kill."""
+
+
+def killed_in_finish(run: Run, monkeypatch, step: str):
+    def kill(*_, **__):
+        raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        with runs.opened(run.config, run.workdir, run.pipeline) as run:
+            patched.setattr(step, kill)
+            run.finish({"pipeline": "finetune", "export": run.config.export.formats})
+
+
+def test_killed_before_the_result_is_not_done(run, monkeypatch):
+    run.add(kept="head")
+    killed_in_finish(run, monkeypatch, "tl_keras.run.write_json")
+    assert runs.finished(config(), run.workdir, "finetune") is None
+    assert run.record["kept"] == "head"
+
+
+@pytest.mark.parametrize("step", ["write_text", "shutil.rmtree"])
+def test_killed_after_the_result_is_done(run, monkeypatch, step):
+    killed_in_finish(run, monkeypatch, f"tl_keras.run.{step}")
+    assert run.checkpoint.exists()
+    assert runs.finished(config(), run.workdir, "finetune") is not None
+    assert not run.checkpoint.exists()
+
+
+@pytest.mark.parametrize("step", ["write_json", "write_text"])
+def test_killed_while_exports_are_added_is_not_done(run, monkeypatch, step):
+    finish(run, export={})
+    more = Run(run.workdir, config(**OTHER), "finetune")
+    killed_in_finish(more, monkeypatch, f"tl_keras.run.{step}")
+    assert runs.finished(config(**OTHER), run.workdir, "finetune") is None
+
+
+def test_finished_run_keeps_its_config_until_more_is_done(run):
+    finish(run, export={})
+    with runs.opened(config(**OTHER), run.workdir, "finetune"):
+        assert configs.load(run.workdir / "config.yaml") == config()
+
+
+def test_leftover_temporary_files_are_removed(run):
+    (run.workdir / "export").mkdir()
+    for folder in (run.workdir, run.checkpoint, run.workdir / "export"):
+        (folder / ".tmp-x.record.json").touch()
+        (folder / ".tmp-folder").mkdir()
+        (folder / "other").touch()
+    with runs.opened(config(), run.workdir, "finetune"):
+        assert not list(run.workdir.rglob(".tmp-*"))
+        assert len(list(run.workdir.rglob("other"))) == 3
+
+
+def test_folder_of_a_kill_before_the_first_file_is_used(tmp_path):
+    (tmp_path / "checkpoint").mkdir()
+    (tmp_path / ".lock").touch()
+    (tmp_path / ".tmp-x.config.yaml").touch()
+    with runs.opened(config(), tmp_path, "finetune") as run:
+        assert run.record == {"pipeline": "finetune"}
+
+
+@pytest.mark.parametrize("name", ["result.json", "checkpoint/record.json"])
+@pytest.mark.parametrize("text", ["", '{"pipeline": ', "[]", "null", "\xff"])
+def test_damaged_record_says_what_to_do(run, name, text):
+    (run.workdir / name).write_text(text, encoding="latin-1")
+    with pytest.raises(ValueError, match=rf"{name}' is damaged; remove it to go on"):
+        runs.load(run.workdir)
+
+
+def test_damaged_config_says_whose_it_is(run):
+    (run.workdir / "config.yaml").write_text("fit: {epoch: 3}\ndata: {source: digits}")
+    expected = "--workdir: the config of '.*run' cannot be used: fit.epoch: no such field"
+    for call in (runs.load, lambda workdir: runs.finished(config(), workdir, "finetune")):
+        with pytest.raises(ValueError, match=expected):
+            call(run.workdir)
+
+
+def refused(workdir, pipeline="finetune", **sections) -> str:
+    """The message, which `finished` and `opened` give alike."""
+    messages = []
+    with pytest.raises(ValueError) as caught:
+        runs.finished(config(**sections), workdir, pipeline)
+    messages.append(str(caught.value))
+    with pytest.raises(ValueError) as caught, runs.opened(config(**sections), workdir, pipeline):
+        pass
+    assert [str(caught.value)] == messages
+    return messages[0]
+
+
+def test_refuses_a_file_and_below_a_file(tmp_path):
+    (tmp_path / "file").touch()
+    expected = f"--workdir: '{tmp_path}/file' is a file; expected a folder"
+    assert refused(tmp_path / "file") == expected
+    assert refused(tmp_path / "file" / "below" / "run") == expected
+
+
+def test_refuses_a_folder_with_something_else(tmp_path):
+    (tmp_path / "holiday.jpg").touch()
+    assert refused(tmp_path) == (
+        f"--workdir: '{tmp_path}' is no run and not empty (it has 'holiday.jpg'); "
+        "choose a new folder"
+    )
+
+
+def test_refuses_another_config_and_names_the_field(run):
+    assert refused(run.workdir, fit={"epochs": 3}) == (
+        f"--workdir: '{run.workdir}' was made with another config: fit.epochs: 'auto' in the "
+        "workdir, 3 now; choose another folder, or use the same values"
+    )
+
+
+@pytest.mark.parametrize("done", [False, True])
+def test_refuses_another_command(run, done):
+    if done:
+        finish(run)
+    expected = f"--workdir: '{run.workdir}' was made by finetune, not by pretrain"
+    assert refused(run.workdir, "pretrain") == expected
+
+
+def test_refuses_a_folder_in_which_another_process_works(run):
+    code = (
+        "import sys; from filelock import FileLock\n"
+        "with FileLock(sys.argv[1]): print('locked', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, str(run.workdir / ".lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"locked\n"
+        expected = f"--workdir: another process is at work in '{run.workdir}'"
+        assert refused(run.workdir) == expected
+        other.kill()
+    # The lock of a killed process is free.
+    with runs.opened(config(), run.workdir, "finetune"):
+        pass
+
+
+def test_lock_is_free_after_a_failure(run):
+    with pytest.raises(Killed), runs.opened(config(), run.workdir, "finetune"):
+        raise Killed
+    assert runs.finished(config(), run.workdir, "finetune") is None
+
+
+def test_refuses_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
+    def mkdir(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    # Not by chmod: root can write everywhere.
+    monkeypatch.setattr("pathlib.Path.mkdir", mkdir)
+    with pytest.raises(ValueError, match="run' cannot be written: Permission denied"):
+        with runs.opened(config(), tmp_path / "run", "finetune"):
+            pass
+    monkeypatch.setattr(os, "access", lambda path, _: path != tmp_path)
+    with pytest.raises(ValueError, match=rf"^--workdir: '{tmp_path}' cannot be written$"):
+        runs.finished(config(), tmp_path / "run", "finetune")
+
+
+def test_finished_run_need_not_be_writable(run, monkeypatch):
+    finish(run)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert runs.finished(config(), run.workdir, "finetune") is not None
+
+
+def test_load_reads_any_run(run):
+    found = runs.load(run.workdir)
+    assert (found.config, found.pipeline, found.result) == (config(), "finetune", None)
+    assert runs.load(finish(run, kept="head").workdir).result["kept"] == "head"
+    (run.workdir / "result.json").write_text(json.dumps({"pipeline": "pretrain"}))
+    assert runs.load(run.workdir).pipeline == "pretrain"
+
+
+def test_load_refuses_what_is_no_run(tmp_path):
+    with pytest.raises(ValueError, match=r"is no run folder: it has no config\.yaml"):
+        runs.load(tmp_path)
+
+
+def test_home_is_expanded(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with runs.opened(config(), "~/run", "finetune") as run:
+        assert run.workdir == tmp_path / "run"
+    assert runs.load("~/run").workdir == tmp_path / "run"
+
+
+def test_numbers_that_json_lacks_are_a_fault(run):
+    with pytest.raises(ValueError, match="JSON compliant"):
+        run.add(loss=float("nan"))
+    assert run.record == {"pipeline": "finetune"}

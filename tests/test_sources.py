@@ -1,0 +1,432 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tl_keras.config import DataConfig
+from tl_keras.data import sources
+from tl_keras.data.examples import Listing
+
+posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no such file names or links")
+STRANGE = (
+    "two words.png",
+    'it\'s "quoted".png',
+    "<script>alert(1)<",
+    "line\nbreak.png",
+    "Bär 熊 🐻.png",
+    "a,b;c|d.png",
+    "100%[x]*?.png",
+    "-rf.png",
+)
+
+
+def files_in(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+    return root
+
+
+def folder(root):
+    return sources.list_folder(DataConfig(path=str(root)))
+
+
+def table(root, text, encoding="utf-8", name="data.csv"):
+    (root / name).write_bytes(text.encode(encoding))
+    return sources.list_csv(DataConfig(source="csv", path=str(root / name)))
+
+
+def listed(listing):
+    return [(entry.file, entry.label, entry.split) for entry in listing.files]
+
+
+def reasons(listing):
+    return {entry.file: entry.reason for entry in listing.quarantined}
+
+
+# Folders.
+
+
+def test_one_folder_a_class(tmp_path):
+    files_in(tmp_path, "bees/2.png", "bees/1.png", "ants/deep/er/3.JPG")
+    assert listed(folder(tmp_path)) == [
+        ("ants/deep/er/3.JPG", "ants", ""),
+        ("bees/1.png", "bees", ""),
+        ("bees/2.png", "bees", ""),
+    ]
+
+
+@pytest.mark.parametrize("val", ["val", "valid", "validation", "Validation"])
+def test_split_folders(tmp_path, val):
+    files_in(tmp_path, "train/a/1.png", f"{val}/a/2.png", "test/b/3.png", "Train2.txt")
+    listing = folder(tmp_path)
+    assert sorted(listed(listing)) == sorted(
+        [
+            ("train/a/1.png", "a", "train"),
+            (f"{val}/a/2.png", "a", "val"),
+            ("test/b/3.png", "b", "test"),
+        ]
+    )
+    assert listing.warnings == ["'Train2.txt' lies in no class folder and is not used"]
+
+
+def test_train_alone_is_a_split(tmp_path):
+    files_in(tmp_path, "train/a/1.png", "train/b/2.png")
+    assert [split for _, _, split in listed(folder(tmp_path))] == ["train", "train"]
+
+
+def test_a_class_called_train(tmp_path):
+    files_in(tmp_path, "train/1.png", "bus/2.png", "test/3.png")
+    assert {(label, split) for _, label, split in listed(folder(tmp_path))} == {
+        ("bus", ""),
+        ("test", ""),
+        ("train", ""),
+    }
+
+
+def test_folders_called_test_and_val_without_train_are_classes(tmp_path):
+    files_in(tmp_path, "test/1.png", "val/2.png")
+    assert {label for _, label, _ in listed(folder(tmp_path))} == {"test", "val"}
+
+
+@pytest.mark.parametrize("others", [(), ("val/a/2.png",)])
+def test_stray_folder_beside_train_is_refused(tmp_path, others):
+    # Else `notes` would be a class, and all of train/ another.
+    files_in(tmp_path, "train/a/1.png", "train/b/1.png", "notes/3.png", *others)
+    with pytest.raises(ValueError, match="'notes' stands beside train/.*move or rename"):
+        folder(tmp_path)
+
+
+def test_hidden_files_and_droppings_are_passed_over(tmp_path):
+    files_in(tmp_path, "a/1.png", "b/.DS_Store", "b/Thumbs.db", "b/.x/1.png", "__MACOSX/a/1.png")
+    files_in(tmp_path, ".git/x", "b/2.png")
+    listing = folder(tmp_path)
+    assert [file for file, _, _ in listed(listing)] == ["a/1.png", "b/2.png"]
+    assert listing.warnings == [] and listing.quarantined == []
+
+
+def test_a_folder_with_the_name_of_an_image_is_searched(tmp_path):
+    files_in(tmp_path, "a/x.jpg/1.png", "b/1.png")
+    assert listed(folder(tmp_path))[0] == ("a/x.jpg/1.png", "a", "")
+
+
+def test_missing_path_says_what_to_do(tmp_path):
+    with pytest.raises(ValueError, match="data.path: '.*none' does not exist; expected a folder"):
+        folder(tmp_path / "none")
+    files_in(tmp_path, "file")
+    with pytest.raises(ValueError, match="file' is no folder; expected a folder of class folders"):
+        folder(tmp_path / "file")
+
+
+@pytest.mark.parametrize("names", [(), ("a.png", "b.png")])
+def test_no_class_folders_says_what_to_do(tmp_path, names):
+    files_in(tmp_path, *names)
+    with pytest.raises(ValueError, match="has no class folders; expected one folder a class"):
+        folder(tmp_path)
+
+
+def test_images_in_split_folders_but_no_classes_says_what_to_do(tmp_path):
+    files_in(tmp_path, "train/1.png", "test/2.png")
+    with pytest.raises(ValueError, match="no files in class folders; expected one folder a class"):
+        folder(tmp_path)
+
+
+@posix
+@pytest.mark.parametrize("name", STRANGE)
+def test_strange_file_names_are_listed(tmp_path, name):
+    files_in(tmp_path, f"a/{name}", "b/1.png")
+    assert listed(folder(tmp_path))[0] == (f"a/{name}", "a", "")
+
+
+@posix
+@pytest.mark.parametrize("name", STRANGE)
+def test_strange_class_names_are_listed(tmp_path, name):
+    files_in(tmp_path, f"{name}/1.png")
+    assert listed(folder(tmp_path)) == [(f"{name}/1.png", name, "")]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other file systems refuse such names")
+def test_names_that_are_no_utf8_are_quarantined_printably(tmp_path):
+    files_in(tmp_path, "a/1.png", "b/1.png")
+    for name in (b"a/\xff.png", b"\xfe/1.png", b"\xfd.txt"):
+        path = os.path.join(os.fsencode(tmp_path), name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb"):
+            pass
+    os.symlink(tmp_path / "a", os.path.join(os.fsencode(tmp_path), b"link\xfc"))
+    listing = folder(tmp_path)
+    assert len(listing.files) == 2
+    assert reasons(listing) == {
+        r"a/\udcff.png": "its name is not valid UTF-8; rename it",
+        r"\udcfe/1.png": "its name is not valid UTF-8; rename it",
+        r"link\udcfc": "a link to a folder; links are not followed",
+    }
+    for text in (*reasons(listing), *listing.warnings):
+        text.encode("utf-8")
+
+
+@posix
+def test_links(tmp_path):
+    outside, root = files_in(tmp_path, "outside/1.png") / "outside", tmp_path / "root"
+    files_in(root, "a/1.png", "b/1.png")
+    (root / "a" / "inside.png").symlink_to(root / "b" / "1.png")
+    (root / "a" / "dangling.png").symlink_to(root / "none.png")
+    (root / "a" / "loop.png").symlink_to(root / "a" / "loop.png")
+    (root / "a" / "leaves.png").symlink_to(outside / "1.png")
+    (root / "a" / "device.png").symlink_to("/dev/zero")
+    (root / "a" / "folder").symlink_to(root / "b")
+    (root / "c").symlink_to(outside)
+    listing = folder(root)
+    assert [file for file, _, _ in listed(listing)] == ["a/1.png", "a/inside.png", "b/1.png"]
+    assert reasons(listing) == {
+        "a/dangling.png": "a link to nothing",
+        "a/loop.png": "a link to nothing",
+        "a/leaves.png": "a link that leaves the folder",
+        "a/device.png": "a link that leaves the folder",
+        "a/folder": "a link to a folder; links are not followed",
+        "c": "a link to a folder; links are not followed",
+    }
+
+
+@posix
+def test_root_may_be_a_link(tmp_path):
+    files_in(tmp_path / "root", "a/1.png", "b/1.png")
+    (tmp_path / "root" / "a" / "2.png").symlink_to(tmp_path / "root" / "a" / "1.png")
+    (tmp_path / "link").symlink_to(tmp_path / "root")
+    assert len(folder(tmp_path / "link").files) == 3
+
+
+@posix
+def test_class_folders_that_are_all_links_say_so(tmp_path):
+    files_in(tmp_path / "elsewhere", "1.png")
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "a").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match="no class folders; .*'a' is a link to a folder"):
+        folder(tmp_path / "root")
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything")
+def test_unreadable_folders(tmp_path):
+    files_in(tmp_path, "a/1.png", "b/deep/1.png")
+    (tmp_path / "b" / "deep").chmod(0)
+    listing = folder(tmp_path)
+    assert reasons(listing) == {"b/deep": "a folder that cannot be read: Permission denied"}
+    tmp_path.chmod(0)
+    with pytest.raises(ValueError, match="cannot be read"):
+        folder(tmp_path)
+    tmp_path.chmod(0o700)
+    (tmp_path / "b" / "deep").chmod(0o700)
+
+
+def test_unreadable_folders_as_any_user(tmp_path, monkeypatch):
+    files_in(tmp_path, "a/1.png", "b/deep/1.png")
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("deep"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert reasons(folder(tmp_path)) == {
+        "b/deep": "a folder that cannot be read: Permission denied"
+    }
+
+
+# CSV.
+
+
+def test_csv_with_split_and_group(tmp_path):
+    files_in(tmp_path, "x/1.png", "2.png", "3.png", "4.png")
+    listing = table(
+        tmp_path,
+        "group,PATH,label, Split\n"
+        "ann,x/1.png,cat,train\n"
+        ",2.png,dog,Validation\n"
+        "bob,./3.png,dog,test\n"
+        "bob,x/../4.png,dog,\n",
+    )
+    assert [(e.file, e.label, e.split, e.group) for e in listing.files] == [
+        ("x/1.png", "cat", "train", "ann"),
+        ("2.png", "dog", "val", ""),
+        ("3.png", "dog", "test", "bob"),
+        ("4.png", "dog", "", "bob"),
+    ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["LF", "CRLF"])
+def test_csv_quotes_non_ascii_and_line_ends(tmp_path, encoding, end):
+    names = ["a, b.png", "Bär.png", "it's.png"] + (
+        ['q"q.png', "a\nb.png"] if os.name != "nt" else []
+    )
+    files_in(tmp_path, *names)
+    quoted = ['"{}",Käfer'.format(name.replace('"', '""')) for name in names]
+    listing = table(tmp_path, end.join(["path,label", *quoted, "", ""]), encoding)
+    assert listed(listing) == [(name, "Käfer", "") for name in names]
+
+
+@posix
+def test_csv_paths_from_windows(tmp_path):
+    files_in(tmp_path, "x/1.png", "back\\slash.png")
+    listing = table(tmp_path, "path,label\nx\\1.png,cat\nback\\slash.png,dog\n")
+    assert [file for file, _, _ in listed(listing)] == ["x/1.png", "back\\slash.png"]
+
+
+@posix
+def test_csv_paths_that_leave_the_folder_are_refused(tmp_path):
+    files_in(tmp_path, "secret/1.png", "root/1.png")
+    root = tmp_path / "root"
+    (root / "folder").symlink_to(tmp_path / "secret")
+    (root / "file.png").symlink_to(tmp_path / "secret" / "1.png")
+    (root / "inside").symlink_to(root)
+    away = [
+        "../secret/1.png",
+        f"{tmp_path}/secret/1.png",
+        "x/../../secret/1.png",
+    ]
+    rows = [
+        *away,
+        "folder/1.png",
+        "file.png",
+        "inside/1.png",
+        f"{root}/1.png",
+        "none.png",
+        "a\0.png",
+        "..\\2.png",
+        5000 * "x",
+    ]
+    listing = table(root, "path,label\n" + "".join(f"{row},cat\n" for row in rows))
+    assert [file for file, _, _ in listed(listing)] == ["inside/1.png", "1.png"]
+    leaves = "a path that leaves the folder of the CSV file"
+    assert reasons(listing) == {
+        **dict.fromkeys([*away, "../2.png"], leaves),
+        "folder/1.png": "a link that leaves the folder",
+        "file.png": "a link that leaves the folder",
+        "none.png": "does not exist",
+        "a\0.png": "does not exist",
+        5000 * "x": "does not exist",
+    }
+
+
+@posix
+def test_csv_backslashes_do_not_smuggle_a_path_out(tmp_path):
+    # A file of this very name makes the row pass a check of the name as it is written.
+    files_in(tmp_path, "secret.png", "root/..\\secret.png")
+    listing = table(tmp_path / "root", "path,label\n..\\secret.png,cat\n")
+    for file, _, _ in listed(listing):
+        assert (tmp_path / "root" / file).resolve().is_relative_to(tmp_path / "root")
+
+
+def test_csv_rows_that_say_the_same_count_once(tmp_path):
+    files_in(tmp_path, "1.png")
+    listing = table(tmp_path, "path,label\n1.png,cat\n./1.png,cat\n1.png,cat\n")
+    assert listed(listing) == [("1.png", "cat", "")]
+
+
+SUPPORTED = "one class name an example is supported"
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        (
+            "path,label\n1.png,cat\n1.png,dog\n",
+            f"'1.png' has several labels, cat and dog; {SUPPORTED}",
+        ),
+        ("path,label\n1.png,cat\n./1.png,dog\n", f"several labels, cat and dog; {SUPPORTED}"),
+        (
+            "path,label\n1.png,cat|dog\n2.png,cat\n3.png,dog|cow\n",
+            f"'cat|dog' looks like .*{SUPPORTED}",
+        ),
+        ('path,label\n1.png,"a, b"\n2.png,"b, c"\n', f"'a, b' looks like several.*{SUPPORTED}"),
+        (
+            "path,labels\n1.png,cat\n",
+            "column 'labels': several labels .* not supported; expected one",
+        ),
+        ("path,label_1,label_2\n1.png,cat,dog\n", "'label_1': several labels .* not supported"),
+        ("path,label,label2\n1.png,cat,dog\n", "'label2': several labels .* not supported"),
+        ("path,label_cat,label_dog\n1.png,0,1\n", "'label_cat': several labels .* not supported"),
+        ("path,label,label\n1.png,cat,dog\n", "'label': several labels .* not supported"),
+        ("path,label\n1.png,0.5\n2.png,1\n", f"'0.5' is a number to predict; {SUPPORTED}"),
+        ("path,label\n1.png,-2e-1\n", f"'-2e-1' is a number to predict; {SUPPORTED}"),
+        (
+            "path,label\n" + "".join(f"{i}.png,{i}\n" for i in range(30)),
+            f"'0' is a number to predict; {SUPPORTED}",
+        ),
+    ],
+)
+def test_csv_of_another_task_is_refused(tmp_path, text, message):
+    files_in(tmp_path, "1.png", "2.png", "3.png")
+    with pytest.raises(ValueError, match=message.replace("|", r"\|")):
+        table(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ("0", "1", "1"),
+        ("0.0", "1.0", "1.0"),
+        ("tench, Tinca tinca", "goldfish, Carassius auratus", "great white shark"),
+        ("rock|roll", "jazz", "jazz"),
+    ],
+    ids=str,
+)
+def test_csv_class_names_that_only_look_like_another_task(tmp_path, labels):
+    files_in(tmp_path, "0.png", "1.png", "2.png")
+    rows = "".join(f'{i}.png,"{label}"\n' for i, label in enumerate(labels))
+    assert tuple(label for _, label, _ in listed(table(tmp_path, f"path,label\n{rows}"))) == labels
+
+
+def test_csv_other_columns_are_passed_over(tmp_path):
+    files_in(tmp_path, "1.png")
+    assert table(tmp_path, "id,path,label,label_id\n7,1.png,cat,3\n").files[0].label == "cat"
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("", "no column 'path'; expected path,label and maybe split,group; found nothing"),
+        ("file,label\n1.png,cat\n", "no column 'path'; expected .*; found file, label"),
+        ("path;label\n1.png;cat\n", "no column 'path'; expected .*; found path;label"),
+        ("path,class\n1.png,cat\n", "no column 'label'; expected"),
+        ("path,label\n", "has no rows below its header"),
+        ("path,label\n1.png,cat\n,dog\n", "row 3: path or label is empty"),
+        ("path,label\n1.png\n", "row 2: path or label is empty"),
+        ("path,label\na,b.png,cat\n", "row 2 has more cells than the header; put quotes"),
+        ("path,label,split\n1.png,cat,dev\n", "row 2: split 'dev'; expected train, val, test or"),
+    ],
+)
+def test_csv_errors_say_what_to_do(tmp_path, text, message):
+    with pytest.raises(ValueError, match=f"data.path: .*{message}"):
+        table(tmp_path, text)
+
+
+def test_csv_with_empty_cells_at_the_end_is_read(tmp_path):
+    files_in(tmp_path, "1.png")
+    assert listed(table(tmp_path, "path,label\n1.png,cat,,\n")) == [("1.png", "cat", "")]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_csv_of_another_encoding_is_refused(tmp_path, encoding):
+    with pytest.raises(ValueError, match="is no CSV file in UTF-8"):
+        table(tmp_path, "path,label\nä.png,cat\n", encoding)
+
+
+def test_missing_csv_says_what_to_do(tmp_path):
+    for path in (tmp_path / "none.csv", tmp_path):
+        with pytest.raises(ValueError, match="does not exist; expected a CSV file"):
+            sources.list_csv(DataConfig(source="csv", path=str(path)))
+
+
+def test_a_class_folder_alone(tmp_path):
+    # As `predict` lists a folder of unlabelled images.
+    listing = Listing(files_in(tmp_path, "1.png", "deep/2.png"), [])
+    sources.list_class(tmp_path, "", listing)
+    assert [entry.file for entry in listing.files] == ["1.png", "deep/2.png"]
+
+
+def test_imports_no_tensorflow():
+    code = "import sys, tl_keras.data.sources; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

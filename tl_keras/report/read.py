@@ -1,0 +1,120 @@
+"""The files of a run folder in, one dataclass out."""
+
+import csv
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+FILES = ("config.yaml", "data.json", "metrics.jsonl", "predictions.csv", "result.json")
+
+
+class Prediction(NamedTuple):
+    """One line of predictions.csv, without the columns of the single classes."""
+
+    file: str
+    split: str
+    label: str
+    prediction: str
+    probability: float  # Of the predicted class, 0..1; NaN if it cannot be read.
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run folder holds for the report; what is missing is empty."""
+
+    name: str
+    result: dict[str, Any]
+    data: dict[str, Any]
+    records: list[dict]  # metrics.jsonl: tried strengths of the head, epochs of what follows
+    predictions: list[Prediction]
+    config: str  # as it was written
+    source: str  # `data.source` of the config
+
+
+def read(workdir: Path) -> Run:
+    """The run folder's files, parsed.
+
+    Raises:
+      ValueError: the folder holds none of them, or one is not what its name says.
+    """
+    if not any((workdir / name).is_file() for name in FILES):
+        raise ValueError(f"report: {str(workdir)!r} is no run folder: it has none of {FILES}")
+    return Run(
+        name=workdir.resolve().name,
+        result=_read_json(workdir / "result.json"),
+        data=_read_json(workdir / "data.json"),
+        records=_read_records(workdir / "metrics.jsonl"),
+        predictions=_read_predictions(workdir / "predictions.csv"),
+        config=_read_text(workdir / "config.yaml"),
+        source=_read_source(workdir / "config.yaml"),
+    )
+
+
+def _read_text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+
+
+def _read_json(path: Path) -> dict:
+    text = _read_text(path)
+    if not text:
+        return {}
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"report: {path} is no JSON: {error}") from error
+    return _mapping(value, path)
+
+
+def _mapping(value: Any, path: Path) -> dict:
+    if not isinstance(value, dict):
+        raise ValueError(f"report: {path} must hold an object; received {type(value).__name__}")
+    return value
+
+
+def _read_records(path: Path) -> list[dict]:
+    lines = [line for line in _read_text(path).splitlines() if line.strip()]
+    records = {}
+    for i, line in enumerate(lines):
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            if i == len(lines) - 1:  # A killed run may leave half a line.
+                break
+            raise ValueError(f"report: {path}, line {i + 1} is no JSON: {error}") from error
+        # A resumed run repeats the epoch that it was killed in: the last one counts.
+        records[(record.get("stage"), record.get("epoch", i))] = record
+    return list(records.values())
+
+
+def _read_predictions(path: Path) -> list[Prediction]:
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        lines = csv.reader(file)
+        header = next(lines, [])
+        missing = [name for name in Prediction._fields if name not in header]
+        if missing:
+            raise ValueError(f"report: {path} lacks the columns {missing}; received {header[:8]}")
+        columns = [header.index(name) for name in Prediction._fields]
+        rows = ([line[i] for i in columns] for line in lines if len(line) == len(header))
+        return [Prediction(*row[:4], _float(row[4])) for row in rows]
+
+
+def _float(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _read_source(path: Path) -> str:
+    try:
+        tree = YAML(typ="safe", pure=True).load(_read_text(path)) or {}
+    except YAMLError as error:
+        raise ValueError(f"report: {path} is no YAML: {error}") from error
+    return str((_mapping(tree, path).get("data") or {}).get("source", ""))

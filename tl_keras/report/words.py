@@ -1,0 +1,69 @@
+"""Numbers as text, plain and not yet HTML; what is no number becomes a dash."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+NOTHING = "–"
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is an int or a finite float."""
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def percent(share: Any) -> str:
+    """0.934 as 93.4%."""
+    return f"{100 * share:.1f}%" if is_number(share) else NOTHING
+
+
+def interval(pair: Any) -> str:
+    """Two shares, in percent without the sign: 91.5 to 95.3."""
+    if not pair or not all(map(is_number, pair)):
+        return NOTHING
+    return f"{100 * pair[0]:.1f} to {100 * pair[1]:.1f}"
+
+
+def number(value: Any) -> str:
+    """Three digits that count; large ones whole."""
+    if not is_number(value):
+        return NOTHING
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def count(value: Any) -> str:
+    """1234 as 1,234."""
+    return f"{value:,}" if is_number(value) else NOTHING
+
+
+def counted(n: int, one: str, many: str = "") -> str:
+    """1 file, 1,234 files; `many` where an s will not do."""
+    return f"{count(n)} {one if n == 1 else many or one + 's'}"
+
+
+def megabytes(value: Any) -> str:
+    """Bytes as MB, small ones as kB."""
+    if not is_number(value):
+        return NOTHING
+    return f"{value / 1e6:.1f} MB" if value >= 1e5 else f"{value / 1e3:.1f} kB"
+
+
+def duration(seconds: Any) -> str:
+    """Seconds, minutes or hours, whichever reads best."""
+    if not is_number(seconds):
+        return NOTHING
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest} s"
+
+
+def listed(names: Sequence[str]) -> str:
+    """a, b and c; of more than five, the first and how many more."""
+    shown = list(names[:5]) + ([f"{len(names) - 5} more"] if len(names) > 5 else [])
+    return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))
+
+
+def split_name(split: str) -> str:
+    """A split in words."""
+    return {"val": "validation"}.get(split, split)
