@@ -22,8 +22,9 @@ OTHER = {"export": {"formats": ["int8"]}}
 
 @pytest.fixture
 def run(tmp_path) -> Run:
-    """An unfinished run that nobody works on."""
+    """An unfinished run that has trained its head and that nobody works on."""
     with runs.opened(config(), tmp_path / "run", "finetune") as run:
+        (run.checkpoint / "head.npz").touch()
         return run
 
 
@@ -215,6 +216,16 @@ def test_refuses_another_config_and_names_the_field(run):
         f"--workdir: '{run.workdir}' was made with another config: fit.epochs: 'auto' in the "
         "workdir, 3 now; choose another folder, or use the same values"
     )
+
+
+def test_untrained_run_takes_a_mended_config(run):
+    (run.checkpoint / "head.npz").unlink()
+    run.add(seconds={"data": 1.0})
+    (run.workdir / "data.json").touch()
+    with runs.opened(config(fit={"epochs": 3}), run.workdir, "pretrain") as again:
+        assert again.record == {"pipeline": "pretrain"}
+        assert configs.load(run.workdir / "config.yaml").fit.epochs == 3
+        assert not (run.workdir / "data.json").exists()
 
 
 @pytest.mark.parametrize("done", [False, True])

@@ -59,12 +59,13 @@ def predict(run: "Run | str | Path", paths: list[str | Path]) -> list[dict[str, 
       ValueError: the run is not finished, or a path does not exist.
     """
     from tl_keras.quiet import start_tensorflow
-    from tl_keras.run import Run
+    from tl_keras.run import Run, load_finished
 
+    run = load_finished(run.workdir if isinstance(run, Run) else run)
     start_tensorflow()
     from tl_keras.approaches import finished
 
-    return list(finished.predict(run if isinstance(run, Run) else load(run), paths))
+    return list(finished.predict(run, paths))
 
 
 def _run(command: str, config: "Config", workdir: str | Path) -> "Run":
@@ -76,6 +77,8 @@ def _run(command: str, config: "Config", workdir: str | Path) -> "Run":
         config = configs.load(config)
     elif isinstance(config, Mapping):
         config = configs.from_tree(dict(config))
+    elif not isinstance(config, configs.RunConfig):
+        raise ValueError(f"config: expected nested dicts or a YAML file; received {config!r:.80}")
     done = run.finished(config, workdir, command)
     if done:
         return done

@@ -191,10 +191,7 @@ def _workdir(values: Flags, name: str | None) -> Path:
 
 
 def _finished(values: Flags) -> Run:
-    run = runs.load(_workdir(values, None))
-    if run.result is None:
-        raise ValueError(f"--workdir: {str(run.workdir)!r} is not finished; finish it first")
-    return run
+    return runs.load_finished(_workdir(values, None))
 
 
 def _train(command: str, config: RunConfig, workdir: Path) -> int:

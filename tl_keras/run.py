@@ -94,6 +94,9 @@ def opened(config: RunConfig, workdir: str | Path, pipeline: str) -> Iterator[Ru
         run = Run(workdir, config, pipeline)
         for folder in (workdir, run.checkpoint, workdir / "export"):
             remove_unfinished(folder)
+        if not _has_trained(workdir):
+            for name in ("data.json", "checkpoint/record.json"):
+                (workdir / name).unlink(missing_ok=True)
         # A finished run keeps its own until what was added to it is done, see `finished`.
         if run.result is None:
             write_text(workdir / "config.yaml", configs.to_yaml(config))
@@ -113,6 +116,18 @@ def load(workdir: str | Path) -> Run:
     if not (workdir / "config.yaml").is_file():
         raise ValueError(f"{str(workdir)!r} is no run folder: it has no config.yaml")
     return Run(workdir, _saved_config(workdir), _pipeline(workdir) or "finetune")
+
+
+def load_finished(workdir: str | Path) -> Run:
+    """An existing run that is finished.
+
+    Raises:
+      ValueError: the folder is no run, or it is not finished.
+    """
+    run = load(workdir)
+    if run.result is None:
+        raise ValueError(f"--workdir: {str(run.workdir)!r} is not finished; finish it first")
+    return run
 
 
 def finished(config: RunConfig, workdir: str | Path, pipeline: str) -> Run | None:
@@ -180,6 +195,8 @@ def _check_folder(workdir: Path, config: RunConfig, pipeline: str) -> None:
                 "choose a new folder"
             )
         return
+    if not _has_trained(workdir):
+        return  # Nothing is lost: a mistake in the config can be mended in the same folder.
     difference = configs.difference(_saved_config(workdir), config)
     if difference:
         raise ValueError(
@@ -189,6 +206,12 @@ def _check_folder(workdir: Path, config: RunConfig, pipeline: str) -> None:
     before = _pipeline(workdir)
     if before and before != pipeline:
         raise ValueError(f"--workdir: {str(workdir)!r} was made by {before}, not by {pipeline}")
+
+
+def _has_trained(workdir: Path) -> bool:
+    """Whether a run in the folder has come to anything that another config would spoil."""
+    trained = any((workdir / "checkpoint").glob("*.npz"))
+    return trained or any((workdir / name).exists() for name in ("model.keras", "result.json"))
 
 
 def _pipeline(workdir: Path) -> str | None:

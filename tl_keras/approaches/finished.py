@@ -24,11 +24,11 @@ def predict(run: Run, paths: Sequence[str | Path]) -> Iterator[Row]:
     """A row an image, in order: `file`, `prediction`, `probabilities {class: p}`; or `error`.
 
     Args:
-      run: a finished run.
+      run: a finished run, see `run.load_finished`.
       paths: image files, and folders that are searched at any depth.
 
     Raises:
-      ValueError: the run is not finished, or a path does not exist.
+      ValueError: a path does not exist, or holds no files.
     """
     classes = _classes(run)
     files = [file for path in paths for file in _files(Path(path))]
@@ -84,7 +84,7 @@ def evaluate(run: Run, folder: str | Path) -> dict[str, Any]:
     """Metrics as in `result.json` on every image of a folder of class folders.
 
     Raises:
-      ValueError: the run is not finished, or a class is none that the model knows.
+      ValueError: a class is none that the model knows, or no image can be read.
     """
     classes = _classes(run)
     config = run.config.data.model_copy(update={"source": "folder", "path": str(folder)})
@@ -111,7 +111,4 @@ def evaluate(run: Run, folder: str | Path) -> dict[str, Any]:
 
 
 def _classes(run: Run) -> tuple[str, ...]:
-    file = run.workdir / "data.json"
-    if run.result is None or not file.is_file():
-        raise ValueError(f"--workdir: {str(run.workdir)!r} is not finished; finish it first")
-    return tuple(json.loads(file.read_text(encoding="utf-8"))["classes"])
+    return tuple(json.loads((run.workdir / "data.json").read_text(encoding="utf-8"))["classes"])

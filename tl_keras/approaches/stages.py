@@ -90,7 +90,10 @@ def write_data(run: Run, dataset: Dataset) -> None:
         weights that it starts from.
     """
     file = run.workdir / "data.json"
-    if file.exists() and json.loads(file.read_text())["fingerprint"] != dataset.fingerprint:
+    if (
+        file.exists()
+        and json.loads(file.read_text(encoding="utf-8"))["fingerprint"] != dataset.fingerprint
+    ):
         raise ValueError(
             f"data: the images are not those that {str(run.workdir)!r} began with; "
             "restore them, or choose another --workdir"
@@ -124,7 +127,9 @@ def _refuse_leaks(dataset: Dataset, weights: Path) -> None:
         example.digest: example.file for name in ("val", "test") for example in dataset.splits[name]
     }
     while (weights / "data.json").is_file() and (weights / "config.yaml").is_file():
-        trained = json.loads((weights / "data.json").read_text())["digests"]["train"]
+        trained = json.loads((weights / "data.json").read_text(encoding="utf-8"))["digests"][
+            "train"
+        ]
         leaked = [held_out[digest] for digest in trained if digest in held_out]
         if leaked:
             raise ValueError(
