@@ -1,0 +1,34 @@
+"""What ships inside the package."""
+
+import numpy as np
+
+from tl_keras import backbones
+from tl_keras import config as configs
+from tl_keras import model as models
+from tl_keras.embedded.shrink import shrink
+
+
+def test_shrunk_weights_are_the_same_to_half_precision(tmp_path):
+    backbone = backbones.build("MobileNet", {"alpha": 0.25}, 32)
+    backbone.save_weights(tmp_path / "whole.weights.h5")
+    shrink(tmp_path / "whole.weights.h5", tmp_path / "half.weights.h5")
+    whole, half = (tmp_path / f"{name}.weights.h5" for name in ("whole", "half"))
+    assert half.stat().st_size < 0.65 * whole.stat().st_size
+    before = backbone.get_weights()
+    backbones.load_weights(backbone, "MobileNet", {"alpha": 0.25}, str(half))
+    for a, b in zip(before, backbone.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6)
+
+
+def test_embedded_weights_fit_the_configs_that_name_them():
+    with models.embedded("quickstart.yaml") as file:
+        config = configs.load(file)
+    assert config.model.weights == "glyphs"
+    assert config.data.examples_per_class <= 100
+    backbone = models.pretrained(config.model, config.data.image_size)
+    assert all(np.isfinite(weights).all() for weights in backbone.get_weights())
+
+
+def test_embedded_weights_are_small():
+    with models.embedded("glyphs.weights.h5") as file:
+        assert file.stat().st_size < 2.5e6
