@@ -1,4 +1,4 @@
-"""Weights files in half precision, compressed: how the embedded backbone was made small.
+"""Weights files in half precision: how the embedded backbone was made small.
 
     python -m tl_keras.embedded.shrink runs/pretrain_glyphs/backbone.weights.h5 OUT.weights.h5
 """
@@ -26,9 +26,7 @@ def shrink(source: Path, target: Path) -> None:
                 copied = new.require_group(name)
             else:
                 half = np.float16 if item.dtype == np.float32 else item.dtype
-                # Scalars cannot be compressed.
-                packed = {"compression": "gzip"} if item.shape else {}
-                copied = new.create_dataset(name, data=item[()].astype(half), **packed)
+                copied = new.create_dataset(name, data=item[()].astype(half))
             copied.attrs.update(item.attrs)
 
         old.visititems(copy)
