@@ -1,10 +1,12 @@
 """Shared, tiny inputs: pictures of three shapes, and one finished run on them."""
 
+import gc
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from families import FAMILIES, make
 from PIL import Image, ImageDraw
 
 SHAPES = ("cross", "disc", "square")
@@ -59,6 +61,15 @@ def finished_run(tree, tmp_path_factory):
     import tl_keras
 
     return tl_keras.finetune(tree, tmp_path_factory.mktemp("runs") / "finished")
+
+
+# One family after the other, whichever file asks: fourteen at once take over a gigabyte.
+@pytest.fixture(scope="session", params=FAMILIES)
+def family(request):
+    """Name and backbone of each family in turn. Tests leave the backbone as it is."""
+    gc.freeze()  # Else a third of the time goes to collecting among TensorFlow's own objects.
+    yield request.param, make(request.param)
+    gc.unfreeze()
 
 
 @pytest.fixture

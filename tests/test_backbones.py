@@ -1,5 +1,4 @@
 import functools
-import gc
 import os
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from families import FAMILIES, make, shake
 from keras.src.utils import file_utils
 
 from tl_keras import backbones
@@ -20,63 +20,11 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation doesn't:DeprecationWarning"
 )
 
-# One small member a family: (options, module of its preprocess_input).
-FAMILIES = {
-    "MobileNet": ({"alpha": 0.25}, "mobilenet"),
-    "MobileNetV2": ({"alpha": 0.35}, "mobilenet_v2"),
-    "MobileNetV3Small": ({}, "mobilenet_v3"),
-    "EfficientNetB0": ({}, "efficientnet"),
-    "EfficientNetV2B0": ({}, "efficientnet_v2"),
-    "ResNet50": ({}, "resnet"),
-    "ResNet50V2": ({}, "resnet_v2"),
-    "VGG16": ({}, "vgg16"),
-    "DenseNet121": ({}, "densenet"),
-    "Xception": ({}, "xception"),
-    "InceptionV3": ({}, "inception_v3"),
-    "InceptionResNetV2": ({}, "inception_resnet_v2"),
-    "NASNetMobile": ({}, "nasnet"),
-    "ConvNeXtTiny": ({}, "convnext"),
-}
 MOBILENET = ("MobileNet", {"alpha": 0.25}, 32)
 EFFICIENTNET = ("EfficientNetB0", {}, 32)
 
 
-def _shake(model, seed=0):
-    # With the statistics 0 and 1 that Keras starts from, the signal dies on its way (features of
-    # 1e-17 in MobileNet): give each batch norm those of some noise, in one pass.
-    keras.utils.set_random_seed(seed)
-    norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
-    momenta = [layer.momentum for layer in norms]
-    for layer in norms:
-        layer.momentum = 0.0
-    model(np.random.default_rng(seed).uniform(0, 255, (4, *model.input_shape[1:])), training=True)
-    for layer, momentum in zip(norms, momenta, strict=True):
-        layer.momentum = momentum
-        variance = layer.moving_variance.numpy()  # A channel that is silent here may not explode.
-        layer.moving_variance.assign(np.maximum(variance, variance.mean()))
-
-
-def _make(name):
-    keras.utils.set_random_seed(0)
-    model = backbones.build(name, FAMILIES[name][0], backbones.BACKBONES[name].min_size)
-    _shake(model)
-    return model
-
-
-_backbone = functools.cache(_make)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _collect_less():
-    gc.freeze()  # Else a third of the time goes to collecting among TensorFlow's own objects.
-    yield
-    gc.unfreeze()
-
-
-# One family after the other: fourteen at once take over a gigabyte.
-@pytest.fixture(scope="module", params=FAMILIES)
-def family(request):
-    return request.param, _make(request.param)
+_backbone = functools.cache(make)
 
 
 def _images(size, count=1):
@@ -125,7 +73,7 @@ def _loaded(source, weights):
 
 def test_raw_pixels_equal_preprocessing_and_plain_model(family):
     name, model = family
-    options, module = FAMILIES[name]
+    options, module = FAMILIES[name].options, FAMILIES[name].module
     images = _images(model.input_shape[1], count=2)
     plain = _plain(name, options, model.input_shape[1])
     plain.set_weights(model.get_weights())
@@ -220,7 +168,7 @@ def test_what_check_rejects(arguments, message):
 
 def test_legacy_file_gives_plain_keras_numbers(tmp_path):
     plain = _plain(*MOBILENET)
-    _shake(plain, seed=2)
+    shake(plain, seed=2)
     _write_legacy(tmp_path / "plain.h5", plain)
     reference = _plain(*MOBILENET, weights=str(tmp_path / "plain.h5"))  # Keras takes it too.
     images = _images(32)
@@ -243,10 +191,10 @@ def test_keras_3_weights_file_loads(name, source, tmp_path):
     size = model.input_shape[1]
     origin = model
     if source == "plain":
-        origin = _plain(name, FAMILIES[name][0], size)
+        origin = _plain(name, FAMILIES[name].options, size)
         origin.set_weights(model.get_weights())
     origin.save_weights(tmp_path / "a.weights.h5")
-    loaded = _loaded((name, FAMILIES[name][0], size), tmp_path / "a.weights.h5")
+    loaded = _loaded((name, FAMILIES[name].options, size), tmp_path / "a.weights.h5")
     assert backbones.digest(loaded) == backbones.digest(model)
 
 
@@ -390,7 +338,7 @@ def test_imagenet_efficientnet_equals_keras_from_every_source(monkeypatch, tmp_p
     monkeypatch.setattr(file_utils, "get_file", lambda *_, **__: path)
 
     official = _plain(*EFFICIENTNET, weights="imagenet")
-    _shake(official, seed=3)
+    shake(official, seed=3)
     _write_legacy(path, official)
     official.save(tmp_path / "plain.keras")
     images = _images(32)

@@ -512,3 +512,14 @@ def test_a_relative_config_is_found_from_here(tmp_path, monkeypatch):
     write(tmp_path, "data: {source: digits}")
     monkeypatch.chdir(tmp_path)
     assert configs.load("some.yaml") == configs.load(os.path.abspath("some.yaml"))
+
+
+def test_random_weights_are_not_frozen():
+    with pytest.raises(ValueError, match=r"fit\.freeze: 0\.5 would freeze random weights"):
+        configs.from_tree(
+            {
+                "data": {"source": "digits"},
+                "model": {"weights": "none"},
+                "fit": {"freeze": 0.5},
+            }
+        )

@@ -1,50 +1,13 @@
 import functools
-import gc
 
 import keras
 import numpy as np
 import pytest
+from families import FAMILIES, make
 
 from tl_keras import backbones, freeze
 
-# One small member a family: (options, blocks).
-FAMILIES = {
-    "MobileNet": ({"alpha": 0.25}, 13),
-    "MobileNetV2": ({"alpha": 0.35}, 18),
-    "MobileNetV3Small": ({}, 12),
-    "EfficientNetB0": ({}, 17),
-    "EfficientNetV2B0": ({}, 22),
-    "ResNet50": ({}, 16),
-    "ResNet50V2": ({}, 16),
-    "VGG16": ({}, 5),
-    "DenseNet121": ({}, 58),
-    "Xception": ({}, 14),
-    "InceptionV3": ({}, 11),
-    "InceptionResNetV2": ({}, 44),
-    "NASNetMobile": ({}, 2),
-    "ConvNeXtTiny": ({}, 18),
-}
-
-
-def _make(name):
-    keras.utils.set_random_seed(0)
-    return backbones.build(name, FAMILIES[name][0], backbones.BACKBONES[name].min_size)
-
-
-_backbone = functools.cache(_make)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _collect_less():
-    gc.freeze()  # Else a third of the time goes to collecting among TensorFlow's own objects.
-    yield
-    gc.unfreeze()
-
-
-# One family after the other: fourteen at once take over a gigabyte.
-@pytest.fixture(scope="module", params=FAMILIES)
-def family(request):
-    return request.param, _make(request.param)
+_backbone = functools.cache(make)
 
 
 def _pattern(name):
@@ -83,7 +46,7 @@ def test_a_share_of_k_in_n_freezes_k_blocks(family):
     found = freeze.blocks(model, _pattern(name))
     cuts = freeze.cut_points(model)
     positions = [cuts.index(block.cut) for block in found]
-    assert len(found) == FAMILIES[name][1]
+    assert len(found) == FAMILIES[name].blocks
     assert positions == sorted(set(positions))
     for k, block in enumerate(found[:-1], start=1):
         result = freeze.resolve(model, _pattern(name), k / len(found))

@@ -237,6 +237,11 @@ class RunConfig(Section):
     def can_be_built(self) -> "RunConfig":
         model = self.model
         backbones.check(model.backbone, model.options, self.data.image_size, model.weights)
+        if model.weights == "none" and self.fit.freeze not in ("auto", 0):
+            raise ValueError(
+                f"fit.freeze: {self.fit.freeze!r} would freeze random weights, since "
+                "model.weights is none; expected auto or 0"
+            )
         return self
 
 
