@@ -44,19 +44,18 @@ Series = tuple[str, list[float]]  # Legend, a value an epoch; NaN where there is
 
 
 def learning_curves(epochs: Sequence[dict]) -> list[str]:
-    """Returns up to two `<svg>` elements: loss, and accuracy in percent, by epoch.
+    """Up to two `<svg>` elements: loss, and accuracy in percent, by epoch.
 
     Args:
-        epochs: lines of metrics.jsonl in order; those of several stages follow each other.
-            Values that are missing or not finite leave a gap, a chart without any is left out.
+      epochs: the epochs of metrics.jsonl in order. Values that are missing or not finite leave
+        a gap, a chart without any is left out.
     """
     loss = [("training", _column(epochs, "loss")), ("validation", _column(epochs, "val_loss"))]
     accuracy = [
         ("training", _column(epochs, "accuracy", 100)),
         ("validation", _column(epochs, "val_accuracy", 100)),
     ]
-    starts = _stage_starts(epochs)
-    drawn = [_lines("Loss", loss, starts), _lines("Accuracy, %", accuracy, starts)]
+    drawn = [_lines("Loss", loss), _lines("Accuracy, %", accuracy)]
     return [svg for svg in drawn if svg]
 
 
@@ -66,12 +65,7 @@ def _column(epochs: Sequence[dict], key: str, scale: float = 1) -> list[float]:
     return [value * scale if use else math.nan for value, use in zip(values, usable, strict=True)]
 
 
-def _stage_starts(epochs: Sequence[dict]) -> list[int]:
-    stages = [epoch.get("stage") for epoch in epochs]
-    return [i for i in range(1, len(stages)) if stages[i] != stages[i - 1]]
-
-
-def _lines(title: str, series: list[Series], starts: list[int]) -> str:
+def _lines(title: str, series: list[Series]) -> str:
     series = [(name, values) for name, values in series if not all(map(math.isnan, values))]
     if not series:
         return ""
@@ -81,8 +75,6 @@ def _lines(title: str, series: list[Series], starts: list[int]) -> str:
         axes = figure.add_subplot()
         for name, values in series:
             _line(axes, name, values)
-        for start in starts:
-            axes.axvline(start + 0.5, color=SOFT, linewidth=0.8, linestyle=(0, (2, 3)))
         _dress(axes, title, len(series[0][1]))
         return _svg(figure, _alt(title, series))
 

@@ -117,4 +117,5 @@ def _read_source(path: Path) -> str:
         tree = YAML(typ="safe", pure=True).load(_read_text(path)) or {}
     except YAMLError as error:
         raise ValueError(f"report: {path} is no YAML: {error}") from error
-    return str((_mapping(tree, path).get("data") or {}).get("source", ""))
+    section = _mapping(tree, path).get("data") or {}
+    return str(_mapping(section, path).get("source", ""))

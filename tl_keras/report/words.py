@@ -25,10 +25,12 @@ def interval(pair: Any) -> str:
 
 
 def number(value: Any) -> str:
-    """Three digits that count; large ones whole."""
+    """Three digits that count; whole and large numbers without a fraction."""
     if not is_number(value):
         return NOTHING
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    if abs(value) >= 999.5 or value == round(value):
+        return f"{value:,.0f}"
+    return f"{value:#.3g}".rstrip(".")
 
 
 def count(value: Any) -> str:

@@ -1,0 +1,137 @@
+"""Sections on what the model came from: a run in, HTML out, empty where that is unknown."""
+
+from typing import Any
+
+from tl_keras.report import figures
+from tl_keras.report.markup import bar, escape, facts, items, scrolling, table
+from tl_keras.report.read import Run
+from tl_keras.report.words import (
+    NOTHING,
+    count,
+    counted,
+    duration,
+    is_number,
+    megabytes,
+    number,
+    percent,
+    split_name,
+)
+
+QUARANTINED = 100
+
+
+def data(run: Run) -> str:
+    """Sizes of the splits, warnings of the audit, and what was left out."""
+    if not run.data and not run.result.get("data"):
+        return ""
+    left_out = figures.quarantined(run)
+    rows = [[split_name(s), count(figures.split_size(run, s))] for s in ("train", "val", "test")]
+    rows += [["left out", count(len(left_out))]]
+    names = run.data.get("classes") or []
+    parts = [table(counted(len(names), "class", "classes") + ".", ["Split", "Examples"], rows, [1])]
+    if run.data.get("warnings"):
+        parts.append(f"<h3>Warnings</h3>{items(run.data['warnings'])}")
+    if left_out:
+        parts.append(f"<h3>Files left out</h3>{_left_out(left_out)}")
+    if run.data.get("fingerprint"):
+        fingerprint = escape(run.data["fingerprint"])
+        parts.append(f'<p class="fingerprint">Fingerprint <code>{fingerprint}</code></p>')
+    return "".join(parts)
+
+
+def _left_out(entries: list[dict]) -> str:
+    shown = entries[:QUARANTINED]
+    rows = [[escape(entry.get("file")), escape(entry.get("reason"))] for entry in shown]
+    above = f"{counted(len(entries), 'file')} that cannot be read or used"
+    rest = len(entries) - len(shown)
+    above += f"; the first {len(shown)}, and {count(rest)} more in data.json." if rest else "."
+    return table(above, ["File", "Reason"], rows)
+
+
+def time(run: Run) -> str:
+    """How long each phase took."""
+    seconds = {k: v for k, v in (run.result.get("seconds") or {}).items() if is_number(v)}
+    total = seconds.pop("total", None) or sum(seconds.values())
+    if not total:
+        return ""
+    rows = [[escape(phase), duration(s), bar(s / total)] for phase, s in seconds.items()]
+    return table(f"{duration(total)} in all.", ["Phase", "Time", "Share"], rows, numeric=(1,))
+
+
+def features(run: Run) -> str:
+    """Which activations were kept, and why."""
+    rows = []
+    for name, kept in (run.result.get("features") or {}).items():
+        cut, _, split = name.rpartition("/")
+        if kept.get("keep") is False:
+            how = "not kept"
+        else:
+            how = "read from the cache" if kept.get("cached") else "computed"
+        row = [cut, split_name(split), how, megabytes(kept.get("bytes"))]
+        row += [duration(kept.get("seconds")), kept.get("why") or NOTHING]
+        rows.append([escape(cell) for cell in row])
+    if not rows:
+        return ""
+    above = "Activations of frozen layers, computed once instead of at each step."
+    columns = ["Behind layer", "Split", "How", "Size", "Time", "Why"]
+    return table(above, columns, rows, numeric=(3, 4))
+
+
+def model(run: Run) -> str:
+    """What was trained from what, and which of the candidates was kept."""
+    values = dict(run.result.get("model") or {})
+    candidates, kept = values.pop("candidates", None) or {}, values.get("kept")
+    if "freeze" in values:
+        values["freeze"] = _frozen(values)
+    if kept:
+        values["kept"] = KEPT.get(kept, kept)
+    if values.get("weights") == "none":
+        values["weights"] = "none: random"
+    named = facts([(name, _plain(value)) for name, value in values.items() if value is not None])
+    rows = [
+        [
+            escape(name + (" (kept)" if name == kept else "")),
+            number(candidate.get("log_loss")),
+            percent(candidate.get("accuracy")),
+            number(candidate.get("temperature")),
+        ]
+        for name, candidate in candidates.items()
+    ]
+    if not rows:
+        return named
+    above = "What stood for choice, on validation. Temperature: by which the logits are divided."
+    columns = ["Candidate", "Log loss", "Accuracy", "Temperature"]
+    return f"{named}<h3>Candidates</h3>{table(above, columns, rows, numeric=(1, 2, 3))}"
+
+
+KEPT = {
+    "head": "the head alone, on the backbone as it was",
+    "mix": "the mean of the weights before and after fine-tuning",
+    "finetuned": "the fine-tuned weights",
+    "scratch": "the weights trained from scratch",
+}
+
+
+def _frozen(values: dict) -> str:
+    block, cut = values.pop("block", None), values.pop("cut", None)
+    if not cut:
+        return "nothing"
+    share = values["freeze"]
+    return f"up to {block or cut}" + (f", {share:.0%} of the blocks" if is_number(share) else "")
+
+
+def versions(run: Run) -> str:
+    """What it ran on."""
+    named = {**(run.result.get("versions") or {}), "device": run.result.get("device")}
+    return facts([(name, value) for name, value in named.items() if value is not None])
+
+
+def config(run: Run) -> str:
+    """config.yaml as it stands."""
+    if not run.config.strip():
+        return ""
+    return scrolling("config.yaml", f"<pre><code>{escape(run.config.rstrip())}</code></pre>")
+
+
+def _plain(value: Any) -> Any:
+    return count(value) if type(value) is int else number(value) if is_number(value) else value
