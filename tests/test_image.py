@@ -8,7 +8,7 @@ from PIL import Image
 
 from tl_keras.config import DataConfig
 from tl_keras.data import audit
-from tl_keras.data.image import decode, prepare, read_rgb, to_rgb
+from tl_keras.data.image import Kind, decode, kind_of, prepare, read_rgb, to_rgb
 
 
 def picture(height=40, width=50, seed=0):
@@ -22,6 +22,13 @@ def picture(height=40, width=50, seed=0):
 RGB = picture()
 GREY = RGB[..., 0]
 ALPHA = np.dstack([RGB, np.linspace(0, 255, GREY.size).reshape(GREY.shape).astype(np.uint8)])
+
+
+@pytest.fixture(autouse=True)
+def on_the_cpu():
+    """As in tf.data: a GPU rounds differently."""
+    with tf.device("/CPU:0"):
+        yield
 
 
 def save(path, image, format, **options):
@@ -42,11 +49,16 @@ def decoded(*paths, size=16, fraction=False):
     checked = [audit.check(path, 64_000_000) for path in paths]
     assert not any(file.reason for file in checked)
     names = tf.constant([str(path) for path in paths])
-    decoders = tf.constant([file.decoder for file in checked])
-    eager = [decode(names[i], decoders[i], size, fraction).numpy() for i in range(len(paths))]
-    files = tf.data.Dataset.from_tensor_slices((names, decoders))
-    mapped = files.map(lambda p, d: decode(p, d, size, fraction), 2).as_numpy_iterator()
-    for pixels, again in zip(eager, mapped, strict=True):
+    kinds = [
+        kind_of(file.decoder, min(file.width, file.height), size)
+        if fraction
+        else Kind(file.decoder)
+        for file in checked
+    ]
+    eager = [decode(name, kind).numpy() for name, kind in zip(names, kinds, strict=True)]
+    for name, kind, pixels in zip(paths, kinds, eager, strict=True):
+        files = tf.data.Dataset.from_tensors(str(name))
+        again = next(files.map(lambda p, k=kind: decode(p, k)).as_numpy_iterator())
         np.testing.assert_array_equal(again, pixels)
         assert pixels.dtype == np.uint8 and pixels.shape[2] == 3
     return eager if len(eager) > 1 else eager[0]
@@ -197,6 +209,15 @@ def test_broken_exif_does_not_keep_an_image_from_being_read(tmp_path):
     np.testing.assert_array_equal(decoded(path), np.asarray(Image.open(path)))
 
 
+def test_exif_that_cannot_be_written_again_does_not_keep_an_image_from_being_read(tmp_path):
+    # Orientation 6, and a text of the wrong type beside it.
+    tags = b"\x02\0" + b"\x0e\x01\x05\0\x01\0\0\0\x26\0\0\0" + b"\x12\x01\x03\0\x01\0\0\0\x06\0\0\0"
+    odd = b"Exif\0\0II*\0\x08\0\0\0" + tags + 4 * b"\0" + 8 * b"\xff"
+    turned = save(tmp_path / "turned.jpg", RGB, "JPEG", exif=odd)
+    plain = save(tmp_path / "plain.jpg", RGB, "JPEG")
+    np.testing.assert_array_equal(decoded(turned), np.rot90(decoded(plain), -1))
+
+
 def test_images_over_pillows_own_bound_are_read(tmp_path, monkeypatch):
     path = save(tmp_path / "x.gif", Image.fromarray(RGB).quantize(16), "GIF")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
@@ -247,7 +268,7 @@ def test_fraction_shows_the_same_picture(tmp_path):
     path = save(tmp_path / "x.jpg", smooth, "JPEG", quality=95)
     config = DataConfig(path="/x", image_size=16, augment=())
     part, whole = (
-        prepare(decode(tf.constant(str(path)), "jpeg", 16, f), config) for f in (True, False)
+        prepare(decode(tf.constant(str(path)), Kind("jpeg", ratio)), config) for ratio in (8, 1)
     )
     # The fraction averages 8 x 8 px where bilinear resizing takes 2 x 2 of them.
     assert np.abs(part.numpy().astype(int) - whole.numpy()).mean() < 3

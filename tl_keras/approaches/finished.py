@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from tl_keras import cache, features
 from tl_keras import model as models
 from tl_keras.data import audit, sources
-from tl_keras.data.batches import Inputs
+from tl_keras.data.batches import Inputs, reader
 from tl_keras.data.examples import Listing
-from tl_keras.data.image import decode, prepare
+from tl_keras.data.image import Kind
 from tl_keras.evaluate import measure
 from tl_keras.run import Run
 
@@ -71,13 +70,8 @@ def _check(files: list[Path], run: Run) -> dict[str, audit.Checked]:
 
 def _inputs(files: list[Path], decoders: list[str], labels: np.ndarray, run: Run) -> Inputs:
     """Whole files, decoded when they are read, as in evaluation."""
-    table = tf.constant([str(file) for file in files]), tf.constant(decoders)
-
-    def one(i: tf.Tensor) -> tf.Tensor:
-        size = run.config.data.image_size
-        return prepare(decode(table[0][i], table[1][i], size, fraction=False), run.config.data)
-
-    return Inputs(labels, None, lambda indices: indices.map(one, tf.data.AUTOTUNE))
+    kinds = [Kind(decoder) for decoder in decoders]
+    return Inputs(labels, None, reader([str(file) for file in files], kinds, run.config.data))
 
 
 def evaluate(run: Run, folder: str | Path) -> dict[str, Any]:

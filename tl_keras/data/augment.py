@@ -102,9 +102,18 @@ def mix(
 
 def _mix_one(images: tf.Tensor, targets: tf.Tensor, entry: Augmentation, seed: tf.Tensor):
     alpha = getattr(entry, entry.name)
-    a, b = tf.unstack(tf.random.stateless_gamma((2,), seed, alpha) + 1e-9)
-    views, share = MIXES[entry.name](images, a / (a + b), seed + 1)
+    views, share = MIXES[entry.name](images, _beta(alpha, seed), seed + 2)
     return views, share * targets + (1 - share) * tf.roll(targets, 1, axis=0)
+
+
+def _beta(alpha: float, seed: tf.Tensor) -> tf.Tensor:
+    """A draw from Beta(alpha, alpha), a share of two draws from Gamma(alpha).
+
+    In logarithms, and by way of Gamma(alpha + 1): small alphas underflow, to 0 / 0.
+    """
+    larger = tf.math.log(tf.random.stateless_gamma((2,), seed, alpha + 1))
+    a, b = tf.unstack(larger + tf.math.log(1 - tf.random.stateless_uniform((2,), seed + 1)) / alpha)
+    return tf.sigmoid(a - b)
 
 
 def _mixup(images: tf.Tensor, share: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

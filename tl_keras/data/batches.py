@@ -24,10 +24,14 @@ from tl_keras.config import Augmentation, CacheConfig, DataConfig
 from tl_keras.data import glyphs
 from tl_keras.data.augment import augment, mix, num_columns
 from tl_keras.data.examples import Dataset
-from tl_keras.data.image import decode, prepare
+from tl_keras.data.image import Kind, decode, kind_of, prepare
 from tl_keras.version import VERSION
 
 MEMORY_SHARE = 0.25  # of the free memory, that prepared images of all splits may take together
+
+
+# From `(,) int64` indices to images `(size, size, 3) uint8`, one by one.
+Read = Callable[[tf.data.Dataset], tf.data.Dataset]
 
 
 @dataclass(frozen=True)
@@ -37,12 +41,12 @@ class Inputs:
     Attributes:
       labels: `(examples,) int64`.
       array: `(examples, ...)`, images `uint8` or activations; None: too large to keep.
-      read: `(batch,) int64` indices to a batch of images, where there is no array.
+      read: data set of indices to data set of images, where there is no array.
     """
 
     labels: np.ndarray
     array: np.ndarray | None
-    read: Callable[[tf.data.Dataset], tf.data.Dataset] | None = None
+    read: Read | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -76,21 +80,21 @@ def prepared(dataset: Dataset, split: str, config: DataConfig, cache_config: Cac
     """
     examples = dataset.splits[split]
     labels = dataset.labels(split)
-    size = config.image_size
+    if dataset.drawn_seed is not None and split == "train":
+        return Inputs(labels, None, _drawer(dataset.drawn_seed, config.image_size))
     if dataset.root is None:
         return Inputs(labels, _embedded(dataset, split, config))
-    # Said to be text, since TensorFlow takes an empty list for one of numbers.
-    paths = tf.constant([str(dataset.root / example.file) for example in examples], tf.string)
-    decoders = tf.constant([example.decoder for example in examples], tf.string)
-    fraction = split == "train"
-
-    def one(path: tf.Tensor, decoder: tf.Tensor) -> tf.Tensor:
-        return prepare(decode(path, decoder, size, fraction), config)
+    paths = [str(dataset.root / example.file) for example in examples]
+    size = config.image_size
+    if split == "train":
+        kinds = [kind_of(example.decoder, example.short, size) for example in examples]
+    else:
+        kinds = [Kind(example.decoder) for example in examples]
+    read = reader(paths, kinds, config)
 
     def fill(array: np.ndarray) -> None:
-        order = tf.data.Dataset.from_tensor_slices((paths, decoders))
-        images = order.map(one, tf.data.AUTOTUNE).batch(64).prefetch(tf.data.AUTOTUNE)
-        _fill(array, images, f"decode {split}")
+        images = read(tf.data.Dataset.range(len(array)))
+        _fill(array, images.batch(64).prefetch(tf.data.AUTOTUNE), f"decode {split}")
 
     shape = (len(examples), size, size, 3)
     needed = int(np.prod(shape))
@@ -101,11 +105,32 @@ def prepared(dataset: Dataset, split: str, config: DataConfig, cache_config: Cac
     if needed <= cache_config.max_bytes:
         key = _key(dataset, split, config)
         return Inputs(labels, cache.keep(cache_config, key, shape, np.uint8, fill).array)
+    return Inputs(labels, None, read)
+
+
+def reader(paths: list[str], kinds: list[Kind], config: DataConfig) -> Read:
+    """Prepared images of files, decoded when they are read."""
+    # Said to be text, since TensorFlow takes an empty list for one of numbers.
+    names, present = tf.constant(paths, tf.string), sorted(set(kinds))
+    codes = tf.constant([present.index(kind) for kind in kinds], tf.int32)
+
+    def one(i: tf.Tensor) -> tf.Tensor:
+        branches = [lambda kind=kind: decode(names[i], kind) for kind in present]
+        # A branch costs a fifth of the speed, and most data sets have one kind of file.
+        image = branches[0]() if len(present) == 1 else tf.switch_case(codes[i], branches)
+        return prepare(image, config)
+
+    return lambda indices: indices.map(one, tf.data.AUTOTUNE) if present else indices
+
+
+def _drawer(seed: int, size: int) -> Read:
+    """Glyphs, drawn when they are read."""
 
     def read(indices: tf.data.Dataset) -> tf.data.Dataset:
-        return indices.map(lambda i: one(paths[i], decoders[i]), tf.data.AUTOTUNE)
+        drawn = indices.batch(64).map(lambda i: glyphs.render(seed, i, size)[0], tf.data.AUTOTUNE)
+        return drawn.unbatch()
 
-    return Inputs(labels, None, read)
+    return read
 
 
 def _key(dataset: Dataset, split: str, config: DataConfig) -> dict:
@@ -126,12 +151,6 @@ def preparation(config: DataConfig, split: str) -> dict:
 
 def _embedded(dataset: Dataset, split: str, config: DataConfig) -> np.ndarray:
     examples, size = dataset.splits[split], config.image_size
-    if examples and examples[0].decoder == "drawn":
-        array = np.empty((len(examples), size, size, 3), np.uint8)
-        indices = tf.data.Dataset.range(len(examples)).batch(256)
-        images = indices.map(lambda i: glyphs.render(dataset.drawn_seed, i, size)[0])
-        _fill(array, images, "draw")
-        return array
     images = dataset.images[[example.index for example in examples]]
     if images.shape[1] == size:
         return images

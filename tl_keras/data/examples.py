@@ -45,7 +45,7 @@ class Example:
     digest: str  # SHA-256 of the content, hex
     decoder: str = "pillow"  # "jpeg" and "png" are what TensorFlow decodes alike, and faster
     index: int = -1  # into Dataset.images, for embedded sources
-    pixels: int = 0  # width * height
+    short: int = 0  # px, the shorter side of a file's image
 
 
 @dataclass(frozen=True)

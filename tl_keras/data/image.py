@@ -1,48 +1,60 @@
 """Images, the same every time: bytes to pixels, pixels to `(size, size, 3) uint8 RGB`."""
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageOps
+from PIL import Image
 
 from tl_keras.config import DataConfig
-from tl_keras.data.audit import IMAGE_FORMATS, unbounded_pillow
+from tl_keras.data.audit import IMAGE_FORMATS, ORIENTATION, unbounded_pillow
 
 # An image this many times the target or larger is decoded at a fraction in training.
 FRACTION_MARGIN = 2
+# By EXIF orientation. ImageOps.exif_transpose also rewrites the EXIF, and fails where it cannot.
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
-def decode(path: tf.Tensor, decoder: tf.Tensor, size: int, fraction: bool) -> tf.Tensor:
-    """`(height, width, 3) uint8 RGB` of a file, upright.
+class Kind(NamedTuple):
+    """How a file is decoded: `jpeg`, `png` or `pillow`, at 1 / `ratio` of its size."""
+
+    decoder: str
+    ratio: int = 1  # 1, 2, 4 or 8; other than 1 for `jpeg` alone
+
+
+def kind_of(decoder: str, short: int, size: int) -> Kind:
+    """How a file is decoded for training: at a fraction where twice the target is left.
 
     Args:
-      path: scalar string, absolute.
-      decoder: scalar string, `jpeg`, `png` or `pillow`, as the audit found.
+      decoder: as the audit found.
+      short: px, the shorter side of the image.
       size: px that the image will be resized to.
-      fraction: decode JPEGs at 1/2, 1/4 or 1/8 where at least twice `size` px are left.
     """
-    branches = {
-        "jpeg": lambda: _decode_jpeg(tf.io.read_file(path), size, fraction),
-        "png": lambda: tf.io.decode_png(tf.io.read_file(path), channels=3),
-    }
-    cases = [(tf.equal(decoder, name), branch) for name, branch in branches.items()]
-    image = tf.case(cases, default=lambda: _decode_with_pillow(path))
+    ratios = (8, 4, 2) if decoder == "jpeg" else ()
+    return Kind(decoder, next((r for r in ratios if short >= FRACTION_MARGIN * size * r), 1))
+
+
+def decode(path: tf.Tensor, kind: Kind) -> tf.Tensor:
+    """`(height, width, 3) uint8 RGB` of a file, upright; `path` is a scalar string."""
+    if kind.decoder == "jpeg":
+        content = tf.io.read_file(path)
+        # The decoder's default is fast and a little off Pillow's pixels.
+        accurate = {"ratio": kind.ratio, "dct_method": "INTEGER_ACCURATE"}
+        image = tf.io.decode_jpeg(content, channels=3, **accurate)
+    elif kind.decoder == "png":
+        image = tf.io.decode_png(tf.io.read_file(path), channels=3)
+    else:
+        image = _decode_with_pillow(path)
     return tf.ensure_shape(image, (None, None, 3))
-
-
-def _decode_jpeg(content: tf.Tensor, size: int, fraction: bool) -> tf.Tensor:
-    def at(ratio: int) -> Callable[[], tf.Tensor]:
-        return lambda: tf.io.decode_jpeg(
-            content, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE"
-        )
-
-    if not fraction:
-        return at(1)()
-    short = tf.reduce_min(tf.image.extract_jpeg_shape(content)[:2])
-    enough = [(short >= FRACTION_MARGIN * size * ratio, at(ratio)) for ratio in (8, 4, 2)]
-    return tf.case(enough, default=at(1))
 
 
 def _decode_with_pillow(path: tf.Tensor) -> tf.Tensor:
@@ -57,7 +69,8 @@ def read_rgb(path: Path) -> np.ndarray:
     """`(height, width, 3) uint8 RGB` of any supported file: upright, alpha over white, 8 bits."""
     with unbounded_pillow(), Image.open(path, formats=IMAGE_FORMATS) as image:
         image.load()
-        return to_rgb(ImageOps.exif_transpose(image))
+        turn = UPRIGHT.get(image.getexif().get(ORIENTATION))
+        return to_rgb(image if turn is None else image.transpose(turn))
 
 
 def to_rgb(image: Image.Image) -> np.ndarray:

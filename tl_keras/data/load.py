@@ -75,7 +75,7 @@ def _audit(listing: Listing, config: DataConfig, folder: Path) -> _Found:
             continue
         label = classes.index(listed.label)
         example = Example(
-            listed.file, label, file.digest, file.decoder, pixels=file.width * file.height
+            listed.file, label, file.digest, file.decoder, short=min(file.width, file.height)
         )
         splits[listed.split or "train"].append(example)
     groups = {listed.file: listed.group for listed in listing.files if listed.group}

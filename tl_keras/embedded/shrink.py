@@ -1,6 +1,6 @@
 """Weights files in half precision: how the embedded backbone was made small.
 
-    python -m tl_keras.embedded.shrink runs/pretrain_glyphs/backbone.weights.h5 OUT.weights.h5
+python -m tl_keras.embedded.shrink runs/pretrain_glyphs/backbone.weights.h5 OUT.weights.h5
 """
 
 import sys

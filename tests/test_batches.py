@@ -1,0 +1,344 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from tl_keras import cache
+from tl_keras.config import Augmentation, CacheConfig, DataConfig
+from tl_keras.data import batches, glyphs
+from tl_keras.data.batches import Inputs, Training
+from tl_keras.data.examples import Dataset, Example
+
+SIZE = 16
+
+
+def numbered(count, num_classes=None):
+    """Images that show their own number, each a class of its own unless said otherwise."""
+    array = np.repeat(np.arange(count, dtype=np.uint8), SIZE * SIZE * 3)
+    labels = np.arange(count) % (num_classes or count)
+    return Inputs(labels.astype(np.int64), array.reshape(count, SIZE, SIZE, 3))
+
+
+def how(num_classes, **fields):
+    values = {"batch_size": 4, "seed": 0, "augmentations": (), "views": None, "balance": "none"}
+    return Training(**{**values, "num_classes": num_classes, **fields})
+
+
+def augmentations(**fields):
+    return tuple(Augmentation(**{name: value}) for name, value in fields.items())
+
+
+ALL = augmentations(flip="horizontal", rotation=0.2, brightness=0.3, erasing=0.5, mixup=0.4)
+
+
+def epochs(inputs, training, numbers):
+    """The batches of some epochs, of one data set and one variable."""
+    variable = tf.Variable(0, dtype=tf.int64, trainable=False)
+    data = batches.training(inputs, training, variable)
+    found = []
+    for number in numbers:
+        variable.assign(number)
+        found.append(list(data.as_numpy_iterator()))
+        assert len(found[-1]) == len(data)  # The progress bar's length is right.
+    return found
+
+
+def assert_equal(one, other):
+    for batch, again in zip(one, other, strict=True):
+        for array, same in zip(batch, again, strict=True):
+            np.testing.assert_array_equal(array, same)
+
+
+def differ(one, other):
+    return any((a[0] != b[0]).any() for a, b in zip(one, other, strict=True))
+
+
+def shown(epoch):
+    """Numbers of the images of an epoch, in order."""
+    return np.concatenate([x[:, 0, 0, 0] for x, _, _ in epoch]).tolist()
+
+
+# Training.
+
+
+@pytest.mark.parametrize("balance", ["none", "oversample"])
+def test_an_epoch_is_a_pure_function_of_seed_and_epoch(balance):
+    inputs = numbered(22, num_classes=3)
+    training = how(3, augmentations=ALL, balance=balance)
+    unbroken = epochs(inputs, training, range(4))
+    (resumed,) = epochs(inputs, training, [3])
+    assert_equal(unbroken[3], resumed)
+    assert all(differ(unbroken[3], other) for other in unbroken[:3])
+    (other_seed,) = epochs(inputs, how(3, augmentations=ALL, balance=balance, seed=1), [3])
+    assert differ(unbroken[3], other_seed)
+
+
+def test_every_example_once_an_epoch_in_another_order():
+    first, second = epochs(numbered(20), how(20), [0, 1])
+    assert sorted(shown(first)) == sorted(shown(second)) == list(range(20))
+    assert shown(first) != shown(second) and shown(first) != list(range(20))
+
+
+def test_targets_stay_with_their_images():
+    for x, targets, weights in epochs(numbered(20), how(20), [0])[0]:
+        np.testing.assert_array_equal(targets.argmax(1), x[:, 0, 0, 0])
+        np.testing.assert_array_equal(targets.sum(1), np.ones(4))
+        np.testing.assert_array_equal(weights, np.ones(4))
+        assert targets.dtype == weights.dtype == np.float32 and x.dtype == np.uint8
+
+
+def test_a_last_smaller_batch_is_left_out_and_others_the_next_time():
+    found = epochs(numbered(10), how(10), range(10))
+    for epoch in found:
+        assert [len(x) for x, _, _ in epoch] == [4, 4]
+        assert len(set(shown(epoch))) == 8
+    assert {number for epoch in found for number in shown(epoch)} == set(range(10))
+
+
+def test_less_than_a_batch_is_one_batch():
+    (epoch,) = epochs(numbered(3), how(3, batch_size=32), [0])
+    assert len(epoch) == 1 and sorted(shown(epoch)) == [0, 1, 2]
+    assert batches.num_steps(3, 32) == 1 and batches.num_steps(65, 32) == 2
+
+
+def test_views_repeat_and_orders_do_not():
+    inputs = Inputs(
+        np.arange(8), np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8)
+    )
+    training = how(8, augmentations=ALL[:4], views=3)
+    found = epochs(inputs, training, range(5))
+
+    def by_example(epoch):
+        pairs = [pair for x, y, _ in epoch for pair in zip(y.argmax(1).tolist(), x, strict=True)]
+        return dict(pairs)
+
+    seen = [by_example(epoch) for epoch in found]
+    for e in range(2):
+        for i in range(8):
+            np.testing.assert_array_equal(seen[e][i], seen[e + 3][i])
+    assert all((seen[0][i] != seen[e][i]).any() for e in (1, 2) for i in range(8))
+    orders = [[int(i) for _, y, _ in epoch for i in y.argmax(1)] for epoch in found]
+    assert len({tuple(order) for order in orders}) == 5
+    # Without a number of views, each epoch has its own.
+    free = epochs(inputs, how(8, augmentations=ALL[:4]), [0, 3])
+    assert (by_example(free[0])[0] != by_example(free[1])[0]).any()
+
+
+def test_oversampling_balances():
+    # 34, 5 and 1 of a class; the rare ones are repeated, and none of the many twice.
+    labels = np.array([0] * 34 + [1] * 5 + [2])
+    inputs = Inputs(labels, numbered(40).array)
+    for epoch in epochs(inputs, how(3, balance="oversample"), range(3)):
+        numbers = shown(epoch)
+        classes = np.concatenate([y.argmax(1) for _, y, _ in epoch])
+        np.testing.assert_array_equal(classes, labels[numbers])
+        assert sorted(np.bincount(classes)) == [13, 13, 14]
+        counts = np.bincount(numbers, minlength=40)
+        assert counts[:34].max() == 1  # Of the class of many, none twice.
+        assert counts[34:39].min() >= 2 and counts[34:39].max() <= 3  # Of five, each alike.
+        assert np.abs(np.diff(classes)).sum() > 10  # Not a class after the other.
+
+
+def test_oversampling_shows_all_of_the_many_in_time():
+    labels = np.array([0] * 34 + [1] * 6)
+    found = epochs(Inputs(labels, numbered(40).array), how(2, balance="oversample"), range(6))
+    assert {number for epoch in found for number in shown(epoch)} == set(range(40))
+
+
+def test_oversampling_of_one_in_a_thousand_starts_at_once():
+    # A graph with an operation for each repeat would take minutes to build.
+    labels = np.zeros(20_000, np.int64)
+    labels[:2] = 1
+    order = batches._order(labels, how(2, balance="oversample"), tf.constant(0))
+    np.testing.assert_array_equal(np.bincount(labels[order.numpy()]), [10_000, 10_000])
+
+
+def test_weights_are_inverse_to_class_sizes_with_mean_1():
+    labels = np.array([0] * 30 + [1] * 8 + [3] * 2)
+    weights = batches.class_weights(labels, 4, "weights").numpy()
+    assert weights[labels].mean() == pytest.approx(1)
+    sums = [weights[label] * (labels == label).sum() for label in (0, 1, 3)]
+    np.testing.assert_allclose(sums, 40 / 3, rtol=1e-6)  # float32
+    assert np.isfinite(weights).all()
+    np.testing.assert_array_equal(batches.class_weights(labels, 4, "none"), np.ones(4))
+
+
+def test_weights_follow_mixed_targets():
+    inputs = Inputs(np.array([0] * 12 + [1] * 4), numbered(16).array)
+    training = how(2, balance="weights", augmentations=augmentations(mixup=1.0))
+    per_class = batches.class_weights(inputs.labels, 2, "weights").numpy()
+    for _, targets, weights in epochs(inputs, training, [0])[0]:
+        np.testing.assert_allclose(weights, targets @ per_class, rtol=1e-6)  # float32
+        np.testing.assert_allclose(targets.sum(1), 1, rtol=1e-6)
+
+
+def test_mixing_differs_from_step_to_step_and_epoch_to_epoch():
+    found = epochs(numbered(16), how(16, augmentations=augmentations(mixup=1.0)), range(3))
+    shares = {round(float(targets.max()), 5) for epoch in found for _, targets, _ in epoch}
+    assert len(shares) == 12
+
+
+def test_activations_are_read_as_they_are():
+    # What a frozen prefix left: not images, not augmented.
+    array = np.random.default_rng(0).normal(size=(8, 5)).astype(np.float32)
+    (epoch,) = epochs(Inputs(np.arange(8), array), how(8), [0])
+    for x, targets, _ in epoch:
+        np.testing.assert_array_equal(x, array[targets.argmax(1)])
+
+
+# Evaluation.
+
+
+@pytest.mark.parametrize("count, sizes", [(10, [4, 4, 2]), (8, [4, 4]), (3, [3]), (0, [])])
+def test_evaluation_sees_every_example_once_in_order(count, sizes):
+    inputs = numbered(count)
+    found = list(batches.arrays(batches.evaluation(inputs, 4)))
+    assert [len(x) for x in found] == sizes
+    if found:
+        np.testing.assert_array_equal(np.concatenate(found), inputs.array)
+
+
+# Files.
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """Pictures of several sizes and decoders; all three splits hold the same eleven."""
+    generator = np.random.default_rng(0)
+    examples = []
+    for i in range(11):
+        format, decoder = [("JPEG", "jpeg"), ("PNG", "png"), ("BMP", "pillow")][i % 3]
+        shape = (40 + 7 * i, 90 - 3 * i, 3)
+        name = f"Bär {i}.{format}"
+        Image.fromarray(generator.integers(0, 256, shape, np.uint8)).save(tmp_path / name, format)
+        short = min(shape[:2])
+        examples.append(Example(name, i % 2, f"digest {i}", decoder, short=short))
+    splits = {"train": examples, "val": examples, "test": examples}
+    return Dataset(("a", "b"), splits, tmp_path, None, [], [], "")
+
+
+@pytest.fixture
+def config():
+    return DataConfig(path="/x", image_size=SIZE, augment=())
+
+
+PLACES = ("memory", "disk", "files")
+
+
+def prepared(dataset, split, config, folder, place, monkeypatch):
+    """Inputs that are kept in memory, on disk, or not at all."""
+    with monkeypatch.context() as patch:
+        if place != "memory":
+            patch.setattr(batches, "free_memory", lambda: -1)
+        max_bytes = 0.0 if place == "files" else 1e9
+        cache_config = CacheConfig(path=str(folder / "cache"), max_bytes=max_bytes)
+        inputs = batches.prepared(dataset, split, config, cache_config)
+    assert isinstance(inputs.array, np.memmap) == (place == "disk")
+    assert (inputs.array is None) == (place == "files")
+    return inputs
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_wherever_images_are_kept_batches_are_equal(dataset, config, tmp_path, monkeypatch, split):
+    places = [prepared(dataset, split, config, tmp_path, p, monkeypatch) for p in PLACES]
+    evaluated = [list(batches.arrays(batches.evaluation(i, 4))) for i in places]
+    trained = [epochs(i, how(2, augmentations=ALL), [2])[0] for i in places]
+    for i in (1, 2):
+        assert_equal(evaluated[0], evaluated[i])
+        assert_equal(trained[0], trained[i])
+    assert [len(x) for x in evaluated[0]] == [4, 4, 3]
+    np.testing.assert_array_equal(places[0].labels, np.arange(11) % 2)
+
+
+@pytest.mark.parametrize("place", ["memory", "disk"])
+def test_an_empty_split(dataset, config, tmp_path, monkeypatch, place):
+    dataset.splits["test"] = []
+    inputs = prepared(dataset, "test", config, tmp_path, place, monkeypatch)
+    assert len(inputs) == 0 and list(batches.evaluation(inputs, 4)) == []
+
+
+def test_only_training_decodes_at_a_fraction(tmp_path, config, monkeypatch):
+    noise = np.random.default_rng(0).integers(0, 256, (128, 128, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "x.jpg")
+    splits = dict.fromkeys(("train", "val", "test"), [Example("x.jpg", 0, "d", "jpeg", short=128)])
+    dataset = Dataset(("a", "b"), splits, tmp_path, None, [], [], "")
+    train, val, test = (
+        prepared(dataset, split, config, tmp_path, "memory", monkeypatch).array for split in splits
+    )
+    np.testing.assert_array_equal(val, test)
+    # A quarter of the size averages the noise; bilinear resizing of the whole does not.
+    assert train.std() < 0.5 * val.std()
+
+
+def test_images_on_disk_are_not_decoded_again(dataset, config, tmp_path, monkeypatch):
+    first = prepared(dataset, "val", config, tmp_path, "disk", monkeypatch).array.copy()
+    for example in dataset.splits["val"]:
+        (tmp_path / example.file).unlink()
+    again = prepared(dataset, "val", config, tmp_path, "disk", monkeypatch)
+    np.testing.assert_array_equal(again.array, first)
+
+
+def test_images_on_disk_are_kept_by_all_that_decides_them(dataset, config, tmp_path, monkeypatch):
+    others = [
+        config.model_copy(update=update)
+        for update in ({}, {"image_size": 24}, {"resize": "crop"}, {"antialias": True})
+    ]
+    for i, other in enumerate(others, start=1):
+        prepared(dataset, "val", other, tmp_path, "disk", monkeypatch)
+        assert len(cache.entries(CacheConfig(path=str(tmp_path / "cache")))) == i
+    prepared(dataset, "train", config, tmp_path, "disk", monkeypatch)
+    assert len(cache.entries(CacheConfig(path=str(tmp_path / "cache")))) == 5
+
+
+def test_free_memory_is_a_number_of_bytes():
+    assert batches.free_memory() > 1 << 20
+
+
+# Embedded sources.
+
+
+@pytest.mark.parametrize("antialias", [False, True])
+def test_embedded_images_are_resized_as_files_are(antialias, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (70, 32, 32, 3), np.uint8)
+    examples = [Example(f"{i}", 0, f"{i}", "array", i) for i in range(69, 1, -1)]
+    splits = {"train": examples, "val": [], "test": []}
+    dataset = Dataset(("a", "b"), splits, None, images, [], [], "")
+    config = DataConfig(source="digits", image_size=16, antialias=antialias)
+    inputs = batches.prepared(dataset, "train", config, CacheConfig(path=str(tmp_path)))
+    resized = tf.image.resize(images[:1:-1], (16, 16), antialias=antialias)
+    np.testing.assert_array_equal(inputs.array, tf.round(resized))
+    same = config.model_copy(update={"image_size": 32})
+    inputs = batches.prepared(dataset, "train", same, CacheConfig(path=str(tmp_path)))
+    np.testing.assert_array_equal(inputs.array, images[:1:-1])
+    empty = batches.prepared(dataset, "val", config, CacheConfig(path=str(tmp_path)))
+    assert empty.array.shape == (0, 16, 16, 3)
+
+
+@pytest.mark.parametrize("batch_size, steps", [(4, 2), (32, 1)])
+def test_drawn_epochs_never_repeat(batch_size, steps, monkeypatch):
+    # Stands in for glyphs, which take seconds to trace: which images are asked for is the claim.
+    def render(seed, indices, size):
+        images = tf.cast(indices, tf.uint8)[:, None, None, None] + tf.constant(seed, tf.uint8)
+        return tf.broadcast_to(images, (tf.size(indices), size, size, 3)), indices % 3
+
+    monkeypatch.setattr(glyphs, "render", render)
+    examples = [Example(f"{i}", i % 3, f"{i}", "drawn", i) for i in range(10)]
+    splits = {"train": examples, "val": [], "test": []}
+    dataset = Dataset(("a", "b", "c"), splits, None, None, [], [], "", drawn_seed=7)
+    epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
+    data = batches.drawn(dataset, how(3, batch_size=batch_size), SIZE, epoch)
+    assert len(data) == steps
+    found = []
+    for number in (0, 1, 2, 1):
+        epoch.assign(number)
+        found.append(list(data.as_numpy_iterator()))
+    assert_equal(found[1], found[3])  # An epoch is drawn again as it was.
+    numbers = [number - 7 for drawn in found[:3] for number in shown(drawn)]
+    assert len(set(numbers)) == len(numbers) == 3 * steps * min(batch_size, 10)
+    for x, targets, weights in found[2]:
+        np.testing.assert_array_equal(targets.argmax(1), (x[:, 0, 0, 0] - 7) % 3)
+        np.testing.assert_array_equal(weights, np.ones(len(x)))
+    # The head's inputs are those of epoch 0.
+    inputs = batches.prepared(dataset, "train", DataConfig(source="digits", image_size=SIZE), None)
+    shown_once = np.concatenate(list(batches.evaluation(inputs, 4).as_numpy_iterator()))
+    assert shown_once[:, 0, 0, 0].tolist() == [7 + i for i in range(10)]
