@@ -120,7 +120,9 @@ def reader(paths: list[str], kinds: list[Kind], config: DataConfig) -> Read:
         image = branches[0]() if len(present) == 1 else tf.switch_case(codes[i], branches)
         return prepare(image, config)
 
-    return lambda indices: indices.map(one, tf.data.AUTOTUNE) if present else indices
+    # Not AUTOTUNE, which starts with one and takes a second to find the number of cores.
+    cores = os.cpu_count() or 1
+    return lambda indices: indices.map(one, cores) if present else indices
 
 
 def _drawer(seed: int, size: int) -> Read:
