@@ -179,12 +179,15 @@ def test_added_format_keeps_the_model(finished_run, tree, tmp_path):
     assert (run.workdir / "model.keras").read_bytes() == before
 
 
-def test_other_data_are_refused(finished_run, tree, pictures, tmp_path):
+def test_other_data_are_refused(tree, pictures, tmp_path, monkeypatch):
+    def kill(*_):
+        raise Killed
+
     folder = tmp_path / "pictures"
     shutil.copytree(pictures, folder)
-    tree = changed(tree, data={"path": str(folder)}, export=FEW)
-    with pytest.MonkeyPatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(train, "fit_head", lambda *_: (_ for _ in ()).throw(Killed))
+    tree = changed(tree, data={"path": str(folder)}, fit={"freeze": 1.0}, export=FEW)
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(stages, "evaluate", kill)
         tl_keras.finetune(tree, tmp_path / "run")
     (folder / "cross" / "0.png").unlink()
     with pytest.raises(ValueError, match="not those that .* began with"):

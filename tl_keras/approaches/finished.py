@@ -34,9 +34,9 @@ def predict(run: Run, paths: Sequence[str | Path]) -> Iterator[Row]:
     if not files:
         raise ValueError(f"{', '.join(map(repr, map(str, paths)))}: no files to predict on")
     model = models.load(run.workdir / "model.keras")
+    checked = _check(files, run)
     for start in range(0, len(files), features.BATCH_SIZE):
         some = files[start : start + features.BATCH_SIZE]
-        checked = _check(some, run)
         good = [file for file in some if not checked[str(file)].reason]
         decoders = [checked[str(file)].decoder for file in good]
         inputs = _inputs(good, decoders, np.zeros(len(good), np.int64), run)

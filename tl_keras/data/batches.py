@@ -219,15 +219,15 @@ def training(inputs: Inputs, how: Training, epoch: tf.Variable) -> tf.data.Datas
         numbers = tf.random.stateless_uniform((len(inputs), columns), (2 * how.seed, view))
         batches = _ordered(inputs, how, now)
 
-        def finish(step: tf.Tensor, indices: tf.Tensor, x: tf.Tensor):
+        def finish(step: tf.Tensor, pair: tuple[tf.Tensor, tf.Tensor]):
+            indices, x = pair
             x = augment(x, tf.gather(numbers, indices), how.augmentations)
             targets = tf.one_hot(tf.gather(labels, indices), how.num_classes)
             mix_seed = tf.stack([2 * how.seed + 1, now * 1_000_003 + tf.cast(step, tf.int32)])
             x, targets = mix(x, targets, how.augmentations, mix_seed)
             return x, targets, tf.linalg.matvec(targets, weights)
 
-        numbered = batches.enumerate().map(lambda step, pair: (step, *pair))
-        return numbered.map(finish, tf.data.AUTOTUNE)
+        return batches.enumerate().map(finish, tf.data.AUTOTUNE)
 
     steps = num_steps(len(inputs), how.batch_size)
     epochs = tf.data.Dataset.from_tensors(0).flat_map(one_epoch)

@@ -22,7 +22,13 @@ def write(model: keras.Model, folder: Path, prepare: Prepare) -> None:
     serve = _serve(model, batch_size=None)
 
     def decode(content: tf.Tensor) -> tf.Tensor:
-        return prepare(tf.io.decode_image(content, channels=3, expand_animations=False))
+        # JPEGs apart: `decode_image` would decode them fast, and otherwise than in training.
+        image = tf.cond(
+            tf.io.is_jpeg(content),
+            lambda: tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE"),
+            lambda: tf.io.decode_image(content, channels=3, expand_animations=False),
+        )
+        return prepare(image)
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "encoded")])
     def serve_encoded(encoded: tf.Tensor) -> dict[str, tf.Tensor]:
