@@ -63,7 +63,8 @@ def measure(folder: Path) -> dict[str, float]:
         folder, image_size=(SIZE, SIZE), batch_size=BATCH, verbose=False
     )
     config = DataConfig(path=str(folder), image_size=SIZE, val=0.01, test=0.0, augment=())
-    cache = CacheConfig(path=str(folder.parent / "cache"))
+    # A cache of its own: no turn may read what an earlier one decoded.
+    cache = CacheConfig(path=tempfile.mkdtemp(dir=folder.parent))
     dataset = load(config, cache)
     how = batches.Training(BATCH, 0, (), None, "none", 2)
     epoch = tf.Variable(0, dtype=tf.int64)

@@ -192,7 +192,7 @@ def test_activations_are_read_as_they_are():
 @pytest.mark.parametrize("count, sizes", [(10, [4, 4, 2]), (8, [4, 4]), (3, [3]), (0, [])])
 def test_evaluation_sees_every_example_once_in_order(count, sizes):
     inputs = numbered(count)
-    found = list(batches.arrays(batches.evaluation(inputs, 4)))
+    found = list(batches.evaluation(inputs, 4).as_numpy_iterator())
     assert [len(x) for x in found] == sizes
     if found:
         np.testing.assert_array_equal(np.concatenate(found), inputs.array)
@@ -241,7 +241,7 @@ def prepared(dataset, split, config, folder, place, monkeypatch):
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_wherever_images_are_kept_batches_are_equal(dataset, config, tmp_path, monkeypatch, split):
     places = [prepared(dataset, split, config, tmp_path, p, monkeypatch) for p in PLACES]
-    evaluated = [list(batches.arrays(batches.evaluation(i, 4))) for i in places]
+    evaluated = [list(batches.evaluation(i, 4).as_numpy_iterator()) for i in places]
     trained = [epochs(i, how(2, augmentations=ALL), [2])[0] for i in places]
     for i in (1, 2):
         assert_equal(evaluated[0], evaluated[i])

@@ -125,7 +125,6 @@ def test_array_without_record_is_listed_computed_again_and_removable(config):
     compute = Counting()
     keep(config, compute)
     array_file(config).with_suffix(".json").unlink()
-    assert not cache.holds(config, KEY)
     assert [entry.kind for entry in cache.entries(config)] == [cache.UNFINISHED]
     assert not keep(config, compute).cached
     array_file(config).with_suffix(".json").unlink()
@@ -254,7 +253,6 @@ def test_no_folder_holds_nothing(tmp_path):
     config = CacheConfig(path=str(tmp_path / "none"))
     assert cache.entries(config) == []
     assert cache.make_room(config, 1) == []
-    assert not cache.holds(config, KEY)
 
 
 def in_another_process(path, barrier, results):

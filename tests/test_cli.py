@@ -175,7 +175,6 @@ RIGHT = [
     ("cache --cache_path=nothing", "             0  bytes in {folder}/nothing\n"),
     ("finetune --config=good.yaml --workdir=done", FINISHED),
     ("finetune --set=data.source=digits --workdir=done", FINISHED),
-    ("export --workdir=done", FINISHED),
     ("evaluate --workdir=done", '{\n "accuracy": 0.91'),
     ("evaluate --workdir=done --output=written/scores.json", ""),
     ("pretrain --config=good.yaml --workdir=pretrained", "pretrain finished, 12 s of work\n"),

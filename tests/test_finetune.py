@@ -173,8 +173,10 @@ def test_killed_in_a_phase_ends_as_unbroken(
 def test_added_format_keeps_the_model(finished_run, tree, tmp_path):
     shutil.copytree(finished_run.workdir, tmp_path / "run")
     before = (tmp_path / "run" / "model.keras").read_bytes()
+    shutil.rmtree(tmp_path / "run" / "export")
     run = tl_keras.finetune(changed(tree, export=FEW), tmp_path / "run")
-    assert set(run.result["export"]) == {"float32"}
+    assert (run.workdir / "export" / "model_float32.tflite").exists()
+    assert set(run.result["export"]) == set(finished_run.result["export"])
     assert run.result["test"] == finished_run.result["test"]
     assert (run.workdir / "model.keras").read_bytes() == before
 
@@ -194,10 +196,31 @@ def test_other_data_are_refused(tree, pictures, tmp_path, monkeypatch):
         tl_keras.finetune(tree, tmp_path / "run")
 
 
-def test_weights_that_saw_the_test_split_are_refused(finished_run, tree, tmp_path):
+def test_killed_fit_on_kept_activations_goes_on(tree, tmp_path, monkeypatch):
+    """The decision to keep them is recorded, and survives their being measured."""
+    save = train.State.save
+
+    def save_then_die(self, *arguments):
+        save(self, *arguments)
+        raise Killed
+
+    tree = changed(tree, data={"augment": []}, fit={"epochs": 2}, export=FEW)
+    tree["seed"] = 2**30 - 1  # The largest.
+    monkeypatch.setattr("tl_keras.features.worth_keeping", lambda *_: Worth(True, "said so"))
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(train.State, "save", save_then_die)
+        tl_keras.finetune(tree, tmp_path / "run")
+    run = tl_keras.finetune(tree, tmp_path / "run")
+    kept = run.result["features"]["conv_pw_6_relu/train"]
+    assert (kept["keep"], kept["why"], kept["cached"]) == (True, "said so", True)
+    assert len(epochs_of(run.workdir)) == len(train.STRENGTHS) + 2
+
+
+@pytest.mark.parametrize("file", ["", "model.keras"])
+def test_weights_that_saw_the_test_split_are_refused(finished_run, tree, tmp_path, file):
     tree = changed(
         tree,
-        model={"weights": str(finished_run.workdir)},
+        model={"weights": str(finished_run.workdir / file)},
         data={"split_seed": 1},
         export=FEW,
     )

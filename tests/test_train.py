@@ -137,6 +137,14 @@ def test_broken_fit_ends_bit_equal(tmp_path, choices):
         np.testing.assert_array_equal(a, b)
 
 
+def test_average_is_measured_and_training_goes_on_from_the_weights(tmp_path):
+    """At a momentum near 1 the average hardly moves: trained from it, neither would the loss."""
+    fast, _ = fit(network(), tmp_path / "fast.npz", epochs=8)
+    slow, _ = fit(network(), tmp_path / "slow.npz", epochs=8, ema=0.999)
+    np.testing.assert_allclose([r["loss"] for r in slow], [r["loss"] for r in fast], rtol=1e-5)
+    assert slow[-1]["val_loss"] > fast[-1]["val_loss"]
+
+
 def test_stops_when_validation_no_longer_improves(tmp_path):
     history, _ = fit(network(), tmp_path / "state.npz", epochs=60, patience=2, learning_rate=0.3)
     losses = [record["val_loss"] for record in history]

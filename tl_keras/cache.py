@@ -87,11 +87,6 @@ def keep(
     return Kept(array, cached, time.monotonic() - started)
 
 
-def holds(config: CacheConfig, key: dict[str, Any]) -> bool:
-    """Whether the array of `key` was written; it may still turn out damaged."""
-    return (folder(config) / "arrays" / f"{_digest(key)}.json").exists()
-
-
 def _digest(key: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:40]
 
@@ -170,8 +165,8 @@ def make_room(config: CacheConfig, size: float) -> list[Entry]:
             break
         path = folder(config) / "arrays" / f"{entry.key}.npy"
         with contextlib.suppress(OSError):  # In use on a platform that forbids removal.
-            path.with_suffix(".json").unlink(missing_ok=True)
             path.unlink(missing_ok=True)
+            path.with_suffix(".json").unlink(missing_ok=True)
             removed.append(entry)
             total -= entry.bytes
     return removed

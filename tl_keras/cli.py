@@ -291,7 +291,11 @@ def _export(values: Flags, _: list[str]) -> int:
     strange = [entry for entry in values.set if not entry.startswith(("export.", "cache."))]
     if strange:
         raise ValueError(f"--set: {strange[0]!r}: export takes fields of export and cache alone")
-    return _train(run.pipeline, configs.load(run.workdir / "config.yaml", values.set), run.workdir)
+    config = configs.load(run.workdir / "config.yaml", values.set)
+    _start()
+    # Not `_train`, which returns at once where nothing was added.
+    approach = importlib.import_module(f"tl_keras.approaches.{run.pipeline}")
+    return _summarise(approach.run(config, run.workdir))
 
 
 def _evaluate(values: Flags, _: list[str]) -> int:

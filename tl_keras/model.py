@@ -93,7 +93,7 @@ def load(file: Path) -> keras.Model:
         return keras.models.load_model(file, compile=False, safe_mode=True)
     # Keras raises whatever its parts raise on a damaged or hostile file.
     except Exception as error:
-        reason = str(error).strip().splitlines()[0][:200]
+        reason = (str(error).strip() or repr(error)).splitlines()[0][:200]
         raise ValueError(
             f"{str(file)!r} is no model file that is safe to load: {reason}"
         ) from error

@@ -22,7 +22,7 @@ from tl_keras.files import TEMPORARY, remove_unfinished, write_json, write_text
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder and its config. What the files hold: DESIGN "Run folder" in the README.
+    """A run folder and its config. What the files hold: "The run folder" in the README.
 
     Attributes:
       workdir: the folder.
@@ -65,7 +65,7 @@ class Run:
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
-        """Adds the body's seconds to the record's `seconds`, unless it raises."""
+        """Adds the body's seconds to the record's `seconds`, unless it raises or is killed."""
         started = time.monotonic()
         yield
         before = self.record.get("seconds", {}).get(phase, 0.0)

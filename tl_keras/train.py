@@ -174,13 +174,13 @@ def _train_epoch(run: Fit, epoch: int, state: "State") -> "State":
     _seed_dropout(run.network, run.seed, epoch)
     progress = Progress(f"{run.stage} {epoch + 1}/{run.plan.epochs}", run.plan.steps)
     record = run.network.fit(run.data, shuffle=False, verbose=0, callbacks=[progress])
+    raw = progress.last
     loss = record.history["loss"][0]
     if not np.isfinite(loss):
         raise FloatingPointError(
             f"fit.learning_rate: the loss became {loss} in epoch {epoch + 1} at the peak rate "
-            f"{run.plan.learning_rate}; choose a lower one"
+            f"{run.plan.learning_rate}; choose a lower one, and another --workdir"
         )
-    raw = _average(run)
     metrics = run.validate()
     record = {
         "stage": run.stage,
@@ -192,19 +192,10 @@ def _train_epoch(run: Fit, epoch: int, state: "State") -> "State":
     }
     better = all(record["val_loss"] < old["val_loss"] for old in state.history)
     best = [v.numpy() for v in run.network.variables] if better else state.best
-    if raw is not None:
+    if run.config.ema:  # Training goes on from the weights, not from their average.
         _assign(run.network.trainable_variables, raw)
     _log(record, run.plan.epochs)
     return State([*state.history, record], best)
-
-
-def _average(run: Fit) -> list[np.ndarray] | None:
-    """Puts the moving average in the weights' place; the weights, or None where there is none."""
-    if not run.config.ema:
-        return None
-    raw = [v.numpy() for v in run.network.trainable_variables]
-    run.network.optimizer.finalize_variable_values(run.network.trainable_variables)
-    return raw
 
 
 def _log(record: dict[str, Any], epochs: int) -> None:
@@ -232,7 +223,7 @@ def _seed_dropout(network: keras.Model, seed: int, epoch: int) -> None:
     """Neither .keras nor .weights.h5 files save these states, so they are set anew."""
     for i, variable in enumerate(network.variables):
         if variable.path.endswith("seed_generator_state"):
-            variable.assign(np.array([seed * 7919 + i, epoch], np.uint32))
+            variable.assign(np.array([(seed * 7919 + i) % 2**32, epoch], np.uint32))
 
 
 def optimizer(config: FitConfig, plan: Plan) -> keras.optimizers.Optimizer:
@@ -276,14 +267,21 @@ def quicken_batch_norm(model: keras.Model, total_steps: int) -> None:
 
 
 class Progress(keras.callbacks.Callback):
-    """A progress bar of an epoch's steps."""
+    """A progress bar of an epoch's steps; with a moving average, also the weights before it.
+
+    Keras puts the average in the weights' place at the end of `fit`.
+    """
 
     def __init__(self, title: str, steps: int):
         super().__init__()
+        self.steps = steps
+        self.last: list[np.ndarray] = []
         self.bar = tqdm(total=steps, desc=title, unit=" steps", leave=False)
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self.bar.update(1)
+        if batch == self.steps - 1 and self.model.optimizer.use_ema:
+            self.last = [v.numpy() for v in self.model.trainable_variables]
         if logs:
             self.bar.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)
 

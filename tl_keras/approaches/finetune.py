@@ -27,7 +27,8 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
         data = stages.read(run)
         if run.result:
             model = models.load(run.workdir / "model.keras")
-            result = {**run.result, **_export(run, model, data)}
+            exported = _export(run, model, data)["export"]
+            result = {**run.result, "export": {**run.result["export"], **exported}}
         else:
             model = stages.trained(run, data, backbone, adapt)
             measured = stages.evaluate(run, model, data)

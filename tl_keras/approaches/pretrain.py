@@ -16,6 +16,11 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
     Raises:
       ValueError: the config, the data or the folder cannot be used.
     """
+    if config.fit.freeze not in ("auto", 0):
+        raise ValueError(
+            f"fit.freeze: pretrain trains all layers; expected auto or 0, received "
+            f"{config.fit.freeze!r}"
+        )
     with opened(config, workdir, "pretrain") as run:
         backbone = stages.backbone(run)
         data = stages.read(run)

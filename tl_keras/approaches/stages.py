@@ -126,6 +126,7 @@ def _refuse_leaks(dataset: Dataset, weights: Path) -> None:
     held_out = {
         example.digest: example.file for name in ("val", "test") for example in dataset.splits[name]
     }
+    weights = weights.parent if weights.is_file() else weights
     while (weights / "data.json").is_file() and (weights / "config.yaml").is_file():
         trained = json.loads((weights / "data.json").read_text(encoding="utf-8"))["digests"][
             "train"
@@ -138,6 +139,7 @@ def _refuse_leaks(dataset: Dataset, weights: Path) -> None:
                 "(data.split_seed) or other weights"
             )
         weights = Path(runs.load(weights).config.model.weights)
+        weights = weights.parent if weights.is_file() else weights
 
 
 def evaluate(run: Run, model: keras.Model, data: Data) -> dict[str, Any]:

@@ -11,7 +11,7 @@ unbroken one would have read:
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -288,8 +288,3 @@ def drawn(dataset: Dataset, how: Training, size: int, epoch: tf.Variable) -> tf.
 
     batches = tf.data.Dataset.from_tensors(0).flat_map(one_epoch).map(draw, tf.data.AUTOTUNE)
     return batches.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2)
-
-
-def arrays(batches: tf.data.Dataset) -> Iterator[np.ndarray]:
-    """Batches as NumPy arrays."""
-    return batches.as_numpy_iterator()

@@ -14,7 +14,7 @@ def write(model: keras.Model, folder: Path, prepare: Prepare) -> None:
 
     `serve` (also `serving_default`): `image (batch, size, size, 3) uint8` to
     `probabilities (batch, classes) float32`. `serve_encoded`: `encoded (batch,) string`, whole
-    JPEG, PNG, BMP or GIF files, to the same.
+    JPEG, PNG, BMP or GIF files, to the same; EXIF orientation and transparency are passed over.
 
     Args:
       prepare: `(height, width, 3) uint8` to `(size, size, 3) uint8`, as in training.
