@@ -120,9 +120,10 @@ def reader(paths: list[str], kinds: list[Kind], config: DataConfig) -> Read:
         image = branches[0]() if len(present) == 1 else tf.switch_case(codes[i], branches)
         return prepare(image, config)
 
-    # Not AUTOTUNE, which starts with one and takes a second to find the number of cores.
-    cores = os.cpu_count() or 1
-    return lambda indices: indices.map(one, cores) if present else indices
+    # More calls than cores: with as many, a core often waits for its next file. Not AUTOTUNE,
+    # which takes a second to find that out.
+    calls = 4 * (os.cpu_count() or 1)
+    return lambda indices: indices.map(one, calls) if present else indices
 
 
 def _drawer(seed: int, size: int) -> Read:
