@@ -28,7 +28,7 @@ from tl_keras.data.image import Kind, decode, kind_of, prepare
 from tl_keras.version import VERSION
 
 MEMORY_SHARE = 0.25  # of the free memory, that prepared images of all splits may take together
-
+CORES = os.cpu_count() or 1
 
 # From `(,) int64` indices to images `(size, size, 3) uint8`, one by one.
 Read = Callable[[tf.data.Dataset], tf.data.Dataset]
@@ -94,7 +94,8 @@ def prepared(dataset: Dataset, split: str, config: DataConfig, cache_config: Cac
 
     def fill(array: np.ndarray) -> None:
         images = read(tf.data.Dataset.range(len(array)))
-        _fill(array, images.batch(64).prefetch(tf.data.AUTOTUNE), f"decode {split}")
+        # Small batches: fresh memory of megabytes costs a page fault every 4 KiB.
+        _fill(array, fixed(images.batch(16).prefetch(4)), f"decode {split}")
 
     shape = (len(examples), size, size, 3)
     needed = int(np.prod(shape))
@@ -120,17 +121,15 @@ def reader(paths: list[str], kinds: list[Kind], config: DataConfig) -> Read:
         image = branches[0]() if len(present) == 1 else tf.switch_case(codes[i], branches)
         return prepare(image, config)
 
-    # More calls than cores: with as many, a core often waits for its next file. Not AUTOTUNE,
-    # which takes a second to find that out.
-    calls = 4 * (os.cpu_count() or 1)
-    return lambda indices: indices.map(one, calls) if present else indices
+    # More calls than cores: with as many, a core often waits for its next file.
+    return lambda indices: indices.map(one, 4 * CORES) if present else indices
 
 
 def _drawer(seed: int, size: int) -> Read:
     """Glyphs, drawn when they are read."""
 
     def read(indices: tf.data.Dataset) -> tf.data.Dataset:
-        drawn = indices.batch(64).map(lambda i: glyphs.render(seed, i, size)[0], tf.data.AUTOTUNE)
+        drawn = indices.batch(64).map(lambda i: glyphs.render(seed, i, size)[0], CORES)
         return drawn.unbatch()
 
     return read
@@ -174,6 +173,17 @@ def _fill(array: np.ndarray, batches: tf.data.Dataset, title: str) -> None:
             bar.update(len(batch))
 
 
+def fixed(data: tf.data.Dataset) -> tf.data.Dataset:
+    """The same data set, with the parallelism that it was given and no tuning of it.
+
+    tf.data's tuning thread sleeps 10, 20, 40 ... ms, and an iterator that ends waits for it to
+    wake: in TensorFlow 2.21 an epoch takes up to twice its time.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return data.with_options(options)
+
+
 def free_memory() -> int:
     """Bytes of memory that a process may still take; a guess where the platform does not say."""
     try:
@@ -186,8 +196,8 @@ def evaluation(inputs: Inputs, batch_size: int) -> tf.data.Dataset:
     """Every example once, in order: `(batch, ...)` inputs, the last batch whole or not."""
     indices = tf.data.Dataset.range(len(inputs))
     if inputs.array is None:
-        return inputs.read(indices).batch(batch_size).prefetch(2)
-    return indices.batch(batch_size).map(_gather(inputs.array)).prefetch(2)
+        return fixed(inputs.read(indices).batch(batch_size).prefetch(2))
+    return fixed(indices.batch(batch_size).map(_gather(inputs.array)).prefetch(2))
 
 
 def _gather(array: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -212,39 +222,40 @@ def training(inputs: Inputs, how: Training, epoch: tf.Variable) -> tf.data.Datas
     """
     labels = tf.constant(inputs.labels)
     weights = class_weights(inputs.labels, how.num_classes, how.balance)
-    columns = num_columns(how.augmentations)
-
-    def one_epoch(_: tf.Tensor) -> tf.data.Dataset:
-        now = tf.cast(epoch.read_value(), tf.int32)
-        view = now if how.views is None else now % how.views
-        numbers = tf.random.stateless_uniform((len(inputs), columns), (2 * how.seed, view))
-        batches = _ordered(inputs, how, now)
-
-        def finish(step: tf.Tensor, pair: tuple[tf.Tensor, tf.Tensor]):
-            indices, x = pair
-            x = augment(x, tf.gather(numbers, indices), how.augmentations)
-            targets = tf.one_hot(tf.gather(labels, indices), how.num_classes)
-            mix_seed = tf.stack([2 * how.seed + 1, now * 1_000_003 + tf.cast(step, tf.int32)])
-            x, targets = mix(x, targets, how.augmentations, mix_seed)
-            return x, targets, tf.linalg.matvec(targets, weights)
-
-        return batches.enumerate().map(finish, tf.data.AUTOTUNE)
-
-    steps = num_steps(len(inputs), how.batch_size)
-    epochs = tf.data.Dataset.from_tensors(0).flat_map(one_epoch)
-    return epochs.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2)
-
-
-def _ordered(inputs: Inputs, how: Training, epoch: tf.Tensor) -> tf.data.Dataset:
-    """Batches of (indices, inputs) in the order of an epoch."""
     batch_size = min(how.batch_size, len(inputs))
-    order = _order(inputs.labels, how, epoch)
-    indices = tf.data.Dataset.from_tensor_slices(order).batch(batch_size, drop_remainder=True)
+
+    def finish(step: tf.Tensor, row: tuple[tf.Tensor, ...], x: tf.Tensor):
+        now, indices, numbers = row
+        x = augment(x, numbers, how.augmentations)
+        targets = tf.one_hot(tf.gather(labels, indices), how.num_classes)
+        mix_seed = tf.stack([2 * how.seed + 1, now[0] * 1_000_003 + tf.cast(step, tf.int32)])
+        x, targets = mix(x, targets, how.augmentations, mix_seed)
+        return x, targets, tf.linalg.matvec(targets, weights)
+
+    rows = tf.data.Dataset.from_tensors(0).flat_map(lambda _: _rows(inputs, how, epoch))
+    batches = rows.batch(batch_size, drop_remainder=True).enumerate()
     if inputs.array is not None:
+        # In one function with the rest: each one costs 10 ms at the start of an epoch.
         gather = _gather(inputs.array)
-        return indices.map(lambda i: (i, gather(i)), tf.data.AUTOTUNE)
-    images = inputs.read(tf.data.Dataset.from_tensor_slices(order))
-    return tf.data.Dataset.zip(indices, images.batch(batch_size, drop_remainder=True))
+        batches = batches.map(lambda step, row: finish(step, row, gather(row[1])), CORES)
+    else:
+        images = inputs.read(rows.map(lambda now, i, numbers: i))
+        images = images.batch(batch_size, drop_remainder=True)
+        both = tf.data.Dataset.zip(batches, images)
+        batches = both.map(lambda pair, x: finish(*pair, x), CORES)
+    steps = num_steps(len(inputs), how.batch_size)
+    return fixed(batches.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2))
+
+
+def _rows(inputs: Inputs, how: Training, epoch: tf.Variable) -> tf.data.Dataset:
+    """Of each example, in order: epoch, index, the random numbers of its view."""
+    now = tf.cast(epoch.read_value(), tf.int32)
+    view = now if how.views is None else now % how.views
+    shape = (len(inputs), num_columns(how.augmentations))
+    numbers = tf.random.stateless_uniform(shape, (2 * how.seed, view))
+    order = _order(inputs.labels, how, now)
+    rows = (tf.fill(tf.shape(order), now), order, tf.gather(numbers, order))
+    return tf.data.Dataset.from_tensor_slices(rows)
 
 
 def _order(labels: np.ndarray, how: Training, epoch: tf.Tensor) -> tf.Tensor:
@@ -287,5 +298,5 @@ def drawn(dataset: Dataset, how: Training, size: int, epoch: tf.Variable) -> tf.
         images, labels = glyphs.render(dataset.drawn_seed, indices, size)
         return images, tf.one_hot(labels, how.num_classes), tf.ones(tf.shape(labels))
 
-    batches = tf.data.Dataset.from_tensors(0).flat_map(one_epoch).map(draw, tf.data.AUTOTUNE)
-    return batches.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2)
+    batches = tf.data.Dataset.from_tensors(0).flat_map(one_epoch).map(draw, CORES)
+    return fixed(batches.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2))
