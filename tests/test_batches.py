@@ -1,4 +1,5 @@
 import numpy as np
+import psutil
 import pytest
 import tensorflow as tf
 from PIL import Image
@@ -290,7 +291,16 @@ def test_images_on_disk_are_kept_by_all_that_decides_them(dataset, config, tmp_p
     assert len(cache.entries(CacheConfig(path=str(tmp_path / "cache")))) == 5
 
 
-def test_free_memory_is_a_number_of_bytes():
+def test_free_memory_is_the_machines():
+    assert 1 << 20 < batches.free_memory() < psutil.virtual_memory().total
+
+
+def test_free_memory_is_the_containers_where_it_has_a_limit(monkeypatch, tmp_path):
+    monkeypatch.setattr(batches, "CONTAINER", tmp_path)
+    (tmp_path / "memory.current").write_text("400\n")
+    (tmp_path / "memory.max").write_text("1000\n")
+    assert batches.free_memory() == 600
+    (tmp_path / "memory.max").write_text("max\n")
     assert batches.free_memory() > 1 << 20
 
 

@@ -1,5 +1,6 @@
 """Claims on tl_keras/cli.py and pipelines/: exit statuses, clear messages, TensorFlow last."""
 
+import errno
 import json
 import os
 import re
@@ -359,6 +360,14 @@ def test_a_loss_that_is_no_number_is_for_the_user(approach, capsys):
     assert capsys.readouterr().err == "tl-keras: fit.learning_rate: the loss is nan\n"
 
 
+def test_a_full_disk_is_for_the_user(approach, capsys):
+    error = OSError(errno.ENOSPC, "No space left on device", "runs/x/model.keras")
+    assert cli.main(approach(raising(error))) == 2
+    assert capsys.readouterr().err == "tl-keras: 'runs/x/model.keras': No space left on device\n"
+    with pytest.raises(OSError, match="Input/output error"):
+        cli.main(approach(raising(OSError(errno.EIO, "Input/output error"))))
+
+
 def test_ctrl_c_gives_130_and_says_how_to_go_on(approach, capsys):
     assert cli.main(approach(raising(KeyboardInterrupt()))) == 130
     assert (
@@ -482,9 +491,8 @@ def test_a_closed_pipe_is_no_fault(command):
     assert process.returncode == 1
 
 
-def test_every_command_but_two_has_a_script():
-    """Those that neither train nor act on a run need no checkout."""
-    assert {script.stem for script in SCRIPTS} == set(cli.COMMANDS) - {"schema", "cache"}
+def test_every_command_has_a_script():
+    assert {script.stem for script in SCRIPTS} == set(cli.COMMANDS)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)

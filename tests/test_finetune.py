@@ -240,21 +240,24 @@ def test_starts_from_an_earlier_run(finished_run, tree, tmp_path):
 
 
 def test_kept_activations_train_as_computed_ones(tree, tmp_path, monkeypatch):
-    """Without augmentation timing alone decides which; the weights must not depend on it."""
-    results = []
-    for keep in (True, False):
-        monkeypatch.setattr(
-            "tl_keras.features.worth_keeping",
-            lambda *_, keep=keep: Worth(keep, "the test says so"),
-        )
-        tree = changed(tree, data={"augment": []}, export=FEW, fit={"choose_by": "accuracy"})
-        run = tl_keras.finetune(tree, tmp_path / f"keep_{keep}")
-        assert run.result["features"]["conv_pw_6_relu/train"]["why"]
-        results.append(
-            [line["loss"] for line in epochs_of(run.workdir) if line["stage"] == "finetune"]
-        )
+    """Timing or room alone decides which; the weights must not depend on it."""
+    tree = changed(tree, data={"augment": []}, export=FEW, fit={"choose_by": "accuracy"})
+    with monkeypatch.context() as patch:
+        patch.setattr("tl_keras.features.worth_keeping", lambda *_: Worth(True, "the test says so"))
+        kept = tl_keras.finetune(tree, tmp_path / "kept")
+    no_room = changed(tree, cache={"max_bytes": 0})
+    computed = tl_keras.finetune(no_room, tmp_path / "computed")
+    cut = "conv_pw_6_relu"
+    assert {f"{cut}/train", f"{cut}/val"} <= set(kept.result["features"])
+    assert f"{cut}/val" not in computed.result["features"]
+    assert "are over cache.max_bytes" in computed.result["features"][f"{cut}/train"]["why"]
     # float32 sums of batches of 8 and of 64 images differ in their last bits.
-    np.testing.assert_allclose(results[0], results[1], rtol=1e-3)
+    for name in ("loss", "val_loss"):
+        first, second = (
+            [line[name] for line in epochs_of(run.workdir) if line["stage"] == "finetune"]
+            for run in (kept, computed)
+        )
+        np.testing.assert_allclose(first, second, rtol=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import json
 import shutil
 
 import pytest
+from absl import logging
 from conftest import draw
 
 import tl_keras
@@ -56,6 +57,14 @@ def test_evaluates_another_folder(finished_run, tmp_path):
     measured = finished.evaluate(finished_run, draw(tmp_path / "new", 10, seed=7))
     assert measured["n"] == 30
     assert measured["accuracy"] > 0.6
+
+
+def test_evaluating_on_the_training_images_gives_a_warning(finished_run, pictures, monkeypatch):
+    said = []
+    monkeypatch.setattr(logging, "warning", lambda text, *values: said.append(text % values))
+    finished.evaluate(finished_run, pictures)
+    assert len(said) == 1
+    assert "36 of 72 images trained this model" in said[0]
 
 
 def test_evaluates_some_of_the_classes_and_no_others(finished_run, tmp_path):

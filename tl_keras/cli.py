@@ -5,6 +5,7 @@ Exit status: 0 done; 2 what the user can mend; 3 a finished run misses a toleran
 
 import csv
 import difflib
+import errno
 import importlib.resources
 import json
 import logging
@@ -25,6 +26,8 @@ from tl_keras.run import Run
 from tl_keras.version import VERSION
 
 Flags = flags.FlagValues
+# Of folders and disks that are the user's: they may not be written, or are full.
+MENDABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR)
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # As in `tl-keras schema | head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        if error.errno not in MENDABLE:
+            raise
+        place = f"{error.filename!r}: " if error.filename else ""
+        print(f"tl-keras: {place}{error.strerror}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("\ntl-keras: stopped; the same command goes on from here", file=sys.stderr)
         return 130

@@ -72,6 +72,11 @@ def outputs(model: keras.Model, inputs: Inputs) -> np.ndarray:
     return array
 
 
+def bytes_of(model: keras.Model, inputs: Inputs) -> int:
+    """Size of the model's outputs on every example, `float32`."""
+    return len(inputs) * int(np.prod(model.output.shape[1:])) * 4
+
+
 @dataclass(frozen=True)
 class Worth:
     """Whether a prefix's activations are kept for a fit, with the measurement behind it."""
@@ -85,8 +90,7 @@ def worth_keeping(prefix: keras.Model, inputs: Inputs, epochs: int, max_bytes: f
 
     Only the time depends on the answer: the activations are equal either way.
     """
-    size = int(np.prod(prefix.output.shape[1:])) * 4
-    total = size * len(inputs)
+    total = bytes_of(prefix, inputs)
     if total > max_bytes:
         return Worth(False, f"{total / 1e9:.1f} GB are over cache.max_bytes")
     batch = next(batches.evaluation(inputs, BATCH_SIZE).as_numpy_iterator())
@@ -99,7 +103,7 @@ def worth_keeping(prefix: keras.Model, inputs: Inputs, epochs: int, max_bytes: f
     read_seconds = (time.monotonic() - started) / len(activations)
     # Reading: a copy where pages are in memory, the disk's speed where they cannot be.
     if total > batches.MEMORY_SHARE * batches.free_memory():
-        read_seconds += size / DISK_BYTES_PER_SECOND
+        read_seconds += total / len(inputs) / DISK_BYTES_PER_SECOND
     keep = run_seconds + epochs * read_seconds < epochs * run_seconds
     why = (
         f"{1e3 * run_seconds:.2f} ms an image to compute, {1e3 * read_seconds:.2f} ms to read, "

@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from tl_keras.files import write_text
 Records = list[dict[str, Any]]
 
 
-def publisher(workdir: Path, earlier: Records) -> Callable[[Records], None]:
-    """A function that publishes a stage's records, all so far, after those of earlier stages.
+@contextmanager
+def publisher(workdir: Path, earlier: Records) -> Iterator[Callable[[Records], None]]:
+    """Gives a function that publishes a stage's records, all so far, after those of earlier stages.
 
     A resumed run rewrites both from the start, so that no epoch stands there twice.
     """
@@ -33,7 +35,8 @@ def publisher(workdir: Path, earlier: Records) -> Callable[[Records], None]:
         writer.flush()
         written = len(everything)
 
-    return publish
+    with closing(writer):
+        yield publish
 
 
 def _write_scalars(record: dict[str, Any]) -> None:

@@ -65,8 +65,7 @@ def _fit(run: Run, data: Data, network: keras.Model, plan: Plan) -> list[dict]:
         batches_of_epoch = batches.drawn(data.dataset, how, config.data.image_size, epoch)
     validate = _validation(network, data.inputs["val"])
     fit = Fit("scratch", network, batches_of_epoch, epoch, validate, plan, config.fit, config.seed)
-    with run.timed("finetune"):
-        publish = metrics.publisher(run.workdir, [])
+    with run.timed("finetune"), metrics.publisher(run.workdir, []) as publish:
         return train.fit(fit, run.checkpoint / "scratch.npz", publish)
 
 
@@ -147,7 +146,8 @@ def _fit_head(run: Run, data: Data, backbone: keras.Model) -> Head:
         with replacing(file) as temporary, temporary.open("wb") as stream:
             history = np.array(json.dumps(head.history))
             np.savez(stream, kernel=head.kernel, bias=head.bias, history=history)
-    metrics.publisher(run.workdir, [])(head.history)
+    with metrics.publisher(run.workdir, []) as publish:
+        publish(head.history)
     best = min(head.history, key=lambda record: record["val_loss"])
     logging.info("head: validation accuracy %.3f", best["val_accuracy"])
     return head
@@ -176,19 +176,24 @@ def _fit_suffix(
     prefix, suffix = freeze.split(logits, depth.cut) if depth.cut else (None, logits)
     # Statistics of a few hundred examples are worse than those of the pretraining.
     freeze.freeze_batch_norm(suffix)
-    network, inputs, val = suffix, data.inputs["train"], data.inputs["val"]
+    network, inputs = suffix, data.inputs["train"]
+    measured, val = suffix, data.inputs["val"]
     if prefix is not None:
-        val = _activations(run, data, prefix, "val").inputs
+        behind = _behind(prefix, suffix)
         if _keeps_activations(run, prefix, inputs, plan):
             inputs = _activations(run, data, prefix, "train").inputs
         else:
-            network = _behind(prefix, suffix)
+            network = behind
+        # Not images that vary: read in every epoch, so worth keeping where they fit.
+        if features.bytes_of(prefix, val) <= config.cache.max_bytes:
+            val = _activations(run, data, prefix, "val").inputs
+        else:
+            measured = behind
     epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
     training = batches.training(inputs, _how(config, data.dataset), epoch)
-    validate = _validation(suffix, val)
+    validate = _validation(measured, val)
     fit = Fit("finetune", network, training, epoch, validate, plan, config.fit, config.seed)
-    with run.timed("finetune"):
-        publish = metrics.publisher(run.workdir, head.history)
+    with run.timed("finetune"), metrics.publisher(run.workdir, head.history) as publish:
         train.fit(fit, run.checkpoint / "finetune.npz", publish)
     model.set_weights(twin.get_weights())
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from absl import logging
 
 from tl_keras import cache, features
 from tl_keras import model as models
@@ -29,7 +30,7 @@ def predict(run: Run, paths: Sequence[str | Path]) -> Iterator[Row]:
     Raises:
       ValueError: a path does not exist, or holds no files.
     """
-    classes = _classes(run)
+    classes = tuple(_data(run)["classes"])
     files = [file for path in paths for file in _files(Path(path))]
     if not files:
         raise ValueError(f"{', '.join(map(repr, map(str, paths)))}: no files to predict on")
@@ -77,10 +78,12 @@ def _inputs(files: list[Path], decoders: list[str], labels: np.ndarray, run: Run
 def evaluate(run: Run, folder: str | Path) -> dict[str, Any]:
     """Metrics as in `result.json` on every image of a folder of class folders.
 
+    Images that trained the model are measured with a warning.
+
     Raises:
       ValueError: a class is none that the model knows, or no image can be read.
     """
-    classes = _classes(run)
+    classes = tuple(_data(run)["classes"])
     config = run.config.data.model_copy(update={"source": "folder", "path": str(folder)})
     listing = sources.list_folder(config)
     strangers = sorted({listed.label for listed in listing.files} - set(classes))
@@ -97,6 +100,13 @@ def evaluate(run: Run, folder: str | Path) -> dict[str, Any]:
     ]
     if not good:
         raise ValueError(f"--data: {str(folder)!r} has no readable image")
+    trained = set(_data(run)["digests"]["train"])
+    known = [listed.file for file, listed in good if checked[str(file)].digest in trained]
+    if known:
+        logging.warning(
+            "--data: %d of %d images trained this model, %r among them: the metrics are too good",
+            *(len(known), len(good), known[0]),
+        )
     labels = np.array([classes.index(listed.label) for _, listed in good], np.int64)
     decoders = [checked[str(file)].decoder for file, _ in good]
     inputs = _inputs([file for file, _ in good], decoders, labels, run)
@@ -104,5 +114,5 @@ def evaluate(run: Run, folder: str | Path) -> dict[str, Any]:
     return measure(features.outputs(model, inputs), labels, classes)
 
 
-def _classes(run: Run) -> tuple[str, ...]:
-    return tuple(json.loads((run.workdir / "data.json").read_text(encoding="utf-8"))["classes"])
+def _data(run: Run) -> dict[str, Any]:
+    return json.loads((run.workdir / "data.json").read_text(encoding="utf-8"))

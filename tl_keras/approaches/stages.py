@@ -126,20 +126,23 @@ def _refuse_leaks(dataset: Dataset, weights: Path) -> None:
     held_out = {
         example.digest: example.file for name in ("val", "test") for example in dataset.splits[name]
     }
-    weights = weights.parent if weights.is_file() else weights
-    while (weights / "data.json").is_file() and (weights / "config.yaml").is_file():
-        trained = json.loads((weights / "data.json").read_text(encoding="utf-8"))["digests"][
-            "train"
-        ]
-        leaked = [held_out[digest] for digest in trained if digest in held_out]
+    while source := _run_of(weights):
+        digests = json.loads((source / "data.json").read_text(encoding="utf-8"))["digests"]
+        leaked = [held_out[digest] for digest in digests["train"] if digest in held_out]
         if leaked:
             raise ValueError(
-                f"model.weights: {len(leaked)} images of val and test trained {str(weights)!r}, "
+                f"model.weights: {len(leaked)} images of val and test trained {str(source)!r}, "
                 f"{leaked[0]!r} among them; the result would be too good: use the same splits "
                 "(data.split_seed) or other weights"
             )
-        weights = Path(runs.load(weights).config.model.weights)
-        weights = weights.parent if weights.is_file() else weights
+        weights = Path(runs.load(source).config.model.weights)
+
+
+def _run_of(weights: Path) -> Path | None:
+    """The run that weights are of: they may be its folder or a file in it."""
+    folder = weights.parent if weights.is_file() else weights
+    is_run = all((folder / name).is_file() for name in ("data.json", "config.yaml"))
+    return folder if is_run else None
 
 
 def evaluate(run: Run, model: keras.Model, data: Data) -> dict[str, Any]:
@@ -165,7 +168,13 @@ def _evaluate(run: Run, model: keras.Model, data: Data) -> dict[str, Any]:
     return measured
 
 
-def _rows(split, files, labels, probabilities, classes) -> list[list[str]]:
+def _rows(
+    split: str,
+    files: list[str],
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    classes: tuple[str, ...],
+) -> list[list[str]]:
     return [
         [
             file,

@@ -13,9 +13,11 @@ unbroken one would have read:
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import PIL
+import psutil
 import tensorflow as tf
 from tqdm import tqdm
 
@@ -28,6 +30,7 @@ from tl_keras.data.image import Kind, decode, kind_of, prepare
 from tl_keras.version import VERSION
 
 MEMORY_SHARE = 0.25  # of the free memory, that prepared images of all splits may take together
+CONTAINER = Path("/sys/fs/cgroup")  # Limits of a container, cgroup version 2, under Linux.
 CORES = os.cpu_count() or 1
 
 # From `(,) int64` indices to images `(size, size, 3) uint8`, one by one.
@@ -185,11 +188,13 @@ def fixed(data: tf.data.Dataset) -> tf.data.Dataset:
 
 
 def free_memory() -> int:
-    """Bytes of memory that a process may still take; a guess where the platform does not say."""
+    """Bytes of memory that this process may still take: of the machine and of its container."""
+    free = psutil.virtual_memory().available
     try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # Windows; macOS does not know AVPHYS.
-        return 4 << 30
+        limit, used = ((CONTAINER / name).read_text() for name in ("memory.max", "memory.current"))
+        return min(free, int(limit) - int(used))
+    except (OSError, ValueError):  # No container, or one without a limit, which says `max`.
+        return free
 
 
 def evaluation(inputs: Inputs, batch_size: int) -> tf.data.Dataset:
