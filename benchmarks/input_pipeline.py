@@ -4,8 +4,8 @@
 
 Both read the same JPEGs with the same size (160 px), batch (32) and cores, in turn, six times,
 each one first every other time, after a pause: shared machines slow down who comes second. The
-medians and their ratios are printed. The first epoch of tl_keras includes decoding into its
-cache; its audit, which plain Keras does not do, is printed apart.
+medians and their ratios are printed. The first epoch of tl_keras includes decoding into the array
+that later epochs read; its audit, which plain Keras does not do, is printed apart.
 """
 
 import statistics
@@ -32,7 +32,7 @@ from tl_keras.data.load import load  # noqa: E402
 
 @dataclass(frozen=True)
 class Photographs:
-    """A set of JPEGs: noise of all scales, from a pixel to a quarter of the picture.
+    """A set of JPEGs: noise of all scales, from a pixel to a seventh of the picture.
 
     Attributes:
       size: px, width and height.

@@ -2,6 +2,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import shutil
 import time
 
 import numpy as np
@@ -237,6 +238,13 @@ def test_bigger_than_the_cache_is_computed_and_not_kept(tmp_path):
         kept = keep(config, compute, {"kind": "big"}, (3000,), np.uint8)
         assert not kept.cached and (kept.array == calls).all()
     assert kinds(config) == ["a"]  # Nothing made way in vain.
+
+
+def test_full_disk_is_said_before_it_kills(config, monkeypatch):
+    usage = shutil.disk_usage(config.path)._replace(free=10)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
+    with pytest.raises(ValueError, match="cache.path: .* has 0.0 GB free"):
+        cache.keep(config, {"kind": "x"}, (100,), np.uint8, lambda array: array.fill(0))
 
 
 def test_room_is_made_on_demand(tmp_path):

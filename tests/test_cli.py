@@ -26,7 +26,10 @@ SCORES = {"accuracy": 0.94, "interval": [0.89, 0.97], "n": 100}
 def make_run(workdir: Path, pipeline="finetune", status: str | None = "ok", **sections) -> Path:
     """A finished run folder, written by hand. Without a status it has no exports."""
     config = configs.from_tree({"data": {"source": "digits"}, **sections})
-    entry = {"status": status, "bytes": 1_000_000, "accuracy": 0.93, "latency_ms": {"median": 3.1}}
+    entry = {"status": "ok", "bytes": 1_000_000, "accuracy": 0.93, "latency_ms": {"median": 3.1}}
+    exported = {name: entry for name in config.export.formats} | {
+        "int8": {**entry, "status": status}
+    }
     write_json(
         workdir / "result.json",
         {
@@ -35,7 +38,7 @@ def make_run(workdir: Path, pipeline="finetune", status: str | None = "ok", **se
             "val": SCORES,
             "test": {**SCORES, "accuracy": 0.91},
             "model": {"backbone": "MobileNetV2", "block": "block_12", "cut": "add", "kept": "mix"},
-            **({"export": {"int8": entry}} if status else {}),
+            **({"export": exported} if status else {}),
         },
     )
     (workdir / "config.yaml").write_text(configs.to_yaml(config))
@@ -161,6 +164,10 @@ finetune finished, 12 s of work
   val accuracy  0.940 on 100 examples (95% interval 0.890 to 0.970)
   test accuracy 0.910 on 100 examples (95% interval 0.890 to 0.970)
   model         MobileNetV2, frozen up to block_12, kept: mix
+  saved_model   1.00 MB, 0.930, 3.1 ms an image on one thread
+  float32       1.00 MB, 0.930, 3.1 ms an image on one thread
+  float16       1.00 MB, 0.930, 3.1 ms an image on one thread
+  dynamic       1.00 MB, 0.930, 3.1 ms an image on one thread
   int8          1.00 MB, 0.930, 3.1 ms an image on one thread
   report        {folder}/done/report.html
 """

@@ -132,8 +132,12 @@ WRONG_DATA = [
     ("{source: csv}", "data.path: expected a CSV file; received none"),
     ("{source: tfds}", "data.name: expected a TFDS builder, as in 'beans'; received none"),
     (
+        "{source: glyphs, augment: [], balance: weights}",
+        "data.balance: glyphs are drawn from all classes alike; expected no value, received 'wei",
+    ),
+    (
         "{source: glyphs}",
-        "data.augment: expected [], since glyphs are drawn anew each epoch; received 4 operations",
+        "data.augment: expected [], since glyphs are distorted as they are drawn; received 4 ",
     ),
     (
         "{source: foldr}",

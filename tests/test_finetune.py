@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -21,6 +23,7 @@ from tl_keras import backbones, train
 from tl_keras import config as configs
 from tl_keras.approaches import finetune, stages
 from tl_keras.approaches import pretrain as pretraining
+from tl_keras.data.examples import Example
 from tl_keras.features import Worth
 
 
@@ -113,8 +116,10 @@ def test_a_run_never_ends_below_its_own_head(finished_run):
 
 def test_finished_run_returns_at_once(finished_run, tree, monkeypatch):
     monkeypatch.setattr(finetune, "run", lambda *_: pytest.fail("it ran again"))
+    finished_run.report.unlink()  # As a kill between the last two steps leaves it.
     again = tl_keras.finetune(tree, finished_run.workdir)
     assert again.result == finished_run.result
+    assert again.report.exists()
 
 
 def test_model_loads_without_this_package(finished_run):
@@ -173,7 +178,10 @@ def test_killed_in_a_phase_ends_as_unbroken(
 def test_added_format_keeps_the_model(finished_run, tree, tmp_path):
     shutil.copytree(finished_run.workdir, tmp_path / "run")
     before = (tmp_path / "run" / "model.keras").read_bytes()
-    shutil.rmtree(tmp_path / "run" / "export")
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    del result["export"]["float32"]
+    (tmp_path / "run" / "result.json").write_text(json.dumps(result))
+    (tmp_path / "run" / "export" / "model_float32.tflite").unlink()
     run = tl_keras.finetune(changed(tree, export=FEW), tmp_path / "run")
     assert (run.workdir / "export" / "model_float32.tflite").exists()
     assert set(run.result["export"]) == set(finished_run.result["export"])
@@ -228,6 +236,30 @@ def test_weights_that_saw_the_test_split_are_refused(finished_run, tree, tmp_pat
         tl_keras.finetune(tree, tmp_path / "run")
 
 
+def test_leak_check_ends_though_weights_go_round(finished_run, tmp_path, monkeypatch):
+    digests = json.loads((finished_run.workdir / "data.json").read_text())["digests"]
+    examples = [Example("x.png", 0, digest, "png") for digest in digests["val"]]
+    dataset = SimpleNamespace(splits={"val": examples, "test": []})
+    monkeypatch.chdir(tmp_path)
+    for name, weights in {"imagenet": "imagenet", "a": "b", "b": "a"}.items():
+        shutil.copytree(finished_run.workdir, name)
+        config = configs.load(Path(name, "config.yaml"), [f"model.weights={weights}"])
+        Path(name, "config.yaml").write_text(configs.to_yaml(config))
+        stages._refuse_leaks(dataset, name)
+    trained = [Example("x.png", 0, digests["train"][0], "png")]
+    dataset = SimpleNamespace(splits={"val": trained, "test": []})
+    stages._refuse_leaks(dataset, "imagenet")  # The keyword, not the folder of that name.
+    with pytest.raises(ValueError, match="model.weights: 1 images of val and test trained"):
+        stages._refuse_leaks(dataset, "a")
+
+
+def test_too_few_glyphs_for_a_head_are_refused(tree, tmp_path):
+    data = {"source": "glyphs", "image_size": 32, "num_examples": 200, "augment": []}
+    few = {**tree, "data": {**data, "val": 0.02, "test": 0.0}}
+    with pytest.raises(ValueError, match=r"data.num_examples: expected images of all \d+ classes"):
+        tl_keras.finetune(few, tmp_path / "run")
+
+
 def test_starts_from_an_earlier_run(finished_run, tree, tmp_path):
     tree = changed(tree, model={"weights": str(finished_run.workdir)}, fit={"freeze": 1.0})
     run = tl_keras.finetune(changed(tree, export=FEW), tmp_path / "run")
@@ -248,9 +280,9 @@ def test_kept_activations_train_as_computed_ones(tree, tmp_path, monkeypatch):
     no_room = changed(tree, cache={"max_bytes": 0})
     computed = tl_keras.finetune(no_room, tmp_path / "computed")
     cut = "conv_pw_6_relu"
-    assert {f"{cut}/train", f"{cut}/val"} <= set(kept.result["features"])
-    assert f"{cut}/val" not in computed.result["features"]
-    assert "are over cache.max_bytes" in computed.result["features"][f"{cut}/train"]["why"]
+    assert all(kept.result["features"][f"{cut}/{split}"]["keep"] for split in ("train", "val"))
+    for split in ("train", "val"):
+        assert "are over cache.max_bytes" in computed.result["features"][f"{cut}/{split}"]["why"]
     # float32 sums of batches of 8 and of 64 images differ in their last bits.
     for name in ("loss", "val_loss"):
         first, second = (

@@ -28,12 +28,14 @@ def test_predicts_what_the_run_measured(finished_run, pictures):
 def test_bad_files_are_reported_and_skipped(finished_run, tmp_path, capsys):
     folder = draw(tmp_path / "new", 1, seed=7)
     (folder / 'bad, "name".jpg').write_text("no picture")
+    (folder / "dangling.jpg").symlink_to("nowhere.jpg")
     arguments = ["predict", f"--workdir={finished_run.workdir}", str(folder)]
     assert cli.main([*arguments, "--format=jsonl"]) == 0
     printed = capsys.readouterr()
     rows = [json.loads(line) for line in printed.out.splitlines()]
     assert len(rows) == 3
     assert "is skipped: not an image" in printed.err
+    assert "dangling.jpg' is skipped" in printed.err
     assert cli.main([*arguments, f"--output={tmp_path / 'out.csv'}"]) == 0
     with open(tmp_path / "out.csv", newline="") as stream:
         assert [row["prediction"] for row in csv.DictReader(stream)] == [
@@ -59,12 +61,17 @@ def test_evaluates_another_folder(finished_run, tmp_path):
     assert measured["accuracy"] > 0.6
 
 
-def test_evaluating_on_the_training_images_gives_a_warning(finished_run, pictures, monkeypatch):
+def test_evaluating_says_what_is_left_out_and_what_trained(
+    finished_run, pictures, tmp_path, monkeypatch
+):
     said = []
     monkeypatch.setattr(logging, "warning", lambda text, *values: said.append(text % values))
-    finished.evaluate(finished_run, pictures)
-    assert len(said) == 1
-    assert "36 of 72 images trained this model" in said[0]
+    folder = shutil.copytree(pictures, tmp_path / "pictures")
+    (folder / "disc" / "bad.jpg").write_text("no picture")
+    assert finished.evaluate(finished_run, folder)["n"] == 72
+    assert len(said) == 2
+    assert said[0].startswith("--data: 1 files are left out; 'disc/bad.jpg': not an image")
+    assert "36 of 72 images trained this model" in said[1]
 
 
 def test_evaluates_some_of_the_classes_and_no_others(finished_run, tmp_path):

@@ -95,9 +95,21 @@ def test_finished_makes_nothing(tmp_path):
 
 
 def test_finished_run_with_exports_is_not_done_when_some_are_added(run):
-    finish(run, export={})
+    finish(run, export={"float32": {}})
     assert runs.finished(config(**OTHER), run.workdir, "finetune") is None
+    tolerance = {"export": {"formats": ["float32"], "max_accuracy_drop": 0.1}}
+    assert runs.finished(config(**tolerance), run.workdir, "finetune") is None
+
+
+def test_finished_run_is_done_when_it_has_what_is_asked_for(run):
+    finish(run, export={name: {} for name in config().export.formats})
+    assert runs.finished(config(**OTHER), run.workdir, "finetune") is not None
     assert runs.finished(config(cache={"max_bytes": 0}), run.workdir, "finetune") is not None
+
+
+def test_saved_config_names_what_was_exported(run):
+    finish(run, export={"float32": {}, "int8": {}})
+    assert configs.load(run.workdir / "config.yaml").export.formats == ("float32", "int8")
 
 
 def test_finished_run_without_exports_stays_done(tmp_path):
@@ -117,7 +129,8 @@ def killed_in_finish(run: Run, monkeypatch, step: str):
     with monkeypatch.context() as patched, pytest.raises(Killed):
         with runs.opened(run.config, run.workdir, run.pipeline) as run:
             patched.setattr(step, kill)
-            run.finish({"pipeline": "finetune", "export": run.config.export.formats})
+            exported = {name: {} for name in run.config.export.formats}
+            run.finish({"pipeline": "finetune", "export": exported})
 
 
 def test_killed_before_the_result_is_not_done(run, monkeypatch):
@@ -136,17 +149,18 @@ def test_killed_after_the_result_is_done(run, monkeypatch, step):
 
 
 @pytest.mark.parametrize("step", ["write_json", "write_text"])
-def test_killed_while_exports_are_added_is_not_done(run, monkeypatch, step):
-    finish(run, export={})
-    more = Run(run.workdir, config(**OTHER), "finetune")
+def test_killed_while_exports_are_made_again_is_not_done(run, monkeypatch, step):
+    finish(run, export={"int8": {}})
+    other = {"export": {"formats": ["int8"], "max_accuracy_drop": 0.1}}
+    more = Run(run.workdir, config(**other), "finetune")
     killed_in_finish(more, monkeypatch, f"tl_keras.run.{step}")
-    assert runs.finished(config(**OTHER), run.workdir, "finetune") is None
+    assert runs.finished(config(**other), run.workdir, "finetune") is None
 
 
 def test_finished_run_keeps_its_config_until_more_is_done(run):
-    finish(run, export={})
+    finish(run, export={"float32": {}})
     with runs.opened(config(**OTHER), run.workdir, "finetune"):
-        assert configs.load(run.workdir / "config.yaml") == config()
+        assert configs.load(run.workdir / "config.yaml").export.formats == ("float32",)
 
 
 def test_leftover_temporary_files_are_removed(run):

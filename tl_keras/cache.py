@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import time
 import zlib
 from collections.abc import Callable
@@ -119,12 +120,23 @@ def _write(
 ) -> None:
     path.with_suffix(".json").unlink(missing_ok=True)
     shape, dtype = layout
+    _check_disk(path.parent, int(np.prod(shape)) * np.dtype(dtype).itemsize)
     with replacing(path) as temporary:
         array = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)
         compute(array)
         array.flush()
         del array
     write_json(path.with_suffix(".json"), {"key": key, "crc32": _checksum(path)})
+
+
+def _check_disk(arrays: Path, size: int) -> None:
+    # Pages of a memory map that the disk has no room for end the process with a bus error.
+    free = shutil.disk_usage(arrays).free
+    if size > free:
+        raise ValueError(
+            f"cache.path: {str(arrays)!r} has {free / 1e9:.1f} GB free, {size / 1e9:.1f} GB are "
+            "needed; free some, name another folder, or set a lower cache.max_bytes"
+        )
 
 
 def _checksum(path: Path) -> int:

@@ -236,8 +236,7 @@ def _summarise(run: Run) -> int:
     from tl_keras import report
 
     result = run.result
-    if not run.report.exists() or run.report.stat().st_mtime < _changed(run):
-        report.write(run.workdir)
+    report.refresh(run.workdir)
     missed = [
         f"{name}: {entry['status']}"
         for name, entry in result.get("export", {}).items()
@@ -250,10 +249,6 @@ def _summarise(run: Run) -> int:
     for line in missed:
         print(f"tl-keras: {line}", file=sys.stderr)
     return 3 if missed else 0
-
-
-def _changed(run: Run) -> float:
-    return (run.workdir / "result.json").stat().st_mtime
 
 
 def _lines(result: dict[str, Any]) -> list[str]:
@@ -319,6 +314,8 @@ def _evaluate(values: Flags, _: list[str]) -> int:
         measured = finished.evaluate(run, Path(values.data))
     else:
         measured = run.result["test"] or run.result["val"]
+        if not run.result["test"]:
+            print("tl-keras: no test split; these are metrics of validation", file=sys.stderr)
     _write(json.dumps(measured, indent=1, ensure_ascii=False) + "\n", values.output)
     return 0
 

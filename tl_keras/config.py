@@ -150,17 +150,27 @@ class DataConfig(Section):
             raise ValueError(f"data.path: expected {what}; received none")
         if self.source == "tfds" and self.name is None:
             raise ValueError("data.name: expected a TFDS builder, as in 'beans'; received none")
-        if self.source == "glyphs" and self.augment:
-            raise ValueError(
-                "data.augment: expected [], since glyphs are drawn anew each epoch; received "
-                f"{len(self.augment)} operations"
-            )
+        if self.source == "glyphs":
+            self._check_glyphs()
         if self.val + self.test >= 1:
             raise ValueError(
                 f"data.test: expected val + test < 1, so that some train; received {self.val} + "
                 f"{self.test}"
             )
         return self
+
+    def _check_glyphs(self) -> None:
+        if self.augment:
+            raise ValueError(
+                "data.augment: expected [], since glyphs are distorted as they are drawn; received "
+                f"{len(self.augment)} operations"
+            )
+        if self.balance != "none" or self.examples_per_class is not None:
+            name = "balance" if self.balance != "none" else "examples_per_class"
+            raise ValueError(
+                f"data.{name}: glyphs are drawn from all classes alike; expected no value, "
+                f"received {getattr(self, name)!r}; data.num_examples says how many"
+            )
 
 
 class ModelConfig(Section):

@@ -85,14 +85,23 @@ class Worth:
     why: str
 
 
+def fitting(prefix: keras.Model, inputs: Inputs, max_bytes: float) -> Worth:
+    """Whether a prefix's activations have room; for images of which there is one view."""
+    total = bytes_of(prefix, inputs)
+    if total > max_bytes:
+        return Worth(False, f"{total / 1e9:.1f} GB are over cache.max_bytes")
+    return Worth(True, "one view of each image")
+
+
 def worth_keeping(prefix: keras.Model, inputs: Inputs, epochs: int, max_bytes: float) -> Worth:
     """Compares one pass and reading back with a pass each epoch, on one measured batch.
 
     Only the time depends on the answer: the activations are equal either way.
     """
+    room = fitting(prefix, inputs, max_bytes)
+    if not room.keep:
+        return room
     total = bytes_of(prefix, inputs)
-    if total > max_bytes:
-        return Worth(False, f"{total / 1e9:.1f} GB are over cache.max_bytes")
     batch = next(batches.evaluation(inputs, BATCH_SIZE).as_numpy_iterator())
     prefix.predict_on_batch(batch)  # Traces.
     started = time.monotonic()

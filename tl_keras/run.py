@@ -75,7 +75,11 @@ class Run:
         """Writes `result.json`, whose presence means done, and removes the checkpoint."""
         # The config last: where exports were added, it says that they are done.
         write_json(self.workdir / "result.json", result)
-        write_text(self.workdir / "config.yaml", configs.to_yaml(self.config))
+        config = self.config
+        if "export" in result:
+            export = config.export.model_copy(update={"formats": tuple(result["export"])})
+            config = config.model_copy(update={"export": export})
+        write_text(self.workdir / "config.yaml", configs.to_yaml(config))
         shutil.rmtree(self.checkpoint, ignore_errors=True)
 
 
@@ -139,12 +143,20 @@ def finished(config: RunConfig, workdir: str | Path, pipeline: str) -> Run | Non
     workdir = Path(workdir).expanduser().absolute()
     _check_folder(workdir, config, pipeline)
     run = Run(workdir, config, pipeline)
-    adds = "export" in (run.result or {}) and _saved_config(workdir).export != config.export
-    if run.result is None or adds:
+    if run.result is None or _adds_exports(run):
         _check_free(workdir)
         return None
     shutil.rmtree(run.checkpoint, ignore_errors=True)  # Of a kill between the last two steps.
     return run
+
+
+def _adds_exports(run: Run) -> bool:
+    """Whether the config asks for a format that a finished run lacks, or for other tolerances."""
+    if "export" not in run.result:
+        return False
+    asked, made = run.config.export, _saved_config(run.workdir).export
+    same = made.model_copy(update={"formats": asked.formats})
+    return asked != same or not set(asked.formats) <= set(run.result["export"])
 
 
 def _lock(workdir: Path) -> FileLock:

@@ -76,6 +76,7 @@ def head_then_suffix(run: Run, data: Data, backbone: keras.Model) -> keras.Model
     validation; the best is kept, so a run never ends below its own head.
     """
     config = run.config
+    _check_classes(data.dataset)
     model = _add_head(backbone, config, data.dataset)
     plan = _plan(config, data.dataset, pretrained=True)
     pattern = backbones.BACKBONES[config.model.backbone].block
@@ -91,6 +92,17 @@ def head_then_suffix(run: Run, data: Data, backbone: keras.Model) -> keras.Model
     kept = _keep_best(run, data.inputs["val"], model, candidates)
     run.add(model=_describe(model, config, depth, kept))
     return model
+
+
+def _check_classes(dataset: Dataset) -> None:
+    """Glyphs are drawn at random: a few hundred leave out some class, which a head cannot fit."""
+    present = {example.label for example in dataset.splits["train"]}
+    missing = [name for label, name in enumerate(dataset.classes) if label not in present]
+    if missing:
+        raise ValueError(
+            f"data.num_examples: expected images of all {len(dataset.classes)} classes in train; "
+            f"{len(missing)} have none, {missing[0]!r} among them; set it higher"
+        )
 
 
 def _add_head(backbone: keras.Model, config: RunConfig, dataset: Dataset) -> keras.Model:
@@ -156,7 +168,9 @@ def _fit_head(run: Run, data: Data, backbone: keras.Model) -> Head:
 def _activations(run: Run, data: Data, prefix: keras.Model, split: str) -> Activations:
     found = features.compute(prefix, data.inputs[split], data.dataset, split, run.config)
     key = f"{prefix.operations[-1].name}/{split}"
-    decided = run.record.get("features", {}).get(key, {"why": "one view of each image"})
+    decided = run.record.get("features", {}).get(
+        key, {"keep": True, "why": "one view of each image"}
+    )
     measured = {
         "cached": found.cached,
         "bytes": found.bytes,
@@ -176,22 +190,17 @@ def _fit_suffix(
     prefix, suffix = freeze.split(logits, depth.cut) if depth.cut else (None, logits)
     # Statistics of a few hundred examples are worse than those of the pretraining.
     freeze.freeze_batch_norm(suffix)
-    network, inputs = suffix, data.inputs["train"]
-    measured, val = suffix, data.inputs["val"]
+    networks, inputs = {"train": suffix, "val": suffix}, dict(data.inputs)
     if prefix is not None:
-        behind = _behind(prefix, suffix)
-        if _keeps_activations(run, prefix, inputs, plan):
-            inputs = _activations(run, data, prefix, "train").inputs
-        else:
-            network = behind
-        # Not images that vary: read in every epoch, so worth keeping where they fit.
-        if features.bytes_of(prefix, val) <= config.cache.max_bytes:
-            val = _activations(run, data, prefix, "val").inputs
-        else:
-            measured = behind
+        for split, keeps in _keeps_activations(run, prefix, data.inputs, plan).items():
+            if keeps:
+                inputs[split] = _activations(run, data, prefix, split).inputs
+            else:
+                networks[split] = _behind(prefix, suffix)
     epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
-    training = batches.training(inputs, _how(config, data.dataset), epoch)
-    validate = _validation(measured, val)
+    training = batches.training(inputs["train"], _how(config, data.dataset), epoch)
+    validate = _validation(networks["val"], inputs["val"])
+    network = networks["train"]
     fit = Fit("finetune", network, training, epoch, validate, plan, config.fit, config.seed)
     with run.timed("finetune"), metrics.publisher(run.workdir, head.history) as publish:
         train.fit(fit, run.checkpoint / "finetune.npz", publish)
@@ -204,18 +213,34 @@ def _behind(prefix: keras.Model, suffix: keras.Model) -> keras.Model:
     return keras.Model(inputs, suffix(FrozenPrefix(prefix)(inputs)))
 
 
-def _keeps_activations(run: Run, prefix: keras.Model, inputs: Inputs, plan: Plan) -> bool:
-    """Whether the prefix's activations on train are kept; decided once and then recorded."""
-    config, cut = run.config, prefix.operations[-1].name
-    if config.data.augment:
-        worth = Worth(False, "augmentation shows another view each time")
-    elif decided := run.record.get("features", {}).get(f"{cut}/train"):
-        return decided["keep"]
-    else:
-        kept = config.cache.max_bytes
-        worth = features.worth_keeping(prefix, inputs, plan.epochs, kept)
-    run.add(features={f"{cut}/train": {"keep": worth.keep, "why": worth.why}})
-    logging.info("activations at %s are %s: %s", cut, KEPT[worth.keep], worth.why)
+def _keeps_activations(
+    run: Run, prefix: keras.Model, inputs: dict[str, Inputs], plan: Plan
+) -> dict:
+    """By split, whether the prefix's activations are kept."""
+    max_bytes, cut = run.config.cache.max_bytes, prefix.operations[-1].name
+
+    def train() -> Worth:
+        if run.config.data.augment:
+            return Worth(False, "augmentation shows another view each time")
+        return features.worth_keeping(prefix, inputs["train"], plan.epochs, max_bytes)
+
+    keeps = {"train": _decided(run, f"{cut}/train", train)}
+    taken = features.bytes_of(prefix, inputs["train"]) if keeps["train"] else 0
+    keeps["val"] = _decided(
+        run, f"{cut}/val", lambda: features.fitting(prefix, inputs["val"], max_bytes - taken)
+    )
+    return keeps
+
+
+def _decided(run: Run, key: str, decide: Callable[[], Worth]) -> bool:
+    """Decides once whether activations are kept; the record repeats it in a resumed run."""
+    recorded = run.record.get("features", {}).get(key)
+    if recorded:
+        return recorded["keep"]
+    worth = decide()
+    nothing_yet = {"cached": False, "bytes": 0, "seconds": 0.0}
+    run.add(features={key: {"keep": worth.keep, "why": worth.why, **nothing_yet}})
+    logging.info("activations %s are %s: %s", key, KEPT[worth.keep], worth.why)
     return worth.keep
 
 

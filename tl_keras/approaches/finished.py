@@ -12,7 +12,7 @@ from tl_keras import cache, features
 from tl_keras import model as models
 from tl_keras.data import audit, sources
 from tl_keras.data.batches import Inputs, reader
-from tl_keras.data.examples import Listing
+from tl_keras.data.examples import Listed, Listing
 from tl_keras.data.image import Kind
 from tl_keras.evaluate import measure
 from tl_keras.run import Run
@@ -23,6 +23,8 @@ Row = dict[str, Any]
 def predict(run: Run, paths: Sequence[str | Path]) -> Iterator[Row]:
     """A row an image, in order: `file`, `prediction`, `probabilities {class: p}`; or `error`.
 
+    Files that a folder holds and that are refused, such as links out of it, come first.
+
     Args:
       run: a finished run, see `run.load_finished`.
       paths: image files, and folders that are searched at any depth.
@@ -31,9 +33,13 @@ def predict(run: Run, paths: Sequence[str | Path]) -> Iterator[Row]:
       ValueError: a path does not exist, or holds no files.
     """
     classes = tuple(_data(run)["classes"])
-    files = [file for path in paths for file in _files(Path(path))]
-    if not files:
+    listings = [_listing(Path(path)) for path in paths]
+    files = [listing.root / listed.file for listing in listings for listed in listing.files]
+    refused = [(listing.root, entry) for listing in listings for entry in listing.quarantined]
+    if not files and not refused:
         raise ValueError(f"{', '.join(map(repr, map(str, paths)))}: no files to predict on")
+    for root, entry in refused:
+        yield {"file": sources.printable(str(root / entry.file)), "error": entry.reason}
     model = models.load(run.workdir / "model.keras")
     checked = _check(files, run)
     for start in range(0, len(files), features.BATCH_SIZE):
@@ -52,14 +58,14 @@ def predict(run: Run, paths: Sequence[str | Path]) -> Iterator[Row]:
             yield {"file": name, "prediction": max(named, key=named.get), "probabilities": named}
 
 
-def _files(path: Path) -> list[Path]:
+def _listing(path: Path) -> Listing:
     if path.is_dir():
         listing = Listing(path, [])
         sources.list_class(path, "", listing)
-        return [path / listed.file for listed in listing.files]
+        return listing
     if not path.exists():
         raise ValueError(f"{str(path)!r} does not exist; expected an image or a folder of images")
-    return [path]
+    return Listing(path.parent, [Listed(path.name, "")])
 
 
 def _check(files: list[Path], run: Run) -> dict[str, audit.Checked]:
@@ -76,9 +82,9 @@ def _inputs(files: list[Path], decoders: list[str], labels: np.ndarray, run: Run
 
 
 def evaluate(run: Run, folder: str | Path) -> dict[str, Any]:
-    """Metrics as in `result.json` on every image of a folder of class folders.
+    """Metrics as in `result.json` on every readable image of a folder of class folders.
 
-    Images that trained the model are measured with a warning.
+    A warning says what is left out, and how many of the images trained the model.
 
     Raises:
       ValueError: a class is none that the model knows, or no image can be read.
@@ -93,13 +99,14 @@ def evaluate(run: Run, folder: str | Path) -> dict[str, Any]:
         )
     files = [listing.root / listed.file for listed in listing.files]
     checked = _check(files, run)
-    good = [
-        (file, listed)
-        for file, listed in zip(files, listing.files, strict=True)
-        if not checked[str(file)].reason
-    ]
+    pairs = list(zip(files, listing.files, strict=True))
+    good = [(file, listed) for file, listed in pairs if not checked[str(file)].reason]
     if not good:
         raise ValueError(f"--data: {str(folder)!r} has no readable image")
+    bad = [(listed.file, checked[str(file)].reason) for file, listed in pairs]
+    bad = [(entry.file, entry.reason) for entry in listing.quarantined] + [b for b in bad if b[1]]
+    if bad:
+        logging.warning("--data: %d files are left out; %r: %s", len(bad), *bad[0])
     trained = set(_data(run)["digests"]["train"])
     known = [listed.file for file, listed in good if checked[str(file)].digest in trained]
     if known:

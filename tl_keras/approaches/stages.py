@@ -19,6 +19,7 @@ from tl_keras import backbones, features, freeze
 from tl_keras import model as models
 from tl_keras import run as runs
 from tl_keras.approaches.adapt import Data
+from tl_keras.config import WEIGHTS
 from tl_keras.data import batches
 from tl_keras.data.examples import SPLITS, Dataset
 from tl_keras.data.load import load
@@ -98,7 +99,7 @@ def write_data(run: Run, dataset: Dataset) -> None:
             f"data: the images are not those that {str(run.workdir)!r} began with; "
             "restore them, or choose another --workdir"
         )
-    _refuse_leaks(dataset, Path(run.config.model.weights))
+    _refuse_leaks(dataset, run.config.model.weights)
     content = {
         "root": None if dataset.root is None else str(dataset.root),
         "classes": list(dataset.classes),
@@ -121,12 +122,14 @@ def write_data(run: Run, dataset: Dataset) -> None:
     )
 
 
-def _refuse_leaks(dataset: Dataset, weights: Path) -> None:
+def _refuse_leaks(dataset: Dataset, weights: str) -> None:
     """Nothing of val and test may have trained the weights, in that run or those before it."""
     held_out = {
         example.digest: example.file for name in ("val", "test") for example in dataset.splits[name]
     }
-    while source := _run_of(weights):
+    seen = set()  # A folder may hold a run that came of an earlier one in the same folder.
+    while (source := _run_of(weights)) and source not in seen:
+        seen.add(source)
         digests = json.loads((source / "data.json").read_text(encoding="utf-8"))["digests"]
         leaked = [held_out[digest] for digest in digests["train"] if digest in held_out]
         if leaked:
@@ -135,14 +138,15 @@ def _refuse_leaks(dataset: Dataset, weights: Path) -> None:
                 f"{leaked[0]!r} among them; the result would be too good: use the same splits "
                 "(data.split_seed) or other weights"
             )
-        weights = Path(runs.load(source).config.model.weights)
+        weights = runs.load(source).config.model.weights
 
 
-def _run_of(weights: Path) -> Path | None:
-    """The run that weights are of: they may be its folder or a file in it."""
-    folder = weights.parent if weights.is_file() else weights
+def _run_of(weights: str) -> Path | None:
+    """The run that weights are of: they may name its folder or a file in it."""
+    path = Path(weights).absolute()
+    folder = path.parent if path.is_file() else path
     is_run = all((folder / name).is_file() for name in ("data.json", "config.yaml"))
-    return folder if is_run else None
+    return folder if is_run and weights not in WEIGHTS else None
 
 
 def evaluate(run: Run, model: keras.Model, data: Data) -> dict[str, Any]:

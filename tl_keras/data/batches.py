@@ -29,9 +29,10 @@ from tl_keras.data.examples import Dataset
 from tl_keras.data.image import Kind, decode, kind_of, prepare
 from tl_keras.version import VERSION
 
-MEMORY_SHARE = 0.25  # of the free memory, that prepared images of all splits may take together
+MEMORY_SHARE = 0.25  # of the free memory, that a split's prepared images may take
 CONTAINER = Path("/sys/fs/cgroup")  # Limits of a container, cgroup version 2, under Linux.
-CORES = os.cpu_count() or 1
+# Those that this process may run on, where the platform says.
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 # From `(,) int64` indices to images `(size, size, 3) uint8`, one by one.
 Read = Callable[[tf.data.Dataset], tf.data.Dataset]
@@ -98,7 +99,7 @@ def prepared(dataset: Dataset, split: str, config: DataConfig, cache_config: Cac
     def fill(array: np.ndarray) -> None:
         images = read(tf.data.Dataset.range(len(array)))
         # Small batches: fresh memory of megabytes costs a page fault every 4 KiB.
-        _fill(array, fixed(images.batch(16).prefetch(4)), f"decode {split}")
+        _fill(array, untuned(images.batch(16).prefetch(4)), f"decode {split}")
 
     shape = (len(examples), size, size, 3)
     needed = int(np.prod(shape))
@@ -176,7 +177,7 @@ def _fill(array: np.ndarray, batches: tf.data.Dataset, title: str) -> None:
             bar.update(len(batch))
 
 
-def fixed(data: tf.data.Dataset) -> tf.data.Dataset:
+def untuned(data: tf.data.Dataset) -> tf.data.Dataset:
     """The same data set, with the parallelism that it was given and no tuning of it.
 
     tf.data's tuning thread sleeps 10, 20, 40 ... ms, and an iterator that ends waits for it to
@@ -192,8 +193,10 @@ def free_memory() -> int:
     free = psutil.virtual_memory().available
     try:
         limit, used = ((CONTAINER / name).read_text() for name in ("memory.max", "memory.current"))
-        return min(free, int(limit) - int(used))
-    except (OSError, ValueError):  # No container, or one without a limit, which says `max`.
+        lines = (CONTAINER / "memory.stat").read_text().splitlines()
+        reclaimable = dict(line.split() for line in lines)["inactive_file"]
+        return min(free, int(limit) - int(used) + int(reclaimable))
+    except (OSError, ValueError, KeyError):  # No container, or one without a limit: `max`.
         return free
 
 
@@ -201,8 +204,8 @@ def evaluation(inputs: Inputs, batch_size: int) -> tf.data.Dataset:
     """Every example once, in order: `(batch, ...)` inputs, the last batch whole or not."""
     indices = tf.data.Dataset.range(len(inputs))
     if inputs.array is None:
-        return fixed(inputs.read(indices).batch(batch_size).prefetch(2))
-    return fixed(indices.batch(batch_size).map(_gather(inputs.array)).prefetch(2))
+        return untuned(inputs.read(indices).batch(batch_size).prefetch(2))
+    return untuned(indices.batch(batch_size).map(_gather(inputs.array)).prefetch(2))
 
 
 def _gather(array: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -249,7 +252,7 @@ def training(inputs: Inputs, how: Training, epoch: tf.Variable) -> tf.data.Datas
         both = tf.data.Dataset.zip(batches, images)
         batches = both.map(lambda pair, x: finish(*pair, x), CORES)
     steps = num_steps(len(inputs), how.batch_size)
-    return fixed(batches.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2))
+    return untuned(batches.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2))
 
 
 def _rows(inputs: Inputs, how: Training, epoch: tf.Variable) -> tf.data.Dataset:
@@ -304,4 +307,4 @@ def drawn(dataset: Dataset, how: Training, size: int, epoch: tf.Variable) -> tf.
         return images, tf.one_hot(labels, how.num_classes), tf.ones(tf.shape(labels))
 
     batches = tf.data.Dataset.from_tensors(0).flat_map(one_epoch).map(draw, CORES)
-    return fixed(batches.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2))
+    return untuned(batches.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2))

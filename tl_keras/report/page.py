@@ -28,6 +28,13 @@ def write(workdir: Path) -> Path:
     return path
 
 
+def refresh(workdir: Path) -> None:
+    """Writes report.html anew if it is missing or older than result.json."""
+    report, result = workdir / "report.html", workdir / "result.json"
+    if not report.exists() or report.stat().st_mtime < result.stat().st_mtime:
+        write(workdir)
+
+
 def render(run: Run) -> str:
     """The whole page as HTML."""
     filled = [section(title, body(run)) for title, body in SECTIONS.items()]

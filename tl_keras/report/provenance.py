@@ -64,11 +64,11 @@ def features(run: Run) -> str:
     for name, kept in (run.result.get("features") or {}).items():
         cut, _, split = name.rpartition("/")
         if kept.get("keep") is False:
-            how = "not kept"
+            spent = ["not kept", NOTHING, NOTHING]
         else:
             how = "read from the cache" if kept.get("cached") else "computed"
-        row = [cut, split_name(split), how, megabytes(kept.get("bytes"))]
-        row += [duration(kept.get("seconds")), kept.get("why") or NOTHING]
+            spent = [how, megabytes(kept.get("bytes")), duration(kept.get("seconds"))]
+        row = [cut, split_name(split), *spent, kept.get("why") or NOTHING]
         rows.append([escape(cell) for cell in row])
     if not rows:
         return ""
