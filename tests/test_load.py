@@ -242,7 +242,7 @@ def test_refused_rows_are_quarantined_and_the_others_used(root, loaded):
     rows = [f"{k}/{i}.png,{k},," for k in ("ants", "bees") for i in range(20)]
     dataset = loaded(table(root, [*rows, "../x.png,ants,,", "none.png,bees,,"]))
     assert reasons(dataset) == {
-        "../x.png": "a path that leaves the folder of the CSV file",
+        "../x.png": "a path that leaves the folder of the CSV file; put the file above its images",
         "none.png": "does not exist",
     }
 

@@ -299,7 +299,17 @@ def test_without_a_test_split_the_validation_speaks(workdir):
     change(workdir, "result.json", test=None)
     run = read(workdir)
     assert advice.headline(run).startswith("94.1% of 77 validation examples right")
-    assert advice.what_to_do(run)[0].startswith("There is no test split")
+    assert any(line.startswith("There is no test split") for line in advice.what_to_do(run))
+
+
+@pytest.mark.parametrize(("low", "warns"), [(0.7, True), (0.76, False)])
+def test_a_model_no_better_than_the_largest_class_is_said_so(workdir, low, warns):
+    classes = {name: {"recall": 0.8, "n": n} for name, n in {"cat": 75, "dog": 25}.items()}
+    test = {**scores(100), "accuracy": 0.8, "interval": [low, 0.88], "classes": classes}
+    change(workdir, "result.json", test=test)
+    lines = advice.what_to_do(read(workdir))
+    said = "Not shown to be better than always answering cat, which is right on 75.0% of these"
+    assert any(line.startswith(said) for line in lines) == warns
 
 
 def test_export_outside_its_tolerance_is_named(workdir):

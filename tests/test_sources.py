@@ -299,7 +299,7 @@ def test_csv_paths_that_leave_the_folder_are_refused(tmp_path):
     ]
     listing = table(root, "path,label\n" + "".join(f"{row},cat\n" for row in rows))
     assert [file for file, _, _ in listed(listing)] == ["inside/1.png", "1.png"]
-    leaves = "a path that leaves the folder of the CSV file"
+    leaves = "a path that leaves the folder of the CSV file; put the file above its images"
     assert reasons(listing) == {
         **dict.fromkeys([*away, "../2.png"], leaves),
         "folder/1.png": "a link that leaves the folder",
@@ -339,6 +339,10 @@ SUPPORTED = "one class name an example is supported"
         (
             "path,label\n1.png,cat|dog\n2.png,cat\n3.png,dog|cow\n",
             f"'cat|dog' looks like .*{SUPPORTED}",
+        ),
+        (
+            "path,label\n1.png,cat;dog\n2.png,cat\n3.png,cat\n",
+            f"'cat;dog' looks like .*{SUPPORTED}",
         ),
         ('path,label\n1.png,"a, b"\n2.png,"b, c"\n', f"'a, b' looks like several.*{SUPPORTED}"),
         (

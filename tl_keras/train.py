@@ -158,6 +158,8 @@ def fit(run: Fit, checkpoint: Path, publish: Callable[[list[dict]], None]) -> li
     network.optimizer.build(network.trainable_variables)
     state = State.load(checkpoint, network) or State([], [v.numpy() for v in network.variables])
     publish(state.history)
+    if state.history:
+        logging.info("%s: going on after epoch %d", run.stage, len(state.history))
     for epoch in range(len(state.history), run.plan.epochs):
         if _is_exhausted(state.history, run.config.patience):
             break

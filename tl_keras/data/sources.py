@@ -237,7 +237,9 @@ def _refuse_other_tasks(file: Path, rows: list[dict[str, str]]) -> None:
     names = Counter(row["label"] for row in rows)
     for mark in "|;,":
         joint = [name for name in names if mark in name]
-        if sum(names[name] for name in joint) > len(rows) / 2 and _share_parts(names, mark):
+        # A comma stands in many class names, so that a few rows with one prove nothing.
+        enough = sum(names[name] for name in joint) > (len(rows) / 2 if mark == "," else 0)
+        if enough and _share_parts(names, mark):
             example = joint[0]
             raise ValueError(f"{where}: {example!r} looks like several labels; {supported}")
     numbers = [name for name in names if _is_number(name)]
@@ -270,5 +272,5 @@ def _is_number(text: str) -> bool:
 def _refuse_row(name: str, root: Path) -> str | None:
     path = Path(os.path.normpath(root / name))
     if not path.is_relative_to(root):
-        return "a path that leaves the folder of the CSV file"
+        return "a path that leaves the folder of the CSV file; put the file above its images"
     return refuse(path, root) or _leaves(path, root)  # Through a folder that is a link.

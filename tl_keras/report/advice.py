@@ -65,8 +65,32 @@ def what_to_do(run: Run) -> list[str]:
     """What the numbers ask for, the most urgent first; empty if nothing."""
     if not run.result:
         return [*_on_data(run), "Start the same command again: it goes on where it was stopped."]
-    rules = (_on_size, _on_gap, _on_classes, _on_fit, _on_data, _on_exports, _on_pretraining)
-    return [line for rule in rules for line in rule(run)]
+    rules = (
+        _on_chance,
+        _on_size,
+        _on_gap,
+        _on_classes,
+        _on_fit,
+        _on_data,
+        _on_exports,
+        _on_pretraining,
+    )
+    return [line for rule in (*rules, _on_pretraining) for line in rule(run)]
+
+
+def _on_chance(run: Run) -> Iterable[str]:
+    split, scores = figures.scored(run)
+    sizes = {k: v["n"] for k, v in (scores.get("classes") or {}).items() if is_number(v.get("n"))}
+    low = (scores.get("interval") or [None])[0]
+    if not is_number(low) or not sum(sizes.values()):
+        return
+    name, size = max(sizes.items(), key=lambda item: item[1])
+    if low <= size / sum(sizes.values()):
+        yield (
+            f"Not shown to be better than always answering {name}, which is right on "
+            f"{percent(size / sum(sizes.values()))} of these {split_name(split)} examples: "
+            "do not ship this model."
+        )
 
 
 def _on_size(run: Run) -> Iterable[str]:
