@@ -1,6 +1,7 @@
 """Claims on tl_keras/quiet.py: what C++ writes to stderr is held back, and shown where it fails."""
 
 import io
+import logging
 import os
 import subprocess
 import sys
@@ -100,6 +101,14 @@ def test_works_without_stderr():
     command = 'exec "$0" -c "$1" 2>&-'
     done = subprocess.run(["sh", "-c", command, sys.executable, code], capture_output=True)
     assert (done.returncode, done.stdout) == (0, b"done\n")
+
+
+def test_log_lines_are_shown_as_before(monkeypatch):
+    logger = logging.getLogger("absl")
+    monkeypatch.setattr(logger, "level", logging.INFO)
+    with quiet():
+        logger.setLevel(logging.WARNING)
+    assert logger.level == logging.INFO
 
 
 def test_leaks_no_descriptor():

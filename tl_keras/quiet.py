@@ -19,6 +19,8 @@ def quiet() -> Iterator[None]:
     if sys.stderr is None:  # Under pythonw, or closed: nothing is shown anyway.
         yield
         return
+    logger = logging.getLogger("absl")
+    level = logger.level  # tf.saved_model.save (2.21) leaves it at warnings.
     sys.stderr.flush()
     saved = os.dup(2)
     failed = False
@@ -30,6 +32,7 @@ def quiet() -> Iterator[None]:
             failed = True
             raise
         finally:
+            logger.setLevel(level)
             sys.stderr.flush()  # What the body wrote through Python is held, too.
             os.dup2(saved, 2)
             os.close(saved)
