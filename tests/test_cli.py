@@ -27,9 +27,8 @@ def make_run(workdir: Path, pipeline="finetune", status: str | None = "ok", **se
     """A finished run folder, written by hand. Without a status it has no exports."""
     config = configs.from_tree({"data": {"source": "digits"}, **sections})
     entry = {"status": "ok", "bytes": 1_000_000, "accuracy": 0.93, "latency_ms": {"median": 3.1}}
-    exported = {name: entry for name in config.export.formats} | {
-        "int8": {**entry, "status": status}
-    }
+    exported = dict.fromkeys(config.export.formats, entry)
+    exported["int8"] = {**entry, "status": status}
     write_json(
         workdir / "result.json",
         {

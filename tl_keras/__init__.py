@@ -70,7 +70,7 @@ def predict(run: "Run | str | Path", paths: list[str | Path]) -> list[dict[str, 
 
 def _run(command: str, config: "Config", workdir: str | Path) -> "Run":
     from tl_keras import config as configs
-    from tl_keras import report, run
+    from tl_keras import run
     from tl_keras.quiet import start_tensorflow
 
     if isinstance(config, str | Path):
@@ -81,6 +81,8 @@ def _run(command: str, config: "Config", workdir: str | Path) -> "Run":
         raise ValueError(f"config: expected nested dicts or a YAML file; received {config!r:.80}")
     done = run.finished(config, workdir, command)
     if done:
+        from tl_keras import report
+
         report.refresh(done.workdir)
         return done
     configs.check_paths(config)

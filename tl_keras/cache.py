@@ -83,6 +83,7 @@ def keep(
         else:
             remove_unfinished(path.parent, path.name)
             make_room(config, size)
+            _check_disk(path.parent, size)
             _write(path, key, (shape, dtype), compute)
             array = np.load(path, mmap_mode="r")
     return Kept(array, cached, time.monotonic() - started)
@@ -120,7 +121,6 @@ def _write(
 ) -> None:
     path.with_suffix(".json").unlink(missing_ok=True)
     shape, dtype = layout
-    _check_disk(path.parent, int(np.prod(shape)) * np.dtype(dtype).itemsize)
     with replacing(path) as temporary:
         array = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)
         compute(array)

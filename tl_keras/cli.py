@@ -217,10 +217,10 @@ def _train(command: str, config: RunConfig, workdir: Path) -> int:
 def _start() -> None:
     """Imports TensorFlow, which takes seconds, and sends log lines to stderr, one a phase."""
     shown = sys.stderr.isatty()
-    if not shown:  # Progress bars would fill a log file. tqdm reads this when it is imported.
-        os.environ.setdefault("TQDM_DISABLE", "1")
     if shown:
         print("starting TensorFlow ...", end="\r", file=sys.stderr, flush=True)
+    else:  # Progress bars would fill a log file. tqdm reads this when it is imported.
+        os.environ.setdefault("TQDM_DISABLE", "1")
     from tl_keras.quiet import start_tensorflow
 
     start_tensorflow()
@@ -352,12 +352,9 @@ def _table(rows: list[dict[str, Any]]) -> str:
     names = list(rows[0]["probabilities"])
     writer.writerow(["file", "prediction", *(f"p:{name}" for name in names)])
     for row in rows:
-        writer.writerow([row["file"], row["prediction"], *_decimals(row)])
+        decimals = [f"{value:.6f}" for value in row["probabilities"].values()]
+        writer.writerow([row["file"], row["prediction"], *decimals])
     return stream.getvalue()
-
-
-def _decimals(row: dict[str, Any]) -> list[str]:
-    return [f"{value:.6f}" for value in row["probabilities"].values()]
 
 
 def _lines_of_json(rows: list[dict[str, Any]]) -> str:

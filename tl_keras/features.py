@@ -85,12 +85,15 @@ class Worth:
     why: str
 
 
+ONE_VIEW = Worth(True, "one view of each image")
+
+
 def fitting(prefix: keras.Model, inputs: Inputs, max_bytes: float) -> Worth:
     """Whether a prefix's activations have room; for images of which there is one view."""
     total = bytes_of(prefix, inputs)
     if total > max_bytes:
         return Worth(False, f"{total / 1e9:.1f} GB are over cache.max_bytes")
-    return Worth(True, "one view of each image")
+    return ONE_VIEW
 
 
 def worth_keeping(prefix: keras.Model, inputs: Inputs, epochs: int, max_bytes: float) -> Worth:

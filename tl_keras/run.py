@@ -73,7 +73,7 @@ class Run:
 
     def finish(self, result: dict[str, Any]) -> None:
         """Writes `result.json`, whose presence means done, and removes the checkpoint."""
-        # The config last: where exports were added, it says that they are done.
+        # The config last: where exports were made again, it says that theirs are its tolerances.
         write_json(self.workdir / "result.json", result)
         config = self.config
         if "export" in result:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import keras
 import numpy as np
@@ -168,9 +168,7 @@ def _fit_head(run: Run, data: Data, backbone: keras.Model) -> Head:
 def _activations(run: Run, data: Data, prefix: keras.Model, split: str) -> Activations:
     found = features.compute(prefix, data.inputs[split], data.dataset, split, run.config)
     key = f"{prefix.operations[-1].name}/{split}"
-    decided = run.record.get("features", {}).get(
-        key, {"keep": True, "why": "one view of each image"}
-    )
+    decided = run.record.get("features", {}).get(key, asdict(features.ONE_VIEW))
     measured = {
         "cached": found.cached,
         "bytes": found.bytes,
@@ -215,7 +213,7 @@ def _behind(prefix: keras.Model, suffix: keras.Model) -> keras.Model:
 
 def _keeps_activations(
     run: Run, prefix: keras.Model, inputs: dict[str, Inputs], plan: Plan
-) -> dict:
+) -> dict[str, bool]:
     """By split, whether the prefix's activations are kept."""
     max_bytes, cut = run.config.cache.max_bytes, prefix.operations[-1].name
 
@@ -239,7 +237,7 @@ def _decided(run: Run, key: str, decide: Callable[[], Worth]) -> bool:
         return recorded["keep"]
     worth = decide()
     nothing_yet = {"cached": False, "bytes": 0, "seconds": 0.0}
-    run.add(features={key: {"keep": worth.keep, "why": worth.why, **nothing_yet}})
+    run.add(features={key: {**asdict(worth), **nothing_yet}})
     logging.info("activations %s are %s: %s", key, KEPT[worth.keep], worth.why)
     return worth.keep
 

@@ -12,7 +12,7 @@ from tl_keras import cache, features
 from tl_keras import model as models
 from tl_keras.data import audit, sources
 from tl_keras.data.batches import Inputs, reader
-from tl_keras.data.examples import Listed, Listing
+from tl_keras.data.examples import Listed, Listing, Quarantined
 from tl_keras.data.image import Kind
 from tl_keras.evaluate import measure
 from tl_keras.run import Run
@@ -89,7 +89,8 @@ def evaluate(run: Run, folder: str | Path) -> dict[str, Any]:
     Raises:
       ValueError: a class is none that the model knows, or no image can be read.
     """
-    classes = tuple(_data(run)["classes"])
+    data = _data(run)
+    classes = tuple(data["classes"])
     config = run.config.data.model_copy(update={"source": "folder", "path": str(folder)})
     listing = sources.list_folder(config)
     strangers = sorted({listed.label for listed in listing.files} - set(classes))
@@ -103,22 +104,36 @@ def evaluate(run: Run, folder: str | Path) -> dict[str, Any]:
     good = [(file, listed) for file, listed in pairs if not checked[str(file)].reason]
     if not good:
         raise ValueError(f"--data: {str(folder)!r} has no readable image")
-    bad = [(listed.file, checked[str(file)].reason) for file, listed in pairs]
-    bad = [(entry.file, entry.reason) for entry in listing.quarantined] + [b for b in bad if b[1]]
-    if bad:
-        logging.warning("--data: %d files are left out; %r: %s", len(bad), *bad[0])
-    trained = set(_data(run)["digests"]["train"])
+    unreadable = [
+        Quarantined(listed.file, checked[str(file)].reason)
+        for file, listed in pairs
+        if checked[str(file)].reason
+    ]
+    _warn_of_omitted([*listing.quarantined, *unreadable])
+    trained = set(data["digests"]["train"])
     known = [listed.file for file, listed in good if checked[str(file)].digest in trained]
-    if known:
-        logging.warning(
-            "--data: %d of %d images trained this model, %r among them: the metrics are too good",
-            *(len(known), len(good), known[0]),
-        )
+    _warn_of_known(known, len(good))
     labels = np.array([classes.index(listed.label) for _, listed in good], np.int64)
     decoders = [checked[str(file)].decoder for file, _ in good]
     inputs = _inputs([file for file, _ in good], decoders, labels, run)
     model = models.load(run.workdir / "model.keras")
     return measure(features.outputs(model, inputs), labels, classes)
+
+
+def _warn_of_omitted(omitted: list[Quarantined]) -> None:
+    if omitted:
+        first = omitted[0]
+        logging.warning(
+            "--data: %d files are left out; %r: %s", len(omitted), first.file, first.reason
+        )
+
+
+def _warn_of_known(known: list[str], count: int) -> None:
+    if known:
+        logging.warning(
+            "--data: %d of %d images trained this model, %r among them: the metrics are too good",
+            *(len(known), count, known[0]),
+        )
 
 
 def _data(run: Run) -> dict[str, Any]:

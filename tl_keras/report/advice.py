@@ -75,7 +75,7 @@ def what_to_do(run: Run) -> list[str]:
         _on_exports,
         _on_pretraining,
     )
-    return [line for rule in (*rules, _on_pretraining) for line in rule(run)]
+    return [line for rule in rules for line in rule(run)]
 
 
 def _on_chance(run: Run) -> Iterable[str]:
@@ -84,12 +84,12 @@ def _on_chance(run: Run) -> Iterable[str]:
     low = (scores.get("interval") or [None])[0]
     if not is_number(low) or not sum(sizes.values()):
         return
-    name, size = max(sizes.items(), key=lambda item: item[1])
-    if low <= size / sum(sizes.values()):
+    name = max(sizes, key=sizes.get)
+    share = sizes[name] / sum(sizes.values())
+    if low <= share:
         yield (
             f"Not shown to be better than always answering {name}, which is right on "
-            f"{percent(size / sum(sizes.values()))} of these {split_name(split)} examples: "
-            "do not ship this model."
+            f"{percent(share)} of these {split_name(split)} examples: do not ship this model."
         )
 
 
