@@ -64,3 +64,24 @@ def shake(model: "keras.Model", seed: int = 0) -> None:
         layer.momentum = momentum
         variance = layer.moving_variance.numpy()  # A channel that is silent here may not explode.
         layer.moving_variance.assign(np.maximum(variance, variance.mean()))
+
+
+def images_of_noise(size, count=1):
+    shape = (count, size, size, 3)
+    return np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+
+
+def make_plain(name, options, size, weights=None):
+    import keras
+
+    constructor = getattr(keras.applications, name)
+    return constructor(
+        include_top=False, pooling="avg", weights=weights, input_shape=(size, size, 3), **options
+    )
+
+
+def assert_close(actual, expected):
+    # x * (1 / 127.5) against x / 127.5: one rounding of float32, and what depth makes of it.
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    assert expected.std() > 1e-3
+    np.testing.assert_allclose(actual, expected, atol=1e-4 * np.abs(expected).max())

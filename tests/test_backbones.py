@@ -1,16 +1,12 @@
 import functools
-import os
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
-import h5py
 import keras
 import numpy as np
 import pytest
-from families import FAMILIES, make, shake
-from keras.src.utils import file_utils
+from families import FAMILIES, assert_close, images_of_noise, make, make_plain
 
 from tl_keras import backbones
 
@@ -21,65 +17,20 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 MOBILENET = ("MobileNet", {"alpha": 0.25}, 32)
-EFFICIENTNET = ("EfficientNetB0", {}, 32)
 
 
 _backbone = functools.cache(make)
 
 
-def _images(size, count=1):
-    shape = (count, size, size, 3)
-    return np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
-
-
-def _plain(name, options, size, weights=None):
-    constructor = getattr(keras.applications, name)
-    return constructor(
-        include_top=False, pooling="avg", weights=weights, input_shape=(size, size, 3), **options
-    )
-
-
-def _close(actual, expected):
-    # x * (1 / 127.5) against x / 127.5: one rounding of float32, and what depth makes of it.
-    actual, expected = np.asarray(actual), np.asarray(expected)
-    assert expected.std() > 1e-3
-    np.testing.assert_allclose(actual, expected, atol=1e-4 * np.abs(expected).max())
-
-
-def _write_legacy(path, model):
-    # The format of the files that Keras Applications downloads.
-    with h5py.File(path, "w") as file:
-        file.attrs["layer_names"] = [layer.name.encode() for layer in model.layers]
-        for layer in model.layers:
-            group = file.create_group(layer.name)
-            names = [f"{layer.name}/{i}:0".encode() for i in range(len(layer.weights))]
-            group.attrs["weight_names"] = names
-            for weight, array in zip(names, layer.get_weights(), strict=True):
-                group[weight.decode()] = array
-
-
-@functools.cache
-def _blank(name, alpha, size):
-    return backbones.build(name, {"alpha": alpha} if alpha else {}, size)
-
-
-def _loaded(source, weights):
-    model = _blank(source[0], source[1].get("alpha"), source[2])
-    for weight in model.weights:  # Nothing of an earlier test may pass for what was loaded.
-        weight.assign(np.zeros(weight.shape))
-    backbones.load_weights(model, *source[:2], str(weights))
-    return model
-
-
 def test_raw_pixels_equal_preprocessing_and_plain_model(family):
     name, model = family
     options, module = FAMILIES[name].options, FAMILIES[name].module
-    images = _images(model.input_shape[1], count=2)
-    plain = _plain(name, options, model.input_shape[1])
+    images = images_of_noise(model.input_shape[1], count=2)
+    plain = make_plain(name, options, model.input_shape[1])
     plain.set_weights(model.get_weights())
     preprocess = getattr(keras.applications, module).preprocess_input
     features = np.asarray(model(images))
-    _close(features, plain(preprocess(images.astype("float32"))))
+    assert_close(features, plain(preprocess(images.astype("float32"))))
     assert features.dtype == np.float32
     # The claim is empty where the signal dies on its way.
     assert np.abs(features[0] - features[1]).max() > 0.01 * np.abs(features).max()
@@ -87,16 +38,16 @@ def test_raw_pixels_equal_preprocessing_and_plain_model(family):
 
 def test_skipped_preprocessing_would_be_seen():
     model = _backbone("MobileNet")
-    images = _images(32)
-    plain = _plain("MobileNet", {"alpha": 0.25}, 32)
+    images = images_of_noise(32)
+    plain = make_plain("MobileNet", {"alpha": 0.25}, 32)
     plain.set_weights(model.get_weights())
     with pytest.raises(AssertionError):
-        _close(model(images), plain(images.astype("float32")))
+        assert_close(model(images), plain(images.astype("float32")))
 
 
 def test_saved_model_loads_in_safe_mode_with_equal_numbers(family, tmp_path):
     _, model = family
-    images = _images(model.input_shape[1])
+    images = images_of_noise(model.input_shape[1])
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     np.testing.assert_array_equal(loaded(images), model(images))
@@ -164,211 +115,3 @@ def test_importing_and_checking_need_no_tensorflow():
 def test_what_check_rejects(arguments, message):
     with pytest.raises(ValueError, match=message):
         backbones.check(*arguments)
-
-
-def test_legacy_file_gives_plain_keras_numbers(tmp_path):
-    plain = _plain(*MOBILENET)
-    shake(plain, seed=2)
-    _write_legacy(tmp_path / "plain.h5", plain)
-    reference = _plain(*MOBILENET, weights=str(tmp_path / "plain.h5"))  # Keras takes it too.
-    images = _images(32)
-    expected = reference(keras.applications.mobilenet.preprocess_input(images.astype("float32")))
-    _close(_loaded(MOBILENET, tmp_path / "plain.h5")(images), expected)
-
-
-# Xception has layers without a name of their own, ConvNeXt a Sequential.
-@pytest.mark.parametrize(
-    ("name", "source"),
-    [
-        ("MobileNet", "plain"),
-        ("MobileNet", "built"),
-        ("Xception", "plain"),
-        ("ConvNeXtTiny", "built"),
-    ],
-)
-def test_keras_3_weights_file_loads(name, source, tmp_path):
-    model = _backbone(name)
-    size = model.input_shape[1]
-    origin = model
-    if source == "plain":
-        origin = _plain(name, FAMILIES[name].options, size)
-        origin.set_weights(model.get_weights())
-    origin.save_weights(tmp_path / "a.weights.h5")
-    loaded = _loaded((name, FAMILIES[name].options, size), tmp_path / "a.weights.h5")
-    assert backbones.digest(loaded) == backbones.digest(model)
-
-
-def test_keras_file_and_run_folder_give_the_backbone_without_its_head(tmp_path):
-    model = _backbone("MobileNet")
-    head = keras.layers.Dense(3, activation="softmax")(keras.layers.Dropout(0.2)(model.output))
-    keras.Model(model.input, head).save(tmp_path / "model.keras")
-    for weights in (tmp_path, tmp_path / "model.keras"):
-        loaded = _loaded(MOBILENET, weights)
-        assert backbones.digest(loaded) == backbones.digest(model)
-
-
-def test_none_leaves_random_weights():
-    model = backbones.build(*MOBILENET)
-    before = backbones.digest(model)
-    backbones.load_weights(model, *MOBILENET[:2], "none")
-    assert backbones.digest(model) == before
-
-
-def test_digest_sees_one_changed_weight():
-    model = backbones.build(*MOBILENET)
-    before = backbones.digest(model)
-    model.weights[-1].assign(model.weights[-1] * 1.001)
-    assert backbones.digest(model) != before
-    assert len(before) == 64
-
-
-@pytest.mark.parametrize("suffix", [".h5", ".weights.h5", ".keras"])
-def test_another_models_file_names_the_first_layer_that_differs(suffix, tmp_path):
-    other = backbones.build("MobileNet", {"alpha": 0.5}, 32)
-    path = tmp_path / f"other{suffix}"
-    if suffix == ".h5":
-        _write_legacy(path, other)
-    else:
-        other.save(path) if suffix == ".keras" else other.save_weights(path)
-    model = backbones.build(*MOBILENET)
-    before = backbones.digest(model)
-    message = (
-        r"model\.weights: '.*' does not fit MobileNet: layer 1, 'conv1', expects shapes "
-        r"\[\(3, 3, 3, 8\)\], found \[\(3, 3, 3, 16\)\] in 'conv.*' "
-        r"\(the backbone has 54 layers with weights, the file 54\)"
-    )
-    with pytest.raises(ValueError, match=message):
-        backbones.load_weights(model, *MOBILENET[:2], str(path))
-    assert backbones.digest(model) == before
-
-
-def _first_layers(count):
-    model = _backbone("MobileNet")
-    return keras.Model(model.input, model.layers[count].output)
-
-
-@pytest.mark.parametrize("suffix", [".h5", ".weights.h5", ".keras"])
-def test_shorter_and_longer_files_are_refused(suffix, tmp_path):
-    def save(model):
-        path = tmp_path / f"{model.name}{suffix}"
-        if suffix == ".h5":
-            _write_legacy(path, model)
-        else:
-            model.save(path) if suffix == ".keras" else model.save_weights(path)
-        return path
-
-    output = keras.layers.Conv2D(2, 1)(_backbone("MobileNet").layers[-2].output)
-    longer = keras.Model(_backbone("MobileNet").input, output)
-    with pytest.raises(ValueError, match=r"goes on with 'conv2d.*file 55\); .* without top"):
-        _loaded(MOBILENET, save(longer))
-    with pytest.raises(ValueError, match=r"(ends before layer 53|layer 53), 'conv_pw_13'"):
-        _loaded(MOBILENET, save(_first_layers(-5)))
-
-
-def _damaged(tmp_path):
-    (tmp_path / "no.h5").write_bytes(b"no HDF5")
-    (tmp_path / "no.keras").write_bytes(b"no zip")
-    with zipfile.ZipFile(tmp_path / "half.keras", "w") as file:
-        file.writestr("metadata.json", "{}")
-    with h5py.File(tmp_path / "other.h5", "w") as file:
-        file["x"] = np.zeros(3)
-    _write_legacy(tmp_path / "cut.h5", _backbone("MobileNet"))
-    whole = (tmp_path / "cut.h5").read_bytes()
-    (tmp_path / "cut.h5").write_bytes(whole[: len(whole) // 2])
-    (tmp_path / "a.npz").write_bytes(b"")
-    (tmp_path / "empty").mkdir()
-
-
-@pytest.mark.parametrize(
-    ("weights", "message"),
-    [
-        ("no.h5", "is damaged or no HDF5 file"),
-        ("cut.h5", "is damaged or no HDF5 file"),
-        ("other.h5", "is an HDF5 file without Keras weights"),
-        ("no.keras", r"is damaged or no \.keras file"),
-        ("half.keras", "does not load"),
-        ("a.npz", r"expected a \.h5, \.weights\.h5 or \.keras file or a run's folder"),
-        ("empty", r"holds no model\.keras; is it a run's folder, and is the run finished\?"),
-        ("missing.h5", r"there is no file or folder '.*missing\.h5'"),
-        ("no.hh5", r"there is no file or folder '.*'; did you mean '.*no\.h5'\?"),
-    ],
-)
-def test_unusable_files_are_the_users_error(weights, message, tmp_path):
-    _damaged(tmp_path)
-    with pytest.raises(ValueError, match=rf"(?s)^model\.weights: .*{message}"):
-        _loaded(MOBILENET, tmp_path / weights)
-
-
-def test_a_misspelt_word_is_corrected():
-    with pytest.raises(ValueError, match=r"'imagnet'; did you mean 'imagenet'\?"):
-        _loaded(MOBILENET, "imagnet")
-
-
-def test_a_lambda_in_a_file_is_refused(tmp_path):
-    x = keras.Input((2,))
-    keras.Model(x, keras.layers.Lambda(lambda y: y)(x)).save(tmp_path / "lambda.keras")
-    with pytest.raises(ValueError, match=r"(?s)^model\.weights: .*does not load: .*safe_mode"):
-        _loaded(MOBILENET, tmp_path / "lambda.keras")
-
-
-def test_imagenet_without_a_network_says_which_file_goes_where(monkeypatch):
-    def fail(name, origin, **_):
-        raise Exception(f"URL fetch failure on {origin}: None -- [Errno -2] Name not known")
-
-    monkeypatch.setattr(file_utils, "get_file", fail)
-    monkeypatch.setenv("KERAS_HOME", "/cache")
-    # 32 px has no weights of its own: those for 224 px are asked for.
-    message = (
-        r"(?s)^model\.weights: the ImageNet weights of MobileNet are not available: URL fetch .*"
-        r"fetch mobilenet_2_5_224_tf_no_top\.h5 elsewhere and set model\.weights to its path, "
-        r"or keep it as /cache/models/mobilenet_2_5_224_tf_no_top\.h5"
-    )
-    with pytest.raises(ValueError, match=message):
-        _loaded(MOBILENET, "imagenet")
-
-
-def test_imagenet_efficientnet_equals_keras_from_every_source(monkeypatch, tmp_path):
-    # As published: the deviation stands where the variance belongs, and Keras adds a layer.
-    published = _plain(*EFFICIENTNET)
-    normalization = next(x for x in published.layers if isinstance(x, keras.layers.Normalization))
-    mean, std = (np.array(x, "float32") for x in (backbones.IMAGENET_MEAN, backbones.IMAGENET_STD))
-    normalization.set_weights([mean, std, np.array(0)])
-    _write_legacy(tmp_path / "efficientnetb0_notop.h5", published)
-    path = str(tmp_path / "efficientnetb0_notop.h5")
-    monkeypatch.setattr(file_utils, "get_file", lambda *_, **__: path)
-
-    official = _plain(*EFFICIENTNET, weights="imagenet")
-    shake(official, seed=3)
-    _write_legacy(path, official)
-    official.save(tmp_path / "plain.keras")
-    images = _images(32)
-    expected = official(images.astype("float32"))
-    built = _loaded(EFFICIENTNET, "imagenet")
-    _close(built(images), expected)
-    digest = backbones.digest(built)
-    for weights in (path, tmp_path / "plain.keras"):
-        assert backbones.digest(_loaded(EFFICIENTNET, weights)) == digest
-    # Our own files hold what they should, and are not corrected twice.
-    features = np.asarray(built(images))
-    built.save_weights(tmp_path / "own.weights.h5")
-    again = _loaded(EFFICIENTNET, tmp_path / "own.weights.h5")
-    np.testing.assert_array_equal(again(images), features)
-
-
-@pytest.mark.parametrize(
-    ("file", "name", "alpha"),
-    [
-        ("mobilenet_v2_1.0_224_no_top.h5", "MobileNetV2", 1.0),
-        ("mobilenet_1.0_224_no_top.h5", "MobileNet", 1.0),
-        ("mobilenet_0.25_128_no_top.h5", "MobileNet", 0.25),
-    ],
-)
-def test_real_weights_load(file, name, alpha):
-    folder = os.environ.get("TL_KERAS_TEST_WEIGHTS")
-    if not folder:
-        pytest.skip("TL_KERAS_TEST_WEIGHTS names no folder with the ImageNet weights")
-    source = (name, {"alpha": alpha}, 96)
-    model = _loaded(source, Path(folder) / file)
-    plain = _plain(*source, weights=str(Path(folder) / file))
-    images = _images(96)
-    _close(model(images), plain(images.astype("float32") / 127.5 - 1))

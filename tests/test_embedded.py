@@ -6,6 +6,7 @@ from tl_keras import backbones
 from tl_keras import config as configs
 from tl_keras import model as models
 from tl_keras.embedded.shrink import shrink
+from tl_keras.weights import load_weights
 
 
 def test_shrunk_weights_are_the_same_to_half_precision(tmp_path):
@@ -15,7 +16,7 @@ def test_shrunk_weights_are_the_same_to_half_precision(tmp_path):
     whole, half = (tmp_path / f"{name}.weights.h5" for name in ("whole", "half"))
     assert half.stat().st_size < 0.65 * whole.stat().st_size
     before = backbone.get_weights()
-    backbones.load_weights(backbone, "MobileNet", {"alpha": 0.25}, str(half))
+    load_weights(backbone, "MobileNet", {"alpha": 0.25}, str(half))
     for a, b in zip(before, backbone.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6)
 

@@ -25,6 +25,7 @@ from tl_keras.approaches import finetune, stages
 from tl_keras.approaches import pretrain as pretraining
 from tl_keras.data.examples import Example
 from tl_keras.features import Worth
+from tl_keras.weights import load_weights
 
 
 def changed(tree: dict, **sections: dict) -> dict:
@@ -352,7 +353,7 @@ def test_pretrained_folder_and_file_start_a_run(tree, tmp_path):
     run = tl_keras.finetune(changed(chained, fit={"freeze": 1.0}, export=FEW), tmp_path / "run")
     from_file = backbones.build("MobileNet", {"alpha": 0.25}, 32)
     weights = str(pretrained.workdir / "backbone.weights.h5")
-    backbones.load_weights(from_file, "MobileNet", {"alpha": 0.25}, weights)
+    load_weights(from_file, "MobileNet", {"alpha": 0.25}, weights)
     for a, b in zip(weights_of(run.workdir)[:-2], from_file.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
 

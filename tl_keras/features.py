@@ -11,11 +11,12 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from tl_keras import backbones, cache
+from tl_keras import cache
 from tl_keras.config import RunConfig
 from tl_keras.data import batches
 from tl_keras.data.batches import Inputs
 from tl_keras.data.examples import Dataset
+from tl_keras.weights import digest
 
 BATCH_SIZE = 64
 
@@ -39,7 +40,7 @@ def compute(
         "kind": f"{config.model.backbone} at {cut}, {split}",
         "cut": cut,
         "digests": [example.digest for example in dataset.splits[split]],
-        "weights": backbones.digest(prefix),
+        "weights": digest(prefix),
         "backbone": [config.model.backbone, sorted(config.model.options.items())],
         "dtype": "float32",
         "computed_in": prefix.layers[-1].compute_dtype,

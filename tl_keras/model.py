@@ -9,6 +9,7 @@ import numpy as np
 
 from tl_keras import backbones
 from tl_keras.config import ModelConfig
+from tl_keras.weights import load_weights
 
 LOGITS = "logits"
 OUTPUT = "probabilities"
@@ -18,14 +19,14 @@ def pretrained(config: ModelConfig, image_size: int) -> keras.Model:
     """The backbone with the weights of `model.weights`; see `backbones.build`.
 
     Raises:
-      ValueError: the weights cannot be had, or do not fit; see `backbones.load_weights`.
+      ValueError: the weights cannot be had, or do not fit; see `weights.load_weights`.
     """
     backbone = backbones.build(config.backbone, config.options, image_size)
     if config.weights == "glyphs":
         with embedded("glyphs.weights.h5") as file:
-            backbones.load_weights(backbone, config.backbone, config.options, str(file))
+            load_weights(backbone, config.backbone, config.options, str(file))
     else:
-        backbones.load_weights(backbone, config.backbone, config.options, config.weights)
+        load_weights(backbone, config.backbone, config.options, config.weights)
     return backbone
 
 
