@@ -57,17 +57,21 @@ def check_all(root: Path, files: list[str], max_pixels: int, memory: Path) -> di
         if file in known and known[file][0] == stamps[file]
     }
     todo = [file for file in files if file not in checked]
-    with unbounded_pillow(), warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        warnings.simplefilter("ignore")  # Pillow's, on metadata that nobody needs here.
-        results = pool.map(lambda file: check(root / file, max_pixels), todo)
-        bar = tqdm(results, "audit", len(todo), unit=" files", disable=not todo, leave=False)
-        checked.update(zip(todo, bar, strict=True))
     if todo:
+        checked |= _check_in_parallel(root, todo, max_pixels)
         # A file that could not be read has no digest: next time it may be readable.
         entries = {file: [stamps[file], asdict(checked[file])] for file in files}
         entries = {file: entry for file, entry in entries.items() if entry[1]["digest"]}
         write_text(remembered, json.dumps({"by": CHECKED_BY, "files": entries}))
     return {file: checked[file] for file in files}
+
+
+def _check_in_parallel(root: Path, files: list[str], max_pixels: int) -> dict[str, Checked]:
+    with unbounded_pillow(), warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        warnings.simplefilter("ignore")  # Pillow's, on metadata that nobody needs here.
+        results = pool.map(lambda file: check(root / file, max_pixels), files)
+        bar = tqdm(results, "audit", len(files), unit=" files", leave=False)
+        return dict(zip(files, bar, strict=True))
 
 
 def _recall(remembered: Path) -> dict:
