@@ -124,6 +124,12 @@ FLAGS: dict[str, Callable[[Flags], Any]] = {
     "set": lambda v: flags.DEFINE_multi_string(
         "set", [], "section.field=value, over the config's; repeatable.", flag_values=v
     ),
+    "dry_run": lambda v: flags.DEFINE_bool(
+        "dry_run",
+        False,
+        "Audit the data, say what would happen and how long it would take; write nothing.",
+        flag_values=v,
+    ),
     "output": lambda v: flags.DEFINE_string(
         "output", None, "File to write. Default: standard output.", flag_values=v
     ),
@@ -282,7 +288,30 @@ def _quickstart(values: Flags, _: list[str]) -> int:
 
 def _finetune(values: Flags, _: list[str]) -> int:
     config = _config(values)
+    if values.dry_run:
+        configs.check_paths(config)
+        _start()
+        from tl_keras.approaches import dry_run
+
+        print("\n".join(dry_run.estimate(config)))
+        return 0
     return _train("finetune", config, _workdir(values, values.config or values.data))
+
+
+def _audit(values: Flags, _: list[str]) -> int:
+    config = _config(values)
+    workdir = _workdir(values, values.config or values.data)
+    if not values.workdir:
+        workdir = workdir.with_name(f"{workdir.name}_audit")
+    configs.check_paths(config)
+    _start()
+    from tl_keras.approaches import audit
+
+    run = audit.run(config, workdir)
+    for line in audit.summary(run):
+        print(line)
+    print(f"report: {run.report}")
+    return 0
 
 
 def _pretrain(values: Flags, _: list[str]) -> int:
@@ -415,7 +444,10 @@ COMMANDS = {
         ("workdir", "set"),
         _quickstart,
     ),
-    "finetune": Command("Labelled images in, a proved edge model out.", _RUN, _finetune),
+    "audit": Command("What is wrong with a data set, before anyone trains on it.", _RUN, _audit),
+    "finetune": Command(
+        "Labelled images in, a proved edge model out.", (*_RUN, "dry_run"), _finetune
+    ),
     "pretrain": Command("Trains a backbone from scratch; leaves its weights.", _RUN, _pretrain),
     "evaluate": Command(
         "Metrics of a finished run, on its test split or on another folder.",

@@ -63,6 +63,15 @@ class Run:
             record[name] = {**old, **value} if joined else value
         write_json(self.checkpoint / "record.json", record)
 
+    def find(self, **parts: Any) -> None:
+        """Adds parts to `findings.json`: what people should look at in the data."""
+        write_json(self.workdir / "findings.json", {**self.findings, **parts})
+
+    @property
+    def findings(self) -> dict[str, Any]:
+        """What `findings.json` holds; empty where there is none."""
+        return _read(self.workdir / "findings.json") or {}
+
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
         """Adds the body's seconds to the record's `seconds`, unless it raises or is killed."""
@@ -99,7 +108,7 @@ def opened(config: RunConfig, workdir: str | Path, pipeline: str) -> Iterator[Ru
         for folder in (workdir, run.checkpoint, workdir / "export"):
             remove_unfinished(folder)
         if not _has_trained(workdir):
-            for name in ("data.json", "checkpoint/record.json"):
+            for name in ("data.json", "findings.json", "checkpoint/record.json"):
                 (workdir / name).unlink(missing_ok=True)
         # A finished run keeps its own until what was added to it is done, see `finished`.
         if run.result is None:

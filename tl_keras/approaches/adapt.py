@@ -12,7 +12,7 @@ from absl import logging
 from tl_keras import backbones, features, freeze, metrics, train
 from tl_keras import model as models
 from tl_keras.config import RunConfig
-from tl_keras.data import batches
+from tl_keras.data import batches, doctor
 from tl_keras.data.batches import Inputs, Training
 from tl_keras.data.examples import Dataset
 from tl_keras.evaluate import fit_temperature, log_loss, softmax
@@ -140,6 +140,9 @@ def _in_precision(model: keras.Model, config: RunConfig, dataset: Dataset) -> ke
     return models.in_precision(model, config.model, dataset.classes, "mixed_bfloat16")
 
 
+HEAD_SPLITS = ("train", "val")
+
+
 def _fit_head(run: Run, data: Data, backbone: keras.Model) -> Head:
     file = run.checkpoint / "head.npz"
     if file.exists():
@@ -147,7 +150,7 @@ def _fit_head(run: Run, data: Data, backbone: keras.Model) -> Head:
             head = Head(saved["kernel"], saved["bias"], json.loads(str(saved["history"])))
     else:
         with run.timed("features"):
-            splits = [_activations(run, data, backbone, split) for split in ("train", "val")]
+            splits = [_activations(run, data, backbone, split) for split in HEAD_SPLITS]
         with run.timed("head"):
             inputs = [activations.inputs for activations in splits]
             head = train.fit_head(
@@ -155,6 +158,7 @@ def _fit_head(run: Run, data: Data, backbone: keras.Model) -> Head:
                 (inputs[0].labels, inputs[1].labels),
                 run.config.data.balance,
             )
+            run.find(**doctor.suspected(data.dataset, dict(zip(HEAD_SPLITS, inputs, strict=True))))
         with replacing(file) as temporary, temporary.open("wb") as stream:
             history = np.array(json.dumps(head.history))
             np.savez(stream, kernel=head.kernel, bias=head.bias, history=history)

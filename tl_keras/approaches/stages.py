@@ -20,7 +20,7 @@ from tl_keras import model as models
 from tl_keras import run as runs
 from tl_keras.approaches.adapt import Data
 from tl_keras.config import WEIGHTS
-from tl_keras.data import batches
+from tl_keras.data import batches, doctor
 from tl_keras.data.examples import SPLITS, Dataset
 from tl_keras.data.load import load
 from tl_keras.evaluate import measure
@@ -30,15 +30,17 @@ from tl_keras.run import Run
 PACKAGES = ("tl-keras", "tensorflow", "keras", "numpy", "scikit-learn", "ai-edge-litert")
 
 
-def read(run: Run) -> Data:
-    """The run's data, audited, split and decoded; `data.json` is written.
+def read(run: Run, strict: bool = True) -> Data:
+    """The run's data, audited, split and decoded; `data.json` and `findings.json` are written.
+
+    Where not `strict`, data that cannot be trained on are read too, with warnings.
 
     Raises:
       ValueError: the data cannot be used, or are not those that the run began with.
     """
     config = run.config
     with run.timed("data"):
-        dataset = load(config.data, config.cache)
+        dataset = load(config.data, config.cache, strict)
         write_data(run, dataset)
         counts = ", ".join(f"{len(dataset.splits[name])} {name}" for name in SPLITS)
         logging.info("data: %d classes; %s examples", len(dataset.classes), counts)
@@ -49,6 +51,7 @@ def read(run: Run) -> Data:
         inputs = {
             split: batches.prepared(dataset, split, config.data, config.cache) for split in SPLITS
         }
+        run.find(**doctor.examine(dataset, inputs, config.data.image_size))
     return Data(dataset, inputs)
 
 
@@ -165,11 +168,31 @@ def _evaluate(run: Run, model: keras.Model, data: Data) -> dict[str, Any]:
         labels = data.inputs[split].labels
         measured[split] = measure(probabilities, labels, classes)
         files = [example.file for example in data.dataset.splits[split]]
+        _measure_without_copies(run, split, files, probabilities, labels, classes)
         rows += _rows(split, files, labels, probabilities, classes)
     header = ["file", "split", "label", "prediction", "probability"]
     header += [f"p:{name}" for name in classes]
     write_text(run.workdir / "predictions.csv", to_csv([header, *rows]))
     return measured
+
+
+def _measure_without_copies(
+    run: Run,
+    split: str,
+    files: list[str],
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    classes: tuple[str, ...],
+) -> None:
+    """What is left of the accuracy without images whose near-duplicates were trained on, or
+    chosen by."""
+    copies = doctor.copied(run.findings.get("near_duplicates", []), split)
+    kept = np.array([file not in copies for file in files])
+    if kept.all() or not kept.any():
+        return
+    found = measure(probabilities[kept], labels[kept], classes)
+    named = {name: found[name] for name in ("accuracy", "interval", "n")}
+    run.find(without_near_duplicates={"split": split, **named, "removed": int((~kept).sum())})
 
 
 def _rows(

@@ -45,7 +45,13 @@ class Example:
     digest: str  # SHA-256 of the content, hex
     decoder: str = "pillow"  # "jpeg" and "png" are what TensorFlow decodes alike, and faster
     index: int = -1  # into Dataset.images, for embedded sources
-    short: int = 0  # px, the shorter side of a file's image
+    width: int = 0  # px, of a file's image as it is stored, before EXIF turns it
+    height: int = 0  # px
+
+    @property
+    def short(self) -> int:
+        """The shorter side of a file's image, px."""
+        return min(self.width, self.height)
 
 
 @dataclass(frozen=True)

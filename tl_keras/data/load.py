@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,8 +29,10 @@ class _Found:
     warnings: list[str]
 
 
-def load(config: DataConfig, cache_config: CacheConfig) -> Dataset:
+def load(config: DataConfig, cache_config: CacheConfig, strict: bool = True) -> Dataset:
     """The data set of a config: audited, split, fingerprinted.
+
+    Where not `strict`, what forbids training on it is a warning of it.
 
     Raises:
       ValueError: the data cannot be used: missing, too small, too many bad files.
@@ -41,16 +44,18 @@ def load(config: DataConfig, cache_config: CacheConfig) -> Dataset:
     folder = cache.folder(cache_config)
     listing = SOURCES[config.source](config, folder)
     found = _set_duplicates_apart(_audit(listing, config, folder))
-    _check(found, config)
+    _check_readable(found, config)
     splits = carve(found.splits, found.groups, config)
-    _check_splits(splits, found.classes, config)
+    problems = [*_problems(found, config), *_problems_of_splits(splits, found.classes, config)]
+    if problems and strict:
+        raise ValueError(problems[0])
     return Dataset(
         found.classes,
         splits,
         listing.root,
         None,
         found.quarantined,
-        found.warnings,
+        problems + found.warnings,
         fingerprint(splits, found.classes),
     )
 
@@ -75,7 +80,7 @@ def _audit(listing: Listing, config: DataConfig, folder: Path) -> _Found:
             continue
         label = classes.index(listed.label)
         example = Example(
-            listed.file, label, file.digest, file.decoder, short=min(file.width, file.height)
+            listed.file, label, file.digest, file.decoder, width=file.width, height=file.height
         )
         splits[listed.split or "train"].append(example)
     groups = {listed.file: listed.group for listed in listing.files if listed.group}
@@ -123,37 +128,56 @@ def _set_duplicates_apart(found: _Found) -> _Found:
     return replace(found, splits=splits, quarantined=quarantined, warnings=found.warnings + moved)
 
 
-def _check(found: _Found, config: DataConfig) -> None:
-    bad = len(found.quarantined)
-    good = sum(len(examples) for examples in found.splits.values())
-    where = f"data.path: {config.path or config.name!r}"
-    first = "; ".join(f"{entry.file!r}: {entry.reason}" for entry in found.quarantined[:3])
-    if good == 0:
+def _num_readable(found: _Found) -> int:
+    return sum(len(examples) for examples in found.splits.values())
+
+
+def _first_bad(found: _Found) -> str:
+    return "; ".join(f"{entry.file!r}: {entry.reason}" for entry in found.quarantined[:3])
+
+
+def _check_readable(found: _Found, config: DataConfig) -> None:
+    if not _num_readable(found):
+        where, first = _where(config), _first_bad(found)
         raise ValueError(f"{where} has no readable image; {first or 'it is empty'}")
+
+
+def _where(config: DataConfig) -> str:
+    return f"data.path: {config.path or config.name!r}"
+
+
+def _problems(found: _Found, config: DataConfig) -> Iterator[str]:
+    """Why the files cannot be trained on."""
+    bad, good = len(found.quarantined), _num_readable(found)
     if bad > config.max_bad_share * (good + bad):
-        raise ValueError(
+        yield (
             f"data.max_bad_share: {bad} of {good + bad} files cannot be used, more than the share "
-            f"{config.max_bad_share}; {first}; mend or remove them, or raise data.max_bad_share"
+            f"{config.max_bad_share}; {_first_bad(found)}; mend or remove them, or raise "
+            "data.max_bad_share"
         )
     if len(found.classes) < 2:
-        raise ValueError(
-            f"{where} has one class, {found.classes[0]!r}; expected at least two class folders"
+        yield (
+            f"{_where(config)} has one class, {found.classes[0]!r}; expected at least two class "
+            "folders"
         )
 
 
-def _check_splits(splits: Splits, classes: tuple[str, ...], config: DataConfig) -> None:
+def _problems_of_splits(
+    splits: Splits, classes: tuple[str, ...], config: DataConfig
+) -> Iterator[str]:
+    """Why the splits cannot be trained on."""
     counts = {split: Counter(example.label for example in splits[split]) for split in SPLITS}
     for split in ("train", "val"):
         for label, name in enumerate(classes):
             if not counts[split][label]:
                 total = sum(own[label] for own in counts.values())
-                raise ValueError(
+                yield (
                     f"data: class {name!r} has {total} readable images and none in {split}; a "
                     "class needs three that may be parted (train, val and test), or one in each "
                     "given split: add some, remove the class, or lower data.val and data.test"
                 )
     if not splits["test"] and config.test > 0:
-        raise ValueError("data.test: nothing is left for test; add images or write test: 0")
+        yield "data.test: nothing is left for test; add images or write test: 0"
 
 
 def fingerprint(splits: Splits, classes: tuple[str, ...]) -> str:
@@ -173,7 +197,8 @@ def _load_digits(config: DataConfig) -> Dataset:
         for i, (image, label) in enumerate(zip(images, labels, strict=True))
     ]
     splits = carve({"train": examples, "val": [], "test": []}, {}, config)
-    _check_splits(splits, digits.CLASSES, config)
+    for problem in _problems_of_splits(splits, digits.CLASSES, config):
+        raise ValueError(problem)
     return Dataset(
         digits.CLASSES, splits, None, images, [], [], fingerprint(splits, digits.CLASSES)
     )

@@ -1,0 +1,283 @@
+"""Test accuracy and time of tl_keras's defaults against the plain ways, on the same splits.
+
+    python benchmarks/accuracy.py --data=DIR --weights=mobilenet_v2_1.0_224_no_top.h5
+
+DIR holds one folder of class folders a data set; given splits in them are pooled. For each data set
+and seed 50 images a class train, 10 more validate, all others test. Three learners get the same
+images, one after the other, MobileNetV2 at 160 px:
+
+  head   a logistic regression on pooled features, its C chosen on validation;
+  guide  https://keras.io/guides/transfer_learning: frozen for 20 epochs at 1e-3, then all layers
+         for 10 epochs at 1e-5, flip and rotation, batch norm in inference mode;
+  ours   tl_keras.finetune with defaults, exports included in its time.
+
+With --scratch the default also trains from random weights, with early stopping and batch norm that
+keeps up: how long it takes to its best validation accuracy, and how long `ours` took to as much.
+"""
+
+import argparse
+import csv
+import json
+import random
+import shutil
+import tempfile
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+import tl_keras
+from tl_keras import config as configs
+from tl_keras.config import RunConfig
+from tl_keras.quiet import start_tensorflow
+from tl_keras.run import Run
+
+start_tensorflow()
+
+import keras  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+from tl_keras import backbones, features  # noqa: E402
+from tl_keras import model as models  # noqa: E402
+from tl_keras.approaches.adapt import Data  # noqa: E402
+from tl_keras.data import batches  # noqa: E402
+from tl_keras.data.examples import SPLITS  # noqa: E402
+from tl_keras.data.load import load  # noqa: E402
+from tl_keras.evaluate import log_loss  # noqa: E402
+
+SETS = ("ants_bees", "busi", "sign_digits")
+SUFFIXES = {".jpg", ".jpeg", ".png"}
+TRAIN, VAL = 50, 10  # images a class
+SIZE, BATCH = 160, 32
+RESAMPLES = 10_000
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a learner came to: which test images it got right, `(test,) bool`, in which time."""
+
+    right: np.ndarray
+    seconds: float
+
+
+def write_splits(source: Path, folder: Path, seed: int) -> None:
+    """Copies a data set into train/, val/ and test/, drawn by class with a seed."""
+    by_class = defaultdict(list)
+    for file in sorted(source.rglob("*")):
+        if file.suffix.lower() in SUFFIXES:
+            by_class[file.parent.name].append(file)
+    generator = random.Random(seed)
+    for name, files in by_class.items():
+        generator.shuffle(files)
+        parts = files[:TRAIN], files[TRAIN : TRAIN + VAL], files[TRAIN + VAL :]
+        for split, part in zip(SPLITS, parts, strict=True):
+            (folder / split / name).mkdir(parents=True)
+            for i, file in enumerate(part):
+                shutil.copyfile(file, folder / split / name / f"{i:04d}{file.suffix}")
+
+
+def read(config: RunConfig) -> Data:
+    """The images as tl_keras audits, decodes and resizes them, for all learners."""
+    dataset = load(config.data, config.cache)
+    inputs = {
+        split: batches.prepared(dataset, split, config.data, config.cache) for split in SPLITS
+    }
+    return Data(dataset, inputs)
+
+
+def head(data: Data, config: RunConfig) -> Outcome:
+    """Logistic regression on pooled features."""
+    started = time.monotonic()
+    backbone = models.pretrained(config.model, SIZE)
+    pooled = {split: features.outputs(backbone, data.inputs[split]) for split in SPLITS}
+    mean, deviation = pooled["train"].mean(0), pooled["train"].std(0) + 1e-3
+    pooled = {split: (values - mean) / deviation for split, values in pooled.items()}
+    labels = {split: data.inputs[split].labels for split in SPLITS}
+    fitted = [
+        LogisticRegression(C=strength, max_iter=1000).fit(pooled["train"], labels["train"])
+        for strength in np.logspace(-6, 1, 15)
+    ]
+    best = min(fitted, key=lambda m: log_loss(m.predict_proba(pooled["val"]), labels["val"]))
+    seconds = time.monotonic() - started  # Testing included, as in the others.
+    return Outcome(best.predict(pooled["test"]) == labels["test"], seconds)
+
+
+def guide(data: Data, config: RunConfig, seed: int) -> Outcome:
+    """The transfer-learning guide of keras.io."""
+    started = time.monotonic()
+    keras.utils.set_random_seed(seed)
+    backbone = models.pretrained(config.model, SIZE)
+    image = keras.Input((SIZE, SIZE, 3), dtype="uint8")
+    x = keras.layers.RandomFlip("horizontal")(keras.ops.cast(image, "float32"))
+    x = backbone(keras.layers.RandomRotation(0.1)(x))
+    x = keras.layers.Dense(len(data.dataset.classes))(keras.layers.Dropout(0.2)(x))
+    model = keras.Model(image, x)
+    _fit(model, backbone, data, trainable=False, rate=1e-3, epochs=20)
+    _fit(model, backbone, data, trainable=True, rate=1e-5, epochs=10)
+    test = data.inputs["test"]
+    right = model.predict(test.array, BATCH, verbose=0).argmax(-1) == test.labels
+    return Outcome(right, time.monotonic() - started)
+
+
+def _fit(
+    model: keras.Model,
+    backbone: keras.Model,
+    data: Data,
+    trainable: bool,
+    rate: float,
+    epochs: int,
+) -> None:
+    backbone.trainable = trainable
+    for layer in backbone.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False  # Else `fit` would train it, keras#20285.
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(rate), loss, metrics=["accuracy"])
+    splits = {
+        split: tf.data.Dataset.from_tensor_slices((data.inputs[split].array, labels))
+        for split in ("train", "val")
+        for labels in [data.inputs[split].labels]
+    }
+    train = splits["train"].shuffle(len(data.inputs["train"])).batch(BATCH).prefetch(2)
+    val = splits["val"].batch(BATCH).prefetch(2)
+    model.fit(train, validation_data=val, epochs=epochs, verbose=0)
+
+
+def ours(config: RunConfig, workdir: Path) -> Outcome:
+    """tl_keras with defaults: the whole command, from audit to report."""
+    started = time.monotonic()
+    run = tl_keras.finetune(config, workdir)
+    seconds = time.monotonic() - started
+    with (workdir / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == "test"]
+    _print_kept(run)
+    return Outcome(np.array([row["prediction"] == row["label"] for row in rows]), seconds)
+
+
+def _print_kept(run: Run) -> None:
+    phases = ", ".join(f"{name} {seconds:.0f}" for name, seconds in run.result["seconds"].items())
+    model = run.result["model"]
+    print(f"    kept {model['kept']}, frozen {model['freeze']}; seconds: {phases}", flush=True)
+
+
+def against_scratch(config: RunConfig, ours: Path, workdir: Path) -> tuple[float, float, float]:
+    """Scratch's best validation accuracy, its seconds to there, ours to as much.
+
+    Both count from the first training step or feature on; reading the images is left out.
+    """
+    tree = configs.to_tree(config)
+    tree["model"]["weights"] = "none"
+    tree["export"]["formats"] = ["float32"]
+    tl_keras.finetune(configs.from_tree(tree), workdir)
+    scratch, pretrained = _curve(workdir), _curve(ours)
+    best = max(accuracy for _, accuracy in scratch)
+    taken = [next((s for s, a in curve if a >= best), np.inf) for curve in (scratch, pretrained)]
+    return best, *taken
+
+
+def _curve(workdir: Path) -> list[tuple[float, float]]:
+    """Seconds since training began and validation accuracy, of each record of metrics.jsonl."""
+    spent = json.loads((workdir / "result.json").read_text(encoding="utf-8"))["seconds"]
+    curve, before = [], {"head": spent.get("features", 0.0), "scratch": 0.0}
+    before["finetune"] = before["head"] + spent.get("head", 0.0)
+    for line in (workdir / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
+        record = json.loads(line)
+        curve.append((before[record["stage"]] + record["seconds"], record["val_accuracy"]))
+    return curve
+
+
+def interval(differences: list[np.ndarray]) -> tuple[float, float]:
+    """95% bootstrap interval of the mean over data sets of a paired difference.
+
+    Each entry is `(test,)` in -1..1, of a data set and seed; they are resampled one by one.
+    """
+    generator, means = np.random.default_rng(0), []
+    for difference in differences:
+        shares = [np.mean(difference == value) for value in (1, 0, -1)]
+        drawn = generator.multinomial(len(difference), shares, RESAMPLES)
+        means.append((drawn[:, 0] - drawn[:, 2]) / len(difference))
+    low, high = np.percentile(np.mean(means, axis=0), (2.5, 97.5))
+    return float(low), float(high)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of data sets")
+    parser.add_argument("--weights", required=True, help="ImageNet weights, a .h5 file")
+    parser.add_argument("--backbone", default="MobileNetV2", choices=list(backbones.BACKBONES))
+    parser.add_argument("--sets", nargs="+", default=SETS)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--scratch", action="store_true", help="train from scratch too")
+    parser.add_argument("--set", nargs="+", default=[], help="section.field=value for ours")
+    chosen = parser.parse_args()
+    outcomes: dict[str, dict[str, list[Outcome]]] = {}
+    for name in chosen.sets:
+        outcomes[name] = defaultdict(list)
+        for seed in chosen.seeds:
+            with tempfile.TemporaryDirectory() as temporary:
+                one_seed(name, seed, chosen, Path(temporary), outcomes[name])
+    print_table(outcomes)
+
+
+def one_seed(
+    name: str,
+    seed: int,
+    chosen: argparse.Namespace,
+    folder: Path,
+    outcomes: dict[str, list[Outcome]],
+) -> None:
+    """All learners on one data set with one seed."""
+    write_splits(chosen.data / name, folder / "data", seed)
+    fields = [f"model.backbone={chosen.backbone}", f"model.weights={chosen.weights}"]
+    fields += [f"data.image_size={SIZE}", f"cache.path={folder / 'cache'}", f"seed={seed}"]
+    config = configs.load(None, [f"data.path={folder / 'data'}", *fields, *chosen.set])
+    data = read(config)
+    print(f"{name}, seed {seed}: {', '.join(f'{len(data.inputs[s])} {s}' for s in SPLITS)}")
+    for learner, outcome in {
+        "head": head(data, config),
+        "guide": guide(data, config, seed),
+        "ours": ours(config, folder / "ours"),
+    }.items():
+        outcomes[learner].append(outcome)
+        print(f"  {learner:6} {outcome.right.mean():.4f} in {outcome.seconds:.0f} s", flush=True)
+    if chosen.scratch:
+        best, slow, fast = against_scratch(config, folder / "ours", folder / "scratch")
+        print(
+            f"  scratch reaches validation accuracy {best:.3f} after {slow:.0f} s, ours after "
+            f"{fast:.1f} s: {1 - fast / slow:.1%} less",
+            flush=True,
+        )
+
+
+def print_table(outcomes: dict[str, dict[str, list[Outcome]]]) -> None:
+    """Mean test accuracy by data set, differences with intervals, seconds."""
+    print(f"\n{'':14}{'head':>8}{'guide':>8}{'ours':>8}{'to better':>11}")
+    gains = []
+    for name, learners in outcomes.items():
+        means = {k: np.mean([o.right.mean() for o in found]) for k, found in learners.items()}
+        gains.append(means["ours"] - max(means["head"], means["guide"]))
+        cells = "".join(f"{value:8.4f}" for value in means.values())
+        print(f"{name:14}{cells}{100 * gains[-1]:+10.1f}")
+    print(f"mean of the data sets, against the better of each: {100 * np.mean(gains):+.1f} points")
+    for other in ("head", "guide"):
+        differences = [
+            mine.right.astype(int) - plain.right
+            for learners in outcomes.values()
+            for mine, plain in zip(learners["ours"], learners[other], strict=True)
+        ]
+        low, high = interval(differences)
+        mean = np.mean([difference.mean() for difference in differences])
+        print(
+            f"ours - {other}: {100 * mean:+.2f} points (95% interval, paired by image, "
+            f"{100 * low:+.2f} to {100 * high:+.2f})"
+        )
+    for learner in ("head", "guide", "ours"):
+        seconds = sum(o.seconds for learners in outcomes.values() for o in learners[learner])
+        print(f"{learner:6} {seconds:.0f} s in all")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""What is wrong with a data set, before anyone trains on it."""
+
+import json
+from pathlib import Path
+
+import keras
+from absl import logging
+
+from tl_keras import features, report
+from tl_keras import model as models
+from tl_keras.approaches import stages
+from tl_keras.approaches.adapt import Data
+from tl_keras.config import RunConfig
+from tl_keras.data import doctor
+from tl_keras.data.batches import Inputs
+from tl_keras.run import Run, opened
+
+
+def run(config: RunConfig, workdir: str | Path) -> Run:
+    """Reads every file, leaves `data.json`, `findings.json` and a report of both.
+
+    Labels are compared with the features of `model.backbone`; where its weights cannot be had, the
+    findings say so.
+
+    Raises:
+      ValueError: the config or the folder cannot be used, or no image can be read.
+    """
+    with opened(config, workdir, "audit") as run:
+        data = stages.read(run, strict=False)
+        run.find(**_suspected(run, data))
+        report.write(run.workdir)
+    return run
+
+
+def summary(run: Run) -> list[str]:
+    """What was found, a line a kind."""
+    found = run.findings
+    data = json.loads((run.workdir / "data.json").read_text(encoding="utf-8"))
+    readable = sum(map(len, data["splits"].values()))
+    odd = {name: len(found.get(name, {}).get("odd", [])) for name in ("sizes", "brightness")}
+    pairs = found.get("near_duplicates", [])
+    return [
+        f"{readable} images in {len(data['classes'])} classes, "
+        f"{len(data['quarantined'])} files left out",
+        *(f"  {warning}" for warning in data["warnings"]),
+        f"  {len(pairs)} pairs of near-duplicates across splits or labels",
+        f"  {len(found.get('suspects', []))} labels worth a look",
+        f"  {len(found['rare'])} classes with few images",
+        f"  {odd['sizes']} images of odd size, {odd['brightness']} of odd brightness",
+    ]
+
+
+def _suspected(run: Run, data: Data) -> dict:
+    config = run.config
+    try:
+        backbone = models.pretrained(config.model, config.data.image_size)
+    except ValueError as error:
+        reason = str(error).splitlines()[0]
+        logging.warning("labels are not compared: %s", reason)
+        return {"suspects": [], "suspects_note": f"labels were not compared: {reason}"}
+    return doctor.suspected(data.dataset, _pooled(run, data, backbone))
+
+
+def _pooled(run: Run, data: Data, backbone: keras.Model) -> dict[str, Inputs]:
+    return {
+        split: features.compute(backbone, inputs, data.dataset, split, run.config).inputs
+        for split, inputs in data.inputs.items()
+        if len(inputs)
+    }
