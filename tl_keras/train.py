@@ -154,8 +154,7 @@ def fit(run: Fit, checkpoint: Path, publish: Callable[[list[dict]], None]) -> li
       FloatingPointError: the loss is no longer a number.
     """
     network = run.network
-    network.compile(optimizer(run.config, run.plan), _loss(run.config), jit_compile=False)
-    network.optimizer.build(network.trainable_variables)
+    compiled(network, run.config, run.plan)
     state = State.load(checkpoint, network) or State([], [v.numpy() for v in network.variables])
     publish(state.history)
     if state.history:
@@ -168,6 +167,12 @@ def fit(run: Fit, checkpoint: Path, publish: Callable[[list[dict]], None]) -> li
         publish(state.history)
     _assign(network.variables, state.best)
     return state.history
+
+
+def compiled(network: keras.Model, config: FitConfig, plan: Plan) -> None:
+    """Compiles a network, to logits, for training by a plan."""
+    network.compile(optimizer(config, plan), _loss(config), jit_compile=False)
+    network.optimizer.build(network.trainable_variables)
 
 
 def _train_epoch(run: Fit, epoch: int, state: "State") -> "State":

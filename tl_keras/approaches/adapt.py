@@ -44,9 +44,9 @@ def adapt(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
 def from_scratch(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
     """Trains everything, batch norm too, starting at the backbone's weights."""
     config = run.config
-    model = _add_head(backbone, config, data.dataset)
-    plan = _plan(config, data.dataset, pretrained=False)
-    network = models.logits_of(_in_precision(model, config, data.dataset))
+    model = add_head(backbone, config, data.dataset)
+    plan = plan_of(config, data.dataset, pretrained=False)
+    network = models.logits_of(in_precision(model, config, data.dataset))
     train.quicken_batch_norm(network, plan.steps * plan.epochs)
     history = _fit(run, data, network, plan)
     model.set_weights(network.get_weights())
@@ -57,7 +57,7 @@ def from_scratch(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
 
 
 def _fit(run: Run, data: Data, network: keras.Model, plan: Plan) -> list[dict]:
-    config, how = run.config, _how(run.config, data.dataset)
+    config, how = run.config, reading(run.config, data.dataset)
     epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
     if data.dataset.drawn_seed is None:
         batches_of_epoch = batches.training(data.inputs["train"], how, epoch)
@@ -77,10 +77,9 @@ def head_then_suffix(run: Run, data: Data, backbone: keras.Model) -> keras.Model
     """
     config = run.config
     _check_classes(data.dataset)
-    model = _add_head(backbone, config, data.dataset)
-    plan = _plan(config, data.dataset, pretrained=True)
-    pattern = backbones.BACKBONES[config.model.backbone].block
-    depth = freeze.resolve(backbone, pattern, plan.freeze)
+    model = add_head(backbone, config, data.dataset)
+    plan = plan_of(config, data.dataset, pretrained=True)
+    depth = depth_of(config, backbone, plan)
     head = _fit_head(run, data, backbone)
     models.set_head(model, head.kernel, head.bias)
     candidates = {"head": model.get_weights()}
@@ -105,12 +104,14 @@ def _check_classes(dataset: Dataset) -> None:
         )
 
 
-def _add_head(backbone: keras.Model, config: RunConfig, dataset: Dataset) -> keras.Model:
+def add_head(backbone: keras.Model, config: RunConfig, dataset: Dataset) -> keras.Model:
+    """The backbone with a random head for the data set's classes; see `model.add_head`."""
     keras.utils.set_random_seed(config.seed)
     return models.add_head(backbone, dataset.classes, config.model.dropout)
 
 
-def _plan(config: RunConfig, dataset: Dataset, pretrained: bool) -> Plan:
+def plan_of(config: RunConfig, dataset: Dataset, pretrained: bool) -> Plan:
+    """What the config's `auto` fields come to on a data set."""
     count = len(dataset.splits["train"])
     steps = batches.num_steps(count, config.fit.batch_size)
     plan = train.plan(config.fit, count, steps, pretrained)
@@ -121,7 +122,13 @@ def _plan(config: RunConfig, dataset: Dataset, pretrained: bool) -> Plan:
     return plan
 
 
-def _how(config: RunConfig, dataset: Dataset) -> Training:
+def depth_of(config: RunConfig, backbone: keras.Model, plan: Plan) -> Freeze:
+    """Where the plan's freeze depth cuts the backbone."""
+    return freeze.resolve(backbone, backbones.BACKBONES[config.model.backbone].block, plan.freeze)
+
+
+def reading(config: RunConfig, dataset: Dataset) -> Training:
+    """How the config has the training images read."""
     return Training(
         config.fit.batch_size,
         config.seed,
@@ -132,7 +139,7 @@ def _how(config: RunConfig, dataset: Dataset) -> Training:
     )
 
 
-def _in_precision(model: keras.Model, config: RunConfig, dataset: Dataset) -> keras.Model:
+def in_precision(model: keras.Model, config: RunConfig, dataset: Dataset) -> keras.Model:
     """The model, or one of equal weights that computes in half precision."""
     if not config.fit.mixed_precision:
         return model
@@ -187,7 +194,7 @@ def _fit_suffix(
 ) -> None:
     """Fine-tunes the layers above the freeze depth, in place."""
     config = run.config
-    twin = _in_precision(model, config, data.dataset)
+    twin = in_precision(model, config, data.dataset)
     logits = models.logits_of(twin)
     prefix, suffix = freeze.split(logits, depth.cut) if depth.cut else (None, logits)
     # Statistics of a few hundred examples are worse than those of the pretraining.
@@ -198,9 +205,9 @@ def _fit_suffix(
             if keeps:
                 inputs[split] = _activations(run, data, prefix, split).inputs
             else:
-                networks[split] = _behind(prefix, suffix)
+                networks[split] = behind(prefix, suffix)
     epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
-    training = batches.training(inputs["train"], _how(config, data.dataset), epoch)
+    training = batches.training(inputs["train"], reading(config, data.dataset), epoch)
     validate = _validation(networks["val"], inputs["val"])
     network = networks["train"]
     fit = Fit("finetune", network, training, epoch, validate, plan, config.fit, config.seed)
@@ -209,7 +216,7 @@ def _fit_suffix(
     model.set_weights(twin.get_weights())
 
 
-def _behind(prefix: keras.Model, suffix: keras.Model) -> keras.Model:
+def behind(prefix: keras.Model, suffix: keras.Model) -> keras.Model:
     """The suffix with the prefix run before it at each step, in inference mode."""
     inputs = keras.Input(prefix.input.shape[1:], dtype=prefix.input.dtype)
     return keras.Model(inputs, suffix(FrozenPrefix(prefix)(inputs)))

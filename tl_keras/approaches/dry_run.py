@@ -1,0 +1,140 @@
+"""What finetune would do with a config, and how long it would take: nothing is written."""
+
+import time
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tl_keras import features, freeze, train
+from tl_keras import model as models
+from tl_keras.approaches import adapt
+from tl_keras.approaches.adapt import Data
+from tl_keras.config import RunConfig
+from tl_keras.data import batches, doctor
+from tl_keras.data.examples import SPLITS
+from tl_keras.data.load import load
+from tl_keras.train import Plan
+
+TIMED_STEPS = 3
+# Bytes a weight in the files of a run: model.keras, and each exported format.
+BYTES = {"keras": 4, "saved_model": 4, "float32": 4, "float16": 2, "dynamic": 1, "int8": 1}
+
+
+def estimate(config: RunConfig) -> list[str]:
+    """Lines for people: the data, the plan, seconds by phase, disk.
+
+    The data are audited and decoded as a run does it (the audit is remembered), then one batch is
+    timed forwards and a few steps of training.
+
+    Raises:
+      ValueError: what a run would refuse: the data, the weights, the freeze depth.
+    """
+    backbone = models.pretrained(config.model, config.data.image_size)
+    started = time.monotonic()
+    dataset = load(config.data, config.cache)
+    inputs = {
+        split: batches.prepared(dataset, split, config.data, config.cache) for split in SPLITS
+    }
+    found = doctor.examine(dataset, inputs, config.data.image_size)
+    seconds = {"data": time.monotonic() - started}
+    data = Data(dataset, inputs)
+    plan = adapt.plan_of(config, dataset, pretrained=config.model.weights != "none")
+    depth = adapt.depth_of(config, backbone, plan)
+    seconds |= _seconds(config, data, backbone, plan, depth.cut)
+    return [
+        *_of_data(data, found),
+        f"model: {config.model.backbone}, {backbone.count_params():,} parameters below the head, "
+        f"{_frozen(depth)}",
+        f"training: at most {plan.epochs} epochs of {plan.steps} steps of "
+        f"{min(config.fit.batch_size, len(inputs['train']))} images, peak learning rate "
+        f"{plan.learning_rate:g}",
+        *_times(seconds, config),
+        *_disk(config, data, backbone),
+    ]
+
+
+def _of_data(data: Data, found: dict) -> list[str]:
+    dataset = data.dataset
+    counts = ", ".join(f"{len(dataset.splits[split])} {split}" for split in SPLITS)
+    lines = [f"data: {len(dataset.classes)} classes; {counts} images"]
+    lines += [f"  left out: {entry.file!r}: {entry.reason}" for entry in dataset.quarantined]
+    lines += [f"  {warning}" for warning in dataset.warnings]
+    lines += [
+        f"  class {entry['class']!r}: {entry['n']}, {entry['why']}" for entry in found["rare"]
+    ]
+    if pairs := found.get("near_duplicates"):
+        lines.append(f"  {len(pairs)} pairs of near-duplicates across splits or labels")
+    return lines
+
+
+def _frozen(depth: freeze.Freeze) -> str:
+    return f"frozen up to {depth.block or depth.cut}" if depth.cut else "nothing frozen"
+
+
+def _seconds(
+    config: RunConfig, data: Data, backbone: keras.Model, plan: Plan, cut: str | None
+) -> dict[str, float]:
+    """Seconds by phase: measured a batch or step, times their number."""
+    inputs = data.inputs
+    sizes = {split: len(inputs[split]) for split in SPLITS}
+    batch = next(batches.evaluation(inputs["train"], features.BATCH_SIZE).as_numpy_iterator())
+    forward = _timed(lambda: backbone.predict_on_batch(batch)) / len(batch)
+    seconds = {"features": forward * (sizes["train"] + sizes["val"])}
+    if cut != backbone.operations[-1].name:
+        step = _step(config, data, backbone, plan, cut)
+        seconds["finetune"] = plan.epochs * (plan.steps * step + sizes["val"] * forward)
+    # Three candidates on validation, then both splits.
+    seconds["evaluate"] = forward * (4 * sizes["val"] + sizes["test"])
+    seconds["export"] = forward * len(config.export.formats) * (sizes["val"] + sizes["test"])
+    return seconds
+
+
+def _step(
+    config: RunConfig, data: Data, backbone: keras.Model, plan: Plan, cut: str | None
+) -> float:
+    model = adapt.add_head(backbone, config, data.dataset)
+    logits = models.logits_of(adapt.in_precision(model, config, data.dataset))
+    prefix, suffix = freeze.split(logits, cut) if cut else (None, logits)
+    if config.model.weights != "none":
+        freeze.freeze_batch_norm(suffix)
+    network = suffix if prefix is None else adapt.behind(prefix, suffix)
+    train.compiled(network, config.fit, plan)
+    epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
+    how = adapt.reading(config, data.dataset)
+    step = next(iter(batches.training(data.inputs["train"], how, epoch)))
+    return _timed(lambda: network.train_on_batch(*step))
+
+
+def _timed(work: Callable[[], object]) -> float:
+    """Seconds of one call, the median of a few after the first, which traces."""
+    work()
+    seconds = []
+    for _ in range(TIMED_STEPS):
+        started = time.monotonic()
+        work()
+        seconds.append(time.monotonic() - started)
+    return float(np.median(seconds))
+
+
+def _times(seconds: dict[str, float], config: RunConfig) -> list[str]:
+    phases = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())
+    total = sum(seconds.values()) / 60
+    return [
+        f"time: about {total:.0f} min at most ({phases}), from a timed batch; fine-tuning stops "
+        f"after {config.fit.patience} epochs without gain, converting the files takes some seconds "
+        "each"
+    ]
+
+
+def _disk(config: RunConfig, data: Data, backbone: keras.Model) -> list[str]:
+    weights = backbone.count_params()
+    files = sum(weights * BYTES[name] for name in ("keras", *config.export.formats))
+    # While it trains: weights now and best, two moments of the optimiser.
+    checkpoint = 16 * weights
+    kept = sum(features.bytes_of(backbone, data.inputs[split]) for split in ("train", "val"))
+    return [
+        f"disk: run folder {files / 1e6:.0f} MB, {checkpoint / 1e6:.0f} MB more while it trains; "
+        f"cache {kept / 1e6:.0f} MB of features, at most {config.cache.max_bytes / 1e9:g} GB in all"
+    ]
