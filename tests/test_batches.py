@@ -261,7 +261,9 @@ def test_an_empty_split(dataset, config, tmp_path, monkeypatch, place):
 def test_only_training_decodes_at_a_fraction(tmp_path, config, monkeypatch):
     noise = np.random.default_rng(0).integers(0, 256, (128, 128, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "x.jpg")
-    splits = dict.fromkeys(("train", "val", "test"), [Example("x.jpg", 0, "d", "jpeg", width=128, height=128)])
+    splits = dict.fromkeys(
+        ("train", "val", "test"), [Example("x.jpg", 0, "d", "jpeg", width=128, height=128)]
+    )
     dataset = Dataset(("a", "b"), splits, tmp_path, None, [], [], "")
     train, val, test = (
         prepared(dataset, split, config, tmp_path, "memory", monkeypatch).array for split in splits

@@ -1,0 +1,223 @@
+"""Claims on tl_keras/data/doctor.py: what is planted is found, and what is well is left alone."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance, ImageFilter, ImageOps
+from sklearn.linear_model import Ridge
+
+from tl_keras.data import doctor
+from tl_keras.data.batches import Inputs
+from tl_keras.data.examples import Dataset, Example
+
+SIZE = 96
+
+
+def scene(seed: int) -> Image.Image:
+    """A picture of blots at all scales, as different from the next as photographs are."""
+    generator = np.random.default_rng(seed)
+    image = Image.new("RGB", (SIZE, SIZE))
+    for cells in (3, 6, 12, 24):
+        noise = generator.integers(0, 256, (cells, cells, 3), np.uint8)
+        image = Image.blend(image, Image.fromarray(noise).resize((SIZE, SIZE)), 0.45)
+    return image
+
+
+def recompressed(image):
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=40)
+    return Image.open(stream).convert("RGB")
+
+
+COPIES = {
+    "recompressed": recompressed,
+    "smaller": lambda image: image.resize((40, 40)).resize((SIZE, SIZE)),
+    "brighter": lambda image: ImageEnhance.Brightness(image).enhance(1.2),
+    "grey": lambda image: image.convert("L").convert("RGB"),
+    "blurred": lambda image: image.filter(ImageFilter.GaussianBlur(1)),
+    "cropped": lambda image: image.crop((1, 1, SIZE - 1, SIZE - 1)).resize((SIZE, SIZE)),
+    "mirrored": ImageOps.mirror,
+}
+
+
+def grey_of(images):
+    return doctor.thumbnails(np.stack([np.asarray(image) for image in images]))
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_a_copy_is_found_among_others(name):
+    images = [scene(seed) for seed in range(20)]
+    images.append(COPIES[name](images[7]))
+    assert [pair[:2] for pair in doctor.near_duplicates(grey_of(images))] == [(7, 20)]
+
+
+def test_others_of_one_kind_are_no_copies():
+    """A disc before a wall, here and there: perceptual hashes alone take some for copies."""
+    generator, images = np.random.default_rng(0), []
+    y, x = np.mgrid[:SIZE, :SIZE]
+    for _ in range(60):
+        cx, cy, r = generator.integers((30, 30, 12), (66, 66, 28))
+        image = np.full((SIZE, SIZE, 3), 200, np.uint8)
+        image[(x - cx) ** 2 + (y - cy) ** 2 < r**2] = generator.integers(0, 120, 3)
+        images.append(image)
+    grey = doctor.thumbnails(np.stack(images))
+    hashes = doctor._hashes(grey, mirrored=False)
+    near = np.bitwise_count(hashes[:, None] ^ hashes[None]) <= doctor.MAX_DISTANCE
+    pairs = (near.sum() - len(grey)) / 2
+    assert len(doctor.near_duplicates(grey)) < 0.3 * pairs
+
+
+def test_images_of_one_colour_are_no_copies_of_each_other():
+    flat = np.stack([np.full((SIZE, SIZE, 3), level, np.uint8) for level in (0, 9, 200)])
+    assert doctor.near_duplicates(doctor.thumbnails(flat)) == []
+
+
+def dataset_of(splits: dict[str, list[tuple[str, int]]], root="/data", **example) -> Dataset:
+    examples = {
+        split: [Example(file, label, file, **example) for file, label in listed]
+        for split, listed in splits.items()
+    }
+    return Dataset(("cat", "dog"), examples, root, None, [], [], "")
+
+
+def test_pairs_lie_in_two_splits_or_under_two_labels():
+    images = {"a": scene(1), "b": scene(2), "c": scene(3)}
+    for name in "abc":
+        images[f"{name}2"] = recompressed(images[name])
+    splits = {
+        "train": [("a", 0), ("b", 0), ("b2", 1), ("c", 0), ("c2", 0)],
+        "val": [],
+        "test": [("a2", 0)],
+    }
+    inputs = {
+        split: Inputs(
+            np.array([label for _, label in listed]),
+            np.stack([np.asarray(images[name]) for name, _ in listed])
+            if listed
+            else np.empty((0, SIZE, SIZE, 3), np.uint8),
+        )
+        for split, listed in splits.items()
+    }
+    dataset = dataset_of(splits, width=SIZE, height=SIZE)
+    pairs = doctor.examine(dataset, inputs, SIZE)["near_duplicates"]
+    # Both in train, both a cat: c and c2 harm nobody.
+    assert [(pair["files"], pair["splits"], pair["labels"]) for pair in pairs] == [
+        (["a", "a2"], ["train", "test"], ["cat", "cat"]),
+        (["b", "b2"], ["train", "train"], ["cat", "dog"]),
+    ]
+    assert doctor.copied(pairs, "test") == {"a2"}
+    assert doctor.copied(pairs, "val") == set()
+
+
+def test_what_does_not_fit_in_memory_is_not_compared():
+    splits = {"train": [("a", 0), ("b", 1)], "val": [], "test": []}
+    inputs = {split: Inputs(np.zeros(len(x), np.int64), None) for split, x in splits.items()}
+    found = doctor.examine(dataset_of(splits, width=50, height=40), inputs, 32)
+    assert set(found) == {"rare", "sizes"}
+
+
+def test_rare_classes():
+    many = [(f"cat {i}", 0) for i in range(300)]
+    few = [(f"dog {i}", 1) for i in range(25)]
+    rare = doctor.rare_classes(dataset_of({"train": many + few, "val": [], "test": []}))
+    assert [(entry["class"], entry["n"]) for entry in rare] == [("dog", 25)]
+    assert "less than a tenth of the largest class, which has 300" in rare[0]["why"]
+    rare = doctor.rare_classes(dataset_of({"train": many[:30] + few[:3], "val": [], "test": []}))
+    assert "fewer than 20" in rare[0]["why"]
+    assert doctor.rare_classes(dataset_of({"train": many[:30] + few, "val": [], "test": []})) == []
+
+
+def test_odd_sizes():
+    sizes = [(400, 300)] * 9 + [(900, 300), (300, 900), (60, 45)]
+    examples = [
+        Example(f"{i}", 0, "", width=width, height=height)
+        for i, (width, height) in enumerate(sizes)
+    ]
+    found = doctor.sizes(examples, 160)
+    assert found["width"] == [60, 400, 900]
+    assert found["height"] == [45, 300, 900]
+    assert {entry["file"]: entry["why"] for entry in found["odd"]} == {
+        "9": "aspect ratio 3.00, 1.33 is the median",
+        "10": "aspect ratio 0.33, 1.33 is the median",
+        "11": "enlarged more than twice to data.image_size, 160",
+    }
+
+
+def test_odd_brightness():
+    generator = np.random.default_rng(0)
+    images = [generator.integers(60, 160, (SIZE, SIZE, 3)).astype(np.uint8) for _ in range(20)]
+    images[3] = np.full((SIZE, SIZE, 3), 110, np.uint8)
+    images[4] = np.clip(images[4].astype(int) + 95, 0, 255).astype(np.uint8)
+    images[5] = images[5] // 4
+    # Stripes survive the thumbnail, noise of single pixels does not.
+    for i, image in enumerate(images):
+        if i != 3:
+            image[:, :24] = image[:, :24] // 2
+    found = doctor.brightness(
+        doctor.thumbnails(np.stack(images)), [Example(f"{i}", 0, "") for i in range(20)]
+    )
+    assert {entry["file"]: entry["why"] for entry in found["odd"]} == {
+        "3": "of almost one colour",
+        "4": "far brighter than the others",
+        "5": "far darker than the others",
+    }
+
+
+@pytest.mark.parametrize("channels", [5, 60], ids=["more images", "more channels"])
+def test_leave_one_out_is_a_fit_on_all_others(channels):
+    generator = np.random.default_rng(0)
+    labels = np.arange(30) % 3
+    features = generator.normal(size=(30, channels)) + labels[:, None]
+    found = doctor.leave_one_out(features, labels)
+    # The mean of the targets and the scale of the features are those of all examples.
+    x = (features - features.mean(0)) / (features.std(0) + 1e-3)
+    targets = np.eye(3)[labels]
+    for left_out in range(0, 30, 7):
+        rest = np.arange(30) != left_out
+        ridge = Ridge(alpha=channels, fit_intercept=False)
+        ridge.fit(x[rest], (targets - targets.mean(0))[rest])
+        expected = ridge.predict(x[left_out : left_out + 1])[0] + targets.mean(0)
+        np.testing.assert_allclose(found[left_out], expected, atol=1e-9)
+
+
+def test_most_planted_wrong_labels_are_found_and_hardly_any_others():
+    generator = np.random.default_rng(0)
+    right = np.arange(300) % 3
+    centres = generator.normal(size=(3, 64))
+    features = (centres[right] + generator.normal(size=(300, 64))).astype(np.float32)
+    labels, wrong = right.copy(), list(range(0, 300, 30))
+    labels[wrong] = (right[wrong] + 1) % 3
+    found = doctor.suspects(features, labels)
+    planted = [i in wrong for i, _, _ in found]
+    # Not all: an example that looks like both classes could be either.
+    assert sum(planted) >= 6
+    assert sum(planted) >= len(planted) - 1
+    assert all(suggested == right[i] for i, suggested, _ in found if i in wrong)
+    assert all(0 < probability <= 1 for _, _, probability in found)
+
+
+def test_suspects_are_named_by_file_and_class():
+    generator = np.random.default_rng(0)
+    labels = np.arange(40) % 2
+    features = (generator.normal(size=(40, 8)) + 4 * labels[:, None]).astype(np.float32)
+    labels[39] = 0
+    splits = {"train": [(f"{i}", labels[i]) for i in range(30)], "val": [], "test": []}
+    splits["val"] = [(f"{i}", labels[i]) for i in range(30, 40)]
+    inputs = {
+        "train": Inputs(labels[:30], features[:30]),
+        "val": Inputs(labels[30:], features[30:]),
+    }
+    (found,) = doctor.suspected(dataset_of(splits), inputs)["suspects"]
+    assert found.pop("probability") > 0.5
+    assert found == {"file": "39", "split": "val", "label": "cat", "suggested": "dog"}
+
+
+def test_too_few_or_too_many_to_compare_labels_says_so(monkeypatch):
+    splits = {"train": [(f"{i}", i % 2) for i in range(8)], "val": [], "test": []}
+    inputs = {"train": Inputs(np.arange(8) % 2, np.zeros((8, 4), np.float32))}
+    note = doctor.suspected(dataset_of(splits), inputs)["suspects_note"]
+    assert note == "'cat' has fewer than 5 images to compare labels with"
+    monkeypatch.setattr(doctor, "MIN_LABELLED", 1)
+    monkeypatch.setattr(doctor, "MAX_FEATURES", 31)
+    assert "too large" in doctor.suspected(dataset_of(splits), inputs)["suspects_note"]
