@@ -94,7 +94,7 @@ WRONG = [
     ("fit: [1]", "fit: expected fields, as in {name: value}; received [1]"),
     ("fit:", "fit: expected fields, as in {name: value}; received null"),
     ("fti: {}", "fti: no such field; did you mean 'fit'?"),
-    ("zzz: {}", "zzz: no such field; known: data, model, fit, export, cache, seed"),
+    ("zzz: {}", "zzz: no such field; known: data, model, fit, evaluate, export, cache, seed"),
     ("epochs: 3", "epochs: no such field; did you mean 'epochs' in section 'fit'?"),
     ("fit.epochs: 3", "fit.epochs: no such field; did you mean 'epochs' in section 'fit'?"),
     ("1: 2", "1: no such field; known: data, model, "),
@@ -527,3 +527,9 @@ def test_random_weights_are_not_frozen():
                 "fit": {"freeze": 0.5},
             }
         )
+
+
+def test_views_need_augmentation():
+    data = {"source": "digits", "augment": []}
+    with pytest.raises(ValueError, match="evaluate.views: .* expected 1, received 8"):
+        configs.from_tree({"data": data, "evaluate": {"views": 8}})

@@ -1,11 +1,14 @@
 """Activations of a prefix: equal to the model's, kept under all that decides them."""
 
+import keras
 import numpy as np
 import pytest
 
 from tl_keras import backbones, cache, features, freeze
 from tl_keras import config as configs
+from tl_keras.config import Augmentation
 from tl_keras.data import batches
+from tl_keras.data.batches import Inputs, Training
 from tl_keras.data.load import load
 
 
@@ -98,3 +101,21 @@ def test_keeping_is_worth_it_when_the_prefix_is_slow(config, data, backbone, mon
     too_large = features.worth_keeping(prefix, inputs, epochs=50, max_bytes=10)
     assert not too_large.keep
     assert "cache.max_bytes" in too_large.why
+
+
+def test_mean_of_views_starts_with_the_image_itself_and_goes_on_as_training_does():
+    """A model that gives the mean of the left half: mirrored views give that of the right."""
+    images = np.zeros((5, 8, 8, 3), np.uint8)
+    images[:, :, 4:] = 200
+    pixels = keras.Input((8, 8, 3), dtype="uint8")
+    left = keras.ops.mean(keras.ops.cast(pixels, "float32")[:, :, :4], axis=(1, 2, 3))
+    model = keras.Model(pixels, left)
+    inputs = Inputs(np.zeros(5, np.int64), images)
+    how = Training(2, 3, (Augmentation(flip="horizontal"),), None, "none", 2)
+    np.testing.assert_array_equal(features.outputs_of_views(model, inputs, how, 1), np.zeros(5))
+    mirrored = features.outputs_of_views(model, inputs, how, 41) * 41 / 200
+    np.testing.assert_allclose(mirrored, np.round(mirrored), atol=1e-4)
+    assert 8 <= mirrored.mean() <= 32  # Of 40 views about half.
+    assert len(np.unique(mirrored.round())) > 1  # Each image has its own.
+    again = features.outputs_of_views(model, inputs, how, 41) * 41 / 200
+    np.testing.assert_array_equal(mirrored, again)

@@ -211,6 +211,12 @@ class FitConfig(Section):
     choose_by: Literal["log_loss", "accuracy"] = "log_loss"  # on validation, among the candidates
 
 
+class EvaluateConfig(Section):
+    """How the finished model is measured, beside the plain way."""
+
+    views: Annotated[int, Field(ge=1, le=64)] = 1  # over 1: also the mean of augmented views
+
+
 class ExportConfig(Section):
     """Which files a finished run leaves, and how much they may differ from model.keras."""
 
@@ -239,6 +245,7 @@ class RunConfig(Section):
     data: DataConfig = Field(default_factory=dict, validate_default=True)
     model: ModelConfig = ModelConfig()
     fit: FitConfig = FitConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
     export: ExportConfig = ExportConfig()
     cache: CacheConfig = CacheConfig()
     seed: Annotated[int, Field(ge=0, lt=2**30)] = 0
@@ -247,6 +254,11 @@ class RunConfig(Section):
     def can_be_built(self) -> "RunConfig":
         model = self.model
         backbones.check(model.backbone, model.options, self.data.image_size, model.weights)
+        if self.evaluate.views > 1 and not self.data.augment:
+            raise ValueError(
+                "evaluate.views: views differ by data.augment, which is empty; expected 1, "
+                f"received {self.evaluate.views}"
+            )
         if model.weights == "none" and self.fit.freeze not in ("auto", 0):
             raise ValueError(
                 f"fit.freeze: {self.fit.freeze!r} would freeze random weights, since "

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
+import tensorflow as tf
 from tqdm import tqdm
 
 from tl_keras import cache
 from tl_keras.config import RunConfig
 from tl_keras.data import batches
-from tl_keras.data.batches import Inputs
+from tl_keras.data.batches import Inputs, Training
 from tl_keras.data.examples import Dataset
 from tl_keras.weights import digest
 
@@ -48,19 +49,20 @@ def compute(
         **batches.preparation(config.data, split),
     }
     shape = (len(inputs), *prefix.output.shape[1:])
+    read = batches.evaluation(inputs, BATCH_SIZE)
     kept = cache.keep(
-        config.cache, key, shape, np.float32, lambda array: run(prefix, inputs, array, "features")
+        config.cache, key, shape, np.float32, lambda array: run(prefix, read, array, "features")
     )
     return Activations(
         Inputs(inputs.labels, kept.array), kept.cached, kept.array.nbytes, kept.seconds
     )
 
 
-def run(model: keras.Model, inputs: Inputs, array: np.ndarray, title: str) -> None:
-    """Fills `array` `(examples, ...)` with the model's outputs, in order, in inference mode."""
+def run(model: keras.Model, read: tf.data.Dataset, array: np.ndarray, title: str) -> None:
+    """Fills `array` `(examples, ...)` with the model's outputs on batches, in inference mode."""
     with tqdm(total=len(array), desc=title, unit=" images", leave=False) as bar:
         start = 0
-        for batch in batches.evaluation(inputs, BATCH_SIZE).as_numpy_iterator():
+        for batch in read.as_numpy_iterator():
             array[start : start + len(batch)] = model.predict_on_batch(batch)
             start += len(batch)
             bar.update(len(batch))
@@ -69,8 +71,18 @@ def run(model: keras.Model, inputs: Inputs, array: np.ndarray, title: str) -> No
 def outputs(model: keras.Model, inputs: Inputs) -> np.ndarray:
     """The model's outputs on every example, `(examples, ...) float32`, in memory."""
     array = np.empty((len(inputs), *model.output.shape[1:]), np.float32)
-    run(model, inputs, array, "predict")
+    run(model, batches.evaluation(inputs, BATCH_SIZE), array, "predict")
     return array
+
+
+def outputs_of_views(model: keras.Model, inputs: Inputs, how: Training, views: int) -> np.ndarray:
+    """Mean outputs over views of every example, `(examples, ...) float32`: itself, and what
+    `views - 1` epochs of training would show."""
+    total, array = outputs(model, inputs), np.empty((len(inputs), *model.output.shape[1:]))
+    for view in range(views - 1):
+        run(model, batches.view(inputs, BATCH_SIZE, how, view), array, f"view {view + 2}")
+        total += array
+    return total / np.float32(views)
 
 
 def bytes_of(model: keras.Model, inputs: Inputs) -> int:

@@ -18,7 +18,7 @@ from absl import logging
 from tl_keras import backbones, features, freeze
 from tl_keras import model as models
 from tl_keras import run as runs
-from tl_keras.approaches.adapt import Data
+from tl_keras.approaches.adapt import Data, reading
 from tl_keras.config import WEIGHTS
 from tl_keras.data import batches, doctor
 from tl_keras.data.examples import SPLITS, Dataset
@@ -168,12 +168,22 @@ def _evaluate(run: Run, model: keras.Model, data: Data) -> dict[str, Any]:
         labels = data.inputs[split].labels
         measured[split] = measure(probabilities, labels, classes)
         files = [example.file for example in data.dataset.splits[split]]
+        if run.config.evaluate.views > 1:
+            measured[split]["views"] = _of_views(run, model, data, split)
         _measure_without_copies(run, split, files, probabilities, labels, classes)
         rows += _rows(split, files, labels, probabilities, classes)
     header = ["file", "split", "label", "prediction", "probability"]
     header += [f"p:{name}" for name in classes]
     write_text(run.workdir / "predictions.csv", to_csv([header, *rows]))
     return measured
+
+
+def _of_views(run: Run, model: keras.Model, data: Data, split: str) -> dict[str, Any]:
+    """Scores of probabilities that are the mean over `evaluate.views` views of each image."""
+    how, views = reading(run.config, data.dataset), run.config.evaluate.views
+    probabilities = features.outputs_of_views(model, data.inputs[split], how, views)
+    found = measure(probabilities, data.inputs[split].labels, data.dataset.classes)
+    return {"count": views, **{name: found[name] for name in ("accuracy", "interval", "log_loss")}}
 
 
 def _measure_without_copies(

@@ -208,6 +208,23 @@ def evaluation(inputs: Inputs, batch_size: int) -> tf.data.Dataset:
     return untuned(indices.batch(batch_size).map(_gather(inputs.array)).prefetch(2))
 
 
+def view(inputs: Inputs, batch_size: int, how: Training, epoch: int) -> tf.data.Dataset:
+    """`evaluation`, of the view of each image that an epoch of training shows."""
+
+    def augmented(x: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
+        return augment(x, numbers, how.augmentations)
+
+    rows = tf.data.Dataset.from_tensor_slices(_numbers(len(inputs), how, epoch))
+    images = evaluation(inputs, batch_size)
+    return untuned(tf.data.Dataset.zip(images, rows.batch(batch_size)).map(augmented, CORES))
+
+
+def _numbers(count: int, how: Training, view: int | tf.Tensor) -> tf.Tensor:
+    """`(count, columns) float32` in [0, 1): what makes a view of each image."""
+    shape = (count, num_columns(how.augmentations))
+    return tf.random.stateless_uniform(shape, (2 * how.seed, view))
+
+
 def _gather(array: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
     """Rows of an array that may be memory-mapped: TensorFlow would copy it whole."""
 
@@ -259,8 +276,7 @@ def _rows(inputs: Inputs, how: Training, epoch: tf.Variable) -> tf.data.Dataset:
     """Of each example, in order: epoch, index, the random numbers of its view."""
     now = tf.cast(epoch.read_value(), tf.int32)
     view = now if how.views is None else now % how.views
-    shape = (len(inputs), num_columns(how.augmentations))
-    numbers = tf.random.stateless_uniform(shape, (2 * how.seed, view))
+    numbers = _numbers(len(inputs), how, view)
     order = _order(inputs.labels, how, now)
     rows = (tf.fill(tf.shape(order), now), order, tf.gather(numbers, order))
     return tf.data.Dataset.from_tensor_slices(rows)
