@@ -202,7 +202,12 @@ class FitConfig(Section):
     optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4  # adamw alone
     warmup: OpenShare = 0.1  # share of the steps
-    patience: Annotated[int, Field(ge=1)] = 10  # epochs without a better validation loss
+    keep: Literal["average", "best"] | Auto = Field(
+        "auto",
+        description="'average' of the weights over the last half of the epochs, 'best' epoch by "
+        "validation loss, or 'auto'",
+    )
+    patience: Annotated[int, Field(ge=1)] = 10  # epochs without a better one, where best is kept
     label_smoothing: OpenShare = 0.0
     clip_norm: Annotated[float, Field(gt=0)] | None = 1.0  # of all gradients together
     ema: OpenShare = 0.0  # momentum of the weights' moving average; 0: none

@@ -33,6 +33,7 @@ class Plan:
     epochs: int
     learning_rate: float  # the peak
     steps: int  # an epoch
+    keep: str  # `average` or `best`
 
 
 def plan(config: FitConfig, num_train: int, steps: int, pretrained: bool) -> Plan:
@@ -52,6 +53,7 @@ def plan(config: FitConfig, num_train: int, steps: int, pretrained: bool) -> Pla
         epochs if config.epochs == "auto" else config.epochs,
         learning_rate if config.learning_rate == "auto" else config.learning_rate,
         steps,
+        ("average" if pretrained else "best") if config.keep == "auto" else config.keep,
     )
 
 
@@ -145,7 +147,11 @@ class Fit:
 
 
 def fit(run: Fit, checkpoint: Path, publish: Callable[[list[dict]], None]) -> list[dict[str, Any]]:
-    """Trains and leaves the network with the weights of its best epoch by validation loss.
+    """Trains and leaves the network with the weights that the plan keeps.
+
+    Either of its best epoch by validation loss, and it stops after `fit.patience` epochs without a
+    better one; or the average over the last half of all epochs (SWA, arXiv 1803.05407), which
+    leans on no validation: a few dozen examples call one epoch in sixty best by luck.
 
     Goes on after the last epoch that `checkpoint` holds. `publish` gets the history, one record
     an epoch, after each epoch and at the start.
@@ -155,17 +161,17 @@ def fit(run: Fit, checkpoint: Path, publish: Callable[[list[dict]], None]) -> li
     """
     network = run.network
     compiled(network, run.config, run.plan)
-    state = State.load(checkpoint, network) or State([], [v.numpy() for v in network.variables])
+    state = State.load(checkpoint, network) or State([], _values(network))
     publish(state.history)
     if state.history:
         logging.info("%s: going on after epoch %d", run.stage, len(state.history))
     for epoch in range(len(state.history), run.plan.epochs):
-        if _is_exhausted(state.history, run.config.patience):
+        if run.plan.keep == "best" and _is_exhausted(state.history, run.config.patience):
             break
         state = _train_epoch(run, epoch, state)
         state.save(checkpoint, network)
         publish(state.history)
-    _assign(network.variables, state.best)
+    _assign(network.variables, state.kept)
     return state.history
 
 
@@ -197,12 +203,31 @@ def _train_epoch(run: Fit, epoch: int, state: "State") -> "State":
         "loss": float(loss),
         **metrics,
     }
-    better = all(record["val_loss"] < old["val_loss"] for old in state.history)
-    best = [v.numpy() for v in run.network.variables] if better else state.best
+    kept = _kept(run, record, state)
     if run.config.ema:  # Training goes on from the weights, not from their average.
         _assign(run.network.trainable_variables, raw)
     _log(record, run.plan.epochs)
-    return State([*state.history, record], best)
+    return State([*state.history, record], kept)
+
+
+def _kept(run: Fit, record: dict[str, Any], state: "State") -> list[np.ndarray]:
+    """The weights to keep after an epoch."""
+    if run.plan.keep == "best":
+        better = all(record["val_loss"] < old["val_loss"] for old in state.history)
+        return _values(run.network) if better else state.kept
+    count = record["epoch"] + 1 - run.plan.epochs // 2
+    if count <= 1:
+        return _values(run.network)
+    pairs = zip(state.kept, _values(run.network), strict=True)
+    # Counters, such as those of dropout, stay what they are.
+    return [
+        old + (new - old) / np.float32(count) if new.dtype.kind == "f" else new
+        for old, new in pairs
+    ]
+
+
+def _values(network: keras.Model) -> list[np.ndarray]:
+    return [v.numpy() for v in network.variables]
 
 
 def _log(record: dict[str, Any], epochs: int) -> None:
@@ -298,15 +323,15 @@ class Progress(keras.callbacks.Callback):
 
 @dataclass(frozen=True)
 class State:
-    """What goes on after a kill: history and best weights; the rest is in the network."""
+    """What goes on after a kill: history and kept weights; the rest is in the network."""
 
     history: list[dict[str, Any]]
-    best: list[np.ndarray]
+    kept: list[np.ndarray]
 
     def save(self, file: Path, network: keras.Model) -> None:
-        """Writes history, best weights, and the network's and its optimiser's variables."""
+        """Writes history, kept weights, and the network's and its optimiser's variables."""
         arrays = _numbered("now", [v.numpy() for v in _all_variables(network)])
-        arrays |= _numbered("best", self.best)
+        arrays |= _numbered("kept", self.kept)
         with replacing(file) as temporary, temporary.open("wb") as stream:
             np.savez(stream, history=np.array(json.dumps(self.history)), **arrays)
 
@@ -318,9 +343,9 @@ class State:
         with np.load(file, allow_pickle=False) as arrays:
             history = json.loads(str(arrays["history"]))
             now = [name for name in arrays.files if name.startswith("now")]
-            best = [name for name in arrays.files if name.startswith("best")]
+            kept = [name for name in arrays.files if name.startswith("kept")]
             _assign(_all_variables(network), [arrays[name] for name in sorted(now)])
-            return cls(history, [arrays[name] for name in sorted(best)])
+            return cls(history, [arrays[name] for name in sorted(kept)])
 
 
 def _all_variables(network: keras.Model) -> list[keras.Variable]:
