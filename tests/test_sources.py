@@ -306,7 +306,7 @@ def test_csv_paths_that_leave_the_folder_are_refused(tmp_path):
         "file.png": "a link that leaves the folder",
         "none.png": "does not exist",
         "a\0.png": "does not exist",
-        5000 * "x": "does not exist",
+        5000 * "x": "cannot be read: File name too long",
     }
 
 
