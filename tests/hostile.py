@@ -40,7 +40,7 @@ DAMAGED = "truncated or damaged: "
 HEADER = "truncated or damaged: the header of this (JPEG|PNG|GIF|BMP|WEBP) cannot be read"
 FOREIGN = "not an image: neither JPEG, PNG, GIF, BMP, WEBP$"
 TOO_LARGE = r"\d+ x \d+ px is over data.max_pixels, 64000000$"
-TOO_LONG = r"\d+ x \d+ px has a side of over 1000000 px$"
+TOO_LONG = r"\d+ x \d+ px is over 536870911 px, or 1000000 px a side$"
 SPECIAL = "not a regular file$"
 EITHER = f"{USED}|{DAMAGED}"  # Of random damage: it may show or not.
 PASSED_OVER = None  # Neither used nor listed: hidden, or left by an operating system.
@@ -315,6 +315,7 @@ def png_chunks() -> Cases:
         yield f"length {length.hex()}.png", head + length + pixels[4:] + end, DAMAGED
     yield "unknown, needed.png", head + chunk(b"ABCD", b"x") + pixels + end, DAMAGED
     yield "unknown.png", head + chunk(b"abCd", b"x") + pixels + end, USED
+    yield "no name.png", head + chunk(b"a1cd", b"x") + pixels + end, DAMAGED
     yield "two headers.png", head + head[8:] + pixels + end, DAMAGED
     yield "two pixels.png", head + pixels + pixels + end, USED
     yield "pixels apart.png", head + _split(pixels, chunk(b"abCd", b"x")) + end, DAMAGED

@@ -208,6 +208,11 @@ def test_bombs_are_found_by_their_header(check, no_decoding, kind):
     assert time.monotonic() - started < 1  # 0.01 s; decoding takes seconds.
 
 
+def test_more_than_tensorflow_decodes_is_refused_whatever_max_pixels(check, no_decoding):
+    reason = check(bomb("png"), max_pixels=10**12).reason
+    assert reason == "30000 x 30000 px is over 536870911 px, or 1000000 px a side"
+
+
 def test_max_pixels_is_inclusive(check):
     assert check(SOUND["png"][0], max_pixels=2000).reason == ""
     assert check(SOUND["png"][0], max_pixels=1999).reason.endswith("over data.max_pixels, 1999")
@@ -255,6 +260,29 @@ def test_failure_to_read_is_not_remembered(tmp_path, monkeypatch):
     assert first["x.jpg"].reason == "cannot be read: Too many open files"
     again = audit.check_all(tmp_path, ["x.jpg"], MAX_PIXELS, tmp_path / "memory")
     assert again["x.jpg"].reason == ""
+
+
+@pytest.mark.parametrize(
+    "error, reason",
+    [
+        (OSError(5, "Input/output error"), "cannot be read: Input/output error"),
+        (MemoryError(), "takes more memory than there is"),
+    ],
+)
+def test_failure_to_decode_that_is_not_the_files_is_not_remembered(
+    tmp_path, monkeypatch, error, reason
+):
+    (tmp_path / "x.gif").write_bytes(SOUND["gif"][0])
+
+    def fail(self):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageFile.ImageFile, "load", fail)
+        first = audit.check_all(tmp_path, ["x.gif"], MAX_PIXELS, tmp_path / "memory")
+    assert first["x.gif"].reason == reason
+    again = audit.check_all(tmp_path, ["x.gif"], MAX_PIXELS, tmp_path / "memory")
+    assert again["x.gif"].reason == ""
 
 
 # Memory.

@@ -30,9 +30,9 @@ STARTS = {
     "WEBP": rb"RIFF....WEBP",
 }
 HUFFMAN_FRAMES = (0xC0, 0xC1, 0xC2)  # JPEG's baseline, extended and progressive DCT
-MAX_SIDE = 1_000_000  # px; libpng reads no longer one
+# What TensorFlow decodes at most, whatever `data.max_pixels` says: px, and px a side.
+MOST_PIXELS, LONGEST_SIDE = (1 << 29) - 1, 1_000_000
 MAX_BYTES = 1 << 30  # of a file, which TensorFlow reads whole
-CHUNK = 1 << 20  # bytes
 # What a remembered result rests on, beside the file.
 CHECKED_BY = [VERSION, PIL.__version__]
 
@@ -102,6 +102,7 @@ def _stamp(path: Path, max_pixels: int) -> list[int]:
 
 def check(path: Path, max_pixels: int) -> Checked:
     """Reads one file: its digest, and whether it decodes whole. Never raises for a bad file."""
+    digest, start = "", b""
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
@@ -110,20 +111,20 @@ def check(path: Path, max_pixels: int) -> Checked:
             return Checked(reason="empty file")
         if status.st_size > MAX_BYTES:
             return Checked(reason=f"{status.st_size} bytes is over {MAX_BYTES}")
-        digest = _digest(path)
-    except OSError as error:
-        return Checked(reason=f"cannot be read: {error.strerror}")
-    try:
+        digest, start = _digest(path)
         return _decode(path, digest, max_pixels)
+    # The next two without the digest: it may be better the next time.
+    except MemoryError:
+        return Checked(reason="takes more memory than there is")
     # Pillow's plugins raise anything on hostile bytes, and all of it means the same.
     except Exception as error:
-        return Checked(digest, reason=_reason(path, error)[:200])
+        if isinstance(error, OSError) and error.errno:  # The system's; Pillow's own have none.
+            return Checked(reason=f"cannot be read: {error.strerror}")
+        return Checked(digest, reason=_blame(start, error)[:200])
 
 
-def _reason(path: Path, error: Exception) -> str:
-    with path.open("rb") as stream:
-        head = stream.read(12)
-    name = next((name for name, start in STARTS.items() if re.match(start, head, re.DOTALL)), None)
+def _blame(start: bytes, error: Exception) -> str:
+    name = next((name for name, own in STARTS.items() if re.match(own, start, re.DOTALL)), None)
     if name is None:
         return f"not an image: neither {', '.join(IMAGE_FORMATS)}"
     if isinstance(error, UnidentifiedImageError):
@@ -131,12 +132,12 @@ def _reason(path: Path, error: Exception) -> str:
     return f"truncated or damaged: {str(error) or repr(error)}"
 
 
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
+def _digest(path: Path) -> tuple[str, bytes]:
+    """SHA-256 in hex, and the first bytes."""
     with path.open("rb") as stream:
-        while chunk := stream.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        start = stream.read(16)
+        stream.seek(0)
+        return hashlib.file_digest(stream, "sha256").hexdigest(), start
 
 
 def _decode(path: Path, digest: str, max_pixels: int) -> Checked:
@@ -164,8 +165,8 @@ def _refuse_size(width: int, height: int, max_pixels: int) -> str:
     size = f"{width} x {height} px"
     if width * height > max_pixels:
         return f"{size} is over data.max_pixels, {max_pixels}"
-    if max(width, height) > MAX_SIDE:
-        return f"{size} has a side of over {MAX_SIDE} px"
+    if width * height > MOST_PIXELS or max(width, height) > LONGEST_SIDE:
+        return f"{size} is over {MOST_PIXELS} px, or {LONGEST_SIDE} px a side"
     return ""
 
 

@@ -3,7 +3,7 @@
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -44,11 +44,17 @@ def quiet_pillow() -> Iterator[None]:
 
 def _quieten() -> ExitStack:
     restore = ExitStack()
-    restore.enter_context(warnings.catch_warnings())
+    # Not catch_warnings, which would undo what other threads do to the filters meanwhile.
     warnings.filterwarnings("ignore", module=r"PIL\.")
+    restore.callback(_remove, warnings.filters[0])
     restore.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
     Image.MAX_IMAGE_PIXELS = None
     return restore
+
+
+def _remove(own: tuple) -> None:
+    with suppress(ValueError):
+        warnings.filters.remove(own)
 
 
 def read_rgb(path: Path) -> np.ndarray:
@@ -75,6 +81,6 @@ def orientation(image: Image.Image) -> int:
     """Of a loaded image, by its EXIF, 1 to 8; 1, upright, where that is missing or broken."""
     try:
         value = image.getexif().get(ORIENTATION)
-    except Exception:  # As above; the pixels are sound.
+    except Exception:  # Pillow raises anything here; the pixels are sound.
         return 1
     return value if value in range(1, 9) else 1

@@ -71,6 +71,8 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
             raise ValueError("no end of the image")
         length, kind = struct.unpack_from(">I4s", content, at)
         at += 12 + length
+        if not kind.isalpha():
+            raise ValueError(f"{kind!r} is no name of a chunk")
         body, checksum = view[at - length - 4 : at - 4], view[at - 4 : at]
         if kind[:1].isupper():  # libpng passes over others, whatever they hold.
             if zlib.crc32(body, zlib.crc32(kind)) != int.from_bytes(checksum, "big"):
