@@ -131,6 +131,9 @@ def modes() -> Cases:
     yield "RGB.jpg", encoded(rgb, "JPEG", keep_rgb=True), USED
     yield "worst.jpg", encoded(rgb, "JPEG", quality=1), USED
     yield "best.jpg", encoded(rgb, "JPEG", quality=100, optimize=True), USED
+    pair = encoded(rgb, "MPO", save_all=True, append_images=[colours.rotate(180)])
+    yield "pair.jpg", pair, USED
+    yield "pair, second cut.jpg", pair[:-300], USED
     yield "YCCK.jpg", _ycck(colours), USED
     for mode in ("1", "L", "LA"):
         converted = Image.fromarray(grey).convert(mode)
@@ -417,12 +420,12 @@ ODD_NAMES = (
     *("$HOME.png", "`id`.png", "$(id).png", "%s%n.png", "*.png", "?.png", "[x].png", "a|b.png"),
     *("a,b.png", "a;b.png", "a&b.png", "<b>.png", "a=b.png", "#.png", "~.png", "back\\slash.png"),
     *("x..", "a..b.png", "file:.png", "C:.png", "ram:", "NUL", "con.png", "png", "UPPER.PNG"),
-    *("عربي.png", "\u202egnp.exe", "e\u0301.png", "\u00e9.png", "\u200b.png", "\ufeff.png"),
+    *("عربي.png", "\u202egnp.exe", "e\u0301.png", "\u200b.png", "\ufeff.png"),
     *("🐻.png", "熊.png", "x" * 251 + ".png", "熊" * 83 + ".png", "deep/x.jpg/y"),
 )
 HIDDEN_NAMES = (
     *(".hidden.png", "...png", "..x", "...", "._resource.png", ".DS_Store", ".git/x.png"),
-    *("Thumbs.db", "THUMBS.DB", "desktop.ini", "$RECYCLE.BIN/x.png", "__MACOSX/x.png"),
+    *("Thumbs.db", "deep/THUMBS.DB", "desktop.ini", "$RECYCLE.BIN/x.png", "__MACOSX/x.png"),
     "deep/.x/y.png",
 )
 

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 
 # Between segments, and in pixels, libjpeg passes over all but 0xFF before neither 0 nor 0xFF.
-MARKER = re.compile(rb"\xff+[^\x00\xff]", re.DOTALL)
+MARKER = re.compile(rb"\xff[^\x00\xff]", re.DOTALL)
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15: how a JPEG is coded
 RESTARTS, END, SCAN = range(0xD0, 0xD8), 0xD9, 0xDA
 MAX_SCANS = 100  # libjpeg writes ten; each one takes time for every pixel
