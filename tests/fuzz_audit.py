@@ -105,7 +105,9 @@ def test_the_audit_lets_pass_what_decodes_and_nothing_else(path, kind, edits, me
         with quiet_pillow():
             checked = audit.check(path, 4_000_000)
         if checked.reason:
-            assert checked.digest and len(checked.reason) <= 200
+            # Without a digest, as where the system fails, it would be read again each time.
+            assert checked.digest or checked.reason == "empty file"
+            assert len(checked.reason) <= 200
             return
         for ratio in (1, 2, 8) if checked.decoder == "jpeg" else (1,):
             with tf.device("/CPU:0"):

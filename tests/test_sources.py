@@ -1,6 +1,8 @@
+import contextlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -250,14 +252,12 @@ def test_files_that_cannot_be_reached_do_exist(tmp_path, monkeypatch):
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere, paths are bounded otherwise")
 def test_paths_too_long_for_the_system_are_listed(tmp_path):
     files_in(tmp_path, "a/1.png", "b/1.png")
-    long, name, here = 250 * "x", 250 * "y", os.getcwd()
-    os.chdir(tmp_path / "b")
-    for _ in range(17):  # Over 4096 bytes in all.
-        os.mkdir(long)
-        with open(name, "wb"):
-            pass
-        os.chdir(long)
-    os.chdir(here)
+    long, name = 250 * "x", 250 * "y"
+    with contextlib.chdir(tmp_path / "b"):
+        for _ in range(17):  # Over 4096 bytes in all.
+            os.mkdir(long)
+            Path(name).touch()
+            os.chdir(long)
     listing = folder(tmp_path)
     assert set(reasons(listing).values()) == {
         "cannot be read: File name too long",

@@ -50,10 +50,13 @@ def check_png(content: bytes) -> None:
     if content[12:16] != b"IHDR" or methods[:2] != [0, 0] or methods[2] > 1:
         raise ValueError("unknown compression, filter or interlacing")
     expected = _size(width, height, depth * CHANNELS[colour], ADAM7 if methods[2] else WHOLE)
-    inflater, found = zlib.decompressobj(), 0
+    inflater, found, palette = zlib.decompressobj(), 0, colour != 3
     for kind, body in _chunks(content):
+        palette |= kind == b"PLTE"
         if kind != b"IDAT":
             continue
+        if not palette:
+            raise ValueError("no palette")
         for start in range(0, len(body), STEP):
             if found <= expected:
                 # One byte more than is needed, so that the checksum at the end is read, too.
@@ -67,10 +70,10 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
     """(kind, body) of each chunk of a PNG up to its end."""
     view, at, before, seen = memoryview(content), 8, b"", set()
     while before != b"IEND":
-        if at + 12 > len(content):
-            raise ValueError("no end of the image")
-        length, kind = struct.unpack_from(">I4s", content, at)
+        length, kind = int.from_bytes(view[at : at + 4], "big"), content[at + 4 : at + 8]
         at += 12 + length
+        if at > len(content):
+            raise ValueError("no end of the image")
         if not kind.isalpha():
             raise ValueError(f"{kind!r} is no name of a chunk")
         body, checksum = view[at - length - 4 : at - 4], view[at - 4 : at]
