@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import crafted
+import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 
 from tl_keras.data import audit
 from tl_keras.data.image import Kind, decode
-from tl_keras.data.pillow import quiet_pillow
+from tl_keras.data.pillow import quiet_pillow, read_rgb
 
 SECONDS = 10  # A damaged file of this size takes milliseconds.
 SOUND = {
@@ -115,5 +116,8 @@ def test_the_audit_lets_pass_what_decodes_and_nothing_else(path, kind, edits, me
             sides = (-(-checked.height // ratio), -(-checked.width // ratio), 3)
             turned = (sides[1], sides[0], 3)
             assert pixels.shape in (sides, turned if checked.decoder == "pillow" else sides)
+        # Not of JPEGs: versions of libjpeg guess differently what a damaged scan lacks.
+        if checked.decoder == "png":
+            np.testing.assert_array_equal(pixels, read_rgb(path))
     finally:
         signal.alarm(0)

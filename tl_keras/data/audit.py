@@ -173,12 +173,12 @@ def _refuse_size(width: int, height: int, max_pixels: int) -> str:
 def choose_decoder(image: Image.Image, frame: int | None) -> str:
     """`jpeg` or `png` where TensorFlow gives Pillow's pixels, else `pillow`.
 
-    TensorFlow applies no EXIF orientation, drops alpha, cuts 16 bits to the upper 8, knows no
-    animated PNG, and does not promise to read arithmetic-coded or lossless JPEGs.
+    TensorFlow applies no EXIF orientation, drops alpha, cuts 16 bits to the upper 8, and does
+    not promise to read arithmetic-coded or lossless JPEGs.
     """
     plain = image.mode in ("L", "RGB") and "transparency" not in image.info
     if not plain or orientation(image) != 1:
         return "pillow"
     if image.format == "PNG":
-        return "pillow" if image.is_animated else "png"
+        return "png"
     return "jpeg" if frame in HUFFMAN_FRAMES else "pillow"
