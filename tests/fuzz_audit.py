@@ -88,7 +88,8 @@ def path(tmp_path_factory) -> Path:
 
 
 def stop(*_):
-    raise TimeoutError(f"the audit or decoding took over {SECONDS} s")
+    # Not an Exception, which the audit would take for damage.
+    pytest.fail(f"the audit or decoding took over {SECONDS} s")
 
 
 @settings(
@@ -97,7 +98,7 @@ def stop(*_):
     suppress_health_check=list(HealthCheck),
 )
 @given(st.sampled_from(sorted(SOUND)), st.lists(edits, min_size=1, max_size=6), st.booleans())
-def test_the_audit_lets_pass_what_decodes_and_nothing_else(path, kind, edits, mend):
+def test_what_the_audit_lets_pass_decodes(path, kind, edits, mend):
     content = damaged(SOUND[kind], edits)
     path.write_bytes(mended(content) if mend and kind.startswith("png") else content)
     signal.signal(signal.SIGALRM, stop)
