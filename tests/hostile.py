@@ -118,13 +118,16 @@ def suffixes() -> Cases:
             yield f"{kind}{suffix}", whole[kind], USED
 
 
-def modes() -> Cases:
-    rgb = picture(seed=4)
-    colours, grey = Image.fromarray(rgb), rgb[..., 0]
-    alpha = np.dstack([rgb, np.tile(np.arange(50, dtype=np.uint8) * 5, (40, 1))])
-    palette = colours.quantize(16)
+def _plain_modes(*families: str) -> Cases:
     for kind, content in sound(4).items():
-        yield f"{kind}{SUFFIXES[kind.split()[0]]}", content, USED
+        if kind.split()[0] in families:
+            yield f"{kind}{SUFFIXES[kind.split()[0]]}", content, USED
+
+
+def jpeg_modes() -> Cases:
+    rgb = picture(seed=4)
+    colours = Image.fromarray(rgb)
+    yield from _plain_modes("jpeg")
     yield "arithmetic.jpg", ARITHMETIC_JPEG, USED
     yield "lossless.jpg", LOSSLESS_JPEG, USED
     for i, chroma in enumerate(("4:4:4", "4:2:2", "4:2:0", "4:1:1")):
@@ -132,12 +135,20 @@ def modes() -> Cases:
     yield "restarts.jpg", encoded(rgb, "JPEG", restart_marker_blocks=1), USED
     yield "restarted rows.jpg", encoded(rgb, "JPEG", restart_marker_rows=1, progressive=True), USED
     yield "RGB.jpg", encoded(rgb, "JPEG", keep_rgb=True), USED
+    yield "YCbCr.jpg", encoded(colours.convert("YCbCr").rotate(180), "JPEG"), USED
     yield "worst.jpg", encoded(rgb, "JPEG", quality=1), USED
     yield "best.jpg", encoded(rgb, "JPEG", quality=100, optimize=True), USED
     pair = encoded(rgb, "MPO", save_all=True, append_images=[colours.rotate(180)])
     yield "pair.jpg", pair, USED
     yield "pair, second cut.jpg", pair[:-300], USED
     yield "YCCK.jpg", _ycck(colours), USED
+
+
+def png_modes() -> Cases:
+    rgb = picture(seed=4)
+    grey, palette = rgb[..., 0], Image.fromarray(rgb).quantize(16)
+    alpha = np.dstack([rgb, np.tile(np.arange(50, dtype=np.uint8) * 5, (40, 1))])
+    yield from _plain_modes("png")
     for mode in ("1", "L", "LA"):
         converted = Image.fromarray(grey).convert(mode)
         yield f"mode {mode}.png", encoded(converted, "PNG", compress_level=1), USED
@@ -157,6 +168,13 @@ def modes() -> Cases:
         flat = np.ascontiguousarray(alpha[..., :channels])
         yield f"interlaced {colour}.png", interlaced(flat, colour), USED
     yield "interlaced small.png", interlaced(rgb[:3, :1], 2), USED
+
+
+def other_modes() -> Cases:
+    rgb = picture(seed=4)
+    colours, grey = Image.fromarray(rgb), rgb[..., 0]
+    palette, alpha = colours.quantize(16), np.dstack([rgb, grey])
+    yield from _plain_modes("gif", "bmp", "webp")
     yield "interlaced.gif", encoded(palette, "GIF", interlace=1, comment=b"interlaced"), USED
     yield "grey.gif", encoded(grey, "GIF"), USED
     yield "clear.gif", encoded(palette, "GIF", transparency=2), USED
@@ -447,10 +465,12 @@ THEMES = {
     "exif": exif,
     "foreign": foreign,
     "jpeg segments": jpeg_segments,
-    "modes": modes,
+    "jpeg modes": jpeg_modes,
     "names": names,
     "noise": noise,
+    "other modes": other_modes,
     "png chunks": png_chunks,
+    "png modes": png_modes,
     "suffixes": suffixes,
 }
 
