@@ -1,4 +1,3 @@
-import io
 import json
 import os
 import struct
@@ -11,24 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from crafted import ARITHMETIC_JPEG, LOSSLESS_JPEG, ORIENTATION, chunk, encoded, png
 from PIL import Image, ImageFile
 
 from tl_keras.data import audit
 
 MAX_PIXELS = 64_000_000
-# 16 x 16 px by `jpegtran -arithmetic` of libjpeg-turbo 2.1.5; no Python package writes them.
-ARITHMETIC_JPEG = bytes.fromhex(
-    "ffd8ffe000104a46494600010100000100010000ffdb0043000d090a0b0a080d0b0a0b0e0e0d0f13201513121213"
-    "271c1e17202e2931302e292d2c333a4a3e333646372c2d405741464c4e525352323e5a615a50604a51524fffdb00"
-    "43010e0e0e131113261515264f352d354f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f"
-    "4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4fffc90011080010001003012200021101031101ffcc000a0010"
-    "100501101105ffda000c03010002110311003f00ff003a766e1d3019c07e1b37d1f4ec3aa751f97d270e93ffd9"
-)
-# 8 x 8 px, all 128, coded without loss (SOF3): Pillow reads it, TensorFlow does not.
-LOSSLESS_JPEG = bytes.fromhex(
-    "ffd8ffc3000b080008000801011100ffc400140001000000000000000000000000000000000000"
-    "ffda0008010100010000" + 8 * "00" + "ffd9"
-)
 
 
 def picture(height=40, width=50, channels=3):
@@ -37,28 +24,9 @@ def picture(height=40, width=50, channels=3):
     return np.stack(waves, -1).clip(0, 255).astype(np.uint8)
 
 
-def encoded(image, format, **options):
-    if isinstance(image, np.ndarray):
-        image = Image.fromarray(image)
-    stream = io.BytesIO()
-    image.save(stream, format, **options)
-    return stream.getvalue()
-
-
-def chunk(kind, content):
-    checksum = struct.pack(">I", zlib.crc32(kind + content))
-    return struct.pack(">I", len(content)) + kind + content + checksum
-
-
-def png(width, height, depth, colour, pixels, before=b"", after=b""):
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    middle = before + chunk(b"IDAT", zlib.compress(pixels)) + after
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + middle + chunk(b"IEND", b"")
-
-
 def exif(orientation):
     tags = Image.Exif()
-    tags[audit.ORIENTATION] = orientation
+    tags[ORIENTATION] = orientation
     return tags
 
 
@@ -169,13 +137,21 @@ def test_damage_of_what_nobody_needs_is_let_pass(check):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\n", b"just text", b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"GIF89a", b"BM", 99 * b"\0"],
+    [b"", b"\n", b"just text", b"\x89PNG", b"\xff\xd8", b"GIF", b"BM", 99 * b"\0"],
 )
 def test_what_is_no_image(check, content):
     reason = check(content, "x.png").reason
     assert reason == (
         "not an image: neither JPEG, PNG, GIF, BMP, WEBP" if content else "empty file"
     )
+
+
+@pytest.mark.parametrize(
+    "kind, content", [("PNG", b"\x89PNG\r\n\x1a\n"), ("JPEG", b"\xff\xd8\xff"), ("GIF", b"GIF89a")]
+)
+def test_an_image_that_ends_in_its_header_is_named(check, kind, content):
+    reason = f"truncated or damaged: the header of this {kind} cannot be read"
+    assert check(content, "x.png").reason == reason
 
 
 def test_other_formats_are_no_images_here(check):
@@ -232,6 +208,11 @@ def test_bombs_are_found_by_their_header(check, no_decoding, kind):
     assert time.monotonic() - started < 1  # 0.01 s; decoding takes seconds.
 
 
+def test_more_than_tensorflow_decodes_is_refused_whatever_max_pixels(check, no_decoding):
+    reason = check(bomb("png"), max_pixels=10**12).reason
+    assert reason == "30000 x 30000 px is over 536870911 px, or 1000000 px a side"
+
+
 def test_max_pixels_is_inclusive(check):
     assert check(SOUND["png"][0], max_pixels=2000).reason == ""
     assert check(SOUND["png"][0], max_pixels=1999).reason.endswith("over data.max_pixels, 1999")
@@ -279,6 +260,29 @@ def test_failure_to_read_is_not_remembered(tmp_path, monkeypatch):
     assert first["x.jpg"].reason == "cannot be read: Too many open files"
     again = audit.check_all(tmp_path, ["x.jpg"], MAX_PIXELS, tmp_path / "memory")
     assert again["x.jpg"].reason == ""
+
+
+@pytest.mark.parametrize(
+    "error, reason",
+    [
+        (OSError(5, "Input/output error"), "cannot be read: Input/output error"),
+        (MemoryError(), "takes more memory than there is"),
+    ],
+)
+def test_failure_to_decode_that_is_not_the_files_is_not_remembered(
+    tmp_path, monkeypatch, error, reason
+):
+    (tmp_path / "x.gif").write_bytes(SOUND["gif"][0])
+
+    def fail(self):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageFile.ImageFile, "load", fail)
+        first = audit.check_all(tmp_path, ["x.gif"], MAX_PIXELS, tmp_path / "memory")
+    assert first["x.gif"].reason == reason
+    again = audit.check_all(tmp_path, ["x.gif"], MAX_PIXELS, tmp_path / "memory")
+    assert again["x.gif"].reason == ""
 
 
 # Memory.
@@ -390,17 +394,18 @@ def test_digest_is_of_the_content(root):
     assert checked["jpeg"].digest != checked["png"].digest
 
 
-def test_pillows_bound_comes_back_however_threads_leave():
-    bound = Image.MAX_IMAGE_PIXELS
+def test_pillows_bound_and_warnings_come_back_however_threads_leave():
+    bound, filters = Image.MAX_IMAGE_PIXELS, list(warnings.filters)
 
     def hold(i):
-        with audit.unbounded_pillow():
+        with audit.quiet_pillow():
             time.sleep(0.001 * (i % 3))
             return Image.MAX_IMAGE_PIXELS
 
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(hold, range(100))) == {None}
     assert bound == Image.MAX_IMAGE_PIXELS is not None
+    assert filters == warnings.filters
 
 
 def test_imports_no_tensorflow():

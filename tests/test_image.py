@@ -4,11 +4,13 @@ import warnings
 import numpy as np
 import pytest
 import tensorflow as tf
+from crafted import ORIENTATION, UPRIGHT
 from PIL import Image
 
 from tl_keras.config import DataConfig
 from tl_keras.data import audit
-from tl_keras.data.image import Kind, decode, kind_of, prepare, read_rgb, to_rgb
+from tl_keras.data.image import Kind, decode, kind_of, prepare
+from tl_keras.data.pillow import read_rgb, to_rgb
 
 
 def picture(height=40, width=50, seed=0):
@@ -40,7 +42,7 @@ def save(path, image, format, **options):
 
 def exif(orientation):
     tags = Image.Exif()
-    tags[audit.ORIENTATION] = orientation
+    tags[ORIENTATION] = orientation
     return tags
 
 
@@ -97,18 +99,6 @@ def test_cmyk_jpeg(tmp_path):
     np.testing.assert_array_equal(pixels, np.asarray(Image.open(path).convert("RGB")))
     # The colours of the picture, not their negative; JPEG at quality 95 loses a few of 255.
     assert np.abs(pixels.astype(int) - RGB).mean() < 8
-
-
-UPRIGHT = {
-    1: lambda x: x,
-    2: lambda x: x[:, ::-1],
-    3: lambda x: x[::-1, ::-1],
-    4: lambda x: x[::-1],
-    5: lambda x: x.transpose(1, 0, 2),
-    6: lambda x: np.rot90(x, -1),
-    7: lambda x: x[::-1, ::-1].transpose(1, 0, 2),
-    8: lambda x: np.rot90(x),
-}
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])

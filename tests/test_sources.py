@@ -1,6 +1,8 @@
+import contextlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -234,6 +236,39 @@ def test_unreadable_folders_as_any_user(tmp_path, monkeypatch):
     }
 
 
+def test_files_that_cannot_be_reached_do_exist(tmp_path, monkeypatch):
+    files_in(tmp_path, "a/1.png", "a/2.png", "b/1.png")
+    stat = os.stat
+
+    def refuse(path, **options):
+        if str(path).endswith("2.png"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    assert reasons(folder(tmp_path)) == {"a/2.png": "cannot be read: Permission denied"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere, paths are bounded otherwise")
+def test_paths_too_long_for_the_system_are_listed(tmp_path):
+    files_in(tmp_path, "a/1.png", "b/1.png")
+    long, name = 250 * "x", 250 * "y"
+    with contextlib.chdir(tmp_path / "b"):
+        for _ in range(17):  # Over 4096 bytes in all.
+            os.mkdir(long)
+            Path(name).touch()
+            os.chdir(long)
+    listing = folder(tmp_path)
+    assert set(reasons(listing).values()) == {
+        "cannot be read: File name too long",
+        "a folder that cannot be read: File name too long",
+    }
+    mentioned = [file for file, _, _ in listed(listing)] + list(reasons(listing))
+    for depth in range(17):
+        file = "/".join(["b", *depth * [long], name])
+        assert any(f"{file}/".startswith(f"{one}/") for one in mentioned), depth
+
+
 # CSV.
 
 
@@ -306,7 +341,7 @@ def test_csv_paths_that_leave_the_folder_are_refused(tmp_path):
         "file.png": "a link that leaves the folder",
         "none.png": "does not exist",
         "a\0.png": "does not exist",
-        5000 * "x": "does not exist",
+        5000 * "x": "cannot be read: File name too long",
     }
 
 

@@ -6,14 +6,9 @@ Every listed file ends up as a checked one or quarantined with its reason.
 import hashlib
 import json
 import os
+import re
 import stat
-import struct
-import threading
-import warnings
-import zlib
-from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,13 +16,23 @@ import PIL
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
+from tl_keras.data.pillow import IMAGE_FORMATS, orientation, quiet_pillow, to_rgb
+from tl_keras.data.strict import check_jpeg, check_png
 from tl_keras.files import write_text
 from tl_keras.version import VERSION
 
-IMAGE_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
-ORIENTATION = 0x0112  # EXIF tag; 1 is upright
+# What files of each begin with, however damaged the rest is.
+STARTS = {
+    "JPEG": rb"\xff\xd8\xff",
+    "PNG": rb"\x89PNG\r\n\x1a\n",
+    "GIF": rb"GIF8[79]a",
+    "BMP": rb"BM.{4}\0\0\0\0",
+    "WEBP": rb"RIFF....WEBP",
+}
 HUFFMAN_FRAMES = (0xC0, 0xC1, 0xC2)  # JPEG's baseline, extended and progressive DCT
-CHUNK = 1 << 20  # bytes
+# What TensorFlow decodes at most, whatever `data.max_pixels` says: px, and px a side.
+MOST_PIXELS, LONGEST_SIDE = (1 << 29) - 1, 1_000_000
+MAX_BYTES = 1 << 30  # of a file, which TensorFlow reads whole
 # What a remembered result rests on, beside the file.
 CHECKED_BY = [VERSION, PIL.__version__]
 
@@ -67,8 +72,7 @@ def check_all(root: Path, files: list[str], max_pixels: int, memory: Path) -> di
 
 
 def _check_in_parallel(root: Path, files: list[str], max_pixels: int) -> dict[str, Checked]:
-    with unbounded_pillow(), warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        warnings.simplefilter("ignore")  # Pillow's, on metadata that nobody needs here.
+    with quiet_pillow(), ThreadPoolExecutor(os.cpu_count()) as pool:
         results = pool.map(lambda file: check(root / file, max_pixels), files)
         bar = tqdm(results, "audit", len(files), unit=" files", leave=False)
         return dict(zip(files, bar, strict=True))
@@ -96,70 +100,74 @@ def _stamp(path: Path, max_pixels: int) -> list[int]:
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, max_pixels]
 
 
-_bound_lock, _bound_held = threading.Lock(), []
-
-
-@contextmanager
-def unbounded_pillow() -> Iterator[None]:
-    """Turns Pillow's own bound off, which warns below ours; `max_pixels` is checked instead.
-
-    The bound is one for all threads: the last one to leave restores it.
-    """
-    with _bound_lock:
-        _bound_held.append(_bound_held[0] if _bound_held else Image.MAX_IMAGE_PIXELS)
-        Image.MAX_IMAGE_PIXELS = None
-    try:
-        yield
-    finally:
-        with _bound_lock:
-            bound = _bound_held.pop()
-            if not _bound_held:
-                Image.MAX_IMAGE_PIXELS = bound
-
-
 def check(path: Path, max_pixels: int) -> Checked:
     """Reads one file: its digest, and whether it decodes whole. Never raises for a bad file."""
+    digest, start = "", b""
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
             return Checked(reason="not a regular file")
         if status.st_size == 0:
             return Checked(reason="empty file")
-        digest = _digest(path)
-    except OSError as error:
-        return Checked(reason=f"cannot be read: {error.strerror}")
-    try:
+        if status.st_size > MAX_BYTES:
+            return Checked(reason=f"{status.st_size} bytes is over {MAX_BYTES}")
+        digest, start = _digest(path)
         return _decode(path, digest, max_pixels)
-    except UnidentifiedImageError:
-        return Checked(digest, reason=f"not an image: neither {', '.join(IMAGE_FORMATS)}")
+    # The next two without the digest: it may be better the next time.
+    except MemoryError:
+        return Checked(reason="takes more memory than there is")
     # Pillow's plugins raise anything on hostile bytes, and all of it means the same.
     except Exception as error:
-        return Checked(digest, reason=f"truncated or damaged: {str(error) or repr(error)}"[:200])
+        if isinstance(error, OSError) and error.errno:  # The system's; Pillow's own have none.
+            return Checked(reason=f"cannot be read: {error.strerror}")
+        return Checked(digest, reason=_blame(start, error)[:200])
 
 
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
+def _blame(start: bytes, error: Exception) -> str:
+    name = next((name for name, own in STARTS.items() if re.match(own, start, re.DOTALL)), None)
+    if name is None:
+        return f"not an image: neither {', '.join(IMAGE_FORMATS)}"
+    if isinstance(error, UnidentifiedImageError):
+        return f"truncated or damaged: the header of this {name} cannot be read"
+    return f"truncated or damaged: {str(error) or repr(error)}"
+
+
+def _digest(path: Path) -> tuple[str, bytes]:
+    """SHA-256 in hex, and the first bytes."""
     with path.open("rb") as stream:
-        while chunk := stream.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        start = stream.read(16)
+        stream.seek(0)
+        return hashlib.file_digest(stream, "sha256").hexdigest(), start
 
 
 def _decode(path: Path, digest: str, max_pixels: int) -> Checked:
     with Image.open(path, formats=IMAGE_FORMATS) as image:
         width, height = image.size
-        if width * height > max_pixels:
-            reason = f"{width} x {height} px is over data.max_pixels, {max_pixels}"
+        if reason := _refuse_size(width, height, max_pixels):
             return Checked(digest, width, height, reason=reason)
-        frame = _jpeg_frame(path) if image.format in ("JPEG", "MPO") else None
-        decoder = choose_decoder(image, frame)
+        frame = None
+        if image.format == "PNG":
+            check_png(path.read_bytes())
+        elif image.format in ("JPEG", "MPO"):
+            frame = check_jpeg(path.read_bytes())
         if frame in HUFFMAN_FRAMES:
             # At an eighth of the size it decodes in half the time, and truncation still shows.
             image.draft(None, (1, 1))
         image.load()
-        if image.format == "PNG":
-            _check_png(path)
-    return Checked(digest, width, height, decoder)
+        # Now that what stands behind the pixels has been read, too.
+        decoder = choose_decoder(image, frame)
+        if decoder == "pillow":
+            to_rgb(image)
+        return Checked(digest, width, height, decoder)
+
+
+def _refuse_size(width: int, height: int, max_pixels: int) -> str:
+    size = f"{width} x {height} px"
+    if width * height > max_pixels:
+        return f"{size} is over data.max_pixels, {max_pixels}"
+    if width * height > MOST_PIXELS or max(width, height) > LONGEST_SIDE:
+        return f"{size} is over {MOST_PIXELS} px, or {LONGEST_SIDE} px a side"
+    return ""
 
 
 def choose_decoder(image: Image.Image, frame: int | None) -> str:
@@ -169,43 +177,8 @@ def choose_decoder(image: Image.Image, frame: int | None) -> str:
     not promise to read arithmetic-coded or lossless JPEGs.
     """
     plain = image.mode in ("L", "RGB") and "transparency" not in image.info
-    if not plain or image.getexif().get(ORIENTATION, 1) != 1:
+    if not plain or orientation(image) != 1:
         return "pillow"
     if image.format == "PNG":
         return "png"
     return "jpeg" if frame in HUFFMAN_FRAMES else "pillow"
-
-
-def _check_png(path: Path) -> None:
-    """Raises where libpng does and Pillow does not: a bad checksum of pixels, a missing end."""
-    with path.open("rb") as stream:
-        stream.seek(8)
-        kind = b""
-        while kind != b"IEND":
-            length, kind = struct.unpack(">I4s", stream.read(8))
-            checksum = zlib.crc32(stream.read(length), zlib.crc32(kind))
-            critical = kind[:1].isupper()
-            if struct.unpack(">I", stream.read(4)) != (checksum,) and critical:
-                raise ValueError(f"bad checksum in {kind!r}")
-
-
-def _jpeg_frame(path: Path) -> int | None:
-    """The marker of a JPEG's frame, which says how it is coded."""
-    with path.open("rb") as stream:
-        stream.seek(2)
-        for marker, length in _markers(stream):
-            if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-                return marker
-            stream.seek(length - 2, os.SEEK_CUR)
-    return None
-
-
-def _markers(stream) -> Iterable[tuple[int, int]]:
-    """(marker, length) of the JPEG segments up to the first scan."""
-    while len(head := stream.read(4)) == 4 and head[0] == 0xFF:
-        if head[1] == 0xFF:  # Padding: a marker may begin with any number of 0xFF.
-            stream.seek(-3, os.SEEK_CUR)
-            continue
-        if head[1] == 0xDA:
-            return
-        yield head[1], int.from_bytes(head[2:], "big")

@@ -5,23 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
 from tl_keras.config import DataConfig
-from tl_keras.data.audit import IMAGE_FORMATS, ORIENTATION, unbounded_pillow
+from tl_keras.data.pillow import read_rgb
 
 # An image this many times the target or larger is decoded at a fraction in training.
 FRACTION_MARGIN = 2
-# By EXIF orientation. ImageOps.exif_transpose also rewrites the EXIF, and fails where it cannot.
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 class Kind(NamedTuple):
@@ -63,26 +52,6 @@ def _decode_with_pillow(path: tf.Tensor) -> tf.Tensor:
         return read_rgb(Path(np.asarray(name).item().decode()))
 
     return tf.convert_to_tensor(tf.numpy_function(read, [path], tf.uint8))
-
-
-def read_rgb(path: Path) -> np.ndarray:
-    """`(height, width, 3) uint8 RGB` of any supported file: upright, alpha over white, 8 bits."""
-    with unbounded_pillow(), Image.open(path, formats=IMAGE_FORMATS) as image:
-        image.load()
-        turn = UPRIGHT.get(image.getexif().get(ORIENTATION))
-        return to_rgb(image if turn is None else image.transpose(turn))
-
-
-def to_rgb(image: Image.Image) -> np.ndarray:
-    """`(height, width, 3) uint8 RGB` of a decoded Pillow image."""
-    if image.mode.startswith("I"):
-        # 16 bits to 8 by the upper byte, as TensorFlow does; Pillow itself would clip.
-        grey = (np.asarray(image).astype(np.int64) >> 8).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=-1)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return np.asarray(image.convert("RGB"))
 
 
 def prepare(image: tf.Tensor, config: DataConfig) -> tf.Tensor:

@@ -66,7 +66,12 @@ def _split_folders(root: Path, top: list[Path]) -> dict[Path, str]:
 
 
 def _holds_folders(folder: Path) -> bool:
-    return any(entry.is_dir() and not entry.name.startswith(".") for entry in _entries(folder))
+    return any(entry.is_dir() and not _passed_over(entry.name) for entry in _entries(folder))
+
+
+def _passed_over(name: str) -> bool:
+    """Hidden, or left by an operating system: neither used nor listed."""
+    return name.startswith(".") or name.lower() in DROPPINGS
 
 
 def _entries(folder: Path) -> list[os.DirEntry]:
@@ -81,7 +86,7 @@ def _folders(folder: Path, listing: Listing) -> list[Path]:
     """Visible folders in order; whatever else lies there is mentioned."""
     found = []
     for entry in _entries(folder):
-        if entry.name.startswith(".") or entry.name.lower() in DROPPINGS:
+        if _passed_over(entry.name):
             continue
         if entry.is_dir(follow_symlinks=False):
             found.append(Path(entry.path))
@@ -105,9 +110,9 @@ def list_class(folder: Path, split: str, listing: Listing) -> None:
         listing.quarantined.append(Quarantined(printable(name), reason))
 
     for path, folders, files in os.walk(folder, onerror=unreadable):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not _passed_over(name))
         for name in sorted(files) + [n for n in folders if os.path.islink(os.path.join(path, n))]:
-            if name.startswith(".") or name.lower() in DROPPINGS:
+            if _passed_over(name):
                 continue
             full = Path(path, name)
             file = full.relative_to(listing.root).as_posix()
@@ -124,12 +129,21 @@ def refuse(path: Path, root: Path) -> str | None:
         str(path).encode("utf-8")
     except UnicodeEncodeError:
         return "its name is not valid UTF-8; rename it"
-    # Those of os.path take names that are too long for the file system, too.
     if not os.path.islink(path):
-        return None if os.path.exists(path) else "does not exist"
+        return _unreachable(path)
     if not os.path.exists(path):
         return "a link to nothing"
     return LINKED_FOLDER if os.path.isdir(path) else _leaves(path, root)
+
+
+def _unreachable(path: Path) -> str | None:
+    try:
+        os.stat(path)
+    except (FileNotFoundError, ValueError):  # ValueError: a name with a zero byte.
+        return "does not exist"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return None
 
 
 def _leaves(path: Path, root: Path) -> str | None:
