@@ -79,7 +79,7 @@ def head_then_suffix(run: Run, data: Data, backbone: keras.Model) -> keras.Model
     _check_classes(data.dataset)
     model = _add_head(backbone, config, data.dataset)
     plan = _plan(config, data.dataset, pretrained=True)
-    pattern = backbones.BACKBONES[config.model.backbone].block
+    pattern = backbones.block_pattern(config.model.backbone)
     depth = freeze.resolve(backbone, pattern, plan.freeze)
     head = _fit_head(run, data, backbone)
     models.set_head(model, head.kernel, head.bias)
