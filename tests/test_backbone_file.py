@@ -78,8 +78,12 @@ def files(folder):
         archive.writestr("config.json", "[]")
     write(folder / "class.keras", class_name="MyModel")
     write(folder / "lambda.keras", layer("Bidirectional", layer=layer("Lambda")))
-    stranger = {"module": "mine.layers", "class_name": "Mine", "config": {}}
+    stranger = {"module": "mine.layers", "class_name": "Mine", "registered_name": "Mine"}
     write(folder / "mine.keras", layer("TimeDistributed", layer=stranger))
+    stranger = {"module": None, "class_name": "Mine", "registered_name": "mine>Mine"}
+    write(folder / "registered.keras", stranger)
+    stranger = {"module": "builtins", "class_name": "function", "config": "mine>act"}
+    write(folder / "act.keras", layer("Dense", activation={**stranger, "registered_name": "f"}))
 
 
 @pytest.mark.parametrize(
@@ -93,7 +97,9 @@ def files(folder):
         ("list.keras", r"is damaged or no \.keras file of Keras 3: TypeError"),
         ("class.keras", r"holds a MyModel, .*; expected a functional or sequential model"),
         ("lambda.keras", r"holds a Lambda layer, which is code; .* use layers or keras\.ops"),
-        ("mine.keras", r"holds 'Mine' of 'mine\.layers'; expected Keras's own layers alone"),
+        ("mine.keras", r"holds 'Mine', which is none of Keras's own; expected Keras's layers al"),
+        ("registered.keras", r"holds 'mine>Mine', which is none of Keras's own"),
+        ("act.keras", r"holds 'mine>act', which is none of Keras's own"),
     ],
 )
 def test_unusable_files_are_the_users_error(file, message, tmp_path):

@@ -267,6 +267,22 @@ def test_a_model_that_normalises_and_ends_in_features_needs_no_warning(model, tm
     assert not caplog.text
 
 
+def test_tensors_may_have_names(tmp_path):
+    model = residual()
+    named = keras.Model({model.inputs[0].name: model.inputs[0]}, {"features": model.output})
+    (found, expected) = (
+        digest(own_backbone.build(_save(x, tmp_path / "a.keras")[1], None, SIZE))
+        for x in (named, model)
+    )
+    assert found == expected
+
+
+def _unbuilt():
+    model = keras.Sequential([layers.Rescaling(1 / 255), layers.Flatten()])
+    assert not model.built
+    return model
+
+
 def _two_inputs():
     first, second = keras.Input((SIZE, SIZE, 3)), keras.Input((SIZE, SIZE, 3))
     return keras.Model([first, second], first + second)
@@ -309,10 +325,11 @@ def _quantised():
     return model
 
 
-@pytest.mark.filterwarnings("ignore:.*quantization")
+@pytest.mark.filterwarnings("ignore:You are saving a model that has not yet been built")
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (_unbuilt, r"was saved before it knew .*; begin it with keras\.Input\(\(32, 32, 3\)\)"),
         (_two_inputs, r"has 2 inputs; expected one"),
         (_two_outputs, r"has 2 outputs; expected one: .* model\.outputs\[0\]"),
         (_shared_layer, r"calls 'twice' more than once; expected one call of each layer"),
@@ -332,7 +349,7 @@ def test_models_that_are_no_backbone_are_the_users_error(make, message, tmp_path
 def test_a_damaged_file_is_the_users_error(tmp_path):
     _, file = _save(sequential(), tmp_path / "a.keras")
     whole = (tmp_path / "a.keras").read_bytes()
-    for at in range(len(whole) // 4, len(whole), len(whole) // 4):
+    for at in (len(whole) // 4, len(whole) // 2, 3 * len(whole) // 4):
         damaged = whole[:at] + bytes(byte ^ 255 for byte in whole[at : at + 64]) + whole[at + 64 :]
         (tmp_path / "a.keras").write_bytes(damaged)
         with pytest.raises(ValueError, match=r"^model\.backbone: '.*' is (damaged|no model file)"):

@@ -117,19 +117,27 @@ def _read(file: str) -> dict[str, Any]:
 
 def _check_classes(file: str, model: dict[str, Any]) -> None:
     for node in _nodes(model):
-        name, module = node.get("class_name"), node.get("module")
-        if not isinstance(name, str) or not isinstance(module, str):
-            continue
-        if name == "Lambda":
+        if node.get("class_name") == "Lambda":
             raise ValueError(
                 f"model.backbone: {file!r} holds a Lambda layer, which is code; nothing from a "
                 "file is executed: use layers or keras.ops in its place"
             )
-        if module.split(".")[0] not in ("keras", "builtins"):
+        if stranger := _stranger(node):
             raise ValueError(
-                f"model.backbone: {file!r} holds {name!r} of {module!r}; expected Keras's own "
-                f"layers alone. If it is the model's class: {SAVE}"
+                f"model.backbone: {file!r} holds {stranger!r}, which is none of Keras's own; "
+                f"expected Keras's layers alone. If it is the model's class, try {SAVE}"
             )
+
+
+def _stranger(node: dict[str, Any]) -> str | None:
+    """The name of a class or function that is not Keras's, in a node of `config.json`."""
+    name, module = node.get("class_name"), node.get("module")
+    if not isinstance(name, str) or "registered_name" not in node:
+        return None
+    if name == "function":  # Keras's own are written as plain names, or without a package.
+        return node["config"] if ">" in str(node.get("config")) else None
+    is_keras = isinstance(module, str) and module.split(".")[0] in ("keras", "builtins")
+    return None if is_keras else node["registered_name"] or name
 
 
 def _nodes(value: Any) -> Iterator[dict[str, Any]]:

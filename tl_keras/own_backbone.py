@@ -91,15 +91,19 @@ def _load(file: str) -> keras.Model:
 
 
 def _check(file: str, source: keras.Model, image_size: int) -> None:
-    inputs = getattr(source, "inputs", None) or []  # A Sequential without a shape has none.
-    for kind, tensors in (("inputs", inputs), ("outputs", source.outputs if inputs else [])):
+    if not source.built:
+        raise ValueError(
+            f"model.backbone: {file!r} was saved before it knew the shape of its images; begin it "
+            f"with keras.Input(({image_size}, {image_size}, 3))"
+        )
+    for kind, tensors in (("inputs", source.inputs), ("outputs", source.outputs)):
         if len(tensors) != 1:
             raise ValueError(
                 f"model.backbone: {file!r} has {len(tensors)} {kind}; expected one: the image in, "
                 "its features out, as of keras.Model(model.inputs[0], model.outputs[0])"
             )
-    backbone_file.check_input(file, inputs[0].shape, image_size)
-    dtype = keras.backend.standardize_dtype(inputs[0].dtype)
+    backbone_file.check_input(file, source.inputs[0].shape, image_size)
+    dtype = keras.backend.standardize_dtype(source.inputs[0].dtype)
     if dtype != "uint8" and "float" not in dtype:
         raise ValueError(
             f"model.backbone: {file!r} takes {dtype}; expected pixels as uint8 or float"
@@ -130,7 +134,7 @@ def _assemble(
     if preprocessing == "included" and source.inputs[0].dtype != "uint8":
         pixels = keras.layers.Rescaling(1.0, dtype="float32", name="normalise")(image)
     start = backbones.with_stable_names(keras.Model(image, pixels), "start")
-    x = _inline(source, start.output, _cloning(origins))
+    x = keras.tree.flatten(_inline(source, start.output, _cloning(origins)))[0]
     if len(x.shape) == 4:
         x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     elif len(x.shape) != 2:
