@@ -120,7 +120,8 @@ def write_data(run: Run, dataset: Dataset) -> None:
             f"data: the images are not those that {str(run.workdir)!r} began with; "
             "restore them, or choose another --workdir"
         )
-    _refuse_leaks(dataset, run.config.model.origin)
+    field = "model.backbone" if run.config.model.weights == "own" else "model.weights"
+    _refuse_leaks(dataset, run.config.model.origin, field)
     content = {
         "root": None if dataset.root is None else str(dataset.root),
         "classes": list(dataset.classes),
@@ -143,7 +144,7 @@ def write_data(run: Run, dataset: Dataset) -> None:
     )
 
 
-def _refuse_leaks(dataset: Dataset, weights: str) -> None:
+def _refuse_leaks(dataset: Dataset, weights: str, field: str = "model.weights") -> None:
     """Nothing of val and test may have trained the weights, in that run or those before it."""
     held_out = {
         example.digest: example.file for name in ("val", "test") for example in dataset.splits[name]
@@ -155,7 +156,7 @@ def _refuse_leaks(dataset: Dataset, weights: str) -> None:
         leaked = [held_out[digest] for digest in digests["train"] if digest in held_out]
         if leaked:
             raise ValueError(
-                f"model.weights: {len(leaked)} images of val and test trained {str(source)!r}, "
+                f"{field}: {len(leaked)} images of val and test trained {str(source)!r}, "
                 f"{leaked[0]!r} among them; the result would be too good: use the same splits "
                 "(data.split_seed) or other weights"
             )
