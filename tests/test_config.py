@@ -123,8 +123,36 @@ WRONG = [
     ),
     (
         "model: {weights: ''}",
-        "model.weights: expected imagenet, glyphs, none, a weights file, or an earlier run's "
-        "folder; received ''",
+        "model.weights: expected imagenet, glyphs, none, own (those in a .keras backbone), a "
+        "weights file, or an earlier run's folder; received ''",
+    ),
+    (
+        "model: {weights: own}",
+        "model.weights: own are those in a .keras backbone; MobileNetV2 comes without",
+    ),
+    (
+        "model: {preprocessing: tf}",
+        "model.preprocessing: MobileNetV2 brings its own; expected null, received 'tf'",
+    ),
+    (
+        "model: {backbone: a.keras, preprocessing: torhc}",
+        "model.preprocessing: expected 'tf', 'torch', 'caffe' or 'included': what a .keras "
+        "backbone was trained on (null: pixels in 0..255); null for a Keras Applications model; "
+        "received 'torhc'; did you mean 'torch'?",
+    ),
+    (
+        "model: {backbone: a.keras, options: {alpha: 0.5}}",
+        "model.options.alpha: a .keras backbone is built already; expected no options",
+    ),
+    (
+        "model: {backbone: a.keras, weights: imagenet}",
+        "model.weights: imagenet are not for a .keras backbone; expected own (those in the file), "
+        "none, a weights file, or an earlier run's folder",
+    ),
+    (
+        "model: {backbone: 3}",
+        "model.backbone: expected a Keras Applications model, or a .keras file of one's own; "
+        "received 3",
     ),
 ]
 WRONG_DATA = [
@@ -423,7 +451,20 @@ def test_pathlib_paths_are_paths(tmp_path):
 
 @pytest.mark.parametrize("weights", configs.WEIGHTS)
 def test_named_weights_are_no_paths(weights):
-    assert configs.from_tree(tree(model={"weights": weights})).model.weights == weights
+    backbone = "a.keras" if weights in ("own", "none") else "MobileNetV2"
+    config = configs.from_tree(tree(model={"backbone": backbone, "weights": weights}))
+    assert config.model.weights == weights
+
+
+def test_a_backbones_file_is_absolute_and_brings_its_weights(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = configs.from_tree(tree(model={"backbone": Path("a.keras"), "preprocessing": "tf"}))
+    assert config.model.backbone == config.model.origin == str(tmp_path / "a.keras")
+    assert config.model.weights == "own"
+    assert configs.load(write(tmp_path, configs.to_yaml(config))) == config
+    from_file = configs.from_tree(tree(model={"backbone": "a.keras", "weights": "b.h5"}))
+    assert from_file.model.origin == str(tmp_path / "b.h5")
+    assert configs.from_tree(tree()).model.origin == "imagenet"
 
 
 def test_check_paths_names_the_field_and_the_nearest(tmp_path):
@@ -447,13 +488,29 @@ def test_check_paths_names_the_field_and_the_nearest(tmp_path):
         f"data.path: expected a CSV file; received the folder '{tmp_path}'"
     )
     assert found(folder, tmp_path / "w.h5") == (
-        "model.weights: expected imagenet, glyphs, none, a weights file, or an earlier run's "
-        f"folder; '{tmp_path}/w.h5' does not exist"
+        "model.weights: expected imagenet, glyphs, none, own (those in a .keras backbone), a "
+        f"weights file, or an earlier run's folder; '{tmp_path}/w.h5' does not exist"
     )
     assert found(folder, "Imagenet").endswith("does not exist; did you mean 'imagenet'?")
     assert found(folder, tmp_path / "lists.csv").endswith(f"did you mean '{tmp_path}/list.csv'?")
-    for weights in (*configs.WEIGHTS, str(tmp_path / "list.csv"), str(tmp_path / "photos")):
+    words = set(configs.WEIGHTS) - {"own"}
+    for weights in (*words, str(tmp_path / "list.csv"), str(tmp_path / "photos")):
         configs.check_paths(configs.from_tree({"data": folder, "model": {"weights": weights}}))
+
+
+def test_check_paths_looks_into_a_backbones_file(tmp_path):
+    def found(backbone):
+        model = {"backbone": str(tmp_path / backbone)}
+        with pytest.raises(ValueError) as caught:
+            configs.check_paths(configs.from_tree(tree(model=model)))
+        return str(caught.value)
+
+    (tmp_path / "mine.keras").write_bytes(b"no zip")
+    assert found("mien.keras") == (
+        "model.backbone: expected a Keras Applications model, or a .keras file of one's own; "
+        f"'{tmp_path}/mien.keras' does not exist; did you mean '{tmp_path}/mine.keras'?"
+    )
+    assert "damaged or no .keras file" in found("mine.keras")
 
 
 @pytest.mark.parametrize(

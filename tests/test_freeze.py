@@ -90,6 +90,27 @@ def test_without_block_names_each_cut_point_is_a_block(pattern):
     assert [block.cut for block in found] == ["one_dense", "sum", "three_dense"]
 
 
+@pytest.mark.parametrize("name", ["MobileNetV2", "EfficientNetB0", "ResNet50"])
+def test_the_graph_alone_says_where_blocks_end(name):
+    model = _backbone(name)
+    by_name = [block.cut for block in freeze.blocks(model, _pattern(name))]
+    by_graph = [block.cut for block in freeze.blocks(model, None)]
+    assert set(by_name[:-1]) <= set(by_graph)
+    assert len(by_graph) - len(by_name) in (0, 1)  # ResNet50's stem.
+    assert by_graph[-1] == model.operations[-1].name
+
+
+def test_blocks_of_the_graph_end_at_no_padding_and_in_no_triple():
+    image = x = keras.Input((32, 32, 3))
+    for number, filters in enumerate((8, 16, 16)):
+        x = keras.layers.ZeroPadding2D(name=f"pad_{number}")(x)
+        x = keras.layers.Conv2D(filters, 3, strides=2, name=f"conv_{number}")(x)
+        x = keras.layers.BatchNormalization(name=f"norm_{number}")(x)
+        x = keras.layers.PReLU(shared_axes=[1, 2], name=f"act_{number}")(x)
+    model = keras.Model(image, keras.layers.GlobalMaxPooling2D(name="pool")(x))
+    assert [block.cut for block in freeze.blocks(model, None)] == ["act_0", "act_1", "pool"]
+
+
 def test_two_inputs_leave_no_cut_before_both_are_used():
     x, mask = keras.Input((4,), name="x"), keras.Input((4,), name="mask")
     early = keras.layers.Dense(4, name="early")(x)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import keras
 
 Value = float | int | bool
+Preprocessing = Literal["tf", "torch", "caffe", "included"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB, of pixels in 0..1
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -40,7 +41,7 @@ class Backbone:
     a regular expression: an operation belongs to the block that its first group names.
     """
 
-    preprocessing: Literal["tf", "torch", "caffe", "included"]
+    preprocessing: Preprocessing
     block: str
     min_size: int = 32  # px, height = width
     options: Mapping[str, Option] = field(default_factory=dict)
@@ -163,11 +164,15 @@ def build(
     # The constructors of Keras Applications take no dtype.
     keras.config.set_dtype_policy(dtype)
     try:
-        config = _assemble(name, options, image_size).get_config()
+        model = _assemble(name, options, image_size)
     finally:
         keras.config.set_dtype_policy(before)
-    config = _rename(config, _stable_names(config["layers"]))
-    return keras.Model.from_config(config | {"name": name})
+    return with_stable_names(model, name)
+
+
+def block_pattern(name: str) -> str | None:
+    """The `block` of a backbone's row; None for a file, of which names say nothing."""
+    return BACKBONES[name].block if name in BACKBONES else None
 
 
 # --- checks
@@ -224,7 +229,7 @@ def _assemble(name: str, options: Mapping[str, Value], image_size: int) -> "kera
         options,
         weights=None,
         input_shape=shape,
-        input_tensor=_normalise(image, BACKBONES[name].preprocessing),
+        input_tensor=normalise(image, BACKBONES[name].preprocessing),
     )
     features = model.output
     if features.dtype != "float32":
@@ -233,7 +238,8 @@ def _assemble(name: str, options: Mapping[str, Value], image_size: int) -> "kera
     return keras.Model(image, features)
 
 
-def _normalise(image: Any, preprocessing: str) -> Any:
+def normalise(image: Any, preprocessing: str) -> Any:
+    """What weights were trained on, of pixels in 0..255; see `Backbone`. Within a graph."""
     import keras
 
     if preprocessing == "included":
@@ -249,6 +255,15 @@ def _normalise(image: Any, preprocessing: str) -> Any:
         image = keras.ops.flip(image, axis=-1)
         offset = [-mean for mean in CAFFE_MEAN]
     return keras.layers.Rescaling(scale, offset, dtype="float32", name="normalise")(image)
+
+
+def with_stable_names(model: "keras.Model", name: str) -> "keras.Model":
+    """The model anew, with random weights and the names of operations of a fresh process."""
+    import keras
+
+    config = model.get_config()
+    config = _rename(config, _stable_names(config["layers"]))
+    return keras.Model.from_config(config | {"name": name})
 
 
 def _stable_names(layers: Sequence[Mapping[str, Any]]) -> dict[str, str]:

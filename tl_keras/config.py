@@ -27,7 +27,8 @@ from pydantic import (
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from tl_keras import backbones
+from tl_keras import backbone_file, backbones
+from tl_keras.backbones import Preprocessing
 
 Share = Annotated[float, Field(ge=0, le=1)]
 OpenShare = Annotated[float, Field(ge=0, lt=1)]
@@ -45,7 +46,7 @@ def _plain(value: Any) -> Any:
 
 # Absolute, so that a saved config loads from any folder.
 Location = Annotated[Text, BeforeValidator(_plain), AfterValidator(_absolute)]
-WEIGHTS = ("imagenet", "glyphs", "none")  # Any other value is a path.
+WEIGHTS = ("imagenet", "glyphs", "own", "none")  # Any other value is a path.
 Format = Literal["saved_model", "float32", "float16", "dynamic", "int8"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
@@ -176,18 +177,71 @@ class DataConfig(Section):
 class ModelConfig(Section):
     """The backbone, where its weights come from, and the head."""
 
-    backbone: str = "MobileNetV2"
+    backbone: Annotated[Text, BeforeValidator(_plain)] = Field(
+        "MobileNetV2", description="a Keras Applications model, or a .keras file of one's own"
+    )
     options: dict[str, bool | int | float] = {}  # the constructor's own, as in {alpha: 0.35}
+    preprocessing: Preprocessing | None = Field(
+        None,
+        description="'tf', 'torch', 'caffe' or 'included': what a .keras backbone was trained on "
+        "(null: pixels in 0..255); null for a Keras Applications model",
+    )
     weights: Annotated[Text, BeforeValidator(_plain)] = Field(
         "imagenet",
-        description="imagenet, glyphs, none, a weights file, or an earlier run's folder",
+        description="imagenet, glyphs, none, own (those in a .keras backbone), a weights file, or "
+        "an earlier run's folder",
     )
     dropout: OpenShare = 0.2
+
+    @model_validator(mode="before")
+    @classmethod
+    def brings_its_weights(cls, value: Any) -> Any:
+        """The default of `weights` where the backbone is a file."""
+        if isinstance(value, dict) and backbone_file.is_file(value.get("backbone")):
+            return {"weights": "own", **value}
+        return value
+
+    @field_validator("backbone")
+    @classmethod
+    def is_absolute_if_file(cls, value: str) -> str:
+        return _absolute(value) if backbone_file.is_file(value) else value
 
     @field_validator("weights")
     @classmethod
     def is_absolute(cls, value: str) -> str:
         return value if value in WEIGHTS else _absolute(value)
+
+    @model_validator(mode="after")
+    def fits_its_kind(self) -> "ModelConfig":
+        if backbone_file.is_file(self.backbone):
+            self._check_file()
+        elif self.weights == "own":
+            raise ValueError(
+                f"model.weights: own are those in a .keras backbone; {self.backbone} comes without"
+            )
+        elif self.preprocessing is not None:
+            raise ValueError(
+                f"model.preprocessing: {self.backbone} brings its own; expected null, received "
+                f"{self.preprocessing!r}"
+            )
+        return self
+
+    def _check_file(self) -> None:
+        if self.options:
+            raise ValueError(
+                f"model.options.{min(self.options)}: a .keras backbone is built already; expected "
+                "no options"
+            )
+        if self.weights in ("imagenet", "glyphs"):
+            raise ValueError(
+                f"model.weights: {self.weights} are not for a .keras backbone; expected own "
+                "(those in the file), none, a weights file, or an earlier run's folder"
+            )
+
+    @property
+    def origin(self) -> str:
+        """Where the weights come from: a word, or a path."""
+        return self.backbone if self.weights == "own" else self.weights
 
 
 class FitConfig(Section):
@@ -258,7 +312,8 @@ class RunConfig(Section):
     @model_validator(mode="after")
     def can_be_built(self) -> "RunConfig":
         model = self.model
-        backbones.check(model.backbone, model.options, self.data.image_size, model.weights)
+        if not backbone_file.is_file(model.backbone):
+            backbones.check(model.backbone, model.options, self.data.image_size, model.weights)
         if self.evaluate.views > 1 and not self.data.augment:
             raise ValueError(
                 "evaluate.views: views differ by data.augment, which is empty; expected 1, "
@@ -301,8 +356,8 @@ def check_paths(config: RunConfig) -> None:
     """Cheap checks of what a config points to, before anything slow.
 
     Raises:
-      ValueError: `data.path`, or the file or folder of `model.weights`, does not exist or is of
-        the wrong kind.
+      ValueError: `data.path`, or the file or folder of `model.weights` or `model.backbone`, does
+        not exist or is of the wrong kind.
     """
     path, weights = config.data.path, config.model.weights
     if path is not None:
@@ -313,6 +368,9 @@ def check_paths(config: RunConfig) -> None:
         _check_exists(config.data, "data.path")
     if weights not in WEIGHTS:
         _check_exists(config.model, "model.weights", WEIGHTS)
+    if backbone_file.is_file(config.model.backbone):
+        _check_exists(config.model, "model.backbone")
+        backbone_file.check(config.model.backbone, config.data.image_size)
 
 
 def _check_exists(section: Section, field: str, choices: Sequence[str] = ()) -> None:

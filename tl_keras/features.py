@@ -6,18 +6,19 @@ known by what went in: contents, preparation, backbone, weights, cut.
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from tl_keras import cache
-from tl_keras.config import RunConfig
+from tl_keras import backbone_file, cache
+from tl_keras.config import ModelConfig, RunConfig
 from tl_keras.data import batches
 from tl_keras.data.batches import Inputs, Training
 from tl_keras.data.examples import Dataset
-from tl_keras.weights import digest
+from tl_keras.weights import digest, graph_digest
 
 BATCH_SIZE = 64
 
@@ -38,11 +39,11 @@ def compute(
     """`(examples, ...) float32` activations at the end of a prefix, in inference mode."""
     cut = prefix.operations[-1].name
     key = {
-        "kind": f"{config.model.backbone} at {cut}, {split}",
+        "kind": f"{Path(config.model.backbone).name} at {cut}, {split}",
         "cut": cut,
         "digests": [example.digest for example in dataset.splits[split]],
         "weights": digest(prefix),
-        "backbone": [config.model.backbone, sorted(config.model.options.items())],
+        "backbone": _identity(prefix, config.model),
         "dtype": "float32",
         "computed_in": prefix.layers[-1].compute_dtype,
         "keras": keras.__version__,
@@ -56,6 +57,12 @@ def compute(
     return Activations(
         Inputs(inputs.labels, kept.array), kept.cached, kept.array.nbytes, kept.seconds
     )
+
+
+def _identity(prefix: keras.Model, config: ModelConfig) -> list:
+    if backbone_file.is_file(config.backbone):  # Another model may stand there the next time.
+        return [graph_digest(prefix)]
+    return [config.backbone, sorted(config.options.items())]
 
 
 def run(model: keras.Model, read: tf.data.Dataset, array: np.ndarray, title: str) -> None:

@@ -9,7 +9,7 @@ import difflib
 import functools
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,7 +64,7 @@ def blocks(model: keras.Model, pattern: str | None) -> list[Block]:
     ends at the last cut point among its operations; else (an add without a name of its own) at the
     first after its last operation and before the next block; else it is part of the next block.
     Operations before the first block are part of it. Without a pattern, or where it names nothing,
-    each cut point is a block.
+    the graph says where blocks end, see `_ends`.
 
     Args:
       model: a functional model.
@@ -78,7 +78,7 @@ def blocks(model: keras.Model, pattern: str | None) -> list[Block]:
         if match:
             members.setdefault(match.group(1), []).append(position)
     if not members:
-        return [Block(o.name, o.name) for o in operations if o.name in cuts]
+        return [Block(name, name) for name in _ends(operations, cuts)]
     starts = [positions[0] for positions in members.values()][1:] + [len(operations)]
     result = []
     for (name, own), start in zip(members.items(), starts, strict=True):
@@ -174,6 +174,51 @@ def _last_consumers(operations: Sequence[keras.Operation]) -> list[int]:
         for tensor in keras.tree.flatten(operation.output):
             producer[id(tensor)] = position
     return last
+
+
+def has_kernel(operation: keras.Operation) -> bool:
+    """Whether it is a layer that mixes channels or pixels by weights, such as Conv2D or Dense."""
+    # Normalisation has vectors; PReLU has a vector of the rank of its input.
+    weights = getattr(operation, "weights", ())
+    vectors = isinstance(operation, keras.layers.PReLU)
+    return not vectors and any(len(weight.shape) > 1 for weight in weights)
+
+
+def _ends(operations: Sequence[keras.Operation], cuts: Collection[str]) -> list[str]:
+    """Cut points that are worth freezing at, of a model whose names say nothing.
+
+    Those before the next layer with a kernel (or its padding), so that normalisation, activation
+    and pooling stay with the layer before them. Not where the graph is expanded to be projected
+    again: at more channels than both before and after.
+    """
+    found, widths = [], [operations[0].output.shape[-1]]
+    positions = [i for i, operation in enumerate(operations) if operation.name in cuts]
+    kernels = 0  # Since the last end.
+    for start, position, stop in zip(
+        [-1, *positions], positions, [*positions[1:], positions[-1]], strict=False
+    ):
+        kernels += sum(map(has_kernel, operations[start + 1 : position + 1]))
+        following = operations[position + 1 : stop + 1]
+        padding = isinstance(operations[position], keras.layers.ZeroPadding2D)
+        if kernels and not padding and any(map(_begins, following)):
+            found.append(operations[position].name)
+            widths.append(operations[position].output.shape[-1])
+            kernels = 0
+    last = operations[positions[-1]]
+    widths.append(last.output.shape[-1])
+    inner = [name for i, name in enumerate(found, start=1) if not _is_peak(widths, i)]
+    return [*inner, last.name]
+
+
+def _begins(operation: keras.Operation) -> bool:
+    return has_kernel(operation) or isinstance(operation, keras.layers.ZeroPadding2D)
+
+
+def _is_peak(widths: Sequence[int], position: int) -> bool:
+    width = widths[position]
+    before = next((other for other in reversed(widths[:position]) if other != width), width)
+    after = next((other for other in widths[position + 1 :] if other != width), width)
+    return before < width > after
 
 
 def _resolve_name(model: keras.Model, found: Sequence[Block], name: str) -> Freeze:

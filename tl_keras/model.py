@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tl_keras import backbones
+from tl_keras import backbone_file, backbones, own_backbone
 from tl_keras.config import ModelConfig
 from tl_keras.weights import load_weights
 
@@ -19,9 +19,15 @@ def pretrained(config: ModelConfig, image_size: int) -> keras.Model:
     """The backbone with the weights of `model.weights`; see `backbones.build`.
 
     Raises:
-      ValueError: the weights cannot be had, or do not fit; see `weights.load_weights`.
+      ValueError: the backbone is a file that cannot be used, see `own_backbone.build`; the weights
+        cannot be had, or do not fit, see `weights.load_weights`.
     """
-    backbone = backbones.build(config.backbone, config.options, image_size)
+    if backbone_file.is_file(config.backbone):
+        backbone = own_backbone.build(config.backbone, config.preprocessing, image_size)
+        if config.weights == "none":
+            return own_backbone.in_precision(backbone, "float32")
+    else:
+        backbone = backbones.build(config.backbone, config.options, image_size)
     if config.weights == "glyphs":
         with embedded("glyphs.weights.h5") as file:
             load_weights(backbone, config.backbone, config.options, str(file))
@@ -46,8 +52,11 @@ def in_precision(
     model: keras.Model, config: ModelConfig, classes: Sequence[str], policy: str
 ) -> keras.Model:
     """A model of equal weights that computes under a dtype policy such as `mixed_bfloat16`."""
-    size = model.input.shape[1]
-    backbone = backbones.build(config.backbone, config.options, size, policy)
+    if backbone_file.is_file(config.backbone):  # Which may be another by now, or gone.
+        backbone = own_backbone.in_precision(backbone_of(model), policy)
+    else:
+        size = model.input.shape[1]
+        backbone = backbones.build(config.backbone, config.options, size, policy)
     twin = add_head(backbone, classes, config.dropout)
     twin.set_weights(model.get_weights())
     for layer in twin.layers:

@@ -6,6 +6,7 @@ Importing this module imports neither Keras nor TensorFlow.
 import difflib
 import hashlib
 import itertools
+import json
 import os
 import re
 import zipfile
@@ -40,16 +41,16 @@ def load_weights(
 
     Args:
       backbone: what `build(name, options, ...)` returned.
-      name: a key of `BACKBONES`.
+      name: a key of `BACKBONES`, or the file of a backbone.
       options: constructor arguments by name.
-      weights: `imagenet` (through Keras's own cache), `none`, an `.h5` file in Keras
-        Applications' format without top, a `.weights.h5` or `.keras` file, or the folder of an
-        earlier run. Of a model with a head only the backbone's part is taken.
+      weights: `imagenet` (through Keras's own cache), `none` or `own` (nothing is set), an `.h5`
+        file in Keras Applications' format without top, a `.weights.h5` or `.keras` file, or the
+        folder of an earlier run. Of a model with a head only the backbone's part is taken.
 
     Raises:
       ValueError: there is no such file, it is damaged, it does not fit, or there is no network.
     """
-    if weights == "none":
+    if weights in ("none", "own"):
         return
     if weights == "imagenet":
         found = _of_layers(_official(name, options, backbone.input_shape[1]).layers)
@@ -71,6 +72,12 @@ def digest(backbone: "keras.Model") -> str:
         result.update(f"{array.shape} {array.dtype}\n".encode())
         result.update(np.ascontiguousarray(array).tobytes())
     return result.hexdigest()
+
+
+def graph_digest(model: "keras.Model") -> str:
+    """SHA-256 of what the layers compute and how they are wired, without weights. Hex."""
+    layers = json.loads(model.to_json())["config"]["layers"]
+    return hashlib.sha256(json.dumps(layers, sort_keys=True).encode()).hexdigest()
 
 
 def _of_layers(layers: Iterable["keras.Layer"]) -> list[Named]:
@@ -112,7 +119,9 @@ def _locate(weights: str) -> Path:
         return path / "model.keras"
     if not path.is_file():
         siblings = [str(path.parent / other.name) for other in _siblings(path)]
-        near = difflib.get_close_matches(weights, ["imagenet", "glyphs", "none", *siblings], n=1)
+        near = difflib.get_close_matches(
+            weights, ["imagenet", "glyphs", "none", "own", *siblings], n=1
+        )
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"model.weights: there is no file or folder {weights!r}{hint}")
     if path.suffix not in (".h5", ".keras"):

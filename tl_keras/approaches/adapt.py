@@ -124,7 +124,7 @@ def plan_of(config: RunConfig, dataset: Dataset, pretrained: bool) -> Plan:
 
 def depth_of(config: RunConfig, backbone: keras.Model, plan: Plan) -> Freeze:
     """Where the plan's freeze depth cuts the backbone."""
-    return freeze.resolve(backbone, backbones.BACKBONES[config.model.backbone].block, plan.freeze)
+    return freeze.resolve(backbone, backbones.block_pattern(config.model.backbone), plan.freeze)
 
 
 def reading(config: RunConfig, dataset: Dataset) -> Training:

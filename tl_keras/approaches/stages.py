@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tl_keras import backbones, features, freeze
+from tl_keras import backbone_file, backbones, features, freeze
 from tl_keras import model as models
 from tl_keras import run as runs
 from tl_keras.approaches.adapt import Data, reading
@@ -26,6 +26,7 @@ from tl_keras.data.load import load
 from tl_keras.evaluate import measure
 from tl_keras.files import replacing, write_json, write_text
 from tl_keras.run import Run
+from tl_keras.weights import digest, graph_digest
 
 PACKAGES = ("tl-keras", "tensorflow", "keras", "numpy", "scikit-learn", "ai-edge-litert")
 
@@ -69,9 +70,29 @@ def backbone(run: Run) -> keras.Model | None:
     keras.utils.set_random_seed(config.seed)
     found = models.pretrained(config.model, config.data.image_size)
     if config.fit.freeze != "auto":
-        pattern = backbones.BACKBONES[config.model.backbone].block
+        pattern = backbones.block_pattern(config.model.backbone)
         freeze.resolve(found, pattern, config.fit.freeze)
+    _refuse_another(run, found)
     return found
+
+
+def _refuse_another(run: Run, backbone: keras.Model) -> None:
+    """A killed run goes on with the backbone that it began with, or not at all."""
+    config, digests = run.config.model, {}
+    own = backbone_file.is_file(config.backbone)
+    if own:
+        digests["graph_digest"] = graph_digest(backbone)
+    if config.weights != "none":
+        digests["weights_digest"] = digest(backbone)
+    began = run.record.get("model", {})
+    for name, found in digests.items():
+        if began.get(name, found) != found:
+            field = "weights" if config.weights not in WEIGHTS else "backbone"
+            raise ValueError(
+                f"model.{field}: {getattr(config, field)!r} is not what {str(run.workdir)!r} began "
+                "with; restore it, or choose another --workdir"
+            )
+    run.add(model=digests)
 
 
 def trained(
@@ -102,7 +123,8 @@ def write_data(run: Run, dataset: Dataset) -> None:
             f"data: the images are not those that {str(run.workdir)!r} began with; "
             "restore them, or choose another --workdir"
         )
-    _refuse_leaks(dataset, run.config.model.weights)
+    field = "model.backbone" if run.config.model.weights == "own" else "model.weights"
+    _refuse_leaks(dataset, run.config.model.origin, field)
     content = {
         "root": None if dataset.root is None else str(dataset.root),
         "classes": list(dataset.classes),
@@ -125,7 +147,7 @@ def write_data(run: Run, dataset: Dataset) -> None:
     )
 
 
-def _refuse_leaks(dataset: Dataset, weights: str) -> None:
+def _refuse_leaks(dataset: Dataset, weights: str, field: str = "model.weights") -> None:
     """Nothing of val and test may have trained the weights, in that run or those before it."""
     held_out = {
         example.digest: example.file for name in ("val", "test") for example in dataset.splits[name]
@@ -137,11 +159,11 @@ def _refuse_leaks(dataset: Dataset, weights: str) -> None:
         leaked = [held_out[digest] for digest in digests["train"] if digest in held_out]
         if leaked:
             raise ValueError(
-                f"model.weights: {len(leaked)} images of val and test trained {str(source)!r}, "
+                f"{field}: {len(leaked)} images of val and test trained {str(source)!r}, "
                 f"{leaked[0]!r} among them; the result would be too good: use the same splits "
                 "(data.split_seed) or other weights"
             )
-        weights = runs.load(source).config.model.weights
+        weights = runs.load(source).config.model.origin
 
 
 def _run_of(weights: str) -> Path | None:

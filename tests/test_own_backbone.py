@@ -1,0 +1,488 @@
+"""A user's own model as a backbone: its numbers, its cut points, what is refused, a whole run."""
+
+import copy
+import shutil
+
+import keras
+import numpy as np
+import pytest
+from families import images_of_noise, shake
+from keras import layers
+
+import tl_keras
+from tl_keras import backbones, cli, features, freeze, own_backbone, train
+from tl_keras import config as configs
+from tl_keras import model as models
+from tl_keras.weights import digest, graph_digest
+
+# Keras 3.15 saves variables by np.array(variable), whose __array__ lacks NumPy 2's `copy`.
+# Delete when https://github.com/keras-team/keras no longer warns in `model.save`.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't:DeprecationWarning"
+)
+SIZE = 32
+
+
+def mobilenet(**arguments):
+    arguments = {"include_top": False, "input_shape": (SIZE, SIZE, 3), **arguments}
+    model = keras.applications.MobileNet(alpha=0.25, weights=None, **arguments)
+    shake(model)
+    return model
+
+
+def residual(size=None, filters=8):
+    image = keras.Input((size, size, 3))
+    x = layers.Rescaling(1 / 255, name="own_scale")(image)
+    x = layers.Conv2D(filters, 3, strides=2, name="stem")(x)
+    for number in (1, 2, 3):
+        y = layers.Conv2D(filters, 3, padding="same", name=f"conv_{number}")(x)
+        y = layers.BatchNormalization(name=f"norm_{number}")(y)
+        x = layers.ReLU(name=f"out_{number}")(x + y)
+    return keras.Model(image, x)
+
+
+def sequential():
+    return keras.Sequential(
+        [
+            keras.Input((SIZE, SIZE, 3)),
+            layers.Normalization(mean=[100.0] * 3, variance=[900.0] * 3),
+            layers.Conv2D(4, 3, strides=2, activation="relu", name="first"),
+            layers.MaxPooling2D(),
+            layers.Conv2D(8, 3, name="second"),
+            layers.BatchNormalization(),
+            layers.ReLU(name="second_relu"),
+            layers.Flatten(),
+            layers.Dense(6, name="last"),
+        ]
+    )
+
+
+def nested():
+    """As transfer learning is taught: a frozen model inside a model, augmentation before it."""
+    image = keras.Input((SIZE, SIZE, 3))
+    x = keras.Sequential([layers.RandomFlip(), layers.RandomRotation(0.1)])(image)
+    pooled = [residual(SIZE), layers.GlobalAveragePooling2D()]
+    base = keras.Sequential([keras.Input((SIZE, SIZE, 3)), *pooled])
+    base.trainable = False
+    x = layers.Dropout(0.3, name="dropout")(base(x * 1.0, training=False))
+    return keras.Model(image, layers.Dense(5, name="features")(x))
+
+
+def adapted():
+    normalization = layers.Normalization()
+    normalization.adapt(images_of_noise(SIZE, 4).astype("float32"))
+    image = keras.Input((SIZE, SIZE, 3), dtype="uint8")
+    x = layers.Conv2D(4, 3, strides=2)(normalization(image))
+    return keras.Model(image, layers.PReLU(shared_axes=[1, 2])(x))
+
+
+MODELS = {
+    "mobilenet": mobilenet,
+    "residual": residual,
+    "sequential": sequential,
+    "nested": nested,
+    "adapted": adapted,
+}
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def saved(request, tmp_path_factory):
+    """A user's model, and the file that it is saved to."""
+    keras.utils.set_random_seed(0)
+    model = MODELS[request.param]()
+    return _save(model, tmp_path_factory.mktemp("own") / f"{request.param}.keras")
+
+
+def _save(model, path):
+    model.save(path)
+    return model, str(path)
+
+
+def _pooled(array):
+    array = np.asarray(array)
+    return array.mean((1, 2)) if array.ndim == 4 else array
+
+
+def _prepared(images, preprocessing):
+    pixels = images.astype("float32")
+    if preprocessing == "caffe":
+        return pixels[..., ::-1] - np.asarray(backbones.CAFFE_MEAN, "float32")
+    if preprocessing == "torch":
+        mean, std = np.asarray(backbones.IMAGENET_MEAN), np.asarray(backbones.IMAGENET_STD)
+        return ((pixels / 255 - mean) / std).astype("float32")
+    return pixels / 127.5 - 1 if preprocessing == "tf" else pixels
+
+
+def _assert_equal(actual, expected):
+    assert expected.std() > 1e-4
+    np.testing.assert_allclose(actual, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_raw_pixels_give_the_models_own_features(saved):
+    model, file = saved
+    images = images_of_noise(SIZE, 2)
+    backbone = own_backbone.build(file, "included", SIZE)
+    pixels = images if model.inputs[0].dtype == "uint8" else images.astype("float32")
+    found = np.asarray(backbone(images, training=False))
+    _assert_equal(found, _pooled(model(pixels, training=False)))
+    assert (backbone.input.dtype, found.dtype) == ("uint8", np.float32)
+    assert not any(isinstance(layer, keras.Model) for layer in backbone.layers)
+    assert np.abs(found[0] - found[1]).max() > 1e-3 * np.abs(found).max()
+
+
+@pytest.mark.parametrize("preprocessing", ["tf", "torch", "caffe"])
+def test_preprocessing_is_what_the_table_of_backbones_means_by_it(preprocessing, tmp_path):
+    model, file = _save(residual(), tmp_path / "a.keras")
+    images = images_of_noise(SIZE, 2)
+    found = np.asarray(own_backbone.build(file, preprocessing, SIZE)(images))
+    _assert_equal(found, _pooled(model(_prepared(images, preprocessing))))
+    other = np.asarray(own_backbone.build(file, "included", SIZE)(images))
+    assert np.abs(found - other).max() > 0.01 * np.abs(found).max()
+
+
+def test_prefix_then_suffix_equals_the_model_at_each_block(saved):
+    _, file = saved
+    backbone = own_backbone.build(file, "included", SIZE)
+    images = images_of_noise(SIZE)
+    expected = np.asarray(backbone(images, training=False))
+    ends = [block.cut for block in freeze.blocks(backbone, None)]
+    assert ends[-1] == backbone.operations[-1].name == "features"
+    for cut in ends[:-1][:: max(1, len(ends) // 4)]:
+        prefix, suffix = freeze.split(backbone, cut)
+        behind = suffix(prefix(images, training=False), training=False)
+        np.testing.assert_array_equal(behind, expected)
+
+
+def test_names_and_digests_are_the_same_each_time(saved):
+    _, file = saved
+    first, second = (own_backbone.build(file, "caffe", SIZE) for _ in range(2))
+    assert [o.name for o in first.operations] == [o.name for o in second.operations]
+    assert digest(first) == digest(second)
+    assert graph_digest(first) == graph_digest(second)
+    assert graph_digest(first) != graph_digest(own_backbone.build(file, "tf", SIZE))
+
+
+def test_half_precision_has_equal_weights_and_gives_float32(saved):
+    _, file = saved
+    config = configs.ModelConfig(backbone=file)
+    backbone = models.pretrained(config, SIZE)
+    model = models.add_head(backbone, "ab", 0.2)
+    twin = models.in_precision(model, config, "ab", "mixed_bfloat16")
+    for a, b in zip(model.get_weights(), twin.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert twin.get_layer("features").output.dtype == "float32"
+    kernels = [layer for layer in models.backbone_of(twin).layers if freeze.has_kernel(layer)]
+    assert kernels
+    assert {layer.compute_dtype for layer in kernels} == {"bfloat16"}
+    images = images_of_noise(SIZE, 2)
+    found, expected = (np.asarray(models.backbone_of(x)(images)).ravel() for x in (twin, model))
+    assert np.corrcoef(found, expected)[0, 1] > 0.9  # Of 27 layers on noise, at 8 bits each.
+
+
+def test_none_leaves_random_weights_and_a_file_fills_them(saved, tmp_path):
+    _, file = saved
+    own = models.pretrained(configs.ModelConfig(backbone=file), SIZE)
+    fresh = models.pretrained(configs.ModelConfig(backbone=file, weights="none"), SIZE)
+    assert graph_digest(own) == graph_digest(fresh)
+    assert digest(own) != digest(fresh)
+    own.save_weights(tmp_path / "a.weights.h5")
+    own.save(tmp_path / "a.keras")
+    for name in ("a.weights.h5", "a.keras"):
+        weights = str(tmp_path / name)
+        filled = models.pretrained(configs.ModelConfig(backbone=file, weights=weights), SIZE)
+        assert digest(filled) == digest(own)
+
+
+def test_what_was_frozen_in_the_file_trains_and_batch_norm_does_not(tmp_path):
+    model = nested()
+    assert len(model.trainable_weights) == 2
+    _, file = _save(model, tmp_path / "a.keras")
+    backbone = own_backbone.build(file, "included", SIZE)
+    assert len(backbone.trainable_weights) == 16
+    freeze.freeze_batch_norm(backbone)
+    kinds = {weight.path.split("/")[-1] for weight in backbone.trainable_weights}
+    assert kinds == {"kernel", "bias"}
+
+
+def test_names_of_ours_make_way_and_augmentation_is_left_out(tmp_path):
+    _, file = _save(nested(), tmp_path / "a.keras")
+    backbone = own_backbone.build(file, "included", SIZE)
+    names = [operation.name for operation in backbone.operations]
+    assert {"dropout_2", "features_2", "conv_3"} <= set(names)
+    assert names[-1] == "features"
+    assert not any("random" in name for name in names)
+    images = images_of_noise(SIZE)
+    np.testing.assert_array_equal(backbone(images), backbone(images, training=False))
+    models.add_head(backbone, "ab", 0.2)
+
+
+def test_a_layers_name_of_the_file_is_a_freeze_depth(tmp_path):
+    _, file = _save(residual(), tmp_path / "a.keras")
+    backbone = own_backbone.build(file, None, SIZE)
+    assert [block.name for block in freeze.blocks(backbone, None)] == [
+        *("stem", "out_1", "out_2", "features"),
+    ]
+    assert freeze.resolve(backbone, None, "out_3").cut == "out_3"
+    assert freeze.resolve(backbone, None, 0.5).cut == "out_1"
+    with pytest.raises(ValueError, match=r"inside a branch; .* before it is 'out_1'"):
+        freeze.resolve(backbone, None, "norm_2")
+
+
+def test_half_precision_in_the_file_is_float32_here(tmp_path):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    model = residual()
+    keras.config.set_dtype_policy(before)
+    _, file = _save(model, tmp_path / "a.keras")
+    backbone = own_backbone.build(file, None, SIZE)
+    assert {layer.compute_dtype for layer in backbone.layers} <= {"float32", "uint8"}
+
+
+def test_an_earlier_runs_model_works_and_says_how_it_is_better_used(finished_run, caplog):
+    backbone = own_backbone.build(str(finished_run.workdir / "model.keras"), None, SIZE)
+    images = images_of_noise(SIZE, 2)
+    expected = keras.models.load_model(finished_run.workdir / "model.keras")(images)
+    _assert_equal(np.asarray(backbone(images)), np.asarray(expected))
+    assert "ends in a classifier, 'logits': the head learns from its 3 outputs" in caplog.text
+    assert "get_layer('dropout')" in caplog.text
+    assert "normalises pixels" not in caplog.text
+
+
+def test_missing_normalisation_and_a_classifier_are_warned_of(tmp_path, caplog):
+    top = mobilenet(include_top=True, classes=4)
+    _, file = _save(keras.Sequential([keras.Input((SIZE, SIZE, 3)), top]), tmp_path / "a.keras")
+    own_backbone.build(file, None, SIZE)
+    assert "nothing in" in caplog.text
+    assert "set model.preprocessing: tf (-1..1)" in caplog.text
+    assert "ends in a classifier, 'conv_preds': the head learns from its 4 outputs" in caplog.text
+    assert "model.get_layer('dropout').output" in caplog.text
+    caplog.clear()
+    own_backbone.build(file, "tf", SIZE)
+    assert "nothing in" not in caplog.text
+
+
+@pytest.mark.parametrize("model", [residual, sequential])
+def test_a_model_that_normalises_and_ends_in_features_needs_no_warning(model, tmp_path, caplog):
+    own_backbone.build(_save(model(), tmp_path / "a.keras")[1], None, SIZE)
+    assert not caplog.text
+
+
+def test_tensors_may_have_names(tmp_path):
+    image = keras.Input((SIZE, SIZE, 3), name="pixels")
+    features_of = layers.Dense(4)(layers.Flatten()(layers.Rescaling(1 / 255)(image)))
+    named = keras.Model({"pixels": image}, {"features": features_of})
+    model, file = _save(named, tmp_path / "a.keras")
+    images = images_of_noise(SIZE, 2)
+    expected = model({"pixels": images.astype("float32")})["features"]
+    _assert_equal(np.asarray(own_backbone.build(file, None, SIZE)(images)), np.asarray(expected))
+
+
+def _unbuilt():
+    model = keras.Sequential([layers.Rescaling(1 / 255), layers.Flatten()])
+    assert not model.built
+    return model
+
+
+def _two_inputs():
+    first, second = keras.Input((SIZE, SIZE, 3)), keras.Input((SIZE, SIZE, 3))
+    return keras.Model([first, second], first + second)
+
+
+def _two_outputs():
+    image = keras.Input((SIZE, SIZE, 3))
+    x = layers.Conv2D(2, 3)(image)
+    return keras.Model(image, [x, layers.ReLU()(x)])
+
+
+def _shared_layer():
+    image, shared = keras.Input((SIZE, SIZE, 3)), layers.Conv2D(3, 3, name="twice")
+    return keras.Model(image, shared(shared(image)))
+
+
+def _shared_model():
+    image = keras.Input((SIZE, SIZE, 3))
+    shared = keras.Sequential([keras.Input((SIZE, SIZE, 3)), layers.ReLU()], name="twice")
+    return keras.Model(image, shared(image) + shared(image * 2))
+
+
+def _sequence():
+    image = keras.Input((SIZE, SIZE, 3))
+    return keras.Model(image, layers.Reshape((SIZE, SIZE * 3))(image))
+
+
+def _large():
+    return keras.Sequential([keras.Input((None, None, 3)), layers.Conv2D(2, 40)])
+
+
+def _whole_numbers():
+    image = keras.Input((SIZE, SIZE, 3), dtype="int32")
+    return keras.Model(image, layers.Rescaling(1 / 255)(image))
+
+
+def _quantised():
+    model = sequential()
+    model.get_layer("last").quantize("int8")
+    return model
+
+
+@pytest.mark.filterwarnings("ignore:You are saving a model that has not yet been built")
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (_unbuilt, r"was saved before it knew .*; begin it with keras\.Input\(\(32, 32, 3\)\)"),
+        (_two_inputs, r"has 2 inputs; expected one"),
+        (_two_outputs, r"has 2 outputs; expected one: .* model\.outputs\[0\]"),
+        (_shared_layer, r"calls 'twice' more than once; expected one call of each layer"),
+        (_shared_model, r"calls 'twice' more than once"),
+        (_sequence, r"ends in a tensor of shape \(None, 32, 96\); expected features"),
+        (_large, r"cannot be built for data\.image_size 32: .*"),
+        (_whole_numbers, r"takes int32; expected pixels as uint8 or float"),
+        (_quantised, r"holds 'last' in int8_from_float32; expected the model before it was quant"),
+    ],
+)
+def test_models_that_are_no_backbone_are_the_users_error(make, message, tmp_path):
+    _, file = _save(make(), tmp_path / "a.keras")
+    with pytest.raises(ValueError, match=rf"^model\.backbone: '.*a\.keras' {message}"):
+        own_backbone.build(file, None, SIZE)
+
+
+def test_a_damaged_file_is_the_users_error(tmp_path):
+    _, file = _save(sequential(), tmp_path / "a.keras")
+    whole = (tmp_path / "a.keras").read_bytes()
+    for at in (len(whole) // 4, len(whole) // 2, 3 * len(whole) // 4):
+        damaged = whole[:at] + bytes(byte ^ 255 for byte in whole[at : at + 64]) + whole[at + 64 :]
+        (tmp_path / "a.keras").write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"^model\.backbone: '.*' is (damaged|no model file)"):
+            own_backbone.build(file, None, SIZE)
+
+
+# --- whole runs
+
+
+@pytest.fixture(scope="module")
+def own_tree(tree, tmp_path_factory):
+    """The config of a run on a user's residual network, and its file."""
+    keras.utils.set_random_seed(0)
+    _, file = _save(residual(), tmp_path_factory.mktemp("file") / "mine.keras")
+    return {**tree, "model": {"backbone": file}, "export": {"formats": ["float32"]}}
+
+
+@pytest.fixture(scope="module")
+def own_run(own_tree, tmp_path_factory):
+    """A finished run of `own_tree`, whose backbone file is gone since. Tests only read it."""
+    gone = tmp_path_factory.mktemp("gone") / "mine.keras"
+    shutil.copy(own_tree["model"]["backbone"], gone)
+    tree = {**own_tree, "model": {"backbone": str(gone)}}
+    run = tl_keras.finetune(tree, tmp_path_factory.mktemp("runs") / "own")
+    gone.unlink()
+    return run
+
+
+def test_run_records_what_it_began_with(own_run, own_tree):
+    model, file = own_run.result["model"], own_tree["model"]["backbone"]
+    assert model["backbone"] == own_run.config.model.backbone
+    assert (model["weights"], model["block"], model["cut"]) == ("own", "out_1", "out_1")
+    backbone = own_backbone.build(file, None, SIZE)
+    assert model["weights_digest"] == digest(backbone)
+    assert model["graph_digest"] == graph_digest(backbone)
+    assert own_run.result["export"]["float32"]["status"] == "ok"
+    saved = configs.load(own_run.workdir / "config.yaml")
+    assert (saved.model.weights, saved.model.preprocessing) == ("own", None)
+
+
+def test_only_what_lies_above_the_cut_is_trained_and_no_batch_norm(own_run, own_tree):
+    began = own_backbone.build(own_tree["model"]["backbone"], None, SIZE)
+    ended = models.load(own_run.workdir / "model.keras")
+    assert own_run.result["model"]["kept"] in ("head", "mix", "finetuned")
+    for name in ("stem", "conv_1", "norm_1", "norm_2", "norm_3"):
+        pairs = zip(
+            began.get_layer(name).weights[-2:], ended.get_layer(name).weights[-2:], strict=True
+        )
+        for a, b in pairs:  # Of batch norm the statistics.
+            np.testing.assert_array_equal(a, b)
+
+
+def test_finished_run_needs_no_backbone_file(own_run, pictures, tmp_path, capsys):
+    image = next((pictures / "disc").iterdir())
+    (row,) = tl_keras.predict(own_run, [image])
+    assert sum(row["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    assert cli.main(["evaluate", f"--workdir={own_run.workdir}", f"--data={pictures}"]) == 0
+    assert '"accuracy"' in capsys.readouterr().out
+    shutil.copytree(own_run.workdir, tmp_path / "run")
+    formats = "export.formats=[saved_model,float32,float16,dynamic,int8]"
+    assert cli.main(["export", f"--workdir={tmp_path / 'run'}", "--set", formats]) == 0
+    exported = tl_keras.load(tmp_path / "run").result["export"]
+    assert {entry["status"] for entry in exported.values()} == {"ok"}
+    assert len(exported) == 5
+
+
+class Killed(BaseException):
+    """Stands for a kill where a real one would be too slow to test."""
+
+
+def _kill_in_the_first_epoch(tree, workdir, monkeypatch):
+    save = train.State.save
+
+    def save_then_die(self, *arguments):
+        save(self, *arguments)
+        raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(train.State, "save", save_then_die)
+        tl_keras.finetune(tree, workdir)
+
+
+def test_killed_run_ends_as_unbroken_and_takes_no_other_backbone(
+    own_run, own_tree, tmp_path, monkeypatch
+):
+    file = tmp_path / "a.keras"
+    shutil.copy(own_tree["model"]["backbone"], file)
+    tree = {**own_tree, "model": {"backbone": str(file)}}
+    _kill_in_the_first_epoch(tree, tmp_path / "run", monkeypatch)
+    for layer, name, value in [("stem", "bias", np.ones(8)), ("out_3", "negative_slope", 0.1)]:
+        model = keras.models.load_model(file)
+        if name == "bias":
+            model.get_layer(layer).bias.assign(value)
+        else:
+            setattr(model.get_layer(layer), name, value)
+        model.save(file)
+        message = r"^model\.backbone: '.*a\.keras' is not what '.*run' began with; restore it"
+        with pytest.raises(ValueError, match=message):
+            tl_keras.finetune(tree, tmp_path / "run")
+        shutil.copy(own_tree["model"]["backbone"], file)
+    keras.models.load_model(file).save(file)  # The same, though not byte by byte.
+    run = tl_keras.finetune(tree, tmp_path / "run")
+    ended, expected = (models.load(x.workdir / "model.keras") for x in (run, own_run))
+    assert digest(ended) == digest(expected)
+
+
+@pytest.mark.parametrize("weights", ["own", "none"])
+def test_half_precision_trains(own_tree, tmp_path, weights):
+    fit = {**own_tree["fit"], "mixed_precision": True, "epochs": 1, "freeze": "auto"}
+    tree = {**own_tree, "fit": fit, "model": {**own_tree["model"], "weights": weights}}
+    run = tl_keras.finetune(tree, tmp_path / "run")
+    model = run.result["model"]
+    assert model["weights"] == weights
+    assert ("weights_digest" in model, model["kept"] == "scratch") == (
+        *(weights == "own", weights == "none"),
+    )
+    ended = models.load(run.workdir / "model.keras")
+    assert {layer.compute_dtype for layer in ended.layers} <= {"float32", "uint8"}
+    assert run.result["export"]["float32"]["status"] == "ok"
+
+
+def test_backbone_that_saw_the_test_split_is_refused(own_run, own_tree, tmp_path):
+    tree = copy.deepcopy(own_tree)
+    tree["model"] = {"backbone": str(own_run.workdir / "model.keras")}
+    tree["data"]["split_seed"] = 1
+    with pytest.raises(ValueError, match=r"model\.backbone: \d+ images of val and test trained"):
+        tl_keras.finetune(tree, tmp_path / "run")
+
+
+def test_activations_of_another_graph_at_the_same_place_are_not_shared(own_tree):
+    config = configs.from_tree(own_tree)
+    first = own_backbone.build(config.model.backbone, None, SIZE)
+    other = own_backbone.build(config.model.backbone, "tf", SIZE)
+    prefixes = [freeze.split(model, "out_1")[0] for model in (first, first, other)]
+    one, same, another = (features._identity(prefix, config.model) for prefix in prefixes)
+    assert one == same != another

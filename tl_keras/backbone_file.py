@@ -1,0 +1,151 @@
+"""A user's own backbone as a file: what can be said of it before Keras is imported.
+
+A `.keras` file is a zip archive; its `config.json` describes the model and runs nothing.
+"""
+
+import json
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+SAVE = "keras.Model(model.input, model.output).save('backbone.keras')"
+DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError)
+GREY = "keras.Model(x, model(keras.ops.mean(x, -1, keepdims=True))).save('backbone.keras')"
+
+
+def is_file(backbone: Any) -> bool:
+    """Whether a value of `model.backbone` is meant as a file; names have no dot and no slash."""
+    if not isinstance(backbone, str | os.PathLike):
+        return False
+    return any(mark in os.fspath(backbone) for mark in {".", "/", os.sep})
+
+
+def check(file: str, image_size: int) -> None:
+    """Rejects a file that cannot be a backbone, without importing Keras.
+
+    Args:
+      file: the path of a functional or sequential model, saved by Keras 3 as `.keras`.
+      image_size: px, height = width.
+
+    Raises:
+      ValueError: no such file, none of Keras's, it holds code or classes of others, or it takes
+        other images.
+    """
+    _check_path(file)
+    model = _read(file)
+    _check_classes(file, model)
+    layers = model["config"]["layers"]
+    inputs = [layer for layer in layers if layer.get("class_name") == "InputLayer"]
+    if len(inputs) == 1:
+        check_input(file, inputs[0]["config"].get("batch_shape"), image_size)
+
+
+def check_input(file: str, shape: Any, image_size: int) -> None:
+    """Rejects an input `(batch, height, width, channels)` that does not take the images.
+
+    Raises:
+      ValueError: another rank or number of channels, not square, or another size.
+    """
+    if not isinstance(shape, list | tuple) or len(shape) != 4:
+        raise ValueError(
+            f"model.backbone: {file!r} takes {shape}; expected (batch, height, width, 3) images"
+        )
+    _, height, width, channels = shape
+    if channels == 1:
+        raise ValueError(
+            f"model.backbone: {file!r} takes grey images of 1 channel; expected 3, RGB: in Keras, "
+            f"x = keras.Input(({height}, {width}, 3)); {GREY}"
+        )
+    if channels != 3:
+        raise ValueError(
+            f"model.backbone: {file!r} takes {channels} channels, last in {tuple(shape)}; "
+            "expected 3, RGB"
+        )
+    if None not in (height, width) and height != width:
+        raise ValueError(
+            f"model.backbone: {file!r} takes images of {height} x {width} px; expected as many "
+            "rows as columns"
+        )
+    sizes = {height, width} - {None, image_size}
+    if sizes:
+        raise ValueError(
+            f"data.image_size: {file!r} takes {min(sizes)} px alone, received {image_size}; "
+            f"set data.image_size={min(sizes)}"
+        )
+
+
+def _check_path(file: str) -> None:
+    path = Path(file)
+    if path.is_dir():
+        raise ValueError(
+            f"model.backbone: expected a Keras Applications model or a .keras file; received the "
+            f"folder {file!r}; an earlier run's folder belongs in model.weights"
+        )
+    if path.suffix != ".keras":
+        raise ValueError(
+            f"model.backbone: expected a Keras Applications model or a .keras file; received "
+            f"{file!r}; another format that Keras reads becomes one by "
+            "keras.models.load_model(...).save('backbone.keras')"
+        )
+    if not path.is_file():
+        raise ValueError(f"model.backbone: {file!r} does not exist")
+
+
+def _read(file: str) -> dict[str, Any]:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            # Keras reads weights in pieces, without their checksum.
+            if damaged := archive.testzip():
+                raise zipfile.BadZipFile(f"{damaged} has another checksum")
+            model = json.loads(archive.read("config.json"))
+        class_name = model["class_name"]
+        if class_name in ("Functional", "Sequential"):
+            return {**model, "config": {**model["config"], "layers": [*model["config"]["layers"]]}}
+    # RuntimeError: an encrypted archive, or a compression that Python does not know.
+    except (OSError, LookupError, TypeError, ValueError, RuntimeError, *DAMAGED) as error:
+        raise ValueError(
+            f"model.backbone: {file!r} is damaged or no .keras file of Keras 3: {error!r}"
+        ) from error
+    raise ValueError(
+        f"model.backbone: {file!r} holds a {class_name}, which is a class and no graph of layers; "
+        f"expected a functional or sequential model: try {SAVE}"
+    )
+
+
+def _check_classes(file: str, model: dict[str, Any]) -> None:
+    for node in _nodes(model):
+        if node.get("class_name") == "Lambda":
+            raise ValueError(
+                f"model.backbone: {file!r} holds a Lambda layer, which is code; nothing from a "
+                "file is executed: use layers or keras.ops in its place"
+            )
+        if stranger := _stranger(node):
+            raise ValueError(
+                f"model.backbone: {file!r} holds {stranger!r}, which is none of Keras's own; "
+                f"expected Keras's layers alone. If it is the model's class, try {SAVE}"
+            )
+
+
+def _stranger(node: dict[str, Any]) -> str | None:
+    """The name of a class or function that is not Keras's, in a node of `config.json`."""
+    name, module = node.get("class_name"), node.get("module")
+    if not isinstance(name, str) or "registered_name" not in node:
+        return None
+    if name == "function":  # Keras's own are written as plain names, or without a package.
+        return node["config"] if ">" in str(node.get("config")) else None
+    is_keras = isinstance(module, str) and module.split(".")[0] in ("keras", "builtins")
+    return None if is_keras else node["registered_name"] or name
+
+
+def _nodes(value: Any) -> Iterator[dict[str, Any]]:
+    stack = [value]  # Not recursive: a hostile file may be nested deep.
+    while stack:
+        value = stack.pop()
+        if isinstance(value, dict):
+            yield value
+            stack.extend(value.values())
+        elif isinstance(value, list):
+            stack.extend(value)
