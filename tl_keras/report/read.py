@@ -10,7 +10,10 @@ from typing import Any, NamedTuple
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-FILES = ("config.yaml", "data.json", "metrics.jsonl", "predictions.csv", "result.json")
+FILES = (
+    *("config.yaml", "data.json", "findings.json"),
+    *("metrics.jsonl", "predictions.csv", "result.json"),
+)
 
 
 class Prediction(NamedTuple):
@@ -33,7 +36,21 @@ class Run:
     records: list[dict]  # metrics.jsonl: tried strengths of the head, epochs of what follows
     predictions: list[Prediction]
     config: str  # as it was written
-    source: str  # `data.source` of the config
+    tree: dict[str, Any]  # the config, parsed
+    findings: dict[str, Any]  # what the data check found
+    pictures: dict[str, Any]  # pictures/index.json
+    folder: Path
+    begun: bool  # A training run has started here.
+
+    @property
+    def source(self) -> str:
+        """`data.source` of the config."""
+        return str(_mapping(self.tree.get("data") or {}, self.folder / "config.yaml").get("source"))
+
+    @property
+    def is_audit(self) -> bool:
+        """Whether the folder holds a check of data and no run."""
+        return bool(self.findings) and not self.result and not self.begun
 
 
 def read(workdir: Path) -> Run:
@@ -51,7 +68,11 @@ def read(workdir: Path) -> Run:
         records=_read_records(workdir / "metrics.jsonl"),
         predictions=_read_predictions(workdir / "predictions.csv"),
         config=_read_text(workdir / "config.yaml"),
-        source=_read_source(workdir / "config.yaml"),
+        tree=_read_config(workdir / "config.yaml"),
+        findings=_read_json(workdir / "findings.json"),
+        pictures=_read_json(workdir / "pictures" / "index.json"),
+        folder=workdir,
+        begun=(workdir / "checkpoint").is_dir() or (workdir / "metrics.jsonl").is_file(),
     )
 
 
@@ -112,10 +133,9 @@ def _float(text: str) -> float:
         return math.nan
 
 
-def _read_source(path: Path) -> str:
+def _read_config(path: Path) -> dict:
     try:
         tree = YAML(typ="safe", pure=True).load(_read_text(path)) or {}
     except YAMLError as error:
         raise ValueError(f"report: {path} is no YAML: {error}") from error
-    section = _mapping(tree, path).get("data") or {}
-    return str(_mapping(section, path).get("source", ""))
+    return _mapping(tree, path)
