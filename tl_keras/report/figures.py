@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 
-from tl_keras.report.intervals import wilson
+from tl_keras.report.intervals import bootstrap, wilson
 from tl_keras.report.read import Prediction, Run
 from tl_keras.report.words import is_number
 
@@ -28,6 +28,17 @@ def predicted(run: Run) -> tuple[str, list[Prediction]]:
     """The split that the report is about and its predictions."""
     split = scored(run)[0] or next((p.split for p in run.predictions), "")
     return split, [p for p in run.predictions if p.split == split]
+
+
+def intervals(run: Run, split: str) -> dict[str, list[float]]:
+    """95% intervals of a split's scores, by name; that of the accuracy is the run's own."""
+    examples = [
+        (p.label, p.prediction, p.probability, p.likelihood)
+        for p in run.predictions
+        if p.split == split
+    ]
+    own = (run.result.get(split) or {}).get("interval")
+    return {**bootstrap(examples), **({"accuracy": own} if own else {})}
 
 
 def split_size(run: Run, split: str) -> int | None:
@@ -134,9 +145,7 @@ def rates(run: Run) -> list[Rate]:
     for (label, prediction), n in found.items():
         true[label] += n
         taken[prediction] += n
-    return [
-        Rate(n, Share(found[n, n], true[n]), Share(found[n, n], taken[n])) for n in names
-    ]
+    return [Rate(n, Share(found[n, n], true[n]), Share(found[n, n], taken[n])) for n in names]
 
 
 def weakest(run: Run) -> Rate | None:

@@ -1,6 +1,12 @@
-"""95% intervals of shares that were counted."""
+"""95% intervals: of shares that were counted, of scores by resampling."""
 
 import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from tl_keras.evaluate import BINS as CALIBRATION_BINS
+from tl_keras.evaluate import EPSILON
 
 Z = 1.96  # Of a normal distribution, 95% lie within this many deviations.
 
@@ -17,3 +23,48 @@ def wilson(right: int, n: int) -> tuple[float, float]:
     half = Z / (1 + Z**2 / n) * math.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
     # Rounding must not put the interval beside a share of 0 or 1.
     return max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share))
+
+
+def bootstrap(examples: Sequence[tuple[str, str, float, float]]) -> dict[str, list[float]]:
+    """95% intervals of scores that are no plain shares: by `result.json`'s names, low and high.
+
+    `balanced_accuracy`, `macro_f1`, `log_loss` and `calibration_error`, each as evaluate.py has
+    it, of examples drawn with replacement. Those that need a probability that is not known are
+    left out.
+
+    Args:
+      examples: of each, label, prediction, its probability, the probability of the label.
+    """
+    n = len(examples)
+    if not n:
+        return {}
+    labels, predictions, confidence, likelihood = zip(*examples, strict=True)
+    draws = int(np.clip(5e6 // n, 100, 1000))
+    weights = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), draws).astype(float)
+    scores = _of_classes(weights, np.array(labels), np.array(predictions))
+    likelihood, confidence = np.array(likelihood), np.array(confidence)
+    if np.isfinite(likelihood).all():
+        losses = -np.log(np.clip(likelihood, EPSILON, 1 - EPSILON))
+        scores["log_loss"] = weights @ losses / n
+    if np.isfinite(confidence).all():
+        gaps = (np.array(labels) == np.array(predictions)) - confidence
+        steps = np.clip(np.ceil(confidence * CALIBRATION_BINS).astype(int) - 1, 0, None)
+        by_step = np.eye(CALIBRATION_BINS)[np.minimum(steps, CALIBRATION_BINS - 1)]
+        scores["calibration_error"] = np.abs(weights @ (gaps[:, None] * by_step)).sum(1) / n
+    return {k: np.percentile(values, (2.5, 97.5)).tolist() for k, values in scores.items()}
+
+
+def _of_classes(
+    weights: np.ndarray, labels: np.ndarray, predictions: np.ndarray
+) -> dict[str, np.ndarray]:
+    names = np.unique(np.concatenate([labels, predictions]))
+    is_true, is_taken = labels[:, None] == names, predictions[:, None] == names
+    true, taken = weights @ is_true, weights @ is_taken
+    right = weights @ (is_true & is_taken)
+    seen = true + taken > 0
+    f1 = 2 * right / np.maximum(true + taken, 1)
+    recall = right / np.maximum(true, 1)
+    return {
+        "balanced_accuracy": recall.sum(1) / (true > 0).sum(1),
+        "macro_f1": f1.sum(1) / seen.sum(1),
+    }

@@ -17,13 +17,17 @@ FILES = (
 
 
 class Prediction(NamedTuple):
-    """One line of predictions.csv, without the columns of the single classes."""
+    """One line of predictions.csv."""
 
     file: str
     split: str
     label: str
     prediction: str
     probability: float  # Of the predicted class, 0..1; NaN if it cannot be read.
+    likelihood: float = math.nan  # Of the label, the same.
+
+
+COLUMNS = Prediction._fields[:5]  # Others, `p:NAME`, are the probabilities of the classes.
 
 
 @dataclass(frozen=True)
@@ -118,12 +122,19 @@ def _read_predictions(path: Path) -> list[Prediction]:
     with path.open(encoding="utf-8", errors="replace", newline="") as file:
         lines = csv.reader(file)
         header = next(lines, [])
-        missing = [name for name in Prediction._fields if name not in header]
+        missing = [name for name in COLUMNS if name not in header]
         if missing:
             raise ValueError(f"report: {path} lacks the columns {missing}; received {header[:8]}")
-        columns = [header.index(name) for name in Prediction._fields]
-        rows = ([line[i] for i in columns] for line in lines if len(line) == len(header))
-        return [Prediction(*row[:4], _float(row[4])) for row in rows]
+        index = {name: i for i, name in enumerate(header)}
+        rows = (line for line in lines if len(line) == len(header))
+        return [_prediction(line, index) for line in rows]
+
+
+def _prediction(line: list[str], index: dict[str, int]) -> Prediction:
+    file, split, label, prediction, probability = (line[index[name]] for name in COLUMNS)
+    known = index.get(f"p:{label}")
+    likelihood = math.nan if known is None else _float(line[known])
+    return Prediction(file, split, label, prediction, _float(probability), likelihood)
 
 
 def _float(text: str) -> float:

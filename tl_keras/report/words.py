@@ -69,3 +69,13 @@ def listed(names: Sequence[str]) -> str:
 def split_name(split: str) -> str:
     """A split in words."""
     return {"val": "validation"}.get(split, split)
+
+
+def points(difference: Any) -> str:
+    """A difference of shares in points of percent: 0.0431 as 4.3 points."""
+    return f"{100 * difference:.1f} points" if is_number(difference) else NOTHING
+
+
+def one_in(share: float) -> str:
+    """How often something of this share happens: 0.031 as 1 in 32."""
+    return f"1 in {1 / share:.0f}" if share <= 0.4 else f"{100 * share:.0f} in 100"
