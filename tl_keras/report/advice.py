@@ -14,8 +14,10 @@ from tl_keras.report.words import (
     is_number,
     listed,
     megabytes,
+    number,
     percent,
     points,
+    quoted,
     split_name,
 )
 
@@ -46,7 +48,7 @@ def _on_chance(run: Run) -> Iterable[Advice]:
     if largest and is_number(low) and low <= largest[1]:
         yield Advice(
             "Do not ship this model.",
-            f"Not shown to be better than always answering {largest[0]}, which is right on "
+            f"Not shown to be better than always answering {quoted(largest[0])}, which is right on "
             f"{percent(largest[1])} of these {split_name(split)} examples. Check the labels, look "
             "at the mistakes below, then add examples.",
         )
@@ -95,23 +97,22 @@ def _on_classes(run: Run) -> Iterable[Advice]:
     empty = [name for name, score in classes.items() if not score.get("n")]
     if empty:
         yield Advice(
-            f"Add examples of {listed(empty)}.",
+            f"Add examples of {listed(list(map(quoted, empty)))}.",
             f"No {split_name(split)} examples of them: nothing is known about how they do.",
         )
     lowest, accuracy = figures.weakest(run), scores.get("accuracy") or 0
     if not lowest:
         return
-    rates = [rate for rate in figures.rates(run) if rate.recall.n]
-    weak = [rate for rate in rates if rate.recall.interval[1] < accuracy]
-    shown = sorted(weak, key=lambda rate: rate.recall.value)[:WEAK] or [lowest]
-    names = listed([rate.name for rate in shown])
+    weak = figures.weak(run)
+    shown = weak[:WEAK] or [lowest]
+    names = listed([quoted(rate.name) for rate in shown])
     if weak:
         yield Advice(f"Add examples of {names}, and look at their mistakes.", _weak(run, shown))
     else:
         yield Advice(
             f"Look at the mistakes of {names}, the weakest class.",
-            f"{_weak(run, shown)} That it is weaker than the rest may be chance: its interval "
-            f"holds the {percent(accuracy)} of all together.",
+            f"{_weak(run, shown)} Of all examples {percent(accuracy)} are right: that this class "
+            "is weaker may be chance.",
         )
 
 
@@ -119,9 +120,9 @@ def _weak(run: Run, rates: Sequence[figures.Rate]) -> str:
     parts = []
     for rate in rates:
         taken = [pair for pair in figures.pairs(run) if pair[0] == rate.name]
-        partner = f", most often taken for {taken[0][1]}" if taken else ""
+        partner = f", most often taken for {quoted(taken[0][1])}" if taken else ""
         parts.append(
-            f"{rate.name}: {percent(rate.recall.value)} of {count(rate.recall.n)} found "
+            f"{quoted(rate.name)}: {percent(rate.recall.value)} of {count(rate.recall.n)} found "
             f"(95% interval {interval(rate.recall.interval)}){partner}."
         )
     return " ".join(parts)
@@ -263,15 +264,21 @@ def _on_exports(run: Run) -> Iterable[Advice]:
 
 
 def _on_shipping(run: Run) -> Iterable[Advice]:
-    found = figures.smallest(run)
+    found = figures.to_ship(run)
     if not found or any(True for _ in _on_chance(run)):
         return
     name, export = found
-    why = f"At {megabytes(export['bytes'])} it is the smallest that holds its tolerance"
+    why = [megabytes(export["bytes"])]
+    median = (export.get("latency_ms") or {}).get("median")
+    if is_number(median):
+        why.append(f"{number(median)} ms an example")
     if is_number(export.get("accuracy")):
         n = export.get("n", figures.scored(run)[1].get("n"))
-        why += f"; {percent(export['accuracy'])} of {count(n)} examples are right"
-    yield Advice(f"To ship it, take {export.get('path') or name}.", f"{why}.")
+        why.append(f"{percent(export['accuracy'])} of {count(n)} examples right")
+    yield Advice(
+        f"To ship it, take {export.get('path') or name}.",
+        f"Of the small files that hold their tolerance it is the fastest: {', '.join(why)}.",
+    )
 
 
 def _on_pretraining(run: Run) -> Iterable[Advice]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from tl_keras.report import figures, findings
 from tl_keras.report.advice import Advice, on_leaks, on_quarantined, on_suspects
 from tl_keras.report.read import Run
-from tl_keras.report.words import count, counted, listed
+from tl_keras.report.words import count, counted, listed, quoted
 
 
 def headline(run: Run) -> str:
@@ -30,7 +30,7 @@ def what_to_do(run: Run) -> list[Advice]:
 def _on_rare(run: Run) -> Iterable[Advice]:
     rare = run.findings.get("rare") or []
     if rare:
-        names = [f"{entry.get('class')} ({count(entry.get('n'))})" for entry in rare]
+        names = [f"{quoted(entry.get('class'))} ({count(entry.get('n'))})" for entry in rare]
         yield Advice(
             f"Add images of {listed(names)}.",
             "So few can hardly be learned, and a score on them says little.",

@@ -130,6 +130,8 @@ def regularisation_path(strengths: Sequence[dict]) -> str:
         _line(axes, xs, losses, "validation", LOOKS[0])
         axes.plot(xs[best], losses[best], "o", markersize=9, color=SERIES, fillstyle="none")
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")  # Not as powers, which need mathematical text.
+        axes.minorticks_off()
         axes.set_xlabel("strength of regularisation; the circle is the one kept")
         alt = (
             f"Head: validation loss over {len(xs)} strengths of regularisation: lowest "
@@ -138,6 +140,7 @@ def regularisation_path(strengths: Sequence[dict]) -> str:
         return _svg(figure, alt)
 
 
+DOTS = {"fmt": "o", "color": SERIES, "markersize": 5, "linewidth": 1.4, "clip_on": False}
 Point = tuple[float, float, float, float, int]  # confidence, accuracy, its interval, examples
 
 
@@ -153,10 +156,10 @@ def reliability(points: Sequence[Point]) -> str:
         right = [100 * point[1] for point in points]
         low = [100 * (point[1] - point[2]) for point in points]
         high = [100 * (point[3] - point[1]) for point in points]
-        axes.errorbar(sure, right, [low, high], fmt="o", color=SERIES, markersize=5, linewidth=1.4)
+        axes.errorbar(sure, right, [low, high], **DOTS)
         axes.set(xlim=(0, 100), ylim=(0, 103))
         sizes = [point[4] for point in points]
-        below.bar(sure, sizes, width=4, color=OTHER)
+        below.bar(sure, sizes, width=3, color=OTHER, clip_on=False)
         for x, size in zip(sure, sizes, strict=True):
             below.annotate(f"{size:,}", (x, size), (0, 2), textcoords="offset points", ha="center")
         below.set(yticks=[], ylim=(0, 1.5 * max(sizes)), xlabel="confidence, %; below, examples")

@@ -14,6 +14,7 @@ STAGES = {"finetune": "Fine-tuning", "scratch": "Training from scratch"}
 BINS = 10
 SURE = 0.9  # From this probability on the model counts as sure.
 MISTAKES = 12
+NEARLY = 1.25  # Times the smallest file: as good as the smallest.
 
 
 def scored(run: Run) -> tuple[str, dict]:
@@ -32,11 +33,7 @@ def predicted(run: Run) -> tuple[str, list[Prediction]]:
 
 def intervals(run: Run, split: str) -> dict[str, list[float]]:
     """95% intervals of a split's scores, by name; that of the accuracy is the run's own."""
-    examples = [
-        (p.label, p.prediction, p.probability, p.likelihood)
-        for p in run.predictions
-        if p.split == split
-    ]
+    examples = [(p.label, p.prediction, p.likelihood) for p in run.predictions if p.split == split]
     own = (run.result.get(split) or {}).get("interval")
     return {**bootstrap(examples), **({"accuracy": own} if own else {})}
 
@@ -78,6 +75,27 @@ def smallest(run: Run) -> tuple[str, dict] | None:
     """Name and measurements of the smallest export that held its tolerance."""
     sized = {k: e for k, e in exports(run).items() if is_number(e.get("bytes")) and passed(e)}
     return min(sized.items(), key=lambda item: item[1]["bytes"]) if sized else None
+
+
+def to_ship(run: Run) -> tuple[str, dict] | None:
+    """The fastest of the files that held their tolerance and are nearly as small as the smallest.
+
+    On many devices it is speed that small files differ in.
+    """
+    least = smallest(run)
+    if not least:
+        return None
+    near = {
+        name: export
+        for name, export in exports(run).items()
+        if passed(export) and is_number(export.get("bytes"))
+        if export["bytes"] <= NEARLY * least[1]["bytes"] and is_number(_median(export))
+    }
+    return min(near.items(), key=lambda item: _median(item[1])) if near else least
+
+
+def _median(export: dict) -> float | None:
+    return (export.get("latency_ms") or {}).get("median")
 
 
 def majority(run: Run) -> tuple[str, float] | None:
@@ -157,6 +175,16 @@ def weakest(run: Run) -> Rate | None:
     lowest = min(known, key=lambda rate: rate.recall.value)
     share = sum(rate.recall.right for rate in known) / total
     return lowest if lowest.recall.value < share else None
+
+
+def weak(run: Run) -> list[Rate]:
+    """The classes that are shown to be found less often than all together, the weakest first."""
+    known = [rate for rate in rates(run) if rate.recall.n]
+    accuracy = scored(run)[1].get("accuracy")
+    if not is_number(accuracy):
+        return []
+    below = [r for r in known if wilson(r.recall.right, r.recall.n, len(known))[1] < accuracy]
+    return sorted(below, key=lambda rate: rate.recall.value)
 
 
 @dataclass(frozen=True)

@@ -162,7 +162,8 @@ def _measured(
     on = note(f"Of {counted(of['n'], 'image')}.") if is_number(of.get("n")) else ""
     if not odd:
         return on + facts(named)
-    above = f"{counted(len(odd), 'image')} unlike the rest{_cut(odd)}."
+    of_what = "brightness" if columns[1].startswith("Mean") else "size"
+    above = f"{counted(len(odd), 'image')} of unusual {of_what}{_cut(odd)}."
     return on + facts(named) + table(above, columns, rows, numeric=(1,))
 
 

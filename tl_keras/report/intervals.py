@@ -2,55 +2,53 @@
 
 import math
 from collections.abc import Sequence
+from statistics import NormalDist
 
 import numpy as np
 
-from tl_keras.evaluate import BINS as CALIBRATION_BINS
 from tl_keras.evaluate import EPSILON
 
-Z = 1.96  # Of a normal distribution, 95% lie within this many deviations.
 
-
-def wilson(right: int, n: int) -> tuple[float, float]:
+def wilson(right: int, n: int, looks: int = 1) -> tuple[float, float]:
     """The Wilson (1927) interval of a share; 0..1 where nothing was counted.
 
     Unlike the normal one it stays inside 0..1 and says something sensible of 0 or n out of n.
+
+    Args:
+      looks: how many shares are looked at to pick this one; the interval is wider for more, so
+        that all of them together hold at 95% (Bonferroni).
     """
     if not n:
         return 0.0, 1.0
+    z = NormalDist().inv_cdf(1 - 0.025 / looks)
     share = right / n
-    centre = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
-    half = Z / (1 + Z**2 / n) * math.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     # Rounding must not put the interval beside a share of 0 or 1.
     return max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share))
 
 
-def bootstrap(examples: Sequence[tuple[str, str, float, float]]) -> dict[str, list[float]]:
+def bootstrap(examples: Sequence[tuple[str, str, float]]) -> dict[str, list[float]]:
     """95% intervals of scores that are no plain shares: by `result.json`'s names, low and high.
 
-    `balanced_accuracy`, `macro_f1`, `log_loss` and `calibration_error`, each as evaluate.py has
-    it, of examples drawn with replacement. Those that need a probability that is not known are
-    left out.
+    `balanced_accuracy`, `macro_f1` and `log_loss`, each as evaluate.py has it, of examples drawn
+    with replacement; `log_loss` only where all probabilities are known. Not the calibration
+    error: what chance adds to it, resampling adds twice.
 
     Args:
-      examples: of each, label, prediction, its probability, the probability of the label.
+      examples: of each, label, prediction and the probability of the label.
     """
     n = len(examples)
     if not n:
         return {}
-    labels, predictions, confidence, likelihood = zip(*examples, strict=True)
+    labels, predictions, likelihood = zip(*examples, strict=True)
     draws = int(np.clip(5e6 // n, 100, 1000))
     weights = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), draws).astype(float)
     scores = _of_classes(weights, np.array(labels), np.array(predictions))
-    likelihood, confidence = np.array(likelihood), np.array(confidence)
+    likelihood = np.array(likelihood)
     if np.isfinite(likelihood).all():
         losses = -np.log(np.clip(likelihood, EPSILON, 1 - EPSILON))
         scores["log_loss"] = weights @ losses / n
-    if np.isfinite(confidence).all():
-        gaps = (np.array(labels) == np.array(predictions)) - confidence
-        steps = np.clip(np.ceil(confidence * CALIBRATION_BINS).astype(int) - 1, 0, None)
-        by_step = np.eye(CALIBRATION_BINS)[np.minimum(steps, CALIBRATION_BINS - 1)]
-        scores["calibration_error"] = np.abs(weights @ (gaps[:, None] * by_step)).sum(1) / n
     return {k: np.percentile(values, (2.5, 97.5)).tolist() for k, values in scores.items()}
 
 

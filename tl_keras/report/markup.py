@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tl_keras.report.words import NOTHING, is_number, percent
+from tl_keras.report.words import NOTHING, count, interval, is_number, percent
 
 
 def escape(value: Any) -> str:
@@ -87,19 +87,22 @@ def table(
     return note(above) + scrolling(above, content)
 
 
-def bar(share: Any, interval: Sequence[float] | None = None, text: str = "") -> str:
-    """A share over a bar of that length, with its interval as a line on it.
-
-    Args:
-      share: 0..1; a dash stands for what is no number.
-      interval: low and high.
-      text: plain; the share in percent if there is none.
-    """
+def bar(share: Any, text: str) -> str:
+    """Plain text over a bar of a share's length; the text alone where that is no number."""
     if not is_number(share):
-        return NOTHING
-    sizes = {"share": min(max(share, 0), 1)}
-    if interval:
-        sizes |= {"low": interval[0], "high": interval[1]}
-    style = ";".join(f"--{name}:{value:.3f}" for name, value in sizes.items())
-    kind = "bar between" if interval else "bar"
-    return f'<span class="{kind}" style="{style}">{escape(text or percent(share))}</span>'
+        return escape(text)
+    style = f"--share:{min(max(share, 0), 1):.3f}"
+    return f'<span class="bar" style="{style}">{escape(text)}</span>'
+
+
+def estimate(share: Any, between: Sequence[float], n: Any) -> str:
+    """A share in percent, of how many and its interval, over a bar with the interval on it."""
+    if not is_number(share):
+        return f'{NOTHING} <span class="soft">of {count(n)}</span>'
+    sizes = {"share": share, "low": between[0], "high": between[1]}
+    style = ";".join(f"--{name}:{min(max(size, 0), 1):.3f}" for name, size in sizes.items())
+    of = f'<span class="soft">of {count(n)}</span>' if is_number(n) else ""
+    return (
+        f'<span class="bar between" style="{style}">{percent(share)} {of} '
+        f"<small>{interval(between)}</small></span>"
+    )

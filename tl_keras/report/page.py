@@ -7,6 +7,7 @@ from tl_keras import files
 from tl_keras.report import (
     advice,
     audit,
+    card,
     findings,
     mistakes,
     provenance,
@@ -21,9 +22,10 @@ from tl_keras.report.read import Run, read
 def write(workdir: Path) -> Path:
     """The path of report.html, written anew from the other files of the run folder.
 
-    Reads config.yaml, data.json, metrics.jsonl, predictions.csv and result.json, each if it is
-    there, and the pictures of the worst mistakes under the data's root. Equal files give
-    equal bytes. A reader never sees half a report: it is written beside and moved.
+    Reads config.yaml, data.json, findings.json, metrics.jsonl, pictures/, predictions.csv and
+    result.json, each if it is there, and the pictures of the worst mistakes and of findings under
+    the data's root. Equal files give equal bytes. A reader never sees half a report: it is written
+    beside and moved. Beside the report of a finished run stands its MODEL_CARD.md.
 
     Raises:
       ValueError: the folder holds none of these files, or one is not what its name says.
@@ -31,7 +33,10 @@ def write(workdir: Path) -> Path:
     workdir = Path(workdir)
     path = workdir / "report.html"
     # File names may hold bytes that are no UTF-8; they must not cost the report.
-    text = render(read(workdir)).encode("utf-8", "backslashreplace").decode("utf-8")
+    run = read(workdir)
+    text = render(run).encode("utf-8", "backslashreplace").decode("utf-8")
+    if run.result:
+        card.write(run)
     files.write_text(path, text)
     return path
 

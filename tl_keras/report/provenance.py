@@ -54,7 +54,10 @@ def time(run: Run) -> str:
     total = seconds.pop("total", None) or sum(seconds.values())
     if not total:
         return ""
-    rows = [[escape(phase), duration(s), bar(s / total)] for phase, s in seconds.items()]
+    rows = [
+        [escape(phase), duration(s), bar(s / total, percent(s / total))]
+        for phase, s in seconds.items()
+    ]
     return table(f"{duration(total)} in all.", ["Phase", "Time", "Share"], rows, numeric=(1,))
 
 
@@ -79,15 +82,9 @@ def features(run: Run) -> str:
 
 def model(run: Run) -> str:
     """What was trained from what, and which of the candidates was kept."""
-    values = dict(run.result.get("model") or {})
-    candidates, kept = values.pop("candidates", None) or {}, values.get("kept")
-    if "freeze" in values:
-        values["freeze"] = _frozen(values)
-    if kept:
-        values["kept"] = KEPT.get(kept, kept)
-    if values.get("weights") == "none":
-        values["weights"] = "none: random"
-    named = facts([(name, _plain(value)) for name, value in values.items() if value is not None])
+    values = run.result.get("model") or {}
+    candidates, kept = values.get("candidates") or {}, values.get("kept")
+    named = facts(list(described(run).items()))
     rows = [
         [
             escape(name + (" (kept)" if name == kept else "")),
@@ -102,6 +99,19 @@ def model(run: Run) -> str:
     above = "What stood for choice, on validation. Temperature: by which the logits are divided."
     columns = ["Candidate", "Log loss", "Accuracy", "Temperature"]
     return f"{named}<h3>Candidates</h3>{table(above, columns, rows, numeric=(1, 2, 3))}"
+
+
+def described(run: Run) -> dict[str, Any]:
+    """What the model is, by name, in words."""
+    values = dict(run.result.get("model") or {})
+    values.pop("candidates", None)
+    if "freeze" in values:
+        values["freeze"] = _frozen(values)
+    if values.get("kept"):
+        values["kept"] = KEPT.get(values["kept"], values["kept"])
+    if values.get("weights") == "none":
+        values["weights"] = "none: random"
+    return {name: _plain(value) for name, value in values.items() if value is not None}
 
 
 KEPT = {

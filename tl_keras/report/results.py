@@ -6,7 +6,7 @@ from typing import Any
 
 from tl_keras.report import charts, figures
 from tl_keras.report.intervals import wilson
-from tl_keras.report.markup import bar, escape, note, scrolling, table
+from tl_keras.report.markup import bar, escape, estimate, note, scrolling, table
 from tl_keras.report.read import Run
 from tl_keras.report.words import (
     NOTHING,
@@ -35,14 +35,16 @@ def scores(run: Run) -> str:
     drawn = [figures.intervals(run, name) for name in splits]
     rows = []
     for key, (name, written) in SCORES.items():
-        row = [name]
-        for measured, intervals in zip(found, drawn, strict=True):
-            row += [written(measured.get(key)), _between(intervals.get(key), written)]
-        rows.append(row)
-    heads = []
-    for name, measured in zip(splits, found, strict=True):
-        heads += [f"{split_name(name)}, n\u00a0=\u00a0{count(measured.get('n'))}", "95% interval"]
-    return table(ABOUT_SCORES, ["Score", *heads], rows, numeric=range(1, len(heads) + 1))
+        cells = [
+            f"{written(measured.get(key))}{between(intervals.get(key), written)}"
+            for measured, intervals in zip(found, drawn, strict=True)
+        ]
+        rows.append([name, *cells])
+    heads = [
+        f"{split_name(name)}, n\u00a0=\u00a0{count(measured.get('n'))}"
+        for name, measured in zip(splits, found, strict=True)
+    ]
+    return table(ABOUT_SCORES, ["Score", *heads], rows)
 
 
 SCORES = {
@@ -53,15 +55,18 @@ SCORES = {
     "calibration_error": ("Calibration error", percent),
 }
 ABOUT_SCORES = (
-    "Balanced accuracy counts every class alike. Log loss: the lower, the better its "
-    "probabilities. Calibration error: how far confidence and accuracy lie apart."
+    "Each with its 95% interval. Balanced accuracy counts every class alike. Log loss: the lower, "
+    "the better its probabilities. Calibration error: how far confidence and accuracy lie apart; "
+    "few examples raise it by chance, see Confidence."
 )
 
 
-def _between(pair: Any, written: Callable[[Any], str]) -> str:
+def between(pair: Any, written: Callable[[Any], str]) -> str:
+    """An interval as HTML, in the words of its score; nothing where there is none."""
     if not pair or not all(map(is_number, pair)):
-        return NOTHING
-    return interval(pair) if written is percent else " to ".join(map(written, pair))
+        return ""
+    text = interval(pair) if written is percent else " to ".join(map(written, pair))
+    return f" <small>{text}</small>"
 
 
 def classes(run: Run) -> str:
@@ -78,16 +83,12 @@ def classes(run: Run) -> str:
     if len(rated) > CLASSES:
         above += f" The {CLASSES} of {count(len(rated))} classes with the lowest recall."
         rated = sorted(rated, key=lambda rate: _or(rate.recall.value, 2))[:CLASSES]
-    rows = [[escape(rate.name), *_share(rate.recall), *_share(rate.precision)] for rate in rated]
-    columns = ["Class", "Found", "of", "Right when said", "of"]
-    return table(above, columns, rows, numeric=(2, 4))
+    rows = [[escape(rate.name), _share(rate.recall), _share(rate.precision)] for rate in rated]
+    return table(above, ["Class", "Found", "Right when said"], rows)
 
 
-def _share(share: figures.Share) -> tuple[str, str]:
-    if not share.n:
-        return NOTHING, count(share.n)
-    text = f"{percent(share.value)} ({interval(share.interval)})"
-    return bar(share.value, share.interval, text), count(share.n)
+def _share(share: figures.Share) -> str:
+    return estimate(share.value, share.interval, share.n)
 
 
 def confusion(run: Run) -> str:
@@ -140,18 +141,9 @@ def calibration(run: Run) -> str:
         "right. Below the line it is too sure. Lines are 95% intervals."
     )
     points = [(b.confidence, b.right.value, *b.right.interval, b.right.n) for b in bins]
-    rows = [
-        [
-            percent(b.confidence),
-            bar(b.right.value, b.right.interval),
-            interval(b.right.interval),
-            count(b.right.n),
-        ]
-        for b in bins
-    ]
     drawn = f'<div class="charts">{charts.reliability(points)}</div>'
-    columns = ["Confidence", "Right", "95% interval", "n"]
-    listed_too = table("The same in numbers.", columns, rows, numeric=(2, 3))
+    rows = [[percent(b.confidence), _share(b.right)] for b in bins]
+    listed_too = table("The same in numbers.", ["Sure", "Right"], rows)
     return f'{note(above)}<div class="beside">{drawn}<div>{listed_too}</div></div>'
 
 
@@ -169,11 +161,11 @@ def exports(run: Run) -> str:
         "agreement and difference are against the model in Keras. Latency is of one example, "
         f"on the machine of this run{of_threads}."
     )
-    columns = ["Format", "Status", "Size", "Accuracy (95% interval)", "Agreement"]
-    columns += ["Largest difference", "Median, ms", "95%, ms", "File"]
+    columns = ["Format", "Status", "Size", "Accuracy", "Agreement"]
+    columns += ["Largest difference", "Median, ms", "95%, ms"]
     largest = max([e["bytes"] for e in measured.values() if is_number(e.get("bytes"))], default=1)
     rows = [
-        [escape(name), *_export(export, export.get("n", found.get("n")), largest)]
+        [_file(name, export), *_export(export, export.get("n", found.get("n")), largest)]
         for name, export in measured.items()
     ]
     missed = [f"{k}: {e['status']}." for k, e in measured.items() if not figures.passed(e)]
@@ -184,27 +176,31 @@ def _distinct(values: Iterable[Any]) -> str:
     return listed([count(value) for value in sorted(set(filter(is_number, values)))])
 
 
+def _file(name: str, export: dict) -> str:
+    path = export.get("path")
+    return escape(name) + (f' <small class="file">{escape(path)}</small>' if path else "")
+
+
 def _export(export: dict, n: Any, largest: float) -> list[str]:
     latency, size = export.get("latency_ms") or {}, export.get("bytes")
     kind = "ok" if figures.passed(export) else "missed"
     word = kind if export.get("status") else NOTHING
     return [
         f'<span class="{kind}">{word}</span>',
-        bar(size / largest, text=megabytes(size)) if is_number(size) and largest else NOTHING,
-        _accuracy(export.get("accuracy"), n),
+        bar(size / largest if is_number(size) and largest else None, megabytes(size)),
+        accuracy(export.get("accuracy"), n),
         percent(export.get("agreement")),
         number(export.get("max_abs_diff")),
         number(latency.get("median")),
         number(latency.get("p95")),
-        escape(export.get("path") or NOTHING),
     ]
 
 
-def _accuracy(accuracy: Any, n: Any) -> str:
-    if not is_number(accuracy) or not is_number(n) or not n:
-        return percent(accuracy)
-    between = wilson(round(accuracy * n), n)
-    return bar(accuracy, between, f"{percent(accuracy)} ({interval(between)})")
+def accuracy(share: Any, n: Any) -> str:
+    """An accuracy on n examples as HTML, with its interval where n is known."""
+    if not is_number(share) or not is_number(n) or not n:
+        return percent(share)
+    return estimate(share, wilson(round(share * n), n), n)
 
 
 def _or(value: Any, other: Any) -> Any:

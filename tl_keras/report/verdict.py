@@ -13,13 +13,14 @@ from tl_keras.report.words import (
     megabytes,
     one_in,
     percent,
+    quoted,
     split_name,
 )
 
 FLOATS = ("saved_model", "float32", "float16")
 WIDE = 0.2  # Width of an interval, over which a score says little.
 MISSED = 0.5  # Recall of a class, under which more of it is missed than found.
-MINOR = 0.8  # Accuracy, under which mistakes are no exception.
+MINOR = 0.8  # Accuracy, or recall of a class, under which mistakes are no exception.
 
 
 def headline(run: Run) -> str:
@@ -86,16 +87,16 @@ def _answer(run: Run, scores: dict) -> str:
     accuracy, (low, high) = scores["accuracy"], scores["interval"]
     largest, weakest = figures.majority(run), figures.weakest(run)
     if largest and low <= largest[1]:
-        return f"No: it is not shown to be better than always answering {largest[0]}."
+        return f"No: it is not shown to be better than always answering {quoted(largest[0])}."
     if high - low > WIDE:
         return "Nobody can say yet: too few examples were measured."
-    missed = weakest and weakest.recall.interval[1] < accuracy
+    missed = [rate for rate in figures.weak(run) if rate.recall.value < MINOR]
     if missed or (weakest and weakest.recall.value < MISSED):
-        return f"Not for all classes: it finds clearly too few of {weakest.name}."
+        return f"Not for all classes: it finds too few of {quoted((missed or [weakest])[0].name)}."
     if accuracy == 1:
         return f"Yes, as far as {count(scores.get('n'))} examples can tell: none was wrong."
     only = "Yes, where" if accuracy >= MINOR else "Only where"
-    return f"{only} {one_in(1 - accuracy)} wrong answers does no harm."
+    return f"{only} {one_in(1 - accuracy)} does no harm."
 
 
 def _expected(run: Run) -> str:
@@ -112,7 +113,9 @@ def _chance(run: Run) -> list[str]:
     if not largest:
         return []
     name, share = largest
-    return [f"Always answering {name}, the largest class, would get {100 * share:.0f} right."]
+    return [
+        f"Always answering {quoted(name)}, the largest class, would get {100 * share:.0f} right."
+    ]
 
 
 def _weakest(run: Run) -> list[str]:
@@ -120,8 +123,8 @@ def _weakest(run: Run) -> list[str]:
     if not rate:
         return []
     return [
-        f"The weakest class is {rate.name}: {count(rate.recall.right)} of {count(rate.recall.n)} "
-        f"found, {percent(rate.recall.value)} (95% interval {interval(rate.recall.interval)})."
+        f"The weakest class is {quoted(rate.name)}: {count(rate.recall.right)} of "
+        f"{count(rate.recall.n)} found, {percent(rate.recall.value)} (95% interval {interval(rate.recall.interval)})."
     ]
 
 
