@@ -133,10 +133,10 @@ def on_leaks(run: Run) -> Iterable[Advice]:
     pairs = [p for p in run.findings.get("near_duplicates") or [] if _apart(p.get("splits"))]
     if not pairs:
         return
+    seen = "the model has seen" if run.result else "a model would have seen"
     why = (
         f"{counted(len(pairs), 'pair')} of nearly equal pictures "
-        f"{'stands' if len(pairs) == 1 else 'stand'} in two splits, so that the model has seen "
-        "what it is measured on."
+        f"{'stands' if len(pairs) == 1 else 'stand'} in two splits: {seen} what it is measured on."
     )
     without = run.findings.get("without_near_duplicates") or {}
     if is_number(without.get("accuracy")):

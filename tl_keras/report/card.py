@@ -4,7 +4,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from tl_keras import files
@@ -44,14 +44,15 @@ def render(run: Run) -> str:
         "Limits": _limits(run),
         "How to reproduce": _reproduce(run),
     }
-    body = "\n".join(f"\n## {title}\n\n{part}" for title, part in parts.items() if part)
+    body = "".join(f"\n## {title}\n\n{part}\n" for title, part in parts.items() if part)
     return f"{_front_matter(run)}\n# {plain(run.name)}\n\n{plain(verdict.headline(run))}.\n{body}"
 
 
 def plain(value: Any) -> str:
-    """Text that Markdown shows as it is: on one line, its marks escaped."""
+    """Text that Markdown shows as it is: on one line, its marks escaped, no links made of it."""
     line = " ".join(str(value).split())
-    return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|~&$:])", r"\\\1", line)
+    line = re.sub(r"[\\`*\[\]<>#|~&$@]|(?<!\w)_|_(?!\w)|:(?=//)|(?<=www)\.", r"\\\g<0>", line)
+    return re.sub(r"^(\d*)([-+=]|(?<=\d)[.)](?=\s|$))", r"\1\\\2", line)  # Would begin a list.
 
 
 def _front_matter(run: Run) -> str:
@@ -90,12 +91,12 @@ def _dataset(run: Run) -> str:
 
 
 def _items(lines: Iterable[str]) -> str:
-    return "".join(f"- {line}\n" for line in lines)
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [heads, ["---"] * len(heads), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _data(run: Run) -> str:
@@ -110,7 +111,10 @@ def _data(run: Run) -> str:
 
 
 def _method(run: Run) -> str:
-    lines = [f"{plain(name)}: {plain(value)}" for name, value in provenance.described(run).items()]
+    described = provenance.described(run)
+    if "weights" in described:  # A card is passed on: not where somebody keeps his files.
+        described["weights"] = PurePath(str(described["weights"])).name
+    lines = [f"{plain(name)}: {plain(value)}" for name, value in described.items()]
     data = run.tree.get("data") or {}
     if data.get("image_size"):
         how = plain(f"{data['image_size']} px, {data.get('resize', 'stretch')}, bilinear")

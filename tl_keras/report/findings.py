@@ -57,7 +57,10 @@ def _near_duplicates(run: Run) -> str:
         both = [str(file) for file in pair["files"]]
         pictures = _images([next(found), next(found)], both)
         named = zip(both, _two(pair, "splits"), _two(pair, "labels"), strict=True)
-        figures.append((pictures, [_where(*names) for names in named]))
+        lines = [_where(*names) for names in named]
+        if is_number(pair.get("distance")):
+            lines.append(f'<span class="file">distance {shortest(pair["distance"])}</span>')
+        figures.append((pictures, lines))
     above = f"{counted(len(pairs), 'pair')} of nearly equal pictures{_cut(pairs)}."
     return note(above) + gallery(figures, "pairs") + _without(run)
 
@@ -110,7 +113,7 @@ def _suspects(run: Run) -> str:
         ]
         figures.append((_images([picture], [file]), lines))
     above = f"{counted(len(suspects), 'picture')}, the most doubtful first{_cut(suspects)}."
-    return note(above) + said + gallery(figures)
+    return note(above) + said + gallery(figures, "single")
 
 
 def _rare(rare: Sequence[dict]) -> str:

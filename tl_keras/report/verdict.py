@@ -122,9 +122,10 @@ def _weakest(run: Run) -> list[str]:
     rate = figures.weakest(run)
     if not rate:
         return []
+    found = rate.recall
     return [
-        f"The weakest class is {quoted(rate.name)}: {count(rate.recall.right)} of "
-        f"{count(rate.recall.n)} found, {percent(rate.recall.value)} (95% interval {interval(rate.recall.interval)})."
+        f"The weakest class is {quoted(rate.name)}: {count(found.right)} of {count(found.n)} "
+        f"found, {percent(found.value)} (95% interval {interval(found.interval)})."
     ]
 
 
