@@ -1,6 +1,8 @@
 """Claims on the pictures that explain a run: right heat, views as in training, whole files."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -9,8 +11,10 @@ import tensorflow as tf
 from PIL import Image
 
 from tl_keras import config as configs
-from tl_keras import explain
+from tl_keras import explain, report
 from tl_keras import model as models
+from tl_keras import run as runs
+from tl_keras.approaches import stages
 from tl_keras.data import batches
 from tl_keras.data.batches import Inputs
 from tl_keras.data.examples import Dataset, Example
@@ -183,13 +187,22 @@ def test_no_views_where_training_showed_none(tmp_path, section):
     assert write(tmp_path / "pictures", **section)["augmented"] == []
 
 
-def test_a_run_has_the_pictures_of_its_own_mistakes(finished_run):
-    folder = finished_run.workdir / "pictures"
-    index = json.loads((folder / "index.json").read_text())
-    worst = [p.file for p in figures.worst(read(finished_run.workdir))]
-    assert [entry["file"] for entry in index["mistakes"]] == worst
-    page = finished_run.report.read_text()
-    assert page.count("<img ") == 2 * len(worst) + 36 and "Grad-CAM" in page
+def test_a_run_shows_its_own_mistakes(finished_run, tmp_path):
+    """A third of the run's test images are given another label."""
+    shutil.copytree(finished_run.workdir, tmp_path / "run")
+    run = runs.load(tmp_path / "run")
+    data = stages.read(run)
+    labels = data.inputs["test"].labels.copy()
+    labels[::3] = (labels[::3] + 1) % 3
+    inputs = {**data.inputs, "test": replace(data.inputs["test"], labels=labels)}
+    stages.evaluate(run, models.load(run.workdir / "model.keras"), replace(data, inputs=inputs))
+    index = json.loads((run.workdir / "pictures" / "index.json").read_text())
+    worst = [p.file for p in figures.worst(read(run.workdir))]
+    assert [entry["file"] for entry in index["mistakes"]] == worst and len(worst) >= 4
+    page = report.write(run.workdir).read_text()
+    heats = [entry["heat"] for entry in index["mistakes"] if entry["heat"]]
+    assert heats and page.count("<img ") == len(worst) + len(heats) + 36
+    assert "Grad-CAM" in page
 
 
 def test_a_run_whose_answers_are_all_right_has_no_heat(tmp_path, monkeypatch):
