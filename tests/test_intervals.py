@@ -46,6 +46,14 @@ def test_bootstrap_is_about_the_scores_of_evaluate():
     assert intervals.bootstrap([]) == {}
 
 
+def test_bootstrap_of_many_small_classes_is_about_the_score():
+    """Two classes of three are never found: drawn empty, they would raise the mean."""
+    examples = [(f"c{i}", "c0", 0.5) for i in range(100) for _ in range(2)]
+    examples += [(f"c{i}", f"c{i}", 0.5) for i in range(50)]
+    low, high = intervals.bootstrap(examples)["balanced_accuracy"]
+    assert low < (1 + 49 / 3) / 100 < high
+
+
 def test_paired_interval_holds_the_truth_as_often_as_it_says():
     """200 runs of 200 examples whose true difference is 5 points."""
     generator = np.random.default_rng(0)

@@ -42,10 +42,14 @@ def what_to_do(run: Run) -> list[Advice]:
     return [advice for rule in RULES for advice in rule(run)]
 
 
+def _is_chance(run: Run) -> bool:
+    largest, low = figures.majority(run), (figures.scored(run)[1].get("interval") or [None])[0]
+    return bool(largest) and is_number(low) and low <= largest[1]
+
+
 def _on_chance(run: Run) -> Iterable[Advice]:
-    split, scores = figures.scored(run)
-    largest, low = figures.majority(run), (scores.get("interval") or [None])[0]
-    if largest and is_number(low) and low <= largest[1]:
+    split, largest = figures.scored(run)[0], figures.majority(run)
+    if _is_chance(run):
         yield Advice(
             "Do not ship this model.",
             f"Not shown to be better than always answering {quoted(largest[0])}, which is right on "
@@ -101,7 +105,7 @@ def _on_classes(run: Run) -> Iterable[Advice]:
             f"No {split_name(split)} examples of them: nothing is known about how they do.",
         )
     lowest, accuracy = figures.weakest(run), scores.get("accuracy") or 0
-    if not lowest:
+    if not lowest or _is_chance(run):
         return
     weak = figures.weak(run)
     shown = weak[:WEAK] or [lowest]
@@ -265,7 +269,7 @@ def _on_exports(run: Run) -> Iterable[Advice]:
 
 def _on_shipping(run: Run) -> Iterable[Advice]:
     found = figures.to_ship(run)
-    if not found or any(True for _ in _on_chance(run)):
+    if not found or _is_chance(run):
         return
     name, export = found
     why = [megabytes(export["bytes"])]
@@ -282,7 +286,7 @@ def _on_shipping(run: Run) -> Iterable[Advice]:
 
 
 def _on_pretraining(run: Run) -> Iterable[Advice]:
-    if run.result.get("pipeline") == "pretrain":
+    if run.result.get("pipeline") == "pretrain" and not _is_chance(run):
         yield Advice(
             "Start later runs from this backbone: set model.weights to this run's folder.",
             "Weights that have seen related pictures need fewer labelled ones.",

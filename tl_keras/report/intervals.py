@@ -41,15 +41,26 @@ def bootstrap(examples: Sequence[tuple[str, str, float]]) -> dict[str, list[floa
     n = len(examples)
     if not n:
         return {}
-    labels, predictions, likelihood = zip(*examples, strict=True)
-    draws = int(np.clip(5e6 // n, 100, 1000))
-    weights = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), draws).astype(float)
-    scores = _of_classes(weights, np.array(labels), np.array(predictions))
-    likelihood = np.array(likelihood)
+    labels, predictions, likelihood = map(np.array, zip(*examples, strict=True))
+    generator, draws = np.random.default_rng(0), int(np.clip(5e6 // n, 100, 1000))
+    scores = _of_classes(_within_classes(labels, draws, generator), labels, predictions)
     if np.isfinite(likelihood).all():
         losses = -np.log(np.clip(likelihood, EPSILON, 1 - EPSILON))
-        scores["log_loss"] = weights @ losses / n
+        scores["log_loss"] = generator.multinomial(n, np.full(n, 1 / n), draws) @ losses / n
     return {k: np.percentile(values, (2.5, 97.5)).tolist() for k, values in scores.items()}
+
+
+def _within_classes(labels: np.ndarray, draws: int, generator: np.random.Generator) -> np.ndarray:
+    """How often each example is drawn, `(draws, examples)`; each class keeps its size.
+
+    Else a class of a few examples would often be drawn empty, and its mean over fewer classes.
+    """
+    weights = np.empty((draws, len(labels)))
+    for name in np.unique(labels):
+        members = np.flatnonzero(labels == name)
+        share = np.full(len(members), 1 / len(members))
+        weights[:, members] = generator.multinomial(len(members), share, draws)
+    return weights
 
 
 def _of_classes(

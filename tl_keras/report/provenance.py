@@ -5,6 +5,7 @@ from typing import Any
 from tl_keras.report import figures
 from tl_keras.report.markup import bar, escape, facts, items, scrolling, table
 from tl_keras.report.read import Run
+from tl_keras.report.results import accuracy
 from tl_keras.report.words import (
     NOTHING,
     count,
@@ -84,21 +85,24 @@ def model(run: Run) -> str:
     """What was trained from what, and which of the candidates was kept."""
     values = run.result.get("model") or {}
     candidates, kept = values.get("candidates") or {}, values.get("kept")
-    named = facts(list(described(run).items()))
+    named, n = facts(list(described(run).items())), (run.result.get("val") or {}).get("n")
     rows = [
         [
             escape(name + (" (kept)" if name == kept else "")),
             number(candidate.get("log_loss")),
-            percent(candidate.get("accuracy")),
+            accuracy(candidate.get("accuracy"), n),
             number(candidate.get("temperature")),
         ]
         for name, candidate in candidates.items()
     ]
     if not rows:
         return named
-    above = "What stood for choice, on validation. Temperature: by which the logits are divided."
+    above = (
+        f"What stood for choice, on {count(n)} validation examples. Temperature: by which the "
+        "logits are divided."
+    )
     columns = ["Candidate", "Log loss", "Accuracy", "Temperature"]
-    return f"{named}<h3>Candidates</h3>{table(above, columns, rows, numeric=(1, 2, 3))}"
+    return f"{named}<h3>Candidates</h3>{table(above, columns, rows, numeric=(1, 3))}"
 
 
 def described(run: Run) -> dict[str, Any]:
