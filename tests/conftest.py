@@ -4,6 +4,7 @@ import gc
 import os
 from pathlib import Path
 
+import handmade
 import numpy as np
 import pytest
 from families import FAMILIES, make
@@ -88,3 +89,9 @@ def _folder(variable: str, what: str) -> Path:
     if not os.environ.get(variable):
         pytest.skip(f"{variable} is not set: no {what} on this machine")
     return Path(os.environ[variable])
+
+
+@pytest.fixture
+def workdir(tmp_path) -> Path:
+    """A finished run's folder, written by hand with hostile names, for the report."""
+    return handmade.make(tmp_path)

@@ -142,6 +142,15 @@ WRONG = [
     ),
     ("report", "--workdir: expected the run's folder; received nothing"),
     ("report --workdir=lost", "'{folder}/lost' is no run folder: it has no config.yaml"),
+    ("report lost", "'{folder}/lost' is no run folder: it has no config.yaml"),
+    ("report done lost", "'{folder}/lost' is no run folder: it has no config.yaml"),
+    ("report done begun", "--workdir: '{folder}/begun' is not finished; finish it first"),
+    (
+        "report done missed --workdir=done",
+        "--workdir: expected this or folders; received both, 'done' too",
+    ),
+    ("report done --output=x.html", "--output: is for several runs; that of one is its report"),
+    ("report done missed --output=photos", "--output: expected a file; received the folder "),
     ("evaluate --workdir=done --data=file", "--data: 'file' is no folder; "),
     ("evaluate --workdir=done --output=photos", "--output: expected a file; received the folder "),
     ("evaluate --workdir=done --output=file/x", "--output: 'file/x' cannot be written: "),
@@ -185,6 +194,8 @@ RIGHT = [
     ("evaluate --workdir=done", '{\n "accuracy": 0.91'),
     ("evaluate --workdir=done --output=written/scores.json", ""),
     ("pretrain --config=good.yaml --workdir=pretrained", "pretrain finished, 12 s of work\n"),
+    ("report done", "{folder}/done/report.html\n"),
+    ("report done missed --output=written/page.html", "written/page.html\n"),
 ]
 MISSED = "finetune --config=good.yaml --workdir=missed"
 
@@ -464,6 +475,24 @@ def test_report_of_an_unfinished_run_says_so(tmp_path, capsys):
     assert cli.main(["report", f"--workdir={tmp_path}/begun"]) == 0
     assert capsys.readouterr().out == f"{tmp_path}/begun/report.html\n"
     assert "has not finished" in (tmp_path / "begun" / "report.html").read_text()
+
+
+def test_several_runs_are_put_side_by_side_in_the_current_folder(tmp_path, monkeypatch, capsys):
+    for seed, name in enumerate(("one", "two")):
+        make_run(tmp_path / name, seed=seed)
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["report", "one", "two"]) == 0
+    assert capsys.readouterr().out == "comparison.html\n"
+    text = (tmp_path / "comparison.html").read_text()
+    assert "A: one" in text and "B: two" in text and "<td>seed</td><td>0</td><td>1</td>" in text
+
+
+def test_report_of_a_data_check_needs_no_run(tmp_path, capsys):
+    write_json(tmp_path / "findings.json", {"rare": [{"class": "moth", "n": 3}]})
+    write_json(tmp_path / "data.json", {"classes": ["ant", "moth"], "splits": {"train": ["a.png"]}})
+    assert cli.main(["report", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"{tmp_path}/report.html\n"
+    assert "1 image in 2 classes; 1 finding" in (tmp_path / "report.html").read_text()
 
 
 def test_cache_is_listed_and_cleaned(tmp_path, capsys):

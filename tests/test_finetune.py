@@ -15,8 +15,10 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import draw
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import tl_keras
 from tl_keras import backbones, train
@@ -62,8 +64,10 @@ def test_run_folder_holds_what_the_contract_says(finished_run):
         "model.keras",
         "export",
         "predictions.csv",
+        "pictures",
         "result.json",
         "report.html",
+        "MODEL_CARD.md",
     }
     exported = {path.name for path in (finished_run.workdir / "export").iterdir()}
     files = {f"model_{name}.tflite" for name in ("float32", "float16", "dynamic", "int8")}
@@ -79,7 +83,7 @@ def test_result_says_what_was_done(finished_run):
     assert result["model"]["cut"] == "conv_pw_6_relu"
     assert result["model"]["kept"] in ("head", "mix", "finetuned")
     assert set(result["seconds"]) == {
-        *("total", "data", "features", "head", "finetune", "evaluate", "export"),
+        *("total", "data", "features", "head", "finetune", "evaluate", "explain", "export"),
     }
     assert result["test"]["n"] == 18
     assert result["test"]["accuracy"] > 0.6  # A third by chance.
@@ -98,6 +102,23 @@ def test_metrics_have_a_line_an_epoch(finished_run):
     assert all(np.isfinite(line["val_loss"]) for line in lines)
 
 
+def test_tensorboard_shows_the_same_curves(finished_run):
+    events = EventAccumulator(str(finished_run.workdir / "tensorboard"), {"tensors": 0})
+    events.Reload()
+    shown = {
+        tag: {
+            event.step: float(tf.make_ndarray(event.tensor_proto)) for event in events.Tensors(tag)
+        }
+        for tag in events.Tags()["tensors"]
+    }
+    written = {}
+    for line in epochs_of(finished_run.workdir):
+        stage, epoch = line.pop("stage"), line.pop("epoch")
+        for name, value in line.items():
+            written.setdefault(f"{stage}/{name}", {})[epoch] = pytest.approx(value, rel=1e-6)
+    assert "finetune/val_loss" in shown and shown == written
+
+
 def test_predictions_are_those_of_the_model(finished_run):
     text = (finished_run.workdir / "predictions.csv").read_text()
     rows = list(csv.DictReader(text.splitlines()))
@@ -113,6 +134,14 @@ def test_a_run_never_ends_below_its_own_head(finished_run):
     model = finished_run.result["model"]
     scores = model["candidates"]
     assert scores[model["kept"]]["log_loss"] <= scores["head"]["log_loss"]
+
+
+def test_candidates_are_compared_with_the_head_by_example(finished_run):
+    candidates = finished_run.result["model"]["candidates"]
+    for score in candidates.values():
+        gained = (score["won"] - score["lost"]) / finished_run.result["val"]["n"]
+        assert gained == pytest.approx(score["accuracy"] - candidates["head"]["accuracy"])
+    assert candidates["head"]["won"] == candidates["head"]["lost"] == 0
 
 
 def test_finished_run_returns_at_once(finished_run, tree, monkeypatch):

@@ -131,7 +131,10 @@ FLAGS: dict[str, Callable[[Flags], Any]] = {
         flag_values=v,
     ),
     "output": lambda v: flags.DEFINE_string(
-        "output", None, "File to write. Default: standard output.", flag_values=v
+        "output",
+        None,
+        "File to write. Default: standard output; report: comparison.html.",
+        flag_values=v,
     ),
     "format": lambda v: flags.DEFINE_enum(
         "format", "csv", ["csv", "jsonl"], "Form of the output.", flag_values=v
@@ -411,11 +414,26 @@ def _write(text: str, output: str | None) -> None:
         sys.stdout.write(text)
 
 
-def _report(values: Flags, _: list[str]) -> int:
+def _report(values: Flags, folders: list[str]) -> int:
     from tl_keras import report
 
-    print(report.write(runs.load(_workdir(values, None)).workdir))
+    if values.workdir and folders:
+        raise ValueError(f"--workdir: expected this or folders; received both, {folders[0]!r} too")
+    if len(folders) < 2:
+        if values.output:
+            raise ValueError("--output: is for several runs; that of one is its report.html")
+        print(report.write(_reported(folders[0] if folders else _workdir(values, None))))
+        return 0
+    _check_output(values.output)
+    workdirs = [runs.load_finished(folder).workdir for folder in folders]
+    print(report.compare(workdirs, Path(values.output or "comparison.html")))
     return 0
+
+
+def _reported(folder: str | Path) -> Path:
+    """A run's folder, or one that holds a check of data alone."""
+    folder = Path(folder).expanduser().absolute()
+    return folder if (folder / "findings.json").is_file() else runs.load(folder).workdir
 
 
 def _schema(_: Flags, __: list[str]) -> int:
@@ -465,7 +483,12 @@ COMMANDS = {
         ("workdir", "set"),
         _export,
     ),
-    "report": Command("Writes report.html of a run anew.", ("workdir",), _report),
+    "report": Command(
+        "Writes report.html of a run anew; of several runs a page with them side by side.",
+        ("workdir", "output"),
+        _report,
+        "RUN ...",
+    ),
     "schema": Command("The config's JSON schema, for editors.", (), _schema),
     "cache": Command(
         "What the cache of images and activations holds; cleans it.",

@@ -98,6 +98,23 @@ def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
     return float(-np.log(np.clip(of_label, EPSILON, 1 - EPSILON)).mean())
 
 
+def paired_interval(won: int, lost: int, n: int) -> list[float]:
+    """Returns the 95% interval of a difference of two accuracies on the same examples.
+
+    Bootstrap over examples. The interval of each accuracy alone is wider than that of their
+    difference, since both find the same examples hard.
+
+    Args:
+        won: examples that the first has right and the second wrong.
+        lost: those the other way around.
+        n: all examples.
+    """
+    # An example wins, loses or neither: resampling them is drawing three numbers.
+    shares = [won / n, lost / n, (n - won - lost) / n]
+    drawn = np.random.default_rng(0).multinomial(n, shares, RESAMPLES)
+    return np.percentile((drawn[:, 0] - drawn[:, 1]) / n, (2.5, 97.5)).tolist()
+
+
 def worst_mistakes(probabilities: np.ndarray, labels: np.ndarray, count: int) -> list[int]:
     """Returns at most `count` indices of wrong predictions, the most confident first.
 

@@ -274,16 +274,20 @@ def _keep_best(
     run: Run, val: Inputs, model: keras.Model, candidates: dict[str, list[np.ndarray]]
 ) -> str:
     """Leaves the model with the best candidate's weights, calibrated; ties go to the first."""
-    logits_model, scores = models.logits_of(model), {}
+    logits_model, scores, right = models.logits_of(model), {}, {}
     for name, weights in candidates.items():
         model.set_weights(weights)
         logits = features.outputs(logits_model, val)
         temperature = fit_temperature(logits, val.labels)
         probabilities = softmax(logits / temperature)
+        right[name] = probabilities.argmax(-1) == val.labels
         scores[name] = {
             "log_loss": log_loss(probabilities, val.labels),
-            "accuracy": float((probabilities.argmax(-1) == val.labels).mean()),
+            "accuracy": float(right[name].mean()),
             "temperature": temperature,
+            # Examples that it alone has right, and that the head alone has: a paired comparison.
+            "won": int((right[name] & ~right["head"]).sum()),
+            "lost": int((right["head"] & ~right[name]).sum()),
         }
     by = run.config.fit.choose_by
     sign = 1 if by == "log_loss" else -1

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tl_keras import backbone_file, backbones, features, freeze
+from tl_keras import backbone_file, backbones, explain, features, freeze
 from tl_keras import model as models
 from tl_keras import run as runs
 from tl_keras.approaches.adapt import Data, reading
@@ -175,18 +175,22 @@ def _run_of(weights: str) -> Path | None:
 
 
 def evaluate(run: Run, model: keras.Model, data: Data) -> dict[str, Any]:
-    """`val` and `test` of `result.json`; writes `predictions.csv`."""
+    """`val` and `test` of `result.json`; writes `predictions.csv` and `pictures/`."""
     with run.timed("evaluate"):
-        return _evaluate(run, model, data)
+        measured, probabilities = _evaluate(run, model, data)
+    with run.timed("explain"):
+        folder = run.workdir / "pictures"
+        explain.pictures(model, data.dataset, data.inputs, probabilities, run.config, folder)
+    return measured
 
 
-def _evaluate(run: Run, model: keras.Model, data: Data) -> dict[str, Any]:
-    classes, rows, measured = data.dataset.classes, [], {}
+def _evaluate(run: Run, model: keras.Model, data: Data) -> tuple[dict, dict[str, np.ndarray]]:
+    classes, rows, measured, found = data.dataset.classes, [], {}, {}
     for split in ("val", "test"):
         if not len(data.inputs[split]):
             measured[split] = None
             continue
-        probabilities = features.outputs(model, data.inputs[split])
+        probabilities = found[split] = features.outputs(model, data.inputs[split])
         labels = data.inputs[split].labels
         measured[split] = measure(probabilities, labels, classes)
         files = [example.file for example in data.dataset.splits[split]]
@@ -197,7 +201,7 @@ def _evaluate(run: Run, model: keras.Model, data: Data) -> dict[str, Any]:
     header = ["file", "split", "label", "prediction", "probability"]
     header += [f"p:{name}" for name in classes]
     write_text(run.workdir / "predictions.csv", to_csv([header, *rows]))
-    return measured
+    return measured, found
 
 
 def _of_views(run: Run, model: keras.Model, data: Data, split: str) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from tqdm import tqdm
 from tl_keras import features
 from tl_keras.data import batches
 from tl_keras.data.batches import Inputs
+from tl_keras.evaluate import paired_interval
 
 Runner = Callable[[Inputs], np.ndarray]  # images to (examples, classes) float32 probabilities
-RESAMPLES = 2000
 TIMED_RUNS = 50
 
 
@@ -88,10 +88,7 @@ def status_of_accuracy(
 ) -> str:
     """ "ok" unless the 95% interval of the accuracy lost, paired by example, lies over `bound`."""
     lost = (reference.argmax(-1) == labels).astype(int) - (found.argmax(-1) == labels)
-    # An example loses, keeps or wins: resampling them is drawing three numbers.
-    shares = [np.mean(lost == value) for value in (1, 0, -1)]
-    drawn = np.random.default_rng(0).multinomial(len(lost), shares, RESAMPLES)
-    low, high = np.percentile((drawn[:, 0] - drawn[:, 2]) / len(lost), (2.5, 97.5))
+    low, high = paired_interval(int((lost == 1).sum()), int((lost == -1).sum()), len(lost))
     if low <= bound:
         return "ok"
     return (

@@ -1,5 +1,6 @@
-"""A run folder in, one self-contained report.html out. Reads files only, imports no TensorFlow."""
+"""Run folders in, self-contained pages and a model card out. Reads files only, no TensorFlow."""
 
 from tl_keras.report.page import refresh, write
+from tl_keras.report.side_by_side import write as compare
 
-__all__ = ["refresh", "write"]
+__all__ = ["compare", "refresh", "write"]

@@ -1,9 +1,10 @@
-"""The run's result in one line, and what its numbers ask for: plain text, rules of thumb."""
+"""What a run's numbers ask for, each with its reason: plain text, rules of thumb."""
 
 import math
-from collections.abc import Iterable
-from pathlib import PurePath
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
+from tl_keras.evaluate import paired_interval
 from tl_keras.report import figures
 from tl_keras.report.read import Run
 from tl_keras.report.words import (
@@ -13,163 +14,298 @@ from tl_keras.report.words import (
     is_number,
     listed,
     megabytes,
+    number,
     percent,
+    points,
+    quoted,
     split_name,
 )
 
 FEW = 200  # Test examples; below, the 95% interval at 90% is wider than 8 points.
-FLOATS = ("saved_model", "float32", "float16")
+WEAK = 3  # Classes that are named at most.
+FILES = 3  # Files that are named at most.
 
 
-def headline(run: Run) -> str:
-    """The run's result as one line."""
-    if not run.result:
-        return "This run has not finished: it has no result.json yet"
-    exports = figures.exports(run)
-    line = ", ".join([_score_line(run), *_export_line(exports)])
-    smallest = _smallest(exports)
-    return f"{line}; {smallest}" if smallest else line
+@dataclass(frozen=True)
+class Advice:
+    """Something to do, and the figures that ask for it."""
+
+    do: str
+    why: str
 
 
-def _score_line(run: Run) -> str:
-    split, scores = figures.scored(run)
-    if not is_number(scores.get("accuracy")):
-        return "Finished; no accuracy was recorded"
-    on = f"{count(scores.get('n'))} {split_name(split)} examples"
-    line = f"{percent(scores['accuracy'])} of {on} right"
-    if not scores.get("interval"):
-        return line
-    return f"{line} (95% interval {interval(scores['interval'])})"
-
-
-def _export_line(exports: dict[str, dict]) -> list[str]:
-    failed = [name for name, export in exports.items() if not figures.passed(export)]
-    if failed:
-        return [f"{listed(failed)} outside tolerance"]
-    checked = [name for name in FLOATS if exports.get(name, {}).get("status") == "ok"]
-    return ["float exports agree"] if checked else []
-
-
-def _smallest(exports: dict[str, dict]) -> str:
-    sized = [e for e in exports.values() if is_number(e.get("bytes")) and figures.passed(e)]
-    if not sized:
-        return ""
-    smallest = min(sized, key=lambda export: export["bytes"])
-    name = PurePath(str(smallest.get("path") or "file")).name
-    line = f"smallest file {name}, {megabytes(smallest['bytes'])}"
-    median = (smallest.get("latency_ms") or {}).get("median")
-    return f"{line}, {median:.1f} ms an example" if is_number(median) else line
-
-
-def what_to_do(run: Run) -> list[str]:
+def what_to_do(run: Run) -> list[Advice]:
     """What the numbers ask for, the most urgent first; empty if nothing."""
     if not run.result:
-        return [*_on_data(run), "Start the same command again: it goes on where it was stopped."]
-    rules = (
-        _on_chance,
-        _on_size,
-        _on_gap,
-        _on_classes,
-        _on_fit,
-        _on_data,
-        _on_exports,
-        _on_pretraining,
-    )
-    return [line for rule in rules for line in rule(run)]
+        again = Advice("Start the same command again.", "It goes on where it was stopped.")
+        return [again, *on_quarantined(run)]
+    return [advice for rule in RULES for advice in rule(run)]
 
 
-def _on_chance(run: Run) -> Iterable[str]:
-    split, scores = figures.scored(run)
-    sizes = {k: v["n"] for k, v in (scores.get("classes") or {}).items() if is_number(v.get("n"))}
-    low = (scores.get("interval") or [None])[0]
-    if not is_number(low) or not sum(sizes.values()):
-        return
-    name = max(sizes, key=sizes.get)
-    share = sizes[name] / sum(sizes.values())
-    if low <= share:
-        yield (
-            f"Not shown to be better than always answering {name}, which is right on "
-            f"{percent(share)} of these {split_name(split)} examples: do not ship this model."
+def _is_chance(run: Run) -> bool:
+    largest, low = figures.majority(run), (figures.scored(run)[1].get("interval") or [None])[0]
+    return bool(largest) and is_number(low) and low <= largest[1]
+
+
+def _on_chance(run: Run) -> Iterable[Advice]:
+    split, largest = figures.scored(run)[0], figures.majority(run)
+    if _is_chance(run):
+        yield Advice(
+            "Do not ship this model.",
+            f"Not shown to be better than always answering {quoted(largest[0])}, which is right on "
+            f"{percent(largest[1])} of these {split_name(split)} examples. Check the labels, look "
+            "at the mistakes below, then add examples.",
         )
 
 
-def _on_size(run: Run) -> Iterable[str]:
+def _on_size(run: Run) -> Iterable[Advice]:
     split, scores = figures.scored(run)
     n, accuracy = scores.get("n"), scores.get("accuracy")
     if split == "val":
-        yield "There is no test split: validation chose this model, so its scores flatter it."
+        yield Advice(
+            "Set a test split aside.",
+            "There is none: validation chose this model, so its scores flatter it.",
+        )
     if not is_number(n) or not is_number(accuracy) or n >= FEW:
         return
     # n for a normal interval of +-3 points; at 100% as if one in n + 2 were wrong.
     share = min(accuracy, (n + 1) / (n + 2))
     needed = math.ceil(share * (1 - share) * (1.96 / 0.03) ** 2 / 10) * 10
     if needed > n:
-        yield (
+        yield Advice(
+            f"Measure on more examples: about {count(needed)}.",
             f"{n} {split_name(split)} examples are few: differences inside the interval may be "
-            f"chance. About {count(needed)} would bring it to ±3 points."
+            f"chance. {count(needed)} would bring it to ±3 points.",
         )
 
 
-def _on_gap(run: Run) -> Iterable[str]:
+def _on_gap(run: Run) -> Iterable[Advice]:
     val, test = run.result.get("val") or {}, run.result.get("test") or {}
     high = (test.get("interval") or [None, None])[1]
     if not is_number(high) or not is_number(val.get("accuracy")) or val["accuracy"] <= high:
         return
-    line = (
-        f"Validation ({percent(val['accuracy'])}) lies above the test interval "
-        f"({interval(test['interval'])}), so go by the test score. Choices were made on "
-        "validation, which flatters it, or the test examples differ from the rest"
-    )
     low = (val.get("interval") or [None, None])[0]
     overlap = is_number(low) and low < high
-    yield f"{line}; it may also be chance, as the two intervals overlap." if overlap else f"{line}."
+    chance = "; it may also be chance, as the two intervals overlap" if overlap else ""
+    yield Advice(
+        "Go by the test score, not by validation's.",
+        f"Validation ({percent(val['accuracy'])}) lies above the test interval "
+        f"({interval(test['interval'])}). Choices were made on validation, which flatters it, or "
+        f"the test examples differ from the rest{chance}.",
+    )
 
 
-def _on_classes(run: Run) -> Iterable[str]:
+def _on_classes(run: Run) -> Iterable[Advice]:
     split, scores = figures.scored(run)
     classes = scores.get("classes") or {}
     empty = [name for name, score in classes.items() if not score.get("n")]
     if empty:
-        yield f"No {split_name(split)} examples of {listed(empty)}: nothing is known about them."
-    known = {k: v for k, v in classes.items() if is_number(v.get("recall"))}
-    if len(known) < 2:
+        yield Advice(
+            f"Add examples of {listed(list(map(quoted, empty)))}.",
+            f"No {split_name(split)} examples of them: nothing is known about how they do.",
+        )
+    lowest, accuracy = figures.weakest(run), scores.get("accuracy") or 0
+    if not lowest or _is_chance(run):
         return
-    name, weakest = min(known.items(), key=lambda item: item[1]["recall"])
-    if weakest["recall"] >= (scores.get("accuracy") or 0):
+    weak = figures.weak(run)
+    shown = weak[:WEAK] or [lowest]
+    names = listed([quoted(rate.name) for rate in shown])
+    if weak:
+        yield Advice(f"Add examples of {names}, and look at their mistakes.", _weak(run, shown))
+    else:
+        yield Advice(
+            f"Look at the mistakes of {names}, the weakest class.",
+            f"{_weak(run, shown)} Of all examples {percent(accuracy)} are right: that this class "
+            "is weaker may be chance.",
+        )
+
+
+def _weak(run: Run, rates: Sequence[figures.Rate]) -> str:
+    parts = []
+    for rate in rates:
+        taken = [pair for pair in figures.pairs(run) if pair[0] == rate.name]
+        partner = f", most often taken for {quoted(taken[0][1])}" if taken else ""
+        parts.append(
+            f"{quoted(rate.name)}: {percent(rate.recall.value)} of {count(rate.recall.n)} found "
+            f"(95% interval {interval(rate.recall.interval)}){partner}."
+        )
+    return " ".join(parts)
+
+
+def on_leaks(run: Run) -> Iterable[Advice]:
+    """Near-duplicates in two splits."""
+    pairs = [p for p in run.findings.get("near_duplicates") or [] if _apart(p.get("splits"))]
+    if not pairs:
         return
-    taken = [pair for pair in figures.pairs(run) if pair[0] == name]
-    partner = f", most often taken for {taken[0][1]}" if taken else ""
-    yield (
-        f"Weakest class: {name}, {percent(weakest['recall'])} of {count(weakest['n'])} "
-        f"found{partner}. Look at its mistakes below, then add or relabel examples."
+    seen = "the model has seen" if run.result else "a model would have seen"
+    why = (
+        f"{counted(len(pairs), 'pair')} of nearly equal pictures "
+        f"{'stands' if len(pairs) == 1 else 'stand'} in two splits: {seen} what it is measured on."
     )
+    without = run.findings.get("without_near_duplicates") or {}
+    if is_number(without.get("accuracy")):
+        why += (
+            f" Without them {percent(without['accuracy'])} of {count(without.get('n'))} are right "
+            f"(95% interval {interval(without.get('interval'))})."
+        )
+    yield Advice("Keep near-duplicates in one split.", why)
 
 
-def _on_fit(run: Run) -> Iterable[str]:
+def _apart(splits: object) -> bool:
+    return isinstance(splits, list) and len(set(map(str, splits))) > 1
+
+
+def on_suspects(run: Run) -> Iterable[Advice]:
+    """Labels that the data check doubts."""
+    suspects = [str(entry.get("file")) for entry in run.findings.get("suspects") or []]
+    if suspects:
+        yield Advice(
+            f"Check {counted(len(suspects), 'label')} that may be wrong: {_files(suspects)}.",
+            "The rest of the data speaks for another label: see Data check.",
+        )
+
+
+def _on_mistakes(run: Run) -> Iterable[Advice]:
+    sure = [p for p in figures.worst(run) if p.probability >= figures.SURE]
+    if sure:
+        yield Advice(
+            f"Look at these files first: {_files([p.file for p in sure])}.",
+            f"The model is at least {figures.SURE:.0%} sure and wrong, or their labels are.",
+        )
+
+
+def _files(names: Sequence[str]) -> str:
+    more = len(names) - FILES
+    return listed([*names[:FILES], *([f"{more} more"] if more > 0 else [])])
+
+
+def _on_depth(run: Run) -> Iterable[Advice]:
+    model = run.result.get("model") or {}
+    tuned = (model.get("candidates") or {}).get("finetuned") or {}
+    n = (run.result.get("val") or {}).get("n")
+    won, lost = tuned.get("won"), tuned.get("lost")
+    if not is_number(won) or not is_number(lost) or not n:
+        return
+    low, high = paired_interval(won, lost, n)
+    gained = (
+        f"the layers above the freeze depth changed validation accuracy by "
+        f"{points((won - lost) / n)} against the head alone (95% interval of the difference "
+        f"{interval([low, high])}, {count(n)} examples)"
+    )
+    if low > 0 and model.get("cut"):
+        yield Advice(
+            f"Unfreeze deeper: {_deeper(model.get('freeze'))}.",
+            f"It pays here: training {gained}.",
+        )
+    elif high < 0:
+        yield Advice(
+            "Fine-tune less: raise fit.freeze or lower fit.learning_rate.",
+            f"It hurts here: training {gained}.",
+        )
+    elif low <= 0 <= high:
+        yield Advice(
+            "Do not expect more of unfreezing deeper.",
+            f"The difference is noise: training {gained}. More examples would help either way.",
+        )
+
+
+def _deeper(share: object) -> str:
+    if not is_number(share):
+        return "lower fit.freeze"
+    return f"--set fit.freeze={0 if share <= 0.25 else round(share / 2, 2):g}"
+
+
+def _on_fit(run: Run) -> Iterable[Advice]:
     losses = [epoch.get("val_loss") for epoch in figures.epochs(run)]
     if len(losses) < 3 or not all(map(is_number, losses)):
         return
     # The schedule ends flat; a last step of more than 1% says it ended too early.
     if losses[-1] < 0.99 * min(losses[:-1]):
-        yield "Validation loss was still falling at the last epoch: try more fit.epochs."
+        yield Advice(
+            "Train longer: raise fit.epochs.",
+            f"Validation loss was still falling at the last of {len(losses)} epochs.",
+        )
 
 
-def _on_data(run: Run) -> Iterable[str]:
+def _on_calibration(run: Run) -> Iterable[Advice]:
+    split, scores = figures.scored(run)
+    known = [p.probability for p in figures.predicted(run)[1] if is_number(p.probability)]
+    low, high = scores.get("interval") or (None, None)
+    if not known or not is_number(low) or not is_number(high):
+        return
+    mean = sum(known) / len(known)
+    if low <= mean <= high:
+        return
+    yield Advice(
+        f"Do not take its probabilities at their word: they are too {LEANS[mean > high]}.",
+        f"On {count(len(known))} {split_name(split)} examples it is {percent(mean)} sure on "
+        f"average and right on {percent(scores.get('accuracy'))} (95% interval "
+        f"{interval([low, high])}).",
+    )
+
+
+LEANS = {True: "high", False: "low"}
+
+
+def on_quarantined(run: Run) -> Iterable[Advice]:
+    """Files left out."""
     n = len(figures.quarantined(run))
     if n:
-        yield f"{counted(n, 'file was', 'files were')} left out as unusable: reasons under Data."
+        yield Advice(
+            f"Mend or remove {counted(n, 'file')}.",
+            f"{'It was' if n == 1 else 'They were'} left out as unusable: reasons under Data.",
+        )
 
 
-def _on_exports(run: Run) -> Iterable[str]:
+def _on_exports(run: Run) -> Iterable[Advice]:
     for name, export in figures.exports(run).items():
         if figures.passed(export):
             continue
-        line = f"The {name} export misses its tolerance ({export['status']})"
+        why = f"It misses its tolerance ({export['status']})"
         if is_number(export.get("agreement")):
-            line += f"; it agrees with the model on {percent(export['agreement'])} of examples"
-        yield f"{line}. Ship a format that holds its own."
+            why += f"; it agrees with the model on {percent(export['agreement'])} of examples"
+        yield Advice(f"Do not ship the {name} export.", f"{why}. Others hold theirs or are remade.")
 
 
-def _on_pretraining(run: Run) -> Iterable[str]:
-    if run.result.get("pipeline") == "pretrain":
-        yield "Later runs can start from this backbone: set model.weights to this run's folder."
+def _on_shipping(run: Run) -> Iterable[Advice]:
+    found = figures.to_ship(run)
+    if not found or _is_chance(run):
+        return
+    name, export = found
+    why = [megabytes(export["bytes"])]
+    median = (export.get("latency_ms") or {}).get("median")
+    if is_number(median):
+        why.append(f"{number(median)} ms an example")
+    if is_number(export.get("accuracy")):
+        n = export.get("n", figures.scored(run)[1].get("n"))
+        why.append(f"{percent(export['accuracy'])} of {count(n)} examples right")
+    yield Advice(
+        f"To ship it, take {export.get('path') or name}.",
+        f"Of the small files that hold their tolerance it is the fastest: {', '.join(why)}.",
+    )
+
+
+def _on_pretraining(run: Run) -> Iterable[Advice]:
+    if run.result.get("pipeline") == "pretrain" and not _is_chance(run):
+        yield Advice(
+            "Start later runs from this backbone: set model.weights to this run's folder.",
+            "Weights that have seen related pictures need fewer labelled ones.",
+        )
+
+
+RULES = (
+    _on_chance,
+    on_leaks,
+    on_suspects,
+    _on_mistakes,
+    _on_classes,
+    _on_size,
+    _on_gap,
+    _on_calibration,
+    _on_depth,
+    _on_fit,
+    on_quarantined,
+    _on_exports,
+    _on_shipping,
+    _on_pretraining,
+)

@@ -4,11 +4,14 @@ import html
 import io
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from matplotlib import style, ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from tl_keras.report.words import is_number
 
 # Placeholders that become the page's CSS variables, so that one chart fits light and dark.
 COLORS = {
@@ -17,8 +20,10 @@ COLORS = {
     "#aa0003": "var(--line)",
     "#aa0004": "var(--series)",
     "#aa0005": "var(--other)",
+    "#aa0006": "var(--good)",
+    "#aa0007": "var(--bad)",
 }
-INK, SOFT, LINE, SERIES, OTHER = COLORS
+INK, SOFT, LINE, SERIES, OTHER, GOOD, BAD = COLORS
 
 STYLE = {
     "svg.fonttype": "none",  # Text stays text: the reader's fonts, no glyphs to miss.
@@ -41,6 +46,13 @@ STYLE = {
 }
 
 Series = tuple[str, list[float]]  # Legend, a value an epoch; NaN where there is none.
+# Dashes too, for print and for those who see two colours as one.
+LOOKS = (
+    {"color": SERIES},
+    {"color": OTHER, "linestyle": "--"},
+    {"color": GOOD, "linestyle": "-."},
+    {"color": BAD, "linestyle": ":"},
+)
 
 
 def learning_curves(epochs: Sequence[dict]) -> list[str]:
@@ -50,61 +62,134 @@ def learning_curves(epochs: Sequence[dict]) -> list[str]:
       epochs: the epochs of metrics.jsonl in order. Values that are missing or not finite leave
         a gap, a chart without any is left out.
     """
-    loss = [("training", _column(epochs, "loss")), ("validation", _column(epochs, "val_loss"))]
-    accuracy = [
-        ("training", _column(epochs, "accuracy", 100)),
-        ("validation", _column(epochs, "val_accuracy", 100)),
+    drawn = [
+        _by_epoch(title, [("validation", epochs, f"val_{key}"), ("training", epochs, key)], scale)
+        for title, key, scale in (("Loss", "loss", 1), ("Accuracy, %", "accuracy", 100))
     ]
-    drawn = [_lines("Loss", loss), _lines("Accuracy, %", accuracy)]
     return [svg for svg in drawn if svg]
 
 
-def _column(epochs: Sequence[dict], key: str, scale: float = 1) -> list[float]:
-    values = [epoch.get(key) for epoch in epochs]
-    usable = [isinstance(value, int | float) and math.isfinite(value) for value in values]
-    return [value * scale if use else math.nan for value, use in zip(values, usable, strict=True)]
+def compared_curves(runs: Sequence[tuple[str, Sequence[dict]]]) -> list[str]:
+    """Up to two `<svg>` elements: validation loss and accuracy of several runs, by epoch.
+
+    Args:
+      runs: of each a legend, which is no user text, and its epochs.
+    """
+    drawn = [
+        _by_epoch(title, [(name, epochs, key) for name, epochs in runs], scale)
+        for title, key, scale in (
+            ("Validation loss", "val_loss", 1),
+            ("Validation accuracy, %", "val_accuracy", 100),
+        )
+    ]
+    return [svg for svg in drawn if svg]
 
 
-def _lines(title: str, series: list[Series]) -> str:
+def _by_epoch(title: str, wanted: list[tuple[str, Sequence[dict], str]], scale: float) -> str:
+    series = [(name, _column(epochs, key, scale)) for name, epochs, key in wanted]
     series = [(name, values) for name, values in series if not all(map(math.isnan, values))]
     if not series:
         return ""
-    # From the defaults, not from the user's matplotlibrc.
-    with style.context(["default", STYLE]):
-        figure = Figure(figsize=(4.6, 2.9), layout="constrained")
-        axes = figure.add_subplot()
-        for name, values in series:
-            _line(axes, name, values)
-        _dress(axes, title, len(series[0][1]))
-        return _svg(figure, _alt(title, series))
+    with _figure(title) as (figure, axes):
+        for i, (name, values) in enumerate(series):
+            _line(axes, range(1, len(values) + 1), values, name, LOOKS[i % len(LOOKS)])
+        longest = max(len(values) for _, values in series)
+        axes.set_xlabel("epoch")
+        axes.set_xlim(0.5, longest + 0.5)
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(nbins=8, integer=True))
+        _legend(axes)
+        return _svg(figure, f"{title} over {longest} epochs: {_ends(series)}.")
 
 
-def _line(axes: Axes, name: str, values: list[float]) -> None:
-    epochs = range(1, len(values) + 1)
-    marker = "o" if len(values) <= 40 else ""
-    # Dashes too, for print and for those who see the two colours as one.
-    look = {"color": SERIES} if name == "validation" else {"color": OTHER, "linestyle": "--"}
-    axes.plot(epochs, values, label=name, linewidth=1.8, marker=marker, markersize=3, **look)
+def _column(records: Sequence[dict], key: str, scale: float = 1) -> list[float]:
+    values = [record.get(key) for record in records]
+    return [value * scale if is_number(value) else math.nan for value in values]
 
 
-def _dress(axes: Axes, title: str, epochs: int) -> None:
-    axes.set_title(title, loc="left", fontsize=11, color=INK, fontweight="bold")
-    axes.set_xlabel("epoch")
-    axes.set_xlim(0.5, epochs + 0.5)
-    axes.xaxis.set_major_locator(ticker.MaxNLocator(nbins=8, integer=True))
-    axes.yaxis.set_major_locator(ticker.MaxNLocator(nbins=5))
-    axes.grid(axis="y", color=LINE, linewidth=0.8)
-    axes.set_axisbelow(True)
-    place = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.2}
-    axes.legend(**place, ncols=2, fontsize=9, handlelength=1.8, columnspacing=1.2)
-
-
-def _alt(title: str, series: list[Series]) -> str:
+def _ends(series: list[Series]) -> str:
     parts = []
     for name, values in series:
         known = [value for value in values if not math.isnan(value)]
         parts.append(f"{name} from {known[0]:.3g} to {known[-1]:.3g}")
-    return f"{title} over {len(series[0][1])} epochs: {', '.join(parts)}."
+    return ", ".join(parts)
+
+
+def regularisation_path(strengths: Sequence[dict]) -> str:
+    """An `<svg>`: the head's validation loss by strength of regularisation; "" of fewer than 3."""
+    known = [
+        (record["regularisation"], record["val_loss"])
+        for record in strengths
+        if is_number(record.get("regularisation")) and is_number(record.get("val_loss"))
+    ]
+    known = sorted(pair for pair in known if pair[0] > 0)
+    if len(known) < 3:
+        return ""
+    xs, losses = [list(column) for column in zip(*known, strict=True)]
+    best = losses.index(min(losses))
+    with _figure("Head: validation loss") as (figure, axes):
+        _line(axes, xs, losses, "validation", LOOKS[0])
+        axes.plot(xs[best], losses[best], "o", markersize=9, color=SERIES, fillstyle="none")
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")  # Not as powers, which need mathematical text.
+        axes.minorticks_off()
+        axes.set_xlabel("strength of regularisation; the circle is the one kept")
+        alt = (
+            f"Head: validation loss over {len(xs)} strengths of regularisation: lowest "
+            f"{losses[best]:.3g} at {xs[best]:.3g}."
+        )
+        return _svg(figure, alt)
+
+
+DOTS = {"fmt": "o", "color": SERIES, "markersize": 5, "linewidth": 1.4, "clip_on": False}
+Point = tuple[float, float, float, float, int]  # confidence, accuracy, its interval, examples
+
+
+def reliability(points: Sequence[Point]) -> str:
+    """An `<svg>`: accuracy by confidence with intervals, over how many examples stand behind it.
+
+    Args:
+      points: shares in 0..1, by rising confidence; at least one.
+    """
+    with _figure("Right, % by confidence, %", rows=(3, 1)) as (figure, axes, below):
+        axes.plot([0, 100], [0, 100], color=SOFT, linewidth=1, linestyle="--")
+        sure = [100 * point[0] for point in points]
+        right = [100 * point[1] for point in points]
+        low = [100 * (point[1] - point[2]) for point in points]
+        high = [100 * (point[3] - point[1]) for point in points]
+        axes.errorbar(sure, right, [low, high], **DOTS)
+        axes.set(xlim=(0, 100), ylim=(0, 103))
+        sizes = [point[4] for point in points]
+        below.bar(sure, sizes, width=3, color=OTHER, clip_on=False)
+        for x, size in zip(sure, sizes, strict=True):
+            below.annotate(f"{size:,}", (x, size), (0, 2), textcoords="offset points", ha="center")
+        below.set(yticks=[], ylim=(0, 1.5 * max(sizes)), xlabel="confidence, %; below, examples")
+        rows = zip(sure, right, sizes, strict=True)
+        steps = [f"{x:.0f}% sure, {y:.0f}% right, {n} examples" for x, y, n in rows]
+        return _svg(figure, f"Right by confidence: {'; '.join(steps)}.")
+
+
+@contextmanager
+def _figure(title: str, rows: Sequence[int] = (1,)) -> Iterator[tuple]:
+    """A figure and its axes, one below the other, in the page's style."""
+    # From the defaults, not from the user's matplotlibrc.
+    with style.context(["default", STYLE]):
+        figure = Figure(figsize=(4.6, 2.9 if len(rows) == 1 else 4.2), layout="constrained")
+        every = figure.subplots(len(rows), sharex=True, height_ratios=rows, squeeze=False)[:, 0]
+        every[0].set_title(title, loc="left", fontsize=11, color=INK, fontweight="bold")
+        every[0].yaxis.set_major_locator(ticker.MaxNLocator(nbins=5))
+        every[0].grid(axis="y", color=LINE, linewidth=0.8)
+        every[0].set_axisbelow(True)
+        yield figure, *every
+
+
+def _line(axes: Axes, xs: Sequence[float], values: list[float], name: str, look: dict) -> None:
+    marker = "o" if len(values) <= 40 else ""
+    axes.plot(xs, values, label=name, linewidth=1.8, marker=marker, markersize=3, **look)
+
+
+def _legend(axes: Axes) -> None:
+    place = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.2}
+    axes.legend(**place, ncols=4, fontsize=9, handlelength=1.8, columnspacing=1.2)
 
 
 def _svg(figure: Figure, alt: str) -> str:
@@ -117,7 +202,7 @@ def _svg(figure: Figure, alt: str) -> str:
     body = re.sub(r"font-family: [^;]*; ", "", body)  # The page's own.
     # Ids are the page's too: keep those that are referred to, and apart from other charts'.
     body = re.sub(r'<g id="[^"]*"', "<g", body)
-    name = re.sub(r"\W", "", alt.split(" over ")[0])
+    name = re.sub(r"\W", "", alt.split(":")[0])
     body = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{name}-", body)
     for placeholder, variable in COLORS.items():
         body = body.replace(placeholder, variable)

@@ -1,12 +1,20 @@
 """What the sections and the advice ask of a run: the split it is judged on, counts, stages."""
 
+import math
 from collections import Counter
+from dataclasses import dataclass
 
+from tl_keras.report.intervals import bootstrap, wilson
 from tl_keras.report.read import Prediction, Run
+from tl_keras.report.words import is_number
 
 # Stages of metrics.jsonl whose records are epochs, in words. Those of the stage "head" are
 # strengths of regularisation.
 STAGES = {"finetune": "Fine-tuning", "scratch": "Training from scratch"}
+BINS = 10
+SURE = 0.9  # From this probability on the model counts as sure.
+MISTAKES = 12
+NEARLY = 1.25  # Times the smallest file: as good as the smallest.
 
 
 def scored(run: Run) -> tuple[str, dict]:
@@ -21,6 +29,13 @@ def predicted(run: Run) -> tuple[str, list[Prediction]]:
     """The split that the report is about and its predictions."""
     split = scored(run)[0] or next((p.split for p in run.predictions), "")
     return split, [p for p in run.predictions if p.split == split]
+
+
+def intervals(run: Run, split: str) -> dict[str, list[float]]:
+    """95% intervals of a split's scores, by name; that of the accuracy is the run's own."""
+    examples = [(p.label, p.prediction, p.likelihood) for p in run.predictions if p.split == split]
+    own = (run.result.get(split) or {}).get("interval")
+    return {**bootstrap(examples), **({"accuracy": own} if own else {})}
 
 
 def split_size(run: Run, split: str) -> int | None:
@@ -56,6 +71,43 @@ def passed(export: dict) -> bool:
     return export.get("status") in (None, "ok")
 
 
+def smallest(run: Run) -> tuple[str, dict] | None:
+    """Name and measurements of the smallest export that held its tolerance."""
+    sized = {k: e for k, e in exports(run).items() if is_number(e.get("bytes")) and passed(e)}
+    return min(sized.items(), key=lambda item: item[1]["bytes"]) if sized else None
+
+
+def to_ship(run: Run) -> tuple[str, dict] | None:
+    """The fastest of the files that held their tolerance and are nearly as small as the smallest.
+
+    On many devices it is speed that small files differ in.
+    """
+    least = smallest(run)
+    if not least:
+        return None
+    near = {
+        name: export
+        for name, export in exports(run).items()
+        if passed(export) and is_number(export.get("bytes"))
+        if export["bytes"] <= NEARLY * least[1]["bytes"] and is_number(_median(export))
+    }
+    return min(near.items(), key=lambda item: _median(item[1])) if near else least
+
+
+def _median(export: dict) -> float | None:
+    return (export.get("latency_ms") or {}).get("median")
+
+
+def majority(run: Run) -> tuple[str, float] | None:
+    """The largest class of the split, and its share: what always answering it would get right."""
+    classes = scored(run)[1].get("classes") or {}
+    sizes = {name: score["n"] for name, score in classes.items() if is_number(score.get("n"))}
+    if not sum(sizes.values()):
+        return None
+    name = max(sizes, key=sizes.get)
+    return name, sizes[name] / sum(sizes.values())
+
+
 def counts(run: Run) -> tuple[list[str], Counter]:
     """The class names in their order and how often (true, predicted) occurred."""
     scores = scored(run)[1]
@@ -75,3 +127,102 @@ def pairs(run: Run) -> list[tuple[str, str, int]]:
     """(true, taken for, times) of the mistakes, the most frequent first."""
     wrong = [(true, taken, n) for (true, taken), n in counts(run)[1].items() if true != taken]
     return sorted(wrong, key=lambda pair: (-pair[2], pair[0], pair[1]))
+
+
+@dataclass(frozen=True)
+class Share:
+    """So many of `n`, with its 95% interval."""
+
+    right: int
+    n: int
+
+    @property
+    def value(self) -> float | None:
+        """The share; None of nothing."""
+        return self.right / self.n if self.n else None
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's."""
+        return wilson(self.right, self.n)
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How a class does: how much of it is found, how many of its predictions are right."""
+
+    name: str
+    recall: Share
+    precision: Share
+
+
+def rates(run: Run) -> list[Rate]:
+    """Recall and precision of each class, counted."""
+    names, found = counts(run)
+    true, taken = Counter(), Counter()
+    for (label, prediction), n in found.items():
+        true[label] += n
+        taken[prediction] += n
+    return [Rate(n, Share(found[n, n], true[n]), Share(found[n, n], taken[n])) for n in names]
+
+
+def weakest(run: Run) -> Rate | None:
+    """The class with the lowest recall, if it lies below that of all examples together."""
+    known = [rate for rate in rates(run) if rate.recall.n]
+    total = sum(rate.recall.n for rate in known)
+    if len(known) < 2:
+        return None
+    lowest = min(known, key=lambda rate: rate.recall.value)
+    share = sum(rate.recall.right for rate in known) / total
+    return lowest if lowest.recall.value < share else None
+
+
+def weak(run: Run) -> list[Rate]:
+    """The classes that are shown to be found less often than all together, the weakest first."""
+    known = [rate for rate in rates(run) if rate.recall.n]
+    accuracy = scored(run)[1].get("accuracy")
+    if not is_number(accuracy):
+        return []
+    below = [r for r in known if wilson(r.recall.right, r.recall.n, len(known))[1] < accuracy]
+    return sorted(below, key=lambda rate: rate.recall.value)
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Predictions of about one confidence: how many of them are right."""
+
+    confidence: float  # mean
+    right: Share
+
+
+def bins(run: Run) -> list[Bin]:
+    """Predictions by confidence, in `BINS` steps of equal width; those without any left out."""
+    grouped: dict[int, list[Prediction]] = {}
+    for prediction in predicted(run)[1]:
+        if is_number(prediction.probability):
+            # Open below and closed above, as in the calibration error.
+            step = math.ceil(prediction.probability * BINS) - 1
+            grouped.setdefault(min(max(step, 0), BINS - 1), []).append(prediction)
+    return [
+        Bin(
+            sum(p.probability for p in members) / len(members),
+            Share(sum(p.label == p.prediction for p in members), len(members)),
+        )
+        for _, members in sorted(grouped.items())
+    ]
+
+
+def sure(run: Run) -> Share:
+    """Of the predictions that the model is sure of, how many are right."""
+    some = [p for p in predicted(run)[1] if p.probability >= SURE]
+    return Share(sum(p.label == p.prediction for p in some), len(some))
+
+
+def worst(run: Run) -> list[Prediction]:
+    """The most confident mistakes, as many as are shown."""
+    wrong = [p for p in predicted(run)[1] if p.prediction != p.label]
+    return sorted(wrong, key=_doubt)[:MISTAKES]
+
+
+def _doubt(prediction: Prediction) -> float:
+    return -prediction.probability if is_number(prediction.probability) else 1.0

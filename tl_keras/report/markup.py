@@ -1,10 +1,11 @@
 """HTML. Every piece of text that a user or a file may have written passes through `escape`."""
 
 import html
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tl_keras.report.words import NOTHING, is_number, percent
+from tl_keras.report.words import NOTHING, count, interval, is_number, percent
 
 
 def escape(value: Any) -> str:
@@ -13,8 +14,21 @@ def escape(value: Any) -> str:
 
 
 def section(title: str, body: str) -> str:
-    """A titled section; nothing if it would be empty."""
-    return f"<section><h2>{title}</h2>{body}</section>" if body else ""
+    """A titled section that links can point to; nothing if it would be empty."""
+    if not body:
+        return ""
+    return f'<section id="{anchor(title)}"><h2>{escape(title)}</h2>{body}</section>'
+
+
+def anchor(title: str) -> str:
+    """The id of a section."""
+    return re.sub(r"\W+", "-", title.lower())
+
+
+def contents(titles: Sequence[str]) -> str:
+    """Links to sections."""
+    links = [f'<a href="#{anchor(title)}">{escape(title)}</a>' for title in titles]
+    return f'<nav aria-label="Sections">{" ".join(links)}</nav>'
 
 
 def note(text: str) -> str:
@@ -26,6 +40,22 @@ def items(lines: Sequence[str], kind: str = "") -> str:
     """A list of plain texts."""
     of_kind = f' class="{kind}"' if kind else ""
     return f"<ul{of_kind}>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
+
+
+def steps(pairs: Iterable[tuple[str, str]]) -> str:
+    """A numbered list: what to do, and why. Plain texts."""
+    rows = [f"<li><strong>{escape(do)}</strong> {escape(why)}</li>" for do, why in pairs]
+    return f'<ol class="advice">{"".join(rows)}</ol>'
+
+
+def gallery(figures: Iterable[tuple[Sequence[str], Sequence[str]]], kind: str = "") -> str:
+    """Pictures, some at a time, each group over its lines. HTML both."""
+    rows = []
+    for pictures, lines in figures:
+        caption = "".join(f"<span>{line}</span>" for line in lines)
+        shown = f'<div class="pictures">{"".join(pictures)}</div>' if pictures else ""
+        rows.append(f"<li><figure>{shown}<figcaption>{caption}</figcaption></figure></li>")
+    return f'<ul class="gallery {kind}">{"".join(rows)}</ul>'
 
 
 def facts(named: Sequence[tuple[str, Any]]) -> str:
@@ -57,9 +87,22 @@ def table(
     return note(above) + scrolling(above, content)
 
 
-def bar(share: Any) -> str:
-    """A share in percent over a bar of that length."""
+def bar(share: Any, text: str) -> str:
+    """Plain text over a bar of a share's length; the text alone where that is no number."""
     if not is_number(share):
-        return NOTHING
-    width = min(max(share, 0), 1)
-    return f'<span class="bar" style="--share:{width:.3f}">{percent(share)}</span>'
+        return escape(text)
+    style = f"--share:{min(max(share, 0), 1):.3f}"
+    return f'<span class="bar" style="{style}">{escape(text)}</span>'
+
+
+def estimate(share: Any, between: Sequence[float], n: Any) -> str:
+    """A share in percent, of how many and its interval, over a bar with the interval on it."""
+    if not is_number(share):
+        return f'{NOTHING} <span class="soft">of {count(n)}</span>'
+    sizes = {"share": share, "low": between[0], "high": between[1]}
+    style = ";".join(f"--{name}:{min(max(size, 0), 1):.3f}" for name, size in sizes.items())
+    of = f'<span class="soft">of {count(n)}</span>' if is_number(n) else ""
+    return (
+        f'<span class="bar between" style="{style}">{percent(share)} {of} '
+        f"<small>{interval(between)}</small></span>"
+    )

@@ -4,18 +4,28 @@ import importlib.resources
 from pathlib import Path
 
 from tl_keras import files
-from tl_keras.report import provenance, results
-from tl_keras.report.advice import headline
-from tl_keras.report.markup import escape, section
+from tl_keras.report import (
+    advice,
+    audit,
+    card,
+    findings,
+    mistakes,
+    provenance,
+    results,
+    training,
+    verdict,
+)
+from tl_keras.report.markup import contents, escape, items, section, steps
 from tl_keras.report.read import Run, read
 
 
 def write(workdir: Path) -> Path:
     """The path of report.html, written anew from the other files of the run folder.
 
-    Reads config.yaml, data.json, metrics.jsonl, predictions.csv and result.json, each if it is
-    there, and the pictures of the worst mistakes under the data's root. Equal files give
-    equal bytes. A reader never sees half a report: it is written beside and moved.
+    Reads config.yaml, data.json, findings.json, metrics.jsonl, pictures/, predictions.csv and
+    result.json, each if it is there, and the pictures of the worst mistakes and of findings under
+    the data's root. Equal files give equal bytes. A reader never sees half a report: it is written
+    beside and moved. Beside the report of a finished run stands its MODEL_CARD.md.
 
     Raises:
       ValueError: the folder holds none of these files, or one is not what its name says.
@@ -23,7 +33,10 @@ def write(workdir: Path) -> Path:
     workdir = Path(workdir)
     path = workdir / "report.html"
     # File names may hold bytes that are no UTF-8; they must not cost the report.
-    text = render(read(workdir)).encode("utf-8", "backslashreplace").decode("utf-8")
+    run = read(workdir)
+    text = render(run).encode("utf-8", "backslashreplace").decode("utf-8")
+    if run.result:
+        card.write(run)
     files.write_text(path, text)
     return path
 
@@ -37,25 +50,37 @@ def refresh(workdir: Path) -> None:
 
 def render(run: Run) -> str:
     """The whole page as HTML."""
-    filled = [section(title, body(run)) for title, body in SECTIONS.items()]
-    style = importlib.resources.files("tl_keras.report") / "style.css"
-    return PAGE.format(
-        title=escape(f"{run.name}: tl_keras report"),
-        style=style.read_text(encoding="utf-8"),
-        above=escape(" · ".join(filter(None, [run.result.get("pipeline"), run.name]))),
-        headline=_headline(run),
-        sections="\n".join(filter(None, filled)),
+    judged = audit if run.is_audit else advice
+    first = audit.headline(run) if run.is_audit else verdict.headline(run)
+    lines = judged.what_to_do(run)
+    filled = {title: body(run) for title, body in SECTIONS.items()}
+    filled = {title: body for title, body in filled.items() if body}
+    parts = [
+        _verdict(run),
+        section("What to do", steps((line.do, line.why) for line in lines) if lines else CALM),
+        contents(filled),
+        *(section(title, body) for title, body in filled.items()),
+    ]
+    above = [run.result.get("pipeline") or ("audit" if run.is_audit else ""), run.name]
+    return document(
+        f"{run.name}: tl_keras report",
+        " · ".join(filter(None, above)),
+        first,
+        "\n".join(filter(None, parts)),
     )
 
 
+CALM = "<p>Nothing in the numbers asks for attention.</p>"
 SECTIONS = {
-    "What to do": results.what_to_do,
     "Scores": results.scores,
-    "Training": results.training,
     "Classes": results.classes,
     "Confusion": results.confusion,
-    "Worst mistakes": results.mistakes,
+    "Worst mistakes": mistakes.mistakes,
+    "Confidence": results.calibration,
     "Exports": results.exports,
+    "Training": training.training,
+    "Augmented samples": training.augmented,
+    "Data check": findings.data_check,
     "Data": provenance.data,
     "Time": provenance.time,
     "Features": provenance.features,
@@ -65,10 +90,27 @@ SECTIONS = {
 }
 
 
-def _headline(run: Run) -> str:
-    first, _, rest = headline(run).partition(" (")
+def _verdict(run: Run) -> str:
+    found = None if run.is_audit else verdict.verdict(run)
+    if not found:
+        return ""
+    return section(
+        "Good enough?", f'<p class="answer">{escape(found.answer)}</p>{items(found.why)}'
+    )
+
+
+def document(title: str, above: str, headline: str, body: str) -> str:
+    """A page of the report's look: plain texts, and the body's HTML."""
+    style = importlib.resources.files("tl_keras.report") / "style.css"
+    first, _, rest = headline.partition(" (")
     small = f"<small>{escape(rest.replace(')', '', 1))}</small>" if rest else ""
-    return escape(first) + small
+    return PAGE.format(
+        title=escape(title),
+        style=style.read_text(encoding="utf-8"),
+        above=escape(above),
+        headline=escape(first) + small,
+        body=body,
+    )
 
 
 PAGE = """\
@@ -90,7 +132,7 @@ content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <p class="above">{above}</p>
 <h1>{headline}</h1>
 </header>
-{sections}
+{body}
 </main>
 </body>
 </html>

@@ -1,10 +1,11 @@
-"""Thumbnails of examples, from the files under the data's root or the embedded digits."""
+"""Pictures for the page: of files under the data's root, embedded digits, the run's own JPEGs."""
 
 import base64
 import io
 import re
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from PIL import Image, ImageOps
@@ -12,30 +13,56 @@ from PIL import Image, ImageOps
 from tl_keras.report.markup import escape
 from tl_keras.report.read import Run
 
-THUMBNAIL = 128  # px, longer side
+THUMBNAIL = 160  # px, longer side
 PICTURE = 60_000_000  # Pixels; a larger file is not decoded for the sake of a thumbnail.
+WRITTEN = 200_000  # Bytes; no picture that a run writes comes near.
 # Pillow's readers of other formats start programs (EPS) or are seldom exercised.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
 
 
-def thumbnails(run: Run, files: Sequence[str]) -> list[str]:
-    """An `<img>` for each file, or nothing where the picture cannot be found or read."""
+@dataclass(frozen=True)
+class Picture:
+    """A JPEG to embed. px"""
+
+    data: bytes
+    width: int
+    height: int
+
+
+def thumbnails(run: Run, files: Sequence[str]) -> list[Picture | None]:
+    """A thumbnail of each file; None where the picture cannot be found or read."""
     root = run.data.get("root")
     if root is None and run.source == "digits":
-        found = _digits(files)
-    else:
-        found = [_shrunk_file(root, file) for file in files]
-    return [_image(data, file) for data, file in zip(found, files, strict=True)]
+        return _digits(files)
+    return [_shrunk_file(root, file) for file in files]
 
 
-def _image(data: bytes, file: str) -> str:
-    if not data:
-        return ""
-    encoded = base64.b64encode(data).decode()
-    return f'<img src="data:image/jpeg;base64,{encoded}" alt="{escape(file)}">'
+def written(run: Run, name: object) -> Picture | None:
+    """A JPEG that the run wrote to `pictures/`; None if there is none of that name."""
+    # A plain name: an index must not draw in what lies elsewhere.
+    if not isinstance(name, str) or not re.fullmatch(r"\w+\.jpg", name, re.ASCII):
+        return None
+    path = run.folder / "pictures" / name
+    try:
+        if path.stat().st_size > WRITTEN:
+            return None
+        with Image.open(path, formats=("JPEG",)) as picture:
+            return Picture(path.read_bytes(), *picture.size)
+    except (OSError, ValueError, SyntaxError, EOFError):
+        return None
 
 
-def _digits(files: Sequence[str]) -> list[bytes]:
+def image(picture: Picture, alt: str, shape: Picture | None = None) -> str:
+    """An `<img>`; in the proportions of another picture where one is given."""
+    encoded = base64.b64encode(picture.data).decode()
+    like = shape or picture
+    return (
+        f'<img src="data:image/jpeg;base64,{encoded}" alt="{escape(alt)}" '
+        f'width="{like.width}" height="{like.height}">'
+    )
+
+
+def _digits(files: Sequence[str]) -> list[Picture | None]:
     if not files:
         return []
     # Here, as scikit-learn is slow to import and most reports show no digits.
@@ -44,23 +71,23 @@ def _digits(files: Sequence[str]) -> list[bytes]:
     images, _ = digits.render()
     numbers = [re.fullmatch("digits/([0-9]{4})", file) for file in files]
     indices = [int(number[1]) if number else len(images) for number in numbers]
-    return [_jpeg(Image.fromarray(images[i])) if i < len(images) else b"" for i in indices]
+    return [_jpeg(Image.fromarray(images[i])) if i < len(images) else None for i in indices]
 
 
-def _shrunk_file(root: str | None, file: str) -> bytes:
+def _shrunk_file(root: str | None, file: str) -> Picture | None:
     # A report is passed on: a file name must not draw in what lies outside the data.
     if not root or PurePath(file).is_absolute() or ".." in PurePath(file).parts or "\0" in file:
-        return b""
+        return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Odd EXIF, large pictures: judged here.
             return _shrunk(Path(root) / file)
     # What Pillow raises on broken files; SyntaxError is its PNG reader's.
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
-        return b""
+        return None
 
 
-def _shrunk(path: Path) -> bytes:
+def _shrunk(path: Path) -> Picture:
     with Image.open(path, formats=FORMATS) as picture:
         if picture.width * picture.height > PICTURE:
             raise ValueError(f"{path}: {picture.size} is too large for a thumbnail")
@@ -70,7 +97,7 @@ def _shrunk(path: Path) -> bytes:
         return _jpeg(upright)
 
 
-def _jpeg(picture: Image.Image) -> bytes:
+def _jpeg(picture: Image.Image) -> Picture:
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=80)
-    return buffer.getvalue()
+    return Picture(buffer.getvalue(), *picture.size)

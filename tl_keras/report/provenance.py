@@ -5,6 +5,7 @@ from typing import Any
 from tl_keras.report import figures
 from tl_keras.report.markup import bar, escape, facts, items, scrolling, table
 from tl_keras.report.read import Run
+from tl_keras.report.results import accuracy
 from tl_keras.report.words import (
     NOTHING,
     count,
@@ -54,7 +55,10 @@ def time(run: Run) -> str:
     total = seconds.pop("total", None) or sum(seconds.values())
     if not total:
         return ""
-    rows = [[escape(phase), duration(s), bar(s / total)] for phase, s in seconds.items()]
+    rows = [
+        [escape(phase), duration(s), bar(s / total, percent(s / total))]
+        for phase, s in seconds.items()
+    ]
     return table(f"{duration(total)} in all.", ["Phase", "Time", "Share"], rows, numeric=(1,))
 
 
@@ -79,29 +83,39 @@ def features(run: Run) -> str:
 
 def model(run: Run) -> str:
     """What was trained from what, and which of the candidates was kept."""
-    values = dict(run.result.get("model") or {})
-    candidates, kept = values.pop("candidates", None) or {}, values.get("kept")
-    if "freeze" in values:
-        values["freeze"] = _frozen(values)
-    if kept:
-        values["kept"] = KEPT.get(kept, kept)
-    if values.get("weights") == "none":
-        values["weights"] = "none: random"
-    named = facts([(name, _plain(value)) for name, value in values.items() if value is not None])
+    values = run.result.get("model") or {}
+    candidates, kept = values.get("candidates") or {}, values.get("kept")
+    named, n = facts(list(described(run).items())), (run.result.get("val") or {}).get("n")
     rows = [
         [
             escape(name + (" (kept)" if name == kept else "")),
             number(candidate.get("log_loss")),
-            percent(candidate.get("accuracy")),
+            accuracy(candidate.get("accuracy"), n),
             number(candidate.get("temperature")),
         ]
         for name, candidate in candidates.items()
     ]
     if not rows:
         return named
-    above = "What stood for choice, on validation. Temperature: by which the logits are divided."
+    above = (
+        f"What stood for choice, on {count(n)} validation examples. Temperature: by which the "
+        "logits are divided."
+    )
     columns = ["Candidate", "Log loss", "Accuracy", "Temperature"]
-    return f"{named}<h3>Candidates</h3>{table(above, columns, rows, numeric=(1, 2, 3))}"
+    return f"{named}<h3>Candidates</h3>{table(above, columns, rows, numeric=(1, 3))}"
+
+
+def described(run: Run) -> dict[str, Any]:
+    """What the model is, by name, in words."""
+    values = dict(run.result.get("model") or {})
+    values.pop("candidates", None)
+    if "freeze" in values:
+        values["freeze"] = _frozen(values)
+    if values.get("kept"):
+        values["kept"] = KEPT.get(values["kept"], values["kept"])
+    if values.get("weights") == "none":
+        values["weights"] = "none: random"
+    return {name: _plain(value) for name, value in values.items() if value is not None}
 
 
 KEPT = {

@@ -10,17 +10,24 @@ from typing import Any, NamedTuple
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-FILES = ("config.yaml", "data.json", "metrics.jsonl", "predictions.csv", "result.json")
+FILES = (
+    *("config.yaml", "data.json", "findings.json"),
+    *("metrics.jsonl", "predictions.csv", "result.json"),
+)
 
 
 class Prediction(NamedTuple):
-    """One line of predictions.csv, without the columns of the single classes."""
+    """One line of predictions.csv."""
 
     file: str
     split: str
     label: str
     prediction: str
     probability: float  # Of the predicted class, 0..1; NaN if it cannot be read.
+    likelihood: float = math.nan  # Of the label, the same.
+
+
+COLUMNS = Prediction._fields[:5]  # Others, `p:NAME`, are the probabilities of the classes.
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,21 @@ class Run:
     records: list[dict]  # metrics.jsonl: tried strengths of the head, epochs of what follows
     predictions: list[Prediction]
     config: str  # as it was written
-    source: str  # `data.source` of the config
+    tree: dict[str, Any]  # the config, parsed
+    findings: dict[str, Any]  # what the data check found
+    pictures: dict[str, Any]  # pictures/index.json
+    folder: Path
+    begun: bool  # A training run has started here.
+
+    @property
+    def source(self) -> str:
+        """`data.source` of the config."""
+        return str(_mapping(self.tree.get("data") or {}, self.folder / "config.yaml").get("source"))
+
+    @property
+    def is_audit(self) -> bool:
+        """Whether the folder holds a check of data and no run."""
+        return bool(self.findings) and not self.result and not self.begun
 
 
 def read(workdir: Path) -> Run:
@@ -51,7 +72,11 @@ def read(workdir: Path) -> Run:
         records=_read_records(workdir / "metrics.jsonl"),
         predictions=_read_predictions(workdir / "predictions.csv"),
         config=_read_text(workdir / "config.yaml"),
-        source=_read_source(workdir / "config.yaml"),
+        tree=_read_config(workdir / "config.yaml"),
+        findings=_read_json(workdir / "findings.json"),
+        pictures=_read_json(workdir / "pictures" / "index.json"),
+        folder=workdir,
+        begun=(workdir / "checkpoint").is_dir() or (workdir / "metrics.jsonl").is_file(),
     )
 
 
@@ -97,12 +122,19 @@ def _read_predictions(path: Path) -> list[Prediction]:
     with path.open(encoding="utf-8", errors="replace", newline="") as file:
         lines = csv.reader(file)
         header = next(lines, [])
-        missing = [name for name in Prediction._fields if name not in header]
+        missing = [name for name in COLUMNS if name not in header]
         if missing:
             raise ValueError(f"report: {path} lacks the columns {missing}; received {header[:8]}")
-        columns = [header.index(name) for name in Prediction._fields]
-        rows = ([line[i] for i in columns] for line in lines if len(line) == len(header))
-        return [Prediction(*row[:4], _float(row[4])) for row in rows]
+        index = {name: i for i, name in enumerate(header)}
+        rows = (line for line in lines if len(line) == len(header))
+        return [_prediction(line, index) for line in rows]
+
+
+def _prediction(line: list[str], index: dict[str, int]) -> Prediction:
+    file, split, label, prediction, probability = (line[index[name]] for name in COLUMNS)
+    known = index.get(f"p:{label}")
+    likelihood = math.nan if known is None else _float(line[known])
+    return Prediction(file, split, label, prediction, _float(probability), likelihood)
 
 
 def _float(text: str) -> float:
@@ -112,10 +144,9 @@ def _float(text: str) -> float:
         return math.nan
 
 
-def _read_source(path: Path) -> str:
+def _read_config(path: Path) -> dict:
     try:
         tree = YAML(typ="safe", pure=True).load(_read_text(path)) or {}
     except YAMLError as error:
         raise ValueError(f"report: {path} is no YAML: {error}") from error
-    section = _mapping(tree, path).get("data") or {}
-    return str(_mapping(section, path).get("source", ""))
+    return _mapping(tree, path)

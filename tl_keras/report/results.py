@@ -1,17 +1,16 @@
 """Sections on what the model can do: a run in, HTML out, empty where there is nothing to show."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from tl_keras.report import advice, charts, figures
-from tl_keras.report.markup import bar, escape, items, note, scrolling, table
-from tl_keras.report.pictures import thumbnails
+from tl_keras.report import charts, figures
+from tl_keras.report.intervals import wilson
+from tl_keras.report.markup import bar, escape, estimate, note, scrolling, table
 from tl_keras.report.read import Run
 from tl_keras.report.words import (
     NOTHING,
     count,
-    counted,
     interval,
     is_number,
     listed,
@@ -25,97 +24,71 @@ CELLS = 20  # Classes up to which the confusion matrix is shown whole; then the 
 PAIRS = 20
 STEEP = 30  # Letters of all class names together, above which they stand upright over the matrix.
 CLASSES = 40  # Rows of the table of classes; with more, those of the lowest recall.
-MISTAKES = 12
-
-
-def what_to_do(run: Run) -> str:
-    """The advice, as a list."""
-    lines = advice.what_to_do(run)
-    return items(lines, "advice") if lines else "<p>Nothing in the numbers asks for attention.</p>"
 
 
 def scores(run: Run) -> str:
-    """Scores of test and validation, side by side."""
+    """Scores of test and validation, side by side, with their intervals."""
     splits = [name for name in ("test", "val") if run.result.get(name)]
     if not splits:
         return ""
     found = [run.result[name] for name in splits]
-    rows = [
-        ["Accuracy", *(percent(s.get("accuracy")) for s in found)],
-        ["95% interval", *(interval(s.get("interval")) for s in found)],
-        ["Balanced accuracy", *(percent(s.get("balanced_accuracy")) for s in found)],
-        ["Macro F1", *(percent(s.get("macro_f1")) for s in found)],
-        ["Log loss", *(number(s.get("log_loss")) for s in found)],
-        ["Calibration error", *(percent(s.get("calibration_error")) for s in found)],
-    ]
+    drawn = [figures.intervals(run, name) for name in splits]
+    rows = []
+    for key, (name, written) in SCORES.items():
+        cells = [
+            f"{written(measured.get(key))}{between(intervals.get(key), written)}"
+            for measured, intervals in zip(found, drawn, strict=True)
+        ]
+        rows.append([name, *cells])
     heads = [
-        f"{split_name(n)}, n\u00a0=\u00a0{count(s.get('n'))}"
-        for n, s in zip(splits, found, strict=True)
+        f"{split_name(name)}, n\u00a0=\u00a0{count(measured.get('n'))}"
+        for name, measured in zip(splits, found, strict=True)
     ]
-    above = "Calibration error: how far confidence and accuracy lie apart."
-    return table(above, ["Score", *heads], rows, numeric=range(1, len(heads) + 1))
+    return table(ABOUT_SCORES, ["Score", *heads], rows)
 
 
-def training(run: Run) -> str:
-    """What was tried for the head, and the curves of the epochs."""
-    lines = [*_head(run), *_epochs(run)]
-    if not lines:
+SCORES = {
+    "accuracy": ("Accuracy", percent),
+    "balanced_accuracy": ("Balanced accuracy", percent),
+    "macro_f1": ("Macro F1", percent),
+    "log_loss": ("Log loss", number),
+    "calibration_error": ("Calibration error", percent),
+}
+ABOUT_SCORES = (
+    "Each with its 95% interval. Balanced accuracy counts every class alike. Log loss: the lower, "
+    "the better its probabilities. Calibration error: how far confidence and accuracy lie apart; "
+    "few examples raise it by chance, see Confidence."
+)
+
+
+def between(pair: Any, written: Callable[[Any], str]) -> str:
+    """An interval as HTML, in the words of its score; nothing where there is none."""
+    if not pair or not all(map(is_number, pair)):
         return ""
-    sizes = [
-        f"{count(size)} {word}"
-        for split, word in (("train", "training"), ("val", "validation"))
-        if (size := figures.split_size(run, split)) is not None
-    ]
-    if sizes:
-        lines[-1] += f" On {listed(sizes)} examples."
-    drawn = "".join(charts.learning_curves(figures.epochs(run)))
-    return "".join(map(note, lines)) + (f'<div class="charts">{drawn}</div>' if drawn else "")
-
-
-def _head(run: Run) -> Iterable[str]:
-    tried = figures.strengths(run)
-    if not tried:
-        return
-    line = f"Head: logistic regression, {counted(len(tried), 'strength')} of regularisation tried"
-    known = [record for record in tried if is_number(record.get("val_loss"))]
-    if known:
-        best = min(known, key=lambda record: record["val_loss"])
-        line += f"; validation loss {number(best['val_loss'])} at the best "
-        line += f"(regularisation {number(best.get('regularisation'))})"
-    yield f"{line}."
-
-
-def _epochs(run: Run) -> Iterable[str]:
-    for stage, name in figures.STAGES.items():
-        losses = [e.get("val_loss") for e in figures.epochs(run) if e.get("stage") == stage]
-        known = [loss for loss in losses if is_number(loss)]
-        if losses:
-            line = f"{name}: {counted(len(losses), 'epoch')}"
-            if known:
-                lowest = min(known)
-                line += f"; lowest validation loss {number(lowest)}, "
-                line += f"in epoch {losses.index(lowest) + 1}"
-            yield f"{line}."
+    text = interval(pair) if written is percent else " to ".join(map(written, pair))
+    return f" <small>{text}</small>"
 
 
 def classes(run: Run) -> str:
-    """Recall and precision of each class, or of the weakest."""
-    split, found = figures.scored(run)
-    rated = list((found.get("classes") or {}).items())
+    """Recall and precision of each class, or of the weakest, with their intervals."""
+    split, _ = figures.scored(run)
+    rated = figures.rates(run)
     if not rated:
         return ""
     above = (
-        f"On {count(found.get('n'))} {split_name(split)} examples. Recall: the share of a class "
-        "that was found. Precision: the share of its predictions that are right."
+        f"On {count(sum(rate.recall.n for rate in rated))} {split_name(split)} examples; lines "
+        "are 95% intervals. Found: the share of a class that was recognised (recall). Right when "
+        "said: the share of its predictions that are right (precision)."
     )
     if len(rated) > CLASSES:
         above += f" The {CLASSES} of {count(len(rated))} classes with the lowest recall."
-        rated = sorted(rated, key=lambda item: _or(item[1].get("recall"), 2))[:CLASSES]
-    rows = [
-        [escape(name), bar(c.get("recall")), bar(c.get("precision")), count(c.get("n"))]
-        for name, c in rated
-    ]
-    return table(above, ["Class", "Recall", "Precision", "n"], rows, numeric=(3,))
+        rated = sorted(rated, key=lambda rate: _or(rate.recall.value, 2))[:CLASSES]
+    rows = [[escape(rate.name), _share(rate.recall), _share(rate.precision)] for rate in rated]
+    return table(above, ["Class", "Found", "Right when said"], rows)
+
+
+def _share(share: figures.Share) -> str:
+    return estimate(share.value, share.interval, share.n)
 
 
 def confusion(run: Run) -> str:
@@ -156,26 +129,22 @@ def _cell(n: int, total: int, right: bool) -> str:
     return f'<td class="{kind}" style="--share:{shade:.3f}">{n if n else "·"}</td>'
 
 
-def mistakes(run: Run) -> str:
-    """The most confident mistakes, with pictures where they can be had."""
+def calibration(run: Run) -> str:
+    """Whether its probabilities can be believed: the reliability diagram."""
     split, predictions = figures.predicted(run)
-    wrong = [p for p in predictions if p.prediction != p.label]
-    if not predictions:
+    bins = figures.bins(run)
+    if not bins:
         return ""
-    on = f"{count(len(wrong))} of {count(len(predictions))} {split_name(split)} examples are wrong"
-    if not wrong:
-        return note(f"{on}.")
-    worst = sorted(wrong, key=lambda p: -_or(p.probability, -1))[:MISTAKES]
-    pictures = thumbnails(run, [p.file for p in worst])
-    rows = [
-        [picture, escape(p.label), escape(p.prediction), percent(p.probability), escape(p.file)]
-        for p, picture in zip(worst, pictures, strict=True)
-    ]
-    columns = ["Picture", "Label", "Prediction", "Probability", "File"]
-    if not any(pictures):
-        columns, rows = columns[1:], [row[1:] for row in rows]
-    above = f"{on}; the most confident {len(rows)} are shown. Wrong labels often stand here."
-    return table(above, columns, rows, numeric=(columns.index("Probability"),))
+    above = (
+        f"On {count(len(predictions))} {split_name(split)} examples, by how sure the model is of "
+        "its answer. Points on the dashed line: of the answers that it is 80% sure of, 80% are "
+        "right. Below the line it is too sure. Lines are 95% intervals."
+    )
+    points = [(b.confidence, b.right.value, *b.right.interval, b.right.n) for b in bins]
+    drawn = f'<div class="charts">{charts.reliability(points)}</div>'
+    rows = [[percent(b.confidence), _share(b.right)] for b in bins]
+    listed_too = table("The same in numbers.", ["Sure", "Right"], rows)
+    return f'{note(above)}<div class="beside">{drawn}<div>{listed_too}</div></div>'
 
 
 def exports(run: Run) -> str:
@@ -192,31 +161,46 @@ def exports(run: Run) -> str:
         "agreement and difference are against the model in Keras. Latency is of one example, "
         f"on the machine of this run{of_threads}."
     )
-    columns = ["Format", "Status", "Size", "Accuracy", "Agreement", "Largest difference"]
-    columns += ["Median, ms", "95%, ms", "File"]
-    rows = [[escape(name), *_export(export)] for name, export in measured.items()]
+    columns = ["Format", "Status", "Size", "Accuracy", "Agreement"]
+    columns += ["Largest difference", "Median, ms", "95%, ms"]
+    largest = max([e["bytes"] for e in measured.values() if is_number(e.get("bytes"))], default=1)
+    rows = [
+        [_file(name, export), *_export(export, export.get("n", found.get("n")), largest)]
+        for name, export in measured.items()
+    ]
     missed = [f"{k}: {e['status']}." for k, e in measured.items() if not figures.passed(e)]
-    return table(above, columns, rows, numeric=range(2, 8)) + "".join(map(note, missed))
+    return table(above, columns, rows, numeric=range(4, 8)) + "".join(map(note, missed))
 
 
 def _distinct(values: Iterable[Any]) -> str:
     return listed([count(value) for value in sorted(set(filter(is_number, values)))])
 
 
-def _export(export: dict) -> list[str]:
-    latency = export.get("latency_ms") or {}
+def _file(name: str, export: dict) -> str:
+    path = export.get("path")
+    return escape(name) + (f' <small class="file">{escape(path)}</small>' if path else "")
+
+
+def _export(export: dict, n: Any, largest: float) -> list[str]:
+    latency, size = export.get("latency_ms") or {}, export.get("bytes")
     kind = "ok" if figures.passed(export) else "missed"
     word = kind if export.get("status") else NOTHING
     return [
         f'<span class="{kind}">{word}</span>',
-        megabytes(export.get("bytes")),
-        percent(export.get("accuracy")),
+        bar(size / largest if is_number(size) and largest else None, megabytes(size)),
+        accuracy(export.get("accuracy"), n),
         percent(export.get("agreement")),
         number(export.get("max_abs_diff")),
         number(latency.get("median")),
         number(latency.get("p95")),
-        escape(export.get("path") or NOTHING),
     ]
+
+
+def accuracy(share: Any, n: Any) -> str:
+    """An accuracy on n examples as HTML, with its interval where n is known."""
+    if not is_number(share) or not is_number(n) or not n:
+        return percent(share)
+    return estimate(share, wilson(round(share * n), n), n)
 
 
 def _or(value: Any, other: Any) -> Any:

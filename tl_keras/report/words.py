@@ -21,7 +21,7 @@ def interval(pair: Any) -> str:
     """Two shares, in percent without the sign: 91.5 to 95.3."""
     if not pair or not all(map(is_number, pair)):
         return NOTHING
-    return f"{100 * pair[0]:.1f} to {100 * pair[1]:.1f}"
+    return f"{100 * pair[0]:.1f} to {100 * pair[1]:.1f}".replace("-", "−")
 
 
 def number(value: Any) -> str:
@@ -69,3 +69,20 @@ def listed(names: Sequence[str]) -> str:
 def split_name(split: str) -> str:
     """A split in words."""
     return {"val": "validation"}.get(split, split)
+
+
+def points(difference: Any) -> str:
+    """A difference of shares in points of percent: 0.0431 as 4.3 points."""
+    return f"{100 * difference:.1f} points".replace("-", "−") if is_number(difference) else NOTHING
+
+
+def quoted(name: Any) -> str:
+    """A class's name inside a sentence: it may be a digit, or several words."""
+    return f"“{name}”"
+
+
+def one_in(share: float) -> str:
+    """A share of wrong answers, as one says it: 0.031 as one wrong answer in 32."""
+    if share > 0.4:
+        return f"being wrong {100 * share:.0f} times in 100"
+    return f"one wrong answer in {1 / share:.0f}"

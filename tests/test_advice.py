@@ -1,0 +1,286 @@
+"""Claims on the judgement and the advice: each rule speaks when its figures ask, else not."""
+
+import csv
+import json
+
+import pytest
+from handmade import (
+    change,
+    counted,
+    epochs,
+    exported,
+    findings,
+    result,
+    scores,
+    strengths,
+    write_records,
+)
+
+from tl_keras.report import advice, verdict
+from tl_keras.report.read import read
+
+GOOD = [[480, 10], [10, 500]]
+NAMES = ["cat", "dog"]
+
+
+@pytest.fixture
+def good(workdir):
+    """A run whose numbers ask for nothing but shipping."""
+    test = counted(GOOD, NAMES)
+    val = {**test, "accuracy": 0.975, "interval": [0.96, 0.99]}
+    change(workdir, "result.json", test=test, val=val)
+    change(workdir, "data.json", quarantined=[])
+    write_answers(workdir, [("cat", "cat", 0.98)] * 98 + [("cat", "dog", 0.7)] * 2)
+    write_records(workdir / "metrics.jsonl", strengths())
+    return workdir
+
+
+def write_answers(workdir, answers: list[tuple[str, str, float]]) -> None:
+    """predictions.csv of (label, prediction, probability), all of test."""
+    with (workdir / "predictions.csv").open("w", newline="") as file:
+        header = ["file", "split", "label", "prediction", "probability"]
+        rows = [[f"{i}.png", "test", *answer] for i, answer in enumerate(answers)]
+        csv.writer(file).writerows([header, *rows])
+
+
+def lines(workdir) -> list[str]:
+    return [f"{line.do} {line.why}" for line in advice.what_to_do(read(workdir))]
+
+
+def said(workdir, start: str) -> str:
+    """The one line of advice that begins so; empty if there is none."""
+    found = [line for line in lines(workdir) if line.startswith(start)]
+    assert len(found) < 2
+    return "".join(found)
+
+
+def test_headline(workdir):
+    assert verdict.headline(read(workdir)) == (
+        "94.1% of 153 test examples right (95% interval 89.9 to 97.4), float exports agree; "
+        "smallest file model_int8.tflite, 0.7 MB, 3.1 ms an example"
+    )
+
+
+def test_a_good_run_is_told_to_ship(good):
+    (look, ship) = lines(good)
+    assert look.startswith("Look at the mistakes of “cat”") and "may be chance" in look
+    assert ship == (
+        "To ship it, take export/model_int8.tflite. Of the small files that hold their tolerance "
+        "it is the fastest: 0.7 MB, 3.14 ms an example, 92.8% of 1,000 examples right."
+    )
+
+
+def test_verdict_of_a_good_run(good):
+    found = verdict.verdict(read(good))
+    assert found.answer == "Yes, where one wrong answer in 50 does no harm."
+    assert found.why == [
+        "Of 100 new pictures like these, expect 94 to 100 right (95% interval, measured on 1,000 "
+        "test examples).",
+        "Always answering “dog”, the largest class, would get 51 right.",
+        "The weakest class is “cat”: 480 of 490 found, 98.0% (95% interval 96.3 to 98.9).",
+        "Where it is at least 90% sure, on 98 of 100 examples, 100.0% are right "
+        "(95% interval 96.2 to 100.0).",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "interval", "answer"),
+    [
+        ([[70, 5], [15, 10]], [0.70, 0.88], "No: it is not shown to be better than always"),
+        ([[9, 1], [1, 9]], [0.7, 1.0], "Nobody can say yet: too few examples were measured."),
+        ([[400, 0], [60, 40]], [0.85, 0.91], "Not for all classes: it finds too few of “dog”."),
+        ([[400, 100], [100, 400]], [0.77, 0.83], "Yes, where one wrong answer in 5 does"),
+        ([[380, 120], [120, 380]], [0.73, 0.79], "Only where one wrong answer in 4 does"),
+        ([[50, 0], [0, 50]], [0.96, 1.0], "Yes, as far as 100 examples can tell: none was wrong."),
+    ],
+)
+def test_verdicts(good, rows, interval, answer):
+    change(good, "result.json", test=counted(rows, NAMES, interval=interval))
+    assert verdict.verdict(read(good)).answer.startswith(answer)
+
+
+def test_no_verdict_without_a_measurement(workdir):
+    (workdir / "result.json").unlink()
+    assert verdict.verdict(read(workdir)) is None
+
+
+def test_weakness_of_one_of_many_classes_may_be_chance(good):
+    """9 of 10 are found of nine classes, 8 of 10 of one: that is chance. 200 of 1,000 is not."""
+    names = [f"c{i}" for i in range(10)]
+    rows = [[90 if i == j else 0 for j in range(10)] for i in range(10)]
+    for row in rows:
+        row[(row.index(90) + 1) % 10] = 10
+    rows[3][3], rows[3][4] = 82, 18
+    change(good, "result.json", test=counted(rows, names))
+    assert "That this class" not in said(good, "Add examples")
+    assert "may be chance" in said(good, "Look at the mistakes of “c3”")
+    rows[3][3], rows[3][4] = 50, 50
+    change(good, "result.json", test=counted(rows, names))
+    line = said(good, "Add examples of “c3”, and look")
+    assert (
+        "“c3”: 50.0% of 100 found (95% interval 40.4 to 59.6), most often taken for “c4”." in line
+    )
+
+
+def test_classes_without_examples_are_named(workdir):
+    assert "Add examples of “蒲公英 🌼”. No test examples" in said(workdir, "Add examples of “蒲")
+
+
+@pytest.mark.parametrize(("low", "warns"), [(0.7, True), (0.76, False)])
+def test_a_model_no_better_than_the_largest_class_is_not_shipped(good, low, warns):
+    test = counted([[70, 5], [15, 10]], NAMES, interval=[low, 0.88])
+    change(good, "result.json", test=test)
+    line = said(good, "Do not ship this model.")
+    assert ("always answering “cat”, which is right on 75.0% of these" in line) == warns
+    assert bool(said(good, "To ship it")) != warns
+    assert not warns or lines(good)[0] == line
+
+
+def test_few_examples_ask_for_more(good):
+    change(good, "result.json", test=counted([[45, 5], [5, 45]], NAMES))
+    line = said(good, "Measure on more examples: about 390.")
+    assert "100 test examples are few" in line
+    change(good, "result.json", test=counted([[90, 10], [10, 90]], NAMES))
+    assert not said(good, "Measure on more")
+
+
+def test_without_a_test_split_the_validation_speaks(workdir):
+    change(workdir, "result.json", test=None, val={**scores(77), "classes": {}})
+    run = read(workdir)
+    assert verdict.headline(run).startswith("94.1% of 77 validation examples right")
+    assert "validation chose this model" in said(workdir, "Set a test split aside.")
+
+
+def test_validation_above_the_test_interval(workdir):
+    def line(low: float) -> str:
+        change(workdir, "result.json", val={**scores(77), "accuracy": 0.98, "interval": [low, 1.0]})
+        return said(workdir, "Go by the test score")
+
+    apart = line(0.975)
+    assert "Choices were made on validation" in apart
+    assert "chance" not in apart and "chance" in line(0.95)
+    change(workdir, "result.json", val=scores(77))
+    assert not said(workdir, "Go by the test score")
+
+
+def test_sure_and_wrong_files_are_named(good):
+    assert not said(good, "Look at these files")  # Wrong at 70%.
+    write_answers(good, [("cat", "dog", 0.9 + i / 100) for i in range(5)])
+    line = said(good, "Look at these files first: 4.png, 3.png, 2.png and 2 more.")
+    assert "at least 90% sure and wrong" in line
+
+
+def test_suspected_labels_and_leaks_are_named(good):
+    (good / "findings.json").write_text(json.dumps(findings()))
+    line = said(good, "Keep near-duplicates in one split.")
+    assert "1 pair of nearly equal pictures stands in two splits" in line
+    assert "Without them 91.0% of 143 are right (95% interval 86.0 to 95.0)." in line
+    assert said(good, "Check 1 label that may be wrong: sub/<b>.png.")
+    change(good, "findings.json", suspects=[])
+    near = {"files": ["a", "b"], "splits": ["train", "train"], "labels": ["x", "x"]}
+    change(good, "findings.json", near_duplicates=[near])
+    assert not said(good, "Keep near") and not said(good, "Check")
+
+
+def candidates(won: int, lost: int) -> dict:
+    tuned = {"log_loss": 0.2, "accuracy": 0.9, "temperature": 1.0, "won": won, "lost": lost}
+    return {"head": {**tuned, "won": 0, "lost": 0}, "finetuned": tuned}
+
+
+@pytest.mark.parametrize(
+    ("won", "lost", "start"),
+    [
+        (60, 5, "Unfreeze deeper: --set fit.freeze=0.25. It pays here"),
+        (5, 60, "Fine-tune less: raise fit.freeze"),
+        (20, 15, "Do not expect more of unfreezing deeper. The difference is noise"),
+    ],
+)
+def test_depth_goes_by_a_paired_difference(good, won, lost, start):
+    model = {"cut": "add", "freeze": 0.5, "candidates": candidates(won, lost)}
+    change(good, "result.json", model=model)
+    line = said(good, start)
+    assert "on validation" not in start and "1,000 examples)" in line
+    assert f"by {'−' if won < lost else ''}{abs(won - lost) / 10:.1f} points" in line
+
+
+def test_nothing_is_left_to_unfreeze_where_nothing_is_frozen(good):
+    model = {"cut": None, "freeze": 0.0, "candidates": candidates(60, 5)}
+    change(good, "result.json", model=model)
+    assert not said(good, "Unfreeze deeper") and not said(good, "Do not expect")
+
+
+def test_candidates_of_older_runs_say_nothing_of_depth(good):
+    tuned = {"log_loss": 0.2, "accuracy": 0.9, "temperature": 1.0}
+    change(good, "result.json", model={"candidates": {"head": tuned, "finetuned": tuned}})
+    assert not [line for line in lines(good) if "freez" in line]
+
+
+def test_loss_that_still_falls_asks_for_more_epochs(good):
+    write_records(good / "metrics.jsonl", epochs())
+    assert "still falling at the last of 3 epochs" in said(good, "Train longer")
+    rising = [{**epoch, "val_loss": 1 + i} for i, epoch in enumerate(epochs())]
+    write_records(good / "metrics.jsonl", rising)
+    assert not said(good, "Train longer")
+
+
+def test_strengths_of_the_head_are_no_epochs(good):
+    falling = [{**record, "val_loss": 1 / (i + 1)} for i, record in enumerate(strengths())]
+    write_records(good / "metrics.jsonl", falling)
+    assert not said(good, "Train longer")
+
+
+@pytest.mark.parametrize(("probability", "word"), [(0.99, "high"), (0.6, "low")])
+def test_probabilities_that_lie_are_said_to(good, probability, word):
+    test = counted([[400, 100], [100, 400]], NAMES)
+    change(good, "result.json", test=test)
+    write_answers(good, [("cat", "cat", probability)] * 50)
+    line = said(good, f"Do not take its probabilities at their word: they are too {word}.")
+    assert f"it is {probability:.1%} sure on average and right on 80.0%" in line
+    write_answers(good, [("cat", "cat", 0.79)] * 50)
+    assert not said(good, "Do not take")
+
+
+def test_files_left_out_are_counted(workdir):
+    assert "It was left out as unusable" in said(workdir, "Mend or remove 1 file.")
+
+
+def test_export_outside_its_tolerance_is_named(good):
+    sentence = "loses 0.052 of accuracy, over <0.01>"
+    bad = exported("model_int8.tflite", 690_000, sentence)
+    fine = exported("model_float32.tflite", 8_900_000)
+    change(good, "result.json", export={"float32": fine, "int8": bad})
+    headline = verdict.headline(read(good))
+    assert "int8 outside tolerance; smallest file model_float32.tflite" in headline
+    line = said(good, "Do not ship the int8 export.")
+    assert f"misses its tolerance ({sentence})" in line and "on 98.4% of examples" in line
+    assert said(good, "To ship it, take export/model_float32.tflite.")
+
+
+def test_the_faster_of_two_small_files_is_shipped(good):
+    slow = {**exported("slow.tflite", 900_000), "latency_ms": {"median": 5.4}}
+    quick = {**exported("quick.tflite", 990_000), "latency_ms": {"median": 0.8}}
+    change(good, "result.json", export={"dynamic": slow, "int8": quick})
+    assert said(good, "To ship it, take export/quick.tflite.")
+    change(good, "result.json", export={"dynamic": slow, "int8": {**quick, "bytes": 2_000_000}})
+    assert said(good, "To ship it, take export/slow.tflite.")
+
+
+def test_exports_that_nobody_checked_are_not_said_to_agree(workdir):
+    change(workdir, "result.json", export={"float32": {"path": "model.tflite", "bytes": 50_000}})
+    line = verdict.headline(read(workdir))
+    assert "agree" not in line and line.endswith("smallest file model.tflite, 50.0 kB")
+
+
+def test_pretraining_leads_to_later_runs(good):
+    kept = {key: value for key, value in result().items() if key != "export"}
+    test = counted(GOOD, NAMES)
+    (good / "result.json").write_text(json.dumps(kept | {"pipeline": "pretrain", "test": test}))
+    assert verdict.headline(read(good)).endswith("right (95% interval 94.0 to 100.0)")
+    assert "set model.weights to this run's folder" in lines(good)[-1]
+    change(good, "result.json", test={**test, "interval": [0.4, 0.6]})
+    assert not said(good, "Start later runs")  # What is no better than chance helps nobody.
+
+
+def test_an_unfinished_run_is_told_to_go_on(workdir):
+    (workdir / "result.json").unlink()
+    assert lines(workdir)[0] == "Start the same command again. It goes on where it was stopped."

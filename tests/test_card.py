@@ -1,0 +1,95 @@
+"""Claims on the model card: Markdown that holds, hostile names and all."""
+
+import json
+import re
+
+import pytest
+from handmade import HAN, SCRIPT, change, scores
+from ruamel.yaml import YAML
+
+from tl_keras.report import card, page
+from tl_keras.report.read import read
+
+
+def front_matter(text: str) -> dict:
+    return YAML(typ="safe", pure=True).load(text.split("---\n")[1])
+
+
+def test_card_stands_beside_the_report(workdir):
+    page.write(workdir)
+    text = (workdir / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert text == card.render(read(workdir))
+    titles = re.findall("^## (.*)$", text, re.MULTILINE)
+    assert titles == [
+        *("Data", "Method", "Figures", "By class", "Exports", "Limits", "How to reproduce"),
+    ]
+
+
+def test_front_matter_is_what_the_hub_reads(workdir):
+    (workdir / "config.yaml").write_text("data: {source: folder, path: '/home/me/ants: bees'}\n")
+    matter = front_matter(card.render(read(workdir)))
+    assert matter["library_name"] == "keras" and matter["pipeline_tag"] == "image-classification"
+    assert "license" not in matter
+    (entry,) = matter["model-index"]
+    (result,) = entry["results"]
+    assert entry["name"] == "run" and result["task"] == {"type": "image-classification"}
+    assert result["dataset"] == {"name": "ants: bees", "type": "folder", "split": "test"}
+    assert {m["type"]: m["value"] for m in result["metrics"]} == {"accuracy": 0.9412, "f1": 0.9045}
+
+
+def test_figures_stand_with_their_examples_and_intervals(workdir):
+    text = card.render(read(workdir))
+    assert "| test | 153 | Accuracy | 94.1% | 89.9% to 97.4% |" in text
+    assert f"| {card.plain(SCRIPT)} | 93.4% | 84.3 to 97.4 | 61 | 100.0% |" in text
+    assert (
+        "| int8 | export/model_int8.tflite | 0.7 MB | 92.8% | 87.6 to 95.9 | 153 | 3.14 | ok |"
+        in (text)
+    )
+    assert "Calibration error 3.9% on 153 examples" in text
+    assert "tl-keras finetune --config=config.yaml --workdir=runs/run\n" in text
+    assert "- data fingerprint: 9f2c1e7a" in text and "- keras: 3.15.0" in text
+
+
+def test_limits_are_computed(workdir):
+    text = card.render(read(workdir))
+    assert "always answering" in text and f"“{HAN}” (0)" in text
+    change(workdir, "result.json", test=None, val=scores(77))
+    assert "There was no test split" in card.render(read(workdir))
+
+
+def test_a_card_does_not_say_where_files_are_kept(workdir):
+    model = {"backbone": "MobileNetV2", "weights": "/home/me/secret/weights.h5"}
+    change(workdir, "result.json", model=model)
+    text = card.render(read(workdir))
+    assert "- weights: weights.h5" in text and "secret" not in text
+
+
+def test_hostile_names_are_text(workdir):
+    change(workdir, "data.json", classes=["| x |\n\n# big", "[a](http://evil)", "<img src=x>"])
+    text = card.render(read(workdir))
+    assert "\n# big" not in text and "](http:" not in text and "<img" not in text.replace("\\<", "")
+    assert "\\<script\\>" in text and not re.search(r"(?<!\\)<script", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("model_float32.tflite", "model_float32.tflite"),
+        ("_x_ *b* `c`", "\\_x\\_ \\*b\\* \\`c\\`"),
+        ("a|b\n---", "a\\|b ---"),
+        ("1. x", "1\\. x"),
+        ("- x", "\\- x"),
+        ("12.5% right", "12.5% right"),
+        ("http://e.com www.e.com", "http\\://e.com www\\.e.com"),
+    ],
+)
+def test_markdown_is_escaped_where_it_would_show(text, escaped):
+    assert card.plain(text) == escaped
+
+
+def test_a_bare_run_has_a_card(workdir):
+    for path in workdir.iterdir():
+        path.unlink()
+    (workdir / "result.json").write_text(json.dumps({"pipeline": "finetune"}))
+    text = card.render(read(workdir))
+    assert "# run" in text and "## Limits" in text and "model-index" not in front_matter(text)

@@ -1,0 +1,53 @@
+"""Claims on charts: numbers in, SVG in the page's colours out, read without seeing it."""
+
+import re
+
+import pytest
+from handmade import epochs, strengths
+
+from tl_keras.report import charts
+
+
+def test_charts_leave_out_what_has_no_numbers():
+    assert charts.learning_curves([]) == []
+    gaps = [{"loss": float("nan"), "val_accuracy": 0.5}, {"loss": None, "val_accuracy": 1.0}]
+    (svg,) = charts.learning_curves(gaps)
+    assert 'aria-label="Accuracy, % over 2 epochs: validation from 50 to 100."' in svg
+    assert len(charts.learning_curves([{"loss": 1.0}])) == 1
+    assert charts.compared_curves([("A", []), ("B", [{"val_loss": None}])]) == []
+    assert charts.regularisation_path(strengths()[:2]) == ""
+
+
+POINTS = [(0.55, 0.4, 0.2, 0.6, 20), (0.97, 0.95, 0.9, 0.98, 1280)]
+CHARTS = {
+    "curves": lambda: charts.learning_curves([{"loss": 1.0, "val_loss": 1.0}])[0],
+    "path": lambda: charts.regularisation_path(strengths()),
+    "reliability": lambda: charts.reliability(POINTS),
+    "compared": lambda: charts.compared_curves([("A", epochs()), ("B", epochs())])[0],
+}
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_charts_take_the_colours_of_the_page_and_its_font(name):
+    svg = CHARTS[name]()
+    assert "var(--series)" in svg and not re.search("#[0-9a-f]{6}", svg)
+    assert "font-family" not in svg and "mathdefault" not in svg
+    assert CHARTS[name]() == svg  # Equal numbers, equal bytes.
+
+
+def test_reliability_is_told_in_words_with_its_examples():
+    svg = charts.reliability(POINTS)
+    said = "55% sure, 40% right, 20 examples; 97% sure, 95% right, 1280 examples."
+    assert said in svg and ">1,280<" in svg and ">20<" in svg
+
+
+def test_regularisation_path_names_the_strength_that_is_kept():
+    assert "lowest 0.31 at 10." in charts.regularisation_path(strengths())
+
+
+def test_compared_runs_have_a_line_and_a_legend_each():
+    longer = [*epochs(), {"val_loss": 0.2, "val_accuracy": 0.95}]
+    loss, accuracy = charts.compared_curves([("A", epochs()), ("B", longer)])
+    assert "Validation loss over 4 epochs: A from 0.6 to 0.49, B from 0.6 to 0.2." in loss
+    assert "A from 90 to 90, B from 90 to 95." in accuracy
+    assert ">A<" in loss and ">B<" in loss and "var(--other)" in loss

@@ -1,0 +1,210 @@
+"""Claims on the pictures that explain a run: right heat, views as in training, whole files."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from tl_keras import config as configs
+from tl_keras import explain, report
+from tl_keras import model as models
+from tl_keras import run as runs
+from tl_keras.approaches import stages
+from tl_keras.data import batches
+from tl_keras.data.batches import Inputs
+from tl_keras.data.examples import Dataset, Example
+from tl_keras.report import figures
+from tl_keras.report.read import read
+
+
+def small_model(pool: bool = True) -> keras.Model:
+    """Counts red and blue in 4 x 4 cells of 16 x 16 pixels, and answers with the more frequent."""
+    inputs = keras.Input((16, 16, 3), dtype="uint8")
+    x = keras.layers.Rescaling(1 / 255)(inputs)
+    if pool:
+        x = keras.layers.Conv2D(2, 4, strides=4, use_bias=False, name="cells")(x)
+        x = keras.layers.GlobalAveragePooling2D()(x)
+    else:
+        x = keras.layers.Flatten()(x)
+    model = models.add_head(keras.Model(inputs, x), ("red", "blue"), 0.2)
+    if pool:
+        kernel = np.zeros((4, 4, 3, 2), np.float32)
+        kernel[..., 0, 0] = kernel[..., 2, 1] = 1 / 16
+        model.get_layer("cells").set_weights([kernel])
+        models.set_head(model, np.eye(2, dtype=np.float32) * 9, np.zeros(2, np.float32))
+    return model
+
+
+def patch(colour: int, top: int, left: int) -> np.ndarray:
+    image = np.zeros((16, 16, 3), np.uint8)
+    image[top : top + 4, left : left + 4, colour] = 255
+    return image
+
+
+def test_heat_lies_where_the_answer_comes_from():
+    images = np.stack([patch(0, 0, 4), patch(2, 12, 8), patch(0, 0, 4)])
+    heat = explain.grad_cam(small_model(), images, np.array([0, 1, 1]))
+    expected = np.zeros((3, 4, 4))
+    expected[0, 0, 1] = expected[1, 3, 2] = 1
+    # Nothing in the third speaks for blue.
+    np.testing.assert_allclose(heat, expected, atol=1e-6)
+
+
+def test_heat_is_that_of_the_paper():
+    """Before a mean and a dense layer, Grad-CAM is the map weighted by the layer's kernel."""
+    model = small_model()
+    generator = np.random.default_rng(0)
+    kernel = generator.normal(size=(2, 2)).astype(np.float32)
+    models.set_head(model, kernel, np.zeros(2, np.float32))
+    images = generator.integers(0, 256, (5, 16, 16, 3), np.uint8)
+    classes = np.array([0, 1, 1, 0, 1])
+    maps = keras.Model(model.input, model.get_layer("cells").output)(images).numpy()
+    expected = np.maximum(np.einsum("nhwc,cn->nhw", maps, kernel[:, classes]), 0)
+    expected /= np.maximum(expected.max((1, 2), keepdims=True), 1e-12)
+    np.testing.assert_allclose(explain.grad_cam(model, images, classes), expected, atol=1e-5)
+
+
+def test_every_backbone_has_a_feature_map(family):
+    _, backbone = family
+    model = models.add_head(backbone, ("a", "b", "c"), 0.2)
+    size = model.input.shape[1]
+    images = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), np.uint8)
+    heat = explain.grad_cam(model, images, np.array([0, 2]))
+    assert heat.shape[0] == 2 and explain.CELLS <= heat.shape[1] < size
+    assert np.isfinite(heat).all() and heat.min() >= 0 and heat.max() <= 1
+    assert heat.any()
+
+
+def test_models_without_a_map_have_no_heat():
+    assert explain.grad_cam(small_model(pool=False), np.zeros((1, 16, 16, 3)), [0]) is None
+    layer = keras.layers.Dense(4)
+    inputs = keras.Input((4,))
+    assert explain.feature_map(keras.Model(inputs, layer(layer(inputs)))) is None  # Not flat.
+
+
+def test_overlay_is_grey_but_for_the_heat():
+    image = np.full((16, 16, 3), (200, 100, 50), np.uint8)
+    heat = np.zeros((4, 4), np.float32)
+    heat[0, 0] = 1
+    shown = explain.overlay(image, heat).astype(int)
+    assert np.ptp(shown[-1, -1]) == 0 and shown[0, 0, 0] - shown[0, 0, 2] > 100
+
+
+SHAKEN = {"augment": [{"flip": "horizontal"}, {"rotation": 0.2}, {"color": 0.5}]}
+
+
+def config_of(**sections) -> configs.RunConfig:
+    data = {"source": "digits", **SHAKEN, **sections.pop("data", {})}
+    return configs.from_tree({"data": data, **sections})
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_views_are_those_of_training(seed):
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (10, 16, 16, 3), np.uint8)
+    config, inputs = config_of(seed=seed), Inputs(np.arange(10), images)
+    how = batches.Training(10, seed, config.data.augment, None, "none", 10)
+    shown = explain.views(images[[7, 2]], [7, 2], 10, config)
+    assert shown.shape == (5, 2, 16, 16, 3)
+    epoch = tf.Variable(0, dtype=tf.int64)
+    for view in range(5):
+        epoch.assign(view)
+        ((trained, targets, _),) = batches.training(inputs, how, epoch).as_numpy_iterator()
+        of_label = dict(zip(targets.argmax(-1), trained, strict=True))
+        np.testing.assert_array_equal(shown[view], [of_label[7], of_label[2]])
+
+
+def test_views_that_repeat_are_shown_once():
+    images = np.zeros((2, 16, 16, 3), np.uint8)
+    assert len(explain.views(images, [0, 1], 2, config_of(fit={"views": 2}))) == 2
+
+
+def test_mixing_is_shown():
+    images = np.stack([np.zeros((16, 16, 3), np.uint8), np.full((16, 16, 3), 255, np.uint8)])
+    config = config_of(data={"augment": [{"mixup": 1.0}]})
+    shown = explain.views(images, [0, 1], 2, config)
+    assert all(0 < view[0].mean() < 255 for view in shown)
+
+
+def dataset(count: int) -> Dataset:
+    labels = [i % 2 for i in range(count)]
+    splits = {
+        split: [Example(f"{split}/{i}.png", label, "") for i, label in enumerate(labels)]
+        for split in ("train", "val", "test")
+    }
+    return Dataset(("red", "blue"), splits, None, None, [], [], "")
+
+
+def write(folder, streamed: bool = False, **sections) -> dict:
+    """Pictures of a run whose test images are all red, half of them labelled blue."""
+    found, model = dataset(40), small_model()
+    images = np.stack([patch(0, 4 * (i % 4), 8) for i in range(40)])
+    table = tf.constant(images)
+    array = None if streamed else images
+    lookup = (lambda indices: indices.map(lambda i: table[i])) if streamed else None
+    inputs = {split: Inputs(found.labels(split), array, lookup) for split in found.splits}
+    # A rising share, so that the order is known.
+    share = np.linspace(0.6, 0.99, 40)
+    probabilities = {"test": np.stack([share, 1 - share], -1)}
+    explain.pictures(model, found, inputs, probabilities, config_of(**sections), folder)
+    return json.loads((folder / "index.json").read_text())
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_index_names_the_worst_mistakes_and_every_file(tmp_path, streamed):
+    index = write(tmp_path / "pictures", streamed)
+    files = [entry["file"] for entry in index["mistakes"]]
+    assert files == [f"test/{i}.png" for i in range(39, 16, -2)]  # Blue, the surest first.
+    assert {entry["split"] for entry in index["mistakes"]} == {"test"}
+    named = [entry["heat"] for entry in index["mistakes"]]
+    assert len(index["augmented"]) == 6
+    for entry in index["augmented"]:
+        assert entry["file"].startswith("train/") and len(entry["views"]) == 5
+        named += [entry["original"], *entry["views"]]
+    found = {path.name for path in (tmp_path / "pictures").iterdir()}
+    assert found == {*named, "index.json"} and len(named) == 12 + 36
+    with Image.open(tmp_path / "pictures" / named[0]) as picture:
+        assert picture.format == "JPEG" and picture.size == (80, 80)  # 16 px, five times as large.
+
+
+def test_pictures_are_the_same_every_time_and_old_ones_go(tmp_path):
+    write(tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "old.jpg").touch()
+    write(tmp_path / "b")
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+    assert not (tmp_path / "b" / "old.jpg").exists()
+
+
+@pytest.mark.parametrize("section", [{"fit": {"epochs": 0}}, {"data": {"augment": []}}])
+def test_no_views_where_training_showed_none(tmp_path, section):
+    assert write(tmp_path / "pictures", **section)["augmented"] == []
+
+
+def test_a_run_shows_its_own_mistakes(finished_run, tmp_path):
+    """A third of the run's test images are given another label."""
+    shutil.copytree(finished_run.workdir, tmp_path / "run")
+    run = runs.load(tmp_path / "run")
+    data = stages.read(run)
+    labels = data.inputs["test"].labels.copy()
+    labels[::3] = (labels[::3] + 1) % 3
+    inputs = {**data.inputs, "test": replace(data.inputs["test"], labels=labels)}
+    stages.evaluate(run, models.load(run.workdir / "model.keras"), replace(data, inputs=inputs))
+    index = json.loads((run.workdir / "pictures" / "index.json").read_text())
+    worst = [p.file for p in figures.worst(read(run.workdir))]
+    assert [entry["file"] for entry in index["mistakes"]] == worst and len(worst) >= 4
+    page = report.write(run.workdir).read_text()
+    heats = [entry["heat"] for entry in index["mistakes"] if entry["heat"]]
+    assert heats and page.count("<img ") == len(worst) + len(heats) + 36
+    assert "Grad-CAM" in page
+
+
+def test_a_run_whose_answers_are_all_right_has_no_heat(tmp_path, monkeypatch):
+    monkeypatch.setattr(explain, "worst_mistakes", lambda *_: [])
+    assert write(tmp_path / "pictures")["mistakes"] == []

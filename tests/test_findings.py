@@ -1,0 +1,112 @@
+"""Claims on the data check in the report, and on the page of a check without a run."""
+
+import json
+import shutil
+
+import pytest
+from handmade import SCRIPT, Outline, change, findings
+
+from tl_keras.report import audit, page
+from tl_keras.report import findings as sections
+from tl_keras.report.read import read
+
+
+@pytest.fixture
+def checked(workdir):
+    """The folder of an audit: its data and findings alone."""
+    for path in workdir.iterdir():
+        if path.name != "data.json":
+            path.unlink()
+    (workdir / "findings.json").write_text(json.dumps(findings()))
+    return workdir
+
+
+def report(workdir) -> str:
+    return page.write(workdir).read_text(encoding="utf-8")
+
+
+def test_every_finding_is_shown(workdir):
+    (workdir / "findings.json").write_text(json.dumps(findings()))
+    text = report(workdir)
+    said = Outline(text).words
+    assert SCRIPT not in text and "<i>" not in text and "<cross" not in text
+    for words in [
+        "1 pair of nearly equal pictures.",
+        "distance 2",
+        "Without the 10 test examples that have a near-duplicate in another split, 91.0% of the "
+        "143 left are right (95% interval 86.0 to 95.0).",
+        "by <cross-validation>",
+        f"labelled {SCRIPT} looks like 蒲公英 🌼 93.0%",
+        "fewer than <20>",
+        "577 (from 190 to 1,048)",
+        "12 × 900 thin <i>",
+        "Of 780 images.",
+        "87.1",
+        "3.10",
+    ]:
+        assert words in said, words
+    # Once in the pair, whose other picture is lost, once as a suspect, once as a mistake.
+    assert text.count('alt="sub/&lt;b&gt;.png"') == 3
+
+
+def test_leaks_stand_before_duplicates_within_a_split(workdir):
+    within = {"files": ["1.png", "2.png"], "splits": ["val", "val"], "labels": ["x", "x"]}
+    apart = {**within, "files": ["3.png", "4.png"], "splits": ["val", "test"]}
+    (workdir / "findings.json").write_text(json.dumps({"near_duplicates": [within, apart]}))
+    text = sections.data_check(read(workdir))
+    assert text.index("3.png") < text.index("1.png")
+
+
+def test_long_lists_are_cut_with_a_count(workdir):
+    suspect = {"split": "train", "label": "a", "suggested": "b", "probability": 0.9}
+    some = [{**suspect, "file": f"{i}.png"} for i in range(30)]
+    (workdir / "findings.json").write_text(json.dumps({"suspects": some}))
+    text = sections.data_check(read(workdir))
+    assert "30 pictures, the most doubtful first; the first 24, and 6 more in findings.json" in text
+    assert ">23.png<" in text and ">24.png<" not in text
+
+
+@pytest.mark.parametrize("key", [*findings(), "everything", "nothing"])
+def test_every_part_may_be_missing(workdir, key):
+    kept = {k: v for k, v in findings().items() if key not in (k, "everything")}
+    for content in (kept, kept if key == "everything" else {**findings(), key: None}):
+        (workdir / "findings.json").write_text(json.dumps(content))
+        Outline(sections.data_check(read(workdir)))
+
+
+def test_a_run_without_findings_has_no_such_section(workdir):
+    assert "Data check" not in report(workdir)
+
+
+def test_a_check_alone_is_an_audit_report(checked):
+    change(checked, "data.json", splits={"train": ["a.png"] * 500, "val": [], "test": ["b"] * 280})
+    text = report(checked)
+    outline = Outline(text)
+    assert "<h1>780 images in 3 classes; 6 findings</h1>" in text  # A file left out among them.
+    assert "not finished" not in text and "Start the same command" not in text
+    assert "Good enough?" not in outline.text and "Data check" in outline.text
+    assert "0 bytes <i>" in outline.words and not (checked / "MODEL_CARD.md").exists()
+    assert [line.do for line in audit.what_to_do(read(checked))] == [
+        "Mend or remove 1 file.",
+        "Keep near-duplicates in one split.",
+        "Check 1 label that may be wrong: sub/<b>.png.",
+        "Add images of “$\\frac{x$ & \"q\" 'r'” (4).",
+        f"Look at 1 image of unusual size: {SCRIPT}.png.",
+        "Look at 1 image of unusual brightness: b.png.",
+        "Then train: tl-keras finetune --data=FOLDER.",
+    ]
+
+
+def test_an_audit_that_finds_nothing_says_so(checked):
+    (checked / "findings.json").write_text('{"sizes": {"n": 9}}')
+    change(checked, "data.json", quarantined=[], warnings=[])
+    assert "3 classes; 0 findings" in report(checked)
+    (only,) = audit.what_to_do(read(checked))
+    assert only.why == "Nothing was found in the data."
+
+
+def test_a_run_that_has_begun_is_no_audit(checked):
+    (checked / "checkpoint").mkdir()
+    assert "This run has not finished" in report(checked)
+    shutil.rmtree(checked / "checkpoint")
+    assert "This run has not finished" not in report(checked)

@@ -1,0 +1,69 @@
+"""Claims on intervals: those of the literature, honest at the ends, nominal when repeated."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from tl_keras import evaluate
+from tl_keras.report import intervals
+
+
+@pytest.mark.parametrize(("right", "n"), [(0, 10), (3, 10), (10, 10), (700, 719)])
+def test_wilson_is_that_of_scipy(right, n):
+    expected = stats.binomtest(right, n).proportion_ci(method="wilson")
+    assert intervals.wilson(right, n) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+def test_nothing_counted_is_nothing_known():
+    assert intervals.wilson(0, 0) == (0.0, 1.0)
+
+
+def test_many_looks_widen_the_interval():
+    low, high = intervals.wilson(80, 100, looks=10)
+    expected = stats.binomtest(80, 100).proportion_ci(0.995, "wilson")
+    assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+def test_bootstrap_is_about_the_scores_of_evaluate():
+    generator = np.random.default_rng(0)
+    probabilities = generator.dirichlet((1, 1, 1), 500)
+    labels = np.array([generator.choice(3, p=row) for row in probabilities])
+    names = ["a", "b", "c"]
+    scores = evaluate.measure(probabilities, labels, names)
+    examples = [
+        (names[label], names[row.argmax()], row[label])
+        for label, row in zip(labels, probabilities, strict=True)
+    ]
+    found = intervals.bootstrap(examples)
+    assert set(found) == {"balanced_accuracy", "macro_f1", "log_loss"}
+    for name, (low, high) in found.items():
+        assert low < scores[name] < high
+        # 1.96 standard errors of a mean of 500, to either side, within a fifth.
+        if name == "log_loss":
+            losses = -np.log(probabilities[np.arange(500), labels])
+            assert high - low == pytest.approx(2 * 1.96 * losses.std() / 500**0.5, rel=0.2)
+    assert intervals.bootstrap(examples) == found
+    assert intervals.bootstrap([]) == {}
+
+
+def test_bootstrap_of_many_small_classes_is_about_the_score():
+    """Two classes of three are never found: drawn empty, they would raise the mean."""
+    examples = [(f"c{i}", "c0", 0.5) for i in range(100) for _ in range(2)]
+    examples += [(f"c{i}", f"c{i}", 0.5) for i in range(50)]
+    low, high = intervals.bootstrap(examples)["balanced_accuracy"]
+    assert low < (1 + 49 / 3) / 100 < high
+
+
+def test_paired_interval_holds_the_truth_as_often_as_it_says():
+    """200 runs of 200 examples whose true difference is 5 points."""
+    generator = np.random.default_rng(0)
+    held = 0
+    for won, lost, _ in generator.multinomial(200, [0.12, 0.07, 0.81], size=200):
+        low, high = evaluate.paired_interval(int(won), int(lost), 200)
+        held += low <= 0.05 <= high
+    assert 0.9 <= held / 200 <= 0.99  # 0.95; its standard error is 0.015.
+
+
+def test_paired_interval_of_equal_and_of_opposite_answers():
+    assert evaluate.paired_interval(0, 0, 50) == [0, 0]
+    assert evaluate.paired_interval(50, 0, 50) == [1, 1]

@@ -1,0 +1,182 @@
+"""Claims on the report's sections about what a model can do and how it was trained."""
+
+import csv
+
+import numpy as np
+import pytest
+from handmade import (
+    SCRIPT,
+    Outline,
+    change,
+    counted,
+    exported,
+    result,
+    scores,
+    strengths,
+    write_pictures,
+    write_records,
+)
+
+from tl_keras.report import figures, mistakes, results, training
+from tl_keras.report.read import read
+
+
+def write_answers(workdir, answers: list[tuple[str, str, float]]) -> None:
+    """predictions.csv of (label, prediction, probability), all of test."""
+    with (workdir / "predictions.csv").open("w", newline="") as file:
+        header = ["file", "split", "label", "prediction", "probability"]
+        rows = [[f"{i}.png", "test", *answer] for i, answer in enumerate(answers)]
+        csv.writer(file).writerows([header, *rows])
+
+
+def test_worst_mistakes_come_first_and_only_from_test(workdir):
+    table = mistakes.mistakes(read(workdir))
+    places = [table.index(probability) for probability in ("77.7%", "66.6%", "55.5%")]
+    assert places == sorted(places)
+    assert "99.0%" not in table and "97.0%" not in table
+    assert "3 of 4 test examples are wrong" in table
+
+
+def test_mistakes_stand_beside_where_the_model_looked(workdir):
+    assert "Grad-CAM" not in mistakes.mistakes(read(workdir))
+    write_pictures(workdir)
+    text = mistakes.mistakes(read(workdir))
+    assert text.count("<img ") == 2 and "Grad-CAM" in text
+    # The model saw the picture stretched to a square: the map is shown as the picture is.
+    assert text.count('width="160" height="80"') == 2
+    (workdir / "config.yaml").write_text("data: {resize: crop}")
+    text = mistakes.mistakes(read(workdir))
+    assert 'width="160" height="80"' in text and 'width="160" height="160"' in text
+
+
+def test_a_model_without_feature_map_is_said_to_have_none(workdir):
+    write_pictures(workdir)
+    entry = {"file": "sub/<b>.png", "split": "test", "heat": None}
+    change(workdir, "pictures/index.json", mistakes=[entry])
+    text = mistakes.mistakes(read(workdir))
+    assert "No heat maps" in text and text.count("<img ") == 1
+
+
+@pytest.mark.parametrize("name", ["../../outside.png", "/etc/passwd", "heat_00.png", 7, "a b.jpg"])
+def test_an_index_draws_in_nothing_from_elsewhere(workdir, name):
+    write_pictures(workdir)
+    entry = {"file": "sub/<b>.png", "split": "test", "heat": name}
+    change(workdir, "pictures/index.json", mistakes=[entry])
+    assert mistakes.mistakes(read(workdir)).count("<img ") == 1
+
+
+def test_augmented_samples_are_shown_after_their_original(workdir):
+    assert training.augmented(read(workdir)) == ""
+    write_pictures(workdir)
+    text = training.augmented(read(workdir))
+    assert text.count("<img ") == 2 and SCRIPT not in text
+    assert text.index(", as it is") < text.index(", view 1")
+
+
+def test_classes_have_their_intervals_and_counts(workdir):
+    text = results.classes(read(workdir))
+    # 57 of 61 found, 57 of 57 predictions right; Wilson's interval by hand.
+    assert '--share:0.934;--low:0.843;--high:0.974">93.4% <span class="soft">of 61<' in text
+    assert "<small>84.3 to 97.4</small>" in text and "<small>93.7 to 100.0</small>" in text
+    assert '– <span class="soft">of 0</span>' in text  # Of the third class there are none.
+
+
+def test_many_classes_are_cut_to_the_weakest(workdir):
+    names = [f"class {i}" for i in range(50)]
+    rows = np.diag(range(50)).tolist()
+    for i, row in enumerate(rows):
+        row[(i + 1) % 50] = 50 - i  # Class 0 is never found, class 49 nearly always.
+    change(workdir, "result.json", test=counted(rows, names))
+    text = results.classes(read(workdir))
+    assert "The 40 of 50 classes with the lowest recall." in text
+    assert ">class 0<" in text and ">class 49<" not in text
+
+
+def test_confusion_matrix_or_pairs(workdir):
+    run = read(workdir)
+    assert 'class="right" style="--share:0.942">57<' in results.confusion(run)
+    names = [f"class {i}" for i in range(30)]
+    confusion = [[1] * 30 for _ in names]
+    confusion[3][7] = 9
+    change(workdir, "result.json", test=counted(confusion, names))
+    table = results.confusion(read(workdir))
+    assert "most confused pairs of 30 classes" in table
+    assert table.index("class 3<") < table.index("class 7<") < table.index(">9<")
+
+
+def test_short_class_names_lie_flat_over_the_matrix(workdir):
+    for names, steep in (([str(i) for i in range(10)], False), (["a" * 20, "b" * 20], True)):
+        confusion = np.eye(len(names), dtype=int).tolist()
+        change(workdir, "result.json", test=counted(confusion, names))
+        assert ('class="matrix steep"' in results.confusion(read(workdir))) == steep
+
+
+def test_scores_have_intervals_of_their_own_examples(workdir):
+    generator = np.random.default_rng(0)
+    labels = generator.choice(["a", "b"], 300, p=[0.9, 0.1])
+    wrong = (labels == "b") & (generator.random(300) < 0.5)
+    answers = [
+        (label, "a" if bad else label, 0.8) for label, bad in zip(labels, wrong, strict=True)
+    ]
+    write_answers(workdir, answers)
+    found = figures.intervals(read(workdir), "test")
+    recall = 1 - wrong.sum() / (labels == "b").sum()
+    low, high = found["balanced_accuracy"]
+    assert low < (1 + recall) / 2 < high
+    # Half of its weight is on 30 examples: far wider than that of an accuracy on 300.
+    assert 0.1 < high - low < 0.25
+    assert found["accuracy"] == result()["test"]["interval"]
+    assert "log_loss" not in found  # The probabilities of the labels are not known.
+
+
+def test_reliability_counts_right_answers_by_confidence(workdir):
+    answers = [("a", "a", 0.95)] * 18 + [("b", "a", 0.95)] * 2 + [("a", "b", 0.6), ("a", "a", 0.55)]
+    write_answers(workdir, answers)
+    bins = figures.bins(read(workdir))
+    assert [(b.right.right, b.right.n) for b in bins] == [(1, 2), (18, 20)]
+    assert [round(b.confidence, 3) for b in bins] == [0.575, 0.95]
+    text = results.calibration(read(workdir))
+    assert "On 22 test examples" in text and "95% sure, 90% right, 20 examples" in text
+    assert "<small>69.9 to 97.2</small>" in text
+
+
+def test_export_outside_its_tolerance_is_named(workdir):
+    bad = exported("model_int8.tflite", 690_000, "loses 0.052 of accuracy, over <0.01>")
+    good = exported("model_float32.tflite", 8_900_000)
+    change(workdir, "result.json", export={"float32": good, "int8": bad})
+    table = results.exports(read(workdir))
+    assert table.count(">ok<") == 1 and table.count(">missed<") == 1
+    assert "int8: loses 0.052 of accuracy, over &lt;0.01&gt;." in table
+
+
+def test_exports_say_on_how_many_examples_they_were_measured(workdir):
+    text = results.exports(read(workdir))
+    assert "measured on 153 test examples" in text and '92.8% <span class="soft">of 153<' in text
+    some = {name: {**exported(name, 1), "n": n} for name, n in (("float32", 60), ("int8", 60))}
+    change(workdir, "result.json", export=some)
+    assert "measured on 60 test examples" in results.exports(read(workdir))
+
+
+def test_strengths_of_the_head_are_no_epochs(workdir):
+    text = training.training(read(workdir))
+    assert (
+        "Head: logistic regression, 3 strengths of regularisation tried; validation loss 0.310 at "
+        "the best (regularisation 10)."
+    ) in text
+    assert "Fine-tuning: 3 epochs; lowest validation loss 0.490, in epoch 3." in text
+    assert "Loss over 3 epochs" in text and "validation from 0.6 to 0.49" in text
+
+
+def test_head_alone_has_no_epochs(workdir):
+    write_records(workdir / "metrics.jsonl", strengths())
+    text = training.training(read(workdir))
+    assert "3 strengths" in text and "306 training and 77 validation" in text
+    assert text.count("<svg") == 1 and "epoch" not in text
+
+
+def test_without_confusion_and_predictions_there_are_no_counts(workdir):
+    (workdir / "predictions.csv").unlink()
+    change(workdir, "result.json", test={k: v for k, v in scores(4).items() if k != "confusion"})
+    run = read(workdir)
+    assert figures.rates(run) == [] and results.classes(run) == results.calibration(run) == ""
+    Outline(results.scores(run))
