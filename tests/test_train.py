@@ -67,12 +67,17 @@ def test_plan_is_a_rule_of_the_size(count, pretrained):
 
 
 def test_plan_leaves_what_was_chosen():
-    config = FitConfig(freeze="block_3", epochs=7, learning_rate=0.5)
-    assert train.plan(config, 100, 3, True) == Plan("block_3", 7, 0.5, 3)
+    config = FitConfig(freeze="block_3", epochs=7, learning_rate=0.5, keep="best")
+    assert train.plan(config, 100, 3, True) == Plan("block_3", 7, 0.5, 3, "best")
+
+
+@pytest.mark.parametrize("pretrained, keep", [(True, "average"), (False, "best")])
+def test_pretrained_weights_are_averaged_and_others_chosen(pretrained, keep):
+    assert train.plan(FitConfig(), 100, 3, pretrained).keep == keep
 
 
 def test_learning_rate_warms_up_and_decays():
-    plan = Plan(0.0, 10, 0.1, 10)
+    plan = Plan(0.0, 10, 0.1, 10, "best")
     schedule = train.optimizer(FitConfig(warmup=0.1), plan)._learning_rate
     rates = [float(schedule(step)) for step in range(101)]
     assert np.argmax(rates) == 10
@@ -90,7 +95,7 @@ def network(seed: int = 0) -> keras.Model:
     return keras.Model(inputs, keras.layers.Dense(3)(x))
 
 
-def fit(model: keras.Model, checkpoint, publish=lambda _: None, epochs: int = 4, **choices):
+def fit(model, checkpoint, publish=lambda _: None, epochs: int = 4, keep="best", **choices):
     """Trains a tiny network on clusters; validation is on other clusters."""
     (x, y), (vx, vy) = clusters(64, 1), clusters(64, 2)
     targets = keras.utils.to_categorical(y, 3)
@@ -103,7 +108,7 @@ def fit(model: keras.Model, checkpoint, publish=lambda _: None, epochs: int = 4,
         return {"val_loss": float(loss), "val_accuracy": 0.0}
 
     config = FitConfig(**choices)
-    plan = Plan(0.0, epochs, choices.get("learning_rate", 0.05), 4)
+    plan = Plan(0.0, epochs, choices.get("learning_rate", 0.05), 4, keep)
     run = Fit("finetune", model, data, epoch, validate, plan, config, seed=3)
     return train.fit(run, checkpoint, publish), validate
 
@@ -115,7 +120,24 @@ def test_fit_keeps_the_best_epoch(tmp_path):
     assert validate()["val_loss"] == pytest.approx(best, rel=1e-5)
 
 
-@pytest.mark.parametrize("choices", [{}, {"ema": 0.9}, {"optimizer": "sgd"}])
+@pytest.mark.parametrize("epochs, averaged", [(1, 1), (2, 1), (5, 3), (6, 3)])
+def test_fit_keeps_the_average_of_the_last_half(tmp_path, epochs, averaged):
+    model, weights = network(), []
+
+    def remember(records):
+        if records:
+            weights.append([v.numpy() for v in model.trainable_variables])
+
+    fit(model, tmp_path / "state.npz", remember, epochs, keep="average", patience=1)
+    assert len(weights) == epochs  # Whatever validation says.
+    for i, variable in enumerate(model.trainable_variables):
+        expected = np.mean([values[i] for values in weights[-averaged:]], axis=0)
+        np.testing.assert_allclose(variable.numpy(), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "choices", [{}, {"ema": 0.9}, {"optimizer": "sgd"}, {"keep": "average", "epochs": 5}]
+)
 def test_broken_fit_ends_bit_equal(tmp_path, choices):
     """Dropout, optimiser, moving average and early stopping all go on where they were."""
     unbroken = network()
