@@ -59,6 +59,7 @@ def test_run_folder_holds_what_the_contract_says(finished_run):
     assert names == {
         "config.yaml",
         "data.json",
+        "findings.json",
         "metrics.jsonl",
         "tensorboard",
         "model.keras",
