@@ -1,7 +1,4 @@
-"""A user's own model as a backbone: its numbers, its cut points, what is refused, a whole run."""
-
-import copy
-import shutil
+"""A user's own model as a backbone: its numbers, its cut points, what is refused."""
 
 import keras
 import numpy as np
@@ -9,8 +6,7 @@ import pytest
 from families import images_of_noise, shake
 from keras import layers
 
-import tl_keras
-from tl_keras import backbones, cli, features, freeze, own_backbone, train
+from tl_keras import backbones, freeze, own_backbone
 from tl_keras import config as configs
 from tl_keras import model as models
 from tl_keras.weights import digest, graph_digest
@@ -90,10 +86,10 @@ def saved(request, tmp_path_factory):
     """A user's model, and the file that it is saved to."""
     keras.utils.set_random_seed(0)
     model = MODELS[request.param]()
-    return _save(model, tmp_path_factory.mktemp("own") / f"{request.param}.keras")
+    return save(model, tmp_path_factory.mktemp("own") / f"{request.param}.keras")
 
 
-def _save(model, path):
+def save(model, path):
     model.save(path)
     return model, str(path)
 
@@ -132,7 +128,7 @@ def test_raw_pixels_give_the_models_own_features(saved):
 
 @pytest.mark.parametrize("preprocessing", ["tf", "torch", "caffe"])
 def test_preprocessing_is_what_the_table_of_backbones_means_by_it(preprocessing, tmp_path):
-    model, file = _save(residual(), tmp_path / "a.keras")
+    model, file = save(residual(), tmp_path / "a.keras")
     images = images_of_noise(SIZE, 2)
     found = np.asarray(own_backbone.build(file, preprocessing, SIZE)(images))
     _assert_equal(found, _pooled(model(_prepared(images, preprocessing))))
@@ -196,7 +192,7 @@ def test_none_leaves_random_weights_and_a_file_fills_them(saved, tmp_path):
 def test_what_was_frozen_in_the_file_trains_and_batch_norm_does_not(tmp_path):
     model = nested()
     assert len(model.trainable_weights) == 2
-    _, file = _save(model, tmp_path / "a.keras")
+    _, file = save(model, tmp_path / "a.keras")
     backbone = own_backbone.build(file, "included", SIZE)
     assert len(backbone.trainable_weights) == 16
     freeze.freeze_batch_norm(backbone)
@@ -205,7 +201,7 @@ def test_what_was_frozen_in_the_file_trains_and_batch_norm_does_not(tmp_path):
 
 
 def test_names_of_ours_make_way_and_augmentation_is_left_out(tmp_path):
-    _, file = _save(nested(), tmp_path / "a.keras")
+    _, file = save(nested(), tmp_path / "a.keras")
     backbone = own_backbone.build(file, "included", SIZE)
     names = [operation.name for operation in backbone.operations]
     assert {"dropout_2", "features_2", "conv_3"} <= set(names)
@@ -217,7 +213,7 @@ def test_names_of_ours_make_way_and_augmentation_is_left_out(tmp_path):
 
 
 def test_a_layers_name_of_the_file_is_a_freeze_depth(tmp_path):
-    _, file = _save(residual(), tmp_path / "a.keras")
+    _, file = save(residual(), tmp_path / "a.keras")
     backbone = own_backbone.build(file, None, SIZE)
     assert [block.name for block in freeze.blocks(backbone, None)] == [
         *("stem", "out_1", "out_2", "features"),
@@ -233,7 +229,7 @@ def test_half_precision_in_the_file_is_float32_here(tmp_path):
     keras.config.set_dtype_policy("mixed_bfloat16")
     model = residual()
     keras.config.set_dtype_policy(before)
-    _, file = _save(model, tmp_path / "a.keras")
+    _, file = save(model, tmp_path / "a.keras")
     backbone = own_backbone.build(file, None, SIZE)
     assert {layer.compute_dtype for layer in backbone.layers} <= {"float32", "uint8"}
 
@@ -250,7 +246,7 @@ def test_an_earlier_runs_model_works_and_says_how_it_is_better_used(finished_run
 
 def test_missing_normalisation_and_a_classifier_are_warned_of(tmp_path, caplog):
     top = mobilenet(include_top=True, classes=4)
-    _, file = _save(keras.Sequential([keras.Input((SIZE, SIZE, 3)), top]), tmp_path / "a.keras")
+    _, file = save(keras.Sequential([keras.Input((SIZE, SIZE, 3)), top]), tmp_path / "a.keras")
     own_backbone.build(file, None, SIZE)
     assert "nothing in" in caplog.text
     assert "set model.preprocessing: tf (-1..1)" in caplog.text
@@ -263,7 +259,7 @@ def test_missing_normalisation_and_a_classifier_are_warned_of(tmp_path, caplog):
 
 @pytest.mark.parametrize("model", [residual, sequential])
 def test_a_model_that_normalises_and_ends_in_features_needs_no_warning(model, tmp_path, caplog):
-    own_backbone.build(_save(model(), tmp_path / "a.keras")[1], None, SIZE)
+    own_backbone.build(save(model(), tmp_path / "a.keras")[1], None, SIZE)
     assert not caplog.text
 
 
@@ -271,7 +267,7 @@ def test_tensors_may_have_names(tmp_path):
     image = keras.Input((SIZE, SIZE, 3), name="pixels")
     features_of = layers.Dense(4)(layers.Flatten()(layers.Rescaling(1 / 255)(image)))
     named = keras.Model({"pixels": image}, {"features": features_of})
-    model, file = _save(named, tmp_path / "a.keras")
+    model, file = save(named, tmp_path / "a.keras")
     images = images_of_noise(SIZE, 2)
     expected = model({"pixels": images.astype("float32")})["features"]
     _assert_equal(np.asarray(own_backbone.build(file, None, SIZE)(images)), np.asarray(expected))
@@ -341,148 +337,16 @@ def _quantised():
     ],
 )
 def test_models_that_are_no_backbone_are_the_users_error(make, message, tmp_path):
-    _, file = _save(make(), tmp_path / "a.keras")
+    _, file = save(make(), tmp_path / "a.keras")
     with pytest.raises(ValueError, match=rf"^model\.backbone: '.*a\.keras' {message}"):
         own_backbone.build(file, None, SIZE)
 
 
 def test_a_damaged_file_is_the_users_error(tmp_path):
-    _, file = _save(sequential(), tmp_path / "a.keras")
+    _, file = save(sequential(), tmp_path / "a.keras")
     whole = (tmp_path / "a.keras").read_bytes()
     for at in (len(whole) // 4, len(whole) // 2, 3 * len(whole) // 4):
         damaged = whole[:at] + bytes(byte ^ 255 for byte in whole[at : at + 64]) + whole[at + 64 :]
         (tmp_path / "a.keras").write_bytes(damaged)
         with pytest.raises(ValueError, match=r"^model\.backbone: '.*' is (damaged|no model file)"):
             own_backbone.build(file, None, SIZE)
-
-
-# --- whole runs
-
-
-@pytest.fixture(scope="module")
-def own_tree(tree, tmp_path_factory):
-    """The config of a run on a user's residual network, and its file."""
-    keras.utils.set_random_seed(0)
-    _, file = _save(residual(), tmp_path_factory.mktemp("file") / "mine.keras")
-    return {**tree, "model": {"backbone": file}, "export": {"formats": ["float32"]}}
-
-
-@pytest.fixture(scope="module")
-def own_run(own_tree, tmp_path_factory):
-    """A finished run of `own_tree`, whose backbone file is gone since. Tests only read it."""
-    gone = tmp_path_factory.mktemp("gone") / "mine.keras"
-    shutil.copy(own_tree["model"]["backbone"], gone)
-    tree = {**own_tree, "model": {"backbone": str(gone)}}
-    run = tl_keras.finetune(tree, tmp_path_factory.mktemp("runs") / "own")
-    gone.unlink()
-    return run
-
-
-def test_run_records_what_it_began_with(own_run, own_tree):
-    model, file = own_run.result["model"], own_tree["model"]["backbone"]
-    assert model["backbone"] == own_run.config.model.backbone
-    assert (model["weights"], model["block"], model["cut"]) == ("own", "out_1", "out_1")
-    backbone = own_backbone.build(file, None, SIZE)
-    assert model["weights_digest"] == digest(backbone)
-    assert model["graph_digest"] == graph_digest(backbone)
-    assert own_run.result["export"]["float32"]["status"] == "ok"
-    saved = configs.load(own_run.workdir / "config.yaml")
-    assert (saved.model.weights, saved.model.preprocessing) == ("own", None)
-
-
-def test_only_what_lies_above_the_cut_is_trained_and_no_batch_norm(own_run, own_tree):
-    began = own_backbone.build(own_tree["model"]["backbone"], None, SIZE)
-    ended = models.load(own_run.workdir / "model.keras")
-    assert own_run.result["model"]["kept"] in ("head", "mix", "finetuned")
-    for name in ("stem", "conv_1", "norm_1", "norm_2", "norm_3"):
-        pairs = zip(
-            began.get_layer(name).weights[-2:], ended.get_layer(name).weights[-2:], strict=True
-        )
-        for a, b in pairs:  # Of batch norm the statistics.
-            np.testing.assert_array_equal(a, b)
-
-
-def test_finished_run_needs_no_backbone_file(own_run, pictures, tmp_path, capsys):
-    image = next((pictures / "disc").iterdir())
-    (row,) = tl_keras.predict(own_run, [image])
-    assert sum(row["probabilities"].values()) == pytest.approx(1, abs=1e-5)
-    assert cli.main(["evaluate", f"--workdir={own_run.workdir}", f"--data={pictures}"]) == 0
-    assert '"accuracy"' in capsys.readouterr().out
-    shutil.copytree(own_run.workdir, tmp_path / "run")
-    formats = "export.formats=[saved_model,float32,float16,dynamic,int8]"
-    assert cli.main(["export", f"--workdir={tmp_path / 'run'}", "--set", formats]) == 0
-    exported = tl_keras.load(tmp_path / "run").result["export"]
-    assert {entry["status"] for entry in exported.values()} == {"ok"}
-    assert len(exported) == 5
-
-
-class Killed(BaseException):
-    """Stands for a kill where a real one would be too slow to test."""
-
-
-def _kill_in_the_first_epoch(tree, workdir, monkeypatch):
-    save = train.State.save
-
-    def save_then_die(self, *arguments):
-        save(self, *arguments)
-        raise Killed
-
-    with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(train.State, "save", save_then_die)
-        tl_keras.finetune(tree, workdir)
-
-
-def test_killed_run_ends_as_unbroken_and_takes_no_other_backbone(
-    own_run, own_tree, tmp_path, monkeypatch
-):
-    file = tmp_path / "a.keras"
-    shutil.copy(own_tree["model"]["backbone"], file)
-    tree = {**own_tree, "model": {"backbone": str(file)}}
-    _kill_in_the_first_epoch(tree, tmp_path / "run", monkeypatch)
-    for layer, name, value in [("stem", "bias", np.ones(8)), ("out_3", "negative_slope", 0.1)]:
-        model = keras.models.load_model(file)
-        if name == "bias":
-            model.get_layer(layer).bias.assign(value)
-        else:
-            setattr(model.get_layer(layer), name, value)
-        model.save(file)
-        message = r"^model\.backbone: '.*a\.keras' is not what '.*run' began with; restore it"
-        with pytest.raises(ValueError, match=message):
-            tl_keras.finetune(tree, tmp_path / "run")
-        shutil.copy(own_tree["model"]["backbone"], file)
-    keras.models.load_model(file).save(file)  # The same, though not byte by byte.
-    run = tl_keras.finetune(tree, tmp_path / "run")
-    ended, expected = (models.load(x.workdir / "model.keras") for x in (run, own_run))
-    assert digest(ended) == digest(expected)
-
-
-@pytest.mark.parametrize("weights", ["own", "none"])
-def test_half_precision_trains(own_tree, tmp_path, weights):
-    fit = {**own_tree["fit"], "mixed_precision": True, "epochs": 1, "freeze": "auto"}
-    tree = {**own_tree, "fit": fit, "model": {**own_tree["model"], "weights": weights}}
-    run = tl_keras.finetune(tree, tmp_path / "run")
-    model = run.result["model"]
-    assert model["weights"] == weights
-    assert ("weights_digest" in model, model["kept"] == "scratch") == (
-        *(weights == "own", weights == "none"),
-    )
-    ended = models.load(run.workdir / "model.keras")
-    assert {layer.compute_dtype for layer in ended.layers} <= {"float32", "uint8"}
-    assert run.result["export"]["float32"]["status"] == "ok"
-
-
-def test_backbone_that_saw_the_test_split_is_refused(own_run, own_tree, tmp_path):
-    tree = copy.deepcopy(own_tree)
-    tree["model"] = {"backbone": str(own_run.workdir / "model.keras")}
-    tree["data"]["split_seed"] = 1
-    with pytest.raises(ValueError, match=r"model\.backbone: \d+ images of val and test trained"):
-        tl_keras.finetune(tree, tmp_path / "run")
-
-
-def test_activations_of_another_graph_at_the_same_place_are_not_shared(own_tree):
-    config = configs.from_tree(own_tree)
-    first = own_backbone.build(config.model.backbone, None, SIZE)
-    other = own_backbone.build(config.model.backbone, "tf", SIZE)
-    prefixes = [freeze.split(model, "out_1")[0] for model in (first, first, other)]
-    one, same, another = (features._identity(prefix, config.model) for prefix in prefixes)
-    assert one == same != another

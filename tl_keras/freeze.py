@@ -191,23 +191,17 @@ def _ends(operations: Sequence[keras.Operation], cuts: Collection[str]) -> list[
     and pooling stay with the layer before them. Not where the graph is expanded to be projected
     again: at more channels than both before and after.
     """
-    found, widths = [], [operations[0].output.shape[-1]]
+    found, start = [], 0  # Where the block that is open begins.
     positions = [i for i, operation in enumerate(operations) if operation.name in cuts]
-    kernels = 0  # Since the last end.
-    for start, position, stop in zip(
-        [-1, *positions], positions, [*positions[1:], positions[-1]], strict=False
-    ):
-        kernels += sum(map(has_kernel, operations[start + 1 : position + 1]))
-        following = operations[position + 1 : stop + 1]
+    for position, following in itertools.pairwise(positions):
+        inside, behind = operations[start : position + 1], operations[position + 1 : following + 1]
         padding = isinstance(operations[position], keras.layers.ZeroPadding2D)
-        if kernels and not padding and any(map(_begins, following)):
-            found.append(operations[position].name)
-            widths.append(operations[position].output.shape[-1])
-            kernels = 0
-    last = operations[positions[-1]]
-    widths.append(last.output.shape[-1])
-    inner = [name for i, name in enumerate(found, start=1) if not _is_peak(widths, i)]
-    return [*inner, last.name]
+        if any(map(has_kernel, inside)) and any(map(_begins, behind)) and not padding:
+            found.append(operations[position])
+            start = position + 1
+    found.append(operations[positions[-1]])
+    widths = [operation.output.shape[-1] for operation in (operations[0], *found)]
+    return [o.name for i, o in enumerate(found, start=1) if not _is_peak(widths, i)]
 
 
 def _begins(operation: keras.Operation) -> bool:
