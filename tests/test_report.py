@@ -5,6 +5,7 @@ import csv
 import importlib.resources
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -148,6 +149,18 @@ def test_works_without_any_part_of_the_result(workdir, key):
     Outline(report(workdir))
     change(workdir, "result.json", **{key: None})
     Outline(report(workdir))
+
+
+def test_a_report_is_written_anew_when_it_is_older_than_what_it_shows(workdir):
+    path = page.write(workdir)
+    path.write_text("kept")
+    page.refresh(workdir)
+    assert path.read_text() == "kept"
+    (workdir / "findings.json").write_text("{}")
+    later = path.stat().st_mtime + 10
+    os.utime(workdir / "findings.json", (later, later))
+    page.refresh(workdir)
+    assert "<html" in path.read_text()
 
 
 def test_unfinished_run_says_so_and_has_no_card(workdir):

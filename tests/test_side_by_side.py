@@ -5,7 +5,7 @@ import json
 import shutil
 
 import pytest
-from handmade import SCRIPT, Outline, change, epochs, write_records
+from handmade import SCRIPT, Outline, change, epochs, strengths, write_records
 
 from tl_keras.report import side_by_side
 from tl_keras.report.read import read
@@ -136,6 +136,21 @@ def test_runs_of_one_name_are_called_by_letter(two):
     same = two[0].parent / "elsewhere" / "run"
     shutil.copytree(two[1], same)
     assert "<h1>A is ahead of B by 12.5 points" in page(two[0], same)
+
+
+def test_a_run_of_the_head_alone_has_no_curve_and_is_said_so(two):
+    write_records(two[1] / "metrics.jsonl", strengths())
+    text = page(*two)
+    assert "No epochs: B, of which the head alone was fitted." in text
+    assert "Validation loss over 3 epochs: A from 0.6 to 0.49." in text
+
+
+def test_brackets_in_a_name_stay_in_the_headline(two):
+    odd = two[0].parent / "photos (2)"
+    shutil.copytree(two[1], odd)
+    assert "<h1>run is ahead of photos (2) by 12.5 points<small>95% interval 8.0" in page(
+        two[0], odd
+    )
 
 
 def test_runs_without_figures_still_make_a_page(two):

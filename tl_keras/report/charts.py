@@ -173,7 +173,7 @@ def _figure(title: str, rows: Sequence[int] = (1,)) -> Iterator[tuple]:
     """A figure and its axes, one below the other, in the page's style."""
     # From the defaults, not from the user's matplotlibrc.
     with style.context(["default", STYLE]):
-        figure = Figure(figsize=(4.6, 2.9 if len(rows) == 1 else 4.2), layout="constrained")
+        figure = Figure(figsize=(4.2, 2.75 if len(rows) == 1 else 4.0), layout="constrained")
         every = figure.subplots(len(rows), sharex=True, height_ratios=rows, squeeze=False)[:, 0]
         every[0].set_title(title, loc="left", fontsize=11, color=INK, fontweight="bold")
         every[0].yaxis.set_major_locator(ticker.MaxNLocator(nbins=5))

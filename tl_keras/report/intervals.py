@@ -8,6 +8,9 @@ import numpy as np
 
 from tl_keras.evaluate import EPSILON
 
+DRAWS = 1000
+MANY = 10_000  # Examples whose mean is normal enough, and whose draws would fill the memory.
+
 
 def wilson(right: int, n: int, looks: int = 1) -> tuple[float, float]:
     """The Wilson (1927) interval of a share; 0..1 where nothing was counted.
@@ -38,42 +41,37 @@ def bootstrap(examples: Sequence[tuple[str, str, float]]) -> dict[str, list[floa
     Args:
       examples: of each, label, prediction and the probability of the label.
     """
-    n = len(examples)
-    if not n:
+    if not examples:
         return {}
     labels, predictions, likelihood = map(np.array, zip(*examples, strict=True))
-    generator, draws = np.random.default_rng(0), int(np.clip(5e6 // n, 100, 1000))
-    scores = _of_classes(_within_classes(labels, draws, generator), labels, predictions)
+    scores = _of_classes(labels, predictions)
     if np.isfinite(likelihood).all():
-        losses = -np.log(np.clip(likelihood, EPSILON, 1 - EPSILON))
-        scores["log_loss"] = generator.multinomial(n, np.full(n, 1 / n), draws) @ losses / n
+        scores["log_loss"] = _means(-np.log(np.clip(likelihood, EPSILON, 1 - EPSILON)))
     return {k: np.percentile(values, (2.5, 97.5)).tolist() for k, values in scores.items()}
 
 
-def _within_classes(labels: np.ndarray, draws: int, generator: np.random.Generator) -> np.ndarray:
-    """How often each example is drawn, `(draws, examples)`; each class keeps its size.
-
-    Else a class of a few examples would often be drawn empty, and its mean over fewer classes.
-    """
-    weights = np.empty((draws, len(labels)))
-    for name in np.unique(labels):
-        members = np.flatnonzero(labels == name)
-        share = np.full(len(members), 1 / len(members))
-        weights[:, members] = generator.multinomial(len(members), share, draws)
-    return weights
-
-
-def _of_classes(
-    weights: np.ndarray, labels: np.ndarray, predictions: np.ndarray
-) -> dict[str, np.ndarray]:
-    names = np.unique(np.concatenate([labels, predictions]))
-    is_true, is_taken = labels[:, None] == names, predictions[:, None] == names
-    true, taken = weights @ is_true, weights @ is_taken
-    right = weights @ (is_true & is_taken)
-    seen = true + taken > 0
-    f1 = 2 * right / np.maximum(true + taken, 1)
-    recall = right / np.maximum(true, 1)
+def _of_classes(labels: np.ndarray, predictions: np.ndarray) -> dict[str, np.ndarray]:
+    """Scores of `DRAWS` draws. Each class keeps its size: one of a few examples would often be
+    drawn empty else, and the mean be over fewer classes."""
+    names, indices = np.unique(np.concatenate([labels, predictions]), return_inverse=True)
+    true, taken_for = indices[: len(labels)], indices[len(labels) :]
+    generator, size = np.random.default_rng(0), np.bincount(true, minlength=len(names))
+    right, taken = np.zeros((2, DRAWS, len(names)))
+    for label in np.flatnonzero(size):
+        row = np.bincount(taken_for[true == label], minlength=len(names))
+        drawn = generator.multinomial(size[label], row / size[label], DRAWS)
+        right[:, label] = drawn[:, label]
+        taken += drawn
+    seen = size + taken > 0
     return {
-        "balanced_accuracy": recall.sum(1) / (true > 0).sum(1),
-        "macro_f1": f1.sum(1) / seen.sum(1),
+        "balanced_accuracy": (right / np.maximum(size, 1)).sum(1) / (size > 0).sum(),
+        "macro_f1": (2 * right / np.maximum(size + taken, 1)).sum(1) / seen.sum(1),
     }
+
+
+def _means(losses: np.ndarray) -> np.ndarray:
+    """Means of `DRAWS` draws."""
+    generator, n = np.random.default_rng(0), len(losses)
+    if n > MANY:
+        return generator.normal(losses.mean(), losses.std() / math.sqrt(n), DRAWS)
+    return losses[generator.integers(0, n, (DRAWS, n))].mean(1)

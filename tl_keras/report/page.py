@@ -16,7 +16,7 @@ from tl_keras.report import (
     verdict,
 )
 from tl_keras.report.markup import contents, escape, items, section, steps
-from tl_keras.report.read import Run, read
+from tl_keras.report.read import FILES, Run, read
 
 
 def write(workdir: Path) -> Path:
@@ -42,9 +42,11 @@ def write(workdir: Path) -> Path:
 
 
 def refresh(workdir: Path) -> None:
-    """Writes report.html anew if it is missing or older than result.json."""
-    report, result = workdir / "report.html", workdir / "result.json"
-    if not report.exists() or report.stat().st_mtime < result.stat().st_mtime:
+    """Writes report.html anew if it is missing or older than a file that it is made from."""
+    report = workdir / "report.html"
+    sources = [workdir / name for name in FILES if (workdir / name).exists()]
+    newest = max(path.stat().st_mtime for path in sources)
+    if not report.exists() or report.stat().st_mtime < newest:
         write(workdir)
 
 
@@ -102,8 +104,9 @@ def _verdict(run: Run) -> str:
 def document(title: str, above: str, headline: str, body: str) -> str:
     """A page of the report's look: plain texts, and the body's HTML."""
     style = importlib.resources.files("tl_keras.report") / "style.css"
-    first, _, rest = headline.partition(" (")
-    small = f"<small>{escape(rest.replace(')', '', 1))}</small>" if rest else ""
+    # Not at the first bracket: a run's name may hold one.
+    first, mark, rest = headline.partition(" (95% interval ")
+    small = f"<small>{escape(mark[2:] + rest.replace(')', '', 1))}</small>" if rest else ""
     return PAGE.format(
         title=escape(title),
         style=style.read_text(encoding="utf-8"),

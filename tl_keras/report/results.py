@@ -169,7 +169,7 @@ def exports(run: Run) -> str:
         for name, export in measured.items()
     ]
     missed = [f"{k}: {e['status']}." for k, e in measured.items() if not figures.passed(e)]
-    return table(above, columns, rows, numeric=range(4, 8)) + "".join(map(note, missed))
+    return table(above, columns, rows, numeric=range(5, 8)) + "".join(map(note, missed))
 
 
 def _distinct(values: Iterable[Any]) -> str:
@@ -189,7 +189,7 @@ def _export(export: dict, n: Any, largest: float) -> list[str]:
         f'<span class="{kind}">{word}</span>',
         bar(size / largest if is_number(size) and largest else None, megabytes(size)),
         accuracy(export.get("accuracy"), n),
-        percent(export.get("agreement")),
+        accuracy(export.get("agreement"), n),
         number(export.get("max_abs_diff")),
         number(latency.get("median")),
         number(latency.get("p95")),

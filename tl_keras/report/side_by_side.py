@@ -251,7 +251,11 @@ def _classes(named: Named) -> str:
 
 def _curves(named: Named) -> str:
     drawn = charts.compared_curves([(letter, figures.epochs(run)) for letter, run in named])
-    return f'<div class="charts">{"".join(drawn)}</div>' if drawn else ""
+    if not drawn:
+        return ""
+    without = [letter for letter, run in named if not figures.epochs(run)]
+    said = note(f"No epochs: {listed(without)}, of which the head alone was fitted.")
+    return f'<div class="charts">{"".join(drawn)}</div>{said if without else ""}'
 
 
 def _exports(named: Named) -> str:
