@@ -199,6 +199,7 @@ def test_a_run_shows_its_own_mistakes(finished_run, tmp_path):
     index = json.loads((run.workdir / "pictures" / "index.json").read_text())
     worst = [p.file for p in figures.worst(read(run.workdir))]
     assert [entry["file"] for entry in index["mistakes"]] == worst and len(worst) >= 4
+    assert explain.MISTAKES == figures.MISTAKES
     page = report.write(run.workdir).read_text()
     heats = [entry["heat"] for entry in index["mistakes"] if entry["heat"]]
     assert heats and page.count("<img ") == len(worst) + len(heats) + 36

@@ -25,7 +25,7 @@ from tl_keras.model import logits_of
 
 MISTAKES = 12
 SAMPLES, VIEWS = 6, 5
-CELLS = 4
+CELLS = 4  # Rows of a feature map, at least.
 SIDE = 160  # px, the longest side of a picture that is written
 WARM = np.array([255, 60, 0], np.float32)  # Of the heat; the picture below it is grey.
 GREY = np.array([0.299, 0.587, 0.114], np.float32)  # Rec. 601 luma

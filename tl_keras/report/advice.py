@@ -264,7 +264,7 @@ def _on_exports(run: Run) -> Iterable[Advice]:
         why = f"It misses its tolerance ({export['status']})"
         if is_number(export.get("agreement")):
             why += f"; it agrees with the model on {percent(export['agreement'])} of examples"
-        yield Advice(f"Do not ship the {name} export.", f"{why}. Others hold theirs or are remade.")
+        yield Advice(f"Do not ship the {name} export.", f"{why}. Ship one that holds its own.")
 
 
 def _on_shipping(run: Run) -> Iterable[Advice]:
@@ -273,8 +273,7 @@ def _on_shipping(run: Run) -> Iterable[Advice]:
         return
     name, export = found
     why = [megabytes(export["bytes"])]
-    median = (export.get("latency_ms") or {}).get("median")
-    if is_number(median):
+    if is_number(median := figures.median(export)):
         why.append(f"{number(median)} ms an example")
     if is_number(export.get("accuracy")):
         n = export.get("n", figures.scored(run)[1].get("n"))

@@ -89,12 +89,13 @@ def to_ship(run: Run) -> tuple[str, dict] | None:
         name: export
         for name, export in exports(run).items()
         if passed(export) and is_number(export.get("bytes"))
-        if export["bytes"] <= NEARLY * least[1]["bytes"] and is_number(_median(export))
+        if export["bytes"] <= NEARLY * least[1]["bytes"] and is_number(median(export))
     }
-    return min(near.items(), key=lambda item: _median(item[1])) if near else least
+    return min(near.items(), key=lambda item: median(item[1])) if near else least
 
 
-def _median(export: dict) -> float | None:
+def median(export: dict) -> float | None:
+    """Milliseconds an example, of an export that was timed."""
     return (export.get("latency_ms") or {}).get("median")
 
 

@@ -163,13 +163,24 @@ def exports(run: Run) -> str:
     )
     columns = ["Format", "Status", "Size", "Accuracy", "Agreement"]
     columns += ["Largest difference", "Median, ms", "95%, ms"]
-    largest = max([e["bytes"] for e in measured.values() if is_number(e.get("bytes"))], default=1)
-    rows = [
-        [_file(name, export), *_export(export, export.get("n", found.get("n")), largest)]
-        for name, export in measured.items()
-    ]
+    largest = max(filter(is_number, (e.get("bytes") for e in measured.values())), default=0)
+    slowest = max(filter(is_number, map(figures.median, measured.values())), default=0)
+    rows = []
+    for name, export in measured.items():
+        n = export.get("n", found.get("n"))
+        latency = export.get("latency_ms") or {}
+        rows.append(
+            [
+                *(_file(name, export), _status(export)),
+                _length(export.get("bytes"), largest, megabytes),
+                *(accuracy(export.get(key), n) for key in ("accuracy", "agreement")),
+                number(export.get("max_abs_diff")),
+                _length(latency.get("median"), slowest, number),
+                number(latency.get("p95")),
+            ]
+        )
     missed = [f"{k}: {e['status']}." for k, e in measured.items() if not figures.passed(e)]
-    return table(above, columns, rows, numeric=range(5, 8)) + "".join(map(note, missed))
+    return table(above, columns, rows, numeric=(5, 7)) + "".join(map(note, missed))
 
 
 def _distinct(values: Iterable[Any]) -> str:
@@ -181,19 +192,13 @@ def _file(name: str, export: dict) -> str:
     return escape(name) + (f' <small class="file">{escape(path)}</small>' if path else "")
 
 
-def _export(export: dict, n: Any, largest: float) -> list[str]:
-    latency, size = export.get("latency_ms") or {}, export.get("bytes")
+def _status(export: dict) -> str:
     kind = "ok" if figures.passed(export) else "missed"
-    word = kind if export.get("status") else NOTHING
-    return [
-        f'<span class="{kind}">{word}</span>',
-        bar(size / largest if is_number(size) and largest else None, megabytes(size)),
-        accuracy(export.get("accuracy"), n),
-        accuracy(export.get("agreement"), n),
-        number(export.get("max_abs_diff")),
-        number(latency.get("median")),
-        number(latency.get("p95")),
-    ]
+    return f'<span class="{kind}">{kind if export.get("status") else NOTHING}</span>'
+
+
+def _length(value: Any, largest: float, written: Callable[[Any], str]) -> str:
+    return bar(value / largest if is_number(value) and largest else None, written(value))
 
 
 def accuracy(share: Any, n: Any) -> str:

@@ -279,7 +279,7 @@ def _exports(named: Named) -> str:
 def _export(export: dict | None, n: Any) -> str:
     if not export:
         return NOTHING
-    median = (export.get("latency_ms") or {}).get("median")
+    median = figures.median(export)
     speed = f", {number(median)} ms" if is_number(median) else ""
     missed = "" if figures.passed(export) else ' <span class="missed">missed</span>'
     right = results.accuracy(export.get("accuracy"), export.get("n", n))

@@ -58,7 +58,7 @@ def _smallest(run: Run) -> str:
     _, smallest = found
     name = PurePath(str(smallest.get("path") or "file")).name
     line = f"smallest file {name}, {megabytes(smallest['bytes'])}"
-    median = (smallest.get("latency_ms") or {}).get("median")
+    median = figures.median(smallest)
     return f"{line}, {median:.1f} ms an example" if is_number(median) else line
 
 
