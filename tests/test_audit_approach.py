@@ -36,8 +36,9 @@ def audited(config, tmp_path_factory):
 def test_audit_leaves_its_findings_and_a_report_and_nothing_else(audited):
     names = {path.name for path in audited.workdir.iterdir()}
     assert names >= {"data.json", "findings.json", "report.html", "config.yaml"}
-    assert not names & {"model.keras", "result.json", "export"}
-    assert "disc/broken.png" in audited.report.read_text(encoding="utf-8")
+    assert not names & {"model.keras", "result.json", "export", "checkpoint"}
+    page = audited.report.read_text(encoding="utf-8")
+    assert "72 images in 3 classes" in page and "disc/broken.png" in page
 
 
 def test_audit_lists_bad_files_and_looks_at_all_labels(audited):

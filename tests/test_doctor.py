@@ -129,7 +129,7 @@ def test_rare_classes():
 
 
 def test_odd_sizes():
-    sizes = [(400, 300)] * 9 + [(900, 300), (300, 900), (60, 45)]
+    sizes = [(400, 300)] * 8 + [(300, 400), (900, 300), (300, 900), (60, 45)]
     examples = [
         Example(f"{i}", 0, "", width=width, height=height)
         for i, (width, height) in enumerate(sizes)
@@ -138,8 +138,8 @@ def test_odd_sizes():
     assert found["width"] == [60, 400, 900]
     assert found["height"] == [45, 300, 900]
     assert {entry["file"]: entry["why"] for entry in found["odd"]} == {
-        "9": "aspect ratio 3.00, 1.33 is the median",
-        "10": "aspect ratio 0.33, 1.33 is the median",
+        "9": "3.0 times as long as wide, 1.3 is the median",
+        "10": "3.0 times as long as wide, 1.3 is the median",
         "11": "enlarged more than twice to data.image_size, 160",
     }
 
@@ -152,15 +152,18 @@ def test_odd_brightness():
     images[5] = images[5] // 4
     # Stripes survive the thumbnail, noise of single pixels does not.
     for i, image in enumerate(images):
-        if i != 3:
+        if i != 3:  # Which is of one colour.
             image[:, :24] = image[:, :24] // 2
-    found = doctor.brightness(
-        doctor.thumbnails(np.stack(images)), [Example(f"{i}", 0, "") for i in range(20)]
-    )
+    images[6] = np.full((SIZE, SIZE, 3), 110, np.uint8)
+    images[6][40:70, 20:80] = (200, 30, 30)
+    stack = np.stack(images)
+    examples = [Example(f"{i}", 0, "") for i in range(20)]
+    found = doctor.brightness(doctor.thumbnails(stack), doctor.flatness(stack), examples)
     assert {entry["file"]: entry["why"] for entry in found["odd"]} == {
         "3": "of almost one colour",
         "4": "far brighter than the others",
         "5": "far darker than the others",
+        "6": "areas of one colour: a drawing, a placeholder, a cut-out?",
     }
 
 

@@ -92,7 +92,7 @@ def test_a_check_alone_is_an_audit_report(checked):
         "Check 1 label that may be wrong: sub/<b>.png.",
         "Add images of “$\\frac{x$ & \"q\" 'r'” (4).",
         f"Look at 1 image of unusual size: {SCRIPT}.png.",
-        "Look at 1 image of unusual brightness: b.png.",
+        "Look at 1 image of unusual brightness or colour: b.png.",
         "Then train: tl-keras finetune --data=FOLDER.",
     ]
 

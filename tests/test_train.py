@@ -76,6 +76,24 @@ def test_pretrained_weights_are_averaged_and_others_chosen(pretrained, keep):
     assert train.plan(FitConfig(), 100, 3, pretrained).keep == keep
 
 
+@pytest.mark.parametrize(
+    "num_val, head, tuned, kept",
+    [
+        (20, 0.34, 0.32, "head"),  # 0.4 nats
+        (30, 0.74, 0.48, "finetuned"),  # 7.8 nats
+        (1000, 0.34, 0.335, "finetuned"),  # 5 nats
+        (1000, 0.30, 0.40, "head"),
+    ],
+)
+def test_head_is_kept_unless_validation_speaks_clearly(num_val, head, tuned, kept):
+    scores = {"head": head, "mix": head + 0.01, "finetuned": tuned}
+    assert train.choose(scores, "log_loss", num_val) == kept
+
+
+def test_choice_by_accuracy_takes_the_simplest_of_equals():
+    assert train.choose({"head": 0.8, "mix": 0.9, "finetuned": 0.9}, "accuracy", 10) == "mix"
+
+
 def test_learning_rate_warms_up_and_decays():
     plan = Plan(0.0, 10, 0.1, 10, "best")
     schedule = train.optimizer(FitConfig(warmup=0.1), plan)._learning_rate

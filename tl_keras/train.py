@@ -7,7 +7,7 @@ function of (seed, epoch), so a killed run ends bit-equal to an unbroken one.
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,10 +44,10 @@ def plan(config: FitConfig, num_train: int, steps: int, pretrained: bool) -> Pla
     """
     if pretrained:
         freeze = 0.5 if num_train < 500 else 0.25 if num_train < 5000 else 0.0
-        total_steps, learning_rate = (400 if num_train < 500 else 1000), 3e-4
+        total_steps, most_epochs, learning_rate = 1000, 30, 3e-4
     else:
-        freeze, total_steps, learning_rate = 0.0, 3000, 2e-3
-    epochs = int(np.clip(round(total_steps / steps), 5, 60))
+        freeze, total_steps, most_epochs, learning_rate = 0.0, 3000, 60, 2e-3
+    epochs = int(np.clip(round(total_steps / steps), 5, most_epochs))
     return Plan(
         freeze if config.freeze == "auto" else config.freeze,
         epochs if config.epochs == "auto" else config.epochs,
@@ -55,6 +55,28 @@ def plan(config: FitConfig, num_train: int, steps: int, pretrained: bool) -> Pla
         steps,
         ("average" if pretrained else "best") if config.keep == "auto" else config.keep,
     )
+
+
+MARGIN = 2.0  # nats; a likelihood 7 times as great
+
+
+def choose(scores: Mapping[str, float], by: str, num_val: int) -> str:
+    """Which candidate is kept: by validation, and the first one unless another is clearly better.
+
+    By `log_loss`, the likelihood of all validation examples must be greater by `MARGIN`: of twenty
+    that are all right, whatever trained longest is the surest and loses on others. By `accuracy`,
+    ties go to the first.
+
+    Args:
+      scores: candidates from simple to complex, with their score on validation.
+      by: `log_loss` or `accuracy`.
+      num_val: validation examples.
+    """
+    first = next(iter(scores))
+    if by == "accuracy":
+        return max(scores, key=scores.get)
+    best = min(scores, key=scores.get)
+    return best if num_val * (scores[first] - scores[best]) > MARGIN else first
 
 
 @dataclass(frozen=True)

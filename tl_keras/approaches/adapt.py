@@ -73,7 +73,7 @@ def head_then_suffix(run: Run, data: Data, backbone: keras.Model) -> keras.Model
     """LP-FT (arXiv 2202.10054): a converged head, then the layers above the freeze depth.
 
     Head alone, fine-tuned, and the mean of their weights (WiSE-FT, arXiv 2109.01903) stand on
-    validation; the best is kept, so a run never ends below its own head.
+    validation; the head is kept unless validation speaks clearly for another, see `train.choose`.
     """
     config = run.config
     _check_classes(data.dataset)
@@ -273,7 +273,7 @@ def _validation(network: keras.Model, inputs: Inputs) -> Callable[[], dict[str, 
 def _keep_best(
     run: Run, val: Inputs, model: keras.Model, candidates: dict[str, list[np.ndarray]]
 ) -> str:
-    """Leaves the model with the best candidate's weights, calibrated; ties go to the first."""
+    """Leaves the model with the chosen candidate's weights, calibrated."""
     logits_model, scores, right = models.logits_of(model), {}, {}
     for name, weights in candidates.items():
         model.set_weights(weights)
@@ -290,8 +290,7 @@ def _keep_best(
             "lost": int((right["head"] & ~right[name]).sum()),
         }
     by = run.config.fit.choose_by
-    sign = 1 if by == "log_loss" else -1
-    kept = min(scores, key=lambda name: sign * scores[name][by])
+    kept = train.choose({name: score[by] for name, score in scores.items()}, by, len(val))
     model.set_weights(candidates[kept])
     models.fold_temperature(model, scores[kept]["temperature"])
     run.add(model={"candidates": scores})

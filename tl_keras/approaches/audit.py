@@ -1,6 +1,7 @@
 """What is wrong with a data set, before anyone trains on it."""
 
 import json
+import shutil
 from pathlib import Path
 
 import keras
@@ -28,6 +29,7 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
     with opened(config, workdir, "audit") as run:
         data = stages.read(run, strict=False)
         run.find(**_suspected(run, data))
+        shutil.rmtree(run.checkpoint)  # There is nothing to go on from.
         report.write(run.workdir)
     return run
 

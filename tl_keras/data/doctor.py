@@ -20,8 +20,10 @@ MAX_DISTANCE = 8  # of 64 bits
 MIN_CORRELATION = 0.95  # of grey thumbnails
 FEW = 20  # training images of a class: below, its recall is a matter of luck
 FEW_SHARE = 0.1  # of the largest class
-ODD_ASPECT = 2.0  # times the median aspect ratio, or a half of it
-FLAT = 4.0  # standard deviation of grey levels, 0..127, of an image of one colour
+ODD_ELONGATION = 2.0  # times the median of longer side / shorter side
+ONE_COLOUR = 4.0  # standard deviation of grey levels, 0..127
+FLAT = 2 / 3  # share of neighbouring pixels that are equal; photographs have under a half
+FLATTER = 0.4  # than the median share
 ODD_BRIGHTNESS = 5.0  # robust deviations from the median
 ODD_LEVELS = 40.0  # grey levels from the median, at least
 MIN_LABELLED = 5  # images of each class, to compare labels with
@@ -46,7 +48,8 @@ def examine(dataset: Dataset, inputs: dict[str, Inputs], image_size: int) -> dic
     in_memory = all(inputs[split].array is not None for split in splits)
     if in_memory and len(examples) <= MAX_EXAMPLES:
         grey = np.concatenate([thumbnails(inputs[split].array) for split in splits])
-        findings["brightness"] = brightness(grey, examples)
+        flat = np.concatenate([flatness(inputs[split].array) for split in splits])
+        findings["brightness"] = brightness(grey, flat, examples)
         of_split = [split for split in splits for _ in dataset.splits[split]]
         findings["near_duplicates"] = [
             _pair(first, second, distance, examples, of_split, dataset.classes)
@@ -141,11 +144,12 @@ def sizes(examples: Sequence[Example], image_size: int) -> dict[str, Any]:
     width = np.array([example.width for example in examples])
     height = np.array([example.height for example in examples])
     aspect = width / height
-    median = float(np.median(aspect))
+    elongation = np.maximum(aspect, 1 / aspect)  # Upright or lying is all the same.
+    median = float(np.median(elongation))
     odd = []
-    for example, ratio in zip(examples, aspect, strict=True):
-        if max(ratio / median, median / ratio) > ODD_ASPECT:
-            why = f"aspect ratio {ratio:.2f}, {median:.2f} is the median"
+    for example, ratio in zip(examples, elongation, strict=True):
+        if ratio > ODD_ELONGATION * median:
+            why = f"{ratio:.1f} times as long as wide, {median:.1f} is the median"
         elif example.short < image_size / 2:
             why = f"enlarged more than twice to data.image_size, {image_size}"
         else:
@@ -165,18 +169,36 @@ def _spread(values: np.ndarray) -> list[float]:
     return [float(values.min()), float(np.median(values)), float(values.max())]
 
 
-def brightness(grey: np.ndarray, examples: Sequence[Example]) -> dict[str, Any]:
-    """Mean grey levels of thumbnails `(n, 32, 32) uint8`, and images that stand apart."""
+def flatness(images: np.ndarray) -> np.ndarray:
+    """`(n,)` share of neighbouring pixels that are equal, of `(n, size, size, 3) uint8 RGB`."""
+    shares = np.empty(len(images))
+    for i, image in enumerate(images):
+        pairs = (image[1:] == image[:-1], image[:, 1:] == image[:, :-1])
+        shares[i] = np.mean([same.all(-1).mean() for same in pairs])
+    return shares
+
+
+def brightness(grey: np.ndarray, flat: np.ndarray, examples: Sequence[Example]) -> dict[str, Any]:
+    """Mean grey levels, and images that stand apart by them or by areas of one colour.
+
+    Args:
+      grey: thumbnails, `(n, 32, 32) uint8`.
+      flat: `flatness` of the images, `(n,)`.
+      examples: the images' own, n of them.
+    """
     levels = grey.reshape(len(grey), -1).astype(np.float64)
     mean, deviation = levels.mean(1), levels.std(1)
     median = float(np.median(mean))
     # Of a normal distribution, 1.4826 times the median absolute deviation is the standard one.
     robust = 1.4826 * float(np.median(np.abs(mean - median)))
     odd = []
-    for example, level, spread in zip(examples, mean, deviation, strict=True):
+    flat_bound = max(FLAT, float(np.median(flat)) + FLATTER)
+    for example, level, spread, share in zip(examples, mean, deviation, flat, strict=True):
         away = abs(level - median)
-        if spread < FLAT:
+        if spread < ONE_COLOUR:
             why = "of almost one colour"
+        elif share > flat_bound:
+            why = "areas of one colour: a drawing, a placeholder, a cut-out?"
         elif away > max(ODD_BRIGHTNESS * robust, ODD_LEVELS):
             why = f"far {'brighter' if level > median else 'darker'} than the others"
         else:

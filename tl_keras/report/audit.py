@@ -38,7 +38,7 @@ def _on_rare(run: Run) -> Iterable[Advice]:
 
 
 def _on_odd(run: Run) -> Iterable[Advice]:
-    for part, word in (("sizes", "size"), ("brightness", "brightness")):
+    for part, word in (("sizes", "size"), ("brightness", "brightness or colour")):
         odd = (run.findings.get(part) or {}).get("odd") or []
         if odd:
             names = [str(entry.get("file")) for entry in odd]

@@ -35,7 +35,7 @@ def data_check(run: Run) -> str:
         "Labels that may be wrong": _suspects(run),
         "Classes with few images": _rare(run.findings.get("rare") or []),
         "Sizes": _sizes(run.findings.get("sizes") or {}),
-        "Brightness": _brightness(run.findings.get("brightness") or {}),
+        "Brightness and colour": _brightness(run.findings.get("brightness") or {}),
     }
     body = "".join(f"<h3>{title}</h3>{part}" for title, part in parts.items() if part)
     if body or not run.findings:
@@ -165,7 +165,7 @@ def _measured(
     on = note(f"Of {counted(of['n'], 'image')}.") if is_number(of.get("n")) else ""
     if not odd:
         return on + facts(named)
-    of_what = "brightness" if columns[1].startswith("Mean") else "size"
+    of_what = "brightness or colour" if columns[1].startswith("Mean") else "size"
     above = f"{counted(len(odd), 'image')} of unusual {of_what}{_cut(odd)}."
     return on + facts(named) + table(above, columns, rows, numeric=(1,))
 
