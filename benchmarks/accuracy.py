@@ -42,8 +42,7 @@ import tensorflow as tf  # noqa: E402
 
 from tl_keras import backbones, features  # noqa: E402
 from tl_keras import model as models  # noqa: E402
-from tl_keras.approaches.adapt import Data  # noqa: E402
-from tl_keras.data import batches  # noqa: E402
+from tl_keras.approaches.adapt import Data, prepared  # noqa: E402
 from tl_keras.data.examples import SPLITS  # noqa: E402
 from tl_keras.data.load import load  # noqa: E402
 from tl_keras.evaluate import log_loss  # noqa: E402
@@ -52,13 +51,20 @@ SETS = ("ants_bees", "busi", "sign_digits")
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 TRAIN, VAL = 50, 10  # images a class
 SIZE, BATCH = 160, 32
-RESAMPLES = 10_000
+RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a learner came to: which test images it got right, `(test,) bool`, in which time."""
+    """What a learner came to.
 
+    Attributes:
+      files: of the test images.
+      right: which of them it got right, `(test,) bool`.
+      seconds: that it took.
+    """
+
+    files: list[str]
     right: np.ndarray
     seconds: float
 
@@ -75,17 +81,14 @@ def write_splits(source: Path, folder: Path, seed: int) -> None:
         parts = files[:TRAIN], files[TRAIN : TRAIN + VAL], files[TRAIN + VAL :]
         for split, part in zip(SPLITS, parts, strict=True):
             (folder / split / name).mkdir(parents=True)
-            for i, file in enumerate(part):
-                shutil.copyfile(file, folder / split / name / f"{i:04d}{file.suffix}")
+            for file in part:
+                unique = "_".join(file.relative_to(source).parts)
+                shutil.copyfile(file, folder / split / name / unique)
 
 
 def read(config: RunConfig) -> Data:
     """The images as tl_keras audits, decodes and resizes them, for all learners."""
-    dataset = load(config.data, config.cache)
-    inputs = {
-        split: batches.prepared(dataset, split, config.data, config.cache) for split in SPLITS
-    }
-    return Data(dataset, inputs)
+    return prepared(load(config.data, config.cache), config)
 
 
 def head(data: Data, config: RunConfig) -> Outcome:
@@ -102,7 +105,12 @@ def head(data: Data, config: RunConfig) -> Outcome:
     ]
     best = min(fitted, key=lambda m: log_loss(m.predict_proba(pooled["val"]), labels["val"]))
     seconds = time.monotonic() - started  # Testing included, as in the others.
-    return Outcome(best.predict(pooled["test"]) == labels["test"], seconds)
+    return Outcome(test_files(data), best.predict(pooled["test"]) == labels["test"], seconds)
+
+
+def test_files(data: Data) -> list[str]:
+    """Of the test images, in order."""
+    return [example.file for example in data.dataset.splits["test"]]
 
 
 def guide(data: Data, config: RunConfig, seed: int) -> Outcome:
@@ -119,7 +127,7 @@ def guide(data: Data, config: RunConfig, seed: int) -> Outcome:
     _fit(model, backbone, data, trainable=True, rate=1e-5, epochs=10)
     test = data.inputs["test"]
     right = model.predict(test.array, BATCH, verbose=0).argmax(-1) == test.labels
-    return Outcome(right, time.monotonic() - started)
+    return Outcome(test_files(data), right, time.monotonic() - started)
 
 
 def _fit(
@@ -154,7 +162,8 @@ def ours(config: RunConfig, workdir: Path) -> Outcome:
     with (workdir / "predictions.csv").open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == "test"]
     _print_kept(run)
-    return Outcome(np.array([row["prediction"] == row["label"] for row in rows]), seconds)
+    right = np.array([row["prediction"] == row["label"] for row in rows])
+    return Outcome([row["file"] for row in rows], right, seconds)
 
 
 def _print_kept(run: Run) -> None:
@@ -189,18 +198,31 @@ def _curve(workdir: Path) -> list[tuple[float, float]]:
     return curve
 
 
-def interval(differences: list[np.ndarray]) -> tuple[float, float]:
-    """95% bootstrap interval of the mean over data sets of a paired difference.
+def interval(gains: list[dict[str, tuple[int, int]]]) -> tuple[float, float, float]:
+    """Mean over data sets of a paired difference of accuracies, and its 95% interval.
 
-    Each entry is `(test,)` in -1..1, of a data set and seed; they are resampled one by one.
+    A test image may come up with several seeds: images are resampled, not their occurrences.
+
+    Args:
+      gains: by data set, file to (times right more often than the other, times tested).
     """
     generator, means = np.random.default_rng(0), []
-    for difference in differences:
-        shares = [np.mean(difference == value) for value in (1, 0, -1)]
-        drawn = generator.multinomial(len(difference), shares, RESAMPLES)
-        means.append((drawn[:, 0] - drawn[:, 2]) / len(difference))
-    low, high = np.percentile(np.mean(means, axis=0), (2.5, 97.5))
-    return float(low), float(high)
+    for by_file in gains:
+        won, tested = np.array(list(by_file.values())).T
+        drawn = generator.multinomial(len(won), np.full(len(won), 1 / len(won)), RESAMPLES)
+        means.append([won.sum() / tested.sum(), *(drawn @ won / (drawn @ tested))])
+    found, *resampled = np.mean(means, axis=0)
+    return found, *np.percentile(resampled, (2.5, 97.5))
+
+
+def gain(mine: list[Outcome], plain: list[Outcome]) -> dict[str, tuple[int, int]]:
+    """By file, how much more often ours was right than the other, and how often it was tested."""
+    by_file: dict[str, tuple[int, int]] = {}
+    for a, b in zip(mine, plain, strict=True):
+        for file, ours_right, plain_right in zip(a.files, a.right, b.right, strict=True):
+            won, tested = by_file.get(file, (0, 0))
+            by_file[file] = won + int(ours_right) - int(plain_right), tested + 1
+    return by_file
 
 
 def main() -> None:
@@ -233,18 +255,19 @@ def one_seed(
     write_splits(chosen.data / name, folder / "data", seed)
     fields = [f"model.backbone={chosen.backbone}", f"model.weights={chosen.weights}"]
     fields += [f"data.image_size={SIZE}", f"cache.path={folder / 'cache'}", f"seed={seed}"]
-    config = configs.load(None, [f"data.path={folder / 'data'}", *fields, *chosen.set])
+    fields.append(f"data.path={folder / 'data'}")
+    config, own = configs.load(None, fields), configs.load(None, [*fields, *chosen.set])
     data = read(config)
     print(f"{name}, seed {seed}: {', '.join(f'{len(data.inputs[s])} {s}' for s in SPLITS)}")
     for learner, outcome in {
         "head": head(data, config),
         "guide": guide(data, config, seed),
-        "ours": ours(config, folder / "ours"),
+        "ours": ours(own, folder / "ours"),
     }.items():
         outcomes[learner].append(outcome)
         print(f"  {learner:6} {outcome.right.mean():.4f} in {outcome.seconds:.0f} s", flush=True)
     if chosen.scratch:
-        best, slow, fast = against_scratch(config, folder / "ours", folder / "scratch")
+        best, slow, fast = against_scratch(own, folder / "ours", folder / "scratch")
         print(
             f"  scratch reaches validation accuracy {best:.3f} after {slow:.0f} s, ours after "
             f"{fast:.1f} s: {1 - fast / slow:.1%} less",
@@ -263,13 +286,7 @@ def print_table(outcomes: dict[str, dict[str, list[Outcome]]]) -> None:
         print(f"{name:14}{cells}{100 * gains[-1]:+10.1f}")
     print(f"mean of the data sets, against the better of each: {100 * np.mean(gains):+.1f} points")
     for other in ("head", "guide"):
-        differences = [
-            mine.right.astype(int) - plain.right
-            for learners in outcomes.values()
-            for mine, plain in zip(learners["ours"], learners[other], strict=True)
-        ]
-        low, high = interval(differences)
-        mean = np.mean([difference.mean() for difference in differences])
+        mean, low, high = interval([gain(x["ours"], x[other]) for x in outcomes.values()])
         print(
             f"ours - {other}: {100 * mean:+.2f} points (95% interval, paired by image, "
             f"{100 * low:+.2f} to {100 * high:+.2f})"

@@ -69,9 +69,10 @@ def test_audit_without_weights_says_that_labels_were_not_compared(config, tmp_pa
         raise ValueError("model.weights: the weights are not available: no network")
 
     monkeypatch.setattr(audit.models, "pretrained", unavailable)
-    found = audit.run(config, tmp_path / "audit").findings
-    assert found["suspects"] == []
-    assert "no network" in found["suspects_note"]
+    found = audit.run(config, tmp_path / "audit")
+    assert found.findings["suspects"] == []
+    assert "no network" in found.findings["suspects_note"]
+    assert "no network" in "\n".join(audit.summary(found))
 
 
 def test_audit_is_repeated_in_the_same_folder(config, audited):

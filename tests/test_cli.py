@@ -73,7 +73,7 @@ def fill(folder: Path) -> None:
 # A command line, its exit status, and what its message begins with.
 WRONG = [
     ("finetun", "'finetun' is no command; did you mean 'finetune'?"),
-    ("zzz", "'zzz' is no command; known: quickstart, finetune, "),
+    ("zzz", "'zzz' is no command; known: quickstart, audit, finetune, "),
     ("--workdir=x finetune", "'--workdir=x' is no command; known: "),
     ("finetune --confg=good.yaml", "--confg: finetune has no such flag; did you mean '--config'?"),
     (

@@ -587,6 +587,13 @@ def test_random_weights_are_not_frozen():
 
 
 def test_views_need_augmentation():
-    data = {"source": "digits", "augment": []}
-    with pytest.raises(ValueError, match="evaluate.views: .* expected 1, received 8"):
-        configs.from_tree({"data": data, "evaluate": {"views": 8}})
+    for augment in ([], [{"mixup": 0.2}]):
+        data = {"source": "digits", "augment": augment}
+        with pytest.raises(ValueError, match="evaluate.views: .* expected 1, received 8"):
+            configs.from_tree({"data": data, "evaluate": {"views": 8}})
+
+
+def test_weights_from_scratch_are_not_averaged():
+    tree = {"data": {"source": "digits"}, "model": {"weights": "none"}, "fit": {"keep": "average"}}
+    with pytest.raises(ValueError, match="fit.keep: .* expected auto or best"):
+        configs.from_tree(tree)

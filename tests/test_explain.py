@@ -202,7 +202,8 @@ def test_a_run_shows_its_own_mistakes(finished_run, tmp_path):
     assert explain.MISTAKES == figures.MISTAKES
     page = report.write(run.workdir).read_text()
     heats = [entry["heat"] for entry in index["mistakes"] if entry["heat"]]
-    assert heats and page.count("<img ") == len(worst) + len(heats) + 36
+    found = len(run.findings["suspects"]) + 2 * len(run.findings["near_duplicates"])
+    assert heats and page.count("<img ") == len(worst) + len(heats) + 36 + found
     assert "Grad-CAM" in page and len(page) < 1_000_000
 
 

@@ -276,12 +276,12 @@ def test_leak_check_ends_though_weights_go_round(finished_run, tmp_path, monkeyp
         shutil.copytree(finished_run.workdir, name)
         config = configs.load(Path(name, "config.yaml"), [f"model.weights={weights}"])
         Path(name, "config.yaml").write_text(configs.to_yaml(config))
-        stages._refuse_leaks(dataset, name)
+        stages.refuse_leaks(dataset, name)
     trained = [Example("x.png", 0, digests["train"][0], "png")]
     dataset = SimpleNamespace(splits={"val": trained, "test": []})
-    stages._refuse_leaks(dataset, "imagenet")  # The keyword, not the folder of that name.
+    stages.refuse_leaks(dataset, "imagenet")  # The keyword, not the folder of that name.
     with pytest.raises(ValueError, match="model.weights: 1 images of val and test trained"):
-        stages._refuse_leaks(dataset, "a")
+        stages.refuse_leaks(dataset, "a")
 
 
 def test_too_few_glyphs_for_a_head_are_refused(tree, tmp_path):

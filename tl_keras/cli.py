@@ -127,7 +127,7 @@ FLAGS: dict[str, Callable[[Flags], Any]] = {
     "dry_run": lambda v: flags.DEFINE_bool(
         "dry_run",
         False,
-        "Audit the data, say what would happen and how long it would take; write nothing.",
+        "Audit the data, say what would happen and how long it would take; no run folder.",
         flag_values=v,
     ),
     "output": lambda v: flags.DEFINE_string(

@@ -111,6 +111,9 @@ class Augmentation(Section):
         return [name for name, value in self if value is not None]
 
 
+MIXING = {"mixup", "cutmix"}  # Of two images: nothing of them is left in a view of one.
+
+
 class DataConfig(Section):
     """Which examples, in which splits, prepared and augmented how."""
 
@@ -314,10 +317,15 @@ class RunConfig(Section):
         model = self.model
         if not backbone_file.is_file(model.backbone):
             backbones.check(model.backbone, model.options, self.data.image_size, model.weights)
-        if self.evaluate.views > 1 and not self.data.augment:
+        if self.evaluate.views > 1 and {entry.name for entry in self.data.augment} <= MIXING:
             raise ValueError(
-                "evaluate.views: views differ by data.augment, which is empty; expected 1, "
-                f"received {self.evaluate.views}"
+                "evaluate.views: views differ by data.augment, which changes no single image; "
+                f"expected 1, received {self.evaluate.views}"
+            )
+        if model.weights == "none" and self.fit.keep == "average":
+            raise ValueError(
+                "fit.keep: average would leave batch norm, which trains where model.weights is "
+                "none, with statistics of other weights; expected auto or best"
             )
         if model.weights == "none" and self.fit.freeze not in ("auto", 0):
             raise ValueError(

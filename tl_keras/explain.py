@@ -16,8 +16,8 @@ from PIL import Image
 
 from tl_keras import freeze
 from tl_keras.config import RunConfig
-from tl_keras.data.augment import augment, mix, num_columns
-from tl_keras.data.batches import Inputs
+from tl_keras.data.augment import augment, mix
+from tl_keras.data.batches import Inputs, numbers_of
 from tl_keras.data.examples import Dataset
 from tl_keras.evaluate import worst_mistakes
 from tl_keras.files import replacing, write_json
@@ -172,9 +172,7 @@ def views(images: np.ndarray, indices: Sequence[int], count: int, config: RunCon
     """
     augmentations, shown = config.data.augment, []
     for view in range(min(VIEWS, config.fit.views or VIEWS)):
-        # As `batches.training` draws them.
-        shape = (count, num_columns(augmentations))
-        numbers = tf.random.stateless_uniform(shape, (2 * config.seed, view))
+        numbers = numbers_of(count, augmentations, config.seed, view)
         augmented = augment(tf.constant(images), tf.gather(numbers, indices), augmentations)
         nobody = tf.zeros((len(images), 1))
         seed = tf.constant([2 * config.seed + 1, view], tf.int32)

@@ -1,7 +1,7 @@
 """fit: the head on kept features, then the layers above the freeze depth, epoch by epoch.
 
 The loop over epochs is ours, each epoch is Keras's `fit`: what an epoch needs to be repeated
-(weights, optimiser, best weights, history) is written at its end, and all that is random is a
+(weights, optimiser, kept weights, history) is written at its end, and all that is random is a
 function of (seed, epoch), so a killed run ends bit-equal to an unbroken one.
 """
 

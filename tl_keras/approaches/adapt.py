@@ -14,7 +14,7 @@ from tl_keras import model as models
 from tl_keras.config import RunConfig
 from tl_keras.data import batches, doctor
 from tl_keras.data.batches import Inputs, Training
-from tl_keras.data.examples import Dataset
+from tl_keras.data.examples import SPLITS, Dataset
 from tl_keras.evaluate import fit_temperature, log_loss, softmax
 from tl_keras.features import Activations, Worth
 from tl_keras.files import replacing
@@ -29,6 +29,14 @@ class Data:
 
     dataset: Dataset
     inputs: dict[str, Inputs]
+
+
+def prepared(dataset: Dataset, config: RunConfig) -> Data:
+    """A data set with its images decoded and resized, or how to get them."""
+    inputs = {
+        split: batches.prepared(dataset, split, config.data, config.cache) for split in SPLITS
+    }
+    return Data(dataset, inputs)
 
 
 def adapt(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
@@ -76,7 +84,7 @@ def head_then_suffix(run: Run, data: Data, backbone: keras.Model) -> keras.Model
     validation; the head is kept unless validation speaks clearly for another, see `train.choose`.
     """
     config = run.config
-    _check_classes(data.dataset)
+    check_classes(data.dataset)
     model = add_head(backbone, config, data.dataset)
     plan = plan_of(config, data.dataset, pretrained=True)
     depth = depth_of(config, backbone, plan)
@@ -93,8 +101,12 @@ def head_then_suffix(run: Run, data: Data, backbone: keras.Model) -> keras.Model
     return model
 
 
-def _check_classes(dataset: Dataset) -> None:
-    """Glyphs are drawn at random: a few hundred leave out some class, which a head cannot fit."""
+def check_classes(dataset: Dataset) -> None:
+    """Glyphs are drawn at random: a few hundred leave out some class, which a head cannot fit.
+
+    Raises:
+      ValueError: a class has no training image.
+    """
     present = {example.label for example in dataset.splits["train"]}
     missing = [name for label, name in enumerate(dataset.classes) if label not in present]
     if missing:
@@ -201,11 +213,12 @@ def _fit_suffix(
     freeze.freeze_batch_norm(suffix)
     networks, inputs = {"train": suffix, "val": suffix}, dict(data.inputs)
     if prefix is not None:
-        for split, keeps in _keeps_activations(run, prefix, data.inputs, plan).items():
-            if keeps:
-                inputs[split] = _activations(run, data, prefix, split).inputs
-            else:
-                networks[split] = behind(prefix, suffix)
+        with run.timed("features"):
+            for split, keeps in _keeps_activations(run, prefix, data.inputs, plan).items():
+                if keeps:
+                    inputs[split] = _activations(run, data, prefix, split).inputs
+                else:
+                    networks[split] = behind(prefix, suffix)
     epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
     training = batches.training(inputs["train"], reading(config, data.dataset), epoch)
     validate = _validation(networks["val"], inputs["val"])

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import keras
 from absl import logging
@@ -40,16 +41,27 @@ def summary(run: Run) -> list[str]:
     data = json.loads((run.workdir / "data.json").read_text(encoding="utf-8"))
     readable = sum(map(len, data["splits"].values()))
     odd = {name: len(found.get(name, {}).get("odd", [])) for name in ("sizes", "brightness")}
-    pairs = found.get("near_duplicates", [])
     return [
         f"{readable} images in {len(data['classes'])} classes, "
         f"{len(data['quarantined'])} files left out",
         *(f"  {warning}" for warning in data["warnings"]),
-        f"  {len(pairs)} pairs of near-duplicates across splits or labels",
-        f"  {len(found.get('suspects', []))} labels worth a look",
+        _pairs(found),
+        _labels(found),
         f"  {len(found['rare'])} classes with few images",
-        f"  {odd['sizes']} images of odd size, {odd['brightness']} of odd brightness",
+        f"  {odd['sizes']} images of odd size, {odd['brightness']} of odd brightness or colour",
     ]
+
+
+def _pairs(found: dict[str, Any]) -> str:
+    if "near_duplicates" not in found:
+        return "  near-duplicates: not compared, too many images for the memory"
+    return f"  {len(found['near_duplicates'])} pairs of near-duplicates across splits or labels"
+
+
+def _labels(found: dict[str, Any]) -> str:
+    if note := found.get("suspects_note"):
+        return f"  {note}"
+    return f"  {len(found['suspects'])} labels worth a look"
 
 
 def _suspected(run: Run, data: Data) -> dict:

@@ -1,4 +1,4 @@
-"""What finetune would do with a config, and how long it would take: nothing is written."""
+"""What finetune would do with a config, and how long it would take, without a run folder."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tl_keras import features, freeze, train
 from tl_keras import model as models
-from tl_keras.approaches import adapt
+from tl_keras.approaches import adapt, stages
 from tl_keras.approaches.adapt import Data
 from tl_keras.config import RunConfig
 from tl_keras.data import batches, doctor
@@ -29,17 +29,17 @@ def estimate(config: RunConfig) -> list[str]:
     timed forwards and a few steps of training.
 
     Raises:
-      ValueError: what a run would refuse: the data, the weights, the freeze depth.
+      ValueError: what a run would refuse: the data, the weights, what of them it was trained on,
+        the freeze depth.
     """
     backbone = models.pretrained(config.model, config.data.image_size)
     started = time.monotonic()
     dataset = load(config.data, config.cache)
-    inputs = {
-        split: batches.prepared(dataset, split, config.data, config.cache) for split in SPLITS
-    }
-    found = doctor.examine(dataset, inputs, config.data.image_size)
+    adapt.check_classes(dataset)
+    stages.refuse_leaks(dataset, config.model.weights)
+    data = adapt.prepared(dataset, config)
+    found = doctor.examine(dataset, data.inputs, config.data.image_size)
     seconds = {"data": time.monotonic() - started}
-    data = Data(dataset, inputs)
     plan = adapt.plan_of(config, dataset, pretrained=config.model.weights != "none")
     depth = adapt.depth_of(config, backbone, plan)
     seconds |= _seconds(config, data, backbone, plan, depth.cut)
@@ -48,9 +48,9 @@ def estimate(config: RunConfig) -> list[str]:
         f"model: {config.model.backbone}, {backbone.count_params():,} parameters below the head, "
         f"{_frozen(depth)}",
         f"training: at most {plan.epochs} epochs of {plan.steps} steps of "
-        f"{min(config.fit.batch_size, len(inputs['train']))} images, peak learning rate "
+        f"{min(config.fit.batch_size, len(data.inputs['train']))} images, peak learning rate "
         f"{plan.learning_rate:g}",
-        *_times(seconds, config),
+        *_times(seconds, config, plan),
         *_disk(config, data, backbone),
     ]
 
@@ -81,12 +81,15 @@ def _seconds(
     sizes = {split: len(inputs[split]) for split in SPLITS}
     batch = next(batches.evaluation(inputs["train"], features.BATCH_SIZE).as_numpy_iterator())
     forward = _timed(lambda: backbone.predict_on_batch(batch)) / len(batch)
-    seconds = {"features": forward * (sizes["train"] + sizes["val"])}
+    seconds = {}
+    if config.model.weights != "none":
+        seconds["features"] = forward * (sizes["train"] + sizes["val"])
     if cut != backbone.operations[-1].name:
         step = _step(config, data, backbone, plan, cut)
         seconds["finetune"] = plan.epochs * (plan.steps * step + sizes["val"] * forward)
-    # Three candidates on validation, then both splits.
-    seconds["evaluate"] = forward * (4 * sizes["val"] + sizes["test"])
+    # Three candidates on validation, then both splits, in as many views as asked for.
+    measured = sizes["val"] + sizes["test"]
+    seconds["evaluate"] = forward * (3 * sizes["val"] + config.evaluate.views * measured)
     seconds["export"] = forward * len(config.export.formats) * (sizes["val"] + sizes["test"])
     return seconds
 
@@ -118,13 +121,13 @@ def _timed(work: Callable[[], object]) -> float:
     return float(np.median(seconds))
 
 
-def _times(seconds: dict[str, float], config: RunConfig) -> list[str]:
+def _times(seconds: dict[str, float], config: RunConfig, plan: Plan) -> list[str]:
     phases = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())
     total = sum(seconds.values()) / 60
+    early = f"; it stops after {config.fit.patience} epochs without gain"
     return [
-        f"time: about {total:.0f} min at most ({phases}), from a timed batch; fine-tuning stops "
-        f"after {config.fit.patience} epochs without gain, converting the files takes some seconds "
-        "each"
+        f"time: about {total:.0f} min ({phases}), from a timed batch; converting each file takes "
+        f"some seconds more{early if plan.keep == 'best' else ''}"
     ]
 
 
@@ -133,7 +136,8 @@ def _disk(config: RunConfig, data: Data, backbone: keras.Model) -> list[str]:
     files = sum(weights * BYTES[name] for name in ("keras", *config.export.formats))
     # While it trains: weights now and best, two moments of the optimiser.
     checkpoint = 16 * weights
-    kept = sum(features.bytes_of(backbone, data.inputs[split]) for split in ("train", "val"))
+    kept = sum(features.bytes_of(backbone, data.inputs[split]) for split in adapt.HEAD_SPLITS)
+    kept = 0 if config.model.weights == "none" else kept
     return [
         f"disk: run folder {files / 1e6:.0f} MB, {checkpoint / 1e6:.0f} MB more while it trains; "
         f"cache {kept / 1e6:.0f} MB of features, at most {config.cache.max_bytes / 1e9:g} GB in all"

@@ -18,9 +18,9 @@ from absl import logging
 from tl_keras import backbone_file, backbones, explain, features, freeze
 from tl_keras import model as models
 from tl_keras import run as runs
-from tl_keras.approaches.adapt import Data, reading
+from tl_keras.approaches.adapt import Data, prepared, reading
 from tl_keras.config import WEIGHTS
-from tl_keras.data import batches, doctor
+from tl_keras.data import doctor
 from tl_keras.data.examples import SPLITS, Dataset
 from tl_keras.data.load import load
 from tl_keras.evaluate import measure
@@ -49,11 +49,9 @@ def read(run: Run, strict: bool = True) -> Data:
             logging.warning("data: %s", warning)
         for entry in dataset.quarantined:
             logging.warning("data: %r is left out: %s", entry.file, entry.reason)
-        inputs = {
-            split: batches.prepared(dataset, split, config.data, config.cache) for split in SPLITS
-        }
-        run.find(**doctor.examine(dataset, inputs, config.data.image_size))
-    return Data(dataset, inputs)
+        data = prepared(dataset, config)
+        run.find(**doctor.examine(dataset, data.inputs, config.data.image_size))
+    return data
 
 
 def backbone(run: Run) -> keras.Model | None:
@@ -124,7 +122,7 @@ def write_data(run: Run, dataset: Dataset) -> None:
             "restore them, or choose another --workdir"
         )
     field = "model.backbone" if run.config.model.weights == "own" else "model.weights"
-    _refuse_leaks(dataset, run.config.model.origin, field)
+    refuse_leaks(dataset, run.config.model.origin, field)
     content = {
         "root": None if dataset.root is None else str(dataset.root),
         "classes": list(dataset.classes),
@@ -147,8 +145,12 @@ def write_data(run: Run, dataset: Dataset) -> None:
     )
 
 
-def _refuse_leaks(dataset: Dataset, weights: str, field: str = "model.weights") -> None:
-    """Nothing of val and test may have trained the weights, in that run or those before it."""
+def refuse_leaks(dataset: Dataset, weights: str, field: str = "model.weights") -> None:
+    """Nothing of val and test may have trained the weights, in that run or those before it.
+
+    Raises:
+      ValueError: something has.
+    """
     held_out = {
         example.digest: example.file for name in ("val", "test") for example in dataset.splits[name]
     }
@@ -196,7 +198,8 @@ def _evaluate(run: Run, model: keras.Model, data: Data) -> tuple[dict, dict[str,
         files = [example.file for example in data.dataset.splits[split]]
         if run.config.evaluate.views > 1:
             measured[split]["views"] = _of_views(run, model, data, split)
-        _measure_without_copies(run, split, files, probabilities, labels, classes)
+        if split == "test" or not len(data.inputs["test"]):
+            _measure_without_copies(run, split, files, probabilities, labels, classes)
         rows += _rows(split, files, labels, probabilities, classes)
     header = ["file", "split", "label", "prediction", "probability"]
     header += [f"p:{name}" for name in classes]

@@ -214,15 +214,19 @@ def view(inputs: Inputs, batch_size: int, how: Training, epoch: int) -> tf.data.
     def augmented(x: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
         return augment(x, numbers, how.augmentations)
 
-    rows = tf.data.Dataset.from_tensor_slices(_numbers(len(inputs), how, epoch))
+    rows = tf.data.Dataset.from_tensor_slices(
+        numbers_of(len(inputs), how.augmentations, how.seed, epoch)
+    )
     images = evaluation(inputs, batch_size)
     return untuned(tf.data.Dataset.zip(images, rows.batch(batch_size)).map(augmented, CORES))
 
 
-def _numbers(count: int, how: Training, view: int | tf.Tensor) -> tf.Tensor:
+def numbers_of(
+    count: int, augmentations: tuple[Augmentation, ...], seed: int, view: int | tf.Tensor
+) -> tf.Tensor:
     """`(count, columns) float32` in [0, 1): what makes a view of each image."""
-    shape = (count, num_columns(how.augmentations))
-    return tf.random.stateless_uniform(shape, (2 * how.seed, view))
+    shape = (count, num_columns(augmentations))
+    return tf.random.stateless_uniform(shape, (2 * seed, view))
 
 
 def _gather(array: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -276,7 +280,7 @@ def _rows(inputs: Inputs, how: Training, epoch: tf.Variable) -> tf.data.Dataset:
     """Of each example, in order: epoch, index, the random numbers of its view."""
     now = tf.cast(epoch.read_value(), tf.int32)
     view = now if how.views is None else now % how.views
-    numbers = _numbers(len(inputs), how, view)
+    numbers = numbers_of(len(inputs), how.augmentations, how.seed, view)
     order = _order(inputs.labels, how, now)
     rows = (tf.fill(tf.shape(order), now), order, tf.gather(numbers, order))
     return tf.data.Dataset.from_tensor_slices(rows)

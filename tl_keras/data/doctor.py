@@ -6,7 +6,7 @@ from typing import Any
 
 import imagehash
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from tl_keras.data.batches import Inputs
 from tl_keras.data.examples import SPLITS, Dataset, Example
@@ -18,6 +18,7 @@ THUMBNAIL = 32  # px, height = width
 # alone takes two hands before a white wall for copies.
 MAX_DISTANCE = 8  # of 64 bits
 MIN_CORRELATION = 0.95  # of grey thumbnails
+PARTNERS = 3  # pairs that are listed of an image
 FEW = 20  # training images of a class: below, its recall is a matter of luck
 FEW_SHARE = 0.1  # of the largest class
 ODD_ELONGATION = 2.0  # times the median of longer side / shorter side
@@ -27,7 +28,7 @@ FLATTER = 0.4  # than the median share
 ODD_BRIGHTNESS = 5.0  # robust deviations from the median
 ODD_LEVELS = 40.0  # grey levels from the median, at least
 MIN_LABELLED = 5  # images of each class, to compare labels with
-MAX_FEATURES = 1e8  # images x channels; 0.8 GB as float64
+MAX_FEATURES = 1e8  # images x channels; about 2.5 GB while they are compared
 
 
 def examine(dataset: Dataset, inputs: dict[str, Inputs], image_size: int) -> dict[str, Any]:
@@ -51,27 +52,24 @@ def examine(dataset: Dataset, inputs: dict[str, Inputs], image_size: int) -> dic
         flat = np.concatenate([flatness(inputs[split].array) for split in splits])
         findings["brightness"] = brightness(grey, flat, examples)
         of_split = [split for split in splits for _ in dataset.splits[split]]
+        # Alike in one split under one label: nobody is harmed.
+        split_of = np.repeat(np.arange(len(splits)), [len(dataset.splits[s]) for s in splits])
+        labels = np.concatenate([dataset.labels(split) for split in splits])
+        kind = split_of * len(dataset.classes) + labels
         findings["near_duplicates"] = [
-            _pair(first, second, distance, examples, of_split, dataset.classes)
-            for first, second, distance in near_duplicates(grey)
-            if of_split[first] != of_split[second] or _differ(examples[first], examples[second])
+            _pair((first, second), distance, examples, of_split, dataset.classes)
+            for first, second, distance in near_duplicates(grey, kind)
         ]
     return findings
 
 
-def _differ(first: Example, second: Example) -> bool:
-    return first.label != second.label
-
-
 def _pair(
-    first: int,
-    second: int,
+    both: tuple[int, int],
     distance: int,
     examples: list[Example],
     splits: list[str],
     classes: Sequence[str],
 ) -> dict[str, Any]:
-    both = (first, second)
     return {
         "files": [examples[i].file for i in both],
         "splits": [splits[i] for i in both],
@@ -89,40 +87,45 @@ def thumbnails(images: np.ndarray) -> np.ndarray:
     return small
 
 
-def near_duplicates(grey: np.ndarray) -> list[tuple[int, int, int]]:
+def near_duplicates(grey: np.ndarray, kind: np.ndarray) -> list[tuple[int, int, int]]:
     """(first, second, bits that differ) of images that show the same, mirrored or not.
 
     A perceptual hash (https://www.hackerfactor.com/blog/?/archives/432-Looks-Like-It.html) finds
-    the candidates, the correlation of the thumbnails `(n, 32, 32) uint8` decides.
+    the candidates, the correlation of the thumbnails decides. Each image is paired with the
+    nearest few before it: a thousand frames of one film make no million of pairs.
+
+    Args:
+      grey: thumbnails, `(n, 32, 32) uint8`.
+      kind: `(n,) int64`; images of one kind are not compared.
     """
-    hashes = _hashes(grey, mirrored=False)
-    pairs: dict[tuple[int, int], int] = {}
-    for mirrored in (False, True):
-        others = _hashes(grey, mirrored=True) if mirrored else hashes
-        shown = grey[:, :, ::-1] if mirrored else grey
-        for first in range(len(grey)):
-            distances = np.bitwise_count(hashes[first] ^ others[first + 1 :])
-            for offset in np.flatnonzero(distances <= MAX_DISTANCE):
-                second = first + 1 + int(offset)
-                if _correlation(grey[first], shown[second]) >= MIN_CORRELATION:
-                    pairs.setdefault((first, second), int(distances[offset]))
-    return [(*pair, distance) for pair, distance in sorted(pairs.items())]
+    views = [grey, grey[:, :, ::-1]]
+    hashes = [_hashes(view) for view in views]
+    vectors = [_centred(view) for view in views]
+    pairs = []
+    for second in range(1, len(grey)):
+        found: dict[int, int] = {}
+        for own_hashes, own_vectors in zip(hashes, vectors, strict=True):
+            distances = np.bitwise_count(hashes[0][:second] ^ own_hashes[second])
+            near = np.flatnonzero((distances <= MAX_DISTANCE) & (kind[:second] != kind[second]))
+            alike = near[vectors[0][near] @ own_vectors[second] >= MIN_CORRELATION]
+            for first in alike:
+                found.setdefault(int(first), int(distances[first]))
+        nearest = sorted(found.items(), key=lambda item: item[1])[:PARTNERS]
+        pairs += [(first, second, distance) for first, distance in nearest]
+    return sorted(pairs)
 
 
-def _hashes(grey: np.ndarray, mirrored: bool) -> np.ndarray:
+def _hashes(grey: np.ndarray) -> np.ndarray:
     """`(n,) uint64`."""
-    hashes = np.empty(len(grey), np.uint64)
-    for i, thumbnail in enumerate(grey):
-        image = Image.fromarray(thumbnail)
-        bits = imagehash.phash(ImageOps.mirror(image) if mirrored else image).hash
-        hashes[i] = np.packbits(bits.ravel()).view(np.uint64)[0]
-    return hashes
+    bits = [imagehash.phash(Image.fromarray(thumbnail)).hash.ravel() for thumbnail in grey]
+    return np.packbits(np.array(bits), axis=1).view(np.uint64)[:, 0]
 
 
-def _correlation(first: np.ndarray, second: np.ndarray) -> float:
-    a, b = (x.astype(np.float64).ravel() - x.mean() for x in (first, second))
-    scale = np.linalg.norm(a) * np.linalg.norm(b)
-    return float(a @ b / scale) if scale else 0.0  # Of one colour: nothing to compare.
+def _centred(grey: np.ndarray) -> np.ndarray:
+    """`(n, pixels) float32` of mean 0 and length 1; 0 for one colour, which is like nothing."""
+    flat = grey.reshape(len(grey), -1).astype(np.float32)
+    flat -= flat.mean(1, keepdims=True)
+    return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
 
 
 def rare_classes(dataset: Dataset) -> list[dict[str, Any]]:
@@ -289,5 +292,6 @@ def leave_one_out(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
         solved = np.linalg.solve(x.T @ x + strength * np.eye(strength), x.T)
     mean = targets.mean(0)
     residual = targets - mean - x @ (solved @ (targets - mean))
-    leverage = np.einsum("nc,cn->n", x, solved)
+    # The mean of the targets is a fit, too: 1/n of each.
+    leverage = np.einsum("nc,cn->n", x, solved) + 1 / len(x)
     return targets - residual / (1 - leverage)[:, None]

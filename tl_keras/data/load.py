@@ -32,7 +32,8 @@ class _Found:
 def load(config: DataConfig, cache_config: CacheConfig, strict: bool = True) -> Dataset:
     """The data set of a config: audited, split, fingerprinted.
 
-    Where not `strict`, what forbids training on it is a warning of it.
+    Where not `strict`, what forbids training on it is a warning of it: torn groups, many bad
+    files, a single class, a class that is missing from a split.
 
     Raises:
       ValueError: the data cannot be used: missing, too small, too many bad files.
@@ -43,10 +44,12 @@ def load(config: DataConfig, cache_config: CacheConfig, strict: bool = True) -> 
         return _load_glyphs(config)
     folder = cache.folder(cache_config)
     listing = SOURCES[config.source](config, folder)
-    found = _set_duplicates_apart(_audit(listing, config, folder))
+    found = _audit(listing, config, folder)
+    problems = list(_torn_groups(found))
+    found = _set_duplicates_apart(found)
     _check_readable(found, config)
     splits = carve(found.splits, found.groups, config)
-    problems = [*_problems(found, config), *_problems_of_splits(splits, found.classes, config)]
+    problems += [*_problems(found, config), *_problems_of_splits(splits, found.classes, config)]
     if problems and strict:
         raise ValueError(problems[0])
     return Dataset(
@@ -85,11 +88,10 @@ def _audit(listing: Listing, config: DataConfig, folder: Path) -> _Found:
         splits[listed.split or "train"].append(example)
     groups = {listed.file: listed.group for listed in listing.files if listed.group}
     found = _Found(classes, splits, groups, quarantined, list(listing.warnings))
-    _check_groups(found)
     return found
 
 
-def _check_groups(found: _Found) -> None:
+def _torn_groups(found: _Found) -> Iterator[str]:
     """A group that the user's own splits tear apart leaks."""
     where = defaultdict(set)
     for split, examples in found.splits.items():
@@ -98,7 +100,7 @@ def _check_groups(found: _Found) -> None:
                 where[group].add(split)
     for group, splits in where.items():
         if len(splits) > 1:
-            raise ValueError(
+            yield (
                 f"data.path: group {group!r} stands in {' and '.join(sorted(splits))}; a group "
                 "must not span splits: correct the column 'split' or 'group'"
             )
