@@ -189,6 +189,25 @@ def test_none_leaves_random_weights_and_a_file_fills_them(saved, tmp_path):
         assert digest(filled) == digest(own)
 
 
+def test_weights_of_a_graph_that_mends_its_deviations_are_not_mended_again(tmp_path):
+    """As Keras's EfficientNet: a deviation where the variance belongs, and a layer for it."""
+    std = np.asarray(backbones.IMAGENET_STD, "float32")
+    normalization = layers.Normalization()
+    normalization.build((None, None, None, 3))
+    normalization.set_weights([np.zeros(3, "float32"), std, np.array(0)])
+    mended = [layers.Rescaling(1 / 255), normalization, layers.Rescaling(1 / np.sqrt(std))]
+    model = keras.Sequential([keras.Input((SIZE, SIZE, 3)), *mended, layers.Conv2D(4, 3)])
+    _, file = save(model, tmp_path / "a.keras")
+    own = models.pretrained(configs.ModelConfig(backbone=file), SIZE)
+    own.save_weights(tmp_path / "b.weights.h5")
+    own.save(tmp_path / "model.keras")
+    images = images_of_noise(SIZE)
+    for weights in (tmp_path, tmp_path / "b.weights.h5"):
+        config = configs.ModelConfig(backbone=file, weights=str(weights))
+        filled = models.pretrained(config, SIZE)
+        np.testing.assert_array_equal(filled(images), own(images))
+
+
 def test_what_was_frozen_in_the_file_trains_and_batch_norm_does_not(tmp_path):
     model = nested()
     assert len(model.trainable_weights) == 2
