@@ -12,6 +12,8 @@ import tl_keras
 from tl_keras import cli, features, freeze, own_backbone, train
 from tl_keras import config as configs
 from tl_keras import model as models
+from tl_keras.approaches import stages
+from tl_keras.run import opened
 from tl_keras.weights import digest, graph_digest
 
 # Keras 3.15 saves variables by np.array(variable), whose __array__ lacks NumPy 2's `copy`.
@@ -116,6 +118,25 @@ def test_killed_run_ends_as_unbroken_and_takes_no_other_backbone(
     run = tl_keras.finetune(tree, tmp_path / "run")
     ended, expected = (models.load(x.workdir / "model.keras") for x in (run, own_run))
     assert digest(ended) == digest(expected)
+
+
+def test_resumed_run_names_the_backbone_or_the_weights_whichever_changed(own_tree, tmp_path):
+    file, weights = str(tmp_path / "a.keras"), str(tmp_path / "b.weights.h5")
+    shutil.copy(own_tree["model"]["backbone"], file)
+    model = own_backbone.build(file, None, SIZE)
+    model.save_weights(weights)
+    config = configs.from_tree({**own_tree, "model": {"backbone": file, "weights": weights}})
+    with opened(config, tmp_path / "run", "finetune") as run:
+        stages.backbone(run)
+        model.get_layer("stem").bias.assign(np.ones(8))
+        model.save_weights(weights)
+        with pytest.raises(ValueError, match=r"^model\.weights: '.*b\.weights\.h5' is not what"):
+            stages.backbone(run)
+        other = keras.models.load_model(file)
+        other.get_layer("out_3").negative_slope = 0.1
+        other.save(file)
+        with pytest.raises(ValueError, match=r"^model\.backbone: '.*a\.keras' is not what"):
+            stages.backbone(run)
 
 
 @pytest.mark.parametrize("weights", ["own", "none"])
