@@ -270,10 +270,23 @@ def test_missing_normalisation_and_a_classifier_are_warned_of(tmp_path, caplog):
     assert "nothing in" in caplog.text
     assert "set model.preprocessing: tf (-1..1)" in caplog.text
     assert "ends in a classifier, 'conv_preds': the head learns from its 4 outputs" in caplog.text
-    assert "model.get_layer('dropout').output" in caplog.text
+    assert "For the features before it: save a model that ends there" in caplog.text
     caplog.clear()
     own_backbone.build(file, "tf", SIZE)
     assert "nothing in" not in caplog.text
+
+
+@pytest.mark.parametrize("is_layer", [True, False])
+def test_advice_names_only_what_get_layer_finds(is_layer, tmp_path, caplog):
+    image = keras.Input((SIZE, SIZE, 3))
+    x = layers.GlobalAveragePooling2D(name="before")(layers.Conv2D(4, 3)(image))
+    x = layers.Dense(2, activation="softmax")(x if is_layer else keras.ops.abs(x))
+    model, file = save(keras.Model(image, x), tmp_path / "a.keras")
+    own_backbone.build(file, None, SIZE)
+    assert "ends in a classifier" in caplog.text
+    assert ("get_layer('before')" in caplog.text) == is_layer
+    assert ("get_layer" in caplog.text) == is_layer
+    assert keras.Model(model.input, model.get_layer("before").output).output.shape == (None, 4)
 
 
 @pytest.mark.parametrize("model", [residual, sequential])
