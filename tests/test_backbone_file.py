@@ -60,6 +60,13 @@ def test_images_that_fit_are_taken(shape, tmp_path):
             r"takes grey images of 1 channel; .* x = keras\.Input\(\(32, 32, 3\)\); keras\.Model\(",
         ),
         ((None, 3, 32, 32), r"takes 32 channels, last in \(None, 3, 32, 32\); expected 3, RGB"),
+        (
+            (None, "a", "a", 3),
+            r"^model\.backbone: .* takes \[None, 'a', 'a', 3\]; expected",
+        ),
+        ((None, [], {}, 3), r"takes \[None, \[\], \{\}, 3\]; expected \(batch"),
+        ((None, 32.0, 32.0, 3), r"takes \[None, 32\.0, 32\.0, 3\]; expected \(batch"),
+        ((None, 0, 0, 3), r"takes \[None, 0, 0, 3\]; expected \(batch"),
         ((None, 16000), r"takes \[None, 16000\]; expected \(batch, height, width, 3\) images"),
     ],
 )
@@ -106,6 +113,27 @@ def test_unusable_files_are_the_users_error(file, message, tmp_path):
     files(tmp_path)
     with pytest.raises(ValueError, match=rf"^model\.backbone: .*{message}"):
         backbone_file.check(str(tmp_path / file), 32)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        3,
+        ["a"],
+        [None],
+        {"a": 1},
+        [{"config": {}}],
+        [{"class_name": "InputLayer"}],
+        [{"class_name": "InputLayer", "config": []}],
+    ],
+)
+def test_malformed_layers_are_the_users_error(layers, tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.keras", "w") as archive:
+        model = {"class_name": "Functional", "config": {"layers": layers}}
+        archive.writestr("config.json", json.dumps(model))
+    message = r"^model\.backbone: '.*a\.keras' is damaged or no \.keras file of Keras 3: "
+    with pytest.raises(ValueError, match=message):
+        backbone_file.check(str(tmp_path / "a.keras"), 32)
 
 
 def test_checking_a_file_needs_no_keras(tmp_path):

@@ -189,6 +189,25 @@ def test_none_leaves_random_weights_and_a_file_fills_them(saved, tmp_path):
         assert digest(filled) == digest(own)
 
 
+def test_weights_of_a_graph_that_mends_its_deviations_are_not_mended_again(tmp_path):
+    """As Keras's EfficientNet: a deviation where the variance belongs, and a layer for it."""
+    std = np.asarray(backbones.IMAGENET_STD, "float32")
+    normalization = layers.Normalization()
+    normalization.build((None, None, None, 3))
+    normalization.set_weights([np.zeros(3, "float32"), std, np.array(0)])
+    mended = [layers.Rescaling(1 / 255), normalization, layers.Rescaling(1 / np.sqrt(std))]
+    model = keras.Sequential([keras.Input((SIZE, SIZE, 3)), *mended, layers.Conv2D(4, 3)])
+    _, file = save(model, tmp_path / "a.keras")
+    own = models.pretrained(configs.ModelConfig(backbone=file), SIZE)
+    own.save_weights(tmp_path / "b.weights.h5")
+    own.save(tmp_path / "model.keras")
+    images = images_of_noise(SIZE)
+    for weights in (tmp_path, tmp_path / "b.weights.h5"):
+        config = configs.ModelConfig(backbone=file, weights=str(weights))
+        filled = models.pretrained(config, SIZE)
+        np.testing.assert_array_equal(filled(images), own(images))
+
+
 def test_what_was_frozen_in_the_file_trains_and_batch_norm_does_not(tmp_path):
     model = nested()
     assert len(model.trainable_weights) == 2
@@ -251,10 +270,23 @@ def test_missing_normalisation_and_a_classifier_are_warned_of(tmp_path, caplog):
     assert "nothing in" in caplog.text
     assert "set model.preprocessing: tf (-1..1)" in caplog.text
     assert "ends in a classifier, 'conv_preds': the head learns from its 4 outputs" in caplog.text
-    assert "model.get_layer('dropout').output" in caplog.text
+    assert "For the features before it: save a model that ends there" in caplog.text
     caplog.clear()
     own_backbone.build(file, "tf", SIZE)
     assert "nothing in" not in caplog.text
+
+
+@pytest.mark.parametrize("is_layer", [True, False])
+def test_advice_names_only_what_get_layer_finds(is_layer, tmp_path, caplog):
+    image = keras.Input((SIZE, SIZE, 3))
+    x = layers.GlobalAveragePooling2D(name="before")(layers.Conv2D(4, 3)(image))
+    x = layers.Dense(2, activation="softmax")(x if is_layer else keras.ops.abs(x))
+    model, file = save(keras.Model(image, x), tmp_path / "a.keras")
+    own_backbone.build(file, None, SIZE)
+    assert "ends in a classifier" in caplog.text
+    assert ("get_layer('before')" in caplog.text) == is_layer
+    assert ("get_layer" in caplog.text) == is_layer
+    assert keras.Model(model.input, model.get_layer("before").output).output.shape == (None, 4)
 
 
 @pytest.mark.parametrize("model", [residual, sequential])

@@ -12,6 +12,8 @@ import tl_keras
 from tl_keras import cli, features, freeze, own_backbone, train
 from tl_keras import config as configs
 from tl_keras import model as models
+from tl_keras.approaches import audit, finetune, stages
+from tl_keras.run import opened
 from tl_keras.weights import digest, graph_digest
 
 # Keras 3.15 saves variables by np.array(variable), whose __array__ lacks NumPy 2's `copy`.
@@ -118,6 +120,25 @@ def test_killed_run_ends_as_unbroken_and_takes_no_other_backbone(
     assert digest(ended) == digest(expected)
 
 
+def test_resumed_run_names_the_backbone_or_the_weights_whichever_changed(own_tree, tmp_path):
+    file, weights = str(tmp_path / "a.keras"), str(tmp_path / "b.weights.h5")
+    shutil.copy(own_tree["model"]["backbone"], file)
+    model = own_backbone.build(file, None, SIZE)
+    model.save_weights(weights)
+    config = configs.from_tree({**own_tree, "model": {"backbone": file, "weights": weights}})
+    with opened(config, tmp_path / "run", "finetune") as run:
+        stages.backbone(run)
+        model.get_layer("stem").bias.assign(np.ones(8))
+        model.save_weights(weights)
+        with pytest.raises(ValueError, match=r"^model\.weights: '.*b\.weights\.h5' is not what"):
+            stages.backbone(run)
+        other = keras.models.load_model(file)
+        other.get_layer("out_3").negative_slope = 0.1
+        other.save(file)
+        with pytest.raises(ValueError, match=r"^model\.backbone: '.*a\.keras' is not what"):
+            stages.backbone(run)
+
+
 @pytest.mark.parametrize("weights", ["own", "none"])
 def test_half_precision_trains(own_tree, tmp_path, weights):
     fit = {**own_tree["fit"], "mixed_precision": True, "epochs": 1, "freeze": "auto"}
@@ -139,6 +160,21 @@ def test_backbone_that_saw_the_test_split_is_refused(own_run, own_tree, tmp_path
     tree["data"]["split_seed"] = 1
     with pytest.raises(ValueError, match=r"model\.backbone: \d+ images of val and test trained"):
         tl_keras.finetune(tree, tmp_path / "run")
+
+
+@pytest.mark.parametrize("pipeline", [finetune, audit])
+def test_features_that_are_not_finite_are_the_users_error(own_tree, tmp_path, pipeline):
+    model = keras.models.load_model(own_tree["model"]["backbone"])
+    model.get_layer("conv_3").bias.assign([np.nan] + 7 * [0.0])
+    _, file = save(model, tmp_path / "a.keras")
+    config = configs.from_tree({**own_tree, "model": {"backbone": file}})
+    message = (
+        r"^model\.backbone: '.*a\.keras' with weights 'own' gives features that are not finite "
+        r"for (\d+) of \1 images of train, the first '.*\.png'; look at its weights"
+    )
+    for _ in ("computed", "from the cache"):
+        with pytest.raises(ValueError, match=message):
+            pipeline.run(config, tmp_path / "run")
 
 
 def test_activations_of_another_graph_at_the_same_place_are_not_shared(own_tree):

@@ -35,12 +35,10 @@ def check(file: str, image_size: int) -> None:
         other images.
     """
     _check_path(file)
-    model = _read(file)
+    model, shapes = _read(file)
     _check_classes(file, model)
-    layers = model["config"]["layers"]
-    inputs = [layer for layer in layers if layer.get("class_name") == "InputLayer"]
-    if len(inputs) == 1:
-        check_input(file, inputs[0]["config"].get("batch_shape"), image_size)
+    if len(shapes) == 1:
+        check_input(file, shapes[0], image_size)
 
 
 def check_input(file: str, shape: Any, image_size: int) -> None:
@@ -49,7 +47,7 @@ def check_input(file: str, shape: Any, image_size: int) -> None:
     Raises:
       ValueError: another rank or number of channels, not square, or another size.
     """
-    if not isinstance(shape, list | tuple) or len(shape) != 4:
+    if not isinstance(shape, list | tuple) or len(shape) != 4 or not all(map(_is_size, shape)):
         raise ValueError(
             f"model.backbone: {file!r} takes {shape}; expected (batch, height, width, 3) images"
         )
@@ -77,6 +75,10 @@ def check_input(file: str, shape: Any, image_size: int) -> None:
         )
 
 
+def _is_size(value: Any) -> bool:
+    return value is None or type(value) is int and value > 0
+
+
 def _check_path(file: str) -> None:
     path = Path(file)
     if path.is_dir():
@@ -94,7 +96,8 @@ def _check_path(file: str) -> None:
         raise ValueError(f"model.backbone: {file!r} does not exist")
 
 
-def _read(file: str) -> dict[str, Any]:
+def _read(file: str) -> tuple[dict[str, Any], list[Any]]:
+    """`config.json`, and the shape of each of the model's inputs."""
     try:
         with zipfile.ZipFile(file) as archive:
             # Keras reads weights in pieces, without their checksum.
@@ -103,7 +106,8 @@ def _read(file: str) -> dict[str, Any]:
             model = json.loads(archive.read("config.json"))
         class_name = model["class_name"]
         if class_name in ("Functional", "Sequential"):
-            return {**model, "config": {**model["config"], "layers": [*model["config"]["layers"]]}}
+            inputs = [x for x in model["config"]["layers"] if x["class_name"] == "InputLayer"]
+            return model, [layer["config"]["batch_shape"] for layer in inputs]
     # RuntimeError: an encrypted archive, or a compression that Python does not know.
     except (OSError, LookupError, TypeError, ValueError, RuntimeError, *DAMAGED) as error:
         raise ValueError(

@@ -36,7 +36,11 @@ class Activations:
 def compute(
     prefix: keras.Model, inputs: Inputs, dataset: Dataset, split: str, config: RunConfig
 ) -> Activations:
-    """`(examples, ...) float32` activations at the end of a prefix, in inference mode."""
+    """`(examples, ...) float32` activations at the end of a prefix, in inference mode.
+
+    Raises:
+      ValueError: pooled features are NaN or infinite.
+    """
     cut = prefix.operations[-1].name
     key = {
         "kind": f"{Path(config.model.backbone).name} at {cut}, {split}",
@@ -54,9 +58,22 @@ def compute(
     kept = cache.keep(
         config.cache, key, shape, np.float32, lambda array: run(prefix, read, array, "features")
     )
+    if kept.array.ndim == 2:
+        _check_finite(kept.array, dataset, split, config.model)
     return Activations(
         Inputs(inputs.labels, kept.array), kept.cached, kept.array.nbytes, kept.seconds
     )
+
+
+def _check_finite(array: np.ndarray, dataset: Dataset, split: str, config: ModelConfig) -> None:
+    bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
+    if bad.size:
+        raise ValueError(
+            f"model.backbone: {config.backbone!r} with weights {config.weights!r} gives features "
+            f"that are not finite for {bad.size} of {len(array)} images of {split}, the first "
+            f"{dataset.splits[split][bad[0]].file!r}; look at its weights, and at what it makes of "
+            "pixels in 0..255 (model.preprocessing)"
+        )
 
 
 def _identity(prefix: keras.Model, config: ModelConfig) -> list:

@@ -215,11 +215,15 @@ def _warn(file: str, source: keras.Model, preprocessing: str | None) -> None:
     kernels = [i for i, operation in enumerate(operations) if freeze.has_kernel(operation)]
     if kernels and kernels[-1] and _gives_probabilities(source.outputs[0], operations[-1]):
         last, before = operations[kernels[-1]], operations[kernels[-1] - 1]
+        advice = "save a model that ends there"
+        # Neither operations nor layers of inner models are found by name.
+        if any(before is layer for layer in source.layers):
+            output = f"model.get_layer({before.name!r}).output"
+            advice = f"keras.Model(model.input, {output}).save('backbone.keras')"
         logging.warning(
             "model.backbone: %r ends in a classifier, %r: the head learns from its %d outputs. "
-            "For the features before it: "
-            "keras.Model(model.input, model.get_layer(%r).output).save('backbone.keras')",
-            *(file, last.name, source.outputs[0].shape[-1], before.name),
+            "For the features before it: %s",
+            *(file, last.name, source.outputs[0].shape[-1], advice),
         )
 
 

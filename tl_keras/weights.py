@@ -59,7 +59,7 @@ def load_weights(
     layers = [layer for layer in backbone.layers if layer.weights]
     _check_fit(f"{weights!r} does not fit {name}", layers, found)
     for layer, (_, arrays) in zip(layers, found, strict=True):
-        _assign(layer, arrays)
+        _assign(layer, arrays, name in BACKBONES)
 
 
 def digest(backbone: "keras.Model") -> str:
@@ -239,7 +239,7 @@ def _check_fit(problem: str, layers: Sequence["keras.Layer"], found: Sequence[Na
             )
 
 
-def _assign(layer: "keras.Layer", arrays: Sequence["np.ndarray"]) -> None:
+def _assign(layer: "keras.Layer", arrays: Sequence["np.ndarray"], built_in: bool) -> None:
     import keras
     import numpy as np
 
@@ -250,8 +250,8 @@ def _assign(layer: "keras.Layer", arrays: Sequence["np.ndarray"]) -> None:
     # EfficientNet's official files hold the deviation where the variance belongs; Keras mends it
     # with one more Rescaling, in the graph for weights="imagenet" alone
     # (https://github.com/tensorflow/tensorflow/issues/49930). A file that `build` made has the
-    # square here and is left as it is.
-    if np.allclose(variance, IMAGENET_STD, rtol=1e-3):
+    # square here and is left as it is, as is a user's own graph, which may hold that Rescaling.
+    if built_in and np.allclose(variance, IMAGENET_STD, rtol=1e-3):
         variance = variance * np.asarray(IMAGENET_STD, variance.dtype)
     layer.set_weights([mean, variance, count])
     layer.finalize_state()  # The layer computes with a copy of its weights.

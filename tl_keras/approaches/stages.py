@@ -85,7 +85,8 @@ def _refuse_another(run: Run, backbone: keras.Model) -> None:
     began = run.record.get("model", {})
     for name, found in digests.items():
         if began.get(name, found) != found:
-            field = "weights" if config.weights not in WEIGHTS else "backbone"
+            filled = name == "weights_digest" and config.weights not in WEIGHTS
+            field = "weights" if filled else "backbone"
             raise ValueError(
                 f"model.{field}: {getattr(config, field)!r} is not what {str(run.workdir)!r} began "
                 "with; restore it, or choose another --workdir"
