@@ -11,8 +11,9 @@ images, one after the other, MobileNetV2 at 160 px:
          for 10 epochs at 1e-5, flip and rotation, batch norm in inference mode;
   ours   tl_keras.finetune with defaults, exports included in its time.
 
-For the seeds of --scratch the default also trains from random weights, with early stopping and batch norm that
-keeps up: how long it takes to its best validation accuracy, and how long `ours` took to as much.
+For the seeds of --scratch the default also trains from random weights, with early stopping and
+batch norm that keeps up: how long it takes to its best validation accuracy, and how long `ours`
+took to as much.
 """
 
 import argparse
