@@ -1,5 +1,7 @@
 """A user's own model as a backbone: its numbers, its cut points, what is refused."""
 
+import inspect
+
 import keras
 import numpy as np
 import pytest
@@ -72,12 +74,21 @@ def adapted():
     return keras.Model(image, layers.PReLU(shared_axes=[1, 2])(x))
 
 
+def pipeline():
+    augmentation = layers.Pipeline([layers.RandomFlip(), layers.Solarization(0.5, 0.5)])
+    convolutions = [layers.Conv2D(4, 3, strides=2), layers.ReLU(), layers.Conv2D(6, 3)]
+    image = keras.Input((SIZE, SIZE, 3))
+    x = layers.Pipeline([augmentation, layers.Rescaling(1 / 255), *convolutions])(image)
+    return keras.Model(image, layers.Dense(5)(layers.GlobalAveragePooling2D()(x)))
+
+
 MODELS = {
     "mobilenet": mobilenet,
     "residual": residual,
     "sequential": sequential,
     "nested": nested,
     "adapted": adapted,
+    "pipeline": pipeline,
 }
 
 
@@ -121,6 +132,7 @@ def test_raw_pixels_give_the_models_own_features(saved):
     pixels = images if model.inputs[0].dtype == "uint8" else images.astype("float32")
     found = np.asarray(backbone(images, training=False))
     _assert_equal(found, _pooled(model(pixels, training=False)))
+    np.testing.assert_array_equal(backbone(images), found)  # Without `training` too.
     assert (backbone.input.dtype, found.dtype) == ("uint8", np.float32)
     assert not any(isinstance(layer, keras.Model) for layer in backbone.layers)
     assert np.abs(found[0] - found[1]).max() > 1e-3 * np.abs(found).max()
@@ -229,6 +241,14 @@ def test_names_of_ours_make_way_and_augmentation_is_left_out(tmp_path):
     images = images_of_noise(SIZE)
     np.testing.assert_array_equal(backbone(images), backbone(images, training=False))
     models.add_head(backbone, "ab", 0.2)
+
+
+def test_every_layer_of_keras_that_is_random_by_default_is_left_out():
+    kinds = [x for x in vars(layers).values() if isinstance(x, type) and hasattr(x, "call")]
+    seeded = {kind for kind in kinds if "seed" in inspect.signature(kind).parameters}
+    training = {kind: inspect.signature(kind.call).parameters.get("training") for kind in seeded}
+    random = {kind for kind in seeded if training[kind] and training[kind].default is True}
+    assert random == {*own_backbone.AUGMENTING, layers.RandomCrop}
 
 
 def test_a_layers_name_of_the_file_is_a_freeze_depth(tmp_path):
