@@ -1,5 +1,7 @@
 """A user's own model as a backbone: its numbers, its cut points, what is refused."""
 
+import inspect
+
 import keras
 import numpy as np
 import pytest
@@ -61,7 +63,7 @@ def nested():
     base = keras.Sequential([keras.Input((SIZE, SIZE, 3)), *pooled])
     base.trainable = False
     x = layers.Dropout(0.3, name="dropout")(base(x * 1.0, training=False))
-    return keras.Model(image, layers.Dense(5, name="features")(x))
+    return keras.Model(image, layers.Dense(9, name="features")(x))
 
 
 def adapted():
@@ -69,7 +71,16 @@ def adapted():
     normalization.adapt(images_of_noise(SIZE, 4).astype("float32"))
     image = keras.Input((SIZE, SIZE, 3), dtype="uint8")
     x = layers.Conv2D(4, 3, strides=2)(normalization(image))
-    return keras.Model(image, layers.PReLU(shared_axes=[1, 2])(x))
+    x = layers.PReLU(shared_axes=[1, 2])(x)
+    return keras.Model(image, layers.Conv2D(6, 3)(x))
+
+
+def pipeline():
+    augmentation = layers.Pipeline([layers.RandomFlip(), layers.Solarization(0.5, 0.5)])
+    convolutions = [layers.Conv2D(4, 3, strides=2), layers.ReLU(), layers.Conv2D(6, 3)]
+    image = keras.Input((SIZE, SIZE, 3))
+    x = layers.Pipeline([augmentation, layers.Rescaling(1 / 255), *convolutions])(image)
+    return keras.Model(image, layers.Dense(5)(layers.GlobalAveragePooling2D()(x)))
 
 
 MODELS = {
@@ -78,6 +89,7 @@ MODELS = {
     "sequential": sequential,
     "nested": nested,
     "adapted": adapted,
+    "pipeline": pipeline,
 }
 
 
@@ -121,6 +133,7 @@ def test_raw_pixels_give_the_models_own_features(saved):
     pixels = images if model.inputs[0].dtype == "uint8" else images.astype("float32")
     found = np.asarray(backbone(images, training=False))
     _assert_equal(found, _pooled(model(pixels, training=False)))
+    np.testing.assert_array_equal(backbone(images), found)  # Without `training` too.
     assert (backbone.input.dtype, found.dtype) == ("uint8", np.float32)
     assert not any(isinstance(layer, keras.Model) for layer in backbone.layers)
     assert np.abs(found[0] - found[1]).max() > 1e-3 * np.abs(found).max()
@@ -143,6 +156,7 @@ def test_prefix_then_suffix_equals_the_model_at_each_block(saved):
     expected = np.asarray(backbone(images, training=False))
     ends = [block.cut for block in freeze.blocks(backbone, None)]
     assert ends[-1] == backbone.operations[-1].name == "features"
+    assert len(ends) > 1
     for cut in ends[:-1][:: max(1, len(ends) // 4)]:
         prefix, suffix = freeze.split(backbone, cut)
         behind = suffix(prefix(images, training=False), training=False)
@@ -229,6 +243,14 @@ def test_names_of_ours_make_way_and_augmentation_is_left_out(tmp_path):
     images = images_of_noise(SIZE)
     np.testing.assert_array_equal(backbone(images), backbone(images, training=False))
     models.add_head(backbone, "ab", 0.2)
+
+
+def test_every_layer_of_keras_that_is_random_by_default_is_left_out():
+    kinds = [x for x in vars(layers).values() if isinstance(x, type) and hasattr(x, "call")]
+    seeded = {kind for kind in kinds if "seed" in inspect.signature(kind).parameters}
+    training = {kind: inspect.signature(kind.call).parameters.get("training") for kind in seeded}
+    random = {kind for kind in seeded if training[kind] and training[kind].default is True}
+    assert random == {*own_backbone.AUGMENTING, layers.RandomCrop}
 
 
 def test_a_layers_name_of_the_file_is_a_freeze_depth(tmp_path):

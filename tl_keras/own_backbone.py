@@ -1,8 +1,8 @@
 """A user's own model as a backbone: raw pixels in, pooled features out, one flat graph.
 
-The file's last tensor is the features; a feature map is pooled by average. Models inside the
-model are taken apart, so that it can be frozen at any depth and its layers be shared. Layers that
-augment are left out.
+The file's last tensor is the features; a feature map is pooled by average. Models and
+pipelines inside the model are taken apart, so that it can be frozen at any depth and its layers be
+shared. Layers that augment are left out.
 """
 
 from collections.abc import Callable
@@ -20,8 +20,10 @@ FLOAT32 = ("normalise", "features")  # Under every policy.
 AUGMENTING = tuple(
     getattr(keras.layers, name)
     for name in dir(keras.layers)
-    if name.startswith(("Rand", "MixUp", "CutMix", "AugMix")) and name != "RandomCrop"
+    if name.startswith(("Rand", "MixUp", "CutMix", "AugMix", "Solar")) and name != "RandomCrop"
 )
+INNER = (keras.Model, keras.layers.Pipeline)  # Taken apart where they are called.
+IN_ORDER = (keras.Sequential, keras.layers.Pipeline)  # One layer after the other.
 POLICIES = ("float32", "mixed_bfloat16", "mixed_float16", "bfloat16", "float16", "float64")
 
 
@@ -116,9 +118,9 @@ def _check(file: str, source: keras.Model, image_size: int) -> None:
             )
 
 
-def _leaves(model: keras.Model) -> list[keras.Layer]:
-    inner = [layer for layer in model.layers if isinstance(layer, keras.Model)]
-    outer = [layer for layer in model.layers if not isinstance(layer, keras.Model)]
+def _leaves(model: keras.Layer) -> list[keras.Layer]:
+    inner = [layer for layer in model.layers if isinstance(layer, INNER)]
+    outer = [layer for layer in model.layers if not isinstance(layer, INNER)]
     return outer + [leaf for layer in inner for leaf in _leaves(layer)]
 
 
@@ -159,8 +161,8 @@ def _cloning(origins: dict[str, keras.Layer]) -> Clone:
                 f"calls {operation.name!r} more than once; expected one call of each layer"
             )
         seen.add(id(operation))
-        if isinstance(operation, keras.Model):
-            return operation  # Taken apart where it is called.
+        if isinstance(operation, INNER):
+            return operation
         name, count = operation.name, 1
         while name in taken:
             count += 1
@@ -174,17 +176,17 @@ def _cloning(origins: dict[str, keras.Layer]) -> Clone:
     return clone
 
 
-def _inline(model: keras.Model, inputs: Any, clone: Clone) -> Any:
-    """The model's outputs on other tensors; its layers cloned, models among them taken apart."""
+def _inline(model: keras.Layer, inputs: Any, clone: Clone) -> Any:
+    """The model's outputs on other tensors; its layers cloned, those of inner models too."""
 
     def call(operation: keras.Operation, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(operation, keras.Model):  # `training` is dropped: freezing decides it.
+        if isinstance(operation, INNER):  # `training` is dropped: freezing decides it.
             return _inline(operation, args[0], clone)
         if isinstance(operation, AUGMENTING):  # That is the work of data.augment.
             return args[0]
         return operation(*args, **kwargs)
 
-    if isinstance(model, keras.Sequential):
+    if isinstance(model, IN_ORDER):
         for layer in model.layers:
             inputs = call(clone(layer), inputs)
         return inputs
@@ -227,12 +229,12 @@ def _warn(file: str, source: keras.Model, preprocessing: str | None) -> None:
         )
 
 
-def _operations(model: keras.Model) -> list[keras.Operation]:
+def _operations(model: keras.Layer) -> list[keras.Operation]:
     """Operations in order, those of models inside the model in their place."""
     found = []
-    listed = model.layers if isinstance(model, keras.Sequential) else model.operations
+    listed = model.layers if isinstance(model, IN_ORDER) else model.operations
     for operation in listed:
-        if isinstance(operation, keras.Model):
+        if isinstance(operation, INNER):
             found += _operations(operation)
         elif not isinstance(operation, keras.layers.InputLayer):
             found.append(operation)
