@@ -195,7 +195,8 @@ def test_a_run_shows_its_own_mistakes(finished_run, tmp_path):
     labels = data.inputs["test"].labels.copy()
     labels[::3] = (labels[::3] + 1) % 3
     inputs = {**data.inputs, "test": replace(data.inputs["test"], labels=labels)}
-    stages.evaluate(run, models.load(run.workdir / "model.keras"), replace(data, inputs=inputs))
+    model, data = models.load(run.workdir / "model.keras"), replace(data, inputs=inputs)
+    stages.evaluate(run, model, data, stages.predict(run, model, data))
     index = json.loads((run.workdir / "pictures" / "index.json").read_text())
     worst = [p.file for p in figures.worst(read(run.workdir))]
     assert [entry["file"] for entry in index["mistakes"]] == worst and len(worst) >= 4

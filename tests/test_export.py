@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
-from tl_keras import backbones, export
+from tl_keras import backbones, export, features
 from tl_keras import config as configs
 from tl_keras import model as models
 from tl_keras.approaches import stages
@@ -113,9 +113,9 @@ def test_wrong_file_is_caught(model, inputs, tmp_path, monkeypatch):
 
     monkeypatch.setattr(litert, "convert", convert_spoiled)
     config = ExportConfig(formats=("float32", "dynamic"))
-    classes = ("cross", "disc", "square")
+    reference = {split: features.outputs(model, inputs[split]) for split in ("val", "test")}
     results = export.export(
-        model, inputs, classes, lambda image: image, config, tmp_path / "export"
+        model, inputs, reference, lambda image: image, config, tmp_path / "export"
     )
     assert "over export.max_difference" in results["float32"]["status"]
     assert "over export.max_accuracy_drop" in results["dynamic"]["status"]

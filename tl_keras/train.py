@@ -40,17 +40,17 @@ def plan(config: FitConfig, num_train: int, steps: int, pretrained: bool) -> Pla
     """Resolves `auto` by the number of training examples: a pure function.
 
     After BiT-HyperRule (arXiv 1912.11370): depth and steps grow with the data, the rate stays.
+    Epochs fall with the root of the number: 30 up to 222 images, 20 for 500, 5 from 8,000 on.
     Without pretrained weights nothing is frozen and the schedule is long.
     """
     if pretrained:
         freeze = 0.5 if num_train < 500 else 0.25 if num_train < 5000 else 0.0
-        total_steps, most_epochs, learning_rate = 1000, 30, 3e-4
+        epochs, learning_rate = np.clip(20 * np.sqrt(500 / num_train), 5, 30), 3e-4
     else:
-        freeze, total_steps, most_epochs, learning_rate = 0.0, 3000, 60, 2e-3
-    epochs = int(np.clip(round(total_steps / steps), 5, most_epochs))
+        freeze, epochs, learning_rate = 0.0, np.clip(3000 / steps, 5, 60), 2e-3
     return Plan(
         freeze if config.freeze == "auto" else config.freeze,
-        epochs if config.epochs == "auto" else config.epochs,
+        round(float(epochs)) if config.epochs == "auto" else config.epochs,
         learning_rate if config.learning_rate == "auto" else config.learning_rate,
         steps,
         ("average" if pretrained else "best") if config.keep == "auto" else config.keep,

@@ -27,29 +27,29 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
         data = stages.read(run)
         if run.result:
             model = models.load(run.workdir / "model.keras")
-            exported = _export(run, model, data)["export"]
+            exported = _export(run, model, data, stages.predict(run, model, data))["export"]
             result = {**run.result, "export": {**run.result["export"], **exported}}
         else:
             model = stages.trained(run, data, backbone, adapt)
-            measured = stages.evaluate(run, model, data)
-            exported = _export(run, model, data)
+            probabilities = stages.predict(run, model, data)
+            measured = stages.evaluate(run, model, data, probabilities)
+            exported = _export(run, model, data, probabilities)
             result = stages.result(run, **measured, **exported)
         run.finish(result)
         report.write(run.workdir)
     return run
 
 
-def _export(run: Run, model: keras.Model, data: Data) -> dict[str, Any]:
+def _export(
+    run: Run, model: keras.Model, data: Data, probabilities: stages.Probabilities
+) -> dict[str, Any]:
     def as_in_training(image: tf.Tensor) -> tf.Tensor:
         return prepare(image, run.config.data)
 
+    folder = run.workdir / "export"
     with run.timed("export"):
+        export.write_labels(data.dataset.classes, folder)
         exported = export.export(
-            model,
-            data.inputs,
-            data.dataset.classes,
-            as_in_training,
-            run.config.export,
-            run.workdir / "export",
+            model, data.inputs, probabilities, as_in_training, run.config.export, folder
         )
     return {"export": exported}

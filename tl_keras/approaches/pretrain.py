@@ -27,6 +27,8 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
         model = stages.trained(run, data, backbone, adapt.from_scratch)
         with replacing(run.workdir / "backbone.weights.h5") as temporary:
             models.backbone_of(model).save_weights(temporary)
-        run.finish(stages.result(run, **stages.evaluate(run, model, data)))
+        probabilities = stages.predict(run, model, data)
+        measured = stages.evaluate(run, model, data, probabilities)
+        run.finish(stages.result(run, **measured))
         report.write(run.workdir)
     return run

@@ -28,6 +28,7 @@ from tl_keras.files import replacing, write_json, write_text
 from tl_keras.run import Run
 from tl_keras.weights import digest, graph_digest
 
+Probabilities = dict[str, np.ndarray]  # by split
 PACKAGES = ("tl-keras", "tensorflow", "keras", "numpy", "scikit-learn", "ai-edge-litert")
 
 
@@ -177,35 +178,46 @@ def _run_of(weights: str) -> Path | None:
     return folder if is_run and weights not in WEIGHTS else None
 
 
-def evaluate(run: Run, model: keras.Model, data: Data) -> dict[str, Any]:
+def predict(run: Run, model: keras.Model, data: Data) -> Probabilities:
+    """The model's answers on val and, where there is one, test: `(examples, classes) float32`."""
+    with run.timed("evaluate"):
+        return {
+            split: features.outputs(model, data.inputs[split])
+            for split in ("val", "test")
+            if len(data.inputs[split])
+        }
+
+
+def evaluate(
+    run: Run, model: keras.Model, data: Data, probabilities: Probabilities
+) -> dict[str, Any]:
     """`val` and `test` of `result.json`; writes `predictions.csv` and `pictures/`."""
     with run.timed("evaluate"):
-        measured, probabilities = _evaluate(run, model, data)
+        measured = _evaluate(run, model, data, probabilities)
     with run.timed("explain"):
         folder = run.workdir / "pictures"
         explain.pictures(model, data.dataset, data.inputs, probabilities, run.config, folder)
     return measured
 
 
-def _evaluate(run: Run, model: keras.Model, data: Data) -> tuple[dict, dict[str, np.ndarray]]:
-    classes, rows, measured, found = data.dataset.classes, [], {}, {}
-    for split in ("val", "test"):
-        if not len(data.inputs[split]):
-            measured[split] = None
-            continue
-        probabilities = found[split] = features.outputs(model, data.inputs[split])
+def _evaluate(
+    run: Run, model: keras.Model, data: Data, probabilities: Probabilities
+) -> dict[str, Any]:
+    classes, rows = data.dataset.classes, []
+    measured: dict[str, Any] = {"val": None, "test": None}
+    for split, found in probabilities.items():
         labels = data.inputs[split].labels
-        measured[split] = measure(probabilities, labels, classes)
+        measured[split] = measure(found, labels, classes)
         files = [example.file for example in data.dataset.splits[split]]
         if run.config.evaluate.views > 1:
             measured[split]["views"] = _of_views(run, model, data, split)
         if split == "test" or not len(data.inputs["test"]):
-            _measure_without_copies(run, split, files, probabilities, labels, classes)
-        rows += _rows(split, files, labels, probabilities, classes)
+            _measure_without_copies(run, split, files, found, labels, classes)
+        rows += _rows(split, files, labels, found, classes)
     header = ["file", "split", "label", "prediction", "probability"]
     header += [f"p:{name}" for name in classes]
     write_text(run.workdir / "predictions.csv", to_csv([header, *rows]))
-    return measured, found
+    return measured
 
 
 def _of_views(run: Run, model: keras.Model, data: Data, split: str) -> dict[str, Any]:

@@ -22,27 +22,22 @@ OK = "ok"
 def export(
     model: keras.Model,
     inputs: dict[str, Inputs],
-    classes: tuple[str, ...],
+    reference: dict[str, np.ndarray],
     prepare: Prepare,
     config: ExportConfig,
     folder: Path,
 ) -> dict[str, dict[str, Any]]:
-    """Writes every format of `export.formats` and `labels.txt`; `export` of `result.json`.
+    """Writes every format of `export.formats`; `export` of `result.json`.
 
     A format whose `status` is not "ok" misses its tolerance; the status says by how much.
 
     Args:
       model: `(size, size, 3) uint8` to probabilities.
       inputs: prepared images of train (to calibrate), val (to judge) and test (to report).
+      reference: `model`'s own probabilities of val and, where there is one, test.
       prepare: decoded image to the model's input, for files given to the SavedModel.
       folder: gets the files; those of an earlier export are replaced one by one.
     """
-    write_text(folder / "labels.txt", "".join(f"{_one_line(name)}\n" for name in classes))
-    reference = {
-        split: parity.keras_probabilities(model, inputs[split])
-        for split in ("val", "test")
-        if len(inputs[split])
-    }
     examples = litert.calibration_examples(inputs["train"], config.calibration_examples)
     results = {}
     with tempfile.TemporaryDirectory() as temporary:
@@ -127,6 +122,11 @@ def _log(name: str, result: dict[str, Any]) -> None:
         "export %s: %.2f MB, accuracy %.3f, %s",
         *(name, result["bytes"] / 1e6, result["accuracy"], result["status"]),
     )
+
+
+def write_labels(classes: tuple[str, ...], folder: Path) -> None:
+    """Writes `labels.txt`, a class a line, in the order of the probabilities."""
+    write_text(folder / "labels.txt", "".join(f"{_one_line(name)}\n" for name in classes))
 
 
 def _one_line(name: str) -> str:

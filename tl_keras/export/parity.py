@@ -6,24 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from tqdm import tqdm
 
-from tl_keras import features
 from tl_keras.data import batches
 from tl_keras.data.batches import Inputs
 from tl_keras.evaluate import paired_interval
 
 Runner = Callable[[Inputs], np.ndarray]  # images to (examples, classes) float32 probabilities
 TIMED_RUNS = 50
-
-
-def keras_probabilities(model: keras.Model, inputs: Inputs) -> np.ndarray:
-    """`(examples, classes) float32` of the model that the files are compared with."""
-    return features.outputs(model, inputs)
 
 
 def load_saved_model(folder: Path) -> Runner:
