@@ -60,15 +60,17 @@ def test_balanced_head_finds_the_rare_class():
 def test_plan_is_a_rule_of_the_size(count, pretrained):
     steps = max(1, count // 32)
     plan = train.plan(FitConfig(), count, steps, pretrained)
-    assert 5 <= plan.epochs <= 60
+    assert 5 <= plan.epochs <= (30 if pretrained else 300)
+    assert plan.patience >= 10
+    assert plan.patience * steps >= 295  # Validation may stay at chance for so many steps.
     assert 0 <= plan.freeze <= 0.5
     assert pretrained or plan.freeze == 0
     assert plan == train.plan(FitConfig(), count, steps, pretrained)
 
 
 def test_plan_leaves_what_was_chosen():
-    config = FitConfig(freeze="block_3", epochs=7, learning_rate=0.5, keep="best")
-    assert train.plan(config, 100, 3, True) == Plan("block_3", 7, 0.5, 3, "best")
+    config = FitConfig(freeze="block_3", epochs=7, learning_rate=0.5, keep="best", patience=2)
+    assert train.plan(config, 100, 3, True) == Plan("block_3", 7, 0.5, 3, "best", 2)
 
 
 @pytest.mark.parametrize("pretrained, keep", [(True, "average"), (False, "best")])
@@ -95,7 +97,7 @@ def test_choice_by_accuracy_takes_the_simplest_of_equals():
 
 
 def test_learning_rate_warms_up_and_decays():
-    plan = Plan(0.0, 10, 0.1, 10, "best")
+    plan = Plan(0.0, 10, 0.1, 10, "best", 10)
     schedule = train.optimizer(FitConfig(warmup=0.1), plan)._learning_rate
     rates = [float(schedule(step)) for step in range(101)]
     assert np.argmax(rates) == 10
@@ -126,7 +128,9 @@ def fit(model, checkpoint, publish=lambda _: None, epochs: int = 4, keep="best",
         return {"val_loss": float(loss), "val_accuracy": 0.0}
 
     config = FitConfig(**choices)
-    plan = Plan(0.0, epochs, choices.get("learning_rate", 0.05), 4, keep)
+    plan = Plan(
+        0.0, epochs, choices.get("learning_rate", 0.05), 4, keep, choices.get("patience", 10)
+    )
     run = Fit("finetune", model, data, epoch, validate, plan, config, seed=3)
     return train.fit(run, checkpoint, publish), validate
 

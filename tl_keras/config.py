@@ -264,7 +264,7 @@ class FitConfig(Section):
         description="'average' of the weights over the last half of the epochs, 'best' epoch by "
         "validation loss, or 'auto'",
     )
-    patience: Annotated[int, Field(ge=1)] = 10  # epochs without a better one, where best is kept
+    patience: Annotated[int, Field(ge=1)] | Auto = "auto"  # epochs without a better one, for best
     label_smoothing: OpenShare = 0.0
     clip_norm: Annotated[float, Field(gt=0)] | None = 1.0  # of all gradients together
     ema: OpenShare = 0.0  # momentum of the weights' moving average; 0: none

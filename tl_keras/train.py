@@ -34,6 +34,7 @@ class Plan:
     learning_rate: float  # the peak
     steps: int  # an epoch
     keep: str  # `average` or `best`
+    patience: int  # epochs without a better one, after which a fit that keeps the best ends
 
 
 def plan(config: FitConfig, num_train: int, steps: int, pretrained: bool) -> Plan:
@@ -41,19 +42,21 @@ def plan(config: FitConfig, num_train: int, steps: int, pretrained: bool) -> Pla
 
     After BiT-HyperRule (arXiv 1912.11370): depth and steps grow with the data, the rate stays.
     Epochs fall with the root of the number: 30 up to 222 images, 20 for 500, 5 from 8,000 on.
-    Without pretrained weights nothing is frozen and the schedule is long.
+    Without pretrained weights nothing is frozen, the schedule is long, and so is the patience:
+    validation may stay at chance for hundreds of steps.
     """
     if pretrained:
         freeze = 0.5 if num_train < 500 else 0.25 if num_train < 5000 else 0.0
         epochs, learning_rate = np.clip(20 * np.sqrt(500 / num_train), 5, 30), 3e-4
     else:
-        freeze, epochs, learning_rate = 0.0, np.clip(3000 / steps, 5, 60), 2e-3
+        freeze, epochs, learning_rate = 0.0, np.clip(3000 / steps, 5, 300), 2e-3
     return Plan(
         freeze if config.freeze == "auto" else config.freeze,
         round(float(epochs)) if config.epochs == "auto" else config.epochs,
         learning_rate if config.learning_rate == "auto" else config.learning_rate,
         steps,
         ("average" if pretrained else "best") if config.keep == "auto" else config.keep,
+        max(10, round(300 / steps)) if config.patience == "auto" else config.patience,
     )
 
 
@@ -188,7 +191,7 @@ def fit(run: Fit, checkpoint: Path, publish: Callable[[list[dict]], None]) -> li
     if state.history:
         logging.info("%s: going on after epoch %d", run.stage, len(state.history))
     for epoch in range(len(state.history), run.plan.epochs):
-        if run.plan.keep == "best" and _is_exhausted(state.history, run.config.patience):
+        if run.plan.keep == "best" and _is_exhausted(state.history, run.plan.patience):
             break
         state = _train_epoch(run, epoch, state)
         state.save(checkpoint, network)

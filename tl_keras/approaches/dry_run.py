@@ -124,7 +124,7 @@ def _timed(work: Callable[[], object]) -> float:
 def _times(seconds: dict[str, float], config: RunConfig, plan: Plan) -> list[str]:
     phases = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())
     total = sum(seconds.values()) / 60
-    early = f"; it stops after {config.fit.patience} epochs without gain"
+    early = f"; it stops after {plan.patience} epochs without gain"
     return [
         f"time: about {total:.0f} min ({phases}), from a timed batch; converting each file takes "
         f"some seconds more{early if plan.keep == 'best' else ''}"
