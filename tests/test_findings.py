@@ -82,13 +82,17 @@ def test_a_check_alone_is_an_audit_report(checked):
     change(checked, "data.json", splits={"train": ["a.png"] * 500, "val": [], "test": ["b"] * 280})
     text = report(checked)
     outline = Outline(text)
-    assert "<h1>780 images in 3 classes; 6 findings</h1>" in text  # A file left out among them.
+    assert (
+        "<h1>780 images in 3 classes; 6 findings, 1 warning</h1>" in text
+    )  # A file left out among them.
     assert "not finished" not in text and "Start the same command" not in text
     assert "Good enough?" not in outline.text and "Data check" in outline.text
     assert "0 bytes <i>" in outline.words and not (checked / "MODEL_CARD.md").exists()
     assert [line.do for line in audit.what_to_do(read(checked))] == [
+        "Read 1 warning first.",
         "Mend or remove 1 file.",
         "Keep near-duplicates in one split.",
+        "Check the labels of 1 pair of nearly equal pictures: sub/<b>.png and lost.png.",
         "Check 1 label that may be wrong: sub/<b>.png.",
         "Add images of “$\\frac{x$ & \"q\" 'r'” (4).",
         f"Look at 1 image of unusual size: {SCRIPT}.png.",
@@ -98,11 +102,47 @@ def test_a_check_alone_is_an_audit_report(checked):
 
 
 def test_an_audit_that_finds_nothing_says_so(checked):
-    (checked / "findings.json").write_text('{"sizes": {"n": 9}}')
+    (checked / "findings.json").write_text('{"sizes": {"n": 9}, "near_duplicates": []}')
     change(checked, "data.json", quarantined=[], warnings=[])
     assert "3 classes; 0 findings" in report(checked)
     (only,) = audit.what_to_do(read(checked))
     assert only.why == "Nothing was found in the data."
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ({"near_duplicates": [], "suspects_note": "'a' has fewer"}, "Labels: 'a' has fewer."),
+        ({"suspects": []}, "Near-duplicates were not compared: too many images for the memory."),
+    ],
+)
+def test_what_nobody_looked_for_is_not_called_sound(checked, found, said):
+    (checked / "findings.json").write_text(json.dumps(found))
+    change(checked, "data.json", quarantined=[], warnings=[])
+    unseen, last = audit.what_to_do(read(checked))
+    assert unseen.why == said
+    assert last.why == "Nothing was found in what was looked at."
+    assert ("Not compared" in report(checked)) == ("suspects" in found)
+
+
+def test_an_audit_does_not_advise_what_finetune_refuses(checked):
+    refused = "data: class 'x' has 1 readable images and none in train: add some"
+    (checked / "findings.json").write_text('{"near_duplicates": []}')
+    change(checked, "data.json", quarantined=[], warnings=["12 are odd", refused])
+    first, last = audit.what_to_do(read(checked))
+    assert first.why == f"{refused}. 12 are odd."
+    assert last.do == "Mend the data, then audit them again." and "refuses" in last.why
+    change(checked, "data.json", warnings=["12 are odd"])
+    assert audit.what_to_do(read(checked))[-1].do.startswith("Then train")
+
+
+def test_near_duplicates_of_one_split_under_two_labels_ask_for_a_look(checked):
+    pair = {"files": ["1.png", "2.png"], "splits": ["val", "val"], "labels": ["x", "y"]}
+    (checked / "findings.json").write_text(json.dumps({"near_duplicates": [pair]}))
+    change(checked, "data.json", quarantined=[], warnings=[])
+    said = [line.do for line in audit.what_to_do(read(checked))]
+    assert said[0] == "Check the labels of 1 pair of nearly equal pictures: 1.png and 2.png."
+    assert said[1].startswith("Then train") and len(said) == 2
 
 
 def test_a_run_that_has_begun_is_no_audit(checked):

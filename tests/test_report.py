@@ -107,6 +107,37 @@ def test_thumbnails_only_of_readable_pictures_under_the_root(workdir):
     assert "outside.png" in text and "broken.png" in text
 
 
+def thumbnail(workdir, name: str, image: Image.Image, **options) -> np.ndarray:
+    """What the report shows of an image file, `(height, width, 3) uint8`."""
+    image.save(workdir.parent / "data" / name, **options)
+    (found,) = pictures.thumbnails(read(workdir), [name])
+    return np.asarray(Image.open(io.BytesIO(found.data)))
+
+
+def test_thumbnails_are_what_the_model_sees(workdir):
+    deep = Image.fromarray(np.full((20, 30), 117 << 8, np.uint16))
+    clear = Image.new("RGBA", (30, 20), (0, 0, 0, 0))
+    # 2: the rounding of JPEG.
+    assert abs(thumbnail(workdir, "deep.png", deep).astype(int) - 117).max() <= 2
+    assert thumbnail(workdir, "clear.png", clear).min() >= 253
+
+
+def test_exif_that_cannot_be_written_again_costs_no_report(workdir):
+    # Orientation 6, and a text of the wrong type beside it.
+    tags = b"\x02\0" + b"\x0e\x01\x05\0\x01\0\0\0\x26\0\0\0" + b"\x12\x01\x03\0\x01\0\0\0\x06\0\0\0"
+    odd = b"Exif\0\0II*\0\x08\0\0\0" + tags + 4 * b"\0" + 8 * b"\xff"
+    shown = thumbnail(workdir, "turned.jpg", Image.new("RGB", (40, 20)), exif=odd)
+    assert shown.shape == (40, 20, 3)
+
+
+def test_a_link_does_not_draw_in_what_lies_outside(workdir):
+    data = workdir.parent / "data"
+    (data / "link.png").symlink_to(workdir.parent / "outside.png")
+    (data / "inside.png").symlink_to(data / "sub" / "<b>.png")
+    outside, inside = pictures.thumbnails(read(workdir), ["link.png", "inside.png"])
+    assert outside is None and inside is not None
+
+
 def test_picture_too_large_is_left_out(workdir, monkeypatch):
     monkeypatch.setattr(pictures, "PICTURE", 400 * 200 - 1)
     assert "<img " not in report(workdir)

@@ -155,6 +155,18 @@ def _apart(splits: object) -> bool:
     return isinstance(splits, list) and len(set(map(str, splits))) > 1
 
 
+def on_twins(run: Run) -> Iterable[Advice]:
+    """Near-duplicates under two labels."""
+    pairs = [p for p in run.findings.get("near_duplicates") or [] if _apart(p.get("labels"))]
+    if pairs:
+        files = [str(file) for pair in pairs for file in pair.get("files") or []]
+        yield Advice(
+            f"Check the labels of {counted(len(pairs), 'pair')} of nearly equal pictures: "
+            f"{_files(files)}.",
+            "The two of a pair stand under different labels: one may be wrong.",
+        )
+
+
 def on_suspects(run: Run) -> Iterable[Advice]:
     """Labels that the data check doubts."""
     suspects = [str(entry.get("file")) for entry in run.findings.get("suspects") or []]
@@ -295,6 +307,7 @@ def _on_pretraining(run: Run) -> Iterable[Advice]:
 RULES = (
     _on_chance,
     on_leaks,
+    on_twins,
     on_suspects,
     _on_mistakes,
     _on_classes,

@@ -1,9 +1,10 @@
 """What a data check says where there is no run yet: its line and its advice, plain text."""
 
+import re
 from collections.abc import Iterable
 
 from tl_keras.report import figures, findings
-from tl_keras.report.advice import Advice, on_leaks, on_quarantined, on_suspects
+from tl_keras.report.advice import Advice, on_leaks, on_quarantined, on_suspects, on_twins
 from tl_keras.report.read import Run
 from tl_keras.report.words import count, counted, listed, quoted
 
@@ -14,17 +15,48 @@ def headline(run: Run) -> str:
     images = sum(len(files) for files in splits) or (run.findings.get("sizes") or {}).get("n", 0)
     found = findings.number(run) + len(figures.quarantined(run))
     classes = counted(len(run.data.get("classes") or []), "class", "classes")
-    return f"{counted(images, 'image')} in {classes}; {counted(found, 'finding')}"
+    line = f"{counted(images, 'image')} in {classes}; {counted(found, 'finding')}"
+    warned = len(run.data.get("warnings") or [])
+    return f"{line}, {counted(warned, 'warning')}" if warned else line
 
 
 def what_to_do(run: Run) -> list[Advice]:
     """What the findings ask for, the most urgent first."""
-    rules = (on_quarantined, on_leaks, on_suspects, _on_rare, _on_odd)
+    rules = (*(_on_warnings, on_quarantined, on_leaks, on_twins, on_suspects), _on_rare, _on_odd)
     lines = [advice for rule in rules for advice in rule(run)]
+    unseen = list(_on_unseen(run))
+    if any(map(REFUSED.match, _warnings(run))):
+        last = "Until then finetune refuses these data, for the reason that stands first."
+        return [*lines, *unseen, Advice("Mend the data, then audit them again.", last)]
     if lines:
         last = "What is left of the findings does no harm that a first run would not show."
-        return [*lines, Advice("Then train: tl-keras finetune --data=FOLDER.", last)]
-    return [Advice("Train: tl-keras finetune --data=FOLDER.", "Nothing was found in the data.")]
+        return [*lines, *unseen, Advice("Then train: tl-keras finetune --data=FOLDER.", last)]
+    looked = "Nothing was found in what was looked at." if unseen else NOTHING_FOUND
+    return [*unseen, Advice("Train: tl-keras finetune --data=FOLDER.", looked)]
+
+
+NOTHING_FOUND = "Nothing was found in the data."
+# What a training refuses begins with the field of the config that it concerns.
+REFUSED = re.compile(r"data(\.\w+)?: ")
+
+
+def _warnings(run: Run) -> list[str]:
+    return [str(warning) for warning in run.data.get("warnings") or []]
+
+
+def _on_warnings(run: Run) -> Iterable[Advice]:
+    found = sorted(_warnings(run), key=lambda warning: not REFUSED.match(warning))
+    if found:
+        more = f" {count(len(found) - 3)} more stand under Data." if len(found) > 3 else ""
+        yield Advice(
+            f"Read {counted(len(found), 'warning')} first.",
+            " ".join(f"{warning.rstrip('.')}." for warning in found[:3]) + more,
+        )
+
+
+def _on_unseen(run: Run) -> Iterable[Advice]:
+    for note in findings.unseen(run):
+        yield Advice("Look at the pictures yourself.", note)
 
 
 def _on_rare(run: Run) -> Iterable[Advice]:

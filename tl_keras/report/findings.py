@@ -28,6 +28,15 @@ def number(run: Run) -> int:
     return sum(len(entries or []) for entries in [*odd, *listed])
 
 
+def unseen(run: Run) -> list[str]:
+    """What nobody looked for, and why, a sentence each."""
+    near = "near_duplicates" in run.findings
+    said = [] if near else ["Near-duplicates were not compared: too many images for the memory."]
+    doubt = run.findings.get("suspects_note")
+    # Where labels were compared, the note says how.
+    return said + ([f"Labels: {doubt}."] if doubt and not run.findings.get("suspects") else [])
+
+
 def data_check(run: Run) -> str:
     """All that was found, each kind under its heading."""
     parts = {
@@ -44,6 +53,8 @@ def data_check(run: Run) -> str:
 
 
 def _near_duplicates(run: Run) -> str:
+    if run.findings and "near_duplicates" not in run.findings:
+        return note("Not compared: too many images for the memory.")
     pairs = [p for p in run.findings.get("near_duplicates") or [] if len(p.get("files") or []) == 2]
     if not pairs:
         return ""

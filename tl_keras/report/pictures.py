@@ -3,21 +3,19 @@
 import base64
 import io
 import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image
 
+from tl_keras.data.pillow import IMAGE_FORMATS, UPRIGHT, orientation, quiet_pillow, to_rgb
 from tl_keras.report.markup import escape
 from tl_keras.report.read import Run
 
 THUMBNAIL = 160  # px, longer side
 PICTURE = 60_000_000  # Pixels; a larger file is not decoded for the sake of a thumbnail.
 WRITTEN = 200_000  # Bytes; no picture that a run writes comes near.
-# Pillow's readers of other formats start programs (EPS) or are seldom exercised.
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
 
 
 @dataclass(frozen=True)
@@ -75,26 +73,27 @@ def _digits(files: Sequence[str]) -> list[Picture | None]:
 
 
 def _shrunk_file(root: str | None, file: str) -> Picture | None:
-    # A report is passed on: a file name must not draw in what lies outside the data.
-    if not root or PurePath(file).is_absolute() or ".." in PurePath(file).parts or "\0" in file:
+    if not root or "\0" in file:
         return None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Odd EXIF, large pictures: judged here.
-            return _shrunk(Path(root) / file)
-    # What Pillow raises on broken files; SyntaxError is its PNG reader's.
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
+        path = (Path(root) / file).resolve()
+        # A report is passed on: a file name, or a link, must not draw in what lies outside.
+        return _shrunk(path) if path.is_relative_to(Path(root).resolve()) else None
+    except Exception:  # Pillow raises anything on hostile bytes; no thumbnail is worth a report.
         return None
 
 
 def _shrunk(path: Path) -> Picture:
-    with Image.open(path, formats=FORMATS) as picture:
+    with quiet_pillow(), Image.open(path, formats=IMAGE_FORMATS) as picture:
         if picture.width * picture.height > PICTURE:
             raise ValueError(f"{path}: {picture.size} is too large for a thumbnail")
         picture.draft("RGB", (THUMBNAIL, THUMBNAIL))  # JPEG decodes at a fraction of its size.
-        upright = ImageOps.exif_transpose(picture).convert("RGB")
-        upright.thumbnail((THUMBNAIL, THUMBNAIL))
-        return _jpeg(upright)
+        picture.load()
+        turn = UPRIGHT.get(orientation(picture))
+        # As the model sees it: alpha over white, 16 bits by the upper byte.
+        shown = Image.fromarray(to_rgb(picture if turn is None else picture.transpose(turn)))
+        shown.thumbnail((THUMBNAIL, THUMBNAIL))
+        return _jpeg(shown)
 
 
 def _jpeg(picture: Image.Image) -> Picture:
