@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from handmade import HAN, SCRIPT, change, scores
+from handmade import HAN, SCRIPT, change, epochs, scores, write_records
 from ruamel.yaml import YAML
 
 from tl_keras.report import card, page
@@ -58,10 +58,30 @@ def test_limits_are_computed(workdir):
 
 
 def test_a_card_does_not_say_where_files_are_kept(workdir):
-    model = {"backbone": "MobileNetV2", "weights": "/home/me/secret/weights.h5"}
+    model = {"backbone": "/home/me/secret/own.keras", "weights": "/home/me/secret/weights.h5"}
     change(workdir, "result.json", model=model)
     text = card.render(read(workdir))
-    assert "- weights: weights.h5" in text and "secret" not in text
+    assert "- weights: weights.h5" in text and "- backbone: own.keras" in text
+    assert "secret" not in text
+
+
+@pytest.mark.parametrize(
+    ("fit", "stage", "kept", "line"),
+    [
+        ("{}", "finetune", "finetuned", "3 epochs, the average of the weights over the last half"),
+        ("{keep: auto}", "finetune", "mix", "3 epochs, the average of the weights over the last"),
+        ("{keep: best}", "finetune", "finetuned", "3 epochs, the best by validation loss kept"),
+        ("{keep: auto}", "scratch", "scratch", "3 epochs, the best by validation loss kept"),
+        ("{keep: best}", "finetune", "head", "3 epochs, tried and given up for the head alone"),
+    ],
+)
+def test_the_card_says_which_weights_were_kept(workdir, fit, stage, kept, line):
+    (workdir / "config.yaml").write_text(f"data: {{augment: [{{flip: both}}]}}\nfit: {fit}\n")
+    write_records(workdir / "metrics.jsonl", epochs(stage))
+    change(workdir, "result.json", model={"kept": kept})
+    text = card.render(read(workdir))
+    assert f"- {line}" in text
+    assert ("augmentation" in text) == (kept != "head")
 
 
 def test_hostile_names_are_text(workdir):

@@ -11,17 +11,11 @@ from tl_keras.report import intervals
 @pytest.mark.parametrize(("right", "n"), [(0, 10), (3, 10), (10, 10), (700, 719)])
 def test_wilson_is_that_of_scipy(right, n):
     expected = stats.binomtest(right, n).proportion_ci(method="wilson")
-    assert intervals.wilson(right, n) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    assert evaluate.wilson(right, n) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 
 def test_nothing_counted_is_nothing_known():
-    assert intervals.wilson(0, 0) == (0.0, 1.0)
-
-
-def test_many_looks_widen_the_interval():
-    low, high = intervals.wilson(80, 100, looks=10)
-    expected = stats.binomtest(80, 100).proportion_ci(0.995, "wilson")
-    assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    assert evaluate.wilson(0, 0) == (0.0, 1.0)
 
 
 def test_bootstrap_is_about_the_scores_of_evaluate():
@@ -64,6 +58,23 @@ def test_paired_interval_holds_the_truth_as_often_as_it_says():
     assert 0.9 <= held / 200 <= 0.99  # 0.95; its standard error is 0.015.
 
 
-def test_paired_interval_of_equal_and_of_opposite_answers():
-    assert evaluate.paired_interval(0, 0, 50) == [0, 0]
-    assert evaluate.paired_interval(50, 0, 50) == [1, 1]
+@pytest.mark.parametrize("n", [5, 20, 200, 5000])
+@pytest.mark.parametrize("won", [0, 4, 5])
+def test_a_few_wins_are_no_proof(won, n):
+    """The exact p-value of 5 against 0 is 0.0625, that of 6 is 0.031."""
+    low, high = evaluate.paired_interval(won, 0, n)
+    assert low <= 0 < high and low <= won / n <= high
+    assert evaluate.paired_interval(0, won, n) == pytest.approx([-high, -low])
+    assert evaluate.paired_interval(6, 0, max(n, 6))[0] > 0
+
+
+def test_paired_interval_is_that_of_the_paper():
+    # By hand: (11 / 102, 3 / 102), difference 8 / 102.
+    half = stats.norm.ppf(0.975) * np.sqrt((14 / 102 - (8 / 102) ** 2) / 102)
+    found = evaluate.paired_interval(10, 2, 100)
+    assert found == pytest.approx([8 / 102 - half, 8 / 102 + half])
+
+
+def test_paired_interval_of_opposite_answers():
+    low, high = evaluate.paired_interval(50, 0, 50)
+    assert 0.8 < low < 0.95 and high == 1

@@ -43,18 +43,26 @@ def what_to_do(run: Run) -> list[Advice]:
 
 
 def _is_chance(run: Run) -> bool:
-    largest, low = figures.majority(run), (figures.scored(run)[1].get("interval") or [None])[0]
-    return bool(largest) and is_number(low) and low <= largest[1]
+    return figures.against_majority(run) in ("chance", "open")
 
 
 def _on_chance(run: Run) -> Iterable[Advice]:
-    split, largest = figures.scored(run)[0], figures.majority(run)
-    if _is_chance(run):
+    (split, scores), stands = figures.scored(run), figures.against_majority(run)
+    if stands not in ("chance", "trade"):
+        return
+    name, share = figures.majority(run)
+    on = f"{percent(share)} of these {count(scores.get('n'))} {split_name(split)} examples"
+    why = (
+        f"Not shown to be right more often than always answering {quoted(name)}, which is right on "
+        f"{on}"
+    )
+    if stands == "chance":
+        look = "Check the labels, look at the mistakes below, then add examples."
+        yield Advice("Do not ship this model.", f"{why}. {look}")
+    else:
         yield Advice(
-            "Do not ship this model.",
-            f"Not shown to be better than always answering {quoted(largest[0])}, which is right on "
-            f"{percent(largest[1])} of these {split_name(split)} examples. Check the labels, look "
-            "at the mistakes below, then add examples.",
+            f"Ship it only if finding other classes is worth mistakes on {quoted(name)}.",
+            f"{why}; but it finds the others more often than chance would.",
         )
 
 

@@ -13,6 +13,7 @@ from tl_keras.report.read import Run
 from tl_keras.report.words import (
     NOTHING,
     count,
+    counted,
     interval,
     is_number,
     listed,
@@ -112,18 +113,33 @@ def _data(run: Run) -> str:
 
 def _method(run: Run) -> str:
     described = provenance.described(run)
-    if "weights" in described:  # A card is passed on: not where somebody keeps his files.
-        described["weights"] = PurePath(str(described["weights"])).name
+    for name in {"weights", "backbone"} & set(described):
+        # A card is passed on: not where somebody keeps his files.
+        described[name] = PurePath(str(described[name])).name
     lines = [f"{plain(name)}: {plain(value)}" for name, value in described.items()]
     data = run.tree.get("data") or {}
     if data.get("image_size"):
         how = plain(f"{data['image_size']} px, {data.get('resize', 'stretch')}, bilinear")
         lines.append(f"input: uint8 RGB, {how}; normalisation is inside the model")
-    if data.get("augment"):
-        lines.append(f"augmentation: {plain(json.dumps(data['augment']))}")
     epochs = figures.epochs(run)
-    lines += [f"{count(len(epochs))} epochs, the best by validation kept"] if epochs else []
+    kept = epochs and (run.result.get("model") or {}).get("kept") != "head"
+    if kept and data.get("augment"):  # A head alone is fitted on the images as they are.
+        lines.append(f"augmentation: {plain(json.dumps(data['augment']))}")
+    if epochs:
+        how = _kept(run, epochs) if kept else "tried and given up for the head alone"
+        lines.append(f"{counted(len(epochs), 'epoch')}, {how}")
     return _items(lines)
+
+
+def _kept(run: Run, epochs: Sequence[dict]) -> str:
+    """Which of the epochs' weights are in the model."""
+    keep = (run.tree.get("fit") or {}).get("keep", "auto")
+    if keep == "auto":
+        keep = "best" if epochs[-1].get("stage") == "scratch" else "average"
+    return {
+        "best": "the best by validation loss kept",
+        "average": "the average of the weights over the last half of them kept",
+    }[keep]
 
 
 def _figures(run: Run) -> str:

@@ -1,8 +1,7 @@
-"""95% intervals: of shares that were counted, of scores by resampling."""
+"""95% intervals of scores that are no plain shares, by resampling."""
 
 import math
 from collections.abc import Sequence
-from statistics import NormalDist
 
 import numpy as np
 
@@ -10,25 +9,6 @@ from tl_keras.evaluate import EPSILON
 
 DRAWS = 1000
 MANY = 10_000  # Examples whose mean is normal enough, and whose draws would fill the memory.
-
-
-def wilson(right: int, n: int, looks: int = 1) -> tuple[float, float]:
-    """The Wilson (1927) interval of a share; 0..1 where nothing was counted.
-
-    Unlike the normal one it stays inside 0..1 and says something sensible of 0 or n out of n.
-
-    Args:
-      looks: how many shares are looked at to pick this one; the interval is wider for more, so
-        that all of them together hold at 95% (Bonferroni).
-    """
-    if not n:
-        return 0.0, 1.0
-    z = NormalDist().inv_cdf(1 - 0.025 / looks)
-    share = right / n
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    # Rounding must not put the interval beside a share of 0 or 1.
-    return max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share))
 
 
 def bootstrap(examples: Sequence[tuple[str, str, float]]) -> dict[str, list[float]]:

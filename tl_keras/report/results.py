@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from tl_keras.evaluate import wilson
 from tl_keras.report import charts, figures
-from tl_keras.report.intervals import wilson
 from tl_keras.report.markup import bar, escape, estimate, note, scrolling, table
 from tl_keras.report.read import Run
 from tl_keras.report.words import (

@@ -18,8 +18,7 @@ from tl_keras.report.words import (
 )
 
 FLOATS = ("saved_model", "float32", "float16")
-WIDE = 0.2  # Width of an interval, over which a score says little.
-MISSED = 0.5  # Recall of a class, under which more of it is missed than found.
+HALF = 0.5  # Accuracy under which no class needs to be named: most answers are wrong.
 MINOR = 0.8  # Accuracy, or recall of a class, under which mistakes are no exception.
 
 
@@ -85,14 +84,20 @@ def _pair(values: object) -> bool:
 
 def _answer(run: Run, scores: dict) -> str:
     accuracy, (low, high) = scores["accuracy"], scores["interval"]
-    largest, weakest = figures.majority(run), figures.weakest(run)
-    if largest and low <= largest[1]:
-        return f"No: it is not shown to be better than always answering {quoted(largest[0])}."
-    if high - low > WIDE:
+    stands = figures.against_majority(run)
+    if stands == "open" or (stands != "chance" and high - low > figures.WIDE):
         return "Nobody can say yet: too few examples were measured."
+    largest = quoted((figures.majority(run) or [""])[0])
+    if stands == "chance":
+        return f"No: it is not shown to be better than always answering {largest}."
+    if stands == "trade":
+        return (
+            f"It depends: it is not shown to be right more often than always answering {largest}, "
+            "but it finds other classes too."
+        )
     missed = [rate for rate in figures.weak(run) if rate.recall.value < MINOR]
-    if missed or (weakest and weakest.recall.value < MISSED):
-        return f"Not for all classes: it finds too few of {quoted((missed or [weakest])[0].name)}."
+    if missed and accuracy >= HALF:
+        return f"Not for all classes: it finds too few of {quoted(missed[0].name)}."
     if accuracy == 1:
         return f"Yes, as far as {count(scores.get('n'))} examples can tell: none was wrong."
     only = "Yes, where" if accuracy >= MINOR else "Only where"
@@ -103,8 +108,8 @@ def _expected(run: Run) -> str:
     split, scores = figures.scored(run)
     low, high = (100 * value for value in scores["interval"])
     return (
-        f"Of 100 new pictures like these, expect {low:.0f} to {high:.0f} right (95% interval, "
-        f"measured on {count(scores.get('n'))} {split_name(split)} examples)."
+        f"In the long run it is right on {low:.0f} to {high:.0f} of 100 pictures like these (95% "
+        f"interval, measured on {count(scores.get('n'))} {split_name(split)} examples)."
     )
 
 
@@ -114,7 +119,8 @@ def _chance(run: Run) -> list[str]:
         return []
     name, share = largest
     return [
-        f"Always answering {quoted(name)}, the largest class, would get {100 * share:.0f} right."
+        f"Always answering {quoted(name)}, the largest class, would get {100 * share:.0f} of 100 "
+        f"right, on the same examples."
     ]
 
 
