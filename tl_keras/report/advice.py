@@ -145,10 +145,9 @@ def on_leaks(run: Run) -> Iterable[Advice]:
     pairs = [p for p in run.findings.get("near_duplicates") or [] if _apart(p.get("splits"))]
     if not pairs:
         return
-    seen = "the model has seen" if run.result else "a model would have seen"
     why = (
         f"{counted(len(pairs), 'pair')} of nearly equal pictures "
-        f"{'stands' if len(pairs) == 1 else 'stand'} in two splits: {seen} what it is measured on."
+        f"{'stands' if len(pairs) == 1 else 'stand'} in two splits: {_leak(run, pairs)}."
     )
     without = run.findings.get("without_near_duplicates") or {}
     if is_number(without.get("accuracy")):
@@ -156,7 +155,21 @@ def on_leaks(run: Run) -> Iterable[Advice]:
             f" Without them {percent(without['accuracy'])} of {count(without.get('n'))} are right "
             f"(95% interval {interval(without.get('interval'))})."
         )
-    yield Advice("Keep near-duplicates in one split.", why)
+    yield Advice(
+        "Keep near-duplicates in one split.",
+        f"{why} A column group in a CSV file does it: data.source csv, one group a pair.",
+    )
+
+
+def _leak(run: Run, pairs: Sequence[dict]) -> str:
+    """What near-duplicates across splits do; `splits` of a pair stand in the order of SPLITS."""
+    measured = figures.scored(run)[0] or "test"
+    where = [p["splits"] for p in pairs]
+    if any(splits[0] == "train" and splits[1] == measured for splits in where):
+        return f"the model {'has' if run.result else 'would have'} seen what it is measured on"
+    if any(measured in splits for splits in where):
+        return "the model was chosen on what it is measured on"
+    return "the choice among models favours one that has learned pictures by heart"
 
 
 def _apart(splits: object) -> bool:
@@ -206,13 +219,15 @@ def _on_depth(run: Run) -> Iterable[Advice]:
     won, lost = tuned.get("won"), tuned.get("lost")
     if not is_number(won) or not is_number(lost) or not n:
         return
+    # Where nothing is frozen there is nothing deeper.
+    deeper = bool(model.get("cut"))
     low, high = paired_interval(won, lost, n)
     gained = (
         f"the layers above the freeze depth changed validation accuracy by "
         f"{points((won - lost) / n)} against the head alone (95% interval of the difference "
         f"{interval([low, high])}, {count(n)} examples)"
     )
-    if low > 0 and model.get("cut"):
+    if low > 0 and deeper:
         yield Advice(
             f"Unfreeze deeper: {_deeper(model.get('freeze'))}.",
             f"It pays here: training {gained}.",
@@ -222,7 +237,7 @@ def _on_depth(run: Run) -> Iterable[Advice]:
             "Fine-tune less: raise fit.freeze or lower fit.learning_rate.",
             f"It hurts here: training {gained}.",
         )
-    elif low <= 0 <= high:
+    elif low <= 0 <= high and deeper:
         yield Advice(
             "Do not expect more of unfreezing deeper.",
             f"The difference is noise: training {gained}. More examples would help either way.",
@@ -292,15 +307,35 @@ def _on_shipping(run: Run) -> Iterable[Advice]:
     if not found or _is_chance(run):
         return
     name, export = found
-    why = [megabytes(export["bytes"])]
-    if is_number(median := figures.median(export)):
-        why.append(f"{number(median)} ms an example")
-    if is_number(export.get("accuracy")):
-        n = export.get("n", figures.scored(run)[1].get("n"))
-        why.append(f"{percent(export['accuracy'])} of {count(n)} examples right")
+    why, timed = [megabytes(export["bytes"])], is_number(figures.median(export))
+    if timed:
+        why.append(
+            f"{number(figures.median(export))} ms an example (median of {figures.TIMED} runs)"
+        )
+    if share := figures.right(run, export):
+        why.append(
+            f"{percent(share.value)} of {count(share.n)} examples right (95% interval "
+            f"{interval(share.interval)})"
+        )
+    what = "Of the small files that hold their tolerance it is the fastest"
+    if not timed:
+        what = "It is the smallest of the files that hold their tolerance"
     yield Advice(
         f"To ship it, take {export.get('path') or name}.",
-        f"Of the small files that hold their tolerance it is the fastest: {', '.join(why)}.",
+        f"{what}: {', '.join(why)}.{_worse(run, export)}",
+    )
+
+
+def _worse(run: Run, export: dict) -> str:
+    """A loss that validation, which files are judged on, was too small to show."""
+    scores = figures.scored(run)[1]
+    low = (scores.get("interval") or [None])[0]
+    if not is_number(low) or not is_number(export.get("accuracy")) or export["accuracy"] >= low:
+        return ""
+    return (
+        f" But the model itself is right on {percent(scores.get('accuracy'))} (95% interval "
+        f"{interval(scores['interval'])}): measure the file on more examples first, or take a "
+        "larger one."
     )
 
 

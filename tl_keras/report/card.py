@@ -173,8 +173,7 @@ def _exports(run: Run) -> str:
     rows = []
     for name, export in figures.exports(run).items():
         accuracy, n = export.get("accuracy"), export.get("n", measured)
-        known = is_number(accuracy) and is_number(n) and n
-        share = figures.Share(round(accuracy * n), n) if known else None
+        share = figures.right(run, export)
         latency = (export.get("latency_ms") or {}).get("median")
         rows.append(
             [

@@ -17,6 +17,7 @@ STAGES = {"finetune": "Fine-tuning", "scratch": "Training from scratch"}
 BINS = 10
 SURE = 0.9  # From this probability on the model counts as sure.
 MISTAKES = 12
+TIMED = 50  # Runs of an export, of which the median latency is.
 WIDE = 0.2  # Width of an interval, over which a score says little.
 NEARLY = 1.25  # Times the smallest file: as good as the smallest.
 
@@ -96,6 +97,14 @@ def to_ship(run: Run) -> tuple[str, dict] | None:
         if export["bytes"] <= NEARLY * least[1]["bytes"] and is_number(median(export))
     }
     return min(near.items(), key=lambda item: median(item[1])) if near else least
+
+
+def right(run: Run, export: dict) -> "Share | None":
+    """How many examples an export has right, if that was measured."""
+    accuracy, n = export.get("accuracy"), export.get("n", scored(run)[1].get("n"))
+    if not is_number(accuracy) or not is_number(n) or not n:
+        return None
+    return Share(round(accuracy * n), n)
 
 
 def median(export: dict) -> float | None:
