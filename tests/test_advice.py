@@ -318,6 +318,18 @@ def test_probabilities_that_lie_are_said_to(good, probability, word):
     assert not said(good, "Do not take")
 
 
+def test_all_sure_mistakes_are_counted(good):
+    write_answers(good, [("cat", "dog", 0.95)] * 30)
+    assert said(good, "Look at these files first: 0.png, 1.png, 2.png and 27 more.")
+
+
+def test_lines_that_cannot_be_read_are_counted(good):
+    assert not said(good, "Do not count on")
+    with (good / "predictions.csv").open("a") as file:
+        file.write("half,a\nli\n")
+    assert "2 lines of predictions.csv cannot be read." in said(good, "Do not count on")
+
+
 def test_files_left_out_are_counted(workdir):
     assert "It was left out as unusable" in said(workdir, "Mend or remove 1 file.")
 
@@ -330,7 +342,7 @@ def test_export_outside_its_tolerance_is_named(good):
     headline = verdict.headline(read(good))
     assert "int8 outside tolerance; smallest file model_float32.tflite" in headline
     line = said(good, "Do not ship the int8 export.")
-    assert f"misses its tolerance ({sentence})" in line and "on 98.4% of examples" in line
+    assert f"misses its tolerance ({sentence})" in line and "on 98.4% of 1,000 examples" in line
     assert said(good, "To ship it, take export/model_float32.tflite.")
 
 

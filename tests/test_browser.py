@@ -9,7 +9,8 @@ from PIL import Image
 
 from tl_keras import report
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 if not CHROMIUM:
     pytest.skip("no Chromium on PATH: pages cannot be looked at", allow_module_level=True)
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs the `test` extra")

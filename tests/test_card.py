@@ -37,6 +37,20 @@ def test_front_matter_is_what_the_hub_reads(workdir):
     assert {m["type"]: m["value"] for m in result["metrics"]} == {"accuracy": 0.9412, "f1": 0.9045}
 
 
+@pytest.mark.parametrize("name", ["🌼 🐝", "a\x7f\x85b\ufeff", '\u2028"q\\'])
+def test_front_matter_holds_any_name(workdir, name):
+    config = {"data": {"source": "folder", "path": "x", "name": name}}
+    YAML(typ="safe", pure=True).dump(config, workdir / "config.yaml")
+    ((result,),) = [m["results"] for m in front_matter(card.render(read(workdir)))["model-index"]]
+    assert result["dataset"]["name"] == name
+
+
+def test_without_a_config_the_source_is_unknown(workdir):
+    (workdir / "config.yaml").unlink()
+    text = card.render(read(workdir))
+    assert "- Source: unknown\n" in text and "None" not in text
+
+
 def test_figures_stand_with_their_examples_and_intervals(workdir):
     text = card.render(read(workdir))
     assert "| test | 153 | Accuracy | 94.1% | 89.9% to 97.4% |" in text

@@ -45,6 +45,18 @@ def test_regularisation_path_names_the_strength_that_is_kept():
     assert "lowest 0.31 at 10." in charts.regularisation_path(strengths())
 
 
+@pytest.mark.parametrize("length", [3, 60])
+def test_no_two_of_many_runs_look_alike(length):
+    records = [{"val_loss": 1.0 + i} for i in range(length)]
+    (svg,) = charts.compared_curves([(letter, records) for letter in "ABCDEFGHI"])
+    # The style of each line in the legend, and the shape of its marker.
+    found = re.findall(r'<path d="[^"]*" (?:clip-path="[^"]*" )?style="fill: none; [^"]*"', svg)
+    assert len(set(found)) >= 4
+    legend = svg[svg.index("legend") :] if "legend" in svg else svg
+    shapes = re.findall(r'<path id="[^"]*" d="([^"]*)" style="([^"]*)"', legend)
+    assert len(set(shapes)) >= (9 if length == 3 else 5)
+
+
 def test_compared_runs_have_a_line_and_a_legend_each():
     longer = [*epochs(), {"val_loss": 0.2, "val_accuracy": 0.95}]
     loss, accuracy = charts.compared_curves([("A", epochs()), ("B", longer)])

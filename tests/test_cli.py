@@ -141,10 +141,10 @@ WRONG = [
         ]
     ),
     ("report", "--workdir: expected the run's folder; received nothing"),
-    ("report --workdir=lost", "'{folder}/lost' is no run folder: it has no config.yaml"),
-    ("report lost", "'{folder}/lost' is no run folder: it has no config.yaml"),
-    ("report done lost", "'{folder}/lost' is no run folder: it has no config.yaml"),
-    ("report done begun", "--workdir: '{folder}/begun' is not finished; finish it first"),
+    ("report --workdir=lost", "report: '{folder}/lost' is no run folder: it has none of "),
+    ("report lost", "report: '{folder}/lost' is no run folder: it has none of "),
+    ("report done lost", "report: '{folder}/lost' is no run folder: it has none of "),
+    ("report done begun", "report: '{folder}/begun' is not finished; finish it first"),
     (
         "report done missed --workdir=done",
         "--workdir: expected this or folders; received both, 'done' too",
@@ -485,6 +485,15 @@ def test_several_runs_are_put_side_by_side_in_the_current_folder(tmp_path, monke
     assert capsys.readouterr().out == "comparison.html\n"
     text = (tmp_path / "comparison.html").read_text()
     assert "A: one" in text and "B: two" in text and "<td>seed</td><td>0</td><td>1</td>" in text
+
+
+def test_runs_whose_configs_load_no_more_are_reported(tmp_path, monkeypatch, capsys):
+    for name in ("one", "two"):
+        make_run(tmp_path / name)
+        (tmp_path / name / "config.yaml").write_text("fit: {field_of_old: 3}\n")
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["report", "one"]) == cli.main(["report", "one", "two"]) == 0
+    assert capsys.readouterr().out == f"{tmp_path}/one/report.html\ncomparison.html\n"
 
 
 def test_report_of_a_data_check_needs_no_run(tmp_path, capsys):

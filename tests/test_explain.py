@@ -124,6 +124,11 @@ def test_views_that_repeat_are_shown_once():
     assert len(explain.views(images, [0, 1], 2, config_of(fit={"views": 2}))) == 2
 
 
+def test_no_more_views_are_shown_than_there_were_epochs():
+    images = np.zeros((2, 16, 16, 3), np.uint8)
+    assert len(explain.views(images, [0, 1], 2, config_of(fit={"epochs": 3}))) == 3
+
+
 def test_mixing_is_shown():
     images = np.stack([np.zeros((16, 16, 3), np.uint8), np.full((16, 16, 3), 255, np.uint8)])
     config = config_of(data={"augment": [{"mixup": 1.0}]})

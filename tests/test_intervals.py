@@ -1,4 +1,4 @@
-"""Claims on intervals: those of the literature, honest at the ends, nominal when repeated."""
+"""Claims on intervals: the literature's, honest where all are right, nominal when repeated."""
 
 import numpy as np
 import pytest
@@ -38,6 +38,12 @@ def test_bootstrap_is_about_the_scores_of_evaluate():
             assert high - low == pytest.approx(2 * 1.96 * losses.std() / 500**0.5, rel=0.2)
     assert intervals.bootstrap(examples) == found
     assert intervals.bootstrap([]) == {}
+
+
+def test_bootstrap_claims_no_certainty_where_all_are_right():
+    examples = [(label, label, 0.9) for label in "ab" * 10]
+    assert intervals.bootstrap(examples) == {}
+    assert "balanced_accuracy" in intervals.bootstrap([*examples, ("a", "b", 0.1)])
 
 
 def test_bootstrap_of_many_small_classes_is_about_the_score():

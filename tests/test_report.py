@@ -307,6 +307,13 @@ def test_errors_are_said_as_one_says_them(share, text):
     assert words.one_in(share) == text
 
 
+@pytest.mark.parametrize("name", ["שלום", "a\u202eb", "x\u2067"])
+def test_names_that_run_from_right_to_left_turn_no_sentence(name):
+    assert words.quoted(name) == f"“\u2068{name}\u2069”"
+    assert words.quoted(f"{name}\u2069") == f"“\u2068{name}\u2069”"  # None gets out.
+    assert words.quoted("蒲公英 🌼 a") == "“蒲公英 🌼 a”"
+
+
 def test_labels_and_predictions_stand_in_their_classes(workdir):
     change(workdir, "result.json", test={k: v for k, v in scores(4).items() if k != "confusion"})
     _, counts = figures.counts(read(workdir))

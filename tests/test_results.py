@@ -129,6 +129,14 @@ def test_scores_have_intervals_of_their_own_examples(workdir):
     assert "log_loss" not in found  # The probabilities of the labels are not known.
 
 
+def test_scores_of_several_views_stand_beside_those_of_one(workdir):
+    views = {"count": 5, "accuracy": 0.9612, "interval": [0.91, 0.98], "log_loss": 0.1234}
+    change(workdir, "result.json", test={**scores(153), "views": views})
+    said = Outline(f"<table>{results.scores(read(workdir))}</table>").words
+    assert "Accuracy, mean of 5 augmented views 96.1% 91.0 to 98.0 –" in said
+    assert "Log loss, mean of 5 augmented views 0.123 –" in said
+
+
 def test_reliability_counts_right_answers_by_confidence(workdir):
     answers = [("a", "a", 0.95)] * 18 + [("b", "a", 0.95)] * 2 + [("a", "b", 0.6), ("a", "a", 0.55)]
     write_answers(workdir, answers)

@@ -5,7 +5,7 @@ import json
 import shutil
 
 import pytest
-from handmade import SCRIPT, Outline, change, epochs, strengths, write_records
+from handmade import SCRIPT, Outline, change, counted, epochs, strengths, write_records
 
 from tl_keras.report import side_by_side
 from tl_keras.report.read import read
@@ -96,6 +96,42 @@ def test_figures_on_other_examples_do_not_compare(two, other):
     assert "<h1>These figures do not compare" in text
     assert "Measure the runs on one test split." in text
     assert "no difference can be computed" in text and "<h3>Differences" not in text
+
+
+def test_runs_without_a_test_split_are_said_to_be_flattered(two):
+    assert "Set a test split aside." not in page(*two)
+    for run in two:
+        change(run, "result.json", test=None)
+    assert "validation chose each of these models" in page(*two)
+
+
+def test_validation_is_not_compared_with_the_test_split_of_another_run(two):
+    """The same pictures, but one run has chosen by them."""
+    run = two[1]
+    change(run, "result.json", test=None)
+    data = json.loads((run / "data.json").read_text())
+    change(run, "data.json", **{k: {"val": data[k]["test"]} for k in ("splits", "digests")})
+    text = (run / "predictions.csv").read_text()
+    (run / "predictions.csv").write_text(text.replace(",test,", ",val,"))
+    assert compared(*two) is None
+
+
+def test_of_many_classes_the_lowest_are_shown(two):
+    names = [f"c{i:02d}" for i in range(50)]
+    rows = [[2 if i == j else 0 for j in range(50)] for i in range(50)]
+    rows[49][49], rows[49][0] = 0, 2
+    for run in two:
+        change(run, "result.json", test=counted(rows, names))
+    text = page(*two)
+    assert "The 40 of 50 classes with the lowest." in text
+    table = text[text.index('id="found-by-class"') :]
+    assert table.index(">c49<") < table.index(">c00<") and ">c48<" not in table
+
+
+def test_runs_that_are_not_finished_are_refused(two):
+    (two[1] / "result.json").unlink()
+    with pytest.raises(ValueError, match="other' is not finished; finish it first"):
+        page(*two)
 
 
 def test_the_best_of_many_is_not_taken_at_its_word(two):

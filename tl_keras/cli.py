@@ -422,18 +422,16 @@ def _report(values: Flags, folders: list[str]) -> int:
     if len(folders) < 2:
         if values.output:
             raise ValueError("--output: is for several runs; that of one is its report.html")
-        print(report.write(_reported(folders[0] if folders else _workdir(values, None))))
+        print(report.write(_absolute(folders[0] if folders else _workdir(values, None))))
         return 0
     _check_output(values.output)
-    workdirs = [runs.load_finished(folder).workdir for folder in folders]
-    print(report.compare(workdirs, Path(values.output or "comparison.html")))
+    # Not as runs: a report reads files, also those of a version whose configs load no more.
+    print(report.compare([*map(_absolute, folders)], Path(values.output or "comparison.html")))
     return 0
 
 
-def _reported(folder: str | Path) -> Path:
-    """A run's folder, or one that holds a check of data alone."""
-    folder = Path(folder).expanduser().absolute()
-    return folder if (folder / "findings.json").is_file() else runs.load(folder).workdir
+def _absolute(folder: str | Path) -> Path:
+    return Path(folder).expanduser().absolute()
 
 
 def _schema(_: Flags, __: list[str]) -> int:

@@ -171,7 +171,9 @@ def views(images: np.ndarray, indices: Sequence[int], count: int, config: RunCon
       indices: of the images, among the `count` training examples.
     """
     augmentations, shown = config.data.augment, []
-    for view in range(min(VIEWS, config.fit.views or VIEWS)):
+    # An epoch a view; `auto` gives at least as many epochs as are shown.
+    epochs = VIEWS if config.fit.epochs == "auto" else config.fit.epochs
+    for view in range(min(VIEWS, epochs, config.fit.views or VIEWS)):
         numbers = numbers_of(count, augmentations, config.seed, view)
         augmented = augment(tf.constant(images), tf.gather(numbers, indices), augmentations)
         nobody = tf.zeros((len(images), 1))

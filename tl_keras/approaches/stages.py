@@ -269,9 +269,14 @@ def _rows(
 
 def to_csv(rows: list[list[str]]) -> str:
     """Rows as CSV text."""
-    stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows(rows)
-    return stream.getvalue()
+    return "".join(map(_csv_line, rows))
+
+
+def _csv_line(row: list[str]) -> str:
+    # Until Python 3.13 only what is in the line's end is quoted, and a lone \r ends a line too.
+    stream = io.StringIO(newline="")
+    csv.writer(stream, lineterminator="\r\n").writerow(row)
+    return stream.getvalue().removesuffix("\r\n") + "\n"
 
 
 def result(run: Run, **parts: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from tl_keras.report.words import (
     counted,
     interval,
     is_number,
+    isolated,
     listed,
     megabytes,
     number,
@@ -97,9 +98,11 @@ def _on_gap(run: Run) -> Iterable[Advice]:
     chance = "; it may also be chance, as the two intervals overlap" if overlap else ""
     yield Advice(
         "Go by the test score, not by validation's.",
-        f"Validation ({percent(val['accuracy'])}) lies above the test interval "
-        f"({interval(test['interval'])}). Choices were made on validation, which flatters it, or "
-        f"the test examples differ from the rest{chance}.",
+        f"Validation ({percent(val['accuracy'])} of {count(val.get('n'))}, 95% interval "
+        f"{interval(val.get('interval'))}) lies above the test interval "
+        f"({interval(test['interval'])}, of {count(test.get('n'))}). Choices were "
+        "made on validation, which flatters it, or the test examples differ from the rest"
+        f"{chance}.",
     )
 
 
@@ -199,7 +202,7 @@ def on_suspects(run: Run) -> Iterable[Advice]:
 
 
 def _on_mistakes(run: Run) -> Iterable[Advice]:
-    sure = [p for p in figures.worst(run) if p.probability >= figures.SURE]
+    sure = [p for p in figures.wrong(run) if p.probability >= figures.SURE]
     if sure:
         yield Advice(
             f"Look at these files first: {_files([p.file for p in sure])}.",
@@ -209,7 +212,7 @@ def _on_mistakes(run: Run) -> Iterable[Advice]:
 
 def _files(names: Sequence[str]) -> str:
     more = len(names) - FILES
-    return listed([*names[:FILES], *([f"{more} more"] if more > 0 else [])])
+    return listed([*map(isolated, names[:FILES]), *([f"{more} more"] if more > 0 else [])])
 
 
 def _on_depth(run: Run) -> Iterable[Advice]:
@@ -292,13 +295,24 @@ def on_quarantined(run: Run) -> Iterable[Advice]:
         )
 
 
+def _on_dropped(run: Run) -> Iterable[Advice]:
+    if run.dropped:
+        yield Advice(
+            f"Do not count on the mistakes and the confidence: {counted(run.dropped, 'line')} of "
+            "predictions.csv cannot be read.",
+            "They are left out there; the scores are those of result.json.",
+        )
+
+
 def _on_exports(run: Run) -> Iterable[Advice]:
     for name, export in figures.exports(run).items():
         if figures.passed(export):
             continue
         why = f"It misses its tolerance ({export['status']})"
         if is_number(export.get("agreement")):
-            why += f"; it agrees with the model on {percent(export['agreement'])} of examples"
+            n = export.get("n", figures.scored(run)[1].get("n"))
+            why += f"; it agrees with the model on {percent(export['agreement'])} of "
+            why += f"{count(n)} examples"
         yield Advice(f"Do not ship the {name} export.", f"{why}. Ship one that holds its own.")
 
 
@@ -360,6 +374,7 @@ RULES = (
     _on_depth,
     _on_fit,
     on_quarantined,
+    _on_dropped,
     _on_exports,
     _on_shipping,
     _on_pretraining,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from tl_keras.report import figures, findings
 from tl_keras.report.advice import Advice, on_leaks, on_quarantined, on_suspects, on_twins
 from tl_keras.report.read import Run
-from tl_keras.report.words import count, counted, listed, quoted
+from tl_keras.report.words import count, counted, isolated, listed, quoted
 
 
 def headline(run: Run) -> str:
@@ -73,7 +73,7 @@ def _on_odd(run: Run) -> Iterable[Advice]:
     for part, word in (("sizes", "size"), ("brightness", "brightness or colour")):
         odd = (run.findings.get(part) or {}).get("odd") or []
         if odd:
-            names = [str(entry.get("file")) for entry in odd]
+            names = [isolated(entry.get("file")) for entry in odd]
             yield Advice(
                 f"Look at {counted(len(odd), 'image')} of unusual {word}: {listed(names[:3])}"
                 f"{' and others' if len(odd) > 3 else ''}.",

@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from tl_keras import files
+from tl_keras.data.sources import printable
 from tl_keras.report import figures, provenance, results, verdict
 from tl_keras.report.read import Run
 from tl_keras.report.words import (
@@ -30,7 +31,7 @@ FEW = 20  # Examples of a class, under which its recall says little.
 def write(run: Run) -> Path:
     """The path of MODEL_CARD.md, written anew beside the report."""
     path = run.folder / "MODEL_CARD.md"
-    files.write_text(path, render(run).encode("utf-8", "backslashreplace").decode("utf-8"))
+    files.write_text(path, printable(render(run)))
     return path
 
 
@@ -70,7 +71,7 @@ def _front_matter(run: Run) -> str:
         lines += ["metrics:", "  - accuracy", "model-index:", f"  - name: {_json(run.name)}"]
         lines += ["    results:", "      - task:", "          type: image-classification"]
         lines += ["        dataset:", f"          name: {_json(_dataset(run))}"]
-        lines += [f"          type: {_json(run.source)}", f"          split: {split}"]
+        lines += [f"          type: {_json(run.source or 'unknown')}", f"          split: {split}"]
         lines += ["        metrics:", *metrics]
     return "\n".join([*lines, "---", ""])
 
@@ -82,7 +83,9 @@ METRICS = (
 
 
 def _json(text: str) -> str:
-    return json.dumps(text, ensure_ascii=True)  # As YAML reads it, surrogates and all.
+    # As YAML reads it, which knows no pairs of surrogates, and no control characters as they are.
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in quoted)
 
 
 def _dataset(run: Run) -> str:
@@ -103,7 +106,8 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def _data(run: Run) -> str:
     splits = [(split_name(s), figures.split_size(run, s)) for s in ("train", "val", "test")]
     names = run.data.get("classes") or []
-    lines = [f"Source: {plain(run.source)}, {plain(_dataset(run))}"]
+    source = dict.fromkeys(filter(None, (run.source, _dataset(run))))
+    lines = [f"Source: {plain(', '.join(source))}"]
     lines += [f"{count(len(names))} classes: {', '.join(map(plain, names))}"] if names else []
     lines += [f"{count(size)} {split} images" for split, size in splits if size is not None]
     if left_out := figures.quarantined(run):

@@ -53,6 +53,8 @@ LOOKS = (
     {"color": GOOD, "linestyle": "-."},
     {"color": BAD, "linestyle": ":"},
 )
+# With more lines the looks begin again, with another marker.
+MARKERS = ({}, {"marker": "s"}, {"marker": "^"}, {"marker": "D"}, {"marker": "x"})
 
 
 def learning_curves(epochs: Sequence[dict]) -> list[str]:
@@ -92,7 +94,9 @@ def _by_epoch(title: str, wanted: list[tuple[str, Sequence[dict], str]], scale: 
         return ""
     with _figure(title) as (figure, axes):
         for i, (name, values) in enumerate(series):
-            _line(axes, range(1, len(values) + 1), values, name, LOOKS[i % len(LOOKS)])
+            turn, look = divmod(i, len(LOOKS))
+            marker = MARKERS[turn % len(MARKERS)]
+            _line(axes, range(1, len(values) + 1), values, name, LOOKS[look] | marker)
         longest = max(len(values) for _, values in series)
         axes.set_xlabel("epoch")
         axes.set_xlim(0.5, longest + 0.5)
@@ -183,8 +187,10 @@ def _figure(title: str, rows: Sequence[int] = (1,)) -> Iterator[tuple]:
 
 
 def _line(axes: Axes, xs: Sequence[float], values: list[float], name: str, look: dict) -> None:
-    marker = "o" if len(values) <= 40 else ""
-    axes.plot(xs, values, label=name, linewidth=1.8, marker=marker, markersize=3, **look)
+    few = len(values) <= 40
+    look = {"marker": "o" if few else "", "markersize": 5 if "marker" in look else 3} | look
+    every = 1 if few else len(values) // 20
+    axes.plot(xs, values, label=name, linewidth=1.8, markevery=every, **look)
 
 
 def _legend(axes: Axes) -> None:

@@ -261,8 +261,12 @@ def sure(run: Run) -> Share:
 
 def worst(run: Run) -> list[Prediction]:
     """The most confident mistakes, as many as are shown."""
-    wrong = [p for p in predicted(run)[1] if p.prediction != p.label]
-    return sorted(wrong, key=_doubt)[:MISTAKES]
+    return wrong(run)[:MISTAKES]
+
+
+def wrong(run: Run) -> list[Prediction]:
+    """The mistakes, the most confident first."""
+    return sorted((p for p in predicted(run)[1] if p.prediction != p.label), key=_doubt)
 
 
 def _doubt(prediction: Prediction) -> float:

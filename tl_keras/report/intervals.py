@@ -15,8 +15,9 @@ def bootstrap(examples: Sequence[tuple[str, str, float]]) -> dict[str, list[floa
     """95% intervals of scores that are no plain shares: by `result.json`'s names, low and high.
 
     `balanced_accuracy`, `macro_f1` and `log_loss`, each as evaluate.py has it, of examples drawn
-    with replacement; `log_loss` only where all probabilities are known. Not the calibration
-    error: what chance adds to it, resampling adds twice.
+    with replacement; `log_loss` only where all probabilities are known. A score that comes out
+    the same in every draw, as where all examples are right, has none: resampling would call it
+    certain. Not the calibration error: what chance adds to it, resampling adds twice.
 
     Args:
       examples: of each, label, prediction and the probability of the label.
@@ -27,7 +28,8 @@ def bootstrap(examples: Sequence[tuple[str, str, float]]) -> dict[str, list[floa
     scores = _of_classes(labels, predictions)
     if np.isfinite(likelihood).all():
         scores["log_loss"] = _means(-np.log(np.clip(likelihood, EPSILON, 1 - EPSILON)))
-    return {k: np.percentile(values, (2.5, 97.5)).tolist() for k, values in scores.items()}
+    drawn = {k: np.percentile(values, (2.5, 97.5)) for k, values in scores.items()}
+    return {k: ends.tolist() for k, ends in drawn.items() if ends[0] < ends[1]}
 
 
 def _of_classes(labels: np.ndarray, predictions: np.ndarray) -> dict[str, np.ndarray]:

@@ -4,6 +4,7 @@ import importlib.resources
 from pathlib import Path
 
 from tl_keras import files
+from tl_keras.data.sources import printable
 from tl_keras.report import (
     advice,
     audit,
@@ -34,7 +35,7 @@ def write(workdir: Path) -> Path:
     path = workdir / "report.html"
     # File names may hold bytes that are no UTF-8; they must not cost the report.
     run = read(workdir)
-    text = render(run).encode("utf-8", "backslashreplace").decode("utf-8")
+    text = printable(render(run))
     if run.result:
         card.write(run)
     files.write_text(path, text)

@@ -39,6 +39,7 @@ class Run:
     data: dict[str, Any]
     records: list[dict]  # metrics.jsonl: tried strengths of the head, epochs of what follows
     predictions: list[Prediction]
+    dropped: int  # Lines of predictions.csv that are not whole.
     config: str  # as it was written
     tree: dict[str, Any]  # the config, parsed
     findings: dict[str, Any]  # what the data check found
@@ -48,8 +49,9 @@ class Run:
 
     @property
     def source(self) -> str:
-        """`data.source` of the config."""
-        return str(_mapping(self.tree.get("data") or {}, self.folder / "config.yaml").get("source"))
+        """`data.source` of the config; empty where it does not say."""
+        data = _mapping(self.tree.get("data") or {}, self.folder / "config.yaml")
+        return str(data.get("source") or "")
 
     @property
     def is_audit(self) -> bool:
@@ -65,12 +67,14 @@ def read(workdir: Path) -> Run:
     """
     if not any((workdir / name).is_file() for name in FILES):
         raise ValueError(f"report: {str(workdir)!r} is no run folder: it has none of {FILES}")
+    predictions, dropped = _read_predictions(workdir / "predictions.csv")
     return Run(
         name=workdir.resolve().name,
         result=_read_json(workdir / "result.json"),
         data=_read_json(workdir / "data.json"),
         records=_read_records(workdir / "metrics.jsonl"),
-        predictions=_read_predictions(workdir / "predictions.csv"),
+        predictions=predictions,
+        dropped=dropped,
         config=_read_text(workdir / "config.yaml"),
         tree=_read_config(workdir / "config.yaml"),
         findings=_read_json(workdir / "findings.json"),
@@ -116,9 +120,9 @@ def _read_records(path: Path) -> list[dict]:
     return list(records.values())
 
 
-def _read_predictions(path: Path) -> list[Prediction]:
+def _read_predictions(path: Path) -> tuple[list[Prediction], int]:
     if not path.is_file():
-        return []
+        return [], 0
     with path.open(encoding="utf-8", errors="replace", newline="") as file:
         lines = csv.reader(file)
         header = next(lines, [])
@@ -126,8 +130,9 @@ def _read_predictions(path: Path) -> list[Prediction]:
         if missing:
             raise ValueError(f"report: {path} lacks the columns {missing}; received {header[:8]}")
         index = {name: i for i, name in enumerate(header)}
-        rows = (line for line in lines if len(line) == len(header))
-        return [_prediction(line, index) for line in rows]
+        rows = list(lines)
+        whole = [_prediction(line, index) for line in rows if len(line) == len(header)]
+        return whole, len(rows) - len(whole)
 
 
 def _prediction(line: list[str], index: dict[str, int]) -> Prediction:

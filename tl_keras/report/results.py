@@ -40,6 +40,7 @@ def scores(run: Run) -> str:
             for measured, intervals in zip(found, drawn, strict=True)
         ]
         rows.append([name, *cells])
+    rows += _of_views([measured.get("views") or {} for measured in found])
     heads = [
         f"{split_name(name)}, n\u00a0=\u00a0{count(measured.get('n'))}"
         for name, measured in zip(splits, found, strict=True)
@@ -55,10 +56,25 @@ SCORES = {
     "calibration_error": ("Calibration error", percent),
 }
 ABOUT_SCORES = (
-    "Each with its 95% interval. Balanced accuracy counts every class alike. Log loss: the lower, "
-    "the better its probabilities. Calibration error: how far confidence and accuracy lie apart; "
-    "few examples raise it by chance, see Confidence."
+    "With 95% intervals where there is a method for one: none for the calibration error, nor for "
+    "what resampling leaves as it is, as where all are right. Balanced accuracy counts every class "
+    "alike. Log loss: the lower, the better its probabilities. Calibration error: how far "
+    "confidence and accuracy lie apart, in 15 bins; few examples raise it by chance, see "
+    "Confidence, which has 10."
 )
+
+
+def _of_views(views: Sequence[dict]) -> list[list[str]]:
+    """Rows of the scores of probabilities that are the mean over several views of an example."""
+    counts = sorted({own["count"] for own in views if is_number(own.get("count"))})
+    rows = []
+    for n in counts:
+        own = [v if v.get("count") == n else {} for v in views]
+        over = f"mean of {count(n)} augmented views"
+        right = [f"{percent(v.get('accuracy'))}{between(v.get('interval'), percent)}" for v in own]
+        rows.append([f"Accuracy, {over}", *right])
+        rows.append([f"Log loss, {over}", *(number(v.get("log_loss")) for v in own)])
+    return rows
 
 
 def between(pair: Any, written: Callable[[Any], str]) -> str:
@@ -159,7 +175,7 @@ def exports(run: Run) -> str:
     above = (
         f"Each file loaded back and measured on {on or NOTHING} {split_name(split)} examples; "
         "agreement and difference are against the model in Keras. Latency is of one example, "
-        f"on the machine of this run{of_threads}."
+        f"by {figures.TIMED} runs on the machine of this run{of_threads}."
     )
     columns = ["Format", "Status", "Size", "Accuracy", "Agreement"]
     columns += ["Largest difference", "Median, ms", "95%, ms"]

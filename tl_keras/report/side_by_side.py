@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tl_keras import files
+from tl_keras.data.sources import printable
 from tl_keras.evaluate import paired_interval
 from tl_keras.report import charts, figures, provenance, results
 from tl_keras.report.markup import escape, estimate, note, section, steps, table
@@ -37,11 +38,13 @@ def write(workdirs: Sequence[Path], output: Path) -> Path:
       output: the file to write.
 
     Raises:
-      ValueError: a folder is no run, or a file in it is not what its name says.
+      ValueError: a folder is no finished run, or a file in it is not what its name says.
     """
     named = [(_letter(i), read(Path(workdir))) for i, workdir in enumerate(workdirs)]
-    text = render(named).encode("utf-8", "backslashreplace").decode("utf-8")
-    files.write_text(Path(output), text)
+    for _, run in named:
+        if not run.result:
+            raise ValueError(f"report: {str(run.folder)!r} is not finished; finish it first")
+    files.write_text(Path(output), printable(render(named)))
     return Path(output)
 
 
@@ -98,6 +101,8 @@ def compare(named: Named) -> list[Difference] | None:
     """Each run against the one with the most right; None unless all share their examples."""
     answers = [_answers(run) for _, run in named]
     first = answers[0]
+    if len({figures.predicted(run)[0] for _, run in named}) > 1:
+        return None
     labels = [{key: label for key, (label, _) in own.items()} for own in answers]
     if not first or any(own != labels[0] for own in labels):
         return None
@@ -155,6 +160,11 @@ def _called(named: Named) -> dict[str, str]:
 
 
 def _meaning(named: Named, compared: list[Difference] | None) -> Iterable[tuple[str, str]]:
+    if all(figures.scored(run)[0] == "val" for _, run in named):
+        yield (
+            "Set a test split aside.",
+            "There is none: validation chose each of these models, so its scores flatter them.",
+        )
     if compared is None:
         yield (
             "Measure the runs on one test split.",
@@ -241,11 +251,16 @@ def _classes(named: Named) -> str:
     if not names:
         return ""
     nothing = figures.Share(0, 0)
+    above = "The share of each class that was recognised, with 95% intervals."
+    if len(names) > results.CLASSES:
+        found = {n: [own[n].recall.value for own in rates if n in own] for n in names}
+        lowest = {n: min((v for v in own if v is not None), default=2) for n, own in found.items()}
+        above += f" The {results.CLASSES} of {count(len(names))} classes with the lowest."
+        names = sorted(names, key=lowest.get)[: results.CLASSES]
     rows = []
     for name in names:
         shares = [own[name].recall if name in own else nothing for own in rates]
         rows.append([escape(name), *(estimate(s.value, s.interval, s.n) for s in shares)])
-    above = "The share of each class that was recognised, with 95% intervals."
     return table(above, ["Class", *_heads(named)], rows)
 
 

@@ -54,7 +54,7 @@ def _epochs(run: Run) -> Iterable[str]:
 
 
 def augmented(run: Run) -> str:
-    """Training images as they are, and as the first epochs showed them."""
+    """Training images as they are, and as augmentation changes them."""
     rows = []
     for entry in run.pictures.get("augmented") or []:
         file = str(entry.get("file"))
@@ -67,7 +67,8 @@ def augmented(run: Run) -> str:
     if not rows:
         return ""
     above = (
-        f"{counted(len(rows), 'training image')}: first as it is, then as the first epochs showed "
-        "it. A view that a person could not name teaches nothing: weaken data.augment then."
+        f"{counted(len(rows), 'training image')}: first as it is, then as data.augment changes it, "
+        "a view an epoch of fine-tuning. A view that a person could not name teaches nothing: "
+        "weaken data.augment then."
     )
     return note(above) + gallery(rows, "views")

@@ -1,6 +1,7 @@
 """Numbers as text, plain and not yet HTML; what is no number becomes a dash."""
 
 import math
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -78,7 +79,19 @@ def points(difference: Any) -> str:
 
 def quoted(name: Any) -> str:
     """A class's name inside a sentence: it may be a digit, or several words."""
-    return f"“{name}”"
+    return f"“{isolated(name)}”"
+
+
+def isolated(name: Any) -> str:
+    """A name that cannot turn what is around it: Hebrew and Arabic move the next numbers."""
+    text = str(name)
+    if not any(unicodedata.bidirectional(c) in TURNING for c in text):
+        return text
+    return f"\u2068{text.replace(POP, '')}\u2069"
+
+
+POP = "\u2069"  # Ends an isolate.
+TURNING = {"R", "AL", "AN", "LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 
 def one_in(share: float) -> str:
