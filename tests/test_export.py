@@ -12,6 +12,7 @@ from tl_keras.approaches import stages
 from tl_keras.config import ExportConfig
 from tl_keras.data.batches import Inputs
 from tl_keras.export import litert, parity
+from tl_keras.report import figures
 from tl_keras.run import opened
 
 
@@ -119,6 +120,10 @@ def test_wrong_file_is_caught(model, inputs, tmp_path, monkeypatch):
     )
     assert "over export.max_difference" in results["float32"]["status"]
     assert "over export.max_accuracy_drop" in results["dynamic"]["status"]
+
+
+def test_the_report_says_how_often_a_file_was_timed():
+    assert figures.TIMED == parity.TIMED_RUNS
 
 
 def test_accuracy_is_judged_by_its_paired_interval():

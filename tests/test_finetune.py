@@ -2,6 +2,7 @@
 
 import copy
 import csv
+import io
 import json
 import os
 import shutil
@@ -118,6 +119,13 @@ def test_tensorboard_shows_the_same_curves(finished_run):
         for name, value in line.items():
             written.setdefault(f"{stage}/{name}", {})[epoch] = pytest.approx(value, rel=1e-6)
     assert "finetune/val_loss" in shown and shown == written
+
+
+def test_lines_of_a_csv_hold_any_name():
+    rows = [["file", "label"], ["a\rb", "c"], ["d\ne", 'f"g'], ["h,i", "plain"]]
+    text = stages.to_csv(rows)
+    assert list(csv.reader(io.StringIO(text, newline=""))) == rows
+    assert text.startswith("file,label\n") and text.endswith('"h,i",plain\n')
 
 
 def test_predictions_are_those_of_the_model(finished_run):

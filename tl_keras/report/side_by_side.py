@@ -218,7 +218,9 @@ def _scores(named: Named) -> str:
             for (_, scores), intervals in zip(measured, drawn, strict=True)
         ]
         rows.append([name, *cells])
-    return table("With 95% intervals.", ["Score", *_heads(named)], rows)
+    return table(
+        "With 95% intervals; the calibration error has none.", ["Score", *_heads(named)], rows
+    )
 
 
 def _heads(named: Named) -> list[str]:
