@@ -221,8 +221,8 @@ def weak(run: Run) -> list[Rate]:
     accuracy = scored(run)[1].get("accuracy")
     if not is_number(accuracy):
         return []
-    # Exact, as Wilson's fails at a few examples; the share of them that err is divided among the
-    # classes (Bonferroni), since all of them are looked at to pick these.
+    # By the binomial itself: Wilson's interval is too narrow for two or three examples and a small
+    # tail. Small, since all classes are looked at to pick these (Bonferroni).
     tail = 0.025 / max(len(known), 1)
     below = [r for r in known if stats.binom.cdf(r.recall.right, r.recall.n, accuracy) < tail]
     return sorted(below, key=lambda rate: rate.recall.value)

@@ -68,7 +68,7 @@ def augmented(run: Run) -> str:
         return ""
     above = (
         f"{counted(len(rows), 'training image')}: first as it is, then as data.augment changes it, "
-        "a view an epoch of fine-tuning. A view that a person could not name teaches nothing: "
+        "epoch by epoch. A view that a person could not name teaches nothing: "
         "weaken data.augment then."
     )
     return note(above) + gallery(rows, "views")
