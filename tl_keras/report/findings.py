@@ -32,9 +32,11 @@ def unseen(run: Run) -> list[str]:
     """What nobody looked for, and why, a sentence each."""
     near = "near_duplicates" in run.findings
     said = [] if near else ["Near-duplicates were not compared: too many images for the memory."]
-    doubt = run.findings.get("suspects_note")
+    why = str(run.findings.get("suspects_note") or "")
     # Where labels were compared, the note says how.
-    return said + ([f"Labels: {doubt}."] if doubt and not run.findings.get("suspects") else [])
+    if why and not run.findings.get("suspects"):
+        said.append(f"{why[0].upper()}{why[1:]}.")
+    return said
 
 
 def data_check(run: Run) -> str:
