@@ -301,6 +301,17 @@ def test_loss_that_still_falls_asks_for_more_epochs(good):
     assert not said(good, "Train longer")
 
 
+def test_who_has_nothing_to_gain_is_not_sent_on(good):
+    """Validation all right, loss falling from 1e-4 to 8e-5, test 99.7%: that is the end."""
+    write_records(good / "metrics.jsonl", epochs())
+    model = {"cut": "add", "freeze": 0.5, "candidates": candidates(60, 5)}
+    val = {**scores(1000), "accuracy": 1.0, "interval": [0.997, 1.0]}
+    test = {**scores(1000), "accuracy": 0.997, "interval": [0.991, 0.999]}
+    change(good, "result.json", model=model, val=val, test=test)
+    for start in ("Train longer", "Unfreeze deeper", "Go by the test score"):
+        assert not said(good, start)
+
+
 def test_strengths_of_the_head_are_no_epochs(good):
     falling = [{**record, "val_loss": 1 / (i + 1)} for i, record in enumerate(strengths())]
     write_records(good / "metrics.jsonl", falling)

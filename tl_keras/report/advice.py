@@ -25,6 +25,7 @@ from tl_keras.report.words import (
 FEW = 200  # Test examples; below, the 95% interval at 90% is wider than 8 points.
 WEAK = 3  # Classes that are named at most.
 FILES = 3  # Files that are named at most.
+NOTABLE = 0.01  # Accuracy; less is not worth an advice.
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,9 @@ def _on_size(run: Run) -> Iterable[Advice]:
 def _on_gap(run: Run) -> Iterable[Advice]:
     val, test = run.result.get("val") or {}, run.result.get("test") or {}
     high = (test.get("interval") or [None, None])[1]
-    if not is_number(high) or not is_number(val.get("accuracy")) or val["accuracy"] <= high:
+    if not is_number(high) or not is_number(val.get("accuracy")):
+        return
+    if val["accuracy"] <= high or val["accuracy"] - test["accuracy"] < NOTABLE:
         return
     low = (val.get("interval") or [None, None])[0]
     overlap = is_number(low) and low < high
@@ -230,7 +233,7 @@ def _on_depth(run: Run) -> Iterable[Advice]:
         f"{points((won - lost) / n)} against the head alone (95% interval of the difference "
         f"{interval([low, high])}, {count(n)} examples)"
     )
-    if low > 0 and deeper:
+    if low > 0 and deeper and not _is_done(run):
         yield Advice(
             f"Unfreeze deeper: {_deeper(model.get('freeze'))}.",
             f"It pays here: training {gained}.",
@@ -247,6 +250,12 @@ def _on_depth(run: Run) -> Iterable[Advice]:
         )
 
 
+def _is_done(run: Run) -> bool:
+    """Whether validation has so little left to gain that training on is not worth the while."""
+    accuracy = (run.result.get("val") or {}).get("accuracy")
+    return is_number(accuracy) and 1 - accuracy < NOTABLE
+
+
 def _deeper(share: object) -> str:
     if not is_number(share):
         return "lower fit.freeze"
@@ -255,7 +264,7 @@ def _deeper(share: object) -> str:
 
 def _on_fit(run: Run) -> Iterable[Advice]:
     losses = [epoch.get("val_loss") for epoch in figures.epochs(run)]
-    if len(losses) < 3 or not all(map(is_number, losses)):
+    if len(losses) < 3 or not all(map(is_number, losses)) or _is_done(run):
         return
     # The schedule ends flat; a last step of more than 1% says it ended too early.
     if losses[-1] < 0.99 * min(losses[:-1]):
