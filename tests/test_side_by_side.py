@@ -60,10 +60,18 @@ def test_difference_is_paired_by_example(two):
 
 
 def test_noise_is_called_noise(two):
-    answer(two[1], set(range(8, 30)))  # 8 won, 10 lost.
+    answer(two[1], set(range(3, 24)))  # 3 won, 4 lost.
     text = page(*two)
-    assert "<h1>Between run and other the difference is noise, on 200 examples</h1>" in text
+    assert "<h1>No difference is shown between run and other, on 200 examples</h1>" in text
     assert "Choose among A and B by size and speed." in text and ">noise<" in text
+
+
+def test_a_large_difference_on_few_examples_is_open(two):
+    answer(two[1], set(range(13, 45)))  # 13 won, 25 lost.
+    (difference,) = compared(*two)
+    assert difference.is_noise and max(map(abs, difference.interval)) > 0.05
+    text = page(*two)
+    assert "Measure the runs on more examples." in text and "by size and speed" not in text
 
 
 def test_runs_are_paired_by_content_whatever_the_order_and_the_names(two):

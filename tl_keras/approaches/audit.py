@@ -69,7 +69,7 @@ def _suspected(run: Run, data: Data) -> dict:
     try:
         backbone = models.pretrained(config.model, config.data.image_size)
     except ValueError as error:
-        reason = str(error).splitlines()[0]
+        reason = "; ".join(str(error).splitlines())
         logging.warning("labels are not compared: %s", reason)
         return {"suspects": [], "suspects_note": f"labels were not compared: {reason}"}
     return doctor.suspected(data.dataset, _pooled(run, data, backbone))

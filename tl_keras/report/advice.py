@@ -243,7 +243,7 @@ def _on_depth(run: Run) -> Iterable[Advice]:
             "Fine-tune less: raise fit.freeze or lower fit.learning_rate.",
             f"It hurts here: training {gained}.",
         )
-    elif low <= 0 <= high and deeper:
+    elif low <= 0 <= high < figures.DECIDABLE and deeper:
         yield Advice(
             "Do not expect more of unfreezing deeper.",
             f"The difference is noise: training {gained}. More examples would help either way.",
@@ -340,9 +340,9 @@ def _on_shipping(run: Run) -> Iterable[Advice]:
             f"{percent(share.value)} of {count(share.n)} examples right (95% interval "
             f"{interval(share.interval)})"
         )
-    what = "Of the small files that hold their tolerance it is the fastest"
+    what = "Of the small files that are as accurate as any it is the fastest"
     if not timed:
-        what = "It is the smallest of the files that hold their tolerance"
+        what = "It is the smallest of the files that are as accurate as any"
     yield Advice(
         f"To ship it, take {export.get('path') or name}.",
         f"{what}: {', '.join(why)}.{_worse(run, export)}",

@@ -20,6 +20,8 @@ MISTAKES = 12
 TIMED = 50  # Runs of an export, of which the median latency is.
 WIDE = 0.2  # Width of an interval, over which a score says little.
 NEARLY = 1.25  # Times the smallest file: as good as the smallest.
+DECIDABLE = 0.05  # A difference of accuracies that may be larger is not known to be noise.
+LOSS = 0.01  # of accuracy, that a file to ship may lie under the most accurate one
 
 
 def scored(run: Run) -> tuple[str, dict]:
@@ -78,22 +80,30 @@ def passed(export: dict) -> bool:
 
 def smallest(run: Run) -> tuple[str, dict] | None:
     """Name and measurements of the smallest export that held its tolerance."""
-    sized = {k: e for k, e in exports(run).items() if is_number(e.get("bytes")) and passed(e)}
-    return min(sized.items(), key=lambda item: item[1]["bytes"]) if sized else None
+    return min(held(run).items(), key=lambda item: item[1]["bytes"], default=None)
+
+
+def held(run: Run) -> dict[str, dict]:
+    """The exports that held their tolerance, and whose size is known."""
+    return {k: e for k, e in exports(run).items() if is_number(e.get("bytes")) and passed(e)}
 
 
 def to_ship(run: Run) -> tuple[str, dict] | None:
-    """The fastest of the files that held their tolerance and are nearly as small as the smallest.
+    """The fastest of the files that are nearly as small as the smallest; of all that held their
+    tolerance and are nearly as accurate as the best of them.
 
-    On many devices it is speed that small files differ in.
+    On many devices it is speed that small files differ in. A tolerance that was tested on a few
+    dozen examples lets losses pass that nobody would ship.
     """
-    least = smallest(run)
-    if not least:
+    files = held(run)
+    best = max((e["accuracy"] for e in files.values() if is_number(e.get("accuracy"))), default=0)
+    good = {k: e for k, e in files.items() if e.get("accuracy", best) >= best - LOSS}
+    if not good:
         return None
+    least = min(good.items(), key=lambda item: item[1]["bytes"])
     near = {
         name: export
-        for name, export in exports(run).items()
-        if passed(export) and is_number(export.get("bytes"))
+        for name, export in good.items()
         if export["bytes"] <= NEARLY * least[1]["bytes"] and is_number(median(export))
     }
     return min(near.items(), key=lambda item: median(item[1])) if near else least

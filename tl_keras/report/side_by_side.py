@@ -145,7 +145,7 @@ def _headline(named: Named, compared: list[Difference] | None) -> str:
     real = [d for d in compared if not d.is_noise]
     best, n = called[compared[0].best], count(compared[0].n)
     if not real:
-        return f"Between {listed(list(called.values()))} the difference is noise, on {n} examples"
+        return f"No difference is shown between {listed(list(called.values()))}, on {n} examples"
     others = listed([called[d.letter] for d in real])
     if len(real) == len(compared) == 1:
         ahead = f"{best} is ahead of {others} by {points(real[0].value)}"
@@ -173,7 +173,13 @@ def _meaning(named: Named, compared: list[Difference] | None) -> Iterable[tuple[
         )
         return
     near = [d for d in compared if d.is_noise]
-    if near:
+    if any(max(map(abs, d.interval)) > figures.DECIDABLE for d in near):
+        yield (
+            "Measure the runs on more examples.",
+            f"{count(compared[0].n)} are too few to tell which of these models is better: the "
+            "difference may be as large as its interval says.",
+        )
+    elif near:
         letters = sorted([compared[0].best, *(d.letter for d in near)])
         yield (
             f"Choose among {listed(letters)} by size and speed.",
