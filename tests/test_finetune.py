@@ -26,6 +26,7 @@ from tl_keras import backbones, train
 from tl_keras import config as configs
 from tl_keras.approaches import finetune, stages
 from tl_keras.approaches import pretrain as pretraining
+from tl_keras.config import ModelConfig
 from tl_keras.data.examples import Example
 from tl_keras.features import Worth
 from tl_keras.weights import load_weights
@@ -284,12 +285,14 @@ def test_leak_check_ends_though_weights_go_round(finished_run, tmp_path, monkeyp
         shutil.copytree(finished_run.workdir, name)
         config = configs.load(Path(name, "config.yaml"), [f"model.weights={weights}"])
         Path(name, "config.yaml").write_text(configs.to_yaml(config))
-        stages.refuse_leaks(dataset, name)
+        stages.refuse_leaks(dataset, ModelConfig(weights=name))
     trained = [Example("x.png", 0, digests["train"][0], "png")]
     dataset = SimpleNamespace(splits={"val": trained, "test": []})
-    stages.refuse_leaks(dataset, "imagenet")  # The keyword, not the folder of that name.
+    stages.refuse_leaks(
+        dataset, ModelConfig(weights="imagenet")
+    )  # The keyword, not the folder of that name.
     with pytest.raises(ValueError, match="model.weights: 1 images of val and test trained"):
-        stages.refuse_leaks(dataset, "a")
+        stages.refuse_leaks(dataset, ModelConfig(weights="a"))
 
 
 def test_too_few_glyphs_for_a_head_are_refused(tree, tmp_path):

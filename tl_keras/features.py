@@ -102,10 +102,8 @@ def outputs(model: keras.Model, inputs: Inputs) -> np.ndarray:
 def outputs_of_views(model: keras.Model, inputs: Inputs, how: Training, views: int) -> np.ndarray:
     """Mean outputs over views of every example, `(examples, ...) float32`: itself, and what
     `views - 1` epochs of training would show."""
-    total, array = (
-        outputs(model, inputs),
-        np.empty((len(inputs), *model.output.shape[1:]), np.float32),
-    )
+    total = outputs(model, inputs)
+    array = np.empty_like(total)
     for view in range(views - 1):
         run(model, batches.view(inputs, BATCH_SIZE, how, view), array, f"view {view + 2}")
         total += array

@@ -9,7 +9,7 @@ import numpy as np
 
 from tl_keras import backbone_file, backbones, own_backbone
 from tl_keras.config import ModelConfig
-from tl_keras.weights import load_weights
+from tl_keras.weights import load_safely, load_weights
 
 LOGITS = "logits"
 OUTPUT = "probabilities"
@@ -99,11 +99,4 @@ def load(file: Path) -> keras.Model:
     """
     if not file.is_file():
         raise ValueError(f"{str(file)!r} does not exist; is the run finished?")
-    try:
-        return keras.models.load_model(file, compile=False, safe_mode=True)
-    # Keras raises whatever its parts raise on a damaged or hostile file.
-    except Exception as error:
-        reason = (str(error).strip() or repr(error)).splitlines()[0][:200]
-        raise ValueError(
-            f"{str(file)!r} is no model file that is safe to load: {reason}"
-        ) from error
+    return load_safely(file, repr(str(file)))

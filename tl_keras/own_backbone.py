@@ -12,6 +12,7 @@ import keras
 from absl import logging
 
 from tl_keras import backbone_file, backbones, freeze
+from tl_keras.weights import load_safely
 
 # Names that this package gives to operations before and behind those of the file.
 TAKEN = ("image", "normalise", "pool", "features", "dropout", "logits", "probabilities")
@@ -44,7 +45,7 @@ def build(file: str, preprocessing: str | None, image_size: int) -> keras.Model:
         calls a layer twice, or gives neither features nor feature maps.
     """
     backbone_file.check(file, image_size)
-    source = _load(file)
+    source = load_safely(file, f"model.backbone: {file!r}")
     _check(file, source, image_size)
     _warn(file, source, preprocessing)
     origins: dict[str, keras.Layer] = {}
@@ -79,17 +80,6 @@ def in_precision(backbone: keras.Model, policy: str) -> keras.Model:
 
 class _Refused(Exception):
     """What is wrong with a file's graph, in words that follow the file's name."""
-
-
-def _load(file: str) -> keras.Model:
-    try:
-        return keras.models.load_model(file, compile=False, safe_mode=True)
-    # Keras raises whatever its parts raise on a damaged or hostile file.
-    except Exception as error:
-        reason = (str(error).strip() or repr(error)).splitlines()[0][:200]
-        raise ValueError(
-            f"model.backbone: {file!r} is no model file that is safe to load: {reason}"
-        ) from error
 
 
 def _check(file: str, source: keras.Model, image_size: int) -> None:

@@ -62,6 +62,22 @@ def load_weights(
         _assign(layer, arrays, name in BACKBONES)
 
 
+def load_safely(path: str | Path, what: str) -> "keras.Model":
+    """The model of a `.keras` file; nothing in the file is executed.
+
+    Raises:
+      ValueError: damaged, or it holds code; the message begins with `what`.
+    """
+    import keras
+
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    # Keras raises whatever its parts raise on a damaged or hostile file.
+    except Exception as error:
+        reason = (str(error).strip() or repr(error)).splitlines()[0][:200]
+        raise ValueError(f"{what} is no model file that is safe to load: {reason}") from error
+
+
 def digest(backbone: "keras.Model") -> str:
     """SHA-256 of all weights, in order: shapes, types and bytes. Names play no part. Hex."""
     import numpy as np

@@ -37,7 +37,7 @@ def estimate(config: RunConfig) -> list[str]:
     started = time.monotonic()
     dataset = load(config.data, config.cache)
     adapt.check_classes(dataset)
-    stages.refuse_leaks(dataset, config.model.weights)
+    stages.refuse_leaks(dataset, config.model)
     data = adapt.prepared(dataset, config)
     found = doctor.examine(dataset, data.inputs, config.data.image_size)
     seconds = {"data": time.monotonic() - started}

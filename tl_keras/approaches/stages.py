@@ -19,7 +19,7 @@ from tl_keras import backbone_file, backbones, explain, features, freeze
 from tl_keras import model as models
 from tl_keras import run as runs
 from tl_keras.approaches.adapt import Data, prepared, reading
-from tl_keras.config import WEIGHTS
+from tl_keras.config import WEIGHTS, ModelConfig
 from tl_keras.data import doctor
 from tl_keras.data.examples import SPLITS, Dataset
 from tl_keras.data.load import load
@@ -51,7 +51,8 @@ def read(run: Run, strict: bool = True) -> Data:
         for entry in dataset.quarantined:
             logging.warning("data: %r is left out: %s", entry.file, entry.reason)
         data = prepared(dataset, config)
-        run.find(**doctor.examine(dataset, data.inputs, config.data.image_size))
+        if not run.findings:  # A run that goes on has the same data.
+            run.find(**doctor.examine(dataset, data.inputs, config.data.image_size))
     return data
 
 
@@ -123,8 +124,7 @@ def write_data(run: Run, dataset: Dataset) -> None:
             f"data: the images are not those that {str(run.workdir)!r} began with; "
             "restore them, or choose another --workdir"
         )
-    field = "model.backbone" if run.config.model.weights == "own" else "model.weights"
-    refuse_leaks(dataset, run.config.model.origin, field)
+    refuse_leaks(dataset, run.config.model)
     content = {
         "root": None if dataset.root is None else str(dataset.root),
         "classes": list(dataset.classes),
@@ -147,7 +147,7 @@ def write_data(run: Run, dataset: Dataset) -> None:
     )
 
 
-def refuse_leaks(dataset: Dataset, weights: str, field: str = "model.weights") -> None:
+def refuse_leaks(dataset: Dataset, config: ModelConfig) -> None:
     """Nothing of val and test may have trained the weights, in that run or those before it.
 
     Raises:
@@ -156,6 +156,8 @@ def refuse_leaks(dataset: Dataset, weights: str, field: str = "model.weights") -
     held_out = {
         example.digest: example.file for name in ("val", "test") for example in dataset.splits[name]
     }
+    field = "model.backbone" if config.weights == "own" else "model.weights"
+    weights = config.origin
     seen = set()  # A folder may hold a run that came of an earlier one in the same folder.
     while (source := _run_of(weights)) and source not in seen:
         seen.add(source)
