@@ -113,6 +113,8 @@ def fit_head(
     num_classes = int(labels[0].max()) + 1
     mean, deviation = features[0].mean(0), features[0].std(0) + 1e-3
     train, val = ((split - mean) / deviation for split in features)
+    basis = _span(train)
+    train, val = train @ basis, val @ basis
     weights = class_weights(labels[0], num_classes, "none" if balance == "none" else "weights")
     # Warm starts along increasing C: each solution is near the next.
     regression = LogisticRegression(max_iter=300, tol=1e-4, warm_start=True)
@@ -133,9 +135,20 @@ def fit_head(
         history.append(record)
         if best is None or record["val_loss"] < best[0]:
             best = record["val_loss"], kernel, bias
-    kernel = best[1] / deviation[:, None]
+    kernel = basis @ best[1] / deviation[:, None]
     bias = best[2] - mean @ kernel
     return Head(kernel.astype(np.float32), bias.astype(np.float32), history)
+
+
+def _span(features: np.ndarray) -> np.ndarray:
+    """`(channels, examples)` orthonormal basis of the examples, where those are fewer.
+
+    The penalty is the same in each basis, and the solution lies in what the examples span: 150
+    examples of 1280 channels are fitted in a tenth of the time.
+    """
+    if len(features) >= features.shape[1]:
+        return np.eye(features.shape[1], dtype=features.dtype)
+    return np.linalg.qr(features.T)[0]
 
 
 def _both_classes(regression: LogisticRegression) -> tuple[np.ndarray, np.ndarray]:

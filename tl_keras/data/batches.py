@@ -126,14 +126,15 @@ def reader(paths: list[str], kinds: list[Kind], config: DataConfig) -> Read:
         return prepare(image, config)
 
     # More calls than cores: with as many, a core often waits for its next file.
-    return lambda indices: indices.map(one, 4 * CORES) if present else indices
+    return lambda indices: indices.map(traced(one), 4 * CORES) if present else indices
 
 
 def _drawer(seed: int, size: int) -> Read:
     """Glyphs, drawn when they are read."""
 
     def read(indices: tf.data.Dataset) -> tf.data.Dataset:
-        drawn = indices.batch(64).map(lambda i: glyphs.render(seed, i, size)[0], CORES)
+        render = traced(lambda i: glyphs.render(seed, i, size)[0])
+        drawn = indices.batch(64).map(render, CORES)
         return drawn.unbatch()
 
     return read
@@ -177,6 +178,10 @@ def _fill(array: np.ndarray, batches: tf.data.Dataset, title: str) -> None:
             bar.update(len(batch))
 
 
+# AutoGraph, which makes `tf.cond` of `if`, has nothing to do here, and takes 10 ms a function.
+traced = tf.autograph.experimental.do_not_convert
+
+
 def untuned(data: tf.data.Dataset) -> tf.data.Dataset:
     """The same data set, with the parallelism that it was given and no tuning of it.
 
@@ -218,7 +223,9 @@ def view(inputs: Inputs, batch_size: int, how: Training, epoch: int) -> tf.data.
         numbers_of(len(inputs), how.augmentations, how.seed, epoch)
     )
     images = evaluation(inputs, batch_size)
-    return untuned(tf.data.Dataset.zip(images, rows.batch(batch_size)).map(augmented, CORES))
+    return untuned(
+        tf.data.Dataset.zip(images, rows.batch(batch_size)).map(traced(augmented), CORES)
+    )
 
 
 def numbers_of(
@@ -236,7 +243,7 @@ def _gather(array: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
         rows = tf.numpy_function(lambda i: array[i], [indices], array.dtype, stateful=False)
         return tf.ensure_shape(rows, (None, *array.shape[1:]))
 
-    return gather
+    return traced(gather)
 
 
 def num_steps(count: int, batch_size: int) -> int:
@@ -261,17 +268,18 @@ def training(inputs: Inputs, how: Training, epoch: tf.Variable) -> tf.data.Datas
         x, targets = mix(x, targets, how.augmentations, mix_seed)
         return x, targets, tf.linalg.matvec(targets, weights)
 
-    rows = tf.data.Dataset.from_tensors(0).flat_map(lambda _: _rows(inputs, how, epoch))
+    rows = tf.data.Dataset.from_tensors(0).flat_map(traced(lambda _: _rows(inputs, how, epoch)))
     batches = rows.batch(batch_size, drop_remainder=True).enumerate()
     if inputs.array is not None:
         # In one function with the rest: each one costs 10 ms at the start of an epoch.
         gather = _gather(inputs.array)
-        batches = batches.map(lambda step, row: finish(step, row, gather(row[1])), CORES)
+        whole = traced(lambda step, row: finish(step, row, gather(row[1])))
+        batches = batches.map(whole, CORES)
     else:
         images = inputs.read(rows.map(lambda now, i, numbers: i))
         images = images.batch(batch_size, drop_remainder=True)
         both = tf.data.Dataset.zip(batches, images)
-        batches = both.map(lambda pair, x: finish(*pair, x), CORES)
+        batches = both.map(traced(lambda pair, x: finish(*pair, x)), CORES)
     steps = num_steps(len(inputs), how.batch_size)
     return untuned(batches.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2))
 
@@ -326,5 +334,5 @@ def drawn(dataset: Dataset, how: Training, size: int, epoch: tf.Variable) -> tf.
         images, labels = glyphs.render(dataset.drawn_seed, indices, size)
         return images, tf.one_hot(labels, how.num_classes), tf.ones(tf.shape(labels))
 
-    batches = tf.data.Dataset.from_tensors(0).flat_map(one_epoch).map(draw, CORES)
+    batches = tf.data.Dataset.from_tensors(0).flat_map(traced(one_epoch)).map(traced(draw), CORES)
     return untuned(batches.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2))

@@ -233,7 +233,7 @@ def _draw(seed: int, count: int, size: int) -> tuple[np.ndarray | None, np.ndarr
     from tl_keras.data import glyphs
 
     # Traced, so that TensorFlow leaves out the drawing where labels alone are asked for.
-    @tf.function
+    @tf.function(autograph=False)
     def chunk(indices):
         images, labels = glyphs.render(seed, indices, size or 64)
         return (images, labels) if size else (labels, labels)

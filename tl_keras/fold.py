@@ -1,0 +1,120 @@
+"""Batch norm in inference mode, folded into the convolution before it.
+
+The norm is then a factor and a bias of each channel: scaling the kernel by it instead of the
+activations computes the same, and leaves out a pass over the activations. Keras does not do so,
+nor does TensorFlow while the weights are variables. On two CPU cores a MobileNetV2 infers in 6
+tenths of the time (`benchmarks/fold.py`).
+"""
+
+import functools
+from collections import Counter
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
+
+
+def fold_batch_norm(model: keras.Model) -> keras.Model:
+    """A model that computes what a functional model does with its batch norm in inference mode.
+
+    It shares the weights and the other layers: training the one trains the other. A folded layer
+    has the name of its norm.
+    """
+    norms = _foldable(model)
+    folded = {conv.name for conv in norms.values()}
+
+    def call(layer: keras.Operation, *args: Any, **kwargs: Any) -> Any:
+        if layer.name in folded:
+            return args[0]  # Its norm, which alone reads it, computes both.
+        if layer.name in norms:
+            return FoldedConvolution(norms[layer.name], layer)(args[0])
+        return layer(*args, **kwargs)
+
+    return keras.models.clone_model(model, clone_function=_itself, call_function=call)
+
+
+class Inference:
+    """A model in inference mode, its batch norm folded, for batches of any size: traced once.
+
+    Attributes:
+      shape: of an example's output.
+    """
+
+    def __init__(self, model: keras.Model):
+        folded = fold_batch_norm(model)
+        batch = tf.TensorSpec((None, *model.input.shape[1:]), model.input.dtype)
+        self.shape = tuple(model.output.shape[1:])
+        self._run = tf.function(functools.partial(folded, training=False), input_signature=[batch])
+
+    def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
+        return self._run(inputs)
+
+
+def _itself(layer: keras.Layer) -> keras.Layer:
+    return layer
+
+
+def _foldable(model: keras.Model) -> dict[str, keras.Layer]:
+    """By norm, the convolution that it alone reads."""
+    layers = {id(operation.output): operation for operation in model.operations}
+    reads = [id(x) for op in model.operations for x in keras.tree.flatten(op.input)]
+    readers = Counter(reads)
+    found = {}
+    for norm in model.operations:
+        if type(norm) is not keras.layers.BatchNormalization:
+            continue
+        before = layers.get(id(norm.input))
+        if (
+            type(before) in CONVOLUTIONS
+            and readers[id(norm.input)] == 1
+            and _is_plain(before, norm)
+        ):
+            found[norm.name] = before
+    return found
+
+
+def _is_plain(conv: keras.Layer, norm: keras.Layer) -> bool:
+    last = norm.axis in (-1, len(norm.input.shape) - 1)
+    linear = conv.activation is keras.activations.linear
+    return last and linear and conv.data_format == "channels_last"
+
+
+class FoldedConvolution(keras.Layer):
+    """A linear convolution and the batch norm that reads it, in inference mode: channels last.
+
+    Only the convolution's kernel and bias are trained.
+    """
+
+    def __init__(self, conv: keras.Layer, norm: keras.layers.BatchNormalization):
+        # Weights are scaled in float32 whatever the precision of the convolution.
+        super().__init__(name=norm.name, autocast=False)
+        self.conv, self.norm = conv, norm
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        conv, norm = self.conv, self.norm
+        factor = ops.rsqrt(norm.moving_variance + norm.epsilon)
+        if norm.scale:
+            factor = factor * norm.gamma
+        bias = (conv.bias if conv.use_bias else 0.0) - norm.moving_mean
+        bias = bias * factor + (norm.beta if norm.center else 0.0)
+        options = {
+            "strides": conv.strides,
+            "padding": conv.padding,
+            "dilation_rate": conv.dilation_rate,
+        }
+        inputs = ops.cast(inputs, conv.compute_dtype)
+        if isinstance(conv, keras.layers.DepthwiseConv2D):
+            factor = ops.reshape(factor, conv.kernel.shape[2:])
+            run = ops.depthwise_conv
+        else:
+            run = ops.conv
+        kernel = ops.cast(conv.kernel * factor, inputs.dtype)
+        # `bias_add`, not `+`: TensorFlow fuses it, and the ReLU after it, with the convolution.
+        return tf.nn.bias_add(run(inputs, kernel, **options), ops.cast(bias, inputs.dtype))
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return self.conv.compute_output_shape(input_shape)
