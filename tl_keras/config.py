@@ -283,7 +283,7 @@ class ExportConfig(Section):
     """Which files a finished run leaves, and how much they may differ from model.keras."""
 
     formats: tuple[Format, ...] = FORMATS
-    calibration_examples: Annotated[int, Field(ge=1)] = 200  # from train, for int8
+    calibration_examples: Annotated[int, Field(ge=1)] = 100  # from train, for int8
     max_difference: Annotated[float, Field(gt=0)] = 1e-3  # of probability, saved_model and float32
     max_accuracy_drop: Share = 0.01  # the other formats, on validation
 

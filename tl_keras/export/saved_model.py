@@ -30,31 +30,38 @@ def write(model: keras.Model, folder: Path, prepare: Prepare) -> None:
         )
         return prepare(image)
 
-    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "encoded")])
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "encoded")], autograph=False)
     def serve_encoded(encoded: tf.Tensor) -> dict[str, tf.Tensor]:
         return serve(tf.map_fn(decode, encoded, fn_output_signature=tf.uint8))
 
-    _save(model, folder, {"serve": serve, "serving_default": serve, "serve_encoded": serve_encoded})
+    signatures = {"serve": serve, "serving_default": serve, "serve_encoded": serve_encoded}
+    _save(folder, signatures)
 
 
 def write_single(model: keras.Model, folder: Path) -> None:
     """Writes a SavedModel with `serve` alone and a batch of 1, for converters to devices."""
-    _save(model, folder, {"serve": _serve(model, batch_size=1)})
+    _save(folder, {"serve": _serve(model, batch_size=1)})
 
 
 def _serve(model: keras.Model, batch_size: int | None) -> tf.types.experimental.GenericFunction:
+    """The model as a function whose weights are constants.
+
+    Variables would triple the time of each load, of which a converter needs three for a file, and
+    keep TensorFlow from folding batch norm.
+    """
+    trainable = [variable.numpy() for variable in model.trainable_variables]
+    others = [variable.numpy() for variable in model.non_trainable_variables]
     shape = (batch_size, *model.input.shape[1:])
 
-    @tf.function(input_signature=[tf.TensorSpec(shape, tf.uint8, "image")])
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.uint8, "image")], autograph=False)
     def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"probabilities": model(image, training=False)}
+        found, _ = model.stateless_call(trainable, others, image, training=False)
+        return {"probabilities": found}
 
     return serve
 
 
-def _save(model: keras.Model, folder: Path, signatures: dict) -> None:
-    # Not keras.export.ExportArchive: it writes every variable twice (Keras 3.15).
+def _save(folder: Path, signatures: dict) -> None:
     module = tf.Module()
-    module.kept = [variable.value for variable in model.variables]
     module.functions = list(signatures.values())
     tf.saved_model.save(module, str(folder), signatures)
