@@ -47,6 +47,7 @@ from tl_keras.approaches.adapt import Data, prepared  # noqa: E402
 from tl_keras.data.examples import SPLITS  # noqa: E402
 from tl_keras.data.load import load  # noqa: E402
 from tl_keras.evaluate import log_loss  # noqa: E402
+from tl_keras.fold import Inference  # noqa: E402
 
 SETS = ("ants_bees", "busi", "sign_digits")
 SUFFIXES = {".jpg", ".jpeg", ".png"}
@@ -96,7 +97,8 @@ def head(data: Data, config: RunConfig) -> Outcome:
     """Logistic regression on pooled features."""
     started = time.monotonic()
     backbone = models.pretrained(config.model, SIZE)
-    pooled = {split: features.outputs(backbone, data.inputs[split]) for split in SPLITS}
+    infer = Inference(backbone)
+    pooled = {split: features.outputs(infer, data.inputs[split]) for split in SPLITS}
     mean, deviation = pooled["train"].mean(0), pooled["train"].std(0) + 1e-3
     pooled = {split: (values - mean) / deviation for split, values in pooled.items()}
     labels = {split: data.inputs[split].labels for split in SPLITS}

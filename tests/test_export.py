@@ -12,6 +12,7 @@ from tl_keras.approaches import stages
 from tl_keras.config import ExportConfig
 from tl_keras.data.batches import Inputs
 from tl_keras.export import litert, parity
+from tl_keras.fold import Inference
 from tl_keras.report import figures
 from tl_keras.run import opened
 
@@ -114,7 +115,9 @@ def test_wrong_file_is_caught(model, inputs, tmp_path, monkeypatch):
 
     monkeypatch.setattr(litert, "convert", convert_spoiled)
     config = ExportConfig(formats=("float32", "dynamic"))
-    reference = {split: features.outputs(model, inputs[split]) for split in ("val", "test")}
+    reference = {
+        split: features.outputs(Inference(model), inputs[split]) for split in ("val", "test")
+    }
     results = export.export(
         model, inputs, reference, lambda image: image, config, tmp_path / "export"
     )

@@ -10,6 +10,7 @@ from tl_keras.config import Augmentation
 from tl_keras.data import batches
 from tl_keras.data.batches import Inputs, Training
 from tl_keras.data.load import load
+from tl_keras.fold import Inference
 
 
 @pytest.fixture(scope="module")
@@ -112,10 +113,12 @@ def test_mean_of_views_starts_with_the_image_itself_and_goes_on_as_training_does
     model = keras.Model(pixels, left)
     inputs = Inputs(np.zeros(5, np.int64), images)
     how = Training(2, 3, (Augmentation(flip="horizontal"),), None, "none", 2)
-    np.testing.assert_array_equal(features.outputs_of_views(model, inputs, how, 1), np.zeros(5))
-    mirrored = features.outputs_of_views(model, inputs, how, 41) * 41 / 200
+    np.testing.assert_array_equal(
+        features.outputs_of_views(Inference(model), inputs, how, 1), np.zeros(5)
+    )
+    mirrored = features.outputs_of_views(Inference(model), inputs, how, 41) * 41 / 200
     np.testing.assert_allclose(mirrored, np.round(mirrored), atol=1e-4)
     assert 8 <= mirrored.mean() <= 32  # Of 40 views about half.
     assert len(np.unique(mirrored.round())) > 1  # Each image has its own.
-    again = features.outputs_of_views(model, inputs, how, 41) * 41 / 200
+    again = features.outputs_of_views(Inference(model), inputs, how, 41) * 41 / 200
     np.testing.assert_array_equal(mirrored, again)

@@ -192,7 +192,8 @@ def test_frozen_prefix_infers_under_training():
     graph = keras.Model(image, freeze.FrozenPrefix(prefix)(image))
     expected = np.asarray(prefix(images, training=False))
     before = _arrays(prefix)
-    np.testing.assert_array_equal(graph(images, training=True), expected)
+    # Its batch norm is folded, which rounds otherwise; training mode is off by far more.
+    np.testing.assert_allclose(graph(images, training=True), expected, rtol=1e-4, atol=1e-4)
     for old, new in zip(before, _arrays(prefix), strict=True):
         np.testing.assert_array_equal(new, old)
     assert graph.weights == []

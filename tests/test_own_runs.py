@@ -162,12 +162,23 @@ def test_backbone_that_saw_the_test_split_is_refused(own_run, own_tree, tmp_path
         tl_keras.finetune(tree, tmp_path / "run")
 
 
+def test_weights_that_are_not_finite_are_the_users_error(own_tree, tmp_path):
+    tree = _with_bias(own_tree, np.nan, tmp_path)
+    message = r"^model\.backbone: '.*a\.keras' has weights that are not finite in layer 'conv_3'"
+    with pytest.raises(ValueError, match=message):
+        tl_keras.finetune(tree, tmp_path / "run")
+
+
+def _with_bias(tree, bias, folder):
+    model = keras.models.load_model(tree["model"]["backbone"])
+    model.get_layer("conv_3").bias.assign([bias] + 7 * [0.0])
+    _, file = save(model, folder / "a.keras")
+    return {**tree, "model": {"backbone": file}}
+
+
 @pytest.mark.parametrize("pipeline", [finetune, audit])
 def test_features_that_are_not_finite_are_the_users_error(own_tree, tmp_path, pipeline):
-    model = keras.models.load_model(own_tree["model"]["backbone"])
-    model.get_layer("conv_3").bias.assign([np.nan] + 7 * [0.0])
-    _, file = save(model, tmp_path / "a.keras")
-    config = configs.from_tree({**own_tree, "model": {"backbone": file}})
+    config = configs.from_tree(_with_bias(own_tree, 3e38, tmp_path))
     message = (
         r"^model\.backbone: '.*a\.keras' with weights 'own' gives features that are not finite "
         r"for (\d+) of \1 images of train, the first '.*\.png'; look at its weights"

@@ -18,6 +18,7 @@ from tl_keras.config import ModelConfig, RunConfig
 from tl_keras.data import batches
 from tl_keras.data.batches import Inputs, Training
 from tl_keras.data.examples import Dataset
+from tl_keras.fold import Inference
 from tl_keras.weights import digest, graph_digest
 
 BATCH_SIZE = 64
@@ -56,7 +57,11 @@ def compute(
     shape = (len(inputs), *prefix.output.shape[1:])
     read = batches.evaluation(inputs, BATCH_SIZE)
     kept = cache.keep(
-        config.cache, key, shape, np.float32, lambda array: run(prefix, read, array, "features")
+        config.cache,
+        key,
+        shape,
+        np.float32,
+        lambda array: run(Inference(prefix), read, array, "features"),
     )
     if kept.array.ndim == 2:
         _check_finite(kept.array, dataset, split, config.model)
@@ -82,30 +87,30 @@ def _identity(prefix: keras.Model, config: ModelConfig) -> list:
     return [config.backbone, sorted(config.options.items())]
 
 
-def run(model: keras.Model, read: tf.data.Dataset, array: np.ndarray, title: str) -> None:
-    """Fills `array` `(examples, ...)` with the model's outputs on batches, in inference mode."""
+def run(infer: Inference, read: tf.data.Dataset, array: np.ndarray, title: str) -> None:
+    """Fills `array` `(examples, ...)` with a model's outputs on batches."""
     with tqdm(total=len(array), desc=title, unit=" images", leave=False) as bar:
         start = 0
-        for batch in read.as_numpy_iterator():
-            array[start : start + len(batch)] = model.predict_on_batch(batch)
+        for batch in read:
+            array[start : start + len(batch)] = infer(batch).numpy()
             start += len(batch)
             bar.update(len(batch))
 
 
-def outputs(model: keras.Model, inputs: Inputs) -> np.ndarray:
-    """The model's outputs on every example, `(examples, ...) float32`, in memory."""
-    array = np.empty((len(inputs), *model.output.shape[1:]), np.float32)
-    run(model, batches.evaluation(inputs, BATCH_SIZE), array, "predict")
+def outputs(infer: Inference, inputs: Inputs) -> np.ndarray:
+    """A model's outputs on every example, `(examples, ...) float32`, in memory."""
+    array = np.empty((len(inputs), *infer.shape), np.float32)
+    run(infer, batches.evaluation(inputs, BATCH_SIZE), array, "predict")
     return array
 
 
-def outputs_of_views(model: keras.Model, inputs: Inputs, how: Training, views: int) -> np.ndarray:
+def outputs_of_views(infer: Inference, inputs: Inputs, how: Training, views: int) -> np.ndarray:
     """Mean outputs over views of every example, `(examples, ...) float32`: itself, and what
     `views - 1` epochs of training would show."""
-    total = outputs(model, inputs)
+    total = outputs(infer, inputs)
     array = np.empty_like(total)
     for view in range(views - 1):
-        run(model, batches.view(inputs, BATCH_SIZE, how, view), array, f"view {view + 2}")
+        run(infer, batches.view(inputs, BATCH_SIZE, how, view), array, f"view {view + 2}")
         total += array
     return total / np.float32(views)
 
@@ -143,10 +148,10 @@ def worth_keeping(prefix: keras.Model, inputs: Inputs, epochs: int, max_bytes: f
     if not room.keep:
         return room
     total = bytes_of(prefix, inputs)
-    batch = next(batches.evaluation(inputs, BATCH_SIZE).as_numpy_iterator())
-    prefix.predict_on_batch(batch)  # Traces.
+    batch, infer = next(iter(batches.evaluation(inputs, BATCH_SIZE))), Inference(prefix)
+    infer(batch)  # Traces.
     started = time.monotonic()
-    activations = prefix.predict_on_batch(batch)
+    activations = infer(batch).numpy()
     run_seconds = (time.monotonic() - started) / len(activations)
     started = time.monotonic()
     np.copy(activations)

@@ -2,8 +2,7 @@
 
 The norm is then a factor and a bias of each channel: scaling the kernel by it instead of the
 activations computes the same, and leaves out a pass over the activations. Keras does not do so,
-nor does TensorFlow while the weights are variables. On two CPU cores a MobileNetV2 infers in 6
-tenths of the time (`benchmarks/fold.py`).
+nor does TensorFlow while the weights are variables (times: `benchmarks/folding.py`).
 """
 
 import functools
@@ -46,11 +45,12 @@ class Inference:
     def __init__(self, model: keras.Model):
         folded = fold_batch_norm(model)
         batch = tf.TensorSpec((None, *model.input.shape[1:]), model.input.dtype)
+        self._dtype = model.input.dtype
         self.shape = tuple(model.output.shape[1:])
         self._run = tf.function(functools.partial(folded, training=False), input_signature=[batch])
 
     def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
-        return self._run(inputs)
+        return self._run(tf.cast(inputs, self._dtype))  # Kept activations are float32.
 
 
 def _itself(layer: keras.Layer) -> keras.Layer:
@@ -89,8 +89,8 @@ class FoldedConvolution(keras.Layer):
     """
 
     def __init__(self, conv: keras.Layer, norm: keras.layers.BatchNormalization):
-        # Weights are scaled in float32 whatever the precision of the convolution.
-        super().__init__(name=norm.name, autocast=False)
+        # Not autocast: weights are scaled in float32 whatever the convolution computes in.
+        super().__init__(name=norm.name, dtype=conv.dtype_policy, autocast=False)
         self.conv, self.norm = conv, norm
         self.built = True
 
@@ -106,7 +106,7 @@ class FoldedConvolution(keras.Layer):
             "padding": conv.padding,
             "dilation_rate": conv.dilation_rate,
         }
-        inputs = ops.cast(inputs, conv.compute_dtype)
+        inputs = ops.cast(inputs, self.compute_dtype)
         if isinstance(conv, keras.layers.DepthwiseConv2D):
             factor = ops.reshape(factor, conv.kernel.shape[2:])
             run = ops.depthwise_conv

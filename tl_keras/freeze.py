@@ -15,6 +15,8 @@ from typing import Any
 
 import keras
 
+from tl_keras.fold import fold_batch_norm
+
 
 @dataclass(frozen=True)
 class Block:
@@ -153,7 +155,7 @@ class FrozenPrefix(keras.layers.Layer):
     def __init__(self, prefix: keras.Model, name: str | None = None):
         super().__init__(name=name, autocast=False, trainable=False)
         # Keras tracks models that are attributes; it does not look into a partial.
-        self._run = functools.partial(prefix, training=False)
+        self._run = functools.partial(fold_batch_norm(prefix), training=False)
 
     def call(self, inputs: Any) -> Any:
         return keras.ops.stop_gradient(self._run(inputs))

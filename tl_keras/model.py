@@ -20,7 +20,7 @@ def pretrained(config: ModelConfig, image_size: int) -> keras.Model:
 
     Raises:
       ValueError: the backbone is a file that cannot be used, see `own_backbone.build`; the weights
-        cannot be had, or do not fit, see `weights.load_weights`.
+        cannot be had, or do not fit, see `weights.load_weights`, or are not finite.
     """
     if backbone_file.is_file(config.backbone):
         backbone = own_backbone.build(config.backbone, config.preprocessing, image_size)
@@ -33,7 +33,19 @@ def pretrained(config: ModelConfig, image_size: int) -> keras.Model:
             load_weights(backbone, config.backbone, config.options, str(file))
     else:
         load_weights(backbone, config.backbone, config.options, config.weights)
+    _check_finite(backbone, config)
     return backbone
+
+
+def _check_finite(backbone: keras.Model, config: ModelConfig) -> None:
+    # Features do not always show it: a fused ReLU makes 0 of NaN.
+    for layer in backbone.layers:
+        if not all(np.isfinite(weight).all() for weight in layer.get_weights()):
+            field = "backbone" if config.weights == "own" else "weights"
+            raise ValueError(
+                f"model.{field}: {getattr(config, field)!r} has weights that are not finite in "
+                f"layer {layer.name!r}; the training that saved them had diverged: use others"
+            )
 
 
 def add_head(backbone: keras.Model, classes: Sequence[str], dropout: float) -> keras.Model:

@@ -18,6 +18,7 @@ from tl_keras.data.examples import SPLITS, Dataset
 from tl_keras.evaluate import fit_temperature, log_loss, softmax
 from tl_keras.features import Activations, Worth
 from tl_keras.files import replacing
+from tl_keras.fold import Inference, fold_batch_norm
 from tl_keras.freeze import Freeze, FrozenPrefix
 from tl_keras.run import Run
 from tl_keras.train import Fit, Head, Plan
@@ -211,6 +212,7 @@ def _fit_suffix(
     prefix, suffix = freeze.split(logits, depth.cut) if depth.cut else (None, logits)
     # Statistics of a few hundred examples are worse than those of the pretraining.
     freeze.freeze_batch_norm(suffix)
+    suffix = fold_batch_norm(suffix)
     networks, inputs = {"train": suffix, "val": suffix}, dict(data.inputs)
     if prefix is not None:
         with run.timed("features"):
@@ -272,8 +274,10 @@ KEPT = {True: "kept", False: "computed at each step"}
 def _validation(network: keras.Model, inputs: Inputs) -> Callable[[], dict[str, float]]:
     """A function that measures a network, to logits, as its weights are when it is called."""
 
+    infer = Inference(network)
+
     def validate() -> dict[str, float]:
-        probabilities = softmax(features.outputs(network, inputs))
+        probabilities = softmax(features.outputs(infer, inputs))
         right = probabilities.argmax(-1) == inputs.labels
         return {
             "val_loss": log_loss(probabilities, inputs.labels),
@@ -287,10 +291,10 @@ def _keep_best(
     run: Run, val: Inputs, model: keras.Model, candidates: dict[str, list[np.ndarray]]
 ) -> str:
     """Leaves the model with the chosen candidate's weights, calibrated."""
-    logits_model, scores, right = models.logits_of(model), {}, {}
+    infer, scores, right = Inference(models.logits_of(model)), {}, {}
     for name, weights in candidates.items():
         model.set_weights(weights)
-        logits = features.outputs(logits_model, val)
+        logits = features.outputs(infer, val)
         temperature = fit_temperature(logits, val.labels)
         probabilities = softmax(logits / temperature)
         right[name] = probabilities.argmax(-1) == val.labels
@@ -313,7 +317,7 @@ def _keep_best(
 
 
 def _calibrate(model: keras.Model, val: Inputs) -> None:
-    logits = features.outputs(models.logits_of(model), val)
+    logits = features.outputs(Inference(models.logits_of(model)), val)
     models.fold_temperature(model, fit_temperature(logits, val.labels))
 
 

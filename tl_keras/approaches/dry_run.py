@@ -15,6 +15,7 @@ from tl_keras.config import RunConfig
 from tl_keras.data import batches, doctor
 from tl_keras.data.examples import SPLITS
 from tl_keras.data.load import load
+from tl_keras.fold import Inference, fold_batch_norm
 from tl_keras.train import Plan
 
 TIMED_STEPS = 3
@@ -80,8 +81,9 @@ def _seconds(
     """Seconds by phase: measured a batch or step, times their number."""
     inputs = data.inputs
     sizes = {split: len(inputs[split]) for split in SPLITS}
-    batch = next(batches.evaluation(inputs["train"], features.BATCH_SIZE).as_numpy_iterator())
-    forward = _timed(lambda: backbone.predict_on_batch(batch))[1] / len(batch)
+    batch = next(iter(batches.evaluation(inputs["train"], features.BATCH_SIZE)))
+    infer = Inference(backbone)
+    forward = _timed(lambda: infer(batch).numpy())[1] / len(batch)
     seconds = {}
     if config.model.weights != "none":
         seconds["features"] = forward * (sizes["train"] + sizes["val"])
@@ -105,6 +107,7 @@ def _step(
     prefix, suffix = freeze.split(logits, cut) if cut else (None, logits)
     if config.model.weights != "none":
         freeze.freeze_batch_norm(suffix)
+        suffix = fold_batch_norm(suffix)
     network = suffix if prefix is None else adapt.behind(prefix, suffix)
     train.compiled(network, config.fit, plan)
     epoch = tf.Variable(0, dtype=tf.int64, trainable=False)

@@ -15,6 +15,7 @@ from tl_keras.data.batches import Inputs, reader
 from tl_keras.data.examples import Listed, Listing, Quarantined
 from tl_keras.data.image import Kind
 from tl_keras.evaluate import measure
+from tl_keras.fold import Inference
 from tl_keras.run import Run
 
 Row = dict[str, Any]
@@ -40,14 +41,14 @@ def predict(run: Run, paths: Sequence[str | Path]) -> Iterator[Row]:
         raise ValueError(f"{', '.join(map(repr, map(str, paths)))}: no files to predict on")
     for root, entry in refused:
         yield {"file": sources.printable(str(root / entry.file)), "error": entry.reason}
-    model = models.load(run.workdir / "model.keras")
+    infer = Inference(models.load(run.workdir / "model.keras"))
     checked = _check(files, run)
     for start in range(0, len(files), features.BATCH_SIZE):
         some = files[start : start + features.BATCH_SIZE]
         good = [file for file in some if not checked[str(file)].reason]
         decoders = [checked[str(file)].decoder for file in good]
         inputs = _inputs(good, decoders, np.zeros(len(good), np.int64), run)
-        rows = dict(zip(good, features.outputs(model, inputs) if good else [], strict=True))
+        rows = dict(zip(good, features.outputs(infer, inputs) if good else [], strict=True))
         for file in some:
             name = sources.printable(str(file))
             if file not in rows:
@@ -117,7 +118,7 @@ def evaluate(run: Run, folder: str | Path) -> dict[str, Any]:
     decoders = [checked[str(file)].decoder for file, _ in good]
     inputs = _inputs([file for file, _ in good], decoders, labels, run)
     model = models.load(run.workdir / "model.keras")
-    return measure(features.outputs(model, inputs), labels, classes)
+    return measure(features.outputs(Inference(model), inputs), labels, classes)
 
 
 def _warn_of_omitted(omitted: list[Quarantined]) -> None:

@@ -25,6 +25,7 @@ from tl_keras.data.examples import SPLITS, Dataset
 from tl_keras.data.load import load
 from tl_keras.evaluate import measure
 from tl_keras.files import replacing, write_json, write_text
+from tl_keras.fold import Inference
 from tl_keras.run import Run
 from tl_keras.weights import digest, graph_digest
 
@@ -183,8 +184,9 @@ def _run_of(weights: str) -> Path | None:
 def predict(run: Run, model: keras.Model, data: Data) -> Probabilities:
     """The model's answers on val and, where there is one, test: `(examples, classes) float32`."""
     with run.timed("evaluate"):
+        infer = Inference(model)
         return {
-            split: features.outputs(model, data.inputs[split])
+            split: features.outputs(infer, data.inputs[split])
             for split in ("val", "test")
             if len(data.inputs[split])
         }
@@ -225,7 +227,7 @@ def _evaluate(
 def _of_views(run: Run, model: keras.Model, data: Data, split: str) -> dict[str, Any]:
     """Scores of probabilities that are the mean over `evaluate.views` views of each image."""
     how, views = reading(run.config, data.dataset), run.config.evaluate.views
-    probabilities = features.outputs_of_views(model, data.inputs[split], how, views)
+    probabilities = features.outputs_of_views(Inference(model), data.inputs[split], how, views)
     found = measure(probabilities, data.inputs[split].labels, data.dataset.classes)
     return {"count": views, **{name: found[name] for name in ("accuracy", "interval", "log_loss")}}
 
