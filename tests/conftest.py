@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 SHAPES = ("cross", "disc", "square")
 
 
-def draw(folder: Path, count: int, seed: int = 0) -> Path:
+def draw(folder: Path, count: int, seed: int = 0, noise: float = 90) -> Path:
     """A class folder a shape with `count` pictures each, 48 x 40 px, told apart with some doubt."""
     generator = np.random.default_rng(seed)
     for name in SHAPES:
@@ -21,7 +21,7 @@ def draw(folder: Path, count: int, seed: int = 0) -> Path:
         for i in range(count):
             image = Image.new("RGB", (48, 40), tuple(generator.integers(0, 80, 3)))
             _draw_shape(ImageDraw.Draw(image), name, generator)
-            noisy = np.asarray(image) + generator.normal(0, 30, (40, 48, 3))
+            noisy = np.asarray(image) + generator.normal(0, noise, (40, 48, 3))
             pixels = noisy.clip(0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(folder / name / f"{i}.png")
     return folder

@@ -93,6 +93,17 @@ def test_result_says_what_was_done(finished_run):
     assert all(entry["status"] == "ok" for entry in result["export"].values())
 
 
+def test_fine_tuning_that_could_not_be_chosen_is_left_out(tree, tmp_path):
+    data = {"path": str(draw(tmp_path / "easy", 24, noise=5))}
+    run = tl_keras.finetune(changed(tree, data=data, export=FEW), tmp_path / "run")
+    (head,) = run.result["model"]["candidates"].values()
+    assert 18 * head["log_loss"] < train.MARGIN
+    assert run.result["model"]["kept"] == "head"
+    assert run.result["model"]["fine_tuning"].startswith("left out: the head alone is so good")
+    assert {line["stage"] for line in epochs_of(run.workdir)} == {"head"}
+    assert "left out: the head alone" in (run.workdir / "report.html").read_text()
+
+
 def test_saved_config_makes_the_same_run(finished_run, tree):
     saved = configs.load(finished_run.workdir / "config.yaml")
     assert saved == configs.from_tree(tree)

@@ -96,6 +96,15 @@ def test_choice_by_accuracy_takes_the_simplest_of_equals():
     assert train.choose({"head": 0.8, "mix": 0.9, "finetuned": 0.9}, "accuracy", 10) == "mix"
 
 
+@pytest.mark.parametrize(
+    ("score", "by", "loses"),
+    [(0.06, "log_loss", True), (0.04, "log_loss", False), (0.9, "accuracy", True)]
+    + [(1.0, "accuracy", False)],
+)
+def test_a_first_candidate_that_is_all_but_perfect_cannot_lose(score, by, loses):
+    assert train.can_lose(score, by, 20) == loses
+
+
 def test_learning_rate_warms_up_and_decays():
     plan = Plan(0.0, 10, 0.1, 10, "best", 10)
     schedule = train.optimizer(FitConfig(warmup=0.1), plan)._learning_rate

@@ -82,6 +82,12 @@ def choose(scores: Mapping[str, float], by: str, num_val: int) -> str:
     return best if num_val * (scores[first] - scores[best]) > MARGIN else first
 
 
+def can_lose(score: float, by: str, num_val: int) -> bool:
+    """Whether `choose` would leave a first candidate of this score for a perfect one."""
+    perfect = {"log_loss": 0.0, "accuracy": 1.0}[by]
+    return choose({"first": score, "perfect": perfect}, by, num_val) == "perfect"
+
+
 @dataclass(frozen=True)
 class Head:
     """A converged linear head.

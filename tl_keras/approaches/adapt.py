@@ -84,20 +84,24 @@ def head_then_suffix(run: Run, data: Data, backbone: keras.Model) -> keras.Model
     Head alone, fine-tuned, and the mean of their weights (WiSE-FT, arXiv 2109.01903) stand on
     validation; the head is kept unless validation speaks clearly for another, see `train.choose`.
     """
-    config = run.config
+    config, val = run.config, data.inputs["val"]
     check_classes(data.dataset)
     model = add_head(backbone, config, data.dataset)
     plan = plan_of(config, data.dataset, pretrained=True)
     depth = depth_of(config, backbone, plan)
     head = _fit_head(run, data, backbone)
     models.set_head(model, head.kernel, head.bias)
-    candidates = {"head": model.get_weights()}
-    if depth.cut != backbone.operations[-1].name and plan.epochs:
+    infer = Inference(models.logits_of(model))
+    candidates = {"head": _candidate(model, infer, val)}
+    if depth.cut != backbone.operations[-1].name and plan.epochs and _may_gain(run, candidates):
         _fit_suffix(run, data, model, head, depth, plan)
         tuned = model.get_weights()
-        middle = [(a + b) / 2 for a, b in zip(candidates["head"], tuned, strict=True)]
-        candidates |= {"mix": middle, "finetuned": tuned}
-    kept = _keep_best(run, data.inputs["val"], model, candidates)
+        pairs = zip(candidates["head"].weights, tuned, strict=True)
+        model.set_weights([(before + after) / 2 for before, after in pairs])
+        candidates["mix"] = _candidate(model, infer, val)
+        model.set_weights(tuned)
+        candidates["finetuned"] = _candidate(model, infer, val)
+    kept = _keep_best(run, model, candidates)
     run.add(model=_describe(model, config, depth, kept))
     return model
 
@@ -287,31 +291,61 @@ def _validation(network: keras.Model, inputs: Inputs) -> Callable[[], dict[str, 
     return validate
 
 
-def _keep_best(
-    run: Run, val: Inputs, model: keras.Model, candidates: dict[str, list[np.ndarray]]
-) -> str:
+@dataclass(frozen=True)
+class Candidate:
+    """Weights that may be kept, and what they come to on validation, calibrated."""
+
+    weights: list[np.ndarray]
+    right: np.ndarray  # (val,) bool
+    scores: dict[str, float]  # log_loss, accuracy, temperature
+
+
+def _candidate(model: keras.Model, infer: Inference, val: Inputs) -> Candidate:
+    """The model's weights as they are; `infer` gives its logits."""
+    logits = features.outputs(infer, val)
+    temperature = fit_temperature(logits, val.labels)
+    probabilities = softmax(logits / temperature)
+    right = probabilities.argmax(-1) == val.labels
+    scores = {
+        "log_loss": log_loss(probabilities, val.labels),
+        "accuracy": float(right.mean()),
+        "temperature": temperature,
+    }
+    return Candidate(model.get_weights(), right, scores)
+
+
+def _may_gain(run: Run, candidates: dict[str, Candidate]) -> bool:
+    """Whether fine-tuning could be chosen over the head alone; if not, the record says so."""
+    (head,), by = candidates.values(), run.config.fit.choose_by
+    if train.can_lose(head.scores[by], by, len(head.right)):
+        return True
+    why = (
+        f"left out: the head alone is so good on the {len(head.right)} validation examples that no "
+        "other could be chosen over it"
+    )
+    run.add(model={"fine_tuning": why})
+    logging.info("fine-tuning is %s", why)
+    return False
+
+
+def _keep_best(run: Run, model: keras.Model, candidates: dict[str, Candidate]) -> str:
     """Leaves the model with the chosen candidate's weights, calibrated."""
-    infer, scores, right = Inference(models.logits_of(model)), {}, {}
-    for name, weights in candidates.items():
-        model.set_weights(weights)
-        logits = features.outputs(infer, val)
-        temperature = fit_temperature(logits, val.labels)
-        probabilities = softmax(logits / temperature)
-        right[name] = probabilities.argmax(-1) == val.labels
-        scores[name] = {
-            "log_loss": log_loss(probabilities, val.labels),
-            "accuracy": float(right[name].mean()),
-            "temperature": temperature,
-            # Examples that it alone has right, and that the head alone has: a paired comparison.
-            "won": int((right[name] & ~right["head"]).sum()),
-            "lost": int((right["head"] & ~right[name]).sum()),
+    by, head = run.config.fit.choose_by, candidates["head"].right
+    scores = {name: candidate.scores[by] for name, candidate in candidates.items()}
+    kept = train.choose(scores, by, len(head))
+    model.set_weights(candidates[kept].weights)
+    models.fold_temperature(model, candidates[kept].scores["temperature"])
+    # Examples that it alone has right, and that the head alone has: a paired comparison.
+    record = {
+        name: {
+            **candidate.scores,
+            "won": int((candidate.right & ~head).sum()),
+            "lost": int((head & ~candidate.right).sum()),
         }
-    by = run.config.fit.choose_by
-    kept = train.choose({name: score[by] for name, score in scores.items()}, by, len(val))
-    model.set_weights(candidates[kept])
-    models.fold_temperature(model, scores[kept]["temperature"])
-    run.add(model={"candidates": scores})
-    listed = ", ".join(f"{name} {score[by]:.3f}" for name, score in scores.items())
+        for name, candidate in candidates.items()
+    }
+    run.add(model={"candidates": record})
+    listed = ", ".join(f"{name} {score:.3f}" for name, score in scores.items())
     logging.info("validation %s: %s; kept: %s", by, listed, kept)
     return kept
 
