@@ -272,6 +272,8 @@ def _lines(result: dict[str, Any]) -> list[str]:
                 f"{split + ' accuracy':13} {measured['accuracy']:.3f} on {measured['n']} examples "
                 f"(95% interval {low:.3f} to {high:.3f})"
             )
+            if views := measured.get("views"):
+                lines.append(f"{'':13} {views['accuracy']:.3f} on {views['count']} views of each")
     model = result["model"]
     frozen = f"frozen up to {model['block'] or model['cut']}" if model["cut"] else "nothing frozen"
     lines.append(f"{'model':13} {model['backbone']}, {frozen}, kept: {model['kept']}")
@@ -370,6 +372,8 @@ def _predict(values: Flags, paths: list[str]) -> int:
     for row in rows:
         if "error" in row:
             print(f"tl-keras: {row['file']!r} is skipped: {row['error']}", file=sys.stderr)
+    if good and len(good) < len(rows):
+        print(f"tl-keras: {len(rows) - len(good)} of {len(rows)} are skipped", file=sys.stderr)
     if not good:
         raise ValueError("predict: none of the files is an image that can be read")
     _write(_table(good) if values.format == "csv" else _lines_of_json(good), values.output)

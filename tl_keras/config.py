@@ -4,10 +4,7 @@ A field is defined once, in the section named after the module that reads it. Se
 frozen and forbid unknown fields. Only what differs from the defaults needs to be written.
 """
 
-import contextlib
-import difflib
 import io
-import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +26,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from tl_keras import backbone_file, backbones
 from tl_keras.backbones import Preprocessing
+from tl_keras.config_errors import messages, nearest, neighbour, shown
 
 Share = Annotated[float, Field(ge=0, le=1)]
 OpenShare = Annotated[float, Field(ge=0, lt=1)]
@@ -357,7 +355,7 @@ def from_tree(tree: dict[str, Any]) -> RunConfig:
     try:
         return RunConfig.model_validate(tree)
     except ValidationError as error:
-        raise ValueError("\n".join(_messages(error))) from None
+        raise ValueError("\n".join(messages(error, RunConfig))) from None
 
 
 def check_paths(config: RunConfig) -> None:
@@ -385,7 +383,7 @@ def _check_exists(section: Section, field: str, choices: Sequence[str] = ()) -> 
     name = field.partition(".")[2]
     path = getattr(section, name)
     if not os.path.exists(path):
-        near = _nearest(os.path.basename(path), choices) or _neighbour(path)
+        near = nearest(os.path.basename(path), choices) or neighbour(path)
         rule = type(section).model_fields[name].description
         raise ValueError(f"{field}: expected {rule}; {path!r} does not exist{near}")
 
@@ -430,7 +428,7 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ValueError(f"{where} does not exist{_neighbour(str(file))}") from None
+        raise ValueError(f"{where} does not exist{neighbour(str(file))}") from None
     except UnicodeDecodeError as error:
         byte = f"byte {error.object[error.start]:#04x} at position {error.start}"
         raise ValueError(f"{where}: expected UTF-8 text; received {byte}") from None
@@ -452,7 +450,7 @@ def _parse(text: str, where: str, default: Any) -> Any:
         raise ValueError(f"{where}: no valid YAML: {str(error).splitlines()[0]}") from None
     value = default if value is None else value
     if isinstance(default, dict) and not isinstance(value, dict):
-        raise ValueError(f"{where}: expected sections such as 'data:'; received {_shown(value)}")
+        raise ValueError(f"{where}: expected sections such as 'data:'; received {shown(value)}")
     return value
 
 
@@ -469,113 +467,9 @@ def _override(tree: dict[str, Any], override: str) -> None:
         if not isinstance(tree, dict):
             raise ValueError(
                 f"--set: expected section.field=value; received {override!r}, but {section!r} is "
-                f"{_shown(tree)} and has no fields"
+                f"{shown(tree)} and has no fields"
             )
     tree[field] = _parse(text, f"--set {name}", default=None)
-
-
-def _messages(error: ValidationError) -> list[str]:
-    """One line a field: the rule, what was received, the nearest valid choice.
-
-    A field that takes one thing or another fails with a detail for each; one line says it all.
-    """
-    lines = {}
-    for detail in error.errors():
-        field, node = _node(detail["loc"])
-        if detail["type"] == "value_error":  # Raised by a check of ours.
-            text = str(detail["ctx"]["error"])
-            named = any(text.startswith(f"{section}.") for section in RunConfig.model_fields)
-            lines[field, text] = text if named else f"{field}: {text}"
-        elif detail["type"] in ("extra_forbidden", "invalid_key"):
-            field = ".".join(map(str, detail["loc"]))
-            lines[field] = f"{field}: no such field; {_known(str(detail['loc'][-1]), node)}"
-        else:
-            rule, received = _rule(node), detail["input"]
-            if isinstance(received, float) and not math.isfinite(received):
-                rule = f"{rule}, and finite"
-            near = _nearest(received, rule.split("'")[1::2])
-            lines[field] = f"{field}: expected {rule}; received {_shown(received)}{near}"
-    return list(lines.values())
-
-
-def _node(location: tuple[str | int, ...]) -> tuple[str, dict[str, Any]]:
-    """Field and JSON schema at a location, or above it where the schema does not reach.
-
-    A location may end in what no user wrote: which of several types was tried.
-    """
-    root = schema()
-    node, field = root, []
-    for part in location:
-        inner = node.get("properties", {}).get(part) or node.get("additionalProperties")
-        inner = node.get("items") if isinstance(part, int) else inner
-        if not inner:
-            break
-        field.append(str(part))
-        references = [option for option in inner.get("anyOf", [inner]) if "$ref" in option]
-        node = root["$defs"][references[0]["$ref"].split("/")[-1]] if references else inner
-    return ".".join(field), node
-
-
-KINDS = {
-    "integer": "a whole number",
-    "number": "a number",
-    "boolean": "true or false",
-    "string": "text that is not empty",
-    "null": "null",
-    "array": "a list, as in [a, b]",
-    "object": "fields, as in {name: value}",
-}
-BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
-
-
-def _rule(node: dict[str, Any]) -> str:
-    """What a JSON schema allows, in words; its own where it has some."""
-    if "anyOf" in node:
-        return node.get("description") or ", or ".join(map(_rule, node["anyOf"]))
-    if choices := node.get("enum") or [node[key] for key in ("const",) if key in node]:
-        *first, last = map(repr, choices)
-        return f"{', '.join(first)} or {last}" if first else last
-    if node["type"] == "object":  # Its description is that of the section.
-        return KINDS["object"]
-    bounds = [f"{sign} {node[key]}" for key, sign in BOUNDS.items() if key in node]
-    kind = f"{KINDS[node['type']]} {' and '.join(bounds)}".rstrip()
-    return node.get("description", kind)
-
-
-def _shown(value: Any) -> str:
-    # As YAML has it, not as Python has it.
-    if value is None or isinstance(value, bool):
-        return "null" if value is None else str(value).lower()
-    return f"{value!r:.80}"
-
-
-def _known(name: str, node: dict[str, Any]) -> str:
-    """The nearest of the fields where `name` was written, else its section, else all fields."""
-    fields = list(node["properties"])
-    if near := difflib.get_close_matches(name, fields, n=1):
-        return f"did you mean {near[0]!r}?"
-    for section, info in RunConfig.model_fields.items():
-        field = name.removeprefix(f"{section}.")
-        if field in getattr(info.annotation, "model_fields", {}):
-            return f"did you mean {field!r} in section {section!r}?"
-    if name in RunConfig.model_fields:
-        return f"did you mean {name!r} outside of the sections?"
-    return f"known: {', '.join(fields)}"
-
-
-def _nearest(received: Any, choices: Sequence[str]) -> str:
-    near = difflib.get_close_matches(str(received).lower(), choices, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
-
-
-def _neighbour(path: str) -> str:
-    """A hint at the path in the same folder whose name is nearest."""
-    folder, name = os.path.split(path)
-    names = []
-    with contextlib.suppress(OSError):
-        names = os.listdir(folder or ".")
-    near = difflib.get_close_matches(name, names, n=1)
-    return f"; did you mean {os.path.join(folder, near[0])!r}?" if near else ""
 
 
 def schema() -> dict[str, Any]:
