@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from sklearn.linear_model import Ridge
 
-from tl_keras.data import doctor
+from tl_keras.data import copies, doctor
 from tl_keras.data.batches import Inputs
 from tl_keras.data.examples import Dataset, Example
 
@@ -42,21 +42,21 @@ COPIES = {
 
 
 def grey_of(images):
-    return doctor.thumbnails(np.stack([np.asarray(image) for image in images]))
+    return copies.thumbnails(np.stack([np.asarray(image) for image in images]))
 
 
 @pytest.mark.parametrize("name", COPIES)
 def test_a_copy_is_found_among_others(name):
     images = [scene(seed) for seed in range(20)]
     images.append(COPIES[name](images[7]))
-    found = doctor.near_duplicates(grey_of(images), np.arange(21))
+    found = copies.near_duplicates(grey_of(images), np.arange(21))
     assert [pair[:2] for pair in found] == [(7, 20)]
 
 
 def test_many_alike_make_few_pairs():
     grey = grey_of([scene(0)] * 200)
-    assert len(doctor.near_duplicates(grey, np.arange(200))) <= 200 * doctor.PARTNERS
-    assert doctor.near_duplicates(grey, np.zeros(200, np.int64)) == []
+    assert len(copies.near_duplicates(grey, np.arange(200))) <= 200 * copies.PARTNERS
+    assert copies.near_duplicates(grey, np.zeros(200, np.int64)) == []
 
 
 def test_others_of_one_kind_are_no_copies():
@@ -68,16 +68,16 @@ def test_others_of_one_kind_are_no_copies():
         image = np.full((SIZE, SIZE, 3), 200, np.uint8)
         image[(x - cx) ** 2 + (y - cy) ** 2 < r**2] = generator.integers(0, 120, 3)
         images.append(image)
-    grey = doctor.thumbnails(np.stack(images))
-    hashes = doctor._hashes(grey)
-    near = np.bitwise_count(hashes[:, None] ^ hashes[None]) <= doctor.MAX_DISTANCE
+    grey = copies.thumbnails(np.stack(images))
+    hashes = copies._hashes(grey)
+    near = np.bitwise_count(hashes[:, None] ^ hashes[None]) <= copies.MAX_DISTANCE
     pairs = (near.sum() - len(grey)) / 2
-    assert len(doctor.near_duplicates(grey, np.arange(60))) < 0.3 * pairs
+    assert len(copies.near_duplicates(grey, np.arange(60))) < 0.3 * pairs
 
 
 def test_images_of_one_colour_are_no_copies_of_each_other():
     flat = np.stack([np.full((SIZE, SIZE, 3), level, np.uint8) for level in (0, 9, 200)])
-    assert doctor.near_duplicates(doctor.thumbnails(flat), np.arange(3)) == []
+    assert copies.near_duplicates(copies.thumbnails(flat), np.arange(3)) == []
 
 
 def dataset_of(splits: dict[str, list[tuple[str, int]]], root="/data", **example) -> Dataset:
@@ -165,7 +165,7 @@ def test_odd_brightness():
     images[6][40:70, 20:80] = (200, 30, 30)
     stack = np.stack(images)
     examples = [Example(f"{i}", 0, "") for i in range(20)]
-    found = doctor.brightness(doctor.thumbnails(stack), doctor.flatness(stack), examples)
+    found = doctor.brightness(copies.thumbnails(stack), doctor.flatness(stack), examples)
     assert {entry["file"]: entry["why"] for entry in found["odd"]} == {
         "3": "of almost one colour",
         "4": "far brighter than the others",

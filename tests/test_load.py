@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from tl_keras.config import CacheConfig, DataConfig
-from tl_keras.data import audit
+from tl_keras.data import audit, copies
 from tl_keras.data import load as loading
 from tl_keras.data.examples import SPLITS
 from tl_keras.data.load import load
@@ -278,6 +278,67 @@ def test_a_second_load_opens_no_file(root, loaded, monkeypatch):
 
     monkeypatch.setattr(audit, "check", fail)
     assert loaded(root).splits == first.splits
+
+
+def scene(seed):
+    """A smooth picture that is like no other."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (5, 5, 3), np.uint8)
+    return Image.fromarray(coarse).resize((96, 80), Image.Resampling.BICUBIC)
+
+
+@pytest.fixture
+def twins(root):
+    """A JPEG of another size for each of ten pictures, every other one mirrored."""
+    for i in range(20):
+        scene(i).save(root / "ants" / f"{i}.png")
+    for i in range(10):
+        copy = ImageOps.mirror(scene(i)) if i % 2 else scene(i)
+        copy.resize((60, 50)).save(root / "ants" / f"{i}.jpg", quality=60)
+    return root
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_near_duplicates_stay_in_one_split(twins, loaded, seed):
+    dataset = loaded(twins, split_seed=seed)
+    places = {file: split for split in SPLITS for file in files(dataset, split)}
+    for i in range(10):
+        assert places[f"ants/{i}.jpg"] == places[f"ants/{i}.png"]
+    assert dataset.warnings == ["20 near-duplicates stay with their like in one split"]
+    assert len(set(places.values())) == 3
+
+
+def test_given_splits_keep_their_near_duplicates(twins, loaded):
+    for split in SPLITS:
+        (twins / split).mkdir()
+        for name in ("ants", "bees"):
+            (twins / split / name).mkdir()
+    for file in sorted(twins.glob("[ab]*/*.*")):
+        split = "test" if file.suffix == ".jpg" else "val" if file.stem < "2" else "train"
+        file.rename(twins / split / file.parent.name / file.name)
+    for name in ("ants", "bees"):
+        (twins / name).rmdir()
+    Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(twins / "test" / "bees" / "1.png")
+    assert loaded(twins).warnings == []
+
+
+def test_a_class_of_look_alikes_is_split_all_the_same(root, loaded):
+    for i in range(20):
+        frame = np.asarray(scene(0)).astype(int) + i
+        Image.fromarray(frame.clip(0, 255).astype(np.uint8)).save(root / "ants" / f"{i}.png")
+    dataset = loaded(root)
+    assert [len(dataset.splits[split]) for split in SPLITS] == [28, 6, 6]
+    (warning,) = dataset.warnings
+    assert warning.startswith("20 pictures look nearly equal, 'ants/0.png' among them, and are ")
+
+
+def test_thumbnails_are_remembered(twins, loaded, monkeypatch):
+    first = loaded(twins)
+
+    def fail(path):
+        raise AssertionError(f"{path} is read again")
+
+    monkeypatch.setattr(copies, "read_thumbnail", fail)
+    assert loaded(twins).splits == first.splits
 
 
 def test_no_test_split_is_carved_where_none_is_wanted(root, loaded):

@@ -12,10 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import imagehash
 import PIL
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
+from tl_keras.data import copies
 from tl_keras.data.pillow import IMAGE_FORMATS, orientation, quiet_pillow, to_rgb
 from tl_keras.data.strict import check_jpeg, check_png
 from tl_keras.files import write_text
@@ -34,7 +36,7 @@ HUFFMAN_FRAMES = (0xC0, 0xC1, 0xC2)  # JPEG's baseline, extended and progressive
 MOST_PIXELS, LONGEST_SIDE = (1 << 29) - 1, 1_000_000
 MAX_BYTES = 1 << 30  # of a file, which TensorFlow reads whole
 # What a remembered result rests on, beside the file.
-CHECKED_BY = [VERSION, PIL.__version__]
+CHECKED_BY = [VERSION, PIL.__version__, imagehash.__version__, "looks"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Checked:
     width: int = 0  # px
     height: int = 0  # px
     decoder: str = "pillow"
+    looks: str = ""  # see `copies.looks`
     reason: str = ""
 
 
@@ -152,13 +155,13 @@ def _decode(path: Path, digest: str, max_pixels: int) -> Checked:
             frame = check_jpeg(path.read_bytes())
         if frame in HUFFMAN_FRAMES:
             # At an eighth of the size it decodes in half the time, and truncation still shows.
-            image.draft(None, (1, 1))
+            image.draft(None, (copies.THUMBNAIL, copies.THUMBNAIL))
         image.load()
         # Now that what stands behind the pixels has been read, too.
         decoder = choose_decoder(image, frame)
         if decoder == "pillow":
             to_rgb(image)
-        return Checked(digest, width, height, decoder)
+        return Checked(digest, width, height, decoder, copies.looks(image))
 
 
 def _refuse_size(width: int, height: int, max_pixels: int) -> str:

@@ -4,21 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import imagehash
 import numpy as np
-from PIL import Image
 
 from tl_keras.data.batches import Inputs
+from tl_keras.data.copies import MAX_EXAMPLES, near_duplicates, thumbnails
 from tl_keras.data.examples import SPLITS, Dataset, Example
 from tl_keras.evaluate import fit_temperature, softmax
 
-MAX_EXAMPLES = 50_000  # Hashes of all pairs are compared.
-THUMBNAIL = 32  # px, height = width
-# Recompressed, resized, brightened and slightly cropped copies lie within both bounds. A hash
-# alone takes two hands before a white wall for copies.
-MAX_DISTANCE = 8  # of 64 bits
-MIN_CORRELATION = 0.95  # of grey thumbnails
-PARTNERS = 3  # pairs that are listed of an image
 FEW = 20  # training images of a class: below, its recall is a matter of luck
 FEW_SHARE = 0.1  # of the largest class
 ODD_ELONGATION = 2.0  # times the median of longer side / shorter side
@@ -76,56 +68,6 @@ def _pair(
         "labels": [classes[examples[i].label] for i in both],
         "distance": distance,
     }
-
-
-def thumbnails(images: np.ndarray) -> np.ndarray:
-    """`(n, 32, 32) uint8` grey, of images `(n, size, size, 3) uint8 RGB`."""
-    small = np.empty((len(images), THUMBNAIL, THUMBNAIL), np.uint8)
-    for i, image in enumerate(images):
-        grey = Image.fromarray(np.asarray(image)).convert("L")
-        small[i] = grey.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
-    return small
-
-
-def near_duplicates(grey: np.ndarray, kind: np.ndarray) -> list[tuple[int, int, int]]:
-    """(first, second, bits that differ) of images that show the same, mirrored or not.
-
-    A perceptual hash (https://www.hackerfactor.com/blog/?/archives/432-Looks-Like-It.html) finds
-    the candidates, the correlation of the thumbnails decides. Each image is paired with the
-    nearest few before it: a thousand frames of one film make no million of pairs.
-
-    Args:
-      grey: thumbnails, `(n, 32, 32) uint8`.
-      kind: `(n,) int64`; images of one kind are not compared.
-    """
-    views = [grey, grey[:, :, ::-1]]
-    hashes = [_hashes(view) for view in views]
-    vectors = [_centred(view) for view in views]
-    pairs = []
-    for second in range(1, len(grey)):
-        found: dict[int, int] = {}
-        for own_hashes, own_vectors in zip(hashes, vectors, strict=True):
-            distances = np.bitwise_count(hashes[0][:second] ^ own_hashes[second])
-            near = np.flatnonzero((distances <= MAX_DISTANCE) & (kind[:second] != kind[second]))
-            alike = near[vectors[0][near] @ own_vectors[second] >= MIN_CORRELATION]
-            for first in alike:
-                found.setdefault(int(first), int(distances[first]))
-        nearest = sorted(found.items(), key=lambda item: item[1])[:PARTNERS]
-        pairs += [(first, second, distance) for first, distance in nearest]
-    return sorted(pairs)
-
-
-def _hashes(grey: np.ndarray) -> np.ndarray:
-    """`(n,) uint64`."""
-    bits = [imagehash.phash(Image.fromarray(thumbnail)).hash.ravel() for thumbnail in grey]
-    return np.packbits(np.array(bits), axis=1).view(np.uint64)[:, 0]
-
-
-def _centred(grey: np.ndarray) -> np.ndarray:
-    """`(n, pixels) float32` of mean 0 and length 1; 0 for one colour, which is like nothing."""
-    flat = grey.reshape(len(grey), -1).astype(np.float32)
-    flat -= flat.mean(1, keepdims=True)
-    return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
 
 
 def rare_classes(dataset: Dataset) -> list[dict[str, Any]]:

@@ -47,6 +47,7 @@ class Example:
     index: int = -1  # into Dataset.images, for embedded sources
     width: int = 0  # px, of a file's image as it is stored, before EXIF turns it
     height: int = 0  # px
+    looks: str = ""  # perceptual hashes of a file's image, see `copies.looks`
 
     @property
     def short(self) -> int:

@@ -7,15 +7,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from tl_keras import cache
 from tl_keras.config import CacheConfig, DataConfig
-from tl_keras.data import audit, digits, glyph_masks, sources, tfds
+from tl_keras.data import audit, copies, digits, glyph_masks, sources, tfds
 from tl_keras.data.examples import SPLITS, Dataset, Example, Listing, Quarantined
 from tl_keras.data.splits import Splits, carve
 
 # A file that stands in several splits is kept in the first of these alone.
 KEPT_IN = ("test", "val", "train")
+ALIKE_SHARE = 0.05  # of a class that may look alike and is kept in one split
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ def load(config: DataConfig, cache_config: CacheConfig, strict: bool = True) -> 
     problems = list(_torn_groups(found))
     found = _set_duplicates_apart(found)
     _check_readable(found, config)
-    splits = carve(found.splits, found.groups, config)
+    alike, warnings = _alike(found, config, listing.root, cache_config)
+    splits = carve(found.splits, found.groups, config, alike)
     problems += [*_problems(found, config), *_problems_of_splits(splits, found.classes, config)]
     if problems and strict:
         raise ValueError(problems[0])
@@ -58,7 +61,7 @@ def load(config: DataConfig, cache_config: CacheConfig, strict: bool = True) -> 
         listing.root,
         None,
         found.quarantined,
-        problems + found.warnings,
+        problems + found.warnings + warnings,
         fingerprint(splits, found.classes),
     )
 
@@ -83,7 +86,13 @@ def _audit(listing: Listing, config: DataConfig, folder: Path) -> _Found:
             continue
         label = classes.index(listed.label)
         example = Example(
-            listed.file, label, file.digest, file.decoder, width=file.width, height=file.height
+            listed.file,
+            label,
+            file.digest,
+            file.decoder,
+            width=file.width,
+            height=file.height,
+            looks=file.looks,
         )
         splits[listed.split or "train"].append(example)
     groups = {listed.file: listed.group for listed in listing.files if listed.group}
@@ -128,6 +137,55 @@ def _set_duplicates_apart(found: _Found) -> _Found:
             else:
                 splits[split].append(example)
     return replace(found, splits=splits, quarantined=quarantined, warnings=found.warnings + moved)
+
+
+def _alike(
+    found: _Found, config: DataConfig, root: Path, cache_config: CacheConfig
+) -> tuple[list[list[Example]], list[str]]:
+    """Lists of examples that look alike and must not be parted by carved splits; warnings.
+
+    Frames of one film may all look alike: a list that is a large part of its class is no list of
+    copies, and is parted as if it were none.
+    """
+    examples = found.splits["train"]
+    carved = not found.splits["val"] or (config.test > 0 and not found.splits["test"])
+    if not carved or len(examples) > copies.MAX_EXAMPLES:
+        return [], []
+    sizes = Counter(example.label for example in examples)
+    kept, warnings = [], []
+    similar = copies.with_similar_hashes([example.looks for example in examples])
+    suspects = [examples[i] for i in similar]
+    if not suspects:
+        return [], []
+    for members in copies.clusters(_thumbnails(suspects, root, cache_config)):
+        alike = [suspects[i] for i in members]
+        if len(alike) <= max(2, ALIKE_SHARE * min(sizes[example.label] for example in alike)):
+            kept.append(alike)
+        else:
+            warnings.append(
+                f"{len(alike)} pictures look nearly equal, {alike[0].file!r} among them, and are "
+                "split all the same; where they belong together, name groups in a CSV"
+            )
+    if kept:
+        count = sum(map(len, kept))
+        warnings.append(f"{count} near-duplicates stay with their like in one split")
+    return kept, warnings
+
+
+def _thumbnails(examples: list[Example], root: Path, config: CacheConfig) -> np.ndarray:
+    """`(examples, 32, 32) uint8` grey; remembered, so that a second load opens no file."""
+
+    def fill(array: np.ndarray) -> None:
+        for i, example in enumerate(tqdm(examples, "near-duplicates", unit=" files", leave=False)):
+            array[i] = copies.read_thumbnail(root / example.file)
+
+    shape = (len(examples), copies.THUMBNAIL, copies.THUMBNAIL)
+    key = {
+        "kind": "thumbnails of similar images",
+        "digests": [example.digest for example in examples],
+        "by": audit.CHECKED_BY,
+    }
+    return cache.keep(config, key, shape, np.uint8, fill).array
 
 
 def _num_readable(found: _Found) -> int:

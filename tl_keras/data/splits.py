@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 
 from tl_keras.config import DataConfig
 from tl_keras.data.examples import SPLITS, Example
@@ -9,22 +10,28 @@ from tl_keras.data.examples import SPLITS, Example
 Splits = dict[str, list[Example]]
 
 
-def carve(splits: Splits, groups: dict[str, str], config: DataConfig) -> Splits:
+def carve(
+    splits: Splits,
+    groups: dict[str, str],
+    config: DataConfig,
+    alike: Sequence[Sequence[Example]] = (),
+) -> Splits:
     """Splits with `val` and `test` filled from train where the source gave none.
 
     Within a class, units are ranked by a hash of their content with `data.split_seed`, so the
     shares are exact and an added file moves at most its neighbours. A unit is an example with
-    all its exact copies or, with groups, all that are connected by a group or a copy.
+    all its exact copies or all that are connected by a copy, a group, or looking alike.
 
     Args:
       splits: examples a split; missing splits are empty.
       groups: file to group, for files that have one.
       config: shares, split seed, `examples_per_class`.
+      alike: examples that look alike, in lists.
 
     Raises:
       ValueError: a given val leaves no room for train in `examples_per_class`.
     """
-    units, seed = _units(splits["train"], groups), config.split_seed
+    units, seed = _units(splits["train"], groups, alike), config.split_seed
     sizes = _sizes(units)  # `data.val` and `data.test` are shares of the whole.
     test, val = list(splits["test"]), list(splits["val"])
     if not test and config.test > 0:
@@ -37,7 +44,7 @@ def carve(splits: Splits, groups: dict[str, str], config: DataConfig) -> Splits:
                 f"val alone has {_most(val)} of a class: expected more than that"
             )
         kept, _ = _take(units, dict.fromkeys(sizes, room), seed, strict=True)
-        units = _units(kept, groups)
+        units = _units(kept, groups, alike)
         sizes = _sizes(units)
     if not val:
         val, units = _take(units, _shares(sizes, config.val), seed)
@@ -61,8 +68,10 @@ def _most(examples: list[Example]) -> int:
     return max(Counter(example.label for example in examples).values(), default=0)
 
 
-def _units(examples: list[Example], groups: dict[str, str]) -> list[list[Example]]:
-    """Examples that must stay together: same content, same group, or linked through either."""
+def _units(
+    examples: list[Example], groups: dict[str, str], alike: Sequence[Sequence[Example]]
+) -> list[list[Example]]:
+    """Examples that must stay together: same content, same group, alike, or linked by these."""
     parent: dict[str, str] = {}
 
     def root(key: str) -> str:
@@ -74,6 +83,9 @@ def _units(examples: list[Example], groups: dict[str, str]) -> list[list[Example
     for example in examples:
         if group := groups.get(example.file):
             parent[root(f"digest {example.digest}")] = root(f"group {group}")
+    for first, *others in alike:
+        for other in others:
+            parent[root(f"digest {other.digest}")] = root(f"digest {first.digest}")
     units = defaultdict(list)
     for example in examples:
         units[root(f"digest {example.digest}")].append(example)
