@@ -81,28 +81,39 @@ def test_pretrained_weights_are_averaged_and_others_chosen(pretrained, keep):
 @pytest.mark.parametrize(
     "num_val, head, tuned, kept",
     [
-        (20, 0.34, 0.26, "head"),  # 1.6 nats
+        (20, 0.34, 0.20, "head"),  # 2.8 nats
         (30, 0.74, 0.48, "finetuned"),  # 7.8 nats
         (1000, 0.34, 0.335, "finetuned"),  # 5 nats
         (1000, 0.30, 0.40, "head"),
     ],
 )
 def test_head_is_kept_unless_validation_speaks_clearly(num_val, head, tuned, kept):
-    scores = {"head": head, "mix": head + 0.01, "finetuned": tuned}
-    assert train.choose(scores, "log_loss", num_val) == kept
+    means = {"head": head, "mix": head + 0.01, "finetuned": tuned}
+    assert train.choose({name: np.full((3, num_val), mean) for name, mean in means.items()}) == kept
 
 
-def test_choice_by_accuracy_takes_the_simplest_of_equals():
-    assert train.choose({"head": 0.8, "mix": 0.9, "finetuned": 0.9}, "accuracy", 10) == "mix"
+def test_views_decide_unless_the_images_as_they_are_say_no():
+    head, tuned = np.full((4, 20), 0.5), np.full((4, 20), 0.2)
+    assert train.choose({"head": head, "finetuned": tuned}) == "finetuned"
+    tuned[0] = 0.49  # Hardly better as they are, and 4.7 nats over all views.
+    assert train.choose({"head": head, "finetuned": tuned}) == "finetuned"
+    tuned[0] = 0.51
+    assert train.choose({"head": head, "finetuned": tuned}) == "head"
 
 
-@pytest.mark.parametrize(
-    ("score", "by", "loses"),
-    [(0.1, "log_loss", True), (0.09, "log_loss", False)]
-    + [(0.9, "accuracy", True), (1.0, "accuracy", False)],
-)
-def test_a_first_candidate_that_is_all_but_perfect_cannot_lose(score, by, loses):
-    assert train.can_lose(score, by, 20) == loses
+def test_the_best_of_those_that_gain_is_kept():
+    losses = {"head": 0.5, "mix": 0.1, "finetuned": 0.2}
+    assert train.choose({name: np.full((1, 50), x) for name, x in losses.items()}) == "mix"
+
+
+@pytest.mark.parametrize(("loss", "loses"), [(0.17, True), (0.16, False)])
+def test_a_first_candidate_that_is_all_but_perfect_cannot_lose(loss, loses):
+    assert train.can_lose(np.full((9, 20), loss)) == loses
+
+
+@pytest.mark.parametrize("num_val, views", [(1, 8), (20, 8), (100, 4), (400, 1), (401, 0)])
+def test_few_validation_images_are_looked_at_in_more_views(num_val, views):
+    assert train.num_views(num_val) == views
 
 
 def test_learning_rate_warms_up_and_decays():

@@ -87,7 +87,12 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Returns the mean negative log probability of the true class, in nats.
+    """Returns the mean of `log_losses`, with its arguments and errors."""
+    return float(log_losses(probabilities, labels).mean())
+
+
+def log_losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Returns the negative log probability of each true class, in nats, `(n,) float64`.
 
     Probabilities `(n, classes)` are clipped to 1e-7..1-1e-7; labels are `(n,)` int.
 
@@ -96,7 +101,7 @@ def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """
     probabilities, labels = _checked(probabilities, labels)
     of_label = probabilities[np.arange(len(labels)), labels]
-    return float(-np.log(np.clip(of_label, EPSILON, 1 - EPSILON)).mean())
+    return -np.log(np.clip(of_label, EPSILON, 1 - EPSILON))
 
 
 def wilson(right: int, n: int) -> tuple[float, float]:

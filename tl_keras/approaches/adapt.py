@@ -12,10 +12,10 @@ from absl import logging
 from tl_keras import backbones, features, freeze, metrics, train
 from tl_keras import model as models
 from tl_keras.config import RunConfig
-from tl_keras.data import batches, doctor
+from tl_keras.data import augment, batches, doctor
 from tl_keras.data.batches import Inputs, Training
 from tl_keras.data.examples import SPLITS, Dataset
-from tl_keras.evaluate import fit_temperature, log_loss, softmax
+from tl_keras.evaluate import fit_temperature, log_loss, log_losses, softmax
 from tl_keras.features import Activations, Worth
 from tl_keras.files import replacing
 from tl_keras.fold import Inference, fold_batch_norm
@@ -91,16 +91,16 @@ def head_then_suffix(run: Run, data: Data, backbone: keras.Model) -> keras.Model
     depth = depth_of(config, backbone, plan)
     head = _fit_head(run, data, backbone)
     models.set_head(model, head.kernel, head.bias)
-    infer = Inference(models.logits_of(model))
-    candidates = {"head": _candidate(model, infer, val)}
+    infer, how = Inference(models.logits_of(model)), reading(config, data.dataset)
+    candidates = {"head": _candidate(model, infer, val, how)}
     if depth.cut != backbone.operations[-1].name and plan.epochs and _may_gain(run, candidates):
         _fit_suffix(run, data, model, head, depth, plan)
         tuned = model.get_weights()
         pairs = zip(candidates["head"].weights, tuned, strict=True)
         model.set_weights([(before + after) / 2 for before, after in pairs])
-        candidates["mix"] = _candidate(model, infer, val)
+        candidates["mix"] = _candidate(model, infer, val, how)
         model.set_weights(tuned)
-        candidates["finetuned"] = _candidate(model, infer, val)
+        candidates["finetuned"] = _candidate(model, infer, val, how)
     kept = _keep_best(run, model, candidates)
     run.add(model=_describe(model, config, depth, kept))
     return model
@@ -296,28 +296,32 @@ class Candidate:
     """Weights that may be kept, and what they come to on validation, calibrated."""
 
     weights: list[np.ndarray]
+    losses: np.ndarray  # (1 + views, val), see `train.choose`
     right: np.ndarray  # (val,) bool
-    scores: dict[str, float]  # log_loss, accuracy, temperature
+    temperature: float
+
+    @property
+    def accuracy(self) -> float:
+        """On the images as they are."""
+        return float(self.right.mean())
 
 
-def _candidate(model: keras.Model, infer: Inference, val: Inputs) -> Candidate:
+def _candidate(model: keras.Model, infer: Inference, val: Inputs, how: Training) -> Candidate:
     """The model's weights as they are; `infer` gives its logits."""
-    logits = features.outputs(infer, val)
-    temperature = fit_temperature(logits, val.labels)
+    views = train.num_views(len(val)) if augment.num_columns(how.augmentations) else 0
+    logits = features.outputs_of_views(infer, val, how, 1 + views)
+    temperature = fit_temperature(logits[0], val.labels)
     probabilities = softmax(logits / temperature)
-    right = probabilities.argmax(-1) == val.labels
-    scores = {
-        "log_loss": log_loss(probabilities, val.labels),
-        "accuracy": float(right.mean()),
-        "temperature": temperature,
-    }
-    return Candidate(model.get_weights(), right, scores)
+    losses = np.array([log_losses(view, val.labels) for view in probabilities])
+    right = probabilities[0].argmax(-1) == val.labels
+    return Candidate(model.get_weights(), losses, right, temperature)
 
 
 def _may_gain(run: Run, candidates: dict[str, Candidate]) -> bool:
     """Whether fine-tuning could be chosen over the head alone; if not, the record says so."""
-    (head,), by = candidates.values(), run.config.fit.choose_by
-    if train.can_lose(head.scores[by], by, len(head.right)):
+    (head,) = candidates.values()
+    by_accuracy = run.config.fit.choose_by == "accuracy"
+    if head.accuracy < 1 if by_accuracy else train.can_lose(head.losses):
         return True
     why = (
         f"left out: the head alone is so good on the {len(head.right)} validation examples that no "
@@ -330,23 +334,31 @@ def _may_gain(run: Run, candidates: dict[str, Candidate]) -> bool:
 
 def _keep_best(run: Run, model: keras.Model, candidates: dict[str, Candidate]) -> str:
     """Leaves the model with the chosen candidate's weights, calibrated."""
-    by, head = run.config.fit.choose_by, candidates["head"].right
-    scores = {name: candidate.scores[by] for name, candidate in candidates.items()}
-    kept = train.choose(scores, by, len(head))
+    losses, head = {name: c.losses for name, c in candidates.items()}, candidates["head"].right
+    if run.config.fit.choose_by == "accuracy":
+        kept = max(candidates, key=lambda name: candidates[name].accuracy)  # The first of equals.
+    else:
+        kept = train.choose(losses)
     model.set_weights(candidates[kept].weights)
-    models.fold_temperature(model, candidates[kept].scores["temperature"])
-    # Examples that it alone has right, and that the head alone has: a paired comparison.
+    models.fold_temperature(model, candidates[kept].temperature)
     record = {
         name: {
-            **candidate.scores,
+            "log_loss": float(candidate.losses[0].mean()),
+            "accuracy": candidate.accuracy,
+            "temperature": candidate.temperature,
+            "views": len(candidate.losses),
+            "gain": train.gain(losses, name),
+            # Examples that it alone has right, and that the head alone has: a paired comparison.
             "won": int((candidate.right & ~head).sum()),
             "lost": int((head & ~candidate.right).sum()),
         }
         for name, candidate in candidates.items()
     }
     run.add(model={"candidates": record})
-    listed = ", ".join(f"{name} {score:.3f}" for name, score in scores.items())
-    logging.info("validation %s: %s; kept: %s", by, listed, kept)
+    listed = ", ".join(
+        f"{n} {s['log_loss']:.3f} ({s['gain']:+.1f} nats)" for n, s in record.items()
+    )
+    logging.info("validation log loss: %s; kept: %s", listed, kept)
     return kept
 
 

@@ -91,18 +91,22 @@ def model(run: Run) -> str:
             escape(name + (" (kept)" if name == kept else "")),
             number(candidate.get("log_loss")),
             accuracy(candidate.get("accuracy"), n),
+            number(candidate.get("gain")),
             number(candidate.get("temperature")),
         ]
         for name, candidate in candidates.items()
     ]
     if not rows:
         return named
+    views = next(iter(candidates.values())).get("views")
     above = (
-        f"What stood for choice, on {count(n)} validation examples. Temperature: by which the "
-        "logits are divided."
+        f"What stood for choice, on {count(n)} validation examples. Gain: nats by which all their "
+        "labels together become more likely than by the first candidate, mean over "
+        f"{counted(views or 1, 'view')} of each; too little of it is luck. Temperature: by which "
+        "the logits are divided."
     )
-    columns = ["Candidate", "Log loss", "Accuracy", "Temperature"]
-    return f"{named}<h3>Candidates</h3>{table(above, columns, rows, numeric=(1, 3))}"
+    columns = ["Candidate", "Log loss", "Accuracy", "Gain", "Temperature"]
+    return f"{named}<h3>Candidates</h3>{table(above, columns, rows, numeric=(1, 3, 4))}"
 
 
 def described(run: Run) -> dict[str, Any]:
