@@ -356,3 +356,17 @@ def test_drawn_epochs_never_repeat(batch_size, steps, monkeypatch):
     inputs = batches.prepared(dataset, "train", DataConfig(source="digits", image_size=SIZE), None)
     shown_once = np.concatenate(list(batches.evaluation(inputs, 4).as_numpy_iterator()))
     assert shown_once[:, 0, 0, 0].tolist() == [7 + i for i in range(10)]
+
+
+def test_views_follow_the_images_as_they_are_and_repeat_those_of_training():
+    inputs = numbered(6)
+    training = how(6, batch_size=6, augmentations=augmentations(brightness=0.3))
+    seen = batches.with_views(inputs, training, 2)
+    np.testing.assert_array_equal(seen.labels, np.tile(inputs.labels, 3))
+    np.testing.assert_array_equal(seen.array[:6], inputs.array)
+    views = seen.array[6:].reshape(2, 6, SIZE, SIZE, 3)
+    for images, ((trained, targets, _),) in zip(
+        views, epochs(inputs, training, [0, 1]), strict=True
+    ):
+        np.testing.assert_array_equal(images, trained[np.argsort(targets.argmax(1))])
+    assert batches.with_views(inputs, training, 0) is inputs

@@ -91,16 +91,16 @@ def head_then_suffix(run: Run, data: Data, backbone: keras.Model) -> keras.Model
     depth = depth_of(config, backbone, plan)
     head = _fit_head(run, data, backbone)
     models.set_head(model, head.kernel, head.bias)
-    infer, how = Inference(models.logits_of(model)), reading(config, data.dataset)
-    candidates = {"head": _candidate(model, infer, val, how)}
+    infer, seen = Inference(models.logits_of(model)), _seen_for_choice(config, data)
+    candidates = {"head": _candidate(model, infer, seen, len(val))}
     if depth.cut != backbone.operations[-1].name and plan.epochs and _may_gain(run, candidates):
         _fit_suffix(run, data, model, head, depth, plan)
         tuned = model.get_weights()
         pairs = zip(candidates["head"].weights, tuned, strict=True)
         model.set_weights([(before + after) / 2 for before, after in pairs])
-        candidates["mix"] = _candidate(model, infer, val, how)
+        candidates["mix"] = _candidate(model, infer, seen, len(val))
         model.set_weights(tuned)
-        candidates["finetuned"] = _candidate(model, infer, val, how)
+        candidates["finetuned"] = _candidate(model, infer, seen, len(val))
     kept = _keep_best(run, model, candidates)
     run.add(model=_describe(model, config, depth, kept))
     return model
@@ -306,14 +306,20 @@ class Candidate:
         return float(self.right.mean())
 
 
-def _candidate(model: keras.Model, infer: Inference, val: Inputs, how: Training) -> Candidate:
+def _seen_for_choice(config: RunConfig, data: Data) -> Inputs:
+    """The validation images as they are and in their views, one after the other."""
+    how, val = reading(config, data.dataset), data.inputs["val"]
+    augments = augment.num_columns(how.augmentations) > 0
+    return batches.with_views(val, how, train.num_views(len(val)) if augments else 0)
+
+
+def _candidate(model: keras.Model, infer: Inference, seen: Inputs, num_val: int) -> Candidate:
     """The model's weights as they are; `infer` gives its logits."""
-    views = train.num_views(len(val)) if augment.num_columns(how.augmentations) else 0
-    logits = features.outputs_of_views(infer, val, how, 1 + views)
-    temperature = fit_temperature(logits[0], val.labels)
+    logits, labels = features.outputs(infer, seen), seen.labels[:num_val]
+    temperature = fit_temperature(logits[:num_val], labels)
     probabilities = softmax(logits / temperature)
-    losses = np.array([log_losses(view, val.labels) for view in probabilities])
-    right = probabilities[0].argmax(-1) == val.labels
+    losses = log_losses(probabilities, seen.labels).reshape(-1, num_val)
+    right = probabilities[:num_val].argmax(-1) == labels
     return Candidate(model.get_weights(), losses, right, temperature)
 
 

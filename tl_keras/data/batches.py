@@ -228,6 +228,16 @@ def view(inputs: Inputs, batch_size: int, how: Training, epoch: int) -> tf.data.
     )
 
 
+def with_views(inputs: Inputs, how: Training, views: int) -> Inputs:
+    """Every example as it is, then all of them as the first `views` epochs of training show them,
+    in memory: `(views + 1) * examples` in all."""
+    if not views:
+        return inputs
+    read = [evaluation(inputs, 64), *(view(inputs, 64, how, epoch) for epoch in range(views))]
+    images = [batch for data in read for batch in data.as_numpy_iterator()]
+    return Inputs(np.tile(inputs.labels, views + 1), np.concatenate(images))
+
+
 def numbers_of(
     count: int, augmentations: tuple[Augmentation, ...], seed: int, view: int | tf.Tensor
 ) -> tf.Tensor:
