@@ -104,7 +104,7 @@ def test_keeping_is_worth_it_when_the_prefix_is_slow(config, data, backbone, mon
     assert "cache.max_bytes" in too_large.why
 
 
-def test_views_start_with_the_image_itself_and_go_on_as_training_does():
+def test_mean_of_views_starts_with_the_image_itself_and_goes_on_as_training_does():
     """A model that gives the mean of the left half: mirrored views give that of the right."""
     images = np.zeros((5, 8, 8, 3), np.uint8)
     images[:, :, 4:] = 200
@@ -113,12 +113,12 @@ def test_views_start_with_the_image_itself_and_go_on_as_training_does():
     model = keras.Model(pixels, left)
     inputs = Inputs(np.zeros(5, np.int64), images)
     how = Training(2, 3, (Augmentation(flip="horizontal"),), None, "none", 2)
-    views = features.outputs_of_views(Inference(model), inputs, how, 41)
-    assert views.shape == (41, 5)
-    np.testing.assert_array_equal(views[0], np.zeros(5))
-    mirrored = views[1:] / 200
+    np.testing.assert_array_equal(
+        features.outputs_of_views(Inference(model), inputs, how, 1), np.zeros(5)
+    )
+    mirrored = features.outputs_of_views(Inference(model), inputs, how, 41) * 41 / 200
     np.testing.assert_allclose(mirrored, np.round(mirrored), atol=1e-4)
-    assert 0.3 < mirrored.mean() < 0.7
-    assert len(np.unique(mirrored.mean(0))) > 1  # Each image has its own.
-    again = features.outputs_of_views(Inference(model), inputs, how, 41)
-    np.testing.assert_array_equal(views, again)
+    assert 8 <= mirrored.mean() <= 32  # Of 40 views about half.
+    assert len(np.unique(mirrored.round())) > 1  # Each image has its own.
+    again = features.outputs_of_views(Inference(model), inputs, how, 41) * 41 / 200
+    np.testing.assert_array_equal(mirrored, again)

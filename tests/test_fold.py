@@ -99,18 +99,20 @@ def test_a_step_trains_what_it_trains_without_folding():
     assert sum(np.abs(step).max() > 0 for step in steps[True]) == 15
 
 
-def test_half_precision_rounds_as_much_as_without_folding():
-    with_policy = keras.dtype_policies.DTypePolicy("mixed_bfloat16")
-    previous = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(with_policy)
+def test_half_precision_rounds_once_more_than_without_folding():
+    previous, exact = keras.config.dtype_policy(), _small()
+    keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         model = _small()
     finally:
         keras.config.set_dtype_policy(previous)
+    model.set_weights(exact.get_weights())
     folded = fold_batch_norm(model)
     assert {layer.output.dtype for layer in folded.layers if layer.name in PLAIN} == {"bfloat16"}
-    expected = np.asarray(model(_images(model), training=False))
-    np.testing.assert_allclose(folded(_images(model)), expected, rtol=0.05, atol=0.05)
+    images = _images(model, count=64)
+    expected = np.asarray(exact(images))
+    errors = [np.abs(np.asarray(m(images)) - expected).mean() for m in (model, folded)]
+    assert errors[1] < 2.5 * errors[0]  # A norm of its own computes in float32: 1.8 measured.
 
 
 @pytest.mark.parametrize("cut", [None, "biased"])

@@ -313,11 +313,10 @@ def test_given_splits_keep_their_near_duplicates(twins, loaded):
         for name in ("ants", "bees"):
             (twins / split / name).mkdir()
     for file in sorted(twins.glob("[ab]*/*.*")):
-        split = "test" if file.suffix == ".jpg" else "val" if file.stem < "2" else "train"
+        split = "test" if "2" < file.stem < "5" else "val" if file.stem < "2" else "train"
         file.rename(twins / split / file.parent.name / file.name)
     for name in ("ants", "bees"):
         (twins / name).rmdir()
-    Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(twins / "test" / "bees" / "1.png")
     assert loaded(twins).warnings == []
 
 
@@ -329,6 +328,17 @@ def test_a_class_of_look_alikes_is_split_all_the_same(root, loaded):
     assert [len(dataset.splits[split]) for split in SPLITS] == [28, 6, 6]
     (warning,) = dataset.warnings
     assert warning.startswith("20 pictures look nearly equal, 'ants/0.png' among them, and are ")
+
+
+def test_pairs_that_are_half_of_their_class_are_parted(tmp_path, loaded):
+    root = fill(tmp_path / "root", {"bees": 20})
+    (root / "ants").mkdir()
+    for i in range(2):
+        scene(i).save(root / "ants" / f"{i}.png")
+        scene(i).resize((60, 50)).save(root / "ants" / f"{i}.jpg")
+    dataset = loaded(root)
+    assert [(dataset.labels(split) == 0).sum() for split in SPLITS] == [2, 1, 1]
+    assert len(dataset.warnings) == 2
 
 
 def test_thumbnails_are_remembered(twins, loaded, monkeypatch):

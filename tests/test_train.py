@@ -106,6 +106,10 @@ def test_the_best_of_those_that_gain_is_kept():
     assert train.choose({name: np.full((1, 50), x) for name, x in losses.items()}) == "mix"
 
 
+def test_choice_by_accuracy_takes_the_simplest_of_equals():
+    assert train.most_accurate({"head": 0.8, "mix": 0.9, "finetuned": 0.9}) == "mix"
+
+
 @pytest.mark.parametrize(("loss", "loses"), [(0.17, True), (0.16, False)])
 def test_a_first_candidate_that_is_all_but_perfect_cannot_lose(loss, loses):
     assert train.can_lose(np.full((9, 20), loss)) == loses

@@ -105,14 +105,14 @@ def outputs(infer: Inference, inputs: Inputs) -> np.ndarray:
 
 
 def outputs_of_views(infer: Inference, inputs: Inputs, how: Training, views: int) -> np.ndarray:
-    """Outputs on views of every example, `(views, examples, ...) float32`: as it is, and as
-    `views - 1` epochs of training would show it."""
-    array = np.empty((views, len(inputs), *infer.shape), np.float32)
-    array[0] = outputs(infer, inputs)
-    for view in range(1, views):
-        read = batches.view(inputs, BATCH_SIZE, how, view - 1)
-        run(infer, read, array[view], f"view {view + 1}")
-    return array
+    """Mean outputs over views of every example, `(examples, ...) float32`: itself, and what
+    `views - 1` epochs of training would show."""
+    total = outputs(infer, inputs)
+    array = np.empty_like(total)
+    for view in range(views - 1):
+        run(infer, batches.view(inputs, BATCH_SIZE, how, view), array, f"view {view + 2}")
+        total += array
+    return total / np.float32(views)
 
 
 def bytes_of(model: keras.Model, inputs: Inputs) -> int:

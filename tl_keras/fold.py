@@ -19,8 +19,8 @@ CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 def fold_batch_norm(model: keras.Model) -> keras.Model:
     """A model that computes what a functional model does with its batch norm in inference mode.
 
-    It shares the weights and the other layers: training the one trains the other. A folded layer
-    has the name of its norm.
+    It shares the weights and the other layers: training the one trains the other. Its norms infer
+    also under `fit`. A folded layer has the name of its norm.
     """
     norms = _foldable(model)
     folded = {conv.name for conv in norms.values()}
@@ -85,7 +85,7 @@ def _is_plain(conv: keras.Layer, norm: keras.Layer) -> bool:
 class FoldedConvolution(keras.Layer):
     """A linear convolution and the batch norm that reads it, in inference mode: channels last.
 
-    Only the convolution's kernel and bias are trained.
+    Trained as the two are: of a norm that is not trainable, nothing.
     """
 
     def __init__(self, conv: keras.Layer, norm: keras.layers.BatchNormalization):
@@ -105,6 +105,7 @@ class FoldedConvolution(keras.Layer):
             "strides": conv.strides,
             "padding": conv.padding,
             "dilation_rate": conv.dilation_rate,
+            "data_format": conv.data_format,
         }
         inputs = ops.cast(inputs, self.compute_dtype)
         if isinstance(conv, keras.layers.DepthwiseConv2D):

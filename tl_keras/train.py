@@ -93,6 +93,11 @@ def choose(losses: Mapping[str, np.ndarray]) -> str:
     return max(better, key=lambda name: gain(losses, name), default=first)
 
 
+def most_accurate(accuracies: Mapping[str, float]) -> str:
+    """The candidate with the best accuracy on validation; of equals the first, the simplest."""
+    return max(accuracies, key=accuracies.get)
+
+
 def gain(losses: Mapping[str, np.ndarray], name: str) -> float:
     """Nats by which a candidate makes all labels more likely than the first does, views' mean."""
     first = next(iter(losses))

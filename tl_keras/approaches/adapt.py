@@ -91,9 +91,13 @@ def head_then_suffix(run: Run, data: Data, backbone: keras.Model) -> keras.Model
     depth = depth_of(config, backbone, plan)
     head = _fit_head(run, data, backbone)
     models.set_head(model, head.kernel, head.bias)
-    infer, seen = Inference(models.logits_of(model)), _seen_for_choice(config, data)
+    tunes = depth.cut != backbone.operations[-1].name and plan.epochs > 0
+    infer, seen = (
+        Inference(models.logits_of(model)),
+        _seen_for_choice(config, data) if tunes else val,
+    )
     candidates = {"head": _candidate(model, infer, seen, len(val))}
-    if depth.cut != backbone.operations[-1].name and plan.epochs and _may_gain(run, candidates):
+    if tunes and _may_gain(run, candidates):
         _fit_suffix(run, data, model, head, depth, plan)
         tuned = model.get_weights()
         pairs = zip(candidates["head"].weights, tuned, strict=True)
@@ -309,8 +313,9 @@ class Candidate:
 def _seen_for_choice(config: RunConfig, data: Data) -> Inputs:
     """The validation images as they are and in their views, one after the other."""
     how, val = reading(config, data.dataset), data.inputs["val"]
-    augments = augment.num_columns(how.augmentations) > 0
-    return batches.with_views(val, how, train.num_views(len(val)) if augments else 0)
+    if config.fit.choose_by == "accuracy" or not augment.num_columns(how.augmentations):
+        return val
+    return batches.with_views(val, how, train.num_views(len(val)))
 
 
 def _candidate(model: keras.Model, infer: Inference, seen: Inputs, num_val: int) -> Candidate:
@@ -342,7 +347,7 @@ def _keep_best(run: Run, model: keras.Model, candidates: dict[str, Candidate]) -
     """Leaves the model with the chosen candidate's weights, calibrated."""
     losses, head = {name: c.losses for name, c in candidates.items()}, candidates["head"].right
     if run.config.fit.choose_by == "accuracy":
-        kept = max(candidates, key=lambda name: candidates[name].accuracy)  # The first of equals.
+        kept = train.most_accurate({name: c.accuracy for name, c in candidates.items()})
     else:
         kept = train.choose(losses)
     model.set_weights(candidates[kept].weights)
@@ -361,10 +366,9 @@ def _keep_best(run: Run, model: keras.Model, candidates: dict[str, Candidate]) -
         for name, candidate in candidates.items()
     }
     run.add(model={"candidates": record})
-    listed = ", ".join(
-        f"{n} {s['log_loss']:.3f} ({s['gain']:+.1f} nats)" for n, s in record.items()
-    )
-    logging.info("validation log loss: %s; kept: %s", listed, kept)
+    by = run.config.fit.choose_by
+    listed = ", ".join(f"{name} {scores[by]:.3f}" for name, scores in record.items())
+    logging.info("validation %s: %s; kept: %s", by, listed, kept)
     return kept
 
 

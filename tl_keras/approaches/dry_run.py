@@ -91,9 +91,10 @@ def _seconds(
         first, step = _step(config, data, backbone, plan, cut)
         epoch = plan.steps * step + sizes["val"] * forward
         seconds["finetune"] = first + plan.epochs * epoch
-    # Three candidates on validation, then both splits, in as many views as asked for.
+    # Three candidates on validation in its views, then both splits in as many as asked for.
     measured = sizes["val"] + sizes["test"]
-    seconds["evaluate"] = forward * (3 * sizes["val"] + config.evaluate.views * measured)
+    chosen = 3 * (1 + train.num_views(sizes["val"])) * sizes["val"]
+    seconds["evaluate"] = forward * (chosen + config.evaluate.views * measured)
     a_format = CONVERSION + forward * measured
     seconds["export"] = len(config.export.formats) * a_format
     return seconds

@@ -227,8 +227,7 @@ def _evaluate(
 def _of_views(run: Run, model: keras.Model, data: Data, split: str) -> dict[str, Any]:
     """Scores of probabilities that are the mean over `evaluate.views` views of each image."""
     how, views = reading(run.config, data.dataset), run.config.evaluate.views
-    each = features.outputs_of_views(Inference(model), data.inputs[split], how, views)
-    probabilities = each.mean(0)
+    probabilities = features.outputs_of_views(Inference(model), data.inputs[split], how, views)
     found = measure(probabilities, data.inputs[split].labels, data.dataset.classes)
     return {"count": views, **{name: found[name] for name in ("accuracy", "interval", "log_loss")}}
 

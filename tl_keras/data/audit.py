@@ -154,7 +154,7 @@ def _decode(path: Path, digest: str, max_pixels: int) -> Checked:
         elif image.format in ("JPEG", "MPO"):
             frame = check_jpeg(path.read_bytes())
         if frame in HUFFMAN_FRAMES:
-            # At an eighth of the size it decodes in half the time, and truncation still shows.
+            # At down to an eighth of the size it decodes in half the time; truncation still shows.
             image.draft(None, (copies.THUMBNAIL, copies.THUMBNAIL))
         image.load()
         # Now that what stands behind the pixels has been read, too.

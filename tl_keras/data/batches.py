@@ -10,6 +10,7 @@ unbroken one would have read:
 5. mix, then weights: they read the labels that mixing made.
 """
 
+import itertools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -126,14 +127,14 @@ def reader(paths: list[str], kinds: list[Kind], config: DataConfig) -> Read:
         return prepare(image, config)
 
     # More calls than cores: with as many, a core often waits for its next file.
-    return lambda indices: indices.map(traced(one), 4 * CORES) if present else indices
+    return lambda indices: indices.map(unconverted(one), 4 * CORES) if present else indices
 
 
 def _drawer(seed: int, size: int) -> Read:
     """Glyphs, drawn when they are read."""
 
     def read(indices: tf.data.Dataset) -> tf.data.Dataset:
-        render = traced(lambda i: glyphs.render(seed, i, size)[0])
+        render = unconverted(lambda i: glyphs.render(seed, i, size)[0])
         drawn = indices.batch(64).map(render, CORES)
         return drawn.unbatch()
 
@@ -179,7 +180,7 @@ def _fill(array: np.ndarray, batches: tf.data.Dataset, title: str) -> None:
 
 
 # AutoGraph, which makes `tf.cond` of `if`, has nothing to do here, and takes 10 ms a function.
-traced = tf.autograph.experimental.do_not_convert
+unconverted = tf.autograph.experimental.do_not_convert
 
 
 def untuned(data: tf.data.Dataset) -> tf.data.Dataset:
@@ -224,18 +225,24 @@ def view(inputs: Inputs, batch_size: int, how: Training, epoch: int) -> tf.data.
     )
     images = evaluation(inputs, batch_size)
     return untuned(
-        tf.data.Dataset.zip(images, rows.batch(batch_size)).map(traced(augmented), CORES)
+        tf.data.Dataset.zip(images, rows.batch(batch_size)).map(unconverted(augmented), CORES)
     )
 
 
 def with_views(inputs: Inputs, how: Training, views: int) -> Inputs:
-    """Every example as it is, then all of them as the first `views` epochs of training show them,
-    in memory: `(views + 1) * examples` in all."""
+    """Every example as it is, then `views` views of each, in memory: `(views + 1) * examples`.
+
+    The views are those of the first epochs of training without `fit.views`.
+    """
     if not views:
         return inputs
-    read = [evaluation(inputs, 64), *(view(inputs, 64, how, epoch) for epoch in range(views))]
-    images = [batch for data in read for batch in data.as_numpy_iterator()]
-    return Inputs(np.tile(inputs.labels, views + 1), np.concatenate(images))
+    read, start = [evaluation(inputs, 64), *(view(inputs, 64, how, i) for i in range(views))], 0
+    size = read[0].element_spec.shape[1]
+    array = np.empty(((views + 1) * len(inputs), size, size, 3), np.uint8)
+    for images in itertools.chain(*(data.as_numpy_iterator() for data in read)):
+        array[start : start + len(images)] = images
+        start += len(images)
+    return Inputs(np.tile(inputs.labels, views + 1), array)
 
 
 def numbers_of(
@@ -253,7 +260,7 @@ def _gather(array: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
         rows = tf.numpy_function(lambda i: array[i], [indices], array.dtype, stateful=False)
         return tf.ensure_shape(rows, (None, *array.shape[1:]))
 
-    return traced(gather)
+    return unconverted(gather)
 
 
 def num_steps(count: int, batch_size: int) -> int:
@@ -278,18 +285,19 @@ def training(inputs: Inputs, how: Training, epoch: tf.Variable) -> tf.data.Datas
         x, targets = mix(x, targets, how.augmentations, mix_seed)
         return x, targets, tf.linalg.matvec(targets, weights)
 
-    rows = tf.data.Dataset.from_tensors(0).flat_map(traced(lambda _: _rows(inputs, how, epoch)))
+    first = tf.data.Dataset.from_tensors(0)
+    rows = first.flat_map(unconverted(lambda _: _rows(inputs, how, epoch)))
     batches = rows.batch(batch_size, drop_remainder=True).enumerate()
     if inputs.array is not None:
         # In one function with the rest: each one costs 10 ms at the start of an epoch.
         gather = _gather(inputs.array)
-        whole = traced(lambda step, row: finish(step, row, gather(row[1])))
+        whole = unconverted(lambda step, row: finish(step, row, gather(row[1])))
         batches = batches.map(whole, CORES)
     else:
         images = inputs.read(rows.map(lambda now, i, numbers: i))
         images = images.batch(batch_size, drop_remainder=True)
         both = tf.data.Dataset.zip(batches, images)
-        batches = both.map(traced(lambda pair, x: finish(*pair, x)), CORES)
+        batches = both.map(unconverted(lambda pair, x: finish(*pair, x)), CORES)
     steps = num_steps(len(inputs), how.batch_size)
     return untuned(batches.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2))
 
@@ -344,5 +352,9 @@ def drawn(dataset: Dataset, how: Training, size: int, epoch: tf.Variable) -> tf.
         images, labels = glyphs.render(dataset.drawn_seed, indices, size)
         return images, tf.one_hot(labels, how.num_classes), tf.ones(tf.shape(labels))
 
-    batches = tf.data.Dataset.from_tensors(0).flat_map(traced(one_epoch)).map(traced(draw), CORES)
+    batches = (
+        tf.data.Dataset.from_tensors(0)
+        .flat_map(unconverted(one_epoch))
+        .map(unconverted(draw), CORES)
+    )
     return untuned(batches.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2))

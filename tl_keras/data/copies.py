@@ -118,5 +118,4 @@ def with_similar_hashes(looks: Sequence[str]) -> np.ndarray:
 def read_thumbnail(path: Path) -> np.ndarray:
     """`thumbnail` of a file that can be read."""
     with quiet_pillow(), Image.open(path, formats=IMAGE_FORMATS) as image:
-        image.draft(None, (THUMBNAIL, THUMBNAIL))
         return thumbnail(image)

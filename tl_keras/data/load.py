@@ -17,7 +17,9 @@ from tl_keras.data.splits import Splits, carve
 
 # A file that stands in several splits is kept in the first of these alone.
 KEPT_IN = ("test", "val", "train")
-ALIKE_SHARE = 0.05  # of a class that may look alike and is kept in one split
+# Of a class that may look alike and is kept in one split: ten units are enough for three splits.
+ALIKE_SHARE = 0.1
+MAX_SUSPECTS = 5000  # Each is compared with each, in seconds.
 
 
 @dataclass(frozen=True)
@@ -149,17 +151,24 @@ def _alike(
     """
     examples = found.splits["train"]
     carved = not found.splits["val"] or (config.test > 0 and not found.splits["test"])
-    if not carved or len(examples) > copies.MAX_EXAMPLES:
+    if not carved:
         return [], []
+    if len(examples) > copies.MAX_EXAMPLES:
+        return [], [
+            f"of more than {copies.MAX_EXAMPLES} pictures near-duplicates are not looked for"
+        ]
     sizes = Counter(example.label for example in examples)
     kept, warnings = [], []
     similar = copies.with_similar_hashes([example.looks for example in examples])
     suspects = [examples[i] for i in similar]
     if not suspects:
         return [], []
+    if len(suspects) > MAX_SUSPECTS:
+        warning = f"{len(suspects)} pictures may look alike, too many to keep them in one split"
+        return [], [f"{warning}; where they belong together, name groups in a CSV"]
     for members in copies.clusters(_thumbnails(suspects, root, cache_config)):
         alike = [suspects[i] for i in members]
-        if len(alike) <= max(2, ALIKE_SHARE * min(sizes[example.label] for example in alike)):
+        if len(alike) <= ALIKE_SHARE * min(sizes[example.label] for example in alike):
             kept.append(alike)
         else:
             warnings.append(

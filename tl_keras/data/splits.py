@@ -19,8 +19,9 @@ def carve(
     """Splits with `val` and `test` filled from train where the source gave none.
 
     Within a class, units are ranked by a hash of their content with `data.split_seed`, so the
-    shares are exact and an added file moves at most its neighbours. A unit is an example with
-    all its exact copies or all that are connected by a copy, a group, or looking alike.
+    shares are exact to half a unit, and an added file moves at most its unit and neighbours. A
+    unit is an example with all its exact copies or all that are connected by a copy, a group, or
+    looking alike.
 
     Args:
       splits: examples a split; missing splits are empty.

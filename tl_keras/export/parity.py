@@ -18,6 +18,7 @@ from tl_keras.evaluate import paired_interval
 
 Runner = Callable[[Inputs], np.ndarray]  # images to (examples, classes) float32 probabilities
 TIMED_RUNS = 50
+MOST_AT_ONCE = 8  # interpreters; each has weights and activations of its own
 
 
 def load_saved_model(folder: Path) -> Runner:
@@ -39,7 +40,7 @@ def load_litert(file: Path) -> Runner:
 
     Where weights alone are quantised, threads within an image gain little.
     """
-    interpreters = [_interpreter(file, 1) for _ in range(batches.CORES)]
+    interpreters = [_interpreter(file, 1) for _ in range(min(batches.CORES, MOST_AT_ONCE))]
 
     def run(inputs: Inputs) -> np.ndarray:
         found = []
