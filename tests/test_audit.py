@@ -302,7 +302,9 @@ def root(tmp_path):
 def read(monkeypatch):
     """Names of the files that are read from now on."""
     names, check = [], audit.check
-    monkeypatch.setattr(audit, "check", lambda path, n: names.append(path.name) or check(path, n))
+    monkeypatch.setattr(
+        audit, "check", lambda path, *rest: names.append(path.name) or check(path, *rest)
+    )
     return names
 
 
@@ -319,6 +321,20 @@ def test_second_audit_opens_no_file(root, read):
     read.clear()
     assert recheck(root) == first and read == []
     assert recheck(root, files=["png"]) == {"png": first["png"]} and read == []
+
+
+def test_looks_cost_a_reading_where_they_are_asked_for_alone(root, read):
+    def looks():
+        memory = root.parent / "memory"
+        return audit.check_all(root, FILES, MAX_PIXELS, memory, looks=True)
+
+    assert {own.looks for own in recheck(root).values()} == {""}
+    read.clear()
+    first = looks()
+    assert sorted(read) == ["jpeg", "png"]  # A bad file has none.
+    assert all(len(first[name].looks) == 32 for name in read)
+    read.clear()
+    assert looks() == recheck(root) == first and read == []
 
 
 def test_changed_file_is_read_again(root, read):

@@ -92,10 +92,8 @@ def head_then_suffix(run: Run, data: Data, backbone: keras.Model) -> keras.Model
     head = _fit_head(run, data, backbone)
     models.set_head(model, head.kernel, head.bias)
     tunes = depth.cut != backbone.operations[-1].name and plan.epochs > 0
-    infer, seen = (
-        Inference(models.logits_of(model)),
-        _seen_for_choice(config, data) if tunes else val,
-    )
+    infer = Inference(models.logits_of(model))
+    seen = _seen_for_choice(config, data) if tunes else val
     candidates = {"head": _candidate(model, infer, seen, len(val))}
     if tunes and _may_gain(run, candidates):
         _fit_suffix(run, data, model, head, depth, plan)
@@ -217,10 +215,7 @@ def _fit_suffix(
     config = run.config
     twin = in_precision(model, config, data.dataset)
     logits = models.logits_of(twin)
-    prefix, suffix = freeze.split(logits, depth.cut) if depth.cut else (None, logits)
-    # Statistics of a few hundred examples are worse than those of the pretraining.
-    freeze.freeze_batch_norm(suffix)
-    suffix = fold_batch_norm(suffix)
+    prefix, suffix = halves(logits, depth.cut)
     networks, inputs = {"train": suffix, "val": suffix}, dict(data.inputs)
     if prefix is not None:
         with run.timed("features"):
@@ -237,6 +232,14 @@ def _fit_suffix(
     with run.timed("finetune"), metrics.publisher(run.workdir, head.history) as publish:
         train.fit(fit, run.checkpoint / "finetune.npz", publish)
     model.set_weights(twin.get_weights())
+
+
+def halves(network: keras.Model, cut: str | None) -> tuple[keras.Model | None, keras.Model]:
+    """Prefix up to `cut` (None: nothing is frozen), and suffix with its batch norm frozen."""
+    prefix, suffix = freeze.split(network, cut) if cut else (None, network)
+    # Statistics of a few hundred examples are worse than those of the pretraining.
+    freeze.freeze_batch_norm(suffix)
+    return prefix, fold_batch_norm(suffix)
 
 
 def behind(prefix: keras.Model, suffix: keras.Model) -> keras.Model:

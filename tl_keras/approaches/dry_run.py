@@ -15,7 +15,7 @@ from tl_keras.config import RunConfig
 from tl_keras.data import batches, doctor
 from tl_keras.data.examples import SPLITS
 from tl_keras.data.load import load
-from tl_keras.fold import Inference, fold_batch_norm
+from tl_keras.fold import Inference
 from tl_keras.train import Plan
 
 TIMED_STEPS = 3
@@ -105,11 +105,10 @@ def _step(
 ) -> tuple[float, float]:
     model = adapt.add_head(backbone, config, data.dataset)
     logits = models.logits_of(adapt.in_precision(model, config, data.dataset))
-    prefix, suffix = freeze.split(logits, cut) if cut else (None, logits)
+    network = logits  # From scratch all of it is trained.
     if config.model.weights != "none":
-        freeze.freeze_batch_norm(suffix)
-        suffix = fold_batch_norm(suffix)
-    network = suffix if prefix is None else adapt.behind(prefix, suffix)
+        prefix, suffix = adapt.halves(logits, cut)
+        network = suffix if prefix is None else adapt.behind(prefix, suffix)
     train.compiled(network, config.fit, plan)
     epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
     how = adapt.reading(config, data.dataset)

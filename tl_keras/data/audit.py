@@ -47,14 +47,17 @@ class Checked:
     width: int = 0  # px
     height: int = 0  # px
     decoder: str = "pillow"
-    looks: str = ""  # see `copies.looks`
+    looks: str = ""  # see `copies.looks`; "" where nobody asked
     reason: str = ""
 
 
-def check_all(root: Path, files: list[str], max_pixels: int, memory: Path) -> dict[str, Checked]:
+def check_all(
+    root: Path, files: list[str], max_pixels: int, memory: Path, looks: bool = False
+) -> dict[str, Checked]:
     """Every file's content, checked; what has not changed since the last time is not read again.
 
     `memory` is the folder that remembers: size, times of change and bound must be the same.
+    `looks` asks for perceptual hashes, for which a file without them is read again.
     """
     remembered = memory / f"{hashlib.sha256(str(root).encode()).hexdigest()[:32]}.json"
     known = _recall(remembered)
@@ -64,9 +67,11 @@ def check_all(root: Path, files: list[str], max_pixels: int, memory: Path) -> di
         for file in files
         if file in known and known[file][0] == stamps[file]
     }
+    if looks:
+        checked = {file: own for file, own in checked.items() if own.looks or own.reason}
     todo = [file for file in files if file not in checked]
     if todo:
-        checked |= _check_in_parallel(root, todo, max_pixels)
+        checked |= _check_in_parallel(root, todo, max_pixels, looks)
         # A file that could not be read has no digest: next time it may be readable.
         entries = {file: [stamps[file], asdict(checked[file])] for file in files}
         entries = {file: entry for file, entry in entries.items() if entry[1]["digest"]}
@@ -74,9 +79,11 @@ def check_all(root: Path, files: list[str], max_pixels: int, memory: Path) -> di
     return {file: checked[file] for file in files}
 
 
-def _check_in_parallel(root: Path, files: list[str], max_pixels: int) -> dict[str, Checked]:
+def _check_in_parallel(
+    root: Path, files: list[str], max_pixels: int, looks: bool
+) -> dict[str, Checked]:
     with quiet_pillow(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = pool.map(lambda file: check(root / file, max_pixels), files)
+        results = pool.map(lambda file: check(root / file, max_pixels, looks), files)
         bar = tqdm(results, "audit", len(files), unit=" files", leave=False)
         return dict(zip(files, bar, strict=True))
 
@@ -103,7 +110,7 @@ def _stamp(path: Path, max_pixels: int) -> list[int]:
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, max_pixels]
 
 
-def check(path: Path, max_pixels: int) -> Checked:
+def check(path: Path, max_pixels: int, looks: bool = False) -> Checked:
     """Reads one file: its digest, and whether it decodes whole. Never raises for a bad file."""
     digest, start = "", b""
     try:
@@ -115,7 +122,7 @@ def check(path: Path, max_pixels: int) -> Checked:
         if status.st_size > MAX_BYTES:
             return Checked(reason=f"{status.st_size} bytes is over {MAX_BYTES}")
         digest, start = _digest(path)
-        return _decode(path, digest, max_pixels)
+        return _decode(path, digest, max_pixels, looks)
     # The next two without the digest: it may be better the next time.
     except MemoryError:
         return Checked(reason="takes more memory than there is")
@@ -143,7 +150,7 @@ def _digest(path: Path) -> tuple[str, bytes]:
         return hashlib.file_digest(stream, "sha256").hexdigest(), start
 
 
-def _decode(path: Path, digest: str, max_pixels: int) -> Checked:
+def _decode(path: Path, digest: str, max_pixels: int, looks: bool) -> Checked:
     with Image.open(path, formats=IMAGE_FORMATS) as image:
         width, height = image.size
         if reason := _refuse_size(width, height, max_pixels):
@@ -161,7 +168,7 @@ def _decode(path: Path, digest: str, max_pixels: int) -> Checked:
         decoder = choose_decoder(image, frame)
         if decoder == "pillow":
             to_rgb(image)
-        return Checked(digest, width, height, decoder, copies.looks(image))
+        return Checked(digest, width, height, decoder, copies.looks(image) if looks else "")
 
 
 def _refuse_size(width: int, height: int, max_pixels: int) -> str:

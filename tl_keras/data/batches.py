@@ -10,7 +10,6 @@ unbroken one would have read:
 5. mix, then weights: they read the labels that mixing made.
 """
 
-import itertools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -236,13 +235,13 @@ def with_views(inputs: Inputs, how: Training, views: int) -> Inputs:
     """
     if not views:
         return inputs
-    read, start = [evaluation(inputs, 64), *(view(inputs, 64, how, i) for i in range(views))], 0
-    size = read[0].element_spec.shape[1]
-    array = np.empty(((views + 1) * len(inputs), size, size, 3), np.uint8)
-    for images in itertools.chain(*(data.as_numpy_iterator() for data in read)):
-        array[start : start + len(images)] = images
-        start += len(images)
-    return Inputs(np.tile(inputs.labels, views + 1), array)
+    seen = evaluation(inputs, 64)
+    for epoch in range(views):
+        seen = seen.concatenate(view(inputs, 64, how, epoch))
+    labels = np.tile(inputs.labels, views + 1)
+    array = np.empty((len(labels), *seen.element_spec.shape[1:]), np.uint8)
+    _fill(array, seen, "views")
+    return Inputs(labels, array)
 
 
 def numbers_of(

@@ -77,7 +77,7 @@ SOURCES = {
 
 def _audit(listing: Listing, config: DataConfig, folder: Path) -> _Found:
     names = [listed.file for listed in listing.files]
-    checked = audit.check_all(listing.root, names, config.max_pixels, folder / "audit")
+    checked = audit.check_all(listing.root, names, config.max_pixels, folder / "audit", looks=True)
     classes = tuple(sorted({listed.label for listed in listing.files}))
     splits: Splits = {name: [] for name in SPLITS}
     quarantined = list(listing.quarantined)
