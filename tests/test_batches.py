@@ -358,15 +358,19 @@ def test_drawn_epochs_never_repeat(batch_size, steps, monkeypatch):
     assert shown_once[:, 0, 0, 0].tolist() == [7 + i for i in range(10)]
 
 
-def test_views_follow_the_images_as_they_are_and_repeat_those_of_training():
+def test_a_view_is_what_an_epoch_of_training_shows():
     inputs = numbered(6)
     training = how(6, batch_size=6, augmentations=augmentations(brightness=0.3))
-    seen = batches.with_views(inputs, training, 2)
-    np.testing.assert_array_equal(seen.labels, np.tile(inputs.labels, 3))
-    np.testing.assert_array_equal(seen.array[:6], inputs.array)
-    views = seen.array[6:].reshape(2, 6, SIZE, SIZE, 3)
-    for images, ((trained, targets, _),) in zip(
-        views, epochs(inputs, training, [0, 1]), strict=True
-    ):
+    for view, ((trained, targets, _),) in enumerate(epochs(inputs, training, [0, 1])):
+        (images,) = batches.view(inputs, 6, training, view).as_numpy_iterator()
         np.testing.assert_array_equal(images, trained[np.argsort(targets.argmax(1))])
-    assert batches.with_views(inputs, training, 0) is inputs
+
+
+@pytest.mark.parametrize("views", [None, 2])
+def test_kept_views_are_read_in_turn(views):
+    """Epoch e reads view e modulo their number."""
+    arrays = [np.full((6, 3), view, np.float16) for view in range(4)]
+    inputs = Inputs(numbered(6).labels, None, of_view=lambda view: arrays[view])
+    found = epochs(inputs, how(6, batch_size=6, views=views), range(4))
+    assert [float(x[0, 0]) for ((x, _, _),) in found] == [i % (views or 4) for i in range(4)]
+    assert all(x.dtype == np.float32 for ((x, _, _),) in found)

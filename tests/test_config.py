@@ -94,7 +94,10 @@ WRONG = [
     ("fit: [1]", "fit: expected fields, as in {name: value}; received [1]"),
     ("fit:", "fit: expected fields, as in {name: value}; received null"),
     ("fti: {}", "fti: no such field; did you mean 'fit'?"),
-    ("zzz: {}", "zzz: no such field; known: data, model, fit, evaluate, export, cache, seed"),
+    (
+        "zzz: {}",
+        "zzz: no such field; known: data, model, fit, search, evaluate, export, cache, seed",
+    ),
     ("epochs: 3", "epochs: no such field; did you mean 'epochs' in section 'fit'?"),
     ("fit.epochs: 3", "fit.epochs: no such field; did you mean 'epochs' in section 'fit'?"),
     ("1: 2", "1: no such field; known: data, model, "),
@@ -554,7 +557,7 @@ def leaves(tree: dict, node: dict, root: dict):
     for name, value in tree.items():
         if name not in node["properties"]:
             yield name
-        elif isinstance(value, dict) and name != "options":
+        elif isinstance(value, dict) and name not in ("options", "space"):
             yield from leaves(value, node["properties"][name], root)
 
 

@@ -36,7 +36,7 @@ def small_model(pool: bool = True) -> keras.Model:
         kernel = np.zeros((4, 4, 3, 2), np.float32)
         kernel[..., 0, 0] = kernel[..., 2, 1] = 1 / 16
         model.get_layer("cells").set_weights([kernel])
-        models.set_head(model, np.eye(2, dtype=np.float32) * 9, np.zeros(2, np.float32))
+        model.get_layer("logits").set_weights([np.eye(2) * 9, np.zeros(2)])
     return model
 
 
@@ -60,7 +60,7 @@ def test_heat_is_that_of_the_paper():
     model = small_model()
     generator = np.random.default_rng(0)
     kernel = generator.normal(size=(2, 2)).astype(np.float32)
-    models.set_head(model, kernel, np.zeros(2, np.float32))
+    model.get_layer("logits").set_weights([kernel, np.zeros(2)])
     images = generator.integers(0, 256, (5, 16, 16, 3), np.uint8)
     classes = np.array([0, 1, 1, 0, 1])
     maps = keras.Model(model.input, model.get_layer("cells").output)(images).numpy()

@@ -30,78 +30,159 @@ def backbone(config):
     return backbones.build(config.model.backbone, config.model.options, 32)
 
 
-def prefix_of(backbone, share: float):
-    pattern = backbones.BACKBONES["MobileNet"].block
-    return freeze.split(backbone, freeze.resolve(backbone, pattern, share).cut)[0]
+def cut_at(backbone, share: float) -> str:
+    return freeze.resolve(backbone, backbones.BACKBONES["MobileNet"].block, share).cut
 
 
-def test_activations_are_those_of_the_model(config, data, backbone):
+def tried(config, data, backbone, *shares: float) -> features.Prefixes:
+    cuts = [cut_at(backbone, share) for share in shares]
+    return features.prefixes(backbone, cuts, data[1].array, config.model)
+
+
+def kept(config, data, found: features.Prefixes, *names: str) -> dict[str, cache.Kept]:
     dataset, inputs = data
-    prefix = prefix_of(backbone, 0.5)
-    found = features.compute(prefix, inputs, dataset, "val", config)
-    assert found.inputs.array.shape == (len(inputs), *prefix.output.shape[1:])
-    np.testing.assert_array_equal(found.inputs.labels, inputs.labels)
-    # Other sizes of batch may sum in another order.
-    expected = prefix.predict_on_batch(np.asarray(inputs.array))
-    np.testing.assert_allclose(found.inputs.array, expected, atol=1e-5)
+    shown = features.plain(inputs, dataset, "val", config)
+    return features.compute(found, names or list(found.cuts), shown, config.cache)
+
+
+def test_one_pass_gives_the_activations_of_every_depth(config, data, backbone):
+    found = tried(config, data, backbone, 0.75, 0.25, 0.5)
+    depths = [cut_at(backbone, share) for share in (0.25, 0.5, 0.75)]
+    assert list(found.cuts) == [*depths, backbone.operations[-1].name]
+    for name, array in kept(config, data, found).items():
+        prefix = keras.Model(backbone.input, backbone.get_layer(name).output)
+        expected = prefix.predict_on_batch(np.asarray(data[1].array))
+        dtype = found.cuts[name].dtype
+        assert array.array.dtype == dtype
+        # Half precision has 11 bits; other sizes of batch may sum in another order.
+        tolerance = {"rtol": 2**-11, "atol": 1e-5} if dtype == "float16" else {"atol": 1e-5}
+        np.testing.assert_allclose(array.array, expected, **tolerance)
+
+
+def test_features_stay_float32_and_deeper_cuts_take_longer(config, data, backbone):
+    found = tried(config, data, backbone, 0.25, 0.75)
+    dtypes = [cut.dtype for cut in found.cuts.values()]
+    assert (dtypes[0], dtypes[-1]) == ("float16", "float32")
+    seconds = [cut.seconds for cut in found.cuts.values()]
+    assert 0 < seconds[0] <= seconds[1] <= seconds[2]
+
+
+def test_what_half_precision_would_change_is_kept_whole():
+    """A suffix that takes the difference of two channels that are almost equal, and large."""
+    inputs = keras.Input((1, 1, 2))
+    middle = keras.layers.Activation("linear", name="middle")(inputs)
+    dense = keras.layers.Dense(1, use_bias=False, name="difference")
+    model = keras.Model(inputs, keras.layers.Flatten()(dense(middle)))
+    model.get_layer("difference").set_weights([np.array([[1.0], [-1.0]])])
+    config = configs.from_tree({"data": {"source": "digits"}}).model
+    for distance, dtype in ((0.01, "float32"), (50.0, "float16")):
+        images = np.full((4, 1, 1, 2), 100.0, np.float32) + np.array([0, distance], np.float32)
+        found = features.prefixes(model, ["middle"], images, config)
+        assert found.cuts["middle"].dtype == dtype, distance
+
+
+def test_activations_beyond_half_precision_are_kept_whole():
+    inputs = keras.Input((2,))
+    large = keras.layers.Rescaling(1e6, name="large")(inputs)
+    model = keras.Model(inputs, keras.layers.Rescaling(1e-6)(large))
+    config = configs.from_tree({"data": {"source": "digits"}}).model
+    found = features.prefixes(model, ["large"], np.ones((2, 2), np.float32), config)
+    assert found.cuts["large"].dtype == "float32"
 
 
 def test_second_time_comes_from_disk_and_equal(config, data, backbone):
-    dataset, inputs = data
-    prefix = prefix_of(backbone, 0.25)
-    first = features.compute(prefix, inputs, dataset, "val", config)
-    second = features.compute(prefix, inputs, dataset, "val", config)
+    found = tried(config, data, backbone, 0.1)
+    name = cut_at(backbone, 0.1)
+    first, second = (kept(config, data, found, name)[name] for _ in range(2))
     assert (first.cached, second.cached) == (False, True)
-    np.testing.assert_array_equal(first.inputs.array, second.inputs.array)
+    np.testing.assert_array_equal(first.array, second.array)
+
+
+def test_only_the_depths_that_are_missing_are_computed(config, data, backbone, monkeypatch):
+    names = [cut_at(backbone, share) for share in (0.3, 0.6)]
+    found = tried(config, data, backbone, 0.3, 0.6)
+    kept(config, data, found, names[0])
+    assert [entry.cached for entry in kept(config, data, found, *names).values()] == [True, False]
+    monkeypatch.setattr(found.run, "__call__", None, raising=False)
+    assert all(entry.cached for entry in kept(config, data, found, *names).values())
 
 
 def test_all_that_decides_them_is_in_the_key(config, data, backbone):
     dataset, inputs = data
-    prefix = prefix_of(backbone, 0.75)
-    features.compute(prefix, inputs, dataset, "val", config)
-    kept = len(cache.entries(config.cache))
+    name = cut_at(backbone, 0.75)
+    kept(config, data, tried(config, data, backbone, 0.75), name)
+    before = len(cache.entries(config.cache))
     other = backbones.build(config.model.backbone, config.model.options, 32)
     other.set_weights(backbone.get_weights())
     other.layers[-5].set_weights([w + 1 for w in other.layers[-5].get_weights()])
-    features.compute(prefix_of(other, 0.75), inputs, dataset, "val", config)
+    # Those weights lie above the cut: the prefix, and so its activations, are the same.
+    assert kept(config, data, tried(config, data, other, 0.75), name)[name].cached
     antialiased = config.model_copy(
         update={"data": config.data.model_copy(update={"antialias": True})}
     )
-    features.compute(prefix, inputs, dataset, "val", antialiased)
-    features.compute(prefix_of(backbone, 0.9), inputs, dataset, "val", config)
+    found = tried(config, data, backbone, 0.75, 0.9)
+    kept(antialiased, data, found, name)
+    kept(config, data, found, cut_at(backbone, 0.9))
     fewer = batches.Inputs(inputs.labels[:-1], inputs.array[:-1])
-    smaller = dataset.__class__(
-        **{**dataset.__dict__, "splits": {**dataset.splits, "val": dataset.splits["val"][:-1]}}
-    )
-    features.compute(prefix, fewer, smaller, "val", config)
-    # Those weights lie above the cut: the prefix, and so its activations, are the same.
-    assert len(cache.entries(config.cache)) == kept + 3
+    splits = {**dataset.splits, "val": dataset.splits["val"][:-1]}
+    smaller = dataset.__class__(**{**dataset.__dict__, "splits": splits})
+    kept(config, (smaller, fewer), found, name)
+    assert len(cache.entries(config.cache)) == before + 3
+
+
+def test_views_are_those_of_training_and_each_has_its_own_entry(config, data, backbone):
+    dataset, inputs = data
+    how = Training(8, 3, (Augmentation(flip="horizontal"),), None, "none", 3)
+    found, name = tried(config, data, backbone, 0.5), cut_at(backbone, 0.5)
+    plain = features.plain(inputs, dataset, "val", config)
+    arrays = {}
+    for view in (0, 1):
+        shown = features.viewed(plain, inputs, how, view)
+        arrays[view] = features.compute(found, [name], shown, config.cache)[name]
+        images = np.concatenate(list(batches.view(inputs, 64, how, view).as_numpy_iterator()))
+        prefix = keras.Model(backbone.input, backbone.get_layer(name).output)
+        expected = prefix.predict_on_batch(images)
+        np.testing.assert_allclose(arrays[view].array, expected, rtol=2**-11, atol=1e-5)
+    assert not np.array_equal(arrays[0].array, arrays[1].array)
+    stronger = Training(8, 3, (Augmentation(zoom=0.5),), None, "none", 3)
+    shown = features.viewed(plain, inputs, stronger, 0)
+    assert not features.compute(found, [name], shown, config.cache)[name].cached
 
 
 def test_damaged_entry_is_computed_again(config, data, backbone):
-    dataset, inputs = data
-    prefix = prefix_of(backbone, 0.5)
-    before = np.array(features.compute(prefix, inputs, dataset, "val", config).inputs.array)
+    found, name = tried(config, data, backbone, 0.5), cut_at(backbone, 0.5)
+    before = np.array(kept(config, data, found, name)[name].array)
     for entry in cache.entries(config.cache):
         path = cache.folder(config.cache) / "arrays" / f"{entry.key}.npy"
         content = bytearray(path.read_bytes())
         content[-1] ^= 0xFF
         path.write_bytes(content)
-    after = features.compute(prefix, inputs, dataset, "val", config)
+    after = kept(config, data, found, name)[name]
     assert not after.cached
-    np.testing.assert_array_equal(before, after.inputs.array)
+    np.testing.assert_array_equal(before, after.array)
 
 
-def test_keeping_is_worth_it_when_the_prefix_is_slow(config, data, backbone, monkeypatch):
-    _, inputs = data
-    prefix = prefix_of(backbone, 0.9)
-    many = features.worth_keeping(prefix, inputs, epochs=50, max_bytes=1e12)
+def cut(seconds: float, shape=(10, 10, 64)) -> features.Cut:
+    return features.Cut("cut", shape, "float16", seconds, {})
+
+
+def test_keeping_is_worth_it_when_the_prefix_is_slow():
+    many = features.worth_keeping(cut(1e-3), 600, 50, 1e12)
     assert many.keep
-    assert "ms an image to compute" in many.why
-    assert not features.worth_keeping(prefix, inputs, epochs=1, max_bytes=1e12).keep
-    too_large = features.worth_keeping(prefix, inputs, epochs=50, max_bytes=10)
+    assert "1.00 ms an image to compute" in many.why and "read 50 times each" in many.why
+    assert not features.worth_keeping(cut(1e-3), 600, 1, 1e12).keep  # Read once: nothing is saved.
+    assert not features.worth_keeping(cut(1e-7), 600, 50, 1e12).keep  # Faster than reading.
+    too_large = features.worth_keeping(cut(1e-3), 600, 50, 10)
     assert not too_large.keep
     assert "cache.max_bytes" in too_large.why
+
+
+def test_what_memory_cannot_hold_is_read_at_the_disks_speed(monkeypatch):
+    monkeypatch.setattr(batches, "free_memory", lambda: 10**6)
+    slow = features.worth_keeping(cut(1e-5), 600, 50, 1e12)
+    monkeypatch.setattr(batches, "free_memory", lambda: 10**12)
+    fast = features.worth_keeping(cut(1e-5), 600, 50, 1e12)
+    assert (slow.keep, fast.keep) == (False, True)
 
 
 def test_mean_of_views_starts_with_the_image_itself_and_goes_on_as_training_does():

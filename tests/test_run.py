@@ -24,7 +24,7 @@ OTHER = {"export": {"formats": ["int8"]}}
 def run(tmp_path) -> Run:
     """An unfinished run that has trained its head and that nobody works on."""
     with runs.opened(config(), tmp_path / "run", "finetune") as run:
-        (run.checkpoint / "head.npz").touch()
+        (run.checkpoint / "finetune.npy").touch()
         return run
 
 
@@ -233,7 +233,7 @@ def test_refuses_another_config_and_names_the_field(run):
 
 
 def test_untrained_run_takes_a_mended_config(run):
-    (run.checkpoint / "head.npz").unlink()
+    (run.checkpoint / "finetune.npy").unlink()
     run.add(seconds={"data": 1.0})
     (run.workdir / "data.json").touch()
     with runs.opened(config(fit={"epochs": 3}), run.workdir, "pretrain") as again:

@@ -1,14 +1,14 @@
-"""The head's regression, the plan, the loop over epochs."""
+"""The plan, the loop over epochs, the choice among candidates."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from sklearn.linear_model import LogisticRegression
 
 from tl_keras import train
 from tl_keras.config import FitConfig
 from tl_keras.evaluate import softmax
+from tl_keras.learner import learner
 from tl_keras.train import Fit, Plan, State
 
 
@@ -18,41 +18,6 @@ def clusters(count: int, seed: int, classes: int = 3) -> tuple[np.ndarray, np.nd
     centres = np.random.default_rng(0).normal(0, 2, (classes, 5))
     features = centres[labels] + generator.normal(0, 1, (count, 5))
     return features.astype(np.float32), labels
-
-
-@pytest.mark.parametrize("classes", [2, 3])
-def test_head_is_a_converged_regression(classes):
-    (x, y), (vx, vy) = clusters(200, 1, classes), clusters(100, 2, classes)
-    head = train.fit_head((x, vx), (y, vy), "none")
-    best = min(head.history, key=lambda record: record["val_loss"])
-    mean, deviation = x.mean(0), x.std(0) + 1e-3
-    expected = LogisticRegression(C=1 / best["regularisation"] / len(x), max_iter=5000, tol=1e-8)
-    expected.fit((x - mean) / deviation, y)
-    np.testing.assert_allclose(
-        softmax(vx @ head.kernel + head.bias),
-        expected.predict_proba((vx - mean) / deviation),
-        atol=0.01,  # Of probability: how far from converged `tol=1e-4` may leave it.
-    )
-
-
-def test_heads_regularisation_is_the_best_on_validation():
-    (x, y), (vx, vy) = clusters(60, 1), clusters(60, 2)
-    head = train.fit_head((x, vx), (y, vy), "none")
-    losses = [record["val_loss"] for record in head.history]
-    kept = -np.log(softmax(vx @ head.kernel + head.bias)[np.arange(60), vy]).mean()
-    assert kept == pytest.approx(min(losses), abs=1e-4)
-    assert len(losses) == len(train.STRENGTHS)
-
-
-def test_balanced_head_finds_the_rare_class():
-    x, y = clusters(400, 1, 2)
-    x = x / 4  # The classes overlap.
-    keep = (y == 0) | (np.arange(400) % 20 == 0)
-    recalls = []
-    for balance in ("none", "weights"):
-        head = train.fit_head((x[keep], x), (y[keep], y), balance)
-        recalls.append(((x @ head.kernel + head.bias).argmax(-1) == y)[y == 1].mean())
-    assert recalls[1] > recalls[0]
 
 
 @pytest.mark.parametrize("count", [10, 300, 3000, 100_000])
@@ -122,8 +87,7 @@ def test_few_validation_images_are_looked_at_in_more_views(num_val, views):
 
 def test_learning_rate_warms_up_and_decays():
     plan = Plan(0.0, 10, 0.1, 10, "best", 10)
-    schedule = train.optimizer(FitConfig(warmup=0.1), plan)._learning_rate
-    rates = [float(schedule(step)) for step in range(101)]
+    rates = [train.rate_of(plan, 0.1, step) for step in range(101)]
     assert np.argmax(rates) == 10
     assert max(rates) == pytest.approx(0.1)
     assert rates[0] < 0.02
@@ -142,7 +106,7 @@ def network(seed: int = 0) -> keras.Model:
 def fit(model, checkpoint, publish=lambda _: None, epochs: int = 4, keep="best", **choices):
     """Trains a tiny network on clusters; validation is on other clusters."""
     (x, y), (vx, vy) = clusters(64, 1), clusters(64, 2)
-    targets = keras.utils.to_categorical(y, 3)
+    targets = keras.utils.to_categorical(y, 3).astype(np.float32)
     epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
     data = tf.data.Dataset.from_tensor_slices((x, targets, np.ones(64, np.float32))).batch(16)
 
@@ -155,13 +119,16 @@ def fit(model, checkpoint, publish=lambda _: None, epochs: int = 4, keep="best",
     plan = Plan(
         0.0, epochs, choices.get("learning_rate", 0.05), 4, keep, choices.get("patience", 10)
     )
-    run = Fit("finetune", model, data, epoch, validate, plan, config, seed=3)
+    run = Fit(
+        *("finetune", learner(model, config), data, epoch, lambda _: None, validate, plan, config),
+        seed=3,
+    )
     return train.fit(run, checkpoint, publish), validate
 
 
 def test_fit_keeps_the_best_epoch(tmp_path):
     model = network()
-    history, validate = fit(model, tmp_path / "state.npz", epochs=6)
+    history, validate = fit(model, tmp_path / "state.npy", epochs=6)
     best = min(record["val_loss"] for record in history)
     assert validate()["val_loss"] == pytest.approx(best, rel=1e-5)
 
@@ -174,7 +141,7 @@ def test_fit_keeps_the_average_of_the_last_half(tmp_path, epochs, averaged):
         if records:
             weights.append([v.numpy() for v in model.trainable_variables])
 
-    fit(model, tmp_path / "state.npz", remember, epochs, keep="average", patience=1)
+    fit(model, tmp_path / "state.npy", remember, epochs, keep="average", patience=1)
     assert len(weights) == epochs  # Whatever validation says.
     for i, variable in enumerate(model.trainable_variables):
         expected = np.mean([values[i] for values in weights[-averaged:]], axis=0)
@@ -187,7 +154,7 @@ def test_fit_keeps_the_average_of_the_last_half(tmp_path, epochs, averaged):
 def test_broken_fit_ends_bit_equal(tmp_path, choices):
     """Dropout, optimiser, moving average and early stopping all go on where they were."""
     unbroken = network()
-    history, _ = fit(unbroken, tmp_path / "unbroken.npz", **choices)
+    history, _ = fit(unbroken, tmp_path / "unbroken.npy", **choices)
 
     class Stop(Exception):
         pass
@@ -197,9 +164,9 @@ def test_broken_fit_ends_bit_equal(tmp_path, choices):
             raise Stop
 
     with pytest.raises(Stop):
-        fit(network(), tmp_path / "broken.npz", stop_after_two, **choices)
+        fit(network(), tmp_path / "broken.npy", stop_after_two, **choices)
     broken = network(seed=99)
-    again, _ = fit(broken, tmp_path / "broken.npz", **choices)
+    again, _ = fit(broken, tmp_path / "broken.npy", **choices)
     assert [r["loss"] for r in again] == [r["loss"] for r in history]
     for a, b in zip(unbroken.get_weights(), broken.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -207,14 +174,14 @@ def test_broken_fit_ends_bit_equal(tmp_path, choices):
 
 def test_average_is_measured_and_training_goes_on_from_the_weights(tmp_path):
     """At a momentum near 1 the average hardly moves: trained from it, neither would the loss."""
-    fast, _ = fit(network(), tmp_path / "fast.npz", epochs=8)
-    slow, _ = fit(network(), tmp_path / "slow.npz", epochs=8, ema=0.999)
+    fast, _ = fit(network(), tmp_path / "fast.npy", epochs=8)
+    slow, _ = fit(network(), tmp_path / "slow.npy", epochs=8, ema=0.999)
     np.testing.assert_allclose([r["loss"] for r in slow], [r["loss"] for r in fast], rtol=1e-5)
     assert slow[-1]["val_loss"] > fast[-1]["val_loss"]
 
 
 def test_stops_when_validation_no_longer_improves(tmp_path):
-    history, _ = fit(network(), tmp_path / "state.npz", epochs=60, patience=2, learning_rate=0.3)
+    history, _ = fit(network(), tmp_path / "state.npy", epochs=60, patience=2, learning_rate=0.3)
     losses = [record["val_loss"] for record in history]
     assert len(losses) < 60
     assert np.argmin(losses) == len(losses) - 3
@@ -222,16 +189,13 @@ def test_stops_when_validation_no_longer_improves(tmp_path):
 
 def test_divergence_names_the_rate(tmp_path):
     with pytest.raises(FloatingPointError, match=r"fit\.learning_rate: the loss became nan"):
-        fit(network(), tmp_path / "s.npz", learning_rate=1e38, optimizer="sgd", clip_norm=None)
+        fit(network(), tmp_path / "s.npy", learning_rate=1e38, optimizer="sgd", clip_norm=None)
 
 
 def test_state_refuses_pickles(tmp_path):
-    np.savez(tmp_path / "state.npz", history=np.array([object()], object))
-    model = network()
-    model.compile("adam", "mse")
-    model.optimizer.build(model.trainable_variables)
+    np.save(tmp_path / "state.npy", np.array([object()], object))
     with pytest.raises(ValueError, match="pickle"):
-        State.load(tmp_path / "state.npz", model)
+        State.load(tmp_path / "state.npy", learner(network(), FitConfig()))
 
 
 def test_batch_norm_keeps_up_with_few_steps():

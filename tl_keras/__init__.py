@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Config = RunConfig | Mapping[str, Any] | str | Path
 
-__all__ = ["__version__", "finetune", "load", "predict", "pretrain"]
+__all__ = ["__version__", "finetune", "load", "predict", "pretrain", "search"]
 
 
 def finetune(config: "Config", workdir: str | Path) -> "Run":
@@ -41,6 +41,15 @@ def pretrain(config: "Config", workdir: str | Path) -> "Run":
     Arguments and errors are those of `finetune`.
     """
     return _run("pretrain", config, workdir)
+
+
+def search(config: "Config", workdir: str | Path) -> "Run":
+    """Searches freeze depth, learning rates and what else `search.space` names.
+
+    The best trial's model is promoted; it is measured on validation alone, and `finetune` in the
+    same folder goes on with test and exports. Arguments and errors are those of `finetune`.
+    """
+    return _run("search", config, workdir)
 
 
 def load(workdir: str | Path) -> "Run":
@@ -79,6 +88,8 @@ def _run(command: str, config: "Config", workdir: str | Path) -> "Run":
         config = configs.from_tree(dict(config))
     elif not isinstance(config, configs.RunConfig):
         raise ValueError(f"config: expected nested dicts or a YAML file; received {config!r:.80}")
+    if command == "search" and not config.search.wanted:
+        config = configs.with_trials(config)
     done = run.finished(config, workdir, command)
     if done:
         from tl_keras import report

@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,24 @@ def folder(config: CacheConfig) -> Path:
     return Path(config.path or platformdirs.user_cache_dir("tl_keras", appauthor=False))
 
 
+@dataclass(frozen=True)
+class Request:
+    """An array that is asked for.
+
+    Attributes:
+      key: plain JSON values, all that decides it; `kind` names it for people.
+    """
+
+    key: dict[str, Any]
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def bytes(self) -> int:
+        """Of the array's file."""
+        return HEADER + int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
+
+
 def keep(
     config: CacheConfig,
     key: dict[str, Any],
@@ -59,41 +77,57 @@ def keep(
     dtype: type,
     compute: Callable[[np.ndarray], None],
 ) -> Kept:
-    """The array of `key`, memory-mapped read-only; `compute` fills it when there is none yet.
+    """The array of a key; see `keep_all`. `compute` fills it in place."""
+    request = Request(key, shape, np.dtype(dtype).name)
+    return keep_all(config, [request], lambda arrays: compute(arrays[0]))[0]
 
-    Two processes may ask for the same key: one computes, the other waits and reads. An array
-    that cannot fit into `cache.max_bytes` is computed in memory and not kept.
+
+def keep_all(
+    config: CacheConfig, requests: Sequence[Request], compute: Callable[[list[np.ndarray]], None]
+) -> list[Kept]:
+    """The arrays asked for, memory-mapped read-only; `compute` fills those that are not there yet.
+
+    Two processes may ask for the same: one computes, the other waits and reads. Arrays that cannot
+    fit into `cache.max_bytes` together are computed in memory and not kept.
 
     Args:
-      key: plain JSON values; `kind` names the array for people.
-      compute: fills an array of the given shape and dtype in place, to the same values each time.
+      requests: different ones.
+      compute: fills a list of arrays, one a request, in place, to the same values each time. Those
+        that are there already are not in the list: None is in their place.
     """
     started = time.monotonic()
-    size = HEADER + int(np.prod(shape)) * np.dtype(dtype).itemsize
-    if size > config.max_bytes:
-        array = np.empty(shape, dtype)
-        compute(array)
-        return Kept(array, False, time.monotonic() - started)
-    path = folder(config) / "arrays" / f"{_digest(key)}.npy"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
-        array = _open(path, shape, dtype)
-        if cached := array is not None:
-            os.utime(path)
-        else:
-            remove_unfinished(path.parent, path.name)
-            make_room(config, size)
-            _check_disk(path.parent, size)
-            _write(path, key, (shape, dtype), compute)
-            array = np.load(path, mmap_mode="r")
-    return Kept(array, cached, time.monotonic() - started)
+    if sum(request.bytes for request in requests) > config.max_bytes:
+        arrays = [np.empty(request.shape, request.dtype) for request in requests]
+        compute(arrays)
+        return [Kept(array, False, time.monotonic() - started) for array in arrays]
+    folder_of_arrays = folder(config) / "arrays"
+    folder_of_arrays.mkdir(parents=True, exist_ok=True)
+    paths = [folder_of_arrays / f"{_digest(request.key)}.npy" for request in requests]
+    with contextlib.ExitStack() as stack:
+        for path in sorted(paths):  # In one order, so that no two processes wait for each other.
+            stack.enter_context(FileLock(path.with_suffix(".lock")))
+        arrays = [_open(p, request) for p, request in zip(paths, requests, strict=True)]
+        missing = [i for i, array in enumerate(arrays) if array is None]
+        for i in set(range(len(paths))) - set(missing):
+            os.utime(paths[i])
+        if missing:
+            for i in missing:
+                remove_unfinished(folder_of_arrays, paths[i].name)
+            size = sum(requests[i].bytes for i in missing)
+            make_room(config, size, {path.stem for path in paths})
+            _check_disk(folder_of_arrays, size)
+            _write({i: (paths[i], requests[i]) for i in missing}, len(paths), compute)
+            for i in missing:
+                arrays[i] = np.load(paths[i], mmap_mode="r")
+    seconds = time.monotonic() - started
+    return [Kept(array, i not in missing, seconds) for i, array in enumerate(arrays)]
 
 
 def _digest(key: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:40]
 
 
-def _open(path: Path, shape: tuple[int, ...], dtype: type) -> np.ndarray | None:
+def _open(path: Path, request: Request) -> np.ndarray | None:
     """The array if it is whole, else None."""
     try:
         # First the checksum: NumPy need not read what is damaged.
@@ -102,7 +136,7 @@ def _open(path: Path, shape: tuple[int, ...], dtype: type) -> np.ndarray | None:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, KeyError):
         return None
-    return array if array.shape == shape and array.dtype == dtype else None
+    return array if array.shape == request.shape and array.dtype == request.dtype else None
 
 
 def _record(path: Path) -> dict[str, Any]:
@@ -114,19 +148,23 @@ def _record(path: Path) -> dict[str, Any]:
 
 
 def _write(
-    path: Path,
-    key: dict[str, Any],
-    layout: tuple[tuple[int, ...], type],
-    compute: Callable[[np.ndarray], None],
+    missing: dict[int, tuple[Path, Request]], count: int, compute: Callable[[list], None]
 ) -> None:
-    path.with_suffix(".json").unlink(missing_ok=True)
-    shape, dtype = layout
-    with replacing(path) as temporary:
-        array = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)
-        compute(array)
-        array.flush()
-        del array
-    write_json(path.with_suffix(".json"), {"key": key, "crc32": _checksum(path)})
+    """Writes the missing ones of `count` arrays."""
+    arrays: list[np.ndarray | None] = [None] * count
+    with contextlib.ExitStack() as stack:
+        for i, (path, request) in missing.items():
+            path.with_suffix(".json").unlink(missing_ok=True)
+            temporary = stack.enter_context(replacing(path))
+            arrays[i] = np.lib.format.open_memmap(
+                temporary, mode="w+", dtype=request.dtype, shape=request.shape
+            )
+        compute(arrays)
+        for i in missing:
+            arrays[i].flush()
+        arrays.clear()
+    for path, request in missing.values():
+        write_json(path.with_suffix(".json"), {"key": request.key, "crc32": _checksum(path)})
 
 
 def _check_disk(arrays: Path, size: int) -> None:
@@ -163,10 +201,10 @@ def entries(config: CacheConfig) -> list[Entry]:
     return sorted(found, key=lambda entry: entry.used)
 
 
-def make_room(config: CacheConfig, size: float) -> list[Entry]:
+def make_room(config: CacheConfig, size: float, needed: Container[str] = ()) -> list[Entry]:
     """Removes least recently used arrays until `size` bytes more fit; the removed ones.
 
-    What killed processes left goes first.
+    What killed processes left goes first. Entries whose key is `needed` stay.
     """
     _remove_abandoned(folder(config) / "arrays")
     kept = entries(config)
@@ -175,6 +213,8 @@ def make_room(config: CacheConfig, size: float) -> list[Entry]:
     for entry in kept:
         if total + size <= config.max_bytes:
             break
+        if entry.key in needed:
+            continue
         path = folder(config) / "arrays" / f"{entry.key}.npy"
         with contextlib.suppress(OSError):  # In use on a platform that forbids removal.
             path.unlink(missing_ok=True)

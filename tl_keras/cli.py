@@ -324,6 +324,13 @@ def _pretrain(values: Flags, _: list[str]) -> int:
     return _train("pretrain", config, _workdir(values, values.config or values.data))
 
 
+def _search(values: Flags, _: list[str]) -> int:
+    config = _config(values)
+    if not config.search.wanted:
+        config = configs.with_trials(config)
+    return _train("search", config, _workdir(values, values.config or values.data))
+
+
 def _export(values: Flags, _: list[str]) -> int:
     run = _finished(values)
     if "export" not in run.result:
@@ -467,6 +474,9 @@ COMMANDS = {
     "audit": Command("What is wrong with a data set, before anyone trains on it.", _RUN, _audit),
     "finetune": Command(
         "Labelled images in, a proved edge model out.", (*_RUN, "dry_run"), _finetune
+    ),
+    "search": Command(
+        "Searches freeze depth, learning rates and what else search.space names.", _RUN, _search
     ),
     "pretrain": Command("Trains a backbone from scratch; leaves its weights.", _RUN, _pretrain),
     "evaluate": Command(

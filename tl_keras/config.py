@@ -7,6 +7,7 @@ frozen and forbid unknown fields. Only what differs from the defaults needs to b
 import io
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -24,7 +25,7 @@ from pydantic import (
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from tl_keras import backbone_file, backbones
+from tl_keras import backbone_file, backbones, space
 from tl_keras.backbones import Preprocessing
 from tl_keras.config_errors import messages, nearest, neighbour, shown
 
@@ -101,6 +102,16 @@ class Augmentation(Section):
         """The operation that this entry names."""
         return self._names()[0]
 
+    def times(self, strength: float) -> "Augmentation":
+        """The operation at another strength, at most the strongest; a flip has only one."""
+        value = getattr(self, self.name)
+        if self.name == "flip" or strength == 1:
+            return self
+        if self.name == "rand_augment":
+            scaled = min(1.0, value.magnitude * strength)
+            return Augmentation(rand_augment=RandAugment(layers=value.layers, magnitude=scaled))
+        return Augmentation(**{self.name: min(STRONGEST.get(self.name, 0.99), value * strength)})
+
     @model_serializer
     def as_written(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self._names()}
@@ -109,6 +120,8 @@ class Augmentation(Section):
         return [name for name, value in self if value is not None]
 
 
+# Of the operations that `times` scales; .99 of those that must stay below 1.
+STRONGEST = {"rotation": 0.5, "color": 1.0, "erasing": 1.0, "mixup": 2.0, "cutmix": 2.0}
 MIXING = {"mixup", "cutmix"}  # Of two images: nothing of them is left in a view of one.
 
 
@@ -138,7 +151,15 @@ class DataConfig(Section):
         Augmentation(zoom=0.1),
         Augmentation(contrast=0.1),
     )
+    augment_strength: Annotated[float, Field(ge=0, le=2)] = 1.0  # times what augment says
     balance: Literal["none", "weights", "oversample"] = "none"
+
+    @property
+    def augmentations(self) -> tuple[Augmentation, ...]:
+        """`augment`, as strong as `augment_strength` has it, within each operation's bounds."""
+        if self.augment_strength == 0:
+            return ()
+        return tuple(entry.times(self.augment_strength) for entry in self.augment)
 
     @field_validator("augment", mode="before")
     @classmethod
@@ -193,6 +214,7 @@ class ModelConfig(Section):
         "an earlier run's folder",
     )
     dropout: OpenShare = 0.2
+    head_width: Annotated[int, Field(ge=1, le=4096)] | None = None  # of a hidden layer; null: none
 
     @model_validator(mode="before")
     @classmethod
@@ -271,6 +293,139 @@ class FitConfig(Section):
     choose_by: Literal["log_loss", "accuracy"] = "log_loss"  # on validation, among the candidates
 
 
+class Range(Section):
+    """Values between two ends, both among them."""
+
+    min: float | int
+    max: float | int
+    scale: Literal["linear", "log"] = "linear"
+
+    @model_validator(mode="after")
+    def rises(self) -> "Range":
+        if self.min >= self.max:
+            raise ValueError(f"expected min below max; received {self.min} and {self.max}")
+        if self.scale == "log" and self.min <= 0:
+            raise ValueError(f"expected min above 0 where scale is log; received {self.min}")
+        return self
+
+
+BLOCKS = "blocks"  # Of fit.freeze: every block boundary.
+Values = tuple[Any, ...] | Range | Literal["blocks"]
+DEFAULT_SPACE: dict[str, Any] = {
+    "fit.freeze": [0.0, 0.25, 0.5, 0.75, 1.0],
+    "fit.learning_rate": {"min": 3e-5, "max": 3e-3, "scale": "log"},
+}
+TRIALS = 12  # Of the command `search` where the config has no budget.
+METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "calibration_error")
+LIMITS = ("bytes", "latency_ms")
+
+
+class SearchConfig(Section):
+    """Which trials stand on validation, how many, and what the best of them is."""
+
+    trials: Annotated[int, Field(ge=0, le=10_000)] = 0  # 0 without minutes: no search
+    minutes: Annotated[float, Field(gt=0)] | None = None  # of all sessions; null: no such limit
+    tuner: Literal["bayesian", "random", "hyperband"] = "bayesian"
+    objective: Text = Field(
+        "accuracy",
+        description="a metric of validation, as in 'accuracy' or 'log_loss', and maybe limits of "
+        "the exported file, as in 'accuracy subject to bytes <= 3e6 and latency_ms <= 5'",
+    )
+    format: Literal["float32", "float16", "dynamic", "int8"] = "int8"  # the file of those limits
+    keep: Annotated[int, Field(ge=1)] = 1  # best trials whose model.keras stays
+    space: dict[str, Values] = Field(
+        default_factory=lambda: dict(DEFAULT_SPACE),
+        validate_default=True,
+        description="fields, as in fit.freeze, and for each a list of values, {min, max, scale}, "
+        "or for fit.freeze 'blocks'",
+    )
+
+    @field_validator("space", mode="before")
+    @classmethod
+    def accepts_lists(cls, value: Any) -> Any:
+        return {k: _values(k, v) for k, v in value.items()} if isinstance(value, dict) else value
+
+    @field_validator("tuner", mode="before")
+    @classmethod
+    def can_be_resumed(cls, value: Any) -> Any:
+        if value == "grid":
+            raise ValueError(
+                "search.tuner: a grid could not be resumed "
+                "(https://github.com/keras-team/keras-tuner/issues/1055); expected 'bayesian', "
+                "'random' or 'hyperband'"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def names_an_objective(self) -> "SearchConfig":
+        self.goal  # noqa: B018
+        return self
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is to be a search."""
+        return self.trials > 0 or self.minutes is not None
+
+    @property
+    def goal(self) -> "Goal":
+        """What `objective` says."""
+        metric, subject, limits = self.objective.partition(" subject to ")
+        found = {}
+        for part in limits.split(" and ") if subject else ():
+            name, less, number = part.partition("<=")
+            if not less or name.strip() not in LIMITS or not _is_positive(number):
+                raise ValueError(
+                    "search.objective: expected limits as in 'accuracy subject to bytes <= 3e6 and "
+                    f"latency_ms <= 5'; received {part.strip()!r}"
+                )
+            found[name.strip()] = float(number)
+        if metric.strip() not in METRICS:
+            near = nearest(metric.strip(), METRICS)
+            raise ValueError(
+                f"search.objective: expected one of {', '.join(METRICS)}; received "
+                f"{metric.strip()!r}{near}"
+            )
+        return Goal(metric.strip(), found)
+
+
+def _values(name: str, value: Any) -> Any:
+    """An entry of `search.space`."""
+    if isinstance(value, list | tuple):
+        return tuple(value)
+    if isinstance(value, dict):
+        try:
+            return Range.model_validate(value)
+        except ValidationError as error:
+            first = messages(error, Range)[0].removeprefix(": ")
+            raise ValueError(f"search.space.{name}: {first}") from None
+    if value == BLOCKS or isinstance(value, Range):
+        return value
+    raise ValueError(
+        f"search.space.{name}: expected a list of values, {{min: ..., max: ..., scale: log}}, or "
+        f"for fit.freeze 'blocks'; received {shown(value)}"
+    )
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a search is after: the best of a metric, among files within limits."""
+
+    metric: str
+    limits: dict[str, float]  # of `bytes` and `latency_ms`
+
+    @property
+    def rises(self) -> bool:
+        """Whether more of the metric is better."""
+        return self.metric not in ("log_loss", "calibration_error")
+
+
+def _is_positive(text: str) -> bool:
+    try:
+        return 0 < float(text) < float("inf")
+    except ValueError:
+        return False
+
+
 class EvaluateConfig(Section):
     """How the finished model is measured, beside the plain way."""
 
@@ -305,6 +460,7 @@ class RunConfig(Section):
     data: DataConfig = Field(default_factory=dict, validate_default=True)
     model: ModelConfig = ModelConfig()
     fit: FitConfig = FitConfig()
+    search: SearchConfig = Field(default_factory=SearchConfig)
     evaluate: EvaluateConfig = EvaluateConfig()
     export: ExportConfig = ExportConfig()
     cache: CacheConfig = CacheConfig()
@@ -315,7 +471,7 @@ class RunConfig(Section):
         model = self.model
         if not backbone_file.is_file(model.backbone):
             backbones.check(model.backbone, model.options, self.data.image_size, model.weights)
-        if self.evaluate.views > 1 and {entry.name for entry in self.data.augment} <= MIXING:
+        if self.evaluate.views > 1 and {entry.name for entry in self.data.augmentations} <= MIXING:
             raise ValueError(
                 "evaluate.views: views differ by data.augment, which changes no single image; "
                 f"expected 1, received {self.evaluate.views}"
@@ -330,11 +486,13 @@ class RunConfig(Section):
                 f"fit.freeze: {self.fit.freeze!r} would freeze random weights, since "
                 "model.weights is none; expected auto or 0"
             )
+        if self.search.wanted:
+            space.check(self)
         return self
 
 
-# Sections that only add to a run: a workdir accepts other values of these.
-ADDING = ("export", "cache")
+# What only adds to a run: a workdir accepts other values of these sections and fields.
+ADDING = ("export", "cache", "search.trials", "search.minutes", "search.keep")
 
 
 def load(file: str | Path | None, overrides: Sequence[str] = ()) -> RunConfig:
@@ -356,6 +514,11 @@ def from_tree(tree: dict[str, Any]) -> RunConfig:
         return RunConfig.model_validate(tree)
     except ValidationError as error:
         raise ValueError("\n".join(messages(error, RunConfig))) from None
+
+
+def with_trials(config: RunConfig) -> RunConfig:
+    """A config that asks for a search, from one that does not. Raises ValueError as `load` does."""
+    return from_tree({**to_tree(config), "search": {**to_tree(config)["search"], "trials": TRIALS}})
 
 
 def check_paths(config: RunConfig) -> None:
@@ -406,19 +569,21 @@ def to_tree(config: RunConfig) -> dict[str, Any]:
 def difference(old: RunConfig, new: RunConfig) -> str | None:
     """The first field that differs, as `fit.epochs: 10 in the workdir, 20 now`; None if none does.
 
-    Fields that only add to a run (`export`, `cache`) may differ.
+    Fields that only add to a run (`ADDING`) may differ.
     """
-    old_tree, new_tree = to_tree(old), to_tree(new)
-    for section, value in new_tree.items():
-        if section in ADDING or value == old_tree[section]:
-            continue
-        if not isinstance(value, dict):
-            return f"{section}: {old_tree[section]!r} in the workdir, {value!r} now"
-        for field, now in value.items():
-            before = old_tree[section][field]
-            if before != now:
-                return f"{section}.{field}: {before!r} in the workdir, {now!r} now"
-    return None
+    return _difference("", to_tree(old), to_tree(new))
+
+
+def _difference(name: str, before: Any, now: Any) -> str | None:
+    if name in ADDING or before == now:
+        return None
+    # The whole, its sections, and the space, whose keys are fields.
+    has_fields = "." not in name or name == "search.space"
+    if not has_fields or not isinstance(before, dict) or not isinstance(now, dict):
+        return f"{name}: {before!r} in the workdir, {now!r} now"
+    fields = {key: f"{name}.{key}" if name else key for key in [*now, *before]}
+    found = (_difference(field, before.get(key), now.get(key)) for key, field in fields.items())
+    return next(filter(None, found), None)
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -138,7 +138,7 @@ def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
 def _augmented(
     dataset: Dataset, inputs: Inputs, config: RunConfig, folder: Path
 ) -> list[dict[str, Any]]:
-    if not config.data.augment or config.fit.epochs == 0 or config.fit.freeze == 1:
+    if not config.data.augmentations or config.fit.epochs == 0 or config.fit.freeze == 1:
         return []  # A head alone is fitted on the images as they are.
     chosen = _spread(inputs.labels)
     images = _images(inputs, chosen)
@@ -170,7 +170,7 @@ def views(images: np.ndarray, indices: Sequence[int], count: int, config: RunCon
       images: `(images, size, size, 3) uint8`.
       indices: of the images, among the `count` training examples.
     """
-    augmentations, shown = config.data.augment, []
+    augmentations, shown = config.data.augmentations, []
     # An epoch a view; `auto` gives at least as many epochs as are shown.
     epochs = VIEWS if config.fit.epochs == "auto" else config.fit.epochs
     for view in range(min(VIEWS, epochs, config.fit.views or VIEWS)):

@@ -1,12 +1,15 @@
-"""Activations of a frozen prefix: computed once, kept on disk, shared by whoever asks again.
+"""Activations of frozen prefixes: computed once, kept on disk, shared by whoever asks again.
 
 A prefix in inference mode is a pure function of the prepared image, so its activations are
-known by what went in: contents, preparation, backbone, weights, cut.
+known by what went in: contents, preparation, view, backbone, weights, cut. One pass over the
+images gives those at all depths that are asked for.
 """
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,63 +17,211 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from tl_keras import backbone_file, cache
-from tl_keras.config import ModelConfig, RunConfig
+from tl_keras.cache import Kept, Request
+from tl_keras.config import CacheConfig, ModelConfig, RunConfig
 from tl_keras.data import batches
 from tl_keras.data.batches import Inputs, Training
 from tl_keras.data.examples import Dataset
-from tl_keras.fold import Inference
+from tl_keras.fold import Inference, fold_batch_norm
 from tl_keras.weights import digest, graph_digest
 
 BATCH_SIZE = 64
 
 
 @dataclass(frozen=True)
-class Activations:
-    """Activations of a split, and how they came."""
+class Cut:
+    """A depth at which a backbone is cut, and how activations there are kept.
 
-    inputs: Inputs
-    cached: bool  # found on disk
-    bytes: int
+    Attributes:
+      name: of the last operation of the prefix.
+      shape: of an image's activations.
+      dtype: `float16` unless that changes the backbone's features by more than `TOLERANCE`;
+        features themselves, which are small, are `float32`.
+      seconds: an image takes from the input to here.
+      key: what decides the activations beside the images.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
     seconds: float
+    key: dict[str, Any]
+
+    @property
+    def bytes(self) -> int:
+        """Of an image's activations."""
+        return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True)
+class Prefixes:
+    """A backbone's prefixes at several depths, run in one pass.
+
+    Attributes:
+      cuts: by name, inputs first; the last is the backbone's output.
+      run: images to activations, a tensor a cut, and the time (s) at which each was there.
+    """
+
+    cuts: dict[str, Cut]
+    run: Callable[[tf.Tensor], tuple[list[tf.Tensor], list[tf.Tensor]]]
+
+
+# Of a vector of features, relative to its length, of any of the images that are tried: half the
+# precision of activations changes MobileNetV2's by some .001.
+TOLERANCE = 0.005
+TRIED = 8  # images
+
+
+def prefixes(
+    backbone: keras.Model, names: Sequence[str], images: tf.Tensor, config: ModelConfig
+) -> Prefixes:
+    """A backbone's prefixes at the named cuts and its output, tried and timed on some images."""
+    output = backbone.operations[-1].name
+    wanted = {*names, output}
+    operations = [o for o in backbone.operations if o.name in wanted]
+    run = _all_outputs(keras.Model(backbone.input, [o.output for o in operations]))
+    run(images)  # Traces.
+    started = time.time()
+    tensors, stamps = run(images)
+    cuts = {}
+    for operation, tensor, stamp in zip(operations, tensors, stamps, strict=True):
+        prefix = keras.Model(backbone.input, operation.output)
+        name, half = operation.name, _survives_half(backbone, operation, tensor)
+        cuts[name] = Cut(
+            name,
+            tuple(tensor.shape[1:]),
+            "float16" if half else "float32",
+            max(float(stamp) - started, 0.0) / len(images),
+            _key(prefix, config),
+        )
+    return Prefixes(cuts, run)
+
+
+def _all_outputs(model: keras.Model) -> Callable:
+    folded = fold_batch_norm(model)
+    batch = tf.TensorSpec((None, *model.input.shape[1:]), model.input.dtype)
+
+    def run(images: tf.Tensor) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+        tensors, stamps = tf.nest.flatten(folded(images, training=False)), []
+        for tensor in tensors:
+            with tf.control_dependencies([tensor]):
+                stamps.append(tf.timestamp())
+        return tensors, stamps
+
+    return tf.function(run, input_signature=[batch], autograph=False)
+
+
+def _survives_half(backbone: keras.Model, cut: keras.Operation, activations: tf.Tensor) -> bool:
+    if cut is backbone.operations[-1]:
+        return False
+    suffix = keras.Model(cut.output, backbone.output)
+    some = activations[:TRIED]
+    whole = suffix(some, training=False).numpy().astype(np.float32)
+    half = suffix(rounded(some, "float16"), training=False).numpy().astype(np.float32)
+    # Not a number, where something overflows, is no small change.
+    with np.errstate(invalid="ignore"):
+        change = np.linalg.norm(half - whole, axis=-1)
+    return bool(np.all(change <= TOLERANCE * np.linalg.norm(whole, axis=-1)))
+
+
+def rounded(activations: tf.Tensor, dtype: str) -> tf.Tensor:
+    """Activations of equal dtype, as they are after having been kept as `dtype`."""
+    return tf.cast(tf.cast(activations, dtype), activations.dtype)
+
+
+def _key(prefix: keras.Model, config: ModelConfig) -> dict[str, Any]:
+    name = prefix.operations[-1].name
+    return {
+        "kind": f"{Path(config.backbone).name} at {name}",
+        "cut": name,
+        "weights": digest(prefix),
+        "backbone": _identity(prefix, config),
+        "computed_in": prefix.layers[-1].compute_dtype,
+        "keras": keras.__version__,
+    }
+
+
+def _identity(prefix: keras.Model, config: ModelConfig) -> list:
+    if backbone_file.is_file(config.backbone):  # Another model may stand there the next time.
+        return [graph_digest(prefix)]
+    return [config.backbone, sorted(config.options.items())]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Images as a prefix sees them, and what decides them.
+
+    Attributes:
+      images: batches, each image once, in order.
+      count: of the images.
+      key: contents, preparation, view.
+    """
+
+    images: tf.data.Dataset
+    count: int
+    key: dict[str, Any]
+
+
+def plain(inputs: Inputs, dataset: Dataset, split: str, config: RunConfig) -> Shown:
+    """A split's images as they are."""
+    key = {
+        "kind": split,
+        "digests": [example.digest for example in dataset.splits[split]],
+        **batches.preparation(config.data, split),
+    }
+    return Shown(batches.evaluation(inputs, BATCH_SIZE), len(inputs), key)
+
+
+def viewed(shown: Shown, inputs: Inputs, how: Training, view: int) -> Shown:
+    """The images of `shown` in the view that an epoch of training shows."""
+    operations = [entry.model_dump(mode="json") for entry in how.augmentations]
+    key = {
+        **shown.key,
+        "kind": f"{shown.key['kind']}, view {view + 1}",
+        "augment": operations,
+        "seed": how.seed,
+        "view": view,
+    }
+    return Shown(batches.view(inputs, BATCH_SIZE, how, view), shown.count, key)
 
 
 def compute(
-    prefix: keras.Model, inputs: Inputs, dataset: Dataset, split: str, config: RunConfig
-) -> Activations:
-    """`(examples, ...) float32` activations at the end of a prefix, in inference mode.
+    found: Prefixes, names: Sequence[str], shown: Shown, config: CacheConfig
+) -> dict[str, Kept]:
+    """Activations at the named cuts, `(examples, ...)` of each cut's dtype, in inference mode."""
+    cuts = [found.cuts[name] for name in names]
+    requests = [
+        Request(
+            {
+                **shown.key,
+                **cut.key,
+                "kind": f"{cut.key['kind']}, {shown.key['kind']}",
+                "dtype": cut.dtype,
+            },
+            (shown.count, *cut.shape),
+            cut.dtype,
+        )
+        for cut in cuts
+    ]
+    positions = [list(found.cuts).index(name) for name in names]
 
-    Raises:
-      ValueError: pooled features are NaN or infinite.
-    """
-    cut = prefix.operations[-1].name
-    key = {
-        "kind": f"{Path(config.model.backbone).name} at {cut}, {split}",
-        "cut": cut,
-        "digests": [example.digest for example in dataset.splits[split]],
-        "weights": digest(prefix),
-        "backbone": _identity(prefix, config.model),
-        "dtype": "float32",
-        "computed_in": prefix.layers[-1].compute_dtype,
-        "keras": keras.__version__,
-        **batches.preparation(config.data, split),
-    }
-    shape = (len(inputs), *prefix.output.shape[1:])
-    read = batches.evaluation(inputs, BATCH_SIZE)
-    kept = cache.keep(
-        config.cache,
-        key,
-        shape,
-        np.float32,
-        lambda array: run(Inference(prefix), read, array, "features"),
-    )
-    if kept.array.ndim == 2:
-        _check_finite(kept.array, dataset, split, config.model)
-    return Activations(
-        Inputs(inputs.labels, kept.array), kept.cached, kept.array.nbytes, kept.seconds
-    )
+    def fill(arrays: list[np.ndarray | None]) -> None:
+        with tqdm(total=shown.count, desc="features", unit=" images", leave=False) as bar:
+            start = 0
+            for batch in shown.images:
+                tensors, _ = found.run(batch)
+                for array, position, cut in zip(arrays, positions, cuts, strict=True):
+                    if array is not None:
+                        rows = tf.cast(tensors[position], cut.dtype).numpy()
+                        array[start : start + len(batch)] = rows
+                start += len(batch)
+                bar.update(len(batch))
+
+    return dict(zip(names, cache.keep_all(config, requests, fill), strict=True))
 
 
-def _check_finite(array: np.ndarray, dataset: Dataset, split: str, config: ModelConfig) -> None:
+def check_finite(array: np.ndarray, dataset: Dataset, split: str, config: ModelConfig) -> None:
+    """Raises ValueError where pooled features, `(examples, channels)`, are NaN or infinite."""
     bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
     if bad.size:
         raise ValueError(
@@ -81,26 +232,16 @@ def _check_finite(array: np.ndarray, dataset: Dataset, split: str, config: Model
         )
 
 
-def _identity(prefix: keras.Model, config: ModelConfig) -> list:
-    if backbone_file.is_file(config.backbone):  # Another model may stand there the next time.
-        return [graph_digest(prefix)]
-    return [config.backbone, sorted(config.options.items())]
-
-
-def run(infer: Inference, read: tf.data.Dataset, array: np.ndarray, title: str) -> None:
-    """Fills `array` `(examples, ...)` with a model's outputs on batches."""
-    with tqdm(total=len(array), desc=title, unit=" images", leave=False) as bar:
-        start = 0
-        for batch in read:
-            array[start : start + len(batch)] = infer(batch).numpy()
-            start += len(batch)
-            bar.update(len(batch))
-
-
 def outputs(infer: Inference, inputs: Inputs) -> np.ndarray:
     """A model's outputs on every example, `(examples, ...) float32`, in memory."""
     array = np.empty((len(inputs), *infer.shape), np.float32)
-    run(infer, batches.evaluation(inputs, BATCH_SIZE), array, "predict")
+    if inputs.array is None:
+        _run(infer, batches.evaluation(inputs, BATCH_SIZE), array, "predict")
+    else:  # A pipeline takes longer to start than a few batches take.
+        starts = range(0, len(inputs), BATCH_SIZE)
+        for start in tqdm(starts, "predict", unit=" batches", leave=False):
+            rows = inputs.array[start : start + BATCH_SIZE]
+            array[start : start + len(rows)] = infer(tf.constant(rows)).numpy()
     return array
 
 
@@ -110,61 +251,67 @@ def outputs_of_views(infer: Inference, inputs: Inputs, how: Training, views: int
     total = outputs(infer, inputs)
     array = np.empty_like(total)
     for view in range(views - 1):
-        run(infer, batches.view(inputs, BATCH_SIZE, how, view), array, f"view {view + 2}")
+        _run(infer, batches.view(inputs, BATCH_SIZE, how, view), array, f"view {view + 2}")
         total += array
     return total / np.float32(views)
 
 
-def bytes_of(model: keras.Model, inputs: Inputs) -> int:
-    """Size of the model's outputs on every example, `float32`."""
-    return len(inputs) * int(np.prod(model.output.shape[1:])) * 4
+def _run(infer: Inference, read: tf.data.Dataset, array: np.ndarray, title: str) -> None:
+    """Fills `array` `(examples, ...)` with a model's outputs on batches."""
+    with tqdm(total=len(array), desc=title, unit=" images", leave=False) as bar:
+        start = 0
+        for batch in read:
+            array[start : start + len(batch)] = infer(batch).numpy()
+            start += len(batch)
+            bar.update(len(batch))
 
 
 @dataclass(frozen=True)
 class Worth:
-    """Whether a prefix's activations are kept for a fit, with the measurement behind it."""
+    """Whether a prefix's activations are kept, with the measurement behind it."""
 
     keep: bool
     why: str
 
 
-ONE_VIEW = Worth(True, "one view of each image")
+def worth_keeping(cut: Cut, images: int, uses: float, max_bytes: float) -> Worth:
+    """Compares one pass, writing and reading back with a pass for each use.
 
+    Only the time depends on the answer: what a suffix sees is equal either way.
 
-def fitting(prefix: keras.Model, inputs: Inputs, max_bytes: float) -> Worth:
-    """Whether a prefix's activations have room; for images of which there is one view."""
-    total = bytes_of(prefix, inputs)
-    if total > max_bytes:
-        return Worth(False, f"{total / 1e9:.1f} GB are over cache.max_bytes")
-    return ONE_VIEW
-
-
-def worth_keeping(prefix: keras.Model, inputs: Inputs, epochs: int, max_bytes: float) -> Worth:
-    """Compares one pass and reading back with a pass each epoch, on one measured batch.
-
-    Only the time depends on the answer: the activations are equal either way.
+    Args:
+      images: whose activations are kept, each view one.
+      uses: how often each of them will be read.
     """
-    room = fitting(prefix, inputs, max_bytes)
+    room = fitting(cut, images, max_bytes)
     if not room.keep:
         return room
-    total = bytes_of(prefix, inputs)
-    batch, infer = next(iter(batches.evaluation(inputs, BATCH_SIZE))), Inference(prefix)
-    infer(batch)  # Traces.
-    started = time.monotonic()
-    activations = infer(batch).numpy()
-    run_seconds = (time.monotonic() - started) / len(activations)
-    started = time.monotonic()
-    np.copy(activations)
-    read_seconds = (time.monotonic() - started) / len(activations)
+    total, read = images * cut.bytes, cut.bytes / _memory_speed()
     # Reading: a copy where pages are in memory, the disk's speed where they cannot be.
     if total > batches.MEMORY_SHARE * batches.free_memory():
-        read_seconds += total / len(inputs) / DISK_BYTES_PER_SECOND
-    keep = run_seconds + epochs * read_seconds < epochs * run_seconds
+        read += cut.bytes / DISK_BYTES_PER_SECOND
+    keep = cut.seconds + (1 + uses) * read < uses * cut.seconds
     why = (
-        f"{1e3 * run_seconds:.2f} ms an image to compute, {1e3 * read_seconds:.2f} ms to read, "
-        f"{epochs} epochs, {total / 1e6:.0f} MB"
+        f"{1e3 * cut.seconds:.2f} ms an image to compute, {1e3 * read:.2f} ms to read, read "
+        f"{uses:.3g} times each, {total / 1e6:.0f} MB"
     )
     return Worth(keep, why)
 
 
 DISK_BYTES_PER_SECOND = 500e6  # A SATA solid-state disk; slower ones are rare.
+
+
+def _memory_speed() -> float:
+    """Bytes per second of a copy, measured."""
+    source = np.ones(1 << 24, np.uint8)
+    started = time.monotonic()
+    np.copy(source)
+    return len(source) / (time.monotonic() - started)
+
+
+def fitting(cut: Cut, images: int, max_bytes: float) -> Worth:
+    """Whether a prefix's activations have room."""
+    total = images * cut.bytes
+    if total > max_bytes:
+        return Worth(False, f"{total / 1e9:.1f} GB are over cache.max_bytes")
+    return Worth(True, "read in each epoch")

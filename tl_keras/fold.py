@@ -61,7 +61,8 @@ def _foldable(model: keras.Model) -> dict[str, keras.Layer]:
     """By norm, the convolution that it alone reads."""
     layers = {id(operation.output): operation for operation in model.operations}
     reads = [id(x) for op in model.operations for x in keras.tree.flatten(op.input)]
-    readers = Counter(reads)
+    # Whoever runs the model reads its outputs, of which there may be some on the way.
+    readers = Counter([*reads, *map(id, model.outputs)])
     found = {}
     for norm in model.operations:
         if type(norm) is not keras.layers.BatchNormalization:

@@ -148,17 +148,21 @@ def freeze_batch_norm(model: keras.Model) -> None:
 class FrozenPrefix(keras.layers.Layer):
     """Runs a prefix in inference mode, whatever `training` says, and stops gradients.
 
-    The first layer of the training graph where activations are not cached. It owns no weights:
-    neither checkpoints nor optimisers see the prefix.
+    The first layer of the training graph where activations are not kept. It owns no weights:
+    neither checkpoints nor optimisers see the prefix. Activations are rounded to `dtype`, in
+    which they would have been kept.
     """
 
-    def __init__(self, prefix: keras.Model, name: str | None = None):
-        super().__init__(name=name, autocast=False, trainable=False)
+    def __init__(self, prefix: keras.Model, dtype: str = "float32"):
+        super().__init__(autocast=False, trainable=False)
         # Keras tracks models that are attributes; it does not look into a partial.
         self._run = functools.partial(fold_batch_norm(prefix), training=False)
+        self._rounded_to = dtype
 
     def call(self, inputs: Any) -> Any:
-        return keras.ops.stop_gradient(self._run(inputs))
+        activations = self._run(inputs)
+        rounded = keras.ops.cast(keras.ops.cast(activations, self._rounded_to), activations.dtype)
+        return keras.ops.stop_gradient(rounded)
 
 
 def _last_consumers(operations: Sequence[keras.Operation]) -> list[int]:

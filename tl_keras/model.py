@@ -9,8 +9,10 @@ import numpy as np
 
 from tl_keras import backbone_file, backbones, own_backbone
 from tl_keras.config import ModelConfig
+from tl_keras.head import Head
 from tl_keras.weights import load_safely, load_weights
 
+HIDDEN = "hidden"
 LOGITS = "logits"
 OUTPUT = "probabilities"
 
@@ -48,16 +50,37 @@ def _check_finite(backbone: keras.Model, config: ModelConfig) -> None:
             )
 
 
-def add_head(backbone: keras.Model, classes: Sequence[str], dropout: float) -> keras.Model:
+def add_head(
+    backbone: keras.Model, classes: Sequence[str], dropout: float, width: int | None = None
+) -> keras.Model:
     """`(image_size, image_size, 3) uint8 RGB` in, `(classes,) float32` probabilities out.
 
     Flat: every operation of the backbone is one of the model's own, and shared with it.
+
+    Args:
+      width: units of a hidden layer before the last one, if there is to be one.
     """
-    x = keras.layers.Dropout(dropout, name="dropout")(backbone.output)
+    # Built with some: where there is none, Keras gives the layer no seed to set it later.
+    x = keras.layers.Dropout(0.5, name="dropout")(backbone.output)
+    if width:
+        x = keras.layers.Dense(width, "relu", name=HIDDEN, dtype="float32")(x)
     # float32 under every policy: half precision loses small probabilities.
     x = keras.layers.Dense(len(classes), name=LOGITS, dtype="float32")(x)
     x = keras.layers.Softmax(name=OUTPUT, dtype="float32")(x)
-    return keras.Model(backbone.input, x, name="tl_keras")
+    model = keras.Model(backbone.input, x, name="tl_keras")
+    model.get_layer("dropout").rate = dropout
+    return model
+
+
+def begin(model: keras.Model, initial: list[np.ndarray], head: Head, dropout: float) -> None:
+    """Sets all weights: the initial ones, then those of a head; and the head's dropout.
+
+    A graph that was traced before keeps its dropout.
+    """
+    model.set_weights(initial)
+    for name, layer in zip((HIDDEN, LOGITS)[-len(head.layers) :], head.layers, strict=True):
+        model.get_layer(name).set_weights(list(layer))
+    model.get_layer("dropout").rate = dropout
 
 
 def in_precision(
@@ -69,7 +92,7 @@ def in_precision(
     else:
         size = model.input.shape[1]
         backbone = backbones.build(config.backbone, config.options, size, policy)
-    twin = add_head(backbone, classes, config.dropout)
+    twin = add_head(backbone, classes, config.dropout, config.head_width)
     twin.set_weights(model.get_weights())
     for layer in twin.layers:
         if isinstance(layer, keras.layers.Normalization):
@@ -90,11 +113,6 @@ def logits_of(model: keras.Model) -> keras.Model:
 def embedded(name: str):
     """A context manager that gives the path of a file that ships inside the package."""
     return importlib.resources.as_file(importlib.resources.files("tl_keras.embedded") / name)
-
-
-def set_head(model: keras.Model, kernel: np.ndarray, bias: np.ndarray) -> None:
-    """Sets the last layer: kernel `(channels, classes)`, bias `(classes,)`, both float32."""
-    model.get_layer(LOGITS).set_weights([kernel, bias])
 
 
 def fold_temperature(model: keras.Model, temperature: float) -> None:

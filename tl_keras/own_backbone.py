@@ -15,7 +15,7 @@ from tl_keras import backbone_file, backbones, freeze
 from tl_keras.weights import load_safely
 
 # Names that this package gives to operations before and behind those of the file.
-TAKEN = ("image", "normalise", "pool", "features", "dropout", "logits", "probabilities")
+TAKEN = ("image", "normalise", "pool", "features", "dropout", "hidden", "logits", "probabilities")
 FLOAT32 = ("normalise", "features")  # Under every policy.
 # Called without `training` they augment, and batch norm after them learns. RandomCrop always crops.
 AUGMENTING = tuple(

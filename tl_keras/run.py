@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tl_keras import config as configs
-from tl_keras.config import RunConfig
+from tl_keras.config import RunConfig, SearchConfig
 from tl_keras.files import TEMPORARY, remove_unfinished, write_json, write_text
 
 
@@ -152,11 +152,31 @@ def finished(config: RunConfig, workdir: str | Path, pipeline: str) -> Run | Non
     workdir = Path(workdir).expanduser().absolute()
     _check_folder(workdir, config, pipeline)
     run = Run(workdir, config, pipeline)
-    if run.result is None or _adds_exports(run):
+    added = config.search.wanted and not searched(run)
+    if run.result is None or added or run.result["pipeline"] != pipeline or _adds_exports(run):
         _check_free(workdir)
         return None
     shutil.rmtree(run.checkpoint, ignore_errors=True)  # Of a kill between the last two steps.
     return run
+
+
+def searched(run: Run) -> bool:
+    """Whether the search that the config asks for is done: its budget is spent, or its space."""
+    state = _read(run.workdir / "search" / "state.json")
+    return bool(state) and (state["exhausted"] or not has_budget(run.config.search, state))
+
+
+def has_budget(config: SearchConfig, state: Mapping[str, Any]) -> bool:
+    """Whether there is room for another trial; one that would likely end too late is not begun.
+
+    Args:
+      state: `records` of trials, each with `seconds`, and `seconds` of all sessions.
+    """
+    taken = [record["seconds"] for record in state["records"]]
+    if config.trials and len(taken) >= config.trials:
+        return False
+    ahead = sum(taken) / len(taken) if taken else 0.0
+    return config.minutes is None or state["seconds"] + ahead < 60 * config.minutes
 
 
 def _adds_exports(run: Run) -> bool:
@@ -225,13 +245,13 @@ def _check_folder(workdir: Path, config: RunConfig, pipeline: str) -> None:
             "choose another folder, or use the same values"
         )
     before = _pipeline(workdir)
-    if before and before != pipeline:
+    if before and before != pipeline and (before, pipeline) != ("search", "finetune"):
         raise ValueError(f"--workdir: {str(workdir)!r} was made by {before}, not by {pipeline}")
 
 
 def _has_trained(workdir: Path) -> bool:
     """Whether a run in the folder has come to anything that another config would spoil."""
-    trained = any((workdir / "checkpoint").glob("*.npz"))
+    trained = any((workdir / "checkpoint").glob("*.npy")) or (workdir / "search").exists()
     return trained or any((workdir / name).exists() for name in ("model.keras", "result.json"))
 
 

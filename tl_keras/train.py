@@ -1,11 +1,12 @@
-"""fit: the head on kept features, then the layers above the freeze depth, epoch by epoch.
+"""fit: what `auto` comes to, training epoch by epoch, and which of the candidates is kept.
 
-The loop over epochs is ours, each epoch is Keras's `fit`: what an epoch needs to be repeated
-(weights, optimiser, kept weights, history) is written at its end, and all that is random is a
-function of (seed, epoch), so a killed run ends bit-equal to an unbroken one.
+What an epoch needs to be repeated (weights, optimiser, kept weights, history) is written at its
+end, and all that is random is a function of (seed, epoch), so a killed run ends bit-equal to an
+unbroken one.
 """
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,13 +17,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl import logging
-from sklearn.linear_model import LogisticRegression
 from tqdm import tqdm
 
 from tl_keras.config import FitConfig
-from tl_keras.data.batches import class_weights
-from tl_keras.evaluate import log_loss, softmax
 from tl_keras.files import replacing
+from tl_keras.learner import Learner, Settings
 
 
 @dataclass(frozen=True)
@@ -111,91 +110,15 @@ def can_lose(losses: np.ndarray) -> bool:
 
 
 @dataclass(frozen=True)
-class Head:
-    """A converged linear head.
-
-    Attributes:
-      kernel: `(channels, classes) float32`.
-      bias: `(classes,) float32`.
-      history: one record for each strength of regularisation, as metrics.jsonl takes it.
-    """
-
-    kernel: np.ndarray
-    bias: np.ndarray
-    history: list[dict[str, Any]]
-
-
-STRENGTHS = tuple(10.0**power for power in np.arange(-4, 2.5, 0.5))  # scikit-learn's C
-
-
-def fit_head(
-    features: tuple[np.ndarray, np.ndarray], labels: tuple[np.ndarray, np.ndarray], balance: str
-) -> Head:
-    """Logistic regression on pooled features; the strength with the best validation log loss.
-
-    Args:
-      features: train and val, `(examples, channels) float32`.
-      labels: train and val, `(examples,) int64`; train has every class.
-      balance: `none`; `weights` and `oversample` both weigh examples by their class.
-    """
-    num_classes = int(labels[0].max()) + 1
-    mean, deviation = features[0].mean(0), features[0].std(0) + 1e-3
-    train, val = ((split - mean) / deviation for split in features)
-    basis = _span(train)
-    train, val = train @ basis, val @ basis
-    weights = class_weights(labels[0], num_classes, "none" if balance == "none" else "weights")
-    # Warm starts along increasing C: each solution is near the next.
-    regression = LogisticRegression(max_iter=300, tol=1e-4, warm_start=True)
-    best, history, started = None, [], time.monotonic()
-    for i, strength in enumerate(tqdm(STRENGTHS, "head", unit=" fits", leave=False)):
-        regression.C = strength / len(train)
-        regression.fit(train, labels[0], sample_weight=weights.numpy()[labels[0]])
-        kernel, bias = _both_classes(regression)
-        probabilities = softmax(val @ kernel + bias)
-        record = {
-            "stage": "head",
-            "epoch": i,
-            "seconds": round(time.monotonic() - started, 3),
-            "regularisation": float(1 / strength),
-            "val_loss": log_loss(probabilities, labels[1]),
-            "val_accuracy": float((probabilities.argmax(-1) == labels[1]).mean()),
-        }
-        history.append(record)
-        if best is None or record["val_loss"] < best[0]:
-            best = record["val_loss"], kernel, bias
-    kernel = basis @ best[1] / deviation[:, None]
-    bias = best[2] - mean @ kernel
-    return Head(kernel.astype(np.float32), bias.astype(np.float32), history)
-
-
-def _span(features: np.ndarray) -> np.ndarray:
-    """`(channels, examples)` orthonormal basis of the examples, where those are fewer.
-
-    The penalty is the same in each basis, and the solution lies in what the examples span: 150
-    examples of 1280 channels are fitted in a tenth of the time.
-    """
-    if len(features) >= features.shape[1]:
-        return np.eye(features.shape[1], dtype=features.dtype)
-    return np.linalg.qr(features.T)[0]
-
-
-def _both_classes(regression: LogisticRegression) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel and bias with a column a class; scikit-learn keeps one for two classes."""
-    kernel, bias = regression.coef_.T, regression.intercept_
-    if kernel.shape[1] == 1:
-        kernel, bias = np.hstack([-kernel, kernel]) / 2, np.hstack([-bias, bias]) / 2
-    return kernel, bias
-
-
-@dataclass(frozen=True)
 class Fit:
     """One training of a network.
 
     Attributes:
       stage: `finetune` or `scratch`, as metrics.jsonl names it.
-      network: inputs to logits `(batch, classes)`; its trainable weights are trained.
+      learner: what is trained.
       data: one epoch of (inputs, targets, weights); reads the epoch from `epoch`.
       epoch: the variable that `data` reads.
+      prepare: called with each epoch before it is read.
       validate: gives `val_loss` and `val_accuracy` of the network as it is now.
       plan: epochs, steps and peak rate.
       config: the other choices.
@@ -203,9 +126,10 @@ class Fit:
     """
 
     stage: str
-    network: keras.Model
+    learner: Learner
     data: tf.data.Dataset
     epoch: tf.Variable
+    prepare: Callable[[int], None]
     validate: Callable[[], dict[str, float]]
     plan: Plan
     config: FitConfig
@@ -225,9 +149,9 @@ def fit(run: Fit, checkpoint: Path, publish: Callable[[list[dict]], None]) -> li
     Raises:
       FloatingPointError: the loss is no longer a number.
     """
-    network = run.network
-    compiled(network, run.config, run.plan)
-    state = State.load(checkpoint, network) or State([], _values(network))
+    learner = run.learner
+    learner.begin()
+    state = State.load(checkpoint, learner) or State([], learner.values())
     publish(state.history)
     if state.history:
         logging.info("%s: going on after epoch %d", run.stage, len(state.history))
@@ -235,65 +159,91 @@ def fit(run: Fit, checkpoint: Path, publish: Callable[[list[dict]], None]) -> li
         if run.plan.keep == "best" and _is_exhausted(state.history, run.plan.patience):
             break
         state = _train_epoch(run, epoch, state)
-        state.save(checkpoint, network)
+        state.save(checkpoint, learner)
         publish(state.history)
-    _assign(network.variables, state.kept)
+    learner.set(state.kept)
     return state.history
-
-
-def compiled(network: keras.Model, config: FitConfig, plan: Plan) -> None:
-    """Compiles a network, to logits, for training by a plan."""
-    network.compile(optimizer(config, plan), _loss(config), jit_compile=False)
-    network.optimizer.build(network.trainable_variables)
 
 
 def _train_epoch(run: Fit, epoch: int, state: "State") -> "State":
     started = time.monotonic()
+    run.prepare(epoch)
     run.epoch.assign(epoch)
-    _seed_dropout(run.network, run.seed, epoch)
-    progress = Progress(f"{run.stage} {epoch + 1}/{run.plan.epochs}", run.plan.steps)
-    record = run.network.fit(run.data, shuffle=False, verbose=0, callbacks=[progress])
-    raw = progress.last
-    loss = record.history["loss"][0]
+    _seed_dropout(run.learner.network, run.seed, epoch)
+    loss, rate = _steps(run, epoch)
     if not np.isfinite(loss):
-        raise FloatingPointError(
-            f"fit.learning_rate: the loss became {loss} in epoch {epoch + 1} at the peak rate "
-            f"{run.plan.learning_rate}; choose a lower one, and another --workdir"
-        )
+        raise _diverged(loss, epoch, run.plan)
+    values = run.learner.values()
+    if run.learner.average is not None:
+        run.learner.set(values)
     metrics = run.validate()
+    if not np.isfinite(metrics["val_loss"]):  # The last step's weights were no numbers any more.
+        raise _diverged(metrics["val_loss"], epoch, run.plan)
     record = {
         "stage": run.stage,
         "epoch": epoch,
         "seconds": round(_elapsed(state.history) + time.monotonic() - started, 3),
-        "learning_rate": float(run.network.optimizer.learning_rate),
-        "loss": float(loss),
+        "learning_rate": rate,
+        "loss": loss,
         **metrics,
     }
-    kept = _kept(run, record, state)
-    if run.config.ema:  # Training goes on from the weights, not from their average.
-        _assign(run.network.trainable_variables, raw)
+    kept = _kept(run.plan, values, record, state)
+    if run.learner.average is not None:  # Training goes on from the weights, not their average.
+        run.learner.set([run.learner.parameters.numpy(), *values[1:]])
     _log(record, run.plan.epochs)
     return State([*state.history, record], kept)
 
 
-def _kept(run: Fit, record: dict[str, Any], state: "State") -> list[np.ndarray]:
-    """The weights to keep after an epoch."""
-    if run.plan.keep == "best":
+def _diverged(loss: float, epoch: int, plan: Plan) -> FloatingPointError:
+    return FloatingPointError(
+        f"fit.learning_rate: the loss became {loss} in epoch {epoch + 1} at the peak rate "
+        f"{plan.learning_rate}; choose a lower one, and another --workdir"
+    )
+
+
+def _steps(run: Fit, epoch: int) -> tuple[float, float]:
+    """Trains for an epoch; its mean loss, and the last step's rate."""
+    plan, losses, rate = run.plan, [], 0.0
+    decay = run.config.weight_decay if run.config.optimizer == "adamw" else 0.0
+    title = f"{run.stage} {epoch + 1}/{plan.epochs}"
+    with tqdm(total=plan.steps, desc=title, unit=" steps", leave=False) as bar:
+        for step, batch in enumerate(run.data, epoch * plan.steps):
+            rate = rate_of(plan, run.config.warmup, step)
+            settings = Settings(rate, decay, run.config.label_smoothing)
+            losses.append(run.learner.step(*batch, settings.tensor()))
+            bar.update(1)
+    return float(np.mean(losses, dtype=np.float64)), rate
+
+
+def rate_of(plan: Plan, warmup: float, step: int) -> float:
+    """The learning rate of a step: up to the peak in equal steps, then down to zero by a cosine.
+
+    Args:
+      warmup: share of all steps in which it rises.
+    """
+    total = max(1, plan.epochs * plan.steps)
+    rising = max(1, round(warmup * total))
+    if step < rising:
+        return plan.learning_rate * (step + 1) / (rising + 1)
+    done = min(1.0, (step - rising) / max(1, total - rising))
+    return plan.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _kept(
+    plan: Plan, values: list[np.ndarray], record: dict[str, Any], state: "State"
+) -> list[np.ndarray]:
+    """The weights to keep after an epoch that ended with `values`."""
+    if plan.keep == "best":
         better = all(record["val_loss"] < old["val_loss"] for old in state.history)
-        return _values(run.network) if better else state.kept
-    count = record["epoch"] + 1 - run.plan.epochs // 2
+        return values if better else state.kept
+    count = record["epoch"] + 1 - plan.epochs // 2
     if count <= 1:
-        return _values(run.network)
-    pairs = zip(state.kept, _values(run.network), strict=True)
+        return values
     # Counters, such as those of dropout, stay what they are.
     return [
         old + (new - old) / np.float32(count) if new.dtype.kind == "f" else new
-        for old, new in pairs
+        for old, new in zip(state.kept, values, strict=True)
     ]
-
-
-def _values(network: keras.Model) -> list[np.ndarray]:
-    return [v.numpy() for v in network.variables]
 
 
 def _log(record: dict[str, Any], epochs: int) -> None:
@@ -324,35 +274,6 @@ def _seed_dropout(network: keras.Model, seed: int, epoch: int) -> None:
             variable.assign(np.array([(seed * 7919 + i) % 2**32, epoch], np.uint32))
 
 
-def optimizer(config: FitConfig, plan: Plan) -> keras.optimizers.Optimizer:
-    """The optimiser of `fit.optimizer`: linear warm-up, cosine decay to zero, clipping, EMA."""
-    total = max(1, plan.epochs * plan.steps)
-    warmup = max(1, round(config.warmup * total))
-    schedule = keras.optimizers.schedules.CosineDecay(
-        plan.learning_rate / warmup,
-        decay_steps=max(1, total - warmup),
-        warmup_target=plan.learning_rate,
-        warmup_steps=warmup,
-    )
-    shared = {
-        "learning_rate": schedule,
-        "global_clipnorm": config.clip_norm,
-        "use_ema": config.ema > 0,
-        "ema_momentum": config.ema or 0.99,
-    }
-    if config.optimizer == "sgd":
-        return keras.optimizers.SGD(momentum=0.9, nesterov=True, **shared)
-    if config.optimizer == "adam":
-        return keras.optimizers.Adam(**shared)
-    return keras.optimizers.AdamW(weight_decay=config.weight_decay, **shared)
-
-
-def _loss(config: FitConfig) -> keras.losses.Loss:
-    return keras.losses.CategoricalCrossentropy(
-        from_logits=True, label_smoothing=config.label_smoothing
-    )
-
-
 def quicken_batch_norm(model: keras.Model, total_steps: int) -> None:
     """Lets batch norm's moving averages keep up with a short training from scratch.
 
@@ -364,64 +285,35 @@ def quicken_batch_norm(model: keras.Model, total_steps: int) -> None:
             layer.momentum = float(min(layer.momentum, momentum))
 
 
-class Progress(keras.callbacks.Callback):
-    """A progress bar of an epoch's steps; with a moving average, also the weights before it.
-
-    Keras puts the average in the weights' place at the end of `fit`.
-    """
-
-    def __init__(self, title: str, steps: int):
-        super().__init__()
-        self.steps = steps
-        self.last: list[np.ndarray] = []
-        self.bar = tqdm(total=steps, desc=title, unit=" steps", leave=False)
-
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        self.bar.update(1)
-        if batch == self.steps - 1 and self.model.optimizer.use_ema:
-            self.last = [v.numpy() for v in self.model.trainable_variables]
-        if logs:
-            self.bar.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)
-
-    def on_train_end(self, logs: dict | None = None) -> None:
-        self.bar.close()
-
-
 @dataclass(frozen=True)
 class State:
-    """What goes on after a kill: history and kept weights; the rest is in the network."""
+    """What goes on after a kill: history and kept weights; the rest is in the learner."""
 
     history: list[dict[str, Any]]
     kept: list[np.ndarray]
 
-    def save(self, file: Path, network: keras.Model) -> None:
-        """Writes history, kept weights, and the network's and its optimiser's variables."""
-        arrays = _numbered("now", [v.numpy() for v in _all_variables(network)])
-        arrays |= _numbered("kept", self.kept)
+    def save(self, file: Path, learner: Learner) -> None:
+        """Writes history, kept weights, and all that the training has changed."""
+        now = [variable.numpy() for variable in learner.state]
+        # One array after the other: a zip file's checksums take longer than the writing.
         with replacing(file) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, history=np.array(json.dumps(self.history)), **arrays)
+            for array in (np.array(json.dumps(self.history)), *self.kept, *now):
+                np.save(stream, array, allow_pickle=False)
 
     @classmethod
-    def load(cls, file: Path, network: keras.Model) -> "State | None":
-        """Restores the network; None where there is no state yet."""
+    def load(cls, file: Path, learner: Learner) -> "State | None":
+        """Restores the learner and its network; None where there is no state yet."""
         if not file.exists():
             return None
-        with np.load(file, allow_pickle=False) as arrays:
-            history = json.loads(str(arrays["history"]))
-            now = [name for name in arrays.files if name.startswith("now")]
-            kept = [name for name in arrays.files if name.startswith("kept")]
-            _assign(_all_variables(network), [arrays[name] for name in sorted(now)])
-            return cls(history, [arrays[name] for name in sorted(kept)])
-
-
-def _all_variables(network: keras.Model) -> list[keras.Variable]:
-    return [*network.variables, *network.optimizer.variables]
-
-
-def _numbered(prefix: str, values: list[np.ndarray]) -> dict[str, np.ndarray]:
-    return {f"{prefix}{i:05d}": value for i, value in enumerate(values)}
-
-
-def _assign(variables: list[keras.Variable], values: list[np.ndarray]) -> None:
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
+        variables = learner.state
+        count = len(learner.values()), len(variables)
+        with file.open("rb") as stream:
+            history = json.loads(str(np.load(stream, allow_pickle=False)))
+            kept, now = (
+                [np.load(stream, allow_pickle=False) for _ in range(number)] for number in count
+            )
+        for variable, value in zip(variables, now, strict=True):
+            variable.assign(value)
+        others = [v.numpy() for v in learner.network.non_trainable_variables]
+        learner.set([learner.parameters.numpy(), *others])
+        return cls(history, kept)

@@ -13,7 +13,7 @@ from tl_keras import model as models
 from tl_keras.approaches import stages
 from tl_keras.approaches.adapt import Data
 from tl_keras.config import RunConfig
-from tl_keras.data import doctor
+from tl_keras.data import batches, doctor
 from tl_keras.data.batches import Inputs
 from tl_keras.run import Run, opened
 
@@ -76,8 +76,14 @@ def _suspected(run: Run, data: Data) -> dict:
 
 
 def _pooled(run: Run, data: Data, backbone: keras.Model) -> dict[str, Inputs]:
-    return {
-        split: features.compute(backbone, inputs, data.dataset, split, run.config).inputs
-        for split, inputs in data.inputs.items()
-        if len(inputs)
-    }
+    config, found = run.config, {}
+    first = next(iter(batches.evaluation(data.inputs["train"], features.BATCH_SIZE)))
+    tried = features.prefixes(backbone, (), first, config.model)
+    (output,) = tried.cuts
+    for split, inputs in data.inputs.items():
+        if len(inputs):
+            shown = features.plain(inputs, data.dataset, split, config)
+            array = features.compute(tried, [output], shown, config.cache)[output].array
+            features.check_finite(array, data.dataset, split, config.model)
+            found[split] = Inputs(inputs.labels, array)
+    return found

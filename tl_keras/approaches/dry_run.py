@@ -9,13 +9,14 @@ import tensorflow as tf
 
 from tl_keras import features, freeze, train
 from tl_keras import model as models
-from tl_keras.approaches import adapt, stages
-from tl_keras.approaches.adapt import Data
+from tl_keras.approaches import adapt, architecture, stages, suffix
+from tl_keras.approaches.architecture import HEAD_SPLITS, Data
 from tl_keras.config import RunConfig
 from tl_keras.data import batches, doctor
 from tl_keras.data.examples import SPLITS
 from tl_keras.data.load import load
 from tl_keras.fold import Inference
+from tl_keras.learner import Settings, learner
 from tl_keras.train import Plan
 
 TIMED_STEPS = 3
@@ -39,10 +40,10 @@ def estimate(config: RunConfig) -> list[str]:
     dataset = load(config.data, config.cache)
     adapt.check_classes(dataset)
     stages.refuse_leaks(dataset, config.model)
-    data = adapt.prepared(dataset, config)
+    data = architecture.prepared(dataset, config)
     found = doctor.examine(dataset, data.inputs, config.data.image_size)
     seconds = {"data": time.monotonic() - started}
-    plan = adapt.plan_of(config, dataset, pretrained=config.model.weights != "none")
+    plan = architecture.plan_of(config, dataset, pretrained=config.model.weights != "none")
     depth = adapt.depth_of(config, backbone, plan)
     seconds |= _seconds(config, data, backbone, plan, depth.cut)
     return [
@@ -103,17 +104,18 @@ def _seconds(
 def _step(
     config: RunConfig, data: Data, backbone: keras.Model, plan: Plan, cut: str | None
 ) -> tuple[float, float]:
-    model = adapt.add_head(backbone, config, data.dataset)
-    logits = models.logits_of(adapt.in_precision(model, config, data.dataset))
+    model = architecture.add_head(backbone, config, data.dataset)
+    logits = models.logits_of(architecture.in_precision(model, config, data.dataset))
     network = logits  # From scratch all of it is trained.
     if config.model.weights != "none":
-        prefix, suffix = adapt.halves(logits, cut)
-        network = suffix if prefix is None else adapt.behind(prefix, suffix)
-    train.compiled(network, config.fit, plan)
+        prefix, above = suffix.halves(logits, cut)
+        network = above if prefix is None else suffix.behind(prefix, above, "float32")
+    step = learner(network, config.fit).step
     epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
-    how = adapt.reading(config, data.dataset)
-    step = next(iter(batches.training(data.inputs["train"], how, epoch)))
-    return _timed(lambda: network.train_on_batch(*step))
+    how = architecture.reading(config, data.dataset)
+    batch = next(iter(batches.training(data.inputs["train"], how, epoch)))
+    settings = Settings(plan.learning_rate, config.fit.weight_decay, 0.0).tensor()
+    return _timed(lambda: step(*batch, settings).numpy())
 
 
 def _timed(work: Callable[[], object]) -> tuple[float, float]:
@@ -141,7 +143,8 @@ def _disk(config: RunConfig, data: Data, backbone: keras.Model) -> list[str]:
     files = sum(weights * BYTES[name] for name in ("keras", *config.export.formats))
     # While it trains: weights now and best, two moments of the optimiser.
     checkpoint = 16 * weights
-    kept = sum(features.bytes_of(backbone, data.inputs[split]) for split in adapt.HEAD_SPLITS)
+    channels = backbone.output.shape[-1]
+    kept = sum(4 * channels * len(data.inputs[split]) for split in HEAD_SPLITS)
     kept = 0 if config.model.weights == "none" else kept
     return [
         f"disk: run folder {files / 1e6:.0f} MB, {checkpoint / 1e6:.0f} MB more while it trains; "

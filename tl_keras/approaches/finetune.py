@@ -8,8 +8,9 @@ import tensorflow as tf
 
 from tl_keras import export, report
 from tl_keras import model as models
-from tl_keras.approaches import stages
-from tl_keras.approaches.adapt import Data, adapt
+from tl_keras.approaches import search, stages
+from tl_keras.approaches.adapt import adapt
+from tl_keras.approaches.architecture import Data
 from tl_keras.config import RunConfig
 from tl_keras.data.image import prepare
 from tl_keras.run import Run, opened
@@ -25,12 +26,14 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
     with opened(config, workdir, "finetune") as run:
         backbone = stages.backbone(run)
         data = stages.read(run)
-        if run.result:
+        # A finished run to which exports are added; one of `search` is not measured on test yet.
+        if backbone is None and run.result and run.result["pipeline"] == "finetune":
             model = models.load(run.workdir / "model.keras")
             exported = _export(run, model, data, stages.predict(run, model, data))["export"]
             result = {**run.result, "export": {**run.result["export"], **exported}}
         else:
-            model = stages.trained(run, data, backbone, adapt)
+            train = search.best_model if config.search.wanted else adapt
+            model = stages.trained(run, data, backbone, train)
             probabilities = stages.predict(run, model, data)
             measured = stages.evaluate(run, model, data, probabilities)
             exported = _export(run, model, data, probabilities)

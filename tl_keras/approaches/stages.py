@@ -5,7 +5,7 @@ import io
 import json
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from absl import logging
 from tl_keras import backbone_file, backbones, explain, features, freeze
 from tl_keras import model as models
 from tl_keras import run as runs
-from tl_keras.approaches.adapt import Data, prepared, reading
+from tl_keras.approaches.architecture import Data, prepared, reading
 from tl_keras.config import WEIGHTS, ModelConfig
 from tl_keras.data import doctor
 from tl_keras.data.examples import SPLITS, Dataset
@@ -58,7 +58,7 @@ def read(run: Run, strict: bool = True) -> Data:
 
 
 def backbone(run: Run) -> keras.Model | None:
-    """The pretrained backbone; None where the run has its model already.
+    """The pretrained backbone; None where the run has its model already, and no search to go on.
 
     Made before the data are read, which takes longer: a mistake in it shows at once.
 
@@ -66,7 +66,8 @@ def backbone(run: Run) -> keras.Model | None:
       ValueError: the weights cannot be had or do not fit, or `fit.freeze` names no cut point.
     """
     config = run.config
-    if (run.workdir / "model.keras").exists():
+    goes_on = config.search.wanted and not runs.searched(run)
+    if (run.workdir / "model.keras").exists() and not goes_on:
         return None
     keras.utils.set_random_seed(config.seed)
     found = models.pretrained(config.model, config.data.image_size)
@@ -181,13 +182,15 @@ def _run_of(weights: str) -> Path | None:
     return folder if is_run and weights not in WEIGHTS else None
 
 
-def predict(run: Run, model: keras.Model, data: Data) -> Probabilities:
+def predict(
+    run: Run, model: keras.Model, data: Data, splits: Sequence[str] = ("val", "test")
+) -> Probabilities:
     """The model's answers on val and, where there is one, test: `(examples, classes) float32`."""
     with run.timed("evaluate"):
         infer = Inference(model)
         return {
             split: features.outputs(infer, data.inputs[split])
-            for split in ("val", "test")
+            for split in splits
             if len(data.inputs[split])
         }
 
@@ -215,7 +218,7 @@ def _evaluate(
         files = [example.file for example in data.dataset.splits[split]]
         if run.config.evaluate.views > 1:
             measured[split]["views"] = _of_views(run, model, data, split)
-        if split == "test" or not len(data.inputs["test"]):
+        if split == list(probabilities)[-1]:
             _measure_without_copies(run, split, files, found, labels, classes)
         rows += _rows(split, files, labels, found, classes)
     header = ["file", "split", "label", "prediction", "probability"]

@@ -46,11 +46,13 @@ class Inputs:
       labels: `(examples,) int64`.
       array: `(examples, ...)`, images `uint8` or activations; None: too large to keep.
       read: data set of indices to data set of images, where there is no array.
+      of_view: the array of a view, where there is one for each.
     """
 
     labels: np.ndarray
     array: np.ndarray | None
     read: Read | None = None
+    of_view: Callable[[int], np.ndarray] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -228,22 +230,6 @@ def view(inputs: Inputs, batch_size: int, how: Training, epoch: int) -> tf.data.
     )
 
 
-def with_views(inputs: Inputs, how: Training, views: int) -> Inputs:
-    """Every example as it is, then `views` views of each, in memory: `(views + 1) * examples`.
-
-    The views are those of the first epochs of training without `fit.views`.
-    """
-    if not views:
-        return inputs
-    seen = evaluation(inputs, 64)
-    for epoch in range(views):
-        seen = seen.concatenate(view(inputs, 64, how, epoch))
-    labels = np.tile(inputs.labels, views + 1)
-    array = np.empty((len(labels), *seen.element_spec.shape[1:]), np.uint8)
-    _fill(array, seen, "views")
-    return Inputs(labels, array)
-
-
 def numbers_of(
     count: int, augmentations: tuple[Augmentation, ...], seed: int, view: int | tf.Tensor
 ) -> tf.Tensor:
@@ -254,12 +240,19 @@ def numbers_of(
 
 def _gather(array: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
     """Rows of an array that may be memory-mapped: TensorFlow would copy it whole."""
+    return unconverted(lambda indices: _rows_of(lambda _: array, 0, indices))
 
-    def gather(indices: tf.Tensor) -> tf.Tensor:
-        rows = tf.numpy_function(lambda i: array[i], [indices], array.dtype, stateful=False)
-        return tf.ensure_shape(rows, (None, *array.shape[1:]))
 
-    return unconverted(gather)
+def _rows_of(
+    of_view: Callable[[int], np.ndarray], view: tf.Tensor | int, indices: tf.Tensor
+) -> tf.Tensor:
+    """Rows of a view's array; activations that are kept in half precision as `float32`."""
+    like = of_view(0)
+    rows = tf.numpy_function(
+        lambda v, i: of_view(int(v))[i], [view, indices], like.dtype, stateful=False
+    )
+    rows = tf.ensure_shape(rows, (None, *like.shape[1:]))
+    return tf.cast(rows, tf.float32) if like.dtype == np.float16 else rows
 
 
 def num_steps(count: int, batch_size: int) -> int:
@@ -287,11 +280,13 @@ def training(inputs: Inputs, how: Training, epoch: tf.Variable) -> tf.data.Datas
     first = tf.data.Dataset.from_tensors(0)
     rows = first.flat_map(unconverted(lambda _: _rows(inputs, how, epoch)))
     batches = rows.batch(batch_size, drop_remainder=True).enumerate()
-    if inputs.array is not None:
+    if of_view := inputs.of_view or (inputs.array is not None and (lambda _: inputs.array)):
         # In one function with the rest: each one costs 10 ms at the start of an epoch.
-        gather = _gather(inputs.array)
-        whole = unconverted(lambda step, row: finish(step, row, gather(row[1])))
-        batches = batches.map(whole, CORES)
+        def whole(step: tf.Tensor, row: tuple[tf.Tensor, ...]):
+            view = row[0][0] if how.views is None else row[0][0] % how.views
+            return finish(step, row, _rows_of(of_view, view, row[1]))
+
+        batches = batches.map(unconverted(whole), CORES)
     else:
         images = inputs.read(rows.map(lambda now, i, numbers: i))
         images = images.batch(batch_size, drop_remainder=True)

@@ -56,6 +56,21 @@ def export(
     return results
 
 
+def size_and_latency(model: keras.Model, inputs: dict[str, Inputs], name: str) -> dict[str, float]:
+    """`bytes` and `latency_ms` (median, one thread) of a model's LiteRT file of a format.
+
+    They depend on the architecture and not on its weights.
+    """
+    few = litert.calibration_examples(inputs["train"], FEW)
+    with tempfile.TemporaryDirectory() as temporary, quiet():
+        single, file = Path(temporary, "single"), Path(temporary, "model.tflite")
+        saved_model.write_single(model, single)
+        file.write_bytes(litert.convert(single, name, few))
+        latency = parity.latency(file, inputs["val"])
+        return {"bytes": parity.num_bytes(file), "latency_ms": latency["median"]}
+
+
+FEW = 8  # Images to calibrate a file on of which only size and speed are asked.
 FILES = {
     "saved_model": "saved_model",
     "float32": "model_float32.tflite",

@@ -1,0 +1,289 @@
+"""What trainings of one architecture share: images, backbone, heads, activations, traced graphs.
+
+A run has one of its own; the trials of a search share one an architecture, so that nothing is
+computed, loaded or traced twice.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+from absl import logging
+
+from tl_keras import backbones, features, freeze, train
+from tl_keras import head as heads
+from tl_keras import model as models
+from tl_keras.cache import Kept
+from tl_keras.config import MIXING, RunConfig
+from tl_keras.data import batches, doctor
+from tl_keras.data.augment import num_columns
+from tl_keras.data.batches import Inputs, Training
+from tl_keras.data.examples import SPLITS, Dataset
+from tl_keras.features import Cut, Prefixes, Worth
+from tl_keras.head import Head
+from tl_keras.run import Run
+from tl_keras.train import Plan
+
+HEAD_SPLITS = ("train", "val")
+OPEN = 200  # Arrays that are kept open; each is a file.
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set with its prepared images by split."""
+
+    dataset: Dataset
+    inputs: dict[str, Inputs]
+
+
+def prepared(dataset: Dataset, config: RunConfig, splits: Sequence[str] = SPLITS) -> Data:
+    """A data set with its images decoded and resized, or how to get them."""
+    inputs = {
+        split: batches.prepared(dataset, split, config.data, config.cache) for split in splits
+    }
+    return Data(dataset, inputs)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A backbone with a head at one image size, and what is known of it so far.
+
+    Attributes:
+      run: in whose record decisions and times are written.
+      config: of the run, or of its trials of this architecture: all that their depths, rates and
+        the like do not change.
+      data: prepared at the image size.
+      backbone: `model` up to its features.
+      model: whole; a finished training leaves its weights here.
+      trained: what trainings train: `model`, or its twin in half precision.
+      initial: weights before any training.
+      cuts: names of the depths that trainings will freeze at, the backbone's output left out.
+      trainings: how many will read the same activations.
+      label: before the names of cuts in the record, where there are several architectures.
+    """
+
+    run: Run
+    config: RunConfig
+    data: Data
+    backbone: keras.Model
+    model: keras.Model
+    trained: keras.Model
+    initial: list[np.ndarray]
+    cuts: tuple[str, ...]
+    trainings: float = 1.0
+    label: str = ""
+    heads: dict[str, Head] = field(default_factory=dict)
+    tried: dict[str, Prefixes] = field(default_factory=dict)
+    opened: dict[tuple, np.ndarray] = field(default_factory=dict)
+    networks: dict[tuple, Any] = field(default_factory=dict)
+    counts: dict[tuple, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def output(self) -> str:
+        """The cut at the backbone's output, whose activations are the features."""
+        return self.backbone.operations[-1].name
+
+
+def architecture(
+    run: Run,
+    config: RunConfig,
+    data: Data,
+    backbone: keras.Model,
+    depths: Sequence[float | str],
+    **others: Any,
+) -> Architecture:
+    """An architecture of a pretrained backbone, for trainings at some freeze depths."""
+    model = add_head(backbone, config, data.dataset)
+    pattern = backbones.block_pattern(config.model.backbone)
+    cuts = [freeze.resolve(backbone, pattern, depth).cut for depth in depths]
+    named = dict.fromkeys(cut for cut in cuts if cut not in (None, backbone.operations[-1].name))
+    return Architecture(
+        *(run, config, data, backbone, model),
+        trained=in_precision(model, config, data.dataset),
+        initial=model.get_weights(),
+        cuts=tuple(named),
+        **others,
+    )
+
+
+def add_head(backbone: keras.Model, config: RunConfig, dataset: Dataset) -> keras.Model:
+    """The backbone with a random head for the data set's classes; see `model.add_head`."""
+    keras.utils.set_random_seed(config.seed)
+    return models.add_head(backbone, dataset.classes, config.model.dropout, config.model.head_width)
+
+
+def reading(config: RunConfig, dataset: Dataset) -> Training:
+    """How the config has the training images read."""
+    return Training(
+        config.fit.batch_size,
+        config.seed,
+        config.data.augmentations,
+        config.fit.views,
+        config.data.balance,
+        len(dataset.classes),
+    )
+
+
+def in_precision(model: keras.Model, config: RunConfig, dataset: Dataset) -> keras.Model:
+    """The model, or one of equal weights that computes in half precision."""
+    if not config.fit.mixed_precision:
+        return model
+    # Not float16, which would need loss scaling and is slow on CPUs.
+    return models.in_precision(model, config.model, dataset.classes, "mixed_bfloat16")
+
+
+def plan_of(config: RunConfig, dataset: Dataset, pretrained: bool) -> Plan:
+    """What the config's `auto` fields come to on a data set."""
+    count = len(dataset.splits["train"])
+    steps = batches.num_steps(count, config.fit.batch_size)
+    return train.plan(config.fit, count, steps, pretrained)
+
+
+def prefixes(arch: Architecture, half: bool) -> Prefixes:
+    """The prefixes at the architecture's depths, tried on the first training images.
+
+    Args:
+      half: of `trained`, where that computes in half precision, with all depths; else of the
+        backbone, whose output is the head's features.
+    """
+    half = half and arch.trained is not arch.model
+    if half not in arch.tried:
+        backbone = models.backbone_of(arch.trained) if half else arch.backbone
+        cuts = arch.cuts if half or arch.trained is arch.model else ()
+        with arch.run.timed("features"):
+            first = next(iter(batches.evaluation(arch.data.inputs["train"], features.BATCH_SIZE)))
+            arch.tried[half] = features.prefixes(backbone, cuts, first, arch.config.model)
+    return arch.tried[half]
+
+
+def cut_of(arch: Architecture, name: str) -> Cut:
+    """A depth as it was tried."""
+    return prefixes(arch, half=True).cuts[name]
+
+
+def activations(
+    arch: Architecture, names: Sequence[str], split: str, how: Training, view: int | None
+) -> dict[str, np.ndarray]:
+    """Activations of a split at the named cuts: of the images as they are, or of a view."""
+    shows = () if view is None else (how.augmentations, how.seed, view)
+    missing = [name for name in names if (name, split, *shows) not in arch.opened]
+    inputs = arch.data.inputs[split]
+    for half in (False, True):
+        some = [name for name in missing if (name in prefixes(arch, half).cuts)]
+        missing = [name for name in missing if name not in some]
+        if not some:
+            continue
+        with arch.run.timed("features"):
+            shown = features.plain(inputs, arch.data.dataset, split, arch.config)
+            if view is not None:
+                shown = features.viewed(shown, inputs, how, view)
+            found = features.compute(prefixes(arch, half), some, shown, arch.config.cache)
+        for name, kept in found.items():
+            arch.opened[name, split, *shows] = kept.array
+            _record(arch, name, split, kept)
+    while len(arch.opened) > max(OPEN, len(names)):
+        del arch.opened[next(iter(arch.opened))]
+    return {name: arch.opened[name, split, *shows] for name in names}
+
+
+def _record(arch: Architecture, name: str, split: str, kept: Kept) -> None:
+    """Adds an array to what the record says of its cut: of its views, all of this session."""
+    decided = _recorded(arch, name, split) or {"keep": True, "why": "what heads are fitted on"}
+    before = arch.counts.get((name, split), {"cached": True, "bytes": 0, "seconds": 0.0})
+    arch.counts[name, split] = {
+        "cached": kept.cached and before["cached"],
+        "bytes": before["bytes"] + kept.array.nbytes,
+        "seconds": round(before["seconds"] + kept.seconds, 3),
+    }
+    entry = {**decided, **arch.counts[name, split]}
+    arch.run.add(features={f"{arch.label}{name}/{split}": entry})
+
+
+def _recorded(arch: Architecture, name: str, split: str) -> dict[str, Any] | None:
+    return arch.run.record.get("features", {}).get(f"{arch.label}{name}/{split}")
+
+
+def head_of(arch: Architecture, config: RunConfig) -> Head:
+    """The converged head that the architecture's trainings start from.
+
+    In the same pass come the activations of the images as they are that trainings will want.
+
+    Raises:
+      ValueError: features are NaN or infinite.
+    """
+    balance = config.data.balance
+    if balance in arch.heads:
+        return arch.heads[balance]
+    found, how = {}, reading(config, arch.data.dataset)
+    for split in HEAD_SPLITS:
+        wanted = [] if split == "train" and how.augmentations else _kept_cuts(arch, config, split)
+        array = activations(arch, [*wanted, arch.output], split, how, None)[arch.output]
+        features.check_finite(array, arch.data.dataset, split, config.model)
+        found[split] = Inputs(arch.data.inputs[split].labels, array)
+    with arch.run.timed("head"):
+        arch.heads[balance] = heads.fit_head(
+            tuple(found[split].array for split in HEAD_SPLITS),
+            tuple(found[split].labels for split in HEAD_SPLITS),
+            balance,
+            config.model.head_width,
+            config.seed,
+        )
+        if "suspects" not in arch.run.findings:
+            arch.run.find(**doctor.suspected(arch.data.dataset, found))
+    best = min(arch.heads[balance].history, key=lambda record: record["val_loss"])
+    logging.info("head: validation accuracy %.3f", best["val_accuracy"])
+    return arch.heads[balance]
+
+
+def _kept_cuts(arch: Architecture, config: RunConfig, split: str) -> list[str]:
+    return [name for name in arch.cuts if keeps(arch, config, name)[split]]
+
+
+def keeps(arch: Architecture, config: RunConfig, name: str) -> dict[str, bool]:
+    """By split, whether activations at a cut are kept: decided once, by time and room.
+
+    What the suffix sees is equal either way. The record repeats the decision in a resumed run.
+    """
+    plan = plan_of(config, arch.data.dataset, pretrained=True)
+    how, max_bytes = reading(config, arch.data.dataset), config.cache.max_bytes
+    num_train, num_val = (len(arch.data.inputs[split]) for split in HEAD_SPLITS)
+    cut = cut_of(arch, name)
+
+    def of_train() -> Worth:
+        if {entry.name for entry in how.augmentations} & MIXING:
+            return Worth(False, "mixing shows other images each time")
+        views = (how.views or plan.epochs) if how.augmentations else 1
+        uses = arch.trainings * max(1.0, plan.epochs / views)
+        return features.worth_keeping(cut, views * num_train, uses, max_bytes)
+
+    def of_val() -> Worth:
+        looks = 1 + seen_views(how, config, num_val)
+        return features.fitting(cut, looks * num_val, max_bytes)
+
+    return {
+        split: _decided(arch, name, split, decide)
+        for split, decide in (("train", of_train), ("val", of_val))
+    }
+
+
+def _decided(arch: Architecture, name: str, split: str, decide: Callable[[], Worth]) -> bool:
+    recorded = _recorded(arch, name, split)
+    if recorded:
+        return recorded["keep"]
+    worth = decide()
+    entry = {**asdict(worth), "dtype": cut_of(arch, name).dtype}
+    arch.run.add(features={f"{arch.label}{name}/{split}": entry})
+    logging.info("activations %s/%s are %s: %s", name, split, KEPT[worth.keep], worth.why)
+    return worth.keep
+
+
+KEPT = {True: "kept", False: "computed at each step"}
+
+
+def seen_views(how: Training, config: RunConfig, num_val: int) -> int:
+    """How many augmented views of each validation image the choice of a candidate leans on."""
+    if config.fit.choose_by == "accuracy" or not num_columns(how.augmentations):
+        return 0
+    return train.num_views(num_val)

@@ -1,0 +1,118 @@
+"""Weights that may be kept, as they stand on validation: the head alone, fine-tuned, their mean."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from tl_keras import features, train
+from tl_keras.approaches.architecture import Architecture, activations, reading, seen_views
+from tl_keras.approaches.suffix import Suffix, seen
+from tl_keras.config import RunConfig
+from tl_keras.evaluate import fit_temperature, log_losses, softmax
+from tl_keras.head import Head
+from tl_keras.run import Run
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Weights that may be kept, and what they come to on validation, calibrated.
+
+    Attributes:
+      values: as `Learner.values` gives them; none of the head alone.
+      losses: `(1 + views, val)`, see `train.choose`.
+      probabilities: `(val, classes)`, of the images as they are.
+      right: `(val,) bool`, of the same.
+    """
+
+    values: list[np.ndarray]
+    losses: np.ndarray
+    probabilities: np.ndarray
+    right: np.ndarray
+    temperature: float
+
+    @property
+    def accuracy(self) -> float:
+        """On the images as they are."""
+        return float(self.right.mean())
+
+
+def of_head(arch: Architecture, config: RunConfig, head: Head, looks: bool) -> Candidate:
+    """The head alone. Validation is looked at in views where `looks`."""
+    how, labels = reading(config, arch.data.dataset), arch.data.inputs["val"].labels
+    views = range(seen_views(how, config, len(labels)) if looks else 0)
+    pooled = [
+        activations(arch, [*arch.cuts, arch.output], "val", how, view)[arch.output]
+        for view in (None, *views)
+    ]
+    return _candidate([], [head.logits(array) for array in pooled], labels)
+
+
+def of_suffix(
+    arch: Architecture, config: RunConfig, suffix: Suffix, before: list[np.ndarray]
+) -> dict[str, Candidate]:
+    """The suffix as it was trained, and the mean of its weights with those before."""
+    how, labels = reading(config, arch.data.dataset), arch.data.inputs["val"].labels
+    inputs = seen(arch, suffix, how, seen_views(how, config, len(labels)))
+    tuned = suffix.learner.values()
+    mean = [
+        (old + new) / 2 if new.dtype.kind == "f" else new
+        for old, new in zip(before, tuned, strict=True)
+    ]
+    found = {}
+    for name, values in {"mix": mean, "finetuned": tuned}.items():
+        suffix.learner.set(values)
+        logits = [features.outputs(suffix.infer, shown) for shown in inputs]
+        found[name] = _candidate(values, logits, labels)
+    return found
+
+
+def _candidate(values: list[np.ndarray], logits: list[np.ndarray], labels: np.ndarray) -> Candidate:
+    temperature = fit_temperature(logits[0], labels)
+    found = [softmax(view / temperature) for view in logits]
+    losses = np.stack([log_losses(view, labels) for view in found])
+    return Candidate(values, losses, found[0], found[0].argmax(-1) == labels, temperature)
+
+
+def may_gain(run: Run, head: Candidate) -> bool:
+    """Whether fine-tuning could be chosen over the head alone; if not, the record says so."""
+    by_accuracy = run.config.fit.choose_by == "accuracy"
+    if head.accuracy < 1 if by_accuracy else train.can_lose(head.losses):
+        return True
+    why = (
+        f"left out: the head alone is so good on the {len(head.right)} validation examples that no "
+        "other could be chosen over it"
+    )
+    run.add(model={"fine_tuning": why})
+    logging.info("fine-tuning is %s", why)
+    return False
+
+
+def choose(run: Run, standing: Mapping[str, Candidate]) -> str:
+    """The candidate that is kept; the record says how all of them stand."""
+    losses, head = {name: c.losses for name, c in standing.items()}, standing["head"].right
+    by = run.config.fit.choose_by
+    if by == "accuracy":
+        kept = train.most_accurate({name: c.accuracy for name, c in standing.items()})
+    else:
+        kept = train.choose(losses)
+    record = {name: _described(c, head, train.gain(losses, name)) for name, c in standing.items()}
+    run.add(model={"candidates": record})
+    listed = ", ".join(f"{name} {scores[by]:.3f}" for name, scores in record.items())
+    logging.info("validation %s: %s; kept: %s", by, listed, kept)
+    return kept
+
+
+def _described(candidate: Candidate, head: np.ndarray, gain: float) -> dict[str, Any]:
+    return {
+        "log_loss": float(candidate.losses[0].mean()),
+        "accuracy": candidate.accuracy,
+        "temperature": candidate.temperature,
+        "views": len(candidate.losses),
+        "gain": gain,
+        # Examples that it alone has right, and that the head alone has: a paired comparison.
+        "won": int((candidate.right & ~head).sum()),
+        "lost": int((head & ~candidate.right).sum()),
+    }

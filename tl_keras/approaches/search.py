@@ -1,0 +1,217 @@
+"""search: trials over freeze depth, rates and what else the space names; the best is promoted.
+
+A trial is a run inside the run. Nothing of the test split decides anything.
+"""
+
+import json
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import keras
+from absl import logging
+
+from tl_keras import metrics, report, tuner
+from tl_keras import model as models
+from tl_keras.approaches import stages, trials
+from tl_keras.approaches.architecture import Data, plan_of
+from tl_keras.approaches.trials import Bench, Record
+from tl_keras.config import RunConfig
+from tl_keras.evaluate import paired_interval
+from tl_keras.files import write_json
+from tl_keras.run import Run, has_budget, opened, searched
+
+REPEATS = 50  # Proposals in a row that come to a trial that was run: the space is exhausted.
+
+
+def run(config: RunConfig, workdir: str | Path) -> Run:
+    """Searches, and leaves the best trial's model, measured on validation.
+
+    Raises:
+      ValueError: the config, the data or the folder cannot be used, or no trial came to anything.
+    """
+    with opened(config, workdir, "search") as run:
+        backbone = stages.backbone(run)
+        data = stages.read(run)
+        model = stages.trained(run, data, backbone, best_model)
+        probabilities = stages.predict(run, model, data, ("val",))
+        measured = stages.evaluate(run, model, data, probabilities)
+        run.finish(stages.result(run, **measured))
+        report.write(run.workdir)
+    return run
+
+
+@dataclass
+class State:
+    """What a search knows; written after each step, so that a killed one goes on.
+
+    Attributes:
+      records: of the trials that were run, in order.
+      oracle: what KerasTuner knows, see `tuner.state`.
+      seconds: of all sessions.
+      exhausted: there is nothing in the space that was not tried.
+      measured: by architecture, size and latency of the exported file.
+    """
+
+    records: list[Record] = field(default_factory=list)
+    oracle: dict[str, Any] | None = None
+    seconds: float = 0.0
+    exhausted: bool = False
+    measured: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+def best_model(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
+    """Runs trials until the budget is spent; the best one's model, which is not trained again.
+
+    Goes on where a killed search, or one with a smaller budget, stopped.
+
+    Raises:
+      ValueError: no trial came to anything.
+    """
+    folder = run.workdir / "search"
+    state = State()
+    if (folder / "state.json").exists():
+        state = State(**json.loads((folder / "state.json").read_text(encoding="utf-8")))
+    bench = trials.bench(run, data, backbone, state.measured)
+    if not searched(run):
+        _search(run, bench, state)
+    return _promoted(run, bench, state)
+
+
+def _search(run: Run, bench: Bench, state: State) -> None:
+    config, repeats = run.config, 0
+    before, started = state.seconds, time.monotonic()
+
+    def save() -> None:
+        state.oracle = tuner.state(oracle)
+        state.seconds = round(before + time.monotonic() - started, 3)
+        write_json(run.workdir / "search" / "state.json", vars(state))
+
+    with TemporaryDirectory() as scratch:
+        epochs = plan_of(config, bench.data.dataset, config.model.weights != "none").epochs
+        oracle = tuner.oracle(config, epochs, bench.entries, scratch)
+        if state.oracle:
+            tuner.restore(oracle, state.oracle)
+        _show_all(config, bench, state)
+        while has_budget(config.search, vars(state)) and not state.exhausted:
+            proposal = tuner.propose(oracle)
+            if proposal is None or repeats == REPEATS:
+                state.exhausted = True
+                break
+            save()  # From now on a kill has this trial proposed again.
+            values = tuner.values_of(proposal, bench.entries)
+            if not state.records:
+                trials.begin_with_own(bench, proposal, values)
+            record = trials.equivalent(bench, values, state.records)
+            repeats = repeats + 1 if record else 0
+            if record is None:
+                record = trials.run_trial(bench, len(state.records), values, state.records)
+                record["elapsed"] = round(before + time.monotonic() - started, 3)
+                state.records.append(record)
+                _show(config, bench, state.records)
+                _forget(run, state.records)
+            tuner.tell(oracle, proposal, record["score"])
+            save()
+        save()
+
+
+def _forget(run: Run, records: list[Record]) -> None:
+    """Removes the models of all but the best trials (https://github.com/keras-team/keras-tuner/issues/288)."""
+    for record in trials.ranked(run.config, records)[run.config.search.keep :]:
+        (run.workdir / "search" / record["trial"] / "model.keras").unlink(missing_ok=True)
+
+
+def _promoted(run: Run, bench: Bench, state: State) -> keras.Model:
+    """The best trial's model, with what is said of it."""
+    order = trials.ranked(run.config, state.records)
+    if not order:
+        raise ValueError(_nothing(run.config, state))
+    best, folder = order[0], run.workdir / "search"
+    if not (folder / best["trial"] / "model.keras").is_file():
+        logging.warning("search: %s is run again, its model.keras is gone", best["trial"])
+        shutil.rmtree(folder / best["trial"])
+        others = [record for record in state.records if record is not best]
+        trials.run_trial(bench, int(best["trial"].removeprefix("trial_")), best["values"], others)
+    lines = (folder / best["trial"] / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    with metrics.publisher(run.workdir, []) as publish:
+        publish([json.loads(line) for line in lines])
+    result = json.loads((folder / best["trial"] / "result.json").read_text(encoding="utf-8"))
+    run.add(model=result["model"], search=_described(run, bench, state, order))
+    logging.info("search: the best of %d trials is %s", len(state.records), best["trial"])
+    return models.load(folder / best["trial"] / "model.keras")
+
+
+def _nothing(config: RunConfig, state: State) -> str:
+    over = [record for record in state.records if record["status"] == trials.OVER]
+    if not over:
+        return (
+            f"search.space: none of {len(state.records)} trials came to anything, since all "
+            "diverged; expected lower values of fit.learning_rate"
+        )
+    found = {r["label"]: {name: r[name] for name in config.search.goal.limits} for r in over}
+    near = min(found.items(), key=lambda item: tuple(item[1].values()))
+    figures = ", ".join(f"{name} {value:g}" for name, value in near[1].items())
+    return (
+        f"search.objective: none of {len(state.records)} trials keeps to "
+        f"{config.search.objective!r}; the nearest is {near[0]} with {figures}: expected a "
+        "smaller backbone, alpha or image size in search.space, or a higher limit"
+    )
+
+
+def _described(run: Run, bench: Bench, state: State, order: list[Record]) -> dict[str, Any]:
+    """`search` of `result.json`."""
+    best, curve, top = order[0], [], None
+    for record in state.records:
+        if record["status"] == trials.DONE and (top is None or record["score"] > top["score"]):
+            top = record
+            curve.append([record["elapsed"], record[run.config.search.goal.metric]])
+    wrong = set(best["wrong"])
+    level = []
+    for record in order[1:]:
+        others = set(record["wrong"])
+        interval = paired_interval(len(others - wrong), len(wrong - others), best["n"])
+        record["behind"] = interval
+        if interval[0] <= 0:
+            level.append(record["trial"])
+    return {
+        "tuner": run.config.search.tuner,
+        "objective": run.config.search.objective,
+        "trials": state.records,
+        "best": best["trial"],
+        "curve": curve,
+        "level": level,
+        "seconds": state.seconds,
+        "saved": round(sum(r.get("saved", 0.0) for r in state.records), 3),
+    }
+
+
+def _show_all(config: RunConfig, bench: Bench, state: State) -> None:
+    """The table's head, and the trials of earlier sessions."""
+    names = [name.rpartition(".")[2] for name in bench.entries]
+    heads = ["trial", *names, f"val {config.search.goal.metric}", "seconds", "best so far"]
+    logging.info("%s", "  ".join(f"{head:>{WIDTH}}" for head in heads))
+    for count in range(1, len(state.records) + 1):
+        _show(config, bench, state.records[:count])
+
+
+WIDTH = 13  # characters of a column
+
+
+def _show(config: RunConfig, bench: Bench, records: list[Record]) -> None:
+    """A line of the table: the last trial, and the best so far."""
+    record, order = records[-1], trials.ranked(config, records)
+    metric = config.search.goal.metric
+    cells = [record["trial"].removeprefix("trial_"), *map(_cell, record["values"].values())]
+    cells.append(f"{record[metric]:.3f}" if record["status"] == trials.DONE else record["status"])
+    cells.append(f"{record['seconds']:.1f}")
+    if order:
+        cells.append(f"{order[0][metric]:.3f} ({order[0]['trial'].removeprefix('trial_')})")
+    logging.info("%s", "  ".join(f"{cell:>{WIDTH}}" for cell in cells))
+
+
+def _cell(value: Any) -> str:
+    text = f"{value:.3g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"

@@ -1,0 +1,160 @@
+"""What is trained at a depth: the layers above it, on activations that are kept or not."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tl_keras import features, freeze, metrics, train
+from tl_keras import model as models
+from tl_keras.approaches.architecture import Architecture, activations, cut_of, keeps, reading
+from tl_keras.config import RunConfig
+from tl_keras.data import batches
+from tl_keras.data.batches import Inputs, Training
+from tl_keras.evaluate import log_loss, softmax
+from tl_keras.fold import Inference, fold_batch_norm
+from tl_keras.freeze import FrozenPrefix
+from tl_keras.learner import Learner, learner
+from tl_keras.run import Run
+from tl_keras.train import Fit, Plan
+
+GRAPHS = 6  # Traced networks that an architecture keeps; one takes some 50 MB.
+
+
+@dataclass(frozen=True)
+class Suffix:
+    """The layers above a depth, to logits.
+
+    Attributes:
+      cut: the last operation below; None where nothing is frozen.
+      keeps: by split, whether it starts at kept activations; else it starts at the images.
+      learner: trains it.
+      infer: its logits on validation.
+    """
+
+    cut: str | None
+    keeps: Mapping[str, bool]
+    learner: Learner
+    infer: Inference
+
+
+def suffix_of(arch: Architecture, config: RunConfig, cut: str | None) -> Suffix:
+    """The suffix at a depth; its graphs are traced once for all trainings that can share them."""
+    fit, kept = config.fit, {"train": False, "val": False}
+    if cut:
+        kept = keeps(arch, config, cut)
+    key = (cut, config.model.dropout, fit.optimizer, fit.clip_norm, fit.ema, *kept.values())
+    if key not in arch.networks:
+        if len(arch.networks) >= GRAPHS:
+            del arch.networks[next(iter(arch.networks))]
+        arch.networks[key] = _suffix(arch, config, cut, kept)
+    return arch.networks[key]
+
+
+def _suffix(
+    arch: Architecture, config: RunConfig, cut: str | None, kept: Mapping[str, bool]
+) -> Suffix:
+    prefix, above = halves(models.logits_of(arch.trained), cut)
+    networks = {}
+    for split in kept:
+        whole = prefix is None or kept[split]
+        dtype = None if whole else cut_of(arch, cut).dtype
+        networks[split] = above if whole else behind(prefix, above, dtype)
+    return Suffix(cut, kept, learner(networks["train"], config.fit), Inference(networks["val"]))
+
+
+def halves(network: keras.Model, cut: str | None) -> tuple[keras.Model | None, keras.Model]:
+    """Prefix up to `cut` (None: nothing is frozen), and suffix with its batch norm frozen."""
+    prefix, suffix = freeze.split(network, cut) if cut else (None, network)
+    # Statistics of a few hundred examples are worse than those of the pretraining.
+    freeze.freeze_batch_norm(suffix)
+    return prefix, fold_batch_norm(suffix)
+
+
+def behind(prefix: keras.Model, suffix: keras.Model, dtype: str) -> keras.Model:
+    """The suffix with the prefix run before it at each step, in inference mode.
+
+    Args:
+      dtype: in which activations would have been kept: they are as if they had been.
+    """
+    inputs = keras.Input(prefix.input.shape[1:], dtype=prefix.input.dtype)
+    return keras.Model(inputs, suffix(FrozenPrefix(prefix, dtype)(inputs)))
+
+
+def fit_suffix(
+    run: Run, arch: Architecture, suffix: Suffix, plan: Plan, earlier: list[dict]
+) -> None:
+    """Fine-tunes the layers above the freeze depth, in place.
+
+    Args:
+      earlier: records of metrics.jsonl that come before those of this stage.
+    """
+    config, dataset = run.config, arch.data.dataset
+    how = reading(config, dataset)
+    inputs, epoch = arch.data.inputs["train"], tf.Variable(0, dtype=tf.int64, trainable=False)
+    prepare = _nothing
+    if suffix.keeps["train"]:
+        inputs, prepare = _kept(arch, suffix.cut, how)
+        how = replace(how, augmentations=())  # They are in what is kept.
+        prepare(0)
+    data = batches.training(inputs, how, epoch)
+    validate = validation(suffix.infer, *seen(arch, suffix, reading(config, dataset), 0))
+    fit = Fit(
+        *("finetune", suffix.learner, data, epoch, prepare, validate, plan, config.fit),
+        seed=config.seed,
+    )
+    with run.timed("finetune"), metrics.publisher(run.workdir, earlier) as publish:
+        train.fit(fit, run.checkpoint / "finetune.npy", publish)
+
+
+def _nothing(epoch: int) -> None:
+    """Makes nothing of an epoch's view before it is read."""
+
+
+def _kept(arch: Architecture, cut: str, how: Training) -> tuple[Inputs, Callable[[int], None]]:
+    """Training activations, and what makes those of an epoch's view before it is read."""
+    labels = arch.data.inputs["train"].labels
+    if not how.augmentations:
+        found = activations(arch, [cut], "train", how, None)[cut]
+        return Inputs(labels, found), _nothing
+    now: dict[str, np.ndarray] = {}
+
+    def prepare(epoch: int) -> None:
+        view = epoch if how.views is None else epoch % how.views
+        wanted = [name for name in arch.cuts if keeps(arch, arch.config, name)["train"]]
+        now["array"] = activations(arch, wanted, "train", how, view)[cut]
+
+    return Inputs(labels, None, of_view=lambda _: now["array"]), prepare
+
+
+def seen(arch: Architecture, suffix: Suffix, how: Training, views: int) -> tuple[Inputs, ...]:
+    """What `suffix.infer` takes of validation: the images as they are, then views of them."""
+    images = arch.data.inputs["val"]
+    if not suffix.keeps["val"]:
+        every = [images]
+        for view in range(views):
+            shown = batches.view(images, features.BATCH_SIZE, how, view)
+            every.append(Inputs(images.labels, np.concatenate(list(shown.as_numpy_iterator()))))
+        return tuple(every)
+    kept = [name for name in arch.cuts if keeps(arch, arch.config, name)["val"]]
+    arrays = [
+        activations(arch, [*kept, arch.output], "val", how, view)[suffix.cut]
+        for view in (None, *range(views))
+    ]
+    return tuple(Inputs(images.labels, array) for array in arrays)
+
+
+def validation(infer: Inference, inputs: Inputs) -> Callable[[], dict[str, float]]:
+    """A function that measures a network, to logits, as its weights are when it is called."""
+
+    def validate() -> dict[str, float]:
+        probabilities = softmax(features.outputs(infer, inputs))
+        right = probabilities.argmax(-1) == inputs.labels
+        return {
+            "val_loss": log_loss(probabilities, inputs.labels),
+            "val_accuracy": float(right.mean()),
+        }
+
+    return validate

@@ -1,0 +1,144 @@
+"""search.space: which fields a search changes, and to what. Imports no Keras.
+
+A key is a field, as in `fit.learning_rate` or `model.options.alpha`, or the section `model`, whose
+values are several of its fields at once, as in `{backbone: MobileNet, weights: file.h5}`.
+"""
+
+import itertools
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from tl_keras import backbones
+from tl_keras.config_errors import messages, nearest, shown
+
+if TYPE_CHECKING:
+    from tl_keras.config import Range, RunConfig
+
+# What decides the data, their splits, or how they are measured is the same in all trials.
+SEARCHED = {
+    "data": ("image_size", "resize", "antialias", "augment", "augment_strength", "balance"),
+    "model": ("backbone", "weights", "preprocessing", "dropout", "head_width"),
+    "fit": (
+        *("freeze", "learning_rate", "epochs", "batch_size", "optimizer", "weight_decay"),
+        *("warmup", "keep", "patience", "label_smoothing", "clip_norm", "ema", "views"),
+    ),
+}
+# Fields on which the backbone, its features, or the head depend.
+OF_ARCHITECTURE = ("data.image_size", "data.resize", "data.antialias", "model", "model.")
+NOT_OF_ARCHITECTURE = ("model.dropout",)
+MOST = 200  # Combinations of values that are checked together.
+
+
+def check(config: "RunConfig") -> None:
+    """Checks `search.space` against the fields that it names.
+
+    Raises:
+      ValueError: a field does not exist or cannot be searched, or its section refuses a value.
+    """
+    space = config.search.space
+    if not space:
+        raise ValueError("search.space: expected at least one field; received none")
+    for name, values in space.items():
+        _check_name(name)
+        for value in _ends(name, values):
+            try:
+                with_values(config, {name: value})
+            except ValueError as error:
+                # Alone it may not fit: a backbone without its size, an option without its backbone.
+                if not of_architecture(name) or len(_of_architecture(space)) == 1:
+                    raise _refused(name, value, error) from None
+    for values in architectures(config):
+        try:
+            with_values(config, values)
+        except ValueError as error:
+            raise _refused(", ".join(values), list(values.values()), error) from None
+
+
+def _check_name(name: str) -> None:
+    known = [f"{section}.{field}" for section, fields in SEARCHED.items() for field in fields]
+    if name in known or name == "model":
+        return
+    if name.startswith("model.options.") and name.count(".") == 2:
+        return
+    hint = nearest(name, known) or f"; known: {', '.join(known)}, model.options.NAME, model"
+    raise ValueError(f"search.space.{name}: no field that a search can change{hint}")
+
+
+def _ends(name: str, values: Any) -> Iterable[Any]:
+    if values == "blocks":
+        if name != "fit.freeze":
+            raise ValueError(f"search.space.{name}: 'blocks' is for fit.freeze alone")
+        return ()
+    if isinstance(values, tuple):
+        if not values:
+            raise ValueError(f"search.space.{name}: expected values; received an empty list")
+        return values
+    return (values.min, values.max)
+
+
+def _refused(name: str, value: Any, error: ValueError) -> ValueError:
+    reason = str(error).splitlines()[0]
+    return ValueError(f"search.space.{name}: {shown(value)} is refused: {reason}")
+
+
+def of_architecture(name: str) -> bool:
+    """Whether another value of a field needs another backbone, other features or another head."""
+    named = name in OF_ARCHITECTURE or name.startswith("model.")
+    return named and name not in NOT_OF_ARCHITECTURE
+
+
+def _of_architecture(space: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: values for name, values in space.items() if of_architecture(name)}
+
+
+def architectures(config: "RunConfig") -> list[dict[str, Any]]:
+    """The combinations of values of the fields that make architectures; of ranges, the ends."""
+    named = {name: _ends(name, v) for name, v in _of_architecture(config.search.space).items()}
+    combined = itertools.product(*named.values())
+    return [dict(zip(named, row, strict=True)) for row in itertools.islice(combined, MOST)]
+
+
+def with_values(config: "RunConfig", values: Mapping[str, Any]) -> "RunConfig":
+    """A trial's config: the search's with other values, and no search of its own.
+
+    An option that the backbone does not take is left out.
+
+    Raises:
+      ValueError: a section refuses a value.
+    """
+    tree = config.model_dump(mode="json")
+    del tree["search"]
+    options = tree["model"]["options"]
+    for name, value in values.items():
+        section, _, field = name.partition(".")
+        if name == "model":
+            if not isinstance(value, Mapping):
+                raise ValueError("expected fields, as in {backbone: MobileNet}")
+            tree["model"].update(value)
+            options = tree["model"]["options"]
+    for name, value in values.items():
+        section, _, field = name.partition(".")
+        if field.startswith("options."):
+            options[field.removeprefix("options.")] = value
+        elif field:
+            tree[section][field] = value
+    row = backbones.BACKBONES.get(tree["model"]["backbone"])
+    if row and len(_of_architecture(config.search.space)) > 1:
+        tree["model"]["options"] = {k: v for k, v in options.items() if k in row.options}
+    try:
+        return type(config).model_validate(tree)
+    except ValidationError as error:
+        raise ValueError("\n".join(messages(error, type(config)))) from None
+
+
+def takes_whole_numbers(config: "RunConfig", name: str, values: "Range") -> bool:
+    """Whether a range is of whole numbers: both of its ends are, and its field takes no others."""
+    if not isinstance(values.min, int) or not isinstance(values.max, int):
+        return False
+    try:
+        with_values(config, {name: values.min + 0.5})
+    except ValueError:
+        return True
+    return False
