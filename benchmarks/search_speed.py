@@ -8,8 +8,8 @@ epochs, batches of 32. Side by side, one after the other in processes of their o
 
   ours   `tl_keras.search` on the points that its random tuner draws, no augmentation as there is
          none in the guides; first with an empty store, then with what that left;
-  plain  KerasTuner's RandomSearch with the same points in the same order: in each trial a new model,
-         `image_dataset_from_directory`, the whole backbone in each step;
+  plain  KerasTuner's RandomSearch with the same points in the same order: in each trial a new
+         model, `image_dataset_from_directory`, the whole backbone in each step;
   user   `tl_keras.finetune` with `search.trials`, all else by default, on the same space: its best
          validation accuracy against time, and its test accuracy.
 
@@ -21,7 +21,6 @@ import argparse
 import json
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -64,12 +63,12 @@ def bound(run: Any) -> dict[str, float]:
     """Seconds of one pass of the prefixes, and of the trials' steps on tensors in memory."""
     import numpy as np
 
+    from tl_keras import model as models
     from tl_keras.approaches import architecture as parts
     from tl_keras.approaches import suffix
     from tl_keras.data import batches
     from tl_keras.data.load import load
     from tl_keras.learner import Settings
-    from tl_keras import model as models
 
     config, data = run.config, None
     dataset = load(config.data, config.cache)

@@ -116,17 +116,16 @@ def _survives_half(backbone: keras.Model, cut: keras.Operation, activations: tf.
         return False
     suffix = keras.Model(cut.output, backbone.output)
     some = activations[:TRIED]
-    whole = suffix(some, training=False).numpy().astype(np.float32)
-    half = suffix(rounded(some, "float16"), training=False).numpy().astype(np.float32)
+    both = suffix(tf.concat([some, _rounded(some)], 0), training=False)
+    whole, half = np.split(both.numpy().astype(np.float32), 2)
     # Not a number, where something overflows, is no small change.
     with np.errstate(invalid="ignore"):
         change = np.linalg.norm(half - whole, axis=-1)
     return bool(np.all(change <= TOLERANCE * np.linalg.norm(whole, axis=-1)))
 
 
-def rounded(activations: tf.Tensor, dtype: str) -> tf.Tensor:
-    """Activations of equal dtype, as they are after having been kept as `dtype`."""
-    return tf.cast(tf.cast(activations, dtype), activations.dtype)
+def _rounded(activations: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tf.cast(activations, tf.float16), activations.dtype)
 
 
 def _key(prefix: keras.Model, config: ModelConfig) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from tl_keras.data.batches import class_weights
@@ -63,26 +64,40 @@ def fit_head(
     fits = _regressions(train, labels[0], weights)
     if width:
         fits = _hidden(train, labels[0], weights, width, seed)
+    # Of small products threads take most of their time to find each other.
+    threads = 1 if train.size * (labels[0].max() + 1) < SMALL else None
+    with threadpool_limits(threads):
+        best, history = _best(fits, val, labels[1])
+    (kernel, bias), *others = best
+    kernel = kernel / deviation[:, None]
+    layers = [(kernel, bias - mean @ kernel), *others]
+    return Head([(k.astype(np.float32), b.astype(np.float32)) for k, b in layers], history)
+
+
+SMALL = 1e9  # Multiplications of a pass over the examples, below which one thread is faster.
+
+
+def _best(
+    fits: Iterator[tuple[float, "Layers"]], x: np.ndarray, labels: np.ndarray
+) -> tuple["Layers", list[dict[str, Any]]]:
+    """The layers that make the labels most likely, and a record of all that were tried."""
     best, history, started = None, [], time.monotonic()
     for i, (strength, layers) in enumerate(tqdm(fits, "head", unit=" fits", leave=False)):
-        probabilities = softmax(_logits(layers, val))
+        probabilities = softmax(_logits(layers, x))
         record = {
             "stage": "head",
             "epoch": i,
             "seconds": round(time.monotonic() - started, 3),
             "regularisation": float(1 / strength),
-            "val_loss": log_loss(probabilities, labels[1]),
-            "val_accuracy": float((probabilities.argmax(-1) == labels[1]).mean()),
+            "val_loss": log_loss(probabilities, labels),
+            "val_accuracy": float((probabilities.argmax(-1) == labels).mean()),
         }
         history.append(record)
         if best is None or record["val_loss"] < best[1]:
             best = i, record["val_loss"], layers
         elif i - best[0] >= WORSE:  # The weakest take the longest.
             break
-    (kernel, bias), *others = best[2]
-    kernel = kernel / deviation[:, None]
-    layers = [(kernel, bias - mean @ kernel), *others]
-    return Head([(k.astype(np.float32), b.astype(np.float32)) for k, b in layers], history)
+    return best[2], history
 
 
 Layers = list[tuple[np.ndarray, np.ndarray]]

@@ -73,11 +73,16 @@ def add_head(
 
 
 def begin(model: keras.Model, initial: list[np.ndarray], head: Head, dropout: float) -> None:
-    """Sets all weights: the initial ones, then those of a head; and the head's dropout.
+    """Sets what fine-tuning changes: the initial weights, then those of a head; and its dropout.
 
     A graph that was traced before keeps its dropout.
     """
-    model.set_weights(initial)
+    values = dict(zip(map(id, model.weights), initial, strict=True))
+    for layer in model.layers:
+        # Batch norm has most of the variables, and is trained only where there is no such head.
+        if not isinstance(layer, keras.layers.BatchNormalization):
+            for variable in layer.weights:
+                variable.assign(values[id(variable)])
     for name, layer in zip((HIDDEN, LOGITS)[-len(head.layers) :], head.layers, strict=True):
         model.get_layer(name).set_weights(list(layer))
     model.get_layer("dropout").rate = dropout

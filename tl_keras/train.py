@@ -9,6 +9,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -155,12 +156,20 @@ def fit(run: Fit, checkpoint: Path, publish: Callable[[list[dict]], None]) -> li
     publish(state.history)
     if state.history:
         logging.info("%s: going on after epoch %d", run.stage, len(state.history))
-    for epoch in range(len(state.history), run.plan.epochs):
-        if run.plan.keep == "best" and _is_exhausted(state.history, run.plan.patience):
-            break
-        state = _train_epoch(run, epoch, state)
-        state.save(checkpoint, learner)
-        publish(state.history)
+    # Written while the next epoch trains: a short one would take half as long again.
+    with ThreadPoolExecutor(1) as writer:
+        written = None
+        for epoch in range(len(state.history), run.plan.epochs):
+            if run.plan.keep == "best" and _is_exhausted(state.history, run.plan.patience):
+                break
+            state = _train_epoch(run, epoch, state)
+            if written:
+                written.result()
+            now = [variable.numpy() for variable in learner.state]
+            written = writer.submit(state.save, checkpoint, now)
+            publish(state.history)
+        if written:
+            written.result()
     learner.set(state.kept)
     return state.history
 
@@ -292,9 +301,8 @@ class State:
     history: list[dict[str, Any]]
     kept: list[np.ndarray]
 
-    def save(self, file: Path, learner: Learner) -> None:
-        """Writes history, kept weights, and all that the training has changed."""
-        now = [variable.numpy() for variable in learner.state]
+    def save(self, file: Path, now: list[np.ndarray]) -> None:
+        """Writes history, kept weights, and the values of the learner's state as it is now."""
         # One array after the other: a zip file's checksums take longer than the writing.
         with replacing(file) as temporary, temporary.open("wb") as stream:
             for array in (np.array(json.dumps(self.history)), *self.kept, *now):

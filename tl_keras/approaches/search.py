@@ -15,7 +15,6 @@ import keras
 from absl import logging
 
 from tl_keras import metrics, report, tuner
-from tl_keras import model as models
 from tl_keras.approaches import stages, trials
 from tl_keras.approaches.architecture import Data, plan_of
 from tl_keras.approaches.trials import Bench, Record
@@ -63,8 +62,8 @@ class State:
     measured: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
-def best_model(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
-    """Runs trials until the budget is spent; the best one's model, which is not trained again.
+def best_model(run: Run, data: Data, backbone: keras.Model) -> Path:
+    """Runs trials until the budget is spent; the file of the best one's model.
 
     Goes on where a killed search, or one with a smaller budget, stopped.
 
@@ -124,8 +123,8 @@ def _forget(run: Run, records: list[Record]) -> None:
         (run.workdir / "search" / record["trial"] / "model.keras").unlink(missing_ok=True)
 
 
-def _promoted(run: Run, bench: Bench, state: State) -> keras.Model:
-    """The best trial's model, with what is said of it."""
+def _promoted(run: Run, bench: Bench, state: State) -> Path:
+    """The file of the best trial's model; what is said of it is the run's."""
     order = trials.ranked(run.config, state.records)
     if not order:
         raise ValueError(_nothing(run.config, state))
@@ -141,7 +140,7 @@ def _promoted(run: Run, bench: Bench, state: State) -> keras.Model:
     result = json.loads((folder / best["trial"] / "result.json").read_text(encoding="utf-8"))
     run.add(model=result["model"], search=_described(run, bench, state, order))
     logging.info("search: the best of %d trials is %s", len(state.records), best["trial"])
-    return models.load(folder / best["trial"] / "model.keras")
+    return folder / best["trial"] / "model.keras"
 
 
 def _nothing(config: RunConfig, state: State) -> str:

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import platform
+import shutil
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -99,14 +100,21 @@ def _refuse_another(run: Run, backbone: keras.Model) -> None:
 
 
 def trained(
-    run: Run, data: Data, backbone: keras.Model | None, train: Callable[..., keras.Model]
+    run: Run, data: Data, backbone: keras.Model | None, train: Callable[..., keras.Model | Path]
 ) -> keras.Model:
-    """The model of `model.keras`; `train` makes it of run, data and backbone if there is none."""
+    """The model of `model.keras`; `train` makes it of run, data and backbone if there is none.
+
+    Args:
+      train: gives a model, or the file of one that was saved before.
+    """
     file = run.workdir / "model.keras"
     if backbone is not None:
-        model = train(run, data, backbone)
+        made = train(run, data, backbone)
         with replacing(file) as temporary:
-            model.save(temporary)
+            if isinstance(made, Path):
+                shutil.copyfile(made, temporary)
+            else:
+                made.save(temporary)
     return models.load(file)
 
 
