@@ -366,11 +366,20 @@ def test_a_view_is_what_an_epoch_of_training_shows():
         np.testing.assert_array_equal(images, trained[np.argsort(targets.argmax(1))])
 
 
-@pytest.mark.parametrize("views", [None, 2])
-def test_kept_views_are_read_in_turn(views):
-    """Epoch e reads view e modulo their number."""
-    arrays = [np.full((6, 3), view, np.float16) for view in range(4)]
-    inputs = Inputs(numbered(6).labels, None, of_view=lambda view: arrays[view])
-    found = epochs(inputs, how(6, batch_size=6, views=views), range(4))
-    assert [float(x[0, 0]) for ((x, _, _),) in found] == [i % (views or 4) for i in range(4)]
-    assert all(x.dtype == np.float32 for ((x, _, _),) in found)
+@pytest.mark.parametrize("balance", ["none", "weights", "oversample"])
+def test_activations_come_in_the_order_and_with_the_weights_of_images(balance):
+    inputs = numbered(22, num_classes=3)
+    training = how(3, batch_size=5, balance=balance, seed=4)
+    for epoch, expected in enumerate(epochs(inputs, training, range(3))):
+        found = list(batches.of_activations(inputs.array, inputs.labels, training, epoch))
+        assert len(found) == len(expected) == 4
+        for ours, theirs in zip(found, expected, strict=True):
+            for a, b in zip(ours, theirs, strict=True):
+                np.testing.assert_array_equal(a, b)
+
+
+def test_activations_in_half_precision_are_trained_on_as_float32():
+    array = np.arange(12, dtype=np.float16).reshape(6, 2)
+    ((x, targets, _),) = batches.of_activations(array, np.arange(6), how(6, batch_size=6), 0)
+    assert x.dtype == np.float32
+    np.testing.assert_array_equal(x, array[targets.numpy().argmax(1)])

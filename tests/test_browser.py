@@ -6,6 +6,7 @@ import shutil
 import handmade
 import pytest
 from PIL import Image
+from test_search_report import several_architectures
 
 from tl_keras import report
 
@@ -35,17 +36,20 @@ def pages(tmp_path_factory) -> dict:
     for i in range(12):
         Image.new("RGB", (300, 200), "teal").save(folder / "data" / f"{long}{i}.png")
     handmade.change(run, "data.json", quarantined=[{"file": f"{long}.png", "reason": long}])
-    other, audit, begun = (folder / name for name in ("other", "audit", "begun"))
-    shutil.copytree(run, other)
+    names = ("other", "audit", "begun", "searched")
+    other, audit, begun, searched = (folder / name for name in names)
+    for copy in (other, searched):
+        shutil.copytree(run, copy)
+    handmade.change(searched, "result.json", search=several_architectures())
     for name, files in ((audit, ("data.json", "findings.json")), (begun, ("config.yaml",))):
         name.mkdir()
         for file in files:
             shutil.copy(run / file, name / file)
-    found = {path.name: report.write(path) for path in (run, audit, begun)}
+    found = {path.name: report.write(path) for path in (run, audit, begun, searched)}
     return found | {"comparison": report.compare([run, other], folder / "comparison.html")}
 
 
-NAMES = ("run", "audit", "begun", "comparison")
+NAMES = ("run", "audit", "begun", "searched", "comparison")
 LOOKS = {"light": ("light", 1100), "dark": ("dark", 1100), "phone": ("light", 360)}
 
 

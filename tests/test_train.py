@@ -107,7 +107,6 @@ def fit(model, checkpoint, publish=lambda _: None, epochs: int = 4, keep="best",
     """Trains a tiny network on clusters; validation is on other clusters."""
     (x, y), (vx, vy) = clusters(64, 1), clusters(64, 2)
     targets = keras.utils.to_categorical(y, 3).astype(np.float32)
-    epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
     data = tf.data.Dataset.from_tensor_slices((x, targets, np.ones(64, np.float32))).batch(16)
 
     def validate():
@@ -119,10 +118,7 @@ def fit(model, checkpoint, publish=lambda _: None, epochs: int = 4, keep="best",
     plan = Plan(
         0.0, epochs, choices.get("learning_rate", 0.05), 4, keep, choices.get("patience", 10)
     )
-    run = Fit(
-        *("finetune", learner(model, config), data, epoch, lambda _: None, validate, plan, config),
-        seed=3,
-    )
+    run = Fit("finetune", learner(model, config), lambda _: data, validate, plan, config, seed=3)
     return train.fit(run, checkpoint, publish), validate
 
 

@@ -5,7 +5,7 @@ takes twice as long to trace. Rate, weight decay and label smoothing are argumen
 trials of a search that differ in them share the graph.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,7 @@ class Learner:
       parameters: its trainable weights, one after the other, `(parameters,) float32`.
       average: their moving average over the steps, or None.
       optimizer: of the parameters.
+      others: variables of the network that training changes too, as statistics of batch norm.
       step: trains on `(inputs, targets (batch, classes), weights (batch,), settings)`; the loss.
     """
 
@@ -51,14 +52,14 @@ class Learner:
     parameters: keras.Variable
     average: keras.Variable | None
     optimizer: keras.optimizers.Optimizer
+    others: Sequence[keras.Variable]
     step: Callable[..., tf.Tensor]
 
     @property
     def state(self) -> list[Any]:
-        """Variables that a training changes, each on its own; the network's weights follow."""
+        """Variables that a training changes; the network's weights follow the parameters."""
         averages = [] if self.average is None else [self.average]
-        others = self.network.non_trainable_variables
-        return [self.parameters, *averages, *self.optimizer.variables, *others]
+        return [self.parameters, *averages, *self.optimizer.variables, *self.others]
 
     def begin(self) -> None:
         """Starts anew at the network's weights."""
@@ -71,18 +72,25 @@ class Learner:
     def values(self) -> list[np.ndarray]:
         """The weights as they are measured and kept: their moving average where there is one."""
         flat = self.parameters if self.average is None else self.average
-        return [v.numpy() for v in (flat, *self.network.non_trainable_variables)]
+        return [variable.numpy() for variable in (flat, *self.others)]
 
     def set(self, values: list[np.ndarray]) -> None:
         """Gives the network weights that `values` gave; the state of training is left alone."""
         flat, *others = values
         _spread(self.network, tf.constant(flat))
-        for variable, value in zip(self.network.non_trainable_variables, others, strict=True):
+        for variable, value in zip(self.others, others, strict=True):
             variable.assign(value)
 
 
-def learner(network: keras.Model, config: FitConfig) -> Learner:
-    """What trains a network by the optimiser of `fit.optimizer`, clipped by `fit.clip_norm`."""
+def learner(
+    network: keras.Model, config: FitConfig, others: Sequence[keras.Variable] = ()
+) -> Learner:
+    """What trains a network by the optimiser of `fit.optimizer`, clipped by `fit.clip_norm`.
+
+    Args:
+      others: what a step changes beside the trainable weights: where batch norm is trained, its
+        statistics.
+    """
     parameters = keras.Variable(_joined(network), name="parameters")
     average = keras.Variable(parameters, name="average") if config.ema else None
     optimizer = _optimizer(config)
@@ -111,7 +119,7 @@ def learner(network: keras.Model, config: FitConfig) -> Learner:
         return loss
 
     traced = tf.function(step, autograph=False)
-    return Learner(network, parameters, average, optimizer, traced)
+    return Learner(network, parameters, average, optimizer, others, traced)
 
 
 def _optimizer(config: FitConfig) -> keras.optimizers.Optimizer:

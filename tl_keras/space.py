@@ -89,6 +89,13 @@ def of_architecture(name: str) -> bool:
     return named and name not in NOT_OF_ARCHITECTURE
 
 
+def depths(config: "RunConfig") -> tuple:
+    """The freeze depths that a search names one by one, of one architecture."""
+    search = config.search
+    named = search.space.get("fit.freeze", ()) if search.wanted else ()
+    return named if isinstance(named, tuple) and len(architectures(config)) == 1 else ()
+
+
 def _of_architecture(space: Mapping[str, Any]) -> dict[str, Any]:
     return {name: values for name, values in space.items() if of_architecture(name)}
 

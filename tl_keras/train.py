@@ -8,7 +8,7 @@ unbroken one.
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,9 +117,7 @@ class Fit:
     Attributes:
       stage: `finetune` or `scratch`, as metrics.jsonl names it.
       learner: what is trained.
-      data: one epoch of (inputs, targets, weights); reads the epoch from `epoch`.
-      epoch: the variable that `data` reads.
-      prepare: called with each epoch before it is read.
+      data: by epoch, its batches of (inputs, targets, weights).
       validate: gives `val_loss` and `val_accuracy` of the network as it is now.
       plan: epochs, steps and peak rate.
       config: the other choices.
@@ -128,9 +126,7 @@ class Fit:
 
     stage: str
     learner: Learner
-    data: tf.data.Dataset
-    epoch: tf.Variable
-    prepare: Callable[[int], None]
+    data: Callable[[int], Iterable[tuple[tf.Tensor, ...]]]
     validate: Callable[[], dict[str, float]]
     plan: Plan
     config: FitConfig
@@ -176,8 +172,6 @@ def fit(run: Fit, checkpoint: Path, publish: Callable[[list[dict]], None]) -> li
 
 def _train_epoch(run: Fit, epoch: int, state: "State") -> "State":
     started = time.monotonic()
-    run.prepare(epoch)
-    run.epoch.assign(epoch)
     _seed_dropout(run.learner.network, run.seed, epoch)
     loss, rate = _steps(run, epoch)
     if not np.isfinite(loss):
@@ -216,7 +210,7 @@ def _steps(run: Fit, epoch: int) -> tuple[float, float]:
     decay = run.config.weight_decay if run.config.optimizer == "adamw" else 0.0
     title = f"{run.stage} {epoch + 1}/{plan.epochs}"
     with tqdm(total=plan.steps, desc=title, unit=" steps", leave=False) as bar:
-        for step, batch in enumerate(run.data, epoch * plan.steps):
+        for step, batch in enumerate(run.data(epoch), epoch * plan.steps):
             rate = rate_of(plan, run.config.warmup, step)
             settings = Settings(rate, decay, run.config.label_smoothing)
             losses.append(run.learner.step(*batch, settings.tensor()))
@@ -322,6 +316,6 @@ class State:
             )
         for variable, value in zip(variables, now, strict=True):
             variable.assign(value)
-        others = [v.numpy() for v in learner.network.non_trainable_variables]
+        others = [variable.numpy() for variable in learner.others]
         learner.set([learner.parameters.numpy(), *others])
         return cls(history, kept)

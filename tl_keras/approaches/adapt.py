@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
-import tensorflow as tf
 from absl import logging
 
 from tl_keras import backbones, features, freeze, metrics, train
@@ -20,7 +19,7 @@ from tl_keras.approaches.architecture import (
     plan_of,
     reading,
 )
-from tl_keras.approaches.suffix import fit_suffix, suffix_of, validation
+from tl_keras.approaches.suffix import by_epoch, fit_suffix, suffix_of, validation
 from tl_keras.config import RunConfig
 from tl_keras.data import batches
 from tl_keras.data.batches import Inputs
@@ -73,15 +72,14 @@ def _log(plan: Plan) -> None:
 
 def _fit(run: Run, data: Data, network: keras.Model, plan: Plan) -> list[dict]:
     config, how = run.config, reading(run.config, data.dataset)
-    epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
     if data.dataset.drawn_seed is None:
-        batches_of_epoch = batches.training(data.inputs["train"], how, epoch)
+        epochs = by_epoch(lambda epoch: batches.training(data.inputs["train"], how, epoch))
     else:
-        batches_of_epoch = batches.drawn(data.dataset, how, config.data.image_size, epoch)
-    fit = Fit(
-        *("scratch", learner(network, config.fit), batches_of_epoch, epoch, lambda _: None),
-        *(validation(Inference(network), data.inputs["val"]), plan, config.fit, config.seed),
-    )
+        size = config.data.image_size
+        epochs = by_epoch(lambda epoch: batches.drawn(data.dataset, how, size, epoch))
+    learns = learner(network, config.fit, network.non_trainable_variables)
+    validate = validation(Inference(network), data.inputs["val"])
+    fit = Fit("scratch", learns, epochs, validate, plan, config.fit, config.seed)
     with run.timed("finetune"), metrics.publisher(run.workdir, []) as publish:
         return train.fit(fit, run.checkpoint / "scratch.npy", publish)
 

@@ -32,6 +32,8 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
             exported = _export(run, model, data, stages.predict(run, model, data))["export"]
             result = {**run.result, "export": {**run.result["export"], **exported}}
         else:
+            if backbone is None and run.result:  # What `search` came to in the same folder.
+                run.add(**{name: run.result[name] for name in ("model", "features", "search")})
             train = search.best_model if config.search.wanted else adapt
             model = stages.trained(run, data, backbone, train)
             probabilities = stages.predict(run, model, data)

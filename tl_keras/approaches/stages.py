@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tl_keras import backbone_file, backbones, explain, features, freeze
+from tl_keras import backbone_file, backbones, explain, features, freeze, space
 from tl_keras import model as models
 from tl_keras import run as runs
 from tl_keras.approaches.architecture import Data, prepared, reading
@@ -72,9 +72,9 @@ def backbone(run: Run) -> keras.Model | None:
         return None
     keras.utils.set_random_seed(config.seed)
     found = models.pretrained(config.model, config.data.image_size)
-    if config.fit.freeze != "auto":
-        pattern = backbones.block_pattern(config.model.backbone)
-        freeze.resolve(found, pattern, config.fit.freeze)
+    for depth in (config.fit.freeze, *space.depths(config)):
+        if depth != "auto":
+            freeze.resolve(found, backbones.block_pattern(config.model.backbone), depth)
     _refuse_another(run, found)
     return found
 

@@ -1,7 +1,7 @@
 """What is trained at a depth: the layers above it, on activations that are kept or not."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 import keras
 import numpy as np
@@ -91,42 +91,44 @@ def fit_suffix(
     Args:
       earlier: records of metrics.jsonl that come before those of this stage.
     """
-    config, dataset = run.config, arch.data.dataset
-    how = reading(config, dataset)
-    inputs, epoch = arch.data.inputs["train"], tf.Variable(0, dtype=tf.int64, trainable=False)
-    prepare = _nothing
+    config, how = run.config, reading(run.config, arch.data.dataset)
     if suffix.keeps["train"]:
-        inputs, prepare = _kept(arch, suffix.cut, how)
-        how = replace(how, augmentations=())  # They are in what is kept.
-        prepare(0)
-    data = batches.training(inputs, how, epoch)
-    validate = validation(suffix.infer, *seen(arch, suffix, reading(config, dataset), 0))
-    fit = Fit(
-        *("finetune", suffix.learner, data, epoch, prepare, validate, plan, config.fit),
-        seed=config.seed,
-    )
+        data = _kept(arch, suffix.cut, how)
+    else:
+        images = arch.data.inputs["train"]
+        data = by_epoch(lambda epoch: batches.training(images, how, epoch))
+    validate = validation(suffix.infer, *seen(arch, suffix, how, 0))
+    fit = Fit("finetune", suffix.learner, data, validate, plan, config.fit, config.seed)
     with run.timed("finetune"), metrics.publisher(run.workdir, earlier) as publish:
         train.fit(fit, run.checkpoint / "finetune.npy", publish)
 
 
-def _nothing(epoch: int) -> None:
-    """Makes nothing of an epoch's view before it is read."""
+Epochs = Callable[[int], Iterable[tuple[tf.Tensor, ...]]]
 
 
-def _kept(arch: Architecture, cut: str, how: Training) -> tuple[Inputs, Callable[[int], None]]:
-    """Training activations, and what makes those of an epoch's view before it is read."""
+def by_epoch(pipeline: Callable[[tf.Variable], tf.data.Dataset]) -> Epochs:
+    """By epoch, the batches of a pipeline that reads the epoch from a variable."""
+    epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
+    data = pipeline(epoch)
+
+    def read(number: int) -> tf.data.Dataset:
+        epoch.assign(number)
+        return data
+
+    return read
+
+
+def _kept(arch: Architecture, cut: str, how: Training) -> Epochs:
+    """By epoch, the batches of activations; those of a view are made when an epoch first asks."""
     labels = arch.data.inputs["train"].labels
-    if not how.augmentations:
-        found = activations(arch, [cut], "train", how, None)[cut]
-        return Inputs(labels, found), _nothing
-    now: dict[str, np.ndarray] = {}
+    wanted = [name for name in arch.cuts if keeps(arch, arch.config, name)["train"]]
 
-    def prepare(epoch: int) -> None:
-        view = epoch if how.views is None else epoch % how.views
-        wanted = [name for name in arch.cuts if keeps(arch, arch.config, name)["train"]]
-        now["array"] = activations(arch, wanted, "train", how, view)[cut]
+    def read(number: int) -> Iterable[tuple[tf.Tensor, ...]]:
+        view = number if how.views is None else number % how.views
+        found = activations(arch, wanted, "train", how, view if how.augmentations else None)
+        return batches.of_activations(found[cut], labels, how, number)
 
-    return Inputs(labels, None, of_view=lambda _: now["array"]), prepare
+    return read
 
 
 def seen(arch: Architecture, suffix: Suffix, how: Training, views: int) -> tuple[Inputs, ...]:

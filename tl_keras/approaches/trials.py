@@ -67,27 +67,14 @@ class Bench:
 def bench(
     run: Run, data: Data, backbone: keras.Model, measured: dict[str, dict[str, float]]
 ) -> Bench:
-    """Where a search's trials are made.
-
-    Raises:
-      ValueError: the space names a layer at which the backbone cannot be frozen.
-    """
+    """Where a search's trials are made."""
     config = run.config
     pattern = backbones.block_pattern(config.model.backbone)
     entries = dict(config.search.space)
     if entries.get("fit.freeze") == BLOCKS:
         count = len(freeze.blocks(backbone, pattern))
         entries["fit.freeze"] = tuple(round(i / count, 6) for i in range(count + 1))
-    several = len(space.architectures(config)) > 1
-    for depth in _depths(entries):
-        if not several and depth != "auto":
-            freeze.resolve(backbone, pattern, depth)
     return Bench(run, data, backbone, entries, measured)
-
-
-def _depths(entries: Mapping[str, tuple | Range]) -> tuple:
-    depths = entries.get("fit.freeze", ())
-    return depths if isinstance(depths, tuple) else ()
 
 
 def begin_with_own(bench: Bench, proposal: Any, values: dict[str, Any]) -> None:

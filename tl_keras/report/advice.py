@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tl_keras.evaluate import paired_interval
-from tl_keras.report import figures
+from tl_keras.report import figures, search_advice
 from tl_keras.report.read import Run
 from tl_keras.report.words import (
     count,
@@ -72,9 +72,11 @@ def _on_size(run: Run) -> Iterable[Advice]:
     split, scores = figures.scored(run)
     n, accuracy = scores.get("n"), scores.get("accuracy")
     if split == "val":
+        aside = figures.unread_test(run)
         yield Advice(
-            "Set a test split aside.",
-            "There is none: validation chose this model, so its scores flatter it.",
+            "Measure it on the test split." if aside else "Set a test split aside.",
+            f"{f'None of its {count(aside)} examples was read' if aside else 'There is none'}: "
+            "validation chose this model, so its scores flatter it.",
         )
     if not is_number(n) or not is_number(accuracy) or n >= FEW:
         return
@@ -223,7 +225,7 @@ def _on_depth(run: Run) -> Iterable[Advice]:
     tuned = (model.get("candidates") or {}).get("finetuned") or {}
     n = (run.result.get("val") or {}).get("n")
     won, lost = tuned.get("won"), tuned.get("lost")
-    if not is_number(won) or not is_number(lost) or not n:
+    if not is_number(won) or not is_number(lost) or not n or search_advice.knows_of_depth(run):
         return
     # Where nothing is frozen there is nothing deeper.
     deeper = bool(model.get("cut"))
@@ -248,6 +250,10 @@ def _on_depth(run: Run) -> Iterable[Advice]:
             "Do not expect more of unfreezing deeper.",
             f"The difference is noise: training {gained}. More examples would help either way.",
         )
+
+
+def _on_search(run: Run) -> Iterable[Advice]:
+    return (Advice(do, why) for do, why in search_advice.asked(run))
 
 
 def _is_done(run: Run) -> bool:
@@ -381,6 +387,7 @@ RULES = (
     _on_gap,
     _on_calibration,
     _on_depth,
+    _on_search,
     _on_fit,
     on_quarantined,
     _on_dropped,

@@ -9,7 +9,7 @@ from typing import Any
 
 from tl_keras import files
 from tl_keras.data.sources import printable
-from tl_keras.report import figures, provenance, results, verdict
+from tl_keras.report import figures, provenance, results, search, trials, verdict
 from tl_keras.report.read import Run
 from tl_keras.report.words import (
     NOTHING,
@@ -121,6 +121,9 @@ def _method(run: Run) -> str:
         # A card is passed on: not where somebody keeps his files.
         described[name] = PurePath(str(described[name])).name
     lines = [f"{plain(name)}: {plain(value)}" for name, value in described.items()]
+    if searched := trials.searched(run):
+        how = f"search: {search.summary(searched).rstrip('.')}; validation chose among them"
+        lines.append(plain(how))
     data = run.tree.get("data") or {}
     if data.get("image_size"):
         how = plain(f"{data['image_size']} px, {data.get('resize', 'stretch')}, bilinear")
@@ -199,7 +202,10 @@ def _limits(run: Run) -> str:
     lines = [found.answer, *found.why] if found else []
     split, scores = figures.scored(run)
     if split == "val":
-        lines.append("There was no test split: validation chose this model and flatters it.")
+        what = (
+            "The test split was not read" if figures.unread_test(run) else "There was no test split"
+        )
+        lines.append(f"{what}: validation chose this model and flatters it.")
     small = [r for r in figures.rates(run) if r.recall.n < FEW]
     if small:
         names = listed([f"{quoted(rate.name)} ({count(rate.recall.n)})" for rate in small])

@@ -92,7 +92,7 @@ def _by_epoch(title: str, wanted: list[tuple[str, Sequence[dict], str]], scale: 
     series = [(name, values) for name, values in series if not all(map(math.isnan, values))]
     if not series:
         return ""
-    with _figure(title) as (figure, axes):
+    with canvas(title) as (figure, axes):
         for i, (name, values) in enumerate(series):
             turn, look = divmod(i, len(LOOKS))
             marker = MARKERS[turn % len(MARKERS)]
@@ -102,7 +102,7 @@ def _by_epoch(title: str, wanted: list[tuple[str, Sequence[dict], str]], scale: 
         axes.set_xlim(0.5, longest + 0.5)
         axes.xaxis.set_major_locator(ticker.MaxNLocator(nbins=8, integer=True))
         _legend(axes)
-        return _svg(figure, f"{title} over {longest} epochs: {_ends(series)}.")
+        return to_svg(figure, f"{title} over {longest} epochs: {_ends(series)}.")
 
 
 def _column(records: Sequence[dict], key: str, scale: float = 1) -> list[float]:
@@ -130,7 +130,7 @@ def regularisation_path(strengths: Sequence[dict]) -> str:
         return ""
     xs, losses = [list(column) for column in zip(*known, strict=True)]
     best = losses.index(min(losses))
-    with _figure("Head: validation loss") as (figure, axes):
+    with canvas("Head: validation loss") as (figure, axes):
         _line(axes, xs, losses, "validation", LOOKS[0])
         axes.plot(xs[best], losses[best], "o", markersize=9, color=SERIES, fillstyle="none")
         axes.set_xscale("log")
@@ -141,7 +141,7 @@ def regularisation_path(strengths: Sequence[dict]) -> str:
             f"Head: validation loss over {len(xs)} strengths of regularisation: lowest "
             f"{losses[best]:.3g} at {xs[best]:.3g}."
         )
-        return _svg(figure, alt)
+        return to_svg(figure, alt)
 
 
 DOTS = {"fmt": "o", "color": SERIES, "markersize": 5, "linewidth": 1.4, "clip_on": False}
@@ -154,7 +154,7 @@ def reliability(points: Sequence[Point]) -> str:
     Args:
       points: shares in 0..1, by rising confidence; at least one.
     """
-    with _figure("Right, % by confidence, %", rows=(3, 1)) as (figure, axes, below):
+    with canvas("Right, % by confidence, %", rows=(3, 1)) as (figure, axes, below):
         axes.plot([0, 100], [0, 100], color=SOFT, linewidth=1, linestyle="--")
         sure = [100 * point[0] for point in points]
         right = [100 * point[1] for point in points]
@@ -169,11 +169,11 @@ def reliability(points: Sequence[Point]) -> str:
         below.set(yticks=[], ylim=(0, 1.5 * max(sizes)), xlabel="confidence, %; below, examples")
         rows = zip(sure, right, sizes, strict=True)
         steps = [f"{x:.0f}% sure, {y:.0f}% right, {n} examples" for x, y, n in rows]
-        return _svg(figure, f"Right by confidence: {'; '.join(steps)}.")
+        return to_svg(figure, f"Right by confidence: {'; '.join(steps)}.")
 
 
 @contextmanager
-def _figure(title: str, rows: Sequence[int] = (1,)) -> Iterator[tuple]:
+def canvas(title: str, rows: Sequence[int] = (1,)) -> Iterator[tuple]:
     """A figure and its axes, one below the other, in the page's style."""
     # From the defaults, not from the user's matplotlibrc.
     with style.context(["default", STYLE]):
@@ -198,7 +198,8 @@ def _legend(axes: Axes) -> None:
     axes.legend(**place, ncols=4, fontsize=9, handlelength=1.8, columnspacing=1.2)
 
 
-def _svg(figure: Figure, alt: str) -> str:
+def to_svg(figure: Figure, alt: str) -> str:
+    """An `<svg>` in the page's colours; ids are made of the alt text up to its first colon."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()

@@ -53,6 +53,12 @@ def split_size(run: Run, split: str) -> int | None:
     return size
 
 
+def unread_test(run: Run) -> int:
+    """Examples of a test split that a search left alone, since nothing of it may decide."""
+    left_alone = run.result.get("pipeline") == "search" and not run.result.get("test")
+    return (split_size(run, "test") or 0) if left_alone else 0
+
+
 def quarantined(run: Run) -> list[dict]:
     """The files left out, each with `file` and `reason`."""
     return run.data.get("quarantined") or []

@@ -13,6 +13,7 @@ from tl_keras.report import (
     mistakes,
     provenance,
     results,
+    search,
     training,
     verdict,
 )
@@ -76,6 +77,7 @@ def render(run: Run) -> str:
 CALM = "<p>Nothing in the numbers asks for attention.</p>"
 SECTIONS = {
     "Scores": results.scores,
+    "Search": search.search,
     "Classes": results.classes,
     "Confusion": results.confusion,
     "Worst mistakes": mistakes.mistakes,

@@ -1,0 +1,355 @@
+"""Searches end to end: trials, resuming, budgets, limits, and what is promoted."""
+
+import copy
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from test_finetune import FEW, Killed, assert_same_weights, changed
+
+import tl_keras
+from tl_keras import config as configs
+from tl_keras import export, features, train
+from tl_keras.approaches import adapt, stages, trials
+from tl_keras.approaches import search as searching
+
+SPACE = {
+    "fit.freeze": [0.5, 0.75, 1.0],
+    "fit.learning_rate": {"min": 1e-4, "max": 1e-2, "scale": "log"},
+}
+
+
+@pytest.fixture(scope="module")
+def wanted(tree) -> dict:
+    """A config of a search of seconds."""
+    search = {"trials": 4, "tuner": "random", "space": SPACE, "keep": 2}
+    return changed(tree, fit={"epochs": 2}, search=search)
+
+
+@pytest.fixture(scope="module")
+def found(wanted, tmp_path_factory):
+    """A finished search. Tests read it and do not change it."""
+    return tl_keras.search(wanted, tmp_path_factory.mktemp("runs") / "search")
+
+
+def records(run) -> list[dict]:
+    return run.result["search"]["trials"]
+
+
+def chosen(run) -> list[tuple]:
+    """What is to be the same in a resumed search: not its seconds."""
+    return [(r["trial"], r["values"], r["score"], r["kept"], r["wrong"]) for r in records(run)]
+
+
+def test_search_leaves_its_trials_and_the_best_model(found):
+    names = {path.name for path in found.workdir.iterdir()} - {".lock"}
+    assert {"search", "model.keras", "result.json", "report.html", "config.yaml"} <= names
+    assert not names & {"export", "checkpoint"}
+    for record in records(found):
+        folder = found.workdir / "search" / record["trial"]
+        held = {path.name for path in folder.iterdir()} - {"model.keras"}
+        assert held == {"config.yaml", "metrics.jsonl", "tensorboard", "result.json"}
+    best = found.workdir / "search" / found.result["search"]["best"]
+    assert (best / "model.keras").read_bytes() == (found.workdir / "model.keras").read_bytes()
+
+
+def test_test_split_is_not_touched(found):
+    assert found.result["test"] is None
+    assert {line.split(",")[1] for line in _lines(found.workdir / "predictions.csv")} == {"val"}
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_text().splitlines()[1:]
+
+
+def test_best_is_the_best_on_validation_and_of_equals_the_deepest(found):
+    best = max(records(found), key=lambda r: (r["score"], r["depth"]["share"]))
+    assert found.result["search"]["best"] == best["trial"]
+    assert found.result["val"]["accuracy"] == pytest.approx(best["accuracy"])
+    assert found.result["model"]["kept"] == best["kept"]
+
+
+def test_only_the_best_models_are_kept(found):
+    kept = {path.parent.name for path in (found.workdir / "search").glob("*/model.keras")}
+    ranked = trials.ranked(found.config, records(found))
+    assert kept == {record["trial"] for record in ranked[:2]}
+
+
+def test_curve_rises_to_the_best(found):
+    curve = found.result["search"]["curve"]
+    assert [value for _, value in curve] == sorted({value for _, value in curve})
+    assert [seconds for seconds, _ in curve] == sorted(seconds for seconds, _ in curve)
+    assert curve[-1][1] == pytest.approx(found.result["val"]["accuracy"])
+
+
+def test_first_trial_is_the_configs_own(found):
+    assert records(found)[0]["values"] == {"fit.freeze": 0.5, "fit.learning_rate": 1e-3}
+
+
+def test_trials_that_freeze_everything_are_not_repeated(found):
+    whole = [record for record in records(found) if record["values"]["fit.freeze"] == 1]
+    assert len(whole) <= 1 and len(records(found)) == 4
+
+
+def test_same_command_again_returns_at_once(found, wanted, monkeypatch):
+    monkeypatch.setattr(searching, "run", lambda *_: pytest.fail("it ran again"))
+    assert tl_keras.search(wanted, found.workdir).result == found.result
+
+
+def test_trial_can_be_repeated_by_hand(found, tmp_path):
+    """From the config in its folder, by another command, without what trials share."""
+    record = next(r for r in records(found) if r["values"]["fit.freeze"] != 1)
+    config = configs.load(found.workdir / "search" / record["trial"] / "config.yaml")
+    assert not config.search.wanted
+    alone = config.model_copy(update={"export": config.export.model_copy(update={"formats": ()})})
+    run = tl_keras.finetune(alone, tmp_path / "run")
+    assert run.result["model"]["kept"] == record["kept"]
+    assert run.result["val"]["accuracy"] == pytest.approx(record["accuracy"])
+    # Sums of batches of 8 and of 64 images differ in their last bits, and then in half precision.
+    assert run.result["val"]["log_loss"] == pytest.approx(record["log_loss"], rel=5e-3)
+
+
+def test_activations_are_computed_once_for_all_trials(wanted, tmp_path, monkeypatch):
+    computed = []
+    compute = features.compute
+
+    def remember(found, names, shown, config):
+        kept = compute(found, names, shown, config)
+        computed.extend((shown.key["kind"], name) for name in kept if not kept[name].cached)
+        return kept
+
+    monkeypatch.setattr(features, "compute", remember)
+    monkeypatch.setattr(features, "worth_keeping", lambda *_: features.Worth(True, "said so"))
+    cache = {"path": str(tmp_path / "cache")}
+    run = tl_keras.search(changed(wanted, cache=cache), tmp_path / "run")
+    assert len(computed) == len(set(computed))
+    # In one pass for each view: the two depths, for two epochs; the features of plain images.
+    assert {kind for kind, name in computed if name == "conv_pw_6_relu"} >= {
+        "train, view 1",
+        "train, view 2",
+    }
+    assert run.result["features"]["conv_pw_6_relu/train"]["keep"]
+    again = tl_keras.search(changed(wanted, cache=cache), tmp_path / "again")
+    assert len(computed) == len(set(computed)), "the second search reads what the first one left"
+    assert chosen(again) == chosen(run)
+
+
+@pytest.mark.parametrize("tuner", ["random", "bayesian", "hyperband"])
+def test_killed_search_ends_as_unbroken(wanted, tmp_path, monkeypatch, tuner):
+    wanted = changed(wanted, search={"tuner": tuner, "trials": 5})
+    unbroken = tl_keras.search(wanted, tmp_path / "unbroken")
+    calls = []
+    train_epoch = train._train_epoch
+
+    def train_then_die(run, epoch, state):
+        calls.append(epoch)
+        if len(calls) in (2, 5):
+            raise Killed
+        return train_epoch(run, epoch, state)
+
+    monkeypatch.setattr(train, "_train_epoch", train_then_die)
+    for _ in range(2):
+        with pytest.raises(Killed):
+            tl_keras.search(wanted, tmp_path / "broken")
+    broken = tl_keras.search(wanted, tmp_path / "broken")
+    assert chosen(broken) == chosen(unbroken)
+    assert_same_weights(broken.workdir, unbroken.workdir)
+
+
+def test_search_that_was_shot_goes_on(wanted, found, tmp_path):
+    """SIGKILL, not an exception: nothing gets to clean up."""
+    workdir = tmp_path / "run"
+    (tmp_path / "config.yaml").write_text(configs.to_yaml(configs.from_tree(wanted)))
+    command = [sys.executable, "-m", "tl_keras.cli", "search"]
+    command += [f"--config={tmp_path / 'config.yaml'}", f"--workdir={workdir}"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while (
+        process.poll() is None and not (workdir / "search" / "trial_001" / "config.yaml").exists()
+    ):
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "it ended before it was killed"
+    assert chosen(tl_keras.search(wanted, workdir)) == chosen(found)
+
+
+def test_trials_are_added_to_a_finished_search(found, wanted, tmp_path):
+    shutil.copytree(found.workdir, tmp_path / "run")
+    more = tl_keras.search(changed(wanted, search={"trials": 6}), tmp_path / "run")
+    assert len(records(more)) == 6
+    assert chosen(more)[:4] == chosen(found)
+    assert configs.load(more.workdir / "config.yaml").search.trials == 6
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (
+            {"search": {"space": {**SPACE, "fit.freeze": [0.5]}}},
+            r"search\.space\.fit\.freeze: \[0\.5, 0\.75, 1\.0\] in the workdir, \[0\.5\] now",
+        ),
+        ({"search": {"tuner": "bayesian"}}, "search.tuner: 'random' in the workdir"),
+        ({"fit": {"batch_size": 4}}, "fit.batch_size: 8 in the workdir, 4 now"),
+        ({"data": {"split_seed": 4}}, "data.split_seed: 0 in the workdir, 4 now"),
+    ],
+)
+def test_another_space_is_refused(found, wanted, other, message):
+    with pytest.raises(ValueError, match=message):
+        tl_keras.search(changed(wanted, **other), found.workdir)
+
+
+def test_divergence_is_a_result(wanted, tmp_path):
+    space = {"fit.learning_rate": [1e-3, 1e38]}
+    fit = {"optimizer": "sgd", "clip_norm": None}
+    run = tl_keras.search(changed(wanted, fit=fit, search={"space": space}), tmp_path / "run")
+    assert [r["status"] for r in records(run)] == ["done", "diverged"]  # And the space is spent.
+    assert "the loss became" in records(run)[1]["why"]
+    assert run.result["search"]["best"] == "trial_000"
+    assert (run.workdir / "search" / "trial_001" / "result.json").exists()
+
+
+def test_search_in_which_all_diverge_says_so(wanted, tmp_path):
+    fit = {"optimizer": "sgd", "clip_norm": None, "learning_rate": 1e38}
+    space = {"fit.freeze": [0.5, 0.75]}
+    with pytest.raises(ValueError, match="none of 2 trials came to anything, since all diverged"):
+        tl_keras.search(changed(wanted, fit=fit, search={"space": space}), tmp_path / "run")
+
+
+def test_exception_ends_the_search_and_it_goes_on(wanted, found, tmp_path, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("out of luck")
+
+    with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="out of luck"):
+        patched.setattr(adapt, "fit_suffix", fail)
+        tl_keras.search(wanted, tmp_path / "run")
+    assert chosen(tl_keras.search(wanted, tmp_path / "run")) == chosen(found)
+
+
+def test_minutes_are_a_budget(wanted, tmp_path):
+    wanted = changed(wanted, search={"trials": 0, "minutes": 1e-6})
+    run = tl_keras.search(wanted, tmp_path / "run")
+    assert len(records(run)) == 1  # One is always run.
+    more = tl_keras.search(changed(wanted, search={"minutes": 0.03}), tmp_path / "run")
+    assert len(records(more)) >= 1 and more.result["search"]["seconds"] < 60
+
+
+def test_finetune_goes_on_with_the_winner(wanted, found, tmp_path):
+    run = tl_keras.finetune(changed(wanted, export=FEW), tmp_path / "run")
+    assert chosen(run) == chosen(found)
+    assert_same_weights(run.workdir, found.workdir)
+    assert run.result["test"]["n"] == 18
+    assert run.result["export"]["float32"]["status"] == "ok"
+    assert run.result["pipeline"] == "finetune"
+
+
+def test_finetune_in_the_folder_of_a_search_measures_and_exports(wanted, found, tmp_path):
+    shutil.copytree(found.workdir, tmp_path / "run")
+    run = tl_keras.finetune(changed(wanted, export=FEW), tmp_path / "run")
+    assert run.result["test"]["n"] == 18 and "float32" in run.result["export"]
+    assert run.result["search"]["best"] == found.result["search"]["best"]
+    assert_same_weights(run.workdir, found.workdir)
+    with pytest.raises(ValueError, match="was made by finetune, not by search"):
+        tl_keras.search(wanted, tmp_path / "run")
+
+
+def test_lost_model_of_the_best_trial_is_made_again(wanted, found, tmp_path):
+    shutil.copytree(found.workdir, tmp_path / "run")
+    best = tmp_path / "run" / "search" / found.result["search"]["best"]
+    (best / "model.keras").unlink()
+    (tmp_path / "run" / "model.keras").unlink()
+    (tmp_path / "run" / "result.json").unlink()
+    run = tl_keras.search(wanted, tmp_path / "run")
+    assert_same_weights(run.workdir, found.workdir)
+
+
+ARCHITECTURES = {"data.image_size": [32, 48], "fit.freeze": [0.75, 1.0]}
+
+
+def test_architectures_are_measured_once_and_limits_are_kept(wanted, tmp_path, monkeypatch):
+    measured = []
+
+    def measure(model, inputs, name):
+        measured.append(model.input.shape[1])
+        return {"bytes": 1e6, "latency_ms": 0.1 if model.input.shape[1] == 32 else 0.2}
+
+    monkeypatch.setattr(export, "size_and_latency", measure)
+    objective = "log_loss subject to latency_ms <= 0.15"
+    search = {"space": ARCHITECTURES, "objective": objective}
+    run = tl_keras.search(changed(wanted, search=search), tmp_path / "run")
+    assert sorted(measured) == [32, 48]
+    status = {r["values"]["data.image_size"]: r["status"] for r in records(run)}
+    assert status == {32: "done", 48: "over the limit"}
+    best = next(r for r in records(run) if r["trial"] == run.result["search"]["best"])
+    assert best["values"]["data.image_size"] == 32
+    assert run.result["val"]["log_loss"] == pytest.approx(best["log_loss"], rel=1e-3)
+    assert keras.models.load_model(run.workdir / "model.keras").input.shape[1] == 32
+
+
+def test_limit_that_nothing_keeps_names_the_nearest(wanted, tmp_path):
+    search = {"objective": "accuracy subject to bytes <= 10", "space": {"fit.freeze": [1.0]}}
+    with pytest.raises(ValueError, match=r"none of 1 trials keeps to .*the nearest is MobileNet"):
+        tl_keras.search(changed(wanted, search=search), tmp_path / "run")
+
+
+def test_every_kind_of_field_can_be_searched(wanted, tmp_path):
+    space = {
+        "fit.freeze": ["conv_pw_9_relu", 1],
+        "fit.weight_decay": {"min": 1e-6, "max": 1e-1, "scale": "log"},
+        "fit.label_smoothing": [0.0, 0.1],
+        "fit.batch_size": {"min": 4, "max": 12},
+        "model.dropout": {"min": 0.0, "max": 0.5},
+        "model.head_width": [None, 8],
+        "data.augment_strength": [0.0, 1.0],
+        "data.augment": [[{"flip": "horizontal"}], [{"zoom": 0.2}]],
+    }
+    run = tl_keras.search(changed(wanted, search={"space": space, "trials": 3}), tmp_path / "run")
+    assert len(records(run)) == 3
+    for record in records(run):
+        config = configs.load(run.workdir / "search" / record["trial"] / "config.yaml")
+        tree = configs.to_tree(config)
+        for name, value in record["values"].items():
+            section, _, field = name.partition(".")
+            assert tree[section][field] == value
+
+
+def test_blocks_are_every_boundary(wanted, tmp_path):
+    search = {"space": {"fit.freeze": "blocks"}, "trials": 1}
+    run = tl_keras.search(changed(wanted, search=search), tmp_path / "run")
+    kept = [name for name in run.result["features"] if name.endswith("/val")]
+    # MobileNet: 12 blocks, the features; the input is no depth, and the 13th ends in the features.
+    assert len(kept) == 13
+
+
+def test_search_from_scratch(wanted, tmp_path):
+    search = {"space": {"fit.learning_rate": [1e-3, 1e-2]}, "trials": 2}
+    model = {"weights": "none"}
+    run = tl_keras.search(
+        changed(wanted, model=model, fit={"freeze": "auto"}, search=search), tmp_path / "run"
+    )
+    assert [r["kept"] for r in records(run)] == ["scratch", "scratch"]
+
+
+def test_bad_layer_in_the_space_is_found_before_the_data_are_read(wanted, tmp_path, monkeypatch):
+    monkeypatch.setattr(stages, "read", lambda *_: pytest.fail("too late"))
+    search = {"space": {"fit.freeze": [0.5, "conv_pw_99"]}}
+    with pytest.raises(ValueError, match="'conv_pw_99' is no cut point"):
+        tl_keras.search(changed(wanted, search=search), tmp_path / "run")
+
+
+def test_trials_tell_only_a_table(wanted, tmp_path, caplog):
+    caplog.set_level("INFO", "absl")
+    run = tl_keras.search(copy.deepcopy(wanted), tmp_path / "run")
+    lines = [r.getMessage() for r in caplog.records]
+    assert not any(line.startswith("finetune ") for line in lines)
+    table = [line for line in lines if line.split()[:1] in (["000"], ["001"], ["002"], ["003"])]
+    assert len(table) == len(records(run))
+    assert os.path.basename(table[0].split()[1]) == "0.5"
+    state = json.loads((run.workdir / "search" / "state.json").read_text())
+    assert np.isclose(state["seconds"], run.result["search"]["seconds"])
