@@ -43,7 +43,7 @@ import tensorflow as tf  # noqa: E402
 
 from tl_keras import backbones, features  # noqa: E402
 from tl_keras import model as models  # noqa: E402
-from tl_keras.approaches.adapt import Data, prepared  # noqa: E402
+from tl_keras.approaches.architecture import Data, prepared  # noqa: E402
 from tl_keras.data.examples import SPLITS  # noqa: E402
 from tl_keras.data.load import load  # noqa: E402
 from tl_keras.evaluate import log_loss  # noqa: E402
@@ -71,8 +71,8 @@ class Outcome:
     seconds: float
 
 
-def write_splits(source: Path, folder: Path, seed: int) -> None:
-    """Copies a data set into train/, val/ and test/, drawn by class with a seed."""
+def write_splits(source: Path, folder: Path, seed: int, train: int = TRAIN, val: int = VAL) -> None:
+    """Copies a data set into train/, val/ and test/, so many a class drawn with a seed."""
     by_class = defaultdict(list)
     for file in sorted(source.rglob("*")):
         if file.suffix.lower() in SUFFIXES:
@@ -80,7 +80,7 @@ def write_splits(source: Path, folder: Path, seed: int) -> None:
     generator = random.Random(seed)
     for name, files in by_class.items():
         generator.shuffle(files)
-        parts = files[:TRAIN], files[TRAIN : TRAIN + VAL], files[TRAIN + VAL :]
+        parts = files[:train], files[train : train + val], files[train + val :]
         for split, part in zip(SPLITS, parts, strict=True):
             (folder / split / name).mkdir(parents=True)
             for file in part:

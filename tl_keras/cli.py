@@ -257,6 +257,8 @@ def _summarise(run: Run) -> int:
     for line in _lines(result):
         print(f"  {line}")
     print(f"  {'report':13} {run.report}")
+    if run.pipeline == "search":
+        print(f"  {'next':13} tl-keras finetune, with the same flags: test and exports")
     for line in missed:
         print(f"tl-keras: {line}", file=sys.stderr)
     return 3 if missed else 0
@@ -274,6 +276,12 @@ def _lines(result: dict[str, Any]) -> list[str]:
             )
             if views := measured.get("views"):
                 lines.append(f"{'':13} {views['accuracy']:.3f} on {views['count']} views of each")
+    if search := result.get("search"):
+        level = len(search["level"])
+        told = f"; {level} cannot be told from it" if level else ""
+        best = next(trial for trial in search["trials"] if trial["trial"] == search["best"])
+        values = ", ".join(f"{name} {value}" for name, value in best["values"].items())
+        lines.append(f"{'search':13} {len(search['trials'])} trials, best: {values}{told}")
     model = result["model"]
     frozen = f"frozen up to {model['block'] or model['cut']}" if model["cut"] else "nothing frozen"
     lines.append(f"{'model':13} {model['backbone']}, {frozen}, kept: {model['kept']}")

@@ -9,7 +9,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,13 @@ class Run:
       workdir: the folder.
       config: the whole config.
       pipeline: the command that made it, as in `finetune`.
+      began: when this session of it did, as `time.monotonic` has it.
     """
 
     workdir: Path
     config: RunConfig
     pipeline: str
+    began: float = field(default_factory=time.monotonic, compare=False)
 
     @property
     def result(self) -> dict[str, Any] | None:

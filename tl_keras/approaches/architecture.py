@@ -79,6 +79,7 @@ class Architecture:
     opened: dict[tuple, np.ndarray] = field(default_factory=dict)
     networks: dict[tuple, Any] = field(default_factory=dict)
     counts: dict[tuple, dict[str, Any]] = field(default_factory=dict)
+    passed: set[tuple] = field(default_factory=set)
 
     @property
     def output(self) -> str:
@@ -164,10 +165,22 @@ def cut_of(arch: Architecture, name: str) -> Cut:
 
 
 def activations(
-    arch: Architecture, names: Sequence[str], split: str, how: Training, view: int | None
+    arch: Architecture,
+    names: Sequence[str],
+    split: str,
+    how: Training,
+    view: int | None,
+    also: Sequence[str] = (),
 ) -> dict[str, np.ndarray]:
-    """Activations of a split at the named cuts: of the images as they are, or of a view."""
+    """Activations of a split at the named cuts: of the images as they are, or of a view.
+
+    Args:
+      also: cuts whose activations are made in the same pass, if there has been none.
+    """
     shows = () if view is None else (how.augmentations, how.seed, view)
+    if (split, *shows) not in arch.passed:
+        names = list(dict.fromkeys([*names, *also]))
+        arch.passed.add((split, *shows))
     missing = [name for name in names if (name, split, *shows) not in arch.opened]
     inputs = arch.data.inputs[split]
     for half in (False, True):
@@ -218,8 +231,9 @@ def head_of(arch: Architecture, config: RunConfig) -> Head:
         return arch.heads[balance]
     found, how = {}, reading(config, arch.data.dataset)
     for split in HEAD_SPLITS:
-        wanted = [] if split == "train" and how.augmentations else _kept_cuts(arch, config, split)
-        array = activations(arch, [*wanted, arch.output], split, how, None)[arch.output]
+        # Of augmented images training looks at views alone.
+        wanted = [] if split == "train" and how.augmentations else kept_cuts(arch, split)
+        array = activations(arch, [arch.output], split, how, None, wanted)[arch.output]
         features.check_finite(array, arch.data.dataset, split, config.model)
         found[split] = Inputs(arch.data.inputs[split].labels, array)
     with arch.run.timed("head"):
@@ -237,8 +251,9 @@ def head_of(arch: Architecture, config: RunConfig) -> Head:
     return arch.heads[balance]
 
 
-def _kept_cuts(arch: Architecture, config: RunConfig, split: str) -> list[str]:
-    return [name for name in arch.cuts if keeps(arch, config, name)[split]]
+def kept_cuts(arch: Architecture, split: str) -> list[str]:
+    """The depths at which a split's activations are kept."""
+    return [name for name in arch.cuts if keeps(arch, arch.config, name)[split]]
 
 
 def keeps(arch: Architecture, config: RunConfig, name: str) -> dict[str, bool]:
@@ -252,8 +267,6 @@ def keeps(arch: Architecture, config: RunConfig, name: str) -> dict[str, bool]:
     cut = cut_of(arch, name)
 
     def of_train() -> Worth:
-        if {entry.name for entry in how.augmentations} & MIXING:
-            return Worth(False, "mixing shows other images each time")
         views = (how.views or plan.epochs) if how.augmentations else 1
         uses = arch.trainings * max(1.0, plan.epochs / views)
         return features.worth_keeping(cut, views * num_train, uses, max_bytes)
@@ -262,9 +275,11 @@ def keeps(arch: Architecture, config: RunConfig, name: str) -> dict[str, bool]:
         looks = 1 + seen_views(how, config, num_val)
         return features.fitting(cut, looks * num_val, max_bytes)
 
+    # What is mixed of two images has no activations of its own to keep.
+    mixes = bool({entry.name for entry in how.augmentations} & MIXING)
     return {
-        split: _decided(arch, name, split, decide)
-        for split, decide in (("train", of_train), ("val", of_val))
+        "train": not mixes and _decided(arch, name, "train", of_train),
+        "val": _decided(arch, name, "val", of_val),
     }
 
 

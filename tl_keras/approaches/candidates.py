@@ -8,7 +8,13 @@ import numpy as np
 from absl import logging
 
 from tl_keras import features, train
-from tl_keras.approaches.architecture import Architecture, activations, reading, seen_views
+from tl_keras.approaches.architecture import (
+    Architecture,
+    activations,
+    kept_cuts,
+    reading,
+    seen_views,
+)
 from tl_keras.approaches.suffix import Suffix, seen
 from tl_keras.config import RunConfig
 from tl_keras.evaluate import fit_temperature, log_losses, softmax
@@ -43,8 +49,9 @@ def of_head(arch: Architecture, config: RunConfig, head: Head, looks: bool) -> C
     """The head alone. Validation is looked at in views where `looks`."""
     how, labels = reading(config, arch.data.dataset), arch.data.inputs["val"].labels
     views = range(seen_views(how, config, len(labels)) if looks else 0)
+    others = kept_cuts(arch, "val")
     pooled = [
-        activations(arch, [*arch.cuts, arch.output], "val", how, view)[arch.output]
+        activations(arch, [arch.output], "val", how, view, others)[arch.output]
         for view in (None, *views)
     ]
     return _candidate([], [head.logits(array) for array in pooled], labels)

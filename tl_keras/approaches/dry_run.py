@@ -54,6 +54,7 @@ def estimate(config: RunConfig) -> list[str]:
         f"{min(config.fit.batch_size, len(data.inputs['train']))} images, peak learning rate "
         f"{plan.learning_rate:g}",
         *_times(seconds, config, plan),
+        *_of_search(config),
         *_disk(config, data, backbone),
     ]
 
@@ -126,6 +127,18 @@ def _timed(work: Callable[[], object]) -> tuple[float, float]:
         work()
         seconds.append(time.monotonic() - started)
     return seconds[0], float(np.median(seconds[1:]))
+
+
+def _of_search(config: RunConfig) -> list[str]:
+    search = config.search
+    if not search.wanted:
+        return []
+    budget = [f"{search.trials} trials"] if search.trials else []
+    budget += [f"{search.minutes:g} minutes"] if search.minutes else []
+    return [
+        f"search: {' or '.join(budget)} over {', '.join(search.space)}; a trial takes at most what "
+        "finetune does above, and less where activations are kept"
+    ]
 
 
 def _times(seconds: dict[str, float], config: RunConfig, plan: Plan) -> list[str]:

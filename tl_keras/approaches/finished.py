@@ -138,4 +138,10 @@ def _warn_of_known(known: list[str], count: int) -> None:
 
 
 def _data(run: Run) -> dict[str, Any]:
-    return json.loads((run.workdir / "data.json").read_text(encoding="utf-8"))
+    file = run.workdir / "data.json"
+    if not file.is_file():
+        raise ValueError(
+            f"--workdir: {str(run.workdir)!r} has no data.json: a trial is part of its search; "
+            "expected the folder of a run"
+        )
+    return json.loads(file.read_text(encoding="utf-8"))

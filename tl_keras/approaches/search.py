@@ -15,9 +15,10 @@ import keras
 from absl import logging
 
 from tl_keras import metrics, report, tuner
+from tl_keras.approaches import bench as benches
 from tl_keras.approaches import stages, trials
 from tl_keras.approaches.architecture import Data, plan_of
-from tl_keras.approaches.trials import Bench, Record
+from tl_keras.approaches.bench import Bench, Record
 from tl_keras.config import RunConfig
 from tl_keras.evaluate import paired_interval
 from tl_keras.files import write_json
@@ -74,7 +75,7 @@ def best_model(run: Run, data: Data, backbone: keras.Model) -> Path:
     state = State()
     if (folder / "state.json").exists():
         state = State(**json.loads((folder / "state.json").read_text(encoding="utf-8")))
-    bench = trials.bench(run, data, backbone, state.measured)
+    bench = benches.bench(run, data, backbone, state.measured)
     if not searched(run):
         _search(run, bench, state)
     return _promoted(run, bench, state)
@@ -103,12 +104,14 @@ def _search(run: Run, bench: Bench, state: State) -> None:
             save()  # From now on a kill has this trial proposed again.
             values = tuner.values_of(proposal, bench.entries)
             if not state.records:
-                trials.begin_with_own(bench, proposal, values)
-            record = trials.equivalent(bench, values, state.records)
+                benches.begin_with_own(bench, proposal, values)
+            essence = benches.essence(bench, values)
+            record = next((r for r in state.records if r["essence"] == essence), None)
             repeats = repeats + 1 if record else 0
             if record is None:
                 record = trials.run_trial(bench, len(state.records), values, state.records)
-                record["elapsed"] = round(before + time.monotonic() - started, 3)
+                record["essence"] = essence
+                record["elapsed"] = round(before + time.monotonic() - run.began, 3)
                 state.records.append(record)
                 _show(config, bench, state.records)
                 _forget(run, state.records)

@@ -9,7 +9,14 @@ import tensorflow as tf
 
 from tl_keras import features, freeze, metrics, train
 from tl_keras import model as models
-from tl_keras.approaches.architecture import Architecture, activations, cut_of, keeps, reading
+from tl_keras.approaches.architecture import (
+    Architecture,
+    activations,
+    cut_of,
+    keeps,
+    kept_cuts,
+    reading,
+)
 from tl_keras.config import RunConfig
 from tl_keras.data import batches
 from tl_keras.data.batches import Inputs, Training
@@ -120,12 +127,13 @@ def by_epoch(pipeline: Callable[[tf.Variable], tf.data.Dataset]) -> Epochs:
 
 def _kept(arch: Architecture, cut: str, how: Training) -> Epochs:
     """By epoch, the batches of activations; those of a view are made when an epoch first asks."""
-    labels = arch.data.inputs["train"].labels
-    wanted = [name for name in arch.cuts if keeps(arch, arch.config, name)["train"]]
+    labels, others = arch.data.inputs["train"].labels, kept_cuts(arch, "train")
 
     def read(number: int) -> Iterable[tuple[tf.Tensor, ...]]:
-        view = number if how.views is None else number % how.views
-        found = activations(arch, wanted, "train", how, view if how.augmentations else None)
+        view = None
+        if how.augmentations:
+            view = number if how.views is None else number % how.views
+        found = activations(arch, [cut], "train", how, view, others)
         return batches.of_activations(found[cut], labels, how, number)
 
     return read
@@ -140,9 +148,9 @@ def seen(arch: Architecture, suffix: Suffix, how: Training, views: int) -> tuple
             shown = batches.view(images, features.BATCH_SIZE, how, view)
             every.append(Inputs(images.labels, np.concatenate(list(shown.as_numpy_iterator()))))
         return tuple(every)
-    kept = [name for name in arch.cuts if keeps(arch, arch.config, name)["val"]]
+    others = [*kept_cuts(arch, "val"), arch.output]
     arrays = [
-        activations(arch, [*kept, arch.output], "val", how, view)[suffix.cut]
+        activations(arch, [suffix.cut], "val", how, view, others)[suffix.cut]
         for view in (None, *range(views))
     ]
     return tuple(Inputs(images.labels, array) for array in arrays)

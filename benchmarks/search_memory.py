@@ -1,0 +1,68 @@
+"""Peak memory of a search of 5 trials against one of 50, each in a process of its own.
+
+    python benchmarks/search_memory.py
+
+On the embedded digits, with the embedded backbone. Depth, rate and dropout are searched: another
+dropout needs another graph, so that none of them could be shared.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+TRIALS = (5, 50)
+
+
+def tree(trials: int, cache: str) -> dict[str, Any]:
+    """The config of a search of so many trials."""
+    space = {
+        "fit.freeze": [0.25, 0.5, 0.75, 0.9],
+        "fit.learning_rate": {"min": 1e-5, "max": 1e-2, "scale": "log"},
+        "model.dropout": {"min": 0.0, "max": 0.5},
+    }
+    return {
+        "data": {"source": "digits", "image_size": 64, "examples_per_class": 30, "test": 0.7},
+        "model": {"backbone": "MobileNet", "options": {"alpha": 0.5}, "weights": "glyphs"},
+        "fit": {"epochs": 2},
+        "search": {"trials": trials, "tuner": "random", "space": space},
+        "cache": {"path": cache},
+    }
+
+
+def run(trials: int) -> None:
+    """Searches, and prints the peak of this process in MB."""
+    import tl_keras
+
+    with tempfile.TemporaryDirectory() as folder:
+        found = tl_keras.search(tree(trials, f"{folder}/cache"), f"{folder}/run")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3  # Linux counts in KiB.
+    search = found.result["search"]
+    print(json.dumps([len(search["trials"]), search["seconds"], peak]))
+
+
+def main() -> None:
+    """Runs one search, or both in turn."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trials", type=int, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.trials:
+        run(args.trials)
+        return
+    peaks = []
+    for trials in TRIALS:
+        command = [sys.executable, __file__, f"--trials={trials}"]
+        environment = {**os.environ, "TQDM_DISABLE": "1"}
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=environment)
+        count, seconds, peak = json.loads(done.stdout.splitlines()[-1])
+        peaks.append(peak)
+        print(f"{count} trials: {seconds:.0f} s, peak {peak:.0f} MB", flush=True)
+    print(f"{peaks[1] / peaks[0]:.2f} times")
+
+
+if __name__ == "__main__":
+    main()

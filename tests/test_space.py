@@ -1,0 +1,151 @@
+"""search.space: what can be searched, what is refused before anything slow, what a trial gets."""
+
+import pytest
+
+from tl_keras import config as configs
+from tl_keras import space
+
+
+def config(**search) -> configs.RunConfig:
+    return configs.from_tree({"data": {"source": "digits"}, "search": {"trials": 2, **search}})
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ({}, "search.space: expected at least one field; received none"),
+        ({"fit.freezee": [0.5]}, "search.space.fit.freezee: .* did you mean 'fit.freeze'"),
+        ({"data.path": ["a"]}, "search.space.data.path: no field that a search can change"),
+        ({"seed": [1, 2]}, "search.space.seed: no field that a search can change"),
+        ({"export.formats": [[]]}, "search.space.export.formats: no field that a search"),
+        ({"fit.freeze": []}, "search.space.fit.freeze: expected values; received an empty list"),
+        ({"fit.freeze": 0.5}, "search.space.fit.freeze: expected a list of values, {min"),
+        ({"fit.freeze": [0.5, 2.0]}, "search.space.fit.freeze: 2.0 is refused: fit.freeze: exp"),
+        ({"model.dropout": "blocks"}, "search.space.model.dropout: 'blocks' is for fit.freeze"),
+        ({"fit.epochs": {"min": 2, "max": 1}}, "search.space.fit.epochs: expected min below max"),
+        ({"fit.epochs": {"min": 0, "max": 9, "scale": "log"}}, "min above 0 where scale is log"),
+        ({"fit.epochs": {"min": 1, "max": 9, "step": 2}}, "fit.epochs: step: no such field"),
+        ({"model.dropout": {"min": 0.0, "max": 1.5}}, "model.dropout: 1.5 is refused"),
+        ({"model.backbone": ["MobileNetV2", "MobileNetV9"]}, "'MobileNetV9' is no Keras App"),
+        ({"model.options.alpha": [0.36]}, "0.36 has no ImageNet weights"),
+        ({"data.image_size": [96, 8]}, "data.image_size: 8 is refused"),
+        ({"model": ["MobileNet"]}, "search.space.model: 'MobileNet' is refused: expected fields"),
+    ],
+)
+def test_a_wrong_space_is_found_on_load(entries, message):
+    with pytest.raises(ValueError, match=message):
+        config(space=entries)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"tuner": "grid"}, "search.tuner: a grid could not be resumed .*keras-tuner/issues/1055"),
+        ({"tuner": "rando"}, "search.tuner: .* did you mean 'random'"),
+        ({"objective": "acuracy"}, "search.objective: .* did you mean 'accuracy'"),
+        ({"objective": "accuracy subject to size <= 3"}, "search.objective: expected limits as in"),
+        ({"objective": "accuracy subject to bytes <= nan"}, "search.objective: expected limits"),
+        ({"objective": "accuracy subject to "}, "search.objective: expected limits as in"),
+        ({"trials": -1}, "search.trials: expected a whole number >= 0"),
+        ({"minutes": 0}, "search.minutes: expected a number > 0"),
+    ],
+)
+def test_a_wrong_budget_or_objective_is_found_on_load(fields, message):
+    with pytest.raises(ValueError, match=message):
+        config(**fields)
+
+
+def test_a_space_that_nobody_searches_is_not_checked():
+    """The default space freezes, which random weights refuse."""
+    tree = {"data": {"source": "digits"}, "model": {"weights": "none"}}
+    assert not configs.from_tree(tree).search.wanted
+
+
+def test_objective_names_metric_and_limits():
+    goal = config(objective="log_loss subject to latency_ms <= 2.5 and bytes <= 3e6").search.goal
+    assert goal == configs.Goal("log_loss", {"latency_ms": 2.5, "bytes": 3e6})
+    assert not goal.rises
+    assert config().search.goal == configs.Goal("accuracy", {})
+
+
+def test_saved_config_loads_again(tmp_path):
+    entries = {
+        "fit.freeze": "blocks",
+        "fit.learning_rate": {"min": 1e-5, "max": 1e-2, "scale": "log"},
+        "model.head_width": [None, 64],
+        "data.augment": [[], [{"flip": "horizontal"}]],
+    }
+    saved = config(space=entries)
+    (tmp_path / "config.yaml").write_text(configs.to_yaml(saved))
+    assert configs.load(tmp_path / "config.yaml") == saved
+
+
+def test_trial_has_its_values_and_no_search_of_its_own():
+    base = config()
+    trial = space.with_values(base, {"fit.freeze": 0.25, "model.options.alpha": 0.5})
+    assert (trial.fit.freeze, trial.model.options) == (0.25, {"alpha": 0.5})
+    assert not trial.search.wanted
+    assert (
+        trial.model_copy(update={"fit": base.fit, "model": base.model, "search": base.search})
+        == base
+    )
+
+
+def test_options_go_to_the_backbones_that_take_them():
+    entries = {"model.backbone": ["MobileNetV2", "EfficientNetB0"], "model.options.alpha": [0.35]}
+    base = config(space=entries)
+    values = {"model.backbone": "EfficientNetB0", "model.options.alpha": 0.35}
+    assert space.with_values(base, values).model.options == {}
+    values["model.backbone"] = "MobileNetV2"
+    assert space.with_values(base, values).model.options == {"alpha": 0.35}
+
+
+def test_section_sets_several_of_its_fields(tmp_path):
+    files = [str(tmp_path / name) for name in ("a.h5", "b.h5")]
+    models = [
+        {"backbone": "MobileNet", "weights": files[0]},
+        {"backbone": "MobileNetV2", "options": {"alpha": 0.5}, "weights": files[1]},
+    ]
+    base = config(space={"model": models})
+    trial = space.with_values(base, {"model": models[1]})
+    assert trial.model.options == {"alpha": 0.5} and trial.model.weights == files[1]
+    assert len(space.architectures(base)) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "ends", "whole"),
+    [
+        ("fit.epochs", (1, 9), True),
+        ("fit.batch_size", (4, 64), True),
+        ("model.dropout", (0, 0.5), False),
+        ("fit.freeze", (0, 1), False),
+    ],
+)
+def test_ranges_are_whole_where_their_field_is(name, ends, whole):
+    values = configs.Range(min=ends[0], max=ends[1])
+    assert space.takes_whole_numbers(config(), name, values) == whole
+
+
+def test_strength_scales_every_operation_within_its_bounds():
+    every = [
+        {"flip": "both"},
+        {"rotation": 0.4},
+        {"zoom": 0.6},
+        {"rand_augment": {"magnitude": 0.3}},
+        {"mixup": 0.2},
+    ]
+
+    def at(strength: float) -> list[dict]:
+        data = {"source": "digits", "augment": every, "augment_strength": strength}
+        found = configs.from_tree({"data": data}).data.augmentations
+        return [entry.model_dump(mode="json") for entry in found]
+
+    assert at(0) == []
+    assert at(1) == [*every[:3], {"rand_augment": {"layers": 2, "magnitude": 0.3}}, every[4]]
+    assert at(2) == [
+        {"flip": "both"},
+        {"rotation": 0.5},
+        {"zoom": 0.99},
+        {"rand_augment": {"layers": 2, "magnitude": 0.6}},
+        {"mixup": 0.4},
+    ]

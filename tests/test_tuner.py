@@ -1,0 +1,99 @@
+"""KerasTuner's oracles behind our functions: proposals, and what a restored one goes on with."""
+
+import json
+
+import pytest
+
+from tl_keras import config as configs
+from tl_keras import tuner
+from tl_keras.config import Range
+
+ENTRIES = {
+    "fit.freeze": (0.0, "block_3", 1.0),
+    "fit.learning_rate": Range(min=1e-5, max=1e-2, scale="log"),
+    "fit.batch_size": Range(min=4, max=9),
+    "data.augment": ([], [{"flip": "horizontal"}]),
+}
+EPOCHS = 9
+
+
+def oracle(name: str, folder, seed: int = 0):
+    tree = {"data": {"source": "digits"}, "search": {"tuner": name}, "seed": seed}
+    return tuner.oracle(configs.from_tree(tree), EPOCHS, ENTRIES, str(folder))
+
+
+def score(values: dict) -> float:
+    return -abs(values["fit.learning_rate"] - 1e-3) - 0.01 * (values["fit.freeze"] == 1.0)
+
+
+def ask(made) -> dict:
+    """The next trial's values; its score is told."""
+    proposal = tuner.propose(made)
+    values = tuner.values_of(proposal, ENTRIES)
+    tuner.tell(made, proposal, score(values))
+    return values
+
+
+NAMES = ("random", "bayesian", "hyperband")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_proposals_are_of_the_space_and_differ(name, tmp_path):
+    made = oracle(name, tmp_path)
+    found = [ask(made) for _ in range(15)]
+    for values in found:
+        assert values["fit.freeze"] in ENTRIES["fit.freeze"]
+        assert 1e-5 <= values["fit.learning_rate"] <= 1e-2
+        assert type(values["fit.batch_size"]) is int and 4 <= values["fit.batch_size"] <= 9
+        assert values["data.augment"] in ENTRIES["data.augment"]
+        assert ("fit.epochs" in values) == (name == "hyperband")
+    assert len({json.dumps(values) for values in found}) == 15
+    if name == "hyperband":
+        assert {values["fit.epochs"] for values in found} == {1, 3, 9}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_restored_oracle_proposes_what_the_first_one_would(name, tmp_path):
+    first = oracle(name, tmp_path / "first")
+    expected = [ask(first) for _ in range(16)]
+    half = oracle(name, tmp_path / "half")
+    found = [ask(half) for _ in range(13)]
+    state = json.loads(json.dumps(tuner.state(half)))
+    again = oracle(name, tmp_path / "again")
+    tuner.restore(again, state)
+    assert found + [ask(again) for _ in range(3)] == expected
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_trial_that_was_begun_is_proposed_again(name, tmp_path):
+    first = oracle(name, tmp_path / "first")
+    ask(first)
+    begun = tuner.values_of(tuner.propose(first), ENTRIES)
+    state = json.loads(json.dumps(tuner.state(first)))
+    again = oracle(name, tmp_path / "again")
+    tuner.restore(again, state)
+    assert tuner.values_of(tuner.propose(again), ENTRIES) == begun
+
+
+def test_bayesian_search_draws_near_to_the_best(tmp_path):
+    made = oracle("bayesian", tmp_path)
+    found = [ask(made) for _ in range(24)]
+    first, last = (
+        [abs(values["fit.learning_rate"] - 1e-3) for values in part]
+        for part in (found[:12], found[12:])
+    )
+    assert sum(last) < sum(first)
+
+
+def test_small_space_ends(tmp_path):
+    config = configs.from_tree({"data": {"source": "digits"}, "search": {"tuner": "random"}})
+    entries = {"fit.freeze": (0.5, 1.0)}
+    made = tuner.oracle(config, EPOCHS, entries, str(tmp_path))
+    for _ in range(2):
+        tuner.tell(made, tuner.propose(made), 0.5)
+    assert tuner.propose(made) is None
+
+
+def test_another_seed_proposes_others(tmp_path):
+    found = [ask(oracle("random", tmp_path / str(seed), seed)) for seed in (0, 1)]
+    assert found[0] != found[1]

@@ -1,0 +1,183 @@
+"""Where the trials of a search are made: what they share, and which of them would be the same."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from tl_keras import backbones, freeze, space
+from tl_keras import config as configs
+from tl_keras import model as models
+from tl_keras.approaches import adapt
+from tl_keras.approaches.architecture import (
+    HEAD_SPLITS,
+    Architecture,
+    Data,
+    architecture,
+    plan_of,
+    prepared,
+)
+from tl_keras.config import BLOCKS, Range, RunConfig
+from tl_keras.freeze import Freeze
+from tl_keras.run import Run
+
+Record = dict[str, Any]  # Of a trial, as `search.trials` of result.json has it.
+OPEN = 2  # Architectures that are kept in memory.
+UNBOUNDED = 20  # Trials that are reckoned with where minutes alone bound them.
+OF_THE_HEAD = ("data.balance",)  # What a head alone depends on, beside its architecture.
+OF_THE_IMAGES = ("image_size", "resize", "antialias")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where trials are made.
+
+    Attributes:
+      run: the search.
+      data: prepared as its config says.
+      spare: the backbone, pretrained as its config says, until an architecture takes it.
+      entries: `search.space`, blocks counted.
+      measured: by architecture, size and latency of the exported file.
+      open: architectures in memory, by label.
+    """
+
+    run: Run
+    data: Data
+    spare: list[keras.Model]
+    entries: dict[str, tuple | Range]
+    measured: dict[str, dict[str, float]]
+    open: dict[str, Architecture] = field(default_factory=dict)
+
+
+def bench(
+    run: Run, data: Data, backbone: keras.Model, measured: dict[str, dict[str, float]]
+) -> Bench:
+    """Where a search's trials are made."""
+    config = run.config
+    pattern = backbones.block_pattern(config.model.backbone)
+    entries = dict(config.search.space)
+    if entries.get("fit.freeze") == BLOCKS:
+        count = len(freeze.blocks(backbone, pattern))
+        entries["fit.freeze"] = tuple(round(i / count, 6) for i in range(count + 1))
+    return Bench(run, data, [backbone], entries, measured)
+
+
+def begin_with_own(bench: Bench, proposal: Any, values: dict[str, Any]) -> None:
+    """Gives a proposal the values of the search's own config, where the space has them.
+
+    What `auto` comes to is a rule of the data set's size: a better first guess than chance.
+    """
+    config = bench.run.config
+    plan = plan_of(config, bench.data.dataset, config.model.weights != "none")
+    tree = configs.to_tree(config)
+    for name, entry in bench.entries.items():
+        section, _, field_name = name.partition(".")
+        own = tree[section].get(field_name)
+        own = getattr(plan, field_name, own) if own == "auto" else own
+        given = proposal.hyperparameters.values
+        if isinstance(entry, Range) and isinstance(own, int | float):
+            given[name] = values[name] = min(max(own, entry.min), entry.max)
+        elif not isinstance(entry, Range) and (near := _nearest(entry, own)) is not None:
+            given[name], values[name] = near, entry[near]
+
+
+def _nearest(choices: tuple, own: Any) -> int | None:
+    """The position of a value, or of the number that is nearest; None where there is none."""
+    if own in choices:
+        return choices.index(own)
+    kinds = [type(choice) for choice in choices]
+    if isinstance(own, int | float) and set(kinds) <= {int, float}:
+        return min(range(len(choices)), key=lambda i: abs(choices[i] - own))
+    return None
+
+
+def label_of(config: RunConfig) -> str:
+    """An architecture in words, as in `MobileNetV2 alpha 0.5, 160 px`."""
+    model = config.model
+    parts = [Path(model.backbone).name, *(f"{k} {v}" for k, v in model.options.items())]
+    others = [f"{config.data.image_size} px", config.data.resize]
+    if config.data.antialias:
+        others.append("antialias")
+    if model.head_width:
+        others.append(f"hidden {model.head_width}")
+    if model.weights not in ("imagenet", "own"):
+        others.append(Path(model.weights).name)
+    return ", ".join([" ".join(parts), *others])
+
+
+def data_of(bench: Bench, config: RunConfig) -> Data:
+    """The images as a trial's config prepares them."""
+    base = bench.run.config.data
+    if all(getattr(config.data, name) == getattr(base, name) for name in OF_THE_IMAGES):
+        return bench.data
+    return prepared(bench.data.dataset, config, HEAD_SPLITS)
+
+
+def architecture_of(bench: Bench, config: RunConfig) -> Architecture:
+    """The architecture of a trial, opened if it is not."""
+    label = label_of(config)
+    if label in bench.open:
+        return bench.open[label]
+    while len(bench.open) >= OPEN:
+        del bench.open[next(iter(bench.open))]
+    data, base = data_of(bench, config), bench.run.config
+    fits = (config.model.backbone, config.model.options, config.model.weights) == (
+        *(base.model.backbone, base.model.options, base.model.weights),
+    )
+    if bench.spare and fits and config.data.image_size == base.data.image_size:
+        backbone = bench.spare.pop()  # Trainings change it: no other may begin with it.
+    else:
+        backbone = models.pretrained(config.model, config.data.image_size)
+    pattern = backbones.block_pattern(config.model.backbone)
+    depths = bench.entries.get("fit.freeze", (config.fit.freeze,))
+    if isinstance(depths, Range):
+        count = len(freeze.blocks(backbone, pattern))
+        depths = [i / count for i in range(count + 1) if depths.min <= i / count <= depths.max]
+    plan = plan_of(base, data.dataset, pretrained=True)
+    depths = [plan.freeze if depth == "auto" else depth for depth in depths]
+    several = len(space.architectures(base)) > 1
+    bench.open[label] = architecture(
+        *(bench.run, config, data, backbone, depths),
+        trainings=_trainings(bench, len(set(depths))),
+        label=f"{label}: " if several else "",
+    )
+    return bench.open[label]
+
+
+def _trainings(bench: Bench, depths: int) -> float:
+    """How many trials will read the same activations, if chance spreads them evenly."""
+    count = bench.run.config.search.trials or UNBOUNDED
+    for name, entry in bench.entries.items():
+        if name.startswith("data.") or space.of_architecture(name):
+            count /= UNBOUNDED if isinstance(entry, Range) else len(entry)
+    return max(1.0, count / depths)
+
+
+def essence(bench: Bench, values: Mapping[str, Any]) -> str:
+    """What a trial comes down to: of equal ones the second need not be run.
+
+    Shares of the blocks that end at the same one are equal; where all layers are frozen, neither
+    rate nor epochs matter.
+    """
+    config = space.with_values(bench.run.config, values)
+    if config.model.weights == "none":
+        return json.dumps(values)
+    others = {name: value for name, value in values.items() if name != "fit.freeze"}
+    arch = architecture_of(bench, config)
+    depth = depth_of(arch, config)
+    if depth.cut == arch.output:
+        others = {
+            name: value
+            for name, value in others.items()
+            if name in OF_THE_HEAD or space.of_architecture(name)
+        }
+    return json.dumps([depth.cut, others])
+
+
+def depth_of(arch: Architecture, config: RunConfig) -> Freeze:
+    """Where a trial freezes."""
+    plan = plan_of(config, arch.data.dataset, pretrained=True)
+    return adapt.depth_of(config, arch.backbone, plan)
