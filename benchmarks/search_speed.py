@@ -7,7 +7,7 @@ MobileNetV2 at 160 px, freeze in {0.5, 0.75, 0.9, 1.0}, learning rate 1e-5..1e-2
 epochs, batches of 32. For each seed, one after the other in processes of their own:
 
   ours   `tl_keras.search` on the points that its random tuner draws, without augmentation, as there
-         is none in the guides; first with an empty store, then with what that left;
+         is none in the guides; with an empty store, for the first seed then with what that left;
   plain  KerasTuner with the same points in the same order: in each trial a new model, on
          `image_dataset_from_directory`, with the whole backbone in each step;
   user   `tl_keras.finetune` with `search.trials` on the same space, all else by default: when its
@@ -219,13 +219,13 @@ def run_part(name: str, *arguments: Any) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def compare(source: Path, weights: Path, seed: int, folder: Path) -> dict[str, float]:
+def compare(source: Path, weights: Path, seed: int, folder: Path, warm: bool) -> dict[str, float]:
     """All of one seed, told as it comes; its figures."""
     from accuracy import write_splits
 
     data = folder / "data"
     write_splits(source, data, seed, TRAIN, VAL)
-    for name in ("empty", "warm"):
+    for name in ("empty", "warm") if warm else ("empty",):
         found = run_part("ours", data, weights, folder / "cache", folder / f"ours_{name}", seed)
         bound = sum(found["bounds"]) / 2
         print(
@@ -286,7 +286,9 @@ def main() -> None:
         found = []
         for seed in args.seeds:
             with tempfile.TemporaryDirectory() as folder:
-                found.append(compare(args.data, args.weights, seed, Path(folder)))
+                found.append(
+                    compare(args.data, args.weights, seed, Path(folder), seed == args.seeds[0])
+                )
         for name in ("reached", "gain"):
             print(f"mean {name}: {sum(f[name] for f in found) / len(found):.4f}")
 

@@ -65,7 +65,7 @@ def test_objective_names_metric_and_limits():
     goal = config(objective="log_loss subject to latency_ms <= 2.5 and bytes <= 3e6").search.goal
     assert goal == configs.Goal("log_loss", {"latency_ms": 2.5, "bytes": 3e6})
     assert not goal.rises
-    assert config().search.goal == configs.Goal("accuracy", {})
+    assert config().search.goal == configs.Goal("log_loss", {})
 
 
 def test_saved_config_loads_again(tmp_path):

@@ -165,11 +165,11 @@ def _nothing(config: RunConfig, state: State) -> str:
 
 def _described(run: Run, bench: Bench, state: State, order: list[Record]) -> dict[str, Any]:
     """`search` of `result.json`."""
-    best, curve, top = order[0], [], None
+    best, curve = order[0], []
     for record in state.records:
-        if record["status"] == trials.DONE and (top is None or record["score"] > top["score"]):
-            top = record
-            curve.append([record["elapsed"], record[run.config.search.goal.metric]])
+        top = curve[-1][1] if curve else -1.0
+        if record["status"] == trials.DONE and record["accuracy"] > top:
+            curve.append([record["elapsed"], record["accuracy"]])
     wrong = set(best["wrong"])
     level = []
     for record in order[1:]:
@@ -193,7 +193,8 @@ def _described(run: Run, bench: Bench, state: State, order: list[Record]) -> dic
 def _show_all(config: RunConfig, bench: Bench, state: State) -> None:
     """The table's head, and the trials of earlier sessions."""
     names = [name.rpartition(".")[2] for name in bench.entries]
-    heads = ["trial", *names, f"val {config.search.goal.metric}", "seconds", "best so far"]
+    shown = dict.fromkeys(["accuracy", config.search.goal.metric])
+    heads = ["trial", *names, *(f"val {name}" for name in shown), "seconds", "best so far"]
     logging.info("%s", "  ".join(f"{head:>{WIDTH}}" for head in heads))
     for count in range(1, len(state.records) + 1):
         _show(config, bench, state.records[:count])
@@ -207,7 +208,9 @@ def _show(config: RunConfig, bench: Bench, records: list[Record]) -> None:
     record, order = records[-1], trials.ranked(config, records)
     metric = config.search.goal.metric
     cells = [record["trial"].removeprefix("trial_"), *map(_cell, record["values"].values())]
-    cells.append(f"{record[metric]:.3f}" if record["status"] == trials.DONE else record["status"])
+    done = record["status"] == trials.DONE
+    for name in dict.fromkeys(["accuracy", metric]):
+        cells.append(f"{record[name]:.3f}" if done else record["status"])
     cells.append(f"{record['seconds']:.1f}")
     if order:
         cells.append(f"{order[0][metric]:.3f} ({order[0]['trial'].removeprefix('trial_')})")

@@ -133,17 +133,9 @@ def _is_inside(share: float, low: float, high: float) -> bool:
 def _best_so_far(search: Search, shown: Sequence[Trial]) -> str:
     if not search.curve or len(search.done) < 2:
         return ""
-    name, written = results.SCORES[search.metric]
-    in_percent = written is not number
-    scale = 100 if in_percent else 1
-    each = [
-        (trial.elapsed, scale * trial.scores[search.metric])
-        for trial in shown
-        if trial.elapsed is not None and search.metric in trial.scores
-    ]
-    curve = [(seconds, scale * value) for seconds, value in search.curve]
-    title = f"{name}, %" if in_percent else name
-    return search_charts.best_so_far(title, curve, each, search.seconds or curve[-1][0])
+    each = [(t.elapsed, 100 * t.accuracy) for t in shown if t.elapsed is not None]
+    curve = [(seconds, 100 * value) for seconds, value in search.curve]
+    return search_charts.best_so_far(curve, each, search.seconds or curve[-1][0])
 
 
 def _parallel(search: Search) -> str:

@@ -102,20 +102,16 @@ def by_rate(groups: Sequence[tuple[str, list[Pair]]], head: float | None) -> str
 
 
 def best_so_far(
-    title: str,
-    curve: Sequence[tuple[float, float]],
-    each: Sequence[tuple[float, float]],
-    end: float,
+    curve: Sequence[tuple[float, float]], each: Sequence[tuple[float, float]], end: float
 ) -> str:
-    """An `<svg>`: the best so far of a metric against time.
+    """An `<svg>`: the highest accuracy so far, in percent, against time.
 
     Args:
-      title: the metric, which is no user text.
-      curve: seconds and the best from then on, at least one.
+      curve: seconds and the highest from then on, at least one.
       each: the same of each trial.
       end: seconds, of the whole search.
     """
-    over, unit = _unit(end)
+    title, (over, unit) = "Accuracy, %", _unit(end)
     with canvas(f"{title}, best so far") as (figure, axes):
         if each:
             axes.plot([x / over for x, _ in each], [y for _, y in each], label="a trial", **FAINT)

@@ -71,7 +71,7 @@ class Search:
     metric: str  # of METRICS, the one that decided
     done: list[Trial]  # that came to a model, the best first
     others: list[Trial]
-    curve: list[tuple[float, float]]  # seconds, best so far of the metric
+    curve: list[tuple[float, float]]  # seconds, highest accuracy so far
     seconds: float | None
     saved: float | None  # seconds, by kept activations
     level: list[Trial] = field(default_factory=list)  # that cannot be told from the best
