@@ -4,6 +4,7 @@ import os
 import pickle
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -287,6 +288,60 @@ def test_of_two_processes_one_computes(tmp_path):
         process.join()
     assert (one[0], other[0]) == (False, True)
     assert one[1] == other[1] == [one[2]] * 3
+
+
+def several(config, names, computed):
+    """Arrays of a kilobyte each; `computed` gets the names of those that were not there."""
+    requests = [cache.Request({"kind": name}, KILOBYTE, "uint8") for name in names]
+
+    def fill(arrays):
+        for name, array in zip(names, arrays, strict=True):
+            if array is not None:
+                computed.append(name)
+                array[:] = ord(name)
+
+    return cache.keep_all(config, requests, fill)
+
+
+def test_of_several_only_the_missing_are_computed(config):
+    computed = []
+    several(config, "b", computed)
+    kept = several(config, "abc", computed)
+    assert computed == ["b", "a", "c"]
+    assert [entry.cached for entry in kept] == [False, True, False]
+    assert [int(entry.array[0]) for entry in kept] == [ord(name) for name in "abc"]
+
+
+def test_several_do_not_make_room_for_each_other(config):
+    """What is asked for together stays, whatever was used least."""
+    room = config.model_copy(update={"max_bytes": 3 * 1128.0})
+    computed = []
+    several(room, "ab", computed)
+    for name in "ab":
+        used_at(room, name, 1)
+    several(room, "c", computed)
+    used_at(room, "c", 2)
+    several(room, "abd", computed)
+    assert computed == ["a", "b", "c", "d"] and kinds(room) and "c" not in kinds(room)
+
+
+def test_two_who_ask_for_the_same_in_another_order_do_not_wait_for_each_other(config):
+    computed = []
+    with ThreadPoolExecutor(2) as pool:
+        for i in range(10):
+            names = [chr(97 + 2 * i), chr(98 + 2 * i)]
+            orders = (names, names[::-1])
+            waiting = [pool.submit(several, config, order, computed) for order in orders]
+            for future in waiting:
+                assert len(future.result(timeout=30)) == 2
+    assert len(computed) == len(set(computed)) == 20
+
+
+def test_several_that_do_not_fit_together_are_not_kept(config):
+    small = config.model_copy(update={"max_bytes": 2000.0})
+    kept = several(small, "ab", [])
+    assert [int(entry.array[0]) for entry in kept] == [ord("a"), ord("b")]
+    assert cache.entries(small) == []
 
 
 def test_default_folder_is_the_users(monkeypatch):

@@ -528,18 +528,19 @@ def check_paths(config: RunConfig) -> None:
       ValueError: `data.path`, or the file or folder of `model.weights` or `model.backbone`, does
         not exist or is of the wrong kind.
     """
-    path, weights = config.data.path, config.model.weights
+    path = config.data.path
     if path is not None:
         if config.data.source == "csv" and os.path.isdir(path):
             raise ValueError(f"data.path: expected a CSV file; received the folder {path!r}")
         if config.data.source in ("folder", "tfds") and os.path.isfile(path):
             raise ValueError(f"data.path: expected a folder; received the file {path!r}")
         _check_exists(config.data, "data.path")
-    if weights not in WEIGHTS:
-        _check_exists(config.model, "model.weights", WEIGHTS)
-    if backbone_file.is_file(config.model.backbone):
-        _check_exists(config.model, "model.backbone")
-        backbone_file.check(config.model.backbone, config.data.image_size)
+    for trial in space.first_trials(config):
+        if trial.model.weights not in WEIGHTS:
+            _check_exists(trial.model, "model.weights", WEIGHTS)
+        if backbone_file.is_file(trial.model.backbone):
+            _check_exists(trial.model, "model.backbone")
+            backbone_file.check(trial.model.backbone, trial.data.image_size)
 
 
 def _check_exists(section: Section, field: str, choices: Sequence[str] = ()) -> None:

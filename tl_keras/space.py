@@ -107,6 +107,13 @@ def architectures(config: "RunConfig") -> list[dict[str, Any]]:
     return [dict(zip(named, row, strict=True)) for row in itertools.islice(combined, MOST)]
 
 
+def first_trials(config: "RunConfig") -> list["RunConfig"]:
+    """A trial's config of each architecture; without a search, the config itself."""
+    if not config.search.wanted:
+        return [config]
+    return [with_values(config, values) for values in architectures(config)]
+
+
 def with_values(config: "RunConfig", values: Mapping[str, Any]) -> "RunConfig":
     """A trial's config: the search's with other values, and no search of its own.
 

@@ -38,15 +38,15 @@ class Bench:
     Attributes:
       run: the search.
       data: prepared as its config says.
-      spare: the backbone, pretrained as its config says, until an architecture takes it.
+      spare: pretrained backbones by architecture, until one takes them.
       entries: `search.space`, blocks counted.
       measured: by architecture, size and latency of the exported file.
-      open: architectures in memory, by label.
+      open: architectures in memory, by what they differ in.
     """
 
     run: Run
     data: Data
-    spare: list[keras.Model]
+    spare: dict[str, keras.Model]
     entries: dict[str, tuple | Range]
     measured: dict[str, dict[str, float]]
     open: dict[str, Architecture] = field(default_factory=dict)
@@ -55,14 +55,18 @@ class Bench:
 def bench(
     run: Run, data: Data, backbone: keras.Model, measured: dict[str, dict[str, float]]
 ) -> Bench:
-    """Where a search's trials are made."""
+    """Where a search's trials are made.
+
+    Args:
+      backbone: pretrained, of the first architecture.
+    """
     config = run.config
-    pattern = backbones.block_pattern(config.model.backbone)
-    entries = dict(config.search.space)
+    entries, first = dict(config.search.space), space.first_trials(config)[0]
     if entries.get("fit.freeze") == BLOCKS:
+        pattern = backbones.block_pattern(first.model.backbone)
         count = len(freeze.blocks(backbone, pattern))
         entries["fit.freeze"] = tuple(round(i / count, 6) for i in range(count + 1))
-    return Bench(run, data, [backbone], entries, measured)
+    return Bench(run, data, {_key(first): backbone}, entries, measured)
 
 
 def begin_with_own(bench: Bench, proposal: Any, values: dict[str, Any]) -> None:
@@ -108,6 +112,12 @@ def label_of(config: RunConfig) -> str:
     return ", ".join([" ".join(parts), *others])
 
 
+def _key(config: RunConfig) -> str:
+    """All that another architecture differs in: what its label says, and where files are."""
+    model = config.model.model_dump(mode="json", exclude={"dropout"})
+    return json.dumps([model, *(getattr(config.data, name) for name in OF_THE_IMAGES)])
+
+
 def data_of(bench: Bench, config: RunConfig) -> Data:
     """The images as a trial's config prepares them."""
     base = bench.run.config.data
@@ -118,18 +128,15 @@ def data_of(bench: Bench, config: RunConfig) -> Data:
 
 def architecture_of(bench: Bench, config: RunConfig) -> Architecture:
     """The architecture of a trial, opened if it is not."""
-    label = label_of(config)
-    if label in bench.open:
-        return bench.open[label]
+    key, label = _key(config), label_of(config)
+    if key in bench.open:
+        return bench.open[key]
     while len(bench.open) >= OPEN:
         del bench.open[next(iter(bench.open))]
     data, base = data_of(bench, config), bench.run.config
-    fits = (config.model.backbone, config.model.options, config.model.weights) == (
-        *(base.model.backbone, base.model.options, base.model.weights),
-    )
-    if bench.spare and fits and config.data.image_size == base.data.image_size:
-        backbone = bench.spare.pop()  # Trainings change it: no other may begin with it.
-    else:
+    # Trainings change a backbone: no other architecture, nor the same once more, begins with it.
+    backbone = bench.spare.pop(key, None)
+    if backbone is None:
         backbone = models.pretrained(config.model, config.data.image_size)
     pattern = backbones.block_pattern(config.model.backbone)
     depths = bench.entries.get("fit.freeze", (config.fit.freeze,))
@@ -139,12 +146,12 @@ def architecture_of(bench: Bench, config: RunConfig) -> Architecture:
     plan = plan_of(base, data.dataset, pretrained=True)
     depths = [plan.freeze if depth == "auto" else depth for depth in depths]
     several = len(space.architectures(base)) > 1
-    bench.open[label] = architecture(
+    bench.open[key] = architecture(
         *(bench.run, config, data, backbone, depths),
         trainings=_trainings(bench, len(set(depths))),
         label=f"{label}: " if several else "",
     )
-    return bench.open[label]
+    return bench.open[key]
 
 
 def _trainings(bench: Bench, depths: int) -> float:

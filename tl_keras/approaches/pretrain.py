@@ -21,6 +21,10 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
             f"fit.freeze: pretrain trains all layers; expected auto or 0, received "
             f"{config.fit.freeze!r}"
         )
+    if config.search.wanted:
+        raise ValueError(
+            f"search.trials: pretrain does not search; expected 0, received {config.search.trials}"
+        )
     with opened(config, workdir, "pretrain") as run:
         backbone = stages.backbone(run)
         data = stages.read(run)

@@ -59,7 +59,8 @@ def read(run: Run, strict: bool = True) -> Data:
 
 
 def backbone(run: Run) -> keras.Model | None:
-    """The pretrained backbone; None where the run has its model already, and no search to go on.
+    """The pretrained backbone, of a search that of its first architecture; None where the run has
+    its model already, and no search to go on.
 
     Made before the data are read, which takes longer: a mistake in it shows at once.
 
@@ -71,11 +72,13 @@ def backbone(run: Run) -> keras.Model | None:
     if (run.workdir / "model.keras").exists() and not goes_on:
         return None
     keras.utils.set_random_seed(config.seed)
-    found = models.pretrained(config.model, config.data.image_size)
+    first, *others = space.first_trials(config)
+    found = models.pretrained(first.model, first.data.image_size)
     for depth in (config.fit.freeze, *space.depths(config)):
         if depth != "auto":
-            freeze.resolve(found, backbones.block_pattern(config.model.backbone), depth)
-    _refuse_another(run, found)
+            freeze.resolve(found, backbones.block_pattern(first.model.backbone), depth)
+    if not others:
+        _refuse_another(run, found)
     return found
 
 
@@ -134,7 +137,8 @@ def write_data(run: Run, dataset: Dataset) -> None:
             f"data: the images are not those that {str(run.workdir)!r} began with; "
             "restore them, or choose another --workdir"
         )
-    refuse_leaks(dataset, run.config.model)
+    for trial in space.first_trials(run.config):
+        refuse_leaks(dataset, trial.model)
     content = {
         "root": None if dataset.root is None else str(dataset.root),
         "classes": list(dataset.classes),

@@ -19,6 +19,7 @@ from tl_keras.approaches import adapt
 from tl_keras.approaches.architecture import (
     HEAD_SPLITS,
     Architecture,
+    Data,
     cut_of,
     keeps,
     plan_of,
@@ -94,10 +95,10 @@ def _outcome(bench: Bench, trial: Run) -> Outcome:
     if config.model.weights == "none":
         return _from_scratch(bench, trial, lost)
     arch = architecture_of(bench, config)
-    figures = _figures(bench, arch, config)
+    figures = _figures(bench, config, arch.model, arch.data)
     depth = _described(depth_of(arch, config))
     shared = {"label": label_of(config), "depth": depth, **figures}
-    if any(figures[name] > limit for name, limit in goal.limits.items()):
+    if _is_over(figures, goal):
         return Outcome({**lost, **shared, "status": OVER})
     try:
         adapted = adapt.head_then_suffix(trial, arch)
@@ -121,8 +122,12 @@ def _from_scratch(bench: Bench, trial: Run, lost: Record) -> Outcome:
         model = adapt.from_scratch(trial, data, backbone)
     except FloatingPointError as error:
         return Outcome({**lost, "status": DIVERGED, "why": str(error)})
+    figures = _figures(bench, config, model, data)
+    if _is_over(figures, goal):
+        return Outcome({**lost, **figures, "status": OVER})
     found = _measured(bench, features.outputs(Inference(model), data.inputs["val"]), goal)
-    return Outcome({"label": lost["label"], "kept": "scratch", **found.record}, model, found.val)
+    shared = {"label": lost["label"], "kept": "scratch", **figures}
+    return Outcome({**shared, **found.record}, model, found.val)
 
 
 def _measured(bench: Bench, probabilities: np.ndarray, goal: Goal) -> Outcome:
@@ -134,14 +139,18 @@ def _measured(bench: Bench, probabilities: np.ndarray, goal: Goal) -> Outcome:
     return Outcome({"status": DONE, "score": score, **named, "wrong": wrong}, None, val)
 
 
-def _figures(bench: Bench, arch: Architecture, config: RunConfig) -> dict[str, float]:
+def _figures(bench: Bench, config: RunConfig, model: keras.Model, data: Data) -> dict[str, float]:
     """Size and latency of the exported file, where they matter: once an architecture."""
-    search, label = bench.run.config.search, label_of(config)
-    if not search.goal.limits and not arch.label:
+    base, label = bench.run.config, label_of(config)
+    if not base.search.goal.limits and len(space.architectures(base)) == 1:
         return {}
     if label not in bench.measured:
-        bench.measured[label] = export.size_and_latency(arch.model, arch.data.inputs, search.format)
+        bench.measured[label] = export.size_and_latency(model, data.inputs, base.search.format)
     return bench.measured[label]
+
+
+def _is_over(figures: Mapping[str, float], goal: Goal) -> bool:
+    return any(figures[name] > limit for name, limit in goal.limits.items())
 
 
 def _described(depth: Freeze) -> dict[str, Any]:
