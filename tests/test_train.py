@@ -103,13 +103,22 @@ def network(seed: int = 0) -> keras.Model:
     return keras.Model(inputs, keras.layers.Dense(3)(x))
 
 
-def fit(model, checkpoint, publish=lambda _: None, epochs: int = 4, keep="best", **choices):
+def fit(
+    model,
+    checkpoint,
+    publish=lambda _: None,
+    epochs: int = 4,
+    keep="best",
+    when_validated=lambda: None,
+    **choices,
+):
     """Trains a tiny network on clusters; validation is on other clusters."""
     (x, y), (vx, vy) = clusters(64, 1), clusters(64, 2)
     targets = keras.utils.to_categorical(y, 3).astype(np.float32)
     data = tf.data.Dataset.from_tensor_slices((x, targets, np.ones(64, np.float32))).batch(16)
 
     def validate():
+        when_validated()
         probabilities = softmax(model.predict_on_batch(vx))
         loss = -np.log(probabilities[np.arange(64), vy]).mean()
         return {"val_loss": float(loss), "val_accuracy": 0.0}
@@ -133,11 +142,11 @@ def test_fit_keeps_the_best_epoch(tmp_path):
 def test_fit_keeps_the_average_of_the_last_half(tmp_path, epochs, averaged):
     model, weights = network(), []
 
-    def remember(records):
-        if records:
-            weights.append([v.numpy() for v in model.trainable_variables])
+    def remember():
+        weights.append([v.numpy() for v in model.trainable_variables])
 
-    fit(model, tmp_path / "state.npy", remember, epochs, keep="average", patience=1)
+    how = {"keep": "average", "patience": 1, "when_validated": remember}
+    fit(model, tmp_path / "state.npy", epochs=epochs, **how)
     assert len(weights) == epochs  # Whatever validation says.
     for i, variable in enumerate(model.trainable_variables):
         expected = np.mean([values[i] for values in weights[-averaged:]], axis=0)

@@ -162,12 +162,19 @@ def fit(run: Fit, checkpoint: Path, publish: Callable[[list[dict]], None]) -> li
             if written:
                 written.result()
             now = [variable.numpy() for variable in learner.state]
-            written = writer.submit(state.save, checkpoint, now)
-            publish(state.history)
+            written = writer.submit(_write, state, checkpoint, now, publish)
         if written:
             written.result()
     learner.set(state.kept)
     return state.history
+
+
+def _write(
+    state: "State", checkpoint: Path, now: list[np.ndarray], publish: Callable[[list[dict]], None]
+) -> None:
+    """In this order: an epoch that was published is never trained again."""
+    state.save(checkpoint, now)
+    publish(state.history)
 
 
 def _train_epoch(run: Fit, epoch: int, state: "State") -> "State":
