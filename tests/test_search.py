@@ -79,7 +79,7 @@ def test_best_is_the_best_on_validation_and_of_equals_the_deepest(found):
 
 def test_only_the_best_models_are_kept(found):
     kept = {path.parent.name for path in (found.workdir / "search").glob("*/model.keras")}
-    ranked = trials.ranked(found.config, records(found))
+    ranked = trials.ranked(records(found))
     assert kept == {record["trial"] for record in ranked[:2]}
 
 
@@ -296,6 +296,93 @@ def test_limit_that_nothing_keeps_names_the_nearest(wanted, tmp_path):
     search = {"objective": "accuracy subject to bytes <= 10", "space": {"fit.freeze": [1.0]}}
     with pytest.raises(ValueError, match=r"none of 1 trials keeps to .*the nearest is MobileNet"):
         tl_keras.search(changed(wanted, search=search), tmp_path / "run")
+
+
+def test_winner_of_another_size_is_measured_exported_and_used_at_its_size(wanted, tmp_path):
+    space = {"data.image_size": [48], "data.resize": ["pad"], "fit.freeze": [1.0]}
+    run = tl_keras.finetune(
+        changed(wanted, search={"space": space, "trials": 1}, export=FEW), tmp_path / "run"
+    )
+    assert keras.models.load_model(run.workdir / "model.keras").input.shape[1] == 48
+    (record,) = records(run)
+    assert run.result["val"]["log_loss"] == pytest.approx(record["log_loss"], rel=1e-3)
+    assert run.result["export"]["float32"]["status"] == "ok"
+    files = [
+        Path(wanted["data"]["path"], line.split(",")[0])
+        for line in _lines(run.workdir / "predictions.csv")
+    ]
+    rows = tl_keras.predict(run, files[:5])
+    expected = [line.split(",")[3] for line in _lines(run.workdir / "predictions.csv")[:5]]
+    assert [row["prediction"] for row in rows] == expected
+
+
+def test_activations_are_those_of_the_backbone_whatever_is_trained(wanted, tmp_path):
+    """A pass for all depths is made in the middle of a training that is frozen at one of them."""
+    cache = {"path": str(tmp_path / "cache")}
+    space = {"fit.freeze": [0.25, 0.75], "fit.learning_rate": [1e-2]}
+    wanted = changed(wanted, cache=cache, fit={"epochs": 3}, search={"space": space})
+    run = tl_keras.search(wanted, tmp_path / "run")
+    deeper = [r for r in records(run) if r["values"]["fit.freeze"] == 0.75]
+    config = configs.load(run.workdir / "search" / deeper[0]["trial"] / "config.yaml")
+    apart = config.model_copy(update={"cache": configs.CacheConfig(path=str(tmp_path / "apart"))})
+    alone = tl_keras.finetune(
+        apart.model_copy(update={"export": configs.ExportConfig(formats=())}), tmp_path / "alone"
+    )
+    lines = (run.workdir / "search" / deeper[0]["trial"] / "metrics.jsonl").read_text()
+    shared, own = (
+        [json.loads(line)["loss"] for line in text.splitlines() if "finetune" in line]
+        for text in (lines, (alone.workdir / "metrics.jsonl").read_text())
+    )
+    np.testing.assert_allclose(shared, own, rtol=5e-3)
+
+
+def test_kill_after_the_last_added_trial_leaves_no_old_result(found, wanted, tmp_path, monkeypatch):
+    def kill(*_):
+        raise Killed
+
+    shutil.copytree(found.workdir, tmp_path / "run")
+    wanted = changed(wanted, search={"trials": 5})
+    for name in ("_promoted",):
+        with monkeypatch.context() as patched, pytest.raises(Killed):
+            patched.setattr(searching, name, kill)
+            tl_keras.search(wanted, tmp_path / "run")
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(stages, "evaluate", kill)
+        tl_keras.search(wanted, tmp_path / "run")
+    assert len(records(tl_keras.search(wanted, tmp_path / "run"))) == 5
+
+
+def test_divergence_in_the_last_step_is_a_result(wanted, tmp_path):
+    """One step an epoch: the loss before it was a number still."""
+    space = {"fit.learning_rate": [1e-3, 1e38]}
+    fit = {"optimizer": "sgd", "clip_norm": None, "batch_size": 36, "epochs": 1, "warmup": 0.0}
+    run = tl_keras.search(changed(wanted, fit=fit, search={"space": space}), tmp_path / "run")
+    assert [r["status"] for r in records(run)] == ["done", "diverged"]
+
+
+def test_depth_can_be_a_range(wanted, tmp_path):
+    space = {"fit.freeze": {"min": 0.3, "max": 0.96}}
+    run = tl_keras.search(changed(wanted, search={"space": space}), tmp_path / "run")
+    assert len(records(run)) == 4
+
+
+def test_finetune_goes_on_from_a_search_from_scratch(wanted, tmp_path):
+    search = {"space": {"fit.learning_rate": [1e-3]}, "trials": 1}
+    wanted = changed(wanted, model={"weights": "none"}, fit={"freeze": "auto"}, search=search)
+    before = tl_keras.search(wanted, tmp_path / "run").result["seconds"]["search"]
+    run = tl_keras.finetune(changed(wanted, export=FEW), tmp_path / "run")
+    assert run.result["test"]["n"] == 18 and run.result["seconds"]["search"] == before
+
+
+def test_finetune_in_the_folder_of_a_killed_search_is_refused(wanted, tmp_path, monkeypatch):
+    def kill(*_):
+        raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(searching, "_promoted", kill)
+        tl_keras.search(wanted, tmp_path / "run")
+    with pytest.raises(ValueError, match="the search in .* is not finished; finish it first"):
+        tl_keras.finetune(changed(wanted, search={"trials": 0}), tmp_path / "run")
 
 
 def test_every_kind_of_field_can_be_searched(wanted, tmp_path):

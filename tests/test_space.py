@@ -30,6 +30,12 @@ def config(**search) -> configs.RunConfig:
         ({"model.options.alpha": [0.36]}, "0.36 has no ImageNet weights"),
         ({"data.image_size": [96, 8]}, "data.image_size: 8 is refused"),
         ({"model": ["MobileNet"]}, "search.space.model: 'MobileNet' is refused: expected fields"),
+        ({"model.weights": ["imagenet", "none"], "fit.freeze": [0.5]}, "would freeze random weig"),
+        (
+            {"model.backbone": ["MobileNet", "MobileNetV2"], "fit.freeze": ["block_3", 1]},
+            "'block_3' is a layer of one backbone",
+        ),
+        ({"data.image_size": list(range(96, 300))}, "at most 200 architectures"),
     ],
 )
 def test_a_wrong_space_is_found_on_load(entries, message):
@@ -48,6 +54,7 @@ def test_a_wrong_space_is_found_on_load(entries, message):
         ({"objective": "accuracy subject to "}, "search.objective: expected limits as in"),
         ({"trials": -1}, "search.trials: expected a whole number >= 0"),
         ({"minutes": 0}, "search.minutes: expected a number > 0"),
+        ({"tuner": "hyperband", "space": {"fit.epochs": [2, 3]}}, "hyperband itself gives trials"),
     ],
 )
 def test_a_wrong_budget_or_objective_is_found_on_load(fields, message):

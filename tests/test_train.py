@@ -210,3 +210,21 @@ def test_batch_norm_keeps_up_with_few_steps():
     assert model.layers[-1].momentum <= 0.8
     train.quicken_batch_norm(model, 10**6)
     assert model.layers[-1].momentum <= 0.8, "it never slows down"
+
+
+@pytest.mark.parametrize("choices", [{"keep": "average"}, {"keep": "best"}, {"ema": 0.9}])
+def test_learner_ends_with_the_weights_that_are_kept(tmp_path, choices):
+    """Who asks it afterwards gets those, and not the last step's."""
+    model, found = network(), {}
+
+    make = learner
+
+    def remember(*given):
+        found["learner"] = make(*given)
+        return found["learner"]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(globals(), "learner", remember)
+        fit(model, tmp_path / "state.npy", epochs=6, **choices)
+    values = np.concatenate([v.numpy().ravel() for v in model.trainable_variables])
+    np.testing.assert_array_equal(found["learner"].values()[0], values)

@@ -109,7 +109,8 @@ def keep_all(
         arrays = [_open(p, request) for p, request in zip(paths, requests, strict=True)]
         missing = [i for i, array in enumerate(arrays) if array is None]
         for i in set(range(len(paths))) - set(missing):
-            os.utime(paths[i])
+            with contextlib.suppress(OSError):  # Removed by another process: it is mapped already.
+                os.utime(paths[i])
         if missing:
             for i in missing:
                 remove_unfinished(folder_of_arrays, paths[i].name)

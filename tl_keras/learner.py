@@ -74,6 +74,13 @@ class Learner:
         flat = self.parameters if self.average is None else self.average
         return [variable.numpy() for variable in (flat, *self.others)]
 
+    def end(self, values: list[np.ndarray]) -> None:
+        """Ends a training with weights that `values` gave at some time."""
+        self.parameters.assign(values[0])
+        if self.average is not None:
+            self.average.assign(values[0])
+        self.set(values)
+
     def set(self, values: list[np.ndarray]) -> None:
         """Gives the network weights that `values` gave; the state of training is left alone."""
         flat, *others = values

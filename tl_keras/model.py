@@ -72,17 +72,29 @@ def add_head(
     return model
 
 
+def trained_weights(model: keras.Model) -> list[tuple[keras.Variable, np.ndarray]]:
+    """What fine-tuning may change, with its values: all but batch norm, which has the most."""
+    return [
+        (variable, variable.numpy())
+        for layer in model.layers
+        if not isinstance(layer, keras.layers.BatchNormalization)
+        for variable in layer.weights
+    ]
+
+
+def reset(model: keras.Model, initial: list[np.ndarray]) -> None:
+    """Gives what fine-tuning may change its initial values; those of all weights are given."""
+    values = dict(zip(map(id, model.weights), initial, strict=True))
+    for variable, _ in trained_weights(model):
+        variable.assign(values[id(variable)])
+
+
 def begin(model: keras.Model, initial: list[np.ndarray], head: Head, dropout: float) -> None:
     """Sets what fine-tuning changes: the initial weights, then those of a head; and its dropout.
 
     A graph that was traced before keeps its dropout.
     """
-    values = dict(zip(map(id, model.weights), initial, strict=True))
-    for layer in model.layers:
-        # Batch norm has most of the variables, and is trained only where there is no such head.
-        if not isinstance(layer, keras.layers.BatchNormalization):
-            for variable in layer.weights:
-                variable.assign(values[id(variable)])
+    reset(model, initial)
     for name, layer in zip((HIDDEN, LOGITS)[-len(head.layers) :], head.layers, strict=True):
         model.get_layer(name).set_weights(list(layer))
     model.get_layer("dropout").rate = dropout

@@ -9,13 +9,14 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from tl_keras import config as configs
+from tl_keras import space
 from tl_keras.config import RunConfig, SearchConfig
 from tl_keras.files import TEMPORARY, remove_unfinished, write_json, write_text
 
@@ -107,7 +108,8 @@ def opened(config: RunConfig, workdir: str | Path, pipeline: str) -> Iterator[Ru
     lock = _lock(workdir)
     try:
         run = Run(workdir, config, pipeline)
-        for folder in (workdir, run.checkpoint, workdir / "export"):
+        trials = (workdir / "search").glob("trial_*")
+        for folder in (workdir, run.checkpoint, workdir / "export", workdir / "search", *trials):
             remove_unfinished(folder)
         if not _has_trained(workdir):
             for name in ("data.json", "findings.json", "checkpoint/record.json"):
@@ -119,6 +121,18 @@ def opened(config: RunConfig, workdir: str | Path, pipeline: str) -> Iterator[Ru
         yield run
     finally:
         lock.release()
+
+
+def as_trained(run: Run) -> Run:
+    """The run with the images prepared as its model was trained on: of a search, as its best trial
+    has it."""
+    best = (run.record.get("search") or (run.result or {}).get("search") or {}).get("best")
+    if not best:
+        return run
+    trial = configs.load(run.workdir / "search" / best / "config.yaml").data
+    chosen = {name: getattr(trial, name) for name in space.OF_THE_IMAGES}
+    data = run.config.data.model_copy(update=chosen)
+    return replace(run, config=run.config.model_copy(update={"data": data}))
 
 
 def load(workdir: str | Path) -> Run:
@@ -154,7 +168,7 @@ def finished(config: RunConfig, workdir: str | Path, pipeline: str) -> Run | Non
     workdir = Path(workdir).expanduser().absolute()
     _check_folder(workdir, config, pipeline)
     run = Run(workdir, config, pipeline)
-    added = config.search.wanted and not searched(run)
+    added = config.search.wanted and not searched(run) or is_stale(run)
     if run.result is None or added or run.result["pipeline"] != pipeline or _adds_exports(run):
         _check_free(workdir)
         return None
@@ -163,9 +177,17 @@ def finished(config: RunConfig, workdir: str | Path, pipeline: str) -> Run | Non
 
 
 def searched(run: Run) -> bool:
-    """Whether the search that the config asks for is done: its budget is spent, or its space."""
-    state = _read(run.workdir / "search" / "state.json")
-    return bool(state) and (state["exhausted"] or not has_budget(run.config.search, state))
+    """Whether the search that the config asks for is done, and its best model promoted."""
+    state, search = _read(run.workdir / "search" / "state.json"), run.config.search
+    if not state or state["promoted"] != len(state["records"]):
+        return False
+    return state["spent"] == [search.trials, search.minutes] or not has_budget(search, state)
+
+
+def is_stale(run: Run) -> bool:
+    """Whether the result is of fewer trials than were run since."""
+    state, told = _read(run.workdir / "search" / "state.json"), (run.result or {}).get("search")
+    return bool(state and told) and len(told["trials"]) != len(state["records"])
 
 
 def has_budget(config: SearchConfig, state: Mapping[str, Any]) -> bool:
@@ -175,9 +197,11 @@ def has_budget(config: SearchConfig, state: Mapping[str, Any]) -> bool:
       state: `records` of trials, each with `seconds`, and `seconds` of all sessions.
     """
     taken = [record["seconds"] for record in state["records"]]
+    if not taken:
+        return True
     if config.trials and len(taken) >= config.trials:
         return False
-    ahead = sum(taken) / len(taken) if taken else 0.0
+    ahead = sum(taken) / len(taken)
     return config.minutes is None or state["seconds"] + ahead < 60 * config.minutes
 
 
@@ -247,6 +271,12 @@ def _check_folder(workdir: Path, config: RunConfig, pipeline: str) -> None:
             "choose another folder, or use the same values"
         )
     before = _pipeline(workdir)
+    if (before, pipeline) == ("search", "finetune") and not config.search.wanted:
+        if not (workdir / "result.json").exists():
+            raise ValueError(
+                f"--workdir: the search in {str(workdir)!r} is not finished; finish it first, or "
+                "set search.trials"
+            )
     if before and before != pipeline and (before, pipeline) != ("search", "finetune"):
         raise ValueError(f"--workdir: {str(workdir)!r} was made by {before}, not by {pipeline}")
 

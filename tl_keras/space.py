@@ -4,6 +4,7 @@ A key is a field, as in `fit.learning_rate` or `model.options.alpha`, or the sec
 values are several of its fields at once, as in `{backbone: MobileNet, weights: file.h5}`.
 """
 
+import copy
 import itertools
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -26,9 +27,11 @@ SEARCHED = {
     ),
 }
 # Fields on which the backbone, its features, or the head depend.
-OF_ARCHITECTURE = ("data.image_size", "data.resize", "data.antialias", "model", "model.")
+OF_ARCHITECTURE = ("data.image_size", "data.resize", "data.antialias", "model")
+REFUSED_BY_WEIGHTS = ("fit.freeze", "fit.keep")
 NOT_OF_ARCHITECTURE = ("model.dropout",)
-MOST = 200  # Combinations of values that are checked together.
+MOST = 200  # Architectures; each is checked, and tried by chance.
+OF_THE_IMAGES = ("image_size", "resize", "antialias")  # Fields of data that prepare an image.
 
 
 def check(config: "RunConfig") -> None:
@@ -49,11 +52,49 @@ def check(config: "RunConfig") -> None:
                 # Alone it may not fit: a backbone without its size, an option without its backbone.
                 if not of_architecture(name) or len(_of_architecture(space)) == 1:
                     raise _refused(name, value, error) from None
-    for values in architectures(config):
-        try:
-            with_values(config, values)
-        except ValueError as error:
-            raise _refused(", ".join(values), list(values.values()), error) from None
+    combined = architectures(config)
+    if len(combined) > MOST:
+        raise ValueError(f"search.space: expected at most {MOST} architectures; it holds more")
+    for values in combined:
+        for whole in _with_others(space, values):
+            try:
+                with_values(config, whole)
+            except ValueError as error:
+                raise _refused(", ".join(whole), list(whole.values()), error) from None
+    models = [with_values(config, values).model for values in combined]
+    _check_layers(space, len({(m.backbone, *sorted(m.options.items())) for m in models}))
+    _check_tuner(config)
+
+
+def _with_others(space: Mapping[str, Any], values: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
+    """The values of an architecture with those of the fields that some weights refuse."""
+    named = {k: tuple(_ends(k, space[k])) or (0.5,) for k in REFUSED_BY_WEIGHTS if k in space}
+    for row in itertools.product(*named.values()):
+        yield {**values, **dict(zip(named, row, strict=True))}
+
+
+def _check_layers(space: Mapping[str, Any], count: int) -> None:
+    depths = space.get("fit.freeze", ())
+    if count == 1 or not isinstance(depths, tuple):
+        return
+    for depth in depths:
+        if isinstance(depth, str) and depth != "auto":
+            raise ValueError(
+                f"search.space.fit.freeze: {depth!r} is a layer of one backbone, and the space has "
+                "several; expected shares of the blocks"
+            )
+
+
+def _check_tuner(config: "RunConfig") -> None:
+    if config.search.tuner != "hyperband":
+        return
+    if "fit.epochs" in config.search.space:
+        raise ValueError(
+            "search.space.fit.epochs: hyperband itself gives trials their epochs; expected it in "
+            "fit.epochs, as the most that a trial takes"
+        )
+    if config.fit.epochs == 0:
+        raise ValueError("fit.epochs: hyperband shares them out; expected at least 1, received 0")
 
 
 def _check_name(name: str) -> None:
@@ -101,10 +142,13 @@ def _of_architecture(space: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def architectures(config: "RunConfig") -> list[dict[str, Any]]:
-    """The combinations of values of the fields that make architectures; of ranges, the ends."""
+    """The combinations of values of the fields that make architectures; of ranges, the ends.
+
+    Of too many the first, and one more than `MOST`.
+    """
     named = {name: _ends(name, v) for name, v in _of_architecture(config.search.space).items()}
     combined = itertools.product(*named.values())
-    return [dict(zip(named, row, strict=True)) for row in itertools.islice(combined, MOST)]
+    return [dict(zip(named, row, strict=True)) for row in itertools.islice(combined, MOST + 1)]
 
 
 def first_trials(config: "RunConfig") -> list["RunConfig"]:
@@ -130,7 +174,7 @@ def with_values(config: "RunConfig", values: Mapping[str, Any]) -> "RunConfig":
         if name == "model":
             if not isinstance(value, Mapping):
                 raise ValueError("expected fields, as in {backbone: MobileNet}")
-            tree["model"].update(value)
+            tree["model"].update(copy.deepcopy(dict(value)))
             options = tree["model"]["options"]
     for name, value in values.items():
         section, _, field = name.partition(".")

@@ -165,7 +165,7 @@ def fit(run: Fit, checkpoint: Path, publish: Callable[[list[dict]], None]) -> li
             written = writer.submit(_write, state, checkpoint, now, publish)
         if written:
             written.result()
-    learner.set(state.kept)
+    learner.end(state.kept)
     return state.history
 
 

@@ -86,7 +86,9 @@ def values_of(trial: Any, entries: Mapping[str, tuple | Range]) -> dict[str, Any
         if isinstance(entry, tuple):
             found[name] = entry[value]
         else:
-            found[name] = float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+            shortened = float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+            # Neither digits nor KerasTuner's rounding may lead out of the range.
+            found[name] = min(max(shortened, entry.min), entry.max)
     if epochs := trial.hyperparameters.values.get("tuner/epochs"):
         found[WHOLE] = epochs
     return found

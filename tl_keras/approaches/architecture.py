@@ -4,7 +4,8 @@ A run has one of its own; the trials of a search share one an architecture, so t
 computed, loaded or traced twice.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -188,7 +189,7 @@ def activations(
         missing = [name for name in missing if name not in some]
         if not some:
             continue
-        with arch.run.timed("features"):
+        with arch.run.timed("features"), _as_before_training(arch):
             shown = features.plain(inputs, arch.data.dataset, split, arch.config)
             if view is not None:
                 shown = features.viewed(shown, inputs, how, view)
@@ -199,6 +200,22 @@ def activations(
     while len(arch.opened) > max(OPEN, len(names)):
         del arch.opened[next(iter(arch.opened))]
     return {name: arch.opened[name, split, *shows] for name in names}
+
+
+@contextmanager
+def _as_before_training(arch: Architecture) -> Iterator[None]:
+    """Gives the models their initial weights meanwhile: the prefixes share their layers, of which
+    those between a shallower depth and a deeper one may just be trained."""
+    every = {id(model): model for model in (arch.model, arch.trained)}.values()
+    now = [models.trained_weights(model) for model in every]
+    for model in every:
+        models.reset(model, arch.initial)
+    try:
+        yield
+    finally:
+        for weights in now:
+            for variable, value in weights:
+                variable.assign(value)
 
 
 def _record(arch: Architecture, name: str, split: str, kept: Kept) -> None:
@@ -262,18 +279,19 @@ def keeps(arch: Architecture, config: RunConfig, name: str) -> dict[str, bool]:
     What the suffix sees is equal either way. The record repeats the decision in a resumed run.
     """
     plan = plan_of(config, arch.data.dataset, pretrained=True)
-    how, max_bytes = reading(config, arch.data.dataset), config.cache.max_bytes
+    # A depth's share of it; one pass may write all of them.
+    how, room = reading(config, arch.data.dataset), config.cache.max_bytes / (len(arch.cuts) + 1)
     num_train, num_val = (len(arch.data.inputs[split]) for split in HEAD_SPLITS)
     cut = cut_of(arch, name)
 
     def of_train() -> Worth:
         views = (how.views or plan.epochs) if how.augmentations else 1
         uses = arch.trainings * max(1.0, plan.epochs / views)
-        return features.worth_keeping(cut, views * num_train, uses, max_bytes)
+        return features.worth_keeping(cut, views * num_train, uses, room)
 
     def of_val() -> Worth:
         looks = 1 + seen_views(how, config, num_val)
-        return features.fitting(cut, looks * num_val, max_bytes)
+        return features.fitting(cut, looks * num_val, room)
 
     # What is mixed of two images has no activations of its own to keep.
     mixes = bool({entry.name for entry in how.augmentations} & MIXING)

@@ -28,7 +28,6 @@ Record = dict[str, Any]  # Of a trial, as `search.trials` of result.json has it.
 OPEN = 2  # Architectures that are kept in memory.
 UNBOUNDED = 20  # Trials that are reckoned with where minutes alone bound them.
 OF_THE_HEAD = ("data.balance",)  # What a head alone depends on, beside its architecture.
-OF_THE_IMAGES = ("image_size", "resize", "antialias")
 
 
 @dataclass(frozen=True)
@@ -101,27 +100,32 @@ def _nearest(choices: tuple, own: Any) -> int | None:
 def label_of(config: RunConfig) -> str:
     """An architecture in words, as in `MobileNetV2 alpha 0.5, 160 px`."""
     model = config.model
-    parts = [Path(model.backbone).name, *(f"{k} {v}" for k, v in model.options.items())]
+    parts = [_shortly(model.backbone), *(f"{k} {v}" for k, v in model.options.items())]
     others = [f"{config.data.image_size} px", config.data.resize]
     if config.data.antialias:
         others.append("antialias")
     if model.head_width:
         others.append(f"hidden {model.head_width}")
     if model.weights not in ("imagenet", "own"):
-        others.append(Path(model.weights).name)
+        others.append(_shortly(model.weights))
     return ", ".join([" ".join(parts), *others])
+
+
+def _shortly(path: str) -> str:
+    """A file's name after that of its folder: of two runs the files have the same."""
+    return "/".join(Path(path).parts[-2:])
 
 
 def _key(config: RunConfig) -> str:
     """All that another architecture differs in: what its label says, and where files are."""
     model = config.model.model_dump(mode="json", exclude={"dropout"})
-    return json.dumps([model, *(getattr(config.data, name) for name in OF_THE_IMAGES)])
+    return json.dumps([model, *(getattr(config.data, name) for name in space.OF_THE_IMAGES)])
 
 
 def data_of(bench: Bench, config: RunConfig) -> Data:
     """The images as a trial's config prepares them."""
     base = bench.run.config.data
-    if all(getattr(config.data, name) == getattr(base, name) for name in OF_THE_IMAGES):
+    if all(getattr(config.data, name) == getattr(base, name) for name in space.OF_THE_IMAGES):
         return bench.data
     return prepared(bench.data.dataset, config, HEAD_SPLITS)
 
@@ -142,8 +146,10 @@ def architecture_of(bench: Bench, config: RunConfig) -> Architecture:
     depths = bench.entries.get("fit.freeze", (config.fit.freeze,))
     if isinstance(depths, Range):
         count = len(freeze.blocks(backbone, pattern))
-        depths = [i / count for i in range(count + 1) if depths.min <= i / count <= depths.max]
-    plan = plan_of(base, data.dataset, pretrained=True)
+        blocks = range(round(depths.min * count), round(depths.max * count) + 1)
+        depths = [i / count for i in blocks]  # As shares of the range are rounded.
+    by_rule = base.model_copy(update={"fit": base.fit.model_copy(update={"freeze": "auto"})})
+    plan = plan_of(by_rule, data.dataset, pretrained=True)
     depths = [plan.freeze if depth == "auto" else depth for depth in depths]
     several = len(space.architectures(base)) > 1
     bench.open[key] = architecture(

@@ -13,7 +13,7 @@ from tl_keras.approaches.adapt import adapt
 from tl_keras.approaches.architecture import Data
 from tl_keras.config import RunConfig
 from tl_keras.data.image import prepare
-from tl_keras.run import Run, opened
+from tl_keras.run import Run, is_stale, opened
 
 
 def run(config: RunConfig, workdir: str | Path) -> Run:
@@ -27,18 +27,23 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
         backbone = stages.backbone(run)
         data = stages.read(run)
         # A finished run to which exports are added; one of `search` is not measured on test yet.
-        if backbone is None and run.result and run.result["pipeline"] == "finetune":
+        done = backbone is None and not is_stale(run) and run.result
+        if done and done["pipeline"] == "finetune":
             model = models.load(run.workdir / "model.keras")
-            exported = _export(run, model, data, stages.predict(run, model, data))["export"]
-            result = {**run.result, "export": {**run.result["export"], **exported}}
+            trained, data = stages.as_trained(run, data)
+            probabilities = stages.predict(trained, model, data)
+            exported = _export(trained, model, data, probabilities)["export"]
+            result = {**done, "export": {**done["export"], **exported}}
         else:
-            if backbone is None and run.result:  # What `search` came to in the same folder.
-                run.add(**{name: run.result[name] for name in ("model", "features", "search")})
+            if done:  # What `search` came to in the same folder.
+                carried = ("model", "features", "search", "seconds")
+                run.add(**{name: done[name] for name in carried if name in done})
             train = search.best_model if config.search.wanted else adapt
             model = stages.trained(run, data, backbone, train)
-            probabilities = stages.predict(run, model, data)
-            measured = stages.evaluate(run, model, data, probabilities)
-            exported = _export(run, model, data, probabilities)
+            trained, data = stages.as_trained(run, data)
+            probabilities = stages.predict(trained, model, data)
+            measured = stages.evaluate(trained, model, data, probabilities)
+            exported = _export(trained, model, data, probabilities)
             result = stages.result(run, **measured, **exported)
         run.finish(result)
         report.write(run.workdir)

@@ -16,7 +16,7 @@ from tl_keras.data.examples import Listed, Listing, Quarantined
 from tl_keras.data.image import Kind
 from tl_keras.evaluate import measure
 from tl_keras.fold import Inference
-from tl_keras.run import Run
+from tl_keras.run import Run, as_trained
 
 Row = dict[str, Any]
 
@@ -33,6 +33,7 @@ def predict(run: Run, paths: Sequence[str | Path]) -> Iterator[Row]:
     Raises:
       ValueError: a path does not exist, or holds no files.
     """
+    run = as_trained(run)
     classes = tuple(_data(run)["classes"])
     listings = [_listing(Path(path)) for path in paths]
     files = [listing.root / listed.file for listing in listings for listed in listing.files]
@@ -90,7 +91,7 @@ def evaluate(run: Run, folder: str | Path) -> dict[str, Any]:
     Raises:
       ValueError: a class is none that the model knows, or no image can be read.
     """
-    data = _data(run)
+    run, data = as_trained(run), _data(run)
     classes = tuple(data["classes"])
     config = run.config.data.model_copy(update={"source": "folder", "path": str(folder)})
     listing = sources.list_folder(config)

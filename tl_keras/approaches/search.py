@@ -15,14 +15,14 @@ import keras
 from absl import logging
 
 from tl_keras import metrics, report, tuner
+from tl_keras.approaches import adapt, stages, trials
 from tl_keras.approaches import bench as benches
-from tl_keras.approaches import stages, trials
 from tl_keras.approaches.architecture import Data, plan_of
 from tl_keras.approaches.bench import Bench, Record
 from tl_keras.config import RunConfig
 from tl_keras.evaluate import paired_interval
-from tl_keras.files import write_json
-from tl_keras.run import Run, has_budget, opened, searched
+from tl_keras.files import replacing, write_json
+from tl_keras.run import Run, has_budget, opened
 
 REPEATS = 50  # Proposals in a row that come to a trial that was run: the space is exhausted.
 
@@ -37,8 +37,9 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
         backbone = stages.backbone(run)
         data = stages.read(run)
         model = stages.trained(run, data, backbone, best_model)
-        probabilities = stages.predict(run, model, data, ("val",))
-        measured = stages.evaluate(run, model, data, probabilities)
+        trained, data = stages.as_trained(run, data)
+        probabilities = stages.predict(trained, model, data, ("val",))
+        measured = stages.evaluate(trained, model, data, probabilities)
         run.finish(stages.result(run, **measured))
         report.write(run.workdir)
     return run
@@ -52,43 +53,45 @@ class State:
       records: of the trials that were run, in order.
       oracle: what KerasTuner knows, see `tuner.state`.
       seconds: of all sessions.
-      exhausted: there is nothing in the space that was not tried.
+      spent: trials and minutes that a search came to the end of; None while it goes on.
+      promoted: how many trials there were when the best one's model became the run's.
       measured: by architecture, size and latency of the exported file.
     """
 
     records: list[Record] = field(default_factory=list)
     oracle: dict[str, Any] | None = None
     seconds: float = 0.0
-    exhausted: bool = False
+    spent: list[Any] | None = None
+    promoted: int = 0
     measured: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 def best_model(run: Run, data: Data, backbone: keras.Model) -> Path:
-    """Runs trials until the budget is spent; the file of the best one's model.
+    """Runs trials until the budget is spent; the run's file of the best one's model.
 
     Goes on where a killed search, or one with a smaller budget, stopped.
 
     Raises:
       ValueError: no trial came to anything.
     """
-    folder = run.workdir / "search"
     state = State()
-    if (folder / "state.json").exists():
-        state = State(**json.loads((folder / "state.json").read_text(encoding="utf-8")))
+    if _state_file(run).exists():
+        state = State(**json.loads(_state_file(run).read_text(encoding="utf-8")))
+    adapt.check_classes(data.dataset)
     bench = benches.bench(run, data, backbone, state.measured)
-    if not searched(run):
-        _search(run, bench, state)
+    _search(run, bench, state)
     return _promoted(run, bench, state)
 
 
 def _search(run: Run, bench: Bench, state: State) -> None:
-    config, repeats = run.config, 0
+    config, repeats, budget = run.config, 0, [run.config.search.trials, run.config.search.minutes]
     before, started = state.seconds, time.monotonic()
+    elapsed = state.records[-1]["elapsed"] if state.records else 0.0
 
     def save() -> None:
         state.oracle = tuner.state(oracle)
         state.seconds = round(before + time.monotonic() - started, 3)
-        write_json(run.workdir / "search" / "state.json", vars(state))
+        write_json(_state_file(run), vars(state))
 
     with TemporaryDirectory() as scratch:
         epochs = plan_of(config, bench.data.dataset, config.model.weights != "none").epochs
@@ -96,10 +99,10 @@ def _search(run: Run, bench: Bench, state: State) -> None:
         if state.oracle:
             tuner.restore(oracle, state.oracle)
         _show_all(config, bench, state)
-        while has_budget(config.search, vars(state)) and not state.exhausted:
+        while state.spent != budget and has_budget(config.search, vars(state)):
             proposal = tuner.propose(oracle)
             if proposal is None or repeats == REPEATS:
-                state.exhausted = True
+                logging.info("search: the space holds no more that was not tried")
                 break
             save()  # From now on a kill has this trial proposed again.
             values = tuner.values_of(proposal, bench.entries)
@@ -111,24 +114,29 @@ def _search(run: Run, bench: Bench, state: State) -> None:
             if record is None:
                 record = trials.run_trial(bench, len(state.records), values, state.records)
                 record["essence"] = essence
-                record["elapsed"] = round(before + time.monotonic() - run.began, 3)
+                record["elapsed"] = round(elapsed + time.monotonic() - run.began, 3)
                 state.records.append(record)
-                _show(config, bench, state.records)
+                _show(config, state.records)
                 _forget(run, state.records)
             tuner.tell(oracle, proposal, record["score"])
             save()
+        state.spent = budget
         save()
+
+
+def _state_file(run: Run) -> Path:
+    return run.workdir / "search" / "state.json"
 
 
 def _forget(run: Run, records: list[Record]) -> None:
     """Removes the models of all but the best trials (https://github.com/keras-team/keras-tuner/issues/288)."""
-    for record in trials.ranked(run.config, records)[run.config.search.keep :]:
+    for record in trials.ranked(records)[run.config.search.keep :]:
         (run.workdir / "search" / record["trial"] / "model.keras").unlink(missing_ok=True)
 
 
 def _promoted(run: Run, bench: Bench, state: State) -> Path:
-    """The file of the best trial's model; what is said of it is the run's."""
-    order = trials.ranked(run.config, state.records)
+    """The best trial's model, as the run's; what is said of it is the run's too."""
+    order = trials.ranked(state.records)
     if not order:
         raise ValueError(_nothing(run.config, state))
     best, folder = order[0], run.workdir / "search"
@@ -141,9 +149,13 @@ def _promoted(run: Run, bench: Bench, state: State) -> Path:
     with metrics.publisher(run.workdir, []) as publish:
         publish([json.loads(line) for line in lines])
     result = json.loads((folder / best["trial"] / "result.json").read_text(encoding="utf-8"))
-    run.add(model=result["model"], search=_described(run, bench, state, order))
+    run.add(model=result["model"], search=_described(run, state, order))
     logging.info("search: the best of %d trials is %s", len(state.records), best["trial"])
-    return folder / best["trial"] / "model.keras"
+    with replacing(run.workdir / "model.keras") as temporary:
+        shutil.copyfile(folder / best["trial"] / "model.keras", temporary)
+    state.promoted = len(state.records)
+    write_json(_state_file(run), vars(state))
+    return run.workdir / "model.keras"
 
 
 def _nothing(config: RunConfig, state: State) -> str:
@@ -163,7 +175,7 @@ def _nothing(config: RunConfig, state: State) -> str:
     )
 
 
-def _described(run: Run, bench: Bench, state: State, order: list[Record]) -> dict[str, Any]:
+def _described(run: Run, state: State, order: list[Record]) -> dict[str, Any]:
     """`search` of `result.json`."""
     best, curve = order[0], []
     for record in state.records:
@@ -178,6 +190,8 @@ def _described(run: Run, bench: Bench, state: State, order: list[Record]) -> dic
         record["behind"] = interval
         if interval[0] <= 0:
             level.append(record["trial"])
+    saved = sum(record.get("saved", 0.0) for record in state.records)
+    spent = run.record.get("seconds", {}).get("features", 0.0)
     return {
         "tuner": run.config.search.tuner,
         "objective": run.config.search.objective,
@@ -186,7 +200,7 @@ def _described(run: Run, bench: Bench, state: State, order: list[Record]) -> dic
         "curve": curve,
         "level": level,
         "seconds": state.seconds,
-        "saved": round(sum(r.get("saved", 0.0) for r in state.records), 3),
+        "saved": round(max(0.0, saved - spent), 3),
     }
 
 
@@ -197,15 +211,15 @@ def _show_all(config: RunConfig, bench: Bench, state: State) -> None:
     heads = ["trial", *names, *(f"val {name}" for name in shown), "seconds", "best so far"]
     logging.info("%s", "  ".join(f"{head:>{WIDTH}}" for head in heads))
     for count in range(1, len(state.records) + 1):
-        _show(config, bench, state.records[:count])
+        _show(config, state.records[:count])
 
 
 WIDTH = 13  # characters of a column
 
 
-def _show(config: RunConfig, bench: Bench, records: list[Record]) -> None:
+def _show(config: RunConfig, records: list[Record]) -> None:
     """A line of the table: the last trial, and the best so far."""
-    record, order = records[-1], trials.ranked(config, records)
+    record, order = records[-1], trials.ranked(records)
     metric = config.search.goal.metric
     cells = [record["trial"].removeprefix("trial_"), *map(_cell, record["values"].values())]
     done = record["status"] == trials.DONE

@@ -5,7 +5,6 @@ import io
 import json
 import os
 import platform
-import shutil
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -90,7 +89,7 @@ def _refuse_another(run: Run, backbone: keras.Model) -> None:
         digests["graph_digest"] = graph_digest(backbone)
     if config.weights != "none":
         digests["weights_digest"] = digest(backbone)
-    began = run.record.get("model", {})
+    began = run.record.get("model") or (run.result or {}).get("model", {})
     for name, found in digests.items():
         if began.get(name, found) != found:
             filled = name == "weights_digest" and config.weights not in WEIGHTS
@@ -108,17 +107,23 @@ def trained(
     """The model of `model.keras`; `train` makes it of run, data and backbone if there is none.
 
     Args:
-      train: gives a model, or the file of one that was saved before.
+      train: gives a model, or that file, where it has written it.
     """
     file = run.workdir / "model.keras"
     if backbone is not None:
         made = train(run, data, backbone)
-        with replacing(file) as temporary:
-            if isinstance(made, Path):
-                shutil.copyfile(made, temporary)
-            else:
+        if made != file:
+            with replacing(file) as temporary:
                 made.save(temporary)
     return models.load(file)
+
+
+def as_trained(run: Run, data: Data) -> tuple[Run, Data]:
+    """The run and its images as its model takes them: a search may have chosen another size."""
+    trained = runs.as_trained(run)
+    if trained.config.data == run.config.data:
+        return run, data
+    return trained, prepared(data.dataset, trained.config)
 
 
 def write_data(run: Run, dataset: Dataset) -> None:

@@ -160,7 +160,10 @@ def validation(infer: Inference, inputs: Inputs) -> Callable[[], dict[str, float
     """A function that measures a network, to logits, as its weights are when it is called."""
 
     def validate() -> dict[str, float]:
-        probabilities = softmax(features.outputs(infer, inputs))
+        logits = features.outputs(infer, inputs)
+        if not np.isfinite(logits).all():
+            return {"val_loss": np.nan, "val_accuracy": 0.0}
+        probabilities = softmax(logits)
         right = probabilities.argmax(-1) == inputs.labels
         return {
             "val_loss": log_loss(probabilities, inputs.labels),

@@ -65,7 +65,7 @@ def run_trial(
             "seconds": round(time.monotonic() - started, 3),
             **outcome.record,
         }
-        among = ranked(bench.run.config, [*records, record])[: bench.run.config.search.keep]
+        among = ranked([*records, record])[: bench.run.config.search.keep]
         if outcome.model is not None and record in among:
             with replacing(trial.workdir / "model.keras") as temporary:
                 outcome.model.save(temporary)
@@ -117,6 +117,7 @@ def _from_scratch(bench: Bench, trial: Run, lost: Record) -> Outcome:
     """A trial without pretrained weights: nothing is frozen, and nothing can be shared."""
     config, goal = trial.config, bench.run.config.search.goal
     data = data_of(bench, config)
+    keras.utils.set_random_seed(config.seed)
     backbone = models.pretrained(config.model, config.data.image_size)
     try:
         model = adapt.from_scratch(trial, data, backbone)
@@ -183,7 +184,7 @@ def _finish(trial: Run, record: Record, val: dict[str, Any] | None) -> None:
     shutil.rmtree(trial.checkpoint, ignore_errors=True)
 
 
-def ranked(config: RunConfig, records: list[Record]) -> list[Record]:
+def ranked(records: list[Record]) -> list[Record]:
     """The trials that came to something, the best first; of equals the one frozen deeper."""
     done = [record for record in records if record["status"] == DONE]
     share = {r["trial"]: r.get("depth", {}).get("share", 0.0) for r in done}
