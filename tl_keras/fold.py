@@ -50,7 +50,7 @@ class Inference:
         self._run = tf.function(functools.partial(folded, training=False), input_signature=[batch])
 
     def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
-        return self._run(tf.cast(inputs, self._dtype))  # Kept activations are float32.
+        return self._run(tf.cast(inputs, self._dtype))  # Kept activations may be of another.
 
 
 def _itself(layer: keras.Layer) -> keras.Layer:

@@ -70,7 +70,7 @@ class Learner:
             self.average.assign(self.parameters)
 
     def values(self) -> list[np.ndarray]:
-        """The weights as they are measured and kept: their moving average where there is one."""
+        """The weights that the last step, or `end`, left; where there is one their average."""
         flat = self.parameters if self.average is None else self.average
         return [variable.numpy() for variable in (flat, *self.others)]
 

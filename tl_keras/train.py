@@ -1,8 +1,8 @@
 """fit: what `auto` comes to, training epoch by epoch, and which of the candidates is kept.
 
-What an epoch needs to be repeated (weights, optimiser, kept weights, history) is written at its
-end, and all that is random is a function of (seed, epoch), so a killed run ends bit-equal to an
-unbroken one.
+What an epoch needs to be repeated (weights, optimiser, kept weights, history) is written when it
+ends, beside the next one's training, and all that is random is a function of (seed, epoch), so a
+killed run ends bit-equal to an unbroken one.
 """
 
 import json

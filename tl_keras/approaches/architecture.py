@@ -28,7 +28,7 @@ from tl_keras.run import Run
 from tl_keras.train import Plan
 
 HEAD_SPLITS = ("train", "val")
-OPEN = 200  # Arrays that are kept open; each is a file.
+ARRAYS = 200  # That are kept open; each is a file.
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,8 @@ def architecture(
     data: Data,
     backbone: keras.Model,
     depths: Sequence[float | str],
-    **others: Any,
+    trainings: float = 1.0,
+    label: str = "",
 ) -> Architecture:
     """An architecture of a pretrained backbone, for trainings at some freeze depths."""
     model = add_head(backbone, config, data.dataset)
@@ -106,7 +107,8 @@ def architecture(
         trained=in_precision(model, config, data.dataset),
         initial=model.get_weights(),
         cuts=tuple(named),
-        **others,
+        trainings=trainings,
+        label=label,
     )
 
 
@@ -197,7 +199,7 @@ def activations(
         for name, kept in found.items():
             arch.opened[name, split, *shows] = kept.array
             _record(arch, name, split, kept)
-    while len(arch.opened) > max(OPEN, len(names)):
+    while len(arch.opened) > max(ARRAYS, len(names)):
         del arch.opened[next(iter(arch.opened))]
     return {name: arch.opened[name, split, *shows] for name in names}
 

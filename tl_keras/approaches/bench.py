@@ -25,7 +25,7 @@ from tl_keras.freeze import Freeze
 from tl_keras.run import Run
 
 Record = dict[str, Any]  # Of a trial, as `search.trials` of result.json has it.
-OPEN = 2  # Architectures that are kept in memory.
+IN_MEMORY = 2  # Architectures that are kept there.
 UNBOUNDED = 20  # Trials that are reckoned with where minutes alone bound them.
 OF_THE_HEAD = ("data.balance",)  # What a head alone depends on, beside its architecture.
 
@@ -78,7 +78,8 @@ def begin_with_own(bench: Bench, proposal: Any, values: dict[str, Any]) -> None:
     tree = configs.to_tree(config)
     for name, entry in bench.entries.items():
         section, _, field_name = name.partition(".")
-        own = tree[section].get(field_name)
+        fields = {**tree[section], **{f"options.{k}": v for k, v in config.model.options.items()}}
+        own = fields.get(field_name)
         own = getattr(plan, field_name, own) if own == "auto" else own
         given = proposal.hyperparameters.values
         if isinstance(entry, Range) and isinstance(own, int | float):
@@ -135,7 +136,7 @@ def architecture_of(bench: Bench, config: RunConfig) -> Architecture:
     key, label = _key(config), label_of(config)
     if key in bench.open:
         return bench.open[key]
-    while len(bench.open) >= OPEN:
+    while len(bench.open) >= IN_MEMORY:
         del bench.open[next(iter(bench.open))]
     data, base = data_of(bench, config), bench.run.config
     # Trainings change a backbone: no other architecture, nor the same once more, begins with it.
@@ -180,7 +181,7 @@ def essence(bench: Bench, values: Mapping[str, Any]) -> str:
         return json.dumps(values)
     others = {name: value for name, value in values.items() if name != "fit.freeze"}
     arch = architecture_of(bench, config)
-    depth = depth_of(arch, config)
+    depth = frozen_at(arch, config)
     if depth.cut == arch.output:
         others = {
             name: value
@@ -190,7 +191,7 @@ def essence(bench: Bench, values: Mapping[str, Any]) -> str:
     return json.dumps([depth.cut, others])
 
 
-def depth_of(arch: Architecture, config: RunConfig) -> Freeze:
+def frozen_at(arch: Architecture, config: RunConfig) -> Freeze:
     """Where a trial freezes."""
     plan = plan_of(config, arch.data.dataset, pretrained=True)
     return adapt.depth_of(config, arch.backbone, plan)

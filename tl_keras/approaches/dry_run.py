@@ -53,7 +53,7 @@ def estimate(config: RunConfig) -> list[str]:
         f"training: at most {plan.epochs} epochs of {plan.steps} steps of "
         f"{min(config.fit.batch_size, len(data.inputs['train']))} images, peak learning rate "
         f"{plan.learning_rate:g}",
-        *_times(seconds, config, plan),
+        *_times(seconds, plan),
         *_of_search(config),
         *_disk(config, data, backbone),
     ]
@@ -141,7 +141,7 @@ def _of_search(config: RunConfig) -> list[str]:
     ]
 
 
-def _times(seconds: dict[str, float], config: RunConfig, plan: Plan) -> list[str]:
+def _times(seconds: dict[str, float], plan: Plan) -> list[str]:
     phases = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())
     total = sum(seconds.values())
     about = f"{total:.0f} s" if total < 120 else f"{total / 60:.0f} min"

@@ -206,7 +206,8 @@ def _described(run: Run, state: State, order: list[Record]) -> dict[str, Any]:
 
 def _show_all(config: RunConfig, bench: Bench, state: State) -> None:
     """The table's head, and the trials of earlier sessions."""
-    names = [name.rpartition(".")[2] for name in bench.entries]
+    fields = [*bench.entries, *([tuner.WHOLE] if config.search.tuner == "hyperband" else [])]
+    names = [name.rpartition(".")[2] for name in fields]
     shown = dict.fromkeys(["accuracy", config.search.goal.metric])
     heads = ["trial", *names, *(f"val {name}" for name in shown), "seconds", "best so far"]
     logging.info("%s", "  ".join(f"{head:>{WIDTH}}" for head in heads))

@@ -29,7 +29,7 @@ from tl_keras.approaches.bench import (
     Record,
     architecture_of,
     data_of,
-    depth_of,
+    frozen_at,
     label_of,
 )
 from tl_keras.config import METRICS, Goal, RunConfig
@@ -96,7 +96,7 @@ def _outcome(bench: Bench, trial: Run) -> Outcome:
         return _from_scratch(bench, trial, lost)
     arch = architecture_of(bench, config)
     figures = _figures(bench, config, arch.model, arch.data)
-    depth = _described(depth_of(arch, config))
+    depth = _described(frozen_at(arch, config))
     shared = {"label": label_of(config), "depth": depth, **figures}
     if _is_over(figures, goal):
         return Outcome({**lost, **shared, "status": OVER})
