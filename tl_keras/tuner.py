@@ -10,6 +10,7 @@ from typing import Any
 import keras_tuner
 import numpy as np
 from keras_tuner.engine.trial import Trial, TrialStatus
+from threadpoolctl import threadpool_limits
 
 from tl_keras import space
 from tl_keras.config import Range, RunConfig
@@ -74,7 +75,8 @@ def propose(made: Any) -> Any | None:
     if hasattr(made, "_random_state"):
         # Of the number of trials alone: a resumed search proposes what an unbroken one does.
         made._random_state = np.random.RandomState(made.seed + len(made.trials))
-    trial = made.create_trial(TUNER)
+    with threadpool_limits(1):  # Of a Gaussian process of some dozens threads only cost time.
+        trial = made.create_trial(TUNER)
     return trial if trial.status == TrialStatus.RUNNING else None
 
 
