@@ -39,9 +39,8 @@ def run(trials: int) -> None:
     import tl_keras
 
     with tempfile.TemporaryDirectory() as folder:
-        found = tl_keras.search(tree(trials, f"{folder}/cache"), f"{folder}/run")
+        search = tl_keras.search(tree(trials, f"{folder}/cache"), f"{folder}/run").result["search"]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3  # Linux counts in KiB.
-    search = found.result["search"]
     print(json.dumps([len(search["trials"]), search["seconds"], peak]))
 
 
