@@ -2,6 +2,10 @@
 
 import gc
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import handmade
@@ -9,6 +13,8 @@ import numpy as np
 import pytest
 from families import FAMILIES, make
 from PIL import Image, ImageDraw
+
+from tl_keras import config as configs
 
 SHAPES = ("cross", "disc", "square")
 
@@ -37,6 +43,28 @@ def _draw_shape(pen: ImageDraw.ImageDraw, name: str, generator: np.random.Genera
     else:
         pen.line((x - r, y, x + r, y), fill=colour, width=5)
         pen.line((x, y - r, x, y + r), fill=colour, width=5)
+
+
+def clusters(count: int, seed: int, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """Features `(count, 5)` around a centre a class, and labels."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, classes, count)
+    centres = np.random.default_rng(0).normal(0, 2, (classes, 5))
+    features = centres[labels] + generator.normal(0, 1, (count, 5))
+    return features.astype(np.float32), labels
+
+
+def shoot(command: str, tree: dict, workdir: Path, when: Path) -> None:
+    """Runs a command of its own process until a file is there, then SIGKILL: nothing cleans up."""
+    file = workdir.with_suffix(".yaml")
+    file.write_text(configs.to_yaml(configs.from_tree(tree)))
+    line = [sys.executable, "-m", "tl_keras.cli", command, f"--config={file}"]
+    line.append(f"--workdir={workdir}")
+    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not when.exists():
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "it ended before it was killed"
 
 
 @pytest.fixture(scope="session")

@@ -6,10 +6,8 @@ import io
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +15,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import draw
+from conftest import draw, shoot
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -183,16 +181,8 @@ def test_model_loads_without_this_package(finished_run):
 
 
 def test_killed_in_an_epoch_ends_as_unbroken(finished_run, tree, tmp_path):
-    """SIGKILL, not an exception: nothing gets to clean up."""
     workdir = tmp_path / "run"
-    (tmp_path / "config.yaml").write_text(configs.to_yaml(configs.from_tree(tree)))
-    command = [sys.executable, "-m", "tl_keras.cli", "finetune"]
-    command += [f"--config={tmp_path / 'config.yaml'}", f"--workdir={workdir}"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None and not (workdir / "checkpoint" / "finetune.npy").exists():
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "it ended before it was killed"
+    shoot("finetune", tree, workdir, workdir / "checkpoint" / "finetune.npy")
     assert not (workdir / "model.keras").exists()
     tl_keras.finetune(tree, workdir)
     assert_same_weights(workdir, finished_run.workdir)

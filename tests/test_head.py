@@ -2,18 +2,11 @@
 
 import numpy as np
 import pytest
+from conftest import clusters
 from sklearn.linear_model import LogisticRegression
 
 from tl_keras.evaluate import softmax
 from tl_keras.head import STRENGTHS, WORSE, fit_head
-
-
-def clusters(count: int, seed: int, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    generator = np.random.default_rng(seed)
-    labels = generator.integers(0, classes, count)
-    centres = np.random.default_rng(0).normal(0, 2, (classes, 5))
-    features = centres[labels] + generator.normal(0, 1, (count, 5))
-    return features.astype(np.float32), labels
 
 
 @pytest.mark.parametrize("classes", [2, 3])

@@ -4,15 +4,12 @@ import copy
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from conftest import shoot
 from test_finetune import FEW, Killed, assert_same_weights, changed
 
 import tl_keras
@@ -165,18 +162,8 @@ def test_killed_search_ends_as_unbroken(wanted, tmp_path, monkeypatch, tuner):
 
 
 def test_search_that_was_shot_goes_on(wanted, found, tmp_path):
-    """SIGKILL, not an exception: nothing gets to clean up."""
     workdir = tmp_path / "run"
-    (tmp_path / "config.yaml").write_text(configs.to_yaml(configs.from_tree(wanted)))
-    command = [sys.executable, "-m", "tl_keras.cli", "search"]
-    command += [f"--config={tmp_path / 'config.yaml'}", f"--workdir={workdir}"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while (
-        process.poll() is None and not (workdir / "search" / "trial_001" / "config.yaml").exists()
-    ):
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "it ended before it was killed"
+    shoot("search", wanted, workdir, workdir / "search" / "trial_001" / "config.yaml")
     assert chosen(tl_keras.search(wanted, workdir)) == chosen(found)
 
 

@@ -4,20 +4,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import clusters
 
 from tl_keras import train
 from tl_keras.config import FitConfig
 from tl_keras.evaluate import softmax
 from tl_keras.learner import learner
 from tl_keras.train import Fit, Plan, State
-
-
-def clusters(count: int, seed: int, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    generator = np.random.default_rng(seed)
-    labels = generator.integers(0, classes, count)
-    centres = np.random.default_rng(0).normal(0, 2, (classes, 5))
-    features = centres[labels] + generator.normal(0, 1, (count, 5))
-    return features.astype(np.float32), labels
 
 
 @pytest.mark.parametrize("count", [10, 300, 3000, 100_000])

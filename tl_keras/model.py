@@ -72,10 +72,10 @@ def add_head(
     return model
 
 
-def trained_weights(model: keras.Model) -> list[tuple[keras.Variable, np.ndarray]]:
-    """What fine-tuning may change, with its values: all but batch norm, which has the most."""
+def tunable(model: keras.Model) -> list[keras.Variable]:
+    """What fine-tuning may change: all weights but those of batch norm, which has the most."""
     return [
-        (variable, variable.numpy())
+        variable
         for layer in model.layers
         if not isinstance(layer, keras.layers.BatchNormalization)
         for variable in layer.weights
@@ -85,7 +85,7 @@ def trained_weights(model: keras.Model) -> list[tuple[keras.Variable, np.ndarray
 def reset(model: keras.Model, initial: list[np.ndarray]) -> None:
     """Gives what fine-tuning may change its initial values; those of all weights are given."""
     values = dict(zip(map(id, model.weights), initial, strict=True))
-    for variable, _ in trained_weights(model):
+    for variable in tunable(model):
         variable.assign(values[id(variable)])
 
 

@@ -26,12 +26,12 @@ SEARCHED = {
         *("warmup", "keep", "patience", "label_smoothing", "clip_norm", "ema", "views"),
     ),
 }
-# Fields on which the backbone, its features, or the head depend.
-OF_ARCHITECTURE = ("data.image_size", "data.resize", "data.antialias", "model")
-REFUSED_BY_WEIGHTS = ("fit.freeze", "fit.keep")
-NOT_OF_ARCHITECTURE = ("model.dropout",)
-MOST = 200  # Architectures; each is checked, and tried by chance.
 OF_THE_IMAGES = ("image_size", "resize", "antialias")  # Fields of data that prepare an image.
+# Fields on which the backbone, its features, or the head depend.
+OF_ARCHITECTURE = (*(f"data.{name}" for name in OF_THE_IMAGES), "model")
+NOT_OF_ARCHITECTURE = ("model.dropout",)
+REFUSED_BY_WEIGHTS = ("fit.freeze", "fit.keep")
+MOST = 200  # Architectures; each is checked, and tried by chance.
 
 
 def check(config: "RunConfig") -> None:
@@ -61,7 +61,7 @@ def check(config: "RunConfig") -> None:
                 with_values(config, whole)
             except ValueError as error:
                 raise _refused(", ".join(whole), list(whole.values()), error) from None
-    models = [with_values(config, values).model for values in combined]
+    models = [trial.model for trial in first_trials(config)]
     _check_layers(space, len({(m.backbone, *sorted(m.options.items())) for m in models}))
     _check_tuner(config)
 

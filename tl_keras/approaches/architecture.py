@@ -208,16 +208,15 @@ def activations(
 def _as_before_training(arch: Architecture) -> Iterator[None]:
     """Gives the models their initial weights meanwhile: the prefixes share their layers, of which
     those between a shallower depth and a deeper one may just be trained."""
-    every = {id(model): model for model in (arch.model, arch.trained)}.values()
-    now = [models.trained_weights(model) for model in every]
+    every = [arch.model] if arch.trained is arch.model else [arch.model, arch.trained]
+    now = [(variable, variable.numpy()) for model in every for variable in models.tunable(model)]
     for model in every:
         models.reset(model, arch.initial)
     try:
         yield
     finally:
-        for weights in now:
-            for variable, value in weights:
-                variable.assign(value)
+        for variable, value in now:
+            variable.assign(value)
 
 
 def _record(arch: Architecture, name: str, split: str, kept: Kept) -> None:
