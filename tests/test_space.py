@@ -25,6 +25,8 @@ def config(**search) -> configs.RunConfig:
         ({"fit.epochs": {"min": 2, "max": 1}}, "search.space.fit.epochs: expected min below max"),
         ({"fit.epochs": {"min": 0, "max": 9, "scale": "log"}}, "min above 0 where scale is log"),
         ({"fit.epochs": {"min": 1, "max": 9, "step": 2}}, "fit.epochs: step: no such field"),
+        ({"fit.freeze": {}}, "search.space.fit.freeze: min: "),
+        ({"fit": {"freezee": [1]}}, "search.space.fit.freezee: .* did you mean 'fit.freeze'"),
         ({"model.dropout": {"min": 0.0, "max": 1.5}}, "model.dropout: 1.5 is refused"),
         ({"model.backbone": ["MobileNetV2", "MobileNetV9"]}, "'MobileNetV9' is no Keras App"),
         ({"model.options.alpha": [0.36]}, "0.36 has no ImageNet weights"),
@@ -60,6 +62,19 @@ def test_a_wrong_space_is_found_on_load(entries, message):
 def test_a_wrong_budget_or_objective_is_found_on_load(fields, message):
     with pytest.raises(ValueError, match=message):
         config(**fields)
+
+
+def test_a_space_may_be_nested_and_set_by_field(tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text("data: {source: digits}\nsearch: {space: {fit: {freeze: [1], epochs: [2]}}}\n")
+    overrides = ["search.space.fit.freeze=[0.5]", "search.space.model.options.alpha=[0.25, 1.0]"]
+    assert configs.load(file, overrides).search.space == {
+        "fit.freeze": (0.5,),
+        "fit.epochs": (2,),
+        "model.options.alpha": (0.25, 1.0),
+    }
+    file.write_text("data: {source: digits}\nsearch: {space: {fit.freeze: [1]}}\n")
+    assert configs.load(file, overrides[:1]).search.space == {"fit.freeze": (0.5,)}
 
 
 def test_a_space_that_nobody_searches_is_not_checked():

@@ -343,7 +343,9 @@ class SearchConfig(Section):
     @field_validator("space", mode="before")
     @classmethod
     def accepts_lists(cls, value: Any) -> Any:
-        return {k: _values(k, v) for k, v in value.items()} if isinstance(value, dict) else value
+        if not isinstance(value, dict):
+            return value
+        return {name: _values(name, entry) for name, entry in _flat(value).items()}
 
     @field_validator("tuner", mode="before")
     @classmethod
@@ -386,6 +388,18 @@ class SearchConfig(Section):
                 f"{metric.strip()!r}{near}"
             )
         return Goal(metric.strip(), found)
+
+
+def _flat(space: dict[str, Any]) -> dict[str, Any]:
+    """`{fit: {freeze: [0.5]}}`, which `--set search.space.fit.freeze=[0.5]` makes, as
+    `{fit.freeze: [0.5]}`; later entries win."""
+    found = {}
+    for name, entry in space.items():
+        if isinstance(entry, dict) and entry and not entry.keys() & Range.model_fields.keys():
+            found |= _flat({f"{name}.{field}": value for field, value in entry.items()})
+        else:
+            found[name] = entry
+    return found
 
 
 def _values(name: str, value: Any) -> Any:

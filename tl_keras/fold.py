@@ -7,6 +7,7 @@ nor does TensorFlow while the weights are variables (times: `benchmarks/folding.
 
 import functools
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -16,12 +17,18 @@ from keras import ops
 CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 
 
-def fold_batch_norm(model: keras.Model) -> keras.Model:
+def fold_batch_norm(
+    model: keras.Model, others: Mapping[str, keras.Layer] | None = None
+) -> keras.Model:
     """A model that computes what a functional model does with its batch norm in inference mode.
 
     It shares the weights and the other layers: training the one trains the other. Its norms infer
     also under `fit`. A folded layer has the name of its norm.
+
+    Args:
+      others: layers by the name of those in whose place they come.
     """
+    others = others or {}
     norms = _foldable(model)
     folded = {conv.name for conv in norms.values()}
 
@@ -30,7 +37,7 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
             return args[0]  # Its norm, which alone reads it, computes both.
         if layer.name in norms:
             return FoldedConvolution(norms[layer.name], layer)(args[0])
-        return layer(*args, **kwargs)
+        return others.get(layer.name, layer)(*args, **kwargs)
 
     return keras.models.clone_model(model, clone_function=_itself, call_function=call)
 

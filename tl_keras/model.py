@@ -12,6 +12,7 @@ from tl_keras.config import ModelConfig
 from tl_keras.head import Head
 from tl_keras.weights import load_safely, load_weights
 
+DROPOUT = "dropout"
 HIDDEN = "hidden"
 LOGITS = "logits"
 OUTPUT = "probabilities"
@@ -61,14 +62,14 @@ def add_head(
       width: units of a hidden layer before the last one, if there is to be one.
     """
     # Built with some: where there is none, Keras gives the layer no seed to set it later.
-    x = keras.layers.Dropout(0.5, name="dropout")(backbone.output)
+    x = keras.layers.Dropout(0.5, name=DROPOUT)(backbone.output)
     if width:
         x = keras.layers.Dense(width, "relu", name=HIDDEN, dtype="float32")(x)
     # float32 under every policy: half precision loses small probabilities.
     x = keras.layers.Dense(len(classes), name=LOGITS, dtype="float32")(x)
     x = keras.layers.Softmax(name=OUTPUT, dtype="float32")(x)
     model = keras.Model(backbone.input, x, name="tl_keras")
-    model.get_layer("dropout").rate = dropout
+    model.get_layer(DROPOUT).rate = dropout
     return model
 
 
@@ -90,14 +91,11 @@ def reset(model: keras.Model, initial: list[np.ndarray]) -> None:
 
 
 def begin(model: keras.Model, initial: list[np.ndarray], head: Head, dropout: float) -> None:
-    """Sets what fine-tuning changes: the initial weights, then those of a head; and its dropout.
-
-    A graph that was traced before keeps its dropout.
-    """
+    """Sets what fine-tuning changes: the initial weights, then those of a head; and its dropout."""
     reset(model, initial)
     for name, layer in zip((HIDDEN, LOGITS)[-len(head.layers) :], head.layers, strict=True):
         model.get_layer(name).set_weights(list(layer))
-    model.get_layer("dropout").rate = dropout
+    model.get_layer(DROPOUT).rate = dropout
 
 
 def in_precision(
@@ -119,7 +117,7 @@ def in_precision(
 
 def backbone_of(model: keras.Model) -> keras.Model:
     """The part up to the pooled features, `(channels,) float32`; shares the model's layers."""
-    return keras.Model(model.input, model.get_layer("dropout").input, name="backbone")
+    return keras.Model(model.input, model.get_layer(DROPOUT).input, name="backbone")
 
 
 def logits_of(model: keras.Model) -> keras.Model:

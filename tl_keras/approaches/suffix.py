@@ -30,6 +30,32 @@ from tl_keras.train import Fit, Plan
 GRAPHS = 6  # Traced networks that an architecture keeps; one takes some 50 MB.
 
 
+class Dropout(keras.layers.Layer):
+    """Dropout whose rate may be set anew: the graph reads it, as it reads weights.
+
+    Keras's own puts it into the graph as a number: each rate would need another graph, of which
+    TensorFlow keeps some 12 MB when it is deleted.
+
+    Attributes:
+      rate: share of the inputs that are set to zero in training, 0..1.
+    """
+
+    def __init__(self, layer: keras.layers.Dropout):
+        # Not autocast: the rate is a float32 whatever the inputs are.
+        super().__init__(name=layer.name, dtype=layer.dtype_policy, autocast=False)
+        self.rate = keras.Variable(layer.rate, trainable=False, name="rate")
+        self.seed_generator = keras.random.SeedGenerator(0)
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """`inputs`, some of them zero and the others as much larger, in training."""
+        if not training:
+            return tf.cast(inputs, self.compute_dtype)
+        drawn = keras.random.uniform(tf.shape(inputs), seed=self.seed_generator)
+        rate = tf.convert_to_tensor(self.rate)
+        factor = tf.where(drawn < rate, 0.0, 1 / (1 - rate))
+        return tf.cast(inputs, self.compute_dtype) * tf.cast(factor, self.compute_dtype)
+
+
 @dataclass(frozen=True)
 class Suffix:
     """The layers above a depth, to logits.
@@ -38,12 +64,14 @@ class Suffix:
       cut: the last operation below; None where nothing is frozen.
       keeps: by split, whether it starts at kept activations; else it starts at the images.
       learner: trains it.
+      dropout: of the head, by `model.dropout` of the training that it was last made ready for.
       infer: its logits on validation.
     """
 
     cut: str | None
     keeps: Mapping[str, bool]
     learner: Learner
+    dropout: Dropout
     infer: Inference
 
 
@@ -52,11 +80,12 @@ def suffix_of(arch: Architecture, config: RunConfig, cut: str | None) -> Suffix:
     fit, kept = config.fit, {"train": False, "val": False}
     if cut:
         kept = keeps(arch, config, cut)
-    key = (cut, config.model.dropout, fit.optimizer, fit.clip_norm, fit.ema, *kept.values())
+    key = (cut, fit.optimizer, fit.clip_norm, fit.ema, *kept.values())
     if key not in arch.networks:
         if len(arch.networks) >= GRAPHS:
             del arch.networks[next(iter(arch.networks))]
         arch.networks[key] = _suffix(arch, config, cut, kept)
+    arch.networks[key].dropout.rate.assign(config.model.dropout)
     return arch.networks[key]
 
 
@@ -69,15 +98,20 @@ def _suffix(
         whole = prefix is None or kept[split]
         dtype = None if whole else cut_of(arch, cut).dtype
         networks[split] = above if whole else behind(prefix, above, dtype)
-    return Suffix(cut, kept, learner(networks["train"], config.fit), Inference(networks["val"]))
+    learns, infer = learner(networks["train"], config.fit), Inference(networks["val"])
+    return Suffix(cut, kept, learns, above.get_layer(models.DROPOUT), infer)
 
 
 def halves(network: keras.Model, cut: str | None) -> tuple[keras.Model | None, keras.Model]:
-    """Prefix up to `cut` (None: nothing is frozen), and suffix with its batch norm frozen."""
+    """Prefix up to `cut` (None: nothing is frozen), and suffix with its batch norm frozen.
+
+    The suffix has a `Dropout` in place of the head's.
+    """
     prefix, suffix = freeze.split(network, cut) if cut else (None, network)
     # Statistics of a few hundred examples are worse than those of the pretraining.
     freeze.freeze_batch_norm(suffix)
-    return prefix, fold_batch_norm(suffix)
+    dropout = Dropout(network.get_layer(models.DROPOUT))
+    return prefix, fold_batch_norm(suffix, {dropout.name: dropout})
 
 
 def behind(prefix: keras.Model, suffix: keras.Model, dtype: str) -> keras.Model:
