@@ -41,19 +41,19 @@ class Dropout(keras.layers.Layer):
     """
 
     def __init__(self, layer: keras.layers.Dropout):
-        # Not autocast: the rate is a float32 whatever the inputs are.
-        super().__init__(name=layer.name, dtype=layer.dtype_policy, autocast=False)
-        self.rate = keras.Variable(layer.rate, trainable=False, name="rate")
+        super().__init__(name=layer.name, dtype=layer.dtype_policy)
+        # A float32 whatever the inputs are.
+        self.rate = keras.Variable(layer.rate, trainable=False, autocast=False, name="rate")
         self.seed_generator = keras.random.SeedGenerator(0)
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         """`inputs`, some of them zero and the others as much larger, in training."""
         if not training:
-            return tf.cast(inputs, self.compute_dtype)
+            return inputs
         drawn = keras.random.uniform(tf.shape(inputs), seed=self.seed_generator)
         rate = tf.convert_to_tensor(self.rate)
         factor = tf.where(drawn < rate, 0.0, 1 / (1 - rate))
-        return tf.cast(inputs, self.compute_dtype) * tf.cast(factor, self.compute_dtype)
+        return inputs * tf.cast(factor, inputs.dtype)
 
 
 @dataclass(frozen=True)
