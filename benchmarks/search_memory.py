@@ -2,8 +2,8 @@
 
     python benchmarks/search_memory.py
 
-On the embedded digits, with the embedded backbone. Depth, rate and dropout are searched: another
-dropout needs another graph, so that none of them could be shared.
+On the embedded digits, with the embedded backbone. Searched is what could need another graph:
+depth, and what a graph may hold as a number or a shape.
 """
 
 import argparse
@@ -23,6 +23,9 @@ def tree(trials: int, cache: str) -> dict[str, Any]:
     space = {
         "fit.freeze": [0.25, 0.5, 0.75, 0.9],
         "fit.learning_rate": {"min": 1e-5, "max": 1e-2, "scale": "log"},
+        "fit.batch_size": {"min": 16, "max": 48},
+        "fit.clip_norm": {"min": 0.5, "max": 5.0},
+        "fit.label_smoothing": {"min": 0.0, "max": 0.2},
         "model.dropout": {"min": 0.0, "max": 0.5},
     }
     return {

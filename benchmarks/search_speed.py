@@ -79,7 +79,7 @@ def ours(config: dict[str, Any], workdir: Path) -> dict[str, Any]:
         "prefix": [before["prefix"], after["prefix"]],
         "head_epoch": after["head_epoch"],
         "phases": run.result["seconds"],
-        "search": run.result["search"]["seconds"],
+        "search": sum(run.result["seconds"][name] for name in ("features", "head", "search")),
         "points": [[t["values"], t["depth"]["cut"]] for t in trials],
         "best": max(trial["accuracy"] for trial in trials),
     }
@@ -105,7 +105,7 @@ def least(config: Any, workdir: Path) -> dict[str, Any]:
         for batch in batches.evaluation(split, 64):
             found.run(batch)
     prefix = time.monotonic() - started
-    settings, labels, epoch = Settings(1e-4, 1e-4, 0.0).tensor(), data.inputs["train"].labels, {}
+    settings, labels, epoch = Settings(1e-4, 1e-4).tensor(), data.inputs["train"].labels, {}
     for cut in (*arch.cuts, arch.output):
         _, above = suffix.halves(models.logits_of(arch.trained), cut)
         step = learner(above, config.fit).step

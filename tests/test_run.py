@@ -316,3 +316,10 @@ def test_numbers_that_json_lacks_are_a_fault(run):
     with pytest.raises(ValueError, match="JSON compliant"):
         run.add(loss=float("nan"))
     assert run.record == {"pipeline": "finetune"}
+
+
+def test_trials_that_take_no_time_do_not_stretch_the_minutes():
+    budget = configs.SearchConfig(minutes=1)
+    records = [{"seconds": 20.0}, *[{"seconds": 0.1}] * 30]
+    assert runs.has_budget(budget, {"records": records, "seconds": 35.0})
+    assert not runs.has_budget(budget, {"records": records, "seconds": 45.0})

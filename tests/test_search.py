@@ -2,7 +2,6 @@
 
 import copy
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from test_finetune import FEW, Killed, assert_same_weights, changed
 import tl_keras
 from tl_keras import config as configs
 from tl_keras import export, features, train
+from tl_keras import model as models
 from tl_keras.approaches import adapt, stages, trials
 from tl_keras.approaches import search as searching
 
@@ -242,6 +242,10 @@ def test_finetune_in_the_folder_of_a_search_measures_and_exports(wanted, found, 
     assert run.result["test"]["n"] == 18 and "float32" in run.result["export"]
     assert run.result["search"]["best"] == found.result["search"]["best"]
     assert_same_weights(run.workdir, found.workdir)
+    seconds = run.result["seconds"]
+    assert seconds["search"] == found.result["seconds"]["search"]
+    total = seconds.pop("total")
+    assert total == pytest.approx(sum(seconds.values()), abs=0.01)
     with pytest.raises(ValueError, match="was made by finetune, not by search"):
         tl_keras.search(wanted, tmp_path / "run")
 
@@ -273,6 +277,7 @@ def test_architectures_are_measured_once_and_limits_are_kept(wanted, tmp_path, m
     assert sorted(measured) == [32, 48]
     status = {r["values"]["data.image_size"]: r["status"] for r in records(run)}
     assert status == {32: "done", 48: "over the limit"}
+    assert [r["status"] for r in records(run)].count("over the limit") == 1  # And not tried again.
     best = next(r for r in records(run) if r["trial"] == run.result["search"]["best"])
     assert best["values"]["data.image_size"] == 32
     assert run.result["val"]["accuracy"] == pytest.approx(best["accuracy"])
@@ -283,6 +288,29 @@ def test_limit_that_nothing_keeps_names_the_nearest(wanted, tmp_path):
     search = {"objective": "accuracy subject to bytes <= 10", "space": {"fit.freeze": [1.0]}}
     with pytest.raises(ValueError, match=r"none of 1 trials keeps to .*the nearest is MobileNet"):
         tl_keras.search(changed(wanted, search=search), tmp_path / "run")
+
+
+def test_nothing_over_a_limit_is_trained_from_scratch(wanted, tmp_path, monkeypatch):
+    monkeypatch.setattr(adapt, "from_scratch", lambda *_: pytest.fail("trained"))
+    space = {"fit.learning_rate": [1e-3, 1e-2]}
+    search = {"objective": "accuracy subject to bytes <= 10", "space": space}
+    fields = {"model": {"weights": "none"}, "fit": {"freeze": "auto"}, "search": search}
+    with pytest.raises(ValueError, match="none of 1 trials keeps to"):
+        tl_keras.search(changed(wanted, **fields), tmp_path / "run")
+
+
+def test_another_file_of_weights_is_refused_where_a_search_goes_on(wanted, tmp_path):
+    file, config = tmp_path / "a.weights.h5", configs.from_tree(wanted)
+    backbone = models.pretrained(config.model, config.data.image_size)
+    backbone.save_weights(file)
+    space = {"data.image_size": [32, 48], "fit.freeze": [0.75, 1.0]}
+    wanted = changed(wanted, model={"weights": str(file)}, search={"space": space, "trials": 1})
+    tl_keras.search(wanted, tmp_path / "run")
+    layer = next(layer for layer in backbone.layers if layer.name == "conv1")
+    layer.set_weights([2 * weight for weight in layer.get_weights()])
+    backbone.save_weights(file)
+    with pytest.raises(ValueError, match="a.weights.h5' is not what .* began with"):
+        tl_keras.search(changed(wanted, search={"trials": 4}), tmp_path / "run")
 
 
 def test_winner_of_another_size_is_measured_exported_and_used_at_its_size(wanted, tmp_path):
@@ -323,16 +351,60 @@ def test_activations_are_those_of_the_backbone_whatever_is_trained(wanted, tmp_p
     np.testing.assert_allclose(shared, own, rtol=5e-3)
 
 
+def test_keeping_is_decided_for_the_trial_that_needs_the_most_views(wanted, tmp_path, monkeypatch):
+    asked, decide = [], features.worth_keeping
+
+    def note(cut, images, *others):
+        asked.append(images)
+        return decide(cut, images, *others)
+
+    monkeypatch.setattr(features, "worth_keeping", note)
+    space = {"fit.freeze": [0.75], "fit.epochs": [1, 3], "data.augment": [[], [{"zoom": 0.1}]]}
+    search = {"space": space, "trials": 1}
+    wanted = changed(wanted, fit={"epochs": 1}, data={"augment": []}, search=search)
+    run = tl_keras.search(wanted, tmp_path / "run")
+    assert records(run)[0]["values"]["fit.epochs"] == 1
+    assert asked == [3 * run.result["data"]["train"]]
+
+
+def test_hyperband_is_refused_a_space_that_is_too_small(wanted, tmp_path):
+    search = {"tuner": "hyperband", "space": {"fit.freeze": [0.5, 0.75, 1.0]}}
+    with pytest.raises(ValueError, match="search.space: hyperband's first round wants more points"):
+        tl_keras.search(changed(wanted, fit={"epochs": 9}, search=search), tmp_path / "run")
+
+
+def test_short_hyperband_is_warned_of(wanted, tmp_path, caplog):
+    fields = {"fit": {"epochs": 9}, "search": {"tuner": "hyperband", "trials": 1}}
+    tl_keras.search(changed(wanted, **fields), tmp_path / "run")
+    assert "search.trials: hyperband begins with short trainings" in caplog.text
+
+
+def test_architectures_of_one_name_are_told_apart(wanted, tmp_path):
+    config = configs.from_tree(wanted)
+    backbone = models.pretrained(config.model, config.data.image_size)
+    entries = []
+    for folder in ("first", "second"):
+        file = tmp_path / folder / "run" / "a.weights.h5"
+        file.parent.mkdir(parents=True)
+        backbone.save_weights(file)
+        entries.append({"weights": str(file)})
+    search = {"space": {"model": entries, "fit.freeze": [1.0]}, "trials": 4}
+    run = tl_keras.search(changed(wanted, search=search), tmp_path / "run")
+    labels = [record["label"] for record in records(run)]
+    assert len(labels) == 2 and {label.endswith(" (2)") for label in labels} == {True, False}
+
+
 def test_kill_after_the_last_added_trial_leaves_no_old_result(found, wanted, tmp_path, monkeypatch):
     def kill(*_):
         raise Killed
 
     shutil.copytree(found.workdir, tmp_path / "run")
     wanted = changed(wanted, search={"trials": 5})
-    for name in ("_promoted",):
-        with monkeypatch.context() as patched, pytest.raises(Killed):
-            patched.setattr(searching, name, kill)
-            tl_keras.search(wanted, tmp_path / "run")
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(searching, "_promoted", kill)
+        tl_keras.search(wanted, tmp_path / "run")
+    with pytest.raises(ValueError, match="the search in .* is not finished"):
+        tl_keras.finetune(changed(wanted, search={"trials": 0}), tmp_path / "run")
     with monkeypatch.context() as patched, pytest.raises(Killed):
         patched.setattr(stages, "evaluate", kill)
         tl_keras.search(wanted, tmp_path / "run")
@@ -424,6 +496,6 @@ def test_trials_tell_only_a_table(wanted, tmp_path, caplog):
     assert not any(line.startswith("finetune ") for line in lines)
     table = [line for line in lines if line.split()[:1] in (["000"], ["001"], ["002"], ["003"])]
     assert len(table) == len(records(run))
-    assert os.path.basename(table[0].split()[1]) == "0.5"
+    assert table[0].split()[1] == "0.5"
     state = json.loads((run.workdir / "search" / "state.json").read_text())
     assert np.isclose(state["seconds"], run.result["search"]["seconds"])

@@ -359,6 +359,23 @@ def test_what_is_no_search_has_no_section(workdir, found):
     assert "search:" not in (workdir / "MODEL_CARD.md").read_text()
 
 
+def test_of_hyperband_trials_of_equal_epochs_are_compared(workdir):
+    made = [
+        trial(i, share, misses, values={"fit.freeze": share, "fit.epochs": epochs})
+        for i, (share, misses, epochs) in enumerate([(0.5, 5, 9), (0.75, 6, 9), (0.25, 60, 1)])
+    ]
+    said = sentence(workdir, *made, tuner="hyperband")
+    assert "0.5 and 0.75 cannot be told apart" in said and "0.25" not in said
+    assert "above a share of 0.25" in sentence(workdir, *made)
+
+
+def test_long_values_that_differ_at_their_ends_are_told_apart(workdir):
+    values = [{"model.weights": f"/{'long/' * 30}{name}.h5"} for name in "ab"]
+    made = [trial(i, 0.5, 5 + i, values=value) for i, value in enumerate(values)]
+    shown = section(workdir, searched(*made))
+    assert "/a.h5" in shown and "/b.h5" in shown and "model.weights" in shown
+
+
 def test_equals_are_ranked_as_the_search_ranks_them(workdir):
     made = [trial(0, 0.5, 5), trial(1, 0.25, 5), trial(2, 0.75, 5), trial(3, 0.5, 4)]
     found = trials.searched(put(workdir, searched(*made, best="trial_003")))

@@ -37,6 +37,13 @@ def config(**search) -> configs.RunConfig:
             {"model.backbone": ["MobileNet", "MobileNetV2"], "fit.freeze": ["block_3", 1]},
             "'block_3' is a layer of one backbone",
         ),
+        ({"model.options.alpha": {"min": 0.35, "max": 1.0}}, "alpha: expected a list of values"),
+        ({"model.options.alpa": [1.0]}, "MobileNetV2 has no such option; did you mean 'alpha'"),
+        (
+            {"model.backbone": ["MobileNetV2", "EfficientNetB0"], "model.options.alpa": [1.0]},
+            "alpa: no option of EfficientNetB0, MobileNetV2; did you mean 'alpha'",
+        ),
+        ({"model": [{"backbone": "MobileNet", "options": {"alpa": 1}}]}, "search.space.model: "),
         ({"data.image_size": list(range(96, 300))}, "at most 200 architectures"),
     ],
 )
@@ -75,6 +82,23 @@ def test_a_space_may_be_nested_and_set_by_field(tmp_path):
     }
     file.write_text("data: {source: digits}\nsearch: {space: {fit.freeze: [1]}}\n")
     assert configs.load(file, overrides[:1]).search.space == {"fit.freeze": (0.5,)}
+
+
+def test_layers_of_the_config_are_of_one_backbone():
+    tree = {"data": {"source": "digits"}, "fit": {"freeze": "block_3_add"}}
+    entries = {"model.backbone": ["MobileNetV2", "MobileNet"]}
+    with pytest.raises(ValueError, match="fit.freeze: 'block_3_add' is a layer of one backbone"):
+        configs.from_tree({**tree, "search": {"trials": 2, "space": entries}})
+    entries = {"data.image_size": [96, 128], "fit.freeze": ["block_3_add"]}
+    assert space.depths(config(space=entries)) == ("block_3_add",)
+
+
+def test_an_option_that_a_backbone_does_not_take_is_left_out():
+    tree = {"data": {"source": "digits"}, "model": {"options": {"alpha": 0.5}}}
+    entries = {"model.backbone": ["MobileNetV2", "EfficientNetB0"]}
+    found = configs.from_tree({**tree, "search": {"trials": 2, "space": entries}})
+    options = [trial.model.options for trial in space.first_trials(found)]
+    assert options == [{"alpha": 0.5}, {}]
 
 
 def test_a_space_that_nobody_searches_is_not_checked():

@@ -9,7 +9,7 @@ from conftest import clusters
 from tl_keras import train
 from tl_keras.config import FitConfig
 from tl_keras.evaluate import softmax
-from tl_keras.learner import learner
+from tl_keras.learner import Settings, learner
 from tl_keras.train import Fit, Plan, State
 
 
@@ -221,3 +221,26 @@ def test_learner_ends_with_the_weights_that_are_kept(tmp_path, choices):
         fit(model, tmp_path / "state.npy", epochs=6, **choices)
     values = np.concatenate([v.numpy().ravel() for v in model.trainable_variables])
     np.testing.assert_array_equal(found["learner"].values()[0], values)
+
+
+def test_step_is_traced_twice_at_most():
+    """Not for each size of a batch, nor for each rate, decay, smoothing and norm."""
+    made = learner(network(), FitConfig())
+    for i, size in enumerate((16, 12, 7, 9), start=1):
+        x, y = clusters(size, 1)
+        batch = x, keras.utils.to_categorical(y, 3).astype(np.float32), np.ones(size, np.float32)
+        made.step(*batch, Settings(0.1 / i, 0.01 * i, 0.05 * i, i).tensor())
+    assert made.step.experimental_get_tracing_count() <= 2
+
+
+def test_gradient_is_clipped():
+    x, y = clusters(16, 1)
+    batch = x, keras.utils.to_categorical(y, 3).astype(np.float32), np.ones(16, np.float32)
+    moved = {}
+    for norm in (np.inf, 1e-3):
+        made = learner(network(), FitConfig(optimizer="sgd"))
+        before = made.parameters.numpy()
+        made.step(*batch, Settings(1.0, clip_norm=norm).tensor())
+        moved[norm] = np.linalg.norm(made.parameters.numpy() - before)
+    # Of a first step with Nesterov's momentum of .9.
+    assert moved[1e-3] == pytest.approx(1.9e-3, rel=1e-3) and moved[np.inf] > 1e-2

@@ -75,6 +75,13 @@ def test_trial_that_was_begun_is_proposed_again(name, tmp_path):
     assert tuner.values_of(tuner.propose(again), ENTRIES) == begun
 
 
+def test_hyperband_says_when_a_trial_has_all_epochs(tmp_path):
+    needed = tuner.trials_until_whole(oracle("hyperband", tmp_path / "first"), EPOCHS)
+    made = oracle("hyperband", tmp_path / "again")
+    epochs = [ask(made)["fit.epochs"] for _ in range(needed)]
+    assert epochs.index(EPOCHS) == needed - 1
+
+
 def test_bayesian_search_draws_near_to_the_best(tmp_path):
     made = oracle("bayesian", tmp_path)
     found = [ask(made) for _ in range(24)]

@@ -317,6 +317,7 @@ DEFAULT_SPACE: dict[str, Any] = {
 }
 TRIALS = 12  # Of the command `search` where the config has no budget.
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "calibration_error")
+FALLING = ("log_loss", "calibration_error")  # The less, the better.
 LIMITS = ("bytes", "latency_ms")
 
 
@@ -392,13 +393,15 @@ class SearchConfig(Section):
 
 def _flat(space: dict[str, Any]) -> dict[str, Any]:
     """`{fit: {freeze: [0.5]}}`, which `--set search.space.fit.freeze=[0.5]` makes, as
-    `{fit.freeze: [0.5]}`; later entries win."""
-    found = {}
-    for name, entry in space.items():
-        if isinstance(entry, dict) and entry and not entry.keys() & Range.model_fields.keys():
-            found |= _flat({f"{name}.{field}": value for field, value in entry.items()})
-        else:
-            found[name] = entry
+    `{fit.freeze: [0.5]}`; it wins over what is written so."""
+    nested = {
+        name: entry
+        for name, entry in space.items()
+        if isinstance(entry, dict) and entry and not entry.keys() & Range.model_fields.keys()
+    }
+    found = {name: entry for name, entry in space.items() if name not in nested}
+    for name, entry in nested.items():
+        found |= _flat({f"{name}.{field}": value for field, value in entry.items()})
     return found
 
 
@@ -430,7 +433,7 @@ class Goal:
     @property
     def rises(self) -> bool:
         """Whether more of the metric is better."""
-        return self.metric not in ("log_loss", "calibration_error")
+        return self.metric not in FALLING
 
 
 def _is_positive(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""The head on kept features: a logistic regression, converged; nothing of it is a guess."""
+"""The head on kept features: a converged logistic regression, or one behind a hidden layer."""
 
 import time
 import warnings

@@ -1,12 +1,13 @@
 """One step of training, traced once and used by every training of a network.
 
 All trainable weights are one vector for the optimiser: a graph that updates 27 kernels one by one
-takes twice as long to trace. Rate, weight decay and label smoothing are arguments, so that the
+takes twice as long to trace. Rate, weight decay and other numbers are arguments, so that the
 trials of a search that differ in them share the graph.
 """
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import keras
@@ -24,15 +25,19 @@ class Settings:
       rate: learning rate.
       decay: of the weights, as a share of the rate.
       smoothing: of the targets, 0..1.
+      clip_norm: the most that the gradient's length may be; infinite where it may be any.
+      ema: momentum of the weights' moving average.
     """
 
     rate: float
-    decay: float
-    smoothing: float
+    decay: float = 0.0
+    smoothing: float = 0.0
+    clip_norm: float = math.inf
+    ema: float = 0.0
 
     def tensor(self) -> tf.Tensor:
-        """`(3,) float32`."""
-        return tf.constant([self.rate, self.decay, self.smoothing], tf.float32)
+        """`(5,) float32`."""
+        return tf.constant(astuple(self), tf.float32)
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class Learner:
         return [self.parameters, *averages, *self.optimizer.variables, *self.others]
 
     def begin(self) -> None:
-        """Starts anew at the network's weights."""
+        """Starts anew at the network's weights, which `values` then gives."""
         for variable in self.optimizer.variables:
             variable.assign(np.zeros(variable.shape, variable.dtype))
         self.parameters.assign(_joined(self.network))
@@ -92,7 +97,7 @@ class Learner:
 def learner(
     network: keras.Model, config: FitConfig, others: Sequence[keras.Variable] = ()
 ) -> Learner:
-    """What trains a network by the optimiser of `fit.optimizer`, clipped by `fit.clip_norm`.
+    """What trains a network by the optimiser of `fit.optimizer`, averaged where `fit.ema` is.
 
     Args:
       others: what a step changes beside the trainable weights: where batch norm is trained, its
@@ -104,7 +109,7 @@ def learner(
     optimizer.build([parameters])
 
     def step(x: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, settings: tf.Tensor):
-        rate, decay, smoothing = tf.unstack(settings)
+        rate, decay, smoothing, clip_norm, ema = tf.unstack(settings)
         smooth = targets * (1 - smoothing) + smoothing / targets.shape[-1]
         trained = [variable.value for variable in network.trainable_variables]
         with tf.GradientTape() as tape:
@@ -113,19 +118,19 @@ def learner(
             loss = tf.reduce_mean(losses * weights) + tf.add_n([tf.zeros(()), *network.losses])
         zero = tf.UnconnectedGradients.ZERO
         gradient = _flat(tape.gradient(loss, trained, unconnected_gradients=zero))
-        if config.clip_norm is not None:
-            gradient = tf.clip_by_norm(gradient, config.clip_norm)
+        gradient *= tf.minimum(1.0, clip_norm / tf.norm(gradient))
         parameters.assign(parameters * (1 - rate * decay))
         optimizer.learning_rate = rate
         optimizer.apply([gradient], [parameters])
         if average is not None:
             # The first step's weights begin it.
-            momentum = tf.where(tf.equal(optimizer.iterations.value, 1), 0.0, config.ema)
+            momentum = tf.where(tf.equal(optimizer.iterations.value, 1), 0.0, ema)
             average.assign(average * momentum + parameters * (1.0 - momentum))
         _spread(network, parameters.value)
         return loss
 
-    traced = tf.function(step, autograph=False)
+    # Of a batch of another size it is traced once more, of all sizes then.
+    traced = tf.function(step, autograph=False, reduce_retracing=True)
     return Learner(network, parameters, average, optimizer, others, traced)
 
 

@@ -201,7 +201,9 @@ def has_budget(config: SearchConfig, state: Mapping[str, Any]) -> bool:
         return True
     if config.trials and len(taken) >= config.trials:
         return False
-    ahead = sum(taken) / len(taken)
+    # Some train nothing, as those over a limit, and take next to no time.
+    trained = [seconds for seconds in taken if seconds >= max(taken) / 10]
+    ahead = sum(trained) / len(trained)
     return config.minutes is None or state["seconds"] + ahead < 60 * config.minutes
 
 
@@ -272,7 +274,8 @@ def _check_folder(workdir: Path, config: RunConfig, pipeline: str) -> None:
         )
     before = _pipeline(workdir)
     if (before, pipeline) == ("search", "finetune") and not config.search.wanted:
-        if not (workdir / "result.json").exists():
+        run = Run(workdir, config, pipeline)
+        if run.result is None or is_stale(run):
             raise ValueError(
                 f"--workdir: the search in {str(workdir)!r} is not finished; finish it first, or "
                 "set search.trials"

@@ -6,7 +6,7 @@ values are several of its fields at once, as in `{backbone: MobileNet, weights: 
 
 import copy
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -31,7 +31,7 @@ OF_THE_IMAGES = ("image_size", "resize", "antialias")  # Fields of data that pre
 OF_ARCHITECTURE = (*(f"data.{name}" for name in OF_THE_IMAGES), "model")
 NOT_OF_ARCHITECTURE = ("model.dropout",)
 REFUSED_BY_WEIGHTS = ("fit.freeze", "fit.keep")
-MOST = 200  # Architectures; each is checked, and tried by chance.
+MOST = 200  # Architectures: each is checked, and tried only if the tuner draws it.
 
 
 def check(config: "RunConfig") -> None:
@@ -45,7 +45,12 @@ def check(config: "RunConfig") -> None:
         raise ValueError("search.space: expected at least one field; received none")
     for name, values in space.items():
         _check_name(name)
-        for value in _ends(name, values):
+        if name.startswith("model.options.") and not isinstance(values, tuple):
+            # Weights are made for some of them: those between the ends of a range would be refused.
+            raise ValueError(
+                f"search.space.{name}: expected a list of values; received {shown(values)}"
+            )
+        for value in ends(name, values):
             try:
                 with_values(config, {name: value})
             except ValueError as error:
@@ -62,27 +67,47 @@ def check(config: "RunConfig") -> None:
             except ValueError as error:
                 raise _refused(", ".join(whole), list(whole.values()), error) from None
     models = [trial.model for trial in first_trials(config)]
-    _check_layers(space, len({(m.backbone, *sorted(m.options.items())) for m in models}))
+    _check_options(space, {model.backbone for model in models})
+    _check_layers(config)
     _check_tuner(config)
 
 
 def _with_others(space: Mapping[str, Any], values: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
     """The values of an architecture with those of the fields that some weights refuse."""
-    named = {k: tuple(_ends(k, space[k])) or (0.5,) for k in REFUSED_BY_WEIGHTS if k in space}
+    named = {k: tuple(ends(k, space[k])) or (0.5,) for k in REFUSED_BY_WEIGHTS if k in space}
     for row in itertools.product(*named.values()):
         yield {**values, **dict(zip(named, row, strict=True))}
 
 
-def _check_layers(space: Mapping[str, Any], count: int) -> None:
-    depths = space.get("fit.freeze", ())
-    if count == 1 or not isinstance(depths, tuple):
+def _check_options(space: Mapping[str, Any], names: Collection[str]) -> None:
+    """Refuses an option that none of the backbones takes: of some it is left out."""
+    rows = [backbones.BACKBONES[name] for name in names if name in backbones.BACKBONES]
+    taken = {option for row in rows for option in row.options}
+    for name in space:
+        option = name.removeprefix("model.options.")
+        if option != name and option not in taken:
+            near = nearest(option, taken)
+            raise ValueError(f"search.space.{name}: no option of {', '.join(sorted(names))}{near}")
+
+
+def _check_layers(config: "RunConfig") -> None:
+    space = config.search.space
+    field = "search.space.fit.freeze" if "fit.freeze" in space else "fit.freeze"
+    named = space.get("fit.freeze", (config.fit.freeze,))
+    if _is_one_backbone(config) or not isinstance(named, tuple):
         return
-    for depth in depths:
+    for depth in named:
         if isinstance(depth, str) and depth != "auto":
             raise ValueError(
-                f"search.space.fit.freeze: {depth!r} is a layer of one backbone, and the space has "
-                "several; expected shares of the blocks"
+                f"{field}: {depth!r} is a layer of one backbone, and search.space has several; "
+                "expected shares of the blocks"
             )
+
+
+def _is_one_backbone(config: "RunConfig") -> bool:
+    """Whether all architectures have the same layers."""
+    models = [trial.model for trial in first_trials(config)]
+    return len({(model.backbone, *sorted(model.options.items())) for model in models}) == 1
 
 
 def _check_tuner(config: "RunConfig") -> None:
@@ -107,7 +132,8 @@ def _check_name(name: str) -> None:
     raise ValueError(f"search.space.{name}: no field that a search can change{hint}")
 
 
-def _ends(name: str, values: Any) -> Iterable[Any]:
+def ends(name: str, values: Any) -> Iterable[Any]:
+    """The values of an entry of `search.space`; of a range its ends, of `blocks` none."""
     if values == "blocks":
         if name != "fit.freeze":
             raise ValueError(f"search.space.{name}: 'blocks' is for fit.freeze alone")
@@ -131,10 +157,10 @@ def of_architecture(name: str) -> bool:
 
 
 def depths(config: "RunConfig") -> tuple:
-    """The freeze depths that a search names one by one, of one architecture."""
+    """The freeze depths that a search names one by one, where all are of one backbone."""
     search = config.search
     named = search.space.get("fit.freeze", ()) if search.wanted else ()
-    return named if isinstance(named, tuple) and len(architectures(config)) == 1 else ()
+    return named if isinstance(named, tuple) and _is_one_backbone(config) else ()
 
 
 def _of_architecture(space: Mapping[str, Any]) -> dict[str, Any]:
@@ -146,7 +172,7 @@ def architectures(config: "RunConfig") -> list[dict[str, Any]]:
 
     Of too many the first, and one more than `MOST`.
     """
-    named = {name: _ends(name, v) for name, v in _of_architecture(config.search.space).items()}
+    named = {name: ends(name, v) for name, v in _of_architecture(config.search.space).items()}
     combined = itertools.product(*named.values())
     return [dict(zip(named, row, strict=True)) for row in itertools.islice(combined, MOST + 1)]
 
@@ -161,21 +187,18 @@ def first_trials(config: "RunConfig") -> list["RunConfig"]:
 def with_values(config: "RunConfig", values: Mapping[str, Any]) -> "RunConfig":
     """A trial's config: the search's with other values, and no search of its own.
 
-    An option that the backbone does not take is left out.
+    Where backbones are searched, an option that one does not take is left out.
 
     Raises:
       ValueError: a section refuses a value.
     """
     tree = config.model_dump(mode="json")
     del tree["search"]
+    written = values.get("model", {})
+    if not isinstance(written, Mapping):
+        raise ValueError("expected fields, as in {backbone: MobileNet}")
+    tree["model"].update(copy.deepcopy(dict(written)))
     options = tree["model"]["options"]
-    for name, value in values.items():
-        section, _, field = name.partition(".")
-        if name == "model":
-            if not isinstance(value, Mapping):
-                raise ValueError("expected fields, as in {backbone: MobileNet}")
-            tree["model"].update(copy.deepcopy(dict(value)))
-            options = tree["model"]["options"]
     for name, value in values.items():
         section, _, field = name.partition(".")
         if field.startswith("options."):
@@ -183,8 +206,9 @@ def with_values(config: "RunConfig", values: Mapping[str, Any]) -> "RunConfig":
         elif field:
             tree[section][field] = value
     row = backbones.BACKBONES.get(tree["model"]["backbone"])
-    if row and len(_of_architecture(config.search.space)) > 1:
-        tree["model"]["options"] = {k: v for k, v in options.items() if k in row.options}
+    if row and {"model", "model.backbone"} & config.search.space.keys():
+        named = {*row.options, *written.get("options", ())}
+        tree["model"]["options"] = {k: v for k, v in options.items() if k in named}
     try:
         return type(config).model_validate(tree)
     except ValidationError as error:

@@ -215,11 +215,12 @@ def _steps(run: Fit, epoch: int) -> tuple[float, float]:
     """Trains for an epoch; its mean loss, and the last step's rate."""
     plan, losses, rate = run.plan, [], 0.0
     decay = run.config.weight_decay if run.config.optimizer == "adamw" else 0.0
+    smoothing, clip_norm = run.config.label_smoothing, run.config.clip_norm or math.inf
     title = f"{run.stage} {epoch + 1}/{plan.epochs}"
     with tqdm(total=plan.steps, desc=title, unit=" steps", leave=False) as bar:
         for step, batch in enumerate(run.data(epoch), epoch * plan.steps):
             rate = rate_of(plan, run.config.warmup, step)
-            settings = Settings(rate, decay, run.config.label_smoothing)
+            settings = Settings(rate, decay, smoothing, clip_norm, run.config.ema)
             losses.append(run.learner.step(*batch, settings.tensor()))
             bar.update(1)
     return float(np.mean(losses, dtype=np.float64)), rate

@@ -4,6 +4,7 @@ Its oracles are asked directly: trials are runs of ours, and there is no model t
 know is kept in one file that is replaced as a whole; KerasTuner's own are cut in half by a kill.
 """
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +18,8 @@ from tl_keras.config import Range, RunConfig
 
 SCORE = "score"
 TUNER = "tl_keras"
-WHOLE = "fit.epochs"  # What Hyperband gives a trial less of.
+EPOCHS_FIELD = "fit.epochs"  # What Hyperband gives a trial less of.
+COLLISIONS = 500
 FACTOR = 3  # Of Hyperband: epochs of a round over those of the one before it.
 DIGITS = 4  # Of a value from a range: more say nothing, and are hard to read.
 
@@ -54,6 +56,8 @@ def oracle(config: RunConfig, epochs: int, values: Mapping[str, tuple | Range], 
         }[config.search.tuner]
         made = kind(max_trials=10**6, **shared)
     made.verbose = 0
+    # Draws in a row that were drawn before. Of its 20, one of twelve points left is often missed.
+    made._max_collisions = COLLISIONS
     made._set_project_dir(folder, "tuner")
     return made
 
@@ -75,9 +79,23 @@ def propose(made: Any) -> Any | None:
     if hasattr(made, "_random_state"):
         # Of the number of trials alone: a resumed search proposes what an unbroken one does.
         made._random_state = np.random.RandomState(made.seed + len(made.trials))
-    with threadpool_limits(1):  # Of a Gaussian process of some dozens threads only cost time.
+    with threadpool_limits(1):  # A Gaussian process on a few dozen trials is too small for more.
         trial = made.create_trial(TUNER)
     return trial if trial.status == TrialStatus.RUNNING else None
+
+
+def trials_until_whole(made: Any, epochs: int) -> int | None:
+    """How many trials a new Hyperband takes until one has all epochs; it is used up by asking.
+
+    None where the space has fewer points than its first round wants: it would end there.
+    """
+    for count in itertools.count(1):
+        trial = propose(made)
+        if trial is None:
+            return None
+        if trial.hyperparameters.values["tuner/epochs"] == epochs:
+            return count
+        tell(made, trial, float(-count))
 
 
 def values_of(trial: Any, entries: Mapping[str, tuple | Range]) -> dict[str, Any]:
@@ -92,7 +110,7 @@ def values_of(trial: Any, entries: Mapping[str, tuple | Range]) -> dict[str, Any
             # Neither digits nor KerasTuner's rounding may lead out of the range.
             found[name] = min(max(shortened, entry.min), entry.max)
     if epochs := trial.hyperparameters.values.get("tuner/epochs"):
-        found[WHOLE] = epochs
+        found[EPOCHS_FIELD] = epochs
     return found
 
 

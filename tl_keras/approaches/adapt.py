@@ -90,7 +90,7 @@ class Adapted:
 
     Attributes:
       model: calibrated.
-      probabilities: of it on validation, `(val, classes)`, from activations that were kept.
+      probabilities: of it on validation, `(val, classes)`.
       depth: at which it was frozen.
     """
 

@@ -28,7 +28,7 @@ from tl_keras.run import Run
 from tl_keras.train import Plan
 
 HEAD_SPLITS = ("train", "val")
-ARRAYS = 200  # That are kept open; each is a file.
+MAX_OPEN_ARRAYS = 200  # Each is a file.
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,7 @@ class Architecture:
 
     Attributes:
       run: in whose record decisions and times are written.
-      config: of the run, or of its trials of this architecture: all that their depths, rates and
-        the like do not change.
+      config: of the run, or of the trial of this architecture that needs the most views.
       data: prepared at the image size.
       backbone: `model` up to its features.
       model: whole; a finished training leaves its weights here.
@@ -63,6 +62,7 @@ class Architecture:
       cuts: names of the depths that trainings will freeze at, the backbone's output left out.
       trainings: how many will read the same activations.
       label: before the names of cuts in the record, where there are several architectures.
+      counts: what the record says of activations, by cut and split.
     """
 
     run: Run
@@ -94,8 +94,6 @@ def architecture(
     data: Data,
     backbone: keras.Model,
     depths: Sequence[float | str],
-    trainings: float = 1.0,
-    label: str = "",
 ) -> Architecture:
     """An architecture of a pretrained backbone, for trainings at some freeze depths."""
     model = add_head(backbone, config, data.dataset)
@@ -107,8 +105,6 @@ def architecture(
         trained=in_precision(model, config, data.dataset),
         initial=model.get_weights(),
         cuts=tuple(named),
-        trainings=trainings,
-        label=label,
     )
 
 
@@ -199,7 +195,7 @@ def activations(
         for name, kept in found.items():
             arch.opened[name, split, *shows] = kept.array
             _record(arch, name, split, kept)
-    while len(arch.opened) > max(ARRAYS, len(names)):
+    while len(arch.opened) > max(MAX_OPEN_ARRAYS, len(names)):
         del arch.opened[next(iter(arch.opened))]
     return {name: arch.opened[name, split, *shows] for name in names}
 
@@ -279,9 +275,10 @@ def keeps(arch: Architecture, config: RunConfig, name: str) -> dict[str, bool]:
 
     What the suffix sees is equal either way. The record repeats the decision in a resumed run.
     """
-    plan = plan_of(config, arch.data.dataset, pretrained=True)
+    plan = plan_of(arch.config, arch.data.dataset, pretrained=True)
+    how = reading(arch.config, arch.data.dataset)
     # A depth's share of it; one pass may write all of them.
-    how, room = reading(config, arch.data.dataset), config.cache.max_bytes / (len(arch.cuts) + 1)
+    room = config.cache.max_bytes / (len(arch.cuts) + 1)
     num_train, num_val = (len(arch.data.inputs[split]) for split in HEAD_SPLITS)
     cut = cut_of(arch, name)
 
@@ -291,11 +288,11 @@ def keeps(arch: Architecture, config: RunConfig, name: str) -> dict[str, bool]:
         return features.worth_keeping(cut, views * num_train, uses, room)
 
     def of_val() -> Worth:
-        looks = 1 + seen_views(how, config, num_val)
+        looks = 1 + seen_views(how, arch.config, num_val)
         return features.fitting(cut, looks * num_val, room)
 
     # What is mixed of two images has no activations of its own to keep.
-    mixes = bool({entry.name for entry in how.augmentations} & MIXING)
+    mixes = bool({entry.name for entry in config.data.augmentations} & MIXING)
     return {
         "train": not mixes and _decided(arch, name, "train", of_train),
         "val": _decided(arch, name, "val", of_val),

@@ -11,7 +11,7 @@ from absl import logging
 from tl_keras import features, report
 from tl_keras import model as models
 from tl_keras.approaches import stages
-from tl_keras.approaches.adapt import Data
+from tl_keras.approaches.architecture import Data
 from tl_keras.config import RunConfig
 from tl_keras.data import batches, doctor
 from tl_keras.data.batches import Inputs

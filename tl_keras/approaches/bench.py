@@ -1,8 +1,9 @@
 """Where the trials of a search are made: what they share, and which of them would be the same."""
 
+import itertools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import keras
 from tl_keras import backbones, freeze, space
 from tl_keras import config as configs
 from tl_keras import model as models
-from tl_keras.approaches import adapt
+from tl_keras.approaches import adapt, stages
 from tl_keras.approaches.architecture import (
     HEAD_SPLITS,
     Architecture,
@@ -19,14 +20,15 @@ from tl_keras.approaches.architecture import (
     architecture,
     plan_of,
     prepared,
+    reading,
 )
-from tl_keras.config import BLOCKS, Range, RunConfig
+from tl_keras.config import BLOCKS, Goal, Range, RunConfig
 from tl_keras.freeze import Freeze
 from tl_keras.run import Run
 
 Record = dict[str, Any]  # Of a trial, as `search.trials` of result.json has it.
-IN_MEMORY = 2  # Architectures that are kept there.
-UNBOUNDED = 20  # Trials that are reckoned with where minutes alone bound them.
+MAX_ARCHITECTURES = 2  # In memory.
+RECKONED = 20  # Trials where minutes alone bound them; values of a range.
 OF_THE_HEAD = ("data.balance",)  # What a head alone depends on, beside its architecture.
 
 
@@ -41,6 +43,8 @@ class Bench:
       entries: `search.space`, blocks counted.
       measured: by architecture, size and latency of the exported file.
       open: architectures in memory, by what they differ in.
+      counts: by architecture, what the record says of its activations, see `Architecture`.
+      labels: of architectures, by what they differ in.
     """
 
     run: Run
@@ -49,6 +53,18 @@ class Bench:
     entries: dict[str, tuple | Range]
     measured: dict[str, dict[str, float]]
     open: dict[str, Architecture] = field(default_factory=dict)
+    counts: dict[str, dict] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+
+    def label_of(self, config: RunConfig) -> str:
+        """The architecture of a trial in words, as in `MobileNetV2 alpha 0.5, 160 px`."""
+        if not self.labels:
+            for trial in space.first_trials(self.run.config):
+                label = _label(trial)
+                same = [taken.partition(" (")[0] for taken in self.labels.values()].count(label)
+                # Of files of one name in folders of one name, say.
+                self.labels[key_of(trial)] = f"{label} ({same + 1})" if same else label
+        return self.labels.get(key_of(config)) or _label(config)
 
 
 def bench(
@@ -65,7 +81,7 @@ def bench(
         pattern = backbones.block_pattern(first.model.backbone)
         count = len(freeze.blocks(backbone, pattern))
         entries["fit.freeze"] = tuple(round(i / count, 6) for i in range(count + 1))
-    return Bench(run, data, {_key(first): backbone}, entries, measured)
+    return Bench(run, data, {key_of(first): backbone}, entries, measured)
 
 
 def begin_with_own(bench: Bench, proposal: Any, values: dict[str, Any]) -> None:
@@ -78,8 +94,9 @@ def begin_with_own(bench: Bench, proposal: Any, values: dict[str, Any]) -> None:
     tree = configs.to_tree(config)
     for name, entry in bench.entries.items():
         section, _, field_name = name.partition(".")
-        fields = {**tree[section], **{f"options.{k}": v for k, v in config.model.options.items()}}
-        own = fields.get(field_name)
+        option = field_name.removeprefix("options.")
+        fields = tree[section] if option == field_name else config.model.options
+        own = fields.get(option)
         own = getattr(plan, field_name, own) if own == "auto" else own
         given = proposal.hyperparameters.values
         if isinstance(entry, Range) and isinstance(own, int | float):
@@ -98,8 +115,7 @@ def _nearest(choices: tuple, own: Any) -> int | None:
     return None
 
 
-def label_of(config: RunConfig) -> str:
-    """An architecture in words, as in `MobileNetV2 alpha 0.5, 160 px`."""
+def _label(config: RunConfig) -> str:
     model = config.model
     parts = [_shortly(model.backbone), *(f"{k} {v}" for k, v in model.options.items())]
     others = [f"{config.data.image_size} px", config.data.resize]
@@ -109,6 +125,8 @@ def label_of(config: RunConfig) -> str:
         others.append(f"hidden {model.head_width}")
     if model.weights not in ("imagenet", "own"):
         others.append(_shortly(model.weights))
+    if model.preprocessing:
+        others.append(f"preprocessing {model.preprocessing}")
     return ", ".join([" ".join(parts), *others])
 
 
@@ -117,7 +135,7 @@ def _shortly(path: str) -> str:
     return "/".join(Path(path).parts[-2:])
 
 
-def _key(config: RunConfig) -> str:
+def key_of(config: RunConfig) -> str:
     """All that another architecture differs in: what its label says, and where files are."""
     model = config.model.model_dump(mode="json", exclude={"dropout"})
     return json.dumps([model, *(getattr(config.data, name) for name in space.OF_THE_IMAGES)])
@@ -133,16 +151,20 @@ def data_of(bench: Bench, config: RunConfig) -> Data:
 
 def architecture_of(bench: Bench, config: RunConfig) -> Architecture:
     """The architecture of a trial, opened if it is not."""
-    key, label = _key(config), label_of(config)
+    key = key_of(config)
     if key in bench.open:
         return bench.open[key]
-    while len(bench.open) >= IN_MEMORY:
+    while len(bench.open) >= MAX_ARCHITECTURES:
         del bench.open[next(iter(bench.open))]
     data, base = data_of(bench, config), bench.run.config
     # Trainings change a backbone: no other architecture, nor the same once more, begins with it.
     backbone = bench.spare.pop(key, None)
     if backbone is None:
         backbone = models.pretrained(config.model, config.data.image_size)
+    several = len(space.architectures(base)) > 1
+    label = f"{bench.label_of(config)}: " if several else ""
+    if several:
+        stages.refuse_another(bench.run, config.model, backbone, bench.label_of(config))
     pattern = backbones.block_pattern(config.model.backbone)
     depths = bench.entries.get("fit.freeze", (config.fit.freeze,))
     if isinstance(depths, Range):
@@ -152,43 +174,70 @@ def architecture_of(bench: Bench, config: RunConfig) -> Architecture:
     by_rule = base.model_copy(update={"fit": base.fit.model_copy(update={"freeze": "auto"})})
     plan = plan_of(by_rule, data.dataset, pretrained=True)
     depths = [plan.freeze if depth == "auto" else depth for depth in depths]
-    several = len(space.architectures(base)) > 1
-    bench.open[key] = architecture(
-        *(bench.run, config, data, backbone, depths),
+    bench.open[key] = replace(
+        architecture(bench.run, _largest(config, bench), data, backbone, depths),
         trainings=_trainings(bench, len(set(depths))),
-        label=f"{label}: " if several else "",
+        label=label,
+        counts=bench.counts.setdefault(key, {}),
     )
     return bench.open[key]
 
 
+OF_THE_VIEWS = ("data.augment", "data.augment_strength", "fit.epochs", "fit.views")
+
+
+def _largest(config: RunConfig, bench: Bench) -> RunConfig:
+    """A trial's config, as the trial of its architecture has it that needs the most views: whether
+    activations are kept is decided once, and for all of them."""
+    base, dataset = bench.run.config, bench.data.dataset
+    named = {name: space.ends(name, e) for name, e in bench.entries.items() if name in OF_THE_VIEWS}
+    if "fit.epochs" not in named:  # Hyperband gives trials fewer.
+        named["fit.epochs"] = (base.fit.epochs,)
+    rows = itertools.product(*named.values())
+    every = [space.with_values(config, dict(zip(named, row, strict=True))) for row in rows]
+
+    def views(trial: RunConfig) -> int:
+        how = reading(trial, dataset)
+        epochs = plan_of(trial, dataset, pretrained=True).epochs
+        return min(how.views or epochs, epochs) if how.augmentations else 1
+
+    return max(every, key=views)
+
+
 def _trainings(bench: Bench, depths: int) -> float:
     """How many trials will read the same activations, if chance spreads them evenly."""
-    count = bench.run.config.search.trials or UNBOUNDED
+    count = bench.run.config.search.trials or RECKONED
     for name, entry in bench.entries.items():
         if name.startswith("data.") or space.of_architecture(name):
-            count /= UNBOUNDED if isinstance(entry, Range) else len(entry)
+            count /= RECKONED if isinstance(entry, Range) else len(entry)
     return max(1.0, count / depths)
 
 
 def essence(bench: Bench, values: Mapping[str, Any]) -> str:
     """What a trial comes down to: of equal ones the second need not be run.
 
-    Shares of the blocks that end at the same one are equal; where all layers are frozen, neither
-    rate nor epochs matter.
+    Shares of the blocks that end at the same one are equal, as are options that a backbone does
+    not take; where all layers are frozen, neither rate nor epochs matter; where an architecture
+    is over a limit, nothing does.
     """
     config = space.with_values(bench.run.config, values)
+    key = key_of(config)
+    if is_over(bench.measured.get(key, {}), bench.run.config.search.goal):
+        return json.dumps([key])
+    others = {name: value for name, value in values.items() if not space.of_architecture(name)}
     if config.model.weights == "none":
-        return json.dumps(values)
-    others = {name: value for name, value in values.items() if name != "fit.freeze"}
+        return json.dumps([key, others])
+    others.pop("fit.freeze", None)
     arch = architecture_of(bench, config)
     depth = frozen_at(arch, config)
     if depth.cut == arch.output:
-        others = {
-            name: value
-            for name, value in others.items()
-            if name in OF_THE_HEAD or space.of_architecture(name)
-        }
-    return json.dumps([depth.cut, others])
+        others = {name: value for name, value in others.items() if name in OF_THE_HEAD}
+    return json.dumps([key, depth.cut, others])
+
+
+def is_over(figures: Mapping[str, float], goal: Goal) -> bool:
+    """Whether an exported file is known to break a limit."""
+    return any(figures.get(name, 0.0) > limit for name, limit in goal.limits.items())
 
 
 def frozen_at(arch: Architecture, config: RunConfig) -> Freeze:

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tl_keras import features, freeze, train
+from tl_keras import features, freeze, space, train
 from tl_keras import model as models
 from tl_keras.approaches import adapt, architecture, stages, suffix
 from tl_keras.approaches.architecture import HEAD_SPLITS, Data
@@ -39,7 +39,8 @@ def estimate(config: RunConfig) -> list[str]:
     started = time.monotonic()
     dataset = load(config.data, config.cache)
     adapt.check_classes(dataset)
-    stages.refuse_leaks(dataset, config.model)
+    for trial in space.first_trials(config):
+        stages.refuse_leaks(dataset, trial.model)
     data = architecture.prepared(dataset, config)
     found = doctor.examine(dataset, data.inputs, config.data.image_size)
     seconds = {"data": time.monotonic() - started}
@@ -115,7 +116,7 @@ def _step(
     epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
     how = architecture.reading(config, data.dataset)
     batch = next(iter(batches.training(data.inputs["train"], how, epoch)))
-    settings = Settings(plan.learning_rate, config.fit.weight_decay, 0.0).tensor()
+    settings = Settings(plan.learning_rate, config.fit.weight_decay).tensor()
     return _timed(lambda: step(*batch, settings).numpy())
 
 
@@ -136,8 +137,8 @@ def _of_search(config: RunConfig) -> list[str]:
     budget = [f"{search.trials} trials"] if search.trials else []
     budget += [f"{search.minutes:g} minutes"] if search.minutes else []
     return [
-        f"search: {' or '.join(budget)} over {', '.join(search.space)}; a trial takes at most what "
-        "finetune does above, and less where activations are kept"
+        f"search: {' or '.join(budget)} over {', '.join(search.space)}; one at the config's own "
+        "values takes what the training above does, or less where activations are kept"
     ]
 
 

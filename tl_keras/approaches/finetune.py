@@ -25,9 +25,11 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
     """
     with opened(config, workdir, "finetune") as run:
         backbone = stages.backbone(run)
-        data = stages.read(run)
         # A finished run to which exports are added; one of `search` is not measured on test yet.
         done = backbone is None and not is_stale(run) and run.result
+        if done and done["pipeline"] != "finetune":
+            _carry(run, done)
+        data = stages.read(run)
         if done and done["pipeline"] == "finetune":
             model = models.load(run.workdir / "model.keras")
             trained, data = stages.as_trained(run, data)
@@ -35,9 +37,6 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
             exported = _export(trained, model, data, probabilities)["export"]
             result = {**done, "export": {**done["export"], **exported}}
         else:
-            if done:  # What `search` came to in the same folder.
-                carried = ("model", "features", "search", "seconds")
-                run.add(**{name: done[name] for name in carried if name in done})
             train = search.best_model if config.search.wanted else adapt
             model = stages.trained(run, data, backbone, train)
             trained, data = stages.as_trained(run, data)
@@ -48,6 +47,13 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
         run.finish(result)
         report.write(run.workdir)
     return run
+
+
+def _carry(run: Run, searched: dict[str, Any]) -> None:
+    """Puts what `search` came to in the same folder into the record."""
+    names = ("model", "backbones", "features", "search")
+    seconds = {name: s for name, s in searched["seconds"].items() if name != "total"}
+    run.add(**{name: searched[name] for name in names if name in searched}, seconds=seconds)
 
 
 def _export(

@@ -22,9 +22,8 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
             f"{config.fit.freeze!r}"
         )
     if config.search.wanted:
-        raise ValueError(
-            f"search.trials: pretrain does not search; expected 0, received {config.search.trials}"
-        )
+        found = f"search.trials {config.search.trials}, search.minutes {config.search.minutes}"
+        raise ValueError(f"search: pretrain does not search; expected neither; received {found}")
     with opened(config, workdir, "pretrain") as run:
         backbone = stages.backbone(run)
         data = stages.read(run)

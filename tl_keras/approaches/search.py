@@ -24,7 +24,7 @@ from tl_keras.evaluate import paired_interval
 from tl_keras.files import replacing, write_json
 from tl_keras.run import Run, has_budget, opened
 
-REPEATS = 50  # Proposals in a row that come to a trial that was run: the space is exhausted.
+REPEATS = 50  # Proposals in a row that come to a trial that was run: nothing new is to come.
 
 
 def run(config: RunConfig, workdir: str | Path) -> Run:
@@ -52,7 +52,7 @@ class State:
     Attributes:
       records: of the trials that were run, in order.
       oracle: what KerasTuner knows, see `tuner.state`.
-      seconds: of all sessions.
+      seconds: of all sessions, their starts included.
       spent: trials and minutes that a search came to the end of; None while it goes on.
       promoted: how many trials there were when the best one's model became the run's.
       measured: by architecture, size and latency of the exported file.
@@ -85,16 +85,18 @@ def best_model(run: Run, data: Data, backbone: keras.Model) -> Path:
 
 def _search(run: Run, bench: Bench, state: State) -> None:
     config, repeats, budget = run.config, 0, [run.config.search.trials, run.config.search.minutes]
-    before, started = state.seconds, time.monotonic()
-    elapsed = state.records[-1]["elapsed"] if state.records else 0.0
+    before = state.seconds
+
+    def elapsed() -> float:
+        return round(before + time.monotonic() - run.began, 3)
 
     def save() -> None:
-        state.oracle = tuner.state(oracle)
-        state.seconds = round(before + time.monotonic() - started, 3)
+        state.oracle, state.seconds = tuner.state(oracle), elapsed()
         write_json(_state_file(run), vars(state))
 
     with TemporaryDirectory() as scratch:
         epochs = plan_of(config, bench.data.dataset, config.model.weights != "none").epochs
+        _check_hyperband(config, epochs, bench, scratch)
         oracle = tuner.oracle(config, epochs, bench.entries, scratch)
         if state.oracle:
             tuner.restore(oracle, state.oracle)
@@ -102,7 +104,7 @@ def _search(run: Run, bench: Bench, state: State) -> None:
         while state.spent != budget and has_budget(config.search, vars(state)):
             proposal = tuner.propose(oracle)
             if proposal is None or repeats == REPEATS:
-                logging.info("search: the space holds no more that was not tried")
+                logging.info("search: %s proposes nothing new any more", config.search.tuner)
                 break
             save()  # From now on a kill has this trial proposed again.
             values = tuner.values_of(proposal, bench.entries)
@@ -113,8 +115,8 @@ def _search(run: Run, bench: Bench, state: State) -> None:
             repeats = repeats + 1 if record else 0
             if record is None:
                 record = trials.run_trial(bench, len(state.records), values, state.records)
-                record["essence"] = essence
-                record["elapsed"] = round(elapsed + time.monotonic() - run.began, 3)
+                # Asked again: by now its architecture may be known to be over a limit.
+                record |= {"essence": benches.essence(bench, values), "elapsed": elapsed()}
                 state.records.append(record)
                 _show(config, state.records)
                 _forget(run, state.records)
@@ -124,12 +126,31 @@ def _search(run: Run, bench: Bench, state: State) -> None:
         save()
 
 
+def _check_hyperband(config: RunConfig, epochs: int, bench: Bench, folder: str) -> None:
+    if config.search.tuner != "hyperband":
+        return
+    apart = tuner.oracle(config, epochs, bench.entries, folder)
+    needed = tuner.trials_until_whole(apart, epochs)
+    if needed is None:
+        raise ValueError(
+            "search.space: hyperband's first round wants more points than the space has; expected "
+            "more values, ranges in place of lists, or search.tuner bayesian or random"
+        )
+    if 0 < config.search.trials < needed:
+        logging.warning(
+            "search.trials: hyperband begins with short trainings, and only trial %d is the first "
+            "to have all %d epochs; received %d: set it higher, or search.tuner to bayesian",
+            *(needed, epochs, config.search.trials),
+        )
+
+
 def _state_file(run: Run) -> Path:
     return run.workdir / "search" / "state.json"
 
 
 def _forget(run: Run, records: list[Record]) -> None:
-    """Removes the models of all but the best trials (https://github.com/keras-team/keras-tuner/issues/288)."""
+    """Removes the models of all but the best trials, which would fill the disk
+    (https://github.com/keras-team/keras-tuner/issues/288)."""
     for record in trials.ranked(records)[run.config.search.keep :]:
         (run.workdir / "search" / record["trial"] / "model.keras").unlink(missing_ok=True)
 
@@ -142,9 +163,9 @@ def _promoted(run: Run, bench: Bench, state: State) -> Path:
     best, folder = order[0], run.workdir / "search"
     if not (folder / best["trial"] / "model.keras").is_file():
         logging.warning("search: %s is run again, its model.keras is gone", best["trial"])
-        shutil.rmtree(folder / best["trial"])
-        others = [record for record in state.records if record is not best]
-        trials.run_trial(bench, int(best["trial"].removeprefix("trial_")), best["values"], others)
+        shutil.rmtree(folder / best["trial"], ignore_errors=True)
+        number = int(best["trial"].removeprefix("trial_"))
+        trials.run_trial(bench, number, best["values"], [])  # Alone, so that its model stays.
     lines = (folder / best["trial"] / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     with metrics.publisher(run.workdir, []) as publish:
         publish([json.loads(line) for line in lines])
@@ -166,11 +187,15 @@ def _nothing(config: RunConfig, state: State) -> str:
             "diverged; expected lower values of fit.learning_rate"
         )
     found = {r["label"]: {name: r[name] for name in config.search.goal.limits} for r in over}
-    near = min(found.items(), key=lambda item: tuple(item[1].values()))
-    figures = ", ".join(f"{name} {value:g}" for name, value in near[1].items())
+
+    def excess(label: str) -> float:
+        return max(found[label][name] / limit for name, limit in config.search.goal.limits.items())
+
+    near = min(found, key=excess)
+    figures = ", ".join(f"{name} {value:g}" for name, value in found[near].items())
     return (
         f"search.objective: none of {len(state.records)} trials keeps to "
-        f"{config.search.objective!r}; the nearest is {near[0]} with {figures}: expected a "
+        f"{config.search.objective!r}; the nearest is {near} with {figures}: expected a "
         "smaller backbone, alpha or image size in search.space, or a higher limit"
     )
 
@@ -190,8 +215,7 @@ def _described(run: Run, state: State, order: list[Record]) -> dict[str, Any]:
         record["behind"] = interval
         if interval[0] <= 0:
             level.append(record["trial"])
-    saved = sum(record.get("saved", 0.0) for record in state.records)
-    spent = run.record.get("seconds", {}).get("features", 0.0)
+    saved = sum(record.get("saved", 0.0) - record.get("passes", 0.0) for record in state.records)
     return {
         "tuner": run.config.search.tuner,
         "objective": run.config.search.objective,
@@ -200,13 +224,13 @@ def _described(run: Run, state: State, order: list[Record]) -> dict[str, Any]:
         "curve": curve,
         "level": level,
         "seconds": state.seconds,
-        "saved": round(max(0.0, saved - spent), 3),
+        "saved": round(max(0.0, saved), 3),
     }
 
 
 def _show_all(config: RunConfig, bench: Bench, state: State) -> None:
     """The table's head, and the trials of earlier sessions."""
-    fields = [*bench.entries, *([tuner.WHOLE] if config.search.tuner == "hyperband" else [])]
+    fields = [*bench.entries, *([tuner.EPOCHS_FIELD] if config.search.tuner == "hyperband" else [])]
     names = [name.rpartition(".")[2] for name in fields]
     shown = dict.fromkeys(["accuracy", config.search.goal.metric])
     heads = ["trial", *names, *(f"val {name}" for name in shown), "seconds", "best so far"]

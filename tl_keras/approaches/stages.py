@@ -77,19 +77,31 @@ def backbone(run: Run) -> keras.Model | None:
         if depth != "auto":
             freeze.resolve(found, backbones.block_pattern(first.model.backbone), depth)
     if not others:
-        _refuse_another(run, found)
+        refuse_another(run, first.model, found)
     return found
 
 
-def _refuse_another(run: Run, backbone: keras.Model) -> None:
-    """A killed run goes on with the backbone that it began with, or not at all."""
-    config, digests = run.config.model, {}
+def refuse_another(
+    run: Run, config: ModelConfig, backbone: keras.Model, label: str | None = None
+) -> None:
+    """A killed run goes on with the backbone that it began with, or not at all.
+
+    Args:
+      label: of the architecture, where a search has several.
+
+    Raises:
+      ValueError: the file of the backbone or of its weights is another one by now.
+    """
+    digests = {}
     own = backbone_file.is_file(config.backbone)
     if own:
         digests["graph_digest"] = graph_digest(backbone)
     if config.weights != "none":
         digests["weights_digest"] = digest(backbone)
-    began = run.record.get("model") or (run.result or {}).get("model", {})
+    part = "backbones" if label else "model"
+    began = {**(run.result or {}).get(part, {}), **run.record.get(part, {})}
+    if label:
+        began = began.get(label, {})
     for name, found in digests.items():
         if began.get(name, found) != found:
             filled = name == "weights_digest" and config.weights not in WEIGHTS
@@ -98,7 +110,7 @@ def _refuse_another(run: Run, backbone: keras.Model) -> None:
                 f"model.{field}: {getattr(config, field)!r} is not what {str(run.workdir)!r} began "
                 "with; restore it, or choose another --workdir"
             )
-    run.add(model=digests)
+    run.add(**{part: {label: digests} if label else digests})
 
 
 def trained(

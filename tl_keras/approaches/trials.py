@@ -20,6 +20,7 @@ from tl_keras.approaches.architecture import (
     HEAD_SPLITS,
     Architecture,
     Data,
+    add_head,
     cut_of,
     keeps,
     plan_of,
@@ -30,7 +31,8 @@ from tl_keras.approaches.bench import (
     architecture_of,
     data_of,
     frozen_at,
-    label_of,
+    is_over,
+    key_of,
 )
 from tl_keras.config import METRICS, Goal, RunConfig
 from tl_keras.evaluate import measure
@@ -54,15 +56,17 @@ def run_trial(
     name = f"trial_{number:03d}"
     trial = Run(bench.run.workdir / "search" / name, config, "trial")
     if trial.result:  # Killed before the search took note of it.
+        shutil.rmtree(trial.checkpoint, ignore_errors=True)
         return trial.result["trial"]
     write_text(trial.workdir / "config.yaml", configs.to_yaml(config))
     with _silence(), _searching(bench.run):
-        started = time.monotonic()
+        started, passed = time.monotonic(), _passes(bench.run)
         outcome = _outcome(bench, trial)
         record = {
             "trial": name,
             "values": dict(values),
             "seconds": round(time.monotonic() - started, 3),
+            "passes": round(_passes(bench.run) - passed, 3),
             **outcome.record,
         }
         among = ranked([*records, record])[: bench.run.config.search.keep]
@@ -71,6 +75,11 @@ def run_trial(
                 outcome.model.save(temporary)
         _finish(trial, record, outcome.val)
     return record
+
+
+def _passes(run: Run) -> float:
+    """Seconds of a search that went into activations, so far."""
+    return run.record.get("seconds", {}).get("features", 0.0)
 
 
 @dataclass(frozen=True)
@@ -90,20 +99,23 @@ class Outcome:
 def _outcome(bench: Bench, trial: Run) -> Outcome:
     config, goal = trial.config, bench.run.config.search.goal
     guessing = 1 / len(bench.data.dataset.classes)
-    # What a model that guesses would come to: finite, for those who learn from it.
-    lost = {"score": guessing if goal.rises else math.log(guessing), "label": label_of(config)}
+    # As of a model that guesses, or nearly: finite, for those who learn from it.
+    lost = {
+        "score": guessing if goal.rises else math.log(guessing),
+        "label": bench.label_of(config),
+    }
     if config.model.weights == "none":
         return _from_scratch(bench, trial, lost)
     arch = architecture_of(bench, config)
     figures = _figures(bench, config, arch.model, arch.data)
     depth = _described(frozen_at(arch, config))
-    shared = {"label": label_of(config), "depth": depth, **figures}
-    if _is_over(figures, goal):
+    shared = {"label": lost["label"], "depth": depth, **figures}
+    if is_over(figures, goal):
         return Outcome({**lost, **shared, "status": OVER})
     try:
         adapted = adapt.head_then_suffix(trial, arch)
     except FloatingPointError as error:
-        return Outcome({**lost, **shared, "status": DIVERGED, "why": str(error)})
+        return Outcome({**lost, **shared, "status": DIVERGED, "why": _why(error)})
     found = _measured(bench, adapted.probabilities, goal)
     saved = _saved(arch, trial, adapted.depth)
     candidates = trial.record["model"]["candidates"]
@@ -119,16 +131,21 @@ def _from_scratch(bench: Bench, trial: Run, lost: Record) -> Outcome:
     data = data_of(bench, config)
     keras.utils.set_random_seed(config.seed)
     backbone = models.pretrained(config.model, config.data.image_size)
+    # Neither size nor latency depends on the weights.
+    figures = _figures(bench, config, add_head(backbone, config, data.dataset), data)
+    if is_over(figures, goal):
+        return Outcome({**lost, **figures, "status": OVER})
     try:
         model = adapt.from_scratch(trial, data, backbone)
     except FloatingPointError as error:
-        return Outcome({**lost, "status": DIVERGED, "why": str(error)})
-    figures = _figures(bench, config, model, data)
-    if _is_over(figures, goal):
-        return Outcome({**lost, **figures, "status": OVER})
+        return Outcome({**lost, **figures, "status": DIVERGED, "why": _why(error)})
     found = _measured(bench, features.outputs(Inference(model), data.inputs["val"]), goal)
     shared = {"label": lost["label"], "kept": "scratch", **figures}
     return Outcome({**shared, **found.record}, model, found.val)
+
+
+def _why(error: FloatingPointError) -> str:
+    return str(error).partition(";")[0]  # What follows is for those who train without a search.
 
 
 def _measured(bench: Bench, probabilities: np.ndarray, goal: Goal) -> Outcome:
@@ -142,16 +159,12 @@ def _measured(bench: Bench, probabilities: np.ndarray, goal: Goal) -> Outcome:
 
 def _figures(bench: Bench, config: RunConfig, model: keras.Model, data: Data) -> dict[str, float]:
     """Size and latency of the exported file, where they matter: once an architecture."""
-    base, label = bench.run.config, label_of(config)
+    base, key = bench.run.config, key_of(config)
     if not base.search.goal.limits and len(space.architectures(base)) == 1:
         return {}
-    if label not in bench.measured:
-        bench.measured[label] = export.size_and_latency(model, data.inputs, base.search.format)
-    return bench.measured[label]
-
-
-def _is_over(figures: Mapping[str, float], goal: Goal) -> bool:
-    return any(figures[name] > limit for name, limit in goal.limits.items())
+    if key not in bench.measured:
+        bench.measured[key] = export.size_and_latency(model, data.inputs, base.search.format)
+    return bench.measured[key]
 
 
 def _described(depth: Freeze) -> dict[str, Any]:

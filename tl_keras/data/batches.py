@@ -27,6 +27,7 @@ from tl_keras.data import glyphs
 from tl_keras.data.augment import augment, mix, num_columns
 from tl_keras.data.examples import Dataset
 from tl_keras.data.image import Kind, decode, kind_of, prepare
+from tl_keras.space import OF_THE_IMAGES
 from tl_keras.version import VERSION
 
 MEMORY_SHARE = 0.25  # of the free memory, that a split's prepared images may take
@@ -150,8 +151,7 @@ def _key(dataset: Dataset, split: str, config: DataConfig) -> dict:
 
 def preparation(config: DataConfig, split: str) -> dict:
     """All that decides a prepared image beside its content."""
-    fields = ("image_size", "resize", "antialias")
-    chosen = {name: getattr(config, name) for name in fields}
+    chosen = {name: getattr(config, name) for name in OF_THE_IMAGES}
     by = {"tl_keras": VERSION, "tensorflow": tf.__version__, "pillow": PIL.__version__}
     return {**chosen, "fraction": split == "train", **by}
 

@@ -39,14 +39,14 @@ def axes(search: Search, shown: Sequence[Trial]) -> list[Axis]:
 
 def _axis(name: str, shown: Sequence[Trial]) -> Axis | None:
     values = [trial.values[name] for trial in shown if name in trial.values]
-    if len(set(map(written, values))) < 2:
+    if len(set(map(_whole, values))) < 2:
         return None
     if all(map(is_number, values)):
         return _of_numbers(name, shown, min(values), max(values))
-    words = sorted(set(map(written, values)))
+    words = sorted(set(map(_whole, values)))
     place = {word: i / (len(words) - 1) for i, word in enumerate(words)}
-    places = [place[written(t.values[name])] if name in t.values else math.nan for t in shown]
-    return Axis(name, places, ("", ""), f"from below {listed(words)}")
+    places = [place[_whole(t.values[name])] if name in t.values else math.nan for t in shown]
+    return Axis(name, places, ("", ""), f"from below {listed(list(map(_shortened, words)))}")
 
 
 def _of_numbers(name: str, shown: Sequence[Trial], low: float, high: float) -> Axis:
@@ -68,11 +68,20 @@ def scaled(values: Sequence[float | None]) -> list[float]:
 
 
 def written(value: Any) -> str:
-    """A value of a field as text."""
+    """A value of a field as text that is not too long."""
+    return _shortened(_whole(value))
+
+
+def _whole(value: Any) -> str:
     if isinstance(value, float) and is_number(value):
         return f"{value:.4g}"
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= LONG else f"{text[: LONG - 1]}…"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _shortened(text: str) -> str:
+    """Without its middle: paths and lists of fields often differ at their ends."""
+    half = LONG // 2
+    return text if len(text) <= LONG else f"{text[:half]}…{text[1 - half :]}"
 
 
 def left_out(search: Search, shown: Sequence[Trial]) -> str:

@@ -79,6 +79,8 @@ def _charts(search: Search) -> str:
             " Those by depth and by learning rate show the trials of "
             f"{isolated(search.best.label)}, the architecture of the best."
         )
+    if search.tuner == "hyperband":
+        above += " By depth and rate stand those of as many epochs as the best."
     if len(search.done) > DRAWN:
         above += f" Only the best {DRAWN} of {count(len(search.done))} are drawn."
     return note(above) + "".join(f'<div class="charts">{"".join(pair)}</div>' for pair in pairs)

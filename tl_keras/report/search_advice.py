@@ -189,7 +189,7 @@ def _on_depth(search: Search) -> Asked:
     found = _compared(search)
     cheapest = _cheapest(best, found)
     # One that diverged was tried too.
-    every = [*trials.comparable(search), *search.others]
+    every = [*trials.comparable(search), *trials.comparable(search, others=True)]
     shallowest = min(trial.share for trial in every if trial.share is not None)
     if best.share == shallowest > 0 and found.apart and _has_more(best):
         yield (

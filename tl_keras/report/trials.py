@@ -3,13 +3,13 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from tl_keras.config import FALLING, METRICS
 from tl_keras.evaluate import paired_interval, wilson
 from tl_keras.report.read import Run
 from tl_keras.report.words import is_number
 
 DONE = "done"
-METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "calibration_error")
-FALLS = ("log_loss", "calibration_error")  # Less of them is better.
+EPOCHS = "fit.epochs"
 RATE = "fit.learning_rate"
 
 
@@ -142,8 +142,9 @@ def _ranked(done: list[Trial], best: Any, metric: str) -> list[Trial]:
     """The best first, of equals the one frozen deeper, as the search itself ranks them."""
 
     def rank(trial: Trial) -> tuple:
-        value = trial.scores.get(metric, -1 if metric not in FALLS else 1e9)
-        score = trial.score if trial.score is not None else value * (-1) ** (metric in FALLS)
+        falls = metric in FALLING
+        value = trial.scores.get(metric, 1e9 if falls else -1)
+        score = trial.score if trial.score is not None else -value if falls else value
         return trial.name != best, -score, -(trial.share or 0), trial.name
 
     return sorted(done, key=rank)
@@ -166,9 +167,19 @@ def behind(best: Trial, other: Trial) -> Behind | None:
     return Behind((won - lost) / best.n, *paired_interval(won, lost, best.n))
 
 
-def comparable(search: Search) -> list[Trial]:
-    """The trials of the best one's architecture, the best first: a share of it means one depth."""
-    return [trial for trial in search.done if trial.label == search.best.label]
+def comparable(search: Search, others: bool = False) -> list[Trial]:
+    """The trials of the best one's architecture, the best first: a share of it means one depth.
+
+    Of Hyperband's those of as many epochs as the best: short ones say little of longer ones.
+
+    Args:
+      others: those that came to nothing instead.
+    """
+    best, every = search.best, search.others if others else search.done
+    found = [trial for trial in every if trial.label == best.label]
+    if search.tuner != "hyperband":
+        return found
+    return [trial for trial in found if trial.values.get(EPOCHS) == best.values.get(EPOCHS)]
 
 
 def by_depth(search: Search) -> dict[float, Trial]:
