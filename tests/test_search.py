@@ -290,6 +290,16 @@ def test_limit_that_nothing_keeps_names_the_nearest(wanted, tmp_path):
         tl_keras.search(changed(wanted, search=search), tmp_path / "run")
 
 
+def test_where_the_head_cannot_be_beaten_one_trial_says_it(wanted, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(train, "can_lose", lambda _: False)
+    space = {**SPACE, "fit.freeze": [0.5, 0.75]}
+    run = tl_keras.search(changed(wanted, search={"space": space}), tmp_path / "run")
+    assert [(r["kept"], r["left_out"]) for r in records(run)] == [("head", True)]
+    assert "no fine-tuning could be chosen over it" in caplog.text
+    more = changed(wanted, search={"space": space, "trials": 6})
+    assert len(records(tl_keras.search(more, tmp_path / "run"))) == 1
+
+
 def test_nothing_over_a_limit_is_trained_from_scratch(wanted, tmp_path, monkeypatch):
     monkeypatch.setattr(adapt, "from_scratch", lambda *_: pytest.fail("trained"))
     space = {"fit.learning_rate": [1e-3, 1e-2]}

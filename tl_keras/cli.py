@@ -281,7 +281,9 @@ def _lines(result: dict[str, Any]) -> list[str]:
         told = f"; {level} cannot be told from it" if level else ""
         best = next(trial for trial in search["trials"] if trial["trial"] == search["best"])
         values = ", ".join(f"{name} {value}" for name, value in best["values"].items())
-        lines.append(f"{'search':13} {len(search['trials'])} trials, best: {values}{told}")
+        count = len(search["trials"])
+        trials = f"{count} trial{'s' if count > 1 else ''}"
+        lines.append(f"{'search':13} {trials}, best: {values}{told}")
     model = result["model"]
     frozen = f"frozen up to {model['block'] or model['cut']}" if model["cut"] else "nothing frozen"
     lines.append(f"{'model':13} {model['backbone']}, {frozen}, kept: {model['kept']}")

@@ -5,12 +5,14 @@ know is kept in one file that is replaced as a whole; KerasTuner's own are cut i
 """
 
 import itertools
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import keras_tuner
 import numpy as np
 from keras_tuner.engine.trial import Trial, TrialStatus
+from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from tl_keras import space
@@ -79,7 +81,10 @@ def propose(made: Any) -> Any | None:
     if hasattr(made, "_random_state"):
         # Of the number of trials alone: a resumed search proposes what an unbroken one does.
         made._random_state = np.random.RandomState(made.seed + len(made.trials))
-    with threadpool_limits(1):  # A Gaussian process on a few dozen trials is too small for more.
+    # A Gaussian process on a few dozen trials is too small for more threads. It warns where a field
+    # makes no difference, which is no fault.
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
         trial = made.create_trial(TUNER)
     return trial if trial.status == TrialStatus.RUNNING else None
 

@@ -30,6 +30,8 @@ Record = dict[str, Any]  # Of a trial, as `search.trials` of result.json has it.
 MAX_ARCHITECTURES = 2  # In memory.
 RECKONED = 20  # Trials where minutes alone bound them; values of a range.
 OF_THE_HEAD = ("data.balance",)  # What a head alone depends on, beside its architecture.
+# What decides whether fine-tuning could be chosen over it.
+OF_THE_CHOICE = (*OF_THE_HEAD, "data.augment", "data.augment_strength")
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Bench:
       open: architectures in memory, by what they differ in.
       counts: by architecture, what the record says of its activations, see `Architecture`.
       labels: of architectures, by what they differ in.
+      settled: where the head alone is so good that no other is trained, see `of_choice`.
     """
 
     run: Run
@@ -55,6 +58,7 @@ class Bench:
     open: dict[str, Architecture] = field(default_factory=dict)
     counts: dict[str, dict] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
+    settled: set[str] = field(default_factory=set)
 
     def label_of(self, config: RunConfig) -> str:
         """The architecture of a trial in words, as in `MobileNetV2 alpha 0.5, 160 px`."""
@@ -217,8 +221,8 @@ def essence(bench: Bench, values: Mapping[str, Any]) -> str:
     """What a trial comes down to: of equal ones the second need not be run.
 
     Shares of the blocks that end at the same one are equal, as are options that a backbone does
-    not take; where all layers are frozen, neither rate nor epochs matter; where an architecture
-    is over a limit, nothing does.
+    not take; where all layers are frozen, or the head alone is so good that nothing else is
+    trained, neither rate nor epochs matter; where an architecture is over a limit, nothing does.
     """
     config = space.with_values(bench.run.config, values)
     key = key_of(config)
@@ -227,12 +231,21 @@ def essence(bench: Bench, values: Mapping[str, Any]) -> str:
     others = {name: value for name, value in values.items() if not space.of_architecture(name)}
     if config.model.weights == "none":
         return json.dumps([key, others])
+    if (settled := of_choice(bench, values)) in bench.settled:
+        return settled
     others.pop("fit.freeze", None)
     arch = architecture_of(bench, config)
     depth = frozen_at(arch, config)
     if depth.cut == arch.output:
         others = {name: value for name, value in others.items() if name in OF_THE_HEAD}
     return json.dumps([key, depth.cut, others])
+
+
+def of_choice(bench: Bench, values: Mapping[str, Any]) -> str:
+    """What decides of a trial whether fine-tuning could be chosen over the head alone."""
+    config = space.with_values(bench.run.config, values)
+    others = {name: value for name, value in values.items() if name in OF_THE_CHOICE}
+    return json.dumps([key_of(config), "head", others])
 
 
 def is_over(figures: Mapping[str, float], goal: Goal) -> bool:

@@ -24,7 +24,7 @@ from tl_keras.evaluate import paired_interval
 from tl_keras.files import replacing, write_json
 from tl_keras.run import Run, has_budget, opened
 
-REPEATS = 50  # Proposals in a row that come to a trial that was run: nothing new is to come.
+REPEATS = 20  # Proposals in a row that come to a trial that was run: nothing new is to come.
 
 
 def run(config: RunConfig, workdir: str | Path) -> Run:
@@ -100,6 +100,8 @@ def _search(run: Run, bench: Bench, state: State) -> None:
         oracle = tuner.oracle(config, epochs, bench.entries, scratch)
         if state.oracle:
             tuner.restore(oracle, state.oracle)
+        for record in state.records:
+            _settle(bench, record)
         _show_all(config, bench, state)
         while state.spent != budget and has_budget(config.search, vars(state)):
             proposal = tuner.propose(oracle)
@@ -115,7 +117,8 @@ def _search(run: Run, bench: Bench, state: State) -> None:
             repeats = repeats + 1 if record else 0
             if record is None:
                 record = trials.run_trial(bench, len(state.records), values, state.records)
-                # Asked again: by now its architecture may be known to be over a limit.
+                _settle(bench, record)
+                # Asked again: by now its architecture may be over a limit, its head settled.
                 record |= {"essence": benches.essence(bench, values), "elapsed": elapsed()}
                 state.records.append(record)
                 _show(config, state.records)
@@ -124,6 +127,21 @@ def _search(run: Run, bench: Bench, state: State) -> None:
             save()
         state.spent = budget
         save()
+
+
+def _settle(bench: Bench, record: Record) -> None:
+    """Takes note of a trial in which fine-tuning was left out: so it would be in others."""
+    if not record.get("left_out"):
+        return
+    settled = benches.of_choice(bench, record["values"])
+    if settled not in bench.settled:
+        logging.warning(
+            "search: %s: the head alone is so good on the %d validation examples that no "
+            "fine-tuning could be chosen over it: other depths and rates are not tried; with more "
+            "examples set aside, as by data.val, they would be",
+            *(record["label"], record["n"]),
+        )
+    bench.settled.add(settled)
 
 
 def _check_hyperband(config: RunConfig, epochs: int, bench: Bench, folder: str) -> None:

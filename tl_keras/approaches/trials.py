@@ -122,6 +122,7 @@ def _outcome(bench: Bench, trial: Run) -> Outcome:
     tuned = candidates.get("finetuned", {}).get("accuracy")
     others = {"kept": trial.record["model"]["kept"], "finetuned": tuned, "saved": saved}
     others["head"] = candidates["head"]["accuracy"]
+    others["left_out"] = "fine_tuning" in trial.record["model"]
     return Outcome({**shared, **found.record, **others}, adapted.model, found.val)
 
 
