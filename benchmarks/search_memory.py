@@ -2,8 +2,8 @@
 
     python benchmarks/search_memory.py
 
-On the embedded digits, with the embedded backbone. Searched is what could need another graph:
-depth, and what a graph may hold as a number or a shape.
+On the embedded digits, with the embedded backbone. Searched are depth, and what a graph may hold as
+a number or a shape.
 """
 
 import argparse

@@ -320,6 +320,13 @@ def test_numbers_that_json_lacks_are_a_fault(run):
 
 def test_trials_that_take_no_time_do_not_stretch_the_minutes():
     budget = configs.SearchConfig(minutes=1)
-    records = [{"seconds": 20.0}, *[{"seconds": 0.1}] * 30]
+    first = {"status": runs.DONE, "seconds": 90.0, "passes": 70.0}
+    others = [
+        {"status": runs.OVER, "seconds": 0.1},
+        {"status": runs.DONE, "seconds": 0.1, "left_out": True},
+        {"status": runs.DONE, "seconds": 0.1, "depth": {"share": 1.0}},
+    ]
+    records = [first, *others]
     assert runs.has_budget(budget, {"records": records, "seconds": 35.0})
     assert not runs.has_budget(budget, {"records": records, "seconds": 45.0})
+    assert runs.has_budget(budget, {"records": others, "seconds": 45.0})

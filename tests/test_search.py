@@ -16,6 +16,7 @@ from tl_keras import config as configs
 from tl_keras import export, features, train
 from tl_keras import model as models
 from tl_keras.approaches import adapt, stages, trials
+from tl_keras.approaches import bench as benches
 from tl_keras.approaches import search as searching
 
 SPACE = {
@@ -315,10 +316,11 @@ def test_another_file_of_weights_is_refused_where_a_search_goes_on(wanted, tmp_p
     backbone.save_weights(file)
     space = {"data.image_size": [32, 48], "fit.freeze": [0.75, 1.0]}
     wanted = changed(wanted, model={"weights": str(file)}, search={"space": space, "trials": 1})
-    tl_keras.search(wanted, tmp_path / "run")
+    run = tl_keras.search(wanted, tmp_path / "run")
     layer = next(layer for layer in backbone.layers if layer.name == "conv1")
     layer.set_weights([2 * weight for weight in layer.get_weights()])
     backbone.save_weights(file)
+    assert run.result["backbones"].keys() == {"MobileNet alpha 0.5, a.weights.h5, 32 px, stretch"}
     with pytest.raises(ValueError, match="a.weights.h5' is not what .* began with"):
         tl_keras.search(changed(wanted, search={"trials": 4}), tmp_path / "run")
 
@@ -375,6 +377,31 @@ def test_keeping_is_decided_for_the_trial_that_needs_the_most_views(wanted, tmp_
     run = tl_keras.search(wanted, tmp_path / "run")
     assert records(run)[0]["values"]["fit.epochs"] == 1
     assert asked == [3 * run.result["data"]["train"]]
+
+
+def test_finished_search_that_takes_more_trials_keeps_what_it_noted(wanted, found, tmp_path):
+    shutil.copytree(found.workdir, tmp_path / "run")
+    run = tl_keras.search(changed(wanted, search={"trials": 5}), tmp_path / "run")
+    before = found.result
+    assert run.result["features"].keys() >= before["features"].keys()
+    assert run.result["seconds"]["search"] > before["seconds"]["search"]
+    assert run.result["search"]["seconds"] > before["search"]["seconds"]
+
+
+def test_arrays_that_are_opened_again_are_counted_once(wanted, tmp_path, monkeypatch):
+    monkeypatch.setattr(benches, "MAX_ARCHITECTURES", 1)
+    space = {"data.image_size": [32, 48], "fit.freeze": [0.75], "fit.learning_rate": [1e-3, 1e-2]}
+    search = {"space": space, "trials": 4}
+    wanted = changed(wanted, data={"augment": []}, search=search)
+    run = tl_keras.search(wanted, tmp_path / "run")
+    sizes = [record["values"]["data.image_size"] for record in records(run)]
+    assert sum(a != b for a, b in zip(sizes, sizes[1:], strict=False)) > 1, "none was opened again"
+    outputs = {
+        name: entry["bytes"]
+        for name, entry in run.result["features"].items()
+        if "pool" in name and name.endswith("val")
+    }
+    assert len(outputs) == 2 and set(outputs.values()) == {run.result["data"]["val"] * 512 * 4}
 
 
 def test_hyperband_is_refused_a_space_that_is_too_small(wanted, tmp_path):

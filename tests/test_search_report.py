@@ -367,6 +367,16 @@ def test_of_hyperband_trials_of_equal_epochs_are_compared(workdir):
     said = sentence(workdir, *made, tuner="hyperband")
     assert "0.5 and 0.75 cannot be told apart" in said and "0.25" not in said
     assert "above a share of 0.25" in sentence(workdir, *made)
+    head = trial(3, 1.0, 30, values={"fit.freeze": 1.0, "fit.epochs": 1})
+    assert "25.0 points above the head alone" in sentence(workdir, *made, head, tuner="hyperband")
+    # Where it is best, it is set against the longest.
+    said = sentence(workdir, {**head, "wrong": [], "accuracy": 1.0}, *made, tuner="hyperband")
+    assert said.startswith("Train the head alone") and "0.25" not in said
+
+
+def test_why_there_is_one_trial_alone_is_said(workdir):
+    said = sentence(workdir, trial(0, 0.5, 1, kept="head", left_out=True))
+    assert said.startswith("Train the head alone: it is so good on the validation examples that")
 
 
 def test_long_values_that_differ_at_their_ends_are_told_apart(workdir):

@@ -44,6 +44,8 @@ def config(**search) -> configs.RunConfig:
             "alpa: no option of EfficientNetB0, MobileNetV2; did you mean 'alpha'",
         ),
         ({"model": [{"backbone": "MobileNet", "options": {"alpa": 1}}]}, "search.space.model: "),
+        ({"model": [{"backbone": "MobileNet", "options": None}]}, "options: expected fields"),
+        ({"model": [{"backbone": "MobileNet", "options": ["alpha"]}]}, "options: expected fields"),
         ({"data.image_size": list(range(96, 300))}, "at most 200 architectures"),
     ],
 )
@@ -80,6 +82,11 @@ def test_a_space_may_be_nested_and_set_by_field(tmp_path):
         "fit.epochs": (2,),
         "model.options.alpha": (0.25, 1.0),
     }
+    file.write_text(
+        "data: {source: digits}\nsearch: {space: {fit: {epochs: [2]}, fit.freeze: [1]}}\n"
+    )
+    expected = {"fit.freeze": (0.5,), "fit.epochs": (2,)}
+    assert configs.load(file, overrides[:1]).search.space == expected
     file.write_text("data: {source: digits}\nsearch: {space: {fit.freeze: [1]}}\n")
     assert configs.load(file, overrides[:1]).search.space == {"fit.freeze": (0.5,)}
 

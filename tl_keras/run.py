@@ -20,6 +20,8 @@ from tl_keras import space
 from tl_keras.config import RunConfig, SearchConfig
 from tl_keras.files import TEMPORARY, remove_unfinished, write_json, write_text
 
+DONE, DIVERGED, OVER = "done", "diverged", "over the limit"  # What becomes of a trial.
+
 
 @dataclass(frozen=True)
 class Run:
@@ -194,17 +196,23 @@ def has_budget(config: SearchConfig, state: Mapping[str, Any]) -> bool:
     """Whether there is room for another trial; one that would likely end too late is not begun.
 
     Args:
-      state: `records` of trials, each with `seconds`, and `seconds` of all sessions.
+      state: `records` of trials, and `seconds` of all sessions.
     """
-    taken = [record["seconds"] for record in state["records"]]
-    if not taken:
+    records = state["records"]
+    if not records:
         return True
-    if config.trials and len(taken) >= config.trials:
+    if config.trials and len(records) >= config.trials:
         return False
-    # Some train nothing, as those over a limit, and take next to no time.
-    trained = [seconds for seconds in taken if seconds >= max(taken) / 10]
-    ahead = sum(trained) / len(trained)
+    # Without the passes, which the first ones make for all; others train nothing.
+    taken = [r["seconds"] - r.get("passes", 0.0) for r in records if _has_tuned(r)]
+    ahead = sum(taken) / max(1, len(taken))
     return config.minutes is None or state["seconds"] + ahead < 60 * config.minutes
+
+
+def _has_tuned(trial: Mapping[str, Any]) -> bool:
+    """Whether a trial did more than train a head."""
+    frozen = trial.get("depth", {}).get("share") == 1
+    return trial["status"] != OVER and not trial.get("left_out") and not frozen
 
 
 def _adds_exports(run: Run) -> bool:

@@ -47,8 +47,9 @@ def check(config: "RunConfig") -> None:
         _check_name(name)
         if name.startswith("model.options.") and not isinstance(values, tuple):
             # Weights are made for some of them: those between the ends of a range would be refused.
+            found = values if isinstance(values, str) else values.model_dump()
             raise ValueError(
-                f"search.space.{name}: expected a list of values; received {shown(values)}"
+                f"search.space.{name}: expected a list of values; received {shown(found)}"
             )
         for value in ends(name, values):
             try:
@@ -157,9 +158,10 @@ def of_architecture(name: str) -> bool:
 
 
 def depths(config: "RunConfig") -> tuple:
-    """The freeze depths that a search names one by one, where all are of one backbone."""
-    search = config.search
-    named = search.space.get("fit.freeze", ()) if search.wanted else ()
+    """The freeze depths that a config names one by one, where all are of one backbone."""
+    search, named = config.search, (config.fit.freeze,)
+    if search.wanted:
+        named = search.space.get("fit.freeze", named)
     return named if isinstance(named, tuple) and _is_one_backbone(config) else ()
 
 
@@ -199,15 +201,17 @@ def with_values(config: "RunConfig", values: Mapping[str, Any]) -> "RunConfig":
         raise ValueError("expected fields, as in {backbone: MobileNet}")
     tree["model"].update(copy.deepcopy(dict(written)))
     options = tree["model"]["options"]
+    if not isinstance(options, dict):
+        raise ValueError(f"model.options: expected fields; received {shown(options)}")
     for name, value in values.items():
         section, _, field = name.partition(".")
         if field.startswith("options."):
             options[field.removeprefix("options.")] = value
         elif field:
             tree[section][field] = value
-    row = backbones.BACKBONES.get(tree["model"]["backbone"])
-    if row and {"model", "model.backbone"} & config.search.space.keys():
-        named = {*row.options, *written.get("options", ())}
+    if {"model", "model.backbone"} & config.search.space.keys():
+        row = backbones.BACKBONES.get(tree["model"]["backbone"])
+        named = {*(row.options if row else ()), *written.get("options", ())}
         tree["model"]["options"] = {k: v for k, v in options.items() if k in named}
     try:
         return type(config).model_validate(tree)

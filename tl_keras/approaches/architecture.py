@@ -62,7 +62,7 @@ class Architecture:
       cuts: names of the depths that trainings will freeze at, the backbone's output left out.
       trainings: how many will read the same activations.
       label: before the names of cuts in the record, where there are several architectures.
-      counts: what the record says of activations, by cut and split.
+      counts: of each array, by cut, split and view: whether it was kept already, bytes, seconds.
     """
 
     run: Run
@@ -79,7 +79,7 @@ class Architecture:
     tried: dict[str, Prefixes] = field(default_factory=dict)
     opened: dict[tuple, np.ndarray] = field(default_factory=dict)
     networks: dict[tuple, Any] = field(default_factory=dict)
-    counts: dict[tuple, dict[str, Any]] = field(default_factory=dict)
+    counts: dict[tuple, tuple[bool, int, float]] = field(default_factory=dict)
     passed: set[tuple] = field(default_factory=set)
 
     @property
@@ -194,7 +194,7 @@ def activations(
             found = features.compute(prefixes(arch, half), some, shown, arch.config.cache)
         for name, kept in found.items():
             arch.opened[name, split, *shows] = kept.array
-            _record(arch, name, split, kept)
+            _record(arch, (name, split, *shows), kept)
     while len(arch.opened) > max(MAX_OPEN_ARRAYS, len(names)):
         del arch.opened[next(iter(arch.opened))]
     return {name: arch.opened[name, split, *shows] for name in names}
@@ -215,17 +215,16 @@ def _as_before_training(arch: Architecture) -> Iterator[None]:
             variable.assign(value)
 
 
-def _record(arch: Architecture, name: str, split: str, kept: Kept) -> None:
+def _record(arch: Architecture, key: tuple, kept: Kept) -> None:
     """Adds an array to what the record says of its cut: of its views, all of this session."""
+    name, split, *_ = key
     decided = _recorded(arch, name, split) or {"keep": True, "why": "what heads are fitted on"}
-    before = arch.counts.get((name, split), {"cached": True, "bytes": 0, "seconds": 0.0})
-    arch.counts[name, split] = {
-        "cached": kept.cached and before["cached"],
-        "bytes": before["bytes"] + kept.array.nbytes,
-        "seconds": round(before["seconds"] + kept.seconds, 3),
-    }
-    entry = {**decided, **arch.counts[name, split]}
-    arch.run.add(features={f"{arch.label}{name}/{split}": entry})
+    # An array that is opened once more is no other one.
+    arch.counts.setdefault(key, (kept.cached, kept.array.nbytes, kept.seconds))
+    found = [count for other, count in arch.counts.items() if other[:2] == (name, split)]
+    cached, sizes, seconds = zip(*found, strict=True)
+    counted = {"cached": all(cached), "bytes": sum(sizes), "seconds": round(sum(seconds), 3)}
+    arch.run.add(features={f"{arch.label}{name}/{split}": {**decided, **counted}})
 
 
 def _recorded(arch: Architecture, name: str, split: str) -> dict[str, Any] | None:

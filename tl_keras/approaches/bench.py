@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,8 +22,9 @@ from tl_keras.approaches.architecture import (
     plan_of,
     prepared,
     reading,
+    seen_views,
 )
-from tl_keras.config import BLOCKS, Goal, Range, RunConfig
+from tl_keras.config import BLOCKS, MIXING, Goal, ModelConfig, Range, RunConfig
 from tl_keras.freeze import Freeze
 from tl_keras.run import Run
 
@@ -46,7 +48,7 @@ class Bench:
       measured: by architecture, size and latency of the exported file.
       open: architectures in memory, by what they differ in.
       counts: by architecture, what the record says of its activations, see `Architecture`.
-      labels: of architectures, by what they differ in.
+      labels: of backbones with their weights and heads, by `model` of the config.
       settled: where the head alone is so good that no other is trained, see `of_choice`.
     """
 
@@ -63,12 +65,19 @@ class Bench:
     def label_of(self, config: RunConfig) -> str:
         """The architecture of a trial in words, as in `MobileNetV2 alpha 0.5, 160 px`."""
         if not self.labels:
+            counts = Counter()
             for trial in space.first_trials(self.run.config):
-                label = _label(trial)
-                same = [taken.partition(" (")[0] for taken in self.labels.values()].count(label)
-                # Of files of one name in folders of one name, say.
-                self.labels[key_of(trial)] = f"{label} ({same + 1})" if same else label
-        return self.labels.get(key_of(config)) or _label(config)
+                label, key = _label(trial.model), _model_key(trial.model)
+                if key not in self.labels:
+                    counts[label] += 1
+                    # Of files of one name in folders of one name, say.
+                    number = f" ({counts[label]})" if counts[label] > 1 else ""
+                    self.labels[key] = label + number
+        label = self.labels.get(_model_key(config.model)) or _label(config.model)
+        images = [f"{config.data.image_size} px", config.data.resize]
+        if config.data.antialias:
+            images.append("antialias")
+        return ", ".join([label, *images])
 
 
 def bench(
@@ -119,12 +128,9 @@ def _nearest(choices: tuple, own: Any) -> int | None:
     return None
 
 
-def _label(config: RunConfig) -> str:
-    model = config.model
+def _label(model: ModelConfig) -> str:
     parts = [_shortly(model.backbone), *(f"{k} {v}" for k, v in model.options.items())]
-    others = [f"{config.data.image_size} px", config.data.resize]
-    if config.data.antialias:
-        others.append("antialias")
+    others = []
     if model.head_width:
         others.append(f"hidden {model.head_width}")
     if model.weights not in ("imagenet", "own"):
@@ -141,8 +147,12 @@ def _shortly(path: str) -> str:
 
 def key_of(config: RunConfig) -> str:
     """All that another architecture differs in: what its label says, and where files are."""
-    model = config.model.model_dump(mode="json", exclude={"dropout"})
-    return json.dumps([model, *(getattr(config.data, name) for name in space.OF_THE_IMAGES)])
+    images = [getattr(config.data, name) for name in space.OF_THE_IMAGES]
+    return json.dumps([_model_key(config.model), *images])
+
+
+def _model_key(model: ModelConfig) -> str:
+    return model.model_dump_json(exclude={"dropout"})
 
 
 def data_of(bench: Bench, config: RunConfig) -> Data:
@@ -165,10 +175,9 @@ def architecture_of(bench: Bench, config: RunConfig) -> Architecture:
     backbone = bench.spare.pop(key, None)
     if backbone is None:
         backbone = models.pretrained(config.model, config.data.image_size)
+    check_backbone(bench, config, backbone)
     several = len(space.architectures(base)) > 1
     label = f"{bench.label_of(config)}: " if several else ""
-    if several:
-        stages.refuse_another(bench.run, config.model, backbone, bench.label_of(config))
     pattern = backbones.block_pattern(config.model.backbone)
     depths = bench.entries.get("fit.freeze", (config.fit.freeze,))
     if isinstance(depths, Range):
@@ -187,6 +196,12 @@ def architecture_of(bench: Bench, config: RunConfig) -> Architecture:
     return bench.open[key]
 
 
+def check_backbone(bench: Bench, config: RunConfig, backbone: keras.Model) -> None:
+    """Refuses another file in the place of one that the search began with."""
+    if len(space.architectures(bench.run.config)) > 1:  # Else it is done when the run begins.
+        stages.refuse_another(bench.run, config.model, backbone, bench.label_of(config))
+
+
 OF_THE_VIEWS = ("data.augment", "data.augment_strength", "fit.epochs", "fit.views")
 
 
@@ -200,12 +215,14 @@ def _largest(config: RunConfig, bench: Bench) -> RunConfig:
     rows = itertools.product(*named.values())
     every = [space.with_values(config, dict(zip(named, row, strict=True))) for row in rows]
 
-    def views(trial: RunConfig) -> int:
+    def needed(trial: RunConfig) -> tuple[int, ...]:
         how = reading(trial, dataset)
         epochs = plan_of(trial, dataset, pretrained=True).epochs
-        return min(how.views or epochs, epochs) if how.augmentations else 1
+        views = min(how.views or epochs, epochs) if how.augmentations else 1
+        mixes = any(entry.name in MIXING for entry in how.augmentations)
+        return views, seen_views(how, trial, len(dataset.splits["val"])), not mixes, epochs
 
-    return max(every, key=views)
+    return max(every, key=needed)
 
 
 def _trainings(bench: Bench, depths: int) -> float:

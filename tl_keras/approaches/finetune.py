@@ -27,8 +27,10 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
         backbone = stages.backbone(run)
         # A finished run to which exports are added; one of `search` is not measured on test yet.
         done = backbone is None and not is_stale(run) and run.result
-        if done and done["pipeline"] != "finetune":
-            _carry(run, done)
+        if done and done["pipeline"] == "search":
+            stages.carry(run, ("model", "search", *stages.OF_ALL_SESSIONS))
+        elif config.search.wanted:
+            stages.carry(run, stages.OF_ALL_SESSIONS)
         data = stages.read(run)
         if done and done["pipeline"] == "finetune":
             model = models.load(run.workdir / "model.keras")
@@ -47,13 +49,6 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
         run.finish(result)
         report.write(run.workdir)
     return run
-
-
-def _carry(run: Run, searched: dict[str, Any]) -> None:
-    """Puts what `search` came to in the same folder into the record."""
-    names = ("model", "backbones", "features", "search")
-    seconds = {name: s for name, s in searched["seconds"].items() if name != "total"}
-    run.add(**{name: searched[name] for name in names if name in searched}, seconds=seconds)
 
 
 def _export(

@@ -35,6 +35,7 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
     """
     with opened(config, workdir, "search") as run:
         backbone = stages.backbone(run)
+        stages.carry(run, stages.OF_ALL_SESSIONS)
         data = stages.read(run)
         model = stages.trained(run, data, backbone, best_model)
         trained, data = stages.as_trained(run, data)
@@ -96,14 +97,17 @@ def _search(run: Run, bench: Bench, state: State) -> None:
 
     with TemporaryDirectory() as scratch:
         epochs = plan_of(config, bench.data.dataset, config.model.weights != "none").epochs
-        _check_hyperband(config, epochs, bench, scratch)
+        if not state.oracle:
+            _check_hyperband(config, epochs, bench, scratch)
         oracle = tuner.oracle(config, epochs, bench.entries, scratch)
         if state.oracle:
             tuner.restore(oracle, state.oracle)
         for record in state.records:
             _settle(bench, record)
         _show_all(config, bench, state)
-        while state.spent != budget and has_budget(config.search, vars(state)):
+        while state.spent != budget and has_budget(
+            config.search, {**vars(state), "seconds": elapsed()}
+        ):
             proposal = tuner.propose(oracle)
             if proposal is None or repeats == REPEATS:
                 logging.info("search: %s proposes nothing new any more", config.search.tuner)
@@ -138,7 +142,7 @@ def _settle(bench: Bench, record: Record) -> None:
         logging.warning(
             "search: %s: the head alone is so good on the %d validation examples that no "
             "fine-tuning could be chosen over it: other depths and rates are not tried; with more "
-            "examples set aside, as by data.val, they would be",
+            "examples set aside, as by data.val, they might be",
             *(record["label"], record["n"]),
         )
     bench.settled.add(settled)

@@ -73,12 +73,24 @@ def backbone(run: Run) -> keras.Model | None:
     keras.utils.set_random_seed(config.seed)
     first, *others = space.first_trials(config)
     found = models.pretrained(first.model, first.data.image_size)
-    for depth in (config.fit.freeze, *space.depths(config)):
+    for depth in space.depths(config):
         if depth != "auto":
             freeze.resolve(found, backbones.block_pattern(first.model.backbone), depth)
     if not others:
         refuse_another(run, first.model, found)
     return found
+
+
+OF_ALL_SESSIONS = ("backbones", "features")  # Parts of the record to which a session adds.
+
+
+def carry(run: Run, parts: Sequence[str]) -> None:
+    """Puts parts of an earlier result, and its seconds, into the record of a run that goes on."""
+    earlier = run.result
+    if not earlier or "seconds" in run.record:  # Killed since, it has them.
+        return
+    seconds = {name: value for name, value in earlier["seconds"].items() if name != "total"}
+    run.add(**{name: earlier[name] for name in parts if name in earlier}, seconds=seconds)
 
 
 def refuse_another(

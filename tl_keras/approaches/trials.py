@@ -4,7 +4,7 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -29,19 +29,18 @@ from tl_keras.approaches.bench import (
     Bench,
     Record,
     architecture_of,
+    check_backbone,
     data_of,
     frozen_at,
     is_over,
     key_of,
 )
-from tl_keras.config import METRICS, Goal, RunConfig
+from tl_keras.config import LIMITS, METRICS, Goal, RunConfig
 from tl_keras.evaluate import measure
 from tl_keras.files import replacing, write_json, write_text
 from tl_keras.fold import Inference
 from tl_keras.freeze import Freeze
-from tl_keras.run import Run
-
-DONE, DIVERGED, OVER = "done", "diverged", "over the limit"  # What becomes of a trial.
+from tl_keras.run import DIVERGED, DONE, OVER, Run
 
 
 def run_trial(
@@ -57,7 +56,11 @@ def run_trial(
     trial = Run(bench.run.workdir / "search" / name, config, "trial")
     if trial.result:  # Killed before the search took note of it.
         shutil.rmtree(trial.checkpoint, ignore_errors=True)
-        return trial.result["trial"]
+        record = trial.result["trial"]
+        figures = {name: record[name] for name in LIMITS if name in record}
+        if figures:
+            bench.measured.setdefault(key_of(config), figures)
+        return record
     write_text(trial.workdir / "config.yaml", configs.to_yaml(config))
     with _silence(), _searching(bench.run):
         started, passed = time.monotonic(), _passes(bench.run)
@@ -107,7 +110,7 @@ def _outcome(bench: Bench, trial: Run) -> Outcome:
     if config.model.weights == "none":
         return _from_scratch(bench, trial, lost)
     arch = architecture_of(bench, config)
-    figures = _figures(bench, config, arch.model, arch.data)
+    figures = _figures(bench, config, arch.data, lambda: arch.model)
     depth = _described(frozen_at(arch, config))
     shared = {"label": lost["label"], "depth": depth, **figures}
     if is_over(figures, goal):
@@ -132,8 +135,9 @@ def _from_scratch(bench: Bench, trial: Run, lost: Record) -> Outcome:
     data = data_of(bench, config)
     keras.utils.set_random_seed(config.seed)
     backbone = models.pretrained(config.model, config.data.image_size)
+    check_backbone(bench, config, backbone)
     # Neither size nor latency depends on the weights.
-    figures = _figures(bench, config, add_head(backbone, config, data.dataset), data)
+    figures = _figures(bench, config, data, lambda: add_head(backbone, config, data.dataset))
     if is_over(figures, goal):
         return Outcome({**lost, **figures, "status": OVER})
     try:
@@ -158,13 +162,15 @@ def _measured(bench: Bench, probabilities: np.ndarray, goal: Goal) -> Outcome:
     return Outcome({"status": DONE, "score": score, **named, "wrong": wrong}, None, val)
 
 
-def _figures(bench: Bench, config: RunConfig, model: keras.Model, data: Data) -> dict[str, float]:
+def _figures(
+    bench: Bench, config: RunConfig, data: Data, model: Callable[[], keras.Model]
+) -> dict[str, float]:
     """Size and latency of the exported file, where they matter: once an architecture."""
     base, key = bench.run.config, key_of(config)
     if not base.search.goal.limits and len(space.architectures(base)) == 1:
         return {}
     if key not in bench.measured:
-        bench.measured[key] = export.size_and_latency(model, data.inputs, base.search.format)
+        bench.measured[key] = export.size_and_latency(model(), data.inputs, base.search.format)
     return bench.measured[key]
 
 

@@ -30,6 +30,12 @@ def depth(search: Search) -> str:
     best = search.best
     if not best:
         return "No trial came to a model: there is nothing to compare."
+    if best.is_head and any(trial.left_out for trial in trials.comparable(search)):
+        return (
+            f"Train {HEAD}: it is so good on the validation examples that no fine-tuning could be "
+            "chosen over it, so none was tried. With more of them set aside, as by data.val, it "
+            "might be."
+        )
     if len(search.done) == 1:
         return "One trial came to a model: there is nothing to compare it with."
     if best.share is None:

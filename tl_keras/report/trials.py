@@ -30,6 +30,7 @@ class Trial:
     n: int | None
     wrong: frozenset[int] | None
     head: float | None  # accuracy of the head alone
+    left_out: bool  # fine-tuning: it could not have been chosen over the head
     seconds: float | None
     elapsed: float | None
     bytes: float | None
@@ -131,6 +132,7 @@ def _trial(record: dict) -> Trial:
         n=n,
         wrong=_indices(record.get("wrong"), n),
         head=record["head"] if _is_share(record.get("head")) else None,
+        left_out=record.get("left_out") is True,
         seconds=_number(record, "seconds"),
         elapsed=_number(record, "elapsed"),
         bytes=_number(record, "bytes"),
@@ -170,16 +172,20 @@ def behind(best: Trial, other: Trial) -> Behind | None:
 def comparable(search: Search, others: bool = False) -> list[Trial]:
     """The trials of the best one's architecture, the best first: a share of it means one depth.
 
-    Of Hyperband's those of as many epochs as the best: short ones say little of longer ones.
+    Of Hyperband's those of as many epochs as the best, or if that has none, of the most: short
+    ones say little of longer ones.
 
     Args:
       others: those that came to nothing instead.
     """
-    best, every = search.best, search.others if others else search.done
-    found = [trial for trial in every if trial.label == best.label]
-    if search.tuner != "hyperband":
-        return found
-    return [trial for trial in found if trial.values.get(EPOCHS) == best.values.get(EPOCHS)]
+    best = search.best
+    same = [trial for trial in (*search.done, *search.others) if trial.label == best.label]
+    if search.tuner == "hyperband":
+        numbers = [e for t in same if t.share != 1 and is_number(e := t.values.get(EPOCHS))]
+        epochs = max(numbers, default=None) if best.share == 1 else best.values.get(EPOCHS)
+        # Where all is frozen none are trained.
+        same = [t for t in same if t.share == 1 or t.values.get(EPOCHS) == epochs]
+    return [trial for trial in same if trial.done != others]
 
 
 def by_depth(search: Search) -> dict[float, Trial]:
