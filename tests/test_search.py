@@ -320,7 +320,8 @@ def test_another_file_of_weights_is_refused_where_a_search_goes_on(wanted, tmp_p
     layer = next(layer for layer in backbone.layers if layer.name == "conv1")
     layer.set_weights([2 * weight for weight in layer.get_weights()])
     backbone.save_weights(file)
-    assert run.result["backbones"].keys() == {"MobileNet alpha 0.5, a.weights.h5, 32 px, stretch"}
+    (label,) = run.result["backbones"]
+    assert label.endswith("a.weights.h5, 32 px, stretch")
     with pytest.raises(ValueError, match="a.weights.h5' is not what .* began with"):
         tl_keras.search(changed(wanted, search={"trials": 4}), tmp_path / "run")
 
@@ -390,9 +391,10 @@ def test_finished_search_that_takes_more_trials_keeps_what_it_noted(wanted, foun
 
 def test_arrays_that_are_opened_again_are_counted_once(wanted, tmp_path, monkeypatch):
     monkeypatch.setattr(benches, "MAX_ARCHITECTURES", 1)
-    space = {"data.image_size": [32, 48], "fit.freeze": [0.75], "fit.learning_rate": [1e-3, 1e-2]}
-    search = {"space": space, "trials": 4}
-    wanted = changed(wanted, data={"augment": []}, search=search)
+    balances = ["none", "weights", "oversample"]
+    space = {"data.image_size": [32, 48], "fit.freeze": [1.0], "data.balance": balances}
+    search = {"space": space, "trials": 6}
+    wanted = {**changed(wanted, data={"augment": []}, search=search), "seed": 2}  # In turn.
     run = tl_keras.search(wanted, tmp_path / "run")
     sizes = [record["values"]["data.image_size"] for record in records(run)]
     assert sum(a != b for a, b in zip(sizes, sizes[1:], strict=False)) > 1, "none was opened again"
@@ -428,7 +430,7 @@ def test_architectures_of_one_name_are_told_apart(wanted, tmp_path):
     search = {"space": {"model": entries, "fit.freeze": [1.0]}, "trials": 4}
     run = tl_keras.search(changed(wanted, search=search), tmp_path / "run")
     labels = [record["label"] for record in records(run)]
-    assert len(labels) == 2 and {label.endswith(" (2)") for label in labels} == {True, False}
+    assert len(labels) == 2 and sum(" (2), " in label for label in labels) == 1
 
 
 def test_kill_after_the_last_added_trial_leaves_no_old_result(found, wanted, tmp_path, monkeypatch):
