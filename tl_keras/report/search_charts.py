@@ -224,7 +224,11 @@ def _ticks(axis: Axis, values: Sequence[float]) -> None:
     axis.set_minor_locator(ticker.NullLocator())
 
 
+WIDE = 52  # Characters of a legend in one row, its signs included.
+
+
 def _legend(figure: Figure, axes: Axes) -> None:
-    handles, _ = axes.get_legend_handles_labels()
-    place = {"loc": "outside lower center", "ncols": 3 if len(handles) < 4 else 6}
+    _, labels = axes.get_legend_handles_labels()
+    fits = len("".join(labels)) + 4 * len(labels) <= WIDE
+    place = {"loc": "outside lower center", "ncols": len(labels) if fits else 3}
     figure.legend(**place, fontsize=9, handlelength=1.6, columnspacing=1.1, handletextpad=0.4)
