@@ -418,6 +418,34 @@ def test_short_hyperband_is_warned_of(wanted, tmp_path, caplog):
     assert "search.trials: hyperband begins with short trainings" in caplog.text
 
 
+def test_weights_that_fit_one_backbone_alone_are_refused_before_any_trial(wanted, tmp_path):
+    config = configs.from_tree(wanted)
+    file = tmp_path / "a.weights.h5"
+    models.pretrained(config.model, config.data.image_size).save_weights(file)
+    space = {"model.options.alpha": [0.5, 0.25], "fit.freeze": [1.0]}
+    wanted = changed(wanted, model={"weights": str(file)}, search={"space": space})
+    with pytest.raises(ValueError, match="search.space: with model.options.alpha 0.25: model.weig"):
+        tl_keras.search(wanted, tmp_path / "run")
+    assert not (tmp_path / "run" / "search").exists()
+
+
+def test_tuner_learns_of_the_fine_tuned_weights(wanted, tmp_path, monkeypatch):
+    """Where every trial keeps the head, their own scores say nothing."""
+    told, tell = [], searching.tuner.tell
+
+    def note(oracle, trial, score):
+        told.append(score)
+        tell(oracle, trial, score)
+
+    monkeypatch.setattr(searching.tuner, "tell", note)
+    monkeypatch.setattr(train, "choose", lambda _: "head")
+    monkeypatch.setattr(train, "can_lose", lambda _: True)
+    space = {**SPACE, "fit.freeze": [0.5, 0.75]}
+    run = tl_keras.search(changed(wanted, search={"space": space, "trials": 3}), tmp_path / "run")
+    assert len({r["score"] for r in records(run)}) == 1
+    assert told == [r["tuned_score"] for r in records(run)] and len(set(told)) == 3
+
+
 def test_architectures_of_one_name_are_told_apart(wanted, tmp_path):
     config = configs.from_tree(wanted)
     backbone = models.pretrained(config.model, config.data.image_size)

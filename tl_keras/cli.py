@@ -283,9 +283,12 @@ def _lines(result: dict[str, Any]) -> list[str]:
         values = ", ".join(f"{name} {value}" for name, value in best["values"].items())
         count = len(search["trials"])
         trials = f"{count} trial{'s' if count > 1 else ''}"
+        if result["model"]["kept"] == "head":
+            values = f"{best['trial']}, which keeps the head alone"
         lines.append(f"{'search':13} {trials}, best: {values}{told}")
     model = result["model"]
     frozen = f"frozen up to {model['block'] or model['cut']}" if model["cut"] else "nothing frozen"
+    frozen = "all frozen" if model["kept"] == "head" else frozen
     lines.append(f"{'model':13} {model['backbone']}, {frozen}, kept: {model['kept']}")
     for name, entry in result.get("export", {}).items():
         latency = entry["latency_ms"]
@@ -338,6 +341,7 @@ def _search(values: Flags, _: list[str]) -> int:
     config = _config(values)
     if not config.search.wanted:
         config = configs.with_trials(config)
+        print(f"search.trials: {config.search.trials}, since the config asks for no search")
     return _train("search", config, _workdir(values, values.config or values.data))
 
 

@@ -289,7 +289,11 @@ def _check_folder(workdir: Path, config: RunConfig, pipeline: str) -> None:
                 "set search.trials"
             )
     if before and before != pipeline and (before, pipeline) != ("search", "finetune"):
-        raise ValueError(f"--workdir: {str(workdir)!r} was made by {before}, not by {pipeline}")
+        how = "; finetune goes on there, with search.trials" if before == "finetune" else ""
+        raise ValueError(
+            f"--workdir: {str(workdir)!r} was made by {before}, not by {pipeline}"
+            f"{how if pipeline == 'search' else ''}"
+        )
 
 
 def _has_trained(workdir: Path) -> bool:

@@ -91,11 +91,13 @@ class Adapted:
     Attributes:
       model: calibrated.
       probabilities: of it on validation, `(val, classes)`.
+      tuned: the same of the best fine-tuned weights, kept or not; None where none were trained.
       depth: at which it was frozen.
     """
 
     model: keras.Model
     probabilities: np.ndarray
+    tuned: np.ndarray | None
     depth: Freeze
 
 
@@ -128,7 +130,10 @@ def head_then_suffix(run: Run, arch: Architecture) -> Adapted:
         model.set_weights(arch.trained.get_weights())
     models.fold_temperature(model, standing[kept].temperature)
     run.add(model=_describe(model, config, depth, kept))
-    return Adapted(model, standing[kept].probabilities, depth)
+    others = [candidate for name, candidate in standing.items() if name != "head"]
+    best = min(others, key=lambda candidate: candidate.losses.mean(), default=None)
+    tuned = None if best is None else best.probabilities
+    return Adapted(model, standing[kept].probabilities, tuned, depth)
 
 
 def check_classes(dataset: Dataset) -> None:

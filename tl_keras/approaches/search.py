@@ -24,6 +24,7 @@ from tl_keras.evaluate import paired_interval
 from tl_keras.files import replacing, write_json
 from tl_keras.run import Run, has_budget, opened
 
+UNITS = ("trials", "minutes")
 REPEATS = 20  # Proposals in a row that come to a trial that was run: nothing new is to come.
 
 
@@ -110,7 +111,11 @@ def _search(run: Run, bench: Bench, state: State) -> None:
         ):
             proposal = tuner.propose(oracle)
             if proposal is None or repeats == REPEATS:
-                logging.info("search: %s proposes nothing new any more", config.search.tuner)
+                logging.info(
+                    "search: %s proposes nothing new: what is left of search.space comes to trials "
+                    "that were run",
+                    config.search.tuner,
+                )
                 break
             save()  # From now on a kill has this trial proposed again.
             values = tuner.values_of(proposal, bench.entries)
@@ -127,8 +132,11 @@ def _search(run: Run, bench: Bench, state: State) -> None:
                 state.records.append(record)
                 _show(config, state.records)
                 _forget(run, state.records)
-            tuner.tell(oracle, proposal, record["score"])
+            tuner.tell(oracle, proposal, record.get("tuned_score", record["score"]))
             save()
+        else:
+            told = [f"{count} {name}" for count, name in zip(budget, UNITS, strict=True) if count]
+            logging.info("search: the budget is spent: %s", " or ".join(told))
         state.spent = budget
         save()
 
@@ -214,11 +222,12 @@ def _nothing(config: RunConfig, state: State) -> str:
         return max(found[label][name] / limit for name, limit in config.search.goal.limits.items())
 
     near = min(found, key=excess)
-    figures = ", ".join(f"{name} {value:g}" for name, value in found[near].items())
+    figures = ", ".join(f"{name} {value:,.4g}" for name, value in found[near].items())
     return (
         f"search.objective: none of {len(state.records)} trials keeps to "
         f"{config.search.objective!r}; the nearest is {near} with {figures}: expected a "
-        "smaller backbone, alpha or image size in search.space, or a higher limit"
+        "smaller backbone, alpha or image size in search.space, or a higher limit, in another "
+        "--workdir"
     )
 
 
@@ -255,13 +264,19 @@ def _show_all(config: RunConfig, bench: Bench, state: State) -> None:
     fields = [*bench.entries, *([tuner.EPOCHS_FIELD] if config.search.tuner == "hyperband" else [])]
     names = [name.rpartition(".")[2] for name in fields]
     shown = dict.fromkeys(["accuracy", config.search.goal.metric])
-    heads = ["trial", *names, *(f"val {name}" for name in shown), "seconds", "best so far"]
+    logging.info(
+        "search: %s, by %s; %s: %s, before they stand against the head alone",
+        *(", ".join(bench.entries), config.search.tuner, TUNED, config.search.goal.metric),
+    )
+    heads = ["trial", *names, TUNED, *(f"val {name}" for name in shown)]
+    heads += ["kept", "seconds", "best so far"]
     logging.info("%s", "  ".join(f"{head:>{WIDTH}}" for head in heads))
     for count in range(1, len(state.records) + 1):
         _show(config, state.records[:count])
 
 
 WIDTH = 13  # characters of a column
+TUNED = "fine-tuned"
 
 
 def _show(config: RunConfig, records: list[Record]) -> None:
@@ -269,10 +284,11 @@ def _show(config: RunConfig, records: list[Record]) -> None:
     record, order = records[-1], trials.ranked(records)
     metric = config.search.goal.metric
     cells = [record["trial"].removeprefix("trial_"), *map(_cell, record["values"].values())]
-    done = record["status"] == trials.DONE
+    done, score = record["status"] == trials.DONE, record.get("tuned_score")
+    cells.append("-" if score is None else f"{abs(score):.3f}")
     for name in dict.fromkeys(["accuracy", metric]):
         cells.append(f"{record[name]:.3f}" if done else record["status"])
-    cells.append(f"{record['seconds']:.1f}")
+    cells += [record.get("kept", "-"), f"{record['seconds']:.1f}"]
     if order:
         cells.append(f"{order[0][metric]:.3f} ({order[0]['trial'].removeprefix('trial_')})")
     logging.info("%s", "  ".join(f"{cell:>{WIDTH}}" for cell in cells))

@@ -19,7 +19,7 @@ from tl_keras import backbone_file, backbones, explain, features, freeze, space
 from tl_keras import model as models
 from tl_keras import run as runs
 from tl_keras.approaches.architecture import Data, prepared, reading
-from tl_keras.config import WEIGHTS, ModelConfig
+from tl_keras.config import WEIGHTS, ModelConfig, RunConfig
 from tl_keras.data import doctor
 from tl_keras.data.examples import SPLITS, Dataset
 from tl_keras.data.load import load
@@ -78,7 +78,27 @@ def backbone(run: Run) -> keras.Model | None:
             freeze.resolve(found, backbones.block_pattern(first.model.backbone), depth)
     if not others:
         refuse_another(run, first.model, found)
+    elif not (run.workdir / "search").exists():
+        _check_weights(config)
     return found
+
+
+def _check_weights(config: RunConfig) -> None:
+    """Loads the files of weights of all architectures but the first, which is loaded already."""
+    found = zip(space.architectures(config), space.first_trials(config), strict=True)
+    seen = set()
+    for values, trial in found:
+        key = trial.model.model_dump_json(exclude={"dropout", "head_width"})
+        if seen and key not in seen and trial.model.weights not in WEIGHTS:
+            try:
+                models.pretrained(trial.model, trial.data.image_size)
+            except ValueError as error:
+                named = ", ".join(f"{name} {value!r}" for name, value in values.items())
+                raise ValueError(
+                    f"search.space: with {named}: {error}; give each backbone its file, as in "
+                    "search.space.model: [{backbone: A, weights: a.h5}, {backbone: B, ...}]"
+                ) from None
+        seen.add(key)
 
 
 OF_ALL_SESSIONS = ("backbones", "features")  # Parts of the record to which a session adds.

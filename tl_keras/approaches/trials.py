@@ -122,9 +122,12 @@ def _outcome(bench: Bench, trial: Run) -> Outcome:
     found = _measured(bench, adapted.probabilities, goal)
     saved = _saved(arch, trial, adapted.depth)
     candidates = trial.record["model"]["candidates"]
-    tuned = candidates.get("finetuned", {}).get("accuracy")
-    others = {"kept": trial.record["model"]["kept"], "finetuned": tuned, "saved": saved}
+    others = {"kept": trial.record["model"]["kept"], "saved": saved, "finetuned": None}
     others["head"] = candidates["head"]["accuracy"]
+    if adapted.tuned is not None:
+        tuned = _measured(bench, adapted.tuned, goal).record
+        # What trials have in common, the head, tells a tuner nothing of rates and depths.
+        others |= {"finetuned": tuned["accuracy"], "tuned_score": tuned["score"]}
     others["left_out"] = "fine_tuning" in trial.record["model"]
     return Outcome({**shared, **found.record, **others}, adapted.model, found.val)
 

@@ -216,7 +216,8 @@ def _table(search: Search) -> str:
     above += f"; the first {ROWS}, and {count(rest)} more in result.json." if rest > 0 else "."
     if search.level:
         above += " Level: its accuracy cannot be told from that of the best (paired, 95%)."
-    columns = ["Trial", *named, "Frozen up to", "Kept", "Accuracy", "Log loss", "Time", "Status"]
+    columns = ["Trial", *named, "Frozen up to", "Fine-tuned", "Kept", "Accuracy", "Log loss"]
+    columns += ["Time", "Status"]
     rows = [_row(search, trial, named) for trial in every[:ROWS]]
     last = len(columns) - 1
     return f"<h3>Trials</h3>{table(above, columns, rows, numeric=(last - 2, last - 1))}"
@@ -231,6 +232,7 @@ def _row(search: Search, trial: Trial, named: Sequence[str]) -> list[str]:
         escape(trial.name or NOTHING),
         *values,
         _frozen(trial),
+        NOTHING if trial.tuned is None else f"{100 * trial.tuned:.1f}%",
         escape(trial.kept or NOTHING),
         results.accuracy(trial.accuracy, trial.n),
         number(trial.scores.get("log_loss")),

@@ -30,6 +30,7 @@ class Trial:
     n: int | None
     wrong: frozenset[int] | None
     head: float | None  # accuracy of the head alone
+    tuned: float | None  # accuracy of the fine-tuned weights, kept or not
     left_out: bool  # fine-tuning: it could not have been chosen over the head
     seconds: float | None
     elapsed: float | None
@@ -132,6 +133,7 @@ def _trial(record: dict) -> Trial:
         n=n,
         wrong=_indices(record.get("wrong"), n),
         head=record["head"] if _is_share(record.get("head")) else None,
+        tuned=record["finetuned"] if _is_share(record.get("finetuned")) else None,
         left_out=record.get("left_out") is True,
         seconds=_number(record, "seconds"),
         elapsed=_number(record, "elapsed"),
