@@ -132,7 +132,10 @@ def _search(run: Run, bench: Bench, state: State) -> None:
                 state.records.append(record)
                 _show(config, state.records)
                 _forget(run, state.records)
-            tuner.tell(oracle, proposal, record.get("tuned_score", record["score"]))
+            # Where the head is kept, by how much fine-tuning is better; not by how much worse: a
+            # rate that ruins the weights would hide from the tuner how all the others differ.
+            score = max(record["score"], record.get("tuned_score", record["score"]))
+            tuner.tell(oracle, proposal, score)
             save()
         else:
             told = [f"{count} {name}" for count, name in zip(budget, UNITS, strict=True) if count]

@@ -126,7 +126,6 @@ def _outcome(bench: Bench, trial: Run) -> Outcome:
     others["head"] = candidates["head"]["accuracy"]
     if adapted.tuned is not None:
         tuned = _measured(bench, adapted.tuned, goal).record
-        # What trials have in common, the head, tells a tuner nothing of rates and depths.
         others |= {"finetuned": tuned["accuracy"], "tuned_score": tuned["score"]}
     others["left_out"] = "fine_tuning" in trial.record["model"]
     return Outcome({**shared, **found.record, **others}, adapted.model, found.val)
