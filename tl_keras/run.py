@@ -289,10 +289,10 @@ def _check_folder(workdir: Path, config: RunConfig, pipeline: str) -> None:
                 "set search.trials"
             )
     if before and before != pipeline and (before, pipeline) != ("search", "finetune"):
-        how = "; finetune goes on there, with search.trials" if before == "finetune" else ""
+        how = "; finetune goes on there, with search.trials"
         raise ValueError(
             f"--workdir: {str(workdir)!r} was made by {before}, not by {pipeline}"
-            f"{how if pipeline == 'search' else ''}"
+            f"{how if (before, pipeline) == ('finetune', 'search') else ''}"
         )
 
 

@@ -6,7 +6,7 @@ values are several of its fields at once, as in `{backbone: MobileNet, weights: 
 
 import copy
 import itertools
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -15,7 +15,7 @@ from tl_keras import backbones
 from tl_keras.config_errors import messages, nearest, shown
 
 if TYPE_CHECKING:
-    from tl_keras.config import Range, RunConfig
+    from tl_keras.config import ModelConfig, Range, RunConfig
 
 # What decides the data, their splits, or how they are measured is the same in all trials.
 SEARCHED = {
@@ -69,7 +69,7 @@ def check(config: "RunConfig") -> None:
                 raise _refused(", ".join(whole), list(whole.values()), error) from None
     models = [trial.model for trial in first_trials(config)]
     _check_options(space, {model.backbone for model in models})
-    _check_layers(config)
+    _check_layers(config, models)
     _check_tuner(config)
 
 
@@ -91,11 +91,11 @@ def _check_options(space: Mapping[str, Any], names: Collection[str]) -> None:
             raise ValueError(f"search.space.{name}: no option of {', '.join(sorted(names))}{near}")
 
 
-def _check_layers(config: "RunConfig") -> None:
+def _check_layers(config: "RunConfig", models: Sequence["ModelConfig"]) -> None:
     space = config.search.space
     field = "search.space.fit.freeze" if "fit.freeze" in space else "fit.freeze"
     named = space.get("fit.freeze", (config.fit.freeze,))
-    if _is_one_backbone(config) or not isinstance(named, tuple):
+    if _are_one_backbone(models) or not isinstance(named, tuple):
         return
     for depth in named:
         if isinstance(depth, str) and depth != "auto":
@@ -105,9 +105,8 @@ def _check_layers(config: "RunConfig") -> None:
             )
 
 
-def _is_one_backbone(config: "RunConfig") -> bool:
+def _are_one_backbone(models: Sequence["ModelConfig"]) -> bool:
     """Whether all architectures have the same layers."""
-    models = [trial.model for trial in first_trials(config)]
     return len({(model.backbone, *sorted(model.options.items())) for model in models}) == 1
 
 
@@ -162,7 +161,8 @@ def depths(config: "RunConfig") -> tuple:
     search, named = config.search, (config.fit.freeze,)
     if search.wanted:
         named = search.space.get("fit.freeze", named)
-    return named if isinstance(named, tuple) and _is_one_backbone(config) else ()
+    models = [trial.model for trial in first_trials(config)]
+    return named if isinstance(named, tuple) and _are_one_backbone(models) else ()
 
 
 def _of_architecture(space: Mapping[str, Any]) -> dict[str, Any]:

@@ -62,6 +62,11 @@ class Bench:
     labels: dict[str, str] = field(default_factory=dict)
     settled: set[str] = field(default_factory=set)
 
+    @property
+    def has_several(self) -> bool:
+        """Whether the space has several architectures."""
+        return len(space.architectures(self.run.config)) > 1
+
     def label_of(self, config: RunConfig) -> str:
         """The architecture of a trial in words, as in `MobileNetV2 alpha 0.5, 160 px`."""
         if not self.labels:
@@ -176,8 +181,7 @@ def architecture_of(bench: Bench, config: RunConfig) -> Architecture:
     if backbone is None:
         backbone = models.pretrained(config.model, config.data.image_size)
     check_backbone(bench, config, backbone)
-    several = len(space.architectures(base)) > 1
-    label = f"{bench.label_of(config)}: " if several else ""
+    label = f"{bench.label_of(config)}: " if bench.has_several else ""
     pattern = backbones.block_pattern(config.model.backbone)
     depths = bench.entries.get("fit.freeze", (config.fit.freeze,))
     if isinstance(depths, Range):
@@ -198,7 +202,7 @@ def architecture_of(bench: Bench, config: RunConfig) -> Architecture:
 
 def check_backbone(bench: Bench, config: RunConfig, backbone: keras.Model) -> None:
     """Refuses another file in the place of one that the search began with."""
-    if len(space.architectures(bench.run.config)) > 1:  # Else it is done when the run begins.
+    if bench.has_several:  # Else it is done when the run begins.
         stages.refuse_another(bench.run, config.model, backbone, bench.label_of(config))
 
 

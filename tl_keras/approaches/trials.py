@@ -63,13 +63,13 @@ def run_trial(
         return record
     write_text(trial.workdir / "config.yaml", configs.to_yaml(config))
     with _silence(), _searching(bench.run):
-        started, passed = time.monotonic(), _passes(bench.run)
+        started, passed = time.monotonic(), _taken(bench.run, "features")
         outcome = _outcome(bench, trial)
         record = {
             "trial": name,
             "values": dict(values),
             "seconds": round(time.monotonic() - started, 3),
-            "passes": round(_passes(bench.run) - passed, 3),
+            "passes": round(_taken(bench.run, "features") - passed, 3),
             **outcome.record,
         }
         among = ranked([*records, record])[: bench.run.config.search.keep]
@@ -80,9 +80,10 @@ def run_trial(
     return record
 
 
-def _passes(run: Run) -> float:
-    """Seconds of a search that went into activations, so far."""
-    return run.record.get("seconds", {}).get("features", 0.0)
+def _taken(run: Run, *phases: str) -> float:
+    """Seconds of a search that went into some phases, so far."""
+    seconds = run.record.get("seconds", {})
+    return sum(seconds.get(phase, 0.0) for phase in phases)
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ def _figures(
 ) -> dict[str, float]:
     """Size and latency of the exported file, where they matter: once an architecture."""
     base, key = bench.run.config, key_of(config)
-    if not base.search.goal.limits and len(space.architectures(base)) == 1:
+    if not base.search.goal.limits and not bench.has_several:
         return {}
     if key not in bench.measured:
         bench.measured[key] = export.size_and_latency(model(), data.inputs, base.search.format)
@@ -228,12 +229,7 @@ def _silence() -> Iterator[None]:
 @contextmanager
 def _searching(run: Run) -> Iterator[None]:
     """Adds the body's seconds to those of the search, without those of features and heads."""
-
-    def others() -> float:
-        seconds = run.record.get("seconds", {})
-        return seconds.get("features", 0.0) + seconds.get("head", 0.0)
-
-    before, started = others(), time.monotonic()
+    before, started = _taken(run, "features", "head"), time.monotonic()
     yield
-    taken = time.monotonic() - started - (others() - before)
-    run.add(seconds={"search": round(run.record["seconds"].get("search", 0.0) + taken, 3)})
+    taken = time.monotonic() - started - (_taken(run, "features", "head") - before)
+    run.add(seconds={"search": round(_taken(run, "search") + taken, 3)})

@@ -9,6 +9,7 @@ from tl_keras.report.read import Run
 from tl_keras.report.results import SCORES
 from tl_keras.report.trials import Behind, Search, Trial, shortly
 from tl_keras.report.words import count, counted, interval, is_number, isolated, listed, points
+from tl_keras.run import DIVERGED
 
 EDGE = 0.1  # of a range's logarithm: so near to an end, the best may lie beyond it
 NOTABLE = 0.01  # Accuracy; less is worth neither examples nor trials.
@@ -173,7 +174,7 @@ def knows_of_depth(run: Run) -> bool:
 
 
 def _on_diverged(search: Search) -> Asked:
-    lost = [trial for trial in search.others if trial.status == "diverged"]
+    lost = [trial for trial in search.others if trial.status == DIVERGED]
     if not lost:
         return
     line = f"{count(len(lost))} of {counted(search.size, 'trial')} diverged"
@@ -219,7 +220,7 @@ def _on_rate(run: Run, search: Search) -> Asked:
     if EDGE <= place <= 1 - EDGE:
         return
     # Where higher rates diverge there is nothing to be found.
-    if place > 0.5 and any(trial.status == "diverged" for trial in search.others):
+    if place > 0.5 and any(trial.status == DIVERGED for trial in search.others):
         return
     how, end = ("raise", "max") if place > 0.5 else ("lower", "min")
     inside = [t for t in search.level if t.rate and _is_inside(t.rate, low, high)]

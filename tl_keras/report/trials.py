@@ -7,8 +7,8 @@ from tl_keras.config import FALLING, METRICS
 from tl_keras.evaluate import paired_interval, wilson
 from tl_keras.report.read import Run
 from tl_keras.report.words import is_number
+from tl_keras.run import DONE
 
-DONE = "done"
 EPOCHS = "fit.epochs"
 RATE = "fit.learning_rate"
 
