@@ -283,7 +283,7 @@ def test_weights_that_saw_the_test_split_are_refused(finished_run, tree, tmp_pat
 def test_leak_check_ends_though_weights_go_round(finished_run, tmp_path, monkeypatch):
     digests = json.loads((finished_run.workdir / "data.json").read_text())["digests"]
     examples = [Example("x.png", 0, digest, "png") for digest in digests["val"]]
-    dataset = SimpleNamespace(splits={"val": examples, "test": []})
+    dataset = SimpleNamespace(splits={"val": examples, "test": []}, whole=False)
     monkeypatch.chdir(tmp_path)
     for name, weights in {"imagenet": "imagenet", "a": "b", "b": "a"}.items():
         shutil.copytree(finished_run.workdir, name)
@@ -291,7 +291,7 @@ def test_leak_check_ends_though_weights_go_round(finished_run, tmp_path, monkeyp
         Path(name, "config.yaml").write_text(configs.to_yaml(config))
         stages.refuse_leaks(dataset, ModelConfig(weights=name))
     trained = [Example("x.png", 0, digests["train"][0], "png")]
-    dataset = SimpleNamespace(splits={"val": trained, "test": []})
+    dataset = SimpleNamespace(splits={"val": trained, "test": []}, whole=False)
     stages.refuse_leaks(
         dataset, ModelConfig(weights="imagenet")
     )  # The keyword, not the folder of that name.

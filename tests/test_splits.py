@@ -2,11 +2,12 @@ import hashlib
 import random
 import time
 
+import numpy as np
 import pytest
 
 from tl_keras.config import DataConfig
 from tl_keras.data.examples import SPLITS, Example
-from tl_keras.data.splits import carve
+from tl_keras.data.splits import carve, folds, parted
 
 
 def example(file, label=0, content=None):
@@ -100,11 +101,40 @@ def test_an_added_file_of_another_class_moves_nothing():
 def test_given_splits_are_left_alone():
     train, val, test = examples(20), examples(5, 0, "v"), examples(4, 0, "t")
     splits = carved(train, given_val=val, given_test=test)
-    assert splits == {"train": train, "val": val, "test": test}
+    assert files(splits) == files({"train": train, "val": val, "test": test})
     splits = carved(train, given_val=val)
-    assert splits["val"] == val and counts(splits) == (17, 5, 3)
+    assert files(splits)["val"] == files({"val": val})["val"] and counts(splits) == (17, 5, 3)
     splits = carved(train, given_test=test)
-    assert splits["test"] == test and counts(splits) == (17, 3, 4)
+    assert files(splits)["test"] == files({"test": test})["test"] and counts(splits) == (17, 3, 4)
+
+
+def files(splits) -> dict[str, list[str]]:
+    return {name: [example.file for example in splits.get(name, ())] for name in SPLITS}
+
+
+def test_folds_keep_units_together_and_classes_in_shares():
+    copies = [example(f"copy{i}.png", 0, f"x0/{i:04d}.png") for i in range(15)]
+    pooled = carved(examples(40) + examples(20, 1, "y") + copies, test=0)["train"]
+    found = folds(pooled, 4, 0)
+    assert sorted(np.concatenate(found)) == list(range(len(pooled)))
+    for rows in found:
+        inside = {pooled[i].unit for i in rows}
+        outside = {pooled[i].unit for i in range(len(pooled)) if i not in rows}
+        assert not inside & outside
+        shares = np.bincount([pooled[i].label for i in rows], minlength=2) / len(rows)
+        overall = np.bincount([e.label for e in pooled]) / len(pooled)
+        np.testing.assert_allclose(shares, overall, atol=0.15)
+
+
+def test_parted_leaves_a_class_of_one_unit_in_train():
+    pooled = carved(examples(20) + examples(4, 1, "y"), test=0)["train"]
+    one = next(e for e in pooled if e.label == 1)
+    few = [e for e in pooled if e.label == 0] + [one]
+    train, val = parted(few, 0.3, "any")
+    assert sorted([*train, *val]) == list(range(len(few)))
+    assert [few[i].label for i in val] == [0] * len(val) and len(val) > 0
+    assert [list(part) for part in parted(few, 0.3, "any")] == [list(train), list(val)]
+    assert list(parted(few, 0.3, "other")[1]) != list(val)
 
 
 def test_same_content_stays_together():
@@ -171,7 +201,7 @@ def test_examples_per_class_is_never_exceeded_by_groups():
 def test_examples_per_class_counts_a_given_val():
     train, val = examples(100), examples(8, 0, "v")
     splits = carved(train, given_val=val, examples_per_class=20, test=0.0)
-    assert splits["val"] == val and counts(splits) == (12, 8, 0)
+    assert files(splits)["val"] == files({"val": val})["val"] and counts(splits) == (12, 8, 0)
     with pytest.raises(
         ValueError, match="data.examples_per_class: 8, .*val alone has 8 of a class"
     ):

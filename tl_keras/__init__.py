@@ -18,7 +18,16 @@ if TYPE_CHECKING:
 
     Config = RunConfig | Mapping[str, Any] | str | Path
 
-__all__ = ["__version__", "finetune", "load", "predict", "pretrain", "search"]
+__all__ = [
+    "__version__",
+    "cross_validate",
+    "finetune",
+    "load",
+    "parallel",
+    "predict",
+    "pretrain",
+    "search",
+]
 
 
 def finetune(config: "Config", workdir: str | Path) -> "Run":
@@ -33,6 +42,23 @@ def finetune(config: "Config", workdir: str | Path) -> "Run":
       ValueError: the config, the data or the folder cannot be used; the message says what to do.
     """
     return _run("finetune", config, workdir)
+
+
+def cross_validate(config: "Config", workdir: str | Path) -> "Run":
+    """Trains and scores `cross_validate.folds` folds, then makes a model as they chose.
+
+    `val` of its result is of examples that were held out, each by the model that had not seen it.
+    Arguments and errors are those of `finetune`.
+    """
+    return _run("cross_validate", config, workdir)
+
+
+def parallel(config: "Config", workdir: str | Path) -> "Run":
+    """A teacher labels `data.unlabelled`; students train on its segments side by side, are merged.
+
+    Arguments and errors are those of `finetune`; also RuntimeError, where a student has a fault.
+    """
+    return _run("parallel", config, workdir)
 
 
 def pretrain(config: "Config", workdir: str | Path) -> "Run":

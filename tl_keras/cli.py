@@ -139,6 +139,12 @@ FLAGS: dict[str, Callable[[Flags], Any]] = {
     "format": lambda v: flags.DEFINE_enum(
         "format", "csv", ["csv", "jsonl"], "Form of the output.", flag_values=v
     ),
+    "segment": lambda v: flags.DEFINE_integer(
+        "segment",
+        None,
+        "Train this segment's student alone, of a run that waits for it; on any machine.",
+        flag_values=v,
+    ),
     "max_bytes": lambda v: flags.DEFINE_float(
         "max_bytes",
         None,
@@ -293,7 +299,10 @@ def _lines(result: dict[str, Any]) -> list[str]:
     for name, entry in result.get("export", {}).items():
         latency = entry["latency_ms"]
         speed = f", {latency['median']:.1f} ms an image on one thread" if latency else ""
-        lines.append(f"{name:13} {entry['bytes'] / 1e6:.2f} MB, {entry['accuracy']:.3f}{speed}")
+        # Without a test split folds have measured the accuracy, and no file has one of its own.
+        measured = "accuracy" in entry
+        right = f"{entry['accuracy']:.3f}" if measured else f"{entry['agreement']:.3f} agree"
+        lines.append(f"{name:13} {entry['bytes'] / 1e6:.2f} MB, {right}{speed}")
     return lines
 
 
@@ -335,6 +344,24 @@ def _audit(values: Flags, _: list[str]) -> int:
 def _pretrain(values: Flags, _: list[str]) -> int:
     config = _config(values)
     return _train("pretrain", config, _workdir(values, values.config or values.data))
+
+
+def _cross_validate(values: Flags, _: list[str]) -> int:
+    config = _config(values)
+    return _train("cross_validate", config, _workdir(values, values.config or values.data))
+
+
+def _parallel(values: Flags, _: list[str]) -> int:
+    config = _config(values)
+    workdir = _workdir(values, values.config or values.data)
+    if values.segment is None:
+        return _train("parallel", config, workdir)
+    runs.load(workdir)  # Says before a slow start that it is none.
+    _start()
+    from tl_keras.approaches import student
+
+    print(f"segment finished: {student.run(config, workdir, values.segment).workdir}")
+    return 0
 
 
 def _search(values: Flags, _: list[str]) -> int:
@@ -491,6 +518,16 @@ COMMANDS = {
     ),
     "search": Command(
         "Searches freeze depth, learning rates and what else search.space names.", _RUN, _search
+    ),
+    "cross_validate": Command(
+        "Folds of a small set: a score of examples that no model had seen, then one of everything.",
+        _RUN,
+        _cross_validate,
+    ),
+    "parallel": Command(
+        "A teacher of few labelled examples labels many; students train on them side by side.",
+        (*_RUN, "segment"),
+        _parallel,
     ),
     "pretrain": Command("Trains a backbone from scratch; leaves its weights.", _RUN, _pretrain),
     "evaluate": Command(

@@ -142,6 +142,11 @@ class DataConfig(Section):
         0  # apart from `seed`: other seeds share the splits
     )
     examples_per_class: Annotated[int, Field(ge=2)] | None = None  # at most, train and val together
+    unlabelled: Annotated[Text, BeforeValidator(_plain)] | None = Field(
+        None,
+        description="for parallel: a folder of images without labels, of any layout, or 'rest': "
+        "what examples_per_class leaves out",
+    )
     num_examples: Annotated[int, Field(ge=200)] = 40_000  # glyphs alone: training images an epoch
     max_pixels: Annotated[int, Field(ge=1)] = 64_000_000  # found before decoding
     max_bad_share: Share = 0.1  # of the files
@@ -160,6 +165,11 @@ class DataConfig(Section):
         if self.augment_strength == 0:
             return ()
         return tuple(entry.times(self.augment_strength) for entry in self.augment)
+
+    @field_validator("unlabelled")
+    @classmethod
+    def is_absolute_if_folder(cls, value: str | None) -> str | None:
+        return value if value in (None, "rest") else _absolute(value)
 
     @field_validator("augment", mode="before")
     @classmethod
@@ -443,6 +453,34 @@ def _is_positive(text: str) -> bool:
         return False
 
 
+class CrossValidateConfig(Section):
+    """How examples are dealt out to folds, and what becomes of the folds."""
+
+    folds: Annotated[int, Field(ge=2, le=100)] = 5
+    repeats: Annotated[int, Field(ge=1, le=100)] = 1  # each deals the examples out anew
+    final: Literal["refit", "average", "ensemble"] = Field(
+        "refit",
+        description="'refit' on all examples as the folds chose, 'average' of the folds' weights, "
+        "or their 'ensemble', which is as large and slow as all of them",
+    )
+
+
+class ParallelConfig(Section):
+    """How a teacher's labels are cut into segments, and what becomes of their students."""
+
+    segments: Annotated[int, Field(ge=1, le=1000)] = 2
+    rounds: Annotated[int, Field(ge=1, le=100)] = 1  # the merged model teaches the next one
+    workers: Annotated[int, Field(ge=0)] | Auto = "auto"  # students at a time; 0: run elsewhere
+    retries: Annotated[int, Field(ge=0)] = 1  # of a student that failed
+    confident: Annotated[float, Field(gt=0, le=1)] = 0.8  # share of a class's labels that is kept
+    labels: Literal["teacher", "own"] = "teacher"  # own: of class folders in data.unlabelled
+    merge: Literal["average", "ensemble", "best"] | Auto = Field(
+        "auto",
+        description="'average' of the students' weights, their 'ensemble', the 'best' of them, or "
+        "'auto': what validation prefers",
+    )
+
+
 class EvaluateConfig(Section):
     """How the finished model is measured, beside the plain way."""
 
@@ -478,6 +516,8 @@ class RunConfig(Section):
     model: ModelConfig = ModelConfig()
     fit: FitConfig = FitConfig()
     search: SearchConfig = Field(default_factory=SearchConfig)
+    cross_validate: CrossValidateConfig = CrossValidateConfig()
+    parallel: ParallelConfig = ParallelConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     export: ExportConfig = ExportConfig()
     cache: CacheConfig = CacheConfig()
@@ -509,7 +549,10 @@ class RunConfig(Section):
 
 
 # What only adds to a run: a workdir accepts other values of these sections and fields.
-ADDING = ("export", "cache", "search.trials", "search.minutes", "search.keep")
+ADDING = (
+    *("export", "cache", "search.trials", "search.minutes", "search.keep"),
+    *("parallel.workers", "parallel.retries"),
+)
 
 
 def load(file: str | Path | None, overrides: Sequence[str] = ()) -> RunConfig:
@@ -552,6 +595,8 @@ def check_paths(config: RunConfig) -> None:
         if config.data.source in ("folder", "tfds") and os.path.isfile(path):
             raise ValueError(f"data.path: expected a folder; received the file {path!r}")
         _check_exists(config.data, "data.path")
+    if config.data.unlabelled not in (None, "rest"):
+        _check_exists(config.data, "data.unlabelled")
     for trial in space.first_trials(config):
         if trial.model.weights not in WEIGHTS:
             _check_exists(trial.model, "model.weights", WEIGHTS)

@@ -12,6 +12,7 @@ EPSILON = 1e-7
 Z = float(special.ndtri(0.975))  # Of 95% intervals.
 BINS = 15
 TEMPERATURES = (0.05, 20.0)
+STEPS = 500  # Of expectation maximisation; some dozens are enough as a rule.
 PRIOR = np.log(2)  # Deviation of log T: most networks need a T of 1/2 to 2.
 
 
@@ -79,6 +80,28 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
     found = optimize.minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded")
     return float(np.exp(found.x))
+
+
+def class_frequencies(probabilities: np.ndarray, prior: np.ndarray) -> np.ndarray:
+    """Returns the classes' frequencies, `(classes,)`, among examples whose labels nobody knows.
+
+    Expectation maximisation, Saerens et al. 2002 (doi 10.1162/089976602753284446): the frequencies
+    under which the probabilities, corrected by them, have these frequencies as their mean. One
+    example of each class is added, as the prior has it, so that none is ruled out.
+
+    Args:
+        probabilities: `(n, classes)`, calibrated, of a model trained where `prior` held.
+        prior: `(classes,)`, above 0.
+    """
+    found = np.asarray(prior, np.float64)
+    added = len(found) * found
+    for _ in range(STEPS):
+        corrected = probabilities * (found / prior)
+        corrected = corrected / corrected.sum(1, keepdims=True)
+        before, found = found, (corrected.sum(0) + added) / (len(corrected) + added.sum())
+        if np.abs(found - before).max() < 1e-6:
+            break
+    return found
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from PIL import Image
 from tl_keras import freeze
 from tl_keras.config import RunConfig
 from tl_keras.data.augment import augment, mix
-from tl_keras.data.batches import Inputs, numbers_of
+from tl_keras.data.batches import Inputs, images_of, numbers_of
 from tl_keras.data.examples import Dataset
 from tl_keras.evaluate import worst_mistakes
 from tl_keras.files import replacing, write_json
@@ -71,8 +71,10 @@ def _mistakes(
     worst = worst_mistakes(np.round(probabilities, 6), inputs[split].labels, MISTAKES)
     if not worst:
         return []
-    images = _images(inputs[split], worst)
-    heat = grad_cam(model, images, probabilities[worst].argmax(-1))
+    images = images_of(inputs[split].part(np.array(worst)))
+    # Held-out examples were answered by other models, of folds.
+    of_folds = dataset.whole and split == "val"
+    heat = None if of_folds else grad_cam(model, images, probabilities[worst].argmax(-1))
     entries = []
     for i, example in enumerate(worst):
         name = None
@@ -141,7 +143,7 @@ def _augmented(
     if not config.data.augmentations or config.fit.epochs == 0 or config.fit.freeze == 1:
         return []  # A head alone is fitted on the images as they are.
     chosen = _spread(inputs.labels)
-    images = _images(inputs, chosen)
+    images = images_of(inputs.part(np.array(chosen)))
     shown = views(images, chosen, len(inputs), config)
     entries = []
     for i, example in enumerate(chosen):
@@ -180,13 +182,6 @@ def views(images: np.ndarray, indices: Sequence[int], count: int, config: RunCon
         seed = tf.constant([2 * config.seed + 1, view], tf.int32)
         shown.append(mix(augmented, nobody, augmentations, seed)[0].numpy())
     return np.stack(shown)
-
-
-def _images(inputs: Inputs, indices: Sequence[int]) -> np.ndarray:
-    if inputs.array is not None:
-        return np.stack([inputs.array[i] for i in indices])
-    some = tf.data.Dataset.from_tensor_slices(np.array(indices, np.int64))
-    return np.stack(list(inputs.read(some).as_numpy_iterator()))
 
 
 def _write(path: Path, picture: np.ndarray) -> None:

@@ -166,7 +166,7 @@ def plain(inputs: Inputs, dataset: Dataset, split: str, config: RunConfig) -> Sh
     key = {
         "kind": split,
         "digests": [example.digest for example in dataset.splits[split]],
-        **batches.preparation(config.data, split),
+        **batches.preparation(config.data, dataset, split),
     }
     return Shown(batches.evaluation(inputs, BATCH_SIZE), len(inputs), key)
 
@@ -239,7 +239,7 @@ def outputs(infer: Inference, inputs: Inputs) -> np.ndarray:
     else:  # A pipeline takes longer to start than a few batches take.
         starts = range(0, len(inputs), BATCH_SIZE)
         for start in tqdm(starts, "predict", unit=" batches", leave=False):
-            rows = inputs.array[start : start + BATCH_SIZE]
+            rows = inputs.take(slice(start, start + BATCH_SIZE))
             array[start : start + len(rows)] = infer(tf.constant(rows)).numpy()
     return array
 

@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,11 @@ class Head:
         """`(examples, classes) float32` of `(examples, channels) float32`."""
         return _logits(self.layers, features)
 
+    @property
+    def regularisation(self) -> float:
+        """The strength of regularisation that was chosen, scikit-learn's 1/C."""
+        return min(self.history, key=lambda record: record["val_loss"])["regularisation"]
+
 
 STRENGTHS = tuple(10.0**power for power in np.arange(-4, 2.5, 0.5))  # scikit-learn's C
 WORSE = 2  # Strengths in a row that are worse on validation than the best: the rest are too.
@@ -56,22 +61,67 @@ def fit_head(
       width: units of a hidden layer, if there is to be one.
       seed: of the hidden layer's first weights.
     """
-    mean, deviation = features[0].mean(0), features[0].std(0) + 1e-3
+    mean, deviation = _moments(features[0])
     train, val = ((split - mean) / deviation for split in features)
-    weights = class_weights(
-        labels[0], int(labels[0].max()) + 1, "none" if balance == "none" else "weights"
-    ).numpy()[labels[0]]
-    fits = _regressions(train, labels[0], weights)
-    if width:
-        fits = _hidden(train, labels[0], weights, width, seed)
-    # Of small products threads take most of their time to find each other.
-    threads = 1 if train.size * (labels[0].max() + 1) < SMALL else None
-    with threadpool_limits(threads):
+    strengths = STRENGTHS[::2] if width else STRENGTHS  # Fewer: each takes a second.
+    fits = _fits(train, labels[0], balance, width, seed, strengths)
+    with _threads(train, labels[0]):
         best, history = _best(fits, val, labels[1])
-    (kernel, bias), *others = best
+    return Head(_of_features(best, mean, deviation), history)
+
+
+def refit_head(
+    features: np.ndarray,
+    labels: np.ndarray,
+    balance: str,
+    regularisation: float,
+    width: int | None = None,
+    seed: int = 0,
+) -> Head:
+    """The head of a strength of regularisation that was chosen elsewhere, as by folds.
+
+    Args as of `fit_head`, without val.
+    """
+    mean, deviation = _moments(features)
+    train = (features - mean) / deviation
+    with _threads(train, labels):
+        fits = _fits(train, labels, balance, width, seed, (1 / regularisation,))
+        _, layers = next(fits)
+    return Head(_of_features(layers, mean, deviation), [])
+
+
+def _moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return features.mean(0), features.std(0) + 1e-3
+
+
+def _threads(x: np.ndarray, labels: np.ndarray) -> threadpool_limits:
+    """Of small products threads take most of their time to find each other."""
+    return threadpool_limits(1 if x.size * (labels.max() + 1) < SMALL else None)
+
+
+def _fits(
+    x: np.ndarray,
+    labels: np.ndarray,
+    balance: str,
+    width: int | None,
+    seed: int,
+    strengths: Sequence[float],
+) -> Iterator[tuple[float, "Layers"]]:
+    """By strength, the layers of a head on standardised features."""
+    num_classes = int(labels.max()) + 1
+    weights = class_weights(labels, num_classes, "none" if balance == "none" else "weights")
+    weights = weights.numpy()[labels]
+    if width:
+        return _hidden(x, labels, weights, width, seed, strengths)
+    return _regressions(x, labels, weights, strengths)
+
+
+def _of_features(layers: "Layers", mean: np.ndarray, deviation: np.ndarray) -> "Layers":
+    """Layers that take features as they are, from those that take standardised ones."""
+    (kernel, bias), *others = layers
     kernel = kernel / deviation[:, None]
     layers = [(kernel, bias - mean @ kernel), *others]
-    return Head([(k.astype(np.float32), b.astype(np.float32)) for k, b in layers], history)
+    return [(kernel.astype(np.float32), bias.astype(np.float32)) for kernel, bias in layers]
 
 
 SMALL = 1e9  # Multiplications of a pass over the examples, below which one thread is faster.
@@ -110,23 +160,28 @@ def _logits(layers: Layers, x: np.ndarray) -> np.ndarray:
 
 
 def _regressions(
-    x: np.ndarray, labels: np.ndarray, weights: np.ndarray
+    x: np.ndarray, labels: np.ndarray, weights: np.ndarray, strengths: Sequence[float]
 ) -> Iterator[tuple[float, Layers]]:
-    """Logistic regressions by rising `STRENGTHS`. Warm starts: each solution is near the next."""
+    """Logistic regressions by rising strengths. Warm starts: each solution is near the next."""
     regression = LogisticRegression(max_iter=MAX_STEPS, tol=1e-4, warm_start=True)
     basis = _span(x)
     x = x @ basis
-    for strength in STRENGTHS:
+    for strength in strengths:
         regression.C = strength / len(x)
         regression.fit(x, labels, sample_weight=weights)
         yield strength, [_both_classes(basis @ regression.coef_.T, regression.intercept_)]
 
 
 def _hidden(
-    x: np.ndarray, labels: np.ndarray, weights: np.ndarray, width: int, seed: int
+    x: np.ndarray,
+    labels: np.ndarray,
+    weights: np.ndarray,
+    width: int,
+    seed: int,
+    strengths: Sequence[float],
 ) -> Iterator[tuple[float, Layers]]:
-    """Heads with a hidden layer, by rising strengths, fewer: each takes a second."""
-    for strength in STRENGTHS[::2]:
+    """Heads with a hidden layer, by rising strengths."""
+    for strength in strengths:
         network = MLPClassifier(
             (width,), solver="lbfgs", alpha=1 / strength, max_iter=MAX_STEPS // 3, random_state=seed
         )

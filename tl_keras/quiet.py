@@ -41,6 +41,18 @@ def quiet() -> Iterator[None]:
                 sys.stderr.write(held.read().decode(errors="replace"))
 
 
+@contextmanager
+def only_warnings() -> Iterator[None]:
+    """Leaves out what a trial or a fold says of its plan and epochs: a table has a line of it."""
+    logger = logging.getLogger("absl")
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
 def start_tensorflow() -> None:
     """Imports TensorFlow and Keras on it, quietly.
 

@@ -20,6 +20,9 @@ from tl_keras import space
 from tl_keras.config import RunConfig, SearchConfig
 from tl_keras.files import TEMPORARY, remove_unfinished, write_json, write_text
 
+# Folders that one process alone works in: the run's.
+RUNS_INSIDE = ("search", "search/trial_*", "fold_*", "fold_*/search", "fold_*/search/trial_*")
+RUNS_INSIDE += ("teacher", "teacher/fold_*", "round_*")
 DONE, DIVERGED, OVER = "done", "diverged", "over the limit"  # What becomes of a trial.
 
 
@@ -79,11 +82,13 @@ class Run:
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
-        """Adds the body's seconds to the record's `seconds`, unless it raises or is killed."""
-        started = time.monotonic()
+        """Adds the body's seconds to the record's `seconds`, unless it raises or is killed; those
+        of phases inside it are theirs alone."""
+        before, started = sum(self.record.get("seconds", {}).values()), time.monotonic()
         yield
-        before = self.record.get("seconds", {}).get(phase, 0.0)
-        self.add(seconds={phase: round(before + time.monotonic() - started, 3)})
+        now = self.record.get("seconds", {})
+        taken = time.monotonic() - started - (sum(now.values()) - before)
+        self.add(seconds={phase: round(now.get(phase, 0.0) + taken, 3)})
 
     def finish(self, result: dict[str, Any]) -> None:
         """Writes `result.json`, whose presence means done, and removes the checkpoint."""
@@ -110,8 +115,8 @@ def opened(config: RunConfig, workdir: str | Path, pipeline: str) -> Iterator[Ru
     lock = _lock(workdir)
     try:
         run = Run(workdir, config, pipeline)
-        trials = (workdir / "search").glob("trial_*")
-        for folder in (workdir, run.checkpoint, workdir / "export", workdir / "search", *trials):
+        inside = [path for pattern in RUNS_INSIDE for path in workdir.glob(pattern)]
+        for folder in (workdir, run.checkpoint, workdir / "export", *inside):
             remove_unfinished(folder)
         if not _has_trained(workdir):
             for name in ("data.json", "findings.json", "checkpoint/record.json"):
@@ -128,10 +133,11 @@ def opened(config: RunConfig, workdir: str | Path, pipeline: str) -> Iterator[Ru
 def as_trained(run: Run) -> Run:
     """The run with the images prepared as its model was trained on: of a search, as its best trial
     has it."""
-    best = (run.record.get("search") or (run.result or {}).get("search") or {}).get("best")
-    if not best:
+    searched = run.record.get("search") or (run.result or {}).get("search")
+    if not searched:
         return run
-    trial = configs.load(run.workdir / "search" / best / "config.yaml").data
+    folder = run.workdir / searched.get("folder", "search") / searched["best"]
+    trial = configs.load(folder / "config.yaml").data
     chosen = {name: getattr(trial, name) for name in space.OF_THE_IMAGES}
     data = run.config.data.model_copy(update=chosen)
     return replace(run, config=run.config.model_copy(update={"data": data}))
@@ -299,6 +305,7 @@ def _check_folder(workdir: Path, config: RunConfig, pipeline: str) -> None:
 def _has_trained(workdir: Path) -> bool:
     """Whether a run in the folder has come to anything that another config would spoil."""
     trained = any((workdir / "checkpoint").glob("*.npy")) or (workdir / "search").exists()
+    trained = trained or any(workdir.glob("fold_*")) or (workdir / "teacher").exists()
     return trained or any((workdir / name).exists() for name in ("model.keras", "result.json"))
 
 

@@ -33,7 +33,7 @@ class Plan:
     epochs: int
     learning_rate: float  # the peak
     steps: int  # an epoch
-    keep: str  # `average` or `best`
+    keep: str  # `average` or `best`; `last` where the epochs were chosen elsewhere
     patience: int  # epochs without a better one, after which a fit that keeps the best ends
 
 
@@ -104,6 +104,11 @@ def gain(losses: Mapping[str, np.ndarray], name: str) -> float:
     return float((losses[first] - losses[name]).mean(0).sum())
 
 
+def best_epoch(history: list[dict[str, Any]]) -> int:
+    """The number, from 1, of the epoch with the least validation loss."""
+    return min(range(len(history)), key=lambda i: history[i]["val_loss"]) + 1
+
+
 def can_lose(losses: np.ndarray) -> bool:
     """Whether `choose` would leave a first candidate with these losses for a perfect one."""
     perfect = np.zeros_like(losses)
@@ -118,7 +123,8 @@ class Fit:
       stage: `finetune` or `scratch`, as metrics.jsonl names it.
       learner: what is trained.
       data: by epoch, its batches of (inputs, targets, weights).
-      validate: gives `val_loss` and `val_accuracy` of the network as it is now.
+      validate: gives `val_loss` and `val_accuracy` of the network as it is now; None where there
+        is nothing to validate on.
       plan: epochs, steps and peak rate.
       config: the other choices.
       seed: with the epoch, decides dropout.
@@ -127,7 +133,7 @@ class Fit:
     stage: str
     learner: Learner
     data: Callable[[int], Iterable[tuple[tf.Tensor, ...]]]
-    validate: Callable[[], dict[str, float]]
+    validate: Callable[[], dict[str, float]] | None
     plan: Plan
     config: FitConfig
     seed: int
@@ -186,8 +192,10 @@ def _train_epoch(run: Fit, epoch: int, state: "State") -> "State":
     values = run.learner.values()
     if run.learner.average is not None:
         run.learner.set(values)
-    metrics = run.validate()
-    if not np.isfinite(metrics["val_loss"]):  # The last step's weights were no numbers any more.
+    metrics = run.validate() if run.validate else {}
+    if not np.isfinite(
+        metrics.get("val_loss", 0.0)
+    ):  # The last step's weights were no numbers any more.
         raise _diverged(metrics["val_loss"], epoch, run.plan)
     record = {
         "stage": run.stage,
@@ -244,6 +252,8 @@ def _kept(
     plan: Plan, values: list[np.ndarray], record: dict[str, Any], state: "State"
 ) -> list[np.ndarray]:
     """The weights to keep after an epoch that ended with `values`."""
+    if plan.keep == "last":
+        return values
     if plan.keep == "best":
         better = all(record["val_loss"] < old["val_loss"] for old in state.history)
         return values if better else state.kept
@@ -258,15 +268,13 @@ def _kept(
 
 
 def _log(record: dict[str, Any], epochs: int) -> None:
-    logging.info(
-        "%s %d/%d: loss %.3f, validation loss %.3f, validation accuracy %.3f",
-        record["stage"],
-        record["epoch"] + 1,
-        epochs,
-        record["loss"],
-        record["val_loss"],
-        record["val_accuracy"],
-    )
+    line = f"{record['stage']} {record['epoch'] + 1}/{epochs}: loss {record['loss']:.3f}"
+    if "val_loss" in record:
+        line += (
+            f", validation loss {record['val_loss']:.3f}, "
+            f"validation accuracy {record['val_accuracy']:.3f}"
+        )
+    logging.info("%s", line)
 
 
 def _elapsed(history: list[dict[str, Any]]) -> float:

@@ -1,17 +1,19 @@
 """Adapts a model to a data set: head first, then the suffix (LP-FT); or all of it from scratch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
 from absl import logging
 
 from tl_keras import backbones, features, freeze, metrics, train
+from tl_keras import head as heads
 from tl_keras import model as models
 from tl_keras.approaches import candidates
 from tl_keras.approaches.architecture import (
     Architecture,
     Data,
+    activations,
     add_head,
     architecture,
     head_of,
@@ -47,18 +49,30 @@ def adapt(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
     return head_then_suffix(run, arch).model
 
 
-def from_scratch(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
-    """Trains everything, batch norm too, starting at the backbone's weights."""
+def from_scratch(
+    run: Run, data: Data, backbone: keras.Model, chosen: "Chosen | None" = None
+) -> keras.Model:
+    """Trains everything, batch norm too, starting at the backbone's weights.
+
+    Args:
+      chosen: by folds, where there is nothing to validate on.
+    """
     config = run.config
     model = add_head(backbone, config, data.dataset)
     plan = plan_of(config, data.dataset, pretrained=False)
+    if chosen:
+        plan = _as_chosen(plan, chosen)
     _log(plan)
     network = models.logits_of(in_precision(model, config, data.dataset))
     train.quicken_batch_norm(network, plan.steps * plan.epochs)
-    history = _fit(run, data, network, plan)
+    history = _fit(run, data, network, plan, validates=not chosen)
     model.set_weights(network.get_weights())
-    _calibrate(model, data.inputs["val"])
-    run.add(model=_describe(model, config, Freeze(0.0, None, None, 0, 0), "scratch"))
+    temperature = chosen.temperature if chosen else _temperature(model, data.inputs["val"])
+    models.fold_temperature(model, temperature)
+    epochs = train.best_epoch(history) if not chosen and plan.keep == "best" else len(history)
+    chosen = Chosen("scratch", None, temperature, epochs)
+    model_record = described(model, config, Freeze(0.0, None, None, 0, 0), "scratch")
+    run.add(model=model_record, chosen=vars(chosen))
     logging.info("trained %d epochs from scratch", len(history))
     return model
 
@@ -70,7 +84,7 @@ def _log(plan: Plan) -> None:
     )
 
 
-def _fit(run: Run, data: Data, network: keras.Model, plan: Plan) -> list[dict]:
+def _fit(run: Run, data: Data, network: keras.Model, plan: Plan, validates: bool) -> list[dict]:
     config, how = run.config, reading(run.config, data.dataset)
     if data.dataset.drawn_seed is None:
         epochs = by_epoch(lambda epoch: batches.training(data.inputs["train"], how, epoch))
@@ -78,7 +92,7 @@ def _fit(run: Run, data: Data, network: keras.Model, plan: Plan) -> list[dict]:
         size = config.data.image_size
         epochs = by_epoch(lambda epoch: batches.drawn(data.dataset, how, size, epoch))
     learns = learner(network, config.fit, network.non_trainable_variables)
-    validate = validation(Inference(network), data.inputs["val"])
+    validate = validation(Inference(network), data.inputs["val"]) if validates else None
     fit = Fit("scratch", learns, epochs, validate, plan, config.fit, config.seed)
     with run.timed("finetune"), metrics.publisher(run.workdir, []) as publish:
         return train.fit(fit, run.checkpoint / "scratch.npy", publish)
@@ -93,19 +107,24 @@ class Adapted:
       probabilities: of it on validation, `(val, classes)`.
       tuned: the same of the best fine-tuned weights, kept or not; None where none were trained.
       depth: at which it was frozen.
+      held_out: probabilities of the test examples, `(test, classes)`, where they were asked for.
     """
 
     model: keras.Model
     probabilities: np.ndarray
     tuned: np.ndarray | None
     depth: Freeze
+    held_out: np.ndarray | None = None
 
 
-def head_then_suffix(run: Run, arch: Architecture) -> Adapted:
+def head_then_suffix(run: Run, arch: Architecture, holds_out: bool = False) -> Adapted:
     """LP-FT (arXiv 2202.10054): a converged head, then the layers above the freeze depth.
 
     Head alone, fine-tuned, and the mean of their weights (WiSE-FT, arXiv 2109.01903) stand on
     validation; the head is kept unless validation speaks clearly for another, see `train.choose`.
+
+    Args:
+      holds_out: whether the test examples of a fold are to be predicted.
     """
     config, model = run.config, arch.model
     plan = plan_of(config, arch.data.dataset, pretrained=True)
@@ -116,11 +135,13 @@ def head_then_suffix(run: Run, arch: Architecture) -> Adapted:
     models.begin(arch.trained, arch.initial, head, config.model.dropout)
     tunes = depth.cut != arch.output and plan.epochs > 0
     standing = {"head": candidates.of_head(arch, config, head, looks=tunes)}
+    suffix, epochs = None, 0
     if tunes and candidates.may_gain(run, standing["head"]):
         suffix = suffix_of(arch, config, depth.cut)
         suffix.learner.begin()
         before = suffix.learner.values()
-        fit_suffix(run, arch, suffix, plan, head.history)
+        history = fit_suffix(run, arch, suffix, plan, head.history)
+        epochs = train.best_epoch(history) if plan.keep == "best" else len(history)
         standing |= candidates.of_suffix(arch, config, suffix, before)
     kept = candidates.choose(run, standing)
     if kept == "head":
@@ -129,11 +150,67 @@ def head_then_suffix(run: Run, arch: Architecture) -> Adapted:
         suffix.learner.set(standing[kept].values)
         model.set_weights(arch.trained.get_weights())
     models.fold_temperature(model, standing[kept].temperature)
-    run.add(model=_describe(model, config, depth, kept))
+    chosen = Chosen(kept, head.regularisation, standing[kept].temperature, epochs)
+    run.add(model=described(model, config, depth, kept), chosen=vars(chosen))
+    found = None
+    if holds_out:
+        by = None if kept == "head" else suffix
+        found = candidates.held_out(arch, config, standing[kept], head, by)
     others = [candidate for name, candidate in standing.items() if name != "head"]
     best = min(others, key=lambda candidate: candidate.losses.mean(), default=None)
     tuned = None if best is None else best.probabilities
-    return Adapted(model, standing[kept].probabilities, tuned, depth)
+    return Adapted(model, standing[kept].probabilities, tuned, depth, found)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What folds chose on their validation examples, for a training that has none.
+
+    Attributes:
+      kept: `head`, `finetuned` or `mix`; `scratch`.
+      regularisation: of the head, scikit-learn's 1/C; None from scratch.
+      temperature: that the logits are divided by.
+      epochs: after which to stop, where the best epoch is kept.
+    """
+
+    kept: str
+    regularisation: float | None
+    temperature: float
+    epochs: int
+
+
+def refit(run: Run, arch: Architecture, chosen: Chosen) -> keras.Model:
+    """LP-FT on all of train, with nothing to validate on: as it was chosen elsewhere."""
+    config, model = run.config, arch.model
+    plan = _as_chosen(plan_of(config, arch.data.dataset, pretrained=True), chosen)
+    depth = depth_of(config, arch.backbone, plan)
+    how, inputs = reading(config, arch.data.dataset), arch.data.inputs["train"]
+    found = activations(arch, [arch.output], "train", how, None)[arch.output]
+    balance, width = config.data.balance, config.model.head_width
+    with run.timed("head"):
+        head = heads.refit_head(
+            found, inputs.labels, balance, chosen.regularisation, width, config.seed
+        )
+    models.begin(arch.trained, arch.initial, head, config.model.dropout)
+    if chosen.kept == "head":
+        models.begin(model, arch.initial, head, config.model.dropout)
+    else:
+        suffix = suffix_of(arch, config, depth.cut)
+        suffix.learner.begin()
+        before = suffix.learner.values()
+        fit_suffix(run, arch, suffix, plan, [], validates=False)
+        values = suffix.learner.values()
+        suffix.learner.set(candidates.mixed(before, values) if chosen.kept == "mix" else values)
+        model.set_weights(arch.trained.get_weights())
+    models.fold_temperature(model, chosen.temperature)
+    run.add(model=described(model, config, depth, chosen.kept))
+    return model
+
+
+def _as_chosen(plan: Plan, chosen: Chosen) -> Plan:
+    if plan.keep != "best":
+        return plan
+    return replace(plan, epochs=chosen.epochs, keep="last")
 
 
 def check_classes(dataset: Dataset) -> None:
@@ -156,12 +233,13 @@ def depth_of(config: RunConfig, backbone: keras.Model, plan: Plan) -> Freeze:
     return freeze.resolve(backbone, backbones.block_pattern(config.model.backbone), plan.freeze)
 
 
-def _calibrate(model: keras.Model, val: Inputs) -> None:
+def _temperature(model: keras.Model, val: Inputs) -> float:
     logits = features.outputs(Inference(models.logits_of(model)), val)
-    models.fold_temperature(model, fit_temperature(logits, val.labels))
+    return fit_temperature(logits, val.labels)
 
 
-def _describe(model: keras.Model, config: RunConfig, depth: Freeze, kept: str) -> dict:
+def described(model: keras.Model, config: RunConfig, depth: Freeze, kept: str) -> dict:
+    """`model` of `result.json`."""
     return {
         "backbone": config.model.backbone,
         "weights": config.model.weights,

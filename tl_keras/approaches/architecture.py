@@ -33,10 +33,25 @@ MAX_OPEN_ARRAYS = 200  # Each is a file.
 
 @dataclass(frozen=True)
 class Data:
-    """A data set with its prepared images by split."""
+    """A data set with its prepared images by split.
+
+    Attributes:
+      pool: of a fold, all examples that the folds are of, in its split train: activations are
+        computed for all folds at once.
+    """
 
     dataset: Dataset
     inputs: dict[str, Inputs]
+    pool: "Data | None" = None
+
+    @property
+    def source(self) -> "Data":
+        """What activations are computed of."""
+        return self.pool or self
+
+    def split_of(self, split: str) -> str:
+        """The split of `source` in which a split's examples are."""
+        return "train" if self.pool else split
 
 
 def prepared(dataset: Dataset, config: RunConfig, splits: Sequence[str] = SPLITS) -> Data:
@@ -45,6 +60,15 @@ def prepared(dataset: Dataset, config: RunConfig, splits: Sequence[str] = SPLITS
         split: batches.prepared(dataset, split, config.data, config.cache) for split in splits
     }
     return Data(dataset, inputs)
+
+
+def prepared_again(data: Data, config: RunConfig, splits: Sequence[str] = SPLITS) -> Data:
+    """The same examples, prepared as another config has it; those of a fold are left a part."""
+    if data.pool is None:
+        return prepared(data.dataset, config, splits)
+    pool = prepared(data.pool.dataset, config, ("train",))
+    parts = {split: pool.inputs["train"].part(data.inputs[split].rows) for split in splits}
+    return Data(data.dataset, parts, pool)
 
 
 @dataclass(frozen=True)
@@ -153,7 +177,8 @@ def prefixes(arch: Architecture, half: bool) -> Prefixes:
         backbone = models.backbone_of(arch.trained) if half else arch.backbone
         cuts = arch.cuts if half or arch.trained is arch.model else ()
         with arch.run.timed("features"):
-            first = next(iter(batches.evaluation(arch.data.inputs["train"], features.BATCH_SIZE)))
+            inputs = arch.data.source.inputs["train"]
+            first = next(iter(batches.evaluation(inputs, features.BATCH_SIZE)))
             arch.tried[half] = features.prefixes(backbone, cuts, first, arch.config.model)
     return arch.tried[half]
 
@@ -177,18 +202,20 @@ def activations(
       also: cuts whose activations are made in the same pass, if there has been none.
     """
     shows = () if view is None else (how.augmentations, how.seed, view)
+    rows, source = arch.data.inputs[split].rows, arch.data.source
+    split = arch.data.split_of(split)
     if (split, *shows) not in arch.passed:
         names = list(dict.fromkeys([*names, *also]))
         arch.passed.add((split, *shows))
     missing = [name for name in names if (name, split, *shows) not in arch.opened]
-    inputs = arch.data.inputs[split]
+    inputs = source.inputs[split]
     for half in (False, True):
         some = [name for name in missing if (name in prefixes(arch, half).cuts)]
         missing = [name for name in missing if name not in some]
         if not some:
             continue
         with arch.run.timed("features"), _as_before_training(arch):
-            shown = features.plain(inputs, arch.data.dataset, split, arch.config)
+            shown = features.plain(inputs, source.dataset, split, arch.config)
             if view is not None:
                 shown = features.viewed(shown, inputs, how, view)
             found = features.compute(prefixes(arch, half), some, shown, arch.config.cache)
@@ -197,7 +224,8 @@ def activations(
             _record(arch, (name, split, *shows), kept)
     while len(arch.opened) > max(MAX_OPEN_ARRAYS, len(names)):
         del arch.opened[next(iter(arch.opened))]
-    return {name: arch.opened[name, split, *shows] for name in names}
+    found = {name: arch.opened[name, split, *shows] for name in names}
+    return found if rows is None else {name: array[rows] for name, array in found.items()}
 
 
 @contextmanager
@@ -246,6 +274,8 @@ def head_of(arch: Architecture, config: RunConfig) -> Head:
     for split in HEAD_SPLITS:
         # Of augmented images training looks at views alone.
         wanted = [] if split == "train" and how.augmentations else kept_cuts(arch, split)
+        if arch.data.pool:  # Whose images as they are validation looks at, too.
+            wanted = kept_cuts(arch, "val")
         array = activations(arch, [arch.output], split, how, None, wanted)[arch.output]
         features.check_finite(array, arch.data.dataset, split, config.model)
         found[split] = Inputs(arch.data.inputs[split].labels, array)
@@ -257,7 +287,7 @@ def head_of(arch: Architecture, config: RunConfig) -> Head:
             config.model.head_width,
             config.seed,
         )
-        if "suspects" not in arch.run.findings:
+        if arch.data.pool is None and "suspects" not in arch.run.findings:
             arch.run.find(**doctor.suspected(arch.data.dataset, found))
     best = min(arch.heads[balance].history, key=lambda record: record["val_loss"])
     logging.info("head: validation accuracy %.3f", best["val_accuracy"])
@@ -278,7 +308,10 @@ def keeps(arch: Architecture, config: RunConfig, name: str) -> dict[str, bool]:
     how = reading(arch.config, arch.data.dataset)
     # A depth's share of it; one pass may write all of them.
     room = config.cache.max_bytes / (len(arch.cuts) + 1)
-    num_train, num_val = (len(arch.data.inputs[split]) for split in HEAD_SPLITS)
+    source = arch.data.source
+    num_train, num_val = (
+        len(source.inputs["train" if source.dataset.whole else split]) for split in HEAD_SPLITS
+    )
     cut = cut_of(arch, name)
 
     def of_train() -> Worth:

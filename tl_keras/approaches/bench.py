@@ -20,7 +20,7 @@ from tl_keras.approaches.architecture import (
     Data,
     architecture,
     plan_of,
-    prepared,
+    prepared_again,
     reading,
     seen_views,
 )
@@ -165,7 +165,7 @@ def data_of(bench: Bench, config: RunConfig) -> Data:
     base = bench.run.config.data
     if all(getattr(config.data, name) == getattr(base, name) for name in space.OF_THE_IMAGES):
         return bench.data
-    return prepared(bench.data.dataset, config, HEAD_SPLITS)
+    return prepared_again(bench.data, config, HEAD_SPLITS)
 
 
 def architecture_of(bench: Bench, config: RunConfig) -> Architecture:

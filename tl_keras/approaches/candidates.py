@@ -1,6 +1,6 @@
 """Weights that may be kept, as they stand on validation: the head alone, fine-tuned, their mean."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,16 +64,37 @@ def of_suffix(
     how, labels = reading(config, arch.data.dataset), arch.data.inputs["val"].labels
     inputs = seen(arch, suffix, how, seen_views(how, config, len(labels)))
     tuned = suffix.learner.values()
-    mean = [
-        (old + new) / 2 if new.dtype.kind == "f" else new
-        for old, new in zip(before, tuned, strict=True)
-    ]
     found = {}
-    for name, values in {"mix": mean, "finetuned": tuned}.items():
+    for name, values in {"mix": mixed(before, tuned), "finetuned": tuned}.items():
         suffix.learner.set(values)
         logits = [features.outputs(suffix.infer, shown) for shown in inputs]
         found[name] = _candidate(values, logits, labels)
     return found
+
+
+def mixed(before: list[np.ndarray], tuned: list[np.ndarray]) -> list[np.ndarray]:
+    """The mean of weights before and after fine-tuning; counters stay what they are."""
+    return [
+        (old + new) / 2 if new.dtype.kind == "f" else new
+        for old, new in zip(before, tuned, strict=True)
+    ]
+
+
+def held_out(
+    arch: Architecture, config: RunConfig, kept: Candidate, head: Head, suffix: Suffix | None
+) -> np.ndarray:
+    """`(test, classes)` probabilities of a fold's test examples, from the pool's activations.
+
+    Args:
+      kept: the candidate that was chosen.
+      suffix: with the weights of `kept`; None where that is the head alone.
+    """
+    how = reading(config, arch.data.dataset)
+    if suffix is None:
+        logits = head.logits(activations(arch, [arch.output], "test", how, None)[arch.output])
+    else:
+        logits = features.outputs(suffix.infer, *seen(arch, suffix, how, split="test"))
+    return softmax(logits / kept.temperature)
 
 
 def _candidate(values: list[np.ndarray], logits: list[np.ndarray], labels: np.ndarray) -> Candidate:
@@ -110,6 +131,25 @@ def choose(run: Run, standing: Mapping[str, Candidate]) -> str:
     listed = ", ".join(f"{name} {scores[by]:.3f}" for name, scores in record.items())
     logging.info("validation %s: %s; kept: %s", by, listed, kept)
     return kept
+
+
+def choose_together(by: str, standing: Sequence[Mapping[str, Mapping[str, Any]]]) -> str:
+    """The candidate that several trainings keep, by the records of how theirs stand.
+
+    As `train.choose` for one: by the gain over all of their validation examples.
+
+    Args:
+      by: `fit.choose_by`.
+      standing: of each training, what `choose` recorded; where fine-tuning was left out, of the
+        head alone.
+    """
+    names = dict.fromkeys(name for own in standing for name in own)
+    if by == "accuracy":
+        every = [{**dict.fromkeys(names, own["head"]), **own} for own in standing]
+        return train.most_accurate({n: sum(own[n][by] for own in every) for n in names})
+    gains = {name: sum(own[name]["gain"] for own in standing if name in own) for name in names}
+    best = max(gains, key=gains.get)
+    return best if gains[best] > train.MARGIN else "head"
 
 
 def _described(candidate: Candidate, head: np.ndarray, gain: float) -> dict[str, Any]:

@@ -1,18 +1,12 @@
 """The main job: a folder of labelled images in, a proved edge model out."""
 
 from pathlib import Path
-from typing import Any
 
-import keras
-import tensorflow as tf
-
-from tl_keras import export, report
 from tl_keras import model as models
+from tl_keras import report
 from tl_keras.approaches import search, stages
 from tl_keras.approaches.adapt import adapt
-from tl_keras.approaches.architecture import Data
 from tl_keras.config import RunConfig
-from tl_keras.data.image import prepare
 from tl_keras.run import Run, is_stale, opened
 
 
@@ -34,33 +28,15 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
         data = stages.read(run)
         if done and done["pipeline"] == "finetune":
             model = models.load(run.workdir / "model.keras")
-            trained, data = stages.as_trained(run, data)
-            probabilities = stages.predict(trained, model, data)
-            exported = _export(trained, model, data, probabilities)["export"]
-            result = {**done, "export": {**done["export"], **exported}}
+            result = stages.exported_again(run, model, data)
         else:
             train = search.best_model if config.search.wanted else adapt
             model = stages.trained(run, data, backbone, train)
             trained, data = stages.as_trained(run, data)
             probabilities = stages.predict(trained, model, data)
             measured = stages.evaluate(trained, model, data, probabilities)
-            exported = _export(trained, model, data, probabilities)
+            exported = stages.exported(trained, model, data, probabilities)
             result = stages.result(run, **measured, **exported)
         run.finish(result)
         report.write(run.workdir)
     return run
-
-
-def _export(
-    run: Run, model: keras.Model, data: Data, probabilities: stages.Probabilities
-) -> dict[str, Any]:
-    def as_in_training(image: tf.Tensor) -> tf.Tensor:
-        return prepare(image, run.config.data)
-
-    folder = run.workdir / "export"
-    with run.timed("export"):
-        export.write_labels(data.dataset.classes, folder)
-        exported = export.export(
-            model, data.inputs, probabilities, as_in_training, run.config.export, folder
-        )
-    return {"export": exported}

@@ -15,13 +15,14 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tl_keras import backbone_file, backbones, explain, features, freeze, space
+from tl_keras import backbone_file, backbones, explain, export, features, freeze, space
 from tl_keras import model as models
 from tl_keras import run as runs
 from tl_keras.approaches.architecture import Data, prepared, reading
 from tl_keras.config import WEIGHTS, ModelConfig, RunConfig
 from tl_keras.data import doctor
 from tl_keras.data.examples import SPLITS, Dataset
+from tl_keras.data.image import prepare
 from tl_keras.data.load import load
 from tl_keras.evaluate import measure
 from tl_keras.files import replacing, write_json, write_text
@@ -33,10 +34,12 @@ Probabilities = dict[str, np.ndarray]  # by split
 PACKAGES = ("tl-keras", "tensorflow", "keras", "numpy", "scikit-learn", "ai-edge-litert")
 
 
-def read(run: Run, strict: bool = True) -> Data:
+def read(run: Run, strict: bool = True, pooled: bool = False) -> Data:
     """The run's data, audited, split and decoded; `data.json` and `findings.json` are written.
 
-    Where not `strict`, data that cannot be trained on are read too, with warnings.
+    Args:
+      strict: if not, data that cannot be trained on are read too, with warnings.
+      pooled: whether train and val are one, to be dealt out to folds.
 
     Raises:
       ValueError: the data cannot be used, or are not those that the run began with.
@@ -44,6 +47,8 @@ def read(run: Run, strict: bool = True) -> Data:
     config = run.config
     with run.timed("data"):
         dataset = load(config.data, config.cache, strict)
+        if pooled:
+            dataset = dataset.pooled()
         write_data(run, dataset)
         counts = ", ".join(f"{len(dataset.splits[name])} {name}" for name in SPLITS)
         logging.info("data: %d classes; %s examples", len(dataset.classes), counts)
@@ -217,7 +222,9 @@ def refuse_leaks(dataset: Dataset, config: ModelConfig) -> None:
       ValueError: something has.
     """
     held_out = {
-        example.digest: example.file for name in ("val", "test") for example in dataset.splits[name]
+        example.digest: example.file
+        for name in ("train" if dataset.whole else "val", "test")
+        for example in dataset.splits[name]
     }
     field = "model.backbone" if config.weights == "own" else "model.weights"
     weights = config.origin
@@ -228,9 +235,9 @@ def refuse_leaks(dataset: Dataset, config: ModelConfig) -> None:
         leaked = [held_out[digest] for digest in digests["train"] if digest in held_out]
         if leaked:
             raise ValueError(
-                f"{field}: {len(leaked)} images of val and test trained {str(source)!r}, "
-                f"{leaked[0]!r} among them; the result would be too good: use the same splits "
-                "(data.split_seed) or other weights"
+                f"{field}: {len(leaked)} images of those that are measured on trained "
+                f"{str(source)!r}, {leaked[0]!r} among them; the result would be too good: use the "
+                "same splits (data.split_seed) or other weights"
             )
         weights = runs.load(source).config.model.origin
 
@@ -277,15 +284,28 @@ def _evaluate(
         labels = data.inputs[split].labels
         measured[split] = measure(found, labels, classes)
         files = [example.file for example in data.dataset.splits[split]]
-        if run.config.evaluate.views > 1:
+        # Of folds each has its own model, and val is of all of them.
+        if run.config.evaluate.views > 1 and not (split == "val" and data.dataset.whole):
             measured[split]["views"] = _of_views(run, model, data, split)
         if split == list(probabilities)[-1]:
             _measure_without_copies(run, split, files, found, labels, classes)
-        rows += _rows(split, files, labels, found, classes)
+        rows += rows_of(split, files, labels, found, classes)
+    write_predictions(run, classes, rows)
+    return measured
+
+
+def write_predictions(run: Run, classes: tuple[str, ...], rows: list[list[str]]) -> None:
+    """Writes `predictions.csv`, see `rows_of`."""
     header = ["file", "split", "label", "prediction", "probability"]
     header += [f"p:{name}" for name in classes]
     write_text(run.workdir / "predictions.csv", to_csv([header, *rows]))
-    return measured
+
+
+def read_probabilities(run: Run) -> np.ndarray:
+    """`(examples, classes) float64` of `predictions.csv`, in its order."""
+    with (run.workdir / "predictions.csv").open(encoding="utf-8", newline="") as stream:
+        _, *rows = csv.reader(stream)
+    return np.array([row[5:] for row in rows], np.float64)
 
 
 def _of_views(run: Run, model: keras.Model, data: Data, split: str) -> dict[str, Any]:
@@ -315,13 +335,14 @@ def _measure_without_copies(
     run.find(without_near_duplicates={"split": split, **named, "removed": int((~kept).sum())})
 
 
-def _rows(
+def rows_of(
     split: str,
     files: list[str],
     labels: np.ndarray,
     probabilities: np.ndarray,
     classes: tuple[str, ...],
 ) -> list[list[str]]:
+    """Lines of `predictions.csv`, one an example."""
     return [
         [
             file,
@@ -345,6 +366,36 @@ def _csv_line(row: list[str]) -> str:
     stream = io.StringIO(newline="")
     csv.writer(stream, lineterminator="\r\n").writerow(row)
     return stream.getvalue().removesuffix("\r\n") + "\n"
+
+
+def exported(
+    run: Run, model: keras.Model, data: Data, probabilities: Probabilities
+) -> dict[str, Any]:
+    """`export` of `result.json`; writes the files, loads them back and measures them.
+
+    Args:
+      data: of which val is what files are judged on.
+      probabilities: the model's, of splits of `data`; those of val and test that are not among
+        them are computed.
+    """
+
+    def as_in_training(image: tf.Tensor) -> tf.Tensor:
+        return prepare(image, run.config.data)
+
+    missing = [name for name in ("val", "test") if name not in probabilities]
+    known = {**predict(run, model, data, missing), **probabilities}
+    folder = run.workdir / "export"
+    with run.timed("export"):
+        export.write_labels(data.dataset.classes, folder)
+        made = export.export(model, data.inputs, known, as_in_training, run.config.export, folder)
+    return {"export": made}
+
+
+def exported_again(run: Run, model: keras.Model, data: Data) -> dict[str, Any]:
+    """The result of a finished run to which exports are added."""
+    trained, data = as_trained(run, data)
+    made = exported(trained, model, data, {})["export"]
+    return {**run.result, "export": {**run.result["export"], **made}}
 
 
 def result(run: Run, **parts: Any) -> dict[str, Any]:

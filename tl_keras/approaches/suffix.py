@@ -125,12 +125,18 @@ def behind(prefix: keras.Model, suffix: keras.Model, dtype: str) -> keras.Model:
 
 
 def fit_suffix(
-    run: Run, arch: Architecture, suffix: Suffix, plan: Plan, earlier: list[dict]
-) -> None:
-    """Fine-tunes the layers above the freeze depth, in place.
+    run: Run,
+    arch: Architecture,
+    suffix: Suffix,
+    plan: Plan,
+    earlier: list[dict],
+    validates: bool = True,
+) -> list[dict]:
+    """Fine-tunes the layers above the freeze depth, in place; the record of each epoch.
 
     Args:
       earlier: records of metrics.jsonl that come before those of this stage.
+      validates: whether there is a validation split to measure each epoch on.
     """
     config, how = run.config, reading(run.config, arch.data.dataset)
     if suffix.keeps["train"]:
@@ -138,10 +144,12 @@ def fit_suffix(
     else:
         images = arch.data.inputs["train"]
         data = by_epoch(lambda epoch: batches.training(images, how, epoch))
-    validate = validation(suffix.infer, *seen(arch, suffix, how, 0))
+    validate = None
+    if validates:
+        validate = validation(suffix.infer, *seen(arch, suffix, how))
     fit = Fit("finetune", suffix.learner, data, validate, plan, config.fit, config.seed)
     with run.timed("finetune"), metrics.publisher(run.workdir, earlier) as publish:
-        train.fit(fit, run.checkpoint / "finetune.npy", publish)
+        return train.fit(fit, run.checkpoint / "finetune.npy", publish)
 
 
 Epochs = Callable[[int], Iterable[tuple[tf.Tensor, ...]]]
@@ -173,9 +181,12 @@ def _kept(arch: Architecture, cut: str, how: Training) -> Epochs:
     return read
 
 
-def seen(arch: Architecture, suffix: Suffix, how: Training, views: int) -> tuple[Inputs, ...]:
-    """What `suffix.infer` takes of validation: the images as they are, then views of them."""
-    images = arch.data.inputs["val"]
+def seen(
+    arch: Architecture, suffix: Suffix, how: Training, views: int = 0, split: str = "val"
+) -> tuple[Inputs, ...]:
+    """What `suffix.infer` takes of validation: the images as they are, then views of them; or of
+    another split that is not trained on."""
+    images = arch.data.inputs[split]
     if not suffix.keeps["val"]:
         every = [images]
         for view in range(views):
@@ -184,7 +195,7 @@ def seen(arch: Architecture, suffix: Suffix, how: Training, views: int) -> tuple
         return tuple(every)
     others = [*kept_cuts(arch, "val"), arch.output]
     arrays = [
-        activations(arch, [suffix.cut], "val", how, view, others)[suffix.cut]
+        activations(arch, [suffix.cut], split, how, view, others)[suffix.cut]
         for view in (None, *range(views))
     ]
     return tuple(Inputs(images.labels, array) for array in arrays)

@@ -1,11 +1,9 @@
 """Trials of a search: each a run inside the run, on what trials of its architecture share."""
 
-import logging
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +38,7 @@ from tl_keras.evaluate import measure
 from tl_keras.files import replacing, write_json, write_text
 from tl_keras.fold import Inference
 from tl_keras.freeze import Freeze
+from tl_keras.quiet import only_warnings
 from tl_keras.run import DIVERGED, DONE, OVER, Run
 
 
@@ -62,14 +61,14 @@ def run_trial(
             bench.measured.setdefault(key_of(config), figures)
         return record
     write_text(trial.workdir / "config.yaml", configs.to_yaml(config))
-    with _silence(), _searching(bench.run):
-        started, passed = time.monotonic(), _taken(bench.run, "features")
+    with only_warnings(), bench.run.timed("search"):
+        started, passed = time.monotonic(), _passes(bench.run)
         outcome = _outcome(bench, trial)
         record = {
             "trial": name,
             "values": dict(values),
             "seconds": round(time.monotonic() - started, 3),
-            "passes": round(_taken(bench.run, "features") - passed, 3),
+            "passes": round(_passes(bench.run) - passed, 3),
             **outcome.record,
         }
         among = ranked([*records, record])[: bench.run.config.search.keep]
@@ -80,10 +79,9 @@ def run_trial(
     return record
 
 
-def _taken(run: Run, *phases: str) -> float:
-    """Seconds of a search that went into some phases, so far."""
-    seconds = run.record.get("seconds", {})
-    return sum(seconds.get(phase, 0.0) for phase in phases)
+def _passes(run: Run) -> float:
+    """Seconds of a search that went into activations, so far."""
+    return run.record.get("seconds", {}).get("features", 0.0)
 
 
 @dataclass(frozen=True)
@@ -200,6 +198,7 @@ def _finish(trial: Run, record: Record, val: dict[str, Any] | None) -> None:
         "seed": trial.config.seed,
         "seconds": {"total": record["seconds"], **found.get("seconds", {})},
         "model": found.get("model", {}),
+        "chosen": found.get("chosen"),
         "val": val,
         "trial": record,
     }
@@ -212,24 +211,3 @@ def ranked(records: list[Record]) -> list[Record]:
     done = [record for record in records if record["status"] == DONE]
     share = {r["trial"]: r.get("depth", {}).get("share", 0.0) for r in done}
     return sorted(done, key=lambda r: (-r["score"], -share[r["trial"]], r["trial"]))
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Leaves out what a trial says of its plan and epochs: the table has a line of it."""
-    logger = logging.getLogger("absl")
-    before = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
-
-
-@contextmanager
-def _searching(run: Run) -> Iterator[None]:
-    """Adds the body's seconds to those of the search, without those of features and heads."""
-    before, started = _taken(run, "features", "head"), time.monotonic()
-    yield
-    taken = time.monotonic() - started - (_taken(run, "features", "head") - before)
-    run.add(seconds={"search": round(_taken(run, "search") + taken, 3)})

@@ -47,14 +47,40 @@ class Inputs:
       labels: `(examples,) int64`.
       array: `(examples, ...)`, images `uint8` or activations; None: too large to keep.
       read: data set of indices to data set of images, where there is no array.
+      rows: `(examples,) int64`, where they are a part of a pool: their places among its examples,
+        all of which `array` holds and `read` reads; else None.
+      pool: how many examples the pool has.
     """
 
     labels: np.ndarray
     array: np.ndarray | None
     read: Read | None = None
+    rows: np.ndarray | None = None
+    pool: int = 0
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def part(self, rows: np.ndarray) -> "Inputs":
+        """Some of the examples: nothing is copied, and each has the views that it has in all."""
+        places = rows if self.rows is None else self.rows[rows]
+        return Inputs(self.labels[rows], self.array, self.read, places, self.pool or len(self))
+
+    def take(self, chosen: slice) -> np.ndarray:
+        """Some of what the array holds, in order."""
+        return self.array[chosen if self.rows is None else self.rows[chosen]]
+
+    def places(self, indices: tf.Tensor) -> tf.Tensor:
+        """Of indices of examples, those in the pool."""
+        return indices if self.rows is None else tf.gather(self.rows, indices)
+
+    def numbers(
+        self, augmentations: tuple[Augmentation, ...], seed: int, view: int | tf.Tensor
+    ) -> tf.Tensor:
+        """`numbers_of` the examples."""
+        if self.rows is None:
+            return numbers_of(len(self), augmentations, seed, view)
+        return tf.gather(numbers_of(self.pool, augmentations, seed, view), self.rows)
 
 
 @dataclass(frozen=True)
@@ -91,7 +117,7 @@ def prepared(dataset: Dataset, split: str, config: DataConfig, cache_config: Cac
         return Inputs(labels, _embedded(dataset, split, config))
     paths = [str(dataset.root / example.file) for example in examples]
     size = config.image_size
-    if split == "train":
+    if dataset.is_fraction(split):
         kinds = [kind_of(example.decoder, example.short, size) for example in examples]
     else:
         kinds = [Kind(example.decoder) for example in examples]
@@ -145,15 +171,15 @@ def _key(dataset: Dataset, split: str, config: DataConfig) -> dict:
     return {
         "kind": f"images of {split}, {config.image_size} px",
         "digests": [example.digest for example in dataset.splits[split]],
-        **preparation(config, split),
+        **preparation(config, dataset, split),
     }
 
 
-def preparation(config: DataConfig, split: str) -> dict:
+def preparation(config: DataConfig, dataset: Dataset, split: str) -> dict:
     """All that decides a prepared image beside its content."""
     chosen = {name: getattr(config, name) for name in OF_THE_IMAGES}
     by = {"tl_keras": VERSION, "tensorflow": tf.__version__, "pillow": PIL.__version__}
-    return {**chosen, "fraction": split == "train", **by}
+    return {**chosen, "fraction": dataset.is_fraction(split), **by}
 
 
 def _embedded(dataset: Dataset, split: str, config: DataConfig) -> np.ndarray:
@@ -209,8 +235,18 @@ def evaluation(inputs: Inputs, batch_size: int) -> tf.data.Dataset:
     """Every example once, in order: `(batch, ...)` inputs, the last batch whole or not."""
     indices = tf.data.Dataset.range(len(inputs))
     if inputs.array is None:
-        return untuned(inputs.read(indices).batch(batch_size).prefetch(2))
-    return untuned(indices.batch(batch_size).map(_gather(inputs.array)).prefetch(2))
+        return untuned(inputs.read(_placed(inputs, indices)).batch(batch_size).prefetch(2))
+    rows = _placed(inputs, indices.batch(batch_size))
+    return untuned(rows.map(_gather(inputs.array)).prefetch(2))
+
+
+def images_of(inputs: Inputs) -> np.ndarray:
+    """All examples in memory, `(examples, ...)`: a few of a split, see `Inputs.part`."""
+    return np.concatenate(list(evaluation(inputs, 64).as_numpy_iterator()))
+
+
+def _placed(inputs: Inputs, indices: tf.data.Dataset) -> tf.data.Dataset:
+    return indices if inputs.rows is None else indices.map(unconverted(inputs.places))
 
 
 def view(inputs: Inputs, batch_size: int, how: Training, epoch: int) -> tf.data.Dataset:
@@ -219,9 +255,8 @@ def view(inputs: Inputs, batch_size: int, how: Training, epoch: int) -> tf.data.
     def augmented(x: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
         return augment(x, numbers, how.augmentations)
 
-    rows = tf.data.Dataset.from_tensor_slices(
-        numbers_of(len(inputs), how.augmentations, how.seed, epoch)
-    )
+    numbers = inputs.numbers(how.augmentations, how.seed, epoch)
+    rows = tf.data.Dataset.from_tensor_slices(numbers)
     images = evaluation(inputs, batch_size)
     return untuned(
         tf.data.Dataset.zip(images, rows.batch(batch_size)).map(unconverted(augmented), CORES)
@@ -274,10 +309,10 @@ def training(inputs: Inputs, how: Training, epoch: tf.Variable) -> tf.data.Datas
     if inputs.array is not None:
         # In one function with the rest: each one costs 10 ms at the start of an epoch.
         gather = _gather(inputs.array)
-        whole = unconverted(lambda step, row: finish(step, row, gather(row[1])))
+        whole = unconverted(lambda step, row: finish(step, row, gather(inputs.places(row[1]))))
         batches = batches.map(whole, CORES)
     else:
-        images = inputs.read(rows.map(lambda now, i, numbers: i))
+        images = inputs.read(rows.map(unconverted(lambda now, i, numbers: inputs.places(i))))
         images = images.batch(batch_size, drop_remainder=True)
         both = tf.data.Dataset.zip(batches, images)
         batches = both.map(unconverted(lambda pair, x: finish(*pair, x)), CORES)
@@ -306,7 +341,7 @@ def _rows(inputs: Inputs, how: Training, epoch: tf.Variable) -> tf.data.Dataset:
     """Of each example, in order: epoch, index, the random numbers of its view."""
     now = tf.cast(epoch.read_value(), tf.int32)
     view = now if how.views is None else now % how.views
-    numbers = numbers_of(len(inputs), how.augmentations, how.seed, view)
+    numbers = inputs.numbers(how.augmentations, how.seed, view)
     order = _order(inputs.labels, how, now)
     rows = (tf.fill(tf.shape(order), now), order, tf.gather(numbers, order))
     return tf.data.Dataset.from_tensor_slices(rows)

@@ -182,16 +182,34 @@ def suspected(dataset: Dataset, features: dict[str, Inputs]) -> dict[str, Any]:
     if pooled.size > MAX_FEATURES:
         return {"suspects_note": "the data set is too large to compare all labels"}
     examples = [(split, example) for split in features for example in dataset.splits[split]]
+    return _listed(suspects(pooled, labels), examples, dataset)
+
+
+def suspected_by(probabilities: np.ndarray, dataset: Dataset) -> dict[str, Any]:
+    """`suspects` of train, as `suspected` gives them, by models that had not seen the examples.
+
+    Args:
+      probabilities: `(train, classes)`.
+    """
+    examples = [("train", example) for example in dataset.splits["train"]]
+    return _listed(doubtful(probabilities, dataset.labels("train")), examples, dataset)
+
+
+def _listed(
+    found: Sequence[tuple[int, int, float]],
+    examples: Sequence[tuple[str, Example]],
+    dataset: Dataset,
+) -> dict[str, Any]:
     return {
         "suspects": [
             {
                 "file": examples[i][1].file,
                 "split": examples[i][0],
-                "label": dataset.classes[labels[i]],
+                "label": dataset.classes[examples[i][1].label],
                 "suggested": dataset.classes[suggested],
                 "probability": round(probability, 4),
             }
-            for i, suggested, probability in suspects(pooled, labels)
+            for i, suggested, probability in found
         ]
     }
 
@@ -199,16 +217,27 @@ def suspected(dataset: Dataset, features: dict[str, Inputs]) -> dict[str, Any]:
 def suspects(features: np.ndarray, labels: np.ndarray) -> list[tuple[int, int, float]]:
     """(index, suggested label, its probability) of labels that are likely wrong, worst first.
 
-    Confident learning (arXiv 1911.00068): a head that has not seen the example gives another class
-    at least the probability that it gives that class's own examples on average.
+    By a head that has not seen the example, see `doubtful`.
 
     Args:
       features: `(n, channels) float32`, pooled.
       labels: `(n,) int64`, every class among them.
     """
     scores = leave_one_out(features, labels)
-    probabilities = softmax(scores / fit_temperature(scores, labels))
-    own = [probabilities[labels == label, label].mean() for label in range(scores.shape[1])]
+    return doubtful(softmax(scores / fit_temperature(scores, labels)), labels)
+
+
+def doubtful(probabilities: np.ndarray, labels: np.ndarray) -> list[tuple[int, int, float]]:
+    """(index, suggested label, its probability) of labels that are likely wrong, worst first.
+
+    Confident learning (arXiv 1911.00068): a model that has not seen the example gives another class
+    at least the probability that it gives that class's own examples on average.
+
+    Args:
+      probabilities: `(n, classes)`.
+      labels: `(n,) int64`, every class among them.
+    """
+    own = [probabilities[labels == k, k].mean() for k in range(probabilities.shape[1])]
     confident = np.where(probabilities >= own, probabilities, 0)
     suggested = confident.argmax(1)
     rows = np.arange(len(labels))

@@ -1,6 +1,6 @@
 """What the data steps pass on: listed files, checked examples, a data set with its splits."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +48,7 @@ class Example:
     width: int = 0  # px, of a file's image as it is stored, before EXIF turns it
     height: int = 0  # px
     looks: str = ""  # perceptual hashes of a file's image, see `copies.looks`
+    unit: str = ""  # the same for those of train and val that no split may part
 
     @property
     def short(self) -> int:
@@ -61,11 +62,13 @@ class Dataset:
 
     Attributes:
       classes: names, sorted; an example's label is an index into them.
-      splits: examples of `train`, `val` and `test`.
+      splits: examples of `train`, `val` and `test`; and `rest`, of the same source and with their
+        labels, those that `data.examples_per_class` leaves out.
       root: folder that the files are relative to; None for embedded sources.
       images: `(examples, height, width, 3) uint8` of embedded sources, else None.
       drawn_seed: glyphs alone: training images are drawn anew each epoch from this seed.
       fingerprint: SHA-256 of every split's labels and contents, hex.
+      whole: training images are measured on too, as in cross-validation.
     """
 
     classes: tuple[str, ...]
@@ -76,7 +79,18 @@ class Dataset:
     warnings: list[str]
     fingerprint: str
     drawn_seed: int | None = None
+    whole: bool = False
 
     def labels(self, split: str) -> np.ndarray:
         """`(examples,) int64` labels of a split."""
         return np.array([example.label for example in self.splits[split]], np.int64)
+
+    def pooled(self) -> "Dataset":
+        """The same with train and val in one, to be dealt out to folds."""
+        both = sorted([*self.splits["train"], *self.splits["val"]], key=lambda e: e.file)
+        splits = {**self.splits, "train": both, "val": []}
+        return replace(self, splits=splits, whole=True)
+
+    def is_fraction(self, split: str) -> bool:
+        """Whether large JPEGs are decoded at a fraction of their size, to train on alone."""
+        return split == "train" and not self.whole

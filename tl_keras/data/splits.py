@@ -1,11 +1,15 @@
-"""Missing splits, carved from train by rank of a content hash."""
+"""Missing splits, carved from train by rank of a content hash; folds for cross-validation."""
 
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
 
 from tl_keras.config import DataConfig
-from tl_keras.data.examples import SPLITS, Example
+from tl_keras.data.examples import Example
 
 Splits = dict[str, list[Example]]
 
@@ -16,7 +20,8 @@ def carve(
     config: DataConfig,
     alike: Sequence[Sequence[Example]] = (),
 ) -> Splits:
-    """Splits with `val` and `test` filled from train where the source gave none.
+    """Splits with `val` and `test` filled from train where the source gave none; and `rest`, what
+    `examples_per_class` leaves out.
 
     Within a class, units are ranked by a hash of their content with `data.split_seed`, so the
     shares are exact to half a unit, and an added file moves at most its unit and neighbours. A
@@ -33,8 +38,9 @@ def carve(
       ValueError: a given val leaves no room for train in `examples_per_class`.
     """
     units, seed = _units(splits["train"], groups, alike), config.split_seed
+    named: dict[str, str] = {}
     sizes = _sizes(units)  # `data.val` and `data.test` are shares of the whole.
-    test, val = list(splits["test"]), list(splits["val"])
+    test, val, rest = list(splits["test"]), list(splits["val"]), []
     if not test and config.test > 0:
         test, units = _take(units, _shares(sizes, config.test), seed)
     if config.examples_per_class is not None:
@@ -44,14 +50,56 @@ def carve(
                 f"data.examples_per_class: {config.examples_per_class}, train and val together; "
                 f"val alone has {_most(val)} of a class: expected more than that"
             )
-        kept, _ = _take(units, dict.fromkeys(sizes, room), seed, strict=True)
+        kept, left = _take(units, dict.fromkeys(sizes, room), seed, strict=True)
+        rest = [example for unit in left for example in unit]
         units = _units(kept, groups, alike)
         sizes = _sizes(units)
     if not val:
         val, units = _take(units, _shares(sizes, config.val), seed)
     train = [example for unit in units for example in unit]
-    ordered = {"train": train, "val": val, "test": test}
-    return {name: sorted(ordered[name], key=lambda example: example.file) for name in SPLITS}
+    ordered = {"train": train, "val": val, "test": test, "rest": rest}
+    for unit in _units([*train, *val], groups, alike):
+        name = min(example.digest for example in unit)
+        for example in unit:
+            named[example.file] = name
+    return {
+        name: sorted(
+            (replace(e, unit=named.get(e.file, "")) for e in ordered[name]), key=lambda e: e.file
+        )
+        for name in ordered
+    }
+
+
+def folds(examples: Sequence[Example], count: int, seed: int) -> list[np.ndarray]:
+    """Positions of the examples of each fold: classes in equal shares, no unit parted.
+
+    Raises:
+      ValueError: a class has fewer units than there are folds.
+    """
+    labels = np.array([example.label for example in examples])
+    units = np.array([example.unit for example in examples])
+    parting = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    return [held_out for _, held_out in parting.split(labels, labels, units)]
+
+
+def parted(
+    examples: Sequence[Example], share: float, seed: int | str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the examples to train on, and of those to validate on, as `carve` parts them.
+
+    A class that has one unit left keeps it in train.
+    """
+    grouped = defaultdict(list)
+    for example in examples:
+        grouped[example.unit].append(example)
+    units = list(grouped.values())
+    counts = Counter(map(_label, units))
+    shares = _shares(_sizes(units), share)
+    room = {label: shares[label] if counts[label] > 1 else 0 for label in counts}
+    val, _ = _take(units, room, seed, strict=True)
+    held_out = {example.file for example in val}
+    is_val = np.array([example.file in held_out for example in examples])
+    return np.flatnonzero(~is_val), np.flatnonzero(is_val)
 
 
 def _sizes(units: list[list[Example]]) -> dict[int, int]:
@@ -94,7 +142,7 @@ def _units(
 
 
 def _take(
-    units: list[list[Example]], counts: dict[int, int], seed: int, strict: bool = False
+    units: list[list[Example]], counts: dict[int, int], seed: int | str, strict: bool = False
 ) -> tuple[list[Example], list[list[Example]]]:
     """Of each class `counts[label]` examples, in rank order, and the units that are left.
 
@@ -119,6 +167,6 @@ def _label(unit: list[Example]) -> int:
     return min(unit, key=lambda example: example.digest).label
 
 
-def _rank(unit: list[Example], seed: int) -> str:
+def _rank(unit: list[Example], seed: int | str) -> str:
     content = min(example.digest for example in unit)
     return hashlib.sha256(f"{seed} {content}".encode()).hexdigest()

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tl_keras.data import batches
-from tl_keras.data.batches import Inputs
+from tl_keras.data.batches import Inputs, images_of
 
 
 def calibration_examples(train: Inputs, count: int) -> np.ndarray:
@@ -18,11 +17,7 @@ def calibration_examples(train: Inputs, count: int) -> np.ndarray:
         members = np.flatnonzero(labels == label)
         rank[members] = np.arange(len(members))
     chosen = np.sort(np.lexsort((labels, rank))[:count])
-    if train.array is not None:
-        return train.array[chosen]
-    few = Inputs(labels[chosen], None, lambda order: train.read(order.map(lambda i: table[i])))
-    table = tf.constant(chosen)
-    return np.concatenate(list(batches.evaluation(few, 64).as_numpy_iterator()))
+    return images_of(train.part(chosen))
 
 
 def convert(saved_model: Path, name: str, examples: np.ndarray) -> bytes:

@@ -19,7 +19,6 @@ from tl_keras.report.words import (
     percent,
     points,
     quoted,
-    split_name,
 )
 
 FEW = 200  # Test examples; below, the 95% interval at 90% is wider than 8 points.
@@ -53,7 +52,7 @@ def _on_chance(run: Run) -> Iterable[Advice]:
     if stands not in ("chance", "trade"):
         return
     name, share = figures.majority(run)
-    on = f"{percent(share)} of these {count(scores.get('n'))} {split_name(split)} examples"
+    on = f"{percent(share)} of these {count(scores.get('n'))} {run.split_name(split)} examples"
     why = (
         f"Not shown to be right more often than always answering {quoted(name)}, which is right on "
         f"{on}"
@@ -71,7 +70,7 @@ def _on_chance(run: Run) -> Iterable[Advice]:
 def _on_size(run: Run) -> Iterable[Advice]:
     split, scores = figures.scored(run)
     n, accuracy = scores.get("n"), scores.get("accuracy")
-    if split == "val":
+    if split == "val" and not run.holds_out:
         aside = figures.unread_test(run)
         yield Advice(
             "Measure it on the test split." if aside else "Set a test split aside.",
@@ -86,7 +85,7 @@ def _on_size(run: Run) -> Iterable[Advice]:
     if needed > n:
         yield Advice(
             f"Measure on more examples: about {count(needed)}.",
-            f"{n} {split_name(split)} examples are few: differences inside the interval may be "
+            f"{n} {run.split_name(split)} examples are few: differences inside the interval may be "
             f"chance. {count(needed)} would bring it to ±3 points.",
         )
 
@@ -94,7 +93,7 @@ def _on_size(run: Run) -> Iterable[Advice]:
 def _on_gap(run: Run) -> Iterable[Advice]:
     val, test = run.result.get("val") or {}, run.result.get("test") or {}
     high = (test.get("interval") or [None, None])[1]
-    if not is_number(high) or not is_number(val.get("accuracy")):
+    if run.holds_out or not is_number(high) or not is_number(val.get("accuracy")):
         return
     if val["accuracy"] <= high or val["accuracy"] - test["accuracy"] < NOTABLE:
         return
@@ -118,7 +117,7 @@ def _on_classes(run: Run) -> Iterable[Advice]:
     if empty:
         yield Advice(
             f"Add examples of {listed(list(map(quoted, empty)))}.",
-            f"No {split_name(split)} examples of them: nothing is known about how they do.",
+            f"No {run.split_name(split)} examples of them: nothing is known about how they do.",
         )
     lowest, accuracy = figures.weakest(run), scores.get("accuracy") or 0
     if not lowest or _is_chance(run):
@@ -291,7 +290,7 @@ def _on_calibration(run: Run) -> Iterable[Advice]:
         return
     yield Advice(
         f"Do not take its probabilities at their word: they are too {LEANS[mean > high]}.",
-        f"On {count(len(known))} {split_name(split)} examples it is {percent(mean)} sure on "
+        f"On {count(len(known))} {run.split_name(split)} examples it is {percent(mean)} sure on "
         f"average and right on {percent(scores.get('accuracy'))} (95% interval "
         f"{interval([low, high])}).",
     )

@@ -22,7 +22,6 @@ from tl_keras.report.words import (
     number,
     percent,
     quoted,
-    split_name,
 )
 
 FEW = 20  # Examples of a class, under which its recall says little.
@@ -104,7 +103,7 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _data(run: Run) -> str:
-    splits = [(split_name(s), figures.split_size(run, s)) for s in ("train", "val", "test")]
+    splits = [(run.split_name(s), figures.split_size(run, s)) for s in ("train", "val", "test")]
     names = run.data.get("classes") or []
     source = dict.fromkeys(filter(None, (run.source, _dataset(run))))
     lines = [f"Source: {plain(', '.join(source))}"]
@@ -156,7 +155,7 @@ def _figures(run: Run) -> str:
         for key, (name, written) in results.SCORES.items():
             if is_number(scores.get(key)):
                 low_high = " to ".join(map(written, between[key])) if key in between else NOTHING
-                row = [split_name(split), count(scores.get("n")), name]
+                row = [run.split_name(split), count(scores.get("n")), name]
                 rows.append([*row, written(scores[key]), low_high])
     return _table(["Split", "n", "Score", "Value", "95% interval"], rows) if rows else ""
 
@@ -201,7 +200,7 @@ def _limits(run: Run) -> str:
     found = verdict.verdict(run)
     lines = [found.answer, *found.why] if found else []
     split, scores = figures.scored(run)
-    if split == "val":
+    if split == "val" and not run.holds_out:
         what = (
             "The test split was not read" if figures.unread_test(run) else "There was no test split"
         )
@@ -209,7 +208,9 @@ def _limits(run: Run) -> str:
     small = [r for r in figures.rates(run) if r.recall.n < FEW]
     if small:
         names = listed([f"{quoted(rate.name)} ({count(rate.recall.n)})" for rate in small])
-        lines.append(f"Fewer than {FEW} {split_name(split)} examples, too few to judge: {names}.")
+        lines.append(
+            f"Fewer than {FEW} {run.split_name(split)} examples, too few to judge: {names}."
+        )
     if is_number(scores.get("calibration_error")):
         lines.append(
             f"Calibration error {percent(scores['calibration_error'])} on "

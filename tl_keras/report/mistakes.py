@@ -4,7 +4,7 @@ from tl_keras.report import figures
 from tl_keras.report.markup import escape, gallery, note
 from tl_keras.report.pictures import Picture, image, thumbnails, written
 from tl_keras.report.read import Prediction, Run
-from tl_keras.report.words import count, percent, split_name
+from tl_keras.report.words import count, percent
 
 
 def mistakes(run: Run) -> str:
@@ -13,7 +13,7 @@ def mistakes(run: Run) -> str:
     if not predictions:
         return ""
     wrong = sum(p.prediction != p.label for p in predictions)
-    on = f"{count(wrong)} of {count(len(predictions))} {split_name(split)} examples are wrong"
+    on = f"{count(wrong)} of {count(len(predictions))} {run.split_name(split)} examples are wrong"
     if not wrong:
         return note(f"{on}.")
     worst = figures.worst(run)

@@ -10,6 +10,7 @@ from tl_keras.report import (
     audit,
     card,
     findings,
+    folds,
     mistakes,
     provenance,
     results,
@@ -77,6 +78,7 @@ def render(run: Run) -> str:
 CALM = "<p>Nothing in the numbers asks for attention.</p>"
 SECTIONS = {
     "Scores": results.scores,
+    "Folds": folds.folds,
     "Search": search.search,
     "Classes": results.classes,
     "Confusion": results.confusion,

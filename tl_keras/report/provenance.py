@@ -26,7 +26,8 @@ def data(run: Run) -> str:
     if not run.data and not run.result.get("data"):
         return ""
     left_out = figures.quarantined(run)
-    rows = [[split_name(s), count(figures.split_size(run, s))] for s in ("train", "val", "test")]
+    splits = ("train", "test") if run.holds_out else ("train", "val", "test")
+    rows = [[split_name(s), count(figures.split_size(run, s))] for s in splits]
     rows += [["left out", count(len(left_out))]]
     names = run.data.get("classes") or []
     parts = [table(counted(len(names), "class", "classes") + ".", ["Split", "Examples"], rows, [1])]
@@ -127,6 +128,8 @@ KEPT = {
     "mix": "the mean of the weights before and after fine-tuning",
     "finetuned": "the fine-tuned weights",
     "scratch": "the weights trained from scratch",
+    "average": "the average of the weights of all folds",
+    "ensemble": "all folds' models, whose probabilities are averaged",
 }
 
 

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from tl_keras.report.words import split_name
+
 FILES = (
     *("config.yaml", "data.json", "findings.json"),
     *("metrics.jsonl", "predictions.csv", "result.json"),
@@ -52,6 +54,15 @@ class Run:
         """`data.source` of the config; empty where it does not say."""
         data = _mapping(self.tree.get("data") or {}, self.folder / "config.yaml")
         return str(data.get("source") or "")
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether `val` of its result is of folds, each held out from the model that answered."""
+        return self.result.get("pipeline") == "cross_validate"
+
+    def split_name(self, split: str) -> str:
+        """A split in words."""
+        return "held-out" if self.holds_out and split == "val" else split_name(split)
 
     @property
     def is_audit(self) -> bool:

@@ -17,7 +17,6 @@ from tl_keras.report.words import (
     megabytes,
     number,
     percent,
-    split_name,
 )
 
 CELLS = 20  # Classes up to which the confusion matrix is shown whole; then the worst pairs.
@@ -42,7 +41,7 @@ def scores(run: Run) -> str:
         rows.append([name, *cells])
     rows += _of_views([measured.get("views") or {} for measured in found])
     heads = [
-        f"{split_name(name)}, n\u00a0=\u00a0{count(measured.get('n'))}"
+        f"{run.split_name(name)}, n\u00a0=\u00a0{count(measured.get('n'))}"
         for name, measured in zip(splits, found, strict=True)
     ]
     return table(ABOUT_SCORES, ["Score", *heads], rows)
@@ -92,7 +91,7 @@ def classes(run: Run) -> str:
     if not rated:
         return ""
     above = (
-        f"On {count(sum(rate.recall.n for rate in rated))} {split_name(split)} examples; lines "
+        f"On {count(sum(rate.recall.n for rate in rated))} {run.split_name(split)} examples; lines "
         "are 95% intervals. Found: the share of a class that was recognised (recall). Right when "
         "said: the share of its predictions that are right (precision)."
     )
@@ -113,7 +112,7 @@ def confusion(run: Run) -> str:
     names, counts = figures.counts(run)
     if not names:
         return ""
-    on = f"On {count(sum(counts.values()))} {split_name(split)} examples"
+    on = f"On {count(sum(counts.values()))} {run.split_name(split)} examples"
     if len(names) <= CELLS:
         return _matrix(f"{on}. Rows are the true class, columns the prediction.", names, counts)
     pairs = figures.pairs(run)[:PAIRS]
@@ -152,8 +151,8 @@ def calibration(run: Run) -> str:
     if not bins:
         return ""
     above = (
-        f"On {count(len(predictions))} {split_name(split)} examples, by how sure the model is of "
-        "its answer. Points on the dashed line: of the answers that it is 80% sure of, 80% are "
+        f"On {count(len(predictions))} {run.split_name(split)} examples, by how sure the model is "
+        "of its answer. Points on the dashed line: of the answers that it is 80% sure of, 80% are "
         "right. Below the line it is too sure. Lines are 95% intervals."
     )
     points = [(b.confidence, b.right.value, *b.right.interval, b.right.n) for b in bins]
@@ -171,9 +170,12 @@ def exports(run: Run) -> str:
     split, found = figures.scored(run)
     on = _distinct(export.get("n", found.get("n")) for export in measured.values())
     threads = _distinct((e.get("latency_ms") or {}).get("threads") for e in measured.values())
+    measured_on = run.split_name(split)
+    if run.holds_out and split == "val":
+        measured_on = "training"  # The model was trained on all: it is no measure of accuracy.
     of_threads = f", {threads} thread{'s' if threads != '1' else ''}" if threads else ""
     above = (
-        f"Each file loaded back and measured on {on or NOTHING} {split_name(split)} examples; "
+        f"Each file loaded back and measured on {on or NOTHING} {measured_on} examples; "
         "agreement and difference are against the model in Keras. Latency is of one example, "
         f"by {figures.TIMED} runs on the machine of this run{of_threads}."
     )

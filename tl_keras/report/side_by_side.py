@@ -160,7 +160,7 @@ def _called(named: Named) -> dict[str, str]:
 
 
 def _meaning(named: Named, compared: list[Difference] | None) -> Iterable[tuple[str, str]]:
-    if all(figures.scored(run)[0] == "val" for _, run in named):
+    if all(figures.scored(run)[0] == "val" and not run.holds_out for _, run in named):
         yield (
             "Set a test split aside.",
             "There is none: validation chose each of these models, so its scores flatter them.",

@@ -14,7 +14,6 @@ from tl_keras.report.words import (
     one_in,
     percent,
     quoted,
-    split_name,
 )
 
 FLOATS = ("saved_model", "float32", "float16")
@@ -35,7 +34,7 @@ def _score_line(run: Run) -> str:
     split, scores = figures.scored(run)
     if not is_number(scores.get("accuracy")):
         return "Finished; no accuracy was recorded"
-    on = f"{count(scores.get('n'))} {split_name(split)} examples"
+    on = f"{count(scores.get('n'))} {run.split_name(split)} examples"
     line = f"{percent(scores['accuracy'])} of {on} right"
     if not scores.get("interval"):
         return line
@@ -109,7 +108,7 @@ def _expected(run: Run) -> str:
     low, high = (100 * value for value in scores["interval"])
     return (
         f"In the long run it is right on {low:.0f} to {high:.0f} of 100 pictures like these (95% "
-        f"interval, measured on {count(scores.get('n'))} {split_name(split)} examples)."
+        f"interval, measured on {count(scores.get('n'))} {run.split_name(split)} examples)."
     )
 
 

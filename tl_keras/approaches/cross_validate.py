@@ -1,0 +1,384 @@
+"""cross_validate: k folds of a small set, each scored by a model that has not seen it; then a model
+of everything, made as the folds chose. Nothing of the test split decides anything."""
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from absl import logging
+
+from tl_keras import config as configs
+from tl_keras import features, merge, report
+from tl_keras import model as models
+from tl_keras import run as runs
+from tl_keras.approaches import adapt, candidates, search, stages
+from tl_keras.approaches.adapt import Chosen
+from tl_keras.approaches.architecture import (
+    HEAD_SPLITS,
+    Architecture,
+    Data,
+    architecture,
+    plan_of,
+    prepared_again,
+)
+from tl_keras.config import RunConfig
+from tl_keras.data import doctor
+from tl_keras.data.splits import folds, parted
+from tl_keras.evaluate import EPSILON, fit_temperature, measure
+from tl_keras.files import replacing, write_json, write_text
+from tl_keras.fold import Inference
+from tl_keras.quiet import only_warnings
+from tl_keras.run import Run, opened
+
+SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "calibration_error")
+ALL = "fold_all"  # With a search: one more, on everything, of which the final model comes.
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A fold: what is trained on, what choices are made on, and what is held out, its test.
+
+    Attributes:
+      run: its folder, and the config that is the same for all folds.
+      repeat: which time the examples are dealt out.
+      rows: positions of the held-out examples among all.
+    """
+
+    run: Run
+    repeat: int
+    data: Data
+    rows: np.ndarray
+
+
+def run(config: RunConfig, workdir: str | Path) -> Run:
+    """Trains and scores each fold, then makes the final model and exports it.
+
+    Raises:
+      ValueError: the config, the data or the folder cannot be used.
+    """
+    _check(config)
+    with opened(config, workdir, "cross_validate") as run:
+        backbone = stages.backbone(run)
+        data = stages.read(run, pooled=True)
+        every = _folds(run, data)
+        model = stages.trained(run, data, backbone, lambda *_: train(run, data, backbone))
+        if run.result:
+            run.finish(stages.exported_again(run, model, _judged(every[0], data)))
+        else:
+            result = _result(run, model, data, every)
+            for folder in run.workdir.glob("fold_*"):
+                (folder / "model.keras").unlink(missing_ok=True)
+                shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+            run.finish(result)
+        report.write(run.workdir)
+    return run
+
+
+def _check(config: RunConfig) -> None:
+    """Raises ValueError where a config's other sections leave nothing to cross-validate."""
+    if config.data.source == "glyphs":
+        raise ValueError(
+            "data.source: glyphs are drawn anew each epoch; expected examples that can be dealt "
+            "out to folds, as of folder, csv, tfds or digits"
+        )
+    final = config.cross_validate.final
+    if final != "refit" and (config.model.weights == "none" or config.search.wanted):
+        why = "searches find other models" if config.search.wanted else "model.weights is none"
+        raise ValueError(
+            f"cross_validate.final: {final} is of folds that start from the same point, and {why}; "
+            "expected refit"
+        )
+
+
+def _folds(run: Run, data: Data) -> list[Fold]:
+    """All folds, repeat by repeat; `folds.csv` says which example is held out where.
+
+    Raises:
+      ValueError: a class is too small.
+    """
+    config, asked = run.config, run.config.cross_validate
+    examples = data.dataset.splits["train"]
+    _check_sizes(data, asked.folds)
+    found, dealt = [], np.empty((len(examples), asked.repeats), np.int64)
+    for repeat in range(asked.repeats):
+        seed = config.data.split_seed + 7919 * repeat
+        for i, rows in enumerate(folds(examples, asked.folds, seed)):
+            number = repeat * asked.folds + i
+            dealt[rows, repeat] = number
+            others = np.setdiff1d(np.arange(len(examples)), rows)
+            parts = _inner(data, others, f"{seed} fold {i}", config) | {"test": rows}
+            part = _part(data, parts)
+            settled = config if config.search.wanted else _settled(config, part)
+            folder = run.workdir / f"fold_{number}"
+            found.append(Fold(Run(folder, settled, "fold"), repeat, part, rows))
+    header = ["file", *(f"repeat_{repeat}" for repeat in range(asked.repeats))]
+    lines = [[e.file, *map(str, own)] for e, own in zip(examples, dealt, strict=True)]
+    write_text(run.workdir / "folds.csv", stages.to_csv([header, *lines]))
+    first = found[0].run.config  # Others may have an example more or less, and all train alike.
+    return [replace(fold, run=replace(fold.run, config=first)) for fold in found]
+
+
+def _check_sizes(data: Data, count: int) -> None:
+    units = {(example.label, example.unit) for example in data.dataset.splits["train"]}
+    sizes = Counter(label for label, _ in units)
+    for label, name in enumerate(data.dataset.classes):
+        if sizes[label] < count:
+            raise ValueError(
+                f"cross_validate.folds: class {name!r} has {sizes[label]} training images that may "
+                f"be parted; expected at least one a fold, received {count} folds"
+            )
+
+
+def _inner(data: Data, rows: np.ndarray, seed: str, config: RunConfig) -> dict[str, np.ndarray]:
+    """Of some examples those to train on and those to choose by, as positions among all."""
+    examples = [data.dataset.splits["train"][i] for i in rows]
+    train, val = parted(examples, config.data.val, seed)
+    return {"train": rows[train], "val": rows[val]}
+
+
+def _part(data: Data, parts: dict[str, np.ndarray]) -> Data:
+    examples, inputs = data.dataset.splits["train"], data.inputs["train"]
+    splits = {name: [examples[i] for i in rows] for name, rows in parts.items()}
+    dataset = replace(data.dataset, splits={"test": [], **splits}, whole=False)
+    return Data(dataset, {name: inputs.part(rows) for name, rows in parts.items()}, data)
+
+
+def _settled(config: RunConfig, data: Data) -> RunConfig:
+    """The config with what `auto` comes to on a fold, so that the final model is trained alike."""
+    plan = plan_of(config, data.dataset, config.model.weights != "none")
+    auto = {name: getattr(plan, name) for name in ("freeze", "epochs", "learning_rate")}
+    return config.model_copy(update={"fit": config.fit.model_copy(update=auto)})
+
+
+def train(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
+    """Trains the folds that are left, and the final model.
+
+    Args:
+      data: train and val in one, see `Dataset.pooled`.
+
+    Raises:
+      ValueError: a class is too small.
+    """
+    every = _folds(run, data)
+    config, arch = every[0].run.config, None
+    if config.model.weights != "none" and not config.search.wanted:
+        trainings = len(every) + 1.0
+        arch = architecture(run, config, data, backbone, [config.fit.freeze])
+        arch = replace(arch, trainings=trainings)
+    for i, fold in enumerate(every):
+        if not fold.run.result:
+            with run.timed("folds"), only_warnings():
+                _train_fold(fold, arch)
+        _log(fold, i, len(every))
+    if config.search.wanted:
+        return _refit_searched(run, data)
+    chosen = _chosen(data, every)
+    final = config.cross_validate.final
+    run.add(chosen=vars(chosen))
+    settled = replace(run, config=config)
+    if final == "refit":
+        if arch is None:
+            return adapt.from_scratch(settled, data, _backbone(config), chosen)
+        return adapt.refit(settled, arch, chosen)
+    members = [models.load(fold.run.workdir / "model.keras") for fold in every]
+    merged = {"average": merge.average, "ensemble": merge.ensemble}[final](members)
+    depth = adapt.depth_of(config, arch.backbone, plan_of(config, data.dataset, pretrained=True))
+    run.add(model=adapt.described(merged, config, depth, final))
+    return merged
+
+
+def _backbone(config: RunConfig) -> keras.Model:
+    """The backbone as no training has changed it yet."""
+    keras.utils.set_random_seed(config.seed)
+    return models.pretrained(config.model, config.data.image_size)
+
+
+def _train_fold(fold: Fold, arch: Architecture | None) -> None:
+    config, data = fold.run.config, fold.data
+    if config.search.wanted:
+        adapt.check_classes(data.dataset)
+        searched = models.load(search.best_model(fold.run, data, _backbone(config)))
+        data = prepared_again(data, runs.as_trained(fold.run).config)
+        probabilities = features.outputs(Inference(searched), data.inputs["test"])
+        model = None
+    elif arch is None:
+        model = adapt.from_scratch(fold.run, data, _backbone(config))
+        probabilities = features.outputs(Inference(model), data.inputs["test"])
+    else:
+        own = replace(arch, data=data, heads={})
+        adapted = adapt.head_then_suffix(fold.run, own, holds_out=True)
+        model, probabilities = adapted.model, adapted.held_out
+    if config.cross_validate.final != "refit":
+        with replacing(fold.run.workdir / "model.keras") as temporary:
+            model.save(temporary)
+    _finish(fold, probabilities)
+
+
+def _finish(fold: Fold, probabilities: np.ndarray) -> None:
+    """Writes the fold's `predictions.csv` and `result.json`."""
+    classes, labels = fold.data.dataset.classes, fold.data.inputs["test"].labels
+    files = [example.file for example in fold.data.dataset.splits["test"]]
+    stages.write_predictions(
+        fold.run, classes, stages.rows_of("held_out", files, labels, probabilities, classes)
+    )
+    record = fold.run.record
+    seconds = record.pop("seconds", {})
+    config, counts = fold.run.config, {name: len(fold.data.inputs[name]) for name in HEAD_SPLITS}
+    write_text(fold.run.workdir / "config.yaml", configs.to_yaml(config))
+    result = {
+        "schema": 1,
+        "pipeline": fold.run.pipeline,
+        "seed": config.seed,
+        "seconds": {"total": round(sum(seconds.values()), 3), **seconds},
+        "data": counts,
+        **record,
+        "held_out": measure(probabilities, labels, classes),
+    }
+    write_json(fold.run.workdir / "result.json", result)
+    shutil.rmtree(fold.run.checkpoint, ignore_errors=True)
+
+
+def _log(fold: Fold, number: int, count: int) -> None:
+    result = fold.run.result
+    scores, model = result["held_out"], result["model"]
+    logging.info(
+        "fold %d/%d: accuracy %.3f on %d that are held out, log loss %.3f, kept: %s",
+        *(number + 1, count, scores["accuracy"], scores["n"], scores["log_loss"], model["kept"]),
+    )
+
+
+def _chosen(data: Data, every: Sequence[Fold]) -> Chosen:
+    """What the folds come to together: by all of their validation examples a gain is seen that is
+    within the noise of each. The temperature is one that fits what was held out."""
+    config, results = every[0].run.config, [fold.run.result for fold in every]
+    found = [Chosen(**result["chosen"]) for result in results]
+    regularisation = None
+    if config.model.weights == "none":
+        kept, temperatures = "scratch", [chosen.temperature for chosen in found]
+    else:
+        standing = [result["model"]["candidates"] for result in results]
+        kept = candidates.choose_together(config.fit.choose_by, standing)
+        temperatures = [own[kept]["temperature"] for own in standing if kept in own]
+        regularisation = _regularisation(every)
+    trained = [chosen.epochs for chosen in found if chosen.epochs]
+    logits = np.log(np.maximum(_out_of_fold(data, every, 0), EPSILON))
+    further = fit_temperature(logits, data.inputs["train"].labels)
+    temperature = float(np.exp(np.mean(np.log(temperatures)))) * further
+    epochs = round(float(np.mean(trained))) if trained else 0
+    return Chosen(kept, regularisation, temperature, epochs)
+
+
+def _regularisation(every: Sequence[Fold]) -> float:
+    """The strength with the least validation loss of the head, mean over the folds."""
+    losses: dict[float, list[float]] = {}
+    for fold in every:
+        lines = (fold.run.workdir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        for record in map(json.loads, lines):
+            if record["stage"] == "head":
+                losses.setdefault(record["regularisation"], []).append(record["val_loss"])
+    # Those that a fold did not try were worse than its own by far.
+    tried = {strength: own for strength, own in losses.items() if len(own) == len(every)}
+    return min(tried, key=lambda strength: np.mean(tried[strength]))
+
+
+def _refit_searched(run: Run, data: Data) -> keras.Model:
+    """A search on everything, as in each fold, and its best trial trained on everything."""
+    config = run.config
+    rows = np.arange(len(data.inputs["train"]))
+    part = _part(data, _inner(data, rows, f"{config.data.split_seed} all", config))
+    whole = Run(run.workdir / ALL, config, "fold")
+    with run.timed("folds"):
+        search.best_model(whole, part, _backbone(config))
+    found = whole.record
+    best = runs.as_trained(whole)
+    trial = configs.load(whole.workdir / "search" / found["search"]["best"] / "config.yaml")
+    config, chosen = _settled(trial, part), Chosen(**found["chosen"])
+    run.add(search={**found["search"], "folder": f"{ALL}/search"}, chosen=vars(chosen))
+    data = prepared_again(data, best.config, ("train",))
+    settled = replace(run, config=config)
+    if config.model.weights == "none":
+        return adapt.from_scratch(settled, data, _backbone(config), chosen)
+    arch = architecture(run, config, data, _backbone(config), [config.fit.freeze])
+    return adapt.refit(settled, arch, chosen)
+
+
+def _result(run: Run, model: keras.Model, data: Data, every: Sequence[Fold]) -> dict[str, Any]:
+    """`result.json`: validation is what was held out, by those who had not seen it."""
+    dealt = [_out_of_fold(data, every, repeat) for repeat in range(every[-1].repeat + 1)]
+    run.find(**doctor.suspected_by(np.mean(dealt, axis=0), data.dataset))
+    trained, data = stages.as_trained(run, data)
+    tested = stages.predict(trained, model, data, ("test",))
+    found = {"val": dealt[0], **tested}
+    measured = stages.evaluate(trained, model, _whole(data), found)
+    judged = _judged(every[0], data)
+    exported = stages.exported(trained, model, judged, tested)
+    if not tested:
+        for entry in exported["export"].values():
+            del entry["accuracy"]  # The model was trained on what they were compared on.
+    results = [fold.run.result for fold in every]
+    return stages.result(
+        run,
+        folds=[_described(f, r) for f, r in zip(every, results, strict=True)],
+        cross_validation=_summary(run.config, results),
+        **measured,
+        **exported,
+    )
+
+
+def _out_of_fold(data: Data, every: Sequence[Fold], repeat: int) -> np.ndarray:
+    """`(examples, classes)` probabilities of each example by the model that held it out."""
+    found = np.empty((len(data.inputs["train"]), len(data.dataset.classes)))
+    for fold in every:
+        if fold.repeat == repeat:
+            found[fold.rows] = stages.read_probabilities(fold.run)
+    return found
+
+
+def _whole(data: Data) -> Data:
+    """All that was held out in turn, in the place of a validation split."""
+    splits, inputs = data.dataset.splits, data.inputs
+    dataset = replace(data.dataset, splits={**splits, "val": splits["train"]})
+    return Data(dataset, {**inputs, "val": inputs["train"]})
+
+
+def _judged(fold: Fold, data: Data) -> Data:
+    """Exports are compared with the model on the examples of one fold, and on test."""
+    splits = {**data.dataset.splits, "val": fold.data.dataset.splits["test"]}
+    inputs = {**data.inputs, "val": data.inputs["train"].part(fold.rows)}
+    return Data(replace(data.dataset, splits=splits), inputs)
+
+
+def _described(fold: Fold, result: dict[str, Any]) -> dict[str, Any]:
+    scores = result["held_out"]
+    values = {}
+    if "search" in result:
+        best = result["search"]["best"]
+        trials = result["search"]["trials"]
+        values = {"values": next(t["values"] for t in trials if t["trial"] == best)}
+    return {
+        "fold": fold.run.workdir.name,
+        "repeat": fold.repeat,
+        **result["data"],
+        "n": scores["n"],
+        "interval": scores["interval"],
+        **{name: scores[name] for name in SCORES},
+        "kept": result["model"]["kept"],
+        "seconds": result["seconds"]["total"],
+        **values,
+    }
+
+
+def _summary(config: RunConfig, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """`cross_validation` of `result.json`: mean and deviation over all folds."""
+    scores = {name: [result["held_out"][name] for result in results] for name in SCORES}
+    described = {
+        name: {"mean": float(np.mean(values)), "deviation": float(np.std(values, ddof=1))}
+        for name, values in scores.items()
+    }
+    return {**config.cross_validate.model_dump(), "scores": described}

@@ -1,0 +1,138 @@
+"""A student of parallel training: one segment, in a process of its own, on any machine."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import logging
+from filelock import FileLock
+
+from tl_keras import config as configs
+from tl_keras import model as models
+from tl_keras import run as runs
+from tl_keras.approaches import adapt, labelling
+from tl_keras.approaches.architecture import (
+    HEAD_SPLITS,
+    architecture,
+    plan_of,
+    prepared,
+)
+from tl_keras.approaches.labelling import Label
+from tl_keras.config import RunConfig
+from tl_keras.data import unlabelled
+from tl_keras.data.examples import Dataset, Example
+from tl_keras.data.load import load
+from tl_keras.evaluate import measure
+from tl_keras.files import remove_unfinished, replacing, write_json, write_text
+from tl_keras.run import Run
+
+
+def run(config: RunConfig, workdir: str | Path, segment: int) -> Run:
+    """Trains the student of a segment in the round that is under way, unless it is trained.
+
+    Raises:
+      ValueError: there is no such round or segment, or the folder is of another config or of other
+        data.
+    """
+    whole = runs.load(workdir)
+    _check(whole, config, segment)
+    rounds = sorted(whole.workdir.glob("round_*/labels.csv"), key=_number)
+    if not rounds:
+        raise ValueError(
+            f"--segment: {str(whole.workdir)!r} has no labels yet; start the command without "
+            "--segment first"
+        )
+    folder = rounds[-1].parent / f"segment_{segment}"
+    student = Run(folder, config, "segment")
+    folder.mkdir(exist_ok=True)
+    # Another process, maybe on another machine, may be at work here: what it makes is taken.
+    with FileLock(folder / ".lock"):
+        if not student.result:
+            for unfinished in (folder, student.checkpoint):
+                remove_unfinished(unfinished)
+            write_text(folder / "config.yaml", configs.to_yaml(config))
+            _train(student, whole.workdir, rounds[-1], segment)
+    return student
+
+
+def _number(labels: Path) -> int:
+    return int(labels.parent.name.removeprefix("round_"))
+
+
+def _check(whole: Run, config: RunConfig, segment: int) -> None:
+    count = config.parallel.segments
+    if not 0 <= segment < count:
+        raise ValueError(f"--segment: expected 0 to {count - 1}; received {segment}")
+    difference = configs.difference(whole.config, config)
+    if difference:
+        raise ValueError(
+            f"--workdir: {str(whole.workdir)!r} was made with another config: {difference}"
+        )
+
+
+def _train(student: Run, workdir: Path, labels: Path, segment: int) -> None:
+    config = student.config
+    dataset = load(config.data, config.cache)
+    known = json.loads((workdir / "data.json").read_text(encoding="utf-8"))
+    if known["fingerprint"] != dataset.fingerprint:
+        raise ValueError(
+            f"data: the images are not those that {str(workdir)!r} began with; restore them"
+        )
+    examples = unlabelled.load(config.data, config.cache, dataset).examples
+    found = labelling.read(labels, examples, dataset.classes)
+    own = with_segment(dataset, examples, found, segment)
+    with student.timed("data"):
+        data = prepared(own, config, HEAD_SPLITS)
+    backbone = models.pretrained(config.model, config.data.image_size)
+    plan = plan_of(config, own, pretrained=True)
+    adapted = adapt.head_then_suffix(
+        student, architecture(student, config, data, backbone, [plan.freeze])
+    )
+    with replacing(student.workdir / "model.keras") as temporary:
+        adapted.model.save(temporary)
+    _finish(student, own, adapted.probabilities, len(dataset.splits["val"]))
+
+
+def with_segment(
+    dataset: Dataset, examples: Sequence[Example], labels: Sequence[Label], segment: int
+) -> Dataset:
+    """The labelled examples, and after them those of a segment whose labels are kept."""
+    splits: dict[str, list[Example]] = {"test": []}
+    for split in HEAD_SPLITS:
+        taught = [
+            replace(example, label=own.label)
+            for example, own in zip(examples, labels, strict=True)
+            if own.kept and own.segment == segment and own.part == split
+        ]
+        splits[split] = [*dataset.splits[split], *taught]
+    return replace(dataset, splits=splits)
+
+
+def _finish(student: Run, dataset: Dataset, probabilities: np.ndarray, labelled: int) -> None:
+    """Writes the student's result: how it does on the labelled examples, and on its own."""
+    labels = dataset.labels("val")
+    parts = {"labelled": slice(labelled), "taught": slice(labelled, None)}
+    measured = {
+        name: measure(probabilities[part], labels[part], dataset.classes)
+        for name, part in parts.items()
+        if len(labels[part])
+    }
+    record = student.record
+    seconds = record.pop("seconds", {})
+    result: dict[str, Any] = {
+        "schema": 1,
+        "pipeline": student.pipeline,
+        "seed": student.config.seed,
+        "seconds": {"total": round(sum(seconds.values()), 3), **seconds},
+        "data": {name: len(dataset.splits[name]) for name in HEAD_SPLITS},
+        **record,
+        **measured,
+    }
+    write_json(student.workdir / "result.json", result)
+    shutil.rmtree(student.checkpoint, ignore_errors=True)
+    told = measured["labelled"]
+    logging.info("validation accuracy %.3f on %d labelled examples", told["accuracy"], told["n"])

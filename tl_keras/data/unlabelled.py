@@ -1,0 +1,89 @@
+"""Examples for a teacher to label: a folder of any layout, or what is left of the source."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from tl_keras import cache
+from tl_keras.config import CacheConfig, DataConfig
+from tl_keras.data import audit, sources
+from tl_keras.data.examples import SPLITS, Dataset, Example, Listing, Quarantined
+
+UNKNOWN = -1  # The label of an example whose label nobody knows.
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """Readable examples that are in no split, by content, each once.
+
+    Attributes:
+      examples: their label is that of their own folder, where that is a class; else `UNKNOWN`.
+      quarantined: what cannot be read.
+      warnings: what is left out for another reason.
+    """
+
+    examples: list[Example]
+    quarantined: list[Quarantined]
+    warnings: list[str]
+
+
+def load(config: DataConfig, cache_config: CacheConfig, dataset: Dataset) -> Unlabelled:
+    """The examples of `data.unlabelled`. No label of theirs is used unless it is asked for.
+
+    Raises:
+      ValueError: there are none.
+    """
+    if config.unlabelled == "rest":
+        if not dataset.splits["rest"]:
+            raise ValueError(
+                "data.unlabelled: rest is what data.examples_per_class leaves out, and it leaves "
+                "nothing; expected a lower data.examples_per_class, or a folder"
+            )
+        return Unlabelled(dataset.splits["rest"], [], [])
+    root = Path(config.unlabelled)
+    if dataset.root is None:
+        raise ValueError(
+            f"data.unlabelled: files do not go with the embedded data.source {config.source!r}; "
+            "expected rest"
+        )
+    listing = Listing(root, [])
+    sources.list_class(root, "", listing)
+    names = [listed.file for listed in listing.files]
+    memory = cache.folder(cache_config) / "audit"
+    checked = audit.check_all(root, names, config.max_pixels, memory)
+    seen = {example.digest for split in SPLITS for example in dataset.splits[split]}
+    found, left_out = [], Counter()
+    quarantined = list(listing.quarantined)
+    for listed in listing.files:
+        file = checked[listed.file]
+        if file.reason:
+            quarantined.append(Quarantined(listed.file, file.reason))
+        elif file.digest in seen:
+            left_out["copies"] += 1
+        else:
+            seen.add(file.digest)
+            label = UNKNOWN
+            if listed.label in dataset.classes:
+                label = dataset.classes.index(listed.label)
+            found.append(
+                Example(
+                    str(root.absolute() / listed.file),
+                    label,
+                    file.digest,
+                    file.decoder,
+                    width=file.width,
+                    height=file.height,
+                )
+            )
+    if not found:
+        first = "".join(f"; {entry.file!r}: {entry.reason}" for entry in quarantined[:1])
+        raise ValueError(
+            f"data.unlabelled: {str(root)!r} has no readable image that is not labelled{first}"
+        )
+    warnings = []
+    if left_out:
+        warnings.append(
+            f"{left_out['copies']} of data.unlabelled are copies of others, or labelled, and left "
+            "out"
+        )
+    return Unlabelled(found, quarantined, warnings)
