@@ -62,9 +62,9 @@ def load(config: DataConfig, cache_config: CacheConfig, dataset: Dataset) -> Unl
             left_out["copies"] += 1
         else:
             seen.add(file.digest)
-            label = UNKNOWN
-            if listed.label in dataset.classes:
-                label = dataset.classes.index(listed.label)
+            above, label = Path(listed.file).parent.name, UNKNOWN
+            if above in dataset.classes:
+                label = dataset.classes.index(above)
             found.append(
                 Example(
                     str(root.absolute() / listed.file),

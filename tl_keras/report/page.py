@@ -14,6 +14,7 @@ from tl_keras.report import (
     mistakes,
     provenance,
     results,
+    rounds,
     search,
     training,
     verdict,
@@ -79,6 +80,7 @@ CALM = "<p>Nothing in the numbers asks for attention.</p>"
 SECTIONS = {
     "Scores": results.scores,
     "Folds": folds.folds,
+    "Rounds": rounds.rounds,
     "Search": search.search,
     "Classes": results.classes,
     "Confusion": results.confusion,
