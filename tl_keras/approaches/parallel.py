@@ -113,7 +113,7 @@ def _counts(data: Data, *labels: np.ndarray) -> np.ndarray:
 def _teacher(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
     """The first teacher, cross-validated on all that is labelled: what each fold holds out tells
     how sure its answers are, where a validation split of a few dozen examples would not."""
-    teacher = Run(run.workdir / "teacher", _with_folds(run.config, data), "teacher")
+    teacher = _teacher_run(run, data)
     file = teacher.workdir / "model.keras"
     if file.exists():
         return models.load(file)
@@ -128,13 +128,15 @@ def _teacher(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
     return models.load(file)
 
 
-def _with_folds(config: RunConfig, data: Data) -> RunConfig:
-    """As many folds as the smallest class allows, up to those of the config."""
+def _teacher_run(run: Run, data: Data) -> Run:
+    """Of as many folds as the smallest class allows, up to those of the config."""
+    config = run.config
     units = {(e.label, e.unit) for split in ("train", "val") for e in data.dataset.splits[split]}
     smallest = min(Counter(label for label, _ in units).values())
     folds = max(2, min(config.cross_validate.folds, smallest))
     asked = config.cross_validate.model_copy(update={"folds": folds, "final": "refit"})
-    return config.model_copy(update={"cross_validate": asked})
+    config = config.model_copy(update={"cross_validate": asked})
+    return Run(run.workdir / "teacher", config, "teacher")
 
 
 def _labels(
@@ -156,7 +158,8 @@ def _labels(
         else:
             dataset = replace(data.dataset, splits={"train": list(examples)}, whole=True)
             shown = prepared(dataset, run.config, ("train",))
-            probabilities = labelling.probabilities_of(teacher, shown, run.config)
+            # Of the images as they are: on views of them it is less sure than it is right.
+            probabilities = features.outputs(Inference(teacher), shown.inputs["train"])
             prior = counts / counts.sum()
             labels, record = labelling.label(examples, probabilities, prior, run.config)
         write_json(folder / "labels.json", {**record, "classes": _by_class(examples, labels, data)})
@@ -325,7 +328,7 @@ def _merged(run: Run, folder: Path, teacher: keras.Model, data: Data) -> keras.M
         members = [models.load(folder / f"segment_{i}" / "model.keras") for i in range(count)]
         found = {f"segment_{i}": _answers(member, data) for i, member in enumerate(members)}
         together = {"ensemble": np.mean(list(found.values()), axis=0)}
-        found |= {"teacher": _answers(teacher, data)}
+        found |= {"teacher": _answers_of_teacher(run, folder, teacher, data)}
         if count > 1:
             averaged = merge.average(
                 [models.load(folder / "segment_0" / "model.keras"), *members[1:]]
@@ -352,6 +355,14 @@ def _merged(run: Run, folder: Path, teacher: keras.Model, data: Data) -> keras.M
 
 def _answers(model: keras.Model, data: Data) -> np.ndarray:
     return features.outputs(Inference(model), data.inputs["val"])
+
+
+def _answers_of_teacher(run: Run, folder: Path, teacher: keras.Model, data: Data) -> np.ndarray:
+    """The first one was trained on validation examples, too: those that its folds held out."""
+    if folder.name != "round_0":
+        return _answers(teacher, data)
+    held_out = cross_validate.held_out(_teacher_run(run, data))
+    return np.stack([held_out[example.file] for example in data.dataset.splits["val"]])
 
 
 def _choose(config: RunConfig, found: Mapping[str, np.ndarray], data: Data) -> str:
