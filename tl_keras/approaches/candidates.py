@@ -118,11 +118,17 @@ def may_gain(run: Run, head: Candidate) -> bool:
     return False
 
 
-def choose(run: Run, standing: Mapping[str, Candidate]) -> str:
-    """The candidate that is kept; the record says how all of them stand."""
+def choose(run: Run, standing: Mapping[str, Candidate], wanted: str | None = None) -> str:
+    """The candidate that is kept; the record says how all of them stand.
+
+    Args:
+      wanted: one that is kept, if it is there, however it stands.
+    """
     losses, head = {name: c.losses for name, c in standing.items()}, standing["head"].right
     by = run.config.fit.choose_by
-    if by == "accuracy":
+    if wanted in standing:
+        kept = wanted
+    elif by == "accuracy":
         kept = train.most_accurate({name: c.accuracy for name, c in standing.items()})
     else:
         kept = train.choose(losses)

@@ -75,7 +75,11 @@ def _check(whole: Run, config: RunConfig, segment: int) -> None:
 
 
 def _train(student: Run, workdir: Path, labels: Path, segment: int) -> None:
-    config = student.config
+    # Validation is mostly by the teacher's labels, and would keep what imitates the teacher: the
+    # head alone, which learns its mistakes where the layers below it average them out.
+    fit = student.config.fit.model_copy(update={"choose_by": "accuracy"})  # No views for a choice.
+    config = student.config.model_copy(update={"fit": fit})
+    student = replace(student, config=config)
     dataset = load(config.data, config.cache)
     known = json.loads((workdir / "data.json").read_text(encoding="utf-8"))
     if known["fingerprint"] != dataset.fingerprint:
@@ -89,9 +93,8 @@ def _train(student: Run, workdir: Path, labels: Path, segment: int) -> None:
         data = prepared(own, config, HEAD_SPLITS)
     backbone = models.pretrained(config.model, config.data.image_size)
     plan = plan_of(config, own, pretrained=True)
-    adapted = adapt.head_then_suffix(
-        student, architecture(student, config, data, backbone, [plan.freeze])
-    )
+    arch = architecture(student, config, data, backbone, [plan.freeze])
+    adapted = adapt.head_then_suffix(student, arch, keeps="finetuned")
     with replacing(student.workdir / "model.keras") as temporary:
         adapted.model.save(temporary)
     _finish(student, own, adapted.probabilities, len(dataset.splits["val"]))
