@@ -1,0 +1,145 @@
+"""Every approach on the same splits: accuracy and time, and parallel training against its teacher.
+
+    python benchmarks/approaches.py --data=DIR --weights=mobilenet_v2_1.0_224_no_top.h5
+
+DIR holds one folder of class folders a data set; given splits in them are pooled. For each data set
+and seed 30% of each class are test, 20 of the others are labelled (17 train, 3 validate), and the
+rest is unlabelled: a folder without classes. MobileNetV2 at 160 px, and defaults but for what is
+said; the store of activations is empty for each, and nothing is exported:
+
+  head            finetune with fit.freeze 1: a logistic regression on pooled features;
+  finetune        with its defaults: the teacher that parallel is compared with;
+  full            finetune with fit.freeze 0: nothing is frozen;
+  cross_validate  five folds of what is labelled, then a model of all of it;
+  parallel        with what is unlabelled, in two segments. Its own first teacher is cross-validated
+                  and stands beside it.
+
+At the end stands what each is ahead of finetune, with the 95% interval, paired by image and pooled
+over data sets and seeds.
+"""
+
+import argparse
+import csv
+import random
+import shutil
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+from accuracy import SETS, SIZE, SUFFIXES, Outcome, gain, interval
+
+import tl_keras
+from tl_keras.run import Run
+
+LABELLED, VAL, TEST = 20, 3, 0.3  # images a class; of them to validate; share of a class
+APPROACHES = {
+    "head": ("finetune", {"fit": {"freeze": 1.0}}),
+    "finetune": ("finetune", {}),
+    "full": ("finetune", {"fit": {"freeze": 0.0}}),
+    "cross_validate": ("cross_validate", {}),
+    "parallel": ("parallel", {}),
+}
+
+
+def write_splits(source: Path, folder: Path, seed: int) -> None:
+    """Copies a data set into labelled/train, val and test, and into unlabelled/."""
+    by_class = defaultdict(list)
+    for file in sorted(source.rglob("*")):
+        if file.suffix.lower() in SUFFIXES:
+            by_class[file.parent.name].append(file)
+    generator = random.Random(seed)
+    for name, files in by_class.items():
+        generator.shuffle(files)
+        tested = round(TEST * len(files))
+        ends = np.cumsum([tested, LABELLED - VAL, VAL])
+        for split, part in zip(("test", "train", "val", ""), np.split(files, ends), strict=True):
+            # What is unlabelled side by side, so that no folder gives a class away.
+            place = folder / "labelled" / split / name if split else folder / "unlabelled"
+            place.mkdir(parents=True, exist_ok=True)
+            for file in part:
+                shutil.copyfile(file, place / "_".join(file.relative_to(source).parts))
+
+
+def learn(folder: Path, approach: str, chosen: argparse.Namespace, seed: int) -> Run:
+    """A finished run of an approach."""
+    command, sections = APPROACHES[approach]
+    # Of pictures that stand under two labels BUSI has many.
+    data = {"path": str(folder / "labelled"), "image_size": SIZE, "max_bad_share": 0.5}
+    if command == "parallel":
+        data["unlabelled"] = str(folder / "unlabelled")
+    tree = {
+        "data": data,
+        "model": {"backbone": "MobileNetV2", "weights": str(chosen.weights)},
+        "export": {"formats": []},
+        "cache": {"path": str(folder / f"cache_{approach}")},
+        "seed": seed,
+        **sections,
+    }
+    return getattr(tl_keras, command)(tree, folder / approach)
+
+
+def outcome(run: Run, seconds: float) -> Outcome:
+    """What a run got right of the test images."""
+    with (run.workdir / "predictions.csv").open(newline="", encoding="utf-8") as stream:
+        rows = [row for row in csv.DictReader(stream) if row["split"] == "test"]
+    right = np.array([row["prediction"] == row["label"] for row in rows])
+    return Outcome([row["file"] for row in rows], right, seconds)
+
+
+def one_seed(name: str, seed: int, chosen: argparse.Namespace) -> dict[str, Outcome]:
+    """All approaches on one data set with one seed."""
+    found = {}
+    print(f"{name}, seed {seed}")
+    with tempfile.TemporaryDirectory() as temporary:
+        write_splits(chosen.data / name, Path(temporary), seed)
+        for approach in chosen.approaches:
+            started = time.monotonic()
+            run = learn(Path(temporary), approach, chosen, seed)
+            found[approach] = outcome(run, time.monotonic() - started)
+            told = f"{found[approach].right.mean():.4f} in {found[approach].seconds:.0f} s"
+            if approach == "parallel":
+                teacher, last = run.result["teacher"], run.result["rounds"][-1]
+                told += f"; its teacher {teacher['accuracy']:.4f}, merged: {last['merged']}"
+            print(f"  {approach:15} {told}", flush=True)
+    return found
+
+
+def print_table(outcomes: dict[str, list[dict[str, Outcome]]], approaches: list[str]) -> None:
+    """Mean test accuracy by data set, seconds, and what is ahead of finetune by how much."""
+    print(f"\n{'':15}" + "".join(f"{name:>12}" for name in outcomes) + f"{'seconds':>10}")
+    for approach in approaches:
+        own = {name: [found[approach] for found in every] for name, every in outcomes.items()}
+        means = [np.mean([o.right.mean() for o in found]) for found in own.values()]
+        seconds = sum(o.seconds for found in own.values() for o in found)
+        print(f"{approach:15}" + "".join(f"{mean:12.4f}" for mean in means) + f"{seconds:10.0f}")
+    for approach in approaches:
+        if "finetune" in approaches and approach != "finetune":
+            pairs = [
+                gain([found[approach] for found in every], [found["finetune"] for found in every])
+                for every in outcomes.values()
+            ]
+            mean, low, high = interval(pairs)
+            print(
+                f"{approach} - finetune: {100 * mean:+.2f} points (95% interval, paired by image, "
+                f"{100 * low:+.2f} to {100 * high:+.2f})"
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of data sets")
+    parser.add_argument("--weights", type=Path, required=True, help="ImageNet weights, a .h5 file")
+    parser.add_argument("--sets", nargs="+", default=SETS)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--approaches", nargs="+", default=list(APPROACHES))
+    chosen = parser.parse_args()
+    outcomes = {
+        name: [one_seed(name, seed, chosen) for seed in chosen.seeds] for name in chosen.sets
+    }
+    print_table(outcomes, chosen.approaches)
+
+
+if __name__ == "__main__":
+    main()
