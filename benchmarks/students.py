@@ -17,7 +17,7 @@ from accuracy import SIZE
 
 import tl_keras
 from tl_keras import config as configs
-from tl_keras.approaches import parallel
+from tl_keras.approaches import workers as processes
 from tl_keras.config import RunConfig
 from tl_keras.files import write_text
 from tl_keras.run import Run
@@ -49,9 +49,9 @@ def students(chosen: argparse.Namespace, finished: Path, folder: Path, workers: 
     config = config_of(chosen, folder.with_name(f"cache_{workers}"), workers)
     write_text(folder / "config.yaml", configs.to_yaml(config))
     (folder / "checkpoint").mkdir()
-    parallel.CORES = workers  # One thread each.
+    processes.CORES = workers  # One thread each.
     started = time.monotonic()
-    parallel._train_students(Run(folder, config, "parallel"), folder / "round_0", 0)
+    processes.train_students(Run(folder, config, "parallel"), folder / "round_0", 0)
     return time.monotonic() - started
 
 

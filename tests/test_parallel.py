@@ -16,7 +16,8 @@ from test_finetune import FEW, assert_same_weights, changed
 import tl_keras
 from tl_keras import config as configs
 from tl_keras import model as models
-from tl_keras.approaches import parallel, student
+from tl_keras.approaches import student, workers
+from tl_keras.approaches.merged import choose
 from tl_keras.run import Run
 
 
@@ -130,16 +131,16 @@ def test_killed_among_its_students_it_ends_as_an_unbroken_one(wanted, taught, tm
 
 def test_killed_student_is_started_again(wanted, taught, tmp_path, monkeypatch, caplog):
     begun = []
-    start = parallel._start
+    start = workers._start
 
-    def start_and_kill(run, folder, segment, workers):
-        process = start(run, folder, segment, workers)
+    def start_and_kill(run, folder, segment, count):
+        process = start(run, folder, segment, count)
         begun.append(segment)
         if len(begun) == 1:
             process.kill()
         return process
 
-    monkeypatch.setattr(parallel, "_start", start_and_kill)
+    monkeypatch.setattr(workers, "_start", start_and_kill)
     monkeypatch.setattr(logging.getLogger("absl"), "propagate", True)
     # The teacher is not what this is about: that of the other run.
     workdir = tmp_path / "run"
@@ -183,17 +184,17 @@ def play(monkeypatch, script_of):
     """Students are Python scripts, by segment and attempt."""
     attempts = Counter()
 
-    def start(run, folder, segment, workers):
+    def start(run, folder, segment, count):
         attempts[segment] += 1
         (folder / f"segment_{segment}").mkdir(exist_ok=True)
         script = script_of(segment, attempts[segment]).format(
             file=str(folder / f"segment_{segment}" / "result.json"), result=json.dumps(RESULT)
         )
-        with parallel._log_of(folder, segment).open("w") as log:
+        with workers._log_of(folder, segment).open("w") as log:
             line = [sys.executable, "-c", script]
             return subprocess.Popen(line, stdout=log, stderr=subprocess.STDOUT)
 
-    monkeypatch.setattr(parallel, "_start", start)
+    monkeypatch.setattr(workers, "_start", start)
     return attempts
 
 
@@ -206,26 +207,26 @@ def test_failed_student_does_not_stop_the_others(round_of_two, monkeypatch):
     run, folder = round_of_two
     attempts = play(monkeypatch, lambda segment, _: FULL if segment == 0 else WORKS)
     with pytest.raises(ValueError, match=r"segment 0 of round 1 failed 2 times: /x: No space left"):
-        parallel._train_students(run, folder, 0)
+        workers.train_students(run, folder, 0)
     assert attempts == {0: 2, 1: 1}
-    assert parallel._is_done(folder, 1) and not parallel._is_done(folder, 0)
+    assert workers._is_done(folder, 1) and not workers._is_done(folder, 0)
     attempts = play(monkeypatch, lambda *_: WORKS)  # Some space was made: the same command goes on.
-    parallel._train_students(run, folder, 0)
-    assert attempts == {0: 1} and parallel._is_done(folder, 0)
+    workers.train_students(run, folder, 0)
+    assert attempts == {0: 1} and workers._is_done(folder, 0)
 
 
 def test_a_fault_of_ours_is_none_of_the_user(round_of_two, monkeypatch):
     run, folder = round_of_two
     play(monkeypatch, lambda *_: BROKEN)
     with pytest.raises(RuntimeError, match=r"KeyError: 'fault'.*segment_0.log"):
-        parallel._train_students(run, folder, 0)
+        workers.train_students(run, folder, 0)
 
 
 def test_a_killed_student_that_dies_again_is_explained(round_of_two, monkeypatch):
     run, folder = round_of_two
     play(monkeypatch, lambda s, _: "import os; os.kill(os.getpid(), 9)" if s else WORKS)
     with pytest.raises(ValueError, match=r"killed \(signal 9\); out of memory\?"):
-        parallel._train_students(run, folder, 0)
+        workers.train_students(run, folder, 0)
 
 
 def test_no_more_students_at_a_time_than_workers(wanted, tmp_path, monkeypatch):
@@ -235,15 +236,15 @@ def test_no_more_students_at_a_time_than_workers(wanted, tmp_path, monkeypatch):
     folder.mkdir(parents=True)
     most, running = [], []
     play(monkeypatch, lambda *_: f"import time; time.sleep(.3); {WORKS}")
-    start = parallel._start
+    start = workers._start
 
     def counted(*arguments):
         running.append(start(*arguments))
         most.append(sum(process.poll() is None for process in running))
         return running[-1]
 
-    monkeypatch.setattr(parallel, "_start", counted)
-    parallel._train_students(run, folder, 0)
+    monkeypatch.setattr(workers, "_start", counted)
+    workers.train_students(run, folder, 0)
     assert max(most) == 2 and len(running) == 5
 
 
@@ -256,9 +257,9 @@ def test_without_workers_it_waits_for_students_elsewhere(wanted, tmp_path, monke
     script += "path.parent.mkdir(parents=True); path.write_text('{}')"
     files = [str(folder / f"segment_{i}" / "result.json") for i in range(2)]
     elsewhere = subprocess.Popen([sys.executable, "-c", script, *files])
-    monkeypatch.setattr(parallel, "_start", None)
-    parallel._train_students(run, folder, 0)
-    assert elsewhere.wait() == 0 and all(parallel._is_done(folder, i) for i in range(2))
+    monkeypatch.setattr(workers, "_start", None)
+    workers.train_students(run, folder, 0)
+    assert elsewhere.wait() == 0 and all(workers._is_done(folder, i) for i in range(2))
 
 
 # --- choosing
@@ -275,15 +276,15 @@ def test_average_stays_unless_validation_clearly_prefers_another(wanted):
     near = 0.99 * sure + 0.01 / 3
     found = {"segment_0": near, "segment_1": vague, "average": near, "ensemble": sure}
     found["teacher"] = vague
-    assert parallel._choose(config, found, data) == "average"
-    assert parallel._choose(config, {**found, "average": vague}, data) in ("ensemble", "segment_0")
+    assert choose(config, found, data) == "average"
+    assert choose(config, {**found, "average": vague}, data) in ("ensemble", "segment_0")
     worse = {name: vague for name in found} | {"teacher": sure}
-    assert parallel._choose(config, worse, data) == "teacher"
+    assert choose(config, worse, data) == "teacher"
     for asked in ("ensemble", "average"):
         forced = configs.from_tree(changed(wanted, parallel={"merge": asked}))
-        assert parallel._choose(forced, found, data) == asked
+        assert choose(forced, found, data) == asked
     forced = configs.from_tree(changed(wanted, parallel={"merge": "best"}))
-    assert parallel._choose(forced, {**found, "segment_1": sure}, data) == "segment_1"
+    assert choose(forced, {**found, "segment_1": sure}, data) == "segment_1"
 
 
 # --- mistakes

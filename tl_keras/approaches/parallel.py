@@ -2,14 +2,10 @@
 by side, are merged, and may teach the next round. The test split decides nothing."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
-import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +13,20 @@ import keras
 import numpy as np
 from absl import logging
 
-from tl_keras import features, merge, report, train
+from tl_keras import features, report
 from tl_keras import model as models
 from tl_keras.approaches import cross_validate, labelling, stages
 from tl_keras.approaches.architecture import Data, prepared
 from tl_keras.approaches.labelling import Label
+from tl_keras.approaches.merged import SHOWN, merged
+from tl_keras.approaches.workers import train_students
 from tl_keras.config import RunConfig
 from tl_keras.data import unlabelled
-from tl_keras.data.batches import CORES
 from tl_keras.data.examples import Example
-from tl_keras.evaluate import log_losses, measure
+from tl_keras.evaluate import measure
 from tl_keras.files import replacing, write_json
 from tl_keras.fold import Inference
 from tl_keras.run import Run, opened
-
-POLL = 0.2  # seconds
-SHOWN = ("accuracy", "interval", "log_loss", "n")  # Scores that are told of others than the model.
-FAILED = 2  # Exit status of a student whose user can mend what is wrong.
 
 
 def run(config: RunConfig, workdir: str | Path) -> Run:
@@ -96,11 +89,12 @@ def _teach(run: Run, data: Data, backbone: keras.Model, examples: Sequence[Examp
     """All rounds; the model that the last one comes to."""
     teacher = _teacher(run, data, backbone)
     counts = _counts(data, data.dataset.labels("train"), data.dataset.labels("val"))
+    held_out = cross_validate.held_out(_teacher_run(run, data))
     for number in range(run.config.parallel.rounds):
         folder = run.workdir / f"round_{number}"
         labels = _labels(run, folder, teacher, data, examples, counts)
-        _train_students(run, folder, number)
-        teacher = _merged(run, folder, teacher, data)
+        train_students(run, folder, number)
+        teacher, held_out = merged(run, folder, data, teacher, held_out), {}
         taught = np.array([own.label for own in labels if own.kept])
         counts = _counts(data, data.dataset.labels("train"), taught)
     return teacher
@@ -183,226 +177,6 @@ def _by_class(
         if known:
             found[name] |= {"known": len(known), "right": sum(label == k for label in known)}
     return found
-
-
-@dataclass
-class Students:
-    """The students of a round, as their processes come and go.
-
-    Attributes:
-      waiting: segments that are to be started.
-      running: processes by segment.
-      attempts: how often each was started.
-      failed: what was wrong, by segment, with those that are given up.
-    """
-
-    waiting: list[int]
-    running: dict[int, subprocess.Popen]
-    attempts: Counter
-    failed: dict[int, tuple[int, str]]
-
-
-def _train_students(run: Run, folder: Path, number: int) -> None:
-    """Trains all students that are not trained yet, `parallel.workers` at a time.
-
-    Raises:
-      ValueError: a student failed again and again, for a reason that the user can mend.
-      RuntimeError: for another one.
-    """
-    asked = run.config.parallel
-    missing = [i for i in range(asked.segments) if not _is_done(folder, i)]
-    if not missing:
-        return
-    workers = min(asked.segments, CORES) if asked.workers == "auto" else asked.workers
-    if not workers:
-        _wait(run, folder, missing)
-        return
-    students = Students(missing, {}, Counter(), {})
-    with run.timed("students"):
-        try:
-            while students.waiting or students.running:
-                while students.waiting and len(students.running) < workers:
-                    segment = students.waiting.pop(0)
-                    students.attempts[segment] += 1
-                    students.running[segment] = _start(run, folder, segment, workers)
-                time.sleep(POLL)
-                _collect(run, folder, number, students)
-        finally:  # Of Ctrl-C: what they have done so far stays, and they go on from there.
-            for process in students.running.values():
-                process.terminate()
-    if students.failed:
-        _give_up(folder, number, students)
-
-
-def _is_done(folder: Path, segment: int) -> bool:
-    return (folder / f"segment_{segment}" / "result.json").is_file()
-
-
-def _wait(run: Run, folder: Path, missing: Sequence[int]) -> None:
-    """Waits for students that run elsewhere."""
-    logging.info(
-        "%s: waiting for segments %s: start the same command with --segment=i for each, on any "
-        "machine that sees %r",
-        *(folder.name, ", ".join(map(str, missing)), str(run.workdir)),
-    )
-    with run.timed("students"):
-        while not all(_is_done(folder, i) for i in missing):
-            time.sleep(POLL)
-
-
-def _start(run: Run, folder: Path, segment: int, workers: int) -> subprocess.Popen:
-    threads = str(max(1, CORES // workers))
-    names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
-    line = [sys.executable, "-m", "tl_keras.cli", "parallel", f"--segment={segment}"]
-    line += [f"--config={run.workdir / 'config.yaml'}", f"--workdir={run.workdir}"]
-    # Beside the segment's folder, whose disk may be full.
-    with _log_of(folder, segment).open("w", encoding="utf-8") as log:
-        return subprocess.Popen(
-            line,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **dict.fromkeys(names, threads)},
-        )
-
-
-def _log_of(folder: Path, segment: int) -> Path:
-    return folder / f"segment_{segment}.log"
-
-
-def _collect(run: Run, folder: Path, number: int, students: Students) -> None:
-    """Takes note of students that have ended; one that failed is started again."""
-    for segment, process in list(students.running.items()):
-        if process.poll() is None:
-            continue
-        del students.running[segment]
-        name = f"round {number + 1}, segment {segment}"
-        if process.returncode == 0 and _is_done(folder, segment):
-            result = _result_of(folder, segment)
-            logging.info(
-                "%s: validation accuracy %.3f on %d labelled examples, kept: %s, %.0f s",
-                *(name, result["labelled"]["accuracy"], result["labelled"]["n"]),
-                *(result["model"]["kept"], result["seconds"]["total"]),
-            )
-            continue
-        why = _why(folder, segment, process.returncode)
-        logging.warning("%s failed: %s", name, why)
-        if students.attempts[segment] <= run.config.parallel.retries:
-            students.waiting.append(segment)
-        else:
-            students.failed[segment] = (process.returncode, why)
-
-
-def _why(folder: Path, segment: int, status: int) -> str:
-    lines = _log_of(folder, segment).read_text(encoding="utf-8", errors="replace").splitlines()
-    if status < 0:
-        return f"it was killed (signal {-status}); out of memory? parallel.workers=1 needs less"
-    said = [line.removeprefix("tl-keras: ") for line in lines if line.startswith("tl-keras: ")]
-    return (said or lines or ["it said nothing"])[-1]
-
-
-def _give_up(folder: Path, number: int, students: Students) -> None:
-    segment, (status, why) = next(iter(students.failed.items()))
-    others = len(students.failed) - 1
-    message = (
-        f"parallel: segment {segment} of round {number + 1} failed {students.attempts[segment]} "
-        f"times: {why}; {f'{others} more failed; ' if others else ''}what the others came to is "
-        f"kept, and the same command goes on; all it said: {str(_log_of(folder, segment))!r}"
-    )
-    if status == FAILED or status < 0:
-        raise ValueError(message)
-    raise RuntimeError(message)
-
-
-def _result_of(folder: Path, segment: int) -> dict[str, Any]:
-    file = folder / f"segment_{segment}" / "result.json"
-    return json.loads(file.read_text(encoding="utf-8"))
-
-
-def _merged(run: Run, folder: Path, teacher: keras.Model, data: Data) -> keras.Model:
-    """The model that a round comes to: of the students, or still the teacher."""
-    file, count = folder / "model.keras", run.config.parallel.segments
-    if file.exists():
-        return models.load(file)
-    with run.timed("merge"):
-        members = [models.load(folder / f"segment_{i}" / "model.keras") for i in range(count)]
-        found = {f"segment_{i}": _answers(member, data) for i, member in enumerate(members)}
-        together = {"ensemble": np.mean(list(found.values()), axis=0)}
-        found |= {"teacher": _answers_of_teacher(run, folder, teacher, data)}
-        if count > 1:
-            averaged = merge.average(
-                [models.load(folder / "segment_0" / "model.keras"), *members[1:]]
-            )
-            found |= {"average": _answers(averaged, data), **together}
-        chosen = _choose(run.config, found, data)
-        if chosen == "teacher":
-            model = teacher
-        elif chosen == "average":
-            model = averaged
-        elif chosen == "ensemble":
-            model = merge.ensemble(members)
-        else:
-            model = members[int(chosen.removeprefix("segment_"))]
-        _write_round(folder, chosen, found, data)
-        with replacing(file) as temporary:
-            model.save(temporary)
-    first = _result_of(folder, 0)["model"]
-    kept = {name: first[name] for name in ("backbone", "weights", "freeze", "block", "cut")}
-    run.add(model={**kept, "parameters": model.count_params(), "kept": chosen})
-    logging.info("%s: merged: %s", folder.name, chosen)
-    return models.load(file)
-
-
-def _answers(model: keras.Model, data: Data) -> np.ndarray:
-    return features.outputs(Inference(model), data.inputs["val"])
-
-
-def _answers_of_teacher(run: Run, folder: Path, teacher: keras.Model, data: Data) -> np.ndarray:
-    """The first one was trained on validation examples, too: those that its folds held out."""
-    if folder.name != "round_0":
-        return _answers(teacher, data)
-    held_out = cross_validate.held_out(_teacher_run(run, data))
-    return np.stack([held_out[example.file] for example in data.dataset.splits["val"]])
-
-
-def _choose(config: RunConfig, found: Mapping[str, np.ndarray], data: Data) -> str:
-    """What the labelled validation examples prefer; of what they cannot tell apart the average,
-    which is as small as one student."""
-    labels = data.inputs["val"].labels
-    losses = {name: log_losses(own, labels)[None] for name, own in found.items()}
-    segments = [name for name in losses if name.startswith("segment_")]
-    best = min(segments, key=lambda name: losses[name].mean())
-    asked = config.parallel.merge
-    if asked != "auto":
-        return best if asked == "best" or len(segments) == 1 else asked
-    first = "average" if "average" in losses else best
-    order = dict.fromkeys([first, best, "ensemble", "teacher"])
-    return train.choose({name: losses[name] for name in order if name in losses})
-
-
-def _write_round(folder: Path, chosen: str, found: Mapping[str, np.ndarray], data: Data) -> None:
-    """Writes what `rounds` of `result.json` has of this one."""
-    labels, classes = data.inputs["val"].labels, data.dataset.classes
-    every = sorted(name for name in found if name.startswith("segment_"))
-    described = []
-    for i in range(len(every)):
-        result = _result_of(folder, i)
-        entry = {"segment": i, **result["data"], "kept": result["model"]["kept"]}
-        entry |= {"seconds": result["seconds"]["total"]}
-        for name in ("labelled", "taught"):
-            if name in result:
-                scores = result[name]
-                entry[name] = {
-                    key: scores[key] for key in ("accuracy", "interval", "n", "log_loss")
-                }
-        described.append(entry)
-    standing = {}
-    for name, own in found.items():
-        scores = measure(own, labels, classes)
-        standing[name] = {key: scores[key] for key in ("accuracy", "log_loss")}
-    labelled = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
-    content = {"labels": labelled, "segments": described, "candidates": standing, "merged": chosen}
-    write_json(folder / "round.json", content)
 
 
 def _told(run: Run, data: Data, probabilities: stages.Probabilities) -> dict[str, Any]:

@@ -1,0 +1,133 @@
+"""What the students of a round come to: one model, the one that labelled validation prefers."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import keras
+import numpy as np
+from absl import logging
+
+from tl_keras import features, merge, train
+from tl_keras import model as models
+from tl_keras.approaches.architecture import Data
+from tl_keras.approaches.workers import result_of
+from tl_keras.config import RunConfig
+from tl_keras.evaluate import log_losses, measure
+from tl_keras.files import replacing, write_json
+from tl_keras.fold import Inference
+from tl_keras.run import Run
+
+SHOWN = ("accuracy", "interval", "log_loss", "n")  # Scores that are told of others than the model.
+
+
+def merged(
+    run: Run, folder: Path, data: Data, teacher: keras.Model, held_out: Mapping[str, np.ndarray]
+) -> keras.Model:
+    """The model that a round comes to: of the students, or still the teacher.
+
+    Args:
+      folder: of the round, with its students.
+      data: of which val is labelled.
+      held_out: by file, the probabilities of validation examples that the teacher was trained on,
+        by those of its folds that had not seen them; empty where it was trained on none.
+    """
+    file = folder / "model.keras"
+    if not file.exists():
+        with run.timed("merge"):
+            _merge(run.config, folder, data, teacher, held_out)
+    told = json.loads((folder / "round.json").read_text(encoding="utf-8"))
+    run.add(model=told["model"])
+    logging.info("%s: merged: %s", folder.name, told["merged"])
+    return models.load(file)
+
+
+def _merge(
+    config: RunConfig,
+    folder: Path,
+    data: Data,
+    teacher: keras.Model,
+    held_out: Mapping[str, np.ndarray],
+) -> None:
+    """Writes the round's `round.json` and, last, its model."""
+    count = config.parallel.segments
+    members = [models.load(folder / f"segment_{i}" / "model.keras") for i in range(count)]
+    found = {f"segment_{i}": _answers(member, data) for i, member in enumerate(members)}
+    merges = {}
+    if count > 1:
+        first = models.load(folder / "segment_0" / "model.keras")  # It is changed.
+        merges["average"] = merge.average([first, *members[1:]])
+        answers = {"average": _answers(merges["average"], data)}
+        found |= {**answers, "ensemble": np.mean(list(found.values()), axis=0)}
+    found["teacher"] = _answers_of_teacher(teacher, data, held_out)
+    chosen = choose(config, found, data)
+    if chosen == "ensemble":
+        model = merge.ensemble(members)
+    else:
+        named = dict(zip(found, members, strict=False))  # The students come first.
+        model = {"teacher": teacher, **merges, **named}[chosen]
+    _write_round(folder, chosen, model, found, data)
+    with replacing(folder / "model.keras") as temporary:
+        model.save(temporary)
+
+
+def _answers(model: keras.Model, data: Data) -> np.ndarray:
+    return features.outputs(Inference(model), data.inputs["val"])
+
+
+def _answers_of_teacher(
+    teacher: keras.Model, data: Data, held_out: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    if not held_out:
+        return _answers(teacher, data)
+    return np.stack([held_out[example.file] for example in data.dataset.splits["val"]])
+
+
+def choose(config: RunConfig, found: Mapping[str, np.ndarray], data: Data) -> str:
+    """What the labelled validation examples prefer; of what they cannot tell apart the average,
+    which is as small as one student."""
+    labels = data.inputs["val"].labels
+    losses = {name: log_losses(own, labels)[None] for name, own in found.items()}
+    segments = [name for name in losses if name.startswith("segment_")]
+    best = min(segments, key=lambda name: losses[name].mean())
+    asked = config.parallel.merge
+    if asked != "auto":
+        return best if asked == "best" or len(segments) == 1 else asked
+    first = "average" if "average" in losses else best
+    order = dict.fromkeys([first, best, "ensemble", "teacher"])
+    return train.choose({name: losses[name] for name in order if name in losses})
+
+
+def _write_round(
+    folder: Path, chosen: str, model: keras.Model, found: Mapping[str, np.ndarray], data: Data
+) -> None:
+    """Writes what `rounds` of `result.json` has of this one."""
+    labels, classes = data.inputs["val"].labels, data.dataset.classes
+    every = sorted(name for name in found if name.startswith("segment_"))
+    described = []
+    for i in range(len(every)):
+        result = result_of(folder, i)
+        entry = {"segment": i, **result["data"], "kept": result["model"]["kept"]}
+        entry |= {"seconds": result["seconds"]["total"]}
+        for name in ("labelled", "taught"):
+            if name in result:
+                scores = result[name]
+                entry[name] = {
+                    key: scores[key] for key in ("accuracy", "interval", "n", "log_loss")
+                }
+        described.append(entry)
+    standing = {}
+    for name, own in found.items():
+        scores = measure(own, labels, classes)
+        standing[name] = {key: scores[key] for key in ("accuracy", "log_loss")}
+    labelled = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
+    first = result_of(folder, 0)["model"]
+    kept = {name: first[name] for name in ("backbone", "weights", "freeze", "block", "cut")}
+    content = {
+        "labels": labelled,
+        "segments": described,
+        "candidates": standing,
+        "merged": chosen,
+        "model": {**kept, "parameters": model.count_params(), "kept": chosen},
+    }
+    write_json(folder / "round.json", content)
