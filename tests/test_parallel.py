@@ -279,7 +279,9 @@ def test_average_stays_unless_validation_clearly_prefers_another(wanted):
     assert choose(config, found, data) == "average"
     assert choose(config, {**found, "average": vague}, data) in ("ensemble", "segment_0")
     worse = {name: vague for name in found} | {"teacher": sure}
-    assert choose(config, worse, data) == "teacher"
+    assert choose(config, worse, data) == "average"  # Right as often.
+    wrong = {name: np.roll(sure, 1, axis=1) for name in found} | {"teacher": sure}
+    assert choose(config, wrong, data) == "teacher"
     for asked in ("ensemble", "average"):
         forced = configs.from_tree(changed(wanted, parallel={"merge": asked}))
         assert choose(forced, found, data) == asked

@@ -13,7 +13,7 @@ from tl_keras import model as models
 from tl_keras.approaches.architecture import Data
 from tl_keras.approaches.workers import result_of
 from tl_keras.config import RunConfig
-from tl_keras.evaluate import log_losses, measure
+from tl_keras.evaluate import log_losses, measure, paired_interval
 from tl_keras.files import replacing, write_json
 from tl_keras.fold import Inference
 from tl_keras.run import Run
@@ -85,7 +85,8 @@ def _answers_of_teacher(
 
 def choose(config: RunConfig, found: Mapping[str, np.ndarray], data: Data) -> str:
     """What the labelled validation examples prefer; of what they cannot tell apart the average,
-    which is as small as one student."""
+    which is as small as one student. The teacher only if it is right more often beyond chance: of
+    six examples one that is called wrong with confidence would keep any teacher else."""
     labels = data.inputs["val"].labels
     losses = {name: log_losses(own, labels)[None] for name, own in found.items()}
     segments = [name for name in losses if name.startswith("segment_")]
@@ -94,8 +95,11 @@ def choose(config: RunConfig, found: Mapping[str, np.ndarray], data: Data) -> st
     if asked != "auto":
         return best if asked == "best" or len(segments) == 1 else asked
     first = "average" if "average" in losses else best
-    order = dict.fromkeys([first, best, "ensemble", "teacher"])
-    return train.choose({name: losses[name] for name in order if name in losses})
+    order = dict.fromkeys([first, best, "ensemble"])
+    chosen = train.choose({name: losses[name] for name in order if name in losses})
+    taught, before = (found[name].argmax(1) == labels for name in (chosen, "teacher"))
+    won, lost = int((before & ~taught).sum()), int((taught & ~before).sum())
+    return "teacher" if paired_interval(won, lost, len(labels))[0] > 0 else chosen
 
 
 def _write_round(
