@@ -30,6 +30,14 @@ __all__ = [
 ]
 
 
+def compare(config: "Config", workdir: str | Path) -> "Run":
+    """The approaches on one data set, each a run in the folder; which one to take, and why.
+
+    Arguments and errors are those of `finetune`.
+    """
+    return _run("compare", config, workdir)
+
+
 def finetune(config: "Config", workdir: str | Path) -> "Run":
     """The main job: audits, trains, measures and exports; a finished run returns at once.
 

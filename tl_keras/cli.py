@@ -260,7 +260,7 @@ def _summarise(run: Run) -> int:
         if entry["status"] != "ok"
     ]
     print(f"{run.pipeline} finished, {result['seconds']['total']:.0f} s of work")
-    for line in _lines(result):
+    for line in _compared(run) if run.pipeline == "compare" else _lines(result):
         print(f"  {line}")
     print(f"  {'report':13} {run.report}")
     if run.pipeline == "search":
@@ -268,6 +268,23 @@ def _summarise(run: Run) -> int:
     for line in missed:
         print(f"tl-keras: {line}", file=sys.stderr)
     return 3 if missed else 0
+
+
+def _compared(run: Run) -> list[str]:
+    """A line for each approach, and what is recommended."""
+    from tl_keras.report import comparison
+    from tl_keras.report.read import read
+
+    lines = []
+    for name, own in run.result["approaches"].items():
+        told = [f"{s} {own[s]['accuracy']:.3f}" for s in ("val", "test") if s in own]
+        told.append(f"{own['training']:.0f} s of training")
+        if own["bytes"]:
+            told.append(f"int8 {own['bytes'] / 1e6:.2f} MB, {own['latency_ms']:.1f} ms")
+        lines.append(f"{name:15}{', '.join(told)}")
+    lines += [f"{name:15}not run: {why}" for name, why in run.result["left_out"].items()]
+    advice = comparison.what_to_do(read(run.workdir))
+    return [*lines, *(f"{line.do} {line.why}" for line in advice)]
 
 
 def _lines(result: dict[str, Any]) -> list[str]:
@@ -349,6 +366,11 @@ def _pretrain(values: Flags, _: list[str]) -> int:
 def _cross_validate(values: Flags, _: list[str]) -> int:
     config = _config(values)
     return _train("cross_validate", config, _workdir(values, values.config or values.data))
+
+
+def _compare(values: Flags, _: list[str]) -> int:
+    config = _config(values)
+    return _train("compare", config, _workdir(values, values.config or values.data))
 
 
 def _parallel(values: Flags, _: list[str]) -> int:
@@ -528,6 +550,11 @@ COMMANDS = {
         "A teacher of few labelled examples labels many; students train on them side by side.",
         (*_RUN, "segment"),
         _parallel,
+    ),
+    "compare": Command(
+        "The approaches on one data set under one budget, side by side, and which one to take.",
+        _RUN,
+        _compare,
     ),
     "pretrain": Command("Trains a backbone from scratch; leaves its weights.", _RUN, _pretrain),
     "evaluate": Command(

@@ -299,6 +299,7 @@ class FitConfig(Section):
     clip_norm: Annotated[float, Field(gt=0)] | None = 1.0  # of all gradients together
     ema: OpenShare = 0.0  # momentum of the weights' moving average; 0: none
     views: Annotated[int, Field(ge=1)] | None = None  # augmented views an image; null: one an epoch
+    minutes: Annotated[float, Field(gt=0)] | None = None  # of epochs, after which no other begins
     mixed_precision: bool = False
     choose_by: Literal["log_loss", "accuracy"] = "log_loss"  # on validation, among the candidates
 
@@ -481,6 +482,39 @@ class ParallelConfig(Section):
     )
 
 
+class CompareConfig(Section):
+    """Which approaches stand side by side, and how long they may take together."""
+
+    minutes: Annotated[float, Field(gt=0)] | None = None  # null: no limit
+    approaches: (
+        tuple[
+            Literal[
+                *("head", "finetune", "search", "full"),
+                *("chain", "cross_validate", "parallel", "scratch"),
+            ],
+            ...,
+        ]
+        | Auto
+    ) = "auto"  # all that the config allows
+    backbones: tuple[dict[str, Any], ...] = Field(
+        (),
+        description="others than model's, as in [{backbone: MobileNet, weights: a.h5}]",
+    )
+    chain: Location | None = None  # an earlier run, whose weights the approach chain starts from
+    learning_curve: bool = True  # of heads on parts of the training examples
+
+    @field_validator("approaches", "backbones", mode="before")
+    @classmethod
+    def accepts_list(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def has_what_it_asks_for(self) -> "CompareConfig":
+        if "chain" in self.approaches and self.chain is None:
+            raise ValueError("compare.chain: expected an earlier run; received none")
+        return self
+
+
 class EvaluateConfig(Section):
     """How the finished model is measured, beside the plain way."""
 
@@ -518,6 +552,7 @@ class RunConfig(Section):
     search: SearchConfig = Field(default_factory=SearchConfig)
     cross_validate: CrossValidateConfig = CrossValidateConfig()
     parallel: ParallelConfig = ParallelConfig()
+    compare: CompareConfig = CompareConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     export: ExportConfig = ExportConfig()
     cache: CacheConfig = CacheConfig()

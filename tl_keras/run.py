@@ -306,6 +306,7 @@ def _has_trained(workdir: Path) -> bool:
     """Whether a run in the folder has come to anything that another config would spoil."""
     trained = any((workdir / "checkpoint").glob("*.npy")) or (workdir / "search").exists()
     trained = trained or any(workdir.glob("fold_*")) or (workdir / "teacher").exists()
+    trained = trained or any(workdir.glob("*/config.yaml"))
     return trained or any((workdir / name).exists() for name in ("model.keras", "result.json"))
 
 

@@ -164,6 +164,9 @@ def fit(run: Fit, checkpoint: Path, publish: Callable[[list[dict]], None]) -> li
         for epoch in range(len(state.history), run.plan.epochs):
             if run.plan.keep == "best" and _is_exhausted(state.history, run.plan.patience):
                 break
+            if run.config.minutes and _elapsed(state.history) >= 60 * run.config.minutes:
+                logging.info("%s: fit.minutes are spent", run.stage)
+                break
             state = _train_epoch(run, epoch, state)
             if written:
                 written.result()

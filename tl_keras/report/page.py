@@ -9,6 +9,7 @@ from tl_keras.report import (
     advice,
     audit,
     card,
+    comparison,
     findings,
     folds,
     mistakes,
@@ -39,7 +40,7 @@ def write(workdir: Path) -> Path:
     # File names may hold bytes that are no UTF-8; they must not cost the report.
     run = read(workdir)
     text = printable(render(run))
-    if run.result:
+    if run.result and not comparison.is_one(run):  # Each approach has a card of its own.
         card.write(run)
     files.write_text(path, text)
     return path
@@ -56,10 +57,11 @@ def refresh(workdir: Path) -> None:
 
 def render(run: Run) -> str:
     """The whole page as HTML."""
-    judged = audit if run.is_audit else advice
-    first = audit.headline(run) if run.is_audit else verdict.headline(run)
-    lines = judged.what_to_do(run)
-    filled = {title: body(run) for title, body in SECTIONS.items()}
+    judged = audit if run.is_audit else comparison if comparison.is_one(run) else advice
+    headed = verdict if judged is advice else judged
+    first, lines = headed.headline(run), judged.what_to_do(run)
+    sections = {**comparison.SECTIONS, **SECTIONS} if judged is comparison else SECTIONS
+    filled = {title: body(run) for title, body in sections.items()}
     filled = {title: body for title, body in filled.items() if body}
     parts = [
         _verdict(run),
@@ -100,7 +102,7 @@ SECTIONS = {
 
 
 def _verdict(run: Run) -> str:
-    found = None if run.is_audit else verdict.verdict(run)
+    found = None if run.is_audit or comparison.is_one(run) else verdict.verdict(run)
     if not found:
         return ""
     return section(

@@ -21,6 +21,7 @@ from tl_keras.report.charts import (
     canvas,
     to_svg,
 )
+from tl_keras.report.words import is_number
 
 # Shape and fill too, for print and for those who see two colours as one.
 POINTS = (
@@ -124,6 +125,48 @@ def best_so_far(
         _legend(figure, axes)
         alt = f"from {ys[0]:.3g} after {xs[0]:.3g} {unit} to {ys[-1]:.3g} after {xs[-2]:.3g}"
         return to_svg(figure, f"{title}, best so far by time: {alt}, of {xs[-1]:.3g} in all.")
+
+
+def by_name(estimates: Mapping[str, Estimate], split: str) -> str:
+    """An `<svg>`: accuracies with their intervals, one below the other.
+
+    Args:
+      estimates: by name, which is no user text.
+      split: on which, in words.
+    """
+    if not estimates:
+        return ""
+    names = list(estimates)[::-1]
+    with canvas(f"Accuracy on {split}, %") as (figure, axes):
+        found = [estimates[name] for name in names]
+        axes.errorbar(
+            _percent([e.accuracy for e in found]),
+            range(len(found)),
+            xerr=_errors(found),
+            **DOTS,
+        )
+        axes.grid(axis="y", visible=False)
+        axes.grid(axis="x", color=LINE, linewidth=0.8)
+        axes.set_yticks(range(len(names)), names)
+        axes.set_ylim(-0.6, len(names) - 0.4)
+        told = [_told(name, estimates[name]) for name in names[::-1]]
+        return to_svg(figure, f"Accuracy on {split} by approach: {'; '.join(told)}.")
+
+
+def by_examples(curve: Sequence[Mapping[str, Any]]) -> str:
+    """An `<svg>`: validation accuracy of heads by number of training examples; "" of fewer than
+    two points."""
+    known = [(p["n"], p["accuracy"]) for p in curve if is_number(p.get("accuracy"))]
+    if len(known) < 2:
+        return ""
+    xs, ys = zip(*known, strict=True)
+    with canvas("Accuracy, % by training examples") as (figure, axes):
+        axes.plot(xs, _percent(ys), "o-", color=SERIES, linewidth=1.8, markersize=5)
+        axes.set_xscale("log")
+        _ticks(axes.xaxis, xs)
+        axes.set_xlabel("training examples of a head alone")
+        told = [f"{y:.1%} with {x}" for x, y in known]
+        return to_svg(figure, f"Validation accuracy by training examples: {'; '.join(told)}.")
 
 
 def parallel(ends: Sequence[tuple[str, str]], lines: Sequence[Sequence[float]]) -> str:
