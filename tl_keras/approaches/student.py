@@ -76,7 +76,8 @@ def _check(whole: Run, config: RunConfig, segment: int) -> None:
 
 def _train(student: Run, workdir: Path, labels: Path, segment: int) -> None:
     # Validation is mostly by the teacher's labels, and would keep what imitates the teacher: the
-    # head alone, which learns its mistakes where the layers below it average them out.
+    # head alone. On development splits of four data sets the mean of the weights before and after
+    # fine-tuning was up to 9 points better, and never far from the better of the two.
     fit = student.config.fit.model_copy(update={"choose_by": "accuracy"})  # No views for a choice.
     config = student.config.model_copy(update={"fit": fit})
     student = replace(student, config=config)
@@ -94,7 +95,7 @@ def _train(student: Run, workdir: Path, labels: Path, segment: int) -> None:
     backbone = models.pretrained(config.model, config.data.image_size)
     plan = plan_of(config, own, pretrained=True)
     arch = architecture(student, config, data, backbone, [plan.freeze])
-    adapted = adapt.head_then_suffix(student, arch, keeps="finetuned")
+    adapted = adapt.head_then_suffix(student, arch, keeps="mix")
     with replacing(student.workdir / "model.keras") as temporary:
         adapted.model.save(temporary)
     _finish(student, own, adapted.probabilities, len(dataset.splits["val"]))
