@@ -220,6 +220,9 @@ def test_each_fold_has_a_search_of_its_own(wanted, tmp_path):
     trials = {t["trial"]: t["values"] for t in run.result["search"]["trials"]}
     size = trials[run.result["search"]["best"]]["data.image_size"]
     assert models.load(run.workdir / "model.keras").input.shape[1] == size
+    stamp = (run.workdir / "result.json").stat().st_mtime_ns
+    assert tl_keras.cross_validate(asked, run.workdir).result == run.result
+    assert (run.workdir / "result.json").stat().st_mtime_ns == stamp
     told = tl_keras.predict(run, [next(iter(answers_files(run)))])
     assert set(told[0]["probabilities"]) == {"cross", "disc", "square"}
 

@@ -482,20 +482,16 @@ class ParallelConfig(Section):
     )
 
 
+Approach = Literal[
+    *("head", "finetune", "search", "full", "chain", "cross_validate", "parallel", "scratch")
+]
+
+
 class CompareConfig(Section):
     """Which approaches stand side by side, and how long they may take together."""
 
     minutes: Annotated[float, Field(gt=0)] | None = None  # null: no limit
-    approaches: (
-        tuple[
-            Literal[
-                *("head", "finetune", "search", "full"),
-                *("chain", "cross_validate", "parallel", "scratch"),
-            ],
-            ...,
-        ]
-        | Auto
-    ) = "auto"  # all that the config allows
+    approaches: tuple[Approach, ...] | Auto = "auto"  # all that the config allows
     backbones: tuple[dict[str, Any], ...] = Field(
         (),
         description="others than model's, as in [{backbone: MobileNet, weights: a.h5}]",

@@ -164,6 +164,12 @@ def load_finished(workdir: str | Path) -> Run:
     run = load(workdir)
     if run.result is None:
         raise ValueError(f"--workdir: {str(run.workdir)!r} is not finished; finish it first")
+    if run.pipeline == "compare":
+        best = run.result["recommended"].get("best") or next(iter(run.result["approaches"]))
+        raise ValueError(
+            f"--workdir: {str(run.workdir)!r} compares runs and has no model of its own; expected "
+            f"one of them, as {str(run.workdir / best)!r}"
+        )
     return run
 
 
@@ -176,12 +182,18 @@ def finished(config: RunConfig, workdir: str | Path, pipeline: str) -> Run | Non
     workdir = Path(workdir).expanduser().absolute()
     _check_folder(workdir, config, pipeline)
     run = Run(workdir, config, pipeline)
-    added = config.search.wanted and not searched(run) or is_stale(run)
+    added = goes_on(run) or is_stale(run)
     if run.result is None or added or run.result["pipeline"] != pipeline or _adds_exports(run):
         _check_free(workdir)
         return None
     shutil.rmtree(run.checkpoint, ignore_errors=True)  # Of a kill between the last two steps.
     return run
+
+
+def goes_on(run: Run) -> bool:
+    """Whether there is to be a search of the run's own, and it is not at its end."""
+    own = run.pipeline in ("finetune", "search")  # Others have searches in runs inside them.
+    return own and run.config.search.wanted and not searched(run)
 
 
 def searched(run: Run) -> bool:
@@ -287,6 +299,8 @@ def _check_folder(workdir: Path, config: RunConfig, pipeline: str) -> None:
             "choose another folder, or use the same values"
         )
     before = _pipeline(workdir)
+    if pipeline in ("cross_validate", "compare"):
+        _refuse_other_search(workdir, config, pipeline)
     if (before, pipeline) == ("search", "finetune") and not config.search.wanted:
         run = Run(workdir, config, pipeline)
         if run.result is None or is_stale(run):
@@ -300,6 +314,18 @@ def _check_folder(workdir: Path, config: RunConfig, pipeline: str) -> None:
             f"--workdir: {str(workdir)!r} was made by {before}, not by {pipeline}"
             f"{how if (before, pipeline) == ('finetune', 'search') else ''}"
         )
+
+
+def _refuse_other_search(workdir: Path, config: RunConfig, pipeline: str) -> None:
+    """Trials are added to a search; not to those of folds, whose scores are compared."""
+    saved = _saved_config(workdir).search
+    for name in ("trials", "minutes"):
+        if getattr(saved, name) != getattr(config.search, name):
+            raise ValueError(
+                f"--workdir: {str(workdir)!r} was made with another config: search.{name}: "
+                f"{getattr(saved, name)!r} in the workdir, {getattr(config.search, name)!r} now; "
+                f"{pipeline} takes no more trials"
+            )
 
 
 def _has_trained(workdir: Path) -> bool:

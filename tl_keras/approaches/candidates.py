@@ -153,9 +153,14 @@ def choose_together(by: str, standing: Sequence[Mapping[str, Mapping[str, Any]]]
     if by == "accuracy":
         every = [{**dict.fromkeys(names, own["head"]), **own} for own in standing]
         return train.most_accurate({n: sum(own[n][by] for own in every) for n in names})
-    gains = {name: sum(own[name]["gain"] for own in standing if name in own) for name in names}
-    best = max(gains, key=gains.get)
-    return best if gains[best] > train.MARGIN else "head"
+    totals = {}
+    for name in names:
+        pairs = [(own[name], own["head"]) for own in standing if name in own]
+        # On the images as they are it must be no worse, see `train.choose`.
+        if sum(c["log_loss"] - head["log_loss"] for c, head in pairs) <= 0:
+            totals[name] = sum(c["gain"] for c, _ in pairs)
+    best = max(totals, key=totals.get)
+    return best if totals[best] > train.MARGIN else "head"
 
 
 def _described(candidate: Candidate, head: np.ndarray, gain: float) -> dict[str, Any]:

@@ -116,6 +116,8 @@ def _teacher(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
     with run.timed("teacher"):
         pooled = prepared(dataset, run.config, ("train",))
         model = cross_validate.train(teacher, pooled, backbone)
+        record = teacher.record
+        write_json(teacher.workdir / "result.json", {"pipeline": teacher.pipeline, **record})
         with replacing(file) as temporary:
             model.save(temporary)
         shutil.rmtree(teacher.checkpoint, ignore_errors=True)

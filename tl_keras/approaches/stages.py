@@ -72,8 +72,7 @@ def backbone(run: Run) -> keras.Model | None:
       ValueError: the weights cannot be had or do not fit, or `fit.freeze` names no cut point.
     """
     config = run.config
-    goes_on = config.search.wanted and not runs.searched(run)
-    if (run.workdir / "model.keras").exists() and not goes_on:
+    if (run.workdir / "model.keras").exists() and not runs.goes_on(run):
         return None
     keras.utils.set_random_seed(config.seed)
     first, *others = space.first_trials(config)

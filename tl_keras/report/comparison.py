@@ -195,7 +195,7 @@ def _charts(run: Run) -> str:
         for i, (_, a) in numbered.items()
         if a.get(split) and is_number(a.get("latency_ms"))
     }:
-        drawn.append(pareto("latency of the int8 file, ms", sized))
+        drawn.append(pareto("int8 latency, ms", sized))
     drawn.append(by_examples(run.result.get("learning_curve") or []))
     drawn = [svg for svg in drawn if svg]
     pairs = [drawn[i : i + 2] for i in range(0, len(drawn), 2)]
