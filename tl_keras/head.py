@@ -25,19 +25,16 @@ class Head:
       layers: kernel `(inputs, outputs)` and bias `(outputs,)` of each dense layer, `float32`;
         between two of them a ReLU.
       history: one record for each strength of regularisation, as metrics.jsonl takes it.
+      regularisation: the strength that was chosen, scikit-learn's 1/C.
     """
 
     layers: list[tuple[np.ndarray, np.ndarray]]
     history: list[dict[str, Any]]
+    regularisation: float
 
     def logits(self, features: np.ndarray) -> np.ndarray:
         """`(examples, classes) float32` of `(examples, channels) float32`."""
         return _logits(self.layers, features)
-
-    @property
-    def regularisation(self) -> float:
-        """The strength of regularisation that was chosen, scikit-learn's 1/C."""
-        return min(self.history, key=lambda record: record["val_loss"])["regularisation"]
 
 
 STRENGTHS = tuple(10.0**power for power in np.arange(-4, 2.5, 0.5))  # scikit-learn's C
@@ -67,7 +64,8 @@ def fit_head(
     fits = _fits(train, labels[0], balance, width, seed, strengths)
     with _threads(train, labels[0]):
         best, history = _best(fits, val, labels[1])
-    return Head(_of_features(best, mean, deviation), history)
+    chosen = min(history, key=lambda record: record["val_loss"])["regularisation"]
+    return Head(_of_features(best, mean, deviation), history, chosen)
 
 
 def refit_head(
@@ -87,7 +85,7 @@ def refit_head(
     with _threads(train, labels):
         fits = _fits(train, labels, balance, width, seed, (1 / regularisation,))
         _, layers = next(fits)
-    return Head(_of_features(layers, mean, deviation), [])
+    return Head(_of_features(layers, mean, deviation), [], regularisation)
 
 
 def _moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

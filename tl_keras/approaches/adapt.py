@@ -118,7 +118,10 @@ class Adapted:
 
 
 def head_then_suffix(
-    run: Run, arch: Architecture, holds_out: bool = False, keeps: str | None = None
+    run: Run,
+    arch: Architecture,
+    holds_out: bool = False,
+    choose: candidates.Choice | None = None,
 ) -> Adapted:
     """LP-FT (arXiv 2202.10054): a converged head, then the layers above the freeze depth.
 
@@ -127,7 +130,7 @@ def head_then_suffix(
 
     Args:
       holds_out: whether the test examples of a fold are to be predicted.
-      keeps: the candidate that is kept, if there is one of that name, whatever validation says.
+      choose: names the candidate to keep, where that is not as `fit.choose_by` has it.
     """
     config, model = run.config, arch.model
     plan = plan_of(config, arch.data.dataset, pretrained=True)
@@ -139,14 +142,14 @@ def head_then_suffix(
     tunes = depth.cut != arch.output and plan.epochs > 0
     standing = {"head": candidates.of_head(arch, config, head, looks=tunes)}
     suffix, epochs = None, 0
-    if tunes and (keeps or candidates.may_gain(run, standing["head"])):
+    if tunes and (choose or candidates.may_gain(run, standing["head"])):
         suffix = suffix_of(arch, config, depth.cut)
         suffix.learner.begin()
         before = suffix.learner.values()
         history = fit_suffix(run, arch, suffix, plan, head.history)
         epochs = train.best_epoch(history) if plan.keep == "best" else len(history)
         standing |= candidates.of_suffix(arch, config, suffix, before)
-    kept = candidates.choose(run, standing, keeps)
+    kept = candidates.choose(run, standing, choose)
     if kept == "head":
         models.begin(model, arch.initial, head, config.model.dropout)
     else:

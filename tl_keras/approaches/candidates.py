@@ -1,6 +1,6 @@
 """Weights that may be kept, as they stand on validation: the head alone, fine-tuned, their mean."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,16 +118,19 @@ def may_gain(run: Run, head: Candidate) -> bool:
     return False
 
 
-def choose(run: Run, standing: Mapping[str, Candidate], wanted: str | None = None) -> str:
+Choice = Callable[[Mapping[str, Candidate]], str]
+
+
+def choose(run: Run, standing: Mapping[str, Candidate], own: Choice | None = None) -> str:
     """The candidate that is kept; the record says how all of them stand.
 
     Args:
-      wanted: one that is kept, if it is there, however it stands.
+      own: names it, where that is not as `fit.choose_by` has it.
     """
     losses, head = {name: c.losses for name, c in standing.items()}, standing["head"].right
     by = run.config.fit.choose_by
-    if wanted in standing:
-        kept = wanted
+    if own:
+        kept = own(standing)
     elif by == "accuracy":
         kept = train.most_accurate({name: c.accuracy for name, c in standing.items()})
     else:
