@@ -146,7 +146,9 @@ def test_what_the_config_allows_is_compared(wanted, tmp_path):
             {"model": {"weights": "none"}, "fit": {"freeze": 0}, "search": {"trials": 0}},
             "model.weights: compare needs",
         ),
-        ({"compare": {"approaches": ["parallel"]}}, "nothing could be run: data.unlabelled"),
+        ({"compare": {"approaches": ["parallel"]}}, "data.unlabelled: expected a folder"),
+        ({"compare": {"chain": "/nowhere"}}, "compare.chain: .* does not exist"),
+        ({"compare": {"approaches": []}}, "compare.approaches"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(wanted, tmp_path, sections, message):

@@ -12,10 +12,14 @@ from conftest import draw, shoot
 from test_finetune import FEW, assert_same_weights, changed, epochs_of, weights_of
 
 import tl_keras
-from tl_keras import features
+from tl_keras import features, merge
 from tl_keras import head as heads
 from tl_keras import model as models
+from tl_keras.approaches import cross_validate
+from tl_keras.approaches.architecture import prepared
+from tl_keras.data.load import load
 from tl_keras.features import Worth
+from tl_keras.fold import Inference
 
 FOLDS = {"folds": 3}
 
@@ -102,7 +106,6 @@ def test_fold_equals_a_run_of_its_own(tree, pictures, dealt, tmp_path):
 
 def _parts(run, fold: int) -> tuple[list[str], list[str]]:
     """Files of a fold to train on and to choose by, dealt out again."""
-    from tl_keras.approaches import cross_validate
     from tl_keras.approaches.architecture import prepared
     from tl_keras.data.load import load
 
@@ -166,10 +169,6 @@ def test_final_model_is_of_all_examples(tree, tmp_path):
 
 
 def _head_of_all(run, chosen):
-    from tl_keras.approaches.architecture import prepared
-    from tl_keras.data.load import load
-    from tl_keras.fold import Inference
-
     data = prepared(load(run.config.data, run.config.cache).pooled(), run.config, ("train",))
     backbone = models.pretrained(run.config.model, run.config.data.image_size)
     found = features.outputs(Inference(backbone), data.inputs["train"])
@@ -193,11 +192,29 @@ def test_ensemble_of_folds_loads_with_keras_alone_and_exports(wanted, tmp_path):
         changed(asked, export={"formats": ["float32", "float16"]}), run.workdir
     )
     assert set(added.result["export"]) == {"float32", "float16"}
+    assert not any("accuracy" in entry for entry in added.result["export"].values())
 
 
-def test_average_starts_from_what_the_folds_share(wanted, tmp_path):
+def test_average_starts_from_what_the_folds_share(wanted, tmp_path, monkeypatch):
+    average = merge.average
+
+    def save_first(members):
+        for i, member in enumerate(members):
+            member.save(tmp_path / f"{i}.keras")
+        return average(members)
+
+    monkeypatch.setattr(merge, "average", save_first)
     asked = changed(wanted, cross_validate={"final": "average"}, export={"formats": []})
     run = tl_keras.cross_validate(asked, tmp_path / "average")
+    # What a fold held out was answered by its whole model, whatever was kept of the way there.
+    kept = [fold["kept"] for fold in run.result["folds"]]
+    assert set(kept) != {"head"}
+    shown = _images(run)
+    for i in range(len(kept)):
+        told = answers(run.workdir / f"fold_{i}", "held_out")
+        model = keras.models.load_model(tmp_path / f"{i}.keras")
+        found = model.predict(np.stack([shown[file] for file in told]), verbose=0)
+        np.testing.assert_allclose(found, list(told.values()), atol=2e-3)
     # Frozen weights are the same in all folds.
     backbone = models.pretrained(run.config.model, run.config.data.image_size)
     averaged = models.load(run.workdir / "model.keras")
@@ -206,6 +223,12 @@ def test_average_starts_from_what_the_folds_share(wanted, tmp_path):
         averaged.get_layer(first.name).get_weights()[0], first.get_weights()[0]
     )
     assert run.result["model"]["kept"] == "average"
+
+
+def _images(run) -> dict[str, np.ndarray]:
+    data = prepared(load(run.config.data, run.config.cache).pooled(), run.config, ("train",))
+    files = [example.file for example in data.dataset.splits["train"]]
+    return dict(zip(files, data.inputs["train"].array, strict=True))
 
 
 def test_each_fold_has_a_search_of_its_own(wanted, tmp_path):

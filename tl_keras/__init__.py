@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "__version__",
+    "compare",
     "cross_validate",
     "finetune",
     "load",

@@ -6,12 +6,12 @@ Exit status: 0 done; 2 what the user can mend; 3 a finished run misses a toleran
 import csv
 import difflib
 import errno
+import functools
 import importlib.resources
 import json
 import logging
 import os
 import sys
-import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from absl import flags
 from tl_keras import config as configs
 from tl_keras import run as runs
 from tl_keras.config import CacheConfig, RunConfig
+from tl_keras.config_errors import is_for_user
 from tl_keras.run import Run
 from tl_keras.version import VERSION
 
@@ -48,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()  # Here, where a closed pipe is expected.
         return status
     except (ValueError, flags.Error) as error:
-        if not _is_for_user(error):
+        if not isinstance(error, flags.Error) and not is_for_user(error):
             raise
         print(f"tl-keras: {error}", file=sys.stderr)
         return 2
@@ -67,13 +68,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\ntl-keras: stopped; the same command goes on from here", file=sys.stderr)
         return 130
-
-
-def _is_for_user(error: Exception) -> bool:
-    """Errors that we raise name a field or file; all others are faults and keep their traceback."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    inside = Path(__file__).parent in Path(last.filename).parents
-    return isinstance(error, flags.Error) or inside and (last.line or "").startswith("raise ")
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -358,21 +352,6 @@ def _audit(values: Flags, _: list[str]) -> int:
     return 0
 
 
-def _pretrain(values: Flags, _: list[str]) -> int:
-    config = _config(values)
-    return _train("pretrain", config, _workdir(values, values.config or values.data))
-
-
-def _cross_validate(values: Flags, _: list[str]) -> int:
-    config = _config(values)
-    return _train("cross_validate", config, _workdir(values, values.config or values.data))
-
-
-def _compare(values: Flags, _: list[str]) -> int:
-    config = _config(values)
-    return _train("compare", config, _workdir(values, values.config or values.data))
-
-
 def _parallel(values: Flags, _: list[str]) -> int:
     config = _config(values)
     workdir = _workdir(values, values.config or values.data)
@@ -384,6 +363,10 @@ def _parallel(values: Flags, _: list[str]) -> int:
 
     print(f"segment finished: {student.run(config, workdir, values.segment).workdir}")
     return 0
+
+
+def _plainly(command: str, values: Flags, _: list[str]) -> int:
+    return _train(command, _config(values), _workdir(values, values.config or values.data))
 
 
 def _search(values: Flags, _: list[str]) -> int:
@@ -544,7 +527,7 @@ COMMANDS = {
     "cross_validate": Command(
         "Folds of a small set: a score of examples that no model had seen, then one of everything.",
         _RUN,
-        _cross_validate,
+        functools.partial(_plainly, "cross_validate"),
     ),
     "parallel": Command(
         "A teacher of few labelled examples labels many; students train on them side by side.",
@@ -554,9 +537,13 @@ COMMANDS = {
     "compare": Command(
         "The approaches on one data set under one budget, side by side, and which one to take.",
         _RUN,
-        _compare,
+        functools.partial(_plainly, "compare"),
     ),
-    "pretrain": Command("Trains a backbone from scratch; leaves its weights.", _RUN, _pretrain),
+    "pretrain": Command(
+        "Trains a backbone from scratch; leaves its weights.",
+        _RUN,
+        functools.partial(_plainly, "pretrain"),
+    ),
     "evaluate": Command(
         "Metrics of a finished run, on its test split or on another folder.",
         ("workdir", "data", "output"),

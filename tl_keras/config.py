@@ -48,6 +48,10 @@ Location = Annotated[Text, BeforeValidator(_plain), AfterValidator(_absolute)]
 WEIGHTS = ("imagenet", "glyphs", "own", "none")  # Any other value is a path.
 Format = Literal["saved_model", "float32", "float16", "dynamic", "int8"]
 FORMATS: tuple[Format, ...] = get_args(Format)
+Approach = Literal[  # The quick ones first; from scratch, which takes what time is left, last.
+    *("head", "finetune", "search", "full", "chain", "cross_validate", "parallel", "scratch")
+]
+APPROACHES: tuple[Approach, ...] = get_args(Approach)
 
 
 class Section(BaseModel):
@@ -197,6 +201,11 @@ class DataConfig(Section):
             raise ValueError(
                 "data.augment: expected [], since glyphs are distorted as they are drawn; received "
                 f"{len(self.augment)} operations"
+            )
+        if self.unlabelled is not None:
+            raise ValueError(
+                "data.unlabelled: glyphs are drawn with their labels; expected none, received "
+                f"{self.unlabelled!r}"
             )
         if self.balance != "none" or self.examples_per_class is not None:
             name = "balance" if self.balance != "none" else "examples_per_class"
@@ -482,21 +491,20 @@ class ParallelConfig(Section):
     )
 
 
-Approach = Literal[
-    *("head", "finetune", "search", "full", "chain", "cross_validate", "parallel", "scratch")
-]
-
-
 class CompareConfig(Section):
     """Which approaches stand side by side, and how long they may take together."""
 
     minutes: Annotated[float, Field(gt=0)] | None = None  # null: no limit
-    approaches: tuple[Approach, ...] | Auto = "auto"  # all that the config allows
+    approaches: Annotated[tuple[Approach, ...], Field(min_length=1)] | Auto = (
+        "auto"  # all that the config allows
+    )
     backbones: tuple[dict[str, Any], ...] = Field(
         (),
         description="others than model's, as in [{backbone: MobileNet, weights: a.h5}]",
     )
-    chain: Location | None = None  # an earlier run, whose weights the approach chain starts from
+    chain: Location | None = Field(
+        None, description="an earlier run, whose weights the approach chain starts from"
+    )
     learning_curve: bool = True  # of heads on parts of the training examples
 
     @field_validator("approaches", "backbones", mode="before")
@@ -628,6 +636,8 @@ def check_paths(config: RunConfig) -> None:
         _check_exists(config.data, "data.path")
     if config.data.unlabelled not in (None, "rest"):
         _check_exists(config.data, "data.unlabelled")
+    if config.compare.chain is not None:
+        _check_exists(config.compare, "compare.chain")
     for trial in space.first_trials(config):
         if trial.model.weights not in WEIGHTS:
             _check_exists(trial.model, "model.weights", WEIGHTS)

@@ -4,10 +4,19 @@ import contextlib
 import difflib
 import math
 import os
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+
+
+def is_for_user(error: Exception) -> bool:
+    """Errors that we raise name a field or file; all others are faults and keep their traceback."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    inside = Path(__file__).parent in Path(last.filename).parents
+    return inside and (last.line or "").startswith("raise ")
 
 
 def messages(error: ValidationError, config: type[BaseModel]) -> list[str]:

@@ -66,6 +66,8 @@ def start_tensorflow() -> None:
             stacklevel=2,
         )
     os.environ["KERAS_BACKEND"] = "tensorflow"
+    # Students of parallel training share a GPU with the command that started them.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # 2 would show that there is no GPU.
     # Advice to programmers, such as on retracing.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)

@@ -69,7 +69,8 @@ def from_scratch(
     model.set_weights(network.get_weights())
     temperature = chosen.temperature if chosen else _temperature(model, data.inputs["val"])
     models.fold_temperature(model, temperature)
-    epochs = train.best_epoch(history) if not chosen and plan.keep == "best" else len(history)
+    chose = history and not chosen and plan.keep == "best"
+    epochs = train.best_epoch(history) if chose else len(history)
     chosen = Chosen("scratch", None, temperature, epochs)
     model_record = described(model, config, Freeze(0.0, None, None, 0, 0), "scratch")
     run.add(model=model_record, chosen=vars(chosen))
@@ -155,13 +156,13 @@ def head_then_suffix(
     else:
         suffix.learner.set(standing[kept].values)
         model.set_weights(arch.trained.get_weights())
+    found = None
+    if holds_out:  # Before the temperature is folded into the head, which the suffix shares.
+        by = None if kept == "head" else suffix
+        found = candidates.held_out(arch, config, standing[kept], head, by)
     models.fold_temperature(model, standing[kept].temperature)
     chosen = Chosen(kept, head.regularisation, standing[kept].temperature, epochs)
     run.add(model=described(model, config, depth, kept), chosen=vars(chosen))
-    found = None
-    if holds_out:
-        by = None if kept == "head" else suffix
-        found = candidates.held_out(arch, config, standing[kept], head, by)
     others = [candidate for name, candidate in standing.items() if name != "head"]
     best = min(others, key=lambda candidate: candidate.losses.mean(), default=None)
     tuned = None if best is None else best.probabilities
@@ -176,7 +177,7 @@ class Chosen:
       kept: `head`, `finetuned` or `mix`; `scratch`.
       regularisation: of the head, scikit-learn's 1/C; None from scratch.
       temperature: that the logits are divided by.
-      epochs: after which to stop, where the best epoch is kept.
+      epochs: of the whole training, its schedule too, where the best epoch is kept.
     """
 
     kept: str

@@ -20,6 +20,7 @@ from tl_keras import config as configs
 from tl_keras import head as heads
 from tl_keras import model as models
 from tl_keras import report, transferability
+from tl_keras import run as runs
 from tl_keras.approaches import stages
 from tl_keras.approaches.architecture import (
     Architecture,
@@ -28,15 +29,14 @@ from tl_keras.approaches.architecture import (
     architecture,
     reading,
 )
-from tl_keras.config import TRIALS, RunConfig
+from tl_keras.config import APPROACHES, TRIALS, RunConfig
+from tl_keras.config_errors import is_for_user
 from tl_keras.evaluate import log_loss, paired_interval, softmax
 from tl_keras.run import Run, opened
 
 SHARES = (0.1, 0.25, 0.5, 1.0)  # Of the training examples, on the learning curve.
 DRAWS = 3  # Of a share; their mean is shown.
 SCORES = ("accuracy", "interval", "log_loss", "n")
-# The quick ones first; from scratch, which takes what is left of the budget, last.
-ORDER = ("head", "finetune", "search", "full", "chain", "cross_validate", "parallel", "scratch")
 BOUNDED = {"full": "fit", "scratch": "fit", "search": "search"}  # Sections with `minutes`.
 
 
@@ -56,6 +56,8 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
       ValueError: the config, the data or the folder cannot be used.
     """
     every = entries(config)
+    for entry in every:
+        configs.check_paths(entry.config)
     with opened(config, workdir, "compare") as run:
         data = stages.read(run)
         if "ranking" not in run.record:
@@ -65,7 +67,7 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
         done = [entry for entry in every if entry.name not in left_out]
         if not done:
             raise ValueError(f"compare: nothing could be run: {next(iter(left_out.values()))}")
-        described = {entry.name: _described(run, entry) for entry in done}
+        described = {entry.name: _described(run, entry, done) for entry in done}
         advice = recommended(run, done)
         run.finish(stages.result(run, approaches=described, left_out=left_out, recommended=advice))
         report.write(run.workdir)
@@ -97,9 +99,14 @@ def entries(config: RunConfig) -> list[Entry]:
         "scratch": ("finetune", {"model": {"weights": "none"}, "fit": FROM_SCRATCH}),
     }
     missing = {"chain": asked.chain is None, "parallel": unlabelled is None}
-    names = [name for name in ORDER if not missing.get(name)]
+    names = [name for name in APPROACHES if not missing.get(name)]
     if asked.approaches != "auto":
-        names = [name for name in ORDER if name in asked.approaches]
+        if "parallel" in asked.approaches and unlabelled is None:
+            raise ValueError(
+                "data.unlabelled: expected a folder of images, or rest, for the approach parallel; "
+                "received none"
+            )
+        names = [name for name in APPROACHES if name in asked.approaches]
     for i, own in enumerate(asked.backbones, start=2):
         changes[f"backbone_{i}"] = ("finetune", {"model": {**OTHER_MODEL, **own}})
         names.insert(len(names) - names.count("scratch"), f"backbone_{i}")
@@ -122,19 +129,18 @@ def _entry(name: str, command: str, sections: Mapping[str, Any], tree: Mapping[s
 def _rank(run: Run, data: Data, every: Sequence[Entry]) -> None:
     """Scores the features of each backbone, and fits heads of the first on parts of train."""
     labels, ranking = data.inputs["train"].labels, []
-    first = next((entry for entry in every if not entry.name.startswith("backbone_")), every[0])
-    for entry in [first, *(e for e in every if e.name.startswith("backbone_"))]:
-        config = run.config.model_copy(update={"model": entry.config.model})
-        if entry is first:
-            config = run.config
+    others = [entry for entry in every if entry.name.startswith("backbone_")]
+    wanted = {"finetune": run.config.model} | {e.name: e.config.model for e in others}
+    for name, model in wanted.items():
+        config = run.config.model_copy(update={"model": model})
         started = time.monotonic()
         backbone = models.pretrained(config.model, config.data.image_size)
         arch = architecture(run, config, data, backbone, [])
-        arch = replace(arch, label=f"{entry.name}: ")
+        arch = replace(arch, label=f"{name}: ")
         pooled = _pooled(arch, config, "train")
         ranking.append(
             {
-                "approach": entry.name if entry is not first else "finetune",
+                "approach": name,
                 "backbone": config.model.backbone,
                 "parameters": backbone.count_params(),
                 "logme": transferability.logme(pooled, labels),
@@ -142,7 +148,7 @@ def _rank(run: Run, data: Data, every: Sequence[Entry]) -> None:
                 "seconds": round(time.monotonic() - started, 3),
             }
         )
-        if entry is first and run.config.compare.learning_curve:
+        if name == "finetune" and run.config.compare.learning_curve:
             curve = learning_curve(
                 (pooled, _pooled(arch, config, "val")),
                 (labels, data.inputs["val"].labels),
@@ -151,7 +157,7 @@ def _rank(run: Run, data: Data, every: Sequence[Entry]) -> None:
             run.add(learning_curve=curve)
         logging.info(
             "%s: LogME %.3f, left-out accuracy %.3f",
-            *(ranking[-1][name] for name in ("backbone", "logme", "left_out_accuracy")),
+            *(ranking[-1][key] for key in ("backbone", "logme", "left_out_accuracy")),
         )
     run.add(ranking=sorted(ranking, key=lambda row: -row["logme"]))
 
@@ -197,46 +203,49 @@ def _drawn(labels: np.ndarray, share: float, draw: int) -> np.ndarray:
 
 
 def _run_all(run: Run, every: Sequence[Entry]) -> dict[str, str]:
-    """Runs the approaches; those that could not be run, and why."""
+    """Runs the approaches that are not finished; those that could not be run, and why."""
     left_out = {}
     for i, entry in enumerate(every):
         folder = run.workdir / entry.name
-        config = _as_begun(folder) or _bounded(run, entry, len(every) - i)
+        config = _bounded(run, entry, len(every) - i)
         if config is None:
             left_out[entry.name] = "the budget, compare.minutes, was spent"
             continue
         logging.info("--- %s", entry.name)
-        try:
-            with run.timed(entry.name):
-                approach = importlib.import_module(f"tl_keras.approaches.{entry.command}")
-                approach.run(config, folder)
-        except (ValueError, FloatingPointError) as error:  # What the user can mend; others go on.
-            left_out[entry.name] = str(error).splitlines()[0]
-            logging.warning("%s is left out: %s", entry.name, left_out[entry.name])
+        with run.timed(entry.name):
+            try:
+                if not runs.finished(config, folder, entry.command):
+                    approach = importlib.import_module(f"tl_keras.approaches.{entry.command}")
+                    approach.run(config, folder)
+            except (ValueError, FloatingPointError) as error:
+                if not is_for_user(error):
+                    raise
+                left_out[entry.name] = str(error).splitlines()[0]
+                logging.warning("%s is left out: %s", entry.name, left_out[entry.name])
     return left_out
 
 
-def _as_begun(folder: Path) -> RunConfig | None:
-    """What an approach was begun with: its share of the budget is no other one later."""
-    file = folder / "config.yaml"
-    return configs.load(file) if file.is_file() else None
-
-
 def _bounded(run: Run, entry: Entry, left: int) -> RunConfig | None:
-    """The config of an approach with its share of what is left of the budget; None of nothing."""
+    """The config of an approach with its share of what is left of the budget, or with the share
+    that it was begun with; None of nothing."""
     config, minutes = entry.config, run.config.compare.minutes
-    if minutes is None:
+    name, begun = BOUNDED.get(entry.name), run.workdir / entry.name / "config.yaml"
+    if minutes is None or (begun.is_file() and not name):
         return config
-    rest = minutes - sum(run.record.get("seconds", {}).values()) / 60
-    if rest <= 0:
-        return None
-    if name := BOUNDED.get(entry.name):
-        section = getattr(config, name).model_copy(update={"minutes": rest / left})
-        return config.model_copy(update={name: section})
-    return config
+    if begun.is_file():
+        share = getattr(configs.load(begun), name).minutes
+    else:
+        rest = minutes - sum(run.record.get("seconds", {}).values()) / 60
+        if rest <= 0:
+            return None
+        share = rest / left
+    if not name:
+        return config
+    section = getattr(config, name).model_copy(update={"minutes": share})
+    return config.model_copy(update={name: section})
 
 
-def _described(run: Run, entry: Entry) -> dict[str, Any]:
+def _described(run: Run, entry: Entry, done: Sequence[Entry]) -> dict[str, Any]:
     """What `approaches` of `result.json` has of a run."""
     result = json.loads((run.workdir / entry.name / "result.json").read_text(encoding="utf-8"))
     exported = result.get("export", {}).get("int8", {})
@@ -254,7 +263,7 @@ def _described(run: Run, entry: Entry) -> dict[str, Any]:
         **measured,
         "seconds": result["seconds"]["total"],
         "training": _training(result),
-        "to_scratch": _to_scratch(run, entry),
+        "to_scratch": _to_scratch(run, entry, done),
         "bytes": exported.get("bytes"),
         "latency_ms": (exported.get("latency_ms") or {}).get("median"),
     }
@@ -267,13 +276,13 @@ def _training(result: Mapping[str, Any]) -> float:
     return round(sum(s for name, s in result["seconds"].items() if name not in NOT_TRAINING), 3)
 
 
-def _to_scratch(run: Run, entry: Entry) -> float | None:
+def _to_scratch(run: Run, entry: Entry, done: Sequence[Entry]) -> float | None:
     """Seconds of training after which an approach is as good on validation as the one from scratch
     ever becomes; None where it never is, or nobody can say."""
-    file = run.workdir / "scratch" / "metrics.jsonl"
-    if not file.is_file() or entry.command != "finetune" or entry.config.search.wanted:
+    known = any(other.name == "scratch" for other in done)
+    if not known or entry.command != "finetune" or entry.config.search.wanted:
         return None
-    bar = max(right for _, right in _curve(file.parent))
+    bar = max(right for _, right in _curve(run.workdir / "scratch"))
     return next((s for s, right in _curve(run.workdir / entry.name) if right >= bar), None)
 
 
@@ -289,7 +298,8 @@ def _curve(folder: Path) -> list[tuple[float, float]]:
 
 def recommended(run: Run, done: Sequence[Entry]) -> dict[str, Any]:
     """The approach that is right most often on the validation examples that all answered, of equals
-    the quickest; how the others stand against it there, and on test, which decides nothing."""
+    the first in order; how the others stand against it there, and on test, which decides nothing.
+    Nothing where they share no validation example."""
     answers = {entry.name: _answers(run.workdir / entry.name) for entry in done}
     found: dict[str, Any] = {}
     for split in ("val", "test"):
@@ -298,8 +308,10 @@ def recommended(run: Run, done: Sequence[Entry]) -> dict[str, Any]:
         if not files:
             continue
         right = {name: np.array([by[f] for f in files]) for name, by in own.items()}
-        if "best" not in found:
+        if split == "val":
             found["best"] = max(right, key=lambda name: right[name].mean())
+        elif "best" not in found:
+            break
         found[split] = {"n": len(files), "against": _against(found["best"], right)}
     return found
 

@@ -4,6 +4,7 @@ of everything, made as the folds chose. Nothing of the test split decides anythi
 import csv
 import json
 import shutil
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -68,9 +69,10 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
         backbone = stages.backbone(run)
         data = stages.read(run, pooled=True)
         every = _folds(run, data)
-        model = stages.trained(run, data, backbone, lambda *_: train(run, data, backbone))
+        model = stages.trained(run, data, backbone, train)
         if run.result:
-            run.finish(stages.exported_again(run, model, _judged(every[0], data)))
+            result = stages.exported_again(run, model, _judged(every[0], data))
+            run.finish(_without_accuracy(result))
         else:
             result = _result(run, model, data, every)
             for folder in run.workdir.glob("fold_*"):
@@ -115,6 +117,7 @@ def _folds(run: Run, data: Data) -> list[Fold]:
             others = np.setdiff1d(np.arange(len(examples)), rows)
             parts = _inner(data, others, f"{seed} fold {i}", config) | {"test": rows}
             part = _part(data, parts)
+            _check_part(part)
             settled = config if config.search.wanted else _settled(config, part)
             folder = run.workdir / f"fold_{number}"
             found.append(Fold(Run(folder, settled, "fold"), repeat, part, rows))
@@ -134,6 +137,21 @@ def _check_sizes(data: Data, count: int) -> None:
                 f"cross_validate.folds: class {name!r} has {sizes[label]} training images that may "
                 f"be parted; expected at least one a fold, received {count} folds"
             )
+
+
+def _check_part(part: Data) -> None:
+    names = part.dataset.classes
+    missing = set(range(len(names))) - set(part.inputs["train"].labels.tolist())
+    if missing:
+        raise ValueError(
+            f"cross_validate.folds: class {names[min(missing)]!r} has no example left to train a "
+            "fold on, since its images stand in large groups; expected fewer folds"
+        )
+    if not len(part.inputs["val"]):
+        raise ValueError(
+            f"data.val: {len(part.inputs['train'])} images stand in groups too large to set some "
+            "aside for the choices of a fold; expected a larger share"
+        )
 
 
 def _inner(data: Data, rows: np.ndarray, seed: str, config: RunConfig) -> dict[str, np.ndarray]:
@@ -201,6 +219,8 @@ def _backbone(config: RunConfig) -> keras.Model:
 
 
 def _train_fold(fold: Fold, arch: Architecture | None) -> None:
+    # A search reckons with its own minutes, not with those of the folds before.
+    fold = replace(fold, run=replace(fold.run, began=time.monotonic()))
     config, data = fold.run.config, fold.data
     if config.search.wanted:
         adapt.check_classes(data.dataset)
@@ -259,20 +279,29 @@ def _chosen(data: Data, every: Sequence[Fold]) -> Chosen:
     within the noise of each. The temperature is one that fits what was held out."""
     config, results = every[0].run.config, [fold.run.result for fold in every]
     found = [Chosen(**result["chosen"]) for result in results]
-    regularisation = None
+    regularisation, alike = None, list(every)
     if config.model.weights == "none":
         kept, temperatures = "scratch", [chosen.temperature for chosen in found]
     else:
         standing = [result["model"]["candidates"] for result in results]
         kept = candidates.choose_together(config.fit.choose_by, standing)
         temperatures = [own[kept]["temperature"] for own in standing if kept in own]
+        alike = [fold for fold, own in zip(every, found, strict=True) if own.kept == kept]
         regularisation = _regularisation(every)
     trained = [chosen.epochs for chosen in found if chosen.epochs]
-    logits = np.log(np.maximum(_out_of_fold(data, every, 0), EPSILON))
-    further = fit_temperature(logits, data.inputs["train"].labels)
-    temperature = float(np.exp(np.mean(np.log(temperatures)))) * further
+    temperature = float(np.exp(np.mean(np.log(temperatures)))) * _further(data, alike)
     epochs = round(float(np.mean(trained))) if trained else 0
     return Chosen(kept, regularisation, temperature, epochs)
+
+
+def _further(data: Data, alike: Sequence[Fold]) -> float:
+    """The temperature that fits what folds held out, beside that of their own; 1 of none."""
+    if not alike:
+        return 1.0
+    answers = np.concatenate([stages.read_probabilities(fold.run) for fold in alike])
+    rows = np.concatenate([fold.rows for fold in alike])
+    logits = np.log(np.maximum(answers, EPSILON))
+    return fit_temperature(logits, data.inputs["train"].labels[rows])
 
 
 def _regularisation(every: Sequence[Fold]) -> float:
@@ -319,17 +348,24 @@ def _result(run: Run, model: keras.Model, data: Data, every: Sequence[Fold]) -> 
     measured = stages.evaluate(trained, model, _whole(data), found)
     judged = _judged(every[0], data)
     exported = stages.exported(trained, model, judged, tested)
-    if not tested:
-        for entry in exported["export"].values():
-            del entry["accuracy"]  # The model was trained on what they were compared on.
     results = [fold.run.result for fold in every]
-    return stages.result(
+    result = stages.result(
         run,
         folds=[_described(f, r) for f, r in zip(every, results, strict=True)],
         cross_validation=_summary(run.config, results),
         **measured,
         **exported,
     )
+    return _without_accuracy(result)
+
+
+def _without_accuracy(result: dict[str, Any]) -> dict[str, Any]:
+    """Without a test split no file has an accuracy: the model was trained on what it is compared
+    on."""
+    if not result["test"]:
+        for entry in result["export"].values():
+            entry.pop("accuracy", None)
+    return result
 
 
 def _out_of_fold(data: Data, every: Sequence[Fold], repeat: int) -> np.ndarray:

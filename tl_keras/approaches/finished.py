@@ -10,6 +10,7 @@ from absl import logging
 
 from tl_keras import cache, features
 from tl_keras import model as models
+from tl_keras.approaches import stages
 from tl_keras.data import audit, sources
 from tl_keras.data.batches import Inputs, reader
 from tl_keras.data.examples import Listed, Listing, Quarantined
@@ -112,7 +113,7 @@ def evaluate(run: Run, folder: str | Path) -> dict[str, Any]:
         if checked[str(file)].reason
     ]
     _warn_of_omitted([*listing.quarantined, *unreadable])
-    trained = set(data["digests"]["train"])
+    trained = set(stages.trained_on(data))
     known = [listed.file for file, listed in good if checked[str(file)].digest in trained]
     _warn_of_known(known, len(good))
     labels = np.array([classes.index(listed.label) for _, listed in good], np.int64)

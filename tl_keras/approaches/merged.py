@@ -18,19 +18,20 @@ from tl_keras.files import replacing, write_json
 from tl_keras.fold import Inference
 from tl_keras.run import Run
 
+TEACHER = "teacher"  # What a round is merged to where no student is better.
 SHOWN = ("accuracy", "interval", "log_loss", "n")  # Scores that are told of others than the model.
 
 
-def merged(
-    run: Run, folder: Path, data: Data, teacher: keras.Model, held_out: Mapping[str, np.ndarray]
-) -> keras.Model:
-    """The model that a round comes to: of the students, or still the teacher.
+def merge_round(
+    run: Run, folder: Path, data: Data, teacher: keras.Model, held_out: np.ndarray | None
+) -> tuple[keras.Model, str]:
+    """The model that a round comes to, and how: of the students, or still the teacher.
 
     Args:
       folder: of the round, with its students.
       data: of which val is labelled.
-      held_out: by file, the probabilities of validation examples that the teacher was trained on,
-        by those of its folds that had not seen them; empty where it was trained on none.
+      held_out: `(val, classes)` probabilities where the teacher was trained on validation, too: by
+        those of its folds that had not seen the example; else None.
     """
     file = folder / "model.keras"
     if not file.exists():
@@ -39,7 +40,7 @@ def merged(
     told = json.loads((folder / "round.json").read_text(encoding="utf-8"))
     run.add(model=told["model"])
     logging.info("%s: merged: %s", folder.name, told["merged"])
-    return models.load(file)
+    return models.load(file), told["merged"]
 
 
 def _merge(
@@ -47,7 +48,7 @@ def _merge(
     folder: Path,
     data: Data,
     teacher: keras.Model,
-    held_out: Mapping[str, np.ndarray],
+    held_out: np.ndarray | None,
 ) -> None:
     """Writes the round's `round.json` and, last, its model."""
     count = config.parallel.segments
@@ -59,13 +60,13 @@ def _merge(
         merges["average"] = merge.average([first, *members[1:]])
         answers = {"average": _answers(merges["average"], data)}
         found |= {**answers, "ensemble": np.mean(list(found.values()), axis=0)}
-    found["teacher"] = _answers_of_teacher(teacher, data, held_out)
+    found[TEACHER] = _answers(teacher, data) if held_out is None else held_out
     chosen = choose(config, found, data)
     if chosen == "ensemble":
         model = merge.ensemble(members)
     else:
         named = dict(zip(found, members, strict=False))  # The students come first.
-        model = {"teacher": teacher, **merges, **named}[chosen]
+        model = {TEACHER: teacher, **merges, **named}[chosen]
     _write_round(folder, chosen, model, found, data)
     with replacing(folder / "model.keras") as temporary:
         model.save(temporary)
@@ -73,14 +74,6 @@ def _merge(
 
 def _answers(model: keras.Model, data: Data) -> np.ndarray:
     return features.outputs(Inference(model), data.inputs["val"])
-
-
-def _answers_of_teacher(
-    teacher: keras.Model, data: Data, held_out: Mapping[str, np.ndarray]
-) -> np.ndarray:
-    if not held_out:
-        return _answers(teacher, data)
-    return np.stack([held_out[example.file] for example in data.dataset.splits["val"]])
 
 
 def choose(config: RunConfig, found: Mapping[str, np.ndarray], data: Data) -> str:
@@ -97,9 +90,9 @@ def choose(config: RunConfig, found: Mapping[str, np.ndarray], data: Data) -> st
     first = "average" if "average" in losses else best
     order = dict.fromkeys([first, best, "ensemble"])
     chosen = train.choose({name: losses[name] for name in order if name in losses})
-    taught, before = (found[name].argmax(1) == labels for name in (chosen, "teacher"))
+    taught, before = (found[name].argmax(1) == labels for name in (chosen, TEACHER))
     won, lost = int((before & ~taught).sum()), int((taught & ~before).sum())
-    return "teacher" if paired_interval(won, lost, len(labels))[0] > 0 else chosen
+    return TEACHER if paired_interval(won, lost, len(labels))[0] > 0 else chosen
 
 
 def _write_round(

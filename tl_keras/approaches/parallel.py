@@ -18,7 +18,7 @@ from tl_keras import model as models
 from tl_keras.approaches import cross_validate, labelling, stages
 from tl_keras.approaches.architecture import Data, prepared
 from tl_keras.approaches.labelling import Label
-from tl_keras.approaches.merged import SHOWN, merged
+from tl_keras.approaches.merged import SHOWN, TEACHER, merge_round
 from tl_keras.approaches.workers import train_students
 from tl_keras.config import RunConfig
 from tl_keras.data import unlabelled
@@ -40,14 +40,15 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
     with opened(config, workdir, "parallel") as run:
         backbone = stages.backbone(run)
         data = stages.read(run)
-        examples = _unlabelled(run, data)
         model = stages.trained(
-            run, data, backbone, lambda *_: _teach(run, data, backbone, examples)
+            run, data, backbone, lambda *_: _teach(run, data, backbone, _unlabelled(run, data))
         )
         if run.result:
             run.finish(stages.exported_again(run, model, data))
         else:
             probabilities = stages.predict(run, model, data)
+            if run.record["model"]["kept"] == TEACHER:  # Which was trained on validation, too.
+                probabilities["val"] = _held_out(run, data)
             measured = stages.evaluate(run, model, data, probabilities)
             exported = stages.exported(run, model, data, probabilities)
             told = _told(run, data, probabilities)
@@ -81,6 +82,7 @@ def _unlabelled(run: Run, data: Data) -> list[Example]:
     for entry in found.quarantined:
         logging.warning("data: %r is left out: %s", entry.file, entry.reason)
     run.add(unlabelled={"n": len(found.examples), "quarantined": len(found.quarantined)})
+    stages.add_digests(run, "unlabelled", found.examples)
     logging.info("data: %d examples to be labelled", len(found.examples))
     return found.examples
 
@@ -89,15 +91,25 @@ def _teach(run: Run, data: Data, backbone: keras.Model, examples: Sequence[Examp
     """All rounds; the model that the last one comes to."""
     teacher = _teacher(run, data, backbone)
     counts = _counts(data, data.dataset.labels("train"), data.dataset.labels("val"))
-    held_out = cross_validate.held_out(_teacher_run(run, data))
+    held_out: np.ndarray | None = _held_out(run, data)
     for number in range(run.config.parallel.rounds):
         folder = run.workdir / f"round_{number}"
         labels = _labels(run, folder, teacher, data, examples, counts)
         train_students(run, folder, number)
-        teacher, held_out = merged(run, folder, data, teacher, held_out), {}
+        teacher, name = merge_round(run, folder, data, teacher, held_out)
+        if name == TEACHER:
+            logging.info("%s: no student was better than the teacher: it stays", folder.name)
+            break
+        held_out = None
         taught = np.array([own.label for own in labels if own.kept])
         counts = _counts(data, data.dataset.labels("train"), taught)
     return teacher
+
+
+def _held_out(run: Run, data: Data) -> np.ndarray:
+    """What the first teacher's folds said of the validation examples that they held out."""
+    answers = cross_validate.held_out(_teacher_run(run, data))
+    return np.stack([answers[example.file] for example in data.dataset.splits["val"]])
 
 
 def _counts(data: Data, *labels: np.ndarray) -> np.ndarray:
@@ -111,8 +123,8 @@ def _teacher(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
     file = teacher.workdir / "model.keras"
     if file.exists():
         return models.load(file)
-    dataset = replace(data.dataset.pooled(), root=data.dataset.root)
-    dataset = replace(dataset, splits={**dataset.splits, "test": []})
+    pooled = data.dataset.pooled()
+    dataset = replace(pooled, splits={**pooled.splits, "test": []})
     with run.timed("teacher"):
         pooled = prepared(dataset, run.config, ("train",))
         model = cross_validate.train(teacher, pooled, backbone)
@@ -183,13 +195,14 @@ def _by_class(
 
 def _told(run: Run, data: Data, probabilities: stages.Probabilities) -> dict[str, Any]:
     """`rounds` and `teacher` of `result.json`: on test the teacher is measured beside the model."""
-    rounds = [
-        json.loads((run.workdir / f"round_{i}" / "round.json").read_text(encoding="utf-8"))
-        for i in range(run.config.parallel.rounds)
-    ]
+    files = [run.workdir / f"round_{i}" / "round.json" for i in range(run.config.parallel.rounds)]
+    rounds = [json.loads(f.read_text(encoding="utf-8")) for f in files if f.is_file()]
     teacher = models.load(run.workdir / "teacher" / "model.keras")
     last = list(probabilities)[-1]
-    answers = stages.predict(run, teacher, data, (last,))[last]
+    if last == "val":
+        answers = _held_out(run, data)
+    else:
+        answers = stages.predict(run, teacher, data, (last,))[last]
     labels = data.inputs[last].labels
     before, now = (own.argmax(-1) == labels for own in (answers, probabilities[last]))
     measured = measure(answers, labels, data.dataset.classes)

@@ -203,7 +203,11 @@ def _promoted(run: Run, bench: Bench, state: State) -> Path:
     with metrics.publisher(run.workdir, []) as publish:
         publish([json.loads(line) for line in lines])
     result = json.loads((folder / best["trial"] / "result.json").read_text(encoding="utf-8"))
-    run.add(model=result["model"], chosen=result["chosen"], search=_described(run, state, order))
+    run.add(
+        model=result["model"],
+        chosen=result.get("chosen") or {},
+        search=_described(run, state, order),
+    )
     logging.info("search: the best of %d trials is %s", len(state.records), best["trial"])
     with replacing(run.workdir / "model.keras") as temporary:
         shutil.copyfile(folder / best["trial"] / "model.keras", temporary)

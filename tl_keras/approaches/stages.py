@@ -5,7 +5,7 @@ import io
 import json
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from tl_keras import run as runs
 from tl_keras.approaches.architecture import Data, prepared, reading
 from tl_keras.config import WEIGHTS, ModelConfig, RunConfig
 from tl_keras.data import doctor
-from tl_keras.data.examples import SPLITS, Dataset
+from tl_keras.data.examples import SPLITS, Dataset, Example
 from tl_keras.data.image import prepare
 from tl_keras.data.load import load
 from tl_keras.evaluate import measure
@@ -214,6 +214,19 @@ def write_data(run: Run, dataset: Dataset) -> None:
     )
 
 
+def add_digests(run: Run, name: str, examples: Sequence[Example]) -> None:
+    """Adds to `data.json` the contents of examples of no split that a run trains on, too."""
+    file = run.workdir / "data.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    content["digests"][name] = [example.digest for example in examples]
+    write_json(file, content)
+
+
+def trained_on(data: Mapping[str, Any]) -> list[str]:
+    """The contents that a run was trained on, by its `data.json`."""
+    return [*data["digests"]["train"], *data["digests"].get("unlabelled", ())]
+
+
 def refuse_leaks(dataset: Dataset, config: ModelConfig) -> None:
     """Nothing of val and test may have trained the weights, in that run or those before it.
 
@@ -230,8 +243,8 @@ def refuse_leaks(dataset: Dataset, config: ModelConfig) -> None:
     seen = set()  # A folder may hold a run that came of an earlier one in the same folder.
     while (source := _run_of(weights)) and source not in seen:
         seen.add(source)
-        digests = json.loads((source / "data.json").read_text(encoding="utf-8"))["digests"]
-        leaked = [held_out[digest] for digest in digests["train"] if digest in held_out]
+        data = json.loads((source / "data.json").read_text(encoding="utf-8"))
+        leaked = [held_out[digest] for digest in trained_on(data) if digest in held_out]
         if leaked:
             raise ValueError(
                 f"{field}: {len(leaked)} images of those that are measured on trained "

@@ -90,7 +90,7 @@ def _start(run: Run, folder: Path, segment: int, workers: int) -> subprocess.Pop
     names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
     line = [sys.executable, "-m", "tl_keras.cli", "parallel", f"--segment={segment}"]
     line += [f"--config={run.workdir / 'config.yaml'}", f"--workdir={run.workdir}"]
-    # Beside the segment's folder, whose disk may be full.
+    # Beside the segment's folder, which may be a disk of its own, and full.
     with _log_of(folder, segment).open("w", encoding="utf-8") as log:
         return subprocess.Popen(
             line,

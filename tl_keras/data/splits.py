@@ -71,11 +71,8 @@ def carve(
 
 
 def folds(examples: Sequence[Example], count: int, seed: int) -> list[np.ndarray]:
-    """Positions of the examples of each fold: classes in equal shares, no unit parted.
-
-    Raises:
-      ValueError: a class has fewer units than there are folds.
-    """
+    """Positions of the examples of each fold: classes in shares as equal as units allow, none of
+    which is parted. No class has fewer units than there are folds."""
     labels = np.array([example.label for example in examples])
     units = np.array([example.unit for example in examples])
     parting = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
@@ -96,7 +93,7 @@ def parted(
     counts = Counter(map(_label, units))
     shares = _shares(_sizes(units), share)
     room = {label: shares[label] if counts[label] > 1 else 0 for label in counts}
-    val, _ = _take(units, room, seed, strict=True)
+    val, _ = _take(units, room, seed)
     held_out = {example.file for example in val}
     is_val = np.array([example.file in held_out for example in examples])
     return np.flatnonzero(~is_val), np.flatnonzero(is_val)

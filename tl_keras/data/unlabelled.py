@@ -1,6 +1,5 @@
 """Examples for a teacher to label: a folder of any layout, or what is left of the source."""
 
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +13,11 @@ UNKNOWN = -1  # The label of an example whose label nobody knows.
 
 @dataclass(frozen=True)
 class Unlabelled:
-    """Readable examples that are in no split, by content, each once.
+    """Readable examples that are in no split, by content.
 
     Attributes:
-      examples: their label is that of their own folder, where that is a class; else `UNKNOWN`.
+      examples: those of a folder each once; their label is that of their own folder, where that is
+        a class, else `UNKNOWN`.
       quarantined: what cannot be read.
       warnings: what is left out for another reason.
     """
@@ -52,14 +52,14 @@ def load(config: DataConfig, cache_config: CacheConfig, dataset: Dataset) -> Unl
     memory = cache.folder(cache_config) / "audit"
     checked = audit.check_all(root, names, config.max_pixels, memory)
     seen = {example.digest for split in SPLITS for example in dataset.splits[split]}
-    found, left_out = [], Counter()
+    found, num_copies = [], 0
     quarantined = list(listing.quarantined)
     for listed in listing.files:
         file = checked[listed.file]
         if file.reason:
             quarantined.append(Quarantined(listed.file, file.reason))
         elif file.digest in seen:
-            left_out["copies"] += 1
+            num_copies += 1
         else:
             seen.add(file.digest)
             above, label = Path(listed.file).parent.name, UNKNOWN
@@ -81,9 +81,8 @@ def load(config: DataConfig, cache_config: CacheConfig, dataset: Dataset) -> Unl
             f"data.unlabelled: {str(root)!r} has no readable image that is not labelled{first}"
         )
     warnings = []
-    if left_out:
+    if num_copies:
         warnings.append(
-            f"{left_out['copies']} of data.unlabelled are copies of others, or labelled, and left "
-            "out"
+            f"{num_copies} of data.unlabelled are copies of others, or labelled, and left out"
         )
     return Unlabelled(found, quarantined, warnings)

@@ -128,8 +128,9 @@ KEPT = {
     "mix": "the mean of the weights before and after fine-tuning",
     "finetuned": "the fine-tuned weights",
     "scratch": "the weights trained from scratch",
-    "average": "the average of the weights of all folds",
-    "ensemble": "all folds' models, whose probabilities are averaged",
+    "average": "the average of the weights of all folds or students",
+    "ensemble": "the models of all folds or students, whose probabilities are averaged",
+    "teacher": "the teacher, since no student was better",
 }
 
 
