@@ -96,7 +96,7 @@ WRONG = [
     ("fti: {}", "fti: no such field; did you mean 'fit'?"),
     (
         "zzz: {}",
-        "zzz: no such field; known: data, model, fit, search, evaluate, export, cache, seed",
+        "zzz: no such field; known: data, model, fit, search, cross_validate, parallel, ",
     ),
     ("epochs: 3", "epochs: no such field; did you mean 'epochs' in section 'fit'?"),
     ("fit.epochs: 3", "fit.epochs: no such field; did you mean 'epochs' in section 'fit'?"),
