@@ -1,8 +1,10 @@
 """Parallel training end to end: teacher, labels, students in their own processes, what they merge
 to; kills and failures of students and of the command."""
 
+import csv
 import json
 import logging
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -16,7 +18,7 @@ from test_finetune import FEW, assert_same_weights, changed
 import tl_keras
 from tl_keras import config as configs
 from tl_keras import model as models
-from tl_keras.approaches import student, workers
+from tl_keras.approaches import cross_validate, student, workers
 from tl_keras.approaches.merged import choose
 from tl_keras.run import Run
 
@@ -40,8 +42,6 @@ def taught(wanted, tmp_path_factory):
 
 
 def labels_of(run) -> list[dict]:
-    import csv
-
     with (run.workdir / "round_0" / "labels.csv").open(newline="", encoding="utf-8") as stream:
         return list(csv.DictReader(stream))
 
@@ -110,12 +110,41 @@ def test_report_tells_of_the_round(taught):
 
 
 def test_finished_run_takes_more_exports(taught, wanted, tmp_path):
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(taught.workdir, copy)
     asked = changed(wanted, export={"formats": ["float32", "float16"]})
     assert set(tl_keras.parallel(asked, copy).result["export"]) == {"float32", "float16"}
+    digests = json.loads((copy / "data.json").read_text())["digests"]
+    assert len(digests["unlabelled"]) == len(labels_of(taught))
+
+
+def test_what_it_was_taught_on_must_not_measure_a_later_run(taught, wanted, tmp_path):
+    later = changed(wanted, data={"split_seed": 5, "unlabelled": None, "examples_per_class": None})
+    later = changed(later, model={"weights": str(taught.workdir)})
+    with pytest.raises(ValueError, match=r"model.weights: \d+ images .* trained"):
+        tl_keras.finetune(later, tmp_path / "later")
+
+
+def test_teacher_that_stays_is_measured_on_what_its_folds_held_out(
+    taught, wanted, tmp_path, monkeypatch
+):
+    from tl_keras.approaches import merged
+
+    workdir = tmp_path / "run"
+    _with_teacher_of(taught, wanted, workdir)
+    shutil.copytree(taught.workdir / "round_0", workdir / "round_0")
+    for name in ("model.keras", "round.json"):
+        (workdir / "round_0" / name).unlink()
+    monkeypatch.setattr(merged, "choose", lambda *_: merged.TEACHER)
+    run = tl_keras.parallel(changed(wanted, parallel={"rounds": 1}), workdir)
+    held_out = cross_validate.held_out(
+        Run(workdir / "teacher", configs.from_tree(wanted), "teacher")
+    )
+    told = answers(workdir, "val")
+    for file, probabilities in told.items():
+        np.testing.assert_allclose(probabilities, held_out[file], atol=1e-6)
+    assert run.result["export"]["float32"]["status"] == "ok"
+    assert run.result["teacher"]["won"] == run.result["teacher"]["lost"] == 0
 
 
 def test_killed_among_its_students_it_ends_as_an_unbroken_one(wanted, taught, tmp_path):
@@ -152,8 +181,6 @@ def test_killed_student_is_started_again(wanted, taught, tmp_path, monkeypatch, 
 
 
 def _with_teacher_of(run, tree, workdir):
-    import shutil
-
     workdir.mkdir()
     for name in ("config.yaml", "data.json", "findings.json", "teacher"):
         source = run.workdir / name

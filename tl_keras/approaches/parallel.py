@@ -47,11 +47,12 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
             run.finish(stages.exported_again(run, model, data))
         else:
             probabilities = stages.predict(run, model, data)
-            if run.record["model"]["kept"] == TEACHER:  # Which was trained on validation, too.
+            exported = stages.exported(run, model, data, probabilities)
+            rounds = _rounds(run)
+            if rounds[0]["merged"] == TEACHER:  # The first one was trained on validation, too.
                 probabilities["val"] = _held_out(run, data)
             measured = stages.evaluate(run, model, data, probabilities)
-            exported = stages.exported(run, model, data, probabilities)
-            told = _told(run, data, probabilities)
+            told = {"rounds": rounds, "teacher": _against_teacher(run, data, probabilities)}
             run.finish(stages.result(run, **told, **measured, **exported))
         report.write(run.workdir)
     return run
@@ -193,10 +194,14 @@ def _by_class(
     return found
 
 
-def _told(run: Run, data: Data, probabilities: stages.Probabilities) -> dict[str, Any]:
-    """`rounds` and `teacher` of `result.json`: on test the teacher is measured beside the model."""
+def _rounds(run: Run) -> list[dict[str, Any]]:
+    """`rounds` of `result.json`."""
     files = [run.workdir / f"round_{i}" / "round.json" for i in range(run.config.parallel.rounds)]
-    rounds = [json.loads(f.read_text(encoding="utf-8")) for f in files if f.is_file()]
+    return [json.loads(f.read_text(encoding="utf-8")) for f in files if f.is_file()]
+
+
+def _against_teacher(run: Run, data: Data, probabilities: stages.Probabilities) -> dict[str, Any]:
+    """`teacher` of `result.json`: the first one, measured beside the model."""
     teacher = models.load(run.workdir / "teacher" / "model.keras")
     last = list(probabilities)[-1]
     if last == "val":
@@ -208,4 +213,4 @@ def _told(run: Run, data: Data, probabilities: stages.Probabilities) -> dict[str
     measured = measure(answers, labels, data.dataset.classes)
     scores = {name: measured[name] for name in SHOWN}
     compared = {"won": int((now & ~before).sum()), "lost": int((before & ~now).sum())}
-    return {"rounds": rounds, "teacher": {"split": last, **scores, **compared}}
+    return {"split": last, **scores, **compared}

@@ -182,10 +182,8 @@ def write_data(run: Run, dataset: Dataset) -> None:
         weights that it starts from.
     """
     file = run.workdir / "data.json"
-    if (
-        file.exists()
-        and json.loads(file.read_text(encoding="utf-8"))["fingerprint"] != dataset.fingerprint
-    ):
+    old = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    if old and old["fingerprint"] != dataset.fingerprint:
         raise ValueError(
             f"data: the images are not those that {str(run.workdir)!r} began with; "
             "restore them, or choose another --workdir"
@@ -196,7 +194,10 @@ def write_data(run: Run, dataset: Dataset) -> None:
         "root": None if dataset.root is None else str(dataset.root),
         "classes": list(dataset.classes),
         "splits": {name: [example.file for example in dataset.splits[name]] for name in SPLITS},
-        "digests": {name: [example.digest for example in dataset.splits[name]] for name in SPLITS},
+        "digests": {
+            **old.get("digests", {}),  # Those of no split, see `add_digests`.
+            **{name: [example.digest for example in dataset.splits[name]] for name in SPLITS},
+        },
         "quarantined": [
             {"file": entry.file, "reason": entry.reason} for entry in dataset.quarantined
         ],
