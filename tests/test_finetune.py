@@ -199,7 +199,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize(
     ("module", "name"),
-    [(stages, "write_data"), (head, "fit_head"), (stages, "evaluate"), (finetune, "_export")],
+    [(stages, "write_data"), (head, "fit_head"), (stages, "evaluate"), (stages, "exported")],
 )
 def test_killed_in_a_phase_ends_as_unbroken(
     finished_run, tree, tmp_path, monkeypatch, module, name

@@ -140,7 +140,7 @@ def test_activations_are_computed_once_for_all_trials(wanted, tmp_path, monkeypa
     assert chosen(again) == chosen(run)
 
 
-@pytest.mark.parametrize("tuner", ["random", "bayesian", "hyperband"])
+@pytest.mark.parametrize("tuner", ["bayesian", "hyperband"])
 def test_killed_search_ends_as_unbroken(wanted, tmp_path, monkeypatch, tuner):
     wanted = changed(wanted, search={"tuner": tuner, "trials": 5})
     unbroken = tl_keras.search(wanted, tmp_path / "unbroken")

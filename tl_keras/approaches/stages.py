@@ -247,10 +247,11 @@ def refuse_leaks(dataset: Dataset, config: ModelConfig) -> None:
         data = json.loads((source / "data.json").read_text(encoding="utf-8"))
         leaked = [held_out[digest] for digest in trained_on(data) if digest in held_out]
         if leaked:
+            measured = "the folds" if dataset.whole else "val"
             raise ValueError(
-                f"{field}: {len(leaked)} images of those that are measured on trained "
-                f"{str(source)!r}, {leaked[0]!r} among them; the result would be too good: use the "
-                "same splits (data.split_seed) or other weights"
+                f"{field}: {len(leaked)} images of {measured} and test trained {str(source)!r}, "
+                f"{leaked[0]!r} among them; the result would be too good: use the same splits "
+                "(data.split_seed) or other weights"
             )
         weights = runs.load(source).config.model.origin
 
