@@ -1,5 +1,8 @@
 """The plan, the loop over epochs, the choice among candidates."""
 
+import errno
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -244,3 +247,10 @@ def test_gradient_is_clipped():
         moved[norm] = np.linalg.norm(made.parameters.numpy() - before)
     # Of a first step with Nesterov's momentum of .9.
     assert moved[1e-3] == pytest.approx(1.9e-3, rel=1e-3) and moved[np.inf] > 1e-2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this platform has no /dev/full")
+def test_a_full_disk_is_called_one():
+    with open("/dev/full", "wb", buffering=0) as stream, pytest.raises(OSError) as caught:
+        train._append(stream, np.zeros(1_000_000), Path("state.npy"))
+    assert caught.value.errno == errno.ENOSPC and caught.value.filename == "state.npy"

@@ -5,14 +5,16 @@ ends, beside the next one's training, and all that is random is a function of (s
 killed run ends bit-equal to an unbroken one.
 """
 
+import errno
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import keras
 import numpy as np
@@ -307,6 +309,17 @@ def quicken_batch_norm(model: keras.Model, total_steps: int) -> None:
             layer.momentum = float(min(layer.momentum, momentum))
 
 
+def _append(stream: BinaryIO, array: np.ndarray, file: Path) -> None:
+    """Adds an array to an open file."""
+    try:
+        np.save(stream, array, allow_pickle=False)
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        # NumPy counts the bytes that found no room, and does not say why.
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file)) from error
+
+
 @dataclass(frozen=True)
 class State:
     """What goes on after a kill: history and kept weights; the rest is in the learner."""
@@ -319,7 +332,7 @@ class State:
         # One array after the other: a zip file's checksums take longer than the writing.
         with replacing(file) as temporary, temporary.open("wb") as stream:
             for array in (np.array(json.dumps(self.history)), *self.kept, *now):
-                np.save(stream, array, allow_pickle=False)
+                _append(stream, array, file)
 
     @classmethod
     def load(cls, file: Path, learner: Learner) -> "State | None":
