@@ -71,15 +71,21 @@ class Outcome:
     seconds: float
 
 
-def write_splits(source: Path, folder: Path, seed: int, train: int = TRAIN, val: int = VAL) -> None:
-    """Copies a data set into train/, val/ and test/, so many a class drawn with a seed."""
+def drawn(source: Path, seed: int) -> dict[str, list[Path]]:
+    """By class, the images of a data set in an order drawn with a seed."""
     by_class = defaultdict(list)
     for file in sorted(source.rglob("*")):
         if file.suffix.lower() in SUFFIXES:
             by_class[file.parent.name].append(file)
     generator = random.Random(seed)
-    for name, files in by_class.items():
+    for files in by_class.values():
         generator.shuffle(files)
+    return by_class
+
+
+def write_splits(source: Path, folder: Path, seed: int, train: int = TRAIN, val: int = VAL) -> None:
+    """Copies a data set into train/, val/ and test/, so many a class drawn with a seed."""
+    for name, files in drawn(source, seed).items():
         parts = files[:train], files[train : train + val], files[train + val :]
         for split, part in zip(SPLITS, parts, strict=True):
             (folder / split / name).mkdir(parents=True)

@@ -20,15 +20,13 @@ over data sets and seeds.
 
 import argparse
 import csv
-import random
 import shutil
 import tempfile
 import time
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from accuracy import SETS, SIZE, SUFFIXES, Outcome, gain, interval
+from accuracy import SETS, SIZE, Outcome, drawn, gain, interval
 
 import tl_keras
 from tl_keras.run import Run
@@ -45,13 +43,7 @@ APPROACHES = {
 
 def write_splits(source: Path, folder: Path, seed: int) -> None:
     """Copies a data set into labelled/train, val and test, and into unlabelled/."""
-    by_class = defaultdict(list)
-    for file in sorted(source.rglob("*")):
-        if file.suffix.lower() in SUFFIXES:
-            by_class[file.parent.name].append(file)
-    generator = random.Random(seed)
-    for name, files in by_class.items():
-        generator.shuffle(files)
+    for name, files in drawn(source, seed).items():
         tested = round(TEST * len(files))
         ends = np.cumsum([tested, LABELLED - VAL, VAL])
         for split, part in zip(("test", "train", "val", ""), np.split(files, ends), strict=True):

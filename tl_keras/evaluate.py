@@ -11,6 +11,7 @@ from scipy import optimize, special, stats
 EPSILON = 1e-7
 Z = float(special.ndtri(0.975))  # Of 95% intervals.
 BINS = 15
+IN_SHORT = ("accuracy", "interval", "log_loss", "n")  # What is told of others than the model.
 TEMPERATURES = (0.05, 20.0)
 SHRINK = 0.25
 STEPS = 500  # Of expectation maximisation; some dozens are enough as a rule.

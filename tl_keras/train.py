@@ -148,6 +148,8 @@ def fit(run: Fit, checkpoint: Path, publish: Callable[[list[dict]], None]) -> li
     better one; or the average over the last half of all epochs (SWA, arXiv 1803.05407), which
     leans on no validation: a few dozen examples call one epoch in sixty best by luck.
 
+    After `fit.minutes` no other epoch begins.
+
     Goes on after the last epoch that `checkpoint` holds. `publish` gets the history, one record
     an epoch, after each epoch and at the start.
 

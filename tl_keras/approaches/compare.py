@@ -31,12 +31,11 @@ from tl_keras.approaches.architecture import (
 )
 from tl_keras.config import APPROACHES, TRIALS, RunConfig
 from tl_keras.config_errors import is_for_user
-from tl_keras.evaluate import log_loss, paired_interval, softmax
+from tl_keras.evaluate import IN_SHORT, log_loss, paired_interval, softmax
 from tl_keras.run import Run, opened
 
 SHARES = (0.1, 0.25, 0.5, 1.0)  # Of the training examples, on the learning curve.
 DRAWS = 3  # Of a share; their mean is shown.
-SCORES = ("accuracy", "interval", "log_loss", "n")
 BOUNDED = {"full": "fit", "scratch": "fit", "search": "search"}  # Sections with `minutes`.
 
 
@@ -250,7 +249,7 @@ def _described(run: Run, entry: Entry, done: Sequence[Entry]) -> dict[str, Any]:
     result = json.loads((run.workdir / entry.name / "result.json").read_text(encoding="utf-8"))
     exported = result.get("export", {}).get("int8", {})
     measured = {
-        split: {name: result[split][name] for name in SCORES}
+        split: {name: result[split][name] for name in IN_SHORT}
         for split in ("val", "test")
         if result.get(split)
     }

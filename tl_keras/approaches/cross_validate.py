@@ -1,7 +1,6 @@
 """cross_validate: k folds of a small set, each scored by a model that has not seen it; then a model
 of everything, made as the folds chose. Nothing of the test split decides anything."""
 
-import csv
 import json
 import shutil
 import time
@@ -29,7 +28,7 @@ from tl_keras.approaches.architecture import (
     plan_of,
     prepared_again,
 )
-from tl_keras.config import RunConfig
+from tl_keras.config import METRICS, RunConfig
 from tl_keras.data import doctor
 from tl_keras.data.splits import folds, parted
 from tl_keras.evaluate import EPSILON, fit_temperature, measure
@@ -38,7 +37,6 @@ from tl_keras.fold import Inference
 from tl_keras.quiet import only_warnings
 from tl_keras.run import Run, opened
 
-SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "calibration_error")
 ALL = "fold_all"  # With a search: one more, on everything, of which the final model comes.
 
 
@@ -298,7 +296,7 @@ def _further(data: Data, alike: Sequence[Fold]) -> float:
     """The temperature that fits what folds held out, beside that of their own; 1 of none."""
     if not alike:
         return 1.0
-    answers = np.concatenate([stages.read_probabilities(fold.run) for fold in alike])
+    answers = np.concatenate([_answers(fold) for fold in alike])
     rows = np.concatenate([fold.rows for fold in alike])
     logits = np.log(np.maximum(answers, EPSILON))
     return fit_temperature(logits, data.inputs["train"].labels[rows])
@@ -368,12 +366,17 @@ def _without_accuracy(result: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
+def _answers(fold: Fold) -> np.ndarray:
+    """`(rows, classes)` probabilities of what a fold held out."""
+    return np.stack(list(stages.read_probabilities(fold.run).values()))
+
+
 def _out_of_fold(data: Data, every: Sequence[Fold], repeat: int) -> np.ndarray:
     """`(examples, classes)` probabilities of each example by the model that held it out."""
     found = np.empty((len(data.inputs["train"]), len(data.dataset.classes)))
     for fold in every:
         if fold.repeat == repeat:
-            found[fold.rows] = stages.read_probabilities(fold.run)
+            found[fold.rows] = _answers(fold)
     return found
 
 
@@ -382,9 +385,7 @@ def held_out(run: Run) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
     for number in range(run.config.cross_validate.folds):
         fold = replace(run, workdir=run.workdir / f"fold_{number}")
-        with (fold.workdir / "predictions.csv").open(encoding="utf-8", newline="") as stream:
-            files = [row["file"] for row in csv.DictReader(stream)]
-        found |= dict(zip(files, stages.read_probabilities(fold), strict=True))
+        found |= stages.read_probabilities(fold)
     return found
 
 
@@ -415,7 +416,7 @@ def _described(fold: Fold, result: dict[str, Any]) -> dict[str, Any]:
         **result["data"],
         "n": scores["n"],
         "interval": scores["interval"],
-        **{name: scores[name] for name in SCORES},
+        **{name: scores[name] for name in METRICS},
         "kept": result["model"]["kept"],
         "seconds": result["seconds"]["total"],
         **values,
@@ -424,7 +425,7 @@ def _described(fold: Fold, result: dict[str, Any]) -> dict[str, Any]:
 
 def _summary(config: RunConfig, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """`cross_validation` of `result.json`: mean and deviation over all folds."""
-    scores = {name: [result["held_out"][name] for result in results] for name in SCORES}
+    scores = {name: [result["held_out"][name] for result in results] for name in METRICS}
     described = {
         name: {"mean": float(np.mean(values)), "deviation": float(np.std(values, ddof=1))}
         for name, values in scores.items()

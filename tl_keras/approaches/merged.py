@@ -19,7 +19,6 @@ from tl_keras.fold import Inference
 from tl_keras.run import Run
 
 TEACHER = "teacher"  # What a round is merged to where no student is better.
-SHOWN = ("accuracy", "interval", "log_loss", "n")  # Scores that are told of others than the model.
 
 
 def merge_round(

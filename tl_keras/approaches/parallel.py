@@ -18,12 +18,12 @@ from tl_keras import model as models
 from tl_keras.approaches import cross_validate, labelling, stages
 from tl_keras.approaches.architecture import Data, prepared
 from tl_keras.approaches.labelling import Label
-from tl_keras.approaches.merged import SHOWN, TEACHER, merge_round
+from tl_keras.approaches.merged import TEACHER, merge_round
 from tl_keras.approaches.workers import train_students
 from tl_keras.config import RunConfig
 from tl_keras.data import unlabelled
 from tl_keras.data.examples import Example
-from tl_keras.evaluate import measure
+from tl_keras.evaluate import IN_SHORT, measure
 from tl_keras.files import replacing, write_json
 from tl_keras.fold import Inference
 from tl_keras.run import Run, opened
@@ -211,6 +211,6 @@ def _against_teacher(run: Run, data: Data, probabilities: stages.Probabilities) 
     labels = data.inputs[last].labels
     before, now = (own.argmax(-1) == labels for own in (answers, probabilities[last]))
     measured = measure(answers, labels, data.dataset.classes)
-    scores = {name: measured[name] for name in SHOWN}
+    scores = {name: measured[name] for name in IN_SHORT}
     compared = {"won": int((now & ~before).sum()), "lost": int((before & ~now).sum())}
     return {"split": last, **scores, **compared}

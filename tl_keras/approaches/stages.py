@@ -315,11 +315,11 @@ def write_predictions(run: Run, classes: tuple[str, ...], rows: list[list[str]])
     write_text(run.workdir / "predictions.csv", to_csv([header, *rows]))
 
 
-def read_probabilities(run: Run) -> np.ndarray:
-    """`(examples, classes) float64` of `predictions.csv`, in its order."""
+def read_probabilities(run: Run) -> dict[str, np.ndarray]:
+    """By file, in the order of `predictions.csv`, its probabilities, `(classes,) float64`."""
     with (run.workdir / "predictions.csv").open(encoding="utf-8", newline="") as stream:
         _, *rows = csv.reader(stream)
-    return np.array([row[5:] for row in rows], np.float64)
+    return {row[0]: np.array(row[5:], np.float64) for row in rows}
 
 
 def _of_views(run: Run, model: keras.Model, data: Data, split: str) -> dict[str, Any]:

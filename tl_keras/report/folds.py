@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tl_keras.report import parallel
+from tl_keras.report import coordinates
 from tl_keras.report.markup import escape, note, table
 from tl_keras.report.read import Run
 from tl_keras.report.results import SCORES, accuracy
@@ -79,4 +79,4 @@ def _table(found: list[dict[str, Any]]) -> str:
 
 def _value(fold: dict[str, Any], name: str) -> str:
     values = fold.get("values") or {}
-    return escape(parallel.written(values[name])) if name in values else NOTHING
+    return escape(coordinates.written(values[name])) if name in values else NOTHING

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from tl_keras.report import figures, parallel, results, search_charts, trials
+from tl_keras.report import coordinates, figures, results, search_charts, trials
 from tl_keras.report.markup import escape, note, table
 from tl_keras.report.read import Run
 from tl_keras.report.search_advice import depth
@@ -142,17 +142,17 @@ def _best_so_far(search: Search, shown: Sequence[Trial]) -> str:
 
 def _parallel(search: Search) -> str:
     shown = [*search.done, *search.others][:DRAWN]
-    axes = parallel.axes(search, shown) if search.best else []
+    axes = coordinates.axes(search, shown) if search.best else []
     if len(shown) < 2 or not axes:
         return ""
     known = [trial.accuracy for trial in search.done[:DRAWN]]
     low, high = f"{100 * min(known):.1f}", f"{100 * max(known):.1f}"
     ends = [*(axis.ends for axis in axes), (low if low != high else "", high)]
     places = [axis.places for axis in axes]
-    places.append(parallel.scaled([t.accuracy if t.done else None for t in shown]))
+    places.append(coordinates.scaled([t.accuracy if t.done else None for t in shown]))
     svg = search_charts.parallel(ends, list(zip(*places, strict=True)))
     key = [f"{chr(ord('A') + i)} {a.name}: {a.key}" for i, a in enumerate(axes)]
-    key += filter(None, [parallel.left_out(search, shown)])
+    key += filter(None, [coordinates.left_out(search, shown)])
     lost = "; dotted ones came to no model" if search.others else ""
     key.append(f"The thick line is the best trial{lost}.")
     lines = "".join(f"<span>{escape(line)}</span>" for line in key)
@@ -225,7 +225,7 @@ def _table(search: Search) -> str:
 
 def _row(search: Search, trial: Trial, named: Sequence[str]) -> list[str]:
     values = [
-        escape(parallel.written(trial.values[name])) if name in trial.values else NOTHING
+        escape(coordinates.written(trial.values[name])) if name in trial.values else NOTHING
         for name in named
     ]
     return [
