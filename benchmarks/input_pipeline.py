@@ -105,12 +105,12 @@ def measure(folder: Path, ours_first: bool) -> dict[str, float]:
     cache = CacheConfig(path=tempfile.mkdtemp(dir=folder.parent))
     dataset = load(config, cache)
     how = batches.Training(BATCH, 0, (), None, "none", 2)
-    epoch = tf.Variable(0, dtype=tf.int64)
+    place = tf.Variable([0, 0], dtype=tf.int64)
     prepared = []
 
     def first() -> int:
         inputs = batches.prepared(dataset, "train", config, cache)
-        prepared.append(batches.training(inputs, how, epoch))
+        prepared.append(batches.training(inputs, how, place))
         return read_all(prepared[0])
 
     actions = {

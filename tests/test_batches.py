@@ -34,13 +34,16 @@ ALL = augmentations(flip="horizontal", rotation=0.2, brightness=0.3, erasing=0.5
 
 def epochs(inputs, training, numbers):
     """The batches of some epochs, of one data set and one variable."""
-    variable = tf.Variable(0, dtype=tf.int64, trainable=False)
-    data = batches.training(inputs, training, variable)
+    place = tf.Variable([0, 0], dtype=tf.int64, trainable=False)
+    data = batches.training(inputs, training, place)
     found = []
     for number in numbers:
-        variable.assign(number)
+        place.assign([number, 0])
         found.append(list(data.as_numpy_iterator()))
-        assert len(found[-1]) == len(data)  # The progress bar's length is right.
+        assert len(found[-1]) == batches.num_steps(len(inputs), training.batch_size)
+    # What begins in the middle of an epoch is the rest of it.
+    place.assign([numbers[-1], 1])
+    assert_equal(data.as_numpy_iterator(), found[-1][1:])
     return found
 
 
@@ -339,14 +342,16 @@ def test_drawn_epochs_never_repeat(batch_size, steps, monkeypatch):
     examples = [Example(f"{i}", i % 3, f"{i}", "drawn", i) for i in range(10)]
     splits = {"train": examples, "val": [], "test": []}
     dataset = Dataset(("a", "b", "c"), splits, None, None, [], [], "", drawn_seed=7)
-    epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
-    data = batches.drawn(dataset, how(3, batch_size=batch_size), SIZE, epoch)
-    assert len(data) == steps
+    place = tf.Variable([0, 0], dtype=tf.int64, trainable=False)
+    data = batches.drawn(dataset, how(3, batch_size=batch_size), SIZE, place)
     found = []
     for number in (0, 1, 2, 1):
-        epoch.assign(number)
+        place.assign([number, 0])
         found.append(list(data.as_numpy_iterator()))
+        assert len(found[-1]) == steps
     assert_equal(found[1], found[3])  # An epoch is drawn again as it was.
+    place.assign([1, 1])
+    assert_equal(data.as_numpy_iterator(), found[1][1:])
     numbers = [number - 7 for drawn in found[:3] for number in shown(drawn)]
     assert len(set(numbers)) == len(numbers) == 3 * steps * min(batch_size, 10)
     for x, targets, weights in found[2]:
@@ -372,6 +377,8 @@ def test_activations_come_in_the_order_and_with_the_weights_of_images(balance):
     training = how(3, batch_size=5, balance=balance, seed=4)
     for epoch, expected in enumerate(epochs(inputs, training, range(3))):
         found = list(batches.of_activations(inputs.array, inputs.labels, training, epoch))
+        rest = list(batches.of_activations(inputs.array, inputs.labels, training, epoch, 2))
+        assert len(rest) == 2 and (rest[0][0].numpy() == found[2][0].numpy()).all()
         assert len(found) == len(expected) == 4
         for ours, theirs in zip(found, expected, strict=True):
             for a, b in zip(ours, theirs, strict=True):

@@ -111,10 +111,10 @@ def test_views_are_those_of_training(seed):
     how = batches.Training(10, seed, config.data.augment, None, "none", 10)
     shown = explain.views(images[[7, 2]], [7, 2], 10, config)
     assert shown.shape == (5, 2, 16, 16, 3)
-    epoch = tf.Variable(0, dtype=tf.int64)
+    place = tf.Variable([0, 0], dtype=tf.int64)
     for view in range(5):
-        epoch.assign(view)
-        ((trained, targets, _),) = batches.training(inputs, how, epoch).as_numpy_iterator()
+        place.assign([view, 0])
+        ((trained, targets, _),) = batches.training(inputs, how, place).as_numpy_iterator()
         of_label = dict(zip(targets.argmax(-1), trained, strict=True))
         np.testing.assert_array_equal(shown[view], [of_label[7], of_label[2]])
 

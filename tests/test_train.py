@@ -124,7 +124,11 @@ def fit(
     plan = Plan(
         0.0, epochs, choices.get("learning_rate", 0.05), 4, keep, choices.get("patience", 10)
     )
-    run = Fit("finetune", learner(model, config), lambda _: data, validate, plan, config, seed=3)
+
+    def batches(epoch, first):
+        return data.skip(first)
+
+    run = Fit("finetune", learner(model, config), batches, validate, plan, config, seed=3)
     return train.fit(run, checkpoint, publish), validate
 
 
@@ -172,6 +176,42 @@ def test_broken_fit_ends_bit_equal(tmp_path, choices):
     assert [r["loss"] for r in again] == [r["loss"] for r in history]
     for a, b in zip(unbroken.get_weights(), broken.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("written", [1, 2, 4, 6, 11])
+@pytest.mark.parametrize("choices", [{"ema": 0.9}, {"keep": "average"}])
+def test_fit_broken_in_an_epoch_ends_bit_equal(tmp_path, monkeypatch, choices, written):
+    """The state is written before each of the four steps of an epoch, and at its end."""
+    choices = {"checkpoint_minutes": 0.0, "epochs": 3, **choices}
+    unbroken = network()
+    history, _ = fit(unbroken, tmp_path / "unbroken.npy", **choices)
+    save, saved = State.save, []
+
+    class Stop(Exception):
+        pass
+
+    def save_then_stop(state, *arguments):
+        save(state, *arguments)
+        saved.append(len(state.losses))
+        if len(saved) == written:
+            raise Stop
+
+    with monkeypatch.context() as patched, pytest.raises(Stop):
+        patched.setattr(State, "save", save_then_stop)
+        fit(network(), tmp_path / "broken.npy", **choices)
+    broken = network(seed=99)
+    again, _ = fit(broken, tmp_path / "broken.npy", **choices)
+    assert [r["loss"] for r in again] == [r["loss"] for r in history]
+    assert [r["val_loss"] for r in again] == [r["val_loss"] for r in history]
+    for a, b in zip(unbroken.get_weights(), broken.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_short_epochs_are_written_at_their_end_alone(tmp_path, monkeypatch):
+    save, saved = State.save, []
+    monkeypatch.setattr(State, "save", lambda s, *a: (saved.append(s.losses), save(s, *a)))
+    fit(network(), tmp_path / "state.npy", epochs=3)
+    assert saved == [(), (), ()]
 
 
 def test_average_is_measured_and_training_goes_on_from_the_weights(tmp_path):

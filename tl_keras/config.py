@@ -137,6 +137,7 @@ class DataConfig(Section):
         None, description="a folder of class folders, a CSV file, or a TFDS data folder, by source"
     )
     name: Text | None = None  # TFDS builder, as in "beans" or "cifar10:3.0.2"
+    stream: bool = False  # of tfds, for pretrain: training images stay in their shards
     image_size: Annotated[int, Field(ge=16, le=1024)] = 160  # px, height = width
     resize: Literal["stretch", "crop", "pad"] = "stretch"
     antialias: bool = False  # devices' image classifiers do not
@@ -187,6 +188,11 @@ class DataConfig(Section):
             raise ValueError(f"data.path: expected {what}; received none")
         if self.source == "tfds" and self.name is None:
             raise ValueError("data.name: expected a TFDS builder, as in 'beans'; received none")
+        if self.stream and self.source != "tfds":
+            raise ValueError(
+                f"data.stream: shards are those of tfds; expected false, since data.source is "
+                f"{self.source}"
+            )
         if self.source == "glyphs":
             self._check_glyphs()
         if self.val + self.test >= 1:
@@ -310,6 +316,7 @@ class FitConfig(Section):
     views: Annotated[int, Field(ge=1)] | None = None  # augmented views an image; null: one an epoch
     minutes: Annotated[float, Field(gt=0)] | None = None  # of epochs, after which no other begins
     mixed_precision: bool = False
+    checkpoint_minutes: Annotated[float, Field(ge=0)] = 5.0  # of a long epoch; at its end always
     choose_by: Literal["log_loss", "accuracy"] = "log_loss"  # on validation, among the candidates
 
 
@@ -590,6 +597,7 @@ class RunConfig(Section):
 # What only adds to a run: a workdir accepts other values of these sections and fields.
 ADDING = (
     *("export", "cache", "search.trials", "search.minutes", "search.keep"),
+    *("fit.checkpoint_minutes", "evaluate.classes"),
     *("parallel.workers", "parallel.retries"),
 )
 

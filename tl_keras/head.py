@@ -3,6 +3,7 @@
 import time
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -162,11 +163,14 @@ def _regressions(
 ) -> Iterator[tuple[float, Layers]]:
     """Logistic regressions by rising strengths. Warm starts: each solution is near the next."""
     regression = LogisticRegression(max_iter=MAX_STEPS, tol=1e-4, warm_start=True)
+    # In double precision: near the solution the search along a line finds nothing lower in single.
+    x = x.astype(np.float64)
     basis = _span(x)
     x = x @ basis
     for strength in strengths:
         regression.C = strength / len(x)
-        regression.fit(x, labels, sample_weight=weights)
+        with _as_far_as_it_came():
+            regression.fit(x, labels, sample_weight=weights)
         yield strength, [_both_classes(basis @ regression.coef_.T, regression.intercept_)]
 
 
@@ -183,11 +187,18 @@ def _hidden(
         network = MLPClassifier(
             (width,), solver="lbfgs", alpha=1 / strength, max_iter=MAX_STEPS // 3, random_state=seed
         )
-        with warnings.catch_warnings():  # One that has not converged stands on validation as it is.
-            warnings.simplefilter("ignore", ConvergenceWarning)
+        with _as_far_as_it_came():
             network.fit(x, labels, sample_weight=weights)
         first, second = zip(network.coefs_, network.intercepts_, strict=True)
         yield strength, [first, _both_classes(*second)]
+
+
+@contextmanager
+def _as_far_as_it_came() -> Iterator[None]:
+    """What has not converged stands on validation as it is."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
 
 
 def _span(features: np.ndarray) -> np.ndarray:

@@ -3,6 +3,9 @@
 All trainable weights are one vector for the optimiser: a graph that updates 27 kernels one by one
 takes twice as long to trace. Rate, weight decay and other numbers are arguments, so that the
 trials of a search that differ in them share the graph.
+
+Of a network that is mirrored on several devices each trains on its part of the batch: the vector is
+the one copy that the optimiser changes, and all devices' weights follow it.
 """
 
 import math
@@ -95,29 +98,48 @@ class Learner:
 
 
 def learner(
-    network: keras.Model, config: FitConfig, others: Sequence[keras.Variable] = ()
+    network: keras.Model,
+    config: FitConfig,
+    others: Sequence[keras.Variable] = (),
+    devices: tf.distribute.Strategy | None = None,
 ) -> Learner:
     """What trains a network by the optimiser of `fit.optimizer`, averaged where `fit.ema` is.
 
     Args:
       others: what a step changes beside the trainable weights: where batch norm is trained, its
-        statistics.
+        statistics; of several devices they are averaged after each step.
+      devices: in whose scope the network was made, if it is mirrored.
     """
+    mirrors = devices or tf.distribute.get_strategy()
     parameters = keras.Variable(_joined(network), name="parameters")
     average = keras.Variable(parameters, name="average") if config.ema else None
     optimizer = _optimizer(config)
     optimizer.build([parameters])
+    # Others are counters, such as those of dropout, and alike on all devices.
+    statistics = [variable for variable in others if variable.dtype.startswith("float")]
+
+    def on_each(x: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor):
+        """A device's part of the loss and of its gradient, and the statistics that it left."""
+        share, (x, targets, weights) = _part(x, targets, weights)
+        trained = [variable.value for variable in network.trainable_variables]
+        with tf.GradientTape() as tape:
+            losses = tf.nn.softmax_cross_entropy_with_logits(targets, network(x, training=True))
+            # Of a backbone of one's own, whose layers may be regularised.
+            loss = tf.reduce_mean(losses * weights) + tf.add_n([tf.zeros(()), *network.losses])
+            loss *= share
+        zero = tf.UnconnectedGradients.ZERO
+        gradient = _flat(tape.gradient(loss, trained, unconnected_gradients=zero))
+        return loss, gradient, [tf.identity(variable.value) for variable in statistics]
 
     def step(x: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, settings: tf.Tensor):
         rate, decay, smoothing, clip_norm, ema = tf.unstack(settings)
         smooth = targets * (1 - smoothing) + smoothing / targets.shape[-1]
-        trained = [variable.value for variable in network.trainable_variables]
-        with tf.GradientTape() as tape:
-            losses = tf.nn.softmax_cross_entropy_with_logits(smooth, network(x, training=True))
-            # Of a backbone of one's own, whose layers may be regularised.
-            loss = tf.reduce_mean(losses * weights) + tf.add_n([tf.zeros(()), *network.losses])
-        zero = tf.UnconnectedGradients.ZERO
-        gradient = _flat(tape.gradient(loss, trained, unconnected_gradients=zero))
+        loss, gradient, left = mirrors.run(on_each, (x, smooth, weights))
+        with tf.device(parameters.value.device):  # Else the sum is made on the CPU.
+            loss, gradient = (mirrors.reduce("sum", part, axis=None) for part in (loss, gradient))
+        if mirrors.num_replicas_in_sync > 1:
+            for variable, values in zip(statistics, left, strict=True):
+                variable.assign(mirrors.reduce("mean", values, axis=None))
         gradient *= tf.minimum(1.0, clip_norm / tf.norm(gradient))
         parameters.assign(parameters * (1 - rate * decay))
         optimizer.learning_rate = rate
@@ -132,6 +154,17 @@ def learner(
     # Of a batch of another size it is traced once more, of all sizes then.
     traced = tf.function(step, autograph=False, reduce_retracing=True)
     return Learner(network, parameters, average, optimizer, others, traced)
+
+
+def _part(*batch: tf.Tensor) -> tuple[float | tf.Tensor, Sequence[tf.Tensor]]:
+    """What a device takes of a batch: its share of the examples, and these."""
+    here = tf.distribute.get_replica_context()
+    count, first = here.num_replicas_in_sync, here.replica_id_in_sync_group
+    if count == 1:
+        return 1.0, batch
+    parts = [tensor[first::count] for tensor in batch]
+    sizes = [tf.cast(tf.shape(tensor)[0], tf.float32) for tensor in (parts[0], batch[0])]
+    return sizes[0] / sizes[1], parts
 
 
 def _optimizer(config: FitConfig) -> keras.optimizers.Optimizer:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tl_keras import backbone_file, backbones, own_backbone
 from tl_keras.config import ModelConfig
@@ -108,6 +109,16 @@ def in_precision(
         size = model.input.shape[1]
         backbone = backbones.build(config.backbone, config.options, size, policy)
     twin = add_head(backbone, classes, config.dropout, config.head_width)
+    return _with_weights_of(model, twin)
+
+
+def mirrored(model: keras.Model, devices: tf.distribute.Strategy) -> keras.Model:
+    """A model of equal weights that is there on all devices."""
+    with devices.scope():
+        return _with_weights_of(model, keras.models.clone_model(model))
+
+
+def _with_weights_of(model: keras.Model, twin: keras.Model) -> keras.Model:
     twin.set_weights(model.get_weights())
     for layer in twin.layers:
         if isinstance(layer, keras.layers.Normalization):

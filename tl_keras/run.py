@@ -279,6 +279,11 @@ def _saved_config(workdir: Path) -> RunConfig:
 
 
 def _check_folder(workdir: Path, config: RunConfig, pipeline: str) -> None:
+    if config.data.stream and pipeline != "pretrain":
+        raise ValueError(
+            f"data.stream: {pipeline} reads images in any order, and shards are read in theirs; "
+            "expected false, or the command pretrain"
+        )
     if not (existing := _existing(workdir)).is_dir():
         raise ValueError(f"--workdir: {str(existing)!r} is a file; expected a folder")
     if not (workdir / "config.yaml").is_file():

@@ -1,8 +1,9 @@
 """fit: what `auto` comes to, training epoch by epoch, and which of the candidates is kept.
 
-What an epoch needs to be repeated (weights, optimiser, kept weights, history) is written when it
-ends, beside the next one's training, and all that is random is a function of (seed, epoch), so a
-killed run ends bit-equal to an unbroken one.
+What a run needs to go on (weights, optimiser, kept weights, history) is written when an epoch ends,
+and in the middle of a long one every `fit.checkpoint_minutes`, beside the training of what follows.
+All that is random is a function of (seed, epoch, step), so a killed run ends bit-equal to an
+unbroken one.
 """
 
 import errno
@@ -10,9 +11,9 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -117,6 +118,10 @@ def can_lose(losses: np.ndarray) -> bool:
     return choose({"first": losses, "perfect": perfect}) == "perfect"
 
 
+# From an epoch and the step that it begins at, its batches of (inputs, targets, weights).
+Epochs = Callable[[int, int], Iterable[tuple[tf.Tensor, ...]]]
+
+
 @dataclass(frozen=True)
 class Fit:
     """One training of a network.
@@ -124,7 +129,7 @@ class Fit:
     Attributes:
       stage: `finetune` or `scratch`, as metrics.jsonl names it.
       learner: what is trained.
-      data: by epoch, its batches of (inputs, targets, weights).
+      data: the batches of an epoch.
       validate: gives `val_loss` and `val_accuracy` of the network as it is now; None where there
         is nothing to validate on.
       plan: epochs, steps and peak rate.
@@ -134,7 +139,7 @@ class Fit:
 
     stage: str
     learner: Learner
-    data: Callable[[int], Iterable[tuple[tf.Tensor, ...]]]
+    data: Epochs
     validate: Callable[[], dict[str, float]] | None
     plan: Plan
     config: FitConfig
@@ -150,8 +155,8 @@ def fit(run: Fit, checkpoint: Path, publish: Callable[[list[dict]], None]) -> li
 
     After `fit.minutes` no other epoch begins.
 
-    Goes on after the last epoch that `checkpoint` holds. `publish` gets the history, one record
-    an epoch, after each epoch and at the start.
+    Goes on from what `checkpoint` holds. `publish` gets the history, one record an epoch, after
+    each epoch and at the start.
 
     Raises:
       FloatingPointError: the loss is no longer a number.
@@ -160,24 +165,29 @@ def fit(run: Fit, checkpoint: Path, publish: Callable[[list[dict]], None]) -> li
     learner.begin()
     state = State.load(checkpoint, learner) or State([], learner.values())
     publish(state.history)
-    if state.history:
-        logging.info("%s: going on after epoch %d", run.stage, len(state.history))
-    # Written while the next epoch trains: a short one would take half as long again.
+    if state.history or state.losses:
+        where = f"step {len(state.losses)} of epoch {len(state.history) + 1}"
+        logging.info("%s: going on after %s", run.stage, where)
+    # Written while training goes on: a short epoch would take half as long again.
     with ThreadPoolExecutor(1) as writer:
-        written = None
+        written: list[Future] = []
+
+        def save(state: State) -> None:
+            for earlier in written:
+                earlier.result()
+            now = [variable.numpy() for variable in _resumed(learner)]
+            written[:] = [writer.submit(_write, state, checkpoint, now, publish)]
+
         for epoch in range(len(state.history), run.plan.epochs):
             if run.plan.keep == "best" and _is_exhausted(state.history, run.plan.patience):
                 break
             if run.config.minutes and _elapsed(state.history) >= 60 * run.config.minutes:
                 logging.info("%s: fit.minutes are spent", run.stage)
                 break
-            state = _train_epoch(run, epoch, state)
-            if written:
-                written.result()
-            now = [variable.numpy() for variable in learner.state]
-            written = writer.submit(_write, state, checkpoint, now, publish)
-        if written:
-            written.result()
+            state = _train_epoch(run, epoch, state, save)
+            save(state)
+        for last in written:
+            last.result()
     learner.end(state.kept)
     return state.history
 
@@ -190,12 +200,9 @@ def _write(
     publish(state.history)
 
 
-def _train_epoch(run: Fit, epoch: int, state: "State") -> "State":
-    started = time.monotonic()
-    _seed_dropout(run.learner.network, run.seed, epoch)
-    loss, rate = _steps(run, epoch)
-    if not np.isfinite(loss):
-        raise _diverged(loss, epoch, run.plan)
+def _train_epoch(run: Fit, epoch: int, state: "State", save: Callable[["State"], None]) -> "State":
+    started = time.monotonic() - state.seconds
+    loss, rate = _steps(run, epoch, state, save)
     values = run.learner.values()
     if run.learner.average is not None:
         run.learner.set(values)
@@ -226,19 +233,38 @@ def _diverged(loss: float, epoch: int, plan: Plan) -> FloatingPointError:
     )
 
 
-def _steps(run: Fit, epoch: int) -> tuple[float, float]:
-    """Trains for an epoch; its mean loss, and the last step's rate."""
-    plan, losses, rate = run.plan, [], 0.0
+def _steps(
+    run: Fit, epoch: int, state: "State", save: Callable[["State"], None]
+) -> tuple[float, float]:
+    """Trains for what is left of an epoch; its mean loss, and the last step's rate."""
+    plan, losses, rate, first = run.plan, [*state.losses], 0.0, len(state.losses)
+    if not first:
+        _seed_dropout(run.learner.network, run.seed, epoch)
+    started = saved = time.monotonic()
     decay = run.config.weight_decay if run.config.optimizer == "adamw" else 0.0
     smoothing, clip_norm = run.config.label_smoothing, run.config.clip_norm or math.inf
     title = f"{run.stage} {epoch + 1}/{plan.epochs}"
-    with tqdm(total=plan.steps, desc=title, unit=" steps", leave=False) as bar:
-        for step, batch in enumerate(run.data(epoch), epoch * plan.steps):
+    with tqdm(total=plan.steps, initial=first, desc=title, unit=" steps", leave=False) as bar:
+        for step, batch in enumerate(run.data(epoch, first), epoch * plan.steps + first):
+            now = time.monotonic()
+            if losses and now - saved >= 60 * run.config.checkpoint_minutes:
+                _mean(losses, epoch, plan)
+                taken = state.seconds + now - started
+                save(replace(state, losses=tuple(map(float, losses)), seconds=taken))
+                saved = now
             rate = rate_of(plan, run.config.warmup, step)
             settings = Settings(rate, decay, smoothing, clip_norm, run.config.ema)
             losses.append(run.learner.step(*batch, settings.tensor()))
             bar.update(1)
-    return float(np.mean(losses, dtype=np.float64)), rate
+    return _mean(losses, epoch, plan), rate
+
+
+def _mean(losses: Sequence[tf.Tensor | float], epoch: int, plan: Plan) -> float:
+    """The mean loss. Raises FloatingPointError where it is no number."""
+    loss = float(np.mean([float(loss) for loss in losses]))
+    if not np.isfinite(loss):
+        raise _diverged(loss, epoch, plan)
+    return loss
 
 
 def rate_of(plan: Plan, warmup: float, step: int) -> float:
@@ -295,9 +321,19 @@ def _is_exhausted(history: list[dict[str, Any]], patience: int) -> bool:
 
 def _seed_dropout(network: keras.Model, seed: int, epoch: int) -> None:
     """Neither .keras nor .weights.h5 files save these states, so they are set anew."""
-    for i, variable in enumerate(network.variables):
-        if variable.path.endswith("seed_generator_state"):
-            variable.assign(np.array([(seed * 7919 + i) % 2**32, epoch], np.uint32))
+    for i, variable in _seeds(network).items():
+        variable.assign(np.array([(seed * 7919 + i) % 2**32, epoch], np.uint32))
+
+
+def _seeds(network: keras.Model) -> dict[int, keras.Variable]:
+    """States of dropout, by their places among the variables."""
+    variables = enumerate(network.variables)
+    return {i: own for i, own in variables if own.path.endswith("seed_generator_state")}
+
+
+def _resumed(learner: Learner) -> list[Any]:
+    """What a training goes on from: in the middle of an epoch dropout's states, too."""
+    return [*learner.state, *_seeds(learner.network).values()]
 
 
 def quicken_batch_norm(model: keras.Model, total_steps: int) -> None:
@@ -324,16 +360,26 @@ def _append(stream: BinaryIO, array: np.ndarray, file: Path) -> None:
 
 @dataclass(frozen=True)
 class State:
-    """What goes on after a kill: history and kept weights; the rest is in the learner."""
+    """What goes on after a kill: history and kept weights; the rest is in the learner.
+
+    Attributes:
+      history: a record for each epoch that is done.
+      kept: weights, as `Learner.values` gives them.
+      losses: of the steps that are done of the epoch under way.
+      seconds: that these took.
+    """
 
     history: list[dict[str, Any]]
     kept: list[np.ndarray]
+    losses: tuple[float, ...] = ()
+    seconds: float = 0.0
 
     def save(self, file: Path, now: list[np.ndarray]) -> None:
         """Writes history, kept weights, and the values of the learner's state as it is now."""
         # One array after the other: a zip file's checksums take longer than the writing.
         with replacing(file) as temporary, temporary.open("wb") as stream:
-            for array in (np.array(json.dumps(self.history)), *self.kept, *now):
+            told = {"history": self.history, "losses": self.losses, "seconds": self.seconds}
+            for array in (np.array(json.dumps(told)), *self.kept, *now):
                 _append(stream, array, file)
 
     @classmethod
@@ -341,10 +387,10 @@ class State:
         """Restores the learner and its network; None where there is no state yet."""
         if not file.exists():
             return None
-        variables = learner.state
+        variables = _resumed(learner)
         count = len(learner.values()), len(variables)
         with file.open("rb") as stream:
-            history = json.loads(str(np.load(stream, allow_pickle=False)))
+            told = json.loads(str(np.load(stream, allow_pickle=False)))
             kept, now = (
                 [np.load(stream, allow_pickle=False) for _ in range(number)] for number in count
             )
@@ -352,4 +398,4 @@ class State:
             variable.assign(value)
         others = [variable.numpy() for variable in learner.others]
         learner.set([learner.parameters.numpy(), *others])
-        return cls(history, kept)
+        return cls(told["history"], kept, tuple(told["losses"]), told["seconds"])

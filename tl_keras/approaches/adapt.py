@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
+import tensorflow as tf
 from absl import logging
 
 from tl_keras import backbones, features, freeze, metrics, train
@@ -65,7 +66,10 @@ def from_scratch(
     _log(plan)
     network = models.logits_of(in_precision(model, config, data.dataset))
     train.quicken_batch_norm(network, plan.steps * plan.epochs)
-    history = _fit(run, data, network, plan, validates=not chosen)
+    devices = _devices(config)
+    if devices:
+        network = models.mirrored(network, devices)
+    history = _fit(run, data, network, plan, devices, validates=not chosen)
     model.set_weights(network.get_weights())
     temperature = chosen.temperature if chosen else _temperature(model, data.inputs["val"])
     models.fold_temperature(model, temperature)
@@ -85,14 +89,44 @@ def _log(plan: Plan) -> None:
     )
 
 
-def _fit(run: Run, data: Data, network: keras.Model, plan: Plan, validates: bool) -> list[dict]:
+def _devices(config: RunConfig) -> tf.distribute.Strategy | None:
+    """All GPUs of this machine, where there are several; None where there is one device.
+
+    CUDA_VISIBLE_DEVICES says which there are.
+
+    Raises:
+      ValueError: a batch has not an image for each.
+    """
+    found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    if len(found) == 1:
+        return None
+    if config.fit.batch_size < len(found):
+        raise ValueError(
+            f"fit.batch_size: expected at least one image for each of {len(found)} devices; "
+            f"received {config.fit.batch_size}"
+        )
+    logging.info("training on %d devices", len(found))
+    return tf.distribute.MirroredStrategy(found)
+
+
+def _fit(
+    run: Run,
+    data: Data,
+    network: keras.Model,
+    plan: Plan,
+    devices: tf.distribute.Strategy | None,
+    validates: bool,
+) -> list[dict]:
     config, how = run.config, reading(run.config, data.dataset)
-    if data.dataset.drawn_seed is None:
-        epochs = by_epoch(lambda epoch: batches.training(data.inputs["train"], how, epoch))
+    inputs, dataset = data.inputs["train"], data.dataset
+    if dataset.shards is not None:
+        epochs = batches.streamed(dataset, how, config.data)
+    elif dataset.drawn_seed is None:
+        epochs = by_epoch(lambda place: batches.training(inputs, how, place))
     else:
         size = config.data.image_size
-        epochs = by_epoch(lambda epoch: batches.drawn(data.dataset, how, size, epoch))
-    learns = learner(network, config.fit, network.non_trainable_variables)
+        epochs = by_epoch(lambda place: batches.drawn(dataset, how, size, place))
+    learns = learner(network, config.fit, network.non_trainable_variables, devices)
     validate = validation(Inference(network), data.inputs["val"]) if validates else None
     fit = Fit("scratch", learns, epochs, validate, plan, config.fit, config.seed)
     with run.timed("finetune"), metrics.publisher(run.workdir, []) as publish:

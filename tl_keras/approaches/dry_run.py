@@ -113,9 +113,9 @@ def _step(
         prefix, above = suffix.halves(logits, cut)
         network = above if prefix is None else suffix.behind(prefix, above, "float32")
     step = learner(network, config.fit).step
-    epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
+    place = tf.Variable([0, 0], dtype=tf.int64, trainable=False)
     how = architecture.reading(config, data.dataset)
-    batch = next(iter(batches.training(data.inputs["train"], how, epoch)))
+    batch = next(iter(batches.training(data.inputs["train"], how, place)))
     settings = Settings(plan.learning_rate, config.fit.weight_decay).tensor()
     return _timed(lambda: step(*batch, settings).numpy())
 

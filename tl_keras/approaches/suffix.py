@@ -25,7 +25,7 @@ from tl_keras.fold import Inference, fold_batch_norm
 from tl_keras.freeze import FrozenPrefix
 from tl_keras.learner import Learner, learner
 from tl_keras.run import Run
-from tl_keras.train import Fit, Plan
+from tl_keras.train import Epochs, Fit, Plan
 
 MAX_NETWORKS = 16  # Traced, of an architecture: one takes some 50 MB, deleted still some 12.
 
@@ -143,7 +143,7 @@ def fit_suffix(
         data = _kept(arch, suffix.cut, how)
     else:
         images = arch.data.inputs["train"]
-        data = by_epoch(lambda epoch: batches.training(images, how, epoch))
+        data = by_epoch(lambda place: batches.training(images, how, place))
     validate = None
     if validates:
         validate = validation(suffix.infer, *seen(arch, suffix, how))
@@ -152,31 +152,26 @@ def fit_suffix(
         return train.fit(fit, run.checkpoint / "finetune.npy", publish)
 
 
-Epochs = Callable[[int], Iterable[tuple[tf.Tensor, ...]]]
-
-
 def by_epoch(pipeline: Callable[[tf.Variable], tf.data.Dataset]) -> Epochs:
-    """By epoch, the batches of a pipeline that reads the epoch from a variable."""
-    epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
-    data = pipeline(epoch)
+    """The batches of a pipeline that reads from a variable where it begins."""
+    place = tf.Variable([0, 0], dtype=tf.int64, trainable=False)
+    data = pipeline(place)
 
-    def read(number: int) -> tf.data.Dataset:
-        epoch.assign(number)
+    def read(epoch: int, first: int) -> tf.data.Dataset:
+        place.assign([epoch, first])
         return data
 
     return read
 
 
 def _kept(arch: Architecture, cut: str, how: Training) -> Epochs:
-    """By epoch, the batches of activations; those of a view are made when an epoch first asks."""
+    """The batches of activations; those of a view are made when an epoch first asks."""
     labels, others = arch.data.inputs["train"].labels, kept_cuts(arch, "train")
 
-    def read(number: int) -> Iterable[tuple[tf.Tensor, ...]]:
-        view = None
-        if how.augmentations:
-            view = number if how.views is None else number % how.views
+    def read(epoch: int, first: int) -> Iterable[tuple[tf.Tensor, ...]]:
+        view = how.view(epoch) if how.augmentations else None
         found = activations(arch, [cut], "train", how, view, others)
-        return batches.of_activations(found[cut], labels, how, number)
+        return batches.of_activations(found[cut], labels, how, epoch, first)
 
     return read
 

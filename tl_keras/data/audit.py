@@ -4,13 +4,16 @@ Every listed file ends up as a checked one or quarantined with its reason.
 """
 
 import hashlib
+import io
 import json
 import os
 import re
 import stat
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import imagehash
 import PIL
@@ -122,15 +125,30 @@ def check(path: Path, max_pixels: int, looks: bool = False) -> Checked:
         if status.st_size > MAX_BYTES:
             return Checked(reason=f"{status.st_size} bytes is over {MAX_BYTES}")
         digest, start = _digest(path)
-        return _decode(path, digest, max_pixels, looks)
-    # The next two without the digest: it may be better the next time.
-    except MemoryError:
-        return Checked(reason="takes more memory than there is")
+        return _decode(path, path.read_bytes, digest, max_pixels, looks)
     # Pillow's plugins raise anything on hostile bytes, and all of it means the same.
     except Exception as error:
-        if isinstance(error, OSError) and error.errno:  # The system's; Pillow's own have none.
-            return Checked(reason=f"cannot be read: {error.strerror}")
-        return Checked(digest, reason=_blame(start, error)[:200])
+        return _refused(digest, start, error)
+
+
+def check_content(content: bytes, max_pixels: int) -> Checked:
+    """`check` of what a file would hold."""
+    digest = hashlib.sha256(content).hexdigest()
+    try:
+        if not content:
+            return Checked(digest, reason="empty file")
+        return _decode(io.BytesIO(content), lambda: content, digest, max_pixels, looks=False)
+    except Exception as error:  # As above.
+        return _refused(digest, content[:16], error)
+
+
+def _refused(digest: str, start: bytes, error: Exception) -> Checked:
+    # The first two without the digest: it may be better the next time.
+    if isinstance(error, MemoryError):
+        return Checked(reason="takes more memory than there is")
+    if isinstance(error, OSError) and error.errno:  # The system's; Pillow's own have none.
+        return Checked(reason=f"cannot be read: {error.strerror}")
+    return Checked(digest, reason=_blame(start, error)[:200])
 
 
 def _blame(start: bytes, error: Exception) -> str:
@@ -150,16 +168,23 @@ def _digest(path: Path) -> tuple[str, bytes]:
         return hashlib.file_digest(stream, "sha256").hexdigest(), start
 
 
-def _decode(path: Path, digest: str, max_pixels: int, looks: bool) -> Checked:
-    with Image.open(path, formats=IMAGE_FORMATS) as image:
+def _decode(
+    file: Path | BinaryIO, read: Callable[[], bytes], digest: str, max_pixels: int, looks: bool
+) -> Checked:
+    """What an image holds; raises what its decoder raises.
+
+    Args:
+      read: gives all of the file's bytes.
+    """
+    with Image.open(file, formats=IMAGE_FORMATS) as image:
         width, height = image.size
         if reason := _refuse_size(width, height, max_pixels):
             return Checked(digest, width, height, reason=reason)
         frame = None
         if image.format == "PNG":
-            check_png(path.read_bytes())
+            check_png(read())
         elif image.format in ("JPEG", "MPO"):
-            frame = check_jpeg(path.read_bytes())
+            frame = check_jpeg(read())
         if frame in HUFFMAN_FRAMES:
             # At down to an eighth of the size it decodes in half the time; truncation still shows.
             image.draft(None, (copies.THUMBNAIL, copies.THUMBNAIL))

@@ -11,7 +11,7 @@ unbroken one would have read:
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from tl_keras.config import Augmentation, CacheConfig, DataConfig
 from tl_keras.data import glyphs
 from tl_keras.data.augment import augment, mix, num_columns
 from tl_keras.data.examples import Dataset
-from tl_keras.data.image import Kind, decode, kind_of, prepare
+from tl_keras.data.image import Kind, decode_content, kind_of, prepare
 from tl_keras.space import OF_THE_IMAGES
 from tl_keras.version import VERSION
 
@@ -103,6 +103,10 @@ class Training:
     balance: str
     num_classes: int
 
+    def view(self, epoch: int | tf.Tensor) -> int | tf.Tensor:
+        """Which view of each image an epoch shows."""
+        return epoch if self.views is None else epoch % self.views
+
 
 def prepared(dataset: Dataset, split: str, config: DataConfig, cache_config: CacheConfig) -> Inputs:
     """Prepared images of a split: in memory if they fit, else on disk, else decoded when read.
@@ -115,13 +119,10 @@ def prepared(dataset: Dataset, split: str, config: DataConfig, cache_config: Cac
         return Inputs(labels, None, _drawer(dataset.drawn_seed, config.image_size))
     if dataset.root is None:
         return Inputs(labels, _embedded(dataset, split, config))
-    paths = [str(dataset.root / example.file) for example in examples]
-    size = config.image_size
-    if dataset.is_fraction(split):
-        kinds = [kind_of(example.decoder, example.short, size) for example in examples]
-    else:
-        kinds = [Kind(example.decoder) for example in examples]
-    read = reader(paths, kinds, config)
+    size, kinds = config.image_size, _kinds(dataset, split, config)
+    if dataset.shards is not None and split == "train":
+        return Inputs(labels, None, _one_by_one(dataset, _decoder(kinds, config)))
+    read = reader([str(dataset.root / example.file) for example in examples], kinds, config)
 
     def fill(array: np.ndarray) -> None:
         images = read(tf.data.Dataset.range(len(array)))
@@ -140,20 +141,49 @@ def prepared(dataset: Dataset, split: str, config: DataConfig, cache_config: Cac
     return Inputs(labels, None, read)
 
 
+def _kinds(dataset: Dataset, split: str, config: DataConfig) -> list[Kind]:
+    examples = dataset.splits[split]
+    if dataset.is_fraction(split):
+        return [kind_of(e.decoder, e.short, config.image_size) for e in examples]
+    return [Kind(example.decoder) for example in examples]
+
+
+def _one_by_one(dataset: Dataset, decoded: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]) -> Read:
+    """Images from the middle of shards, slowly: a few of them, to be looked at."""
+    files = [example.file for example in dataset.splits["train"]]
+
+    def find(index: np.ndarray) -> bytes:
+        return dataset.shards.one(files[int(index)])
+
+    def one(i: tf.Tensor) -> tf.Tensor:
+        return decoded(i, tf.numpy_function(find, [i], tf.string))
+
+    return lambda indices: indices.map(unconverted(one))
+
+
 def reader(paths: list[str], kinds: list[Kind], config: DataConfig) -> Read:
     """Prepared images of files, decoded when they are read."""
     # Said to be text, since TensorFlow takes an empty list for one of numbers.
-    names, present = tf.constant(paths, tf.string), sorted(set(kinds))
+    names, decoded = tf.constant(paths, tf.string), _decoder(kinds, config)
+    one = unconverted(lambda i: decoded(i, tf.io.read_file(names[i])))
+    # More calls than cores: with as many, a core often waits for its next file.
+    return lambda indices: indices.map(one, 4 * CORES) if paths else indices
+
+
+def _decoder(
+    kinds: Sequence[Kind], config: DataConfig
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """From an example's index and what its file holds to its prepared image."""
+    present = sorted(set(kinds))
     codes = tf.constant([present.index(kind) for kind in kinds], tf.int32)
 
-    def one(i: tf.Tensor) -> tf.Tensor:
-        branches = [lambda kind=kind: decode(names[i], kind) for kind in present]
+    def one(i: tf.Tensor, content: tf.Tensor) -> tf.Tensor:
+        branches = [lambda kind=kind: decode_content(content, kind) for kind in present]
         # A branch costs a fifth of the speed, and most data sets have one kind of file.
         image = branches[0]() if len(present) == 1 else tf.switch_case(codes[i], branches)
         return prepare(image, config)
 
-    # More calls than cores: with as many, a core often waits for its next file.
-    return lambda indices: indices.map(unconverted(one), 4 * CORES) if present else indices
+    return one
 
 
 def _drawer(seed: int, size: int) -> Read:
@@ -286,42 +316,76 @@ def num_steps(count: int, batch_size: int) -> int:
     return max(1, count // batch_size)
 
 
-def training(inputs: Inputs, how: Training, epoch: tf.Variable) -> tf.data.Dataset:
+def training(inputs: Inputs, how: Training, place: tf.Variable) -> tf.data.Dataset:
     """One epoch of `(inputs, targets (batch, classes) float32, weights (batch,) float32)`.
 
-    Each new iterator reads the epoch that the variable holds then.
+    Args:
+      place: `(2,) int64`, the epoch and the step that it begins at; each new iterator reads it.
     """
-    labels = tf.constant(inputs.labels)
-    weights = class_weights(inputs.labels, how.num_classes, how.balance)
+    finish = _finisher(inputs.labels, how)
     batch_size = min(how.batch_size, len(inputs))
-
-    def finish(step: tf.Tensor, row: tuple[tf.Tensor, ...], x: tf.Tensor):
-        now, indices, numbers = row
-        x = augment(x, numbers, how.augmentations)
-        targets = tf.one_hot(tf.gather(labels, indices), how.num_classes)
-        mix_seed = tf.stack([2 * how.seed + 1, now[0] * 1_000_003 + tf.cast(step, tf.int32)])
-        x, targets = mix(x, targets, how.augmentations, mix_seed)
-        return x, targets, tf.linalg.matvec(targets, weights)
-
     first = tf.data.Dataset.from_tensors(0)
-    rows = first.flat_map(unconverted(lambda _: _rows(inputs, how, epoch)))
-    batches = rows.batch(batch_size, drop_remainder=True).enumerate()
+    rows = first.flat_map(unconverted(lambda _: _rows(inputs, how, place)))
+    batches = rows.batch(batch_size, drop_remainder=True)
     if inputs.array is not None:
         # In one function with the rest: each one costs 10 ms at the start of an epoch.
         gather = _gather(inputs.array)
-        whole = unconverted(lambda step, row: finish(step, row, gather(inputs.places(row[1]))))
+        whole = unconverted(lambda *row: finish(row, gather(inputs.places(row[2]))))
         batches = batches.map(whole, CORES)
     else:
-        images = inputs.read(rows.map(unconverted(lambda now, i, numbers: inputs.places(i))))
+        images = inputs.read(rows.map(unconverted(lambda *row: inputs.places(row[2]))))
         images = images.batch(batch_size, drop_remainder=True)
-        both = tf.data.Dataset.zip(batches, images)
-        batches = both.map(unconverted(lambda pair, x: finish(*pair, x)), CORES)
-    steps = num_steps(len(inputs), how.batch_size)
-    return untuned(batches.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2))
+        batches = tf.data.Dataset.zip(batches, images).map(unconverted(finish), CORES)
+    return untuned(batches.prefetch(2))
+
+
+def streamed(
+    dataset: Dataset, how: Training, config: DataConfig
+) -> Callable[[int, int], tf.data.Dataset]:
+    """`training`'s epochs of examples as their shards are read, by epoch and first step.
+
+    What comes before that step is read, and not decoded.
+    """
+    examples, labels = dataset.splits["train"], dataset.labels("train")
+    decoded = _decoder(_kinds(dataset, "train", config), config)
+    shuffled = dataset.shards.shuffled([example.file for example in examples], 2 * how.seed + 1)
+    finish, count = _finisher(labels, how), len(examples)
+    size = min(how.batch_size, count)
+
+    def read(epoch: int, first: int) -> tf.data.Dataset:
+        numbers = numbers_of(count, how.augmentations, how.seed, how.view(epoch))
+
+        def one(position: tf.Tensor, named: tuple[tf.Tensor, tf.Tensor]):
+            index, content = named
+            place = tf.constant(epoch), tf.cast(position, tf.int32)
+            return (*place, index, tf.gather(numbers, index)), decoded(index, content)
+
+        whole = shuffled(epoch).take(num_steps(count, size) * size).enumerate()
+        rows = whole.skip(first * size).map(unconverted(one), 4 * CORES)
+        batches = rows.batch(size, drop_remainder=True)
+        return untuned(batches.map(unconverted(finish), CORES).prefetch(2))
+
+    return read
+
+
+def _finisher(labels: np.ndarray, how: Training) -> Callable[..., tuple[tf.Tensor, ...]]:
+    """From a batch of `_rows`, and its inputs, to what a step takes."""
+    weights, labels = class_weights(labels, how.num_classes, how.balance), tf.constant(labels)
+
+    def finish(row: tuple[tf.Tensor, ...], x: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        now, positions, indices, numbers = row
+        step = positions[0] // tf.shape(positions)[0]
+        x = augment(x, numbers, how.augmentations)
+        targets = tf.one_hot(tf.gather(labels, indices), how.num_classes)
+        mix_seed = tf.stack([2 * how.seed + 1, now[0] * 1_000_003 + step])
+        x, targets = mix(x, targets, how.augmentations, mix_seed)
+        return x, targets, tf.linalg.matvec(targets, weights)
+
+    return finish
 
 
 def of_activations(
-    array: np.ndarray, labels: np.ndarray, how: Training, epoch: int
+    array: np.ndarray, labels: np.ndarray, how: Training, epoch: int, first: int = 0
 ) -> Iterator[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
     """`training`'s epoch of activations, `(examples, ...)`, in which the views are already.
 
@@ -331,19 +395,19 @@ def of_activations(
     weights = targets @ class_weights(labels, how.num_classes, how.balance).numpy()
     order = _order(labels, how, tf.constant(epoch)).numpy()
     size = min(how.batch_size, len(labels))
-    for step in range(num_steps(len(labels), how.batch_size)):
+    for step in range(first, num_steps(len(labels), how.batch_size)):
         chosen = order[step * size : (step + 1) * size]
         inputs = tf.cast(tf.constant(array[chosen]), tf.float32)  # Some are kept in half precision.
         yield inputs, tf.constant(targets[chosen]), tf.constant(weights[chosen])
 
 
-def _rows(inputs: Inputs, how: Training, epoch: tf.Variable) -> tf.data.Dataset:
-    """Of each example, in order: epoch, index, the random numbers of its view."""
-    now = tf.cast(epoch.read_value(), tf.int32)
-    view = now if how.views is None else now % how.views
-    numbers = inputs.numbers(how.augmentations, how.seed, view)
-    order = _order(inputs.labels, how, now)
-    rows = (tf.fill(tf.shape(order), now), order, tf.gather(numbers, order))
+def _rows(inputs: Inputs, how: Training, place: tf.Variable) -> tf.data.Dataset:
+    """Of each example, in order: epoch, position, index, the random numbers of its view."""
+    now, first = tf.unstack(tf.cast(place.read_value(), tf.int32))
+    numbers = inputs.numbers(how.augmentations, how.seed, how.view(now))
+    positions = tf.range(first * min(how.batch_size, len(inputs)), len(inputs))
+    order = tf.gather(_order(inputs.labels, how, now), positions)
+    rows = (tf.fill(tf.shape(order), now), positions, order, tf.gather(numbers, order))
     return tf.data.Dataset.from_tensor_slices(rows)
 
 
@@ -374,14 +438,15 @@ def class_weights(labels: np.ndarray, num_classes: int, balance: str) -> tf.Tens
     return tf.constant(len(labels) / (np.count_nonzero(counts) * present), tf.float32)
 
 
-def drawn(dataset: Dataset, how: Training, size: int, epoch: tf.Variable) -> tf.data.Dataset:
+def drawn(dataset: Dataset, how: Training, size: int, place: tf.Variable) -> tf.data.Dataset:
     """One epoch of glyphs that no other epoch shows, as `training` gives it."""
     count = len(dataset.splits["train"])
     steps, batch_size = num_steps(count, how.batch_size), min(how.batch_size, count)
 
     def one_epoch(_: tf.Tensor) -> tf.data.Dataset:
-        first = tf.cast(epoch.read_value(), tf.int64) * count
-        return tf.data.Dataset.range(first, first + steps * batch_size).batch(batch_size)
+        epoch, first = tf.unstack(place.read_value())
+        start, end = (epoch * count + step * batch_size for step in (first, steps))
+        return tf.data.Dataset.range(start, end).batch(batch_size)
 
     def draw(indices: tf.Tensor):
         images, labels = glyphs.render(dataset.drawn_seed, indices, size)
@@ -392,4 +457,4 @@ def drawn(dataset: Dataset, how: Training, size: int, epoch: tf.Variable) -> tf.
         .flat_map(unconverted(one_epoch))
         .map(unconverted(draw), CORES)
     )
-    return untuned(batches.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2))
+    return untuned(batches.prefetch(2))

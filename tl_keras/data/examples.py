@@ -2,8 +2,13 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from tl_keras.data.audit import Checked
+    from tl_keras.data.shards import Shards
 
 SPLITS = ("train", "val", "test")
 
@@ -26,17 +31,24 @@ class Quarantined:
     reason: str
 
 
-@dataclass(frozen=True)
+@dataclass
 class Listing:
-    """What a source holds before anything is read."""
+    """What a source holds before anything is read.
+
+    Attributes:
+      checked: what was found in those of `files` that stand in shards.
+      shards: that these are streamed from.
+    """
 
     root: Path
     files: list[Listed]
     quarantined: list[Quarantined] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    checked: "dict[str, Checked]" = field(default_factory=dict)
+    shards: "Shards | None" = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Example:
     """A readable, labelled image."""
 
@@ -69,6 +81,7 @@ class Dataset:
       drawn_seed: glyphs alone: training images are drawn anew each epoch from this seed.
       fingerprint: SHA-256 of every split's labels and contents, hex.
       whole: training images are measured on too, as in cross-validation.
+      shards: what training images are streamed from; None where they are files.
     """
 
     classes: tuple[str, ...]
@@ -80,6 +93,7 @@ class Dataset:
     fingerprint: str
     drawn_seed: int | None = None
     whole: bool = False
+    shards: "Shards | None" = None
 
     def labels(self, split: str) -> np.ndarray:
         """`(examples,) int64` labels of a split."""

@@ -1,6 +1,6 @@
 """Images, the same every time: bytes to pixels, pixels to `(size, size, 3) uint8 RGB`."""
 
-from pathlib import Path
+import io
 from typing import NamedTuple
 
 import numpy as np
@@ -34,24 +34,28 @@ def kind_of(decoder: str, short: int, size: int) -> Kind:
 
 def decode(path: tf.Tensor, kind: Kind) -> tf.Tensor:
     """`(height, width, 3) uint8 RGB` of a file, upright; `path` is a scalar string."""
+    return decode_content(tf.io.read_file(path), kind)
+
+
+def decode_content(content: tf.Tensor, kind: Kind) -> tf.Tensor:
+    """`decode` of what a file holds, a scalar string."""
     if kind.decoder == "jpeg":
-        content = tf.io.read_file(path)
         # The decoder's default is fast and a little off Pillow's pixels.
         accurate = {"ratio": kind.ratio, "dct_method": "INTEGER_ACCURATE"}
         image = tf.io.decode_jpeg(content, channels=3, **accurate)
     elif kind.decoder == "png":
-        image = tf.io.decode_png(tf.io.read_file(path), channels=3)
+        image = tf.io.decode_png(content, channels=3)
     else:
-        image = _decode_with_pillow(path)
+        image = _decode_with_pillow(content)
     return tf.ensure_shape(image, (None, None, 3))
 
 
-def _decode_with_pillow(path: tf.Tensor) -> tf.Tensor:
-    # Eagerly, names come and images go as arrays.
-    def read(name: bytes | np.ndarray) -> np.ndarray:
-        return read_rgb(Path(np.asarray(name).item().decode()))
+def _decode_with_pillow(content: tf.Tensor) -> tf.Tensor:
+    # Eagerly, strings come and images go as arrays.
+    def read(encoded: bytes | np.ndarray) -> np.ndarray:
+        return read_rgb(io.BytesIO(np.asarray(encoded, object).item()))
 
-    return tf.convert_to_tensor(tf.numpy_function(read, [path], tf.uint8))
+    return tf.convert_to_tensor(tf.numpy_function(read, [content], tf.uint8))
 
 
 def prepare(image: tf.Tensor, config: DataConfig) -> tf.Tensor:

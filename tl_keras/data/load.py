@@ -52,6 +52,8 @@ def load(config: DataConfig, cache_config: CacheConfig, strict: bool = True) -> 
     problems = list(_torn_groups(found))
     found = _set_duplicates_apart(found)
     _check_readable(found, config)
+    if listing.shards:
+        _check_measured(found, config)
     alike, warnings = _alike(found, config, listing.root, cache_config)
     splits = carve(found.splits, found.groups, config, alike)
     problems += [*_problems(found, config), *_problems_of_splits(splits, found.classes, config)]
@@ -65,6 +67,7 @@ def load(config: DataConfig, cache_config: CacheConfig, strict: bool = True) -> 
         found.quarantined,
         problems + found.warnings + warnings,
         fingerprint(splits, found.classes),
+        shards=listing.shards,
     )
 
 
@@ -76,8 +79,9 @@ SOURCES = {
 
 
 def _audit(listing: Listing, config: DataConfig, folder: Path) -> _Found:
-    names = [listed.file for listed in listing.files]
+    names = [listed.file for listed in listing.files if listed.file not in listing.checked]
     checked = audit.check_all(listing.root, names, config.max_pixels, folder / "audit", looks=True)
+    checked |= listing.checked
     classes = tuple(sorted({listed.label for listed in listing.files}))
     splits: Splits = {name: [] for name in SPLITS}
     quarantined = list(listing.quarantined)
@@ -209,6 +213,15 @@ def _check_readable(found: _Found, config: DataConfig) -> None:
     if not _num_readable(found):
         where, first = _where(config), _first_bad(found)
         raise ValueError(f"{where} has no readable image; {first or 'it is empty'}")
+
+
+def _check_measured(found: _Found, config: DataConfig) -> None:
+    """Nothing can be carved from what is streamed."""
+    for split, wanted in (("val", True), ("test", config.test > 0)):
+        if wanted and not found.splits[split]:
+            raise ValueError(
+                f"data.stream: no image of {split} can be read; {_first_bad(found)}; expected false"
+            )
 
 
 def _where(config: DataConfig) -> str:

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -57,9 +58,9 @@ def _remove(own: tuple) -> None:
         warnings.filters.remove(own)
 
 
-def read_rgb(path: Path) -> np.ndarray:
+def read_rgb(file: Path | BinaryIO) -> np.ndarray:
     """`(height, width, 3) uint8 RGB` of any supported file: upright, alpha over white, 8 bits."""
-    with quiet_pillow(), Image.open(path, formats=IMAGE_FORMATS) as image:
+    with quiet_pillow(), Image.open(file, formats=IMAGE_FORMATS) as image:
         image.load()
         turn = UPRIGHT.get(orientation(image))
         return to_rgb(image if turn is None else image.transpose(turn))

@@ -1,0 +1,69 @@
+"""Training on several devices of one machine, here two virtual ones of the CPU."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+# TensorFlow takes its devices once a process.
+PROGRAM = """
+import sys
+import numpy as np
+from tl_keras.quiet import start_tensorflow
+start_tensorflow()
+import keras
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, 2 * [tf.config.LogicalDeviceConfiguration()])
+from conftest import clusters
+from tl_keras import model as models
+from tl_keras.approaches.adapt import _devices
+from tl_keras.config import FitConfig, RunConfig
+from tl_keras.learner import Settings, learner
+"""
+
+
+def in_a_process_of_two_devices(program: str, *arguments: object) -> str:
+    """What a program prints; arguments are `sys.argv[1:]`."""
+    line = [sys.executable, "-c", PROGRAM + program, *map(str, arguments)]
+    done = subprocess.run(line, cwd=Path(__file__).parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def test_two_devices_train_as_one_and_stay_alike():
+    in_a_process_of_two_devices(
+        """
+config = RunConfig(data={"source": "digits"}, fit={"clip_norm": None})
+devices = _devices(config)
+assert devices.num_replicas_in_sync == 2
+x, labels = clusters(25, 1)  # 13 and 12 examples.
+weights = np.linspace(.5, 2, 25, dtype=np.float32)
+batch = x, keras.utils.to_categorical(labels, 3).astype(np.float32), weights
+
+def network(norm):
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((5,))
+    hidden = keras.layers.Dense(4, "relu", kernel_regularizer="l2")(inputs)
+    if norm:
+        hidden = keras.layers.BatchNormalization()(hidden)
+    return keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Dropout(.0)(hidden)))
+
+for norm in (False, True):
+    alone, both = network(norm), models.mirrored(network(norm), devices)
+    losses = {}
+    for name, model, how in (("alone", alone, None), ("both", both, devices)):
+        own = learner(model, FitConfig(ema=0.9), model.non_trainable_variables, how)
+        own.begin()
+        losses[name] = [float(own.step(*map(tf.constant, batch), Settings(.05, ema=.9).tensor()))
+                        for _ in range(5)]
+    for variable in both.variables:
+        copies = [part.numpy() for part in devices.experimental_local_results(variable.value)]
+        assert len(copies) == 2
+        np.testing.assert_array_equal(*copies, err_msg=variable.path)
+    if not norm:  # Which sees another batch on each device.
+        np.testing.assert_allclose(losses["both"], losses["alone"], rtol=1e-4)
+        for one, other in zip(alone.get_weights(), both.get_weights()):
+            np.testing.assert_allclose(other, one, atol=2e-5)
+    assert losses["both"][-1] < losses["both"][0]
+"""
+    )

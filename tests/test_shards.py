@@ -1,0 +1,186 @@
+"""Training images streamed from the shards of TensorFlow Datasets."""
+
+import io
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from PIL import Image
+from test_batches import ALL, assert_equal, how
+from test_tfds import CLASSES, offline, picture, write  # noqa: F401
+
+import tl_keras
+from tl_keras import config as configs
+from tl_keras import train
+from tl_keras.data import batches, shards
+from tl_keras.data.load import load
+
+SIZE = 32
+
+
+def tree(folder, cache, **sections):
+    base = {
+        "data": {"source": "tfds", "name": "tiny_shapes", "path": str(folder), "stream": True},
+        "model": {"backbone": "MobileNet", "options": {"alpha": 0.25}, "weights": "none"},
+        "fit": {"epochs": 2, "batch_size": 8},
+        "cache": {"path": str(cache)},
+    }
+    base["data"]["image_size"] = SIZE
+    for name, values in sections.items():
+        base[name] = {**base[name], **values}
+    return base
+
+
+def loaded(tree):
+    config = configs.from_tree(tree)
+    return load(config.data, config.cache), config
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A builder of 41 labelled training examples in nine shards, and of validation ones."""
+    folder = tmp_path_factory.mktemp("tfds")
+    labels = {"train": [0, 1] * 20 + [-1, 0], "validation": [0, 1] * 3, "test": [-1, -1]}
+    return write(folder / "data", labels, text=tfds.features.Text())
+
+
+def test_every_example_is_listed_and_only_measured_ones_are_files(prepared, tmp_path):
+    dataset, _ = loaded(tree(prepared, tmp_path / "cache"))
+    # Labels of test are secret: a part of train is test instead, its first 15%.
+    counts = {split: len(examples) for split, examples in dataset.splits.items()}
+    assert counts == {"train": 35, "val": 6, "test": 6, "rest": 0}
+    assert dataset.classes == ("angular_pointed", "round")
+    assert [(entry.reason, entry.file[-3:]) for entry in dataset.quarantined] == [
+        ("it has no label", "__0")
+    ]
+    assert "2 images of 'test' have no label" in dataset.warnings
+    files = [f for f in (tmp_path / "cache").rglob("*.png")]
+    assert len(files) == 12
+    example = dataset.splits["train"][0]
+    assert (example.width, example.height, example.decoder) == (24, 20, "png")
+    assert dataset.fingerprint == loaded(tree(prepared, tmp_path / "cache"))[0].fingerprint
+
+
+def test_unreadable_images_are_left_out_and_said_so(tmp_path):
+    class Encoded(tfds.features.Image):
+        def encode_example(self, image):
+            return image if isinstance(image, bytes) else super().encode_example(image)
+
+    stream = io.BytesIO()
+    Image.fromarray(picture(3)).save(stream, "PNG")
+    contents = iter([b"no image", stream.getvalue()[:200], b""])
+    image = Encoded(shape=(None, None, 3))
+    real = image.encode_example
+
+    def damaged(self, given):
+        return next(contents, None) or real(given) if given[0, 0, 0] % 2 else real(given)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Encoded, "encode_example", damaged)
+        folder = write(tmp_path / "data", {"train": [0, 1] * 20, "val": [0, 1]}, image=image)
+    dataset, config = loaded(
+        tree(folder, tmp_path / "cache", data={"max_bad_share": 0.5, "test": 0})
+    )
+    reasons = sorted(entry.reason.partition(":")[0] for entry in dataset.quarantined)
+    assert reasons == ["not an image", "truncated or damaged"]
+    assert len(dataset.splits["train"]) == 38
+    assert sum(1 for _ in epoch(dataset, config, 0)) == 38 // 8
+
+
+def epoch(dataset, config, number, first=0, augmentations=()):
+    training = how(2, batch_size=8, augmentations=augmentations)
+    return batches.streamed(dataset, training, config.data)(number, first).as_numpy_iterator()
+
+
+def test_an_epoch_is_every_example_once_in_another_order_each(prepared, tmp_path):
+    dataset, config = loaded(tree(prepared, tmp_path / "cache"))
+    inputs = batches.prepared(dataset, "train", config.data, config.cache)
+    numbers = range(len(inputs))
+    images = [image.tobytes() for image in batches.images_of(inputs.part(np.array(numbers)))]
+    assert len(set(images)) == 35
+    orders = []
+    for number in (0, 1, 0):
+        found = list(epoch(dataset, config, number))
+        assert [len(x) for x, _, _ in found] == [8] * 4
+        orders.append([images.index(image.tobytes()) for x, _, _ in found for image in x])
+        shown = np.concatenate([targets.argmax(1) for _, targets, _ in found])
+        np.testing.assert_array_equal(shown, inputs.labels[orders[-1]])
+    assert orders[0] == orders[2] != orders[1]
+    assert all(max(Counter(order).values()) == 1 for order in orders)
+
+
+def test_an_epoch_goes_on_in_its_middle(prepared, tmp_path):
+    dataset, config = loaded(tree(prepared, tmp_path / "cache"))
+    whole = list(epoch(dataset, config, 1, augmentations=ALL))
+    assert_equal(epoch(dataset, config, 1, 2, ALL), whole[2:])
+
+
+def test_views_are_those_of_files(prepared, tmp_path):
+    """An example has the same view in an epoch wherever it is read from."""
+    dataset, config = loaded(tree(prepared, tmp_path / "cache"))
+    inputs = batches.prepared(dataset, "train", config.data, config.cache)
+    augmentations = ALL[:-1]  # Not mixed with others.
+    training = how(2, batch_size=8, augmentations=augmentations)
+    (views,) = batches.view(inputs, 35, training, 3).as_numpy_iterator()
+    for x, _, _ in epoch(dataset, config, 3, augmentations=augmentations):
+        for image in x:
+            assert np.abs(views - image).reshape(35, -1).max(1).min() < 1e-3
+
+
+def test_a_split_in_order_has_nothing_to_take_from_train(tmp_path, monkeypatch):
+    folder = write(tmp_path / "data", {"train": [0, 1] * 5})
+    monkeypatch.setattr(tfds.core.DatasetInfo, "disable_shuffling", property(lambda self: True))
+    with pytest.raises(ValueError, match="data.stream: 'tiny_shapes' has no labelled split for te"):
+        loaded(tree(folder, tmp_path / "cache"))
+
+
+def test_shards_are_checked_once(prepared, tmp_path, monkeypatch):
+    first, _ = loaded(tree(prepared, tmp_path / "cache"))
+    damaged = min((tmp_path / "cache").rglob("census/*.json"))
+    damaged.write_text(damaged.read_text()[:50])
+    checked = []
+    check = shards.check_content
+    monkeypatch.setattr(shards, "check_content", lambda *given: checked.append(1) or check(*given))
+    again, _ = loaded(tree(prepared, tmp_path / "cache"))
+    assert again.splits["train"] == first.splits["train"]
+    assert 0 < len(checked) <= 5
+
+
+def test_pretraining_from_shards_broken_in_an_epoch_ends_bit_equal(prepared, tmp_path, monkeypatch):
+    config = tree(prepared, tmp_path / "cache", fit={"checkpoint_minutes": 0.0})
+    unbroken = tl_keras.pretrain(config, tmp_path / "unbroken")
+    assert unbroken.result["data"]["train"] == 35
+    assert json.loads((unbroken.workdir / "pictures" / "index.json").read_text())["augmented"]
+    save = train.State.save
+
+    class Stop(Exception):
+        pass
+
+    def save_then_stop(state, *arguments):
+        save(state, *arguments)
+        if len(state.losses) == 2 and len(state.history) == 1:
+            raise Stop
+
+    with monkeypatch.context() as patched, pytest.raises(Stop):
+        patched.setattr(train.State, "save", save_then_stop)
+        tl_keras.pretrain(config, tmp_path / "broken")
+    tf.random.set_seed(99)  # As in another process.
+    broken = tl_keras.pretrain(config, tmp_path / "broken")
+    files = [run.workdir / "predictions.csv" for run in (unbroken, broken)]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("command", "data", "message"),
+    [
+        ("finetune", {}, "data.stream: finetune reads images in any order, and shards are read in"),
+        ("pretrain", {"source": "digits", "name": None}, "data.stream: shards are those of tfds; "),
+    ],
+)
+def test_streams_are_for_pretraining_on_tfds(tmp_path, command, data, message):
+    config = tree(tmp_path, tmp_path / "cache", data=data)
+    with pytest.raises(ValueError, match=message):
+        getattr(tl_keras, command)(config, tmp_path / "run")
