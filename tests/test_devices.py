@@ -22,12 +22,11 @@ from tl_keras.learner import Settings, learner
 """
 
 
-def in_a_process_of_two_devices(program: str, *arguments: object) -> str:
-    """What a program prints; arguments are `sys.argv[1:]`."""
+def in_a_process_of_two_devices(program: str, *arguments: object) -> None:
+    """Runs a program; arguments are `sys.argv[1:]`."""
     line = [sys.executable, "-c", PROGRAM + program, *map(str, arguments)]
     done = subprocess.run(line, cwd=Path(__file__).parent, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
 
 
 def test_two_devices_train_as_one_and_stay_alike():
@@ -66,4 +65,38 @@ for norm in (False, True):
             np.testing.assert_allclose(other, one, atol=2e-5)
     assert losses["both"][-1] < losses["both"][0]
 """
+    )
+
+
+def test_pretraining_on_two_devices_broken_in_an_epoch_ends_bit_equal(tmp_path):
+    in_a_process_of_two_devices(
+        """
+import tl_keras
+from tl_keras import train
+config = {
+    "data": {"source": "digits", "image_size": 32, "examples_per_class": 5},
+    "model": {"backbone": "MobileNet", "options": {"alpha": 0.25}, "weights": "none"},
+    "fit": {"epochs": 2, "batch_size": 9, "checkpoint_minutes": 0.0},
+    "cache": {"path": sys.argv[1] + "/cache"},
+}
+class Stop(Exception):
+    pass
+save = train.State.save
+def save_then_stop(state, *arguments):
+    save(state, *arguments)
+    if len(state.history) == 1 and len(state.losses) == 2:
+        raise Stop
+unbroken = tl_keras.pretrain(config, sys.argv[1] + "/unbroken")
+train.State.save = save_then_stop
+try:
+    tl_keras.pretrain(config, sys.argv[1] + "/broken")
+    raise AssertionError("it was not broken")
+except Stop:
+    train.State.save = save
+broken = tl_keras.pretrain(config, sys.argv[1] + "/broken")
+tables = [(run.workdir / "predictions.csv").read_bytes() for run in (unbroken, broken)]
+assert tables[0] == tables[1]
+assert unbroken.result["devices"] == 2
+""",
+        tmp_path,
     )

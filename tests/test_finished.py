@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 from absl import logging
@@ -61,11 +62,7 @@ def test_evaluates_another_folder(finished_run, tmp_path):
     assert measured["accuracy"] > 0.6
 
 
-def test_evaluating_says_what_is_left_out_and_what_trained(
-    finished_run, pictures, tmp_path, monkeypatch
-):
-    said = []
-    monkeypatch.setattr(logging, "warning", lambda text, *values: said.append(text % values))
+def test_evaluating_says_what_is_left_out_and_what_trained(finished_run, pictures, tmp_path, said):
     folder = shutil.copytree(pictures, tmp_path / "pictures")
     (folder / "disc" / "bad.jpg").write_text("no picture")
     assert finished.evaluate(finished_run, folder)["n"] == 72
@@ -74,10 +71,68 @@ def test_evaluating_says_what_is_left_out_and_what_trained(
     assert "36 of 72 images trained this model" in said[1]
 
 
-def test_evaluates_some_of_the_classes_and_no_others(finished_run, tmp_path):
-    folder = draw(tmp_path / "new", 4, seed=7)
+def renamed(run, **classes):
+    section = run.config.evaluate.model_copy(update={"classes": classes})
+    return replace(run, config=run.config.model_copy(update={"evaluate": section}))
+
+
+@pytest.fixture
+def said(monkeypatch):
+    """Warnings."""
+    lines = []
+    monkeypatch.setattr(logging, "warning", lambda text, *values: lines.append(text % values))
+    return lines
+
+
+def test_a_set_with_some_of_the_classes(finished_run, tmp_path, said):
+    folder = draw(tmp_path / "new", 10, seed=7)
+    whole = finished.evaluate(finished_run, folder)
+    assert "among_shared" not in whole
     shutil.rmtree(folder / "disc")
-    assert finished.evaluate(finished_run, folder)["n"] == 8
+    measured = finished.evaluate(finished_run, folder)
+    assert measured["n"] == 20
+    assert measured["among_shared"]["accuracy"] >= measured["accuracy"]
     (folder / "cross").rename(folder / "cat")
-    with pytest.raises(ValueError, match="the model knows no class 'cat'; it knows cross, disc"):
+    measured = finished.evaluate(finished_run, folder)
+    assert measured["n"] == 10
+    assert said == [
+        "--data: 10 of 20 images are left out: the model knows no class 'cat'; it knows cross, "
+        "disc, square; evaluate.classes says which are the same, as in {cat: cross}"
+    ]
+    shutil.rmtree(folder / "square")
+    with pytest.raises(ValueError, match="--data: the model knows no class 'cat'; it knows cross"):
         finished.evaluate(finished_run, folder)
+
+
+def test_classes_that_are_called_otherwise(finished_run, tmp_path, said):
+    folder = draw(tmp_path / "new", 10, seed=7)
+    plain = finished.evaluate(finished_run, folder)
+    # The set's names are the model's others; then two of the model's are one of the set.
+    (folder / "cross").rename(folder / "Kreuz")
+    same = finished.evaluate(renamed(finished_run, Kreuz="cross"), folder)
+    assert same == plain
+    for name in ("disc", "square"):
+        (folder / name).rename(folder / f"of {name}")
+    (folder / "solid").mkdir()
+    for i, file in enumerate([*(folder / "of disc").iterdir(), *(folder / "of square").iterdir()]):
+        file.rename(folder / "solid" / f"{i}.png")
+    for name in ("of disc", "of square"):
+        (folder / name).rmdir()
+    coarse = {"cross": "Kreuz", "disc": "solid", "square": "solid"}
+    measured = finished.evaluate(renamed(finished_run, **coarse), folder)
+    assert list(measured["classes"]) == ["Kreuz", "solid"]
+    assert measured["n"] == 30
+    rows = tl_keras.predict(finished_run, [folder])
+    right = [(row["probabilities"]["cross"] > 0.5) == ("Kreuz" in row["file"]) for row in rows]
+    assert measured["accuracy"] == pytest.approx(sum(right) / 30)
+    assert said == []
+    with pytest.raises(ValueError, match="'crosses' is a class of neither.*did you mean 'cross'"):
+        finished.evaluate(renamed(finished_run, crosses="Kreuz"), folder)
+
+
+def test_a_set_that_a_csv_lists(finished_run, tmp_path):
+    folder = draw(tmp_path / "new", 4, seed=7)
+    lines = [f"new/{name}/{i}.png,{name}" for name in ("cross", "disc", "square") for i in range(4)]
+    table = tmp_path / "all.csv"
+    table.write_text("\n".join(["path,label", *lines]))
+    assert finished.evaluate(finished_run, table) == finished.evaluate(finished_run, folder)

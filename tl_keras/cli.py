@@ -13,7 +13,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -394,9 +394,18 @@ def _export(values: Flags, _: list[str]) -> int:
 def _evaluate(values: Flags, _: list[str]) -> int:
     run = _finished(values)
     _check_output(values.output)
+    strange = [entry for entry in values.set if not entry.startswith("evaluate.classes")]
+    if strange or values.set and not values.data:
+        raise ValueError(
+            f"--set: {(strange or values.set)[0]!r}: evaluate takes evaluate.classes alone, and "
+            "with --data"
+        )
     if values.data:
-        if not Path(values.data).is_dir():
-            raise ValueError(f"--data: {values.data!r} is no folder; expected class folders in one")
+        if not Path(values.data).is_dir() and not values.data.lower().endswith(".csv"):
+            raise ValueError(
+                f"--data: {values.data!r} is no folder; expected class folders in one, or a CSV"
+            )
+        run = replace(run, config=configs.load(run.workdir / "config.yaml", values.set))
         _start()
         from tl_keras.approaches import finished
 
@@ -545,8 +554,8 @@ COMMANDS = {
         functools.partial(_plainly, "pretrain"),
     ),
     "evaluate": Command(
-        "Metrics of a finished run, on its test split or on another folder.",
-        ("workdir", "data", "output"),
+        "Metrics of a finished run, on its test split or on another set.",
+        ("workdir", "data", "set", "output"),
         _evaluate,
     ),
     "predict": Command(

@@ -530,6 +530,11 @@ class EvaluateConfig(Section):
     """How the finished model is measured, beside the plain way."""
 
     views: Annotated[int, Field(ge=1, le=64)] = 1  # over 1: also the mean of augmented views
+    classes: dict[Text, Text] = Field(
+        {},
+        description="for the command evaluate on another set: classes of the model or of the set, "
+        "and what each counts as, as in {tabby: cat, tiger_cat: cat}",
+    )
 
 
 class ExportConfig(Section):

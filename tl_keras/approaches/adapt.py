@@ -67,7 +67,9 @@ def from_scratch(
     network = models.logits_of(in_precision(model, config, data.dataset))
     train.quicken_batch_norm(network, plan.steps * plan.epochs)
     devices = _devices(config)
+    num_devices = 1
     if devices:
+        num_devices = devices.num_replicas_in_sync
         network = models.mirrored(network, devices)
     history = _fit(run, data, network, plan, devices, validates=not chosen)
     model.set_weights(network.get_weights())
@@ -77,7 +79,7 @@ def from_scratch(
     epochs = train.best_epoch(history) if chose else len(history)
     chosen = Chosen("scratch", None, temperature, epochs)
     model_record = described(model, config, Freeze(0.0, None, None, 0, 0), "scratch")
-    run.add(model=model_record, chosen=vars(chosen))
+    run.add(model=model_record, chosen=vars(chosen), devices=num_devices)
     logging.info("trained %d epochs from scratch", len(history))
     return model
 

@@ -1,7 +1,7 @@
 """What is done with a finished run: predictions on new files, metrics on other data."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,12 @@ from absl import logging
 from tl_keras import cache, features
 from tl_keras import model as models
 from tl_keras.approaches import stages
+from tl_keras.config_errors import nearest
 from tl_keras.data import audit, sources
 from tl_keras.data.batches import Inputs, reader
 from tl_keras.data.examples import Listed, Listing, Quarantined
 from tl_keras.data.image import Kind
-from tl_keras.evaluate import measure
+from tl_keras.evaluate import EPSILON, IN_SHORT, measure
 from tl_keras.fold import Inference
 from tl_keras.run import Run, as_trained
 
@@ -84,43 +85,94 @@ def _inputs(files: list[Path], decoders: list[str], labels: np.ndarray, run: Run
     return Inputs(labels, None, reader([str(file) for file in files], kinds, run.config.data))
 
 
-def evaluate(run: Run, folder: str | Path) -> dict[str, Any]:
-    """Metrics as in `result.json` on every readable image of a folder of class folders.
+def evaluate(run: Run, path: str | Path) -> dict[str, Any]:
+    """Metrics as in `result.json` on every readable image of a folder of class folders, or a CSV.
 
-    A warning says what is left out, and how many of the images trained the model.
+    Names of classes are first changed as `evaluate.classes` of the run's config says, the model's
+    and the set's: those that are then equal are one class, whose probability is the sum. Where the
+    set lacks some of the model's classes, `among_shared` has the scores of the model if it could
+    only answer with one that the set has.
+
+    A warning says what is left out, images of classes that the model lacks among it, and how many
+    of the images trained the model.
 
     Raises:
-      ValueError: a class is none that the model knows, or no image can be read.
+      ValueError: the model knows none of the classes, a name that is to be changed is in neither,
+        or no image can be read.
     """
     run, data = as_trained(run), _data(run)
-    classes = tuple(data["classes"])
-    config = run.config.data.model_copy(update={"source": "folder", "path": str(folder)})
-    listing = sources.list_folder(config)
-    strangers = sorted({listed.label for listed in listing.files} - set(classes))
-    if strangers:
-        raise ValueError(
-            f"--data: the model knows no class {strangers[0]!r}; it knows {', '.join(classes)}"
-        )
-    files = [listing.root / listed.file for listed in listing.files]
-    checked = _check(files, run)
-    pairs = list(zip(files, listing.files, strict=True))
-    good = [(file, listed) for file, listed in pairs if not checked[str(file)].reason]
-    if not good:
-        raise ValueError(f"--data: {str(folder)!r} has no readable image")
-    unreadable = [
-        Quarantined(listed.file, checked[str(file)].reason)
-        for file, listed in pairs
-        if checked[str(file)].reason
+    listing = _labelled(run, Path(path))
+    named = run.config.evaluate.classes
+    ours = [named.get(name, name) for name in data["classes"]]
+    _check_names(named, data["classes"], listing)
+    known = [f for f in listing.files if named.get(f.label, f.label) in ours]
+    _warn_of_strangers(listing, known, ours)
+    files = [listing.root / listed.file for listed in known]
+    found = _check(files, run)
+    checked = [found[str(file)] for file in files]
+    bad = [
+        Quarantined(listed.file, file.reason)
+        for listed, file in zip(known, checked, strict=True)
+        if file.reason
     ]
-    _warn_of_omitted([*listing.quarantined, *unreadable])
+    _warn_of_omitted([*listing.quarantined, *bad])
+    good = [i for i, file in enumerate(checked) if not file.reason]
+    if not good:
+        raise ValueError(f"--data: {str(path)!r} has no readable image")
     trained = set(stages.trained_on(data))
-    known = [listed.file for file, listed in good if checked[str(file)].digest in trained]
-    _warn_of_known(known, len(good))
-    labels = np.array([classes.index(listed.label) for _, listed in good], np.int64)
-    decoders = [checked[str(file)].decoder for file, _ in good]
-    inputs = _inputs([file for file, _ in good], decoders, labels, run)
+    _warn_of_known([known[i].file for i in good if checked[i].digest in trained], len(good))
+    names = sorted(set(ours))
+    labels = [names.index(named.get(known[i].label, known[i].label)) for i in good]
+    decoders = [checked[i].decoder for i in good]
+    inputs = _inputs([files[i] for i in good], decoders, np.array(labels, np.int64), run)
     model = models.load(run.workdir / "model.keras")
-    return measure(features.outputs(Inference(model), inputs), labels, classes)
+    answers = features.outputs(Inference(model), inputs)
+    together = np.eye(len(names), dtype=answers.dtype)[[names.index(name) for name in ours]]
+    return _measured(np.minimum(answers @ together, 1), inputs.labels, names)
+
+
+def _labelled(run: Run, path: Path) -> Listing:
+    source = "csv" if path.is_file() else "folder"
+    config = run.config.data.model_copy(update={"source": source, "path": str(path)})
+    return sources.list_csv(config) if source == "csv" else sources.list_folder(config)
+
+
+def _check_names(named: Mapping[str, str], ours: Sequence[str], listing: Listing) -> None:
+    both = sorted({*ours, *(listed.label for listed in listing.files)})
+    for name in named:
+        if name not in both:
+            raise ValueError(
+                f"evaluate.classes: {name!r} is a class of neither the model nor the set"
+                f"{nearest(name, both)}"
+            )
+
+
+def _warn_of_strangers(listing: Listing, known: Sequence[Listed], ours: Sequence[str]) -> None:
+    """Raises ValueError where nothing is known."""
+    strangers = sorted({f.label for f in listing.files} - {f.label for f in known})
+    if not strangers:
+        return
+    listed = ", ".join(map(repr, strangers[:5])) + (", ..." if len(strangers) > 5 else "")
+    why = (
+        f"the model knows no class {listed}; it knows {', '.join(sorted(set(ours)))}; "
+        f"evaluate.classes says which are the same, as in {{{strangers[0]}: {ours[0]}}}"
+    )
+    if not known:
+        raise ValueError(f"--data: {why}")
+    count = len(listing.files) - len(known)
+    logging.warning("--data: %d of %d images are left out: %s", count, len(listing.files), why)
+
+
+def _measured(probabilities: np.ndarray, labels: np.ndarray, names: list[str]) -> dict[str, Any]:
+    measured = measure(probabilities, labels, names)
+    shared = np.unique(labels)
+    if 1 < len(shared) < len(names):
+        some = probabilities[:, shared] + EPSILON
+        some /= some.sum(1, keepdims=True)
+        places = np.searchsorted(shared, labels)
+        found = measure(some, places, [names[i] for i in shared])
+        measured["among_shared"] = {name: found[name] for name in IN_SHORT}
+    return measured
 
 
 def _warn_of_omitted(omitted: list[Quarantined]) -> None:
