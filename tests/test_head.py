@@ -6,7 +6,7 @@ from conftest import clusters
 from sklearn.linear_model import LogisticRegression
 
 from tl_keras.evaluate import softmax
-from tl_keras.head import STRENGTHS, WORSE, fit_head
+from tl_keras.head import STRENGTHS, WORSE, Earlier, fit_head, refit_head
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -31,6 +31,34 @@ def test_heads_regularisation_is_the_best_on_validation():
     kept = -np.log(softmax(head.logits(vx))[np.arange(60), vy]).mean()
     assert kept == pytest.approx(min(losses), abs=1e-4)
     assert len(losses) == min(len(STRENGTHS), np.argmin(losses) + 1 + WORSE)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_head_near_one_of_zeros_is_the_plain_one(classes):
+    (x, y), (vx, vy) = clusters(200, 1, classes), clusters(100, 2, classes)
+    nothing = Earlier(np.zeros((5, classes)), np.zeros(classes))
+    plain, near = (fit_head((x, vx), (y, vy), "none", earlier=e) for e in (None, nothing))
+    assert plain.regularisation == near.regularisation
+    answers = [softmax(head.logits(vx)) for head in (plain, near)]
+    np.testing.assert_allclose(*answers, atol=0.03)  # Of two classes scikit-learn has one column.
+
+
+def test_head_keeps_what_few_examples_do_not_speak_against():
+    """Of six examples little is learnt: a head of many, of two of the three classes, helps."""
+    (x, y), (few, labels), (vx, vy) = clusters(500, 1), clusters(6, 4), clusters(300, 2)
+    labels[:3] = range(3)
+    few = few + clusters(6, 4)[0] * 0  # As they are.
+    of_many = fit_head((x[y < 2], vx[vy < 2]), (y[y < 2], vy[vy < 2]), "none")
+    ((kernel, bias),) = of_many.layers
+    earlier = Earlier(np.pad(kernel, ((0, 0), (0, 1))), np.pad(bias, (0, 1)))
+    losses = []
+    for own in (None, earlier):
+        head = fit_head((few, vx), (labels, vy), "none", earlier=own)
+        losses.append(min(record["val_loss"] for record in head.history))
+        kept = refit_head(few, labels, "none", head.regularisation, earlier=own)
+        # One goes there step by step from the strongest, the other at once.
+        np.testing.assert_allclose(softmax(kept.logits(vx)), softmax(head.logits(vx)), atol=0.02)
+    assert losses[1] < losses[0]
 
 
 def test_balanced_head_finds_the_rare_class():

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import optimize, special
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
@@ -38,6 +39,19 @@ class Head:
         return _logits(self.layers, features)
 
 
+@dataclass(frozen=True)
+class Earlier:
+    """The head of an earlier run, whose backbone the features are of.
+
+    Attributes:
+      kernel: `(channels, classes) float32`; zero for classes that it does not know.
+      bias: `(classes,) float32`.
+    """
+
+    kernel: np.ndarray
+    bias: np.ndarray
+
+
 STRENGTHS = tuple(10.0**power for power in np.arange(-4, 2.5, 0.5))  # scikit-learn's C
 WORSE = 2  # Strengths in a row that are worse on validation than the best: the rest are too.
 MAX_STEPS = 300
@@ -49,6 +63,7 @@ def fit_head(
     balance: str,
     width: int | None = None,
     seed: int = 0,
+    earlier: Earlier | None = None,
 ) -> Head:
     """Logistic regression on pooled features; the strength with the best validation log loss.
 
@@ -58,11 +73,13 @@ def fit_head(
       balance: `none`; `weights` and `oversample` both weigh examples by their class.
       width: units of a hidden layer, if there is to be one.
       seed: of the hidden layer's first weights.
+      earlier: from which the kernel is kept near, instead of zero; not with a hidden layer.
     """
     mean, deviation = _moments(features[0])
     train, val = ((split - mean) / deviation for split in features)
     strengths = STRENGTHS[::2] if width else STRENGTHS  # Fewer: each takes a second.
-    fits = _fits(train, labels[0], balance, width, seed, strengths)
+    start = _of_standardised(earlier, mean, deviation)
+    fits = _fits(train, labels[0], balance, (width, seed, start), strengths)
     with _threads(train, labels[0]):
         best, history = _best(fits, val, labels[1])
     chosen = min(history, key=lambda record: record["val_loss"])["regularisation"]
@@ -76,6 +93,7 @@ def refit_head(
     regularisation: float,
     width: int | None = None,
     seed: int = 0,
+    earlier: Earlier | None = None,
 ) -> Head:
     """The head of a strength of regularisation that was chosen elsewhere, as by folds.
 
@@ -83,8 +101,9 @@ def refit_head(
     """
     mean, deviation = _moments(features)
     train = (features - mean) / deviation
+    start = _of_standardised(earlier, mean, deviation)
     with _threads(train, labels):
-        fits = _fits(train, labels, balance, width, seed, (1 / regularisation,))
+        fits = _fits(train, labels, balance, (width, seed, start), (1 / regularisation,))
         _, layers = next(fits)
     return Head(_of_features(layers, mean, deviation), [], regularisation)
 
@@ -102,17 +121,32 @@ def _fits(
     x: np.ndarray,
     labels: np.ndarray,
     balance: str,
-    width: int | None,
-    seed: int,
+    how: tuple[int | None, int, Earlier | None],
     strengths: Sequence[float],
 ) -> Iterator[tuple[float, "Layers"]]:
-    """By strength, the layers of a head on standardised features."""
+    """By strength, the layers of a head on standardised features.
+
+    Args:
+      how: units of a hidden layer, seed of its weights, and what to keep near without one.
+    """
+    width, seed, earlier = how
     num_classes = int(labels.max()) + 1
     weights = class_weights(labels, num_classes, "none" if balance == "none" else "weights")
     weights = weights.numpy()[labels]
     if width:
         return _hidden(x, labels, weights, width, seed, strengths)
+    if earlier:
+        return _near(earlier, x, labels, weights, strengths)
     return _regressions(x, labels, weights, strengths)
+
+
+def _of_standardised(
+    earlier: Earlier | None, mean: np.ndarray, deviation: np.ndarray
+) -> Earlier | None:
+    """A head that takes standardised features, from one that takes them as they are."""
+    if earlier is None:
+        return None
+    return Earlier(earlier.kernel * deviation[:, None], earlier.bias + mean @ earlier.kernel)
 
 
 def _of_features(layers: "Layers", mean: np.ndarray, deviation: np.ndarray) -> "Layers":
@@ -172,6 +206,40 @@ def _regressions(
         with _as_far_as_it_came():
             regression.fit(x, labels, sample_weight=weights)
         yield strength, [_both_classes(basis @ regression.coef_.T, regression.intercept_)]
+
+
+def _near(
+    earlier: Earlier,
+    x: np.ndarray,
+    labels: np.ndarray,
+    weights: np.ndarray,
+    strengths: Sequence[float],
+) -> Iterator[tuple[float, Layers]]:
+    """Logistic regressions whose penalty is on how far the kernel goes from an earlier one."""
+    x = x.astype(np.float64)
+    before, basis = x @ earlier.kernel, _span(x)
+    x, targets = x @ basis, np.eye(len(earlier.bias))[labels] * weights[:, None]
+    shape = (basis.shape[1] + 1, len(earlier.bias))  # The last row is the bias.
+    found = np.zeros(shape)
+    found[-1] = earlier.bias
+    penalty = 2.0 if shape[1] == 2 else 1.0  # scikit-learn has one column of two classes.
+    for strength in strengths:
+        scale = strength / len(x)  # As scikit-learn has it: C times the losses' sum.
+
+        def objective(flat: np.ndarray, scale: float = scale) -> tuple[float, np.ndarray]:
+            moved, bias = np.split(flat.reshape(shape), [-1])
+            logits = before + x @ moved + bias
+            log_sum = special.logsumexp(logits, axis=1, keepdims=True)
+            errors = np.exp(logits - log_sum) * weights[:, None] - targets
+            loss = scale * (weights @ log_sum[:, 0] - (targets * logits).sum())
+            gradient = np.vstack([scale * x.T @ errors + penalty * moved, scale * errors.sum(0)])
+            return loss + penalty * (moved**2).sum() / 2, gradient.ravel()
+
+        options = {"maxiter": MAX_STEPS, "gtol": 1e-4}
+        begun = found.ravel()
+        done = optimize.minimize(objective, begun, jac=True, method="L-BFGS-B", options=options)
+        found = done.x.reshape(shape)
+        yield strength, [(earlier.kernel + basis @ found[:-1], found[-1])]
 
 
 def _hidden(

@@ -1,6 +1,7 @@
 """The whole model: prepared image in, probabilities out; its head, its temperature."""
 
 import importlib.resources
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import tensorflow as tf
 
 from tl_keras import backbone_file, backbones, own_backbone
 from tl_keras.config import ModelConfig
-from tl_keras.head import Head
+from tl_keras.head import Earlier, Head
 from tl_keras.weights import load_safely, load_weights
 
 DROPOUT = "dropout"
@@ -82,6 +83,30 @@ def tunable(model: keras.Model) -> list[keras.Variable]:
         if not isinstance(layer, keras.layers.BatchNormalization)
         for variable in layer.weights
     ]
+
+
+def earlier_head(folder: Path, classes: Sequence[str]) -> tuple[Earlier, list[str]] | None:
+    """The rows of a run's head for the classes that it knows by name, and their names.
+
+    Logits are around their mean: a class that it does not know begins there. None where it knows
+    fewer than two, which say nothing of each other, and of a head with a hidden layer.
+
+    Args:
+      folder: of a finished run.
+    """
+    model = load(folder / "model.keras")
+    known = json.loads((folder / "data.json").read_text(encoding="utf-8"))["classes"]
+    layers = {layer.name: layer for layer in model.layers}
+    names = [name for name in classes if name in known]
+    if LOGITS not in layers or HIDDEN in layers or len(names) < 2:
+        return None
+    kernel, bias = layers[LOGITS].get_weights()
+    rows = [known.index(name) for name in names]
+    places = [classes.index(name) for name in names]
+    found = Earlier(np.zeros((len(kernel), len(classes))), np.zeros(len(classes)))
+    found.kernel[:, places] = kernel[:, rows] - kernel[:, rows].mean(1, keepdims=True)
+    found.bias[places] = bias[rows] - bias[rows].mean()
+    return found, names
 
 
 def reset(model: keras.Model, initial: list[np.ndarray]) -> None:

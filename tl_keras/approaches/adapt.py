@@ -8,19 +8,18 @@ import tensorflow as tf
 from absl import logging
 
 from tl_keras import backbones, features, freeze, metrics, train
-from tl_keras import head as heads
 from tl_keras import model as models
 from tl_keras.approaches import candidates
 from tl_keras.approaches.architecture import (
     Architecture,
     Data,
-    activations,
     add_head,
     architecture,
     head_of,
     in_precision,
     plan_of,
     reading,
+    refit_head,
 )
 from tl_keras.approaches.suffix import by_epoch, fit_suffix, suffix_of, validation
 from tl_keras.config import RunConfig
@@ -227,13 +226,7 @@ def refit(run: Run, arch: Architecture, chosen: Chosen) -> keras.Model:
     config, model = run.config, arch.model
     plan = _as_chosen(plan_of(config, arch.data.dataset, pretrained=True), chosen)
     depth = depth_of(config, arch.backbone, plan)
-    how, inputs = reading(config, arch.data.dataset), arch.data.inputs["train"]
-    found = activations(arch, [arch.output], "train", how, None)[arch.output]
-    balance, width = config.data.balance, config.model.head_width
-    with run.timed("head"):
-        head = heads.refit_head(
-            found, inputs.labels, balance, chosen.regularisation, width, config.seed
-        )
+    head = refit_head(arch, config, chosen.regularisation)
     models.begin(arch.trained, arch.initial, head, config.model.dropout)
     if chosen.kept == "head":
         models.begin(model, arch.initial, head, config.model.dropout)

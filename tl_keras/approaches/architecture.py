@@ -16,6 +16,7 @@ from absl import logging
 from tl_keras import backbones, features, freeze, train
 from tl_keras import head as heads
 from tl_keras import model as models
+from tl_keras import run as runs
 from tl_keras.cache import Kept
 from tl_keras.config import MIXING, RunConfig
 from tl_keras.data import batches, doctor
@@ -23,7 +24,7 @@ from tl_keras.data.augment import num_columns
 from tl_keras.data.batches import Inputs, Training
 from tl_keras.data.examples import SPLITS, Dataset
 from tl_keras.features import Cut, Prefixes, Worth
-from tl_keras.head import Head
+from tl_keras.head import Earlier, Head
 from tl_keras.run import Run
 from tl_keras.train import Plan
 
@@ -86,6 +87,7 @@ class Architecture:
       cuts: names of the depths that trainings will freeze at, the backbone's output left out.
       trainings: how many will read the same activations.
       label: before the names of cuts in the record, where there are several architectures.
+      earlier: the head of the run that the weights are of, where it knows some of the classes.
       counts: of each array, by cut, split and view: whether it was kept already, bytes, seconds.
     """
 
@@ -99,6 +101,7 @@ class Architecture:
     cuts: tuple[str, ...]
     trainings: float = 1.0
     label: str = ""
+    earlier: Earlier | None = None
     heads: dict[str, Head] = field(default_factory=dict)
     tried: dict[str, Prefixes] = field(default_factory=dict)
     opened: dict[tuple, np.ndarray] = field(default_factory=dict)
@@ -129,7 +132,23 @@ def architecture(
         trained=in_precision(model, config, data.dataset),
         initial=model.get_weights(),
         cuts=tuple(named),
+        earlier=_earlier(run, config, data.dataset),
     )
+
+
+def _earlier(run: Run, config: RunConfig, dataset: Dataset) -> Earlier | None:
+    """What a chain keeps of the head of the run before; the record says of which classes."""
+    folder = runs.run_of(config.model.weights)
+    found = None
+    if folder and not config.model.head_width:
+        found = models.earlier_head(folder, dataset.classes)
+    if found is None:
+        return None
+    earlier, names = found
+    run.add(model={"classes_kept": names})
+    count = f"{len(names)} of {len(dataset.classes)} classes"
+    logging.info("head: starts from that of %r for %s", str(folder), count)
+    return earlier
 
 
 def add_head(backbone: keras.Model, config: RunConfig, dataset: Dataset) -> keras.Model:
@@ -286,12 +305,26 @@ def head_of(arch: Architecture, config: RunConfig) -> Head:
             balance,
             config.model.head_width,
             config.seed,
+            arch.earlier,
         )
         if arch.data.pool is None and "suspects" not in arch.run.findings:
             arch.run.find(**doctor.suspected(arch.data.dataset, found))
     best = min(arch.heads[balance].history, key=lambda record: record["val_loss"])
     logging.info("head: validation accuracy %.3f", best["val_accuracy"])
     return arch.heads[balance]
+
+
+def refit_head(
+    arch: Architecture, config: RunConfig, regularisation: float, count: int | None = None
+) -> Head:
+    """A head of a strength that was chosen elsewhere, on the first training examples, or all."""
+    how, labels = reading(config, arch.data.dataset), arch.data.inputs["train"].labels[:count]
+    pooled = activations(arch, [arch.output], "train", how, None)[arch.output][:count]
+    with arch.run.timed("head"):
+        return heads.refit_head(
+            *(pooled, labels, config.data.balance, regularisation),
+            *(config.model.head_width, config.seed, arch.earlier),
+        )
 
 
 def kept_cuts(arch: Architecture, split: str) -> list[str]:

@@ -67,8 +67,11 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
         if not done:
             raise ValueError(f"compare: nothing could be run: {next(iter(left_out.values()))}")
         described = {entry.name: _described(run, entry, done) for entry in done}
-        advice = recommended(run, done)
-        run.finish(stages.result(run, approaches=described, left_out=left_out, recommended=advice))
+        answers = {entry.name: _answers(run.workdir / entry.name) for entry in done}
+        told = {"left_out": left_out, "recommended": recommended(answers)}
+        if {"chain", "finetune"} <= answers.keys():
+            told["chain"] = brought(answers)
+        run.finish(stages.result(run, approaches=described, **told))
         report.write(run.workdir)
     return run
 
@@ -295,29 +298,46 @@ def _curve(folder: Path) -> list[tuple[float, float]]:
     return [(round(before[r["stage"]] + r["seconds"], 3), r["val_accuracy"]) for r in records]
 
 
-def recommended(run: Run, done: Sequence[Entry]) -> dict[str, Any]:
+Answers = dict[str, dict[str, bool]]  # By split and file, whether a run is right.
+
+
+def recommended(answers: Mapping[str, Answers]) -> dict[str, Any]:
     """The approach that is right most often on the validation examples that all answered, of equals
     the first in order; how the others stand against it there, and on test, which decides nothing.
     Nothing where they share no validation example."""
-    answers = {entry.name: _answers(run.workdir / entry.name) for entry in done}
     found: dict[str, Any] = {}
-    for split in ("val", "test"):
-        own = {name: found_by.get(split, {}) for name, found_by in answers.items()}
-        files = sorted(set.intersection(*(set(right) for right in own.values())))
-        if not files:
-            continue
-        right = {name: np.array([by[f] for f in files]) for name, by in own.items()}
+    for split, right in _shared(answers).items():
+        count = len(next(iter(right.values())))
         if split == "val":
             found["best"] = max(right, key=lambda name: right[name].mean())
         elif "best" not in found:
             break
-        found[split] = {"n": len(files), "against": _against(found["best"], right)}
+        found[split] = {"n": count, "against": _against(found["best"], right)}
     return found
 
 
-def _answers(folder: Path) -> dict[str, dict[str, bool]]:
-    """By split and file, whether a run is right."""
-    found: dict[str, dict[str, bool]] = {}
+def brought(answers: Mapping[str, Answers]) -> dict[str, Any]:
+    """By split, how a chain stands against its last step alone, example by example."""
+    both = {name: answers[name] for name in ("chain", "finetune")}
+    return {
+        split: {"n": len(right["chain"]), **_against("chain", right)["finetune"]}
+        for split, right in _shared(both).items()
+    }
+
+
+def _shared(answers: Mapping[str, Answers]) -> dict[str, dict[str, np.ndarray]]:
+    """By split that all have answered examples of, and by run, whether it is right on each."""
+    found = {}
+    for split in ("val", "test"):
+        own = {name: by.get(split, {}) for name, by in answers.items()}
+        files = sorted(set.intersection(*(set(right) for right in own.values())))
+        if files:
+            found[split] = {name: np.array([by[f] for f in files]) for name, by in own.items()}
+    return found
+
+
+def _answers(folder: Path) -> Answers:
+    found: Answers = {}
     with (folder / "predictions.csv").open(encoding="utf-8", newline="") as stream:
         for row in csv.DictReader(stream):
             found.setdefault(row["split"], {})[row["file"]] = row["prediction"] == row["label"]

@@ -242,7 +242,7 @@ def refuse_leaks(dataset: Dataset, config: ModelConfig) -> None:
     field = "model.backbone" if config.weights == "own" else "model.weights"
     weights = config.origin
     seen = set()  # A folder may hold a run that came of an earlier one in the same folder.
-    while (source := _run_of(weights)) and source not in seen:
+    while (source := runs.run_of(weights)) and source not in seen:
         seen.add(source)
         data = json.loads((source / "data.json").read_text(encoding="utf-8"))
         leaked = [held_out[digest] for digest in trained_on(data) if digest in held_out]
@@ -254,14 +254,6 @@ def refuse_leaks(dataset: Dataset, config: ModelConfig) -> None:
                 "(data.split_seed) or other weights"
             )
         weights = runs.load(source).config.model.origin
-
-
-def _run_of(weights: str) -> Path | None:
-    """The run that weights are of: they may name its folder or a file in it."""
-    path = Path(weights).absolute()
-    folder = path.parent if path.is_file() else path
-    is_run = all((folder / name).is_file() for name in ("data.json", "config.yaml"))
-    return folder if is_run and weights not in WEIGHTS else None
 
 
 def predict(

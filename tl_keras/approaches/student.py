@@ -13,19 +13,16 @@ from absl import logging
 from filelock import FileLock
 
 from tl_keras import config as configs
-from tl_keras import head as heads
 from tl_keras import model as models
 from tl_keras import run as runs
 from tl_keras import train
 from tl_keras.approaches import adapt, labelling
 from tl_keras.approaches.architecture import (
     HEAD_SPLITS,
-    Architecture,
-    activations,
     architecture,
     plan_of,
     prepared,
-    reading,
+    refit_head,
 )
 from tl_keras.approaches.candidates import Candidate
 from tl_keras.approaches.labelling import Label
@@ -100,29 +97,16 @@ def _train(student: Run, workdir: Path, labels: Path, segment: int) -> None:
     plan = plan_of(config, own, pretrained=True)
     arch = architecture(student, config, data, backbone, [plan.freeze])
     told = json.loads((workdir / "teacher" / "result.json").read_text(encoding="utf-8"))
-    _begin_alike(arch, len(dataset.splits["train"]), told["chosen"]["regularisation"])
+    # All students start from one point, or the average of their weights would be of none: from a
+    # head that is fitted on what people labelled, which comes first.
+    count, strength = len(dataset.splits["train"]), told["chosen"]["regularisation"]
+    arch.heads[config.data.balance] = refit_head(arch, config, strength, count)
     labelled = len(dataset.splits["val"])
     choose = functools.partial(_choose, labelled)
     adapted = adapt.head_then_suffix(student, arch, choose=choose)
     with replacing(student.workdir / "model.keras") as temporary:
         adapted.model.save(temporary)
     _finish(student, own, adapted.probabilities, labelled)
-
-
-def _begin_alike(arch: Architecture, labelled: int, regularisation: float) -> None:
-    """All students start from one point, or the average of their weights would be of none: from a
-    head that is fitted on what people labelled.
-
-    Args:
-      labelled: how many of the training examples people labelled; they come first.
-    """
-    config, how = arch.config, reading(arch.config, arch.data.dataset)
-    pooled = activations(arch, [arch.output], "train", how, None)[arch.output][:labelled]
-    labels = arch.data.inputs["train"].labels[:labelled]
-    balance, width = config.data.balance, config.model.head_width
-    with arch.run.timed("head"):
-        head = heads.refit_head(pooled, labels, balance, regularisation, width, config.seed)
-    arch.heads[balance] = head
 
 
 def _choose(labelled: int, standing: Mapping[str, Candidate]) -> str:

@@ -67,7 +67,7 @@ def headline(run: Run) -> str:
 
 def what_to_do(run: Run) -> list[Advice]:
     """The recommendation, what speaks against it, and whether more examples would help."""
-    return [*_take(run), *_noise(run), *_test(run), *_learning(run)]
+    return [*_take(run), *_noise(run), *_test(run), *_chain(run), *_learning(run)]
 
 
 def _take(run: Run) -> list[Advice]:
@@ -124,6 +124,26 @@ def _test(run: Run) -> list[Advice]:
             "to measure on.",
         )
     ]
+
+
+def _chain(run: Run) -> list[Advice]:
+    """What the chain brought over its last step alone."""
+    found = run.result.get("chain") or {}
+    told = [
+        f"{points(found[split]['difference'])} on {count(found[split]['n'])} {word} examples (95% "
+        f"interval {interval(found[split]['interval'])})"
+        for split, word in (("val", "validation"), ("test", "test"))
+        if split in found
+    ]
+    if not told:
+        return []
+    low, high = found["val" if "val" in found else "test"]["interval"]
+    do = "The chain brings nothing that can be told from chance."
+    if low > 0:
+        do = "Start from the earlier run: the chain is better."
+    elif high < 0:
+        do = "Do not start from the earlier run: the chain is worse."
+    return [Advice(do, f"Over its last step alone: {' and '.join(told)}.")]
 
 
 def _learning(run: Run) -> list[Advice]:
