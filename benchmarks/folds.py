@@ -11,7 +11,7 @@ the frozen backbone runs in each step, in inference mode.
   fine-tuned   the last tenth of the blocks is trained too, for as many epochs on both sides: ours
                all five folds and the final model, without augmentation; the plain way: five folds.
   label errors 5% of the labels are changed to another class; how many of them stand in the first
-               tenth of the list, as long as a tenth of the examples.
+               tenth of label_quality.csv. Heads alone.
 """
 
 import argparse
@@ -124,9 +124,9 @@ def label_errors(chosen: argparse.Namespace, seed: int) -> tuple[int, int]:
         data = {"source": "csv", "path": str(Path(folder, "all.csv")), "max_bad_share": 0.5}
         config = config_of(chosen, Path(folder, "cache"), data=data, fit={"freeze": 1.0})
         run = tl_keras.cross_validate(config, Path(folder, "run"))
-        listed = [entry["file"] for entry in run.findings["suspects"]]
-        kept = run.result["val"]["n"]
-    return len(wrong & set(listed[: round(LISTED * kept)])), len(wrong)
+        with (run.workdir / "label_quality.csv").open(newline="", encoding="utf-8") as stream:
+            listed = [row["file"] for row in csv.DictReader(stream)]
+    return len(wrong & set(listed[: round(LISTED * len(listed))])), len(wrong & set(listed))
 
 
 def main() -> None:

@@ -302,6 +302,15 @@ def test_planted_label_errors_head_the_list(tree, tmp_path):
     listed = [entry["file"] for entry in run.findings["suspects"]]
     first = listed[: 2 * len(planted)]
     assert sum("was_" in file for file in first) >= 2, listed
+    with (run.workdir / "label_quality.csv").open(newline="") as stream:
+        ranked = list(csv.DictReader(stream))
+    assert {row["file"] for row in ranked} == set(cross_validate.held_out(run))
+    quality = [float(row["quality"]) for row in ranked]
+    assert quality == sorted(quality)
+    assert {row["file"] for row in ranked if row["suspect"] == "1"} == set(listed)
+    assert sum("was_" in row["file"] for row in ranked[: 2 * len(planted)]) >= 2
+    assert all(row["label"] != row["suggested"] for row in ranked)
+    assert "label_quality.csv" in run.report.read_text()
 
 
 @pytest.mark.parametrize(

@@ -339,7 +339,10 @@ def _refit_searched(run: Run, data: Data) -> keras.Model:
 def _result(run: Run, model: keras.Model, data: Data, every: Sequence[Fold]) -> dict[str, Any]:
     """`result.json`: validation is what was held out, by those who had not seen it."""
     dealt = [_out_of_fold(data, every, repeat) for repeat in range(every[-1].repeat + 1)]
-    run.find(**doctor.suspected_by(np.mean(dealt, axis=0), data.dataset))
+    answers = np.mean(dealt, axis=0)
+    suspected = doctor.suspected_by(answers, data.dataset)
+    run.find(**suspected)
+    _write_label_quality(run, answers, data, suspected["suspects"])
     trained, data = stages.as_trained(run, data)
     tested = stages.predict(trained, model, data, ("test",))
     found = {"val": dealt[0], **tested}
@@ -355,6 +358,21 @@ def _result(run: Run, model: keras.Model, data: Data, every: Sequence[Fold]) -> 
         **exported,
     )
     return _without_accuracy(result)
+
+
+def _write_label_quality(
+    run: Run, answers: np.ndarray, data: Data, suspects: Sequence[dict[str, Any]]
+) -> None:
+    """Writes `label_quality.csv`: all examples, that whose label is most doubtful first."""
+    examples, classes = data.dataset.splits["train"], data.dataset.classes
+    quality, suggested = doctor.label_quality(answers, data.dataset.labels("train"))
+    doubted = {entry["file"] for entry in suspects}
+    lines = [["file", "label", "suggested", "quality", "suspect"]]
+    for i in np.argsort(quality, kind="stable"):
+        file, label = examples[i].file, classes[examples[i].label]
+        number = f"{quality[i]:.6f}"
+        lines.append([file, label, classes[suggested[i]], number, str(int(file in doubted))])
+    write_text(run.workdir / "label_quality.csv", stages.to_csv(lines))
 
 
 def _without_accuracy(result: dict[str, Any]) -> dict[str, Any]:

@@ -126,6 +126,8 @@ def _suspects(run: Run) -> str:
         ]
         figures.append((_images([picture], [file]), lines))
     above = f"{counted(len(suspects), 'picture')}, the most doubtful first{_cut(suspects)}."
+    if run.holds_out:
+        above += " label_quality.csv ranks all examples."
     return note(above) + said + gallery(figures, "single")
 
 
