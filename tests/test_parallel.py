@@ -18,7 +18,7 @@ from test_finetune import FEW, assert_same_weights, changed
 import tl_keras
 from tl_keras import config as configs
 from tl_keras import model as models
-from tl_keras.approaches import cross_validate, student, workers
+from tl_keras.approaches import cross_validate, stages, student, workers
 from tl_keras.approaches.merged import choose
 from tl_keras.run import Run
 
@@ -360,3 +360,20 @@ def test_predictions_are_those_of_the_merged_model(taught):
     assert models.load(taught.workdir / "model.keras").output.shape[-1] == 3
     assert {row["split"] for row in rows(taught.workdir)} == {"val", "test"}
     assert len(answers(taught.workdir, "test")) == taught.result["test"]["n"]
+
+
+def test_unlabelled_images_that_change_under_a_run_are_noticed(taught):
+    class Other:
+        digest = "another content"
+
+    with pytest.raises(ValueError, match="data.unlabelled: the images are not those that .* began"):
+        stages.add_digests(taught, "unlabelled", [Other()])
+
+
+def test_student_and_teacher_are_runs_with_configs_of_their_own(taught):
+    config = configs.load(taught.workdir / "round_0" / "segment_0" / "config.yaml")
+    assert config.fit.choose_by == "accuracy"
+    for folder in ("teacher", "round_0/segment_1"):
+        result = Run(taught.workdir / folder, config, "").result
+        assert result["schema"] == 1 and result["seconds"]["total"] > 0
+        assert (taught.workdir / folder / "config.yaml").is_file()

@@ -90,6 +90,19 @@ class Run:
         taken = time.monotonic() - started - (sum(now.values()) - before)
         self.add(seconds={phase: round(now.get(phase, 0.0) + taken, 3)})
 
+    def outcome(self, **parts: Any) -> dict[str, Any]:
+        """What every `result.json` has: the record, and parts that are known now."""
+        record = self.record
+        seconds = record.pop("seconds", {})
+        return {
+            "schema": 1,
+            "pipeline": self.pipeline,
+            "seed": self.config.seed,
+            "seconds": {"total": round(sum(seconds.values()), 3), **seconds},
+            **record,
+            **parts,
+        }
+
     def finish(self, result: dict[str, Any]) -> None:
         """Writes `result.json`, whose presence means done, and removes the checkpoint."""
         # The config last: where exports were made again, it says that theirs are its tolerances.

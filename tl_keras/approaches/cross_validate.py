@@ -32,7 +32,7 @@ from tl_keras.config import METRICS, RunConfig
 from tl_keras.data import doctor
 from tl_keras.data.splits import folds, parted
 from tl_keras.evaluate import EPSILON, fit_temperature, measure
-from tl_keras.files import replacing, write_json, write_text
+from tl_keras.files import replacing, write_text
 from tl_keras.fold import Inference
 from tl_keras.quiet import only_warnings
 from tl_keras.run import Run, opened
@@ -246,21 +246,10 @@ def _finish(fold: Fold, probabilities: np.ndarray) -> None:
     stages.write_predictions(
         fold.run, classes, stages.rows_of("held_out", files, labels, probabilities, classes)
     )
-    record = fold.run.record
-    seconds = record.pop("seconds", {})
-    config, counts = fold.run.config, {name: len(fold.data.inputs[name]) for name in HEAD_SPLITS}
-    write_text(fold.run.workdir / "config.yaml", configs.to_yaml(config))
-    result = {
-        "schema": 1,
-        "pipeline": fold.run.pipeline,
-        "seed": config.seed,
-        "seconds": {"total": round(sum(seconds.values()), 3), **seconds},
-        "data": counts,
-        **record,
-        "held_out": measure(probabilities, labels, classes),
-    }
-    write_json(fold.run.workdir / "result.json", result)
-    shutil.rmtree(fold.run.checkpoint, ignore_errors=True)
+    write_text(fold.run.workdir / "config.yaml", configs.to_yaml(fold.run.config))
+    counts = {name: len(fold.data.inputs[name]) for name in HEAD_SPLITS}
+    held_out = measure(probabilities, labels, classes)
+    fold.run.finish(fold.run.outcome(data=counts, held_out=held_out))
 
 
 def _log(fold: Fold, number: int, count: int) -> None:

@@ -2,7 +2,6 @@
 by side, are merged, and may teach the next round. The test split decides nothing."""
 
 import json
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -122,18 +121,16 @@ def _teacher(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
     how sure its answers are, where a validation split of a few dozen examples would not."""
     teacher = _teacher_run(run, data)
     file = teacher.workdir / "model.keras"
-    if file.exists():
+    if teacher.result:
         return models.load(file)
     pooled = data.dataset.pooled()
     dataset = replace(pooled, splits={**pooled.splits, "test": []})
     with run.timed("teacher"):
         pooled = prepared(dataset, run.config, ("train",))
         model = cross_validate.train(teacher, pooled, backbone)
-        record = teacher.record
-        write_json(teacher.workdir / "result.json", {"pipeline": teacher.pipeline, **record})
         with replacing(file) as temporary:
             model.save(temporary)
-        shutil.rmtree(teacher.checkpoint, ignore_errors=True)
+        teacher.finish(teacher.outcome())
     return models.load(file)
 
 

@@ -216,11 +216,22 @@ def write_data(run: Run, dataset: Dataset) -> None:
 
 
 def add_digests(run: Run, name: str, examples: Sequence[Example]) -> None:
-    """Adds to `data.json` the contents of examples of no split that a run trains on, too."""
+    """Adds to `data.json` the contents of examples of no split that a run trains on, too.
+
+    Raises:
+      ValueError: the run began with others.
+    """
     file = run.workdir / "data.json"
     content = json.loads(file.read_text(encoding="utf-8"))
-    content["digests"][name] = [example.digest for example in examples]
-    write_json(file, content)
+    digests = [example.digest for example in examples]
+    if name not in content["digests"]:
+        content["digests"][name] = digests
+        write_json(file, content)
+    elif content["digests"][name] != digests:
+        raise ValueError(
+            f"data.{name}: the images are not those that {str(run.workdir)!r} began with; restore "
+            "them, or choose another --workdir"
+        )
 
 
 def trained_on(data: Mapping[str, Any]) -> list[str]:
@@ -406,15 +417,8 @@ def exported_again(run: Run, model: keras.Model, data: Data) -> dict[str, Any]:
 
 def result(run: Run, **parts: Any) -> dict[str, Any]:
     """The whole of `result.json`: the record, and what only some pipelines have."""
-    record = run.record
-    seconds = record.pop("seconds", {})
     return {
-        "schema": 1,
-        "pipeline": run.pipeline,
-        "seed": run.config.seed,
-        "seconds": {"total": round(sum(seconds.values()), 3), **seconds},
-        **record,
-        **parts,
+        **run.outcome(**parts),
         "versions": {"python": platform.python_version(), **{n: version(n) for n in PACKAGES}},
         "device": _device(),
     }

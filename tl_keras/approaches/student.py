@@ -2,11 +2,9 @@
 
 import functools
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from absl import logging
@@ -16,7 +14,7 @@ from tl_keras import config as configs
 from tl_keras import model as models
 from tl_keras import run as runs
 from tl_keras import train
-from tl_keras.approaches import adapt, labelling
+from tl_keras.approaches import adapt, labelling, stages
 from tl_keras.approaches.architecture import (
     HEAD_SPLITS,
     architecture,
@@ -31,7 +29,7 @@ from tl_keras.data import unlabelled
 from tl_keras.data.examples import Dataset, Example
 from tl_keras.data.load import load
 from tl_keras.evaluate import measure
-from tl_keras.files import remove_unfinished, replacing, write_json, write_text
+from tl_keras.files import remove_unfinished, replacing, write_text
 from tl_keras.run import Run
 
 
@@ -51,14 +49,15 @@ def run(config: RunConfig, workdir: str | Path, segment: int) -> Run:
             "--segment first"
         )
     folder = rounds[-1].parent / f"segment_{segment}"
-    student = Run(folder, config, "segment")
+    fit = config.fit.model_copy(update={"choose_by": "accuracy"})  # No views for a choice.
+    student = Run(folder, config.model_copy(update={"fit": fit}), "segment")
     folder.mkdir(exist_ok=True)
     # Another process, maybe on another machine, may be at work here: what it makes is taken.
     with FileLock(folder / ".lock"):
         if not student.result:
             for unfinished in (folder, student.checkpoint):
                 remove_unfinished(unfinished)
-            write_text(folder / "config.yaml", configs.to_yaml(config))
+            write_text(folder / "config.yaml", configs.to_yaml(student.config))
             _train(student, whole.workdir, rounds[-1], segment)
     return student
 
@@ -79,9 +78,7 @@ def _check(whole: Run, config: RunConfig, segment: int) -> None:
 
 
 def _train(student: Run, workdir: Path, labels: Path, segment: int) -> None:
-    fit = student.config.fit.model_copy(update={"choose_by": "accuracy"})  # No views for a choice.
-    config = student.config.model_copy(update={"fit": fit})
-    student = replace(student, config=config)
+    config = student.config
     dataset = load(config.data, config.cache)
     known = json.loads((workdir / "data.json").read_text(encoding="utf-8"))
     if known["fingerprint"] != dataset.fingerprint:
@@ -89,6 +86,7 @@ def _train(student: Run, workdir: Path, labels: Path, segment: int) -> None:
             f"data: the images are not those that {str(workdir)!r} began with; restore them"
         )
     examples = unlabelled.load(config.data, config.cache, dataset).examples
+    stages.add_digests(replace(student, workdir=workdir), "unlabelled", examples)
     found = labelling.read(labels, examples, dataset.classes)
     own = with_segment(dataset, examples, found, segment)
     with student.timed("data"):
@@ -147,18 +145,7 @@ def _finish(student: Run, dataset: Dataset, probabilities: np.ndarray, labelled:
         for name, part in parts.items()
         if len(labels[part])
     }
-    record = student.record
-    seconds = record.pop("seconds", {})
-    result: dict[str, Any] = {
-        "schema": 1,
-        "pipeline": student.pipeline,
-        "seed": student.config.seed,
-        "seconds": {"total": round(sum(seconds.values()), 3), **seconds},
-        "data": {name: len(dataset.splits[name]) for name in HEAD_SPLITS},
-        **record,
-        **measured,
-    }
-    write_json(student.workdir / "result.json", result)
-    shutil.rmtree(student.checkpoint, ignore_errors=True)
+    counts = {name: len(dataset.splits[name]) for name in HEAD_SPLITS}
+    student.finish(student.outcome(data=counts, **measured))
     told = measured["labelled"]
     logging.info("validation accuracy %.3f on %d labelled examples", told["accuracy"], told["n"])

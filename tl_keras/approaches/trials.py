@@ -35,7 +35,7 @@ from tl_keras.approaches.bench import (
 )
 from tl_keras.config import LIMITS, METRICS, Goal, RunConfig
 from tl_keras.evaluate import measure
-from tl_keras.files import replacing, write_json, write_text
+from tl_keras.files import replacing, write_text
 from tl_keras.fold import Inference
 from tl_keras.freeze import Freeze
 from tl_keras.quiet import only_warnings
@@ -191,19 +191,8 @@ def _saved(arch: Architecture, trial: Run, depth: Freeze) -> float:
 
 
 def _finish(trial: Run, record: Record, val: dict[str, Any] | None) -> None:
-    found = trial.record
-    result = {
-        "schema": 1,
-        "pipeline": "trial",
-        "seed": trial.config.seed,
-        "seconds": {"total": record["seconds"], **found.get("seconds", {})},
-        "model": found.get("model", {}),
-        "chosen": found.get("chosen"),
-        "val": val,
-        "trial": record,
-    }
-    write_json(trial.workdir / "result.json", result)
-    shutil.rmtree(trial.checkpoint, ignore_errors=True)
+    seconds = {"total": record["seconds"], **trial.record.get("seconds", {})}
+    trial.finish(trial.outcome(val=val, trial=record, seconds=seconds))
 
 
 def ranked(records: list[Record]) -> list[Record]:
