@@ -244,77 +244,14 @@ def _start() -> None:
 
 
 def _summarise(run: Run) -> int:
-    from tl_keras import report
+    from tl_keras import report, summary
 
-    result = run.result
     report.refresh(run.workdir)
-    missed = [
-        f"{name}: {entry['status']}"
-        for name, entry in result.get("export", {}).items()
-        if entry["status"] != "ok"
-    ]
-    print(f"{run.pipeline} finished, {result['seconds']['total']:.0f} s of work")
-    for line in _compared(run) if run.pipeline == "compare" else _lines(result):
-        print(f"  {line}")
-    print(f"  {'report':13} {run.report}")
-    if run.pipeline == "search":
-        print(f"  {'next':13} tl-keras finetune, with the same flags: test and exports")
+    print("\n  ".join(summary.lines(run)))
+    missed = summary.missed(run.result)
     for line in missed:
         print(f"tl-keras: {line}", file=sys.stderr)
     return 3 if missed else 0
-
-
-def _compared(run: Run) -> list[str]:
-    """A line for each approach, and what is recommended."""
-    from tl_keras.report import comparison
-    from tl_keras.report.read import read
-
-    lines = []
-    for name, own in run.result["approaches"].items():
-        told = [f"{s} {own[s]['accuracy']:.3f}" for s in ("val", "test") if s in own]
-        told.append(f"{own['training']:.0f} s of training")
-        if own["bytes"]:
-            told.append(f"int8 {own['bytes'] / 1e6:.2f} MB, {own['latency_ms']:.1f} ms")
-        lines.append(f"{name:15}{', '.join(told)}")
-    lines += [f"{name:15}not run: {why}" for name, why in run.result["left_out"].items()]
-    advice = comparison.what_to_do(read(run.workdir))
-    return [*lines, *(f"{line.do} {line.why}" for line in advice)]
-
-
-def _lines(result: dict[str, Any]) -> list[str]:
-    lines = []
-    for split in ("val", "test"):
-        measured = result.get(split)
-        if measured:
-            low, high = measured["interval"]
-            lines.append(
-                f"{split + ' accuracy':13} {measured['accuracy']:.3f} on {measured['n']} examples "
-                f"(95% interval {low:.3f} to {high:.3f})"
-            )
-            if views := measured.get("views"):
-                lines.append(f"{'':13} {views['accuracy']:.3f} on {views['count']} views of each")
-    if search := result.get("search"):
-        level = len(search["level"])
-        told = f"; {level} cannot be told from it" if level else ""
-        best = next(trial for trial in search["trials"] if trial["trial"] == search["best"])
-        values = ", ".join(f"{name} {value}" for name, value in best["values"].items())
-        count = len(search["trials"])
-        trials = f"{count} trial{'s' if count > 1 else ''}"
-        if result["model"]["kept"] == "head":
-            values = f"{best['trial']}, which keeps the head alone"
-        lines.append(f"{'search':13} {trials}, best: {values}{told}")
-    model = result["model"]
-    frozen = f"frozen up to {model['block'] or model['cut']}" if model["cut"] else "nothing frozen"
-    frozen = "all frozen" if model["kept"] == "head" else frozen
-    lines.append(f"{'model':13} {model['backbone']}, {frozen}, kept: {model['kept']}")
-    for name, entry in result.get("export", {}).items():
-        latency = entry["latency_ms"]
-        speed = f", {latency['median']:.1f} ms an image on one thread" if latency else ""
-        # Without a test split folds have measured the accuracy, and no file has one of its own.
-        measured = "accuracy" in entry
-        right = f"{entry['accuracy']:.3f}" if measured else f"{entry['agreement']:.3f} agree"
-        lines.append(f"{name:13} {entry['bytes'] / 1e6:.2f} MB, {right}{speed}")
-    return lines
 
 
 def _quickstart(values: Flags, _: list[str]) -> int:
