@@ -18,7 +18,6 @@ took to as much.
 
 import argparse
 import csv
-import json
 import random
 import shutil
 import tempfile
@@ -44,6 +43,7 @@ import tensorflow as tf  # noqa: E402
 from tl_keras import backbones, features  # noqa: E402
 from tl_keras import model as models  # noqa: E402
 from tl_keras.approaches.architecture import Data, prepared  # noqa: E402
+from tl_keras.approaches.compare import training_curve  # noqa: E402
 from tl_keras.data.examples import SPLITS  # noqa: E402
 from tl_keras.data.load import load  # noqa: E402
 from tl_keras.evaluate import log_loss  # noqa: E402
@@ -190,21 +190,10 @@ def against_scratch(config: RunConfig, ours: Path, workdir: Path) -> tuple[float
     tree["model"]["weights"] = "none"
     tree["export"]["formats"] = ["float32"]
     tl_keras.finetune(configs.from_tree(tree), workdir)
-    scratch, pretrained = _curve(workdir), _curve(ours)
+    scratch, pretrained = training_curve(workdir), training_curve(ours)
     best = max(accuracy for _, accuracy in scratch)
     taken = [next((s for s, a in curve if a >= best), np.inf) for curve in (scratch, pretrained)]
     return best, *taken
-
-
-def _curve(workdir: Path) -> list[tuple[float, float]]:
-    """Seconds since training began and validation accuracy, of each record of metrics.jsonl."""
-    spent = json.loads((workdir / "result.json").read_text(encoding="utf-8"))["seconds"]
-    curve, before = [], {"head": spent.get("features", 0.0), "scratch": 0.0}
-    before["finetune"] = before["head"] + spent.get("head", 0.0)
-    for line in (workdir / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
-        record = json.loads(line)
-        curve.append((before[record["stage"]] + record["seconds"], record["val_accuracy"]))
-    return curve
 
 
 def interval(gains: list[dict[str, tuple[int, int]]]) -> tuple[float, float, float]:

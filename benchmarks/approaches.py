@@ -9,13 +9,15 @@ said; the store of activations is empty for each, and nothing is exported:
 
   head            finetune with fit.freeze 1: a logistic regression on pooled features;
   finetune        with its defaults: the teacher that parallel is compared with;
+  search          finetune at the depth and rate that a search of 8 trials picks;
   full            finetune with fit.freeze 0: nothing is frozen;
   cross_validate  five folds of what is labelled, then a model of all of it;
   parallel        with what is unlabelled, in two segments. Its own first teacher is cross-validated
                   and stands beside it.
 
 At the end stands what each is ahead of finetune, with the 95% interval, paired by image and pooled
-over data sets and seeds.
+over data sets and seeds. For the seeds of --scratch a model from random weights is trained too, and
+it is said how soon finetune was as good on validation as that ever became.
 """
 
 import argparse
@@ -29,15 +31,18 @@ import numpy as np
 from accuracy import SETS, SIZE, Outcome, drawn, gain, interval
 
 import tl_keras
+from tl_keras.approaches.compare import training_curve
 from tl_keras.run import Run
 
 LABELLED, VAL, TEST = 20, 3, 0.3  # images a class; of them to validate; share of a class
 APPROACHES = {
     "head": ("finetune", {"fit": {"freeze": 1.0}}),
     "finetune": ("finetune", {}),
+    "search": ("finetune", {"search": {"trials": 8}}),
     "full": ("finetune", {"fit": {"freeze": 0.0}}),
     "cross_validate": ("cross_validate", {}),
     "parallel": ("parallel", {}),
+    "scratch": ("finetune", {"model": {"backbone": "MobileNetV2", "weights": "none"}}),
 }
 
 
@@ -86,7 +91,8 @@ def one_seed(name: str, seed: int, chosen: argparse.Namespace) -> dict[str, Outc
     print(f"{name}, seed {seed}")
     with tempfile.TemporaryDirectory() as temporary:
         write_splits(chosen.data / name, Path(temporary), seed)
-        for approach in chosen.approaches:
+        scratch = ["scratch"] if seed in chosen.scratch else []
+        for approach in [*chosen.approaches, *scratch]:
             started = time.monotonic()
             run = learn(Path(temporary), approach, chosen, seed)
             found[approach] = outcome(run, time.monotonic() - started)
@@ -95,7 +101,20 @@ def one_seed(name: str, seed: int, chosen: argparse.Namespace) -> dict[str, Outc
                 teacher, last = run.result["teacher"], run.result["rounds"][-1]
                 told += f"; its teacher {teacher['accuracy']:.4f}, merged: {last['merged']}"
             print(f"  {approach:15} {told}", flush=True)
+        if scratch and "finetune" in found:
+            slow, fast = time_to_scratch(Path(temporary))
+            print(
+                f"  as good as scratch after {fast:.1f} s, scratch {slow:.1f} s: {fast / slow:.2%}"
+            )
     return found
+
+
+def time_to_scratch(folder: Path) -> tuple[float, float]:
+    """Seconds to scratch's best validation accuracy: of scratch, and of finetune to as much."""
+    curves = [training_curve(folder / name) for name in ("scratch", "finetune")]
+    best = max(right for _, right in curves[0])
+    slow, fast = (next((s for s, right in curve if right >= best), np.inf) for curve in curves)
+    return slow, fast
 
 
 def print_table(outcomes: dict[str, list[dict[str, Outcome]]], approaches: list[str]) -> None:
@@ -125,7 +144,11 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, required=True, help="ImageNet weights, a .h5 file")
     parser.add_argument("--sets", nargs="+", default=SETS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--approaches", nargs="+", default=list(APPROACHES))
+    every = [name for name in APPROACHES if name != "scratch"]
+    parser.add_argument("--approaches", nargs="+", default=every, choices=every)
+    parser.add_argument(
+        "--scratch", type=int, nargs="+", default=[], help="seeds that also train from scratch"
+    )
     chosen = parser.parse_args()
     outcomes = {
         name: [one_seed(name, seed, chosen) for seed in chosen.seeds] for name in chosen.sets

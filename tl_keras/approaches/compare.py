@@ -284,12 +284,13 @@ def _to_scratch(run: Run, entry: Entry, done: Sequence[Entry]) -> float | None:
     known = any(other.name == "scratch" for other in done)
     if not known or entry.command != "finetune" or entry.config.search.wanted:
         return None
-    bar = max(right for _, right in _curve(run.workdir / "scratch"))
-    return next((s for s, right in _curve(run.workdir / entry.name) if right >= bar), None)
+    bar = max(right for _, right in training_curve(run.workdir / "scratch"))
+    curve = training_curve(run.workdir / entry.name)
+    return next((s for s, right in curve if right >= bar), None)
 
 
-def _curve(folder: Path) -> list[tuple[float, float]]:
-    """Seconds of training and validation accuracy, in order."""
+def training_curve(folder: Path) -> list[tuple[float, float]]:
+    """Of a run seconds since its first feature or step, and validation accuracy, in order."""
     spent = json.loads((folder / "result.json").read_text(encoding="utf-8"))["seconds"]
     before = {"head": spent.get("features", 0.0), "scratch": 0.0}
     before["finetune"] = before["head"] + spent.get("head", 0.0)
