@@ -85,6 +85,22 @@ def tree(pictures, tmp_path_factory) -> dict:
 
 
 @pytest.fixture(scope="session")
+def quick(tree, tmp_path_factory) -> dict:
+    """`tree` with a backbone of four convolutions, which is traced in a fraction of the time."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    inputs = x = keras.Input((32, 32, 3))
+    for i, width in enumerate((8, 16, 24, 32)):
+        x = keras.layers.Conv2D(width, 3, 2 if i else 1, padding="same", use_bias=False)(x)
+        x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    file = tmp_path_factory.mktemp("backbone") / "quick.keras"
+    keras.Model(inputs, x).save(file)
+    return {**tree, "model": {"backbone": str(file)}}
+
+
+@pytest.fixture(scope="session")
 def finished_run(tree, tmp_path_factory):
     """A finished run of `tree`, all formats exported. Tests read it and do not change it."""
     import tl_keras

@@ -14,10 +14,10 @@ from tl_keras.report import comparison
 
 
 @pytest.fixture(scope="module")
-def wanted(tree) -> dict:
+def wanted(quick) -> dict:
     """A config of a comparison of seconds."""
     return changed(
-        tree,
+        quick,
         fit={"epochs": 2},
         search={"trials": 2, "tuner": "random"},
         cross_validate={"folds": 2},
@@ -28,7 +28,7 @@ def wanted(tree) -> dict:
 @pytest.fixture(scope="module")
 def compared(wanted, tmp_path_factory):
     """A finished comparison. Tests read it and do not change it."""
-    asked = changed(wanted, model={"weights": "glyphs"})
+    asked = changed(wanted)
     other = {"backbone": "MobileNet", "options": {"alpha": 0.5}, "weights": "glyphs"}
     asked["compare"]["backbones"] = [other]
     with pytest.MonkeyPatch.context() as patch:  # No budget that a slow machine might spend.

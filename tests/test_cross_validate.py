@@ -23,12 +23,19 @@ from tl_keras.fold import Inference
 
 FOLDS = {"folds": 3}
 
+FIT = {"epochs": 2, "choose_by": "accuracy", "learning_rate": 3e-3}
+
 
 @pytest.fixture(scope="module")
-def wanted(tree) -> dict:
+def wanted(quick) -> dict:
     """A config of a cross-validation of seconds, in which fine-tuning can be kept."""
-    fit = {"epochs": 2, "choose_by": "accuracy", "learning_rate": 3e-3}
-    return changed(tree, fit=fit, cross_validate=FOLDS, export=FEW)
+    return changed(quick, fit=FIT, cross_validate=FOLDS, export=FEW)
+
+
+@pytest.fixture(scope="module")
+def applications(tree) -> dict:
+    """`wanted` with a backbone of Keras Applications: of any size."""
+    return changed(tree, fit=FIT, cross_validate=FOLDS, export=FEW)
 
 
 @pytest.fixture(scope="module")
@@ -231,10 +238,10 @@ def _images(run) -> dict[str, np.ndarray]:
     return dict(zip(files, data.inputs["train"].array, strict=True))
 
 
-def test_each_fold_has_a_search_of_its_own(wanted, tmp_path):
+def test_each_fold_has_a_search_of_its_own(applications, tmp_path):
     space = {"data.image_size": [32, 40]}
     search = {"trials": 1, "tuner": "random", "space": space}
-    frozen = changed(wanted, fit={"freeze": 1.0}, export={"formats": []})
+    frozen = changed(applications, fit={"freeze": 1.0}, export={"formats": []})
     asked = changed(frozen, search=search, cross_validate={"folds": 2})
     run = tl_keras.cross_validate(asked, tmp_path / "nested")
     for name in ("fold_0", "fold_1", "fold_all"):
@@ -337,8 +344,8 @@ def test_what_cannot_be_cross_validated_is_refused(wanted, tmp_path, sections, m
         tl_keras.cross_validate(changed(wanted, **sections), tmp_path / "refused")
 
 
-def test_weights_that_saw_a_held_out_example_are_refused(wanted, finished_run, tmp_path):
-    leaky = changed(wanted, model={"weights": str(finished_run.workdir)})
+def test_weights_that_saw_a_held_out_example_are_refused(applications, finished_run, tmp_path):
+    leaky = changed(applications, model={"weights": str(finished_run.workdir)})
     with pytest.raises(ValueError, match=r"model.weights: \d+ images .* trained"):
         tl_keras.cross_validate(leaky, tmp_path / "leaky")
 

@@ -24,10 +24,10 @@ from tl_keras.run import Run
 
 
 @pytest.fixture(scope="module")
-def wanted(tree) -> dict:
+def wanted(quick) -> dict:
     """A config of seconds: 8 labelled pictures a class, the rest to be labelled by the teacher."""
     return changed(
-        tree,
+        quick,
         data={"examples_per_class": 8, "unlabelled": "rest"},
         fit={"choose_by": "accuracy", "epochs": 2},
         cross_validate={"folds": 2},

@@ -24,12 +24,19 @@ SPACE = {
     "fit.learning_rate": {"min": 1e-4, "max": 1e-2, "scale": "log"},
 }
 
+SEARCH = {"trials": 4, "tuner": "random", "space": SPACE, "keep": 2}
+
 
 @pytest.fixture(scope="module")
-def wanted(tree) -> dict:
+def wanted(quick) -> dict:
     """A config of a search of seconds."""
-    search = {"trials": 4, "tuner": "random", "space": SPACE, "keep": 2}
-    return changed(tree, fit={"epochs": 2}, search=search)
+    return changed(quick, fit={"epochs": 2}, search=SEARCH)
+
+
+@pytest.fixture(scope="module")
+def applications(tree) -> dict:
+    """`wanted` with a backbone of Keras Applications: with options, of any size."""
+    return changed(tree, fit={"epochs": 2}, search=SEARCH)
 
 
 @pytest.fixture(scope="module")
@@ -130,11 +137,11 @@ def test_activations_are_computed_once_for_all_trials(wanted, tmp_path, monkeypa
     run = tl_keras.search(changed(wanted, cache=cache), tmp_path / "run")
     assert len(computed) == len(set(computed))
     # In one pass for each view: the two depths, for two epochs; the features of plain images.
-    assert {kind for kind, name in computed if name == "conv_pw_6_relu"} >= {
+    assert {kind for kind, name in computed if name == "re_lu_1"} >= {
         "train, view 1",
         "train, view 2",
     }
-    assert run.result["features"]["conv_pw_6_relu/train"]["keep"]
+    assert run.result["features"]["re_lu_1/train"]["keep"]
     again = tl_keras.search(changed(wanted, cache=cache), tmp_path / "again")
     assert len(computed) == len(set(computed)), "the second search reads what the first one left"
     assert chosen(again) == chosen(run)
@@ -147,11 +154,11 @@ def test_killed_search_ends_as_unbroken(wanted, tmp_path, monkeypatch, tuner):
     calls = []
     train_epoch = train._train_epoch
 
-    def train_then_die(run, epoch, state):
+    def train_then_die(run, epoch, *others):
         calls.append(epoch)
         if len(calls) in (2, 5):
             raise Killed
-        return train_epoch(run, epoch, state)
+        return train_epoch(run, epoch, *others)
 
     monkeypatch.setattr(train, "_train_epoch", train_then_die)
     for _ in range(2):
@@ -264,7 +271,7 @@ def test_lost_model_of_the_best_trial_is_made_again(wanted, found, tmp_path):
 ARCHITECTURES = {"data.image_size": [32, 48], "fit.freeze": [0.75, 1.0]}
 
 
-def test_architectures_are_measured_once_and_limits_are_kept(wanted, tmp_path, monkeypatch):
+def test_architectures_are_measured_once_and_limits_are_kept(applications, tmp_path, monkeypatch):
     measured = []
 
     def measure(model, inputs, name):
@@ -274,7 +281,7 @@ def test_architectures_are_measured_once_and_limits_are_kept(wanted, tmp_path, m
     monkeypatch.setattr(export, "size_and_latency", measure)
     objective = "accuracy subject to latency_ms <= 0.15"
     search = {"space": ARCHITECTURES, "objective": objective}
-    run = tl_keras.search(changed(wanted, search=search), tmp_path / "run")
+    run = tl_keras.search(changed(applications, search=search), tmp_path / "run")
     assert sorted(measured) == [32, 48]
     status = {r["values"]["data.image_size"]: r["status"] for r in records(run)}
     assert status == {32: "done", 48: "over the limit"}
@@ -285,10 +292,10 @@ def test_architectures_are_measured_once_and_limits_are_kept(wanted, tmp_path, m
     assert keras.models.load_model(run.workdir / "model.keras").input.shape[1] == 32
 
 
-def test_limit_that_nothing_keeps_names_the_nearest(wanted, tmp_path):
+def test_limit_that_nothing_keeps_names_the_nearest(applications, tmp_path):
     search = {"objective": "accuracy subject to bytes <= 10", "space": {"fit.freeze": [1.0]}}
     with pytest.raises(ValueError, match=r"none of 1 trials keeps to .*the nearest is MobileNet"):
-        tl_keras.search(changed(wanted, search=search), tmp_path / "run")
+        tl_keras.search(changed(applications, search=search), tmp_path / "run")
 
 
 def test_where_the_head_cannot_be_beaten_one_trial_says_it(wanted, tmp_path, monkeypatch, caplog):
@@ -310,33 +317,34 @@ def test_nothing_over_a_limit_is_trained_from_scratch(wanted, tmp_path, monkeypa
         tl_keras.search(changed(wanted, **fields), tmp_path / "run")
 
 
-def test_another_file_of_weights_is_refused_where_a_search_goes_on(wanted, tmp_path):
-    file, config = tmp_path / "a.weights.h5", configs.from_tree(wanted)
+def test_another_file_of_weights_is_refused_where_a_search_goes_on(applications, tmp_path):
+    file, config = tmp_path / "a.weights.h5", configs.from_tree(applications)
     backbone = models.pretrained(config.model, config.data.image_size)
     backbone.save_weights(file)
     space = {"data.image_size": [32, 48], "fit.freeze": [0.75, 1.0]}
-    wanted = changed(wanted, model={"weights": str(file)}, search={"space": space, "trials": 1})
-    run = tl_keras.search(wanted, tmp_path / "run")
+    search = {"space": space, "trials": 1}
+    asked = changed(applications, model={"weights": str(file)}, search=search)
+    run = tl_keras.search(asked, tmp_path / "run")
     layer = next(layer for layer in backbone.layers if layer.name == "conv1")
     layer.set_weights([2 * weight for weight in layer.get_weights()])
     backbone.save_weights(file)
     (label,) = run.result["backbones"]
     assert label.endswith("a.weights.h5, 32 px, stretch")
     with pytest.raises(ValueError, match="a.weights.h5' is not what .* began with"):
-        tl_keras.search(changed(wanted, search={"trials": 4}), tmp_path / "run")
+        tl_keras.search(changed(asked, search={"trials": 4}), tmp_path / "run")
 
 
-def test_winner_of_another_size_is_measured_exported_and_used_at_its_size(wanted, tmp_path):
+def test_winner_of_another_size_is_measured_exported_and_used_at_its_size(applications, tmp_path):
     space = {"data.image_size": [48], "data.resize": ["pad"], "fit.freeze": [1.0]}
     run = tl_keras.finetune(
-        changed(wanted, search={"space": space, "trials": 1}, export=FEW), tmp_path / "run"
+        changed(applications, search={"space": space, "trials": 1}, export=FEW), tmp_path / "run"
     )
     assert keras.models.load_model(run.workdir / "model.keras").input.shape[1] == 48
     (record,) = records(run)
     assert run.result["val"]["log_loss"] == pytest.approx(record["log_loss"], rel=1e-3)
     assert run.result["export"]["float32"]["status"] == "ok"
     files = [
-        Path(wanted["data"]["path"], line.split(",")[0])
+        Path(applications["data"]["path"], line.split(",")[0])
         for line in _lines(run.workdir / "predictions.csv")
     ]
     rows = tl_keras.predict(run, files[:5])
@@ -389,13 +397,13 @@ def test_finished_search_that_takes_more_trials_keeps_what_it_noted(wanted, foun
     assert run.result["search"]["seconds"] > before["search"]["seconds"]
 
 
-def test_arrays_that_are_opened_again_are_counted_once(wanted, tmp_path, monkeypatch):
+def test_arrays_that_are_opened_again_are_counted_once(applications, tmp_path, monkeypatch):
     monkeypatch.setattr(benches, "MAX_ARCHITECTURES", 1)
     balances = ["none", "weights", "oversample"]
     space = {"data.image_size": [32, 48], "fit.freeze": [1.0], "data.balance": balances}
     search = {"space": space, "trials": 6}
-    wanted = {**changed(wanted, data={"augment": []}, search=search), "seed": 2}  # In turn.
-    run = tl_keras.search(wanted, tmp_path / "run")
+    asked = changed(applications, data={"augment": []}, search=search)
+    run = tl_keras.search({**asked, "seed": 2}, tmp_path / "run")  # In turn.
     sizes = [record["values"]["data.image_size"] for record in records(run)]
     assert sum(a != b for a, b in zip(sizes, sizes[1:], strict=False)) > 1, "none was opened again"
     outputs = {
@@ -418,14 +426,14 @@ def test_short_hyperband_is_warned_of(wanted, tmp_path, caplog):
     assert "search.trials: hyperband begins with short trainings" in caplog.text
 
 
-def test_weights_that_fit_one_backbone_alone_are_refused_before_any_trial(wanted, tmp_path):
-    config = configs.from_tree(wanted)
+def test_weights_that_fit_one_backbone_alone_are_refused_before_any_trial(applications, tmp_path):
+    config = configs.from_tree(applications)
     file = tmp_path / "a.weights.h5"
     models.pretrained(config.model, config.data.image_size).save_weights(file)
     space = {"model.options.alpha": [0.5, 0.25], "fit.freeze": [1.0]}
-    wanted = changed(wanted, model={"weights": str(file)}, search={"space": space})
+    applications = changed(applications, model={"weights": str(file)}, search={"space": space})
     with pytest.raises(ValueError, match="search.space: with model.options.alpha 0.25: model.weig"):
-        tl_keras.search(wanted, tmp_path / "run")
+        tl_keras.search(applications, tmp_path / "run")
     assert not (tmp_path / "run" / "search").exists()
 
 
@@ -512,7 +520,7 @@ def test_finetune_in_the_folder_of_a_killed_search_is_refused(wanted, tmp_path, 
         tl_keras.finetune(changed(wanted, search={"trials": 0}), tmp_path / "run")
 
 
-def test_every_kind_of_field_can_be_searched(wanted, tmp_path):
+def test_every_kind_of_field_can_be_searched(applications, tmp_path):
     space = {
         "fit.freeze": ["conv_pw_9_relu", 1],
         "fit.weight_decay": {"min": 1e-6, "max": 1e-1, "scale": "log"},
@@ -523,7 +531,8 @@ def test_every_kind_of_field_can_be_searched(wanted, tmp_path):
         "data.augment_strength": [0.0, 1.0],
         "data.augment": [[{"flip": "horizontal"}], [{"zoom": 0.2}]],
     }
-    run = tl_keras.search(changed(wanted, search={"space": space, "trials": 3}), tmp_path / "run")
+    search = {"space": space, "trials": 3}
+    run = tl_keras.search(changed(applications, search=search), tmp_path / "run")
     assert len(records(run)) == 3
     for record in records(run):
         config = configs.load(run.workdir / "search" / record["trial"] / "config.yaml")
@@ -533,9 +542,9 @@ def test_every_kind_of_field_can_be_searched(wanted, tmp_path):
             assert tree[section][field] == value
 
 
-def test_blocks_are_every_boundary(wanted, tmp_path):
+def test_blocks_are_every_boundary(applications, tmp_path):
     search = {"space": {"fit.freeze": "blocks"}, "trials": 1}
-    run = tl_keras.search(changed(wanted, search=search), tmp_path / "run")
+    run = tl_keras.search(changed(applications, search=search), tmp_path / "run")
     kept = [name for name in run.result["features"] if name.endswith("/val")]
     # MobileNet: 12 blocks, the features; the input is no depth, and the 13th ends in the features.
     assert len(kept) == 13

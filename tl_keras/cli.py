@@ -264,6 +264,7 @@ def _quickstart(values: Flags, _: list[str]) -> int:
 def _finetune(values: Flags, _: list[str]) -> int:
     config = _config(values)
     if values.dry_run:
+        runs.check_stream(config, "finetune")
         configs.check_paths(config)
         _start()
         from tl_keras.approaches import dry_run

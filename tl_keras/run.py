@@ -299,12 +299,17 @@ def _saved_config(workdir: Path) -> RunConfig:
         raise ValueError(f"{where}: {error}") from None
 
 
-def _check_folder(workdir: Path, config: RunConfig, pipeline: str) -> None:
+def check_stream(config: RunConfig, pipeline: str) -> None:
+    """Raises ValueError where a command cannot read what the config has it read."""
     if config.data.stream and pipeline != "pretrain":
         raise ValueError(
             f"data.stream: {pipeline} reads images in any order, and shards are read in theirs; "
             "expected false, or the command pretrain"
         )
+
+
+def _check_folder(workdir: Path, config: RunConfig, pipeline: str) -> None:
+    check_stream(config, pipeline)
     if not (existing := _existing(workdir)).is_dir():
         raise ValueError(f"--workdir: {str(existing)!r} is a file; expected a folder")
     if not (workdir / "config.yaml").is_file():

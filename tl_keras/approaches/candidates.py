@@ -98,6 +98,12 @@ def held_out(
 
 
 def _candidate(values: list[np.ndarray], logits: list[np.ndarray], labels: np.ndarray) -> Candidate:
+    if not all(np.isfinite(view).all() for view in logits):
+        # Of single images, or of the mean of weights: those of the last epoch were numbers still.
+        raise FloatingPointError(
+            "fit.learning_rate: training ended with weights whose answers are no numbers; choose a "
+            "lower one, and another --workdir"
+        )
     temperature = fit_temperature(logits[0], labels)
     found = [softmax(view / temperature) for view in logits]
     losses = np.stack([log_losses(view, labels) for view in found])
