@@ -8,7 +8,6 @@ from conftest import draw
 from test_finetune import changed
 
 import tl_keras
-from tl_keras import config as configs
 from tl_keras import model as models
 from tl_keras.approaches import compare
 from tl_keras.report import comparison
@@ -24,8 +23,8 @@ def chained(tree, folder, earlier, **sections):
 
 def test_rows_of_shared_classes_are_kept(finished_run):
     wanted = ("bar", "disc", "square")
-    earlier, names = models.earlier_head(finished_run.workdir, wanted)
-    assert names == ["disc", "square"]
+    earlier = models.earlier_head(finished_run.workdir, wanted)
+    assert earlier.names == ("disc", "square")
     kernel, bias = models.load(finished_run.workdir / "model.keras").layers[-2].get_weights()
     assert not earlier.kernel[:, 0].any() and earlier.bias[0] == 0
     # Differences of logits, which alone say something, are those of the earlier head.
@@ -95,4 +94,3 @@ def test_a_chain_is_judged_by_validation(finished_run, tmp_path, won, lost, said
     page.result["chain"] = compare.brought(answers)
     (advice,) = comparison._chain(page)
     assert said in advice.do
-    assert configs.load(tmp_path / "run" / "config.yaml")

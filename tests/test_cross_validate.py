@@ -180,7 +180,7 @@ def _head_of_all(run, chosen):
     backbone = models.pretrained(run.config.model, run.config.data.image_size)
     found = features.outputs(Inference(backbone), data.inputs["train"])
     labels = data.inputs["train"].labels
-    return heads.refit_head(found, labels, "none", chosen["regularisation"])
+    return heads.refit_head(found, labels, heads.Recipe(), chosen["regularisation"])
 
 
 def test_ensemble_of_folds_loads_with_keras_alone_and_exports(wanted, tmp_path):

@@ -4,7 +4,7 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from tl_keras.data.batches import class_weights
 from tl_keras.evaluate import log_loss, softmax
+from tl_keras.train import MARGIN
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,31 @@ class Earlier:
     """The head of an earlier run, whose backbone the features are of.
 
     Attributes:
-      kernel: `(channels, classes) float32`; zero for classes that it does not know.
-      bias: `(classes,) float32`.
+      kernel: `(channels, classes)`; zero for classes that it does not know.
+      bias: `(classes,)`.
+      names: of the classes that it knows.
     """
 
     kernel: np.ndarray
     bias: np.ndarray
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides a head beside its examples.
+
+    Attributes:
+      balance: `none`; `weights` and `oversample` both weigh examples by their class.
+      width: units of a hidden layer, if there is to be one.
+      seed: of the hidden layer's first weights.
+      earlier: from which the kernel is kept near, instead of zero; not with a hidden layer.
+    """
+
+    balance: str = "none"
+    width: int | None = None
+    seed: int = 0
+    earlier: Earlier | None = None
 
 
 STRENGTHS = tuple(10.0**power for power in np.arange(-4, 2.5, 0.5))  # scikit-learn's C
@@ -58,42 +78,28 @@ MAX_STEPS = 300
 
 
 def fit_head(
-    features: tuple[np.ndarray, np.ndarray],
-    labels: tuple[np.ndarray, np.ndarray],
-    balance: str,
-    width: int | None = None,
-    seed: int = 0,
-    earlier: Earlier | None = None,
+    features: tuple[np.ndarray, np.ndarray], labels: tuple[np.ndarray, np.ndarray], recipe: Recipe
 ) -> Head:
-    """Logistic regression on pooled features; the strength with the best validation log loss.
+    """Logistic regression on pooled features; the strength with the best validation log loss, near
+    an earlier head the strongest that is not clearly worse.
 
     Args:
       features: train and val, `(examples, channels) float32`.
       labels: train and val, `(examples,) int64`; train has every class.
-      balance: `none`; `weights` and `oversample` both weigh examples by their class.
-      width: units of a hidden layer, if there is to be one.
-      seed: of the hidden layer's first weights.
-      earlier: from which the kernel is kept near, instead of zero; not with a hidden layer.
     """
     mean, deviation = _moments(features[0])
     train, val = ((split - mean) / deviation for split in features)
-    strengths = STRENGTHS[::2] if width else STRENGTHS  # Fewer: each takes a second.
-    start = _of_standardised(earlier, mean, deviation)
-    fits = _fits(train, labels[0], balance, (width, seed, start), strengths)
+    strengths = STRENGTHS[::2] if recipe.width else STRENGTHS  # Fewer: each takes a second.
+    fits = _fits(train, labels[0], _of_standardised(recipe, mean, deviation), strengths)
+    # A few dozen validation examples may call any kernel better than the earlier one by luck.
+    margin = MARGIN if recipe.earlier else 0.0
     with _threads(train, labels[0]):
-        best, history = _best(fits, val, labels[1])
-    chosen = min(history, key=lambda record: record["val_loss"])["regularisation"]
+        best, history, chosen = _best(fits, val, labels[1], margin)
     return Head(_of_features(best, mean, deviation), history, chosen)
 
 
 def refit_head(
-    features: np.ndarray,
-    labels: np.ndarray,
-    balance: str,
-    regularisation: float,
-    width: int | None = None,
-    seed: int = 0,
-    earlier: Earlier | None = None,
+    features: np.ndarray, labels: np.ndarray, recipe: Recipe, regularisation: float
 ) -> Head:
     """The head of a strength of regularisation that was chosen elsewhere, as by folds.
 
@@ -101,10 +107,9 @@ def refit_head(
     """
     mean, deviation = _moments(features)
     train = (features - mean) / deviation
-    start = _of_standardised(earlier, mean, deviation)
+    recipe = _of_standardised(recipe, mean, deviation)
     with _threads(train, labels):
-        fits = _fits(train, labels, balance, (width, seed, start), (1 / regularisation,))
-        _, layers = next(fits)
+        _, layers = next(_fits(train, labels, recipe, (1 / regularisation,)))
     return Head(_of_features(layers, mean, deviation), [], regularisation)
 
 
@@ -118,35 +123,26 @@ def _threads(x: np.ndarray, labels: np.ndarray) -> threadpool_limits:
 
 
 def _fits(
-    x: np.ndarray,
-    labels: np.ndarray,
-    balance: str,
-    how: tuple[int | None, int, Earlier | None],
-    strengths: Sequence[float],
+    x: np.ndarray, labels: np.ndarray, recipe: Recipe, strengths: Sequence[float]
 ) -> Iterator[tuple[float, "Layers"]]:
-    """By strength, the layers of a head on standardised features.
-
-    Args:
-      how: units of a hidden layer, seed of its weights, and what to keep near without one.
-    """
-    width, seed, earlier = how
+    """By strength, the layers of a head on standardised features."""
     num_classes = int(labels.max()) + 1
-    weights = class_weights(labels, num_classes, "none" if balance == "none" else "weights")
+    weights = class_weights(labels, num_classes, "none" if recipe.balance == "none" else "weights")
     weights = weights.numpy()[labels]
-    if width:
-        return _hidden(x, labels, weights, width, seed, strengths)
-    if earlier:
-        return _near(earlier, x, labels, weights, strengths)
+    if recipe.width:
+        return _hidden(x, labels, weights, recipe, strengths)
+    if recipe.earlier:
+        return _near(recipe.earlier, x, labels, weights, strengths)
     return _regressions(x, labels, weights, strengths)
 
 
-def _of_standardised(
-    earlier: Earlier | None, mean: np.ndarray, deviation: np.ndarray
-) -> Earlier | None:
-    """A head that takes standardised features, from one that takes them as they are."""
+def _of_standardised(recipe: Recipe, mean: np.ndarray, deviation: np.ndarray) -> Recipe:
+    """The same, with an earlier head that takes standardised features."""
+    earlier = recipe.earlier
     if earlier is None:
-        return None
-    return Earlier(earlier.kernel * deviation[:, None], earlier.bias + mean @ earlier.kernel)
+        return recipe
+    kernel, bias = earlier.kernel * deviation[:, None], earlier.bias + mean @ earlier.kernel
+    return replace(recipe, earlier=Earlier(kernel, bias, earlier.names))
 
 
 def _of_features(layers: "Layers", mean: np.ndarray, deviation: np.ndarray) -> "Layers":
@@ -161,10 +157,15 @@ SMALL = 1e9  # Multiplications of a pass over the examples, below which one thre
 
 
 def _best(
-    fits: Iterator[tuple[float, "Layers"]], x: np.ndarray, labels: np.ndarray
-) -> tuple["Layers", list[dict[str, Any]]]:
-    """The layers that make the labels most likely, and a record of all that were tried."""
-    best, history, started = None, [], time.monotonic()
+    fits: Iterator[tuple[float, "Layers"]], x: np.ndarray, labels: np.ndarray, margin: float
+) -> tuple["Layers", list[dict[str, Any]], float]:
+    """The layers that make the labels most likely, a record of all that were tried, and the
+    regularisation that was chosen.
+
+    Args:
+      margin: nats, by which all labels together must be likelier for less regularisation.
+    """
+    tried, history, started = [], [], time.monotonic()
     for i, (strength, layers) in enumerate(tqdm(fits, "head", unit=" fits", leave=False)):
         probabilities = softmax(_logits(layers, x))
         record = {
@@ -175,12 +176,14 @@ def _best(
             "val_loss": log_loss(probabilities, labels),
             "val_accuracy": float((probabilities.argmax(-1) == labels).mean()),
         }
+        tried.append(layers)
         history.append(record)
-        if best is None or record["val_loss"] < best[1]:
-            best = i, record["val_loss"], layers
-        elif i - best[0] >= WORSE:  # The weakest take the longest.
+        losses = [earlier["val_loss"] for earlier in history]
+        if i - losses.index(min(losses)) >= WORSE:  # The weakest take the longest.
             break
-    return best[2], history
+    bound = min(losses) + margin / len(labels)
+    chosen = next(i for i, loss in enumerate(losses) if loss <= bound)
+    return tried[chosen], history, history[chosen]["regularisation"]
 
 
 Layers = list[tuple[np.ndarray, np.ndarray]]
@@ -222,22 +225,26 @@ def _near(
     shape = (basis.shape[1] + 1, len(earlier.bias))  # The last row is the bias.
     found = np.zeros(shape)
     found[-1] = earlier.bias
-    penalty = 2.0 if shape[1] == 2 else 1.0  # scikit-learn has one column of two classes.
+    columns = 2.0 if shape[1] == 2 else 1.0  # scikit-learn has one column of two classes.
+
+    def objective(flat: np.ndarray, decay: float) -> tuple[float, np.ndarray]:
+        moved, bias = np.split(flat.reshape(shape), [-1])
+        logits = before + x @ moved + bias
+        log_sum = special.logsumexp(logits, axis=1, keepdims=True)
+        errors = (np.exp(logits - log_sum) * weights[:, None] - targets) / len(x)
+        loss = (weights @ log_sum[:, 0] - (targets * logits).sum()) / len(x)
+        gradient = np.vstack([x.T @ errors + decay * moved, errors.sum(0)])
+        return loss + decay * (moved**2).sum() / 2, gradient.ravel()
+
     for strength in strengths:
-        scale = strength / len(x)  # As scikit-learn has it: C times the losses' sum.
-
-        def objective(flat: np.ndarray, scale: float = scale) -> tuple[float, np.ndarray]:
-            moved, bias = np.split(flat.reshape(shape), [-1])
-            logits = before + x @ moved + bias
-            log_sum = special.logsumexp(logits, axis=1, keepdims=True)
-            errors = np.exp(logits - log_sum) * weights[:, None] - targets
-            loss = scale * (weights @ log_sum[:, 0] - (targets * logits).sum())
-            gradient = np.vstack([scale * x.T @ errors + penalty * moved, scale * errors.sum(0)])
-            return loss + penalty * (moved**2).sum() / 2, gradient.ravel()
-
-        options = {"maxiter": MAX_STEPS, "gtol": 1e-4}
-        begun = found.ravel()
-        done = optimize.minimize(objective, begun, jac=True, method="L-BFGS-B", options=options)
+        done = optimize.minimize(
+            objective,
+            found.ravel(),
+            args=(columns / strength,),
+            jac=True,
+            method="L-BFGS-B",
+            options={"maxiter": MAX_STEPS, "gtol": 1e-5},
+        )
         found = done.x.reshape(shape)
         yield strength, [(earlier.kernel + basis @ found[:-1], found[-1])]
 
@@ -246,15 +253,13 @@ def _hidden(
     x: np.ndarray,
     labels: np.ndarray,
     weights: np.ndarray,
-    width: int,
-    seed: int,
+    recipe: Recipe,
     strengths: Sequence[float],
 ) -> Iterator[tuple[float, Layers]]:
     """Heads with a hidden layer, by rising strengths."""
+    how = {"solver": "lbfgs", "max_iter": MAX_STEPS // 3, "random_state": recipe.seed}
     for strength in strengths:
-        network = MLPClassifier(
-            (width,), solver="lbfgs", alpha=1 / strength, max_iter=MAX_STEPS // 3, random_state=seed
-        )
+        network = MLPClassifier((recipe.width,), alpha=1 / strength, **how)
         with _as_far_as_it_came():
             network.fit(x, labels, sample_weight=weights)
         first, second = zip(network.coefs_, network.intercepts_, strict=True)

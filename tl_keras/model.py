@@ -85,8 +85,8 @@ def tunable(model: keras.Model) -> list[keras.Variable]:
     ]
 
 
-def earlier_head(folder: Path, classes: Sequence[str]) -> tuple[Earlier, list[str]] | None:
-    """The rows of a run's head for the classes that it knows by name, and their names.
+def earlier_head(folder: Path, classes: Sequence[str]) -> Earlier | None:
+    """The rows of a run's head for the classes that it knows by name.
 
     Logits are around their mean: a class that it does not know begins there. None where it knows
     fewer than two, which say nothing of each other, and of a head with a hidden layer.
@@ -103,10 +103,11 @@ def earlier_head(folder: Path, classes: Sequence[str]) -> tuple[Earlier, list[st
     kernel, bias = layers[LOGITS].get_weights()
     rows = [known.index(name) for name in names]
     places = [classes.index(name) for name in names]
-    found = Earlier(np.zeros((len(kernel), len(classes))), np.zeros(len(classes)))
+    shape = len(kernel), len(classes)
+    found = Earlier(np.zeros(shape), np.zeros(len(classes)), tuple(names))
     found.kernel[:, places] = kernel[:, rows] - kernel[:, rows].mean(1, keepdims=True)
     found.bias[places] = bias[rows] - bias[rows].mean()
-    return found, names
+    return found
 
 
 def reset(model: keras.Model, initial: list[np.ndarray]) -> None:

@@ -8,6 +8,7 @@ import tensorflow as tf
 from absl import logging
 
 from tl_keras import backbones, features, freeze, metrics, train
+from tl_keras import head as heads
 from tl_keras import model as models
 from tl_keras.approaches import candidates
 from tl_keras.approaches.architecture import (
@@ -197,7 +198,7 @@ def head_then_suffix(
         found = candidates.held_out(arch, config, standing[kept], head, by)
     models.fold_temperature(model, standing[kept].temperature)
     chosen = Chosen(kept, head.regularisation, standing[kept].temperature, epochs)
-    run.add(model=described(model, config, depth, kept), chosen=vars(chosen))
+    run.add(model=described(model, config, depth, kept, arch.earlier), chosen=vars(chosen))
     others = [candidate for name, candidate in standing.items() if name != "head"]
     best = min(others, key=lambda candidate: candidate.losses.mean(), default=None)
     tuned = None if best is None else best.probabilities
@@ -239,7 +240,7 @@ def refit(run: Run, arch: Architecture, chosen: Chosen) -> keras.Model:
         suffix.learner.set(candidates.mixed(before, values) if chosen.kept == "mix" else values)
         model.set_weights(arch.trained.get_weights())
     models.fold_temperature(model, chosen.temperature)
-    run.add(model=described(model, config, depth, chosen.kept))
+    run.add(model=described(model, config, depth, chosen.kept, arch.earlier))
     return model
 
 
@@ -274,9 +275,17 @@ def _temperature(model: keras.Model, val: Inputs) -> float:
     return fit_temperature(logits, val.labels)
 
 
-def described(model: keras.Model, config: RunConfig, depth: Freeze, kept: str) -> dict:
-    """`model` of `result.json`."""
+def described(
+    model: keras.Model,
+    config: RunConfig,
+    depth: Freeze,
+    kept: str,
+    earlier: heads.Earlier | None = None,
+) -> dict:
+    """`model` of `result.json`; of a chain with the classes that were kept of the earlier head."""
+    of_chain = {"classes_kept": list(earlier.names)} if earlier else {}
     return {
+        **of_chain,
         "backbone": config.model.backbone,
         "weights": config.model.weights,
         "parameters": model.count_params(),

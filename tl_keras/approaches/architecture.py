@@ -24,7 +24,7 @@ from tl_keras.data.augment import num_columns
 from tl_keras.data.batches import Inputs, Training
 from tl_keras.data.examples import SPLITS, Dataset
 from tl_keras.features import Cut, Prefixes, Worth
-from tl_keras.head import Earlier, Head
+from tl_keras.head import Earlier, Head, Recipe
 from tl_keras.run import Run
 from tl_keras.train import Plan
 
@@ -132,23 +132,20 @@ def architecture(
         trained=in_precision(model, config, data.dataset),
         initial=model.get_weights(),
         cuts=tuple(named),
-        earlier=_earlier(run, config, data.dataset),
+        earlier=_earlier(config, data.dataset),
     )
 
 
-def _earlier(run: Run, config: RunConfig, dataset: Dataset) -> Earlier | None:
-    """What a chain keeps of the head of the run before; the record says of which classes."""
+def _earlier(config: RunConfig, dataset: Dataset) -> Earlier | None:
+    """What a chain keeps of the head of the run before."""
     folder = runs.run_of(config.model.weights)
-    found = None
-    if folder and not config.model.head_width:
-        found = models.earlier_head(folder, dataset.classes)
-    if found is None:
+    if folder is None or config.model.head_width:
         return None
-    earlier, names = found
-    run.add(model={"classes_kept": names})
-    count = f"{len(names)} of {len(dataset.classes)} classes"
-    logging.info("head: starts from that of %r for %s", str(folder), count)
-    return earlier
+    found = models.earlier_head(folder, dataset.classes)
+    if found:
+        count = f"{len(found.names)} of {len(dataset.classes)} classes"
+        logging.info("head: starts from that of %r for %s", str(folder), count)
+    return found
 
 
 def add_head(backbone: keras.Model, config: RunConfig, dataset: Dataset) -> keras.Model:
@@ -302,10 +299,7 @@ def head_of(arch: Architecture, config: RunConfig) -> Head:
         arch.heads[balance] = heads.fit_head(
             tuple(found[split].array for split in HEAD_SPLITS),
             tuple(found[split].labels for split in HEAD_SPLITS),
-            balance,
-            config.model.head_width,
-            config.seed,
-            arch.earlier,
+            _recipe(arch, config),
         )
         if arch.data.pool is None and "suspects" not in arch.run.findings:
             arch.run.find(**doctor.suspected(arch.data.dataset, found))
@@ -321,10 +315,11 @@ def refit_head(
     how, labels = reading(config, arch.data.dataset), arch.data.inputs["train"].labels[:count]
     pooled = activations(arch, [arch.output], "train", how, None)[arch.output][:count]
     with arch.run.timed("head"):
-        return heads.refit_head(
-            *(pooled, labels, config.data.balance, regularisation),
-            *(config.model.head_width, config.seed, arch.earlier),
-        )
+        return heads.refit_head(pooled, labels, _recipe(arch, config), regularisation)
+
+
+def _recipe(arch: Architecture, config: RunConfig) -> Recipe:
+    return Recipe(config.data.balance, config.model.head_width, config.seed, arch.earlier)
 
 
 def kept_cuts(arch: Architecture, split: str) -> list[str]:

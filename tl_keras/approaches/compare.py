@@ -184,7 +184,9 @@ def learning_curve(
         scores = []
         for own in rows:
             head = heads.fit_head(
-                (pooled[0][own], pooled[1]), (labels[0][own], labels[1]), config.data.balance
+                (pooled[0][own], pooled[1]),
+                (labels[0][own], labels[1]),
+                heads.Recipe(config.data.balance),
             )
             probabilities = softmax(head.logits(pooled[1]))
             right = float((probabilities.argmax(-1) == labels[1]).mean())

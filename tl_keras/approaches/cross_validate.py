@@ -206,7 +206,7 @@ def train(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
     members = [models.load(fold.run.workdir / "model.keras") for fold in every]
     merged = {"average": merge.average, "ensemble": merge.ensemble}[final](members)
     depth = adapt.depth_of(config, arch.backbone, plan_of(config, data.dataset, pretrained=True))
-    run.add(model=adapt.described(merged, config, depth, final))
+    run.add(model=adapt.described(merged, config, depth, final, arch.earlier))
     return merged
 
 

@@ -118,7 +118,8 @@ def _write_round(
         standing[name] = {key: scores[key] for key in ("accuracy", "log_loss")}
     labelled = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
     first = result_of(folder, 0)["model"]
-    kept = {name: first[name] for name in ("backbone", "weights", "freeze", "block", "cut")}
+    names = ("backbone", "weights", "freeze", "block", "cut", "classes_kept")
+    kept = {name: first[name] for name in names if name in first}
     content = {
         "labels": labelled,
         "segments": described,
