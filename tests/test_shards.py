@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from collections import Counter
 
 import numpy as np
@@ -10,6 +11,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image
 from test_batches import ALL, assert_equal, how
+from test_finetune import changed
 from test_tfds import CLASSES, offline, picture, write  # noqa: F401
 
 import tl_keras
@@ -29,9 +31,7 @@ def tree(folder, cache, **sections):
         "cache": {"path": str(cache)},
     }
     base["data"]["image_size"] = SIZE
-    for name, values in sections.items():
-        base[name] = {**base[name], **values}
-    return base
+    return changed(base, **sections)
 
 
 def loaded(tree):
@@ -49,16 +49,17 @@ def prepared(tmp_path_factory):
 
 def test_every_example_is_listed_and_only_measured_ones_are_files(prepared, tmp_path):
     dataset, _ = loaded(tree(prepared, tmp_path / "cache"))
-    # Labels of test are secret: a part of train is test instead, its first 15%.
+    # Labels of test are secret: of each class a part of train is test instead.
     counts = {split: len(examples) for split, examples in dataset.splits.items()}
     assert counts == {"train": 35, "val": 6, "test": 6, "rest": 0}
+    assert np.bincount(dataset.labels("test")).tolist() == [3, 3]
     assert dataset.classes == ("angular_pointed", "round")
-    assert [(entry.reason, entry.file[-3:]) for entry in dataset.quarantined] == [
-        ("it has no label", "__0")
-    ]
-    assert "2 images of 'test' have no label" in dataset.warnings
-    files = [f for f in (tmp_path / "cache").rglob("*.png")]
-    assert len(files) == 12
+    assert dataset.quarantined == []
+    for split, count in (("train", 1), ("test", 2)):
+        assert f"{count} images of {split!r} of 'tiny_shapes' have no label" in dataset.warnings
+    for split in ("val", "test"):
+        assert all((dataset.root / e.file).is_file() for e in dataset.splits[split])
+    assert not any((dataset.root / e.file).exists() for e in dataset.splits["train"])
     example = dataset.splits["train"][0]
     assert (example.width, example.height, example.decoder) == (24, 20, "png")
     assert dataset.fingerprint == loaded(tree(prepared, tmp_path / "cache"))[0].fingerprint
@@ -71,7 +72,7 @@ def test_unreadable_images_are_left_out_and_said_so(tmp_path):
 
     stream = io.BytesIO()
     Image.fromarray(picture(3)).save(stream, "PNG")
-    contents = iter([b"no image", stream.getvalue()[:200], b""])
+    contents = iter([b"no image", stream.getvalue()[:200]])
     image = Encoded(shape=(None, None, 3))
     real = image.encode_example
 
@@ -130,11 +131,44 @@ def test_views_are_those_of_files(prepared, tmp_path):
             assert np.abs(views - image).reshape(35, -1).max(1).min() < 1e-3
 
 
-def test_a_split_in_order_has_nothing_to_take_from_train(tmp_path, monkeypatch):
-    folder = write(tmp_path / "data", {"train": [0, 1] * 5})
+def test_what_is_kept_in_order_is_mixed_too(tmp_path, monkeypatch):
+    folder = write(tmp_path / "data", {"train": [0] * 20 + [1] * 20})
     monkeypatch.setattr(tfds.core.DatasetInfo, "disable_shuffling", property(lambda self: True))
-    with pytest.raises(ValueError, match="data.stream: 'tiny_shapes' has no labelled split for te"):
-        loaded(tree(folder, tmp_path / "cache"))
+    dataset, config = loaded(tree(folder, tmp_path / "cache"))
+    (x, targets, _), *others = epoch(dataset, config, 0)
+    assert len(others) == 2 and 0 < targets.argmax(1).sum() < 8
+
+
+def test_a_builder_that_is_streamed_may_be_unpacked_and_the_other_way(tmp_path):
+    folder = write(tmp_path / "data", {"train": [0, 1] * 20})
+    streamed = tree(folder, tmp_path / "cache")
+    found = [loaded(changed(streamed, data={"stream": on}))[0] for on in (True, False, True)]
+    contents = [
+        {split: sorted(e.digest for e in own.splits[split]) for split in own.splits}
+        for own in found
+    ]
+    assert contents[0] == contents[1] == contents[2]  # Split alike, too.
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_builder_that_is_run_again_is_read_again(tmp_path, stream):
+    config = tree(tmp_path / "data", tmp_path / "cache", data={"stream": stream})
+    counts = []
+    for labels in ([0, 1] * 20, [0, 1] * 20 + [1]):
+        shutil.rmtree(tmp_path / "data", ignore_errors=True)
+        write(tmp_path / "data", {"train": labels})
+        counts.append(sum(map(len, loaded(config)[0].splits.values())))
+    assert counts == [40, 41]
+
+
+def test_two_splits_to_train_on_are_refused_and_two_to_validate_on_are_one(tmp_path):
+    two = write(tmp_path / "two", {"train": [0, 1] * 5, "training": [0, 1] * 5})
+    with pytest.raises(ValueError, match="data.stream: 'tiny_shapes' has 'train' and 'training'"):
+        loaded(tree(two, tmp_path / "cache"))
+    splits = {"train": [0, 1] * 9, "val": [0, 1], "validation": [0, 1], "test": [0, 1], "x": [0]}
+    dataset, _ = loaded(tree(write(tmp_path / "one", splits), tmp_path / "cache"))
+    assert len(dataset.splits["val"]) == 4
+    assert "split 'x' of 'tiny_shapes' is not used" in dataset.warnings
 
 
 def test_shards_are_checked_once(prepared, tmp_path, monkeypatch):
@@ -178,6 +212,7 @@ def test_pretraining_from_shards_broken_in_an_epoch_ends_bit_equal(prepared, tmp
     [
         ("finetune", {}, "data.stream: finetune reads images in any order, and shards are read in"),
         ("pretrain", {"source": "digits", "name": None}, "data.stream: shards are those of tfds; "),
+        ("pretrain", {"balance": "oversample"}, "data.balance: shards are read in their order"),
     ],
 )
 def test_streams_are_for_pretraining_on_tfds(tmp_path, command, data, message):

@@ -45,6 +45,8 @@ def _plain(value: Any) -> Any:
 
 # Absolute, so that a saved config loads from any folder.
 Location = Annotated[Text, BeforeValidator(_plain), AfterValidator(_absolute)]
+# Of a class: in YAML a folder called 7 is a number.
+Name = Annotated[Text, BeforeValidator(lambda name: str(name) if type(name) is int else name)]
 WEIGHTS = ("imagenet", "glyphs", "own", "none")  # Any other value is a path.
 Format = Literal["saved_model", "float32", "float16", "dynamic", "int8"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -192,6 +194,11 @@ class DataConfig(Section):
             raise ValueError(
                 f"data.stream: shards are those of tfds; expected false, since data.source is "
                 f"{self.source}"
+            )
+        if self.stream and self.balance == "oversample":
+            raise ValueError(
+                "data.balance: shards are read in their order, in which no example comes twice; "
+                "with data.stream expected none or weights, received 'oversample'"
             )
         if self.source == "glyphs":
             self._check_glyphs()
@@ -530,7 +537,7 @@ class EvaluateConfig(Section):
     """How the finished model is measured, beside the plain way."""
 
     views: Annotated[int, Field(ge=1, le=64)] = 1  # over 1: also the mean of augmented views
-    classes: dict[Text, Text] = Field(
+    classes: dict[Name, Name] = Field(
         {},
         description="for the command evaluate on another set: classes of the model or of the set, "
         "and what each counts as, as in {tabby: cat, tiger_cat: cat}",

@@ -303,8 +303,9 @@ def head_of(arch: Architecture, config: RunConfig) -> Head:
         )
         if arch.data.pool is None and "suspects" not in arch.run.findings:
             arch.run.find(**doctor.suspected(arch.data.dataset, found))
-    best = min(arch.heads[balance].history, key=lambda record: record["val_loss"])
-    logging.info("head: validation accuracy %.3f", best["val_accuracy"])
+    head = arch.heads[balance]
+    chosen = next(r for r in head.history if r["regularisation"] == head.regularisation)
+    logging.info("head: validation accuracy %.3f", chosen["val_accuracy"])
     return arch.heads[balance]
 
 

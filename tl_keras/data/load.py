@@ -53,12 +53,17 @@ def load(config: DataConfig, cache_config: CacheConfig, strict: bool = True) -> 
     found = _set_duplicates_apart(found)
     _check_readable(found, config)
     if listing.shards:
-        _check_measured(found, config)
-    alike, warnings = _alike(found, config, listing.root, cache_config)
+        alike, warnings = [], ["of pictures in shards near-duplicates are not looked for"]
+    else:
+        alike, warnings = _alike(found, config, listing.root, cache_config)
     splits = carve(found.splits, found.groups, config, alike)
     problems += [*_problems(found, config), *_problems_of_splits(splits, found.classes, config)]
     if problems and strict:
         raise ValueError(problems[0])
+    if listing.shards:
+        measured = [e.file for split in ("val", "test") for e in splits[split]]
+        in_shards = [file for file in measured if file in listing.checked]
+        listing.shards.unpack(in_shards, listing.root)
     return Dataset(
         found.classes,
         splits,
@@ -213,15 +218,6 @@ def _check_readable(found: _Found, config: DataConfig) -> None:
     if not _num_readable(found):
         where, first = _where(config), _first_bad(found)
         raise ValueError(f"{where} has no readable image; {first or 'it is empty'}")
-
-
-def _check_measured(found: _Found, config: DataConfig) -> None:
-    """Nothing can be carved from what is streamed."""
-    for split, wanted in (("val", True), ("test", config.test > 0)):
-        if wanted and not found.splits[split]:
-            raise ValueError(
-                f"data.stream: no image of {split} can be read; {_first_bad(found)}; expected false"
-            )
 
 
 def _where(config: DataConfig) -> str:

@@ -1,7 +1,8 @@
-"""Training examples in the shards of TensorFlow Datasets, read side by side: nothing is unpacked.
+"""Examples in the shards of TensorFlow Datasets, read side by side: nothing is unpacked but what is
+measured on.
 
 One pass over them finds what a folder's audit finds: content, label, size, and what cannot be read.
-It is remembered for each shard. Validation and test examples, which are fewer, become files.
+It is remembered for each shard.
 """
 
 import json
@@ -9,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +21,11 @@ from tqdm import tqdm
 
 from tl_keras.data.audit import CHECKED_BY, Checked, check_content
 from tl_keras.data.pillow import quiet_pillow
-from tl_keras.files import write_json
+from tl_keras.files import replacing, write_json
 
 SIDE_BY_SIDE = 16  # shards
-SHUFFLED = (
-    4096  # Examples, still encoded, that the next one is drawn from; some 500 MB of ImageNet.
-)
-UNLABELLED = "it has no label"
+SHUFFLED = 4096  # Examples, still encoded, that the next one is drawn from: 500 MB of ImageNet.
+AT_ONCE = 256  # examples that are checked
 
 
 @dataclass(frozen=True)
@@ -34,25 +34,25 @@ class Shards:
 
     Attributes:
       builder: of TFDS, prepared.
-      split: TFDS's own name of the split, or a part of it, as `train[100:]`.
-      first: of the part, its place in the split.
+      split: TFDS's own name of the split.
     """
 
     builder: Any
     split: str
-    first: int = 0
 
-    def encoded(self, part: str | None = None, **choices: Any) -> tf.data.Dataset:
+    def encoded(self, part: str = "", **choices: Any) -> tf.data.Dataset:
         """Examples with `image`, still encoded, `label` and `tfds_id`, in order.
 
         Args:
-          part: of the split; else all of it.
+          part: of the split, as `[100:200]`; else all of it.
           choices: of `tfds.ReadConfig`.
         """
+        # Its guard is against reading side by side what is kept in order.
+        choices = {"add_tfds_id": True, "try_autocache": False, **choices}
         return self.builder.as_dataset(
-            split=part or self.split,
+            split=f"{self.split}{part}",
             decoders={"image": tfds.decode.SkipDecoding()},
-            read_config=tfds.ReadConfig(add_tfds_id=True, try_autocache=False, **choices),
+            read_config=tfds.ReadConfig(enable_ordering_guard=False, **choices),
             shuffle_files=False,
         )
 
@@ -65,10 +65,7 @@ class Shards:
         Args:
           names: as `tfds_id`; others are passed over. An index is a place among them.
         """
-        places = tf.lookup.KeyValueTensorInitializer(
-            tf.constant(names), tf.range(len(names), dtype=tf.int64)
-        )
-        table = tf.lookup.StaticHashTable(places, -1)
+        place = _places(names)
 
         def read(epoch: int) -> tf.data.Dataset:
             def in_random_order(files: list) -> list:
@@ -83,7 +80,7 @@ class Shards:
             # TensorFlow joins this seed with the global one, which each run sets to its own.
             own = int(np.random.default_rng([seed, epoch]).integers(2**31))
             mixed = examples.shuffle(SHUFFLED, seed=own, reshuffle_each_iteration=False)
-            named = mixed.map(lambda own: (table.lookup(own["tfds_id"]), own["image"]))
+            named = mixed.map(lambda example: (place(example["tfds_id"]), example["image"]))
             return named.filter(lambda index, image: index >= 0)
 
         return read
@@ -92,20 +89,35 @@ class Shards:
         """The image of a named example, as encoded; looked for from the start of its shard."""
         file, _, place = name.rpartition("__")
         start = next(start for start, _, own in self.bounds() if own == file) + int(place)
-        (found,) = self.encoded(f"{self.whole}[{start}:{start + 1}]").as_numpy_iterator()
+        (found,) = self.encoded(f"[{start}:{start + 1}]").as_numpy_iterator()
         return found["image"]
 
-    @property
-    def whole(self) -> str:
-        """The name of the split that this is a part of."""
-        return self.split.partition("[")[0]
+    def unpack(self, names: Sequence[str], folder: Path) -> None:
+        """Writes the images of named examples, as encoded, to files of their names; those that are
+        there already are left as they are."""
+        missing = [name for name in names if not (folder / name).exists()]
+        if not missing:
+            return
+        place = _places(missing)
+        found = self.encoded().filter(lambda example: place(example["tfds_id"]) >= 0)
+        bar = tqdm(found.as_numpy_iterator(), "unpack", len(missing), unit=" images", leave=False)
+        for example in bar:
+            with replacing(folder / example["tfds_id"].decode()) as temporary:
+                temporary.write_bytes(example["image"])
 
     def bounds(self) -> list[tuple[int, int, str]]:
-        """Of each shard of the split its first position, that after its last, and its file."""
-        files = self.builder.info.splits[self.whole].file_instructions
+        """Of each shard its first position, that after its last, and its file's name."""
+        files = self.builder.info.splits[self.split].file_instructions
         ends = np.cumsum([0, *(file.examples_in_shard for file in files)]).tolist()
         names = [Path(file.filename).name for file in files]
         return list(zip(ends, ends[1:], names, strict=False))
+
+
+def _places(names: Sequence[str]) -> Callable[[tf.Tensor], tf.Tensor]:
+    """By name its place among some, -1 of any other."""
+    values = tf.range(len(names), dtype=tf.int64)
+    known = tf.lookup.KeyValueTensorInitializer(tf.constant(names), values)
+    return tf.lookup.StaticHashTable(known, -1).lookup
 
 
 @dataclass(frozen=True)
@@ -125,14 +137,10 @@ def census(shards: Shards, max_pixels: int, memory: Path) -> list[Entry]:
     """
     found, by = [], [*CHECKED_BY, max_pixels]
     for start, end, name in tqdm(shards.bounds(), "audit", unit=" shards", leave=False):
-        start = max(start, shards.first)
-        file = memory / f"{name}_{start}.json"
-        if start >= end:
-            continue
+        file = memory / f"{name}.json"
         entries = _recall(file, by)
         if entries is None:
-            part = shards.encoded(f"{shards.whole}[{start}:{end}]")
-            entries = list(_check(part, max_pixels))
+            entries = list(_check(shards.encoded(f"[{start}:{end}]"), max_pixels))
             rows = [[entry.name, entry.label, asdict(entry.checked)] for entry in entries]
             write_json(file, {"by": by, "examples": rows})
         found += entries
@@ -152,11 +160,10 @@ def _recall(file: Path, by: list) -> list[Entry] | None:
 
 def _check(examples: tf.data.Dataset, max_pixels: int) -> Iterator[Entry]:
     def one(example: dict[str, Any]) -> Entry:
-        name, label = example["tfds_id"].decode(), int(example["label"])
         checked = check_content(example["image"], max_pixels)
-        if label < 0 and not checked.reason:
-            checked = Checked(checked.digest, reason=UNLABELLED)
-        return Entry(name, label, checked)
+        return Entry(example["tfds_id"].decode(), int(example["label"]), checked)
 
+    read = examples.as_numpy_iterator()
     with quiet_pillow(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from pool.map(one, examples.as_numpy_iterator())
+        while some := list(islice(read, AT_ONCE)):
+            yield from pool.map(one, some)

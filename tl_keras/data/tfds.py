@@ -6,6 +6,7 @@ stay in their shards, see `shards`.
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from tl_keras.config import DataConfig
-from tl_keras.data.examples import Listed, Listing, Quarantined
+from tl_keras.data.examples import Listed, Listing
 from tl_keras.data.sources import SPLIT_FOLDERS, list_class, list_folder
 from tl_keras.files import replacing, write_json
 
@@ -33,75 +34,91 @@ def list_tfds(config: DataConfig, cache: Path) -> Listing:
     _check_features(builder, config.name)
     folder = cache / "tfds" / _folder_name(builder)
     folder.mkdir(parents=True, exist_ok=True)
-    if config.stream:
-        with FileLock(folder / ".lock"):
-            _prepare(builder, config.name)
-            return _streamed(builder, config, folder)
-    record = folder / "unpacked.json"
     with FileLock(folder / ".lock"):
-        if not record.exists():
-            _prepare(builder, config.name)
-            write_json(record, {"warnings": _unpack_all(builder, folder / "files")})
-        warnings = json.loads(record.read_text(encoding="utf-8"))["warnings"]
-    listing = list_folder(config.model_copy(update={"path": str(folder / "files")}))
-    listing.warnings.extend(warnings)
+        if config.stream:
+            return _streamed(builder, config, folder)
+        return _unpacked(builder, config, folder)
+
+
+def _unpacked(builder: Any, config: DataConfig, folder: Path) -> Listing:
+    """Every example in a file."""
+    record, files = folder / "unpacked.json", folder / "files"
+    known = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+    # What TFDS held may be gone by now; what it holds now may be another.
+    if not known or builder.info.splits and known.get("version") != _version(builder):
+        shutil.rmtree(files, ignore_errors=True)
+        _prepare(builder, config.name)
+        known = {"warnings": _unpack_all(builder, files), "version": _version(builder)}
+        write_json(record, known)
+    listing = list_folder(config.model_copy(update={"path": str(files)}))
+    listing.warnings.extend(known["warnings"])
     return listing
 
 
 def _streamed(builder: Any, config: DataConfig, folder: Path) -> Listing:
-    """Training examples in their shards, those of the other splits in files.
-
-    Splits that the builder lacks are taken from the beginning of train, whose order is random.
-    """
+    """Training examples in their shards, those of the other splits in files."""
     from tl_keras.data import shards
 
-    given = {SPLIT_FOLDERS[name]: name for name in builder.info.splits if name in SPLIT_FOLDERS}
+    _prepare(builder, config.name)
     _check_train(builder)
+    train, *others = [name for name in builder.info.splits if SPLIT_FOLDERS.get(name) == "train"]
+    if others:
+        raise ValueError(
+            f"data.stream: {builder.name!r} has {train!r} and {others[0]!r} to train on; expected "
+            "false, where they are joined"
+        )
     labels = _label_folders(builder.info.features["label"].names, builder.name)
-    listing, first = Listing(folder / "files", []), 0
-    for split, share in (("test", config.test), ("val", config.val)):
-        if split in given and _files_of(builder, given[split], labels, folder, listing, split):
-            continue
-        if share > 0:
-            if builder.info.disable_shuffling:
-                raise ValueError(
-                    f"data.stream: {builder.name!r} has no labelled split for {split}, and is kept "
-                    "in order, so that none can be taken from train; expected false"
-                )
-            count = max(1, round(share * builder.info.splits[given["train"]].num_examples))
-            part = f"{given['train']}[{first}:{first + count}]"
-            _files_of(builder, part, labels, folder, listing, split)
-            first += count
-    streamed = shards.Shards(builder, f"{given['train']}[{first}:]", first)
-    for entry in shards.census(streamed, config.max_pixels, folder / "census"):
-        if entry.checked.reason == shards.UNLABELLED:
-            listing.quarantined.append(Quarantined(entry.name, entry.checked.reason))
-        else:
-            listing.files.append(Listed(entry.name, labels[entry.label], "train"))
-            listing.checked[entry.name] = entry.checked
-    listing.shards = streamed
+    place = folder / f"streamed_{_version(builder)}"
+    for other in folder.glob("streamed_*"):  # Of what TFDS held before.
+        if other != place:
+            shutil.rmtree(other)
+    listing = Listing(place, [], warnings=_unused(builder))
+    for name in builder.info.splits:
+        if SPLIT_FOLDERS.get(name) in ("val", "test"):
+            _add_files(builder, name, labels, listing)
+    listing.shards = shards.Shards(builder, train)
+    entries = shards.census(listing.shards, config.max_pixels, place / "census")
+    labelled = [entry for entry in entries if entry.label >= 0]
+    for entry in labelled:
+        listing.files.append(Listed(entry.name, labels[entry.label], ""))
+        listing.checked[entry.name] = entry.checked
+    listing.warnings += _unlabelled(len(entries) - len(labelled), train, builder.name)
     return listing
 
 
-def _files_of(
-    builder: Any, part: str, labels: list[str], folder: Path, listing: Listing, split: str
-) -> int:
-    """Unpacks a split, or a part of one, and lists its files; how many there are."""
-    place = part.replace("[", "_").replace(":", "_").removesuffix("]")
-    record = folder / f"{place}.json"
+def _add_files(builder: Any, split: str, labels: list[str], listing: Listing) -> None:
+    """Unpacks a split and lists its files."""
+    record = listing.root / f"{split}.json"
     if not record.exists():
-        write_json(record, {"unlabelled": _unpack(builder, part, labels, folder / "files" / place)})
-    unlabelled = json.loads(record.read_text(encoding="utf-8"))["unlabelled"]
-    if unlabelled:
-        listing.warnings.append(f"{unlabelled} images of {part!r} have no label")
-    before = len(listing.files)
+        unlabelled = _unpack(builder, split, labels, listing.root / split)
+        write_json(record, _unlabelled(unlabelled, split, builder.name))
+    listing.warnings += json.loads(record.read_text(encoding="utf-8"))
     for label in sorted(labels):
-        if (folder / "files" / place / label).is_dir():
-            list_class(folder / "files" / place / label, split, listing)
-    return len(listing.files) - before
+        if (listing.root / split / label).is_dir():
+            list_class(listing.root / split / label, SPLIT_FOLDERS[split], listing)
+
+
+def _version(builder: Any) -> str:
+    """Hex, of the files that TFDS holds: another where a builder was run again with other data."""
+    import tensorflow as tf
+
+    files = [f.filename for s in builder.info.splits.values() for f in s.file_instructions]
+    stats = [(file, tf.io.gfile.stat(file)) for file in sorted(files)]
+    text = "\n".join(f"{file} {own.length} {own.mtime_nsec}" for file, own in stats)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _unused(builder: Any) -> list[str]:
+    others = [split for split in builder.info.splits if split not in SPLIT_FOLDERS]
+    return [f"split {split!r} of {builder.name!r} is not used" for split in others]
+
+
+def _unlabelled(count: int, split: str, name: str) -> list[str]:
+    return [f"{count} images of {split!r} of {name!r} have no label"] if count else []
 
 
 def _check_train(builder: Any) -> None:
+    """Raises ValueError where there is no split to train on."""
     splits = list(builder.info.splits)
     if "train" not in {SPLIT_FOLDERS.get(split) for split in splits}:
         raise ValueError(
@@ -161,14 +178,13 @@ def _prepare(builder: Any, name: str) -> None:
 
 def _unpack_all(builder: Any, folder: Path) -> list[str]:
     """Writes the images of every split that has a use; warnings about what is left out."""
-    name, splits = builder.name, list(builder.info.splits)
-    used = [split for split in splits if split in SPLIT_FOLDERS]
+    used = [split for split in builder.info.splits if split in SPLIT_FOLDERS]
     _check_train(builder)
-    labels = _label_folders(builder.info.features["label"].names, name)
-    warnings = [f"split {split!r} of {name!r} is not used" for split in splits if split not in used]
+    labels = _label_folders(builder.info.features["label"].names, builder.name)
+    warnings = _unused(builder)
     for split in used:
-        if unlabelled := _unpack(builder, split, labels, folder / split):
-            warnings.append(f"{unlabelled} images of {split!r} of {name!r} have no label")
+        unlabelled = _unpack(builder, split, labels, folder / split)
+        warnings += _unlabelled(unlabelled, split, builder.name)
     return warnings
 
 
