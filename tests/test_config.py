@@ -600,3 +600,8 @@ def test_weights_from_scratch_are_not_averaged():
     tree = {"data": {"source": "digits"}, "model": {"weights": "none"}, "fit": {"keep": "average"}}
     with pytest.raises(ValueError, match="fit.keep: .* expected auto or best"):
         configs.from_tree(tree)
+
+
+def test_classes_that_are_called_by_a_number_need_no_quotes():
+    config = configs.load(None, ["data.source=digits", "evaluate.classes={0: cat, zero: 7}"])
+    assert config.evaluate.classes == {"0": "cat", "zero": "7"}

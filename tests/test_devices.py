@@ -7,6 +7,7 @@ from pathlib import Path
 # TensorFlow takes its devices once a process.
 PROGRAM = """
 import sys
+from pathlib import Path
 import numpy as np
 from tl_keras.quiet import start_tensorflow
 start_tensorflow()
@@ -18,6 +19,7 @@ from conftest import clusters
 from tl_keras import model as models
 from tl_keras.approaches.adapt import _devices
 from tl_keras.config import FitConfig, RunConfig
+from tl_keras.run import Run
 from tl_keras.learner import Settings, learner
 """
 
@@ -29,12 +31,19 @@ def in_a_process_of_two_devices(program: str, *arguments: object) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-def test_two_devices_train_as_one_and_stay_alike():
+def test_two_devices_train_as_one_and_stay_alike(tmp_path):
     in_a_process_of_two_devices(
         """
-config = RunConfig(data={"source": "digits"}, fit={"clip_norm": None})
-devices = _devices(config)
-assert devices.num_replicas_in_sync == 2
+run = Run(Path(sys.argv[1]), RunConfig(data={"source": "digits"}), "pretrain")
+devices = _devices(run, 2)
+assert devices.num_replicas_in_sync == run.record["devices"] == 2
+for asked, message in ((1, "fit.batch_size: expected at least one"), (2, "began on 3 devices")):
+    try:
+        _devices(run, asked)
+        raise AssertionError(message)
+    except ValueError as error:
+        assert message in str(error)
+    run.add(devices=3)
 x, labels = clusters(25, 1)  # 13 and 12 examples.
 weights = np.linspace(.5, 2, 25, dtype=np.float32)
 batch = x, keras.utils.to_categorical(labels, 3).astype(np.float32), weights
@@ -64,7 +73,8 @@ for norm in (False, True):
         for one, other in zip(alone.get_weights(), both.get_weights()):
             np.testing.assert_allclose(other, one, atol=2e-5)
     assert losses["both"][-1] < losses["both"][0]
-"""
+""",
+        tmp_path,
     )
 
 

@@ -130,9 +130,16 @@ def test_classes_that_are_called_otherwise(finished_run, tmp_path, said):
         finished.evaluate(renamed(finished_run, crosses="Kreuz"), folder)
 
 
-def test_a_set_that_a_csv_lists(finished_run, tmp_path):
+def test_a_set_that_a_csv_lists(finished_run, tmp_path, monkeypatch):
     folder = draw(tmp_path / "new", 4, seed=7)
     lines = [f"new/{name}/{i}.png,{name}" for name in ("cross", "disc", "square") for i in range(4)]
     table = tmp_path / "all.csv"
     table.write_text("\n".join(["path,label", *lines]))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "absolute.csv").write_text(
+        "\n".join(["path,label", *(f"{tmp_path}/{line}" for line in lines)])
+    )
+    assert finished.evaluate(finished_run, "absolute.csv") == finished.evaluate(finished_run, "new")
+    with pytest.raises(ValueError, match="no.csv' does not exist; expected a CSV file"):
+        finished.evaluate(finished_run, "no.csv")
     assert finished.evaluate(finished_run, table) == finished.evaluate(finished_run, folder)

@@ -240,6 +240,12 @@ def test_state_refuses_pickles(tmp_path):
         State.load(tmp_path / "state.npy", learner(network(), FitConfig()))
 
 
+def test_state_of_another_version_is_called_one(tmp_path):
+    np.save(tmp_path / "state.npy", np.array("[]"))
+    with pytest.raises(ValueError, match="was written by another version"):
+        State.load(tmp_path / "state.npy", learner(network(), FitConfig()))
+
+
 def test_batch_norm_keeps_up_with_few_steps():
     inputs = keras.Input((4,))
     model = keras.Model(inputs, keras.layers.BatchNormalization(momentum=0.999)(inputs))

@@ -5,7 +5,8 @@ takes twice as long to trace. Rate, weight decay and other numbers are arguments
 trials of a search that differ in them share the graph.
 
 Of a network that is mirrored on several devices each trains on its part of the batch: the vector is
-the one copy that the optimiser changes, and all devices' weights follow it.
+the one copy that the optimiser changes, and all devices' weights follow it. Dropout's states are
+alike on all of them: the first example of each part has the same mask, and so on.
 """
 
 import math

@@ -391,6 +391,11 @@ class State:
         count = len(learner.values()), len(variables)
         with file.open("rb") as stream:
             told = json.loads(str(np.load(stream, allow_pickle=False)))
+            if not isinstance(told, dict):
+                raise ValueError(
+                    f"--workdir: {str(file)!r} was written by another version of tl_keras; finish "
+                    "the run with that, or choose another --workdir"
+                )
             kept, now = (
                 [np.load(stream, allow_pickle=False) for _ in range(number)] for number in count
             )

@@ -66,10 +66,8 @@ def from_scratch(
     _log(plan)
     network = models.logits_of(in_precision(model, config, data.dataset))
     train.quicken_batch_norm(network, plan.steps * plan.epochs)
-    devices = _devices(config)
-    num_devices = 1
+    devices = _devices(run, min(config.fit.batch_size, len(data.inputs["train"])))
     if devices:
-        num_devices = devices.num_replicas_in_sync
         network = models.mirrored(network, devices)
     history = _fit(run, data, network, plan, devices, validates=not chosen)
     model.set_weights(network.get_weights())
@@ -79,7 +77,7 @@ def from_scratch(
     epochs = train.best_epoch(history) if chose else len(history)
     chosen = Chosen("scratch", None, temperature, epochs)
     model_record = described(model, config, Freeze(0.0, None, None, 0, 0), "scratch")
-    run.add(model=model_record, chosen=vars(chosen), devices=num_devices)
+    run.add(model=model_record, chosen=vars(chosen))
     logging.info("trained %d epochs from scratch", len(history))
     return model
 
@@ -91,22 +89,38 @@ def _log(plan: Plan) -> None:
     )
 
 
-def _devices(config: RunConfig) -> tf.distribute.Strategy | None:
-    """All GPUs of this machine, where there are several; None where there is one device.
-
-    CUDA_VISIBLE_DEVICES says which there are.
+def check_devices(batch_size: int) -> list[str]:
+    """All GPUs of this machine, or its CPU: CUDA_VISIBLE_DEVICES says which there are.
 
     Raises:
       ValueError: a batch has not an image for each.
     """
     found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    if batch_size < len(found):
+        raise ValueError(
+            f"fit.batch_size: expected at least one training image for each of {len(found)} "
+            f"devices; received {batch_size}; CUDA_VISIBLE_DEVICES takes some away"
+        )
+    return [device.name for device in found]
+
+
+def _devices(run: Run, batch_size: int) -> tf.distribute.Strategy | None:
+    """What a run is trained on, where it is several devices; the record says how many.
+
+    Raises:
+      ValueError: it began on another number, on which it would not end as it began; or as
+        `check_devices`.
+    """
+    found = check_devices(batch_size)
+    began = run.record.get("devices", len(found))
+    if began != len(found):
+        raise ValueError(
+            f"--workdir: {str(run.workdir)!r} began on {began} devices, and there are "
+            f"{len(found)}; CUDA_VISIBLE_DEVICES says how many are used; or choose another folder"
+        )
+    run.add(devices=len(found))
     if len(found) == 1:
         return None
-    if config.fit.batch_size < len(found):
-        raise ValueError(
-            f"fit.batch_size: expected at least one image for each of {len(found)} devices; "
-            f"received {config.fit.batch_size}"
-        )
     logging.info("training on %d devices", len(found))
     return tf.distribute.MirroredStrategy(found)
 

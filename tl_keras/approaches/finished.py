@@ -132,7 +132,8 @@ def evaluate(run: Run, path: str | Path) -> dict[str, Any]:
 
 
 def _labelled(run: Run, path: Path) -> Listing:
-    source = "csv" if path.is_file() else "folder"
+    path = path.expanduser().absolute()
+    source = "csv" if path.is_file() or path.suffix.lower() == ".csv" else "folder"
     config = run.config.data.model_copy(update={"source": source, "path": str(path)})
     return sources.list_csv(config) if source == "csv" else sources.list_folder(config)
 

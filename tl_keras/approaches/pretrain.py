@@ -25,6 +25,7 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
         raise ValueError(
             "search: pretrain does not search; expected neither search.trials nor search.minutes"
         )
+    adapt.check_devices(config.fit.batch_size)  # Before the data are read, which may take hours.
     with opened(config, workdir, "pretrain") as run:
         backbone = stages.backbone(run)
         data = stages.read(run)

@@ -3,7 +3,8 @@
 An epoch of training is a pure function of (seed, epoch), so that a resumed run reads what an
 unbroken one would have read:
 
-1. order: a permutation by (seed, epoch), with repeats where classes are balanced;
+1. order: a permutation by (seed, epoch), with repeats where classes are balanced; of what is
+   streamed as its shards are read and mixed, see `shards`;
 2. images: rows of an array that was prepared once, or decoded now where that does not fit;
 3. batch: augmentation is faster on batches;
 4. augment: after what is cached, since views must differ from epoch to epoch;
