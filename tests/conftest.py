@@ -92,8 +92,10 @@ def quick(tree, tmp_path_factory) -> dict:
     keras.utils.set_random_seed(0)
     inputs = x = keras.Input((32, 32, 3))
     for i, width in enumerate((8, 16, 24, 32)):
-        x = keras.layers.Conv2D(width, 3, 2 if i else 1, padding="same", use_bias=False)(x)
-        x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
+        how = {"strides": 2 if i else 1, "padding": "same", "use_bias": False}
+        x = keras.layers.Conv2D(width, 3, **how, name=f"conv_{i}")(x)
+        x = keras.layers.BatchNormalization(name=f"norm_{i}")(x)
+        x = keras.layers.ReLU(name=f"relu_{i}")(x)
     x = keras.layers.GlobalAveragePooling2D()(x)
     file = tmp_path_factory.mktemp("backbone") / "quick.keras"
     keras.Model(inputs, x).save(file)

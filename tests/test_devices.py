@@ -78,14 +78,14 @@ for norm in (False, True):
     )
 
 
-def test_pretraining_on_two_devices_broken_in_an_epoch_ends_bit_equal(tmp_path):
+def test_pretraining_on_two_devices_broken_in_an_epoch_ends_bit_equal(quick, tmp_path):
     in_a_process_of_two_devices(
         """
 import tl_keras
 from tl_keras import train
 config = {
     "data": {"source": "digits", "image_size": 32, "examples_per_class": 5},
-    "model": {"backbone": "MobileNet", "options": {"alpha": 0.25}, "weights": "none"},
+    "model": {"backbone": sys.argv[2], "weights": "none"},
     "fit": {"epochs": 2, "batch_size": 9, "checkpoint_minutes": 0.0},
     "cache": {"path": sys.argv[1] + "/cache"},
 }
@@ -108,5 +108,5 @@ tables = [(run.workdir / "predictions.csv").read_bytes() for run in (unbroken, b
 assert tables[0] == tables[1]
 assert unbroken.result["devices"] == 2
 """,
-        tmp_path,
+        *(tmp_path, quick["model"]["backbone"]),
     )

@@ -180,12 +180,34 @@ def test_model_loads_without_this_package(finished_run):
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
-def test_killed_in_an_epoch_ends_as_unbroken(finished_run, tree, tmp_path):
+@pytest.fixture(scope="module")
+def quick_tree(quick) -> dict:
+    """A config of seconds."""
+    return changed(quick, export=FEW)
+
+
+def assert_same_epochs(one, other):
+    """Equal losses in each epoch, whichever weights are kept in the end."""
+    lines = [
+        [(line["stage"], line.get("loss"), line["val_loss"]) for line in epochs_of(workdir)]
+        for workdir in (one, other)
+    ]
+    assert lines[0] == lines[1] and "finetune" in {stage for stage, *_ in lines[0]}
+
+
+@pytest.fixture(scope="module")
+def quick_run(quick_tree, tmp_path_factory):
+    """A finished run of it. Tests read it and do not change it."""
+    return tl_keras.finetune(quick_tree, tmp_path_factory.mktemp("runs") / "quick")
+
+
+def test_killed_in_an_epoch_ends_as_unbroken(quick_run, quick_tree, tmp_path):
     workdir = tmp_path / "run"
-    shoot("finetune", tree, workdir, workdir / "checkpoint" / "finetune.npy")
+    shoot("finetune", quick_tree, workdir, workdir / "checkpoint" / "finetune.npy")
     assert not (workdir / "model.keras").exists()
-    tl_keras.finetune(tree, workdir)
-    assert_same_weights(workdir, finished_run.workdir)
+    tl_keras.finetune(quick_tree, workdir)
+    assert_same_weights(workdir, quick_run.workdir)
+    assert_same_epochs(workdir, quick_run.workdir)
     assert [line["epoch"] for line in epochs_of(workdir) if line["stage"] == "finetune"] == [
         0,
         1,
@@ -202,18 +224,18 @@ class Killed(BaseException):
     [(stages, "write_data"), (head, "fit_head"), (stages, "evaluate"), (stages, "exported")],
 )
 def test_killed_in_a_phase_ends_as_unbroken(
-    finished_run, tree, tmp_path, monkeypatch, module, name
+    quick_run, quick_tree, tmp_path, monkeypatch, module, name
 ):
     def kill(*_):
         raise Killed
 
-    tree = changed(tree, export=FEW)
     with monkeypatch.context() as patched, pytest.raises(Killed):
         patched.setattr(module, name, kill)
-        tl_keras.finetune(tree, tmp_path / "run")
-    run = tl_keras.finetune(tree, tmp_path / "run")
+        tl_keras.finetune(quick_tree, tmp_path / "run")
+    run = tl_keras.finetune(quick_tree, tmp_path / "run")
     assert run.result is not None
-    assert_same_weights(run.workdir, finished_run.workdir)
+    assert_same_weights(run.workdir, quick_run.workdir)
+    assert_same_epochs(run.workdir, quick_run.workdir)
 
 
 def test_added_format_keeps_the_model(finished_run, tree, tmp_path):
@@ -230,13 +252,13 @@ def test_added_format_keeps_the_model(finished_run, tree, tmp_path):
     assert (run.workdir / "model.keras").read_bytes() == before
 
 
-def test_other_data_are_refused(tree, pictures, tmp_path, monkeypatch):
+def test_other_data_are_refused(quick, pictures, tmp_path, monkeypatch):
     def kill(*_):
         raise Killed
 
     folder = tmp_path / "pictures"
     shutil.copytree(pictures, folder)
-    tree = changed(tree, data={"path": str(folder)}, fit={"freeze": 1.0}, export=FEW)
+    tree = changed(quick, data={"path": str(folder)}, fit={"freeze": 1.0}, export=FEW)
     with monkeypatch.context() as patched, pytest.raises(Killed):
         patched.setattr(stages, "evaluate", kill)
         tl_keras.finetune(tree, tmp_path / "run")
@@ -245,7 +267,7 @@ def test_other_data_are_refused(tree, pictures, tmp_path, monkeypatch):
         tl_keras.finetune(tree, tmp_path / "run")
 
 
-def test_killed_fit_on_kept_activations_goes_on(tree, tmp_path, monkeypatch):
+def test_killed_fit_on_kept_activations_goes_on(quick, tmp_path, monkeypatch):
     """The decision to keep them is recorded, and survives their being measured."""
     save = train.State.save
 
@@ -253,14 +275,14 @@ def test_killed_fit_on_kept_activations_goes_on(tree, tmp_path, monkeypatch):
         save(self, *arguments)
         raise Killed
 
-    tree = changed(tree, data={"augment": []}, fit={"epochs": 2}, export=FEW)
+    tree = changed(quick, data={"augment": []}, fit={"epochs": 2}, export=FEW)
     tree["seed"] = 2**30 - 1  # The largest.
     monkeypatch.setattr("tl_keras.features.worth_keeping", lambda *_: Worth(True, "said so"))
     with monkeypatch.context() as patched, pytest.raises(Killed):
         patched.setattr(train.State, "save", save_then_die)
         tl_keras.finetune(tree, tmp_path / "run")
     run = tl_keras.finetune(tree, tmp_path / "run")
-    kept = run.result["features"]["conv_pw_6_relu/train"]
+    kept = run.result["features"]["relu_1/train"]
     assert (kept["keep"], kept["why"], kept["cached"]) == (True, "said so", True)
     assert [line["epoch"] for line in epochs_of(run.workdir) if line["stage"] == "finetune"] == [
         0,
@@ -317,15 +339,15 @@ def test_starts_from_an_earlier_run(finished_run, tree, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-def test_kept_activations_train_as_computed_ones(tree, tmp_path, monkeypatch):
+def test_kept_activations_train_as_computed_ones(quick, tmp_path, monkeypatch):
     """Timing or room alone decides which; the weights must not depend on it."""
-    tree = changed(tree, data={"augment": []}, export=FEW, fit={"choose_by": "accuracy"})
+    tree = changed(quick, data={"augment": []}, export=FEW, fit={"choose_by": "accuracy"})
     with monkeypatch.context() as patch:
         patch.setattr("tl_keras.features.worth_keeping", lambda *_: Worth(True, "the test says so"))
         kept = tl_keras.finetune(tree, tmp_path / "kept")
     no_room = changed(tree, cache={"max_bytes": 0})
     computed = tl_keras.finetune(no_room, tmp_path / "computed")
-    cut = "conv_pw_6_relu"
+    cut = "relu_1"
     assert all(kept.result["features"][f"{cut}/{split}"]["keep"] for split in ("train", "val"))
     for split in ("train", "val"):
         assert "are over cache.max_bytes" in computed.result["features"][f"{cut}/{split}"]["why"]
@@ -346,9 +368,9 @@ def test_kept_activations_train_as_computed_ones(tree, tmp_path, monkeypatch):
         {"epochs": 0},
     ],
 )
-def test_choices_of_fit_run(tree, tmp_path, fit):
+def test_choices_of_fit_run(quick, tmp_path, fit):
     tree = changed(
-        tree,
+        quick,
         fit={"epochs": 1, **fit},
         export=FEW,
         data={
@@ -361,7 +383,7 @@ def test_choices_of_fit_run(tree, tmp_path, fit):
     assert run.result["export"]["float32"]["status"] == "ok"
 
 
-def test_learns_from_scratch(tree, tmp_path):
+def test_learns_from_scratch(quick, tmp_path):
     """Colours: what a few hundred steps can learn without pretrained weights."""
     generator = np.random.default_rng(0)
     for channel, name in enumerate(("blue", "green", "red")):
@@ -371,8 +393,8 @@ def test_learns_from_scratch(tree, tmp_path):
             pixels[..., channel] += 90
             Image.fromarray(pixels).save(tmp_path / "colours" / name / f"{i}.png")
     tree = changed(
-        tree,
-        model={"weights": "none", "options": {"alpha": 0.25}},
+        quick,
+        model={"weights": "none"},
         fit={"epochs": 20, "freeze": "auto", "patience": 20, "learning_rate": 1e-2},
         data={"augment": [], "path": str(tmp_path / "colours")},
         export=FEW,
@@ -403,10 +425,10 @@ def test_pretrained_folder_and_file_start_a_run(tree, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-def test_pretraining_resumes_as_unbroken(tree, tmp_path, monkeypatch):
+def test_pretraining_resumes_as_unbroken(quick, tmp_path, monkeypatch):
     config = changed(
-        tree,
-        model={"weights": "none", "options": {"alpha": 0.25}},
+        quick,
+        model={"weights": "none"},
         fit={"freeze": "auto", "epochs": 3},
     )
     unbroken = tl_keras.pretrain(config, tmp_path / "unbroken")

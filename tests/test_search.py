@@ -137,11 +137,11 @@ def test_activations_are_computed_once_for_all_trials(wanted, tmp_path, monkeypa
     run = tl_keras.search(changed(wanted, cache=cache), tmp_path / "run")
     assert len(computed) == len(set(computed))
     # In one pass for each view: the two depths, for two epochs; the features of plain images.
-    assert {kind for kind, name in computed if name == "re_lu_1"} >= {
+    assert {kind for kind, name in computed if name == "relu_1"} >= {
         "train, view 1",
         "train, view 2",
     }
-    assert run.result["features"]["re_lu_1/train"]["keep"]
+    assert run.result["features"]["relu_1/train"]["keep"]
     again = tl_keras.search(changed(wanted, cache=cache), tmp_path / "again")
     assert len(computed) == len(set(computed)), "the second search reads what the first one left"
     assert chosen(again) == chosen(run)

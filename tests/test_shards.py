@@ -183,8 +183,11 @@ def test_shards_are_checked_once(prepared, tmp_path, monkeypatch):
     assert 0 < len(checked) <= 5
 
 
-def test_pretraining_from_shards_broken_in_an_epoch_ends_bit_equal(prepared, tmp_path, monkeypatch):
+def test_pretraining_from_shards_broken_in_an_epoch_ends_bit_equal(
+    prepared, quick, tmp_path, monkeypatch
+):
     config = tree(prepared, tmp_path / "cache", fit={"checkpoint_minutes": 0.0})
+    config["model"] = {**quick["model"], "weights": "none"}
     unbroken = tl_keras.pretrain(config, tmp_path / "unbroken")
     assert unbroken.result["data"]["train"] == 35
     assert json.loads((unbroken.workdir / "pictures" / "index.json").read_text())["augmented"]
