@@ -223,13 +223,19 @@ def gain(mine: list[Outcome], plain: list[Outcome]) -> dict[str, tuple[int, int]
     return by_file
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def parser_of(description: str) -> argparse.ArgumentParser:
+    """The flags that benchmarks on several data sets share."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of data sets")
-    parser.add_argument("--weights", required=True, help="ImageNet weights, a .h5 file")
-    parser.add_argument("--backbone", default="MobileNetV2", choices=list(backbones.BACKBONES))
+    parser.add_argument("--weights", type=Path, required=True, help="ImageNet weights, a .h5 file")
     parser.add_argument("--sets", nargs="+", default=SETS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    return parser
+
+
+def main() -> None:
+    parser = parser_of(__doc__)
+    parser.add_argument("--backbone", default="MobileNetV2", choices=list(backbones.BACKBONES))
     parser.add_argument(
         "--scratch", type=int, nargs="+", default=[], help="seeds that also train from scratch"
     )

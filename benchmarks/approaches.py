@@ -28,7 +28,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from accuracy import SETS, SIZE, Outcome, drawn, gain, interval
+from accuracy import SIZE, Outcome, drawn, gain, interval, parser_of
 
 import tl_keras
 from tl_keras.approaches.compare import training_curve
@@ -139,11 +139,7 @@ def print_table(outcomes: dict[str, list[dict[str, Outcome]]], approaches: list[
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of data sets")
-    parser.add_argument("--weights", type=Path, required=True, help="ImageNet weights, a .h5 file")
-    parser.add_argument("--sets", nargs="+", default=SETS)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser = parser_of(__doc__)
     every = [name for name in APPROACHES if name != "scratch"]
     parser.add_argument("--approaches", nargs="+", default=every, choices=every)
     parser.add_argument(

@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from accuracy import SETS, SIZE, Outcome, drawn, gain, interval
+from accuracy import SIZE, Outcome, drawn, gain, interval, parser_of
 from approaches import outcome
 
 import tl_keras
@@ -83,12 +83,7 @@ def one_seed(name: str, seed: int, chosen: argparse.Namespace) -> dict[str, Outc
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of data sets")
-    parser.add_argument("--weights", type=Path, required=True, help="ImageNet weights, a .h5 file")
-    parser.add_argument("--sets", nargs="+", default=SETS)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    chosen = parser.parse_args()
+    chosen = parser_of(__doc__).parse_args()
     outcomes = [[one_seed(name, seed, chosen) for seed in chosen.seeds] for name in chosen.sets]
     for chain, alone in (("small, then larger", "larger"), ("larger, then small", "small")):
         pairs = [
