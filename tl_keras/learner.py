@@ -163,8 +163,9 @@ def _part(*batch: tf.Tensor) -> tuple[float | tf.Tensor, Sequence[tf.Tensor]]:
     count, first = here.num_replicas_in_sync, here.replica_id_in_sync_group
     if count == 1:
         return 1.0, batch
-    parts = [tensor[first::count] for tensor in batch]
-    sizes = [tf.cast(tf.shape(tensor)[0], tf.float32) for tensor in (parts[0], batch[0])]
+    with tf.device("CPU"):  # Where the batch is: no device needs the others' parts.
+        parts = [tensor[first::count] for tensor in batch]
+        sizes = [tf.cast(tf.shape(tensor)[0], tf.float32) for tensor in (parts[0], batch[0])]
     return sizes[0] / sizes[1], parts
 
 
