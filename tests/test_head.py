@@ -67,11 +67,15 @@ def test_head_keeps_what_few_examples_do_not_speak_against():
 
 def test_few_validation_examples_do_not_speak_clearly_against_an_earlier_head():
     (x, y), (vx, vy) = clusters(60, 1), clusters(300, 2)
-    wrong = Earlier(np.random.default_rng(0).normal(0, 0.3, (5, 3)), np.zeros(3))
-    few, many = (
-        fit_head((x, vx[:n]), (y, vy[:n]), Recipe(earlier=wrong)).regularisation for n in (2, 300)
-    )
-    assert few > 100 * many
+    kernel, found = np.random.default_rng(0).normal(0, 0.3, (5, 3)), {}
+    for examples in (60, 61):
+        wrong = Earlier(kernel, np.zeros(3), examples=examples)
+        for n in (2, 300):
+            head = fit_head((x, vx[:n]), (y, vy[:n]), Recipe(earlier=wrong))
+            found[examples, n] = head.regularisation
+    assert found[61, 2] > 100 * found[61, 300]
+    # One of no more examples than there are now has no such credit.
+    assert found[60, 2] < found[61, 2]
 
 
 def test_strongest_regularisation_keeps_the_kernel_and_fits_the_frequencies():

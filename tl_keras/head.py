@@ -48,11 +48,13 @@ class Earlier:
       kernel: `(channels, classes)`; zero for classes that it does not know.
       bias: `(classes,)`.
       names: of the classes that it knows.
+      examples: how many it was trained on.
     """
 
     kernel: np.ndarray
     bias: np.ndarray
     names: tuple[str, ...] = ()
+    examples: int = 0
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,8 @@ MAX_STEPS = 300
 def fit_head(
     features: tuple[np.ndarray, np.ndarray], labels: tuple[np.ndarray, np.ndarray], recipe: Recipe
 ) -> Head:
-    """Logistic regression on pooled features; the strength with the best validation log loss, near
-    an earlier head the strongest that is not clearly worse.
+    """Logistic regression on pooled features; the strength with the best validation log loss; near
+    an earlier head of more examples the strongest that is not clearly worse.
 
     Args:
       features: train and val, `(examples, channels) float32`.
@@ -91,8 +93,10 @@ def fit_head(
     train, val = ((split - mean) / deviation for split in features)
     strengths = STRENGTHS[::2] if recipe.width else STRENGTHS  # Fewer: each takes a second.
     fits = _fits(train, labels[0], _of_standardised(recipe, mean, deviation), strengths)
-    # A few dozen validation examples may call any kernel better than the earlier one by luck.
-    margin = MARGIN if recipe.earlier else 0.0
+    # A few dozen validation examples may call any kernel better by luck than one of more examples
+    # than there are now.
+    known = recipe.earlier.examples if recipe.earlier else 0
+    margin = MARGIN if known > len(train) else 0.0
     with _threads(train, labels[0]):
         best, history, chosen = _best(fits, val, labels[1], margin)
     return Head(_of_features(best, mean, deviation), history, chosen)
@@ -142,7 +146,7 @@ def _of_standardised(recipe: Recipe, mean: np.ndarray, deviation: np.ndarray) ->
     if earlier is None:
         return recipe
     kernel, bias = earlier.kernel * deviation[:, None], earlier.bias + mean @ earlier.kernel
-    return replace(recipe, earlier=Earlier(kernel, bias, earlier.names))
+    return replace(recipe, earlier=replace(earlier, kernel=kernel, bias=bias))
 
 
 def _of_features(layers: "Layers", mean: np.ndarray, deviation: np.ndarray) -> "Layers":

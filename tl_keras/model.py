@@ -95,7 +95,8 @@ def earlier_head(folder: Path, classes: Sequence[str]) -> Earlier | None:
       folder: of a finished run.
     """
     model = load(folder / "model.keras")
-    known = json.loads((folder / "data.json").read_text(encoding="utf-8"))["classes"]
+    data = json.loads((folder / "data.json").read_text(encoding="utf-8"))
+    known, examples = data["classes"], len(data["splits"]["train"])
     layers = {layer.name: layer for layer in model.layers}
     names = [name for name in classes if name in known]
     if LOGITS not in layers or HIDDEN in layers or len(names) < 2:
@@ -104,7 +105,7 @@ def earlier_head(folder: Path, classes: Sequence[str]) -> Earlier | None:
     rows = [known.index(name) for name in names]
     places = [classes.index(name) for name in names]
     shape = len(kernel), len(classes)
-    found = Earlier(np.zeros(shape), np.zeros(len(classes)), tuple(names))
+    found = Earlier(np.zeros(shape), np.zeros(len(classes)), tuple(names), examples)
     found.kernel[:, places] = kernel[:, rows] - kernel[:, rows].mean(1, keepdims=True)
     found.bias[places] = bias[rows] - bias[rows].mean()
     return found
