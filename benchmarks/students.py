@@ -45,7 +45,8 @@ def config_of(chosen: argparse.Namespace, cache: Path, workers: int) -> RunConfi
 
 def students(chosen: argparse.Namespace, finished: Path, folder: Path, workers: int) -> float:
     """Seconds of the phase, with the labels of a finished run."""
-    shutil.copytree(finished, folder, ignore=shutil.ignore_patterns("segment_*", "result.json"))
+    shutil.copytree(finished, folder, ignore=shutil.ignore_patterns("segment_*"))
+    (folder / "result.json").unlink()
     config = config_of(chosen, folder.with_name(f"cache_{workers}"), workers)
     write_text(folder / "config.yaml", configs.to_yaml(config))
     (folder / "checkpoint").mkdir()
