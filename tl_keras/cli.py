@@ -238,6 +238,8 @@ def _start() -> None:
     # Not absl's own handler: it expects absl's flags.
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
+    # TFDS tells of every pass over its files.
+    handler.addFilter(lambda record: "tensorflow_datasets" not in record.pathname)
     logger = logging.getLogger("absl")
     logger.handlers, logger.propagate = [handler], False
     logger.setLevel(logging.INFO)
@@ -333,11 +335,10 @@ def _evaluate(values: Flags, _: list[str]) -> int:
     run = _finished(values)
     _check_output(values.output)
     strange = [entry for entry in values.set if not entry.startswith("evaluate.classes")]
-    if strange or values.set and not values.data:
-        raise ValueError(
-            f"--set: {(strange or values.set)[0]!r}: evaluate takes evaluate.classes alone, and "
-            "with --data"
-        )
+    if strange:
+        raise ValueError(f"--set: {strange[0]!r}: evaluate takes evaluate.classes alone")
+    if values.set and not values.data:
+        raise ValueError("--data: evaluate.classes is for another set; expected its folder or CSV")
     if values.data:
         if not Path(values.data).is_dir() and not values.data.lower().endswith(".csv"):
             raise ValueError(

@@ -526,6 +526,17 @@ class CompareConfig(Section):
     def accepts_list(cls, value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else value
 
+    @field_validator("approaches", mode="before")
+    @classmethod
+    def knows_them(cls, value: Any) -> Any:
+        for name in value if isinstance(value, list | tuple) else ():
+            if name not in APPROACHES:
+                raise ValueError(
+                    f"compare.approaches: expected some of {', '.join(APPROACHES)}; received "
+                    f"{name!r}{nearest(name, APPROACHES)}"
+                )
+        return value
+
     @model_validator(mode="after")
     def has_what_it_asks_for(self) -> "CompareConfig":
         if "chain" in self.approaches and self.chain is None:

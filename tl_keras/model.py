@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tl_keras import backbone_file, backbones, own_backbone
+from tl_keras import run as runs
 from tl_keras.config import ModelConfig
 from tl_keras.head import Earlier, Head
 from tl_keras.weights import load_safely, load_weights
@@ -18,6 +19,7 @@ DROPOUT = "dropout"
 HIDDEN = "hidden"
 LOGITS = "logits"
 OUTPUT = "probabilities"
+GLYPHS = "MobileNet", {"alpha": 0.5}  # What the embedded weights are of.
 
 
 def pretrained(config: ModelConfig, image_size: int) -> keras.Model:
@@ -34,12 +36,31 @@ def pretrained(config: ModelConfig, image_size: int) -> keras.Model:
     else:
         backbone = backbones.build(config.backbone, config.options, image_size)
     if config.weights == "glyphs":
+        if (config.backbone, config.options) != GLYPHS:
+            raise ValueError(
+                f"model.weights: glyphs are those of MobileNet with model.options {{alpha: 0.5}}; "
+                f"received {config.backbone} with {config.options}"
+            )
         with embedded("glyphs.weights.h5") as file:
             load_weights(backbone, config.backbone, config.options, str(file))
     else:
-        load_weights(backbone, config.backbone, config.options, config.weights)
+        try:
+            load_weights(backbone, config.backbone, config.options, config.weights)
+        except ValueError as error:
+            raise ValueError(f"{error}{_of_another(config)}") from error
     _check_finite(backbone, config)
     return backbone
+
+
+def _of_another(config: ModelConfig) -> str:
+    """What to say where the weights of a run are those of another backbone."""
+    folder = runs.run_of(config.weights)
+    if folder is None:
+        return ""
+    own = runs.load(folder).config.model
+    if (own.backbone, own.options) == (config.backbone, config.options):
+        return ""
+    return f"; the model of that run is {own.backbone} with model.options {own.options}"
 
 
 def _check_finite(backbone: keras.Model, config: ModelConfig) -> None:

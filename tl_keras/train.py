@@ -166,8 +166,8 @@ def fit(run: Fit, checkpoint: Path, publish: Callable[[list[dict]], None]) -> li
     state = State.load(checkpoint, learner) or State([], learner.values())
     publish(state.history)
     if state.history or state.losses:
-        where = f"step {len(state.losses)} of epoch {len(state.history) + 1}"
-        logging.info("%s: going on after %s", run.stage, where)
+        step = f", step {len(state.losses) + 1}" if state.losses else ""
+        logging.info("%s: going on with epoch %d%s", run.stage, len(state.history) + 1, step)
     # Written while training goes on: a short epoch would take half as long again.
     with ThreadPoolExecutor(1) as writer:
         written: list[Future] = []
@@ -339,9 +339,10 @@ def _resumed(learner: Learner) -> list[Any]:
 def quicken_batch_norm(model: keras.Model, total_steps: int) -> None:
     """Lets batch norm's moving averages keep up with a short training from scratch.
 
-    Keras Applications' momentum of .99 and .999 needs thousands of steps.
+    Keras Applications' momentum of .99 and .999 needs thousands of steps. Where the averages are
+    those of a twentieth of all steps, validation stays at chance while the weights still move fast.
     """
-    momentum = 1 - 1 / np.clip(0.05 * total_steps, 5, 100)
+    momentum = 1 - 1 / np.clip(0.01 * total_steps, 5, 100)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = float(min(layer.momentum, momentum))

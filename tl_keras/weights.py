@@ -128,9 +128,11 @@ def _locate(weights: str) -> Path:
     path = Path(weights).expanduser()
     if path.is_dir():
         if not (path / "model.keras").is_file():
+            compares = (path / "result.json").is_file()
+            hint = "is it a run's folder, and is the run finished?"
             raise ValueError(
                 f"model.weights: the folder {weights!r} holds no model.keras; "
-                "is it a run's folder, and is the run finished?"
+                f"{'it compares runs: expected the folder of one of them' if compares else hint}"
             )
         return path / "model.keras"
     if not path.is_file():

@@ -78,7 +78,7 @@ def from_scratch(
     chosen = Chosen("scratch", None, temperature, epochs)
     model_record = described(model, config, Freeze(0.0, None, None, 0, 0), "scratch")
     run.add(model=model_record, chosen=vars(chosen))
-    logging.info("trained %d epochs from scratch", len(history))
+    logging.info("trained %d epochs, nothing frozen", len(history))
     return model
 
 

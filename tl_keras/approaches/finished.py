@@ -120,6 +120,8 @@ def evaluate(run: Run, path: str | Path) -> dict[str, Any]:
     if not good:
         raise ValueError(f"--data: {str(path)!r} has no readable image")
     trained = set(stages.trained_on(data))
+    for _, before in stages.trained_before(run.config.model):
+        trained.update(before)
     _warn_of_known([known[i].file for i in good if checked[i].digest in trained], len(good))
     names = sorted(set(ours))
     labels = [names.index(named.get(known[i].label, known[i].label)) for i in good]
@@ -139,12 +141,16 @@ def _labelled(run: Run, path: Path) -> Listing:
 
 
 def _check_names(named: Mapping[str, str], ours: Sequence[str], listing: Listing) -> None:
-    both = sorted({*ours, *(listed.label for listed in listing.files)})
-    for name in named:
-        if name not in both:
+    theirs = {listed.label for listed in listing.files}
+    both = sorted({*ours, *theirs})
+    # Two names may become one that neither side has had.
+    common = {named.get(name) for name in ours} & {named.get(name) for name in theirs}
+    for name, other in named.items():
+        strange = name if name not in both else other
+        if strange not in both and strange not in common:
             raise ValueError(
-                f"evaluate.classes: {name!r} is a class of neither the model nor the set"
-                f"{nearest(name, both)}"
+                f"evaluate.classes: {strange!r} is a class of neither the model nor the set"
+                f"{nearest(strange, both)}"
             )
 
 

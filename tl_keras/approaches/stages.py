@@ -5,7 +5,7 @@ import io
 import json
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -251,19 +251,26 @@ def refuse_leaks(dataset: Dataset, config: ModelConfig) -> None:
         for example in dataset.splits[name]
     }
     field = "model.backbone" if config.weights == "own" else "model.weights"
+    for source, trained in trained_before(config):
+        leaked = [held_out[digest] for digest in trained if digest in held_out]
+        if leaked:
+            measured = "the folds" if dataset.whole else "val"
+            raise ValueError(
+                f"{field}: {len(leaked)} images of {measured} and test trained {str(source)!r}, "
+                f"{leaked[0]!r} among them; the result would be too good: give splits of your own "
+                "with these in train (folders train/, val/ and test/, or a column split in a CSV), "
+                "use the very splits of that run, or other weights"
+            )
+
+
+def trained_before(config: ModelConfig) -> Iterator[tuple[Path, list[str]]]:
+    """The runs that weights come from, the last first, and what each was trained on."""
     weights = config.origin
     seen = set()  # A folder may hold a run that came of an earlier one in the same folder.
     while (source := runs.run_of(weights)) and source not in seen:
         seen.add(source)
         data = json.loads((source / "data.json").read_text(encoding="utf-8"))
-        leaked = [held_out[digest] for digest in trained_on(data) if digest in held_out]
-        if leaked:
-            measured = "the folds" if dataset.whole else "val"
-            raise ValueError(
-                f"{field}: {len(leaked)} images of {measured} and test trained {str(source)!r}, "
-                f"{leaked[0]!r} among them; the result would be too good: use the same splits "
-                "(data.split_seed) or other weights"
-            )
+        yield source, trained_on(data)
         weights = runs.load(source).config.model.origin
 
 

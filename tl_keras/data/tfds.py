@@ -136,6 +136,11 @@ def _folder_name(builder: Any) -> str:
 def _builder(config: DataConfig) -> Any:
     import tensorflow_datasets as tfds
 
+    if config.path and Path(config.path, "dataset_info.json").is_file():
+        raise ValueError(
+            f"data.path: {config.path!r} is one version of a data set; expected the folder above "
+            f"its name, {str(Path(config.path).parents[1])!r}"
+        )
     # An import fails where a builder, or a name such as "huggingface:x", needs another package.
     not_found = (tfds.core.DatasetNotFoundError, AttributeError, AssertionError, ImportError)
     try:
