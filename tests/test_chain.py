@@ -4,12 +4,13 @@ import shutil
 
 import numpy as np
 import pytest
+from absl import logging
 from conftest import draw
 from test_finetune import changed
 
 import tl_keras
 from tl_keras import model as models
-from tl_keras.approaches import compare
+from tl_keras.approaches import compare, finished
 from tl_keras.report import comparison
 from tl_keras.report.read import read
 
@@ -35,11 +36,15 @@ def test_rows_of_shared_classes_are_kept(finished_run):
     assert models.earlier_head(finished_run.workdir, ("bar", "disc")) is None
 
 
-def test_a_run_starts_from_the_head_before_it(tree, finished_run, tmp_path):
+def test_a_run_starts_from_the_head_before_it(tree, finished_run, pictures, tmp_path, monkeypatch):
     folder = draw(tmp_path / "few", 4, seed=11)
     (folder / "cross").rename(folder / "plus")
     run = tl_keras.finetune(chained(tree, folder, finished_run.workdir), tmp_path / "run")
     assert run.result["model"]["classes_kept"] == ["disc", "square"]
+    said = []
+    monkeypatch.setattr(logging, "warning", lambda text, *values: said.append(text % values))
+    finished.evaluate(run, pictures)  # Which trained the run before.
+    assert any("24 of 48 images trained this model" in line for line in said)
     plain = tl_keras.finetune(chained(tree, folder, "glyphs"), tmp_path / "plain")
     assert "classes_kept" not in plain.result["model"]
 

@@ -141,7 +141,7 @@ def test_what_the_config_allows_is_compared(wanted, tmp_path):
     ("sections", "message"),
     [
         ({"compare": {"approaches": ["chain"]}}, "compare.chain: expected an earlier run"),
-        ({"compare": {"approaches": ["heads"]}}, "compare.approaches"),
+        ({"compare": {"approaches": ["heads"]}}, "received 'heads'; did you mean 'head'?"),
         ({"compare": {"backbones": [{"backbone": "Mobile"}]}}, "compare.backbones: backbone_2: .*"),
         (
             {"model": {"weights": "none"}, "fit": {"freeze": 0}, "search": {"trials": 0}},

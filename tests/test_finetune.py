@@ -22,6 +22,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import tl_keras
 from tl_keras import backbones, head, train
 from tl_keras import config as configs
+from tl_keras import model as models
 from tl_keras.approaches import finetune, stages
 from tl_keras.approaches import pretrain as pretraining
 from tl_keras.config import ModelConfig
@@ -300,6 +301,16 @@ def test_weights_that_saw_the_test_split_are_refused(finished_run, tree, tmp_pat
     )
     with pytest.raises(ValueError, match=r"model\.weights: \d+ images of val and test trained"):
         tl_keras.finetune(tree, tmp_path / "run")
+
+
+def test_weights_of_another_backbone_are_named(finished_run):
+    run = str(finished_run.workdir)
+    for model, message in (
+        ({"weights": run}, "the model of that run is MobileNet with model.options {'alpha': 0.5}"),
+        ({"weights": "glyphs"}, "glyphs are those of MobileNet .* received MobileNetV2 with {}"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            models.pretrained(ModelConfig(backbone="MobileNetV2", **model), 32)
 
 
 def test_leak_check_ends_though_weights_go_round(finished_run, tmp_path, monkeypatch):

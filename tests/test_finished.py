@@ -126,8 +126,9 @@ def test_classes_that_are_called_otherwise(finished_run, tmp_path, said):
     right = [(row["probabilities"]["cross"] > 0.5) == ("Kreuz" in row["file"]) for row in rows]
     assert measured["accuracy"] == pytest.approx(sum(right) / 30)
     assert said == []
-    with pytest.raises(ValueError, match="'crosses' is a class of neither.*did you mean 'cross'"):
-        finished.evaluate(renamed(finished_run, crosses="Kreuz"), folder)
+    for wrong in ({"crosses": "Kreuz"}, {"Kreuz": "crosses"}):
+        with pytest.raises(ValueError, match="'crosses' is a class of neither.*mean 'cross'"):
+            finished.evaluate(renamed(finished_run, **wrong), folder)
 
 
 def test_a_set_that_a_csv_lists(finished_run, tmp_path, monkeypatch):

@@ -198,6 +198,12 @@ def test_a_builder_that_needs_another_package_says_which(tmp_path, monkeypatch):
         listed(tmp_path, tmp_path, "huggingface:x")
 
 
+def test_the_folder_of_one_version_is_not_the_data_folder(tmp_path):
+    folder = write(tmp_path / "data", {"train": [0, 1]}) / "tiny_shapes" / "1.0.0"
+    with pytest.raises(ValueError, match=f"expected the folder above its name, '{tmp_path}/data'"):
+        listed(folder, tmp_path)
+
+
 def test_a_failed_download_says_what_to_do(tmp_path, monkeypatch):
     def fail(self):
         raise ConnectionError("no route to host")
