@@ -107,8 +107,8 @@ WRONG = [
     ("export: {formats: int8}", "export.formats: expected a list, as in [a, b]; received 'int8'"),
     (
         "export: {formats: [int8, flaot32]}",
-        "export.formats.1: expected 'saved_model', 'float32', 'float16', 'dynamic' or 'int8'; "
-        "received 'flaot32'; did you mean 'float32'?",
+        "export.formats.1: expected 'saved_model', 'float32', 'float16', 'dynamic', 'int8', "
+        "'int16x8' or 'onnx'; received 'flaot32'; did you mean 'float32'?",
     ),
     (
         "model: {backbone: MobilNetV2}",

@@ -41,7 +41,8 @@ def applications(tree) -> dict:
 @pytest.fixture(scope="module")
 def dealt(wanted, tmp_path_factory):
     """A finished cross-validation. Tests read it and do not change it."""
-    return tl_keras.cross_validate(wanted, tmp_path_factory.mktemp("runs") / "folds")
+    asked = changed(wanted, export={"formats": ["float32", "dynamic"]})
+    return tl_keras.cross_validate(asked, tmp_path_factory.mktemp("runs") / "folds")
 
 
 def rows(workdir) -> list[dict]:
@@ -57,6 +58,12 @@ def answers(workdir, split: str) -> dict[str, list[float]]:
     }
 
 
+def test_exports_are_judged_on_what_a_fold_held_out(dealt):
+    judged = dealt.result["export"]["dynamic"]["val"]
+    assert judged["on"] == "what a fold held out"
+    assert judged["n"] == len(rows(dealt.workdir / "fold_0"))
+
+
 def test_run_folder_holds_the_folds_without_data_models_or_exports(dealt):
     names = {path.name for path in dealt.workdir.iterdir()} - {".lock"}
     assert {"fold_0", "fold_1", "fold_2", "folds.csv", "model.keras", "export"} <= names
@@ -64,7 +71,8 @@ def test_run_folder_holds_the_folds_without_data_models_or_exports(dealt):
     for name in ("fold_0", "fold_1", "fold_2"):
         held = {path.name for path in (dealt.workdir / name).iterdir()}
         expected = {"config.yaml", "metrics.jsonl", "predictions.csv", "result.json", "tensorboard"}
-        assert held == expected
+        # The first judges exports, now and later: the final model has seen all examples.
+        assert held == (expected | {"model.keras"} if name == "fold_0" else expected)
 
 
 def test_every_example_is_held_out_once_and_nothing_of_test(dealt):
@@ -200,6 +208,9 @@ def test_ensemble_of_folds_loads_with_keras_alone_and_exports(wanted, tmp_path):
     )
     assert set(added.result["export"]) == {"float32", "float16"}
     assert not any("accuracy" in entry for entry in added.result["export"].values())
+    assert added.result["export"]["float16"]["val"]["on"] == "images that trained it"
+    assert "accuracy" not in added.result["shipped"]["device"]
+    assert "Accuracy" not in (run.workdir / "export" / "device" / "README.md").read_text()
 
 
 def test_average_starts_from_what_the_folds_share(wanted, tmp_path, monkeypatch):

@@ -23,7 +23,7 @@ import tl_keras
 from tl_keras import backbones, head, train
 from tl_keras import config as configs
 from tl_keras import model as models
-from tl_keras.approaches import finetune, stages
+from tl_keras.approaches import exports, finetune, stages
 from tl_keras.approaches import pretrain as pretraining
 from tl_keras.config import ModelConfig
 from tl_keras.data.examples import Example
@@ -73,7 +73,7 @@ def test_run_folder_holds_what_the_contract_says(finished_run):
     }
     exported = {path.name for path in (finished_run.workdir / "export").iterdir()}
     files = {f"model_{name}.tflite" for name in ("float32", "float16", "dynamic", "int8")}
-    assert exported == files | {"saved_model", "labels.txt"}
+    assert exported == files | {"saved_model", "labels.txt", "model.tflite", "device"}
 
 
 def test_result_says_what_was_done(finished_run):
@@ -222,7 +222,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize(
     ("module", "name"),
-    [(stages, "write_data"), (head, "fit_head"), (stages, "evaluate"), (stages, "exported")],
+    [(stages, "write_data"), (head, "fit_head"), (stages, "evaluate"), (exports, "exported")],
 )
 def test_killed_in_a_phase_ends_as_unbroken(
     quick_run, quick_tree, tmp_path, monkeypatch, module, name

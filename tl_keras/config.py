@@ -4,6 +4,7 @@ A field is defined once, in the section named after the module that reads it. Se
 frozen and forbid unknown fields. Only what differs from the defaults needs to be written.
 """
 
+import importlib.util
 import io
 import os
 from collections.abc import Sequence
@@ -48,8 +49,8 @@ Location = Annotated[Text, BeforeValidator(_plain), AfterValidator(_absolute)]
 # Of a class: in YAML a folder called 7 is a number.
 Name = Annotated[Text, BeforeValidator(lambda name: str(name) if type(name) is int else name)]
 WEIGHTS = ("imagenet", "glyphs", "own", "none")  # Any other value is a path.
-Format = Literal["saved_model", "float32", "float16", "dynamic", "int8"]
-FORMATS: tuple[Format, ...] = get_args(Format)
+Format = Literal["saved_model", "float32", "float16", "dynamic", "int8", "int16x8", "onnx"]
+FORMATS: tuple[Format, ...] = get_args(Format)[:5]  # Unless a config asks for others.
 Approach = Literal[  # The quick ones first; from scratch, which takes what time is left, last.
     *("head", "finetune", "search", "full", "chain", "cross_validate", "parallel", "scratch")
 ]
@@ -559,9 +560,22 @@ class ExportConfig(Section):
     """Which files a finished run leaves, and how much they may differ from model.keras."""
 
     formats: tuple[Format, ...] = FORMATS
-    calibration_examples: Annotated[int, Field(ge=1)] = 100  # from train, for int8
-    max_difference: Annotated[float, Field(gt=0)] = 1e-3  # of probability, saved_model and float32
+    calibration_examples: Annotated[int, Field(ge=1)] = 100  # from train, for quantised files
+    batch: Literal[1, "dynamic"] = 1  # of LiteRT files; saved_model and onnx take any
+    allow_flex: bool = False  # whether LiteRT files may need TensorFlow's own operators
+    max_difference: Annotated[float, Field(gt=0)] = 1e-3  # of probability: saved_model, float32
     max_accuracy_drop: Share = 0.01  # the other formats, on validation
+    max_bytes: Annotated[float, Field(gt=0)] | None = None  # of model.tflite
+    max_latency_ms: Annotated[float, Field(gt=0)] | None = None  # the same: median, one thread
+    abstain: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None,
+        description="share of images for which the right class is to be among those that the model "
+        "cannot rule out, as in 0.95; adds an output that says where these are not one",
+    )
+    title: Text | None = None  # in the files' metadata; null: of the backbone and the classes
+    author: Text | None = None  # the same
+    license: Text | None = None  # the same
+    version: Text = "1"  # the same
 
     @field_validator("formats", mode="before")
     @classmethod
@@ -669,12 +683,23 @@ def check_paths(config: RunConfig) -> None:
         _check_exists(config.data, "data.unlabelled")
     if config.compare.chain is not None:
         _check_exists(config.compare, "compare.chain")
+    if "onnx" in config.export.formats:
+        _check_onnx()
     for trial in space.first_trials(config):
         if trial.model.weights not in WEIGHTS:
             _check_exists(trial.model, "model.weights", WEIGHTS)
         if backbone_file.is_file(trial.model.backbone):
             _check_exists(trial.model, "model.backbone")
             backbone_file.check(trial.model.backbone, trial.data.image_size)
+
+
+def _check_onnx() -> None:
+    missing = [name for name in ("tf2onnx", "onnxruntime") if not importlib.util.find_spec(name)]
+    if missing:
+        raise ValueError(
+            f"export.formats: onnx needs {' and '.join(missing)}, which the extra 'onnx' brings; "
+            "expected them installed, as by: pip install '.[onnx]'"
+        )
 
 
 def _check_exists(section: Section, field: str, choices: Sequence[str] = ()) -> None:

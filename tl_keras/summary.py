@@ -20,7 +20,7 @@ def lines(run: Run) -> list[str]:
 
 def missed(result: dict[str, Any]) -> list[str]:
     """Exports that miss a tolerance, and by how much."""
-    made = result.get("export", {})
+    made = {**result.get("export", {}), "model.tflite": result.get("shipped", {"status": "ok"})}
     return [f"{name}: {own['status']}" for name, own in made.items() if own["status"] != "ok"]
 
 
@@ -68,7 +68,22 @@ def _of_a_model(result: dict[str, Any]) -> list[str]:
         latency = entry["latency_ms"]
         speed = f", {latency['median']:.1f} ms an image on one thread" if latency else ""
         # Without a test split folds have measured the accuracy, and no file has one of its own.
-        measured = "accuracy" in entry
-        right = f"{entry['accuracy']:.3f}" if measured else f"{entry['agreement']:.3f} agree"
-        lines.append(f"{name:13} {entry['bytes'] / 1e6:.2f} MB, {right}{speed}")
-    return lines
+        measured = next((key for key in MEASURED if key in entry), None)
+        right = f"{entry[measured]:.3f}{MEASURED[measured]}" if measured else "not measured"
+        kept = len(entry.get("repair", {}).get("kept", ()))
+        mended = f", {kept} operators kept float" if kept else ""
+        lines.append(f"{name:13} {entry['bytes'] / 1e6:.2f} MB, {right}{speed}{mended}")
+    return [*lines, *_shipped(result)]
+
+
+MEASURED = {"accuracy": "", "agreement": " agree"}
+
+
+def _shipped(result: dict[str, Any]) -> list[str]:
+    shipped = result.get("shipped", {})
+    if not shipped.get("path"):
+        return []
+    device = shipped.get("device")
+    measured = device and "accuracy" in device
+    proved = f"; {device['accuracy']:.3f} from files, as a device reads them" if measured else ""
+    return [f"{'to ship':13} {shipped['path']}, which is {shipped['format']}{proved}"]

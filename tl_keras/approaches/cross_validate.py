@@ -15,10 +15,10 @@ import numpy as np
 from absl import logging
 
 from tl_keras import config as configs
-from tl_keras import features, merge, report
+from tl_keras import export, features, merge, report
 from tl_keras import model as models
 from tl_keras import run as runs
-from tl_keras.approaches import adapt, candidates, search, stages
+from tl_keras.approaches import adapt, candidates, exports, search, stages
 from tl_keras.approaches.adapt import Chosen
 from tl_keras.approaches.architecture import (
     HEAD_SPLITS,
@@ -69,12 +69,14 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
         every = _folds(run, data)
         model = stages.trained(run, data, backbone, train)
         if run.result:
-            result = stages.exported_again(run, model, _judged(every[0], data))
-            run.finish(_without_accuracy(result))
+            judged, judge = _judged(every[0], data), _judge(every[0])
+            seen = _held_out(data, every)
+            run.finish(exports.exported_again(run, model, judged, judge, seen))
         else:
             result = _result(run, model, data, every)
             for folder in run.workdir.glob("fold_*"):
-                (folder / "model.keras").unlink(missing_ok=True)
+                if folder != every[0].run.workdir or config.cross_validate.final == "ensemble":
+                    (folder / "model.keras").unlink(missing_ok=True)
                 shutil.rmtree(folder / "checkpoint", ignore_errors=True)
             run.finish(result)
         report.write(run.workdir)
@@ -233,7 +235,7 @@ def _train_fold(fold: Fold, arch: Architecture | None) -> None:
         own = replace(arch, data=data, heads={})
         adapted = adapt.head_then_suffix(fold.run, own, holds_out=True)
         model, probabilities = adapted.model, adapted.held_out
-    if config.cross_validate.final != "refit":
+    if model is not None and (config.cross_validate.final != "refit" or _is_first(fold)):
         with replacing(fold.run.workdir / "model.keras") as temporary:
             model.save(temporary)
     _finish(fold, probabilities)
@@ -336,17 +338,22 @@ def _result(run: Run, model: keras.Model, data: Data, every: Sequence[Fold]) -> 
     tested = stages.predict(trained, model, data, ("test",))
     found = {"val": dealt[0], **tested}
     measured = stages.evaluate(trained, model, _whole(data), found)
-    judged = _judged(every[0], data)
-    exported = stages.exported(trained, model, judged, tested)
+    exported = exports.exported(
+        trained,
+        model,
+        _judged(every[0], data),
+        tested,
+        _judge(every[0]),
+        _held_out(data, every),
+    )
     results = [fold.run.result for fold in every]
-    result = stages.result(
+    return stages.result(
         run,
         folds=[_described(f, r) for f, r in zip(every, results, strict=True)],
         cross_validation=_summary(run.config, results),
         **measured,
         **exported,
     )
-    return _without_accuracy(result)
 
 
 def _write_label_quality(
@@ -362,15 +369,6 @@ def _write_label_quality(
         number = f"{quality[i]:.6f}"
         lines.append([file, label, classes[suggested[i]], number, str(int(file in doubted))])
     write_text(run.workdir / "label_quality.csv", stages.to_csv(lines))
-
-
-def _without_accuracy(result: dict[str, Any]) -> dict[str, Any]:
-    """Without a test split no file has an accuracy: the model was trained on what it is compared
-    on."""
-    if not result["test"]:
-        for entry in result["export"].values():
-            entry.pop("accuracy", None)
-    return result
 
 
 def _answers(fold: Fold) -> np.ndarray:
@@ -401,6 +399,27 @@ def _whole(data: Data) -> Data:
     splits, inputs = data.dataset.splits, data.inputs
     dataset = replace(data.dataset, splits={**splits, "val": splits["train"]})
     return Data(dataset, {**inputs, "val": inputs["train"]})
+
+
+def _held_out(data: Data, every: Sequence[Fold]) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities of all examples by models that had not seen them, and their labels."""
+    return _out_of_fold(data, every, 0), data.inputs["train"].labels
+
+
+def _judge(fold: Fold) -> export.Subject | None:
+    """A fold's model and what it held out: the final model has seen all of that, and would not show
+    what quantising costs. None of other models than the final one: of searches and ensembles."""
+    file = fold.run.workdir / "model.keras"
+    if not file.exists() or fold.run.config.cross_validate.final == "ensemble":
+        return None
+    inputs = {"train": fold.data.inputs["train"], "val": fold.data.inputs["test"]}
+    found = models.load(file)
+    answers = features.outputs(Inference(found), inputs["val"])
+    return export.Subject(found, inputs, {"val": answers}, on="what a fold held out")
+
+
+def _is_first(fold: Fold) -> bool:
+    return fold.run.workdir.name == "fold_0"
 
 
 def _judged(fold: Fold, data: Data) -> Data:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tl_keras import model as models
 from tl_keras import report
-from tl_keras.approaches import search, stages
+from tl_keras.approaches import exports, search, stages
 from tl_keras.approaches.adapt import adapt
 from tl_keras.config import RunConfig
 from tl_keras.run import Run, is_stale, opened
@@ -28,14 +28,14 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
         data = stages.read(run)
         if done and done["pipeline"] == "finetune":
             model = models.load(run.workdir / "model.keras")
-            result = stages.exported_again(run, model, data)
+            result = exports.exported_again(run, model, data)
         else:
             train = search.best_model if config.search.wanted else adapt
             model = stages.trained(run, data, backbone, train)
             trained, data = stages.as_trained(run, data)
             probabilities = stages.predict(trained, model, data)
             measured = stages.evaluate(trained, model, data, probabilities)
-            exported = stages.exported(trained, model, data, probabilities)
+            exported = exports.exported(trained, model, data, probabilities)
             result = stages.result(run, **measured, **exported)
         run.finish(result)
         report.write(run.workdir)

@@ -14,7 +14,7 @@ from absl import logging
 
 from tl_keras import features, report
 from tl_keras import model as models
-from tl_keras.approaches import cross_validate, labelling, stages
+from tl_keras.approaches import cross_validate, exports, labelling, stages
 from tl_keras.approaches.architecture import Data, prepared
 from tl_keras.approaches.labelling import Label
 from tl_keras.approaches.merged import TEACHER, merge_round
@@ -43,10 +43,10 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
             run, data, backbone, lambda *_: _teach(run, data, backbone, _unlabelled(run, data))
         )
         if run.result:
-            run.finish(stages.exported_again(run, model, data))
+            run.finish(exports.exported_again(run, model, data))
         else:
             probabilities = stages.predict(run, model, data)
-            exported = stages.exported(run, model, data, probabilities)
+            exported = exports.exported(run, model, data, probabilities)
             rounds = _rounds(run)
             if rounds[0]["merged"] == TEACHER:  # The first one was trained on validation, too.
                 probabilities["val"] = _held_out(run, data)

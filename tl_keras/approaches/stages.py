@@ -15,16 +15,16 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tl_keras import backbone_file, backbones, explain, export, features, freeze, space
+from tl_keras import backbone_file, backbones, explain, features, freeze, space
 from tl_keras import model as models
 from tl_keras import run as runs
 from tl_keras.approaches.architecture import Data, prepared, reading
 from tl_keras.config import WEIGHTS, ModelConfig, RunConfig
 from tl_keras.data import doctor
 from tl_keras.data.examples import SPLITS, Dataset, Example
-from tl_keras.data.image import prepare
 from tl_keras.data.load import load
 from tl_keras.evaluate import measure
+from tl_keras.export import conformal
 from tl_keras.files import replacing, write_json, write_text
 from tl_keras.fold import Inference
 from tl_keras.run import Run
@@ -56,6 +56,9 @@ def read(run: Run, strict: bool = True, pooled: bool = False) -> Data:
             logging.warning("data: %s", warning)
         for entry in dataset.quarantined:
             logging.warning("data: %r is left out: %s", entry.file, entry.reason)
+        if config.export.abstain is not None:
+            unseen = dataset.splits["train" if pooled else "val"]
+            conformal.check(len(unseen), config.export.abstain)
         data = prepared(dataset, config)
         if not run.findings:  # A run that goes on has the same data.
             run.find(**doctor.examine(dataset, data.inputs, config.data.image_size))
@@ -390,36 +393,6 @@ def _csv_line(row: list[str]) -> str:
     stream = io.StringIO(newline="")
     csv.writer(stream, lineterminator="\r\n").writerow(row)
     return stream.getvalue().removesuffix("\r\n") + "\n"
-
-
-def exported(
-    run: Run, model: keras.Model, data: Data, probabilities: Probabilities
-) -> dict[str, Any]:
-    """`export` of `result.json`; writes the files, loads them back and measures them.
-
-    Args:
-      data: of which val is what files are judged on.
-      probabilities: the model's, of splits of `data`; those of val and test that are not among
-        them are computed.
-    """
-
-    def as_in_training(image: tf.Tensor) -> tf.Tensor:
-        return prepare(image, run.config.data)
-
-    missing = [name for name in ("val", "test") if name not in probabilities]
-    known = {**predict(run, model, data, missing), **probabilities}
-    folder = run.workdir / "export"
-    with run.timed("export"):
-        export.write_labels(data.dataset.classes, folder)
-        made = export.export(model, data.inputs, known, as_in_training, run.config.export, folder)
-    return {"export": made}
-
-
-def exported_again(run: Run, model: keras.Model, data: Data) -> dict[str, Any]:
-    """The result of a finished run to which exports are added."""
-    trained, data = as_trained(run, data)
-    made = exported(trained, model, data, {})["export"]
-    return {**run.result, "export": {**run.result["export"], **made}}
 
 
 def result(run: Run, **parts: Any) -> dict[str, Any]:

@@ -1,12 +1,14 @@
-"""LiteRT (TFLite) files from a SavedModel, with built-in operators alone."""
+"""The float32 LiteRT file of a SavedModel, which all other formats are made of."""
 
-from collections.abc import Iterator
+import re
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.lite.python.convert_phase import ConverterError
 
 from tl_keras.data.batches import Inputs, images_of
+from tl_keras.export import flatbuffer
 
 
 def calibration_examples(train: Inputs, count: int) -> np.ndarray:
@@ -20,28 +22,39 @@ def calibration_examples(train: Inputs, count: int) -> np.ndarray:
     return images_of(train.part(chosen))
 
 
-def convert(saved_model: Path, name: str, examples: np.ndarray) -> bytes:
+def convert(saved_model: Path, allow_flex: bool = False) -> bytes:
     """A LiteRT file of the signature `serve`.
 
     Args:
-      saved_model: folder.
-      name: `float32`, `float16` (weights), `dynamic` (int8 weights, float activations) or `int8`
-        (int8 weights and activations; uint8 in and out).
-      examples: `(examples, size, size, 3) uint8` to calibrate `int8` on.
+      allow_flex: whether it may need TensorFlow's own operators, which few devices have.
+
+    Raises:
+      ValueError: it needs them, and may not; or not even these are enough.
     """
     converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model), signature_keys=["serve"])
-    if name != "float32":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if name == "float16":
-        converter.target_spec.supported_types = [tf.float16]
-    if name == "int8":
-        converter.representative_dataset = lambda: _representative(examples)
-        # Without this an operator that has no integer kernel stays float, unnoticed.
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_output_type = tf.uint8
-    return converter.convert()
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    if allow_flex:
+        converter.target_spec.supported_ops.append(tf.lite.OpsSet.SELECT_TF_OPS)
+    try:
+        model = flatbuffer.read(converter.convert())
+    except ConverterError as error:
+        needed = sorted(set(re.findall(r"tf\.(\w+)\(", str(error))))
+        if not needed:
+            raise
+        raise ValueError(_lacking(needed, allow_flex)) from None
+    flatbuffer.order_outputs(model)
+    return flatbuffer.write(model)
 
 
-def _representative(examples: np.ndarray) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    for example in examples:
-        yield "serve", {"image": example[None]}
+def _lacking(operators: list[str], allow_flex: bool) -> str:
+    names = ", ".join(operators)
+    if allow_flex:
+        return (
+            f"export.formats: neither LiteRT nor Flex has an operator for {names}, which "
+            "model.backbone needs; expected a backbone without, or [saved_model]"
+        )
+    return (
+        f"export.allow_flex: LiteRT has no operator of its own for {names}, which model.backbone "
+        "needs; expected a backbone without, or true for devices that bring TensorFlow's (Flex), "
+        "or export.formats: [saved_model]"
+    )

@@ -6,10 +6,14 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from tl_keras.export.conformal import abstains
+
 Prepare = Callable[[tf.Tensor], tf.Tensor]
 
 
-def write(model: keras.Model, folder: Path, prepare: Prepare) -> None:
+def write(
+    model: keras.Model, folder: Path, prepare: Prepare, threshold: float | None = None
+) -> None:
     """Writes a SavedModel for servers to a folder that does not exist yet.
 
     `serve` (also `serving_default`): `image (batch, size, size, 3) uint8` to
@@ -18,8 +22,9 @@ def write(model: keras.Model, folder: Path, prepare: Prepare) -> None:
 
     Args:
       prepare: `(height, width, 3) uint8` to `(size, size, 3) uint8`, as in training.
+      threshold: with it there is a second output, see `conformal.abstains`.
     """
-    serve = _serve(model, batch_size=None)
+    serve = serving(model, None, threshold)
 
     def decode(content: tf.Tensor) -> tf.Tensor:
         # JPEGs apart: `decode_image` would decode them fast, and otherwise than in training.
@@ -38,13 +43,18 @@ def write(model: keras.Model, folder: Path, prepare: Prepare) -> None:
     _save(folder, signatures)
 
 
-def write_single(model: keras.Model, folder: Path) -> None:
-    """Writes a SavedModel with `serve` alone and a batch of 1, for converters to devices."""
-    _save(folder, {"serve": _serve(model, batch_size=1)})
+def write_plain(
+    model: keras.Model, folder: Path, batch_size: int | None, threshold: float | None
+) -> None:
+    """Writes a SavedModel with `serve` alone, for converters to devices."""
+    _save(folder, {"serve": serving(model, batch_size, threshold)})
 
 
-def _serve(model: keras.Model, batch_size: int | None) -> tf.types.experimental.GenericFunction:
-    """The model as a function whose weights are constants.
+def serving(
+    model: keras.Model, batch_size: int | None, threshold: float | None
+) -> tf.types.experimental.GenericFunction:
+    """The model as a function whose weights are constants: `image` to `probabilities`, and where
+    there is a threshold `abstain`.
 
     Variables would triple the time of each load, of which a converter needs three for a file, and
     keep TensorFlow from folding batch norm.
@@ -56,7 +66,9 @@ def _serve(model: keras.Model, batch_size: int | None) -> tf.types.experimental.
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.uint8, "image")], autograph=False)
     def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:
         found, _ = model.stateless_call(trainable, others, image, training=False)
-        return {"probabilities": found}
+        if threshold is None:
+            return {"probabilities": found}
+        return {"probabilities": found, "abstain": abstains(found, threshold)}
 
     return serve
 

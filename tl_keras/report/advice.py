@@ -331,6 +331,9 @@ def _on_exports(run: Run) -> Iterable[Advice]:
 
 
 def _on_shipping(run: Run) -> Iterable[Advice]:
+    status = (run.result.get("shipped") or {}).get("status", "ok")
+    if status != "ok":
+        yield Advice("There is no model.tflite to ship.", f"{status[:1].upper()}{status[1:]}.")
     found = figures.to_ship(run)
     if not found or _is_chance(run):
         return
@@ -345,9 +348,7 @@ def _on_shipping(run: Run) -> Iterable[Advice]:
             f"{percent(share.value)} of {count(share.n)} examples right (95% interval "
             f"{interval(share.interval)})"
         )
-    what = "Of the small files that are as accurate as any it is the fastest"
-    if not timed:
-        what = "It is the smallest of the files that are as accurate as any"
+    what = f"It is the {name} file: of the small ones that lose nothing on validation the fastest"
     yield Advice(
         f"To ship it, take {export.get('path') or name}.",
         f"{what}: {', '.join(why)}.{_worse(run, export)}",

@@ -19,9 +19,7 @@ SURE = 0.9  # From this probability on the model counts as sure.
 MISTAKES = 12
 TIMED = 50  # Runs of an export, of which the median latency is.
 WIDE = 0.2  # Width of an interval, over which a score says little.
-NEARLY = 1.25  # Times the smallest file: as good as the smallest.
 DECIDABLE = 0.05  # A difference of accuracies that may be larger is not known to be noise.
-LOSS = 0.01  # of accuracy, that a file to ship may lie under the most accurate one
 
 
 def scored(run: Run) -> tuple[str, dict]:
@@ -95,24 +93,10 @@ def held(run: Run) -> dict[str, dict]:
 
 
 def to_ship(run: Run) -> tuple[str, dict] | None:
-    """The fastest of the files that are nearly as small as the smallest; of all that held their
-    tolerance and are nearly as accurate as the best of them.
-
-    On many devices it is speed that small files differ in. A tolerance that was tested on a few
-    dozen examples lets losses pass that nobody would ship.
-    """
-    files = held(run)
-    best = max((e["accuracy"] for e in files.values() if is_number(e.get("accuracy"))), default=0)
-    good = {k: e for k, e in files.items() if e.get("accuracy", best) >= best - LOSS}
-    if not good:
-        return None
-    least = min(good.items(), key=lambda item: item[1]["bytes"])
-    near = {
-        name: export
-        for name, export in good.items()
-        if export["bytes"] <= NEARLY * least[1]["bytes"] and is_number(median(export))
-    }
-    return min(near.items(), key=lambda item: median(item[1])) if near else least
+    """Format and measurements of `export/model.tflite`, which validation chose."""
+    shipped = run.result.get("shipped") or {}
+    export = exports(run).get(shipped.get("format"))
+    return (shipped["format"], {**export, **shipped}) if export else None
 
 
 def right(run: Run, export: dict) -> "Share | None":

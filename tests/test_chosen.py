@@ -1,0 +1,72 @@
+"""Which file is shipped: by validation, within limits; and what is said where none will do."""
+
+from tl_keras.config import ExportConfig
+from tl_keras.export.chosen import choose
+
+
+def entry(size: int, milliseconds: float, lost: float = 0.0, status: str = "ok") -> dict:
+    return {
+        "bytes": size,
+        "latency_ms": {"median": milliseconds},
+        "val": {"lost": lost},
+        "status": status,
+        "accuracy": 0.5,
+    }
+
+
+FILES = {
+    "saved_model": {"bytes": 1, "latency_ms": None, "status": "ok"},
+    "float32": entry(9_000_000, 4.0),
+    "dynamic": entry(2_500_000, 3.0),
+    "int8": entry(2_700_000, 2.0),
+}
+
+
+def chosen(files: dict, **limits) -> dict:
+    return choose(files, ExportConfig(**limits))
+
+
+def test_the_faster_of_the_small_ones_is_chosen():
+    assert chosen(FILES) == {"format": "int8", "status": "ok"}
+    assert chosen({**FILES, "int8": entry(2_700_000, 3.5)})["format"] == "dynamic"
+    assert chosen({**FILES, "int8": entry(4_000_000, 1.0)})["format"] == "dynamic"
+
+
+def test_what_loses_on_validation_is_not_chosen():
+    files = {**FILES, "int8": entry(2_700_000, 2.0, lost=0.02)}
+    assert chosen(files)["format"] == "dynamic"
+    assert chosen(files, max_accuracy_drop=0.03)["format"] == "int8"
+    # Where all that are within the limits lose, the one that loses least.
+    files |= {"dynamic": entry(2_500_000, 3.0, lost=0.05)}
+    assert chosen(files, max_bytes=3e6)["format"] == "int8"
+
+
+def test_no_test_figure_decides():
+    files = {name: {**own, "accuracy": 0.9} for name, own in FILES.items()}
+    files["int8"]["accuracy"] = 0.1
+    assert chosen(files)["format"] == "int8"
+
+
+def test_a_rejected_file_is_not_chosen():
+    files = {**FILES, "int8": entry(2_700_000, 2.0, status="loses 0.2")}
+    assert chosen(files)["format"] == "dynamic"
+    every = {"int8": files["int8"]}
+    assert chosen(every) == {"format": None, "status": "no LiteRT file holds its tolerance"}
+
+
+def test_limits_are_held():
+    assert chosen(FILES, max_bytes=2.6e6)["format"] == "dynamic"
+    assert chosen(FILES, max_latency_ms=2.5)["format"] == "int8"
+
+
+def test_the_nearest_is_named_where_no_file_is_within_the_limits():
+    found = chosen(FILES, max_bytes=1e6, max_latency_ms=1)
+    assert found["format"] is None
+    assert "export.max_bytes 1,000,000 and export.max_latency_ms 1" in found["status"]
+    assert "the nearest is int8 with 2,700,000 bytes and 2 ms" in found["status"]
+    assert "model.options.alpha" in found["status"] and "data.image_size" in found["status"]
+
+
+def test_a_run_without_litert_files_ships_none():
+    assert chosen({"saved_model": FILES["saved_model"]}) == {"format": None, "status": "ok"}
+    assert chosen({}) == {"format": None, "status": "ok"}

@@ -1,0 +1,50 @@
+"""Abstaining: coverage is what was asked for, and too few examples are said."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tl_keras.export import conformal
+
+
+def drawn(count: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities of five classes that are as sure as they say, and labels drawn from them."""
+    probabilities = generator.dirichlet([0.3] * 5, count)
+    labels = np.array([generator.choice(5, p=row) for row in probabilities])
+    return probabilities.astype(np.float32), labels
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95])
+def test_the_set_holds_the_right_class_as_often_as_asked(level):
+    generator, coverages = np.random.default_rng(0), []
+    for _ in range(200):
+        threshold = conformal.threshold(*drawn(60, generator), level)
+        probabilities, labels = drawn(200, generator)
+        abstain = conformal.abstains(tf.constant(probabilities), threshold).numpy()
+        measured = conformal.measure(probabilities, abstain, labels, threshold)
+        coverages.append(measured["coverage"])
+    # Exact on average; of 200 draws of 60 examples the mean moves by some .003.
+    assert level - 0.01 < np.mean(coverages) < level + 1 / 61 + 0.01
+
+
+def test_it_decides_where_one_class_is_left():
+    rows = tf.constant([[0.9, 0.1, 0.0], [0.5, 0.4, 0.1], [0.34, 0.33, 0.33]])
+    assert list(conformal.abstains(rows, 0.35).numpy()) == [0, 1, 1]
+    labels, abstain = np.array([0, 1, 2]), np.array([0, 1, 1])
+    measured = conformal.measure(rows.numpy(), abstain, labels, 0.35)
+    assert measured["answered"] == pytest.approx(1 / 3)
+    assert measured["accuracy"] == 1 and measured["coverage"] == pytest.approx(2 / 3)
+
+
+def test_nothing_decided_has_no_accuracy():
+    measured = conformal.measure(np.eye(3), np.ones(3), np.arange(3), 0.5)
+    assert measured["accuracy"] is None and measured["answered"] == 0
+
+
+def test_nineteen_examples_tell_19_in_20_and_eighteen_do_not():
+    labels = np.zeros(19, int)
+    probabilities = np.linspace(0.1, 1, 19)[:, None] * [1, 0]
+    assert conformal.threshold(probabilities, labels, 0.95) == pytest.approx(0.1)
+    with pytest.raises(ValueError, match=r"0.95 takes 19 validation examples.*there are 18"):
+        conformal.threshold(probabilities[:18], labels[:18], 0.95)
+    conformal.check(18, 0.947)

@@ -1,0 +1,154 @@
+"""What is written for devices: its pixels are those of training, in each language."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from string import Template
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tl_keras.config import DataConfig
+from tl_keras.data.image import prepare
+from tl_keras.data.pillow import read_rgb
+from tl_keras.embedded.device import predict
+from tl_keras.export import on_device
+
+SIZES = ((256, 256), (375, 500), (20, 31), (1, 70), (97, 96))
+HOW = [(fit, antialias) for fit in ("stretch", "crop", "pad") for antialias in (False, True)]
+CPP = """
+#include <cstdio>
+#include <cstdlib>
+#include "prepare.h"
+int main(int, char** given) {
+  const int height = atoi(given[1]), width = atoi(given[2]);
+  std::vector<uint8_t> rgb(static_cast<size_t>(height) * width * 3);
+  if (fread(rgb.data(), 1, rgb.size(), stdin) != rgb.size()) return 2;
+  const std::vector<uint8_t> found = Prepare(rgb.data(), height, width, width * 3);
+  fwrite(found.data(), 1, found.size(), stdout);
+}
+"""
+KOTLIN = """
+fun main(given: Array<String>) {
+    System.out.write(prepare(System.`in`.readBytes(), given[0].toInt(), given[1].toInt()))
+    System.out.flush()
+}
+"""
+
+
+def config(fit: str, antialias: bool, size: int = 32) -> DataConfig:
+    return DataConfig(source="digits", resize=fit, antialias=antialias, image_size=size)
+
+
+def spec(fit: str, antialias: bool) -> dict:
+    return on_device.spec_of(config(fit, antialias), ["a", 'b "c"'], "int8", 0.25)
+
+
+def pictures() -> list[np.ndarray]:
+    generator = np.random.default_rng(0)
+    return [generator.integers(0, 256, (*size, 3), np.uint8) for size in SIZES]
+
+
+@pytest.mark.parametrize(("fit", "antialias"), HOW)
+@pytest.mark.parametrize("size", [32, 96])
+def test_python_resizes_as_training_does(fit, antialias, size):
+    for image in pictures():
+        expected = prepare(tf.constant(image), config(fit, antialias, size)).numpy()
+        found = predict.prepare(image, {**spec(fit, antialias), "image_size": size})
+        # TensorFlow adds up a triangle's weights in another order: what lies on .5 may round over.
+        assert np.abs(found.astype(int) - expected).max() <= int(antialias)
+        assert (found != expected).mean() < 0.02
+
+
+def test_python_decodes_as_training_does(tmp_path):
+    from PIL import Image
+
+    generator = np.random.default_rng(0)
+    pixels = generator.integers(0, 256, (40, 60, 3), np.uint8)
+    picture = Image.fromarray(pixels)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture.save(tmp_path / "turned.jpg", exif=exif, quality=95)
+    alpha = generator.integers(0, 256, (40, 60, 4), np.uint8)
+    Image.fromarray(alpha).save(tmp_path / "alpha.png")
+    Image.fromarray(alpha[..., 0]).save(tmp_path / "grey.png")
+    Image.fromarray(generator.integers(0, 65536, (40, 60)).astype(np.uint16)).save(
+        tmp_path / "deep.png"
+    )
+    picture.convert("P").save(tmp_path / "palette.gif")
+    for file in sorted(tmp_path.iterdir()):
+        np.testing.assert_array_equal(predict.decode(file), read_rgb(file), str(file))
+
+
+def filled(folder: Path, name: str, fit: str, antialias: bool) -> None:
+    text = Template((on_device.FOLDER / name).read_text(encoding="utf-8"))
+    (folder / name).write_text(text.safe_substitute(on_device.words(spec(fit, antialias))))
+
+
+def check_program(command: list[str], fit: str, antialias: bool) -> None:
+    """Fails unless a program that takes height, width and pixels prepares them as Python does."""
+    for image in pictures():
+        line = [*command, *map(str, image.shape[:2])]
+        done = subprocess.run(line, input=image.tobytes(), stdout=subprocess.PIPE, check=True)
+        found = np.frombuffer(done.stdout, np.uint8).reshape(32, 32, 3)
+        expected = predict.prepare(image, spec(fit, antialias))
+        assert np.abs(found.astype(int) - expected).max() <= int(antialias)
+        assert (found != expected).mean() < 0.02
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="no C++ compiler on this machine")
+@pytest.mark.parametrize(("fit", "antialias"), HOW)
+def test_cpp_resizes_as_training_does(fit, antialias, tmp_path):
+    filled(tmp_path, "prepare.h", fit, antialias)
+    (tmp_path / "main.cc").write_text(CPP)
+    flags = ["-std=c++11", "-Wall", "-Wextra", "-Werror", "-O2"]
+    subprocess.run(["g++", *flags, "main.cc", "-o", "main"], cwd=tmp_path, check=True)
+    check_program([str(tmp_path / "main")], fit, antialias)
+
+
+@pytest.mark.skipif(not shutil.which("kotlinc"), reason="no Kotlin compiler on this machine")
+@pytest.mark.parametrize(("fit", "antialias"), HOW)
+def test_kotlin_resizes_as_training_does(fit, antialias, tmp_path):
+    filled(tmp_path, "Prepare.kt", fit, antialias)
+    (tmp_path / "main.kt").write_text(KOTLIN)
+    line = ["kotlinc", "Prepare.kt", "main.kt", "-include-runtime", "-d", "main.jar"]
+    subprocess.run(line, cwd=tmp_path, check=True, stderr=subprocess.DEVNULL)
+    check_program(["java", "-jar", str(tmp_path / "main.jar")], fit, antialias)
+
+
+def test_names_cannot_break_out_of_a_string(tmp_path):
+    filled(tmp_path, "classify.cc", "stretch", False)
+    assert r'    "b \"c\"",' in (tmp_path / "classify.cc").read_text()
+
+
+@pytest.fixture(scope="module")
+def device(finished_run) -> Path:
+    return finished_run.workdir / "export" / "device"
+
+
+def test_nothing_is_left_to_fill_in(device):
+    for file in device.iterdir():
+        if file.suffix in (".md", ".cc", ".h"):
+            assert "$" not in file.read_text(encoding="utf-8"), file
+
+
+def test_golden_images_are_of_different_classes(device):
+    golden = json.loads((device / "golden" / "golden.json").read_text(encoding="utf-8"))
+    assert len({image["label"] for image in golden["images"]}) == 3
+    for image in golden["images"]:
+        assert (device / "golden" / image["file"]).is_file()
+        assert sum(image["probabilities"]) == pytest.approx(1, abs=0.02)
+
+
+def test_the_device_path_is_measured_on_the_files(finished_run):
+    found = finished_run.result["shipped"]["device"]
+    assert found["identical"] == 1 and found["agreement"] == 1
+    assert found["n"] == finished_run.result["test"]["n"]
+
+
+def test_example_files_are_of_different_classes_first():
+    assert list(on_device.different(np.array([1, 1, 0, 0, 2]))) == [0, 2, 4]
+    assert list(on_device.different(np.array([1, 1, 0, 1]))) == [0, 2, 1]
+    assert list(on_device.different(np.array([1, 1]))) == [0, 1]

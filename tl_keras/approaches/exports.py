@@ -1,0 +1,156 @@
+"""The step after measuring: files for devices, which of them to ship, and what that takes."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tl_keras import export
+from tl_keras.approaches.architecture import Data
+from tl_keras.approaches.stages import Probabilities, as_trained, predict
+from tl_keras.data.image import prepare
+from tl_keras.export import chosen, conformal, on_device
+from tl_keras.export.metadata import Description
+from tl_keras.run import Run
+
+SHIPPED = "model.tflite"
+ACCURACY = ("accuracy", "interval")
+
+
+def exported(
+    run: Run,
+    model: keras.Model,
+    data: Data,
+    probabilities: Probabilities,
+    judge: export.Subject | None = None,
+    held_out: tuple[np.ndarray, np.ndarray] | None = None,
+) -> dict[str, Any]:
+    """`export` and `shipped` of `result.json`; writes the files, loads them back, measures them.
+
+    Args:
+      data: of which val is what files are judged on, unless there is a judge.
+      probabilities: the model's, of splits of `data`; those of val and test that are not among
+        them are computed.
+      judge: where the model has seen all but test, one that has not.
+      held_out: the same, of probabilities and labels, to find the threshold of `abstain` on.
+    """
+    missing = [name for name in ("val", "test") if name not in probabilities]
+    known = {**predict(run, model, data, missing), **probabilities}
+    on = "validation" if held_out is None else "images that trained it"
+    subject = export.Subject(model, data.inputs, known, on)
+    folder = run.workdir / "export"
+    threshold = _threshold(run, held_out or (known["val"], data.inputs["val"].labels))
+    with run.timed("export"), export.unfinished(folder) as new:
+        about = _about(run, data)
+
+        def as_in_training(image: tf.Tensor) -> tf.Tensor:
+            return prepare(image, run.config.data)
+
+        writing = export.Writing(as_in_training, about, run.config.export, threshold, new)
+        made = export.export(subject, writing, folder, judge)
+        export.write_labels(data.dataset.classes, folder)
+        if held_out is not None and subject.last == "val":
+            made = {name: _unmeasured(entry) for name, entry in made.items()}
+        entries = {**(run.result or {}).get("export", {}), **made}
+        shipped = _ship(run, data, entries, writing, subject.last)
+    return {"export": made, "shipped": shipped}
+
+
+def _unmeasured(entry: dict[str, Any]) -> dict[str, Any]:
+    """An entry without the accuracy on images that trained the model."""
+    return {name: value for name, value in entry.items() if name not in ACCURACY}
+
+
+def exported_again(
+    run: Run,
+    model: keras.Model,
+    data: Data,
+    judge: export.Subject | None = None,
+    held_out: tuple[np.ndarray, np.ndarray] | None = None,
+) -> dict[str, Any]:
+    """The result of a finished run to which exports are added."""
+    trained, data = as_trained(run, data)
+    made = exported(trained, model, data, {}, judge, held_out)
+    every = {**run.result["export"], **made["export"]}
+    return {**run.result, "export": every, "shipped": made["shipped"]}
+
+
+def _threshold(run: Run, held_out: tuple[np.ndarray, np.ndarray]) -> float | None:
+    level = run.config.export.abstain
+    return None if level is None else conformal.threshold(*held_out, level)
+
+
+def _about(run: Run, data: Data) -> Description:
+    config, classes = run.config, [export.one_line(name) for name in data.dataset.classes]
+    few = ", ".join(classes[:5]) + (f" and {len(classes) - 5} others" if len(classes) > 5 else "")
+    backbone = Path(config.model.backbone).stem
+    return Description(
+        name=config.export.title or f"{few} ({backbone})",
+        text=f"Tells {len(classes)} classes of images apart: {few}.",
+        size=config.data.image_size,
+        labels=classes,
+        version=config.export.version,
+        author=config.export.author,
+        license=config.export.license,
+    )
+
+
+def _ship(
+    run: Run, data: Data, entries: dict[str, Any], writing: export.Writing, split: str
+) -> dict[str, Any]:
+    """`shipped` of `result.json`; `model.tflite`, and the folder `device/` about it."""
+    folder = run.workdir / "export"
+    shipped = chosen.choose(entries, run.config.export)
+    name = shipped["format"]
+    if name is None:
+        export.remove(folder / SHIPPED)
+        export.remove(folder / "device")
+        return shipped
+    file = writing.folder / SHIPPED
+    shutil.copyfile(run.workdir / entries[name]["path"], file)
+    examples = _examples(data, split)
+    spec = on_device.spec_of(run.config.data, writing.about.labels, name, writing.threshold)
+    if examples.paths is not None:
+        measured = on_device.measure(file, spec, examples)
+        shipped["device"] = measured if "accuracy" in entries[name] else _unmeasured(measured)
+    told = _told(entries[name], shipped, split)
+    about = {"title": writing.about.name, "about": writing.about.text}
+    on_device.write(writing.folder / "device", file, spec, about, examples, told)
+    export.replace(file, folder / SHIPPED)
+    export.replace(writing.folder / "device", folder / "device")
+    return {**shipped, "path": f"export/{SHIPPED}"}
+
+
+def _examples(data: Data, split: str) -> on_device.Examples:
+    dataset, inputs = data.dataset, data.inputs[split]
+    paths = None
+    if dataset.root is not None:
+        paths = [dataset.root / example.file for example in dataset.splits[split]]
+    return on_device.Examples(inputs, paths, split)
+
+
+def _told(entry: dict[str, Any], shipped: dict[str, Any], split: str) -> str:
+    """Markdown: what the shipped file was measured at."""
+    lines = []
+    if "accuracy" in entry:
+        low, high = entry["interval"]
+        lines.append(
+            f"- Accuracy {entry['accuracy']:.3f} on {entry['n']} {split} images (95% interval "
+            f"{low:.3f} to {high:.3f}), as prepared in training."
+        )
+    lines += [
+        f"- {entry['bytes']:,} bytes; {entry['arena_bytes']:,} more for activations while it runs "
+        "on LiteRT's own kernels.",
+        f"- {entry['latency_ms']['median']:g} ms an image (median, one thread, on the machine that "
+        "made it).",
+    ]
+    if device := shipped.get("device"):
+        right = f"accuracy {device['accuracy']:.3f}; " if "accuracy" in device else ""
+        lines.append(
+            f"- By `predict.py`, from the files as they are: {right}{device['identical']:.0%} of "
+            "the images reach the model the same to the last pixel."
+        )
+    return "\n".join(lines)

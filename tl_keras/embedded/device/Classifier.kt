@@ -1,0 +1,49 @@
+// Class probabilities of a bitmap on Android, by LiteRT: com.google.ai.edge.litert:litert in
+// build.gradle, model.tflite and labels.txt in assets/, Prepare.kt beside this file.
+import android.content.Context
+import android.graphics.Bitmap
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
+import org.tensorflow.lite.DataType
+import org.tensorflow.lite.Interpreter
+
+class Classifier(context: Context) {
+    private val labels = context.assets.open("labels.txt").bufferedReader().readLines()
+    private val interpreter = Interpreter(
+        context.assets.open("model.tflite").readBytes().let { bytes ->
+            ByteBuffer.allocateDirect(bytes.size).order(ByteOrder.nativeOrder()).put(bytes)
+        }
+    )
+
+    /** Probability by class. The bitmap has to be upright: apply EXIF orientation before. */
+    fun classify(bitmap: Bitmap): Map<String, Float> {
+        val pixels = prepare(rgbOf(bitmap), bitmap.height, bitmap.width)
+        val input = ByteBuffer.allocateDirect(pixels.size).order(ByteOrder.nativeOrder())
+        input.put(pixels).rewind()
+        val outputs = HashMap<Int, Any>()
+        for (i in 0 until interpreter.outputTensorCount) {
+            val size = interpreter.getOutputTensor(i).numBytes()
+            outputs[i] = ByteBuffer.allocateDirect(size).order(ByteOrder.nativeOrder())
+        }
+        interpreter.runForMultipleInputsOutputs(arrayOf(input), outputs)
+        val place = (0 until interpreter.outputTensorCount).first {
+            interpreter.getOutputTensor(it).name() == "probabilities"
+        }
+        val tensor = interpreter.getOutputTensor(place)
+        val buffer = (outputs[place] as ByteBuffer).apply { rewind() }
+        return labels.associateWith {
+            if (tensor.dataType() == DataType.UINT8) {
+                val how = tensor.quantizationParams()
+                how.scale * ((buffer.get().toInt() and 0xff) - how.zeroPoint)
+            } else {
+                buffer.float
+            }
+        }
+    }
+
+    private fun rgbOf(bitmap: Bitmap): ByteArray {
+        val colors = IntArray(bitmap.width * bitmap.height)
+        bitmap.getPixels(colors, 0, bitmap.width, 0, 0, bitmap.width, bitmap.height)
+        return ByteArray(colors.size * 3) { i -> (colors[i / 3] shr (16 - 8 * (i % 3))).toByte() }
+    }
+}

@@ -1,0 +1,1 @@
+"""What is copied to `export/device/` of a run: code for devices, and what checks it."""

@@ -1,0 +1,47 @@
+// Class probabilities of an image, by LiteRT's C API. Build with the LiteRT (TensorFlow Lite) library:
+//   c++ -std=c++11 classify.cc -ltensorflowlite_c -o classify
+// Usage: classify MODEL.tflite HEIGHT WIDTH < pixels.rgb     (3 bytes a pixel, rows from the top)
+#include <cstdio>
+#include <cstdlib>
+#include <vector>
+
+#include "prepare.h"
+#include "tensorflow/lite/c/c_api.h"
+
+static const char* const kLabels[] = {
+$labels};
+constexpr int kClasses = sizeof(kLabels) / sizeof(kLabels[0]);
+
+int main(int argc, char** argv) {
+  if (argc != 4) return fprintf(stderr, "classify MODEL HEIGHT WIDTH < pixels.rgb\n"), 2;
+  const int height = atoi(argv[2]), width = atoi(argv[3]);
+  std::vector<uint8_t> rgb(static_cast<size_t>(height) * width * 3);
+  if (fread(rgb.data(), 1, rgb.size(), stdin) != rgb.size()) return fprintf(stderr, "too short\n"), 2;
+  TfLiteModel* model = TfLiteModelCreateFromFile(argv[1]);
+  TfLiteInterpreterOptions* options = TfLiteInterpreterOptionsCreate();
+  TfLiteInterpreterOptionsSetNumThreads(options, 1);
+  TfLiteInterpreter* interpreter = TfLiteInterpreterCreate(model, options);
+  if (interpreter == nullptr || TfLiteInterpreterAllocateTensors(interpreter) != kTfLiteOk) return 1;
+
+  const std::vector<uint8_t> pixels = Prepare(rgb.data(), height, width, width * 3);
+  TfLiteTensor* image = TfLiteInterpreterGetInputTensor(interpreter, 0);
+  TfLiteTensorCopyFromBuffer(image, pixels.data(), pixels.size());
+  if (TfLiteInterpreterInvoke(interpreter) != kTfLiteOk) return 1;
+
+  for (int i = 0; i < TfLiteInterpreterGetOutputTensorCount(interpreter); ++i) {
+    const TfLiteTensor* output = TfLiteInterpreterGetOutputTensor(interpreter, i);
+    if (TfLiteTensorByteSize(output) == 1 && kClasses > 1) {  // `abstain`
+      printf("abstain %d\n", *static_cast<const uint8_t*>(TfLiteTensorData(output)));
+      continue;
+    }
+    const TfLiteQuantizationParams how = TfLiteTensorQuantizationParams(output);
+    for (int k = 0; k < kClasses; ++k) {
+      const float probability =
+          TfLiteTensorType(output) == kTfLiteUInt8
+              ? how.scale * (static_cast<const uint8_t*>(TfLiteTensorData(output))[k] - how.zero_point)
+              : static_cast<const float*>(TfLiteTensorData(output))[k];
+      printf("%.6f %s\n", probability, kLabels[k]);
+    }
+  }
+  return 0;
+}

@@ -1,0 +1,422 @@
+"""Quantised LiteRT files from a float32 one, by ai-edge-quantizer.
+
+What is done beside the quantizer's own work, since each was worth it on photographs:
+
+- Activations have the range that they take on examples. By default the quantizer takes a moving
+  average of it, which cuts off what is rare.
+- Where a channel's weights are all but zero and its bias is not, the scale is raised until the
+  bias fits 32 bits; else it overflows, and the channel answers at random.
+- Rounding weights shifts what a channel gives on average. Its bias makes up for that (Nagel et al.
+  2019, arXiv 1906.04721, 4.2; here with means that were measured, not with those of batch norm).
+- In `dynamic` the weights of depthwise convolutions are unpacked before use: their kernel for
+  activations that are quantised at run time is several times slower than the one for floats.
+- `int8` takes and gives uint8 without a float operator on the way.
+"""
+
+import copy
+import math
+import re
+import warnings
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from ai_edge_quantizer import qtyping, quantizer, recipe_manager
+from ai_edge_quantizer.algorithm_manager import AlgorithmName
+
+from tl_keras.export import flatbuffer
+
+EVERYTHING = qtyping.TFLOperationName.ALL_SUPPORTED
+CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}  # of the weights
+LEVELS = 127  # of a weight, to either side of 0
+MOST_OF_A_BIAS = 2**30  # steps; a quarter of what 32 bits hold
+PIXELS = 255
+THREADS = 2
+
+
+@dataclass(frozen=True)
+class Layer:
+    """An operator with weights.
+
+    Attributes:
+      scope: names of its outputs, by which the quantizer knows it.
+      input: its input, weights and bias are numbers of tensors.
+    """
+
+    kind: str
+    scope: str
+    input: int
+    weights: int
+    bias: int
+
+
+@dataclass(frozen=True)
+class Front:
+    """The affine map of pixels at the start of a graph, as int8 holds it: `scale * (x - zero)`.
+
+    Attributes:
+      tensor: name of what it gives.
+      operators: how many there are after the cast to float.
+      error: what it gives beyond the float graph: half a step at most, the same for all pixels.
+    """
+
+    tensor: str
+    operators: int
+    scale: float
+    zero: int
+    error: float
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """A float32 file, and what it takes to quantise it.
+
+    Attributes:
+      content: of the file.
+      scopes: of all operators in order, see `Layer`.
+      ranges: of activations, by tensor, `min` and `max`.
+      largest: of weights, by tensor, what 127 steps stand for in each channel; for
+        each of `STATIC`.
+      corrections: by a layer's scope, what to take from its bias, `(channels,) float32`.
+      shifts: the same, of the layers behind the front.
+      tail: places of operators behind the probabilities, which stay float.
+    """
+
+    content: bytes
+    scopes: tuple[str, ...]
+    layers: tuple[Layer, ...]
+    ranges: dict[str, dict[str, np.ndarray]]
+    largest: dict[str, dict[str, np.ndarray]]
+    corrections: dict[str, np.ndarray]
+    shifts: dict[str, np.ndarray]
+    front: Front | None
+    tail: range
+
+
+def calibrate(content: bytes, examples: np.ndarray) -> Calibrated:
+    """Runs a float32 file on examples, `(examples, size, size, 3) uint8`."""
+    model = flatbuffer.read(content)
+    ranges, means = _statistics(content, model, examples)
+    front, layers = _front(model), _layers(model)
+    if front:
+        low, high = (front.scale * (x - front.zero) for x in (0, PIXELS))
+        shape = ranges[front.tensor]["min"].shape
+        ranges[front.tensor] = _range(low, high, shape)
+    largest: dict[str, dict[str, np.ndarray]] = {name: {} for name in STATIC}
+    corrections, shifts = {}, {}
+    for layer in layers:
+        weights, bias = (flatbuffer.constant(model, i) for i in (layer.weights, layer.bias))
+        source = flatbuffer.name(model, layer.input)
+        for name in STATIC:
+            top = _largest(layer, weights, bias, _step(name, ranges.get(source)))
+            largest[name][flatbuffer.name(model, layer.weights)] = top
+        top = largest["int8"][flatbuffer.name(model, layer.weights)]
+        step = np.where(top > 0, top, 1) / LEVELS
+        rounded = np.clip(np.rint(weights / step), -LEVELS, LEVELS) * step
+        mean = means.get(source)
+        if mean is not None and _takes(layer, weights, len(mean)):
+            corrections[layer.scope] = _response(layer, rounded - weights, mean)
+            if front and source == front.tensor:
+                shifts[layer.scope] = _response(layer, weights, np.full_like(mean, front.error))
+    scopes = tuple(_scope(model, operator) for operator in model.subgraphs[0].operators)
+    tail = _tail(model)
+    return Calibrated(content, scopes, layers, ranges, largest, corrections, shifts, front, tail)
+
+
+def quantise(
+    calibrated: Calibrated, name: str, kept: Collection[int] = (), ends: bool = True
+) -> bytes:
+    """A file of the format `name`: `float16`, `dynamic`, `int8` or `int16x8`.
+
+    Args:
+      kept: places of operators that stay float, among all of the float32 file.
+      ends: whether int8 takes and gives uint8; else it gives floats.
+    """
+    places, ranges = {*kept, *calibrated.tail}, None
+    if name == "float16":
+        content, recipe = calibrated.content, _float16()
+    else:
+        left = {calibrated.scopes[i] for i in places}
+        content, recipe = _corrected(calibrated, name, left), RECIPES[name]()
+    if name in STATIC:
+        weights = calibrated.largest[name].items()
+        ranges = calibrated.ranges | {own: {"min": -top, "max": top} for own, top in weights}
+        if name == "int16x8":
+            # The add of a normalisation to -1..1 fails where scales are powers of two, or nearly.
+            places |= set(range(1 + calibrated.front.operators if calibrated.front else 1))
+    for scope in sorted(calibrated.scopes[i] for i in places):
+        recipe.add_quantization_config(
+            f"^{re.escape(scope)}$", EVERYTHING, algorithm_key=AlgorithmName.NO_QUANTIZE
+        )
+    made = quantizer.Quantizer(bytearray(content), recipe.get_quantization_recipe())
+    with warnings.catch_warnings():
+        # Its interpreter keeps all tensors, and warns of the memory that it takes.
+        warnings.simplefilter("ignore", UserWarning)
+        found = made.quantize(ranges, enable_progress_report=False).quantized_model
+    model = flatbuffer.read(bytes(found))
+    if name == "int8" and ends:
+        _make_ends_integer(model, calibrated.front)
+    flatbuffer.follow_outputs(model)
+    return flatbuffer.write(model)
+
+
+def candidates(calibrated: Calibrated, name: str) -> list[int]:
+    """Places of operators that a format quantises: with weights, or in `STATIC` all."""
+    if name in STATIC:
+        front = 1 + calibrated.front.operators if calibrated.front else 1
+        return [*range(front, calibrated.tail.start)]
+    layers = {layer.scope for layer in calibrated.layers}
+    return [i for i, scope in enumerate(calibrated.scopes) if scope in layers]
+
+
+def _float16() -> recipe_manager.RecipeManager:
+    recipe = recipe_manager.RecipeManager()
+    weights = qtyping.TensorQuantizationConfig(16, dtype=qtyping.TensorDataType.FLOAT)
+    how = qtyping.OpQuantizationConfig(
+        weight_tensor_config=weights,
+        compute_precision=qtyping.ComputePrecision.FLOAT,
+        explicit_dequantize=True,
+    )
+    recipe.add_quantization_config(".*", EVERYTHING, how, algorithm_key=AlgorithmName.FLOAT_CASTING)
+    return recipe
+
+
+def _dynamic() -> recipe_manager.RecipeManager:
+    recipe = recipe_manager.RecipeManager()
+    recipe.add_dynamic_config(".*", EVERYTHING, 8)
+    recipe.add_weight_only_config(".*", qtyping.TFLOperationName.DEPTHWISE_CONV_2D, 8)
+    return recipe
+
+
+def _static(bits: int, floats: Sequence[str]) -> recipe_manager.RecipeManager:
+    recipe = recipe_manager.RecipeManager()
+    recipe.add_static_config(".*", EVERYTHING, activation_num_bits=bits, weight_num_bits=8)
+    for end in floats:
+        recipe.add_quantization_config(
+            ".*", qtyping.TFLOperationName(end), algorithm_key=AlgorithmName.NO_QUANTIZE
+        )
+    return recipe
+
+
+RECIPES = {
+    "dynamic": _dynamic,
+    "int8": lambda: _static(8, ["INPUT"]),
+    "int16x8": lambda: _static(16, ["INPUT", "OUTPUT"]),
+}
+STATIC = ("int8", "int16x8")  # Those whose activations have a range that is known beforehand.
+
+
+def _statistics(
+    content: bytes, model: schema.ModelT, examples: np.ndarray
+) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, np.ndarray]]:
+    """By tensor, the range of activations, and the mean of each channel."""
+    interpreter = Interpreter(
+        model_content=content,
+        num_threads=THREADS,
+        experimental_preserve_all_tensors=True,
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    interpreter.allocate_tensors()
+    graph = model.subgraphs[0]
+    made = {int(i) for operator in graph.operators for i in operator.outputs}
+    floats = [i for i in made if graph.tensors[i].type == schema.TensorType.FLOAT32]
+    low, high, total = dict.fromkeys(floats, np.inf), dict.fromkeys(floats, -np.inf), {}
+    for example in examples:
+        interpreter.set_tensor(graph.inputs[0], example[None])
+        interpreter.invoke()
+        for i in floats:
+            values = interpreter.get_tensor(i)
+            low[i] = min(low[i], values.min())
+            high[i] = max(high[i], values.max())
+            mean = values.reshape(-1, values.shape[-1]).mean(0) if values.ndim else values
+            total[i] = total.get(i, 0.0) + mean
+    names = {i: flatbuffer.name(model, i) for i in floats}
+    shapes = {i: (1,) * len(graph.tensors[i].shape) for i in floats}
+    ranges = {names[i]: _range(low[i], high[i], shapes[i]) for i in floats}
+    return ranges, {names[i]: total[i] / len(examples) for i in floats}
+
+
+def _range(low: float, high: float, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+    return {"min": np.full(shape, low, np.float32), "max": np.full(shape, high, np.float32)}
+
+
+def _layers(model: schema.ModelT) -> tuple[Layer, ...]:
+    found = []
+    for operator in model.subgraphs[0].operators:
+        kind = flatbuffer.kind(model, operator)
+        if kind in CHANNEL_AXIS and len(operator.inputs) == 3 and operator.inputs[2] >= 0:
+            tensors = [int(i) for i in operator.inputs]
+            constants = [flatbuffer.constant(model, i) for i in tensors[1:]]
+            if all(values is not None for values in constants):
+                found.append(Layer(kind, _scope(model, operator), *tensors))
+    return tuple(found)
+
+
+def _scope(model: schema.ModelT, operator: schema.OperatorT) -> str:
+    """As the quantizer names an operator."""
+    return "".join(f"{flatbuffer.name(model, i)};" for i in operator.outputs)
+
+
+def _step(name: str, taken: dict[str, np.ndarray] | None) -> float | None:
+    """Of an activation, by its range; None where nothing quantises it."""
+    if taken is None:
+        return None
+    low, high = min(float(taken["min"].min()), 0), max(float(taken["max"].max()), 0)
+    step = (high - low) / 255 if name == "int8" else max(high, -low) / 32767
+    return max(step, np.finfo(np.float32).tiny)
+
+
+def _largest(layer: Layer, weights: np.ndarray, bias: np.ndarray, step: float | None) -> np.ndarray:
+    """The weight that 127 steps stand for, of each channel, in the weights' own rank."""
+    others = tuple(i for i in range(weights.ndim) if i != CHANNEL_AXIS[layer.kind])
+    top = np.abs(weights).max(others, keepdims=True)
+    if step is None:
+        return top
+    needed = LEVELS * np.abs(bias) / (step * MOST_OF_A_BIAS)
+    return np.maximum(top, needed.reshape(top.shape)).astype(np.float32)
+
+
+def _takes(layer: Layer, weights: np.ndarray, channels: int) -> bool:
+    """Whether a channel of the input is one of the weights: not where a layer flattens."""
+    if layer.kind == "DEPTHWISE_CONV_2D":
+        return weights.shape[3] % channels == 0
+    return channels % weights.shape[-1] == 0 and (layer.kind == "CONV_2D" or weights.ndim == 2)
+
+
+def _response(layer: Layer, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """What weights make of an input that is the same everywhere, `(channels,)`; borders aside."""
+    if layer.kind == "DEPTHWISE_CONV_2D":
+        return weights.sum((0, 1, 2)) * np.repeat(x, weights.shape[3] // len(x))
+    if layer.kind == "CONV_2D":
+        weights = weights.sum((1, 2))
+    groups = len(x) // weights.shape[-1]
+    of_each = np.repeat(x.reshape(groups, -1), len(weights) // groups, axis=0)
+    return (weights * of_each).sum(-1)
+
+
+def _corrected(calibrated: Calibrated, name: str, kept: Collection[str]) -> bytes:
+    """The float file with the biases that its quantised weights need."""
+    model = flatbuffer.read(calibrated.content)
+    graph = model.subgraphs[0]
+    by_scope = {_scope(model, operator): operator for operator in graph.operators}
+    for layer in calibrated.layers:
+        if layer.scope in kept or layer.scope not in calibrated.corrections:
+            continue
+        bias = flatbuffer.constant(model, layer.bias) - calibrated.corrections[layer.scope]
+        if name == "int8":
+            bias = bias - calibrated.shifts.get(layer.scope, 0)
+        _set_bias(model, by_scope[layer.scope], bias.astype(np.float32).tobytes())
+    return flatbuffer.write(model)
+
+
+def _set_bias(model: schema.ModelT, operator: schema.OperatorT, content: bytes) -> None:
+    graph = model.subgraphs[0]
+    old = int(operator.inputs[2])
+    users = sum(old in other.inputs for other in graph.operators)
+    tensors = sum(tensor.buffer == graph.tensors[old].buffer for tensor in graph.tensors)
+    if (users, tensors) == (1, 1):
+        model.buffers[graph.tensors[old].buffer].data = np.frombuffer(content, np.uint8)
+        return
+    # The converter lets layers share constants that are equal.
+    tensor = copy.copy(graph.tensors[old])
+    tensor.name = b"%s/%d" % (tensor.name, len(graph.tensors))
+    tensor.buffer = flatbuffer.add_buffer(model, content)
+    graph.tensors.append(tensor)
+    operator.inputs = [*operator.inputs[:2], len(graph.tensors) - 1]
+
+
+def _front(model: schema.ModelT) -> Front | None:
+    """Of a graph that begins with a cast and scalars that multiply and add."""
+    graph = model.subgraphs[0]
+    if flatbuffer.kind(model, graph.operators[0]) != "CAST":
+        return None
+    tensor, scale, offset, count = int(graph.operators[0].outputs[0]), 1.0, 0.0, 0
+    for operator in graph.operators[1:]:
+        kind, takers = flatbuffer.kind(model, operator), _takers(graph, tensor)
+        if kind not in ("MUL", "ADD", "SUB", "DIV") or takers != [operator]:
+            break
+        if operator.inputs[0] != tensor or (value := _scalar(model, operator.inputs[1])) is None:
+            break
+        scale = {"MUL": scale * value, "DIV": scale / value}.get(kind, scale)
+        offset = {
+            "MUL": offset * value,
+            "DIV": offset / value,
+            "ADD": offset + value,
+            "SUB": offset - value,
+        }[kind]
+        tensor, count = int(operator.outputs[0]), count + 1
+    zero = round(-offset / scale) if scale > 0 and math.isfinite(offset / scale) else -1
+    if not 0 <= zero <= PIXELS:
+        return None
+    return Front(flatbuffer.name(model, tensor), count, scale, zero, -scale * zero - offset)
+
+
+def _tail(model: schema.ModelT) -> range:
+    graph = model.subgraphs[0]
+    outputs = {entry.name: entry.tensorIndex for entry in model.signatureDefs[0].outputs}
+    made = [outputs[b"probabilities"] in operator.outputs for operator in graph.operators]
+    return range(made.index(True) + 1, len(made))
+
+
+def _takers(graph: schema.SubGraphT, tensor: int) -> list[schema.OperatorT]:
+    return [operator for operator in graph.operators if tensor in operator.inputs]
+
+
+def _scalar(model: schema.ModelT, tensor: int) -> float | None:
+    values = flatbuffer.constant(model, tensor)
+    return float(values.reshape(-1)[0]) if values is not None and values.size == 1 else None
+
+
+def _make_ends_integer(model: schema.ModelT, front: Front | None) -> None:
+    """Gives a file uint8 in and out, and no float operator between the pixels and the rest."""
+    graph = model.subgraphs[0]
+    _integer_start(model, graph, front)
+    graph.outputs = [_integer_end(model, graph, int(end)) for end in graph.outputs]
+
+
+def _integer_start(model: schema.ModelT, graph: schema.SubGraphT, front: Front | None) -> None:
+    kinds = [flatbuffer.kind(model, operator) for operator in graph.operators[:2]]
+    if kinds != ["CAST", "QUANTIZE"] or front is None:
+        return
+    last = graph.operators[1 + front.operators].outputs[0]
+    into = graph.tensors[last].quantization
+    if graph.tensors[last].name.decode() not in (front.tensor, f"{front.tensor}_quantized"):
+        return
+    scale, zero = float(into.scale[0]), int(into.zeroPoint[0])
+    if zero != front.zero - 128 or not math.isclose(scale, front.scale, rel_tol=1e-4):
+        return
+    pixels = graph.tensors[graph.inputs[0]]
+    pixels.quantization = _quantization(scale, front.zero)
+    start = graph.operators[1]
+    start.inputs, start.outputs = [graph.inputs[0]], [last]
+    graph.operators[: 2 + front.operators] = [start]
+
+
+def _integer_end(model: schema.ModelT, graph: schema.SubGraphT, end: int) -> int:
+    """The number of a uint8 tensor that holds what an output does."""
+    found = graph.tensors[end]
+    if found.type == schema.TensorType.UINT8:
+        return end
+    if found.type == schema.TensorType.INT8:
+        scale, zero = float(found.quantization.scale[0]), int(found.quantization.zeroPoint[0])
+        quantization = _quantization(scale, zero + 128)
+    else:
+        quantization = _quantization(1 / 256, 0)
+    tensor = schema.TensorT()
+    tensor.shape, tensor.shapeSignature = found.shape, found.shapeSignature
+    tensor.type, tensor.quantization = schema.TensorType.UINT8, quantization
+    tensor.name = found.name + b"_uint8"
+    graph.tensors.append(tensor)
+    operator = schema.OperatorT()
+    operator.opcodeIndex = flatbuffer.code_of(model, schema.BuiltinOperator.QUANTIZE)
+    operator.inputs, operator.outputs = [end], [len(graph.tensors) - 1]
+    graph.operators.append(operator)
+    return len(graph.tensors) - 1
+
+
+def _quantization(scale: float, zero: int) -> schema.QuantizationParametersT:
+    found = schema.QuantizationParametersT()
+    found.scale, found.zeroPoint = [scale], [zero]
+    return found

@@ -1,0 +1,76 @@
+"""Finds the operators that quantising costs most, and keeps those float."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+RANKED_ON = 32  # examples, on which operators are quantised one at a time
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """Which operators stay float, and how that was found.
+
+    Attributes:
+      kept: their places, the costliest first.
+      verdict: as `parity.lost` gives it, with these.
+      steps: how many were kept in each try, and what was lost.
+    """
+
+    kept: tuple[int, ...]
+    verdict: dict[str, Any]
+    steps: list[dict[str, Any]]
+
+
+def repair(
+    first: dict[str, Any],
+    judge: Callable[[Collection[int]], dict[str, Any]],
+    cost: Callable[[int], float],
+    candidates: Collection[int],
+    bound: float,
+) -> Repaired:
+    """The fewest operators, in the order of what each costs, that bring the loss within bounds.
+
+    Args:
+      first: the verdict with none kept.
+      judge: a verdict on a file that keeps some operators float.
+      cost: how far the probabilities move where one operator alone is quantised.
+      candidates: places of operators that can be kept.
+    """
+    ranked = sorted(candidates, key=lambda place: (-cost(place), place))
+    steps = [_step(0, first)]
+    verdicts = {0: first}
+
+    def holds(count: int) -> bool:
+        if count not in verdicts:
+            verdicts[count] = judge(ranked[:count])
+            steps.append(_step(count, verdicts[count]))
+            logging.info("export: %d operators float: loses %.3f", count, verdicts[count]["lost"])
+        return verdicts[count]["lost"] <= bound
+
+    enough = next((n for n in _doubling(len(ranked)) if holds(n)), None)
+    if enough is None:
+        best = min(verdicts, key=lambda n: (verdicts[n]["lost"], n))
+        return Repaired(tuple(ranked[:best]), verdicts[best], steps)
+    too_few = enough // 2
+    while enough - too_few > 1:
+        middle = (enough + too_few) // 2
+        enough, too_few = (middle, too_few) if holds(middle) else (enough, middle)
+    return Repaired(tuple(ranked[:enough]), verdicts[enough], steps)
+
+
+def _doubling(most: int) -> list[int]:
+    counts = [2**i for i in range(most.bit_length()) if 2**i < most]
+    return [*counts, most] if most else []
+
+
+def _step(count: int, verdict: dict[str, Any]) -> dict[str, Any]:
+    return {"kept": count, "lost": verdict["lost"], "agreement": verdict["agreement"]}
+
+
+def moved(found: np.ndarray, reference: np.ndarray) -> float:
+    """Mean difference of probabilities."""
+    return float(np.abs(found - reference).mean())
