@@ -117,7 +117,7 @@ def bare_ratio(run: Run, data: Data) -> float:
     make = getattr(keras.applications, config.backbone)
     bare = make(weights=None, classes=classes, input_shape=(SIZE, SIZE, 3))
     with tempfile.TemporaryDirectory() as temporary, quiet():
-        bare.export(temporary)
+        bare.export(temporary, verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(temporary)
         file = Path(temporary, "bare.tflite")
         file.write_bytes(converter.convert())

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 from absl import logging
+from tqdm import tqdm
 
 from tl_keras.config import ExportConfig
 from tl_keras.data.batches import CORES, Inputs
@@ -279,8 +280,8 @@ def _quantised(
     bound = writing.config.max_accuracy_drop
     verdict = _verdict(name, *judge, writing)
     kept, steps = (), []
-    if verdict["interval"][0] > bound:
-        logging.info("export %s: loses %.3f on validation; mending", name, verdict["lost"])
+    if not repair.is_sound(verdict, bound):
+        logging.info("export %s: loses %.3f on %s; mending", name, verdict["lost"], verdict["on"])
         mended = _repair(name, *judge, verdict, writing)
         kept, steps, verdict = mended.kept, mended.steps, mended.verdict
     own, converted = subject
@@ -315,7 +316,7 @@ def _verdict(
 ) -> dict[str, Any]:
     path = writing.folder / "judged.tflite"
     path.write_bytes(metadata.add(_content(converted, name, kept), writing.about))
-    found = parity.load_litert(path)(judge.inputs["val"])["probabilities"]
+    found = parity.load_litert(path, silent=True)(judge.inputs["val"])["probabilities"]
     return _on_validation(found, judge)
 
 
@@ -336,12 +337,15 @@ def _repair(
         others = [other for other in every if other != place]
         content = _content(converted, name, others, ends=False)
         path.write_bytes(metadata.add(content, writing.about))
-        return repair.moved(parity.load_litert(path)(some)["probabilities"], reference)
+        found = parity.load_litert(path, silent=True)(some)["probabilities"]
+        bar.update()
+        return parity.moved(found, reference)
 
     def judged(kept: Sequence[int]) -> dict[str, Any]:
         return _verdict(name, judge, converted, writing, kept)
 
-    return repair.repair(first, judged, cost, every, writing.config.max_accuracy_drop)
+    with tqdm(total=len(every), desc=f"mend {name}", unit=" operators", leave=False) as bar:
+        return repair.repair(first, judged, cost, every, writing.config.max_accuracy_drop)
 
 
 def layer_name(scope: str) -> str:

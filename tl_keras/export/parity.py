@@ -34,16 +34,19 @@ def load_saved_model(folder: Path) -> Runner:
     return run
 
 
-def load_litert(file: Path) -> Runner:
+def load_litert(file: Path, silent: bool = False) -> Runner:
     """A LiteRT file, one image at a time on each core.
 
     Where weights alone are quantised, threads within an image gain little.
+
+    Args:
+      silent: without a progress bar of its own.
     """
     interpreters = [interpreter(file, 1) for _ in range(min(batches.CORES, MOST_AT_ONCE))]
 
     def run(inputs: Inputs) -> Outputs:
         found = []
-        bar = tqdm(total=len(inputs), desc=file.stem, unit=" images", leave=False)
+        bar = tqdm(total=len(inputs), desc=file.stem, unit=" images", leave=False, disable=silent)
         with ThreadPoolExecutor(len(interpreters)) as pool:
             for images in batches.evaluation(inputs, 64).as_numpy_iterator():
                 shares = np.array_split(images, len(interpreters))
@@ -98,7 +101,8 @@ def lost(found: np.ndarray, reference: np.ndarray, labels: np.ndarray) -> dict[s
     """What a file loses against the model on the same examples.
 
     Returns:
-      `lost`, of accuracy; its 95% `interval`, paired by example; `agreement`; `n`.
+      `accuracy`; `lost`, of it; the 95% `interval` of that, paired by example; `agreement`; `moved`,
+      the mean difference of a probability; `n`.
     """
     right, before = found.argmax(-1) == labels, reference.argmax(-1) == labels
     spoiled, mended = int((before & ~right).sum()), int((right & ~before).sum())
@@ -107,8 +111,14 @@ def lost(found: np.ndarray, reference: np.ndarray, labels: np.ndarray) -> dict[s
         "lost": (spoiled - mended) / len(labels),
         "interval": list(paired_interval(spoiled, mended, len(labels))),
         "agreement": float((found.argmax(-1) == reference.argmax(-1)).mean()),
+        "moved": moved(found, reference),
         "n": len(labels),
     }
+
+
+def moved(found: np.ndarray, reference: np.ndarray) -> float:
+    """Mean difference of a probability."""
+    return float(np.abs(found - reference).mean())
 
 
 def latency(file: Path, inputs: Inputs, threads: int = 1) -> dict[str, Any]:

@@ -33,8 +33,9 @@ def _mended(name: str, export: dict) -> str:
     layers = ", ".join(kept[:SHOWN]) + others if kept else "nothing"
     lost = export.get("val", {}).get("lost")
     return (
-        f"{name} lost {number(steps[0]['lost'])} of accuracy on validation; with {layers} left "
-        f"float, which cost most when quantised alone, it loses {number(lost)}, and is "
+        f"{name} lost {number(steps[0]['lost'])} of accuracy on {export['val']['on']}, and moved "
+        f"probabilities by {number(steps[0]['moved'])} on average; with {layers} left float, which "
+        f"cost most when quantised alone, it loses {number(lost)}, and is "
         f"{megabytes(export['repair']['bytes'])} larger."
     )
 
