@@ -245,7 +245,7 @@ def net(scale: float = 1.0, special: bool = False) -> keras.Model:
     x = keras.layers.Conv2D(16, 1, activation="relu", name="next")(x)
     x = keras.layers.GlobalAveragePooling2D()(x)
     x = keras.layers.Dense(3, name="logits")(x)
-    model = keras.Model(image, keras.layers.Softmax(name="probabilities")(40 * x))
+    model = keras.Model(image, keras.layers.Softmax(name="probabilities")(10 * x))
     wide, following = model.get_layer("wide"), model.get_layer("next")
     kernel, bias = wide.get_weights()
     kernel[..., 2, :] *= scale

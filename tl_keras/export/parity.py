@@ -101,8 +101,8 @@ def lost(found: np.ndarray, reference: np.ndarray, labels: np.ndarray) -> dict[s
     """What a file loses against the model on the same examples.
 
     Returns:
-      `accuracy`; `lost`, of it; the 95% `interval` of that, paired by example; `agreement`; `moved`,
-      the mean difference of a probability; `n`.
+      `accuracy`; `lost`, of it; the 95% `interval` of that, paired by example; `agreement`;
+      `moved`, the mean difference of a probability; `n`.
     """
     right, before = found.argmax(-1) == labels, reference.argmax(-1) == labels
     spoiled, mended = int((before & ~right).sum()), int((right & ~before).sum())
