@@ -8,7 +8,7 @@ from absl import logging
 
 RANKED_ON = 32  # examples, on which operators are quantised one at a time
 # Mean difference of a probability, over which a file is mended whatever its accuracy: of a few
-# dozen examples as many may be won by chance as lost. Sound int8 files of MobileNets had .001 to .03.
+# dozen examples as many may be won by chance as lost. Sound files of MobileNets had .001 to .03.
 MOST_MOVED = 0.05
 
 

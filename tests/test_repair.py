@@ -1,0 +1,48 @@
+"""Mending a file: as few operators as will do are kept float, the costliest first."""
+
+from tl_keras.export.repair import is_sound, repair
+
+
+def verdict(lost: float, moved: float = 0.0) -> dict:
+    return {"lost": lost, "agreement": 1 - lost, "moved": moved}
+
+
+def mended(needed: set[int], count: int = 20, bound: float = 0.01):
+    """Of `count` operators those in `needed` have to be kept; they cost the more, the later."""
+    asked = []
+
+    def judge(kept):
+        asked.append(len(kept))
+        return verdict(0.0 if needed <= set(kept) else 0.2)
+
+    def cost(place: int) -> float:
+        return place + 1.0 if place in needed else 0.0
+
+    return repair(verdict(0.2), judge, cost, range(count), bound), asked
+
+
+def test_the_fewest_that_will_do_are_kept():
+    for needed in ({3}, {1, 7}, {2, 3, 5, 8, 13}, set(range(17))):
+        found, _ = mended(needed)
+        assert set(found.kept) == needed
+        assert found.verdict["lost"] == 0
+        assert found.steps[0] == {"kept": 0, "lost": 0.2, "agreement": 0.8, "moved": 0.0}
+
+
+def test_few_files_are_tried():
+    assert len(mended(set(range(17)), 60)[1]) <= 12
+
+
+def test_where_nothing_helps_the_best_is_told():
+    found = repair(
+        verdict(0.3), lambda kept: verdict(0.3 - 0.01 * len(kept)), float, range(5), 0.01
+    )
+    assert len(found.kept) == 5 and found.verdict["lost"] == 0.25
+    same = repair(verdict(0.3), lambda kept: verdict(0.3), float, range(5), 0.01)
+    assert same.kept == ()
+
+
+def test_a_file_is_unsound_that_moves_probabilities_though_it_loses_nothing():
+    assert is_sound(verdict(0.01, 0.02), 0.01)
+    assert not is_sound(verdict(0.02, 0.02), 0.01)
+    assert not is_sound(verdict(-0.05, 0.2), 0.01)
