@@ -23,8 +23,9 @@ def notes(run: Run) -> Iterable[str]:
         if export.get("float_operators"):
             kinds = listed([f"{n} {kind}" for kind, n in export["float_operators"].items()])
             yield f"{name} computes with floats in {kinds}: not for devices without them."
-        if export.get("abstain"):
-            yield _abstaining(name, export["abstain"])
+    shipped = figures.to_ship(run)
+    if shipped and shipped[1].get("abstain"):
+        yield _abstaining(*shipped)
 
 
 def _mended(name: str, export: dict) -> str:
@@ -79,7 +80,8 @@ def _slower(measured: dict[str, dict]) -> Iterable[str]:
             yield f"{name} is slower than float32 on this machine, {number(median / plain)} times."
 
 
-def _abstaining(name: str, abstain: dict) -> str:
+def _abstaining(name: str, export: dict) -> str:
+    abstain = export["abstain"]
     decided = f"{name} decides {percent(abstain['answered'])} of the images"
     if is_number(abstain.get("accuracy")):
         decided += f", and is right on {percent(abstain['accuracy'])} of those"
