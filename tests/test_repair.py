@@ -3,8 +3,8 @@
 from tl_keras.export.repair import is_sound, repair
 
 
-def verdict(lost: float, moved: float = 0.0) -> dict:
-    return {"lost": lost, "agreement": 1 - lost, "moved": moved}
+def verdict(lost: float, moved: float = 0.0, n: int = 1000) -> dict:
+    return {"lost": lost, "agreement": 1 - lost, "moved": moved, "n": n}
 
 
 def mended(needed: set[int], count: int = 20, bound: float = 0.01):
@@ -46,3 +46,8 @@ def test_a_file_is_unsound_that_moves_probabilities_though_it_loses_nothing():
     assert is_sound(verdict(0.01, 0.02), 0.01)
     assert not is_sound(verdict(0.02, 0.02), 0.01)
     assert not is_sound(verdict(-0.05, 0.2), 0.01)
+
+
+def test_one_example_of_a_few_is_no_loss():
+    assert is_sound(verdict(1 / 30, n=30), 0.01)
+    assert not is_sound(verdict(2 / 30, n=30), 0.01)

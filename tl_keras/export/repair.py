@@ -65,8 +65,8 @@ def repair(
 
 
 def is_sound(verdict: dict[str, Any], bound: float) -> bool:
-    """Whether a file needs no mending, as far as validation shows."""
-    return verdict["lost"] <= bound and verdict["moved"] <= MOST_MOVED
+    """Whether a file needs no mending, as far as validation shows: one example is no loss yet."""
+    return verdict["lost"] <= max(bound, 1 / verdict["n"]) and verdict["moved"] <= MOST_MOVED
 
 
 def _doubling(most: int) -> list[int]:
