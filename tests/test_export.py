@@ -25,6 +25,7 @@ from tl_keras.approaches import stages
 from tl_keras.config import ExportConfig
 from tl_keras.data.batches import Inputs
 from tl_keras.export import flatbuffer, litert, metadata, parity, quantise
+from tl_keras.export.converted import convert
 from tl_keras.report import figures
 from tl_keras.run import opened
 
@@ -301,7 +302,7 @@ def quantise_places(subject: export.Subject) -> list[int]:
 
 
 def converted(model: keras.Model) -> bytes:
-    own = export._convert(model, noise(2, 0), ExportConfig(formats=("float32",)), None, None)
+    own = convert(model, noise(2, 0), ExportConfig(formats=("float32",)), None)
     return own.content
 
 
@@ -363,7 +364,7 @@ def run(content: bytes, inputs: Inputs) -> np.ndarray:
 
 def test_corrected_biases_bring_the_file_nearer(model, inputs):
     images = litert.calibration_examples(inputs["train"], 30)
-    own = export._convert(model, images, ExportConfig(formats=("int8",)), None, None)
+    own = convert(model, images, ExportConfig(formats=("int8",)), None)
     plain = replace(own.calibrated, corrections={})
     reference = model.predict_on_batch(np.asarray(inputs["test"].array))
     for name in ("dynamic", "int8"):

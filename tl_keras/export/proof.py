@@ -1,0 +1,246 @@
+"""A format's file: written, loaded back, judged on validation, mended, and measured on test."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from absl import logging
+from tqdm import tqdm
+
+from tl_keras.config import ExportConfig
+from tl_keras.data.batches import CORES, Inputs
+from tl_keras.export import (
+    conformal,
+    flatbuffer,
+    metadata,
+    onnx,
+    parity,
+    quantise,
+    repair,
+    saved_model,
+)
+from tl_keras.export.converted import WHOLE, Converted, content_of
+from tl_keras.export.metadata import Description
+from tl_keras.export.saved_model import Prepare
+from tl_keras.quiet import quiet
+
+OK = "ok"
+REJECTED = ".rejected"
+NAMES = {"saved_model": "saved_model", "onnx": "model.onnx"}  # Others by `file_name`.
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model, and the examples that its files are run on.
+
+    Attributes:
+      model: `(size, size, 3) uint8` to probabilities.
+      inputs: prepared images of train (to calibrate), val (to judge) and test (to report).
+      reference: the model's own probabilities of val and, where there is one, test.
+      on: what val is, in words.
+    """
+
+    model: keras.Model
+    inputs: dict[str, Inputs]
+    reference: dict[str, np.ndarray]
+    on: str = "validation"
+
+    @property
+    def last(self) -> str:
+        """The split that is reported: test where there is one."""
+        return "test" if "test" in self.reference else "val"
+
+
+@dataclass(frozen=True)
+class Writing:
+    """What all files of an export have in common.
+
+    Attributes:
+      prepare: decoded image to the model's input, for files given to the SavedModel.
+      about: goes into the files.
+      threshold: of `conformal`, where there is an output `abstain`.
+      folder: where files are written before they are renamed.
+    """
+
+    prepare: Prepare
+    about: Description
+    config: ExportConfig
+    threshold: float | None
+    folder: Path
+
+
+def file_name(name: str, rejected: bool = False) -> str:
+    """Of a format's file or folder."""
+    path = Path(NAMES.get(name, f"model_{name}.tflite"))
+    return f"{path.stem}{REJECTED}{path.suffix}" if rejected else path.name
+
+
+def write(made: bytes, name: str, writing: Writing) -> Path:
+    """A LiteRT file with its metadata."""
+    path = writing.folder / file_name(name)
+    path.write_bytes(metadata.add(made, writing.about))
+    return path
+
+
+def whole(name: str, subject: Subject, writing: Writing) -> dict[str, Any]:
+    """A format that is no LiteRT file."""
+    path = writing.folder / file_name(name)
+    with quiet():
+        if name == "saved_model":
+            saved_model.write(subject.model, path, writing.prepare, writing.threshold)
+        else:
+            onnx.write(subject.model, path, writing.threshold)
+    return exact(name, path, subject, writing)
+
+
+def unproved(path: Path) -> dict[str, Any]:
+    """The entry of a file that needs TensorFlow's operators: LiteRT's own wheel has none."""
+    content = path.read_bytes()
+    return {
+        "path": path.name,
+        "bytes": len(content),
+        "latency_ms": None,
+        "operators": flatbuffer.operators(flatbuffer.read(content)),
+        "status": f"not proved: no LiteRT here runs {', '.join(flatbuffer.flex(content))}",
+    }
+
+
+def exact(name: str, path: Path, subject: Subject, writing: Writing) -> dict[str, Any]:
+    """The entry of a file that gives the model's own probabilities, or it is rejected."""
+    found, entry = _run(name, path, subject, writing)
+    bound = writing.config.max_difference
+    difference = max(
+        parity.compare(found[split], own, subject.inputs[split].labels)["max_abs_diff"]
+        for split, own in subject.reference.items()
+    )
+    entry["val"] = _on_validation(found["val"], subject)
+    entry["status"] = (
+        OK
+        if difference <= bound
+        else f"probabilities differ by {difference:.2g}, over export.max_difference {bound:g}"
+    )
+    return entry
+
+
+def quantised(
+    name: str,
+    subject: tuple[Subject, Converted],
+    judge: tuple[Subject, Converted],
+    writing: Writing,
+) -> dict[str, Any]:
+    """The entry of a file that is judged by what it loses on validation, and mended by it."""
+    bound = writing.config.max_accuracy_drop
+    verdict = _verdict(name, *judge, writing)
+    kept, steps = (), []
+    if not repair.is_sound(verdict, bound):
+        logging.info("export %s: loses %.3f on %s; mending", name, verdict["lost"], verdict["on"])
+        mended = _repair(name, *judge, verdict, writing)
+        kept, steps, verdict = mended.kept, mended.steps, mended.verdict
+    own, converted = subject
+    path = write(content_of(converted, name, kept), name, writing)
+    entry = _run(name, path, own, writing)[1]
+    entry["val"] = verdict
+    if steps:
+        plain = len(metadata.add(content_of(converted, name), writing.about))
+        entry["repair"] = {
+            "kept": [layer_name(converted.calibrated.scopes[i]) for i in kept],
+            "bytes": entry["bytes"] - plain,
+            "steps": steps,
+        }
+    entry["status"] = _status(verdict, bound)
+    if not verdict["interval"][0] > bound and verdict["interval"][1] > bound:
+        entry["undecided"] = verdict["n"]
+    return entry
+
+
+def _status(verdict: dict[str, Any], bound: float) -> str:
+    low, high = verdict["interval"]
+    if low <= bound:
+        return OK
+    return (
+        f"loses {verdict['lost']:.3f} of accuracy on {verdict['on']} (95% interval {low:.3f} to "
+        f"{high:.3f}), over export.max_accuracy_drop {bound:g}"
+    )
+
+
+def _verdict(
+    name: str, judge: Subject, converted: Converted, writing: Writing, kept: Collection[int] = ()
+) -> dict[str, Any]:
+    path = writing.folder / "judged.tflite"
+    path.write_bytes(metadata.add(content_of(converted, name, kept), writing.about))
+    found = parity.load_litert(path, silent=True)(judge.inputs["val"])["probabilities"]
+    return _on_validation(found, judge)
+
+
+def _on_validation(found: np.ndarray, judge: Subject) -> dict[str, Any]:
+    lost = parity.lost(found, judge.reference["val"], judge.inputs["val"].labels)
+    return {**lost, "on": judge.on}
+
+
+def _repair(
+    name: str, judge: Subject, converted: Converted, first: dict[str, Any], writing: Writing
+) -> repair.Repaired:
+    some = judge.inputs["val"].part(np.arange(min(repair.RANKED_ON, len(judge.inputs["val"]))))
+    reference = judge.reference["val"][: len(some)]
+    path = writing.folder / "ranked.tflite"
+    every = quantise.candidates(converted.calibrated, name)
+
+    def cost(place: int) -> float:
+        others = [other for other in every if other != place]
+        alone = content_of(converted, name, others, ends=False)
+        path.write_bytes(metadata.add(alone, writing.about))
+        found = parity.load_litert(path, silent=True)(some)["probabilities"]
+        bar.update()
+        return parity.moved(found, reference)
+
+    def judged(kept: Sequence[int]) -> dict[str, Any]:
+        return _verdict(name, judge, converted, writing, kept)
+
+    with tqdm(total=len(every), desc=f"mend {name}", unit=" operators", leave=False) as bar:
+        return repair.repair(first, judged, cost, every, writing.config.max_accuracy_drop)
+
+
+def layer_name(scope: str) -> str:
+    """Of an operator, for people: the layer's whose weights it has, as in `block_1_depthwise`."""
+    parts = [part for part in scope.split(";") if part]
+    with_weights = ("convolution", "depthwise", "MatMul")
+    found = next((part for part in parts if part.endswith(with_weights)), parts[0])
+    return found.rpartition("/")[0].removesuffix("_1") or found
+
+
+def _run(
+    name: str, path: Path, subject: Subject, writing: Writing
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Probabilities by split, and what was measured of a file; of test, where there is one."""
+    with quiet():
+        runner = RUNNERS.get(name, parity.load_litert)(path)
+    outputs = {split: runner(subject.inputs[split]) for split in subject.reference}
+    found = {split: own["probabilities"] for split, own in outputs.items()}
+    last = subject.last
+    labels = subject.inputs[last].labels
+    entry = {
+        "path": path.name,
+        "bytes": parity.num_bytes(path),
+        **parity.compare(found[last], subject.reference[last], labels),
+        "latency_ms": None,
+    }
+    if writing.threshold is not None:
+        abstain = outputs[last]["abstain"]
+        entry["abstain"] = conformal.measure(found[last], abstain, labels, writing.threshold)
+    if name not in WHOLE:
+        content = path.read_bytes()
+        entry |= {
+            "latency_ms": parity.latency(path, subject.inputs["val"]),
+            "latency_all_ms": parity.latency(path, subject.inputs["val"], CORES),
+            "arena_bytes": parity.arena_bytes(content),
+            "operators": flatbuffer.operators(flatbuffer.read(content)),
+        }
+    if name in quantise.STATIC:
+        entry["float_operators"] = parity.float_operators(content)
+    return found, entry
+
+
+RUNNERS = {"saved_model": parity.load_saved_model, "onnx": onnx.load}
