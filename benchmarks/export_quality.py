@@ -166,10 +166,10 @@ def mend(run: Run, data: Data) -> None:
     subject = export.Subject(model, data.inputs, reference)
     about = Description("hard", "hard", SIZE, data.dataset.classes, "1", None, None)
     started = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder, export.unfinished(Path(folder)) as new:
+    with tempfile.TemporaryDirectory() as folder:
         asked = ExportConfig(formats=("float32", "int8"))
-        writing = export.Writing(lambda image: image, about, asked, None, new)
-        made = export.export(subject, writing, Path(folder))
+        writing = export.Writing(lambda image: image, about, asked, None, Path(folder))
+        made = export.export(subject, writing)
     entry, right = made["int8"], made["float32"]["accuracy"]
     steps = entry.get("repair", {}).get("steps", [{"lost": entry["val"]["lost"]}])
     print(

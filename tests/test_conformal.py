@@ -30,10 +30,17 @@ def test_the_set_holds_the_right_class_as_often_as_asked(level):
 def test_it_decides_where_one_class_is_left():
     rows = tf.constant([[0.9, 0.1, 0.0], [0.5, 0.4, 0.1], [0.34, 0.33, 0.33]])
     assert list(conformal.abstains(rows, 0.35).numpy()) == [0, 1, 1]
-    labels, abstain = np.array([0, 1, 2]), np.array([0, 1, 1])
+    labels, abstain = np.array([0, 1, 2]), np.array([0.0, 1.0, 1.0])
     measured = conformal.measure(rows.numpy(), abstain, labels, 0.35)
     assert measured["answered"] == pytest.approx(1 / 3)
     assert measured["accuracy"] == 1 and measured["coverage"] == pytest.approx(2 / 3)
+
+
+def test_int8_which_ends_below_1_decides_too():
+    sure = np.tile([0.99999, 0.00001], (100, 1))
+    threshold = conformal.threshold(sure, np.zeros(100, int), 0.9)
+    rounded = tf.constant([[255 / 256, 0.0]])
+    assert list(conformal.abstains(rounded, threshold).numpy()) == [0]
 
 
 def test_nothing_decided_has_no_accuracy():
@@ -44,7 +51,7 @@ def test_nothing_decided_has_no_accuracy():
 def test_nineteen_examples_tell_19_in_20_and_eighteen_do_not():
     labels = np.zeros(19, int)
     probabilities = np.linspace(0.1, 1, 19)[:, None] * [1, 0]
-    assert conformal.threshold(probabilities, labels, 0.95) == pytest.approx(0.1)
+    assert conformal.threshold(probabilities, labels, 0.95) == pytest.approx(0.1 - 1 / 256)
     with pytest.raises(ValueError, match=r"0.95 takes 19 validation examples.*there are 18"):
         conformal.threshold(probabilities[:18], labels[:18], 0.95)
     conformal.check(18, 0.947)

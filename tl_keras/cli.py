@@ -330,6 +330,7 @@ def _export(values: Flags, _: list[str]) -> int:
     if strange:
         raise ValueError(f"--set: {strange[0]!r}: export takes fields of export and cache alone")
     config = configs.load(run.workdir / "config.yaml", values.set)
+    configs.check_extras(config)
     _start()
     # Not `_train`, which returns at once where nothing was added.
     approach = importlib.import_module(f"tl_keras.approaches.{run.pipeline}")

@@ -44,6 +44,10 @@ def _plain(value: Any) -> Any:
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
+def _number_as_text(value: Any) -> Any:
+    return str(value) if type(value) in (int, float) else value
+
+
 # Absolute, so that a saved config loads from any folder.
 Location = Annotated[Text, BeforeValidator(_plain), AfterValidator(_absolute)]
 # Of a class: in YAML a folder called 7 is a number.
@@ -569,13 +573,14 @@ class ExportConfig(Section):
     max_latency_ms: Annotated[float, Field(gt=0)] | None = None  # the same: median, one thread
     abstain: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None,
-        description="share of images for which the right class is to be among those that the model "
-        "cannot rule out, as in 0.95; adds an output that says where these are not one",
+        description="above 0 and below 1, as in 0.95: share of images for which the right class is "
+        "to be among those that the model cannot rule out; adds an output that says where these "
+        "are not one",
     )
     title: Text | None = None  # in the files' metadata; null: of the backbone and the classes
     author: Text | None = None  # the same
     license: Text | None = None  # the same
-    version: Text = "1"  # the same
+    version: Annotated[Text, BeforeValidator(_number_as_text)] = "1"  # the same
 
     @field_validator("formats", mode="before")
     @classmethod
@@ -683,8 +688,7 @@ def check_paths(config: RunConfig) -> None:
         _check_exists(config.data, "data.unlabelled")
     if config.compare.chain is not None:
         _check_exists(config.compare, "compare.chain")
-    if "onnx" in config.export.formats:
-        _check_onnx()
+    check_extras(config)
     for trial in space.first_trials(config):
         if trial.model.weights not in WEIGHTS:
             _check_exists(trial.model, "model.weights", WEIGHTS)
@@ -693,7 +697,10 @@ def check_paths(config: RunConfig) -> None:
             backbone_file.check(trial.model.backbone, trial.data.image_size)
 
 
-def _check_onnx() -> None:
+def check_extras(config: RunConfig) -> None:
+    """Raises ValueError where a format needs packages that are not installed."""
+    if "onnx" not in config.export.formats:
+        return
     missing = [name for name in ("tf2onnx", "onnxruntime") if not importlib.util.find_spec(name)]
     if missing:
         raise ValueError(

@@ -2,7 +2,7 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import keras
 import numpy as np
@@ -11,12 +11,14 @@ import tensorflow as tf
 from tl_keras import export
 from tl_keras.approaches.architecture import Data
 from tl_keras.approaches.stages import Probabilities, as_trained, predict
+from tl_keras.config import Format
 from tl_keras.data.image import prepare
 from tl_keras.export import chosen, conformal, on_device
 from tl_keras.export.metadata import Description
 from tl_keras.run import Run
 
 SHIPPED = "model.tflite"
+BESIDE = (SHIPPED, "device")
 ACCURACY = ("accuracy", "interval")
 
 
@@ -28,7 +30,8 @@ def exported(
     judge: export.Subject | None = None,
     held_out: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> dict[str, Any]:
-    """`export` and `shipped` of `result.json`; writes the files, loads them back, measures them.
+    """`export` and `shipped` of `result.json` for a model that was not exported before; writes the
+    files, loads them back, measures them.
 
     Args:
       data: of which val is what files are judged on, unless there is a judge.
@@ -36,12 +39,34 @@ def exported(
         them are computed.
       judge: where the model has seen all but test, one that has not.
       held_out: the same, of probabilities and labels, to find the threshold of `abstain` on.
+
+    Raises:
+      ValueError: the model needs operators that LiteRT lacks.
     """
+    folder = run.workdir / export.FOLDER
+    made = _exported(run, model, data, probabilities, judge, held_out)
+    # What is left of another model, which was exported before a search went on.
+    for name in set(get_args(Format)) - set(made["export"]):
+        for rejected in (False, True):
+            export.remove(folder / export.file_name(name, rejected))
+    if made["shipped"]["format"] is None:
+        _remove_shipped(run)
+    return made
+
+
+def _exported(
+    run: Run,
+    model: keras.Model,
+    data: Data,
+    probabilities: Probabilities,
+    judge: export.Subject | None,
+    held_out: tuple[np.ndarray, np.ndarray] | None,
+) -> dict[str, Any]:
     missing = [name for name in ("val", "test") if name not in probabilities]
     known = {**predict(run, model, data, missing), **probabilities}
     on = "validation" if held_out is None else "images that trained it"
     subject = export.Subject(model, data.inputs, known, on)
-    folder = run.workdir / "export"
+    folder = run.workdir / export.FOLDER
     threshold = _threshold(run, held_out or (known["val"], data.inputs["val"].labels))
     with run.timed("export"), export.unfinished(folder) as new:
         about = _about(run, data)
@@ -50,12 +75,13 @@ def exported(
             return prepare(image, run.config.data)
 
         writing = export.Writing(as_in_training, about, run.config.export, threshold, new)
-        made = export.export(subject, writing, folder, judge)
-        export.write_labels(data.dataset.classes, folder)
+        made = export.export(subject, writing, judge)
+        export.write_labels(data.dataset.classes, new)
         if held_out is not None and subject.last == "val":
             made = {name: _unmeasured(entry) for name, entry in made.items()}
-        entries = {**(run.result or {}).get("export", {}), **made}
-        shipped = _ship(run, data, entries, writing, subject.last)
+        shipped = _ship(run, data, made, writing, subject.last)
+        beside = BESIDE if shipped["format"] else ()
+        export.put_in_place(new, folder, made, ["labels.txt", *beside])
     return {"export": made, "shipped": shipped}
 
 
@@ -71,11 +97,23 @@ def exported_again(
     judge: export.Subject | None = None,
     held_out: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> dict[str, Any]:
-    """The result of a finished run to which exports are added."""
+    """The result of a finished run to which exports are added.
+
+    What was shipped stays, unless files for devices are made: then one of these is, or none.
+    """
     trained, data = as_trained(run, data)
-    made = exported(trained, model, data, {}, judge, held_out)
-    every = {**run.result["export"], **made["export"]}
-    return {**run.result, "export": every, "shipped": made["shipped"]}
+    made = _exported(trained, model, data, {}, judge, held_out)
+    every, shipped = {**run.result["export"], **made["export"]}, made["shipped"]
+    if shipped["format"] is None and shipped["status"] == export.OK:
+        shipped = run.result.get("shipped", shipped)
+    elif shipped["format"] is None:
+        _remove_shipped(run)
+    return {**run.result, "export": every, "shipped": shipped}
+
+
+def _remove_shipped(run: Run) -> None:
+    for name in BESIDE:
+        export.remove(run.workdir / export.FOLDER / name)
 
 
 def _threshold(run: Run, held_out: tuple[np.ndarray, np.ndarray]) -> float | None:
@@ -99,29 +137,30 @@ def _about(run: Run, data: Data) -> Description:
 
 
 def _ship(
-    run: Run, data: Data, entries: dict[str, Any], writing: export.Writing, split: str
+    run: Run, data: Data, made: dict[str, Any], writing: export.Writing, split: str
 ) -> dict[str, Any]:
-    """`shipped` of `result.json`; `model.tflite`, and the folder `device/` about it."""
-    folder = run.workdir / "export"
-    shipped = chosen.choose(entries, run.config.export)
+    """`shipped` of `result.json`; writes `model.tflite`, and the folder `device/` about it."""
+    shipped = chosen.choose(made, run.config.export)
     name = shipped["format"]
     if name is None:
-        export.remove(folder / SHIPPED)
-        export.remove(folder / "device")
         return shipped
     file = writing.folder / SHIPPED
-    shutil.copyfile(run.workdir / entries[name]["path"], file)
+    shutil.copyfile(writing.folder / Path(made[name]["path"]).name, file)
     examples = _examples(data, split)
-    spec = on_device.spec_of(run.config.data, writing.about.labels, name, writing.threshold)
+    labels, batch = writing.about.labels, writing.config.batch
+    spec = on_device.spec_of(run.config.data, labels, name, writing.threshold, batch)
     if examples.paths is not None:
         measured = on_device.measure(file, spec, examples)
-        shipped["device"] = measured if "accuracy" in entries[name] else _unmeasured(measured)
-    told = _told(entries[name], shipped, split)
-    about = {"title": writing.about.name, "about": writing.about.text}
+        shipped["device"] = measured if "accuracy" in made[name] else _unmeasured(measured)
+    told = _told(made[name], shipped, split)
+    about = {"title": writing.about.name, "about": writing.about.text, "by": _by(writing.about)}
     on_device.write(writing.folder / "device", file, spec, about, examples, told)
-    export.replace(file, folder / SHIPPED)
-    export.replace(writing.folder / "device", folder / "device")
-    return {**shipped, "path": f"export/{SHIPPED}"}
+    return {**shipped, "path": f"{export.FOLDER}/{SHIPPED}"}
+
+
+def _by(about: Description) -> str:
+    told = [f"Version {about.version}", about.author and f"by {about.author}", about.license]
+    return f"{', '.join(filter(None, told))}."
 
 
 def _examples(data: Data, split: str) -> on_device.Examples:
@@ -142,8 +181,7 @@ def _told(entry: dict[str, Any], shipped: dict[str, Any], split: str) -> str:
             f"{low:.3f} to {high:.3f}), as prepared in training."
         )
     lines += [
-        f"- {entry['bytes']:,} bytes; {entry['arena_bytes']:,} more for activations while it runs "
-        "on LiteRT's own kernels.",
+        f"- {entry['bytes']:,} bytes{_memory(entry)}.",
         f"- {entry['latency_ms']['median']:g} ms an image (median, one thread, on the machine that "
         "made it).",
     ]
@@ -154,3 +192,9 @@ def _told(entry: dict[str, Any], shipped: dict[str, Any], split: str) -> str:
             "the images reach the model the same to the last pixel."
         )
     return "\n".join(lines)
+
+
+def _memory(entry: dict[str, Any]) -> str:
+    if entry["arena_bytes"] is None:
+        return ""
+    return f"; {entry['arena_bytes']:,} more while it runs on LiteRT's own kernels"

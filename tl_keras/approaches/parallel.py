@@ -42,14 +42,16 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
         model = stages.trained(
             run, data, backbone, lambda *_: _teach(run, data, backbone, _unlabelled(run, data))
         )
+        rounds, seen = _rounds(run), None
+        if rounds[0]["merged"] == TEACHER:  # The first one was trained on validation, too.
+            seen = _held_out(run, data), data.inputs["val"].labels
         if run.result:
-            run.finish(exports.exported_again(run, model, data))
+            run.finish(exports.exported_again(run, model, data, held_out=seen))
         else:
             probabilities = stages.predict(run, model, data)
-            exported = exports.exported(run, model, data, probabilities)
-            rounds = _rounds(run)
-            if rounds[0]["merged"] == TEACHER:  # The first one was trained on validation, too.
-                probabilities["val"] = _held_out(run, data)
+            exported = exports.exported(run, model, data, probabilities, held_out=seen)
+            if seen:
+                probabilities["val"] = seen[0]
             measured = stages.evaluate(run, model, data, probabilities)
             told = {"rounds": rounds, "teacher": _against_teacher(run, data, probabilities)}
             run.finish(stages.result(run, **told, **measured, **exported))

@@ -1,9 +1,8 @@
 """Exports: each format is written, loaded back, measured against model.keras, and mended."""
 
-import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,29 +17,30 @@ from tl_keras.export.converted import WHOLE, Converted, content_of, convert, sha
 from tl_keras.export.proof import OK, Subject, Writing, file_name
 from tl_keras.files import TEMPORARY, write_text
 
+FOLDER = "export"  # of a run
 FEW = 8  # Images to calibrate a file on of which only size and speed are asked.
 
 
 def export(
-    subject: Subject, writing: Writing, folder: Path, judge: Subject | None = None
+    subject: Subject, writing: Writing, judge: Subject | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Writes every format of `export.formats`; `export` of `result.json`.
+    """Writes every format of `export.formats` to `writing.folder`; `export` of `result.json`.
 
     A format whose `status` is not "ok" misses its tolerance, and has `.rejected` in its name; the
-    status says by how much. Files of an earlier export stay until all of the new ones are there.
+    status says by how much.
 
     Args:
-      folder: gets the files.
       judge: a model of the same layers whose val it has not seen, where `subject` has seen its own.
 
     Raises:
-      ValueError: the model needs operators that LiteRT lacks, or a package is missing.
+      ValueError: the model needs operators that LiteRT lacks.
     """
     formats = writing.config.formats
     own = theirs = None
     if set(formats) - set(WHOLE):
         own = _converted(subject, writing)
-        theirs = _converted(judge, writing) if judge else own
+        judged = judge and set(formats) - {*WHOLE, "float32"}
+        theirs = _converted(judge, writing) if judged else own
         if shape_of(own) != shape_of(theirs):
             judge, theirs = None, own
     results = {}
@@ -56,11 +56,9 @@ def export(
         results[name] = entry
         _log(name, entry)
     for name, entry in results.items():
-        rejected = entry["status"] != OK
-        target = folder / file_name(name, rejected)
-        replace(writing.folder / file_name(name), target)
-        remove(folder / file_name(name, not rejected))
-        entry["path"] = target.relative_to(folder.parent).as_posix()
+        final = file_name(name, rejected=entry["status"] != OK)
+        (writing.folder / file_name(name)).rename(writing.folder / final)
+        entry["path"] = f"{FOLDER}/{final}"
     return results
 
 
@@ -75,12 +73,21 @@ def unfinished(folder: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def replace(source: Path, target: Path) -> None:
-    """Renames a file or folder onto another. A folder cannot be: the old one makes way at the last
-    moment."""
-    if target.is_dir():
-        shutil.rmtree(target)
-    os.replace(source, target)
+def put_in_place(
+    new: Path, folder: Path, made: dict[str, dict[str, Any]], others: Sequence[str]
+) -> None:
+    """Renames what an export wrote to a folder onto what an earlier one left.
+
+    Args:
+      made: of `export`.
+      others: names of files and folders beside those.
+    """
+    for name in [*(Path(entry["path"]).name for entry in made.values()), *others]:
+        if (folder / name).is_dir():  # A folder cannot be renamed onto another.
+            (folder / name).rename(new / f"{name}.old")
+        (new / name).rename(folder / name)
+    for name, entry in made.items():
+        remove(folder / file_name(name, rejected=entry["status"] == OK))
 
 
 def remove(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which of the files to ship: what becomes `export/model.tflite`. Imports no TensorFlow."""
+"""Which of the files to ship: what becomes `export/model.tflite`."""
 
 from collections.abc import Mapping
 from typing import Any

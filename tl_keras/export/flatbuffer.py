@@ -1,4 +1,4 @@
-"""LiteRT files as objects of their schema: read, changed, written. Imports no TensorFlow."""
+"""LiteRT files as objects of their schema: read, changed, written."""
 
 from collections import Counter
 

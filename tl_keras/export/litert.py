@@ -13,13 +13,16 @@ from tl_keras.export import flatbuffer
 
 def calibration_examples(train: Inputs, count: int) -> np.ndarray:
     """At most `count` training images, classes in turn, `(examples, size, size, 3) uint8`."""
-    labels = train.labels
+    return images_of(train.part(in_turn(train.labels, count)))
+
+
+def in_turn(labels: np.ndarray, count: int) -> np.ndarray:
+    """Places of at most `count` examples, as many of each class as there are, in order."""
     rank = np.empty(len(labels), np.int64)  # of an example within its class
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         rank[members] = np.arange(len(members))
-    chosen = np.sort(np.lexsort((labels, rank))[:count])
-    return images_of(train.part(chosen))
+    return np.sort(np.lexsort((labels, rank))[:count])
 
 
 def convert(saved_model: Path, allow_flex: bool = False) -> bytes:

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -13,7 +14,8 @@ import numpy as np
 from PIL import Image
 
 from tl_keras.config import DataConfig
-from tl_keras.data.batches import CORES, Inputs, images_of
+from tl_keras.data.batches import CORES, Inputs, evaluation, images_of
+from tl_keras.data.pillow import quiet_pillow
 from tl_keras.embedded.device import predict
 from tl_keras.export import parity
 from tl_keras.files import write_json, write_text
@@ -22,6 +24,7 @@ FOLDER = importlib.resources.files("tl_keras") / "embedded" / "device"
 COPIED = ("predict.py", "check.py")
 FILLED = ("prepare.h", "classify.cc", "Prepare.kt", "Classifier.kt", "README.md")
 IMAGES = 3  # golden ones
+BATCH = 64
 # Of probabilities: kernels of other processors round otherwise, other decoders differ by a level.
 TOLERANCE = {"pixels": 0.03, "file": 0.06}
 
@@ -42,11 +45,16 @@ class Examples:
 
 
 def spec_of(
-    data: DataConfig, classes: Sequence[str], name: str, threshold: float | None
+    data: DataConfig,
+    classes: Sequence[str],
+    name: str,
+    threshold: float | None,
+    batch: int | str = 1,
 ) -> dict[str, Any]:
     """`spec.json`: what a program has to know of the file."""
     return {
         "format": name,
+        "batch": batch,
         "image_size": data.image_size,
         "resize": data.resize,
         "antialias": data.antialias,
@@ -62,23 +70,26 @@ def measure(file: Path, spec: dict[str, Any], examples: Examples) -> dict[str, A
       As `parity.compare` against the file on prepared pixels; `identical`, the share of images
       that come out the same to the last pixel.
     """
-    prepared = images_of(examples.inputs)
-    interpreters = [predict.load(file) for _ in range(CORES)]
+    count = min(CORES, parity.MOST_AT_ONCE)
+    interpreters, rows = [predict.load(file) for _ in range(count)], []
 
-    def run(share: tuple[Any, np.ndarray]) -> list[tuple[np.ndarray, np.ndarray, bool]]:
-        interpreter, rows = share
+    def run(interpreter: Any, prepared: np.ndarray, paths: Sequence[Path]) -> list[tuple]:
         found = []
-        for i in rows:
-            pixels = predict.prepare(predict.decode(examples.paths[i]), spec)
-            same = bool((pixels == prepared[i]).all())
-            runs = [predict.run(interpreter, x)["probabilities"] for x in (pixels, prepared[i])]
+        for expected, path in zip(prepared, paths, strict=True):
+            pixels = predict.prepare(predict.decode(path), spec)
+            same = bool((pixels == expected).all())
+            runs = [predict.run(interpreter, x)["probabilities"] for x in (pixels, expected)]
             found.append((*runs, same))
         return found
 
-    shares = np.array_split(np.arange(len(prepared)), len(interpreters))
-    with ThreadPoolExecutor(len(interpreters)) as pool:
-        parts = pool.map(run, zip(interpreters, shares, strict=True))
-        rows = [row for part in parts for row in part]
+    with ThreadPoolExecutor(count) as pool, quiet_pillow():
+        for images in evaluation(examples.inputs, BATCH).as_numpy_iterator():
+            paths = examples.paths[len(rows) : len(rows) + len(images)]
+            cuts = [len(images) * i // count for i in range(count + 1)]
+            parts = [slice(*ends) for ends in pairwise(cuts)]
+            shares = [images[part] for part in parts], [paths[part] for part in parts]
+            for share in pool.map(run, interpreters, *shares):
+                rows += share
     found, reference = (np.stack([row[i] for row in rows]) for i in (0, 1))
     compared = parity.compare(found, reference, examples.inputs.labels)
     return {**compared, "identical": float(np.mean([row[2] for row in rows]))}
@@ -115,7 +126,8 @@ def words(spec: dict[str, Any]) -> dict[str, Any]:
     """What stands in the templates for their fields."""
     fit, antialias, size = spec["resize"], spec["antialias"], spec["image_size"]
     integer = spec["format"] == "int8"
-    threshold = spec["abstain_threshold"]
+    threshold, output = spec["abstain_threshold"], "uint8" if integer else "float32"
+    batch = "any" if spec["batch"] == "dynamic" else spec["batch"]
     return {
         "image_size": size,
         "resize": fit,
@@ -133,12 +145,13 @@ def words(spec: dict[str, Any]) -> dict[str, Any]:
         "tf_words": " with `antialias=True`" if antialias else "",
         "format": spec["format"],
         "classes": len(spec["labels"]),
-        "output": "uint8" if integer else "float32",
+        "output": output,
+        "batch": batch,
         "scale_words": ": divide by 256." if integer else ".",
         "abstain_words": ""
         if threshold is None
-        else "\n`abstain (1,) uint8`: 1 where none or several classes reach a probability of "
-        f"{threshold:.4g}, and the device had better not decide.\n",
+        else f"\n`abstain ({batch},) {output}`: 1 where none or several classes reach a "
+        f"probability of {threshold:.4g}, and the device had better not decide; else 0.\n",
         "labels": "".join(f"    {_c_string(name)},\n" for name in spec["labels"]),
     }
 

@@ -20,7 +20,13 @@ def write(model: keras.Model, file: Path, threshold: float | None) -> None:
 
     serve = saved_model.serving(model, None, threshold)
     signature = [tf.TensorSpec((None, *model.input.shape[1:]), tf.uint8, "image")]
-    tf2onnx.convert.from_function(serve, signature, opset=OPSET, output_path=str(file))
+    made, _ = tf2onnx.convert.from_function(serve, signature, opset=OPSET)
+    outputs = sorted(made.graph.output, key=lambda own: own.name != "probabilities")
+    del made.graph.output[:]
+    made.graph.output.extend(outputs)
+    for end in (*made.graph.input, *outputs):
+        end.type.tensor_type.shape.dim[0].dim_param = "batch"
+    file.write_bytes(made.SerializeToString())
 
 
 def load(file: Path) -> Callable[[Inputs], dict[str, np.ndarray]]:

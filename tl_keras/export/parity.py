@@ -20,7 +20,7 @@ from tl_keras.export import flatbuffer
 Outputs = dict[str, np.ndarray]  # by name: `probabilities (examples, classes) float32`, ...
 Runner = Callable[[Inputs], Outputs]
 TIMED_RUNS = 50
-CONVERSIONS = ("CAST", "QUANTIZE", "DEQUANTIZE")
+CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
 MOST_AT_ONCE = 8  # interpreters; each has weights and activations of its own
 
 
@@ -81,7 +81,8 @@ def _invoke(interpreter: Interpreter, image: np.ndarray) -> Outputs:
         scale, zero_point = output["quantization"]
         if scale:
             values = (values.astype(np.float32) - zero_point) * np.float32(scale)
-        found[output["name"]] = values
+        # float16 may overflow: what is no number is no answer either.
+        found[output["name"]] = np.nan_to_num(values, nan=0.0, posinf=0.0)
     return found
 
 
@@ -103,7 +104,7 @@ def lost(found: np.ndarray, reference: np.ndarray, labels: np.ndarray) -> dict[s
 
     Returns:
       `accuracy`; `lost`, of it; the 95% `interval` of that, paired by example; `agreement`;
-      `moved`, the mean difference of a probability; `n`.
+      `moved`, see there; `n`.
     """
     right, before = found.argmax(-1) == labels, reference.argmax(-1) == labels
     spoiled, mended = int((before & ~right).sum()), int((right & ~before).sum())
@@ -118,8 +119,8 @@ def lost(found: np.ndarray, reference: np.ndarray, labels: np.ndarray) -> dict[s
 
 
 def moved(found: np.ndarray, reference: np.ndarray) -> float:
-    """Mean difference of a probability."""
-    return float(np.abs(found - reference).mean())
+    """How much probability goes to other classes, 0 to 1 (total variation), mean over examples."""
+    return float(np.abs(found - reference).sum(-1).mean() / 2)
 
 
 def latency(file: Path, inputs: Inputs, threads: int = 1) -> dict[str, Any]:
@@ -136,12 +137,12 @@ def latency(file: Path, inputs: Inputs, threads: int = 1) -> dict[str, Any]:
     return {**{name: round(float(value), 3) for name, value in found.items()}, "threads": threads}
 
 
-def arena_bytes(content: bytes) -> int:
+def arena_bytes(content: bytes) -> int | None:
     """Memory for what changes from image to image, as LiteRT's own kernels lay it out, and for
-    weights that are unpacked.
+    weights that are unpacked; None where sizes are known only as the file runs.
 
-    Read off the addresses that the interpreter gives its tensors. What a delegate such as XNNPACK
-    takes for itself is not in it.
+    Read off the addresses that the interpreter gives its tensors. What a kernel needs while it
+    runs, and what a delegate such as XNNPACK takes for itself, is not in it.
     """
     model = flatbuffer.read(content)
     interpreter = Interpreter(
@@ -159,7 +160,10 @@ def arena_bytes(content: bytes) -> int:
     made = {int(i) for operator in graph.operators for i in operator.outputs}
     spans = []
     for i in {int(graph.inputs[0]), *made} - unpacked:
-        values = interpreter.tensor(i)()
+        try:
+            values = interpreter.tensor(i)()
+        except ValueError:  # It has no place yet.
+            return None
         start = values.__array_interface__["data"][0]
         spans.append((start, start + values.nbytes))
     weights = sum(interpreter.tensor(i)().nbytes for i in unpacked)
@@ -167,8 +171,8 @@ def arena_bytes(content: bytes) -> int:
 
 
 def float_operators(content: bytes) -> dict[str, int]:
-    """How many operators of a file take or give floats, by kind; those that turn integers to
-    floats, or back, are no arithmetic and left out."""
+    """How many operators of a file take or give floats, by kind; those that quantise or dequantise
+    are no arithmetic and left out."""
     model = flatbuffer.read(content)
     graph, found = model.subgraphs[0], {}
     for operator in graph.operators:

@@ -13,7 +13,6 @@ What is done beside the quantizer's own work, since each was worth it on photogr
 - `int8` takes and gives uint8 without a float operator on the way.
 """
 
-import copy
 import re
 import warnings
 from collections.abc import Collection, Sequence
@@ -40,7 +39,8 @@ class Layer:
 
     Attributes:
       scope: names of its outputs, by which the quantizer knows it.
-      input: its input, weights and bias are numbers of tensors.
+      input: its input, weights and bias are numbers of tensors; of the bias -1, where there is
+        none.
     """
 
     kind: str
@@ -60,8 +60,10 @@ class Calibrated:
       ranges: of activations, by tensor, `min` and `max`.
       largest: of weights, by tensor, what 127 steps stand for in each channel; for
         each of `STATIC`.
-      corrections: by a layer's scope, what to take from its bias, `(channels,) float32`.
-      shifts: the same, of the layers behind the front.
+      corrections: by format, and by a layer's scope, what to take from its bias,
+        `(channels,) float32`.
+      shifts: by scope, the same for what int8's pixels are off by.
+      weighted: places of operators with weights, of whatever kind.
       tail: places of operators behind the probabilities, which stay float.
     """
 
@@ -70,9 +72,10 @@ class Calibrated:
     layers: tuple[Layer, ...]
     ranges: dict[str, dict[str, np.ndarray]]
     largest: dict[str, dict[str, np.ndarray]]
-    corrections: dict[str, np.ndarray]
+    corrections: dict[str, dict[str, np.ndarray]]
     shifts: dict[str, np.ndarray]
     front: integer_ends.Front | None
+    weighted: frozenset[int]
     tail: range
 
 
@@ -86,24 +89,28 @@ def calibrate(content: bytes, examples: np.ndarray) -> Calibrated:
         shape = ranges[front.tensor]["min"].shape
         ranges[front.tensor] = _range(low, high, shape)
     largest: dict[str, dict[str, np.ndarray]] = {name: {} for name in STATIC}
-    corrections, shifts = {}, {}
+    corrections: dict[str, dict[str, np.ndarray]] = {name: {} for name in CORRECTED}
+    shifts, carriers = {}, integer_ends.carriers(model, front)
     for layer in layers:
-        weights, bias = (flatbuffer.constant(model, i) for i in (layer.weights, layer.bias))
-        source = flatbuffer.name(model, layer.input)
-        for name in STATIC:
-            top = _largest(layer, weights, bias, _step(name, ranges.get(source)))
-            largest[name][flatbuffer.name(model, layer.weights)] = top
-        top = largest["int8"][flatbuffer.name(model, layer.weights)]
-        step = np.where(top > 0, top, 1) / LEVELS
-        rounded = np.clip(np.rint(weights / step), -LEVELS, LEVELS) * step
-        mean = means.get(source)
-        if mean is not None and _takes(layer, weights, len(mean)):
-            corrections[layer.scope] = _response(layer, rounded - weights, mean)
-            if front and source == front.tensor:
-                shifts[layer.scope] = _response(layer, weights, np.full_like(mean, front.error))
+        source, own = (flatbuffer.name(model, i) for i in (layer.input, layer.weights))
+        weights, mean = flatbuffer.constant(model, layer.weights), means.get(source)
+        corrects = mean is not None and _takes(layer, weights, len(mean))
+        for name in CORRECTED:
+            step = _step(name, ranges.get(source)) if name in STATIC else None
+            top = _largest(layer, weights, _bias(model, layer, weights), step)
+            if name in STATIC:  # Two layers may share their weights.
+                largest[name][own] = top = np.maximum(top, largest[name].get(own, 0))
+            if corrects:
+                difference = _rounded(weights, top) - weights
+                corrections[name][layer.scope] = _response(layer, difference, mean)
+        if corrects and source in carriers:
+            shifts[layer.scope] = _response(layer, weights, np.full_like(mean, front.error))
     scopes = tuple(_scope(model, operator) for operator in model.subgraphs[0].operators)
     tail = _tail(model)
-    return Calibrated(content, scopes, layers, ranges, largest, corrections, shifts, front, tail)
+    weighted = _weighted(model)
+    return Calibrated(
+        content, scopes, layers, ranges, largest, corrections, shifts, front, weighted, tail
+    )
 
 
 def quantise(
@@ -126,30 +133,31 @@ def quantise(
         ranges = calibrated.ranges | {own: {"min": -top, "max": top} for own, top in weights}
         if name == "int16x8":
             # The add of a normalisation to -1..1 fails where scales are powers of two, or nearly.
-            places |= set(range(1 + calibrated.front.operators if calibrated.front else 1))
+            places |= set(range(calibrated.front.end if calibrated.front else 1))
     for scope in sorted(calibrated.scopes[i] for i in places):
         recipe.add_quantization_config(
             f"^{re.escape(scope)}$", EVERYTHING, algorithm_key=AlgorithmName.NO_QUANTIZE
         )
     made = quantizer.Quantizer(bytearray(content), recipe.get_quantization_recipe())
-    with warnings.catch_warnings():
-        # Its interpreter keeps all tensors, and warns of the memory that it takes.
-        warnings.simplefilter("ignore", UserWarning)
+    with warnings.catch_warnings(), np.errstate(over="ignore"):
+        # Its interpreter keeps all tensors, and warns of the memory that it takes; float16 may be
+        # too small for a weight, which shows when the file is run.
+        warnings.simplefilter("ignore")
         found = made.quantize(ranges, enable_progress_report=False).quantized_model
     model = flatbuffer.read(bytes(found))
     if name == "int8" and ends:
         integer_ends.make_integer(model, calibrated.front)
     flatbuffer.follow_outputs(model)
+    flatbuffer.name_ends(model)
     return flatbuffer.write(model)
 
 
 def candidates(calibrated: Calibrated, name: str) -> list[int]:
     """Places of operators that a format quantises: with weights, or in `STATIC` all."""
     if name in STATIC:
-        front = 1 + calibrated.front.operators if calibrated.front else 1
+        front = calibrated.front.end if calibrated.front else 1
         return [*range(front, calibrated.tail.start)]
-    layers = {layer.scope for layer in calibrated.layers}
-    return [i for i, scope in enumerate(calibrated.scopes) if scope in layers]
+    return [i for i in range(calibrated.tail.start) if i in calibrated.weighted]
 
 
 def _float16() -> recipe_manager.RecipeManager:
@@ -186,6 +194,7 @@ RECIPES = {
     "int8": lambda: _static(8, ["INPUT"]),
     "int16x8": lambda: _static(16, ["INPUT", "OUTPUT"]),
 }
+CORRECTED = tuple(RECIPES)
 STATIC = ("int8", "int16x8")  # Those whose activations have a range that is known beforehand.
 
 
@@ -227,12 +236,24 @@ def _layers(model: schema.ModelT) -> tuple[Layer, ...]:
     found = []
     for operator in model.subgraphs[0].operators:
         kind = flatbuffer.kind(model, operator)
-        if kind in CHANNEL_AXIS and len(operator.inputs) == 3 and operator.inputs[2] >= 0:
-            tensors = [int(i) for i in operator.inputs]
-            constants = [flatbuffer.constant(model, i) for i in tensors[1:]]
+        if kind in CHANNEL_AXIS:
+            source, weights, bias = [*map(int, operator.inputs), -1][:3]
+            constants = [flatbuffer.constant(model, i) for i in (weights, bias) if i >= 0]
             if all(values is not None for values in constants):
-                found.append(Layer(kind, _scope(model, operator), *tensors))
+                found.append(Layer(kind, _scope(model, operator), source, weights, bias))
     return tuple(found)
+
+
+def _bias(model: schema.ModelT, layer: Layer, weights: np.ndarray) -> np.ndarray:
+    if layer.bias < 0:
+        return np.zeros(weights.shape[CHANNEL_AXIS[layer.kind]], np.float32)
+    return flatbuffer.constant(model, layer.bias)
+
+
+def _rounded(weights: np.ndarray, top: np.ndarray) -> np.ndarray:
+    """Weights as int8 holds them."""
+    step = np.where(top > 0, top, 1) / LEVELS
+    return np.clip(np.rint(weights / step), -LEVELS, LEVELS) * step
 
 
 def _scope(model: schema.ModelT, operator: schema.OperatorT) -> str:
@@ -282,30 +303,37 @@ def _corrected(calibrated: Calibrated, name: str, kept: Collection[str]) -> byte
     model = flatbuffer.read(calibrated.content)
     graph = model.subgraphs[0]
     by_scope = {_scope(model, operator): operator for operator in graph.operators}
+    nothing = np.float32(0)
     for layer in calibrated.layers:
-        if layer.scope in kept or layer.scope not in calibrated.corrections:
+        rounded = layer.scope not in kept
+        taken = calibrated.corrections[name].get(layer.scope, nothing) if rounded else nothing
+        # Also of a layer that stays float: its input is int8's all the same.
+        taken = taken + (calibrated.shifts.get(layer.scope, nothing) if name == "int8" else nothing)
+        if not np.any(taken):
             continue
-        bias = flatbuffer.constant(model, layer.bias) - calibrated.corrections[layer.scope]
-        if name == "int8":
-            bias = bias - calibrated.shifts.get(layer.scope, 0)
+        weights = flatbuffer.constant(model, layer.weights)
+        bias = _bias(model, layer, weights) - taken
         _set_bias(model, by_scope[layer.scope], bias.astype(np.float32).tobytes())
     return flatbuffer.write(model)
 
 
 def _set_bias(model: schema.ModelT, operator: schema.OperatorT, content: bytes) -> None:
-    graph = model.subgraphs[0]
-    old = int(operator.inputs[2])
-    users = sum(old in other.inputs for other in graph.operators)
-    tensors = sum(tensor.buffer == graph.tensors[old].buffer for tensor in graph.tensors)
-    if (users, tensors) == (1, 1):
-        model.buffers[graph.tensors[old].buffer].data = np.frombuffer(content, np.uint8)
-        return
-    # The converter lets layers share constants that are equal.
-    tensor = copy.copy(graph.tensors[old])
-    tensor.name = b"%s/%d" % (tensor.name, len(graph.tensors))
+    """Gives an operator a bias of its own: the converter lets layers share constants."""
+    graph, tensor = model.subgraphs[0], schema.TensorT()
+    tensor.type, tensor.shape = schema.TensorType.FLOAT32, [len(content) // 4]
+    tensor.name = b"bias/%d" % len(graph.tensors)
     tensor.buffer = flatbuffer.add_buffer(model, content)
     graph.tensors.append(tensor)
     operator.inputs = [*operator.inputs[:2], len(graph.tensors) - 1]
+
+
+def _weighted(model: schema.ModelT) -> frozenset[int]:
+    found = set()
+    for i, operator in enumerate(model.subgraphs[0].operators):
+        constants = [flatbuffer.constant(model, k) for k in operator.inputs if k >= 0]
+        if any(values is not None and values.ndim > 1 for values in constants):
+            found.add(i)
+    return frozenset(found)
 
 
 def _tail(model: schema.ModelT) -> range:

@@ -6,10 +6,10 @@ from typing import Any
 
 from absl import logging
 
-RANKED_ON = 32  # examples, on which operators are quantised one at a time
-# Mean difference of a probability, over which a file is mended whatever its accuracy: of a few
-# dozen examples as many may be won by chance as lost. Sound files of MobileNets had .001 to .03.
-MOST_MOVED = 0.05
+RANKED_ON = 16  # examples, on which operators are quantised one at a time
+# Probability that goes to other classes, over which a file is mended whatever its accuracy: of a
+# few dozen examples as many may be won by chance as lost. Sound MobileNets had .001 to .05.
+MOST_MOVED = 0.08
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,15 @@ def repair(
             logging.info("export: %d operators float: loses %.3f", count, verdicts[count]["lost"])
         return is_sound(verdicts[count], bound)
 
-    enough = next((n for n in _doubling(len(ranked)) if holds(n)), None)
+    too_few, enough = 0, None
+    for count in _doubling(len(ranked)):
+        if holds(count):
+            enough = count
+            break
+        too_few = count
     if enough is None:
         best = min(verdicts, key=lambda n: (verdicts[n]["lost"], verdicts[n]["moved"], n))
         return Repaired(tuple(ranked[:best]), verdicts[best], steps)
-    too_few = enough // 2
     while enough - too_few > 1:
         middle = (enough + too_few) // 2
         enough, too_few = (middle, too_few) if holds(middle) else (enough, middle)

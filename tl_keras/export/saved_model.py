@@ -1,5 +1,7 @@
 """SavedModel: `serve` takes prepared images, `serve_encoded` whole image files."""
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -76,4 +78,7 @@ def serving(
 def _save(folder: Path, signatures: dict) -> None:
     module = tf.Module()
     module.functions = list(signatures.values())
-    tf.saved_model.save(module, str(folder), signatures)
+    try:
+        tf.saved_model.save(module, str(folder), signatures)
+    except tf.errors.ResourceExhaustedError as error:  # TensorFlow's word for a full disk.
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder.parent)) from error

@@ -348,7 +348,7 @@ def _on_shipping(run: Run) -> Iterable[Advice]:
             f"{percent(share.value)} of {count(share.n)} examples right (95% interval "
             f"{interval(share.interval)})"
         )
-    what = f"It is the {name} file: of the small ones that lose nothing on validation the fastest"
+    what = f"It is the {name} file: of the small ones that are sound on validation the fastest"
     yield Advice(
         f"To ship it, take {export.get('path') or name}.",
         f"{what}: {', '.join(why)}.{_worse(run, export)}",

@@ -34,9 +34,9 @@ def _mended(name: str, export: dict) -> str:
     layers = ", ".join(kept[:SHOWN]) + others if kept else "nothing"
     lost = export.get("val", {}).get("lost")
     return (
-        f"{name} lost {number(steps[0]['lost'])} of accuracy on {export['val']['on']}, and moved "
-        f"probabilities by {number(steps[0]['moved'])} on average; with {layers} left float, which "
-        f"cost most when quantised alone, it loses {number(lost)}, and is "
+        f"{name} lost {number(steps[0]['lost'])} of accuracy on {export['val']['on']}, and gave "
+        f"{percent(steps[0]['moved'])} of the probability to other classes; with {layers} left "
+        f"float, which cost most when quantised alone, it loses {number(lost)}, and is "
         f"{megabytes(export['repair']['bytes'])} larger."
     )
 
@@ -65,8 +65,7 @@ def _undecided(measured: dict[str, dict]) -> Iterable[str]:
         n = max(measured[name]["undecided"] for name in names)
         yield (
             f"{count(n)} validation examples are too few to tell whether {listed(names)} "
-            f"{'loses' if len(names) == 1 else 'lose'} more than export.max_accuracy_drop; what "
-            "they do show holds it."
+            f"{'loses' if len(names) == 1 else 'lose'} more than export.max_accuracy_drop."
         )
 
 

@@ -82,16 +82,6 @@ def passed(export: dict) -> bool:
     return export.get("status") in (None, "ok")
 
 
-def smallest(run: Run) -> tuple[str, dict] | None:
-    """Name and measurements of the smallest export that held its tolerance."""
-    return min(held(run).items(), key=lambda item: item[1]["bytes"], default=None)
-
-
-def held(run: Run) -> dict[str, dict]:
-    """The exports that held their tolerance, and whose size is known."""
-    return {k: e for k, e in exports(run).items() if is_number(e.get("bytes")) and passed(e)}
-
-
 def to_ship(run: Run) -> tuple[str, dict] | None:
     """Format and measurements of `export/model.tflite`, which validation chose."""
     shipped = run.result.get("shipped") or {}

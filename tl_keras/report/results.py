@@ -181,8 +181,8 @@ def exports(run: Run) -> str:
         "below. Below the size, the memory that LiteRT's own kernels take for activations and "
         "unpacked weights."
     )
-    columns = ["Format", "Status", "Size", "Accuracy", "Agreement"]
-    columns += ["Largest difference", "Median, ms", "All threads, ms"]
+    columns = ["Format", "Status", "Size, memory", "Accuracy", "Agreement"]
+    columns += ["Largest difference", "Median, 95%, ms", "All threads, ms"]
     largest = max(filter(is_number, (e.get("bytes") for e in measured.values())), default=0)
     slowest = max(filter(is_number, map(figures.median, measured.values())), default=0)
     rows = []

@@ -1,7 +1,6 @@
 """The run's result in one line, and whether the model is good enough: plain text."""
 
 from dataclasses import dataclass
-from pathlib import PurePath
 
 from tl_keras.report import figures
 from tl_keras.report.read import Run
@@ -26,8 +25,8 @@ def headline(run: Run) -> str:
     if not run.result:
         return "This run has not finished: it has no result.json yet"
     line = ", ".join([_score_line(run), *_export_line(figures.exports(run))])
-    smallest = _smallest(run)
-    return f"{line}; {smallest}" if smallest else line
+    shipped = _shipped(run)
+    return f"{line}; {shipped}" if shipped else line
 
 
 def _score_line(run: Run) -> str:
@@ -49,14 +48,13 @@ def _export_line(exports: dict[str, dict]) -> list[str]:
     return ["float exports agree"] if checked else []
 
 
-def _smallest(run: Run) -> str:
-    found = figures.smallest(run)
+def _shipped(run: Run) -> str:
+    found = figures.to_ship(run)
     if not found:
         return ""
-    _, smallest = found
-    name = PurePath(str(smallest.get("path") or "file")).name
-    line = f"smallest file {name}, {megabytes(smallest['bytes'])}"
-    median = figures.median(smallest)
+    name, shipped = found
+    line = f"to ship: {name}, {megabytes(shipped['bytes'])}"
+    median = figures.median(shipped)
     return f"{line}, {median:.1f} ms an example" if is_number(median) else line
 
 

@@ -15,6 +15,10 @@ class Classifier(context: Context) {
         }
     )
 
+    /** Whether the model had better not decide on the last bitmap; always false without `abstain`. */
+    var abstains = false
+        private set
+
     /** Probability by class. The bitmap has to be upright: apply EXIF orientation before. */
     fun classify(bitmap: Bitmap): Map<String, Float> {
         val pixels = prepare(rgbOf(bitmap), bitmap.height, bitmap.width)
@@ -26,14 +30,18 @@ class Classifier(context: Context) {
             outputs[i] = ByteBuffer.allocateDirect(size).order(ByteOrder.nativeOrder())
         }
         interpreter.runForMultipleInputsOutputs(arrayOf(input), outputs)
-        val place = (0 until interpreter.outputTensorCount).first {
-            interpreter.getOutputTensor(it).name() == "probabilities"
-        }
+        abstains = valuesOf("abstain", outputs).any { it > 0.5f }
+        return labels.zip(valuesOf("probabilities", outputs)).toMap()
+    }
+
+    private fun valuesOf(name: String, outputs: Map<Int, Any>): List<Float> {
+        val place = outputs.keys.find { interpreter.getOutputTensor(it).name() == name }
+            ?: return emptyList()
         val tensor = interpreter.getOutputTensor(place)
         val buffer = (outputs[place] as ByteBuffer).apply { rewind() }
-        return labels.associateWith {
+        val how = tensor.quantizationParams()
+        return List(tensor.numElements()) {
             if (tensor.dataType() == DataType.UINT8) {
-                val how = tensor.quantizationParams()
                 how.scale * ((buffer.get().toInt() and 0xff) - how.zeroPoint)
             } else {
                 buffer.float

@@ -1,4 +1,5 @@
-// Class probabilities of an image, by LiteRT's C API. Build with the LiteRT (TensorFlow Lite) library:
+// Class probabilities of decoded pixels, by LiteRT's C API: tensorflow/lite/c/c_api.h and its library,
+// built from the sources of TensorFlow or LiteRT for the device.
 //   c++ -std=c++11 classify.cc -ltensorflowlite_c -o classify
 // Usage: classify MODEL.tflite HEIGHT WIDTH < pixels.rgb     (3 bytes a pixel, rows from the top)
 #include <cstdio>
@@ -15,9 +16,11 @@ constexpr int kClasses = sizeof(kLabels) / sizeof(kLabels[0]);
 int main(int argc, char** argv) {
   if (argc != 4) return fprintf(stderr, "classify MODEL HEIGHT WIDTH < pixels.rgb\n"), 2;
   const int height = atoi(argv[2]), width = atoi(argv[3]);
+  if (height < 1 || width < 1) return fprintf(stderr, "expected a height and a width\n"), 2;
   std::vector<uint8_t> rgb(static_cast<size_t>(height) * width * 3);
   if (fread(rgb.data(), 1, rgb.size(), stdin) != rgb.size()) return fprintf(stderr, "too short\n"), 2;
   TfLiteModel* model = TfLiteModelCreateFromFile(argv[1]);
+  if (model == nullptr) return fprintf(stderr, "%s is no LiteRT model\n", argv[1]), 2;
   TfLiteInterpreterOptions* options = TfLiteInterpreterOptionsCreate();
   TfLiteInterpreterOptionsSetNumThreads(options, 1);
   TfLiteInterpreter* interpreter = TfLiteInterpreterCreate(model, options);
@@ -30,17 +33,14 @@ int main(int argc, char** argv) {
 
   for (int i = 0; i < TfLiteInterpreterGetOutputTensorCount(interpreter); ++i) {
     const TfLiteTensor* output = TfLiteInterpreterGetOutputTensor(interpreter, i);
-    if (TfLiteTensorByteSize(output) == 1 && kClasses > 1) {  // `abstain`
-      printf("abstain %d\n", *static_cast<const uint8_t*>(TfLiteTensorData(output)));
-      continue;
-    }
     const TfLiteQuantizationParams how = TfLiteTensorQuantizationParams(output);
-    for (int k = 0; k < kClasses; ++k) {
+    const bool decides = TfLiteTensorNumDims(output) == 1;  // `abstain (1,)`: 0 or 1
+    for (int k = 0; k < (decides ? 1 : kClasses); ++k) {
       const float probability =
           TfLiteTensorType(output) == kTfLiteUInt8
               ? how.scale * (static_cast<const uint8_t*>(TfLiteTensorData(output))[k] - how.zero_point)
               : static_cast<const float*>(TfLiteTensorData(output))[k];
-      printf("%.6f %s\n", probability, kLabels[k]);
+      printf("%.6f %s\n", probability, decides ? "abstain" : kLabels[k]);
     }
   }
   return 0;

@@ -13,22 +13,42 @@ from pathlib import Path
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 HERE = Path(__file__).resolve().parent
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
+UPRIGHT = {  # By EXIF orientation.
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def decode(file):
     """`(height, width, 3) uint8 RGB` of an image file: upright, transparency over white."""
-    with Image.open(file) as image:
-        image = ImageOps.exif_transpose(image)
+    with Image.open(file, formats=FORMATS) as image:
+        image.load()
+        turn = UPRIGHT.get(orientation(image))
+        image = image if turn is None else image.transpose(turn)
         if image.mode.startswith("I"):  # 16 bits: the upper byte.
             grey = (np.asarray(image).astype(np.int64) >> 8).astype(np.uint8)
             return np.repeat(grey[..., None], 3, axis=-1)
-        if "A" in image.getbands() or "transparency" in image.info:
+        if image.has_transparency_data:
             image = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
         return np.asarray(image.convert("RGB"))
+
+
+def orientation(image):
+    """By EXIF, 1 to 8; 1, upright, where that is missing or broken."""
+    try:
+        return image.getexif().get(0x0112)
+    except Exception:  # Pillow raises anything here; the pixels are sound.
+        return 1
 
 
 def prepare(image, spec):
@@ -115,7 +135,7 @@ def predict(interpreter, file, spec):
     best = int(np.argmax(found["probabilities"]))
     row = {"file": str(file), "prediction": spec["labels"][best]}
     if "abstain" in found:
-        row["abstain"] = bool(found["abstain"])
+        row["abstain"] = bool(found["abstain"] > 0.5)
     return {**row, "probabilities": probabilities}
 
 
@@ -135,12 +155,15 @@ def main():
     parser.add_argument("--threads", type=int, default=1)
     chosen = parser.parse_args()
     spec = json.loads((HERE / "spec.json").read_text(encoding="utf-8"))
-    interpreter, failed = load(model_of(chosen.model), chosen.threads), False
+    try:
+        interpreter, failed = load(model_of(chosen.model), max(chosen.threads, 1)), False
+    except (ValueError, RuntimeError) as error:
+        sys.exit(f"{chosen.model}: no LiteRT model: {error}")
     for file in chosen.images:
         try:
             row = predict(interpreter, file, spec)
-        except (OSError, UnidentifiedImageError) as error:
-            row, failed = {"file": file, "error": str(error)}, True
+        except Exception as error:  # Pillow raises anything of a damaged file.
+            row, failed = {"file": file, "error": str(error) or type(error).__name__}, True
         print(json.dumps(row, ensure_ascii=False))
     sys.exit(2 if failed else 0)
 
