@@ -70,6 +70,8 @@ def load_safely(path: str | Path, what: str) -> "keras.Model":
     """
     import keras
 
+    if not zipfile.is_zipfile(path):  # Keras says that it does not find it.
+        raise ValueError(f"{what} is damaged: no whole .keras file; restore it, or make it anew")
     try:
         return keras.models.load_model(path, compile=False, safe_mode=True)
     # Keras raises whatever its parts raise on a damaged or hostile file.

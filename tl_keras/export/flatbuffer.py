@@ -57,6 +57,22 @@ def add_buffer(model: schema.ModelT, content: bytes) -> int:
     return len(model.buffers) - 1
 
 
+def drop_unused(model: schema.ModelT) -> None:
+    """Empties the buffers of constants that no operator reads any more."""
+    graph = model.subgraphs[0]
+    used = {int(i) for operator in graph.operators for i in (*operator.inputs, *operator.outputs)}
+    used |= {int(i) for i in (*graph.inputs, *graph.outputs)}
+    for i, tensor in enumerate(graph.tensors):
+        if i not in used:
+            tensor.buffer = 0  # The empty one.
+    read = {tensor.buffer for tensor in graph.tensors} | {
+        own.buffer for own in model.metadata or ()
+    }
+    for i, buffer in enumerate(model.buffers):
+        if i not in read:
+            buffer.data = None
+
+
 def kind(model: schema.ModelT, operator: schema.OperatorT) -> str:
     """What an operator does, as in `CONV_2D`; a custom one by its own name, as in `FlexErf`."""
     code = model.operatorCodes[operator.opcodeIndex]

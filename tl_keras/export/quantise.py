@@ -149,6 +149,7 @@ def quantise(
         integer_ends.make_integer(model, calibrated.front)
     flatbuffer.follow_outputs(model)
     flatbuffer.name_ends(model)
+    flatbuffer.drop_unused(model)
     return flatbuffer.write(model)
 
 
