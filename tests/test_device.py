@@ -1,9 +1,11 @@
 """What is written for devices: its pixels are those of training, in each language."""
 
+import importlib
 import io
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from string import Template
 
@@ -157,6 +159,36 @@ def test_golden_images_are_of_different_classes(device):
     for image in golden["images"]:
         assert (device / "golden" / image["file"]).is_file()
         assert sum(image["probabilities"]) == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "said"),
+    [
+        (lambda right: right, 0, "6 of 6 checked, 0 differ"),
+        (lambda right: {"0.png": right["0.png"]}, 0, "1 of 6 checked, 0 differ"),
+        (lambda right: {**right, "1.png": right["1.png"][::-1]}, 1, "1.png        DIFFERS"),
+        (lambda right: {**right, "1.png": [float("nan")] * 3}, 1, "1.png        DIFFERS"),
+        (lambda right: {"0.jpg": right["0.png"]}, 2, "golden/ has no '0.jpg'; expected some of 0"),
+        (lambda right: {"0.png": [0.5, 0.5]}, 2, "0.png: expected a list of 3 probabilities"),
+        (lambda right: {"0.png": {"a": 1}}, 2, "expected JSON as in {'0.png': [0.9, 0.1]}"),
+        (lambda right: 3, 2, "expected JSON as in {'0.png': [0.9, 0.1]}"),
+        (lambda right: {}, 2, "0 of 6 checked"),
+    ],
+)
+def test_answers_of_a_device_are_checked(
+    device, tmp_path, monkeypatch, capsys, change, status, said
+):
+    golden = json.loads((device / "golden" / "golden.json").read_text(encoding="utf-8"))
+    right = {e[k]: e["probabilities"] for e in golden["images"] for k in ("pixels", "file")}
+    (tmp_path / "answers.json").write_text(json.dumps(change(right)))
+    monkeypatch.setattr(sys, "argv", ["check.py", str(tmp_path / "answers.json")])
+    with pytest.raises(SystemExit) as ended, monkeypatch.context() as patched:
+        patched.syspath_prepend(str(device))
+        for name in ("predict", "check"):
+            patched.delitem(sys.modules, name, raising=False)
+        importlib.import_module("check").main()
+    assert ended.value.code == status
+    assert said in "".join(capsys.readouterr())
 
 
 def test_the_device_path_is_measured_on_the_files(finished_run):

@@ -193,7 +193,11 @@ def _exports(run: Run) -> str:
             ]
         )
     heads = ["Format", "File", "Size", "Accuracy", "95% interval", "n", "Median ms", "Status"]
-    return _table(heads, rows) if rows else ""
+    if not rows:
+        return ""
+    shipped = figures.to_ship(run)
+    below = f"\n{plain(shipped[1]['path'])} is the {plain(shipped[0])} file.\n" if shipped else ""
+    return _table(heads, rows) + below
 
 
 def _limits(run: Run) -> str:
