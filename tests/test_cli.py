@@ -412,6 +412,7 @@ def test_added_formats_run_the_approach_again(approach, tmp_path):
         return cli.runs.load(workdir)
 
     approach(run)
+    (tmp_path / "done" / "model.keras").touch()
     line = ["export", f"--workdir={tmp_path}/done", "--set=export.formats=[int8]"]
     assert cli.main(line) == 0
     assert seen[0].export.formats == ("int8",)

@@ -321,16 +321,16 @@ def _export(values: Flags, _: list[str]) -> int:
     run = _finished(values)
     if "export" not in run.result:
         raise ValueError(f"--workdir: a run of {run.pipeline} has no exports; choose another run")
-    if not (run.workdir / "model.keras").is_file():
-        raise ValueError(
-            f"--workdir: {str(run.workdir)!r} has no model.keras, from which files are made; "
-            f"restore it, or remove result.json there and train again with {run.pipeline}"
-        )
     strange = [entry for entry in values.set if not entry.startswith(("export.", "cache."))]
     if strange:
         raise ValueError(f"--set: {strange[0]!r}: export takes fields of export and cache alone")
     config = configs.load(run.workdir / "config.yaml", values.set)
     configs.check_extras(config)
+    if not (run.workdir / "model.keras").is_file():
+        raise ValueError(
+            f"--workdir: {str(run.workdir)!r} has no model.keras, from which files are made; "
+            f"restore it, or remove result.json there and train again with {run.pipeline}"
+        )
     _start()
     # Not `_train`, which returns at once where nothing was added.
     approach = importlib.import_module(f"tl_keras.approaches.{run.pipeline}")

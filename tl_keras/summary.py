@@ -71,7 +71,7 @@ def _of_a_model(result: dict[str, Any]) -> list[str]:
         measured = next((key for key in MEASURED if key in entry), None)
         right = f"{entry[measured]:.3f}{MEASURED[measured]}" if measured else "not measured"
         kept = len(entry.get("repair", {}).get("kept", ()))
-        mended = f", {kept} operators kept float" if kept else ""
+        mended = f", {kept} operator{'s' if kept > 1 else ''} kept float" if kept else ""
         lines.append(f"{name:13} {entry['bytes'] / 1e6:.2f} MB, {right}{speed}{mended}")
     return [*lines, *_shipped(result)]
 
