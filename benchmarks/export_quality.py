@@ -46,6 +46,7 @@ from tl_keras.approaches.architecture import Data, prepared  # noqa: E402
 from tl_keras.config import ExportConfig  # noqa: E402
 from tl_keras.data.batches import Inputs  # noqa: E402
 from tl_keras.data.load import load  # noqa: E402
+from tl_keras.embedded.device import predict  # noqa: E402
 from tl_keras.export import parity  # noqa: E402
 from tl_keras.export.metadata import Description  # noqa: E402
 from tl_keras.fold import Inference  # noqa: E402
@@ -121,8 +122,8 @@ def bare_ratio(run: Run, data: Data) -> float:
         converter = tf.lite.TFLiteConverter.from_saved_model(temporary)
         file = Path(temporary, "bare.tflite")
         file.write_bytes(converter.convert())
-        ours = parity.interpreter(run.workdir / run.result["export"]["float32"]["path"], 1)
-        theirs = parity.interpreter(file, 1)
+        ours = predict.load(run.workdir / run.result["export"]["float32"]["path"])
+        theirs = predict.load(file)
     image = np.asarray(data.inputs["test"].array[:1])
     seconds: dict[str, list[float]] = {"ours": [], "bare": []}
     for _ in range(ROUNDS):

@@ -39,10 +39,11 @@ def export(
     own = theirs = None
     if set(formats) - set(WHOLE):
         own = _converted(subject, writing)
-        judged = judge and set(formats) - {*WHOLE, "float32"}
-        theirs = _converted(judge, writing) if judged else own
-        if shape_of(own) != shape_of(theirs):
-            judge, theirs = None, own
+        theirs = own
+        if judge and set(formats) - {*WHOLE, "float32"}:
+            theirs = _converted(judge, writing)
+            if shape_of(own) != shape_of(theirs):
+                judge, theirs = None, own
     results = {}
     for name in formats:
         if name in WHOLE:

@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from tl_keras.config import ExportConfig
+from tl_keras.export.converted import WHOLE
+from tl_keras.export.proof import OK
 
 NEARLY = 1.25  # Times the smallest file: as good as the smallest.
-NO_DEVICE = ("saved_model", "onnx")
-OK = "ok"
-
 Entry = Mapping[str, Any]
 
 
@@ -19,7 +18,7 @@ def choose(entries: Mapping[str, Entry], config: ExportConfig) -> dict[str, Any]
     lose no more on validation than `export.max_accuracy_drop`, the fastest of those that are nearly
     as small as the smallest: on many devices it is speed that small files differ in.
     """
-    files = {name: entry for name, entry in entries.items() if name not in NO_DEVICE}
+    files = {name: entry for name, entry in entries.items() if name not in WHOLE}
     held = {name: entry for name, entry in files.items() if entry["status"] == OK}
     if not files:
         return {"format": None, "status": OK}
@@ -35,18 +34,13 @@ def choose(entries: Mapping[str, Entry], config: ExportConfig) -> dict[str, Any]
     smallest = min(entry["bytes"] for entry in good.values())
     near = {k: e for k, e in good.items() if e["bytes"] <= NEARLY * smallest}
     # The least of the runs: the median is another where other programs were at work.
-    name = min(near, key=lambda k: _least(near[k]))
+    name = min(near, key=lambda k: near[k]["latency_ms"]["least"])
     return {"format": name, "status": OK}
 
 
-def _least(entry: Entry) -> float:
-    """Milliseconds; files of earlier versions have the median alone."""
-    return entry["latency_ms"].get("least", entry["latency_ms"]["median"])
-
-
 def _lost(entry: Entry) -> float:
-    """Of accuracy on validation; files of earlier versions do not say."""
-    return entry.get("val", {}).get("lost", 0.0)
+    """Of accuracy on validation."""
+    return entry["val"]["lost"]
 
 
 def _excess(entry: Entry, config: ExportConfig) -> float:

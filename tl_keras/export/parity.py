@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from tl_keras.data import batches
 from tl_keras.data.batches import Inputs
+from tl_keras.embedded.device import predict
 from tl_keras.evaluate import paired_interval, wilson
 from tl_keras.export import flatbuffer
 
@@ -43,7 +44,7 @@ def load_litert(file: Path, silent: bool = False) -> Runner:
     Args:
       silent: without a progress bar of its own.
     """
-    interpreters = [interpreter(file, 1) for _ in range(min(batches.CORES, MOST_AT_ONCE))]
+    interpreters = [predict.load(file) for _ in range(min(batches.CORES, MOST_AT_ONCE))]
 
     def run(inputs: Inputs) -> Outputs:
         found = []
@@ -64,26 +65,11 @@ def _invoke_all(interpreter: Interpreter, images: np.ndarray) -> list[Outputs]:
     return [_invoke(interpreter, image) for image in images]
 
 
-def interpreter(file: Path, threads: int) -> Interpreter:
-    """Ready to run."""
-    loaded = Interpreter(str(file), num_threads=threads)
-    loaded.allocate_tensors()
-    return loaded
-
-
 def _invoke(interpreter: Interpreter, image: np.ndarray) -> Outputs:
     """What a file makes of an image, by name, dequantised where it is integer."""
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[None])
-    interpreter.invoke()
-    found = {}
-    for output in interpreter.get_output_details():
-        values = interpreter.get_tensor(output["index"])[0]
-        scale, zero_point = output["quantization"]
-        if scale:
-            values = (values.astype(np.float32) - zero_point) * np.float32(scale)
-        # float16 may overflow: what is no number is no answer either.
-        found[output["name"]] = np.nan_to_num(values, nan=0.0, posinf=0.0)
-    return found
+    # float16 may overflow: what is no number is no answer either.
+    found = predict.run(interpreter, image).items()
+    return {name: np.nan_to_num(values, nan=0.0, posinf=0.0) for name, values in found}
 
 
 def compare(found: np.ndarray, reference: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
@@ -125,7 +111,7 @@ def moved(found: np.ndarray, reference: np.ndarray) -> float:
 
 def latency(file: Path, inputs: Inputs, threads: int = 1) -> dict[str, Any]:
     """Milliseconds an image: `median`, `p95` and `least` of 50 runs after 5 unmeasured."""
-    loaded = interpreter(file, threads)
+    loaded = predict.load(file, threads)
     image = next(batches.evaluation(inputs, 1).as_numpy_iterator())[0]
     seconds = []
     for _ in range(TIMED_RUNS + 5):

@@ -111,7 +111,7 @@ def unproved(path: Path) -> dict[str, Any]:
 
 def exact(name: str, path: Path, subject: Subject, writing: Writing) -> dict[str, Any]:
     """The entry of a file that gives the model's own probabilities, or it is rejected."""
-    found, entry = _run(name, path, subject, writing)
+    found, entry = _run(name, path, subject, writing, {"val", subject.last})
     bound = writing.config.max_difference
     # Of validation, as all that decides.
     difference = float(np.abs(found["val"] - subject.reference["val"]).max())
@@ -132,21 +132,22 @@ def quantised(
 ) -> dict[str, Any]:
     """The entry of a file that is judged by what it loses on validation, and mended by it."""
     bound = writing.config.max_accuracy_drop
-    verdict = _verdict(name, *judge, writing)
+    own, converted = subject
+    plain = content_of(converted, name)
+    judged = plain if judge[1] is converted else content_of(judge[1], name)
+    verdict = _verdict(judged, judge[0], writing)
     kept, steps = (), []
     if not repair.is_sound(verdict, bound):
         logging.info("export %s: loses %.3f on %s; mending", name, verdict["lost"], verdict["on"])
         mended = _repair(name, *judge, verdict, writing)
         kept, steps, verdict = mended.kept, mended.steps, mended.verdict
-    own, converted = subject
-    path = write(content_of(converted, name, kept), name, writing)
-    entry = _run(name, path, own, writing)[1]
+    path = write(content_of(converted, name, kept) if kept else plain, name, writing)
+    entry = _run(name, path, own, writing, {own.last})[1]
     entry["val"] = verdict
     if steps:
-        plain = len(metadata.add(content_of(converted, name), writing.about))
         entry["repair"] = {
             "kept": [layer_name(converted.calibrated.scopes[i]) for i in kept],
-            "bytes": entry["bytes"] - plain,
+            "bytes": entry["bytes"] - len(metadata.add(plain, writing.about)),
             "steps": steps,
         }
     entry["status"] = _status(verdict, bound)
@@ -170,11 +171,9 @@ def _status(verdict: dict[str, Any], bound: float) -> str:
     return OK
 
 
-def _verdict(
-    name: str, judge: Subject, converted: Converted, writing: Writing, kept: Collection[int] = ()
-) -> dict[str, Any]:
+def _verdict(judged: bytes, judge: Subject, writing: Writing) -> dict[str, Any]:
     path = writing.folder / "judged.tflite"
-    path.write_bytes(content_of(converted, name, kept))
+    path.write_bytes(judged)
     found = parity.load_litert(path, silent=True)(judge.inputs["val"])["probabilities"]
     return _on_validation(found, judge)
 
@@ -201,7 +200,7 @@ def _repair(
         return parity.moved(found, reference)
 
     def judged(kept: Sequence[int]) -> dict[str, Any]:
-        return _verdict(name, judge, converted, writing, kept)
+        return _verdict(content_of(converted, name, kept), judge, writing)
 
     with tqdm(total=len(every), desc=f"mend {name}", unit=" operators", leave=False) as bar:
         return repair.repair(first, judged, cost, every, writing.config.max_accuracy_drop)
@@ -216,12 +215,12 @@ def layer_name(scope: str) -> str:
 
 
 def _run(
-    name: str, path: Path, subject: Subject, writing: Writing
+    name: str, path: Path, subject: Subject, writing: Writing, splits: Collection[str]
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Probabilities by split, and what was measured of a file; of test, where there is one."""
     with quiet():
         runner = RUNNERS.get(name, parity.load_litert)(path)
-    outputs = {split: runner(subject.inputs[split]) for split in subject.reference}
+    outputs = {split: runner(subject.inputs[split]) for split in splits}
     found = {split: own["probabilities"] for split, own in outputs.items()}
     last = subject.last
     labels = subject.inputs[last].labels
