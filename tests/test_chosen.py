@@ -4,11 +4,13 @@ from tl_keras.config import ExportConfig
 from tl_keras.export.chosen import choose
 
 
-def entry(size: int, milliseconds: float, lost: float = 0.0, status: str = "ok") -> dict:
+def entry(
+    size: int, milliseconds: float, lost: float = 0.0, status: str = "ok", n: int = 1000
+) -> dict:
     return {
         "bytes": size,
         "latency_ms": {"median": milliseconds, "least": milliseconds},
-        "val": {"lost": lost},
+        "val": {"lost": lost, "moved": 0.0, "n": n},
         "status": status,
         "accuracy": 0.5,
     }
@@ -39,6 +41,13 @@ def test_what_loses_on_validation_is_not_chosen():
     # Where all that are within the limits lose, the one that loses least.
     files |= {"dynamic": entry(2_500_000, 3.0, lost=0.05)}
     assert chosen(files, max_bytes=3e6)["format"] == "int8"
+
+
+def test_one_validation_image_of_a_few_is_no_loss():
+    files = {**FILES, "int8": entry(2_700_000, 2.0, lost=1 / 30, n=30)}
+    assert chosen(files)["format"] == "int8"
+    files["int8"] = entry(2_700_000, 2.0, lost=2 / 30, n=30)
+    assert chosen(files)["format"] == "dynamic"
 
 
 def test_no_test_figure_decides():

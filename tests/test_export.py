@@ -1,24 +1,21 @@
-"""Exported files: their numbers, their interface, and that a fault in one is caught and mended."""
+"""A run's exports: their numbers, their interface, and what a fault on the way leaves."""
 
 import errno
 import json
 import os
 import shutil
-import subprocess
-import tempfile
 import zipfile
 from dataclasses import replace
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
-from PIL import Image
+from small_nets import ABOUT, run
 
 import tl_keras
-from tl_keras import backbones, cli, export
+from tl_keras import cli
 from tl_keras import config as configs
 from tl_keras import model as models
 from tl_keras.approaches import stages
@@ -30,7 +27,6 @@ from tl_keras.report import figures
 from tl_keras.run import opened
 
 LITERT = ["float32", "float16", "dynamic", "int8"]
-ABOUT = metadata.Description("shapes", "Tells shapes.", 32, ["a", "b", "c"], "2", "me", "MIT")
 
 
 @pytest.fixture(scope="module")
@@ -230,207 +226,6 @@ def test_too_few_validation_examples_to_abstain_are_said_at_once(tree, tmp_path)
     assert not (tmp_path / "run" / "model.keras").exists()
 
 
-# Faults
-
-
-def net(scale: float = 1.0, special: bool = False, front: str = "tf") -> keras.Model:
-    """A small network; a channel of its depthwise layer is `scale` times as large as it was, and
-    the next layer undoes it: the same function, and hard to quantise. Or it is one with an operator
-    that LiteRT lacks."""
-    keras.utils.set_random_seed(3)
-    image = x = keras.Input((32, 32, 3), dtype="uint8", name="image")
-    x = backbones.normalise(x, "caffe" if front == "caffe" else "tf")
-    x = keras.layers.ZeroPadding2D()(x) if front == "padded" else x
-    x = keras.layers.Conv2D(8, 3, strides=2, activation="relu", name="first")(x)
-    x = keras.ops.arctan(x) if special else x
-    x = keras.layers.DepthwiseConv2D(3, activation="relu", name="wide")(x)
-    x = keras.layers.Conv2D(16, 1, activation="relu", name="next")(x)
-    x = keras.layers.GlobalAveragePooling2D()(x)
-    x = keras.layers.Dense(3, name="logits")(x)
-    model = keras.Model(image, keras.layers.Softmax(name="probabilities")(10 * x))
-    wide, following = model.get_layer("wide"), model.get_layer("next")
-    kernel, bias = wide.get_weights()
-    kernel[..., 2, :] *= scale
-    wide.set_weights([kernel, bias])
-    kernel, bias = following.get_weights()
-    kernel[..., 2, :] /= scale
-    following.set_weights([kernel, bias])
-    return model
-
-
-def noise(count: int, seed: int) -> np.ndarray:
-    """Images of coarse noise: they differ after pooling too."""
-    generator = np.random.default_rng(seed)
-    small = generator.integers(0, 256, (count, 4, 4, 3), np.uint8)
-    return small.repeat(8, axis=1).repeat(8, axis=2)
-
-
-def subject_of(model: keras.Model) -> export.Subject:
-    """The model, and images whose labels are its own answers: it is right on all of them."""
-    images = {split: noise(240, i) for i, split in enumerate(("train", "val", "test"))}
-    reference = {name: model.predict(own, verbose=0) for name, own in images.items()}
-    inputs = {name: Inputs(reference[name].argmax(-1), own) for name, own in images.items()}
-    return export.Subject(model, inputs, {name: reference[name] for name in ("val", "test")})
-
-
-def exported(subject: export.Subject, folder: Path, **config) -> dict:
-    with export.unfinished(folder) as new:
-        asked = ExportConfig(**config)
-        writing = export.Writing(lambda image: image, ABOUT, asked, None, new)
-        made = export.export(subject, writing)
-        export.put_in_place(new, folder, made, [])
-        return made
-
-
-@pytest.fixture(scope="module")
-def easy() -> export.Subject:
-    return subject_of(net())
-
-
-def test_a_model_that_is_hard_to_quantise_is_caught_and_mended(tmp_path):
-    results = exported(subject_of(net(scale=1000)), tmp_path, formats=("float32", "int8"))
-    entry = results["int8"]
-    steps = entry["repair"]["steps"]
-    assert steps[0]["kept"] == 0 and steps[0]["lost"] > 0.1
-    assert entry["status"] == "ok" and entry["val"]["lost"] <= 0.01
-    assert {"wide", "next"} & set(entry["repair"]["kept"])
-    assert len(entry["repair"]["kept"]) < len(quantise_places(subject_of(net(1000))))
-    assert entry["accuracy"] > 0.97  # on test, which decided nothing
-
-
-def test_weights_that_float16_cannot_hold_stay_float(tmp_path):
-    made = exported(subject_of(net(scale=1e8)), tmp_path, formats=("float32", "float16"))
-    assert made["float16"]["status"] == "ok" and "wide" in made["float16"]["repair"]["kept"]
-    json.dumps(made, allow_nan=False)
-
-
-def test_layers_without_a_bias_are_corrected_and_can_be_kept():
-    image = keras.Input((32, 32, 3), dtype="uint8")
-    x = keras.layers.Conv2D(8, 3, strides=2, use_bias=False)(keras.layers.Rescaling(1 / 255)(image))
-    x = keras.layers.GlobalAveragePooling2D()(keras.layers.ReLU()(x))
-    model = keras.Model(image, keras.layers.Dense(3, use_bias=False, activation="softmax")(x))
-    calibrated = quantise.calibrate(converted(model), noise(20, 0))
-    assert len(quantise.candidates(calibrated, "dynamic")) == 2
-    assert len(calibrated.corrections["dynamic"]) == 2
-    images = Inputs(np.zeros(50, int), noise(50, 1))
-    reference = model.predict(images.array, verbose=0)
-    assert parity.moved(run(quantise.quantise(calibrated, "int8"), images), reference) < 0.01
-
-
-def test_a_bound_behind_the_normalisation_is_not_lost():
-    image = keras.Input((32, 32, 3), dtype="uint8")
-    x = keras.layers.ReLU()(keras.layers.Rescaling(1 / 127.5, -1)(image))
-    x = keras.layers.Conv2D(8, 3, strides=2, padding="same")(x)
-    x = keras.layers.GlobalAveragePooling2D()(x)
-    model = keras.Model(image, keras.layers.Dense(3, activation="softmax")(x))
-    calibrated = quantise.calibrate(converted(model), noise(20, 0))
-    images = Inputs(np.zeros(50, int), noise(50, 1))
-    reference = model.predict(images.array, verbose=0)
-    assert parity.moved(run(quantise.quantise(calibrated, "int8"), images), reference) < 0.01
-
-
-@pytest.mark.parametrize("front", ["tf", "padded", "caffe"])
-def test_int8_with_all_kept_is_as_near_as_float(front):
-    """What the pixels' scale is off by is made up for, whoever reads them."""
-    model = net(front=front)
-    # Kernels that add up: half a step of each pixel would show.
-    first = model.get_layer("first")
-    first.set_weights([np.abs(first.get_weights()[0]), first.get_weights()[1]])
-    calibrated = quantise.calibrate(converted(model), noise(20, 0))
-    images = Inputs(np.zeros(50, int), noise(50, 1))
-    reference = model.predict(images.array, verbose=0)
-    every = quantise.candidates(calibrated, "int8")
-    for kept, bound in ((every, 0.002), ((), 0.02)):
-        found = run(quantise.quantise(calibrated, "int8", kept), images)
-        assert parity.moved(found, reference) < bound, len(kept)
-    assert parity.float_operators(quantise.quantise(calibrated, "int8")) == {}
-
-
-def test_what_is_moved_does_not_depend_on_the_number_of_classes():
-    for classes in (2, 100):
-        one, other = np.eye(classes)[[0]], np.eye(classes)[[1]]
-        assert parity.moved(one, other) == 1
-        assert parity.moved(one, (one + other) / 2) == 0.5
-
-
-def test_memory_that_is_known_only_as_it_runs_is_left_out(tmp_path):
-    image = keras.Input((32, 32, 3), dtype="uint8")
-    x = keras.layers.Conv2D(4, 3, strides=4)(keras.layers.Rescaling(0.01)(image))
-    x = keras.layers.Dense(3)(keras.layers.Flatten()(x))
-    subject = subject_of(keras.Model(image, keras.layers.Softmax()(x)))
-    made = exported(subject, tmp_path, formats=("float32", "int8"), batch="dynamic")
-    assert {entry["arena_bytes"] for entry in made.values()} == {None}
-    assert {entry["status"] for entry in made.values()} == {"ok"}
-    made = exported(subject, tmp_path, formats=("float32",))
-    assert made["float32"]["arena_bytes"] > 4 * 32 * 32 * 3
-
-
-def quantise_places(subject: export.Subject) -> list[int]:
-    content = converted(subject.model)
-    return quantise.candidates(quantise.calibrate(content, noise(4, 0)), "int8")
-
-
-def converted(model: keras.Model) -> bytes:
-    own = convert(model, noise(2, 0), ExportConfig(formats=("float32",)), None)
-    return own.content
-
-
-def test_an_easy_model_needs_no_mending(easy, tmp_path):
-    results = exported(easy, tmp_path, formats=("dynamic", "int8"))
-    for entry in results.values():
-        assert "repair" not in entry and entry["status"] == "ok"
-
-
-def test_what_cannot_be_mended_is_rejected(easy, tmp_path, monkeypatch):
-    """A planted fault: the quantised files are of another model than the one that was measured."""
-    twin = keras.models.clone_model(easy.model)
-    twin.set_weights([w[..., ::-1] for w in easy.model.get_weights()])
-    other = quantise.calibrate(converted(twin), noise(4, 0))
-    original = quantise.quantise
-    monkeypatch.setattr(quantise, "quantise", lambda _, *how: original(other, *how))
-    good = tmp_path / "model_int8.tflite"
-    good.write_bytes(b"of an earlier export")
-    results = exported(easy, tmp_path, formats=("int8",))
-    assert "over export.max_accuracy_drop 0.01" in results["int8"]["status"]
-    assert results["int8"]["path"].endswith("/model_int8.rejected.tflite")
-    assert (tmp_path / "model_int8.rejected.tflite").exists() and not good.exists()
-    monkeypatch.undo()
-    exported(easy, tmp_path, formats=("int8",))
-    assert good.exists() and not (tmp_path / "model_int8.rejected.tflite").exists()
-
-
-def test_a_float_file_with_other_numbers_is_rejected(easy, tmp_path, monkeypatch):
-    twin = net()
-    twin.get_layer("logits").set_weights([1.1 * w for w in twin.get_layer("logits").get_weights()])
-    content = converted(twin)
-    monkeypatch.setattr(litert, "convert", lambda *_: content)
-    results = exported(easy, tmp_path, formats=("float32",))
-    assert "over export.max_difference 0.001" in results["float32"]["status"]
-    assert (tmp_path / "model_float32.rejected.tflite").exists()
-
-
-def test_a_channel_of_no_weights_keeps_its_bias():
-    """Its scale is next to nothing, in steps of which the bias would not fit 32 bits."""
-    model = net()
-    kernel, bias = model.get_layer("next").get_weights()
-    kernel[..., :8] *= 1e-9
-    bias[:8] = 0.5
-    model.get_layer("next").set_weights([kernel, bias])
-    calibrated = quantise.calibrate(converted(model), noise(50, 0))
-    images = Inputs(np.zeros(50, int), noise(50, 1))
-    reference = model.predict(images.array, verbose=0)
-    for name in ("int8", "int16x8"):
-        found = run(quantise.quantise(calibrated, name), images)
-        assert np.abs(found - reference).mean() < 0.01, name
-
-
-def run(content: bytes, inputs: Inputs) -> np.ndarray:
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "model.tflite")
-        file.write_bytes(metadata.add(content, ABOUT))
-        return parity.load_litert(file)(inputs)["probabilities"]
-
-
 def test_corrected_biases_bring_the_file_nearer(model, inputs):
     images = litert.calibration_examples(inputs["train"], 30)
     own = convert(model, images, ExportConfig(formats=("int8",)), None)
@@ -440,23 +235,6 @@ def test_corrected_biases_bring_the_file_nearer(model, inputs):
         found = [run(quantise.quantise(c, name), inputs["test"]) for c in (own.calibrated, plain)]
         with_them, without = (np.abs(probabilities - reference).mean() for probabilities in found)
         assert with_them < without, name
-
-
-def test_an_operator_that_litert_lacks_is_named(tmp_path):
-    subject = subject_of(net(special=True))
-    with pytest.raises(ValueError, match="export.allow_flex: LiteRT has no operator.* Atan"):
-        exported(subject, tmp_path, formats=("float32",))
-    assert not any(tmp_path.iterdir())
-
-
-def test_it_is_written_where_flex_is_allowed_and_not_called_proved(tmp_path):
-    subject = subject_of(net(special=True))
-    results = exported(subject, tmp_path, formats=("float32",), allow_flex=True)
-    assert results["float32"]["operators"]["FlexAtan"] == 1
-    assert results["float32"]["status"] == "not proved: no LiteRT here runs FlexAtan"
-    assert (tmp_path / "model_float32.rejected.tflite").exists()
-    with pytest.raises(ValueError, match=r"int8 cannot be made of .*\(FlexAtan\)"):
-        exported(subject, tmp_path, formats=("float32", "int8"), allow_flex=True)
 
 
 @pytest.mark.parametrize("where", [metadata, on_device])
@@ -519,88 +297,3 @@ def test_a_model_that_cannot_be_read_is_said(finished_run, tmp_path, capsys, spo
 
 def test_the_report_says_how_often_a_file_was_timed():
     assert figures.TIMED == parity.TIMED_RUNS
-
-
-def test_a_loss_is_judged_by_its_paired_interval():
-    labels = np.arange(400) % 2
-    right = np.eye(2)[labels]
-    worse, slightly = right.copy(), right.copy()
-    worse[:40] = 1 - worse[:40]
-    slightly[:5] = 1 - slightly[:5]
-    found = parity.lost(worse, right, labels)
-    assert found["lost"] == pytest.approx(0.1) and found["interval"][0] > 0.01
-    assert parity.lost(slightly, right, labels)["interval"][0] <= 0.01
-    assert parity.lost(right, worse, labels)["lost"] == pytest.approx(-0.1)
-
-
-@pytest.mark.parametrize("kept", [True, False])
-def test_calibration_takes_classes_in_turn(kept):
-    labels = np.array([0] * 50 + [1] * 5 + [2] * 5)
-    images = np.arange(60, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)
-    table = tf.constant(images)
-    read = None if kept else lambda indices: indices.map(lambda i: table[i])
-    found = litert.calibration_examples(Inputs(labels, images if kept else None, read), 12)
-    counts = np.bincount(labels[found[:, 0, 0, 0]])
-    assert list(counts) == [4, 4, 4]
-
-
-# Readers that are not ours
-
-
-@pytest.fixture(scope="module")
-def device_python() -> str:
-    """Of an environment without TensorFlow, see tests/device_requirements.txt."""
-    if not os.environ.get("TL_KERAS_TEST_DEVICE_PYTHON"):
-        pytest.skip("TL_KERAS_TEST_DEVICE_PYTHON is not set: no environment of a device here")
-    return os.environ["TL_KERAS_TEST_DEVICE_PYTHON"]
-
-
-def answers(*line: str) -> str:
-    clean = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONWARNINGS")}
-    done = subprocess.run(line, capture_output=True, text=True, env=clean)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def test_a_device_needs_no_tensorflow(device_python, finished_run, pictures):
-    script = "import importlib.util as u, sys; sys.exit(u.find_spec('tensorflow') is not None)"
-    answers(device_python, "-c", script)
-    folder = finished_run.workdir / "export" / "device"
-    files = sorted(str(file) for file in pictures.rglob("*.png"))[::10]
-    said = answers(device_python, str(folder / "predict.py"), *files).splitlines()
-    here = {row["file"]: row for row in tl_keras.predict(finished_run, files)}
-    for row in map(json.loads, said):
-        ours = list(here[row["file"]]["probabilities"].values())
-        assert np.abs(np.array(list(row["probabilities"].values())) - ours).max() < 0.15
-    checked = answers(device_python, str(folder / "check.py"))
-    assert checked.count(" ok ") == 6 and "6 of 6 checked, 0 differ" in checked
-
-
-MEDIAPIPE = """
-import json, sys
-import mediapipe as mp
-from mediapipe.tasks.python import BaseOptions, vision
-options = vision.ImageClassifierOptions(base_options=BaseOptions(model_asset_path=sys.argv[1]))
-with vision.ImageClassifier.create_from_options(options) as classifier:
-    for file in sys.argv[2:]:
-        found = classifier.classify(mp.Image.create_from_file(file)).classifications[0]
-        print(json.dumps({own.category_name: own.score for own in found.categories}))
-"""
-
-
-@pytest.mark.parametrize("name", LITERT)
-def test_mediapipe_reads_the_labels_and_gives_the_probabilities(device_python, finished_run, name):
-    """On pixels of the model's size, where it has nothing to resize."""
-    script = "import importlib.util as u, sys; sys.exit(u.find_spec('mediapipe') is None)"
-    if subprocess.run([device_python, "-c", script]).returncode:
-        pytest.skip("mediapipe could not be installed in the environment of a device")
-    folder = finished_run.workdir / "export"
-    files = [str(folder / "device" / "golden" / f"{i}.png") for i in range(3)]
-    file = folder / f"model_{name}.tflite"
-    runner = parity.load_litert(file)
-    pixels = np.stack([np.asarray(Image.open(image)) for image in files])
-    expected = runner(Inputs(np.zeros(3, int), pixels))["probabilities"]
-    said = answers(device_python, "-c", MEDIAPIPE, str(file), *files).splitlines()
-    for row, own in zip(map(json.loads, said), expected, strict=True):
-        found = [row[label] for label in ("cross", "disc", "square")]
-        np.testing.assert_allclose(found, own, atol=2e-3)

@@ -10,7 +10,8 @@ from PIL import Image
 from tl_keras.config import DataConfig
 from tl_keras.data import audit
 from tl_keras.data.image import Kind, decode, kind_of, prepare
-from tl_keras.data.pillow import read_rgb, to_rgb
+from tl_keras.data.pillow import read_rgb
+from tl_keras.embedded.device.predict import to_rgb
 
 
 def picture(height=40, width=50, seed=0):

@@ -1,6 +1,8 @@
 """Mending a file: as few operators as will do are kept float, the costliest first."""
 
-from tl_keras.export.repair import is_sound, repair
+from collections.abc import Sequence
+
+from tl_keras.export.repair import is_sound, rank, repair
 
 
 def verdict(lost: float, moved: float = 0.0, n: int = 1000) -> dict:
@@ -15,8 +17,8 @@ def mended(needed: set[int], count: int = 20, bound: float = 0.01):
         asked.append(len(kept))
         return verdict(0.0 if needed <= set(kept) else 0.2)
 
-    def cost(place: int) -> float:
-        return place + 1.0 if place in needed else 0.0
+    def cost(places: Sequence[int]) -> float:
+        return sum(place + 1.0 for place in places if place in needed)
 
     return repair(verdict(0.2), judge, cost, range(count), bound), asked
 
@@ -29,16 +31,40 @@ def test_the_fewest_that_will_do_are_kept():
         assert found.steps[0] == {"kept": 0, "lost": 0.2, "agreement": 0.8, "moved": 0.0}
 
 
+def test_the_costliest_of_many_are_found_in_few_runs():
+    for needed in ({3}, {90, 91}, {7, 120, 239}):
+        runs = []
+
+        def cost(places: Sequence[int]) -> float:
+            runs.append(places)  # noqa: B023
+            return sum(place in needed for place in places) + 1e-4 * len(places)  # noqa: B023
+
+        assert set(rank(range(240), cost)[: len(needed)]) == needed
+        assert len(runs) <= 50
+
+
+def test_all_are_ranked_where_the_cost_is_spread():
+    runs = []
+
+    def cost(places: Sequence[int]) -> float:
+        runs.append(places)
+        return float(sum(places))
+
+    ranked = rank(range(240), cost)
+    assert sorted(ranked) == list(range(240))
+    assert len(runs) < 64
+    assert set(ranked[:100]) > set(range(220, 240))  # The costliest are among the first.
+    assert rank([], cost) == []
+
+
 def test_few_files_are_tried():
     assert len(mended(set(range(17)), 60)[1]) <= 12
 
 
 def test_where_nothing_helps_the_best_is_told():
-    found = repair(
-        verdict(0.3), lambda kept: verdict(0.3 - 0.01 * len(kept)), float, range(5), 0.01
-    )
+    found = repair(verdict(0.3), lambda kept: verdict(0.3 - 0.01 * len(kept)), sum, range(5), 0.01)
     assert len(found.kept) == 5 and found.verdict["lost"] == 0.25
-    same = repair(verdict(0.3), lambda kept: verdict(0.3), float, range(5), 0.01)
+    same = repair(verdict(0.3), lambda kept: verdict(0.3), sum, range(5), 0.01)
     assert same.kept == ()
 
 

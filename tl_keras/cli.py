@@ -249,8 +249,12 @@ def _summarise(run: Run) -> int:
     from tl_keras import report, summary
 
     report.refresh(run.workdir)
-    print("\n  ".join(summary.lines(run)))
-    missed = summary.missed(run.result)
+    return _tell(summary.lines(run), summary.missed(run.result))
+
+
+def _tell(lines: list[str], missed: list[str]) -> int:
+    """Prints what was done, and which tolerances were missed; the exit status."""
+    print("\n  ".join(lines))
     for line in missed:
         print(f"tl-keras: {line}", file=sys.stderr)
     return 3 if missed else 0
@@ -334,7 +338,10 @@ def _export(values: Flags, _: list[str]) -> int:
     _start()
     # Not `_train`, which returns at once where nothing was added.
     approach = importlib.import_module(f"tl_keras.approaches.{run.pipeline}")
-    return _summarise(approach.run(config, run.workdir))
+    run = approach.run(config, run.workdir)
+    from tl_keras import summary
+
+    return _tell(summary.lines_of_export(run), summary.missed(summary.of_formats(run)))
 
 
 def _evaluate(values: Flags, _: list[str]) -> int:

@@ -18,6 +18,19 @@ def lines(run: Run) -> list[str]:
     return found
 
 
+def lines_of_export(run: Run) -> list[str]:
+    """What came of the formats that a finished run was exported to again."""
+    result = of_formats(run)
+    return [f"{len(result['export'])} exported", *_exports(result), f"{'report':13} {run.report}"]
+
+
+def of_formats(run: Run) -> dict[str, Any]:
+    """The result with those exports alone that the run's config asks for now."""
+    asked = run.config.export.formats
+    made = {name: own for name, own in run.result["export"].items() if name in asked}
+    return {**run.result, "export": made}
+
+
 def missed(result: dict[str, Any]) -> list[str]:
     """Exports that miss a tolerance, and by how much."""
     made = {**result.get("export", {}), "model.tflite": result.get("shipped", {"status": "ok"})}
@@ -64,6 +77,11 @@ def _of_a_model(result: dict[str, Any]) -> list[str]:
     frozen = f"frozen up to {model['block'] or model['cut']}" if model["cut"] else "nothing frozen"
     frozen = "all frozen" if model["kept"] == "head" else frozen
     lines.append(f"{'model':13} {model['backbone']}, {frozen}, kept: {model['kept']}")
+    return [*lines, *_exports(result)]
+
+
+def _exports(result: dict[str, Any]) -> list[str]:
+    lines = []
     for name, entry in result.get("export", {}).items():
         latency = entry["latency_ms"]
         speed = f", {latency['median']:.1f} ms an image on one thread" if latency else ""

@@ -14,7 +14,8 @@ from tl_keras.approaches.stages import Probabilities, as_trained, predict
 from tl_keras.config import Format
 from tl_keras.data.image import prepare
 from tl_keras.export import chosen, conformal, on_device
-from tl_keras.export.metadata import Description
+from tl_keras.export.metadata import LABELS, Description, label_lines
+from tl_keras.files import write_text
 from tl_keras.run import Run
 
 SHIPPED = "model.tflite"
@@ -76,12 +77,12 @@ def _exported(
 
         writing = export.Writing(as_in_training, about, run.config.export, threshold, new)
         made = export.export(subject, writing, judge)
-        export.write_labels(data.dataset.classes, new)
+        write_text(new / LABELS, label_lines(about))
         if held_out is not None and subject.last == "val":
             made = {name: _unmeasured(entry) for name, entry in made.items()}
         shipped = _ship(run, data, made, writing, subject.last)
         beside = BESIDE if shipped["format"] else ()
-        export.put_in_place(new, folder, made, ["labels.txt", *beside])
+        export.put_in_place(new, folder, made, [LABELS, *beside])
     return {"export": made, "shipped": shipped}
 
 

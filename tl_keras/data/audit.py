@@ -21,8 +21,9 @@ from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from tl_keras.data import copies
-from tl_keras.data.pillow import IMAGE_FORMATS, orientation, quiet_pillow, to_rgb
+from tl_keras.data.pillow import quiet_pillow
 from tl_keras.data.strict import check_jpeg, check_png
+from tl_keras.embedded.device.predict import FORMATS, orientation, to_rgb
 from tl_keras.files import write_text
 from tl_keras.version import VERSION
 
@@ -154,7 +155,7 @@ def _refused(digest: str, start: bytes, error: Exception) -> Checked:
 def _blame(start: bytes, error: Exception) -> str:
     name = next((name for name, own in STARTS.items() if re.match(own, start, re.DOTALL)), None)
     if name is None:
-        return f"not an image: neither {', '.join(IMAGE_FORMATS)}"
+        return f"not an image: neither {', '.join(FORMATS)}"
     if isinstance(error, UnidentifiedImageError):
         return f"truncated or damaged: the header of this {name} cannot be read"
     return f"truncated or damaged: {str(error) or repr(error)}"
@@ -176,7 +177,7 @@ def _decode(
     Args:
       read: gives all of the file's bytes.
     """
-    with Image.open(file, formats=IMAGE_FORMATS) as image:
+    with Image.open(file, formats=FORMATS) as image:
         width, height = image.size
         if reason := _refuse_size(width, height, max_pixels):
             return Checked(digest, width, height, reason=reason)

@@ -12,7 +12,8 @@ from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from tl_keras.data.pillow import IMAGE_FORMATS, UPRIGHT, orientation, quiet_pillow, to_rgb
+from tl_keras.data.pillow import quiet_pillow
+from tl_keras.embedded.device.predict import FORMATS, UPRIGHT, orientation, to_rgb
 
 MAX_EXAMPLES = 50_000  # Hashes of all pairs are compared.
 THUMBNAIL = 32  # px, height = width
@@ -117,5 +118,5 @@ def with_similar_hashes(looks: Sequence[str]) -> np.ndarray:
 
 def read_thumbnail(path: Path) -> np.ndarray:
     """`thumbnail` of a file that can be read."""
-    with quiet_pillow(), Image.open(path, formats=IMAGE_FORMATS) as image:
+    with quiet_pillow(), Image.open(path, formats=FORMATS) as image:
         return thumbnail(image)

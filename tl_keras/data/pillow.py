@@ -1,4 +1,7 @@
-"""Files to pixels by Pillow, as the audit tries it and decoding does it. Imports no TensorFlow."""
+"""Files to pixels by Pillow, as the audit tries it and decoding does it. Imports no TensorFlow.
+
+How a file becomes pixels is said in `embedded/device/predict.py`, which runs on devices by itself.
+"""
 
 import threading
 import warnings
@@ -10,18 +13,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-IMAGE_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
-ORIENTATION = 0x0112  # EXIF tag; 1 is upright
-# By EXIF orientation. ImageOps.exif_transpose also rewrites the EXIF, and fails where it cannot.
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+from tl_keras.embedded.device import predict
 
 _lock, _held = threading.Lock(), []
 
@@ -60,28 +52,5 @@ def _remove(own: tuple) -> None:
 
 def read_rgb(file: Path | BinaryIO) -> np.ndarray:
     """`(height, width, 3) uint8 RGB` of any supported file: upright, alpha over white, 8 bits."""
-    with quiet_pillow(), Image.open(file, formats=IMAGE_FORMATS) as image:
-        image.load()
-        turn = UPRIGHT.get(orientation(image))
-        return to_rgb(image if turn is None else image.transpose(turn))
-
-
-def to_rgb(image: Image.Image) -> np.ndarray:
-    """`(height, width, 3) uint8 RGB` of a decoded Pillow image."""
-    if image.mode.startswith("I"):
-        # 16 bits to 8 by the upper byte, as TensorFlow does; Pillow itself would clip.
-        grey = (np.asarray(image).astype(np.int64) >> 8).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=-1)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return np.asarray(image.convert("RGB"))
-
-
-def orientation(image: Image.Image) -> int:
-    """Of a loaded image, by its EXIF, 1 to 8; 1, upright, where that is missing or broken."""
-    try:
-        value = image.getexif().get(ORIENTATION)
-    except Exception:  # Pillow raises anything here; the pixels are sound.
-        return 1
-    return value if value in range(1, 9) else 1
+    with quiet_pillow():
+        return predict.decode(file)

@@ -15,7 +15,7 @@ from tl_keras.data.batches import Inputs
 from tl_keras.export import flatbuffer, litert, parity, proof
 from tl_keras.export.converted import WHOLE, Converted, content_of, convert, shape_of
 from tl_keras.export.proof import OK, Subject, Writing, file_name
-from tl_keras.files import TEMPORARY, write_text
+from tl_keras.files import TEMPORARY
 
 FOLDER = "export"  # of a run
 FEW = 8  # Images to calibrate a file on of which only size and speed are asked.
@@ -124,11 +124,6 @@ def _log(name: str, result: dict[str, Any]) -> None:
     accuracy = f", accuracy {result['accuracy']:.3f}" if "accuracy" in result else ""
     size = result["bytes"] / 1e6
     logging.info("export %s: %.2f MB%s, %s%s", name, size, accuracy, result["status"], mended)
-
-
-def write_labels(classes: tuple[str, ...], folder: Path) -> None:
-    """Writes `labels.txt`, a class a line, in the order of the probabilities."""
-    write_text(folder / "labels.txt", "".join(f"{one_line(name)}\n" for name in classes))
 
 
 def one_line(name: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from tl_keras.config import ExportConfig
 from tl_keras.export.converted import WHOLE
 from tl_keras.export.proof import OK
+from tl_keras.export.repair import is_sound
 
 NEARLY = 1.25  # Times the smallest file: as good as the smallest.
 Entry = Mapping[str, Any]
@@ -15,8 +16,8 @@ def choose(entries: Mapping[str, Entry], config: ExportConfig) -> dict[str, Any]
     """`shipped` of `result.json`: the `format`, None where no file will do, and a `status`.
 
     Of the LiteRT files that hold their tolerance and `export.max_bytes` and `max_latency_ms`, and
-    lose no more on validation than `export.max_accuracy_drop`, the fastest of those that are nearly
-    as small as the smallest: on many devices it is speed that small files differ in.
+    are sound on validation, the fastest of those that are nearly as small as the smallest: on many
+    devices it is speed that small files differ in.
     """
     files = {name: entry for name, entry in entries.items() if name not in WHOLE}
     held = {name: entry for name, entry in files.items() if entry["status"] == OK}
@@ -27,7 +28,7 @@ def choose(entries: Mapping[str, Entry], config: ExportConfig) -> dict[str, Any]
     within = {name: entry for name, entry in held.items() if _excess(entry, config) <= 1}
     if not within:
         return {"format": None, "status": _nearest(held, config)}
-    good = {k: e for k, e in within.items() if _lost(e) <= config.max_accuracy_drop}
+    good = {k: e for k, e in within.items() if is_sound(e["val"], config.max_accuracy_drop)}
     if not good:
         least = min(map(_lost, within.values()))
         good = {k: e for k, e in within.items() if _lost(e) == least}

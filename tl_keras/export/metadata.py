@@ -56,8 +56,13 @@ def add(content: bytes, described: Description) -> bytes:
     stream.write(flatbuffer.write(model))
     with zipfile.ZipFile(stream, "a") as archive:
         # A date of its own would make every file another.
-        archive.writestr(zipfile.ZipInfo(LABELS), "".join(f"{x}\n" for x in described.labels))
+        archive.writestr(zipfile.ZipInfo(LABELS), label_lines(described))
     return stream.getvalue()
+
+
+def label_lines(described: Description) -> str:
+    """A label file: a class a line, in the order of the probabilities."""
+    return "".join(f"{label}\n" for label in described.labels)
 
 
 def _metadata(described: Description, outputs: Sequence[str]) -> bytes:

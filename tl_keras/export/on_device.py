@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -73,10 +72,10 @@ def measure(file: Path, spec: dict[str, Any], examples: Examples) -> dict[str, A
     count = min(CORES, parity.MOST_AT_ONCE)
     interpreters, rows = [predict.load(file) for _ in range(count)], []
 
-    def run(interpreter: Any, prepared: np.ndarray, paths: Sequence[Path]) -> list[tuple]:
+    def run(interpreter: Any, prepared: np.ndarray, places: np.ndarray) -> list[tuple]:
         found = []
-        for expected, path in zip(prepared, paths, strict=True):
-            pixels = predict.prepare(predict.decode(path), spec)
+        for expected, place in zip(prepared, places, strict=True):
+            pixels = predict.prepare(predict.decode(examples.paths[place]), spec)
             same = bool((pixels == expected).all())
             runs = [predict.run(interpreter, x)["probabilities"] for x in (pixels, expected)]
             found.append((*runs, same))
@@ -84,11 +83,9 @@ def measure(file: Path, spec: dict[str, Any], examples: Examples) -> dict[str, A
 
     with ThreadPoolExecutor(count) as pool, quiet_pillow():
         for images in evaluation(examples.inputs, BATCH).as_numpy_iterator():
-            paths = examples.paths[len(rows) : len(rows) + len(images)]
-            cuts = [len(images) * i // count for i in range(count + 1)]
-            parts = [slice(*ends) for ends in pairwise(cuts)]
-            shares = [images[part] for part in parts], [paths[part] for part in parts]
-            for share in pool.map(run, interpreters, *shares):
+            places = np.array_split(np.arange(len(rows), len(rows) + len(images)), count)
+            shares = np.array_split(images, count)
+            for share in pool.map(run, interpreters, shares, places):
                 rows += share
     found, reference = (np.stack([row[i] for row in rows]) for i in (0, 1))
     compared = parity.compare(found, reference, examples.inputs.labels)

@@ -191,10 +191,9 @@ def _repair(
     path = writing.folder / "ranked.tflite"
     every = quantise.candidates(converted.calibrated, name)
 
-    def cost(place: int) -> float:
-        others = [other for other in every if other != place]
-        alone = content_of(converted, name, others, ends=False)
-        path.write_bytes(alone)
+    def cost(places: Sequence[int]) -> float:
+        others = [other for other in every if other not in places]
+        path.write_bytes(content_of(converted, name, others, ends=False))
         found = parity.load_litert(path, silent=True)(some)["probabilities"]
         bar.update()
         return parity.moved(found, reference)
@@ -202,7 +201,7 @@ def _repair(
     def judged(kept: Sequence[int]) -> dict[str, Any]:
         return _verdict(content_of(converted, name, kept), judge, writing)
 
-    with tqdm(total=len(every), desc=f"mend {name}", unit=" operators", leave=False) as bar:
+    with tqdm(desc=f"mend {name}", unit=" runs", leave=False) as bar:
         return repair.repair(first, judged, cost, every, writing.config.max_accuracy_drop)
 
 

@@ -1,12 +1,15 @@
 """Finds the operators that quantising costs most, and keeps those float."""
 
-from collections.abc import Callable, Collection
+import heapq
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from absl import logging
 
-RANKED_ON = 16  # examples, on which operators are quantised one at a time
+RANKED_ON = 16  # examples, on which operators are quantised apart from the others
+MOST_RANGES = 32  # of operators, into which a model is divided
+NEGLIGIBLE = 0.1  # of what the costliest operator costs: a range that costs less is left whole
 # Probability that goes to other classes, over which a file is mended whatever its accuracy: of a
 # few dozen examples as many may be won by chance as lost. Sound MobileNets had .001 to .05.
 MOST_MOVED = 0.08
@@ -30,8 +33,8 @@ class Repaired:
 def repair(
     first: dict[str, Any],
     judge: Callable[[Collection[int]], dict[str, Any]],
-    cost: Callable[[int], float],
-    candidates: Collection[int],
+    cost: Callable[[Sequence[int]], float],
+    candidates: Sequence[int],
     bound: float,
 ) -> Repaired:
     """The fewest operators, in the order of what each costs, with which a file is sound.
@@ -39,10 +42,10 @@ def repair(
     Args:
       first: the verdict with none kept.
       judge: a verdict on a file that keeps some operators float.
-      cost: how far the probabilities move where one operator alone is quantised.
-      candidates: places of operators that can be kept.
+      cost: how far the probabilities move where some operators alone are quantised.
+      candidates: places of operators that can be kept, in order.
     """
-    ranked = sorted(candidates, key=lambda place: (-cost(place), place))
+    ranked = rank(candidates, cost)
     steps = [_step(0, first)]
     verdicts = {0: first}
 
@@ -66,6 +69,34 @@ def repair(
         middle = (enough + too_few) // 2
         enough, too_few = (middle, too_few) if holds(middle) else (enough, middle)
     return Repaired(tuple(ranked[:enough]), verdicts[enough], steps)
+
+
+def rank(candidates: Sequence[int], cost: Callable[[Sequence[int]], float]) -> list[int]:
+    """Operators, the costliest first.
+
+    Of ranges of them the one that costs most is halved, down to single ones: the few that spoil a
+    large model are found in few runs. In a range that is left whole, all have the same share of its
+    cost.
+    """
+
+    def measured(start: int, end: int) -> tuple[float, int, int]:
+        return -cost(candidates[start:end]), start, end
+
+    ranges, single = [measured(0, len(candidates))] if candidates else [], []
+    highest = 0.0  # of a single one
+    while ranges and -ranges[0][0] >= NEGLIGIBLE * highest:
+        if len(ranges) + len(single) == MOST_RANGES:
+            break
+        costs, start, end = heapq.heappop(ranges)
+        if end - start == 1:
+            single.append((costs, start, end))
+            highest = max(highest, -costs)
+            continue
+        middle = (start + end) // 2
+        heapq.heappush(ranges, measured(start, middle))
+        heapq.heappush(ranges, measured(middle, end))
+    shares = [(costs / (end - start), start, end) for costs, start, end in single + ranges]
+    return [place for _, start, end in sorted(shares) for place in candidates[start:end]]
 
 
 def is_sound(verdict: dict[str, Any], bound: float) -> bool:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from tl_keras.data.pillow import IMAGE_FORMATS, UPRIGHT, orientation, quiet_pillow, to_rgb
+from tl_keras.data.pillow import quiet_pillow
+from tl_keras.embedded.device.predict import FORMATS, UPRIGHT, orientation, to_rgb
 from tl_keras.report.markup import escape
 from tl_keras.report.read import Run
 
@@ -84,7 +85,7 @@ def _shrunk_file(root: str | None, file: str) -> Picture | None:
 
 
 def _shrunk(path: Path) -> Picture:
-    with quiet_pillow(), Image.open(path, formats=IMAGE_FORMATS) as picture:
+    with quiet_pillow(), Image.open(path, formats=FORMATS) as picture:
         if picture.width * picture.height > PICTURE:
             raise ValueError(f"{path}: {picture.size} is too large for a thumbnail")
         picture.draft("RGB", (THUMBNAIL, THUMBNAIL))  # JPEG decodes at a fraction of its size.

@@ -12,12 +12,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
 HERE = Path(__file__).resolve().parent
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
-UPRIGHT = {  # By EXIF orientation.
+ORIENTATION = 0x0112  # EXIF tag; 1 is upright
+# By EXIF orientation. ImageOps.exif_transpose also rewrites the EXIF, and fails where it cannot.
+UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -33,22 +34,28 @@ def decode(file):
     with Image.open(file, formats=FORMATS) as image:
         image.load()
         turn = UPRIGHT.get(orientation(image))
-        image = image if turn is None else image.transpose(turn)
-        if image.mode.startswith("I"):  # 16 bits: the upper byte.
-            grey = (np.asarray(image).astype(np.int64) >> 8).astype(np.uint8)
-            return np.repeat(grey[..., None], 3, axis=-1)
-        if image.has_transparency_data:
-            image = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        return np.asarray(image.convert("RGB"))
+        return to_rgb(image if turn is None else image.transpose(turn))
+
+
+def to_rgb(image):
+    """`(height, width, 3) uint8 RGB` of a decoded Pillow image."""
+    if image.mode.startswith("I"):
+        # 16 bits to 8 by the upper byte, as TensorFlow does; Pillow itself would clip.
+        grey = (np.asarray(image).astype(np.int64) >> 8).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=-1)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return np.asarray(image.convert("RGB"))
 
 
 def orientation(image):
-    """By EXIF, 1 to 8; 1, upright, where that is missing or broken."""
+    """Of a loaded image, by its EXIF, 1 to 8; 1, upright, where that is missing or broken."""
     try:
-        return image.getexif().get(0x0112)
+        value = image.getexif().get(ORIENTATION)
     except Exception:  # Pillow raises anything here; the pixels are sound.
         return 1
+    return value if value in range(1, 9) else 1
 
 
 def prepare(image, spec):
@@ -109,6 +116,8 @@ def triangles(before, after):
 
 def load(model, threads=1):
     """An interpreter of the file, ready."""
+    from ai_edge_litert.interpreter import Interpreter  # All above is decoding, without it.
+
     interpreter = Interpreter(str(model), num_threads=threads)
     interpreter.allocate_tensors()
     return interpreter

@@ -1,0 +1,76 @@
+"""Small networks, easy and hard to quantise, exported without a run."""
+
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from tl_keras import backbones, export
+from tl_keras.config import ExportConfig
+from tl_keras.data.batches import Inputs
+from tl_keras.export import metadata, parity
+from tl_keras.export.converted import convert
+
+ABOUT = metadata.Description("shapes", "Tells shapes.", 32, ["a", "b", "c"], "2", "me", "MIT")
+
+
+def net(scale: float = 1.0, special: bool = False, front: str = "tf") -> keras.Model:
+    """A small network; a channel of its depthwise layer is `scale` times as large as it was, and
+    the next layer undoes it: the same function, and hard to quantise. Or it is one with an operator
+    that LiteRT lacks."""
+    keras.utils.set_random_seed(3)
+    image = x = keras.Input((32, 32, 3), dtype="uint8", name="image")
+    x = backbones.normalise(x, "caffe" if front == "caffe" else "tf")
+    x = keras.layers.ZeroPadding2D()(x) if front == "padded" else x
+    x = keras.layers.Conv2D(8, 3, strides=2, activation="relu", name="first")(x)
+    x = keras.ops.arctan(x) if special else x
+    x = keras.layers.DepthwiseConv2D(3, activation="relu", name="wide")(x)
+    x = keras.layers.Conv2D(16, 1, activation="relu", name="next")(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    x = keras.layers.Dense(3, name="logits")(x)
+    model = keras.Model(image, keras.layers.Softmax(name="probabilities")(10 * x))
+    wide, following = model.get_layer("wide"), model.get_layer("next")
+    kernel, bias = wide.get_weights()
+    kernel[..., 2, :] *= scale
+    wide.set_weights([kernel, bias])
+    kernel, bias = following.get_weights()
+    kernel[..., 2, :] /= scale
+    following.set_weights([kernel, bias])
+    return model
+
+
+def noise(count: int, seed: int) -> np.ndarray:
+    """Images of coarse noise: they differ after pooling too."""
+    generator = np.random.default_rng(seed)
+    small = generator.integers(0, 256, (count, 4, 4, 3), np.uint8)
+    return small.repeat(8, axis=1).repeat(8, axis=2)
+
+
+def subject_of(model: keras.Model) -> export.Subject:
+    """The model, and images whose labels are its own answers: it is right on all of them."""
+    images = {split: noise(240, i) for i, split in enumerate(("train", "val", "test"))}
+    reference = {name: model.predict(own, verbose=0) for name, own in images.items()}
+    inputs = {name: Inputs(reference[name].argmax(-1), own) for name, own in images.items()}
+    return export.Subject(model, inputs, {name: reference[name] for name in ("val", "test")})
+
+
+def exported(subject: export.Subject, folder: Path, **config) -> dict:
+    with export.unfinished(folder) as new:
+        asked = ExportConfig(**config)
+        writing = export.Writing(lambda image: image, ABOUT, asked, None, new)
+        made = export.export(subject, writing)
+        export.put_in_place(new, folder, made, [])
+        return made
+
+
+def converted(model: keras.Model) -> bytes:
+    own = convert(model, noise(2, 0), ExportConfig(formats=("float32",)), None)
+    return own.content
+
+
+def run(content: bytes, inputs: Inputs) -> np.ndarray:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "model.tflite")
+        file.write_bytes(metadata.add(content, ABOUT))
+        return parity.load_litert(file)(inputs)["probabilities"]

@@ -1,0 +1,78 @@
+"""Quantised files are as near as eight bits allow."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from small_nets import converted, net, noise, run
+
+from tl_keras.data.batches import Inputs
+from tl_keras.export import litert, parity, quantise
+
+
+def test_layers_without_a_bias_are_corrected_and_can_be_kept():
+    image = keras.Input((32, 32, 3), dtype="uint8")
+    x = keras.layers.Conv2D(8, 3, strides=2, use_bias=False)(keras.layers.Rescaling(1 / 255)(image))
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.ReLU()(x))
+    model = keras.Model(image, keras.layers.Dense(3, use_bias=False, activation="softmax")(x))
+    calibrated = quantise.calibrate(converted(model), noise(20, 0))
+    assert len(quantise.candidates(calibrated, "dynamic")) == 2
+    assert len(calibrated.corrections["dynamic"]) == 2
+    images = Inputs(np.zeros(50, int), noise(50, 1))
+    reference = model.predict(images.array, verbose=0)
+    assert parity.moved(run(quantise.quantise(calibrated, "int8"), images), reference) < 0.01
+
+
+def test_a_bound_behind_the_normalisation_is_not_lost():
+    image = keras.Input((32, 32, 3), dtype="uint8")
+    x = keras.layers.ReLU()(keras.layers.Rescaling(1 / 127.5, -1)(image))
+    x = keras.layers.Conv2D(8, 3, strides=2, padding="same")(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(image, keras.layers.Dense(3, activation="softmax")(x))
+    calibrated = quantise.calibrate(converted(model), noise(20, 0))
+    images = Inputs(np.zeros(50, int), noise(50, 1))
+    reference = model.predict(images.array, verbose=0)
+    assert parity.moved(run(quantise.quantise(calibrated, "int8"), images), reference) < 0.01
+
+
+@pytest.mark.parametrize("front", ["tf", "padded", "caffe"])
+def test_int8_with_all_kept_is_as_near_as_float(front):
+    """What the pixels' scale is off by is made up for, whoever reads them."""
+    model = net(front=front)
+    # Kernels that add up: half a step of each pixel would show.
+    first = model.get_layer("first")
+    first.set_weights([np.abs(first.get_weights()[0]), first.get_weights()[1]])
+    calibrated = quantise.calibrate(converted(model), noise(20, 0))
+    images = Inputs(np.zeros(50, int), noise(50, 1))
+    reference = model.predict(images.array, verbose=0)
+    every = quantise.candidates(calibrated, "int8")
+    for kept, bound in ((every, 0.002), ((), 0.02)):
+        found = run(quantise.quantise(calibrated, "int8", kept), images)
+        assert parity.moved(found, reference) < bound, len(kept)
+    assert parity.float_operators(quantise.quantise(calibrated, "int8")) == {}
+
+
+def test_a_channel_of_no_weights_keeps_its_bias():
+    """Its scale is next to nothing, in steps of which the bias would not fit 32 bits."""
+    model = net()
+    kernel, bias = model.get_layer("next").get_weights()
+    kernel[..., :8] *= 1e-9
+    bias[:8] = 0.5
+    model.get_layer("next").set_weights([kernel, bias])
+    calibrated = quantise.calibrate(converted(model), noise(50, 0))
+    images = Inputs(np.zeros(50, int), noise(50, 1))
+    reference = model.predict(images.array, verbose=0)
+    for name in ("int8", "int16x8"):
+        found = run(quantise.quantise(calibrated, name), images)
+        assert np.abs(found - reference).mean() < 0.01, name
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_calibration_takes_classes_in_turn(kept):
+    labels = np.array([0] * 50 + [1] * 5 + [2] * 5)
+    images = np.arange(60, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)
+    table = tf.constant(images)
+    read = None if kept else lambda indices: indices.map(lambda i: table[i])
+    found = litert.calibration_examples(Inputs(labels, images if kept else None, read), 12)
+    counts = np.bincount(labels[found[:, 0, 0, 0]])
+    assert list(counts) == [4, 4, 4]
