@@ -166,8 +166,8 @@ def test_killed_in_a_fold_it_ends_as_an_unbroken_one(wanted, dealt, tmp_path):
     assert_same_weights(run.workdir, dealt.workdir)
 
 
-def test_final_model_is_of_all_examples(tree, tmp_path):
-    frozen = changed(tree, fit={"freeze": 1.0}, cross_validate=FOLDS, export={"formats": []})
+def test_final_model_is_of_all_examples(quick, tmp_path):
+    frozen = changed(quick, fit={"freeze": 1.0}, cross_validate=FOLDS, export={"formats": []})
     run = tl_keras.cross_validate(frozen, tmp_path / "folds")
     chosen = run.result["chosen"]
     tried = [
@@ -274,9 +274,9 @@ def answers_files(run):
     return (f"{root}/{file}" for file in answers(run.workdir, "test"))
 
 
-def test_from_scratch_stops_where_the_folds_did(tree, tmp_path):
+def test_from_scratch_stops_where_the_folds_did(quick, tmp_path):
     asked = changed(
-        tree,
+        quick,
         model={"weights": "none"},
         fit={"freeze": 0, "epochs": 2},
         cross_validate={"folds": 2},
@@ -291,8 +291,8 @@ def test_from_scratch_stops_where_the_folds_did(tree, tmp_path):
     assert len(epochs_of(run.workdir)) == run.result["chosen"]["epochs"]
 
 
-def test_repeats_deal_out_anew_and_score_the_first(tree, tmp_path):
-    frozen = changed(tree, fit={"freeze": 1.0}, export={"formats": []})
+def test_repeats_deal_out_anew_and_score_the_first(quick, tmp_path):
+    frozen = changed(quick, fit={"freeze": 1.0}, export={"formats": []})
     once = tl_keras.cross_validate(changed(frozen, cross_validate=FOLDS), tmp_path / "once")
     again = changed(frozen, cross_validate={"folds": 3, "repeats": 2})
     twice = tl_keras.cross_validate(again, tmp_path / "twice")
