@@ -82,16 +82,16 @@ def test_audit_is_repeated_in_the_same_folder(config, audited):
     assert audit.run(config, audited.workdir).findings == before
 
 
-def test_a_run_measures_what_is_left_without_copies(tree, tmp_path):
+def test_a_run_measures_what_is_left_without_copies(quick, tmp_path):
     folder = tmp_path / "copies"
     draw(folder / "train", 10)
     draw(folder / "val", 4, seed=1)
     draw(folder / "test", 4, seed=2)
     copied = folder / "test" / "square" / "copy.jpg"  # And so taken for a disc.
     Image.open(folder / "train" / "disc" / "3.png").save(copied, quality=95)
-    data = {**tree["data"], "path": str(folder)}
+    data = {**quick["data"], "path": str(folder)}
     export = {"formats": ["float32"]}
-    run = tl_keras.finetune({**tree, "data": data, "export": export}, tmp_path / "run")
+    run = tl_keras.finetune({**quick, "data": data, "export": export}, tmp_path / "run")
     (pair,) = run.findings["near_duplicates"]
     assert pair["files"] == ["train/disc/3.png", "test/square/copy.jpg"]
     without = run.findings["without_near_duplicates"]
