@@ -272,7 +272,10 @@ def test_no_file_within_the_limits_ends_in_3(finished_run, tmp_path, capsys):
     shutil.copytree(finished_run.workdir, workdir)
     line = ["export", f"--workdir={workdir}", "--set", "export.formats=[int8]"]
     assert cli.main([*line, "--set", "export.max_bytes=1000"]) == 3
-    assert "model.tflite: no file holds export.max_bytes 1,000" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "model.tflite: no file holds export.max_bytes 1,000" in said.err
+    # What was made, and nothing of the formats of before.
+    assert "1 exported\n  int8" in said.out and "float16" not in said.out
     assert not (workdir / "export" / "model.tflite").exists()
     assert not (workdir / "export" / "device").exists()
 
