@@ -52,9 +52,18 @@ def test_all_are_ranked_where_the_cost_is_spread():
 
     ranked = rank(range(240), cost)
     assert sorted(ranked) == list(range(240))
-    assert len(runs) < 64
+    assert len(runs) < 256
     assert set(ranked[:100]) > set(range(220, 240))  # The costliest are among the first.
     assert rank([], cost) == []
+
+
+def test_many_costly_ones_are_told_from_the_others_though_the_cost_ends_at_1():
+    for count, needed in ((90, set(range(3, 90, 7))), (240, set(range(5, 240, 14)))):
+
+        def cost(places: Sequence[int]) -> float:
+            return min(0.5 * sum(place in needed for place in places), 0.65)  # noqa: B023
+
+        assert set(rank(range(count), cost)[: len(needed)]) == needed
 
 
 def test_few_files_are_tried():

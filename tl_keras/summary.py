@@ -25,10 +25,15 @@ def lines_of_export(run: Run) -> list[str]:
 
 
 def of_formats(run: Run) -> dict[str, Any]:
-    """The result with those exports alone that the run's config asks for now."""
-    asked = run.config.export.formats
-    made = {name: own for name, own in run.result["export"].items() if name in asked}
-    return {**run.result, "export": made}
+    """The result with those exports alone that the run's config asks for now.
+
+    Nor is what an earlier export shipped among them, where none of these is a LiteRT file.
+    """
+    asked, result = run.config.export.formats, run.result
+    made = {name: own for name, own in result["export"].items() if name in asked}
+    if set(made) <= {"saved_model", "onnx"} or "shipped" not in result:
+        return {"export": made}
+    return {"export": made, "shipped": result["shipped"]}
 
 
 def missed(result: dict[str, Any]) -> list[str]:

@@ -16,8 +16,8 @@ def choose(entries: Mapping[str, Entry], config: ExportConfig) -> dict[str, Any]
     """`shipped` of `result.json`: the `format`, None where no file will do, and a `status`.
 
     Of the LiteRT files that hold their tolerance and `export.max_bytes` and `max_latency_ms`, and
-    are sound on validation, the fastest of those that are nearly as small as the smallest: on many
-    devices it is speed that small files differ in.
+    are sound on validation (where none is, that lose least there), the fastest of those that are
+    nearly as small as the smallest: on many devices it is speed that small files differ in.
     """
     files = {name: entry for name, entry in entries.items() if name not in WHOLE}
     held = {name: entry for name, entry in files.items() if entry["status"] == OK}

@@ -8,7 +8,7 @@ from typing import Any
 from absl import logging
 
 RANKED_ON = 16  # examples, on which operators are quantised apart from the others
-MOST_RANGES = 32  # of operators, into which a model is divided
+MOST_RANGES = 128  # of operators, into which a model is divided
 NEGLIGIBLE = 0.1  # of what the costliest operator costs: a range that costs less is left whole
 # Probability that goes to other classes, over which a file is mended whatever its accuracy: of a
 # few dozen examples as many may be won by chance as lost. Sound MobileNets had .001 to .05.
@@ -37,7 +37,7 @@ def repair(
     candidates: Sequence[int],
     bound: float,
 ) -> Repaired:
-    """The fewest operators, in the order of what each costs, with which a file is sound.
+    """As few operators as will do, in the order of `rank`, with which a file is sound.
 
     Args:
       first: the verdict with none kept.
@@ -79,23 +79,25 @@ def rank(candidates: Sequence[int], cost: Callable[[Sequence[int]], float]) -> l
     cost.
     """
 
+    # Costs end at 1: where several are costly, ranges tie, and the longest is halved first.
     def measured(start: int, end: int) -> tuple[float, int, int]:
-        return -cost(candidates[start:end]), start, end
+        return -cost(candidates[start:end]), start - end, start
 
     ranges, single = [measured(0, len(candidates))] if candidates else [], []
     highest = 0.0  # of a single one
     while ranges and -ranges[0][0] >= NEGLIGIBLE * highest:
         if len(ranges) + len(single) == MOST_RANGES:
             break
-        costs, start, end = heapq.heappop(ranges)
-        if end - start == 1:
-            single.append((costs, start, end))
+        costs, length, start = heapq.heappop(ranges)
+        if length == -1:
+            single.append((costs, length, start))
             highest = max(highest, -costs)
             continue
+        end = start - length
         middle = (start + end) // 2
         heapq.heappush(ranges, measured(start, middle))
         heapq.heappush(ranges, measured(middle, end))
-    shares = [(costs / (end - start), start, end) for costs, start, end in single + ranges]
+    shares = [(costs / -length, start, start - length) for costs, length, start in single + ranges]
     return [place for _, start, end in sorted(shares) for place in candidates[start:end]]
 
 

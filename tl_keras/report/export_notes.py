@@ -36,7 +36,7 @@ def _mended(name: str, export: dict) -> str:
     return (
         f"{name} lost {number(steps[0]['lost'])} of accuracy on {export['val']['on']}, and gave "
         f"{percent(steps[0]['moved'])} of the probability to other classes; with {layers} left "
-        f"float, which cost most when quantised alone, it loses {number(lost)}, and is "
+        f"float, which cost most when quantised apart, it loses {number(lost)}, and is "
         f"{megabytes(export['repair']['bytes'])} larger."
     )
 

@@ -116,7 +116,7 @@ def triangles(before, after):
 
 def load(model, threads=1):
     """An interpreter of the file, ready."""
-    from ai_edge_litert.interpreter import Interpreter  # All above is decoding, without it.
+    from ai_edge_litert.interpreter import Interpreter  # Here: what is above decodes without it.
 
     interpreter = Interpreter(str(model), num_threads=threads)
     interpreter.allocate_tensors()
@@ -164,10 +164,11 @@ def main():
     parser.add_argument("--threads", type=int, default=1)
     chosen = parser.parse_args()
     spec = json.loads((HERE / "spec.json").read_text(encoding="utf-8"))
+    model = model_of(chosen.model)
     try:
-        interpreter, failed = load(model_of(chosen.model), max(chosen.threads, 1)), False
+        interpreter, failed = load(model, max(chosen.threads, 1)), False
     except (ValueError, RuntimeError) as error:
-        sys.exit(f"{chosen.model}: no LiteRT model: {error}")
+        sys.exit(f"{model}: no LiteRT model: {error}")
     for file in chosen.images:
         try:
             row = predict(interpreter, file, spec)
