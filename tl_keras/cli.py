@@ -341,7 +341,8 @@ def _export(values: Flags, _: list[str]) -> int:
     run = approach.run(config, run.workdir)
     from tl_keras import summary
 
-    return _tell(summary.lines_of_export(run), summary.missed(summary.of_formats(run)))
+    made = summary.of_formats(run)
+    return _tell(summary.lines_of_export(run, made), summary.missed(made))
 
 
 def _evaluate(values: Flags, _: list[str]) -> int:

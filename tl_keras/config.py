@@ -55,6 +55,7 @@ Name = Annotated[Text, BeforeValidator(lambda name: str(name) if type(name) is i
 WEIGHTS = ("imagenet", "glyphs", "own", "none")  # Any other value is a path.
 Format = Literal["saved_model", "float32", "float16", "dynamic", "int8", "int16x8", "onnx"]
 FORMATS: tuple[Format, ...] = get_args(Format)[:5]  # Unless a config asks for others.
+WHOLE: tuple[Format, ...] = ("saved_model", "onnx")  # Those that are no LiteRT files.
 Approach = Literal[  # The quick ones first; from scratch, which takes what time is left, last.
     *("head", "finetune", "search", "full", "chain", "cross_validate", "parallel", "scratch")
 ]

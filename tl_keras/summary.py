@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tl_keras.config import WHOLE
 from tl_keras.report import comparison
 from tl_keras.report.read import read
 from tl_keras.run import Run
@@ -18,10 +19,9 @@ def lines(run: Run) -> list[str]:
     return found
 
 
-def lines_of_export(run: Run) -> list[str]:
-    """What came of the formats that a finished run was exported to again."""
-    result = of_formats(run)
-    return [f"{len(result['export'])} exported", *_exports(result), f"{'report':13} {run.report}"]
+def lines_of_export(run: Run, made: dict[str, Any]) -> list[str]:
+    """What came of the formats that a finished run was exported to again, see `of_formats`."""
+    return [f"{len(made['export'])} exported", *_exports(made), f"{'report':13} {run.report}"]
 
 
 def of_formats(run: Run) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def of_formats(run: Run) -> dict[str, Any]:
     """
     asked, result = run.config.export.formats, run.result
     made = {name: own for name, own in result["export"].items() if name in asked}
-    if set(made) <= {"saved_model", "onnx"} or "shipped" not in result:
+    if set(made) <= set(WHOLE) or "shipped" not in result:
         return {"export": made}
     return {"export": made, "shipped": result["shipped"]}
 

@@ -10,10 +10,10 @@ from typing import Any
 import keras
 from absl import logging
 
-from tl_keras.config import ExportConfig
+from tl_keras.config import WHOLE, ExportConfig
 from tl_keras.data.batches import Inputs
 from tl_keras.export import flatbuffer, litert, parity, proof
-from tl_keras.export.converted import WHOLE, Converted, content_of, convert, shape_of
+from tl_keras.export.converted import Converted, content_of, convert, shape_of
 from tl_keras.export.proof import OK, Subject, Writing, file_name
 from tl_keras.files import TEMPORARY
 
@@ -124,8 +124,3 @@ def _log(name: str, result: dict[str, Any]) -> None:
     accuracy = f", accuracy {result['accuracy']:.3f}" if "accuracy" in result else ""
     size = result["bytes"] / 1e6
     logging.info("export %s: %.2f MB%s, %s%s", name, size, accuracy, result["status"], mended)
-
-
-def one_line(name: str) -> str:
-    """A class name as a line of a label file."""
-    return " ".join(name.split())

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tl_keras.config import ExportConfig
-from tl_keras.export.converted import WHOLE
+from tl_keras.config import WHOLE, ExportConfig
 from tl_keras.export.proof import OK
 from tl_keras.export.repair import is_sound
 

@@ -8,11 +8,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tl_keras.config import ExportConfig
+from tl_keras.config import WHOLE, ExportConfig
 from tl_keras.export import flatbuffer, litert, quantise, saved_model
 from tl_keras.quiet import quiet
-
-WHOLE = ("saved_model", "onnx")  # Formats that are no LiteRT files.
 
 
 @dataclass(frozen=True)

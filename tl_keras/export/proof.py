@@ -10,7 +10,7 @@ import numpy as np
 from absl import logging
 from tqdm import tqdm
 
-from tl_keras.config import ExportConfig
+from tl_keras.config import WHOLE, ExportConfig
 from tl_keras.data.batches import CORES, Inputs
 from tl_keras.export import (
     conformal,
@@ -23,7 +23,7 @@ from tl_keras.export import (
     repair,
     saved_model,
 )
-from tl_keras.export.converted import WHOLE, Converted, content_of
+from tl_keras.export.converted import Converted, content_of
 from tl_keras.export.metadata import Description
 from tl_keras.export.saved_model import Prepare
 from tl_keras.quiet import quiet

@@ -80,24 +80,24 @@ def rank(candidates: Sequence[int], cost: Callable[[Sequence[int]], float]) -> l
     """
 
     # Costs end at 1: where several are costly, ranges tie, and the longest is halved first.
-    def measured(start: int, end: int) -> tuple[float, int, int]:
-        return -cost(candidates[start:end]), start - end, start
+    def measured(start: int, end: int) -> tuple[float, int, int, int]:
+        return -cost(candidates[start:end]), start - end, start, end
 
     ranges, single = [measured(0, len(candidates))] if candidates else [], []
     highest = 0.0  # of a single one
     while ranges and -ranges[0][0] >= NEGLIGIBLE * highest:
         if len(ranges) + len(single) == MOST_RANGES:
             break
-        costs, length, start = heapq.heappop(ranges)
-        if length == -1:
-            single.append((costs, length, start))
-            highest = max(highest, -costs)
+        costliest = heapq.heappop(ranges)
+        start, end = costliest[2:]
+        if end - start == 1:
+            single.append(costliest)
+            highest = max(highest, -costliest[0])
             continue
-        end = start - length
         middle = (start + end) // 2
         heapq.heappush(ranges, measured(start, middle))
         heapq.heappush(ranges, measured(middle, end))
-    shares = [(costs / -length, start, start - length) for costs, length, start in single + ranges]
+    shares = [(costs / (end - start), start, end) for costs, _, start, end in single + ranges]
     return [place for _, start, end in sorted(shares) for place in candidates[start:end]]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from tl_keras.data.pillow import quiet_pillow
-from tl_keras.embedded.device.predict import FORMATS, UPRIGHT, orientation, to_rgb
+from tl_keras.embedded.device.predict import FORMATS, upright_rgb
 from tl_keras.report.markup import escape
 from tl_keras.report.read import Run
 
@@ -90,9 +90,8 @@ def _shrunk(path: Path) -> Picture:
             raise ValueError(f"{path}: {picture.size} is too large for a thumbnail")
         picture.draft("RGB", (THUMBNAIL, THUMBNAIL))  # JPEG decodes at a fraction of its size.
         picture.load()
-        turn = UPRIGHT.get(orientation(picture))
         # As the model sees it: alpha over white, 16 bits by the upper byte.
-        shown = Image.fromarray(to_rgb(picture if turn is None else picture.transpose(turn)))
+        shown = Image.fromarray(upright_rgb(picture))
         shown.thumbnail((THUMBNAIL, THUMBNAIL))
         return _jpeg(shown)
 

@@ -33,8 +33,13 @@ def decode(file):
     """`(height, width, 3) uint8 RGB` of an image file: upright, transparency over white."""
     with Image.open(file, formats=FORMATS) as image:
         image.load()
-        turn = UPRIGHT.get(orientation(image))
-        return to_rgb(image if turn is None else image.transpose(turn))
+        return upright_rgb(image)
+
+
+def upright_rgb(image):
+    """`to_rgb`, turned as its EXIF has it."""
+    turn = UPRIGHT.get(orientation(image))
+    return to_rgb(image if turn is None else image.transpose(turn))
 
 
 def to_rgb(image):
@@ -116,7 +121,8 @@ def triangles(before, after):
 
 def load(model, threads=1):
     """An interpreter of the file, ready."""
-    from ai_edge_litert.interpreter import Interpreter  # Here: what is above decodes without it.
+    # Here, since decoding needs none of it: tl_keras decodes by this file, before anything slow.
+    from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(model), num_threads=threads)
     interpreter.allocate_tensors()
