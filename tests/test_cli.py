@@ -1,4 +1,4 @@
-"""Claims on tl_keras/cli.py and pipelines/: exit statuses, clear messages, TensorFlow last."""
+"""Claims on tl_keras/cli.py, commands.py, pipelines/: statuses, clear messages, TensorFlow last."""
 
 import errno
 import json
@@ -14,8 +14,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tl_keras import cache, cli
+from tl_keras import cache, cli, commands
 from tl_keras import config as configs
+from tl_keras.commands import COMMANDS
 from tl_keras.config import CacheConfig
 from tl_keras.files import write_json
 
@@ -185,8 +186,8 @@ RIGHT = [
     ("--help", "tl-keras: labelled images in, "),
     ("-h", "tl-keras: labelled images in, "),
     ("--version", "tl-keras 0."),
-    *((f"{name} --help", command.summary) for name, command in cli.COMMANDS.items()),
-    ("finetune --config=lost.yaml --help", cli.COMMANDS["finetune"].summary),
+    *((f"{name} --help", command.summary) for name, command in COMMANDS.items()),
+    ("finetune --config=lost.yaml --help", COMMANDS["finetune"].summary),
     ("schema", "{\n"),
     ("cache --cache_path=nothing", "             0  bytes in {folder}/nothing\n"),
     ("finetune --config=good.yaml --workdir=done", FINISHED),
@@ -293,7 +294,7 @@ def test_written_output_is_what_is_printed(told, folder):
 
 
 def test_help_names_every_flag_and_command(told):
-    for name, command in cli.COMMANDS.items():
+    for name, command in COMMANDS.items():
         assert re.search(rf"^  {name} ", told["answers"]["--help"][1], re.MULTILINE)
         text = told["answers"][f"{name} --help"][1]
         assert re.findall(r"^  --(\w+): .*\.$", text, re.MULTILINE) == list(command.flags)
@@ -314,7 +315,7 @@ def approach(monkeypatch, tmp_path):
     def put(function) -> list[str]:
         module = SimpleNamespace(run=function)
         monkeypatch.setitem(sys.modules, "tl_keras.approaches.finetune", module)
-        monkeypatch.setattr(cli, "_start", lambda: None)
+        monkeypatch.setattr(commands, "_start", lambda: None)
         fill(tmp_path)
         return ["finetune", f"--config={tmp_path}/good.yaml", f"--workdir={tmp_path}/run"]
 
@@ -395,7 +396,7 @@ def test_ctrl_c_gives_130_and_says_how_to_go_on(approach, capsys):
 def test_a_new_run_is_trained_and_summed_up(approach, capsys):
     def run(config, workdir):
         make_run(workdir)
-        return cli.runs.load(workdir)
+        return commands.runs.load(workdir)
 
     line = approach(run)
     assert cli.main(line) == 0
@@ -409,7 +410,7 @@ def test_added_formats_run_the_approach_again(approach, tmp_path):
 
     def run(config, workdir):
         seen.append(config)
-        return cli.runs.load(workdir)
+        return commands.runs.load(workdir)
 
     approach(run)
     (tmp_path / "done" / "model.keras").touch()
@@ -434,7 +435,7 @@ def test_default_workdir_is_named_by_config_or_data(approach, tmp_path, monkeypa
 
     def run(config, workdir):
         seen.append(workdir)
-        return cli.runs.load(make_run(tmp_path / "other"))
+        return commands.runs.load(make_run(tmp_path / "other"))
 
     approach(run)
     for path in ("photos", "sub/photos.v2"):
@@ -454,7 +455,7 @@ def test_data_takes_any_name(approach, tmp_path, monkeypatch, name):
 
     def run(config, workdir):
         seen.append(config.data)
-        return cli.runs.load(make_run(tmp_path / "other"))
+        return commands.runs.load(make_run(tmp_path / "other"))
 
     approach(run)
     (tmp_path / "in" / name).mkdir(parents=True)
@@ -537,7 +538,7 @@ def test_a_closed_pipe_is_no_fault(command):
 
 
 def test_every_command_has_a_script():
-    assert {script.stem for script in SCRIPTS} == set(cli.COMMANDS)
+    assert {script.stem for script in SCRIPTS} == set(COMMANDS)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
@@ -546,7 +547,7 @@ def test_script_calls_its_command(script, monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(script), run_name="__main__")
     assert ended.value.code == 0
-    assert capsys.readouterr().out.startswith(cli.COMMANDS[script.stem].summary)
+    assert capsys.readouterr().out.startswith(COMMANDS[script.stem].summary)
 
 
 def test_script_runs_as_a_script():

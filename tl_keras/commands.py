@@ -1,0 +1,389 @@
+"""What each command does. Imports TensorFlow last, when everything cheap is checked."""
+
+import csv
+import functools
+import importlib.resources
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from tl_keras import config as configs
+from tl_keras import run as runs
+from tl_keras.config import CacheConfig, RunConfig
+from tl_keras.run import Run
+
+Flags = flags.FlagValues
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command: what it does in a line, which flags it has, how it runs."""
+
+    summary: str
+    flags: tuple[str, ...]
+    act: Callable[[Flags, list[str]], int]
+    usage: str = ""
+
+
+def _config(values: Flags) -> RunConfig:
+    overrides = list(values.set)
+    if values.config and values.data:
+        raise ValueError("--data: is for runs without --config; use --set data.path=DIR")
+    if not values.config and not values.data and not overrides:
+        raise ValueError("--config: expected a YAML file, or --data=DIR; received neither")
+    if values.data:
+        source = "csv" if values.data.lower().endswith(".csv") else "folder"
+        overrides = [f"data.source={source}", f"data.path={_quoted(values.data)}", *overrides]
+    return configs.load(values.config, overrides)
+
+
+def _quoted(text: str) -> str:
+    # YAML reads JSON's escapes of characters beyond 16 bits as two characters.
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _workdir(values: Flags, name: str | None) -> Path:
+    if values.workdir:
+        return Path(values.workdir)
+    if not name:
+        raise ValueError("--workdir: expected the run's folder; received nothing")
+    path = Path(os.path.abspath(name))
+    # A folder's name may hold a dot, as in photos.v2.
+    is_file = path.suffix.lower() in (".yaml", ".yml", ".csv")
+    return Path("runs", path.stem if is_file else path.name)
+
+
+def _finished(values: Flags) -> Run:
+    return runs.load_finished(_workdir(values, None))
+
+
+def _train(command: str, config: RunConfig, workdir: Path) -> int:
+    """Runs an approach, unless the run is finished; prints what came of it."""
+    run = runs.finished(config, workdir, command)
+    if run is None:
+        configs.check_paths(config)
+        _start()
+        approach = importlib.import_module(f"tl_keras.approaches.{command}")
+        run = approach.run(config, workdir)
+    return _summarise(run)
+
+
+def _start() -> None:
+    """Imports TensorFlow, which takes seconds, and sends log lines to stderr, one a phase."""
+    shown = sys.stderr.isatty()
+    if shown:
+        print("starting TensorFlow ...", end="\r", file=sys.stderr, flush=True)
+    else:  # Progress bars would fill a log file. tqdm reads this when it is imported.
+        os.environ.setdefault("TQDM_DISABLE", "1")
+    from tl_keras.quiet import start_tensorflow
+
+    start_tensorflow()
+    if shown:
+        print(" " * 30, end="\r", file=sys.stderr, flush=True)
+    # Not absl's own handler: it expects absl's flags.
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    # TFDS tells of every pass over its files.
+    handler.addFilter(lambda record: "tensorflow_datasets" not in record.pathname)
+    logger = logging.getLogger("absl")
+    logger.handlers, logger.propagate = [handler], False
+    logger.setLevel(logging.INFO)
+
+
+def _summarise(run: Run) -> int:
+    from tl_keras import report, summary
+
+    report.refresh(run.workdir)
+    return _tell(summary.lines(run), summary.missed(run.result))
+
+
+def _tell(lines: list[str], missed: list[str]) -> int:
+    """Prints what was done, and which tolerances were missed; the exit status."""
+    print("\n  ".join(lines))
+    for line in missed:
+        print(f"tl-keras: {line}", file=sys.stderr)
+    return 3 if missed else 0
+
+
+def _quickstart(values: Flags, _: list[str]) -> int:
+    file = importlib.resources.files("tl_keras.embedded") / "quickstart.yaml"
+    with importlib.resources.as_file(file) as path:
+        config = configs.load(path, values.set)
+    return _train("finetune", config, _workdir(values, "quickstart"))
+
+
+def _finetune(values: Flags, _: list[str]) -> int:
+    config = _config(values)
+    if values.dry_run:
+        runs.check_stream(config, "finetune")
+        configs.check_paths(config)
+        _start()
+        from tl_keras.approaches import dry_run
+
+        print("\n".join(dry_run.estimate(config)))
+        return 0
+    return _train("finetune", config, _workdir(values, values.config or values.data))
+
+
+def _audit(values: Flags, _: list[str]) -> int:
+    config = _config(values)
+    workdir = _workdir(values, values.config or values.data)
+    if not values.workdir:
+        workdir = workdir.with_name(f"{workdir.name}_audit")
+    configs.check_paths(config)
+    _start()
+    from tl_keras.approaches import audit
+
+    run = audit.run(config, workdir)
+    for line in audit.summary(run):
+        print(line)
+    print(f"report: {run.report}")
+    return 0
+
+
+def _parallel(values: Flags, _: list[str]) -> int:
+    config = _config(values)
+    workdir = _workdir(values, values.config or values.data)
+    if values.segment is None:
+        return _train("parallel", config, workdir)
+    runs.load(workdir)  # Says before a slow start that it is none.
+    _start()
+    from tl_keras.approaches import student
+
+    print(f"segment finished: {student.run(config, workdir, values.segment).workdir}")
+    return 0
+
+
+def _plainly(command: str, values: Flags, _: list[str]) -> int:
+    return _train(command, _config(values), _workdir(values, values.config or values.data))
+
+
+def _search(values: Flags, _: list[str]) -> int:
+    config = _config(values)
+    if not config.search.wanted:
+        config = configs.with_trials(config)
+        print(f"search.trials: {config.search.trials}, since the config asks for no search")
+    return _train("search", config, _workdir(values, values.config or values.data))
+
+
+def _export(values: Flags, _: list[str]) -> int:
+    run = _finished(values)
+    if "export" not in run.result:
+        raise ValueError(f"--workdir: a run of {run.pipeline} has no exports; choose another run")
+    strange = [entry for entry in values.set if not entry.startswith(("export.", "cache."))]
+    if strange:
+        raise ValueError(f"--set: {strange[0]!r}: export takes fields of export and cache alone")
+    config = configs.load(run.workdir / "config.yaml", values.set)
+    configs.check_extras(config)
+    if not (run.workdir / "model.keras").is_file():
+        raise ValueError(
+            f"--workdir: {str(run.workdir)!r} has no model.keras, from which files are made; "
+            f"restore it, or remove result.json there and train again with {run.pipeline}"
+        )
+    _start()
+    # Not `_train`, which returns at once where nothing was added.
+    approach = importlib.import_module(f"tl_keras.approaches.{run.pipeline}")
+    run = approach.run(config, run.workdir)
+    from tl_keras import summary
+
+    made = summary.of_formats(run)
+    return _tell(summary.lines_of_export(run, made), summary.missed(made))
+
+
+def _evaluate(values: Flags, _: list[str]) -> int:
+    run = _finished(values)
+    _check_output(values.output)
+    strange = [entry for entry in values.set if not entry.startswith("evaluate.classes")]
+    if strange:
+        raise ValueError(f"--set: {strange[0]!r}: evaluate takes evaluate.classes alone")
+    if values.set and not values.data:
+        raise ValueError("--data: evaluate.classes is for another set; expected its folder or CSV")
+    if values.data:
+        if not Path(values.data).is_dir() and not values.data.lower().endswith(".csv"):
+            raise ValueError(
+                f"--data: {values.data!r} is no folder; expected class folders in one, or a CSV"
+            )
+        run = replace(run, config=configs.load(run.workdir / "config.yaml", values.set))
+        _start()
+        from tl_keras.approaches import finished
+
+        measured = finished.evaluate(run, Path(values.data))
+    else:
+        measured = run.result["test"] or run.result["val"]
+        if not run.result["test"]:
+            print("tl-keras: no test split; these are metrics of validation", file=sys.stderr)
+    _write(json.dumps(measured, indent=1, ensure_ascii=False) + "\n", values.output)
+    return 0
+
+
+def _predict(values: Flags, paths: list[str]) -> int:
+    run = _finished(values)
+    if not paths:
+        raise ValueError("predict: expected image files or folders; received none")
+    for path in paths:
+        if not Path(path).exists():
+            raise ValueError(f"predict: expected an image or a folder; {path!r} does not exist")
+    _check_output(values.output)
+    _start()
+    from tl_keras.approaches import finished
+
+    rows = list(finished.predict(run, paths))
+    good = [row for row in rows if "error" not in row]
+    for row in rows:
+        if "error" in row:
+            print(f"tl-keras: {row['file']!r} is skipped: {row['error']}", file=sys.stderr)
+    if good and len(good) < len(rows):
+        print(f"tl-keras: {len(rows) - len(good)} of {len(rows)} are skipped", file=sys.stderr)
+    if not good:
+        raise ValueError("predict: none of the files is an image that can be read")
+    _write(_table(good) if values.format == "csv" else _lines_of_json(good), values.output)
+    return 0
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    import io
+
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    names = list(rows[0]["probabilities"])
+    writer.writerow(["file", "prediction", *(f"p:{name}" for name in names)])
+    for row in rows:
+        decimals = [f"{value:.6f}" for value in row["probabilities"].values()]
+        writer.writerow([row["file"], row["prediction"], *decimals])
+    return stream.getvalue()
+
+
+def _lines_of_json(rows: list[dict[str, Any]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _check_output(output: str | None) -> None:
+    """Before the work that would be lost."""
+    if not output:
+        return
+    if Path(output).is_dir():
+        raise ValueError(f"--output: expected a file; received the folder {output!r}")
+    try:
+        Path(output).absolute().parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"--output: {output!r} cannot be written: {error.strerror}") from None
+
+
+def _write(text: str, output: str | None) -> None:
+    if output:
+        from tl_keras.files import write_text
+
+        write_text(Path(output), text)
+    else:
+        sys.stdout.write(text)
+
+
+def _report(values: Flags, folders: list[str]) -> int:
+    from tl_keras import report
+
+    if values.workdir and folders:
+        raise ValueError(f"--workdir: expected this or folders; received both, {folders[0]!r} too")
+    if len(folders) < 2:
+        if values.output:
+            raise ValueError("--output: is for several runs; that of one is its report.html")
+        print(report.write(_absolute(folders[0] if folders else _workdir(values, None))))
+        return 0
+    _check_output(values.output)
+    # Not as runs: a report reads files, also those of a version whose configs load no more.
+    print(report.compare([*map(_absolute, folders)], Path(values.output or "comparison.html")))
+    return 0
+
+
+def _absolute(folder: str | Path) -> Path:
+    return Path(folder).expanduser().absolute()
+
+
+def _schema(_: Flags, __: list[str]) -> int:
+    print(json.dumps(configs.schema(), indent=1))
+    return 0
+
+
+def _cache(values: Flags, _: list[str]) -> int:
+    from tl_keras import cache
+
+    config = CacheConfig(path=values.cache_path or None)
+    if values.max_bytes is not None:
+        removed = cache.make_room(config.model_copy(update={"max_bytes": values.max_bytes}), 0)
+        print(f"removed {len(removed)} arrays, {sum(entry.bytes for entry in removed)} bytes")
+    kept = cache.entries(config)
+    for entry in kept:
+        print(f"{entry.bytes:>14}  {entry.kind}")
+    print(f"{sum(entry.bytes for entry in kept):>14}  bytes in {cache.folder(config)}")
+    return 0
+
+
+_RUN = ("config", "data", "workdir", "set")
+COMMANDS = {
+    "quickstart": Command(
+        "Trains, measures and exports a model on embedded data; no network, no arguments.",
+        ("workdir", "set"),
+        _quickstart,
+    ),
+    "audit": Command("What is wrong with a data set, before anyone trains on it.", _RUN, _audit),
+    "finetune": Command(
+        "Labelled images in, a proved edge model out.", (*_RUN, "dry_run"), _finetune
+    ),
+    "search": Command(
+        "Searches freeze depth, learning rates and what else search.space names.", _RUN, _search
+    ),
+    "cross_validate": Command(
+        "Folds of a small set: a score of examples that no model had seen, then one of everything.",
+        _RUN,
+        functools.partial(_plainly, "cross_validate"),
+    ),
+    "parallel": Command(
+        "A teacher of few labelled examples labels many; students train on them side by side.",
+        (*_RUN, "segment"),
+        _parallel,
+    ),
+    "compare": Command(
+        "The approaches on one data set under one budget, side by side, and which one to take.",
+        _RUN,
+        functools.partial(_plainly, "compare"),
+    ),
+    "pretrain": Command(
+        "Trains a backbone from scratch; leaves its weights.",
+        _RUN,
+        functools.partial(_plainly, "pretrain"),
+    ),
+    "evaluate": Command(
+        "Metrics of a finished run, on its test split or on another set.",
+        ("workdir", "data", "set", "output"),
+        _evaluate,
+    ),
+    "predict": Command(
+        "Class probabilities of images, by a finished run.",
+        ("workdir", "format", "output"),
+        _predict,
+        "IMAGE_OR_FOLDER ...",
+    ),
+    "export": Command(
+        "Exports a finished run again, as in --set 'export.formats=[int8]'.",
+        ("workdir", "set"),
+        _export,
+    ),
+    "report": Command(
+        "Writes report.html of a run anew; of several runs a page with them side by side.",
+        ("workdir", "output"),
+        _report,
+        "RUN ...",
+    ),
+    "schema": Command("The config's JSON schema, for editors.", (), _schema),
+    "cache": Command(
+        "What the cache of images and activations holds; cleans it.",
+        ("cache_path", "max_bytes"),
+        _cache,
+    ),
+}
