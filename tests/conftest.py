@@ -58,7 +58,7 @@ def shoot(command: str, tree: dict, workdir: Path, when: Path) -> None:
     """Runs a command of its own process until a file is there, then SIGKILL: nothing cleans up."""
     file = workdir.with_suffix(".yaml")
     file.write_text(configs.to_yaml(configs.from_tree(tree)))
-    line = [sys.executable, "-m", "tl_keras.cli", command, f"--config={file}"]
+    line = [sys.executable, "-m", "tl_keras", command, f"--config={file}"]
     line.append(f"--workdir={workdir}")
     process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while process.poll() is None and not when.exists():

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from tl_keras import marks
+
 SCRIPT, MATH, HAN = "<script>alert(1)</script>", "$\\frac{x$ & \"q\" 'r'", "蒲公英 🌼"
 NAMES = [SCRIPT, MATH, HAN]
 
@@ -108,7 +110,7 @@ def make(folder: Path) -> Path:
     """A finished run's folder, `run`, and its data beside it."""
     data, run = folder / "data", folder / "run"
     (data / "sub").mkdir(parents=True)
-    run.mkdir()
+    marks.put(run, "run")
     for picture in (data / "sub" / "<b>.png", folder / "outside.png"):
         Image.new("RGB", (400, 200), "red").save(picture)
     (data / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")

@@ -8,6 +8,7 @@ import pytest
 
 import tl_keras
 from tl_keras import config as configs
+from tl_keras import marks
 from tl_keras.files import write_json
 
 TREE = {"data": {"source": "digits"}, "fit": {"epochs": 3}}
@@ -28,7 +29,7 @@ def python(code: str, *arguments: Path, **environment: str) -> str:
 @pytest.fixture
 def workdir(tmp_path) -> Path:
     """A finished run, written by hand."""
-    (tmp_path / "run").mkdir()
+    marks.put(tmp_path / "run", "run")
     (tmp_path / "run" / "config.yaml").write_text(configs.to_yaml(configs.from_tree(TREE)))
     write_json(tmp_path / "run" / "result.json", {"pipeline": "finetune", "kept": "mix"})
     return tmp_path / "run"

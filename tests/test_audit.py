@@ -137,13 +137,12 @@ def test_damage_of_what_nobody_needs_is_let_pass(check):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\n", b"just text", b"\x89PNG", b"\xff\xd8", b"GIF", b"BM", 99 * b"\0"],
+    [b"", b"\n", b"just text", b"\x89PNG", b"\xff\xd8", b"GIF", b"BM"],
 )
 def test_what_is_no_image(check, content):
-    reason = check(content, "x.png").reason
-    assert reason == (
-        "not an image: neither JPEG, PNG, GIF, BMP, WEBP" if content else "empty file"
-    )
+    named = {b"": "empty file", b"just text": "not an image but text"}
+    expected = named.get(content, "not an image: neither JPEG, PNG, GIF, BMP, WEBP")
+    assert check(content, "x.png").reason == expected
 
 
 @pytest.mark.parametrize(
@@ -152,10 +151,6 @@ def test_what_is_no_image(check, content):
 def test_an_image_that_ends_in_its_header_is_named(check, kind, content):
     reason = f"truncated or damaged: the header of this {kind} cannot be read"
     assert check(content, "x.png").reason == reason
-
-
-def test_other_formats_are_no_images_here(check):
-    assert check(encoded(RGB, "TIFF")).reason.startswith("not an image: neither JPEG")
 
 
 def test_reasons_are_short_text_whatever_the_bytes(check):

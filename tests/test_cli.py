@@ -1,5 +1,6 @@
 """Claims on tl_keras/cli.py, commands.py, pipelines/: statuses, clear messages, TensorFlow last."""
 
+import contextlib
 import errno
 import json
 import os
@@ -14,7 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tl_keras import cache, cli, commands
+from tl_keras import cache, cli, commands, marks
 from tl_keras import config as configs
 from tl_keras.commands import COMMANDS
 from tl_keras.config import CacheConfig
@@ -41,6 +42,7 @@ def make_run(workdir: Path, pipeline="finetune", status: str | None = "ok", **se
             **({"export": exported} if status else {}),
         },
     )
+    marks.put(workdir, "run")
     (workdir / "config.yaml").write_text(configs.to_yaml(config))
     (workdir / "report.html").write_text("the report")
     return workdir
@@ -68,6 +70,7 @@ def fill(folder: Path) -> None:
     make_run(folder / "missed", status="loses 0.050 of accuracy")
     make_run(folder / "pretrained", pipeline="pretrain", status=None)
     for name in ("begun", "damaged"):
+        marks.put(folder / name, "run")
         (folder / name / "config.yaml").write_text((folder / "done" / "config.yaml").read_text())
 
 
@@ -114,7 +117,10 @@ WRONG = [
     ),
     ("finetune --config=good.yaml --workdir=file", "--workdir: '{folder}/file' is a file; "),
     ("finetune --config=good.yaml --workdir=file/x", "--workdir: '{folder}/file' is a file; "),
-    ("finetune --config=good.yaml --workdir=full", "--workdir: '{folder}/full' is no run and not "),
+    (
+        "finetune --config=good.yaml --workdir=full",
+        "--workdir: '{folder}/full' is not a run folder ",
+    ),
     (
         "finetune --config=epochs.yaml --workdir=done",
         "--workdir: '{folder}/done' was made with another config: fit.epochs: 'auto' in the "
@@ -232,7 +238,7 @@ def folder(tmp_path_factory) -> Path:
 def told(folder) -> dict:
     """What the command lines said, and what was imported for it."""
     lines = [line for line, _ in (*WRONG, *RIGHT)] + [MISSED]
-    (folder / "locked").mkdir()
+    marks.put(folder / "locked", "run")
     lock = "import sys; from filelock import FileLock\nwith FileLock('locked/.lock'): "
     before = {path.name for path in folder.iterdir()}
     with subprocess.Popen(
@@ -315,7 +321,7 @@ def approach(monkeypatch, tmp_path):
     def put(function) -> list[str]:
         module = SimpleNamespace(run=function)
         monkeypatch.setitem(sys.modules, "tl_keras.approaches.finetune", module)
-        monkeypatch.setattr(commands, "_start", lambda: None)
+        monkeypatch.setattr(commands, "_started", contextlib.nullcontext)
         fill(tmp_path)
         return ["finetune", f"--config={tmp_path}/good.yaml", f"--workdir={tmp_path}/run"]
 
@@ -499,6 +505,7 @@ def test_runs_whose_configs_load_no_more_are_reported(tmp_path, monkeypatch, cap
 
 
 def test_report_of_a_data_check_needs_no_run(tmp_path, capsys):
+    marks.put(tmp_path, "run")
     write_json(tmp_path / "findings.json", {"rare": [{"class": "moth", "n": 3}]})
     write_json(tmp_path / "data.json", {"classes": ["ant", "moth"], "splits": {"train": ["a.png"]}})
     assert cli.main(["report", str(tmp_path)]) == 0
@@ -526,7 +533,7 @@ def test_cache_is_listed_and_cleaned(tmp_path, capsys):
 @pytest.mark.parametrize("command", ["schema", "--help"])
 def test_a_closed_pipe_is_no_fault(command):
     """As in `tl-keras schema | head`."""
-    line = [sys.executable, "-m", "tl_keras.cli", command]
+    line = [sys.executable, "-m", "tl_keras", command]
     # Buffered, as it is in a shell: the pipe is then found closed at the end alone.
     buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with subprocess.Popen(

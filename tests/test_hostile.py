@@ -18,7 +18,7 @@ from tl_keras.data.batches import prepared
 from tl_keras.data.examples import SPLITS
 from tl_keras.data.image import Kind, decode, prepare
 from tl_keras.data.load import load
-from tl_keras.data.sources import printable
+from tl_keras.data.paths import printable
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no such names and files")
 

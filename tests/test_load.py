@@ -110,7 +110,8 @@ def test_too_many_bad_files_are_refused(root, loaded):
         (root / "ants" / f"bad{i}.png").write_bytes(b"")
     message = (
         r"data.max_bad_share: 5 of 45 files cannot be used, more than the share 0.1; "
-        r"'ants/bad0.png': empty file; .*mend or remove them, or raise data.max_bad_share"
+        r"5 files are left out: empty file: 'ants/bad0.png', .* and 2 more; mend or remove them, "
+        r"or raise data.max_bad_share"
     )
     with pytest.raises(ValueError, match=message):
         loaded(root)
@@ -130,7 +131,7 @@ def test_no_readable_image_is_refused(tmp_path, loaded):
     for name in ("a", "b"):
         (root / name).mkdir(parents=True)
         (root / name / "x.png").write_text("no image")
-    with pytest.raises(ValueError, match="has no readable image; 'a/x.png': not an image"):
+    with pytest.raises(ValueError, match="no readable image; 2 files are left out: not an image"):
         loaded(root)
 
 
@@ -190,9 +191,9 @@ def test_the_same_image_in_two_splits_is_kept_for_evaluation_alone(tmp_path, loa
     assert [len(dataset.splits[split]) for split in SPLITS] == [10, 10, 10]
     assert dataset.quarantined == []
     assert dataset.warnings == [
-        "'train/a/x.png' stands in val too and is left out of train",
-        "'train/b/y.png' stands in test too and is left out of train",
-        "'val/b/z.png' stands in test too and is left out of val",
+        "1 file is in val too and left out of train: 'train/a/x.png'",
+        "1 file is in test too and left out of train: 'train/b/y.png'",
+        "1 file is in test too and left out of val: 'val/b/z.png'",
     ]
 
 
@@ -235,7 +236,10 @@ def test_a_row_in_two_splits_is_kept_for_evaluation_alone(root, loaded):
     dataset = loaded(table(root, rows))
     assert files(dataset, "test") == ["ants/2.png"]
     assert files(dataset, "train") == ["ants/0.png", "bees/0.png"]
-    assert dataset.warnings == ["'ants/2.png' stands in test too and is left out of train"]
+    assert dataset.warnings == [
+        "1 file is in test too and left out of train: 'ants/2.png'",
+        "test has no image of 'bees': its scores say nothing of that",
+    ]
 
 
 def test_refused_rows_are_quarantined_and_the_others_used(root, loaded):
@@ -338,7 +342,10 @@ def test_pairs_that_are_half_of_their_class_are_parted(tmp_path, loaded):
         scene(i).resize((60, 50)).save(root / "ants" / f"{i}.jpg")
     dataset = loaded(root)
     assert [(dataset.labels(split) == 0).sum() for split in SPLITS] == [2, 1, 1]
-    assert len(dataset.warnings) == 2
+    assert dataset.warnings == [
+        "4 pictures look nearly equal in 2 sets, 'ants/0.jpg' among them, and are split all the "
+        "same; where they belong together, name groups in a CSV"
+    ]
 
 
 def test_thumbnails_are_remembered(twins, loaded, monkeypatch):

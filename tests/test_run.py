@@ -9,6 +9,7 @@ import time
 import pytest
 
 from tl_keras import config as configs
+from tl_keras import marks
 from tl_keras import run as runs
 from tl_keras.run import Run
 
@@ -77,7 +78,7 @@ def test_finish_leaves_result_and_config_and_no_checkpoint(run):
     finish(run, kept="head")
     assert run.result == {"pipeline": "finetune", "kept": "head"}
     left = {path.name for path in run.workdir.iterdir()}
-    assert left - {".lock"} == {"config.yaml", "result.json"}
+    assert left - {".lock"} == {".tl_keras", "config.yaml", "result.json"}
     assert run.record == {}
 
 
@@ -175,6 +176,7 @@ def test_leftover_temporary_files_are_removed(run):
 
 
 def test_folder_of_a_kill_before_the_first_file_is_used(tmp_path):
+    marks.put(tmp_path, "run")
     (tmp_path / "checkpoint").mkdir()
     (tmp_path / ".lock").touch()
     (tmp_path / ".tmp-x.config.yaml").touch()
@@ -220,8 +222,8 @@ def test_refuses_a_file_and_below_a_file(tmp_path):
 def test_refuses_a_folder_with_something_else(tmp_path):
     (tmp_path / "holiday.jpg").touch()
     assert refused(tmp_path) == (
-        f"--workdir: '{tmp_path}' is no run and not empty (it has 'holiday.jpg'); "
-        "choose a new folder"
+        f"--workdir: '{tmp_path}' is not a run folder of tl_keras and not empty (it has "
+        "'holiday.jpg'), so nothing in it is replaced or removed; choose a new folder"
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tl_keras.config import DataConfig
-from tl_keras.data import sources
+from tl_keras.data import sources, tables
 from tl_keras.data.examples import Listing
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no such file names or links")
@@ -36,7 +36,7 @@ def folder(root):
 
 def table(root, text, encoding="utf-8", name="data.csv"):
     (root / name).write_bytes(text.encode(encoding))
-    return sources.list_csv(DataConfig(source="csv", path=str(root / name)))
+    return tables.list_csv(DataConfig(source="csv", path=str(root / name)))
 
 
 def listed(listing):
@@ -87,9 +87,10 @@ def test_a_class_called_train(tmp_path):
     }
 
 
-def test_folders_called_test_and_val_without_train_are_classes(tmp_path):
+def test_splits_without_train_are_refused(tmp_path):
     files_in(tmp_path, "test/1.png", "val/2.png")
-    assert {label for _, label, _ in listed(folder(tmp_path))} == {"test", "val"}
+    with pytest.raises(ValueError, match="named after splits, and none to train on; expected"):
+        folder(tmp_path)
 
 
 @pytest.mark.parametrize("others", [(), ("val/a/2.png",)])
@@ -117,7 +118,9 @@ def test_missing_path_says_what_to_do(tmp_path):
     with pytest.raises(ValueError, match="data.path: '.*none' does not exist; expected a folder"):
         folder(tmp_path / "none")
     files_in(tmp_path, "file")
-    with pytest.raises(ValueError, match="file' is no folder; expected a folder of class folders"):
+    with pytest.raises(
+        ValueError, match="file' is not a folder; expected a folder of class folders"
+    ):
         folder(tmp_path / "file")
 
 
@@ -431,10 +434,10 @@ def test_csv_other_columns_are_passed_over(tmp_path):
         ("path;label\n1.png;cat\n", "no column 'path'; expected .*; found path;label"),
         ("path,class\n1.png,cat\n", "no column 'label'; expected"),
         ("path,label\n", "has no rows below its header"),
-        ("path,label\n1.png,cat\n,dog\n", "row 3: path or label is empty"),
-        ("path,label\n1.png\n", "row 2: path or label is empty"),
+        ("path,label\n1.png,cat\n,dog\n", "row 3: path is empty"),
+        ("path,label\n1.png\n", "has no row with a label"),
         ("path,label\na,b.png,cat\n", "row 2 has more cells than the header; put quotes"),
-        ("path,label,split\n1.png,cat,dev\n", "row 2: split 'dev'; expected train, val, test or"),
+        ("path,label,split\n1.png,cat,old\n", "row 2: split 'old'; expected train, val, test or"),
     ],
 )
 def test_csv_errors_say_what_to_do(tmp_path, text, message):
@@ -456,13 +459,13 @@ def test_csv_of_another_encoding_is_refused(tmp_path, encoding):
 def test_missing_csv_says_what_to_do(tmp_path):
     for path in (tmp_path / "none.csv", tmp_path):
         with pytest.raises(ValueError, match="does not exist; expected a CSV file"):
-            sources.list_csv(DataConfig(source="csv", path=str(path)))
+            tables.list_csv(DataConfig(source="csv", path=str(path)))
 
 
 def test_a_class_folder_alone(tmp_path):
     # As `predict` lists a folder of unlabelled images.
     listing = Listing(files_in(tmp_path, "1.png", "deep/2.png"), [])
-    sources.list_class(tmp_path, "", listing)
+    sources.list_class(tmp_path, "a", "", listing)
     assert [entry.file for entry in listing.files] == ["1.png", "deep/2.png"]
 
 

@@ -3,20 +3,27 @@
     run = tl_keras.finetune({"data": {"path": "photos"}}, "runs/photos")
     run.result["test"]["accuracy"], run.report
 
-Nothing is imported and nothing happens before a function is called.
+Nothing is imported and nothing happens before a function is called: `python -m tl_keras` runs this
+file while the current folder still comes first among those that Python imports from.
 """
-
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from tl_keras.version import VERSION as __version__
 
-if TYPE_CHECKING:
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # Type checkers take this name for true.
+    import os
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+    from typing import Any
+
+    import numpy as np
+    import PIL.Image
+
     from tl_keras.config import RunConfig
     from tl_keras.run import Run
 
-    Config = RunConfig | Mapping[str, Any] | str | Path
+    Config = RunConfig | Mapping[str, Any] | str | os.PathLike
+    Picture = str | os.PathLike | np.ndarray | PIL.Image.Image
 
 __all__ = [
     "__version__",
@@ -31,7 +38,7 @@ __all__ = [
 ]
 
 
-def compare(config: "Config", workdir: str | Path) -> "Run":
+def compare(config: "Config", workdir: "str | Path") -> "Run":
     """The approaches on one data set, each a run in the folder; which one to take, and why.
 
     Arguments and errors are those of `finetune`.
@@ -39,7 +46,7 @@ def compare(config: "Config", workdir: str | Path) -> "Run":
     return _run("compare", config, workdir)
 
 
-def finetune(config: "Config", workdir: str | Path) -> "Run":
+def finetune(config: "Config", workdir: "str | Path") -> "Run":
     """The main job: audits, trains, measures and exports; a finished run returns at once.
 
     Args:
@@ -53,7 +60,7 @@ def finetune(config: "Config", workdir: str | Path) -> "Run":
     return _run("finetune", config, workdir)
 
 
-def cross_validate(config: "Config", workdir: str | Path) -> "Run":
+def cross_validate(config: "Config", workdir: "str | Path") -> "Run":
     """Trains and scores `cross_validate.folds` folds, then makes a model as they chose.
 
     `val` of its result is of examples that were held out, each by the model that had not seen it.
@@ -62,7 +69,7 @@ def cross_validate(config: "Config", workdir: str | Path) -> "Run":
     return _run("cross_validate", config, workdir)
 
 
-def parallel(config: "Config", workdir: str | Path) -> "Run":
+def parallel(config: "Config", workdir: "str | Path") -> "Run":
     """A teacher labels `data.unlabelled`; students train on its segments side by side, are merged.
 
     Arguments and errors are those of `finetune`; also RuntimeError, where a student has a fault.
@@ -70,7 +77,7 @@ def parallel(config: "Config", workdir: str | Path) -> "Run":
     return _run("parallel", config, workdir)
 
 
-def pretrain(config: "Config", workdir: str | Path) -> "Run":
+def pretrain(config: "Config", workdir: "str | Path") -> "Run":
     """Trains a backbone from scratch; the folder is what `model.weights` of a later run takes.
 
     Arguments and errors are those of `finetune`.
@@ -78,7 +85,7 @@ def pretrain(config: "Config", workdir: str | Path) -> "Run":
     return _run("pretrain", config, workdir)
 
 
-def search(config: "Config", workdir: str | Path) -> "Run":
+def search(config: "Config", workdir: "str | Path") -> "Run":
     """Searches freeze depth, learning rates and what else `search.space` names.
 
     The best trial's model is promoted; it is measured on validation alone, and `finetune` in the
@@ -87,42 +94,44 @@ def search(config: "Config", workdir: str | Path) -> "Run":
     return _run("search", config, workdir)
 
 
-def load(workdir: str | Path) -> "Run":
+def load(workdir: "Run | str | Path") -> "Run":
     """An existing run. Raises ValueError where the folder is none."""
     from tl_keras import run
 
-    return run.load(workdir)
+    return run.load(workdir.workdir if isinstance(workdir, run.Run) else workdir)
 
 
-def predict(run: "Run | str | Path", paths: list[str | Path]) -> list[dict[str, Any]]:
-    """A row for each image file in files and folders: `file`, `prediction`, `probabilities`.
+def predict(
+    run: "Run | str | Path", pictures: "Picture | Iterable[Picture]"
+) -> "list[dict[str, Any]]":
+    """A row for each image: `file`, `prediction`, `probabilities {class: p}`.
 
-    A file that is no image has `error` instead.
+    A file that cannot be read as an image has `error` instead of the last two.
+
+    Args:
+      pictures: one or many of: an image file; a folder, which is searched at any depth; an array
+        `(height, width, 3) uint8` RGB; a PIL image. `file` of an array is its place, as in `#0`.
 
     Raises:
+      TypeError: a picture is something else.
       ValueError: the run is not finished, or a path does not exist.
     """
-    from tl_keras.quiet import start_tensorflow
+    from tl_keras.quiet import tensorflow_started
     from tl_keras.run import Run, load_finished
 
     run = load_finished(run.workdir if isinstance(run, Run) else run)
-    start_tensorflow()
-    from tl_keras.approaches import finished
+    with tensorflow_started():
+        from tl_keras.approaches import finished
 
-    return list(finished.predict(run, paths))
+        return list(finished.predict(run, pictures))
 
 
-def _run(command: str, config: "Config", workdir: str | Path) -> "Run":
+def _run(command: str, config: "Config", workdir: "str | Path") -> "Run":
     from tl_keras import config as configs
     from tl_keras import run
-    from tl_keras.quiet import start_tensorflow
+    from tl_keras.quiet import tensorflow_started
 
-    if isinstance(config, str | Path):
-        config = configs.load(config)
-    elif isinstance(config, Mapping):
-        config = configs.from_tree(dict(config))
-    elif not isinstance(config, configs.RunConfig):
-        raise ValueError(f"config: expected nested dicts or a YAML file; received {config!r:.80}")
+    config = configs.from_any(config)
     if command == "search" and not config.search.wanted:
         config = configs.with_trials(config)
     done = run.finished(config, workdir, command)
@@ -132,7 +141,7 @@ def _run(command: str, config: "Config", workdir: str | Path) -> "Run":
         report.refresh(done.workdir)
         return done
     configs.check_paths(config)
-    start_tensorflow()
-    import importlib
+    with tensorflow_started():
+        import importlib
 
-    return importlib.import_module(f"tl_keras.approaches.{command}").run(config, workdir)
+        return importlib.import_module(f"tl_keras.approaches.{command}").run(config, workdir)

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 import zlib
@@ -20,12 +21,14 @@ import numpy as np
 import platformdirs
 from filelock import FileLock, Timeout
 
+from tl_keras import marks
 from tl_keras.config import CacheConfig
 from tl_keras.files import TEMPORARY, remove_unfinished, replacing, write_json
 
 CHUNK = 1 << 24  # bytes
 HEADER = 128  # bytes of a .npy file before its numbers
 UNFINISHED = "unfinished"  # The kind of an array that has no record.
+KEY = re.compile(r"[0-9a-f]{40}")  # The names of the cache's own arrays, see `_digest`.
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,35 @@ class Kept:
 
 def folder(config: CacheConfig) -> Path:
     """Where the cache is: `cache.path`, else the user's cache folder of this platform."""
-    return Path(config.path or platformdirs.user_cache_dir("tl_keras", appauthor=False))
+    path = config.path or platformdirs.user_cache_dir("tl_keras", appauthor=False)
+    if path.startswith("~"):  # There is no home; a folder called ~ is not one.
+        raise ValueError(
+            "cache.path: this user has no home folder to keep a cache in; expected another folder, "
+            f"{HOW_TO_MOVE}"
+        )
+    return Path(path).absolute()
+
+
+HOW_TO_MOVE = "as by --set cache.path=DIR or the environment variable XDG_CACHE_HOME"
+ARRAYS, AUDIT, TFDS = "arrays", "audit", "tfds"  # The cache's rooms.
+
+
+def room(config: CacheConfig, name: str) -> Path:
+    """A room of the cache to write in. Each carries our mark, so that `cache.path` may also be a
+    folder of somebody else's.
+
+    Raises:
+      ValueError: a folder of this name is not ours, or cannot be written.
+    """
+    path = folder(config) / name
+    try:
+        marks.claim(path, "cache", "cache.path")
+    except OSError as error:
+        raise ValueError(
+            f"cache.path: {str(path)!r} cannot be written: {error.strerror}; expected another "
+            f"folder, {HOW_TO_MOVE}"
+        ) from None
+    return path
 
 
 @dataclass(frozen=True)
@@ -100,8 +131,7 @@ def keep_all(
         arrays = [np.empty(request.shape, request.dtype) for request in requests]
         compute(arrays)
         return [Kept(array, False, time.monotonic() - started) for array in arrays]
-    folder_of_arrays = folder(config) / "arrays"
-    folder_of_arrays.mkdir(parents=True, exist_ok=True)
+    folder_of_arrays = room(config, ARRAYS)
     paths = [folder_of_arrays / f"{_digest(request.key)}.npy" for request in requests]
     with contextlib.ExitStack() as stack:
         for path in sorted(paths):  # In one order, so that no two processes wait for each other.
@@ -187,10 +217,15 @@ def _checksum(path: Path) -> int:
 
 
 def entries(config: CacheConfig) -> list[Entry]:
-    """What the cache holds, least recently used first."""
-    found = []
-    for path in (folder(config) / "arrays").glob("*.npy"):
-        if path.name.startswith(TEMPORARY):
+    """What the cache holds, least recently used first.
+
+    Raises:
+      ValueError: the folder holds an `arrays/` that is not ours.
+    """
+    found, arrays = [], folder(config) / ARRAYS
+    marks.check(arrays, "cache", "cache.path")
+    for path in arrays.glob("*.npy"):
+        if not KEY.fullmatch(path.stem):  # A person's own array, or one that is being written.
             continue
         try:
             kind = _record(path)["key"].get("kind", UNFINISHED)
@@ -207,8 +242,8 @@ def make_room(config: CacheConfig, size: float, needed: Container[str] = ()) -> 
 
     What killed processes left goes first. Entries whose key is `needed` stay.
     """
-    _remove_abandoned(folder(config) / "arrays")
     kept = entries(config)
+    _remove_abandoned(folder(config) / ARRAYS)
     total = sum(entry.bytes for entry in kept)
     removed = []
     for entry in kept:
@@ -216,7 +251,7 @@ def make_room(config: CacheConfig, size: float, needed: Container[str] = ()) -> 
             break
         if entry.key in needed:
             continue
-        path = folder(config) / "arrays" / f"{entry.key}.npy"
+        path = folder(config) / ARRAYS / f"{entry.key}.npy"
         with contextlib.suppress(OSError):  # In use on a platform that forbids removal.
             path.unlink(missing_ok=True)
             path.with_suffix(".json").unlink(missing_ok=True)
@@ -227,6 +262,7 @@ def make_room(config: CacheConfig, size: float, needed: Container[str] = ()) -> 
 
 def _remove_abandoned(arrays: Path) -> None:
     """Removes unfinished files whose entry nobody has locked."""
-    for name in {path.name.split(".", 2)[2] for path in arrays.glob(f"{TEMPORARY}*.*")}:
+    names = {path.name.split(".", 2)[2] for path in arrays.glob(f"{TEMPORARY}*.*")}
+    for name in filter(lambda name: KEY.fullmatch(Path(name).stem), names):
         with contextlib.suppress(Timeout), FileLock((arrays / name).with_suffix(".lock"), 0):
             remove_unfinished(arrays, name)

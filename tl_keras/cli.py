@@ -14,6 +14,7 @@ from absl import flags
 
 from tl_keras.commands import COMMANDS, Flags
 from tl_keras.config_errors import is_for_user
+from tl_keras.process import check_folders, open_streams
 from tl_keras.version import VERSION
 
 # Of folders and disks that are the user's: they may not be written, or are full.
@@ -22,6 +23,7 @@ MENDABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command line; the exit status."""
+    open_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         status = _dispatch(arguments)
@@ -71,6 +73,7 @@ def _dispatch(arguments: list[str]) -> int:
         raise ValueError(f"{flag}: {name} has no such flag; {_hint(flag, known)}") from None
     if positional and not COMMANDS[name].usage:
         raise ValueError(f"{positional[0]!r}: {name} takes flags alone, as in --workdir=DIR")
+    check_folders()
     return COMMANDS[name].act(values, positional)
 
 
@@ -162,7 +165,3 @@ def _help(name: str, values: Flags) -> str:
 def run_as(command: str) -> None:
     """What a script under pipelines/ calls."""
     sys.exit(main([command, *sys.argv[1:]]))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

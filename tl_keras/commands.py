@@ -7,7 +7,8 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -69,24 +70,28 @@ def _train(command: str, config: RunConfig, workdir: Path) -> int:
     run = runs.finished(config, workdir, command)
     if run is None:
         configs.check_paths(config)
-        _start()
-        approach = importlib.import_module(f"tl_keras.approaches.{command}")
-        run = approach.run(config, workdir)
+        with _started():
+            approach = importlib.import_module(f"tl_keras.approaches.{command}")
+            run = approach.run(config, workdir)
     return _summarise(run)
 
 
-def _start() -> None:
+@contextmanager
+def _started() -> Iterator[None]:
     """Imports TensorFlow, which takes seconds, and sends log lines to stderr, one a phase."""
     shown = sys.stderr.isatty()
     if shown:
         print("starting TensorFlow ...", end="\r", file=sys.stderr, flush=True)
-    else:  # Progress bars would fill a log file. tqdm reads this when it is imported.
-        os.environ.setdefault("TQDM_DISABLE", "1")
-    from tl_keras.quiet import start_tensorflow
+    from tl_keras.quiet import tensorflow_started
 
-    start_tensorflow()
-    if shown:
-        print(" " * 30, end="\r", file=sys.stderr, flush=True)
+    with tensorflow_started():
+        if shown:
+            print(" " * 30, end="\r", file=sys.stderr, flush=True)
+        _log_to_stderr()
+        yield
+
+
+def _log_to_stderr() -> None:
     # Not absl's own handler: it expects absl's flags.
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
@@ -124,10 +129,10 @@ def _finetune(values: Flags, _: list[str]) -> int:
     if values.dry_run:
         runs.check_stream(config, "finetune")
         configs.check_paths(config)
-        _start()
-        from tl_keras.approaches import dry_run
+        with _started():
+            from tl_keras.approaches import dry_run
 
-        print("\n".join(dry_run.estimate(config)))
+            print("\n".join(dry_run.estimate(config)))
         return 0
     return _train("finetune", config, _workdir(values, values.config or values.data))
 
@@ -138,10 +143,10 @@ def _audit(values: Flags, _: list[str]) -> int:
     if not values.workdir:
         workdir = workdir.with_name(f"{workdir.name}_audit")
     configs.check_paths(config)
-    _start()
-    from tl_keras.approaches import audit
+    with _started():
+        from tl_keras.approaches import audit
 
-    run = audit.run(config, workdir)
+        run = audit.run(config, workdir)
     for line in audit.summary(run):
         print(line)
     print(f"report: {run.report}")
@@ -154,10 +159,11 @@ def _parallel(values: Flags, _: list[str]) -> int:
     if values.segment is None:
         return _train("parallel", config, workdir)
     runs.load(workdir)  # Says before a slow start that it is none.
-    _start()
-    from tl_keras.approaches import student
+    with _started():
+        from tl_keras.approaches import student
 
-    print(f"segment finished: {student.run(config, workdir, values.segment).workdir}")
+        trained = student.run(config, workdir, values.segment)
+    print(f"segment finished: {trained.workdir}")
     return 0
 
 
@@ -187,10 +193,10 @@ def _export(values: Flags, _: list[str]) -> int:
             f"--workdir: {str(run.workdir)!r} has no model.keras, from which files are made; "
             f"restore it, or remove result.json there and train again with {run.pipeline}"
         )
-    _start()
-    # Not `_train`, which returns at once where nothing was added.
-    approach = importlib.import_module(f"tl_keras.approaches.{run.pipeline}")
-    run = approach.run(config, run.workdir)
+    with _started():
+        # Not `_train`, which returns at once where nothing was added.
+        approach = importlib.import_module(f"tl_keras.approaches.{run.pipeline}")
+        run = approach.run(config, run.workdir)
     from tl_keras import summary
 
     made = summary.of_formats(run)
@@ -211,10 +217,10 @@ def _evaluate(values: Flags, _: list[str]) -> int:
                 f"--data: {values.data!r} is no folder; expected class folders in one, or a CSV"
             )
         run = replace(run, config=configs.load(run.workdir / "config.yaml", values.set))
-        _start()
-        from tl_keras.approaches import finished
+        with _started():
+            from tl_keras.approaches import finished
 
-        measured = finished.evaluate(run, Path(values.data))
+            measured = finished.evaluate(run, Path(values.data))
     else:
         measured = run.result["test"] or run.result["val"]
         if not run.result["test"]:
@@ -231,14 +237,15 @@ def _predict(values: Flags, paths: list[str]) -> int:
         if not Path(path).exists():
             raise ValueError(f"predict: expected an image or a folder; {path!r} does not exist")
     _check_output(values.output)
-    _start()
-    from tl_keras.approaches import finished
+    with _started():
+        from tl_keras.approaches import finished
+        from tl_keras.data.examples import Quarantined, left_out
 
-    rows = list(finished.predict(run, paths))
+        rows = list(finished.predict(run, paths))
     good = [row for row in rows if "error" not in row]
-    for row in rows:
-        if "error" in row:
-            print(f"tl-keras: {row['file']!r} is skipped: {row['error']}", file=sys.stderr)
+    skipped = [Quarantined(row["file"], row["error"]) for row in rows if "error" in row]
+    for line in left_out(skipped, "skipped"):
+        print(f"tl-keras: {line}", file=sys.stderr)
     if good and len(good) < len(rows):
         print(f"tl-keras: {len(rows) - len(good)} of {len(rows)} are skipped", file=sys.stderr)
     if not good:
@@ -270,10 +277,27 @@ def _check_output(output: str | None) -> None:
         return
     if Path(output).is_dir():
         raise ValueError(f"--output: expected a file; received the folder {output!r}")
+    if not _is_text(Path(output)):
+        # As after `--output` without its value, before a list of images.
+        raise ValueError(
+            f"--output: {output!r} exists and is not a text file, so it is not replaced; expected "
+            "another name"
+        )
     try:
         Path(output).absolute().parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"--output: {output!r} cannot be written: {error.strerror}") from None
+
+
+def _is_text(file: Path) -> bool:
+    """Whether a file holds text, as all that is written to `--output`; true where none is there."""
+    if not file.is_file():
+        return True
+    try:
+        with file.open("rb") as stream:
+            return b"\0" not in stream.read(1 << 16)
+    except OSError:
+        return True
 
 
 def _write(text: str, output: str | None) -> None:
@@ -296,8 +320,14 @@ def _report(values: Flags, folders: list[str]) -> int:
         print(report.write(_absolute(folders[0] if folders else _workdir(values, None))))
         return 0
     _check_output(values.output)
+    page = Path(values.output or "comparison.html")
+    if not values.output and page.exists() and not report.is_page(page):
+        raise ValueError(
+            f"--output: {str(page)!r} is there already and not a page of tl_keras, so it is not "
+            "replaced; expected another name, as in --output=runs.html"
+        )
     # Not as runs: a report reads files, also those of a version whose configs load no more.
-    print(report.compare([*map(_absolute, folders)], Path(values.output or "comparison.html")))
+    print(report.compare([*map(_absolute, folders)], page))
     return 0
 
 

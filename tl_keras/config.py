@@ -6,8 +6,9 @@ frozen and forbid unknown fields. Only what differs from the defaults needs to b
 
 import importlib.util
 import io
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -37,7 +38,26 @@ Text = Annotated[str, Field(min_length=1)]
 
 
 def _absolute(path: str) -> str:
-    return os.path.abspath(os.path.expanduser(path))
+    return checked_path("", os.path.abspath(os.path.expanduser(path)))
+
+
+def checked_path(field: str, path: str) -> str:
+    """The path, if it can be written into the files of a run.
+
+    Args:
+      field: what named it; empty inside a config, where the message gets the field anyway.
+
+    Raises:
+      ValueError: it is not UTF-8, or has a zero byte.
+    """
+    if "\0" in path:
+        raise ValueError(f"{field}: {path!r} has a zero byte".removeprefix(": "))
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        reason = f"the name of {path!r} is not valid UTF-8; rename it, or link to it"
+        raise ValueError(f"{field}: {reason}".removeprefix(": ")) from None
+    return path
 
 
 def _plain(value: Any) -> Any:
@@ -50,8 +70,20 @@ def _number_as_text(value: Any) -> Any:
 
 # Absolute, so that a saved config loads from any folder.
 Location = Annotated[Text, BeforeValidator(_plain), AfterValidator(_absolute)]
-# Of a class: in YAML a folder called 7 is a number.
-Name = Annotated[Text, BeforeValidator(lambda name: str(name) if type(name) is int else name)]
+
+
+def _class_name(value: Any) -> Any:
+    if type(value) is int:  # In YAML a folder called 7 is a number.
+        return str(value)
+    if value is None or isinstance(value, bool | float):
+        raise ValueError(
+            f"expected a class name; {shown(value)} is none in YAML: write it in quotes, as in "
+            '"1e3" or "null"'
+        )
+    return value
+
+
+Name = Annotated[Text, BeforeValidator(_class_name)]
 WEIGHTS = ("imagenet", "glyphs", "own", "none")  # Any other value is a path.
 Format = Literal["saved_model", "float32", "float16", "dynamic", "int8", "int16x8", "onnx"]
 FORMATS: tuple[Format, ...] = get_args(Format)[:5]  # Unless a config asks for others.
@@ -144,6 +176,7 @@ class DataConfig(Section):
     path: Location | None = Field(
         None, description="a folder of class folders, a CSV file, or a TFDS data folder, by source"
     )
+    literal_labels: bool = False  # csv: whether labels such as "a, b" or "0.5" are class names
     name: Text | None = None  # TFDS builder, as in "beans" or "cifar10:3.0.2"
     stream: bool = False  # of tfds, for pretrain: training images stay in their shards
     image_size: Annotated[int, Field(ge=16, le=1024)] = 160  # px, height = width
@@ -632,6 +665,11 @@ class RunConfig(Section):
                 f"fit.freeze: {self.fit.freeze!r} would freeze random weights, since "
                 "model.weights is none; expected auto or 0"
             )
+        if model.weights == "none" and self.fit.epochs == 0:
+            raise ValueError(
+                "fit.epochs: 0 trains the head alone, on random features where model.weights is "
+                "none; expected auto or at least 1"
+            )
         if self.search.wanted:
             space.check(self)
         return self
@@ -661,9 +699,39 @@ def load(file: str | Path | None, overrides: Sequence[str] = ()) -> RunConfig:
 def from_tree(tree: dict[str, Any]) -> RunConfig:
     """A checked config from nested dicts, as YAML gives them. Raises ValueError as `load` does."""
     try:
-        return RunConfig.model_validate(tree)
+        return RunConfig.model_validate(_of_plain_values(tree))
     except ValidationError as error:
         raise ValueError("\n".join(messages(error, RunConfig))) from None
+
+
+def from_any(config: Any) -> RunConfig:
+    """A checked config from what people hand to the Python API: a RunConfig, nested dicts, or a
+    YAML file.
+
+    Raises:
+      TypeError: it is something else.
+      ValueError: as `load`.
+    """
+    if isinstance(config, RunConfig):
+        return config
+    if isinstance(config, Mapping):
+        return from_tree(config)
+    if isinstance(config, str | os.PathLike):
+        return load(os.fspath(config))
+    raise TypeError(
+        "config: expected nested dicts, a YAML file's path, or a RunConfig; received "
+        f"{type(config).__name__}"
+    )
+
+
+def _of_plain_values(value: Any) -> Any:
+    """Nested values with NumPy's numbers and arrays as Python's own, which YAML can hold."""
+    if isinstance(value, Mapping):
+        return {_of_plain_values(key): _of_plain_values(own) for key, own in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_of_plain_values, value)) if type(value) in (list, tuple) else value
+    # Asked by name, since NumPy takes a while to import.
+    return value.tolist() if type(value).__module__ == "numpy" else value
 
 
 def with_trials(config: RunConfig) -> RunConfig:
@@ -785,6 +853,16 @@ def _parse(text: str, where: str, default: Any) -> Any:
     if isinstance(default, dict) and not isinstance(value, dict):
         raise ValueError(f"{where}: expected sections such as 'data:'; received {shown(value)}")
     return value
+
+
+def as_yaml(name: str) -> str:
+    """A name as it is written into YAML: in quotes where it would be read as something else, as a
+    number, say."""
+    try:
+        plain = _parse(f"{{{name}: {name}}}", "", default={}) == {name: name}
+    except ValueError:
+        plain = False
+    return name if plain else json.dumps(name, ensure_ascii=False)
 
 
 def _override(tree: dict[str, Any], override: str) -> None:

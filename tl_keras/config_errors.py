@@ -25,6 +25,11 @@ def messages(error: ValidationError, config: type[BaseModel]) -> list[str]:
     A field that takes one thing or another fails with a detail for each; one line says it all.
     """
     root, lines = config.model_json_schema(), {}
+    not_unicode = {
+        _node(detail["loc"], root)[0]
+        for detail in error.errors()
+        if detail["type"] == "string_unicode"
+    }
     for detail in error.errors():
         field, node = _node(detail["loc"], root)
         if detail["type"] == "value_error":  # Raised by a check of ours.
@@ -38,6 +43,8 @@ def messages(error: ValidationError, config: type[BaseModel]) -> list[str]:
             rule, received = _rule(node), detail["input"]
             if isinstance(received, float) and not math.isfinite(received):
                 rule = f"{rule}, and finite"
+            if field in not_unicode:
+                rule = f"{rule}, whose name is valid UTF-8: rename it, or link to it"
             near = nearest(received, rule.split("'")[1::2])
             lines[field] = f"{field}: expected {rule}; received {shown(received)}{near}"
     return list(lines.values())

@@ -14,7 +14,6 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from tl_keras import backbone_file, cache
 from tl_keras.cache import Kept, Request
@@ -23,6 +22,7 @@ from tl_keras.data import batches
 from tl_keras.data.batches import Inputs, Training
 from tl_keras.data.examples import Dataset
 from tl_keras.fold import Inference, fold_batch_norm
+from tl_keras.progress import progress
 from tl_keras.weights import digest, graph_digest
 
 BATCH_SIZE = 64
@@ -205,7 +205,7 @@ def compute(
     positions = [list(found.cuts).index(name) for name in names]
 
     def fill(arrays: list[np.ndarray | None]) -> None:
-        with tqdm(total=shown.count, desc="features", unit=" images", leave=False) as bar:
+        with progress(None, "features", shown.count, " images") as bar:
             start = 0
             for batch in shown.images:
                 tensors, _ = found.run(batch)
@@ -238,7 +238,7 @@ def outputs(infer: Inference, inputs: Inputs) -> np.ndarray:
         _run(infer, batches.evaluation(inputs, BATCH_SIZE), array, "predict")
     else:  # A pipeline takes longer to start than a few batches take.
         starts = range(0, len(inputs), BATCH_SIZE)
-        for start in tqdm(starts, "predict", unit=" batches", leave=False):
+        for start in progress(starts, "predict", unit=" batches"):
             rows = inputs.take(slice(start, start + BATCH_SIZE))
             array[start : start + len(rows)] = infer(tf.constant(rows)).numpy()
     return array
@@ -257,7 +257,7 @@ def outputs_of_views(infer: Inference, inputs: Inputs, how: Training, views: int
 
 def _run(infer: Inference, read: tf.data.Dataset, array: np.ndarray, title: str) -> None:
     """Fills `array` `(examples, ...)` with a model's outputs on batches."""
-    with tqdm(total=len(array), desc=title, unit=" images", leave=False) as bar:
+    with progress(None, title, len(array), " images") as bar:
         start = 0
         for batch in read:
             array[start : start + len(batch)] = infer(batch).numpy()

@@ -2,13 +2,16 @@
 
 import json
 import os
+import re
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+PATTERN = re.compile(r"[*?\[\]{}\\]")  # In a path: what a pattern of file names consists of.
 TEMPORARY = ".tmp-"  # How names of unfinished files begin; a kill leaves them behind.
 
 
@@ -34,6 +37,24 @@ def remove_unfinished(folder: Path, ending: str = "") -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+
+
+@contextmanager
+def not_a_pattern(folder: Path) -> Iterator[Path]:
+    """A path to a folder that TensorFlow, which looks for files by patterns, takes for no pattern.
+
+    It finds nothing in a SavedModel below a folder that is called `photos [2024]`.
+    """
+    if not PATTERN.search(str(folder)):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        link = Path(temporary, "folder")
+        try:
+            link.symlink_to(folder.absolute(), target_is_directory=True)
+        except OSError:  # Windows allows links to administrators alone.
+            shutil.copytree(folder, link)
+        yield link
 
 
 def write_text(path: Path, text: str) -> None:

@@ -13,10 +13,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
 from tl_keras.data.batches import class_weights
 from tl_keras.evaluate import log_loss, softmax
+from tl_keras.progress import progress
 from tl_keras.train import MARGIN
 
 
@@ -170,7 +170,7 @@ def _best(
       margin: nats, by which all labels together must be likelier for less regularisation.
     """
     tried, history, started = [], [], time.monotonic()
-    for i, (strength, layers) in enumerate(tqdm(fits, "head", unit=" fits", leave=False)):
+    for i, (strength, layers) in enumerate(progress(fits, "head", unit=" fits")):
         probabilities = softmax(_logits(layers, x))
         record = {
             "stage": "head",

@@ -8,6 +8,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tl_keras import process
+
 
 @contextmanager
 def quiet() -> Iterator[None]:
@@ -51,6 +53,21 @@ def only_warnings() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(before)
+
+
+@contextmanager
+def tensorflow_started() -> Iterator[None]:
+    """Imports TensorFlow and Keras, quietly; their global state is ours until the end.
+
+    Every run starts here. `process.settled` lists what is set.
+
+    Raises:
+      ValueError: Keras already runs on another backend in this process, or TensorFlow is in a mode
+        in which nothing here can run.
+    """
+    start_tensorflow()
+    with process.settled():
+        yield
 
 
 def start_tensorflow() -> None:

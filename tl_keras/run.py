@@ -5,6 +5,7 @@ Imports no TensorFlow, so that a finished run answers at once.
 
 import json
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -16,8 +17,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tl_keras import config as configs
-from tl_keras import space
-from tl_keras.config import WEIGHTS, RunConfig, SearchConfig
+from tl_keras import marks, space
+from tl_keras.config import WEIGHTS, RunConfig, SearchConfig, checked_path
 from tl_keras.files import TEMPORARY, remove_unfinished, write_json, write_text
 
 # Folders that one process alone works in: the run's.
@@ -71,6 +72,11 @@ class Run:
             record[name] = {**old, **value} if joined else value
         write_json(self.checkpoint / "record.json", record)
 
+    def begin_inside(self) -> "Run":
+        """Marks the folder of a run inside a run, before anything is written there; the run."""
+        marks.put(self.workdir, "run")
+        return self
+
     def find(self, **parts: Any) -> None:
         """Adds parts to `findings.json`: what people should look at in the data."""
         write_json(self.workdir / "findings.json", {**self.findings, **parts})
@@ -123,7 +129,7 @@ def opened(config: RunConfig, workdir: str | Path, pipeline: str) -> Iterator[Ru
       ValueError: the folder holds something else, a run of another config or command, or
         another process is at work in it.
     """
-    workdir = Path(workdir).expanduser().absolute()
+    workdir = folder_of(workdir)
     _check_folder(workdir, config, pipeline)
     lock = _lock(workdir)
     try:
@@ -141,6 +147,22 @@ def opened(config: RunConfig, workdir: str | Path, pipeline: str) -> Iterator[Ru
         yield run
     finally:
         lock.release()
+
+
+def folder_of(workdir: Any) -> Path:
+    """The absolute path of a run's folder, from what people hand to a flag or a function.
+
+    Raises:
+      TypeError: it is not a path.
+      ValueError: it is empty, or not a name that can be written into files.
+    """
+    if not isinstance(workdir, str | os.PathLike) or isinstance(os.fspath(workdir), bytes):
+        raise TypeError(
+            f"workdir: expected the path of a folder; received {type(workdir).__name__}"
+        )
+    if not os.fspath(workdir):
+        raise ValueError("--workdir: expected the path of a folder; received an empty one")
+    return Path(checked_path("--workdir", os.path.abspath(os.path.expanduser(workdir))))
 
 
 def as_trained(run: Run) -> Run:
@@ -162,7 +184,9 @@ def load(workdir: str | Path) -> Run:
     Raises:
       ValueError: the folder is no run.
     """
-    workdir = Path(workdir).expanduser().absolute()
+    workdir = folder_of(workdir)
+    if workdir.is_file():
+        raise ValueError(f"--workdir: {str(workdir)!r} is a file; expected the folder of a run")
     if not (workdir / "config.yaml").is_file():
         raise ValueError(f"{str(workdir)!r} is no run folder: it has no config.yaml")
     return Run(workdir, _saved_config(workdir), _pipeline(workdir) or "finetune")
@@ -200,7 +224,7 @@ def finished(config: RunConfig, workdir: str | Path, pipeline: str) -> Run | Non
     Raises:
       ValueError: as `opened`.
     """
-    workdir = Path(workdir).expanduser().absolute()
+    workdir = folder_of(workdir)
     _check_folder(workdir, config, pipeline)
     run = Run(workdir, config, pipeline)
     added = goes_on(run) or is_stale(run)
@@ -208,7 +232,25 @@ def finished(config: RunConfig, workdir: str | Path, pipeline: str) -> Run | Non
         _check_free(workdir)
         return None
     shutil.rmtree(run.checkpoint, ignore_errors=True)  # Of a kill between the last two steps.
+    _refuse_changed_data(run)
     return run
+
+
+def _refuse_changed_data(run: Run) -> None:
+    """Raises ValueError where a finished run is of other data than are there now: its result would
+    pass for one of these."""
+    recorded = _read(run.workdir / "data.json")
+    if not recorded:
+        return
+    from tl_keras.data import changes  # Here, since NumPy takes a while to import.
+
+    finished = (run.workdir / "result.json").stat().st_mtime
+    if changed := changes.since(run.config.data, recorded, finished):
+        raise ValueError(
+            f"--workdir: {str(run.workdir)!r} was finished with other data ({changed}), and its "
+            "result is of those; choose another --workdir for the data as they are now, or look "
+            f"at the earlier result with: tl-keras report {shlex.quote(str(run.workdir))}"
+        )
 
 
 def goes_on(run: Run) -> bool:
@@ -266,7 +308,8 @@ def _adds_exports(run: Run) -> bool:
 def _lock(workdir: Path) -> FileLock:
     """The folder's lock, held; the folder is made."""
     try:
-        (workdir / "checkpoint").mkdir(parents=True, exist_ok=True)
+        marks.claim(workdir, "run", "--workdir")
+        (workdir / "checkpoint").mkdir(exist_ok=True)
         lock = FileLock(workdir / ".lock", timeout=0)
         lock.acquire()
     except Timeout:
@@ -312,13 +355,14 @@ def _check_folder(workdir: Path, config: RunConfig, pipeline: str) -> None:
     check_stream(config, pipeline)
     if not (existing := _existing(workdir)).is_dir():
         raise ValueError(f"--workdir: {str(existing)!r} is a file; expected a folder")
+    marks.check(workdir, "run", "--workdir")
     if not (workdir / "config.yaml").is_file():
         # A kill before the first file leaves no more than these.
-        others = {path.name for path in workdir.glob("*")} - {"checkpoint", ".lock"}
+        others = {path.name for path in workdir.glob("*")} - {"checkpoint", ".lock", marks.MARK}
         if others := {name for name in others if not name.startswith(TEMPORARY)}:
             raise ValueError(
-                f"--workdir: {str(workdir)!r} is no run and not empty (it has {min(others)!r}); "
-                "choose a new folder"
+                f"--workdir: {str(workdir)!r} has lost its config.yaml (it has {min(others)!r}); "
+                "restore it, or choose a new folder"
             )
         return
     if not _has_trained(workdir):

@@ -21,11 +21,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl import logging
-from tqdm import tqdm
 
 from tl_keras.config import FitConfig
 from tl_keras.files import replacing
 from tl_keras.learner import Learner, Settings
+from tl_keras.progress import progress
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,12 @@ def plan(config: FitConfig, num_train: int, steps: int, pretrained: bool) -> Pla
         epochs, learning_rate = np.clip(20 * np.sqrt(500 / num_train), 5, 30), 3e-4
     else:
         freeze, epochs, learning_rate = 0.0, np.clip(3000 / steps, 5, 300), 2e-3
+    epochs = round(float(epochs)) if config.epochs == "auto" else config.epochs
+    if not epochs:  # The head alone.
+        freeze = 1.0
     return Plan(
-        freeze if config.freeze == "auto" else config.freeze,
-        round(float(epochs)) if config.epochs == "auto" else config.epochs,
+        freeze if config.freeze == "auto" or not epochs else config.freeze,
+        epochs,
         learning_rate if config.learning_rate == "auto" else config.learning_rate,
         steps,
         ("average" if pretrained else "best") if config.keep == "auto" else config.keep,
@@ -244,7 +247,7 @@ def _steps(
     decay = run.config.weight_decay if run.config.optimizer == "adamw" else 0.0
     smoothing, clip_norm = run.config.label_smoothing, run.config.clip_norm or math.inf
     title = f"{run.stage} {epoch + 1}/{plan.epochs}"
-    with tqdm(total=plan.steps, initial=first, desc=title, unit=" steps", leave=False) as bar:
+    with progress(None, title, plan.steps, " steps", first) as bar:
         for step, batch in enumerate(run.data(epoch, first), epoch * plan.steps + first):
             now = time.monotonic()
             if losses and now - saved >= 60 * run.config.checkpoint_minutes:

@@ -15,6 +15,7 @@ from tl_keras.approaches.architecture import Data
 from tl_keras.config import RunConfig
 from tl_keras.data import batches, doctor
 from tl_keras.data.batches import Inputs
+from tl_keras.data.examples import Quarantined, left_out
 from tl_keras.run import Run, opened
 
 
@@ -44,6 +45,7 @@ def summary(run: Run) -> list[str]:
     return [
         f"{readable} images in {len(data['classes'])} classes, "
         f"{len(data['quarantined'])} files left out",
+        *(f"  {line}" for line in left_out([Quarantined(**e) for e in data["quarantined"]])),
         *(f"  {warning}" for warning in data["warnings"]),
         _pairs(found),
         _labels(found),

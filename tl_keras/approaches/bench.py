@@ -191,8 +191,11 @@ def architecture_of(bench: Bench, config: RunConfig) -> Architecture:
     by_rule = base.model_copy(update={"fit": base.fit.model_copy(update={"freeze": "auto"})})
     plan = plan_of(by_rule, data.dataset, pretrained=True)
     depths = [plan.freeze if depth == "auto" else depth for depth in depths]
+    largest = _largest(config, bench)
+    if not plan_of(largest, data.dataset, pretrained=True).epochs:
+        depths = [1.0]  # No trial trains more than the head.
     bench.open[key] = replace(
-        architecture(bench.run, _largest(config, bench), data, backbone, depths),
+        architecture(bench.run, largest, data, backbone, depths),
         trainings=_trainings(bench, len(set(depths))),
         label=label,
         counts=bench.counts.setdefault(key, {}),

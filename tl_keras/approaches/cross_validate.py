@@ -221,7 +221,7 @@ def _backbone(config: RunConfig) -> keras.Model:
 def _train_fold(fold: Fold, arch: Architecture | None) -> None:
     # A search reckons with its own minutes, not with those of the folds before.
     fold = replace(fold, run=replace(fold.run, began=time.monotonic()))
-    config, data = fold.run.config, fold.data
+    config, data = fold.run.begin_inside().config, fold.data
     if config.search.wanted:
         adapt.check_classes(data.dataset)
         searched = models.load(search.best_model(fold.run, data, _backbone(config)))
@@ -311,7 +311,7 @@ def _refit_searched(run: Run, data: Data) -> keras.Model:
     config = run.config
     rows = np.arange(len(data.inputs["train"]))
     part = _part(data, _inner(data, rows, f"{config.data.split_seed} all", config))
-    whole = Run(run.workdir / ALL, config, "fold")
+    whole = Run(run.workdir / ALL, config, "fold").begin_inside()
     with run.timed("folds"):
         search.best_model(whole, part, _backbone(config))
     found = whole.record

@@ -1,6 +1,7 @@
 """What finetune would do with a config, and how long it would take, without a run folder."""
 
 import time
+from collections import defaultdict
 from collections.abc import Callable
 
 import keras
@@ -13,7 +14,8 @@ from tl_keras.approaches import adapt, architecture, stages, suffix
 from tl_keras.approaches.architecture import HEAD_SPLITS, Data
 from tl_keras.config import RunConfig
 from tl_keras.data import batches, doctor
-from tl_keras.data.examples import SPLITS
+from tl_keras.data.examples import SPLITS, left_out
+from tl_keras.data.layout import some
 from tl_keras.data.load import load
 from tl_keras.fold import Inference
 from tl_keras.learner import Settings, learner
@@ -65,11 +67,17 @@ def _of_data(data: Data, found: dict) -> list[str]:
     dataset = data.dataset
     counts = ", ".join(f"{len(dataset.splits[split])} {split}" for split in SPLITS)
     lines = [f"data: {len(dataset.classes)} classes; {counts} images"]
-    lines += [f"  left out: {entry.file!r}: {entry.reason}" for entry in dataset.quarantined]
+    lines += [f"  {line}" for line in left_out(dataset.quarantined)]
     lines += [f"  {warning}" for warning in dataset.warnings]
-    lines += [
-        f"  class {entry['class']!r}: {entry['n']}, {entry['why']}" for entry in found["rare"]
-    ]
+    rare = defaultdict(list)
+    for entry in found["rare"]:
+        rare[entry["why"]].append(entry)
+    for why, entries in rare.items():
+        if len(entries) == 1:
+            lines.append(f"  class {entries[0]['class']!r}: {entries[0]['n']}, {why}")
+        else:
+            named = some([entry["class"] for entry in entries])
+            lines.append(f"  {len(entries)} classes, each {why}: {named}")
     if pairs := found.get("near_duplicates"):
         lines.append(f"  {len(pairs)} pairs of near-duplicates across splits or labels")
     return lines

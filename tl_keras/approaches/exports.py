@@ -13,8 +13,9 @@ from tl_keras.approaches.architecture import Data
 from tl_keras.approaches.stages import Probabilities, as_trained, predict
 from tl_keras.config import Format
 from tl_keras.data.image import prepare
+from tl_keras.data.names import told_apart
 from tl_keras.export import chosen, conformal, on_device
-from tl_keras.export.metadata import LABELS, Description, label_lines, one_line
+from tl_keras.export.metadata import LABELS, Description, label_lines
 from tl_keras.files import write_text
 from tl_keras.run import Run
 
@@ -123,7 +124,7 @@ def _threshold(run: Run, held_out: tuple[np.ndarray, np.ndarray]) -> float | Non
 
 
 def _about(run: Run, data: Data) -> Description:
-    config, classes = run.config, [one_line(name) for name in data.dataset.classes]
+    config, classes = run.config, told_apart(data.dataset.classes)
     few = ", ".join(classes[:5]) + (f" and {len(classes) - 5} others" if len(classes) > 5 else "")
     backbone = Path(config.model.backbone).stem
     return Description(

@@ -2,20 +2,26 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from absl import logging
 
 from tl_keras import cache, features
 from tl_keras import model as models
 from tl_keras.approaches import stages
+from tl_keras.approaches.given import Pixels, given
+from tl_keras.config import as_yaml
 from tl_keras.config_errors import nearest
-from tl_keras.data import audit, sources
+from tl_keras.data import audit, image, sources, tables
 from tl_keras.data.batches import Inputs, reader
-from tl_keras.data.examples import Listed, Listing, Quarantined
+from tl_keras.data.examples import Listed, Listing, Quarantined, left_out
 from tl_keras.data.image import Kind
+from tl_keras.data.names import like
+from tl_keras.data.paths import printable, unwritable
 from tl_keras.evaluate import EPSILON, IN_SHORT, measure
 from tl_keras.fold import Inference
 from tl_keras.run import Run, as_trained
@@ -23,57 +29,103 @@ from tl_keras.run import Run, as_trained
 Row = dict[str, Any]
 
 
-def predict(run: Run, paths: Sequence[str | Path]) -> Iterator[Row]:
+def predict(run: Run, pictures: Any) -> Iterator[Row]:
     """A row an image, in order: `file`, `prediction`, `probabilities {class: p}`; or `error`.
 
-    Files that a folder holds and that are refused, such as links out of it, come first.
+    Of a folder, files that are refused unread, such as links out of it, come first.
 
     Args:
       run: a finished run, see `run.load_finished`.
-      paths: image files, and folders that are searched at any depth.
+      pictures: see `given`; folders are searched at any depth.
 
     Raises:
-      ValueError: a path does not exist, or holds no files.
+      TypeError: a picture is something else.
+      ValueError: a path does not exist, or there are no images.
     """
     run = as_trained(run)
     classes = tuple(_data(run)["classes"])
-    listings = [_listing(Path(path)) for path in paths]
-    files = [listing.root / listed.file for listing in listings for listed in listing.files]
-    refused = [(listing.root, entry) for listing in listings for entry in listing.quarantined]
-    if not files and not refused:
-        raise ValueError(f"{', '.join(map(repr, map(str, paths)))}: no files to predict on")
-    for root, entry in refused:
-        yield {"file": sources.printable(str(root / entry.file)), "error": entry.reason}
+    wanted = given(pictures)
+    entries = [entry for one in wanted for entry in _entries(one)]
+    if not entries:
+        named = ", ".join(repr(str(one)) for one in wanted) or "the list"
+        raise ValueError(f"predict: expected images; {named} holds none")
+    checked = _check([e.source for e in entries if isinstance(e.source, Path)], run)
     infer = Inference(models.load(run.workdir / "model.keras"))
-    checked = _check(files, run)
-    for start in range(0, len(files), features.BATCH_SIZE):
-        some = files[start : start + features.BATCH_SIZE]
-        good = [file for file in some if not checked[str(file)].reason]
-        decoders = [checked[str(file)].decoder for file in good]
-        inputs = _inputs(good, decoders, np.zeros(len(good), np.int64), run)
-        rows = dict(zip(good, features.outputs(infer, inputs) if good else [], strict=True))
-        for file in some:
-            name = sources.printable(str(file))
-            if file not in rows:
-                yield {"file": name, "error": checked[str(file)].reason}
+    for start in range(0, len(entries), features.BATCH_SIZE):
+        some = [_checked(e, checked) for e in entries[start : start + features.BATCH_SIZE]]
+        answers = _answers(infer, [e for e in some if not e.error], checked, run)
+        for entry in some:
+            if entry.error:
+                yield {"file": entry.name, "error": entry.error}
                 continue
-            row = [round(float(value), 6) for value in rows[file]]
+            row = [round(float(value), 6) for value in next(answers)]
             named = dict(zip(classes, row, strict=True))
-            yield {"file": name, "prediction": max(named, key=named.get), "probabilities": named}
+            best = max(named, key=named.get)
+            yield {"file": entry.name, "prediction": best, "probabilities": named}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An image to predict on: a file, or `(height, width, 3) uint8` RGB; or why it cannot be."""
+
+    name: str
+    source: Path | np.ndarray | None
+    error: str = ""
+
+
+def _entries(one: Path | Pixels) -> list[Entry]:
+    if isinstance(one, Pixels):
+        return [Entry(one.name, one.array)]
+    listing = _listing(one)
+    refused = [
+        Entry(printable(str(listing.root / bad.file)), None, bad.reason)
+        for bad in listing.quarantined
+    ]
+    files = [listing.root / listed.file for listed in listing.files]
+    return [*refused, *(Entry(printable(str(file)), file) for file in files)]
+
+
+def _checked(entry: Entry, checked: Mapping[str, audit.Checked]) -> Entry:
+    """The entry, with what the audit says against its file."""
+    if not isinstance(entry.source, Path):
+        return entry
+    return replace(entry, error=checked[str(entry.source)].reason)
+
+
+def _answers(
+    infer: Inference, good: Sequence[Entry], checked: Mapping[str, audit.Checked], run: Run
+) -> Iterator[np.ndarray]:
+    """Probabilities `(classes,)` of each entry, in order."""
+    files = [entry.source for entry in good if isinstance(entry.source, Path)]
+    arrays = [entry.source for entry in good if not isinstance(entry.source, Path)]
+    of_files = of_arrays = np.empty((0, *infer.shape))
+    if files:
+        decoders = [checked[str(file)].decoder for file in files]
+        inputs = _inputs(files, decoders, np.zeros(len(files), np.int64), run)
+        of_files = features.outputs(infer, inputs)
+    if arrays:
+        prepared = [image.prepare(tf.constant(array), run.config.data) for array in arrays]
+        inputs = Inputs(np.zeros(len(arrays), np.int64), np.stack(prepared))
+        of_arrays = features.outputs(infer, inputs)
+    rows = {True: iter(of_files), False: iter(of_arrays)}
+    for entry in good:
+        yield next(rows[isinstance(entry.source, Path)])
 
 
 def _listing(path: Path) -> Listing:
     if path.is_dir():
         listing = Listing(path, [])
-        sources.list_class(path, "", listing)
+        sources.list_class(path, "", "", listing)
         return listing
+    if reason := unwritable(path):
+        return Listing(path.parent, [], [Quarantined(printable(path.name), reason)])
     if not path.exists():
         raise ValueError(f"{str(path)!r} does not exist; expected an image or a folder of images")
     return Listing(path.parent, [Listed(path.name, "")])
 
 
 def _check(files: list[Path], run: Run) -> dict[str, audit.Checked]:
-    memory = cache.folder(run.config.cache) / "audit"
+    memory = cache.room(run.config.cache, cache.AUDIT)
     names = [str(file.absolute()) for file in files]
     checked = audit.check_all(Path("/"), names, run.config.data.max_pixels, memory)
     return {str(file): checked[name] for file, name in zip(files, names, strict=True)}
@@ -137,7 +189,7 @@ def _labelled(run: Run, path: Path) -> Listing:
     path = path.expanduser().absolute()
     source = "csv" if path.is_file() or path.suffix.lower() == ".csv" else "folder"
     config = run.config.data.model_copy(update={"source": source, "path": str(path)})
-    return sources.list_csv(config) if source == "csv" else sources.list_folder(config)
+    return tables.list_csv(config) if source == "csv" else sources.list_folder(config)
 
 
 def _check_names(named: Mapping[str, str], ours: Sequence[str], listing: Listing) -> None:
@@ -148,9 +200,10 @@ def _check_names(named: Mapping[str, str], ours: Sequence[str], listing: Listing
     for name, other in named.items():
         strange = name if name not in both else other
         if strange not in both and strange not in common:
+            near = like(strange, both)
+            hint = f"; did you mean {as_yaml(near)}, in quotes?" if near else nearest(strange, both)
             raise ValueError(
-                f"evaluate.classes: {strange!r} is a class of neither the model nor the set"
-                f"{nearest(strange, both)}"
+                f"evaluate.classes: {strange!r} is a class of neither the model nor the set{hint}"
             )
 
 
@@ -160,9 +213,12 @@ def _warn_of_strangers(listing: Listing, known: Sequence[Listed], ours: Sequence
     if not strangers:
         return
     listed = ", ".join(map(repr, strangers[:5])) + (", ..." if len(strangers) > 5 else "")
+    near = {name: like(name, ours) for name in strangers}
+    first = next((name for name in strangers if near[name]), strangers[0])
+    both = map(as_yaml, (first, near[first] or ours[0]))
     why = (
         f"the model knows no class {listed}; it knows {', '.join(sorted(set(ours)))}; "
-        f"evaluate.classes says which are the same, as in {{{strangers[0]}: {ours[0]}}}"
+        f"evaluate.classes says which are the same, as in {{{': '.join(both)}}}"
     )
     if not known:
         raise ValueError(f"--data: {why}")
@@ -183,11 +239,8 @@ def _measured(probabilities: np.ndarray, labels: np.ndarray, names: list[str]) -
 
 
 def _warn_of_omitted(omitted: list[Quarantined]) -> None:
-    if omitted:
-        first = omitted[0]
-        logging.warning(
-            "--data: %d files are left out; %r: %s", len(omitted), first.file, first.reason
-        )
+    for line in left_out(omitted):
+        logging.warning("--data: %s", line)
 
 
 def _warn_of_known(known: list[str], count: int) -> None:

@@ -21,7 +21,7 @@ from tl_keras.approaches.merged import TEACHER, merge_round
 from tl_keras.approaches.workers import train_students
 from tl_keras.config import RunConfig
 from tl_keras.data import unlabelled
-from tl_keras.data.examples import Example
+from tl_keras.data.examples import Example, left_out
 from tl_keras.evaluate import IN_SHORT, measure
 from tl_keras.files import replacing, write_json
 from tl_keras.fold import Inference
@@ -81,8 +81,8 @@ def _unlabelled(run: Run, data: Data) -> list[Example]:
         found = unlabelled.load(run.config.data, run.config.cache, data.dataset)
     for warning in found.warnings:
         logging.warning("data: %s", warning)
-    for entry in found.quarantined:
-        logging.warning("data: %r is left out: %s", entry.file, entry.reason)
+    for line in left_out(found.quarantined):
+        logging.warning("data: %s", line)
     run.add(unlabelled={"n": len(found.examples), "quarantined": len(found.quarantined)})
     stages.add_digests(run, "unlabelled", found.examples)
     logging.info("data: %d examples to be labelled", len(found.examples))
@@ -127,6 +127,7 @@ def _teacher(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
         return models.load(file)
     pooled = data.dataset.pooled()
     dataset = replace(pooled, splits={**pooled.splits, "test": []})
+    teacher.begin_inside()
     with run.timed("teacher"):
         pooled = prepared(dataset, run.config, ("train",))
         model = cross_validate.train(teacher, pooled, backbone)

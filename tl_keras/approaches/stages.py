@@ -21,7 +21,7 @@ from tl_keras import run as runs
 from tl_keras.approaches.architecture import Data, prepared, reading
 from tl_keras.config import WEIGHTS, ModelConfig, RunConfig
 from tl_keras.data import doctor
-from tl_keras.data.examples import SPLITS, Dataset, Example
+from tl_keras.data.examples import SPLITS, Dataset, Example, left_out
 from tl_keras.data.load import load
 from tl_keras.evaluate import measure
 from tl_keras.export import conformal
@@ -54,8 +54,8 @@ def read(run: Run, strict: bool = True, pooled: bool = False) -> Data:
         logging.info("data: %d classes; %s examples", len(dataset.classes), counts)
         for warning in dataset.warnings:
             logging.warning("data: %s", warning)
-        for entry in dataset.quarantined:
-            logging.warning("data: %r is left out: %s", entry.file, entry.reason)
+        for line in left_out(dataset.quarantined):
+            logging.warning("data: %s", line)
         if config.export.abstain is not None:
             unseen = dataset.splits["train" if pooled else "val"]
             conformal.check(len(unseen), config.export.abstain)
@@ -205,8 +205,11 @@ def write_data(run: Run, dataset: Dataset) -> None:
             {"file": entry.file, "reason": entry.reason} for entry in dataset.quarantined
         ],
         "warnings": dataset.warnings,
+        "omitted": dataset.omitted,
         "fingerprint": dataset.fingerprint,
     }
+    if dataset.listed:
+        content["listed"] = dataset.listed
     write_json(file, content)
     counts = {name: len(dataset.splits[name]) for name in SPLITS}
     run.add(

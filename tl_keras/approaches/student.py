@@ -11,9 +11,9 @@ from absl import logging
 from filelock import FileLock
 
 from tl_keras import config as configs
+from tl_keras import marks, train
 from tl_keras import model as models
 from tl_keras import run as runs
-from tl_keras import train
 from tl_keras.approaches import adapt, labelling, stages
 from tl_keras.approaches.architecture import (
     HEAD_SPLITS,
@@ -41,6 +41,7 @@ def run(config: RunConfig, workdir: str | Path, segment: int) -> Run:
         data.
     """
     whole = runs.load(workdir)
+    marks.check(whole.workdir, "run", "--workdir")
     _check(whole, config, segment)
     rounds = sorted(whole.workdir.glob("round_*/labels.csv"), key=_number)
     if not rounds:
@@ -48,10 +49,9 @@ def run(config: RunConfig, workdir: str | Path, segment: int) -> Run:
             f"--segment: {str(whole.workdir)!r} has no labels yet; start the command without "
             "--segment first"
         )
-    folder = rounds[-1].parent / f"segment_{segment}"
     fit = config.fit.model_copy(update={"choose_by": "accuracy"})  # No views for a choice.
-    student = Run(folder, config.model_copy(update={"fit": fit}), "segment")
-    folder.mkdir(exist_ok=True)
+    folder = rounds[-1].parent / f"segment_{segment}"
+    student = Run(folder, config.model_copy(update={"fit": fit}), "segment").begin_inside()
     # Another process, maybe on another machine, may be at work here: what it makes is taken.
     with FileLock(folder / ".lock"):
         if not student.result:

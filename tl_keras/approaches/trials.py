@@ -60,6 +60,7 @@ def run_trial(
         if figures:
             bench.measured.setdefault(key_of(config), figures)
         return record
+    trial.begin_inside()
     write_text(trial.workdir / "config.yaml", configs.to_yaml(config))
     with only_warnings(), bench.run.timed("search"):
         started, passed = time.monotonic(), _passes(bench.run)

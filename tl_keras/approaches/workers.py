@@ -1,9 +1,7 @@
 """The students of a round as processes, some at a time: started, watched, started again."""
 
 import json
-import os
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -14,6 +12,7 @@ from typing import Any
 from absl import logging
 
 from tl_keras.data.batches import CORES
+from tl_keras.process import start_child
 from tl_keras.run import Run
 
 POLL = 0.2  # seconds
@@ -88,17 +87,11 @@ def _wait(run: Run, folder: Path, missing: Sequence[int]) -> None:
 def _start(run: Run, folder: Path, segment: int, workers: int) -> subprocess.Popen:
     threads = str(max(1, CORES // workers))
     names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
-    line = [sys.executable, "-m", "tl_keras.cli", "parallel", f"--segment={segment}"]
+    line = ["parallel", f"--segment={segment}"]
     line += [f"--config={run.workdir / 'config.yaml'}", f"--workdir={run.workdir}"]
     # Beside the segment's folder, which may be a disk of its own, and full.
     with _log_of(folder, segment).open("w", encoding="utf-8") as log:
-        return subprocess.Popen(
-            line,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **dict.fromkeys(names, threads)},
-        )
+        return start_child(line, log, dict.fromkeys(names, threads))
 
 
 def _log_of(folder: Path, segment: int) -> Path:

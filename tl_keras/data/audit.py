@@ -18,13 +18,13 @@ from typing import BinaryIO
 import imagehash
 import PIL
 from PIL import Image, UnidentifiedImageError
-from tqdm import tqdm
 
-from tl_keras.data import copies
+from tl_keras.data import copies, formats
 from tl_keras.data.pillow import quiet_pillow
 from tl_keras.data.strict import check_jpeg, check_png
 from tl_keras.embedded.device.predict import FORMATS, orientation, to_rgb
 from tl_keras.files import write_text
+from tl_keras.progress import progress
 from tl_keras.version import VERSION
 
 # What files of each begin with, however damaged the rest is.
@@ -40,7 +40,7 @@ HUFFMAN_FRAMES = (0xC0, 0xC1, 0xC2)  # JPEG's baseline, extended and progressive
 MOST_PIXELS, LONGEST_SIDE = (1 << 29) - 1, 1_000_000
 MAX_BYTES = 1 << 30  # of a file, which TensorFlow reads whole
 # What a remembered result rests on, beside the file.
-CHECKED_BY = [VERSION, PIL.__version__, imagehash.__version__]
+CHECKED_BY = [VERSION, PIL.__version__, imagehash.__version__, "with peaks"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class Checked:
     height: int = 0  # px
     decoder: str = "pillow"
     looks: str = ""  # see `copies.looks`; "" where nobody asked
+    peak: int = 255  # the brightest value of any channel, 0..255
     reason: str = ""
 
 
@@ -88,7 +89,7 @@ def _check_in_parallel(
 ) -> dict[str, Checked]:
     with quiet_pillow(), ThreadPoolExecutor(os.cpu_count()) as pool:
         results = pool.map(lambda file: check(root / file, max_pixels, looks), files)
-        bar = tqdm(results, "audit", len(files), unit=" files", leave=False)
+        bar = progress(results, "audit", len(files), " files")
         return dict(zip(files, bar, strict=True))
 
 
@@ -140,7 +141,7 @@ def check_content(content: bytes, max_pixels: int) -> Checked:
             return Checked(digest, reason="empty file")
         return _decode(io.BytesIO(content), lambda: content, digest, max_pixels, looks=False)
     except Exception as error:  # As above.
-        return _refused(digest, content[:16], error)
+        return _refused(digest, content[: formats.NUM_BYTES], error)
 
 
 def _refused(digest: str, start: bytes, error: Exception) -> Checked:
@@ -155,7 +156,7 @@ def _refused(digest: str, start: bytes, error: Exception) -> Checked:
 def _blame(start: bytes, error: Exception) -> str:
     name = next((name for name, own in STARTS.items() if re.match(own, start, re.DOTALL)), None)
     if name is None:
-        return f"not an image: neither {', '.join(FORMATS)}"
+        return formats.named(start) or f"not an image: neither {', '.join(FORMATS)}"
     if isinstance(error, UnidentifiedImageError):
         return f"truncated or damaged: the header of this {name} cannot be read"
     return f"truncated or damaged: {str(error) or repr(error)}"
@@ -164,7 +165,7 @@ def _blame(start: bytes, error: Exception) -> str:
 def _digest(path: Path) -> tuple[str, bytes]:
     """SHA-256 in hex, and the first bytes."""
     with path.open("rb") as stream:
-        start = stream.read(16)
+        start = stream.read(formats.NUM_BYTES)
         stream.seek(0)
         return hashlib.file_digest(stream, "sha256").hexdigest(), start
 
@@ -192,9 +193,15 @@ def _decode(
         image.load()
         # Now that what stands behind the pixels has been read, too.
         decoder = choose_decoder(image, frame)
-        if decoder == "pillow":
-            to_rgb(image)
-        return Checked(digest, width, height, decoder, copies.looks(image) if looks else "")
+        peak = to_rgb(image).max() if decoder == "pillow" else _peak(image)
+        seen = copies.looks(image) if looks else ""
+        return Checked(digest, width, height, decoder, seen, int(peak))
+
+
+def _peak(image: Image.Image) -> int:
+    """The brightest value of a grey or RGB image."""
+    extrema = image.getextrema()
+    return max(high for _, high in ([extrema] if image.mode == "L" else extrema))
 
 
 def _refuse_size(width: int, height: int, max_pixels: int) -> str:

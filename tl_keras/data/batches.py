@@ -20,7 +20,6 @@ import numpy as np
 import PIL
 import psutil
 import tensorflow as tf
-from tqdm import tqdm
 
 from tl_keras import cache
 from tl_keras.config import Augmentation, CacheConfig, DataConfig
@@ -28,6 +27,7 @@ from tl_keras.data import glyphs
 from tl_keras.data.augment import augment, mix, num_columns
 from tl_keras.data.examples import Dataset
 from tl_keras.data.image import Kind, decode_content, kind_of, prepare
+from tl_keras.progress import progress
 from tl_keras.space import OF_THE_IMAGES
 from tl_keras.version import VERSION
 
@@ -227,7 +227,7 @@ def _embedded(dataset: Dataset, split: str, config: DataConfig) -> np.ndarray:
 
 
 def _fill(array: np.ndarray, batches: tf.data.Dataset, title: str) -> None:
-    with tqdm(total=len(array), desc=title, unit=" images", leave=False) as bar:
+    with progress(None, title, len(array), " images") as bar:
         start = 0
         for batch in batches.as_numpy_iterator():
             array[start : start + len(batch)] = batch

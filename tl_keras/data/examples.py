@@ -1,10 +1,15 @@
 """What the data steps pass on: listed files, checked examples, a data set with its splits."""
 
+import re
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from tl_keras.data.layout import some
 
 if TYPE_CHECKING:
     from tl_keras.data.audit import Checked
@@ -29,6 +34,21 @@ class Quarantined:
 
     file: str
     reason: str
+
+
+def left_out(entries: Sequence[Quarantined], how: str = "left out") -> list[str]:
+    """What to tell of files that are left out: a line a reason, with the number and examples."""
+    groups = defaultdict(list)
+    for entry in entries:
+        groups[re.sub(r"\d+", "#", entry.reason)].append(entry)  # Sizes and places differ.
+    lines = []
+    for same in groups.values():
+        files = [entry.file for entry in same]
+        if len(files) == 1:
+            lines.append(f"{files[0]!r} is {how}: {same[0].reason}")
+        else:
+            lines.append(f"{len(files)} files are {how}: {same[0].reason}: {some(files)}")
+    return lines
 
 
 @dataclass
@@ -81,6 +101,8 @@ class Dataset:
       drawn_seed: glyphs alone: training images are drawn anew each epoch from this seed.
       fingerprint: SHA-256 of every split's labels and contents, hex.
       whole: training images are measured on too, as in cross-validation.
+      listed: what the source lists, see `changes.stamp`; None where it does not change.
+      omitted: files that are used in no split, beside the quarantined ones.
       shards: what training images are streamed from; None where they are files.
     """
 
@@ -93,6 +115,8 @@ class Dataset:
     fingerprint: str
     drawn_seed: int | None = None
     whole: bool = False
+    listed: str | None = None
+    omitted: list[str] = field(default_factory=list)
     shards: "Shards | None" = None
 
     def labels(self, split: str) -> np.ndarray:

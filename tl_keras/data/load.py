@@ -3,22 +3,24 @@
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from tl_keras import cache
 from tl_keras.config import CacheConfig, DataConfig
-from tl_keras.data import audit, copies, digits, glyph_masks, sources, tfds
-from tl_keras.data.examples import SPLITS, Dataset, Example, Listing, Quarantined
+from tl_keras.data import audit, changes, copies, digits, glyph_masks, names, sources, tables, tfds
+from tl_keras.data.examples import SPLITS, Dataset, Example, Listing, Quarantined, left_out
+from tl_keras.data.layout import counted, some
 from tl_keras.data.splits import Splits, carve
+from tl_keras.progress import progress
 
 # A file that stands in several splits is kept in the first of these alone.
 KEPT_IN = ("test", "val", "train")
 # Of a class that may look alike and is kept in one split: ten units are enough for three splits.
 ALIKE_SHARE = 0.1
+DARK = 32  # of 255: an image whose brightest value is below is all but black
 MAX_SUSPECTS = 5000  # Each is compared with each, in seconds.
 
 
@@ -31,6 +33,7 @@ class _Found:
     groups: dict[str, str]
     quarantined: list[Quarantined]
     warnings: list[str]
+    omitted: list[str] = field(default_factory=list)  # files whose content another split has
 
 
 def load(config: DataConfig, cache_config: CacheConfig, strict: bool = True) -> Dataset:
@@ -46,9 +49,8 @@ def load(config: DataConfig, cache_config: CacheConfig, strict: bool = True) -> 
         return _load_digits(config)
     if config.source == "glyphs":
         return _load_glyphs(config)
-    folder = cache.folder(cache_config)
-    listing = SOURCES[config.source](config, folder)
-    found = _audit(listing, config, folder)
+    listing = SOURCES[config.source](config, cache_config)
+    found = _audit(listing, config, cache.room(cache_config, cache.AUDIT))
     problems = list(_torn_groups(found))
     found = _set_duplicates_apart(found)
     _check_readable(found, config)
@@ -58,6 +60,7 @@ def load(config: DataConfig, cache_config: CacheConfig, strict: bool = True) -> 
         alike, warnings = _alike(found, config, listing.root, cache_config)
     splits = carve(found.splits, found.groups, config, alike)
     problems += [*_problems(found, config), *_problems_of_splits(splits, found.classes, config)]
+    warnings = [*warnings, *_missing_in_test(splits, found.classes)]
     if problems and strict:
         raise ValueError(problems[0])
     if listing.shards:
@@ -72,20 +75,22 @@ def load(config: DataConfig, cache_config: CacheConfig, strict: bool = True) -> 
         found.quarantined,
         problems + found.warnings + warnings,
         fingerprint(splits, found.classes),
+        listed=changes.stamp(listing) if config.source in changes.LISTED else None,
+        omitted=[*found.omitted, *(example.file for example in splits["rest"])],
         shards=listing.shards,
     )
 
 
 SOURCES = {
-    "folder": lambda config, folder: sources.list_folder(config),
-    "csv": lambda config, folder: sources.list_csv(config),
-    "tfds": tfds.list_tfds,
+    "folder": lambda config, _: sources.list_folder(config),
+    "csv": lambda config, _: tables.list_csv(config),
+    "tfds": lambda config, own: tfds.list_tfds(config, cache.room(own, cache.TFDS)),
 }
 
 
-def _audit(listing: Listing, config: DataConfig, folder: Path) -> _Found:
-    names = [listed.file for listed in listing.files if listed.file not in listing.checked]
-    checked = audit.check_all(listing.root, names, config.max_pixels, folder / "audit", looks=True)
+def _audit(listing: Listing, config: DataConfig, memory: Path) -> _Found:
+    files = [listed.file for listed in listing.files if listed.file not in listing.checked]
+    checked = audit.check_all(listing.root, files, config.max_pixels, memory, looks=True)
     checked |= listing.checked
     classes = tuple(sorted({listed.label for listed in listing.files}))
     splits: Splits = {name: [] for name in SPLITS}
@@ -107,8 +112,29 @@ def _audit(listing: Listing, config: DataConfig, folder: Path) -> _Found:
         )
         splits[listed.split or "train"].append(example)
     groups = {listed.file: listed.group for listed in listing.files if listed.group}
-    found = _Found(classes, splits, groups, quarantined, list(listing.warnings))
-    return found
+    warnings = [*listing.warnings, *_alike_names(classes), *_dark(checked)]
+    return _Found(classes, splits, groups, quarantined, warnings)
+
+
+def _alike_names(classes: tuple[str, ...]) -> list[str]:
+    return [
+        f"classes {' and '.join(map(names.quoted, group))} {difference} and are taken for "
+        f"{len(group)} classes; if they are one, give them the same name"
+        for group, difference in names.alike(classes)
+    ]
+
+
+def _dark(checked: dict[str, audit.Checked]) -> list[str]:
+    """A warning of images that are readable and all but black."""
+    dark = [file for file, own in checked.items() if not own.reason and own.peak < DARK]
+    if not dark:
+        return []
+    peak = max(checked[file].peak for file in dark)
+    return [
+        f"{counted(dark, 'image')} all but black, with {peak} of 255 as the brightest value: "
+        f"{some(dark)}; where fewer bits are used than are stored, as 12 of 16, or values are "
+        "numbers of classes, scale them to the whole range"
+    ]
 
 
 def _torn_groups(found: _Found) -> Iterator[str]:
@@ -134,20 +160,31 @@ def _set_duplicates_apart(found: _Found) -> _Found:
             labels[example.digest].add(found.classes[example.label])
             placed[example.digest].add(split)
     splits: Splits = {}
-    quarantined, moved = list(found.quarantined), []
+    quarantined, moved = list(found.quarantined), defaultdict(list)
     for split, examples in found.splits.items():
         splits[split] = []
         for example in examples:
-            names = sorted(labels[example.digest])
+            under = sorted(labels[example.digest])
             kept_in = next(name for name in KEPT_IN if name in placed[example.digest])
-            if len(names) > 1:
-                reason = f"the same image stands under {' and '.join(names)}"
+            if len(under) > 1:
+                reason = f"the same image stands under {' and '.join(under)}"
                 quarantined.append(Quarantined(example.file, reason))
             elif split != kept_in:
-                moved.append(f"{example.file!r} stands in {kept_in} too and is left out of {split}")
+                moved[split, kept_in].append(example.file)
             else:
                 splits[split].append(example)
-    return replace(found, splits=splits, quarantined=quarantined, warnings=found.warnings + moved)
+    warnings = [
+        f"{counted(files, 'file')} in {kept_in} too and left out of {split}: {some(files)}"
+        for (split, kept_in), files in moved.items()
+    ]
+    omitted = [file for files in moved.values() for file in files]
+    return replace(
+        found,
+        splits=splits,
+        quarantined=quarantined,
+        warnings=found.warnings + warnings,
+        omitted=omitted,
+    )
 
 
 def _alike(
@@ -167,7 +204,7 @@ def _alike(
             f"of more than {copies.MAX_EXAMPLES} pictures near-duplicates are not looked for"
         ]
     sizes = Counter(example.label for example in examples)
-    kept, warnings = [], []
+    kept, parted, warnings = [], [], []
     similar = copies.with_similar_hashes([example.looks for example in examples])
     suspects = [examples[i] for i in similar]
     if not suspects:
@@ -180,10 +217,14 @@ def _alike(
         if len(alike) <= ALIKE_SHARE * min(sizes[example.label] for example in alike):
             kept.append(alike)
         else:
-            warnings.append(
-                f"{len(alike)} pictures look nearly equal, {alike[0].file!r} among them, and are "
-                "split all the same; where they belong together, name groups in a CSV"
-            )
+            parted.append(alike)
+    if parted:
+        count, largest = sum(map(len, parted)), max(parted, key=len)
+        sets = f" in {len(parted)} sets" if len(parted) > 1 else ""
+        warnings.append(
+            f"{count} pictures look nearly equal{sets}, {largest[0].file!r} among them, and are "
+            "split all the same; where they belong together, name groups in a CSV"
+        )
     if kept:
         count = sum(map(len, kept))
         warnings.append(f"{count} near-duplicates stay with their like in one split")
@@ -194,7 +235,7 @@ def _thumbnails(examples: list[Example], root: Path, config: CacheConfig) -> np.
     """`(examples, 32, 32) uint8` grey; remembered, so that a second load opens no file."""
 
     def fill(array: np.ndarray) -> None:
-        for i, example in enumerate(tqdm(examples, "near-duplicates", unit=" files", leave=False)):
+        for i, example in enumerate(progress(examples, "near-duplicates", unit=" files")):
             array[i] = copies.read_thumbnail(root / example.file)
 
     shape = (len(examples), copies.THUMBNAIL, copies.THUMBNAIL)
@@ -211,7 +252,7 @@ def _num_readable(found: _Found) -> int:
 
 
 def _first_bad(found: _Found) -> str:
-    return "; ".join(f"{entry.file!r}: {entry.reason}" for entry in found.quarantined[:3])
+    return "; ".join(left_out(found.quarantined)[:3])
 
 
 def _check_readable(found: _Found, config: DataConfig) -> None:
@@ -249,13 +290,24 @@ def _problems_of_splits(
         for label, name in enumerate(classes):
             if not counts[split][label]:
                 total = sum(own[label] for own in counts.values())
+                other = names.like(name, set(classes) - {name})
+                near = f"; {names.quoted(other)} is spelled nearly the same" if other else ""
                 yield (
-                    f"data: class {name!r} has {total} readable images and none in {split}; a "
-                    "class needs three that may be parted (train, val and test), or one in each "
-                    "given split: add some, remove the class, or lower data.val and data.test"
+                    f"data: class {names.quoted(name)} has {total} readable images and none in "
+                    f"{split}; a class needs three that may be parted (train, val and test), or "
+                    "one in each given split: add some, remove the class, or lower data.val and "
+                    f"data.test{near}"
                 )
     if not splits["test"] and config.test > 0:
         yield "data.test: nothing is left for test; add images or write test: 0"
+
+
+def _missing_in_test(splits: Splits, classes: tuple[str, ...]) -> list[str]:
+    present = {example.label for example in splits["test"]}
+    missing = [name for label, name in enumerate(classes) if label not in present]
+    if not present or not missing:
+        return []
+    return [f"test has no image of {some(missing)}: its scores say nothing of that"]
 
 
 def fingerprint(splits: Splits, classes: tuple[str, ...]) -> str:

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from tqdm import tqdm
 
 from tl_keras.data.audit import CHECKED_BY, Checked, check_content
 from tl_keras.data.pillow import quiet_pillow
 from tl_keras.files import replacing, write_json
+from tl_keras.progress import progress
 
 SIDE_BY_SIDE = 16  # shards
 SHUFFLED = 4096  # Examples, still encoded, that the next one is drawn from: 500 MB of ImageNet.
@@ -100,7 +100,7 @@ class Shards:
             return
         place = _places(missing)
         found = self.encoded().filter(lambda example: place(example["tfds_id"]) >= 0)
-        bar = tqdm(found.as_numpy_iterator(), "unpack", len(missing), unit=" images", leave=False)
+        bar = progress(found.as_numpy_iterator(), "unpack", len(missing), " images")
         for example in bar:
             with replacing(folder / example["tfds_id"].decode()) as temporary:
                 temporary.write_bytes(example["image"])
@@ -136,7 +136,7 @@ def census(shards: Shards, max_pixels: int, memory: Path) -> list[Entry]:
       memory: folder that remembers, one file a shard.
     """
     found, by = [], [*CHECKED_BY, max_pixels]
-    for start, end, name in tqdm(shards.bounds(), "audit", unit=" shards", leave=False):
+    for start, end, name in progress(shards.bounds(), "audit", unit=" shards"):
         file = memory / f"{name}.json"
         entries = _recall(file, by)
         if entries is None:

@@ -12,27 +12,31 @@ from typing import Any
 
 import numpy as np
 from filelock import FileLock
-from tqdm import tqdm
 
 from tl_keras.config import DataConfig
 from tl_keras.data.examples import Listed, Listing
-from tl_keras.data.sources import SPLIT_FOLDERS, list_class, list_folder
+from tl_keras.data.layout import split_of
+from tl_keras.data.sources import list_class, list_folder
 from tl_keras.files import replacing, write_json
+from tl_keras.progress import progress
 
 SUFFIXES = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"GI": ".gif", b"BM": ".bmp", b"RI": ".webp"}
 
 
-def list_tfds(config: DataConfig, cache: Path) -> Listing:
+def list_tfds(config: DataConfig, room: Path) -> Listing:
     """Class folders, below train/ and the like, of an image classification builder.
 
     `data.name` is the builder's name, `data.path` the folder where TFDS keeps prepared data.
+
+    Args:
+      room: of the cache, where examples are unpacked.
 
     Raises:
       ValueError: no such builder, no image classification, or it cannot be downloaded.
     """
     builder = _builder(config)
     _check_features(builder, config.name)
-    folder = cache / "tfds" / _folder_name(builder)
+    folder = room / _folder_name(builder)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         if config.stream:
@@ -61,7 +65,7 @@ def _streamed(builder: Any, config: DataConfig, folder: Path) -> Listing:
 
     _prepare(builder, config.name)
     _check_train(builder)
-    train, *others = [name for name in builder.info.splits if SPLIT_FOLDERS.get(name) == "train"]
+    train, *others = [name for name in builder.info.splits if split_of(name) == "train"]
     if others:
         raise ValueError(
             f"data.stream: {builder.name!r} has {train!r} and {others[0]!r} to train on; expected "
@@ -74,7 +78,7 @@ def _streamed(builder: Any, config: DataConfig, folder: Path) -> Listing:
             shutil.rmtree(other)
     listing = Listing(place, [], warnings=_unused(builder))
     for name in builder.info.splits:
-        if SPLIT_FOLDERS.get(name) in ("val", "test"):
+        if split_of(name) in ("val", "test"):
             _add_files(builder, name, labels, listing)
     listing.shards = shards.Shards(builder, train)
     entries = shards.census(listing.shards, config.max_pixels, place / "census")
@@ -95,7 +99,7 @@ def _add_files(builder: Any, split: str, labels: list[str], listing: Listing) ->
     listing.warnings += json.loads(record.read_text(encoding="utf-8"))
     for label in sorted(labels):
         if (listing.root / split / label).is_dir():
-            list_class(listing.root / split / label, SPLIT_FOLDERS[split], listing)
+            list_class(listing.root / split / label, label, split_of(split), listing)
 
 
 def _version(builder: Any) -> str:
@@ -109,7 +113,7 @@ def _version(builder: Any) -> str:
 
 
 def _unused(builder: Any) -> list[str]:
-    others = [split for split in builder.info.splits if split not in SPLIT_FOLDERS]
+    others = [split for split in builder.info.splits if not split_of(split)]
     return [f"split {split!r} of {builder.name!r} is not used" for split in others]
 
 
@@ -120,7 +124,7 @@ def _unlabelled(count: int, split: str, name: str) -> list[str]:
 def _check_train(builder: Any) -> None:
     """Raises ValueError where there is no split to train on."""
     splits = list(builder.info.splits)
-    if "train" not in {SPLIT_FOLDERS.get(split) for split in splits}:
+    if "train" not in {split_of(split) for split in splits}:
         raise ValueError(
             f"data.name: {builder.name!r} has no split 'train'; it has "
             f"{', '.join(splits) or 'none'}"
@@ -183,7 +187,7 @@ def _prepare(builder: Any, name: str) -> None:
 
 def _unpack_all(builder: Any, folder: Path) -> list[str]:
     """Writes the images of every split that has a use; warnings about what is left out."""
-    used = [split for split in builder.info.splits if split in SPLIT_FOLDERS]
+    used = [split for split in builder.info.splits if split_of(split)]
     _check_train(builder)
     labels = _label_folders(builder.info.features["label"].names, builder.name)
     warnings = _unused(builder)
@@ -207,7 +211,7 @@ def _unpack(builder: Any, split: str, labels: list[str], folder: Path) -> int:
 
     encoded = builder.as_dataset(split=split, decoders={"image": tfds.decode.SkipDecoding()})
     total = builder.info.splits[split].num_examples
-    bar = tqdm(encoded.as_numpy_iterator(), f"unpack {split}", total, unit=" images", leave=False)
+    bar = progress(encoded.as_numpy_iterator(), f"unpack {split}", total, " images")
     unlabelled = 0
     for i, example in enumerate(bar):
         content, label = example["image"], example["label"]

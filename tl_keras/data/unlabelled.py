@@ -6,7 +6,7 @@ from pathlib import Path
 from tl_keras import cache
 from tl_keras.config import CacheConfig, DataConfig
 from tl_keras.data import audit, sources
-from tl_keras.data.examples import SPLITS, Dataset, Example, Listing, Quarantined
+from tl_keras.data.examples import SPLITS, Dataset, Example, Listing, Quarantined, left_out
 
 UNKNOWN = -1  # The label of an example whose label nobody knows.
 
@@ -47,9 +47,9 @@ def load(config: DataConfig, cache_config: CacheConfig, dataset: Dataset) -> Unl
             "expected rest"
         )
     listing = Listing(root, [])
-    sources.list_class(root, "", listing)
+    sources.list_class(root, "", "", listing)
     names = [listed.file for listed in listing.files]
-    memory = cache.folder(cache_config) / "audit"
+    memory = cache.room(cache_config, cache.AUDIT)
     checked = audit.check_all(root, names, config.max_pixels, memory)
     seen = {example.digest for split in SPLITS for example in dataset.splits[split]}
     found, num_copies = [], 0
@@ -76,7 +76,7 @@ def load(config: DataConfig, cache_config: CacheConfig, dataset: Dataset) -> Unl
                 )
             )
     if not found:
-        first = "".join(f"; {entry.file!r}: {entry.reason}" for entry in quarantined[:1])
+        first = "".join(f"; {line}" for line in left_out(quarantined)[:1])
         raise ValueError(
             f"data.unlabelled: {str(root)!r} has no readable image that is not labelled{first}"
         )

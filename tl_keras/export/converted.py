@@ -10,6 +10,7 @@ import numpy as np
 
 from tl_keras.config import WHOLE, ExportConfig
 from tl_keras.export import flatbuffer, litert, quantise, saved_model
+from tl_keras.files import not_a_pattern
 from tl_keras.quiet import quiet
 
 
@@ -42,7 +43,8 @@ def convert(
     with tempfile.TemporaryDirectory(dir=folder) as temporary, quiet():
         plain = Path(temporary, "plain")
         saved_model.write_plain(model, plain, batch_size, threshold)
-        made = litert.convert(plain, config.allow_flex)
+        with not_a_pattern(plain) as path:
+            made = litert.convert(path, config.allow_flex)
     quantised = sorted(set(config.formats) - {*WHOLE, "float32"})
     if not quantised:
         return Converted(made, None)

@@ -65,11 +65,6 @@ def label_lines(described: Description) -> str:
     return "".join(f"{label}\n" for label in described.labels)
 
 
-def one_line(name: str) -> str:
-    """A class name as a line of a label file."""
-    return " ".join(name.split())
-
-
 def _metadata(described: Description, outputs: Sequence[str]) -> bytes:
     builder = flatbuffers.Builder(1024)
     text = builder.CreateString

@@ -1,6 +1,7 @@
 """`export/device/`: what it takes to use a file on a device, and the proof that it works there."""
 
 import importlib.resources
+import re
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -168,7 +169,10 @@ def _write_golden(folder: Path, file: Path, spec: dict[str, Any], examples: Exam
         entry = {"pixels": f"{number}.png", "file": None}
         if examples.paths is not None:
             source = examples.paths[chosen[number]]
-            entry["file"] = f"{number}_file{source.suffix.lower()}"
+            suffix = source.suffix.lower()
+            # Only one that says what the file is: the rest of a long name may be too long here.
+            kept = suffix if re.fullmatch(r"\.\w{1,5}", suffix) else ""
+            entry["file"] = f"{number}_file{kept}"
             shutil.copyfile(source, folder / entry["file"])
         entry["label"] = spec["labels"][int(examples.inputs.labels[chosen[number]])]
         entry["prediction"] = spec["labels"][int(found.argmax())]

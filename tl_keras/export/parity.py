@@ -10,13 +10,14 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
-from tqdm import tqdm
 
 from tl_keras.data import batches
 from tl_keras.data.batches import Inputs
 from tl_keras.embedded.device import predict
 from tl_keras.evaluate import paired_interval, wilson
 from tl_keras.export import flatbuffer
+from tl_keras.files import not_a_pattern
+from tl_keras.progress import progress
 
 Outputs = dict[str, np.ndarray]  # by name: `probabilities (examples, classes) float32`, ...
 Runner = Callable[[Inputs], Outputs]
@@ -27,7 +28,8 @@ MOST_AT_ONCE = 8  # interpreters; each has weights and activations of its own
 
 def load_saved_model(folder: Path) -> Runner:
     """The `serve` signature of a SavedModel."""
-    loaded = tf.saved_model.load(str(folder))
+    with not_a_pattern(folder) as path:
+        loaded = tf.saved_model.load(str(path))
 
     def run(inputs: Inputs) -> Outputs:
         found = [loaded.signatures["serve"](image=x) for x in batches.evaluation(inputs, 64)]
@@ -48,7 +50,7 @@ def load_litert(file: Path, silent: bool = False) -> Runner:
 
     def run(inputs: Inputs) -> Outputs:
         found = []
-        bar = tqdm(total=len(inputs), desc=file.stem, unit=" images", leave=False, disable=silent)
+        bar = progress(None, file.stem, len(inputs), " images", silent=silent)
         with ThreadPoolExecutor(len(interpreters)) as pool:
             for images in batches.evaluation(inputs, 64).as_numpy_iterator():
                 shares = np.array_split(images, len(interpreters))

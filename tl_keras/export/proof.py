@@ -8,7 +8,6 @@ from typing import Any
 import keras
 import numpy as np
 from absl import logging
-from tqdm import tqdm
 
 from tl_keras.config import WHOLE, ExportConfig
 from tl_keras.data.batches import CORES, Inputs
@@ -26,6 +25,7 @@ from tl_keras.export import (
 from tl_keras.export.converted import Converted, content_of
 from tl_keras.export.metadata import Description
 from tl_keras.export.saved_model import Prepare
+from tl_keras.progress import progress
 from tl_keras.quiet import quiet
 
 OK = "ok"
@@ -201,7 +201,7 @@ def _repair(
     def judged(kept: Sequence[int]) -> dict[str, Any]:
         return _verdict(content_of(converted, name, kept), judge, writing)
 
-    with tqdm(desc=f"mend {name}", unit=" runs", leave=False) as bar:
+    with progress(title=f"mend {name}", unit=" runs") as bar:
         return repair.repair(first, judged, cost, every, writing.config.max_accuracy_drop)
 
 

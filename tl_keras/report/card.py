@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from tl_keras import files
-from tl_keras.data.sources import printable
+from tl_keras.data.paths import printable
 from tl_keras.report import figures, provenance, results, search, trials, verdict
 from tl_keras.report.read import Run
 from tl_keras.report.words import (

@@ -3,8 +3,8 @@
 import importlib.resources
 from pathlib import Path
 
-from tl_keras import files
-from tl_keras.data.sources import printable
+from tl_keras import files, marks
+from tl_keras.data.paths import printable
 from tl_keras.report import (
     advice,
     audit,
@@ -39,11 +39,18 @@ def write(workdir: Path) -> Path:
     path = workdir / "report.html"
     # File names may hold bytes that are no UTF-8; they must not cost the report.
     run = read(workdir)
+    marks.check(workdir, "run", "report")
     text = printable(render(run))
     if run.result and not comparison.is_one(run):  # Each approach has a card of its own.
         card.write(run)
     files.write_text(path, text)
     return path
+
+
+def is_page(file: Path) -> bool:
+    """Whether a file is a page that this package wrote."""
+    with file.open("rb") as stream:
+        return GENERATOR.encode() in stream.read(4096)
 
 
 def refresh(workdir: Path) -> None:
@@ -125,11 +132,13 @@ def document(title: str, above: str, headline: str, body: str) -> str:
     )
 
 
+GENERATOR = '<meta name="generator" content="tl_keras">'
 PAGE = """\
 <!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
+<meta name="generator" content="tl_keras">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <meta http-equiv="Content-Security-Policy" \

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tl_keras import files
-from tl_keras.data.sources import printable
+from tl_keras.data.paths import printable
 from tl_keras.evaluate import paired_interval
 from tl_keras.report import charts, figures, provenance, results
 from tl_keras.report.markup import escape, estimate, note, section, steps, table

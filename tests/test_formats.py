@@ -1,0 +1,85 @@
+"""Claims on tl_keras/data/formats.py: a file of a well-known format is called by its name."""
+
+import io
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tl_keras.data import audit, formats
+
+
+def archived(kind) -> bytes:
+    stream = io.BytesIO()
+    if kind == "zip":
+        with zipfile.ZipFile(stream, "w") as archive:
+            archive.writestr("a.txt", "a")
+    else:
+        with tarfile.open(fileobj=stream, mode="w") as archive:
+            archive.addfile(tarfile.TarInfo("a.txt"))
+    return stream.getvalue()
+
+
+def saved(kind) -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (16, 16), "red").save(stream, kind)
+    return stream.getvalue()
+
+
+def array() -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, np.zeros(3))
+    return stream.getvalue()
+
+
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+FILES = {
+    "HEIC": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+    "AVIF": b"\0\0\0\x1cftypavif\0\0\0\0avifmif1",
+    "CR3": b"\0\0\0\x18ftypcrx \0\0\0\x01crx isom",
+    "MP4": b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2",
+    "TIFF": saved("TIFF"),
+    "JPEG 2000": saved("JPEG2000"),
+    "ICO": saved("ICO"),
+    "PNM": saved("PPM"),
+    "PDF": saved("PDF"),
+    "Photoshop": b"8BPS\0\1" + bytes(20),
+    "DICOM": bytes(128) + b"DICM" + bytes(100),
+    "NumPy": array(),
+    "ZIP": archived("zip"),
+    "TAR": archived("tar"),
+    "Git LFS": LFS,
+    "git-annex": b"/annex/objects/SHA256E-s12345--abc.jpg\n",
+    "SVG": b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>',
+    "web page": b"<!DOCTYPE html>\n<html><body>404 Not Found</body></html>",
+    "text": "path,label\nKäfer.png,1\n".encode() * 40,
+    "zeros": bytes(5000),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_reason_names_the_format(name, tmp_path):
+    (tmp_path / "x.jpg").write_bytes(FILES[name])
+    for found in (
+        audit.check(tmp_path / "x.jpg", 10**6),
+        audit.check_content(FILES[name], 10**6),
+    ):
+        assert name in found.reason and "not an image: neither" not in found.reason
+
+
+def test_what_nobody_knows_is_still_no_image(tmp_path):
+    (tmp_path / "x").write_bytes(bytes(range(200, 256)) * 4)
+    reason = audit.check(tmp_path / "x", 10**6).reason
+    assert reason == "not an image: neither JPEG, PNG, GIF, BMP, WEBP"
+
+
+def test_damaged_images_are_called_damaged(tmp_path):
+    (tmp_path / "x.png").write_bytes(saved("PNG")[:-30])
+    assert audit.check(tmp_path / "x.png", 10**6).reason.startswith("truncated or damaged")
+
+
+def test_text_may_be_cut_within_a_character():
+    text = ("a" * (formats.NUM_BYTES - 1) + "é").encode()[: formats.NUM_BYTES]
+    assert formats.named(text) == "not an image but text"

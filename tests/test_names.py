@@ -1,0 +1,65 @@
+"""Claims on tl_keras/data/names.py: which class names are nearly equal, and how they are shown."""
+
+import pytest
+
+from tl_keras.data import names
+
+NBSP, ZERO_WIDTH, ACCENT = "\u00a0", "\u200b", "\u0301"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "difference"),
+    [
+        ("Cat", "cat", "case"),
+        ("STRASSE", "straße", "case"),
+        ("1", "01", "leading zeros"),
+        ("class 7", "class 007", "leading zeros"),
+        (f"cafe{ACCENT}", "café", "Unicode form"),
+        ("a b", f"a{NBSP}b", "Unicode form"),
+        ("m²", "m2", "Unicode form"),
+        ("cat", f"cat{ZERO_WIDTH}", "invisible characters"),
+        ("cat", "cat ", "white space"),
+        ("sea lion", "sea  lion", "white space"),
+        ("sea lion", "sea_lion", "white space"),
+        ("Sea lion", "sea_lion", None),
+    ],
+)
+def test_nearly_equal_names(first, second, difference):
+    ((group, told),) = names.alike([first, "dog", second])
+    assert sorted(group) == sorted([first, second])
+    expected = f"differ in {difference} alone" if difference else "differ in little but spelling"
+    assert told == expected
+    assert names.like(first, ["dog", second]) == second
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("1", "10"), ("100", "10"), ("0", "00a"), ("cat", "cats"), ("e", "é")]
+)
+def test_other_names_are_not(first, second):
+    assert names.alike([first, second]) == []
+    assert names.like(first, [second]) is None
+
+
+def test_names_that_look_the_same_are_shown_apart():
+    assert names.quoted("café") == "'café'"
+    assert names.quoted(f"cafe{ACCENT}") == r"'cafe\u0301'"
+    assert names.quoted(f"cat{ZERO_WIDTH}") == r"'cat\u200b'"
+    assert names.quoted("two words") == "'two words'"
+
+
+def test_lines_of_a_label_file_can_be_told_apart():
+    given = ["cat", "two  words", "a\nb", "a b", "café", f"cafe{ACCENT}", f"x{ZERO_WIDTH}", "x"]
+    lines = names.told_apart(given)
+    assert lines[:4] == ["cat", "two words", r"a\nb", "a b"]
+    assert len(set(lines)) == len(given)
+    assert all("\n" not in line and line.isprintable() for line in lines[4:])
+
+
+@pytest.mark.parametrize("label", ["", "nan", "NaN", "<NA>", "NaT", "#N/A"])
+def test_missing_labels(label):
+    assert names.is_missing(label)
+
+
+@pytest.mark.parametrize("label", ["NA", "none", "null", "0", "banana"])
+def test_labels_that_may_be_classes(label):
+    assert not names.is_missing(label)

@@ -1,0 +1,65 @@
+"""What people hand to `predict`: image files, folders, arrays, PIL images; one or many of them."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from tl_keras.data.pillow import quiet_pillow
+from tl_keras.embedded.device.predict import upright_rgb
+
+EXPECTED = (
+    "expected image files, folders, arrays (height, width, 3) uint8 or PIL images, one or a list"
+)
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """An image that is in memory.
+
+    Attributes:
+      name: what stands in its row as `file`.
+      array: `(height, width, 3) uint8` RGB, upright.
+    """
+
+    name: str
+    array: np.ndarray
+
+
+def given(pictures: Any) -> list[Path | Pixels]:
+    """A list of paths and images from one or many of them.
+
+    Raises:
+      TypeError: something is neither.
+    """
+    return [_one(picture, i) for i, picture in enumerate(_many(pictures))]
+
+
+def _many(pictures: Any) -> Iterable[Any]:
+    if isinstance(pictures, str | os.PathLike | Image.Image):
+        return [pictures]
+    if isinstance(pictures, np.ndarray) and pictures.ndim in (2, 3):
+        return [pictures]
+    if isinstance(pictures, bytes | Mapping) or not isinstance(pictures, Iterable):
+        raise TypeError(f"predict: {EXPECTED}; received {type(pictures).__name__}")
+    return pictures
+
+
+def _one(picture: Any, place: int) -> Path | Pixels:
+    if isinstance(picture, str | os.PathLike) and not isinstance(os.fspath(picture), bytes):
+        return Path(picture).expanduser()
+    name = f"#{place}"
+    if isinstance(picture, Image.Image):
+        with quiet_pillow():
+            return Pixels(getattr(picture, "filename", "") or name, upright_rgb(picture))
+    if not isinstance(picture, np.ndarray):
+        raise TypeError(f"predict: {EXPECTED}; received {type(picture).__name__} at {name}")
+    if picture.dtype != np.uint8 or picture.shape[2:] != (3,) or 0 in picture.shape:
+        raise TypeError(
+            f"predict: {EXPECTED}; received an array {picture.shape} {picture.dtype} at {name}"
+        )
+    return Pixels(name, picture)

@@ -1,0 +1,75 @@
+"""What a file is that cannot be read as an image, by its first bytes, and what to do with it."""
+
+import re
+
+CONVERT = "convert it to JPEG or PNG"
+# The first that matches counts.
+KNOWN: tuple[tuple[bytes, str, str], ...] = (
+    (rb".{4}ftyp(heic|heix|hevc|heim|heis|mif1|msf1)", "a HEIC picture, as of an iPhone", CONVERT),
+    (rb".{4}ftyp(avif|avis)", "an AVIF picture", CONVERT),
+    (rb".{4}ftypcrx ", "a raw picture of a camera (CR3)", CONVERT),
+    (rb".{4}ftyp", "a video (MP4 or QuickTime)", "cut it into pictures"),
+    (rb"RIFF.{4}AVI ", "a video (AVI)", "cut it into pictures"),
+    (rb"RIFF.{4}WAVE", "a sound (WAV)", "remove it"),
+    (rb"\x1aE\xdf\xa3", "a video (Matroska or WebM)", "cut it into pictures"),
+    (rb"II\*\0.{4}CR", "a raw picture of a camera (CR2)", CONVERT),
+    (rb"(II[*+]\0|MM\0[*+])", "a TIFF picture, or a camera's raw one", CONVERT),
+    (rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51", "a JPEG 2000 picture", CONVERT),
+    (rb"\xff\x0a|\0\0\0\x0cJXL ", "a JPEG XL picture", CONVERT),
+    (rb"8BPS", "a Photoshop picture", CONVERT),
+    (rb"P[1-7][\s]", "a PNM picture", CONVERT),
+    (rb"\0\0\x01\0", "an icon (ICO)", CONVERT),
+    (rb"v/1\x01", "an OpenEXR picture", CONVERT),
+    (rb"#\?RADIANCE", "a Radiance HDR picture", CONVERT),
+    (rb"DDS ", "a DirectDraw picture (DDS)", CONVERT),
+    (rb".{128}DICM", "a DICOM picture", CONVERT),
+    (rb"SIMPLE  =", "a FITS picture", CONVERT),
+    (rb"\x93NUMPY", "a NumPy array", "save it as PNG"),
+    (rb"\x89HDF\r\n", "an HDF5 file", "save its pictures as PNG"),
+    (rb"%PDF", "a PDF", "save its pages as pictures"),
+    (rb"PK\x03\x04", "a ZIP archive", "unpack it"),
+    (rb"Rar!\x1a\x07|7z\xbc\xaf'\x1c|\x1f\x8b|BZh|\xfd7zXZ\0", "an archive", "unpack it"),
+    (rb".{257}ustar", "a TAR archive", "unpack it"),
+    (
+        rb"version https://git-lfs\.github\.com/",
+        "a pointer of Git LFS in the place of the picture",
+        "fetch it by git lfs pull",
+    ),
+    (
+        rb"[./]*(\.git/annex|/annex/objects)",
+        "a pointer of git-annex in the place of the picture",
+        "fetch it by git annex get",
+    ),
+    (rb"\s*(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?<svg", "an SVG drawing", CONVERT),
+    (
+        rb"\s*(\xef\xbb\xbf)?\s*<(!doctype\s+html|html|head|body)",
+        "a web page, as a failed download leaves",
+        "download it again",
+    ),
+    (rb"\s*(\xef\xbb\xbf)?\s*<\?xml", "an XML file", "remove it"),
+    (rb"\0+$", "a file of zeros, as an unfinished copy leaves", "copy it again"),
+)
+NUM_BYTES = 512  # That `named` looks at.
+LEAST_TEXT = 8  # bytes, to be called text
+
+
+def named(start: bytes) -> str | None:
+    """What a file is and what to do, as in "a PDF: save its pages as pictures"; None if unknown.
+
+    Args:
+      start: its first `NUM_BYTES` bytes.
+    """
+    for pattern, what, advice in KNOWN:
+        if re.match(pattern, start, re.DOTALL | re.IGNORECASE):
+            return f"{what}: {advice}"
+    return "not an image but text" if len(start) >= LEAST_TEXT and _is_text(start) else None
+
+
+def _is_text(start: bytes) -> bool:
+    try:
+        text = start.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if error.start < len(start) - 4:  # Else a character that is cut at the end.
+            return False
+        text = start[: error.start].decode("utf-8")
+    return all(c.isprintable() or c.isspace() for c in text)

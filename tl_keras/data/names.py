@@ -1,0 +1,91 @@
+"""How names of classes are compared: which are nearly equal, which look equal, which are none."""
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+
+# What pandas writes for a label that is missing. Nobody calls a class so.
+MISSING = {"nan", "<na>", "nat", "#n/a"}
+# What others write for it, and what may be a class all the same: `none` of the defects, say.
+MAY_BE_MISSING = {"na", "n/a", "none", "null", "nil", "-", "?"}
+
+
+def is_missing(label: str) -> bool:
+    """Whether a cell holds no label."""
+    return not label or label.lower() in MISSING
+
+
+def alike(names: Iterable[str]) -> list[tuple[list[str], str]]:
+    """Groups of names that are nearly equal, and what tells them apart, in words."""
+    groups = defaultdict(list)
+    for name in sorted(names):
+        groups[_key(name)].append(name)
+    return [(group, _difference(group)) for group in groups.values() if len(group) > 1]
+
+
+def like(name: str, others: Iterable[str]) -> str | None:
+    """The one of some names that is nearly equal to a name, if there is one."""
+    return next((other for other in others if _key(other) == _key(name)), None)
+
+
+def quoted(name: str) -> str:
+    """A name in quotes; what cannot be seen in it is escaped."""
+    plain = name if name == _printed(name) and name.isprintable() else _escaped(name)
+    return f"'{plain}'"
+
+
+def told_apart(names: Sequence[str]) -> list[str]:
+    """Names as lines of a label file: each one line, and no two that look the same."""
+    lines = [" ".join(name.split()) for name in names]
+    counts = defaultdict(int)
+    for line in lines:
+        counts[_printed(line)] += 1
+    return [
+        line if counts[_printed(line)] == 1 else _escaped(name)
+        for line, name in zip(lines, names, strict=True)
+    ]
+
+
+def _escaped(name: str) -> str:
+    return name.encode("unicode_escape").decode("ascii")
+
+
+def _visible(name: str) -> str:
+    return "".join(c for c in name if unicodedata.category(c) not in ("Cf", "Cc"))
+
+
+def _printed(name: str) -> str:
+    """What names have in common that look the same on a screen."""
+    return " ".join(_visible(unicodedata.normalize("NFC", name)).split())
+
+
+def _spaced(name: str) -> str:
+    return re.sub(r"[\s_-]+", " ", name).strip()
+
+
+def _without_zeros(name: str) -> str:
+    return re.sub(r"(?<!\d)0+(?=\d)", "", name)
+
+
+# What two names may differ in, and what makes them equal if that is all.
+DIFFERENCES: tuple[tuple[str, Callable[[str], str]], ...] = (
+    ("Unicode form", lambda name: unicodedata.normalize("NFKC", name)),
+    ("invisible characters", _visible),
+    ("white space", _spaced),
+    ("case", str.casefold),
+    ("leading zeros", _without_zeros),
+)
+
+
+def _key(name: str) -> str:
+    for _, simplify in DIFFERENCES:
+        name = simplify(name)
+    return name
+
+
+def _difference(group: Sequence[str]) -> str:
+    for what, simplify in DIFFERENCES:
+        if len({simplify(name) for name in group}) == 1:
+            return f"differ in {what} alone"
+    return "differ in little but spelling"

@@ -1,0 +1,191 @@
+"""A CSV file as a source: what is labelled how, before any file is read. Imports no TensorFlow."""
+
+import csv
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+from tl_keras.config import DataConfig
+from tl_keras.data.examples import Listed, Listing, Quarantined
+from tl_keras.data.layout import split_of
+from tl_keras.data.names import MAY_BE_MISSING, is_missing
+from tl_keras.data.paths import leaves, refuse
+
+
+def list_csv(config: DataConfig) -> Listing:
+    """Rows of a CSV file with columns `path`, `label`, and maybe `split` and `group`.
+
+    Paths are relative to the file's folder. Rows without a label are quarantined.
+
+    Raises:
+      ValueError: no such file, no such columns, a bad split, several labels, or numbers to predict.
+    """
+    file = Path(config.path)
+    if not file.is_file():
+        raise ValueError(f"data.path: {str(file)!r} does not exist; expected a CSV file")
+    root, rows = _read_rows(file)
+    labelled = [row for row in rows if not is_missing(row["label"])]
+    if not labelled:
+        raise ValueError(f"data.path: {str(file)!r} has no row with a label")
+    _refuse_several(file, labelled)
+    if not config.literal_labels:
+        _refuse_other_tasks(file, labelled)
+    listing = Listing(root, [], warnings=_doubtful_labels(labelled))
+    for name, label, split, group in dict.fromkeys(tuple(row.values()) for row in rows):
+        reason = _no_label(label) if is_missing(label) else _refuse_row(name, root)
+        if reason:
+            listing.quarantined.append(Quarantined(name, reason))
+        else:
+            listing.files.append(Listed(name, label, split, group))
+    return listing
+
+
+def _no_label(label: str) -> str:
+    return f"no label: {label!r} is how a missing one is written" if label else "no label"
+
+
+def _doubtful_labels(rows: list[dict[str, str]]) -> list[str]:
+    """Warnings of labels that may be missing ones, and are taken for classes."""
+    counts = Counter(row["label"] for row in rows if row["label"].lower() in MAY_BE_MISSING)
+    return [
+        f"the label {name!r} of {count} rows is taken for a class; if these rows have no label, "
+        "remove them"
+        for name, count in counts.items()
+    ]
+
+
+def _read_rows(file: Path) -> tuple[Path, list[dict[str, str]]]:
+    """The folder that paths are relative to; path, label, split and group of each row."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, restval="")
+            columns = [(name or "").strip().lower() for name in reader.fieldnames or []]
+            _check_columns(file, columns)
+            reader.fieldnames = columns
+            wanted = ("path", "label", "split", "group")
+            cells = list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"data.path: {str(file)!r} is no CSV file in UTF-8: {error}") from None
+    rows = [{name: (row.get(name) or "").strip() for name in wanted} for row in cells]
+    for line, row in enumerate(rows, start=2):
+        if any(cells[line - 2].get(None, ())):
+            raise ValueError(
+                f"data.path: {str(file)!r}, row {line} has more cells than the header; "
+                "put quotes around what contains a comma"
+            )
+        if not row["path"]:
+            raise ValueError(f"data.path: {str(file)!r}, row {line}: path is empty")
+        for name in ("split", "group"):
+            row[name] = "" if is_missing(row[name]) else row[name]
+        split = split_of(row["split"])
+        if row["split"] and not split:
+            raise ValueError(
+                f"data.path: {str(file)!r}, row {line}: split {row['split']!r}; "
+                "expected train, val, test or nothing"
+            )
+        row["split"] = split
+    if not rows:
+        raise ValueError(f"data.path: {str(file)!r} has no rows below its header")
+    root = _root(file, rows)
+    for row in rows:
+        row["path"] = _below(root, row["path"])
+    return root, rows
+
+
+def _root(file: Path, rows: list[dict[str, str]]) -> Path:
+    """The file's folder; of a link, that of the file it leads to where the images lie there."""
+    if not file.is_symlink():
+        return file.parent
+    places = (file.parent, Path(os.path.realpath(file)).parent)
+    counts = [sum(os.path.lexists(place / row["path"]) for row in rows) for place in places]
+    return places[counts[1] > counts[0]]
+
+
+def _below(root: Path, name: str) -> str:
+    """A path relative to the folder, with `/`, written one way; one that leaves it stays as is."""
+    if not os.path.lexists(root / name):
+        name = name.replace("\\", "/")  # Written on Windows.
+    path = Path(os.path.normpath(root / name))
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else name
+
+
+def _check_columns(file: Path, columns: list[str]) -> None:
+    several = [name for name in columns if re.fullmatch(r"labels|label[ _]?\d+", name)]
+    if "label" not in columns:
+        several += [name for name in columns if name.startswith(("label_", "label "))]
+    elif columns.count("label") > 1:
+        several.append("label")
+    if several:
+        raise ValueError(
+            f"data.path: {str(file)!r} has the column {several[0]!r}: several labels an example "
+            "are not supported; expected one column 'label' with one class name a row"
+        )
+    missing = [name for name in ("path", "label") if name not in columns]
+    if missing:
+        raise ValueError(
+            f"data.path: {str(file)!r} has no column {missing[0]!r}; expected path,label and "
+            f"maybe split,group; found {', '.join(columns) or 'nothing'}"
+        )
+
+
+def _refuse_several(file: Path, rows: list[dict[str, str]]) -> None:
+    labels = defaultdict(set)
+    for row in rows:
+        labels[row["path"]].add(row["label"])
+    for path, names in labels.items():
+        if len(names) > 1:
+            given = " and ".join(sorted(names)[:2])
+            raise ValueError(
+                f"data.path: {str(file)!r}: {path!r} has several labels, {given}; one class name "
+                "an example is supported"
+            )
+
+
+def _refuse_other_tasks(file: Path, rows: list[dict[str, str]]) -> None:
+    """Several labels an example, and regression, look like classification until it fails."""
+    where = f"data.path: {str(file)!r}"
+    supported = (
+        "one class name an example is supported; if it is one, set data.literal_labels to true"
+    )
+    names = Counter(row["label"] for row in rows)
+    for mark in "|;,":
+        joint = [name for name in names if mark in name]
+        # A comma stands in many class names, so that a few rows with one prove nothing.
+        enough = sum(names[name] for name in joint) > (len(rows) / 2 if mark == "," else 0)
+        if enough and _share_parts(names, mark):
+            example = joint[0]
+            raise ValueError(f"{where}: {example!r} looks like several labels; {supported}")
+    numbers = [name for name in names if _is_number(name)]
+    fractions = [name for name in numbers if not float(name).is_integer()]
+    many = len(names) > max(20, len(rows) / 2)
+    if len(numbers) == len(names) and (fractions or many):
+        example = (fractions or numbers)[0]
+        raise ValueError(f"{where}: label {example!r} is a number to predict; {supported}")
+
+
+def _share_parts(names: Iterable[str], mark: str) -> bool:
+    """Whether most names that contain the mark share a part with another: `cat|dog` and `cat`.
+
+    The comma of "tench, Tinca tinca" joins no labels.
+    """
+    parts = {name: {part.strip() for part in name.split(mark)} for name in names}
+    counts = Counter(part for own in parts.values() for part in own)
+    joint = [own for own in parts.values() if len(own) > 1]
+    return 2 * sum(any(counts[part] > 1 for part in own) for own in joint) > len(joint)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _refuse_row(name: str, root: Path) -> str | None:
+    path = Path(os.path.normpath(root / name))
+    if not path.is_relative_to(root):
+        return "a path that leaves the folder of the CSV file; put the file above its images"
+    return refuse(path, root) or leaves(path, root)  # Through a folder that is a link.

@@ -1,0 +1,83 @@
+"""Folders of ours carry a mark. Without the mark nothing in a folder is replaced or removed.
+
+A person may have a `config.yaml`, a `data.json` or an `arrays/` too, so names prove nothing.
+"""
+
+import shlex
+from pathlib import Path
+from typing import Literal
+
+from tl_keras.files import TEMPORARY, write_text
+
+MARK = ".tl_keras"  # The file that makes a folder ours; its first word is the kind.
+Kind = Literal["run", "cache"]
+OWNER = {
+    "run": "a run of tl_keras, which replaces and removes files in this folder",
+    "cache": "a cache of tl_keras, which replaces and removes files in this folder",
+}
+
+
+def is_ours(folder: Path, kind: Kind | None = None) -> bool:
+    """Whether a folder carries our mark, of any kind where none is named."""
+    try:
+        with (folder / MARK).open(encoding="utf-8", errors="replace") as stream:
+            words = stream.read(256).split(maxsplit=1)
+    except (OSError, ValueError):  # ValueError: a name with a zero byte.
+        return False
+    return kind is None or words[:1] == [kind]
+
+
+def check(folder: Path, kind: Kind, field: str) -> None:
+    """Checks that a folder is ours, new or empty.
+
+    Args:
+      field: the flag or config field that named the folder, for the message.
+
+    Raises:
+      ValueError: the folder holds what is not ours.
+    """
+    if is_ours(folder, kind):
+        return
+    other = _other(folder)
+    if other is None or is_ours(folder, kind):  # Another process may have put the mark just now.
+        return
+    adopt = ""
+    if kind == "cache" or (folder / "config.yaml").exists():
+        adopt = (
+            "; or, if an earlier version of tl_keras made it, adopt it: "
+            f"echo {kind} > {shlex.quote(str(folder / MARK))}"
+        )
+    raise ValueError(
+        f"{field}: {str(folder)!r} is not a {kind} folder of tl_keras and not empty (it has "
+        f"{other!r}), so nothing in it is replaced or removed; choose a new folder{adopt}"
+    )
+
+
+def claim(folder: Path, kind: Kind, field: str) -> None:
+    """Makes a folder ours: `check`, then the mark, before anything else is written.
+
+    Raises:
+      ValueError: as `check`.
+      OSError: the folder cannot be written.
+    """
+    check(folder, kind, field)
+    put(folder, kind)
+
+
+def put(folder: Path, kind: Kind) -> None:
+    """Puts the mark into a folder that is known to be ours, as one inside a run; makes the folder.
+
+    Raises:
+      OSError: the folder cannot be written.
+    """
+    if not is_ours(folder, kind):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / MARK, f"{kind}\nThis is {OWNER[kind]}.\n")
+
+
+def _other(folder: Path) -> str | None:
+    """The name of something in a folder that a killed `claim` did not leave there."""
+    if not folder.is_dir():
+        return None
+    names = (path.name for path in folder.iterdir())
+    return min((name for name in names if not name.startswith(TEMPORARY)), default=None)

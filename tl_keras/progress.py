@@ -1,0 +1,28 @@
+"""Progress bars, where somebody looks."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from tqdm import tqdm
+
+from tl_keras.process import is_watched
+
+
+def progress(
+    items: Iterable[Any] | None = None,
+    title: str = "",
+    total: int | None = None,
+    unit: str = "it",
+    done: int = 0,
+    silent: bool = False,
+) -> tqdm:
+    """A bar over items, or one that is moved by `update`; gone at its end, and off in log files.
+
+    Args:
+      total: how many there are, where `items` does not say.
+      unit: what is counted, with a space before it.
+      done: how many were done before it begins.
+      silent: shows nothing whoever looks.
+    """
+    hidden = silent or not is_watched()
+    return tqdm(items, title, total, initial=done, unit=unit, leave=False, disable=hidden)
