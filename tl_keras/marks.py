@@ -3,6 +3,7 @@
 A person may have a `config.yaml`, a `data.json` or an `arrays/` too, so names prove nothing.
 """
 
+import re
 import shlex
 from pathlib import Path
 from typing import Literal
@@ -11,6 +12,8 @@ from tl_keras.files import TEMPORARY, write_text
 
 MARK = ".tl_keras"  # The file that makes a folder ours; its first word is the kind.
 Kind = Literal["run", "cache"]
+# What an earlier version of this package left. It proves nothing, and is worth a hint.
+LOOKS_OURS = {"run": re.compile("config.yaml"), "cache": re.compile(r"[0-9a-f]{32,40}\..*")}
 OWNER = {
     "run": "a run of tl_keras, which replaces and removes files in this folder",
     "cache": "a cache of tl_keras, which replaces and removes files in this folder",
@@ -42,7 +45,7 @@ def check(folder: Path, kind: Kind, field: str) -> None:
     if other is None or is_ours(folder, kind):  # Another process may have put the mark just now.
         return
     adopt = ""
-    if kind == "cache" or (folder / "config.yaml").exists():
+    if any(LOOKS_OURS[kind].fullmatch(path.name) for path in folder.iterdir()):
         adopt = (
             "; or, if an earlier version of tl_keras made it, adopt it: "
             f"echo {kind} > {shlex.quote(str(folder / MARK))}"

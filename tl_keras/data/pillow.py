@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
 from tl_keras.embedded.device import predict
 
@@ -21,8 +21,9 @@ _lock, _held = threading.Lock(), []
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
     """Turns Pillow's own bound off, and its warnings on metadata; `max_pixels` is checked instead.
+    Truncated images fail, whoever asked Pillow to fill them up.
 
-    Both are one for all threads: the last one to leave restores them.
+    These are one for all threads: the last one to leave restores them.
     """
     with _lock:
         _held.append(_held[0] if _held else _quieten())
@@ -42,6 +43,8 @@ def _quieten() -> ExitStack:
     restore.callback(_remove, warnings.filters[0])
     restore.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
     Image.MAX_IMAGE_PIXELS = None
+    restore.callback(setattr, ImageFile, "LOAD_TRUNCATED_IMAGES", ImageFile.LOAD_TRUNCATED_IMAGES)
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
     return restore
 
 
