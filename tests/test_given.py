@@ -1,0 +1,120 @@
+"""Claims on tl_keras/approaches/given.py and predict: what people hand to it is taken or named."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import tl_keras
+from tl_keras.approaches import finished
+from tl_keras.approaches.given import given
+
+PIXELS = np.zeros((4, 5, 3), np.uint8)
+
+
+@pytest.fixture
+def file(pictures, tmp_path) -> Path:
+    return Path(shutil.copyfile(pictures / "disc" / "0.png", tmp_path / "a.png"))
+
+
+def test_one_path_is_one_picture(finished_run, file, monkeypatch):
+    monkeypatch.setattr(os, "walk", lambda *_, **__: pytest.fail("a folder is searched"))
+    expected = tl_keras.predict(finished_run, [file])
+    assert len(expected) == 1 and expected[0]["file"] == str(file)
+    assert tl_keras.predict(finished_run, file) == expected
+    assert tl_keras.predict(finished_run, str(file)) == expected
+    assert tl_keras.predict(str(finished_run.workdir), (str(f) for f in [file])) == expected
+    assert tl_keras.predict(finished_run, np.array([str(file)])) == expected
+
+
+def test_arrays_and_pil_images_are_what_their_files_are(finished_run, file, pictures):
+    (expected,) = tl_keras.predict(finished_run, file)
+    image = Image.open(file)
+    pixels = np.asarray(image)
+    for one in (pixels, [pixels], pixels[None], image, image.copy()):
+        (row,) = tl_keras.predict(finished_run, one)
+        assert row["probabilities"] == expected["probabilities"]
+    assert tl_keras.predict(finished_run, pixels)[0]["file"] == "#0"
+    assert tl_keras.predict(finished_run, image)[0]["file"] == str(file)
+
+
+def test_rows_are_in_the_order_of_what_was_given(finished_run, file, pictures, tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"")
+    rows = tl_keras.predict(
+        finished_run, [PIXELS, file, tmp_path / "bad.png", PIXELS, pictures / "disc"]
+    )
+    names = [row["file"] for row in rows]
+    assert names[:4] == ["#0", str(file), str(tmp_path / "bad.png"), "#3"]
+    assert len(rows) == 4 + 24
+    assert rows[2]["error"] == "empty file"
+    assert rows[0]["probabilities"] == rows[3]["probabilities"]
+
+
+def test_a_pil_image_is_turned_upright(finished_run, file, tmp_path):
+    image = Image.open(file)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "turned.png", exif=exif)
+    (expected,) = tl_keras.predict(finished_run, tmp_path / "turned.png")
+    (row,) = tl_keras.predict(finished_run, Image.open(tmp_path / "turned.png"))
+    assert row["probabilities"] == expected["probabilities"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other file systems refuse such names")
+def test_a_name_that_is_not_utf8_stops_no_other(finished_run, file, tmp_path):
+    bad = os.path.join(os.fsencode(tmp_path), b"caf\xe9.png")
+    shutil.copyfile(file, bad)
+    rows = tl_keras.predict(finished_run, [os.fsdecode(bad), file])
+    assert rows[0]["error"] == "its name is not valid UTF-8; rename it"
+    assert "prediction" in rows[1]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+def test_a_link_that_is_named_is_followed(finished_run, file, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "link.png").symlink_to(file)
+    (row,) = tl_keras.predict(finished_run, tmp_path / "elsewhere" / "link.png")
+    assert "prediction" in row
+
+
+@pytest.mark.parametrize(
+    ("wrong", "received"),
+    [
+        (None, "NoneType"),
+        (5, "int"),
+        (b"a.png", "bytes"),
+        ({"a.png": 1}, "dict"),
+        ([b"a.png"], "bytes at #0"),
+        (["a.png", None], "NoneType at #1"),
+        ([["a.png"]], "list at #0"),
+        (PIXELS.astype(np.float32), r"an array \(4, 5, 3\) float32 at #0"),
+        (PIXELS[..., 0], r"an array \(4, 5\) uint8 at #0"),
+        ([PIXELS[..., :1]], r"an array \(4, 5, 1\) uint8 at #0"),
+        ([PIXELS[:0]], r"an array \(0, 5, 3\) uint8 at #0"),
+    ],
+)
+def test_anything_else_is_one_clear_type_error(wrong, received):
+    with pytest.raises(TypeError, match=f"predict: expected image files, .*; received {received}$"):
+        given(wrong)
+
+
+def test_nothing_is_named(finished_run, tmp_path):
+    with pytest.raises(ValueError, match="predict: expected images; the list holds none"):
+        tl_keras.predict(finished_run, [])
+    with pytest.raises(ValueError, match="expected images; '.*' holds none"):
+        tl_keras.predict(finished_run, tmp_path)
+    with pytest.raises(ValueError, match="lost.png' does not exist"):
+        tl_keras.predict(finished_run, "lost.png")
+
+
+def test_batches_are_joined(finished_run, file, monkeypatch):
+    expected = tl_keras.predict(finished_run, [file, PIXELS, file])
+    monkeypatch.setattr(finished.features, "BATCH_SIZE", 2)
+    found = tl_keras.predict(finished_run, [file, PIXELS, file])
+    assert [row["file"] for row in found] == [row["file"] for row in expected]
+    for one, other in zip(found, expected, strict=True):
+        assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-5)

@@ -1,0 +1,242 @@
+"""Claims on tl_keras/data/layout.py and sources.py: each layout and leftover that people have is
+understood, warned of by name, or refused."""
+
+import os
+
+import pytest
+
+from tl_keras import marks
+from tl_keras.config import DataConfig
+from tl_keras.data import layout, sources, tables
+
+posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no such file names or links")
+
+
+def files_in(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+    return root
+
+
+def folder(root, *names):
+    return sources.list_folder(DataConfig(path=str(files_in(root, *names))))
+
+
+def listed(listing):
+    return {(entry.file, entry.label, entry.split) for entry in listing.files}
+
+
+def splits(listing):
+    return {(entry.label, entry.split) for entry in listing.files}
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        *((name, "train") for name in ("train", "Training", "train2017", "TrainingSet", "trn")),
+        *((name, "train") for name in ("training_set", "TRAIN_IMAGES", "01_train", "trainset")),
+        *((name, "val") for name in ("val", "valid", "Validation Set", "dev", "val-data")),
+        *((name, "test") for name in ("test", "Test Images", "testset", "test2017", "holdout")),
+        *((name, "") for name in ("cats", "testament", "validity", "trainer", "data", "images")),
+        *((name, "") for name in ("seg_train", "train_val", "train_old", "Bär", "2017", "")),
+    ],
+)
+def test_names_of_splits(name, split):
+    assert layout.split_of(name) == split
+
+
+# Splits above the classes.
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [("training_set", "test_set"), ("Train2017", "Val2017"), ("train data", "holdout")],
+)
+def test_splits_by_other_names_are_understood(tmp_path, train, test):
+    names = [f"{split}/{name}/1.png" for split in (train, test) for name in ("cats", "dogs")]
+    second = layout.split_of(test)
+    assert splits(folder(tmp_path, *names)) == {
+        (name, split) for name in ("cats", "dogs") for split in ("train", second)
+    }
+
+
+@pytest.mark.parametrize("names", [("seg_train", "seg_test"), ("train_old", "test_old")])
+def test_names_that_may_be_splits_are_refused(tmp_path, names):
+    files = [f"{name}/{label}/1.png" for name in names for label in ("cats", "dogs")]
+    with pytest.raises(ValueError, match="named after splits, which hold 'cats', 'dogs'; expected"):
+        folder(tmp_path, *files)
+
+
+def test_splits_that_hold_one_more_folder_are_refused(tmp_path):
+    files = [f"seg_{s}/seg_{s}/{label}/1.png" for s in ("train", "test") for label in "ab"]
+    with pytest.raises(ValueError, match="named after splits"):
+        folder(tmp_path, *files)
+
+
+def test_one_folder_around_all_is_refused_and_named(tmp_path):
+    with pytest.raises(ValueError, match=r"as with data\.path '.*photos/all'"):
+        folder(tmp_path / "photos", "all/ants/1.png", "all/bees/1.png")
+
+
+def test_folders_beside_splits_that_hold_nothing_are_let_be(tmp_path):
+    listing = folder(tmp_path, "train/a/1.png", "train/b/1.png", "docs/.keep")
+    assert splits(listing) == {("a", "train"), ("b", "train")}
+
+
+# Splits below the classes.
+
+
+def test_splits_below_the_classes_are_understood(tmp_path):
+    names = [f"{label}/{s}/{i}.png" for label in "ab" for s in ("train", "test") for i in "12"]
+    assert listed(folder(tmp_path, *names)) == {
+        (name, name[0], name.split("/")[1]) for name in names
+    }
+
+
+def test_other_folders_below_the_classes_are_named_if_they_repeat(tmp_path):
+    names = [f"{year}/{label}/1.png" for year in ("2023", "2024") for label in ("cats", "dogs")]
+    listing = folder(tmp_path, *names)
+    assert {label for label, _ in splits(listing)} == {"2023", "2024"}
+    (warning,) = listing.warnings
+    assert "'cats', 'dogs', stand in several of '2023', '2024'" in warning
+
+
+# What lies about.
+
+
+def test_runs_and_caches_of_ours_are_passed_over(tmp_path):
+    files_in(tmp_path, "a/1.png", "b/1.png", "runs/photos/pictures/1.jpg", "b/run/x.png")
+    files_in(tmp_path, "cache/arrays/k.npy")
+    marks.put(tmp_path / "runs" / "photos", "run")
+    marks.put(tmp_path / "b" / "run", "run")
+    marks.put(tmp_path / "cache" / "arrays", "cache")
+    listing = folder(tmp_path)
+    assert listed(listing) == {("a/1.png", "a", ""), ("b/1.png", "b", "")}
+    assert listing.warnings == [] and listing.quarantined == []
+
+
+def test_a_mark_inside_a_folder_hides_only_that_folder(tmp_path):
+    files_in(tmp_path, "a/1.png", "runs/photos/1.jpg", "runs/notes.png")
+    marks.put(tmp_path / "runs" / "photos", "run")
+    assert {label for label, _ in splits(folder(tmp_path))} == {"a", "runs"}
+
+
+LEFTOVERS = (
+    *("@eaDir/1.png/SYNOPHOTO_THUMB_M.jpg", "#recycle/2.png", "@Recycle/3.png", "1.png~"),
+    *("$RECYCLE.BIN/4.png", "System Volume Information/5.png", "lost+found/6.png", "Thumbs.db"),
+    *("__pycache__/x.pyc", "wandb/media/7.png", "mlruns/0/8.png", ".ipynb_checkpoints/9.png"),
+    *(
+        ".Trash-1000/1.png",
+        "._1.png",
+        ".dropbox.cache/1.png",
+        "node_modules/x/1.png",
+        "ehthumbs.db",
+    ),
+)
+
+
+@posix
+@pytest.mark.parametrize("where", ["", "a/"])
+def test_leftovers_of_others_are_passed_over(tmp_path, where):
+    listing = folder(tmp_path, "a/1.png", "b/1.png", *(f"{where}{name}" for name in LEFTOVERS))
+    assert listed(listing) == {("a/1.png", "a", ""), ("b/1.png", "b", "")}
+    assert listing.warnings == [] and listing.quarantined == []
+
+
+def test_pictures_in_icloud_alone_are_named(tmp_path):
+    listing = folder(tmp_path, "a/1.png", "a/.IMG_2.HEIC.icloud", "b/1.png")
+    assert [(e.file, e.reason) for e in listing.quarantined] == [
+        ("a/.IMG_2.HEIC.icloud", "it is in iCloud and not on this machine: download it")
+    ]
+
+
+def test_folders_without_files_are_named(tmp_path):
+    (tmp_path / "wasps" / "deep").mkdir(parents=True)
+    listing = folder(tmp_path, "a/1.png", "b/1.png", "c/.hidden")
+    assert listing.warnings == ["not among the classes, since no file is usable: 'c', 'wasps'"]
+
+
+def test_three_hundred_files_in_no_class_folder_are_one_warning(tmp_path):
+    names = [f"test/{i:03d}.png" for i in range(300)]
+    listing = folder(tmp_path, "train/a/1.png", "train/b/1.png", *names)
+    assert listing.warnings == [
+        "300 files of test/ lie in no class folder and are not used: '000.png', '001.png', "
+        "'002.png' and 297 more"
+    ]
+
+
+def test_archives_beside_folders_are_named(tmp_path):
+    listing = folder(tmp_path, "a/1.png", "b/1.png", "more.tar.gz")
+    assert listing.warnings == [
+        "'more.tar.gz' lies in no class folder and is not used; archives are to be unpacked"
+    ]
+    with pytest.raises(ValueError, match=r"has no class folders; .*; unpack 'photos\.zip' first"):
+        folder(tmp_path / "packed", "photos.zip")
+
+
+@posix
+def test_a_loop_of_links_among_classes_is_none(tmp_path):
+    files_in(tmp_path, "a/1.png", "b/1.png")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    assert len(folder(tmp_path).files) == 2
+
+
+# CSV files.
+
+
+def table(root, text):
+    (root / "data.csv").write_text(text, encoding="utf-8")
+    return tables.list_csv(DataConfig(source="csv", path=str(root / "data.csv")))
+
+
+def test_missing_labels_are_quarantined_and_missing_groups_none(tmp_path):
+    files_in(tmp_path, *(f"{i}.png" for i in range(4)))
+    listing = table(
+        tmp_path,
+        "path,label,split,group\n0.png,cat,nan,nan\n1.png,nan,,NaN\n2.png,,,\n3.png,dog,,ann\n",
+    )
+    assert [(e.file, e.label, e.split, e.group) for e in listing.files] == [
+        ("0.png", "cat", "", ""),
+        ("3.png", "dog", "", "ann"),
+    ]
+    assert [entry.reason for entry in listing.quarantined] == [
+        "no label: 'nan' is how a missing one is written",
+        "no label",
+    ]
+
+
+def test_labels_that_may_be_missing_ones_are_named(tmp_path):
+    files_in(tmp_path, "0.png", "1.png", "2.png")
+    listing = table(tmp_path, "path,label\n0.png,NA\n1.png,NA\n2.png,ok\n")
+    assert {entry.label for entry in listing.files} == {"NA", "ok"}
+    assert listing.warnings == [
+        "the label 'NA' of 2 rows is taken for a class; if these rows have no label, remove them"
+    ]
+
+
+JOINED = 'path,label\n0.png,"Apple, healthy"\n1.png,"Grape, healthy"\n'
+
+
+def test_labels_with_commas_have_a_way_round(tmp_path):
+    files_in(tmp_path, "0.png", "1.png")
+    with pytest.raises(ValueError, match=r"several labels; .* set data\.literal_labels to true"):
+        table(tmp_path, JOINED)
+    path = str(tmp_path / "data.csv")
+    listing = tables.list_csv(DataConfig(source="csv", path=path, literal_labels=True))
+    assert [entry.label for entry in listing.files] == ["Apple, healthy", "Grape, healthy"]
+    (tmp_path / "data.csv").write_text("path,label\n0.png,0.5\n1.png,1\n")
+    listing = tables.list_csv(DataConfig(source="csv", path=path, literal_labels=True))
+    assert [entry.label for entry in listing.files] == ["0.5", "1"]
+
+
+@posix
+@pytest.mark.parametrize("beside", ["link", "file"])
+def test_a_csv_that_is_a_link_is_read_where_its_images_are(tmp_path, beside):
+    (tmp_path / "link").mkdir()
+    files_in(tmp_path / beside, "0.png", "1.png")
+    (tmp_path / "file").mkdir(exist_ok=True)
+    (tmp_path / "file" / "data.csv").write_text("path,label\n0.png,cat\n1.png,dog\n")
+    (tmp_path / "link" / "data.csv").symlink_to(tmp_path / "file" / "data.csv")
+    path = str(tmp_path / "link" / "data.csv")
+    assert len(tables.list_csv(DataConfig(source="csv", path=path)).files) == 2
