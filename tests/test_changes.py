@@ -57,9 +57,9 @@ def restored(trained):
 
 CHANGES = {
     "a class more": "14 files more, 'wasps/0.png', 'wasps/1.png', 'wasps/10.png' and 11 more",
-    "a file more": "1 files more, 'disc/new.png'",
-    "a file less": "1 files gone, 'disc/3.png'",
-    "a file elsewhere": "1 files more, 'cross/moved.png'; 1 files gone, 'disc/3.png'",
+    "a file more": "1 file more, 'disc/new.png'",
+    "a file less": "1 file gone, 'disc/3.png'",
+    "a file elsewhere": "1 file more, 'cross/moved.png'; 1 file gone, 'disc/3.png'",
     "another size": "other labels, splits, groups or sizes of files",
     "another content": "other content in 'disc/3.png'",
 }
@@ -96,14 +96,13 @@ def test_a_run_answers_after_its_data_are_gone(trained):
 def test_labels_of_a_csv_count(quick, pictures, tmp_path):
     for name in ("cross", "disc"):
         shutil.copytree(pictures / name, tmp_path / name)
-    rows = [f"{file.relative_to(tmp_path)},{file.parent.name}" for file in tmp_path.glob("*/*.png")]
+    files = sorted(tmp_path.glob("*/*.png"))
+    rows = [f"{file.relative_to(tmp_path)},{file.parent.name}" for file in files]
     file = tmp_path / "data.csv"
     file.write_text("\n".join(["path,label", *rows]))
     data = {**quick["data"], "source": "csv", "path": str(file)}
     tree = {**quick, "data": data, "fit": {"epochs": 0}, "export": {"formats": ["float32"]}}
     tl_keras.finetune(tree, tmp_path / "run")
     file.write_text("\n".join(["path,label", *rows[:-1], rows[-1].replace(",disc", ",cross")]))
-    if file.read_text().count(",disc") == 24:
-        file.write_text("\n".join(["path,label", *rows[:-1], rows[-1].replace(",cross", ",disc")]))
     with pytest.raises(ValueError, match="other labels, splits, groups or sizes of files"):
         tl_keras.finetune(tree, tmp_path / "run")

@@ -126,13 +126,7 @@ LEFTOVERS = (
     *("@eaDir/1.png/SYNOPHOTO_THUMB_M.jpg", "#recycle/2.png", "@Recycle/3.png", "1.png~"),
     *("$RECYCLE.BIN/4.png", "System Volume Information/5.png", "lost+found/6.png", "Thumbs.db"),
     *("__pycache__/x.pyc", "wandb/media/7.png", "mlruns/0/8.png", ".ipynb_checkpoints/9.png"),
-    *(
-        ".Trash-1000/1.png",
-        "._1.png",
-        ".dropbox.cache/1.png",
-        "node_modules/x/1.png",
-        "ehthumbs.db",
-    ),
+    *(".Trash-1000/1.png", "._1.png", ".dropbox.cache/1.png", "node_modules/x/1.png"),
 )
 
 

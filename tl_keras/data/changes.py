@@ -60,7 +60,7 @@ def _difference(listing: Listing, recorded: Mapping[str, Any]) -> str:
     now = {listed.file for listed in listing.files}
     now.update(entry.file for entry in listing.quarantined)
     told = [
-        f"{len(files)} files {how}, {some(files)}"
+        f"{len(files)} file{'s' if len(files) > 1 else ''} {how}, {some(files)}"
         for how, files in (("more", sorted(now - before)), ("gone", sorted(before - now)))
         if files
     ]

@@ -1,0 +1,98 @@
+"""Claims on whole commands: both ends of every documented range of a config's fields work.
+
+Ends that go together stand in one row, so that a row is one run of seconds.
+"""
+
+import pytest
+
+import tl_keras
+
+STRONGEST = [
+    *({"flip": "both"}, {"rotation": 0.5}, {"zoom": 0.99}, {"translation": 0.99}),
+    *({"contrast": 0.99}, {"brightness": 0.99}, {"color": 1.0}, {"erasing": 1.0}),
+    *({"rand_augment": {"layers": 6, "magnitude": 1.0}}, {"mixup": 2.0}),
+]
+WEAKEST = [{"rotation": 1e-9}, {"zoom": 1e-9}, {"erasing": 0.0}, {"cutmix": 1e-9}]
+HEAD_ALONE = {
+    "data": {"val": 1e-6, "split_seed": 0, "max_bad_share": 0.0},
+    "model": {"dropout": 0.0},
+    "fit": {"epochs": 0},
+    "export": {"formats": ["int8"], "calibration_examples": 1},
+}
+LEAST = {
+    "data": {"test": 0.0, "examples_per_class": 8, "balance": "weights", "resize": "crop"},
+    "model": {"dropout": 0.0, "head_width": 1},
+    "fit": {
+        **{"epochs": 1, "batch_size": 1, "learning_rate": 1e-12, "freeze": 0, "weight_decay": 0.0},
+        **{"warmup": 0.0, "keep": "best", "patience": 1, "clip_norm": 1e-9, "views": 1},
+        **{"minutes": 1e-9, "checkpoint_minutes": 0.0, "choose_by": "accuracy"},
+    },
+    "export": {"formats": [], "batch": "dynamic"},
+}
+MOST = {
+    "data": {
+        **{"val": 0.5, "split_seed": 2**30 - 1, "examples_per_class": 10**6, "resize": "pad"},
+        **{"antialias": True, "max_bad_share": 1.0, "balance": "oversample"},
+    },
+    "model": {"dropout": 0.999, "head_width": 4096},
+    "fit": {
+        **{"epochs": 1, "batch_size": 10**6, "weight_decay": 1e4, "warmup": 0.999, "ema": 0.999},
+        **{"keep": "average", "label_smoothing": 0.999, "clip_norm": None, "views": 1000},
+        **{"patience": 10**6, "mixed_precision": True, "optimizer": "sgd", "freeze": "relu_1"},
+    },
+    "export": {
+        **{"formats": ["float32"], "calibration_examples": 10**9, "max_accuracy_drop": 1.0},
+        **{"abstain": 1e-6, "title": "x" * 5000},
+    },
+    "seed": 2**30 - 1,
+}
+ROWS = {"the head alone": HEAD_ALONE, "least": LEAST, "most": MOST}
+SMALL = {
+    "cross_validate": {"folds": 2},
+    "compare": {"approaches": ["head", "finetune"], "learning_curve": False},
+    "search": {"space": {"fit.learning_rate": [1e-3, 1e-4]}},
+}
+
+
+def config(base: dict, row: dict, **data) -> dict:
+    """A row's fields over those of a run of seconds."""
+    sections = {**SMALL, **row}
+    tree = {name: {**base.get(name, {}), **own} for name, own in sections.items() if name != "seed"}
+    return {**base, **tree, "seed": row.get("seed", 0), "data": {**tree["data"], **data}}
+
+
+COMMANDS = ("finetune", "search", "cross_validate")
+CASES = [(row, command, "augmented") for row in ROWS for command in COMMANDS]
+CASES += [(row, "finetune", "plain") for row in ROWS] + [("the head alone", "search", "plain")]
+
+
+@pytest.mark.parametrize(("row", "command", "augment"), CASES)
+def test_ends_work(row, command, augment, quick, tmp_path):
+    given = {"augment": []} if augment == "plain" else {}
+    tree = config(quick, ROWS[row], **given)
+    if command == "search":
+        tree["search"] = {**tree["search"], "trials": 2}
+    run = getattr(tl_keras, command)(tree, tmp_path / "run")
+    assert run.result["val"]["n"] > 0
+    if row == "the head alone":
+        assert run.result["model"]["kept"] == "head"
+        assert run.result["model"]["freeze"] == 1.0
+
+
+@pytest.mark.parametrize("augment", [STRONGEST, WEAKEST], ids=["strongest", "weakest"])
+def test_ends_of_augmentation_work(augment, quick, tmp_path):
+    tree = config(quick, {"fit": {"epochs": 1}, "data": {"augment_strength": 2.0}}, augment=augment)
+    tree["export"] = {"formats": ["float32"]}
+    assert tl_keras.finetune(tree, tmp_path / "run").result["model"]["kept"]
+
+
+def test_the_head_alone_is_compared(quick, tmp_path):
+    run = tl_keras.compare(config(quick, HEAD_ALONE), tmp_path / "run")
+    assert {own["kept"] for own in run.result["approaches"].values()} == {"head"}
+
+
+def test_the_head_alone_of_random_features_is_refused(quick, tmp_path):
+    tree = config(quick, {**HEAD_ALONE, "model": {"weights": "none"}})
+    tree["fit"] = {"epochs": 0}
+    with pytest.raises(ValueError, match=r"fit\.epochs: 0 trains the head alone, on random"):
+        tl_keras.finetune(tree, tmp_path / "run")
