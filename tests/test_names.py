@@ -53,6 +53,7 @@ def test_lines_of_a_label_file_can_be_told_apart():
     assert lines[:4] == ["cat", "two words", r"a\nb", "a b"]
     assert len(set(lines)) == len(given)
     assert all("\n" not in line and line.isprintable() for line in lines[4:])
+    assert names.told_apart([" ", "cat "]) == [r"\x20", "cat"]
 
 
 @pytest.mark.parametrize("label", ["", "nan", "NaN", "<NA>", "NaT", "#N/A"])

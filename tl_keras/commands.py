@@ -205,7 +205,7 @@ def _export(values: Flags, _: list[str]) -> int:
 
 def _evaluate(values: Flags, _: list[str]) -> int:
     run = _finished(values)
-    _check_output(values.output)
+    output = _checked_output(values)
     strange = [entry for entry in values.set if not entry.startswith("evaluate.classes")]
     if strange:
         raise ValueError(f"--set: {strange[0]!r}: evaluate takes evaluate.classes alone")
@@ -225,7 +225,7 @@ def _evaluate(values: Flags, _: list[str]) -> int:
         measured = run.result["test"] or run.result["val"]
         if not run.result["test"]:
             print("tl-keras: no test split; these are metrics of validation", file=sys.stderr)
-    _write(json.dumps(measured, indent=1, ensure_ascii=False) + "\n", values.output)
+    _write(json.dumps(measured, indent=1, ensure_ascii=False) + "\n", output)
     return 0
 
 
@@ -234,9 +234,9 @@ def _predict(values: Flags, paths: list[str]) -> int:
     if not paths:
         raise ValueError("predict: expected image files or folders; received none")
     for path in paths:
-        if not Path(path).exists():
+        if not Path(path).expanduser().exists():
             raise ValueError(f"predict: expected an image or a folder; {path!r} does not exist")
-    _check_output(values.output)
+    output = _checked_output(values)
     with _started():
         from tl_keras.approaches import finished
         from tl_keras.data.examples import Quarantined, left_out
@@ -250,7 +250,7 @@ def _predict(values: Flags, paths: list[str]) -> int:
         print(f"tl-keras: {len(rows) - len(good)} of {len(rows)} are skipped", file=sys.stderr)
     if not good:
         raise ValueError("predict: none of the files is an image that can be read")
-    _write(_table(good) if values.format == "csv" else _lines_of_json(good), values.output)
+    _write(_table(good) if values.format == "csv" else _lines_of_json(good), output)
     return 0
 
 
@@ -271,22 +271,24 @@ def _lines_of_json(rows: list[dict[str, Any]]) -> str:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
-def _check_output(output: str | None) -> None:
-    """Before the work that would be lost."""
-    if not output:
-        return
-    if Path(output).is_dir():
+def _checked_output(values: Flags) -> Path | None:
+    """The file to write, checked before the work that would be lost; None: standard output."""
+    if not values.output:
+        return None
+    output, path = values.output, Path(values.output).expanduser().absolute()
+    if path.is_dir():
         raise ValueError(f"--output: expected a file; received the folder {output!r}")
-    if not _is_text(Path(output)):
+    if not _is_text(path):
         # As after `--output` without its value, before a list of images.
         raise ValueError(
             f"--output: {output!r} exists and is not a text file, so it is not replaced; expected "
             "another name"
         )
     try:
-        Path(output).absolute().parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"--output: {output!r} cannot be written: {error.strerror}") from None
+    return path
 
 
 def _is_text(file: Path) -> bool:
@@ -300,11 +302,11 @@ def _is_text(file: Path) -> bool:
         return True
 
 
-def _write(text: str, output: str | None) -> None:
+def _write(text: str, output: Path | None) -> None:
     if output:
         from tl_keras.files import write_text
 
-        write_text(Path(output), text)
+        write_text(output, text)
     else:
         sys.stdout.write(text)
 
@@ -319,15 +321,15 @@ def _report(values: Flags, folders: list[str]) -> int:
             raise ValueError("--output: is for several runs; that of one is its report.html")
         print(report.write(_absolute(folders[0] if folders else _workdir(values, None))))
         return 0
-    _check_output(values.output)
-    page = Path(values.output or "comparison.html")
+    page = _checked_output(values) or Path("comparison.html")
     if not values.output and page.exists() and not report.is_page(page):
         raise ValueError(
             f"--output: {str(page)!r} is there already and not a page of tl_keras, so it is not "
             "replaced; expected another name, as in --output=runs.html"
         )
     # Not as runs: a report reads files, also those of a version whose configs load no more.
-    print(report.compare([*map(_absolute, folders)], page))
+    report.compare([*map(_absolute, folders)], page)
+    print(values.output or page)
     return 0
 
 

@@ -84,6 +84,7 @@ def _class_name(value: Any) -> Any:
 
 
 Name = Annotated[Text, BeforeValidator(_class_name)]
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 WEIGHTS = ("imagenet", "glyphs", "own", "none")  # Any other value is a path.
 Format = Literal["saved_model", "float32", "float16", "dynamic", "int8", "int16x8", "onnx"]
 FORMATS: tuple[Format, ...] = get_args(Format)[:5]  # Unless a config asks for others.
@@ -690,7 +691,7 @@ def load(file: str | Path | None, overrides: Sequence[str] = ()) -> RunConfig:
       ValueError: the file cannot be read, or a field is unknown or has a bad value; the message
         names every such field, the rule, what was received and the nearest valid choice.
     """
-    tree = _read(Path(file)) if file else {}
+    tree = _read(Path(file).expanduser()) if file else {}
     for override in overrides:
         _override(tree, override)
     return from_tree(tree)
@@ -751,7 +752,8 @@ def check_paths(config: RunConfig) -> None:
         if config.data.source == "csv" and os.path.isdir(path):
             raise ValueError(f"data.path: expected a CSV file; received the folder {path!r}")
         if config.data.source in ("folder", "tfds") and os.path.isfile(path):
-            raise ValueError(f"data.path: expected a folder; received the file {path!r}")
+            unpack = "; unpack it first" if path.lower().endswith(ARCHIVES) else ""
+            raise ValueError(f"data.path: expected a folder; received the file {path!r}{unpack}")
         _check_exists(config.data, "data.path")
     if config.data.unlabelled not in (None, "rest"):
         _check_exists(config.data, "data.unlabelled")

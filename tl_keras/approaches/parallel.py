@@ -84,7 +84,7 @@ def _unlabelled(run: Run, data: Data) -> list[Example]:
     for line in left_out(found.quarantined):
         logging.warning("data: %s", line)
     run.add(unlabelled={"n": len(found.examples), "quarantined": len(found.quarantined)})
-    stages.add_digests(run, "unlabelled", found.examples)
+    stages.add_digests(run, "unlabelled", found.examples, found.listed)
     logging.info("data: %d examples to be labelled", len(found.examples))
     return found.examples
 

@@ -208,8 +208,8 @@ def write_data(run: Run, dataset: Dataset) -> None:
         "omitted": dataset.omitted,
         "fingerprint": dataset.fingerprint,
     }
-    if dataset.listed:
-        content["listed"] = dataset.listed
+    named = {"listed": dataset.listed, "listed_unlabelled": old.get("listed_unlabelled")}
+    content |= {name: value for name, value in named.items() if value}
     write_json(file, content)
     counts = {name: len(dataset.splits[name]) for name in SPLITS}
     run.add(
@@ -221,8 +221,13 @@ def write_data(run: Run, dataset: Dataset) -> None:
     )
 
 
-def add_digests(run: Run, name: str, examples: Sequence[Example]) -> None:
+def add_digests(
+    run: Run, name: str, examples: Sequence[Example], listed: str | None = None
+) -> None:
     """Adds to `data.json` the contents of examples of no split that a run trains on, too.
+
+    Args:
+      listed: of the source, see `changes.stamp`.
 
     Raises:
       ValueError: the run began with others.
@@ -232,6 +237,8 @@ def add_digests(run: Run, name: str, examples: Sequence[Example]) -> None:
     digests = [example.digest for example in examples]
     if name not in content["digests"]:
         content["digests"][name] = digests
+        if listed:
+            content[f"listed_{name}"] = listed
         write_json(file, content)
     elif content["digests"][name] != digests:
         raise ValueError(

@@ -25,6 +25,13 @@ def stamp(listing: Listing) -> str:
     return digest.hexdigest()
 
 
+def list_unlabelled(config: DataConfig) -> Listing:
+    """All files of the folder `data.unlabelled`, of whatever layout, without labels."""
+    listing = Listing(Path(config.unlabelled), [])
+    sources.list_class(listing.root, "", "", listing)
+    return listing
+
+
 def _size(file: Path) -> int:
     try:
         return file.stat().st_size
@@ -41,6 +48,9 @@ def since(config: DataConfig, recorded: Mapping[str, Any], finished: float) -> s
       recorded: the run's `data.json`.
       finished: when that was, seconds since the epoch.
     """
+    before, folder = recorded.get("listed_unlabelled"), config.unlabelled
+    if before and folder and os.path.isdir(folder) and stamp(list_unlabelled(config)) != before:
+        return f"other files in data.unlabelled, {folder!r}"
     if config.source not in LISTED or "listed" not in recorded or not os.path.exists(config.path):
         return None
     try:

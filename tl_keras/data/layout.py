@@ -25,7 +25,6 @@ LEFTOVERS = {
     *("__pycache__", "node_modules", "cvs", "wandb", "mlruns", "lightning_logs"),
 }
 IN_CLOUD = re.compile(r"\..+\.icloud")  # A hidden file in the place of one that is in iCloud alone.
-ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 
 
 def split_of(name: str) -> str:

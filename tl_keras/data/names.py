@@ -42,13 +42,14 @@ def told_apart(names: Sequence[str]) -> list[str]:
     for line in lines:
         counts[_printed(line)] += 1
     return [
-        line if counts[_printed(line)] == 1 else _escaped(name)
+        line if line and counts[_printed(line)] == 1 else _escaped(name)
         for line, name in zip(lines, names, strict=True)
     ]
 
 
 def _escaped(name: str) -> str:
-    return name.encode("unicode_escape").decode("ascii")
+    text = name.encode("unicode_escape").decode("ascii")
+    return text if text.strip() else text.replace(" ", r"\x20")
 
 
 def _visible(name: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tl_keras.config import DataConfig
+from tl_keras.config import ARCHIVES, DataConfig
 from tl_keras.data import layout
 from tl_keras.data.examples import Listed, Listing, Quarantined
 from tl_keras.data.layout import some, split_of
@@ -22,11 +22,17 @@ def list_folder(config: DataConfig) -> Listing:
       ValueError: the folder is missing, unreadable or empty, or its layout can be read in two ways.
     """
     root = Path(config.path)
+    if layout.is_our_own(root):
+        raise ValueError(f"data.path: {str(root)!r} is a run or a cache of tl_keras; {EXPECTED}")
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"
         raise ValueError(f"data.path: {str(root)!r} {what}; expected a folder of class folders")
     listing = Listing(root, [])
-    top = _open(root)
+    try:
+        top = _open(root)
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror}"
+        raise ValueError(f"data.path: {str(root)!r} {reason}") from None
     _tell(top, listing)
     if not top.folders:
         raise ValueError(
@@ -48,7 +54,7 @@ def _instead(top: "_Folder", listing: Listing) -> str:
     """What there is in the place of class folders, for the message."""
     for entry in listing.quarantined[:1]:
         return f"; {entry.file!r} is {entry.reason}"
-    archives = [name for name in top.files if name.lower().endswith(layout.ARCHIVES)]
+    archives = [name for name in top.files if name.lower().endswith(ARCHIVES)]
     return f"; unpack {archives[0]!r} first" if archives else ""
 
 
@@ -74,12 +80,7 @@ class _Folder:
 
 def _open(path: Path) -> _Folder:
     found = _Folder(path)
-    try:
-        entries = sorted(os.scandir(path), key=lambda entry: entry.name)
-    except OSError as error:
-        reason = f"cannot be read: {error.strerror}"
-        raise ValueError(f"data.path: {str(path)!r} {reason}") from None
-    for entry in entries:
+    for entry in sorted(os.scandir(path), key=lambda entry: entry.name):
         if layout.is_passed_over(entry.name):
             continue
         if entry.is_dir(follow_symlinks=False):
@@ -93,6 +94,14 @@ def _open(path: Path) -> _Folder:
         else:
             found.files.append(entry.name)
     return found
+
+
+def _looked_into(path: Path) -> _Folder:
+    """What lies in a folder; nothing where it cannot be read, which `list_class` will say."""
+    try:
+        return _open(path)
+    except OSError:
+        return _Folder(path)
 
 
 def _tell(found: _Folder, listing: Listing) -> None:
@@ -112,7 +121,7 @@ def _tell(found: _Folder, listing: Listing) -> None:
             f"{len(found.files)} files{where} lie in no class folder and are not used: "
             f"{some(found.files)}"
         )
-    archives = [name for name in found.files if name.lower().endswith(layout.ARCHIVES)]
+    archives = [name for name in found.files if name.lower().endswith(ARCHIVES)]
     listing.warnings.append(f"{told}; archives are to be unpacked" if archives else told)
 
 
@@ -127,7 +136,7 @@ def _classes(root: Path, top: list[Path], listing: Listing) -> Classes:
     """
     splits = {folder: split_of(folder.name) for folder in top}
     others = [folder for folder in top if not splits[folder]]
-    inside = {folder: _open(folder) for folder in top}
+    inside = {folder: _looked_into(folder) for folder in top}
     trains = [folder for folder in top if splits[folder] == "train"]
     if trains and (not others or any(inside[folder].folders for folder in trains)):
         others = [folder for folder in others if _has_files(folder)]

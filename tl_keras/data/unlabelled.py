@@ -5,8 +5,8 @@ from pathlib import Path
 
 from tl_keras import cache
 from tl_keras.config import CacheConfig, DataConfig
-from tl_keras.data import audit, sources
-from tl_keras.data.examples import SPLITS, Dataset, Example, Listing, Quarantined, left_out
+from tl_keras.data import audit, changes
+from tl_keras.data.examples import SPLITS, Dataset, Example, Quarantined, left_out
 
 UNKNOWN = -1  # The label of an example whose label nobody knows.
 
@@ -20,11 +20,13 @@ class Unlabelled:
         a class, else `UNKNOWN`.
       quarantined: what cannot be read.
       warnings: what is left out for another reason.
+      listed: what the folder lists, see `changes.stamp`; None where there is none.
     """
 
     examples: list[Example]
     quarantined: list[Quarantined]
     warnings: list[str]
+    listed: str | None = None
 
 
 def load(config: DataConfig, cache_config: CacheConfig, dataset: Dataset) -> Unlabelled:
@@ -40,14 +42,13 @@ def load(config: DataConfig, cache_config: CacheConfig, dataset: Dataset) -> Unl
                 "nothing; expected a lower data.examples_per_class, or a folder"
             )
         return Unlabelled(dataset.splits["rest"], [], [])
-    root = Path(config.unlabelled)
     if dataset.root is None:
         raise ValueError(
             f"data.unlabelled: files do not go with the embedded data.source {config.source!r}; "
             "expected rest"
         )
-    listing = Listing(root, [])
-    sources.list_class(root, "", "", listing)
+    listing = changes.list_unlabelled(config)
+    root = listing.root
     names = [listed.file for listed in listing.files]
     memory = cache.room(cache_config, cache.AUDIT)
     checked = audit.check_all(root, names, config.max_pixels, memory)
@@ -85,4 +86,4 @@ def load(config: DataConfig, cache_config: CacheConfig, dataset: Dataset) -> Unl
         warnings.append(
             f"{num_copies} of data.unlabelled are copies of others, or labelled, and left out"
         )
-    return Unlabelled(found, quarantined, warnings)
+    return Unlabelled(found, quarantined, warnings, changes.stamp(listing))
