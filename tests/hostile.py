@@ -271,8 +271,36 @@ def tiny() -> Cases:
     yield "0 x 0.gif", b"GIF89a" + bytes(7) + b"," + bytes(9) + b"\2\0;", HEADER
     at = sound(6)["jpeg"].index(b"\xff\xc0") + 5
     yield "50 x 0.jpg", sound(6)["jpeg"][:at] + b"\0\0" + sound(6)["jpeg"][at + 2 :], DAMAGED
-    yield "zeros.png", bytes(99), FOREIGN
+    yield "zeros.png", bytes(99), "a file of zeros, as an unfinished copy leaves: copy it again$"
     yield "line.jpg", b"\n", FOREIGN
+
+
+TEXT, CONVERT, UNPACK = "not an image but text$", ": convert it to JPEG or PNG$", ": unpack it$"
+CALLED = {  # Formats that are well known, by the names of `foreign`.
+    "text": TEXT,
+    "page": "a web page, as a failed download leaves: download it again$",
+    "drawing": f"an SVG drawing{CONVERT}",
+    "archive": f"a ZIP archive{UNPACK}",
+    "tape": "a file of zeros",
+    "document": "a PDF: save its pages as pictures$",
+    "postscript": f"a PostScript drawing{CONVERT}",
+    "layers": f"a Photoshop picture{CONVERT}",
+    "heic": f"a HEIC picture, as of an iPhone{CONVERT}",
+    "avif header": f"an AVIF picture{CONVERT}",
+    "avif": f"an AVIF picture{CONVERT}",
+    "jpeg 2000": f"a JPEG 2000 picture{CONVERT}",
+    "tiff": f"a TIFF picture, or a camera's raw one{CONVERT}",
+    "tiff, big end": f"a TIFF picture, or a camera's raw one{CONVERT}",
+    "icon": rf"an icon \(ICO\){CONVERT}",
+    "ppm": f"a PNM picture{CONVERT}",
+    "sound": r"a sound \(WAV\): remove it$",
+    "film": r"a video \(MP4 or QuickTime\): cut it into pictures$",
+    "gzip": f"an archive{UNPACK}",
+    "model": "an HDF5 file: save its pictures as PNG$",
+    "BM in text": TEXT,
+    "behind a page": "a web page, as a failed download leaves",
+    "document with a picture": "a PDF: save its pages as pictures$",
+}
 
 
 def foreign() -> Cases:
@@ -313,7 +341,7 @@ def foreign() -> Cases:
         "document with a picture": b"%PDF-1.7\n" + whole["jpeg"],
     }
     for i, (name, content) in enumerate(other.items()):
-        yield f"{name}{list(SUFFIXES.values())[i % 5]}", content, FOREIGN
+        yield f"{name}{list(SUFFIXES.values())[i % 5]}", content, CALLED.get(name, FOREIGN)
     for kind in ("jpeg", "png", "gif", "bmp", "webp"):
         yield f"{kind} and archive{SUFFIXES[kind]}", whole[kind] + archive.getvalue(), USED
     yield "png in jpeg.png", whole["jpeg grey"] + whole["png"], USED

@@ -106,7 +106,7 @@ def test_dry_run_says_what_would_happen_and_writes_nothing(config, tmp_path, cap
     assert cli.main(["finetune", f"--config={file}", "--dry_run"]) == 0
     said = capsys.readouterr().out
     assert "data: 3 classes; 36 train, 18 val, 18 test images" in said
-    assert "left out: 'disc/broken.png'" in said
+    assert "'disc/broken.png' is left out: truncated or damaged" in said
     assert "model: MobileNet" in said and "frozen up to" in said
     assert "time: about" in said and "finetune" in said
     assert "disk: run folder" in said

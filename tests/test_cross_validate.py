@@ -70,7 +70,14 @@ def test_run_folder_holds_the_folds_without_data_models_or_exports(dealt):
     assert "checkpoint" not in names
     for name in ("fold_0", "fold_1", "fold_2"):
         held = {path.name for path in (dealt.workdir / name).iterdir()}
-        expected = {"config.yaml", "metrics.jsonl", "predictions.csv", "result.json", "tensorboard"}
+        expected = {
+            ".tl_keras",
+            "config.yaml",
+            "metrics.jsonl",
+            "predictions.csv",
+            "result.json",
+            "tensorboard",
+        }
         # The first judges exports, now and later: the final model has seen all examples.
         assert held == (expected | {"model.keras"} if name == "fold_0" else expected)
 

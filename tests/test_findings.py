@@ -6,6 +6,7 @@ import shutil
 import pytest
 from handmade import SCRIPT, Outline, change, findings
 
+from tl_keras.marks import MARK
 from tl_keras.report import audit, page
 from tl_keras.report import findings as sections
 from tl_keras.report.read import read
@@ -15,7 +16,7 @@ from tl_keras.report.read import read
 def checked(workdir):
     """The folder of an audit: its data and findings alone."""
     for path in workdir.iterdir():
-        if path.name != "data.json":
+        if path.name not in ("data.json", MARK):
             path.unlink()
     (workdir / "findings.json").write_text(json.dumps(findings()))
     return workdir

@@ -58,6 +58,7 @@ def assert_same_weights(first, second):
 def test_run_folder_holds_what_the_contract_says(finished_run):
     names = {path.name for path in finished_run.workdir.iterdir()} - {".lock"}
     assert names == {
+        ".tl_keras",
         "config.yaml",
         "data.json",
         "findings.json",

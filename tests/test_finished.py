@@ -67,7 +67,7 @@ def test_evaluating_says_what_is_left_out_and_what_trained(finished_run, picture
     (folder / "disc" / "bad.jpg").write_text("no picture")
     assert finished.evaluate(finished_run, folder)["n"] == 72
     assert len(said) == 2
-    assert said[0].startswith("--data: 1 files are left out; 'disc/bad.jpg': not an image")
+    assert said[0].startswith("--data: 'disc/bad.jpg' is left out: not an image but text")
     assert "36 of 72 images trained this model" in said[1]
 
 

@@ -17,6 +17,7 @@ from test_finetune import FEW, assert_same_weights, changed
 
 import tl_keras
 from tl_keras import config as configs
+from tl_keras import marks
 from tl_keras import model as models
 from tl_keras.approaches import cross_validate, stages, student, workers
 from tl_keras.approaches.merged import choose
@@ -181,7 +182,7 @@ def test_killed_student_is_started_again(wanted, taught, tmp_path, monkeypatch, 
 
 
 def _with_teacher_of(run, tree, workdir):
-    workdir.mkdir()
+    marks.put(workdir, "run")
     for name in ("config.yaml", "data.json", "findings.json", "teacher"):
         source = run.workdir / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, workdir / name)
@@ -343,7 +344,7 @@ def test_segment_alone_needs_a_run_that_waits_for_it(wanted, taught, tmp_path):
     other = configs.from_tree(changed(wanted, fit={"epochs": 5}))
     with pytest.raises(ValueError, match="fit.epochs: 2 in the workdir, 5 now"):
         student.run(other, taught.workdir, 0)
-    (tmp_path / "early").mkdir()
+    marks.put(tmp_path / "early", "run")
     (tmp_path / "early" / "config.yaml").write_text(configs.to_yaml(config))
     with pytest.raises(ValueError, match="has no labels yet"):
         student.run(config, tmp_path / "early", 0)

@@ -27,6 +27,7 @@ from handmade import (
 )
 from PIL import Image
 
+from tl_keras import marks
 from tl_keras.data import digits
 from tl_keras.report import figures, page, pictures, words
 from tl_keras.report.read import read
@@ -148,7 +149,7 @@ def test_equal_files_give_equal_bytes_and_nothing_is_left_beside(workdir):
     card = (workdir / "MODEL_CARD.md").read_bytes()
     assert page.write(workdir).read_bytes() == first
     assert (workdir / "MODEL_CARD.md").read_bytes() == card
-    assert not [path for path in workdir.iterdir() if path.name.startswith(".")]
+    assert not [path for path in workdir.iterdir() if path.name.startswith(".tmp")]
 
 
 def test_failed_render_keeps_the_old_report(workdir):
@@ -236,6 +237,7 @@ def test_errors_name_the_file(workdir, tmp_path):
 
 @pytest.fixture
 def digits_run(tmp_path: Path) -> Path:
+    marks.put(tmp_path, "run")
     (tmp_path / "config.yaml").write_text("data:\n  source: digits\n")
     (tmp_path / "data.json").write_text(json.dumps({"root": None}))
     files = ["digits/0002", "digits/0001", "digits/9999", "/digits/0001", "digits/0001/.."]

@@ -61,7 +61,7 @@ def test_search_leaves_its_trials_and_the_best_model(found):
     for record in records(found):
         folder = found.workdir / "search" / record["trial"]
         held = {path.name for path in folder.iterdir()} - {"model.keras"}
-        assert held == {"config.yaml", "metrics.jsonl", "tensorboard", "result.json"}
+        assert held == {".tl_keras", "config.yaml", "metrics.jsonl", "tensorboard", "result.json"}
     best = found.workdir / "search" / found.result["search"]["best"]
     assert (best / "model.keras").read_bytes() == (found.workdir / "model.keras").read_bytes()
 

@@ -86,7 +86,7 @@ def test_unreadable_images_are_left_out_and_said_so(tmp_path):
         tree(folder, tmp_path / "cache", data={"max_bad_share": 0.5, "test": 0})
     )
     reasons = sorted(entry.reason.partition(":")[0] for entry in dataset.quarantined)
-    assert reasons == ["not an image", "truncated or damaged"]
+    assert reasons == ["not an image but text", "truncated or damaged"]
     assert len(dataset.splits["train"]) == 38
     assert sum(1 for _ in epoch(dataset, config, 0)) == 38 // 8
 

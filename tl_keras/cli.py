@@ -17,11 +17,11 @@ from tl_keras.config_errors import is_for_user
 from tl_keras.process import check_folders, open_streams
 from tl_keras.version import VERSION
 
-# Of folders and disks that are the user's: they may not be written, are full or failing, or have
-# names that the system does not take.
+# Of folders and disks that are the user's: they may not be written, are full, or have names
+# that the system does not take.
 MENDABLE = (
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR),
-    *(errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR, errno.EIO, errno.ESTALE),
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR),
 )
 
 

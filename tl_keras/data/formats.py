@@ -26,6 +26,7 @@ KNOWN: tuple[tuple[bytes, str, str], ...] = (
     (rb"SIMPLE  =", "a FITS picture", CONVERT),
     (rb"\x93NUMPY", "a NumPy array", "save it as PNG"),
     (rb"\x89HDF\r\n", "an HDF5 file", "save its pictures as PNG"),
+    (rb"%!PS", "a PostScript drawing", CONVERT),
     (rb"%PDF", "a PDF", "save its pages as pictures"),
     (rb"PK\x03\x04", "a ZIP archive", "unpack it"),
     (rb"Rar!\x1a\x07|7z\xbc\xaf'\x1c|\x1f\x8b|BZh|\xfd7zXZ\0", "an archive", "unpack it"),

@@ -39,7 +39,8 @@ def write(workdir: Path) -> Path:
     path = workdir / "report.html"
     # File names may hold bytes that are no UTF-8; they must not cost the report.
     run = read(workdir)
-    marks.check(workdir, "run", "report")
+    if any((workdir / name).exists() for name in (path.name, "MODEL_CARD.md")):
+        marks.check(workdir, "run", "report")
     text = printable(render(run))
     if run.result and not comparison.is_one(run):  # Each approach has a card of its own.
         card.write(run)
