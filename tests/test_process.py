@@ -226,6 +226,16 @@ with tensorflow_started():
     assert done.stdout.split() == ["float32", "channels_last", "float32"]
 
 
+def test_a_keras_json_that_keras_refuses_is_named(tmp_path):
+    (tmp_path / "keras.json").write_text('{"floatx": "float8"}')
+    code = "from tl_keras.quiet import start_tensorflow; start_tensorflow()"
+    environment = {**os.environ, "KERAS_HOME": str(tmp_path)}
+    line = [sys.executable, "-c", code]
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+    expected = f"'{tmp_path}/keras.json': Keras cannot use this file: Invalid `floatx`"
+    assert expected in done.stderr.splitlines()[-1]
+
+
 # No home, no room.
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from absl import flags
 
 from tl_keras import config as configs
+from tl_keras import marks
 from tl_keras import run as runs
 from tl_keras.config import CacheConfig, RunConfig
 from tl_keras.run import Run
@@ -143,6 +144,7 @@ def _audit(values: Flags, _: list[str]) -> int:
     if not values.workdir:
         workdir = workdir.with_name(f"{workdir.name}_audit")
     configs.check_paths(config)
+    marks.check(runs.folder_of(workdir), "run", "--workdir")
     with _started():
         from tl_keras.approaches import audit
 
@@ -181,6 +183,7 @@ def _search(values: Flags, _: list[str]) -> int:
 
 def _export(values: Flags, _: list[str]) -> int:
     run = _finished(values)
+    marks.check(run.workdir, "run", "--workdir")
     if "export" not in run.result:
         raise ValueError(f"--workdir: a run of {run.pipeline} has no exports; choose another run")
     strange = [entry for entry in values.set if not entry.startswith(("export.", "cache."))]

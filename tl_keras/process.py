@@ -6,11 +6,22 @@ import random
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+# Of the libraries beneath us: a program that turns warnings into errors must not lose its run so.
+THEIR_WARNINGS = (
+    # KerasTuner 1.4.8 names threads as Python before 3.10 did.
+    r"(currentThread|getName)\(\) is deprecated",
+    # Keras 3.15 hands NumPy 2 an __array__ without `copy` when it writes weights.
+    "__array__ implementation doesn't accept a copy keyword",
+    # The converter itself uses the interpreter that TensorFlow deprecates
+    # (https://github.com/tensorflow/tensorflow/issues/102071).
+    r"\s+Warning. tf.lite.Interpreter is deprecated",
+)
 PACKAGE_ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -141,4 +152,7 @@ def settled() -> Iterator[None]:
         restore.callback(np.random.set_state, np.random.get_state())
         restore.enter_context(np.errstate(divide="warn", over="warn", under="ignore"))
         restore.enter_context(np.errstate(invalid="warn"))
+        restore.enter_context(warnings.catch_warnings())
+        for message in THEIR_WARNINGS:
+            warnings.filterwarnings("ignore", message)
         yield

@@ -4,9 +4,11 @@ import logging
 import os
 import sys
 import tempfile
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from tl_keras import process
 
@@ -74,7 +76,8 @@ def start_tensorflow() -> None:
     """Imports TensorFlow and Keras on it, quietly.
 
     Raises:
-      ValueError: Keras already runs on another backend in this process.
+      ValueError: Keras already runs on another backend in this process, or cannot use the user's
+        `keras.json`.
     """
     if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
         warnings.warn(
@@ -88,9 +91,19 @@ def start_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # 2 would show that there is no GPU.
     # Advice to programmers, such as on retracing.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    with quiet():
-        import keras
-        import tensorflow  # noqa: F401
+    try:
+        with quiet():
+            import keras
+            import tensorflow  # noqa: F401
+    except (AttributeError, ImportError, ValueError) as error:
+        files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+        read = any(Path(file).parts[-2:] == ("backend", "config.py") for file in files)
+        if not read and "NNX" not in str(error):  # Both are what keras.json asks for.
+            raise
+        file = Path(os.environ.get("KERAS_HOME", "~/.keras"), "keras.json")
+        raise ValueError(
+            f"{str(file)!r}: Keras cannot use this file: {error}; correct or remove it"
+        ) from None
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
             f"KERAS_BACKEND: Keras was imported with {keras.backend.backend()!r} before; tl_keras "
