@@ -271,7 +271,7 @@ def tiny() -> Cases:
     yield "0 x 0.gif", b"GIF89a" + bytes(7) + b"," + bytes(9) + b"\2\0;", HEADER
     at = sound(6)["jpeg"].index(b"\xff\xc0") + 5
     yield "50 x 0.jpg", sound(6)["jpeg"][:at] + b"\0\0" + sound(6)["jpeg"][at + 2 :], DAMAGED
-    yield "zeros.png", bytes(99), "a file of zeros, as an unfinished copy leaves: copy it again$"
+    yield "zeros.png", bytes(99), "a file that begins with zeros, as"
     yield "line.jpg", b"\n", FOREIGN
 
 
@@ -281,7 +281,7 @@ CALLED = {  # Formats that are well known, by the names of `foreign`.
     "page": "a web page, as a failed download leaves: download it again$",
     "drawing": f"an SVG drawing{CONVERT}",
     "archive": f"a ZIP archive{UNPACK}",
-    "tape": "a file of zeros",
+    "tape": "a file that begins with zeros",
     "document": "a PDF: save its pages as pictures$",
     "postscript": f"a PostScript drawing{CONVERT}",
     "layers": f"a Photoshop picture{CONVERT}",

@@ -186,7 +186,7 @@ def test_leftovers_of_a_kill_are_removed(config):
 
 
 def test_what_another_process_is_writing_is_not_removed(config):
-    arrays = cache.room(config, cache.ARRAYS)
+    arrays = cache.subfolder(config, cache.ARRAYS)
     unfinished = arrays / f"{TEMPORARY}1.{40 * 'b'}.npy"
     unfinished.write_bytes(b"half")
     with cache.FileLock(arrays / f"{40 * 'b'}.lock"):

@@ -6,8 +6,10 @@ import os
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
+from ruamel.yaml import YAML
 
 from tl_keras import config as configs
 from tl_keras.config import Augmentation, RandAugment, RunConfig
@@ -605,3 +607,40 @@ def test_weights_from_scratch_are_not_averaged():
 def test_classes_that_are_called_by_a_number_need_no_quotes():
     config = configs.load(None, ["data.source=digits", "evaluate.classes={0: cat, zero: 7}"])
     assert config.evaluate.classes == {"0": "cat", "zero": "7"}
+
+
+def test_numbers_of_numpy_are_taken():
+    tree = {
+        "data": {"source": np.str_("digits"), "image_size": np.int64(32)},
+        "fit": {
+            "epochs": np.int32(3),
+            "learning_rate": np.float32(0.5),
+            "mixed_precision": np.True_,
+        },
+        "search": {"space": {"fit.freeze": np.array([0.0, 1.0]), "fit.views": (np.int64(1), 2)}},
+        "seed": np.array(5),
+    }
+    config = configs.from_any(tree)
+    assert configs.from_any(config) is config
+    assert (config.fit.epochs, config.seed, config.fit.mixed_precision) == (3, 5, True)
+    assert config.search.space["fit.freeze"] == (0.0, 1.0)
+    assert "learning_rate: 0.5" in configs.to_yaml(config)
+
+
+@pytest.mark.parametrize("wrong", [None, 5, ["data"], b"photos.yaml", {1, 2}], ids=str)
+def test_what_is_no_config_is_a_type_error(wrong):
+    with pytest.raises(TypeError, match="config: expected nested dicts, a YAML file's path, or a"):
+        configs.from_any(wrong)
+
+
+@pytest.mark.parametrize("name", ["cat", "007", "1e3", "null", "true", "a: b", "a, b", "{x}", "~"])
+def test_a_name_that_is_written_into_yaml_is_read_again(name):
+    text = f"{{{configs.as_yaml(name)}: {configs.as_yaml('cat')}}}"
+    assert YAML(typ="safe", pure=True).load(text) == {name: "cat"}
+    assert (configs.as_yaml(name) == name) == (name == "cat")
+
+
+@pytest.mark.parametrize("text", ["{1e3: cat}", "{null: cat}", "{cat: true}"])
+def test_class_names_that_are_no_text_say_so(text):
+    with pytest.raises(ValueError, match="expected a class name; received .*write it in quotes"):
+        configs.load(None, ["data.source=digits", f"evaluate.classes={text}"])

@@ -11,7 +11,7 @@ from PIL import Image
 
 import tl_keras
 from tl_keras.approaches import finished
-from tl_keras.approaches.given import given
+from tl_keras.approaches.given import as_pictures
 
 PIXELS = np.zeros((4, 5, 3), np.uint8)
 
@@ -29,9 +29,10 @@ def test_one_path_is_one_picture(finished_run, file, monkeypatch):
     assert tl_keras.predict(finished_run, str(file)) == expected
     assert tl_keras.predict(str(finished_run.workdir), (str(f) for f in [file])) == expected
     assert tl_keras.predict(finished_run, np.array([str(file)])) == expected
+    assert tl_keras.predict(finished_run, np.array(str(file))) == expected
 
 
-def test_arrays_and_pil_images_are_what_their_files_are(finished_run, file, pictures):
+def test_arrays_and_pil_images_are_what_their_files_are(finished_run, file):
     (expected,) = tl_keras.predict(finished_run, file)
     image = Image.open(file)
     pixels = np.asarray(image)
@@ -85,6 +86,8 @@ def test_a_link_that_is_named_is_followed(finished_run, file, tmp_path):
     ("wrong", "received"),
     [
         (None, "NoneType"),
+        ("", "an empty name at #0"),
+        (np.array(5), "int at #0"),
         (5, "int"),
         (b"a.png", "bytes"),
         ({"a.png": 1}, "dict"),
@@ -99,7 +102,7 @@ def test_a_link_that_is_named_is_followed(finished_run, file, tmp_path):
 )
 def test_anything_else_is_one_clear_type_error(wrong, received):
     with pytest.raises(TypeError, match=f"predict: expected image files, .*; received {received}$"):
-        given(wrong)
+        as_pictures(wrong)
 
 
 def test_nothing_is_named(finished_run, tmp_path):

@@ -94,12 +94,53 @@ def test_splits_below_the_classes_are_understood(tmp_path):
     }
 
 
+def test_loose_files_do_not_hide_splits_below_the_classes(tmp_path):
+    names = [f"{label}/{s}/1.png" for label in "ab" for s in ("train", "test")]
+    listing = folder(tmp_path, *names, "b/readme.txt")
+    assert splits(listing) == {(label, s) for label in "ab" for s in ("train", "test")}
+    assert listing.warnings == ["'readme.txt' of b/ lies in no class folder and is not used"]
+
+
+def test_splits_below_some_classes_alone_are_refused(tmp_path):
+    names = ("a/train/1.png", "a/test/1.png", "b/1.png", "b/2.png")
+    with pytest.raises(ValueError, match="'a' holds 'test', 'train', and 'b' does not; expected"):
+        folder(tmp_path, *names)
+
+
+@posix
+def test_a_split_that_cannot_be_read_is_not_missing(tmp_path, monkeypatch):
+    files_in(tmp_path, "train/a/1.png", "train/b/1.png", "test/a/1.png")
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("test"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(ValueError, match="test' cannot be read: Permission denied"):
+        folder(tmp_path)
+
+
+def test_a_cache_of_ours_beside_one_folder_around_all_does_not_hide_it(tmp_path):
+    files_in(tmp_path, "all/ants/1.png", "all/bees/1.png", "runs/photos/x.jpg")
+    marks.put(tmp_path / "runs" / "photos", "run")
+    with pytest.raises(ValueError, match="has one folder, 'all', with the folders 'ants', 'bees'"):
+        folder(tmp_path)
+
+
+def test_our_own_folders_are_no_data(tmp_path):
+    marks.put(tmp_path, "run")
+    with pytest.raises(ValueError, match="is a run or a cache of tl_keras; expected one folder a"):
+        folder(tmp_path, "export/1.png", "pictures/1.png")
+
+
 def test_other_folders_below_the_classes_are_named_if_they_repeat(tmp_path):
     names = [f"{year}/{label}/1.png" for year in ("2023", "2024") for label in ("cats", "dogs")]
     listing = folder(tmp_path, *names)
     assert {label for label, _ in splits(listing)} == {"2023", "2024"}
     (warning,) = listing.warnings
-    assert "'cats', 'dogs', stand in several of '2023', '2024'" in warning
+    assert "the folders '2023', '2024'; 'cats', 'dogs' stand in several of them" in warning
 
 
 # What lies about.
@@ -148,7 +189,7 @@ def test_pictures_in_icloud_alone_are_named(tmp_path):
 def test_folders_without_files_are_named(tmp_path):
     (tmp_path / "wasps" / "deep").mkdir(parents=True)
     listing = folder(tmp_path, "a/1.png", "b/1.png", "c/.hidden")
-    assert listing.warnings == ["not among the classes, since no file is usable: 'c', 'wasps'"]
+    assert listing.warnings == ["class folders without usable files: 'c', 'wasps'"]
 
 
 def test_three_hundred_files_in_no_class_folder_are_one_warning(tmp_path):
@@ -205,7 +246,8 @@ def test_labels_that_may_be_missing_ones_are_named(tmp_path):
     listing = table(tmp_path, "path,label\n0.png,NA\n1.png,NA\n2.png,ok\n")
     assert {entry.label for entry in listing.files} == {"NA", "ok"}
     assert listing.warnings == [
-        "the label 'NA' of 2 rows is taken for a class; if these rows have no label, remove them"
+        "the label 'NA' is used as a class, in 2 rows; if it means that there is none, remove "
+        "these rows"
     ]
 
 

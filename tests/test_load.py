@@ -9,8 +9,9 @@ from PIL import Image, ImageOps
 from tl_keras.config import CacheConfig, DataConfig
 from tl_keras.data import audit, copies
 from tl_keras.data import load as loading
-from tl_keras.data.examples import SPLITS
+from tl_keras.data.examples import SPLITS, Quarantined
 from tl_keras.data.load import load
+from tl_keras.data.wording import left_out
 
 
 def png(seed):
@@ -191,9 +192,9 @@ def test_the_same_image_in_two_splits_is_kept_for_evaluation_alone(tmp_path, loa
     assert [len(dataset.splits[split]) for split in SPLITS] == [10, 10, 10]
     assert dataset.quarantined == []
     assert dataset.warnings == [
-        "1 file is in val too and left out of train: 'train/a/x.png'",
-        "1 file is in test too and left out of train: 'train/b/y.png'",
-        "1 file is in test too and left out of val: 'val/b/z.png'",
+        "1 file left out of train, since val has the same content: 'train/a/x.png'",
+        "1 file left out of train, since test has the same content: 'train/b/y.png'",
+        "1 file left out of val, since test has the same content: 'val/b/z.png'",
     ]
 
 
@@ -237,8 +238,8 @@ def test_a_row_in_two_splits_is_kept_for_evaluation_alone(root, loaded):
     assert files(dataset, "test") == ["ants/2.png"]
     assert files(dataset, "train") == ["ants/0.png", "bees/0.png"]
     assert dataset.warnings == [
-        "1 file is in test too and left out of train: 'ants/2.png'",
-        "test has no image of 'bees': its scores say nothing of that",
+        "1 file left out of train, since test has the same content: 'ants/2.png'",
+        "test has no image of 'bees': its scores say nothing about that",
     ]
 
 
@@ -343,8 +344,29 @@ def test_pairs_that_are_half_of_their_class_are_parted(tmp_path, loaded):
     dataset = loaded(root)
     assert [(dataset.labels(split) == 0).sum() for split in SPLITS] == [2, 1, 1]
     assert dataset.warnings == [
-        "4 pictures look nearly equal in 2 sets, 'ants/0.jpg' among them, and are split all the "
-        "same; where they belong together, name groups in a CSV"
+        "4 pictures look nearly equal in 2 sets, 'ants/0.jpg' among them, and are split "
+        "anyway; where they belong together, name groups in a CSV"
+    ]
+
+
+def test_images_that_are_all_but_black_are_named(tmp_path, loaded):
+    root = fill(tmp_path / "root", {"ants": 10, "bees": 10})
+    for i in range(4):
+        twelve_bits = np.random.default_rng(i).integers(0, 4096, (40, 40), np.uint16)
+        Image.fromarray(twelve_bits).save(root / "ants" / f"scan{i}.png")
+    (warning,) = [line for line in loaded(root).warnings if "black" in line]
+    assert warning.startswith("almost black: 4 images with no value above 15 of 255: 'ants/scan0")
+    assert "12-bit pictures stored as 16 bits" in warning
+    assert loaded(root).warnings == loaded(root).warnings  # Remembered, too.
+
+
+def test_reasons_that_differ_in_numbers_share_a_line_and_say_so():
+    entries = [Quarantined(f"{i}.png", f"{i} x {i} px is too large") for i in range(5)]
+    entries.append(Quarantined("x.png", "empty file"))
+    assert left_out(entries) == [
+        "5 files are left out: 0 x 0 px is too large, or the like: '0.png', '1.png', '2.png' and 2 "
+        "more",
+        "'x.png' is left out: empty file",
     ]
 
 

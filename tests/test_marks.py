@@ -49,7 +49,6 @@ def test_a_folder_with_all_names_of_a_run_is_not_a_run(theirs, command):
 
 
 def test_no_page_is_written_into_it(theirs):
-    before = content(theirs)
     (theirs / "findings.json").write_text("{}")
     (theirs / "metrics.jsonl").write_text("")
     for name in ("data.json", "result.json", "predictions.csv"):
@@ -73,12 +72,15 @@ def test_the_message_says_how_to_adopt_a_run_of_an_earlier_version(tmp_path):
 
 
 def test_the_mark_is_the_first_that_is_written(tmp_path, monkeypatch):
-    written = []
-    replace = marks.write_text
-    monkeypatch.setattr(marks, "write_text", lambda p, t: (written.append(p), replace(p, t)))
+    write = marks.write_text
+
+    def first(path, text):
+        assert not path.parent.exists()
+        write(path, text)
+
+    monkeypatch.setattr(marks, "write_text", first)
     with runs.opened(CONFIG, tmp_path / "run", "finetune") as run:
         assert marks.is_ours(run.workdir, "run")
-    assert written == [tmp_path / "run" / marks.MARK]
 
 
 def test_what_a_kill_left_before_the_mark_is_no_hindrance(tmp_path):
@@ -96,6 +98,23 @@ def test_a_cache_is_not_a_run_and_a_run_not_a_cache(tmp_path):
     assert not marks.is_ours(tmp_path / "none")
     (tmp_path / "folder" / marks.MARK).mkdir(parents=True)  # Settings of a person, say.
     assert not marks.is_ours(tmp_path / "folder")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / marks.MARK).write_text("how I use tl_keras")
+    assert not marks.is_ours(tmp_path / "notes")
+
+
+def test_two_processes_that_mark_one_folder_do_not_fail(tmp_path, monkeypatch):
+    write = marks.write_text
+
+    def late(path, text):
+        write(path, text)
+        raise FileNotFoundError(2, "No such file", str(path))
+
+    monkeypatch.setattr(marks, "write_text", late)
+    marks.put(tmp_path / "run", "run")
+    monkeypatch.setattr(marks, "write_text", lambda path, text: late(path.with_name("x"), text))
+    with pytest.raises(FileNotFoundError):
+        marks.put(tmp_path / "other", "run")
 
 
 @pytest.fixture
@@ -120,7 +139,7 @@ def test_cleaning_removes_no_array_of_somebody_else(project, capsys):
 def test_nothing_is_written_into_such_a_cache(project, room):
     before = content(project)
     with pytest.raises(ValueError, match=r"cache\.path: .*is not a cache folder of tl_keras"):
-        cache.room(CacheConfig(path=str(project)), room)
+        cache.subfolder(CacheConfig(path=str(project)), room)
     assert content(project) == before
 
 

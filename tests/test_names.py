@@ -25,19 +25,22 @@ NBSP, ZERO_WIDTH, ACCENT = "\u00a0", "\u200b", "\u0301"
     ],
 )
 def test_nearly_equal_names(first, second, difference):
-    ((group, told),) = names.alike([first, "dog", second])
+    ((group, told),) = names.nearly_equal_groups([first, "dog", second])
     assert sorted(group) == sorted([first, second])
-    expected = f"differ in {difference} alone" if difference else "differ in little but spelling"
+    expected = (
+        f"differ in {difference} alone" if difference else "differ in case, white space or the like"
+    )
     assert told == expected
-    assert names.like(first, ["dog", second]) == second
+    assert names.nearly_equal([first], ["dog", second]) == {first: second}
+    assert names.partners([first, "dog", second]) == {first: second, second: first}
 
 
 @pytest.mark.parametrize(
     ("first", "second"), [("1", "10"), ("100", "10"), ("0", "00a"), ("cat", "cats"), ("e", "é")]
 )
 def test_other_names_are_not(first, second):
-    assert names.alike([first, second]) == []
-    assert names.like(first, [second]) is None
+    assert names.nearly_equal_groups([first, second]) == []
+    assert names.nearly_equal([first], [second]) == {}
 
 
 def test_names_that_look_the_same_are_shown_apart():
@@ -49,11 +52,11 @@ def test_names_that_look_the_same_are_shown_apart():
 
 def test_lines_of_a_label_file_can_be_told_apart():
     given = ["cat", "two  words", "a\nb", "a b", "café", f"cafe{ACCENT}", f"x{ZERO_WIDTH}", "x"]
-    lines = names.told_apart(given)
+    lines = names.as_label_lines(given)
     assert lines[:4] == ["cat", "two words", r"a\nb", "a b"]
     assert len(set(lines)) == len(given)
     assert all("\n" not in line and line.isprintable() for line in lines[4:])
-    assert names.told_apart([" ", "cat "]) == [r"\x20", "cat"]
+    assert names.as_label_lines([" ", "cat "]) == [r"\x20", "cat"]
 
 
 @pytest.mark.parametrize("label", ["", "nan", "NaN", "<NA>", "NaT", "#N/A"])

@@ -71,6 +71,16 @@ def test_an_encoding_that_lacks_a_character_is_no_failure(tmp_path):
         assert r"\u718a" in done.stdout
 
 
+def test_bars_are_shown_on_a_terminal(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert list(progress([1, 2], "audit", unit=" files")) == [1, 2]
+    assert "audit" in capsys.readouterr().err
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    assert list(progress([1, 2], "audit")) == [1, 2]
+    assert list(progress([1, 2], "audit", silent=True)) == [1, 2]
+    assert capsys.readouterr().err == ""
+
+
 def test_bars_are_off_where_nobody_looks(monkeypatch, capsys):
     assert list(progress([1, 2], "audit")) == [1, 2]
     monkeypatch.setattr(sys, "stderr", None)
@@ -151,6 +161,7 @@ STATES = {
         keras.config.set_dtype_policy,
         *("mixed_bfloat16", "float32"),
     ),
+    "jit": (tf.config.optimizer.get_jit, tf.config.optimizer.set_jit, "autoclustering", ""),
     "eagerly": (
         tf.config.functions_run_eagerly,
         tf.config.run_functions_eagerly,
@@ -200,7 +211,6 @@ def test_a_truncated_image_is_one_whoever_asked_pillow_to_fill_it_up(tmp_path, m
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "x.jpg")
     content = (tmp_path / "x.jpg").read_bytes()
-    (tmp_path / "x.gif").write_bytes(b"")
     Image.fromarray(noise).quantize().save(tmp_path / "x.gif")
     (tmp_path / "x.gif").write_bytes((tmp_path / "x.gif").read_bytes()[:1500])
     (tmp_path / "x.jpg").write_bytes(content[: len(content) // 2])
@@ -249,4 +259,4 @@ def test_a_cache_that_cannot_be_written_names_the_setting(tmp_path):
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / ("x" * 300)):
         with pytest.raises(ValueError, match=r"cache\.path: .* cannot be written: .*--set cache"):
-            cache.room(CacheConfig(path=str(path)), cache.ARRAYS)
+            cache.subfolder(CacheConfig(path=str(path)), cache.ARRAYS)

@@ -343,7 +343,7 @@ def test_csv_paths_that_leave_the_folder_are_refused(tmp_path):
         "folder/1.png": "a link that leaves the folder",
         "file.png": "a link that leaves the folder",
         "none.png": "does not exist",
-        "a\0.png": "does not exist",
+        "a\0.png": "its name has a zero byte; rename it",
         5000 * "x": "cannot be read: File name too long",
     }
 
@@ -364,6 +364,7 @@ def test_csv_rows_that_say_the_same_count_once(tmp_path):
 
 
 SUPPORTED = "one class name an example is supported"
+LITERAL = "expected one class name an example; if this is one, set data.literal_labels to true"
 
 
 @pytest.mark.parametrize(
@@ -376,13 +377,13 @@ SUPPORTED = "one class name an example is supported"
         ("path,label\n1.png,cat\n./1.png,dog\n", f"several labels, cat and dog; {SUPPORTED}"),
         (
             "path,label\n1.png,cat|dog\n2.png,cat\n3.png,dog|cow\n",
-            f"'cat|dog' looks like .*{SUPPORTED}",
+            f"'cat|dog' looks like .*{LITERAL}",
         ),
         (
             "path,label\n1.png,cat;dog\n2.png,cat\n3.png,cat\n",
-            f"'cat;dog' looks like .*{SUPPORTED}",
+            f"'cat;dog' looks like .*{LITERAL}",
         ),
-        ('path,label\n1.png,"a, b"\n2.png,"b, c"\n', f"'a, b' looks like several.*{SUPPORTED}"),
+        ('path,label\n1.png,"a, b"\n2.png,"b, c"\n', f"'a, b' looks like several.*{LITERAL}"),
         (
             "path,labels\n1.png,cat\n",
             "column 'labels': several labels .* not supported; expected one",
@@ -391,11 +392,11 @@ SUPPORTED = "one class name an example is supported"
         ("path,label,label2\n1.png,cat,dog\n", "'label2': several labels .* not supported"),
         ("path,label_cat,label_dog\n1.png,0,1\n", "'label_cat': several labels .* not supported"),
         ("path,label,label\n1.png,cat,dog\n", "'label': several labels .* not supported"),
-        ("path,label\n1.png,0.5\n2.png,1\n", f"'0.5' is a number to predict; {SUPPORTED}"),
-        ("path,label\n1.png,-2e-1\n", f"'-2e-1' is a number to predict; {SUPPORTED}"),
+        ("path,label\n1.png,0.5\n2.png,1\n", f"'0.5' is a number to predict; {LITERAL}"),
+        ("path,label\n1.png,-2e-1\n", f"'-2e-1' is a number to predict; {LITERAL}"),
         (
             "path,label\n" + "".join(f"{i}.png,{i}\n" for i in range(30)),
-            f"'0' is a number to predict; {SUPPORTED}",
+            f"'0' is a number to predict; {LITERAL}",
         ),
     ],
 )

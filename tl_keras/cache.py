@@ -25,6 +25,7 @@ from tl_keras import marks
 from tl_keras.config import CacheConfig
 from tl_keras.files import TEMPORARY, remove_unfinished, replacing, write_json
 
+HOW_TO_MOVE = "as by --set cache.path=DIR or the environment variable XDG_CACHE_HOME"
 CHUNK = 1 << 24  # bytes
 HEADER = 128  # bytes of a .npy file before its numbers
 UNFINISHED = "unfinished"  # The kind of an array that has no record.
@@ -53,7 +54,7 @@ class Kept:
 def folder(config: CacheConfig) -> Path:
     """Where the cache is: `cache.path`, else the user's cache folder of this platform."""
     path = config.path or platformdirs.user_cache_dir("tl_keras", appauthor=False)
-    if path.startswith("~"):  # There is no home; a folder called ~ is not one.
+    if path.startswith("~"):  # It was not expanded: the user has no home folder.
         raise ValueError(
             "cache.path: this user has no home folder to keep a cache in; expected another folder, "
             f"{HOW_TO_MOVE}"
@@ -61,13 +62,12 @@ def folder(config: CacheConfig) -> Path:
     return Path(path).absolute()
 
 
-HOW_TO_MOVE = "as by --set cache.path=DIR or the environment variable XDG_CACHE_HOME"
-ARRAYS, AUDIT, TFDS = "arrays", "audit", "tfds"  # The cache's rooms.
+ARRAYS, AUDIT, TFDS = "arrays", "audit", "tfds"  # Subfolders of the cache.
 
 
-def room(config: CacheConfig, name: str) -> Path:
-    """A room of the cache to write in. Each carries our mark, so that `cache.path` may also be a
-    folder of somebody else's.
+def subfolder(config: CacheConfig, name: str) -> Path:
+    """A subfolder of the cache to write in. Each carries our mark, so that `cache.path` may also be
+    a folder of somebody else's.
 
     Raises:
       ValueError: a folder of this name is not ours, or cannot be written.
@@ -131,7 +131,7 @@ def keep_all(
         arrays = [np.empty(request.shape, request.dtype) for request in requests]
         compute(arrays)
         return [Kept(array, False, time.monotonic() - started) for array in arrays]
-    folder_of_arrays = room(config, ARRAYS)
+    folder_of_arrays = subfolder(config, ARRAYS)
     paths = [folder_of_arrays / f"{_digest(request.key)}.npy" for request in requests]
     with contextlib.ExitStack() as stack:
         for path in sorted(paths):  # In one order, so that no two processes wait for each other.

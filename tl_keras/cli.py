@@ -169,3 +169,7 @@ def _help(name: str, values: Flags) -> str:
 def run_as(command: str) -> None:
     """What a script under pipelines/ calls."""
     sys.exit(main([command, *sys.argv[1:]]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

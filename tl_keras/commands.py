@@ -242,7 +242,8 @@ def _predict(values: Flags, paths: list[str]) -> int:
     output = _checked_output(values)
     with _started():
         from tl_keras.approaches import finished
-        from tl_keras.data.examples import Quarantined, left_out
+        from tl_keras.data.examples import Quarantined
+        from tl_keras.data.wording import left_out
 
         rows = list(finished.predict(run, paths))
     good = [row for row in rows if "error" not in row]

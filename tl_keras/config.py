@@ -30,6 +30,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from tl_keras import backbone_file, backbones, space
 from tl_keras.backbones import Preprocessing
 from tl_keras.config_errors import messages, nearest, neighbour, shown
+from tl_keras.files import unwritable
 
 Share = Annotated[float, Field(ge=0, le=1)]
 OpenShare = Annotated[float, Field(ge=0, lt=1)]
@@ -38,25 +39,9 @@ Text = Annotated[str, Field(min_length=1)]
 
 
 def _absolute(path: str) -> str:
-    return checked_path("", os.path.abspath(os.path.expanduser(path)))
-
-
-def checked_path(field: str, path: str) -> str:
-    """The path, if it can be written into the files of a run.
-
-    Args:
-      field: what named it; empty inside a config, where the message gets the field anyway.
-
-    Raises:
-      ValueError: it is not UTF-8, or has a zero byte.
-    """
-    if "\0" in path:
-        raise ValueError(f"{field}: {path!r} has a zero byte".removeprefix(": "))
-    try:
-        path.encode("utf-8")
-    except UnicodeEncodeError:
-        reason = f"the name of {path!r} is not valid UTF-8; rename it, or link to it"
-        raise ValueError(f"{field}: {reason}".removeprefix(": ")) from None
+    path = os.path.abspath(os.path.expanduser(path))
+    if reason := unwritable(path):
+        raise ValueError(f"{path!r} cannot be used: {reason}")
     return path
 
 
@@ -77,8 +62,8 @@ def _class_name(value: Any) -> Any:
         return str(value)
     if value is None or isinstance(value, bool | float):
         raise ValueError(
-            f"expected a class name; {shown(value)} is none in YAML: write it in quotes, as in "
-            '"1e3" or "null"'
+            f"expected a class name; received {shown(value)}, which is not text: write it in "
+            'quotes, as in "1e3" or "null"'
         )
     return value
 
@@ -730,9 +715,9 @@ def _of_plain_values(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {_of_plain_values(key): _of_plain_values(own) for key, own in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(map(_of_plain_values, value)) if type(value) in (list, tuple) else value
+        return [_of_plain_values(own) for own in value]
     # Asked by name, since NumPy takes a while to import.
-    return value.tolist() if type(value).__module__ == "numpy" else value
+    return _of_plain_values(value.tolist()) if type(value).__module__ == "numpy" else value
 
 
 def with_trials(config: RunConfig) -> RunConfig:

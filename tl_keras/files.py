@@ -45,7 +45,7 @@ def not_a_pattern(folder: Path) -> Iterator[Path]:
 
     It finds nothing in a SavedModel below a folder that is called `photos [2024]`.
     """
-    if not PATTERN.search(str(folder)):
+    if not PATTERN.search(folder.as_posix()):
         yield folder
         return
     with tempfile.TemporaryDirectory() as temporary:
@@ -55,6 +55,17 @@ def not_a_pattern(folder: Path) -> Iterator[Path]:
         except OSError:  # Windows allows links to administrators alone.
             shutil.copytree(folder, link)
         yield link
+
+
+def unwritable(path: str) -> str | None:
+    """Why a path cannot be written into the files of a run, None if it can."""
+    if "\0" in path:
+        return "its name has a zero byte; rename it"
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        return "its name is not valid UTF-8; rename it"
+    return None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -13,10 +13,9 @@ from tl_keras.files import TEMPORARY, write_text
 MARK = ".tl_keras"  # The file that makes a folder ours; its first word is the kind.
 Kind = Literal["run", "cache"]
 # What an earlier version of this package left. It proves nothing, and is worth a hint.
-LOOKS_OURS = {"run": re.compile("config.yaml"), "cache": re.compile(r"[0-9a-f]{32,40}\..*")}
-OWNER = {
-    "run": "a run of tl_keras, which replaces and removes files in this folder",
-    "cache": "a cache of tl_keras, which replaces and removes files in this folder",
+LOOKS_OURS = {
+    "run": re.compile("config.yaml"),
+    "cache": re.compile(r"[0-9a-f]{32,40}\..*|.+_\d+\.\d+\.\d+_.+"),
 }
 
 
@@ -27,7 +26,7 @@ def is_ours(folder: Path, kind: Kind | None = None) -> bool:
             words = stream.read(256).split(maxsplit=1)
     except (OSError, ValueError):  # ValueError: a name with a zero byte.
         return False
-    return kind is None or words[:1] == [kind]
+    return words[:1] in ([[kind]] if kind else [["run"], ["cache"]])
 
 
 def check(folder: Path, kind: Kind, field: str) -> None:
@@ -73,9 +72,14 @@ def put(folder: Path, kind: Kind) -> None:
     Raises:
       OSError: the folder cannot be written.
     """
-    if not is_ours(folder, kind):
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / MARK, f"{kind}\nThis is {OWNER[kind]}.\n")
+    if is_ours(folder, kind):
+        return
+    told = f"This is a {kind} of tl_keras, which replaces and removes files in this folder."
+    try:
+        write_text(folder / MARK, f"{kind}\n{told}\n")
+    except FileNotFoundError:  # Another process did the same and has removed unfinished files.
+        if not is_ours(folder, kind):
+            raise
 
 
 def _other(folder: Path) -> str | None:

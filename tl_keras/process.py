@@ -26,7 +26,7 @@ PACKAGE_ROOT = Path(__file__).resolve().parents[1]
 
 
 def open_streams() -> None:
-    """Gives the process standard streams that are open and take every character.
+    """Opens closed standard streams and escapes characters that their encoding lacks.
 
     Under a scheduler or pythonw they may be closed. The next file to be opened would then get
     stderr's number, and what TensorFlow's C++ parts log would be written into that file.
@@ -48,7 +48,7 @@ def check_folders() -> None:
     """Checks that the process has a current folder, and one for temporary files.
 
     Raises:
-      ValueError: it has not.
+      ValueError: one of the two is missing.
     """
     try:
         os.getcwd()
@@ -150,8 +150,7 @@ def settled() -> Iterator[None]:
             put(value)
         restore.callback(random.setstate, random.getstate())
         restore.callback(np.random.set_state, np.random.get_state())
-        restore.enter_context(np.errstate(divide="warn", over="warn", under="ignore"))
-        restore.enter_context(np.errstate(invalid="warn"))
+        restore.enter_context(np.errstate(all="warn", under="ignore"))
         restore.enter_context(warnings.catch_warnings())
         for message in THEIR_WARNINGS:
             warnings.filterwarnings("ignore", message)

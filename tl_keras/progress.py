@@ -1,5 +1,6 @@
-"""Progress bars, where somebody looks."""
+"""Progress bars, on a terminal or in a notebook."""
 
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -22,7 +23,7 @@ def progress(
       total: how many there are, where `items` does not say.
       unit: what is counted, with a space before it.
       done: how many were done before it begins.
-      silent: shows nothing whoever looks.
+      silent: never shows the bar.
     """
-    hidden = silent or not is_watched()
+    hidden = silent or not is_watched() or bool(os.environ.get("TQDM_DISABLE"))
     return tqdm(items, title, total, initial=done, unit=unit, leave=False, disable=hidden)

@@ -59,9 +59,9 @@ def only_warnings() -> Iterator[None]:
 
 @contextmanager
 def tensorflow_started() -> Iterator[None]:
-    """Imports TensorFlow and Keras, quietly; their global state is ours until the end.
+    """Imports TensorFlow and Keras, quietly; global settings have their defaults until the end.
 
-    Every run starts here. `process.settled` lists what is set.
+    Every run starts here. `process.settled` lists the settings.
 
     Raises:
       ValueError: Keras already runs on another backend in this process, or TensorFlow is in a mode

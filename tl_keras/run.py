@@ -18,8 +18,8 @@ from filelock import FileLock, Timeout
 
 from tl_keras import config as configs
 from tl_keras import marks, space
-from tl_keras.config import WEIGHTS, RunConfig, SearchConfig, checked_path
-from tl_keras.files import TEMPORARY, remove_unfinished, write_json, write_text
+from tl_keras.config import WEIGHTS, RunConfig, SearchConfig
+from tl_keras.files import TEMPORARY, remove_unfinished, unwritable, write_json, write_text
 
 # Folders that one process alone works in: the run's.
 RUNS_INSIDE = ("search", "search/trial_*", "fold_*", "fold_*/search", "fold_*/search/trial_*")
@@ -162,7 +162,10 @@ def folder_of(workdir: Any) -> Path:
         )
     if not os.fspath(workdir):
         raise ValueError("--workdir: expected the path of a folder; received an empty one")
-    return Path(checked_path("--workdir", os.path.abspath(os.path.expanduser(workdir))))
+    path = os.path.abspath(os.path.expanduser(workdir))
+    if reason := unwritable(path):
+        raise ValueError(f"--workdir: {path!r} cannot be used: {reason}")
+    return Path(path)
 
 
 def as_trained(run: Run) -> Run:
@@ -237,19 +240,19 @@ def finished(config: RunConfig, workdir: str | Path, pipeline: str) -> Run | Non
 
 
 def _refuse_changed_data(run: Run) -> None:
-    """Raises ValueError where a finished run is of other data than are there now: its result would
-    pass for one of these."""
+    """Raises ValueError where the data changed after the run: its result would be taken for that of
+    the new data."""
     recorded = _read(run.workdir / "data.json")
     if not recorded:
         return
     from tl_keras.data import changes  # Here, since NumPy takes a while to import.
 
-    finished = (run.workdir / "result.json").stat().st_mtime
-    if changed := changes.since(run.config.data, recorded, finished):
+    if changed := changes.since(run.config.data, recorded):
         raise ValueError(
             f"--workdir: {str(run.workdir)!r} was finished with other data ({changed}), and its "
-            "result is of those; choose another --workdir for the data as they are now, or look "
-            f"at the earlier result with: tl-keras report {shlex.quote(str(run.workdir))}"
+            "result describes the earlier data; choose another --workdir for the data as they are "
+            "now, or look at the earlier result with: tl-keras report "
+            f"{shlex.quote(str(run.workdir))}"
         )
 
 

@@ -54,10 +54,10 @@ def plan(config: FitConfig, num_train: int, steps: int, pretrained: bool) -> Pla
     else:
         freeze, epochs, learning_rate = 0.0, np.clip(3000 / steps, 5, 300), 2e-3
     epochs = round(float(epochs)) if config.epochs == "auto" else config.epochs
-    if not epochs:  # The head alone.
-        freeze = 1.0
+    if config.freeze != "auto":
+        freeze = config.freeze
     return Plan(
-        freeze if config.freeze == "auto" or not epochs else config.freeze,
+        freeze if epochs else 1.0,  # Without epochs the head alone is trained.
         epochs,
         learning_rate if config.learning_rate == "auto" else config.learning_rate,
         steps,

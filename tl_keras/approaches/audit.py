@@ -15,7 +15,8 @@ from tl_keras.approaches.architecture import Data
 from tl_keras.config import RunConfig
 from tl_keras.data import batches, doctor
 from tl_keras.data.batches import Inputs
-from tl_keras.data.examples import Quarantined, left_out
+from tl_keras.data.examples import Quarantined
+from tl_keras.data.wording import left_out
 from tl_keras.run import Run, opened
 
 

@@ -221,7 +221,8 @@ def _backbone(config: RunConfig) -> keras.Model:
 def _train_fold(fold: Fold, arch: Architecture | None) -> None:
     # A search reckons with its own minutes, not with those of the folds before.
     fold = replace(fold, run=replace(fold.run, began=time.monotonic()))
-    config, data = fold.run.begin_inside().config, fold.data
+    fold.run.begin_inside()
+    config, data = fold.run.config, fold.data
     if config.search.wanted:
         adapt.check_classes(data.dataset)
         searched = models.load(search.best_model(fold.run, data, _backbone(config)))

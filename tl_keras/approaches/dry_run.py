@@ -14,9 +14,9 @@ from tl_keras.approaches import adapt, architecture, stages, suffix
 from tl_keras.approaches.architecture import HEAD_SPLITS, Data
 from tl_keras.config import RunConfig
 from tl_keras.data import batches, doctor
-from tl_keras.data.examples import SPLITS, left_out
-from tl_keras.data.layout import some
+from tl_keras.data.examples import SPLITS
 from tl_keras.data.load import load
+from tl_keras.data.wording import left_out, shortened
 from tl_keras.fold import Inference
 from tl_keras.learner import Settings, learner
 from tl_keras.train import Plan
@@ -76,7 +76,7 @@ def _of_data(data: Data, found: dict) -> list[str]:
         if len(entries) == 1:
             lines.append(f"  class {entries[0]['class']!r}: {entries[0]['n']}, {why}")
         else:
-            named = some([entry["class"] for entry in entries])
+            named = shortened([entry["class"] for entry in entries])
             lines.append(f"  {len(entries)} classes, each {why}: {named}")
     if pairs := found.get("near_duplicates"):
         lines.append(f"  {len(pairs)} pairs of near-duplicates across splits or labels")

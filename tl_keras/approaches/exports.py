@@ -13,7 +13,7 @@ from tl_keras.approaches.architecture import Data
 from tl_keras.approaches.stages import Probabilities, as_trained, predict
 from tl_keras.config import Format
 from tl_keras.data.image import prepare
-from tl_keras.data.names import told_apart
+from tl_keras.data.names import as_label_lines
 from tl_keras.export import chosen, conformal, on_device
 from tl_keras.export.metadata import LABELS, Description, label_lines
 from tl_keras.files import write_text
@@ -124,7 +124,7 @@ def _threshold(run: Run, held_out: tuple[np.ndarray, np.ndarray]) -> float | Non
 
 
 def _about(run: Run, data: Data) -> Description:
-    config, classes = run.config, told_apart(data.dataset.classes)
+    config, classes = run.config, as_label_lines(data.dataset.classes)
     few = ", ".join(classes[:5]) + (f" and {len(classes) - 5} others" if len(classes) > 5 else "")
     backbone = Path(config.model.backbone).stem
     return Description(

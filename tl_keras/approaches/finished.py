@@ -13,16 +13,18 @@ from absl import logging
 from tl_keras import cache, features
 from tl_keras import model as models
 from tl_keras.approaches import stages
-from tl_keras.approaches.given import Pixels, given
+from tl_keras.approaches.given import Pixels, as_pictures
 from tl_keras.config import as_yaml
 from tl_keras.config_errors import nearest
-from tl_keras.data import audit, image, sources, tables
+from tl_keras.data import audit, image, sources
 from tl_keras.data.batches import Inputs, reader
-from tl_keras.data.examples import Listed, Listing, Quarantined, left_out
+from tl_keras.data.examples import Listed, Listing, Quarantined
 from tl_keras.data.image import Kind
-from tl_keras.data.names import like
-from tl_keras.data.paths import printable, unwritable
+from tl_keras.data.names import nearly_equal
+from tl_keras.data.paths import printable
+from tl_keras.data.wording import left_out
 from tl_keras.evaluate import EPSILON, IN_SHORT, measure
+from tl_keras.files import unwritable
 from tl_keras.fold import Inference
 from tl_keras.run import Run, as_trained
 
@@ -36,7 +38,7 @@ def predict(run: Run, pictures: Any) -> Iterator[Row]:
 
     Args:
       run: a finished run, see `run.load_finished`.
-      pictures: see `given`; folders are searched at any depth.
+      pictures: see `as_pictures`; folders are searched at any depth.
 
     Raises:
       TypeError: a picture is something else.
@@ -44,7 +46,7 @@ def predict(run: Run, pictures: Any) -> Iterator[Row]:
     """
     run = as_trained(run)
     classes = tuple(_data(run)["classes"])
-    wanted = given(pictures)
+    wanted = as_pictures(pictures)
     entries = [entry for one in wanted for entry in _entries(one)]
     if not entries:
         named = ", ".join(repr(str(one)) for one in wanted) or "the list"
@@ -114,10 +116,8 @@ def _answers(
 
 def _listing(path: Path) -> Listing:
     if path.is_dir():
-        listing = Listing(path, [])
-        sources.list_class(path, "", "", listing)
-        return listing
-    if reason := unwritable(path):
+        return sources.list_unlabelled(path)
+    if reason := unwritable(str(path)):
         return Listing(path.parent, [], [Quarantined(printable(path.name), reason)])
     if not path.exists():
         raise ValueError(f"{str(path)!r} does not exist; expected an image or a folder of images")
@@ -125,7 +125,7 @@ def _listing(path: Path) -> Listing:
 
 
 def _check(files: list[Path], run: Run) -> dict[str, audit.Checked]:
-    memory = cache.room(run.config.cache, cache.AUDIT)
+    memory = cache.subfolder(run.config.cache, cache.AUDIT)
     names = [str(file.absolute()) for file in files]
     checked = audit.check_all(Path("/"), names, run.config.data.max_pixels, memory)
     return {str(file): checked[name] for file, name in zip(files, names, strict=True)}
@@ -189,7 +189,7 @@ def _labelled(run: Run, path: Path) -> Listing:
     path = path.expanduser().absolute()
     source = "csv" if path.is_file() or path.suffix.lower() == ".csv" else "folder"
     config = run.config.data.model_copy(update={"source": source, "path": str(path)})
-    return tables.list_csv(config) if source == "csv" else sources.list_folder(config)
+    return sources.OF_FILES[source](config)
 
 
 def _check_names(named: Mapping[str, str], ours: Sequence[str], listing: Listing) -> None:
@@ -200,8 +200,8 @@ def _check_names(named: Mapping[str, str], ours: Sequence[str], listing: Listing
     for name, other in named.items():
         strange = name if name not in both else other
         if strange not in both and strange not in common:
-            near = like(strange, both)
-            hint = f"; did you mean {as_yaml(near)}, in quotes?" if near else nearest(strange, both)
+            near = nearly_equal([strange], both).get(strange)
+            hint = f"; did you mean {as_yaml(near)}?" if near else nearest(strange, both)
             raise ValueError(
                 f"evaluate.classes: {strange!r} is a class of neither the model nor the set{hint}"
             )
@@ -213,9 +213,9 @@ def _warn_of_strangers(listing: Listing, known: Sequence[Listed], ours: Sequence
     if not strangers:
         return
     listed = ", ".join(map(repr, strangers[:5])) + (", ..." if len(strangers) > 5 else "")
-    near = {name: like(name, ours) for name in strangers}
-    first = next((name for name in strangers if near[name]), strangers[0])
-    both = map(as_yaml, (first, near[first] or ours[0]))
+    near = nearly_equal(strangers, ours)
+    first = next((name for name in strangers if name in near), strangers[0])
+    both = map(as_yaml, (first, near.get(first, ours[0])))
     why = (
         f"the model knows no class {listed}; it knows {', '.join(sorted(set(ours)))}; "
         f"evaluate.classes says which are the same, as in {{{': '.join(both)}}}"

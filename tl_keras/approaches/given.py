@@ -30,7 +30,7 @@ class Pixels:
     array: np.ndarray
 
 
-def given(pictures: Any) -> list[Path | Pixels]:
+def as_pictures(pictures: Any) -> list[Path | Pixels]:
     """A list of paths and images from one or many of them.
 
     Raises:
@@ -42,17 +42,19 @@ def given(pictures: Any) -> list[Path | Pixels]:
 def _many(pictures: Any) -> Iterable[Any]:
     if isinstance(pictures, str | os.PathLike | Image.Image):
         return [pictures]
-    if isinstance(pictures, np.ndarray) and pictures.ndim in (2, 3):
-        return [pictures]
+    if isinstance(pictures, np.ndarray) and pictures.ndim in (0, 2, 3):
+        return [pictures.item() if pictures.ndim == 0 else pictures]
     if isinstance(pictures, bytes | Mapping) or not isinstance(pictures, Iterable):
         raise TypeError(f"predict: {EXPECTED}; received {type(pictures).__name__}")
     return pictures
 
 
 def _one(picture: Any, place: int) -> Path | Pixels:
-    if isinstance(picture, str | os.PathLike) and not isinstance(os.fspath(picture), bytes):
-        return Path(picture).expanduser()
     name = f"#{place}"
+    if isinstance(picture, str | os.PathLike) and isinstance(os.fspath(picture), str):
+        if not os.fspath(picture):  # As a path it would be the current folder.
+            raise TypeError(f"predict: {EXPECTED}; received an empty name at {name}")
+        return Path(picture).expanduser()
     if isinstance(picture, Image.Image):
         with quiet_pillow():
             return Pixels(getattr(picture, "filename", "") or name, upright_rgb(picture))

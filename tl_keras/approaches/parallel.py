@@ -21,7 +21,8 @@ from tl_keras.approaches.merged import TEACHER, merge_round
 from tl_keras.approaches.workers import train_students
 from tl_keras.config import RunConfig
 from tl_keras.data import unlabelled
-from tl_keras.data.examples import Example, left_out
+from tl_keras.data.examples import Example
+from tl_keras.data.wording import left_out
 from tl_keras.evaluate import IN_SHORT, measure
 from tl_keras.files import replacing, write_json
 from tl_keras.fold import Inference

@@ -21,8 +21,9 @@ from tl_keras import run as runs
 from tl_keras.approaches.architecture import Data, prepared, reading
 from tl_keras.config import WEIGHTS, ModelConfig, RunConfig
 from tl_keras.data import doctor
-from tl_keras.data.examples import SPLITS, Dataset, Example, left_out
+from tl_keras.data.examples import SPLITS, Dataset, Example
 from tl_keras.data.load import load
+from tl_keras.data.wording import left_out
 from tl_keras.evaluate import measure
 from tl_keras.export import conformal
 from tl_keras.files import replacing, write_json, write_text
@@ -198,7 +199,7 @@ def write_data(run: Run, dataset: Dataset) -> None:
         "classes": list(dataset.classes),
         "splits": {name: [example.file for example in dataset.splits[name]] for name in SPLITS},
         "digests": {
-            **old.get("digests", {}),  # Those of no split, see `add_digests`.
+            **old.get("digests", {}),  # Of no split too, see `add_digests`.
             **{name: [example.digest for example in dataset.splits[name]] for name in SPLITS},
         },
         "quarantined": [
@@ -206,10 +207,9 @@ def write_data(run: Run, dataset: Dataset) -> None:
         ],
         "warnings": dataset.warnings,
         "omitted": dataset.omitted,
+        "listed": {**old.get("listed", {}), **dataset.listed},  # The same.
         "fingerprint": dataset.fingerprint,
     }
-    named = {"listed": dataset.listed, "listed_unlabelled": old.get("listed_unlabelled")}
-    content |= {name: value for name, value in named.items() if value}
     write_json(file, content)
     counts = {name: len(dataset.splits[name]) for name in SPLITS}
     run.add(
@@ -237,8 +237,7 @@ def add_digests(
     digests = [example.digest for example in examples]
     if name not in content["digests"]:
         content["digests"][name] = digests
-        if listed:
-            content[f"listed_{name}"] = listed
+        content["listed"] |= {name: listed} if listed else {}
         write_json(file, content)
     elif content["digests"][name] != digests:
         raise ValueError(

@@ -40,7 +40,8 @@ HUFFMAN_FRAMES = (0xC0, 0xC1, 0xC2)  # JPEG's baseline, extended and progressive
 MOST_PIXELS, LONGEST_SIDE = (1 << 29) - 1, 1_000_000
 MAX_BYTES = 1 << 30  # of a file, which TensorFlow reads whole
 # What a remembered result rests on, beside the file.
-CHECKED_BY = [VERSION, PIL.__version__, imagehash.__version__, "with peaks"]
+FIELDS = 2  # Raised when `Checked` gets a field.
+CHECKED_BY = [VERSION, PIL.__version__, imagehash.__version__, FIELDS]
 
 
 @dataclass(frozen=True)

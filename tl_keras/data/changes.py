@@ -1,17 +1,15 @@
-"""Whether the data of a finished run are still those that it was made of, without reading them."""
+"""Says whether a finished run's data have changed, without reading all of them."""
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tl_keras.config import DataConfig
-from tl_keras.data import sources, tables
+from tl_keras.data import sources
 from tl_keras.data.examples import Listing
-from tl_keras.data.layout import some
-
-LISTED = {"folder": sources.list_folder, "csv": tables.list_csv}  # Others do not change.
+from tl_keras.data.wording import count_of, shortened
 
 
 def stamp(listing: Listing) -> str:
@@ -25,13 +23,6 @@ def stamp(listing: Listing) -> str:
     return digest.hexdigest()
 
 
-def list_unlabelled(config: DataConfig) -> Listing:
-    """All files of the folder `data.unlabelled`, of whatever layout, without labels."""
-    listing = Listing(Path(config.unlabelled), [])
-    sources.list_class(listing.root, "", "", listing)
-    return listing
-
-
 def _size(file: Path) -> int:
     try:
         return file.stat().st_size
@@ -39,28 +30,30 @@ def _size(file: Path) -> int:
         return -1
 
 
-def since(config: DataConfig, recorded: Mapping[str, Any], finished: float) -> str | None:
-    """What has changed in the files of a data set, in words; None if nothing has, or nobody knows.
+def since(config: DataConfig, recorded: Mapping[str, Any]) -> str | None:
+    """What has changed in the files of a data set since a run listed them, in words; None if
+    nothing has, or if it cannot be known.
 
-    Only files that were changed later than the run was finished are read.
+    Only files that were written after that are read.
 
     Args:
       recorded: the run's `data.json`.
-      finished: when that was, seconds since the epoch.
     """
-    before, folder = recorded.get("listed_unlabelled"), config.unlabelled
-    if before and folder and os.path.isdir(folder) and stamp(list_unlabelled(config)) != before:
-        return f"other files in data.unlabelled, {folder!r}"
-    if config.source not in LISTED or "listed" not in recorded or not os.path.exists(config.path):
+    stamps = recorded.get("listed", {})
+    folder = config.unlabelled
+    if stamps.get("unlabelled") and folder and os.path.isdir(folder):
+        if stamp(sources.list_unlabelled(Path(folder))) != stamps["unlabelled"]:
+            return f"other files in data.unlabelled, {folder!r}"
+    if not stamps.get("data") or not os.path.exists(config.path):
         return None
     try:
-        listing = LISTED[config.source](config)
+        listing = sources.OF_FILES[config.source](config)
     except ValueError as error:
         return str(error)
-    if stamp(listing) != recorded["listed"]:
+    if stamp(listing) != stamps["data"]:
         return _difference(listing, recorded)
-    changed = _rewritten(listing, recorded, finished)
-    return f"other content in {some(changed)}" if changed else None
+    changed = list(_rewritten(listing, recorded))
+    return f"other content in {shortened(changed)}" if changed else None
 
 
 def _difference(listing: Listing, recorded: Mapping[str, Any]) -> str:
@@ -69,26 +62,27 @@ def _difference(listing: Listing, recorded: Mapping[str, Any]) -> str:
     before.update(recorded["omitted"])
     now = {listed.file for listed in listing.files}
     now.update(entry.file for entry in listing.quarantined)
-    told = [
-        f"{len(files)} file{'s' if len(files) > 1 else ''} {how}, {some(files)}"
-        for how, files in (("more", sorted(now - before)), ("gone", sorted(before - now)))
+    differences = {"more": sorted(now - before), "gone": sorted(before - now)}
+    words = [
+        f"{count_of(files, 'file')} {how}, {shortened(files)}"
+        for how, files in differences.items()
         if files
     ]
-    return "; ".join(told) or "other labels, splits, groups or sizes of files"
+    return "; ".join(words) or "other labels, splits, groups or sizes of files"
 
 
-def _rewritten(listing: Listing, recorded: Mapping[str, Any], finished: float) -> list[str]:
+def _rewritten(listing: Listing, recorded: Mapping[str, Any]) -> Iterator[str]:
+    """Files of the splits whose content is another one."""
     known = {
         file: digest
         for split, files in recorded["splits"].items()
         for file, digest in zip(files, recorded["digests"][split], strict=True)
     }
-    changed = []
-    for listed in listing.files:
-        path = listing.root / listed.file
-        if listed.file in known and path.stat().st_mtime > finished:
+    for file in (listed.file for listed in listing.files if listed.file in known):
+        path = listing.root / file
+        status = path.stat()
+        # The time of change too: a copy may bring an older file's time with it.
+        if max(status.st_mtime, status.st_ctime) >= recorded["listed"]["at"]:
             with path.open("rb") as stream:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
-            if digest != known[listed.file]:
-                changed.append(listed.file)
-    return changed
+                if hashlib.file_digest(stream, "sha256").hexdigest() != known[file]:
+                    yield file

@@ -1,15 +1,10 @@
 """What the data steps pass on: listed files, checked examples, a data set with its splits."""
 
-import re
-from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-from tl_keras.data.layout import some
 
 if TYPE_CHECKING:
     from tl_keras.data.audit import Checked
@@ -34,21 +29,6 @@ class Quarantined:
 
     file: str
     reason: str
-
-
-def left_out(entries: Sequence[Quarantined], how: str = "left out") -> list[str]:
-    """What to tell of files that are left out: a line a reason, with the number and examples."""
-    groups = defaultdict(list)
-    for entry in entries:
-        groups[re.sub(r"\d+", "#", entry.reason)].append(entry)  # Sizes and places differ.
-    lines = []
-    for same in groups.values():
-        files = [entry.file for entry in same]
-        if len(files) == 1:
-            lines.append(f"{files[0]!r} is {how}: {same[0].reason}")
-        else:
-            lines.append(f"{len(files)} files are {how}: {same[0].reason}: {some(files)}")
-    return lines
 
 
 @dataclass
@@ -101,7 +81,8 @@ class Dataset:
       drawn_seed: glyphs alone: training images are drawn anew each epoch from this seed.
       fingerprint: SHA-256 of every split's labels and contents, hex.
       whole: training images are measured on too, as in cross-validation.
-      listed: what the source lists, see `changes.stamp`; None where it does not change.
+      listed: `changes.stamp` of what the source listed, and `at`, when; empty where it does not
+        change.
       omitted: files that are used in no split, beside the quarantined ones.
       shards: what training images are streamed from; None where they are files.
     """
@@ -115,7 +96,7 @@ class Dataset:
     fingerprint: str
     drawn_seed: int | None = None
     whole: bool = False
-    listed: str | None = None
+    listed: dict[str, Any] = field(default_factory=dict)
     omitted: list[str] = field(default_factory=list)
     shards: "Shards | None" = None
 

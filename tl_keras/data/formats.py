@@ -41,14 +41,18 @@ KNOWN: tuple[tuple[bytes, str, str], ...] = (
         "a pointer of git-annex in the place of the picture",
         "fetch it by git annex get",
     ),
-    (rb"\s*(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?<svg", "an SVG drawing", CONVERT),
     (
-        rb"\s*(\xef\xbb\xbf)?\s*<(!doctype\s+html|html|head|body)",
+        rb"\s*(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?<(?i:svg)",
+        "an SVG drawing",
+        CONVERT,
+    ),
+    (
+        rb"\s*(\xef\xbb\xbf)?\s*<(?i:!doctype\s+html|html|head|body)",
         "a web page, as a failed download leaves",
         "download it again",
     ),
     (rb"\s*(\xef\xbb\xbf)?\s*<\?xml", "an XML file", "remove it"),
-    (rb"\0+$", "a file of zeros, as an unfinished copy leaves", "copy it again"),
+    (rb"\0+$", "a file that begins with zeros, as an unfinished copy leaves", "copy it again"),
 )
 NUM_BYTES = 512  # That `named` looks at.
 LEAST_TEXT = 8  # bytes, to be called text
@@ -61,7 +65,7 @@ def named(start: bytes) -> str | None:
       start: its first `NUM_BYTES` bytes.
     """
     for pattern, what, advice in KNOWN:
-        if re.match(pattern, start, re.DOTALL | re.IGNORECASE):
+        if re.match(pattern, start, re.DOTALL):
             return f"{what}: {advice}"
     return "not an image but text" if len(start) >= LEAST_TEXT and _is_text(start) else None
 

@@ -1,10 +1,6 @@
 """What the names of folders say: which are splits, which belong to somebody else."""
 
 import re
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-
-from tl_keras import marks
 
 SPLIT_WORDS = {
     **dict.fromkeys(("train", "training", "trn", "trainval"), "train"),
@@ -22,7 +18,7 @@ LEFTOVERS = {
     *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "lost+found"),
     *("$recycle.bin", "system volume information", "network trash folder", "temporary items"),
     *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@tmp"),
-    *("__pycache__", "node_modules", "cvs", "wandb", "mlruns", "lightning_logs"),
+    *("__pycache__", "node_modules", "wandb", "mlruns", "lightning_logs"),
 }
 IN_CLOUD = re.compile(r"\..+\.icloud")  # A hidden file in the place of one that is in iCloud alone.
 
@@ -53,29 +49,3 @@ def _words(name: str) -> list[str]:
 def is_passed_over(name: str) -> bool:
     """Whether a name is hidden or a leftover, which is neither used nor listed."""
     return name.startswith(".") or name.endswith("~") or name.lower() in LEFTOVERS
-
-
-def is_our_own(folder: Path) -> bool:
-    """Whether a folder is a run or a cache of ours: it may lie among the data, and is not data."""
-    return marks.is_ours(folder)
-
-
-def some(names: Sequence[str], count: int | None = None) -> str:
-    """Up to three names, and how many more there are."""
-    count = len(names) if count is None else count
-    shown = ", ".join(map(repr, names[:3]))
-    return f"{shown} and {count - 3} more" if count > 3 else shown
-
-
-def counted(items: Sequence[object], noun: str) -> str:
-    """How many there are, with the verb that follows, as in "1 image is" or "3 images are"."""
-    return f"1 {noun} is" if len(items) == 1 else f"{len(items)} {noun}s are"
-
-
-def shared(folders: Iterable[set[str]]) -> list[str]:
-    """Names, sorted, that stand in at least two of some folders."""
-    seen: dict[str, int] = {}
-    for names in folders:
-        for name in names:
-            seen[name] = seen.get(name, 0) + 1
-    return sorted(name for name, count in seen.items() if count > 1)

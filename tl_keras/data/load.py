@@ -1,6 +1,7 @@
 """From a config to a data set: list, audit, set duplicates apart, carve splits, fingerprint."""
 
 import hashlib
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -10,10 +11,10 @@ import numpy as np
 
 from tl_keras import cache
 from tl_keras.config import CacheConfig, DataConfig
-from tl_keras.data import audit, changes, copies, digits, glyph_masks, names, sources, tables, tfds
-from tl_keras.data.examples import SPLITS, Dataset, Example, Listing, Quarantined, left_out
-from tl_keras.data.layout import counted, some
+from tl_keras.data import audit, changes, copies, digits, glyph_masks, names, sources, tfds
+from tl_keras.data.examples import SPLITS, Dataset, Example, Listing, Quarantined
 from tl_keras.data.splits import Splits, carve
+from tl_keras.data.wording import count_of, left_out, shortened
 from tl_keras.progress import progress
 
 # A file that stands in several splits is kept in the first of these alone.
@@ -49,8 +50,11 @@ def load(config: DataConfig, cache_config: CacheConfig, strict: bool = True) -> 
         return _load_digits(config)
     if config.source == "glyphs":
         return _load_glyphs(config)
-    listing = SOURCES[config.source](config, cache_config)
-    found = _audit(listing, config, cache.room(cache_config, cache.AUDIT))
+    began = time.time()  # Before the files are listed: what is written later may be another.
+    listing, listed = _listing(config, cache_config), {}
+    if config.source in sources.OF_FILES:
+        listed = {"at": began, "data": changes.stamp(listing)}
+    found = _audit(listing, config, cache.subfolder(cache_config, cache.AUDIT))
     problems = list(_torn_groups(found))
     found = _set_duplicates_apart(found)
     _check_readable(found, config)
@@ -75,17 +79,16 @@ def load(config: DataConfig, cache_config: CacheConfig, strict: bool = True) -> 
         found.quarantined,
         problems + found.warnings + warnings,
         fingerprint(splits, found.classes),
-        listed=changes.stamp(listing) if config.source in changes.LISTED else None,
+        listed=listed,
         omitted=[*found.omitted, *(example.file for example in splits["rest"])],
         shards=listing.shards,
     )
 
 
-SOURCES = {
-    "folder": lambda config, _: sources.list_folder(config),
-    "csv": lambda config, _: tables.list_csv(config),
-    "tfds": lambda config, own: tfds.list_tfds(config, cache.room(own, cache.TFDS)),
-}
+def _listing(config: DataConfig, cache_config: CacheConfig) -> Listing:
+    if config.source in sources.OF_FILES:
+        return sources.OF_FILES[config.source](config)
+    return tfds.list_tfds(config, cache.subfolder(cache_config, cache.TFDS))
 
 
 def _audit(listing: Listing, config: DataConfig, memory: Path) -> _Found:
@@ -120,7 +123,7 @@ def _alike_names(classes: tuple[str, ...]) -> list[str]:
     return [
         f"classes {' and '.join(map(names.quoted, group))} {difference} and are taken for "
         f"{len(group)} classes; if they are one, give them the same name"
-        for group, difference in names.alike(classes)
+        for group, difference in names.nearly_equal_groups(classes)
     ]
 
 
@@ -131,9 +134,9 @@ def _dark(checked: dict[str, audit.Checked]) -> list[str]:
         return []
     peak = max(checked[file].peak for file in dark)
     return [
-        f"{counted(dark, 'image')} all but black, with {peak} of 255 as the brightest value: "
-        f"{some(dark)}; where fewer bits are used than are stored, as 12 of 16, or values are "
-        "numbers of classes, scale them to the whole range"
+        f"almost black: {count_of(dark, 'image')} with no value above {peak} of 255: "
+        f"{shortened(dark)}; 12-bit pictures stored as 16 bits, and masks of class numbers, look "
+        "so: scale their values to 0..255"
     ]
 
 
@@ -174,7 +177,8 @@ def _set_duplicates_apart(found: _Found) -> _Found:
             else:
                 splits[split].append(example)
     warnings = [
-        f"{counted(files, 'file')} in {kept_in} too and left out of {split}: {some(files)}"
+        f"{count_of(files, 'file')} left out of {split}, since {kept_in} has the same content: "
+        f"{shortened(files)}"
         for (split, kept_in), files in moved.items()
     ]
     omitted = [file for files in moved.values() for file in files]
@@ -223,7 +227,7 @@ def _alike(
         sets = f" in {len(parted)} sets" if len(parted) > 1 else ""
         warnings.append(
             f"{count} pictures look nearly equal{sets}, {largest[0].file!r} among them, and are "
-            "split all the same; where they belong together, name groups in a CSV"
+            "split anyway; where they belong together, name groups in a CSV"
         )
     if kept:
         count = sum(map(len, kept))
@@ -286,12 +290,13 @@ def _problems_of_splits(
 ) -> Iterator[str]:
     """Why the splits cannot be trained on."""
     counts = {split: Counter(example.label for example in splits[split]) for split in SPLITS}
+    alike = names.partners(classes)
     for split in ("train", "val"):
         for label, name in enumerate(classes):
             if not counts[split][label]:
                 total = sum(own[label] for own in counts.values())
-                other = names.like(name, set(classes) - {name})
-                near = f"; {names.quoted(other)} is spelled nearly the same" if other else ""
+                other = alike.get(name)
+                near = f"; {names.quoted(other)} is nearly the same name" if other else ""
                 yield (
                     f"data: class {names.quoted(name)} has {total} readable images and none in "
                     f"{split}; a class needs three that may be parted (train, val and test), or "
@@ -307,7 +312,7 @@ def _missing_in_test(splits: Splits, classes: tuple[str, ...]) -> list[str]:
     missing = [name for label, name in enumerate(classes) if label not in present]
     if not present or not missing:
         return []
-    return [f"test has no image of {some(missing)}: its scores say nothing of that"]
+    return [f"test has no image of {shortened(missing)}: its scores say nothing about that"]
 
 
 def fingerprint(splits: Splits, classes: tuple[str, ...]) -> str:

@@ -1,11 +1,11 @@
-"""How names of classes are compared: which are nearly equal, which look equal, which are none."""
+"""Compares class names: which are nearly equal, which look equal, which mean a missing label."""
 
 import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
-# What pandas writes for a label that is missing. Nobody calls a class so.
+# What pandas writes for a missing label. No class has such a name.
 MISSING = {"nan", "<na>", "nat", "#n/a"}
 # What others write for it, and what may be a class all the same: `none` of the defects, say.
 MAY_BE_MISSING = {"na", "n/a", "none", "null", "nil", "-", "?"}
@@ -16,7 +16,7 @@ def is_missing(label: str) -> bool:
     return not label or label.lower() in MISSING
 
 
-def alike(names: Iterable[str]) -> list[tuple[list[str], str]]:
+def nearly_equal_groups(names: Iterable[str]) -> list[tuple[list[str], str]]:
     """Groups of names that are nearly equal, and what tells them apart, in words."""
     groups = defaultdict(list)
     for name in sorted(names):
@@ -24,9 +24,16 @@ def alike(names: Iterable[str]) -> list[tuple[list[str], str]]:
     return [(group, _difference(group)) for group in groups.values() if len(group) > 1]
 
 
-def like(name: str, others: Iterable[str]) -> str | None:
-    """The one of some names that is nearly equal to a name, if there is one."""
-    return next((other for other in others if _key(other) == _key(name)), None)
+def partners(names: Iterable[str]) -> dict[str, str]:
+    """For each name that has one, another of the names that is nearly equal."""
+    groups = [group for group, _ in nearly_equal_groups(names)]
+    return {name: group[group[0] == name] for group in groups for name in group}
+
+
+def nearly_equal(names: Iterable[str], others: Iterable[str]) -> dict[str, str]:
+    """For each name that has one, the one of the others that is nearly equal."""
+    keys = {_key(other): other for other in others}
+    return {name: keys[_key(name)] for name in names if _key(name) in keys}
 
 
 def quoted(name: str) -> str:
@@ -35,7 +42,7 @@ def quoted(name: str) -> str:
     return f"'{plain}'"
 
 
-def told_apart(names: Sequence[str]) -> list[str]:
+def as_label_lines(names: Sequence[str]) -> list[str]:
     """Names as lines of a label file: each one line, and no two that look the same."""
     lines = [" ".join(name.split()) for name in names]
     counts = defaultdict(int)
@@ -89,4 +96,4 @@ def _difference(group: Sequence[str]) -> str:
     for what, simplify in DIFFERENCES:
         if len({simplify(name) for name in group}) == 1:
             return f"differ in {what} alone"
-    return "differ in little but spelling"
+    return "differ in case, white space or the like"

@@ -3,12 +3,14 @@
 import os
 from pathlib import Path
 
+from tl_keras.files import unwritable
+
 LINKED_FOLDER = "a link to a folder; links are not followed"
 
 
 def refuse(path: Path, root: Path) -> str | None:
     """Why a path must not be read, None if it may."""
-    if reason := unwritable(path):
+    if reason := unwritable(str(path)):
         return reason
     if not os.path.islink(path):
         return _unreachable(path)
@@ -17,19 +19,10 @@ def refuse(path: Path, root: Path) -> str | None:
     return LINKED_FOLDER if os.path.isdir(path) else leaves(path, root)
 
 
-def unwritable(path: Path) -> str | None:
-    """Why a name cannot be written into the files of a run, None if it can."""
-    try:
-        str(path).encode("utf-8")
-    except UnicodeEncodeError:
-        return "its name is not valid UTF-8; rename it"
-    return None
-
-
 def _unreachable(path: Path) -> str | None:
     try:
         os.stat(path)
-    except (FileNotFoundError, ValueError):  # ValueError: a name with a zero byte.
+    except FileNotFoundError:
         return "does not exist"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
@@ -37,7 +30,7 @@ def _unreachable(path: Path) -> str | None:
 
 
 def leaves(path: Path, root: Path) -> str | None:
-    """Why a path must not be read where it leads out of a folder, by way of a link."""
+    """Why a path must not be read, where a link leads out of the folder; None if it may."""
     inside = Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
     return None if inside else "a link that leaves the folder"
 

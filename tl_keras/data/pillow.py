@@ -21,9 +21,9 @@ _lock, _held = threading.Lock(), []
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
     """Turns Pillow's own bound off, and its warnings on metadata; `max_pixels` is checked instead.
-    Truncated images fail, whoever asked Pillow to fill them up.
+    Truncated images fail even if LOAD_TRUNCATED_IMAGES is set.
 
-    These are one for all threads: the last one to leave restores them.
+    All threads share these settings: the last one to leave restores them.
     """
     with _lock:
         _held.append(_held[0] if _held else _quieten())

@@ -1,15 +1,19 @@
 """Class folders as a source: what is labelled how, before any file is read, without TensorFlow."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tl_keras import marks
 from tl_keras.config import ARCHIVES, DataConfig
 from tl_keras.data import layout
 from tl_keras.data.examples import Listed, Listing, Quarantined
-from tl_keras.data.layout import some, split_of
+from tl_keras.data.layout import split_of
 from tl_keras.data.paths import LINKED_FOLDER, printable, refuse
+from tl_keras.data.tables import list_csv
+from tl_keras.data.wording import shortened
 
 EXPECTED = "expected one folder a class, as in ants/ and bees/, with images inside"
 SPLITS_EXPECTED = "expected train/, and maybe val/ and test/, with one folder a class in each"
@@ -22,21 +26,17 @@ def list_folder(config: DataConfig) -> Listing:
       ValueError: the folder is missing, unreadable or empty, or its layout can be read in two ways.
     """
     root = Path(config.path)
-    if layout.is_our_own(root):
+    if marks.is_ours(root):
         raise ValueError(f"data.path: {str(root)!r} is a run or a cache of tl_keras; {EXPECTED}")
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"
         raise ValueError(f"data.path: {str(root)!r} {what}; expected a folder of class folders")
     listing = Listing(root, [])
-    try:
-        top = _open(root)
-    except OSError as error:
-        reason = f"cannot be read: {error.strerror}"
-        raise ValueError(f"data.path: {str(root)!r} {reason}") from None
-    _tell(top, listing)
+    top = _open(root)
+    _warn_of_unused(top, listing)
     if not top.folders:
         raise ValueError(
-            f"data.path: {str(root)!r} has no class folders; {EXPECTED}{_instead(top, listing)}"
+            f"data.path: {str(root)!r} has no class folders; {EXPECTED}{_hint(top, listing)}"
         )
     classes = _classes(root, top.folders, listing)
     for folder, label, split in classes:
@@ -50,7 +50,7 @@ def list_folder(config: DataConfig) -> Listing:
     return listing
 
 
-def _instead(top: "_Folder", listing: Listing) -> str:
+def _hint(top: "_Folder", listing: Listing) -> str:
     """What there is in the place of class folders, for the message."""
     for entry in listing.quarantined[:1]:
         return f"; {entry.file!r} is {entry.reason}"
@@ -60,69 +60,72 @@ def _instead(top: "_Folder", listing: Listing) -> str:
 
 @dataclass
 class _Folder:
-    """What lies directly in a folder, in order of names; what is passed over is not in it.
-
-    Attributes:
-      own: names of folders that are runs or caches of ours.
-    """
+    """What lies directly in a folder, in order of names, without what is passed over."""
 
     path: Path
     folders: list[Path] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
-    own: list[str] = field(default_factory=list)
 
     @property
     def names(self) -> set[str]:
         """Of its folders."""
         return {folder.name for folder in self.folders}
 
+    @property
+    def holds_splits(self) -> bool:
+        """Whether all its folders are splits, train among them."""
+        splits = set(map(split_of, self.names))
+        return "train" in splits and "" not in splits
+
 
 def _open(path: Path) -> _Folder:
     found = _Folder(path)
-    for entry in sorted(os.scandir(path), key=lambda entry: entry.name):
+    try:
+        entries = sorted(os.scandir(path), key=lambda entry: entry.name)
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror}"
+        raise ValueError(f"data.path: {str(path)!r} {reason}") from None
+    for entry in entries:
         if layout.is_passed_over(entry.name):
             continue
         if entry.is_dir(follow_symlinks=False):
-            place = Path(entry.path)
-            if layout.is_our_own(place):
-                found.own.append(entry.name)
-            else:
-                found.folders.append(place)
-        elif entry.is_symlink() and os.path.isdir(entry.path):  # A loop of links is none.
+            if not marks.is_ours(Path(entry.path)):
+                found.folders.append(Path(entry.path))
+        elif entry.is_symlink() and os.path.isdir(entry.path):  # A loop of links is not a folder.
             found.links.append(entry.name)
         else:
             found.files.append(entry.name)
     return found
 
 
-def _looked_into(path: Path) -> _Folder:
-    """What lies in a folder; nothing where it cannot be read, which `list_class` will say."""
+def _open_class(path: Path) -> _Folder:
+    """As `_open`; empty where the folder cannot be read, which `list_class` will say."""
     try:
         return _open(path)
-    except OSError:
+    except ValueError:
         return _Folder(path)
 
 
-def _tell(found: _Folder, listing: Listing) -> None:
-    """Mentions what lies beside the folders of a folder and is not used."""
-    inside = found.path.relative_to(listing.root)
-    for name in found.links:
-        listing.quarantined.append(
-            Quarantined(printable((inside / name).as_posix()), LINKED_FOLDER)
-        )
-    if not found.files:
+def _warn_of_unused(folder: _Folder, listing: Listing) -> None:
+    """Mentions files and links that lie beside the class folders of a folder."""
+    inside = folder.path.relative_to(listing.root)
+    for name in folder.links:
+        file = printable((inside / name).as_posix())
+        listing.quarantined.append(Quarantined(file, LINKED_FOLDER))
+    if not folder.files:
         return
-    where = "" if found.path == listing.root else f" of {inside.as_posix()}/"
-    if len(found.files) == 1:
-        told = f"{found.files[0]!r}{where} lies in no class folder and is not used"
+    where = "" if folder.path == listing.root else f" of {inside.as_posix()}/"
+    if len(folder.files) == 1:
+        message = f"{folder.files[0]!r}{where} lies in no class folder and is not used"
     else:
-        told = (
-            f"{len(found.files)} files{where} lie in no class folder and are not used: "
-            f"{some(found.files)}"
+        message = (
+            f"{len(folder.files)} files{where} lie in no class folder and are not used: "
+            f"{shortened(folder.files)}"
         )
-    archives = [name for name in found.files if name.lower().endswith(ARCHIVES)]
-    listing.warnings.append(f"{told}; archives are to be unpacked" if archives else told)
+    if any(name.lower().endswith(ARCHIVES) for name in folder.files):
+        message += "; archives are to be unpacked"
+    listing.warnings.append(message)
 
 
 Classes = list[tuple[Path, str, str]]  # Folder, class, split ("": to be carved).
@@ -132,69 +135,85 @@ def _classes(root: Path, top: list[Path], listing: Listing) -> Classes:
     """Which folders are of which class and split.
 
     Raises:
-      ValueError: that can be read in two ways.
+      ValueError: the layout can be read in two ways, or a folder of a split cannot be read.
     """
     splits = {folder: split_of(folder.name) for folder in top}
+    inside = {folder: (_open if splits[folder] else _open_class)(folder) for folder in top}
     others = [folder for folder in top if not splits[folder]]
-    inside = {folder: _looked_into(folder) for folder in top}
     trains = [folder for folder in top if splits[folder] == "train"]
     if trains and (not others or any(inside[folder].folders for folder in trains)):
-        others = [folder for folder in others if _has_files(folder)]
-        if others:
-            raise ValueError(
-                f"data.path: {others[0].name!r} stands beside {trains[0].name}/, which holds "
-                f"folders, in {str(root)!r}; expected only train/, val/ (or validation/) and "
-                "test/, or only class folders: move or rename one of the two"
-            )
+        _refuse_others(root, trains[0], others)
         found = []
         for folder in top:
             if splits[folder]:
-                _tell(inside[folder], listing)
+                _warn_of_unused(inside[folder], listing)
                 found += [(own, own.name, splits[folder]) for own in inside[folder].folders]
         return found
-    _refuse_hidden_splits(root, top, inside)
-    if _holds_splits(inside):
-        below = [(own, folder) for folder in top for own in inside[folder].folders]
-        return [(own, folder.name, split_of(own.name)) for own, folder in below]
-    common = layout.shared(own.names for own in inside.values())
-    if len(common) > 1:
-        listing.warnings.append(
-            f"folders of the same names, {some(common)}, stand in several of "
-            f"{some([folder.name for folder in top])}: the latter are taken for the classes; if "
-            "the former are, put those of one name into one folder, or list the files in a CSV"
-        )
+    filled = [inside[folder] for folder in top if _has_files(folder)]
+    _refuse_hidden_splits(root, filled)
+    with_splits = [folder for folder in filled if folder.holds_splits]
+    if with_splits:
+        _refuse_some_with_splits(filled, with_splits)
+        for folder in filled:
+            _warn_of_unused(folder, listing)
+        below = [(own, folder.path.name) for folder in filled for own in folder.folders]
+        return [(own, label, split_of(own.name)) for own, label in below]
+    _warn_of_equal_names(filled, listing)
     return [(folder, folder.name, "") for folder in top]
 
 
-def _refuse_hidden_splits(root: Path, top: list[Path], inside: dict[Path, _Folder]) -> None:
-    """Raises ValueError where folders that look like classes are none: a model would learn to tell
-    splits apart."""
-    named = {folder.name: layout.splits_in(folder.name) for folder in top}
-    if all(named.values()) and len(set.union(*named.values())) > 1:
-        missing = "" if any("train" in own for own in named.values()) else ", and none to train on"
-        inner = sorted(set.union(*(inside[folder].names for folder in top)))
-        holding = f", which hold {some(inner)}" if inner else ""
+def _refuse_others(root: Path, train: Path, others: list[Path]) -> None:
+    """Raises ValueError where other folders than splits lie beside train/."""
+    for other in filter(_has_files, others):
         raise ValueError(
-            f"data.path: the folders of {str(root)!r}, {some(list(named))}, are named after "
+            f"data.path: {other.name!r} stands beside {train.name}/, which holds folders, in "
+            f"{str(root)!r}; expected only train/, val/ (or validation/) and test/, or only class "
+            "folders: move or rename one of the two"
+        )
+
+
+def _refuse_hidden_splits(root: Path, filled: list[_Folder]) -> None:
+    """Raises ValueError where the top folders are splits by name, or one folder holds all others:
+    as classes, a model would learn the split."""
+    named = {folder.path.name: layout.splits_in(folder.path.name) for folder in filled}
+    if named and all(named.values()) and len(set.union(*named.values())) > 1:
+        missing = "" if any("train" in own for own in named.values()) else ", and none to train on"
+        inner = sorted(set.union(*(folder.names for folder in filled)))
+        holding = f", which hold {shortened(inner)}" if inner else ""
+        raise ValueError(
+            f"data.path: the folders of {str(root)!r}, {shortened(list(named))}, are named after "
             f"splits{missing}{holding}; {SPLITS_EXPECTED}: rename them"
         )
-    if len(top) == 1 and len(inside[top[0]].folders) > 1 and not inside[top[0]].files:
+    if len(filled) == 1 and len(filled[0].folders) > 1 and not filled[0].files:
+        (only,) = filled
         raise ValueError(
-            f"data.path: {str(root)!r} has one folder, {top[0].name!r}, with the folders "
-            f"{some(sorted(inside[top[0]].names))} in it; {EXPECTED}: as with data.path "
-            f"{str(top[0])!r}"
+            f"data.path: {str(root)!r} has one folder, {only.path.name!r}, with the folders "
+            f"{shortened(sorted(only.names))} in it; {EXPECTED}: as with data.path "
+            f"{str(only.path)!r}"
         )
 
 
-def _holds_splits(inside: dict[Path, _Folder]) -> bool:
-    """Whether every class folder holds splits and nothing else, train among them."""
-    return all(
-        own.folders
-        and not own.files
-        and all(map(split_of, own.names))
-        and "train" in map(split_of, own.names)
-        for own in inside.values()
-    )
+def _refuse_some_with_splits(filled: list[_Folder], with_splits: list[_Folder]) -> None:
+    """Raises ValueError where some class folders hold splits and others do not."""
+    for other in filled:
+        if other not in with_splits:
+            first = with_splits[0]
+            raise ValueError(
+                f"data.path: {first.path.name!r} holds {shortened(sorted(first.names))}, and "
+                f"{other.path.name!r} does not; expected splits in every class folder or in none"
+            )
+
+
+def _warn_of_equal_names(filled: list[_Folder], listing: Listing) -> None:
+    """Warns of folders of one name below several class folders: these may be the classes."""
+    counts = Counter(name for folder in filled for name in folder.names)
+    common = sorted(name for name, count in counts.items() if count > 1)
+    if len(common) > 1:
+        tops = shortened([folder.path.name for folder in filled])
+        listing.warnings.append(
+            f"the classes are the folders {tops}; {shortened(common)} stand in several of them: if "
+            "those are the classes, merge the folders of one name, or list the files in a CSV"
+        )
 
 
 def _has_files(folder: Path) -> bool:
@@ -209,7 +228,7 @@ def _walk(
         folders[:] = sorted(
             name
             for name in folders
-            if not layout.is_passed_over(name) and not layout.is_our_own(Path(path, name))
+            if not layout.is_passed_over(name) and not marks.is_ours(Path(path, name))
         )
         links = [name for name in folders if os.path.islink(os.path.join(path, name))]
         names = [name for name in sorted(files) if not layout.is_passed_over(name)]
@@ -238,17 +257,26 @@ def list_class(folder: Path, label: str, split: str, listing: Listing) -> None:
                 listing.files.append(Listed(file, label, split))
 
 
+def list_unlabelled(folder: Path) -> Listing:
+    """All files of a folder of any layout, without labels."""
+    listing = Listing(folder, [])
+    list_class(folder, "", "", listing)
+    return listing
+
+
 def _warn_of_empty(classes: Classes, listing: Listing) -> None:
-    """Names folders that are no classes, since they have no files: somebody may wait for one."""
+    """Warns of class folders without usable files."""
     filled = {listed.label for listed in listing.files}
     empty = [own for own in classes if own[1] not in filled and not _holds_our_own(own[0])]
     if names := sorted({label for _, label, _ in empty}):
-        listing.warnings.append(f"not among the classes, since no file is usable: {some(names)}")
+        listing.warnings.append(f"class folders without usable files: {shortened(names)}")
 
 
 def _holds_our_own(folder: Path) -> bool:
     return any(
-        layout.is_our_own(Path(path, name))
-        for path, folders, _ in os.walk(folder)
-        for name in folders
+        marks.is_ours(Path(path, name)) for path, folders, _ in os.walk(folder) for name in folders
     )
+
+
+# Sources of files that a person may change between two commands.
+OF_FILES = {"folder": list_folder, "csv": list_csv}

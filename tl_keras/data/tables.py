@@ -26,7 +26,11 @@ def list_csv(config: DataConfig) -> Listing:
     if not file.is_file():
         raise ValueError(f"data.path: {str(file)!r} does not exist; expected a CSV file")
     root, rows = _read_rows(file)
-    labelled = [row for row in rows if not is_missing(row["label"])]
+
+    def has_none(label: str) -> bool:
+        return not label if config.literal_labels else is_missing(label)
+
+    labelled = [row for row in rows if not has_none(row["label"])]
     if not labelled:
         raise ValueError(f"data.path: {str(file)!r} has no row with a label")
     _refuse_several(file, labelled)
@@ -34,7 +38,7 @@ def list_csv(config: DataConfig) -> Listing:
         _refuse_other_tasks(file, labelled)
     listing = Listing(root, [], warnings=_doubtful_labels(labelled))
     for name, label, split, group in dict.fromkeys(tuple(row.values()) for row in rows):
-        reason = _no_label(label) if is_missing(label) else _refuse_row(name, root)
+        reason = _no_label(label) if has_none(label) else _refuse_row(name, root)
         if reason:
             listing.quarantined.append(Quarantined(name, reason))
         else:
@@ -47,11 +51,11 @@ def _no_label(label: str) -> str:
 
 
 def _doubtful_labels(rows: list[dict[str, str]]) -> list[str]:
-    """Warnings of labels that may be missing ones, and are taken for classes."""
+    """Warnings of labels that may mean a missing one and are used as classes."""
     counts = Counter(row["label"] for row in rows if row["label"].lower() in MAY_BE_MISSING)
     return [
-        f"the label {name!r} of {count} rows is taken for a class; if these rows have no label, "
-        "remove them"
+        f"the label {name!r} is used as a class, in {count} rows; if it means that there is none, "
+        "remove these rows"
         for name, count in counts.items()
     ]
 
@@ -147,7 +151,7 @@ def _refuse_other_tasks(file: Path, rows: list[dict[str, str]]) -> None:
     """Several labels an example, and regression, look like classification until it fails."""
     where = f"data.path: {str(file)!r}"
     supported = (
-        "one class name an example is supported; if it is one, set data.literal_labels to true"
+        "expected one class name an example; if this is one, set data.literal_labels to true"
     )
     names = Counter(row["label"] for row in rows)
     for mark in "|;,":

@@ -23,20 +23,20 @@ from tl_keras.progress import progress
 SUFFIXES = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"GI": ".gif", b"BM": ".bmp", b"RI": ".webp"}
 
 
-def list_tfds(config: DataConfig, room: Path) -> Listing:
+def list_tfds(config: DataConfig, folder: Path) -> Listing:
     """Class folders, below train/ and the like, of an image classification builder.
 
     `data.name` is the builder's name, `data.path` the folder where TFDS keeps prepared data.
 
     Args:
-      room: of the cache, where examples are unpacked.
+      folder: of the cache, where examples are unpacked.
 
     Raises:
       ValueError: no such builder, no image classification, or it cannot be downloaded.
     """
     builder = _builder(config)
     _check_features(builder, config.name)
-    folder = room / _folder_name(builder)
+    folder = folder / _folder_name(builder)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         if config.stream:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from tl_keras import cache
 from tl_keras.config import CacheConfig, DataConfig
-from tl_keras.data import audit, changes
-from tl_keras.data.examples import SPLITS, Dataset, Example, Quarantined, left_out
+from tl_keras.data import audit, changes, sources
+from tl_keras.data.examples import SPLITS, Dataset, Example, Quarantined
+from tl_keras.data.wording import left_out
 
 UNKNOWN = -1  # The label of an example whose label nobody knows.
 
@@ -20,7 +21,7 @@ class Unlabelled:
         a class, else `UNKNOWN`.
       quarantined: what cannot be read.
       warnings: what is left out for another reason.
-      listed: what the folder lists, see `changes.stamp`; None where there is none.
+      listed: `changes.stamp` of the folder; None where there is none.
     """
 
     examples: list[Example]
@@ -47,10 +48,10 @@ def load(config: DataConfig, cache_config: CacheConfig, dataset: Dataset) -> Unl
             f"data.unlabelled: files do not go with the embedded data.source {config.source!r}; "
             "expected rest"
         )
-    listing = changes.list_unlabelled(config)
+    listing = sources.list_unlabelled(Path(config.unlabelled))
     root = listing.root
     names = [listed.file for listed in listing.files]
-    memory = cache.room(cache_config, cache.AUDIT)
+    memory = cache.subfolder(cache_config, cache.AUDIT)
     checked = audit.check_all(root, names, config.max_pixels, memory)
     seen = {example.digest for split in SPLITS for example in dataset.splits[split]}
     found, num_copies = [], 0

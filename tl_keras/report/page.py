@@ -125,6 +125,7 @@ def document(title: str, above: str, headline: str, body: str) -> str:
     first, mark, rest = headline.partition(" (95% interval ")
     small = f"<small>{escape(mark[2:] + rest.replace(')', '', 1))}</small>" if rest else ""
     return PAGE.format(
+        generator=GENERATOR,
         title=escape(title),
         style=style.read_text(encoding="utf-8"),
         above=escape(above),
@@ -139,7 +140,7 @@ PAGE = """\
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta name="generator" content="tl_keras">
+{generator}
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <meta http-equiv="Content-Security-Policy" \
