@@ -61,10 +61,25 @@ def test_splits_by_other_names_are_understood(tmp_path, train, test):
     }
 
 
+def test_folders_that_are_taken_for_splits_are_named(tmp_path):
+    names = [f"{split}/{name}/1.png" for split in ("train", "train2", "dev") for name in "ab"]
+    listing = folder(tmp_path, *names)
+    assert listing.warnings == [
+        "splits: train is 'train', 'train2', val is 'dev', test is carved from train"
+    ]
+
+
+def test_two_folders_of_one_split_to_be_measured_on_are_refused(tmp_path):
+    # People mean `eval` now for what choices are made on, now for what is held out.
+    names = [f"{split}/{name}/1.png" for split in ("train", "dev", "eval") for name in "ab"]
+    with pytest.raises(ValueError, match="'dev', 'eval' would all be val; expected one folder"):
+        folder(tmp_path, *names)
+
+
 @pytest.mark.parametrize("names", [("seg_train", "seg_test"), ("train_old", "test_old")])
 def test_names_that_may_be_splits_are_refused(tmp_path, names):
     files = [f"{name}/{label}/1.png" for name in names for label in ("cats", "dogs")]
-    with pytest.raises(ValueError, match="named after splits, which hold 'cats', 'dogs'; expected"):
+    with pytest.raises(ValueError, match="named after splits and hold 'cats', 'dogs'; expected"):
         folder(tmp_path, *files)
 
 
@@ -79,9 +94,11 @@ def test_one_folder_around_all_is_refused_and_named(tmp_path):
         folder(tmp_path / "photos", "all/ants/1.png", "all/bees/1.png")
 
 
-def test_folders_beside_splits_that_hold_nothing_are_let_be(tmp_path):
-    listing = folder(tmp_path, "train/a/1.png", "train/b/1.png", "docs/.keep")
+def test_folders_without_pictures_beside_splits_are_named(tmp_path):
+    files = ("train/a/1.png", "train/b/1.png", "empty/.keep", "docs/read me.txt")
+    listing = folder(tmp_path, *files)
     assert splits(listing) == {("a", "train"), ("b", "train")}
+    assert listing.warnings == ["'docs' holds no pictures and is not used"]
 
 
 # Splits below the classes.
@@ -239,6 +256,13 @@ def test_missing_labels_are_quarantined_and_missing_groups_none(tmp_path):
         "no label: 'nan' is how a missing one is written",
         "no label",
     ]
+    assert not any(entry.is_bad for entry in listing.quarantined)
+
+
+@pytest.mark.parametrize("mark", [";", "\t"], ids=["semicolon", "tab"])
+def test_another_separator_is_named(tmp_path, mark):
+    with pytest.raises(ValueError, match="columns are separated by commas, and here by"):
+        table(tmp_path, f"path{mark}label\n0.png{mark}cat\n")
 
 
 def test_labels_that_may_be_missing_ones_are_named(tmp_path):

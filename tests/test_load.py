@@ -360,6 +360,30 @@ def test_images_that_are_all_but_black_are_named(tmp_path, loaded):
     assert loaded(root).warnings == loaded(root).warnings  # Remembered, too.
 
 
+def test_rows_without_a_label_are_no_bad_files(root, loaded):
+    names = [path.relative_to(root).as_posix() for path in sorted(root.glob("*/*.png"))]
+    rows = [f"{n},{'nan' if i % 2 else n.split('/')[0]},," for i, n in enumerate(names)]
+    dataset = loaded(table(root, rows))
+    assert sum(len(dataset.splits[split]) for split in SPLITS) == 20
+    assert len(dataset.quarantined) == 20
+
+
+def test_a_class_that_is_missing_says_why(root, loaded):
+    (root / "results").mkdir()
+    (root / "results" / "report.html").write_text("<!DOCTYPE html><html></html>")
+    message = "'results' has 0 readable .* 'results/report.html' is left out: a web page"
+    with pytest.raises(ValueError, match=message):
+        loaded(root)
+
+
+def test_a_class_that_splits_spell_in_two_ways_says_so(tmp_path, loaded):
+    root = tmp_path / "root"
+    fill(root / "train", {"Ants": 5, "bees": 5})
+    fill(root / "val", {"ants": 5, "bees": 5}, 100)
+    with pytest.raises(ValueError, match="'ants' .* none in train; 'Ants' is nearly the same"):
+        loaded(root)
+
+
 def test_reasons_that_differ_in_numbers_share_a_line_and_say_so():
     entries = [Quarantined(f"{i}.png", f"{i} x {i} px is too large") for i in range(5)]
     entries.append(Quarantined("x.png", "empty file"))

@@ -89,7 +89,7 @@ def test_a_class_called_train(tmp_path):
 
 def test_splits_without_train_are_refused(tmp_path):
     files_in(tmp_path, "test/1.png", "val/2.png")
-    with pytest.raises(ValueError, match="named after splits, and none to train on; expected"):
+    with pytest.raises(ValueError, match="named after splits; expected .*: add train/"):
         folder(tmp_path)
 
 
@@ -97,7 +97,9 @@ def test_splits_without_train_are_refused(tmp_path):
 def test_stray_folder_beside_train_is_refused(tmp_path, others):
     # Else `notes` would be a class, and all of train/ another.
     files_in(tmp_path, "train/a/1.png", "train/b/1.png", "notes/3.png", *others)
-    with pytest.raises(ValueError, match="'notes' stands beside train/.*move or rename"):
+    with pytest.raises(
+        ValueError, match="'notes' stands beside train/.*move or rename 'notes'; data.unlabelled"
+    ):
         folder(tmp_path)
 
 

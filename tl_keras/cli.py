@@ -99,7 +99,10 @@ FLAGS: dict[str, Callable[[Flags], Any]] = {
         "data", None, "Folder of class folders, or CSV file.", flag_values=v
     ),
     "workdir": lambda v: flags.DEFINE_string(
-        "workdir", None, "The run's folder. Default: runs/NAME, by config or data.", flag_values=v
+        "workdir",
+        None,
+        "The run's folder; of a new run by default runs/NAME, by config or data.",
+        flag_values=v,
     ),
     "set": lambda v: flags.DEFINE_multi_string(
         "set", [], "section.field=value, over the config's; repeatable.", flag_values=v
@@ -113,7 +116,7 @@ FLAGS: dict[str, Callable[[Flags], Any]] = {
     "output": lambda v: flags.DEFINE_string(
         "output",
         None,
-        "File to write. Default: standard output; report: comparison.html.",
+        "File to write; by default standard output, or for report comparison.html.",
         flag_values=v,
     ),
     "format": lambda v: flags.DEFINE_enum(

@@ -183,7 +183,7 @@ def _search(values: Flags, _: list[str]) -> int:
 
 def _export(values: Flags, _: list[str]) -> int:
     run = _finished(values)
-    marks.check(run.workdir, "run", "--workdir")
+    marks.check(run.workdir, "run", "--workdir", may_be_new=False)
     if "export" not in run.result:
         raise ValueError(f"--workdir: a run of {run.pipeline} has no exports; choose another run")
     strange = [entry for entry in values.set if not entry.startswith(("export.", "cache."))]

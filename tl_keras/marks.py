@@ -29,11 +29,12 @@ def is_ours(folder: Path, kind: Kind | None = None) -> bool:
     return words[:1] in ([[kind]] if kind else [["run"], ["cache"]])
 
 
-def check(folder: Path, kind: Kind, field: str) -> None:
+def check(folder: Path, kind: Kind, field: str, may_be_new: bool = True) -> None:
     """Checks that a folder is ours, new or empty.
 
     Args:
       field: the flag or config field that named the folder, for the message.
+      may_be_new: whether another folder would do.
 
     Raises:
       ValueError: the folder holds what is not ours.
@@ -43,15 +44,15 @@ def check(folder: Path, kind: Kind, field: str) -> None:
     other = _other(folder)
     if other is None or is_ours(folder, kind):  # Another process may have put the mark just now.
         return
-    adopt = ""
+    ways = ["choose a new folder"] if may_be_new else []
     if any(LOOKS_OURS[kind].fullmatch(path.name) for path in folder.iterdir()):
-        adopt = (
-            "; or, if an earlier version of tl_keras made it, adopt it: "
-            f"echo {kind} > {shlex.quote(str(folder / MARK))}"
+        ways.append(
+            "if an earlier version of tl_keras made it, or it was copied without its hidden files, "
+            f"adopt it: echo {kind} > {shlex.quote(str(folder / MARK))}"
         )
     raise ValueError(
         f"{field}: {str(folder)!r} is not a {kind} folder of tl_keras and not empty (it has "
-        f"{other!r}), so nothing in it is replaced or removed; choose a new folder{adopt}"
+        f"{other!r}), so nothing in it is replaced or removed; {'; or, '.join(ways)}"
     )
 
 

@@ -20,7 +20,7 @@ from tl_keras import model as models
 from tl_keras import run as runs
 from tl_keras.approaches.architecture import Data, prepared, reading
 from tl_keras.config import WEIGHTS, ModelConfig, RunConfig
-from tl_keras.data import doctor
+from tl_keras.data import changes, doctor
 from tl_keras.data.examples import SPLITS, Dataset, Example
 from tl_keras.data.load import load
 from tl_keras.data.wording import left_out
@@ -53,9 +53,8 @@ def read(run: Run, strict: bool = True, pooled: bool = False) -> Data:
         write_data(run, dataset)
         counts = ", ".join(f"{len(dataset.splits[name])} {name}" for name in SPLITS)
         logging.info("data: %d classes; %s examples", len(dataset.classes), counts)
-        for warning in dataset.warnings:
-            logging.warning("data: %s", warning)
-        for line in left_out(dataset.quarantined):
+        # Where not strict, the command itself tells of them.
+        for line in [*dataset.warnings, *left_out(dataset.quarantined)] if strict else ():
             logging.warning("data: %s", line)
         if config.export.abstain is not None:
             unseen = dataset.splits["train" if pooled else "val"]
@@ -188,9 +187,10 @@ def write_data(run: Run, dataset: Dataset) -> None:
     file = run.workdir / "data.json"
     old = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     if old and old["fingerprint"] != dataset.fingerprint:
+        changed = changes.since(run.config.data, old)
         raise ValueError(
-            f"data: the images are not those that {str(run.workdir)!r} began with; "
-            "restore them, or choose another --workdir"
+            f"data: the images are not those that {str(run.workdir)!r} began with"
+            f"{f' ({changed})' if changed else ''}; restore them, or choose another --workdir"
         )
     for trial in space.first_trials(run.config):
         refuse_leaks(dataset, trial.model)

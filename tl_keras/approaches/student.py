@@ -41,7 +41,7 @@ def run(config: RunConfig, workdir: str | Path, segment: int) -> Run:
         data.
     """
     whole = runs.load(workdir)
-    marks.check(whole.workdir, "run", "--workdir")
+    marks.check(whole.workdir, "run", "--workdir", may_be_new=False)
     _check(whole, config, segment)
     rounds = sorted(whole.workdir.glob("round_*/labels.csv"), key=_number)
     if not rounds:

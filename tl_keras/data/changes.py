@@ -51,12 +51,11 @@ def since(config: DataConfig, recorded: Mapping[str, Any]) -> str | None:
     except ValueError as error:
         return str(error)
     if stamp(listing) != stamps["data"]:
-        return _difference(listing, recorded)
-    changed = list(_rewritten(listing, recorded))
-    return f"other content in {shortened(changed)}" if changed else None
+        return _difference(listing, recorded) or "other labels, splits or groups"
+    return _difference(listing, recorded)
 
 
-def _difference(listing: Listing, recorded: Mapping[str, Any]) -> str:
+def _difference(listing: Listing, recorded: Mapping[str, Any]) -> str | None:
     before = {file for files in recorded["splits"].values() for file in files}
     before.update(entry["file"] for entry in recorded["quarantined"])
     before.update(recorded["omitted"])
@@ -68,7 +67,9 @@ def _difference(listing: Listing, recorded: Mapping[str, Any]) -> str:
         for how, files in differences.items()
         if files
     ]
-    return "; ".join(words) or "other labels, splits, groups or sizes of files"
+    rewritten = list(_rewritten(listing, recorded))
+    words += [f"other content in {shortened(rewritten)}"] if rewritten else []
+    return "; ".join(words) or None
 
 
 def _rewritten(listing: Listing, recorded: Mapping[str, Any]) -> Iterator[str]:

@@ -7,6 +7,7 @@ SPLIT_WORDS = {
     **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "eval"), "val"),
     **dict.fromkeys(("test", "testing", "tests", "tst", "holdout"), "test"),
 }
+PLAIN = {"train", "training", "val", "valid", "validation", "test", "testing"}  # No other meaning.
 # What people add to the name of a split, as in `training_set`, `test images` or `TrainData`.
 FILLERS = {
     *("set", "sets", "data", "dataset", "split", "folder", "files", "examples", "samples"),
@@ -19,6 +20,11 @@ LEFTOVERS = {
     *("$recycle.bin", "system volume information", "network trash folder", "temporary items"),
     *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@tmp"),
     *("__pycache__", "node_modules", "wandb", "mlruns", "lightning_logs"),
+}
+NOT_PICTURES = {  # Suffixes of what lies beside pictures.
+    *(".txt", ".md", ".rst", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".toml"),
+    *(".html", ".pdf", ".doc", ".docx", ".xls", ".xlsx", ".log", ".py", ".ipynb", ".sh", ".mat"),
+    *(".npy", ".npz", ".h5", ".keras", ".pt", ".pth", ".pkl", ".zip", ".tar", ".gz", ".tgz", ".7z"),
 }
 IN_CLOUD = re.compile(r"\..+\.icloud")  # A hidden file in the place of one that is in iCloud alone.
 

@@ -11,7 +11,17 @@ import numpy as np
 
 from tl_keras import cache
 from tl_keras.config import CacheConfig, DataConfig
-from tl_keras.data import audit, changes, copies, digits, glyph_masks, names, sources, tfds
+from tl_keras.data import (
+    audit,
+    changes,
+    copies,
+    digits,
+    glyph_masks,
+    names,
+    problems,
+    sources,
+    tfds,
+)
 from tl_keras.data.examples import SPLITS, Dataset, Example, Listing, Quarantined
 from tl_keras.data.splits import Splits, carve
 from tl_keras.data.wording import count_of, left_out, shortened
@@ -34,6 +44,7 @@ class _Found:
     groups: dict[str, str]
     quarantined: list[Quarantined]
     warnings: list[str]
+    bad: dict[str, list[Quarantined]]  # by class, files of a known class that cannot be used
     omitted: list[str] = field(default_factory=list)  # files whose content another split has
 
 
@@ -55,7 +66,7 @@ def load(config: DataConfig, cache_config: CacheConfig, strict: bool = True) -> 
     if config.source in sources.OF_FILES:
         listed = {"at": began, "data": changes.stamp(listing)}
     found = _audit(listing, config, cache.subfolder(cache_config, cache.AUDIT))
-    problems = list(_torn_groups(found))
+    faults = list(_torn_groups(found))
     found = _set_duplicates_apart(found)
     _check_readable(found, config)
     if listing.shards:
@@ -63,10 +74,13 @@ def load(config: DataConfig, cache_config: CacheConfig, strict: bool = True) -> 
     else:
         alike, warnings = _alike(found, config, listing.root, cache_config)
     splits = carve(found.splits, found.groups, config, alike)
-    problems += [*_problems(found, config), *_problems_of_splits(splits, found.classes, config)]
-    warnings = [*warnings, *_missing_in_test(splits, found.classes)]
-    if problems and strict:
-        raise ValueError(problems[0])
+    faults += problems.of_files(found.quarantined, _num_readable(found), found.classes, config)
+    given = [split for split in ("val", "test") if found.splits[split]]
+    faults += problems.of_splits(splits, found.classes, config, given, found.bad)
+    warnings = [*warnings, *problems.missing_in_test(splits, found.classes)]
+    if faults and strict:
+        raise ValueError(faults[0])
+    refused = [f"{fault} (until then training is refused)" for fault in faults]
     if listing.shards:
         measured = [e.file for split in ("val", "test") for e in splits[split]]
         in_shards = [file for file in measured if file in listing.checked]
@@ -77,7 +91,7 @@ def load(config: DataConfig, cache_config: CacheConfig, strict: bool = True) -> 
         listing.root,
         None,
         found.quarantined,
-        problems + found.warnings + warnings,
+        [*refused, *found.warnings, *warnings],
         fingerprint(splits, found.classes),
         listed=listed,
         omitted=[*found.omitted, *(example.file for example in splits["rest"])],
@@ -97,11 +111,13 @@ def _audit(listing: Listing, config: DataConfig, memory: Path) -> _Found:
     checked |= listing.checked
     classes = tuple(sorted({listed.label for listed in listing.files}))
     splits: Splits = {name: [] for name in SPLITS}
-    quarantined = list(listing.quarantined)
+    quarantined, bad = list(listing.quarantined), defaultdict(list)
     for listed in listing.files:
         file = checked[listed.file]
         if file.reason:
-            quarantined.append(Quarantined(listed.file, file.reason))
+            entry = Quarantined(listed.file, file.reason)
+            quarantined.append(entry)
+            bad[listed.label].append(entry)
             continue
         label = classes.index(listed.label)
         example = Example(
@@ -116,7 +132,7 @@ def _audit(listing: Listing, config: DataConfig, memory: Path) -> _Found:
         splits[listed.split or "train"].append(example)
     groups = {listed.file: listed.group for listed in listing.files if listed.group}
     warnings = [*listing.warnings, *_alike_names(classes), *_dark(checked)]
-    return _Found(classes, splits, groups, quarantined, warnings)
+    return _Found(classes, splits, groups, quarantined, warnings, bad)
 
 
 def _alike_names(classes: tuple[str, ...]) -> list[str]:
@@ -171,7 +187,9 @@ def _set_duplicates_apart(found: _Found) -> _Found:
             kept_in = next(name for name in KEPT_IN if name in placed[example.digest])
             if len(under) > 1:
                 reason = f"the same image stands under {' and '.join(under)}"
-                quarantined.append(Quarantined(example.file, reason))
+                entry = Quarantined(example.file, reason)
+                quarantined.append(entry)
+                found.bad[found.classes[example.label]].append(entry)
             elif split != kept_in:
                 moved[split, kept_in].append(example.file)
             else:
@@ -255,64 +273,11 @@ def _num_readable(found: _Found) -> int:
     return sum(len(examples) for examples in found.splits.values())
 
 
-def _first_bad(found: _Found) -> str:
-    return "; ".join(left_out(found.quarantined)[:3])
-
-
 def _check_readable(found: _Found, config: DataConfig) -> None:
     if not _num_readable(found):
-        where, first = _where(config), _first_bad(found)
-        raise ValueError(f"{where} has no readable image; {first or 'it is empty'}")
-
-
-def _where(config: DataConfig) -> str:
-    return f"data.path: {config.path or config.name!r}"
-
-
-def _problems(found: _Found, config: DataConfig) -> Iterator[str]:
-    """Why the files cannot be trained on."""
-    bad, good = len(found.quarantined), _num_readable(found)
-    if bad > config.max_bad_share * (good + bad):
-        yield (
-            f"data.max_bad_share: {bad} of {good + bad} files cannot be used, more than the share "
-            f"{config.max_bad_share}; {_first_bad(found)}; mend or remove them, or raise "
-            "data.max_bad_share"
-        )
-    if len(found.classes) < 2:
-        yield (
-            f"{_where(config)} has one class, {found.classes[0]!r}; expected at least two class "
-            "folders"
-        )
-
-
-def _problems_of_splits(
-    splits: Splits, classes: tuple[str, ...], config: DataConfig
-) -> Iterator[str]:
-    """Why the splits cannot be trained on."""
-    counts = {split: Counter(example.label for example in splits[split]) for split in SPLITS}
-    alike = names.partners(classes)
-    for split in ("train", "val"):
-        for label, name in enumerate(classes):
-            if not counts[split][label]:
-                total = sum(own[label] for own in counts.values())
-                other = alike.get(name)
-                near = f"; {names.quoted(other)} is nearly the same name" if other else ""
-                yield (
-                    f"data: class {names.quoted(name)} has {total} readable images and none in "
-                    f"{split}; a class needs three that may be parted (train, val and test), or "
-                    "one in each given split: add some, remove the class, or lower data.val and "
-                    f"data.test{near}"
-                )
-    if not splits["test"] and config.test > 0:
-        yield "data.test: nothing is left for test; add images or write test: 0"
-
-
-def _missing_in_test(splits: Splits, classes: tuple[str, ...]) -> list[str]:
-    present = {example.label for example in splits["test"]}
-    missing = [name for label, name in enumerate(classes) if label not in present]
-    if not present or not missing:
-        return []
-    return [f"test has no image of {shortened(missing)}: its scores say nothing about that"]
+        first = "; ".join(left_out(found.quarantined)[:3]) or "it is empty"
+        where = f"data.path: {config.path or config.name!r}"
+        raise ValueError(f"{where} has no readable image; {first}")
 
 
 def fingerprint(splits: Splits, classes: tuple[str, ...]) -> str:
@@ -332,8 +297,8 @@ def _load_digits(config: DataConfig) -> Dataset:
         for i, (image, label) in enumerate(zip(images, labels, strict=True))
     ]
     splits = carve({"train": examples, "val": [], "test": []}, {}, config)
-    for problem in _problems_of_splits(splits, digits.CLASSES, config):
-        raise ValueError(problem)
+    for fault in problems.of_splits(splits, digits.CLASSES, config):
+        raise ValueError(fault)
     return Dataset(
         digits.CLASSES, splits, None, images, [], [], fingerprint(splits, digits.CLASSES)
     )

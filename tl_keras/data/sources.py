@@ -9,7 +9,7 @@ from pathlib import Path
 from tl_keras import marks
 from tl_keras.config import ARCHIVES, DataConfig
 from tl_keras.data import layout
-from tl_keras.data.examples import Listed, Listing, Quarantined
+from tl_keras.data.examples import SPLITS, Listed, Listing, Quarantined
 from tl_keras.data.layout import split_of
 from tl_keras.data.paths import LINKED_FOLDER, printable, refuse
 from tl_keras.data.tables import list_csv
@@ -142,7 +142,8 @@ def _classes(root: Path, top: list[Path], listing: Listing) -> Classes:
     others = [folder for folder in top if not splits[folder]]
     trains = [folder for folder in top if splits[folder] == "train"]
     if trains and (not others or any(inside[folder].folders for folder in trains)):
-        _refuse_others(root, trains[0], others)
+        _settle_others(root, trains[0], others, listing)
+        _settle_splits({folder: split for folder, split in splits.items() if split}, listing)
         found = []
         for folder in top:
             if splits[folder]:
@@ -162,14 +163,39 @@ def _classes(root: Path, top: list[Path], listing: Listing) -> Classes:
     return [(folder, folder.name, "") for folder in top]
 
 
-def _refuse_others(root: Path, train: Path, others: list[Path]) -> None:
-    """Raises ValueError where other folders than splits lie beside train/."""
+def _settle_others(root: Path, train: Path, others: list[Path], listing: Listing) -> None:
+    """Raises ValueError where pictures lie beside train/ in a folder that is not a split; warns of
+    folders without pictures."""
     for other in filter(_has_files, others):
-        raise ValueError(
-            f"data.path: {other.name!r} stands beside {train.name}/, which holds folders, in "
-            f"{str(root)!r}; expected only train/, val/ (or validation/) and test/, or only class "
-            "folders: move or rename one of the two"
+        if _may_hold_pictures(other):
+            raise ValueError(
+                f"data.path: {other.name!r} stands beside {train.name}/, which holds folders, in "
+                f"{str(root)!r}; expected only train/, val/ (or validation/) and test/, or only "
+                f"class folders: move or rename {other.name!r}; data.unlabelled takes pictures "
+                "without labels"
+            )
+        listing.warnings.append(
+            f"{other.name!r} beside {train.name!r} holds no pictures, is unused"
         )
+
+
+def _settle_splits(splits: dict[Path, str], listing: Listing) -> None:
+    """Says which folders are taken for splits, unless their names leave no doubt.
+
+    Raises:
+      ValueError: two folders are one split to be measured on.
+    """
+    named = {split: [f.name for f in splits if splits[f] == split] for split in SPLITS}
+    for split in ("val", "test"):
+        if len(named[split]) > 1:
+            raise ValueError(
+                f"data.path: {shortened(named[split])} would all be {split}; expected one folder "
+                "for each split: rename or remove the others"
+            )
+    if len(named["train"]) > 1 or any(f.name.lower() not in layout.PLAIN for f in splits):
+        told = [f"{split} is {shortened(own)}" for split, own in named.items() if own]
+        told += [f"{split} is carved from train" for split, own in named.items() if not own]
+        listing.warnings.append(f"splits: {', '.join(told)}")
 
 
 def _refuse_hidden_splits(root: Path, filled: list[_Folder]) -> None:
@@ -177,12 +203,13 @@ def _refuse_hidden_splits(root: Path, filled: list[_Folder]) -> None:
     as classes, a model would learn the split."""
     named = {folder.path.name: layout.splits_in(folder.path.name) for folder in filled}
     if named and all(named.values()) and len(set.union(*named.values())) > 1:
-        missing = "" if any("train" in own for own in named.values()) else ", and none to train on"
         inner = sorted(set.union(*(folder.names for folder in filled)))
-        holding = f", which hold {shortened(inner)}" if inner else ""
+        holding = f" and hold {shortened(inner)}" if inner else ""
+        lacks_train = not any("train" in own for own in named.values())
+        advice = "add train/" if lacks_train else "rename them"
         raise ValueError(
             f"data.path: the folders of {str(root)!r}, {shortened(list(named))}, are named after "
-            f"splits{missing}{holding}; {SPLITS_EXPECTED}: rename them"
+            f"splits{holding}; {SPLITS_EXPECTED}: {advice}"
         )
     if len(filled) == 1 and len(filled[0].folders) > 1 and not filled[0].files:
         (only,) = filled
@@ -218,6 +245,11 @@ def _warn_of_equal_names(filled: list[_Folder], listing: Listing) -> None:
 
 def _has_files(folder: Path) -> bool:
     return any(names for _, names in _walk(folder))
+
+
+def _may_hold_pictures(folder: Path) -> bool:
+    suffixes = (Path(name).suffix.lower() for _, names in _walk(folder) for name in names)
+    return any(suffix not in layout.NOT_PICTURES for suffix in suffixes)
 
 
 def _walk(

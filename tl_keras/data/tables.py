@@ -38,8 +38,9 @@ def list_csv(config: DataConfig) -> Listing:
         _refuse_other_tasks(file, labelled)
     listing = Listing(root, [], warnings=_doubtful_labels(labelled))
     for name, label, split, group in dict.fromkeys(tuple(row.values()) for row in rows):
-        reason = _no_label(label) if has_none(label) else _refuse_row(name, root)
-        if reason:
+        if has_none(label):
+            listing.quarantined.append(Quarantined(name, _no_label(label), is_bad=False))
+        elif reason := _refuse_row(name, root):
             listing.quarantined.append(Quarantined(name, reason))
         else:
             listing.files.append(Listed(name, label, split, group))
@@ -131,7 +132,13 @@ def _check_columns(file: Path, columns: list[str]) -> None:
         raise ValueError(
             f"data.path: {str(file)!r} has no column {missing[0]!r}; expected path,label and "
             f"maybe split,group; found {', '.join(columns) or 'nothing'}"
+            f"{_other_separator(columns)}"
         )
+
+
+def _other_separator(columns: list[str]) -> str:
+    marks = [mark for mark in ";\t|" if any(mark in name for name in columns)]
+    return f"; columns are separated by commas, and here by {marks[0]!r}" if marks else ""
 
 
 def _refuse_several(file: Path, rows: list[dict[str, str]]) -> None:

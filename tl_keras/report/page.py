@@ -40,7 +40,7 @@ def write(workdir: Path) -> Path:
     # File names may hold bytes that are no UTF-8; they must not cost the report.
     run = read(workdir)
     if any((workdir / name).exists() for name in (path.name, "MODEL_CARD.md")):
-        marks.check(workdir, "run", "report")
+        marks.check(workdir, "run", "report", may_be_new=False)
     text = printable(render(run))
     if run.result and not comparison.is_one(run):  # Each approach has a card of its own.
         card.write(run)
