@@ -174,9 +174,7 @@ def _settle_others(root: Path, train: Path, others: list[Path], listing: Listing
                 f"class folders: move or rename {other.name!r}; data.unlabelled takes pictures "
                 "without labels"
             )
-        listing.warnings.append(
-            f"{other.name!r} beside {train.name!r} holds no pictures, is unused"
-        )
+        listing.warnings.append(f"{other.name!r} holds no pictures and is not used")
 
 
 def _settle_splits(splits: dict[Path, str], listing: Listing) -> None:
