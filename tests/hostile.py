@@ -296,9 +296,10 @@ CALLED = {  # Formats that are well known, by the names of `foreign`.
     "sound": r"a sound \(WAV\): remove it$",
     "film": r"a video \(MP4 or QuickTime\): cut it into pictures$",
     "gzip": f"an archive{UNPACK}",
+    "program": "a program: remove it$",
     "model": "an HDF5 file: save its pictures as PNG$",
     "BM in text": TEXT,
-    "behind a page": "a web page, as a failed download leaves",
+    "behind a page": "a web page with data behind it",
     "document with a picture": "a PDF: save its pages as pictures$",
 }
 

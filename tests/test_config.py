@@ -644,3 +644,12 @@ def test_a_name_that_is_written_into_yaml_is_read_again(name):
 def test_class_names_that_are_no_text_say_so(text):
     with pytest.raises(ValueError, match="expected a class name; received .*write it in quotes"):
         configs.load(None, ["data.source=digits", f"evaluate.classes={text}"])
+
+
+@pytest.mark.parametrize(
+    "entry", ["{min: 1e-300, max: 1e300, scale: log}", "{min: -1e308, max: 1e308}"]
+)
+def test_ranges_too_wide_for_numbers_are_refused(entry):
+    lines = ["data.source=digits", "search.trials=1", f"search.space.fit.weight_decay={entry}"]
+    with pytest.raises(ValueError, match="expected ends that are at most 100 powers of ten apart"):
+        configs.load(None, lines)

@@ -80,6 +80,17 @@ def test_damaged_images_are_called_damaged(tmp_path):
     assert audit.check(tmp_path / "x.png", 10**6).reason.startswith("truncated or damaged")
 
 
+@pytest.mark.parametrize(
+    "text", ["p1 is the first", "MZ is a name", "dds files", "ID3 tags", "P3 and more"]
+)
+def test_text_that_begins_as_another_format_is_text(text):
+    assert formats.named(text.encode()) == "not an image but text"
+
+
+def test_text_of_another_encoding_is_text():
+    assert formats.named("path,label\n".encode("utf-16")) == "not an image but text"
+
+
 def test_text_may_be_cut_within_a_character():
     text = ("a" * (formats.NUM_BYTES - 1) + "é").encode()[: formats.NUM_BYTES]
     assert formats.named(text) == "not an image but text"

@@ -1,5 +1,6 @@
 """Claims on tl_keras/approaches/given.py and predict: what people hand to it is taken or named."""
 
+import io
 import os
 import shutil
 import sys
@@ -88,6 +89,9 @@ def test_a_link_that_is_named_is_followed(finished_run, file, tmp_path):
         (None, "NoneType"),
         ("", "an empty name at #0"),
         (np.array(5), "int at #0"),
+        (memoryview(b"x"), "memoryview"),
+        (io.BytesIO(b"x"), "BytesIO"),
+        (Image.new("RGB", (0, 5)), r"an array \(5, 0, 3\) uint8 at #0"),
         (5, "int"),
         (b"a.png", "bytes"),
         ({"a.png": 1}, "dict"),
@@ -105,6 +109,13 @@ def test_anything_else_is_one_clear_type_error(wrong, received):
         as_pictures(wrong)
 
 
+def test_a_pil_image_that_cannot_be_read_is_named(file):
+    image = Image.open(file)
+    image.close()
+    with pytest.raises(ValueError, match="the PIL image at #1 cannot be read: Operation on closed"):
+        as_pictures([PIXELS, image])
+
+
 def test_nothing_is_named(finished_run, tmp_path):
     with pytest.raises(ValueError, match="predict: expected images; the list holds none"):
         tl_keras.predict(finished_run, [])
@@ -112,6 +123,9 @@ def test_nothing_is_named(finished_run, tmp_path):
         tl_keras.predict(finished_run, tmp_path)
     with pytest.raises(ValueError, match="lost.png' does not exist"):
         tl_keras.predict(finished_run, "lost.png")
+    for name in (300 * "x", "~nobody-of-this-name/x.png"):
+        with pytest.raises(ValueError, match=f"{name}' does not exist"):
+            tl_keras.predict(finished_run, name)
 
 
 def test_batches_are_joined(finished_run, file, monkeypatch):

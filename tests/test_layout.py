@@ -101,6 +101,31 @@ def test_folders_without_pictures_beside_splits_are_named(tmp_path):
     assert listing.warnings == ["'docs' holds no pictures and is not used"]
 
 
+@pytest.mark.parametrize("wrappers", [("images", "images"), ("train", "test"), ("images", "")])
+def test_one_folder_between_a_split_and_its_classes_is_passed(tmp_path, wrappers):
+    places = [f"{split}/{own}" for split, own in zip(("train", "test"), wrappers, strict=True)]
+    listing = folder(tmp_path, *(f"{place}/{name}/1.png" for place in places for name in "ab"))
+    assert splits(listing) == {(name, split) for name in "ab" for split in ("train", "test")}
+    assert f"the classes are the folders in train/{wrappers[0]}/: 'a', 'b'" in listing.warnings
+
+
+def test_folders_of_runs_with_a_log_beside_them_are_no_class(tmp_path):
+    files_in(tmp_path, "a/1.png", "b/1.png", "runs/x/1.jpg", "runs/out.csv", "runs/log.txt")
+    marks.put(tmp_path / "runs" / "x", "run")
+    assert {label for label, _ in splits(folder(tmp_path))} == {"a", "b"}
+
+
+@pytest.mark.parametrize("name", ["unlabeled", "Unlabelled_images"])
+def test_pictures_without_labels_are_no_class(tmp_path, name):
+    with pytest.raises(ValueError, match=f"'{name}' would be a class; .*data.unlabelled takes"):
+        folder(tmp_path, f"{name}/1.png", "labeled/1.png")
+
+
+def test_one_name_below_all_folders_is_named(tmp_path):
+    listing = folder(tmp_path, "fold1/cat/1.png", "fold2/cat/1.png")
+    assert "'cat' stand in several of them" in listing.warnings[0]
+
+
 # Splits below the classes.
 
 
@@ -273,6 +298,54 @@ def test_labels_that_may_be_missing_ones_are_named(tmp_path):
         "the label 'NA' is used as a class, in 2 rows; if it means that there is none, remove "
         "these rows"
     ]
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [("subset", ("train", "test")), ("Set", ("Training", "Validation")), ("x", ("train", "val"))],
+)
+def test_a_column_of_splits_under_another_name_is_refused(tmp_path, column, values):
+    files_in(tmp_path, "0.png", "1.png")
+    with pytest.raises(ValueError, match=f"the column '{column.lower()}' holds splits .*call it"):
+        table(tmp_path, f"path,label,{column}\n0.png,cat,{values[0]}\n1.png,dog,{values[1]}\n")
+    split = f"path,label,split,{column}\n0.png,cat,train,{values[0]}\n1.png,dog,val,{values[1]}\n"
+    assert len(table(tmp_path, split).files) == 2
+
+
+def test_columns_that_may_be_groups_or_splits_are_named(tmp_path):
+    files_in(tmp_path, "0.png", "1.png")
+    listing = table(
+        tmp_path, "path,label,patient_id,is_valid,id,age\n0.png,cat,7,0,a,3\n1.png,dog,7,1,b,3\n"
+    )
+    assert listing.warnings == [
+        "the column 'patient_id' is not used; if its rows belong together, call it 'group'",
+        "the column 'is_valid' is not used; if it says what is train, val and test, call it "
+        "'split' and write these words",
+    ]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [("['cat', 'dog']", "['dog']"), ("[1 0]", "[0 1]"), ("cat+dog", "cat", "dog")],
+    ids=str,
+)
+def test_lists_and_sums_of_labels_are_several(tmp_path, labels):
+    files_in(tmp_path, "0.png", "1.png", "2.png")
+    rows = "".join(f'{i}.png,"{label}"\n' for i, label in enumerate(labels))
+    with pytest.raises(ValueError, match="looks like several labels"):
+        table(tmp_path, f"path,label\n{rows}")
+
+
+@pytest.mark.parametrize("label", ["R&B", "C++", "A/B", "salt & pepper"])
+def test_names_with_such_marks_are_classes(tmp_path, label):
+    files_in(tmp_path, "0.png", "1.png")
+    assert len(table(tmp_path, f"path,label\n0.png,{label}\n1.png,other\n").files) == 2
+
+
+def test_an_open_quote_is_named(tmp_path):
+    files_in(tmp_path, "a/1.png", "a/2.png")
+    with pytest.raises(ValueError, match="is no CSV file in UTF-8: unexpected end of data"):
+        table(tmp_path, 'path,label\na/1.png,"a\na/2.png,b\n')
 
 
 JOINED = 'path,label\n0.png,"Apple, healthy"\n1.png,"Grape, healthy"\n'

@@ -1,7 +1,9 @@
 """Claims on tl_keras/marks.py: what is not ours is neither replaced nor removed."""
 
+import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -183,3 +185,50 @@ def test_a_page_of_somebody_else_is_not_replaced(finished_run, tmp_path, monkeyp
     assert "not a page of tl_keras" in capsys.readouterr().err
     (tmp_path / "comparison.html").unlink()
     assert cli.main(line) == cli.main(line) == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes and links as POSIX has them")
+def test_output_goes_through_links_and_into_pipes(finished_run, tmp_path, pictures):
+    picture = str(next(pictures.glob("*/*.png")))
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "mine.csv").write_text("old")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "mine.csv")
+    line = ["predict", f"--workdir={finished_run.workdir}", picture]
+    with subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE) as reader:
+        assert cli.main([*line, f"--output={tmp_path / 'pipe'}"]) == 0
+        assert reader.communicate()[0].startswith(b"file,prediction")
+    assert cli.main([*line, f"--output={tmp_path / 'link.csv'}"]) == 0
+    assert cli.main([*line, f"--output={os.devnull}"]) == 0
+    assert (tmp_path / "link.csv").is_symlink() and (tmp_path / "pipe").is_fifo()
+    assert (tmp_path / "mine.csv").read_text().startswith("file,prediction")
+    assert not Path(os.devnull).is_file()
+
+
+def test_output_replaces_nothing_of_a_run(finished_run, pictures, capsys):
+    file = finished_run.workdir / "config.yaml"
+    before = file.read_text()
+    picture = str(next(pictures.glob("*/*.png")))
+    assert (
+        cli.main(["predict", f"--workdir={finished_run.workdir}", f"--output={file}", picture]) == 2
+    )
+    assert "belongs to a run; expected another name" in capsys.readouterr().err
+    assert file.read_text() == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+@pytest.mark.parametrize("name", ["checkpoint", "export", "pictures", "tensorboard", "search"])
+def test_links_inside_a_run_lead_to_nothing_of_others(name, tmp_path):
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "record.json").write_text('{"mine": 1}')
+    (theirs / f"{TEMPORARY}x").write_text("mine")
+    marks.put(tmp_path / "run", "run")
+    (tmp_path / "run" / "config.yaml").write_text(configs.to_yaml(CONFIG))
+    (tmp_path / "run" / name).symlink_to(theirs)
+    before = content(theirs)
+    with pytest.raises(ValueError, match=f"{name}' is a link, and files are replaced") as caught:
+        tl_keras.finetune(TREE, tmp_path / "run")
+    assert content(theirs) == before
+    subprocess.run(str(caught.value).partition("allow it: ")[2], shell=True, check=True)
+    with runs.opened(CONFIG, tmp_path / "run", "finetune"):
+        pass

@@ -12,8 +12,8 @@ NBSP, ZERO_WIDTH, ACCENT = "\u00a0", "\u200b", "\u0301"
     [
         ("Cat", "cat", "case"),
         ("STRASSE", "straße", "case"),
-        ("1", "01", "leading zeros"),
-        ("class 7", "class 007", "leading zeros"),
+        ("1", "01", "zeros"),
+        ("class 7", "class 007", "zeros"),
         (f"cafe{ACCENT}", "café", "Unicode form"),
         ("a b", f"a{NBSP}b", "Unicode form"),
         ("m²", "m2", "Unicode form"),
@@ -22,6 +22,11 @@ NBSP, ZERO_WIDTH, ACCENT = "\u00a0", "\u200b", "\u0301"
         ("sea lion", "sea  lion", "white space"),
         ("sea lion", "sea_lion", "white space"),
         ("Sea lion", "sea_lion", None),
+        ("1", "1.0", "zeros"),
+        ("x", "x\ufe0f", "invisible characters"),
+        ("x", "x\u3164", "invisible characters"),
+        ("ants", "ants - Copy", "the mark of a copy"),
+        ("ants", "ants (1)", "the mark of a copy"),
     ],
 )
 def test_nearly_equal_names(first, second, difference):
@@ -36,7 +41,8 @@ def test_nearly_equal_names(first, second, difference):
 
 
 @pytest.mark.parametrize(
-    ("first", "second"), [("1", "10"), ("100", "10"), ("0", "00a"), ("cat", "cats"), ("e", "é")]
+    ("first", "second"),
+    [("1", "10"), ("100", "10"), ("0.1", "0.01"), ("0", "00a"), ("cat", "cats"), ("e", "é")],
 )
 def test_other_names_are_not(first, second):
     assert names.nearly_equal_groups([first, second]) == []
@@ -56,7 +62,7 @@ def test_lines_of_a_label_file_can_be_told_apart():
     assert lines[:4] == ["cat", "two words", r"a\nb", "a b"]
     assert len(set(lines)) == len(given)
     assert all("\n" not in line and line.isprintable() for line in lines[4:])
-    assert names.as_label_lines([" ", "cat "]) == [r"\x20", "cat"]
+    assert names.as_label_lines([" ", "cat ", ZERO_WIDTH]) == [r"\x20", "cat", r"\u200b"]
 
 
 @pytest.mark.parametrize("label", ["", "nan", "NaN", "<NA>", "NaT", "#N/A"])

@@ -76,6 +76,7 @@ def test_names_too_long_for_the_system_give_one_message(tmp_path, capsys):
         (b"x", TypeError, "received bytes"),
         ("", ValueError, "received an empty one"),
         ("a\0b", ValueError, "its name has a zero byte"),
+        ("~nobody-of-this-name/x", ValueError, "there is no such home folder"),
         ("\udce9", ValueError, "its name is not valid UTF-8; rename it"),
     ],
 )

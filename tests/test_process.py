@@ -1,11 +1,13 @@
 """Claims on tl_keras/process.py, __main__.py: streams, children, and state that others have set."""
 
+import logging
 import os
 import random
 import subprocess
 import sys
 from pathlib import Path
 
+import absl.logging
 import keras
 import numpy as np
 import pytest
@@ -244,6 +246,29 @@ def test_a_keras_json_that_keras_refuses_is_named(tmp_path):
     done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
     expected = f"'{tmp_path}/keras.json': Keras cannot use this file: Invalid `floatx`"
     assert expected in done.stderr.splitlines()[-1]
+
+
+def test_deterministic_operators_are_no_failure():
+    """In a process of its own, since they cannot be turned off again."""
+    code = """
+import keras, numpy as np, tensorflow as tf
+from tl_keras import features
+tf.config.experimental.enable_op_determinism()
+inputs = keras.Input((4,))
+model = keras.Model(inputs, keras.layers.Dense(3)(inputs))
+tensors, stamps = features._all_outputs(model)(tf.zeros((2, 4)))
+print(tensors[0].shape, float(stamps[0]) > 1e9)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "(2, 3) True\n", done.stderr
+
+
+def test_logging_of_the_program_is_left_as_it_was(monkeypatch):
+    monkeypatch.setattr(logging.root, "handlers", [])
+    with process.settled():
+        absl.logging.warning("the first line of absl sets up logging")
+        assert logging.root.handlers
+    assert logging.root.handlers == []
 
 
 # No home, no room.

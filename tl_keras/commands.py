@@ -19,6 +19,7 @@ from tl_keras import config as configs
 from tl_keras import marks
 from tl_keras import run as runs
 from tl_keras.config import CacheConfig, RunConfig
+from tl_keras.files import is_special, write_text
 from tl_keras.run import Run
 
 Flags = flags.FlagValues
@@ -279,7 +280,9 @@ def _checked_output(values: Flags) -> Path | None:
     """The file to write, checked before the work that would be lost; None: standard output."""
     if not values.output:
         return None
-    output, path = values.output, Path(values.output).expanduser().absolute()
+    output, path = values.output, Path(os.path.abspath(os.path.expanduser(values.output)))
+    if path.is_symlink() and not is_special(path):
+        path = path.resolve()  # Its target is replaced, and not the link.
     if path.is_dir():
         raise ValueError(f"--output: expected a file; received the folder {output!r}")
     if not _is_text(path):
@@ -288,6 +291,8 @@ def _checked_output(values: Flags) -> Path | None:
             f"--output: {output!r} exists and is not a text file, so it is not replaced; expected "
             "another name"
         )
+    if path.exists() and marks.is_ours(path.parent):
+        raise ValueError(f"--output: {output!r} belongs to a run; expected another name")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -308,9 +313,10 @@ def _is_text(file: Path) -> bool:
 
 def _write(text: str, output: Path | None) -> None:
     if output:
-        from tl_keras.files import write_text
-
-        write_text(output, text)
+        if is_special(output):
+            output.write_text(text, encoding="utf-8")
+        else:
+            write_text(output, text)
     else:
         sys.stdout.write(text)
 

@@ -7,6 +7,7 @@ frozen and forbid unknown fields. Only what differs from the defaults needs to b
 import importlib.util
 import io
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -352,6 +353,9 @@ class FitConfig(Section):
     choose_by: Literal["log_loss", "accuracy"] = "log_loss"  # on validation, among the candidates
 
 
+MOST_DECADES = 100  # between the ends of a range
+
+
 class Range(Section):
     """Values between two ends, both among them."""
 
@@ -365,6 +369,12 @@ class Range(Section):
             raise ValueError(f"expected min below max; received {self.min} and {self.max}")
         if self.scale == "log" and self.min <= 0:
             raise ValueError(f"expected min above 0 where scale is log; received {self.min}")
+        span = math.log(self.max) - math.log(self.min) if self.scale == "log" else 0.0
+        if span > MOST_DECADES * math.log(10) or not math.isfinite(self.max - self.min):
+            raise ValueError(
+                f"expected ends that are at most {MOST_DECADES} powers of ten apart; received "
+                f"{self.min} and {self.max}"
+            )
         return self
 
 

@@ -57,6 +57,11 @@ def not_a_pattern(folder: Path) -> Iterator[Path]:
         yield link
 
 
+def is_special(path: Path) -> bool:
+    """Whether a path is a device, a pipe or the like, which is written to and never replaced."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
 def unwritable(path: str) -> str | None:
     """Why a path cannot be written into the files of a run, None if it can."""
     if "\0" in path:

@@ -1,6 +1,7 @@
 """The process around a run: its streams, its children, global state that others may have set."""
 
 import contextlib
+import logging
 import os
 import random
 import subprocess
@@ -151,7 +152,16 @@ def settled() -> Iterator[None]:
         restore.callback(random.setstate, random.getstate())
         restore.callback(np.random.set_state, np.random.get_state())
         restore.enter_context(np.errstate(all="warn", under="ignore"))
+        restore.callback(_remove_handlers, list(logging.root.handlers))
         restore.enter_context(warnings.catch_warnings())
         for message in THEIR_WARNINGS:
             warnings.filterwarnings("ignore", message)
         yield
+
+
+def _remove_handlers(before: list[logging.Handler]) -> None:
+    """Removes what absl adds to the root logger with its first line, where nobody has set up
+    logging: a program's own `logging.basicConfig` would do nothing from then on."""
+    for handler in list(logging.root.handlers):
+        if handler not in before and type(handler) is logging.StreamHandler:
+            logging.root.removeHandler(handler)

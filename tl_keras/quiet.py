@@ -67,9 +67,16 @@ def tensorflow_started() -> Iterator[None]:
       ValueError: Keras already runs on another backend in this process, or TensorFlow is in a mode
         in which nothing here can run.
     """
-    start_tensorflow()
-    with process.settled():
-        yield
+    before = os.environ.get("KERAS_BACKEND")
+    try:
+        start_tensorflow()
+        with process.settled():
+            yield
+    finally:  # For the programs that this one may start.
+        if before is None:
+            os.environ.pop("KERAS_BACKEND", None)
+        else:
+            os.environ["KERAS_BACKEND"] = before
 
 
 def start_tensorflow() -> None:

@@ -162,7 +162,10 @@ def folder_of(workdir: Any) -> Path:
         )
     if not os.fspath(workdir):
         raise ValueError("--workdir: expected the path of a folder; received an empty one")
-    path = os.path.abspath(os.path.expanduser(workdir))
+    path = os.path.expanduser(os.fspath(workdir))
+    if path.startswith("~"):  # It was not expanded.
+        raise ValueError(f"--workdir: {path!r}: there is no such home folder")
+    path = os.path.abspath(path)
     if reason := unwritable(path):
         raise ValueError(f"--workdir: {path!r} cannot be used: {reason}")
     return Path(path)
@@ -359,6 +362,7 @@ def _check_folder(workdir: Path, config: RunConfig, pipeline: str) -> None:
     if not (existing := _existing(workdir)).is_dir():
         raise ValueError(f"--workdir: {str(existing)!r} is a file; expected a folder")
     marks.check(workdir, "run", "--workdir")
+    _refuse_links(workdir)
     if not (workdir / "config.yaml").is_file():
         # A kill before the first file leaves no more than these.
         others = {path.name for path in workdir.glob("*")} - {"checkpoint", ".lock", marks.MARK}
@@ -392,6 +396,17 @@ def _check_folder(workdir: Path, config: RunConfig, pipeline: str) -> None:
             f"--workdir: {str(workdir)!r} was made by {before}, not by {pipeline}"
             f"{how if (before, pipeline) == ('finetune', 'search') else ''}"
         )
+
+
+def _refuse_links(workdir: Path) -> None:
+    """Raises ValueError where a folder inside a run is a link to what is not ours."""
+    inside = ("checkpoint", "export", "pictures", "tensorboard", *RUNS_INSIDE)
+    for path in (path for pattern in inside for path in workdir.glob(pattern)):
+        if path.is_symlink() and not marks.is_ours(path, "run"):
+            raise ValueError(
+                f"--workdir: {str(path)!r} is a link, and files are replaced and removed there; "
+                f"remove the link, or allow it: echo run > {shlex.quote(str(path / marks.MARK))}"
+            )
 
 
 def _refuse_other_search(workdir: Path, config: RunConfig, pipeline: str) -> None:

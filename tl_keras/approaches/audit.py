@@ -80,7 +80,8 @@ def _suspected(run: Run, data: Data) -> dict:
 
 def _pooled(run: Run, data: Data, backbone: keras.Model) -> dict[str, Inputs]:
     config, found = run.config, {}
-    first = next(iter(batches.evaluation(data.inputs["train"], features.BATCH_SIZE)))
+    filled = next(inputs for inputs in data.inputs.values() if len(inputs))
+    first = next(iter(batches.evaluation(filled, features.BATCH_SIZE)))
     tried = features.prefixes(backbone, (), first, config.model)
     (output,) = tried.cuts
     for split, inputs in data.inputs.items():

@@ -1,6 +1,7 @@
 """What is done with a finished run: predictions on new files, metrics on other data."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -115,11 +116,11 @@ def _answers(
 
 
 def _listing(path: Path) -> Listing:
-    if path.is_dir():
+    if os.path.isdir(path):
         return sources.list_unlabelled(path)
     if reason := unwritable(str(path)):
         return Listing(path.parent, [], [Quarantined(printable(path.name), reason)])
-    if not path.exists():
+    if not os.path.exists(path):
         raise ValueError(f"{str(path)!r} does not exist; expected an image or a folder of images")
     return Listing(path.parent, [Listed(path.name, "")])
 

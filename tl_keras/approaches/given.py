@@ -1,5 +1,6 @@
 """What people hand to `predict`: image files, folders, arrays, PIL images; one or many of them."""
 
+import io
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -42,9 +43,12 @@ def as_pictures(pictures: Any) -> list[Path | Pixels]:
 def _many(pictures: Any) -> Iterable[Any]:
     if isinstance(pictures, str | os.PathLike | Image.Image):
         return [pictures]
-    if isinstance(pictures, np.ndarray) and pictures.ndim in (0, 2, 3):
-        return [pictures.item() if pictures.ndim == 0 else pictures]
-    if isinstance(pictures, bytes | Mapping) or not isinstance(pictures, Iterable):
+    if isinstance(pictures, np.ndarray) and pictures.ndim == 0:
+        return [pictures.item()]
+    if isinstance(pictures, np.ndarray) and pictures.ndim < 4 and pictures.dtype.kind in "biuf":
+        return [pictures]
+    strange = isinstance(pictures, bytes | bytearray | memoryview | Mapping | io.IOBase)
+    if strange or not isinstance(pictures, Iterable):
         raise TypeError(f"predict: {EXPECTED}; received {type(pictures).__name__}")
     return pictures
 
@@ -54,10 +58,15 @@ def _one(picture: Any, place: int) -> Path | Pixels:
     if isinstance(picture, str | os.PathLike) and isinstance(os.fspath(picture), str):
         if not os.fspath(picture):  # As a path it would be the current folder.
             raise TypeError(f"predict: {EXPECTED}; received an empty name at {name}")
-        return Path(picture).expanduser()
+        return Path(os.path.expanduser(picture))
     if isinstance(picture, Image.Image):
-        with quiet_pillow():
-            return Pixels(getattr(picture, "filename", "") or name, upright_rgb(picture))
+        own = getattr(picture, "filename", "") or name
+        try:
+            with quiet_pillow():
+                picture = upright_rgb(picture)
+        except (ValueError, OSError) as error:  # Closed, or a damaged file.
+            raise ValueError(f"predict: the PIL image at {name} cannot be read: {error}") from None
+        name = own
     if not isinstance(picture, np.ndarray):
         raise TypeError(f"predict: {EXPECTED}; received {type(picture).__name__} at {name}")
     if picture.dtype != np.uint8 or picture.shape[2:] != (3,) or 0 in picture.shape:

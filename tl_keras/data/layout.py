@@ -17,6 +17,7 @@ FILLERS = {
 # deleted pictures among it would be trained on.
 LEFTOVERS = {
     *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "lost+found"),
+    *("recycled", "recycler", "found.000", "_gsdata_"),
     *("$recycle.bin", "system volume information", "network trash folder", "temporary items"),
     *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@tmp"),
     *("__pycache__", "node_modules", "wandb", "mlruns", "lightning_logs"),
@@ -50,6 +51,11 @@ def _words(name: str) -> list[str]:
         if stem not in FILLERS:
             words.append(stem)
     return words
+
+
+def is_unlabelled(name: str) -> bool:
+    """Whether a folder is called after pictures without labels."""
+    return bool({"unlabeled", "unlabelled", "unsorted"} & set(_words(name)))
 
 
 def is_passed_over(name: str) -> bool:

@@ -31,7 +31,7 @@ from tl_keras.progress import progress
 KEPT_IN = ("test", "val", "train")
 # Of a class that may look alike and is kept in one split: ten units are enough for three splits.
 ALIKE_SHARE = 0.1
-DARK = 32  # of 255: an image whose brightest value is below is all but black
+DARK = 64  # of 255: an image whose brightest value is below is almost black (14 bits in 16)
 MAX_SUSPECTS = 5000  # Each is compared with each, in seconds.
 
 

@@ -11,6 +11,10 @@ MISSING = {"nan", "<na>", "nat", "#n/a"}
 MAY_BE_MISSING = {"na", "n/a", "none", "null", "nil", "-", "?"}
 
 
+# Joiners, fillers and variation selectors, which Unicode does not count among format characters.
+INVISIBLE = {*map(chr, (0x034F, 0x115F, 0x1160, 0x2800, 0x3164, 0xFFA0, *range(0xFE00, 0xFE10)))}
+
+
 def is_missing(label: str) -> bool:
     """Whether a cell holds no label."""
     return not label or label.lower() in MISSING
@@ -49,7 +53,7 @@ def as_label_lines(names: Sequence[str]) -> list[str]:
     for line in lines:
         counts[_printed(line)] += 1
     return [
-        line if line and counts[_printed(line)] == 1 else _escaped(name)
+        line if _printed(line) and counts[_printed(line)] == 1 else _escaped(name)
         for line, name in zip(lines, names, strict=True)
     ]
 
@@ -60,7 +64,9 @@ def _escaped(name: str) -> str:
 
 
 def _visible(name: str) -> str:
-    return "".join(c for c in name if unicodedata.category(c) not in ("Cf", "Cc"))
+    return "".join(
+        c for c in name if c not in INVISIBLE and unicodedata.category(c) not in ("Cf", "Cc")
+    )
 
 
 def _printed(name: str) -> str:
@@ -73,7 +79,13 @@ def _spaced(name: str) -> str:
 
 
 def _without_zeros(name: str) -> str:
-    return re.sub(r"(?<!\d)0+(?=\d)", "", name)
+    return re.sub(r"(?<![\d.])0+(?=\d)", "", re.sub(r"(?<=\d)\.0+(?![\d.])", "", name))
+
+
+def _without_copy(name: str) -> str:
+    """A name without what file managers add to that of a copy."""
+    name = re.sub(r"^copy of ", "", name, flags=re.IGNORECASE)
+    return re.sub(r"[\s_-]+copy$|\s*\((\d+|copy)\)$", "", name, flags=re.IGNORECASE) or name
 
 
 # What two names may differ in, and what makes them equal if that is all.
@@ -82,7 +94,8 @@ DIFFERENCES: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("invisible characters", _visible),
     ("white space", _spaced),
     ("case", str.casefold),
-    ("leading zeros", _without_zeros),
+    ("zeros", _without_zeros),
+    ("the mark of a copy", _without_copy),
 )
 
 

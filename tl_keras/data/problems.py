@@ -41,6 +41,12 @@ def of_splits(
       given: splits that the data themselves have; others are carved from train.
       bad: by class, its files that cannot be used.
     """
+    if not splits["train"]:
+        yield (
+            "data: train has no readable image; expected some of each class, in train/ or in rows "
+            "whose split is train"
+        )
+        return
     partners = names.partners(classes)
     for split in ("train", "val"):
         present = {example.label for example in splits[split]}

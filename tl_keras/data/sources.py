@@ -38,7 +38,9 @@ def list_folder(config: DataConfig) -> Listing:
         raise ValueError(
             f"data.path: {str(root)!r} has no class folders; {EXPECTED}{_hint(top, listing)}"
         )
-    classes = _classes(root, top.folders, listing)
+    # A folder for runs of ours, as runs/ is, may hold a log beside them.
+    folders = [f for f in top.folders if _may_hold_pictures(f) or not _holds_our_own(f)]
+    classes = _classes(root, folders, listing)
     for folder, label, split in classes:
         list_class(folder, label, split, listing)
     if not listing.files and not listing.quarantined:
@@ -147,10 +149,17 @@ def _classes(root: Path, top: list[Path], listing: Listing) -> Classes:
         found = []
         for folder in top:
             if splits[folder]:
-                _warn_of_unused(inside[folder], listing)
-                found += [(own, own.name, splits[folder]) for own in inside[folder].folders]
+                place = _unwrapped(inside[folder], listing)
+                _warn_of_unused(place, listing)
+                found += [(own, own.name, splits[folder]) for own in place.folders]
         return found
     filled = [inside[folder] for folder in top if _has_files(folder)]
+    for folder in filled:
+        if layout.is_unlabelled(folder.path.name):
+            raise ValueError(
+                f"data.path: {folder.path.name!r} would be a class; move it out of {str(root)!r}: "
+                "data.unlabelled takes pictures without labels"
+            )
     _refuse_hidden_splits(root, filled)
     with_splits = [folder for folder in filled if folder.holds_splits]
     if with_splits:
@@ -161,6 +170,24 @@ def _classes(root: Path, top: list[Path], listing: Listing) -> Classes:
         return [(own, label, split_of(own.name)) for own, label in below]
     _warn_of_equal_names(filled, listing)
     return [(folder, folder.name, "") for folder in top]
+
+
+def _unwrapped(folder: _Folder, listing: Listing) -> _Folder:
+    """The folder of a split, or one inside that alone holds its classes, as train/images/."""
+    place = folder
+    while len(place.folders) == 1 and not place.files:
+        inner = _open_class(place.folders[0])
+        if not inner.folders or inner.files:
+            break
+        place = inner
+    if place is not folder:
+        name = place.path.relative_to(listing.root).as_posix()
+        listing.warnings.append(f"the classes are the folders in {name}/: {_names(place)}")
+    return place
+
+
+def _names(folder: _Folder) -> str:
+    return shortened(sorted(folder.names))
 
 
 def _settle_others(root: Path, train: Path, others: list[Path], listing: Listing) -> None:
@@ -213,7 +240,7 @@ def _refuse_hidden_splits(root: Path, filled: list[_Folder]) -> None:
         (only,) = filled
         raise ValueError(
             f"data.path: {str(root)!r} has one folder, {only.path.name!r}, with the folders "
-            f"{shortened(sorted(only.names))} in it; {EXPECTED}: as with data.path "
+            f"{_names(only)} in it; {EXPECTED}: as with data.path "
             f"{str(only.path)!r}"
         )
 
@@ -224,7 +251,7 @@ def _refuse_some_with_splits(filled: list[_Folder], with_splits: list[_Folder]) 
         if other not in with_splits:
             first = with_splits[0]
             raise ValueError(
-                f"data.path: {first.path.name!r} holds {shortened(sorted(first.names))}, and "
+                f"data.path: {first.path.name!r} holds {_names(first)}, and "
                 f"{other.path.name!r} does not; expected splits in every class folder or in none"
             )
 
@@ -233,7 +260,8 @@ def _warn_of_equal_names(filled: list[_Folder], listing: Listing) -> None:
     """Warns of folders of one name below several class folders: these may be the classes."""
     counts = Counter(name for folder in filled for name in folder.names)
     common = sorted(name for name, count in counts.items() if count > 1)
-    if len(common) > 1:
+    nested = bool(filled) and all(folder.folders and not folder.files for folder in filled)
+    if len(common) > 1 or common and nested:
         tops = shortened([folder.path.name for folder in filled])
         listing.warnings.append(
             f"the classes are the folders {tops}; {shortened(common)} stand in several of them: if "

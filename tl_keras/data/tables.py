@@ -12,6 +12,22 @@ from tl_keras.data.examples import Listed, Listing, Quarantined
 from tl_keras.data.layout import split_of
 from tl_keras.data.names import MAY_BE_MISSING, is_missing
 from tl_keras.data.paths import leaves, refuse
+from tl_keras.data.wording import shortened
+
+COLUMNS = ("path", "label", "split", "group")
+# In names of columns that may hold splits, or groups, under another name.
+SPLIT_COLUMN_WORDS = {"splits", "set", "subset", "partition", "fold", "phase", "usage"}
+SPLIT_COLUMN_WORDS |= {"train", "valid", "val", "test", "holdout"}
+GROUP_WORDS = {
+    "groups",
+    "patient",
+    "subject",
+    "speaker",
+    "person",
+    "participant",
+    "case",
+    "session",
+}
 
 
 def list_csv(config: DataConfig) -> Listing:
@@ -25,7 +41,7 @@ def list_csv(config: DataConfig) -> Listing:
     file = Path(config.path)
     if not file.is_file():
         raise ValueError(f"data.path: {str(file)!r} does not exist; expected a CSV file")
-    root, rows = _read_rows(file)
+    root, rows, warnings = _read_rows(file)
 
     def has_none(label: str) -> bool:
         return not label if config.literal_labels else is_missing(label)
@@ -36,7 +52,7 @@ def list_csv(config: DataConfig) -> Listing:
     _refuse_several(file, labelled)
     if not config.literal_labels:
         _refuse_other_tasks(file, labelled)
-    listing = Listing(root, [], warnings=_doubtful_labels(labelled))
+    listing = Listing(root, [], warnings=[*warnings, *_doubtful_labels(labelled)])
     for name, label, split, group in dict.fromkeys(tuple(row.values()) for row in rows):
         if has_none(label):
             listing.quarantined.append(Quarantined(name, _no_label(label), is_bad=False))
@@ -61,19 +77,20 @@ def _doubtful_labels(rows: list[dict[str, str]]) -> list[str]:
     ]
 
 
-def _read_rows(file: Path) -> tuple[Path, list[dict[str, str]]]:
-    """The folder that paths are relative to; path, label, split and group of each row."""
+def _read_rows(file: Path) -> tuple[Path, list[dict[str, str]], list[str]]:
+    """The folder that paths are relative to; path, label, split and group of each row; warnings."""
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, restval="")
+            reader = csv.DictReader(stream, restval="", strict=True)
             columns = [(name or "").strip().lower() for name in reader.fieldnames or []]
             _check_columns(file, columns)
             reader.fieldnames = columns
-            wanted = ("path", "label", "split", "group")
             cells = list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"data.path: {str(file)!r} is no CSV file in UTF-8: {error}") from None
-    rows = [{name: (row.get(name) or "").strip() for name in wanted} for row in cells]
+        raise ValueError(
+            f"data.path: {str(file)!r} is no CSV file in UTF-8: {error}; save it as CSV UTF-8"
+        ) from None
+    rows = [{name: (row.get(name) or "").strip() for name in COLUMNS} for row in cells]
     for line, row in enumerate(rows, start=2):
         if any(cells[line - 2].get(None, ())):
             raise ValueError(
@@ -93,10 +110,41 @@ def _read_rows(file: Path) -> tuple[Path, list[dict[str, str]]]:
         row["split"] = split
     if not rows:
         raise ValueError(f"data.path: {str(file)!r} has no rows below its header")
+    warnings = _unused_columns(file, columns, cells)
     root = _root(file, rows)
     for row in rows:
         row["path"] = _below(root, row["path"])
-    return root, rows
+    return root, rows, warnings
+
+
+def _unused_columns(file: Path, columns: list[str], cells: list[dict[str, str]]) -> list[str]:
+    """Warnings of columns that look like splits or groups under another name.
+
+    Raises:
+      ValueError: a column holds names of splits, and the column 'split' is missing.
+    """
+    warnings = []
+    for name in columns:
+        if name in COLUMNS or not name:
+            continue
+        values = {(row.get(name) or "").strip() for row in cells} - {""}
+        splits = set(map(split_of, values))
+        if "split" not in columns and len(splits) > 1 and "" not in splits:
+            raise ValueError(
+                f"data.path: {str(file)!r}: the column {name!r} holds splits "
+                f"({shortened(sorted(values))}); call it 'split', or remove it"
+            )
+        words = set(re.findall(r"[a-z]+", name))
+        if "group" not in columns and words & GROUP_WORDS and len(values) < len(cells):
+            warnings.append(
+                f"the column {name!r} is not used; if its rows belong together, call it 'group'"
+            )
+        elif "split" not in columns and words & SPLIT_COLUMN_WORDS:
+            warnings.append(
+                f"the column {name!r} is not used; if it says what is train, val and test, call it "
+                "'split' and write these words"
+            )
+    return warnings
 
 
 def _root(file: Path, rows: list[dict[str, str]]) -> Path:
@@ -161,6 +209,13 @@ def _refuse_other_tasks(file: Path, rows: list[dict[str, str]]) -> None:
         "expected one class name an example; if this is one, set data.literal_labels to true"
     )
     names = Counter(row["label"] for row in rows)
+    if lists := [name for name in names if re.fullmatch(r"\[.*\]|\(.*,.*\)|\{.*\}", name)]:
+        raise ValueError(f"{where}: {lists[0]!r} looks like several labels; {supported}")
+    for mark in "+/&":
+        joint = [name for name in names if mark in name]
+        alone = [name for name in joint if all(p.strip() in names for p in name.split(mark))]
+        if alone and 2 * len(alone) >= len(joint):
+            raise ValueError(f"{where}: {alone[0]!r} looks like several labels; {supported}")
     for mark in "|;,":
         joint = [name for name in names if mark in name]
         # A comma stands in many class names, so that a few rows with one prove nothing.
