@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,9 +38,7 @@ def list_folder(config: DataConfig) -> Listing:
         raise ValueError(
             f"data.path: {str(root)!r} has no class folders; {EXPECTED}{_hint(top, listing)}"
         )
-    # A folder for runs of ours, as runs/ is, may hold a log beside them.
-    folders = [f for f in top.folders if _may_hold_pictures(f) or not _holds_our_own(f)]
-    classes = _classes(root, folders, listing)
+    classes = _classes(root, top.folders, listing)
     for folder, label, split in classes:
         list_class(folder, label, split, listing)
     if not listing.files and not listing.quarantined:
@@ -141,10 +139,12 @@ def _classes(root: Path, top: list[Path], listing: Listing) -> Classes:
     """
     splits = {folder: split_of(folder.name) for folder in top}
     inside = {folder: (_open if splits[folder] else _open_class)(folder) for folder in top}
+    # A folder for runs of ours, as runs/ is, may hold a log beside them.
+    top = [f for f in top if _may_hold_pictures(inside[f]) or not _holds_our_own(f)]
     others = [folder for folder in top if not splits[folder]]
     trains = [folder for folder in top if splits[folder] == "train"]
     if trains and (not others or any(inside[folder].folders for folder in trains)):
-        _settle_others(root, trains[0], others, listing)
+        _settle_others(root, trains[0], [inside[folder] for folder in others], listing)
         _settle_splits({folder: split for folder, split in splits.items() if split}, listing)
         found = []
         for folder in top:
@@ -153,7 +153,7 @@ def _classes(root: Path, top: list[Path], listing: Listing) -> Classes:
                 _warn_of_unused(place, listing)
                 found += [(own, own.name, splits[folder]) for own in place.folders]
         return found
-    filled = [inside[folder] for folder in top if _has_files(folder)]
+    filled = [inside[folder] for folder in top if _has_files(inside[folder])]
     for folder in filled:
         if layout.is_unlabelled(folder.path.name):
             raise ValueError(
@@ -190,18 +190,19 @@ def _names(folder: _Folder) -> str:
     return shortened(sorted(folder.names))
 
 
-def _settle_others(root: Path, train: Path, others: list[Path], listing: Listing) -> None:
+def _settle_others(root: Path, train: Path, others: list[_Folder], listing: Listing) -> None:
     """Raises ValueError where pictures lie beside train/ in a folder that is not a split; warns of
     folders without pictures."""
     for other in filter(_has_files, others):
+        name = other.path.name
         if _may_hold_pictures(other):
             raise ValueError(
-                f"data.path: {other.name!r} stands beside {train.name}/, which holds folders, in "
+                f"data.path: {name!r} stands beside {train.name}/, which holds folders, in "
                 f"{str(root)!r}; expected only train/, val/ (or validation/) and test/, or only "
-                f"class folders: move or rename {other.name!r}; data.unlabelled takes pictures "
-                "without labels"
+                f"class folders: move or rename {name!r}; data.unlabelled takes pictures without "
+                "labels"
             )
-        listing.warnings.append(f"{other.name!r} holds no pictures and is not used")
+        listing.warnings.append(f"{name!r} holds no pictures and is not used")
 
 
 def _settle_splits(splits: dict[Path, str], listing: Listing) -> None:
@@ -269,13 +270,20 @@ def _warn_of_equal_names(filled: list[_Folder], listing: Listing) -> None:
         )
 
 
-def _has_files(folder: Path) -> bool:
-    return any(names for _, names in _walk(folder))
+def _has_files(folder: _Folder) -> bool:
+    return bool(folder.files) or any(names for _, names in _walk(folder.path))
 
 
-def _may_hold_pictures(folder: Path) -> bool:
-    suffixes = (Path(name).suffix.lower() for _, names in _walk(folder) for name in names)
-    return any(suffix not in layout.NOT_PICTURES for suffix in suffixes)
+def _may_hold_pictures(folder: _Folder) -> bool:
+    # First what is known: a class folder is seldom deep, and may hold a million files.
+    return _are_pictures(folder.files) or any(
+        _are_pictures(names) for _, names in _walk(folder.path)
+    )
+
+
+def _are_pictures(names: Iterable[str]) -> bool:
+    """Whether any of some files may be a picture, by its suffix."""
+    return any(os.path.splitext(name)[1].lower() not in layout.NOT_PICTURES for name in names)
 
 
 def _walk(
