@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_cli import make_run
 
 import tl_keras
 from tl_keras import cache, cli, marks, report
@@ -213,6 +214,12 @@ def test_output_replaces_nothing_of_a_run(finished_run, pictures, capsys):
     )
     assert "belongs to a run; expected another name" in capsys.readouterr().err
     assert file.read_text() == before
+
+
+def test_scores_may_lie_in_a_run_and_be_written_again(tmp_path):
+    folder = make_run(tmp_path / "run")
+    line = ["evaluate", f"--workdir={folder}", f"--output={folder / 'scores.json'}"]
+    assert cli.main(line) == cli.main(line) == 0
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")

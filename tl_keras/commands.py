@@ -291,7 +291,7 @@ def _checked_output(values: Flags) -> Path | None:
             f"--output: {output!r} exists and is not a text file, so it is not replaced; expected "
             "another name"
         )
-    if path.exists() and marks.is_ours(path.parent):
+    if path.name in runs.FILES and marks.is_ours(path.parent):
         raise ValueError(f"--output: {output!r} belongs to a run; expected another name")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

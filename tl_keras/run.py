@@ -24,6 +24,12 @@ from tl_keras.files import TEMPORARY, remove_unfinished, unwritable, write_json,
 # Folders that one process alone works in: the run's.
 RUNS_INSIDE = ("search", "search/trial_*", "fold_*", "fold_*/search", "fold_*/search/trial_*")
 RUNS_INSIDE += ("teacher", "teacher/fold_*", "round_*")
+# Files that some command writes into a run's folder.
+FILES = {
+    *(".tl_keras", "config.yaml", "data.json", "findings.json", "metrics.jsonl", "model.keras"),
+    *("predictions.csv", "result.json", "report.html", "MODEL_CARD.md", "folds.csv"),
+    *("label_quality.csv", "backbone.weights.h5"),
+}
 DONE, DIVERGED, OVER = "done", "diverged", "over the limit"  # What becomes of a trial.
 
 
