@@ -290,6 +290,14 @@ def test_another_separator_is_named(tmp_path, mark):
         table(tmp_path, f"path{mark}label\n0.png{mark}cat\n")
 
 
+def test_two_names_of_one_split_in_a_csv_are_refused(tmp_path):
+    files_in(tmp_path, "0.png", "1.png", "2.png")
+    text = "path,label,split\n0.png,cat,train\n1.png,cat,{}\n2.png,dog,{}\n"
+    with pytest.raises(ValueError, match="the splits 'dev', 'eval' would all be val; expected one"):
+        table(tmp_path, text.format("dev", "eval"))
+    assert [e.split for e in table(tmp_path, text.format("valid", "Val")).files][1:] == ["val"] * 2
+
+
 def test_labels_that_may_be_missing_ones_are_named(tmp_path):
     files_in(tmp_path, "0.png", "1.png", "2.png")
     listing = table(tmp_path, "path,label\n0.png,NA\n1.png,NA\n2.png,ok\n")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tl_keras.config import DataConfig
 from tl_keras.data.examples import Listed, Listing, Quarantined
-from tl_keras.data.layout import split_of
+from tl_keras.data.layout import PLAIN, split_of
 from tl_keras.data.names import MAY_BE_MISSING, is_missing
 from tl_keras.data.paths import leaves, refuse
 from tl_keras.data.wording import shortened
@@ -110,11 +110,26 @@ def _read_rows(file: Path) -> tuple[Path, list[dict[str, str]], list[str]]:
         row["split"] = split
     if not rows:
         raise ValueError(f"data.path: {str(file)!r} has no rows below its header")
+    _refuse_two_names(file, cells)
     warnings = _unused_columns(file, columns, cells)
     root = _root(file, rows)
     for row in rows:
         row["path"] = _below(root, row["path"])
     return root, rows, warnings
+
+
+def _refuse_two_names(file: Path, cells: list[dict[str, str]]) -> None:
+    """Raises ValueError where two names that may mean different splits would be one."""
+    names = defaultdict(set)
+    for row in cells:
+        name = (row.get("split") or "").strip().lower()
+        names[split_of(name)].add(name)
+    for split in ("val", "test"):
+        if len(names[split]) > 1 and not names[split] <= PLAIN:
+            raise ValueError(
+                f"data.path: {str(file)!r}: the splits {shortened(sorted(names[split]))} would all "
+                f"be {split}; expected one name for each split: train, val, test"
+            )
 
 
 def _unused_columns(file: Path, columns: list[str], cells: list[dict[str, str]]) -> list[str]:
