@@ -252,6 +252,12 @@ def test_archives_beside_folders_are_named(tmp_path):
         folder(tmp_path / "packed", "photos.zip")
 
 
+@pytest.mark.parametrize("names", [("1.png", "2.png"), ("images/1.png", "images/2.png")])
+def test_a_list_of_labels_beside_the_pictures_is_named(tmp_path, names):
+    with pytest.raises(ValueError, match="if 'labels.csv' lists the labels, name this"):
+        folder(tmp_path, *names, "labels.csv")
+
+
 @posix
 def test_a_loop_of_links_among_classes_is_none(tmp_path):
     files_in(tmp_path, "a/1.png", "b/1.png")

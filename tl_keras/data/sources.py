@@ -46,6 +46,11 @@ def list_folder(config: DataConfig) -> Listing:
             f"data.path: {str(root)!r} has no files in class folders; {EXPECTED}"
             + "".join(f"; {warning}" for warning in listing.warnings[:1])
         )
+    if len({label for _, label, _ in classes}) == 1 and (hint := _table_hint(top)):
+        raise ValueError(
+            f"data.path: {str(root)!r} has one folder of pictures, {classes[0][1]!r}; "
+            f"{EXPECTED}{hint}"
+        )
     _warn_of_empty(classes, listing)
     return listing
 
@@ -54,8 +59,15 @@ def _hint(top: "_Folder", listing: Listing) -> str:
     """What there is in the place of class folders, for the message."""
     for entry in listing.quarantined[:1]:
         return f"; {entry.file!r} is {entry.reason}"
-    archives = [name for name in top.files if name.lower().endswith(ARCHIVES)]
-    return f"; unpack {archives[0]!r} first" if archives else ""
+    if archives := [name for name in top.files if name.lower().endswith(ARCHIVES)]:
+        return f"; unpack {archives[0]!r} first"
+    return _table_hint(top)
+
+
+def _table_hint(top: "_Folder") -> str:
+    """That a CSV file beside the pictures may be the list of their labels."""
+    files = [name for name in top.files if name.lower().endswith(".csv")]
+    return f"; if {files[0]!r} lists the labels, name this file instead" if files else ""
 
 
 @dataclass
