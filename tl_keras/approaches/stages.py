@@ -207,7 +207,7 @@ def write_data(run: Run, dataset: Dataset) -> None:
         ],
         "warnings": dataset.warnings,
         "omitted": dataset.omitted,
-        "listed": {**old.get("listed", {}), **dataset.listed},  # The same.
+        "listed": {**old.get("listed", {}), **dataset.listed},  # As with the digests.
         "fingerprint": dataset.fingerprint,
     }
     write_json(file, content)

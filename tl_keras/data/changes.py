@@ -50,26 +50,28 @@ def since(config: DataConfig, recorded: Mapping[str, Any]) -> str | None:
         listing = sources.OF_FILES[config.source](config)
     except ValueError as error:
         return str(error)
-    if stamp(listing) != stamps["data"]:
-        return _difference(listing, recorded) or "other labels, splits or groups"
-    return _difference(listing, recorded)
+    is_same = stamp(listing) == stamps["data"]
+    words = [] if is_same else _renamed(listing, recorded)
+    if rewritten := list(_rewritten(listing, recorded)):
+        words.append(f"other content in {shortened(rewritten)}")
+    if not words and not is_same:
+        words.append("other labels, splits or groups")
+    return "; ".join(words) or None
 
 
-def _difference(listing: Listing, recorded: Mapping[str, Any]) -> str | None:
+def _renamed(listing: Listing, recorded: Mapping[str, Any]) -> list[str]:
+    """Which files are there now and were not, and which are gone."""
     before = {file for files in recorded["splits"].values() for file in files}
     before.update(entry["file"] for entry in recorded["quarantined"])
     before.update(recorded["omitted"])
     now = {listed.file for listed in listing.files}
     now.update(entry.file for entry in listing.quarantined)
     differences = {"more": sorted(now - before), "gone": sorted(before - now)}
-    words = [
+    return [
         f"{count_of(files, 'file')} {how}, {shortened(files)}"
         for how, files in differences.items()
         if files
     ]
-    rewritten = list(_rewritten(listing, recorded))
-    words += [f"other content in {shortened(rewritten)}"] if rewritten else []
-    return "; ".join(words) or None
 
 
 def _rewritten(listing: Listing, recorded: Mapping[str, Any]) -> Iterator[str]:

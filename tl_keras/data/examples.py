@@ -29,7 +29,7 @@ class Quarantined:
 
     file: str
     reason: str
-    is_bad: bool = True  # counts among `data.max_bad_share`: not where a label is all that lacks
+    is_bad: bool = True  # for `data.max_bad_share`; a row that only lacks a label is not
 
 
 @dataclass
