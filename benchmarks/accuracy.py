@@ -30,24 +30,25 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 import tl_keras
-from tl_keras import config as configs
-from tl_keras.config import RunConfig
-from tl_keras.quiet import start_tensorflow
-from tl_keras.run import Run
+from tl_keras.config import whole as configs
+from tl_keras.config.whole import RunConfig
+from tl_keras.run.folder import Run
+from tl_keras.run.quiet import start_tensorflow
 
 start_tensorflow()
 
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from tl_keras import backbones, features  # noqa: E402
-from tl_keras import model as models  # noqa: E402
-from tl_keras.approaches.architecture import Data, prepared  # noqa: E402
 from tl_keras.approaches.compare import training_curve  # noqa: E402
+from tl_keras.backbones import applications  # noqa: E402
 from tl_keras.data.examples import SPLITS  # noqa: E402
 from tl_keras.data.load import load  # noqa: E402
-from tl_keras.evaluate import log_loss  # noqa: E402
-from tl_keras.fold import Inference  # noqa: E402
+from tl_keras.tasks.classification import log_loss  # noqa: E402
+from tl_keras.training import features  # noqa: E402
+from tl_keras.training import model as models  # noqa: E402
+from tl_keras.training.architecture import Data, prepared  # noqa: E402
+from tl_keras.training.fold import Inference  # noqa: E402
 
 SETS = ("ants_bees", "busi", "sign_digits")
 SUFFIXES = {".jpg", ".jpeg", ".png"}
@@ -235,7 +236,7 @@ def parser_of(description: str) -> argparse.ArgumentParser:
 
 def main() -> None:
     parser = parser_of(__doc__)
-    parser.add_argument("--backbone", default="MobileNetV2", choices=list(backbones.BACKBONES))
+    parser.add_argument("--backbone", default="MobileNetV2", choices=list(applications.BACKBONES))
     parser.add_argument(
         "--scratch", type=int, nargs="+", default=[], help="seeds that also train from scratch"
     )

@@ -31,25 +31,29 @@ import numpy as np
 from accuracy import SETS, SIZE, Outcome, gain, interval, write_splits
 
 import tl_keras
-from tl_keras import config as configs
-from tl_keras.quiet import quiet, start_tensorflow
-from tl_keras.run import Run
+from tl_keras.config import whole as configs
+from tl_keras.export import proof
+from tl_keras.run.folder import Run
+from tl_keras.run.quiet import quiet, start_tensorflow
 
 start_tensorflow()
 
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from tl_keras import export, features  # noqa: E402
-from tl_keras import model as models  # noqa: E402
-from tl_keras.approaches.architecture import Data, prepared  # noqa: E402
-from tl_keras.config import ExportConfig  # noqa: E402
+from tl_keras.config.whole import ExportConfig  # noqa: E402
 from tl_keras.data.batches import Inputs  # noqa: E402
 from tl_keras.data.load import load  # noqa: E402
-from tl_keras.embedded.device import predict  # noqa: E402
-from tl_keras.export import parity  # noqa: E402
-from tl_keras.export.metadata import Description  # noqa: E402
-from tl_keras.fold import Inference  # noqa: E402
+from tl_keras.export import (  # noqa: E402
+    export,
+    parity,
+)
+from tl_keras.modalities.image.device import predict  # noqa: E402
+from tl_keras.modalities.image.metadata import Description  # noqa: E402
+from tl_keras.training import features  # noqa: E402
+from tl_keras.training import model as models  # noqa: E402
+from tl_keras.training.architecture import Data, prepared  # noqa: E402
+from tl_keras.training.fold import Inference  # noqa: E402
 
 FORMATS = ("float32", "float16", "dynamic", "int8")
 ROUNDS, RUNS = 10, 50  # of timings that alternate
@@ -164,12 +168,12 @@ def mend(run: Run, data: Data) -> None:
     """Prints what int8 loses of a hard model, before and after."""
     model = hardened(models.load(run.workdir / "model.keras"), run.config.model.backbone)
     reference = {s: features.outputs(Inference(model), data.inputs[s]) for s in ("val", "test")}
-    subject = export.Subject(model, data.inputs, reference)
+    subject = proof.Subject(model, data.inputs, reference)
     about = Description("hard", "hard", SIZE, data.dataset.classes, "1", None, None)
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         asked = ExportConfig(formats=("float32", "int8"))
-        writing = export.Writing(lambda image: image, about, asked, None, Path(folder))
+        writing = proof.Writing(lambda image: image, about, asked, None, Path(folder))
         made = export.export(subject, writing)
     entry, right = made["int8"], made["float32"]["accuracy"]
     steps = entry.get("repair", {}).get("steps", [{"lost": entry["val"]["lost"]}])

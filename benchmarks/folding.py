@@ -11,15 +11,16 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tl_keras.quiet import start_tensorflow
+from tl_keras.run.quiet import start_tensorflow
 
 start_tensorflow()
 
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from tl_keras import backbones, freeze  # noqa: E402
-from tl_keras.fold import Inference, fold_batch_norm  # noqa: E402
+from tl_keras.backbones import applications  # noqa: E402
+from tl_keras.training import freeze  # noqa: E402
+from tl_keras.training.fold import Inference, fold_batch_norm  # noqa: E402
 
 
 def median(work: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
@@ -36,12 +37,12 @@ def median(work: dict[str, Callable[[], object]], rounds: int) -> dict[str, floa
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--backbone", default="MobileNetV2", choices=list(backbones.BACKBONES))
+    parser.add_argument("--backbone", default="MobileNetV2", choices=list(applications.BACKBONES))
     parser.add_argument("--size", type=int, default=160)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=20)
     chosen = parser.parse_args()
-    backbone = backbones.build(chosen.backbone, {}, chosen.size)
+    backbone = applications.build(chosen.backbone, {}, chosen.size)
     freeze.freeze_batch_norm(backbone)
     shape = (chosen.batch, chosen.size, chosen.size, 3)
     images = tf.constant(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))

@@ -25,19 +25,20 @@ import numpy as np
 from accuracy import BATCH, SIZE, SUFFIXES
 
 import tl_keras
-from tl_keras import config as configs
-from tl_keras.quiet import start_tensorflow
+from tl_keras.config import whole as configs
+from tl_keras.run.quiet import start_tensorflow
 
 start_tensorflow()
 
 import keras  # noqa: E402
 
-from tl_keras import backbones, freeze  # noqa: E402
-from tl_keras import model as models  # noqa: E402
-from tl_keras.approaches.architecture import Data, prepared  # noqa: E402
-from tl_keras.config import RunConfig  # noqa: E402
+from tl_keras.backbones import applications  # noqa: E402
+from tl_keras.config.whole import RunConfig  # noqa: E402
 from tl_keras.data.load import load  # noqa: E402
 from tl_keras.data.splits import folds  # noqa: E402
+from tl_keras.training import freeze  # noqa: E402
+from tl_keras.training import model as models  # noqa: E402
+from tl_keras.training.architecture import Data, prepared  # noqa: E402
 
 FOLDS, FLIPPED, LISTED = 5, 0.05, 0.1
 DEPTH, EPOCHS, GUIDE_EPOCHS = 0.92, 6, 20
@@ -84,7 +85,7 @@ def plain_fold(
     started = time.monotonic()
     keras.utils.set_random_seed(0)
     backbone = models.pretrained(config.model, SIZE)
-    frozen = freeze.resolve(backbone, backbones.block_pattern("MobileNetV2"), depth)
+    frozen = freeze.resolve(backbone, applications.block_pattern("MobileNetV2"), depth)
     names = [operation.name for operation in backbone.operations]
     for layer in backbone.layers:
         below = names.index(layer.name) <= names.index(frozen.cut)

@@ -18,14 +18,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tl_keras.quiet import start_tensorflow
+from tl_keras.run.quiet import start_tensorflow
 
 start_tensorflow()
 
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from tl_keras.config import CacheConfig, DataConfig  # noqa: E402
+from tl_keras.config.whole import CacheConfig, DataConfig  # noqa: E402
 from tl_keras.data import batches  # noqa: E402
 from tl_keras.data.load import load  # noqa: E402
 

@@ -17,10 +17,10 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 import tl_keras
-from tl_keras import config as configs
-from tl_keras.config import RunConfig
-from tl_keras.quiet import start_tensorflow
-from tl_keras.run import Run
+from tl_keras.config import whole as configs
+from tl_keras.config.whole import RunConfig
+from tl_keras.run.folder import Run
+from tl_keras.run.quiet import start_tensorflow
 
 EMBEDDED = Path(tl_keras.__file__).parent / "embedded" / "quickstart.yaml"
 FROM_SCRATCH = ["model.weights=none", "fit.freeze=auto", "fit.learning_rate=auto"]

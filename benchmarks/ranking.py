@@ -21,12 +21,12 @@ from accuracy import SETS, SIZE, read, write_splits
 from scipy.stats import kendalltau
 
 import tl_keras
-from tl_keras import config as configs
-from tl_keras import model as models
-from tl_keras import transferability
-from tl_keras.config import RunConfig
-from tl_keras.features import outputs
-from tl_keras.fold import Inference
+from tl_keras.config import whole as configs
+from tl_keras.config.whole import RunConfig
+from tl_keras.training import model as models
+from tl_keras.training import transferability
+from tl_keras.training.features import outputs
+from tl_keras.training.fold import Inference
 
 SCORES = ("logme", "left out")
 

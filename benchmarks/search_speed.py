@@ -52,8 +52,8 @@ def tree(data: Path, weights: Path, cache: Path) -> dict[str, Any]:
 def ours(config: dict[str, Any], workdir: Path) -> dict[str, Any]:
     """A search in this process; its time, without TensorFlow's start, and the bound."""
     import tl_keras
-    from tl_keras import config as configs
-    from tl_keras.quiet import start_tensorflow
+    from tl_keras.config import whole as configs
+    from tl_keras.run.quiet import start_tensorflow
 
     start_tensorflow()
     start = age()
@@ -87,13 +87,13 @@ def ours(config: dict[str, Any], workdir: Path) -> dict[str, Any]:
 
 def least(config: Any, workdir: Path) -> dict[str, Any]:
     """Seconds of a pass of the prefixes, and by depth of an epoch's steps on tensors in memory."""
-    from tl_keras import model as models
-    from tl_keras.approaches import architecture as parts
-    from tl_keras.approaches import suffix
     from tl_keras.data import batches
     from tl_keras.data.load import load
-    from tl_keras.learner import Settings, learner
-    from tl_keras.run import Run
+    from tl_keras.run.folder import Run
+    from tl_keras.training import architecture as parts
+    from tl_keras.training import model as models
+    from tl_keras.training import suffix
+    from tl_keras.training.learner import Settings, learner
 
     data = parts.prepared(load(config.data, config.cache), config, parts.HEAD_SPLITS)
     backbone = models.pretrained(config.model, SIZE)
@@ -196,7 +196,7 @@ def plain(data: Path, weights: Path, points: list) -> dict[str, Any]:
 def user(config: dict[str, Any], workdir: Path) -> dict[str, Any]:
     """The main job with a search, by its defaults."""
     import tl_keras
-    from tl_keras.quiet import start_tensorflow
+    from tl_keras.run.quiet import start_tensorflow
 
     start_tensorflow()
     began = age()

@@ -16,11 +16,11 @@ from pathlib import Path
 from accuracy import SIZE
 
 import tl_keras
-from tl_keras import config as configs
-from tl_keras.approaches import workers as processes
-from tl_keras.config import RunConfig
-from tl_keras.files import write_text
-from tl_keras.run import Run
+from tl_keras.config import whole as configs
+from tl_keras.config.whole import RunConfig
+from tl_keras.jobs import local as processes
+from tl_keras.run.files import write_text
+from tl_keras.run.folder import Run
 
 
 def config_of(chosen: argparse.Namespace, cache: Path, workers: int) -> RunConfig:

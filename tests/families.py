@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tl_keras import backbones
+from tl_keras.backbones import applications
 
 if TYPE_CHECKING:
     import keras
@@ -43,7 +43,7 @@ def make(name: str) -> "keras.Model":
     import keras  # Here: conftest.py imports this module, whatever is tested.
 
     keras.utils.set_random_seed(0)
-    model = backbones.build(name, FAMILIES[name].options, backbones.BACKBONES[name].min_size)
+    model = applications.build(name, FAMILIES[name].options, applications.BACKBONES[name].min_size)
     shake(model)
     return model
 

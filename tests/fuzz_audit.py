@@ -18,9 +18,9 @@ import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tl_keras.data import audit
-from tl_keras.data.image import Kind, decode
-from tl_keras.data.pillow import quiet_pillow, read_rgb
+from tl_keras.data import check_files
+from tl_keras.modalities.image.pillow import quiet_pillow, read_rgb
+from tl_keras.modalities.image.prepare import Kind, decode
 
 SECONDS = 10  # of CPU time, since other work may slow this; most take milliseconds
 SOUND = {
@@ -104,7 +104,7 @@ def test_what_the_audit_lets_pass_decodes(path, kind, edits, mend):
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         with quiet_pillow():
-            checked = audit.check(path, 4_000_000)
+            checked = check_files.check(path, 4_000_000)
         if checked.reason:
             # Without a digest, as where the system fails, it would be read again each time.
             assert checked.digest or checked.reason == "empty file"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tl_keras import marks
+from tl_keras.run import marks
 
 SCRIPT, MATH, HAN = "<script>alert(1)</script>", "$\\frac{x$ & \"q\" 'r'", "蒲公英 🌼"
 NAMES = [SCRIPT, MATH, HAN]

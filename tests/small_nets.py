@@ -6,11 +6,12 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tl_keras import backbones, export
-from tl_keras.config import ExportConfig
+from tl_keras.backbones import applications
+from tl_keras.config.whole import ExportConfig
 from tl_keras.data.batches import Inputs
-from tl_keras.export import metadata, parity
-from tl_keras.export.converted import convert
+from tl_keras.export import export, parity, proof
+from tl_keras.export.formats.converted import convert
+from tl_keras.modalities.image import metadata
 
 ABOUT = metadata.Description("shapes", "Tells shapes.", 32, ["a", "b", "c"], "2", "me", "MIT")
 
@@ -21,7 +22,7 @@ def net(scale: float = 1.0, special: bool = False, front: str = "tf") -> keras.M
     that LiteRT lacks."""
     keras.utils.set_random_seed(3)
     image = x = keras.Input((32, 32, 3), dtype="uint8", name="image")
-    x = backbones.normalise(x, "caffe" if front == "caffe" else "tf")
+    x = applications.normalise(x, "caffe" if front == "caffe" else "tf")
     x = keras.layers.ZeroPadding2D()(x) if front == "padded" else x
     x = keras.layers.Conv2D(8, 3, strides=2, activation="relu", name="first")(x)
     x = keras.ops.arctan(x) if special else x
@@ -47,18 +48,18 @@ def noise(count: int, seed: int) -> np.ndarray:
     return small.repeat(8, axis=1).repeat(8, axis=2)
 
 
-def subject_of(model: keras.Model) -> export.Subject:
+def subject_of(model: keras.Model) -> proof.Subject:
     """The model, and images whose labels are its own answers: it is right on all of them."""
     images = {split: noise(240, i) for i, split in enumerate(("train", "val", "test"))}
     reference = {name: model.predict(own, verbose=0) for name, own in images.items()}
     inputs = {name: Inputs(reference[name].argmax(-1), own) for name, own in images.items()}
-    return export.Subject(model, inputs, {name: reference[name] for name in ("val", "test")})
+    return proof.Subject(model, inputs, {name: reference[name] for name in ("val", "test")})
 
 
-def exported(subject: export.Subject, folder: Path, **config) -> dict:
+def exported(subject: proof.Subject, folder: Path, **config) -> dict:
     with export.unfinished(folder) as new:
         asked = ExportConfig(**config)
-        writing = export.Writing(lambda image: image, ABOUT, asked, None, new)
+        writing = proof.Writing(lambda image: image, ABOUT, asked, None, new)
         made = export.export(subject, writing)
         export.put_in_place(new, folder, made, [])
         return made

@@ -16,7 +16,8 @@ from handmade import (
     write_records,
 )
 
-from tl_keras.report import advice, figures, verdict
+from tl_keras.report.advice import advice, verdict
+from tl_keras.report.facts import figures
 from tl_keras.report.read import read
 
 GOOD = [[480, 10], [10, 500]]

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import tl_keras
-from tl_keras import config as configs
-from tl_keras import marks
-from tl_keras.files import write_json
+from tl_keras.config import whole as configs
+from tl_keras.run import marks
+from tl_keras.run.files import write_json
 
 TREE = {"data": {"source": "digits"}, "fit": {"epochs": 3}}
 
@@ -85,7 +85,7 @@ def test_errors_are_value_errors(config, expected, workdir):
 
 
 def test_missing_data_are_found_before_tensorflow_starts(tmp_path, monkeypatch):
-    monkeypatch.setattr("tl_keras.quiet.start_tensorflow", lambda: pytest.fail("it started"))
+    monkeypatch.setattr("tl_keras.run.quiet.start_tensorflow", lambda: pytest.fail("it started"))
     with pytest.raises(ValueError, match=r"data\.path: expected .* does not exist"):
         tl_keras.finetune({"data": {"path": tmp_path / "lost"}}, tmp_path / "run")
 
@@ -100,7 +100,7 @@ def test_another_backend_is_overruled():
     """In a process of its own, since a process has one backend."""
     code = """
 import warnings
-from tl_keras.quiet import start_tensorflow
+from tl_keras.run.quiet import start_tensorflow
 with warnings.catch_warnings(record=True) as seen:
     warnings.simplefilter("always")
     start_tensorflow()

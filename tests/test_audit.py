@@ -13,7 +13,7 @@ import pytest
 from crafted import ARITHMETIC_JPEG, LOSSLESS_JPEG, ORIENTATION, chunk, encoded, png
 from PIL import Image, ImageFile
 
-from tl_keras.data import audit
+from tl_keras.data import check_files
 
 MAX_PIXELS = 64_000_000
 
@@ -39,7 +39,7 @@ def check(tmp_path):
         root.mkdir(exist_ok=True)
         (root / name).write_bytes(content)
         memory = tmp_path / f"memory{len(list(tmp_path.iterdir()))}"
-        return audit.check_all(root, [name], max_pixels, memory)[name]
+        return check_files.check_all(root, [name], max_pixels, memory)[name]
 
     return check
 
@@ -223,7 +223,7 @@ def test_what_is_no_regular_file(tmp_path, kind):
         path.symlink_to("/dev/zero")
     elif kind == "folder":
         path.mkdir()
-    checked = audit.check_all(tmp_path, ["x.jpg"], MAX_PIXELS, tmp_path / "memory")["x.jpg"]
+    checked = check_files.check_all(tmp_path, ["x.jpg"], MAX_PIXELS, tmp_path / "memory")["x.jpg"]
     expected = (
         "cannot be read: No such file or directory" if kind == "nothing" else "not a regular file"
     )
@@ -235,10 +235,10 @@ def test_unreadable_file_is_read_once_it_may_be(tmp_path):
     path = tmp_path / "x.jpg"
     path.write_bytes(SOUND["jpeg"][0])
     path.chmod(0)
-    checked = audit.check_all(tmp_path, ["x.jpg"], MAX_PIXELS, tmp_path / "memory")["x.jpg"]
+    checked = check_files.check_all(tmp_path, ["x.jpg"], MAX_PIXELS, tmp_path / "memory")["x.jpg"]
     assert checked.reason == "cannot be read: Permission denied"
     path.chmod(0o600)
-    checked = audit.check_all(tmp_path, ["x.jpg"], MAX_PIXELS, tmp_path / "memory")["x.jpg"]
+    checked = check_files.check_all(tmp_path, ["x.jpg"], MAX_PIXELS, tmp_path / "memory")["x.jpg"]
     assert checked.reason == ""
 
 
@@ -250,10 +250,10 @@ def test_failure_to_read_is_not_remembered(tmp_path, monkeypatch):
         raise OSError(24, "Too many open files")
 
     with monkeypatch.context() as patch:
-        patch.setattr(audit, "_digest", fail)
-        first = audit.check_all(tmp_path, ["x.jpg"], MAX_PIXELS, tmp_path / "memory")
+        patch.setattr(check_files, "_digest", fail)
+        first = check_files.check_all(tmp_path, ["x.jpg"], MAX_PIXELS, tmp_path / "memory")
     assert first["x.jpg"].reason == "cannot be read: Too many open files"
-    again = audit.check_all(tmp_path, ["x.jpg"], MAX_PIXELS, tmp_path / "memory")
+    again = check_files.check_all(tmp_path, ["x.jpg"], MAX_PIXELS, tmp_path / "memory")
     assert again["x.jpg"].reason == ""
 
 
@@ -274,9 +274,9 @@ def test_failure_to_decode_that_is_not_the_files_is_not_remembered(
 
     with monkeypatch.context() as patch:
         patch.setattr(ImageFile.ImageFile, "load", fail)
-        first = audit.check_all(tmp_path, ["x.gif"], MAX_PIXELS, tmp_path / "memory")
+        first = check_files.check_all(tmp_path, ["x.gif"], MAX_PIXELS, tmp_path / "memory")
     assert first["x.gif"].reason == reason
-    again = audit.check_all(tmp_path, ["x.gif"], MAX_PIXELS, tmp_path / "memory")
+    again = check_files.check_all(tmp_path, ["x.gif"], MAX_PIXELS, tmp_path / "memory")
     assert again["x.gif"].reason == ""
 
 
@@ -296,9 +296,9 @@ def root(tmp_path):
 @pytest.fixture
 def read(monkeypatch):
     """Names of the files that are read from now on."""
-    names, check = [], audit.check
+    names, check = [], check_files.check
     monkeypatch.setattr(
-        audit, "check", lambda path, *rest: names.append(path.name) or check(path, *rest)
+        check_files, "check", lambda path, *rest: names.append(path.name) or check(path, *rest)
     )
     return names
 
@@ -307,7 +307,7 @@ FILES = ["jpeg", "png", "bad"]
 
 
 def recheck(root, max_pixels=MAX_PIXELS, files=FILES):
-    return audit.check_all(root, files, max_pixels, root.parent / "memory")
+    return check_files.check_all(root, files, max_pixels, root.parent / "memory")
 
 
 def test_second_audit_opens_no_file(root, read):
@@ -321,7 +321,7 @@ def test_second_audit_opens_no_file(root, read):
 def test_looks_cost_a_reading_where_they_are_asked_for_alone(root, read):
     def looks():
         memory = root.parent / "memory"
-        return audit.check_all(root, FILES, MAX_PIXELS, memory, looks=True)
+        return check_files.check_all(root, FILES, MAX_PIXELS, memory, looks=True)
 
     assert {own.looks for own in recheck(root).values()} == {""}
     read.clear()
@@ -360,7 +360,7 @@ def test_another_bound_reads_again(root, read):
 def test_another_version_reads_again(root, read, monkeypatch):
     recheck(root)
     read.clear()
-    monkeypatch.setattr(audit, "CHECKED_BY", ["another version"])
+    monkeypatch.setattr(check_files, "CHECKED_BY", ["another version"])
     recheck(root)
     assert sorted(read) == sorted(FILES)
 
@@ -409,7 +409,7 @@ def test_pillows_bound_and_warnings_come_back_however_threads_leave():
     bound, filters = Image.MAX_IMAGE_PIXELS, list(warnings.filters)
 
     def hold(i):
-        with audit.quiet_pillow():
+        with check_files.quiet_pillow():
             time.sleep(0.001 * (i % 3))
             return Image.MAX_IMAGE_PIXELS
 
@@ -420,5 +420,5 @@ def test_pillows_bound_and_warnings_come_back_however_threads_leave():
 
 
 def test_imports_no_tensorflow():
-    code = "import sys, tl_keras.data.audit; sys.exit('tensorflow' in sys.modules)"
+    code = "import sys, tl_keras.data.check_files; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -9,8 +9,8 @@ from PIL import Image
 
 import tl_keras
 from tl_keras import cli
-from tl_keras import config as configs
 from tl_keras.approaches import audit, dry_run
+from tl_keras.config import whole as configs
 
 
 @pytest.fixture(scope="module")

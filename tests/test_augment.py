@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tl_keras import config as configs
-from tl_keras.config import Augmentation, RandAugment
-from tl_keras.data.augment import COLUMNS, MIXES, augment, mix, num_columns
+from tl_keras.config import whole as configs
+from tl_keras.config.whole import Augmentation, RandAugment
+from tl_keras.modalities.image.augment import COLUMNS, MIXES, augment, mix, num_columns
 
 SIZE = 32
 STRONGEST = {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tl_keras import backbone_file
+from tl_keras.backbones import model_file
 
 
 def layer(name, **config):
@@ -37,13 +37,13 @@ def write(path, *layers, shape=(None, 32, 32, 3), class_name="Functional"):
     ],
 )
 def test_a_file_is_told_from_a_name(value, answer):
-    assert backbone_file.is_file(value) == answer
+    assert model_file.is_file(value) == answer
 
 
 @pytest.mark.parametrize("shape", [(None, 32, 32, 3), (None, None, None, 3), (None, None, 32, 3)])
 def test_images_that_fit_are_taken(shape, tmp_path):
     dense = layer("Dense", units=3, activation={"module": "builtins", "class_name": "function"})
-    backbone_file.check(write(tmp_path / "a.keras", dense, shape=shape), 32)
+    model_file.check(write(tmp_path / "a.keras", dense, shape=shape), 32)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_images_that_fit_are_taken(shape, tmp_path):
 )
 def test_images_that_do_not_fit_are_refused(shape, message, tmp_path):
     with pytest.raises(ValueError, match=message):
-        backbone_file.check(write(tmp_path / "a.keras", shape=shape), 32)
+        model_file.check(write(tmp_path / "a.keras", shape=shape), 32)
 
 
 def files(folder):
@@ -112,7 +112,7 @@ def files(folder):
 def test_unusable_files_are_the_users_error(file, message, tmp_path):
     files(tmp_path)
     with pytest.raises(ValueError, match=rf"^model\.backbone: .*{message}"):
-        backbone_file.check(str(tmp_path / file), 32)
+        model_file.check(str(tmp_path / file), 32)
 
 
 @pytest.mark.parametrize(
@@ -133,13 +133,13 @@ def test_malformed_layers_are_the_users_error(layers, tmp_path):
         archive.writestr("config.json", json.dumps(model))
     message = r"^model\.backbone: '.*a\.keras' is damaged or no \.keras file of Keras 3: "
     with pytest.raises(ValueError, match=message):
-        backbone_file.check(str(tmp_path / "a.keras"), 32)
+        model_file.check(str(tmp_path / "a.keras"), 32)
 
 
 def test_checking_a_file_needs_no_keras(tmp_path):
     file = write(tmp_path / "a.keras")
     code = (
-        f"import sys; from tl_keras import backbone_file; backbone_file.check({file!r}, 32);"
+        f"import sys; from tl_keras.backbones import model_file; model_file.check({file!r}, 32);"
         "assert not {'keras', 'tensorflow', 'h5py'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from families import FAMILIES, assert_close, images_of_noise, make, make_plain
 
-from tl_keras import backbones
+from tl_keras.backbones import applications
 
 # Keras 3.15 saves variables by np.array(variable), whose __array__ lacks NumPy 2's `copy`.
 # Delete when https://github.com/keras-team/keras no longer warns in `model.save`.
@@ -56,14 +56,14 @@ def test_saved_model_loads_in_safe_mode_with_equal_numbers(family, tmp_path):
 
 def test_every_keras_application_has_a_row():
     names = {name for name in dir(keras.applications) if name[0].isupper()}
-    assert names == set(backbones.BACKBONES)
+    assert names == set(applications.BACKBONES)
 
 
 @pytest.mark.parametrize("name", ["Xception", "MobileNetV3Small"])
 def test_names_do_not_depend_on_the_process(name):
     x = keras.Input((4,))
     keras.layers.ReLU()(x + x)
-    first, second = (backbones.build(name, {}, 96) for _ in range(2))
+    first, second = (applications.build(name, {}, 96) for _ in range(2))
     names = [operation.name for operation in first.operations]
     assert names == [operation.name for operation in second.operations]
     assert [w.path for w in first.weights] == [w.path for w in second.weights]
@@ -74,7 +74,7 @@ def test_names_do_not_depend_on_the_process(name):
 
 def test_mixed_precision_gives_float32_features_and_leaves_the_policy():
     before = keras.config.dtype_policy()
-    model = backbones.build(*MOBILENET, dtype="mixed_bfloat16")
+    model = applications.build(*MOBILENET, dtype="mixed_bfloat16")
     assert keras.config.dtype_policy() == before
     assert model.output.dtype == "float32"
     assert model.get_layer("conv_pw_1").compute_dtype == "bfloat16"
@@ -83,7 +83,7 @@ def test_mixed_precision_gives_float32_features_and_leaves_the_policy():
 
 def test_importing_and_checking_need_no_tensorflow():
     code = (
-        "import sys; from tl_keras import backbones; backbones.check('VGG16', {}, 32, 'imagenet');"
+        "import sys; from tl_keras.backbones import applications as b; b.check('VGG16', {}, 32, 'imagenet');"
         "assert not {'keras', 'tensorflow', 'h5py'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
@@ -114,4 +114,4 @@ def test_importing_and_checking_need_no_tensorflow():
 )
 def test_what_check_rejects(arguments, message):
     with pytest.raises(ValueError, match=message):
-        backbones.check(*arguments)
+        applications.check(*arguments)

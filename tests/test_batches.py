@@ -4,11 +4,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tl_keras import cache
-from tl_keras.config import Augmentation, CacheConfig, DataConfig
-from tl_keras.data import batches, glyphs
+from tl_keras.config.whole import Augmentation, CacheConfig, DataConfig
+from tl_keras.data import batches, store
 from tl_keras.data.batches import Inputs, Training
 from tl_keras.data.examples import Dataset, Example
+from tl_keras.modalities.image.drawn import glyphs
 
 SIZE = 16
 
@@ -291,9 +291,9 @@ def test_images_on_disk_are_kept_by_all_that_decides_them(dataset, config, tmp_p
     ]
     for i, other in enumerate(others, start=1):
         prepared(dataset, "val", other, tmp_path, "disk", monkeypatch)
-        assert len(cache.entries(CacheConfig(path=str(tmp_path / "cache")))) == i
+        assert len(store.entries(CacheConfig(path=str(tmp_path / "cache")))) == i
     prepared(dataset, "train", config, tmp_path, "disk", monkeypatch)
-    assert len(cache.entries(CacheConfig(path=str(tmp_path / "cache")))) == 5
+    assert len(store.entries(CacheConfig(path=str(tmp_path / "cache")))) == 5
 
 
 def test_free_memory_is_the_machines(monkeypatch, tmp_path):

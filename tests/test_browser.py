@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from test_search_report import several_architectures
 
-from tl_keras import report
+from tl_keras.report.pages import page, side_by_side
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -45,8 +45,8 @@ def pages(tmp_path_factory) -> dict:
         name.mkdir()
         for file in files:
             shutil.copy(run / file, name / file)
-    found = {path.name: report.write(path) for path in (run, audit, begun, searched)}
-    return found | {"comparison": report.compare([run, other], folder / "comparison.html")}
+    found = {path.name: page.write(path) for path in (run, audit, begun, searched)}
+    return found | {"comparison": side_by_side.write([run, other], folder / "comparison.html")}
 
 
 NAMES = ("run", "audit", "begun", "searched", "comparison")

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tl_keras import cache
-from tl_keras.config import CacheConfig
-from tl_keras.files import TEMPORARY
+from tl_keras.config.whole import CacheConfig
+from tl_keras.data import store
+from tl_keras.run.files import TEMPORARY
 
 KEY = {"kind": "numbers", "digests": ["a", "b"]}
 
@@ -34,11 +34,11 @@ class Counting:
 
 
 def keep(config, compute, key=KEY, shape=(4, 5), dtype=np.float32):
-    return cache.keep(config, key, shape, dtype, compute)
+    return store.keep(config, key, shape, dtype, compute)
 
 
 def array_file(config):
-    (path,) = (cache.folder(config) / "arrays").glob("*.npy")
+    (path,) = (store.folder(config) / "arrays").glob("*.npy")
     return path
 
 
@@ -118,7 +118,7 @@ def test_damaged_record_is_noticed(config, content):
     compute = Counting()
     keep(config, compute)
     array_file(config).with_suffix(".json").write_bytes(content)
-    assert [entry.kind for entry in cache.entries(config)] == [cache.UNFINISHED]
+    assert [entry.kind for entry in store.entries(config)] == [store.UNFINISHED]
     assert not keep(config, compute).cached
     assert keep(config, compute).cached
 
@@ -128,11 +128,11 @@ def test_array_without_record_is_listed_computed_again_and_removable(config):
     compute = Counting()
     keep(config, compute)
     array_file(config).with_suffix(".json").unlink()
-    assert [entry.kind for entry in cache.entries(config)] == [cache.UNFINISHED]
+    assert [entry.kind for entry in store.entries(config)] == [store.UNFINISHED]
     assert not keep(config, compute).cached
     array_file(config).with_suffix(".json").unlink()
-    cache.make_room(config.model_copy(update={"max_bytes": 0}), 0)
-    assert cache.entries(config) == []
+    store.make_room(config.model_copy(update={"max_bytes": 0}), 0)
+    assert store.entries(config) == []
 
 
 def test_no_pickle_is_loaded_or_written(config, tmp_path):
@@ -144,7 +144,7 @@ def test_no_pickle_is_loaded_or_written(config, tmp_path):
     with path.open("wb") as stream:
         np.save(stream, np.array([Planted(str(tmp_path / "ran"))], object), allow_pickle=True)
     record = json.loads(path.with_suffix(".json").read_text())
-    record["crc32"] = cache._checksum(path)
+    record["crc32"] = store._checksum(path)
     path.with_suffix(".json").write_text(json.dumps(record))
     assert not keep(config, Counting()).cached
     assert not (tmp_path / "ran").exists()
@@ -169,13 +169,13 @@ def test_failing_computation_leaves_nothing(config):
 
     with pytest.raises(RuntimeError, match="out of luck"):
         keep(config, fail)
-    left = {path.name for path in (cache.folder(config) / "arrays").iterdir()} - {".tl_keras"}
+    left = {path.name for path in (store.folder(config) / "arrays").iterdir()} - {".tl_keras"}
     assert {Path(name).suffix for name in left} <= {".lock"}
     assert not keep(config, Counting()).cached
 
 
 def test_leftovers_of_a_kill_are_removed(config):
-    arrays = cache.folder(config) / "arrays"
+    arrays = store.folder(config) / "arrays"
     keep(config, Counting())
     own = array_file(config)
     own.with_suffix(".json").unlink()
@@ -186,13 +186,13 @@ def test_leftovers_of_a_kill_are_removed(config):
 
 
 def test_what_another_process_is_writing_is_not_removed(config):
-    arrays = cache.subfolder(config, cache.ARRAYS)
+    arrays = store.subfolder(config, store.ARRAYS)
     unfinished = arrays / f"{TEMPORARY}1.{40 * 'b'}.npy"
     unfinished.write_bytes(b"half")
-    with cache.FileLock(arrays / f"{40 * 'b'}.lock"):
+    with store.FileLock(arrays / f"{40 * 'b'}.lock"):
         keep(config, Counting())
         assert unfinished.exists()
-    cache.make_room(config, 0)
+    store.make_room(config, 0)
     assert not unfinished.exists()
 
 
@@ -204,12 +204,12 @@ def kilobyte(config, name):
 
 
 def used_at(config, name, seconds):
-    path = cache.folder(config) / "arrays" / f"{cache._digest({'kind': name})}.npy"
+    path = store.folder(config) / "arrays" / f"{store._digest({'kind': name})}.npy"
     os.utime(path, (seconds, seconds))
 
 
 def kinds(config):
-    return [entry.kind for entry in cache.entries(config)]
+    return [entry.kind for entry in store.entries(config)]
 
 
 def test_least_recently_used_make_room(tmp_path):
@@ -221,7 +221,7 @@ def test_least_recently_used_make_room(tmp_path):
     assert kilobyte(config, "a").cached  # Read now: `b` is the oldest.
     kilobyte(config, "d")
     assert set(kinds(config)) == {"c", "a", "d"}
-    assert sum(entry.bytes for entry in cache.entries(config)) <= 3500
+    assert sum(entry.bytes for entry in store.entries(config)) <= 3500
     assert not kilobyte(config, "b").cached
 
 
@@ -229,7 +229,7 @@ def test_never_exceeds_the_bound_by_headers(tmp_path):
     config = CacheConfig(path=str(tmp_path), max_bytes=2100)
     kilobyte(config, "a")
     kilobyte(config, "b")
-    assert sum(entry.bytes for entry in cache.entries(config)) <= 2100
+    assert sum(entry.bytes for entry in store.entries(config)) <= 2100
 
 
 def test_bigger_than_the_cache_is_computed_and_not_kept(tmp_path):
@@ -246,7 +246,7 @@ def test_full_disk_is_said_before_it_kills(config, monkeypatch):
     usage = shutil.disk_usage(config.path)._replace(free=10)
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
     with pytest.raises(ValueError, match="cache.path: .* has 0.0 GB free"):
-        cache.keep(config, {"kind": "x"}, (100,), np.uint8, lambda array: array.fill(0))
+        store.keep(config, {"kind": "x"}, (100,), np.uint8, lambda array: array.fill(0))
 
 
 def test_room_is_made_on_demand(tmp_path):
@@ -254,15 +254,15 @@ def test_room_is_made_on_demand(tmp_path):
     for i, name in enumerate("abc"):
         kilobyte(config, name)
         used_at(config, name, i)
-    removed = cache.make_room(config.model_copy(update={"max_bytes": 1200}), 0)
+    removed = store.make_room(config.model_copy(update={"max_bytes": 1200}), 0)
     assert [entry.kind for entry in removed] == ["a", "b"]
     assert kinds(config) == ["c"]
 
 
 def test_no_folder_holds_nothing(tmp_path):
     config = CacheConfig(path=str(tmp_path / "none"))
-    assert cache.entries(config) == []
-    assert cache.make_room(config, 1) == []
+    assert store.entries(config) == []
+    assert store.make_room(config, 1) == []
 
 
 def in_another_process(path, barrier, results):
@@ -271,7 +271,7 @@ def in_another_process(path, barrier, results):
         array[:] = os.getpid()
 
     barrier.wait()
-    kept = cache.keep(CacheConfig(path=path), KEY, (3,), np.int64, compute)
+    kept = store.keep(CacheConfig(path=path), KEY, (3,), np.int64, compute)
     results.put((kept.cached, kept.array.tolist(), os.getpid()))
 
 
@@ -293,7 +293,7 @@ def test_of_two_processes_one_computes(tmp_path):
 
 def several(config, names, computed):
     """Arrays of a kilobyte each; `computed` gets the names of those that were not there."""
-    requests = [cache.Request({"kind": name}, KILOBYTE, "uint8") for name in names]
+    requests = [store.Request({"kind": name}, KILOBYTE, "uint8") for name in names]
 
     def fill(arrays):
         for name, array in zip(names, arrays, strict=True):
@@ -301,7 +301,7 @@ def several(config, names, computed):
                 computed.append(name)
                 array[:] = ord(name)
 
-    return cache.keep_all(config, requests, fill)
+    return store.keep_all(config, requests, fill)
 
 
 def test_of_several_only_the_missing_are_computed(config):
@@ -342,9 +342,9 @@ def test_several_that_do_not_fit_together_are_not_kept(config):
     small = config.model_copy(update={"max_bytes": 2000.0})
     kept = several(small, "ab", [])
     assert [int(entry.array[0]) for entry in kept] == [ord("a"), ord("b")]
-    assert cache.entries(small) == []
+    assert store.entries(small) == []
 
 
 def test_default_folder_is_the_users(monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
-    assert cache.folder(CacheConfig()).name == "tl_keras"
+    assert store.folder(CacheConfig()).name == "tl_keras"

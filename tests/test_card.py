@@ -7,7 +7,7 @@ import pytest
 from handmade import HAN, SCRIPT, change, epochs, scores, write_records
 from ruamel.yaml import YAML
 
-from tl_keras.report import card, page
+from tl_keras.report.pages import card, page
 from tl_keras.report.read import read
 
 

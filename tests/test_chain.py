@@ -9,10 +9,10 @@ from conftest import draw
 from test_finetune import changed
 
 import tl_keras
-from tl_keras import model as models
 from tl_keras.approaches import compare, finished
-from tl_keras.report import comparison
+from tl_keras.report.pages import comparison
 from tl_keras.report.read import read
+from tl_keras.training import model as models
 
 HEAD = {"fit": {"freeze": 1.0, "epochs": 0}, "export": {"formats": []}}
 

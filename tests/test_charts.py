@@ -5,7 +5,7 @@ import re
 import pytest
 from handmade import epochs, strengths
 
-from tl_keras.report import charts
+from tl_keras.report.drawings import charts
 
 
 def test_charts_leave_out_what_has_no_numbers():

@@ -1,7 +1,7 @@
 """Which file is shipped: by validation, within limits; and what is said where none will do."""
 
-from tl_keras.config import ExportConfig
-from tl_keras.export.chosen import choose
+from tl_keras.config.whole import ExportConfig
+from tl_keras.export.choice import choose
 
 
 def entry(

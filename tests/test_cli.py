@@ -15,11 +15,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tl_keras import cache, cli, commands, marks
-from tl_keras import config as configs
+from tl_keras import cli, commands
 from tl_keras.commands import COMMANDS
-from tl_keras.config import CacheConfig
-from tl_keras.files import write_json
+from tl_keras.config import whole as configs
+from tl_keras.config.whole import CacheConfig
+from tl_keras.data import store
+from tl_keras.run import marks
+from tl_keras.run.files import write_json
 
 SCRIPTS = sorted((Path(__file__).parents[1] / "pipelines").glob("*.py"))
 SCORES = {"accuracy": 0.94, "interval": [0.89, 0.97], "n": 100}
@@ -516,18 +518,18 @@ def test_report_of_a_data_check_needs_no_run(tmp_path, capsys):
 def test_cache_is_listed_and_cleaned(tmp_path, capsys):
     config = CacheConfig(path=str(tmp_path))
     for i in range(3):
-        kept = cache.keep(config, {"kind": "images", "i": i}, (100,), np.uint8, lambda a: a.fill(0))
+        kept = store.keep(config, {"kind": "images", "i": i}, (100,), np.uint8, lambda a: a.fill(0))
         assert not kept.cached
-    size = cache.entries(config)[0].bytes
+    size = store.entries(config)[0].bytes
     assert cli.main(["cache", f"--cache_path={tmp_path}"]) == 0
     listed = capsys.readouterr().out.splitlines()
     assert listed[:3] == [f"{size:>14}  images"] * 3
     assert listed[3] == f"{3 * size:>14}  bytes in {tmp_path}"
     assert cli.main(["cache", f"--cache_path={tmp_path}", f"--max_bytes={size}"]) == 0
     assert f"removed 2 arrays, {2 * size} bytes" in capsys.readouterr().out
-    assert [entry.bytes for entry in cache.entries(config)] == [size]
+    assert [entry.bytes for entry in store.entries(config)] == [size]
     assert cli.main(["cache", f"--cache_path={tmp_path}", "--max_bytes=0"]) == 0
-    assert cache.entries(config) == []
+    assert store.entries(config) == []
 
 
 @pytest.mark.parametrize("command", ["schema", "--help"])

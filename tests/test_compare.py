@@ -7,10 +7,10 @@ import pytest
 from test_finetune import changed
 
 import tl_keras
-from tl_keras import config as configs
-from tl_keras import run as runs
 from tl_keras.approaches import compare
-from tl_keras.report import comparison
+from tl_keras.config import whole as configs
+from tl_keras.report.pages import comparison
+from tl_keras.run import folder as runs
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import pytest
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
-from tl_keras import config as configs
-from tl_keras.config import Augmentation, RandAugment, RunConfig
+from tl_keras.config import whole as configs
+from tl_keras.config.whole import Augmentation, RandAugment, RunConfig
 
 FILES = sorted(Path(__file__).parents[1].glob("configs/**/*.yaml"))
 EMBEDDED = [

@@ -12,14 +12,14 @@ from conftest import draw, shoot
 from test_finetune import FEW, assert_same_weights, changed, epochs_of, weights_of
 
 import tl_keras
-from tl_keras import features, merge
-from tl_keras import head as heads
-from tl_keras import model as models
 from tl_keras.approaches import cross_validate
-from tl_keras.approaches.architecture import prepared
 from tl_keras.data.load import load
-from tl_keras.features import Worth
-from tl_keras.fold import Inference
+from tl_keras.training import features, merge
+from tl_keras.training import head as heads
+from tl_keras.training import model as models
+from tl_keras.training.architecture import prepared
+from tl_keras.training.features import Worth
+from tl_keras.training.fold import Inference
 
 FOLDS = {"folds": 3}
 
@@ -128,8 +128,8 @@ def test_fold_equals_a_run_of_its_own(tree, pictures, dealt, tmp_path):
 
 def _parts(run, fold: int) -> tuple[list[str], list[str]]:
     """Files of a fold to train on and to choose by, dealt out again."""
-    from tl_keras.approaches.architecture import prepared
     from tl_keras.data.load import load
+    from tl_keras.training.architecture import prepared
 
     dataset = load(run.config.data, run.config.cache).pooled()
     found = cross_validate._folds(run, prepared(dataset, run.config, ("train",)))[fold]

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tl_keras.config import DataConfig
-from tl_keras.data import audit
-from tl_keras.data.image import Kind, decode, prepare
-from tl_keras.data.pillow import quiet_pillow
-from tl_keras.embedded.device import predict
-from tl_keras.export import on_device
+from tl_keras.config.whole import DataConfig
+from tl_keras.data import check_files
+from tl_keras.modalities.image import bundle
+from tl_keras.modalities.image.device import predict
+from tl_keras.modalities.image.pillow import quiet_pillow
+from tl_keras.modalities.image.prepare import Kind, decode, prepare
 
 SIZES = ((256, 256), (375, 500), (20, 31), (1, 70), (97, 96))
 HOW = [(fit, antialias) for fit in ("stretch", "crop", "pad") for antialias in (False, True)]
@@ -47,7 +47,7 @@ def config(fit: str, antialias: bool, size: int = 32) -> DataConfig:
 
 
 def spec(fit: str, antialias: bool) -> dict:
-    return on_device.spec_of(config(fit, antialias), ["a", 'b "c"'], "int8", 0.25)
+    return bundle.spec_of(config(fit, antialias), ["a", 'b "c"'], "int8", 0.25)
 
 
 def pictures() -> list[np.ndarray]:
@@ -90,7 +90,7 @@ def trained_on(file: Path) -> np.ndarray | None:
     """Pixels as training gets them, by the decoder that the audit chose; None where it refuses."""
     # Warnings on broken EXIF are errors in tests: it would be passed over.
     with quiet_pillow():
-        checked = audit.check(file, 64_000_000)
+        checked = check_files.check(file, 64_000_000)
     if checked.reason:
         return None
     return decode(tf.constant(str(file)), Kind(checked.decoder)).numpy()
@@ -112,8 +112,8 @@ def test_python_decodes_whatever_training_does(theme, tmp_path):
 
 
 def filled(folder: Path, name: str, fit: str, antialias: bool) -> None:
-    text = Template((on_device.FOLDER / name).read_text(encoding="utf-8"))
-    (folder / name).write_text(text.safe_substitute(on_device.words(spec(fit, antialias))))
+    text = Template((bundle.FOLDER / name).read_text(encoding="utf-8"))
+    (folder / name).write_text(text.safe_substitute(bundle.words(spec(fit, antialias))))
 
 
 def check_program(command: list[str], fit: str, antialias: bool) -> None:
@@ -210,6 +210,6 @@ def test_the_device_path_is_measured_on_the_files(finished_run):
 
 
 def test_example_files_are_of_different_classes_first():
-    assert list(on_device.different(np.array([1, 1, 0, 0, 2]))) == [0, 2, 4]
-    assert list(on_device.different(np.array([1, 1, 0, 1]))) == [0, 2, 1]
-    assert list(on_device.different(np.array([1, 1]))) == [0, 1]
+    assert list(bundle.different(np.array([1, 1, 0, 0, 2]))) == [0, 2, 4]
+    assert list(bundle.different(np.array([1, 1, 0, 1]))) == [0, 2, 1]
+    assert list(bundle.different(np.array([1, 1]))) == [0, 1]

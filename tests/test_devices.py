@@ -9,18 +9,18 @@ PROGRAM = """
 import sys
 from pathlib import Path
 import numpy as np
-from tl_keras.quiet import start_tensorflow
+from tl_keras.run.quiet import start_tensorflow
 start_tensorflow()
 import keras
 import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, 2 * [tf.config.LogicalDeviceConfiguration()])
 from conftest import clusters
-from tl_keras import model as models
-from tl_keras.approaches.adapt import _devices
-from tl_keras.config import FitConfig, RunConfig
-from tl_keras.run import Run
-from tl_keras.learner import Settings, learner
+from tl_keras.training import model as models
+from tl_keras.training.adapt import _devices
+from tl_keras.config.whole import FitConfig, RunConfig
+from tl_keras.run.folder import Run
+from tl_keras.training.learner import Settings, learner
 """
 
 
@@ -82,7 +82,7 @@ def test_pretraining_on_two_devices_broken_in_an_epoch_ends_bit_equal(quick, tmp
     in_a_process_of_two_devices(
         """
 import tl_keras
-from tl_keras import train
+from tl_keras.training import fit as train
 config = {
     "data": {"source": "digits", "image_size": 32, "examples_per_class": 5},
     "model": {"backbone": sys.argv[2], "weights": "none"},

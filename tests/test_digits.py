@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from tl_keras.data import digits
+from tl_keras.modalities.image.drawn import digits
 
 # Rec. 601, as the module's.
 LUMINANCE = np.array([0.299, 0.587, 0.114])
@@ -77,5 +77,7 @@ def test_colours_have_the_luminance_asked_for():
 
 
 def test_imports_no_tensorflow():
-    code = "import sys, tl_keras.data.digits; sys.exit('tensorflow' in sys.modules)"
+    code = (
+        "import sys, tl_keras.modalities.image.drawn.digits; sys.exit('tensorflow' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from sklearn.linear_model import Ridge
 
-from tl_keras.data import copies, doctor
 from tl_keras.data.batches import Inputs
 from tl_keras.data.examples import Dataset, Example
+from tl_keras.modalities.image import copies, examine
 
 SIZE = 96
 
@@ -107,32 +107,32 @@ def test_pairs_lie_in_two_splits_or_under_two_labels():
         for split, listed in splits.items()
     }
     dataset = dataset_of(splits, width=SIZE, height=SIZE)
-    pairs = doctor.examine(dataset, inputs, SIZE)["near_duplicates"]
+    pairs = examine.examine(dataset, inputs, SIZE)["near_duplicates"]
     # Both in train, both a cat: c and c2 harm nobody.
     assert [(pair["files"], pair["splits"], pair["labels"]) for pair in pairs] == [
         (["a", "a2"], ["train", "test"], ["cat", "cat"]),
         (["b", "b2"], ["train", "train"], ["cat", "dog"]),
     ]
-    assert doctor.copied(pairs, "test") == {"a2"}
-    assert doctor.copied(pairs, "val") == set()
+    assert examine.copied(pairs, "test") == {"a2"}
+    assert examine.copied(pairs, "val") == set()
 
 
 def test_what_does_not_fit_in_memory_is_not_compared():
     splits = {"train": [("a", 0), ("b", 1)], "val": [], "test": []}
     inputs = {split: Inputs(np.zeros(len(x), np.int64), None) for split, x in splits.items()}
-    found = doctor.examine(dataset_of(splits, width=50, height=40), inputs, 32)
+    found = examine.examine(dataset_of(splits, width=50, height=40), inputs, 32)
     assert set(found) == {"rare", "sizes"}
 
 
 def test_rare_classes():
     many = [(f"cat {i}", 0) for i in range(300)]
     few = [(f"dog {i}", 1) for i in range(25)]
-    rare = doctor.rare_classes(dataset_of({"train": many + few, "val": [], "test": []}))
+    rare = examine.rare_classes(dataset_of({"train": many + few, "val": [], "test": []}))
     assert [(entry["class"], entry["n"]) for entry in rare] == [("dog", 25)]
     assert "less than a tenth of the largest class, which has 300" in rare[0]["why"]
-    rare = doctor.rare_classes(dataset_of({"train": many[:30] + few[:3], "val": [], "test": []}))
+    rare = examine.rare_classes(dataset_of({"train": many[:30] + few[:3], "val": [], "test": []}))
     assert "fewer than 20" in rare[0]["why"]
-    assert doctor.rare_classes(dataset_of({"train": many[:30] + few, "val": [], "test": []})) == []
+    assert examine.rare_classes(dataset_of({"train": many[:30] + few, "val": [], "test": []})) == []
 
 
 def test_odd_sizes():
@@ -141,7 +141,7 @@ def test_odd_sizes():
         Example(f"{i}", 0, "", width=width, height=height)
         for i, (width, height) in enumerate(sizes)
     ]
-    found = doctor.sizes(examples, 160)
+    found = examine.sizes(examples, 160)
     assert found["width"] == [60, 400, 900]
     assert found["height"] == [45, 300, 900]
     assert {entry["file"]: entry["why"] for entry in found["odd"]} == {
@@ -165,7 +165,7 @@ def test_odd_brightness():
     images[6][40:70, 20:80] = (200, 30, 30)
     stack = np.stack(images)
     examples = [Example(f"{i}", 0, "") for i in range(20)]
-    found = doctor.brightness(copies.thumbnails(stack), doctor.flatness(stack), examples)
+    found = examine.brightness(copies.thumbnails(stack), examine.flatness(stack), examples)
     assert {entry["file"]: entry["why"] for entry in found["odd"]} == {
         "3": "of almost one colour",
         "4": "far brighter than the others",
@@ -179,7 +179,7 @@ def test_leave_one_out_is_a_fit_on_all_others(channels):
     generator = np.random.default_rng(0)
     labels = np.arange(30) % 3
     features = generator.normal(size=(30, channels)) + labels[:, None]
-    found = doctor.leave_one_out(features, labels)
+    found = examine.leave_one_out(features, labels)
     # The mean and the scale of the features are those of all examples.
     x = (features - features.mean(0)) / (features.std(0) + 1e-3)
     targets = np.eye(3)[labels]
@@ -197,7 +197,7 @@ def test_most_planted_wrong_labels_are_found_and_hardly_any_others():
     features = (centres[right] + generator.normal(size=(300, 64))).astype(np.float32)
     labels, wrong = right.copy(), list(range(0, 300, 30))
     labels[wrong] = (right[wrong] + 1) % 3
-    found = doctor.suspects(features, labels)
+    found = examine.suspects(features, labels)
     planted = [i in wrong for i, _, _ in found]
     # Not all: an example that looks like both classes could be either.
     assert sum(planted) >= 6
@@ -217,7 +217,7 @@ def test_suspects_are_named_by_file_and_class():
         "train": Inputs(labels[:30], features[:30]),
         "val": Inputs(labels[30:], features[30:]),
     }
-    (found,) = doctor.suspected(dataset_of(splits), inputs)["suspects"]
+    (found,) = examine.suspected(dataset_of(splits), inputs)["suspects"]
     assert found.pop("probability") > 0.5
     assert found == {"file": "39", "split": "val", "label": "cat", "suggested": "dog"}
 
@@ -225,8 +225,8 @@ def test_suspects_are_named_by_file_and_class():
 def test_too_few_or_too_many_to_compare_labels_says_so(monkeypatch):
     splits = {"train": [(f"{i}", i % 2) for i in range(8)], "val": [], "test": []}
     inputs = {"train": Inputs(np.arange(8) % 2, np.zeros((8, 4), np.float32))}
-    note = doctor.suspected(dataset_of(splits), inputs)["suspects_note"]
+    note = examine.suspected(dataset_of(splits), inputs)["suspects_note"]
     assert note == "'cat' has fewer than 5 images to compare labels with"
-    monkeypatch.setattr(doctor, "MIN_LABELLED", 1)
-    monkeypatch.setattr(doctor, "MAX_FEATURES", 31)
-    assert "too large" in doctor.suspected(dataset_of(splits), inputs)["suspects_note"]
+    monkeypatch.setattr(examine, "MIN_LABELLED", 1)
+    monkeypatch.setattr(examine, "MAX_FEATURES", 31)
+    assert "too large" in examine.suspected(dataset_of(splits), inputs)["suspects_note"]

@@ -2,15 +2,15 @@
 
 import numpy as np
 
-from tl_keras import backbones
-from tl_keras import config as configs
-from tl_keras import model as models
+from tl_keras.backbones import applications
+from tl_keras.backbones.weights import load_weights
+from tl_keras.config import whole as configs
 from tl_keras.embedded.shrink import shrink
-from tl_keras.weights import load_weights
+from tl_keras.training import model as models
 
 
 def test_shrunk_weights_are_the_same_to_half_precision(tmp_path):
-    backbone = backbones.build("MobileNet", {"alpha": 0.25}, 32)
+    backbone = applications.build("MobileNet", {"alpha": 0.25}, 32)
     backbone.save_weights(tmp_path / "whole.weights.h5")
     shrink(tmp_path / "whole.weights.h5", tmp_path / "half.weights.h5")
     whole, half = (tmp_path / f"{name}.weights.h5" for name in ("whole", "half"))

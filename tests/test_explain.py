@@ -10,16 +10,17 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tl_keras import config as configs
-from tl_keras import explain, report
-from tl_keras import model as models
-from tl_keras import run as runs
 from tl_keras.approaches import stages
+from tl_keras.config import whole as configs
 from tl_keras.data import batches
 from tl_keras.data.batches import Inputs
 from tl_keras.data.examples import Dataset, Example
-from tl_keras.report import figures
+from tl_keras.modalities.image import explain
+from tl_keras.report.facts import figures
+from tl_keras.report.pages import page
 from tl_keras.report.read import read
+from tl_keras.run import folder as runs
+from tl_keras.training import model as models
 
 
 def small_model(pool: bool = True) -> keras.Model:
@@ -206,12 +207,12 @@ def test_a_run_shows_its_own_mistakes(finished_run, tmp_path):
     worst = [p.file for p in figures.worst(read(run.workdir))]
     assert [entry["file"] for entry in index["mistakes"]] == worst and len(worst) >= 4
     assert explain.MISTAKES == figures.MISTAKES
-    page = report.write(run.workdir).read_text()
+    html = page.write(run.workdir).read_text()
     heats = [entry["heat"] for entry in index["mistakes"] if entry["heat"]]
     found = len(run.findings["suspects"]) + 2 * len(run.findings["near_duplicates"])
     views = explain.SAMPLES * (1 + run.config.fit.epochs)
-    assert heats and page.count("<img ") == len(worst) + len(heats) + views + found
-    assert "Grad-CAM" in page and len(page) < 1_000_000
+    assert heats and html.count("<img ") == len(worst) + len(heats) + views + found
+    assert "Grad-CAM" in html and len(html) < 1_000_000
 
 
 def test_a_run_whose_answers_are_all_right_has_no_heat(tmp_path, monkeypatch):

@@ -16,15 +16,17 @@ from small_nets import ABOUT, run
 
 import tl_keras
 from tl_keras import cli
-from tl_keras import config as configs
-from tl_keras import model as models
 from tl_keras.approaches import stages
-from tl_keras.config import ExportConfig
+from tl_keras.config import whole as configs
+from tl_keras.config.whole import ExportConfig
 from tl_keras.data.batches import Inputs
-from tl_keras.export import flatbuffer, litert, metadata, on_device, parity, quantise
-from tl_keras.export.converted import convert
-from tl_keras.report import figures
-from tl_keras.run import opened
+from tl_keras.export import parity
+from tl_keras.export.formats import flatbuffer, litert, quantise
+from tl_keras.export.formats.converted import convert
+from tl_keras.modalities.image import bundle, metadata
+from tl_keras.report.facts import figures
+from tl_keras.run.folder import opened
+from tl_keras.training import model as models
 
 LITERT = ["float32", "float16", "dynamic", "int8"]
 
@@ -237,7 +239,7 @@ def test_corrected_biases_bring_the_file_nearer(model, inputs):
         assert with_them < without, name
 
 
-@pytest.mark.parametrize("where", [metadata, on_device])
+@pytest.mark.parametrize("where", [metadata, bundle])
 def test_a_disk_that_fills_leaves_the_exports_of_before(
     finished_run, tmp_path, monkeypatch, capsys, where
 ):

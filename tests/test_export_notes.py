@@ -3,8 +3,8 @@
 import pytest
 from handmade import change, exported
 
-from tl_keras.report.export_notes import notes
 from tl_keras.report.read import read
+from tl_keras.report.sections.export_notes import notes
 
 
 def entry(median: float = 3.0, **others) -> dict:

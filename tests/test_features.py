@@ -4,13 +4,14 @@ import keras
 import numpy as np
 import pytest
 
-from tl_keras import backbones, cache, features, freeze
-from tl_keras import config as configs
-from tl_keras.config import Augmentation
-from tl_keras.data import batches
+from tl_keras.backbones import applications
+from tl_keras.config import whole as configs
+from tl_keras.config.whole import Augmentation
+from tl_keras.data import batches, store
 from tl_keras.data.batches import Inputs, Training
 from tl_keras.data.load import load
-from tl_keras.fold import Inference
+from tl_keras.training import features, freeze
+from tl_keras.training.fold import Inference
 
 
 @pytest.fixture(scope="module")
@@ -27,11 +28,11 @@ def data(config):
 
 @pytest.fixture(scope="module")
 def backbone(config):
-    return backbones.build(config.model.backbone, config.model.options, 32)
+    return applications.build(config.model.backbone, config.model.options, 32)
 
 
 def cut_at(backbone, share: float) -> str:
-    return freeze.resolve(backbone, backbones.BACKBONES["MobileNet"].block, share).cut
+    return freeze.resolve(backbone, applications.BACKBONES["MobileNet"].block, share).cut
 
 
 def tried(config, data, backbone, *shares: float) -> features.Prefixes:
@@ -39,7 +40,7 @@ def tried(config, data, backbone, *shares: float) -> features.Prefixes:
     return features.prefixes(backbone, cuts, data[1].array, config.model)
 
 
-def kept(config, data, found: features.Prefixes, *names: str) -> dict[str, cache.Kept]:
+def kept(config, data, found: features.Prefixes, *names: str) -> dict[str, store.Kept]:
     dataset, inputs = data
     shown = features.plain(inputs, dataset, "val", config)
     return features.compute(found, names or list(found.cuts), shown, config.cache)
@@ -111,8 +112,8 @@ def test_all_that_decides_them_is_in_the_key(config, data, backbone):
     dataset, inputs = data
     name = cut_at(backbone, 0.75)
     kept(config, data, tried(config, data, backbone, 0.75), name)
-    before = len(cache.entries(config.cache))
-    other = backbones.build(config.model.backbone, config.model.options, 32)
+    before = len(store.entries(config.cache))
+    other = applications.build(config.model.backbone, config.model.options, 32)
     other.set_weights(backbone.get_weights())
     other.layers[-5].set_weights([w + 1 for w in other.layers[-5].get_weights()])
     # Those weights lie above the cut: the prefix, and so its activations, are the same.
@@ -127,7 +128,7 @@ def test_all_that_decides_them_is_in_the_key(config, data, backbone):
     splits = {**dataset.splits, "val": dataset.splits["val"][:-1]}
     smaller = dataset.__class__(**{**dataset.__dict__, "splits": splits})
     kept(config, (smaller, fewer), found, name)
-    assert len(cache.entries(config.cache)) == before + 3
+    assert len(store.entries(config.cache)) == before + 3
 
 
 def test_views_are_those_of_training_and_each_has_its_own_entry(config, data, backbone):
@@ -152,8 +153,8 @@ def test_views_are_those_of_training_and_each_has_its_own_entry(config, data, ba
 def test_damaged_entry_is_computed_again(config, data, backbone):
     found, name = tried(config, data, backbone, 0.5), cut_at(backbone, 0.5)
     before = np.array(kept(config, data, found, name)[name].array)
-    for entry in cache.entries(config.cache):
-        path = cache.folder(config.cache) / "arrays" / f"{entry.key}.npy"
+    for entry in store.entries(config.cache):
+        path = store.folder(config.cache) / "arrays" / f"{entry.key}.npy"
         content = bytearray(path.read_bytes())
         content[-1] ^= 0xFF
         path.write_bytes(content)

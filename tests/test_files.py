@@ -4,7 +4,7 @@ import stat
 
 import pytest
 
-from tl_keras import files
+from tl_keras.run import files
 
 
 @pytest.fixture(params=[0o022, 0o077, 0o002], ids=oct)

@@ -6,10 +6,11 @@ import shutil
 import pytest
 from handmade import SCRIPT, Outline, change, findings
 
-from tl_keras.marks import MARK
-from tl_keras.report import audit, page
-from tl_keras.report import findings as sections
+from tl_keras.report.advice import on_data
+from tl_keras.report.pages import page
 from tl_keras.report.read import read
+from tl_keras.report.sections import findings as sections
+from tl_keras.run.marks import MARK
 
 
 @pytest.fixture
@@ -89,7 +90,7 @@ def test_a_check_alone_is_an_audit_report(checked):
     assert "not finished" not in text and "Start the same command" not in text
     assert "Good enough?" not in outline.text and "Data check" in outline.text
     assert "0 bytes <i>" in outline.words and not (checked / "MODEL_CARD.md").exists()
-    assert [line.do for line in audit.what_to_do(read(checked))] == [
+    assert [line.do for line in on_data.what_to_do(read(checked))] == [
         "Read 1 warning first.",
         "Mend or remove 1 file.",
         "Keep near-duplicates in one split.",
@@ -106,7 +107,7 @@ def test_an_audit_that_finds_nothing_says_so(checked):
     (checked / "findings.json").write_text('{"sizes": {"n": 9}, "near_duplicates": []}')
     change(checked, "data.json", quarantined=[], warnings=[])
     assert "3 classes; 0 findings" in report(checked)
-    (only,) = audit.what_to_do(read(checked))
+    (only,) = on_data.what_to_do(read(checked))
     assert only.why == "Nothing was found in the data."
 
 
@@ -120,7 +121,7 @@ def test_an_audit_that_finds_nothing_says_so(checked):
 def test_what_nobody_looked_for_is_not_called_sound(checked, found, said):
     (checked / "findings.json").write_text(json.dumps(found))
     change(checked, "data.json", quarantined=[], warnings=[])
-    unseen, last = audit.what_to_do(read(checked))
+    unseen, last = on_data.what_to_do(read(checked))
     assert unseen.why == said
     assert last.why == "Nothing was found in what was looked at."
     assert ("Not compared" in report(checked)) == ("suspects" in found)
@@ -130,18 +131,18 @@ def test_an_audit_does_not_advise_what_finetune_refuses(checked):
     refused = "data: class 'x' has 1 readable images and none in train: add some"
     (checked / "findings.json").write_text('{"near_duplicates": []}')
     change(checked, "data.json", quarantined=[], warnings=["12 are odd", refused])
-    first, last = audit.what_to_do(read(checked))
+    first, last = on_data.what_to_do(read(checked))
     assert first.why == f"{refused}. 12 are odd."
     assert last.do == "Mend the data, then audit them again." and "refuses" in last.why
     change(checked, "data.json", warnings=["12 are odd"])
-    assert audit.what_to_do(read(checked))[-1].do.startswith("Then train")
+    assert on_data.what_to_do(read(checked))[-1].do.startswith("Then train")
 
 
 def test_near_duplicates_of_one_split_under_two_labels_ask_for_a_look(checked):
     pair = {"files": ["1.png", "2.png"], "splits": ["val", "val"], "labels": ["x", "y"]}
     (checked / "findings.json").write_text(json.dumps({"near_duplicates": [pair]}))
     change(checked, "data.json", quarantined=[], warnings=[])
-    said = [line.do for line in audit.what_to_do(read(checked))]
+    said = [line.do for line in on_data.what_to_do(read(checked))]
     assert said[0] == "Check the labels of 1 pair of nearly equal pictures: 1.png and 2.png."
     assert said[1].startswith("Then train") and len(said) == 2
 

@@ -20,15 +20,18 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import tl_keras
-from tl_keras import backbones, head, train
-from tl_keras import config as configs
-from tl_keras import model as models
-from tl_keras.approaches import exports, finetune, stages
+from tl_keras.approaches import finetune, stages
 from tl_keras.approaches import pretrain as pretraining
-from tl_keras.config import ModelConfig
+from tl_keras.backbones import applications
+from tl_keras.backbones.weights import load_weights
+from tl_keras.config import whole as configs
+from tl_keras.config.whole import ModelConfig
 from tl_keras.data.examples import Example
-from tl_keras.features import Worth
-from tl_keras.weights import load_weights
+from tl_keras.export import step as exports
+from tl_keras.training import fit as train
+from tl_keras.training import head
+from tl_keras.training import model as models
+from tl_keras.training.features import Worth
 
 
 def changed(tree: dict, **sections: dict) -> dict:
@@ -279,7 +282,9 @@ def test_killed_fit_on_kept_activations_goes_on(quick, tmp_path, monkeypatch):
 
     tree = changed(quick, data={"augment": []}, fit={"epochs": 2}, export=FEW)
     tree["seed"] = 2**30 - 1  # The largest.
-    monkeypatch.setattr("tl_keras.features.worth_keeping", lambda *_: Worth(True, "said so"))
+    monkeypatch.setattr(
+        "tl_keras.training.features.worth_keeping", lambda *_: Worth(True, "said so")
+    )
     with monkeypatch.context() as patched, pytest.raises(Killed):
         patched.setattr(train.State, "save", save_then_die)
         tl_keras.finetune(tree, tmp_path / "run")
@@ -355,7 +360,9 @@ def test_kept_activations_train_as_computed_ones(quick, tmp_path, monkeypatch):
     """Timing or room alone decides which; the weights must not depend on it."""
     tree = changed(quick, data={"augment": []}, export=FEW, fit={"choose_by": "accuracy"})
     with monkeypatch.context() as patch:
-        patch.setattr("tl_keras.features.worth_keeping", lambda *_: Worth(True, "the test says so"))
+        patch.setattr(
+            "tl_keras.training.features.worth_keeping", lambda *_: Worth(True, "the test says so")
+        )
         kept = tl_keras.finetune(tree, tmp_path / "kept")
     no_room = changed(tree, cache={"max_bytes": 0})
     computed = tl_keras.finetune(no_room, tmp_path / "computed")
@@ -430,7 +437,7 @@ def test_pretrained_folder_and_file_start_a_run(tree, tmp_path):
     assert pretrained.report.exists()
     chained = {**tree, "model": {**model, "weights": str(pretrained.workdir)}}
     run = tl_keras.finetune(changed(chained, fit={"freeze": 1.0}, export=FEW), tmp_path / "run")
-    from_file = backbones.build("MobileNet", {"alpha": 0.25}, 32)
+    from_file = applications.build("MobileNet", {"alpha": 0.25}, 32)
     weights = str(pretrained.workdir / "backbone.weights.h5")
     load_weights(from_file, "MobileNet", {"alpha": 0.25}, weights)
     for a, b in zip(weights_of(run.workdir)[:-2], from_file.get_weights(), strict=True):

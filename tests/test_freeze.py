@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 from families import FAMILIES, make
 
-from tl_keras import backbones, freeze
+from tl_keras.backbones import applications
+from tl_keras.training import freeze
 
 _backbone = functools.cache(make)
 
 
 def _pattern(name):
-    return backbones.BACKBONES[name].block
+    return applications.BACKBONES[name].block
 
 
 def _images(size, count=1):
@@ -201,7 +202,7 @@ def test_frozen_prefix_infers_under_training():
 
 def test_fit_leaves_the_prefix_alone_and_trains_the_suffix():
     keras.utils.set_random_seed(0)
-    prefix, suffix = freeze.split(backbones.build("EfficientNetB0", {}, 32), "block6c_add")
+    prefix, suffix = freeze.split(applications.build("EfficientNetB0", {}, 32), "block6c_add")
     model = _training_graph(prefix, suffix)
     frozen, trained = _arrays(prefix), _arrays(suffix)
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))

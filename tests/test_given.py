@@ -12,7 +12,7 @@ from PIL import Image
 
 import tl_keras
 from tl_keras.approaches import finished
-from tl_keras.approaches.given import as_pictures
+from tl_keras.modalities.image.given import as_pictures
 
 PIXELS = np.zeros((4, 5, 3), np.uint8)
 

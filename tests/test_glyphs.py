@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tl_keras.data import glyphs
-from tl_keras.data.glyph_masks import CLASSES, glyph_masks
+from tl_keras.modalities.image.drawn import glyphs
+from tl_keras.modalities.image.drawn.glyph_masks import CLASSES, glyph_masks
 
 INDICES = tf.range(48, dtype=tf.int64)
 
@@ -106,5 +106,6 @@ def test_glyph_is_there_and_mostly_inside_the_frame():
 
 
 def test_class_names_need_no_tensorflow():
-    code = "import sys, tl_keras.data.glyph_masks; sys.exit('tensorflow' in sys.modules)"
+    module = "tl_keras.modalities.image.drawn.glyph_masks"
+    code = f"import sys, {module}; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -5,8 +5,8 @@ import pytest
 from conftest import clusters
 from sklearn.linear_model import LogisticRegression
 
-from tl_keras.evaluate import softmax
-from tl_keras.head import STRENGTHS, WORSE, Earlier, Recipe, fit_head, refit_head
+from tl_keras.tasks.classification import softmax
+from tl_keras.training.head import STRENGTHS, WORSE, Earlier, Recipe, fit_head, refit_head
 
 
 @pytest.mark.parametrize("classes", [2, 3])

@@ -13,12 +13,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tl_keras.config import CacheConfig, DataConfig
+from tl_keras.config.whole import CacheConfig, DataConfig
 from tl_keras.data.batches import prepared
 from tl_keras.data.examples import SPLITS
-from tl_keras.data.image import Kind, decode, prepare
 from tl_keras.data.load import load
 from tl_keras.data.paths import printable
+from tl_keras.modalities.image.prepare import Kind, decode, prepare
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no such names and files")
 
@@ -26,8 +26,8 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no such nam
 AUDIT = """
 import json, resource, sys, warnings
 from pathlib import Path
-from tl_keras.config import DataConfig
-from tl_keras.data import audit, sources
+from tl_keras.config.whole import DataConfig
+from tl_keras.data import check_files as audit, sources
 
 warnings.simplefilter("error")
 root, memory = sys.argv[1:]

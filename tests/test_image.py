@@ -7,11 +7,11 @@ import tensorflow as tf
 from crafted import ORIENTATION, UPRIGHT
 from PIL import Image
 
-from tl_keras.config import DataConfig
-from tl_keras.data import audit
-from tl_keras.data.image import Kind, decode, kind_of, prepare
-from tl_keras.data.pillow import read_rgb
-from tl_keras.embedded.device.predict import to_rgb
+from tl_keras.config.whole import DataConfig
+from tl_keras.data import check_files
+from tl_keras.modalities.image.device.predict import to_rgb
+from tl_keras.modalities.image.pillow import read_rgb
+from tl_keras.modalities.image.prepare import Kind, decode, kind_of, prepare
 
 
 def picture(height=40, width=50, seed=0):
@@ -49,7 +49,7 @@ def exif(orientation):
 
 def decoded(*paths, size=16, fraction=False):
     """Pixels as the pipeline gets them: eagerly, and the same inside Dataset.map."""
-    checked = [audit.check(path, 64_000_000) for path in paths]
+    checked = [check_files.check(path, 64_000_000) for path in paths]
     assert not any(file.reason for file in checked)
     names = tf.constant([str(path) for path in paths])
     kinds = [
@@ -84,7 +84,7 @@ def test_jpeg_is_pillows_to_the_last_bit(tmp_path, progressive):
         for subsampling in ("4:4:4", "4:2:2", "4:2:0", "4:1:1")
     ]
     for path, pixels in zip(paths, decoded(*paths), strict=True):
-        assert audit.check(path, 64_000_000).decoder == "jpeg"
+        assert check_files.check(path, 64_000_000).decoder == "jpeg"
         np.testing.assert_array_equal(pixels, np.asarray(Image.open(path)), path.name)
 
 

@@ -5,12 +5,12 @@ import hashlib
 import numpy as np
 import pytest
 
-from tl_keras import config as configs
-from tl_keras.approaches import labelling
-from tl_keras.approaches.labelling import Label
+from tl_keras.approaches.teaching import labelling
+from tl_keras.approaches.teaching.labelling import Label
+from tl_keras.config import whole as configs
 from tl_keras.data.examples import Example
 from tl_keras.data.unlabelled import UNKNOWN
-from tl_keras.evaluate import class_frequencies, softmax
+from tl_keras.tasks.classification import class_frequencies, softmax
 
 CLASSES = ("a", "b", "c")
 

@@ -5,9 +5,9 @@ import os
 
 import pytest
 
-from tl_keras import marks
-from tl_keras.config import DataConfig
+from tl_keras.config.whole import DataConfig
 from tl_keras.data import layout, sources, tables
+from tl_keras.run import marks
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no such file names or links")
 

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from tl_keras.config import CacheConfig, DataConfig
-from tl_keras.data import audit, copies
+from tl_keras.config.whole import CacheConfig, DataConfig
+from tl_keras.data import check_files
 from tl_keras.data import load as loading
 from tl_keras.data.examples import SPLITS, Quarantined
 from tl_keras.data.load import load
 from tl_keras.data.wording import left_out
+from tl_keras.modalities.image import copies
 
 
 def png(seed):
@@ -281,7 +282,7 @@ def test_a_second_load_opens_no_file(root, loaded, monkeypatch):
     def fail(path, max_pixels):
         raise AssertionError(f"{path} is read again")
 
-    monkeypatch.setattr(audit, "check", fail)
+    monkeypatch.setattr(check_files, "check", fail)
     assert loaded(root).splits == first.splits
 
 

@@ -10,11 +10,14 @@ import pytest
 from test_cli import make_run
 
 import tl_keras
-from tl_keras import cache, cli, marks, report
-from tl_keras import config as configs
-from tl_keras import run as runs
-from tl_keras.config import CacheConfig
-from tl_keras.files import TEMPORARY
+from tl_keras import cli
+from tl_keras.config import whole as configs
+from tl_keras.config.whole import CacheConfig
+from tl_keras.data import store
+from tl_keras.report.pages import page
+from tl_keras.run import folder as runs
+from tl_keras.run import marks
+from tl_keras.run.files import TEMPORARY
 
 TREE = {"data": {"source": "digits"}}
 CONFIG = configs.from_tree(TREE)
@@ -58,7 +61,7 @@ def test_no_page_is_written_into_it(theirs):
         (theirs / name).unlink()
     before = content(theirs)
     with pytest.raises(ValueError, match="not a run folder"):
-        report.write(theirs)
+        page.write(theirs)
     assert content(theirs) == before
 
 
@@ -138,31 +141,31 @@ def test_cleaning_removes_no_array_of_somebody_else(project, capsys):
     assert content(project) == before
 
 
-@pytest.mark.parametrize("room", [cache.ARRAYS, cache.AUDIT])
+@pytest.mark.parametrize("room", [store.ARRAYS, store.AUDIT])
 def test_nothing_is_written_into_such_a_cache(project, room):
     before = content(project)
     with pytest.raises(ValueError, match=r"cache\.path: .*is not a cache folder of tl_keras"):
-        cache.subfolder(CacheConfig(path=str(project)), room)
+        store.subfolder(CacheConfig(path=str(project)), room)
     assert content(project) == before
 
 
 def test_new_names_are_added_beside_those_of_others(project):
     shutil.rmtree(project / "arrays")
     config = CacheConfig(path=str(project))
-    cache.keep(config, {"kind": "x"}, (3,), np.uint8, lambda array: array.fill(1))
-    assert len(cache.entries(config)) == 1
+    store.keep(config, {"kind": "x"}, (3,), np.uint8, lambda array: array.fill(1))
+    assert len(store.entries(config)) == 1
     assert (project / "audit" / "2024.json").read_text() == "mine"
 
 
 def test_only_what_the_cache_wrote_counts_and_is_removed(tmp_path):
     config = CacheConfig(path=str(tmp_path))
-    cache.keep(config, {"kind": "x"}, (3,), np.uint8, lambda array: array.fill(1))
+    store.keep(config, {"kind": "x"}, (3,), np.uint8, lambda array: array.fill(1))
     mine = tmp_path / "arrays" / "my_embeddings.npy"
     np.save(mine, np.zeros(10))
     unfinished = tmp_path / "arrays" / f"{TEMPORARY}1.my_thesis.npy"
     unfinished.touch()
-    assert [entry.kind for entry in cache.entries(config)] == ["x"]
-    assert len(cache.make_room(config.model_copy(update={"max_bytes": 0}), 0)) == 1
+    assert [entry.kind for entry in store.entries(config)] == ["x"]
+    assert len(store.make_room(config.model_copy(update={"max_bytes": 0}), 0)) == 1
     assert mine.exists() and unfinished.exists()
 
 

@@ -8,10 +8,11 @@ import pytest
 from families import images_of_noise, shake
 from keras import layers
 
-from tl_keras import backbones, freeze, own_backbone
-from tl_keras import config as configs
-from tl_keras import model as models
-from tl_keras.weights import digest, graph_digest
+from tl_keras.backbones import applications, from_file
+from tl_keras.backbones.weights import digest, graph_digest
+from tl_keras.config import whole as configs
+from tl_keras.training import freeze
+from tl_keras.training import model as models
 
 # Keras 3.15 saves variables by np.array(variable), whose __array__ lacks NumPy 2's `copy`.
 # Delete when https://github.com/keras-team/keras no longer warns in `model.save`.
@@ -114,9 +115,9 @@ def _pooled(array):
 def _prepared(images, preprocessing):
     pixels = images.astype("float32")
     if preprocessing == "caffe":
-        return pixels[..., ::-1] - np.asarray(backbones.CAFFE_MEAN, "float32")
+        return pixels[..., ::-1] - np.asarray(applications.CAFFE_MEAN, "float32")
     if preprocessing == "torch":
-        mean, std = np.asarray(backbones.IMAGENET_MEAN), np.asarray(backbones.IMAGENET_STD)
+        mean, std = np.asarray(applications.IMAGENET_MEAN), np.asarray(applications.IMAGENET_STD)
         return ((pixels / 255 - mean) / std).astype("float32")
     return pixels / 127.5 - 1 if preprocessing == "tf" else pixels
 
@@ -129,7 +130,7 @@ def _assert_equal(actual, expected):
 def test_raw_pixels_give_the_models_own_features(saved):
     model, file = saved
     images = images_of_noise(SIZE, 2)
-    backbone = own_backbone.build(file, "included", SIZE)
+    backbone = from_file.build(file, "included", SIZE)
     pixels = images if model.inputs[0].dtype == "uint8" else images.astype("float32")
     found = np.asarray(backbone(images, training=False))
     _assert_equal(found, _pooled(model(pixels, training=False)))
@@ -143,15 +144,15 @@ def test_raw_pixels_give_the_models_own_features(saved):
 def test_preprocessing_is_what_the_table_of_backbones_means_by_it(preprocessing, tmp_path):
     model, file = save(residual(), tmp_path / "a.keras")
     images = images_of_noise(SIZE, 2)
-    found = np.asarray(own_backbone.build(file, preprocessing, SIZE)(images))
+    found = np.asarray(from_file.build(file, preprocessing, SIZE)(images))
     _assert_equal(found, _pooled(model(_prepared(images, preprocessing))))
-    other = np.asarray(own_backbone.build(file, "included", SIZE)(images))
+    other = np.asarray(from_file.build(file, "included", SIZE)(images))
     assert np.abs(found - other).max() > 0.01 * np.abs(found).max()
 
 
 def test_prefix_then_suffix_equals_the_model_at_each_block(saved):
     _, file = saved
-    backbone = own_backbone.build(file, "included", SIZE)
+    backbone = from_file.build(file, "included", SIZE)
     images = images_of_noise(SIZE)
     expected = np.asarray(backbone(images, training=False))
     ends = [block.cut for block in freeze.blocks(backbone, None)]
@@ -165,11 +166,11 @@ def test_prefix_then_suffix_equals_the_model_at_each_block(saved):
 
 def test_names_and_digests_are_the_same_each_time(saved):
     _, file = saved
-    first, second = (own_backbone.build(file, "caffe", SIZE) for _ in range(2))
+    first, second = (from_file.build(file, "caffe", SIZE) for _ in range(2))
     assert [o.name for o in first.operations] == [o.name for o in second.operations]
     assert digest(first) == digest(second)
     assert graph_digest(first) == graph_digest(second)
-    assert graph_digest(first) != graph_digest(own_backbone.build(file, "tf", SIZE))
+    assert graph_digest(first) != graph_digest(from_file.build(file, "tf", SIZE))
 
 
 def test_half_precision_has_equal_weights_and_gives_float32(saved):
@@ -205,7 +206,7 @@ def test_none_leaves_random_weights_and_a_file_fills_them(saved, tmp_path):
 
 def test_weights_of_a_graph_that_mends_its_deviations_are_not_mended_again(tmp_path):
     """As Keras's EfficientNet: a deviation where the variance belongs, and a layer for it."""
-    std = np.asarray(backbones.IMAGENET_STD, "float32")
+    std = np.asarray(applications.IMAGENET_STD, "float32")
     normalization = layers.Normalization()
     normalization.build((None, None, None, 3))
     normalization.set_weights([np.zeros(3, "float32"), std, np.array(0)])
@@ -226,7 +227,7 @@ def test_what_was_frozen_in_the_file_trains_and_batch_norm_does_not(tmp_path):
     model = nested()
     assert len(model.trainable_weights) == 2
     _, file = save(model, tmp_path / "a.keras")
-    backbone = own_backbone.build(file, "included", SIZE)
+    backbone = from_file.build(file, "included", SIZE)
     assert len(backbone.trainable_weights) == 16
     freeze.freeze_batch_norm(backbone)
     kinds = {weight.path.split("/")[-1] for weight in backbone.trainable_weights}
@@ -235,7 +236,7 @@ def test_what_was_frozen_in_the_file_trains_and_batch_norm_does_not(tmp_path):
 
 def test_names_of_ours_make_way_and_augmentation_is_left_out(tmp_path):
     _, file = save(nested(), tmp_path / "a.keras")
-    backbone = own_backbone.build(file, "included", SIZE)
+    backbone = from_file.build(file, "included", SIZE)
     names = [operation.name for operation in backbone.operations]
     assert {"dropout_2", "features_2", "conv_3"} <= set(names)
     assert names[-1] == "features"
@@ -250,12 +251,12 @@ def test_every_layer_of_keras_that_is_random_by_default_is_left_out():
     seeded = {kind for kind in kinds if "seed" in inspect.signature(kind).parameters}
     training = {kind: inspect.signature(kind.call).parameters.get("training") for kind in seeded}
     random = {kind for kind in seeded if training[kind] and training[kind].default is True}
-    assert random == {*own_backbone.AUGMENTING, layers.RandomCrop}
+    assert random == {*from_file.AUGMENTING, layers.RandomCrop}
 
 
 def test_a_layers_name_of_the_file_is_a_freeze_depth(tmp_path):
     _, file = save(residual(), tmp_path / "a.keras")
-    backbone = own_backbone.build(file, None, SIZE)
+    backbone = from_file.build(file, None, SIZE)
     assert [block.name for block in freeze.blocks(backbone, None)] == [
         *("stem", "out_1", "out_2", "features"),
     ]
@@ -271,12 +272,12 @@ def test_half_precision_in_the_file_is_float32_here(tmp_path):
     model = residual()
     keras.config.set_dtype_policy(before)
     _, file = save(model, tmp_path / "a.keras")
-    backbone = own_backbone.build(file, None, SIZE)
+    backbone = from_file.build(file, None, SIZE)
     assert {layer.compute_dtype for layer in backbone.layers} <= {"float32", "uint8"}
 
 
 def test_an_earlier_runs_model_works_and_says_how_it_is_better_used(finished_run, caplog):
-    backbone = own_backbone.build(str(finished_run.workdir / "model.keras"), None, SIZE)
+    backbone = from_file.build(str(finished_run.workdir / "model.keras"), None, SIZE)
     images = images_of_noise(SIZE, 2)
     expected = keras.models.load_model(finished_run.workdir / "model.keras")(images)
     _assert_equal(np.asarray(backbone(images)), np.asarray(expected))
@@ -288,13 +289,13 @@ def test_an_earlier_runs_model_works_and_says_how_it_is_better_used(finished_run
 def test_missing_normalisation_and_a_classifier_are_warned_of(tmp_path, caplog):
     top = mobilenet(include_top=True, classes=4)
     _, file = save(keras.Sequential([keras.Input((SIZE, SIZE, 3)), top]), tmp_path / "a.keras")
-    own_backbone.build(file, None, SIZE)
+    from_file.build(file, None, SIZE)
     assert "nothing in" in caplog.text
     assert "set model.preprocessing: tf (-1..1)" in caplog.text
     assert "ends in a classifier, 'conv_preds': the head learns from its 4 outputs" in caplog.text
     assert "For the features before it: save a model that ends there" in caplog.text
     caplog.clear()
-    own_backbone.build(file, "tf", SIZE)
+    from_file.build(file, "tf", SIZE)
     assert "nothing in" not in caplog.text
 
 
@@ -304,7 +305,7 @@ def test_advice_names_only_what_get_layer_finds(is_layer, tmp_path, caplog):
     x = layers.GlobalAveragePooling2D(name="before")(layers.Conv2D(4, 3)(image))
     x = layers.Dense(2, activation="softmax")(x if is_layer else keras.ops.abs(x))
     model, file = save(keras.Model(image, x), tmp_path / "a.keras")
-    own_backbone.build(file, None, SIZE)
+    from_file.build(file, None, SIZE)
     assert "ends in a classifier" in caplog.text
     assert ("get_layer('before')" in caplog.text) == is_layer
     assert ("get_layer" in caplog.text) == is_layer
@@ -313,7 +314,7 @@ def test_advice_names_only_what_get_layer_finds(is_layer, tmp_path, caplog):
 
 @pytest.mark.parametrize("model", [residual, sequential])
 def test_a_model_that_normalises_and_ends_in_features_needs_no_warning(model, tmp_path, caplog):
-    own_backbone.build(save(model(), tmp_path / "a.keras")[1], None, SIZE)
+    from_file.build(save(model(), tmp_path / "a.keras")[1], None, SIZE)
     assert not caplog.text
 
 
@@ -324,7 +325,7 @@ def test_tensors_may_have_names(tmp_path):
     model, file = save(named, tmp_path / "a.keras")
     images = images_of_noise(SIZE, 2)
     expected = model({"pixels": images.astype("float32")})["features"]
-    _assert_equal(np.asarray(own_backbone.build(file, None, SIZE)(images)), np.asarray(expected))
+    _assert_equal(np.asarray(from_file.build(file, None, SIZE)(images)), np.asarray(expected))
 
 
 def _unbuilt():
@@ -393,7 +394,7 @@ def _quantised():
 def test_models_that_are_no_backbone_are_the_users_error(make, message, tmp_path):
     _, file = save(make(), tmp_path / "a.keras")
     with pytest.raises(ValueError, match=rf"^model\.backbone: '.*a\.keras' {message}"):
-        own_backbone.build(file, None, SIZE)
+        from_file.build(file, None, SIZE)
 
 
 def test_a_damaged_file_is_the_users_error(tmp_path):
@@ -403,4 +404,4 @@ def test_a_damaged_file_is_the_users_error(tmp_path):
         damaged = whole[:at] + bytes(byte ^ 255 for byte in whole[at : at + 64]) + whole[at + 64 :]
         (tmp_path / "a.keras").write_bytes(damaged)
         with pytest.raises(ValueError, match=r"^model\.backbone: '.*' is (damaged|no model file)"):
-            own_backbone.build(file, None, SIZE)
+            from_file.build(file, None, SIZE)

@@ -9,12 +9,15 @@ import pytest
 from test_own_backbone import SIZE, residual, save
 
 import tl_keras
-from tl_keras import cli, features, freeze, own_backbone, train
-from tl_keras import config as configs
-from tl_keras import model as models
+from tl_keras import cli
 from tl_keras.approaches import audit, finetune, stages
-from tl_keras.run import opened
-from tl_keras.weights import digest, graph_digest
+from tl_keras.backbones import from_file
+from tl_keras.backbones.weights import digest, graph_digest
+from tl_keras.config import whole as configs
+from tl_keras.run.folder import opened
+from tl_keras.training import features, freeze
+from tl_keras.training import fit as train
+from tl_keras.training import model as models
 
 # Keras 3.15 saves variables by np.array(variable), whose __array__ lacks NumPy 2's `copy`.
 # Delete when https://github.com/keras-team/keras no longer warns in `model.save`.
@@ -46,7 +49,7 @@ def test_run_records_what_it_began_with(own_run, own_tree):
     model, file = own_run.result["model"], own_tree["model"]["backbone"]
     assert model["backbone"] == own_run.config.model.backbone
     assert (model["weights"], model["block"], model["cut"]) == ("own", "out_1", "out_1")
-    backbone = own_backbone.build(file, None, SIZE)
+    backbone = from_file.build(file, None, SIZE)
     assert model["weights_digest"] == digest(backbone)
     assert model["graph_digest"] == graph_digest(backbone)
     assert own_run.result["export"]["float32"]["status"] == "ok"
@@ -55,7 +58,7 @@ def test_run_records_what_it_began_with(own_run, own_tree):
 
 
 def test_only_what_lies_above_the_cut_is_trained_and_no_batch_norm(own_run, own_tree):
-    began = own_backbone.build(own_tree["model"]["backbone"], None, SIZE)
+    began = from_file.build(own_tree["model"]["backbone"], None, SIZE)
     ended = models.load(own_run.workdir / "model.keras")
     assert own_run.result["model"]["kept"] in ("head", "mix", "finetuned")
     for name in ("stem", "conv_1", "norm_1", "norm_2", "norm_3"):
@@ -123,7 +126,7 @@ def test_killed_run_ends_as_unbroken_and_takes_no_other_backbone(
 def test_resumed_run_names_the_backbone_or_the_weights_whichever_changed(own_tree, tmp_path):
     file, weights = str(tmp_path / "a.keras"), str(tmp_path / "b.weights.h5")
     shutil.copy(own_tree["model"]["backbone"], file)
-    model = own_backbone.build(file, None, SIZE)
+    model = from_file.build(file, None, SIZE)
     model.save_weights(weights)
     config = configs.from_tree({**own_tree, "model": {"backbone": file, "weights": weights}})
     with opened(config, tmp_path / "run", "finetune") as run:
@@ -190,8 +193,8 @@ def test_features_that_are_not_finite_are_the_users_error(own_tree, tmp_path, pi
 
 def test_activations_of_another_graph_at_the_same_place_are_not_shared(own_tree):
     config = configs.from_tree(own_tree)
-    first = own_backbone.build(config.model.backbone, None, SIZE)
-    other = own_backbone.build(config.model.backbone, "tf", SIZE)
+    first = from_file.build(config.model.backbone, None, SIZE)
+    other = from_file.build(config.model.backbone, "tf", SIZE)
     prefixes = [freeze.split(model, "out_1")[0] for model in (first, first, other)]
     one, same, another = (features._identity(prefix, config.model) for prefix in prefixes)
     assert one == same != another

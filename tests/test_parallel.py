@@ -16,12 +16,14 @@ from test_cross_validate import answers, rows
 from test_finetune import FEW, assert_same_weights, changed
 
 import tl_keras
-from tl_keras import config as configs
-from tl_keras import marks
-from tl_keras import model as models
-from tl_keras.approaches import cross_validate, stages, student, workers
-from tl_keras.approaches.merged import choose
-from tl_keras.run import Run
+from tl_keras.approaches import cross_validate, stages
+from tl_keras.approaches.teaching import student
+from tl_keras.approaches.teaching.merging import choose
+from tl_keras.config import whole as configs
+from tl_keras.jobs import local as workers
+from tl_keras.run import marks
+from tl_keras.run.folder import Run
+from tl_keras.training import model as models
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +131,7 @@ def test_what_it_was_taught_on_must_not_measure_a_later_run(taught, wanted, tmp_
 def test_teacher_that_stays_is_measured_on_what_its_folds_held_out(
     taught, wanted, tmp_path, monkeypatch
 ):
-    from tl_keras.approaches import merged
+    from tl_keras.approaches.teaching import merging as merged
 
     workdir = tmp_path / "run"
     _with_teacher_of(taught, wanted, workdir)

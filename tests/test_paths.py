@@ -8,8 +8,9 @@ import shutil
 import pytest
 
 import tl_keras
-from tl_keras import cli, files
-from tl_keras import run as runs
+from tl_keras import cli
+from tl_keras.run import files
+from tl_keras.run import folder as runs
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
 STRANGE = "photos [2024] *?{x} 100%s back\\slash 'q' \"d\" é 熊"

@@ -14,10 +14,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageFile
 
-from tl_keras import cache, process
-from tl_keras.config import CacheConfig
-from tl_keras.data import audit
-from tl_keras.progress import progress
+from tl_keras.config.whole import CacheConfig
+from tl_keras.data import check_files, store
+from tl_keras.run import process
+from tl_keras.run.progress import progress
 
 posix = pytest.mark.skipif(os.name == "nt", reason="the shell is a POSIX one")
 TL = [sys.executable, "-m", "tl_keras"]
@@ -54,7 +54,7 @@ def test_closed_streams_are_no_failure(closed, tmp_path):
 def test_no_file_gets_the_number_of_a_closed_stream(tmp_path):
     code = """
 import os
-from tl_keras.process import open_streams
+from tl_keras.run.process import open_streams
 open_streams()
 with open("result.json", "w") as file:
     os.write(2, b"what C++ logs")
@@ -217,7 +217,7 @@ def test_a_truncated_image_is_one_whoever_asked_pillow_to_fill_it_up(tmp_path, m
     (tmp_path / "x.gif").write_bytes((tmp_path / "x.gif").read_bytes()[:1500])
     (tmp_path / "x.jpg").write_bytes(content[: len(content) // 2])
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
-    found = audit.check_all(tmp_path, ["x.jpg", "x.gif"], 10**6, tmp_path / "memory")
+    found = check_files.check_all(tmp_path, ["x.jpg", "x.gif"], 10**6, tmp_path / "memory")
     assert all(own.reason.startswith("truncated or damaged") for own in found.values())
     assert ImageFile.LOAD_TRUNCATED_IMAGES is True
 
@@ -228,7 +228,7 @@ def test_keras_json_of_an_older_project_changes_nothing(tmp_path):
     )
     code = """
 import keras
-from tl_keras.quiet import tensorflow_started
+from tl_keras.run.quiet import tensorflow_started
 with tensorflow_started():
     print(keras.config.floatx(), keras.config.image_data_format(), keras.config.dtype_policy().name)
 """
@@ -240,7 +240,7 @@ with tensorflow_started():
 
 def test_a_keras_json_that_keras_refuses_is_named(tmp_path):
     (tmp_path / "keras.json").write_text('{"floatx": "float8"}')
-    code = "from tl_keras.quiet import start_tensorflow; start_tensorflow()"
+    code = "from tl_keras.run.quiet import start_tensorflow; start_tensorflow()"
     environment = {**os.environ, "KERAS_HOME": str(tmp_path)}
     line = [sys.executable, "-c", code]
     done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
@@ -252,7 +252,7 @@ def test_deterministic_operators_are_no_failure():
     """In a process of its own, since they cannot be turned off again."""
     code = """
 import keras, numpy as np, tensorflow as tf
-from tl_keras import features
+from tl_keras.training import features
 tf.config.experimental.enable_op_determinism()
 inputs = keras.Input((4,))
 model = keras.Model(inputs, keras.layers.Dense(3)(inputs))
@@ -275,13 +275,13 @@ def test_logging_of_the_program_is_left_as_it_was(monkeypatch):
 
 
 def test_no_home_names_the_setting(monkeypatch):
-    monkeypatch.setattr(cache.platformdirs, "user_cache_dir", lambda *_, **__: "~/.cache/tl_keras")
+    monkeypatch.setattr(store.platformdirs, "user_cache_dir", lambda *_, **__: "~/.cache/tl_keras")
     with pytest.raises(ValueError, match=r"cache\.path: this user has no home .*XDG_CACHE_HOME"):
-        cache.folder(CacheConfig())
+        store.folder(CacheConfig())
 
 
 def test_a_cache_that_cannot_be_written_names_the_setting(tmp_path):
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / ("x" * 300)):
         with pytest.raises(ValueError, match=r"cache\.path: .* cannot be written: .*--set cache"):
-            cache.subfolder(CacheConfig(path=str(path)), cache.ARRAYS)
+            store.subfolder(CacheConfig(path=str(path)), store.ARRAYS)

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from small_nets import converted, exported, net, noise, subject_of
 
-from tl_keras import export
-from tl_keras.export import litert, parity, quantise
+from tl_keras.export import parity, proof
+from tl_keras.export.formats import litert, quantise
 
 
 @pytest.fixture(scope="module")
-def easy() -> export.Subject:
+def easy() -> proof.Subject:
     return subject_of(net())
 
 
@@ -52,7 +52,7 @@ def test_memory_that_is_known_only_as_it_runs_is_left_out(tmp_path):
     assert made["float32"]["arena_bytes"] > 4 * 32 * 32 * 3
 
 
-def quantise_places(subject: export.Subject) -> list[int]:
+def quantise_places(subject: proof.Subject) -> list[int]:
     content = converted(subject.model)
     return quantise.candidates(quantise.calibrate(content, noise(4, 0)), "int8")
 

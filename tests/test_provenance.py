@@ -3,8 +3,8 @@
 from handmade import change
 from test_report import report
 
-from tl_keras.report import provenance
 from tl_keras.report.read import read
+from tl_keras.report.sections import provenance
 
 
 def test_long_lists_are_cut_with_a_count(workdir):

@@ -7,7 +7,8 @@ import tensorflow as tf
 from small_nets import converted, net, noise, run
 
 from tl_keras.data.batches import Inputs
-from tl_keras.export import litert, parity, quantise
+from tl_keras.export import parity
+from tl_keras.export.formats import litert, quantise
 
 
 def test_layers_without_a_bias_are_corrected_and_can_be_kept():

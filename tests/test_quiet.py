@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tl_keras.quiet import quiet, start_tensorflow
+from tl_keras.run.quiet import quiet, start_tensorflow
 
 
 def test_holds_back_what_is_written_to_the_descriptor(capfd):
@@ -58,7 +58,7 @@ def test_nested_failure_of_both_shows_both():
     """In a process of its own: pytest's sys.stderr does not write to the descriptor."""
     code = """
 import os
-from tl_keras.quiet import quiet
+from tl_keras.run.quiet import quiet
 with quiet():
     os.write(2, b"outer\\n")
     with quiet():
@@ -72,7 +72,7 @@ with quiet():
 def test_holds_back_what_python_has_not_yet_flushed():
     code = """
 import sys
-from tl_keras.quiet import quiet
+from tl_keras.run.quiet import quiet
 sys.stderr.write("before ")
 with quiet():
     sys.stderr.write("no line feed")
@@ -97,7 +97,7 @@ def test_works_where_stderr_has_no_descriptor(monkeypatch, capfd):
 
 def test_works_without_stderr():
     """As under pythonw, or where the caller has closed it."""
-    code = "from tl_keras.quiet import quiet\nwith quiet(): print('done')"
+    code = "from tl_keras.run.quiet import quiet\nwith quiet(): print('done')"
     command = 'exec "$0" -c "$1" 2>&-'
     done = subprocess.run(["sh", "-c", command, sys.executable, code], capture_output=True)
     assert (done.returncode, done.stdout) == (0, b"done\n")

@@ -27,10 +27,13 @@ from handmade import (
 )
 from PIL import Image
 
-from tl_keras import marks
-from tl_keras.data import digits
-from tl_keras.report import figures, page, pictures, words
+from tl_keras.modalities.image import show as pictures
+from tl_keras.modalities.image.drawn import digits
+from tl_keras.report.drawings import words
+from tl_keras.report.facts import figures
+from tl_keras.report.pages import page
 from tl_keras.report.read import read
+from tl_keras.run import marks
 
 
 def report(workdir: Path) -> str:
@@ -280,8 +283,8 @@ def test_digits_are_drawn_only_for_mistakes_of_digits(digits_run, monkeypatch, n
 
 def test_needs_no_tensorflow(digits_run):
     code = (
-        "import sys; from pathlib import Path; from tl_keras import report; "
-        "report.write(Path(sys.argv[1])); "
+        "import sys; from pathlib import Path; from tl_keras.report.pages import page; "
+        "page.write(Path(sys.argv[1])); "
         "assert not {'tensorflow', 'keras'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code, str(digits_run)], check=True, timeout=120)
@@ -289,7 +292,7 @@ def test_needs_no_tensorflow(digits_run):
 
 
 def test_style_sheet_is_a_resource_of_the_package(workdir):
-    style = importlib.resources.files("tl_keras.report").joinpath("style.css").read_text()
+    style = importlib.resources.files("tl_keras.report.pages").joinpath("style.css").read_text()
     assert style in report(workdir) and "</" not in style
 
 

@@ -17,8 +17,9 @@ from handmade import (
     write_records,
 )
 
-from tl_keras.report import figures, mistakes, results, training
+from tl_keras.report.facts import figures
 from tl_keras.report.read import read
+from tl_keras.report.sections import mistakes, results, training
 
 
 def write_answers(workdir, answers: list[tuple[str, str, float]]) -> None:

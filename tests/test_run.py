@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-from tl_keras import config as configs
-from tl_keras import marks
-from tl_keras import run as runs
-from tl_keras.run import Run
+from tl_keras.config import whole as configs
+from tl_keras.run import folder as runs
+from tl_keras.run import marks
+from tl_keras.run.folder import Run
 
 
 def config(**sections):
@@ -136,14 +136,14 @@ def killed_in_finish(run: Run, monkeypatch, step: str):
 
 def test_killed_before_the_result_is_not_done(run, monkeypatch):
     run.add(kept="head")
-    killed_in_finish(run, monkeypatch, "tl_keras.run.write_json")
+    killed_in_finish(run, monkeypatch, "tl_keras.run.folder.write_json")
     assert runs.finished(config(), run.workdir, "finetune") is None
     assert run.record["kept"] == "head"
 
 
 @pytest.mark.parametrize("step", ["write_text", "shutil.rmtree"])
 def test_killed_after_the_result_is_done(run, monkeypatch, step):
-    killed_in_finish(run, monkeypatch, f"tl_keras.run.{step}")
+    killed_in_finish(run, monkeypatch, f"tl_keras.run.folder.{step}")
     assert run.checkpoint.exists()
     assert runs.finished(config(), run.workdir, "finetune") is not None
     assert not run.checkpoint.exists()
@@ -154,7 +154,7 @@ def test_killed_while_exports_are_made_again_is_not_done(run, monkeypatch, step)
     finish(run, export={"int8": {}})
     other = {"export": {"formats": ["int8"], "max_accuracy_drop": 0.1}}
     more = Run(run.workdir, config(**other), "finetune")
-    killed_in_finish(more, monkeypatch, f"tl_keras.run.{step}")
+    killed_in_finish(more, monkeypatch, f"tl_keras.run.folder.{step}")
     assert runs.finished(config(**other), run.workdir, "finetune") is None
 
 

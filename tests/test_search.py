@@ -12,12 +12,15 @@ from conftest import shoot
 from test_finetune import FEW, Killed, assert_same_weights, changed
 
 import tl_keras
-from tl_keras import config as configs
-from tl_keras import export, features, train
-from tl_keras import model as models
-from tl_keras.approaches import adapt, stages, trials
-from tl_keras.approaches import bench as benches
 from tl_keras.approaches import search as searching
+from tl_keras.approaches import stages
+from tl_keras.config import whole as configs
+from tl_keras.export import export
+from tl_keras.search import session as benches
+from tl_keras.search import trials
+from tl_keras.training import adapt, features
+from tl_keras.training import fit as train
+from tl_keras.training import model as models
 
 SPACE = {
     "fit.freeze": [0.5, 0.75, 1.0],

@@ -6,9 +6,13 @@ import re
 import pytest
 from handmade import SCRIPT, Outline, change
 
-from tl_keras.report import advice, card, page, search, search_advice, search_charts, trials
+from tl_keras.report.advice import advice, on_search
+from tl_keras.report.drawings import search_charts
+from tl_keras.report.drawings.search_charts import Estimate
+from tl_keras.report.facts import trials
+from tl_keras.report.pages import card, page
 from tl_keras.report.read import read
-from tl_keras.report.search_charts import Estimate
+from tl_keras.report.sections import search
 
 N = 100
 RATES = {"min": 1e-5, "max": 1e-2, "scale": "log"}
@@ -77,11 +81,11 @@ def put(workdir, found: object, space: object = None):
 
 
 def sentence(workdir, *made: dict, **others) -> str:
-    return search_advice.depth(trials.searched(put(workdir, searched(*made, **others))))
+    return on_search.depth(trials.searched(put(workdir, searched(*made, **others))))
 
 
 def asked(run) -> str:
-    return "\n".join(f"{do} {why}" for do, why in search_advice.asked(run))
+    return "\n".join(f"{do} {why}" for do, why in on_search.asked(run))
 
 
 def test_the_best_depth_is_set_against_the_head_alone(workdir):

@@ -7,7 +7,7 @@ import shutil
 import pytest
 from handmade import SCRIPT, Outline, change, counted, epochs, strengths, write_records
 
-from tl_keras.report import side_by_side
+from tl_keras.report.pages import side_by_side
 from tl_keras.report.read import read
 
 N = 200

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tl_keras import config as configs
-from tl_keras import space
+from tl_keras.config import space
+from tl_keras.config import whole as configs
 
 
 def config(**search) -> configs.RunConfig:

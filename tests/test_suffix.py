@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tl_keras.approaches.suffix import Dropout
+from tl_keras.training.suffix import Dropout
 
 ONES = np.ones((64, 256), np.float32)
 

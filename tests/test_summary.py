@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from tl_keras import config as configs
 from tl_keras import summary
-from tl_keras.run import Run
+from tl_keras.config import whole as configs
+from tl_keras.run.folder import Run
 
 ENTRY = {"bytes": 1_000_000, "latency_ms": None, "accuracy": 0.9, "status": "ok"}
 FAILED = {"format": None, "status": "no file holds export.max_bytes 10"}

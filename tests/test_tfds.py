@@ -3,7 +3,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from tl_keras.config import CacheConfig, DataConfig
+from tl_keras.config.whole import CacheConfig, DataConfig
 from tl_keras.data import tfds as source
 from tl_keras.data.examples import SPLITS
 from tl_keras.data.load import load

@@ -10,11 +10,11 @@ import pytest
 import tensorflow as tf
 from conftest import clusters
 
-from tl_keras import train
-from tl_keras.config import FitConfig
-from tl_keras.evaluate import softmax
-from tl_keras.learner import Settings, learner
-from tl_keras.train import Fit, Plan, State
+from tl_keras.config.whole import FitConfig
+from tl_keras.tasks.classification import softmax
+from tl_keras.training import fit as train
+from tl_keras.training.fit import Fit, Plan, State
+from tl_keras.training.learner import Settings, learner
 
 
 @pytest.mark.parametrize("count", [10, 300, 3000, 100_000])

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from tl_keras import config as configs
-from tl_keras import tuner
-from tl_keras.config import Range
+from tl_keras.config import whole as configs
+from tl_keras.config.whole import Range
+from tl_keras.search import tuner
 
 ENTRIES = {
     "fit.freeze": (0.0, "block_3", 1.0),

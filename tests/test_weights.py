@@ -10,8 +10,8 @@ import pytest
 from families import FAMILIES, assert_close, images_of_noise, make, make_plain, shake
 from keras.src.utils import file_utils
 
-from tl_keras import backbones
-from tl_keras.weights import digest, load_weights
+from tl_keras.backbones import applications
+from tl_keras.backbones.weights import digest, load_weights
 
 # Keras 3.15 saves variables by np.array(variable), whose __array__ lacks NumPy 2's `copy`.
 # Delete when https://github.com/keras-team/keras no longer warns in `model.save`.
@@ -40,7 +40,7 @@ def _write_legacy(path, model):
 
 @functools.cache
 def _blank(name, alpha, size):
-    return backbones.build(name, {"alpha": alpha} if alpha else {}, size)
+    return applications.build(name, {"alpha": alpha} if alpha else {}, size)
 
 
 def _loaded(source, weights):
@@ -93,14 +93,14 @@ def test_keras_file_and_run_folder_give_the_backbone_without_its_head(tmp_path):
 
 
 def test_none_leaves_random_weights():
-    model = backbones.build(*MOBILENET)
+    model = applications.build(*MOBILENET)
     before = digest(model)
     load_weights(model, *MOBILENET[:2], "none")
     assert digest(model) == before
 
 
 def test_digest_sees_one_changed_weight():
-    model = backbones.build(*MOBILENET)
+    model = applications.build(*MOBILENET)
     before = digest(model)
     model.weights[-1].assign(model.weights[-1] * 1.001)
     assert digest(model) != before
@@ -109,13 +109,13 @@ def test_digest_sees_one_changed_weight():
 
 @pytest.mark.parametrize("suffix", [".h5", ".weights.h5", ".keras"])
 def test_another_models_file_names_the_first_layer_that_differs(suffix, tmp_path):
-    other = backbones.build("MobileNet", {"alpha": 0.5}, 32)
+    other = applications.build("MobileNet", {"alpha": 0.5}, 32)
     path = tmp_path / f"other{suffix}"
     if suffix == ".h5":
         _write_legacy(path, other)
     else:
         other.save(path) if suffix == ".keras" else other.save_weights(path)
-    model = backbones.build(*MOBILENET)
+    model = applications.build(*MOBILENET)
     before = digest(model)
     message = (
         r"model\.weights: '.*' does not fit MobileNet: layer 1, 'conv1', expects shapes "
@@ -216,7 +216,9 @@ def test_imagenet_efficientnet_equals_keras_from_every_source(monkeypatch, tmp_p
     # As published: the deviation stands where the variance belongs, and Keras adds a layer.
     published = make_plain(*EFFICIENTNET)
     normalization = next(x for x in published.layers if isinstance(x, keras.layers.Normalization))
-    mean, std = (np.array(x, "float32") for x in (backbones.IMAGENET_MEAN, backbones.IMAGENET_STD))
+    mean, std = (
+        np.array(x, "float32") for x in (applications.IMAGENET_MEAN, applications.IMAGENET_STD)
+    )
     normalization.set_weights([mean, std, np.array(0)])
     _write_legacy(tmp_path / "efficientnetb0_notop.h5", published)
     path = str(tmp_path / "efficientnetb0_notop.h5")

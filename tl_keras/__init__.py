@@ -19,8 +19,8 @@ if TYPE_CHECKING:  # Type checkers take this name for true.
     import numpy as np
     import PIL.Image
 
-    from tl_keras.config import RunConfig
-    from tl_keras.run import Run
+    from tl_keras.config.whole import RunConfig
+    from tl_keras.run.folder import Run
 
     Config = RunConfig | Mapping[str, Any] | str | os.PathLike
     Picture = str | os.PathLike | np.ndarray | PIL.Image.Image
@@ -96,7 +96,7 @@ def search(config: "Config", workdir: "str | Path") -> "Run":
 
 def load(workdir: "Run | str | Path") -> "Run":
     """An existing run. Raises ValueError where the folder is none."""
-    from tl_keras import run
+    from tl_keras.run import folder as run
 
     return run.load(workdir.workdir if isinstance(workdir, run.Run) else workdir)
 
@@ -116,8 +116,8 @@ def predict(
       TypeError: a picture is something else.
       ValueError: the run is not finished, or a path does not exist.
     """
-    from tl_keras.quiet import tensorflow_started
-    from tl_keras.run import Run, load_finished
+    from tl_keras.run.folder import Run, load_finished
+    from tl_keras.run.quiet import tensorflow_started
 
     run = load_finished(run.workdir if isinstance(run, Run) else run)
     with tensorflow_started():
@@ -127,18 +127,18 @@ def predict(
 
 
 def _run(command: str, config: "Config", workdir: "str | Path") -> "Run":
-    from tl_keras import config as configs
-    from tl_keras import run
-    from tl_keras.quiet import tensorflow_started
+    from tl_keras.config import whole as configs
+    from tl_keras.run import folder as run
+    from tl_keras.run.quiet import tensorflow_started
 
     config = configs.from_any(config)
     if command == "search" and not config.search.wanted:
         config = configs.with_trials(config)
     done = run.finished(config, workdir, command)
     if done:
-        from tl_keras import report
+        from tl_keras.report.pages import page
 
-        report.refresh(done.workdir)
+        page.refresh(done.workdir)
         return done
     configs.check_paths(config)
     with tensorflow_started():

@@ -15,12 +15,12 @@ from typing import Any
 
 from absl import flags
 
-from tl_keras import config as configs
-from tl_keras import marks
-from tl_keras import run as runs
-from tl_keras.config import CacheConfig, RunConfig
-from tl_keras.files import is_special, write_text
-from tl_keras.run import Run
+from tl_keras.config import whole as configs
+from tl_keras.config.whole import CacheConfig, RunConfig
+from tl_keras.run import folder as runs
+from tl_keras.run import marks
+from tl_keras.run.files import is_special, write_text
+from tl_keras.run.folder import Run
 
 Flags = flags.FlagValues
 
@@ -84,7 +84,7 @@ def _started() -> Iterator[None]:
     shown = sys.stderr.isatty()
     if shown:
         print("starting TensorFlow ...", end="\r", file=sys.stderr, flush=True)
-    from tl_keras.quiet import tensorflow_started
+    from tl_keras.run.quiet import tensorflow_started
 
     with tensorflow_started():
         if shown:
@@ -105,9 +105,10 @@ def _log_to_stderr() -> None:
 
 
 def _summarise(run: Run) -> int:
-    from tl_keras import report, summary
+    from tl_keras import summary
+    from tl_keras.report.pages import page
 
-    report.refresh(run.workdir)
+    page.refresh(run.workdir)
     return _tell(summary.lines(run), summary.missed(run.result))
 
 
@@ -163,7 +164,7 @@ def _parallel(values: Flags, _: list[str]) -> int:
         return _train("parallel", config, workdir)
     runs.load(workdir)  # Says before a slow start that it is none.
     with _started():
-        from tl_keras.approaches import student
+        from tl_keras.approaches.teaching import student
 
         trained = student.run(config, workdir, values.segment)
     print(f"segment finished: {trained.workdir}")
@@ -322,24 +323,24 @@ def _write(text: str, output: Path | None) -> None:
 
 
 def _report(values: Flags, folders: list[str]) -> int:
-    from tl_keras import report
+    from tl_keras.report.pages import page, side_by_side
 
     if values.workdir and folders:
         raise ValueError(f"--workdir: expected this or folders; received both, {folders[0]!r} too")
     if len(folders) < 2:
         if values.output:
             raise ValueError("--output: is for several runs; that of one is its report.html")
-        print(report.write(_absolute(folders[0] if folders else _workdir(values, None))))
+        print(page.write(_absolute(folders[0] if folders else _workdir(values, None))))
         return 0
-    page = _checked_output(values) or Path("comparison.html")
-    if not values.output and page.exists() and not report.is_page(page):
+    target = _checked_output(values) or Path("comparison.html")
+    if not values.output and target.exists() and not page.is_page(target):
         raise ValueError(
-            f"--output: {str(page)!r} is there already and not a page of tl_keras, so it is not "
+            f"--output: {str(target)!r} is there already and not a page of tl_keras, so it is not "
             "replaced; expected another name, as in --output=runs.html"
         )
     # Not as runs: a report reads files, also those of a version whose configs load no more.
-    report.compare([*map(_absolute, folders)], page)
-    print(values.output or page)
+    side_by_side.write([*map(_absolute, folders)], target)
+    print(values.output or target)
     return 0
 
 
@@ -353,16 +354,16 @@ def _schema(_: Flags, __: list[str]) -> int:
 
 
 def _cache(values: Flags, _: list[str]) -> int:
-    from tl_keras import cache
+    from tl_keras.data import store
 
     config = CacheConfig(path=values.cache_path or None)
     if values.max_bytes is not None:
-        removed = cache.make_room(config.model_copy(update={"max_bytes": values.max_bytes}), 0)
+        removed = store.make_room(config.model_copy(update={"max_bytes": values.max_bytes}), 0)
         print(f"removed {len(removed)} arrays, {sum(entry.bytes for entry in removed)} bytes")
-    kept = cache.entries(config)
+    kept = store.entries(config)
     for entry in kept:
         print(f"{entry.bytes:>14}  {entry.kind}")
-    print(f"{sum(entry.bytes for entry in kept):>14}  bytes in {cache.folder(config)}")
+    print(f"{sum(entry.bytes for entry in kept):>14}  bytes in {store.folder(config)}")
     return 0
 
 

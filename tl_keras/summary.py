@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from tl_keras.config import WHOLE
-from tl_keras.report import comparison
+from tl_keras.config.whole import WHOLE
+from tl_keras.report.pages import comparison
 from tl_keras.report.read import read
-from tl_keras.run import Run
+from tl_keras.run.folder import Run
 
 
 def lines(run: Run) -> list[str]:

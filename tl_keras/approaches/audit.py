@@ -8,16 +8,18 @@ from typing import Any
 import keras
 from absl import logging
 
-from tl_keras import features, report
-from tl_keras import model as models
 from tl_keras.approaches import stages
-from tl_keras.approaches.architecture import Data
-from tl_keras.config import RunConfig
-from tl_keras.data import batches, doctor
+from tl_keras.config.whole import RunConfig
+from tl_keras.data import batches
 from tl_keras.data.batches import Inputs
 from tl_keras.data.examples import Quarantined
 from tl_keras.data.wording import left_out
-from tl_keras.run import Run, opened
+from tl_keras.modalities.image import examine
+from tl_keras.report.pages import page
+from tl_keras.run.folder import Run, opened
+from tl_keras.training import features
+from tl_keras.training import model as models
+from tl_keras.training.architecture import Data
 
 
 def run(config: RunConfig, workdir: str | Path) -> Run:
@@ -33,7 +35,7 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
         data = stages.read(run, strict=False)
         run.find(**_suspected(run, data))
         shutil.rmtree(run.checkpoint)  # There is nothing to go on from.
-        report.write(run.workdir)
+        page.write(run.workdir)
     return run
 
 
@@ -75,7 +77,7 @@ def _suspected(run: Run, data: Data) -> dict:
         reason = "; ".join(str(error).splitlines())
         logging.warning("labels are not compared: %s", reason)
         return {"suspects": [], "suspects_note": f"labels were not compared: {reason}"}
-    return doctor.suspected(data.dataset, _pooled(run, data, backbone))
+    return examine.suspected(data.dataset, _pooled(run, data, backbone))
 
 
 def _pooled(run: Run, data: Data, backbone: keras.Model) -> dict[str, Inputs]:

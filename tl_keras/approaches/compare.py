@@ -16,23 +16,18 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from tl_keras import config as configs
-from tl_keras import head as heads
-from tl_keras import model as models
-from tl_keras import report, transferability
-from tl_keras import run as runs
 from tl_keras.approaches import stages
-from tl_keras.approaches.architecture import (
-    Architecture,
-    Data,
-    activations,
-    architecture,
-    reading,
-)
-from tl_keras.config import APPROACHES, TRIALS, RunConfig
-from tl_keras.config_errors import is_for_user
-from tl_keras.evaluate import IN_SHORT, log_loss, paired_interval, softmax
-from tl_keras.run import Run, opened
+from tl_keras.config import whole as configs
+from tl_keras.config.messages import is_for_user
+from tl_keras.config.whole import APPROACHES, TRIALS, RunConfig
+from tl_keras.report.pages import page
+from tl_keras.run import folder as runs
+from tl_keras.run.folder import Run, opened
+from tl_keras.tasks.classification import IN_SHORT, log_loss, paired_interval, softmax
+from tl_keras.training import head as heads
+from tl_keras.training import model as models
+from tl_keras.training import transferability
+from tl_keras.training.architecture import Architecture, Data, activations, architecture, reading
 
 SHARES = (0.1, 0.25, 0.5, 1.0)  # Of the training examples, on the learning curve.
 DRAWS = 3  # Of a share; their mean is shown.
@@ -72,7 +67,7 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
         if {"chain", "finetune"} <= answers.keys():
             told["chain"] = brought(answers)
         run.finish(stages.result(run, approaches=described, **told))
-        report.write(run.workdir)
+        page.write(run.workdir)
     return run
 
 

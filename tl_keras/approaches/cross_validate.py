@@ -14,13 +14,23 @@ import keras
 import numpy as np
 from absl import logging
 
-from tl_keras import config as configs
-from tl_keras import export, features, merge, report
-from tl_keras import model as models
-from tl_keras import run as runs
-from tl_keras.approaches import adapt, candidates, exports, search, stages
-from tl_keras.approaches.adapt import Chosen
-from tl_keras.approaches.architecture import (
+from tl_keras.approaches import search, stages
+from tl_keras.config import whole as configs
+from tl_keras.config.whole import METRICS, RunConfig
+from tl_keras.data.splits import folds, parted
+from tl_keras.export import proof
+from tl_keras.export import step as exports
+from tl_keras.modalities.image import examine
+from tl_keras.report.pages import page
+from tl_keras.run import folder as runs
+from tl_keras.run.files import replacing, write_text
+from tl_keras.run.folder import Run, opened
+from tl_keras.run.quiet import only_warnings
+from tl_keras.tasks.classification import EPSILON, fit_temperature, measure
+from tl_keras.training import adapt, candidates, features, merge
+from tl_keras.training import model as models
+from tl_keras.training.adapt import Chosen
+from tl_keras.training.architecture import (
     HEAD_SPLITS,
     Architecture,
     Data,
@@ -28,14 +38,7 @@ from tl_keras.approaches.architecture import (
     plan_of,
     prepared_again,
 )
-from tl_keras.config import METRICS, RunConfig
-from tl_keras.data import doctor
-from tl_keras.data.splits import folds, parted
-from tl_keras.evaluate import EPSILON, fit_temperature, measure
-from tl_keras.files import replacing, write_text
-from tl_keras.fold import Inference
-from tl_keras.quiet import only_warnings
-from tl_keras.run import Run, opened
+from tl_keras.training.fold import Inference
 
 ALL = "fold_all"  # With a search: one more, on everything, of which the final model comes.
 
@@ -79,7 +82,7 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
                     (folder / "model.keras").unlink(missing_ok=True)
                 shutil.rmtree(folder / "checkpoint", ignore_errors=True)
             run.finish(result)
-        report.write(run.workdir)
+        page.write(run.workdir)
     return run
 
 
@@ -332,7 +335,7 @@ def _result(run: Run, model: keras.Model, data: Data, every: Sequence[Fold]) -> 
     """`result.json`: validation is what was held out, by those who had not seen it."""
     dealt = [_out_of_fold(data, every, repeat) for repeat in range(every[-1].repeat + 1)]
     answers = np.mean(dealt, axis=0)
-    suspected = doctor.suspected_by(answers, data.dataset)
+    suspected = examine.suspected_by(answers, data.dataset)
     run.find(**suspected)
     _write_label_quality(run, answers, data, suspected["suspects"])
     trained, data = stages.as_trained(run, data)
@@ -362,7 +365,7 @@ def _write_label_quality(
 ) -> None:
     """Writes `label_quality.csv`: all examples, that whose label is most doubtful first."""
     examples, classes = data.dataset.splits["train"], data.dataset.classes
-    quality, suggested = doctor.label_quality(answers, data.dataset.labels("train"))
+    quality, suggested = examine.label_quality(answers, data.dataset.labels("train"))
     doubted = {entry["file"] for entry in suspects}
     lines = [["file", "label", "suggested", "quality", "suspect"]]
     for i in np.argsort(quality, kind="stable"):
@@ -407,7 +410,7 @@ def _held_out(data: Data, every: Sequence[Fold]) -> tuple[np.ndarray, np.ndarray
     return _out_of_fold(data, every, 0), data.inputs["train"].labels
 
 
-def _judge(fold: Fold) -> export.Subject | None:
+def _judge(fold: Fold) -> proof.Subject | None:
     """A fold's model and what it held out: the final model has seen all of that, and would not show
     what quantising costs. None of other models than the final one: of searches and ensembles."""
     file = fold.run.workdir / "model.keras"
@@ -416,7 +419,7 @@ def _judge(fold: Fold) -> export.Subject | None:
     inputs = {"train": fold.data.inputs["train"], "val": fold.data.inputs["test"]}
     found = models.load(file)
     answers = features.outputs(Inference(found), inputs["val"])
-    return export.Subject(found, inputs, {"val": answers}, on="what a fold held out")
+    return proof.Subject(found, inputs, {"val": answers}, on="what a fold held out")
 
 
 def _is_first(fold: Fold) -> bool:

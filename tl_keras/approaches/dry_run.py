@@ -8,18 +8,21 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tl_keras import features, freeze, space, train
-from tl_keras import model as models
-from tl_keras.approaches import adapt, architecture, stages, suffix
-from tl_keras.approaches.architecture import HEAD_SPLITS, Data
-from tl_keras.config import RunConfig
-from tl_keras.data import batches, doctor
+from tl_keras.approaches import stages
+from tl_keras.config import space
+from tl_keras.config.whole import RunConfig
+from tl_keras.data import batches
 from tl_keras.data.examples import SPLITS
 from tl_keras.data.load import load
 from tl_keras.data.wording import left_out, shortened
-from tl_keras.fold import Inference
-from tl_keras.learner import Settings, learner
-from tl_keras.train import Plan
+from tl_keras.modalities.image import examine
+from tl_keras.training import adapt, architecture, features, freeze, suffix
+from tl_keras.training import fit as train
+from tl_keras.training import model as models
+from tl_keras.training.architecture import HEAD_SPLITS, Data
+from tl_keras.training.fit import Plan
+from tl_keras.training.fold import Inference
+from tl_keras.training.learner import Settings, learner
 
 TIMED_STEPS = 3
 CONVERSION = 2.0  # seconds a format; MobileNetV2 took 5 for all, and as much to time them
@@ -45,7 +48,7 @@ def estimate(config: RunConfig) -> list[str]:
     for trial in space.first_trials(config):
         stages.refuse_leaks(dataset, trial.model)
     data = architecture.prepared(dataset, config)
-    found = doctor.examine(dataset, data.inputs, config.data.image_size)
+    found = examine.examine(dataset, data.inputs, config.data.image_size)
     seconds = {"data": time.monotonic() - started}
     plan = architecture.plan_of(config, dataset, pretrained=config.model.weights != "none")
     depth = adapt.depth_of(config, backbone, plan)

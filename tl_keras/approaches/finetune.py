@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from tl_keras import model as models
-from tl_keras import report
-from tl_keras.approaches import exports, search, stages
-from tl_keras.approaches.adapt import adapt
-from tl_keras.config import RunConfig
-from tl_keras.run import Run, is_stale, opened
+from tl_keras.approaches import search, stages
+from tl_keras.config.whole import RunConfig
+from tl_keras.export import step as exports
+from tl_keras.report.pages import page
+from tl_keras.run.folder import Run, is_stale, opened
+from tl_keras.training import model as models
+from tl_keras.training.adapt import adapt
 
 
 def run(config: RunConfig, workdir: str | Path) -> Run:
@@ -38,5 +39,5 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
             exported = exports.exported(trained, model, data, probabilities)
             result = stages.result(run, **measured, **exported)
         run.finish(result)
-        report.write(run.workdir)
+        page.write(run.workdir)
     return run

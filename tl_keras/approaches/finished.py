@@ -11,23 +11,24 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tl_keras import cache, features
-from tl_keras import model as models
 from tl_keras.approaches import stages
-from tl_keras.approaches.given import Pixels, as_pictures
-from tl_keras.config import as_yaml
-from tl_keras.config_errors import nearest
-from tl_keras.data import audit, image, sources
+from tl_keras.config.messages import nearest
+from tl_keras.config.whole import as_yaml
+from tl_keras.data import check_files, sources, store
 from tl_keras.data.batches import Inputs, reader
 from tl_keras.data.examples import Listed, Listing, Quarantined
-from tl_keras.data.image import Kind
 from tl_keras.data.names import nearly_equal
 from tl_keras.data.paths import printable
 from tl_keras.data.wording import left_out
-from tl_keras.evaluate import EPSILON, IN_SHORT, measure
-from tl_keras.files import unwritable
-from tl_keras.fold import Inference
-from tl_keras.run import Run, as_trained
+from tl_keras.modalities.image import prepare
+from tl_keras.modalities.image.given import Pixels, as_pictures
+from tl_keras.modalities.image.prepare import Kind
+from tl_keras.run.files import unwritable
+from tl_keras.run.folder import Run, as_trained
+from tl_keras.tasks.classification import EPSILON, IN_SHORT, measure
+from tl_keras.training import features
+from tl_keras.training import model as models
+from tl_keras.training.fold import Inference
 
 Row = dict[str, Any]
 
@@ -88,7 +89,7 @@ def _entries(one: Path | Pixels) -> list[Entry]:
     return [*refused, *(Entry(printable(str(file)), file) for file in files)]
 
 
-def _checked(entry: Entry, checked: Mapping[str, audit.Checked]) -> Entry:
+def _checked(entry: Entry, checked: Mapping[str, check_files.Checked]) -> Entry:
     """The entry, with what the audit says against its file."""
     if not isinstance(entry.source, Path):
         return entry
@@ -96,7 +97,7 @@ def _checked(entry: Entry, checked: Mapping[str, audit.Checked]) -> Entry:
 
 
 def _answers(
-    infer: Inference, good: Sequence[Entry], checked: Mapping[str, audit.Checked], run: Run
+    infer: Inference, good: Sequence[Entry], checked: Mapping[str, check_files.Checked], run: Run
 ) -> Iterator[np.ndarray]:
     """Probabilities `(classes,)` of each entry, in order."""
     files = [entry.source for entry in good if isinstance(entry.source, Path)]
@@ -107,7 +108,7 @@ def _answers(
         inputs = _inputs(files, decoders, np.zeros(len(files), np.int64), run)
         of_files = features.outputs(infer, inputs)
     if arrays:
-        prepared = [image.prepare(tf.constant(array), run.config.data) for array in arrays]
+        prepared = [prepare.prepare(tf.constant(array), run.config.data) for array in arrays]
         inputs = Inputs(np.zeros(len(arrays), np.int64), np.stack(prepared))
         of_arrays = features.outputs(infer, inputs)
     rows = {True: iter(of_files), False: iter(of_arrays)}
@@ -125,10 +126,10 @@ def _listing(path: Path) -> Listing:
     return Listing(path.parent, [Listed(path.name, "")])
 
 
-def _check(files: list[Path], run: Run) -> dict[str, audit.Checked]:
-    memory = cache.subfolder(run.config.cache, cache.AUDIT)
+def _check(files: list[Path], run: Run) -> dict[str, check_files.Checked]:
+    memory = store.subfolder(run.config.cache, store.AUDIT)
     names = [str(file.absolute()) for file in files]
-    checked = audit.check_all(Path("/"), names, run.config.data.max_pixels, memory)
+    checked = check_files.check_all(Path("/"), names, run.config.data.max_pixels, memory)
     return {str(file): checked[name] for file, name in zip(files, names, strict=True)}
 
 

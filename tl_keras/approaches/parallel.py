@@ -12,21 +12,24 @@ import keras
 import numpy as np
 from absl import logging
 
-from tl_keras import features, report
-from tl_keras import model as models
-from tl_keras.approaches import cross_validate, exports, labelling, stages
-from tl_keras.approaches.architecture import Data, prepared
-from tl_keras.approaches.labelling import Label
-from tl_keras.approaches.merged import TEACHER, merge_round
-from tl_keras.approaches.workers import train_students
-from tl_keras.config import RunConfig
+from tl_keras.approaches import cross_validate, stages
+from tl_keras.approaches.teaching import labelling
+from tl_keras.approaches.teaching.labelling import Label
+from tl_keras.approaches.teaching.merging import TEACHER, merge_round
+from tl_keras.config.whole import RunConfig
 from tl_keras.data import unlabelled
 from tl_keras.data.examples import Example
 from tl_keras.data.wording import left_out
-from tl_keras.evaluate import IN_SHORT, measure
-from tl_keras.files import replacing, write_json
-from tl_keras.fold import Inference
-from tl_keras.run import Run, opened
+from tl_keras.export import step as exports
+from tl_keras.jobs.local import train_students
+from tl_keras.report.pages import page
+from tl_keras.run.files import replacing, write_json
+from tl_keras.run.folder import Run, opened
+from tl_keras.tasks.classification import IN_SHORT, measure
+from tl_keras.training import features
+from tl_keras.training import model as models
+from tl_keras.training.architecture import Data, prepared
+from tl_keras.training.fold import Inference
 
 
 def run(config: RunConfig, workdir: str | Path) -> Run:
@@ -56,7 +59,7 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
             measured = stages.evaluate(run, model, data, probabilities)
             told = {"rounds": rounds, "teacher": _against_teacher(run, data, probabilities)}
             run.finish(stages.result(run, **told, **measured, **exported))
-        report.write(run.workdir)
+        page.write(run.workdir)
     return run
 
 

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from tl_keras import model as models
-from tl_keras import report
-from tl_keras.approaches import adapt, stages
-from tl_keras.config import RunConfig
-from tl_keras.files import replacing
-from tl_keras.run import Run, opened
+from tl_keras.approaches import stages
+from tl_keras.config.whole import RunConfig
+from tl_keras.report.pages import page
+from tl_keras.run.files import replacing
+from tl_keras.run.folder import Run, opened
+from tl_keras.training import adapt
+from tl_keras.training import model as models
 
 
 def run(config: RunConfig, workdir: str | Path) -> Run:
@@ -35,5 +36,5 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
         probabilities = stages.predict(run, model, data)
         measured = stages.evaluate(run, model, data, probabilities)
         run.finish(stages.result(run, **measured))
-        report.write(run.workdir)
+        page.write(run.workdir)
     return run

@@ -14,15 +14,17 @@ from typing import Any
 import keras
 from absl import logging
 
-from tl_keras import metrics, report, tuner
-from tl_keras.approaches import adapt, stages, trials
-from tl_keras.approaches import bench as benches
-from tl_keras.approaches.architecture import Data, plan_of
-from tl_keras.approaches.bench import Bench, Record
-from tl_keras.config import RunConfig
-from tl_keras.evaluate import paired_interval
-from tl_keras.files import replacing, write_json
-from tl_keras.run import Run, has_budget, opened
+from tl_keras.approaches import stages
+from tl_keras.config.whole import RunConfig
+from tl_keras.report.pages import page
+from tl_keras.run.files import replacing, write_json
+from tl_keras.run.folder import Run, has_budget, opened
+from tl_keras.search import session as benches
+from tl_keras.search import trials, tuner
+from tl_keras.search.session import Bench, Record
+from tl_keras.tasks.classification import paired_interval
+from tl_keras.training import adapt, metrics
+from tl_keras.training.architecture import Data, plan_of
 
 UNITS = ("trials", "minutes")
 REPEATS = 20  # Proposals in a row that come to a trial that was run: nothing new is to come.
@@ -43,7 +45,7 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
         probabilities = stages.predict(trained, model, data, ("val",))
         measured = stages.evaluate(trained, model, data, probabilities)
         run.finish(stages.result(run, **measured))
-        report.write(run.workdir)
+        page.write(run.workdir)
     return run
 
 

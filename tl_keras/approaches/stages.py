@@ -15,21 +15,24 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tl_keras import backbone_file, backbones, explain, features, freeze, space
-from tl_keras import model as models
-from tl_keras import run as runs
-from tl_keras.approaches.architecture import Data, prepared, reading
-from tl_keras.config import WEIGHTS, ModelConfig, RunConfig
-from tl_keras.data import changes, doctor
+from tl_keras.backbones import applications, model_file
+from tl_keras.backbones.weights import digest, graph_digest
+from tl_keras.config import space
+from tl_keras.config.whole import WEIGHTS, ModelConfig, RunConfig
+from tl_keras.data import changes
 from tl_keras.data.examples import SPLITS, Dataset, Example
 from tl_keras.data.load import load
 from tl_keras.data.wording import left_out
-from tl_keras.evaluate import measure
 from tl_keras.export import conformal
-from tl_keras.files import replacing, write_json, write_text
-from tl_keras.fold import Inference
-from tl_keras.run import Run
-from tl_keras.weights import digest, graph_digest
+from tl_keras.modalities.image import examine, explain
+from tl_keras.run import folder as runs
+from tl_keras.run.files import replacing, write_json, write_text
+from tl_keras.run.folder import Run
+from tl_keras.tasks.classification import measure
+from tl_keras.training import features, freeze
+from tl_keras.training import model as models
+from tl_keras.training.architecture import Data, prepared, reading
+from tl_keras.training.fold import Inference
 
 Probabilities = dict[str, np.ndarray]  # by split
 PACKAGES = ("tl-keras", "tensorflow", "keras", "numpy", "scikit-learn", "ai-edge-litert")
@@ -61,7 +64,7 @@ def read(run: Run, strict: bool = True, pooled: bool = False) -> Data:
             conformal.check(len(unseen), config.export.abstain)
         data = prepared(dataset, config)
         if not run.findings:  # A run that goes on has the same data.
-            run.find(**doctor.examine(dataset, data.inputs, config.data.image_size))
+            run.find(**examine.examine(dataset, data.inputs, config.data.image_size))
     return data
 
 
@@ -82,7 +85,7 @@ def backbone(run: Run) -> keras.Model | None:
     found = models.pretrained(first.model, first.data.image_size)
     for depth in space.depths(config):
         if depth != "auto":
-            freeze.resolve(found, backbones.block_pattern(first.model.backbone), depth)
+            freeze.resolve(found, applications.block_pattern(first.model.backbone), depth)
     if not others:
         refuse_another(run, first.model, found)
     elif not (run.workdir / "search").exists():
@@ -132,7 +135,7 @@ def refuse_another(
       ValueError: the file of the backbone or of its weights is another one by now.
     """
     digests = {}
-    own = backbone_file.is_file(config.backbone)
+    own = model_file.is_file(config.backbone)
     if own:
         digests["graph_digest"] = graph_digest(backbone)
     if config.weights != "none":
@@ -362,7 +365,7 @@ def _measure_without_copies(
 ) -> None:
     """What is left of the accuracy without images whose near-duplicates were trained on, or
     chosen by."""
-    copies = doctor.copied(run.findings.get("near_duplicates", []), split)
+    copies = examine.copied(run.findings.get("near_duplicates", []), split)
     kept = np.array([file not in copies for file in files])
     if kept.all() or not kept.any():
         return

@@ -21,14 +21,14 @@ import PIL
 import psutil
 import tensorflow as tf
 
-from tl_keras import cache
-from tl_keras.config import Augmentation, CacheConfig, DataConfig
-from tl_keras.data import glyphs
-from tl_keras.data.augment import augment, mix, num_columns
+from tl_keras.config.space import OF_THE_IMAGES
+from tl_keras.config.whole import Augmentation, CacheConfig, DataConfig
+from tl_keras.data import store
 from tl_keras.data.examples import Dataset
-from tl_keras.data.image import Kind, decode_content, kind_of, prepare
-from tl_keras.progress import progress
-from tl_keras.space import OF_THE_IMAGES
+from tl_keras.modalities.image.augment import augment, mix, num_columns
+from tl_keras.modalities.image.drawn import glyphs
+from tl_keras.modalities.image.prepare import Kind, decode_content, kind_of, prepare
+from tl_keras.run.progress import progress
 from tl_keras.version import VERSION
 
 MEMORY_SHARE = 0.25  # of the free memory, that a split's prepared images may take
@@ -138,7 +138,7 @@ def prepared(dataset: Dataset, split: str, config: DataConfig, cache_config: Cac
         return Inputs(labels, array)
     if needed <= cache_config.max_bytes:
         key = _key(dataset, split, config)
-        return Inputs(labels, cache.keep(cache_config, key, shape, np.uint8, fill).array)
+        return Inputs(labels, store.keep(cache_config, key, shape, np.uint8, fill).array)
     return Inputs(labels, None, read)
 
 

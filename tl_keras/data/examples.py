@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from tl_keras.data.audit import Checked
+    from tl_keras.data.check_files import Checked
     from tl_keras.data.shards import Shards
 
 SPLITS = ("train", "val", "test")

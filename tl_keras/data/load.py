@@ -9,23 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from tl_keras import cache
-from tl_keras.config import CacheConfig, DataConfig
-from tl_keras.data import (
-    audit,
-    changes,
-    copies,
-    digits,
-    glyph_masks,
-    names,
-    problems,
-    sources,
-    tfds,
-)
+from tl_keras.config.whole import CacheConfig, DataConfig
+from tl_keras.data import changes, check_files, names, problems, sources, store, tfds
 from tl_keras.data.examples import SPLITS, Dataset, Example, Listing, Quarantined
 from tl_keras.data.splits import Splits, carve
 from tl_keras.data.wording import count_of, left_out, shortened
-from tl_keras.progress import progress
+from tl_keras.modalities.image import copies
+from tl_keras.modalities.image.drawn import digits, glyph_masks
+from tl_keras.run.progress import progress
 
 # A file that stands in several splits is kept in the first of these alone.
 KEPT_IN = ("test", "val", "train")
@@ -65,7 +56,7 @@ def load(config: DataConfig, cache_config: CacheConfig, strict: bool = True) -> 
     listing, listed = _listing(config, cache_config), {}
     if config.source in sources.OF_FILES:
         listed = {"at": began, "data": changes.stamp(listing)}
-    found = _audit(listing, config, cache.subfolder(cache_config, cache.AUDIT))
+    found = _audit(listing, config, store.subfolder(cache_config, store.AUDIT))
     faults = list(_torn_groups(found))
     found = _set_duplicates_apart(found)
     _check_readable(found, config)
@@ -102,12 +93,12 @@ def load(config: DataConfig, cache_config: CacheConfig, strict: bool = True) -> 
 def _listing(config: DataConfig, cache_config: CacheConfig) -> Listing:
     if config.source in sources.OF_FILES:
         return sources.OF_FILES[config.source](config)
-    return tfds.list_tfds(config, cache.subfolder(cache_config, cache.TFDS))
+    return tfds.list_tfds(config, store.subfolder(cache_config, store.TFDS))
 
 
 def _audit(listing: Listing, config: DataConfig, memory: Path) -> _Found:
     files = [listed.file for listed in listing.files if listed.file not in listing.checked]
-    checked = audit.check_all(listing.root, files, config.max_pixels, memory, looks=True)
+    checked = check_files.check_all(listing.root, files, config.max_pixels, memory, looks=True)
     checked |= listing.checked
     classes = tuple(sorted({listed.label for listed in listing.files}))
     splits: Splits = {name: [] for name in SPLITS}
@@ -143,7 +134,7 @@ def _alike_names(classes: tuple[str, ...]) -> list[str]:
     ]
 
 
-def _dark(checked: dict[str, audit.Checked]) -> list[str]:
+def _dark(checked: dict[str, check_files.Checked]) -> list[str]:
     """A warning of images that are readable and all but black."""
     dark = [file for file, own in checked.items() if not own.reason and own.peak < DARK]
     if not dark:
@@ -264,9 +255,9 @@ def _thumbnails(examples: list[Example], root: Path, config: CacheConfig) -> np.
     key = {
         "kind": "thumbnails of similar images",
         "digests": [example.digest for example in examples],
-        "by": audit.CHECKED_BY,
+        "by": check_files.CHECKED_BY,
     }
-    return cache.keep(config, key, shape, np.uint8, fill).array
+    return store.keep(config, key, shape, np.uint8, fill).array
 
 
 def _num_readable(found: _Found) -> int:
@@ -328,7 +319,7 @@ def _draw(seed: int, count: int, size: int) -> tuple[np.ndarray | None, np.ndarr
     """Images `(count, size, size, 3) uint8` (None for size 0) and labels `(count,) int64`."""
     import tensorflow as tf
 
-    from tl_keras.data import glyphs
+    from tl_keras.modalities.image.drawn import glyphs
 
     # Traced, so that TensorFlow leaves out the drawing where labels alone are asked for.
     @tf.function(autograph=False)

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from tl_keras.files import unwritable
+from tl_keras.run.files import unwritable
 
 LINKED_FOLDER = "a link to a folder; links are not followed"
 

@@ -18,10 +18,10 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from tl_keras.data.audit import CHECKED_BY, Checked, check_content
-from tl_keras.data.pillow import quiet_pillow
-from tl_keras.files import replacing, write_json
-from tl_keras.progress import progress
+from tl_keras.data.check_files import CHECKED_BY, Checked, check_content
+from tl_keras.modalities.image.pillow import quiet_pillow
+from tl_keras.run.files import replacing, write_json
+from tl_keras.run.progress import progress
 
 SIDE_BY_SIDE = 16  # shards
 SHUFFLED = 4096  # Examples, still encoded, that the next one is drawn from: 500 MB of ImageNet.

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tl_keras import marks
-from tl_keras.config import ARCHIVES, DataConfig
+from tl_keras.config.whole import ARCHIVES, DataConfig
 from tl_keras.data import layout
 from tl_keras.data.examples import SPLITS, Listed, Listing, Quarantined
 from tl_keras.data.layout import split_of
 from tl_keras.data.paths import LINKED_FOLDER, printable, refuse
 from tl_keras.data.tables import list_csv
 from tl_keras.data.wording import shortened
+from tl_keras.run import marks
 
 EXPECTED = "expected one folder a class, as in ants/ and bees/, with images inside"
 SPLITS_EXPECTED = "expected train/, and maybe val/ and test/, with one folder a class in each"

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from tl_keras.config import DataConfig
+from tl_keras.config.whole import DataConfig
 from tl_keras.data.examples import Listed, Listing
 from tl_keras.data.layout import split_of
 from tl_keras.data.sources import list_class, list_folder
-from tl_keras.files import replacing, write_json
-from tl_keras.progress import progress
+from tl_keras.run.files import replacing, write_json
+from tl_keras.run.progress import progress
 
 SUFFIXES = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"GI": ".gif", b"BM": ".bmp", b"RI": ".webp"}
 

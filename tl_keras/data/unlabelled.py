@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tl_keras import cache
-from tl_keras.config import CacheConfig, DataConfig
-from tl_keras.data import audit, changes, sources
+from tl_keras.config.whole import CacheConfig, DataConfig
+from tl_keras.data import changes, check_files, sources, store
 from tl_keras.data.examples import SPLITS, Dataset, Example, Quarantined
 from tl_keras.data.wording import left_out
 
@@ -51,8 +50,8 @@ def load(config: DataConfig, cache_config: CacheConfig, dataset: Dataset) -> Unl
     listing = sources.list_unlabelled(Path(config.unlabelled))
     root = listing.root
     names = [listed.file for listed in listing.files]
-    memory = cache.subfolder(cache_config, cache.AUDIT)
-    checked = audit.check_all(root, names, config.max_pixels, memory)
+    memory = store.subfolder(cache_config, store.AUDIT)
+    checked = check_files.check_all(root, names, config.max_pixels, memory)
     seen = {example.digest for split in SPLITS for example in dataset.splits[split]}
     found, num_copies = [], 0
     quarantined = list(listing.quarantined)

@@ -9,7 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from tl_keras.files import replacing
+from tl_keras.run.files import replacing
 
 
 def shrink(source: Path, target: Path) -> None:

@@ -13,11 +13,11 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from tl_keras.data import batches
 from tl_keras.data.batches import Inputs
-from tl_keras.embedded.device import predict
-from tl_keras.evaluate import paired_interval, wilson
-from tl_keras.export import flatbuffer
-from tl_keras.files import not_a_pattern
-from tl_keras.progress import progress
+from tl_keras.export.formats import flatbuffer
+from tl_keras.modalities.image.device import predict
+from tl_keras.run.files import not_a_pattern
+from tl_keras.run.progress import progress
+from tl_keras.tasks.classification import paired_interval, wilson
 
 Outputs = dict[str, np.ndarray]  # by name: `probabilities (examples, classes) float32`, ...
 Runner = Callable[[Inputs], Outputs]

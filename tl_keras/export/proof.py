@@ -9,24 +9,16 @@ import keras
 import numpy as np
 from absl import logging
 
-from tl_keras.config import WHOLE, ExportConfig
+from tl_keras.config.whole import WHOLE, ExportConfig
 from tl_keras.data.batches import CORES, Inputs
-from tl_keras.export import (
-    conformal,
-    flatbuffer,
-    litert,
-    metadata,
-    onnx,
-    parity,
-    quantise,
-    repair,
-    saved_model,
-)
-from tl_keras.export.converted import Converted, content_of
-from tl_keras.export.metadata import Description
-from tl_keras.export.saved_model import Prepare
-from tl_keras.progress import progress
-from tl_keras.quiet import quiet
+from tl_keras.export import conformal, parity, repair
+from tl_keras.export.formats import flatbuffer, litert, onnx, quantise, saved_model
+from tl_keras.export.formats.converted import Converted, content_of
+from tl_keras.export.formats.saved_model import Prepare
+from tl_keras.modalities.image import metadata
+from tl_keras.modalities.image.metadata import Description
+from tl_keras.run.progress import progress
+from tl_keras.run.quiet import quiet
 
 OK = "ok"
 REJECTED = ".rejected"

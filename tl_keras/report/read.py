@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from tl_keras.report.words import split_name
+from tl_keras.report.drawings.words import split_name
 
 FILES = (
     *("config.yaml", "data.json", "findings.json"),

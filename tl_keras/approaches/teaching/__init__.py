@@ -1,0 +1,1 @@
+"""What parallel training does: labels, students, and merging them."""

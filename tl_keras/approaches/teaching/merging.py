@@ -1,0 +1,131 @@
+"""What the students of a round come to: one model, the one that labelled validation prefers."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import keras
+import numpy as np
+from absl import logging
+
+from tl_keras.config.whole import RunConfig
+from tl_keras.jobs.local import result_of
+from tl_keras.run.files import replacing, write_json
+from tl_keras.run.folder import Run
+from tl_keras.tasks.classification import log_losses, measure, paired_interval
+from tl_keras.training import features, merge
+from tl_keras.training import fit as train
+from tl_keras.training import model as models
+from tl_keras.training.architecture import Data
+from tl_keras.training.fold import Inference
+
+TEACHER = "teacher"  # What a round is merged to where no student is better.
+
+
+def merge_round(
+    run: Run, folder: Path, data: Data, teacher: keras.Model, held_out: np.ndarray | None
+) -> tuple[keras.Model, str]:
+    """The model that a round comes to, and how: of the students, or still the teacher.
+
+    Args:
+      folder: of the round, with its students.
+      data: of which val is labelled.
+      held_out: `(val, classes)` probabilities where the teacher was trained on validation, too: by
+        those of its folds that had not seen the example; else None.
+    """
+    file = folder / "model.keras"
+    if not file.exists():
+        with run.timed("merge"):
+            _merge(run.config, folder, data, teacher, held_out)
+    told = json.loads((folder / "round.json").read_text(encoding="utf-8"))
+    run.add(model=told["model"])
+    logging.info("%s: merged: %s", folder.name, told["merged"])
+    return models.load(file), told["merged"]
+
+
+def _merge(
+    config: RunConfig,
+    folder: Path,
+    data: Data,
+    teacher: keras.Model,
+    held_out: np.ndarray | None,
+) -> None:
+    """Writes the round's `round.json` and, last, its model."""
+    count = config.parallel.segments
+    members = [models.load(folder / f"segment_{i}" / "model.keras") for i in range(count)]
+    found = {f"segment_{i}": _answers(member, data) for i, member in enumerate(members)}
+    merges = {}
+    if count > 1:
+        first = models.load(folder / "segment_0" / "model.keras")  # It is changed.
+        merges["average"] = merge.average([first, *members[1:]])
+        answers = {"average": _answers(merges["average"], data)}
+        found |= {**answers, "ensemble": np.mean(list(found.values()), axis=0)}
+    found[TEACHER] = _answers(teacher, data) if held_out is None else held_out
+    chosen = choose(config, found, data)
+    if chosen == "ensemble":
+        model = merge.ensemble(members)
+    else:
+        named = dict(zip(found, members, strict=False))  # The students come first.
+        model = {TEACHER: teacher, **merges, **named}[chosen]
+    _write_round(folder, chosen, model, found, data)
+    with replacing(folder / "model.keras") as temporary:
+        model.save(temporary)
+
+
+def _answers(model: keras.Model, data: Data) -> np.ndarray:
+    return features.outputs(Inference(model), data.inputs["val"])
+
+
+def choose(config: RunConfig, found: Mapping[str, np.ndarray], data: Data) -> str:
+    """What the labelled validation examples prefer; of what they cannot tell apart the average,
+    which is as small as one student. The teacher only if it is right more often beyond chance: of
+    six examples one that is called wrong with confidence would keep any teacher else."""
+    labels = data.inputs["val"].labels
+    losses = {name: log_losses(own, labels)[None] for name, own in found.items()}
+    segments = [name for name in losses if name.startswith("segment_")]
+    best = min(segments, key=lambda name: losses[name].mean())
+    asked = config.parallel.merge
+    if asked != "auto":
+        return best if asked == "best" or len(segments) == 1 else asked
+    first = "average" if "average" in losses else best
+    order = dict.fromkeys([first, best, "ensemble"])
+    chosen = train.choose({name: losses[name] for name in order if name in losses})
+    taught, before = (found[name].argmax(1) == labels for name in (chosen, TEACHER))
+    won, lost = int((before & ~taught).sum()), int((taught & ~before).sum())
+    return TEACHER if paired_interval(won, lost, len(labels))[0] > 0 else chosen
+
+
+def _write_round(
+    folder: Path, chosen: str, model: keras.Model, found: Mapping[str, np.ndarray], data: Data
+) -> None:
+    """Writes what `rounds` of `result.json` has of this one."""
+    labels, classes = data.inputs["val"].labels, data.dataset.classes
+    every = sorted(name for name in found if name.startswith("segment_"))
+    described = []
+    for i in range(len(every)):
+        result = result_of(folder, i)
+        entry = {"segment": i, **result["data"], "kept": result["model"]["kept"]}
+        entry |= {"seconds": result["seconds"]["total"]}
+        for name in ("labelled", "taught"):
+            if name in result:
+                scores = result[name]
+                entry[name] = {
+                    key: scores[key] for key in ("accuracy", "interval", "n", "log_loss")
+                }
+        described.append(entry)
+    standing = {}
+    for name, own in found.items():
+        scores = measure(own, labels, classes)
+        standing[name] = {key: scores[key] for key in ("accuracy", "log_loss")}
+    labelled = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
+    first = result_of(folder, 0)["model"]
+    names = ("backbone", "weights", "freeze", "block", "cut", "classes_kept")
+    kept = {name: first[name] for name in names if name in first}
+    content = {
+        "labels": labelled,
+        "segments": described,
+        "candidates": standing,
+        "merged": chosen,
+        "model": {**kept, "parameters": model.count_params(), "kept": chosen},
+    }
+    write_json(folder / "round.json", content)

@@ -1,0 +1,277 @@
+"""Weights of a backbone, from wherever the user has them: Keras's downloads, a file, a run.
+
+Importing this module imports neither Keras nor TensorFlow.
+"""
+
+import difflib
+import hashlib
+import itertools
+import json
+import os
+import re
+import zipfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tl_keras.backbones.applications import BACKBONES, IMAGENET_STD, Value, check, construct
+
+if TYPE_CHECKING:
+    import h5py
+    import keras
+    import numpy as np
+
+# Keras stores these two downloads under another name than their address has.
+_CACHED_AS = {
+    "NASNet-mobile-no-top.h5": "nasnet_mobile_no_top.h5",
+    "NASNet-large-no-top.h5": "nasnet_large_no_top.h5",
+}
+# Every source becomes this for each layer that has weights: its name and its arrays.
+Named = tuple[str, list["np.ndarray"]]
+
+
+def load_weights(
+    backbone: "keras.Model", name: str, options: Mapping[str, Value], weights: str
+) -> None:
+    """Sets the weights of a backbone that `build` made; nothing is set unless everything fits.
+
+    Call it before the backbone first predicts: Keras's compiled functions keep the statistics of
+    a `Normalization` layer as constants.
+
+    Args:
+      backbone: what `build(name, options, ...)` returned.
+      name: a key of `BACKBONES`, or the file of a backbone.
+      options: constructor arguments by name.
+      weights: `imagenet` (through Keras's own cache), `none` or `own` (nothing is set), an `.h5`
+        file in Keras Applications' format without top, a `.weights.h5` or `.keras` file, or the
+        folder of an earlier run. Of a model with a head only the backbone's part is taken.
+
+    Raises:
+      ValueError: there is no such file, it is damaged, it does not fit, or there is no network.
+    """
+    if weights in ("none", "own"):
+        return
+    if weights == "imagenet":
+        found = _of_layers(_official(name, options, backbone.input_shape[1]).layers)
+    else:
+        found = _read(_locate(weights), backbone)
+    layers = [layer for layer in backbone.layers if layer.weights]
+    _check_fit(f"{weights!r} does not fit {name}", layers, found)
+    for layer, (_, arrays) in zip(layers, found, strict=True):
+        _assign(layer, arrays, name in BACKBONES)
+
+
+def load_safely(path: str | Path, what: str) -> "keras.Model":
+    """The model of a `.keras` file; nothing in the file is executed.
+
+    Raises:
+      ValueError: damaged, or it holds code; the message begins with `what`.
+    """
+    import keras
+
+    if not zipfile.is_zipfile(path):  # Keras says that it does not find it.
+        raise ValueError(f"{what} is damaged: no whole .keras file; restore it, or make it anew")
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    # Keras raises whatever its parts raise on a damaged or hostile file.
+    except Exception as error:
+        reason = (str(error).strip() or repr(error)).splitlines()[0][:200]
+        raise ValueError(f"{what} is no model file that is safe to load: {reason}") from error
+
+
+def digest(backbone: "keras.Model") -> str:
+    """SHA-256 of all weights, in order: shapes, types and bytes. Names play no part. Hex."""
+    import numpy as np
+
+    result = hashlib.sha256()
+    for weight in backbone.weights:
+        array = weight.numpy()
+        result.update(f"{array.shape} {array.dtype}\n".encode())
+        result.update(np.ascontiguousarray(array).tobytes())
+    return result.hexdigest()
+
+
+def graph_digest(model: "keras.Model") -> str:
+    """SHA-256 of what the layers compute and how they are wired, without weights. Hex."""
+    layers = json.loads(model.to_json())["config"]["layers"]
+    return hashlib.sha256(json.dumps(layers, sort_keys=True).encode()).hexdigest()
+
+
+def _of_layers(layers: Iterable["keras.Layer"]) -> list[Named]:
+    return [(layer.name, layer.get_weights()) for layer in layers if layer.weights]
+
+
+def _official(name: str, options: Mapping[str, Value], image_size: int) -> "keras.Model":
+    row = BACKBONES[name]
+    check(name, options, weights="imagenet")
+    if row.trained_sizes and image_size not in row.trained_sizes:
+        image_size = row.trained_sizes[-1]
+    shape = (image_size, image_size, 3)
+    try:
+        return construct(name, options, weights="imagenet", input_shape=shape)
+    except Exception as error:  # Keras raises a plain Exception when a download fails.
+        raise ValueError(_unavailable(name, error)) from error
+
+
+def _unavailable(name: str, error: Exception) -> str:
+    cache = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models"
+    url = re.search(r"https?://\S+?(?=:?(?:\s|$))", str(error))
+    file = url.group().rsplit("/", 1)[-1] if url else "the file"
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+    return (
+        f"model.weights: the ImageNet weights of {name} are not available: {reason}\n"
+        f"Without a network, fetch {file} elsewhere and set model.weights to its path, "
+        f"or keep it as {cache / _CACHED_AS.get(file, file)}"
+    )
+
+
+def _locate(weights: str) -> Path:
+    path = Path(weights).expanduser()
+    if path.is_dir():
+        if not (path / "model.keras").is_file():
+            compares = (path / "result.json").is_file()
+            hint = "is it a run's folder, and is the run finished?"
+            raise ValueError(
+                f"model.weights: the folder {weights!r} holds no model.keras; "
+                f"{'it compares runs: expected the folder of one of them' if compares else hint}"
+            )
+        return path / "model.keras"
+    if not path.is_file():
+        siblings = [str(path.parent / other.name) for other in _siblings(path)]
+        near = difflib.get_close_matches(
+            weights, ["imagenet", "glyphs", "none", "own", *siblings], n=1
+        )
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"model.weights: there is no file or folder {weights!r}{hint}")
+    if path.suffix not in (".h5", ".keras"):
+        raise ValueError(
+            f"model.weights: expected a .h5, .weights.h5 or .keras file or a run's folder, "
+            f"received {weights!r}"
+        )
+    return path
+
+
+def _siblings(path: Path) -> list[Path]:
+    return sorted(path.parent.iterdir()) if path.parent.is_dir() else []
+
+
+def _read(path: Path, backbone: "keras.Model") -> list[Named]:
+    if path.suffix == ".keras":
+        return _read_keras(path, sum(bool(layer.weights) for layer in backbone.layers))
+    import h5py
+
+    try:
+        with h5py.File(path) as file:
+            root = file.get("model_weights", file)
+            if any(key.startswith("layer_names") for key in root.attrs):
+                return _read_legacy(root)
+            if "layers" in root:
+                return _read_by_class(root["layers"], backbone.layers)
+    except (OSError, KeyError, RuntimeError) as error:
+        raise ValueError(
+            f"model.weights: {str(path)!r} is damaged or no HDF5 file: {error}"
+        ) from error
+    raise ValueError(f"model.weights: {str(path)!r} is an HDF5 file without Keras weights")
+
+
+def _read_keras(path: Path, count: int) -> list[Named]:
+    import keras
+
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"model.weights: {str(path)!r} is damaged or no .keras file")
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (ValueError, TypeError, OSError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(f"model.weights: {str(path)!r} does not load: {error}") from error
+    layers = [layer for layer in model.layers if layer.weights]
+    if all(isinstance(layer, keras.layers.Dense) for layer in layers[count:]):
+        layers = layers[:count]  # What follows the pooled features is a head.
+    return _of_layers(layers)
+
+
+def _read_legacy(root: "h5py.Group") -> list[Named]:
+    layers = []
+    for name in _attribute(root, "layer_names"):
+        group = root[name]
+        arrays = [group[weight][()] for weight in _attribute(group, "weight_names")]
+        if arrays:
+            layers.append((name, arrays))
+    return layers
+
+
+def _attribute(group: "h5py.Group", name: str) -> list[str]:
+    # HDF5 holds 64 KiB in an attribute: Keras writes longer lists as name0, name1, ...
+    parts = [group.attrs[name]] if name in group.attrs else []
+    while f"{name}{len(parts)}" in group.attrs:
+        parts.append(group.attrs[f"{name}{len(parts)}"])
+    return [v.decode() if isinstance(v, bytes) else str(v) for part in parts for v in part]
+
+
+def _read_by_class(root: "h5py.Group", layers: Iterable["keras.Layer"]) -> list[Named]:
+    # Keras 3 names a layer's group after its class and its position among those of that class.
+    found = []
+    for layer, key in _keys(layers):
+        if layer.weights:
+            found.append((key, [root[path][()] for path in _paths(root, key, layer)]))
+    known = {key for key, _ in found}
+    others = [key for key in root if key not in known and len(root[key].get("vars", ()))]
+    return found + [(key, [array[()] for array in root[key]["vars"].values()]) for key in others]
+
+
+def _paths(root: "h5py.Group", key: str, layer: "keras.Layer") -> Iterator[str]:
+    for number in sorted(root.get(f"{key}/vars", ()), key=int):
+        yield f"{key}/vars/{number}"
+    for inner, inner_key in _keys(getattr(layer, "layers", ())):
+        yield from _paths(root, f"{key}/layers/{inner_key}", inner)
+
+
+def _keys(layers: Iterable["keras.Layer"]) -> Iterator[tuple["keras.Layer", str]]:
+    seen: Counter[str] = Counter()
+    for layer in layers:
+        key = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", type(layer).__name__)
+        key = re.sub(r"([a-z])([A-Z])", r"\1_\2", key).lower()
+        yield layer, f"{key}_{seen[key]}" if seen[key] else key
+        seen[key] += 1
+
+
+# --- from arrays to the backbone
+
+
+def _check_fit(problem: str, layers: Sequence["keras.Layer"], found: Sequence[Named]) -> None:
+    wanted = [(layer.name, [tuple(w.shape) for w in layer.weights]) for layer in layers]
+    given = [(name, [tuple(array.shape) for array in arrays]) for name, arrays in found]
+    counts = f"the backbone has {len(wanted)} layers with weights, the file {len(given)}"
+    for position, (want, have) in enumerate(itertools.zip_longest(wanted, given), start=1):
+        if want is None:
+            raise ValueError(
+                f"model.weights: {problem}: it goes on with {have[0]!r} {have[1]} after the last "
+                f"layer ({counts}); the backbone takes weights without top"
+            )
+        if have is None:
+            raise ValueError(
+                f"model.weights: {problem}: it ends before layer {position}, {want[0]!r} ({counts})"
+            )
+        if want[1] != have[1]:
+            raise ValueError(
+                f"model.weights: {problem}: layer {position}, {want[0]!r}, expects shapes "
+                f"{want[1]}, found {have[1]} in {have[0]!r} ({counts})"
+            )
+
+
+def _assign(layer: "keras.Layer", arrays: Sequence["np.ndarray"], built_in: bool) -> None:
+    import keras
+    import numpy as np
+
+    if not isinstance(layer, keras.layers.Normalization):
+        layer.set_weights(arrays)
+        return
+    mean, variance, count = arrays
+    # EfficientNet's official files hold the deviation where the variance belongs; Keras mends it
+    # with one more Rescaling, in the graph for weights="imagenet" alone
+    # (https://github.com/tensorflow/tensorflow/issues/49930). A file that `build` made has the
+    # square here and is left as it is, as is a user's own graph, which may hold that Rescaling.
+    if built_in and np.allclose(variance, IMAGENET_STD, rtol=1e-3):
+        variance = variance * np.asarray(IMAGENET_STD, variance.dtype)
+    layer.set_weights([mean, variance, count])
+    layer.finalize_state()  # The layer computes with a copy of its weights.

@@ -1,0 +1,230 @@
+"""search.space: which fields a search changes, and to what. Imports no Keras.
+
+A key is a field, as in `fit.learning_rate` or `model.options.alpha`, or the section `model`, whose
+values are several of its fields at once, as in `{backbone: MobileNet, weights: file.h5}`.
+"""
+
+import copy
+import itertools
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from tl_keras.backbones import applications
+from tl_keras.config.messages import messages, nearest, shown
+
+if TYPE_CHECKING:
+    from tl_keras.config.whole import ModelConfig, Range, RunConfig
+
+# What decides the data, their splits, or how they are measured is the same in all trials.
+SEARCHED = {
+    "data": ("image_size", "resize", "antialias", "augment", "augment_strength", "balance"),
+    "model": ("backbone", "weights", "preprocessing", "dropout", "head_width"),
+    "fit": (
+        *("freeze", "learning_rate", "epochs", "batch_size", "optimizer", "weight_decay"),
+        *("warmup", "keep", "patience", "label_smoothing", "clip_norm", "ema", "views"),
+    ),
+}
+OF_THE_IMAGES = ("image_size", "resize", "antialias")  # Fields of data that prepare an image.
+# Fields on which the backbone, its features, or the head depend.
+OF_ARCHITECTURE = (*(f"data.{name}" for name in OF_THE_IMAGES), "model")
+NOT_OF_ARCHITECTURE = ("model.dropout",)
+REFUSED_BY_WEIGHTS = ("fit.freeze", "fit.keep")
+MOST = 200  # Architectures: each is checked, and tried only if the tuner draws it.
+
+
+def check(config: "RunConfig") -> None:
+    """Checks `search.space` against the fields that it names.
+
+    Raises:
+      ValueError: a field does not exist or cannot be searched, or its section refuses a value.
+    """
+    space = config.search.space
+    if not space:
+        raise ValueError("search.space: expected at least one field; received none")
+    for name, values in space.items():
+        _check_name(name)
+        if name.startswith("model.options.") and not isinstance(values, tuple):
+            # Weights are made for some of them: those between the ends of a range would be refused.
+            found = values if isinstance(values, str) else values.model_dump()
+            raise ValueError(
+                f"search.space.{name}: expected a list of values; received {shown(found)}"
+            )
+        for value in ends(name, values):
+            try:
+                with_values(config, {name: value})
+            except ValueError as error:
+                # Alone it may not fit: a backbone without its size, an option without its backbone.
+                if not of_architecture(name) or len(_of_architecture(space)) == 1:
+                    raise _refused(name, value, error) from None
+    combined = architectures(config)
+    if len(combined) > MOST:
+        raise ValueError(f"search.space: expected at most {MOST} architectures; it holds more")
+    for values in combined:
+        for whole in _with_others(space, values):
+            try:
+                with_values(config, whole)
+            except ValueError as error:
+                raise _refused(", ".join(whole), list(whole.values()), error) from None
+    models = [trial.model for trial in first_trials(config)]
+    _check_options(space, {model.backbone for model in models})
+    _check_layers(config, models)
+    _check_tuner(config)
+
+
+def _with_others(space: Mapping[str, Any], values: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
+    """The values of an architecture with those of the fields that some weights refuse."""
+    named = {k: tuple(ends(k, space[k])) or (0.5,) for k in REFUSED_BY_WEIGHTS if k in space}
+    for row in itertools.product(*named.values()):
+        yield {**values, **dict(zip(named, row, strict=True))}
+
+
+def _check_options(space: Mapping[str, Any], names: Collection[str]) -> None:
+    """Refuses an option that none of the backbones takes: of some it is left out."""
+    rows = [applications.BACKBONES[name] for name in names if name in applications.BACKBONES]
+    taken = {option for row in rows for option in row.options}
+    for name in space:
+        option = name.removeprefix("model.options.")
+        if option != name and option not in taken:
+            near = nearest(option, taken)
+            raise ValueError(f"search.space.{name}: no option of {', '.join(sorted(names))}{near}")
+
+
+def _check_layers(config: "RunConfig", models: Sequence["ModelConfig"]) -> None:
+    space = config.search.space
+    field = "search.space.fit.freeze" if "fit.freeze" in space else "fit.freeze"
+    named = space.get("fit.freeze", (config.fit.freeze,))
+    if _are_one_backbone(models) or not isinstance(named, tuple):
+        return
+    for depth in named:
+        if isinstance(depth, str) and depth != "auto":
+            raise ValueError(
+                f"{field}: {depth!r} is a layer of one backbone, and search.space has several; "
+                "expected shares of the blocks"
+            )
+
+
+def _are_one_backbone(models: Sequence["ModelConfig"]) -> bool:
+    """Whether all architectures have the same layers."""
+    return len({(model.backbone, *sorted(model.options.items())) for model in models}) == 1
+
+
+def _check_tuner(config: "RunConfig") -> None:
+    if config.search.tuner != "hyperband":
+        return
+    if "fit.epochs" in config.search.space:
+        raise ValueError(
+            "search.space.fit.epochs: hyperband itself gives trials their epochs; expected it in "
+            "fit.epochs, as the most that a trial takes"
+        )
+    if config.fit.epochs == 0:
+        raise ValueError("fit.epochs: hyperband shares them out; expected at least 1, received 0")
+
+
+def _check_name(name: str) -> None:
+    known = [f"{section}.{field}" for section, fields in SEARCHED.items() for field in fields]
+    if name in known or name == "model":
+        return
+    if name.startswith("model.options.") and name.count(".") == 2:
+        return
+    hint = nearest(name, known) or f"; known: {', '.join(known)}, model.options.NAME, model"
+    raise ValueError(f"search.space.{name}: no field that a search can change{hint}")
+
+
+def ends(name: str, values: Any) -> Iterable[Any]:
+    """The values of an entry of `search.space`; of a range its ends, of `blocks` none."""
+    if values == "blocks":
+        if name != "fit.freeze":
+            raise ValueError(f"search.space.{name}: 'blocks' is for fit.freeze alone")
+        return ()
+    if isinstance(values, tuple):
+        if not values:
+            raise ValueError(f"search.space.{name}: expected values; received an empty list")
+        return values
+    return (values.min, values.max)
+
+
+def _refused(name: str, value: Any, error: ValueError) -> ValueError:
+    reason = str(error).splitlines()[0]
+    return ValueError(f"search.space.{name}: {shown(value)} is refused: {reason}")
+
+
+def of_architecture(name: str) -> bool:
+    """Whether another value of a field needs another backbone, other features or another head."""
+    named = name in OF_ARCHITECTURE or name.startswith("model.")
+    return named and name not in NOT_OF_ARCHITECTURE
+
+
+def depths(config: "RunConfig") -> tuple:
+    """The freeze depths that a config names one by one, where all are of one backbone."""
+    search, named = config.search, (config.fit.freeze,)
+    if search.wanted:
+        named = search.space.get("fit.freeze", named)
+    models = [trial.model for trial in first_trials(config)]
+    return named if isinstance(named, tuple) and _are_one_backbone(models) else ()
+
+
+def _of_architecture(space: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: values for name, values in space.items() if of_architecture(name)}
+
+
+def architectures(config: "RunConfig") -> list[dict[str, Any]]:
+    """The combinations of values of the fields that make architectures; of ranges, the ends.
+
+    Of too many the first, and one more than `MOST`.
+    """
+    named = {name: ends(name, v) for name, v in _of_architecture(config.search.space).items()}
+    combined = itertools.product(*named.values())
+    return [dict(zip(named, row, strict=True)) for row in itertools.islice(combined, MOST + 1)]
+
+
+def first_trials(config: "RunConfig") -> list["RunConfig"]:
+    """A trial's config of each architecture; without a search, the config itself."""
+    if not config.search.wanted:
+        return [config]
+    return [with_values(config, values) for values in architectures(config)]
+
+
+def with_values(config: "RunConfig", values: Mapping[str, Any]) -> "RunConfig":
+    """A trial's config: the search's with other values, and no search of its own.
+
+    Where backbones are searched, an option that one does not take is left out.
+
+    Raises:
+      ValueError: a section refuses a value.
+    """
+    tree = config.model_dump(mode="json")
+    del tree["search"]
+    written = values.get("model", {})
+    if not isinstance(written, Mapping):
+        raise ValueError("expected fields, as in {backbone: MobileNet}")
+    tree["model"].update(copy.deepcopy(dict(written)))
+    options = tree["model"]["options"]
+    if not isinstance(options, dict):
+        raise ValueError(f"model.options: expected fields; received {shown(options)}")
+    for name, value in values.items():
+        section, _, field = name.partition(".")
+        if field.startswith("options."):
+            options[field.removeprefix("options.")] = value
+        elif field:
+            tree[section][field] = value
+    if {"model", "model.backbone"} & config.search.space.keys():
+        row = applications.BACKBONES.get(tree["model"]["backbone"])
+        named = {*(row.options if row else ()), *written.get("options", ())}
+        tree["model"]["options"] = {k: v for k, v in options.items() if k in named}
+    try:
+        return type(config).model_validate(tree)
+    except ValidationError as error:
+        raise ValueError("\n".join(messages(error, type(config)))) from None
+
+
+def takes_whole_numbers(config: "RunConfig", name: str, values: "Range") -> bool:
+    """Whether a range is of whole numbers: both of its ends are, and its field takes no others."""
+    if not isinstance(values.min, int) or not isinstance(values.max, int):
+        return False
+    try:
+        with_values(config, {name: values.min + 0.5})
+    except ValueError:
+        return True
+    return False

@@ -1,1 +1,0 @@
-"""What is copied to `export/device/` of a run: code for devices, and what checks it."""

@@ -1,0 +1,67 @@
+"""Which of the files to ship: what becomes `export/model.tflite`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tl_keras.config.whole import WHOLE, ExportConfig
+from tl_keras.export.proof import OK
+from tl_keras.export.repair import is_sound
+
+NEARLY = 1.25  # Times the smallest file: as good as the smallest.
+Entry = Mapping[str, Any]
+
+
+def choose(entries: Mapping[str, Entry], config: ExportConfig) -> dict[str, Any]:
+    """`shipped` of `result.json`: the `format`, None where no file will do, and a `status`.
+
+    Of the LiteRT files that hold their tolerance and `export.max_bytes` and `max_latency_ms`, and
+    are sound on validation (where none is, that lose least there), the fastest of those that are
+    nearly as small as the smallest: on many devices it is speed that small files differ in.
+    """
+    files = {name: entry for name, entry in entries.items() if name not in WHOLE}
+    held = {name: entry for name, entry in files.items() if entry["status"] == OK}
+    if not files:
+        return {"format": None, "status": OK}
+    if not held:
+        return {"format": None, "status": "no LiteRT file holds its tolerance"}
+    within = {name: entry for name, entry in held.items() if _excess(entry, config) <= 1}
+    if not within:
+        return {"format": None, "status": _nearest(held, config)}
+    good = {k: e for k, e in within.items() if is_sound(e["val"], config.max_accuracy_drop)}
+    if not good:
+        least = min(map(_lost, within.values()))
+        good = {k: e for k, e in within.items() if _lost(e) == least}
+    smallest = min(entry["bytes"] for entry in good.values())
+    near = {k: e for k, e in good.items() if e["bytes"] <= NEARLY * smallest}
+    # The least of the runs: the median is another where other programs were at work.
+    name = min(near, key=lambda k: near[k]["latency_ms"]["least"])
+    return {"format": name, "status": OK}
+
+
+def _lost(entry: Entry) -> float:
+    """Of accuracy on validation."""
+    return entry["val"]["lost"]
+
+
+def _excess(entry: Entry, config: ExportConfig) -> float:
+    """How many times a limit a file is, of the limit that it breaks most; at most 1 if none."""
+    ratios = [1.0]
+    if config.max_bytes is not None:
+        ratios.append(entry["bytes"] / config.max_bytes)
+    if config.max_latency_ms is not None:
+        ratios.append(entry["latency_ms"]["median"] / config.max_latency_ms)
+    return max(ratios)
+
+
+def _nearest(held: Mapping[str, Entry], config: ExportConfig) -> str:
+    name = min(held, key=lambda k: _excess(held[k], config))
+    entry, limits = held[name], []
+    if config.max_bytes is not None:
+        limits.append(f"export.max_bytes {config.max_bytes:,.0f}")
+    if config.max_latency_ms is not None:
+        limits.append(f"export.max_latency_ms {config.max_latency_ms:g}")
+    return (
+        f"no file holds {' and '.join(limits)}; the nearest is {name} with {entry['bytes']:,} "
+        f"bytes and {entry['latency_ms']['median']:g} ms. Smaller and faster: a lower "
+        "model.options.alpha, a smaller data.image_size, or another model.backbone"
+    )

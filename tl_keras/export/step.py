@@ -1,0 +1,202 @@
+"""The step after measuring: files for devices, which of them to ship, and what that takes."""
+
+import shutil
+from pathlib import Path
+from typing import Any, get_args
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tl_keras.approaches.stages import Probabilities, as_trained, predict
+from tl_keras.config.whole import Format
+from tl_keras.data.names import as_label_lines
+from tl_keras.export import choice, conformal, export, proof
+from tl_keras.modalities.image import bundle
+from tl_keras.modalities.image.metadata import LABELS, Description, label_lines
+from tl_keras.modalities.image.prepare import prepare
+from tl_keras.run.files import write_text
+from tl_keras.run.folder import Run
+from tl_keras.training.architecture import Data
+
+SHIPPED = "model.tflite"
+BESIDE = (SHIPPED, "device")
+ACCURACY = ("accuracy", "interval")
+
+
+def exported(
+    run: Run,
+    model: keras.Model,
+    data: Data,
+    probabilities: Probabilities,
+    judge: proof.Subject | None = None,
+    held_out: tuple[np.ndarray, np.ndarray] | None = None,
+) -> dict[str, Any]:
+    """`export` and `shipped` of `result.json` for a model that was not exported before; writes the
+    files, loads them back, measures them.
+
+    Args:
+      data: of which val is what files are judged on, unless there is a judge.
+      probabilities: the model's, of splits of `data`; those of val and test that are not among
+        them are computed.
+      judge: where the model has seen all but test, one that has not.
+      held_out: the same, of probabilities and labels, to find the threshold of `abstain` on.
+
+    Raises:
+      ValueError: the model needs operators that LiteRT lacks.
+    """
+    folder = run.workdir / export.FOLDER
+    made = _exported(run, model, data, probabilities, judge, held_out)
+    # What is left of another model, which was exported before a search went on.
+    for name in set(get_args(Format)) - set(made["export"]):
+        for rejected in (False, True):
+            export.remove(folder / proof.file_name(name, rejected))
+    if made["shipped"]["format"] is None:
+        _remove_shipped(run)
+    return made
+
+
+def _exported(
+    run: Run,
+    model: keras.Model,
+    data: Data,
+    probabilities: Probabilities,
+    judge: proof.Subject | None,
+    held_out: tuple[np.ndarray, np.ndarray] | None,
+) -> dict[str, Any]:
+    missing = [name for name in ("val", "test") if name not in probabilities]
+    known = {**predict(run, model, data, missing), **probabilities}
+    on = "validation" if held_out is None else "images that trained it"
+    subject = proof.Subject(model, data.inputs, known, on)
+    folder = run.workdir / export.FOLDER
+    threshold = _threshold(run, held_out or (known["val"], data.inputs["val"].labels))
+    with run.timed("export"), export.unfinished(folder) as new:
+        about = _about(run, data)
+
+        def as_in_training(image: tf.Tensor) -> tf.Tensor:
+            return prepare(image, run.config.data)
+
+        writing = proof.Writing(as_in_training, about, run.config.export, threshold, new)
+        made = export.export(subject, writing, judge)
+        write_text(new / LABELS, label_lines(about))
+        if held_out is not None and subject.last == "val":
+            made = {name: _unmeasured(entry) for name, entry in made.items()}
+        shipped = _ship(run, data, made, writing, subject.last)
+        beside = BESIDE if shipped["format"] else ()
+        export.put_in_place(new, folder, made, [LABELS, *beside])
+    return {"export": made, "shipped": shipped}
+
+
+def _unmeasured(entry: dict[str, Any]) -> dict[str, Any]:
+    """An entry without the accuracy on images that trained the model."""
+    return {name: value for name, value in entry.items() if name not in ACCURACY}
+
+
+def exported_again(
+    run: Run,
+    model: keras.Model,
+    data: Data,
+    judge: proof.Subject | None = None,
+    held_out: tuple[np.ndarray, np.ndarray] | None = None,
+) -> dict[str, Any]:
+    """The result of a finished run to which exports are added.
+
+    What was shipped stays, unless files for devices are made: then one of these is, or none.
+    """
+    trained, data = as_trained(run, data)
+    made = _exported(trained, model, data, {}, judge, held_out)
+    every, shipped = {**run.result["export"], **made["export"]}, made["shipped"]
+    if shipped["format"] is None and shipped["status"] == proof.OK:
+        shipped = run.result.get("shipped", shipped)
+    elif shipped["format"] is None:
+        _remove_shipped(run)
+    return {**run.result, "export": every, "shipped": shipped}
+
+
+def _remove_shipped(run: Run) -> None:
+    for name in BESIDE:
+        export.remove(run.workdir / export.FOLDER / name)
+
+
+def _threshold(run: Run, held_out: tuple[np.ndarray, np.ndarray]) -> float | None:
+    level = run.config.export.abstain
+    return None if level is None else conformal.threshold(*held_out, level)
+
+
+def _about(run: Run, data: Data) -> Description:
+    config, classes = run.config, as_label_lines(data.dataset.classes)
+    few = ", ".join(classes[:5]) + (f" and {len(classes) - 5} others" if len(classes) > 5 else "")
+    backbone = Path(config.model.backbone).stem
+    return Description(
+        name=config.export.title or f"{few} ({backbone})",
+        text=f"Tells {len(classes)} classes of images apart: {few}.",
+        size=config.data.image_size,
+        labels=classes,
+        version=config.export.version,
+        author=config.export.author,
+        license=config.export.license,
+    )
+
+
+def _ship(
+    run: Run, data: Data, made: dict[str, Any], writing: proof.Writing, split: str
+) -> dict[str, Any]:
+    """`shipped` of `result.json`; writes `model.tflite`, and the folder `device/` about it."""
+    shipped = choice.choose(made, run.config.export)
+    name = shipped["format"]
+    if name is None:
+        return shipped
+    file = writing.folder / SHIPPED
+    shutil.copyfile(writing.folder / Path(made[name]["path"]).name, file)
+    examples = _examples(data, split)
+    labels, batch = writing.about.labels, writing.config.batch
+    spec = bundle.spec_of(run.config.data, labels, name, writing.threshold, batch)
+    if examples.paths is not None:
+        measured = bundle.measure(file, spec, examples)
+        shipped["device"] = measured if "accuracy" in made[name] else _unmeasured(measured)
+    told = _told(made[name], shipped, split)
+    about = {"title": writing.about.name, "about": writing.about.text, "by": _by(writing.about)}
+    bundle.write(writing.folder / "device", file, spec, about, examples, told)
+    return {**shipped, "path": f"{export.FOLDER}/{SHIPPED}"}
+
+
+def _by(about: Description) -> str:
+    told = [f"Version {about.version}", about.author and f"by {about.author}", about.license]
+    return f"{', '.join(filter(None, told))}."
+
+
+def _examples(data: Data, split: str) -> bundle.Examples:
+    dataset, inputs = data.dataset, data.inputs[split]
+    paths = None
+    if dataset.root is not None:
+        paths = [dataset.root / example.file for example in dataset.splits[split]]
+    return bundle.Examples(inputs, paths, split)
+
+
+def _told(entry: dict[str, Any], shipped: dict[str, Any], split: str) -> str:
+    """Markdown: what the shipped file was measured at."""
+    lines = []
+    if "accuracy" in entry:
+        low, high = entry["interval"]
+        lines.append(
+            f"- Accuracy {entry['accuracy']:.3f} on {entry['n']} {split} images (95% interval "
+            f"{low:.3f} to {high:.3f}), as prepared in training."
+        )
+    lines += [
+        f"- {entry['bytes']:,} bytes{_memory(entry)}.",
+        f"- {entry['latency_ms']['median']:g} ms an image (median, one thread, on the machine that "
+        "made it).",
+    ]
+    if device := shipped.get("device"):
+        right = f"accuracy {device['accuracy']:.3f}; " if "accuracy" in device else ""
+        lines.append(
+            f"- By `predict.py`, from the files as they are: {right}{device['identical']:.0%} of "
+            "the images reach the model the same to the last pixel."
+        )
+    return "\n".join(lines)
+
+
+def _memory(entry: dict[str, Any]) -> str:
+    if entry["arena_bytes"] is None:
+        return ""
+    return f"; {entry['arena_bytes']:,} more while it runs on LiteRT's own kernels"

@@ -1,0 +1,1 @@
+"""Runs jobs: a job is a config and a folder."""

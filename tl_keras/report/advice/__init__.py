@@ -1,0 +1,1 @@
+"""What the numbers ask for, as plain text."""

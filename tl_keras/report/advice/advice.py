@@ -1,0 +1,398 @@
+"""What a run's numbers ask for, each with its reason: plain text, rules of thumb."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tl_keras.report.advice import on_search
+from tl_keras.report.drawings.words import (
+    count,
+    counted,
+    interval,
+    is_number,
+    isolated,
+    listed,
+    megabytes,
+    number,
+    percent,
+    points,
+    quoted,
+)
+from tl_keras.report.facts import figures
+from tl_keras.report.read import Run
+from tl_keras.tasks.classification import paired_interval
+
+FEW = 200  # Test examples; below, the 95% interval at 90% is wider than 8 points.
+WEAK = 3  # Classes that are named at most.
+FILES = 3  # Files that are named at most.
+NOTABLE = 0.01  # Accuracy; less is not worth an advice.
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Something to do, and the figures that ask for it."""
+
+    do: str
+    why: str
+
+
+def what_to_do(run: Run) -> list[Advice]:
+    """What the numbers ask for, the most urgent first; empty if nothing."""
+    if not run.result:
+        again = Advice("Start the same command again.", "It goes on where it was stopped.")
+        return [again, *on_quarantined(run)]
+    return [advice for rule in RULES for advice in rule(run)]
+
+
+def _is_chance(run: Run) -> bool:
+    return figures.against_majority(run) in ("chance", "open")
+
+
+def _on_chance(run: Run) -> Iterable[Advice]:
+    (split, scores), stands = figures.scored(run), figures.against_majority(run)
+    if stands not in ("chance", "trade"):
+        return
+    name, share = figures.majority(run)
+    on = f"{percent(share)} of these {count(scores.get('n'))} {run.split_name(split)} examples"
+    why = (
+        f"Not shown to be right more often than always answering {quoted(name)}, which is right on "
+        f"{on}"
+    )
+    if stands == "chance":
+        look = "Check the labels, look at the mistakes below, then add examples."
+        yield Advice("Do not ship this model.", f"{why}. {look}")
+    else:
+        yield Advice(
+            f"Ship it only if finding other classes is worth mistakes on {quoted(name)}.",
+            f"{why}; but it finds the others more often than chance would.",
+        )
+
+
+def _on_size(run: Run) -> Iterable[Advice]:
+    split, scores = figures.scored(run)
+    n, accuracy = scores.get("n"), scores.get("accuracy")
+    if split == "val" and not run.holds_out:
+        aside = figures.unread_test(run)
+        yield Advice(
+            "Measure it on the test split." if aside else "Set a test split aside.",
+            f"{f'None of its {count(aside)} examples was read' if aside else 'There is none'}: "
+            "validation chose this model, so its scores flatter it.",
+        )
+    if not is_number(n) or not is_number(accuracy) or n >= FEW:
+        return
+    # n for a normal interval of +-3 points; at 100% as if one in n + 2 were wrong.
+    share = min(accuracy, (n + 1) / (n + 2))
+    needed = math.ceil(share * (1 - share) * (1.96 / 0.03) ** 2 / 10) * 10
+    if needed > n:
+        yield Advice(
+            f"Measure on more examples: about {count(needed)}.",
+            f"{n} {run.split_name(split)} examples are few: differences inside the interval may be "
+            f"chance. {count(needed)} would bring it to ±3 points.",
+        )
+
+
+def _on_gap(run: Run) -> Iterable[Advice]:
+    val, test = run.result.get("val") or {}, run.result.get("test") or {}
+    high = (test.get("interval") or [None, None])[1]
+    if run.holds_out or not is_number(high) or not is_number(val.get("accuracy")):
+        return
+    if val["accuracy"] <= high or val["accuracy"] - test["accuracy"] < NOTABLE:
+        return
+    low = (val.get("interval") or [None, None])[0]
+    overlap = is_number(low) and low < high
+    chance = "; it may also be chance, as the two intervals overlap" if overlap else ""
+    yield Advice(
+        "Go by the test score, not by validation's.",
+        f"Validation ({percent(val['accuracy'])} of {count(val.get('n'))}, 95% interval "
+        f"{interval(val.get('interval'))}) lies above the test interval "
+        f"({interval(test['interval'])}, of {count(test.get('n'))}). Choices were "
+        "made on validation, which flatters it, or the test examples differ from the rest"
+        f"{chance}.",
+    )
+
+
+def _on_classes(run: Run) -> Iterable[Advice]:
+    split, scores = figures.scored(run)
+    classes = scores.get("classes") or {}
+    empty = [name for name, score in classes.items() if not score.get("n")]
+    if empty:
+        yield Advice(
+            f"Add examples of {listed(list(map(quoted, empty)))}.",
+            f"No {run.split_name(split)} examples of them: nothing is known about how they do.",
+        )
+    lowest, accuracy = figures.weakest(run), scores.get("accuracy") or 0
+    if not lowest or _is_chance(run):
+        return
+    weak = figures.weak(run)
+    shown = weak[:WEAK] or [lowest]
+    names = listed([quoted(rate.name) for rate in shown])
+    if weak:
+        yield Advice(f"Add examples of {names}, and look at their mistakes.", _weak(run, shown))
+    else:
+        yield Advice(
+            f"Look at the mistakes of {names}, the weakest class.",
+            f"{_weak(run, shown)} Of all examples {percent(accuracy)} are right: that this class "
+            "is weaker may be chance.",
+        )
+
+
+def _weak(run: Run, rates: Sequence[figures.Rate]) -> str:
+    parts = []
+    for rate in rates:
+        taken = [pair for pair in figures.pairs(run) if pair[0] == rate.name]
+        partner = f", most often taken for {quoted(taken[0][1])}" if taken else ""
+        parts.append(
+            f"{quoted(rate.name)}: {percent(rate.recall.value)} of {count(rate.recall.n)} found "
+            f"(95% interval {interval(rate.recall.interval)}){partner}."
+        )
+    return " ".join(parts)
+
+
+def on_leaks(run: Run) -> Iterable[Advice]:
+    """Near-duplicates in two splits."""
+    pairs = [p for p in run.findings.get("near_duplicates") or [] if _apart(p.get("splits"))]
+    if not pairs:
+        return
+    why = (
+        f"{counted(len(pairs), 'pair')} of nearly equal pictures "
+        f"{'stands' if len(pairs) == 1 else 'stand'} in two splits: {_leak(run, pairs)}."
+    )
+    without = run.findings.get("without_near_duplicates") or {}
+    if is_number(without.get("accuracy")):
+        why += (
+            f" Without them {percent(without['accuracy'])} of {count(without.get('n'))} are right "
+            f"(95% interval {interval(without.get('interval'))})."
+        )
+    yield Advice(
+        "Keep near-duplicates in one split.",
+        f"{why} A column group in a CSV file does it: data.source csv, one group a pair.",
+    )
+
+
+def _leak(run: Run, pairs: Sequence[dict]) -> str:
+    """What near-duplicates across splits do; `splits` of a pair stand in the order of SPLITS."""
+    measured = figures.scored(run)[0] or "test"
+    where = [p["splits"] for p in pairs]
+    if any(splits[0] == "train" and splits[1] == measured for splits in where):
+        return f"the model {'has' if run.result else 'would have'} seen what it is measured on"
+    if any(measured in splits for splits in where):
+        return "the model was chosen on what it is measured on"
+    return "the choice among models favours one that has learned pictures by heart"
+
+
+def _apart(splits: object) -> bool:
+    return isinstance(splits, list) and len(set(map(str, splits))) > 1
+
+
+def on_twins(run: Run) -> Iterable[Advice]:
+    """Near-duplicates under two labels."""
+    pairs = [p for p in run.findings.get("near_duplicates") or [] if _apart(p.get("labels"))]
+    if pairs:
+        files = [str(file) for pair in pairs for file in pair.get("files") or []]
+        yield Advice(
+            f"Check the labels of {counted(len(pairs), 'pair')} of nearly equal pictures: "
+            f"{_files(files)}.",
+            "The two of a pair stand under different labels: one may be wrong.",
+        )
+
+
+def on_suspects(run: Run) -> Iterable[Advice]:
+    """Labels that the data check doubts."""
+    suspects = [str(entry.get("file")) for entry in run.findings.get("suspects") or []]
+    if suspects:
+        yield Advice(
+            f"Check {counted(len(suspects), 'label')} that may be wrong: {_files(suspects)}.",
+            "The rest of the data speaks for another label: see Data check.",
+        )
+
+
+def _on_mistakes(run: Run) -> Iterable[Advice]:
+    sure = [p for p in figures.wrong(run) if p.probability >= figures.SURE]
+    if sure:
+        yield Advice(
+            f"Look at these files first: {_files([p.file for p in sure])}.",
+            f"The model is at least {figures.SURE:.0%} sure and wrong, or their labels are.",
+        )
+
+
+def _files(names: Sequence[str]) -> str:
+    more = len(names) - FILES
+    return listed([*map(isolated, names[:FILES]), *([f"{more} more"] if more > 0 else [])])
+
+
+def _on_depth(run: Run) -> Iterable[Advice]:
+    model = run.result.get("model") or {}
+    tuned = (model.get("candidates") or {}).get("finetuned") or {}
+    n = (run.result.get("val") or {}).get("n")
+    won, lost = tuned.get("won"), tuned.get("lost")
+    if not is_number(won) or not is_number(lost) or not n or on_search.knows_of_depth(run):
+        return
+    # Where nothing is frozen there is nothing deeper.
+    deeper = bool(model.get("cut"))
+    low, high = paired_interval(won, lost, n)
+    gained = (
+        f"the layers above the freeze depth changed validation accuracy by "
+        f"{points((won - lost) / n)} against the head alone (95% interval of the difference "
+        f"{interval([low, high])}, {count(n)} examples)"
+    )
+    if low > 0 and deeper and not _is_done(run):
+        yield Advice(
+            f"Unfreeze deeper: {_deeper(model.get('freeze'))}.",
+            f"It pays here: training {gained}.",
+        )
+    elif high < 0:
+        yield Advice(
+            "Fine-tune less: raise fit.freeze or lower fit.learning_rate.",
+            f"It hurts here: training {gained}.",
+        )
+    elif low <= 0 <= high < figures.DECIDABLE and deeper:
+        yield Advice(
+            "Do not expect more of unfreezing deeper.",
+            f"The difference is noise: training {gained}. More examples would help either way.",
+        )
+
+
+def _on_search(run: Run) -> Iterable[Advice]:
+    return (Advice(do, why) for do, why in on_search.asked(run))
+
+
+def _is_done(run: Run) -> bool:
+    """Whether validation has so little left to gain that training on is not worth the while."""
+    accuracy = (run.result.get("val") or {}).get("accuracy")
+    return is_number(accuracy) and 1 - accuracy < NOTABLE
+
+
+def _deeper(share: object) -> str:
+    if not is_number(share):
+        return "lower fit.freeze"
+    return f"--set fit.freeze={0 if share <= 0.25 else round(share / 2, 2):g}"
+
+
+def _on_fit(run: Run) -> Iterable[Advice]:
+    losses = [epoch.get("val_loss") for epoch in figures.epochs(run)]
+    if len(losses) < 3 or not all(map(is_number, losses)) or _is_done(run):
+        return
+    # The schedule ends flat; a last step of more than 1% says it ended too early.
+    if losses[-1] < 0.99 * min(losses[:-1]):
+        yield Advice(
+            "Train longer: raise fit.epochs.",
+            f"Validation loss was still falling at the last of {len(losses)} epochs.",
+        )
+
+
+def _on_calibration(run: Run) -> Iterable[Advice]:
+    split, scores = figures.scored(run)
+    known = [p.probability for p in figures.predicted(run)[1] if is_number(p.probability)]
+    low, high = scores.get("interval") or (None, None)
+    if not known or not is_number(low) or not is_number(high):
+        return
+    mean = sum(known) / len(known)
+    if low <= mean <= high:
+        return
+    yield Advice(
+        f"Do not take its probabilities at their word: they are too {LEANS[mean > high]}.",
+        f"On {count(len(known))} {run.split_name(split)} examples it is {percent(mean)} sure on "
+        f"average and right on {percent(scores.get('accuracy'))} (95% interval "
+        f"{interval([low, high])}).",
+    )
+
+
+LEANS = {True: "high", False: "low"}
+
+
+def on_quarantined(run: Run) -> Iterable[Advice]:
+    """Files left out."""
+    n = len(figures.quarantined(run))
+    if n:
+        yield Advice(
+            f"Mend or remove {counted(n, 'file')}.",
+            f"{'It was' if n == 1 else 'They were'} left out as unusable: reasons under Data.",
+        )
+
+
+def _on_dropped(run: Run) -> Iterable[Advice]:
+    if run.dropped:
+        yield Advice(
+            f"Do not count on the mistakes and the confidence: {counted(run.dropped, 'line')} of "
+            "predictions.csv cannot be read.",
+            "They are left out there; the scores are those of result.json.",
+        )
+
+
+def _on_exports(run: Run) -> Iterable[Advice]:
+    for name, export in figures.exports(run).items():
+        if figures.passed(export):
+            continue
+        why = f"It misses its tolerance ({export['status']})"
+        if is_number(export.get("agreement")):
+            n = export.get("n", figures.scored(run)[1].get("n"))
+            why += f"; it agrees with the model on {percent(export['agreement'])} of "
+            why += f"{count(n)} examples"
+        yield Advice(f"Do not ship the {name} export.", f"{why}. Ship one that holds its own.")
+
+
+def _on_shipping(run: Run) -> Iterable[Advice]:
+    status = (run.result.get("shipped") or {}).get("status", "ok")
+    if status != "ok":
+        yield Advice("There is no model.tflite to ship.", f"{status[:1].upper()}{status[1:]}.")
+    found = figures.to_ship(run)
+    if not found or _is_chance(run):
+        return
+    name, export = found
+    why, timed = [megabytes(export["bytes"])], is_number(figures.median(export))
+    if timed:
+        why.append(
+            f"{number(figures.median(export))} ms an example (median of {figures.TIMED} runs)"
+        )
+    if share := figures.right(run, export):
+        why.append(
+            f"{percent(share.value)} of {count(share.n)} examples right (95% interval "
+            f"{interval(share.interval)})"
+        )
+    what = f"It is the {name} file: of the small ones that are sound on validation the fastest"
+    yield Advice(
+        f"To ship it, take {export.get('path') or name}.",
+        f"{what}: {', '.join(why)}.{_worse(run, export)}",
+    )
+
+
+def _worse(run: Run, export: dict) -> str:
+    """A loss that validation, which files are judged on, was too small to show."""
+    scores = figures.scored(run)[1]
+    low = (scores.get("interval") or [None])[0]
+    if not is_number(low) or not is_number(export.get("accuracy")) or export["accuracy"] >= low:
+        return ""
+    return (
+        f" But the model itself is right on {percent(scores.get('accuracy'))} (95% interval "
+        f"{interval(scores['interval'])}): measure the file on more examples first, or take a "
+        "larger one."
+    )
+
+
+def _on_pretraining(run: Run) -> Iterable[Advice]:
+    if run.result.get("pipeline") == "pretrain" and not _is_chance(run):
+        yield Advice(
+            "Start later runs from this backbone: set model.weights to this run's folder.",
+            "Weights that have seen related pictures need fewer labelled ones.",
+        )
+
+
+RULES = (
+    _on_chance,
+    on_leaks,
+    on_twins,
+    on_suspects,
+    _on_mistakes,
+    _on_classes,
+    _on_size,
+    _on_gap,
+    _on_calibration,
+    _on_depth,
+    _on_search,
+    _on_fit,
+    on_quarantined,
+    _on_dropped,
+    _on_exports,
+    _on_shipping,
+    _on_pretraining,
+)

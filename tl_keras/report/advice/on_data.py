@@ -1,0 +1,82 @@
+"""What a data check says where there is no run yet: its line and its advice, plain text."""
+
+import re
+from collections.abc import Iterable
+
+from tl_keras.report.advice.advice import Advice, on_leaks, on_quarantined, on_suspects, on_twins
+from tl_keras.report.drawings.words import count, counted, isolated, listed, quoted
+from tl_keras.report.facts import figures
+from tl_keras.report.read import Run
+from tl_keras.report.sections import findings
+
+
+def headline(run: Run) -> str:
+    """How many images, and how much was found, as one line."""
+    splits = (run.data.get("splits") or {}).values()
+    images = sum(len(files) for files in splits) or (run.findings.get("sizes") or {}).get("n", 0)
+    found = findings.number(run) + len(figures.quarantined(run))
+    classes = counted(len(run.data.get("classes") or []), "class", "classes")
+    line = f"{counted(images, 'image')} in {classes}; {counted(found, 'finding')}"
+    warned = len(run.data.get("warnings") or [])
+    return f"{line}, {counted(warned, 'warning')}" if warned else line
+
+
+def what_to_do(run: Run) -> list[Advice]:
+    """What the findings ask for, the most urgent first."""
+    rules = (*(_on_warnings, on_quarantined, on_leaks, on_twins, on_suspects), _on_rare, _on_odd)
+    lines = [advice for rule in rules for advice in rule(run)]
+    unseen = list(_on_unseen(run))
+    if any(map(REFUSED.match, _warnings(run))):
+        last = "Until then finetune refuses these data, for the reason that stands first."
+        return [*lines, *unseen, Advice("Mend the data, then audit them again.", last)]
+    if lines:
+        last = "What is left of the findings does no harm that a first run would not show."
+        return [*lines, *unseen, Advice("Then train: tl-keras finetune --data=FOLDER.", last)]
+    looked = "Nothing was found in what was looked at." if unseen else NOTHING_FOUND
+    return [*unseen, Advice("Train: tl-keras finetune --data=FOLDER.", looked)]
+
+
+NOTHING_FOUND = "Nothing was found in the data."
+# What a training refuses begins with the field of the config that it concerns.
+REFUSED = re.compile(r"data(\.\w+)?: ")
+
+
+def _warnings(run: Run) -> list[str]:
+    return [str(warning) for warning in run.data.get("warnings") or []]
+
+
+def _on_warnings(run: Run) -> Iterable[Advice]:
+    found = sorted(_warnings(run), key=lambda warning: not REFUSED.match(warning))
+    if found:
+        more = f" {count(len(found) - 3)} more stand under Data." if len(found) > 3 else ""
+        yield Advice(
+            f"Read {counted(len(found), 'warning')} first.",
+            " ".join(f"{warning.rstrip('.')}." for warning in found[:3]) + more,
+        )
+
+
+def _on_unseen(run: Run) -> Iterable[Advice]:
+    for note in findings.unseen(run):
+        yield Advice("Look at the pictures yourself.", note)
+
+
+def _on_rare(run: Run) -> Iterable[Advice]:
+    rare = run.findings.get("rare") or []
+    if rare:
+        names = [f"{quoted(entry.get('class'))} ({count(entry.get('n'))})" for entry in rare]
+        yield Advice(
+            f"Add images of {listed(names)}.",
+            "So few can hardly be learned, and a score on them says little.",
+        )
+
+
+def _on_odd(run: Run) -> Iterable[Advice]:
+    for part, word in (("sizes", "size"), ("brightness", "brightness or colour")):
+        odd = (run.findings.get(part) or {}).get("odd") or []
+        if odd:
+            names = [isolated(entry.get("file")) for entry in odd]
+            yield Advice(
+                f"Look at {counted(len(odd), 'image')} of unusual {word}: {listed(names[:3])}"
+                f"{' and others' if len(odd) > 3 else ''}.",
+                "They may be crops, scans or faults of a camera that new pictures will not have.",
+            )

@@ -1,0 +1,143 @@
+"""The run's result in one line, and whether the model is good enough: plain text."""
+
+from dataclasses import dataclass
+
+from tl_keras.report.drawings.words import (
+    count,
+    interval,
+    is_number,
+    listed,
+    megabytes,
+    one_in,
+    percent,
+    quoted,
+)
+from tl_keras.report.facts import figures
+from tl_keras.report.read import Run
+
+FLOATS = ("saved_model", "float32", "float16")
+HALF = 0.5  # Accuracy under which no class needs to be named: most answers are wrong.
+MINOR = 0.8  # Accuracy, or recall of a class, under which mistakes are no exception.
+
+
+def headline(run: Run) -> str:
+    """The run's result as one line."""
+    if not run.result:
+        return "This run has not finished: it has no result.json yet"
+    line = ", ".join([_score_line(run), *_export_line(figures.exports(run))])
+    shipped = _shipped(run)
+    return f"{line}; {shipped}" if shipped else line
+
+
+def _score_line(run: Run) -> str:
+    split, scores = figures.scored(run)
+    if not is_number(scores.get("accuracy")):
+        return "Finished; no accuracy was recorded"
+    on = f"{count(scores.get('n'))} {run.split_name(split)} examples"
+    line = f"{percent(scores['accuracy'])} of {on} right"
+    if not scores.get("interval"):
+        return line
+    return f"{line} (95% interval {interval(scores['interval'])})"
+
+
+def _export_line(exports: dict[str, dict]) -> list[str]:
+    failed = [name for name, export in exports.items() if not figures.passed(export)]
+    if failed:
+        return [f"{listed(failed)} outside tolerance"]
+    checked = [name for name in FLOATS if exports.get(name, {}).get("status") == "ok"]
+    return ["float exports agree"] if checked else []
+
+
+def _shipped(run: Run) -> str:
+    found = figures.to_ship(run)
+    if not found:
+        return ""
+    name, shipped = found
+    line = f"to ship: {name}, {megabytes(shipped['bytes'])}"
+    median = figures.median(shipped)
+    return f"{line}, {median:.1f} ms an example" if is_number(median) else line
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the model is good enough, in a sentence, and the figures behind it."""
+
+    answer: str
+    why: list[str]
+
+
+def verdict(run: Run) -> Verdict | None:
+    """A judgement for who has to decide; None where nothing was measured."""
+    scores = figures.scored(run)[1]
+    if not is_number(scores.get("accuracy")) or not _pair(scores.get("interval")):
+        return None
+    why = [_expected(run), *_chance(run), *_weakest(run), *_sure(run)]
+    return Verdict(_answer(run, scores), why)
+
+
+def _pair(values: object) -> bool:
+    return isinstance(values, list) and len(values) == 2 and all(map(is_number, values))
+
+
+def _answer(run: Run, scores: dict) -> str:
+    accuracy, (low, high) = scores["accuracy"], scores["interval"]
+    stands = figures.against_majority(run)
+    if stands == "open" or (stands != "chance" and high - low > figures.WIDE):
+        return "Nobody can say yet: too few examples were measured."
+    largest = quoted((figures.majority(run) or [""])[0])
+    if stands == "chance":
+        return f"No: it is not shown to be better than always answering {largest}."
+    if stands == "trade":
+        return (
+            f"It depends: it is not shown to be right more often than always answering {largest}, "
+            "but it finds other classes too."
+        )
+    missed = [rate for rate in figures.weak(run) if rate.recall.value < MINOR]
+    if missed and accuracy >= HALF:
+        return f"Not for all classes: it finds too few of {quoted(missed[0].name)}."
+    if accuracy == 1:
+        return f"Yes, as far as {count(scores.get('n'))} examples can tell: none was wrong."
+    only = "Yes, where" if accuracy >= MINOR else "Only where"
+    return f"{only} {one_in(1 - accuracy)} does no harm."
+
+
+def _expected(run: Run) -> str:
+    split, scores = figures.scored(run)
+    low, high = (100 * value for value in scores["interval"])
+    return (
+        f"In the long run it is right on {low:.0f} to {high:.0f} of 100 pictures like these (95% "
+        f"interval, measured on {count(scores.get('n'))} {run.split_name(split)} examples)."
+    )
+
+
+def _chance(run: Run) -> list[str]:
+    largest = figures.majority(run)
+    if not largest:
+        return []
+    name, share = largest
+    return [
+        f"Always answering {quoted(name)}, the largest class, would get {100 * share:.0f} of 100 "
+        f"right, on the same examples."
+    ]
+
+
+def _weakest(run: Run) -> list[str]:
+    rate = figures.weakest(run)
+    if not rate:
+        return []
+    found = rate.recall
+    return [
+        f"The weakest class is {quoted(rate.name)}: {count(found.right)} of {count(found.n)} "
+        f"found, {percent(found.value)} (95% interval {interval(found.interval)})."
+    ]
+
+
+def _sure(run: Run) -> list[str]:
+    sure, all_of_them = figures.sure(run), len(figures.predicted(run)[1])
+    if not sure.n:
+        return []
+    return [
+        f"Where it is at least {figures.SURE:.0%} sure, on {count(sure.n)} of "
+        f"{count(all_of_them)} examples, {percent(sure.value)} are right "
+        f"(95% interval {interval(sure.interval)})."
+    ]

@@ -1,0 +1,263 @@
+"""What the sections and the advice ask of a run: the split it is judged on, counts, stages."""
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+
+from scipy import stats
+
+from tl_keras.report.drawings.words import is_number
+from tl_keras.report.facts.intervals import bootstrap
+from tl_keras.report.read import Prediction, Run
+from tl_keras.tasks.classification import wilson
+
+# Stages of metrics.jsonl whose records are epochs, in words. Those of the stage "head" are
+# strengths of regularisation.
+STAGES = {"finetune": "Fine-tuning", "scratch": "Training from scratch"}
+BINS = 10
+SURE = 0.9  # From this probability on the model counts as sure.
+MISTAKES = 12
+TIMED = 50  # Runs of an export, of which the median latency is.
+WIDE = 0.2  # Width of an interval, over which a score says little.
+DECIDABLE = 0.05  # A difference of accuracies that may be larger is not known to be noise.
+
+
+def scored(run: Run) -> tuple[str, dict]:
+    """The split that the report is about and its scores: test if there is one."""
+    for split in ("test", "val"):
+        if run.result.get(split):
+            return split, run.result[split]
+    return "", {}
+
+
+def predicted(run: Run) -> tuple[str, list[Prediction]]:
+    """The split that the report is about and its predictions."""
+    split = scored(run)[0] or next((p.split for p in run.predictions), "")
+    return split, [p for p in run.predictions if p.split == split]
+
+
+def intervals(run: Run, split: str) -> dict[str, list[float]]:
+    """95% intervals of a split's scores, by name; that of the accuracy is the run's own."""
+    examples = [(p.label, p.prediction, p.likelihood) for p in run.predictions if p.split == split]
+    own = (run.result.get(split) or {}).get("interval")
+    return {**bootstrap(examples), **({"accuracy": own} if own else {})}
+
+
+def split_size(run: Run, split: str) -> int | None:
+    """Examples of a split; None if nobody counted them."""
+    size = (run.result.get("data") or {}).get(split)
+    if size is None and run.data.get("splits"):
+        size = len(run.data["splits"].get(split) or [])
+    return size
+
+
+def unread_test(run: Run) -> int:
+    """Examples of a test split that a search left alone, since nothing of it may decide."""
+    left_alone = run.result.get("pipeline") == "search" and not run.result.get("test")
+    return (split_size(run, "test") or 0) if left_alone else 0
+
+
+def quarantined(run: Run) -> list[dict]:
+    """The files left out, each with `file` and `reason`."""
+    return run.data.get("quarantined") or []
+
+
+def strengths(run: Run) -> list[dict]:
+    """The head's records: strengths of regularisation, in the order they were tried."""
+    return [record for record in run.records if record.get("stage") == "head"]
+
+
+def epochs(run: Run) -> list[dict]:
+    """The records that are epochs, in order."""
+    return [record for record in run.records if record.get("stage") in STAGES]
+
+
+def exports(run: Run) -> dict[str, dict]:
+    """What was measured of each exported format."""
+    return {name: export for name, export in (run.result.get("export") or {}).items() if export}
+
+
+def passed(export: dict) -> bool:
+    """Whether an export held its tolerance, as far as anybody checked."""
+    return export.get("status") in (None, "ok")
+
+
+def to_ship(run: Run) -> tuple[str, dict] | None:
+    """Format and measurements of `export/model.tflite`, which validation chose."""
+    shipped = run.result.get("shipped") or {}
+    export = exports(run).get(shipped.get("format"))
+    return (shipped["format"], {**export, **shipped}) if export else None
+
+
+def right(run: Run, export: dict) -> "Share | None":
+    """How many examples an export has right, if that was measured."""
+    accuracy, n = export.get("accuracy"), export.get("n", scored(run)[1].get("n"))
+    if not is_number(accuracy) or not is_number(n) or not n:
+        return None
+    return Share(round(accuracy * n), n)
+
+
+def median(export: dict) -> float | None:
+    """Milliseconds an example, of an export that was timed."""
+    return (export.get("latency_ms") or {}).get("median")
+
+
+def majority(run: Run) -> tuple[str, float] | None:
+    """The largest class of the split, and its share: what always answering it would get right."""
+    classes = scored(run)[1].get("classes") or {}
+    sizes = {name: score["n"] for name, score in classes.items() if is_number(score.get("n"))}
+    if not sum(sizes.values()):
+        return None
+    name = max(sizes, key=sizes.get)
+    return name, sizes[name] / sum(sizes.values())
+
+
+def against_majority(run: Run) -> str:
+    """How it stands against always giving the most frequent answer, which needs no model.
+
+    "better", also where nobody can compare; "open", too few examples to tell; "trade", not right
+    more often, but other classes are found too; "chance".
+    """
+    largest, (low, high) = majority(run), scored(run)[1].get("interval") or (None, None)
+    if not largest or not is_number(low) or not is_number(high) or low > largest[1]:
+        return "better"
+    if high - low > WIDE and high > largest[1]:
+        return "open"
+    return "trade" if _finds_other_classes(run) else "chance"
+
+
+def _finds_other_classes(run: Run) -> bool:
+    """Whether the mean recall is shown to lie over that of one answer to all."""
+    known = [rate.recall for rate in rates(run) if rate.recall.n]
+    # The normal interval after a right and a wrong answer more of each class: 0 and n of n are
+    # no certainty.
+    shares = [(recall.right + 1) / (recall.n + 2) for recall in known]
+    spread = [s * (1 - s) / (r.n + 2) for s, r in zip(shares, known, strict=True)]
+    return sum(shares) - 1.96 * math.sqrt(sum(spread)) > 1
+
+
+def counts(run: Run) -> tuple[list[str], Counter]:
+    """The class names in their order and how often (true, predicted) occurred."""
+    scores = scored(run)[1]
+    names = list(scores.get("classes") or run.data.get("classes") or [])
+    confusion = scores.get("confusion")
+    if confusion and len(confusion) == len(names):
+        cells = zip(names, confusion, strict=True)
+        return names, Counter(
+            {(t, p): n for t, row in cells for p, n in zip(names, row, strict=True) if n}
+        )
+    found = Counter((p.label, p.prediction) for p in predicted(run)[1])
+    seen = dict.fromkeys(name for pair in sorted(found) for name in pair)
+    return (list(dict.fromkeys([*names, *seen])) if found else []), found
+
+
+def pairs(run: Run) -> list[tuple[str, str, int]]:
+    """(true, taken for, times) of the mistakes, the most frequent first."""
+    wrong = [(true, taken, n) for (true, taken), n in counts(run)[1].items() if true != taken]
+    return sorted(wrong, key=lambda pair: (-pair[2], pair[0], pair[1]))
+
+
+@dataclass(frozen=True)
+class Share:
+    """So many of `n`, with its 95% interval."""
+
+    right: int
+    n: int
+
+    @property
+    def value(self) -> float | None:
+        """The share; None of nothing."""
+        return self.right / self.n if self.n else None
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's."""
+        return wilson(self.right, self.n)
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How a class does: how much of it is found, how many of its predictions are right."""
+
+    name: str
+    recall: Share
+    precision: Share
+
+
+def rates(run: Run) -> list[Rate]:
+    """Recall and precision of each class, counted."""
+    names, found = counts(run)
+    true, taken = Counter(), Counter()
+    for (label, prediction), n in found.items():
+        true[label] += n
+        taken[prediction] += n
+    return [Rate(n, Share(found[n, n], true[n]), Share(found[n, n], taken[n])) for n in names]
+
+
+def weakest(run: Run) -> Rate | None:
+    """The class with the lowest recall, if it lies below that of all examples together."""
+    known = [rate for rate in rates(run) if rate.recall.n]
+    total = sum(rate.recall.n for rate in known)
+    if len(known) < 2:
+        return None
+    lowest = min(known, key=lambda rate: rate.recall.value)
+    share = sum(rate.recall.right for rate in known) / total
+    return lowest if lowest.recall.value < share else None
+
+
+def weak(run: Run) -> list[Rate]:
+    """The classes that are shown to be found less often than all together, the weakest first."""
+    known = [rate for rate in rates(run) if rate.recall.n]
+    accuracy = scored(run)[1].get("accuracy")
+    if not is_number(accuracy):
+        return []
+    # By the binomial itself: Wilson's interval is too narrow for two or three examples and a small
+    # tail. Small, since all classes are looked at to pick these (Bonferroni).
+    tail = 0.025 / max(len(known), 1)
+    below = [r for r in known if stats.binom.cdf(r.recall.right, r.recall.n, accuracy) < tail]
+    return sorted(below, key=lambda rate: rate.recall.value)
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Predictions of about one confidence: how many of them are right."""
+
+    confidence: float  # mean
+    right: Share
+
+
+def bins(run: Run) -> list[Bin]:
+    """Predictions by confidence, in `BINS` steps of equal width; those without any left out."""
+    grouped: dict[int, list[Prediction]] = {}
+    for prediction in predicted(run)[1]:
+        if is_number(prediction.probability):
+            # Open below and closed above, as in the calibration error.
+            step = math.ceil(prediction.probability * BINS) - 1
+            grouped.setdefault(min(max(step, 0), BINS - 1), []).append(prediction)
+    return [
+        Bin(
+            sum(p.probability for p in members) / len(members),
+            Share(sum(p.label == p.prediction for p in members), len(members)),
+        )
+        for _, members in sorted(grouped.items())
+    ]
+
+
+def sure(run: Run) -> Share:
+    """Of the predictions that the model is sure of, how many are right."""
+    some = [p for p in predicted(run)[1] if p.probability >= SURE]
+    return Share(sum(p.label == p.prediction for p in some), len(some))
+
+
+def worst(run: Run) -> list[Prediction]:
+    """The most confident mistakes, as many as are shown."""
+    return wrong(run)[:MISTAKES]
+
+
+def wrong(run: Run) -> list[Prediction]:
+    """The mistakes, the most confident first."""
+    return sorted((p for p in predicted(run)[1] if p.prediction != p.label), key=_doubt)
+
+
+def _doubt(prediction: Prediction) -> float:
+    return -prediction.probability if is_number(prediction.probability) else 1.0

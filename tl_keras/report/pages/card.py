@@ -1,0 +1,240 @@
+"""A run in, its model card out: Markdown, with front matter as Hugging Face's cards have it."""
+
+import json
+import re
+import shlex
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePath
+from typing import Any
+
+from tl_keras.data.paths import printable
+from tl_keras.report.advice import verdict
+from tl_keras.report.drawings.words import (
+    NOTHING,
+    count,
+    counted,
+    interval,
+    is_number,
+    listed,
+    megabytes,
+    number,
+    percent,
+    quoted,
+)
+from tl_keras.report.facts import figures, trials
+from tl_keras.report.read import Run
+from tl_keras.report.sections import provenance, results, search
+from tl_keras.run import files
+
+FEW = 20  # Examples of a class, under which its recall says little.
+
+
+def write(run: Run) -> Path:
+    """The path of MODEL_CARD.md, written anew beside the report."""
+    path = run.folder / "MODEL_CARD.md"
+    files.write_text(path, printable(render(run)))
+    return path
+
+
+def render(run: Run) -> str:
+    """The whole card."""
+    parts = {
+        "Data": _data(run),
+        "Method": _method(run),
+        "Figures": _figures(run),
+        "By class": _classes(run),
+        "Exports": _exports(run),
+        "Limits": _limits(run),
+        "How to reproduce": _reproduce(run),
+    }
+    body = "".join(f"\n## {title}\n\n{part}\n" for title, part in parts.items() if part)
+    return f"{_front_matter(run)}\n# {plain(run.name)}\n\n{plain(verdict.headline(run))}.\n{body}"
+
+
+def plain(value: Any) -> str:
+    """Text that Markdown shows as it is: on one line, its marks escaped, no links made of it."""
+    line = " ".join(str(value).split())
+    line = re.sub(r"[\\`*\[\]<>#|~&$@]|(?<!\w)_|_(?!\w)|:(?=//)|(?<=www)\.", r"\\\g<0>", line)
+    return re.sub(r"^(\d*)([-+=]|(?<=\d)[.)](?=\s|$))", r"\1\\\2", line)  # Would begin a list.
+
+
+def _front_matter(run: Run) -> str:
+    """YAML in JSON's notation where text is a user's. The license is unknown, and left out."""
+    split, scores = figures.scored(run)
+    metrics = [
+        f"          - type: {kind}\n            value: {scores[key]}\n            name: {name}"
+        for key, kind, name in METRICS
+        if is_number(scores.get(key))
+    ]
+    lines = ["---", "library_name: keras", "pipeline_tag: image-classification", "tags:"]
+    lines += [f"  - {tag}" for tag in ("image-classification", "transfer-learning", "litert")]
+    if metrics:
+        lines += ["metrics:", "  - accuracy", "model-index:", f"  - name: {_json(run.name)}"]
+        lines += ["    results:", "      - task:", "          type: image-classification"]
+        lines += ["        dataset:", f"          name: {_json(_dataset(run))}"]
+        lines += [f"          type: {_json(run.source or 'unknown')}", f"          split: {split}"]
+        lines += ["        metrics:", *metrics]
+    return "\n".join([*lines, "---", ""])
+
+
+METRICS = (
+    ("accuracy", "accuracy", "Accuracy"),
+    ("macro_f1", "f1", "Macro F1"),
+)
+
+
+def _json(text: str) -> str:
+    # As YAML reads it, which knows no pairs of surrogates, and no control characters as they are.
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in quoted)
+
+
+def _dataset(run: Run) -> str:
+    data = run.tree.get("data") or {}
+    path = data.get("path")
+    return str(data.get("name") or (Path(str(path)).name if path else run.source) or "unknown")
+
+
+def _items(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _data(run: Run) -> str:
+    splits = [(run.split_name(s), figures.split_size(run, s)) for s in ("train", "val", "test")]
+    names = run.data.get("classes") or []
+    source = dict.fromkeys(filter(None, (run.source, _dataset(run))))
+    lines = [f"Source: {plain(', '.join(source))}"]
+    lines += [f"{count(len(names))} classes: {', '.join(map(plain, names))}"] if names else []
+    lines += [f"{count(size)} {split} images" for split, size in splits if size is not None]
+    if left_out := figures.quarantined(run):
+        lines.append(f"{count(len(left_out))} files were left out as unusable")
+    return _items([*lines, *map(plain, run.data.get("warnings") or [])])
+
+
+def _method(run: Run) -> str:
+    described = provenance.described(run)
+    for name in {"weights", "backbone"} & set(described):
+        # A card is passed on: not where somebody keeps his files.
+        described[name] = PurePath(str(described[name])).name
+    lines = [f"{plain(name)}: {plain(value)}" for name, value in described.items()]
+    if searched := trials.searched(run):
+        how = f"search: {search.summary(searched).rstrip('.')}; validation chose among them"
+        lines.append(plain(how))
+    data = run.tree.get("data") or {}
+    if data.get("image_size"):
+        how = plain(f"{data['image_size']} px, {data.get('resize', 'stretch')}, bilinear")
+        lines.append(f"input: uint8 RGB, {how}; normalisation is inside the model")
+    epochs = figures.epochs(run)
+    kept = epochs and (run.result.get("model") or {}).get("kept") != "head"
+    if kept and data.get("augment"):  # A head alone is fitted on the images as they are.
+        lines.append(f"augmentation: {plain(json.dumps(data['augment']))}")
+    if epochs:
+        how = _kept(run, epochs) if kept else "tried and given up for the head alone"
+        lines.append(f"{counted(len(epochs), 'epoch')}, {how}")
+    return _items(lines)
+
+
+def _kept(run: Run, epochs: Sequence[dict]) -> str:
+    """Which of the epochs' weights are in the model."""
+    keep = (run.tree.get("fit") or {}).get("keep", "auto")
+    if keep == "auto":
+        keep = "best" if epochs[-1].get("stage") == "scratch" else "average"
+    return {
+        "best": "the best by validation loss kept",
+        "average": "the average of the weights over the last half of them kept",
+    }[keep]
+
+
+def _figures(run: Run) -> str:
+    rows = []
+    for split in ("test", "val"):
+        scores, between = run.result.get(split) or {}, figures.intervals(run, split)
+        for key, (name, written) in results.SCORES.items():
+            if is_number(scores.get(key)):
+                low_high = " to ".join(map(written, between[key])) if key in between else NOTHING
+                row = [run.split_name(split), count(scores.get("n")), name]
+                rows.append([*row, written(scores[key]), low_high])
+    return _table(["Split", "n", "Score", "Value", "95% interval"], rows) if rows else ""
+
+
+def _classes(run: Run) -> str:
+    rows = [
+        [
+            plain(rate.name),
+            *(percent(rate.recall.value), interval(rate.recall.interval), count(rate.recall.n)),
+            *(percent(rate.precision.value), interval(rate.precision.interval)),
+            count(rate.precision.n),
+        ]
+        for rate in figures.rates(run)
+    ]
+    heads = ["Class", "Recall", "95% interval", "n", "Precision", "95% interval", "n"]
+    return _table(heads, rows) if rows else ""
+
+
+def _exports(run: Run) -> str:
+    measured = figures.scored(run)[1].get("n")
+    rows = []
+    for name, export in figures.exports(run).items():
+        accuracy, n = export.get("accuracy"), export.get("n", measured)
+        share = figures.right(run, export)
+        latency = (export.get("latency_ms") or {}).get("median")
+        rows.append(
+            [
+                *(
+                    plain(name),
+                    plain(export.get("path") or NOTHING),
+                    megabytes(export.get("bytes")),
+                ),
+                *(percent(accuracy), interval(share.interval) if share else NOTHING, count(n)),
+                *(number(latency), plain(export.get("status") or NOTHING)),
+            ]
+        )
+    heads = ["Format", "File", "Size", "Accuracy", "95% interval", "n", "Median ms", "Status"]
+    if not rows:
+        return ""
+    shipped = figures.to_ship(run)
+    below = f"\n{plain(shipped[1]['path'])} is the {plain(shipped[0])} file.\n" if shipped else ""
+    return _table(heads, rows) + below
+
+
+def _limits(run: Run) -> str:
+    found = verdict.verdict(run)
+    lines = [found.answer, *found.why] if found else []
+    split, scores = figures.scored(run)
+    if split == "val" and not run.holds_out:
+        what = (
+            "The test split was not read" if figures.unread_test(run) else "There was no test split"
+        )
+        lines.append(f"{what}: validation chose this model and flatters it.")
+    small = [r for r in figures.rates(run) if r.recall.n < FEW]
+    if small:
+        names = listed([f"{quoted(rate.name)} ({count(rate.recall.n)})" for rate in small])
+        lines.append(
+            f"Fewer than {FEW} {run.split_name(split)} examples, too few to judge: {names}."
+        )
+    if is_number(scores.get("calibration_error")):
+        lines.append(
+            f"Calibration error {percent(scores['calibration_error'])} on "
+            f"{count(scores.get('n'))} examples: probabilities are no certainties."
+        )
+    lines.append(
+        "The figures hold for pictures like those of the data set: other cameras, places, "
+        "populations or times need to be measured again. A picture of none of the classes gets "
+        "one of them all the same."
+    )
+    return _items(map(plain, lines))
+
+
+def _reproduce(run: Run) -> str:
+    command = run.result.get("pipeline") or "finetune"
+    line = f"tl-keras {command} --config=config.yaml --workdir={shlex.quote(f'runs/{run.name}')}"
+    facts = [("seed", run.result.get("seed")), ("data fingerprint", run.data.get("fingerprint"))]
+    facts += [*(run.result.get("versions") or {}).items(), ("device", run.result.get("device"))]
+    lines = [f"{plain(name)}: {plain(value)}" for name, value in facts if value is not None]
+    # Indented, not fenced: a name cannot end it.
+    return f"    {' '.join(line.split())}\n\n{_items(lines)}"

@@ -1,0 +1,159 @@
+"""Run folder in, report.html out: one file, no script, nothing fetched, readable in print."""
+
+import importlib.resources
+from pathlib import Path
+
+from tl_keras.data.paths import printable
+from tl_keras.report.advice import advice, on_data, verdict
+from tl_keras.report.drawings.markup import contents, escape, items, section, steps
+from tl_keras.report.pages import card, comparison
+from tl_keras.report.read import FILES, Run, read
+from tl_keras.report.sections import (
+    findings,
+    folds,
+    mistakes,
+    provenance,
+    results,
+    rounds,
+    search,
+    training,
+)
+from tl_keras.run import files, marks
+
+
+def write(workdir: Path) -> Path:
+    """The path of report.html, written anew from the other files of the run folder.
+
+    Reads config.yaml, data.json, findings.json, metrics.jsonl, pictures/, predictions.csv and
+    result.json, each if it is there, and the pictures of the worst mistakes and of findings under
+    the data's root. Equal files give equal bytes. A reader never sees half a report: it is written
+    beside and moved. Beside the report of a finished run stands its MODEL_CARD.md.
+
+    Raises:
+      ValueError: the folder holds none of these files, or one is not what its name says.
+    """
+    workdir = Path(workdir)
+    path = workdir / "report.html"
+    # File names may hold bytes that are no UTF-8; they must not cost the report.
+    run = read(workdir)
+    if any((workdir / name).exists() for name in (path.name, "MODEL_CARD.md")):
+        marks.check(workdir, "run", "report", may_be_new=False)
+    text = printable(render(run))
+    if run.result and not comparison.is_one(run):  # Each approach has a card of its own.
+        card.write(run)
+    files.write_text(path, text)
+    return path
+
+
+def is_page(file: Path) -> bool:
+    """Whether a file is a page that this package wrote."""
+    with file.open("rb") as stream:
+        return GENERATOR.encode() in stream.read(4096)
+
+
+def refresh(workdir: Path) -> None:
+    """Writes report.html anew if it is missing or older than a file that it is made from."""
+    report = workdir / "report.html"
+    sources = [workdir / name for name in FILES if (workdir / name).exists()]
+    newest = max(path.stat().st_mtime for path in sources)
+    if not report.exists() or report.stat().st_mtime < newest:
+        write(workdir)
+
+
+def render(run: Run) -> str:
+    """The whole page as HTML."""
+    judged = on_data if run.is_audit else comparison if comparison.is_one(run) else advice
+    headed = verdict if judged is advice else judged
+    first, lines = headed.headline(run), judged.what_to_do(run)
+    sections = {**comparison.SECTIONS, **SECTIONS} if judged is comparison else SECTIONS
+    filled = {title: body(run) for title, body in sections.items()}
+    filled = {title: body for title, body in filled.items() if body}
+    parts = [
+        _verdict(run),
+        section("What to do", steps((line.do, line.why) for line in lines) if lines else CALM),
+        contents(filled),
+        *(section(title, body) for title, body in filled.items()),
+    ]
+    above = [run.result.get("pipeline") or ("audit" if run.is_audit else ""), run.name]
+    return document(
+        f"{run.name}: tl_keras report",
+        " · ".join(filter(None, above)),
+        first,
+        "\n".join(filter(None, parts)),
+    )
+
+
+CALM = "<p>Nothing in the numbers asks for attention.</p>"
+SECTIONS = {
+    "Scores": results.scores,
+    "Folds": folds.folds,
+    "Rounds": rounds.rounds,
+    "Search": search.search,
+    "Classes": results.classes,
+    "Confusion": results.confusion,
+    "Worst mistakes": mistakes.mistakes,
+    "Confidence": results.calibration,
+    "Exports": results.exports,
+    "Training": training.training,
+    "Augmented samples": training.augmented,
+    "Data check": findings.data_check,
+    "Data": provenance.data,
+    "Time": provenance.time,
+    "Features": provenance.features,
+    "Model": provenance.model,
+    "Versions and device": provenance.versions,
+    "Config": provenance.config,
+}
+
+
+def _verdict(run: Run) -> str:
+    found = None if run.is_audit or comparison.is_one(run) else verdict.verdict(run)
+    if not found:
+        return ""
+    return section(
+        "Good enough?", f'<p class="answer">{escape(found.answer)}</p>{items(found.why)}'
+    )
+
+
+def document(title: str, above: str, headline: str, body: str) -> str:
+    """A page of the report's look: plain texts, and the body's HTML."""
+    style = importlib.resources.files("tl_keras.report.pages") / "style.css"
+    # Not at the first bracket: a run's name may hold one.
+    first, mark, rest = headline.partition(" (95% interval ")
+    small = f"<small>{escape(mark[2:] + rest.replace(')', '', 1))}</small>" if rest else ""
+    return PAGE.format(
+        generator=GENERATOR,
+        title=escape(title),
+        style=style.read_text(encoding="utf-8"),
+        above=escape(above),
+        headline=escape(first) + small,
+        body=body,
+    )
+
+
+GENERATOR = '<meta name="generator" content="tl_keras">'
+PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+{generator}
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" \
+content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<title>{title}</title>
+<style>
+{style}</style>
+</head>
+<body>
+<main>
+<header>
+<p class="above">{above}</p>
+<h1>{headline}</h1>
+</header>
+{body}
+</main>
+</body>
+</html>
+"""

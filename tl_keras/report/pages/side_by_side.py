@@ -1,0 +1,348 @@
+"""Several runs in, one page with them side by side out; reads files only."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tl_keras.data.paths import printable
+from tl_keras.report.drawings import charts
+from tl_keras.report.drawings.markup import escape, estimate, note, section, steps, table
+from tl_keras.report.drawings.words import (
+    NOTHING,
+    count,
+    counted,
+    duration,
+    interval,
+    is_number,
+    listed,
+    megabytes,
+    number,
+    points,
+    split_name,
+)
+from tl_keras.report.facts import figures
+from tl_keras.report.pages.page import document
+from tl_keras.report.read import Run, read
+from tl_keras.report.sections import provenance, results
+from tl_keras.run import files
+from tl_keras.tasks.classification import paired_interval
+
+Named = list[tuple[str, Run]]  # A letter each, which stands for the run all over the page.
+
+
+def write(workdirs: Sequence[Path], output: Path) -> Path:
+    """The path of a page that holds runs side by side.
+
+    Args:
+      workdirs: folders of finished runs, two or more.
+      output: the file to write.
+
+    Raises:
+      ValueError: a folder is no finished run, or a file in it is not what its name says.
+    """
+    named = [(_letter(i), read(Path(workdir))) for i, workdir in enumerate(workdirs)]
+    for _, run in named:
+        if not run.result:
+            raise ValueError(f"report: {str(run.folder)!r} is not finished; finish it first")
+    files.write_text(Path(output), printable(render(named)))
+    return Path(output)
+
+
+def _letter(i: int) -> str:
+    return chr(ord("A") + i) if i < 26 else f"R{i + 1}"
+
+
+def render(named: Named) -> str:
+    """The whole page as HTML."""
+    compared = compare(named)
+    parts = {
+        "What it means": steps(_meaning(named, compared)),
+        "Runs": _runs(named),
+        "Scores": _scores(named) + _differences(compared),
+        "Found, by class": _classes(named),
+        "Training": _curves(named),
+        "Exports": _exports(named),
+        "Model": _model(named),
+        "What differs in the configs": _config(named),
+        "Time": _time(named),
+    }
+    body = "\n".join(section(title, part) for title, part in parts.items() if part)
+    title = " and ".join(run.name for _, run in named)
+    return document(f"{title}: tl_keras", "comparison", _headline(named, compared), body)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How a run does against the best one, on the same examples."""
+
+    letter: str
+    best: str
+    won: int  # Examples that the best alone has right.
+    lost: int  # Examples that the other alone has right.
+    n: int
+
+    @property
+    def value(self) -> float:
+        """By how much the best is ahead, a share of the examples."""
+        return (self.won - self.lost) / self.n
+
+    @property
+    def interval(self) -> list[float]:
+        """95%, paired by example."""
+        return paired_interval(self.won, self.lost, self.n)
+
+    @property
+    def is_noise(self) -> bool:
+        """Whether the interval holds 0."""
+        return self.interval[0] <= 0 <= self.interval[1]
+
+
+def compare(named: Named) -> list[Difference] | None:
+    """Each run against the one with the most right; None unless all share their examples."""
+    answers = [_answers(run) for _, run in named]
+    first = answers[0]
+    if len({figures.predicted(run)[0] for _, run in named}) > 1:
+        return None
+    labels = [{key: label for key, (label, _) in own.items()} for own in answers]
+    if not first or any(own != labels[0] for own in labels):
+        return None
+    right = [{key: label == taken for key, (label, taken) in own.items()} for own in answers]
+    best = max(range(len(named)), key=lambda i: sum(right[i].values()))
+    return [
+        Difference(
+            letter,
+            named[best][0],
+            won=sum(right[best][key] and not own[key] for key in own),
+            lost=sum(own[key] and not right[best][key] for key in own),
+            n=len(own),
+        )
+        for i, ((letter, _), own) in enumerate(zip(named, right, strict=True))
+        if i != best
+    ]
+
+
+def _answers(run: Run) -> dict[tuple[str, int], tuple[str, str]]:
+    """(label, prediction) by content, which may stand in a split twice; empty if not all known."""
+    split, predictions = figures.predicted(run)
+    names = (run.data.get("splits") or {}).get(split) or []
+    digests = (run.data.get("digests") or {}).get(split) or []
+    content = dict(zip(names, digests, strict=False))
+    if not predictions or any(p.file not in content for p in predictions):
+        return {}
+    found: dict[tuple[str, int], tuple[str, str]] = {}
+    seen: dict[str, int] = {}
+    for prediction in predictions:
+        digest = content[prediction.file]
+        seen[digest] = seen.get(digest, 0) + 1
+        found[digest, seen[digest]] = (prediction.label, prediction.prediction)
+    return found
+
+
+def _headline(named: Named, compared: list[Difference] | None) -> str:
+    if compared is None:
+        return "These figures do not compare: the runs were measured on different examples"
+    called = _called(named)
+    real = [d for d in compared if not d.is_noise]
+    best, n = called[compared[0].best], count(compared[0].n)
+    if not real:
+        return f"No difference is shown between {listed(list(called.values()))}, on {n} examples"
+    others = listed([called[d.letter] for d in real])
+    if len(real) == len(compared) == 1:
+        ahead = f"{best} is ahead of {others} by {points(real[0].value)}"
+        return f"{ahead} (95% interval {interval(real[0].interval)}, {n} examples)"
+    return f"{best} is ahead of {others} beyond chance, on {n} examples"
+
+
+def _called(named: Named) -> dict[str, str]:
+    """The runs' names, or their letters where names repeat."""
+    names = {letter: run.name for letter, run in named}
+    return names if len(set(names.values())) == len(names) else {name: name for name in names}
+
+
+def _meaning(named: Named, compared: list[Difference] | None) -> Iterable[tuple[str, str]]:
+    if all(figures.scored(run)[0] == "val" and not run.holds_out for _, run in named):
+        yield (
+            "Set a test split aside.",
+            "There is none: validation chose each of these models, so its scores flatter them.",
+        )
+    if compared is None:
+        yield (
+            "Measure the runs on one test split.",
+            "Runs share it when data and data.split_seed are the same. Until then a difference "
+            "between their scores may come from the examples.",
+        )
+        return
+    near = [d for d in compared if d.is_noise]
+    if any(max(map(abs, d.interval)) > figures.DECIDABLE for d in near):
+        yield (
+            "Measure the runs on more examples.",
+            f"{count(compared[0].n)} are too few to tell which of these models is better: the "
+            "difference may be as large as its interval says.",
+        )
+    elif near:
+        letters = sorted([compared[0].best, *(d.letter for d in near)])
+        yield (
+            f"Choose among {listed(letters)} by size and speed.",
+            f"On {count(compared[0].n)} examples no difference in accuracy is shown between them.",
+        )
+    for d in compared:
+        if not d.is_noise:
+            yield (
+                f"Prefer {d.best} to {d.letter}.",
+                f"It is right on {points(d.value)} more of {count(d.n)} examples (95% interval "
+                f"{interval(d.interval)}).",
+            )
+    if len(named) > 2:
+        yield (
+            "Measure the choice once more on new examples.",
+            f"The best of {len(named)} looks better than it is: some of its lead is luck.",
+        )
+
+
+def _runs(named: Named) -> str:
+    rows = [
+        [
+            letter,
+            escape(run.name),
+            escape(run.folder),
+            escape(run.result.get("pipeline") or NOTHING),
+        ]
+        for letter, run in named
+    ]
+    return table("A letter stands for each run.", ["Letter", "Run", "Folder", "Command"], rows)
+
+
+def _scores(named: Named) -> str:
+    measured = [figures.scored(run) for _, run in named]
+    drawn = [
+        figures.intervals(run, split) for (_, run), (split, _) in zip(named, measured, strict=True)
+    ]
+    rows = [["Measured on", *(f"{count(s.get('n'))} {split_name(split)}" for split, s in measured)]]
+    for key, (name, written) in results.SCORES.items():
+        cells = [
+            written(scores.get(key)) + results.between(intervals.get(key), written)
+            for (_, scores), intervals in zip(measured, drawn, strict=True)
+        ]
+        rows.append([name, *cells])
+    return table(
+        "With 95% intervals; the calibration error has none.", ["Score", *_heads(named)], rows
+    )
+
+
+def _heads(named: Named) -> list[str]:
+    return [f"{letter}: {run.name}" for letter, run in named]
+
+
+def _differences(compared: list[Difference] | None) -> str:
+    if compared is None:
+        return note("The runs do not share their test split: no difference can be computed.")
+    rows = [
+        [
+            f"{d.best} against {d.letter}",
+            f"{points(d.value)} <small>{interval(d.interval)}</small>",
+            f"{count(d.won)} to {count(d.lost)}",
+            "noise" if d.is_noise else "beyond chance",
+        ]
+        for d in compared
+    ]
+    above = (
+        f"All runs answered the same {count(compared[0].n)} examples, so that they are compared "
+        "one by one: the interval of the difference is narrower than those of the scores."
+    )
+    columns = ["Runs", "Difference in accuracy", "Right alone", "Verdict"]
+    return f"<h3>Differences</h3>{table(above, columns, rows)}"
+
+
+def _classes(named: Named) -> str:
+    rates = [{rate.name: rate for rate in figures.rates(run)} for _, run in named]
+    names = list(dict.fromkeys(name for own in rates for name in own))
+    if not names:
+        return ""
+    nothing = figures.Share(0, 0)
+    above = "The share of each class that was recognised, with 95% intervals."
+    if len(names) > results.CLASSES:
+        found = {n: [own[n].recall.value for own in rates if n in own] for n in names}
+        lowest = {n: min((v for v in own if v is not None), default=2) for n, own in found.items()}
+        above += f" The {results.CLASSES} of {count(len(names))} classes with the lowest."
+        names = sorted(names, key=lowest.get)[: results.CLASSES]
+    rows = []
+    for name in names:
+        shares = [own[name].recall if name in own else nothing for own in rates]
+        rows.append([escape(name), *(estimate(s.value, s.interval, s.n) for s in shares)])
+    return table(above, ["Class", *_heads(named)], rows)
+
+
+def _curves(named: Named) -> str:
+    drawn = charts.compared_curves([(letter, figures.epochs(run)) for letter, run in named])
+    if not drawn:
+        return ""
+    without = [letter for letter, run in named if not figures.epochs(run)]
+    said = note(f"No epochs: {listed(without)}, of which the head alone was fitted.")
+    return f'<div class="charts">{"".join(drawn)}</div>{said if without else ""}'
+
+
+def _exports(named: Named) -> str:
+    exports = [figures.exports(run) for _, run in named]
+    measured = [figures.scored(run)[1].get("n") for _, run in named]
+    formats = list(dict.fromkeys(name for own in exports for name in own))
+    rows = [
+        [
+            escape(name),
+            *(_export(own.get(name), n) for own, n in zip(exports, measured, strict=True)),
+        ]
+        for name in formats
+    ]
+    above = (
+        "Size, median latency of an example on the machine of each run, and accuracy with its "
+        "95% interval."
+    )
+    return table(above, ["Format", *_heads(named)], rows) if rows else ""
+
+
+def _export(export: dict | None, n: Any) -> str:
+    if not export:
+        return NOTHING
+    median = figures.median(export)
+    speed = f", {number(median)} ms" if is_number(median) else ""
+    missed = "" if figures.passed(export) else ' <span class="missed">missed</span>'
+    right = results.accuracy(export.get("accuracy"), export.get("n", n))
+    return f"{megabytes(export.get('bytes'))}{speed}{missed} {right}"
+
+
+def _model(named: Named) -> str:
+    described = [provenance.described(run) for _, run in named]
+    names = list(dict.fromkeys(name for own in described for name in own))
+    rows = [[escape(n), *(escape(own.get(n, NOTHING)) for own in described)] for n in names]
+    return table("As trained.", ["Part", *_heads(named)], rows) if rows else ""
+
+
+def _config(named: Named) -> str:
+    flat = [dict(_flat(run.tree)) for _, run in named]
+    names = list(dict.fromkeys(name for own in flat for name in own))
+    differing = [name for name in names if any(own.get(name) != flat[0].get(name) for own in flat)]
+    if not differing:
+        return note("Nothing.")
+    rows = [[escape(n), *(escape(_plain(own.get(n))) for own in flat)] for n in differing]
+    return table(f"{counted(len(differing), 'field')}.", ["Field", *_heads(named)], rows)
+
+
+def _flat(tree: dict, above: str = "") -> Iterable[tuple[str, Any]]:
+    for name, value in tree.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
+
+
+def _plain(value: Any) -> str:
+    return NOTHING if value is None else str(value)
+
+
+def _time(named: Named) -> str:
+    spent = [run.result.get("seconds") or {} for _, run in named]
+    phases = list(dict.fromkeys(phase for own in spent for phase in own))
+    rows = [[escape(p), *(duration(own.get(p, math.nan)) for own in spent)] for p in phases]
+    numeric = range(1, len(named) + 1)
+    return table("On the machine of each run.", ["Phase", *_heads(named)], rows, numeric)

@@ -1,0 +1,98 @@
+"""What stands below the table of exports: what was missed, mended, shipped, left undecided."""
+
+from collections.abc import Iterable
+
+from tl_keras.report.drawings.words import (
+    count,
+    interval,
+    is_number,
+    listed,
+    megabytes,
+    number,
+    percent,
+)
+from tl_keras.report.facts import figures
+from tl_keras.report.read import Run
+
+SHOWN = 6  # layers by name; the others are counted
+
+
+def notes(run: Run) -> Iterable[str]:
+    """Sentences, the most important first."""
+    measured = figures.exports(run)
+    yield from (f"{k}: {e['status']}." for k, e in measured.items() if not figures.passed(e))
+    for name, export in measured.items():
+        if export.get("repair"):
+            yield _mended(name, export)
+    yield from _shipped(run)
+    yield from _undecided(measured)
+    yield from _slower(measured)
+    for name, export in measured.items():
+        if export.get("float_operators"):
+            kinds = listed([f"{n} {kind}" for kind, n in export["float_operators"].items()])
+            yield f"{name} computes with floats in {kinds}: not for devices without them."
+    shipped = figures.to_ship(run)
+    if shipped and shipped[1].get("abstain"):
+        yield _abstaining(*shipped)
+
+
+def _mended(name: str, export: dict) -> str:
+    kept, steps = export["repair"]["kept"], export["repair"]["steps"]
+    others = f" and {len(kept) - SHOWN} others" if len(kept) > SHOWN else ""
+    layers = ", ".join(kept[:SHOWN]) + others if kept else "nothing"
+    lost = export.get("val", {}).get("lost")
+    return (
+        f"{name} lost {number(steps[0]['lost'])} of accuracy on {export['val']['on']}, and gave "
+        f"{percent(steps[0]['moved'])} of the probability to other classes; with {layers} left "
+        f"float, which cost most when quantised apart, it loses {number(lost)}, and is "
+        f"{megabytes(export['repair']['bytes'])} larger."
+    )
+
+
+def _shipped(run: Run) -> Iterable[str]:
+    found = figures.to_ship(run)
+    device = found[1].get("device") if found else None
+    if device:
+        yield (
+            f"{found[1]['path']} is the {found[0]} file. From the image files as they are, decoded "
+            f"and resized by export/device/predict.py, it {_right(device)}answers as on prepared "
+            f"pixels on {percent(device['agreement'])} of {count(device['n'])}; "
+            f"{percent(device['identical'])} of the images are the same to the last pixel."
+        )
+
+
+def _right(device: dict) -> str:
+    if not is_number(device.get("accuracy")):
+        return ""
+    return f"is right on {percent(device['accuracy'])} ({interval(device['interval'])}), and "
+
+
+def _undecided(measured: dict[str, dict]) -> Iterable[str]:
+    names = [name for name, export in measured.items() if export.get("undecided")]
+    if names:
+        n = max(measured[name]["undecided"] for name in names)
+        yield (
+            f"{count(n)} validation examples are too few to tell whether {listed(names)} "
+            f"{'loses' if len(names) == 1 else 'lose'} more than export.max_accuracy_drop."
+        )
+
+
+def _slower(measured: dict[str, dict]) -> Iterable[str]:
+    plain = figures.median(measured.get("float32", {}))
+    if not is_number(plain):
+        return
+    for name, export in measured.items():
+        median = figures.median(export)
+        if is_number(median) and median > 1.05 * plain:
+            yield f"{name} is slower than float32 on this machine, {number(median / plain)} times."
+
+
+def _abstaining(name: str, export: dict) -> str:
+    abstain = export["abstain"]
+    decided = f"{name} decides {percent(abstain['answered'])} of the images"
+    if is_number(abstain.get("accuracy")):
+        decided += f", and is right on {percent(abstain['accuracy'])} of those"
+    return (
+        f"{decided}; the right class is among those that it cannot rule out for "
+        f"{percent(abstain['coverage'])} ({interval(abstain['interval'])})."
+    )

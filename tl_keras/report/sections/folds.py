@@ -1,0 +1,82 @@
+"""The section on cross-validation: what each fold came to, held out from its own model."""
+
+from typing import Any
+
+from tl_keras.report.drawings import coordinates
+from tl_keras.report.drawings.markup import escape, note, table
+from tl_keras.report.drawings.words import NOTHING, count, counted, duration, is_number, percent
+from tl_keras.report.read import Run
+from tl_keras.report.sections.results import SCORES, accuracy
+
+KEPT = {"head": "head", "mix": "mix", "finetuned": "fine-tuned", "scratch": "all"}
+
+
+def folds(run: Run) -> str:
+    """Mean and deviation over folds, and a line for each."""
+    found = run.result.get("folds") or []
+    if not found:
+        return ""
+    summary = run.result.get("cross_validation") or {}
+    return f'<p class="answer">{escape(said(summary, len(found)))}</p>{_how(run)}{_table(found)}'
+
+
+def said(summary: dict[str, Any], size: int) -> str:
+    """The accuracy over all folds, as a sentence."""
+    of = (summary.get("scores") or {}).get("accuracy") or {}
+    line = f"Over {counted(size, 'fold')} the accuracy is {percent(of.get('mean'))}"
+    if is_number(of.get("deviation")):
+        line += f", with a standard deviation of {100 * of['deviation']:.1f} points"
+    return f"{line}."
+
+
+def _how(run: Run) -> str:
+    summary = run.result.get("cross_validation") or {}
+    lines = [
+        "Each example is held out once, and answered by the model of its fold, which has seen it "
+        "neither in training nor in any choice: depth of training, regularisation and temperature "
+        "were chosen on a part of the others.",
+    ]
+    if (summary.get("repeats") or 1) > 1:
+        lines.append(
+            f"The examples were dealt out {count(summary['repeats'])} times; the scores above are "
+            "those of the first time."
+        )
+    final = FINAL.get(str(summary.get("final")))
+    lines += [final] if final else []
+    if "search" in run.result:
+        lines.append("Each fold has a search of its own, so that no score is of what chose it.")
+    return note(" ".join(lines))
+
+
+FINAL = {
+    "refit": "The model itself was then trained on all of them, as the folds chose: the held-out "
+    "scores are of models that had fewer examples, and rather too low for it than too high.",
+    "average": "The model itself has the average of the folds' weights.",
+    "ensemble": "The model itself holds those of all folds and averages their answers.",
+}
+
+
+def _table(found: list[dict[str, Any]]) -> str:
+    named = list(dict.fromkeys(name for fold in found for name in fold.get("values") or {}))
+    others = [name for name in SCORES if name != "accuracy"]
+    columns = ["Fold", "Trained on", "Accuracy", *(SCORES[name][0] for name in others)]
+    columns += ["Kept", *named, "Time"]
+    rows = [
+        [
+            escape(fold.get("fold") or NOTHING),
+            count(fold.get("train")),
+            accuracy(fold.get("accuracy"), fold.get("n")),
+            *(SCORES[name][1](fold.get(name)) for name in others),
+            escape(KEPT.get(str(fold.get("kept")), fold.get("kept") or NOTHING)),
+            *(_value(fold, name) for name in named),
+            duration(fold.get("seconds")),
+        ]
+        for fold in found
+    ]
+    numbers = (1, *range(3, 3 + len(others)), len(columns) - 1)
+    return table(f"{counted(len(rows), 'fold')}.", columns, rows, numeric=numbers)
+
+
+def _value(fold: dict[str, Any], name: str) -> str:
+    values = fold.get("values") or {}
+    return escape(coordinates.written(values[name])) if name in values else NOTHING

@@ -1,0 +1,159 @@
+"""Sections on what the model came from: a run in, HTML out, empty where that is unknown."""
+
+from typing import Any
+
+from tl_keras.report.drawings.markup import bar, escape, facts, items, scrolling, table
+from tl_keras.report.drawings.words import (
+    NOTHING,
+    count,
+    counted,
+    duration,
+    is_number,
+    megabytes,
+    number,
+    percent,
+    split_name,
+)
+from tl_keras.report.facts import figures
+from tl_keras.report.read import Run
+from tl_keras.report.sections.results import accuracy
+
+QUARANTINED = 100
+
+
+def data(run: Run) -> str:
+    """Sizes of the splits, warnings of the audit, and what was left out."""
+    if not run.data and not run.result.get("data"):
+        return ""
+    left_out = figures.quarantined(run)
+    splits = ("train", "test") if run.holds_out else ("train", "val", "test")
+    rows = [[split_name(s), count(figures.split_size(run, s))] for s in splits]
+    rows += [["left out", count(len(left_out))]]
+    names = run.data.get("classes") or []
+    parts = [table(counted(len(names), "class", "classes") + ".", ["Split", "Examples"], rows, [1])]
+    if run.data.get("warnings"):
+        parts.append(f"<h3>Warnings</h3>{items(run.data['warnings'])}")
+    if left_out:
+        parts.append(f"<h3>Files left out</h3>{_left_out(left_out)}")
+    if run.data.get("fingerprint"):
+        fingerprint = escape(run.data["fingerprint"])
+        parts.append(f'<p class="fingerprint">Fingerprint <code>{fingerprint}</code></p>')
+    return "".join(parts)
+
+
+def _left_out(entries: list[dict]) -> str:
+    shown = entries[:QUARANTINED]
+    rows = [[escape(entry.get("file")), escape(entry.get("reason"))] for entry in shown]
+    above = f"{counted(len(entries), 'file')} that cannot be read or used"
+    rest = len(entries) - len(shown)
+    above += f"; the first {len(shown)}, and {count(rest)} more in data.json." if rest else "."
+    return table(above, ["File", "Reason"], rows)
+
+
+def time(run: Run) -> str:
+    """How long each phase took."""
+    seconds = {k: v for k, v in (run.result.get("seconds") or {}).items() if is_number(v)}
+    total = seconds.pop("total", None) or sum(seconds.values())
+    if not total:
+        return ""
+    rows = [
+        [escape(phase), duration(s), bar(s / total, percent(s / total))]
+        for phase, s in seconds.items()
+    ]
+    return table(f"{duration(total)} in all.", ["Phase", "Time", "Share"], rows, numeric=(1,))
+
+
+def features(run: Run) -> str:
+    """Which activations were kept, and why."""
+    rows = []
+    for name, kept in (run.result.get("features") or {}).items():
+        cut, _, split = name.rpartition("/")
+        if kept.get("keep") is False:
+            spent = ["not kept", NOTHING, NOTHING]
+        else:
+            how = "read from the cache" if kept.get("cached") else "computed"
+            spent = [how, megabytes(kept.get("bytes")), duration(kept.get("seconds"))]
+        row = [cut, split_name(split), *spent, kept.get("why") or NOTHING]
+        rows.append([escape(cell) for cell in row])
+    if not rows:
+        return ""
+    above = "Activations of frozen layers, computed once instead of at each step."
+    columns = ["Behind layer", "Split", "How", "Size", "Time", "Why"]
+    return table(above, columns, rows, numeric=(3, 4))
+
+
+def model(run: Run) -> str:
+    """What was trained from what, and which of the candidates was kept."""
+    values = run.result.get("model") or {}
+    candidates, kept = values.get("candidates") or {}, values.get("kept")
+    named, n = facts(list(described(run).items())), (run.result.get("val") or {}).get("n")
+    rows = [
+        [
+            escape(name + (" (kept)" if name == kept else "")),
+            number(candidate.get("log_loss")),
+            accuracy(candidate.get("accuracy"), n),
+            number(candidate.get("gain")),
+            number(candidate.get("temperature")),
+        ]
+        for name, candidate in candidates.items()
+    ]
+    if not rows:
+        return named
+    views = next(iter(candidates.values())).get("views")
+    above = (
+        f"What stood for choice, on {count(n)} validation examples. Gain: nats by which all their "
+        "labels together become more likely than by the first candidate, mean over "
+        f"{counted(views or 1, 'view')} of each; too little of it is luck. Temperature: by which "
+        "the logits are divided."
+    )
+    columns = ["Candidate", "Log loss", "Accuracy", "Gain", "Temperature"]
+    return f"{named}<h3>Candidates</h3>{table(above, columns, rows, numeric=(1, 3, 4))}"
+
+
+def described(run: Run) -> dict[str, Any]:
+    """What the model is, by name, in words."""
+    values = dict(run.result.get("model") or {})
+    values.pop("candidates", None)
+    if "freeze" in values:
+        values["freeze"] = _frozen(values)
+    if values.get("kept"):
+        values["kept"] = KEPT.get(values["kept"], values["kept"])
+    if values.get("weights") == "none":
+        values["weights"] = "none: random"
+    return {name: _plain(value) for name, value in values.items() if value is not None}
+
+
+KEPT = {
+    "head": "the head alone, on the backbone as it was",
+    "mix": "the mean of the weights before and after fine-tuning",
+    "finetuned": "the fine-tuned weights",
+    "scratch": "the weights trained from scratch",
+    "average": "the average of the weights of all folds or students",
+    "ensemble": "the models of all folds or students, whose probabilities are averaged",
+    "teacher": "the teacher, since no student was better",
+}
+
+
+def _frozen(values: dict) -> str:
+    block, cut = values.pop("block", None), values.pop("cut", None)
+    if not cut:
+        return "nothing"
+    share = values["freeze"]
+    return f"up to {block or cut}" + (f", {share:.0%} of the blocks" if is_number(share) else "")
+
+
+def versions(run: Run) -> str:
+    """What it ran on."""
+    named = {**(run.result.get("versions") or {}), "device": run.result.get("device")}
+    return facts([(name, value) for name, value in named.items() if value is not None])
+
+
+def config(run: Run) -> str:
+    """config.yaml as it stands."""
+    if not run.config.strip():
+        return ""
+    return scrolling("config.yaml", f"<pre><code>{escape(run.config.rstrip())}</code></pre>")
+
+
+def _plain(value: Any) -> Any:
+    return count(value) if type(value) is int else number(value) if is_number(value) else value

@@ -1,0 +1,240 @@
+"""Sections on what the model can do: a run in, HTML out, empty where there is nothing to show."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from tl_keras.report.drawings import charts
+from tl_keras.report.drawings.markup import bar, escape, estimate, note, scrolling, table
+from tl_keras.report.drawings.words import (
+    NOTHING,
+    count,
+    interval,
+    is_number,
+    listed,
+    megabytes,
+    number,
+    percent,
+)
+from tl_keras.report.facts import figures
+from tl_keras.report.read import Run
+from tl_keras.report.sections import export_notes
+from tl_keras.tasks.classification import wilson
+
+CELLS = 20  # Classes up to which the confusion matrix is shown whole; then the worst pairs.
+PAIRS = 20
+STEEP = 30  # Letters of all class names together, above which they stand upright over the matrix.
+CLASSES = 40  # Rows of the table of classes; with more, those of the lowest recall.
+
+
+def scores(run: Run) -> str:
+    """Scores of test and validation, side by side, with their intervals."""
+    splits = [name for name in ("test", "val") if run.result.get(name)]
+    if not splits:
+        return ""
+    found = [run.result[name] for name in splits]
+    drawn = [figures.intervals(run, name) for name in splits]
+    rows = []
+    for key, (name, written) in SCORES.items():
+        cells = [
+            f"{written(measured.get(key))}{between(intervals.get(key), written)}"
+            for measured, intervals in zip(found, drawn, strict=True)
+        ]
+        rows.append([name, *cells])
+    rows += _of_views([measured.get("views") or {} for measured in found])
+    heads = [
+        f"{run.split_name(name)}, n\u00a0=\u00a0{count(measured.get('n'))}"
+        for name, measured in zip(splits, found, strict=True)
+    ]
+    return table(ABOUT_SCORES, ["Score", *heads], rows)
+
+
+SCORES = {
+    "accuracy": ("Accuracy", percent),
+    "balanced_accuracy": ("Balanced accuracy", percent),
+    "macro_f1": ("Macro F1", percent),
+    "log_loss": ("Log loss", number),
+    "calibration_error": ("Calibration error", percent),
+}
+ABOUT_SCORES = (
+    "With 95% intervals where there is a method for one: none for the calibration error, nor for "
+    "what resampling leaves as it is, as where all are right. Balanced accuracy counts every class "
+    "alike. Log loss: the lower, the better its probabilities. Calibration error: how far "
+    "confidence and accuracy lie apart, in 15 bins; few examples raise it by chance, see "
+    "Confidence, which has 10."
+)
+
+
+def _of_views(views: Sequence[dict]) -> list[list[str]]:
+    """Rows of the scores of probabilities that are the mean over several views of an example."""
+    counts = sorted({own["count"] for own in views if is_number(own.get("count"))})
+    rows = []
+    for n in counts:
+        own = [v if v.get("count") == n else {} for v in views]
+        over = f"mean of {count(n)} augmented views"
+        right = [f"{percent(v.get('accuracy'))}{between(v.get('interval'), percent)}" for v in own]
+        rows.append([f"Accuracy, {over}", *right])
+        rows.append([f"Log loss, {over}", *(number(v.get("log_loss")) for v in own)])
+    return rows
+
+
+def between(pair: Any, written: Callable[[Any], str]) -> str:
+    """An interval as HTML, in the words of its score; nothing where there is none."""
+    if not pair or not all(map(is_number, pair)):
+        return ""
+    text = interval(pair) if written is percent else " to ".join(map(written, pair))
+    return f" <small>{text}</small>"
+
+
+def classes(run: Run) -> str:
+    """Recall and precision of each class, or of the weakest, with their intervals."""
+    split, _ = figures.scored(run)
+    rated = figures.rates(run)
+    if not rated:
+        return ""
+    above = (
+        f"On {count(sum(rate.recall.n for rate in rated))} {run.split_name(split)} examples; lines "
+        "are 95% intervals. Found: the share of a class that was recognised (recall). Right when "
+        "said: the share of its predictions that are right (precision)."
+    )
+    if len(rated) > CLASSES:
+        above += f" The {CLASSES} of {count(len(rated))} classes with the lowest recall."
+        rated = sorted(rated, key=lambda rate: _or(rate.recall.value, 2))[:CLASSES]
+    rows = [[escape(rate.name), _share(rate.recall), _share(rate.precision)] for rate in rated]
+    return table(above, ["Class", "Found", "Right when said"], rows)
+
+
+def _share(share: figures.Share) -> str:
+    return estimate(share.value, share.interval, share.n)
+
+
+def confusion(run: Run) -> str:
+    """The confusion matrix, or the most frequent mistakes of many classes."""
+    split, _ = figures.predicted(run)
+    names, counts = figures.counts(run)
+    if not names:
+        return ""
+    on = f"On {count(sum(counts.values()))} {run.split_name(split)} examples"
+    if len(names) <= CELLS:
+        return _matrix(f"{on}. Rows are the true class, columns the prediction.", names, counts)
+    pairs = figures.pairs(run)[:PAIRS]
+    if not pairs:
+        return note(f"{on}: no class was taken for another.")
+    above = f"{on}. The most confused pairs of {count(len(names))} classes."
+    rows = [[escape(true), escape(taken), count(n)] for true, taken, n in pairs]
+    return table(above, ["True class", "Taken for", "Times"], rows, numeric=(2,))
+
+
+def _matrix(above: str, names: Sequence[str], counts: Counter) -> str:
+    rows = []
+    for true in names:
+        total = sum(counts[true, name] for name in names)
+        cells = "".join(_cell(counts[true, name], total, true == name) for name in names)
+        rows.append(f'<tr><th scope="row"><span>{escape(true)}</span></th>{cells}</tr>')
+    heads = "".join(f'<th scope="col"><span>{escape(name)}</span></th>' for name in names)
+    corner = '<td><span class="soft">true \\ predicted</span></td>'
+    kind = "matrix steep" if sum(map(len, names)) > STEEP else "matrix"
+    body = f"<thead><tr>{corner}{heads}</tr></thead><tbody>{''.join(rows)}</tbody>"
+    return note(above) + scrolling(above, f'<table class="{kind}">{body}</table>')
+
+
+def _cell(n: int, total: int, right: bool) -> str:
+    share = n / total if total else 0
+    kind = "right" if right else "wrong"
+    # A single mistake among hundreds must still be seen.
+    shade = 0.12 + 0.88 * share if n else 0
+    return f'<td class="{kind}" style="--share:{shade:.3f}">{n if n else "·"}</td>'
+
+
+def calibration(run: Run) -> str:
+    """Whether its probabilities can be believed: the reliability diagram."""
+    split, predictions = figures.predicted(run)
+    bins = figures.bins(run)
+    if not bins:
+        return ""
+    above = (
+        f"On {count(len(predictions))} {run.split_name(split)} examples, by how sure the model is "
+        "of its answer. Points on the dashed line: of the answers that it is 80% sure of, 80% are "
+        "right. Below the line it is too sure. Lines are 95% intervals."
+    )
+    points = [(b.confidence, b.right.value, *b.right.interval, b.right.n) for b in bins]
+    drawn = f'<div class="charts">{charts.reliability(points)}</div>'
+    rows = [[percent(b.confidence), _share(b.right)] for b in bins]
+    listed_too = table("The same in numbers.", ["Sure", "Right"], rows)
+    return f'{note(above)}<div class="beside">{drawn}<div>{listed_too}</div></div>'
+
+
+def exports(run: Run) -> str:
+    """Each exported file: size, how well it agrees, how fast it is."""
+    measured = figures.exports(run)
+    if not measured:
+        return ""
+    split, found = figures.scored(run)
+    on = _distinct(export.get("n", found.get("n")) for export in measured.values())
+    threads = _distinct((e.get("latency_ms") or {}).get("threads") for e in measured.values())
+    measured_on = run.split_name(split)
+    if run.holds_out and split == "val":
+        measured_on = "training"  # The model was trained on all: it is no measure of accuracy.
+    of_threads = f", {threads} thread{'s' if threads != '1' else ''}" if threads else ""
+    above = (
+        f"Each file loaded back and measured on {on or NOTHING} {measured_on} examples; "
+        "agreement and difference are against the model in Keras. Latency is of one example, "
+        f"by {figures.TIMED} runs on the machine of this run{of_threads}: small, what 95% stay "
+        "below. Below the size, the memory that LiteRT's own kernels take for activations and "
+        "unpacked weights."
+    )
+    columns = ["Format", "Status", "Size, memory", "Accuracy", "Agreement"]
+    columns += ["Largest difference", "Median, 95%, ms", "All threads, ms"]
+    largest = max(filter(is_number, (e.get("bytes") for e in measured.values())), default=0)
+    slowest = max(filter(is_number, map(figures.median, measured.values())), default=0)
+    rows = []
+    for name, export in measured.items():
+        n = export.get("n", found.get("n"))
+        latency = export.get("latency_ms") or {}
+        rows.append(
+            [
+                *(_file(name, export), _status(export)),
+                _length(export.get("bytes"), largest, megabytes) + _small(export, "arena_bytes"),
+                *(accuracy(export.get(key), n) for key in ("accuracy", "agreement")),
+                number(export.get("max_abs_diff")),
+                _length(latency.get("median"), slowest, number) + _small(latency, "p95"),
+                number((export.get("latency_all_ms") or {}).get("median")),
+            ]
+        )
+    below = "".join(map(note, export_notes.notes(run)))
+    return table(above, columns, rows, numeric=(5, 7)) + below
+
+
+def _distinct(values: Iterable[Any]) -> str:
+    return listed([count(value) for value in sorted(set(filter(is_number, values)))])
+
+
+def _file(name: str, export: dict) -> str:
+    path = export.get("path")
+    return escape(name) + (f' <small class="file">{escape(path)}</small>' if path else "")
+
+
+def _status(export: dict) -> str:
+    kind = "ok" if figures.passed(export) else "missed"
+    return f'<span class="{kind}">{kind if export.get("status") else NOTHING}</span>'
+
+
+def _small(measured: dict, key: str) -> str:
+    value = measured.get(key)
+    written = megabytes if key == "arena_bytes" else number
+    return f" <small>{escape(written(value))}</small>" if is_number(value) else ""
+
+
+def _length(value: Any, largest: float, written: Callable[[Any], str]) -> str:
+    return bar(value / largest if is_number(value) and largest else None, written(value))
+
+
+def accuracy(share: Any, n: Any) -> str:
+    """An accuracy on n examples as HTML, with its interval where n is known."""
+    if not is_number(share) or not is_number(n) or not n:
+        return percent(share)
+    return estimate(share, wilson(round(share * n), n), n)
+
+
+def _or(value: Any, other: Any) -> Any:
+    return other if value is None or value != value else value  # NaN differs from itself.

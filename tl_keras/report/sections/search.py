@@ -1,0 +1,259 @@
+"""The section on a search: which depth, the trials in charts and one by one."""
+
+from collections.abc import Iterable, Sequence
+
+from tl_keras.report.advice.on_search import depth
+from tl_keras.report.drawings import coordinates, search_charts
+from tl_keras.report.drawings.markup import escape, note, table
+from tl_keras.report.drawings.search_charts import Estimate
+from tl_keras.report.drawings.words import (
+    NOTHING,
+    count,
+    counted,
+    duration,
+    isolated,
+    listed,
+    megabytes,
+    number,
+)
+from tl_keras.report.facts import figures, trials
+from tl_keras.report.facts.trials import Search, Trial, shortly
+from tl_keras.report.read import Run
+from tl_keras.report.sections import results
+
+ROWS = 50
+DRAWN = 200  # Trials in a chart, the best.
+QUARTERS = ((0.0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.0))  # Shares, where there are many.
+
+
+def search(run: Run) -> str:
+    """What was searched, and what came of it."""
+    found = trials.searched(run)
+    if not found:
+        return ""
+    said = depth(found)
+    parts = [
+        f'<p class="answer">{escape(said)}</p>' if said else "",
+        note(summary(found)),
+        _flattered(run, found),
+        _charts(found),
+        _architectures(found),
+        _table(found),
+    ]
+    return "".join(filter(None, parts))
+
+
+def summary(search: Search) -> str:
+    """How many trials, how long, by what, as a sentence."""
+    line = counted(search.size, "trial")
+    if search.seconds is not None:
+        line += f" in {duration(search.seconds)}"
+    if search.saved:
+        line += f", {duration(search.saved)} saved by kept activations"
+    how = [("tuner", search.tuner), ("objective", search.objective)]
+    named = [f"{name} {value}" for name, value in how if value]
+    return f"{line}; {', '.join(named)}." if named else f"{line}."
+
+
+def _flattered(run: Run, search: Search) -> str:
+    if len(search.done) < 2:
+        return ""
+    tested = figures.scored(run)[0] == "test"
+    go_by = "Go by the test score, which no trial has seen." if tested else ""
+    return note(
+        f"The best of {count(len(search.done))} was chosen on the very examples that it is "
+        "measured on here: luck is part of its score, and its interval does not know that. "
+        f"The more trials, the more luck. {go_by}".strip()
+    )
+
+
+def _charts(search: Search) -> str:
+    shown = search.done[:DRAWN]
+    drawn = [_depth_curve(search), _by_rate(search), _best_so_far(search, shown)]
+    drawn += [_parallel(search), *_pareto(search)]
+    drawn = list(filter(None, drawn))
+    if not drawn:
+        return ""
+    pairs = [drawn[i : i + 2] for i in range(0, len(drawn), 2)]
+    above = "Each sign or line is a trial, on validation; bars are 95% intervals."
+    if len({trial.label for trial in search.done}) > 1:
+        above += (
+            " Those by depth and by learning rate show the trials of "
+            f"{isolated(search.best.label)}, the architecture of the best."
+        )
+    if search.tuner == "hyperband":
+        above += " By depth and rate stand those of as many epochs as the best."
+    if len(search.done) > DRAWN:
+        above += f" Only the best {DRAWN} of {count(len(search.done))} are drawn."
+    return note(above) + "".join(f'<div class="charts">{"".join(pair)}</div>' for pair in pairs)
+
+
+def _estimate(x: float, trial: Trial) -> Estimate:
+    return Estimate(x, trial.accuracy, *(trial.interval or (trial.accuracy, trial.accuracy)))
+
+
+def _depth_curve(search: Search) -> str:
+    best = trials.by_depth(search)
+    if len(best) < 2:
+        return ""
+    others = [
+        (trial.share, trial.accuracy)
+        for trial in trials.comparable(search)[:DRAWN]
+        if trial.share is not None and trial is not best[trial.share]
+    ]
+    estimates = [_estimate(share, trial) for share, trial in best.items()]
+    return search_charts.depth_curve(estimates, others, search.best.head)
+
+
+def _by_rate(search: Search) -> str:
+    if not search.best:
+        return ""
+    # The head alone does not depend on the rate.
+    rated = [t for t in trials.comparable(search)[:DRAWN] if t.rate and t.share != 1]
+    if len({trial.rate for trial in rated}) < 2:
+        return ""
+    return search_charts.by_rate(list(_groups(rated)), search.best.head)
+
+
+def _groups(rated: Sequence[Trial]) -> Iterable[tuple[str, list[tuple[float, float]]]]:
+    """Rate and accuracy by depth; where there are many depths, by quarters of the shares."""
+    shares = sorted({t.share for t in rated if t.share is not None})
+    bounds = [(share, share) for share in shares]
+    if len(shares) >= len(search_charts.POINTS):
+        bounds = list(QUARTERS)
+    for low, high in bounds:
+        name = shortly(low) if low == high else f"{low:g} to {high:g}"
+        inside = [t for t in rated if t.share is not None and _is_inside(t.share, low, high)]
+        if inside:
+            yield name, [(t.rate, t.accuracy) for t in inside]
+    if unknown := [(t.rate, t.accuracy) for t in rated if t.share is None]:
+        yield "unknown" if bounds else "trials", unknown
+
+
+def _is_inside(share: float, low: float, high: float) -> bool:
+    return share == low if low == high else low <= share < high
+
+
+def _best_so_far(search: Search, shown: Sequence[Trial]) -> str:
+    if not search.curve or len(search.done) < 2:
+        return ""
+    each = [(t.elapsed, 100 * t.accuracy) for t in shown if t.elapsed is not None]
+    curve = [(seconds, 100 * value) for seconds, value in search.curve]
+    return search_charts.best_so_far(curve, each, search.seconds or curve[-1][0])
+
+
+def _parallel(search: Search) -> str:
+    shown = [*search.done, *search.others][:DRAWN]
+    axes = coordinates.axes(search, shown) if search.best else []
+    if len(shown) < 2 or not axes:
+        return ""
+    known = [trial.accuracy for trial in search.done[:DRAWN]]
+    low, high = f"{100 * min(known):.1f}", f"{100 * max(known):.1f}"
+    ends = [*(axis.ends for axis in axes), (low if low != high else "", high)]
+    places = [axis.places for axis in axes]
+    places.append(coordinates.scaled([t.accuracy if t.done else None for t in shown]))
+    svg = search_charts.parallel(ends, list(zip(*places, strict=True)))
+    key = [f"{chr(ord('A') + i)} {a.name}: {a.key}" for i, a in enumerate(axes)]
+    key += filter(None, [coordinates.left_out(search, shown)])
+    lost = "; dotted ones came to no model" if search.others else ""
+    key.append(f"The thick line is the best trial{lost}.")
+    lines = "".join(f"<span>{escape(line)}</span>" for line in key)
+    return f"<figure>{svg}<figcaption>{lines}</figcaption></figure>"
+
+
+COSTS = {"bytes": ("size, MB", 1e6), "latency": ("latency, ms", 1)}
+
+
+def _pareto(search: Search) -> list[str]:
+    """Accuracy against size and against latency; numbers are those of the table."""
+    best, drawn = trials.by_architecture(search), []
+    for cost, (title, unit) in COSTS.items():
+        points = {
+            i: _estimate(getattr(trial, cost) / unit, trial)
+            for i, trial in enumerate(best.values(), start=1)
+            if trial.done and getattr(trial, cost) is not None
+        }
+        if len(points) > 1:
+            drawn.append(search_charts.pareto(title, points))
+    return drawn
+
+
+def _architectures(search: Search) -> str:
+    best = trials.by_architecture(search)
+    if len(best) < 2 or all(t.bytes is None and t.latency is None for t in best.values()):
+        return ""
+    on_front = {cost: _front(best, cost) for cost in COSTS}
+    rows = []
+    for i, (label, trial) in enumerate(best.items(), start=1):
+        words = [COSTS[cost][0].partition(",")[0] for cost in COSTS if label in on_front[cost]]
+        rows.append(
+            [
+                count(i),
+                escape(label or NOTHING),
+                results.accuracy(trial.accuracy, trial.n) if trial.done else escape(trial.status),
+                megabytes(trial.bytes),
+                number(trial.latency),
+                listed(words) or NOTHING,
+            ]
+        )
+    above = (
+        "The best trial of each architecture, with the size and the latency of its exported file. "
+        "None better: no other is at least as accurate for less of these."
+    )
+    heads = ["No.", "Architecture", "Accuracy", "Size", "Latency, ms", "None better by"]
+    return f"<h3>Architectures</h3>{table(above, heads, rows, numeric=(0, 3, 4))}"
+
+
+def _front(best: dict[str, Trial], cost: str) -> set[str]:
+    known = [t for t in best.values() if t.done and getattr(t, cost) is not None]
+    points = {trial.label: _estimate(getattr(trial, cost), trial) for trial in known}
+    return set(search_charts.front(points))
+
+
+def _table(search: Search) -> str:
+    every = [*search.done, *search.others]
+    named = trials.fields(search)
+    above = f"{counted(len(every), 'trial')}, the best first"
+    rest = len(every) - ROWS
+    above += f"; the first {ROWS}, and {count(rest)} more in result.json." if rest > 0 else "."
+    if search.level:
+        above += " Level: its accuracy cannot be told from that of the best (paired, 95%)."
+    columns = ["Trial", *named, "Frozen up to", "Fine-tuned", "Kept", "Accuracy", "Log loss"]
+    columns += ["Time", "Status"]
+    rows = [_row(search, trial, named) for trial in every[:ROWS]]
+    last = len(columns) - 1
+    return f"<h3>Trials</h3>{table(above, columns, rows, numeric=(last - 2, last - 1))}"
+
+
+def _row(search: Search, trial: Trial, named: Sequence[str]) -> list[str]:
+    values = [
+        escape(coordinates.written(trial.values[name])) if name in trial.values else NOTHING
+        for name in named
+    ]
+    return [
+        escape(trial.name or NOTHING),
+        *values,
+        _frozen(trial),
+        NOTHING if trial.tuned is None else f"{100 * trial.tuned:.1f}%",
+        escape(trial.kept or NOTHING),
+        results.accuracy(trial.accuracy, trial.n),
+        number(trial.scores.get("log_loss")),
+        duration(trial.seconds),
+        _status(search, trial),
+    ]
+
+
+def _frozen(trial: Trial) -> str:
+    if trial.share is None:
+        return NOTHING
+    where = trial.block if trial.share else "nothing"
+    return f"{escape(where or NOTHING)} <small>{shortly(trial.share)}</small>"
+
+
+def _status(search: Search, trial: Trial) -> str:
+    if trial is search.best:
+        return '<span class="ok">best</span>'
+    if trial.done:
+        return "level" if trial in search.level else "done"
+    why = f"<small>{escape(trial.why)}</small>" if trial.why else ""
+    return f'<span class="missed">{escape(trial.status)}</span>{why}'

@@ -1,0 +1,455 @@
+"""A run: a config and a folder. Opens one, records what is done, says when it is finished.
+
+Imports no TensorFlow, so that a finished run answers at once.
+"""
+
+import json
+import os
+import shlex
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from tl_keras.config import space
+from tl_keras.config import whole as configs
+from tl_keras.config.whole import WEIGHTS, RunConfig, SearchConfig
+from tl_keras.run import marks
+from tl_keras.run.files import TEMPORARY, remove_unfinished, unwritable, write_json, write_text
+
+# Folders that one process alone works in: the run's.
+RUNS_INSIDE = ("search", "search/trial_*", "fold_*", "fold_*/search", "fold_*/search/trial_*")
+RUNS_INSIDE += ("teacher", "teacher/fold_*", "round_*")
+# Files that some command writes into a run's folder.
+FILES = {
+    *(".tl_keras", "config.yaml", "data.json", "findings.json", "metrics.jsonl", "model.keras"),
+    *("predictions.csv", "result.json", "report.html", "MODEL_CARD.md", "folds.csv"),
+    *("label_quality.csv", "backbone.weights.h5"),
+}
+DONE, DIVERGED, OVER = "done", "diverged", "over the limit"  # What becomes of a trial.
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder and its config. What the files hold: "The run folder" in the README.
+
+    Attributes:
+      workdir: the folder.
+      config: the whole config.
+      pipeline: the command that made it, as in `finetune`.
+      began: when this session of it did, as `time.monotonic` has it.
+    """
+
+    workdir: Path
+    config: RunConfig
+    pipeline: str
+    began: float = field(default_factory=time.monotonic, compare=False)
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """What `result.json` holds; None while the run is not finished."""
+        return _read(self.workdir / "result.json")
+
+    @property
+    def report(self) -> Path:
+        """The report page."""
+        return self.workdir / "report.html"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The folder that a killed run goes on from; gone when the run is finished."""
+        return self.workdir / "checkpoint"
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The parts of `result.json` that are known so far."""
+        return _read(self.checkpoint / "record.json") or {}
+
+    def add(self, **parts: Any) -> None:
+        """Adds parts to the record; a part that is a dict is joined with what it holds already."""
+        record = self.record
+        for name, value in parts.items():
+            old = record.get(name)
+            joined = isinstance(old, dict) and isinstance(value, dict)
+            record[name] = {**old, **value} if joined else value
+        write_json(self.checkpoint / "record.json", record)
+
+    def begin_inside(self) -> "Run":
+        """Marks the folder of a run inside a run, before anything is written there; the run."""
+        marks.put(self.workdir, "run")
+        return self
+
+    def find(self, **parts: Any) -> None:
+        """Adds parts to `findings.json`: what people should look at in the data."""
+        write_json(self.workdir / "findings.json", {**self.findings, **parts})
+
+    @property
+    def findings(self) -> dict[str, Any]:
+        """What `findings.json` holds; empty where there is none."""
+        return _read(self.workdir / "findings.json") or {}
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Adds the body's seconds to the record's `seconds`, unless it raises or is killed; those
+        of phases inside it are theirs alone."""
+        before, started = sum(self.record.get("seconds", {}).values()), time.monotonic()
+        yield
+        now = self.record.get("seconds", {})
+        taken = time.monotonic() - started - (sum(now.values()) - before)
+        self.add(seconds={phase: round(now.get(phase, 0.0) + taken, 3)})
+
+    def outcome(self, **parts: Any) -> dict[str, Any]:
+        """What every `result.json` has: the record, and parts that are known now."""
+        record = self.record
+        seconds = record.pop("seconds", {})
+        return {
+            "schema": 1,
+            "pipeline": self.pipeline,
+            "seed": self.config.seed,
+            "seconds": {"total": round(sum(seconds.values()), 3), **seconds},
+            **record,
+            **parts,
+        }
+
+    def finish(self, result: dict[str, Any]) -> None:
+        """Writes `result.json`, whose presence means done, and removes the checkpoint."""
+        # The config last: where exports were made again, it says that theirs are its tolerances.
+        write_json(self.workdir / "result.json", result)
+        config = self.config
+        if "export" in result:
+            export = config.export.model_copy(update={"formats": tuple(result["export"])})
+            config = config.model_copy(update={"export": export})
+        write_text(self.workdir / "config.yaml", configs.to_yaml(config))
+        shutil.rmtree(self.checkpoint, ignore_errors=True)
+
+
+@contextmanager
+def opened(config: RunConfig, workdir: str | Path, pipeline: str) -> Iterator[Run]:
+    """The run of a config in a folder, for this process alone: a new one or a continued one.
+
+    Raises:
+      ValueError: the folder holds something else, a run of another config or command, or
+        another process is at work in it.
+    """
+    workdir = folder_of(workdir)
+    _check_folder(workdir, config, pipeline)
+    lock = _lock(workdir)
+    try:
+        run = Run(workdir, config, pipeline)
+        inside = [path for pattern in RUNS_INSIDE for path in workdir.glob(pattern)]
+        for folder in (workdir, run.checkpoint, workdir / "export", *inside):
+            remove_unfinished(folder)
+        if not _has_trained(workdir):
+            for name in ("data.json", "findings.json", "checkpoint/record.json"):
+                (workdir / name).unlink(missing_ok=True)
+        # A finished run keeps its own until what was added to it is done, see `finished`.
+        if run.result is None:
+            write_text(workdir / "config.yaml", configs.to_yaml(config))
+        run.add(pipeline=pipeline)
+        yield run
+    finally:
+        lock.release()
+
+
+def folder_of(workdir: Any) -> Path:
+    """The absolute path of a run's folder, from what people hand to a flag or a function.
+
+    Raises:
+      TypeError: it is not a path.
+      ValueError: it is empty, or not a name that can be written into files.
+    """
+    if not isinstance(workdir, str | os.PathLike) or isinstance(os.fspath(workdir), bytes):
+        raise TypeError(
+            f"workdir: expected the path of a folder; received {type(workdir).__name__}"
+        )
+    if not os.fspath(workdir):
+        raise ValueError("--workdir: expected the path of a folder; received an empty one")
+    path = os.path.expanduser(os.fspath(workdir))
+    if path.startswith("~"):  # It was not expanded.
+        raise ValueError(f"--workdir: {path!r}: there is no such home folder")
+    path = os.path.abspath(path)
+    if reason := unwritable(path):
+        raise ValueError(f"--workdir: {path!r} cannot be used: {reason}")
+    return Path(path)
+
+
+def as_trained(run: Run) -> Run:
+    """The run with the images prepared as its model was trained on: of a search, as its best trial
+    has it."""
+    searched = run.record.get("search") or (run.result or {}).get("search")
+    if not searched:
+        return run
+    folder = run.workdir / searched.get("folder", "search") / searched["best"]
+    trial = configs.load(folder / "config.yaml").data
+    chosen = {name: getattr(trial, name) for name in space.OF_THE_IMAGES}
+    data = run.config.data.model_copy(update=chosen)
+    return replace(run, config=run.config.model_copy(update={"data": data}))
+
+
+def load(workdir: str | Path) -> Run:
+    """An existing run, finished or not.
+
+    Raises:
+      ValueError: the folder is no run.
+    """
+    workdir = folder_of(workdir)
+    if workdir.is_file():
+        raise ValueError(f"--workdir: {str(workdir)!r} is a file; expected the folder of a run")
+    if not (workdir / "config.yaml").is_file():
+        raise ValueError(f"{str(workdir)!r} is no run folder: it has no config.yaml")
+    return Run(workdir, _saved_config(workdir), _pipeline(workdir) or "finetune")
+
+
+def run_of(weights: str) -> Path | None:
+    """The run that weights are of: they may name its folder or a file in it."""
+    path = Path(weights).absolute()
+    folder = path.parent if path.is_file() else path
+    is_run = all((folder / name).is_file() for name in ("data.json", "config.yaml"))
+    return folder if is_run and weights not in WEIGHTS else None
+
+
+def load_finished(workdir: str | Path) -> Run:
+    """An existing run that is finished.
+
+    Raises:
+      ValueError: the folder is no run, or it is not finished.
+    """
+    run = load(workdir)
+    if run.result is None:
+        raise ValueError(f"--workdir: {str(run.workdir)!r} is not finished; finish it first")
+    if run.pipeline == "compare":
+        best = run.result["recommended"].get("best") or next(iter(run.result["approaches"]))
+        raise ValueError(
+            f"--workdir: {str(run.workdir)!r} compares runs and has no model of its own; expected "
+            f"one of them, as {str(run.workdir / best)!r}"
+        )
+    return run
+
+
+def finished(config: RunConfig, workdir: str | Path, pipeline: str) -> Run | None:
+    """The run, if the same command has finished it; None if there is work to do.
+
+    Raises:
+      ValueError: as `opened`.
+    """
+    workdir = folder_of(workdir)
+    _check_folder(workdir, config, pipeline)
+    run = Run(workdir, config, pipeline)
+    added = goes_on(run) or is_stale(run)
+    if run.result is None or added or run.result["pipeline"] != pipeline or _adds_exports(run):
+        _check_free(workdir)
+        return None
+    shutil.rmtree(run.checkpoint, ignore_errors=True)  # Of a kill between the last two steps.
+    _refuse_changed_data(run)
+    return run
+
+
+def _refuse_changed_data(run: Run) -> None:
+    """Raises ValueError where the data changed after the run: its result would be taken for that of
+    the new data."""
+    recorded = _read(run.workdir / "data.json")
+    if not recorded:
+        return
+    from tl_keras.data import changes  # Here, since NumPy takes a while to import.
+
+    if changed := changes.since(run.config.data, recorded):
+        raise ValueError(
+            f"--workdir: {str(run.workdir)!r} was finished with other data ({changed}), and its "
+            "result describes the earlier data; choose another --workdir for the data as they are "
+            "now, or look at the earlier result with: tl-keras report "
+            f"{shlex.quote(str(run.workdir))}"
+        )
+
+
+def goes_on(run: Run) -> bool:
+    """Whether there is to be a search of the run's own, and it is not at its end."""
+    own = run.pipeline in ("finetune", "search")  # Others have searches in runs inside them.
+    return own and run.config.search.wanted and not searched(run)
+
+
+def searched(run: Run) -> bool:
+    """Whether the search that the config asks for is done, and its best model promoted."""
+    state, search = _read(run.workdir / "search" / "state.json"), run.config.search
+    if not state or state["promoted"] != len(state["records"]):
+        return False
+    return state["spent"] == [search.trials, search.minutes] or not has_budget(search, state)
+
+
+def is_stale(run: Run) -> bool:
+    """Whether the result is of fewer trials than were run since."""
+    state, told = _read(run.workdir / "search" / "state.json"), (run.result or {}).get("search")
+    return bool(state and told) and len(told["trials"]) != len(state["records"])
+
+
+def has_budget(config: SearchConfig, state: Mapping[str, Any]) -> bool:
+    """Whether there is room for another trial; one that would likely end too late is not begun.
+
+    Args:
+      state: `records` of trials, and `seconds` of all sessions.
+    """
+    records = state["records"]
+    if not records:
+        return True
+    if config.trials and len(records) >= config.trials:
+        return False
+    # Without the passes, which the first ones make for all; others train nothing.
+    taken = [r["seconds"] - r.get("passes", 0.0) for r in records if _has_tuned(r)]
+    ahead = sum(taken) / max(1, len(taken))
+    return config.minutes is None or state["seconds"] + ahead < 60 * config.minutes
+
+
+def _has_tuned(trial: Mapping[str, Any]) -> bool:
+    """Whether a trial did more than train a head."""
+    frozen = trial.get("depth", {}).get("share") == 1
+    return trial["status"] != OVER and not trial.get("left_out") and not frozen
+
+
+def _adds_exports(run: Run) -> bool:
+    """Whether the config asks for a format that a finished run lacks, or for other tolerances."""
+    if "export" not in run.result:
+        return False
+    asked, made = run.config.export, _saved_config(run.workdir).export
+    same = made.model_copy(update={"formats": asked.formats})
+    return asked != same or not set(asked.formats) <= set(run.result["export"])
+
+
+def _lock(workdir: Path) -> FileLock:
+    """The folder's lock, held; the folder is made."""
+    try:
+        marks.claim(workdir, "run", "--workdir")
+        (workdir / "checkpoint").mkdir(exist_ok=True)
+        lock = FileLock(workdir / ".lock", timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise ValueError(f"--workdir: another process is at work in {str(workdir)!r}") from None
+    except OSError as error:
+        reason = error.strerror or error
+        raise ValueError(f"--workdir: {str(workdir)!r} cannot be written: {reason}") from None
+    return lock
+
+
+def _check_free(workdir: Path) -> None:
+    """Says before a slow start what `_lock` would say after it."""
+    existing = _existing(workdir)
+    if not os.access(existing, os.W_OK):
+        raise ValueError(f"--workdir: {str(existing)!r} cannot be written")
+    if (workdir / ".lock").exists():
+        _lock(workdir).release()
+
+
+def _existing(path: Path) -> Path:
+    """The path or the nearest folder above it that is there."""
+    return next(p for p in (path, *path.parents) if os.path.exists(p))
+
+
+def _saved_config(workdir: Path) -> RunConfig:
+    try:
+        return configs.load(workdir / "config.yaml")
+    except ValueError as error:  # Another version's, or edited by hand.
+        where = f"--workdir: the config of {str(workdir)!r} cannot be used"
+        raise ValueError(f"{where}: {error}") from None
+
+
+def check_stream(config: RunConfig, pipeline: str) -> None:
+    """Raises ValueError where a command cannot read what the config has it read."""
+    if config.data.stream and pipeline != "pretrain":
+        raise ValueError(
+            f"data.stream: {pipeline} reads images in any order, and shards are read in theirs; "
+            "expected false, or the command pretrain"
+        )
+
+
+def _check_folder(workdir: Path, config: RunConfig, pipeline: str) -> None:
+    check_stream(config, pipeline)
+    if not (existing := _existing(workdir)).is_dir():
+        raise ValueError(f"--workdir: {str(existing)!r} is a file; expected a folder")
+    marks.check(workdir, "run", "--workdir")
+    _refuse_links(workdir)
+    if not (workdir / "config.yaml").is_file():
+        # A kill before the first file leaves no more than these.
+        others = {path.name for path in workdir.glob("*")} - {"checkpoint", ".lock", marks.MARK}
+        if others := {name for name in others if not name.startswith(TEMPORARY)}:
+            raise ValueError(
+                f"--workdir: {str(workdir)!r} has lost its config.yaml (it has {min(others)!r}); "
+                "restore it, or choose a new folder"
+            )
+        return
+    if not _has_trained(workdir):
+        return  # Nothing is lost: a mistake in the config can be mended in the same folder.
+    difference = configs.difference(_saved_config(workdir), config)
+    if difference:
+        raise ValueError(
+            f"--workdir: {str(workdir)!r} was made with another config: {difference}; "
+            "choose another folder, or use the same values"
+        )
+    before = _pipeline(workdir)
+    if pipeline in ("cross_validate", "compare"):
+        _refuse_other_search(workdir, config, pipeline)
+    if (before, pipeline) == ("search", "finetune") and not config.search.wanted:
+        run = Run(workdir, config, pipeline)
+        if run.result is None or is_stale(run):
+            raise ValueError(
+                f"--workdir: the search in {str(workdir)!r} is not finished; finish it first, or "
+                "set search.trials"
+            )
+    if before and before != pipeline and (before, pipeline) != ("search", "finetune"):
+        how = "; finetune goes on there, with search.trials"
+        raise ValueError(
+            f"--workdir: {str(workdir)!r} was made by {before}, not by {pipeline}"
+            f"{how if (before, pipeline) == ('finetune', 'search') else ''}"
+        )
+
+
+def _refuse_links(workdir: Path) -> None:
+    """Raises ValueError where a folder inside a run is a link to what is not ours."""
+    inside = ("checkpoint", "export", "pictures", "tensorboard", *RUNS_INSIDE)
+    for path in (path for pattern in inside for path in workdir.glob(pattern)):
+        if path.is_symlink() and not marks.is_ours(path, "run"):
+            raise ValueError(
+                f"--workdir: {str(path)!r} is a link, and files are replaced and removed there; "
+                f"remove the link, or allow it: echo run > {shlex.quote(str(path / marks.MARK))}"
+            )
+
+
+def _refuse_other_search(workdir: Path, config: RunConfig, pipeline: str) -> None:
+    """Trials are added to a search; not to those of folds, whose scores are compared."""
+    saved = _saved_config(workdir).search
+    for name in ("trials", "minutes"):
+        if getattr(saved, name) != getattr(config.search, name):
+            raise ValueError(
+                f"--workdir: {str(workdir)!r} was made with another config: search.{name}: "
+                f"{getattr(saved, name)!r} in the workdir, {getattr(config.search, name)!r} now; "
+                f"{pipeline} takes no more trials"
+            )
+
+
+def _has_trained(workdir: Path) -> bool:
+    """Whether a run in the folder has come to anything that another config would spoil."""
+    trained = any((workdir / "checkpoint").glob("*.npy")) or (workdir / "search").exists()
+    trained = trained or any(workdir.glob("fold_*")) or (workdir / "teacher").exists()
+    trained = trained or any(workdir.glob("*/config.yaml"))
+    return trained or any((workdir / name).exists() for name in ("model.keras", "result.json"))
+
+
+def _pipeline(workdir: Path) -> str | None:
+    for file in (workdir / "result.json", workdir / "checkpoint" / "record.json"):
+        if found := (_read(file) or {}).get("pipeline"):
+            return found
+    return None
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    if not file.is_file():
+        return None
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise ValueError(f"{str(file)!r} is damaged; remove it to go on")
+    return value

@@ -1,0 +1,1 @@
+"""Trials over freeze depth, learning rates and other fields."""

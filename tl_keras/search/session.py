@@ -1,0 +1,285 @@
+"""Where the trials of a search are made: what they share, and which of them would be the same."""
+
+import itertools
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from tl_keras.approaches import stages
+from tl_keras.backbones import applications
+from tl_keras.config import space
+from tl_keras.config import whole as configs
+from tl_keras.config.whole import BLOCKS, MIXING, Goal, ModelConfig, Range, RunConfig
+from tl_keras.run.folder import Run
+from tl_keras.training import adapt, freeze
+from tl_keras.training import model as models
+from tl_keras.training.architecture import (
+    HEAD_SPLITS,
+    Architecture,
+    Data,
+    architecture,
+    plan_of,
+    prepared_again,
+    reading,
+    seen_views,
+)
+from tl_keras.training.freeze import Freeze
+
+Record = dict[str, Any]  # Of a trial, as `search.trials` of result.json has it.
+MAX_ARCHITECTURES = 2  # In memory.
+RECKONED = 20  # Trials where minutes alone bound them; values of a range.
+OF_THE_HEAD = ("data.balance",)  # What a head alone depends on, beside its architecture.
+# What decides whether fine-tuning could be chosen over it.
+OF_THE_CHOICE = (*OF_THE_HEAD, "data.augment", "data.augment_strength")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where trials are made.
+
+    Attributes:
+      run: the search.
+      data: prepared as its config says.
+      spare: pretrained backbones by architecture, until one takes them.
+      entries: `search.space`, blocks counted.
+      measured: by architecture, size and latency of the exported file.
+      open: architectures in memory, by what they differ in.
+      counts: by architecture, what the record says of its activations, see `Architecture`.
+      labels: of backbones with their weights and heads, by `model` of the config.
+      settled: where the head alone is so good that no other is trained, see `of_choice`.
+    """
+
+    run: Run
+    data: Data
+    spare: dict[str, keras.Model]
+    entries: dict[str, tuple | Range]
+    measured: dict[str, dict[str, float]]
+    open: dict[str, Architecture] = field(default_factory=dict)
+    counts: dict[str, dict] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+    settled: set[str] = field(default_factory=set)
+
+    @property
+    def has_several(self) -> bool:
+        """Whether the space has several architectures."""
+        return len(space.architectures(self.run.config)) > 1
+
+    def label_of(self, config: RunConfig) -> str:
+        """The architecture of a trial in words, as in `MobileNetV2 alpha 0.5, 160 px`."""
+        if not self.labels:
+            counts = Counter()
+            for trial in space.first_trials(self.run.config):
+                label, key = _label(trial.model), _model_key(trial.model)
+                if key not in self.labels:
+                    counts[label] += 1
+                    # Of files of one name in folders of one name, say.
+                    number = f" ({counts[label]})" if counts[label] > 1 else ""
+                    self.labels[key] = label + number
+        label = self.labels.get(_model_key(config.model)) or _label(config.model)
+        images = [f"{config.data.image_size} px", config.data.resize]
+        if config.data.antialias:
+            images.append("antialias")
+        return ", ".join([label, *images])
+
+
+def bench(
+    run: Run, data: Data, backbone: keras.Model, measured: dict[str, dict[str, float]]
+) -> Bench:
+    """Where a search's trials are made.
+
+    Args:
+      backbone: pretrained, of the first architecture.
+    """
+    config = run.config
+    entries, first = dict(config.search.space), space.first_trials(config)[0]
+    if entries.get("fit.freeze") == BLOCKS:
+        pattern = applications.block_pattern(first.model.backbone)
+        count = len(freeze.blocks(backbone, pattern))
+        entries["fit.freeze"] = tuple(round(i / count, 6) for i in range(count + 1))
+    return Bench(run, data, {key_of(first): backbone}, entries, measured)
+
+
+def begin_with_own(bench: Bench, proposal: Any, values: dict[str, Any]) -> None:
+    """Gives a proposal the values of the search's own config, where the space has them.
+
+    What `auto` comes to is a rule of the data set's size: a better first guess than chance.
+    """
+    config = bench.run.config
+    plan = plan_of(config, bench.data.dataset, config.model.weights != "none")
+    tree = configs.to_tree(config)
+    for name, entry in bench.entries.items():
+        section, _, field_name = name.partition(".")
+        option = field_name.removeprefix("options.")
+        fields = tree[section] if option == field_name else config.model.options
+        own = fields.get(option)
+        own = getattr(plan, field_name, own) if own == "auto" else own
+        given = proposal.hyperparameters.values
+        if isinstance(entry, Range) and isinstance(own, int | float):
+            given[name] = values[name] = min(max(own, entry.min), entry.max)
+        elif not isinstance(entry, Range) and (near := _nearest(entry, own)) is not None:
+            given[name], values[name] = near, entry[near]
+
+
+def _nearest(choices: tuple, own: Any) -> int | None:
+    """The position of a value, or of the number that is nearest; None where there is none."""
+    if own in choices:
+        return choices.index(own)
+    kinds = [type(choice) for choice in choices]
+    if isinstance(own, int | float) and set(kinds) <= {int, float}:
+        return min(range(len(choices)), key=lambda i: abs(choices[i] - own))
+    return None
+
+
+def _label(model: ModelConfig) -> str:
+    parts = [_shortly(model.backbone), *(f"{k} {v}" for k, v in model.options.items())]
+    others = []
+    if model.head_width:
+        others.append(f"hidden {model.head_width}")
+    if model.weights not in ("imagenet", "own"):
+        others.append(_shortly(model.weights))
+    if model.preprocessing:
+        others.append(f"preprocessing {model.preprocessing}")
+    return ", ".join([" ".join(parts), *others])
+
+
+def _shortly(path: str) -> str:
+    """A file's name after that of its folder: of two runs the files have the same."""
+    return "/".join(Path(path).parts[-2:])
+
+
+def key_of(config: RunConfig) -> str:
+    """All that another architecture differs in: what its label says, and where files are."""
+    images = [getattr(config.data, name) for name in space.OF_THE_IMAGES]
+    return json.dumps([_model_key(config.model), *images])
+
+
+def _model_key(model: ModelConfig) -> str:
+    return model.model_dump_json(exclude={"dropout"})
+
+
+def data_of(bench: Bench, config: RunConfig) -> Data:
+    """The images as a trial's config prepares them."""
+    base = bench.run.config.data
+    if all(getattr(config.data, name) == getattr(base, name) for name in space.OF_THE_IMAGES):
+        return bench.data
+    return prepared_again(bench.data, config, HEAD_SPLITS)
+
+
+def architecture_of(bench: Bench, config: RunConfig) -> Architecture:
+    """The architecture of a trial, opened if it is not."""
+    key = key_of(config)
+    if key in bench.open:
+        return bench.open[key]
+    while len(bench.open) >= MAX_ARCHITECTURES:
+        del bench.open[next(iter(bench.open))]
+    data, base = data_of(bench, config), bench.run.config
+    # Trainings change a backbone: no other architecture, nor the same once more, begins with it.
+    backbone = bench.spare.pop(key, None)
+    if backbone is None:
+        backbone = models.pretrained(config.model, config.data.image_size)
+    check_backbone(bench, config, backbone)
+    label = f"{bench.label_of(config)}: " if bench.has_several else ""
+    pattern = applications.block_pattern(config.model.backbone)
+    depths = bench.entries.get("fit.freeze", (config.fit.freeze,))
+    if isinstance(depths, Range):
+        count = len(freeze.blocks(backbone, pattern))
+        blocks = range(round(depths.min * count), round(depths.max * count) + 1)
+        depths = [i / count for i in blocks]  # As shares of the range are rounded.
+    by_rule = base.model_copy(update={"fit": base.fit.model_copy(update={"freeze": "auto"})})
+    plan = plan_of(by_rule, data.dataset, pretrained=True)
+    depths = [plan.freeze if depth == "auto" else depth for depth in depths]
+    largest = _largest(config, bench)
+    if not plan_of(largest, data.dataset, pretrained=True).epochs:
+        depths = [1.0]  # No trial trains more than the head.
+    bench.open[key] = replace(
+        architecture(bench.run, largest, data, backbone, depths),
+        trainings=_trainings(bench, len(set(depths))),
+        label=label,
+        counts=bench.counts.setdefault(key, {}),
+    )
+    return bench.open[key]
+
+
+def check_backbone(bench: Bench, config: RunConfig, backbone: keras.Model) -> None:
+    """Refuses another file in the place of one that the search began with."""
+    if bench.has_several:  # Else it is done when the run begins.
+        stages.refuse_another(bench.run, config.model, backbone, bench.label_of(config))
+
+
+OF_THE_VIEWS = ("data.augment", "data.augment_strength", "fit.epochs", "fit.views")
+
+
+def _largest(config: RunConfig, bench: Bench) -> RunConfig:
+    """A trial's config, as the trial of its architecture has it that needs the most views: whether
+    activations are kept is decided once, and for all of them."""
+    base, dataset = bench.run.config, bench.data.dataset
+    named = {name: space.ends(name, e) for name, e in bench.entries.items() if name in OF_THE_VIEWS}
+    if "fit.epochs" not in named:  # Hyperband gives trials fewer.
+        named["fit.epochs"] = (base.fit.epochs,)
+    rows = itertools.product(*named.values())
+    every = [space.with_values(config, dict(zip(named, row, strict=True))) for row in rows]
+
+    def needed(trial: RunConfig) -> tuple[int, ...]:
+        how = reading(trial, dataset)
+        epochs = plan_of(trial, dataset, pretrained=True).epochs
+        views = min(how.views or epochs, epochs) if how.augmentations else 1
+        mixes = any(entry.name in MIXING for entry in how.augmentations)
+        return views, seen_views(how, trial, len(dataset.splits["val"])), not mixes, epochs
+
+    return max(every, key=needed)
+
+
+def _trainings(bench: Bench, depths: int) -> float:
+    """How many trials will read the same activations, if chance spreads them evenly."""
+    count = bench.run.config.search.trials or RECKONED
+    for name, entry in bench.entries.items():
+        if name.startswith("data.") or space.of_architecture(name):
+            count /= RECKONED if isinstance(entry, Range) else len(entry)
+    return max(1.0, count / depths)
+
+
+def essence(bench: Bench, values: Mapping[str, Any]) -> str:
+    """What a trial comes down to: of equal ones the second need not be run.
+
+    Shares of the blocks that end at the same one are equal, as are options that a backbone does
+    not take; where all layers are frozen, or the head alone is so good that nothing else is
+    trained, neither rate nor epochs matter; where an architecture is over a limit, nothing does.
+    """
+    config = space.with_values(bench.run.config, values)
+    key = key_of(config)
+    if is_over(bench.measured.get(key, {}), bench.run.config.search.goal):
+        return json.dumps([key])
+    others = {name: value for name, value in values.items() if not space.of_architecture(name)}
+    if config.model.weights == "none":
+        return json.dumps([key, others])
+    if (settled := of_choice(bench, values)) in bench.settled:
+        return settled
+    others.pop("fit.freeze", None)
+    arch = architecture_of(bench, config)
+    depth = frozen_at(arch, config)
+    if depth.cut == arch.output:
+        others = {name: value for name, value in others.items() if name in OF_THE_HEAD}
+    return json.dumps([key, depth.cut, others])
+
+
+def of_choice(bench: Bench, values: Mapping[str, Any]) -> str:
+    """What decides of a trial whether fine-tuning could be chosen over the head alone."""
+    config = space.with_values(bench.run.config, values)
+    others = {name: value for name, value in values.items() if name in OF_THE_CHOICE}
+    return json.dumps([key_of(config), "head", others])
+
+
+def is_over(figures: Mapping[str, float], goal: Goal) -> bool:
+    """Whether an exported file is known to break a limit."""
+    return any(figures.get(name, 0.0) > limit for name, limit in goal.limits.items())
+
+
+def frozen_at(arch: Architecture, config: RunConfig) -> Freeze:
+    """Where a trial freezes."""
+    plan = plan_of(config, arch.data.dataset, pretrained=True)
+    return adapt.depth_of(config, arch.backbone, plan)

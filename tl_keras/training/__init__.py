@@ -1,0 +1,1 @@
+"""Trains a model: plan, head, suffix, candidates, and the activations that they share."""

@@ -1,0 +1,311 @@
+"""Adapts a model to a data set: head first, then the suffix (LP-FT); or all of it from scratch."""
+
+from dataclasses import dataclass, replace
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from tl_keras.backbones import applications
+from tl_keras.config.whole import RunConfig
+from tl_keras.data import batches
+from tl_keras.data.batches import Inputs
+from tl_keras.data.examples import Dataset
+from tl_keras.run.folder import Run
+from tl_keras.tasks.classification import fit_temperature
+from tl_keras.training import candidates, features, freeze, metrics
+from tl_keras.training import fit as train
+from tl_keras.training import head as heads
+from tl_keras.training import model as models
+from tl_keras.training.architecture import (
+    Architecture,
+    Data,
+    add_head,
+    architecture,
+    head_of,
+    in_precision,
+    plan_of,
+    reading,
+    refit_head,
+)
+from tl_keras.training.fit import Fit, Plan
+from tl_keras.training.fold import Inference
+from tl_keras.training.freeze import Freeze
+from tl_keras.training.learner import learner
+from tl_keras.training.suffix import by_epoch, fit_suffix, suffix_of, validation
+
+
+def adapt(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
+    """The trained, calibrated model, `(size, size, 3) uint8` to probabilities.
+
+    From scratch without pretrained weights, else LP-FT. Goes on where a killed run stopped.
+    """
+    config = run.config
+    if config.model.weights == "none":
+        return from_scratch(run, data, backbone)
+    check_classes(data.dataset)
+    plan = plan_of(config, data.dataset, pretrained=True)
+    _log(plan)
+    arch = architecture(run, config, data, backbone, [plan.freeze])
+    return head_then_suffix(run, arch).model
+
+
+def from_scratch(
+    run: Run, data: Data, backbone: keras.Model, chosen: "Chosen | None" = None
+) -> keras.Model:
+    """Trains everything, batch norm too, starting at the backbone's weights.
+
+    Args:
+      chosen: by folds, where there is nothing to validate on.
+    """
+    config = run.config
+    model = add_head(backbone, config, data.dataset)
+    plan = plan_of(config, data.dataset, pretrained=False)
+    if chosen:
+        plan = _as_chosen(plan, chosen)
+    _log(plan)
+    network = models.logits_of(in_precision(model, config, data.dataset))
+    train.quicken_batch_norm(network, plan.steps * plan.epochs)
+    devices = _devices(run, min(config.fit.batch_size, len(data.inputs["train"])))
+    if devices:
+        network = models.mirrored(network, devices)
+    history = _fit(run, data, network, plan, devices, validates=not chosen)
+    model.set_weights(network.get_weights())
+    temperature = chosen.temperature if chosen else _temperature(model, data.inputs["val"])
+    models.fold_temperature(model, temperature)
+    chose = history and not chosen and plan.keep == "best"
+    epochs = train.best_epoch(history) if chose else len(history)
+    chosen = Chosen("scratch", None, temperature, epochs)
+    model_record = described(model, config, Freeze(0.0, None, None, 0, 0), "scratch")
+    run.add(model=model_record, chosen=vars(chosen))
+    logging.info("trained %d epochs, nothing frozen", len(history))
+    return model
+
+
+def _log(plan: Plan) -> None:
+    logging.info(
+        "plan: freeze %s, %d epochs of %d steps, peak learning rate %g",
+        *(plan.freeze, plan.epochs, plan.steps, plan.learning_rate),
+    )
+
+
+def check_devices(batch_size: int) -> list[str]:
+    """All GPUs of this machine, or its CPU: CUDA_VISIBLE_DEVICES says which there are.
+
+    Raises:
+      ValueError: a batch has not an image for each.
+    """
+    found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    if batch_size < len(found):
+        raise ValueError(
+            f"fit.batch_size: expected at least one training image for each of {len(found)} "
+            f"devices; received {batch_size}; CUDA_VISIBLE_DEVICES takes some away"
+        )
+    return [device.name for device in found]
+
+
+def _devices(run: Run, batch_size: int) -> tf.distribute.Strategy | None:
+    """What a run is trained on, where it is several devices; the record says how many.
+
+    Raises:
+      ValueError: it began on another number, on which it would not end as it began; or as
+        `check_devices`.
+    """
+    found = check_devices(batch_size)
+    began = run.record.get("devices", len(found))
+    if began != len(found):
+        raise ValueError(
+            f"--workdir: {str(run.workdir)!r} began on {began} devices, and there are "
+            f"{len(found)}; CUDA_VISIBLE_DEVICES says how many are used; or choose another folder"
+        )
+    run.add(devices=len(found))
+    if len(found) == 1:
+        return None
+    logging.info("training on %d devices", len(found))
+    return tf.distribute.MirroredStrategy(found)
+
+
+def _fit(
+    run: Run,
+    data: Data,
+    network: keras.Model,
+    plan: Plan,
+    devices: tf.distribute.Strategy | None,
+    validates: bool,
+) -> list[dict]:
+    config, how = run.config, reading(run.config, data.dataset)
+    inputs, dataset = data.inputs["train"], data.dataset
+    if dataset.shards is not None:
+        epochs = batches.streamed(dataset, how, config.data)
+    elif dataset.drawn_seed is None:
+        epochs = by_epoch(lambda place: batches.training(inputs, how, place))
+    else:
+        size = config.data.image_size
+        epochs = by_epoch(lambda place: batches.drawn(dataset, how, size, place))
+    learns = learner(network, config.fit, network.non_trainable_variables, devices)
+    validate = validation(Inference(network), data.inputs["val"]) if validates else None
+    fit = Fit("scratch", learns, epochs, validate, plan, config.fit, config.seed)
+    with run.timed("finetune"), metrics.publisher(run.workdir, []) as publish:
+        return train.fit(fit, run.checkpoint / "scratch.npy", publish)
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """What a training came to.
+
+    Attributes:
+      model: calibrated.
+      probabilities: of it on validation, `(val, classes)`.
+      tuned: the same of the best fine-tuned weights, kept or not; None where none were trained.
+      depth: at which it was frozen.
+      held_out: probabilities of the test examples, `(test, classes)`, where they were asked for.
+    """
+
+    model: keras.Model
+    probabilities: np.ndarray
+    tuned: np.ndarray | None
+    depth: Freeze
+    held_out: np.ndarray | None = None
+
+
+def head_then_suffix(
+    run: Run,
+    arch: Architecture,
+    holds_out: bool = False,
+    choose: candidates.Choice | None = None,
+) -> Adapted:
+    """LP-FT (arXiv 2202.10054): a converged head, then the layers above the freeze depth.
+
+    Head alone, fine-tuned, and the mean of their weights (WiSE-FT, arXiv 2109.01903) stand on
+    validation; the head is kept unless validation speaks clearly for another, see `train.choose`.
+
+    Args:
+      holds_out: whether the test examples of a fold are to be predicted.
+      choose: names the candidate to keep, where that is not as `fit.choose_by` has it.
+    """
+    config, model = run.config, arch.model
+    plan = plan_of(config, arch.data.dataset, pretrained=True)
+    depth = depth_of(config, arch.backbone, plan)
+    head = head_of(arch, config)
+    with metrics.publisher(run.workdir, []) as publish:
+        publish(head.history)
+    models.begin(arch.trained, arch.initial, head, config.model.dropout)
+    tunes = depth.cut != arch.output and plan.epochs > 0
+    standing = {"head": candidates.of_head(arch, config, head, looks=tunes)}
+    suffix, epochs = None, 0
+    if tunes and (choose or candidates.may_gain(run, standing["head"])):
+        suffix = suffix_of(arch, config, depth.cut)
+        suffix.learner.begin()
+        before = suffix.learner.values()
+        history = fit_suffix(run, arch, suffix, plan, head.history)
+        epochs = train.best_epoch(history) if plan.keep == "best" else len(history)
+        standing |= candidates.of_suffix(arch, config, suffix, before)
+    kept = candidates.choose(run, standing, choose)
+    if kept == "head":
+        models.begin(model, arch.initial, head, config.model.dropout)
+    else:
+        suffix.learner.set(standing[kept].values)
+        model.set_weights(arch.trained.get_weights())
+    found = None
+    if holds_out:  # Before the temperature is folded into the head, which the suffix shares.
+        by = None if kept == "head" else suffix
+        found = candidates.held_out(arch, config, standing[kept], head, by)
+    models.fold_temperature(model, standing[kept].temperature)
+    chosen = Chosen(kept, head.regularisation, standing[kept].temperature, epochs)
+    run.add(model=described(model, config, depth, kept, arch.earlier), chosen=vars(chosen))
+    others = [candidate for name, candidate in standing.items() if name != "head"]
+    best = min(others, key=lambda candidate: candidate.losses.mean(), default=None)
+    tuned = None if best is None else best.probabilities
+    return Adapted(model, standing[kept].probabilities, tuned, depth, found)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What folds chose on their validation examples, for a training that has none.
+
+    Attributes:
+      kept: `head`, `finetuned` or `mix`; `scratch`.
+      regularisation: of the head, scikit-learn's 1/C; None from scratch.
+      temperature: that the logits are divided by.
+      epochs: of the whole training, its schedule too, where the best epoch is kept.
+    """
+
+    kept: str
+    regularisation: float | None
+    temperature: float
+    epochs: int
+
+
+def refit(run: Run, arch: Architecture, chosen: Chosen) -> keras.Model:
+    """LP-FT on all of train, with nothing to validate on: as it was chosen elsewhere."""
+    config, model = run.config, arch.model
+    plan = _as_chosen(plan_of(config, arch.data.dataset, pretrained=True), chosen)
+    depth = depth_of(config, arch.backbone, plan)
+    head = refit_head(arch, config, chosen.regularisation)
+    models.begin(arch.trained, arch.initial, head, config.model.dropout)
+    if chosen.kept == "head":
+        models.begin(model, arch.initial, head, config.model.dropout)
+    else:
+        suffix = suffix_of(arch, config, depth.cut)
+        suffix.learner.begin()
+        before = suffix.learner.values()
+        fit_suffix(run, arch, suffix, plan, [], validates=False)
+        values = suffix.learner.values()
+        suffix.learner.set(candidates.mixed(before, values) if chosen.kept == "mix" else values)
+        model.set_weights(arch.trained.get_weights())
+    models.fold_temperature(model, chosen.temperature)
+    run.add(model=described(model, config, depth, chosen.kept, arch.earlier))
+    return model
+
+
+def _as_chosen(plan: Plan, chosen: Chosen) -> Plan:
+    if plan.keep != "best":
+        return plan
+    return replace(plan, epochs=chosen.epochs, keep="last")
+
+
+def check_classes(dataset: Dataset) -> None:
+    """Glyphs are drawn at random: a few hundred leave out some class, which a head cannot fit.
+
+    Raises:
+      ValueError: a class has no training image.
+    """
+    present = {example.label for example in dataset.splits["train"]}
+    missing = [name for label, name in enumerate(dataset.classes) if label not in present]
+    if missing:
+        raise ValueError(
+            f"data.num_examples: expected images of all {len(dataset.classes)} classes in train; "
+            f"{len(missing)} have none, {missing[0]!r} among them; set it higher"
+        )
+
+
+def depth_of(config: RunConfig, backbone: keras.Model, plan: Plan) -> Freeze:
+    """Where the plan's freeze depth cuts the backbone."""
+    return freeze.resolve(backbone, applications.block_pattern(config.model.backbone), plan.freeze)
+
+
+def _temperature(model: keras.Model, val: Inputs) -> float:
+    logits = features.outputs(Inference(models.logits_of(model)), val)
+    return fit_temperature(logits, val.labels)
+
+
+def described(
+    model: keras.Model,
+    config: RunConfig,
+    depth: Freeze,
+    kept: str,
+    earlier: heads.Earlier | None = None,
+) -> dict:
+    """`model` of `result.json`; of a chain with the classes that were kept of the earlier head."""
+    of_chain = {"classes_kept": list(earlier.names)} if earlier else {}
+    return {
+        **of_chain,
+        "backbone": config.model.backbone,
+        "weights": config.model.weights,
+        "parameters": model.count_params(),
+        "freeze": depth.share,
+        "block": depth.block,
+        "cut": depth.cut,
+        "kept": kept,
+    }

@@ -1,0 +1,317 @@
+"""Activations of frozen prefixes: computed once, kept on disk, shared by whoever asks again.
+
+A prefix in inference mode is a pure function of the prepared image, so its activations are
+known by what went in: contents, preparation, view, backbone, weights, cut. One pass over the
+images gives those at all depths that are asked for.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tl_keras.backbones import model_file
+from tl_keras.backbones.weights import digest, graph_digest
+from tl_keras.config.whole import CacheConfig, ModelConfig, RunConfig
+from tl_keras.data import batches, store
+from tl_keras.data.batches import Inputs, Training
+from tl_keras.data.examples import Dataset
+from tl_keras.data.store import Kept, Request
+from tl_keras.run.progress import progress
+from tl_keras.training.fold import Inference, fold_batch_norm
+
+BATCH_SIZE = 64
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A depth at which a backbone is cut, and how activations there are kept.
+
+    Attributes:
+      name: of the last operation of the prefix.
+      shape: of an image's activations.
+      dtype: `float16` unless that changes the backbone's features by more than `TOLERANCE`;
+        features themselves, which are small, are `float32`.
+      seconds: an image takes from the input to here.
+      key: what decides the activations beside the images.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    seconds: float
+    key: dict[str, Any]
+
+    @property
+    def bytes(self) -> int:
+        """Of an image's activations."""
+        return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True)
+class Prefixes:
+    """A backbone's prefixes at several depths, run in one pass.
+
+    Attributes:
+      cuts: by name, inputs first; the last is the backbone's output.
+      run: images to activations, a tensor a cut, and the time (s) at which each was there.
+    """
+
+    cuts: dict[str, Cut]
+    run: Callable[[tf.Tensor], tuple[list[tf.Tensor], list[tf.Tensor]]]
+
+
+# Of a vector of features, relative to its length, of any of the images that are tried: half the
+# precision of activations changes MobileNetV2's by some .001.
+TOLERANCE = 0.005
+TRIED = 8  # images
+
+
+def prefixes(
+    backbone: keras.Model, names: Sequence[str], images: tf.Tensor, config: ModelConfig
+) -> Prefixes:
+    """A backbone's prefixes at the named cuts and its output, tried and timed on some images."""
+    output = backbone.operations[-1].name
+    wanted = {*names, output}
+    operations = [o for o in backbone.operations if o.name in wanted]
+    run = _all_outputs(keras.Model(backbone.input, [o.output for o in operations]))
+    run(images)  # Traces.
+    started = time.time()
+    tensors, stamps = run(images)
+    cuts = {}
+    for operation, tensor, stamp in zip(operations, tensors, stamps, strict=True):
+        prefix = keras.Model(backbone.input, operation.output)
+        name, half = operation.name, _survives_half(backbone, operation, tensor)
+        cuts[name] = Cut(
+            name,
+            tuple(tensor.shape[1:]),
+            "float16" if half else "float32",
+            max(float(stamp) - started, 0.0) / len(images),
+            _key(prefix, config),
+        )
+    return Prefixes(cuts, run)
+
+
+def _all_outputs(model: keras.Model) -> Callable:
+    folded = fold_batch_norm(model)
+    batch = tf.TensorSpec((None, *model.input.shape[1:]), model.input.dtype)
+
+    def run(images: tf.Tensor) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+        tensors, stamps = tf.nest.flatten(folded(images, training=False)), []
+        for tensor in tensors:
+            with tf.control_dependencies([tensor]):
+                # Not `tf.timestamp`, which fails where a program asked for deterministic operators.
+                stamps.append(tf.numpy_function(time.time, [], tf.float64))
+        return tensors, stamps
+
+    return tf.function(run, input_signature=[batch], autograph=False)
+
+
+def _survives_half(backbone: keras.Model, cut: keras.Operation, activations: tf.Tensor) -> bool:
+    if cut is backbone.operations[-1]:
+        return False
+    suffix = keras.Model(cut.output, backbone.output)
+    some = activations[:TRIED]
+    both = suffix(tf.concat([some, _rounded(some)], 0), training=False)
+    whole, half = np.split(both.numpy().astype(np.float32), 2)
+    # Not a number, where something overflows, is no small change.
+    with np.errstate(invalid="ignore"):
+        change = np.linalg.norm(half - whole, axis=-1)
+    return bool(np.all(change <= TOLERANCE * np.linalg.norm(whole, axis=-1)))
+
+
+def _rounded(activations: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tf.cast(activations, tf.float16), activations.dtype)
+
+
+def _key(prefix: keras.Model, config: ModelConfig) -> dict[str, Any]:
+    name = prefix.operations[-1].name
+    return {
+        "kind": f"{Path(config.backbone).name} at {name}",
+        "cut": name,
+        "weights": digest(prefix),
+        "backbone": _identity(prefix, config),
+        "computed_in": prefix.layers[-1].compute_dtype,
+        "keras": keras.__version__,
+    }
+
+
+def _identity(prefix: keras.Model, config: ModelConfig) -> list:
+    if model_file.is_file(config.backbone):  # Another model may stand there the next time.
+        return [graph_digest(prefix)]
+    return [config.backbone, sorted(config.options.items())]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Images as a prefix sees them, and what decides them.
+
+    Attributes:
+      images: batches, each image once, in order.
+      count: of the images.
+      key: contents, preparation, view.
+    """
+
+    images: tf.data.Dataset
+    count: int
+    key: dict[str, Any]
+
+
+def plain(inputs: Inputs, dataset: Dataset, split: str, config: RunConfig) -> Shown:
+    """A split's images as they are."""
+    key = {
+        "kind": split,
+        "digests": [example.digest for example in dataset.splits[split]],
+        **batches.preparation(config.data, dataset, split),
+    }
+    return Shown(batches.evaluation(inputs, BATCH_SIZE), len(inputs), key)
+
+
+def viewed(shown: Shown, inputs: Inputs, how: Training, view: int) -> Shown:
+    """The images of `shown` in the view that an epoch of training shows."""
+    operations = [entry.model_dump(mode="json") for entry in how.augmentations]
+    key = {
+        **shown.key,
+        "kind": f"{shown.key['kind']}, view {view + 1}",
+        "augment": operations,
+        "seed": how.seed,
+        "view": view,
+    }
+    return Shown(batches.view(inputs, BATCH_SIZE, how, view), shown.count, key)
+
+
+def compute(
+    found: Prefixes, names: Sequence[str], shown: Shown, config: CacheConfig
+) -> dict[str, Kept]:
+    """Activations at the named cuts, `(examples, ...)` of each cut's dtype, in inference mode."""
+    cuts = [found.cuts[name] for name in names]
+    requests = [
+        Request(
+            {
+                **shown.key,
+                **cut.key,
+                "kind": f"{cut.key['kind']}, {shown.key['kind']}",
+                "dtype": cut.dtype,
+            },
+            (shown.count, *cut.shape),
+            cut.dtype,
+        )
+        for cut in cuts
+    ]
+    positions = [list(found.cuts).index(name) for name in names]
+
+    def fill(arrays: list[np.ndarray | None]) -> None:
+        with progress(None, "features", shown.count, " images") as bar:
+            start = 0
+            for batch in shown.images:
+                tensors, _ = found.run(batch)
+                for array, position, cut in zip(arrays, positions, cuts, strict=True):
+                    if array is not None:
+                        rows = tf.cast(tensors[position], cut.dtype).numpy()
+                        array[start : start + len(batch)] = rows
+                start += len(batch)
+                bar.update(len(batch))
+
+    return dict(zip(names, store.keep_all(config, requests, fill), strict=True))
+
+
+def check_finite(array: np.ndarray, dataset: Dataset, split: str, config: ModelConfig) -> None:
+    """Raises ValueError where pooled features, `(examples, channels)`, are NaN or infinite."""
+    bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
+    if bad.size:
+        raise ValueError(
+            f"model.backbone: {config.backbone!r} with weights {config.weights!r} gives features "
+            f"that are not finite for {bad.size} of {len(array)} images of {split}, the first "
+            f"{dataset.splits[split][bad[0]].file!r}; look at its weights, and at what it makes of "
+            "pixels in 0..255 (model.preprocessing)"
+        )
+
+
+def outputs(infer: Inference, inputs: Inputs) -> np.ndarray:
+    """A model's outputs on every example, `(examples, ...) float32`, in memory."""
+    array = np.empty((len(inputs), *infer.shape), np.float32)
+    if inputs.array is None:
+        _run(infer, batches.evaluation(inputs, BATCH_SIZE), array, "predict")
+    else:  # A pipeline takes longer to start than a few batches take.
+        starts = range(0, len(inputs), BATCH_SIZE)
+        for start in progress(starts, "predict", unit=" batches"):
+            rows = inputs.take(slice(start, start + BATCH_SIZE))
+            array[start : start + len(rows)] = infer(tf.constant(rows)).numpy()
+    return array
+
+
+def outputs_of_views(infer: Inference, inputs: Inputs, how: Training, views: int) -> np.ndarray:
+    """Mean outputs over views of every example, `(examples, ...) float32`: itself, and what
+    `views - 1` epochs of training would show."""
+    total = outputs(infer, inputs)
+    array = np.empty_like(total)
+    for view in range(views - 1):
+        _run(infer, batches.view(inputs, BATCH_SIZE, how, view), array, f"view {view + 2}")
+        total += array
+    return total / np.float32(views)
+
+
+def _run(infer: Inference, read: tf.data.Dataset, array: np.ndarray, title: str) -> None:
+    """Fills `array` `(examples, ...)` with a model's outputs on batches."""
+    with progress(None, title, len(array), " images") as bar:
+        start = 0
+        for batch in read:
+            array[start : start + len(batch)] = infer(batch).numpy()
+            start += len(batch)
+            bar.update(len(batch))
+
+
+@dataclass(frozen=True)
+class Worth:
+    """Whether a prefix's activations are kept, with the measurement behind it."""
+
+    keep: bool
+    why: str
+
+
+def worth_keeping(cut: Cut, images: int, uses: float, max_bytes: float) -> Worth:
+    """Compares one pass, writing and reading back with a pass for each use.
+
+    Only the time depends on the answer: what a suffix sees is equal either way.
+
+    Args:
+      images: whose activations are kept, each view one.
+      uses: how often each of them will be read.
+    """
+    room = fitting(cut, images, max_bytes)
+    if not room.keep:
+        return room
+    total, read = images * cut.bytes, cut.bytes / _memory_speed()
+    # Reading: a copy where pages are in memory, the disk's speed where they cannot be.
+    if total > batches.MEMORY_SHARE * batches.free_memory():
+        read += cut.bytes / DISK_BYTES_PER_SECOND
+    keep = cut.seconds + (1 + uses) * read < uses * cut.seconds
+    why = (
+        f"{1e3 * cut.seconds:.2f} ms an image to compute, {1e3 * read:.2f} ms to read, read "
+        f"{uses:.3g} times each, {total / 1e6:.0f} MB"
+    )
+    return Worth(keep, why)
+
+
+DISK_BYTES_PER_SECOND = 500e6  # A SATA solid-state disk; slower ones are rare.
+
+
+def _memory_speed() -> float:
+    """Bytes per second of a copy, measured."""
+    source = np.ones(1 << 24, np.uint8)
+    started = time.monotonic()
+    np.copy(source)
+    return len(source) / (time.monotonic() - started)
+
+
+def fitting(cut: Cut, images: int, max_bytes: float) -> Worth:
+    """Whether a prefix's activations have room."""
+    total = images * cut.bytes
+    if total > max_bytes:
+        return Worth(False, f"{total / 1e9:.1f} GB are over cache.max_bytes")
+    return Worth(True, "read in each epoch")

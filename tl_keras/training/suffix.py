@@ -1,0 +1,214 @@
+"""What is trained at a depth: the layers above it, on activations that are kept or not."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tl_keras.config.whole import RunConfig
+from tl_keras.data import batches
+from tl_keras.data.batches import Inputs, Training
+from tl_keras.run.folder import Run
+from tl_keras.tasks.classification import log_loss, softmax
+from tl_keras.training import features, freeze, metrics
+from tl_keras.training import fit as train
+from tl_keras.training import model as models
+from tl_keras.training.architecture import (
+    Architecture,
+    activations,
+    cut_of,
+    keeps,
+    kept_cuts,
+    reading,
+)
+from tl_keras.training.fit import Epochs, Fit, Plan
+from tl_keras.training.fold import Inference, fold_batch_norm
+from tl_keras.training.freeze import FrozenPrefix
+from tl_keras.training.learner import Learner, learner
+
+MAX_NETWORKS = 16  # Traced, of an architecture: one takes some 50 MB, deleted still some 12.
+
+
+class Dropout(keras.layers.Layer):
+    """Dropout whose rate may be set anew: the graph reads it, as it reads weights.
+
+    Keras's own puts it into the graph as a number: each rate would need another graph, of which
+    TensorFlow keeps some 12 MB when it is deleted.
+
+    Attributes:
+      rate: share of the inputs that are set to zero in training, 0..1.
+    """
+
+    def __init__(self, layer: keras.layers.Dropout):
+        super().__init__(name=layer.name, dtype=layer.dtype_policy)
+        # A float32 whatever the inputs are.
+        self.rate = keras.Variable(layer.rate, trainable=False, autocast=False, name="rate")
+        self.seed_generator = keras.random.SeedGenerator(0)
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """`inputs`, some of them zero and the others as much larger, in training."""
+        if not training:
+            return inputs
+        drawn = keras.random.uniform(tf.shape(inputs), seed=self.seed_generator)
+        rate = tf.convert_to_tensor(self.rate)
+        factor = tf.where(drawn < rate, 0.0, 1 / (1 - rate))
+        return inputs * tf.cast(factor, inputs.dtype)
+
+
+@dataclass(frozen=True)
+class Suffix:
+    """The layers above a depth, to logits.
+
+    Attributes:
+      cut: the last operation below; None where nothing is frozen.
+      keeps: by split, whether it starts at kept activations; else it starts at the images.
+      learner: trains it.
+      dropout: of the head, by `model.dropout` of the training that it was last made ready for.
+      infer: its logits on validation.
+    """
+
+    cut: str | None
+    keeps: Mapping[str, bool]
+    learner: Learner
+    dropout: Dropout
+    infer: Inference
+
+
+def suffix_of(arch: Architecture, config: RunConfig, cut: str | None) -> Suffix:
+    """The suffix at a depth; its graphs are traced once for all trainings that can share them."""
+    fit, kept = config.fit, {"train": False, "val": False}
+    if cut:
+        kept = keeps(arch, config, cut)
+    key = (cut, fit.optimizer == "sgd", fit.ema > 0, *kept.values())
+    if key not in arch.networks:
+        if len(arch.networks) >= MAX_NETWORKS:
+            del arch.networks[next(iter(arch.networks))]
+        arch.networks[key] = _suffix(arch, config, cut, kept)
+    arch.networks[key].dropout.rate.assign(config.model.dropout)
+    return arch.networks[key]
+
+
+def _suffix(
+    arch: Architecture, config: RunConfig, cut: str | None, kept: Mapping[str, bool]
+) -> Suffix:
+    prefix, above = halves(models.logits_of(arch.trained), cut)
+    networks = {}
+    for split in kept:
+        whole = prefix is None or kept[split]
+        dtype = None if whole else cut_of(arch, cut).dtype
+        networks[split] = above if whole else behind(prefix, above, dtype)
+    learns, infer = learner(networks["train"], config.fit), Inference(networks["val"])
+    return Suffix(cut, kept, learns, above.get_layer(models.DROPOUT), infer)
+
+
+def halves(network: keras.Model, cut: str | None) -> tuple[keras.Model | None, keras.Model]:
+    """Prefix up to `cut` (None: nothing is frozen), and suffix with its batch norm frozen.
+
+    The suffix has a `Dropout` in place of the head's.
+    """
+    prefix, suffix = freeze.split(network, cut) if cut else (None, network)
+    # Statistics of a few hundred examples are worse than those of the pretraining.
+    freeze.freeze_batch_norm(suffix)
+    dropout = Dropout(network.get_layer(models.DROPOUT))
+    return prefix, fold_batch_norm(suffix, {dropout.name: dropout})
+
+
+def behind(prefix: keras.Model, suffix: keras.Model, dtype: str) -> keras.Model:
+    """The suffix with the prefix run before it at each step, in inference mode.
+
+    Args:
+      dtype: in which activations would have been kept: they are as if they had been.
+    """
+    inputs = keras.Input(prefix.input.shape[1:], dtype=prefix.input.dtype)
+    return keras.Model(inputs, suffix(FrozenPrefix(prefix, dtype)(inputs)))
+
+
+def fit_suffix(
+    run: Run,
+    arch: Architecture,
+    suffix: Suffix,
+    plan: Plan,
+    earlier: list[dict],
+    validates: bool = True,
+) -> list[dict]:
+    """Fine-tunes the layers above the freeze depth, in place; the record of each epoch.
+
+    Args:
+      earlier: records of metrics.jsonl that come before those of this stage.
+      validates: whether there is a validation split to measure each epoch on.
+    """
+    config, how = run.config, reading(run.config, arch.data.dataset)
+    if suffix.keeps["train"]:
+        data = _kept(arch, suffix.cut, how)
+    else:
+        images = arch.data.inputs["train"]
+        data = by_epoch(lambda place: batches.training(images, how, place))
+    validate = None
+    if validates:
+        validate = validation(suffix.infer, *seen(arch, suffix, how))
+    fit = Fit("finetune", suffix.learner, data, validate, plan, config.fit, config.seed)
+    with run.timed("finetune"), metrics.publisher(run.workdir, earlier) as publish:
+        return train.fit(fit, run.checkpoint / "finetune.npy", publish)
+
+
+def by_epoch(pipeline: Callable[[tf.Variable], tf.data.Dataset]) -> Epochs:
+    """The batches of a pipeline that reads from a variable where it begins."""
+    place = tf.Variable([0, 0], dtype=tf.int64, trainable=False)
+    data = pipeline(place)
+
+    def read(epoch: int, first: int) -> tf.data.Dataset:
+        place.assign([epoch, first])
+        return data
+
+    return read
+
+
+def _kept(arch: Architecture, cut: str, how: Training) -> Epochs:
+    """The batches of activations; those of a view are made when an epoch first asks."""
+    labels, others = arch.data.inputs["train"].labels, kept_cuts(arch, "train")
+
+    def read(epoch: int, first: int) -> Iterable[tuple[tf.Tensor, ...]]:
+        view = how.view(epoch) if how.augmentations else None
+        found = activations(arch, [cut], "train", how, view, others)
+        return batches.of_activations(found[cut], labels, how, epoch, first)
+
+    return read
+
+
+def seen(
+    arch: Architecture, suffix: Suffix, how: Training, views: int = 0, split: str = "val"
+) -> tuple[Inputs, ...]:
+    """What `suffix.infer` takes of validation: the images as they are, then views of them; or of
+    another split that is not trained on."""
+    images = arch.data.inputs[split]
+    if not suffix.keeps["val"]:
+        every = [images]
+        for view in range(views):
+            shown = batches.view(images, features.BATCH_SIZE, how, view)
+            every.append(Inputs(images.labels, np.concatenate(list(shown.as_numpy_iterator()))))
+        return tuple(every)
+    others = [*kept_cuts(arch, "val"), arch.output]
+    arrays = [
+        activations(arch, [suffix.cut], split, how, view, others)[suffix.cut]
+        for view in (None, *range(views))
+    ]
+    return tuple(Inputs(images.labels, array) for array in arrays)
+
+
+def validation(infer: Inference, inputs: Inputs) -> Callable[[], dict[str, float]]:
+    """A function that measures a network, to logits, as its weights are when it is called."""
+
+    def validate() -> dict[str, float]:
+        logits = features.outputs(infer, inputs)
+        if not np.isfinite(logits).all():
+            return {"val_loss": np.nan, "val_accuracy": 0.0}
+        probabilities = softmax(logits)
+        right = probabilities.argmax(-1) == inputs.labels
+        return {
+            "val_loss": log_loss(probabilities, inputs.labels),
+            "val_accuracy": float(right.mean()),
+        }
+
+    return validate
