@@ -31,7 +31,7 @@ import numpy as np
 from accuracy import SETS, SIZE, Outcome, gain, interval, write_splits
 
 import tl_keras
-from tl_keras.config import whole as configs
+from tl_keras.config import text as configs
 from tl_keras.export import proof
 from tl_keras.run.folder import Run
 from tl_keras.run.quiet import quiet, start_tensorflow
@@ -41,7 +41,7 @@ start_tensorflow()
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from tl_keras.config.whole import ExportConfig  # noqa: E402
+from tl_keras.config.export import ExportConfig  # noqa: E402
 from tl_keras.data.batches import Inputs  # noqa: E402
 from tl_keras.data.load import load  # noqa: E402
 from tl_keras.export import (  # noqa: E402

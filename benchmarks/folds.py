@@ -25,7 +25,7 @@ import numpy as np
 from accuracy import BATCH, SIZE, SUFFIXES
 
 import tl_keras
-from tl_keras.config import whole as configs
+from tl_keras.config import text as configs
 from tl_keras.run.quiet import start_tensorflow
 
 start_tensorflow()

@@ -25,7 +25,8 @@ start_tensorflow()
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from tl_keras.config.whole import CacheConfig, DataConfig  # noqa: E402
+from tl_keras.config.cache import CacheConfig  # noqa: E402
+from tl_keras.config.data import DataConfig  # noqa: E402
 from tl_keras.data import batches  # noqa: E402
 from tl_keras.data.load import load  # noqa: E402
 

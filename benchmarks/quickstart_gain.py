@@ -17,7 +17,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 import tl_keras
-from tl_keras.config import whole as configs
+from tl_keras.config import text as configs
 from tl_keras.config.whole import RunConfig
 from tl_keras.run.folder import Run
 from tl_keras.run.quiet import start_tensorflow

@@ -21,7 +21,7 @@ from accuracy import SETS, SIZE, read, write_splits
 from scipy.stats import kendalltau
 
 import tl_keras
-from tl_keras.config import whole as configs
+from tl_keras.config import text as configs
 from tl_keras.config.whole import RunConfig
 from tl_keras.training import model as models
 from tl_keras.training import transferability

@@ -52,7 +52,7 @@ def tree(data: Path, weights: Path, cache: Path) -> dict[str, Any]:
 def ours(config: dict[str, Any], workdir: Path) -> dict[str, Any]:
     """A search in this process; its time, without TensorFlow's start, and the bound."""
     import tl_keras
-    from tl_keras.config import whole as configs
+    from tl_keras.config import text as configs
     from tl_keras.run.quiet import start_tensorflow
 
     start_tensorflow()

@@ -16,7 +16,7 @@ from pathlib import Path
 from accuracy import SIZE
 
 import tl_keras
-from tl_keras.config import whole as configs
+from tl_keras.config import text as configs
 from tl_keras.config.whole import RunConfig
 from tl_keras.jobs import local as processes
 from tl_keras.run.files import write_text

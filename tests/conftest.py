@@ -14,7 +14,7 @@ import pytest
 from families import FAMILIES, make
 from PIL import Image, ImageDraw
 
-from tl_keras.config import whole as configs
+from tl_keras.config import text as configs
 
 SHAPES = ("cross", "disc", "square")
 

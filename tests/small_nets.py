@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from tl_keras.backbones import applications
-from tl_keras.config.whole import ExportConfig
+from tl_keras.config.export import ExportConfig
 from tl_keras.data.batches import Inputs
 from tl_keras.export import export, parity, proof
 from tl_keras.export.formats.converted import convert

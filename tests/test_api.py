@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import tl_keras
-from tl_keras.config import whole as configs
+from tl_keras.config import text as configs
 from tl_keras.run import marks
 from tl_keras.run.files import write_json
 

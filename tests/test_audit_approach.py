@@ -10,7 +10,8 @@ from PIL import Image
 import tl_keras
 from tl_keras import cli
 from tl_keras.approaches import audit, dry_run
-from tl_keras.config import whole as configs
+from tl_keras.config import text as configs
+from tl_keras.config.fit import FitConfig
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +119,7 @@ def test_dry_run_says_what_would_happen_and_writes_nothing(config, tmp_path, cap
     [({"freeze": 1.0}, {"features"}), ({"freeze": 0.0}, {"features", "finetune"})],
 )
 def test_dry_run_times_what_would_run(config, fit, phases):
-    config = config.model_copy(update={"fit": configs.FitConfig(**fit)})
+    config = config.model_copy(update={"fit": FitConfig(**fit)})
     (line,) = [line for line in dry_run.estimate(config) if line.startswith("time")]
     assert {
         phase for phase in ("features", "finetune") if f"{phase} " in line.split(";")[0]
@@ -126,6 +127,6 @@ def test_dry_run_times_what_would_run(config, fit, phases):
 
 
 def test_dry_run_refuses_what_a_run_would_refuse(config):
-    config = config.model_copy(update={"fit": configs.FitConfig(freeze="no_layer")})
+    config = config.model_copy(update={"fit": FitConfig(freeze="no_layer")})
     with pytest.raises(ValueError, match="no_layer"):
         dry_run.estimate(config)

@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tl_keras.config import whole as configs
-from tl_keras.config.whole import Augmentation, RandAugment
 from tl_keras.modalities.image.augment import COLUMNS, MIXES, augment, mix, num_columns
+from tl_keras.modalities.image.config import Augmentation, RandAugment
 
 SIZE = 32
 STRONGEST = {
@@ -76,7 +75,7 @@ HALF = 0.5  # The number that stands for no change, in all that goes either way.
 
 
 def test_every_field_of_the_config_is_an_operation():
-    assert set(COLUMNS) | set(MIXES) == set(configs.Augmentation.model_fields)
+    assert set(COLUMNS) | set(MIXES) == set(Augmentation.model_fields)
     assert set(STRONGEST) == set(COLUMNS)
 
 

@@ -4,10 +4,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tl_keras.config.whole import Augmentation, CacheConfig, DataConfig
+from tl_keras.config.cache import CacheConfig
+from tl_keras.config.data import DataConfig
 from tl_keras.data import batches, store
 from tl_keras.data.batches import Inputs, Training
 from tl_keras.data.examples import Dataset, Example
+from tl_keras.modalities.image.config import Augmentation
 from tl_keras.modalities.image.drawn import glyphs
 
 SIZE = 16

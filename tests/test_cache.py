@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tl_keras.config.whole import CacheConfig
+from tl_keras.config.cache import CacheConfig
 from tl_keras.data import store
 from tl_keras.run.files import TEMPORARY
 

@@ -8,7 +8,7 @@ from conftest import draw
 
 import tl_keras
 from tl_keras import cli
-from tl_keras.config.whole import DataConfig
+from tl_keras.config.data import DataConfig
 from tl_keras.data import changes, sources
 
 

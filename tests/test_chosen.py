@@ -1,6 +1,6 @@
 """Which file is shipped: by validation, within limits; and what is said where none will do."""
 
-from tl_keras.config.whole import ExportConfig
+from tl_keras.config.export import ExportConfig
 from tl_keras.export.choice import choose
 
 

@@ -17,8 +17,9 @@ import pytest
 
 from tl_keras import cli, commands
 from tl_keras.commands import COMMANDS
-from tl_keras.config import whole as configs
-from tl_keras.config.whole import CacheConfig
+from tl_keras.config import text as configs
+from tl_keras.config.cache import CacheConfig
+from tl_keras.config.whole import RunConfig
 from tl_keras.data import store
 from tl_keras.run import marks
 from tl_keras.run.files import write_json
@@ -356,7 +357,7 @@ exec(compile("def run(config, workdir): int('x')", cli.__file__, "exec"), INSIDE
     [
         lambda config, workdir: np.zeros(3).reshape(2),
         lambda config, workdir: write_json(workdir / "x.json", float("nan")),
-        lambda config, workdir: configs.RunConfig(seed=-1),
+        lambda config, workdir: RunConfig(seed=-1),
         INSIDE["run"],
     ],
 )
@@ -367,8 +368,8 @@ def test_value_errors_of_libraries_are_faults(approach, fault):
 
 def test_a_fault_gives_1_and_its_traceback():
     code = (
-        "import sys\nfrom tl_keras import cli, config\n"
-        "config.schema = lambda: 1 / 0\nsys.exit(cli.main(['schema']))"
+        "import sys\nfrom tl_keras import cli\nfrom tl_keras.config import text\n"
+        "text.schema = lambda: 1 / 0\nsys.exit(cli.main(['schema']))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1

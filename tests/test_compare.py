@@ -8,7 +8,7 @@ from test_finetune import changed
 
 import tl_keras
 from tl_keras.approaches import compare
-from tl_keras.config import whole as configs
+from tl_keras.config import text as configs
 from tl_keras.report.pages import comparison
 from tl_keras.run import folder as runs
 

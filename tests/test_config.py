@@ -11,8 +11,13 @@ import pytest
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
-from tl_keras.config import whole as configs
-from tl_keras.config.whole import Augmentation, RandAugment, RunConfig
+from tl_keras.config import text as configs
+from tl_keras.config.comparing import first_difference
+from tl_keras.config.export import FORMATS
+from tl_keras.config.model import WEIGHTS
+from tl_keras.config.paths import check_paths
+from tl_keras.config.whole import RunConfig
+from tl_keras.modalities.image.config import Augmentation, RandAugment
 
 FILES = sorted(Path(__file__).parents[1].glob("configs/**/*.yaml"))
 EMBEDDED = [
@@ -425,7 +430,7 @@ def test_defaults():
     assert [entry.name for entry in config.data.augment] == [
         *("flip", "rotation", "zoom", "contrast")
     ]
-    assert config.export.formats == configs.FORMATS
+    assert config.export.formats == FORMATS
     assert config.cache.max_bytes == 20e9
     assert config.seed == 0
     assert Augmentation(rand_augment=RandAugment()).rand_augment.layers == 2
@@ -454,7 +459,7 @@ def test_pathlib_paths_are_paths(tmp_path):
     assert config.data.path == config.model.weights == config.cache.path == str(tmp_path)
 
 
-@pytest.mark.parametrize("weights", configs.WEIGHTS)
+@pytest.mark.parametrize("weights", WEIGHTS)
 def test_named_weights_are_no_paths(weights):
     backbone = "a.keras" if weights in ("own", "none") else "MobileNetV2"
     config = configs.from_tree(tree(model={"backbone": backbone, "weights": weights}))
@@ -476,7 +481,7 @@ def test_check_paths_names_the_field_and_the_nearest(tmp_path):
     def found(data, weights="none"):
         config = configs.from_tree({"data": data, "model": {"weights": str(weights)}})
         with pytest.raises(ValueError) as caught:
-            configs.check_paths(config)
+            check_paths(config)
         return str(caught.value)
 
     (tmp_path / "photos").mkdir()
@@ -498,16 +503,16 @@ def test_check_paths_names_the_field_and_the_nearest(tmp_path):
     )
     assert found(folder, "Imagenet").endswith("does not exist; did you mean 'imagenet'?")
     assert found(folder, tmp_path / "lists.csv").endswith(f"did you mean '{tmp_path}/list.csv'?")
-    words = set(configs.WEIGHTS) - {"own"}
+    words = set(WEIGHTS) - {"own"}
     for weights in (*words, str(tmp_path / "list.csv"), str(tmp_path / "photos")):
-        configs.check_paths(configs.from_tree({"data": folder, "model": {"weights": weights}}))
+        check_paths(configs.from_tree({"data": folder, "model": {"weights": weights}}))
 
 
 def test_check_paths_looks_into_a_backbones_file(tmp_path):
     def found(backbone):
         model = {"backbone": str(tmp_path / backbone)}
         with pytest.raises(ValueError) as caught:
-            configs.check_paths(configs.from_tree(tree(model=model)))
+            check_paths(configs.from_tree(tree(model=model)))
         return str(caught.value)
 
     (tmp_path / "mine.keras").write_bytes(b"no zip")
@@ -532,14 +537,14 @@ def test_check_paths_looks_into_a_backbones_file(tmp_path):
     ],
 )
 def test_difference_names_the_first_field(changes, expected):
-    found = configs.difference(configs.from_tree(tree()), configs.from_tree(tree(**changes)))
+    found = first_difference(configs.from_tree(tree()), configs.from_tree(tree(**changes)))
     assert re.fullmatch(expected, found)
 
 
 def test_difference_lets_export_and_cache_differ():
     changes = {"export": {"formats": ["int8"]}, "cache": {"path": "/elsewhere", "max_bytes": 0}}
     other = configs.from_tree(tree(**changes))
-    assert configs.difference(configs.from_tree(tree()), other) is None
+    assert first_difference(configs.from_tree(tree()), other) is None
 
 
 def test_sections_are_frozen():

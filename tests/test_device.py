@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tl_keras.config.whole import DataConfig
+from tl_keras.config.data import DataConfig
 from tl_keras.data import check_files
 from tl_keras.modalities.image import bundle
 from tl_keras.modalities.image.device import predict

@@ -4,7 +4,7 @@ import numpy as np
 
 from tl_keras.backbones import applications
 from tl_keras.backbones.weights import load_weights
-from tl_keras.config import whole as configs
+from tl_keras.config import text as configs
 from tl_keras.embedded.shrink import shrink
 from tl_keras.training import model as models
 

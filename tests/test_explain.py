@@ -11,7 +11,8 @@ import tensorflow as tf
 from PIL import Image
 
 from tl_keras.approaches import stages
-from tl_keras.config import whole as configs
+from tl_keras.config import text as configs
+from tl_keras.config.whole import RunConfig
 from tl_keras.data import batches
 from tl_keras.data.batches import Inputs
 from tl_keras.data.examples import Dataset, Example
@@ -99,7 +100,7 @@ def test_overlay_is_grey_but_for_the_heat():
 SHAKEN = {"augment": [{"flip": "horizontal"}, {"rotation": 0.2}, {"color": 0.5}]}
 
 
-def config_of(**sections) -> configs.RunConfig:
+def config_of(**sections) -> RunConfig:
     data = {"source": "digits", **SHAKEN, **sections.pop("data", {})}
     return configs.from_tree({"data": data, **sections})
 

@@ -17,8 +17,8 @@ from small_nets import ABOUT, run
 import tl_keras
 from tl_keras import cli
 from tl_keras.approaches import stages
-from tl_keras.config import whole as configs
-from tl_keras.config.whole import ExportConfig
+from tl_keras.config import text as configs
+from tl_keras.config.export import ExportConfig
 from tl_keras.data.batches import Inputs
 from tl_keras.export import parity
 from tl_keras.export.formats import flatbuffer, litert, quantise

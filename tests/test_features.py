@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from tl_keras.backbones import applications
-from tl_keras.config import whole as configs
-from tl_keras.config.whole import Augmentation
+from tl_keras.config import text as configs
 from tl_keras.data import batches, store
 from tl_keras.data.batches import Inputs, Training
 from tl_keras.data.load import load
+from tl_keras.modalities.image.config import Augmentation
 from tl_keras.training import features, freeze
 from tl_keras.training.fold import Inference
 

@@ -24,8 +24,8 @@ from tl_keras.approaches import finetune, stages
 from tl_keras.approaches import pretrain as pretraining
 from tl_keras.backbones import applications
 from tl_keras.backbones.weights import load_weights
-from tl_keras.config import whole as configs
-from tl_keras.config.whole import ModelConfig
+from tl_keras.config import text as configs
+from tl_keras.config.model import ModelConfig
 from tl_keras.data.examples import Example
 from tl_keras.export import step as exports
 from tl_keras.training import fit as train

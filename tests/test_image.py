@@ -7,7 +7,7 @@ import tensorflow as tf
 from crafted import ORIENTATION, UPRIGHT
 from PIL import Image
 
-from tl_keras.config.whole import DataConfig
+from tl_keras.config.data import DataConfig
 from tl_keras.data import check_files
 from tl_keras.modalities.image.device.predict import to_rgb
 from tl_keras.modalities.image.pillow import read_rgb

@@ -7,7 +7,7 @@ import pytest
 
 from tl_keras.approaches.teaching import labelling
 from tl_keras.approaches.teaching.labelling import Label
-from tl_keras.config import whole as configs
+from tl_keras.config import text as configs
 from tl_keras.data.examples import Example
 from tl_keras.data.unlabelled import UNKNOWN
 from tl_keras.tasks.classification import class_frequencies, softmax

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from tl_keras.config.whole import DataConfig
+from tl_keras.config.data import DataConfig
 from tl_keras.data import layout, sources, tables
 from tl_keras.run import marks
 

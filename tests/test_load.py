@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from tl_keras.config.whole import CacheConfig, DataConfig
+from tl_keras.config.cache import CacheConfig
+from tl_keras.config.data import DataConfig
 from tl_keras.data import check_files
 from tl_keras.data import load as loading
 from tl_keras.data.examples import SPLITS, Quarantined

@@ -11,8 +11,8 @@ from test_cli import make_run
 
 import tl_keras
 from tl_keras import cli
-from tl_keras.config import whole as configs
-from tl_keras.config.whole import CacheConfig
+from tl_keras.config import text as configs
+from tl_keras.config.cache import CacheConfig
 from tl_keras.data import store
 from tl_keras.report.pages import page
 from tl_keras.run import folder as runs

@@ -10,7 +10,7 @@ from keras import layers
 
 from tl_keras.backbones import applications, from_file
 from tl_keras.backbones.weights import digest, graph_digest
-from tl_keras.config import whole as configs
+from tl_keras.config.model import ModelConfig
 from tl_keras.training import freeze
 from tl_keras.training import model as models
 
@@ -175,7 +175,7 @@ def test_names_and_digests_are_the_same_each_time(saved):
 
 def test_half_precision_has_equal_weights_and_gives_float32(saved):
     _, file = saved
-    config = configs.ModelConfig(backbone=file)
+    config = ModelConfig(backbone=file)
     backbone = models.pretrained(config, SIZE)
     model = models.add_head(backbone, "ab", 0.2)
     twin = models.in_precision(model, config, "ab", "mixed_bfloat16")
@@ -192,15 +192,15 @@ def test_half_precision_has_equal_weights_and_gives_float32(saved):
 
 def test_none_leaves_random_weights_and_a_file_fills_them(saved, tmp_path):
     _, file = saved
-    own = models.pretrained(configs.ModelConfig(backbone=file), SIZE)
-    fresh = models.pretrained(configs.ModelConfig(backbone=file, weights="none"), SIZE)
+    own = models.pretrained(ModelConfig(backbone=file), SIZE)
+    fresh = models.pretrained(ModelConfig(backbone=file, weights="none"), SIZE)
     assert graph_digest(own) == graph_digest(fresh)
     assert digest(own) != digest(fresh)
     own.save_weights(tmp_path / "a.weights.h5")
     own.save(tmp_path / "a.keras")
     for name in ("a.weights.h5", "a.keras"):
         weights = str(tmp_path / name)
-        filled = models.pretrained(configs.ModelConfig(backbone=file, weights=weights), SIZE)
+        filled = models.pretrained(ModelConfig(backbone=file, weights=weights), SIZE)
         assert digest(filled) == digest(own)
 
 
@@ -213,12 +213,12 @@ def test_weights_of_a_graph_that_mends_its_deviations_are_not_mended_again(tmp_p
     mended = [layers.Rescaling(1 / 255), normalization, layers.Rescaling(1 / np.sqrt(std))]
     model = keras.Sequential([keras.Input((SIZE, SIZE, 3)), *mended, layers.Conv2D(4, 3)])
     _, file = save(model, tmp_path / "a.keras")
-    own = models.pretrained(configs.ModelConfig(backbone=file), SIZE)
+    own = models.pretrained(ModelConfig(backbone=file), SIZE)
     own.save_weights(tmp_path / "b.weights.h5")
     own.save(tmp_path / "model.keras")
     images = images_of_noise(SIZE)
     for weights in (tmp_path, tmp_path / "b.weights.h5"):
-        config = configs.ModelConfig(backbone=file, weights=str(weights))
+        config = ModelConfig(backbone=file, weights=str(weights))
         filled = models.pretrained(config, SIZE)
         np.testing.assert_array_equal(filled(images), own(images))
 

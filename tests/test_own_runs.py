@@ -13,7 +13,7 @@ from tl_keras import cli
 from tl_keras.approaches import audit, finetune, stages
 from tl_keras.backbones import from_file
 from tl_keras.backbones.weights import digest, graph_digest
-from tl_keras.config import whole as configs
+from tl_keras.config import text as configs
 from tl_keras.run.folder import opened
 from tl_keras.training import features, freeze
 from tl_keras.training import fit as train

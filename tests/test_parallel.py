@@ -19,7 +19,7 @@ import tl_keras
 from tl_keras.approaches import cross_validate, stages
 from tl_keras.approaches.teaching import student
 from tl_keras.approaches.teaching.merging import choose
-from tl_keras.config import whole as configs
+from tl_keras.config import text as configs
 from tl_keras.jobs import local as workers
 from tl_keras.run import marks
 from tl_keras.run.folder import Run

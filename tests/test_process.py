@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageFile
 
-from tl_keras.config.whole import CacheConfig
+from tl_keras.config.cache import CacheConfig
 from tl_keras.data import check_files, store
 from tl_keras.run import process
 from tl_keras.run.progress import progress

@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from tl_keras.config import whole as configs
+from tl_keras.config import text as configs
+from tl_keras.config.search import SearchConfig
 from tl_keras.run import folder as runs
 from tl_keras.run import marks
 from tl_keras.run.folder import Run
@@ -321,7 +322,7 @@ def test_numbers_that_json_lacks_are_a_fault(run):
 
 
 def test_trials_that_take_no_time_do_not_stretch_the_minutes():
-    budget = configs.SearchConfig(minutes=1)
+    budget = SearchConfig(minutes=1)
     first = {"status": runs.DONE, "seconds": 90.0, "passes": 70.0}
     others = [
         {"status": runs.OVER, "seconds": 0.1},

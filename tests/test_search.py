@@ -14,7 +14,9 @@ from test_finetune import FEW, Killed, assert_same_weights, changed
 import tl_keras
 from tl_keras.approaches import search as searching
 from tl_keras.approaches import stages
-from tl_keras.config import whole as configs
+from tl_keras.config import text as configs
+from tl_keras.config.cache import CacheConfig
+from tl_keras.config.export import ExportConfig
 from tl_keras.export import export
 from tl_keras.search import session as benches
 from tl_keras.search import trials
@@ -363,9 +365,9 @@ def test_activations_are_those_of_the_backbone_whatever_is_trained(wanted, tmp_p
     run = tl_keras.search(wanted, tmp_path / "run")
     deeper = [r for r in records(run) if r["values"]["fit.freeze"] == 0.75]
     config = configs.load(run.workdir / "search" / deeper[0]["trial"] / "config.yaml")
-    apart = config.model_copy(update={"cache": configs.CacheConfig(path=str(tmp_path / "apart"))})
+    apart = config.model_copy(update={"cache": CacheConfig(path=str(tmp_path / "apart"))})
     alone = tl_keras.finetune(
-        apart.model_copy(update={"export": configs.ExportConfig(formats=())}), tmp_path / "alone"
+        apart.model_copy(update={"export": ExportConfig(formats=())}), tmp_path / "alone"
     )
     lines = (run.workdir / "search" / deeper[0]["trial"] / "metrics.jsonl").read_text()
     shared, own = (

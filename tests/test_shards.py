@@ -15,7 +15,7 @@ from test_finetune import changed
 from test_tfds import CLASSES, offline, picture, write  # noqa: F401
 
 import tl_keras
-from tl_keras.config import whole as configs
+from tl_keras.config import text as configs
 from tl_keras.data import batches, shards
 from tl_keras.data.load import load
 from tl_keras.training import fit as train

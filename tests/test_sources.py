@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tl_keras.config.whole import DataConfig
+from tl_keras.config.data import DataConfig
 from tl_keras.data import sources, tables
 from tl_keras.data.examples import Listing
 

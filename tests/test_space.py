@@ -3,10 +3,12 @@
 import pytest
 
 from tl_keras.config import space
-from tl_keras.config import whole as configs
+from tl_keras.config import text as configs
+from tl_keras.config.search import Goal, Range
+from tl_keras.config.whole import RunConfig
 
 
-def config(**search) -> configs.RunConfig:
+def config(**search) -> RunConfig:
     return configs.from_tree({"data": {"source": "digits"}, "search": {"trials": 2, **search}})
 
 
@@ -116,9 +118,9 @@ def test_a_space_that_nobody_searches_is_not_checked():
 
 def test_objective_names_metric_and_limits():
     goal = config(objective="log_loss subject to latency_ms <= 2.5 and bytes <= 3e6").search.goal
-    assert goal == configs.Goal("log_loss", {"latency_ms": 2.5, "bytes": 3e6})
+    assert goal == Goal("log_loss", {"latency_ms": 2.5, "bytes": 3e6})
     assert not goal.rises
-    assert config().search.goal == configs.Goal("log_loss", {})
+    assert config().search.goal == Goal("log_loss", {})
 
 
 def test_saved_config_loads_again(tmp_path):
@@ -175,7 +177,7 @@ def test_section_sets_several_of_its_fields(tmp_path):
     ],
 )
 def test_ranges_are_whole_where_their_field_is(name, ends, whole):
-    values = configs.Range(min=ends[0], max=ends[1])
+    values = Range(min=ends[0], max=ends[1])
     assert space.takes_whole_numbers(config(), name, values) == whole
 
 

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from tl_keras.config.whole import DataConfig
+from tl_keras.config.data import DataConfig
 from tl_keras.data.examples import SPLITS, Example
 from tl_keras.data.splits import carve, folds, parted
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from tl_keras import summary
-from tl_keras.config import whole as configs
+from tl_keras.config import text as configs
 from tl_keras.run.folder import Run
 
 ENTRY = {"bytes": 1_000_000, "latency_ms": None, "accuracy": 0.9, "status": "ok"}

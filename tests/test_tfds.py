@@ -3,7 +3,8 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from tl_keras.config.whole import CacheConfig, DataConfig
+from tl_keras.config.cache import CacheConfig
+from tl_keras.config.data import DataConfig
 from tl_keras.data import tfds as source
 from tl_keras.data.examples import SPLITS
 from tl_keras.data.load import load

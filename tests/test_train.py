@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from conftest import clusters
 
-from tl_keras.config.whole import FitConfig
+from tl_keras.config.fit import FitConfig
 from tl_keras.tasks.classification import softmax
 from tl_keras.training import fit as train
 from tl_keras.training.fit import Fit, Plan, State

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tl_keras.config import whole as configs
-from tl_keras.config.whole import Range
+from tl_keras.config import text as configs
+from tl_keras.config.search import Range
 from tl_keras.search import tuner
 
 ENTRIES = {

@@ -5,7 +5,7 @@ import shutil
 import pytest
 from conftest import draw
 
-from tl_keras.config import whole as configs
+from tl_keras.config import text as configs
 from tl_keras.data import unlabelled
 from tl_keras.data.load import load
 

@@ -127,7 +127,8 @@ def predict(
 
 
 def _run(command: str, config: "Config", workdir: "str | Path") -> "Run":
-    from tl_keras.config import whole as configs
+    from tl_keras.config import text as configs
+    from tl_keras.config.paths import check_paths
     from tl_keras.run import folder as run
     from tl_keras.run.quiet import tensorflow_started
 
@@ -140,7 +141,7 @@ def _run(command: str, config: "Config", workdir: "str | Path") -> "Run":
 
         page.refresh(done.workdir)
         return done
-    configs.check_paths(config)
+    check_paths(config)
     with tensorflow_started():
         import importlib
 

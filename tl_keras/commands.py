@@ -15,8 +15,10 @@ from typing import Any
 
 from absl import flags
 
-from tl_keras.config import whole as configs
-from tl_keras.config.whole import CacheConfig, RunConfig
+from tl_keras.config import text as configs
+from tl_keras.config.cache import CacheConfig
+from tl_keras.config.paths import check_extras, check_paths
+from tl_keras.config.whole import RunConfig
 from tl_keras.run import folder as runs
 from tl_keras.run import marks
 from tl_keras.run.files import is_special, write_text
@@ -71,7 +73,7 @@ def _train(command: str, config: RunConfig, workdir: Path) -> int:
     """Runs an approach, unless the run is finished; prints what came of it."""
     run = runs.finished(config, workdir, command)
     if run is None:
-        configs.check_paths(config)
+        check_paths(config)
         with _started():
             approach = importlib.import_module(f"tl_keras.approaches.{command}")
             run = approach.run(config, workdir)
@@ -131,7 +133,7 @@ def _finetune(values: Flags, _: list[str]) -> int:
     config = _config(values)
     if values.dry_run:
         runs.check_stream(config, "finetune")
-        configs.check_paths(config)
+        check_paths(config)
         with _started():
             from tl_keras.approaches import dry_run
 
@@ -145,7 +147,7 @@ def _audit(values: Flags, _: list[str]) -> int:
     workdir = _workdir(values, values.config or values.data)
     if not values.workdir:
         workdir = workdir.with_name(f"{workdir.name}_audit")
-    configs.check_paths(config)
+    check_paths(config)
     marks.check(runs.folder_of(workdir), "run", "--workdir")
     with _started():
         from tl_keras.approaches import audit
@@ -192,7 +194,7 @@ def _export(values: Flags, _: list[str]) -> int:
     if strange:
         raise ValueError(f"--set: {strange[0]!r}: export takes fields of export and cache alone")
     config = configs.load(run.workdir / "config.yaml", values.set)
-    configs.check_extras(config)
+    check_extras(config)
     if not (run.workdir / "model.keras").is_file():
         raise ValueError(
             f"--workdir: {str(run.workdir)!r} has no model.keras, from which files are made; "

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tl_keras.config.whole import WHOLE
+from tl_keras.config.export import WHOLE
 from tl_keras.report.pages import comparison
 from tl_keras.report.read import read
 from tl_keras.run.folder import Run

@@ -17,9 +17,12 @@ import numpy as np
 from absl import logging
 
 from tl_keras.approaches import stages
-from tl_keras.config import whole as configs
+from tl_keras.config import text as configs
+from tl_keras.config.commands import APPROACHES
 from tl_keras.config.messages import is_for_user
-from tl_keras.config.whole import APPROACHES, TRIALS, RunConfig
+from tl_keras.config.paths import check_paths
+from tl_keras.config.search import TRIALS
+from tl_keras.config.whole import RunConfig
 from tl_keras.report.pages import page
 from tl_keras.run import folder as runs
 from tl_keras.run.folder import Run, opened
@@ -51,7 +54,7 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
     """
     every = entries(config)
     for entry in every:
-        configs.check_paths(entry.config)
+        check_paths(entry.config)
     with opened(config, workdir, "compare") as run:
         data = stages.read(run)
         if "ranking" not in run.record:

@@ -15,8 +15,9 @@ import numpy as np
 from absl import logging
 
 from tl_keras.approaches import search, stages
-from tl_keras.config import whole as configs
-from tl_keras.config.whole import METRICS, RunConfig
+from tl_keras.config import text as configs
+from tl_keras.config.search import METRICS
+from tl_keras.config.whole import RunConfig
 from tl_keras.data.splits import folds, parted
 from tl_keras.export import proof
 from tl_keras.export import step as exports

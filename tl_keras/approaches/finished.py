@@ -13,7 +13,7 @@ from absl import logging
 
 from tl_keras.approaches import stages
 from tl_keras.config.messages import nearest
-from tl_keras.config.whole import as_yaml
+from tl_keras.config.text import as_yaml
 from tl_keras.data import check_files, sources, store
 from tl_keras.data.batches import Inputs, reader
 from tl_keras.data.examples import Listed, Listing, Quarantined

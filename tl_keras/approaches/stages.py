@@ -18,7 +18,8 @@ from absl import logging
 from tl_keras.backbones import applications, model_file
 from tl_keras.backbones.weights import digest, graph_digest
 from tl_keras.config import space
-from tl_keras.config.whole import WEIGHTS, ModelConfig, RunConfig
+from tl_keras.config.model import WEIGHTS, ModelConfig
+from tl_keras.config.whole import RunConfig
 from tl_keras.data import changes
 from tl_keras.data.examples import SPLITS, Dataset, Example
 from tl_keras.data.load import load

@@ -15,7 +15,9 @@ from tl_keras.backbones import applications
 from tl_keras.config.messages import messages, nearest, shown
 
 if TYPE_CHECKING:
-    from tl_keras.config.whole import ModelConfig, Range, RunConfig
+    from tl_keras.config.model import ModelConfig
+    from tl_keras.config.search import Range
+    from tl_keras.config.whole import RunConfig
 
 # What decides the data, their splits, or how they are measured is the same in all trials.
 SEARCHED = {

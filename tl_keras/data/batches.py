@@ -21,11 +21,13 @@ import PIL
 import psutil
 import tensorflow as tf
 
+from tl_keras.config.cache import CacheConfig
+from tl_keras.config.data import DataConfig
 from tl_keras.config.space import OF_THE_IMAGES
-from tl_keras.config.whole import Augmentation, CacheConfig, DataConfig
 from tl_keras.data import store
 from tl_keras.data.examples import Dataset
 from tl_keras.modalities.image.augment import augment, mix, num_columns
+from tl_keras.modalities.image.config import Augmentation
 from tl_keras.modalities.image.drawn import glyphs
 from tl_keras.modalities.image.prepare import Kind, decode_content, kind_of, prepare
 from tl_keras.run.progress import progress

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tl_keras.config.whole import DataConfig
+from tl_keras.config.data import DataConfig
 from tl_keras.data import sources
 from tl_keras.data.examples import Listing
 from tl_keras.data.wording import count_of, shortened

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tl_keras.config.whole import CacheConfig, DataConfig
+from tl_keras.config.cache import CacheConfig
+from tl_keras.config.data import DataConfig
 from tl_keras.data import changes, check_files, names, problems, sources, store, tfds
 from tl_keras.data.examples import SPLITS, Dataset, Example, Listing, Quarantined
 from tl_keras.data.splits import Splits, carve

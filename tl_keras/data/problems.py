@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from tl_keras.config.whole import DataConfig
+from tl_keras.config.data import DataConfig
 from tl_keras.data import names
 from tl_keras.data.examples import SPLITS, Quarantined
 from tl_keras.data.splits import Splits

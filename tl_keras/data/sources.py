@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tl_keras.config.whole import ARCHIVES, DataConfig
+from tl_keras.config.data import DataConfig
+from tl_keras.config.paths import ARCHIVES
 from tl_keras.data import layout
 from tl_keras.data.examples import SPLITS, Listed, Listing, Quarantined
 from tl_keras.data.layout import split_of

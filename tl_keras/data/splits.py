@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
-from tl_keras.config.whole import DataConfig
+from tl_keras.config.data import DataConfig
 from tl_keras.data.examples import Example
 
 Splits = dict[str, list[Example]]

@@ -21,7 +21,7 @@ import numpy as np
 import platformdirs
 from filelock import FileLock, Timeout
 
-from tl_keras.config.whole import CacheConfig
+from tl_keras.config.cache import CacheConfig
 from tl_keras.run import marks
 from tl_keras.run.files import TEMPORARY, remove_unfinished, replacing, write_json
 

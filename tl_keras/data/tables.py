@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from tl_keras.config.whole import DataConfig
+from tl_keras.config.data import DataConfig
 from tl_keras.data.examples import Listed, Listing, Quarantined
 from tl_keras.data.layout import PLAIN, split_of
 from tl_keras.data.names import MAY_BE_MISSING, is_missing

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from tl_keras.config.whole import DataConfig
+from tl_keras.config.data import DataConfig
 from tl_keras.data.examples import Listed, Listing
 from tl_keras.data.layout import split_of
 from tl_keras.data.sources import list_class, list_folder

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tl_keras.config.whole import CacheConfig, DataConfig
+from tl_keras.config.cache import CacheConfig
+from tl_keras.config.data import DataConfig
 from tl_keras.data import changes, check_files, sources, store
 from tl_keras.data.examples import SPLITS, Dataset, Example, Quarantined
 from tl_keras.data.wording import left_out

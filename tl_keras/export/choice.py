@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tl_keras.config.whole import WHOLE, ExportConfig
+from tl_keras.config.export import WHOLE, ExportConfig
 from tl_keras.export.proof import OK
 from tl_keras.export.repair import is_sound
 

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 from absl import logging
 
-from tl_keras.config.whole import WHOLE, ExportConfig
+from tl_keras.config.export import WHOLE, ExportConfig
 from tl_keras.data.batches import Inputs
 from tl_keras.export import parity, proof
 from tl_keras.export.formats import flatbuffer, litert

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from absl import logging
 
-from tl_keras.config.whole import WHOLE, ExportConfig
+from tl_keras.config.export import WHOLE, ExportConfig
 from tl_keras.data.batches import CORES, Inputs
 from tl_keras.export import conformal, parity, repair
 from tl_keras.export.formats import flatbuffer, litert, onnx, quantise, saved_model

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tl_keras.approaches.stages import Probabilities, as_trained, predict
-from tl_keras.config.whole import Format
+from tl_keras.config.export import Format
 from tl_keras.data.names import as_label_lines
 from tl_keras.export import choice, conformal, export, proof
 from tl_keras.modalities.image import bundle

@@ -17,8 +17,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tl_keras.config import space
-from tl_keras.config import whole as configs
-from tl_keras.config.whole import WEIGHTS, RunConfig, SearchConfig
+from tl_keras.config import text as configs
+from tl_keras.config.comparing import first_difference
+from tl_keras.config.model import WEIGHTS
+from tl_keras.config.search import SearchConfig
+from tl_keras.config.whole import RunConfig
 from tl_keras.run import marks
 from tl_keras.run.files import TEMPORARY, remove_unfinished, unwritable, write_json, write_text
 
@@ -381,7 +384,7 @@ def _check_folder(workdir: Path, config: RunConfig, pipeline: str) -> None:
         return
     if not _has_trained(workdir):
         return  # Nothing is lost: a mistake in the config can be mended in the same folder.
-    difference = configs.difference(_saved_config(workdir), config)
+    difference = first_difference(_saved_config(workdir), config)
     if difference:
         raise ValueError(
             f"--workdir: {str(workdir)!r} was made with another config: {difference}; "

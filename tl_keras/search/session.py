@@ -13,8 +13,11 @@ import keras
 from tl_keras.approaches import stages
 from tl_keras.backbones import applications
 from tl_keras.config import space
-from tl_keras.config import whole as configs
-from tl_keras.config.whole import BLOCKS, MIXING, Goal, ModelConfig, Range, RunConfig
+from tl_keras.config import text as configs
+from tl_keras.config.model import ModelConfig
+from tl_keras.config.search import BLOCKS, Goal, Range
+from tl_keras.config.whole import RunConfig
+from tl_keras.modalities.image.config import MIXING
 from tl_keras.run.folder import Run
 from tl_keras.training import adapt, freeze
 from tl_keras.training import model as models

@@ -11,8 +11,9 @@ import keras
 import numpy as np
 
 from tl_keras.config import space
-from tl_keras.config import whole as configs
-from tl_keras.config.whole import LIMITS, METRICS, Goal, RunConfig
+from tl_keras.config import text as configs
+from tl_keras.config.search import LIMITS, METRICS, Goal
+from tl_keras.config.whole import RunConfig
 from tl_keras.export import export
 from tl_keras.run.files import replacing, write_text
 from tl_keras.run.folder import DIVERGED, DONE, OVER, Run

@@ -16,7 +16,8 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from tl_keras.config import space
-from tl_keras.config.whole import Range, RunConfig
+from tl_keras.config.search import Range
+from tl_keras.config.whole import RunConfig
 
 SCORE = "score"
 TUNER = "tl_keras"

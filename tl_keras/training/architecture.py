@@ -14,13 +14,14 @@ import numpy as np
 from absl import logging
 
 from tl_keras.backbones import applications
-from tl_keras.config.whole import MIXING, RunConfig
+from tl_keras.config.whole import RunConfig
 from tl_keras.data import batches
 from tl_keras.data.batches import Inputs, Training
 from tl_keras.data.examples import SPLITS, Dataset
 from tl_keras.data.store import Kept
 from tl_keras.modalities.image import examine
 from tl_keras.modalities.image.augment import num_columns
+from tl_keras.modalities.image.config import MIXING
 from tl_keras.run import folder as runs
 from tl_keras.run.folder import Run
 from tl_keras.training import features, freeze

@@ -17,7 +17,9 @@ import tensorflow as tf
 
 from tl_keras.backbones import model_file
 from tl_keras.backbones.weights import digest, graph_digest
-from tl_keras.config.whole import CacheConfig, ModelConfig, RunConfig
+from tl_keras.config.cache import CacheConfig
+from tl_keras.config.model import ModelConfig
+from tl_keras.config.whole import RunConfig
 from tl_keras.data import batches, store
 from tl_keras.data.batches import Inputs, Training
 from tl_keras.data.examples import Dataset

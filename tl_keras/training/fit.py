@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tl_keras.config.whole import FitConfig
+from tl_keras.config.fit import FitConfig
 from tl_keras.run.files import replacing
 from tl_keras.run.progress import progress
 from tl_keras.training.learner import Learner, Settings

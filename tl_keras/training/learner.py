@@ -18,7 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tl_keras.config.whole import FitConfig
+from tl_keras.config.fit import FitConfig
 
 
 @dataclass(frozen=True)

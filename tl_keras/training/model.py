@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tl_keras.backbones import applications, from_file, model_file
 from tl_keras.backbones.weights import load_safely, load_weights
-from tl_keras.config.whole import ModelConfig
+from tl_keras.config.model import ModelConfig
 from tl_keras.run import folder as runs
 from tl_keras.training.head import Earlier, Head
 

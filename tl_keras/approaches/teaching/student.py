@@ -13,7 +13,8 @@ from filelock import FileLock
 from tl_keras.approaches import stages
 from tl_keras.approaches.teaching import labelling
 from tl_keras.approaches.teaching.labelling import Label
-from tl_keras.config import whole as configs
+from tl_keras.config import text as configs
+from tl_keras.config.comparing import first_difference
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import unlabelled
 from tl_keras.data.examples import Dataset, Example
@@ -67,7 +68,7 @@ def _check(whole: Run, config: RunConfig, segment: int) -> None:
     count = config.parallel.segments
     if not 0 <= segment < count:
         raise ValueError(f"--segment: expected 0 to {count - 1}; received {segment}")
-    difference = configs.difference(whole.config, config)
+    difference = first_difference(whole.config, config)
     if difference:
         raise ValueError(
             f"--workdir: {str(whole.workdir)!r} was made with another config: {difference}"

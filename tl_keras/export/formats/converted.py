@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tl_keras.config.whole import WHOLE, ExportConfig
+from tl_keras.config.export import WHOLE, ExportConfig
 from tl_keras.export.formats import flatbuffer, litert, quantise, saved_model
 from tl_keras.run.files import not_a_pattern
 from tl_keras.run.quiet import quiet

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tl_keras.config.whole import Augmentation, RandAugment
+from tl_keras.modalities.image.config import Augmentation, RandAugment
 
 Augmentations = tuple[Augmentation, ...]
 

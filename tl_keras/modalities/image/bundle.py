@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tl_keras.config.whole import DataConfig
+from tl_keras.config.data import DataConfig
 from tl_keras.data.batches import CORES, Inputs, evaluation, images_of
 from tl_keras.export import parity
 from tl_keras.modalities.image.device import predict

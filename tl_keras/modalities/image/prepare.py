@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tl_keras.config.whole import DataConfig
+from tl_keras.config.data import DataConfig
 from tl_keras.modalities.image.pillow import read_rgb
 
 # An image this many times the target or larger is decoded at a fraction in training.

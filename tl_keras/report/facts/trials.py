@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from tl_keras.config.whole import FALLING, METRICS
+from tl_keras.config.search import FALLING, METRICS
 from tl_keras.report.drawings.words import is_number
 from tl_keras.report.read import Run
 from tl_keras.run.folder import DONE

@@ -1,0 +1,63 @@
+"""Checks of the files that a config names, before anything slow."""
+
+import importlib.util
+import os
+from collections.abc import Sequence
+
+from tl_keras.backbones import model_file
+from tl_keras.config import space
+from tl_keras.config.messages import nearest, neighbour
+from tl_keras.config.model import WEIGHTS
+from tl_keras.config.section import Section
+from tl_keras.config.whole import RunConfig
+
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
+
+
+def check_paths(config: RunConfig) -> None:
+    """Cheap checks of what a config points to, before anything slow.
+
+    Raises:
+      ValueError: `data.path`, or the file or folder of `model.weights` or `model.backbone`, does
+        not exist or is of the wrong kind.
+    """
+    path = config.data.path
+    if path is not None:
+        if config.data.source == "csv" and os.path.isdir(path):
+            raise ValueError(f"data.path: expected a CSV file; received the folder {path!r}")
+        if config.data.source in ("folder", "tfds") and os.path.isfile(path):
+            unpack = "; unpack it first" if path.lower().endswith(ARCHIVES) else ""
+            raise ValueError(f"data.path: expected a folder; received the file {path!r}{unpack}")
+        _check_exists(config.data, "data.path")
+    if config.data.unlabelled not in (None, "rest"):
+        _check_exists(config.data, "data.unlabelled")
+    if config.compare.chain is not None:
+        _check_exists(config.compare, "compare.chain")
+    check_extras(config)
+    for trial in space.first_trials(config):
+        if trial.model.weights not in WEIGHTS:
+            _check_exists(trial.model, "model.weights", WEIGHTS)
+        if model_file.is_file(trial.model.backbone):
+            _check_exists(trial.model, "model.backbone")
+            model_file.check(trial.model.backbone, trial.data.image_size)
+
+
+def check_extras(config: RunConfig) -> None:
+    """Raises ValueError where a format needs packages that are not installed."""
+    if "onnx" not in config.export.formats:
+        return
+    missing = [name for name in ("tf2onnx", "onnxruntime") if not importlib.util.find_spec(name)]
+    if missing:
+        raise ValueError(
+            f"export.formats: onnx needs {' and '.join(missing)}, which the extra 'onnx' brings; "
+            "expected them installed, as by: pip install '.[onnx]'"
+        )
+
+
+def _check_exists(section: Section, field: str, choices: Sequence[str] = ()) -> None:
+    name = field.partition(".")[2]
+    path = getattr(section, name)
+    if not os.path.exists(path):
+        near = nearest(os.path.basename(path), choices) or neighbour(path)
+        rule = type(section).model_fields[name].description
+        raise ValueError(f"{field}: expected {rule}; {path!r} does not exist{near}")
