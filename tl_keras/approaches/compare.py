@@ -134,7 +134,7 @@ def _rank(run: Run, data: Data, every: Sequence[Entry]) -> None:
     for name, model in wanted.items():
         config = run.config.model_copy(update={"model": model})
         started = time.monotonic()
-        backbone = models.pretrained(config.model, config.data.image_size)
+        backbone = models.pretrained(config.model, config.settings)
         arch = architecture(run, config, data, backbone, [])
         arch = replace(arch, label=f"{name}: ")
         pooled = _pooled(arch, config, "train")

@@ -219,7 +219,7 @@ def train(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
 def _backbone(config: RunConfig) -> keras.Model:
     """The backbone as no training has changed it yet."""
     keras.utils.set_random_seed(config.seed)
-    return models.pretrained(config.model, config.data.image_size)
+    return models.pretrained(config.model, config.settings)
 
 
 def _train_fold(fold: Fold, arch: Architecture | None) -> None:

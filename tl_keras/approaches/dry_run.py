@@ -15,7 +15,7 @@ from tl_keras.data import batches
 from tl_keras.data.examples import SPLITS
 from tl_keras.data.load import load
 from tl_keras.data.wording import left_out, shortened
-from tl_keras.modalities.image import examine
+from tl_keras.modalities import part
 from tl_keras.training import adapt, architecture, features, freeze, suffix
 from tl_keras.training import fit as train
 from tl_keras.training import model as models
@@ -41,14 +41,14 @@ def estimate(config: RunConfig) -> list[str]:
       ValueError: what a run would refuse: the data, the weights, what of them it was trained on,
         the freeze depth.
     """
-    backbone = models.pretrained(config.model, config.data.image_size)
+    backbone = models.pretrained(config.model, config.settings)
     started = time.monotonic()
-    dataset = load(config.data, config.cache)
+    dataset = load(config)
     adapt.check_classes(dataset)
     for trial in space.first_trials(config):
         stages.refuse_leaks(dataset, trial.model)
     data = architecture.prepared(dataset, config)
-    found = examine.examine(dataset, data.inputs, config.data.image_size)
+    found = part(config.modality, "examine").examine(dataset, data.inputs, config.settings)
     seconds = {"data": time.monotonic() - started}
     plan = architecture.plan_of(config, dataset, pretrained=config.model.weights != "none")
     depth = adapt.depth_of(config, backbone, plan)

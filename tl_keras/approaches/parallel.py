@@ -82,7 +82,7 @@ def _check(config: RunConfig) -> None:
 
 def _unlabelled(run: Run, data: Data) -> list[Example]:
     with run.timed("data"):
-        found = unlabelled.load(run.config.data, run.config.cache, data.dataset)
+        found = unlabelled.load(run.config, data.dataset)
     for warning in found.warnings:
         logging.warning("data: %s", warning)
     for line in left_out(found.quarantined):

@@ -138,7 +138,7 @@ def _from_scratch(bench: Bench, trial: Run, lost: Record) -> Outcome:
     config, goal = trial.config, bench.run.config.search.goal
     data = data_of(bench, config)
     keras.utils.set_random_seed(config.seed)
-    backbone = models.pretrained(config.model, config.data.image_size)
+    backbone = models.pretrained(config.model, config.settings)
     check_backbone(bench, config, backbone)
     # Neither size nor latency depends on the weights.
     figures = _figures(bench, config, data, lambda: add_head(backbone, config, data.dataset))
