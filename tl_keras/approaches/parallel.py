@@ -69,7 +69,7 @@ def _check(config: RunConfig) -> None:
             "data.unlabelled: expected a folder of images without labels, or rest: those that "
             "data.examples_per_class leaves out; received none"
         )
-    if config.model.weights == "none":
+    if not config.model.is_pretrained:
         raise ValueError(
             "model.weights: students start from the same pretrained weights; received none"
         )

@@ -59,17 +59,17 @@ class RunConfig(_Examples):
         if not model_file.is_file(model.backbone):
             table.check(model, self.settings)
         part(self.modality, "config").check(self)
-        if model.weights == "none" and self.fit.keep == "average":
+        if not model.is_pretrained and self.fit.keep == "average":
             raise ValueError(
                 "fit.keep: average would leave batch norm, which trains where model.weights is "
                 "none, with statistics of other weights; expected auto or best"
             )
-        if model.weights == "none" and self.fit.freeze not in ("auto", 0):
+        if not model.is_pretrained and self.fit.freeze not in ("auto", 0):
             raise ValueError(
                 f"fit.freeze: {self.fit.freeze!r} would freeze random weights, since "
                 "model.weights is none; expected auto or 0"
             )
-        if model.weights == "none" and self.fit.epochs == 0:
+        if not model.is_pretrained and self.fit.epochs == 0:
             raise ValueError(
                 "fit.epochs: 0 trains the head alone, on random features where model.weights is "
                 "none; expected auto or at least 1"

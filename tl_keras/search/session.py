@@ -108,7 +108,7 @@ def begin_with_own(bench: Bench, proposal: Any, values: dict[str, Any]) -> None:
     What `auto` comes to is a rule of the data set's size: a better first guess than chance.
     """
     config = bench.run.config
-    plan = plan_of(config, bench.data.dataset, config.model.weights != "none")
+    plan = plan_of(config, bench.data.dataset, config.model.is_pretrained)
     tree = configs.to_tree(config)
     for name, entry in bench.entries.items():
         section, _, field_name = name.partition(".")
@@ -259,7 +259,7 @@ def essence(bench: Bench, values: Mapping[str, Any]) -> str:
     if is_over(bench.measured.get(key, {}), bench.run.config.search.goal):
         return json.dumps([key])
     others = {name: value for name, value in values.items() if not space.of_architecture(name)}
-    if config.model.weights == "none":
+    if not config.model.is_pretrained:
         return json.dumps([key, others])
     if (settled := of_choice(bench, values)) in bench.settled:
         return settled

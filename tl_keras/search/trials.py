@@ -109,7 +109,7 @@ def _outcome(bench: Bench, trial: Run) -> Outcome:
         "score": guessing if goal.rises else math.log(guessing),
         "label": bench.label_of(config),
     }
-    if config.model.weights == "none":
+    if not config.model.is_pretrained:
         return _from_scratch(bench, trial, lost)
     arch = architecture_of(bench, config)
     figures = _figures(bench, config, arch.data, lambda: arch.model)

@@ -42,7 +42,7 @@ def adapt(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
     From scratch without pretrained weights, else LP-FT. Goes on where a killed run stopped.
     """
     config = run.config
-    if config.model.weights == "none":
+    if not config.model.is_pretrained:
         return from_scratch(run, data, backbone)
     check_classes(data.dataset)
     plan = plan_of(config, data.dataset, pretrained=True)
