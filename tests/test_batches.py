@@ -239,7 +239,8 @@ def dataset(tmp_path):
 
 @pytest.fixture
 def config():
-    return from_tree({"data": {"path": "/x"}, "image": {"size": SIZE, "augment": []}})
+    tree = {"data": {"path": "/x"}, "image": {"size": 32, "augment": []}}
+    return from_tree(tree).with_settings(size=SIZE)
 
 
 PLACES = ("memory", "disk", "files")
@@ -338,12 +339,12 @@ def test_embedded_images_are_resized_as_files_are(antialias, tmp_path):
     examples = [Example(f"{i}", 0, f"{i}", i) for i in range(69, 1, -1)]
     splits = {"train": examples, "val": [], "test": []}
     dataset = Dataset(("a", "b"), splits, None, images, [], [], "")
-    settings = {"size": 16, "antialias": antialias}
-    config = from_tree({"data": {"source": "digits"}, "image": settings})
+    settings = {"size": 32, "antialias": antialias}
+    same = from_tree({"data": {"source": "digits"}, "image": settings})
+    config = same.with_settings(size=16)
     inputs = batches.prepared(dataset, "train", config)
     resized = tf.image.resize(images[:1:-1], (16, 16), antialias=antialias)
     np.testing.assert_array_equal(inputs.array, tf.round(resized))
-    same = config.with_settings(size=32)
     inputs = batches.prepared(dataset, "train", same)
     np.testing.assert_array_equal(inputs.array, images[:1:-1])
     empty = batches.prepared(dataset, "val", config)

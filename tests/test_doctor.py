@@ -11,7 +11,7 @@ from tl_keras.data.batches import Inputs
 from tl_keras.data.examples import Dataset, Example
 from tl_keras.modalities.image import copies, examine
 from tl_keras.modalities.image.check import Checked
-from tl_keras.modalities.image.config import Settings
+from tl_keras.modalities.image.config import ImageConfig
 
 SIZE = 96
 
@@ -109,7 +109,7 @@ def test_pairs_lie_in_two_splits_or_under_two_labels():
         for split, listed in splits.items()
     }
     dataset = dataset_of(splits, width=SIZE, height=SIZE)
-    pairs = examine.examine(dataset, inputs, Settings(size=SIZE))["near_duplicates"]
+    pairs = examine.examine(dataset, inputs, ImageConfig(size=SIZE))["near_duplicates"]
     # Both in train, both a cat: c and c2 harm nobody.
     assert [(pair["files"], pair["splits"], pair["labels"]) for pair in pairs] == [
         (["a", "a2"], ["train", "test"], ["cat", "cat"]),
@@ -122,7 +122,7 @@ def test_pairs_lie_in_two_splits_or_under_two_labels():
 def test_what_does_not_fit_in_memory_is_not_compared():
     splits = {"train": [("a", 0), ("b", 1)], "val": [], "test": []}
     inputs = {split: Inputs(np.zeros(len(x), np.int64), None) for split, x in splits.items()}
-    found = examine.examine(dataset_of(splits, width=50, height=40), inputs, Settings(size=32))
+    found = examine.examine(dataset_of(splits, width=50, height=40), inputs, ImageConfig(size=32))
     assert set(found) == {"rare", "sizes"}
 
 
@@ -143,7 +143,7 @@ def test_odd_sizes():
         Example(f"{i}", 0, "", checked=Checked(width=width, height=height))
         for i, (width, height) in enumerate(sizes)
     ]
-    found = examine.sizes(examples, Settings())
+    found = examine.sizes(examples, ImageConfig())
     assert found["width"] == [60, 400, 900]
     assert found["height"] == [45, 300, 900]
     assert {entry["file"]: entry["why"] for entry in found["odd"]} == {

@@ -28,7 +28,7 @@ from tl_keras.config import text as configs
 from tl_keras.config.model import ModelConfig
 from tl_keras.data.examples import Example
 from tl_keras.export import step as exports
-from tl_keras.modalities.image.config import Settings
+from tl_keras.modalities.image.config import ImageConfig
 from tl_keras.training import fit as train
 from tl_keras.training import head
 from tl_keras.training import model as models
@@ -317,7 +317,7 @@ def test_weights_of_another_backbone_are_named(finished_run):
         ({"weights": "glyphs"}, "glyphs are those of MobileNet .* received MobileNetV2 with {}"),
     ):
         with pytest.raises(ValueError, match=message):
-            models.pretrained(ModelConfig(backbone="MobileNetV2", **model), Settings(size=32))
+            models.pretrained(ModelConfig(backbone="MobileNetV2", **model), ImageConfig(size=32))
 
 
 def test_leak_check_ends_though_weights_go_round(finished_run, tmp_path, monkeypatch):

@@ -191,8 +191,10 @@ def test_strength_scales_every_operation_within_its_bounds():
     ]
 
     def at(strength: float) -> list[dict]:
-        data = {"source": "digits", "augment": every, "augment_strength": strength}
-        found = configs.from_tree({"data": data}).image.augmentations
+        image = {"augment": every, "augment_strength": strength}
+        found = configs.from_tree(
+            {"data": {"source": "digits"}, "image": image}
+        ).image.augmentations
         return [entry.model_dump(mode="json") for entry in found]
 
     assert at(0) == []

@@ -31,7 +31,7 @@ class _Data(Section):
 
 
 # A section for each modality, named after it: `image: {size: 96}`.
-_SETTINGS = {name: part(name, "config").Settings for name in MODALITIES}
+_SETTINGS = {name: part(name, "config").SECTION for name in MODALITIES}
 _Examples = create_model(
     "_Examples",
     __base__=_Data,

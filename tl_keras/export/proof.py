@@ -13,10 +13,9 @@ from tl_keras.config.export import WHOLE, ExportConfig
 from tl_keras.data.batches import CORES, Inputs
 from tl_keras.export import conformal, parity, repair
 from tl_keras.export.description import Description
-from tl_keras.export.formats import flatbuffer, litert, onnx, quantise, saved_model
+from tl_keras.export.formats import flatbuffer, litert, metadata, onnx, quantise, saved_model
 from tl_keras.export.formats.converted import Converted, content_of
 from tl_keras.export.formats.saved_model import Decode
-from tl_keras.modalities import part
 from tl_keras.run.progress import progress
 from tl_keras.run.quiet import quiet
 
@@ -74,13 +73,8 @@ def file_name(name: str, rejected: bool = False) -> str:
 def write(made: bytes, name: str, writing: Writing) -> Path:
     """A LiteRT file with its metadata."""
     path = writing.folder / file_name(name)
-    path.write_bytes(_described(made, writing.about))
+    path.write_bytes(metadata.add(made, writing.about))
     return path
-
-
-def _described(content: bytes, about: Description) -> bytes:
-    """A LiteRT file with what other readers look for inside it."""
-    return part(about.settings.modality, "metadata").add(content, about)
 
 
 def whole(name: str, subject: Subject, writing: Writing) -> dict[str, Any]:
@@ -144,7 +138,7 @@ def quantised(
     if steps:
         entry["repair"] = {
             "kept": [layer_name(converted.calibrated.scopes[i]) for i in kept],
-            "bytes": entry["bytes"] - len(_described(plain, writing.about)),
+            "bytes": entry["bytes"] - len(metadata.add(plain, writing.about)),
             "steps": steps,
         }
     entry["status"] = _status(verdict, bound)

@@ -15,7 +15,7 @@ from PIL import Image
 from tl_keras.data.batches import CORES, evaluation, examples_of
 from tl_keras.export import parity
 from tl_keras.export.description import Examples
-from tl_keras.modalities.image.config import Settings
+from tl_keras.modalities.image.config import ImageConfig
 from tl_keras.modalities.image.device import predict
 from tl_keras.modalities.image.pillow import quiet_pillow
 from tl_keras.run.files import write_json, write_text
@@ -39,7 +39,7 @@ def told(device: dict[str, Any]) -> str:
 
 
 def spec_of(
-    settings: Settings,
+    settings: ImageConfig,
     classes: Sequence[str],
     name: str,
     threshold: float | None,

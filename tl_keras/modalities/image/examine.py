@@ -8,7 +8,7 @@ import numpy as np
 
 from tl_keras.data.batches import Inputs
 from tl_keras.data.examples import SPLITS, Dataset, Example
-from tl_keras.modalities.image.config import Settings
+from tl_keras.modalities.image.config import ImageConfig
 from tl_keras.modalities.image.copies import MAX_EXAMPLES, near_duplicates, thumbnails
 from tl_keras.tasks.classification import fit_temperature, softmax
 
@@ -24,7 +24,7 @@ MIN_LABELLED = 5  # images of each class, to compare labels with
 MAX_FEATURES = 1e8  # images x channels; about 2.5 GB while they are compared
 
 
-def examine(dataset: Dataset, inputs: dict[str, Inputs], settings: Settings) -> dict[str, Any]:
+def examine(dataset: Dataset, inputs: dict[str, Inputs], settings: ImageConfig) -> dict[str, Any]:
     """Findings on a data set, ready for JSON; what cannot be looked at is not in it.
 
     Returns:
@@ -85,7 +85,7 @@ def rare_classes(dataset: Dataset) -> list[dict[str, Any]]:
     return found
 
 
-def sizes(examples: Sequence[Example], settings: Settings) -> dict[str, Any]:
+def sizes(examples: Sequence[Example], settings: ImageConfig) -> dict[str, Any]:
     """Widths, heights and aspect ratios of files, and the odd ones among them."""
     width = np.array([example.checked.width for example in examples])
     height = np.array([example.checked.height for example in examples])
