@@ -19,7 +19,7 @@ def write(model: keras.Model, file: Path, threshold: float | None) -> None:
     import tf2onnx
 
     serve = saved_model.serving(model, None, threshold)
-    signature = [tf.TensorSpec((None, *model.input.shape[1:]), tf.uint8, "image")]
+    signature = [tf.TensorSpec((None, *model.input.shape[1:]), model.input.dtype, "image")]
     made, _ = tf2onnx.convert.from_function(serve, signature, opset=OPSET)
     outputs = sorted(made.graph.output, key=lambda own: own.name != "probabilities")
     del made.graph.output[:]

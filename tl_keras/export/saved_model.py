@@ -65,7 +65,9 @@ def serving(
     others = [variable.numpy() for variable in model.non_trainable_variables]
     shape = (batch_size, *model.input.shape[1:])
 
-    @tf.function(input_signature=[tf.TensorSpec(shape, tf.uint8, "image")], autograph=False)
+    spec = tf.TensorSpec(shape, model.input.dtype, "image")
+
+    @tf.function(input_signature=[spec], autograph=False)
     def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:
         found, _ = model.stateless_call(trainable, others, image, training=False)
         if threshold is None:
