@@ -11,6 +11,7 @@ unbroken one would have read:
 5. mix, then weights: they read the labels that mixing made.
 """
 
+import functools
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -38,13 +39,17 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 Read = Callable[[tf.data.Dataset], tf.data.Dataset]
 
 
+Arrays = np.ndarray | tuple[np.ndarray, ...]  # Of one example each entry has a row.
+
+
 @dataclass(frozen=True)
 class Inputs:
     """Prepared inputs of a split, or how to get them.
 
     Attributes:
       labels: `(examples,) int64`.
-      array: `(examples, ...)`, images `uint8` or activations; None: too large to keep.
+      array: `(examples, ...)`, images `uint8` or activations, or a tuple of activations and what
+        they are of; None: too large to keep.
       read: data set of indices to data set of images, where there is no array.
       rows: `(examples,) int64`, where they are a part of a pool: their places among its examples,
         all of which `array` holds and `read` reads; else None.
@@ -52,7 +57,7 @@ class Inputs:
     """
 
     labels: np.ndarray
-    array: np.ndarray | None
+    array: Arrays | None
     read: Read | None = None
     rows: np.ndarray | None = None
     pool: int = 0
@@ -65,9 +70,10 @@ class Inputs:
         places = rows if self.rows is None else self.rows[rows]
         return Inputs(self.labels[rows], self.array, self.read, places, self.pool or len(self))
 
-    def take(self, chosen: slice) -> np.ndarray:
+    def take(self, chosen: slice) -> Arrays:
         """Some of what the array holds, in order."""
-        return self.array[chosen if self.rows is None else self.rows[chosen]]
+        chosen = chosen if self.rows is None else self.rows[chosen]
+        return tf.nest.map_structure(lambda array: array[chosen], self.array)
 
     def places(self, indices: tf.Tensor) -> tf.Tensor:
         """Of indices of examples, those in the pool."""
@@ -243,7 +249,8 @@ def free_memory() -> int:
 
 
 def evaluation(inputs: Inputs, batch_size: int) -> tf.data.Dataset:
-    """Every example once, in order: `(batch, ...)` inputs, the last batch whole or not."""
+    """Every example once, in order: `(batch, ...)` inputs, the last batch whole or not; a tuple of
+    them where the array is one."""
     indices = tf.data.Dataset.range(len(inputs))
     if inputs.array is None:
         return untuned(inputs.read(_placed(inputs, indices)).batch(batch_size).prefetch(2))
@@ -277,12 +284,15 @@ def numbers_of(count: int, how: Training, view: int | tf.Tensor) -> tf.Tensor:
     return tf.random.stateless_uniform(shape, (2 * how.seed, view))
 
 
-def _gather(array: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Rows of an array that may be memory-mapped: TensorFlow would copy it whole."""
+def _gather(arrays: Arrays) -> Callable[[tf.Tensor], Any]:
+    """Rows of arrays that may be memory-mapped: TensorFlow would copy them whole."""
 
-    def gather(indices: tf.Tensor) -> tf.Tensor:
-        rows = tf.numpy_function(lambda i: array[i], [indices], array.dtype, stateful=False)
-        return tf.ensure_shape(rows, (None, *array.shape[1:]))
+    def gather(indices: tf.Tensor) -> Any:
+        def of(array: np.ndarray) -> tf.Tensor:
+            rows = tf.numpy_function(lambda i: array[i], [indices], array.dtype, stateful=False)
+            return tf.ensure_shape(rows, (None, *array.shape[1:]))
+
+        return tf.nest.map_structure(of, arrays)
 
     return unconverted(gather)
 
@@ -361,8 +371,8 @@ def _finisher(labels: np.ndarray, how: Training) -> Callable[..., tuple[tf.Tenso
 
 
 def of_activations(
-    array: np.ndarray, labels: np.ndarray, how: Training, epoch: int, first: int = 0
-) -> Iterator[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
+    arrays: Arrays, labels: np.ndarray, how: Training, epoch: int, first: int = 0
+) -> Iterator[tuple[Any, tf.Tensor, tf.Tensor]]:
     """`training`'s epoch of activations, `(examples, ...)`, in which the views are already.
 
     Without a pipeline, which takes 40 ms to start: as long as a few steps on small activations.
@@ -373,8 +383,14 @@ def of_activations(
     size = min(how.batch_size, len(labels))
     for step in range(first, num_steps(len(labels), how.batch_size)):
         chosen = order[step * size : (step + 1) * size]
-        inputs = tf.cast(tf.constant(array[chosen]), tf.float32)  # Some are kept in half precision.
+        inputs = tf.nest.map_structure(functools.partial(_whole, chosen), arrays)
         yield inputs, tf.constant(targets[chosen]), tf.constant(weights[chosen])
+
+
+def _whole(chosen: np.ndarray, array: np.ndarray) -> tf.Tensor:
+    # Some activations are kept in half precision; what they are of stays as it is.
+    found = tf.constant(array[chosen])
+    return tf.cast(found, tf.float32) if found.dtype == tf.float16 else found
 
 
 def _rows(inputs: Inputs, how: Training, place: tf.Variable) -> tf.data.Dataset:

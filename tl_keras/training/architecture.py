@@ -110,6 +110,11 @@ class Architecture:
     passed: set[tuple] = field(default_factory=set)
 
     @property
+    def input(self) -> str:
+        """The backbone's input, kept like a cut for suffixes that read it, too."""
+        return self.backbone.operations[0].name
+
+    @property
     def output(self) -> str:
         """The cut at the backbone's output, whose activations are the features."""
         return self.backbone.operations[-1].name
@@ -224,8 +229,10 @@ def activations(
     if (split, *shows) not in arch.passed:
         names = list(dict.fromkeys([*names, *also]))
         arch.passed.add((split, *shows))
-    missing = [name for name in names if (name, split, *shows) not in arch.opened]
     inputs = source.inputs[split]
+    if arch.input in names and view is None and inputs.array is not None:  # It is at hand.
+        arch.opened[arch.input, split] = inputs.take(slice(None))
+    missing = [name for name in names if (name, split, *shows) not in arch.opened]
     for half in (False, True):
         some = [name for name in missing if (name in prefixes(arch, half).cuts)]
         missing = [name for name in missing if name not in some]
@@ -260,10 +267,28 @@ def _as_before_training(arch: Architecture) -> Iterator[None]:
             variable.assign(value)
 
 
+def starts_of(
+    arch: Architecture,
+    cut: str,
+    split: str,
+    how: Training,
+    view: int | None,
+    also: Sequence[str] = (),
+) -> batches.Arrays:
+    """What a suffix starts at: a cut's activations and, where it reads them, the images, too.
+
+    Args as of `activations`.
+    """
+    names = [cut, arch.input] if cut_of(arch, cut).input_bytes else [cut]
+    found = activations(arch, names, split, how, view, also)
+    return tuple(found[name] for name in names) if len(names) > 1 else found[cut]
+
+
 def _record(arch: Architecture, key: tuple, kept: Kept) -> None:
     """Adds an array to what the record says of its cut: of its views, all of this session."""
     name, split, *_ = key
-    decided = _recorded(arch, name, split) or {"keep": True, "why": "what heads are fitted on"}
+    why = "what suffixes read, too" if name == arch.input else "what heads are fitted on"
+    decided = _recorded(arch, name, split) or {"keep": True, "why": why}
     # An array that is opened once more is no other one.
     arch.counts.setdefault(key, (kept.cached, kept.array.nbytes, kept.seconds))
     found = [count for other, count in arch.counts.items() if other[:2] == (name, split)]
@@ -325,8 +350,10 @@ def _recipe(arch: Architecture, config: RunConfig) -> Recipe:
 
 
 def kept_cuts(arch: Architecture, split: str) -> list[str]:
-    """The depths at which a split's activations are kept."""
-    return [name for name in arch.cuts if keeps(arch, arch.config, name)[split]]
+    """The depths at which a split's activations are kept, and the input where one reads it."""
+    kept = [name for name in arch.cuts if keeps(arch, arch.config, name)[split]]
+    reads = any(cut_of(arch, name).input_bytes for name in kept)
+    return [*kept, arch.input] if reads else kept
 
 
 def keeps(arch: Architecture, config: RunConfig, name: str) -> dict[str, bool]:

@@ -212,6 +212,7 @@ def _statistics(
     interpreter.allocate_tensors()
     graph = model.subgraphs[0]
     made = {int(i) for operator in graph.operators for i in operator.outputs}
+    made |= set(map(int, graph.inputs))  # Pixels are integers; other inputs may be floats.
     floats = [i for i in made if graph.tensors[i].type == schema.TensorType.FLOAT32]
     low, high, total = dict.fromkeys(floats, np.inf), dict.fromkeys(floats, -np.inf), {}
     for example in examples:

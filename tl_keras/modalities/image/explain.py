@@ -104,7 +104,7 @@ def grad_cam(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.
     maps = prefix(tf.constant(images), training=False)
     with tf.GradientTape() as tape:
         tape.watch(maps)
-        logits = suffix(maps, training=False)
+        logits = suffix(freeze.taken(suffix, maps, tf.constant(images)), training=False)
         # Images do not meet in inference mode: the gradients of a sum are those of each.
         score = tf.reduce_sum(tf.gather(logits, classes, batch_dims=1))
     weights = tf.reduce_mean(tape.gradient(score, maps), axis=(1, 2), keepdims=True)
