@@ -5,7 +5,9 @@ import inspect
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from families import images_of_noise, shake
+from input_readers import made, pictures
 from keras import layers
 
 from tl_keras.backbones import applications, from_file
@@ -256,6 +258,18 @@ def test_every_layer_of_keras_that_is_random_by_default_is_left_out():
     training = {kind: inspect.signature(kind.call).parameters.get("training") for kind in seeded}
     random = {kind for kind in seeded if training[kind] and training[kind].default is True}
     assert random == {*from_file.AUGMENTING, layers.RandomCrop}
+
+
+def test_blocks_of_a_file_may_each_read_the_image(tmp_path):
+    _, file = save(made(pictures), tmp_path / "a.keras")
+    backbone = own_backbone.build(file, "included", SIZE)
+    ends = [block.cut for block in freeze.blocks(backbone, None)]
+    assert ends == ["both_0", "both_1", "features"]
+    images = tf.constant(images_of_noise(SIZE))
+    for cut in ends[:-1]:
+        prefix, suffix = freeze.split(backbone, cut)
+        found = suffix(freeze.taken(suffix, prefix(images), images))
+        np.testing.assert_array_equal(found, backbone(images))
 
 
 def test_a_layers_name_of_the_file_is_a_freeze_depth(tmp_path):
