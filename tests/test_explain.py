@@ -110,7 +110,7 @@ def test_views_are_those_of_training(seed):
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (10, 16, 16, 3), np.uint8)
     config, inputs = config_of(seed=seed), Inputs(np.arange(10), images)
-    how = batches.Training(10, seed, config.image.augment, None, "none", 10)
+    how = batches.Training("image", 10, seed, config.image.augment, None, "none", 10)
     shown = explain.views(images[[7, 2]], [7, 2], 10, config)
     assert shown.shape == (5, 2, 16, 16, 3)
     place = tf.Variable([0, 0], dtype=tf.int64)

@@ -262,7 +262,7 @@ def test_every_layer_of_keras_that_is_random_by_default_is_left_out():
 
 def test_blocks_of_a_file_may_each_read_the_image(tmp_path):
     _, file = save(made(pictures), tmp_path / "a.keras")
-    backbone = own_backbone.build(file, "included", SIZE)
+    backbone = from_file.build(file, "included", SETTINGS)
     ends = [block.cut for block in freeze.blocks(backbone, None)]
     assert ends == ["both_0", "both_1", "features"]
     images = tf.constant(images_of_noise(SIZE))

@@ -16,6 +16,7 @@ from input_readers import (
     rows,
     tokens,
 )
+from small_nets import tf_decode
 
 from tl_keras.backbones import from_file
 from tl_keras.config.export import ExportConfig
@@ -187,7 +188,7 @@ def test_exports_take_the_input_as_the_model_has_it(build, tmp_path):
     if build is not pictures:
         asked = ExportConfig(formats=("float32", "int8"))
     with export.unfinished(tmp_path / "export") as folder:
-        writing = proof.Writing(lambda x: x, about, asked, None, folder)
+        writing = proof.Writing(tf_decode, about, asked, None, folder)
         found = export.export(subject, writing)
     for name, entry in found.items():
         assert entry["status"] == proof.OK, (name, entry["status"])
