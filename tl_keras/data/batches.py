@@ -21,6 +21,7 @@ import PIL
 import psutil
 import tensorflow as tf
 
+from tl_keras import tasks
 from tl_keras.config.cache import CacheConfig
 from tl_keras.config.data import DataConfig
 from tl_keras.config.space import OF_THE_IMAGES
@@ -96,7 +97,8 @@ class Training:
       augmentations: random operations.
       views: epoch e reads view e modulo this; None: each epoch its own.
       balance: `none`, `weights` or `oversample`.
-      num_classes: width of the targets.
+      width: columns of the targets.
+      task: whose targets they are.
     """
 
     batch_size: int
@@ -104,7 +106,8 @@ class Training:
     augmentations: tuple[Augmentation, ...]
     views: int | None
     balance: str
-    num_classes: int
+    width: int
+    task: str = tasks.DEFAULT
 
     def view(self, epoch: int | tf.Tensor) -> int | tf.Tensor:
         """Which view of each image an epoch shows."""
@@ -320,7 +323,7 @@ def num_steps(count: int, batch_size: int) -> int:
 
 
 def training(inputs: Inputs, how: Training, place: tf.Variable) -> tf.data.Dataset:
-    """One epoch of `(inputs, targets (batch, classes) float32, weights (batch,) float32)`.
+    """One epoch of `(inputs, targets (batch, width) float32, weights (batch,) float32)`.
 
     Args:
       place: `(2,) int64`, the epoch and the step that it begins at; each new iterator reads it.
@@ -373,16 +376,17 @@ def streamed(
 
 def _finisher(labels: np.ndarray, how: Training) -> Callable[..., tuple[tf.Tensor, ...]]:
     """From a batch of `_rows`, and its inputs, to what a step takes."""
-    weights, labels = class_weights(labels, how.num_classes, how.balance), tf.constant(labels)
+    of = tasks.of(how.task, "targets")
+    weights, labels = of.weights(labels, how.width, how.balance), tf.constant(labels)
 
     def finish(row: tuple[tf.Tensor, ...], x: tf.Tensor) -> tuple[tf.Tensor, ...]:
         now, positions, indices, numbers = row
         step = positions[0] // tf.shape(positions)[0]
         x = augment(x, numbers, how.augmentations)
-        targets = tf.one_hot(tf.gather(labels, indices), how.num_classes)
+        targets = of.columns_in_graph(tf.gather(labels, indices), how.width)
         mix_seed = tf.stack([2 * how.seed + 1, now[0] * 1_000_003 + step])
         x, targets = mix(x, targets, how.augmentations, mix_seed)
-        return x, targets, tf.linalg.matvec(targets, weights)
+        return x, targets, of.weighed(targets, weights)
 
     return finish
 
@@ -394,8 +398,9 @@ def of_activations(
 
     Without a pipeline, which takes 40 ms to start: as long as a few steps on small activations.
     """
-    targets = np.eye(how.num_classes, dtype=np.float32)[labels]
-    weights = targets @ class_weights(labels, how.num_classes, how.balance).numpy()
+    of = tasks.of(how.task, "targets")
+    targets = of.columns(labels, how.width)
+    weights = of.weighed(targets, of.weights(labels, how.width, how.balance))
     order = _order(labels, how, tf.constant(epoch)).numpy()
     size = min(how.batch_size, len(labels))
     for step in range(first, num_steps(len(labels), how.batch_size)):
@@ -420,8 +425,9 @@ def _order(labels: np.ndarray, how: Training, epoch: tf.Tensor) -> tf.Tensor:
     count = len(labels)
     if how.balance != "oversample":
         return tf.random.experimental.stateless_shuffle(tf.range(count, dtype=tf.int64), seed)
-    # Classes in turn; within a class, one shuffle after the other.
-    members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    # Strata, such as classes, in turn; within one, one shuffle after the other.
+    strata = tasks.of(how.task, "targets").strata(labels)
+    members = [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)]
     share = -(-count // len(members))
     rows = []
     for i, member in enumerate(members):
@@ -430,15 +436,6 @@ def _order(labels: np.ndarray, how: Training, epoch: tf.Tensor) -> tf.Tensor:
         rows.append(tf.reshape(tf.gather(member, shuffles), (-1,))[:share])
     flat = tf.reshape(tf.stack(rows, axis=1), (-1,))[:count]
     return tf.random.experimental.stateless_shuffle(flat, seed)
-
-
-def class_weights(labels: np.ndarray, num_classes: int, balance: str) -> tf.Tensor:
-    """`(classes,) float32`: 1, or inverse to the class's size with mean 1 over the examples."""
-    counts = np.bincount(labels, minlength=num_classes)
-    if balance != "weights":
-        return tf.ones(num_classes)
-    present = np.maximum(counts, 1)
-    return tf.constant(len(labels) / (np.count_nonzero(counts) * present), tf.float32)
 
 
 def drawn(dataset: Dataset, how: Training, size: int, place: tf.Variable) -> tf.data.Dataset:
@@ -453,7 +450,8 @@ def drawn(dataset: Dataset, how: Training, size: int, place: tf.Variable) -> tf.
 
     def draw(indices: tf.Tensor):
         images, labels = glyphs.render(dataset.drawn_seed, indices, size)
-        return images, tf.one_hot(labels, how.num_classes), tf.ones(tf.shape(labels))
+        targets = tasks.of(how.task, "targets").columns_in_graph(labels, how.width)
+        return images, targets, tf.ones(tf.shape(labels))
 
     batches = (
         tf.data.Dataset.from_tensors(0)

@@ -3,17 +3,18 @@
 import hashlib
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from tl_keras import tasks
 from tl_keras.config.cache import CacheConfig
 from tl_keras.config.data import DataConfig
 from tl_keras.data import changes, check_files, names, problems, sources, store, tfds
 from tl_keras.data.examples import SPLITS, Dataset, Example, Listing, Quarantined
-from tl_keras.data.splits import Splits, carve
+from tl_keras.data.splits import Splits, carve, stratum_of
 from tl_keras.data.wording import count_of, left_out, shortened
 from tl_keras.modalities.image import copies
 from tl_keras.modalities.image.drawn import digits, glyph_masks
@@ -36,11 +37,21 @@ class _Found:
     groups: dict[str, str]
     quarantined: list[Quarantined]
     warnings: list[str]
-    bad: dict[str, list[Quarantined]]  # by class, files of a known class that cannot be used
+    bad: dict[str, list[Quarantined]]  # by label, files of a known one that cannot be used
     omitted: list[str] = field(default_factory=list)  # files whose content another split has
+    task: str = tasks.DEFAULT
+
+    def text(self, example: Example) -> str:
+        """An example's label, as the source had it or as it means."""
+        return tasks.of(self.task, "targets").text(example.label, self.classes)
 
 
-def load(config: DataConfig, cache_config: CacheConfig, strict: bool = True) -> Dataset:
+def load(
+    config: DataConfig,
+    cache_config: CacheConfig,
+    strict: bool = True,
+    task: str = tasks.DEFAULT,
+) -> Dataset:
     """The data set of a config: audited, split, fingerprinted.
 
     Where not `strict`, what forbids training on it is a warning of it: torn groups, many bad
@@ -50,14 +61,14 @@ def load(config: DataConfig, cache_config: CacheConfig, strict: bool = True) -> 
       ValueError: the data cannot be used: missing, too small, too many bad files.
     """
     if config.source == "digits":
-        return _load_digits(config)
+        return _load_digits(config, task)
     if config.source == "glyphs":
-        return _load_glyphs(config)
+        return _load_glyphs(config, task)
     began = time.time()  # Before the files are listed: what is written later may be another.
     listing, listed = _listing(config, cache_config), {}
     if config.source in sources.OF_FILES:
         listed = {"at": began, "data": changes.stamp(listing)}
-    found = _audit(listing, config, store.subfolder(cache_config, store.AUDIT))
+    found = _audit(listing, config, store.subfolder(cache_config, store.AUDIT), task)
     faults = list(_torn_groups(found))
     found = _set_duplicates_apart(found)
     _check_readable(found, config)
@@ -66,7 +77,9 @@ def load(config: DataConfig, cache_config: CacheConfig, strict: bool = True) -> 
     else:
         alike, warnings = _alike(found, config, listing.root, cache_config)
     splits = carve(found.splits, found.groups, config, alike)
-    faults += problems.of_files(found.quarantined, _num_readable(found), found.classes, config)
+    faults += problems.of_files(found.quarantined, _num_readable(found), config)
+    where = f"data.path: {config.path or config.name!r}"
+    faults += tasks.of(task, "targets").faults(found.classes, where)
     given = [split for split in ("val", "test") if found.splits[split]]
     faults += problems.of_splits(splits, found.classes, config, given, found.bad)
     warnings = [*warnings, *problems.missing_in_test(splits, found.classes)]
@@ -88,6 +101,7 @@ def load(config: DataConfig, cache_config: CacheConfig, strict: bool = True) -> 
         listed=listed,
         omitted=[*found.omitted, *(example.file for example in splits["rest"])],
         shards=listing.shards,
+        task=task,
     )
 
 
@@ -97,11 +111,11 @@ def _listing(config: DataConfig, cache_config: CacheConfig) -> Listing:
     return tfds.list_tfds(config, store.subfolder(cache_config, store.TFDS))
 
 
-def _audit(listing: Listing, config: DataConfig, memory: Path) -> _Found:
+def _audit(listing: Listing, config: DataConfig, memory: Path, task: str) -> _Found:
     files = [listed.file for listed in listing.files if listed.file not in listing.checked]
     checked = check_files.check_all(listing.root, files, config.max_pixels, memory, looks=True)
     checked |= listing.checked
-    classes = tuple(sorted({listed.label for listed in listing.files}))
+    classes, code = tasks.of(task, "targets").named(listed.label for listed in listing.files)
     splits: Splits = {name: [] for name in SPLITS}
     quarantined, bad = list(listing.quarantined), defaultdict(list)
     for listed in listing.files:
@@ -111,10 +125,9 @@ def _audit(listing: Listing, config: DataConfig, memory: Path) -> _Found:
             quarantined.append(entry)
             bad[listed.label].append(entry)
             continue
-        label = classes.index(listed.label)
         example = Example(
             listed.file,
-            label,
+            code(listed.label),
             file.digest,
             file.decoder,
             width=file.width,
@@ -124,7 +137,22 @@ def _audit(listing: Listing, config: DataConfig, memory: Path) -> _Found:
         splits[listed.split or "train"].append(example)
     groups = {listed.file: listed.group for listed in listing.files if listed.group}
     warnings = [*listing.warnings, *_alike_names(classes), *_dark(checked)]
-    return _Found(classes, splits, groups, quarantined, warnings, bad)
+    splits = _with_strata(splits, task)
+    return _Found(classes, splits, groups, quarantined, warnings, bad, task=task)
+
+
+def _with_strata(splits: Splits, task: str) -> Splits:
+    """The examples, with strata where these are not their labels."""
+    targets = tasks.of(task, "targets")
+    labels = [example.label for examples in splits.values() for example in examples]
+    strata = targets.strata(np.array(labels, targets.DTYPE)).tolist()
+    if strata == labels:
+        return splits
+    numbers = iter(strata)
+    return {
+        name: [replace(example, stratum=next(numbers)) for example in examples]
+        for name, examples in splits.items()
+    }
 
 
 def _alike_names(classes: tuple[str, ...]) -> list[str]:
@@ -168,7 +196,7 @@ def _set_duplicates_apart(found: _Found) -> _Found:
     labels, placed = defaultdict(set), defaultdict(set)
     for split, examples in found.splits.items():
         for example in examples:
-            labels[example.digest].add(found.classes[example.label])
+            labels[example.digest].add(found.text(example))
             placed[example.digest].add(split)
     splits: Splits = {}
     quarantined, moved = list(found.quarantined), defaultdict(list)
@@ -181,7 +209,7 @@ def _set_duplicates_apart(found: _Found) -> _Found:
                 reason = f"the same image stands under {' and '.join(under)}"
                 entry = Quarantined(example.file, reason)
                 quarantined.append(entry)
-                found.bad[found.classes[example.label]].append(entry)
+                found.bad[found.text(example)].append(entry)
             elif split != kept_in:
                 moved[split, kept_in].append(example.file)
             else:
@@ -217,7 +245,7 @@ def _alike(
         return [], [
             f"of more than {copies.MAX_EXAMPLES} pictures near-duplicates are not looked for"
         ]
-    sizes = Counter(example.label for example in examples)
+    sizes = Counter(map(stratum_of, examples))
     kept, parted, warnings = [], [], []
     similar = copies.with_similar_hashes([example.looks for example in examples])
     suspects = [examples[i] for i in similar]
@@ -228,7 +256,7 @@ def _alike(
         return [], [f"{warning}; where they belong together, name groups in a CSV"]
     for members in copies.clusters(_thumbnails(suspects, root, cache_config)):
         alike = [suspects[i] for i in members]
-        if len(alike) <= ALIKE_SHARE * min(sizes[example.label] for example in alike):
+        if len(alike) <= ALIKE_SHARE * min(sizes[stratum_of(example)] for example in alike):
             kept.append(alike)
         else:
             parted.append(alike)
@@ -281,23 +309,41 @@ def fingerprint(splits: Splits, classes: tuple[str, ...]) -> str:
     return digest.hexdigest()
 
 
-def _load_digits(config: DataConfig) -> Dataset:
+def _load_digits(config: DataConfig, task: str) -> Dataset:
     images, labels = digits.render()
     images = np.ascontiguousarray(images)  # Its bytes are hashed.
     examples = [
         Example(f"digits/{i:04d}", int(label), hashlib.sha256(image).hexdigest(), "array", i)
         for i, (image, label) in enumerate(zip(images, labels, strict=True))
     ]
+    names, (examples,) = _coded(digits.CLASSES, [examples], task)
     splits = carve({"train": examples, "val": [], "test": []}, {}, config)
-    for fault in problems.of_splits(splits, digits.CLASSES, config):
+    for fault in problems.of_splits(splits, names, config):
         raise ValueError(fault)
-    return Dataset(
-        digits.CLASSES, splits, None, images, [], [], fingerprint(splits, digits.CLASSES)
-    )
+    return Dataset(names, splits, None, images, [], [], fingerprint(splits, names), task=task)
 
 
-def _load_glyphs(config: DataConfig) -> Dataset:
+def _coded(
+    classes: Sequence[str], lists: Sequence[list[Example]], task: str
+) -> tuple[tuple[str, ...], list[list[Example]]]:
+    """Names of the answers, and lists of examples of embedded classes with a task's targets."""
+    if task == tasks.DEFAULT:
+        return tuple(classes), list(lists)
+    texts = [classes[example.label] for examples in lists for example in examples]
+    names, code = tasks.of(task, "targets").named(texts)
+    coded = {
+        str(i): [replace(e, label=code(classes[e.label])) for e in examples]
+        for i, examples in enumerate(lists)
+    }
+    return names, list(_with_strata(coded, task).values())
+
+
+def _load_glyphs(config: DataConfig, task: str) -> Dataset:
     """Glyphs: val and test are drawn now, train when it is read."""
+    if task != tasks.DEFAULT:
+        raise ValueError(
+            f"data.source: glyphs are drawn with their classes as they are read, and task is {task}"
+        )
     classes = glyph_masks.CLASSES
     num_val, num_test = round(config.val * 10_000), round(config.test * 10_000)
     seed = 2 * config.split_seed  # Even seeds draw val and test, odd ones train.

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from tl_keras import tasks
 from tl_keras.report.drawings.words import split_name
 
 FILES = (
@@ -48,6 +49,12 @@ class Run:
     pictures: dict[str, Any]  # pictures/index.json
     folder: Path
     begun: bool  # A training run has started here.
+
+    @property
+    def task(self) -> str:
+        """`task` of the config; the default where it does not say, or nobody knows it."""
+        task = self.tree.get("task")
+        return task if task in tasks.TASKS else tasks.DEFAULT
 
     @property
     def source(self) -> str:

@@ -8,25 +8,27 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from tl_keras.export.conformal import abstains
+from tl_keras.training.model import output_of
 
 Prepare = Callable[[tf.Tensor], tf.Tensor]
+Abstains = Callable[[tf.Tensor], tf.Tensor]  # From answers to `(batch,) float32`, 1 to abstain.
 
 
 def write(
-    model: keras.Model, folder: Path, prepare: Prepare, threshold: float | None = None
+    model: keras.Model, folder: Path, prepare: Prepare, abstains: Abstains | None = None
 ) -> None:
     """Writes a SavedModel for servers to a folder that does not exist yet.
 
-    `serve` (also `serving_default`): `image (batch, size, size, 3) uint8` to
-    `probabilities (batch, classes) float32`. `serve_encoded`: `encoded (batch,) string`, whole
-    JPEG, PNG, BMP or GIF files, to the same; EXIF orientation and transparency are passed over.
+    `serve` (also `serving_default`): `image (batch, size, size, 3) uint8` to the answer, of
+    classes `probabilities (batch, classes) float32`. `serve_encoded`: `encoded (batch,) string`,
+    whole JPEG, PNG, BMP or GIF files, to the same; EXIF orientation and transparency are passed
+    over.
 
     Args:
       prepare: `(height, width, 3) uint8` to `(size, size, 3) uint8`, as in training.
-      threshold: with it there is a second output, see `conformal.abstains`.
+      abstains: with it there is a second output, `abstain`.
     """
-    serve = serving(model, None, threshold)
+    serve = serving(model, None, abstains)
 
     def decode(content: tf.Tensor) -> tf.Tensor:
         # JPEGs apart: `decode_image` would decode them fast, and otherwise than in training.
@@ -46,31 +48,29 @@ def write(
 
 
 def write_plain(
-    model: keras.Model, folder: Path, batch_size: int | None, threshold: float | None
+    model: keras.Model, folder: Path, batch_size: int | None, abstains: Abstains | None
 ) -> None:
     """Writes a SavedModel with `serve` alone, for converters to devices."""
-    _save(folder, {"serve": serving(model, batch_size, threshold)})
+    _save(folder, {"serve": serving(model, batch_size, abstains)})
 
 
 def serving(
-    model: keras.Model, batch_size: int | None, threshold: float | None
+    model: keras.Model, batch_size: int | None, abstains: Abstains | None
 ) -> tf.types.experimental.GenericFunction:
-    """The model as a function whose weights are constants: `image` to `probabilities`, and where
-    there is a threshold `abstain`.
+    """The model as a function whose weights are constants: `image` to the answer, by the name that
+    the model has for it, and where it may abstain `abstain`.
 
     Variables would triple the time of each load, of which a converter needs three for a file, and
     keep TensorFlow from folding batch norm.
     """
     trainable = [variable.numpy() for variable in model.trainable_variables]
     others = [variable.numpy() for variable in model.non_trainable_variables]
-    shape = (batch_size, *model.input.shape[1:])
+    shape, name = (batch_size, *model.input.shape[1:]), output_of(model)
 
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.uint8, "image")], autograph=False)
     def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:
         found, _ = model.stateless_call(trainable, others, image, training=False)
-        if threshold is None:
-            return {"probabilities": found}
-        return {"probabilities": found, "abstain": abstains(found, threshold)}
+        return {name: found, **({"abstain": abstains(found)} if abstains else {})}
 
     return serve
 

@@ -20,7 +20,7 @@ from tl_keras.report.drawings.words import (
 )
 from tl_keras.report.facts import figures
 from tl_keras.report.read import Run
-from tl_keras.tasks.classification import paired_interval
+from tl_keras.tasks.classification.metrics import paired_interval
 
 FEW = 200  # Test examples; below, the 95% interval at 90% is wider than 8 points.
 WEAK = 3  # Classes that are named at most.

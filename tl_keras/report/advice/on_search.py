@@ -257,7 +257,7 @@ def _is_inside(rate: float, low: float, high: float) -> bool:
 def _on_overlap(search: Search) -> Asked:
     best = search.best
     # Equal answers are one model under two names, as of two trials that kept the head alone.
-    others = [trial for trial in search.level if trial.wrong != best.wrong]
+    others = [trial for trial in search.level if trial.noted != best.noted]
     if not others or _widest(best, others) < NOTABLE:
         return
     yield (

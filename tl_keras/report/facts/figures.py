@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from scipy import stats
 
 from tl_keras.report.drawings.words import is_number
-from tl_keras.report.facts.intervals import bootstrap
 from tl_keras.report.read import Prediction, Run
-from tl_keras.tasks.classification import wilson
+from tl_keras.tasks.classification.intervals import bootstrap
+from tl_keras.tasks.classification.metrics import wilson
 
 # Stages of metrics.jsonl whose records are epochs, in words. Those of the stage "head" are
 # strengths of regularisation.

@@ -27,7 +27,7 @@ from tl_keras.report.pages.page import document
 from tl_keras.report.read import Run, read
 from tl_keras.report.sections import provenance, results
 from tl_keras.run import files
-from tl_keras.tasks.classification import paired_interval
+from tl_keras.tasks.classification.metrics import paired_interval
 
 Named = list[tuple[str, Run]]  # A letter each, which stands for the run all over the page.
 

@@ -19,7 +19,7 @@ from tl_keras.report.drawings.words import (
 from tl_keras.report.facts import figures
 from tl_keras.report.read import Run
 from tl_keras.report.sections import export_notes
-from tl_keras.tasks.classification import wilson
+from tl_keras.tasks.classification.metrics import wilson
 
 CELLS = 20  # Classes up to which the confusion matrix is shown whole; then the worst pairs.
 PAIRS = 20
