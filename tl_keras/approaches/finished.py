@@ -182,7 +182,7 @@ def evaluate(run: Run, path: str | Path) -> dict[str, Any]:
     inputs = _inputs([files[i] for i in good], decoders, labels, run)
     model = models.load(run.workdir / "model.keras")
     answers = features.outputs(Inference(model), inputs)
-    return others.measure(answers, labels, data["classes"], named)
+    return others.measured(answers, labels, data["classes"], named)
 
 
 def _labelled(run: Run, path: Path) -> Listing:

@@ -64,8 +64,8 @@ def _moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _threads(x: np.ndarray, labels: np.ndarray, task: str) -> threadpool_limits:
     """Of small products threads take most of their time to find each other."""
-    columns = tasks.of(task, "head").columns(labels)
-    return threadpool_limits(1 if x.size * columns < SMALL else None)
+    units = tasks.of(task, "head").units(labels)
+    return threadpool_limits(1 if x.size * units < SMALL else None)
 
 
 def _of_standardised(recipe: Recipe, mean: np.ndarray, deviation: np.ndarray) -> Recipe:

@@ -227,6 +227,8 @@ def _on_depth(run: Run) -> Iterable[Advice]:
     won, lost = tuned.get("won"), tuned.get("lost")
     if not is_number(won) or not is_number(lost) or not n or on_search.knows_of_depth(run):
         return
+    if not run.counts_right:
+        return
     # Where nothing is frozen there is nothing deeper.
     deeper = bool(model.get("cut"))
     low, high = paired_interval(won, lost, n)

@@ -21,7 +21,7 @@ def fits(
 ) -> Iterator[tuple[float, Layers]]:
     """By strength, scikit-learn's C, the layers of a head on standardised features."""
     balance = "none" if recipe.balance == "none" else "weights"
-    weights = targets.weights(labels, columns(labels), balance)[labels]
+    weights = targets.weights(labels, units(labels), balance)[labels]
     if recipe.width:
         return _hidden(x, labels, weights, recipe, strengths)
     if recipe.earlier:
@@ -29,7 +29,7 @@ def fits(
     return _regressions(x, labels, weights, strengths)
 
 
-def columns(labels: np.ndarray) -> int:
+def units(labels: np.ndarray) -> int:
     """Columns of the kernel: a class each; train has every class."""
     return int(labels.max()) + 1
 

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 
 from tl_keras.tasks.classification.losses import EPSILON
-from tl_keras.tasks.classification.metrics import IN_SHORT
-from tl_keras.tasks.classification.metrics import measure as measured
+from tl_keras.tasks.classification.metrics import IN_SHORT, measure
 
 
 def coded(names: Sequence[str], renamed: Mapping[str, str]) -> Callable[[str], int | None]:
@@ -26,7 +25,7 @@ def _together(names: Sequence[str], renamed: Mapping[str, str]) -> list[str]:
     return sorted({renamed.get(name, name) for name in names})
 
 
-def measure(
+def measured(
     probabilities: np.ndarray, labels: np.ndarray, names: Sequence[str], renamed: Mapping[str, str]
 ) -> dict[str, Any]:
     """Metrics as in `result.json`, of classes whose probability is the sum of those that are one;
@@ -41,12 +40,12 @@ def measure(
     rows = [ours.index(renamed.get(name, name)) for name in names]
     together = np.eye(len(ours), dtype=probabilities.dtype)[rows]
     probabilities = np.minimum(probabilities @ together, 1)
-    found = measured(probabilities, labels, ours)
+    found = measure(probabilities, labels, ours)
     shared = np.unique(labels)
     if 1 < len(shared) < len(ours):
         some = probabilities[:, shared] + EPSILON
         some /= some.sum(1, keepdims=True)
         places = np.searchsorted(shared, labels)
-        among = measured(some, places, [ours[i] for i in shared])
+        among = measure(some, places, [ours[i] for i in shared])
         found["among_shared"] = {name: among[name] for name in IN_SHORT}
     return found
