@@ -204,7 +204,8 @@ def together(by, standing):
 
 
 def described(losses, scores):
-    return {"squared_error": float(losses[0].mean())}
+    error = float(losses[0].mean())
+    return {"squared_error": error, "error": error}
 
 
 def paired(scores, others):

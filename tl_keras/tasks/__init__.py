@@ -60,7 +60,7 @@ choice: which of two is better, and by how much.
   may_gain(by, losses, scores) -> whether another could be kept over a first candidate
   uses_views(by) -> bool          whether a choice looks at augmented views
   together(by, standing) -> name that several trainings keep, by records of `described`
-  described(losses, scores) -> dict      of a candidate
+  described(losses, scores) -> dict      of a candidate: MAIN, and all of CHOOSE_BY
   paired(scores, others) -> {"won": ..., "lost": ...}
   against(scores, others) -> the same, `difference` and its 95% `interval`: above 0 is better
   noted(scores) -> dict           of a trial, from which `behind` can tell pairs
