@@ -10,10 +10,14 @@ from tl_keras.backbones import applications
 from tl_keras.config.export import ExportConfig
 from tl_keras.data.batches import Inputs
 from tl_keras.export import export, parity, proof
+from tl_keras.export.description import Description
+from tl_keras.export.formats import metadata
 from tl_keras.export.formats.converted import convert
-from tl_keras.modalities.image import metadata
+from tl_keras.modalities.image.config import ImageConfig
 
-ABOUT = metadata.Description("shapes", "Tells shapes.", 32, ["a", "b", "c"], "2", "me", "MIT")
+ABOUT = Description(
+    "shapes", "Tells shapes.", ImageConfig(size=32), ["a", "b", "c"], "2", "me", "MIT"
+)
 
 
 def net(scale: float = 1.0, special: bool = False, front: str = "tf") -> keras.Model:

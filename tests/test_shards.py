@@ -26,17 +26,17 @@ SIZE = 32
 def tree(folder, cache, **sections):
     base = {
         "data": {"source": "tfds", "name": "tiny_shapes", "path": str(folder), "stream": True},
+        "image": {"size": SIZE},
         "model": {"backbone": "MobileNet", "options": {"alpha": 0.25}, "weights": "none"},
         "fit": {"epochs": 2, "batch_size": 8},
         "cache": {"path": str(cache)},
     }
-    base["data"]["image_size"] = SIZE
     return changed(base, **sections)
 
 
 def loaded(tree):
     config = configs.from_tree(tree)
-    return load(config.data, config.cache), config
+    return load(config), config
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,11 @@ def test_every_example_is_listed_and_only_measured_ones_are_files(prepared, tmp_
         assert all((dataset.root / e.file).is_file() for e in dataset.splits[split])
     assert not any((dataset.root / e.file).exists() for e in dataset.splits["train"])
     example = dataset.splits["train"][0]
-    assert (example.width, example.height, example.decoder) == (24, 20, "png")
+    assert (example.checked.width, example.checked.height, example.checked.decoder) == (
+        24,
+        20,
+        "png",
+    )
     assert dataset.fingerprint == loaded(tree(prepared, tmp_path / "cache"))[0].fingerprint
 
 
@@ -93,14 +97,14 @@ def test_unreadable_images_are_left_out_and_said_so(tmp_path):
 
 def epoch(dataset, config, number, first=0, augmentations=()):
     training = how(2, batch_size=8, augmentations=augmentations)
-    return batches.streamed(dataset, training, config.data)(number, first).as_numpy_iterator()
+    return batches.streamed(dataset, training, config.settings)(number, first).as_numpy_iterator()
 
 
 def test_an_epoch_is_every_example_once_in_another_order_each(prepared, tmp_path):
     dataset, config = loaded(tree(prepared, tmp_path / "cache"))
-    inputs = batches.prepared(dataset, "train", config.data, config.cache)
+    inputs = batches.prepared(dataset, "train", config)
     numbers = range(len(inputs))
-    images = [image.tobytes() for image in batches.images_of(inputs.part(np.array(numbers)))]
+    images = [image.tobytes() for image in batches.examples_of(inputs.part(np.array(numbers)))]
     assert len(set(images)) == 35
     orders = []
     for number in (0, 1, 0):
@@ -122,7 +126,7 @@ def test_an_epoch_goes_on_in_its_middle(prepared, tmp_path):
 def test_views_are_those_of_files(prepared, tmp_path):
     """An example has the same view in an epoch wherever it is read from."""
     dataset, config = loaded(tree(prepared, tmp_path / "cache"))
-    inputs = batches.prepared(dataset, "train", config.data, config.cache)
+    inputs = batches.prepared(dataset, "train", config)
     augmentations = ALL[:-1]  # Not mixed with others.
     training = how(2, batch_size=8, augmentations=augmentations)
     (views,) = batches.view(inputs, 35, training, 3).as_numpy_iterator()

@@ -80,7 +80,7 @@ def entries(config: RunConfig) -> list[Entry]:
       ValueError: one of them cannot be built.
     """
     asked, tree = config.compare, configs.to_tree(config)
-    if config.model.weights == "none":
+    if not config.model.is_pretrained:
         raise ValueError("model.weights: compare needs pretrained ones; received none")
     # One format compares sizes and latencies; `export` makes the others of the one that is chosen.
     tree["export"]["formats"] = ["int8"]
@@ -134,7 +134,7 @@ def _rank(run: Run, data: Data, every: Sequence[Entry]) -> None:
     for name, model in wanted.items():
         config = run.config.model_copy(update={"model": model})
         started = time.monotonic()
-        backbone = models.pretrained(config.model, config.data.image_size)
+        backbone = models.pretrained(config.model, config.settings)
         arch = architecture(run, config, data, backbone, [])
         arch = replace(arch, label=f"{name}: ")
         pooled = _pooled(arch, config, "train")

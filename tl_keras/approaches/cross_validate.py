@@ -94,7 +94,7 @@ def _check(config: RunConfig) -> None:
             "out to folds, as of folder, csv, tfds or digits"
         )
     final = config.cross_validate.final
-    if final != "refit" and (config.model.weights == "none" or config.search.wanted):
+    if final != "refit" and (not config.model.is_pretrained or config.search.wanted):
         why = "searches find other models" if config.search.wanted else "model.weights is none"
         raise ValueError(
             f"cross_validate.final: {final} is of folds that start from the same point, and {why}; "
@@ -174,7 +174,7 @@ def _part(data: Data, parts: dict[str, np.ndarray]) -> Data:
 
 def _settled(config: RunConfig, data: Data) -> RunConfig:
     """The config with what `auto` comes to on a fold, so that the final model is trained alike."""
-    plan = plan_of(config, data.dataset, config.model.weights != "none")
+    plan = plan_of(config, data.dataset, config.model.is_pretrained)
     auto = {name: getattr(plan, name) for name in ("freeze", "epochs", "learning_rate")}
     return config.model_copy(update={"fit": config.fit.model_copy(update=auto)})
 
@@ -190,7 +190,7 @@ def train(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
     """
     every = _folds(run, data)
     config, arch = every[0].run.config, None
-    if config.model.weights != "none" and not config.search.wanted:
+    if config.model.is_pretrained and not config.search.wanted:
         trainings = len(every) + 1.0
         arch = architecture(run, config, data, backbone, [config.fit.freeze])
         arch = replace(arch, trainings=trainings)
@@ -219,7 +219,7 @@ def train(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
 def _backbone(config: RunConfig) -> keras.Model:
     """The backbone as no training has changed it yet."""
     keras.utils.set_random_seed(config.seed)
-    return models.pretrained(config.model, config.data.image_size)
+    return models.pretrained(config.model, config.settings)
 
 
 def _train_fold(fold: Fold, arch: Architecture | None) -> None:
@@ -276,7 +276,7 @@ def _chosen(data: Data, every: Sequence[Fold]) -> Chosen:
     config, results = every[0].run.config, [fold.run.result for fold in every]
     found = [Chosen(**result["chosen"]) for result in results]
     regularisation, alike = None, list(every)
-    if config.model.weights == "none":
+    if not config.model.is_pretrained:
         kept, temperatures = "scratch", [chosen.temperature for chosen in found]
     else:
         standing = [result["model"]["candidates"] for result in results]
@@ -328,7 +328,7 @@ def _refit_searched(run: Run, data: Data) -> keras.Model:
     run.add(search={**found["search"], "folder": f"{ALL}/search"}, chosen=vars(chosen))
     data = prepared_again(data, best.config, ("train",))
     settled = replace(run, config=config)
-    if config.model.weights == "none":
+    if not config.model.is_pretrained:
         return adapt.from_scratch(settled, data, _backbone(config), chosen)
     arch = architecture(run, config, data, _backbone(config), [config.fit.freeze])
     return adapt.refit(settled, arch, chosen)

@@ -99,7 +99,7 @@ def _search(run: Run, bench: Bench, state: State) -> None:
         write_json(_state_file(run), vars(state))
 
     with TemporaryDirectory() as scratch:
-        epochs = plan_of(config, bench.data.dataset, config.model.weights != "none").epochs
+        epochs = plan_of(config, bench.data.dataset, config.model.is_pretrained).epochs
         if not state.oracle:
             _check_hyperband(config, epochs, bench, scratch)
         oracle = tuner.oracle(config, epochs, bench.entries, scratch)

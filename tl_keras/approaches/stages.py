@@ -16,7 +16,7 @@ import tensorflow as tf
 from absl import logging
 
 from tl_keras import tasks
-from tl_keras.backbones import applications, model_file
+from tl_keras.backbones import model_file, table
 from tl_keras.backbones.weights import digest, graph_digest
 from tl_keras.config import space
 from tl_keras.config.model import WEIGHTS, ModelConfig
@@ -25,7 +25,8 @@ from tl_keras.data import changes
 from tl_keras.data.examples import SPLITS, Dataset, Example
 from tl_keras.data.load import load
 from tl_keras.data.wording import left_out
-from tl_keras.modalities.image import examine, explain
+from tl_keras.modalities import part
+from tl_keras.modalities.image import examine as suspects
 from tl_keras.run import folder as runs
 from tl_keras.run.files import replacing, write_json, write_text
 from tl_keras.run.folder import Run
@@ -50,7 +51,7 @@ def read(run: Run, strict: bool = True, pooled: bool = False) -> Data:
     """
     config = run.config
     with run.timed("data"):
-        dataset = load(config.data, config.cache, strict, config.task)
+        dataset = load(config, strict)
         if pooled:
             dataset = dataset.pooled()
         write_data(run, dataset)
@@ -65,7 +66,8 @@ def read(run: Run, strict: bool = True, pooled: bool = False) -> Data:
             tasks.of(config.task, "abstain").check(len(unseen), config.export.abstain)
         data = prepared(dataset, config)
         if not run.findings:  # A run that goes on has the same data.
-            run.find(**examine.examine(dataset, data.inputs, config.data.image_size))
+            examine = part(config.modality, "examine").examine
+            run.find(**examine(dataset, data.inputs, config.settings))
     return data
 
 
@@ -83,10 +85,10 @@ def backbone(run: Run) -> keras.Model | None:
         return None
     keras.utils.set_random_seed(config.seed)
     first, *others = space.first_trials(config)
-    found = models.pretrained(first.model, first.data.image_size)
+    found = models.pretrained(first.model, first.settings)
     for depth in space.depths(config):
         if depth != "auto":
-            freeze.resolve(found, applications.block_pattern(first.model.backbone), depth)
+            freeze.resolve(found, table.block_pattern(first.model.backbone), depth)
     if not others:
         refuse_another(run, first.model, found)
     elif not (run.workdir / "search").exists():
@@ -102,7 +104,7 @@ def _check_weights(config: RunConfig) -> None:
         key = trial.model.model_dump_json(exclude={"dropout", "head_width"})
         if seen and key not in seen and trial.model.weights not in WEIGHTS:
             try:
-                models.pretrained(trial.model, trial.data.image_size)
+                models.pretrained(trial.model, trial.settings)
             except ValueError as error:
                 named = ", ".join(f"{name} {value!r}" for name, value in values.items())
                 raise ValueError(
@@ -176,7 +178,7 @@ def trained(
 def as_trained(run: Run, data: Data) -> tuple[Run, Data]:
     """The run and its images as its model takes them: a search may have chosen another size."""
     trained = runs.as_trained(run)
-    if trained.config.data == run.config.data:
+    if trained.config.settings == run.config.settings:
         return run, data
     return trained, prepared(data.dataset, trained.config)
 
@@ -311,6 +313,7 @@ def evaluate(
         measured = _evaluate(run, model, data, probabilities)
     with run.timed("explain"):
         folder = run.workdir / "pictures"
+        explain = part(run.config.modality, "explain")
         explain.pictures(model, data.dataset, data.inputs, probabilities, run.config, folder)
     return measured
 
@@ -367,7 +370,7 @@ def _measure_without_copies(
 ) -> None:
     """What is left of the score without images whose near-duplicates were trained on, or
     chosen by."""
-    copies = examine.copied(run.findings.get("near_duplicates", []), split)
+    copies = suspects.copied(run.findings.get("near_duplicates", []), split)
     kept = np.array([file not in copies for file in files])
     if kept.all() or not kept.any():
         return

@@ -12,13 +12,16 @@ Entry = Mapping[str, Any]
 
 
 def choose(
-    entries: Mapping[str, Entry], config: ExportConfig, task: str = tasks.DEFAULT
+    entries: Mapping[str, Entry], config: ExportConfig, smaller: str, task: str = tasks.DEFAULT
 ) -> dict[str, Any]:
     """`shipped` of `result.json`: the `format`, None where no file will do, and a `status`.
 
     Of the LiteRT files that hold their tolerance and `export.max_bytes` and `max_latency_ms`, and
     are sound on validation (where none is, that lose least there), the fastest of those that are
     nearly as small as the smallest: on many devices it is speed that small files differ in.
+
+    Args:
+      smaller: what to change of the examples for a smaller file, in words.
     """
     files = {name: entry for name, entry in entries.items() if name not in WHOLE}
     held = {name: entry for name, entry in files.items() if entry["status"] == OK}
@@ -28,7 +31,7 @@ def choose(
         return {"format": None, "status": "no LiteRT file holds its tolerance"}
     within = {name: entry for name, entry in held.items() if _excess(entry, config) <= 1}
     if not within:
-        return {"format": None, "status": _nearest(held, config)}
+        return {"format": None, "status": _nearest(held, config, smaller)}
     is_sound, bound = tasks.of(task, "exports").is_sound, config.max_accuracy_drop
     good = {k: e for k, e in within.items() if is_sound(e["val"], bound)}
     if not good:
@@ -56,7 +59,7 @@ def _excess(entry: Entry, config: ExportConfig) -> float:
     return max(ratios)
 
 
-def _nearest(held: Mapping[str, Entry], config: ExportConfig) -> str:
+def _nearest(held: Mapping[str, Entry], config: ExportConfig, smaller: str) -> str:
     name = min(held, key=lambda k: _excess(held[k], config))
     entry, limits = held[name], []
     if config.max_bytes is not None:
@@ -66,5 +69,5 @@ def _nearest(held: Mapping[str, Entry], config: ExportConfig) -> str:
     return (
         f"no file holds {' and '.join(limits)}; the nearest is {name} with {entry['bytes']:,} "
         f"bytes and {entry['latency_ms']['median']:g} ms. Smaller and faster: a lower "
-        "model.options.alpha, a smaller data.image_size, or another model.backbone"
+        f"model.options.alpha, {smaller}, or another model.backbone"
     )

@@ -15,11 +15,10 @@ from tl_keras import tasks
 from tl_keras.config.export import WHOLE, ExportConfig
 from tl_keras.data.batches import CORES, Inputs
 from tl_keras.export import parity, repair
-from tl_keras.export.formats import flatbuffer, litert, onnx, quantise, saved_model
+from tl_keras.export.description import Description
+from tl_keras.export.formats import flatbuffer, litert, metadata, onnx, quantise, saved_model
 from tl_keras.export.formats.converted import Converted, content_of
-from tl_keras.export.formats.saved_model import Abstains, Prepare
-from tl_keras.modalities.image import metadata
-from tl_keras.modalities.image.metadata import Description
+from tl_keras.export.formats.saved_model import Abstains, Decode
 from tl_keras.run.progress import progress
 from tl_keras.run.quiet import quiet
 
@@ -33,8 +32,8 @@ class Subject:
     """A model, and the examples that its files are run on.
 
     Attributes:
-      model: prepared example to answer.
-      inputs: prepared images of train (to calibrate), val (to judge) and test (to report).
+      model: a prepared example to answer.
+      inputs: prepared examples of train (to calibrate), val (to judge) and test (to report).
       reference: the model's own answers of val and, where there is one, test.
       on: what val is, in words.
     """
@@ -55,14 +54,14 @@ class Writing:
     """What all files of an export have in common.
 
     Attributes:
-      prepare: decoded image to the model's input, for files given to the SavedModel.
+      decode: what a file holds to the model's input, for files given to the SavedModel.
       about: goes into the files.
       threshold: of the task's `abstain`, where there is such an output.
       folder: where files are written before they are renamed.
       task: what the answers are.
     """
 
-    prepare: Prepare
+    decode: Decode
     about: Description
     config: ExportConfig
     threshold: float | None
@@ -110,7 +109,7 @@ def whole(name: str, subject: Subject, writing: Writing) -> dict[str, Any]:
     path = writing.folder / file_name(name)
     with quiet():
         if name == "saved_model":
-            saved_model.write(subject.model, path, writing.prepare, writing.abstains)
+            saved_model.write(subject.model, path, writing.decode, writing.abstains)
         else:
             onnx.write(subject.model, path, writing.abstains)
     return exact(name, path, subject, writing)

@@ -106,7 +106,7 @@ def _outcome(bench: Bench, trial: Run) -> Outcome:
     guess = tasks.of(config.task, "metrics").score_of_guessing
     score = guess(goal.metric, bench.data.dataset.classes)
     lost = {"score": score, "label": bench.label_of(config)}
-    if config.model.weights == "none":
+    if not config.model.is_pretrained:
         return _from_scratch(bench, trial, lost)
     arch = architecture_of(bench, config)
     figures = _figures(bench, config, arch.data, lambda: arch.model)
@@ -135,7 +135,7 @@ def _from_scratch(bench: Bench, trial: Run, lost: Record) -> Outcome:
     config, goal = trial.config, bench.run.config.search.goal
     data = data_of(bench, config)
     keras.utils.set_random_seed(config.seed)
-    backbone = models.pretrained(config.model, config.data.image_size)
+    backbone = models.pretrained(config.model, config.settings)
     check_backbone(bench, config, backbone)
     # Neither size nor latency depends on the weights.
     figures = _figures(bench, config, data, lambda: add_head(backbone, config, data.dataset))

@@ -14,15 +14,13 @@ import numpy as np
 from absl import logging
 
 from tl_keras import tasks
-from tl_keras.backbones import applications
+from tl_keras.backbones import table
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import batches
 from tl_keras.data.batches import Inputs, Training
 from tl_keras.data.examples import SPLITS, Dataset
 from tl_keras.data.store import Kept
 from tl_keras.modalities.image import examine
-from tl_keras.modalities.image.augment import num_columns
-from tl_keras.modalities.image.config import MIXING
 from tl_keras.run import folder as runs
 from tl_keras.run.folder import Run
 from tl_keras.training import features, freeze
@@ -62,9 +60,7 @@ class Data:
 
 def prepared(dataset: Dataset, config: RunConfig, splits: Sequence[str] = SPLITS) -> Data:
     """A data set with its images decoded and resized, or how to get them."""
-    inputs = {
-        split: batches.prepared(dataset, split, config.data, config.cache) for split in splits
-    }
+    inputs = {split: batches.prepared(dataset, split, config) for split in splits}
     return Data(dataset, inputs)
 
 
@@ -115,6 +111,11 @@ class Architecture:
     passed: set[tuple] = field(default_factory=set)
 
     @property
+    def input(self) -> str:
+        """The backbone's input, kept like a cut for suffixes that read it, too."""
+        return self.backbone.operations[0].name
+
+    @property
     def output(self) -> str:
         """The cut at the backbone's output, whose activations are the features."""
         return self.backbone.operations[-1].name
@@ -129,7 +130,7 @@ def architecture(
 ) -> Architecture:
     """An architecture of a pretrained backbone, for trainings at some freeze depths."""
     model = add_head(backbone, config, data.dataset)
-    pattern = applications.block_pattern(config.model.backbone)
+    pattern = table.block_pattern(config.model.backbone)
     cuts = [freeze.resolve(backbone, pattern, depth).cut for depth in depths]
     named = dict.fromkeys(cut for cut in cuts if cut not in (None, backbone.operations[-1].name))
     return Architecture(
@@ -163,9 +164,10 @@ def add_head(backbone: keras.Model, config: RunConfig, dataset: Dataset) -> kera
 def reading(config: RunConfig, dataset: Dataset) -> Training:
     """How the config has the training images read."""
     return Training(
+        config.modality,
         config.fit.batch_size,
         config.seed,
-        config.data.augmentations,
+        config.settings.augmentations,
         config.fit.views,
         config.data.balance,
         tasks.of(config.task, "targets").width(dataset.classes),
@@ -231,8 +233,10 @@ def activations(
     if (split, *shows) not in arch.passed:
         names = list(dict.fromkeys([*names, *also]))
         arch.passed.add((split, *shows))
-    missing = [name for name in names if (name, split, *shows) not in arch.opened]
     inputs = source.inputs[split]
+    if arch.input in names and view is None and inputs.array is not None:  # It is at hand.
+        arch.opened[arch.input, split] = inputs.take(slice(None))
+    missing = [name for name in names if (name, split, *shows) not in arch.opened]
     for half in (False, True):
         some = [name for name in missing if (name in prefixes(arch, half).cuts)]
         missing = [name for name in missing if name not in some]
@@ -267,10 +271,28 @@ def _as_before_training(arch: Architecture) -> Iterator[None]:
             variable.assign(value)
 
 
+def starts_of(
+    arch: Architecture,
+    cut: str,
+    split: str,
+    how: Training,
+    view: int | None,
+    also: Sequence[str] = (),
+) -> batches.Arrays:
+    """What a suffix starts at: a cut's activations and, where it reads them, the images, too.
+
+    Args as of `activations`.
+    """
+    names = [cut, arch.input] if cut_of(arch, cut).input_bytes else [cut]
+    found = activations(arch, names, split, how, view, also)
+    return tuple(found[name] for name in names) if len(names) > 1 else found[cut]
+
+
 def _record(arch: Architecture, key: tuple, kept: Kept) -> None:
     """Adds an array to what the record says of its cut: of its views, all of this session."""
     name, split, *_ = key
-    decided = _recorded(arch, name, split) or {"keep": True, "why": "what heads are fitted on"}
+    why = "what suffixes read, too" if name == arch.input else "what heads are fitted on"
+    decided = _recorded(arch, name, split) or {"keep": True, "why": why}
     # An array that is opened once more is no other one.
     arch.counts.setdefault(key, (kept.cached, kept.array.nbytes, kept.seconds))
     found = [count for other, count in arch.counts.items() if other[:2] == (name, split)]
@@ -301,7 +323,7 @@ def head_of(arch: Architecture, config: RunConfig) -> Head:
         if arch.data.pool:  # Whose images as they are validation looks at, too.
             wanted = kept_cuts(arch, "val")
         array = activations(arch, [arch.output], split, how, None, wanted)[arch.output]
-        features.check_finite(array, arch.data.dataset, split, config.model)
+        features.check_finite(array, arch.data.dataset, split, config)
         found[split] = Inputs(arch.data.inputs[split].labels, array)
     with arch.run.timed("head"):
         arch.heads[balance] = heads.fit_head(
@@ -333,8 +355,10 @@ def _recipe(arch: Architecture, config: RunConfig) -> Recipe:
 
 
 def kept_cuts(arch: Architecture, split: str) -> list[str]:
-    """The depths at which a split's activations are kept."""
-    return [name for name in arch.cuts if keeps(arch, arch.config, name)[split]]
+    """The depths at which a split's activations are kept, and the input where one reads it."""
+    kept = [name for name in arch.cuts if keeps(arch, arch.config, name)[split]]
+    reads = any(cut_of(arch, name).input_bytes for name in kept)
+    return [*kept, arch.input] if reads else kept
 
 
 def keeps(arch: Architecture, config: RunConfig, name: str) -> dict[str, bool]:
@@ -362,7 +386,7 @@ def keeps(arch: Architecture, config: RunConfig, name: str) -> dict[str, bool]:
         return features.fitting(cut, looks * num_val, room)
 
     # What is mixed of two images has no activations of its own to keep.
-    mixes = bool({entry.name for entry in config.data.augmentations} & MIXING)
+    mixes = how.augments.mixes(config.settings.augmentations)
     return {
         "train": not mixes and _decided(arch, name, "train", of_train),
         "val": _decided(arch, name, "val", of_val),
@@ -385,7 +409,7 @@ KEPT = {True: "kept", False: "computed at each step"}
 
 def seen_views(how: Training, config: RunConfig, num_val: int) -> int:
     """How many augmented views of each validation image the choice of a candidate leans on."""
-    choice = tasks.of(config.task, "choice")
-    if not choice.uses_views(config.fit.choose_by) or not num_columns(how.augmentations):
+    choice, draws = tasks.of(config.task, "choice"), how.augments.num_columns(how.augmentations)
+    if not choice.uses_views(config.fit.choose_by) or not draws:
         return 0
     return train.num_views(num_val)

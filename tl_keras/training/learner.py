@@ -56,6 +56,7 @@ class Learner:
       optimizer: of the parameters.
       others: variables of the network that training changes too, as statistics of batch norm.
       step: trains on `(inputs, targets (batch, width), weights (batch,), settings)`; the loss.
+        Where the network takes several inputs, `inputs` is a tuple.
     """
 
     network: keras.Model
@@ -169,8 +170,8 @@ def _part(*batch: tf.Tensor) -> tuple[float | tf.Tensor, Sequence[tf.Tensor]]:
     if count == 1:
         return 1.0, batch
     with tf.device("CPU"):  # Where the batch is: no device needs the others' parts.
-        parts = [tensor[first::count] for tensor in batch]
-        sizes = [tf.cast(tf.shape(tensor)[0], tf.float32) for tensor in (parts[0], batch[0])]
+        parts = tf.nest.map_structure(lambda tensor: tensor[first::count], batch)
+        sizes = [tf.cast(tf.shape(weights)[0], tf.float32) for weights in (parts[-1], batch[-1])]
     return sizes[0] / sizes[1], parts
 
 

@@ -4,13 +4,14 @@ import importlib.resources
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tl_keras import tasks
-from tl_keras.backbones import applications, from_file, model_file
+from tl_keras.backbones import from_file, model_file, table
 from tl_keras.backbones.weights import load_safely, load_weights
 from tl_keras.config.model import ModelConfig
 from tl_keras.run import folder as runs
@@ -22,19 +23,23 @@ LOGITS = "logits"  # The last layer with weights, whatever the task; the answer 
 GLYPHS = "MobileNet", {"alpha": 0.5}  # What the embedded weights are of.
 
 
-def pretrained(config: ModelConfig, image_size: int) -> keras.Model:
-    """The backbone with the weights of `model.weights`; see `backbones.build`.
+def pretrained(config: ModelConfig, settings: Any) -> keras.Model:
+    """The backbone with the weights of `model.weights`, see `backbones.table`.
+
+    Args:
+      settings: the section of the examples' modality.
 
     Raises:
       ValueError: the backbone is a file that cannot be used, see `own_backbone.build`; the weights
         cannot be had, or do not fit, see `weights.load_weights`, or are not finite.
     """
     if model_file.is_file(config.backbone):
-        backbone = from_file.build(config.backbone, config.preprocessing, image_size)
+        backbone = from_file.build(config.backbone, config.preprocessing, settings)
         if config.weights == "none":
             return from_file.in_precision(backbone, "float32")
     else:
-        backbone = applications.build(config.backbone, config.options, image_size)
+        build = table.module_of(config.backbone).build
+        backbone = build(config.backbone, config.options, settings.shape)
     if config.weights == "glyphs":
         if (config.backbone, config.options) != GLYPHS:
             raise ValueError(
@@ -81,7 +86,7 @@ def add_head(
     width: int | None = None,
     task: str = tasks.DEFAULT,
 ) -> keras.Model:
-    """The backbone's input in, the task's answer out: for classes `(classes,) float32`.
+    """A prepared example in, the task's answer out: for classes `(classes,) float32`.
 
     Flat: every operation of the backbone is one of the model's own, and shared with it.
 
@@ -156,8 +161,8 @@ def in_precision(
     if model_file.is_file(config.backbone):  # Which may be another by now, or gone.
         backbone = from_file.in_precision(backbone_of(model), policy)
     else:
-        size = model.input.shape[1]
-        backbone = applications.build(config.backbone, config.options, size, policy)
+        build = table.module_of(config.backbone).build
+        backbone = build(config.backbone, config.options, model.input.shape[1:], policy)
     twin = add_head(backbone, names, config.dropout, config.head_width, task)
     return _with_weights_of(model, twin)
 

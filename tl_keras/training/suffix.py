@@ -17,11 +17,11 @@ from tl_keras.training import fit as train
 from tl_keras.training import model as models
 from tl_keras.training.architecture import (
     Architecture,
-    activations,
     cut_of,
     keeps,
     kept_cuts,
     reading,
+    starts_of,
 )
 from tl_keras.training.fit import Epochs, Fit, Plan
 from tl_keras.training.fold import Inference, fold_batch_norm
@@ -63,7 +63,8 @@ class Suffix:
 
     Attributes:
       cut: the last operation below; None where nothing is frozen.
-      keeps: by split, whether it starts at kept activations; else it starts at the images.
+      keeps: by split, whether it starts at kept activations, and at images beside them where it
+        reads these too; else it starts at the images alone.
       learner: trains it.
       dropout: of the head, by `model.dropout` of the training that it was last made ready for.
       infer: its logits on validation.
@@ -125,7 +126,8 @@ def behind(prefix: keras.Model, suffix: keras.Model, dtype: str) -> keras.Model:
       dtype: in which activations would have been kept: they are as if they had been.
     """
     inputs = keras.Input(prefix.input.shape[1:], dtype=prefix.input.dtype)
-    return keras.Model(inputs, suffix(FrozenPrefix(prefix, dtype)(inputs)))
+    activations = FrozenPrefix(prefix, dtype)(inputs)
+    return keras.Model(inputs, suffix(freeze.taken(suffix, activations, inputs)))
 
 
 def fit_suffix(
@@ -174,8 +176,8 @@ def _kept(arch: Architecture, cut: str, how: Training) -> Epochs:
 
     def read(epoch: int, first: int) -> Iterable[tuple[tf.Tensor, ...]]:
         view = how.view(epoch) if how.augmentations else None
-        found = activations(arch, [cut], "train", how, view, others)
-        return batches.of_activations(found[cut], labels, how, epoch, first)
+        found = starts_of(arch, cut, "train", how, view, others)
+        return batches.of_activations(found, labels, how, epoch, first)
 
     return read
 
@@ -193,11 +195,10 @@ def seen(
             every.append(Inputs(images.labels, np.concatenate(list(shown.as_numpy_iterator()))))
         return tuple(every)
     others = [*kept_cuts(arch, "val"), arch.output]
-    arrays = [
-        activations(arch, [suffix.cut], split, how, view, others)[suffix.cut]
-        for view in (None, *range(views))
+    starts = [
+        starts_of(arch, suffix.cut, split, how, view, others) for view in (None, *range(views))
     ]
-    return tuple(Inputs(images.labels, array) for array in arrays)
+    return tuple(Inputs(images.labels, start) for start in starts)
 
 
 def validation(

@@ -8,14 +8,14 @@ import tensorflow as tf
 from tensorflow.lite.python.convert_phase import ConverterError
 
 from tl_keras import tasks
-from tl_keras.data.batches import Inputs, images_of
+from tl_keras.data.batches import Inputs, examples_of
 from tl_keras.export.formats import flatbuffer
 
 
 def calibration_examples(train: Inputs, count: int, task: str = tasks.DEFAULT) -> np.ndarray:
-    """At most `count` training images, strata such as classes in turn, `(examples, ...)`."""
+    """At most `count` training examples, strata such as classes in turn, `(examples, ...)`."""
     strata = tasks.of(task, "targets").strata(train.labels)
-    return images_of(train.part(in_turn(strata, count)))
+    return examples_of(train.part(in_turn(strata, count)))
 
 
 def in_turn(strata: np.ndarray, count: int) -> np.ndarray:

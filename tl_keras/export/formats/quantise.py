@@ -62,7 +62,7 @@ class Calibrated:
         each of `STATIC`.
       corrections: by format, and by a layer's scope, what to take from its bias,
         `(channels,) float32`.
-      shifts: by scope, the same for what int8's pixels are off by.
+      shifts: by scope, the same for what the int8 input is off by.
       weighted: places of operators with weights, of whatever kind.
       tail: places of operators behind the answer, which stay float.
     """
@@ -212,6 +212,7 @@ def _statistics(
     interpreter.allocate_tensors()
     graph = model.subgraphs[0]
     made = {int(i) for operator in graph.operators for i in operator.outputs}
+    made |= set(map(int, graph.inputs))  # Pixels are integers; other inputs may be floats.
     floats = [i for i in made if graph.tensors[i].type == schema.TensorType.FLOAT32]
     low, high, total = dict.fromkeys(floats, np.inf), dict.fromkeys(floats, -np.inf), {}
     for example in examples:

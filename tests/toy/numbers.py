@@ -1,7 +1,6 @@
-"""A task of numbers: one linear output, squared error. Put into `tl_keras.tasks.TASKS` by tests.
+"""A second task: the labels are numbers, with one linear output and squared error.
 
-One module with all the parts, see `tl_keras.tasks`: the labels of the examples are numbers, the
-answer is a number. It has none of the optional parts.
+One module has all the parts, see `tl_keras.tasks`, and none of the optional ones.
 """
 
 import numpy as np
