@@ -103,11 +103,11 @@ WRONG = [
     ("fti: {}", "fti: no such field; did you mean 'fit'?"),
     (
         "zzz: {}",
-        "zzz: no such field; known: data, image, model, fit, search, cross_validate, parallel, ",
+        "zzz: no such field; known: task, data, image, model, fit, search, cross_validate, ",
     ),
     ("epochs: 3", "epochs: no such field; did you mean 'epochs' in section 'fit'?"),
     ("fit.epochs: 3", "fit.epochs: no such field; did you mean 'epochs' in section 'fit'?"),
-    ("1: 2", "1: no such field; known: data, image, model, "),
+    ("1: 2", "1: no such field; known: task, data, image, model, "),
     ("seed: -1", "seed: expected a whole number >= 0 and < 1073741824; received -1"),
     ("cache: {max_bytes: 20GB}", "cache.max_bytes: expected a number >= 0; received '20GB'"),
     ("cache: {path: ''}", "cache.path: expected text that is not empty, or null; received ''"),

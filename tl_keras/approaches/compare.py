@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
+from tl_keras import tasks
 from tl_keras.approaches import stages
 from tl_keras.config import text as configs
 from tl_keras.config.commands import APPROACHES
@@ -26,10 +27,8 @@ from tl_keras.config.whole import RunConfig
 from tl_keras.report.pages import page
 from tl_keras.run import folder as runs
 from tl_keras.run.folder import Run, opened
-from tl_keras.tasks.classification import IN_SHORT, log_loss, paired_interval, softmax
 from tl_keras.training import head as heads
 from tl_keras.training import model as models
-from tl_keras.training import transferability
 from tl_keras.training.architecture import Architecture, Data, activations, architecture, reading
 
 SHARES = (0.1, 0.25, 0.5, 1.0)  # Of the training examples, on the learning curve.
@@ -65,10 +64,10 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
         if not done:
             raise ValueError(f"compare: nothing could be run: {next(iter(left_out.values()))}")
         described = {entry.name: _described(run, entry, done) for entry in done}
-        answers = {entry.name: _answers(run.workdir / entry.name) for entry in done}
-        told = {"left_out": left_out, "recommended": recommended(answers)}
+        answers = {entry.name: _answers(run.workdir / entry.name, config.task) for entry in done}
+        told = {"left_out": left_out, "recommended": recommended(answers, config.task)}
         if {"chain", "finetune"} <= answers.keys():
-            told["chain"] = brought(answers)
+            told["chain"] = brought(answers, config.task)
         run.finish(stages.result(run, approaches=described, **told))
         page.write(run.workdir)
     return run
@@ -129,6 +128,7 @@ def _entry(name: str, command: str, sections: Mapping[str, Any], tree: Mapping[s
 def _rank(run: Run, data: Data, every: Sequence[Entry]) -> None:
     """Scores the features of each backbone, and fits heads of the first on parts of train."""
     labels, ranking = data.inputs["train"].labels, []
+    transfer = tasks.maybe(run.config.task, "transfer")
     others = [entry for entry in every if entry.name.startswith("backbone_")]
     wanted = {"finetune": run.config.model} | {e.name: e.config.model for e in others}
     for name, model in wanted.items():
@@ -143,8 +143,7 @@ def _rank(run: Run, data: Data, every: Sequence[Entry]) -> None:
                 "approach": name,
                 "backbone": config.model.backbone,
                 "parameters": backbone.count_params(),
-                "logme": transferability.logme(pooled, labels),
-                "left_out_accuracy": transferability.left_out_accuracy(pooled, labels),
+                **(transfer.ranked(pooled, labels) if transfer else {}),
                 "seconds": round(time.monotonic() - started, 3),
             }
         )
@@ -155,11 +154,10 @@ def _rank(run: Run, data: Data, every: Sequence[Entry]) -> None:
                 config,
             )
             run.add(learning_curve=curve)
-        logging.info(
-            "%s: LogME %.3f, left-out accuracy %.3f",
-            *(ranking[-1][key] for key in ("backbone", "logme", "left_out_accuracy")),
-        )
-    run.add(ranking=sorted(ranking, key=lambda row: -row["logme"]))
+        if transfer:
+            logging.info("%s: %s", config.model.backbone, transfer.told(ranking[-1]))
+    by = transfer.BY if transfer else None
+    run.add(ranking=sorted(ranking, key=lambda row: -row[by]) if by else ranking)
 
 
 def _pooled(arch: Architecture, config: RunConfig, split: str) -> np.ndarray:
@@ -170,36 +168,33 @@ def _pooled(arch: Architecture, config: RunConfig, split: str) -> np.ndarray:
 def learning_curve(
     pooled: tuple[np.ndarray, np.ndarray], labels: tuple[np.ndarray, np.ndarray], config: RunConfig
 ) -> list[dict[str, Any]]:
-    """Validation accuracy of heads on parts of the training examples, each class in its share.
+    """Validation scores of heads on parts of the training examples, each stratum in its share.
 
     Args:
       pooled: features of train and val, `(examples, channels) float32`.
-      labels: of train and val, `(examples,) int64`.
+      labels: targets of train and val, `(examples,)`.
     """
-    found = []
+    found, strata = [], tasks.of(config.task, "targets").strata(labels[0])
+    losses = tasks.of(config.task, "losses")
     for share in SHARES:
-        rows = [_drawn(labels[0], share, draw) for draw in range(DRAWS if share < 1 else 1)]
+        rows = [_drawn(strata, share, draw) for draw in range(DRAWS if share < 1 else 1)]
         scores = []
         for own in rows:
             head = heads.fit_head(
                 (pooled[0][own], pooled[1]),
                 (labels[0][own], labels[1]),
-                heads.Recipe(config.data.balance),
+                heads.Recipe(config.data.balance, task=config.task),
             )
-            probabilities = softmax(head.logits(pooled[1]))
-            right = float((probabilities.argmax(-1) == labels[1]).mean())
-            scores.append((right, log_loss(probabilities, labels[1])))
-        accuracy, loss = np.mean(scores, axis=0)
-        found.append(
-            {"share": share, "n": len(rows[0]), "accuracy": float(accuracy), "log_loss": loss}
-        )
+            scores.append(losses.stands(losses.answers(head.logits(pooled[1])), labels[1]))
+        means = {name: float(np.mean([own[name] for own in scores])) for name in scores[0]}
+        found.append({"share": share, "n": len(rows[0]), **means})
     return found
 
 
-def _drawn(labels: np.ndarray, share: float, draw: int) -> np.ndarray:
+def _drawn(strata: np.ndarray, share: float, draw: int) -> np.ndarray:
     generator, rows = np.random.default_rng(draw), []
-    for label in np.unique(labels):
-        own = generator.permutation(np.flatnonzero(labels == label))
+    for stratum in np.unique(strata):
+        own = generator.permutation(np.flatnonzero(strata == stratum))
         rows.append(own[: max(1, round(share * len(own)))])
     return np.sort(np.concatenate(rows))
 
@@ -251,8 +246,9 @@ def _described(run: Run, entry: Entry, done: Sequence[Entry]) -> dict[str, Any]:
     """What `approaches` of `result.json` has of a run."""
     result = json.loads((run.workdir / entry.name / "result.json").read_text(encoding="utf-8"))
     exported = result.get("export", {}).get("int8", {})
+    short = tasks.of(run.config.task, "metrics").IN_SHORT
     measured = {
-        split: {name: result[split][name] for name in IN_SHORT}
+        split: {name: result[split][name] for name in short}
         for split in ("val", "test")
         if result.get(split)
     }
@@ -284,28 +280,34 @@ def _to_scratch(run: Run, entry: Entry, done: Sequence[Entry]) -> float | None:
     known = any(other.name == "scratch" for other in done)
     if not known or entry.command != "finetune" or entry.config.search.wanted:
         return None
-    bar = max(right for _, right in training_curve(run.workdir / "scratch"))
-    curve = training_curve(run.workdir / entry.name)
-    return next((s for s, right in curve if right >= bar), None)
+    task = run.config.task
+    bar = max(score for _, score in training_curve(run.workdir / "scratch", task))
+    curve = training_curve(run.workdir / entry.name, task)
+    return next((s for s, score in curve if score >= bar), None)
 
 
-def training_curve(folder: Path) -> list[tuple[float, float]]:
-    """Of a run seconds since its first feature or step, and validation accuracy, in order."""
+def training_curve(folder: Path, task: str = tasks.DEFAULT) -> list[tuple[float, float]]:
+    """Of a run seconds since its first feature or step, and how good it is on validation, the more
+    the better, in order."""
+    main, score = tasks.of(task, "names").MAIN, tasks.of(task, "metrics").score
     spent = json.loads((folder / "result.json").read_text(encoding="utf-8"))["seconds"]
     before = {"head": spent.get("features", 0.0), "scratch": 0.0}
     before["finetune"] = before["head"] + spent.get("head", 0.0)
     lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     records = [json.loads(line) for line in lines]
-    return [(round(before[r["stage"]] + r["seconds"], 3), r["val_accuracy"]) for r in records]
+    return [
+        (round(before[r["stage"]] + r["seconds"], 3), score({main: r[f"val_{main}"]}, main))
+        for r in records
+    ]
 
 
-Answers = dict[str, dict[str, bool]]  # By split and file, whether a run is right.
+Answers = dict[str, dict[str, float]]  # By split and file, how good a run's answer is.
 
 
-def recommended(answers: Mapping[str, Answers]) -> dict[str, Any]:
-    """The approach that is right most often on the validation examples that all answered, of equals
-    the first in order; how the others stand against it there, and on test, which decides nothing.
-    Nothing where they share no validation example."""
+def recommended(answers: Mapping[str, Answers], task: str = tasks.DEFAULT) -> dict[str, Any]:
+    """The approach that is best on the validation examples that all answered, of classes right most
+    often, of equals the first in order; how the others stand against it there, and on test, which
+    decides nothing. Nothing where they share no validation example."""
     found: dict[str, Any] = {}
     for split, right in _shared(answers).items():
         count = len(next(iter(right.values())))
@@ -313,21 +315,21 @@ def recommended(answers: Mapping[str, Answers]) -> dict[str, Any]:
             found["best"] = max(right, key=lambda name: right[name].mean())
         elif "best" not in found:
             break
-        found[split] = {"n": count, "against": _against(found["best"], right)}
+        found[split] = {"n": count, "against": _against(found["best"], right, task)}
     return found
 
 
-def brought(answers: Mapping[str, Answers]) -> dict[str, Any]:
+def brought(answers: Mapping[str, Answers], task: str = tasks.DEFAULT) -> dict[str, Any]:
     """By split, how a chain stands against its last step alone, example by example."""
     both = {name: answers[name] for name in ("chain", "finetune")}
     return {
-        split: {"n": len(right["chain"]), **_against("chain", right)["finetune"]}
+        split: {"n": len(right["chain"]), **_against("chain", right, task)["finetune"]}
         for split, right in _shared(both).items()
     }
 
 
 def _shared(answers: Mapping[str, Answers]) -> dict[str, dict[str, np.ndarray]]:
-    """By split that all have answered examples of, and by run, whether it is right on each."""
+    """By split that all have answered examples of, and by run, how good its answer on each is."""
     found = {}
     for split in ("val", "test"):
         own = {name: by.get(split, {}) for name, by in answers.items()}
@@ -337,21 +339,15 @@ def _shared(answers: Mapping[str, Answers]) -> dict[str, dict[str, np.ndarray]]:
     return found
 
 
-def _answers(folder: Path) -> Answers:
+def _answers(folder: Path, task: str) -> Answers:
     found: Answers = {}
+    score_of = tasks.of(task, "predictions").score_of
     with (folder / "predictions.csv").open(encoding="utf-8", newline="") as stream:
         for row in csv.DictReader(stream):
-            found.setdefault(row["split"], {})[row["file"]] = row["prediction"] == row["label"]
+            found.setdefault(row["split"], {})[row["file"]] = score_of(row)
     return found
 
 
-def _against(best: str, right: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
-    found = {}
-    for name, own in right.items():
-        if name == best:
-            continue
-        won, lost = int((right[best] & ~own).sum()), int((own & ~right[best]).sum())
-        low, high = paired_interval(won, lost, len(own))
-        difference = (won - lost) / len(own)
-        found[name] = {"won": won, "lost": lost, "difference": difference, "interval": [low, high]}
-    return found
+def _against(best: str, right: Mapping[str, np.ndarray], task: str) -> dict[str, dict[str, Any]]:
+    against = tasks.of(task, "choice").against
+    return {name: against(right[best], own) for name, own in right.items() if name != best}

@@ -14,9 +14,9 @@ import keras
 import numpy as np
 from absl import logging
 
+from tl_keras import tasks
 from tl_keras.approaches import search, stages
 from tl_keras.config import text as configs
-from tl_keras.config.search import METRICS
 from tl_keras.config.whole import RunConfig
 from tl_keras.data.splits import folds, parted
 from tl_keras.export import proof
@@ -27,8 +27,7 @@ from tl_keras.run import folder as runs
 from tl_keras.run.files import replacing, write_text
 from tl_keras.run.folder import Run, opened
 from tl_keras.run.quiet import only_warnings
-from tl_keras.tasks.classification import EPSILON, fit_temperature, measure
-from tl_keras.training import adapt, candidates, features, merge
+from tl_keras.training import adapt, features, merge
 from tl_keras.training import model as models
 from tl_keras.training.adapt import Chosen
 from tl_keras.training.architecture import (
@@ -135,7 +134,7 @@ def _folds(run: Run, data: Data) -> list[Fold]:
 def _check_sizes(data: Data, count: int) -> None:
     units = {(example.label, example.unit) for example in data.dataset.splits["train"]}
     sizes = Counter(label for label, _ in units)
-    for label, name in enumerate(data.dataset.classes):
+    for label, name in enumerate(data.dataset.classes):  # None of answers without names.
         if sizes[label] < count:
             raise ValueError(
                 f"cross_validate.folds: class {name!r} has {sizes[label]} training images that may "
@@ -144,11 +143,12 @@ def _check_sizes(data: Data, count: int) -> None:
 
 
 def _check_part(part: Data) -> None:
-    names = part.dataset.classes
-    missing = set(range(len(names))) - set(part.inputs["train"].labels.tolist())
+    labels = tasks.maybe(part.dataset.task, "labels")
+    targets, names = part.inputs["train"].labels, part.dataset.classes
+    missing = labels.missing(targets, names) if labels else []
     if missing:
         raise ValueError(
-            f"cross_validate.folds: class {names[min(missing)]!r} has no example left to train a "
+            f"cross_validate.folds: class {missing[0]!r} has no example left to train a "
             "fold on, since its images stand in large groups; expected fewer folds"
         )
     if not len(part.inputs["val"]):
@@ -248,23 +248,25 @@ def _train_fold(fold: Fold, arch: Architecture | None) -> None:
 
 def _finish(fold: Fold, probabilities: np.ndarray) -> None:
     """Writes the fold's `predictions.csv` and `result.json`."""
-    classes, labels = fold.data.dataset.classes, fold.data.inputs["test"].labels
-    files = [example.file for example in fold.data.dataset.splits["test"]]
-    stages.write_predictions(
-        fold.run, classes, stages.rows_of("held_out", files, labels, probabilities, classes)
-    )
+    names, labels = fold.data.dataset.classes, fold.data.inputs["test"].labels
+    task, files = fold.run.config.task, [e.file for e in fold.data.dataset.splits["test"]]
+    rows = stages.rows_of(task, "held_out", files, labels, probabilities, names)
+    stages.write_predictions(fold.run, names, rows)
     write_text(fold.run.workdir / "config.yaml", configs.to_yaml(fold.run.config))
     counts = {name: len(fold.data.inputs[name]) for name in HEAD_SPLITS}
-    held_out = measure(probabilities, labels, classes)
+    held_out = tasks.of(task, "metrics").measure(probabilities, labels, names)
     fold.run.finish(fold.run.outcome(data=counts, held_out=held_out))
 
 
 def _log(fold: Fold, number: int, count: int) -> None:
     result = fold.run.result
     scores, model = result["held_out"], result["model"]
+    names = tasks.of(fold.run.config.task, "names")
+    main, other = names.MAIN, names.OBJECTIVE
     logging.info(
-        "fold %d/%d: accuracy %.3f on %d that are held out, log loss %.3f, kept: %s",
-        *(number + 1, count, scores["accuracy"], scores["n"], scores["log_loss"], model["kept"]),
+        "fold %d/%d: %s %.3f on %d that are held out, %s %.3f, kept: %s",
+        *(number + 1, count, main.replace("_", " "), scores[main], scores["n"]),
+        *(other.replace("_", " "), scores[other], model["kept"]),
     )
 
 
@@ -278,7 +280,7 @@ def _chosen(data: Data, every: Sequence[Fold]) -> Chosen:
         kept, temperatures = "scratch", [chosen.temperature for chosen in found]
     else:
         standing = [result["model"]["candidates"] for result in results]
-        kept = candidates.choose_together(config.fit.choose_by, standing)
+        kept = tasks.of(config.task, "choice").together(config.fit.choose_by, standing)
         temperatures = [own[kept]["temperature"] for own in standing if kept in own]
         alike = [fold for fold, own in zip(every, found, strict=True) if own.kept == kept]
         regularisation = _regularisation(every)
@@ -294,8 +296,8 @@ def _further(data: Data, alike: Sequence[Fold]) -> float:
         return 1.0
     answers = np.concatenate([_answers(fold) for fold in alike])
     rows = np.concatenate([fold.rows for fold in alike])
-    logits = np.log(np.maximum(answers, EPSILON))
-    return fit_temperature(logits, data.inputs["train"].labels[rows])
+    losses = tasks.of(data.dataset.task, "losses")
+    return losses.fit_temperature(losses.raw_of(answers), data.inputs["train"].labels[rows])
 
 
 def _regularisation(every: Sequence[Fold]) -> float:
@@ -364,9 +366,13 @@ def _result(run: Run, model: keras.Model, data: Data, every: Sequence[Fold]) -> 
 def _write_label_quality(
     run: Run, answers: np.ndarray, data: Data, suspects: Sequence[dict[str, Any]]
 ) -> None:
-    """Writes `label_quality.csv`: all examples, that whose label is most doubtful first."""
+    """Writes `label_quality.csv`: all examples, that whose label is most doubtful first; nothing
+    for a task without doubts about labels."""
     examples, classes = data.dataset.splits["train"], data.dataset.classes
-    quality, suggested = examine.label_quality(answers, data.dataset.labels("train"))
+    doubts = tasks.maybe(run.config.task, "labels")
+    if doubts is None:
+        return
+    quality, suggested = doubts.label_quality(answers, data.dataset.labels("train"))
     doubted = {entry["file"] for entry in suspects}
     lines = [["file", "label", "suggested", "quality", "suspect"]]
     for i in np.argsort(quality, kind="stable"):
@@ -377,13 +383,14 @@ def _write_label_quality(
 
 
 def _answers(fold: Fold) -> np.ndarray:
-    """`(rows, classes)` probabilities of what a fold held out."""
+    """`(rows, width)` answers on what a fold held out."""
     return np.stack(list(stages.read_probabilities(fold.run).values()))
 
 
 def _out_of_fold(data: Data, every: Sequence[Fold], repeat: int) -> np.ndarray:
-    """`(examples, classes)` probabilities of each example by the model that held it out."""
-    found = np.empty((len(data.inputs["train"]), len(data.dataset.classes)))
+    """`(examples, width)` answers on each example by the model that held it out."""
+    width = tasks.of(data.dataset.task, "targets").width(data.dataset.classes)
+    found = np.empty((len(data.inputs["train"]), width))
     for fold in every:
         if fold.repeat == repeat:
             found[fold.rows] = _answers(fold)
@@ -391,7 +398,7 @@ def _out_of_fold(data: Data, every: Sequence[Fold], repeat: int) -> np.ndarray:
 
 
 def held_out(run: Run) -> dict[str, np.ndarray]:
-    """`(classes,)` probabilities by file, of folds that held it out: the first time, of repeats."""
+    """`(width,)` answers by file, of folds that held it out: the first time, of repeats."""
     found: dict[str, np.ndarray] = {}
     for number in range(run.config.cross_validate.folds):
         fold = replace(run, workdir=run.workdir / f"fold_{number}")
@@ -407,7 +414,7 @@ def _whole(data: Data) -> Data:
 
 
 def _held_out(data: Data, every: Sequence[Fold]) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities of all examples by models that had not seen them, and their labels."""
+    """Answers on all examples by models that had not seen them, and their labels."""
     return _out_of_fold(data, every, 0), data.inputs["train"].labels
 
 
@@ -447,7 +454,7 @@ def _described(fold: Fold, result: dict[str, Any]) -> dict[str, Any]:
         **result["data"],
         "n": scores["n"],
         "interval": scores["interval"],
-        **{name: scores[name] for name in METRICS},
+        **{name: scores[name] for name in tasks.of(fold.run.config.task, "names").METRICS},
         "kept": result["model"]["kept"],
         "seconds": result["seconds"]["total"],
         **values,
@@ -456,7 +463,8 @@ def _described(fold: Fold, result: dict[str, Any]) -> dict[str, Any]:
 
 def _summary(config: RunConfig, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """`cross_validation` of `result.json`: mean and deviation over all folds."""
-    scores = {name: [result["held_out"][name] for result in results] for name in METRICS}
+    metrics = tasks.of(config.task, "names").METRICS
+    scores = {name: [result["held_out"][name] for result in results] for name in metrics}
     described = {
         name: {"mean": float(np.mean(values)), "deviation": float(np.std(values, ddof=1))}
         for name, values in scores.items()

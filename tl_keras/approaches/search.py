@@ -14,6 +14,7 @@ from typing import Any
 import keras
 from absl import logging
 
+from tl_keras import tasks
 from tl_keras.approaches import stages
 from tl_keras.config.whole import RunConfig
 from tl_keras.report.pages import page
@@ -22,7 +23,6 @@ from tl_keras.run.folder import Run, has_budget, opened
 from tl_keras.search import session as benches
 from tl_keras.search import trials, tuner
 from tl_keras.search.session import Bench, Record
-from tl_keras.tasks.classification import paired_interval
 from tl_keras.training import adapt, metrics
 from tl_keras.training.architecture import Data, plan_of
 
@@ -243,17 +243,16 @@ def _nothing(config: RunConfig, state: State) -> str:
 def _described(run: Run, state: State, order: list[Record]) -> dict[str, Any]:
     """`search` of `result.json`."""
     best, curve = order[0], []
+    choice, main = tasks.of(run.config.task, "choice"), tasks.of(run.config.task, "names").MAIN
+    score = tasks.of(run.config.task, "metrics").score
     for record in state.records:
-        top = curve[-1][1] if curve else -1.0
-        if record["status"] == trials.DONE and record["accuracy"] > top:
-            curve.append([record["elapsed"], record["accuracy"]])
-    wrong = set(best["wrong"])
+        done = record["status"] == trials.DONE
+        if done and (not curve or score(record, main) > score({main: curve[-1][1]}, main)):
+            curve.append([record["elapsed"], record[main]])
     level = []
     for record in order[1:]:
-        others = set(record["wrong"])
-        interval = paired_interval(len(others - wrong), len(wrong - others), best["n"])
-        record["behind"] = interval
-        if interval[0] <= 0:
+        record["behind"] = list(choice.behind(best, record)[1:])
+        if record["behind"][0] <= 0:
             level.append(record["trial"])
     saved = sum(record.get("saved", 0.0) - record.get("passes", 0.0) for record in state.records)
     return {
@@ -272,7 +271,8 @@ def _show_all(config: RunConfig, bench: Bench, state: State) -> None:
     """The table's head, and the trials of earlier sessions."""
     fields = [*bench.entries, *([tuner.EPOCHS_FIELD] if config.search.tuner == "hyperband" else [])]
     names = [name.rpartition(".")[2] for name in fields]
-    shown = dict.fromkeys(["accuracy", config.search.goal.metric])
+    main = tasks.of(config.task, "names").MAIN
+    shown = dict.fromkeys([main, config.search.goal.metric])
     logging.info(
         "search: %s, by %s; %s: %s, before they stand against the head alone",
         *(", ".join(bench.entries), config.search.tuner, TUNED, config.search.goal.metric),
@@ -295,7 +295,7 @@ def _show(config: RunConfig, records: list[Record]) -> None:
     cells = [record["trial"].removeprefix("trial_"), *map(_cell, record["values"].values())]
     done, score = record["status"] == trials.DONE, record.get("tuned_score")
     cells.append("-" if score is None else f"{abs(score):.3f}")
-    for name in dict.fromkeys(["accuracy", metric]):
+    for name in dict.fromkeys([tasks.of(config.task, "names").MAIN, metric]):
         cells.append(f"{record[name]:.3f}" if done else record["status"])
     cells += [record.get("kept", "-"), f"{record['seconds']:.1f}"]
     if order:

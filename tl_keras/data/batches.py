@@ -23,6 +23,7 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
+from tl_keras import tasks
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import store
 from tl_keras.data.examples import Dataset
@@ -97,7 +98,8 @@ class Training:
       augmentations: random operations of the modality.
       views: epoch e reads view e modulo this; None: each epoch its own.
       balance: `none`, `weights` or `oversample`.
-      num_classes: width of the targets.
+      width: columns of the targets.
+      task: whose targets they are.
     """
 
     modality: str
@@ -106,7 +108,8 @@ class Training:
     augmentations: tuple[Any, ...]
     views: int | None
     balance: str
-    num_classes: int
+    width: int
+    task: str = tasks.DEFAULT
 
     @property
     def augments(self) -> ModuleType:
@@ -303,7 +306,7 @@ def num_steps(count: int, batch_size: int) -> int:
 
 
 def training(inputs: Inputs, how: Training, place: tf.Variable) -> tf.data.Dataset:
-    """One epoch of `(inputs, targets (batch, classes) float32, weights (batch,) float32)`.
+    """One epoch of `(inputs, targets (batch, width) float32, weights (batch,) float32)`.
 
     Args:
       place: `(2,) int64`, the epoch and the step that it begins at; each new iterator reads it.
@@ -356,16 +359,17 @@ def streamed(
 
 def _finisher(labels: np.ndarray, how: Training) -> Callable[..., tuple[tf.Tensor, ...]]:
     """From a batch of `_rows`, and its inputs, to what a step takes."""
-    weights, labels = class_weights(labels, how.num_classes, how.balance), tf.constant(labels)
+    of = tasks.of(how.task, "targets")
+    weights, labels = of.weights(labels, how.width, how.balance), tf.constant(labels)
 
     def finish(row: tuple[tf.Tensor, ...], x: tf.Tensor) -> tuple[tf.Tensor, ...]:
         now, positions, indices, numbers = row
         step = positions[0] // tf.shape(positions)[0]
         x = how.augments.augment(x, numbers, how.augmentations)
-        targets = tf.one_hot(tf.gather(labels, indices), how.num_classes)
+        targets = of.columns_in_graph(tf.gather(labels, indices), how.width)
         mix_seed = tf.stack([2 * how.seed + 1, now[0] * 1_000_003 + step])
         x, targets = how.augments.mix(x, targets, how.augmentations, mix_seed)
-        return x, targets, tf.linalg.matvec(targets, weights)
+        return x, targets, of.weighed(targets, weights)
 
     return finish
 
@@ -377,8 +381,9 @@ def of_activations(
 
     Without a pipeline, which takes 40 ms to start: as long as a few steps on small activations.
     """
-    targets = np.eye(how.num_classes, dtype=np.float32)[labels]
-    weights = targets @ class_weights(labels, how.num_classes, how.balance).numpy()
+    of = tasks.of(how.task, "targets")
+    targets = of.columns(labels, how.width)
+    weights = of.weighed(targets, of.weights(labels, how.width, how.balance))
     order = _order(labels, how, tf.constant(epoch)).numpy()
     size = min(how.batch_size, len(labels))
     for step in range(first, num_steps(len(labels), how.batch_size)):
@@ -409,8 +414,9 @@ def _order(labels: np.ndarray, how: Training, epoch: tf.Tensor) -> tf.Tensor:
     count = len(labels)
     if how.balance != "oversample":
         return tf.random.experimental.stateless_shuffle(tf.range(count, dtype=tf.int64), seed)
-    # Classes in turn; within a class, one shuffle after the other.
-    members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    # Strata, such as classes, in turn; within one, one shuffle after the other.
+    strata = tasks.of(how.task, "targets").strata(labels)
+    members = [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)]
     share = -(-count // len(members))
     rows = []
     for i, member in enumerate(members):
@@ -419,15 +425,6 @@ def _order(labels: np.ndarray, how: Training, epoch: tf.Tensor) -> tf.Tensor:
         rows.append(tf.reshape(tf.gather(member, shuffles), (-1,))[:share])
     flat = tf.reshape(tf.stack(rows, axis=1), (-1,))[:count]
     return tf.random.experimental.stateless_shuffle(flat, seed)
-
-
-def class_weights(labels: np.ndarray, num_classes: int, balance: str) -> tf.Tensor:
-    """`(classes,) float32`: 1, or inverse to the class's size with mean 1 over the examples."""
-    counts = np.bincount(labels, minlength=num_classes)
-    if balance != "weights":
-        return tf.ones(num_classes)
-    present = np.maximum(counts, 1)
-    return tf.constant(len(labels) / (np.count_nonzero(counts) * present), tf.float32)
 
 
 def drawn(dataset: Dataset, how: Training, place: tf.Variable) -> tf.data.Dataset:
@@ -442,7 +439,8 @@ def drawn(dataset: Dataset, how: Training, place: tf.Variable) -> tf.data.Datase
 
     def draw(indices: tf.Tensor):
         examples, labels = dataset.draw(indices)
-        return examples, tf.one_hot(labels, how.num_classes), tf.ones(tf.shape(labels))
+        targets = tasks.of(how.task, "targets").columns_in_graph(labels, how.width)
+        return examples, targets, tf.ones(tf.shape(labels))
 
     batches = (
         tf.data.Dataset.from_tensors(0)

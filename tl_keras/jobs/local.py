@@ -11,6 +11,7 @@ from typing import Any
 
 from absl import logging
 
+from tl_keras import tasks
 from tl_keras.data.batches import CORES
 from tl_keras.run.folder import Run
 from tl_keras.run.process import start_child
@@ -106,10 +107,10 @@ def _collect(run: Run, folder: Path, number: int, students: Students) -> None:
         del students.running[segment]
         name = f"round {number + 1}, segment {segment}"
         if process.returncode == 0 and _is_done(folder, segment):
-            result = result_of(folder, segment)
+            result, main = result_of(folder, segment), tasks.of(run.config.task, "names").MAIN
             logging.info(
-                "%s: validation accuracy %.3f on %d labelled examples, kept: %s, %.0f s",
-                *(name, result["labelled"]["accuracy"], result["labelled"]["n"]),
+                "%s: validation %s %.3f on %d labelled examples, kept: %s, %.0f s",
+                *(name, main, result["labelled"][main], result["labelled"]["n"]),
                 *(result["model"]["kept"], result["seconds"]["total"]),
             )
             continue

@@ -1,6 +1,5 @@
 """Trials of a search: each a run inside the run, on what trials of its architecture share."""
 
-import math
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -10,9 +9,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from tl_keras import tasks
 from tl_keras.config import space
 from tl_keras.config import text as configs
-from tl_keras.config.search import LIMITS, METRICS, Goal
+from tl_keras.config.search import LIMITS
 from tl_keras.config.whole import RunConfig
 from tl_keras.export import export
 from tl_keras.run.files import replacing, write_text
@@ -28,7 +28,6 @@ from tl_keras.search.session import (
     is_over,
     key_of,
 )
-from tl_keras.tasks.classification import measure
 from tl_keras.training import adapt, features
 from tl_keras.training import model as models
 from tl_keras.training.architecture import (
@@ -103,12 +102,10 @@ class Outcome:
 
 def _outcome(bench: Bench, trial: Run) -> Outcome:
     config, goal = trial.config, bench.run.config.search.goal
-    guessing = 1 / len(bench.data.dataset.classes)
     # As of a model that guesses, or nearly: finite, for those who learn from it.
-    lost = {
-        "score": guessing if goal.rises else math.log(guessing),
-        "label": bench.label_of(config),
-    }
+    guess = tasks.of(config.task, "metrics").score_of_guessing
+    score = guess(goal.metric, bench.data.dataset.classes)
+    lost = {"score": score, "label": bench.label_of(config)}
     if not config.model.is_pretrained:
         return _from_scratch(bench, trial, lost)
     arch = architecture_of(bench, config)
@@ -121,14 +118,14 @@ def _outcome(bench: Bench, trial: Run) -> Outcome:
         adapted = adapt.head_then_suffix(trial, arch)
     except FloatingPointError as error:
         return Outcome({**lost, **shared, "status": DIVERGED, "why": _why(error)})
-    found = _measured(bench, adapted.probabilities, goal)
+    found, main = _measured(bench, adapted.probabilities), tasks.of(config.task, "names").MAIN
     saved = _saved(arch, trial, adapted.depth)
     candidates = trial.record["model"]["candidates"]
     others = {"kept": trial.record["model"]["kept"], "saved": saved, "finetuned": None}
-    others["head"] = candidates["head"]["accuracy"]
+    others["head"] = candidates["head"][main]
     if adapted.tuned is not None:
-        tuned = _measured(bench, adapted.tuned, goal).record
-        others |= {"finetuned": tuned["accuracy"], "tuned_score": tuned["score"]}
+        tuned = _measured(bench, adapted.tuned).record
+        others |= {"finetuned": tuned[main], "tuned_score": tuned["score"]}
     others["left_out"] = "fine_tuning" in trial.record["model"]
     return Outcome({**shared, **found.record, **others}, adapted.model, found.val)
 
@@ -148,7 +145,7 @@ def _from_scratch(bench: Bench, trial: Run, lost: Record) -> Outcome:
         model = adapt.from_scratch(trial, data, backbone)
     except FloatingPointError as error:
         return Outcome({**lost, **figures, "status": DIVERGED, "why": _why(error)})
-    found = _measured(bench, features.outputs(Inference(model), data.inputs["val"]), goal)
+    found = _measured(bench, features.outputs(Inference(model), data.inputs["val"]))
     shared = {"label": lost["label"], "kept": "scratch", **figures}
     return Outcome({**shared, **found.record}, model, found.val)
 
@@ -157,13 +154,14 @@ def _why(error: FloatingPointError) -> str:
     return str(error).partition(";")[0]  # What follows is for those who train without a search.
 
 
-def _measured(bench: Bench, probabilities: np.ndarray, goal: Goal) -> Outcome:
-    labels = bench.data.inputs["val"].labels
-    val = measure(probabilities, labels, bench.data.dataset.classes)
-    score = val[goal.metric] if goal.rises else -val[goal.metric]
-    named = {name: val[name] for name in (*METRICS, "interval", "n")}
-    wrong = np.flatnonzero(probabilities.argmax(-1) != labels).tolist()
-    return Outcome({"status": DONE, "score": score, **named, "wrong": wrong}, None, val)
+def _measured(bench: Bench, answers: np.ndarray) -> Outcome:
+    config, labels = bench.run.config, bench.data.inputs["val"].labels
+    metrics, names = tasks.of(config.task, "metrics"), tasks.of(config.task, "names")
+    val = metrics.measure(answers, labels, bench.data.dataset.classes)
+    score = metrics.score(val, config.search.goal.metric)
+    named = {name: val[name] for name in (*names.METRICS, "interval", "n") if name in val}
+    noted = tasks.of(config.task, "choice").noted(metrics.scores(answers, labels))
+    return Outcome({"status": DONE, "score": score, **named, **noted}, None, val)
 
 
 def _figures(
@@ -174,7 +172,9 @@ def _figures(
     if not base.search.goal.limits and not bench.has_several:
         return {}
     if key not in bench.measured:
-        bench.measured[key] = export.size_and_latency(model(), data.inputs, base.search.format)
+        bench.measured[key] = export.size_and_latency(
+            model(), data.inputs, base.search.format, config.task
+        )
     return bench.measured[key]
 
 

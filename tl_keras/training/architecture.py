@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from absl import logging
 
+from tl_keras import tasks
 from tl_keras.backbones import table
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import batches
@@ -146,17 +147,18 @@ def _earlier(config: RunConfig, dataset: Dataset) -> Earlier | None:
     folder = runs.run_of(config.model.weights)
     if folder is None or config.model.head_width:
         return None
-    found = models.earlier_head(folder, dataset.classes)
-    if found:
+    found = models.earlier_head(folder, dataset.classes, config.task)
+    if found and found.names:
         count = f"{len(found.names)} of {len(dataset.classes)} classes"
         logging.info("head: starts from that of %r for %s", str(folder), count)
     return found
 
 
 def add_head(backbone: keras.Model, config: RunConfig, dataset: Dataset) -> keras.Model:
-    """The backbone with a random head for the data set's classes; see `model.add_head`."""
+    """The backbone with a random head for the data set's answers; see `model.add_head`."""
     keras.utils.set_random_seed(config.seed)
-    return models.add_head(backbone, dataset.classes, config.model.dropout, config.model.head_width)
+    how = config.model
+    return models.add_head(backbone, dataset.classes, how.dropout, how.head_width, config.task)
 
 
 def reading(config: RunConfig, dataset: Dataset) -> Training:
@@ -168,7 +170,8 @@ def reading(config: RunConfig, dataset: Dataset) -> Training:
         config.settings.augmentations,
         config.fit.views,
         config.data.balance,
-        len(dataset.classes),
+        tasks.of(config.task, "targets").width(dataset.classes),
+        config.task,
     )
 
 
@@ -177,7 +180,8 @@ def in_precision(model: keras.Model, config: RunConfig, dataset: Dataset) -> ker
     if not config.fit.mixed_precision:
         return model
     # Not float16, which would need loss scaling and is slow on CPUs.
-    return models.in_precision(model, config.model, dataset.classes, "mixed_bfloat16")
+    policy = "mixed_bfloat16"
+    return models.in_precision(model, config.model, dataset.classes, policy, config.task)
 
 
 def plan_of(config: RunConfig, dataset: Dataset, pretrained: bool) -> Plan:
@@ -331,7 +335,7 @@ def head_of(arch: Architecture, config: RunConfig) -> Head:
             arch.run.find(**examine.suspected(arch.data.dataset, found))
     head = arch.heads[balance]
     chosen = next(r for r in head.history if r["regularisation"] == head.regularisation)
-    logging.info("head: validation accuracy %.3f", chosen["val_accuracy"])
+    logging.info("head: %s", train.validated(chosen)[-1])
     return arch.heads[balance]
 
 
@@ -346,7 +350,8 @@ def refit_head(
 
 
 def _recipe(arch: Architecture, config: RunConfig) -> Recipe:
-    return Recipe(config.data.balance, config.model.head_width, config.seed, arch.earlier)
+    how = config.data.balance, config.model.head_width, config.seed, arch.earlier
+    return Recipe(*how, config.task)
 
 
 def kept_cuts(arch: Architecture, split: str) -> list[str]:
@@ -404,6 +409,7 @@ KEPT = {True: "kept", False: "computed at each step"}
 
 def seen_views(how: Training, config: RunConfig, num_val: int) -> int:
     """How many augmented views of each validation image the choice of a candidate leans on."""
-    if config.fit.choose_by == "accuracy" or not how.augments.num_columns(how.augmentations):
+    choice, draws = tasks.of(config.task, "choice"), how.augments.num_columns(how.augmentations)
+    if not choice.uses_views(config.fit.choose_by) or not draws:
         return 0
     return train.num_views(num_val)

@@ -7,11 +7,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tl_keras import tasks
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import batches
 from tl_keras.data.batches import Inputs, Training
 from tl_keras.run.folder import Run
-from tl_keras.tasks.classification import log_loss, softmax
 from tl_keras.training import features, freeze, metrics
 from tl_keras.training import fit as train
 from tl_keras.training import model as models
@@ -100,7 +100,10 @@ def _suffix(
         whole = prefix is None or kept[split]
         dtype = None if whole else cut_of(arch, cut).dtype
         networks[split] = above if whole else behind(prefix, above, dtype)
-    learns, infer = learner(networks["train"], config.fit), Inference(networks["val"])
+    learns, infer = (
+        learner(networks["train"], config.fit, task=config.task),
+        Inference(networks["val"]),
+    )
     return Suffix(cut, kept, learns, above.get_layer(models.DROPOUT), infer)
 
 
@@ -149,7 +152,7 @@ def fit_suffix(
         data = by_epoch(lambda place: batches.training(images, how, place))
     validate = None
     if validates:
-        validate = validation(suffix.infer, *seen(arch, suffix, how))
+        validate = validation(suffix.infer, *seen(arch, suffix, how), task=config.task)
     fit = Fit("finetune", suffix.learner, data, validate, plan, config.fit, config.seed)
     with run.timed("finetune"), metrics.publisher(run.workdir, earlier) as publish:
         return train.fit(fit, run.checkpoint / "finetune.npy", publish)
@@ -198,18 +201,12 @@ def seen(
     return tuple(Inputs(images.labels, start) for start in starts)
 
 
-def validation(infer: Inference, inputs: Inputs) -> Callable[[], dict[str, float]]:
-    """A function that measures a network, to logits, as its weights are when it is called."""
+def validation(
+    infer: Inference, inputs: Inputs, task: str = tasks.DEFAULT
+) -> Callable[[], dict[str, float]]:
+    """A function that measures a network, to raw outputs, as its weights are when it is called."""
 
     def validate() -> dict[str, float]:
-        logits = features.outputs(infer, inputs)
-        if not np.isfinite(logits).all():
-            return {"val_loss": np.nan, "val_accuracy": 0.0}
-        probabilities = softmax(logits)
-        right = probabilities.argmax(-1) == inputs.labels
-        return {
-            "val_loss": log_loss(probabilities, inputs.labels),
-            "val_accuracy": float(right.mean()),
-        }
+        return tasks.of(task, "losses").validated(features.outputs(infer, inputs), inputs.labels)
 
     return validate

@@ -59,7 +59,7 @@ def _output(builder: flatbuffers.Builder, described: Description, name: str) -> 
     text = builder.CreateString
     features = table(builder, 0)
     content = table(builder, 3, int8={0: FEATURE_PROPERTIES}, offset={1: features})
-    fields = {0: text(name), 1: text(OUTPUTS[name]), 3: content}
+    fields = {0: text(name), 1: text(OUTPUTS.get(name, described.text)), 3: content}
     if name == "probabilities":
         fields[5] = table(builder, 2, offset={0: floats(builder, 1), 1: floats(builder, 0)})
         strings = {0: text(LABELS), 1: text("Class names, in the order of the probabilities.")}

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from tl_keras import tasks
 from tl_keras.data.batches import CORES, evaluation, examples_of
 from tl_keras.export import parity
 from tl_keras.export.description import Examples
@@ -61,8 +62,8 @@ def measure(file: Path, spec: dict[str, Any], examples: Examples) -> dict[str, A
     """Accuracy on files as the device reads them: decoded and resized by `predict.py`.
 
     Returns:
-      As `parity.compare` against the file on prepared pixels; `identical`, the share of images
-      that come out the same to the last pixel.
+      As `exports.of_file` of the task against the file on prepared pixels; `identical`, the share
+      of images that come out the same to the last pixel.
     """
     count = min(CORES, parity.MOST_AT_ONCE)
     interpreters, rows = [predict.load(file) for _ in range(count)], []
@@ -83,7 +84,9 @@ def measure(file: Path, spec: dict[str, Any], examples: Examples) -> dict[str, A
             for share in pool.map(run, interpreters, shares, places):
                 rows += share
     found, reference = (np.stack([row[i] for row in rows]) for i in (0, 1))
-    compared = parity.compare(found, reference, examples.inputs.labels)
+    compared = tasks.of("classification", "exports").of_file(
+        found, reference, examples.inputs.labels
+    )
     return {**compared, "identical": float(np.mean([row[2] for row in rows]))}
 
 
