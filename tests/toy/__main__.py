@@ -2,7 +2,9 @@ import toy
 
 toy.install()
 
-from tl_keras.cli import run_as  # noqa: E402
+import sys  # noqa: E402
+
+from tl_keras.cli import main  # noqa: E402
 
 if __name__ == "__main__":
-    run_as(None)
+    sys.exit(main())

@@ -1,0 +1,101 @@
+"""The seams bear: another modality, a backbone that reads its input, and another task pass through
+everything, and no file of the package names them."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from toy.backbone import BLOCKS
+
+TESTS = Path(__file__).parent
+TASKS = ("classification", "numbers")
+MAIN = {"classification": "accuracy", "numbers": "error"}
+
+
+def environment() -> dict[str, str]:
+    paths = [str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("toy")
+
+
+@pytest.fixture(scope="module")
+def found(folder):
+    line = [sys.executable, "-m", "toy.runs", str(folder)]
+    done = subprocess.run(line, env=environment(), capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_no_file_of_the_package_names_them():
+    import tl_keras
+
+    for file in Path(tl_keras.__file__).parent.rglob("*.py"):
+        assert not re.search(r"\btoy\b|ToyGated|\"rows\"|\"numbers\"", file.read_text()), file
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_run_is_trained_measured_exported_and_reported(found, task):
+    result = found[task]["finetune"]
+    assert result["task"] == task
+    assert result["model"]["backbone"] == "ToyGated" and result["model"]["block"] == "gate1"
+    for split in ("val", "test"):
+        assert result[split]["n"] > 10 and MAIN[task] in result[split]
+    for name, entry in result["export"].items():
+        assert entry["status"] == "ok", (name, entry["status"])
+        assert entry["agreement"] > 0.8
+    assert result["shipped"]["format"] in ("float32", "int8")
+    report = found[task]["finetune report"]
+    assert "ToyGated" in report and "Exports" in report
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_search_goes_over_the_ends_of_blocks(found, task):
+    search = found[task]["search"]["search"]
+    assert len(search["trials"]) == 4 and search["best"]
+    shares = {trial["values"]["fit.freeze"] for trial in search["trials"]}
+    assert shares <= {i / BLOCKS["ToyGated"] for i in range(BLOCKS["ToyGated"] + 1)}
+    assert len(shares) > 1
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_folds_hold_out_every_example(found, task):
+    result = found[task]["cross_validate"]
+    assert len(result["folds"]) == 3
+    assert result["val"]["n"] == result["data"]["train"]
+    assert result["export"]["int8"]["status"] == "ok"
+
+
+def test_a_bad_file_is_quarantined_and_labels_are_compared(found, folder):
+    data = json.loads((folder / "classification" / "audit" / "data.json").read_text())
+    ((bad),) = data["quarantined"]
+    assert bad["file"] == "kind 0/bad.txt" and "not a row of numbers" in bad["reason"]
+    assert "suspects" in found["classification"]["audit"]
+    assert "suspects_note" in found["numbers"]["audit"]
+
+
+def test_a_killed_run_ends_as_an_unbroken_one(found, folder):
+    """By kill -9, in a process whose entry fills the dicts first."""
+    tree = json.loads((folder / "classification.json").read_text())
+    (folder / "killed.yaml").write_text(json.dumps(tree))
+    workdir = folder / "killed"
+    line = [sys.executable, "-m", "toy", "finetune"]
+    line += [f"--config={folder / 'killed.yaml'}", f"--workdir={workdir}"]
+    quiet = {"env": environment(), "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(line, **quiet)
+    while process.poll() is None and not (workdir / "metrics.jsonl").exists():
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "it ended before it was killed"
+    assert subprocess.run(line, **quiet).returncode == 0
+    unbroken = folder / "classification" / "finetune" / "predictions.csv"
+    assert (workdir / "predictions.csv").read_bytes() == unbroken.read_bytes()
