@@ -21,6 +21,7 @@ from tl_keras.report.facts import figures
 from tl_keras.report.pages import page
 from tl_keras.report.read import read
 from tl_keras.run import folder as runs
+from tl_keras.tasks.classification import metrics
 from tl_keras.training import model as models
 
 
@@ -221,5 +222,5 @@ def test_a_run_shows_its_own_mistakes(finished_run, tmp_path):
 
 
 def test_a_run_whose_answers_are_all_right_has_no_heat(tmp_path, monkeypatch):
-    monkeypatch.setattr(explain, "worst_mistakes", lambda *_: [])
+    monkeypatch.setattr(metrics, "worst", lambda *_: [])
     assert write(tmp_path / "pictures")["mistakes"] == []

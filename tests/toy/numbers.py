@@ -313,6 +313,7 @@ def measured(answers, targets, names, renamed):
 
 SCORES = {"error": ("Squared error", "number"), "explained": ("Explained variance", "percent")}
 ABOUT_SCORES = "Squared error: the lower, the better."
+BEST = "has the least error"
 COUNTS_RIGHT = False
 TAG = "image-to-number"
 CARD_METRICS = (("error", "mse", "Squared error"),)

@@ -7,7 +7,7 @@ logits), answers what the model gives (for classes probabilities). `n` examples,
 
 names: what a config is checked against; imports nothing.
   METRICS, FALLING    names of the metrics; of those where less is better
-  MAIN                the metric that tables, curves and folds show first
+  MAIN, RANGE         the metric that tables, curves and folds show first; its least and most
   CHOOSE_BY           allowed values of `fit.choose_by`: keys of `choice.described`
   OBJECTIVE           the default of `search.objective`
   OPTIONAL            which of the parts named in `OPTIONAL` below the task has
@@ -37,21 +37,26 @@ losses: of NumPy arrays.
   of_each(answers, targets) -> (n,) the loss that candidates and heads are chosen by
   fit_temperature(raw, targets) -> float     by which raw outputs are divided to be calibrated; 1
   raw_of(answers) -> raw outputs, up to what calibration does not see
+  stands(answers, targets) -> dict   scores of a head on a part of the examples, MAIN among them
   validated(raw, targets) -> {"val_loss": ..., "val_...": ...}, of an epoch or a tried head
 
 head: the converged head on features, see `tl_keras.tasks.heads`.
   fits(x, targets, recipe, strengths) -> iterator of (strength, layers), by falling regularisation
-  columns(targets) -> int         columns of the kernel
+  units(targets) -> int           columns of the kernel
   earlier(kernel, bias, known, names, examples) -> Earlier or None     of a chain
 
 metrics: scores of a split.
-  measure(answers, targets, names) -> dict for `result.json`: the METRICS, `n`, what else there is
+  measure(answers, targets, names) -> dict for `result.json`: the METRICS, `interval` (95%, of
+                                  MAIN), `n`, and what else there is
   IN_SHORT                        keys of it that are told of others than the model
   scores(answers, targets) -> (n,) how good each answer is, the more the better: what pairs compare
   score(measured, metric) -> float, the more the better; the search's
   score_of_guessing(metric, names) -> the same, about that of a model that has learned nothing
   worst(answers, targets, count) -> places of the worst answers
-  intervals(examples) -> {metric: [low, high]}, of lines of predictions.csv
+  interval_of(value, n) -> (low, high) of MAIN on n examples, where a page knows no more
+
+intervals: 95% intervals by resampling, for the report.
+  bootstrap(examples) -> {metric: [low, high]} of (label, prediction, probability of the label)
 
 choice: which of two is better, and by how much.
   kept(by, losses, scores) -> name of the candidate that is kept, by `fit.choose_by`
@@ -63,11 +68,13 @@ choice: which of two is better, and by how much.
   described(losses, scores) -> dict      of a candidate: MAIN, and all of CHOOSE_BY
   paired(scores, others) -> {"won": ..., "lost": ...}
   against(scores, others) -> the same, `difference` and its 95% `interval`: above 0 is better
-  noted(scores) -> dict           of a trial, from which `behind` can tell pairs
-  behind(best, other) -> (difference, low, high) of two trials' records, or None
+  noted(scores) -> dict           what a trial's record keeps of each example
+  checked(record, n) -> dict      the same of a record that may hold anything; {} where it is wrong
+  behind(best, other) -> (difference, low, high) of two trials by that, or None
   MARGIN                          the least sum of losses that is no chance
 
 exports: a file of another format beside the model.
+  ANSWERS                         what answers are, in messages
   of_file(found, reference, targets) -> dict for `export`: MAIN, `agreement`, `max_abs_diff`, `n`
   lost(found, reference, targets) -> dict: MAIN, `lost`, its `interval`, `agreement`, `moved`, `n`
   moved(found, reference) -> 0..1 how far answers move, whether that is right or wrong
@@ -83,11 +90,18 @@ predictions: `predictions.csv` and rows of `predict`.
 
 others: another data set than the model's own (the command `evaluate --data`).
   coded(names, renamed) -> function of a label's text to its target; None where it is a stranger
-  measure(answers, targets, names, renamed) -> as `metrics.measure`
+  measured(answers, targets, names, renamed) -> as `metrics.measure`
 
 words: what the report, the card and the log say.
-  SCORES                          {metric: (name, "percent" or "number")}
-  ABOUT_SCORES, CARD, SECTIONS    texts, see there
+  COUNTS_RIGHT                    whether answers are right or wrong and MAIN is the share of right
+                                  ones; if not, the report leaves out verdicts, classes, confusions,
+                                  mistakes and charts of shares
+  SCORES                          {metric: (name, "percent" or "number")}, in the order of tables
+  ABOUT_SCORES, BEST, STRANGER    sentences, or parts of one, see those of classification
+  TAG, CARD_METRICS               of Hugging Face's cards: the kind of task, (key, kind, name)
+  about(names) -> (title, text)   what exported files say of themselves
+  counted(names) -> str           what a data set has answers of, as in `3 classes`
+  line(value, on) -> str          MAIN in the report's first line
 
 Parts that a task may lack (`OPTIONAL`): `maybe` gives None, and whoever asked does without.
   labels: doubts about given labels, labels that a teacher gives (the command parallel)

@@ -1,9 +1,10 @@
 """The page of a comparison of approaches: which one to take, and the figures behind it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from tl_keras import tasks
 from tl_keras.report.advice.advice import Advice
 from tl_keras.report.drawings.markup import escape, table
 from tl_keras.report.drawings.search_charts import Estimate, by_examples, by_name, pareto
@@ -61,8 +62,28 @@ def headline(run: Run) -> str:
     own = _approaches(run).get(best, {})
     scores = own.get("test") or own.get("val") or {}
     split = "test" if own.get("test") else "validation"
-    line = f"Take {best}: {percent(scores.get('accuracy'))} of {count(scores.get('n'))}"
-    return f"{line} {split} examples right (95% interval {interval(scores.get('interval'))})"
+    name, written = _main(run)
+    line = tasks.of(run.task, "words").line
+    told = line(written(scores.get(name)), f"{count(scores.get('n'))} {split} examples")
+    return f"Take {best}: {told} (95% interval {_between(run, scores.get('interval'))})"
+
+
+def _main(run: Run) -> tuple[str, Callable[[Any], str]]:
+    """The task's main metric, and what writes its values."""
+    name = tasks.of(run.task, "names").MAIN
+    return name, results.named_scores(run.task)[name][1]
+
+
+def _between(run: Run, pair: Any) -> str:
+    """An interval of the main metric, or of a difference of it."""
+    if run.counts_right:
+        return interval(pair)
+    return " to ".join(map(number, pair or ())) or NOTHING
+
+
+def _difference(run: Run, value: Any) -> str:
+    """A difference of the main metric."""
+    return points(value) if run.counts_right else number(value)
 
 
 def what_to_do(run: Run) -> list[Advice]:
@@ -79,8 +100,8 @@ def _take(run: Run) -> list[Advice]:
     beyond = f"; beyond chance better than {listed(worse)}" if worse else ""
     own = _approaches(run).get(best, {})
     why = (
-        f"It is right most often on the {count(val.get('n'))} validation examples that all "
-        f"answered{beyond}. It took {duration(own.get('training'))} to train."
+        f"It {tasks.of(run.task, 'words').BEST} on the {count(val.get('n'))} validation examples "
+        f"that all answered{beyond}. It took {duration(own.get('training'))} to train."
     )
     return [Advice(f"Take {best}, {title(run, best)}: {run.name}/{best}.", why)]
 
@@ -101,8 +122,8 @@ def _noise(run: Run) -> list[Advice]:
             Advice(
                 f"Or take {quick}, which is quicker, as long as nothing more is known.",
                 f"{why}; {quick} takes {duration(spent[0])} to train in place of "
-                f"{duration(spent[1])}, for {points(difference['difference'])} (95% interval "
-                f"{interval(difference['interval'])}).",
+                f"{duration(spent[1])}, for {_difference(run, difference['difference'])} (95% "
+                f"interval {_between(run, difference['interval'])}).",
             )
         ]
     return [Advice("Measure on more examples before much depends on it.", f"{why}.")]
@@ -119,9 +140,9 @@ def _test(run: Run) -> list[Advice]:
     return [
         Advice(
             f"Doubt it: on test {name} is better.",
-            f"By {points(-better[name]['difference'])} on {count(test.get('n'))} examples, beyond "
-            "chance. Validation was too small to see it; who goes by test now needs new examples "
-            "to measure on.",
+            f"By {_difference(run, -better[name]['difference'])} on {count(test.get('n'))} "
+            "examples, beyond chance. Validation was too small to see it; who goes by test now "
+            "needs new examples to measure on.",
         )
     ]
 
@@ -130,8 +151,8 @@ def _chain(run: Run) -> list[Advice]:
     """What the chain brought over its last step alone."""
     found = run.result.get("chain") or {}
     told = [
-        f"{points(found[split]['difference'])} on {count(found[split]['n'])} {word} examples (95% "
-        f"interval {interval(found[split]['interval'])})"
+        f"{_difference(run, found[split]['difference'])} on {count(found[split]['n'])} {word} "
+        f"examples (95% interval {_between(run, found[split]['interval'])})"
         for split, word in (("val", "validation"), ("test", "test"))
         if split in found
     ]
@@ -148,7 +169,7 @@ def _chain(run: Run) -> list[Advice]:
 
 def _learning(run: Run) -> list[Advice]:
     expected = more(run.result.get("learning_curve") or [])
-    if not expected:
+    if not expected or not run.counts_right:
         return []
     n, gain = expected
     if gain < WORTH:
@@ -192,7 +213,7 @@ def approaches(run: Run) -> str:
     own = _approaches(run)
     if not own:
         return ""
-    return f"{_charts(run)}{_table(run)}{_left_out(run)}"
+    return f"{_charts(run) if run.counts_right else ''}{_table(run)}{_left_out(run)}"
 
 
 def _charts(run: Run) -> str:
@@ -227,7 +248,7 @@ def _estimate(x: float, scores: dict[str, Any]) -> Estimate:
 
 
 def _table(run: Run) -> str:
-    best = (run.result.get("recommended") or {}).get("best")
+    best, (main, _) = (run.result.get("recommended") or {}).get("best"), _main(run)
     rows = []
     for i, (name, own) in enumerate(_approaches(run).items(), start=1):
         val, test = own.get("val") or {}, own.get("test") or {}
@@ -236,8 +257,8 @@ def _table(run: Run) -> str:
             [
                 str(i),
                 f"{escape(name)}{mark} <small>{escape(isolated(title(run, name)))}</small>",
-                results.accuracy(val.get("accuracy"), val.get("n")),
-                results.accuracy(test.get("accuracy"), test.get("n")),
+                results.main(run.task, val.get(main), val.get("n")),
+                results.main(run.task, test.get(main), test.get("n")),
                 duration(own.get("training")),
                 duration(own.get("to_scratch")),
                 count(own.get("parameters")),
@@ -271,7 +292,8 @@ def differences(run: Run) -> str:
         rows = [
             [
                 f"{escape(best)} against {escape(name)}",
-                f"{points(d['difference'])} <small>{interval(d['interval'])}</small>",
+                f"{_difference(run, d['difference'])} "
+                f"<small>{_between(run, d['interval'])}</small>",
                 f"{count(d['won'])} to {count(d['lost'])}",
                 "noise" if d["interval"][0] <= 0 <= d["interval"][1] else "beyond chance",
             ]
@@ -280,7 +302,9 @@ def differences(run: Run) -> str:
         if rows:
             chose = "chose" if split == "val" else "decided nothing"
             above = f"On the same {count(compared['n'])} {word} examples, which {chose}."
-            columns = ["Approaches", "Difference in accuracy", "Right alone", "Verdict"]
+            name = results.named_scores(run.task)[_main(run)[0]][0].lower()
+            alone = "Right alone" if run.counts_right else "Better alone"
+            columns = ["Approaches", f"Difference in {name}", alone, "Verdict"]
             parts.append(f"<h3>{word.capitalize()}</h3>{table(above, columns, rows)}")
     return "".join(parts)
 
@@ -296,7 +320,7 @@ def ranking(run: Run) -> str:
                 escape(row.get("backbone") or NOTHING),
                 number(row.get("logme")),
                 percent(row.get("left_out_accuracy")),
-                results.accuracy(tuned.get("accuracy"), tuned.get("n")),
+                results.main(run.task, tuned.get(_main(run)[0]), tuned.get("n")),
                 count(row.get("parameters")),
                 duration(row.get("seconds")),
             ]
@@ -314,21 +338,27 @@ def ranking(run: Run) -> str:
 
 def curve(run: Run) -> str:
     """The learning curve in numbers."""
+    points_of = run.result.get("learning_curve") or []
+    shown = [
+        (key, *told)
+        for key, told in results.named_scores(run.task).items()
+        if any(key in p for p in points_of)
+    ]
     rows = [
-        [percent(p.get("share")), count(p.get("n")), percent(p.get("accuracy"))]
-        + [number(p.get("log_loss"))]
-        for p in run.result.get("learning_curve") or []
+        [percent(p.get("share")), count(p.get("n"))]
+        + [written(p.get(key)) for key, _, written in shown]
+        for p in points_of
     ]
     if not rows:
         return ""
-    expected = more(run.result["learning_curve"])
+    expected = more(run.result["learning_curve"]) if run.counts_right else None
     said = ""
     if expected:
         said = f" Twice as many, {count(expected[0])}, would bring {points(expected[1])}."
     above = f"Of a head on parts of the training examples, mean of several draws.{said}"
-    return table(
-        above, ["Share", "Examples", "Validation accuracy", "Log loss"], rows, (0, 1, 2, 3)
-    )
+    titles = [name for _, name, _ in shown]
+    titles[:1] = [f"Validation {title.lower()}" for title in titles[:1]]
+    return table(above, ["Share", "Examples", *titles], rows, range(2 + len(shown)))
 
 
 SECTIONS = {

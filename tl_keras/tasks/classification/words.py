@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+BEST = "is right most often"
 COUNTS_RIGHT = True
 SCORES = {
     "accuracy": ("Accuracy", "percent"),

@@ -1,0 +1,143 @@
+"""A second task passes the commands: the package knows it by its row in `TASKS` alone.
+
+Numbers, with one linear output and squared error: see toy/numbers.py.
+"""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+from test_finetune import changed
+
+import tl_keras
+from tl_keras import tasks
+from tl_keras.approaches import search
+from tl_keras.config import text as configs
+
+NUMBERS = {"task": "numbers"}
+SEARCH = {"trials": 3, "tuner": "random", "space": {"fit.freeze": "blocks"}}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def known():
+    """The task is known for these tests alone: its metrics stand in messages else."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(tasks.TASKS, "numbers", "toy.numbers")
+        yield
+
+
+@pytest.fixture(scope="module")
+def numbers(quick) -> dict:
+    """A config of seconds, whose targets are the digits as numbers."""
+    tree = {**quick, **NUMBERS, "data": {"source": "digits", "examples_per_class": 40}}
+    formats = ["saved_model", "float32", "int8"]
+    return changed(tree, fit={"epochs": 2, "batch_size": 32}, export={"formats": formats})
+
+
+@pytest.fixture(scope="module")
+def finished(numbers, tmp_path_factory):
+    return tl_keras.finetune(numbers, tmp_path_factory.mktemp("runs") / "numbers")
+
+
+def test_its_scores_stand_in_the_result_and_the_report(finished):
+    for split in ("val", "test"):
+        assert {"error", "explained", "interval", "n"} == finished.result[split].keys()
+    page = finished.report.read_text()
+    assert "Squared error" in page and "Explained variance" in page
+    assert (
+        "Accuracy" not in page and "class" not in (finished.workdir / "MODEL_CARD.md").read_text()
+    )
+
+
+def test_its_predictions_are_its_own_columns(finished):
+    with (finished.workdir / "predictions.csv").open(newline="") as stream:
+        rows = [row for row in csv.DictReader(stream) if row["split"] == "test"]
+    assert rows[0].keys() == {"file", "split", "label", "prediction"}
+    errors = [(float(row["label"]) - float(row["prediction"])) ** 2 for row in rows]
+    assert np.mean(errors) == pytest.approx(finished.result["test"]["error"], rel=1e-4)
+
+
+def test_its_files_are_proved_and_name_its_answer(finished):
+    for name, entry in finished.result["export"].items():
+        assert "error" in entry and "accuracy" not in entry, name
+        assert entry["status"] == "ok" or name == "int8"
+    interpreter = Interpreter(str(finished.workdir / "export" / "model_float32.tflite"))
+    outputs = interpreter.get_signature_list()["serve"]["outputs"]
+    assert outputs == ["number"]
+    assert not (finished.workdir / "export" / "labels.txt").exists()
+
+
+def test_strata_of_numbers_are_spread_over_the_splits(finished):
+    with (finished.workdir / "predictions.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    for split in ("val", "test"):
+        labels = [float(row["label"]) for row in rows if row["split"] == split]
+        assert 3.5 < np.mean(labels) < 5.5
+
+
+def test_predict_tells_a_number(finished):
+    (row,) = tl_keras.predict(finished, np.zeros((8, 8, 3), np.uint8))
+    assert row.keys() == {"file", "prediction"} and isinstance(row["prediction"], float)
+
+
+def test_it_is_searched_over_block_boundaries(numbers, tmp_path):
+    config = configs.from_tree(changed(numbers, search=SEARCH))
+    run = search.run(config, tmp_path / "search")
+    records = run.result["search"]["trials"]
+    best = next(r for r in records if r["trial"] == run.result["search"]["best"])
+    assert best["error"] == min(record["error"] for record in records)
+    assert best["score"] == -best["error"]
+    curve = [error for _, error in run.result["search"]["curve"]]
+    assert curve == sorted(curve, reverse=True)
+    assert "Squared error" in run.report.read_text()
+
+
+def test_it_is_cross_validated(numbers, tmp_path):
+    tree = changed(numbers, cross_validate={"folds": 2}, export={"formats": ["float32"]})
+    run = tl_keras.cross_validate(tree, tmp_path / "folds")
+    assert run.result["cross_validation"]["scores"].keys() == {"error", "explained"}
+    assert run.result["val"]["n"] == sum(fold["n"] for fold in run.result["folds"])
+    assert "squared error is" in run.report.read_text()
+
+
+def test_an_audit_leaves_out_what_is_of_classes(numbers, tmp_path):
+    tree = changed(numbers)
+    del tree["fit"], tree["export"]
+    from tl_keras.approaches import audit
+
+    run = audit.run(configs.from_tree(tree), tmp_path / "audit")
+    assert run.findings["rare"] == [] and "not compared" in run.findings["suspects_note"]
+
+
+@pytest.mark.parametrize("name", tasks.NOT_BUILT)
+def test_tasks_that_are_not_built_say_so(name):
+    with pytest.raises(ValueError, match=f"task: '{name}' is not built yet; expected 'classif"):
+        configs.from_tree({"task": name, "data": {"source": "digits"}})
+
+
+def test_unknown_tasks_are_answered_with_the_nearest():
+    with pytest.raises(ValueError, match="task: expected .*received 'clasification'; did you mean"):
+        configs.from_tree({"task": "clasification", "data": {"source": "digits"}})
+
+
+@pytest.mark.parametrize(
+    ("sections", "expected"),
+    [
+        ({"search": {"objective": "accuracy"}}, "search.objective: expected one of error, expl"),
+        ({"fit": {"choose_by": "log_loss"}}, "fit.choose_by: expected one of squared_error, since"),
+        ({"export": {"abstain": 0.9}}, "export.abstain: the task numbers has nothing to abstain"),
+    ],
+)
+def test_what_only_another_task_has_is_refused(sections, expected):
+    with pytest.raises(ValueError, match=expected):
+        configs.from_tree({**NUMBERS, "data": {"source": "digits"}, **sections})
+
+
+def test_a_config_takes_the_defaults_of_its_task():
+    config = configs.from_tree({**NUMBERS, "data": {"source": "digits"}})
+    assert (config.search.objective, config.fit.choose_by) == ("error", "squared_error")
+    plain = configs.from_tree({"data": {"source": "digits"}})
+    assert (plain.search.objective, plain.fit.choose_by) == ("log_loss", "log_loss")
+    assert plain.task == json.loads(plain.model_dump_json())["task"] == "classification"
