@@ -5,10 +5,10 @@ features, and heads are fitted on growing parts of the training examples.
 """
 
 import csv
-import importlib
 import json
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,8 @@ from tl_keras.config.messages import is_for_user
 from tl_keras.config.paths import check_paths
 from tl_keras.config.search import TRIALS
 from tl_keras.config.whole import RunConfig
+from tl_keras.launch import launch
 from tl_keras.report.pages import page
-from tl_keras.run import folder as runs
 from tl_keras.run.folder import Run, opened
 from tl_keras.tasks.classification import IN_SHORT, log_loss, paired_interval, softmax
 from tl_keras.training import head as heads
@@ -216,9 +216,7 @@ def _run_all(run: Run, every: Sequence[Entry]) -> dict[str, str]:
         logging.info("--- %s", entry.name)
         with run.timed(entry.name):
             try:
-                if not runs.finished(config, folder, entry.command):
-                    approach = importlib.import_module(f"tl_keras.approaches.{entry.command}")
-                    approach.run(config, folder)
+                launch(entry.command, config, folder, nullcontext)  # TensorFlow runs already.
             except (ValueError, FloatingPointError) as error:
                 if not is_for_user(error):
                     raise
