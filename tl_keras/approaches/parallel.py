@@ -16,12 +16,12 @@ from tl_keras.approaches import cross_validate, stages
 from tl_keras.approaches.teaching import labelling
 from tl_keras.approaches.teaching.labelling import Label
 from tl_keras.approaches.teaching.merging import TEACHER, merge_round
+from tl_keras.approaches.teaching.students import train_students
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import unlabelled
 from tl_keras.data.examples import Example
 from tl_keras.data.wording import left_out
 from tl_keras.export import step as exports
-from tl_keras.jobs.local import train_students
 from tl_keras.report.pages import page
 from tl_keras.run.files import replacing, write_json
 from tl_keras.run.folder import Run, opened
