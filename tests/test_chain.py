@@ -9,7 +9,7 @@ from conftest import draw
 from test_finetune import changed
 
 import tl_keras
-from tl_keras.approaches import compare, finished
+from tl_keras.approaches import finished, recommending
 from tl_keras.report.pages import comparison
 from tl_keras.report.read import read
 from tl_keras.training import model as models
@@ -96,6 +96,6 @@ def test_a_chain_is_judged_by_validation(finished_run, tmp_path, won, lost, said
     }
     shutil.copytree(finished_run.workdir, tmp_path / "run")
     page = read(tmp_path / "run")
-    page.result["chain"] = compare.brought(answers)
+    page.result["chain"] = recommending.brought(answers)
     (advice,) = comparison._chain(page)
     assert said in advice.do

@@ -16,7 +16,7 @@ from test_cross_validate import answers, rows
 from test_finetune import FEW, assert_same_weights, changed
 
 import tl_keras
-from tl_keras.approaches import cross_validate, stages
+from tl_keras.approaches import folds, stages
 from tl_keras.approaches.teaching import student
 from tl_keras.approaches.teaching.merging import choose
 from tl_keras.approaches.teaching.students import train_students
@@ -141,9 +141,7 @@ def test_teacher_that_stays_is_measured_on_what_its_folds_held_out(
         (workdir / "round_0" / name).unlink()
     monkeypatch.setattr(merged, "choose", lambda *_: merged.TEACHER)
     run = tl_keras.parallel(changed(wanted, parallel={"rounds": 1}), workdir)
-    held_out = cross_validate.held_out(
-        Run(workdir / "teacher", configs.from_tree(wanted), "teacher")
-    )
+    held_out = folds.held_out(Run(workdir / "teacher", configs.from_tree(wanted), "teacher"))
     told = answers(workdir, "val")
     for file, probabilities in told.items():
         np.testing.assert_allclose(probabilities, held_out[file], atol=1e-6)

@@ -12,6 +12,7 @@ from typing import Any
 from tl_keras.config import text as configs
 from tl_keras.config.paths import check_extras, check_paths
 from tl_keras.config.whole import RunConfig
+from tl_keras.jobs import job
 from tl_keras.run import folder as runs
 from tl_keras.run import marks
 from tl_keras.run.folder import Run
@@ -45,6 +46,24 @@ def launch(
             run = _approach(command)(config, workdir)
     page.refresh(run.workdir)
     return run
+
+
+# What does the jobs that are no commands, by their kind.
+JOBS = {"trial": "tl_keras.search.trials", "fold": "tl_keras.approaches.folds"}
+
+
+def launch_job(folder: str | Path, start: Start = tensorflow_started) -> Run:
+    """The job of a folder, done in this process from what the folder holds, unless it was done.
+
+    Raises:
+      ValueError: no job waits in the folder, or what it was made for has changed.
+    """
+    waiting = job.waiting(Path(folder))
+    if waiting.pipeline not in JOBS:
+        return launch(waiting.pipeline, waiting.config, waiting.workdir, start)
+    with start():
+        job.do(waiting, importlib.import_module(JOBS[waiting.pipeline]).run_job)
+    return waiting
 
 
 def _approach(command: str) -> Callable[[RunConfig, str | Path], Run]:

@@ -4,36 +4,32 @@ Each is an ordinary run in a folder of its own. Before any is trained, backbones
 features, and heads are fitted on growing parts of the training examples.
 """
 
-import csv
 import json
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from absl import logging
 
 from tl_keras.approaches import stages
+from tl_keras.approaches.ranking import rank
+from tl_keras.approaches.recommending import answers_of, brought, recommended
 from tl_keras.config import text as configs
 from tl_keras.config.commands import APPROACHES
 from tl_keras.config.messages import is_for_user
+from tl_keras.config.model import ModelConfig
 from tl_keras.config.paths import check_paths
 from tl_keras.config.search import TRIALS
 from tl_keras.config.whole import RunConfig
+from tl_keras.jobs import job
 from tl_keras.launch import launch
 from tl_keras.report.pages import page
+from tl_keras.run import marks
 from tl_keras.run.folder import Run, opened
-from tl_keras.tasks.classification import IN_SHORT, log_loss, paired_interval, softmax
-from tl_keras.training import head as heads
-from tl_keras.training import model as models
-from tl_keras.training import transferability
-from tl_keras.training.architecture import Architecture, Data, activations, architecture, reading
+from tl_keras.tasks.classification import IN_SHORT
 
-SHARES = (0.1, 0.25, 0.5, 1.0)  # Of the training examples, on the learning curve.
-DRAWS = 3  # Of a share; their mean is shown.
 BOUNDED = {"full": "fit", "scratch": "fit", "search": "search"}  # Sections with `minutes`.
 
 
@@ -59,13 +55,13 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
         data = stages.read(run)
         if "ranking" not in run.record:
             with run.timed("ranking"):
-                _rank(run, data, every)
+                rank(run, data, _models(run.config, every))
         left_out = _run_all(run, every)
         done = [entry for entry in every if entry.name not in left_out]
         if not done:
             raise ValueError(f"compare: nothing could be run: {next(iter(left_out.values()))}")
         described = {entry.name: _described(run, entry, done) for entry in done}
-        answers = {entry.name: _answers(run.workdir / entry.name) for entry in done}
+        answers = {entry.name: answers_of(run.workdir / entry.name) for entry in done}
         told = {"left_out": left_out, "recommended": recommended(answers)}
         if {"chain", "finetune"} <= answers.keys():
             told["chain"] = brought(answers)
@@ -126,82 +122,10 @@ def _entry(name: str, command: str, sections: Mapping[str, Any], tree: Mapping[s
         raise ValueError(f"{field}: {name}: {str(error).splitlines()[0]}") from None
 
 
-def _rank(run: Run, data: Data, every: Sequence[Entry]) -> None:
-    """Scores the features of each backbone, and fits heads of the first on parts of train."""
-    labels, ranking = data.inputs["train"].labels, []
+def _models(config: RunConfig, every: Sequence[Entry]) -> dict[str, ModelConfig]:
+    """The backbones that are compared, by approach."""
     others = [entry for entry in every if entry.name.startswith("backbone_")]
-    wanted = {"finetune": run.config.model} | {e.name: e.config.model for e in others}
-    for name, model in wanted.items():
-        config = run.config.model_copy(update={"model": model})
-        started = time.monotonic()
-        backbone = models.pretrained(config.model, config.data.image_size)
-        arch = architecture(run, config, data, backbone, [])
-        arch = replace(arch, label=f"{name}: ")
-        pooled = _pooled(arch, config, "train")
-        ranking.append(
-            {
-                "approach": name,
-                "backbone": config.model.backbone,
-                "parameters": backbone.count_params(),
-                "logme": transferability.logme(pooled, labels),
-                "left_out_accuracy": transferability.left_out_accuracy(pooled, labels),
-                "seconds": round(time.monotonic() - started, 3),
-            }
-        )
-        if name == "finetune" and run.config.compare.learning_curve:
-            curve = learning_curve(
-                (pooled, _pooled(arch, config, "val")),
-                (labels, data.inputs["val"].labels),
-                config,
-            )
-            run.add(learning_curve=curve)
-        logging.info(
-            "%s: LogME %.3f, left-out accuracy %.3f",
-            *(ranking[-1][key] for key in ("backbone", "logme", "left_out_accuracy")),
-        )
-    run.add(ranking=sorted(ranking, key=lambda row: -row["logme"]))
-
-
-def _pooled(arch: Architecture, config: RunConfig, split: str) -> np.ndarray:
-    how = reading(config, arch.data.dataset)
-    return np.asarray(activations(arch, [arch.output], split, how, None)[arch.output])
-
-
-def learning_curve(
-    pooled: tuple[np.ndarray, np.ndarray], labels: tuple[np.ndarray, np.ndarray], config: RunConfig
-) -> list[dict[str, Any]]:
-    """Validation accuracy of heads on parts of the training examples, each class in its share.
-
-    Args:
-      pooled: features of train and val, `(examples, channels) float32`.
-      labels: of train and val, `(examples,) int64`.
-    """
-    found = []
-    for share in SHARES:
-        rows = [_drawn(labels[0], share, draw) for draw in range(DRAWS if share < 1 else 1)]
-        scores = []
-        for own in rows:
-            head = heads.fit_head(
-                (pooled[0][own], pooled[1]),
-                (labels[0][own], labels[1]),
-                heads.Recipe(config.data.balance),
-            )
-            probabilities = softmax(head.logits(pooled[1]))
-            right = float((probabilities.argmax(-1) == labels[1]).mean())
-            scores.append((right, log_loss(probabilities, labels[1])))
-        accuracy, loss = np.mean(scores, axis=0)
-        found.append(
-            {"share": share, "n": len(rows[0]), "accuracy": float(accuracy), "log_loss": loss}
-        )
-    return found
-
-
-def _drawn(labels: np.ndarray, share: float, draw: int) -> np.ndarray:
-    generator, rows = np.random.default_rng(draw), []
-    for label in np.unique(labels):
-        own = generator.permutation(np.flatnonzero(labels == label))
-        rows.append(own[: max(1, round(share * len(own)))])
-    return np.sort(np.concatenate(rows))
+    return {"finetune": config.model} | {entry.name: entry.config.model for entry in others}
 
 
 def _run_all(run: Run, every: Sequence[Entry]) -> dict[str, str]:
@@ -216,13 +140,28 @@ def _run_all(run: Run, every: Sequence[Entry]) -> dict[str, str]:
         logging.info("--- %s", entry.name)
         with run.timed(entry.name):
             try:
-                launch(entry.command, config, folder, nullcontext)  # TensorFlow runs already.
+                _do(Run(folder, config, entry.command))
             except (ValueError, FloatingPointError) as error:
                 if not is_for_user(error):
                     raise
                 left_out[entry.name] = str(error).splitlines()[0]
                 logging.warning("%s is left out: %s", entry.name, left_out[entry.name])
     return left_out
+
+
+def _do(approach: Run) -> None:
+    """Does an approach; what a finished one came to is checked alone."""
+
+    def work(one: Run) -> None:
+        launch(one.pipeline, one.config, one.workdir, nullcontext)  # TensorFlow runs already.
+
+    if approach.result is not None:
+        work(approach)
+        return
+    if not job.needs(approach):
+        marks.check(approach.workdir, "run", "--workdir")
+        job.prepare(approach)
+    job.do(approach, work)
 
 
 def _bounded(run: Run, entry: Entry, left: int) -> RunConfig | None:
@@ -295,61 +234,3 @@ def training_curve(folder: Path) -> list[tuple[float, float]]:
     lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     records = [json.loads(line) for line in lines]
     return [(round(before[r["stage"]] + r["seconds"], 3), r["val_accuracy"]) for r in records]
-
-
-Answers = dict[str, dict[str, bool]]  # By split and file, whether a run is right.
-
-
-def recommended(answers: Mapping[str, Answers]) -> dict[str, Any]:
-    """The approach that is right most often on the validation examples that all answered, of equals
-    the first in order; how the others stand against it there, and on test, which decides nothing.
-    Nothing where they share no validation example."""
-    found: dict[str, Any] = {}
-    for split, right in _shared(answers).items():
-        count = len(next(iter(right.values())))
-        if split == "val":
-            found["best"] = max(right, key=lambda name: right[name].mean())
-        elif "best" not in found:
-            break
-        found[split] = {"n": count, "against": _against(found["best"], right)}
-    return found
-
-
-def brought(answers: Mapping[str, Answers]) -> dict[str, Any]:
-    """By split, how a chain stands against its last step alone, example by example."""
-    both = {name: answers[name] for name in ("chain", "finetune")}
-    return {
-        split: {"n": len(right["chain"]), **_against("chain", right)["finetune"]}
-        for split, right in _shared(both).items()
-    }
-
-
-def _shared(answers: Mapping[str, Answers]) -> dict[str, dict[str, np.ndarray]]:
-    """By split that all have answered examples of, and by run, whether it is right on each."""
-    found = {}
-    for split in ("val", "test"):
-        own = {name: by.get(split, {}) for name, by in answers.items()}
-        files = sorted(set.intersection(*(set(right) for right in own.values())))
-        if files:
-            found[split] = {name: np.array([by[f] for f in files]) for name, by in own.items()}
-    return found
-
-
-def _answers(folder: Path) -> Answers:
-    found: Answers = {}
-    with (folder / "predictions.csv").open(encoding="utf-8", newline="") as stream:
-        for row in csv.DictReader(stream):
-            found.setdefault(row["split"], {})[row["file"]] = row["prediction"] == row["label"]
-    return found
-
-
-def _against(best: str, right: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
-    found = {}
-    for name, own in right.items():
-        if name == best:
-            continue
-        won, lost = int((right[best] & ~own).sum()), int((own & ~right[best]).sum())
-        low, high = paired_interval(won, lost, len(own))
-        difference = (won - lost) / len(own)
-        found[name] = {"won": won, "lost": lost, "difference": difference, "interval": [low, high]}
-    return found

@@ -15,11 +15,8 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tl_keras.backbones import applications, model_file
-from tl_keras.backbones.weights import digest, graph_digest
 from tl_keras.config import space
-from tl_keras.config.model import WEIGHTS, ModelConfig
-from tl_keras.config.whole import RunConfig
+from tl_keras.config.model import ModelConfig
 from tl_keras.data import changes
 from tl_keras.data.examples import SPLITS, Dataset, Example
 from tl_keras.data.load import load
@@ -30,7 +27,7 @@ from tl_keras.run import folder as runs
 from tl_keras.run.files import replacing, write_json, write_text
 from tl_keras.run.folder import Run
 from tl_keras.tasks.classification import measure
-from tl_keras.training import features, freeze
+from tl_keras.training import features
 from tl_keras.training import model as models
 from tl_keras.training.architecture import Data, prepared, reading
 from tl_keras.training.fold import Inference
@@ -69,49 +66,6 @@ def read(run: Run, strict: bool = True, pooled: bool = False) -> Data:
     return data
 
 
-def backbone(run: Run) -> keras.Model | None:
-    """The pretrained backbone, of a search that of its first architecture; None where the run has
-    its model already, and no search to go on.
-
-    Made before the data are read, which takes longer: a mistake in it shows at once.
-
-    Raises:
-      ValueError: the weights cannot be had or do not fit, or `fit.freeze` names no cut point.
-    """
-    config = run.config
-    if (run.workdir / "model.keras").exists() and not runs.goes_on(run):
-        return None
-    keras.utils.set_random_seed(config.seed)
-    first, *others = space.first_trials(config)
-    found = models.pretrained(first.model, first.data.image_size)
-    for depth in space.depths(config):
-        if depth != "auto":
-            freeze.resolve(found, applications.block_pattern(first.model.backbone), depth)
-    if not others:
-        refuse_another(run, first.model, found)
-    elif not (run.workdir / "search").exists():
-        _check_weights(config)
-    return found
-
-
-def _check_weights(config: RunConfig) -> None:
-    """Loads the files of weights of all architectures but the first, which is loaded already."""
-    found = zip(space.architectures(config), space.first_trials(config), strict=True)
-    seen = set()
-    for values, trial in found:
-        key = trial.model.model_dump_json(exclude={"dropout", "head_width"})
-        if seen and key not in seen and trial.model.weights not in WEIGHTS:
-            try:
-                models.pretrained(trial.model, trial.data.image_size)
-            except ValueError as error:
-                named = ", ".join(f"{name} {value!r}" for name, value in values.items())
-                raise ValueError(
-                    f"search.space: with {named}: {error}; give each backbone its file, as in "
-                    "search.space.model: [{backbone: A, weights: a.h5}, {backbone: B, ...}]"
-                ) from None
-        seen.add(key)
-
-
 OF_ALL_SESSIONS = ("backbones", "features")  # Parts of the record to which a session adds.
 
 
@@ -122,38 +76,6 @@ def carry(run: Run, parts: Sequence[str]) -> None:
         return
     seconds = {name: value for name, value in earlier["seconds"].items() if name != "total"}
     run.add(**{name: earlier[name] for name in parts if name in earlier}, seconds=seconds)
-
-
-def refuse_another(
-    run: Run, config: ModelConfig, backbone: keras.Model, label: str | None = None
-) -> None:
-    """A killed run goes on with the backbone that it began with, or not at all.
-
-    Args:
-      label: of the architecture, where a search has several.
-
-    Raises:
-      ValueError: the file of the backbone or of its weights is another one by now.
-    """
-    digests = {}
-    own = model_file.is_file(config.backbone)
-    if own:
-        digests["graph_digest"] = graph_digest(backbone)
-    if config.weights != "none":
-        digests["weights_digest"] = digest(backbone)
-    part = "backbones" if label else "model"
-    began = {**(run.result or {}).get(part, {}), **run.record.get(part, {})}
-    if label:
-        began = began.get(label, {})
-    for name, found in digests.items():
-        if began.get(name, found) != found:
-            filled = name == "weights_digest" and config.weights not in WEIGHTS
-            field = "weights" if filled else "backbone"
-            raise ValueError(
-                f"model.{field}: {getattr(config, field)!r} is not what {str(run.workdir)!r} began "
-                "with; restore it, or choose another --workdir"
-            )
-    run.add(**{part: {label: digests} if label else digests})
 
 
 def trained(

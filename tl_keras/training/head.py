@@ -1,10 +1,12 @@
 """The head on kept features: a converged logistic regression, or one behind a hidden layer."""
 
+import json
 import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 
 from tl_keras.data.batches import class_weights
+from tl_keras.run.files import replacing
 from tl_keras.run.progress import progress
 from tl_keras.tasks.classification import log_loss, softmax
 from tl_keras.training.fit import MARGIN
@@ -294,3 +297,22 @@ def _both_classes(kernel: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.
     if kernel.shape[1] == 1:
         kernel, bias = np.hstack([-kernel, kernel]) / 2, np.hstack([-bias, bias]) / 2
     return kernel, bias
+
+
+def save(file: Path, head: Head) -> None:
+    """Writes a head for a job that starts from it."""
+    told = json.dumps({"history": head.history, "regularisation": head.regularisation})
+    flat = [array for layer in head.layers for array in layer]
+    with replacing(file) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, *flat, told=np.array(told))
+
+
+def load(file: Path) -> Head | None:
+    """What `save` wrote, to the bit; None if there is no such file."""
+    if not file.is_file():
+        return None
+    with np.load(file, allow_pickle=False) as stored:
+        told = json.loads(str(stored["told"]))
+        flat = [stored[f"arr_{i}"] for i in range(len(stored.files) - 1)]
+    layers = list(zip(flat[::2], flat[1::2], strict=True))
+    return Head(layers, told["history"], told["regularisation"])

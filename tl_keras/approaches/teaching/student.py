@@ -96,7 +96,7 @@ def _train(student: Run, workdir: Path, labels: Path, segment: int) -> None:
     # All students start from one point, or the average of their weights would be of none: from a
     # head that is fitted on what people labelled, which comes first.
     count, strength = len(dataset.splits["train"]), told["chosen"]["regularisation"]
-    arch.heads[config.data.balance] = refit_head(arch, config, strength, count)
+    arch.shared.heads[config.data.balance] = refit_head(arch, config, strength, count)
     labelled = len(dataset.splits["val"])
     choose = functools.partial(_choose, labelled)
     adapted = adapt.head_then_suffix(student, arch, choose=choose)
