@@ -97,13 +97,13 @@ def write_splits(source: Path, folder: Path, seed: int, train: int = TRAIN, val:
 
 def read(config: RunConfig) -> Data:
     """The images as tl_keras audits, decodes and resizes them, for all learners."""
-    return prepared(load(config.data, config.cache), config)
+    return prepared(load(config), config)
 
 
 def head(data: Data, config: RunConfig) -> Outcome:
     """Logistic regression on pooled features."""
     started = time.monotonic()
-    backbone = models.pretrained(config.model, SIZE)
+    backbone = models.pretrained(config.model, config.settings)
     infer = Inference(backbone)
     pooled = {split: features.outputs(infer, data.inputs[split]) for split in SPLITS}
     mean, deviation = pooled["train"].mean(0), pooled["train"].std(0) + 1e-3
@@ -127,7 +127,7 @@ def guide(data: Data, config: RunConfig, seed: int) -> Outcome:
     """The transfer-learning guide of keras.io."""
     started = time.monotonic()
     keras.utils.set_random_seed(seed)
-    backbone = models.pretrained(config.model, SIZE)
+    backbone = models.pretrained(config.model, config.settings)
     image = keras.Input((SIZE, SIZE, 3), dtype="uint8")
     x = keras.layers.RandomFlip("horizontal")(keras.ops.cast(image, "float32"))
     x = backbone(keras.layers.RandomRotation(0.1)(x))
@@ -261,7 +261,7 @@ def one_seed(
     """All learners on one data set with one seed."""
     write_splits(chosen.data / name, folder / "data", seed)
     fields = [f"model.backbone={chosen.backbone}", f"model.weights={chosen.weights}"]
-    fields += [f"data.image_size={SIZE}", f"cache.path={folder / 'cache'}", f"seed={seed}"]
+    fields += [f"image.size={SIZE}", f"cache.path={folder / 'cache'}", f"seed={seed}"]
     fields.append(f"data.path={folder / 'data'}")
     config, own = configs.load(None, fields), configs.load(None, [*fields, *chosen.set])
     data = read(config)

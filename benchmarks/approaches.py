@@ -63,11 +63,12 @@ def learn(folder: Path, approach: str, chosen: argparse.Namespace, seed: int) ->
     """A finished run of an approach."""
     command, sections = APPROACHES[approach]
     # Of pictures that stand under two labels BUSI has many.
-    data = {"path": str(folder / "labelled"), "image_size": SIZE, "max_bad_share": 0.5}
+    data = {"path": str(folder / "labelled"), "max_bad_share": 0.5}
     if command == "parallel":
         data["unlabelled"] = str(folder / "unlabelled")
     tree = {
         "data": data,
+        "image": {"size": SIZE},
         "model": {"backbone": "MobileNetV2", "weights": str(chosen.weights)},
         "export": {"formats": []},
         "cache": {"path": str(folder / f"cache_{approach}")},

@@ -68,7 +68,8 @@ def one_seed(name: str, seed: int, chosen: argparse.Namespace) -> dict[str, Outc
             weights = chosen.weights if before is None else folder / f"run {before}"
             tree = {
                 # Of pictures that stand under two labels BUSI has many.
-                "data": {"path": str(folder / size), "image_size": SIZE, "max_bad_share": 0.5},
+                "data": {"path": str(folder / size), "max_bad_share": 0.5},
+                "image": {"size": SIZE},
                 "model": {"backbone": "MobileNetV2", "weights": str(weights)},
                 "export": {"formats": []},
                 "cache": {"path": str(folder / "cache")},

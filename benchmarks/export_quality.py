@@ -83,7 +83,7 @@ def trained(source: Path, backbone: str, weights: Path, seed: int, folder: Path)
     """The defaults on one data set."""
     write_splits(source, folder / "data", seed)
     fields = [f"model.backbone={backbone}", f"model.weights={weights}", f"seed={seed}"]
-    fields += [f"data.image_size={SIZE}", f"cache.path={folder / 'cache'}"]
+    fields += [f"image.size={SIZE}", f"cache.path={folder / 'cache'}"]
     return tl_keras.finetune(
         configs.load(None, [*fields, f"data.path={folder / 'data'}"]), folder / "run"
     )

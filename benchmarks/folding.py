@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=20)
     chosen = parser.parse_args()
-    backbone = applications.build(chosen.backbone, {}, chosen.size)
+    backbone = applications.build(chosen.backbone, {}, (chosen.size, chosen.size, 3))
     freeze.freeze_batch_norm(backbone)
     shape = (chosen.batch, chosen.size, chosen.size, 3)
     images = tf.constant(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))

@@ -47,7 +47,8 @@ DEPTH, EPOCHS, GUIDE_EPOCHS = 0.92, 6, 20
 def config_of(chosen: argparse.Namespace, cache: Path, **sections: dict) -> RunConfig:
     """The config of ours, and of the images of both."""
     tree = {
-        "data": {"path": str(chosen.data), "image_size": SIZE, "test": 0, "augment": []},
+        "data": {"path": str(chosen.data), "test": 0},
+        "image": {"size": SIZE, "augment": []},
         "model": {"backbone": "MobileNetV2", "weights": str(chosen.weights)},
         "cross_validate": {"folds": FOLDS},
         "export": {"formats": []},
@@ -72,7 +73,7 @@ def read(chosen: argparse.Namespace) -> tuple[Data, RunConfig, float]:
     with tempfile.TemporaryDirectory() as folder:
         config = config_of(chosen, Path(folder))
         started = time.monotonic()
-        data = prepared(load(config.data, config.cache).pooled(), config, ("train",))
+        data = prepared(load(config).pooled(), config, ("train",))
         return data, config, time.monotonic() - started
 
 
@@ -84,7 +85,7 @@ def plain_fold(
     rest = np.setdiff1d(np.arange(len(labels)), held_out)
     started = time.monotonic()
     keras.utils.set_random_seed(0)
-    backbone = models.pretrained(config.model, SIZE)
+    backbone = models.pretrained(config.model, config.settings)
     frozen = freeze.resolve(backbone, applications.block_pattern("MobileNetV2"), depth)
     names = [operation.name for operation in backbone.operations]
     for layer in backbone.layers:

@@ -18,6 +18,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from tl_keras.config.text import from_tree
+from tl_keras.config.whole import RunConfig
 from tl_keras.run.quiet import start_tensorflow
 
 start_tensorflow()
@@ -25,8 +27,6 @@ start_tensorflow()
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from tl_keras.config.cache import CacheConfig  # noqa: E402
-from tl_keras.config.data import DataConfig  # noqa: E402
 from tl_keras.data import batches  # noqa: E402
 from tl_keras.data.load import load  # noqa: E402
 
@@ -96,21 +96,26 @@ def read_all(data: tf.data.Dataset) -> int:
     return sum(len(batch[0]) for batch in data)
 
 
+def config_of(folder: Path, cache: str, image: dict) -> RunConfig:
+    data = {"path": str(folder), "val": 0.01, "test": 0.0}
+    return from_tree({"data": data, "image": image, "cache": {"path": cache}})
+
+
 def measure(folder: Path, ours_first: bool) -> dict[str, float]:
     """Images a second of one turn."""
     plain = keras.utils.image_dataset_from_directory(
         folder, image_size=(SIZE, SIZE), batch_size=BATCH, verbose=False
     )
-    config = DataConfig(path=str(folder), image_size=SIZE, val=0.01, test=0.0, augment=())
     # A cache of its own: no turn may read what an earlier one decoded.
-    cache = CacheConfig(path=tempfile.mkdtemp(dir=folder.parent))
-    dataset = load(config, cache)
-    how = batches.Training(BATCH, 0, (), None, "none", 2)
+    cache = tempfile.mkdtemp(dir=folder.parent)
+    config = config_of(folder, cache, {"size": SIZE, "augment": []})
+    dataset = load(config)
+    how = batches.Training("image", BATCH, 0, (), None, "none", 2)
     place = tf.Variable([0, 0], dtype=tf.int64)
     prepared = []
 
     def first() -> int:
-        inputs = batches.prepared(dataset, "train", config, cache)
+        inputs = batches.prepared(dataset, "train", config)
         prepared.append(batches.training(inputs, how, place))
         return read_all(prepared[0])
 
@@ -133,8 +138,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary, "photographs")
             bits = write(photographs, folder)
-            config = DataConfig(path=str(folder), val=0.01, test=0.0)
-            audit, _ = seconds(lambda c=config, t=temporary: bool(load(c, CacheConfig(path=t))))
+            config = config_of(folder, temporary, {})
+            audit, _ = seconds(lambda c=config: bool(load(c)))
             turns = [measure(folder, turn % 2 == 0) for turn in range(TURNS)]
         median = {key: statistics.median(turn[key] for turn in turns) for key in turns[0]}
         first, second = (

@@ -36,7 +36,7 @@ def raw_pixels(config: RunConfig) -> float:
     """Test accuracy of a logistic regression on pixels, its C chosen on validation."""
     from tl_keras.data import load
 
-    dataset = load.load(config.data, config.cache)
+    dataset = load.load(config)
     pixels, labels = {}, {}
     for split, examples in dataset.splits.items():
         images = dataset.images[[example.index for example in examples]]

@@ -36,7 +36,8 @@ def config_of(folder: Path, backbone: str, seed: int) -> RunConfig:
     name, alpha, weights = backbone.split()
     return configs.from_tree(
         {
-            "data": {"path": str(folder / "data"), "image_size": SIZE},
+            "data": {"path": str(folder / "data")},
+            "image": {"size": SIZE},
             "model": {"backbone": name, "options": {"alpha": float(alpha)}, "weights": weights},
             "export": {"formats": []},
             "cache": {"path": str(folder / "cache")},
@@ -55,7 +56,7 @@ def one_seed(name: str, seed: int, chosen: argparse.Namespace) -> list[tuple[flo
         for i, backbone in enumerate(chosen.backbones):
             config = config_of(folder, backbone, seed)
             inputs = read(config).inputs["train"]
-            pooled = outputs(Inference(models.pretrained(config.model, SIZE)), inputs)
+            pooled = outputs(Inference(models.pretrained(config.model, config.settings)), inputs)
             scores = [
                 transferability.logme(pooled, inputs.labels),
                 transferability.left_out_accuracy(pooled, inputs.labels),

@@ -29,7 +29,8 @@ def tree(trials: int, cache: str) -> dict[str, Any]:
         "model.dropout": {"min": 0.0, "max": 0.5},
     }
     return {
-        "data": {"source": "digits", "image_size": 64, "examples_per_class": 30, "test": 0.7},
+        "data": {"source": "digits", "examples_per_class": 30, "test": 0.7},
+        "image": {"size": 64},
         "model": {"backbone": "MobileNet", "options": {"alpha": 0.5}, "weights": "glyphs"},
         "fit": {"epochs": 2},
         "search": {"trials": trials, "tuner": "random", "space": space},

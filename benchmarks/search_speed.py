@@ -41,7 +41,8 @@ SPACE = {
 def tree(data: Path, weights: Path, cache: Path) -> dict[str, Any]:
     """The config that all of ours share."""
     return {
-        "data": {"path": str(data), "image_size": SIZE},
+        "data": {"path": str(data)},
+        "image": {"size": SIZE},
         "model": {"backbone": "MobileNetV2", "weights": str(weights)},
         "fit": {"epochs": EPOCHS, "batch_size": BATCH},
         "search": {"trials": TRIALS, "space": SPACE},
@@ -57,7 +58,7 @@ def ours(config: dict[str, Any], workdir: Path) -> dict[str, Any]:
 
     start_tensorflow()
     start = age()
-    config["data"]["augment"] = []
+    config["image"]["augment"] = []
     config["search"]["tuner"] = "random"
     with tempfile.TemporaryDirectory() as other:
         apart = configs.from_tree({**config, "cache": {"path": other}})
@@ -95,8 +96,8 @@ def least(config: Any, workdir: Path) -> dict[str, Any]:
     from tl_keras.training import suffix
     from tl_keras.training.learner import Settings, learner
 
-    data = parts.prepared(load(config.data, config.cache), config, parts.HEAD_SPLITS)
-    backbone = models.pretrained(config.model, SIZE)
+    data = parts.prepared(load(config), config, parts.HEAD_SPLITS)
+    backbone = models.pretrained(config.model, config.settings)
     run = Run(workdir, config, "benchmark")
     arch = parts.architecture(run, config, data, backbone, SPACE["fit.freeze"])
     found, how = parts.prefixes(arch, half=False), parts.reading(config, data.dataset)

@@ -29,11 +29,11 @@ def config_of(chosen: argparse.Namespace, cache: Path, workers: int) -> RunConfi
         {
             "data": {
                 "path": str(chosen.data),
-                "image_size": SIZE,
                 "examples_per_class": 20,
                 "unlabelled": "rest",
                 "test": 0.2,
             },
+            "image": {"size": SIZE},
             "model": {"backbone": "MobileNetV2", "weights": str(chosen.weights)},
             "fit": {"epochs": chosen.epochs},
             "parallel": {"segments": 4, "workers": workers},

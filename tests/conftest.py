@@ -77,7 +77,8 @@ def pictures(tmp_path_factory) -> Path:
 def tree(pictures, tmp_path_factory) -> dict:
     """A config, as nested dicts, of a run of seconds: tiny images, the embedded backbone."""
     return {
-        "data": {"path": str(pictures), "image_size": 32, "test": 0.25, "val": 0.25},
+        "data": {"path": str(pictures), "test": 0.25, "val": 0.25},
+        "image": {"size": 32},
         "model": {"backbone": "MobileNet", "options": {"alpha": 0.5}, "weights": "glyphs"},
         "fit": {"epochs": 3, "batch_size": 8, "freeze": 0.5, "learning_rate": 1e-3},
         "cache": {"path": str(tmp_path_factory.mktemp("cache"))},

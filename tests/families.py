@@ -43,7 +43,8 @@ def make(name: str) -> "keras.Model":
     import keras  # Here: conftest.py imports this module, whatever is tested.
 
     keras.utils.set_random_seed(0)
-    model = applications.build(name, FAMILIES[name].options, applications.BACKBONES[name].min_size)
+    size = applications.BACKBONES[name].min_size
+    model = applications.build(name, FAMILIES[name].options, (size, size, 3))
     shake(model)
     return model
 

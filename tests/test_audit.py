@@ -14,6 +14,8 @@ from crafted import ARITHMETIC_JPEG, LOSSLESS_JPEG, ORIENTATION, chunk, encoded,
 from PIL import Image, ImageFile
 
 from tl_keras.data import check_files
+from tl_keras.modalities.image.config import Settings
+from tl_keras.modalities.image.pillow import quiet_pillow
 
 MAX_PIXELS = 64_000_000
 
@@ -39,7 +41,7 @@ def check(tmp_path):
         root.mkdir(exist_ok=True)
         (root / name).write_bytes(content)
         memory = tmp_path / f"memory{len(list(tmp_path.iterdir()))}"
-        return check_files.check_all(root, [name], max_pixels, memory)[name]
+        return check_files.check_all(root, [name], Settings(max_pixels=max_pixels), memory)[name]
 
     return check
 
@@ -199,7 +201,7 @@ def test_bombs_are_found_by_their_header(check, no_decoding, kind):
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # Pillow's own bound would warn.
         checked = check(content)
-    assert checked.reason == "30000 x 30000 px is over data.max_pixels, 64000000"
+    assert checked.reason == "30000 x 30000 px is over image.max_pixels, 64000000"
     assert time.monotonic() - started < 1  # 0.01 s; decoding takes seconds.
 
 
@@ -210,7 +212,7 @@ def test_more_than_tensorflow_decodes_is_refused_whatever_max_pixels(check, no_d
 
 def test_max_pixels_is_inclusive(check):
     assert check(SOUND["png"][0], max_pixels=2000).reason == ""
-    assert check(SOUND["png"][0], max_pixels=1999).reason.endswith("over data.max_pixels, 1999")
+    assert check(SOUND["png"][0], max_pixels=1999).reason.endswith("over image.max_pixels, 1999")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such files")
@@ -223,7 +225,7 @@ def test_what_is_no_regular_file(tmp_path, kind):
         path.symlink_to("/dev/zero")
     elif kind == "folder":
         path.mkdir()
-    checked = check_files.check_all(tmp_path, ["x.jpg"], MAX_PIXELS, tmp_path / "memory")["x.jpg"]
+    checked = check_files.check_all(tmp_path, ["x.jpg"], Settings(), tmp_path / "memory")["x.jpg"]
     expected = (
         "cannot be read: No such file or directory" if kind == "nothing" else "not a regular file"
     )
@@ -235,10 +237,10 @@ def test_unreadable_file_is_read_once_it_may_be(tmp_path):
     path = tmp_path / "x.jpg"
     path.write_bytes(SOUND["jpeg"][0])
     path.chmod(0)
-    checked = check_files.check_all(tmp_path, ["x.jpg"], MAX_PIXELS, tmp_path / "memory")["x.jpg"]
+    checked = check_files.check_all(tmp_path, ["x.jpg"], Settings(), tmp_path / "memory")["x.jpg"]
     assert checked.reason == "cannot be read: Permission denied"
     path.chmod(0o600)
-    checked = check_files.check_all(tmp_path, ["x.jpg"], MAX_PIXELS, tmp_path / "memory")["x.jpg"]
+    checked = check_files.check_all(tmp_path, ["x.jpg"], Settings(), tmp_path / "memory")["x.jpg"]
     assert checked.reason == ""
 
 
@@ -251,9 +253,9 @@ def test_failure_to_read_is_not_remembered(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(check_files, "_digest", fail)
-        first = check_files.check_all(tmp_path, ["x.jpg"], MAX_PIXELS, tmp_path / "memory")
+        first = check_files.check_all(tmp_path, ["x.jpg"], Settings(), tmp_path / "memory")
     assert first["x.jpg"].reason == "cannot be read: Too many open files"
-    again = check_files.check_all(tmp_path, ["x.jpg"], MAX_PIXELS, tmp_path / "memory")
+    again = check_files.check_all(tmp_path, ["x.jpg"], Settings(), tmp_path / "memory")
     assert again["x.jpg"].reason == ""
 
 
@@ -274,9 +276,9 @@ def test_failure_to_decode_that_is_not_the_files_is_not_remembered(
 
     with monkeypatch.context() as patch:
         patch.setattr(ImageFile.ImageFile, "load", fail)
-        first = check_files.check_all(tmp_path, ["x.gif"], MAX_PIXELS, tmp_path / "memory")
+        first = check_files.check_all(tmp_path, ["x.gif"], Settings(), tmp_path / "memory")
     assert first["x.gif"].reason == reason
-    again = check_files.check_all(tmp_path, ["x.gif"], MAX_PIXELS, tmp_path / "memory")
+    again = check_files.check_all(tmp_path, ["x.gif"], Settings(), tmp_path / "memory")
     assert again["x.gif"].reason == ""
 
 
@@ -307,7 +309,9 @@ FILES = ["jpeg", "png", "bad"]
 
 
 def recheck(root, max_pixels=MAX_PIXELS, files=FILES):
-    return check_files.check_all(root, files, max_pixels, root.parent / "memory")
+    return check_files.check_all(
+        root, files, Settings(max_pixels=max_pixels), root.parent / "memory"
+    )
 
 
 def test_second_audit_opens_no_file(root, read):
@@ -321,7 +325,7 @@ def test_second_audit_opens_no_file(root, read):
 def test_looks_cost_a_reading_where_they_are_asked_for_alone(root, read):
     def looks():
         memory = root.parent / "memory"
-        return check_files.check_all(root, FILES, MAX_PIXELS, memory, looks=True)
+        return check_files.check_all(root, FILES, Settings(), memory, looks=True)
 
     assert {own.looks for own in recheck(root).values()} == {""}
     read.clear()
@@ -353,7 +357,7 @@ def test_changed_file_of_the_same_size_and_time_is_read_again(root, read):
 def test_another_bound_reads_again(root, read):
     recheck(root)
     read.clear()
-    assert recheck(root, max_pixels=10)["png"].reason.endswith("over data.max_pixels, 10")
+    assert recheck(root, max_pixels=10)["png"].reason.endswith("over image.max_pixels, 10")
     assert sorted(read) == sorted(FILES)
 
 
@@ -409,7 +413,7 @@ def test_pillows_bound_and_warnings_come_back_however_threads_leave():
     bound, filters = Image.MAX_IMAGE_PIXELS, list(warnings.filters)
 
     def hold(i):
-        with check_files.quiet_pillow():
+        with quiet_pillow():
             time.sleep(0.001 * (i % 3))
             return Image.MAX_IMAGE_PIXELS
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tl_keras.backbones import model_file
+from tl_keras.modalities.image.config import Settings
 
 
 def layer(name, **config):
@@ -43,7 +44,7 @@ def test_a_file_is_told_from_a_name(value, answer):
 @pytest.mark.parametrize("shape", [(None, 32, 32, 3), (None, None, None, 3), (None, None, 32, 3)])
 def test_images_that_fit_are_taken(shape, tmp_path):
     dense = layer("Dense", units=3, activation={"module": "builtins", "class_name": "function"})
-    model_file.check(write(tmp_path / "a.keras", dense, shape=shape), 32)
+    model_file.check(write(tmp_path / "a.keras", dense, shape=shape), Settings(size=32))
 
 
 @pytest.mark.parametrize(
@@ -51,9 +52,9 @@ def test_images_that_fit_are_taken(shape, tmp_path):
     [
         (
             (None, 96, 96, 3),
-            r"^data\.image_size: '.*' takes 96 px alone, received 32; set data\.image_size=96$",
+            r"^image\.size: '.*' takes 96 px alone, received 32; set image\.size=96$",
         ),
-        ((None, None, 96, 3), r"^data\.image_size: .* set data\.image_size=96$"),
+        ((None, None, 96, 3), r"^image\.size: .* set image\.size=96$"),
         ((None, 96, 32, 3), r"takes images of 96 x 32 px; expected as many rows as columns"),
         (
             (None, 32, 32, 1),
@@ -72,7 +73,7 @@ def test_images_that_fit_are_taken(shape, tmp_path):
 )
 def test_images_that_do_not_fit_are_refused(shape, message, tmp_path):
     with pytest.raises(ValueError, match=message):
-        model_file.check(write(tmp_path / "a.keras", shape=shape), 32)
+        model_file.check(write(tmp_path / "a.keras", shape=shape), Settings(size=32))
 
 
 def files(folder):
@@ -112,7 +113,7 @@ def files(folder):
 def test_unusable_files_are_the_users_error(file, message, tmp_path):
     files(tmp_path)
     with pytest.raises(ValueError, match=rf"^model\.backbone: .*{message}"):
-        model_file.check(str(tmp_path / file), 32)
+        model_file.check(str(tmp_path / file), Settings(size=32))
 
 
 @pytest.mark.parametrize(
@@ -133,13 +134,15 @@ def test_malformed_layers_are_the_users_error(layers, tmp_path):
         archive.writestr("config.json", json.dumps(model))
     message = r"^model\.backbone: '.*a\.keras' is damaged or no \.keras file of Keras 3: "
     with pytest.raises(ValueError, match=message):
-        model_file.check(str(tmp_path / "a.keras"), 32)
+        model_file.check(str(tmp_path / "a.keras"), Settings(size=32))
 
 
 def test_checking_a_file_needs_no_keras(tmp_path):
     file = write(tmp_path / "a.keras")
     code = (
-        f"import sys; from tl_keras.backbones import model_file; model_file.check({file!r}, 32);"
+        "import sys; from tl_keras.backbones import model_file; "
+        "from tl_keras.modalities.image.config import Settings; "
+        f"model_file.check({file!r}, Settings(size=32)); "
         "assert not {'keras', 'tensorflow', 'h5py'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])

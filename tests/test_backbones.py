@@ -16,7 +16,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation doesn't:DeprecationWarning"
 )
 
-MOBILENET = ("MobileNet", {"alpha": 0.25}, 32)
+MOBILENET = ("MobileNet", {"alpha": 0.25}, (32, 32, 3))
 
 
 _backbone = functools.cache(make)
@@ -63,7 +63,7 @@ def test_every_keras_application_has_a_row():
 def test_names_do_not_depend_on_the_process(name):
     x = keras.Input((4,))
     keras.layers.ReLU()(x + x)
-    first, second = (applications.build(name, {}, 96) for _ in range(2))
+    first, second = (applications.build(name, {}, (96, 96, 3)) for _ in range(2))
     names = [operation.name for operation in first.operations]
     assert names == [operation.name for operation in second.operations]
     assert [w.path for w in first.weights] == [w.path for w in second.weights]
@@ -84,7 +84,7 @@ def test_mixed_precision_gives_float32_features_and_leaves_the_policy():
 def test_importing_and_checking_need_no_tensorflow():
     code = (
         "import sys; from tl_keras.backbones.applications import check; "
-        "check('VGG16', {}, 32, 'imagenet'); "
+        "check('VGG16', {}, (32, 32, 3), 'imagenet'); "
         "assert not {'keras', 'tensorflow', 'h5py'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
@@ -106,9 +106,9 @@ def test_importing_and_checking_need_no_tensorflow():
         (("MobileNet", {"alpha": True}), r"model\.options\.alpha: .* received True"),
         (("MobileNet", {"depth_multiplier": 1.5}), r"depth_multiplier: .* whole number in 1\.\.8"),
         (("MobileNetV3Small", {"minimalistic": 1}), r"minimalistic: must be true or false"),
-        (("Xception", {}, 70), r"data\.image_size: Xception needs at least 71 px, received 70"),
+        (("Xception", {}, (70, 70, 3)), r"image\.size: Xception needs at least 71 px, received 70"),
         (
-            ("MobileNet", {"alpha": 0.3}, 96, "imagenet"),
+            ("MobileNet", {"alpha": 0.3}, (96, 96, 3), "imagenet"),
             r"model\.options\.alpha: 0\.3 has no ImageNet weights; .* 0\.25, 0\.5, 0\.75, 1\.0",
         ),
     ],

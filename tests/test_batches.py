@@ -5,12 +5,12 @@ import tensorflow as tf
 from PIL import Image
 
 from tl_keras.config.cache import CacheConfig
-from tl_keras.config.data import DataConfig
+from tl_keras.config.text import from_tree
 from tl_keras.data import batches, store
 from tl_keras.data.batches import Inputs, Training
 from tl_keras.data.examples import Dataset, Example
+from tl_keras.modalities.image.check import Checked
 from tl_keras.modalities.image.config import Augmentation
-from tl_keras.modalities.image.drawn import glyphs
 
 SIZE = 16
 
@@ -23,7 +23,14 @@ def numbered(count, num_classes=None):
 
 
 def how(num_classes, **fields):
-    values = {"batch_size": 4, "seed": 0, "augmentations": (), "views": None, "balance": "none"}
+    values = {
+        "modality": "image",
+        "batch_size": 4,
+        "seed": 0,
+        "augmentations": (),
+        "views": None,
+        "balance": "none",
+    }
     return Training(**{**values, "num_classes": num_classes, **fields})
 
 
@@ -218,14 +225,21 @@ def dataset(tmp_path):
         name = f"Bär {i}.{format}"
         Image.fromarray(generator.integers(0, 256, shape, np.uint8)).save(tmp_path / name, format)
         height, width = shape[:2]
-        examples.append(Example(name, i % 2, f"digest {i}", decoder, width=width, height=height))
+        examples.append(
+            Example(
+                name,
+                i % 2,
+                f"digest {i}",
+                checked=Checked(decoder=decoder, width=width, height=height),
+            )
+        )
     splits = {"train": examples, "val": examples, "test": examples}
     return Dataset(("a", "b"), splits, tmp_path, None, [], [], "")
 
 
 @pytest.fixture
 def config():
-    return DataConfig(path="/x", image_size=SIZE, augment=())
+    return from_tree({"data": {"path": "/x"}, "image": {"size": SIZE, "augment": []}})
 
 
 PLACES = ("memory", "disk", "files")
@@ -237,8 +251,9 @@ def prepared(dataset, split, config, folder, place, monkeypatch):
         if place != "memory":
             patch.setattr(batches, "free_memory", lambda: -1)
         max_bytes = 0.0 if place == "files" else 1e9
-        cache_config = CacheConfig(path=str(folder / "cache"), max_bytes=max_bytes)
-        inputs = batches.prepared(dataset, split, config, cache_config)
+        cache = CacheConfig(path=str(folder / "cache"), max_bytes=max_bytes)
+        kept = config.model_copy(update={"cache": cache})
+        inputs = batches.prepared(dataset, split, kept)
     assert isinstance(inputs.array, np.memmap) == (place == "disk")
     assert (inputs.array is None) == (place == "files")
     return inputs
@@ -267,7 +282,8 @@ def test_only_training_decodes_at_a_fraction(tmp_path, config, monkeypatch):
     noise = np.random.default_rng(0).integers(0, 256, (128, 128, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "x.jpg")
     splits = dict.fromkeys(
-        ("train", "val", "test"), [Example("x.jpg", 0, "d", "jpeg", width=128, height=128)]
+        ("train", "val", "test"),
+        [Example("x.jpg", 0, "d", checked=Checked(decoder="jpeg", width=128, height=128))],
     )
     dataset = Dataset(("a", "b"), splits, tmp_path, None, [], [], "")
     train, val, test = (
@@ -288,8 +304,8 @@ def test_images_on_disk_are_not_decoded_again(dataset, config, tmp_path, monkeyp
 
 def test_images_on_disk_are_kept_by_all_that_decides_them(dataset, config, tmp_path, monkeypatch):
     others = [
-        config.model_copy(update=update)
-        for update in ({}, {"image_size": 24}, {"resize": "crop"}, {"antialias": True})
+        config.with_settings(**update)
+        for update in ({}, {"size": 24}, {"resize": "crop"}, {"antialias": True})
     ]
     for i, other in enumerate(others, start=1):
         prepared(dataset, "val", other, tmp_path, "disk", monkeypatch)
@@ -319,33 +335,33 @@ def test_free_memory_is_the_containers_where_it_has_a_limit(monkeypatch, tmp_pat
 @pytest.mark.parametrize("antialias", [False, True])
 def test_embedded_images_are_resized_as_files_are(antialias, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (70, 32, 32, 3), np.uint8)
-    examples = [Example(f"{i}", 0, f"{i}", "array", i) for i in range(69, 1, -1)]
+    examples = [Example(f"{i}", 0, f"{i}", i) for i in range(69, 1, -1)]
     splits = {"train": examples, "val": [], "test": []}
     dataset = Dataset(("a", "b"), splits, None, images, [], [], "")
-    config = DataConfig(source="digits", image_size=16, antialias=antialias)
-    inputs = batches.prepared(dataset, "train", config, CacheConfig(path=str(tmp_path)))
+    settings = {"size": 16, "antialias": antialias}
+    config = from_tree({"data": {"source": "digits"}, "image": settings})
+    inputs = batches.prepared(dataset, "train", config)
     resized = tf.image.resize(images[:1:-1], (16, 16), antialias=antialias)
     np.testing.assert_array_equal(inputs.array, tf.round(resized))
-    same = config.model_copy(update={"image_size": 32})
-    inputs = batches.prepared(dataset, "train", same, CacheConfig(path=str(tmp_path)))
+    same = config.with_settings(size=32)
+    inputs = batches.prepared(dataset, "train", same)
     np.testing.assert_array_equal(inputs.array, images[:1:-1])
-    empty = batches.prepared(dataset, "val", config, CacheConfig(path=str(tmp_path)))
+    empty = batches.prepared(dataset, "val", config)
     assert empty.array.shape == (0, 16, 16, 3)
 
 
 @pytest.mark.parametrize("batch_size, steps", [(4, 2), (32, 1)])
-def test_drawn_epochs_never_repeat(batch_size, steps, monkeypatch):
+def test_drawn_epochs_never_repeat(batch_size, steps):
     # Stands in for glyphs, which take seconds to trace: which images are asked for is the claim.
-    def render(seed, indices, size):
-        images = tf.cast(indices, tf.uint8)[:, None, None, None] + tf.constant(seed, tf.uint8)
-        return tf.broadcast_to(images, (tf.size(indices), size, size, 3)), indices % 3
+    def draw(indices):
+        images = tf.cast(indices, tf.uint8)[:, None, None, None] + tf.constant(7, tf.uint8)
+        return tf.broadcast_to(images, (tf.size(indices), SIZE, SIZE, 3)), indices % 3
 
-    monkeypatch.setattr(glyphs, "render", render)
-    examples = [Example(f"{i}", i % 3, f"{i}", "drawn", i) for i in range(10)]
+    examples = [Example(f"{i}", i % 3, f"{i}", i) for i in range(10)]
     splits = {"train": examples, "val": [], "test": []}
-    dataset = Dataset(("a", "b", "c"), splits, None, None, [], [], "", drawn_seed=7)
+    dataset = Dataset(("a", "b", "c"), splits, None, None, [], [], "", draw)
     place = tf.Variable([0, 0], dtype=tf.int64, trainable=False)
-    data = batches.drawn(dataset, how(3, batch_size=batch_size), SIZE, place)
+    data = batches.drawn(dataset, how(3, batch_size=batch_size), place)
     found = []
     for number in (0, 1, 2, 1):
         place.assign([number, 0])
@@ -360,7 +376,7 @@ def test_drawn_epochs_never_repeat(batch_size, steps, monkeypatch):
         np.testing.assert_array_equal(targets.argmax(1), (x[:, 0, 0, 0] - 7) % 3)
         np.testing.assert_array_equal(weights, np.ones(len(x)))
     # The head's inputs are those of epoch 0.
-    inputs = batches.prepared(dataset, "train", DataConfig(source="digits", image_size=SIZE), None)
+    inputs = batches.prepared(dataset, "train", from_tree({"data": {"source": "digits"}}))
     shown_once = np.concatenate(list(batches.evaluation(inputs, 4).as_numpy_iterator()))
     assert shown_once[:, 0, 0, 0].tolist() == [7 + i for i in range(10)]
 

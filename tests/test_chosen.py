@@ -73,7 +73,7 @@ def test_the_nearest_is_named_where_no_file_is_within_the_limits():
     assert found["format"] is None
     assert "export.max_bytes 1,000,000 and export.max_latency_ms 1" in found["status"]
     assert "the nearest is int8 with 2,700,000 bytes and 2 ms" in found["status"]
-    assert "model.options.alpha" in found["status"] and "data.image_size" in found["status"]
+    assert "model.options.alpha" in found["status"] and "image.size" in found["status"]
 
 
 def test_a_run_without_litert_files_ships_none():

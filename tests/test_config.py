@@ -175,7 +175,7 @@ WRONG_DATA = [
     ),
     (
         "{source: glyphs}",
-        "data.augment: expected [], since glyphs are distorted as they are drawn; received 4 ",
+        "image.augment: expected [], since glyphs are distorted as they are drawn; received 4 ",
     ),
     (
         "{source: foldr}",
@@ -194,7 +194,7 @@ WRONG_DATA = [
     ("{path: x, val: 0}", "data.val: expected a number > 0 and < 0.9; received 0"),
     (
         "{path: x, image_size: 10}",
-        "data.image_size: expected a whole number >= 16 and <= 1024; received 10",
+        "image.size: expected a whole number >= 16 and <= 1024; received 10",
     ),
     (
         "{path: x, balance: null}",
@@ -205,45 +205,45 @@ WRONG_DATA = [
         "{path: x, examples_per_class: many}",
         "data.examples_per_class: expected a whole number >= 2, or null; received 'many'",
     ),
-    ("{path: x, antialias: no}", "data.antialias: expected true or false; received 'no'"),
+    ("{path: x, antialias: no}", "image.antialias: expected true or false; received 'no'"),
     (
         "{path: x, augment: {flip: both}}",
-        "data.augment: expected a list, as in [a, b]; received {'flip': 'both'}",
+        "image.augment: expected a list, as in [a, b]; received {'flip': 'both'}",
     ),
     (
         "{path: x, augment: [flip]}",
-        "data.augment.0: expected fields, as in {name: value}; received 'flip'",
+        "image.augment.0: expected fields, as in {name: value}; received 'flip'",
     ),
     (
         "{path: x, augment: [{flip: bth}]}",
-        "data.augment.0.flip: expected 'horizontal', 'vertical' or 'both'; received 'bth'; "
+        "image.augment.0.flip: expected 'horizontal', 'vertical' or 'both'; received 'bth'; "
         "did you mean 'both'?",
     ),
     (
         "{path: x, augment: [{zoom: 0.1}, {blurr: 1}]}",
-        "data.augment.1.blurr: no such field; known: flip, rotation, zoom, ",
+        "image.augment.1.blurr: no such field; known: flip, rotation, zoom, ",
     ),
     (
         "{path: x, augment: [{rotation: 2}]}",
-        "data.augment.0.rotation: expected a number > 0 and <= 0.5; received 2",
+        "image.augment.0.rotation: expected a number > 0 and <= 0.5; received 2",
     ),
     (
         "{path: x, augment: [{zoom: 0.1, flip: both}]}",
-        "data.augment.0: expected one operation and its strength, as in {flip: both}; "
+        "image.augment.0: expected one operation and its strength, as in {flip: both}; "
         "received flip and zoom",
     ),
     (
         "{path: x, augment: [{flip: null}]}",
-        "data.augment.0: expected one operation and its strength, as in {flip: both}; "
+        "image.augment.0: expected one operation and its strength, as in {flip: both}; "
         "received none",
     ),
     (
         "{path: x, augment: [{rand_augment: {layer: 2}}]}",
-        "data.augment.0.rand_augment.layer: no such field; did you mean 'layers'?",
+        "image.augment.0.rand_augment.layer: no such field; did you mean 'layers'?",
     ),
     (
         "{path: x, augment: [{rand_augment: {layers: 9}}]}",
-        "data.augment.0.rand_augment.layers: expected a whole number >= 1 and <= 6; received 9",
+        "image.augment.0.rand_augment.layers: expected a whole number >= 1 and <= 6; received 9",
     ),
 ]
 NO_CONFIG = [
@@ -291,7 +291,7 @@ def test_every_wrong_field_gets_a_line(tmp_path):
 def test_every_wrong_entry_gets_a_line(tmp_path):
     text = "data: {source: digits, augment: [{}, {flip: both}, {}]}\nexport: {formats: [a, b]}"
     fields = [line.split(":")[0] for line in message(text, tmp_path).split("\n")]
-    assert fields == ["data.augment.0", "data.augment.2", "export.formats.0", "export.formats.1"]
+    assert fields == ["image.augment.0", "image.augment.2", "export.formats.0", "export.formats.1"]
 
 
 def test_a_missing_path_hides_no_other_error(tmp_path):
@@ -331,7 +331,7 @@ def test_message_of_a_folder_or_below_a_file(tmp_path):
         ("fit.epoch=3", "fit.epoch: no such field; did you mean 'epochs'?"),
         ("fit.epochs=x", "fit.epochs: expected a whole number >= 0, or 'auto'; received 'x'"),
         ("fit.epochs.x=3", "fit.epochs: expected a whole number >= 0, or 'auto'; received {'x': 3"),
-        ("data.augment.0.zoom=0.1", "data.augment: expected a list, as in [a, b]; received {'0'"),
+        ("image.augment.0.zoom=0.1", "image.augment: expected a list, as in [a, b]; received {'0'"),
     ],
 )
 def test_message_of_a_bad_override(override, expected, tmp_path):
@@ -398,7 +398,7 @@ def test_config_starts_with_its_command(file):
 
 def test_all_augmentations_survive_saving(tmp_path):
     assert {name for entry in ALL_AUGMENTATIONS for name in entry} == set(Augmentation.model_fields)
-    config = configs.from_tree(tree(data={"augment": ALL_AUGMENTATIONS}))
+    config = configs.from_tree(tree(image={"augment": ALL_AUGMENTATIONS}))
     text = configs.to_yaml(config)
     assert configs.load(write(tmp_path, text)) == config
     assert "null" not in text.partition("augment:")[2].partition("balance:")[0]
@@ -427,7 +427,7 @@ def test_defaults():
     assert config.model.backbone == "MobileNetV2"
     assert config.model.weights == "imagenet"
     assert config.fit.freeze == "auto"
-    assert [entry.name for entry in config.data.augment] == [
+    assert [entry.name for entry in config.image.augment] == [
         *("flip", "rotation", "zoom", "contrast")
     ]
     assert config.export.formats == FORMATS
@@ -529,11 +529,11 @@ def test_check_paths_looks_into_a_backbones_file(tmp_path):
         ({"fit": {"epochs": 3}}, "fit.epochs: 'auto' in the workdir, 3 now"),
         ({"seed": 1}, "seed: 0 in the workdir, 1 now"),
         (
-            {"data": {"augment": [{"zoom": 0.1}]}},
-            r"data.augment: \[.*\] in the workdir, \[{'zoom': 0.1}\] now",
+            {"image": {"augment": [{"zoom": 0.1}]}},
+            r"image.augment: \[.*\] in the workdir, \[{'zoom': 0.1}\] now",
         ),
         ({"model": {"options": {"alpha": 0.5}}}, "model.options: {} in the .*, {'alpha': 0.5} now"),
-        ({"data": {"image_size": 32}, "seed": 1}, "data.image_size: 160 in the workdir, 32 now"),
+        ({"image": {"size": 32}, "seed": 1}, "image.size: 160 in the workdir, 32 now"),
     ],
 )
 def test_difference_names_the_first_field(changes, expected):
@@ -552,7 +552,7 @@ def test_sections_are_frozen():
     for section, field in [
         (config, "seed"),
         (config.fit, "epochs"),
-        (config.data.augment[0], "flip"),
+        (config.image.augment[0], "flip"),
     ]:
         with pytest.raises(ValidationError, match="frozen"):
             setattr(section, field, 1)
@@ -616,7 +616,8 @@ def test_classes_that_are_called_by_a_number_need_no_quotes():
 
 def test_numbers_of_numpy_are_taken():
     tree = {
-        "data": {"source": np.str_("digits"), "image_size": np.int64(32)},
+        "data": {"source": np.str_("digits")},
+        "image": {"size": np.int64(32)},
         "fit": {
             "epochs": np.int32(3),
             "learning_rate": np.float32(0.5),

@@ -192,7 +192,7 @@ def test_final_model_is_of_all_examples(quick, tmp_path):
 
 def _head_of_all(run, chosen):
     data = prepared(load(run.config.data, run.config.cache).pooled(), run.config, ("train",))
-    backbone = models.pretrained(run.config.model, run.config.data.image_size)
+    backbone = models.pretrained(run.config.model, run.config.settings)
     found = features.outputs(Inference(backbone), data.inputs["train"])
     labels = data.inputs["train"].labels
     return heads.refit_head(found, labels, heads.Recipe(), chosen["regularisation"])
@@ -241,7 +241,7 @@ def test_average_starts_from_what_the_folds_share(wanted, tmp_path, monkeypatch)
         found = model.predict(np.stack([shown[file] for file in told]), verbose=0)
         np.testing.assert_allclose(found, list(told.values()), atol=2e-3)
     # Frozen weights are the same in all folds.
-    backbone = models.pretrained(run.config.model, run.config.data.image_size)
+    backbone = models.pretrained(run.config.model, run.config.settings)
     averaged = models.load(run.workdir / "model.keras")
     first = next(layer for layer in backbone.layers if layer.weights)
     np.testing.assert_array_equal(
@@ -257,7 +257,7 @@ def _images(run) -> dict[str, np.ndarray]:
 
 
 def test_each_fold_has_a_search_of_its_own(applications, tmp_path):
-    space = {"data.image_size": [32, 40]}
+    space = {"image.size": [32, 40]}
     search = {"trials": 1, "tuner": "random", "space": space}
     frozen = changed(applications, fit={"freeze": 1.0}, export={"formats": []})
     asked = changed(frozen, search=search, cross_validate={"folds": 2})
@@ -267,7 +267,7 @@ def test_each_fold_has_a_search_of_its_own(applications, tmp_path):
         assert len(state["records"]) == 1
     assert all(fold["values"].keys() == space.keys() for fold in run.result["folds"])
     trials = {t["trial"]: t["values"] for t in run.result["search"]["trials"]}
-    size = trials[run.result["search"]["best"]]["data.image_size"]
+    size = trials[run.result["search"]["best"]]["image.size"]
     assert models.load(run.workdir / "model.keras").input.shape[1] == size
     stamp = (run.workdir / "result.json").stat().st_mtime_ns
     assert tl_keras.cross_validate(asked, run.workdir).result == run.result
@@ -342,7 +342,10 @@ def test_planted_label_errors_head_the_list(tree, tmp_path):
     ("sections", "message"),
     [
         ({"cross_validate": {"folds": 30}}, "cross_validate.folds: class 'cross' has 18 training"),
-        ({"data": {"source": "glyphs", "path": None, "augment": []}}, "data.source: glyphs"),
+        (
+            {"data": {"source": "glyphs", "path": None}, "image": {"augment": []}},
+            "data.source: glyphs",
+        ),
         (
             {
                 "model": {"weights": "none"},

@@ -84,7 +84,8 @@ def test_pretraining_on_two_devices_broken_in_an_epoch_ends_bit_equal(quick, tmp
 import tl_keras
 from tl_keras.training import fit as train
 config = {
-    "data": {"source": "digits", "image_size": 32, "examples_per_class": 5},
+    "data": {"source": "digits", "examples_per_class": 5},
+    "image": {"size": 32},
     "model": {"backbone": sys.argv[2], "weights": "none"},
     "fit": {"epochs": 2, "batch_size": 9, "checkpoint_minutes": 0.0},
     "cache": {"path": sys.argv[1] + "/cache"},

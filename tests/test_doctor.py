@@ -10,6 +10,8 @@ from sklearn.linear_model import Ridge
 from tl_keras.data.batches import Inputs
 from tl_keras.data.examples import Dataset, Example
 from tl_keras.modalities.image import copies, examine
+from tl_keras.modalities.image.check import Checked
+from tl_keras.modalities.image.config import Settings
 
 SIZE = 96
 
@@ -82,7 +84,7 @@ def test_images_of_one_colour_are_no_copies_of_each_other():
 
 def dataset_of(splits: dict[str, list[tuple[str, int]]], root="/data", **example) -> Dataset:
     examples = {
-        split: [Example(file, label, file, **example) for file, label in listed]
+        split: [Example(file, label, file, checked=Checked(**example)) for file, label in listed]
         for split, listed in splits.items()
     }
     return Dataset(("cat", "dog"), examples, root, None, [], [], "")
@@ -107,7 +109,7 @@ def test_pairs_lie_in_two_splits_or_under_two_labels():
         for split, listed in splits.items()
     }
     dataset = dataset_of(splits, width=SIZE, height=SIZE)
-    pairs = examine.examine(dataset, inputs, SIZE)["near_duplicates"]
+    pairs = examine.examine(dataset, inputs, Settings(size=SIZE))["near_duplicates"]
     # Both in train, both a cat: c and c2 harm nobody.
     assert [(pair["files"], pair["splits"], pair["labels"]) for pair in pairs] == [
         (["a", "a2"], ["train", "test"], ["cat", "cat"]),
@@ -120,7 +122,7 @@ def test_pairs_lie_in_two_splits_or_under_two_labels():
 def test_what_does_not_fit_in_memory_is_not_compared():
     splits = {"train": [("a", 0), ("b", 1)], "val": [], "test": []}
     inputs = {split: Inputs(np.zeros(len(x), np.int64), None) for split, x in splits.items()}
-    found = examine.examine(dataset_of(splits, width=50, height=40), inputs, 32)
+    found = examine.examine(dataset_of(splits, width=50, height=40), inputs, Settings(size=32))
     assert set(found) == {"rare", "sizes"}
 
 
@@ -138,16 +140,16 @@ def test_rare_classes():
 def test_odd_sizes():
     sizes = [(400, 300)] * 8 + [(300, 400), (900, 300), (300, 900), (60, 45)]
     examples = [
-        Example(f"{i}", 0, "", width=width, height=height)
+        Example(f"{i}", 0, "", checked=Checked(width=width, height=height))
         for i, (width, height) in enumerate(sizes)
     ]
-    found = examine.sizes(examples, 160)
+    found = examine.sizes(examples, Settings())
     assert found["width"] == [60, 400, 900]
     assert found["height"] == [45, 300, 900]
     assert {entry["file"]: entry["why"] for entry in found["odd"]} == {
         "9": "3.0 times as long as wide, 1.3 is the median",
         "10": "3.0 times as long as wide, 1.3 is the median",
-        "11": "enlarged more than twice to data.image_size, 160",
+        "11": "enlarged more than twice to image.size, 160",
     }
 
 

@@ -10,7 +10,7 @@ from tl_keras.training import model as models
 
 
 def test_shrunk_weights_are_the_same_to_half_precision(tmp_path):
-    backbone = applications.build("MobileNet", {"alpha": 0.25}, 32)
+    backbone = applications.build("MobileNet", {"alpha": 0.25}, (32, 32, 3))
     backbone.save_weights(tmp_path / "whole.weights.h5")
     shrink(tmp_path / "whole.weights.h5", tmp_path / "half.weights.h5")
     whole, half = (tmp_path / f"{name}.weights.h5" for name in ("whole", "half"))
@@ -26,7 +26,7 @@ def test_embedded_weights_fit_the_configs_that_name_them():
         config = configs.load(file)
     assert config.model.weights == "glyphs"
     assert config.data.examples_per_class <= 100
-    backbone = models.pretrained(config.model, config.data.image_size)
+    backbone = models.pretrained(config.model, config.settings)
     assert all(np.isfinite(weights).all() for weights in backbone.get_weights())
 
 

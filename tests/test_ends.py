@@ -20,7 +20,8 @@ HEAD_ALONE = {
     "export": {"formats": ["int8"], "calibration_examples": 1},
 }
 LEAST = {
-    "data": {"test": 0.0, "examples_per_class": 8, "balance": "weights", "resize": "crop"},
+    "data": {"test": 0.0, "examples_per_class": 8, "balance": "weights"},
+    "image": {"resize": "crop"},
     "model": {"dropout": 0.0, "head_width": 1},
     "fit": {
         **{"epochs": 1, "batch_size": 1, "learning_rate": 1e-12, "freeze": 0, "weight_decay": 0.0},
@@ -81,7 +82,9 @@ def test_ends_work(row, command, augment, quick, tmp_path):
 
 @pytest.mark.parametrize("augment", [STRONGEST, WEAKEST], ids=["strongest", "weakest"])
 def test_ends_of_augmentation_work(augment, quick, tmp_path):
-    tree = config(quick, {"fit": {"epochs": 1}, "data": {"augment_strength": 2.0}}, augment=augment)
+    tree = config(
+        quick, {"fit": {"epochs": 1}, "image": {"augment_strength": 2.0}}, augment=augment
+    )
     tree["export"] = {"formats": ["float32"]}
     assert tl_keras.finetune(tree, tmp_path / "run").result["model"]["kept"]
 

@@ -110,7 +110,7 @@ def test_views_are_those_of_training(seed):
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (10, 16, 16, 3), np.uint8)
     config, inputs = config_of(seed=seed), Inputs(np.arange(10), images)
-    how = batches.Training(10, seed, config.data.augment, None, "none", 10)
+    how = batches.Training(10, seed, config.image.augment, None, "none", 10)
     shown = explain.views(images[[7, 2]], [7, 2], 10, config)
     assert shown.shape == (5, 2, 16, 16, 3)
     place = tf.Variable([0, 0], dtype=tf.int64)
@@ -133,7 +133,7 @@ def test_no_more_views_are_shown_than_there_were_epochs():
 
 def test_mixing_is_shown():
     images = np.stack([np.zeros((16, 16, 3), np.uint8), np.full((16, 16, 3), 255, np.uint8)])
-    config = config_of(data={"augment": [{"mixup": 1.0}]})
+    config = config_of(image={"augment": [{"mixup": 1.0}]})
     shown = explain.views(images, [0, 1], 2, config)
     assert all(0 < view[0].mean() < 255 for view in shown)
 
@@ -189,7 +189,7 @@ def test_pictures_are_the_same_every_time_and_old_ones_go(tmp_path):
     assert not (tmp_path / "b" / "old.jpg").exists()
 
 
-@pytest.mark.parametrize("section", [{"fit": {"epochs": 0}}, {"data": {"augment": []}}])
+@pytest.mark.parametrize("section", [{"fit": {"epochs": 0}}, {"image": {"augment": []}}])
 def test_no_views_where_training_showed_none(tmp_path, section):
     assert write(tmp_path / "pictures", **section)["augmented"] == []
 

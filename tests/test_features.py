@@ -22,13 +22,13 @@ def config(tree, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def data(config):
-    dataset = load(config.data, config.cache)
+    dataset = load(config)
     return dataset, batches.prepared(dataset, "val", config.data, config.cache)
 
 
 @pytest.fixture(scope="module")
 def backbone(config):
-    return applications.build(config.model.backbone, config.model.options, 32)
+    return applications.build(config.model.backbone, config.model.options, (32, 32, 3))
 
 
 def cut_at(backbone, share: float) -> str:
@@ -113,7 +113,7 @@ def test_all_that_decides_them_is_in_the_key(config, data, backbone):
     name = cut_at(backbone, 0.75)
     kept(config, data, tried(config, data, backbone, 0.75), name)
     before = len(store.entries(config.cache))
-    other = applications.build(config.model.backbone, config.model.options, 32)
+    other = applications.build(config.model.backbone, config.model.options, (32, 32, 3))
     other.set_weights(backbone.get_weights())
     other.layers[-5].set_weights([w + 1 for w in other.layers[-5].get_weights()])
     # Those weights lie above the cut: the prefix, and so its activations, are the same.

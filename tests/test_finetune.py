@@ -28,6 +28,7 @@ from tl_keras.config import text as configs
 from tl_keras.config.model import ModelConfig
 from tl_keras.data.examples import Example
 from tl_keras.export import step as exports
+from tl_keras.modalities.image.config import Settings
 from tl_keras.training import fit as train
 from tl_keras.training import head
 from tl_keras.training import model as models
@@ -280,7 +281,7 @@ def test_killed_fit_on_kept_activations_goes_on(quick, tmp_path, monkeypatch):
         save(self, *arguments)
         raise Killed
 
-    tree = changed(quick, data={"augment": []}, fit={"epochs": 2}, export=FEW)
+    tree = changed(quick, image={"augment": []}, fit={"epochs": 2}, export=FEW)
     tree["seed"] = 2**30 - 1  # The largest.
     monkeypatch.setattr(
         "tl_keras.training.features.worth_keeping", lambda *_: Worth(True, "said so")
@@ -316,12 +317,12 @@ def test_weights_of_another_backbone_are_named(finished_run):
         ({"weights": "glyphs"}, "glyphs are those of MobileNet .* received MobileNetV2 with {}"),
     ):
         with pytest.raises(ValueError, match=message):
-            models.pretrained(ModelConfig(backbone="MobileNetV2", **model), 32)
+            models.pretrained(ModelConfig(backbone="MobileNetV2", **model), Settings(size=32))
 
 
 def test_leak_check_ends_though_weights_go_round(finished_run, tmp_path, monkeypatch):
     digests = json.loads((finished_run.workdir / "data.json").read_text())["digests"]
-    examples = [Example("x.png", 0, digest, "png") for digest in digests["val"]]
+    examples = [Example("x.png", 0, digest) for digest in digests["val"]]
     dataset = SimpleNamespace(splits={"val": examples, "test": []}, whole=False)
     monkeypatch.chdir(tmp_path)
     for name, weights in {"imagenet": "imagenet", "a": "b", "b": "a"}.items():
@@ -329,7 +330,7 @@ def test_leak_check_ends_though_weights_go_round(finished_run, tmp_path, monkeyp
         config = configs.load(Path(name, "config.yaml"), [f"model.weights={weights}"])
         Path(name, "config.yaml").write_text(configs.to_yaml(config))
         stages.refuse_leaks(dataset, ModelConfig(weights=name))
-    trained = [Example("x.png", 0, digests["train"][0], "png")]
+    trained = [Example("x.png", 0, digests["train"][0])]
     dataset = SimpleNamespace(splits={"val": trained, "test": []}, whole=False)
     stages.refuse_leaks(
         dataset, ModelConfig(weights="imagenet")
@@ -339,8 +340,9 @@ def test_leak_check_ends_though_weights_go_round(finished_run, tmp_path, monkeyp
 
 
 def test_too_few_glyphs_for_a_head_are_refused(tree, tmp_path):
-    data = {"source": "glyphs", "image_size": 32, "num_examples": 200, "augment": []}
-    few = {**tree, "data": {**data, "val": 0.02, "test": 0.0}}
+    data = {"source": "glyphs", "num_examples": 200}
+    image = {"size": 32, "augment": []}
+    few = {**tree, "data": {**data, "val": 0.02, "test": 0.0}, "image": image}
     with pytest.raises(ValueError, match=r"data.num_examples: expected images of all \d+ classes"):
         tl_keras.finetune(few, tmp_path / "run")
 
@@ -358,7 +360,7 @@ def test_starts_from_an_earlier_run(finished_run, tree, tmp_path):
 
 def test_kept_activations_train_as_computed_ones(quick, tmp_path, monkeypatch):
     """Timing or room alone decides which; the weights must not depend on it."""
-    tree = changed(quick, data={"augment": []}, export=FEW, fit={"choose_by": "accuracy"})
+    tree = changed(quick, image={"augment": []}, export=FEW, fit={"choose_by": "accuracy"})
     with monkeypatch.context() as patch:
         patch.setattr(
             "tl_keras.training.features.worth_keeping", lambda *_: Worth(True, "the test says so")
@@ -392,9 +394,9 @@ def test_choices_of_fit_run(quick, tmp_path, fit):
         quick,
         fit={"epochs": 1, **fit},
         export=FEW,
-        data={
-            "balance": "weights",
-            "augment": [{"rand_augment": {}}, {"erasing": 0.5}, {"mixup": 0.2}, {"cutmix": 1.0}],
+        data={"balance": "weights"},
+        image={
+            "augment": [{"rand_augment": {}}, {"erasing": 0.5}, {"mixup": 0.2}, {"cutmix": 1.0}]
         },
     )
     run = tl_keras.finetune(tree, tmp_path / "run")
@@ -415,7 +417,8 @@ def test_learns_from_scratch(quick, tmp_path):
         quick,
         model={"weights": "none"},
         fit={"epochs": 20, "freeze": "auto", "patience": 20, "learning_rate": 1e-2},
-        data={"augment": [], "path": str(tmp_path / "colours")},
+        data={"path": str(tmp_path / "colours")},
+        image={"augment": []},
         export=FEW,
     )
     run = tl_keras.finetune(tree, tmp_path / "run")
@@ -424,10 +427,12 @@ def test_learns_from_scratch(quick, tmp_path):
 
 
 def test_pretrained_folder_and_file_start_a_run(tree, tmp_path):
-    data = {"source": "glyphs", "image_size": 32, "num_examples": 200, "augment": []}
+    data = {"source": "glyphs", "num_examples": 200}
+    image = {"size": 32, "augment": []}
     model = {"backbone": "MobileNet", "options": {"alpha": 0.25}}
     glyphs = {
         "data": {**data, "val": 0.02, "test": 0.02},
+        "image": image,
         "model": {**model, "weights": "none"},
         "fit": {"epochs": 1, "batch_size": 32},
         "cache": tree["cache"],
@@ -437,7 +442,7 @@ def test_pretrained_folder_and_file_start_a_run(tree, tmp_path):
     assert pretrained.report.exists()
     chained = {**tree, "model": {**model, "weights": str(pretrained.workdir)}}
     run = tl_keras.finetune(changed(chained, fit={"freeze": 1.0}, export=FEW), tmp_path / "run")
-    from_file = applications.build("MobileNet", {"alpha": 0.25}, 32)
+    from_file = applications.build("MobileNet", {"alpha": 0.25}, (32, 32, 3))
     weights = str(pretrained.workdir / "backbone.weights.h5")
     load_weights(from_file, "MobileNet", {"alpha": 0.25}, weights)
     for a, b in zip(weights_of(run.workdir)[:-2], from_file.get_weights(), strict=True):

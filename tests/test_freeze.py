@@ -202,7 +202,9 @@ def test_frozen_prefix_infers_under_training():
 
 def test_fit_leaves_the_prefix_alone_and_trains_the_suffix():
     keras.utils.set_random_seed(0)
-    prefix, suffix = freeze.split(applications.build("EfficientNetB0", {}, 32), "block6c_add")
+    prefix, suffix = freeze.split(
+        applications.build("EfficientNetB0", {}, (32, 32, 3)), "block6c_add"
+    )
     model = _training_graph(prefix, suffix)
     frozen, trained = _arrays(prefix), _arrays(suffix)
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))

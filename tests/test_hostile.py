@@ -13,8 +13,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tl_keras.config.cache import CacheConfig
-from tl_keras.config.data import DataConfig
+from tl_keras.config.text import from_tree
 from tl_keras.data.batches import prepared
 from tl_keras.data.examples import SPLITS
 from tl_keras.data.load import load
@@ -29,13 +28,14 @@ import json, resource, sys, warnings
 from pathlib import Path
 from tl_keras.config.whole import DataConfig
 from tl_keras.data import check_files as audit, sources
+from tl_keras.modalities.image.config import Settings
 
 warnings.simplefilter("error")
 root, memory = sys.argv[1:]
 start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 listing = sources.list_folder(DataConfig(path=root))
 files = [listed.file for listed in listing.files]
-checked = audit.check_all(listing.root, files, 64_000_000, Path(memory))
+checked = audit.check_all(listing.root, files, Settings(), Path(memory))
 print(json.dumps({
     "reasons": [(file, one.reason) for file, one in checked.items()]
     + [(entry.file, entry.reason) for entry in listing.quarantined],
@@ -86,10 +86,11 @@ def test_nothing_in_the_folder_goes_unmentioned(corpus):
 
 @pytest.fixture(scope="module")
 def loaded(corpus, tmp_path_factory):
-    """The data set, its config and that of the cache."""
-    config = DataConfig(path=str(corpus[0]), max_bad_share=1, image_size=32)
-    cache = CacheConfig(path=str(tmp_path_factory.mktemp("cache")))
-    return load(config, cache), config, cache
+    """The data set, and its config."""
+    data = {"path": str(corpus[0]), "max_bad_share": 1.0}
+    cache = {"path": str(tmp_path_factory.mktemp("cache"))}
+    config = from_tree({"data": data, "image": {"size": 32}, "cache": cache})
+    return load(config), config
 
 
 def reference(path: Path) -> tuple[np.ndarray, int]:
@@ -111,16 +112,16 @@ def reference(path: Path) -> tuple[np.ndarray, int]:
 
 
 def test_what_is_used_has_pillows_pixels(corpus, loaded):
-    dataset, config, cache = loaded
+    dataset, config = loaded
     compared = 0
     for split in SPLITS:
-        images = prepared(dataset, split, config, cache).array
+        images = prepared(dataset, split, config).array
         for example, image in zip(dataset.splits[split], images, strict=True):
             path = dataset.root / example.file
             expected, tolerance = reference(path)
             with tf.device("/CPU:0"):  # As in tf.data.
-                pixels = decode(tf.constant(str(path)), Kind(example.decoder)).numpy()
-                resized = prepare(tf.constant(expected), config).numpy()
+                pixels = decode(tf.constant(str(path)), Kind(example.checked.decoder)).numpy()
+                resized = prepare(tf.constant(expected), config.image).numpy()
             # Pillow lays alpha over white in integers.
             for found, wanted in ((pixels, expected), (image, resized)):
                 away = np.abs(found.astype(int) - wanted).max()
@@ -142,11 +143,11 @@ def test_the_data_set_holds_what_the_audit_lets_pass(corpus, loaded):
 
 
 def test_every_decoder_is_met(loaded):
-    decoders = {example.decoder for split in SPLITS for example in loaded[0].splits[split]}
+    decoders = {example.checked.decoder for split in SPLITS for example in loaded[0].splits[split]}
     assert decoders == {"jpeg", "png", "pillow"}
 
 
 def test_a_second_audit_of_the_corpus_says_the_same(corpus, loaded):
-    dataset, config, cache = loaded
-    again = load(config, cache)
+    dataset, config = loaded
+    again = load(config)
     assert again.fingerprint == dataset.fingerprint and again.quarantined == dataset.quarantined

@@ -7,8 +7,8 @@ import tensorflow as tf
 from crafted import ORIENTATION, UPRIGHT
 from PIL import Image
 
-from tl_keras.config.data import DataConfig
 from tl_keras.data import check_files
+from tl_keras.modalities.image.config import Settings
 from tl_keras.modalities.image.device.predict import to_rgb
 from tl_keras.modalities.image.pillow import read_rgb
 from tl_keras.modalities.image.prepare import Kind, decode, kind_of, prepare
@@ -49,7 +49,7 @@ def exif(orientation):
 
 def decoded(*paths, size=16, fraction=False):
     """Pixels as the pipeline gets them: eagerly, and the same inside Dataset.map."""
-    checked = [check_files.check(path, 64_000_000) for path in paths]
+    checked = [check_files.check(path, Settings()) for path in paths]
     assert not any(file.reason for file in checked)
     names = tf.constant([str(path) for path in paths])
     kinds = [
@@ -84,7 +84,7 @@ def test_jpeg_is_pillows_to_the_last_bit(tmp_path, progressive):
         for subsampling in ("4:4:4", "4:2:2", "4:2:0", "4:1:1")
     ]
     for path, pixels in zip(paths, decoded(*paths), strict=True):
-        assert check_files.check(path, 64_000_000).decoder == "jpeg"
+        assert check_files.check(path, Settings()).decoder == "jpeg"
         np.testing.assert_array_equal(pixels, np.asarray(Image.open(path)), path.name)
 
 
@@ -257,7 +257,7 @@ def test_fraction_shows_the_same_picture(tmp_path):
         Image.fromarray(picture(8, 10)).resize((320, 256), Image.Resampling.BICUBIC)
     )
     path = save(tmp_path / "x.jpg", smooth, "JPEG", quality=95)
-    config = DataConfig(path="/x", image_size=16, augment=())
+    config = Settings(size=16)
     part, whole = (
         prepare(decode(tf.constant(str(path)), Kind("jpeg", ratio)), config) for ratio in (8, 1)
     )
@@ -302,13 +302,13 @@ def test_photographs_are_pillows_to_the_last_bit(real_data):
 
 def prepared(*images, **fields):
     """Eagerly, and the same inside Dataset.map, where the size is not known beforehand."""
-    config = DataConfig(path="/x", **fields)
+    config = Settings(**fields)
     images = [np.asarray(image, np.uint8) for image in images]
     eager = [prepare(tf.constant(image), config).numpy() for image in images]
     spec = tf.TensorSpec((None, None, 3), tf.uint8)
     unknown = tf.data.Dataset.from_generator(lambda: images, output_signature=spec)
     mapped = unknown.map(lambda x: prepare(x, config), 2)
-    size = config.image_size
+    size = config.size
     assert mapped.element_spec == tf.TensorSpec((size, size, 3), tf.uint8)
     for image, again in zip(eager, mapped.as_numpy_iterator(), strict=True):
         np.testing.assert_array_equal(again, image)
@@ -326,20 +326,20 @@ RESIZES = ("stretch", "crop", "pad")
 @pytest.mark.parametrize("antialias", [False, True])
 def test_an_image_of_the_right_size_stays_as_it_is(resize, antialias):
     image = picture(32, 32)
-    result = prepared(image, image_size=32, resize=resize, antialias=antialias)
+    result = prepared(image, size=32, resize=resize, antialias=antialias)
     np.testing.assert_array_equal(result, image)
 
 
 def test_stretch_halves_by_the_mean_of_four():
     image = picture(32, 32).astype(int)
     blocks = image.reshape(16, 2, 16, 2, 3).mean((1, 3))
-    np.testing.assert_array_equal(prepared(image, image_size=16), np.round(blocks))
+    np.testing.assert_array_equal(prepared(image, size=16), np.round(blocks))
 
 
 def test_stretch_is_what_devices_do():
     image = picture(50, 37)
     expected = tf.round(tf.image.resize(image, (24, 24)))
-    np.testing.assert_array_equal(prepared(image, image_size=24), expected)
+    np.testing.assert_array_equal(prepared(image, size=24), expected)
 
 
 def test_stretch_does_not_keep_the_shape():
@@ -347,15 +347,15 @@ def test_stretch_does_not_keep_the_shape():
     left[:, :32] = 255
     expected = np.zeros((16, 16), int)
     expected[:, :8] = 255
-    np.testing.assert_array_equal(prepared(grey(left), image_size=16), grey(expected))
+    np.testing.assert_array_equal(prepared(grey(left), size=16), grey(expected))
 
 
 def test_antialias_reads_every_pixel_and_its_absence_two_of_four():
     # 64 to 16 px: columns 1 and 2 of each four are all that bilinear resizing sees.
     row = np.tile([0, 100, 100, 0], 16)
     image = grey(np.tile(row, (64, 1)))
-    assert (prepared(image, image_size=16) == 100).all()
-    smoothed = prepared(image, image_size=16, antialias=True)[:, 1:-1]
+    assert (prepared(image, size=16) == 100).all()
+    smoothed = prepared(image, size=16, antialias=True)[:, 1:-1]
     assert (smoothed >= 45).all() and (smoothed <= 60).all()  # A triangle of eight columns.
 
 
@@ -364,7 +364,7 @@ def test_crop_keeps_the_middle_square(upright):
     image = grey(np.repeat([10, 100, 200], 16)[None].repeat(16, 0))  # Three squares in a row.
     image = image.transpose(1, 0, 2) if upright else image
     np.testing.assert_array_equal(
-        prepared(image, image_size=16, resize="crop"), np.full((16, 16, 3), 100)
+        prepared(image, size=16, resize="crop"), np.full((16, 16, 3), 100)
     )
 
 
@@ -375,31 +375,31 @@ def test_pad_keeps_the_shape_between_black_bars(upright):
     expected[4:12] = 200
     if upright:
         image, expected = image.transpose(1, 0, 2), expected.transpose(1, 0, 2)
-    np.testing.assert_array_equal(prepared(image, image_size=16, resize="pad"), expected)
+    np.testing.assert_array_equal(prepared(image, size=16, resize="pad"), expected)
 
 
 def test_pad_is_in_the_middle():
-    image = prepared(np.full((97, 101, 3), 200), image_size=48, resize="pad")
+    image = prepared(np.full((97, 101, 3), 200), size=48, resize="pad")
     assert (image[1:47] == 200).all() and (image[[0, 47]] == 0).all()  # 46 rows.
 
 
 def test_pad_of_photographs_is_that_of_tensorflow():
     images = [picture(*shape) for shape in [(500, 375), (333, 500)]]
     expected = [tf.round(tf.image.resize_with_pad(image, 48, 48)) for image in images]
-    np.testing.assert_array_equal(prepared(*images, image_size=48, resize="pad"), expected)
+    np.testing.assert_array_equal(prepared(*images, size=48, resize="pad"), expected)
 
 
 @pytest.mark.parametrize("resize", RESIZES)
 @pytest.mark.parametrize("antialias", [False, True])
 def test_tiny_and_very_long_images(resize, antialias):
     images = [np.full((*shape, 3), 77) for shape in [(1, 1), (1, 3000), (3000, 1), (2, 3)]]
-    for result in prepared(*images, image_size=16, resize=resize, antialias=antialias):
+    for result in prepared(*images, size=16, resize=resize, antialias=antialias):
         assert set(np.unique(result)) <= ({0, 77} if resize == "pad" else {77})
         assert (result == 77).any()
 
 
 def test_extremes_do_not_wrap_around():
     checks = grey(255 * (np.indices((37, 53)).sum(0) % 2))
-    result = prepared(checks, image_size=64, antialias=True)
+    result = prepared(checks, size=64, antialias=True)
     assert result.max() > 200 and result.min() < 55
-    assert (prepared(np.full((37, 53, 3), 255), image_size=64, antialias=True) == 255).all()
+    assert (prepared(np.full((37, 53, 3), 255), size=64, antialias=True) == 255).all()

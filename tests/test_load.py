@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from tl_keras.config.cache import CacheConfig
-from tl_keras.config.data import DataConfig
+from tl_keras.config.text import from_tree
 from tl_keras.data import check_files
-from tl_keras.data import load as loading
 from tl_keras.data.examples import SPLITS, Quarantined
 from tl_keras.data.load import load
 from tl_keras.data.wording import left_out
 from tl_keras.modalities.image import copies
+from tl_keras.modalities.image import sources as drawn_sources
 
 
 def png(seed):
@@ -39,8 +38,8 @@ def loaded(tmp_path):
     def loaded(root, **fields):
         table = root / "data.csv"
         source, path = ("csv", table) if table.exists() else ("folder", root)
-        config = DataConfig(source=source, path=str(path), **fields)
-        return load(config, CacheConfig(path=str(tmp_path / "cache")))
+        data = {"source": source, "path": str(path), **fields}
+        return load(from_tree({"data": data, "cache": {"path": str(tmp_path / "cache")}}))
 
     return loaded
 
@@ -66,7 +65,7 @@ def test_a_folder_becomes_a_data_set(root, loaded):
         labels = dataset.labels(split)
         assert labels.dtype == np.int64
         for example, label in zip(dataset.splits[split], labels, strict=True):
-            assert (root / example.file).is_file() and example.short == 8
+            assert (root / example.file).is_file() and example.checked.short == 8
             assert dataset.classes[label] == Path(example.file).parts[0]
     assert sorted(sum((files(dataset, split) for split in SPLITS), [])) == sorted(
         path.relative_to(root).as_posix() for path in root.rglob("*.png")
@@ -280,7 +279,7 @@ def test_fingerprint_is_of_contents_labels_and_splits(root, loaded, tmp_path):
 def test_a_second_load_opens_no_file(root, loaded, monkeypatch):
     first = loaded(root)
 
-    def fail(path, max_pixels):
+    def fail(path, settings):
         raise AssertionError(f"{path} is read again")
 
     monkeypatch.setattr(check_files, "check", fail)
@@ -412,9 +411,9 @@ def test_no_test_split_is_carved_where_none_is_wanted(root, loaded):
     assert dataset.labels("test").shape == (0,)
 
 
-def test_digits_are_split_by_the_same_rules(tmp_path):
-    config = DataConfig(source="digits", val=0.2, test=0.3, examples_per_class=20)
-    dataset = load(config, CacheConfig(path=str(tmp_path)))
+def test_digits_are_split_by_the_same_rules():
+    data = {"source": "digits", "val": 0.2, "test": 0.3, "examples_per_class": 20}
+    dataset = load(from_tree({"data": data}))
     assert dataset.root is None and len(dataset.classes) == 10
     for label in range(10):
         counts = [(dataset.labels(split) == label).sum() for split in SPLITS]
@@ -425,35 +424,33 @@ def test_digits_are_split_by_the_same_rules(tmp_path):
 
 
 def test_real_folders(real_data, tmp_path):
-    cache = CacheConfig(path=str(tmp_path))
-    ants = load(DataConfig(path=str(real_data / "ants_bees")), cache)
+    cache = {"path": str(tmp_path)}
+    ants = load(from_tree({"data": {"path": str(real_data / "ants_bees")}, "cache": cache}))
     assert ants.classes == ("ants", "bees") and len(ants.quarantined) <= 1
-    busi = load(DataConfig(path=str(real_data / "busi")), cache)
+    busi = load(from_tree({"data": {"path": str(real_data / "busi")}, "cache": cache}))
     # Its known fault: an image of a lesion that is filed as both kinds.
     assert any("stands under" in entry.reason for entry in busi.quarantined)
 
 
-def test_glyphs_of_train_are_none_of_val_or_test(tmp_path, monkeypatch):
+def test_glyphs_of_train_are_none_of_val_or_test(monkeypatch):
     # Stands in for glyphs, which take seconds to trace: an image is a function of seed and number.
     def draw(seed, count, size):
         images = np.zeros((count, 16, 16, 3), np.uint8)
         images[:, 0, 0, 0], images[:, 0, 0, 1] = seed, np.arange(count)
         return (images if size else None), np.arange(count) % 3
 
-    monkeypatch.setattr(loading, "_draw", draw)
-    cache = CacheConfig(path=str(tmp_path))
-    config = DataConfig(
-        source="glyphs", val=0.002, test=0.001, num_examples=200, image_size=16, augment=()
-    )
+    monkeypatch.setattr(drawn_sources, "_draw", draw)
+    data = {"source": "glyphs", "val": 0.002, "test": 0.001, "num_examples": 200}
+    tree = {"data": data, "image": {"size": 16, "augment": []}, "model": {"backbone": "MobileNet"}}
     held_out, drawn, fingerprints = set(), set(), set()
     for seed in range(5):
-        dataset = load(config.model_copy(update={"split_seed": seed}), cache)
+        dataset = load(from_tree({**tree, "data": {**data, "split_seed": seed}}))
         assert [len(dataset.splits[split]) for split in SPLITS] == [200, 20, 10]
         indices = [e.index for split in ("val", "test") for e in dataset.splits[split]]
         assert indices == list(range(30))
         np.testing.assert_array_equal(dataset.labels("train"), np.arange(200) % 3)
-        held_out |= {int(image[0, 0, 0]) for image in dataset.images}
-        drawn.add(dataset.drawn_seed)
+        held_out |= {int(image[0, 0, 0]) for image in dataset.raw}
+        drawn.add(dataset.draw.args[0])
         fingerprints.add(dataset.fingerprint)
     # No seed's train has another seed's val or test in it, either.
     assert not held_out & drawn

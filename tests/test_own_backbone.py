@@ -11,6 +11,7 @@ from keras import layers
 from tl_keras.backbones import applications, from_file
 from tl_keras.backbones.weights import digest, graph_digest
 from tl_keras.config.model import ModelConfig
+from tl_keras.modalities.image.config import Settings
 from tl_keras.training import freeze
 from tl_keras.training import model as models
 
@@ -20,6 +21,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation doesn't:DeprecationWarning"
 )
 SIZE = 32
+SETTINGS = Settings(size=SIZE)
 
 
 def mobilenet(**arguments):
@@ -130,7 +132,7 @@ def _assert_equal(actual, expected):
 def test_raw_pixels_give_the_models_own_features(saved):
     model, file = saved
     images = images_of_noise(SIZE, 2)
-    backbone = from_file.build(file, "included", SIZE)
+    backbone = from_file.build(file, "included", SETTINGS)
     pixels = images if model.inputs[0].dtype == "uint8" else images.astype("float32")
     found = np.asarray(backbone(images, training=False))
     _assert_equal(found, _pooled(model(pixels, training=False)))
@@ -144,15 +146,15 @@ def test_raw_pixels_give_the_models_own_features(saved):
 def test_preprocessing_is_what_the_table_of_backbones_means_by_it(preprocessing, tmp_path):
     model, file = save(residual(), tmp_path / "a.keras")
     images = images_of_noise(SIZE, 2)
-    found = np.asarray(from_file.build(file, preprocessing, SIZE)(images))
+    found = np.asarray(from_file.build(file, preprocessing, SETTINGS)(images))
     _assert_equal(found, _pooled(model(_prepared(images, preprocessing))))
-    other = np.asarray(from_file.build(file, "included", SIZE)(images))
+    other = np.asarray(from_file.build(file, "included", SETTINGS)(images))
     assert np.abs(found - other).max() > 0.01 * np.abs(found).max()
 
 
 def test_prefix_then_suffix_equals_the_model_at_each_block(saved):
     _, file = saved
-    backbone = from_file.build(file, "included", SIZE)
+    backbone = from_file.build(file, "included", SETTINGS)
     images = images_of_noise(SIZE)
     expected = np.asarray(backbone(images, training=False))
     ends = [block.cut for block in freeze.blocks(backbone, None)]
@@ -166,17 +168,17 @@ def test_prefix_then_suffix_equals_the_model_at_each_block(saved):
 
 def test_names_and_digests_are_the_same_each_time(saved):
     _, file = saved
-    first, second = (from_file.build(file, "caffe", SIZE) for _ in range(2))
+    first, second = (from_file.build(file, "caffe", SETTINGS) for _ in range(2))
     assert [o.name for o in first.operations] == [o.name for o in second.operations]
     assert digest(first) == digest(second)
     assert graph_digest(first) == graph_digest(second)
-    assert graph_digest(first) != graph_digest(from_file.build(file, "tf", SIZE))
+    assert graph_digest(first) != graph_digest(from_file.build(file, "tf", SETTINGS))
 
 
 def test_half_precision_has_equal_weights_and_gives_float32(saved):
     _, file = saved
     config = ModelConfig(backbone=file)
-    backbone = models.pretrained(config, SIZE)
+    backbone = models.pretrained(config, Settings(size=SIZE))
     model = models.add_head(backbone, "ab", 0.2)
     twin = models.in_precision(model, config, "ab", "mixed_bfloat16")
     for a, b in zip(model.get_weights(), twin.get_weights(), strict=True):
@@ -192,15 +194,15 @@ def test_half_precision_has_equal_weights_and_gives_float32(saved):
 
 def test_none_leaves_random_weights_and_a_file_fills_them(saved, tmp_path):
     _, file = saved
-    own = models.pretrained(ModelConfig(backbone=file), SIZE)
-    fresh = models.pretrained(ModelConfig(backbone=file, weights="none"), SIZE)
+    own = models.pretrained(ModelConfig(backbone=file), Settings(size=SIZE))
+    fresh = models.pretrained(ModelConfig(backbone=file, weights="none"), Settings(size=SIZE))
     assert graph_digest(own) == graph_digest(fresh)
     assert digest(own) != digest(fresh)
     own.save_weights(tmp_path / "a.weights.h5")
     own.save(tmp_path / "a.keras")
     for name in ("a.weights.h5", "a.keras"):
         weights = str(tmp_path / name)
-        filled = models.pretrained(ModelConfig(backbone=file, weights=weights), SIZE)
+        filled = models.pretrained(ModelConfig(backbone=file, weights=weights), Settings(size=SIZE))
         assert digest(filled) == digest(own)
 
 
@@ -213,13 +215,13 @@ def test_weights_of_a_graph_that_mends_its_deviations_are_not_mended_again(tmp_p
     mended = [layers.Rescaling(1 / 255), normalization, layers.Rescaling(1 / np.sqrt(std))]
     model = keras.Sequential([keras.Input((SIZE, SIZE, 3)), *mended, layers.Conv2D(4, 3)])
     _, file = save(model, tmp_path / "a.keras")
-    own = models.pretrained(ModelConfig(backbone=file), SIZE)
+    own = models.pretrained(ModelConfig(backbone=file), Settings(size=SIZE))
     own.save_weights(tmp_path / "b.weights.h5")
     own.save(tmp_path / "model.keras")
     images = images_of_noise(SIZE)
     for weights in (tmp_path, tmp_path / "b.weights.h5"):
         config = ModelConfig(backbone=file, weights=str(weights))
-        filled = models.pretrained(config, SIZE)
+        filled = models.pretrained(config, Settings(size=SIZE))
         np.testing.assert_array_equal(filled(images), own(images))
 
 
@@ -227,7 +229,7 @@ def test_what_was_frozen_in_the_file_trains_and_batch_norm_does_not(tmp_path):
     model = nested()
     assert len(model.trainable_weights) == 2
     _, file = save(model, tmp_path / "a.keras")
-    backbone = from_file.build(file, "included", SIZE)
+    backbone = from_file.build(file, "included", SETTINGS)
     assert len(backbone.trainable_weights) == 16
     freeze.freeze_batch_norm(backbone)
     kinds = {weight.path.split("/")[-1] for weight in backbone.trainable_weights}
@@ -236,7 +238,7 @@ def test_what_was_frozen_in_the_file_trains_and_batch_norm_does_not(tmp_path):
 
 def test_names_of_ours_make_way_and_augmentation_is_left_out(tmp_path):
     _, file = save(nested(), tmp_path / "a.keras")
-    backbone = from_file.build(file, "included", SIZE)
+    backbone = from_file.build(file, "included", SETTINGS)
     names = [operation.name for operation in backbone.operations]
     assert {"dropout_2", "features_2", "conv_3"} <= set(names)
     assert names[-1] == "features"
@@ -256,7 +258,7 @@ def test_every_layer_of_keras_that_is_random_by_default_is_left_out():
 
 def test_a_layers_name_of_the_file_is_a_freeze_depth(tmp_path):
     _, file = save(residual(), tmp_path / "a.keras")
-    backbone = from_file.build(file, None, SIZE)
+    backbone = from_file.build(file, None, SETTINGS)
     assert [block.name for block in freeze.blocks(backbone, None)] == [
         *("stem", "out_1", "out_2", "features"),
     ]
@@ -272,12 +274,12 @@ def test_half_precision_in_the_file_is_float32_here(tmp_path):
     model = residual()
     keras.config.set_dtype_policy(before)
     _, file = save(model, tmp_path / "a.keras")
-    backbone = from_file.build(file, None, SIZE)
+    backbone = from_file.build(file, None, SETTINGS)
     assert {layer.compute_dtype for layer in backbone.layers} <= {"float32", "uint8"}
 
 
 def test_an_earlier_runs_model_works_and_says_how_it_is_better_used(finished_run, caplog):
-    backbone = from_file.build(str(finished_run.workdir / "model.keras"), None, SIZE)
+    backbone = from_file.build(str(finished_run.workdir / "model.keras"), None, SETTINGS)
     images = images_of_noise(SIZE, 2)
     expected = keras.models.load_model(finished_run.workdir / "model.keras")(images)
     _assert_equal(np.asarray(backbone(images)), np.asarray(expected))
@@ -289,13 +291,13 @@ def test_an_earlier_runs_model_works_and_says_how_it_is_better_used(finished_run
 def test_missing_normalisation_and_a_classifier_are_warned_of(tmp_path, caplog):
     top = mobilenet(include_top=True, classes=4)
     _, file = save(keras.Sequential([keras.Input((SIZE, SIZE, 3)), top]), tmp_path / "a.keras")
-    from_file.build(file, None, SIZE)
+    from_file.build(file, None, SETTINGS)
     assert "nothing in" in caplog.text
     assert "set model.preprocessing: tf (-1..1)" in caplog.text
     assert "ends in a classifier, 'conv_preds': the head learns from its 4 outputs" in caplog.text
     assert "For the features before it: save a model that ends there" in caplog.text
     caplog.clear()
-    from_file.build(file, "tf", SIZE)
+    from_file.build(file, "tf", SETTINGS)
     assert "nothing in" not in caplog.text
 
 
@@ -305,7 +307,7 @@ def test_advice_names_only_what_get_layer_finds(is_layer, tmp_path, caplog):
     x = layers.GlobalAveragePooling2D(name="before")(layers.Conv2D(4, 3)(image))
     x = layers.Dense(2, activation="softmax")(x if is_layer else keras.ops.abs(x))
     model, file = save(keras.Model(image, x), tmp_path / "a.keras")
-    from_file.build(file, None, SIZE)
+    from_file.build(file, None, SETTINGS)
     assert "ends in a classifier" in caplog.text
     assert ("get_layer('before')" in caplog.text) == is_layer
     assert ("get_layer" in caplog.text) == is_layer
@@ -314,7 +316,7 @@ def test_advice_names_only_what_get_layer_finds(is_layer, tmp_path, caplog):
 
 @pytest.mark.parametrize("model", [residual, sequential])
 def test_a_model_that_normalises_and_ends_in_features_needs_no_warning(model, tmp_path, caplog):
-    from_file.build(save(model(), tmp_path / "a.keras")[1], None, SIZE)
+    from_file.build(save(model(), tmp_path / "a.keras")[1], None, SETTINGS)
     assert not caplog.text
 
 
@@ -325,7 +327,7 @@ def test_tensors_may_have_names(tmp_path):
     model, file = save(named, tmp_path / "a.keras")
     images = images_of_noise(SIZE, 2)
     expected = model({"pixels": images.astype("float32")})["features"]
-    _assert_equal(np.asarray(from_file.build(file, None, SIZE)(images)), np.asarray(expected))
+    _assert_equal(np.asarray(from_file.build(file, None, SETTINGS)(images)), np.asarray(expected))
 
 
 def _unbuilt():
@@ -386,7 +388,7 @@ def _quantised():
         (_shared_layer, r"calls 'twice' more than once; expected one call of each layer"),
         (_shared_model, r"calls 'twice' more than once"),
         (_sequence, r"ends in a tensor of shape \(None, 32, 96\); expected features"),
-        (_large, r"cannot be built for data\.image_size 32: .*"),
+        (_large, r"cannot be built for image\.size 32: .*"),
         (_whole_numbers, r"takes int32; expected pixels as uint8 or float"),
         (_quantised, r"holds 'last' in int8_from_float32; expected the model before it was quant"),
     ],
@@ -394,7 +396,7 @@ def _quantised():
 def test_models_that_are_no_backbone_are_the_users_error(make, message, tmp_path):
     _, file = save(make(), tmp_path / "a.keras")
     with pytest.raises(ValueError, match=rf"^model\.backbone: '.*a\.keras' {message}"):
-        from_file.build(file, None, SIZE)
+        from_file.build(file, None, SETTINGS)
 
 
 def test_a_damaged_file_is_the_users_error(tmp_path):
@@ -404,4 +406,4 @@ def test_a_damaged_file_is_the_users_error(tmp_path):
         damaged = whole[:at] + bytes(byte ^ 255 for byte in whole[at : at + 64]) + whole[at + 64 :]
         (tmp_path / "a.keras").write_bytes(damaged)
         with pytest.raises(ValueError, match=r"^model\.backbone: '.*' is (damaged|no model file)"):
-            from_file.build(file, None, SIZE)
+            from_file.build(file, None, SETTINGS)

@@ -6,7 +6,7 @@ import shutil
 import keras
 import numpy as np
 import pytest
-from test_own_backbone import SIZE, residual, save
+from test_own_backbone import SETTINGS, residual, save
 
 import tl_keras
 from tl_keras import cli
@@ -50,7 +50,7 @@ def test_run_records_what_it_began_with(own_run, own_tree):
     model, file = own_run.result["model"], own_tree["model"]["backbone"]
     assert model["backbone"] == own_run.config.model.backbone
     assert (model["weights"], model["block"], model["cut"]) == ("own", "out_1", "out_1")
-    backbone = from_file.build(file, None, SIZE)
+    backbone = from_file.build(file, None, SETTINGS)
     assert model["weights_digest"] == digest(backbone)
     assert model["graph_digest"] == graph_digest(backbone)
     assert own_run.result["export"]["float32"]["status"] == "ok"
@@ -59,7 +59,7 @@ def test_run_records_what_it_began_with(own_run, own_tree):
 
 
 def test_only_what_lies_above_the_cut_is_trained_and_no_batch_norm(own_run, own_tree):
-    began = from_file.build(own_tree["model"]["backbone"], None, SIZE)
+    began = from_file.build(own_tree["model"]["backbone"], None, SETTINGS)
     ended = models.load(own_run.workdir / "model.keras")
     assert own_run.result["model"]["kept"] in ("head", "mix", "finetuned")
     for name in ("stem", "conv_1", "norm_1", "norm_2", "norm_3"):
@@ -127,7 +127,7 @@ def test_killed_run_ends_as_unbroken_and_takes_no_other_backbone(
 def test_resumed_run_names_the_backbone_or_the_weights_whichever_changed(own_tree, tmp_path):
     file, weights = str(tmp_path / "a.keras"), str(tmp_path / "b.weights.h5")
     shutil.copy(own_tree["model"]["backbone"], file)
-    model = from_file.build(file, None, SIZE)
+    model = from_file.build(file, None, SETTINGS)
     model.save_weights(weights)
     config = configs.from_tree({**own_tree, "model": {"backbone": file, "weights": weights}})
     with opened(config, tmp_path / "run", "finetune") as run:
@@ -194,8 +194,8 @@ def test_features_that_are_not_finite_are_the_users_error(own_tree, tmp_path, pi
 
 def test_activations_of_another_graph_at_the_same_place_are_not_shared(own_tree):
     config = configs.from_tree(own_tree)
-    first = from_file.build(config.model.backbone, None, SIZE)
-    other = from_file.build(config.model.backbone, "tf", SIZE)
+    first = from_file.build(config.model.backbone, None, SETTINGS)
+    other = from_file.build(config.model.backbone, "tf", SETTINGS)
     prefixes = [freeze.split(model, "out_1")[0] for model in (first, first, other)]
     one, same, another = (features._identity(prefix, config.model) for prefix in prefixes)
     assert one == same != another

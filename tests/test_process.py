@@ -17,6 +17,7 @@ from PIL import Image, ImageFile
 from tl_keras.config.cache import CacheConfig
 from tl_keras.data import check_files, store
 from tl_keras.jobs import child as child_process
+from tl_keras.modalities.image.config import Settings
 from tl_keras.run import process
 from tl_keras.run.progress import progress
 
@@ -218,7 +219,9 @@ def test_a_truncated_image_is_one_whoever_asked_pillow_to_fill_it_up(tmp_path, m
     (tmp_path / "x.gif").write_bytes((tmp_path / "x.gif").read_bytes()[:1500])
     (tmp_path / "x.jpg").write_bytes(content[: len(content) // 2])
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
-    found = check_files.check_all(tmp_path, ["x.jpg", "x.gif"], 10**6, tmp_path / "memory")
+    found = check_files.check_all(
+        tmp_path, ["x.jpg", "x.gif"], Settings(max_pixels=10**6), tmp_path / "memory"
+    )
     assert all(own.reason.startswith("truncated or damaged") for own in found.values())
     assert ImageFile.LOAD_TRUNCATED_IMAGES is True
 

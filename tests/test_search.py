@@ -273,7 +273,7 @@ def test_lost_model_of_the_best_trial_is_made_again(wanted, found, tmp_path):
     assert_same_weights(run.workdir, found.workdir)
 
 
-ARCHITECTURES = {"data.image_size": [32, 48], "fit.freeze": [0.75, 1.0]}
+ARCHITECTURES = {"image.size": [32, 48], "fit.freeze": [0.75, 1.0]}
 
 
 def test_architectures_are_measured_once_and_limits_are_kept(applications, tmp_path, monkeypatch):
@@ -288,11 +288,11 @@ def test_architectures_are_measured_once_and_limits_are_kept(applications, tmp_p
     search = {"space": ARCHITECTURES, "objective": objective}
     run = tl_keras.search(changed(applications, search=search), tmp_path / "run")
     assert sorted(measured) == [32, 48]
-    status = {r["values"]["data.image_size"]: r["status"] for r in records(run)}
+    status = {r["values"]["image.size"]: r["status"] for r in records(run)}
     assert status == {32: "done", 48: "over the limit"}
     assert [r["status"] for r in records(run)].count("over the limit") == 1  # And not tried again.
     best = next(r for r in records(run) if r["trial"] == run.result["search"]["best"])
-    assert best["values"]["data.image_size"] == 32
+    assert best["values"]["image.size"] == 32
     assert run.result["val"]["accuracy"] == pytest.approx(best["accuracy"])
     assert keras.models.load_model(run.workdir / "model.keras").input.shape[1] == 32
 
@@ -324,9 +324,9 @@ def test_nothing_over_a_limit_is_trained_from_scratch(wanted, tmp_path, monkeypa
 
 def test_another_file_of_weights_is_refused_where_a_search_goes_on(applications, tmp_path):
     file, config = tmp_path / "a.weights.h5", configs.from_tree(applications)
-    backbone = models.pretrained(config.model, config.data.image_size)
+    backbone = models.pretrained(config.model, config.settings)
     backbone.save_weights(file)
-    space = {"data.image_size": [32, 48], "fit.freeze": [0.75, 1.0]}
+    space = {"image.size": [32, 48], "fit.freeze": [0.75, 1.0]}
     search = {"space": space, "trials": 1}
     asked = changed(applications, model={"weights": str(file)}, search=search)
     run = tl_keras.search(asked, tmp_path / "run")
@@ -340,7 +340,7 @@ def test_another_file_of_weights_is_refused_where_a_search_goes_on(applications,
 
 
 def test_winner_of_another_size_is_measured_exported_and_used_at_its_size(applications, tmp_path):
-    space = {"data.image_size": [48], "data.resize": ["pad"], "fit.freeze": [1.0]}
+    space = {"image.size": [48], "image.resize": ["pad"], "fit.freeze": [1.0]}
     run = tl_keras.finetune(
         changed(applications, search={"space": space, "trials": 1}, export=FEW), tmp_path / "run"
     )
@@ -385,9 +385,9 @@ def test_keeping_is_decided_for_the_trial_that_needs_the_most_views(wanted, tmp_
         return decide(cut, images, *others)
 
     monkeypatch.setattr(features, "worth_keeping", note)
-    space = {"fit.freeze": [0.75], "fit.epochs": [1, 3], "data.augment": [[], [{"zoom": 0.1}]]}
+    space = {"fit.freeze": [0.75], "fit.epochs": [1, 3], "image.augment": [[], [{"zoom": 0.1}]]}
     search = {"space": space, "trials": 1}
-    wanted = changed(wanted, fit={"epochs": 1}, data={"augment": []}, search=search)
+    wanted = changed(wanted, fit={"epochs": 1}, image={"augment": []}, search=search)
     run = tl_keras.search(wanted, tmp_path / "run")
     assert records(run)[0]["values"]["fit.epochs"] == 1
     assert asked == [3 * run.result["data"]["train"]]
@@ -405,11 +405,11 @@ def test_finished_search_that_takes_more_trials_keeps_what_it_noted(wanted, foun
 def test_arrays_that_are_opened_again_are_counted_once(applications, tmp_path, monkeypatch):
     monkeypatch.setattr(sessions, "MAX_ARCHITECTURES", 1)
     balances = ["none", "weights", "oversample"]
-    space = {"data.image_size": [32, 48], "fit.freeze": [1.0], "data.balance": balances}
+    space = {"image.size": [32, 48], "fit.freeze": [1.0], "data.balance": balances}
     search = {"space": space, "trials": 6}
-    asked = changed(applications, data={"augment": []}, search=search)
+    asked = changed(applications, image={"augment": []}, search=search)
     run = tl_keras.search({**asked, "seed": 2}, tmp_path / "run")  # In turn.
-    sizes = [record["values"]["data.image_size"] for record in records(run)]
+    sizes = [record["values"]["image.size"] for record in records(run)]
     assert sum(a != b for a, b in zip(sizes, sizes[1:], strict=False)) > 1, "none was opened again"
     outputs = {
         name: entry["bytes"]
@@ -434,7 +434,7 @@ def test_short_hyperband_is_warned_of(wanted, tmp_path, caplog):
 def test_weights_that_fit_one_backbone_alone_are_refused_before_any_trial(applications, tmp_path):
     config = configs.from_tree(applications)
     file = tmp_path / "a.weights.h5"
-    models.pretrained(config.model, config.data.image_size).save_weights(file)
+    models.pretrained(config.model, config.settings).save_weights(file)
     space = {"model.options.alpha": [0.5, 0.25], "fit.freeze": [1.0]}
     applications = changed(applications, model={"weights": str(file)}, search={"space": space})
     with pytest.raises(ValueError, match="search.space: with model.options.alpha 0.25: model.weig"):
@@ -462,7 +462,7 @@ def test_tuner_learns_of_fine_tuned_weights_that_are_better(wanted, tmp_path, mo
 
 def test_architectures_of_one_name_are_told_apart(wanted, tmp_path):
     config = configs.from_tree(wanted)
-    backbone = models.pretrained(config.model, config.data.image_size)
+    backbone = models.pretrained(config.model, config.settings)
     entries = []
     for folder in ("first", "second"):
         file = tmp_path / folder / "run" / "a.weights.h5"
@@ -533,8 +533,8 @@ def test_every_kind_of_field_can_be_searched(applications, tmp_path):
         "fit.batch_size": {"min": 4, "max": 12},
         "model.dropout": {"min": 0.0, "max": 0.5},
         "model.head_width": [None, 8],
-        "data.augment_strength": [0.0, 1.0],
-        "data.augment": [[{"flip": "horizontal"}], [{"zoom": 0.2}]],
+        "image.augment_strength": [0.0, 1.0],
+        "image.augment": [[{"flip": "horizontal"}], [{"zoom": 0.2}]],
     }
     search = {"space": space, "trials": 3}
     run = tl_keras.search(changed(applications, search=search), tmp_path / "run")

@@ -63,7 +63,7 @@ def several_architectures() -> dict:
         costs = {"label": label, "bytes": size, "latency_ms": size / 1e6}
         for j, share in enumerate((0.5, 0.75, 1.0)):
             own = trial(3 * i + j, share, misses + j, 10.0 ** (j - 4), **costs)
-            own["values"] |= {"model.backbone": label, "data.augment": [{"flip": SCRIPT}]}
+            own["values"] |= {"model.backbone": label, "image.augment": [{"flip": SCRIPT}]}
             own["values"][SCRIPT] = None if j else {"a": SCRIPT}
             own["depth"]["block"] = own["kept"] = SCRIPT
             made.append(own)

@@ -26,17 +26,17 @@ SIZE = 32
 def tree(folder, cache, **sections):
     base = {
         "data": {"source": "tfds", "name": "tiny_shapes", "path": str(folder), "stream": True},
+        "image": {"size": SIZE},
         "model": {"backbone": "MobileNet", "options": {"alpha": 0.25}, "weights": "none"},
         "fit": {"epochs": 2, "batch_size": 8},
         "cache": {"path": str(cache)},
     }
-    base["data"]["image_size"] = SIZE
     return changed(base, **sections)
 
 
 def loaded(tree):
     config = configs.from_tree(tree)
-    return load(config.data, config.cache), config
+    return load(config), config
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,11 @@ def test_every_example_is_listed_and_only_measured_ones_are_files(prepared, tmp_
         assert all((dataset.root / e.file).is_file() for e in dataset.splits[split])
     assert not any((dataset.root / e.file).exists() for e in dataset.splits["train"])
     example = dataset.splits["train"][0]
-    assert (example.width, example.height, example.decoder) == (24, 20, "png")
+    assert (example.checked.width, example.checked.height, example.checked.decoder) == (
+        24,
+        20,
+        "png",
+    )
     assert dataset.fingerprint == loaded(tree(prepared, tmp_path / "cache"))[0].fingerprint
 
 

@@ -32,7 +32,7 @@ def config(**search) -> RunConfig:
         ({"model.dropout": {"min": 0.0, "max": 1.5}}, "model.dropout: 1.5 is refused"),
         ({"model.backbone": ["MobileNetV2", "MobileNetV9"]}, "'MobileNetV9' is no Keras App"),
         ({"model.options.alpha": [0.36]}, "0.36 has no ImageNet weights"),
-        ({"data.image_size": [96, 8]}, "data.image_size: 8 is refused"),
+        ({"image.size": [96, 8]}, "image.size: 8 is refused"),
         ({"model": ["MobileNet"]}, "search.space.model: 'MobileNet' is refused: expected fields"),
         ({"model.weights": ["imagenet", "none"], "fit.freeze": [0.5]}, "would freeze random weig"),
         (
@@ -48,7 +48,7 @@ def config(**search) -> RunConfig:
         ({"model": [{"backbone": "MobileNet", "options": {"alpa": 1}}]}, "search.space.model: "),
         ({"model": [{"backbone": "MobileNet", "options": None}]}, "options: expected fields"),
         ({"model": [{"backbone": "MobileNet", "options": ["alpha"]}]}, "options: expected fields"),
-        ({"data.image_size": list(range(96, 300))}, "at most 200 architectures"),
+        ({"image.size": list(range(96, 300))}, "at most 200 architectures"),
     ],
 )
 def test_a_wrong_space_is_found_on_load(entries, message):
@@ -98,7 +98,7 @@ def test_layers_of_the_config_are_of_one_backbone():
     entries = {"model.backbone": ["MobileNetV2", "MobileNet"]}
     with pytest.raises(ValueError, match="fit.freeze: 'block_3_add' is a layer of one backbone"):
         configs.from_tree({**tree, "search": {"trials": 2, "space": entries}})
-    entries = {"data.image_size": [96, 128], "fit.freeze": ["block_3_add"]}
+    entries = {"image.size": [96, 128], "fit.freeze": ["block_3_add"]}
     assert space.depths(config(space=entries)) == ("block_3_add",)
 
 
@@ -128,7 +128,7 @@ def test_saved_config_loads_again(tmp_path):
         "fit.freeze": "blocks",
         "fit.learning_rate": {"min": 1e-5, "max": 1e-2, "scale": "log"},
         "model.head_width": [None, 64],
-        "data.augment": [[], [{"flip": "horizontal"}]],
+        "image.augment": [[], [{"flip": "horizontal"}]],
     }
     saved = config(space=entries)
     (tmp_path / "config.yaml").write_text(configs.to_yaml(saved))
@@ -192,7 +192,7 @@ def test_strength_scales_every_operation_within_its_bounds():
 
     def at(strength: float) -> list[dict]:
         data = {"source": "digits", "augment": every, "augment_strength": strength}
-        found = configs.from_tree({"data": data}).data.augmentations
+        found = configs.from_tree({"data": data}).image.augmentations
         return [entry.model_dump(mode="json") for entry in found]
 
     assert at(0) == []

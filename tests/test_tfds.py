@@ -3,11 +3,12 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from tl_keras.config.cache import CacheConfig
 from tl_keras.config.data import DataConfig
+from tl_keras.config.text import from_tree
 from tl_keras.data import tfds as source
 from tl_keras.data.examples import SPLITS
 from tl_keras.data.load import load
+from tl_keras.modalities.image.config import Settings
 
 CLASSES = ["round", "angular/pointed"]
 
@@ -58,7 +59,7 @@ def example(features, seed, label):
 
 def listed(folder, tmp_path, name="tiny_shapes"):
     config = DataConfig(source="tfds", name=name, path=str(folder))
-    return source.list_tfds(config, tmp_path / "cache")
+    return source.list_tfds(config, Settings(), tmp_path / "cache")
 
 
 def test_a_builder_becomes_class_folders(tmp_path):
@@ -82,11 +83,11 @@ def test_a_builder_becomes_class_folders(tmp_path):
 
 def test_a_builder_becomes_a_data_set(tmp_path):
     folder = write(tmp_path / "data", {"train": [0, 1] * 10, "validation": [0, 1] * 2})
-    config = DataConfig(source="tfds", name="tiny_shapes:1.0.0", path=str(folder))
-    dataset = load(config, CacheConfig(path=str(tmp_path / "cache")))
+    data = {"source": "tfds", "name": "tiny_shapes:1.0.0", "path": str(folder)}
+    dataset = load(from_tree({"data": data, "cache": {"path": str(tmp_path / "cache")}}))
     assert dataset.classes == ("angular_pointed", "round")
     assert [len(dataset.splits[split]) for split in SPLITS] == [16, 4, 4]
-    assert dataset.splits["train"][0].decoder == "png"
+    assert dataset.splits["train"][0].checked.decoder == "png"
 
 
 def test_it_is_unpacked_once(tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ ENTRIES = {
     "fit.freeze": (0.0, "block_3", 1.0),
     "fit.learning_rate": Range(min=1e-5, max=1e-2, scale="log"),
     "fit.batch_size": Range(min=4, max=9),
-    "data.augment": ([], [{"flip": "horizontal"}]),
+    "image.augment": ([], [{"flip": "horizontal"}]),
 }
 EPOCHS = 9
 
@@ -45,7 +45,7 @@ def test_proposals_are_of_the_space_and_differ(name, tmp_path):
         assert values["fit.freeze"] in ENTRIES["fit.freeze"]
         assert 1e-5 <= values["fit.learning_rate"] <= 1e-2
         assert type(values["fit.batch_size"]) is int and 4 <= values["fit.batch_size"] <= 9
-        assert values["data.augment"] in ENTRIES["data.augment"]
+        assert values["image.augment"] in ENTRIES["image.augment"]
         assert ("fit.epochs" in values) == (name == "hyperband")
     assert len({json.dumps(values) for values in found}) == 15
     if name == "hyperband":

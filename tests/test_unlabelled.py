@@ -22,7 +22,7 @@ def read(folder, **data):
     own = {"path": str(folder / "labelled"), "unlabelled": str(folder / "others"), **data}
     cache = {"path": str(folder / "cache")}
     config = configs.from_tree({"data": own, "cache": cache})
-    return unlabelled.load(config.data, config.cache, load(config.data, config.cache))
+    return unlabelled.load(config, load(config))
 
 
 def test_files_of_any_layout_are_found(folder):

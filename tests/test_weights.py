@@ -38,9 +38,14 @@ def _write_legacy(path, model):
                 group[weight.decode()] = array
 
 
+def _blank_mobilenet():
+    name, options, size = MOBILENET
+    return applications.build(name, options, (size, size, 3))
+
+
 @functools.cache
 def _blank(name, alpha, size):
-    return applications.build(name, {"alpha": alpha} if alpha else {}, size)
+    return applications.build(name, {"alpha": alpha} if alpha else {}, (size, size, 3))
 
 
 def _loaded(source, weights):
@@ -93,14 +98,14 @@ def test_keras_file_and_run_folder_give_the_backbone_without_its_head(tmp_path):
 
 
 def test_none_leaves_random_weights():
-    model = applications.build(*MOBILENET)
+    model = _blank_mobilenet()
     before = digest(model)
     load_weights(model, *MOBILENET[:2], "none")
     assert digest(model) == before
 
 
 def test_digest_sees_one_changed_weight():
-    model = applications.build(*MOBILENET)
+    model = _blank_mobilenet()
     before = digest(model)
     model.weights[-1].assign(model.weights[-1] * 1.001)
     assert digest(model) != before
@@ -109,13 +114,13 @@ def test_digest_sees_one_changed_weight():
 
 @pytest.mark.parametrize("suffix", [".h5", ".weights.h5", ".keras"])
 def test_another_models_file_names_the_first_layer_that_differs(suffix, tmp_path):
-    other = applications.build("MobileNet", {"alpha": 0.5}, 32)
+    other = applications.build("MobileNet", {"alpha": 0.5}, (32, 32, 3))
     path = tmp_path / f"other{suffix}"
     if suffix == ".h5":
         _write_legacy(path, other)
     else:
         other.save(path) if suffix == ".keras" else other.save_weights(path)
-    model = applications.build(*MOBILENET)
+    model = _blank_mobilenet()
     before = digest(model)
     message = (
         r"model\.weights: '.*' does not fit MobileNet: layer 1, 'conv1', expects shapes "

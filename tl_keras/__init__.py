@@ -140,7 +140,7 @@ def predict(
 
     Args:
       pictures: one or many of: an image file; a folder, which is searched at any depth; an array
-        `(height, width, 3) uint8` RGB; a PIL image. `file` of an array is its place, as in `#0`.
+        `(height, width, 3) uint8`, red first; a PIL image. An array's `file` is its place: `#0`.
 
     Raises:
       TypeError: a picture is something else.

@@ -38,7 +38,7 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
 def _suspected(run: Run, data: Data) -> dict:
     config = run.config
     try:
-        backbone = models.pretrained(config.model, config.data.image_size)
+        backbone = models.pretrained(config.model, config.settings)
     except ValueError as error:
         reason = "; ".join(str(error).splitlines())
         logging.warning("labels are not compared: %s", reason)
@@ -56,6 +56,6 @@ def _pooled(run: Run, data: Data, backbone: keras.Model) -> dict[str, Inputs]:
         if len(inputs):
             shown = features.plain(inputs, data.dataset, split, config)
             array = features.compute(tried, [output], shown, config.cache)[output].array
-            features.check_finite(array, data.dataset, split, config.model)
+            features.check_finite(array, data.dataset, split, config)
             found[split] = Inputs(inputs.labels, array)
     return found

@@ -77,7 +77,7 @@ def entries(config: RunConfig) -> list[Entry]:
       ValueError: one of them cannot be built.
     """
     asked, tree = config.compare, configs.to_tree(config)
-    if config.model.weights == "none":
+    if not config.model.is_pretrained:
         raise ValueError("model.weights: compare needs pretrained ones; received none")
     # One format compares sizes and latencies; `export` makes the others of the one that is chosen.
     tree["export"]["formats"] = ["int8"]

@@ -73,7 +73,7 @@ def _check(config: RunConfig) -> None:
             "out to folds, as of folder, csv, tfds or digits"
         )
     final = config.cross_validate.final
-    if final != "refit" and (config.model.weights == "none" or config.search.wanted):
+    if final != "refit" and (not config.model.is_pretrained or config.search.wanted):
         why = "searches find other models" if config.search.wanted else "model.weights is none"
         raise ValueError(
             f"cross_validate.final: {final} is of folds that start from the same point, and {why}; "
@@ -92,7 +92,7 @@ def train(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
     """
     every = folds_of(run, data)
     config, arch = every[0].run.config, None
-    if config.model.weights != "none" and not config.search.wanted:
+    if config.model.is_pretrained and not config.search.wanted:
         trainings = len(every) + 1.0
         arch = architecture(run, config, data, backbone, [config.fit.freeze])
         arch = replace(arch, trainings=trainings)
@@ -122,7 +122,7 @@ def _chosen(data: Data, every: Sequence[Fold]) -> Chosen:
     config, results = every[0].run.config, [fold.run.result for fold in every]
     found = [Chosen(**result["chosen"]) for result in results]
     regularisation, alike = None, list(every)
-    if config.model.weights == "none":
+    if not config.model.is_pretrained:
         kept, temperatures = "scratch", [chosen.temperature for chosen in found]
     else:
         standing = [result["model"]["candidates"] for result in results]
@@ -175,7 +175,7 @@ def _refit_searched(run: Run, data: Data) -> keras.Model:
     run.add(search={**found["search"], "folder": "fold_all/search"}, chosen=vars(chosen))
     data = prepared_again(data, best.config, ("train",))
     alike = replace(run, config=config)
-    if config.model.weights == "none":
+    if not config.model.is_pretrained:
         return adapt.from_scratch(alike, data, new_backbone(config), chosen)
     arch = architecture(run, config, data, new_backbone(config), [config.fit.freeze])
     return adapt.refit(alike, arch, chosen)

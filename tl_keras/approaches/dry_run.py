@@ -15,7 +15,7 @@ from tl_keras.data import batches
 from tl_keras.data.examples import SPLITS
 from tl_keras.data.load import load
 from tl_keras.data.wording import left_out, shortened
-from tl_keras.modalities.image import examine
+from tl_keras.modalities import part
 from tl_keras.training import adapt, architecture, features, freeze, suffix
 from tl_keras.training import fit as train
 from tl_keras.training import model as models
@@ -41,16 +41,16 @@ def estimate(config: RunConfig) -> list[str]:
       ValueError: what a run would refuse: the data, the weights, what of them it was trained on,
         the freeze depth.
     """
-    backbone = models.pretrained(config.model, config.data.image_size)
+    backbone = models.pretrained(config.model, config.settings)
     started = time.monotonic()
-    dataset = load(config.data, config.cache)
+    dataset = load(config)
     adapt.check_classes(dataset)
     for trial in space.first_trials(config):
         stages.refuse_leaks(dataset, trial.model)
     data = architecture.prepared(dataset, config)
-    found = examine.examine(dataset, data.inputs, config.data.image_size)
+    found = part(config.modality, "examine").examine(dataset, data.inputs, config.settings)
     seconds = {"data": time.monotonic() - started}
-    plan = architecture.plan_of(config, dataset, pretrained=config.model.weights != "none")
+    plan = architecture.plan_of(config, dataset, pretrained=config.model.is_pretrained)
     depth = adapt.depth_of(config, backbone, plan)
     seconds |= _seconds(config, data, backbone, plan, depth.cut)
     return [
@@ -100,7 +100,7 @@ def _seconds(
     infer = Inference(backbone)
     forward = _timed(lambda: infer(batch).numpy())[1] / len(batch)
     seconds = {}
-    if config.model.weights != "none":
+    if config.model.is_pretrained:
         seconds["features"] = forward * (sizes["train"] + sizes["val"])
     if cut != backbone.operations[-1].name:
         first, step = _step(config, data, backbone, plan, cut)
@@ -121,7 +121,7 @@ def _step(
     model = architecture.add_head(backbone, config, data.dataset)
     logits = models.logits_of(architecture.in_precision(model, config, data.dataset))
     network = logits  # From scratch all of it is trained.
-    if config.model.weights != "none":
+    if config.model.is_pretrained:
         prefix, above = suffix.halves(logits, cut)
         network = above if prefix is None else suffix.behind(prefix, above, "float32")
     step = learner(network, config.fit).step
@@ -171,7 +171,7 @@ def _disk(config: RunConfig, data: Data, backbone: keras.Model) -> list[str]:
     checkpoint = 16 * weights
     channels = backbone.output.shape[-1]
     kept = sum(4 * channels * len(data.inputs[split]) for split in HEAD_SPLITS)
-    kept = 0 if config.model.weights == "none" else kept
+    kept = 0 if not config.model.is_pretrained else kept
     return [
         f"disk: run folder {files / 1e6:.0f} MB, {checkpoint / 1e6:.0f} MB more while it trains; "
         f"cache {kept / 1e6:.0f} MB of features, at most {config.cache.max_bytes / 1e9:g} GB in all"

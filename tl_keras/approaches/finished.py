@@ -20,9 +20,7 @@ from tl_keras.data.examples import Listed, Listing, Quarantined
 from tl_keras.data.names import nearly_equal
 from tl_keras.data.paths import printable
 from tl_keras.data.wording import left_out
-from tl_keras.modalities.image import prepare
-from tl_keras.modalities.image.given import Pixels, as_pictures
-from tl_keras.modalities.image.prepare import Kind
+from tl_keras.modalities import part
 from tl_keras.run.files import unwritable
 from tl_keras.run.folder import Run, as_trained
 from tl_keras.tasks.classification import EPSILON, IN_SHORT, measure
@@ -33,26 +31,26 @@ from tl_keras.training.fold import Inference
 Row = dict[str, Any]
 
 
-def predict(run: Run, pictures: Any) -> Iterator[Row]:
-    """A row an image, in order: `file`, `prediction`, `probabilities {class: p}`; or `error`.
+def predict(run: Run, values: Any) -> Iterator[Row]:
+    """A row an example, in order: `file`, `prediction`, `probabilities {class: p}`; or `error`.
 
     Of a folder, files that are refused unread, such as links out of it, come first.
 
     Args:
       run: a finished run, see `run.load_finished`.
-      pictures: see `as_pictures`; folders are searched at any depth.
+      values: see `as_given` of the modality; folders are searched at any depth.
 
     Raises:
-      TypeError: a picture is something else.
-      ValueError: a path does not exist, or there are no images.
+      TypeError: a value is something else.
+      ValueError: a path does not exist, or there are no examples.
     """
     run = as_trained(run)
     classes = tuple(_data(run)["classes"])
-    wanted = as_pictures(pictures)
-    entries = [entry for one in wanted for entry in _entries(one)]
+    wanted = part(run.config.modality, "given").as_given(values)
+    entries = [entry for one in wanted for entry in _entries(one, run)]
     if not entries:
         named = ", ".join(repr(str(one)) for one in wanted) or "the list"
-        raise ValueError(f"predict: expected images; {named} holds none")
+        raise ValueError(f"predict: expected {_nouns(run)[1]}; {named} holds none")
     checked = _check([e.source for e in entries if isinstance(e.source, Path)], run)
     infer = Inference(models.load(run.workdir / "model.keras"))
     for start in range(0, len(entries), features.BATCH_SIZE):
@@ -70,17 +68,22 @@ def predict(run: Run, pictures: Any) -> Iterator[Row]:
 
 @dataclass(frozen=True)
 class Entry:
-    """An image to predict on: a file, or `(height, width, 3) uint8` RGB; or why it cannot be."""
+    """An example to predict on: a file, or one in memory; or why it cannot be."""
 
     name: str
     source: Path | np.ndarray | None
     error: str = ""
 
 
-def _entries(one: Path | Pixels) -> list[Entry]:
-    if isinstance(one, Pixels):
-        return [Entry(one.name, one.array)]
-    listing = _listing(one)
+def _nouns(run: Run) -> tuple[str, str]:
+    """What an example is called, and several."""
+    return part(run.config.modality, "check").NAMES
+
+
+def _entries(one: Any, run: Run) -> list[Entry]:
+    if not isinstance(one, Path):
+        return [Entry(one.name, one.raw)]
+    listing = _listing(one, run)
     refused = [
         Entry(printable(str(listing.root / bad.file)), None, bad.reason)
         for bad in listing.quarantined
@@ -89,7 +92,7 @@ def _entries(one: Path | Pixels) -> list[Entry]:
     return [*refused, *(Entry(printable(str(file)), file) for file in files)]
 
 
-def _checked(entry: Entry, checked: Mapping[str, check_files.Checked]) -> Entry:
+def _checked(entry: Entry, checked: Mapping[str, Any]) -> Entry:
     """The entry, with what the audit says against its file."""
     if not isinstance(entry.source, Path):
         return entry
@@ -97,18 +100,19 @@ def _checked(entry: Entry, checked: Mapping[str, check_files.Checked]) -> Entry:
 
 
 def _answers(
-    infer: Inference, good: Sequence[Entry], checked: Mapping[str, check_files.Checked], run: Run
+    infer: Inference, good: Sequence[Entry], checked: Mapping[str, Any], run: Run
 ) -> Iterator[np.ndarray]:
     """Probabilities `(classes,)` of each entry, in order."""
     files = [entry.source for entry in good if isinstance(entry.source, Path)]
     arrays = [entry.source for entry in good if not isinstance(entry.source, Path)]
     of_files = of_arrays = np.empty((0, *infer.shape))
     if files:
-        decoders = [checked[str(file)].decoder for file in files]
-        inputs = _inputs(files, decoders, np.zeros(len(files), np.int64), run)
+        some = [checked[str(file)] for file in files]
+        inputs = _inputs(files, some, np.zeros(len(files), np.int64), run)
         of_files = features.outputs(infer, inputs)
     if arrays:
-        prepared = [prepare.prepare(tf.constant(array), run.config.data) for array in arrays]
+        prepare = part(run.config.modality, "prepare").prepare
+        prepared = [prepare(tf.constant(array), run.config.settings) for array in arrays]
         inputs = Inputs(np.zeros(len(arrays), np.int64), np.stack(prepared))
         of_arrays = features.outputs(infer, inputs)
     rows = {True: iter(of_files), False: iter(of_arrays)}
@@ -116,27 +120,29 @@ def _answers(
         yield next(rows[isinstance(entry.source, Path)])
 
 
-def _listing(path: Path) -> Listing:
+def _listing(path: Path, run: Run) -> Listing:
     if os.path.isdir(path):
         return sources.list_unlabelled(path)
     if reason := unwritable(str(path)):
         return Listing(path.parent, [], [Quarantined(printable(path.name), reason)])
     if not os.path.exists(path):
-        raise ValueError(f"{str(path)!r} does not exist; expected an image or a folder of images")
+        one, many = _nouns(run)
+        raise ValueError(f"{str(path)!r} does not exist; expected an {one} or a folder of {many}")
     return Listing(path.parent, [Listed(path.name, "")])
 
 
-def _check(files: list[Path], run: Run) -> dict[str, check_files.Checked]:
+def _check(files: list[Path], run: Run) -> dict[str, Any]:
     memory = store.subfolder(run.config.cache, store.AUDIT)
     names = [str(file.absolute()) for file in files]
-    checked = check_files.check_all(Path("/"), names, run.config.data.max_pixels, memory)
+    checked = check_files.check_all(Path("/"), names, run.config.settings, memory)
     return {str(file): checked[name] for file, name in zip(files, names, strict=True)}
 
 
-def _inputs(files: list[Path], decoders: list[str], labels: np.ndarray, run: Run) -> Inputs:
+def _inputs(files: list[Path], checked: list[Any], labels: np.ndarray, run: Run) -> Inputs:
     """Whole files, decoded when they are read, as in evaluation."""
-    kinds = [Kind(decoder) for decoder in decoders]
-    return Inputs(labels, None, reader([str(file) for file in files], kinds, run.config.data))
+    decoder = part(run.config.modality, "prepare").decoder
+    decoded = decoder(checked, run.config.settings, fraction=False)
+    return Inputs(labels, None, reader([str(file) for file in files], decoded))
 
 
 def evaluate(run: Run, path: str | Path) -> dict[str, Any]:
@@ -172,15 +178,15 @@ def evaluate(run: Run, path: str | Path) -> dict[str, Any]:
     _warn_of_omitted([*listing.quarantined, *bad])
     good = [i for i, file in enumerate(checked) if not file.reason]
     if not good:
-        raise ValueError(f"--data: {str(path)!r} has no readable image")
+        raise ValueError(f"--data: {str(path)!r} has no readable {_nouns(run)[0]}")
     trained = set(stages.trained_on(data))
     for _, before in stages.trained_before(run.config.model):
         trained.update(before)
     _warn_of_known([known[i].file for i in good if checked[i].digest in trained], len(good))
     names = sorted(set(ours))
     labels = [names.index(named.get(known[i].label, known[i].label)) for i in good]
-    decoders = [checked[i].decoder for i in good]
-    inputs = _inputs([files[i] for i in good], decoders, np.array(labels, np.int64), run)
+    some = [checked[i] for i in good]
+    inputs = _inputs([files[i] for i in good], some, np.array(labels, np.int64), run)
     model = models.load(run.workdir / "model.keras")
     answers = features.outputs(Inference(model), inputs)
     together = np.eye(len(names), dtype=answers.dtype)[[names.index(name) for name in ours]]

@@ -88,7 +88,7 @@ def _check_sizes(data: Data, count: int) -> None:
 
 def settled(config: RunConfig, data: Data) -> RunConfig:
     """The config with what `auto` comes to on a fold, so that the final model is trained alike."""
-    plan = plan_of(config, data.dataset, config.model.weights != "none")
+    plan = plan_of(config, data.dataset, config.model.is_pretrained)
     auto = {name: getattr(plan, name) for name in ("freeze", "epochs", "learning_rate")}
     return config.model_copy(update={"fit": config.fit.model_copy(update=auto)})
 
@@ -151,7 +151,7 @@ def _opened(fold: Run) -> tuple[Architecture | None, Data]:
     """What is to be found in memory, made anew of what is on disk."""
     config, needs = fold.config, job.needs(fold)
     data = data_of(config, needs["part"], needs["fingerprint"])
-    if config.model.weights == "none" or config.search.wanted:
+    if not config.model.is_pretrained or config.search.wanted:
         return None, data
     backbone = new_backbone(config)
     check_began(fold, config.model, backbone, needs["began"])
@@ -161,7 +161,7 @@ def _opened(fold: Run) -> tuple[Architecture | None, Data]:
 def new_backbone(config: RunConfig) -> keras.Model:
     """The backbone as no training has changed it yet."""
     keras.utils.set_random_seed(config.seed)
-    return models.pretrained(config.model, config.data.image_size)
+    return models.pretrained(config.model, config.settings)
 
 
 def _finish(fold: Run, data: Data, probabilities: np.ndarray) -> None:

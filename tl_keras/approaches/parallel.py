@@ -70,7 +70,7 @@ def _check(config: RunConfig) -> None:
             "data.unlabelled: expected a folder of images without labels, or rest: those that "
             "data.examples_per_class leaves out; received none"
         )
-    if config.model.weights == "none":
+    if not config.model.is_pretrained:
         raise ValueError(
             "model.weights: students start from the same pretrained weights; received none"
         )
@@ -83,7 +83,7 @@ def _check(config: RunConfig) -> None:
 
 def _unlabelled(run: Run, data: Data) -> list[Example]:
     with run.timed("data"):
-        found = unlabelled.load(run.config.data, run.config.cache, data.dataset)
+        found = unlabelled.load(run.config, data.dataset)
     for warning in found.warnings:
         logging.warning("data: %s", warning)
     for line in left_out(found.quarantined):

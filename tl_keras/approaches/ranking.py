@@ -32,7 +32,7 @@ def rank(run: Run, data: Data, wanted: Mapping[str, ModelConfig]) -> None:
     for name, model in wanted.items():
         config = run.config.model_copy(update={"model": model})
         started = time.monotonic()
-        backbone = models.pretrained(config.model, config.data.image_size)
+        backbone = models.pretrained(config.model, config.settings)
         arch = architecture(run, config, data, backbone, [])
         arch = replace(arch, label=f"{name}: ")
         pooled = _pooled(arch, config, "train")

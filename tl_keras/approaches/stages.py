@@ -22,7 +22,8 @@ from tl_keras.data.examples import SPLITS, Dataset, Example
 from tl_keras.data.load import load
 from tl_keras.data.wording import left_out
 from tl_keras.export import conformal
-from tl_keras.modalities.image import examine, explain
+from tl_keras.modalities import part
+from tl_keras.modalities.image import examine as suspects
 from tl_keras.run import folder as runs
 from tl_keras.run.files import replacing, write_json, write_text
 from tl_keras.run.folder import Run
@@ -48,7 +49,7 @@ def read(run: Run, strict: bool = True, pooled: bool = False) -> Data:
     """
     config = run.config
     with run.timed("data"):
-        dataset = load(config.data, config.cache, strict)
+        dataset = load(config, strict)
         if pooled:
             dataset = dataset.pooled()
         write_data(run, dataset)
@@ -62,7 +63,8 @@ def read(run: Run, strict: bool = True, pooled: bool = False) -> Data:
             conformal.check(len(unseen), config.export.abstain)
         data = prepared(dataset, config)
         if not run.findings:  # A run that goes on has the same data.
-            run.find(**examine.examine(dataset, data.inputs, config.data.image_size))
+            examine = part(config.modality, "examine").examine
+            run.find(**examine(dataset, data.inputs, config.settings))
     return data
 
 
@@ -98,7 +100,7 @@ def trained(
 def as_trained(run: Run, data: Data) -> tuple[Run, Data]:
     """The run and its images as its model takes them: a search may have chosen another size."""
     trained = runs.as_trained(run)
-    if trained.config.data == run.config.data:
+    if trained.config.settings == run.config.settings:
         return run, data
     return trained, prepared(data.dataset, trained.config)
 
@@ -233,6 +235,7 @@ def evaluate(
         measured = _evaluate(run, model, data, probabilities)
     with run.timed("explain"):
         folder = run.workdir / "pictures"
+        explain = part(run.config.modality, "explain")
         explain.pictures(model, data.dataset, data.inputs, probabilities, run.config, folder)
     return measured
 
@@ -288,7 +291,7 @@ def _measure_without_copies(
 ) -> None:
     """What is left of the accuracy without images whose near-duplicates were trained on, or
     chosen by."""
-    copies = examine.copied(run.findings.get("near_duplicates", []), split)
+    copies = suspects.copied(run.findings.get("near_duplicates", []), split)
     kept = np.array([file not in copies for file in files])
     if kept.all() or not kept.any():
         return

@@ -1,4 +1,4 @@
-"""Backbones by name: raw pixels in, pooled features out.
+"""Keras Applications as backbones: images of values 0..255 in, pooled features out.
 
 Importing this module imports neither Keras nor TensorFlow: configs are checked against
 `BACKBONES` before either is loaded.
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 Value = float | int | bool
 Preprocessing = Literal["tf", "torch", "caffe", "included"]
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB, of pixels in 0..1
+MODALITY = "image"
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # red first, of values in 0..1
 IMAGENET_STD = (0.229, 0.224, 0.225)
-CAFFE_MEAN = (103.939, 116.779, 123.68)  # BGR, of pixels in 0..255
+CAFFE_MEAN = (103.939, 116.779, 123.68)  # blue first, of values in 0..255
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ class Backbone:
     """A Keras Applications model.
 
     `preprocessing` says what its weights were trained on: `tf` x / 127.5 - 1, `torch` mean and
-    deviation of ImageNet, `caffe` BGR minus ImageNet's mean, `included` raw pixels. `block` is
-    a regular expression: an operation belongs to the block that its first group names.
+    deviation of ImageNet, `caffe` BGR minus ImageNet's mean, `included` values in 0..255.
+    `block` is a regular expression: an operation belongs to the block that its first group names.
     """
 
     preprocessing: Preprocessing
@@ -99,7 +100,7 @@ BACKBONES: dict[str, Backbone] = {
 def check(
     name: str,
     options: Mapping[str, Value],
-    image_size: int | None = None,
+    shape: tuple[int, ...] | None = None,
     weights: str = "none",
 ) -> None:
     """Rejects a backbone that cannot be built, without importing TensorFlow.
@@ -107,7 +108,7 @@ def check(
     Args:
       name: a key of `BACKBONES`.
       options: constructor arguments by name.
-      image_size: px; `None`: not checked.
+      shape: `(size, size, 3)` of the images, px; `None`: not checked.
       weights: only `imagenet` matters: not every option's value has ImageNet weights.
 
     Raises:
@@ -116,14 +117,14 @@ def check(
     if name not in BACKBONES:
         raise ValueError(
             f"model.backbone: {name!r} is no Keras Applications backbone; "
-            f"{_suggestion(name, BACKBONES)}"
+            f"{suggestion(name, BACKBONES)}"
         )
     row = BACKBONES[name]
     for key, value in options.items():
         if key not in row.options:
             raise ValueError(
                 f"model.options.{key}: {name} has no such option; "
-                + (_suggestion(key, row.options) if row.options else "it takes none")
+                + (suggestion(key, row.options) if row.options else "it takes none")
             )
         _check_value(f"model.options.{key}", row.options[key], value)
         choices = row.options[key].imagenet
@@ -132,25 +133,25 @@ def check(
                 f"model.options.{key}: {value!r} has no ImageNet weights; "
                 f"those of {name} exist for {', '.join(map(str, choices))}"
             )
-    if image_size is not None and image_size < row.min_size:
+    if shape is not None and shape[0] < row.min_size:
         raise ValueError(
-            f"data.image_size: {name} needs at least {row.min_size} px, received {image_size}"
+            f"image.size: {name} needs at least {row.min_size} px, received {shape[0]}"
         )
 
 
 def build(
-    name: str, options: Mapping[str, Value], image_size: int, dtype: str = "float32"
+    name: str, options: Mapping[str, Value], shape: tuple[int, ...], dtype: str = "float32"
 ) -> "keras.Model":
     """One flat functional model named `name`, randomly initialised.
 
-    `(batch, image_size, image_size, 3) uint8 RGB` in, pooled features `(batch, channels) float32`
+    `(batch, *shape) uint8` images in, red first; pooled features `(batch, channels) float32`
     out; normalisation is part of the graph. Names of operations depend on the arguments alone, not
     on what else the process has built: users name them, runs record them.
 
     Args:
       name: a key of `BACKBONES`.
       options: constructor arguments by name.
-      image_size: px, height = width.
+      shape: `(size, size, 3)`, px.
       dtype: a Keras dtype policy, such as `mixed_bfloat16`; normalisation outside the backbone
         and the output stay float32.
 
@@ -159,26 +160,44 @@ def build(
     """
     import keras
 
-    check(name, options, image_size)
+    check(name, options, shape)
     before = keras.config.dtype_policy()
     # The constructors of Keras Applications take no dtype.
     keras.config.set_dtype_policy(dtype)
     try:
-        model = _assemble(name, options, image_size)
+        model = _assemble(name, options, shape)
     finally:
         keras.config.set_dtype_policy(before)
     return with_stable_names(model, name)
 
 
-def block_pattern(name: str) -> str | None:
-    """The `block` of a backbone's row; None for a file, of which names say nothing."""
-    return BACKBONES[name].block if name in BACKBONES else None
+def block_pattern(name: str) -> str:
+    """The `block` of a backbone's row."""
+    return BACKBONES[name].block
+
+
+def options_of(name: str) -> Mapping[str, Option]:
+    """Constructor arguments that a backbone takes, by name."""
+    return BACKBONES[name].options
+
+
+def official(name: str, options: Mapping[str, Value], shape: tuple[int, ...]) -> "keras.Model":
+    """The model with its ImageNet weights, which Keras downloads or has in its cache.
+
+    Raises:
+      ValueError: such options have none.
+    """
+    check(name, options, weights="imagenet")
+    row, size = BACKBONES[name], shape[0]
+    if row.trained_sizes and size not in row.trained_sizes:
+        size = row.trained_sizes[-1]
+    return construct(name, options, weights="imagenet", input_shape=(size, size, 3))
 
 
 # --- checks
 
 
-def _suggestion(name: str, valid: Iterable[str]) -> str:
+def suggestion(name: str, valid: Iterable[str]) -> str:
     by_lower = {choice.lower(): choice for choice in valid}
     near = difflib.get_close_matches(name.lower(), by_lower, n=1)
     if near:
@@ -219,10 +238,9 @@ def construct(name: str, options: Mapping[str, Value], **arguments: Any) -> "ker
     return constructor(include_top=False, pooling="avg", **typed, **arguments)
 
 
-def _assemble(name: str, options: Mapping[str, Value], image_size: int) -> "keras.Model":
+def _assemble(name: str, options: Mapping[str, Value], shape: tuple[int, ...]) -> "keras.Model":
     import keras
 
-    shape = (image_size, image_size, 3)
     image = keras.Input(shape, dtype="uint8", name="image")
     model = construct(
         name,
@@ -239,7 +257,7 @@ def _assemble(name: str, options: Mapping[str, Value], image_size: int) -> "kera
 
 
 def normalise(image: Any, preprocessing: str) -> Any:
-    """What weights were trained on, of pixels in 0..255; see `Backbone`. Within a graph."""
+    """What weights were trained on, of values in 0..255; see `Backbone`. Within a graph."""
     import keras
 
     if preprocessing == "included":

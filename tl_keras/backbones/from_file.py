@@ -1,6 +1,6 @@
-"""A user's own model as a backbone: raw pixels in, pooled features out, one flat graph.
+"""A user's own model as a backbone: prepared examples in, features out, one flat graph.
 
-The file's last tensor is the features; a feature map is pooled by average. Models and
+The file's last tensor is the features, pooled as its modality has it. Models and
 pipelines inside the model are taken apart, so that it can be frozen at any depth and its layers be
 shared. Layers that augment are left out.
 """
@@ -11,12 +11,13 @@ from typing import Any
 import keras
 from absl import logging
 
-from tl_keras.backbones import applications, model_file
+from tl_keras.backbones import model_file
 from tl_keras.backbones.weights import load_safely
+from tl_keras.modalities import part
 from tl_keras.training import freeze
 
 # Names that this package gives to operations before and behind those of the file.
-TAKEN = ("image", "normalise", "pool", "features", "dropout", "hidden", "logits", "probabilities")
+TAKEN = ("normalise", "pool", "features", "dropout", "hidden", "logits", "probabilities")
 FLOAT32 = ("normalise", "features")  # Under every policy.
 # Called without `training` they augment, and batch norm after them learns. RandomCrop always crops.
 AUGMENTING = tuple(
@@ -29,36 +30,40 @@ IN_ORDER = (keras.Sequential, keras.layers.Pipeline)  # One layer after the othe
 POLICIES = ("float32", "mixed_bfloat16", "mixed_float16", "bfloat16", "float16", "float64")
 
 
-def build(file: str, preprocessing: str | None, image_size: int) -> keras.Model:
+def build(file: str, preprocessing: str | None, settings: Any) -> keras.Model:
     """One flat functional model with the weights of the file, which computes in float32.
 
-    `(batch, image_size, image_size, 3) uint8 RGB` in, features `(batch, channels) float32` out.
+    `(batch, *settings.shape)` in, of `settings.dtype`; features `(batch, channels) float32` out.
     Operations keep the names that they have in the file, but for those that stand there twice.
 
     Args:
       file: a functional or sequential model, saved by Keras 3 as `.keras`.
-      preprocessing: what the file's model was trained on, see `backbones.Backbone`; None: as
-        `included`, pixels in 0..255, with a warning where nothing in the file normalises them.
-      image_size: px, height = width.
+      preprocessing: what the file's model was trained on, see `applications.Backbone`; None: the
+        prepared examples, with a warning where nothing in the file normalises them.
+      settings: of the modality of the examples.
 
     Raises:
-      ValueError: see `backbone_file.check`; it does not load, has several inputs or outputs,
+      ValueError: see `model_file.check`; it does not load, has several inputs or outputs,
         calls a layer twice, or gives neither features nor feature maps.
     """
-    model_file.check(file, image_size)
+    model_file.check(file, settings)
     source = load_safely(file, f"model.backbone: {file!r}")
-    _check(file, source, image_size)
-    _warn(file, source, preprocessing)
+    _check(file, source, settings)
+    own_model = part(settings.modality, "own_model")
+    own_model.warn(file, _normalises(_operations(source)), preprocessing)
+    _warn(file, source)
     origins: dict[str, keras.Layer] = {}
     try:
-        flat = _assemble(source, preprocessing or "included", image_size, origins)
+        dtype = keras.backend.standardize_dtype(source.inputs[0].dtype)
+        start = own_model.start(settings, preprocessing, dtype)
+        flat = _assemble(source, start, own_model.features, origins)
     except _Refused as error:
         raise ValueError(f"model.backbone: {file!r} {error}") from None
     # Keras raises whatever its layers raise, as on a feature map that is used up.
     except Exception as error:
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else repr(error)
         raise ValueError(
-            f"model.backbone: {file!r} cannot be built for data.image_size {image_size}: {reason}"
+            f"model.backbone: {file!r} cannot be built for examples {settings.shape}: {reason}"
         ) from error
     backbone = in_precision(flat, "float32")
     for name, layer in origins.items():
@@ -83,23 +88,23 @@ class _Refused(Exception):
     """What is wrong with a file's graph, in words that follow the file's name."""
 
 
-def _check(file: str, source: keras.Model, image_size: int) -> None:
+def _check(file: str, source: keras.Model, settings: Any) -> None:
     if not source.built:
         raise ValueError(
-            f"model.backbone: {file!r} was saved before it knew the shape of its images; begin it "
-            f"with keras.Input(({image_size}, {image_size}, 3))"
+            f"model.backbone: {file!r} was saved before it knew the shape of its input; begin it "
+            f"with keras.Input({settings.shape})"
         )
     for kind, tensors in (("inputs", source.inputs), ("outputs", source.outputs)):
         if len(tensors) != 1:
             raise ValueError(
-                f"model.backbone: {file!r} has {len(tensors)} {kind}; expected one: the image in, "
-                "its features out, as of keras.Model(model.inputs[0], model.outputs[0])"
+                f"model.backbone: {file!r} has {len(tensors)} {kind}; expected one: the example "
+                "in, its features out, as of keras.Model(model.inputs[0], model.outputs[0])"
             )
-    model_file.check_input(file, source.inputs[0].shape, image_size)
+    part(settings.modality, "config").check_input(file, source.inputs[0].shape, settings)
     dtype = keras.backend.standardize_dtype(source.inputs[0].dtype)
-    if dtype != "uint8" and "float" not in dtype:
+    if dtype != settings.dtype and "float" not in dtype:
         raise ValueError(
-            f"model.backbone: {file!r} takes {dtype}; expected pixels as uint8 or float"
+            f"model.backbone: {file!r} takes {dtype}; expected {settings.dtype} or a float type"
         )
     for layer in _leaves(source):
         if layer.dtype_policy.name not in POLICIES:
@@ -119,22 +124,17 @@ def _leaves(model: keras.Layer) -> list[keras.Layer]:
 
 
 def _assemble(
-    source: keras.Model, preprocessing: str, image_size: int, origins: dict[str, keras.Layer]
+    source: keras.Model,
+    start: keras.Model,
+    features: Callable[[Any], Any],
+    origins: dict[str, keras.Layer],
 ) -> keras.Model:
     """The flat graph; `origins` gets each of its layers' layer in the file, by name."""
-    image = keras.Input((image_size, image_size, 3), dtype="uint8", name="image")
-    pixels = applications.normalise(image, preprocessing)
-    if preprocessing == "included" and source.inputs[0].dtype != "uint8":
-        pixels = keras.layers.Rescaling(1.0, dtype="float32", name="normalise")(image)
-    start = applications.with_stable_names(keras.Model(image, pixels), "start")
-    x = keras.tree.flatten(_inline(source, start.output, _cloning(origins)))[0]
-    if len(x.shape) == 4:
-        x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
-    elif len(x.shape) != 2:
-        raise _Refused(
-            f"ends in a tensor of shape {tuple(x.shape)}; expected features (batch, channels) or "
-            "a feature map (batch, height, width, channels): pool it and save again"
-        )
+    x = keras.tree.flatten(_inline(source, start.output, _cloning(origins, start.input.name)))[0]
+    try:
+        x = features(x)
+    except ValueError as error:
+        raise _Refused(str(error)) from None
     x = keras.layers.Activation("linear", dtype="float32", name="features")(x)
     return keras.Model(start.input, x)
 
@@ -142,9 +142,9 @@ def _assemble(
 Clone = Callable[[keras.Operation], keras.Operation]
 
 
-def _cloning(origins: dict[str, keras.Layer]) -> Clone:
+def _cloning(origins: dict[str, keras.Layer], start: str) -> Clone:
     """A function that clones an operation of the file under a name of its own."""
-    taken, seen = set(TAKEN), set()
+    taken, seen = {start, *TAKEN}, set()
 
     def clone(operation: keras.Operation) -> keras.Operation:
         if id(operation) in seen:
@@ -173,7 +173,7 @@ def _inline(model: keras.Layer, inputs: Any, clone: Clone) -> Any:
     def call(operation: keras.Operation, *args: Any, **kwargs: Any) -> Any:
         if isinstance(operation, INNER):  # `training` is dropped: freezing decides it.
             return _inline(operation, args[0], clone)
-        if isinstance(operation, AUGMENTING):  # That is the work of data.augment.
+        if isinstance(operation, AUGMENTING):  # The config's own augmentation does that.
             return args[0]
         return operation(*args, **kwargs)
 
@@ -196,15 +196,8 @@ def _copy_weights(origin: keras.Layer, layer: keras.Layer) -> None:
 # --- what may be meant otherwise
 
 
-def _warn(file: str, source: keras.Model, preprocessing: str | None) -> None:
+def _warn(file: str, source: keras.Model) -> None:
     operations = _operations(source)
-    if preprocessing is None and not _normalises(operations):
-        logging.warning(
-            "model.backbone: nothing in %r normalises pixels; it gets them as 0..255. If it was "
-            "trained otherwise, set model.preprocessing: tf (-1..1), torch (mean and deviation "
-            "of ImageNet) or caffe (BGR minus the mean); included: it was trained on 0..255",
-            file,
-        )
     kernels = [i for i, operation in enumerate(operations) if freeze.has_kernel(operation)]
     if kernels and kernels[-1] and _gives_probabilities(source.outputs[0], operations[-1]):
         last, before = operations[kernels[-1]], operations[kernels[-1] - 1]
@@ -233,7 +226,7 @@ def _operations(model: keras.Layer) -> list[keras.Operation]:
 
 
 def _normalises(operations: list[keras.Operation]) -> bool:
-    """Whether something computes with the pixels before the first layer with a kernel."""
+    """Whether something computes with the input before the first layer with a kernel."""
     kinds = (
         keras.layers.Rescaling,
         keras.layers.Normalization,

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tl_keras.modalities import part
+
 SAVE = "keras.Model(model.input, model.output).save('backbone.keras')"
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError)
-GREY = "keras.Model(x, model(keras.ops.mean(x, -1, keepdims=True))).save('backbone.keras')"
 
 
 def is_file(backbone: Any) -> bool:
@@ -23,60 +24,22 @@ def is_file(backbone: Any) -> bool:
     return any(mark in os.fspath(backbone) for mark in {".", "/", os.sep})
 
 
-def check(file: str, image_size: int) -> None:
+def check(file: str, settings: Any) -> None:
     """Rejects a file that cannot be a backbone, without importing Keras.
 
     Args:
       file: the path of a functional or sequential model, saved by Keras 3 as `.keras`.
-      image_size: px, height = width.
+      settings: of the modality of the examples.
 
     Raises:
       ValueError: no such file, none of Keras's, it holds code or classes of others, or it takes
-        other images.
+        other examples.
     """
     _check_path(file)
     model, shapes = _read(file)
     _check_classes(file, model)
     if len(shapes) == 1:
-        check_input(file, shapes[0], image_size)
-
-
-def check_input(file: str, shape: Any, image_size: int) -> None:
-    """Rejects an input `(batch, height, width, channels)` that does not take the images.
-
-    Raises:
-      ValueError: another rank or number of channels, not square, or another size.
-    """
-    if not isinstance(shape, list | tuple) or len(shape) != 4 or not all(map(_is_size, shape)):
-        raise ValueError(
-            f"model.backbone: {file!r} takes {shape}; expected (batch, height, width, 3) images"
-        )
-    _, height, width, channels = shape
-    if channels == 1:
-        raise ValueError(
-            f"model.backbone: {file!r} takes grey images of 1 channel; expected 3, RGB: in Keras, "
-            f"x = keras.Input(({height}, {width}, 3)); {GREY}"
-        )
-    if channels != 3:
-        raise ValueError(
-            f"model.backbone: {file!r} takes {channels} channels, last in {tuple(shape)}; "
-            "expected 3, RGB"
-        )
-    if None not in (height, width) and height != width:
-        raise ValueError(
-            f"model.backbone: {file!r} takes images of {height} x {width} px; expected as many "
-            "rows as columns"
-        )
-    sizes = {height, width} - {None, image_size}
-    if sizes:
-        raise ValueError(
-            f"data.image_size: {file!r} takes {min(sizes)} px alone, received {image_size}; "
-            f"set data.image_size={min(sizes)}"
-        )
-
-
-def _is_size(value: Any) -> bool:
-    return value is None or type(value) is int and value > 0
+        part(settings.modality, "config").check_input(file, shapes[0], settings)
 
 
 def _check_path(file: str) -> None:

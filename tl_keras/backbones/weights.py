@@ -15,7 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tl_keras.backbones.applications import BACKBONES, IMAGENET_STD, Value, check, construct
+from tl_keras.backbones.applications import IMAGENET_STD, Value
+from tl_keras.backbones.table import BACKBONES, module_of
 
 if TYPE_CHECKING:
     import h5py
@@ -53,7 +54,7 @@ def load_weights(
     if weights in ("none", "own"):
         return
     if weights == "imagenet":
-        found = _of_layers(_official(name, options, backbone.input_shape[1]).layers)
+        found = _of_layers(_official(name, options, backbone.input_shape[1:]).layers)
     else:
         found = _read(_locate(weights), backbone)
     layers = [layer for layer in backbone.layers if layer.weights]
@@ -102,14 +103,11 @@ def _of_layers(layers: Iterable["keras.Layer"]) -> list[Named]:
     return [(layer.name, layer.get_weights()) for layer in layers if layer.weights]
 
 
-def _official(name: str, options: Mapping[str, Value], image_size: int) -> "keras.Model":
-    row = BACKBONES[name]
-    check(name, options, weights="imagenet")
-    if row.trained_sizes and image_size not in row.trained_sizes:
-        image_size = row.trained_sizes[-1]
-    shape = (image_size, image_size, 3)
+def _official(name: str, options: Mapping[str, Value], shape: tuple[int, ...]) -> "keras.Model":
+    module = module_of(name)
+    module.check(name, options, weights="imagenet")
     try:
-        return construct(name, options, weights="imagenet", input_shape=shape)
+        return module.official(name, options, shape)
     except Exception as error:  # Keras raises a plain Exception when a download fails.
         raise ValueError(_unavailable(name, error)) from error
 

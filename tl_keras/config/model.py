@@ -82,6 +82,11 @@ class ModelConfig(Section):
             )
 
     @property
+    def is_pretrained(self) -> bool:
+        """Whether the backbone begins with weights that somebody trained."""
+        return self.weights != "none"
+
+    @property
     def origin(self) -> str:
         """Where the weights come from: a word, or a path."""
         return self.backbone if self.weights == "own" else self.weights

@@ -39,7 +39,7 @@ def check_paths(config: RunConfig) -> None:
             _check_exists(trial.model, "model.weights", WEIGHTS)
         if model_file.is_file(trial.model.backbone):
             _check_exists(trial.model, "model.backbone")
-            model_file.check(trial.model.backbone, trial.data.image_size)
+            model_file.check(trial.model.backbone, trial.settings)
 
 
 def check_extras(config: RunConfig) -> None:

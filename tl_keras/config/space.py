@@ -7,36 +7,33 @@ values are several of its fields at once, as in `{backbone: MobileNet, weights: 
 import copy
 import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 
-from tl_keras.backbones import applications
+from tl_keras.backbones import table
 from tl_keras.config.messages import messages, nearest, shown
+from tl_keras.config.model import ModelConfig
+from tl_keras.config.search import Range
+from tl_keras.config.whole import RunConfig
+from tl_keras.modalities import MODALITIES, part
 
-if TYPE_CHECKING:
-    from tl_keras.config.model import ModelConfig
-    from tl_keras.config.search import Range
-    from tl_keras.config.whole import RunConfig
-
-# What decides the data, their splits, or how they are measured is the same in all trials.
+# What decides the data, their splits, or how they are measured is the same in all trials. Fields of
+# the modality's section are in its `config`.
 SEARCHED = {
-    "data": ("image_size", "resize", "antialias", "augment", "augment_strength", "balance"),
+    "data": ("balance",),
     "model": ("backbone", "weights", "preprocessing", "dropout", "head_width"),
     "fit": (
         *("freeze", "learning_rate", "epochs", "batch_size", "optimizer", "weight_decay"),
         *("warmup", "keep", "patience", "label_smoothing", "clip_norm", "ema", "views"),
     ),
 }
-OF_THE_IMAGES = ("image_size", "resize", "antialias")  # Fields of data that prepare an image.
-# Fields on which the backbone, its features, or the head depend.
-OF_ARCHITECTURE = (*(f"data.{name}" for name in OF_THE_IMAGES), "model")
 NOT_OF_ARCHITECTURE = ("model.dropout",)
 REFUSED_BY_WEIGHTS = ("fit.freeze", "fit.keep")
 MOST = 200  # Architectures: each is checked, and tried only if the tuner draws it.
 
 
-def check(config: "RunConfig") -> None:
+def check(config: RunConfig) -> None:
     """Checks `search.space` against the fields that it names.
 
     Raises:
@@ -46,7 +43,7 @@ def check(config: "RunConfig") -> None:
     if not space:
         raise ValueError("search.space: expected at least one field; received none")
     for name, values in space.items():
-        _check_name(name)
+        _check_name(name, config)
         if name.startswith("model.options.") and not isinstance(values, tuple):
             # Weights are made for some of them: those between the ends of a range would be refused.
             found = values if isinstance(values, str) else values.model_dump()
@@ -84,8 +81,7 @@ def _with_others(space: Mapping[str, Any], values: Mapping[str, Any]) -> Iterabl
 
 def _check_options(space: Mapping[str, Any], names: Collection[str]) -> None:
     """Refuses an option that none of the backbones takes: of some it is left out."""
-    rows = [applications.BACKBONES[name] for name in names if name in applications.BACKBONES]
-    taken = {option for row in rows for option in row.options}
+    taken = {option for name in names for option in table.options_of(name)}
     for name in space:
         option = name.removeprefix("model.options.")
         if option != name and option not in taken:
@@ -93,7 +89,7 @@ def _check_options(space: Mapping[str, Any], names: Collection[str]) -> None:
             raise ValueError(f"search.space.{name}: no option of {', '.join(sorted(names))}{near}")
 
 
-def _check_layers(config: "RunConfig", models: Sequence["ModelConfig"]) -> None:
+def _check_layers(config: RunConfig, models: Sequence[ModelConfig]) -> None:
     space = config.search.space
     field = "search.space.fit.freeze" if "fit.freeze" in space else "fit.freeze"
     named = space.get("fit.freeze", (config.fit.freeze,))
@@ -107,12 +103,12 @@ def _check_layers(config: "RunConfig", models: Sequence["ModelConfig"]) -> None:
             )
 
 
-def _are_one_backbone(models: Sequence["ModelConfig"]) -> bool:
+def _are_one_backbone(models: Sequence[ModelConfig]) -> bool:
     """Whether all architectures have the same layers."""
     return len({(model.backbone, *sorted(model.options.items())) for model in models}) == 1
 
 
-def _check_tuner(config: "RunConfig") -> None:
+def _check_tuner(config: RunConfig) -> None:
     if config.search.tuner != "hyperband":
         return
     if "fit.epochs" in config.search.space:
@@ -124,8 +120,9 @@ def _check_tuner(config: "RunConfig") -> None:
         raise ValueError("fit.epochs: hyperband shares them out; expected at least 1, received 0")
 
 
-def _check_name(name: str) -> None:
-    known = [f"{section}.{field}" for section, fields in SEARCHED.items() for field in fields]
+def _check_name(name: str, config: RunConfig) -> None:
+    searched = {**SEARCHED, config.modality: part(config.modality, "config").SEARCHED}
+    known = [f"{section}.{field}" for section, fields in searched.items() for field in fields]
     if name in known or name == "model":
         return
     if name.startswith("model.options.") and name.count(".") == 2:
@@ -154,11 +151,19 @@ def _refused(name: str, value: Any, error: ValueError) -> ValueError:
 
 def of_architecture(name: str) -> bool:
     """Whether another value of a field needs another backbone, other features or another head."""
-    named = name in OF_ARCHITECTURE or name.startswith("model.")
-    return named and name not in NOT_OF_ARCHITECTURE
+    section, _, field = name.partition(".")
+    if section in MODALITIES:
+        return field in part(section, "config").PREPARATION
+    return section == "model" and name not in NOT_OF_ARCHITECTURE
 
 
-def depths(config: "RunConfig") -> tuple:
+def prepares_alike(one: RunConfig, other: RunConfig) -> bool:
+    """Whether two configs prepare the examples in the same way."""
+    names = part(one.modality, "config").PREPARATION
+    return all(getattr(one.settings, name) == getattr(other.settings, name) for name in names)
+
+
+def depths(config: RunConfig) -> tuple:
     """The freeze depths that a config names one by one, where all are of one backbone."""
     search, named = config.search, (config.fit.freeze,)
     if search.wanted:
@@ -171,7 +176,7 @@ def _of_architecture(space: Mapping[str, Any]) -> dict[str, Any]:
     return {name: values for name, values in space.items() if of_architecture(name)}
 
 
-def architectures(config: "RunConfig") -> list[dict[str, Any]]:
+def architectures(config: RunConfig) -> list[dict[str, Any]]:
     """The combinations of values of the fields that make architectures; of ranges, the ends.
 
     Of too many the first, and one more than `MOST`.
@@ -181,14 +186,14 @@ def architectures(config: "RunConfig") -> list[dict[str, Any]]:
     return [dict(zip(named, row, strict=True)) for row in itertools.islice(combined, MOST + 1)]
 
 
-def first_trials(config: "RunConfig") -> list["RunConfig"]:
+def first_trials(config: RunConfig) -> list[RunConfig]:
     """A trial's config of each architecture; without a search, the config itself."""
     if not config.search.wanted:
         return [config]
     return [with_values(config, values) for values in architectures(config)]
 
 
-def with_values(config: "RunConfig", values: Mapping[str, Any]) -> "RunConfig":
+def with_values(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
     """A trial's config: the search's with other values, and no search of its own.
 
     Where backbones are searched, an option that one does not take is left out.
@@ -212,8 +217,8 @@ def with_values(config: "RunConfig", values: Mapping[str, Any]) -> "RunConfig":
         elif field:
             tree[section][field] = value
     if {"model", "model.backbone"} & config.search.space.keys():
-        row = applications.BACKBONES.get(tree["model"]["backbone"])
-        named = {*(row.options if row else ()), *written.get("options", ())}
+        taken = table.options_of(tree["model"]["backbone"])
+        named = {*taken, *written.get("options", ())}
         tree["model"]["options"] = {k: v for k, v in options.items() if k in named}
     try:
         return type(config).model_validate(tree)
@@ -221,7 +226,7 @@ def with_values(config: "RunConfig", values: Mapping[str, Any]) -> "RunConfig":
         raise ValueError("\n".join(messages(error, type(config)))) from None
 
 
-def takes_whole_numbers(config: "RunConfig", name: str, values: "Range") -> bool:
+def takes_whole_numbers(config: RunConfig, name: str, values: Range) -> bool:
     """Whether a range is of whole numbers: both of its ends are, and its field takes no others."""
     if not isinstance(values.min, int) or not isinstance(values.max, int):
         return False

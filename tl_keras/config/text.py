@@ -14,9 +14,11 @@ from pydantic import (
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from tl_keras.config import renamed, space
 from tl_keras.config.messages import messages, neighbour, shown
 from tl_keras.config.search import TRIALS
 from tl_keras.config.whole import RunConfig
+from tl_keras.modalities import MODALITIES
 
 
 def load(file: str | Path | None, overrides: Sequence[str] = ()) -> RunConfig:
@@ -34,10 +36,27 @@ def load(file: str | Path | None, overrides: Sequence[str] = ()) -> RunConfig:
 
 def from_tree(tree: dict[str, Any]) -> RunConfig:
     """A checked config from nested dicts, as YAML gives them. Raises ValueError as `load` does."""
+    tree = _of_plain_values(tree)
+    renamed.check(tree)
     try:
-        return RunConfig.model_validate(_of_plain_values(tree))
+        config = RunConfig.model_validate(tree)
     except ValidationError as error:
         raise ValueError("\n".join(messages(error, RunConfig))) from None
+    _refuse_other_modalities(config)
+    if config.search.wanted:
+        space.check(config)
+    return config
+
+
+def _refuse_other_modalities(config: RunConfig) -> None:
+    """Raises ValueError where a config says something of examples that it has none of."""
+    for name in MODALITIES:
+        changed = getattr(config, name).model_fields_set
+        if name != config.modality and changed:
+            raise ValueError(
+                f"{name}.{min(changed)}: the examples are {config.modality}, by data.modality or "
+                f"data.source; expected no field of {name}"
+            )
 
 
 def from_any(config: Any) -> RunConfig:
@@ -94,7 +113,10 @@ def to_yaml(config: RunConfig) -> str:
 
 def to_tree(config: RunConfig) -> dict[str, Any]:
     """The whole resolved config as nested dicts of plain values."""
-    return config.model_dump(mode="json")
+    tree = config.model_dump(mode="json")
+    return {
+        name: tree[name] for name in tree if name in (config.modality, *tree.keys() - MODALITIES)
+    }
 
 
 def _read(file: Path) -> dict[str, Any]:

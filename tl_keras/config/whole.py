@@ -4,15 +4,11 @@ A field is defined once, in the section named after the module that reads it. Se
 frozen and forbid unknown fields. Only what differs from the defaults needs to be written.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import (
-    Field,
-    model_validator,
-)
+from pydantic import Field, create_model, model_validator
 
-from tl_keras.backbones import applications, model_file
-from tl_keras.config import space
+from tl_keras.backbones import model_file, table
 from tl_keras.config.cache import CacheConfig
 from tl_keras.config.commands import (
     CompareConfig,
@@ -20,20 +16,32 @@ from tl_keras.config.commands import (
     EvaluateConfig,
     ParallelConfig,
 )
-from tl_keras.config.data import DataConfig
+from tl_keras.config.data import DRAWN, DataConfig
 from tl_keras.config.export import ExportConfig
 from tl_keras.config.fit import FitConfig
 from tl_keras.config.model import ModelConfig
 from tl_keras.config.search import SearchConfig
 from tl_keras.config.section import Section
-from tl_keras.modalities.image.config import MIXING
+from tl_keras.modalities import MODALITIES, part
 
 
-class RunConfig(Section):
-    """Everything that decides what a run computes."""
-
+class _Data(Section):
     # Checked even where it is not written: most sources need a path.
     data: DataConfig = Field(default_factory=dict, validate_default=True)
+
+
+# A section for each modality, named after it: `image: {size: 96}`.
+_SETTINGS = {name: part(name, "config").Settings for name in MODALITIES}
+_Examples = create_model(
+    "_Examples",
+    __base__=_Data,
+    **{name: (settings, settings()) for name, settings in _SETTINGS.items()},
+)
+
+
+class RunConfig(_Examples):
+    """Everything that decides what a run computes."""
+
     model: ModelConfig = ModelConfig()
     fit: FitConfig = FitConfig()
     search: SearchConfig = Field(default_factory=SearchConfig)
@@ -49,27 +57,38 @@ class RunConfig(Section):
     def can_be_built(self) -> "RunConfig":
         model = self.model
         if not model_file.is_file(model.backbone):
-            applications.check(model.backbone, model.options, self.data.image_size, model.weights)
-        if self.evaluate.views > 1 and {entry.name for entry in self.data.augmentations} <= MIXING:
-            raise ValueError(
-                "evaluate.views: views differ by data.augment, which changes no single image; "
-                f"expected 1, received {self.evaluate.views}"
-            )
-        if model.weights == "none" and self.fit.keep == "average":
+            table.check(model, self.settings)
+        part(self.modality, "config").check(self)
+        if not model.is_pretrained and self.fit.keep == "average":
             raise ValueError(
                 "fit.keep: average would leave batch norm, which trains where model.weights is "
                 "none, with statistics of other weights; expected auto or best"
             )
-        if model.weights == "none" and self.fit.freeze not in ("auto", 0):
+        if not model.is_pretrained and self.fit.freeze not in ("auto", 0):
             raise ValueError(
                 f"fit.freeze: {self.fit.freeze!r} would freeze random weights, since "
                 "model.weights is none; expected auto or 0"
             )
-        if model.weights == "none" and self.fit.epochs == 0:
+        if not model.is_pretrained and self.fit.epochs == 0:
             raise ValueError(
                 "fit.epochs: 0 trains the head alone, on random features where model.weights is "
                 "none; expected auto or at least 1"
             )
-        if self.search.wanted:
-            space.check(self)
         return self
+
+    @property
+    def modality(self) -> str:
+        """The modality of the examples: what `data.modality` is, or the source says."""
+        if self.data.modality != "auto":
+            return self.data.modality
+        return DRAWN.get(self.data.source, "image")
+
+    @property
+    def settings(self) -> Any:
+        """The section of the modality of the examples."""
+        return getattr(self, self.modality)
+
+    def with_settings(self, **changed: Any) -> "RunConfig":
+        """The config with other values in the section of its modality."""
+        settings = self.settings.model_copy(update=changed)
+        return self.model_copy(update={self.modality: settings})

@@ -5,31 +5,27 @@ unbroken one would have read:
 
 1. order: a permutation by (seed, epoch), with repeats where classes are balanced; of what is
    streamed as its shards are read and mixed, see `shards`;
-2. images: rows of an array that was prepared once, or decoded now where that does not fit;
+2. examples: rows of an array that was prepared once, or decoded now where that does not fit;
 3. batch: augmentation is faster on batches;
 4. augment: after what is cached, since views must differ from epoch to epoch;
 5. mix, then weights: they read the labels that mixing made.
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
-import PIL
 import psutil
 import tensorflow as tf
 
-from tl_keras.config.cache import CacheConfig
-from tl_keras.config.data import DataConfig
-from tl_keras.config.space import OF_THE_IMAGES
+from tl_keras.config.whole import RunConfig
 from tl_keras.data import store
 from tl_keras.data.examples import Dataset
-from tl_keras.modalities.image.augment import augment, mix, num_columns
-from tl_keras.modalities.image.config import Augmentation
-from tl_keras.modalities.image.drawn import glyphs
-from tl_keras.modalities.image.prepare import Kind, decode_content, kind_of, prepare
+from tl_keras.modalities import part
 from tl_keras.run.progress import progress
 from tl_keras.version import VERSION
 
@@ -38,7 +34,7 @@ CONTAINER = Path("/sys/fs/cgroup")  # Limits of a container, cgroup version 2, u
 # Those that this process may run on, where the platform says.
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
-# From `(,) int64` indices to images `(size, size, 3) uint8`, one by one.
+# From `(,) int64` indices to prepared examples, one by one.
 Read = Callable[[tf.data.Dataset], tf.data.Dataset]
 
 
@@ -77,13 +73,11 @@ class Inputs:
         """Of indices of examples, those in the pool."""
         return indices if self.rows is None else tf.gather(self.rows, indices)
 
-    def numbers(
-        self, augmentations: tuple[Augmentation, ...], seed: int, view: int | tf.Tensor
-    ) -> tf.Tensor:
+    def numbers(self, how: "Training", view: int | tf.Tensor) -> tf.Tensor:
         """`numbers_of` the examples."""
         if self.rows is None:
-            return numbers_of(len(self), augmentations, seed, view)
-        return tf.gather(numbers_of(self.pool, augmentations, seed, view), self.rows)
+            return numbers_of(len(self), how, view)
+        return tf.gather(numbers_of(self.pool, how, view), self.rows)
 
 
 @dataclass(frozen=True)
@@ -91,68 +85,79 @@ class Training:
     """How a split is read for training.
 
     Attributes:
-      batch_size: images a step; a last, smaller batch is left out.
+      modality: of the examples.
+      batch_size: examples a step; a last, smaller batch is left out.
       seed: with the epoch, decides order and views.
-      augmentations: random operations.
+      augmentations: random operations of the modality.
       views: epoch e reads view e modulo this; None: each epoch its own.
       balance: `none`, `weights` or `oversample`.
       num_classes: width of the targets.
     """
 
+    modality: str
     batch_size: int
     seed: int
-    augmentations: tuple[Augmentation, ...]
+    augmentations: tuple[Any, ...]
     views: int | None
     balance: str
     num_classes: int
+
+    @property
+    def augments(self) -> ModuleType:
+        """What changes examples at random."""
+        return part(self.modality, "augment")
 
     def view(self, epoch: int | tf.Tensor) -> int | tf.Tensor:
         """Which view of each image an epoch shows."""
         return epoch if self.views is None else epoch % self.views
 
 
-def prepared(dataset: Dataset, split: str, config: DataConfig, cache_config: CacheConfig) -> Inputs:
-    """Prepared images of a split: in memory if they fit, else on disk, else decoded when read.
+def prepared(dataset: Dataset, split: str, config: RunConfig) -> Inputs:
+    """Prepared examples of a split: in memory if they fit, else on disk, else decoded when read.
 
-    JPEGs much larger than `data.image_size` are decoded at a fraction in `train` alone.
+    Files much larger than what is prepared of them may be decoded at a fraction, in `train` alone.
     """
-    examples = dataset.splits[split]
+    examples, settings = dataset.splits[split], config.settings
     labels = dataset.labels(split)
-    if dataset.drawn_seed is not None and split == "train":
-        return Inputs(labels, None, _drawer(dataset.drawn_seed, config.image_size))
+    if dataset.draw is not None and split == "train":
+        return Inputs(labels, None, _drawer(dataset.draw))
     if dataset.root is None:
-        return Inputs(labels, _embedded(dataset, split, config))
-    size, kinds = config.image_size, _kinds(dataset, split, config)
+        raw = dataset.raw[[example.index for example in examples]]
+        return Inputs(labels, part(config.modality, "prepare").embedded(raw, settings))
+    decoded = _decoder(dataset, split, settings)
     if dataset.shards is not None and split == "train":
-        return Inputs(labels, None, _one_by_one(dataset, _decoder(kinds, config)))
-    read = reader([str(dataset.root / example.file) for example in examples], kinds, config)
+        return Inputs(labels, None, _one_by_one(dataset, decoded))
+    read = reader([str(dataset.root / example.file) for example in examples], decoded)
 
     def fill(array: np.ndarray) -> None:
-        images = read(tf.data.Dataset.range(len(array)))
+        found = read(tf.data.Dataset.range(len(array)))
         # Small batches: fresh memory of megabytes costs a page fault every 4 KiB.
-        _fill(array, untuned(images.batch(16).prefetch(4)), f"decode {split}")
+        _fill(array, untuned(found.batch(16).prefetch(4)), f"decode {split}")
 
-    shape = (len(examples), size, size, 3)
-    needed = int(np.prod(shape))
+    shape, dtype = (len(examples), *settings.shape), np.dtype(settings.dtype)
+    needed = int(np.prod(shape)) * dtype.itemsize
     if needed <= MEMORY_SHARE * free_memory():
-        array = np.empty(shape, np.uint8)
+        array = np.empty(shape, dtype)
         fill(array)
         return Inputs(labels, array)
-    if needed <= cache_config.max_bytes:
-        key = _key(dataset, split, config)
-        return Inputs(labels, store.keep(cache_config, key, shape, np.uint8, fill).array)
+    if needed <= config.cache.max_bytes:
+        key = _key(dataset, split, settings)
+        return Inputs(labels, store.keep(config.cache, key, shape, dtype, fill).array)
     return Inputs(labels, None, read)
 
 
-def _kinds(dataset: Dataset, split: str, config: DataConfig) -> list[Kind]:
-    examples = dataset.splits[split]
-    if dataset.is_fraction(split):
-        return [kind_of(e.decoder, e.short, config.image_size) for e in examples]
-    return [Kind(example.decoder) for example in examples]
+Decoded = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # Of an index and what its file holds.
 
 
-def _one_by_one(dataset: Dataset, decoded: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]) -> Read:
-    """Images from the middle of shards, slowly: a few of them, to be looked at."""
+def _decoder(dataset: Dataset, split: str, settings: Any) -> Decoded:
+    """From an example's index and what its file holds to its prepared tensor."""
+    checked = [example.checked for example in dataset.splits[split]]
+    decoder = part(settings.modality, "prepare").decoder
+    return decoder(checked, settings, dataset.is_fraction(split))
+
+
+def _one_by_one(dataset: Dataset, decoded: Decoded) -> Read:
+    """Examples from the middle of shards, slowly: a few of them, to be looked at."""
     files = [example.file for example in dataset.splits["train"]]
 
     def find(index: np.ndarray) -> bytes:
@@ -164,72 +169,45 @@ def _one_by_one(dataset: Dataset, decoded: Callable[[tf.Tensor, tf.Tensor], tf.T
     return lambda indices: indices.map(unconverted(one))
 
 
-def reader(paths: list[str], kinds: list[Kind], config: DataConfig) -> Read:
-    """Prepared images of files, decoded when they are read."""
+def reader(paths: list[str], decoded: Decoded) -> Read:
+    """Prepared examples of files, decoded when they are read."""
     # Said to be text, since TensorFlow takes an empty list for one of numbers.
-    names, decoded = tf.constant(paths, tf.string), _decoder(kinds, config)
+    names = tf.constant(paths, tf.string)
     one = unconverted(lambda i: decoded(i, tf.io.read_file(names[i])))
     # More calls than cores: with as many, a core often waits for its next file.
     return lambda indices: indices.map(one, 4 * CORES) if paths else indices
 
 
-def _decoder(
-    kinds: Sequence[Kind], config: DataConfig
-) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """From an example's index and what its file holds to its prepared image."""
-    present = sorted(set(kinds))
-    codes = tf.constant([present.index(kind) for kind in kinds], tf.int32)
-
-    def one(i: tf.Tensor, content: tf.Tensor) -> tf.Tensor:
-        branches = [lambda kind=kind: decode_content(content, kind) for kind in present]
-        # A branch costs a fifth of the speed, and most data sets have one kind of file.
-        image = branches[0]() if len(present) == 1 else tf.switch_case(codes[i], branches)
-        return prepare(image, config)
-
-    return one
-
-
-def _drawer(seed: int, size: int) -> Read:
-    """Glyphs, drawn when they are read."""
+def _drawer(draw: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]) -> Read:
+    """Examples that are drawn when they are read."""
 
     def read(indices: tf.data.Dataset) -> tf.data.Dataset:
-        render = unconverted(lambda i: glyphs.render(seed, i, size)[0])
-        drawn = indices.batch(64).map(render, CORES)
+        drawn = indices.batch(64).map(unconverted(lambda i: draw(i)[0]), CORES)
         return drawn.unbatch()
 
     return read
 
 
-def _key(dataset: Dataset, split: str, config: DataConfig) -> dict:
+def _key(dataset: Dataset, split: str, settings: Any) -> dict:
+    described = part(settings.modality, "config").described(settings)
     return {
-        "kind": f"images of {split}, {config.image_size} px",
+        "kind": f"{settings.modality}s of {split}, {described}",
         "digests": [example.digest for example in dataset.splits[split]],
-        **preparation(config, dataset, split),
+        **preparation(settings, dataset, split),
     }
 
 
-def preparation(config: DataConfig, dataset: Dataset, split: str) -> dict:
-    """All that decides a prepared image beside its content."""
-    chosen = {name: getattr(config, name) for name in OF_THE_IMAGES}
-    by = {"tl_keras": VERSION, "tensorflow": tf.__version__, "pillow": PIL.__version__}
+def preparation(settings: Any, dataset: Dataset, split: str) -> dict:
+    """All that decides a prepared example beside its content."""
+    fields = part(settings.modality, "config").PREPARATION
+    chosen = {name: getattr(settings, name) for name in fields}
+    by = {"tl_keras": VERSION, "tensorflow": tf.__version__}
+    by |= part(settings.modality, "prepare").BY
     return {**chosen, "fraction": dataset.is_fraction(split), **by}
 
 
-def _embedded(dataset: Dataset, split: str, config: DataConfig) -> np.ndarray:
-    examples, size = dataset.splits[split], config.image_size
-    images = dataset.images[[example.index for example in examples]]
-    if images.shape[1] == size:
-        return images
-    array = np.empty((len(images), size, size, 3), np.uint8)
-    indices = tf.data.Dataset.range(len(images)).batch(64).map(_gather(images))
-    resized = indices.map(lambda x: tf.image.resize(x, (size, size), antialias=config.antialias))
-    # Antialiasing's weights may add up to a little over 1.
-    _fill(array, resized.map(lambda x: tf.clip_by_value(tf.round(x), 0, 255)), "resize")
-    return array
-
-
 def _fill(array: np.ndarray, batches: tf.data.Dataset, title: str) -> None:
-    with progress(None, title, len(array), " images") as bar:
+    with progress(None, title, len(array), " examples") as bar:
         start = 0
         for batch in batches.as_numpy_iterator():
             array[start : start + len(batch)] = batch
@@ -273,7 +251,7 @@ def evaluation(inputs: Inputs, batch_size: int) -> tf.data.Dataset:
     return untuned(rows.map(_gather(inputs.array)).prefetch(2))
 
 
-def images_of(inputs: Inputs) -> np.ndarray:
+def examples_of(inputs: Inputs) -> np.ndarray:
     """All examples in memory, `(examples, ...)`: a few of a split, see `Inputs.part`."""
     return np.concatenate(list(evaluation(inputs, 64).as_numpy_iterator()))
 
@@ -283,25 +261,20 @@ def _placed(inputs: Inputs, indices: tf.data.Dataset) -> tf.data.Dataset:
 
 
 def view(inputs: Inputs, batch_size: int, how: Training, epoch: int) -> tf.data.Dataset:
-    """`evaluation`, of the view of each image that an epoch of training shows."""
+    """`evaluation`, of the view of each example that an epoch of training shows."""
 
     def augmented(x: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
-        return augment(x, numbers, how.augmentations)
+        return how.augments.augment(x, numbers, how.augmentations)
 
-    numbers = inputs.numbers(how.augmentations, how.seed, epoch)
-    rows = tf.data.Dataset.from_tensor_slices(numbers)
-    images = evaluation(inputs, batch_size)
-    return untuned(
-        tf.data.Dataset.zip(images, rows.batch(batch_size)).map(unconverted(augmented), CORES)
-    )
+    rows = tf.data.Dataset.from_tensor_slices(inputs.numbers(how, epoch))
+    both = tf.data.Dataset.zip(evaluation(inputs, batch_size), rows.batch(batch_size))
+    return untuned(both.map(unconverted(augmented), CORES))
 
 
-def numbers_of(
-    count: int, augmentations: tuple[Augmentation, ...], seed: int, view: int | tf.Tensor
-) -> tf.Tensor:
-    """`(count, columns) float32` in [0, 1): what makes a view of each image."""
-    shape = (count, num_columns(augmentations))
-    return tf.random.stateless_uniform(shape, (2 * seed, view))
+def numbers_of(count: int, how: Training, view: int | tf.Tensor) -> tf.Tensor:
+    """`(count, columns) float32` in [0, 1): what makes a view of each example."""
+    shape = (count, how.augments.num_columns(how.augmentations))
+    return tf.random.stateless_uniform(shape, (2 * how.seed, view))
 
 
 def _gather(array: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -343,20 +316,20 @@ def training(inputs: Inputs, how: Training, place: tf.Variable) -> tf.data.Datas
 
 
 def streamed(
-    dataset: Dataset, how: Training, config: DataConfig
+    dataset: Dataset, how: Training, settings: Any
 ) -> Callable[[int, int], tf.data.Dataset]:
     """`training`'s epochs of examples as their shards are read, by epoch and first step.
 
     What comes before that step is read, and not decoded.
     """
     examples, labels = dataset.splits["train"], dataset.labels("train")
-    decoded = _decoder(_kinds(dataset, "train", config), config)
+    decoded = _decoder(dataset, "train", settings)
     shuffled = dataset.shards.shuffled([example.file for example in examples], 2 * how.seed + 1)
     finish, count = _finisher(labels, how), len(examples)
     size = min(how.batch_size, count)
 
     def read(epoch: int, first: int) -> tf.data.Dataset:
-        numbers = numbers_of(count, how.augmentations, how.seed, how.view(epoch))
+        numbers = numbers_of(count, how, how.view(epoch))
 
         def one(position: tf.Tensor, named: tuple[tf.Tensor, tf.Tensor]):
             index, content = named
@@ -378,10 +351,10 @@ def _finisher(labels: np.ndarray, how: Training) -> Callable[..., tuple[tf.Tenso
     def finish(row: tuple[tf.Tensor, ...], x: tf.Tensor) -> tuple[tf.Tensor, ...]:
         now, positions, indices, numbers = row
         step = positions[0] // tf.shape(positions)[0]
-        x = augment(x, numbers, how.augmentations)
+        x = how.augments.augment(x, numbers, how.augmentations)
         targets = tf.one_hot(tf.gather(labels, indices), how.num_classes)
         mix_seed = tf.stack([2 * how.seed + 1, now[0] * 1_000_003 + step])
-        x, targets = mix(x, targets, how.augmentations, mix_seed)
+        x, targets = how.augments.mix(x, targets, how.augmentations, mix_seed)
         return x, targets, tf.linalg.matvec(targets, weights)
 
     return finish
@@ -407,7 +380,7 @@ def of_activations(
 def _rows(inputs: Inputs, how: Training, place: tf.Variable) -> tf.data.Dataset:
     """Of each example, in order: epoch, position, index, the random numbers of its view."""
     now, first = tf.unstack(tf.cast(place.read_value(), tf.int32))
-    numbers = inputs.numbers(how.augmentations, how.seed, how.view(now))
+    numbers = inputs.numbers(how, how.view(now))
     positions = tf.range(first * min(how.batch_size, len(inputs)), len(inputs))
     order = tf.gather(_order(inputs.labels, how, now), positions)
     rows = (tf.fill(tf.shape(order), now), positions, order, tf.gather(numbers, order))
@@ -441,8 +414,8 @@ def class_weights(labels: np.ndarray, num_classes: int, balance: str) -> tf.Tens
     return tf.constant(len(labels) / (np.count_nonzero(counts) * present), tf.float32)
 
 
-def drawn(dataset: Dataset, how: Training, size: int, place: tf.Variable) -> tf.data.Dataset:
-    """One epoch of glyphs that no other epoch shows, as `training` gives it."""
+def drawn(dataset: Dataset, how: Training, place: tf.Variable) -> tf.data.Dataset:
+    """One epoch of drawn examples that no other epoch shows, as `training` gives it."""
     count = len(dataset.splits["train"])
     steps, batch_size = num_steps(count, how.batch_size), min(how.batch_size, count)
 
@@ -452,8 +425,8 @@ def drawn(dataset: Dataset, how: Training, size: int, place: tf.Variable) -> tf.
         return tf.data.Dataset.range(start, end).batch(batch_size)
 
     def draw(indices: tf.Tensor):
-        images, labels = glyphs.render(dataset.drawn_seed, indices, size)
-        return images, tf.one_hot(labels, how.num_classes), tf.ones(tf.shape(labels))
+        examples, labels = dataset.draw(indices)
+        return examples, tf.one_hot(labels, how.num_classes), tf.ones(tf.shape(labels))
 
     batches = (
         tf.data.Dataset.from_tensors(0)

@@ -1,5 +1,6 @@
 """What the data steps pass on: listed files, checked examples, a data set with its splits."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from tl_keras.data.check_files import Checked
     from tl_keras.data.shards import Shards
 
 SPLITS = ("train", "val", "test")
@@ -45,28 +45,20 @@ class Listing:
     files: list[Listed]
     quarantined: list[Quarantined] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    checked: "dict[str, Checked]" = field(default_factory=dict)
+    checked: dict[str, Any] = field(default_factory=dict)
     shards: "Shards | None" = None
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A readable, labelled image."""
+    """A readable, labelled example."""
 
     file: str
     label: int
     digest: str  # SHA-256 of the content, hex
-    decoder: str = "pillow"  # "jpeg" and "png" are what TensorFlow decodes alike, and faster
-    index: int = -1  # into Dataset.images, for embedded sources
-    width: int = 0  # px, of a file's image as it is stored, before EXIF turns it
-    height: int = 0  # px
-    looks: str = ""  # perceptual hashes of a file's image, see `copies.looks`
+    index: int = -1  # into Dataset.raw, for embedded sources
+    checked: Any = None  # what the check of its file found, a `Checked` of its modality
     unit: str = ""  # the same for those of train and val that no split may part
-
-    @property
-    def short(self) -> int:
-        """The shorter side of a file's image, px."""
-        return min(self.width, self.height)
 
 
 @dataclass(frozen=True)
@@ -78,24 +70,24 @@ class Dataset:
       splits: examples of `train`, `val` and `test`; and `rest`, of the same source and with their
         labels, those that `data.examples_per_class` leaves out.
       root: folder that the files are relative to; None for embedded sources.
-      images: `(examples, height, width, 3) uint8` of embedded sources, else None.
-      drawn_seed: glyphs alone: training images are drawn anew each epoch from this seed.
+      raw: `(examples, ...)` unprepared examples of embedded sources, else None.
+      draw: training examples drawn anew each epoch, see `modalities.drawn.Drawn`; else None.
       fingerprint: SHA-256 of every split's labels and contents, hex.
-      whole: training images are measured on too, as in cross-validation.
+      whole: training examples are measured on too, as in cross-validation.
       listed: `changes.stamp` of what the source listed, and `at`, when; empty where it does not
         change.
       omitted: files that are used in no split, beside the quarantined ones.
-      shards: what training images are streamed from; None where they are files.
+      shards: what training examples are streamed from; None where they are files.
     """
 
     classes: tuple[str, ...]
     splits: dict[str, list[Example]]
     root: Path | None
-    images: np.ndarray | None
+    raw: np.ndarray | None
     quarantined: list[Quarantined]
     warnings: list[str]
     fingerprint: str
-    drawn_seed: int | None = None
+    draw: Callable[[Any], tuple[Any, Any]] | None = None
     whole: bool = False
     listed: dict[str, Any] = field(default_factory=dict)
     omitted: list[str] = field(default_factory=list)
@@ -112,5 +104,5 @@ class Dataset:
         return replace(self, splits=splits, whole=True)
 
     def is_fraction(self, split: str) -> bool:
-        """Whether large JPEGs are decoded at a fraction of their size, to train on alone."""
+        """Whether large files may be decoded at a fraction of their size, to train on alone."""
         return split == "train" and not self.whole

@@ -9,21 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
-from tl_keras.config.cache import CacheConfig
-from tl_keras.config.data import DataConfig
+from tl_keras.config.data import DRAWN
+from tl_keras.config.whole import RunConfig
 from tl_keras.data import changes, check_files, names, problems, sources, store, tfds
 from tl_keras.data.examples import SPLITS, Dataset, Example, Listing, Quarantined
 from tl_keras.data.splits import Splits, carve
 from tl_keras.data.wording import count_of, left_out, shortened
-from tl_keras.modalities.image import copies
-from tl_keras.modalities.image.drawn import digits, glyph_masks
+from tl_keras.modalities import part
 from tl_keras.run.progress import progress
 
 # A file that stands in several splits is kept in the first of these alone.
 KEPT_IN = ("test", "val", "train")
 # Of a class that may look alike and is kept in one split: ten units are enough for three splits.
 ALIKE_SHARE = 0.1
-DARK = 64  # of 255: an image whose brightest value is below is almost black (14 bits in 16)
 MAX_SUSPECTS = 5000  # Each is compared with each, in seconds.
 
 
@@ -40,7 +38,7 @@ class _Found:
     omitted: list[str] = field(default_factory=list)  # files whose content another split has
 
 
-def load(config: DataConfig, cache_config: CacheConfig, strict: bool = True) -> Dataset:
+def load(config: RunConfig, strict: bool = True) -> Dataset:
     """The data set of a config: audited, split, fingerprinted.
 
     Where not `strict`, what forbids training on it is a warning of it: torn groups, many bad
@@ -49,26 +47,25 @@ def load(config: DataConfig, cache_config: CacheConfig, strict: bool = True) -> 
     Raises:
       ValueError: the data cannot be used: missing, too small, too many bad files.
     """
-    if config.source == "digits":
-        return _load_digits(config)
-    if config.source == "glyphs":
-        return _load_glyphs(config)
+    data = config.data
+    if data.source in DRAWN:
+        return _load_drawn(config)
     began = time.time()  # Before the files are listed: what is written later may be another.
-    listing, listed = _listing(config, cache_config), {}
-    if config.source in sources.OF_FILES:
+    listing, listed = _listing(config), {}
+    if data.source in sources.OF_FILES:
         listed = {"at": began, "data": changes.stamp(listing)}
-    found = _audit(listing, config, store.subfolder(cache_config, store.AUDIT))
+    found = _audit(listing, config)
     faults = list(_torn_groups(found))
     found = _set_duplicates_apart(found)
     _check_readable(found, config)
     if listing.shards:
         alike, warnings = [], ["of pictures in shards near-duplicates are not looked for"]
     else:
-        alike, warnings = _alike(found, config, listing.root, cache_config)
-    splits = carve(found.splits, found.groups, config, alike)
-    faults += problems.of_files(found.quarantined, _num_readable(found), found.classes, config)
+        alike, warnings = _alike(found, config, listing.root)
+    splits = carve(found.splits, found.groups, data, alike)
+    faults += problems.of_files(found.quarantined, _num_readable(found), found.classes, data)
     given = [split for split in ("val", "test") if found.splits[split]]
-    faults += problems.of_splits(splits, found.classes, config, given, found.bad)
+    faults += problems.of_splits(splits, found.classes, data, given, found.bad)
     warnings = [*warnings, *problems.missing_in_test(splits, found.classes)]
     if faults and strict:
         raise ValueError(faults[0])
@@ -91,15 +88,17 @@ def load(config: DataConfig, cache_config: CacheConfig, strict: bool = True) -> 
     )
 
 
-def _listing(config: DataConfig, cache_config: CacheConfig) -> Listing:
-    if config.source in sources.OF_FILES:
-        return sources.OF_FILES[config.source](config)
-    return tfds.list_tfds(config, store.subfolder(cache_config, store.TFDS))
+def _listing(config: RunConfig) -> Listing:
+    if config.data.source in sources.OF_FILES:
+        return sources.OF_FILES[config.data.source](config.data)
+    folder = store.subfolder(config.cache, store.TFDS)
+    return tfds.list_tfds(config.data, config.settings, folder)
 
 
-def _audit(listing: Listing, config: DataConfig, memory: Path) -> _Found:
+def _audit(listing: Listing, config: RunConfig) -> _Found:
+    memory = store.subfolder(config.cache, store.AUDIT)
     files = [listed.file for listed in listing.files if listed.file not in listing.checked]
-    checked = check_files.check_all(listing.root, files, config.max_pixels, memory, looks=True)
+    checked = check_files.check_all(listing.root, files, config.settings, memory, looks=True)
     checked |= listing.checked
     classes = tuple(sorted({listed.label for listed in listing.files}))
     splits: Splits = {name: [] for name in SPLITS}
@@ -112,18 +111,14 @@ def _audit(listing: Listing, config: DataConfig, memory: Path) -> _Found:
             bad[listed.label].append(entry)
             continue
         label = classes.index(listed.label)
-        example = Example(
-            listed.file,
-            label,
-            file.digest,
-            file.decoder,
-            width=file.width,
-            height=file.height,
-            looks=file.looks,
-        )
+        example = Example(listed.file, label, file.digest, checked=file)
         splits[listed.split or "train"].append(example)
     groups = {listed.file: listed.group for listed in listing.files if listed.group}
-    warnings = [*listing.warnings, *_alike_names(classes), *_dark(checked)]
+    warnings = [
+        *listing.warnings,
+        *_alike_names(classes),
+        *check_files.checks_of(config.settings).warnings(checked),
+    ]
     return _Found(classes, splits, groups, quarantined, warnings, bad)
 
 
@@ -132,19 +127,6 @@ def _alike_names(classes: tuple[str, ...]) -> list[str]:
         f"classes {' and '.join(map(names.quoted, group))} {difference} and are taken for "
         f"{len(group)} classes; if they are one, give them the same name"
         for group, difference in names.nearly_equal_groups(classes)
-    ]
-
-
-def _dark(checked: dict[str, check_files.Checked]) -> list[str]:
-    """A warning of images that are readable and all but black."""
-    dark = [file for file, own in checked.items() if not own.reason and own.peak < DARK]
-    if not dark:
-        return []
-    peak = max(checked[file].peak for file in dark)
-    return [
-        f"almost black: {count_of(dark, 'image')} with no value above {peak} of 255: "
-        f"{shortened(dark)}; 12-bit pictures stored as 16 bits, and masks of class numbers, look "
-        "so: scale their values to 0..255"
     ]
 
 
@@ -201,16 +183,14 @@ def _set_duplicates_apart(found: _Found) -> _Found:
     )
 
 
-def _alike(
-    found: _Found, config: DataConfig, root: Path, cache_config: CacheConfig
-) -> tuple[list[list[Example]], list[str]]:
+def _alike(found: _Found, config: RunConfig, root: Path) -> tuple[list[list[Example]], list[str]]:
     """Lists of examples that look alike and must not be parted by carved splits; warnings.
 
     Frames of one film may all look alike: a list that is a large part of its class is no list of
     copies, and is parted as if it were none.
     """
-    examples = found.splits["train"]
-    carved = not found.splits["val"] or (config.test > 0 and not found.splits["test"])
+    examples, copies = found.splits["train"], part(config.modality, "copies")
+    carved = not found.splits["val"] or (config.data.test > 0 and not found.splits["test"])
     if not carved:
         return [], []
     if len(examples) > copies.MAX_EXAMPLES:
@@ -219,14 +199,14 @@ def _alike(
         ]
     sizes = Counter(example.label for example in examples)
     kept, parted, warnings = [], [], []
-    similar = copies.with_similar_hashes([example.looks for example in examples])
+    similar = copies.with_similar_hashes([example.checked.looks for example in examples])
     suspects = [examples[i] for i in similar]
     if not suspects:
         return [], []
     if len(suspects) > MAX_SUSPECTS:
         warning = f"{len(suspects)} pictures may look alike, too many to keep them in one split"
         return [], [f"{warning}; where they belong together, name groups in a CSV"]
-    for members in copies.clusters(_thumbnails(suspects, root, cache_config)):
+    for members in copies.clusters(_thumbnails(suspects, root, config)):
         alike = [suspects[i] for i in members]
         if len(alike) <= ALIKE_SHARE * min(sizes[example.label] for example in alike):
             kept.append(alike)
@@ -245,31 +225,33 @@ def _alike(
     return kept, warnings
 
 
-def _thumbnails(examples: list[Example], root: Path, config: CacheConfig) -> np.ndarray:
-    """`(examples, 32, 32) uint8` grey; remembered, so that a second load opens no file."""
+def _thumbnails(examples: list[Example], root: Path, config: RunConfig) -> np.ndarray:
+    """`(examples, ...)` thumbnails; remembered, so that a second load opens no file."""
+    copies = part(config.modality, "copies")
 
     def fill(array: np.ndarray) -> None:
         for i, example in enumerate(progress(examples, "near-duplicates", unit=" files")):
             array[i] = copies.read_thumbnail(root / example.file)
 
-    shape = (len(examples), copies.THUMBNAIL, copies.THUMBNAIL)
     key = {
         "kind": "thumbnails of similar images",
         "digests": [example.digest for example in examples],
-        "by": check_files.CHECKED_BY,
+        "by": check_files.checked_by(config.settings),
     }
-    return store.keep(config, key, shape, np.uint8, fill).array
+    shape = (len(examples), *copies.SHAPE)
+    return store.keep(config.cache, key, shape, np.uint8, fill).array
 
 
 def _num_readable(found: _Found) -> int:
     return sum(len(examples) for examples in found.splits.values())
 
 
-def _check_readable(found: _Found, config: DataConfig) -> None:
+def _check_readable(found: _Found, config: RunConfig) -> None:
     if not _num_readable(found):
         first = "; ".join(left_out(found.quarantined)[:3]) or "it is empty"
-        where = f"data.path: {config.path or config.name!r}"
-        raise ValueError(f"{where} has no readable image; {first}")
+        where = f"data.path: {config.data.path or config.data.name!r}"
+        noun = check_files.checks_of(config.settings).NAMES[0]
+        raise ValueError(f"{where} has no readable {noun}; {first}")
 
 
 def fingerprint(splits: Splits, classes: tuple[str, ...]) -> str:
@@ -281,55 +263,21 @@ def fingerprint(splits: Splits, classes: tuple[str, ...]) -> str:
     return digest.hexdigest()
 
 
-def _load_digits(config: DataConfig) -> Dataset:
-    images, labels = digits.render()
-    images = np.ascontiguousarray(images)  # Its bytes are hashed.
+def _load_drawn(config: RunConfig) -> Dataset:
+    drawn = part(config.modality, "sources").SOURCES[config.data.source](config)
     examples = [
-        Example(f"digits/{i:04d}", int(label), hashlib.sha256(image).hexdigest(), "array", i)
-        for i, (image, label) in enumerate(zip(images, labels, strict=True))
+        Example(file, int(label), hashlib.sha256(raw).hexdigest(), i)
+        for i, (file, raw, label) in enumerate(
+            zip(drawn.files, drawn.raw, drawn.labels, strict=True)
+        )
     ]
-    splits = carve({"train": examples, "val": [], "test": []}, {}, config)
-    for fault in problems.of_splits(splits, digits.CLASSES, config):
-        raise ValueError(fault)
-    return Dataset(
-        digits.CLASSES, splits, None, images, [], [], fingerprint(splits, digits.CLASSES)
-    )
-
-
-def _load_glyphs(config: DataConfig) -> Dataset:
-    """Glyphs: val and test are drawn now, train when it is read."""
-    classes = glyph_masks.CLASSES
-    num_val, num_test = round(config.val * 10_000), round(config.test * 10_000)
-    seed = 2 * config.split_seed  # Even seeds draw val and test, odd ones train.
-    images, labels = _draw(seed, num_val + num_test, config.image_size)
-    examples = [
-        Example(f"glyphs/{i:06d}", int(label), hashlib.sha256(image).hexdigest(), "array", i)
-        for i, (image, label) in enumerate(zip(images, labels, strict=True))
-    ]
-    _, drawn_labels = _draw(seed + 1, config.num_examples, 0)
-    drawn = [
-        Example(f"glyphs/train/{i:06d}", int(label), f"glyphs {seed + 1} {i}", "drawn", i)
-        for i, label in enumerate(drawn_labels)
-    ]
-    splits = {"train": drawn, "val": examples[:num_val], "test": examples[num_val:]}
-    mark = fingerprint(splits, classes)
-    return Dataset(classes, splits, None, images, [], [], mark, drawn_seed=seed + 1)
-
-
-def _draw(seed: int, count: int, size: int) -> tuple[np.ndarray | None, np.ndarray]:
-    """Images `(count, size, size, 3) uint8` (None for size 0) and labels `(count,) int64`."""
-    import tensorflow as tf
-
-    from tl_keras.modalities.image.drawn import glyphs
-
-    # Traced, so that TensorFlow leaves out the drawing where labels alone are asked for.
-    @tf.function(autograph=False)
-    def chunk(indices):
-        images, labels = glyphs.render(seed, indices, size or 64)
-        return (images, labels) if size else (labels, labels)
-
-    starts = range(0, count, 1024)
-    drawn = [chunk(tf.range(start, min(start + 1024, count), dtype=tf.int64)) for start in starts]
-    labels = np.concatenate([labels.numpy() for _, labels in drawn])
-    images = np.concatenate([images.numpy() for images, _ in drawn]) if size else None
-    return images, labels
+    if drawn.parts is None:
+        splits = carve({"train": examples, "val": [], "test": []}, {}, config.data)
+        for fault in problems.of_splits(splits, drawn.classes, config.data):
+            raise ValueError(fault)
+    else:
+        train = [Example(*named, i) for i, named in enumerate(drawn.train)]
+        held_out = {split: examples[place] for split, place in drawn.parts.items()}
+        splits = {"train": train, **held_out}
+    mark = fingerprint(splits, drawn.classes)
+    return Dataset(drawn.classes, splits, None, drawn.raw, [], [], mark, drawn.draw)

@@ -18,8 +18,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from tl_keras.data.check_files import CHECKED_BY, Checked, check_content
-from tl_keras.modalities.image.pillow import quiet_pillow
+from tl_keras.data.check_files import check_content, checked_by, checks_of
 from tl_keras.run.files import replacing, write_json
 from tl_keras.run.progress import progress
 
@@ -126,44 +125,45 @@ class Entry:
 
     name: str
     label: int
-    checked: Checked
+    checked: Any
 
 
-def census(shards: Shards, max_pixels: int, memory: Path) -> list[Entry]:
+def census(shards: Shards, settings: Any, memory: Path) -> list[Entry]:
     """Every example of a split, checked, in order; shards that were read before are not again.
 
     Args:
+      settings: the section of the examples' modality.
       memory: folder that remembers, one file a shard.
     """
-    found, by = [], [*CHECKED_BY, max_pixels]
+    found, by = [], [*checked_by(settings), checks_of(settings).bound(settings)]
     for start, end, name in progress(shards.bounds(), "audit", unit=" shards"):
         file = memory / f"{name}.json"
-        entries = _recall(file, by)
+        entries = _recall(file, by, checks_of(settings).Checked)
         if entries is None:
-            entries = list(_check(shards.encoded(f"[{start}:{end}]"), max_pixels))
+            entries = list(_check(shards.encoded(f"[{start}:{end}]"), settings))
             rows = [[entry.name, entry.label, asdict(entry.checked)] for entry in entries]
             write_json(file, {"by": by, "examples": rows})
         found += entries
     return found
 
 
-def _recall(file: Path, by: list) -> list[Entry] | None:
+def _recall(file: Path, by: list, kind: type) -> list[Entry] | None:
     try:
         known = json.loads(file.read_text(encoding="utf-8"))
         if known["by"] != by:
             return None
-        return [Entry(name, label, Checked(**own)) for name, label, own in known["examples"]]
+        return [Entry(name, label, kind(**own)) for name, label, own in known["examples"]]
     # None yet, or damaged: the shard is read again.
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
-def _check(examples: tf.data.Dataset, max_pixels: int) -> Iterator[Entry]:
+def _check(examples: tf.data.Dataset, settings: Any) -> Iterator[Entry]:
     def one(example: dict[str, Any]) -> Entry:
-        checked = check_content(example["image"], max_pixels)
+        checked = check_content(example["image"], settings)
         return Entry(example["tfds_id"].decode(), int(example["label"]), checked)
 
     read = examples.as_numpy_iterator()
-    with quiet_pillow(), ThreadPoolExecutor(os.cpu_count()) as pool:
+    with checks_of(settings).session(), ThreadPoolExecutor(os.cpu_count()) as pool:
         while some := list(islice(read, AT_ONCE)):
             yield from pool.map(one, some)

@@ -23,12 +23,13 @@ from tl_keras.run.progress import progress
 SUFFIXES = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"GI": ".gif", b"BM": ".bmp", b"RI": ".webp"}
 
 
-def list_tfds(config: DataConfig, folder: Path) -> Listing:
+def list_tfds(config: DataConfig, settings: Any, folder: Path) -> Listing:
     """Class folders, below train/ and the like, of an image classification builder.
 
     `data.name` is the builder's name, `data.path` the folder where TFDS keeps prepared data.
 
     Args:
+      settings: the section of the examples' modality.
       folder: of the cache, where examples are unpacked.
 
     Raises:
@@ -40,7 +41,7 @@ def list_tfds(config: DataConfig, folder: Path) -> Listing:
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         if config.stream:
-            return _streamed(builder, config, folder)
+            return _streamed(builder, config, settings, folder)
         return _unpacked(builder, config, folder)
 
 
@@ -59,7 +60,7 @@ def _unpacked(builder: Any, config: DataConfig, folder: Path) -> Listing:
     return listing
 
 
-def _streamed(builder: Any, config: DataConfig, folder: Path) -> Listing:
+def _streamed(builder: Any, config: DataConfig, settings: Any, folder: Path) -> Listing:
     """Training examples in their shards, those of the other splits in files."""
     from tl_keras.data import shards
 
@@ -81,7 +82,7 @@ def _streamed(builder: Any, config: DataConfig, folder: Path) -> Listing:
         if split_of(name) in ("val", "test"):
             _add_files(builder, name, labels, listing)
     listing.shards = shards.Shards(builder, train)
-    entries = shards.census(listing.shards, config.max_pixels, place / "census")
+    entries = shards.census(listing.shards, settings, place / "census")
     labelled = [entry for entry in entries if entry.label >= 0]
     for entry in labelled:
         listing.files.append(Listed(entry.name, labels[entry.label], ""))

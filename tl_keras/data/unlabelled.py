@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tl_keras.config.cache import CacheConfig
-from tl_keras.config.data import DataConfig
+from tl_keras.config.whole import RunConfig
 from tl_keras.data import changes, check_files, sources, store
 from tl_keras.data.examples import SPLITS, Dataset, Example, Quarantined
 from tl_keras.data.wording import left_out
@@ -30,13 +29,14 @@ class Unlabelled:
     listed: str | None = None
 
 
-def load(config: DataConfig, cache_config: CacheConfig, dataset: Dataset) -> Unlabelled:
+def load(config: RunConfig, dataset: Dataset) -> Unlabelled:
     """The examples of `data.unlabelled`. No label of theirs is used unless it is asked for.
 
     Raises:
       ValueError: there are none.
     """
-    if config.unlabelled == "rest":
+    data = config.data
+    if data.unlabelled == "rest":
         if not dataset.splits["rest"]:
             raise ValueError(
                 "data.unlabelled: rest is what data.examples_per_class leaves out, and it leaves "
@@ -45,14 +45,14 @@ def load(config: DataConfig, cache_config: CacheConfig, dataset: Dataset) -> Unl
         return Unlabelled(dataset.splits["rest"], [], [])
     if dataset.root is None:
         raise ValueError(
-            f"data.unlabelled: files do not go with the embedded data.source {config.source!r}; "
+            f"data.unlabelled: files do not go with the embedded data.source {data.source!r}; "
             "expected rest"
         )
-    listing = sources.list_unlabelled(Path(config.unlabelled))
+    listing = sources.list_unlabelled(Path(data.unlabelled))
     root = listing.root
     names = [listed.file for listed in listing.files]
-    memory = store.subfolder(cache_config, store.AUDIT)
-    checked = check_files.check_all(root, names, config.max_pixels, memory)
+    memory = store.subfolder(config.cache, store.AUDIT)
+    checked = check_files.check_all(root, names, config.settings, memory)
     seen = {example.digest for split in SPLITS for example in dataset.splits[split]}
     found, num_copies = [], 0
     quarantined = list(listing.quarantined)
@@ -67,20 +67,13 @@ def load(config: DataConfig, cache_config: CacheConfig, dataset: Dataset) -> Unl
             above, label = Path(listed.file).parent.name, UNKNOWN
             if above in dataset.classes:
                 label = dataset.classes.index(above)
-            found.append(
-                Example(
-                    str(root.absolute() / listed.file),
-                    label,
-                    file.digest,
-                    file.decoder,
-                    width=file.width,
-                    height=file.height,
-                )
-            )
+            name = str(root.absolute() / listed.file)
+            found.append(Example(name, label, file.digest, checked=file))
     if not found:
+        noun = check_files.checks_of(config.settings).NAMES[0]
         first = "".join(f"; {line}" for line in left_out(quarantined)[:1])
         raise ValueError(
-            f"data.unlabelled: {str(root)!r} has no readable image that is not labelled{first}"
+            f"data.unlabelled: {str(root)!r} has no readable {noun} that is not labelled{first}"
         )
     warnings = []
     if num_copies:

@@ -11,12 +11,15 @@ NEARLY = 1.25  # Times the smallest file: as good as the smallest.
 Entry = Mapping[str, Any]
 
 
-def choose(entries: Mapping[str, Entry], config: ExportConfig) -> dict[str, Any]:
+def choose(entries: Mapping[str, Entry], config: ExportConfig, smaller: str) -> dict[str, Any]:
     """`shipped` of `result.json`: the `format`, None where no file will do, and a `status`.
 
     Of the LiteRT files that hold their tolerance and `export.max_bytes` and `max_latency_ms`, and
     are sound on validation (where none is, that lose least there), the fastest of those that are
     nearly as small as the smallest: on many devices it is speed that small files differ in.
+
+    Args:
+      smaller: what to change of the examples for a smaller file, in words.
     """
     files = {name: entry for name, entry in entries.items() if name not in WHOLE}
     held = {name: entry for name, entry in files.items() if entry["status"] == OK}
@@ -26,7 +29,7 @@ def choose(entries: Mapping[str, Entry], config: ExportConfig) -> dict[str, Any]
         return {"format": None, "status": "no LiteRT file holds its tolerance"}
     within = {name: entry for name, entry in held.items() if _excess(entry, config) <= 1}
     if not within:
-        return {"format": None, "status": _nearest(held, config)}
+        return {"format": None, "status": _nearest(held, config, smaller)}
     good = {k: e for k, e in within.items() if is_sound(e["val"], config.max_accuracy_drop)}
     if not good:
         least = min(map(_lost, within.values()))
@@ -53,7 +56,7 @@ def _excess(entry: Entry, config: ExportConfig) -> float:
     return max(ratios)
 
 
-def _nearest(held: Mapping[str, Entry], config: ExportConfig) -> str:
+def _nearest(held: Mapping[str, Entry], config: ExportConfig, smaller: str) -> str:
     name = min(held, key=lambda k: _excess(held[k], config))
     entry, limits = held[name], []
     if config.max_bytes is not None:
@@ -63,5 +66,5 @@ def _nearest(held: Mapping[str, Entry], config: ExportConfig) -> str:
     return (
         f"no file holds {' and '.join(limits)}; the nearest is {name} with {entry['bytes']:,} "
         f"bytes and {entry['latency_ms']['median']:g} ms. Smaller and faster: a lower "
-        "model.options.alpha, a smaller data.image_size, or another model.backbone"
+        f"model.options.alpha, {smaller}, or another model.backbone"
     )

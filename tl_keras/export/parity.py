@@ -14,7 +14,6 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from tl_keras.data import batches
 from tl_keras.data.batches import Inputs
 from tl_keras.export.formats import flatbuffer
-from tl_keras.modalities.image.device import predict
 from tl_keras.run.files import not_a_pattern
 from tl_keras.run.progress import progress
 from tl_keras.tasks.classification import paired_interval, wilson
@@ -31,26 +30,48 @@ def load_saved_model(folder: Path) -> Runner:
     with not_a_pattern(folder) as path:
         loaded = tf.saved_model.load(str(path))
 
+    serve = loaded.signatures["serve"]
+    (name,) = serve.structured_input_signature[1]
+
     def run(inputs: Inputs) -> Outputs:
-        found = [loaded.signatures["serve"](image=x) for x in batches.evaluation(inputs, 64)]
+        found = [serve(**{name: x}) for x in batches.evaluation(inputs, 64)]
         return {name: np.concatenate([own[name] for own in found]) for name in found[0]}
 
     return run
 
 
-def load_litert(file: Path, silent: bool = False) -> Runner:
-    """A LiteRT file, one image at a time on each core.
+def load_interpreter(file: Path, threads: int = 1) -> Interpreter:
+    """An interpreter of a LiteRT file, ready."""
+    interpreter = Interpreter(str(file), num_threads=threads)
+    interpreter.allocate_tensors()
+    return interpreter
 
-    Where weights alone are quantised, threads within an image gain little.
+
+def run_once(interpreter: Interpreter, example: np.ndarray) -> Outputs:
+    """What a file makes of a prepared example, by name, dequantised where it is integer."""
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], example[None])
+    interpreter.invoke()
+    found = {}
+    for output in interpreter.get_output_details():
+        values = interpreter.get_tensor(output["index"])[0]
+        scale, zero = output["quantization"]
+        found[output["name"]] = (values.astype(np.float32) - zero) * scale if scale else values
+    return found
+
+
+def load_litert(file: Path, silent: bool = False) -> Runner:
+    """A LiteRT file, one example at a time on each core.
+
+    Where weights alone are quantised, threads within an example gain little.
 
     Args:
       silent: without a progress bar of its own.
     """
-    interpreters = [predict.load(file) for _ in range(min(batches.CORES, MOST_AT_ONCE))]
+    interpreters = [load_interpreter(file) for _ in range(min(batches.CORES, MOST_AT_ONCE))]
 
     def run(inputs: Inputs) -> Outputs:
         found = []
-        bar = progress(None, file.stem, len(inputs), " images", silent=silent)
+        bar = progress(None, file.stem, len(inputs), " examples", silent=silent)
         with ThreadPoolExecutor(len(interpreters)) as pool:
             for images in batches.evaluation(inputs, 64).as_numpy_iterator():
                 shares = np.array_split(images, len(interpreters))
@@ -70,7 +91,7 @@ def _invoke_all(interpreter: Interpreter, images: np.ndarray) -> list[Outputs]:
 def _invoke(interpreter: Interpreter, image: np.ndarray) -> Outputs:
     """What a file makes of an image, by name, dequantised where it is integer."""
     # float16 may overflow: what is no number is no answer either.
-    found = predict.run(interpreter, image).items()
+    found = run_once(interpreter, image).items()
     return {name: np.nan_to_num(values, nan=0.0, posinf=0.0) for name, values in found}
 
 
@@ -112,8 +133,8 @@ def moved(found: np.ndarray, reference: np.ndarray) -> float:
 
 
 def latency(file: Path, inputs: Inputs, threads: int = 1) -> dict[str, Any]:
-    """Milliseconds an image: `median`, `p95` and `least` of 50 runs after 5 unmeasured."""
-    loaded = predict.load(file, threads)
+    """Milliseconds an example: `median`, `p95` and `least` of 50 runs after 5 unmeasured."""
+    loaded = load_interpreter(file, threads)
     image = next(batches.evaluation(inputs, 1).as_numpy_iterator())[0]
     seconds = []
     for _ in range(TIMED_RUNS + 5):

@@ -12,11 +12,11 @@ from absl import logging
 from tl_keras.config.export import WHOLE, ExportConfig
 from tl_keras.data.batches import CORES, Inputs
 from tl_keras.export import conformal, parity, repair
+from tl_keras.export.description import Description
 from tl_keras.export.formats import flatbuffer, litert, onnx, quantise, saved_model
 from tl_keras.export.formats.converted import Converted, content_of
-from tl_keras.export.formats.saved_model import Prepare
-from tl_keras.modalities.image import metadata
-from tl_keras.modalities.image.metadata import Description
+from tl_keras.export.formats.saved_model import Decode
+from tl_keras.modalities import part
 from tl_keras.run.progress import progress
 from tl_keras.run.quiet import quiet
 
@@ -30,8 +30,8 @@ class Subject:
     """A model, and the examples that its files are run on.
 
     Attributes:
-      model: `(size, size, 3) uint8` to probabilities.
-      inputs: prepared images of train (to calibrate), val (to judge) and test (to report).
+      model: a prepared example to probabilities.
+      inputs: prepared examples of train (to calibrate), val (to judge) and test (to report).
       reference: the model's own probabilities of val and, where there is one, test.
       on: what val is, in words.
     """
@@ -52,13 +52,13 @@ class Writing:
     """What all files of an export have in common.
 
     Attributes:
-      prepare: decoded image to the model's input, for files given to the SavedModel.
+      decode: what a file holds to the model's input, for files given to the SavedModel.
       about: goes into the files.
       threshold: of `conformal`, where there is an output `abstain`.
       folder: where files are written before they are renamed.
     """
 
-    prepare: Prepare
+    decode: Decode
     about: Description
     config: ExportConfig
     threshold: float | None
@@ -74,8 +74,13 @@ def file_name(name: str, rejected: bool = False) -> str:
 def write(made: bytes, name: str, writing: Writing) -> Path:
     """A LiteRT file with its metadata."""
     path = writing.folder / file_name(name)
-    path.write_bytes(metadata.add(made, writing.about))
+    path.write_bytes(_described(made, writing.about))
     return path
+
+
+def _described(content: bytes, about: Description) -> bytes:
+    """A LiteRT file with what other readers look for inside it."""
+    return part(about.settings.modality, "metadata").add(content, about)
 
 
 def whole(name: str, subject: Subject, writing: Writing) -> dict[str, Any]:
@@ -83,7 +88,7 @@ def whole(name: str, subject: Subject, writing: Writing) -> dict[str, Any]:
     path = writing.folder / file_name(name)
     with quiet():
         if name == "saved_model":
-            saved_model.write(subject.model, path, writing.prepare, writing.threshold)
+            saved_model.write(subject.model, path, writing.decode, writing.threshold)
         else:
             onnx.write(subject.model, path, writing.threshold)
     return exact(name, path, subject, writing)
@@ -139,7 +144,7 @@ def quantised(
     if steps:
         entry["repair"] = {
             "kept": [layer_name(converted.calibrated.scopes[i]) for i in kept],
-            "bytes": entry["bytes"] - len(metadata.add(plain, writing.about)),
+            "bytes": entry["bytes"] - len(_described(plain, writing.about)),
             "steps": steps,
         }
     entry["status"] = _status(verdict, bound)

@@ -12,9 +12,8 @@ from tl_keras.approaches.stages import Probabilities, as_trained, predict
 from tl_keras.config.export import Format
 from tl_keras.data.names import as_label_lines
 from tl_keras.export import choice, conformal, export, proof
-from tl_keras.modalities.image import bundle
-from tl_keras.modalities.image.metadata import LABELS, Description, label_lines
-from tl_keras.modalities.image.prepare import prepare
+from tl_keras.export.description import LABELS, Description, Examples, label_lines
+from tl_keras.modalities import part
 from tl_keras.run.files import write_text
 from tl_keras.run.folder import Run
 from tl_keras.training.architecture import Data
@@ -73,8 +72,8 @@ def _exported(
     with run.timed("export"), export.unfinished(folder) as new:
         about = _about(run, data)
 
-        def as_in_training(image: tf.Tensor) -> tf.Tensor:
-            return prepare(image, run.config.data)
+        def as_in_training(content: tf.Tensor) -> tf.Tensor:
+            return part(run.config.modality, "prepare").served(content, run.config.settings)
 
         writing = proof.Writing(as_in_training, about, run.config.export, threshold, new)
         made = export.export(subject, writing, judge)
@@ -130,7 +129,7 @@ def _about(run: Run, data: Data) -> Description:
     return Description(
         name=config.export.title or f"{few} ({backbone})",
         text=f"Tells {len(classes)} classes of images apart: {few}.",
-        size=config.data.image_size,
+        settings=config.settings,
         labels=classes,
         version=config.export.version,
         author=config.export.author,
@@ -142,19 +141,19 @@ def _ship(
     run: Run, data: Data, made: dict[str, Any], writing: proof.Writing, split: str
 ) -> dict[str, Any]:
     """`shipped` of `result.json`; writes `model.tflite`, and the folder `device/` about it."""
-    shipped = choice.choose(made, run.config.export)
-    name = shipped["format"]
+    shipped = choice.choose(made, run.config.export, part(run.config.modality, "config").SMALLER)
+    name, bundle = shipped["format"], part(run.config.modality, "bundle")
     if name is None:
         return shipped
     file = writing.folder / SHIPPED
     shutil.copyfile(writing.folder / Path(made[name]["path"]).name, file)
     examples = _examples(data, split)
     labels, batch = writing.about.labels, writing.config.batch
-    spec = bundle.spec_of(run.config.data, labels, name, writing.threshold, batch)
+    spec = bundle.spec_of(run.config.settings, labels, name, writing.threshold, batch)
     if examples.paths is not None:
         measured = bundle.measure(file, spec, examples)
         shipped["device"] = measured if "accuracy" in made[name] else _unmeasured(measured)
-    told = _told(made[name], shipped, split)
+    told = _told(made[name], shipped, split, run.config.modality)
     about = {"title": writing.about.name, "about": writing.about.text, "by": _by(writing.about)}
     bundle.write(writing.folder / "device", file, spec, about, examples, told)
     return {**shipped, "path": f"{export.FOLDER}/{SHIPPED}"}
@@ -165,15 +164,15 @@ def _by(about: Description) -> str:
     return f"{', '.join(filter(None, told))}."
 
 
-def _examples(data: Data, split: str) -> bundle.Examples:
+def _examples(data: Data, split: str) -> Examples:
     dataset, inputs = data.dataset, data.inputs[split]
     paths = None
     if dataset.root is not None:
         paths = [dataset.root / example.file for example in dataset.splits[split]]
-    return bundle.Examples(inputs, paths, split)
+    return Examples(inputs, paths, split)
 
 
-def _told(entry: dict[str, Any], shipped: dict[str, Any], split: str) -> str:
+def _told(entry: dict[str, Any], shipped: dict[str, Any], split: str, modality: str) -> str:
     """Markdown: what the shipped file was measured at."""
     lines = []
     if "accuracy" in entry:
@@ -188,11 +187,7 @@ def _told(entry: dict[str, Any], shipped: dict[str, Any], split: str) -> str:
         "made it).",
     ]
     if device := shipped.get("device"):
-        right = f"accuracy {device['accuracy']:.3f}; " if "accuracy" in device else ""
-        lines.append(
-            f"- By `predict.py`, from the files as they are: {right}{device['identical']:.0%} of "
-            "the images reach the model the same to the last pixel."
-        )
+        lines.append(f"- {part(modality, 'bundle').told(device)}")
     return "\n".join(lines)
 
 

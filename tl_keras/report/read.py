@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from tl_keras.config.data import DRAWN
+from tl_keras.modalities import MODALITIES
 from tl_keras.report.drawings.words import split_name
 
 FILES = (
@@ -54,6 +56,13 @@ class Run:
         """`data.source` of the config; empty where it does not say."""
         data = _mapping(self.tree.get("data") or {}, self.folder / "config.yaml")
         return str(data.get("source") or "")
+
+    @property
+    def modality(self) -> str:
+        """The modality of the examples, by the config; that of images where it does not say."""
+        data = _mapping(self.tree.get("data") or {}, self.folder / "config.yaml")
+        named = data.get("modality")
+        return named if named in MODALITIES else DRAWN.get(self.source, "image")
 
     @property
     def holds_out(self) -> bool:

@@ -16,12 +16,12 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from tl_keras.config import space
 from tl_keras.config import text as configs
 from tl_keras.config.comparing import first_difference
 from tl_keras.config.model import WEIGHTS
 from tl_keras.config.search import SearchConfig
 from tl_keras.config.whole import RunConfig
+from tl_keras.modalities import part
 from tl_keras.run import marks
 from tl_keras.run.files import TEMPORARY, remove_unfinished, unwritable, write_json, write_text
 
@@ -188,10 +188,10 @@ def as_trained(run: Run) -> Run:
     if not searched:
         return run
     folder = run.workdir / searched.get("folder", "search") / searched["best"]
-    trial = configs.load(folder / "config.yaml").data
-    chosen = {name: getattr(trial, name) for name in space.OF_THE_IMAGES}
-    data = run.config.data.model_copy(update=chosen)
-    return replace(run, config=run.config.model_copy(update={"data": data}))
+    trial = configs.load(folder / "config.yaml")
+    names = part(trial.modality, "config").PREPARATION
+    chosen = {name: getattr(trial.settings, name) for name in names}
+    return replace(run, config=run.config.with_settings(**chosen))
 
 
 def load(workdir: str | Path) -> Run:

@@ -53,7 +53,7 @@ def _search(run: Run, session: Session, state: State) -> None:
         write_json(state_file(run), vars(state))
 
     with TemporaryDirectory() as scratch:
-        epochs = plan_of(config, session.data.dataset, config.model.weights != "none").epochs
+        epochs = plan_of(config, session.data.dataset, config.model.is_pretrained).epochs
         if not state.oracle:
             _check_hyperband(config, epochs, session, scratch)
         oracle = tuner.oracle(config, epochs, session.entries, scratch)

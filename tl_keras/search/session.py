@@ -10,14 +10,14 @@ from typing import Any
 
 import keras
 
-from tl_keras.backbones import applications
+from tl_keras.backbones import table
 from tl_keras.config import space
 from tl_keras.config import text as configs
 from tl_keras.config.model import ModelConfig
 from tl_keras.config.search import BLOCKS, Goal, Range
 from tl_keras.config.whole import RunConfig
 from tl_keras.jobs import job
-from tl_keras.modalities.image.config import MIXING
+from tl_keras.modalities import part
 from tl_keras.run.folder import Run
 from tl_keras.training import adapt, freeze
 from tl_keras.training import model as models
@@ -38,8 +38,6 @@ from tl_keras.training.freeze import Freeze
 MAX_ARCHITECTURES = 2  # In memory.
 RECKONED = 20  # Trials where minutes alone bound them; values of a range.
 OF_THE_HEAD = ("data.balance",)  # What a head alone depends on, beside its architecture.
-# What decides whether fine-tuning could be chosen over it.
-OF_THE_CHOICE = (*OF_THE_HEAD, "data.augment", "data.augment_strength")
 
 
 @dataclass
@@ -109,10 +107,7 @@ class Session:
                     number = f" ({counts[label]})" if counts[label] > 1 else ""
                     labels[key] = label + number
         label = labels.get(_model_key(config.model)) or _label(config.model)
-        images = [f"{config.data.image_size} px", config.data.resize]
-        if config.data.antialias:
-            images.append("antialias")
-        return ", ".join([label, *images])
+        return f"{label}, {part(config.modality, 'config').described(config.settings)}"
 
 
 def begin(run: Run, data: Data, backbone: keras.Model, learnt: Learnt) -> Session:
@@ -124,7 +119,7 @@ def begin(run: Run, data: Data, backbone: keras.Model, learnt: Learnt) -> Sessio
     config = run.config
     entries, first = dict(config.search.space), space.first_trials(config)[0]
     if entries.get("fit.freeze") == BLOCKS:
-        pattern = applications.block_pattern(first.model.backbone)
+        pattern = table.block_pattern(first.model.backbone)
         count = len(freeze.blocks(backbone, pattern))
         entries["fit.freeze"] = tuple(round(i / count, 6) for i in range(count + 1))
     memory = Memory({key_of(first): backbone})
@@ -137,7 +132,7 @@ def begin_with_own(session: Session, proposal: Any, values: dict[str, Any]) -> N
     What `auto` comes to is a rule of the data set's size: a better first guess than chance.
     """
     config = session.run.config
-    plan = plan_of(config, session.data.dataset, config.model.weights != "none")
+    plan = plan_of(config, session.data.dataset, config.model.is_pretrained)
     tree = configs.to_tree(config)
     for name, entry in session.entries.items():
         section, _, field_name = name.partition(".")
@@ -181,8 +176,9 @@ def _shortly(path: str) -> str:
 
 def key_of(config: RunConfig) -> str:
     """All that another architecture differs in: what its label says, and where files are."""
-    images = [getattr(config.data, name) for name in space.OF_THE_IMAGES]
-    return json.dumps([_model_key(config.model), *images])
+    names = part(config.modality, "config").PREPARATION
+    prepared = [getattr(config.settings, name) for name in names]
+    return json.dumps([_model_key(config.model), *prepared])
 
 
 def _model_key(model: ModelConfig) -> str:
@@ -191,8 +187,7 @@ def _model_key(model: ModelConfig) -> str:
 
 def data_of(session: Session, config: RunConfig) -> Data:
     """The images as a trial's config prepares them."""
-    base = session.run.config.data
-    if all(getattr(config.data, name) == getattr(base, name) for name in space.OF_THE_IMAGES):
+    if space.prepares_alike(config, session.run.config):
         return session.data
     return prepared_again(session.data, config, HEAD_SPLITS)
 
@@ -208,10 +203,10 @@ def architecture_of(session: Session, config: RunConfig) -> Architecture:
     # Trainings change a backbone: no other architecture, nor the same once more, begins with it.
     backbone = session.memory.spare.pop(key, None)
     if backbone is None:
-        backbone = models.pretrained(config.model, config.data.image_size)
+        backbone = models.pretrained(config.model, config.settings)
     check_backbone(session, config, backbone)
     label = f"{session.label_of(config)}: " if session.has_several else ""
-    pattern = applications.block_pattern(config.model.backbone)
+    pattern = table.block_pattern(config.model.backbone)
     depths = session.entries.get("fit.freeze", (config.fit.freeze,))
     if isinstance(depths, Range):
         count = len(freeze.blocks(backbone, pattern))
@@ -238,16 +233,19 @@ def check_backbone(session: Session, config: RunConfig, backbone: keras.Model) -
         refuse_another(session.run, config.model, backbone, session.label_of(config))
 
 
-OF_THE_VIEWS = ("data.augment", "data.augment_strength", "fit.epochs", "fit.views")
+def views_of(config: RunConfig) -> tuple[str, ...]:
+    """Fields of random views of the examples."""
+    names = part(config.modality, "config").OF_THE_VIEWS
+    return tuple(f"{config.modality}.{name}" for name in names)
 
 
 def _largest(config: RunConfig, session: Session) -> RunConfig:
     """A trial's config, as the trial of its architecture has it that needs the most views: whether
     activations are kept is decided once, and for all of them."""
     base, dataset = session.run.config, session.data.dataset
-    named = {
-        name: space.ends(name, e) for name, e in session.entries.items() if name in OF_THE_VIEWS
-    }
+    of_views = (*views_of(config), "fit.epochs", "fit.views")
+    entries = session.entries.items()
+    named = {name: space.ends(name, entry) for name, entry in entries if name in of_views}
     if "fit.epochs" not in named:  # Hyperband gives trials fewer.
         named["fit.epochs"] = (base.fit.epochs,)
     rows = itertools.product(*named.values())
@@ -257,7 +255,7 @@ def _largest(config: RunConfig, session: Session) -> RunConfig:
         how = reading(trial, dataset)
         epochs = plan_of(trial, dataset, pretrained=True).epochs
         views = min(how.views or epochs, epochs) if how.augmentations else 1
-        mixes = any(entry.name in MIXING for entry in how.augmentations)
+        mixes = how.augments.mixes(how.augmentations)
         return views, seen_views(how, trial, len(dataset.splits["val"])), not mixes, epochs
 
     return max(every, key=needed)
@@ -267,7 +265,8 @@ def _trainings(session: Session, depths: int) -> float:
     """How many trials will read the same activations, if chance spreads them evenly."""
     count = session.run.config.search.trials or RECKONED
     for name, entry in session.entries.items():
-        if name.startswith("data.") or space.of_architecture(name):
+        of_data = name.startswith(("data.", f"{session.run.config.modality}."))
+        if of_data or space.of_architecture(name):
             count /= RECKONED if isinstance(entry, Range) else len(entry)
     return max(1.0, count / depths)
 
@@ -284,7 +283,7 @@ def essence(session: Session, values: Mapping[str, Any]) -> str:
     if is_over(session.learnt.figures.get(key, {}), session.run.config.search.goal):
         return json.dumps([key])
     others = {name: value for name, value in values.items() if not space.of_architecture(name)}
-    if config.model.weights == "none":
+    if not config.model.is_pretrained:
         return json.dumps([key, others])
     if (settled := of_choice(session, values)) in session.learnt.settled:
         return settled
@@ -299,7 +298,8 @@ def essence(session: Session, values: Mapping[str, Any]) -> str:
 def of_choice(session: Session, values: Mapping[str, Any]) -> str:
     """What decides of a trial whether fine-tuning could be chosen over the head alone."""
     config = space.with_values(session.run.config, values)
-    others = {name: value for name, value in values.items() if name in OF_THE_CHOICE}
+    deciding = (*OF_THE_HEAD, *views_of(config))
+    others = {name: value for name, value in values.items() if name in deciding}
     return json.dumps([key_of(config), "head", others])
 
 

@@ -86,7 +86,7 @@ def _prepare(
     started, passed = time.monotonic(), _passes(session.run)
     config, base = trial.config, session.run.config.search
     decided: dict[str, Any] = {}
-    if config.model.weights == "none":
+    if not config.model.is_pretrained:
         arch, data = None, data_of(session, config)
         figures, cuts, label = _figures_from_scratch(session, config, data), (), ""
     else:
@@ -120,7 +120,7 @@ def _figures_from_scratch(session: Session, config: RunConfig, data: Data) -> di
     if not _matter(session):
         return {}
     keras.utils.set_random_seed(config.seed)
-    backbone = models.pretrained(config.model, config.data.image_size)
+    backbone = models.pretrained(config.model, config.settings)
     check_backbone(session, config, backbone)
     return _figures(session, config, data, add_head(backbone, config, data.dataset))
 
@@ -176,9 +176,9 @@ def _opened(trial: Run, needs: Mapping[str, Any]) -> Found:
     """What is to be found in memory, made anew of what is on disk."""
     config = trial.config
     data = data_of_job(config, needs["part"], needs["fingerprint"])
-    if config.model.weights == "none":
+    if not config.model.is_pretrained:
         return None, data
-    backbone = models.pretrained(config.model, config.data.image_size)
+    backbone = models.pretrained(config.model, config.settings)
     check_began(trial, config.model, backbone, needs["began"])
     arch = architecture(trial, config, data, backbone, needs["cuts"])
     return replace(arch, label=needs["label"]), data
@@ -238,7 +238,7 @@ def _from_scratch(trial: Run, data: Data, goal: Goal, shared: Record) -> Outcome
     """A trial without pretrained weights: nothing is frozen, and nothing can be shared."""
     config = trial.config
     keras.utils.set_random_seed(config.seed)
-    backbone = models.pretrained(config.model, config.data.image_size)
+    backbone = models.pretrained(config.model, config.settings)
     model = adapt.from_scratch(trial, data, backbone)
     found = _measured(data, features.outputs(Inference(model), data.inputs["val"]), goal)
     return Outcome({**shared, "kept": "scratch", **found.record}, model, found.val)

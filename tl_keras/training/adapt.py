@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tl_keras.backbones import applications
+from tl_keras.backbones import table
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import batches
 from tl_keras.data.batches import Inputs
@@ -42,7 +42,7 @@ def adapt(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
     From scratch without pretrained weights, else LP-FT. Goes on where a killed run stopped.
     """
     config = run.config
-    if config.model.weights == "none":
+    if not config.model.is_pretrained:
         return from_scratch(run, data, backbone)
     check_classes(data.dataset)
     plan = plan_of(config, data.dataset, pretrained=True)
@@ -137,12 +137,11 @@ def _fit(
     config, how = run.config, reading(run.config, data.dataset)
     inputs, dataset = data.inputs["train"], data.dataset
     if dataset.shards is not None:
-        epochs = batches.streamed(dataset, how, config.data)
-    elif dataset.drawn_seed is None:
+        epochs = batches.streamed(dataset, how, config.settings)
+    elif dataset.draw is None:
         epochs = by_epoch(lambda place: batches.training(inputs, how, place))
     else:
-        size = config.data.image_size
-        epochs = by_epoch(lambda place: batches.drawn(dataset, how, size, place))
+        epochs = by_epoch(lambda place: batches.drawn(dataset, how, place))
     learns = learner(network, config.fit, network.non_trainable_variables, devices)
     validate = validation(Inference(network), data.inputs["val"]) if validates else None
     fit = Fit("scratch", learns, epochs, validate, plan, config.fit, config.seed)
@@ -282,7 +281,7 @@ def check_classes(dataset: Dataset) -> None:
 
 def depth_of(config: RunConfig, backbone: keras.Model, plan: Plan) -> Freeze:
     """Where the plan's freeze depth cuts the backbone."""
-    return freeze.resolve(backbone, applications.block_pattern(config.model.backbone), plan.freeze)
+    return freeze.resolve(backbone, table.block_pattern(config.model.backbone), plan.freeze)
 
 
 def _temperature(model: keras.Model, val: Inputs) -> float:

@@ -14,15 +14,13 @@ import keras
 import numpy as np
 from absl import logging
 
-from tl_keras.backbones import applications
+from tl_keras.backbones import table
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import batches
 from tl_keras.data.batches import Inputs, Training
 from tl_keras.data.examples import SPLITS, Dataset
 from tl_keras.data.store import Kept
 from tl_keras.modalities.image import examine
-from tl_keras.modalities.image.augment import num_columns
-from tl_keras.modalities.image.config import MIXING
 from tl_keras.run import folder as runs
 from tl_keras.run.folder import Run
 from tl_keras.training import features, freeze
@@ -62,9 +60,7 @@ class Data:
 
 def prepared(dataset: Dataset, config: RunConfig, splits: Sequence[str] = SPLITS) -> Data:
     """A data set with its images decoded and resized, or how to get them."""
-    inputs = {
-        split: batches.prepared(dataset, split, config.data, config.cache) for split in splits
-    }
+    inputs = {split: batches.prepared(dataset, split, config) for split in splits}
     return Data(dataset, inputs)
 
 
@@ -149,7 +145,7 @@ def architecture(
 ) -> Architecture:
     """An architecture of a pretrained backbone, for trainings at some freeze depths."""
     model = add_head(backbone, config, data.dataset)
-    pattern = applications.block_pattern(config.model.backbone)
+    pattern = table.block_pattern(config.model.backbone)
     cuts = [freeze.resolve(backbone, pattern, depth).cut for depth in depths]
     named = dict.fromkeys(cut for cut in cuts if cut not in (None, backbone.operations[-1].name))
     return Architecture(
@@ -182,9 +178,10 @@ def add_head(backbone: keras.Model, config: RunConfig, dataset: Dataset) -> kera
 def reading(config: RunConfig, dataset: Dataset) -> Training:
     """How the config has the training images read."""
     return Training(
+        config.modality,
         config.fit.batch_size,
         config.seed,
-        config.data.augmentations,
+        config.settings.augmentations,
         config.fit.views,
         config.data.balance,
         len(dataset.classes),
@@ -320,7 +317,7 @@ def head_of(arch: Architecture, config: RunConfig) -> Head:
         if arch.data.pool:  # Whose images as they are validation looks at, too.
             wanted = kept_cuts(arch, "val")
         array = activations(arch, [arch.output], split, how, None, wanted)[arch.output]
-        features.check_finite(array, arch.data.dataset, split, config.model)
+        features.check_finite(array, arch.data.dataset, split, config)
         found[split] = Inputs(arch.data.inputs[split].labels, array)
     with arch.run.timed("head"):
         arch.shared.heads[balance] = heads.fit_head(
@@ -385,7 +382,7 @@ def keeps(arch: Architecture, config: RunConfig, name: str) -> dict[str, bool]:
         return features.fitting(cut, looks * num_val, room)
 
     # What is mixed of two images has no activations of its own to keep.
-    mixes = bool({entry.name for entry in config.data.augmentations} & MIXING)
+    mixes = how.augments.mixes(config.settings.augmentations)
     return {
         "train": not mixes and _decided(arch, name, "train", of_train),
         "val": _decided(arch, name, "val", of_val),
@@ -418,6 +415,6 @@ KEPT = {True: "kept", False: "computed at each step"}
 
 def seen_views(how: Training, config: RunConfig, num_val: int) -> int:
     """How many augmented views of each validation image the choice of a candidate leans on."""
-    if config.fit.choose_by == "accuracy" or not num_columns(how.augmentations):
+    if config.fit.choose_by == "accuracy" or not how.augments.num_columns(how.augmentations):
         return 0
     return train.num_views(num_val)

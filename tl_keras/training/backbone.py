@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from tl_keras.backbones import applications, model_file
+from tl_keras.backbones import model_file, table
 from tl_keras.backbones.weights import digest, graph_digest
 from tl_keras.config import space
 from tl_keras.config.model import WEIGHTS, ModelConfig
@@ -30,10 +30,10 @@ def begin(run: Run) -> keras.Model | None:
         return None
     keras.utils.set_random_seed(config.seed)
     first, *others = space.first_trials(config)
-    found = models.pretrained(first.model, first.data.image_size)
+    found = models.pretrained(first.model, first.settings)
     for depth in space.depths(config):
         if depth != "auto":
-            freeze.resolve(found, applications.block_pattern(first.model.backbone), depth)
+            freeze.resolve(found, table.block_pattern(first.model.backbone), depth)
     if not others:
         refuse_another(run, first.model, found)
     elif not (run.workdir / "search").exists():
@@ -49,7 +49,7 @@ def _check_weights(config: RunConfig) -> None:
         key = trial.model.model_dump_json(exclude={"dropout", "head_width"})
         if seen and key not in seen and trial.model.weights not in WEIGHTS:
             try:
-                models.pretrained(trial.model, trial.data.image_size)
+                models.pretrained(trial.model, trial.settings)
             except ValueError as error:
                 named = ", ".join(f"{name} {value!r}" for name, value in values.items())
                 raise ValueError(
@@ -90,7 +90,7 @@ def check_began(
     digests = {}
     if model_file.is_file(config.backbone):
         digests["graph_digest"] = graph_digest(backbone)
-    if config.weights != "none":
+    if config.is_pretrained:
         digests["weights_digest"] = digest(backbone)
     for name, found in digests.items():
         if began.get(name, found) != found:

@@ -24,6 +24,7 @@ from tl_keras.data import batches, store
 from tl_keras.data.batches import Inputs, Training
 from tl_keras.data.examples import Dataset
 from tl_keras.data.store import Kept, Request
+from tl_keras.modalities import part
 from tl_keras.run.progress import progress
 from tl_keras.training.fold import Inference, fold_batch_norm
 
@@ -169,7 +170,7 @@ def plain(inputs: Inputs, dataset: Dataset, split: str, config: RunConfig) -> Sh
     key = {
         "kind": split,
         "digests": [example.digest for example in dataset.splits[split]],
-        **batches.preparation(config.data, dataset, split),
+        **batches.preparation(config.settings, dataset, split),
     }
     return Shown(batches.evaluation(inputs, BATCH_SIZE), len(inputs), key)
 
@@ -222,15 +223,15 @@ def compute(
     return dict(zip(names, store.keep_all(config, requests, fill), strict=True))
 
 
-def check_finite(array: np.ndarray, dataset: Dataset, split: str, config: ModelConfig) -> None:
+def check_finite(array: np.ndarray, dataset: Dataset, split: str, config: RunConfig) -> None:
     """Raises ValueError where pooled features, `(examples, channels)`, are NaN or infinite."""
-    bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
+    bad, model = np.flatnonzero(~np.isfinite(array).all(axis=1)), config.model
     if bad.size:
         raise ValueError(
-            f"model.backbone: {config.backbone!r} with weights {config.weights!r} gives features "
-            f"that are not finite for {bad.size} of {len(array)} images of {split}, the first "
+            f"model.backbone: {model.backbone!r} with weights {model.weights!r} gives features "
+            f"that are not finite for {bad.size} of {len(array)} examples of {split}, the first "
             f"{dataset.splits[split][bad[0]].file!r}; look at its weights, and at what it makes of "
-            "pixels in 0..255 (model.preprocessing)"
+            f"{part(config.modality, 'config').SCALE} (model.preprocessing)"
         )
 
 

@@ -183,7 +183,7 @@ def _last_consumers(operations: Sequence[keras.Operation]) -> list[int]:
 
 
 def has_kernel(operation: keras.Operation) -> bool:
-    """Whether it is a layer that mixes channels or pixels by weights, such as Conv2D or Dense."""
+    """Whether it is a layer that mixes channels or places by weights, such as Conv2D or Dense."""
     # Normalisation has vectors; PReLU has a vector of the rank of its input.
     weights = getattr(operation, "weights", ())
     vectors = isinstance(operation, keras.layers.PReLU)

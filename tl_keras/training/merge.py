@@ -25,7 +25,9 @@ def average(models: Sequence[keras.Model]) -> keras.Model:
 
 def ensemble(models: Sequence[keras.Model]) -> keras.Model:
     """A model that gives the mean of all probabilities: as large and slow as all together."""
-    inputs = keras.Input(models[0].input.shape[1:], dtype=models[0].input.dtype, name="image")
+    inputs = keras.Input(
+        models[0].input.shape[1:], dtype=models[0].input.dtype, name=models[0].input.name
+    )
     answers = []
     for i, model in enumerate(models):
         model.name = f"member_{i}"

@@ -4,12 +4,13 @@ import importlib.resources
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tl_keras.backbones import applications, from_file, model_file
+from tl_keras.backbones import from_file, model_file, table
 from tl_keras.backbones.weights import load_safely, load_weights
 from tl_keras.config.model import ModelConfig
 from tl_keras.run import folder as runs
@@ -22,19 +23,23 @@ OUTPUT = "probabilities"
 GLYPHS = "MobileNet", {"alpha": 0.5}  # What the embedded weights are of.
 
 
-def pretrained(config: ModelConfig, image_size: int) -> keras.Model:
-    """The backbone with the weights of `model.weights`; see `backbones.build`.
+def pretrained(config: ModelConfig, settings: Any) -> keras.Model:
+    """The backbone with the weights of `model.weights`, see `backbones.table`.
+
+    Args:
+      settings: the section of the examples' modality.
 
     Raises:
       ValueError: the backbone is a file that cannot be used, see `own_backbone.build`; the weights
         cannot be had, or do not fit, see `weights.load_weights`, or are not finite.
     """
     if model_file.is_file(config.backbone):
-        backbone = from_file.build(config.backbone, config.preprocessing, image_size)
+        backbone = from_file.build(config.backbone, config.preprocessing, settings)
         if config.weights == "none":
             return from_file.in_precision(backbone, "float32")
     else:
-        backbone = applications.build(config.backbone, config.options, image_size)
+        build = table.module_of(config.backbone).build
+        backbone = build(config.backbone, config.options, settings.shape)
     if config.weights == "glyphs":
         if (config.backbone, config.options) != GLYPHS:
             raise ValueError(
@@ -77,7 +82,7 @@ def _check_finite(backbone: keras.Model, config: ModelConfig) -> None:
 def add_head(
     backbone: keras.Model, classes: Sequence[str], dropout: float, width: int | None = None
 ) -> keras.Model:
-    """`(image_size, image_size, 3) uint8 RGB` in, `(classes,) float32` probabilities out.
+    """A prepared example in, `(classes,) float32` probabilities out.
 
     Flat: every operation of the backbone is one of the model's own, and shared with it.
 
@@ -154,8 +159,8 @@ def in_precision(
     if model_file.is_file(config.backbone):  # Which may be another by now, or gone.
         backbone = from_file.in_precision(backbone_of(model), policy)
     else:
-        size = model.input.shape[1]
-        backbone = applications.build(config.backbone, config.options, size, policy)
+        build = table.module_of(config.backbone).build
+        backbone = build(config.backbone, config.options, model.input.shape[1:], policy)
     twin = add_head(backbone, classes, config.dropout, config.head_width)
     return _with_weights_of(model, twin)
 

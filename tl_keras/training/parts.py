@@ -64,7 +64,7 @@ def data_of(config: RunConfig, part: int | str | None, fingerprint: str) -> Data
     Raises:
       ValueError: the data are other ones by now.
     """
-    dataset = load(config.data, config.cache)
+    dataset = load(config)
     if dataset.fingerprint != fingerprint:
         raise ValueError(
             "data: the images are not those that the job was made for; restore them, or start the "

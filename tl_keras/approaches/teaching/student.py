@@ -77,19 +77,19 @@ def _check(whole: Run, config: RunConfig, segment: int) -> None:
 
 def _train(student: Run, workdir: Path, labels: Path, segment: int) -> None:
     config = student.config
-    dataset = load(config.data, config.cache)
+    dataset = load(config)
     known = json.loads((workdir / "data.json").read_text(encoding="utf-8"))
     if known["fingerprint"] != dataset.fingerprint:
         raise ValueError(
             f"data: the images are not those that {str(workdir)!r} began with; restore them"
         )
-    examples = unlabelled.load(config.data, config.cache, dataset).examples
+    examples = unlabelled.load(config, dataset).examples
     stages.add_digests(replace(student, workdir=workdir), "unlabelled", examples)
     found = labelling.read(labels, examples, dataset.classes)
     own = with_segment(dataset, examples, found, segment)
     with student.timed("data"):
         data = prepared(own, config, HEAD_SPLITS)
-    backbone = models.pretrained(config.model, config.data.image_size)
+    backbone = models.pretrained(config.model, config.settings)
     plan = plan_of(config, own, pretrained=True)
     arch = architecture(student, config, data, backbone, [plan.freeze])
     told = json.loads((workdir / "teacher" / "result.json").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""int8 from end to end: uint8 pixels in, uint8 probabilities out, no float operator between."""
+"""int8 from end to end: uint8 input, uint8 probabilities out, no float operator between."""
 
 import math
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ NO_ACTIVATION = schema.ActivationFunctionType.NONE
 
 @dataclass(frozen=True)
 class Front:
-    """The affine map of pixels at the start of a graph, as int8 holds it: `scale * (x - zero)`.
+    """The affine map of the input at the start of a graph, as int8 holds it: `scale * (x - zero)`.
 
     Attributes:
-      start: the place of the cast to float: behind what turns RGB round, where there is that.
+      start: the place of the cast to float: behind what reverses the channels, where that is done.
       tensor: name of what the map gives.
       operators: how many there are after the cast.
-      error: what it gives beyond the float graph: half a step at most, the same for all pixels.
+      error: what it gives beyond the float graph: half a step at most, the same for all values.
     """
 
     start: int
@@ -87,7 +87,7 @@ def _scalar(model: schema.ModelT, tensor: int) -> float | None:
 
 
 def make_integer(model: schema.ModelT, front: Front | None) -> None:
-    """Gives a file uint8 in and out, and no float operator between the pixels and the rest."""
+    """Gives a file uint8 in and out, and no float operator between the input and the rest."""
     graph = model.subgraphs[0]
     _integer_start(model, graph, front)
     names = [entry.name for entry in model.signatureDefs[0].outputs]
@@ -108,11 +108,11 @@ def _integer_start(model: schema.ModelT, graph: schema.SubGraphT, front: Front |
     scale, zero = float(into.scale[0]), int(into.zeroPoint[0])
     if zero != front.zero - 128 or not math.isclose(scale, front.scale, rel_tol=1e-4):
         return
-    pixels = graph.operators[start].inputs[0]
-    for tensor in {int(graph.inputs[0]), int(pixels)}:
+    values = graph.operators[start].inputs[0]
+    for tensor in {int(graph.inputs[0]), int(values)}:
         graph.tensors[tensor].quantization = _quantization(scale, front.zero)
     direct = graph.operators[start + 1]
-    direct.inputs, direct.outputs = [pixels], [last]
+    direct.inputs, direct.outputs = [values], [last]
     graph.operators[start:end] = [direct]
 
 

@@ -7,13 +7,13 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.lite.python.convert_phase import ConverterError
 
-from tl_keras.data.batches import Inputs, images_of
+from tl_keras.data.batches import Inputs, examples_of
 from tl_keras.export.formats import flatbuffer
 
 
 def calibration_examples(train: Inputs, count: int) -> np.ndarray:
-    """At most `count` training images, classes in turn, `(examples, size, size, 3) uint8`."""
-    return images_of(train.part(in_turn(train.labels, count)))
+    """At most `count` training examples, classes in turn, prepared: `(examples, ...)`."""
+    return examples_of(train.part(in_turn(train.labels, count)))
 
 
 def in_turn(labels: np.ndarray, count: int) -> np.ndarray:

@@ -14,12 +14,12 @@ OPSET = 17  # What runtimes since 2022 read.
 
 
 def write(model: keras.Model, file: Path, threshold: float | None) -> None:
-    """Writes the signature `serve`: `image (batch, size, size, 3) uint8` to `probabilities`."""
+    """Writes the signature `serve`: the model's input to `probabilities`."""
     import tensorflow as tf
     import tf2onnx
 
     serve = saved_model.serving(model, None, threshold)
-    signature = [tf.TensorSpec((None, *model.input.shape[1:]), tf.uint8, "image")]
+    signature = [tf.TensorSpec((None, *model.input.shape[1:]), model.input.dtype, model.input.name)]
     made, _ = tf2onnx.convert.from_function(serve, signature, opset=OPSET)
     outputs = sorted(made.graph.output, key=lambda own: own.name != "probabilities")
     del made.graph.output[:]
@@ -34,11 +34,11 @@ def load(file: Path) -> Callable[[Inputs], dict[str, np.ndarray]]:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
+    names, name = [output.name for output in session.get_outputs()], session.get_inputs()[0].name
 
     def run(inputs: Inputs) -> dict[str, np.ndarray]:
-        images = batches.evaluation(inputs, 64).as_numpy_iterator()
-        found = [session.run(names, {"image": x}) for x in images]
+        read = batches.evaluation(inputs, 64).as_numpy_iterator()
+        found = [session.run(names, {name: x}) for x in read]
         columns = zip(*found, strict=True)
         return {name: np.concatenate(own) for name, own in zip(names, columns, strict=True)}
 

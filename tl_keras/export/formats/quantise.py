@@ -62,7 +62,7 @@ class Calibrated:
         each of `STATIC`.
       corrections: by format, and by a layer's scope, what to take from its bias,
         `(channels,) float32`.
-      shifts: by scope, the same for what int8's pixels are off by.
+      shifts: by scope, the same for what the int8 input is off by.
       weighted: places of operators with weights, of whatever kind.
       tail: places of operators behind the probabilities, which stay float.
     """

@@ -1,4 +1,4 @@
-"""SavedModel: `serve` takes prepared images, `serve_encoded` whole image files."""
+"""SavedModel: `serve` takes prepared examples, `serve_encoded` what whole files hold."""
 
 import errno
 import os
@@ -10,36 +10,25 @@ import tensorflow as tf
 
 from tl_keras.export.conformal import abstains
 
-Prepare = Callable[[tf.Tensor], tf.Tensor]
+Decode = Callable[[tf.Tensor], tf.Tensor]
 
 
-def write(
-    model: keras.Model, folder: Path, prepare: Prepare, threshold: float | None = None
-) -> None:
+def write(model: keras.Model, folder: Path, decode: Decode, threshold: float | None = None) -> None:
     """Writes a SavedModel for servers to a folder that does not exist yet.
 
-    `serve` (also `serving_default`): `image (batch, size, size, 3) uint8` to
-    `probabilities (batch, classes) float32`. `serve_encoded`: `encoded (batch,) string`, whole
-    JPEG, PNG, BMP or GIF files, to the same; EXIF orientation and transparency are passed over.
+    `serve` (also `serving_default`): prepared examples `(batch, ...)` by the name of the model's
+    input, to `probabilities (batch, classes) float32`. `serve_encoded`: `encoded (batch,) string`,
+    what files hold, to the same.
 
     Args:
-      prepare: `(height, width, 3) uint8` to `(size, size, 3) uint8`, as in training.
+      decode: a scalar string, what a file holds, to a prepared example.
       threshold: with it there is a second output, see `conformal.abstains`.
     """
-    serve = serving(model, None, threshold)
-
-    def decode(content: tf.Tensor) -> tf.Tensor:
-        # JPEGs apart: `decode_image` would decode them fast, and otherwise than in training.
-        image = tf.cond(
-            tf.io.is_jpeg(content),
-            lambda: tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE"),
-            lambda: tf.io.decode_image(content, channels=3, expand_animations=False),
-        )
-        return prepare(image)
+    serve, dtype = serving(model, None, threshold), model.input.dtype
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "encoded")], autograph=False)
     def serve_encoded(encoded: tf.Tensor) -> dict[str, tf.Tensor]:
-        return serve(tf.map_fn(decode, encoded, fn_output_signature=tf.uint8))
+        return serve(tf.map_fn(decode, encoded, fn_output_signature=tf.as_dtype(dtype)))
 
     signatures = {"serve": serve, "serving_default": serve, "serve_encoded": serve_encoded}
     _save(folder, signatures)
@@ -55,7 +44,7 @@ def write_plain(
 def serving(
     model: keras.Model, batch_size: int | None, threshold: float | None
 ) -> tf.types.experimental.GenericFunction:
-    """The model as a function whose weights are constants: `image` to `probabilities`, and where
+    """The model as a function whose weights are constants: its input to `probabilities`, and where
     there is a threshold `abstain`.
 
     Variables would triple the time of each load, of which a converter needs three for a file, and
@@ -63,11 +52,12 @@ def serving(
     """
     trainable = [variable.numpy() for variable in model.trainable_variables]
     others = [variable.numpy() for variable in model.non_trainable_variables]
-    shape = (batch_size, *model.input.shape[1:])
+    shape, name = (batch_size, *model.input.shape[1:]), model.input.name
+    spec = tf.TensorSpec(shape, model.input.dtype, name)
 
-    @tf.function(input_signature=[tf.TensorSpec(shape, tf.uint8, "image")], autograph=False)
-    def serve(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        found, _ = model.stateless_call(trainable, others, image, training=False)
+    @tf.function(input_signature=[spec], autograph=False)
+    def serve(x: tf.Tensor) -> dict[str, tf.Tensor]:
+        found, _ = model.stateless_call(trainable, others, x, training=False)
         if threshold is None:
             return {"probabilities": found}
         return {"probabilities": found, "abstain": abstains(found, threshold)}

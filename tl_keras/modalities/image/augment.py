@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tl_keras.modalities.image.config import Augmentation, RandAugment
+from tl_keras.modalities.image.config import MIXING, Augmentation, RandAugment
 
 Augmentations = tuple[Augmentation, ...]
 
@@ -32,6 +32,11 @@ GREY = (0.299, 0.587, 0.114)  # Rec. 601 luma
 def num_columns(augmentations: Augmentations) -> int:
     """How many uniform numbers make an image's view."""
     return sum(COLUMNS.get(entry.name, 0) for entry in augmentations)
+
+
+def mixes(augmentations: Augmentations) -> bool:
+    """Whether images of a batch are mixed with each other."""
+    return any(entry.name in MIXING for entry in augmentations)
 
 
 def augment(images: tf.Tensor, uniform: tf.Tensor, augmentations: Augmentations) -> tf.Tensor:

@@ -5,7 +5,6 @@ import re
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -13,9 +12,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tl_keras.config.data import DataConfig
-from tl_keras.data.batches import CORES, Inputs, evaluation, images_of
+from tl_keras.data.batches import CORES, evaluation, examples_of
 from tl_keras.export import parity
+from tl_keras.export.description import Examples
+from tl_keras.modalities.image.config import Settings
 from tl_keras.modalities.image.device import predict
 from tl_keras.modalities.image.pillow import quiet_pillow
 from tl_keras.run.files import write_json, write_text
@@ -29,23 +29,17 @@ BATCH = 64
 TOLERANCE = {"pixels": 0.03, "file": 0.06}
 
 
-@dataclass(frozen=True)
-class Examples:
-    """Images to prove a file on.
-
-    Attributes:
-      inputs: prepared.
-      paths: where they stand as they were; None of those that are no files.
-      split: `test`, or `val` where there is none.
-    """
-
-    inputs: Inputs
-    paths: Sequence[Path] | None
-    split: str
+def told(device: dict[str, Any]) -> str:
+    """What was measured on files, in words: from `measure`, or without an accuracy."""
+    right = f"accuracy {device['accuracy']:.3f}; " if "accuracy" in device else ""
+    return (
+        f"By `predict.py`, from the files as they are: {right}{device['identical']:.0%} of "
+        "the images reach the model the same to the last pixel."
+    )
 
 
 def spec_of(
-    data: DataConfig,
+    settings: Settings,
     classes: Sequence[str],
     name: str,
     threshold: float | None,
@@ -55,9 +49,9 @@ def spec_of(
     return {
         "format": name,
         "batch": batch,
-        "image_size": data.image_size,
-        "resize": data.resize,
-        "antialias": data.antialias,
+        "image_size": settings.size,
+        "resize": settings.resize,
+        "antialias": settings.antialias,
         "labels": list(classes),
         "abstain_threshold": threshold,
     }
@@ -163,7 +157,7 @@ def _write_golden(folder: Path, file: Path, spec: dict[str, Any], examples: Exam
     folder.mkdir()
     interpreter, images = predict.load(file), []
     chosen = different(examples.inputs.labels)
-    for number, pixels in enumerate(images_of(examples.inputs.part(chosen))):
+    for number, pixels in enumerate(examples_of(examples.inputs.part(chosen))):
         found = predict.run(interpreter, pixels)["probabilities"]
         Image.fromarray(pixels).save(folder / f"{number}.png")
         entry = {"pixels": f"{number}.png", "file": None}

@@ -12,11 +12,11 @@ from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from tl_keras.modalities.image.device.predict import FORMATS, UPRIGHT, orientation, to_rgb
-from tl_keras.modalities.image.pillow import quiet_pillow
+from tl_keras.modalities.image.pillow import FORMATS, UPRIGHT, orientation, quiet_pillow, to_rgb
 
 MAX_EXAMPLES = 50_000  # Hashes of all pairs are compared.
 THUMBNAIL = 32  # px, height = width
+SHAPE = (THUMBNAIL, THUMBNAIL)  # of a thumbnail, uint8
 # Recompressed, resized, brightened and slightly cropped copies lie within both bounds. A hash
 # alone takes two hands before a white wall for copies.
 MAX_DISTANCE = 8  # of 64 bits

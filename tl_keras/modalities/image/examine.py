@@ -8,6 +8,7 @@ import numpy as np
 
 from tl_keras.data.batches import Inputs
 from tl_keras.data.examples import SPLITS, Dataset, Example
+from tl_keras.modalities.image.config import Settings
 from tl_keras.modalities.image.copies import MAX_EXAMPLES, near_duplicates, thumbnails
 from tl_keras.tasks.classification import fit_temperature, softmax
 
@@ -23,7 +24,7 @@ MIN_LABELLED = 5  # images of each class, to compare labels with
 MAX_FEATURES = 1e8  # images x channels; about 2.5 GB while they are compared
 
 
-def examine(dataset: Dataset, inputs: dict[str, Inputs], image_size: int) -> dict[str, Any]:
+def examine(dataset: Dataset, inputs: dict[str, Inputs], settings: Settings) -> dict[str, Any]:
     """Findings on a data set, ready for JSON; what cannot be looked at is not in it.
 
     Returns:
@@ -37,7 +38,7 @@ def examine(dataset: Dataset, inputs: dict[str, Inputs], image_size: int) -> dic
     splits = [split for split in SPLITS if dataset.splits[split]]
     examples = [example for split in splits for example in dataset.splits[split]]
     if dataset.root is not None:
-        findings["sizes"] = sizes(examples, image_size)
+        findings["sizes"] = sizes(examples, settings)
     in_memory = all(inputs[split].array is not None for split in splits)
     if in_memory and len(examples) <= MAX_EXAMPLES:
         grey = np.concatenate([thumbnails(inputs[split].array) for split in splits])
@@ -84,10 +85,10 @@ def rare_classes(dataset: Dataset) -> list[dict[str, Any]]:
     return found
 
 
-def sizes(examples: Sequence[Example], image_size: int) -> dict[str, Any]:
+def sizes(examples: Sequence[Example], settings: Settings) -> dict[str, Any]:
     """Widths, heights and aspect ratios of files, and the odd ones among them."""
-    width = np.array([example.width for example in examples])
-    height = np.array([example.height for example in examples])
+    width = np.array([example.checked.width for example in examples])
+    height = np.array([example.checked.height for example in examples])
     aspect = width / height
     elongation = np.maximum(aspect, 1 / aspect)  # Upright or lying is all the same.
     median = float(np.median(elongation))
@@ -95,11 +96,11 @@ def sizes(examples: Sequence[Example], image_size: int) -> dict[str, Any]:
     for example, ratio in zip(examples, elongation, strict=True):
         if ratio > ODD_ELONGATION * median:
             why = f"{ratio:.1f} times as long as wide, {median:.1f} is the median"
-        elif example.short < image_size / 2:
-            why = f"enlarged more than twice to data.image_size, {image_size}"
+        elif example.checked.short < settings.size / 2:
+            why = f"enlarged more than twice to image.size, {settings.size}"
         else:
             continue
-        size = {"width": example.width, "height": example.height}
+        size = {"width": example.checked.width, "height": example.checked.height}
         odd.append({"file": example.file, **size, "why": why})
     return {
         "n": len(examples),

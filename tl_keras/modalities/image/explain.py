@@ -15,9 +15,9 @@ import tensorflow as tf
 from PIL import Image
 
 from tl_keras.config.whole import RunConfig
-from tl_keras.data.batches import Inputs, images_of, numbers_of
+from tl_keras.data.batches import Inputs, examples_of
 from tl_keras.data.examples import Dataset
-from tl_keras.modalities.image.augment import augment, mix
+from tl_keras.modalities.image.augment import augment, mix, num_columns
 from tl_keras.run.files import replacing, write_json
 from tl_keras.tasks.classification import worst_mistakes
 from tl_keras.training import freeze
@@ -71,7 +71,7 @@ def _mistakes(
     worst = worst_mistakes(np.round(probabilities, 6), inputs[split].labels, MISTAKES)
     if not worst:
         return []
-    images = images_of(inputs[split].part(np.array(worst)))
+    images = examples_of(inputs[split].part(np.array(worst)))
     # Held-out examples were answered by other models, of folds.
     of_folds = dataset.whole and split == "val"
     heat = None if of_folds else grad_cam(model, images, probabilities[worst].argmax(-1))
@@ -140,10 +140,10 @@ def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
 def _augmented(
     dataset: Dataset, inputs: Inputs, config: RunConfig, folder: Path
 ) -> list[dict[str, Any]]:
-    if not config.data.augmentations or config.fit.epochs == 0 or config.fit.freeze == 1:
+    if not config.settings.augmentations or config.fit.epochs == 0 or config.fit.freeze == 1:
         return []  # A head alone is fitted on the images as they are.
     chosen = _spread(inputs.labels)
-    images = images_of(inputs.part(np.array(chosen)))
+    images = examples_of(inputs.part(np.array(chosen)))
     shown = views(images, chosen, len(inputs), config)
     entries = []
     for i, example in enumerate(chosen):
@@ -172,11 +172,12 @@ def views(images: np.ndarray, indices: Sequence[int], count: int, config: RunCon
       images: `(images, size, size, 3) uint8`.
       indices: of the images, among the `count` training examples.
     """
-    augmentations, shown = config.data.augmentations, []
+    augmentations, shown = config.settings.augmentations, []
     # An epoch a view; `auto` gives at least as many epochs as are shown.
     epochs = VIEWS if config.fit.epochs == "auto" else config.fit.epochs
     for view in range(min(VIEWS, epochs, config.fit.views or VIEWS)):
-        numbers = numbers_of(count, augmentations, config.seed, view)
+        shape = (count, num_columns(augmentations))
+        numbers = tf.random.stateless_uniform(shape, (2 * config.seed, view))
         augmented = augment(tf.constant(images), tf.gather(numbers, indices), augmentations)
         nobody = tf.zeros((len(images), 1))
         seed = tf.constant([2 * config.seed + 1, view], tf.int32)

@@ -70,7 +70,6 @@ OF_BYTES: Known = (
     (rb"\s*<(?i:!doctype\s+html|html|head|body)", "a web page with data behind it", "remove it"),
     (rb"\0+$", "a file that begins with zeros, as an unfinished copy leaves", "copy it again"),
 )
-NUM_BYTES = 512  # That `named` looks at.
 LEAST_TEXT = 8  # bytes, to be called text
 
 
@@ -78,7 +77,7 @@ def named(start: bytes) -> str | None:
     """What a file is and what to do, as in "a PDF: save its pages as pictures"; None if unknown.
 
     Args:
-      start: its first `NUM_BYTES` bytes.
+      start: its first bytes.
     """
     is_text = len(start) >= LEAST_TEXT and _is_text(start)
     for pattern, what, advice in OF_TEXT if is_text else OF_BYTES:

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tl_keras.modalities.image.device.predict import upright_rgb
-from tl_keras.modalities.image.pillow import quiet_pillow
+from tl_keras.modalities.image.pillow import quiet_pillow, upright_rgb
 
 EXPECTED = (
     "expected image files, folders, arrays (height, width, 3) uint8 or PIL images, one or a list"
@@ -19,25 +18,25 @@ EXPECTED = (
 
 
 @dataclass(frozen=True)
-class Pixels:
+class Given:
     """An image that is in memory.
 
     Attributes:
       name: what stands in its row as `file`.
-      array: `(height, width, 3) uint8` RGB, upright.
+      raw: `(height, width, 3) uint8` RGB, upright.
     """
 
     name: str
-    array: np.ndarray
+    raw: np.ndarray
 
 
-def as_pictures(pictures: Any) -> list[Path | Pixels]:
+def as_given(values: Any) -> list[Path | Given]:
     """A list of paths and images from one or many of them.
 
     Raises:
       TypeError: something is neither.
     """
-    return [_one(picture, i) for i, picture in enumerate(_many(pictures))]
+    return [_one(value, i) for i, value in enumerate(_many(values))]
 
 
 def _many(pictures: Any) -> Iterable[Any]:
@@ -53,7 +52,7 @@ def _many(pictures: Any) -> Iterable[Any]:
     return pictures
 
 
-def _one(picture: Any, place: int) -> Path | Pixels:
+def _one(picture: Any, place: int) -> Path | Given:
     name = f"#{place}"
     if isinstance(picture, str | os.PathLike) and isinstance(os.fspath(picture), str):
         if not os.fspath(picture):  # As a path it would be the current folder.
@@ -73,4 +72,4 @@ def _one(picture: Any, place: int) -> Path | Pixels:
         raise TypeError(
             f"predict: {EXPECTED}; received an array {picture.shape} {picture.dtype} at {name}"
         )
-    return Pixels(name, picture)
+    return Given(name, picture)

@@ -7,39 +7,18 @@ Tables are written by the numbers of their fields there.
 import io
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
 
+from tl_keras.export.description import LABELS, Description, label_lines
 from tl_keras.export.formats import flatbuffer
 
 NAME = b"TFLITE_METADATA"
 IDENTIFIER = b"M001"
 PARSER = "1.0.0"  # the oldest that knows all of what is written here
-LABELS = "labels.txt"
 IMAGE_PROPERTIES, FEATURE_PROPERTIES = 2, 1  # of the union ContentProperties
 RGB, TENSOR_AXIS_LABELS = 1, 2
-
-
-@dataclass(frozen=True)
-class Description:
-    """What a file says of itself.
-
-    Attributes:
-      name: of the model.
-      text: what it does.
-      size: px, of the image.
-      labels: class names in the order of the probabilities.
-    """
-
-    name: str
-    text: str
-    size: int
-    labels: Sequence[str]
-    version: str
-    author: str | None
-    license: str | None
 
 
 def add(content: bytes, described: Description) -> bytes:
@@ -60,19 +39,14 @@ def add(content: bytes, described: Description) -> bytes:
     return stream.getvalue()
 
 
-def label_lines(described: Description) -> str:
-    """A label file: a class a line, in the order of the probabilities."""
-    return "".join(f"{label}\n" for label in described.labels)
-
-
 def _metadata(described: Description, outputs: Sequence[str]) -> bytes:
     builder = flatbuffers.Builder(1024)
-    text = builder.CreateString
-    size = _table(builder, 2, uint32={0: described.size, 1: described.size})
+    text, side = builder.CreateString, described.settings.size
+    size = _table(builder, 2, uint32={0: side, 1: side})
     image = _table(builder, 2, int8={0: RGB}, offset={1: size})
     content = _table(builder, 3, int8={0: IMAGE_PROPERTIES}, offset={1: image})
     stats = _table(builder, 2, offset={0: _floats(builder, 255), 1: _floats(builder, 0)})
-    about = f"{described.size} x {described.size} px, RGB, 0 to 255, as decoded; not normalised."
+    about = f"{side} x {side} px, RGB, 0 to 255, as decoded; not normalised."
     fields = {0: text("image"), 1: text(about), 3: content, 5: stats}
     inputs = [_table(builder, 7, offset=fields)]
     found = [_output(builder, described, name) for name in outputs]

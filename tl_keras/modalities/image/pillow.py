@@ -1,6 +1,7 @@
 """Files to pixels by Pillow, as the audit tries it and decoding does it. Imports no TensorFlow.
 
-How a file becomes pixels is said in `embedded/device/predict.py`, which runs on devices by itself.
+`device/predict.py`, which runs on devices by itself, makes the same pixels of the same files: the
+tests compare the two.
 """
 
 import threading
@@ -13,8 +14,18 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageFile
 
-from tl_keras.modalities.image.device import predict
-
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
+ORIENTATION = 0x0112  # EXIF tag; 1 is upright
+# By EXIF orientation. ImageOps.exif_transpose also rewrites the EXIF, and fails where it cannot.
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _lock, _held = threading.Lock(), []
 
 
@@ -55,5 +66,33 @@ def _remove(own: tuple) -> None:
 
 def read_rgb(file: Path | BinaryIO) -> np.ndarray:
     """`(height, width, 3) uint8 RGB` of any supported file: upright, alpha over white, 8 bits."""
-    with quiet_pillow():
-        return predict.decode(file)
+    with quiet_pillow(), Image.open(file, formats=FORMATS) as image:
+        image.load()
+        return upright_rgb(image)
+
+
+def upright_rgb(image: Image.Image) -> np.ndarray:
+    """`to_rgb`, turned as the image's EXIF orientation says."""
+    turn = UPRIGHT.get(orientation(image))
+    return to_rgb(image if turn is None else image.transpose(turn))
+
+
+def to_rgb(image: Image.Image) -> np.ndarray:
+    """`(height, width, 3) uint8 RGB` of a decoded image: alpha over white."""
+    if image.mode.startswith("I"):
+        # 16 bits to 8 by the upper byte, as TensorFlow does; Pillow itself would clip.
+        grey = (np.asarray(image).astype(np.int64) >> 8).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=-1)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return np.asarray(image.convert("RGB"))
+
+
+def orientation(image: Image.Image) -> int:
+    """The EXIF orientation of a loaded image, 1 to 8; 1, upright, if it is missing or broken."""
+    try:
+        value = image.getexif().get(ORIENTATION)
+    except Exception:  # Pillow raises anything here; the pixels are sound.
+        return 1
+    return value if value in range(1, 9) else 1

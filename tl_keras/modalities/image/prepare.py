@@ -1,16 +1,22 @@
 """Images, the same every time: bytes to pixels, pixels to `(size, size, 3) uint8 RGB`."""
 
 import io
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import PIL
 import tensorflow as tf
 
-from tl_keras.config.data import DataConfig
+from tl_keras.modalities.image.check import Checked
+from tl_keras.modalities.image.config import Settings
 from tl_keras.modalities.image.pillow import read_rgb
+
+BY = {"pillow": PIL.__version__}  # What a prepared image rests on, beside TensorFlow.
 
 # An image this many times the target or larger is decoded at a fraction in training.
 FRACTION_MARGIN = 2
+AT_ONCE = 64
 
 
 class Kind(NamedTuple):
@@ -30,6 +36,31 @@ def kind_of(decoder: str, short: int, size: int) -> Kind:
     """
     ratios = (8, 4, 2) if decoder == "jpeg" else ()
     return Kind(decoder, next((r for r in ratios if short >= FRACTION_MARGIN * size * r), 1))
+
+
+def decoder(
+    checked: Sequence[Checked], settings: Settings, fraction: bool
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """From the index of a file and what it holds to its prepared image, in a graph.
+
+    Args:
+      checked: of each file what its check found.
+      fraction: whether large JPEGs are decoded at a fraction of their size, to train on alone.
+    """
+    if fraction:
+        kinds = [kind_of(own.decoder, own.short, settings.size) for own in checked]
+    else:
+        kinds = [Kind(own.decoder) for own in checked]
+    present = sorted(set(kinds))
+    codes = tf.constant([present.index(kind) for kind in kinds], tf.int32)
+
+    def one(i: tf.Tensor, content: tf.Tensor) -> tf.Tensor:
+        branches = [lambda kind=kind: decode_content(content, kind) for kind in present]
+        # A branch costs a fifth of the speed, and most data sets have one kind of file.
+        image = branches[0]() if len(present) == 1 else tf.switch_case(codes[i], branches)
+        return prepare(image, settings)
+
+    return one
 
 
 def decode(path: tf.Tensor, kind: Kind) -> tf.Tensor:
@@ -58,22 +89,55 @@ def _decode_with_pillow(content: tf.Tensor) -> tf.Tensor:
     return tf.convert_to_tensor(tf.numpy_function(read, [content], tf.uint8))
 
 
-def prepare(image: tf.Tensor, config: DataConfig) -> tf.Tensor:
-    """`(size, size, 3) uint8` from `(height, width, 3) uint8`, by `data.resize`."""
-    size, inside = config.image_size, (config.image_size, config.image_size)
+def prepare(image: tf.Tensor, settings: Settings) -> tf.Tensor:
+    """`(size, size, 3) uint8` from `(height, width, 3) uint8`, by `image.resize`."""
+    size, inside = settings.size, (settings.size, settings.size)
     height, width = tf.unstack(tf.shape(image)[:2])
-    if config.resize == "crop":
+    if settings.resize == "crop":
         short = tf.minimum(height, width)
         image = tf.image.resize_with_crop_or_pad(image, short, short)
-    elif config.resize == "pad":
+    elif settings.resize == "pad":
         # Not tf.image.resize_with_pad: of very long images it makes 0 px, and fails.
         long = tf.maximum(height, width)
         inside = tf.maximum(tf.stack([height, width]) * size // long, 1)
-    image = tf.image.resize(image, inside, antialias=config.antialias)
+    image = tf.image.resize(image, inside, antialias=settings.antialias)
     image = tf.round(image)
-    if config.antialias:  # Its weights may add up to a little over 1; clipping costs a tenth.
+    if settings.antialias:  # Its weights may add up to a little over 1; clipping costs a tenth.
         image = tf.clip_by_value(image, 0, 255)
     image = tf.cast(image, tf.uint8)
-    if config.resize == "pad":
+    if settings.resize == "pad":
         image = tf.image.resize_with_crop_or_pad(image, size, size)
     return tf.ensure_shape(image, (size, size, 3))
+
+
+def served(content: tf.Tensor, settings: Settings) -> tf.Tensor:
+    """A prepared image of what a JPEG, PNG, BMP or GIF file holds, by TensorFlow's operators alone.
+
+    EXIF orientation and transparency are ignored.
+    """
+    # JPEGs apart: `decode_image` would decode them fast, and otherwise than in training.
+    image = tf.cond(
+        tf.io.is_jpeg(content),
+        lambda: tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE"),
+        lambda: tf.io.decode_image(content, channels=3, expand_animations=False),
+    )
+    return prepare(image, settings)
+
+
+def embedded(images: np.ndarray, settings: Settings) -> np.ndarray:
+    """`(n, size, size, 3) uint8` of images that the package drew, `(n, height, width, 3) uint8`."""
+    size = settings.size
+    if images.shape[1] == size:
+        return images
+    array = np.empty((len(images), size, size, 3), np.uint8)
+
+    @tf.function(autograph=False)
+    def resize(some: tf.Tensor) -> tf.Tensor:
+        resized = tf.image.resize(some, (size, size), antialias=settings.antialias)
+        # Antialiasing's weights may add up to a little over 1.
+        return tf.clip_by_value(tf.round(resized), 0, 255)
+
+    for start in range(0, len(images), AT_ONCE):
+        some = images[start : start + AT_ONCE]
+        array[start : start + len(some)] = resize(tf.constant(some)).numpy()
+    return array

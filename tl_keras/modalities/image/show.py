@@ -3,15 +3,16 @@
 import base64
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
-from tl_keras.modalities.image.device.predict import FORMATS, upright_rgb
-from tl_keras.modalities.image.pillow import quiet_pillow
+from tl_keras.modalities.image.pillow import FORMATS, quiet_pillow, upright_rgb
 from tl_keras.report.drawings.markup import escape
+from tl_keras.report.drawings.words import count, percent
 from tl_keras.report.read import Run
 
 THUMBNAIL = 160  # px, longer side
@@ -61,6 +62,13 @@ def image(picture: Picture, alt: str, shape: Picture | None = None) -> str:
     )
 
 
+def explained(run: Run, heat: Picture, alt: str, original: Picture | None) -> str:
+    """An `<img>` of what spoke for an answer, beside the image of which it was."""
+    # The model sees a stretched picture: shown in the proportions of the original.
+    stretched = (run.tree.get("image") or {}).get("resize", "stretch") == "stretch"
+    return image(heat, alt, original if stretched else None)
+
+
 def _digits(files: Sequence[str]) -> list[Picture | None]:
     if not files:
         return []
@@ -100,3 +108,30 @@ def _jpeg(picture: Image.Image) -> Picture:
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=80)
     return Picture(buffer.getvalue(), *picture.size)
+
+
+def prepared(settings: Mapping[str, Any]) -> str:
+    """What a model takes, in words; empty where a config does not say it.
+
+    Args:
+      settings: the section `image` of a config as it was read, unchecked.
+    """
+    if not settings.get("size"):
+        return ""
+    how = f"{settings['size']} px, {settings.get('resize', 'stretch')}, bilinear"
+    return f"input: uint8 RGB, {how}; normalisation is inside the model"
+
+
+def on_device(device: Mapping[str, Any], right: str) -> str:
+    """How the shipped file does from files as they are, in words.
+
+    Args:
+      device: `shipped.device` of a result.
+      right: its accuracy, in words.
+    """
+    return (
+        "From the image files as they are, decoded and resized by export/device/predict.py, it "
+        f"{right}answers as on prepared pixels on {percent(device['agreement'])} of "
+        f"{count(device['n'])}; {percent(device['identical'])} of the images are the same to the "
+        "last pixel."
+    )

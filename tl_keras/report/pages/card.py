@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from tl_keras.data.paths import printable
+from tl_keras.modalities import part
 from tl_keras.report.advice import verdict
 from tl_keras.report.drawings.words import (
     NOTHING,
@@ -125,14 +126,13 @@ def _method(run: Run) -> str:
     if searched := trials.searched(run):
         how = f"search: {search.summary(searched).rstrip('.')}; validation chose among them"
         lines.append(plain(how))
-    data = run.tree.get("data") or {}
-    if data.get("image_size"):
-        how = plain(f"{data['image_size']} px, {data.get('resize', 'stretch')}, bilinear")
-        lines.append(f"input: uint8 RGB, {how}; normalisation is inside the model")
+    settings = run.tree.get(run.modality) or {}
+    if how := part(run.modality, "show").prepared(settings):
+        lines.append(plain(how))
     epochs = figures.epochs(run)
     kept = epochs and (run.result.get("model") or {}).get("kept") != "head"
-    if kept and data.get("augment"):  # A head alone is fitted on the images as they are.
-        lines.append(f"augmentation: {plain(json.dumps(data['augment']))}")
+    if kept and settings.get("augment"):  # A head alone is fitted on the images as they are.
+        lines.append(f"augmentation: {plain(json.dumps(settings['augment']))}")
     if epochs:
         how = _kept(run, epochs) if kept else "tried and given up for the head alone"
         lines.append(f"{counted(len(epochs), 'epoch')}, {how}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from tl_keras.modalities import part
 from tl_keras.report.drawings.words import (
     count,
     interval,
@@ -53,12 +54,8 @@ def _shipped(run: Run) -> Iterable[str]:
     found = figures.to_ship(run)
     device = found[1].get("device") if found else None
     if device:
-        yield (
-            f"{found[1]['path']} is the {found[0]} file. From the image files as they are, decoded "
-            f"and resized by export/device/predict.py, it {_right(device)}answers as on prepared "
-            f"pixels on {percent(device['agreement'])} of {count(device['n'])}; "
-            f"{percent(device['identical'])} of the images are the same to the last pixel."
-        )
+        said = part(run.modality, "show").on_device(device, _right(device))
+        yield f"{found[1]['path']} is the {found[0]} file. {said}"
 
 
 def _right(device: dict) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tl_keras.modalities.image.show import Picture, image, thumbnails
+from tl_keras.modalities import part
 from tl_keras.report.drawings.markup import escape, facts, gallery, note, table
 from tl_keras.report.drawings.words import (
     NOTHING,
@@ -64,11 +64,11 @@ def _near_duplicates(run: Run) -> str:
     pairs = sorted(pairs, key=lambda pair: len(set(_two(pair, "splits"))) < 2)
     shown = pairs[:SHOWN]
     files = [str(file) for pair in shown for file in pair["files"]]
-    found = iter(thumbnails(run, files))
+    found = iter(part(run.modality, "show").thumbnails(run, files))
     figures = []
     for pair in shown:
         both = [str(file) for file in pair["files"]]
-        pictures = _images([next(found), next(found)], both)
+        pictures = _images(run, [next(found), next(found)], both)
         named = zip(both, _two(pair, "splits"), _two(pair, "labels"), strict=True)
         lines = [_where(*names) for names in named]
         if is_number(pair.get("distance")):
@@ -88,7 +88,8 @@ def _where(file: str, split: str, label: str) -> str:
     return f'<b>{place}</b> <span class="file">{escape(file)}</span>'
 
 
-def _images(pictures: Sequence[Picture | None], names: Sequence[str]) -> list[str]:
+def _images(run: Run, pictures: Sequence[Any | None], names: Sequence[str]) -> list[str]:
+    image = part(run.modality, "show").image
     return [image(p, name) for p, name in zip(pictures, names, strict=True) if p]
 
 
@@ -117,14 +118,16 @@ def _suspects(run: Run) -> str:
     shown = suspects[:SHOWN]
     files = [str(entry.get("file")) for entry in shown]
     figures = []
-    for entry, file, picture in zip(shown, files, thumbnails(run, files), strict=True):
+    for entry, file, picture in zip(
+        shown, files, part(run.modality, "show").thumbnails(run, files), strict=True
+    ):
         lines = [
             f"labelled <b>{escape(entry.get('label'))}</b>",
             f"looks like <b>{escape(entry.get('suggested'))}</b> "
             f"{percent(entry.get('probability'))}",
             f'<span class="file">{escape(file)}</span>',
         ]
-        figures.append((_images([picture], [file]), lines))
+        figures.append((_images(run, [picture], [file]), lines))
     above = f"{counted(len(suspects), 'picture')}, the most doubtful first{_cut(suspects)}."
     if run.holds_out:
         above += " label_quality.csv ranks all examples."

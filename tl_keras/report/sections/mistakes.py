@@ -1,6 +1,8 @@
 """The worst mistakes, with where the model looked: a run in, HTML out."""
 
-from tl_keras.modalities.image.show import Picture, image, thumbnails, written
+from typing import Any
+
+from tl_keras.modalities import part
 from tl_keras.report.drawings.markup import escape, gallery, note
 from tl_keras.report.drawings.words import count, percent
 from tl_keras.report.facts import figures
@@ -17,7 +19,7 @@ def mistakes(run: Run) -> str:
     if not wrong:
         return note(f"{on}.")
     worst = figures.worst(run)
-    pictures = thumbnails(run, [p.file for p in worst])
+    pictures = part(run.modality, "show").thumbnails(run, [p.file for p in worst])
     heats = [_heat(run, p) for p in worst]
     above = f"{on}; the most confident {len(worst)} are shown. Wrong labels often stand here."
     shown = [
@@ -27,7 +29,7 @@ def mistakes(run: Run) -> str:
     return note(f"{above} {_looked(run, heats)}".strip()) + gallery(shown)
 
 
-def _looked(run: Run, heats: list[Picture | None]) -> str:
+def _looked(run: Run, heats: list[Any | None]) -> str:
     if any(heats):
         return (
             "Warm: what spoke most for the prediction (Grad-CAM). Where it lies beside the thing "
@@ -38,22 +40,18 @@ def _looked(run: Run, heats: list[Picture | None]) -> str:
     return ""
 
 
-def _heat(run: Run, mistake: Prediction) -> Picture | None:
+def _heat(run: Run, mistake: Prediction) -> Any | None:
     for entry in run.pictures.get("mistakes") or []:
         if (entry.get("file"), entry.get("split")) == (mistake.file, mistake.split):
-            return written(run, entry.get("heat"))
+            return part(run.modality, "show").written(run, entry.get("heat"))
     return None
 
 
-def _pair(
-    run: Run, mistake: Prediction, picture: Picture | None, heat: Picture | None
-) -> list[str]:
-    shown = [image(picture, mistake.file)] if picture else []
+def _pair(run: Run, mistake: Prediction, picture: Any | None, heat: Any | None) -> list[str]:
+    shown = [part(run.modality, "show").image(picture, mistake.file)] if picture else []
     if heat:
-        # The model sees a stretched picture: shown in the proportions of the original.
-        stretched = (run.tree.get("data") or {}).get("resize", "stretch") == "stretch"
         alt = f"{mistake.file}: what spoke for {mistake.prediction}"
-        shown.append(image(heat, alt, picture if stretched else None))
+        shown.append(part(run.modality, "show").explained(run, heat, alt, picture))
     return shown
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from tl_keras.modalities.image.show import image, written
+from tl_keras.modalities import part
 from tl_keras.report.drawings import charts
 from tl_keras.report.drawings.markup import escape, gallery, note
 from tl_keras.report.drawings.words import count, counted, is_number, listed, number
@@ -61,15 +61,19 @@ def augmented(run: Run) -> str:
         file = str(entry.get("file"))
         named = [("as it is", entry.get("original"))]
         named += [(f"view {i}", name) for i, name in enumerate(entry.get("views") or [], start=1)]
-        found = [(word, written(run, name)) for word, name in named]
-        pictures = [image(picture, f"{file}, {word}") for word, picture in found if picture]
+        found = [(word, part(run.modality, "show").written(run, name)) for word, name in named]
+        pictures = [
+            part(run.modality, "show").image(picture, f"{file}, {word}")
+            for word, picture in found
+            if picture
+        ]
         if pictures:
             rows.append((pictures, [f'<span class="file">{escape(file)}</span>']))
     if not rows:
         return ""
     above = (
-        f"{counted(len(rows), 'training image')}: first as it is, then as data.augment changes it, "
+        f"{counted(len(rows), 'training image')}: first as it is, then as image.augment has it, "
         "epoch by epoch. A view that a person could not name teaches nothing: "
-        "weaken data.augment then."
+        "weaken image.augment then."
     )
     return note(above) + gallery(rows, "views")

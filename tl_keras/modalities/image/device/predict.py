@@ -121,7 +121,6 @@ def triangles(before, after):
 
 def load(model, threads=1):
     """An interpreter of the file, ready."""
-    # Here, since decoding needs none of it: tl_keras decodes by this file, before anything slow.
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(model), num_threads=threads)

@@ -1,0 +1,37 @@
+"""Fields that had another name in an earlier version, and their names now."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+RENAMED = {
+    "data.image_size": "image.size",
+    "data.resize": "image.resize",
+    "data.antialias": "image.antialias",
+    "data.max_pixels": "image.max_pixels",
+    "data.augment": "image.augment",
+    "data.augment_strength": "image.augment_strength",
+}
+
+
+def check(tree: Mapping[str, Any]) -> None:
+    """Refuses a config, as nested dicts, that uses earlier names; one message has all of them.
+
+    Raises:
+      ValueError: a field, or a field of `search.space`, has another name now.
+    """
+    lines = [f"{old}: this field is now {new}" for old, new in _used(tree)]
+    if lines:
+        raise ValueError("\n".join(lines))
+
+
+def _used(tree: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    search = tree.get("search")
+    space = search.get("space") if isinstance(search, Mapping) else None
+    for old, new in RENAMED.items():
+        section, field = old.split(".")
+        for where, fields in (("", tree), ("search.space.", space)):
+            if not isinstance(fields, Mapping):
+                continue
+            inner = fields.get(section)
+            if old in fields or isinstance(inner, Mapping) and field in inner:
+                yield f"{where}{old}", f"{where}{new}"

@@ -1,0 +1,50 @@
+"""What an exported file says of itself, the names of its classes, what it is proved on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tl_keras.data.batches import Inputs
+
+LABELS = "labels.txt"
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a file says of itself.
+
+    Attributes:
+      name: of the model.
+      text: what it does.
+      settings: how examples are prepared, the section of their modality.
+      labels: class names in the order of the probabilities.
+    """
+
+    name: str
+    text: str
+    settings: Any
+    labels: Sequence[str]
+    version: str
+    author: str | None
+    license: str | None
+
+
+def label_lines(described: Description) -> str:
+    """A label file: a class a line, in the order of the probabilities."""
+    return "".join(f"{label}\n" for label in described.labels)
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Examples to prove a file on.
+
+    Attributes:
+      inputs: prepared.
+      paths: where they stand as they were; None of embedded examples.
+      split: `test`, or `val` where there is none.
+    """
+
+    inputs: Inputs
+    paths: Sequence[Path] | None
+    split: str
