@@ -140,7 +140,7 @@ def run_job(fold: Run, found: tuple[Architecture | None, Data] | None = None) ->
         own = replace(arch, run=fold, data=data, shared=replace(arch.shared, heads={}))
         adapted = adapt.head_then_suffix(fold, own, holds_out=True)
         model, probabilities = adapted.model, adapted.held_out
-    is_first = fold.workdir.name == "fold_0"
+    is_first = job.needs(fold)["part"] == 0
     if model is not None and (config.cross_validate.final != "refit" or is_first):
         with replacing(fold.workdir / "model.keras") as temporary:
             model.save(temporary)

@@ -99,6 +99,7 @@ def _prepare(
     job.prepare(
         trial,
         decided,
+        trial=trial.workdir.name,
         **{"cuts": cuts, "label": label, "architecture": session.label_of(config)},
         **{"values": dict(values), "objective": base.objective, "figures": figures},
         **{"part": session.part, "fingerprint": data.dataset.fingerprint},
@@ -158,7 +159,7 @@ def run_job(trial: Run, found: Found | None = None) -> None:
     needs, started = job.needs(trial), time.monotonic()
     outcome = _outcome(trial, needs, found or _opened(trial, needs))
     record = {
-        "trial": trial.workdir.name,
+        "trial": needs["trial"],
         "values": needs["values"],
         "seconds": round(needs["seconds"] + time.monotonic() - started, 3),
         "passes": round(needs["passes"] + _passes(trial), 3),
