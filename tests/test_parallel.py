@@ -16,11 +16,12 @@ from test_cross_validate import answers, rows
 from test_finetune import FEW, assert_same_weights, changed
 
 import tl_keras
-from tl_keras.approaches import folds, stages
+from tl_keras.approaches import folds
 from tl_keras.approaches.teaching import student
 from tl_keras.approaches.teaching.merging import choose
 from tl_keras.approaches.teaching.students import train_students
 from tl_keras.config import text as configs
+from tl_keras.data import record
 from tl_keras.jobs import local
 from tl_keras.run import marks
 from tl_keras.run.folder import Run
@@ -374,7 +375,7 @@ def test_unlabelled_images_that_change_under_a_run_are_noticed(taught):
         digest = "another content"
 
     with pytest.raises(ValueError, match="data.unlabelled: the images are not those that .* began"):
-        stages.add_digests(taught, "unlabelled", [Other()])
+        record.add_digests(taught, "unlabelled", [Other()])
 
 
 def test_student_and_teacher_are_runs_with_configs_of_their_own(taught):

@@ -88,11 +88,11 @@ def _refuse_changed_data(run: Run) -> None:
 
 
 def predict(run: Run, pictures: Any, start: Start = tensorflow_started) -> list[dict[str, Any]]:
-    """A row for each image, see `approaches.finished.predict`."""
+    """A row for each image, see `approaches.predict`."""
     with start():
-        from tl_keras.approaches import finished
+        from tl_keras.approaches import predict
 
-        return list(finished.predict(run, pictures))
+        return list(predict.run(run, pictures))
 
 
 def evaluate(
@@ -113,9 +113,9 @@ def evaluate(
             f"--data: {str(data)!r} is no folder; expected class folders in one, or a CSV"
         )
     with start():
-        from tl_keras.approaches import finished
+        from tl_keras.approaches import evaluate
 
-        return finished.evaluate(run, Path(data))
+        return evaluate.run(run, Path(data))
 
 
 def export(run: Run, config: RunConfig, start: Start = tensorflow_started) -> Run:

@@ -18,7 +18,7 @@ from tl_keras.approaches.teaching.labelling import Label
 from tl_keras.approaches.teaching.merging import TEACHER, merge_round
 from tl_keras.approaches.teaching.students import train_students
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import unlabelled
+from tl_keras.data import record, unlabelled
 from tl_keras.data.examples import Example
 from tl_keras.data.wording import left_out
 from tl_keras.export import step as exports
@@ -89,7 +89,7 @@ def _unlabelled(run: Run, data: Data) -> list[Example]:
     for line in left_out(found.quarantined):
         logging.warning("data: %s", line)
     run.add(unlabelled={"n": len(found.examples), "quarantined": len(found.quarantined)})
-    stages.add_digests(run, "unlabelled", found.examples, found.listed)
+    record.add_digests(run, "unlabelled", found.examples, found.listed)
     logging.info("data: %d examples to be labelled", len(found.examples))
     return found.examples
 

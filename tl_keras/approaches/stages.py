@@ -2,10 +2,9 @@
 
 import csv
 import io
-import json
 import os
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,17 +14,15 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tl_keras.config import space
-from tl_keras.config.model import ModelConfig
-from tl_keras.data import changes
-from tl_keras.data.examples import SPLITS, Dataset, Example
+from tl_keras.data import record
+from tl_keras.data.examples import SPLITS
 from tl_keras.data.load import load
 from tl_keras.data.wording import left_out
 from tl_keras.export import conformal
 from tl_keras.modalities import part
 from tl_keras.modalities.image import examine as suspects
 from tl_keras.run import folder as runs
-from tl_keras.run.files import replacing, write_json, write_text
+from tl_keras.run.files import replacing, write_text
 from tl_keras.run.folder import Run
 from tl_keras.tasks.classification import measure
 from tl_keras.training import features
@@ -52,7 +49,7 @@ def read(run: Run, strict: bool = True, pooled: bool = False) -> Data:
         dataset = load(config, strict)
         if pooled:
             dataset = dataset.pooled()
-        write_data(run, dataset)
+        record.write(run, dataset)
         counts = ", ".join(f"{len(dataset.splits[name])} {name}" for name in SPLITS)
         logging.info("data: %d classes; %s examples", len(dataset.classes), counts)
         # Where not strict, the command itself tells of them.
@@ -103,115 +100,6 @@ def as_trained(run: Run, data: Data) -> tuple[Run, Data]:
     if trained.config.settings == run.config.settings:
         return run, data
     return trained, prepared(data.dataset, trained.config)
-
-
-def write_data(run: Run, dataset: Dataset) -> None:
-    """Writes `data.json`.
-
-    Raises:
-      ValueError: the run began with other data, or examples to be measured on trained the
-        weights that it starts from.
-    """
-    file = run.workdir / "data.json"
-    old = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    if old and old["fingerprint"] != dataset.fingerprint:
-        changed = changes.since(run.config.data, old)
-        raise ValueError(
-            f"data: the images are not those that {str(run.workdir)!r} began with"
-            f"{f' ({changed})' if changed else ''}; restore them, or choose another --workdir"
-        )
-    for trial in space.first_trials(run.config):
-        refuse_leaks(dataset, trial.model)
-    content = {
-        "root": None if dataset.root is None else str(dataset.root),
-        "classes": list(dataset.classes),
-        "splits": {name: [example.file for example in dataset.splits[name]] for name in SPLITS},
-        "digests": {
-            **old.get("digests", {}),  # Of no split too, see `add_digests`.
-            **{name: [example.digest for example in dataset.splits[name]] for name in SPLITS},
-        },
-        "quarantined": [
-            {"file": entry.file, "reason": entry.reason} for entry in dataset.quarantined
-        ],
-        "warnings": dataset.warnings,
-        "omitted": dataset.omitted,
-        "listed": {**old.get("listed", {}), **dataset.listed},  # As with the digests.
-        "fingerprint": dataset.fingerprint,
-    }
-    write_json(file, content)
-    counts = {name: len(dataset.splits[name]) for name in SPLITS}
-    run.add(
-        data={
-            "classes": len(dataset.classes),
-            **counts,
-            "quarantined": len(dataset.quarantined),
-        }
-    )
-
-
-def add_digests(
-    run: Run, name: str, examples: Sequence[Example], listed: str | None = None
-) -> None:
-    """Adds to `data.json` the contents of examples of no split that a run trains on, too.
-
-    Args:
-      listed: of the source, see `changes.stamp`.
-
-    Raises:
-      ValueError: the run began with others.
-    """
-    file = run.workdir / "data.json"
-    content = json.loads(file.read_text(encoding="utf-8"))
-    digests = [example.digest for example in examples]
-    if name not in content["digests"]:
-        content["digests"][name] = digests
-        content["listed"] |= {name: listed} if listed else {}
-        write_json(file, content)
-    elif content["digests"][name] != digests:
-        raise ValueError(
-            f"data.{name}: the images are not those that {str(run.workdir)!r} began with; restore "
-            "them, or choose another --workdir"
-        )
-
-
-def trained_on(data: Mapping[str, Any]) -> list[str]:
-    """The contents that a run was trained on, by its `data.json`."""
-    return [*data["digests"]["train"], *data["digests"].get("unlabelled", ())]
-
-
-def refuse_leaks(dataset: Dataset, config: ModelConfig) -> None:
-    """Nothing of val and test may have trained the weights, in that run or those before it.
-
-    Raises:
-      ValueError: something has.
-    """
-    held_out = {
-        example.digest: example.file
-        for name in ("train" if dataset.whole else "val", "test")
-        for example in dataset.splits[name]
-    }
-    field = "model.backbone" if config.weights == "own" else "model.weights"
-    for source, trained in trained_before(config):
-        leaked = [held_out[digest] for digest in trained if digest in held_out]
-        if leaked:
-            measured = "the folds" if dataset.whole else "val"
-            raise ValueError(
-                f"{field}: {len(leaked)} images of {measured} and test trained {str(source)!r}, "
-                f"{leaked[0]!r} among them; the result would be too good: give splits of your own "
-                "with these in train (folders train/, val/ and test/, or a column split in a CSV), "
-                "use the very splits of that run, or other weights"
-            )
-
-
-def trained_before(config: ModelConfig) -> Iterator[tuple[Path, list[str]]]:
-    """The runs that weights come from, the last first, and what each was trained on."""
-    weights = config.origin
-    seen = set()  # A folder may hold a run that came of an earlier one in the same folder.
-    while (source := runs.run_of(weights)) and source not in seen:
-        seen.add(source)
-        data = json.loads((source / "data.json").read_text(encoding="utf-8"))
-        yield source, trained_on(data)
-        weights = runs.load(source).config.model.origin
 
 
 def predict(

@@ -18,7 +18,6 @@ from filelock import FileLock, Timeout
 
 from tl_keras.config import text as configs
 from tl_keras.config.comparing import first_difference
-from tl_keras.config.model import WEIGHTS
 from tl_keras.config.search import SearchConfig
 from tl_keras.config.whole import RunConfig
 from tl_keras.modalities import part
@@ -206,14 +205,6 @@ def load(workdir: str | Path) -> Run:
     if not (workdir / "config.yaml").is_file():
         raise ValueError(f"{str(workdir)!r} is no run folder: it has no config.yaml")
     return Run(workdir, _saved_config(workdir), _pipeline(workdir) or "finetune")
-
-
-def run_of(weights: str) -> Path | None:
-    """The run that weights are of: they may name its folder or a file in it."""
-    path = Path(weights).absolute()
-    folder = path.parent if path.is_file() else path
-    is_run = all((folder / name).is_file() for name in ("data.json", "config.yaml"))
-    return folder if is_run and weights not in WEIGHTS else None
 
 
 def load_finished(workdir: str | Path) -> Run:

@@ -21,8 +21,8 @@ from tl_keras.data.batches import Inputs, Training
 from tl_keras.data.examples import SPLITS, Dataset
 from tl_keras.data.store import Kept
 from tl_keras.modalities.image import examine
-from tl_keras.run import folder as runs
 from tl_keras.run.folder import Run
+from tl_keras.run.lineage import run_of
 from tl_keras.training import features, freeze
 from tl_keras.training import fit as train
 from tl_keras.training import head as heads
@@ -159,7 +159,7 @@ def architecture(
 
 def _earlier(config: RunConfig, dataset: Dataset) -> Earlier | None:
     """What a chain keeps of the head of the run before."""
-    folder = runs.run_of(config.model.weights)
+    folder = run_of(config.model.weights)
     if folder is None or config.model.head_width:
         return None
     found = models.earlier_head(folder, dataset.classes)

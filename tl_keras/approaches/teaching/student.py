@@ -10,13 +10,12 @@ import numpy as np
 from absl import logging
 from filelock import FileLock
 
-from tl_keras.approaches import stages
 from tl_keras.approaches.teaching import labelling
 from tl_keras.approaches.teaching.labelling import Label
 from tl_keras.config import text as configs
 from tl_keras.config.comparing import first_difference
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import unlabelled
+from tl_keras.data import record, unlabelled
 from tl_keras.data.examples import Dataset, Example
 from tl_keras.data.load import load
 from tl_keras.run import folder as runs
@@ -84,7 +83,7 @@ def _train(student: Run, workdir: Path, labels: Path, segment: int) -> None:
             f"data: the images are not those that {str(workdir)!r} began with; restore them"
         )
     examples = unlabelled.load(config, dataset).examples
-    stages.add_digests(replace(student, workdir=workdir), "unlabelled", examples)
+    record.add_digests(replace(student, workdir=workdir), "unlabelled", examples)
     found = labelling.read(labels, examples, dataset.classes)
     own = with_segment(dataset, examples, found, segment)
     with student.timed("data"):
