@@ -38,6 +38,8 @@ from tl_keras.run.quiet import quiet, start_tensorflow
 
 start_tensorflow()
 
+import functools  # noqa: E402
+
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
@@ -48,8 +50,9 @@ from tl_keras.export import (  # noqa: E402
     export,
     parity,
 )
+from tl_keras.export.description import Description  # noqa: E402
+from tl_keras.modalities.image import prepare  # noqa: E402
 from tl_keras.modalities.image.device import predict  # noqa: E402
-from tl_keras.modalities.image.metadata import Description  # noqa: E402
 from tl_keras.training import features  # noqa: E402
 from tl_keras.training import model as models  # noqa: E402
 from tl_keras.training.architecture import Data, prepared  # noqa: E402
@@ -169,11 +172,12 @@ def mend(run: Run, data: Data) -> None:
     model = hardened(models.load(run.workdir / "model.keras"), run.config.model.backbone)
     reference = {s: features.outputs(Inference(model), data.inputs[s]) for s in ("val", "test")}
     subject = proof.Subject(model, data.inputs, reference)
-    about = Description("hard", "hard", SIZE, data.dataset.classes, "1", None, None)
+    about = Description("hard", "hard", run.config.settings, data.dataset.classes, "1", None, None)
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         asked = ExportConfig(formats=("float32", "int8"))
-        writing = proof.Writing(lambda image: image, about, asked, None, Path(folder))
+        decode = functools.partial(prepare.served, settings=run.config.settings)
+        writing = proof.Writing(decode, about, asked, None, Path(folder))
         made = export.export(subject, writing)
     entry, right = made["int8"], made["float32"]["accuracy"]
     steps = entry.get("repair", {}).get("steps", [{"lost": entry["val"]["lost"]}])
@@ -199,7 +203,7 @@ def one(source: Path, backbone: str, weights: Path, seed: int, chosen: argparse.
     with tempfile.TemporaryDirectory() as temporary:
         run = trained(source, backbone, weights, seed, Path(temporary))
         made, result = run.result["export"], run.result
-        data = prepared(load(run.config.data, run.config.cache), run.config)
+        data = prepared(load(run.config), run.config)
         found = outcomes(run, data, chosen.mediapipe)
         plain = made["float32"]
         figures = {

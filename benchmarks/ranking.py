@@ -23,8 +23,8 @@ from scipy.stats import kendalltau
 import tl_keras
 from tl_keras.config import text as configs
 from tl_keras.config.whole import RunConfig
+from tl_keras.tasks.classification import transfer
 from tl_keras.training import model as models
-from tl_keras.training import transferability
 from tl_keras.training.features import outputs
 from tl_keras.training.fold import Inference
 
@@ -58,8 +58,8 @@ def one_seed(name: str, seed: int, chosen: argparse.Namespace) -> list[tuple[flo
             inputs = read(config).inputs["train"]
             pooled = outputs(Inference(models.pretrained(config.model, config.settings)), inputs)
             scores = [
-                transferability.logme(pooled, inputs.labels),
-                transferability.left_out_accuracy(pooled, inputs.labels),
+                transfer.logme(pooled, inputs.labels),
+                transfer.left_out_accuracy(pooled, inputs.labels),
             ]
             run = tl_keras.finetune(config, folder / f"run_{i}")
             found.append((*scores, run.result["test"]["accuracy"]))

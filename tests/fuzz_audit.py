@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tl_keras.data import check_files
-from tl_keras.modalities.image.config import Settings
+from tl_keras.modalities.image.config import ImageConfig
 from tl_keras.modalities.image.pillow import quiet_pillow, read_rgb
 from tl_keras.modalities.image.prepare import Kind, decode
 
@@ -105,7 +105,7 @@ def test_what_the_audit_lets_pass_decodes(path, kind, edits, mend):
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         with quiet_pillow():
-            checked = check_files.check(path, Settings(max_pixels=4_000_000))
+            checked = check_files.check(path, ImageConfig(max_pixels=4_000_000))
         if checked.reason:
             # Without a digest, as where the system fails, it would be read again each time.
             assert checked.digest or checked.reason == "empty file"

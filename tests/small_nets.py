@@ -5,15 +5,25 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tl_keras.backbones import applications
 from tl_keras.config.export import ExportConfig
 from tl_keras.data.batches import Inputs
 from tl_keras.export import export, parity, proof
+from tl_keras.export.description import Description
+from tl_keras.export.formats import metadata
 from tl_keras.export.formats.converted import convert
-from tl_keras.modalities.image import metadata
+from tl_keras.modalities.image.config import ImageConfig
 
-ABOUT = metadata.Description("shapes", "Tells shapes.", 32, ["a", "b", "c"], "2", "me", "MIT")
+ABOUT = Description(
+    "shapes", "Tells shapes.", ImageConfig(size=32), ["a", "b", "c"], "2", "me", "MIT"
+)
+
+
+def tf_decode(content: tf.Tensor) -> tf.Tensor:
+    """An image of 32 px as its file holds it."""
+    return tf.ensure_shape(tf.io.decode_png(content, channels=3), (32, 32, 3))
 
 
 def net(scale: float = 1.0, special: bool = False, front: str = "tf") -> keras.Model:
@@ -59,7 +69,7 @@ def subject_of(model: keras.Model) -> proof.Subject:
 def exported(subject: proof.Subject, folder: Path, **config) -> dict:
     with export.unfinished(folder) as new:
         asked = ExportConfig(**config)
-        writing = proof.Writing(lambda image: image, ABOUT, asked, None, new)
+        writing = proof.Writing(tf_decode, ABOUT, asked, None, new)
         made = export.export(subject, writing)
         export.put_in_place(new, folder, made, [])
         return made

@@ -14,7 +14,7 @@ from crafted import ARITHMETIC_JPEG, LOSSLESS_JPEG, ORIENTATION, chunk, encoded,
 from PIL import Image, ImageFile
 
 from tl_keras.data import check_files
-from tl_keras.modalities.image.config import Settings
+from tl_keras.modalities.image.config import ImageConfig
 from tl_keras.modalities.image.pillow import quiet_pillow
 
 MAX_PIXELS = 64_000_000
@@ -41,7 +41,7 @@ def check(tmp_path):
         root.mkdir(exist_ok=True)
         (root / name).write_bytes(content)
         memory = tmp_path / f"memory{len(list(tmp_path.iterdir()))}"
-        return check_files.check_all(root, [name], Settings(max_pixels=max_pixels), memory)[name]
+        return check_files.check_all(root, [name], ImageConfig(max_pixels=max_pixels), memory)[name]
 
     return check
 
@@ -225,7 +225,9 @@ def test_what_is_no_regular_file(tmp_path, kind):
         path.symlink_to("/dev/zero")
     elif kind == "folder":
         path.mkdir()
-    checked = check_files.check_all(tmp_path, ["x.jpg"], Settings(), tmp_path / "memory")["x.jpg"]
+    checked = check_files.check_all(tmp_path, ["x.jpg"], ImageConfig(), tmp_path / "memory")[
+        "x.jpg"
+    ]
     expected = (
         "cannot be read: No such file or directory" if kind == "nothing" else "not a regular file"
     )
@@ -237,10 +239,14 @@ def test_unreadable_file_is_read_once_it_may_be(tmp_path):
     path = tmp_path / "x.jpg"
     path.write_bytes(SOUND["jpeg"][0])
     path.chmod(0)
-    checked = check_files.check_all(tmp_path, ["x.jpg"], Settings(), tmp_path / "memory")["x.jpg"]
+    checked = check_files.check_all(tmp_path, ["x.jpg"], ImageConfig(), tmp_path / "memory")[
+        "x.jpg"
+    ]
     assert checked.reason == "cannot be read: Permission denied"
     path.chmod(0o600)
-    checked = check_files.check_all(tmp_path, ["x.jpg"], Settings(), tmp_path / "memory")["x.jpg"]
+    checked = check_files.check_all(tmp_path, ["x.jpg"], ImageConfig(), tmp_path / "memory")[
+        "x.jpg"
+    ]
     assert checked.reason == ""
 
 
@@ -253,9 +259,9 @@ def test_failure_to_read_is_not_remembered(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(check_files, "_digest", fail)
-        first = check_files.check_all(tmp_path, ["x.jpg"], Settings(), tmp_path / "memory")
+        first = check_files.check_all(tmp_path, ["x.jpg"], ImageConfig(), tmp_path / "memory")
     assert first["x.jpg"].reason == "cannot be read: Too many open files"
-    again = check_files.check_all(tmp_path, ["x.jpg"], Settings(), tmp_path / "memory")
+    again = check_files.check_all(tmp_path, ["x.jpg"], ImageConfig(), tmp_path / "memory")
     assert again["x.jpg"].reason == ""
 
 
@@ -276,9 +282,9 @@ def test_failure_to_decode_that_is_not_the_files_is_not_remembered(
 
     with monkeypatch.context() as patch:
         patch.setattr(ImageFile.ImageFile, "load", fail)
-        first = check_files.check_all(tmp_path, ["x.gif"], Settings(), tmp_path / "memory")
+        first = check_files.check_all(tmp_path, ["x.gif"], ImageConfig(), tmp_path / "memory")
     assert first["x.gif"].reason == reason
-    again = check_files.check_all(tmp_path, ["x.gif"], Settings(), tmp_path / "memory")
+    again = check_files.check_all(tmp_path, ["x.gif"], ImageConfig(), tmp_path / "memory")
     assert again["x.gif"].reason == ""
 
 
@@ -310,7 +316,7 @@ FILES = ["jpeg", "png", "bad"]
 
 def recheck(root, max_pixels=MAX_PIXELS, files=FILES):
     return check_files.check_all(
-        root, files, Settings(max_pixels=max_pixels), root.parent / "memory"
+        root, files, ImageConfig(max_pixels=max_pixels), root.parent / "memory"
     )
 
 
@@ -325,7 +331,7 @@ def test_second_audit_opens_no_file(root, read):
 def test_looks_cost_a_reading_where_they_are_asked_for_alone(root, read):
     def looks():
         memory = root.parent / "memory"
-        return check_files.check_all(root, FILES, Settings(), memory, looks=True)
+        return check_files.check_all(root, FILES, ImageConfig(), memory, looks=True)
 
     assert {own.looks for own in recheck(root).values()} == {""}
     read.clear()
@@ -364,7 +370,7 @@ def test_another_bound_reads_again(root, read):
 def test_another_version_reads_again(root, read, monkeypatch):
     recheck(root)
     read.clear()
-    monkeypatch.setattr(check_files, "CHECKED_BY", ["another version"])
+    monkeypatch.setattr(check_files, "VERSION", "another version")
     recheck(root)
     assert sorted(read) == sorted(FILES)
 

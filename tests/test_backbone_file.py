@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tl_keras.backbones import model_file
-from tl_keras.modalities.image.config import Settings
+from tl_keras.modalities.image.config import ImageConfig
 
 
 def layer(name, **config):
@@ -44,7 +44,7 @@ def test_a_file_is_told_from_a_name(value, answer):
 @pytest.mark.parametrize("shape", [(None, 32, 32, 3), (None, None, None, 3), (None, None, 32, 3)])
 def test_images_that_fit_are_taken(shape, tmp_path):
     dense = layer("Dense", units=3, activation={"module": "builtins", "class_name": "function"})
-    model_file.check(write(tmp_path / "a.keras", dense, shape=shape), Settings(size=32))
+    model_file.check(write(tmp_path / "a.keras", dense, shape=shape), ImageConfig(size=32))
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_images_that_fit_are_taken(shape, tmp_path):
 )
 def test_images_that_do_not_fit_are_refused(shape, message, tmp_path):
     with pytest.raises(ValueError, match=message):
-        model_file.check(write(tmp_path / "a.keras", shape=shape), Settings(size=32))
+        model_file.check(write(tmp_path / "a.keras", shape=shape), ImageConfig(size=32))
 
 
 def files(folder):
@@ -113,7 +113,7 @@ def files(folder):
 def test_unusable_files_are_the_users_error(file, message, tmp_path):
     files(tmp_path)
     with pytest.raises(ValueError, match=rf"^model\.backbone: .*{message}"):
-        model_file.check(str(tmp_path / file), Settings(size=32))
+        model_file.check(str(tmp_path / file), ImageConfig(size=32))
 
 
 @pytest.mark.parametrize(
@@ -134,15 +134,15 @@ def test_malformed_layers_are_the_users_error(layers, tmp_path):
         archive.writestr("config.json", json.dumps(model))
     message = r"^model\.backbone: '.*a\.keras' is damaged or no \.keras file of Keras 3: "
     with pytest.raises(ValueError, match=message):
-        model_file.check(str(tmp_path / "a.keras"), Settings(size=32))
+        model_file.check(str(tmp_path / "a.keras"), ImageConfig(size=32))
 
 
 def test_checking_a_file_needs_no_keras(tmp_path):
     file = write(tmp_path / "a.keras")
     code = (
         "import sys; from tl_keras.backbones import model_file; "
-        "from tl_keras.modalities.image.config import Settings; "
-        f"model_file.check({file!r}, Settings(size=32)); "
+        "from tl_keras.modalities.image.config import ImageConfig; "
+        f"model_file.check({file!r}, ImageConfig(size=32)); "
         "assert not {'keras', 'tensorflow', 'h5py'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])

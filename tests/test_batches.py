@@ -11,6 +11,7 @@ from tl_keras.data.batches import Inputs, Training
 from tl_keras.data.examples import Dataset, Example
 from tl_keras.modalities.image.check import Checked
 from tl_keras.modalities.image.config import Augmentation
+from tl_keras.tasks.classification import targets as targets_of
 
 SIZE = 16
 
@@ -31,7 +32,7 @@ def how(num_classes, **fields):
         "views": None,
         "balance": "none",
     }
-    return Training(**{**values, "num_classes": num_classes, **fields})
+    return Training(**{**values, "width": num_classes, **fields})
 
 
 def augmentations(**fields):
@@ -168,18 +169,18 @@ def test_oversampling_of_one_in_a_thousand_starts_at_once():
 
 def test_weights_are_inverse_to_class_sizes_with_mean_1():
     labels = np.array([0] * 30 + [1] * 8 + [3] * 2)
-    weights = batches.class_weights(labels, 4, "weights").numpy()
+    weights = targets_of.weights(labels, 4, "weights")
     assert weights[labels].mean() == pytest.approx(1)
     sums = [weights[label] * (labels == label).sum() for label in (0, 1, 3)]
     np.testing.assert_allclose(sums, 40 / 3, rtol=1e-6)  # float32
     assert np.isfinite(weights).all()
-    np.testing.assert_array_equal(batches.class_weights(labels, 4, "none"), np.ones(4))
+    np.testing.assert_array_equal(targets_of.weights(labels, 4, "none"), np.ones(4))
 
 
 def test_weights_follow_mixed_targets():
     inputs = Inputs(np.array([0] * 12 + [1] * 4), numbered(16).array)
     training = how(2, balance="weights", augmentations=augmentations(mixup=1.0))
-    per_class = batches.class_weights(inputs.labels, 2, "weights").numpy()
+    per_class = targets_of.weights(inputs.labels, 2, "weights")
     for _, targets, weights in epochs(inputs, training, [0])[0]:
         np.testing.assert_allclose(weights, targets @ per_class, rtol=1e-6)  # float32
         np.testing.assert_allclose(targets.sum(1), 1, rtol=1e-6)
@@ -239,7 +240,8 @@ def dataset(tmp_path):
 
 @pytest.fixture
 def config():
-    return from_tree({"data": {"path": "/x"}, "image": {"size": SIZE, "augment": []}})
+    tree = {"data": {"path": "/x"}, "image": {"size": 32, "augment": []}}
+    return from_tree(tree).with_settings(size=SIZE)
 
 
 PLACES = ("memory", "disk", "files")
@@ -338,12 +340,12 @@ def test_embedded_images_are_resized_as_files_are(antialias, tmp_path):
     examples = [Example(f"{i}", 0, f"{i}", i) for i in range(69, 1, -1)]
     splits = {"train": examples, "val": [], "test": []}
     dataset = Dataset(("a", "b"), splits, None, images, [], [], "")
-    settings = {"size": 16, "antialias": antialias}
-    config = from_tree({"data": {"source": "digits"}, "image": settings})
+    settings = {"size": 32, "antialias": antialias}
+    same = from_tree({"data": {"source": "digits"}, "image": settings})
+    config = same.with_settings(size=16)
     inputs = batches.prepared(dataset, "train", config)
     resized = tf.image.resize(images[:1:-1], (16, 16), antialias=antialias)
     np.testing.assert_array_equal(inputs.array, tf.round(resized))
-    same = config.with_settings(size=32)
     inputs = batches.prepared(dataset, "train", same)
     np.testing.assert_array_equal(inputs.array, images[:1:-1])
     empty = batches.prepared(dataset, "val", config)

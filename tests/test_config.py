@@ -103,11 +103,11 @@ WRONG = [
     ("fti: {}", "fti: no such field; did you mean 'fit'?"),
     (
         "zzz: {}",
-        "zzz: no such field; known: data, model, fit, search, cross_validate, parallel, ",
+        "zzz: no such field; known: task, data, image, model, fit, search, cross_validate, ",
     ),
     ("epochs: 3", "epochs: no such field; did you mean 'epochs' in section 'fit'?"),
     ("fit.epochs: 3", "fit.epochs: no such field; did you mean 'epochs' in section 'fit'?"),
-    ("1: 2", "1: no such field; known: data, model, "),
+    ("1: 2", "1: no such field; known: task, data, image, model, "),
     ("seed: -1", "seed: expected a whole number >= 0 and < 1073741824; received -1"),
     ("cache: {max_bytes: 20GB}", "cache.max_bytes: expected a number >= 0; received '20GB'"),
     ("cache: {path: ''}", "cache.path: expected text that is not empty, or null; received ''"),
@@ -170,7 +170,7 @@ WRONG_DATA = [
     ("{source: csv}", "data.path: expected a CSV file; received none"),
     ("{source: tfds}", "data.name: expected a TFDS builder, as in 'beans'; received none"),
     (
-        "{source: glyphs, augment: [], balance: weights}",
+        "{source: glyphs, balance: weights}\nimage: {augment: []}",
         "data.balance: glyphs are drawn from all classes alike; expected no value, received 'wei",
     ),
     (
@@ -193,7 +193,7 @@ WRONG_DATA = [
     ),
     ("{path: x, val: 0}", "data.val: expected a number > 0 and < 0.9; received 0"),
     (
-        "{path: x, image_size: 10}",
+        "{path: x}\nimage: {size: 10}",
         "image.size: expected a whole number >= 16 and <= 1024; received 10",
     ),
     (
@@ -205,44 +205,44 @@ WRONG_DATA = [
         "{path: x, examples_per_class: many}",
         "data.examples_per_class: expected a whole number >= 2, or null; received 'many'",
     ),
-    ("{path: x, antialias: no}", "image.antialias: expected true or false; received 'no'"),
+    ("{path: x}\nimage: {antialias: no}", "image.antialias: expected true or false; received 'no'"),
     (
-        "{path: x, augment: {flip: both}}",
+        "{path: x}\nimage: {augment: {flip: both}}",
         "image.augment: expected a list, as in [a, b]; received {'flip': 'both'}",
     ),
     (
-        "{path: x, augment: [flip]}",
+        "{path: x}\nimage: {augment: [flip]}",
         "image.augment.0: expected fields, as in {name: value}; received 'flip'",
     ),
     (
-        "{path: x, augment: [{flip: bth}]}",
+        "{path: x}\nimage: {augment: [{flip: bth}]}",
         "image.augment.0.flip: expected 'horizontal', 'vertical' or 'both'; received 'bth'; "
         "did you mean 'both'?",
     ),
     (
-        "{path: x, augment: [{zoom: 0.1}, {blurr: 1}]}",
+        "{path: x}\nimage: {augment: [{zoom: 0.1}, {blurr: 1}]}",
         "image.augment.1.blurr: no such field; known: flip, rotation, zoom, ",
     ),
     (
-        "{path: x, augment: [{rotation: 2}]}",
+        "{path: x}\nimage: {augment: [{rotation: 2}]}",
         "image.augment.0.rotation: expected a number > 0 and <= 0.5; received 2",
     ),
     (
-        "{path: x, augment: [{zoom: 0.1, flip: both}]}",
+        "{path: x}\nimage: {augment: [{zoom: 0.1, flip: both}]}",
         "image.augment.0: expected one operation and its strength, as in {flip: both}; "
         "received flip and zoom",
     ),
     (
-        "{path: x, augment: [{flip: null}]}",
+        "{path: x}\nimage: {augment: [{flip: null}]}",
         "image.augment.0: expected one operation and its strength, as in {flip: both}; "
         "received none",
     ),
     (
-        "{path: x, augment: [{rand_augment: {layer: 2}}]}",
+        "{path: x}\nimage: {augment: [{rand_augment: {layer: 2}}]}",
         "image.augment.0.rand_augment.layer: no such field; did you mean 'layers'?",
     ),
     (
-        "{path: x, augment: [{rand_augment: {layers: 9}}]}",
+        "{path: x}\nimage: {augment: [{rand_augment: {layers: 9}}]}",
         "image.augment.0.rand_augment.layers: expected a whole number >= 1 and <= 6; received 9",
     ),
 ]
@@ -289,7 +289,8 @@ def test_every_wrong_field_gets_a_line(tmp_path):
 
 
 def test_every_wrong_entry_gets_a_line(tmp_path):
-    text = "data: {source: digits, augment: [{}, {flip: both}, {}]}\nexport: {formats: [a, b]}"
+    text = "data: {source: digits}\nimage: {augment: [{}, {flip: both}, {}]}"
+    text += "\nexport: {formats: [a, b]}"
     fields = [line.split(":")[0] for line in message(text, tmp_path).split("\n")]
     assert fields == ["image.augment.0", "image.augment.2", "export.formats.0", "export.formats.1"]
 
@@ -401,7 +402,7 @@ def test_all_augmentations_survive_saving(tmp_path):
     config = configs.from_tree(tree(image={"augment": ALL_AUGMENTATIONS}))
     text = configs.to_yaml(config)
     assert configs.load(write(tmp_path, text)) == config
-    assert "null" not in text.partition("augment:")[2].partition("balance:")[0]
+    assert "null" not in text.partition("augment:")[2].partition("model:")[0]
     # Whole: another version's defaults do not change what was run.
     assert "magnitude: 0.3" in text
 
@@ -573,7 +574,7 @@ def test_schema_has_every_section_and_is_stable():
     assert list(schema["properties"]) == list(RunConfig.model_fields)
     assert not list(leaves(configs.to_tree(configs.from_tree(tree())), schema, schema))
     assert json.dumps(schema) == json.dumps(configs.schema())
-    augment = schema["$defs"]["DataConfig"]["properties"]["augment"]["default"]
+    augment = schema["$defs"]["ImageConfig"]["properties"]["augment"]["default"]
     assert augment[0] == {"flip": "horizontal"}
     for name, section in schema["$defs"].items():
         assert section["additionalProperties"] is False, name
@@ -598,9 +599,9 @@ def test_random_weights_are_not_frozen():
 
 def test_views_need_augmentation():
     for augment in ([], [{"mixup": 0.2}]):
-        data = {"source": "digits", "augment": augment}
+        tree = {"data": {"source": "digits"}, "image": {"augment": augment}}
         with pytest.raises(ValueError, match="evaluate.views: .* expected 1, received 8"):
-            configs.from_tree({"data": data, "evaluate": {"views": 8}})
+            configs.from_tree({**tree, "evaluate": {"views": 8}})
 
 
 def test_weights_from_scratch_are_not_averaged():
@@ -659,3 +660,19 @@ def test_ranges_too_wide_for_numbers_are_refused(entry):
     lines = ["data.source=digits", "search.trials=1", f"search.space.fit.weight_decay={entry}"]
     with pytest.raises(ValueError, match="expected ends that are at most 100 powers of ten apart"):
         configs.load(None, lines)
+
+
+def test_earlier_names_are_answered_with_the_new_ones_in_one_message():
+    tree = {
+        "data": {"source": "digits", "image_size": 64, "augment": []},
+        "search": {"trials": 1, "space": {"data.resize": ["crop"], "fit.freeze": [1.0]}},
+    }
+    with pytest.raises(ValueError) as raised:
+        configs.from_tree(tree)
+    assert str(raised.value).splitlines() == [
+        "data.image_size: this field is now image.size",
+        "search.space.data.resize: this field is now search.space.image.resize",
+        "data.augment: this field is now image.augment",
+    ]
+    with pytest.raises(ValueError, match="data.antialias: this field is now image.antialias"):
+        configs.load(None, ["data.source=digits", "data.antialias=true"])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tl_keras.export import conformal
+from tl_keras.tasks.classification import abstain as conformal
 
 
 def drawn(count: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -131,7 +131,7 @@ def _parts(run, fold: int) -> tuple[list[str], list[str]]:
     from tl_keras.data.load import load
     from tl_keras.training.architecture import prepared
 
-    dataset = load(run.config.data, run.config.cache).pooled()
+    dataset = load(run.config).pooled()
     found = folds.folds_of(run, prepared(dataset, run.config, ("train",)))[fold]
     splits = found.data.dataset.splits
     return [e.file for e in splits["train"]], [e.file for e in splits["val"]]
@@ -191,7 +191,7 @@ def test_final_model_is_of_all_examples(quick, tmp_path):
 
 
 def _head_of_all(run, chosen):
-    data = prepared(load(run.config.data, run.config.cache).pooled(), run.config, ("train",))
+    data = prepared(load(run.config).pooled(), run.config, ("train",))
     backbone = models.pretrained(run.config.model, run.config.settings)
     found = features.outputs(Inference(backbone), data.inputs["train"])
     labels = data.inputs["train"].labels
@@ -251,7 +251,7 @@ def test_average_starts_from_what_the_folds_share(wanted, tmp_path, monkeypatch)
 
 
 def _images(run) -> dict[str, np.ndarray]:
-    data = prepared(load(run.config.data, run.config.cache).pooled(), run.config, ("train",))
+    data = prepared(load(run.config).pooled(), run.config, ("train",))
     files = [example.file for example in data.dataset.splits["train"]]
     return dict(zip(files, data.inputs["train"].array, strict=True))
 

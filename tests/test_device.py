@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from tl_keras.data import check_files
 from tl_keras.modalities.image import bundle
-from tl_keras.modalities.image.config import Settings
+from tl_keras.modalities.image.config import ImageConfig
 from tl_keras.modalities.image.device import predict
 from tl_keras.modalities.image.pillow import quiet_pillow
 from tl_keras.modalities.image.prepare import Kind, decode, prepare
@@ -42,8 +42,8 @@ fun main(given: Array<String>) {
 """
 
 
-def config(fit: str, antialias: bool, size: int = 32) -> Settings:
-    return Settings(resize=fit, antialias=antialias, size=size)
+def config(fit: str, antialias: bool, size: int = 32) -> ImageConfig:
+    return ImageConfig(resize=fit, antialias=antialias, size=size)
 
 
 def spec(fit: str, antialias: bool) -> dict:
@@ -90,7 +90,7 @@ def trained_on(file: Path) -> np.ndarray | None:
     """Pixels as training gets them, by the decoder that the audit chose; None where it refuses."""
     # Warnings on broken EXIF are errors in tests: it would be passed over.
     with quiet_pillow():
-        checked = check_files.check(file, Settings())
+        checked = check_files.check(file, ImageConfig())
     if checked.reason:
         return None
     return decode(tf.constant(str(file)), Kind(checked.decoder)).numpy()

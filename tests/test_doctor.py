@@ -11,7 +11,8 @@ from tl_keras.data.batches import Inputs
 from tl_keras.data.examples import Dataset, Example
 from tl_keras.modalities.image import copies, examine
 from tl_keras.modalities.image.check import Checked
-from tl_keras.modalities.image.config import Settings
+from tl_keras.modalities.image.config import ImageConfig
+from tl_keras.tasks.classification import labels as doubts
 
 SIZE = 96
 
@@ -109,7 +110,7 @@ def test_pairs_lie_in_two_splits_or_under_two_labels():
         for split, listed in splits.items()
     }
     dataset = dataset_of(splits, width=SIZE, height=SIZE)
-    pairs = examine.examine(dataset, inputs, Settings(size=SIZE))["near_duplicates"]
+    pairs = examine.examine(dataset, inputs, ImageConfig(size=SIZE))["near_duplicates"]
     # Both in train, both a cat: c and c2 harm nobody.
     assert [(pair["files"], pair["splits"], pair["labels"]) for pair in pairs] == [
         (["a", "a2"], ["train", "test"], ["cat", "cat"]),
@@ -122,7 +123,7 @@ def test_pairs_lie_in_two_splits_or_under_two_labels():
 def test_what_does_not_fit_in_memory_is_not_compared():
     splits = {"train": [("a", 0), ("b", 1)], "val": [], "test": []}
     inputs = {split: Inputs(np.zeros(len(x), np.int64), None) for split, x in splits.items()}
-    found = examine.examine(dataset_of(splits, width=50, height=40), inputs, Settings(size=32))
+    found = examine.examine(dataset_of(splits, width=50, height=40), inputs, ImageConfig(size=32))
     assert set(found) == {"rare", "sizes"}
 
 
@@ -143,7 +144,7 @@ def test_odd_sizes():
         Example(f"{i}", 0, "", checked=Checked(width=width, height=height))
         for i, (width, height) in enumerate(sizes)
     ]
-    found = examine.sizes(examples, Settings())
+    found = examine.sizes(examples, ImageConfig())
     assert found["width"] == [60, 400, 900]
     assert found["height"] == [45, 300, 900]
     assert {entry["file"]: entry["why"] for entry in found["odd"]} == {
@@ -181,7 +182,7 @@ def test_leave_one_out_is_a_fit_on_all_others(channels):
     generator = np.random.default_rng(0)
     labels = np.arange(30) % 3
     features = generator.normal(size=(30, channels)) + labels[:, None]
-    found = examine.leave_one_out(features, labels)
+    found = doubts.leave_one_out(features, labels)
     # The mean and the scale of the features are those of all examples.
     x = (features - features.mean(0)) / (features.std(0) + 1e-3)
     targets = np.eye(3)[labels]
@@ -199,7 +200,7 @@ def test_most_planted_wrong_labels_are_found_and_hardly_any_others():
     features = (centres[right] + generator.normal(size=(300, 64))).astype(np.float32)
     labels, wrong = right.copy(), list(range(0, 300, 30))
     labels[wrong] = (right[wrong] + 1) % 3
-    found = examine.suspects(features, labels)
+    found = doubts.suspects(features, labels)
     planted = [i in wrong for i, _, _ in found]
     # Not all: an example that looks like both classes could be either.
     assert sum(planted) >= 6
@@ -229,6 +230,6 @@ def test_too_few_or_too_many_to_compare_labels_says_so(monkeypatch):
     inputs = {"train": Inputs(np.arange(8) % 2, np.zeros((8, 4), np.float32))}
     note = examine.suspected(dataset_of(splits), inputs)["suspects_note"]
     assert note == "'cat' has fewer than 5 images to compare labels with"
-    monkeypatch.setattr(examine, "MIN_LABELLED", 1)
+    monkeypatch.setattr(doubts, "MIN_LABELLED", 1)
     monkeypatch.setattr(examine, "MAX_FEATURES", 31)
     assert "too large" in examine.suspected(dataset_of(splits), inputs)["suspects_note"]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from tl_keras.tasks import classification
+from tl_keras.tasks.classification import losses
+from tl_keras.tasks.classification import metrics as ours
 
 NAMES = ["ants", "bees", "wasps"]
 
@@ -14,7 +15,7 @@ NAMES = ["ants", "bees", "wasps"]
 def sample(n: int, seed: int = 0, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
     """Returns probabilities and labels that are drawn from them: calibrated on purpose."""
     rng = np.random.default_rng(seed)
-    probabilities = classification.softmax(rng.normal(0, 1.5, (n, classes)))
+    probabilities = losses.answers(rng.normal(0, 1.5, (n, classes)))
     draws = rng.random((n, 1))
     return probabilities, (probabilities.cumsum(axis=1) < draws).sum(axis=1).clip(0, classes - 1)
 
@@ -22,7 +23,7 @@ def sample(n: int, seed: int = 0, classes: int = 3) -> tuple[np.ndarray, np.ndar
 def test_scores_equal_scikit_learn():
     probabilities, labels = sample(400)
     predicted = probabilities.argmax(axis=1)
-    scores = classification.measure(probabilities, labels, NAMES)
+    scores = ours.measure(probabilities, labels, NAMES)
     # 1e-12: the same sums in float64, in another order.
     same = dict(rel=1e-12)
     assert scores["accuracy"] == metrics.accuracy_score(labels, predicted)
@@ -42,9 +43,7 @@ def test_scores_equal_scikit_learn():
 
 def test_scores_are_plain_json_without_nan():
     probabilities, labels = sample(7)
-    scores = classification.measure(
-        probabilities.astype(np.float32), labels.astype(np.int32), NAMES
-    )
+    scores = ours.measure(probabilities.astype(np.float32), labels.astype(np.int32), NAMES)
     assert json.loads(json.dumps(scores, allow_nan=False)) == scores
     assert list(scores) == [
         "accuracy",
@@ -61,7 +60,7 @@ def test_scores_are_plain_json_without_nan():
 
 def test_class_without_examples_and_class_never_predicted():
     probabilities = np.array([[0.9, 0.1, 0.0], [0.2, 0.1, 0.7], [0.8, 0.2, 0.0]])
-    scores = classification.measure(probabilities, np.array([0, 0, 1]), NAMES)
+    scores = ours.measure(probabilities, np.array([0, 0, 1]), NAMES)
     assert scores["classes"] == {
         "ants": {"precision": 0.5, "recall": 0.5, "n": 2},
         "bees": {"precision": None, "recall": 0.0, "n": 1},
@@ -74,14 +73,14 @@ def test_class_without_examples_and_class_never_predicted():
 
 def test_means_leave_out_a_class_neither_true_nor_predicted():
     probabilities = np.array([[0.9, 0.1, 0.0], [0.2, 0.8, 0.0]])
-    scores = classification.measure(probabilities, np.array([0, 1]), NAMES)
+    scores = ours.measure(probabilities, np.array([0, 1]), NAMES)
     assert scores["macro_f1"] == scores["balanced_accuracy"] == 1.0
     assert scores["classes"]["wasps"] == {"precision": None, "recall": None, "n": 0}
 
 
 def scores_of(right: int, n: int) -> dict:
     probabilities = np.tile([0.8, 0.2], (n, 1))
-    return classification.measure(probabilities, (np.arange(n) >= right).astype(int), ["a", "b"])
+    return ours.measure(probabilities, (np.arange(n) >= right).astype(int), ["a", "b"])
 
 
 @pytest.mark.parametrize("right, n", [(0, 5), (1, 5), (4, 5), (5, 5), (94, 100), (999, 1000)])
@@ -111,27 +110,25 @@ def test_calibration_error():
     assert scores_of(80, 100)["calibration_error"] == pytest.approx(0, abs=1e-12)
     certain = np.tile([1.0, 0.0], (100, 1))
     half_right = (np.arange(100) % 2).astype(int)
-    scores = classification.measure(certain, half_right, ["a", "b"])
+    scores = ours.measure(certain, half_right, ["a", "b"])
     assert scores["calibration_error"] == pytest.approx(0.5)
-    calibrated = classification.measure(*sample(20_000), NAMES)
+    calibrated = ours.measure(*sample(20_000), NAMES)
     # 15 bins of some 1300 examples deviate by about sqrt(0.2 / 1300) = 0.012 each.
     assert calibrated["calibration_error"] < 0.02
 
 
 def test_log_loss_is_finite_for_a_probability_of_zero():
-    assert classification.log_loss(np.array([[1.0, 0.0]]), np.array([1])) == pytest.approx(
-        -np.log(1e-7)
-    )
+    assert losses.log_loss(np.array([[1.0, 0.0]]), np.array([1])) == pytest.approx(-np.log(1e-7))
 
 
 def test_softmax_of_large_logits():
-    np.testing.assert_allclose(classification.softmax([[1000.0, 1000.0]]), [[0.5, 0.5]])
+    np.testing.assert_allclose(losses.answers([[1000.0, 1000.0]]), [[0.5, 0.5]])
 
 
 @pytest.mark.parametrize("scale", [0.25, 1.0, 4.0])
 def test_temperature_recovers_a_known_scale(scale):
     probabilities, labels = sample(5000)
-    temperature = classification.fit_temperature(scale * np.log(probabilities), labels)
+    temperature = losses.fit_temperature(scale * np.log(probabilities), labels)
     # 5000 examples fix log T to about 0.02; three of those.
     assert temperature == pytest.approx(scale, rel=0.06)
 
@@ -139,39 +136,37 @@ def test_temperature_recovers_a_known_scale(scale):
 def test_temperature_improves_the_fit_of_few_examples():
     probabilities, labels = sample(30, seed=3)
     logits = 2.5 * np.log(probabilities)
-    temperature = classification.fit_temperature(logits, labels)
-    fitted = classification.log_loss(classification.softmax(logits / temperature), labels)
-    assert fitted < classification.log_loss(classification.softmax(logits), labels)
+    temperature = losses.fit_temperature(logits, labels)
+    fitted = losses.log_loss(losses.answers(logits / temperature), labels)
+    assert fitted < losses.log_loss(losses.answers(logits), labels)
 
 
 @pytest.mark.parametrize("n", [20, 100])
 def test_temperature_claims_no_more_than_a_perfect_split_proves(n):
     labels = np.arange(n) % 2
     logits = np.eye(2)[labels]
-    sure = classification.softmax(logits / classification.fit_temperature(logits, labels)).max()
+    sure = losses.answers(logits / losses.fit_temperature(logits, labels)).max()
     # Platt's target; the prior is another rule, so one point of tolerance.
     assert sure == pytest.approx((n + 1) / (n + 2), abs=0.01)
 
 
 def test_temperature_leaves_certain_and_right_logits_as_they_are():
     labels = np.arange(20) % 2
-    assert classification.fit_temperature(20 * np.eye(2)[labels], labels) == pytest.approx(
-        1, abs=0.01
-    )
+    assert losses.fit_temperature(20 * np.eye(2)[labels], labels) == pytest.approx(1, abs=0.01)
 
 
 def test_temperature_stays_in_bounds_where_all_are_wrong():
     labels = np.arange(200) % 2
-    temperature = classification.fit_temperature(50 * np.eye(2)[1 - labels], labels)
+    temperature = losses.fit_temperature(50 * np.eye(2)[1 - labels], labels)
     assert 1 < temperature <= 20
 
 
 def test_worst_mistakes_most_confident_first():
     probabilities = np.array([[0.6, 0.4], [0.1, 0.9], [0.2, 0.8], [0.9, 0.1], [0.6, 0.4]])
     labels = np.array([1, 0, 1, 1, 1])
-    assert classification.worst_mistakes(probabilities, labels, 10) == [1, 3, 0, 4]
-    assert classification.worst_mistakes(probabilities, labels, 2) == [1, 3]
-    assert classification.worst_mistakes(probabilities, labels, 0) == []
+    assert ours.worst(probabilities, labels, 10) == [1, 3, 0, 4]
+    assert ours.worst(probabilities, labels, 2) == [1, 3]
+    assert ours.worst(probabilities, labels, 0) == []
 
 
 @pytest.mark.parametrize(
@@ -190,9 +185,9 @@ def test_worst_mistakes_most_confident_first():
 )
 def test_measure_refuses(probabilities, labels, names, message):
     with pytest.raises(ValueError, match=message):
-        classification.measure(np.array(probabilities), np.array(labels), names)
+        ours.measure(np.array(probabilities), np.array(labels), names)
 
 
 def test_temperature_refuses_what_is_not_finite():
     with pytest.raises(ValueError, match="NaN or infinite"):
-        classification.fit_temperature(np.array([[np.inf, 0.0]]), np.array([0]))
+        losses.fit_temperature(np.array([[np.inf, 0.0]]), np.array([0]))

@@ -50,7 +50,7 @@ def patch(colour: int, top: int, left: int) -> np.ndarray:
 
 def test_heat_lies_where_the_answer_comes_from():
     images = np.stack([patch(0, 0, 4), patch(2, 12, 8), patch(0, 0, 4)])
-    heat = explain.grad_cam(small_model(), images, np.array([0, 1, 1]))
+    heat = explain.grad_cam(small_model(), images, np.eye(2)[[0, 1, 1]])
     expected = np.zeros((3, 4, 4))
     expected[0, 0, 1] = expected[1, 3, 2] = 1
     # Nothing in the third speaks for blue.
@@ -68,7 +68,9 @@ def test_heat_is_that_of_the_paper():
     maps = keras.Model(model.input, model.get_layer("cells").output)(images).numpy()
     expected = np.maximum(np.einsum("nhwc,cn->nhw", maps, kernel[:, classes]), 0)
     expected /= np.maximum(expected.max((1, 2), keepdims=True), 1e-12)
-    np.testing.assert_allclose(explain.grad_cam(model, images, classes), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        explain.grad_cam(model, images, np.eye(2)[classes]), expected, atol=1e-5
+    )
 
 
 def test_every_backbone_has_a_feature_map(family):
@@ -76,14 +78,16 @@ def test_every_backbone_has_a_feature_map(family):
     model = models.add_head(backbone, ("a", "b", "c"), 0.2)
     size = model.input.shape[1]
     images = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), np.uint8)
-    heat = explain.grad_cam(model, images, np.array([0, 2]))
+    heat = explain.grad_cam(model, images, np.eye(3)[[0, 2]])
     assert heat.shape[0] == 2 and explain.CELLS <= heat.shape[1] < size
     assert np.isfinite(heat).all() and heat.min() >= 0 and heat.max() <= 1
     assert heat.any()
 
 
 def test_models_without_a_map_have_no_heat():
-    assert explain.grad_cam(small_model(pool=False), np.zeros((1, 16, 16, 3)), [0]) is None
+    assert (
+        explain.grad_cam(small_model(pool=False), np.zeros((1, 16, 16, 3)), np.eye(2)[:1]) is None
+    )
     layer = keras.layers.Dense(4)
     inputs = keras.Input((4,))
     assert explain.feature_map(keras.Model(inputs, layer(layer(inputs)))) is None  # Not flat.
@@ -110,7 +114,7 @@ def test_views_are_those_of_training(seed):
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (10, 16, 16, 3), np.uint8)
     config, inputs = config_of(seed=seed), Inputs(np.arange(10), images)
-    how = batches.Training(10, seed, config.image.augment, None, "none", 10)
+    how = batches.Training("image", 10, seed, config.image.augment, None, "none", 10)
     shown = explain.views(images[[7, 2]], [7, 2], 10, config)
     assert shown.shape == (5, 2, 16, 16, 3)
     place = tf.Variable([0, 0], dtype=tf.int64)

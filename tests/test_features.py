@@ -23,7 +23,7 @@ def config(tree, tmp_path_factory):
 @pytest.fixture(scope="module")
 def data(config):
     dataset = load(config)
-    return dataset, batches.prepared(dataset, "val", config.data, config.cache)
+    return dataset, batches.prepared(dataset, "val", config)
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def test_all_that_decides_them_is_in_the_key(config, data, backbone):
 
 def test_views_are_those_of_training_and_each_has_its_own_entry(config, data, backbone):
     dataset, inputs = data
-    how = Training(8, 3, (Augmentation(flip="horizontal"),), None, "none", 3)
+    how = Training("image", 8, 3, (Augmentation(flip="horizontal"),), None, "none", 3)
     found, name = tried(config, data, backbone, 0.5), cut_at(backbone, 0.5)
     plain = features.plain(inputs, dataset, "val", config)
     arrays = {}
@@ -145,7 +145,7 @@ def test_views_are_those_of_training_and_each_has_its_own_entry(config, data, ba
         expected = prefix.predict_on_batch(images)
         np.testing.assert_allclose(arrays[view].array, expected, rtol=2**-11, atol=1e-5)
     assert not np.array_equal(arrays[0].array, arrays[1].array)
-    stronger = Training(8, 3, (Augmentation(zoom=0.5),), None, "none", 3)
+    stronger = Training("image", 8, 3, (Augmentation(zoom=0.5),), None, "none", 3)
     shown = features.viewed(plain, inputs, stronger, 0)
     assert not features.compute(found, [name], shown, config.cache)[name].cached
 
@@ -194,7 +194,7 @@ def test_mean_of_views_starts_with_the_image_itself_and_goes_on_as_training_does
     left = keras.ops.mean(keras.ops.cast(pixels, "float32")[:, :, :4], axis=(1, 2, 3))
     model = keras.Model(pixels, left)
     inputs = Inputs(np.zeros(5, np.int64), images)
-    how = Training(2, 3, (Augmentation(flip="horizontal"),), None, "none", 2)
+    how = Training("image", 2, 3, (Augmentation(flip="horizontal"),), None, "none", 2)
     np.testing.assert_array_equal(
         features.outputs_of_views(Inference(model), inputs, how, 1), np.zeros(5)
     )

@@ -29,7 +29,8 @@ from tl_keras.config.model import ModelConfig
 from tl_keras.data import record
 from tl_keras.data.examples import Example
 from tl_keras.export import step as exports
-from tl_keras.modalities.image.config import Settings
+from tl_keras.modalities.image.config import ImageConfig
+from tl_keras.tasks.classification import choice
 from tl_keras.training import fit as train
 from tl_keras.training import head
 from tl_keras.training import model as models
@@ -102,7 +103,7 @@ def test_fine_tuning_that_could_not_be_chosen_is_left_out(tree, tmp_path):
     data = {"path": str(draw(tmp_path / "easy", 24, noise=5))}
     run = tl_keras.finetune(changed(tree, data=data, export=FEW), tmp_path / "run")
     (head,) = run.result["model"]["candidates"].values()
-    assert 18 * head["log_loss"] < train.MARGIN and head["views"] == 9
+    assert 18 * head["log_loss"] < choice.MARGIN and head["views"] == 9
     assert run.result["model"]["kept"] == "head"
     assert run.result["model"]["fine_tuning"].startswith("left out: the head alone is so good")
     assert {line["stage"] for line in epochs_of(run.workdir)} == {"head"}
@@ -318,7 +319,7 @@ def test_weights_of_another_backbone_are_named(finished_run):
         ({"weights": "glyphs"}, "glyphs are those of MobileNet .* received MobileNetV2 with {}"),
     ):
         with pytest.raises(ValueError, match=message):
-            models.pretrained(ModelConfig(backbone="MobileNetV2", **model), Settings(size=32))
+            models.pretrained(ModelConfig(backbone="MobileNetV2", **model), ImageConfig(size=32))
 
 
 def test_leak_check_ends_though_weights_go_round(finished_run, tmp_path, monkeypatch):

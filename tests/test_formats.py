@@ -10,7 +10,7 @@ from PIL import Image
 
 from tl_keras.data import check_files
 from tl_keras.modalities.image import formats
-from tl_keras.modalities.image.config import Settings
+from tl_keras.modalities.image.config import ImageConfig
 
 
 def archived(kind) -> bytes:
@@ -65,21 +65,21 @@ FILES = {
 def test_the_reason_names_the_format(name, tmp_path):
     (tmp_path / "x.jpg").write_bytes(FILES[name])
     for found in (
-        check_files.check(tmp_path / "x.jpg", Settings(max_pixels=10**6)),
-        check_files.check_content(FILES[name], Settings(max_pixels=10**6)),
+        check_files.check(tmp_path / "x.jpg", ImageConfig(max_pixels=10**6)),
+        check_files.check_content(FILES[name], ImageConfig(max_pixels=10**6)),
     ):
         assert name in found.reason and "not an image: neither" not in found.reason
 
 
 def test_what_nobody_knows_is_still_no_image(tmp_path):
     (tmp_path / "x").write_bytes(bytes(range(200, 256)) * 4)
-    reason = check_files.check(tmp_path / "x", Settings(max_pixels=10**6)).reason
+    reason = check_files.check(tmp_path / "x", ImageConfig(max_pixels=10**6)).reason
     assert reason == "not an image: neither JPEG, PNG, GIF, BMP, WEBP"
 
 
 def test_damaged_images_are_called_damaged(tmp_path):
     (tmp_path / "x.png").write_bytes(saved("PNG")[:-30])
-    assert check_files.check(tmp_path / "x.png", Settings(max_pixels=10**6)).reason.startswith(
+    assert check_files.check(tmp_path / "x.png", ImageConfig(max_pixels=10**6)).reason.startswith(
         "truncated or damaged"
     )
 
@@ -96,5 +96,5 @@ def test_text_of_another_encoding_is_text():
 
 
 def test_text_may_be_cut_within_a_character():
-    text = ("a" * (formats.NUM_BYTES - 1) + "é").encode()[: formats.NUM_BYTES]
+    text = ("a" * (check_files.NUM_BYTES - 1) + "é").encode()[: check_files.NUM_BYTES]
     assert formats.named(text) == "not an image but text"

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from families import FAMILIES, make
+from input_readers import ENDS, examples, made
 
 from tl_keras.backbones import applications
 from tl_keras.training import freeze
@@ -157,6 +158,31 @@ def test_what_resolve_rejects(value, message):
 def test_split_needs_a_cut_with_something_behind_it(cut):
     with pytest.raises(ValueError, match=f"'{cut}' does not cut residual in two"):
         freeze.split(_residual(), cut)
+
+
+@pytest.mark.parametrize("build", ENDS)
+def test_halves_of_a_model_that_reads_its_input_equal_it(build):
+    model = made(build)
+    inputs = keras.ops.convert_to_tensor(examples(model, 5).array)
+    expected = np.asarray(model(inputs))
+    for cut in freeze.cut_points(model)[:-1]:
+        prefix, suffix = freeze.split(model, cut)
+        found = suffix(freeze.taken(suffix, prefix(inputs), inputs))
+        np.testing.assert_array_equal(found, expected)
+        assert len(suffix.inputs) == 1 + freeze.reads_input(model, cut)
+
+
+@pytest.mark.parametrize("build", ENDS)
+def test_a_model_is_saved_after_its_halves_were_made(build, tmp_path):
+    model = made(build)
+    inputs = examples(model, 3).array
+    expected = np.asarray(model(inputs))
+    for cut in ENDS[build]:
+        if freeze.reads_input(model, cut):
+            freeze.split(model, cut)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_array_equal(again(inputs), expected)
 
 
 def test_training_the_suffix_trains_the_model():

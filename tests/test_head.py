@@ -5,7 +5,7 @@ import pytest
 from conftest import clusters
 from sklearn.linear_model import LogisticRegression
 
-from tl_keras.tasks.classification import softmax
+from tl_keras.tasks.classification.losses import answers as softmax
 from tl_keras.training.head import STRENGTHS, WORSE, Earlier, Recipe, fit_head, refit_head
 
 

@@ -28,14 +28,14 @@ import json, resource, sys, warnings
 from pathlib import Path
 from tl_keras.config.whole import DataConfig
 from tl_keras.data import check_files as audit, sources
-from tl_keras.modalities.image.config import Settings
+from tl_keras.modalities.image.config import ImageConfig
 
 warnings.simplefilter("error")
 root, memory = sys.argv[1:]
 start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 listing = sources.list_folder(DataConfig(path=root))
 files = [listed.file for listed in listing.files]
-checked = audit.check_all(listing.root, files, Settings(), Path(memory))
+checked = audit.check_all(listing.root, files, ImageConfig(), Path(memory))
 print(json.dumps({
     "reasons": [(file, one.reason) for file, one in checked.items()]
     + [(entry.file, entry.reason) for entry in listing.quarantined],

@@ -8,7 +8,7 @@ from crafted import ORIENTATION, UPRIGHT
 from PIL import Image
 
 from tl_keras.data import check_files
-from tl_keras.modalities.image.config import Settings
+from tl_keras.modalities.image.config import ImageConfig
 from tl_keras.modalities.image.device.predict import to_rgb
 from tl_keras.modalities.image.pillow import read_rgb
 from tl_keras.modalities.image.prepare import Kind, decode, kind_of, prepare
@@ -49,7 +49,7 @@ def exif(orientation):
 
 def decoded(*paths, size=16, fraction=False):
     """Pixels as the pipeline gets them: eagerly, and the same inside Dataset.map."""
-    checked = [check_files.check(path, Settings()) for path in paths]
+    checked = [check_files.check(path, ImageConfig()) for path in paths]
     assert not any(file.reason for file in checked)
     names = tf.constant([str(path) for path in paths])
     kinds = [
@@ -84,7 +84,7 @@ def test_jpeg_is_pillows_to_the_last_bit(tmp_path, progressive):
         for subsampling in ("4:4:4", "4:2:2", "4:2:0", "4:1:1")
     ]
     for path, pixels in zip(paths, decoded(*paths), strict=True):
-        assert check_files.check(path, Settings()).decoder == "jpeg"
+        assert check_files.check(path, ImageConfig()).decoder == "jpeg"
         np.testing.assert_array_equal(pixels, np.asarray(Image.open(path)), path.name)
 
 
@@ -257,7 +257,7 @@ def test_fraction_shows_the_same_picture(tmp_path):
         Image.fromarray(picture(8, 10)).resize((320, 256), Image.Resampling.BICUBIC)
     )
     path = save(tmp_path / "x.jpg", smooth, "JPEG", quality=95)
-    config = Settings(size=16)
+    config = ImageConfig(size=16)
     part, whole = (
         prepare(decode(tf.constant(str(path)), Kind("jpeg", ratio)), config) for ratio in (8, 1)
     )
@@ -302,7 +302,7 @@ def test_photographs_are_pillows_to_the_last_bit(real_data):
 
 def prepared(*images, **fields):
     """Eagerly, and the same inside Dataset.map, where the size is not known beforehand."""
-    config = Settings(**fields)
+    config = ImageConfig(**fields)
     images = [np.asarray(image, np.uint8) for image in images]
     eager = [prepare(tf.constant(image), config).numpy() for image in images]
     spec = tf.TensorSpec((None, None, 3), tf.uint8)

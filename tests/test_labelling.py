@@ -10,7 +10,8 @@ from tl_keras.approaches.teaching.labelling import Label
 from tl_keras.config import text as configs
 from tl_keras.data.examples import Example
 from tl_keras.data.unlabelled import UNKNOWN
-from tl_keras.tasks.classification import class_frequencies, softmax
+from tl_keras.tasks.classification.labels import class_frequencies
+from tl_keras.tasks.classification.losses import answers as softmax
 
 CLASSES = ("a", "b", "c")
 

@@ -435,13 +435,13 @@ def test_real_folders(real_data, tmp_path):
 def test_glyphs_of_train_are_none_of_val_or_test(monkeypatch):
     # Stands in for glyphs, which take seconds to trace: an image is a function of seed and number.
     def draw(seed, count, size):
-        images = np.zeros((count, 16, 16, 3), np.uint8)
+        images = np.zeros((count, 32, 32, 3), np.uint8)
         images[:, 0, 0, 0], images[:, 0, 0, 1] = seed, np.arange(count)
         return (images if size else None), np.arange(count) % 3
 
     monkeypatch.setattr(drawn_sources, "_draw", draw)
     data = {"source": "glyphs", "val": 0.002, "test": 0.001, "num_examples": 200}
-    tree = {"data": data, "image": {"size": 16, "augment": []}, "model": {"backbone": "MobileNet"}}
+    tree = {"data": data, "image": {"size": 32, "augment": []}}
     held_out, drawn, fingerprints = set(), set(), set()
     for seed in range(5):
         dataset = load(from_tree({**tree, "data": {**data, "split_seed": seed}}))

@@ -5,13 +5,15 @@ import inspect
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from families import images_of_noise, shake
+from input_readers import made, pictures
 from keras import layers
 
 from tl_keras.backbones import applications, from_file
 from tl_keras.backbones.weights import digest, graph_digest
 from tl_keras.config.model import ModelConfig
-from tl_keras.modalities.image.config import Settings
+from tl_keras.modalities.image.config import ImageConfig
 from tl_keras.training import freeze
 from tl_keras.training import model as models
 
@@ -21,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation doesn't:DeprecationWarning"
 )
 SIZE = 32
-SETTINGS = Settings(size=SIZE)
+SETTINGS = ImageConfig(size=SIZE)
 
 
 def mobilenet(**arguments):
@@ -178,7 +180,7 @@ def test_names_and_digests_are_the_same_each_time(saved):
 def test_half_precision_has_equal_weights_and_gives_float32(saved):
     _, file = saved
     config = ModelConfig(backbone=file)
-    backbone = models.pretrained(config, Settings(size=SIZE))
+    backbone = models.pretrained(config, ImageConfig(size=SIZE))
     model = models.add_head(backbone, "ab", 0.2)
     twin = models.in_precision(model, config, "ab", "mixed_bfloat16")
     for a, b in zip(model.get_weights(), twin.get_weights(), strict=True):
@@ -194,15 +196,17 @@ def test_half_precision_has_equal_weights_and_gives_float32(saved):
 
 def test_none_leaves_random_weights_and_a_file_fills_them(saved, tmp_path):
     _, file = saved
-    own = models.pretrained(ModelConfig(backbone=file), Settings(size=SIZE))
-    fresh = models.pretrained(ModelConfig(backbone=file, weights="none"), Settings(size=SIZE))
+    own = models.pretrained(ModelConfig(backbone=file), ImageConfig(size=SIZE))
+    fresh = models.pretrained(ModelConfig(backbone=file, weights="none"), ImageConfig(size=SIZE))
     assert graph_digest(own) == graph_digest(fresh)
     assert digest(own) != digest(fresh)
     own.save_weights(tmp_path / "a.weights.h5")
     own.save(tmp_path / "a.keras")
     for name in ("a.weights.h5", "a.keras"):
         weights = str(tmp_path / name)
-        filled = models.pretrained(ModelConfig(backbone=file, weights=weights), Settings(size=SIZE))
+        filled = models.pretrained(
+            ModelConfig(backbone=file, weights=weights), ImageConfig(size=SIZE)
+        )
         assert digest(filled) == digest(own)
 
 
@@ -215,13 +219,13 @@ def test_weights_of_a_graph_that_mends_its_deviations_are_not_mended_again(tmp_p
     mended = [layers.Rescaling(1 / 255), normalization, layers.Rescaling(1 / np.sqrt(std))]
     model = keras.Sequential([keras.Input((SIZE, SIZE, 3)), *mended, layers.Conv2D(4, 3)])
     _, file = save(model, tmp_path / "a.keras")
-    own = models.pretrained(ModelConfig(backbone=file), Settings(size=SIZE))
+    own = models.pretrained(ModelConfig(backbone=file), ImageConfig(size=SIZE))
     own.save_weights(tmp_path / "b.weights.h5")
     own.save(tmp_path / "model.keras")
     images = images_of_noise(SIZE)
     for weights in (tmp_path, tmp_path / "b.weights.h5"):
         config = ModelConfig(backbone=file, weights=str(weights))
-        filled = models.pretrained(config, Settings(size=SIZE))
+        filled = models.pretrained(config, ImageConfig(size=SIZE))
         np.testing.assert_array_equal(filled(images), own(images))
 
 
@@ -254,6 +258,18 @@ def test_every_layer_of_keras_that_is_random_by_default_is_left_out():
     training = {kind: inspect.signature(kind.call).parameters.get("training") for kind in seeded}
     random = {kind for kind in seeded if training[kind] and training[kind].default is True}
     assert random == {*from_file.AUGMENTING, layers.RandomCrop}
+
+
+def test_blocks_of_a_file_may_each_read_the_image(tmp_path):
+    _, file = save(made(pictures), tmp_path / "a.keras")
+    backbone = from_file.build(file, "included", SETTINGS)
+    ends = [block.cut for block in freeze.blocks(backbone, None)]
+    assert ends == ["both_0", "both_1", "features"]
+    images = tf.constant(images_of_noise(SIZE))
+    for cut in ends[:-1]:
+        prefix, suffix = freeze.split(backbone, cut)
+        found = suffix(freeze.taken(suffix, prefix(images), images))
+        np.testing.assert_array_equal(found, backbone(images))
 
 
 def test_a_layers_name_of_the_file_is_a_freeze_depth(tmp_path):
@@ -389,7 +405,7 @@ def _quantised():
         (_shared_model, r"calls 'twice' more than once"),
         (_sequence, r"ends in a tensor of shape \(None, 32, 96\); expected features"),
         (_large, r"cannot be built for image\.size 32: .*"),
-        (_whole_numbers, r"takes int32; expected pixels as uint8 or float"),
+        (_whole_numbers, r"takes int32; expected uint8 or a float type"),
         (_quantised, r"holds 'last' in int8_from_float32; expected the model before it was quant"),
     ],
 )

@@ -17,7 +17,7 @@ from PIL import Image, ImageFile
 from tl_keras.config.cache import CacheConfig
 from tl_keras.data import check_files, store
 from tl_keras.jobs import child as child_process
-from tl_keras.modalities.image.config import Settings
+from tl_keras.modalities.image.config import ImageConfig
 from tl_keras.run import process
 from tl_keras.run.progress import progress
 
@@ -220,7 +220,7 @@ def test_a_truncated_image_is_one_whoever_asked_pillow_to_fill_it_up(tmp_path, m
     (tmp_path / "x.jpg").write_bytes(content[: len(content) // 2])
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
     found = check_files.check_all(
-        tmp_path, ["x.jpg", "x.gif"], Settings(max_pixels=10**6), tmp_path / "memory"
+        tmp_path, ["x.jpg", "x.gif"], ImageConfig(max_pixels=10**6), tmp_path / "memory"
     )
     assert all(own.reason.startswith("truncated or damaged") for own in found.values())
     assert ImageFile.LOAD_TRUNCATED_IMAGES is True

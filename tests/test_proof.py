@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from small_nets import converted, exported, net, noise, subject_of
 
-from tl_keras.export import parity, proof
+from tl_keras.export import proof
 from tl_keras.export.formats import litert, quantise
+from tl_keras.tasks.classification import exports
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +37,8 @@ def test_weights_that_float16_cannot_hold_stay_float(tmp_path):
 def test_what_is_moved_does_not_depend_on_the_number_of_classes():
     for classes in (2, 100):
         one, other = np.eye(classes)[[0]], np.eye(classes)[[1]]
-        assert parity.moved(one, other) == 1
-        assert parity.moved(one, (one + other) / 2) == 0.5
+        assert exports.moved(one, other) == 1
+        assert exports.moved(one, (one + other) / 2) == 0.5
 
 
 def test_memory_that_is_known_only_as_it_runs_is_left_out(tmp_path):
@@ -114,7 +115,7 @@ def test_a_loss_is_judged_by_its_paired_interval():
     worse, slightly = right.copy(), right.copy()
     worse[:40] = 1 - worse[:40]
     slightly[:5] = 1 - slightly[:5]
-    found = parity.lost(worse, right, labels)
+    found = exports.lost(worse, right, labels)
     assert found["lost"] == pytest.approx(0.1) and found["interval"][0] > 0.01
-    assert parity.lost(slightly, right, labels)["interval"][0] <= 0.01
-    assert parity.lost(right, worse, labels)["lost"] == pytest.approx(-0.1)
+    assert exports.lost(slightly, right, labels)["interval"][0] <= 0.01
+    assert exports.lost(right, worse, labels)["lost"] == pytest.approx(-0.1)

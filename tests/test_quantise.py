@@ -9,6 +9,7 @@ from small_nets import converted, net, noise, run
 from tl_keras.data.batches import Inputs
 from tl_keras.export import parity
 from tl_keras.export.formats import litert, quantise
+from tl_keras.tasks.classification import exports
 
 
 def test_layers_without_a_bias_are_corrected_and_can_be_kept():
@@ -21,7 +22,7 @@ def test_layers_without_a_bias_are_corrected_and_can_be_kept():
     assert len(calibrated.corrections["dynamic"]) == 2
     images = Inputs(np.zeros(50, int), noise(50, 1))
     reference = model.predict(images.array, verbose=0)
-    assert parity.moved(run(quantise.quantise(calibrated, "int8"), images), reference) < 0.01
+    assert exports.moved(run(quantise.quantise(calibrated, "int8"), images), reference) < 0.01
 
 
 def test_a_bound_behind_the_normalisation_is_not_lost():
@@ -33,7 +34,7 @@ def test_a_bound_behind_the_normalisation_is_not_lost():
     calibrated = quantise.calibrate(converted(model), noise(20, 0))
     images = Inputs(np.zeros(50, int), noise(50, 1))
     reference = model.predict(images.array, verbose=0)
-    assert parity.moved(run(quantise.quantise(calibrated, "int8"), images), reference) < 0.01
+    assert exports.moved(run(quantise.quantise(calibrated, "int8"), images), reference) < 0.01
 
 
 @pytest.mark.parametrize("front", ["tf", "padded", "caffe"])
@@ -49,7 +50,7 @@ def test_int8_with_all_kept_is_as_near_as_float(front):
     every = quantise.candidates(calibrated, "int8")
     for kept, bound in ((every, 0.002), ((), 0.02)):
         found = run(quantise.quantise(calibrated, "int8", kept), images)
-        assert parity.moved(found, reference) < bound, len(kept)
+        assert exports.moved(found, reference) < bound, len(kept)
     assert parity.float_operators(quantise.quantise(calibrated, "int8")) == {}
 
 

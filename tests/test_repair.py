@@ -1,8 +1,10 @@
 """Mending a file: as few operators as will do are kept float, the costliest first."""
 
 from collections.abc import Sequence
+from functools import partial
 
-from tl_keras.export.repair import is_sound, rank, repair
+from tl_keras.export.repair import rank, repair
+from tl_keras.tasks.classification.exports import is_sound
 
 
 def verdict(lost: float, moved: float = 0.0, n: int = 1000) -> dict:
@@ -20,7 +22,7 @@ def mended(needed: set[int], count: int = 20, bound: float = 0.01):
     def cost(places: Sequence[int]) -> float:
         return sum(place + 1.0 for place in places if place in needed)
 
-    return repair(verdict(0.2), judge, cost, range(count), bound), asked
+    return repair(verdict(0.2), judge, cost, range(count), partial(is_sound, bound=bound)), asked
 
 
 def test_the_fewest_that_will_do_are_kept():
@@ -71,9 +73,10 @@ def test_few_files_are_tried():
 
 
 def test_where_nothing_helps_the_best_is_told():
-    found = repair(verdict(0.3), lambda kept: verdict(0.3 - 0.01 * len(kept)), sum, range(5), 0.01)
+    sound = partial(is_sound, bound=0.01)
+    found = repair(verdict(0.3), lambda kept: verdict(0.3 - 0.01 * len(kept)), sum, range(5), sound)
     assert len(found.kept) == 5 and found.verdict["lost"] == 0.25
-    same = repair(verdict(0.3), lambda kept: verdict(0.3), sum, range(5), 0.01)
+    same = repair(verdict(0.3), lambda kept: verdict(0.3), sum, range(5), sound)
     assert same.kept == ()
 
 

@@ -20,6 +20,7 @@ from tl_keras.config.export import ExportConfig
 from tl_keras.export import export
 from tl_keras.search import loop, trials, tuner
 from tl_keras.search import session as sessions
+from tl_keras.tasks.classification import choice
 from tl_keras.training import adapt, features
 from tl_keras.training import fit as train
 from tl_keras.training import model as models
@@ -304,7 +305,7 @@ def test_limit_that_nothing_keeps_names_the_nearest(applications, tmp_path):
 
 
 def test_where_the_head_cannot_be_beaten_one_trial_says_it(wanted, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(train, "can_lose", lambda _: False)
+    monkeypatch.setattr(choice, "can_lose", lambda _: False)
     space = {**SPACE, "fit.freeze": [0.5, 0.75]}
     run = tl_keras.search(changed(wanted, search={"space": space}), tmp_path / "run")
     assert [(r["kept"], r["left_out"]) for r in records(run)] == [("head", True)]
@@ -452,7 +453,7 @@ def test_tuner_learns_of_fine_tuned_weights_that_are_better(wanted, tmp_path, mo
 
     monkeypatch.setattr(tuner, "tell", note)
     monkeypatch.setattr(train, "choose", lambda _: "head")
-    monkeypatch.setattr(train, "can_lose", lambda _: True)
+    monkeypatch.setattr(choice, "can_lose", lambda _: True)
     space = {**SPACE, "fit.freeze": [0.5, 0.75]}
     run = tl_keras.search(changed(wanted, search={"space": space, "trials": 3}), tmp_path / "run")
     assert len({r["score"] for r in records(run)}) == 1

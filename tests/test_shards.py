@@ -97,14 +97,14 @@ def test_unreadable_images_are_left_out_and_said_so(tmp_path):
 
 def epoch(dataset, config, number, first=0, augmentations=()):
     training = how(2, batch_size=8, augmentations=augmentations)
-    return batches.streamed(dataset, training, config.data)(number, first).as_numpy_iterator()
+    return batches.streamed(dataset, training, config.settings)(number, first).as_numpy_iterator()
 
 
 def test_an_epoch_is_every_example_once_in_another_order_each(prepared, tmp_path):
     dataset, config = loaded(tree(prepared, tmp_path / "cache"))
-    inputs = batches.prepared(dataset, "train", config.data, config.cache)
+    inputs = batches.prepared(dataset, "train", config)
     numbers = range(len(inputs))
-    images = [image.tobytes() for image in batches.images_of(inputs.part(np.array(numbers)))]
+    images = [image.tobytes() for image in batches.examples_of(inputs.part(np.array(numbers)))]
     assert len(set(images)) == 35
     orders = []
     for number in (0, 1, 0):
@@ -126,7 +126,7 @@ def test_an_epoch_goes_on_in_its_middle(prepared, tmp_path):
 def test_views_are_those_of_files(prepared, tmp_path):
     """An example has the same view in an epoch wherever it is read from."""
     dataset, config = loaded(tree(prepared, tmp_path / "cache"))
-    inputs = batches.prepared(dataset, "train", config.data, config.cache)
+    inputs = batches.prepared(dataset, "train", config)
     augmentations = ALL[:-1]  # Not mixed with others.
     training = how(2, batch_size=8, augmentations=augmentations)
     (views,) = batches.view(inputs, 35, training, 3).as_numpy_iterator()

@@ -8,7 +8,7 @@ from tl_keras.config.text import from_tree
 from tl_keras.data import tfds as source
 from tl_keras.data.examples import SPLITS
 from tl_keras.data.load import load
-from tl_keras.modalities.image.config import Settings
+from tl_keras.modalities.image.config import ImageConfig
 
 CLASSES = ["round", "angular/pointed"]
 
@@ -59,7 +59,7 @@ def example(features, seed, label):
 
 def listed(folder, tmp_path, name="tiny_shapes"):
     config = DataConfig(source="tfds", name=name, path=str(folder))
-    return source.list_tfds(config, Settings(), tmp_path / "cache")
+    return source.list_tfds(config, ImageConfig(), tmp_path / "cache")
 
 
 def test_a_builder_becomes_class_folders(tmp_path):

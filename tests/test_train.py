@@ -11,7 +11,8 @@ import tensorflow as tf
 from conftest import clusters
 
 from tl_keras.config.fit import FitConfig
-from tl_keras.tasks.classification import softmax
+from tl_keras.tasks.classification import choice
+from tl_keras.tasks.classification.losses import answers as softmax
 from tl_keras.training import fit as train
 from tl_keras.training.fit import Fit, Plan, State
 from tl_keras.training.learner import Settings, learner
@@ -51,30 +52,32 @@ def test_pretrained_weights_are_averaged_and_others_chosen(pretrained, keep):
 )
 def test_head_is_kept_unless_validation_speaks_clearly(num_val, head, tuned, kept):
     means = {"head": head, "mix": head + 0.01, "finetuned": tuned}
-    assert train.choose({name: np.full((3, num_val), mean) for name, mean in means.items()}) == kept
+    assert (
+        choice.choose({name: np.full((3, num_val), mean) for name, mean in means.items()}) == kept
+    )
 
 
 def test_views_decide_unless_the_images_as_they_are_say_no():
     head, tuned = np.full((4, 20), 0.5), np.full((4, 20), 0.2)
-    assert train.choose({"head": head, "finetuned": tuned}) == "finetuned"
+    assert choice.choose({"head": head, "finetuned": tuned}) == "finetuned"
     tuned[0] = 0.49  # Hardly better as they are, and 4.7 nats over all views.
-    assert train.choose({"head": head, "finetuned": tuned}) == "finetuned"
+    assert choice.choose({"head": head, "finetuned": tuned}) == "finetuned"
     tuned[0] = 0.51
-    assert train.choose({"head": head, "finetuned": tuned}) == "head"
+    assert choice.choose({"head": head, "finetuned": tuned}) == "head"
 
 
 def test_the_best_of_those_that_gain_is_kept():
     losses = {"head": 0.5, "mix": 0.1, "finetuned": 0.2}
-    assert train.choose({name: np.full((1, 50), x) for name, x in losses.items()}) == "mix"
+    assert choice.choose({name: np.full((1, 50), x) for name, x in losses.items()}) == "mix"
 
 
 def test_choice_by_accuracy_takes_the_simplest_of_equals():
-    assert train.most_accurate({"head": 0.8, "mix": 0.9, "finetuned": 0.9}) == "mix"
+    assert choice.most_accurate({"head": 0.8, "mix": 0.9, "finetuned": 0.9}) == "mix"
 
 
 @pytest.mark.parametrize(("loss", "loses"), [(0.17, True), (0.16, False)])
 def test_a_first_candidate_that_is_all_but_perfect_cannot_lose(loss, loses):
-    assert train.can_lose(np.full((9, 20), loss)) == loses
+    assert choice.can_lose(np.full((9, 20), loss)) == loses
 
 
 @pytest.mark.parametrize("num_val, views", [(1, 8), (20, 8), (100, 4), (400, 1), (401, 0)])

@@ -4,7 +4,7 @@ from conftest import clusters
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
-from tl_keras.training.transferability import left_out_accuracy, logme
+from tl_keras.tasks.classification.transfer import left_out_accuracy, logme
 
 
 def brute_force(features: np.ndarray, labels: np.ndarray) -> float:

@@ -75,10 +75,10 @@ def as_csv(rows: list[dict[str, Any]]) -> str:
     """Rows of `predict` as CSV text."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    names = list(rows[0]["probabilities"])
+    names = list(rows[0].get("probabilities", {}))
     writer.writerow(["file", "prediction", *(f"p:{name}" for name in names)])
     for row in rows:
-        decimals = [f"{value:.6f}" for value in row["probabilities"].values()]
+        decimals = [f"{value:.6f}" for value in row.get("probabilities", {}).values()]
         writer.writerow([row["file"], row["prediction"], *decimals])
     return stream.getvalue()
 

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from tl_keras import tasks
 from tl_keras.config.export import WHOLE
 from tl_keras.data.examples import Quarantined
 from tl_keras.data.wording import left_out
@@ -14,7 +15,7 @@ from tl_keras.run.folder import Run
 def lines(run: Run) -> list[str]:
     """What was done, what came of it, where the report is."""
     result = run.result
-    told = _compared(run) if run.pipeline == "compare" else _of_a_model(result)
+    told = _compared(run) if run.pipeline == "compare" else _of_a_model(run)
     found = [f"{run.pipeline} finished, {result['seconds']['total']:.0f} s of work", *told]
     found.append(f"{'report':13} {run.report}")
     if run.pipeline == "search":
@@ -24,7 +25,7 @@ def lines(run: Run) -> list[str]:
 
 def lines_of_export(run: Run, made: dict[str, Any]) -> list[str]:
     """What came of the formats that a finished run was exported to again, see `of_formats`."""
-    return [f"{len(made['export'])} exported", *_exports(made), f"{'report':13} {run.report}"]
+    return [f"{len(made['export'])} exported", *_exports(run, made), f"{'report':13} {run.report}"]
 
 
 def lines_of_audit(run: Run) -> list[str]:
@@ -77,9 +78,9 @@ def missed(result: dict[str, Any]) -> list[str]:
 
 def _compared(run: Run) -> list[str]:
     """A line for each approach, and what is recommended."""
-    lines = []
+    lines, main = [], tasks.of(run.config.task, "names").MAIN
     for name, own in run.result["approaches"].items():
-        told = [f"{s} {own[s]['accuracy']:.3f}" for s in ("val", "test") if s in own]
+        told = [f"{s} {own[s][main]:.3f}" for s in ("val", "test") if s in own]
         told.append(f"{own['training']:.0f} s of training")
         if own["bytes"]:
             told.append(f"int8 {own['bytes'] / 1e6:.2f} MB, {own['latency_ms']:.1f} ms")
@@ -89,18 +90,19 @@ def _compared(run: Run) -> list[str]:
     return [*lines, *(f"{line.do} {line.why}" for line in advice)]
 
 
-def _of_a_model(result: dict[str, Any]) -> list[str]:
-    lines = []
+def _of_a_model(run: Run) -> list[str]:
+    result, main = run.result, tasks.of(run.config.task, "names").MAIN
+    lines, name = [], main.replace("_", " ")
     for split in ("val", "test"):
         measured = result.get(split)
         if measured:
             low, high = measured["interval"]
             lines.append(
-                f"{split + ' accuracy':13} {measured['accuracy']:.3f} on {measured['n']} examples "
+                f"{f'{split} {name}':13} {measured[main]:.3f} on {measured['n']} examples "
                 f"(95% interval {low:.3f} to {high:.3f})"
             )
             if views := measured.get("views"):
-                lines.append(f"{'':13} {views['accuracy']:.3f} on {views['count']} views of each")
+                lines.append(f"{'':13} {views[main]:.3f} on {views['count']} views of each")
     if search := result.get("search"):
         level = len(search["level"])
         told = f"; {level} cannot be told from it" if level else ""
@@ -115,31 +117,29 @@ def _of_a_model(result: dict[str, Any]) -> list[str]:
     frozen = f"frozen up to {model['block'] or model['cut']}" if model["cut"] else "nothing frozen"
     frozen = "all frozen" if model["kept"] == "head" else frozen
     lines.append(f"{'model':13} {model['backbone']}, {frozen}, kept: {model['kept']}")
-    return [*lines, *_exports(result)]
+    return [*lines, *_exports(run, result)]
 
 
-def _exports(result: dict[str, Any]) -> list[str]:
-    lines = []
+def _exports(run: Run, result: dict[str, Any]) -> list[str]:
+    lines, main = [], tasks.of(run.config.task, "names").MAIN
+    marks = {main: "", "agreement": " agree"}
     for name, entry in result.get("export", {}).items():
         latency = entry["latency_ms"]
         speed = f", {latency['median']:.1f} ms an image on one thread" if latency else ""
-        # Without a test split folds have measured the accuracy, and no file has one of its own.
-        measured = next((key for key in MEASURED if key in entry), None)
-        right = f"{entry[measured]:.3f}{MEASURED[measured]}" if measured else "not measured"
+        # Without a test split folds have measured the score, and no file has one of its own.
+        measured = next((key for key in marks if key in entry), None)
+        right = f"{entry[measured]:.3f}{marks[measured]}" if measured else "not measured"
         kept = len(entry.get("repair", {}).get("kept", ()))
         mended = f", {kept} operator{'s' if kept > 1 else ''} kept float" if kept else ""
         lines.append(f"{name:13} {entry['bytes'] / 1e6:.2f} MB, {right}{speed}{mended}")
-    return [*lines, *_shipped(result)]
+    return [*lines, *_shipped(result, main)]
 
 
-MEASURED = {"accuracy": "", "agreement": " agree"}
-
-
-def _shipped(result: dict[str, Any]) -> list[str]:
+def _shipped(result: dict[str, Any], main: str) -> list[str]:
     shipped = result.get("shipped", {})
     if not shipped.get("path"):
         return []
     device = shipped.get("device")
-    measured = device and "accuracy" in device
-    proved = f"; {device['accuracy']:.3f} from files, as a device reads them" if measured else ""
+    measured = device and main in device
+    proved = f"; {device[main]:.3f} from files, as a device reads them" if measured else ""
     return [f"{'to ship':13} {shipped['path']}, which is {shipped['format']}{proved}"]

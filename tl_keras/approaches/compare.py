@@ -13,6 +13,7 @@ from typing import Any
 
 from absl import logging
 
+from tl_keras import tasks
 from tl_keras.approaches import stages
 from tl_keras.approaches.ranking import rank
 from tl_keras.approaches.recommending import answers_of, brought, recommended
@@ -28,7 +29,6 @@ from tl_keras.launch import launch
 from tl_keras.report.pages import page
 from tl_keras.run import marks
 from tl_keras.run.folder import Run, opened
-from tl_keras.tasks.classification import IN_SHORT
 
 BOUNDED = {"full": "fit", "scratch": "fit", "search": "search"}  # Sections with `minutes`.
 
@@ -61,10 +61,10 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
         if not done:
             raise ValueError(f"compare: nothing could be run: {next(iter(left_out.values()))}")
         described = {entry.name: _described(run, entry, done) for entry in done}
-        answers = {entry.name: answers_of(run.workdir / entry.name) for entry in done}
-        told = {"left_out": left_out, "recommended": recommended(answers)}
+        answers = {entry.name: answers_of(run.workdir / entry.name, config.task) for entry in done}
+        told = {"left_out": left_out, "recommended": recommended(answers, config.task)}
         if {"chain", "finetune"} <= answers.keys():
-            told["chain"] = brought(answers)
+            told["chain"] = brought(answers, config.task)
         run.finish(stages.result(run, approaches=described, **told))
         page.write(run.workdir)
     return run
@@ -188,8 +188,9 @@ def _described(run: Run, entry: Entry, done: Sequence[Entry]) -> dict[str, Any]:
     """What `approaches` of `result.json` has of a run."""
     result = json.loads((run.workdir / entry.name / "result.json").read_text(encoding="utf-8"))
     exported = result.get("export", {}).get("int8", {})
+    short = tasks.of(run.config.task, "metrics").IN_SHORT
     measured = {
-        split: {name: result[split][name] for name in IN_SHORT}
+        split: {name: result[split][name] for name in short}
         for split in ("val", "test")
         if result.get(split)
     }
@@ -221,16 +222,22 @@ def _to_scratch(run: Run, entry: Entry, done: Sequence[Entry]) -> float | None:
     known = any(other.name == "scratch" for other in done)
     if not known or entry.command != "finetune" or entry.config.search.wanted:
         return None
-    bar = max(right for _, right in training_curve(run.workdir / "scratch"))
-    curve = training_curve(run.workdir / entry.name)
-    return next((s for s, right in curve if right >= bar), None)
+    task = run.config.task
+    bar = max(score for _, score in training_curve(run.workdir / "scratch", task))
+    curve = training_curve(run.workdir / entry.name, task)
+    return next((s for s, score in curve if score >= bar), None)
 
 
-def training_curve(folder: Path) -> list[tuple[float, float]]:
-    """Of a run seconds since its first feature or step, and validation accuracy, in order."""
+def training_curve(folder: Path, task: str = tasks.DEFAULT) -> list[tuple[float, float]]:
+    """Of a run seconds since its first feature or step, and how good it is on validation, the more
+    the better, in order."""
+    main, score = tasks.of(task, "names").MAIN, tasks.of(task, "metrics").score
     spent = json.loads((folder / "result.json").read_text(encoding="utf-8"))["seconds"]
     before = {"head": spent.get("features", 0.0), "scratch": 0.0}
     before["finetune"] = before["head"] + spent.get("head", 0.0)
     lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     records = [json.loads(line) for line in lines]
-    return [(round(before[r["stage"]] + r["seconds"], 3), r["val_accuracy"]) for r in records]
+    return [
+        (round(before[r["stage"]] + r["seconds"], 3), score({main: r[f"val_{main}"]}, main))
+        for r in records
+    ]

@@ -11,10 +11,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from tl_keras import tasks
 from tl_keras.approaches import folds, stages
 from tl_keras.approaches.folds import Fold, folds_of, new_backbone, settled
 from tl_keras.config import text as configs
-from tl_keras.config.search import METRICS
 from tl_keras.config.whole import RunConfig
 from tl_keras.export import step as exports
 from tl_keras.jobs import job
@@ -24,8 +24,7 @@ from tl_keras.run import folder as runs
 from tl_keras.run.files import write_text
 from tl_keras.run.folder import Run, opened
 from tl_keras.search.loop import best_model
-from tl_keras.tasks.classification import EPSILON, fit_temperature
-from tl_keras.training import adapt, candidates, merge
+from tl_keras.training import adapt, merge
 from tl_keras.training import backbone as backbones
 from tl_keras.training import model as models
 from tl_keras.training.adapt import Chosen
@@ -126,7 +125,7 @@ def _chosen(data: Data, every: Sequence[Fold]) -> Chosen:
         kept, temperatures = "scratch", [chosen.temperature for chosen in found]
     else:
         standing = [result["model"]["candidates"] for result in results]
-        kept = candidates.choose_together(config.fit.choose_by, standing)
+        kept = tasks.of(config.task, "choice").together(config.fit.choose_by, standing)
         temperatures = [own[kept]["temperature"] for own in standing if kept in own]
         alike = [fold for fold, own in zip(every, found, strict=True) if own.kept == kept]
         regularisation = _regularisation(every)
@@ -142,8 +141,8 @@ def _further(data: Data, alike: Sequence[Fold]) -> float:
         return 1.0
     answers = np.concatenate([folds.answers(fold) for fold in alike])
     rows = np.concatenate([fold.rows for fold in alike])
-    logits = np.log(np.maximum(answers, EPSILON))
-    return fit_temperature(logits, data.inputs["train"].labels[rows])
+    losses = tasks.of(data.dataset.task, "losses")
+    return losses.fit_temperature(losses.raw_of(answers), data.inputs["train"].labels[rows])
 
 
 def _regularisation(every: Sequence[Fold]) -> float:
@@ -213,9 +212,13 @@ def _result(run: Run, model: keras.Model, data: Data, every: Sequence[Fold]) -> 
 def _write_label_quality(
     run: Run, answers: np.ndarray, data: Data, suspects: Sequence[dict[str, Any]]
 ) -> None:
-    """Writes `label_quality.csv`: all examples, that whose label is most doubtful first."""
+    """Writes `label_quality.csv`: all examples, that whose label is most doubtful first; nothing
+    for a task without doubts about labels."""
     examples, classes = data.dataset.splits["train"], data.dataset.classes
-    quality, suggested = examine.label_quality(answers, data.dataset.labels("train"))
+    doubts = tasks.maybe(run.config.task, "labels")
+    if doubts is None:
+        return
+    quality, suggested = doubts.label_quality(answers, data.dataset.labels("train"))
     doubted = {entry["file"] for entry in suspects}
     lines = [["file", "label", "suggested", "quality", "suspect"]]
     for i in np.argsort(quality, kind="stable"):
@@ -245,7 +248,7 @@ def _described(fold: Fold, result: dict[str, Any]) -> dict[str, Any]:
         **result["data"],
         "n": scores["n"],
         "interval": scores["interval"],
-        **{name: scores[name] for name in METRICS},
+        **{name: scores[name] for name in tasks.of(fold.run.config.task, "names").METRICS},
         "kept": result["model"]["kept"],
         "seconds": result["seconds"]["total"],
         **values,
@@ -254,7 +257,8 @@ def _described(fold: Fold, result: dict[str, Any]) -> dict[str, Any]:
 
 def _summary(config: RunConfig, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """`cross_validation` of `result.json`: mean and deviation over all folds."""
-    scores = {name: [result["held_out"][name] for result in results] for name in METRICS}
+    metrics = tasks.of(config.task, "names").METRICS
+    scores = {name: [result["held_out"][name] for result in results] for name in metrics}
     described = {
         name: {"mean": float(np.mean(values)), "deviation": float(np.std(values, ddof=1))}
         for name, values in scores.items()

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tl_keras import tasks
 from tl_keras.config import space
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import batches
@@ -69,7 +70,8 @@ def estimate(config: RunConfig) -> list[str]:
 def _of_data(data: Data, found: dict) -> list[str]:
     dataset = data.dataset
     counts = ", ".join(f"{len(dataset.splits[split])} {split}" for split in SPLITS)
-    lines = [f"data: {len(dataset.classes)} classes; {counts} images"]
+    what = tasks.of(dataset.task, "words").counted(dataset.classes)
+    lines = [f"data: {what}; {counts} images"]
     lines += [f"  {line}" for line in left_out(dataset.quarantined)]
     lines += [f"  {warning}" for warning in dataset.warnings]
     rare = defaultdict(list)
@@ -124,7 +126,7 @@ def _step(
     if config.model.is_pretrained:
         prefix, above = suffix.halves(logits, cut)
         network = above if prefix is None else suffix.behind(prefix, above, "float32")
-    step = learner(network, config.fit).step
+    step = learner(network, config.fit, task=config.task).step
     place = tf.Variable([0, 0], dtype=tf.int64, trainable=False)
     how = architecture.reading(config, data.dataset)
     batch = next(iter(batches.training(data.inputs["train"], how, place)))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
+from tl_keras import tasks
 from tl_keras.approaches import new_files
 from tl_keras.config.messages import nearest
 from tl_keras.config.text import as_yaml
@@ -16,7 +17,6 @@ from tl_keras.data.names import nearly_equal
 from tl_keras.data.wording import left_out
 from tl_keras.run.folder import Run, as_trained
 from tl_keras.run.lineage import trained_before, trained_on
-from tl_keras.tasks.classification import EPSILON, IN_SHORT, measure
 from tl_keras.training import features
 from tl_keras.training import model as models
 from tl_keras.training.fold import Inference
@@ -39,11 +39,11 @@ def run(run: Run, path: str | Path) -> dict[str, Any]:
     """
     run, data = as_trained(run), new_files.recorded(run)
     listing = _labelled(run, Path(path))
-    named = run.config.evaluate.classes
-    ours = [named.get(name, name) for name in data["classes"]]
+    named, others = run.config.evaluate.classes, tasks.of(run.config.task, "others")
     _check_names(named, data["classes"], listing)
-    known = [f for f in listing.files if named.get(f.label, f.label) in ours]
-    _warn_of_strangers(listing, known, ours)
+    code = others.coded(data["classes"], named)
+    known = [f for f in listing.files if code(f.label) is not None]
+    _warn_of_strangers(listing, known, [named.get(name, name) for name in data["classes"]])
     files = [listing.root / listed.file for listed in known]
     found = new_files.checked(files, run)
     checked = [found[str(file)] for file in files]
@@ -60,14 +60,13 @@ def run(run: Run, path: str | Path) -> dict[str, Any]:
     for _, before in trained_before(run.config.model):
         trained.update(before)
     _warn_of_known([known[i].file for i in good if checked[i].digest in trained], len(good))
-    names = sorted(set(ours))
-    labels = [names.index(named.get(known[i].label, known[i].label)) for i in good]
+    dtype = tasks.of(run.config.task, "targets").DTYPE
+    labels = np.array([code(known[i].label) for i in good], dtype)
     some = [checked[i] for i in good]
-    inputs = new_files.inputs([files[i] for i in good], some, np.array(labels, np.int64), run)
+    inputs = new_files.inputs([files[i] for i in good], some, labels, run)
     model = models.load(run.workdir / "model.keras")
     answers = features.outputs(Inference(model), inputs)
-    together = np.eye(len(names), dtype=answers.dtype)[[names.index(name) for name in ours]]
-    return _measured(np.minimum(answers @ together, 1), inputs.labels, names)
+    return others.measured(answers, labels, data["classes"], named)
 
 
 def _labelled(run: Run, path: Path) -> Listing:
@@ -99,6 +98,8 @@ def _warn_of_strangers(listing: Listing, known: Sequence[Listed], ours: Sequence
         return
     listed = ", ".join(map(repr, strangers[:5])) + (", ..." if len(strangers) > 5 else "")
     near = nearly_equal(strangers, ours)
+    if not ours:
+        raise ValueError(f"--data: the model cannot answer with {listed}")
     first = next((name for name in strangers if name in near), strangers[0])
     both = map(as_yaml, (first, near.get(first, ours[0])))
     why = (
@@ -109,18 +110,6 @@ def _warn_of_strangers(listing: Listing, known: Sequence[Listed], ours: Sequence
         raise ValueError(f"--data: {why}")
     count = len(listing.files) - len(known)
     logging.warning("--data: %d of %d images are left out: %s", count, len(listing.files), why)
-
-
-def _measured(probabilities: np.ndarray, labels: np.ndarray, names: list[str]) -> dict[str, Any]:
-    measured = measure(probabilities, labels, names)
-    shared = np.unique(labels)
-    if 1 < len(shared) < len(names):
-        some = probabilities[:, shared] + EPSILON
-        some /= some.sum(1, keepdims=True)
-        places = np.searchsorted(shared, labels)
-        found = measure(some, places, [names[i] for i in shared])
-        measured["among_shared"] = {name: found[name] for name in IN_SHORT}
-    return measured
 
 
 def _warn_of_omitted(omitted: list[Quarantined]) -> None:

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from absl import logging
 
+from tl_keras import tasks
 from tl_keras.approaches import stages
 from tl_keras.config.whole import RunConfig
 from tl_keras.export import proof
@@ -19,7 +20,6 @@ from tl_keras.run.files import replacing, write_text
 from tl_keras.run.folder import Run
 from tl_keras.run.quiet import only_warnings
 from tl_keras.search.loop import best_model
-from tl_keras.tasks.classification import measure
 from tl_keras.training import adapt, features
 from tl_keras.training import model as models
 from tl_keras.training.architecture import (
@@ -78,7 +78,7 @@ def folds_of(run: Run, data: Data) -> list[Fold]:
 def _check_sizes(data: Data, count: int) -> None:
     units = {(example.label, example.unit) for example in data.dataset.splits["train"]}
     sizes = Counter(label for label, _ in units)
-    for label, name in enumerate(data.dataset.classes):
+    for label, name in enumerate(data.dataset.classes):  # None of answers without names.
         if sizes[label] < count:
             raise ValueError(
                 f"cross_validate.folds: class {name!r} has {sizes[label]} training images that may "
@@ -166,32 +166,37 @@ def new_backbone(config: RunConfig) -> keras.Model:
 
 def _finish(fold: Run, data: Data, probabilities: np.ndarray) -> None:
     """Writes the fold's `predictions.csv` and `result.json`."""
-    classes, labels = data.dataset.classes, data.inputs["test"].labels
-    files = [example.file for example in data.dataset.splits["test"]]
-    rows = stages.rows_of("held_out", files, labels, probabilities, classes)
-    stages.write_predictions(fold, classes, rows)
+    names, labels = data.dataset.classes, data.inputs["test"].labels
+    task, files = fold.config.task, [e.file for e in data.dataset.splits["test"]]
+    rows = stages.rows_of(task, "held_out", files, labels, probabilities, names)
+    stages.write_predictions(fold, names, rows)
     counts = {name: len(data.inputs[name]) for name in HEAD_SPLITS}
-    fold.finish(fold.outcome(data=counts, held_out=measure(probabilities, labels, classes)))
+    held_out = tasks.of(task, "metrics").measure(probabilities, labels, names)
+    fold.finish(fold.outcome(data=counts, held_out=held_out))
 
 
 def log(fold: Fold, number: int, count: int) -> None:
     """Logs what a fold came to."""
     result = fold.run.result
     scores, model = result["held_out"], result["model"]
+    names = tasks.of(fold.run.config.task, "names")
+    main, other = names.MAIN, names.OBJECTIVE
     logging.info(
-        "fold %d/%d: accuracy %.3f on %d that are held out, log loss %.3f, kept: %s",
-        *(number + 1, count, scores["accuracy"], scores["n"], scores["log_loss"], model["kept"]),
+        "fold %d/%d: %s %.3f on %d that are held out, %s %.3f, kept: %s",
+        *(number + 1, count, main.replace("_", " "), scores[main], scores["n"]),
+        *(other.replace("_", " "), scores[other], model["kept"]),
     )
 
 
 def answers(fold: Fold) -> np.ndarray:
-    """`(rows, classes)` probabilities of what a fold held out."""
+    """`(rows, width)` answers on what a fold held out."""
     return np.stack(list(stages.read_probabilities(fold.run).values()))
 
 
 def out_of_fold(data: Data, every: Sequence[Fold], repeat: int) -> np.ndarray:
-    """`(examples, classes)` probabilities of each example by the model that held it out."""
-    found = np.empty((len(data.inputs["train"]), len(data.dataset.classes)))
+    """`(examples, width)` answers on each example by the model that held it out."""
+    width = tasks.of(data.dataset.task, "targets").width(data.dataset.classes)
+    found = np.empty((len(data.inputs["train"]), width))
     for fold in every:
         if fold.repeat == repeat:
             found[fold.rows] = answers(fold)
@@ -199,7 +204,7 @@ def out_of_fold(data: Data, every: Sequence[Fold], repeat: int) -> np.ndarray:
 
 
 def held_out(run: Run) -> dict[str, np.ndarray]:
-    """`(classes,)` probabilities by file, of folds that held it out: the first time, of repeats."""
+    """`(width,)` answers by file, of folds that held it out: the first time, of repeats."""
     found: dict[str, np.ndarray] = {}
     for number in range(run.config.cross_validate.folds):
         fold = replace(run, workdir=run.workdir / f"fold_{number}")
@@ -208,7 +213,7 @@ def held_out(run: Run) -> dict[str, np.ndarray]:
 
 
 def held_out_of(data: Data, every: Sequence[Fold]) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities of all examples by models that had not seen them, and their labels."""
+    """Answers on all examples by models that had not seen them, and their labels."""
     return out_of_fold(data, every, 0), data.inputs["train"].labels
 
 

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from absl import logging
 
+from tl_keras import tasks
 from tl_keras.approaches import cross_validate, folds, stages
 from tl_keras.approaches.teaching import labelling
 from tl_keras.approaches.teaching.labelling import Label
@@ -25,7 +26,6 @@ from tl_keras.export import step as exports
 from tl_keras.report.pages import page
 from tl_keras.run.files import replacing, write_json
 from tl_keras.run.folder import Run, opened
-from tl_keras.tasks.classification import IN_SHORT, measure
 from tl_keras.training import backbone as backbones
 from tl_keras.training import features
 from tl_keras.training import model as models
@@ -65,6 +65,11 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
 
 
 def _check(config: RunConfig) -> None:
+    if tasks.maybe(config.task, "labels") is None:
+        raise ValueError(
+            f"task: {config.task} has no labels that a teacher could give; expected classification "
+            "for parallel"
+        )
     if config.data.unlabelled is None:
         raise ValueError(
             "data.unlabelled: expected a folder of images without labels, or rest: those that "
@@ -120,7 +125,8 @@ def _held_out(run: Run, data: Data) -> np.ndarray:
 
 
 def _counts(data: Data, *labels: np.ndarray) -> np.ndarray:
-    return np.bincount(np.concatenate(labels), minlength=len(data.dataset.classes))
+    counts = tasks.of(data.dataset.task, "labels").counts
+    return counts(np.concatenate(labels), data.dataset.classes)
 
 
 def _teacher(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
@@ -214,8 +220,8 @@ def _against_teacher(run: Run, data: Data, probabilities: stages.Probabilities) 
     else:
         answers = stages.predict(run, teacher, data, (last,))[last]
     labels = data.inputs[last].labels
-    before, now = (own.argmax(-1) == labels for own in (answers, probabilities[last]))
-    measured = measure(answers, labels, data.dataset.classes)
-    scores = {name: measured[name] for name in IN_SHORT}
-    compared = {"won": int((now & ~before).sum()), "lost": int((before & ~now).sum())}
-    return {"split": last, **scores, **compared}
+    metrics = tasks.of(run.config.task, "metrics")
+    before, now = (metrics.scores(own, labels) for own in (answers, probabilities[last]))
+    measured = metrics.measure(answers, labels, data.dataset.classes)
+    scores = {name: measured[name] for name in metrics.IN_SHORT}
+    return {"split": last, **scores, **tasks.of(run.config.task, "choice").paired(now, before)}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tl_keras import tasks
 from tl_keras.approaches import new_files
 from tl_keras.data import sources
 from tl_keras.data.batches import Inputs
@@ -25,7 +26,8 @@ Row = dict[str, Any]
 
 
 def run(run: Run, values: Any) -> Iterator[Row]:
-    """A row an example, in order: `file`, `prediction`, `probabilities {class: p}`; or `error`.
+    """A row an example, in order: `file`, and what the task tells of an answer, of classes
+    `prediction` and `probabilities {class: p}`; or `error`.
 
     Of a folder, files that are refused unread, such as links out of it, come first.
 
@@ -53,10 +55,8 @@ def run(run: Run, values: Any) -> Iterator[Row]:
             if entry.error:
                 yield {"file": entry.name, "error": entry.error}
                 continue
-            row = [round(float(value), 6) for value in next(answers)]
-            named = dict(zip(classes, row, strict=True))
-            best = max(named, key=named.get)
-            yield {"file": entry.name, "prediction": best, "probabilities": named}
+            told = tasks.of(run.config.task, "predictions").told
+            yield {"file": entry.name, **told(next(answers), classes)}
 
 
 @dataclass(frozen=True)

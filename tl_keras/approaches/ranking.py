@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 from absl import logging
 
+from tl_keras import tasks
 from tl_keras.config.model import ModelConfig
 from tl_keras.config.whole import RunConfig
 from tl_keras.run.folder import Run
-from tl_keras.tasks.classification import log_loss, softmax
 from tl_keras.training import head as heads
 from tl_keras.training import model as models
-from tl_keras.training import transferability
 from tl_keras.training.architecture import Architecture, Data, activations, architecture, reading
 
 SHARES = (0.1, 0.25, 0.5, 1.0)  # Of the training examples, on the learning curve.
@@ -29,6 +28,7 @@ def rank(run: Run, data: Data, wanted: Mapping[str, ModelConfig]) -> None:
       wanted: the backbones, by approach.
     """
     labels, ranking = data.inputs["train"].labels, []
+    transfer = tasks.maybe(run.config.task, "transfer")
     for name, model in wanted.items():
         config = run.config.model_copy(update={"model": model})
         started = time.monotonic()
@@ -41,8 +41,7 @@ def rank(run: Run, data: Data, wanted: Mapping[str, ModelConfig]) -> None:
                 "approach": name,
                 "backbone": config.model.backbone,
                 "parameters": backbone.count_params(),
-                "logme": transferability.logme(pooled, labels),
-                "left_out_accuracy": transferability.left_out_accuracy(pooled, labels),
+                **(transfer.ranked(pooled, labels) if transfer else {}),
                 "seconds": round(time.monotonic() - started, 3),
             }
         )
@@ -53,11 +52,10 @@ def rank(run: Run, data: Data, wanted: Mapping[str, ModelConfig]) -> None:
                 config,
             )
             run.add(learning_curve=curve)
-        logging.info(
-            "%s: LogME %.3f, left-out accuracy %.3f",
-            *(ranking[-1][key] for key in ("backbone", "logme", "left_out_accuracy")),
-        )
-    run.add(ranking=sorted(ranking, key=lambda row: -row["logme"]))
+        if transfer:
+            logging.info("%s: %s", config.model.backbone, transfer.told(ranking[-1]))
+    by = transfer.BY if transfer else None
+    run.add(ranking=sorted(ranking, key=lambda row: -row[by]) if by else ranking)
 
 
 def _pooled(arch: Architecture, config: RunConfig, split: str) -> np.ndarray:
@@ -68,35 +66,32 @@ def _pooled(arch: Architecture, config: RunConfig, split: str) -> np.ndarray:
 def learning_curve(
     pooled: tuple[np.ndarray, np.ndarray], labels: tuple[np.ndarray, np.ndarray], config: RunConfig
 ) -> list[dict[str, Any]]:
-    """Validation accuracy of heads on parts of the training examples, each class in its share.
+    """Validation scores of heads on parts of the training examples, each stratum in its share.
 
     Args:
       pooled: features of train and val, `(examples, channels) float32`.
-      labels: of train and val, `(examples,) int64`.
+      labels: targets of train and val, `(examples,)`.
     """
-    found = []
+    found, strata = [], tasks.of(config.task, "targets").strata(labels[0])
+    losses = tasks.of(config.task, "losses")
     for share in SHARES:
-        rows = [_drawn(labels[0], share, draw) for draw in range(DRAWS if share < 1 else 1)]
+        rows = [_drawn(strata, share, draw) for draw in range(DRAWS if share < 1 else 1)]
         scores = []
         for own in rows:
             head = heads.fit_head(
                 (pooled[0][own], pooled[1]),
                 (labels[0][own], labels[1]),
-                heads.Recipe(config.data.balance),
+                heads.Recipe(config.data.balance, task=config.task),
             )
-            probabilities = softmax(head.logits(pooled[1]))
-            right = float((probabilities.argmax(-1) == labels[1]).mean())
-            scores.append((right, log_loss(probabilities, labels[1])))
-        accuracy, loss = np.mean(scores, axis=0)
-        found.append(
-            {"share": share, "n": len(rows[0]), "accuracy": float(accuracy), "log_loss": loss}
-        )
+            scores.append(losses.stands(losses.answers(head.logits(pooled[1])), labels[1]))
+        means = {name: float(np.mean([own[name] for own in scores])) for name in scores[0]}
+        found.append({"share": share, "n": len(rows[0]), **means})
     return found
 
 
-def _drawn(labels: np.ndarray, share: float, draw: int) -> np.ndarray:
+def _drawn(strata: np.ndarray, share: float, draw: int) -> np.ndarray:
     generator, rows = np.random.default_rng(draw), []
-    for label in np.unique(labels):
-        own = generator.permutation(np.flatnonzero(labels == label))
+    for stratum in np.unique(strata):
+        own = generator.permutation(np.flatnonzero(strata == stratum))
         rows.append(own[: max(1, round(share * len(own)))])
     return np.sort(np.concatenate(rows))

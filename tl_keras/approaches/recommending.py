@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from tl_keras.tasks.classification import paired_interval
+from tl_keras import tasks
 
-Answers = dict[str, dict[str, bool]]  # By split and file, whether a run is right.
+Answers = dict[str, dict[str, float]]  # By split and file, how good a run's answer is.
 
 
-def recommended(answers: Mapping[str, Answers]) -> dict[str, Any]:
-    """The approach that is right most often on the validation examples that all answered, of equals
-    the first in order; how the others stand against it there, and on test, which decides nothing.
-    Nothing where they share no validation example."""
+def recommended(answers: Mapping[str, Answers], task: str = tasks.DEFAULT) -> dict[str, Any]:
+    """The approach that is best on the validation examples that all answered, of classes right most
+    often, of equals the first in order; how the others stand against it there, and on test, which
+    decides nothing. Nothing where they share no validation example."""
     found: dict[str, Any] = {}
     for split, right in _shared(answers).items():
         count = len(next(iter(right.values())))
@@ -23,21 +23,21 @@ def recommended(answers: Mapping[str, Answers]) -> dict[str, Any]:
             found["best"] = max(right, key=lambda name: right[name].mean())
         elif "best" not in found:
             break
-        found[split] = {"n": count, "against": _against(found["best"], right)}
+        found[split] = {"n": count, "against": _against(found["best"], right, task)}
     return found
 
 
-def brought(answers: Mapping[str, Answers]) -> dict[str, Any]:
+def brought(answers: Mapping[str, Answers], task: str = tasks.DEFAULT) -> dict[str, Any]:
     """By split, how a chain stands against its last step alone, example by example."""
     both = {name: answers[name] for name in ("chain", "finetune")}
     return {
-        split: {"n": len(right["chain"]), **_against("chain", right)["finetune"]}
+        split: {"n": len(right["chain"]), **_against("chain", right, task)["finetune"]}
         for split, right in _shared(both).items()
     }
 
 
 def _shared(answers: Mapping[str, Answers]) -> dict[str, dict[str, np.ndarray]]:
-    """By split that all have answered examples of, and by run, whether it is right on each."""
+    """By split that all have answered examples of, and by run, how good its answer on each is."""
     found = {}
     for split in ("val", "test"):
         own = {name: by.get(split, {}) for name, by in answers.items()}
@@ -47,22 +47,16 @@ def _shared(answers: Mapping[str, Answers]) -> dict[str, dict[str, np.ndarray]]:
     return found
 
 
-def answers_of(folder: Path) -> Answers:
-    """What `predictions.csv` of a run says of its answers."""
+def answers_of(folder: Path, task: str) -> Answers:
+    """How good the answers of a run are, by its `predictions.csv`."""
     found: Answers = {}
+    score_of = tasks.of(task, "predictions").score_of
     with (folder / "predictions.csv").open(encoding="utf-8", newline="") as stream:
         for row in csv.DictReader(stream):
-            found.setdefault(row["split"], {})[row["file"]] = row["prediction"] == row["label"]
+            found.setdefault(row["split"], {})[row["file"]] = score_of(row)
     return found
 
 
-def _against(best: str, right: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
-    found = {}
-    for name, own in right.items():
-        if name == best:
-            continue
-        won, lost = int((right[best] & ~own).sum()), int((own & ~right[best]).sum())
-        low, high = paired_interval(won, lost, len(own))
-        difference = (won - lost) / len(own)
-        found[name] = {"won": won, "lost": lost, "difference": difference, "interval": [low, high]}
-    return found
+def _against(best: str, right: Mapping[str, np.ndarray], task: str) -> dict[str, dict[str, Any]]:
+    against = tasks.of(task, "choice").against
+    return {name: against(right[best], own) for name, own in right.items() if name != best}

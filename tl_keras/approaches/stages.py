@@ -14,17 +14,16 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from tl_keras import tasks
 from tl_keras.data import record
 from tl_keras.data.examples import SPLITS
 from tl_keras.data.load import load
 from tl_keras.data.wording import left_out
-from tl_keras.export import conformal
 from tl_keras.modalities import part
 from tl_keras.modalities.image import examine as suspects
 from tl_keras.run import folder as runs
 from tl_keras.run.files import replacing, write_text
 from tl_keras.run.folder import Run
-from tl_keras.tasks.classification import measure
 from tl_keras.training import features
 from tl_keras.training import model as models
 from tl_keras.training.architecture import Data, prepared, reading
@@ -51,13 +50,14 @@ def read(run: Run, strict: bool = True, pooled: bool = False) -> Data:
             dataset = dataset.pooled()
         record.write(run, dataset)
         counts = ", ".join(f"{len(dataset.splits[name])} {name}" for name in SPLITS)
-        logging.info("data: %d classes; %s examples", len(dataset.classes), counts)
+        what = tasks.of(config.task, "words").counted(dataset.classes)
+        logging.info("data: %s; %s examples", what, counts)
         # Where not strict, the command itself tells of them.
         for line in [*dataset.warnings, *left_out(dataset.quarantined)] if strict else ():
             logging.warning("data: %s", line)
         if config.export.abstain is not None:
             unseen = dataset.splits["train" if pooled else "val"]
-            conformal.check(len(unseen), config.export.abstain)
+            tasks.of(config.task, "abstain").check(len(unseen), config.export.abstain)
         data = prepared(dataset, config)
         if not run.findings:  # A run that goes on has the same data.
             examine = part(config.modality, "examine").examine
@@ -105,7 +105,7 @@ def as_trained(run: Run, data: Data) -> tuple[Run, Data]:
 def predict(
     run: Run, model: keras.Model, data: Data, splits: Sequence[str] = ("val", "test")
 ) -> Probabilities:
-    """The model's answers on val and, where there is one, test: `(examples, classes) float32`."""
+    """The model's answers on val and, where there is one, test: `(examples, width) float32`."""
     with run.timed("evaluate"):
         infer = Inference(model)
         return {
@@ -131,42 +131,43 @@ def evaluate(
 def _evaluate(
     run: Run, model: keras.Model, data: Data, probabilities: Probabilities
 ) -> dict[str, Any]:
-    classes, rows = data.dataset.classes, []
+    names, rows, task = data.dataset.classes, [], run.config.task
     measured: dict[str, Any] = {"val": None, "test": None}
     for split, found in probabilities.items():
         labels = data.inputs[split].labels
-        measured[split] = measure(found, labels, classes)
+        measured[split] = tasks.of(task, "metrics").measure(found, labels, names)
         files = [example.file for example in data.dataset.splits[split]]
         # Of folds each has its own model, and val is of all of them.
         if run.config.evaluate.views > 1 and not (split == "val" and data.dataset.whole):
             measured[split]["views"] = _of_views(run, model, data, split)
         if split == list(probabilities)[-1]:
-            _measure_without_copies(run, split, files, found, labels, classes)
-        rows += rows_of(split, files, labels, found, classes)
-    write_predictions(run, classes, rows)
+            _measure_without_copies(run, split, files, found, labels, names)
+        rows += rows_of(task, split, files, labels, found, names)
+    write_predictions(run, names, rows)
     return measured
 
 
-def write_predictions(run: Run, classes: tuple[str, ...], rows: list[list[str]]) -> None:
+def write_predictions(run: Run, names: tuple[str, ...], rows: list[list[str]]) -> None:
     """Writes `predictions.csv`, see `rows_of`."""
-    header = ["file", "split", "label", "prediction", "probability"]
-    header += [f"p:{name}" for name in classes]
+    header = ["file", "split", *tasks.of(run.config.task, "predictions").header(names)]
     write_text(run.workdir / "predictions.csv", to_csv([header, *rows]))
 
 
 def read_probabilities(run: Run) -> dict[str, np.ndarray]:
-    """By file, in the order of `predictions.csv`, its probabilities, `(classes,) float64`."""
+    """By file, in the order of `predictions.csv`, the answer on it, `(width,) float64`."""
     with (run.workdir / "predictions.csv").open(encoding="utf-8", newline="") as stream:
         _, *rows = csv.reader(stream)
-    return {row[0]: np.array(row[5:], np.float64) for row in rows}
+    read = tasks.of(run.config.task, "predictions").read
+    return {row[0]: read(row[2:]) for row in rows}
 
 
 def _of_views(run: Run, model: keras.Model, data: Data, split: str) -> dict[str, Any]:
-    """Scores of probabilities that are the mean over `evaluate.views` views of each image."""
+    """Scores of answers that are the mean over `evaluate.views` views of each image."""
     how, views = reading(run.config, data.dataset), run.config.evaluate.views
     probabilities = features.outputs_of_views(Inference(model), data.inputs[split], how, views)
-    found = measure(probabilities, data.inputs[split].labels, data.dataset.classes)
-    return {"count": views, **{name: found[name] for name in ("accuracy", "interval", "log_loss")}}
+    metrics = tasks.of(run.config.task, "metrics")
+    found = metrics.measure(probabilities, data.inputs[split].labels, data.dataset.classes)
+    return {"count": views, **{name: found[name] for name in metrics.IN_SHORT if name != "n"}}
 
 
 def _measure_without_copies(
@@ -175,38 +176,32 @@ def _measure_without_copies(
     files: list[str],
     probabilities: np.ndarray,
     labels: np.ndarray,
-    classes: tuple[str, ...],
+    names: tuple[str, ...],
 ) -> None:
-    """What is left of the accuracy without images whose near-duplicates were trained on, or
+    """What is left of the score without images whose near-duplicates were trained on, or
     chosen by."""
     copies = suspects.copied(run.findings.get("near_duplicates", []), split)
     kept = np.array([file not in copies for file in files])
     if kept.all() or not kept.any():
         return
-    found = measure(probabilities[kept], labels[kept], classes)
-    named = {name: found[name] for name in ("accuracy", "interval", "n")}
+    task = run.config.task
+    found = tasks.of(task, "metrics").measure(probabilities[kept], labels[kept], names)
+    named = {name: found[name] for name in (tasks.of(task, "names").MAIN, "interval", "n")}
     run.find(without_near_duplicates={"split": split, **named, "removed": int((~kept).sum())})
 
 
 def rows_of(
+    task: str,
     split: str,
     files: list[str],
     labels: np.ndarray,
     probabilities: np.ndarray,
-    classes: tuple[str, ...],
+    names: tuple[str, ...],
 ) -> list[list[str]]:
     """Lines of `predictions.csv`, one an example."""
-    return [
-        [
-            file,
-            split,
-            classes[label],
-            classes[int(np.argmax(row))],
-            f"{row.max():.6f}",
-            *(f"{value:.6f}" for value in row),
-        ]
-        for file, label, row in zip(files, labels, probabilities, strict=True)
-    ]
+    row = tasks.of(task, "predictions").row
+    examples = zip(files, labels, probabilities, strict=True)
+    return [[file, split, *row(answer, label, names)] for file, label, answer in examples]
 
 
 def to_csv(rows: list[list[str]]) -> str:

@@ -62,8 +62,9 @@ def build(file: str, preprocessing: str | None, settings: Any) -> keras.Model:
     # Keras raises whatever its layers raise, as on a feature map that is used up.
     except Exception as error:
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else repr(error)
+        extent = part(settings.modality, "config").extent(settings)
         raise ValueError(
-            f"model.backbone: {file!r} cannot be built for examples {settings.shape}: {reason}"
+            f"model.backbone: {file!r} cannot be built for {extent}: {reason}"
         ) from error
     backbone = in_precision(flat, "float32")
     for name, layer in origins.items():

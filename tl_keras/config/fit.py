@@ -4,8 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import (
     Field,
+    field_validator,
 )
 
+from tl_keras import tasks
+from tl_keras.config.messages import nearest, shown
 from tl_keras.config.section import Auto, OpenShare, Section, Share, Text
 
 
@@ -34,4 +37,19 @@ class FitConfig(Section):
     minutes: Annotated[float, Field(gt=0)] | None = None  # of epochs, after which no other begins
     mixed_precision: bool = False
     checkpoint_minutes: Annotated[float, Field(ge=0)] = 5.0  # of a long epoch; at its end always
-    choose_by: Literal["log_loss", "accuracy"] = "log_loss"  # on validation, among the candidates
+    choose_by: Text = Field(
+        "log_loss",
+        description="by what a candidate is chosen on validation: for classes 'log_loss' or "
+        "'accuracy'",
+    )
+
+    @field_validator("choose_by")
+    @classmethod
+    def is_known_to_a_task(cls, value: str) -> str:
+        known = tasks.every("CHOOSE_BY")
+        if value not in known:
+            raise ValueError(
+                f"fit.choose_by: expected {' or '.join(map(repr, known))}; received "
+                f"{shown(value)}{nearest(value, known)}"
+            )
+        return value

@@ -11,6 +11,7 @@ from pydantic import (
     model_validator,
 )
 
+from tl_keras import tasks
 from tl_keras.config.messages import messages, nearest, shown
 from tl_keras.config.section import Section, Text
 
@@ -46,8 +47,6 @@ DEFAULT_SPACE: dict[str, Any] = {
     "fit.learning_rate": {"min": 3e-5, "max": 3e-3, "scale": "log"},
 }
 TRIALS = 12  # Of the command `search` where the config has no budget.
-METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "calibration_error")
-FALLING = ("log_loss", "calibration_error")  # The less, the better.
 LIMITS = ("bytes", "latency_ms")
 
 
@@ -58,7 +57,7 @@ class SearchConfig(Section):
     minutes: Annotated[float, Field(gt=0)] | None = None  # of all sessions; null: no such limit
     tuner: Literal["bayesian", "random", "hyperband"] = "bayesian"
     objective: Text = Field(
-        "log_loss",  # Of a hundred images accuracy tells a few steps apart, and ends at 1.
+        "log_loss",
         description="a metric of validation, as in 'accuracy' or 'log_loss', and maybe limits of "
         "the exported file, as in 'accuracy subject to bytes <= 3e6 and latency_ms <= 5'",
     )
@@ -112,10 +111,11 @@ class SearchConfig(Section):
                     f"latency_ms <= 5'; received {part.strip()!r}"
                 )
             found[name.strip()] = float(number)
-        if metric.strip() not in METRICS:
-            near = nearest(metric.strip(), METRICS)
+        known = tasks.every("METRICS")
+        if metric.strip() not in known:
+            near = nearest(metric.strip(), known)
             raise ValueError(
-                f"search.objective: expected one of {', '.join(METRICS)}; received "
+                f"search.objective: expected one of {', '.join(known)}; received "
                 f"{metric.strip()!r}{near}"
             )
         return Goal(metric.strip(), found)
@@ -155,15 +155,10 @@ def _values(name: str, value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Goal:
-    """What a search is after: the best of a metric, among files within limits."""
+    """What a search is after: the best of a metric of the task, among files within limits."""
 
     metric: str
     limits: dict[str, float]  # of `bytes` and `latency_ms`
-
-    @property
-    def rises(self) -> bool:
-        """Whether more of the metric is better."""
-        return self.metric not in FALLING
 
 
 def _is_positive(text: str) -> bool:

@@ -6,8 +6,9 @@ frozen and forbid unknown fields. Only what differs from the defaults needs to b
 
 from typing import Annotated, Any
 
-from pydantic import Field, create_model, model_validator
+from pydantic import Field, create_model, field_validator, model_validator
 
+from tl_keras import tasks
 from tl_keras.backbones import model_file, table
 from tl_keras.config.cache import CacheConfig
 from tl_keras.config.commands import (
@@ -19,19 +20,21 @@ from tl_keras.config.commands import (
 from tl_keras.config.data import DRAWN, DataConfig
 from tl_keras.config.export import ExportConfig
 from tl_keras.config.fit import FitConfig
+from tl_keras.config.messages import nearest
 from tl_keras.config.model import ModelConfig
 from tl_keras.config.search import SearchConfig
-from tl_keras.config.section import Section
+from tl_keras.config.section import Section, Text
 from tl_keras.modalities import MODALITIES, part
 
 
 class _Data(Section):
+    task: Text = tasks.DEFAULT  # what an answer is
     # Checked even where it is not written: most sources need a path.
     data: DataConfig = Field(default_factory=dict, validate_default=True)
 
 
 # A section for each modality, named after it: `image: {size: 96}`.
-_SETTINGS = {name: part(name, "config").Settings for name in MODALITIES}
+_SETTINGS = {name: part(name, "config").SECTION for name in MODALITIES}
 _Examples = create_model(
     "_Examples",
     __base__=_Data,
@@ -52,6 +55,52 @@ class RunConfig(_Examples):
     export: ExportConfig = ExportConfig()
     cache: CacheConfig = CacheConfig()
     seed: Annotated[int, Field(ge=0, lt=2**30)] = 0
+
+    @field_validator("task")
+    @classmethod
+    def is_built(cls, value: str) -> str:
+        choices = " or ".join(map(repr, tasks.TASKS))
+        if value in tasks.TASKS:
+            return value
+        if value in tasks.NOT_BUILT:
+            raise ValueError(f"{value!r} is not built yet; expected {choices}")
+        near = nearest(value, (*tasks.TASKS, *tasks.NOT_BUILT))
+        raise ValueError(f"expected {choices}; received {value!r}{near}")
+
+    @model_validator(mode="before")
+    @classmethod
+    def chooses_as_its_task_does(cls, tree: Any) -> Any:
+        """Gives `search.objective` and `fit.choose_by` the defaults of the task."""
+        task = tree.get("task", tasks.DEFAULT) if isinstance(tree, dict) else tasks.DEFAULT
+        if task == tasks.DEFAULT or task not in tasks.TASKS:
+            return tree
+        names, tree = tasks.of(task, "names"), dict(tree)
+        defaults = {"search": ("objective", names.OBJECTIVE)}
+        defaults["fit"] = ("choose_by", names.CHOOSE_BY[0])
+        for section, (field, value) in defaults.items():
+            if isinstance(tree.get(section, {}), dict):
+                tree[section] = {field: value, **tree.get(section, {})}
+        return tree
+
+    @model_validator(mode="after")
+    def is_of_its_task(self) -> "RunConfig":
+        names = tasks.of(self.task, "names")
+        chosen = {
+            "search.objective": (self.search.goal.metric, names.METRICS),
+            "fit.choose_by": (self.fit.choose_by, names.CHOOSE_BY),
+        }
+        for field, (value, known) in chosen.items():
+            if value not in known:
+                raise ValueError(
+                    f"{field}: expected one of {', '.join(known)}, since task is {self.task}; "
+                    f"received {value!r}{nearest(value, known)}"
+                )
+        if self.export.abstain is not None and "abstain" not in names.OPTIONAL:
+            raise ValueError(
+                f"export.abstain: the task {self.task} has nothing to abstain by; expected null, "
+                f"received {self.export.abstain:g}"
+            )
+        return self
 
     @model_validator(mode="after")
     def can_be_built(self) -> "RunConfig":

@@ -11,6 +11,7 @@ unbroken one would have read:
 5. mix, then weights: they read the labels that mixing made.
 """
 
+import functools
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
+from tl_keras import tasks
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import store
 from tl_keras.data.examples import Dataset
@@ -38,13 +40,17 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 Read = Callable[[tf.data.Dataset], tf.data.Dataset]
 
 
+Arrays = np.ndarray | tuple[np.ndarray, ...]  # Of one example each entry has a row.
+
+
 @dataclass(frozen=True)
 class Inputs:
     """Prepared inputs of a split, or how to get them.
 
     Attributes:
       labels: `(examples,) int64`.
-      array: `(examples, ...)`, images `uint8` or activations; None: too large to keep.
+      array: `(examples, ...)`, images `uint8` or activations, or a tuple of activations and what
+        they are of; None: too large to keep.
       read: data set of indices to data set of images, where there is no array.
       rows: `(examples,) int64`, where they are a part of a pool: their places among its examples,
         all of which `array` holds and `read` reads; else None.
@@ -52,7 +58,7 @@ class Inputs:
     """
 
     labels: np.ndarray
-    array: np.ndarray | None
+    array: Arrays | None
     read: Read | None = None
     rows: np.ndarray | None = None
     pool: int = 0
@@ -65,9 +71,10 @@ class Inputs:
         places = rows if self.rows is None else self.rows[rows]
         return Inputs(self.labels[rows], self.array, self.read, places, self.pool or len(self))
 
-    def take(self, chosen: slice) -> np.ndarray:
+    def take(self, chosen: slice) -> Arrays:
         """Some of what the array holds, in order."""
-        return self.array[chosen if self.rows is None else self.rows[chosen]]
+        chosen = chosen if self.rows is None else self.rows[chosen]
+        return tf.nest.map_structure(lambda array: array[chosen], self.array)
 
     def places(self, indices: tf.Tensor) -> tf.Tensor:
         """Of indices of examples, those in the pool."""
@@ -91,7 +98,8 @@ class Training:
       augmentations: random operations of the modality.
       views: epoch e reads view e modulo this; None: each epoch its own.
       balance: `none`, `weights` or `oversample`.
-      num_classes: width of the targets.
+      width: columns of the targets.
+      task: whose targets they are.
     """
 
     modality: str
@@ -100,7 +108,8 @@ class Training:
     augmentations: tuple[Any, ...]
     views: int | None
     balance: str
-    num_classes: int
+    width: int
+    task: str = tasks.DEFAULT
 
     @property
     def augments(self) -> ModuleType:
@@ -243,7 +252,8 @@ def free_memory() -> int:
 
 
 def evaluation(inputs: Inputs, batch_size: int) -> tf.data.Dataset:
-    """Every example once, in order: `(batch, ...)` inputs, the last batch whole or not."""
+    """Every example once, in order: `(batch, ...)` inputs, the last batch whole or not; a tuple of
+    them where the array is one."""
     indices = tf.data.Dataset.range(len(inputs))
     if inputs.array is None:
         return untuned(inputs.read(_placed(inputs, indices)).batch(batch_size).prefetch(2))
@@ -277,12 +287,15 @@ def numbers_of(count: int, how: Training, view: int | tf.Tensor) -> tf.Tensor:
     return tf.random.stateless_uniform(shape, (2 * how.seed, view))
 
 
-def _gather(array: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Rows of an array that may be memory-mapped: TensorFlow would copy it whole."""
+def _gather(arrays: Arrays) -> Callable[[tf.Tensor], Any]:
+    """Rows of arrays that may be memory-mapped: TensorFlow would copy them whole."""
 
-    def gather(indices: tf.Tensor) -> tf.Tensor:
-        rows = tf.numpy_function(lambda i: array[i], [indices], array.dtype, stateful=False)
-        return tf.ensure_shape(rows, (None, *array.shape[1:]))
+    def gather(indices: tf.Tensor) -> Any:
+        def of(array: np.ndarray) -> tf.Tensor:
+            rows = tf.numpy_function(lambda i: array[i], [indices], array.dtype, stateful=False)
+            return tf.ensure_shape(rows, (None, *array.shape[1:]))
+
+        return tf.nest.map_structure(of, arrays)
 
     return unconverted(gather)
 
@@ -293,7 +306,7 @@ def num_steps(count: int, batch_size: int) -> int:
 
 
 def training(inputs: Inputs, how: Training, place: tf.Variable) -> tf.data.Dataset:
-    """One epoch of `(inputs, targets (batch, classes) float32, weights (batch,) float32)`.
+    """One epoch of `(inputs, targets (batch, width) float32, weights (batch,) float32)`.
 
     Args:
       place: `(2,) int64`, the epoch and the step that it begins at; each new iterator reads it.
@@ -346,35 +359,43 @@ def streamed(
 
 def _finisher(labels: np.ndarray, how: Training) -> Callable[..., tuple[tf.Tensor, ...]]:
     """From a batch of `_rows`, and its inputs, to what a step takes."""
-    weights, labels = class_weights(labels, how.num_classes, how.balance), tf.constant(labels)
+    of = tasks.of(how.task, "targets")
+    weights, labels = of.weights(labels, how.width, how.balance), tf.constant(labels)
 
     def finish(row: tuple[tf.Tensor, ...], x: tf.Tensor) -> tuple[tf.Tensor, ...]:
         now, positions, indices, numbers = row
         step = positions[0] // tf.shape(positions)[0]
         x = how.augments.augment(x, numbers, how.augmentations)
-        targets = tf.one_hot(tf.gather(labels, indices), how.num_classes)
+        targets = of.columns_in_graph(tf.gather(labels, indices), how.width)
         mix_seed = tf.stack([2 * how.seed + 1, now[0] * 1_000_003 + step])
         x, targets = how.augments.mix(x, targets, how.augmentations, mix_seed)
-        return x, targets, tf.linalg.matvec(targets, weights)
+        return x, targets, of.weighed(targets, weights)
 
     return finish
 
 
 def of_activations(
-    array: np.ndarray, labels: np.ndarray, how: Training, epoch: int, first: int = 0
-) -> Iterator[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
+    arrays: Arrays, labels: np.ndarray, how: Training, epoch: int, first: int = 0
+) -> Iterator[tuple[Any, tf.Tensor, tf.Tensor]]:
     """`training`'s epoch of activations, `(examples, ...)`, in which the views are already.
 
     Without a pipeline, which takes 40 ms to start: as long as a few steps on small activations.
     """
-    targets = np.eye(how.num_classes, dtype=np.float32)[labels]
-    weights = targets @ class_weights(labels, how.num_classes, how.balance).numpy()
+    of = tasks.of(how.task, "targets")
+    targets = of.columns(labels, how.width)
+    weights = of.weighed(targets, of.weights(labels, how.width, how.balance))
     order = _order(labels, how, tf.constant(epoch)).numpy()
     size = min(how.batch_size, len(labels))
     for step in range(first, num_steps(len(labels), how.batch_size)):
         chosen = order[step * size : (step + 1) * size]
-        inputs = tf.cast(tf.constant(array[chosen]), tf.float32)  # Some are kept in half precision.
+        inputs = tf.nest.map_structure(functools.partial(_whole, chosen), arrays)
         yield inputs, tf.constant(targets[chosen]), tf.constant(weights[chosen])
+
+
+def _whole(chosen: np.ndarray, array: np.ndarray) -> tf.Tensor:
+    # Some activations are kept in half precision; what they are of stays as it is.
+    found = tf.constant(array[chosen])
+    return tf.cast(found, tf.float32) if found.dtype == tf.float16 else found
 
 
 def _rows(inputs: Inputs, how: Training, place: tf.Variable) -> tf.data.Dataset:
@@ -393,8 +414,9 @@ def _order(labels: np.ndarray, how: Training, epoch: tf.Tensor) -> tf.Tensor:
     count = len(labels)
     if how.balance != "oversample":
         return tf.random.experimental.stateless_shuffle(tf.range(count, dtype=tf.int64), seed)
-    # Classes in turn; within a class, one shuffle after the other.
-    members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    # Strata, such as classes, in turn; within one, one shuffle after the other.
+    strata = tasks.of(how.task, "targets").strata(labels)
+    members = [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)]
     share = -(-count // len(members))
     rows = []
     for i, member in enumerate(members):
@@ -403,15 +425,6 @@ def _order(labels: np.ndarray, how: Training, epoch: tf.Tensor) -> tf.Tensor:
         rows.append(tf.reshape(tf.gather(member, shuffles), (-1,))[:share])
     flat = tf.reshape(tf.stack(rows, axis=1), (-1,))[:count]
     return tf.random.experimental.stateless_shuffle(flat, seed)
-
-
-def class_weights(labels: np.ndarray, num_classes: int, balance: str) -> tf.Tensor:
-    """`(classes,) float32`: 1, or inverse to the class's size with mean 1 over the examples."""
-    counts = np.bincount(labels, minlength=num_classes)
-    if balance != "weights":
-        return tf.ones(num_classes)
-    present = np.maximum(counts, 1)
-    return tf.constant(len(labels) / (np.count_nonzero(counts) * present), tf.float32)
 
 
 def drawn(dataset: Dataset, how: Training, place: tf.Variable) -> tf.data.Dataset:
@@ -426,7 +439,8 @@ def drawn(dataset: Dataset, how: Training, place: tf.Variable) -> tf.data.Datase
 
     def draw(indices: tf.Tensor):
         examples, labels = dataset.draw(indices)
-        return examples, tf.one_hot(labels, how.num_classes), tf.ones(tf.shape(labels))
+        targets = tasks.of(how.task, "targets").columns_in_graph(labels, how.width)
+        return examples, targets, tf.ones(tf.shape(labels))
 
     batches = (
         tf.data.Dataset.from_tensors(0)

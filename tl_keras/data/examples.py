@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tl_keras import tasks
+
 if TYPE_CHECKING:
     from tl_keras.data.shards import Shards
 
@@ -54,11 +56,12 @@ class Example:
     """A readable, labelled example."""
 
     file: str
-    label: int
+    label: int | float  # the target, as the task codes it: of classes a place among their names
     digest: str  # SHA-256 of the content, hex
     index: int = -1  # into Dataset.raw, for embedded sources
     checked: Any = None  # what the check of its file found, a `Checked` of its modality
     unit: str = ""  # the same for those of train and val that no split may part
+    stratum: int | None = None  # that splits hold in its share; None: the label
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,8 @@ class Dataset:
     """Classes, splits, and what was left out.
 
     Attributes:
-      classes: names, sorted; an example's label is an index into them.
+      classes: names of the answers, sorted; of classes an example's label is an index into them.
+        Empty where answers have no names.
       splits: examples of `train`, `val` and `test`; and `rest`, of the same source and with their
         labels, those that `data.examples_per_class` leaves out.
       root: folder that the files are relative to; None for embedded sources.
@@ -78,6 +82,7 @@ class Dataset:
         change.
       omitted: files that are used in no split, beside the quarantined ones.
       shards: what training examples are streamed from; None where they are files.
+      task: what the labels are.
     """
 
     classes: tuple[str, ...]
@@ -92,10 +97,16 @@ class Dataset:
     listed: dict[str, Any] = field(default_factory=dict)
     omitted: list[str] = field(default_factory=list)
     shards: "Shards | None" = None
+    task: str = tasks.DEFAULT
 
     def labels(self, split: str) -> np.ndarray:
-        """`(examples,) int64` labels of a split."""
-        return np.array([example.label for example in self.splits[split]], np.int64)
+        """`(examples,)` targets of a split, of classes `int64`."""
+        dtype = tasks.of(self.task, "targets").DTYPE
+        return np.array([example.label for example in self.splits[split]], dtype)
+
+    def text(self, example: Example) -> str:
+        """An example's label, as the source had it or as it means."""
+        return tasks.of(self.task, "targets").text(example.label, self.classes)
 
     def pooled(self) -> "Dataset":
         """The same with train and val in one, to be dealt out to folds."""

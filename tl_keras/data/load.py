@@ -3,17 +3,18 @@
 import hashlib
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from tl_keras import tasks
 from tl_keras.config.data import DRAWN
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import changes, check_files, names, problems, sources, store, tfds
 from tl_keras.data.examples import SPLITS, Dataset, Example, Listing, Quarantined
-from tl_keras.data.splits import Splits, carve
+from tl_keras.data.splits import Splits, carve, stratum_of
 from tl_keras.data.wording import count_of, left_out, shortened
 from tl_keras.modalities import part
 from tl_keras.run.progress import progress
@@ -34,8 +35,13 @@ class _Found:
     groups: dict[str, str]
     quarantined: list[Quarantined]
     warnings: list[str]
-    bad: dict[str, list[Quarantined]]  # by class, files of a known class that cannot be used
+    bad: dict[str, list[Quarantined]]  # by label, files of a known one that cannot be used
     omitted: list[str] = field(default_factory=list)  # files whose content another split has
+    task: str = tasks.DEFAULT
+
+    def text(self, example: Example) -> str:
+        """An example's label, as the source had it or as it means."""
+        return tasks.of(self.task, "targets").text(example.label, self.classes)
 
 
 def load(config: RunConfig, strict: bool = True) -> Dataset:
@@ -63,7 +69,9 @@ def load(config: RunConfig, strict: bool = True) -> Dataset:
     else:
         alike, warnings = _alike(found, config, listing.root)
     splits = carve(found.splits, found.groups, data, alike)
-    faults += problems.of_files(found.quarantined, _num_readable(found), found.classes, data)
+    faults += problems.of_files(found.quarantined, _num_readable(found), data)
+    where = f"data.path: {data.path or data.name!r}"
+    faults += tasks.of(config.task, "targets").faults(found.classes, where)
     given = [split for split in ("val", "test") if found.splits[split]]
     faults += problems.of_splits(splits, found.classes, data, given, found.bad)
     warnings = [*warnings, *problems.missing_in_test(splits, found.classes)]
@@ -85,6 +93,7 @@ def load(config: RunConfig, strict: bool = True) -> Dataset:
         listed=listed,
         omitted=[*found.omitted, *(example.file for example in splits["rest"])],
         shards=listing.shards,
+        task=config.task,
     )
 
 
@@ -100,7 +109,7 @@ def _audit(listing: Listing, config: RunConfig) -> _Found:
     files = [listed.file for listed in listing.files if listed.file not in listing.checked]
     checked = check_files.check_all(listing.root, files, config.settings, memory, looks=True)
     checked |= listing.checked
-    classes = tuple(sorted({listed.label for listed in listing.files}))
+    classes, code = tasks.of(config.task, "targets").named(listed.label for listed in listing.files)
     splits: Splits = {name: [] for name in SPLITS}
     quarantined, bad = list(listing.quarantined), defaultdict(list)
     for listed in listing.files:
@@ -110,8 +119,7 @@ def _audit(listing: Listing, config: RunConfig) -> _Found:
             quarantined.append(entry)
             bad[listed.label].append(entry)
             continue
-        label = classes.index(listed.label)
-        example = Example(listed.file, label, file.digest, checked=file)
+        example = Example(listed.file, code(listed.label), file.digest, checked=file)
         splits[listed.split or "train"].append(example)
     groups = {listed.file: listed.group for listed in listing.files if listed.group}
     warnings = [
@@ -119,7 +127,22 @@ def _audit(listing: Listing, config: RunConfig) -> _Found:
         *_alike_names(classes),
         *check_files.checks_of(config.settings).warnings(checked),
     ]
-    return _Found(classes, splits, groups, quarantined, warnings, bad)
+    splits = _with_strata(splits, config.task)
+    return _Found(classes, splits, groups, quarantined, warnings, bad, task=config.task)
+
+
+def _with_strata(splits: Splits, task: str) -> Splits:
+    """The examples, with strata where these are not their labels."""
+    targets = tasks.of(task, "targets")
+    labels = [example.label for examples in splits.values() for example in examples]
+    strata = targets.strata(np.array(labels, targets.DTYPE)).tolist()
+    if strata == labels:
+        return splits
+    numbers = iter(strata)
+    return {
+        name: [replace(example, stratum=next(numbers)) for example in examples]
+        for name, examples in splits.items()
+    }
 
 
 def _alike_names(classes: tuple[str, ...]) -> list[str]:
@@ -150,7 +173,7 @@ def _set_duplicates_apart(found: _Found) -> _Found:
     labels, placed = defaultdict(set), defaultdict(set)
     for split, examples in found.splits.items():
         for example in examples:
-            labels[example.digest].add(found.classes[example.label])
+            labels[example.digest].add(found.text(example))
             placed[example.digest].add(split)
     splits: Splits = {}
     quarantined, moved = list(found.quarantined), defaultdict(list)
@@ -163,7 +186,7 @@ def _set_duplicates_apart(found: _Found) -> _Found:
                 reason = f"the same image stands under {' and '.join(under)}"
                 entry = Quarantined(example.file, reason)
                 quarantined.append(entry)
-                found.bad[found.classes[example.label]].append(entry)
+                found.bad[found.text(example)].append(entry)
             elif split != kept_in:
                 moved[split, kept_in].append(example.file)
             else:
@@ -197,7 +220,7 @@ def _alike(found: _Found, config: RunConfig, root: Path) -> tuple[list[list[Exam
         return [], [
             f"of more than {copies.MAX_EXAMPLES} pictures near-duplicates are not looked for"
         ]
-    sizes = Counter(example.label for example in examples)
+    sizes = Counter(map(stratum_of, examples))
     kept, parted, warnings = [], [], []
     similar = copies.with_similar_hashes([example.checked.looks for example in examples])
     suspects = [examples[i] for i in similar]
@@ -208,7 +231,7 @@ def _alike(found: _Found, config: RunConfig, root: Path) -> tuple[list[list[Exam
         return [], [f"{warning}; where they belong together, name groups in a CSV"]
     for members in copies.clusters(_thumbnails(suspects, root, config)):
         alike = [suspects[i] for i in members]
-        if len(alike) <= ALIKE_SHARE * min(sizes[example.label] for example in alike):
+        if len(alike) <= ALIKE_SHARE * min(sizes[stratum_of(example)] for example in alike):
             kept.append(alike)
         else:
             parted.append(alike)
@@ -272,12 +295,30 @@ def _load_drawn(config: RunConfig) -> Dataset:
         )
     ]
     if drawn.parts is None:
+        names, examples = _coded(drawn.classes, examples, config.task)
         splits = carve({"train": examples, "val": [], "test": []}, {}, config.data)
-        for fault in problems.of_splits(splits, drawn.classes, config.data):
+        for fault in problems.of_splits(splits, names, config.data):
             raise ValueError(fault)
+    elif config.task != tasks.DEFAULT:
+        raise ValueError(
+            f"data.source: {config.data.source} draws examples with their classes, and task is "
+            f"{config.task}"
+        )
     else:
         train = [Example(*named, i) for i, named in enumerate(drawn.train)]
         held_out = {split: examples[place] for split, place in drawn.parts.items()}
-        splits = {"train": train, **held_out}
-    mark = fingerprint(splits, drawn.classes)
-    return Dataset(drawn.classes, splits, None, drawn.raw, [], [], mark, drawn.draw)
+        names, splits = drawn.classes, {"train": train, **held_out}
+    mark = fingerprint(splits, names)
+    how = {"draw": drawn.draw, "task": config.task}
+    return Dataset(names, splits, None, drawn.raw, [], [], mark, **how)
+
+
+def _coded(
+    classes: Sequence[str], examples: list[Example], task: str
+) -> tuple[tuple[str, ...], list[Example]]:
+    """Names of the answers, and drawn examples with a task's targets in place of classes."""
+    if task == tasks.DEFAULT:
+        return tuple(classes), examples
+    names, code = tasks.of(task, "targets").named(classes[example.label] for example in examples)
+    coded = [replace(example, label=code(classes[example.label])) for example in examples]
+    return names, _with_strata({"": coded}, task)[""]

@@ -9,9 +9,7 @@ from tl_keras.data.splits import Splits
 from tl_keras.data.wording import left_out, shortened
 
 
-def of_files(
-    bad: Sequence[Quarantined], num_good: int, classes: Sequence[str], config: DataConfig
-) -> Iterator[str]:
+def of_files(bad: Sequence[Quarantined], num_good: int, config: DataConfig) -> Iterator[str]:
     """What is wrong with the files as a whole."""
     counted = [entry for entry in bad if entry.is_bad]
     total = num_good + len(counted)
@@ -20,11 +18,6 @@ def of_files(
             f"data.max_bad_share: {len(counted)} of {total} files cannot be used, "
             f"more than the share {config.max_bad_share}; {'; '.join(left_out(counted)[:3])}; mend "
             "or remove them, or raise data.max_bad_share"
-        )
-    if len(classes) < 2:
-        yield (
-            f"data.path: {config.path or config.name!r} has one class, {classes[0]!r}; expected at "
-            "least two class folders"
         )
 
 
@@ -50,7 +43,7 @@ def of_splits(
     partners = names.partners(classes)
     for split in ("train", "val"):
         present = {example.label for example in splits[split]}
-        missing = [label for label in range(len(classes)) if label not in present]
+        missing = [label for label, _ in enumerate(classes) if label not in present]
         if not missing:
             continue
         first = classes[missing[0]]

@@ -73,10 +73,10 @@ def carve(
 def folds(examples: Sequence[Example], count: int, seed: int) -> list[np.ndarray]:
     """Positions of the examples of each fold: classes in shares as equal as units allow, none of
     which is parted. No class has fewer units than there are folds."""
-    labels = np.array([example.label for example in examples])
+    strata = np.array([stratum_of(example) for example in examples])
     units = np.array([example.unit for example in examples])
     parting = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
-    return [held_out for _, held_out in parting.split(labels, labels, units)]
+    return [held_out for _, held_out in parting.split(strata, strata, units)]
 
 
 def parted(
@@ -90,7 +90,7 @@ def parted(
     for example in examples:
         grouped[example.unit].append(example)
     units = list(grouped.values())
-    counts = Counter(map(_label, units))
+    counts = Counter(map(_stratum, units))
     shares = _shares(_sizes(units), share)
     room = {label: shares[label] if counts[label] > 1 else 0 for label in counts}
     val, _ = _take(units, room, seed)
@@ -102,7 +102,7 @@ def parted(
 def _sizes(units: list[list[Example]]) -> dict[int, int]:
     sizes: dict[int, int] = defaultdict(int)
     for unit in units:
-        sizes[_label(unit)] += len(unit)
+        sizes[_stratum(unit)] += len(unit)
     return sizes
 
 
@@ -111,7 +111,7 @@ def _shares(sizes: dict[int, int], share: float) -> dict[int, int]:
 
 
 def _most(examples: list[Example]) -> int:
-    return max(Counter(example.label for example in examples).values(), default=0)
+    return max(Counter(map(stratum_of, examples)).values(), default=0)
 
 
 def _units(
@@ -148,7 +148,7 @@ def _take(
     """
     classes = defaultdict(list)
     for unit in units:
-        classes[_label(unit)].append(unit)
+        classes[_stratum(unit)].append(unit)
     taken, left = [], []
     for label in sorted(classes):
         room = counts[label]
@@ -159,9 +159,14 @@ def _take(
     return [example for unit in taken for example in unit], left
 
 
-def _label(unit: list[Example]) -> int:
-    """The class that a unit counts to, whatever order its examples are listed in."""
-    return min(unit, key=lambda example: example.digest).label
+def _stratum(unit: list[Example]) -> int:
+    """The stratum that a unit counts to, whatever order its examples are listed in."""
+    return stratum_of(min(unit, key=lambda example: example.digest))
+
+
+def stratum_of(example: Example) -> int:
+    """The stratum of an example, such as its class."""
+    return example.label if example.stratum is None else example.stratum
 
 
 def _rank(unit: list[Example], seed: int | str) -> str:

@@ -3,15 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tl_keras import tasks
 from tl_keras.config.export import WHOLE, ExportConfig
 from tl_keras.export.proof import OK
-from tl_keras.export.repair import is_sound
 
 NEARLY = 1.25  # Times the smallest file: as good as the smallest.
 Entry = Mapping[str, Any]
 
 
-def choose(entries: Mapping[str, Entry], config: ExportConfig, smaller: str) -> dict[str, Any]:
+def choose(
+    entries: Mapping[str, Entry], config: ExportConfig, smaller: str, task: str = tasks.DEFAULT
+) -> dict[str, Any]:
     """`shipped` of `result.json`: the `format`, None where no file will do, and a `status`.
 
     Of the LiteRT files that hold their tolerance and `export.max_bytes` and `max_latency_ms`, and
@@ -30,7 +32,8 @@ def choose(entries: Mapping[str, Entry], config: ExportConfig, smaller: str) -> 
     within = {name: entry for name, entry in held.items() if _excess(entry, config) <= 1}
     if not within:
         return {"format": None, "status": _nearest(held, config, smaller)}
-    good = {k: e for k, e in within.items() if is_sound(e["val"], config.max_accuracy_drop)}
+    is_sound, bound = tasks.of(task, "exports").is_sound, config.max_accuracy_drop
+    good = {k: e for k, e in within.items() if is_sound(e["val"], bound)}
     if not good:
         least = min(map(_lost, within.values()))
         good = {k: e for k, e in within.items() if _lost(e) == least}
@@ -42,7 +45,7 @@ def choose(entries: Mapping[str, Entry], config: ExportConfig, smaller: str) -> 
 
 
 def _lost(entry: Entry) -> float:
-    """Of accuracy on validation."""
+    """On validation, see `exports.lost` of the task."""
     return entry["val"]["lost"]
 
 

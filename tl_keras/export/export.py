@@ -10,6 +10,7 @@ from typing import Any
 import keras
 from absl import logging
 
+from tl_keras import tasks
 from tl_keras.config.export import WHOLE, ExportConfig
 from tl_keras.data.batches import Inputs
 from tl_keras.export import parity, proof
@@ -56,7 +57,7 @@ def export(
         else:
             entry = proof.quantised(name, (subject, own), (judge or subject, theirs), writing)
         results[name] = entry
-        _log(name, entry)
+        _log(name, entry, writing.task)
     for name, entry in results.items():
         final = file_name(name, rejected=entry["status"] != OK)
         (writing.folder / file_name(name)).rename(writing.folder / final)
@@ -100,13 +101,15 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def size_and_latency(model: keras.Model, inputs: dict[str, Inputs], name: str) -> dict[str, float]:
+def size_and_latency(
+    model: keras.Model, inputs: dict[str, Inputs], name: str, task: str = tasks.DEFAULT
+) -> dict[str, float]:
     """`bytes` and `latency_ms` (median, one thread) of a model's LiteRT file of a format.
 
     They depend on the architecture and not on its weights.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        few = litert.calibration_examples(inputs["train"], FEW)
+        few = litert.calibration_examples(inputs["train"], FEW, task)
         own = convert(model, few, ExportConfig(formats=(name,)), None, Path(temporary))
         file = Path(temporary, "model.tflite")
         file.write_bytes(content_of(own, name))
@@ -116,12 +119,13 @@ def size_and_latency(model: keras.Model, inputs: dict[str, Inputs], name: str) -
 
 def _converted(subject: Subject, writing: Writing) -> Converted:
     count = writing.config.calibration_examples
-    examples = litert.calibration_examples(subject.inputs["train"], count)
-    return convert(subject.model, examples, writing.config, writing.threshold, writing.folder)
+    examples = litert.calibration_examples(subject.inputs["train"], count, writing.task)
+    return convert(subject.model, examples, writing.config, writing.abstains, writing.folder)
 
 
-def _log(name: str, result: dict[str, Any]) -> None:
+def _log(name: str, result: dict[str, Any], task: str) -> None:
     mended = f", {len(result['repair']['kept'])} operators kept float" if "repair" in result else ""
-    accuracy = f", accuracy {result['accuracy']:.3f}" if "accuracy" in result else ""
+    main = tasks.of(task, "names").MAIN
+    measured = f", {main.replace('_', ' ')} {result[main]:.3f}" if main in result else ""
     size = result["bytes"] / 1e6
-    logging.info("export %s: %.2f MB%s, %s%s", name, size, accuracy, result["status"], mended)
+    logging.info("export %s: %.2f MB%s, %s%s", name, size, measured, result["status"], mended)

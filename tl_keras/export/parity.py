@@ -16,9 +16,8 @@ from tl_keras.data.batches import Inputs
 from tl_keras.export.formats import flatbuffer
 from tl_keras.run.files import not_a_pattern
 from tl_keras.run.progress import progress
-from tl_keras.tasks.classification import paired_interval, wilson
 
-Outputs = dict[str, np.ndarray]  # by name: `probabilities (examples, classes) float32`, ...
+Outputs = dict[str, np.ndarray]  # by name: for classes `probabilities (examples, classes)`, ...
 Runner = Callable[[Inputs], Outputs]
 TIMED_RUNS = 50
 CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
@@ -93,43 +92,6 @@ def _invoke(interpreter: Interpreter, image: np.ndarray) -> Outputs:
     # float16 may overflow: what is no number is no answer either.
     found = run_once(interpreter, image).items()
     return {name: np.nan_to_num(values, nan=0.0, posinf=0.0) for name, values in found}
-
-
-def compare(found: np.ndarray, reference: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    """Accuracy with its 95% interval, agreement of decisions, largest difference of a
-    probability."""
-    right = found.argmax(-1) == labels
-    return {
-        "accuracy": float(right.mean()),
-        "interval": list(wilson(int(right.sum()), len(labels))),
-        "agreement": float((found.argmax(-1) == reference.argmax(-1)).mean()),
-        "max_abs_diff": float(np.abs(found - reference).max()),
-        "n": len(labels),
-    }
-
-
-def lost(found: np.ndarray, reference: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    """What a file loses against the model on the same examples.
-
-    Returns:
-      `accuracy`; `lost`, of it; the 95% `interval` of that, paired by example; `agreement`;
-      `moved`, see there; `n`.
-    """
-    right, before = found.argmax(-1) == labels, reference.argmax(-1) == labels
-    spoiled, mended = int((before & ~right).sum()), int((right & ~before).sum())
-    return {
-        "accuracy": float(right.mean()),
-        "lost": (spoiled - mended) / len(labels),
-        "interval": list(paired_interval(spoiled, mended, len(labels))),
-        "agreement": float((found.argmax(-1) == reference.argmax(-1)).mean()),
-        "moved": moved(found, reference),
-        "n": len(labels),
-    }
-
-
-def moved(found: np.ndarray, reference: np.ndarray) -> float:
-    """How much probability goes to other classes, 0 to 1 (total variation), mean over examples."""
-    return float(np.abs(found - reference).sum(-1).mean() / 2)
 
 
 def latency(file: Path, inputs: Inputs, threads: int = 1) -> dict[str, Any]:

@@ -1,22 +1,24 @@
 """A format's file: written, loaded back, judged on validation, mended, and measured on test."""
 
+import functools
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import keras
 import numpy as np
 from absl import logging
 
+from tl_keras import tasks
 from tl_keras.config.export import WHOLE, ExportConfig
 from tl_keras.data.batches import CORES, Inputs
-from tl_keras.export import conformal, parity, repair
+from tl_keras.export import parity, repair
 from tl_keras.export.description import Description
-from tl_keras.export.formats import flatbuffer, litert, onnx, quantise, saved_model
+from tl_keras.export.formats import flatbuffer, litert, metadata, onnx, quantise, saved_model
 from tl_keras.export.formats.converted import Converted, content_of
-from tl_keras.export.formats.saved_model import Decode
-from tl_keras.modalities import part
+from tl_keras.export.formats.saved_model import Abstains, Decode
 from tl_keras.run.progress import progress
 from tl_keras.run.quiet import quiet
 
@@ -30,9 +32,9 @@ class Subject:
     """A model, and the examples that its files are run on.
 
     Attributes:
-      model: a prepared example to probabilities.
+      model: a prepared example to answer.
       inputs: prepared examples of train (to calibrate), val (to judge) and test (to report).
-      reference: the model's own probabilities of val and, where there is one, test.
+      reference: the model's own answers of val and, where there is one, test.
       on: what val is, in words.
     """
 
@@ -54,8 +56,9 @@ class Writing:
     Attributes:
       decode: what a file holds to the model's input, for files given to the SavedModel.
       about: goes into the files.
-      threshold: of `conformal`, where there is an output `abstain`.
+      threshold: of the task's `abstain`, where there is such an output.
       folder: where files are written before they are renamed.
+      task: what the answers are.
     """
 
     decode: Decode
@@ -63,6 +66,29 @@ class Writing:
     config: ExportConfig
     threshold: float | None
     folder: Path
+    task: str = tasks.DEFAULT
+
+    @property
+    def output(self) -> str:
+        """The name of the files' answer."""
+        return tasks.of(self.task, "layer").OUTPUT
+
+    @property
+    def abstains(self) -> Abstains | None:
+        """What gives the output `abstain`; None where there is no threshold."""
+        if self.threshold is None:
+            return None
+        abstains = tasks.of(self.task, "abstain").abstains
+        return functools.partial(abstains, threshold=self.threshold)
+
+    @property
+    def judged(self) -> ModuleType:
+        """What says how good a file is."""
+        return tasks.of(self.task, "exports")
+
+    def is_sound(self, verdict: dict[str, Any]) -> bool:
+        """Whether a file of a verdict needs no mending."""
+        return self.judged.is_sound(verdict, self.config.max_accuracy_drop)
 
 
 def file_name(name: str, rejected: bool = False) -> str:
@@ -74,13 +100,8 @@ def file_name(name: str, rejected: bool = False) -> str:
 def write(made: bytes, name: str, writing: Writing) -> Path:
     """A LiteRT file with its metadata."""
     path = writing.folder / file_name(name)
-    path.write_bytes(_described(made, writing.about))
+    path.write_bytes(metadata.add(made, writing.about))
     return path
-
-
-def _described(content: bytes, about: Description) -> bytes:
-    """A LiteRT file with what other readers look for inside it."""
-    return part(about.settings.modality, "metadata").add(content, about)
 
 
 def whole(name: str, subject: Subject, writing: Writing) -> dict[str, Any]:
@@ -88,9 +109,9 @@ def whole(name: str, subject: Subject, writing: Writing) -> dict[str, Any]:
     path = writing.folder / file_name(name)
     with quiet():
         if name == "saved_model":
-            saved_model.write(subject.model, path, writing.decode, writing.threshold)
+            saved_model.write(subject.model, path, writing.decode, writing.abstains)
         else:
-            onnx.write(subject.model, path, writing.threshold)
+            onnx.write(subject.model, path, writing.abstains)
     return exact(name, path, subject, writing)
 
 
@@ -107,16 +128,17 @@ def unproved(path: Path) -> dict[str, Any]:
 
 
 def exact(name: str, path: Path, subject: Subject, writing: Writing) -> dict[str, Any]:
-    """The entry of a file that gives the model's own probabilities, or it is rejected."""
+    """The entry of a file that gives the model's own answers, or it is rejected."""
     found, entry = _run(name, path, subject, writing, {"val", subject.last})
     bound = writing.config.max_difference
     # Of validation, as all that decides.
     difference = float(np.abs(found["val"] - subject.reference["val"]).max())
-    entry["val"] = _on_validation(found["val"], subject)
+    entry["val"] = _on_validation(found["val"], subject, writing)
+    named = writing.judged.ANSWERS
     entry["status"] = (
         OK
         if difference <= bound
-        else f"probabilities differ by {difference:.2g}, over export.max_difference {bound:g}"
+        else f"{named} differ by {difference:.2g}, over export.max_difference {bound:g}"
     )
     return entry
 
@@ -134,7 +156,7 @@ def quantised(
     judged = plain if judge[1] is converted else content_of(judge[1], name)
     verdict = _verdict(judged, judge[0], writing)
     kept, steps = (), []
-    if not repair.is_sound(verdict, bound):
+    if not writing.is_sound(verdict):
         logging.info("export %s: loses %.3f on %s; mending", name, verdict["lost"], verdict["on"])
         mended = _repair(name, *judge, verdict, writing)
         kept, steps, verdict = mended.kept, mended.steps, mended.verdict
@@ -144,46 +166,32 @@ def quantised(
     if steps:
         entry["repair"] = {
             "kept": [layer_name(converted.calibrated.scopes[i]) for i in kept],
-            "bytes": entry["bytes"] - len(_described(plain, writing.about)),
+            "bytes": entry["bytes"] - len(metadata.add(plain, writing.about)),
             "steps": steps,
         }
-    entry["status"] = _status(verdict, bound)
+    entry["status"] = writing.judged.status(verdict, bound)
     if entry["status"] == OK and verdict["interval"][1] > bound:
         entry["undecided"] = verdict["n"]
     return entry
 
 
-def _status(verdict: dict[str, Any], bound: float) -> str:
-    low, high = verdict["interval"]
-    if low > bound:
-        return (
-            f"loses {verdict['lost']:.3f} of accuracy on {verdict['on']} (95% interval {low:.3f} "
-            f"to {high:.3f}), over export.max_accuracy_drop {bound:g}"
-        )
-    if verdict["moved"] > repair.MOST_MOVED:
-        return (
-            f"moves {verdict['moved']:.2f} of the probability to other classes on {verdict['on']}, "
-            f"mean over the examples; at most {repair.MOST_MOVED:g} is sound"
-        )
-    return OK
-
-
 def _verdict(judged: bytes, judge: Subject, writing: Writing) -> dict[str, Any]:
     path = writing.folder / "judged.tflite"
     path.write_bytes(judged)
-    found = parity.load_litert(path, silent=True)(judge.inputs["val"])["probabilities"]
-    return _on_validation(found, judge)
+    found = parity.load_litert(path, silent=True)(judge.inputs["val"])[writing.output]
+    return _on_validation(found, judge, writing)
 
 
-def _on_validation(found: np.ndarray, judge: Subject) -> dict[str, Any]:
-    lost = parity.lost(found, judge.reference["val"], judge.inputs["val"].labels)
+def _on_validation(found: np.ndarray, judge: Subject, writing: Writing) -> dict[str, Any]:
+    lost = writing.judged.lost(found, judge.reference["val"], judge.inputs["val"].labels)
     return {**lost, "on": judge.on}
 
 
 def _repair(
     name: str, judge: Subject, converted: Converted, first: dict[str, Any], writing: Writing
 ) -> repair.Repaired:
-    chosen = litert.in_turn(judge.inputs["val"].labels, repair.RANKED_ON)
+    strata = tasks.of(writing.task, "targets").strata(judge.inputs["val"].labels)
+    chosen = litert.in_turn(strata, repair.RANKED_ON)
     some, reference = judge.inputs["val"].part(chosen), judge.reference["val"][chosen]
     path = writing.folder / "ranked.tflite"
     every = quantise.candidates(converted.calibrated, name)
@@ -191,15 +199,15 @@ def _repair(
     def cost(places: Sequence[int]) -> float:
         others = [other for other in every if other not in places]
         path.write_bytes(content_of(converted, name, others, ends=False))
-        found = parity.load_litert(path, silent=True)(some)["probabilities"]
+        found = parity.load_litert(path, silent=True)(some)[writing.output]
         bar.update()
-        return parity.moved(found, reference)
+        return writing.judged.moved(found, reference)
 
     def judged(kept: Sequence[int]) -> dict[str, Any]:
         return _verdict(content_of(converted, name, kept), judge, writing)
 
     with progress(title=f"mend {name}", unit=" runs") as bar:
-        return repair.repair(first, judged, cost, every, writing.config.max_accuracy_drop)
+        return repair.repair(first, judged, cost, every, writing.is_sound)
 
 
 def layer_name(scope: str) -> str:
@@ -213,22 +221,23 @@ def layer_name(scope: str) -> str:
 def _run(
     name: str, path: Path, subject: Subject, writing: Writing, splits: Collection[str]
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Probabilities by split, and what was measured of a file; of test, where there is one."""
+    """Answers by split, and what was measured of a file; of test, where there is one."""
     with quiet():
         runner = RUNNERS.get(name, parity.load_litert)(path)
     outputs = {split: runner(subject.inputs[split]) for split in splits}
-    found = {split: own["probabilities"] for split, own in outputs.items()}
+    found = {split: own[writing.output] for split, own in outputs.items()}
     last = subject.last
     labels = subject.inputs[last].labels
     entry = {
         "path": path.name,
         "bytes": parity.num_bytes(path),
-        **parity.compare(found[last], subject.reference[last], labels),
+        **writing.judged.of_file(found[last], subject.reference[last], labels),
         "latency_ms": None,
     }
     if writing.threshold is not None and last == "test":
         abstain = outputs[last]["abstain"]
-        entry["abstain"] = conformal.measure(found[last], abstain, labels, writing.threshold)
+        measure = tasks.of(writing.task, "abstain").measure
+        entry["abstain"] = measure(found[last], abstain, labels, writing.threshold)
     if name not in WHOLE:
         content = path.read_bytes()
         entry |= {

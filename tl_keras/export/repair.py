@@ -10,9 +10,6 @@ from absl import logging
 RANKED_ON = 16  # examples, on which operators are quantised apart from the others
 MOST_RANGES = 128  # of operators, into which a model is divided
 NEGLIGIBLE = 0.1  # of what the costliest operator costs: a range that costs less is left whole
-# Probability that goes to other classes, over which a file is mended whatever its accuracy: of a
-# few dozen examples as many may be won by chance as lost. Sound MobileNets had .001 to .05.
-MOST_MOVED = 0.08
 
 
 @dataclass(frozen=True)
@@ -21,7 +18,7 @@ class Repaired:
 
     Attributes:
       kept: their places, the costliest first.
-      verdict: as `parity.lost` gives it, with these.
+      verdict: as `exports.lost` of the task gives it, with these.
       steps: how many were kept in each try, and what was lost.
     """
 
@@ -35,15 +32,16 @@ def repair(
     judge: Callable[[Collection[int]], dict[str, Any]],
     cost: Callable[[Sequence[int]], float],
     candidates: Sequence[int],
-    bound: float,
+    is_sound: Callable[[dict[str, Any]], bool],
 ) -> Repaired:
     """As few operators as will do, in the order of `rank`, with which a file is sound.
 
     Args:
       first: the verdict with none kept.
       judge: a verdict on a file that keeps some operators float.
-      cost: how far the probabilities move where some operators alone are quantised.
+      cost: how far the answers move where some operators alone are quantised.
       candidates: places of operators that can be kept, in order.
+      is_sound: whether a file of a verdict needs no mending.
     """
     ranked = rank(candidates, cost)
     steps = [_step(0, first)]
@@ -54,7 +52,7 @@ def repair(
             verdicts[count] = judge(ranked[:count])
             steps.append(_step(count, verdicts[count]))
             logging.info("export: %d operators float: loses %.3f", count, verdicts[count]["lost"])
-        return is_sound(verdicts[count], bound)
+        return is_sound(verdicts[count])
 
     too_few, enough = 0, None
     for count in _doubling(len(ranked)):
@@ -99,11 +97,6 @@ def rank(candidates: Sequence[int], cost: Callable[[Sequence[int]], float]) -> l
         heapq.heappush(ranges, measured(middle, end))
     shares = [(costs / (end - start), start, end) for costs, _, start, end in single + ranges]
     return [place for _, start, end in sorted(shares) for place in candidates[start:end]]
-
-
-def is_sound(verdict: dict[str, Any], bound: float) -> bool:
-    """Whether a file needs no mending, as far as validation shows: one example is no loss yet."""
-    return verdict["lost"] <= max(bound, 1 / verdict["n"]) and verdict["moved"] <= MOST_MOVED
 
 
 def _doubling(most: int) -> list[int]:

@@ -8,10 +8,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tl_keras import tasks
 from tl_keras.approaches.stages import Probabilities, as_trained, predict
 from tl_keras.config.export import Format
 from tl_keras.data.names import as_label_lines
-from tl_keras.export import choice, conformal, export, proof
+from tl_keras.export import choice, export, proof
 from tl_keras.export.description import LABELS, Description, Examples, label_lines
 from tl_keras.modalities import part
 from tl_keras.run.files import write_text
@@ -20,7 +21,6 @@ from tl_keras.training.architecture import Data
 
 SHIPPED = "model.tflite"
 BESIDE = (SHIPPED, "device")
-ACCURACY = ("accuracy", "interval")
 
 
 def exported(
@@ -75,20 +75,23 @@ def _exported(
         def as_in_training(content: tf.Tensor) -> tf.Tensor:
             return part(run.config.modality, "prepare").served(content, run.config.settings)
 
-        writing = proof.Writing(as_in_training, about, run.config.export, threshold, new)
+        how = run.config.export, threshold, new, run.config.task
+        writing = proof.Writing(as_in_training, about, *how)
         made = export.export(subject, writing, judge)
-        write_text(new / LABELS, label_lines(about))
+        if about.labels:
+            write_text(new / LABELS, label_lines(about))
         if held_out is not None and subject.last == "val":
-            made = {name: _unmeasured(entry) for name, entry in made.items()}
+            made = {name: _unmeasured(entry, run.config.task) for name, entry in made.items()}
         shipped = _ship(run, data, made, writing, subject.last)
-        beside = BESIDE if shipped["format"] else ()
-        export.put_in_place(new, folder, made, [LABELS, *beside])
+        beside = [name for name in (LABELS, *BESIDE) if (new / name).exists()]
+        export.put_in_place(new, folder, made, beside)
     return {"export": made, "shipped": shipped}
 
 
-def _unmeasured(entry: dict[str, Any]) -> dict[str, Any]:
-    """An entry without the accuracy on images that trained the model."""
-    return {name: value for name, value in entry.items() if name not in ACCURACY}
+def _unmeasured(entry: dict[str, Any], task: str) -> dict[str, Any]:
+    """An entry without the score on examples that trained the model."""
+    scores = (tasks.of(task, "names").MAIN, "interval")
+    return {name: value for name, value in entry.items() if name not in scores}
 
 
 def exported_again(
@@ -119,16 +122,18 @@ def _remove_shipped(run: Run) -> None:
 
 def _threshold(run: Run, held_out: tuple[np.ndarray, np.ndarray]) -> float | None:
     level = run.config.export.abstain
-    return None if level is None else conformal.threshold(*held_out, level)
+    return (
+        None if level is None else tasks.of(run.config.task, "abstain").threshold(*held_out, level)
+    )
 
 
 def _about(run: Run, data: Data) -> Description:
     config, classes = run.config, as_label_lines(data.dataset.classes)
-    few = ", ".join(classes[:5]) + (f" and {len(classes) - 5} others" if len(classes) > 5 else "")
+    title, text = tasks.of(config.task, "words").about(classes)
     backbone = Path(config.model.backbone).stem
     return Description(
-        name=config.export.title or f"{few} ({backbone})",
-        text=f"Tells {len(classes)} classes of images apart: {few}.",
+        name=config.export.title or f"{title} ({backbone})",
+        text=text,
         settings=config.settings,
         labels=classes,
         version=config.export.version,
@@ -141,22 +146,28 @@ def _ship(
     run: Run, data: Data, made: dict[str, Any], writing: proof.Writing, split: str
 ) -> dict[str, Any]:
     """`shipped` of `result.json`; writes `model.tflite`, and the folder `device/` about it."""
-    shipped = choice.choose(made, run.config.export, part(run.config.modality, "config").SMALLER)
-    name, bundle = shipped["format"], part(run.config.modality, "bundle")
+    smaller = part(run.config.modality, "config").SMALLER
+    shipped = choice.choose(made, run.config.export, smaller, run.config.task)
+    name = shipped["format"]
     if name is None:
         return shipped
     file = writing.folder / SHIPPED
     shutil.copyfile(writing.folder / Path(made[name]["path"]).name, file)
+    shipped["path"] = f"{export.FOLDER}/{SHIPPED}"
+    if not writing.about.labels:  # Devices' templates answer with the name of a class.
+        return shipped
     examples = _examples(data, split)
     labels, batch = writing.about.labels, writing.config.batch
+    bundle = part(run.config.modality, "bundle")
     spec = bundle.spec_of(run.config.settings, labels, name, writing.threshold, batch)
     if examples.paths is not None:
         measured = bundle.measure(file, spec, examples)
-        shipped["device"] = measured if "accuracy" in made[name] else _unmeasured(measured)
+        main = tasks.of(writing.task, "names").MAIN
+        shipped["device"] = measured if main in made[name] else _unmeasured(measured, writing.task)
     told = _told(made[name], shipped, split, run.config.modality)
     about = {"title": writing.about.name, "about": writing.about.text, "by": _by(writing.about)}
     bundle.write(writing.folder / "device", file, spec, about, examples, told)
-    return {**shipped, "path": f"{export.FOLDER}/{SHIPPED}"}
+    return shipped
 
 
 def _by(about: Description) -> str:

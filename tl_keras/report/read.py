@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from tl_keras import tasks
 from tl_keras.config.data import DRAWN
 from tl_keras.modalities import MODALITIES
 from tl_keras.report.drawings.words import split_name
@@ -31,7 +32,8 @@ class Prediction(NamedTuple):
     likelihood: float = math.nan  # Of the label, the same.
 
 
-COLUMNS = Prediction._fields[:5]  # Others, `p:NAME`, are the probabilities of the classes.
+# Of classes; others, `p:NAME`, are the probabilities of the classes.
+COLUMNS = Prediction._fields[:5]
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,17 @@ class Run:
     pictures: dict[str, Any]  # pictures/index.json
     folder: Path
     begun: bool  # A training run has started here.
+
+    @property
+    def task(self) -> str:
+        """`task` of the config; the default where it does not say, or nobody knows it."""
+        return _task_of(self.tree)
+
+    @property
+    def counts_right(self) -> bool:
+        """Whether answers are right or wrong, and the task's main metric the share of right ones:
+        else there are no shares, mistakes and confusions to show."""
+        return tasks.of(self.task, "words").COUNTS_RIGHT
 
     @property
     def source(self) -> str:
@@ -79,6 +92,11 @@ class Run:
         return bool(self.findings) and not self.result and not self.begun
 
 
+def _task_of(tree: dict[str, Any]) -> str:
+    task = tree.get("task")
+    return task if isinstance(task, str) and task in tasks.TASKS else tasks.DEFAULT
+
+
 def read(workdir: Path) -> Run:
     """The run folder's files, parsed.
 
@@ -87,7 +105,8 @@ def read(workdir: Path) -> Run:
     """
     if not any((workdir / name).is_file() for name in FILES):
         raise ValueError(f"report: {str(workdir)!r} is no run folder: it has none of {FILES}")
-    predictions, dropped = _read_predictions(workdir / "predictions.csv")
+    tree = _read_config(workdir / "config.yaml")
+    predictions, dropped = _read_predictions(workdir / "predictions.csv", _task_of(tree))
     return Run(
         name=workdir.resolve().name,
         result=_read_json(workdir / "result.json"),
@@ -96,7 +115,7 @@ def read(workdir: Path) -> Run:
         predictions=predictions,
         dropped=dropped,
         config=_read_text(workdir / "config.yaml"),
-        tree=_read_config(workdir / "config.yaml"),
+        tree=tree,
         findings=_read_json(workdir / "findings.json"),
         pictures=_read_json(workdir / "pictures" / "index.json"),
         folder=workdir,
@@ -140,13 +159,14 @@ def _read_records(path: Path) -> list[dict]:
     return list(records.values())
 
 
-def _read_predictions(path: Path) -> tuple[list[Prediction], int]:
+def _read_predictions(path: Path, task: str) -> tuple[list[Prediction], int]:
     if not path.is_file():
         return [], 0
     with path.open(encoding="utf-8", errors="replace", newline="") as file:
         lines = csv.reader(file)
         header = next(lines, [])
-        missing = [name for name in COLUMNS if name not in header]
+        wanted = ["file", "split", *tasks.of(task, "predictions").header(())]
+        missing = [name for name in wanted if name not in header]
         if missing:
             raise ValueError(f"report: {path} lacks the columns {missing}; received {header[:8]}")
         index = {name: i for i, name in enumerate(header)}
@@ -156,7 +176,8 @@ def _read_predictions(path: Path) -> tuple[list[Prediction], int]:
 
 
 def _prediction(line: list[str], index: dict[str, int]) -> Prediction:
-    file, split, label, prediction, probability = (line[index[name]] for name in COLUMNS)
+    cells = [line[index[name]] if name in index else "" for name in COLUMNS]
+    file, split, label, prediction, probability = cells
     known = index.get(f"p:{label}")
     likelihood = math.nan if known is None else _float(line[known])
     return Prediction(file, split, label, prediction, _float(probability), likelihood)

@@ -7,13 +7,13 @@ from typing import Any
 
 from absl import logging
 
+from tl_keras import tasks
 from tl_keras.config.whole import RunConfig
 from tl_keras.run.files import replacing, write_json
-from tl_keras.run.folder import Run
+from tl_keras.run.folder import DONE, Run
 from tl_keras.search import trials
 from tl_keras.search.session import Session
 from tl_keras.search.state import Record, State, state_file
-from tl_keras.tasks.classification import paired_interval
 from tl_keras.training import metrics
 
 
@@ -70,17 +70,16 @@ def _nothing(config: RunConfig, state: State) -> str:
 def _described(run: Run, state: State, order: list[Record]) -> dict[str, Any]:
     """`search` of `result.json`."""
     best, curve = order[0], []
+    choice, main = tasks.of(run.config.task, "choice"), tasks.of(run.config.task, "names").MAIN
+    score = tasks.of(run.config.task, "metrics").score
     for record in state.records:
-        top = curve[-1][1] if curve else -1.0
-        if record["status"] == trials.DONE and record["accuracy"] > top:
-            curve.append([record["elapsed"], record["accuracy"]])
-    wrong = set(best["wrong"])
+        done = record["status"] == DONE
+        if done and (not curve or score(record, main) > score({main: curve[-1][1]}, main)):
+            curve.append([record["elapsed"], record[main]])
     level = []
     for record in order[1:]:
-        others = set(record["wrong"])
-        interval = paired_interval(len(others - wrong), len(wrong - others), best["n"])
-        record["behind"] = interval
-        if interval[0] <= 0:
+        record["behind"] = list(choice.behind(best, record)[1:])
+        if record["behind"][0] <= 0:
             level.append(record["trial"])
     saved = sum(record.get("saved", 0.0) - record.get("passes", 0.0) for record in state.records)
     return {

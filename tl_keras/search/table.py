@@ -4,6 +4,7 @@ from typing import Any
 
 from absl import logging
 
+from tl_keras import tasks
 from tl_keras.config.whole import RunConfig
 from tl_keras.run.folder import DONE
 from tl_keras.search import trials, tuner
@@ -18,7 +19,8 @@ def show_all(config: RunConfig, session: Session, state: State) -> None:
         *([tuner.EPOCHS_FIELD] if config.search.tuner == "hyperband" else []),
     ]
     names = [name.rpartition(".")[2] for name in fields]
-    shown = dict.fromkeys(["accuracy", config.search.goal.metric])
+    main = tasks.of(config.task, "names").MAIN
+    shown = dict.fromkeys([main, config.search.goal.metric])
     logging.info(
         "search: %s, by %s; %s: %s, before they stand against the head alone",
         *(", ".join(session.entries), config.search.tuner, TUNED, config.search.goal.metric),
@@ -41,7 +43,7 @@ def show(config: RunConfig, records: list[Record]) -> None:
     cells = [record["trial"].removeprefix("trial_"), *map(_cell, record["values"].values())]
     done, score = record["status"] == DONE, record.get("tuned_score")
     cells.append("-" if score is None else f"{abs(score):.3f}")
-    for name in dict.fromkeys(["accuracy", metric]):
+    for name in dict.fromkeys([tasks.of(config.task, "names").MAIN, metric]):
         cells.append(f"{record[name]:.3f}" if done else record["status"])
     cells += [record.get("kept", "-"), f"{record['seconds']:.1f}"]
     if order:

@@ -1,7 +1,6 @@
 """Trials of a search: each a run inside the run, on what trials of its architecture share."""
 
 import functools
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,8 +9,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from tl_keras import tasks
 from tl_keras.config import space
-from tl_keras.config.search import LIMITS, METRICS, Goal, SearchConfig
+from tl_keras.config.search import LIMITS, Goal, SearchConfig
 from tl_keras.config.whole import RunConfig
 from tl_keras.export import export
 from tl_keras.jobs import job
@@ -28,7 +28,6 @@ from tl_keras.search.session import (
     key_of,
 )
 from tl_keras.search.state import Record
-from tl_keras.tasks.classification import measure
 from tl_keras.training import adapt, features
 from tl_keras.training import head as heads
 from tl_keras.training import model as models
@@ -202,9 +201,9 @@ class Outcome:
 def _outcome(trial: Run, needs: Mapping[str, Any], found: Found) -> Outcome:
     config, goal = trial.config, SearchConfig(objective=needs["objective"]).goal
     arch, data = found
-    guessing = 1 / len(data.dataset.classes)
     # As of a model that guesses, or nearly: finite, for those who learn from it.
-    lost = {"score": guessing if goal.rises else math.log(guessing)}
+    guess = tasks.of(config.task, "metrics").score_of_guessing
+    lost = {"score": guess(goal.metric, data.dataset.classes)}
     shared: Record = {"label": needs["architecture"]}
     if arch is not None:
         arch = replace(arch, run=trial)
@@ -223,14 +222,15 @@ def _outcome(trial: Run, needs: Mapping[str, Any], found: Found) -> Outcome:
 def _adapted(trial: Run, arch: Architecture, goal: Goal, shared: Record) -> Outcome:
     """A trial of pretrained weights: LP-FT."""
     adapted = adapt.head_then_suffix(trial, arch)
-    found = _measured(arch.data, adapted.probabilities, goal)
+    task, metric = trial.config.task, goal.metric
+    found, main = _measured(arch.data, adapted.probabilities, task, metric), _main(task)
     saved = _saved(arch, trial, adapted.depth)
     candidates = trial.record["model"]["candidates"]
     others = {"kept": trial.record["model"]["kept"], "saved": saved, "finetuned": None}
-    others["head"] = candidates["head"]["accuracy"]
+    others["head"] = candidates["head"][main]
     if adapted.tuned is not None:
-        tuned = _measured(arch.data, adapted.tuned, goal).record
-        others |= {"finetuned": tuned["accuracy"], "tuned_score": tuned["score"]}
+        tuned = _measured(arch.data, adapted.tuned, task, metric).record
+        others |= {"finetuned": tuned[main], "tuned_score": tuned["score"]}
     others["left_out"] = "fine_tuning" in trial.record["model"]
     return Outcome({**shared, **found.record, **others}, adapted.model, found.val)
 
@@ -241,7 +241,8 @@ def _from_scratch(trial: Run, data: Data, goal: Goal, shared: Record) -> Outcome
     keras.utils.set_random_seed(config.seed)
     backbone = models.pretrained(config.model, config.settings)
     model = adapt.from_scratch(trial, data, backbone)
-    found = _measured(data, features.outputs(Inference(model), data.inputs["val"]), goal)
+    answers = features.outputs(Inference(model), data.inputs["val"])
+    found = _measured(data, answers, config.task, goal.metric)
     return Outcome({**shared, "kept": "scratch", **found.record}, model, found.val)
 
 
@@ -249,13 +250,18 @@ def _why(error: FloatingPointError) -> str:
     return str(error).partition(";")[0]  # What follows is for those who train without a search.
 
 
-def _measured(data: Data, probabilities: np.ndarray, goal: Goal) -> Outcome:
+def _main(task: str) -> str:
+    return tasks.of(task, "names").MAIN
+
+
+def _measured(data: Data, answers: np.ndarray, task: str, metric: str) -> Outcome:
     labels = data.inputs["val"].labels
-    val = measure(probabilities, labels, data.dataset.classes)
-    score = val[goal.metric] if goal.rises else -val[goal.metric]
-    named = {name: val[name] for name in (*METRICS, "interval", "n")}
-    wrong = np.flatnonzero(probabilities.argmax(-1) != labels).tolist()
-    return Outcome({"status": DONE, "score": score, **named, "wrong": wrong}, None, val)
+    metrics, names = tasks.of(task, "metrics"), tasks.of(task, "names")
+    val = metrics.measure(answers, labels, data.dataset.classes)
+    named = {name: val[name] for name in (*names.METRICS, "interval", "n") if name in val}
+    noted = tasks.of(task, "choice").noted(metrics.scores(answers, labels))
+    score = metrics.score(val, metric)
+    return Outcome({"status": DONE, "score": score, **named, **noted}, None, val)
 
 
 def _figures(
@@ -267,7 +273,7 @@ def _figures(
         return {}
     if key not in known:
         file = session.run.config.search.format
-        known[key] = export.size_and_latency(model, data.inputs, file)
+        known[key] = export.size_and_latency(model, data.inputs, file, config.task)
     return known[key]
 
 

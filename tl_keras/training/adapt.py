@@ -7,13 +7,13 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from tl_keras import tasks
 from tl_keras.backbones import table
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import batches
 from tl_keras.data.batches import Inputs
 from tl_keras.data.examples import Dataset
 from tl_keras.run.folder import Run
-from tl_keras.tasks.classification import fit_temperature
 from tl_keras.training import candidates, features, freeze, metrics
 from tl_keras.training import fit as train
 from tl_keras.training import head as heads
@@ -37,7 +37,7 @@ from tl_keras.training.suffix import by_epoch, fit_suffix, suffix_of, validation
 
 
 def adapt(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
-    """The trained, calibrated model, `(size, size, 3) uint8` to probabilities.
+    """The trained, calibrated model, prepared example to answer.
 
     From scratch without pretrained weights, else LP-FT. Goes on where a killed run stopped.
     """
@@ -72,7 +72,9 @@ def from_scratch(
         network = models.mirrored(network, devices)
     history = _fit(run, data, network, plan, devices, validates=not chosen)
     model.set_weights(network.get_weights())
-    temperature = chosen.temperature if chosen else _temperature(model, data.inputs["val"])
+    temperature = (
+        chosen.temperature if chosen else _temperature(model, data.inputs["val"], config.task)
+    )
     models.fold_temperature(model, temperature)
     chose = history and not chosen and plan.keep == "best"
     epochs = train.best_epoch(history) if chose else len(history)
@@ -142,8 +144,10 @@ def _fit(
         epochs = by_epoch(lambda place: batches.training(inputs, how, place))
     else:
         epochs = by_epoch(lambda place: batches.drawn(dataset, how, place))
-    learns = learner(network, config.fit, network.non_trainable_variables, devices)
-    validate = validation(Inference(network), data.inputs["val"]) if validates else None
+    learns = learner(network, config.fit, network.non_trainable_variables, devices, config.task)
+    validate = None
+    if validates:
+        validate = validation(Inference(network), data.inputs["val"], config.task)
     fit = Fit("scratch", learns, epochs, validate, plan, config.fit, config.seed)
     with run.timed("finetune"), metrics.publisher(run.workdir, []) as publish:
         return train.fit(fit, run.checkpoint / "scratch.npy", publish)
@@ -155,10 +159,10 @@ class Adapted:
 
     Attributes:
       model: calibrated.
-      probabilities: of it on validation, `(val, classes)`.
+      probabilities: its answers on validation, `(val, width)`.
       tuned: the same of the best fine-tuned weights, kept or not; None where none were trained.
       depth: at which it was frozen.
-      held_out: probabilities of the test examples, `(test, classes)`, where they were asked for.
+      held_out: answers on the test examples, `(test, width)`, where they were asked for.
     """
 
     model: keras.Model
@@ -177,7 +181,8 @@ def head_then_suffix(
     """LP-FT (arXiv 2202.10054): a converged head, then the layers above the freeze depth.
 
     Head alone, fine-tuned, and the mean of their weights (WiSE-FT, arXiv 2109.01903) stand on
-    validation; the head is kept unless validation speaks clearly for another, see `train.choose`.
+    validation; the head is kept unless validation speaks clearly for another, see `choice` of the
+    task.
 
     Args:
       holds_out: whether the test examples of a fold are to be predicted.
@@ -270,8 +275,8 @@ def check_classes(dataset: Dataset) -> None:
     Raises:
       ValueError: a class has no training image.
     """
-    present = {example.label for example in dataset.splits["train"]}
-    missing = [name for label, name in enumerate(dataset.classes) if label not in present]
+    labels = tasks.maybe(dataset.task, "labels")
+    missing = labels.missing(dataset.labels("train"), dataset.classes) if labels else []
     if missing:
         raise ValueError(
             f"data.num_examples: expected images of all {len(dataset.classes)} classes in train; "
@@ -284,9 +289,9 @@ def depth_of(config: RunConfig, backbone: keras.Model, plan: Plan) -> Freeze:
     return freeze.resolve(backbone, table.block_pattern(config.model.backbone), plan.freeze)
 
 
-def _temperature(model: keras.Model, val: Inputs) -> float:
+def _temperature(model: keras.Model, val: Inputs, task: str) -> float:
     logits = features.outputs(Inference(models.logits_of(model)), val)
-    return fit_temperature(logits, val.labels)
+    return tasks.of(task, "losses").fit_temperature(logits, val.labels)
 
 
 def described(

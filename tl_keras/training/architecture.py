@@ -14,6 +14,7 @@ import keras
 import numpy as np
 from absl import logging
 
+from tl_keras import tasks
 from tl_keras.backbones import table
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import batches
@@ -131,6 +132,11 @@ class Architecture:
     shared: Shared = field(default_factory=Shared)
 
     @property
+    def input(self) -> str:
+        """The backbone's input, kept like a cut for suffixes that read it, too."""
+        return self.backbone.operations[0].name
+
+    @property
     def output(self) -> str:
         """The cut at the backbone's output, whose activations are the features."""
         return self.backbone.operations[-1].name
@@ -162,17 +168,18 @@ def _earlier(config: RunConfig, dataset: Dataset) -> Earlier | None:
     folder = run_of(config.model.weights)
     if folder is None or config.model.head_width:
         return None
-    found = models.earlier_head(folder, dataset.classes)
-    if found:
+    found = models.earlier_head(folder, dataset.classes, config.task)
+    if found and found.names:
         count = f"{len(found.names)} of {len(dataset.classes)} classes"
         logging.info("head: starts from that of %r for %s", str(folder), count)
     return found
 
 
 def add_head(backbone: keras.Model, config: RunConfig, dataset: Dataset) -> keras.Model:
-    """The backbone with a random head for the data set's classes; see `model.add_head`."""
+    """The backbone with a random head for the data set's answers; see `model.add_head`."""
     keras.utils.set_random_seed(config.seed)
-    return models.add_head(backbone, dataset.classes, config.model.dropout, config.model.head_width)
+    how = config.model
+    return models.add_head(backbone, dataset.classes, how.dropout, how.head_width, config.task)
 
 
 def reading(config: RunConfig, dataset: Dataset) -> Training:
@@ -184,7 +191,8 @@ def reading(config: RunConfig, dataset: Dataset) -> Training:
         config.settings.augmentations,
         config.fit.views,
         config.data.balance,
-        len(dataset.classes),
+        tasks.of(config.task, "targets").width(dataset.classes),
+        config.task,
     )
 
 
@@ -193,7 +201,8 @@ def in_precision(model: keras.Model, config: RunConfig, dataset: Dataset) -> ker
     if not config.fit.mixed_precision:
         return model
     # Not float16, which would need loss scaling and is slow on CPUs.
-    return models.in_precision(model, config.model, dataset.classes, "mixed_bfloat16")
+    policy = "mixed_bfloat16"
+    return models.in_precision(model, config.model, dataset.classes, policy, config.task)
 
 
 def plan_of(config: RunConfig, dataset: Dataset, pretrained: bool) -> Plan:
@@ -245,8 +254,10 @@ def activations(
     if (split, *shows) not in arch.shared.passed:
         names = list(dict.fromkeys([*names, *also]))
         arch.shared.passed.add((split, *shows))
-    missing = [name for name in names if (name, split, *shows) not in arch.shared.opened]
     inputs = source.inputs[split]
+    if arch.input in names and view is None and inputs.array is not None:  # It is at hand.
+        arch.shared.opened[arch.input, split] = inputs.take(slice(None))
+    missing = [name for name in names if (name, split, *shows) not in arch.shared.opened]
     for half in (False, True):
         some = [name for name in missing if (name in prefixes(arch, half).cuts)]
         missing = [name for name in missing if name not in some]
@@ -281,10 +292,28 @@ def _as_before_training(arch: Architecture) -> Iterator[None]:
             variable.assign(value)
 
 
+def starts_of(
+    arch: Architecture,
+    cut: str,
+    split: str,
+    how: Training,
+    view: int | None,
+    also: Sequence[str] = (),
+) -> batches.Arrays:
+    """What a suffix starts at: a cut's activations and, where it reads them, the images, too.
+
+    Args as of `activations`.
+    """
+    names = [cut, arch.input] if cut_of(arch, cut).input_bytes else [cut]
+    found = activations(arch, names, split, how, view, also)
+    return tuple(found[name] for name in names) if len(names) > 1 else found[cut]
+
+
 def _record(arch: Architecture, key: tuple, kept: Kept) -> None:
     """Adds an array to what the record says of its cut: of its views, all of this session."""
     name, split, *_ = key
-    decided = _recorded(arch, name, split) or {"keep": True, "why": "what heads are fitted on"}
+    why = "what suffixes read, too" if name == arch.input else "what heads are fitted on"
+    decided = _recorded(arch, name, split) or {"keep": True, "why": why}
     # An array that is opened once more is no other one.
     arch.shared.counts.setdefault(key, (kept.cached, kept.array.nbytes, kept.seconds))
     found = [count for other, count in arch.shared.counts.items() if other[:2] == (name, split)]
@@ -329,7 +358,7 @@ def head_of(arch: Architecture, config: RunConfig) -> Head:
             arch.run.find(**examine.suspected(arch.data.dataset, found))
     head = arch.shared.heads[balance]
     chosen = next(r for r in head.history if r["regularisation"] == head.regularisation)
-    logging.info("head: validation accuracy %.3f", chosen["val_accuracy"])
+    logging.info("head: %s", train.validated(chosen)[-1])
     return arch.shared.heads[balance]
 
 
@@ -349,12 +378,15 @@ def refit_head(
 
 
 def _recipe(arch: Architecture, config: RunConfig) -> Recipe:
-    return Recipe(config.data.balance, config.model.head_width, config.seed, arch.earlier)
+    how = config.data.balance, config.model.head_width, config.seed, arch.earlier
+    return Recipe(*how, config.task)
 
 
 def kept_cuts(arch: Architecture, split: str) -> list[str]:
-    """The depths at which a split's activations are kept."""
-    return [name for name in arch.cuts if keeps(arch, arch.config, name)[split]]
+    """The depths at which a split's activations are kept, and the input where one reads it."""
+    kept = [name for name in arch.cuts if keeps(arch, arch.config, name)[split]]
+    reads = any(cut_of(arch, name).input_bytes for name in kept)
+    return [*kept, arch.input] if reads else kept
 
 
 def keeps(arch: Architecture, config: RunConfig, name: str) -> dict[str, bool]:
@@ -415,6 +447,7 @@ KEPT = {True: "kept", False: "computed at each step"}
 
 def seen_views(how: Training, config: RunConfig, num_val: int) -> int:
     """How many augmented views of each validation image the choice of a candidate leans on."""
-    if config.fit.choose_by == "accuracy" or not how.augments.num_columns(how.augmentations):
+    choice, draws = tasks.of(config.task, "choice"), how.augments.num_columns(how.augmentations)
+    if not choice.uses_views(config.fit.choose_by) or not draws:
         return 0
     return train.num_views(num_val)

@@ -26,6 +26,7 @@ from tl_keras.data.examples import Dataset
 from tl_keras.data.store import Kept, Request
 from tl_keras.modalities import part
 from tl_keras.run.progress import progress
+from tl_keras.training import freeze
 from tl_keras.training.fold import Inference, fold_batch_norm
 
 BATCH_SIZE = 64
@@ -42,6 +43,7 @@ class Cut:
         features themselves, which are small, are `float32`.
       seconds: an image takes from the input to here.
       key: what decides the activations beside the images.
+      input_bytes: of an image, where what follows the cut reads it beside its activations; else 0.
     """
 
     name: str
@@ -49,11 +51,12 @@ class Cut:
     dtype: str
     seconds: float
     key: dict[str, Any]
+    input_bytes: int = 0
 
     @property
     def bytes(self) -> int:
-        """Of an image's activations."""
-        return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
+        """Of an image's activations, and of the image where it is read beside them."""
+        return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize + self.input_bytes
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,8 @@ class Prefixes:
     """A backbone's prefixes at several depths, run in one pass.
 
     Attributes:
-      cuts: by name, inputs first; the last is the backbone's output.
+      cuts: by name, inputs first; the last is the backbone's output. Where what follows one of
+        them reads the backbone's input, that is the first.
       run: images to activations, a tensor a cut, and the time (s) at which each was there.
     """
 
@@ -79,23 +83,29 @@ def prefixes(
     backbone: keras.Model, names: Sequence[str], images: tf.Tensor, config: ModelConfig
 ) -> Prefixes:
     """A backbone's prefixes at the named cuts and its output, tried and timed on some images."""
-    output = backbone.operations[-1].name
-    wanted = {*names, output}
-    operations = [o for o in backbone.operations if o.name in wanted]
+    start, *_, end = backbone.operations
+    wanted = {*names, end.name}
+    reads = {name for name in names if freeze.reads_input(backbone, name)}
+    operations = [o for o in backbone.operations if o.name in wanted or (o is start and reads)]
     run = _all_outputs(keras.Model(backbone.input, [o.output for o in operations]))
     run(images)  # Traces.
     started = time.time()
     tensors, stamps = run(images)
     cuts = {}
     for operation, tensor, stamp in zip(operations, tensors, stamps, strict=True):
+        name, shape = operation.name, tuple(tensor.shape[1:])
+        if operation is start:
+            key = {"kind": f"input {name}", "cut": name}
+            cuts[name] = Cut(name, shape, tensor.dtype.name, 0.0, key)
+            continue
         prefix = keras.Model(backbone.input, operation.output)
-        name, half = operation.name, _survives_half(backbone, operation, tensor)
         cuts[name] = Cut(
             name,
-            tuple(tensor.shape[1:]),
-            "float16" if half else "float32",
+            shape,
+            "float16" if _survives_half(backbone, name, tensor, images) else "float32",
             max(float(stamp) - started, 0.0) / len(images),
             _key(prefix, config),
+            cuts[start.name].bytes if name in reads else 0,
         )
     return Prefixes(cuts, run)
 
@@ -115,12 +125,15 @@ def _all_outputs(model: keras.Model) -> Callable:
     return tf.function(run, input_signature=[batch], autograph=False)
 
 
-def _survives_half(backbone: keras.Model, cut: keras.Operation, activations: tf.Tensor) -> bool:
-    if cut is backbone.operations[-1]:
+def _survives_half(
+    backbone: keras.Model, cut: str, activations: tf.Tensor, images: tf.Tensor
+) -> bool:
+    if cut == backbone.operations[-1].name:
         return False
-    suffix = keras.Model(cut.output, backbone.output)
-    some = activations[:TRIED]
-    both = suffix(tf.concat([some, _rounded(some)], 0), training=False)
+    suffix = freeze.split(backbone, cut)[1]
+    some, of = activations[:TRIED], images[:TRIED]
+    both = tf.concat([some, _rounded(some)], 0)
+    both = suffix(freeze.taken(suffix, both, tf.concat([of, of], 0)), training=False)
     whole, half = np.split(both.numpy().astype(np.float32), 2)
     # Not a number, where something overflows, is no small change.
     with np.errstate(invalid="ignore"):
@@ -243,8 +256,9 @@ def outputs(infer: Inference, inputs: Inputs) -> np.ndarray:
     else:  # A pipeline takes longer to start than a few batches take.
         starts = range(0, len(inputs), BATCH_SIZE)
         for start in progress(starts, "predict", unit=" batches"):
-            rows = inputs.take(slice(start, start + BATCH_SIZE))
-            array[start : start + len(rows)] = infer(tf.constant(rows)).numpy()
+            rows = tf.nest.map_structure(tf.constant, inputs.take(slice(start, start + BATCH_SIZE)))
+            found = infer(rows).numpy()
+            array[start : start + len(found)] = found
     return array
 
 

@@ -1,4 +1,4 @@
-"""fit: what `auto` comes to, training epoch by epoch, and which of the candidates is kept.
+"""fit: what `auto` comes to, and training epoch by epoch.
 
 What a run needs to go on (weights, optimiser, kept weights, history) is written when an epoch ends,
 and in the middle of a long one every `fit.checkpoint_minutes`, beside the training of what follows.
@@ -66,59 +66,17 @@ def plan(config: FitConfig, num_train: int, steps: int, pretrained: bool) -> Pla
     )
 
 
-# nats: what a likelihood-ratio test at 1% asks for, half of chi-square's quantile at one degree of
-# freedom. On 20 development splits of two data sets those that gained nothing by fine-tuning came
-# to 1.3 at most, the others to 5.3 at least.
-MARGIN = 3.32
 MAX_VIEWS, VIEWED = 8, 400  # views of an image; images in all
 
 
 def num_views(num_val: int) -> int:
-    """How many augmented views of each validation image the choice of `choose` leans on."""
+    """How many augmented views of each validation image the choice of a candidate leans on."""
     return int(np.clip(VIEWED // num_val, 0, MAX_VIEWS))
-
-
-def choose(losses: Mapping[str, np.ndarray]) -> str:
-    """Which candidate is kept: by validation, and the first one unless another is clearly better.
-
-    On the images as they are it must be no worse, and over all their views it must make the labels
-    more likely by `MARGIN`, all images together. Of twenty that are all right, whatever trained
-    longest is the surest and loses on others; and twenty seen once are called well by luck, which
-    views of them, rotated and zoomed as in training, average out.
-
-    Args:
-      losses: candidates from simple to complex, `(1 + views, examples)` log losses in nats, those
-        of the images as they are first.
-    """
-    first, *others = losses
-    better = [
-        name
-        for name in others
-        if losses[name][0].sum() <= losses[first][0].sum() and gain(losses, name) > MARGIN
-    ]
-    return max(better, key=lambda name: gain(losses, name), default=first)
-
-
-def most_accurate(accuracies: Mapping[str, float]) -> str:
-    """The candidate with the best accuracy on validation; of equals the first, the simplest."""
-    return max(accuracies, key=accuracies.get)
-
-
-def gain(losses: Mapping[str, np.ndarray], name: str) -> float:
-    """Nats by which a candidate makes all labels more likely than the first does, views' mean."""
-    first = next(iter(losses))
-    return float((losses[first] - losses[name]).mean(0).sum())
 
 
 def best_epoch(history: list[dict[str, Any]]) -> int:
     """The number, from 1, of the epoch with the least validation loss."""
     return min(range(len(history)), key=lambda i: history[i]["val_loss"]) + 1
-
-
-def can_lose(losses: np.ndarray) -> bool:
-    """Whether `choose` would leave a first candidate with these losses for a perfect one."""
-    perfect = np.zeros_like(losses)
-    return choose({"first": losses, "perfect": perfect}) == "perfect"
 
 
 # From an epoch and the step that it begins at, its batches of (inputs, targets, weights).
@@ -133,8 +91,8 @@ class Fit:
       stage: `finetune` or `scratch`, as metrics.jsonl names it.
       learner: what is trained.
       data: the batches of an epoch.
-      validate: gives `val_loss` and `val_accuracy` of the network as it is now; None where there
-        is nothing to validate on.
+      validate: gives `val_loss` and the task's `val_...` of the network as it is now; None where
+        there is nothing to validate on.
       plan: epochs, steps and peak rate.
       config: the other choices.
       seed: with the epoch, decides dropout.
@@ -305,12 +263,13 @@ def _kept(
 
 def _log(record: dict[str, Any], epochs: int) -> None:
     line = f"{record['stage']} {record['epoch'] + 1}/{epochs}: loss {record['loss']:.3f}"
-    if "val_loss" in record:
-        line += (
-            f", validation loss {record['val_loss']:.3f}, "
-            f"validation accuracy {record['val_accuracy']:.3f}"
-        )
-    logging.info("%s", line)
+    logging.info("%s", ", ".join([line, *validated(record)]))
+
+
+def validated(record: Mapping[str, Any]) -> list[str]:
+    """What a record of metrics.jsonl says of validation, as in `validation loss 0.123`."""
+    measured = {name.removeprefix("val_"): record[name] for name in record if name[:4] == "val_"}
+    return [f"validation {name} {value:.3f}" for name, value in measured.items()]
 
 
 def _elapsed(history: list[dict[str, Any]]) -> float:

@@ -7,7 +7,7 @@ nor does TensorFlow while the weights are variables (times: `benchmarks/folding.
 
 import functools
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -45,19 +45,25 @@ def fold_batch_norm(
 class Inference:
     """A model in inference mode, its batch norm folded, for batches of any size: traced once.
 
+    A model with several inputs takes a sequence of tensors.
+
     Attributes:
       shape: of an example's output.
     """
 
     def __init__(self, model: keras.Model):
         folded = fold_batch_norm(model)
-        batch = tf.TensorSpec((None, *model.input.shape[1:]), model.input.dtype)
-        self._dtype = model.input.dtype
+        specs = [tf.TensorSpec((None, *x.shape[1:]), x.dtype) for x in model.inputs]
+        self._dtypes = [spec.dtype for spec in specs]
         self.shape = tuple(model.output.shape[1:])
-        self._run = tf.function(functools.partial(folded, training=False), input_signature=[batch])
+        taken = specs[0] if len(specs) == 1 else specs
+        self._run = tf.function(functools.partial(folded, training=False), input_signature=[taken])
 
-    def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
-        return self._run(tf.cast(inputs, self._dtype))  # Kept activations may be of another.
+    def __call__(self, inputs: tf.Tensor | Sequence[tf.Tensor]) -> tf.Tensor:
+        # Kept activations may be of another type.
+        if len(self._dtypes) == 1:
+            return self._run(tf.cast(inputs, self._dtypes[0]))
+        return self._run([tf.cast(*pair) for pair in zip(inputs, self._dtypes, strict=True)])
 
 
 def _itself(layer: keras.Layer) -> keras.Layer:

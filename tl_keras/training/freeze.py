@@ -1,20 +1,22 @@
 """Freezing at a depth: where a functional model can be cut, and the two halves.
 
-A cut point is an operation after which the whole graph is one tensor. Blocks are the cut points
-that are worth freezing at: in MobileNetV2 three quarters of the cut points end inside a block, at
-an activation six times the size of the block's output.
+A cut point is an operation after which the whole graph is one tensor; beside that tensor it may
+also read the model's own input, and compute masks, positions and the like from it anew. Blocks are
+the cut points that are worth freezing at: in MobileNetV2 three quarters of the cut points end
+inside a block, at an activation six times the size of the block's output.
 """
 
 import difflib
 import functools
 import itertools
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 
+from tl_keras.training.cuts import cuts_of, graph_of, why_not
 from tl_keras.training.fold import fold_batch_norm
 
 
@@ -38,25 +40,23 @@ class Freeze:
 
 
 def cut_points(model: keras.Model) -> list[str]:
-    """Names of the operations after which the graph is a single tensor, inputs first.
+    """Names of the operations at which a model can be cut in two, inputs first.
+
+    What follows a cut point reads its output and, in a model with one input, that input: as it is,
+    or through operations without weights that compute from it alone. Each cut point is made of the
+    one before it.
 
     Inputs are no cut points; the output of a model with one output is the last.
 
     Raises:
       ValueError: the model calls a layer twice or was itself made by `split`.
     """
-    operations = model.operations
-    last = _last_consumers(operations)
-    inputs = [isinstance(operation, keras.layers.InputLayer) for operation in operations]
-    # The last operation that reads anything made so far; inputs are there from the beginning.
-    open_until = max(itertools.compress(last, inputs))
-    cuts = []
-    for position, operation in enumerate(operations):
-        single = not isinstance(operation.output, list | tuple | dict)
-        if single and not inputs[position] and open_until <= position:
-            cuts.append(operation.name)
-        open_until = max(open_until, last[position])
-    return cuts
+    return list(cuts_of(model))
+
+
+def reads_input(model: keras.Model, cut: str) -> bool:
+    """Whether what follows a cut point reads the model's input, too."""
+    return cuts_of(model)[cut]
 
 
 def blocks(model: keras.Model, pattern: str | None) -> list[Block]:
@@ -72,15 +72,14 @@ def blocks(model: keras.Model, pattern: str | None) -> list[Block]:
       model: a functional model.
       pattern: a regular expression with one group, see `backbones.Backbone.block`.
     """
-    operations = model.operations
-    cuts = set(cut_points(model))
+    operations, cuts = model.operations, cuts_of(model)
     members: dict[str, list[int]] = {}
     for position, operation in enumerate(operations):
         match = re.search(pattern, operation.name) if pattern else None
         if match:
             members.setdefault(match.group(1), []).append(position)
     if not members:
-        return [Block(name, name) for name in _ends(operations, cuts)]
+        return [Block(name, name) for name in _ends(model, cuts)]
     starts = [positions[0] for positions in members.values()][1:] + [len(operations)]
     result = []
     for (name, own), start in zip(members.items(), starts, strict=True):
@@ -119,17 +118,44 @@ def resolve(model: keras.Model, pattern: str | None, freeze: float | str) -> Fre
 def split(model: keras.Model, cut: str) -> tuple[keras.Model, keras.Model]:
     """Prefix and suffix of the model; one after the other computes exactly what the model does.
 
-    They share the model's layers: training the suffix trains the model.
+    The prefix takes the model's input. The suffix takes what the prefix gives, and the model's
+    input behind it where it reads that, see `taken`. They share the model's layers: training the
+    suffix trains the model.
 
     Raises:
       ValueError: `cut` is no cut point, or the model's output, after which nothing is left.
     """
-    cuts = cut_points(model)
-    if cut not in cuts[:-1]:
+    cuts = cuts_of(model)
+    if cut not in [*cuts][:-1]:
         raise ValueError(f"{cut!r} does not cut {model.name} in two")
     tensor = next(o for o in model.operations if o.name == cut).output
     prefix = keras.Model(model.input, tensor, name=f"{model.name}_prefix")
-    return prefix, keras.Model(tensor, model.output, name=f"{model.name}_suffix")
+    start, end = tensor, model.output
+    if cuts[cut]:
+        twin, made = _called_again(model)
+        start, end = [made[cut], twin.input], twin.output
+    return prefix, keras.Model(start, end, name=f"{model.name}_suffix")
+
+
+def taken(suffix: keras.Model, activations: Any, inputs: Any) -> Any:
+    """What a suffix takes: activations and, where it reads them, the inputs that they are of."""
+    return [activations, inputs] if len(suffix.inputs) > 1 else activations
+
+
+def _called_again(model: keras.Model) -> tuple[keras.Model, dict[str, Any]]:
+    """A model of the same layers with an input of its own, and its tensors by operation.
+
+    Keras cannot save a model any more whose own input became one of two inputs of another model
+    ("could not find node key").
+    """
+    made = {}
+
+    def call(operation: keras.Operation, *args: Any, **kwargs: Any) -> Any:
+        made[operation.name] = operation(*args, **kwargs)
+        return made[operation.name]
+
+    twin = keras.models.clone_model(model, clone_function=lambda x: x, call_function=call)
+    return twin, made
 
 
 def freeze_batch_norm(model: keras.Model) -> None:
@@ -165,23 +191,6 @@ class FrozenPrefix(keras.layers.Layer):
         return keras.ops.stop_gradient(rounded)
 
 
-def _last_consumers(operations: Sequence[keras.Operation]) -> list[int]:
-    # Position of the last operation that reads each operation's output; its own if none does.
-    producer = {}
-    last = list(range(len(operations)))
-    for position, operation in enumerate(operations):
-        for tensor in keras.tree.flatten(operation.input):
-            if id(tensor) not in producer:
-                raise ValueError(
-                    f"{operation.name!r} reads a tensor of another model or of a layer's second "
-                    "call: only a flat model that calls each layer once has cut points"
-                )
-            last[producer[id(tensor)]] = position
-        for tensor in keras.tree.flatten(operation.output):
-            producer[id(tensor)] = position
-    return last
-
-
 def has_kernel(operation: keras.Operation) -> bool:
     """Whether it is a layer that mixes channels or places by weights, such as Conv2D or Dense."""
     # Normalisation has vectors; PReLU has a vector of the rank of its input.
@@ -190,24 +199,32 @@ def has_kernel(operation: keras.Operation) -> bool:
     return not vectors and any(len(weight.shape) > 1 for weight in weights)
 
 
-def _ends(operations: Sequence[keras.Operation], cuts: Collection[str]) -> list[str]:
+def _ends(model: keras.Model, cuts: Mapping[str, bool]) -> list[str]:
     """Cut points that are worth freezing at, of a model whose names say nothing.
 
     Those before the next layer with a kernel (or its padding), so that normalisation, activation
     and pooling stay with the layer before them. Not where the graph is expanded to be projected
     again: at more channels than both before and after.
     """
-    found, start = [], 0  # Where the block that is open begins.
+    operations, made_of = model.operations, graph_of(model).made_of
+    found, done = [], 0  # What the blocks before the open one are made of.
     positions = [i for i, operation in enumerate(operations) if operation.name in cuts]
     for position, following in itertools.pairwise(positions):
-        inside, behind = operations[start : position + 1], operations[position + 1 : following + 1]
+        made = made_of[position]
+        inside = [operations[i] for i in range(position + 1) if made & ~done & 1 << i]
+        # What reads it, and not the input alone: a branch beside it begins no block.
+        reading = [i for i in range(position + 1, following + 1) if not made & ~made_of[i]]
+        behind = [operations[i] for i in reading]
         padding = isinstance(operations[position], keras.layers.ZeroPadding2D)
         if any(map(has_kernel, inside)) and any(map(_begins, behind)) and not padding:
             found.append(operations[position])
-            start = position + 1
+            done = made
     found.append(operations[positions[-1]])
-    widths = [operation.output.shape[-1] for operation in (operations[0], *found)]
-    return [o.name for i, o in enumerate(found, start=1) if not _is_peak(widths, i)]
+    # An input `(batch, numbers)` has no channels.
+    first = operations[0] if len(operations[0].output.shape) > 2 else found[0]
+    widths = [operation.output.shape[-1] for operation in (first, *found)]
+    # The blocks of a model that reads its input in each of them may all be wider than its output.
+    return [o.name for i, o in enumerate(found, start=1) if cuts[o.name] or not _is_peak(widths, i)]
 
 
 def _begins(operation: keras.Operation) -> bool:
@@ -237,7 +254,7 @@ def _hint(model: keras.Model, found: Sequence[Block], name: str) -> str:
     if name in names:
         before = [other for other in names[: names.index(name)] if other in cuts][-1:]
         after = [other for other in names[names.index(name) :] if other in cuts][:1]
-        text += ": it is an input or inside a branch"
+        text += f": {why_not(model, names.index(name))}"
         text += "".join(f"; the cut point before it is {other!r}" for other in before)
         text += "".join(f"; the cut point after it is {other!r}" for other in after)
     else:

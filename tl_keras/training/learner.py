@@ -18,6 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tl_keras import tasks
 from tl_keras.config.fit import FitConfig
 
 
@@ -49,12 +50,13 @@ class Learner:
     """A network and what it takes to train it.
 
     Attributes:
-      network: inputs to logits `(batch, classes)`.
+      network: inputs to raw outputs `(batch, width)`.
       parameters: its trainable weights, one after the other, `(parameters,) float32`.
       average: their moving average over the steps, or None.
       optimizer: of the parameters.
       others: variables of the network that training changes too, as statistics of batch norm.
-      step: trains on `(inputs, targets (batch, classes), weights (batch,), settings)`; the loss.
+      step: trains on `(inputs, targets (batch, width), weights (batch,), settings)`; the loss.
+        Where the network takes several inputs, `inputs` is a tuple.
     """
 
     network: keras.Model
@@ -103,6 +105,7 @@ def learner(
     config: FitConfig,
     others: Sequence[keras.Variable] = (),
     devices: tf.distribute.Strategy | None = None,
+    task: str = tasks.DEFAULT,
 ) -> Learner:
     """What trains a network by the optimiser of `fit.optimizer`, averaged where `fit.ema` is.
 
@@ -110,7 +113,9 @@ def learner(
       others: what a step changes beside the trainable weights: where batch norm is trained, its
         statistics; of several devices they are averaged after each step.
       devices: in whose scope the network was made, if it is mirrored.
+      task: by whose loss it is trained.
     """
+    layer = tasks.of(task, "layer")
     mirrors = devices or tf.distribute.get_strategy()
     parameters = keras.Variable(_joined(network), name="parameters")
     average = keras.Variable(parameters, name="average") if config.ema else None
@@ -124,7 +129,7 @@ def learner(
         share, (x, targets, weights) = _part(x, targets, weights)
         trained = [variable.value for variable in network.trainable_variables]
         with tf.GradientTape() as tape:
-            losses = tf.nn.softmax_cross_entropy_with_logits(targets, network(x, training=True))
+            losses = layer.losses(targets, network(x, training=True))
             # Of a backbone of one's own, whose layers may be regularised.
             loss = tf.reduce_mean(losses * weights) + tf.add_n([tf.zeros(()), *network.losses])
             loss *= share
@@ -134,8 +139,9 @@ def learner(
 
     def step(x: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, settings: tf.Tensor):
         rate, decay, smoothing, clip_norm, ema = tf.unstack(settings)
-        smooth = targets * (1 - smoothing) + smoothing / targets.shape[-1]
-        loss, gradient, left = mirrors.run(on_each, (x, smooth, weights))
+        loss, gradient, left = mirrors.run(
+            on_each, (x, layer.smoothed(targets, smoothing), weights)
+        )
         with tf.device(parameters.value.device):  # Else the sum is made on the CPU.
             loss, gradient = (mirrors.reduce("sum", part, axis=None) for part in (loss, gradient))
         if mirrors.num_replicas_in_sync > 1:
@@ -164,8 +170,8 @@ def _part(*batch: tf.Tensor) -> tuple[float | tf.Tensor, Sequence[tf.Tensor]]:
     if count == 1:
         return 1.0, batch
     with tf.device("CPU"):  # Where the batch is: no device needs the others' parts.
-        parts = [tensor[first::count] for tensor in batch]
-        sizes = [tf.cast(tf.shape(tensor)[0], tf.float32) for tensor in (parts[0], batch[0])]
+        parts = tf.nest.map_structure(lambda tensor: tensor[first::count], batch)
+        sizes = [tf.cast(tf.shape(weights)[0], tf.float32) for weights in (parts[-1], batch[-1])]
     return sizes[0] / sizes[1], parts
 
 

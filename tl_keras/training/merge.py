@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from tl_keras.training.model import OUTPUT
+from tl_keras.training.model import output_of
 
 
 def average(models: Sequence[keras.Model]) -> keras.Model:
@@ -24,7 +24,8 @@ def average(models: Sequence[keras.Model]) -> keras.Model:
 
 
 def ensemble(models: Sequence[keras.Model]) -> keras.Model:
-    """A model that gives the mean of all probabilities: as large and slow as all together."""
+    """A model that gives the mean of all answers: as large and slow as all together."""
+    name = output_of(models[0])
     inputs = keras.Input(
         models[0].input.shape[1:], dtype=models[0].input.dtype, name=models[0].input.name
     )
@@ -32,4 +33,4 @@ def ensemble(models: Sequence[keras.Model]) -> keras.Model:
     for i, model in enumerate(models):
         model.name = f"member_{i}"
         answers.append(model(inputs))
-    return keras.Model(inputs, keras.layers.Average(name=OUTPUT)(answers), name="tl_keras")
+    return keras.Model(inputs, keras.layers.Average(name=name)(answers), name="tl_keras")

@@ -1,4 +1,4 @@
-"""The whole model: prepared image in, probabilities out; its head, its temperature."""
+"""The whole model: prepared example in, answer out; its head, its temperature."""
 
 import importlib.resources
 import json
@@ -10,17 +10,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tl_keras import tasks
 from tl_keras.backbones import from_file, model_file, table
 from tl_keras.backbones.weights import load_safely, load_weights
 from tl_keras.config.model import ModelConfig
 from tl_keras.run import folder as runs
 from tl_keras.run.lineage import run_of
-from tl_keras.training.head import Earlier, Head
+from tl_keras.tasks.heads import Earlier, Head
 
 DROPOUT = "dropout"
 HIDDEN = "hidden"
-LOGITS = "logits"
-OUTPUT = "probabilities"
+LOGITS = "logits"  # The last layer with weights, whatever the task; the answer follows it.
 GLYPHS = "MobileNet", {"alpha": 0.5}  # What the embedded weights are of.
 
 
@@ -81,13 +81,18 @@ def _check_finite(backbone: keras.Model, config: ModelConfig) -> None:
 
 
 def add_head(
-    backbone: keras.Model, classes: Sequence[str], dropout: float, width: int | None = None
+    backbone: keras.Model,
+    names: Sequence[str],
+    dropout: float,
+    width: int | None = None,
+    task: str = tasks.DEFAULT,
 ) -> keras.Model:
-    """A prepared example in, `(classes,) float32` probabilities out.
+    """A prepared example in, the task's answer out: for classes `(classes,) float32`.
 
     Flat: every operation of the backbone is one of the model's own, and shared with it.
 
     Args:
+      names: of the answers, see `tl_keras.tasks`.
       width: units of a hidden layer before the last one, if there is to be one.
     """
     # Built with some: where there is none, Keras gives the layer no seed to set it later.
@@ -95,8 +100,9 @@ def add_head(
     if width:
         x = keras.layers.Dense(width, "relu", name=HIDDEN, dtype="float32")(x)
     # float32 under every policy: half precision loses small probabilities.
-    x = keras.layers.Dense(len(classes), name=LOGITS, dtype="float32")(x)
-    x = keras.layers.Softmax(name=OUTPUT, dtype="float32")(x)
+    units = tasks.of(task, "targets").width(names)
+    x = keras.layers.Dense(units, name=LOGITS, dtype="float32")(x)
+    x = tasks.of(task, "layer").answer(x)
     model = keras.Model(backbone.input, x, name="tl_keras")
     model.get_layer(DROPOUT).rate = dropout
     return model
@@ -112,30 +118,22 @@ def tunable(model: keras.Model) -> list[keras.Variable]:
     ]
 
 
-def earlier_head(folder: Path, classes: Sequence[str]) -> Earlier | None:
-    """The rows of a run's head for the classes that it knows by name.
-
-    Logits are around their mean: a class that it does not know begins there. None where it knows
-    fewer than two, which say nothing of each other, and of a head with a hidden layer.
+def earlier_head(folder: Path, names: Sequence[str], task: str = tasks.DEFAULT) -> Earlier | None:
+    """What a chain keeps of a run's head, see `head.earlier` of the task; None of a head with a
+    hidden layer.
 
     Args:
       folder: of a finished run.
+      names: of the answers that there are now.
     """
     model = load(folder / "model.keras")
     data = json.loads((folder / "data.json").read_text(encoding="utf-8"))
     known, examples = data["classes"], len(data["splits"]["train"])
     layers = {layer.name: layer for layer in model.layers}
-    names = [name for name in classes if name in known]
-    if LOGITS not in layers or HIDDEN in layers or len(names) < 2:
+    if LOGITS not in layers or HIDDEN in layers:
         return None
     kernel, bias = layers[LOGITS].get_weights()
-    rows = [known.index(name) for name in names]
-    places = [classes.index(name) for name in names]
-    shape = len(kernel), len(classes)
-    found = Earlier(np.zeros(shape), np.zeros(len(classes)), tuple(names), examples)
-    found.kernel[:, places] = kernel[:, rows] - kernel[:, rows].mean(1, keepdims=True)
-    found.bias[places] = bias[rows] - bias[rows].mean()
-    return found
+    return tasks.of(task, "head").earlier(kernel, bias, known, names, examples)
 
 
 def reset(model: keras.Model, initial: list[np.ndarray]) -> None:
@@ -154,7 +152,11 @@ def begin(model: keras.Model, initial: list[np.ndarray], head: Head, dropout: fl
 
 
 def in_precision(
-    model: keras.Model, config: ModelConfig, classes: Sequence[str], policy: str
+    model: keras.Model,
+    config: ModelConfig,
+    names: Sequence[str],
+    policy: str,
+    task: str = tasks.DEFAULT,
 ) -> keras.Model:
     """A model of equal weights that computes under a dtype policy such as `mixed_bfloat16`."""
     if model_file.is_file(config.backbone):  # Which may be another by now, or gone.
@@ -162,7 +164,7 @@ def in_precision(
     else:
         build = table.module_of(config.backbone).build
         backbone = build(config.backbone, config.options, model.input.shape[1:], policy)
-    twin = add_head(backbone, classes, config.dropout, config.head_width)
+    twin = add_head(backbone, names, config.dropout, config.head_width, task)
     return _with_weights_of(model, twin)
 
 
@@ -186,8 +188,13 @@ def backbone_of(model: keras.Model) -> keras.Model:
 
 
 def logits_of(model: keras.Model) -> keras.Model:
-    """The model without its softmax; shares the model's layers."""
+    """The model up to its raw outputs; shares the model's layers."""
     return keras.Model(model.input, model.get_layer(LOGITS).output, name="logits_model")
+
+
+def output_of(model: keras.Model) -> str:
+    """The name of the model's answer, by which its exports give it."""
+    return model.layers[-1].name
 
 
 def embedded(name: str):
@@ -196,7 +203,7 @@ def embedded(name: str):
 
 
 def fold_temperature(model: keras.Model, temperature: float) -> None:
-    """Divides the logits by `temperature` > 0, in the head's weights."""
+    """Divides the raw outputs by `temperature` > 0, in the head's weights."""
     head = model.get_layer(LOGITS)
     head.set_weights([weight / np.float32(temperature) for weight in head.get_weights()])
 

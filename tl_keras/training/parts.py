@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tl_keras import tasks
 from tl_keras.config.whole import RunConfig
 from tl_keras.data.load import load
 from tl_keras.data.splits import folds, parted
@@ -77,11 +78,12 @@ def data_of(config: RunConfig, part: int | str | None, fingerprint: str) -> Data
 
 
 def _check(part: Data) -> None:
-    names = part.dataset.classes
-    missing = set(range(len(names))) - set(part.inputs["train"].labels.tolist())
+    labels = tasks.maybe(part.dataset.task, "labels")
+    targets, names = part.inputs["train"].labels, part.dataset.classes
+    missing = labels.missing(targets, names) if labels else []
     if missing:
         raise ValueError(
-            f"cross_validate.folds: class {names[min(missing)]!r} has no example left to train a "
+            f"cross_validate.folds: class {missing[0]!r} has no example left to train a "
             "fold on, since its images stand in large groups; expected fewer folds"
         )
     if not len(part.inputs["val"]):

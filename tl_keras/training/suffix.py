@@ -7,21 +7,21 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tl_keras import tasks
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import batches
 from tl_keras.data.batches import Inputs, Training
 from tl_keras.run.folder import Run
-from tl_keras.tasks.classification import log_loss, softmax
 from tl_keras.training import features, freeze, metrics
 from tl_keras.training import fit as train
 from tl_keras.training import model as models
 from tl_keras.training.architecture import (
     Architecture,
-    activations,
     cut_of,
     keeps,
     kept_cuts,
     reading,
+    starts_of,
 )
 from tl_keras.training.fit import Epochs, Fit, Plan
 from tl_keras.training.fold import Inference, fold_batch_norm
@@ -63,7 +63,8 @@ class Suffix:
 
     Attributes:
       cut: the last operation below; None where nothing is frozen.
-      keeps: by split, whether it starts at kept activations; else it starts at the images.
+      keeps: by split, whether it starts at kept activations, and at images beside them where it
+        reads these too; else it starts at the images alone.
       learner: trains it.
       dropout: of the head, by `model.dropout` of the training that it was last made ready for.
       infer: its logits on validation.
@@ -99,7 +100,10 @@ def _suffix(
         whole = prefix is None or kept[split]
         dtype = None if whole else cut_of(arch, cut).dtype
         networks[split] = above if whole else behind(prefix, above, dtype)
-    learns, infer = learner(networks["train"], config.fit), Inference(networks["val"])
+    learns, infer = (
+        learner(networks["train"], config.fit, task=config.task),
+        Inference(networks["val"]),
+    )
     return Suffix(cut, kept, learns, above.get_layer(models.DROPOUT), infer)
 
 
@@ -122,7 +126,8 @@ def behind(prefix: keras.Model, suffix: keras.Model, dtype: str) -> keras.Model:
       dtype: in which activations would have been kept: they are as if they had been.
     """
     inputs = keras.Input(prefix.input.shape[1:], dtype=prefix.input.dtype)
-    return keras.Model(inputs, suffix(FrozenPrefix(prefix, dtype)(inputs)))
+    activations = FrozenPrefix(prefix, dtype)(inputs)
+    return keras.Model(inputs, suffix(freeze.taken(suffix, activations, inputs)))
 
 
 def fit_suffix(
@@ -147,7 +152,7 @@ def fit_suffix(
         data = by_epoch(lambda place: batches.training(images, how, place))
     validate = None
     if validates:
-        validate = validation(suffix.infer, *seen(arch, suffix, how))
+        validate = validation(suffix.infer, *seen(arch, suffix, how), task=config.task)
     fit = Fit("finetune", suffix.learner, data, validate, plan, config.fit, config.seed)
     with run.timed("finetune"), metrics.publisher(run.workdir, earlier) as publish:
         return train.fit(fit, run.checkpoint / "finetune.npy", publish)
@@ -171,8 +176,8 @@ def _kept(arch: Architecture, cut: str, how: Training) -> Epochs:
 
     def read(epoch: int, first: int) -> Iterable[tuple[tf.Tensor, ...]]:
         view = how.view(epoch) if how.augmentations else None
-        found = activations(arch, [cut], "train", how, view, others)
-        return batches.of_activations(found[cut], labels, how, epoch, first)
+        found = starts_of(arch, cut, "train", how, view, others)
+        return batches.of_activations(found, labels, how, epoch, first)
 
     return read
 
@@ -190,25 +195,18 @@ def seen(
             every.append(Inputs(images.labels, np.concatenate(list(shown.as_numpy_iterator()))))
         return tuple(every)
     others = [*kept_cuts(arch, "val"), arch.output]
-    arrays = [
-        activations(arch, [suffix.cut], split, how, view, others)[suffix.cut]
-        for view in (None, *range(views))
+    starts = [
+        starts_of(arch, suffix.cut, split, how, view, others) for view in (None, *range(views))
     ]
-    return tuple(Inputs(images.labels, array) for array in arrays)
+    return tuple(Inputs(images.labels, start) for start in starts)
 
 
-def validation(infer: Inference, inputs: Inputs) -> Callable[[], dict[str, float]]:
-    """A function that measures a network, to logits, as its weights are when it is called."""
+def validation(
+    infer: Inference, inputs: Inputs, task: str = tasks.DEFAULT
+) -> Callable[[], dict[str, float]]:
+    """A function that measures a network, to raw outputs, as its weights are when it is called."""
 
     def validate() -> dict[str, float]:
-        logits = features.outputs(infer, inputs)
-        if not np.isfinite(logits).all():
-            return {"val_loss": np.nan, "val_accuracy": 0.0}
-        probabilities = softmax(logits)
-        right = probabilities.argmax(-1) == inputs.labels
-        return {
-            "val_loss": log_loss(probabilities, inputs.labels),
-            "val_accuracy": float(right.mean()),
-        }
+        return tasks.of(task, "losses").validated(features.outputs(infer, inputs), inputs.labels)
 
     return validate

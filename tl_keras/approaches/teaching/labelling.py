@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from tl_keras import tasks
 from tl_keras.approaches.stages import to_csv
 from tl_keras.config.whole import RunConfig
 from tl_keras.data.examples import Example
 from tl_keras.data.unlabelled import UNKNOWN
 from tl_keras.run.files import write_text
-from tl_keras.tasks.classification import class_frequencies
 
 COLUMNS = ("file", "label", "confidence", "kept", "segment", "part")
 
@@ -50,10 +50,11 @@ def label(
       probabilities: `(examples, classes)`, the teacher's.
       prior: `(classes,)`, frequencies in what the teacher was trained on.
     """
-    frequencies = class_frequencies(probabilities, prior)
+    labels_of = tasks.of(config.task, "labels")
+    frequencies = labels_of.class_frequencies(probabilities, prior)
     corrected = probabilities * (frequencies / prior)
     corrected /= corrected.sum(1, keepdims=True)
-    found, confidence = corrected.argmax(1), corrected.max(1)
+    found, confidence = labels_of.told_by(corrected)
     thresholds = np.ones(len(prior))
     for k in range(len(prior)):
         own = confidence[found == k]

@@ -8,13 +8,12 @@ import keras
 import numpy as np
 from absl import logging
 
+from tl_keras import tasks
 from tl_keras.approaches.teaching.students import result_of
 from tl_keras.config.whole import RunConfig
 from tl_keras.run.files import replacing, write_json
 from tl_keras.run.folder import Run
-from tl_keras.tasks.classification import log_losses, measure, paired_interval
 from tl_keras.training import features, merge
-from tl_keras.training import fit as train
 from tl_keras.training import model as models
 from tl_keras.training.architecture import Data
 from tl_keras.training.fold import Inference
@@ -81,7 +80,8 @@ def choose(config: RunConfig, found: Mapping[str, np.ndarray], data: Data) -> st
     which is as small as one student. The teacher only if it is right more often beyond chance: of
     six examples one that is called wrong with confidence would keep any teacher else."""
     labels = data.inputs["val"].labels
-    losses = {name: log_losses(own, labels)[None] for name, own in found.items()}
+    of_each = tasks.of(config.task, "losses").of_each
+    losses = {name: of_each(own, labels)[None] for name, own in found.items()}
     segments = [name for name in losses if name.startswith("segment_")]
     best = min(segments, key=lambda name: losses[name].mean())
     asked = config.parallel.merge
@@ -89,17 +89,18 @@ def choose(config: RunConfig, found: Mapping[str, np.ndarray], data: Data) -> st
         return best if asked == "best" or len(segments) == 1 else asked
     first = "average" if "average" in losses else best
     order = dict.fromkeys([first, best, "ensemble"])
-    chosen = train.choose({name: losses[name] for name in order if name in losses})
-    taught, before = (found[name].argmax(1) == labels for name in (chosen, TEACHER))
-    won, lost = int((before & ~taught).sum()), int((taught & ~before).sum())
-    return TEACHER if paired_interval(won, lost, len(labels))[0] > 0 else chosen
+    choice, scores = tasks.of(config.task, "choice"), tasks.of(config.task, "metrics").scores
+    chosen = choice.choose({name: losses[name] for name in order if name in losses})
+    taught, before = (scores(found[name], labels) for name in (chosen, TEACHER))
+    return TEACHER if choice.against(before, taught)["interval"][0] > 0 else chosen
 
 
 def _write_round(
     folder: Path, chosen: str, model: keras.Model, found: Mapping[str, np.ndarray], data: Data
 ) -> None:
     """Writes what `rounds` of `result.json` has of this one."""
-    labels, classes = data.inputs["val"].labels, data.dataset.classes
+    labels, names = data.inputs["val"].labels, data.dataset.classes
+    metrics = tasks.of(data.dataset.task, "metrics")
     every = sorted(name for name in found if name.startswith("segment_"))
     described = []
     for i in range(len(every)):
@@ -109,14 +110,13 @@ def _write_round(
         for name in ("labelled", "taught"):
             if name in result:
                 scores = result[name]
-                entry[name] = {
-                    key: scores[key] for key in ("accuracy", "interval", "n", "log_loss")
-                }
+                entry[name] = {key: scores[key] for key in metrics.IN_SHORT}
         described.append(entry)
     standing = {}
     for name, own in found.items():
-        scores = measure(own, labels, classes)
-        standing[name] = {key: scores[key] for key in ("accuracy", "log_loss")}
+        scores = metrics.measure(own, labels, names)
+        told = [key for key in metrics.IN_SHORT if key not in ("interval", "n")]
+        standing[name] = {key: scores[key] for key in told}
     labelled = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
     first = result_of(folder, 0)["model"]
     names = ("backbone", "weights", "freeze", "block", "cut", "classes_kept")

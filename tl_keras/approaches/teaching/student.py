@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 from absl import logging
 from filelock import FileLock
 
+from tl_keras import tasks
 from tl_keras.approaches.teaching import labelling
 from tl_keras.approaches.teaching.labelling import Label
 from tl_keras.config import text as configs
@@ -22,9 +23,7 @@ from tl_keras.run import folder as runs
 from tl_keras.run import marks
 from tl_keras.run.files import remove_unfinished, replacing, write_text
 from tl_keras.run.folder import Run
-from tl_keras.tasks.classification import measure
 from tl_keras.training import adapt
-from tl_keras.training import fit as train
 from tl_keras.training import model as models
 from tl_keras.training.architecture import HEAD_SPLITS, architecture, plan_of, prepared, refit_head
 from tl_keras.training.candidates import Candidate
@@ -97,25 +96,30 @@ def _train(student: Run, workdir: Path, labels: Path, segment: int) -> None:
     count, strength = len(dataset.splits["train"]), told["chosen"]["regularisation"]
     arch.shared.heads[config.data.balance] = refit_head(arch, config, strength, count)
     labelled = len(dataset.splits["val"])
-    choose = functools.partial(_choose, labelled)
+    choose = functools.partial(_choose, tasks.of(config.task, "choice").choose, labelled)
     adapted = adapt.head_then_suffix(student, arch, choose=choose)
     with replacing(student.workdir / "model.keras") as temporary:
         adapted.model.save(temporary)
     _finish(student, own, adapted.probabilities, labelled)
 
 
-def _choose(labelled: int, standing: Mapping[str, Candidate]) -> str:
+def _choose(
+    choose: Callable[[dict[str, np.ndarray]], str],
+    labelled: int,
+    standing: Mapping[str, Candidate],
+) -> str:
     """The fine-tuned weights, unless what people labelled clearly prefers their mean with those
     before. What the teacher labelled prefers who imitates it: the head alone, which was up to 10
     points worse on development splits of photographs.
 
     Args:
+      choose: the task's, by losses.
       labelled: how many of the validation examples people labelled; they come first.
     """
     tuned = [name for name in ("finetuned", "mix") if name in standing]
     if not tuned:
         return "head"
-    return train.choose({name: standing[name].losses[:, :labelled] for name in tuned})
+    return choose({name: standing[name].losses[:, :labelled] for name in tuned})
 
 
 def with_segment(
@@ -137,6 +141,7 @@ def _finish(student: Run, dataset: Dataset, probabilities: np.ndarray, labelled:
     """Writes the student's result: how it does on the labelled examples, and on its own."""
     labels = dataset.labels("val")
     parts = {"labelled": slice(labelled), "taught": slice(labelled, None)}
+    measure = tasks.of(dataset.task, "metrics").measure
     measured = {
         name: measure(probabilities[part], labels[part], dataset.classes)
         for name, part in parts.items()
@@ -144,5 +149,5 @@ def _finish(student: Run, dataset: Dataset, probabilities: np.ndarray, labelled:
     }
     counts = {name: len(dataset.splits[name]) for name in HEAD_SPLITS}
     student.finish(student.outcome(data=counts, **measured))
-    told = measured["labelled"]
-    logging.info("validation accuracy %.3f on %d labelled examples", told["accuracy"], told["n"])
+    told, main = measured["labelled"], tasks.of(dataset.task, "names").MAIN
+    logging.info("validation %s %.3f on %d labelled examples", main, told[main], told["n"])

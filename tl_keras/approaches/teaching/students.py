@@ -1,11 +1,13 @@
 """The students of a round: which of them are to be trained, where, and what they come to."""
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
 
 from absl import logging
 
+from tl_keras import tasks
 from tl_keras.data.batches import CORES
 from tl_keras.jobs import local
 from tl_keras.jobs.local import Child, Failure
@@ -35,8 +37,9 @@ def train_students(run: Run, folder: Path, number: int) -> None:
             local.wait(one.folder for _, one in missing)
         return
     started = [one for _, one in missing]
+    tell = functools.partial(_tell, tasks.of(run.config.task, "names").MAIN)
     with run.timed("students"):
-        failed = local.run_children(started, workers, CORES, asked.retries, _tell)
+        failed = local.run_children(started, workers, CORES, asked.retries, tell)
     if failed:
         _give_up(failed, number)
 
@@ -53,11 +56,12 @@ def _child(run: Run, folder: Path, number: int, segment: int) -> Child:
     )
 
 
-def _tell(student: Child) -> None:
+def _tell(main: str, student: Child) -> None:
+    """Logs what a student came to, by the main metric of the task."""
     result = _result(student.folder)
     logging.info(
-        "%s: validation accuracy %.3f on %d labelled examples, kept: %s, %.0f s",
-        *(student.name, result["labelled"]["accuracy"], result["labelled"]["n"]),
+        "%s: validation %s %.3f on %d labelled examples, kept: %s, %.0f s",
+        *(student.name, main, result["labelled"][main], result["labelled"]["n"]),
         *(result["model"]["kept"], result["seconds"]["total"]),
     )
 

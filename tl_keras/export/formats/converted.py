@@ -10,6 +10,7 @@ import numpy as np
 
 from tl_keras.config.export import WHOLE, ExportConfig
 from tl_keras.export.formats import flatbuffer, litert, quantise, saved_model
+from tl_keras.export.formats.saved_model import Abstains
 from tl_keras.run.files import not_a_pattern
 from tl_keras.run.quiet import quiet
 
@@ -26,14 +27,14 @@ def convert(
     model: keras.Model,
     examples: np.ndarray,
     config: ExportConfig,
-    threshold: float | None,
+    abstains: Abstains | None,
     folder: Path | None = None,
 ) -> Converted:
     """What files of `export.formats` are made of.
 
     Args:
       examples: to calibrate on, `(examples, size, size, 3) uint8`.
-      threshold: of `conformal`, where there is an output `abstain`.
+      abstains: what gives the output `abstain`, where there is one.
       folder: where there is room for a SavedModel on the way.
 
     Raises:
@@ -42,7 +43,7 @@ def convert(
     batch_size = None if config.batch == "dynamic" else 1
     with tempfile.TemporaryDirectory(dir=folder) as temporary, quiet():
         plain = Path(temporary, "plain")
-        saved_model.write_plain(model, plain, batch_size, threshold)
+        saved_model.write_plain(model, plain, batch_size, abstains)
         with not_a_pattern(plain) as path:
             made = litert.convert(path, config.allow_flex)
     quantised = sorted(set(config.formats) - {*WHOLE, "float32"})

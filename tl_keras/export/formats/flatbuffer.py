@@ -119,9 +119,9 @@ def code_of(model: schema.ModelT, builtin: int) -> int:
 
 
 def order_outputs(model: schema.ModelT) -> None:
-    """Puts `probabilities` first, which is where readers of metadata look for classes."""
+    """Puts the answer before `abstain`: readers of metadata look for classes in the first."""
     signature = model.signatureDefs[0]
-    signature.outputs.sort(key=lambda entry: entry.name != b"probabilities")
+    signature.outputs.sort(key=lambda entry: entry.name == b"abstain")
     model.subgraphs[0].outputs = [entry.tensorIndex for entry in signature.outputs]
 
 

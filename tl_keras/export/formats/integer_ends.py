@@ -1,4 +1,4 @@
-"""int8 from end to end: uint8 input, uint8 probabilities out, no float operator between."""
+"""int8 from end to end: uint8 input, uint8 answers out, no float operator between."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,8 @@ from ai_edge_litert import schema_py_generated as schema
 from tl_keras.export.formats import flatbuffer
 
 PIXELS = 255
-STEPS = {b"probabilities": 1 / 256, b"abstain": 1.0}  # of outputs
+# Of outputs that lie in 0..1; a float one of another range stays float.
+STEPS = {b"probabilities": 1 / 256, b"abstain": 1.0}
 NO_ACTIVATION = schema.ActivationFunctionType.NONE
 
 
@@ -92,7 +93,7 @@ def make_integer(model: schema.ModelT, front: Front | None) -> None:
     _integer_start(model, graph, front)
     names = [entry.name for entry in model.signatureDefs[0].outputs]
     ends = zip(graph.outputs, names, strict=True)
-    graph.outputs = [_integer_end(model, graph, int(end), STEPS[name]) for end, name in ends]
+    graph.outputs = [_integer_end(model, graph, int(end), STEPS.get(name)) for end, name in ends]
 
 
 def _integer_start(model: schema.ModelT, graph: schema.SubGraphT, front: Front | None) -> None:
@@ -116,9 +117,13 @@ def _integer_start(model: schema.ModelT, graph: schema.SubGraphT, front: Front |
     graph.operators[start:end] = [direct]
 
 
-def _integer_end(model: schema.ModelT, graph: schema.SubGraphT, end: int, step: float) -> int:
+def _integer_end(
+    model: schema.ModelT, graph: schema.SubGraphT, end: int, step: float | None
+) -> int:
     """The number of a uint8 tensor that holds what an output does; of a float one in such steps."""
     found = graph.tensors[end]
+    if found.type != schema.TensorType.INT8 and step is None:
+        return end
     if found.type == schema.TensorType.INT8:
         scale, zero = float(found.quantization.scale[0]), int(found.quantization.zeroPoint[0])
         quantization = _quantization(scale, zero + 128)

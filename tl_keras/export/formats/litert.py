@@ -7,22 +7,24 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.lite.python.convert_phase import ConverterError
 
+from tl_keras import tasks
 from tl_keras.data.batches import Inputs, examples_of
 from tl_keras.export.formats import flatbuffer
 
 
-def calibration_examples(train: Inputs, count: int) -> np.ndarray:
-    """At most `count` training examples, classes in turn, prepared: `(examples, ...)`."""
-    return examples_of(train.part(in_turn(train.labels, count)))
+def calibration_examples(train: Inputs, count: int, task: str = tasks.DEFAULT) -> np.ndarray:
+    """At most `count` training examples, strata such as classes in turn, `(examples, ...)`."""
+    strata = tasks.of(task, "targets").strata(train.labels)
+    return examples_of(train.part(in_turn(strata, count)))
 
 
-def in_turn(labels: np.ndarray, count: int) -> np.ndarray:
-    """Places of at most `count` examples, as many of each class as there are, in order."""
-    rank = np.empty(len(labels), np.int64)  # of an example within its class
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
+def in_turn(strata: np.ndarray, count: int) -> np.ndarray:
+    """Places of at most `count` examples, as many of each stratum as there are, in order."""
+    rank = np.empty(len(strata), np.int64)  # of an example within its stratum
+    for stratum in np.unique(strata):
+        members = np.flatnonzero(strata == stratum)
         rank[members] = np.arange(len(members))
-    return np.sort(np.lexsort((labels, rank))[:count])
+    return np.sort(np.lexsort((strata, rank))[:count])
 
 
 def convert(saved_model: Path, allow_flex: bool = False) -> bytes:

@@ -9,19 +9,20 @@ import numpy as np
 from tl_keras.data import batches
 from tl_keras.data.batches import Inputs
 from tl_keras.export.formats import saved_model
+from tl_keras.export.formats.saved_model import Abstains
 
 OPSET = 17  # What runtimes since 2022 read.
 
 
-def write(model: keras.Model, file: Path, threshold: float | None) -> None:
-    """Writes the signature `serve`: the model's input to `probabilities`."""
+def write(model: keras.Model, file: Path, abstains: Abstains | None) -> None:
+    """Writes the signature `serve`: the model's input to its answer."""
     import tensorflow as tf
     import tf2onnx
 
-    serve = saved_model.serving(model, None, threshold)
+    serve = saved_model.serving(model, None, abstains)
     signature = [tf.TensorSpec((None, *model.input.shape[1:]), model.input.dtype, model.input.name)]
     made, _ = tf2onnx.convert.from_function(serve, signature, opset=OPSET)
-    outputs = sorted(made.graph.output, key=lambda own: own.name != "probabilities")
+    outputs = sorted(made.graph.output, key=lambda own: own.name == "abstain")
     del made.graph.output[:]
     made.graph.output.extend(outputs)
     for end in (*made.graph.input, *outputs):

@@ -64,7 +64,7 @@ class Calibrated:
         `(channels,) float32`.
       shifts: by scope, the same for what the int8 input is off by.
       weighted: places of operators with weights, of whatever kind.
-      tail: places of operators behind the probabilities, which stay float.
+      tail: places of operators behind the answer, which stay float.
     """
 
     content: bytes
@@ -212,6 +212,7 @@ def _statistics(
     interpreter.allocate_tensors()
     graph = model.subgraphs[0]
     made = {int(i) for operator in graph.operators for i in operator.outputs}
+    made |= set(map(int, graph.inputs))  # Pixels are integers; other inputs may be floats.
     floats = [i for i in made if graph.tensors[i].type == schema.TensorType.FLOAT32]
     low, high, total = dict.fromkeys(floats, np.inf), dict.fromkeys(floats, -np.inf), {}
     for example in examples:
@@ -339,6 +340,6 @@ def _weighted(model: schema.ModelT) -> frozenset[int]:
 
 def _tail(model: schema.ModelT) -> range:
     graph = model.subgraphs[0]
-    outputs = {entry.name: entry.tensorIndex for entry in model.signatureDefs[0].outputs}
-    made = [outputs[b"probabilities"] in operator.outputs for operator in graph.operators]
+    answer = model.signatureDefs[0].outputs[0].tensorIndex  # See `flatbuffer.order_outputs`.
+    made = [answer in operator.outputs for operator in graph.operators]
     return range(made.index(True) + 1, len(made))

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from tl_keras import tasks
 from tl_keras.data.batches import CORES, evaluation, examples_of
 from tl_keras.export import parity
 from tl_keras.export.description import Examples
-from tl_keras.modalities.image.config import Settings
+from tl_keras.modalities.image.config import ImageConfig
 from tl_keras.modalities.image.device import predict
 from tl_keras.modalities.image.pillow import quiet_pillow
 from tl_keras.run.files import write_json, write_text
@@ -39,7 +40,7 @@ def told(device: dict[str, Any]) -> str:
 
 
 def spec_of(
-    settings: Settings,
+    settings: ImageConfig,
     classes: Sequence[str],
     name: str,
     threshold: float | None,
@@ -61,8 +62,8 @@ def measure(file: Path, spec: dict[str, Any], examples: Examples) -> dict[str, A
     """Accuracy on files as the device reads them: decoded and resized by `predict.py`.
 
     Returns:
-      As `parity.compare` against the file on prepared pixels; `identical`, the share of images
-      that come out the same to the last pixel.
+      As `exports.of_file` of the task against the file on prepared pixels; `identical`, the share
+      of images that come out the same to the last pixel.
     """
     count = min(CORES, parity.MOST_AT_ONCE)
     interpreters, rows = [predict.load(file) for _ in range(count)], []
@@ -83,7 +84,9 @@ def measure(file: Path, spec: dict[str, Any], examples: Examples) -> dict[str, A
             for share in pool.map(run, interpreters, shares, places):
                 rows += share
     found, reference = (np.stack([row[i] for row in rows]) for i in (0, 1))
-    compared = parity.compare(found, reference, examples.inputs.labels)
+    compared = tasks.of("classification", "exports").of_file(
+        found, reference, examples.inputs.labels
+    )
     return {**compared, "identical": float(np.mean([row[2] for row in rows]))}
 
 

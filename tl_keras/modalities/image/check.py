@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from tl_keras.data.wording import count_of, shortened
 from tl_keras.modalities.image import copies, formats
-from tl_keras.modalities.image.config import Settings
+from tl_keras.modalities.image.config import ImageConfig
 from tl_keras.modalities.image.pillow import FORMATS, orientation, quiet_pillow, to_rgb
 from tl_keras.modalities.image.strict import check_jpeg, check_png
 
@@ -52,7 +52,7 @@ class Checked:
         return min(self.width, self.height)
 
 
-def bound(settings: Settings) -> int:
+def bound(settings: ImageConfig) -> int:
     """What another value of would have a remembered file checked again."""
     return settings.max_pixels
 
@@ -66,7 +66,7 @@ def read(
     file: Path | BinaryIO,
     content: Callable[[], bytes],
     digest: str,
-    settings: Settings,
+    settings: ImageConfig,
     looks: bool,
 ) -> Checked:
     """What an image holds; raises what its decoder raises.

@@ -85,7 +85,7 @@ STRONGEST = {"rotation": 0.5, "color": 1.0, "erasing": 1.0, "mixup": 2.0, "cutmi
 MIXING = {"mixup", "cutmix"}  # They join two images, so a view of one image shows nothing of them.
 
 
-class Settings(Section):
+class ImageConfig(Section):
     """How images are prepared, the same every time, and augmented at random for training."""
 
     modality: ClassVar[str] = "image"
@@ -125,6 +125,9 @@ class Settings(Section):
         return tuple(value) if isinstance(value, list) else value
 
 
+SECTION = ImageConfig
+
+
 def check(config: Any) -> None:
     """Checks what a `RunConfig` says of images against its other sections.
 
@@ -141,7 +144,7 @@ def check(config: Any) -> None:
         )
 
 
-def _check_glyphs(data: Any, settings: Settings) -> None:
+def _check_glyphs(data: Any, settings: ImageConfig) -> None:
     if settings.augment:
         raise ValueError(
             "image.augment: expected [], since glyphs are distorted as they are drawn; received "
@@ -160,7 +163,7 @@ def _check_glyphs(data: Any, settings: Settings) -> None:
         )
 
 
-def check_input(file: str, shape: Any, settings: Settings) -> None:
+def check_input(file: str, shape: Any, settings: ImageConfig) -> None:
     """Rejects a model whose input `(batch, height, width, channels)` does not take the images.
 
     Args:
@@ -201,7 +204,12 @@ def _is_size(value: Any) -> bool:
     return value is None or type(value) is int and value > 0
 
 
-def described(settings: Settings) -> str:
+def extent(settings: ImageConfig) -> str:
+    """The field that says how large an example is, with its value, as in `image.size 160`."""
+    return f"image.size {settings.size}"
+
+
+def described(settings: ImageConfig) -> str:
     """The preparation in a few words, as in `160 px, stretch`."""
     words = [f"{settings.size} px", settings.resize]
     return ", ".join([*words, "antialias"] if settings.antialias else words)

@@ -1,30 +1,26 @@
 """What looks wrong in examples that can be read: listed for people to judge, never left out."""
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from tl_keras import tasks
 from tl_keras.data.batches import Inputs
 from tl_keras.data.examples import SPLITS, Dataset, Example
-from tl_keras.modalities.image.config import Settings
+from tl_keras.modalities.image.config import ImageConfig
 from tl_keras.modalities.image.copies import MAX_EXAMPLES, near_duplicates, thumbnails
-from tl_keras.tasks.classification import fit_temperature, softmax
 
-FEW = 20  # training images of a class: below, its recall is a matter of luck
-FEW_SHARE = 0.1  # of the largest class
 ODD_ELONGATION = 2.0  # times the median of longer side / shorter side
 ONE_COLOUR = 4.0  # standard deviation of grey levels, 0..127
 FLAT = 2 / 3  # share of neighbouring pixels that are equal; photographs have under a half
 FLATTER = 0.4  # than the median share
 ODD_BRIGHTNESS = 5.0  # robust deviations from the median
 ODD_LEVELS = 40.0  # grey levels from the median, at least
-MIN_LABELLED = 5  # images of each class, to compare labels with
 MAX_FEATURES = 1e8  # images x channels; about 2.5 GB while they are compared
 
 
-def examine(dataset: Dataset, inputs: dict[str, Inputs], settings: Settings) -> dict[str, Any]:
+def examine(dataset: Dataset, inputs: dict[str, Inputs], settings: ImageConfig) -> dict[str, Any]:
     """Findings on a data set, ready for JSON; what cannot be looked at is not in it.
 
     Returns:
@@ -48,9 +44,10 @@ def examine(dataset: Dataset, inputs: dict[str, Inputs], settings: Settings) -> 
         # Alike in one split under one label: nobody is harmed.
         split_of = np.repeat(np.arange(len(splits)), [len(dataset.splits[s]) for s in splits])
         labels = np.concatenate([dataset.labels(split) for split in splits])
-        kind = split_of * len(dataset.classes) + labels
+        values, places = np.unique(labels, return_inverse=True)
+        kind = split_of * len(values) + places
         findings["near_duplicates"] = [
-            _pair((first, second), distance, examples, of_split, dataset.classes)
+            _pair((first, second), distance, examples, of_split, dataset)
             for first, second, distance in near_duplicates(grey, kind)
         ]
     return findings
@@ -61,31 +58,23 @@ def _pair(
     distance: int,
     examples: list[Example],
     splits: list[str],
-    classes: Sequence[str],
+    dataset: Dataset,
 ) -> dict[str, Any]:
     return {
         "files": [examples[i].file for i in both],
         "splits": [splits[i] for i in both],
-        "labels": [classes[examples[i].label] for i in both],
+        "labels": [dataset.text(examples[i]) for i in both],
         "distance": distance,
     }
 
 
 def rare_classes(dataset: Dataset) -> list[dict[str, Any]]:
-    """Classes with few training images."""
-    counts = Counter(example.label for example in dataset.splits["train"])
-    most, found = max(counts.values(), default=0), []
-    for label, name in enumerate(dataset.classes):
-        n = counts[label]
-        if n < FEW:
-            found.append({"class": name, "n": n, "why": f"fewer than {FEW} training images"})
-        elif n < FEW_SHARE * most:
-            why = f"less than a tenth of the largest class, which has {most}"
-            found.append({"class": name, "n": n, "why": why})
-    return found
+    """Classes with few training images; none where labels are no classes."""
+    labels = tasks.maybe(dataset.task, "labels")
+    return labels.rare(dataset.labels("train"), dataset.classes) if labels else []
 
 
-def sizes(examples: Sequence[Example], settings: Settings) -> dict[str, Any]:
+def sizes(examples: Sequence[Example], settings: ImageConfig) -> dict[str, Any]:
     """Widths, heights and aspect ratios of files, and the odd ones among them."""
     width = np.array([example.checked.width for example in examples])
     height = np.array([example.checked.height for example in examples])
@@ -172,28 +161,30 @@ def suspected(dataset: Dataset, features: dict[str, Inputs]) -> dict[str, Any]:
 
     Each suspect has `file`, `split`, `label`, `suggested`, and `probability` of the suggested.
     """
+    of = tasks.maybe(dataset.task, "labels")
+    if of is None:
+        return {"suspects_note": f"labels of {dataset.task} are not compared"}
     pooled = np.concatenate([inputs.array for inputs in features.values()])
     labels = np.concatenate([inputs.labels for inputs in features.values()])
-    counts = np.bincount(labels, minlength=len(dataset.classes))
-    if counts.min() < MIN_LABELLED:
-        name = dataset.classes[int(counts.argmin())]
-        return {
-            "suspects_note": f"{name!r} has fewer than {MIN_LABELLED} images to compare labels with"
-        }
+    if why := of.incomparable(labels, dataset.classes):
+        return {"suspects_note": why}
     if pooled.size > MAX_FEATURES:
         return {"suspects_note": "the data set is too large to compare all labels"}
     examples = [(split, example) for split in features for example in dataset.splits[split]]
-    return _listed(suspects(pooled, labels), examples, dataset)
+    return _listed(of.suspects(pooled, labels), examples, dataset)
 
 
 def suspected_by(probabilities: np.ndarray, dataset: Dataset) -> dict[str, Any]:
     """`suspects` of train, as `suspected` gives them, by models that had not seen the examples.
 
     Args:
-      probabilities: `(train, classes)`.
+      probabilities: `(train, classes)`; of a task without doubts about labels there are none.
     """
+    of = tasks.maybe(dataset.task, "labels")
+    if of is None:
+        return {"suspects": []}
     examples = [("train", example) for example in dataset.splits["train"]]
-    return _listed(doubtful(probabilities, dataset.labels("train")), examples, dataset)
+    return _listed(of.doubtful(probabilities, dataset.labels("train")), examples, dataset)
 
 
 def _listed(
@@ -213,72 +204,3 @@ def _listed(
             for i, suggested, probability in found
         ]
     }
-
-
-def suspects(features: np.ndarray, labels: np.ndarray) -> list[tuple[int, int, float]]:
-    """(index, suggested label, its probability) of labels that are likely wrong, worst first.
-
-    By a head that has not seen the example, see `doubtful`.
-
-    Args:
-      features: `(n, channels) float32`, pooled.
-      labels: `(n,) int64`, every class among them.
-    """
-    scores = leave_one_out(features, labels)
-    return doubtful(softmax(scores / fit_temperature(scores, labels)), labels)
-
-
-def doubtful(probabilities: np.ndarray, labels: np.ndarray) -> list[tuple[int, int, float]]:
-    """(index, suggested label, its probability) of labels that are likely wrong, worst first.
-
-    Confident learning (arXiv 1911.00068): a model that has not seen the example gives another class
-    at least the probability that it gives that class's own examples on average.
-
-    Args:
-      probabilities: `(n, classes)`.
-      labels: `(n,) int64`, every class among them.
-    """
-    own = [probabilities[labels == k, k].mean() for k in range(probabilities.shape[1])]
-    confident = np.where(probabilities >= own, probabilities, 0)
-    suggested = confident.argmax(1)
-    rows = np.arange(len(labels))
-    wrong = np.flatnonzero((confident[rows, suggested] > 0) & (suggested != labels))
-    margin = probabilities[wrong, suggested[wrong]] - probabilities[wrong, labels[wrong]]
-    worst = wrong[np.argsort(-margin, kind="stable")]
-    return [(int(i), int(suggested[i]), float(probabilities[i, suggested[i]])) for i in worst]
-
-
-def label_quality(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How far models that had not seen an example agree with its label, and which other class they
-    take it for: by how much its label is likelier than the likeliest other, `(n,)` in -1..1, and
-    that class, `(n,) int64`.
-
-    Args as of `doubtful`.
-    """
-    rows, others = np.arange(len(labels)), probabilities.copy()
-    others[rows, labels] = -1
-    suggested = others.argmax(1)
-    return probabilities[rows, labels] - others[rows, suggested], suggested
-
-
-def leave_one_out(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """`(n, classes)` scores of each example by a ridge regression on all others.
-
-    One solve gives all of them, where logistic regressions would take minutes: the residual of the
-    fit over 1 - leverage (Allen 1974). Found as many planted errors as cross-fitted logistic
-    regressions did. Args as of `suspects`.
-    """
-    x = (features - features.mean(0)) / (features.std(0) + 1e-3)
-    x = x.astype(np.float64)
-    targets = np.eye(labels.max() + 1)[labels]
-    # As strong as the features are many: within a factor of 3 the best on photographs.
-    strength = x.shape[1]
-    if len(x) < strength:
-        solved = np.linalg.solve(x @ x.T + strength * np.eye(len(x)), x).T
-    else:
-        solved = np.linalg.solve(x.T @ x + strength * np.eye(strength), x.T)
-    mean = targets.mean(0)
-    residual = targets - mean - x @ (solved @ (targets - mean))
-    # The mean of the targets is a fit, too: 1/n of each.
-    leverage = np.einsum("nc,cn->n", x, solved) + 1 / len(x)
-    return targets - residual / (1 - leverage)[:, None]

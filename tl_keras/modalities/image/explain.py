@@ -14,12 +14,12 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from tl_keras import tasks
 from tl_keras.config.whole import RunConfig
 from tl_keras.data.batches import Inputs, examples_of
 from tl_keras.data.examples import Dataset
 from tl_keras.modalities.image.augment import augment, mix, num_columns
 from tl_keras.run.files import replacing, write_json
-from tl_keras.tasks.classification import worst_mistakes
 from tl_keras.training import freeze
 from tl_keras.training.model import logits_of
 
@@ -46,8 +46,8 @@ def pictures(
     with `file`, `original` and `views`.
 
     Args:
-      model: `(size, size, 3) uint8` to probabilities, with a layer `logits`.
-      probabilities: of each measured split, `(examples, classes)`; test is explained, else val.
+      model: `(size, size, 3) uint8` to answers, with a layer `logits`.
+      probabilities: answers on each measured split; test is explained, else val.
       folder: is made anew; the index is written last.
     """
     shutil.rmtree(folder, ignore_errors=True)
@@ -68,13 +68,14 @@ def _mistakes(
     folder: Path,
 ) -> list[dict[str, Any]]:
     # Rounded as predictions.csv is, so that the report and this choose the same ones.
-    worst = worst_mistakes(np.round(probabilities, 6), inputs[split].labels, MISTAKES)
+    metrics = tasks.of(dataset.task, "metrics")
+    worst = metrics.worst(np.round(probabilities, 6), inputs[split].labels, MISTAKES)
     if not worst:
         return []
     images = examples_of(inputs[split].part(np.array(worst)))
     # Held-out examples were answered by other models, of folds.
     of_folds = dataset.whole and split == "val"
-    heat = None if of_folds else grad_cam(model, images, probabilities[worst].argmax(-1))
+    heat = None if of_folds else grad_cam(model, images, probabilities[worst], dataset.task)
     entries = []
     for i, example in enumerate(worst):
         name = None
@@ -86,16 +87,18 @@ def _mistakes(
     return entries
 
 
-def grad_cam(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.ndarray | None:
+def grad_cam(
+    model: keras.Model, images: np.ndarray, answers: np.ndarray, task: str = tasks.DEFAULT
+) -> np.ndarray | None:
     """Where the model looked: Grad-CAM (arXiv 1610.02391) at its last feature map.
 
-    `(images, rows, columns) float32` in 0..1; all 0 where nothing spoke for the class. None where
+    `(images, rows, columns) float32` in 0..1; all 0 where nothing spoke for the answer. None where
     the model has no feature map.
 
     Args:
       model: as for `pictures`.
       images: `(images, size, size, 3) uint8`.
-      classes: `(images,)` index of the class that each image is explained for.
+      answers: that each image is explained for, `(images, width)`.
     """
     cut = feature_map(model)
     if cut is None:
@@ -104,9 +107,9 @@ def grad_cam(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.
     maps = prefix(tf.constant(images), training=False)
     with tf.GradientTape() as tape:
         tape.watch(maps)
-        logits = suffix(maps, training=False)
+        logits = suffix(freeze.taken(suffix, maps, tf.constant(images)), training=False)
         # Images do not meet in inference mode: the gradients of a sum are those of each.
-        score = tf.reduce_sum(tf.gather(logits, classes, batch_dims=1))
+        score = tf.reduce_sum(tasks.of(task, "layer").explained(logits, answers))
     weights = tf.reduce_mean(tape.gradient(score, maps), axis=(1, 2), keepdims=True)
     heat = tf.nn.relu(tf.reduce_sum(weights * maps, axis=-1)).numpy().astype(np.float32)
     return heat / np.maximum(heat.max(axis=(1, 2), keepdims=True), 1e-12)

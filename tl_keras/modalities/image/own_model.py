@@ -6,12 +6,12 @@ import keras
 from absl import logging
 
 from tl_keras.backbones import applications
-from tl_keras.modalities.image.config import INPUT, Settings
+from tl_keras.modalities.image.config import INPUT, ImageConfig
 
 LOOKS = "images"  # What the model's input shows, for messages.
 
 
-def start(settings: Settings, preprocessing: str | None, dtype: str) -> keras.Model:
+def start(settings: ImageConfig, preprocessing: str | None, dtype: str) -> keras.Model:
     """From a prepared image to what a model was trained on.
 
     Args:

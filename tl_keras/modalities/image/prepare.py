@@ -9,7 +9,7 @@ import PIL
 import tensorflow as tf
 
 from tl_keras.modalities.image.check import Checked
-from tl_keras.modalities.image.config import Settings
+from tl_keras.modalities.image.config import ImageConfig
 from tl_keras.modalities.image.pillow import read_rgb
 
 BY = {"pillow": PIL.__version__}  # What a prepared image rests on, beside TensorFlow.
@@ -39,7 +39,7 @@ def kind_of(decoder: str, short: int, size: int) -> Kind:
 
 
 def decoder(
-    checked: Sequence[Checked], settings: Settings, fraction: bool
+    checked: Sequence[Checked], settings: ImageConfig, fraction: bool
 ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """From the index of a file and what it holds to its prepared image, in a graph.
 
@@ -89,7 +89,7 @@ def _decode_with_pillow(content: tf.Tensor) -> tf.Tensor:
     return tf.convert_to_tensor(tf.numpy_function(read, [content], tf.uint8))
 
 
-def prepare(image: tf.Tensor, settings: Settings) -> tf.Tensor:
+def prepare(image: tf.Tensor, settings: ImageConfig) -> tf.Tensor:
     """`(size, size, 3) uint8` from `(height, width, 3) uint8`, by `image.resize`."""
     size, inside = settings.size, (settings.size, settings.size)
     height, width = tf.unstack(tf.shape(image)[:2])
@@ -110,7 +110,7 @@ def prepare(image: tf.Tensor, settings: Settings) -> tf.Tensor:
     return tf.ensure_shape(image, (size, size, 3))
 
 
-def served(content: tf.Tensor, settings: Settings) -> tf.Tensor:
+def served(content: tf.Tensor, settings: ImageConfig) -> tf.Tensor:
     """A prepared image of what a JPEG, PNG, BMP or GIF file holds, by TensorFlow's operators alone.
 
     EXIF orientation and transparency are ignored.
@@ -124,7 +124,7 @@ def served(content: tf.Tensor, settings: Settings) -> tf.Tensor:
     return prepare(image, settings)
 
 
-def embedded(images: np.ndarray, settings: Settings) -> np.ndarray:
+def embedded(images: np.ndarray, settings: ImageConfig) -> np.ndarray:
     """`(n, size, size, 3) uint8` of images that the package drew, `(n, height, width, 3) uint8`."""
     size = settings.size
     if images.shape[1] == size:

@@ -20,7 +20,7 @@ from tl_keras.report.drawings.words import (
 )
 from tl_keras.report.facts import figures
 from tl_keras.report.read import Run
-from tl_keras.tasks.classification import paired_interval
+from tl_keras.tasks.classification.metrics import paired_interval
 
 FEW = 200  # Test examples; below, the 95% interval at 90% is wider than 8 points.
 WEAK = 3  # Classes that are named at most.
@@ -226,6 +226,8 @@ def _on_depth(run: Run) -> Iterable[Advice]:
     n = (run.result.get("val") or {}).get("n")
     won, lost = tuned.get("won"), tuned.get("lost")
     if not is_number(won) or not is_number(lost) or not n or on_search.knows_of_depth(run):
+        return
+    if not run.counts_right:
         return
     # Where nothing is frozen there is nothing deeper.
     deeper = bool(model.get("cut"))

@@ -16,7 +16,7 @@ from tl_keras.report.drawings.words import (
 from tl_keras.report.facts import figures, trials
 from tl_keras.report.facts.trials import Behind, Search, Trial, shortly
 from tl_keras.report.read import Run
-from tl_keras.report.sections.results import SCORES
+from tl_keras.report.sections.results import named_scores
 from tl_keras.run.folder import DIVERGED
 
 EDGE = 0.1  # of a range's logarithm: so near to an end, the best may lie beyond it
@@ -107,7 +107,7 @@ def _differing(search: Search, found: Depths) -> str:
             them = " of them" if len(found.level) > 1 else ""
             others[-1] += f", and {shortly(cheap)} is the cheapest{them} to train"
     if found.ahead:
-        measured = SCORES[search.metric][0].lower()
+        measured = named_scores(best.task)[search.metric][0].lower()
         others.append(f"{_shares(found.ahead)} had more right, but a worse {measured}")
     return "; ".join([line, *others]) + "."
 
@@ -162,6 +162,8 @@ def asked(run: Run) -> Asked:
     if not search:
         return
     yield from _on_diverged(search)
+    if not run.counts_right:  # What follows is of shares of right answers.
+        return
     if len(search.done) < 2:
         return
     yield from _on_depth(search)
@@ -257,7 +259,7 @@ def _is_inside(rate: float, low: float, high: float) -> bool:
 def _on_overlap(search: Search) -> Asked:
     best = search.best
     # Equal answers are one model under two names, as of two trials that kept the head alone.
-    others = [trial for trial in search.level if trial.wrong != best.wrong]
+    others = [trial for trial in search.level if trial.noted != best.noted]
     if not others or _widest(best, others) < NOTABLE:
         return
     yield (

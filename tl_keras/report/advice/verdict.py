@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 
+from tl_keras import tasks
 from tl_keras.report.drawings.words import (
     count,
     interval,
     is_number,
     listed,
     megabytes,
+    number,
     one_in,
     percent,
     quoted,
@@ -31,13 +33,17 @@ def headline(run: Run) -> str:
 
 def _score_line(run: Run) -> str:
     split, scores = figures.scored(run)
-    if not is_number(scores.get("accuracy")):
-        return "Finished; no accuracy was recorded"
+    main = tasks.of(run.task, "names").MAIN
+    if not is_number(scores.get(main)):
+        return f"Finished; no {main.replace('_', ' ')} was recorded"
     on = f"{count(scores.get('n'))} {run.split_name(split)} examples"
-    line = f"{percent(scores['accuracy'])} of {on} right"
+    written = percent if run.counts_right else number
+    line = tasks.of(run.task, "words").line(written(scores[main]), on)
     if not scores.get("interval"):
         return line
-    return f"{line} (95% interval {interval(scores['interval'])})"
+    pair = scores["interval"]
+    between = interval(pair) if run.counts_right else " to ".join(map(number, pair))
+    return f"{line} (95% interval {between})"
 
 
 def _export_line(exports: dict[str, dict]) -> list[str]:
@@ -69,7 +75,8 @@ class Verdict:
 def verdict(run: Run) -> Verdict | None:
     """A judgement for who has to decide; None where nothing was measured."""
     scores = figures.scored(run)[1]
-    if not is_number(scores.get("accuracy")) or not _pair(scores.get("interval")):
+    known = run.counts_right and is_number(scores.get("accuracy"))
+    if not known or not _pair(scores.get("interval")):
         return None
     why = [_expected(run), *_chance(run), *_weakest(run), *_sure(run)]
     return Verdict(_answer(run, scores), why)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from scipy import stats
 
+from tl_keras import tasks
 from tl_keras.report.drawings.words import is_number
-from tl_keras.report.facts.intervals import bootstrap
 from tl_keras.report.read import Prediction, Run
-from tl_keras.tasks.classification import wilson
+from tl_keras.tasks.classification.metrics import wilson
 
 # Stages of metrics.jsonl whose records are epochs, in words. Those of the stage "head" are
 # strengths of regularisation.
@@ -31,16 +31,18 @@ def scored(run: Run) -> tuple[str, dict]:
 
 
 def predicted(run: Run) -> tuple[str, list[Prediction]]:
-    """The split that the report is about and its predictions."""
+    """The split that the report is about and its predictions; none that are not right or wrong."""
     split = scored(run)[0] or next((p.split for p in run.predictions), "")
-    return split, [p for p in run.predictions if p.split == split]
+    counted = run.predictions if run.counts_right else []
+    return split, [p for p in counted if p.split == split]
 
 
 def intervals(run: Run, split: str) -> dict[str, list[float]]:
-    """95% intervals of a split's scores, by name; that of the accuracy is the run's own."""
+    """95% intervals of a split's scores, by name; that of the main metric is the run's own."""
     examples = [(p.label, p.prediction, p.likelihood) for p in run.predictions if p.split == split]
     own = (run.result.get(split) or {}).get("interval")
-    return {**bootstrap(examples), **({"accuracy": own} if own else {})}
+    drawn = tasks.of(run.task, "intervals").bootstrap(examples)
+    return {**drawn, **({tasks.of(run.task, "names").MAIN: own} if own else {})}
 
 
 def split_size(run: Run, split: str) -> int | None:

@@ -1,13 +1,13 @@
 """The trials of a search, checked: what is missing or odd is None or empty, and costs no report."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from tl_keras.config.search import FALLING, METRICS
+from tl_keras import tasks
 from tl_keras.report.drawings.words import is_number
 from tl_keras.report.read import Run
 from tl_keras.run.folder import DONE
-from tl_keras.tasks.classification import paired_interval, wilson
 
 EPOCHS = "fit.epochs"
 RATE = "fit.learning_rate"
@@ -25,22 +25,23 @@ class Trial:
     share: float | None
     block: str
     kept: str  # which weights
-    scores: dict[str, float]  # by METRICS
+    scores: dict[str, float]  # by metric of the task
     score: float | None  # the higher, the better
     n: int | None
-    wrong: frozenset[int] | None
-    head: float | None  # accuracy of the head alone
-    tuned: float | None  # accuracy of the fine-tuned weights, kept or not
+    noted: dict[str, Any]  # what `choice.behind` of the task compares
+    head: float | None  # main metric of the head alone
+    tuned: float | None  # main metric of the fine-tuned weights, kept or not
     left_out: bool  # fine-tuning: it could not have been chosen over the head
     seconds: float | None
     elapsed: float | None
     bytes: float | None
     latency: float | None  # ms
+    task: str
 
     @property
     def accuracy(self) -> float | None:
-        """Share of validation examples that are right."""
-        return self.scores.get("accuracy")
+        """The task's main metric: of classes the share of validation examples that are right."""
+        return self.scores.get(tasks.of(self.task, "names").MAIN)
 
     @property
     def done(self) -> bool:
@@ -49,8 +50,10 @@ class Trial:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """95%, of the accuracy."""
-        return wilson(round(self.accuracy * self.n), self.n) if self.done and self.n else None
+        """95%, of the main metric."""
+        if not self.done or not self.n:
+            return None
+        return tasks.of(self.task, "metrics").interval_of(self.accuracy, self.n)
 
     @property
     def rate(self) -> float | None:
@@ -70,7 +73,7 @@ class Search:
 
     tuner: str
     objective: str
-    metric: str  # of METRICS, the one that decided
+    metric: str  # of the task, the one that decided
     done: list[Trial]  # that came to a model, the best first
     others: list[Trial]
     curve: list[tuple[float, float]]  # seconds, highest accuracy so far
@@ -91,13 +94,14 @@ class Search:
 
 def searched(run: Run) -> Search | None:
     """What the run searched; None where it did not."""
-    told = _mapping(run.result.get("search"))
-    every = [_trial(record) for record in _list(told.get("trials")) if isinstance(record, dict)]
+    told, known = _mapping(run.result.get("search")), tasks.of(run.task, "names").METRICS
+    records = [record for record in _list(told.get("trials")) if isinstance(record, dict)]
+    every = [_trial(record, run.task) for record in records]
     if not every:
         return None
     objective = _text(told.get("objective"))
     metric = objective.partition(" subject to ")[0].strip()
-    metric = metric if metric in METRICS else METRICS[0]
+    metric = metric if metric in known else known[0]
     done = _ranked([trial for trial in every if trial.done], told.get("best"), metric)
     behind_best = [(trial, behind(done[0], trial)) for trial in done[1:]]
     return Search(
@@ -113,12 +117,12 @@ def searched(run: Run) -> Search | None:
     )
 
 
-def _trial(record: dict) -> Trial:
-    depth, scores = _mapping(record.get("depth")), {k: _number(record, k) for k in METRICS}
-    if not _is_share(scores["accuracy"]):
-        scores["accuracy"] = None
+def _trial(record: dict, task: str) -> Trial:
+    names, depth = tasks.of(task, "names"), _mapping(record.get("depth"))
+    main = record.get(names.MAIN) if is_possible(record.get(names.MAIN), task) else None
+    scores = {**{k: _number(record, k) for k in names.METRICS}, names.MAIN: main}
     n = record.get("n") if type(record.get("n")) is int and record["n"] > 0 else None
-    status = DONE if scores["accuracy"] is not None else "unknown"
+    status = DONE if main is not None else "unknown"
     return Trial(
         name=_text(record.get("trial")),
         values=_mapping(record.get("values")),
@@ -131,14 +135,15 @@ def _trial(record: dict) -> Trial:
         scores={name: value for name, value in scores.items() if value is not None},
         score=_number(record, "score"),
         n=n,
-        wrong=_indices(record.get("wrong"), n),
-        head=record["head"] if _is_share(record.get("head")) else None,
-        tuned=record["finetuned"] if _is_share(record.get("finetuned")) else None,
+        noted=tasks.of(task, "choice").checked(record, n),
+        head=record["head"] if is_possible(record.get("head"), task) else None,
+        tuned=record["finetuned"] if is_possible(record.get("finetuned"), task) else None,
         left_out=record.get("left_out") is True,
         seconds=_number(record, "seconds"),
         elapsed=_number(record, "elapsed"),
         bytes=_number(record, "bytes"),
         latency=_number(record, "latency_ms"),
+        task=task,
     )
 
 
@@ -146,9 +151,11 @@ def _ranked(done: list[Trial], best: Any, metric: str) -> list[Trial]:
     """The best first, of equals the one frozen deeper, as the search itself ranks them."""
 
     def rank(trial: Trial) -> tuple:
-        falls = metric in FALLING
-        value = trial.scores.get(metric, 1e9 if falls else -1)
-        score = trial.score if trial.score is not None else -value if falls else value
+        score = trial.score
+        if score is None:
+            known = metric in trial.scores
+            turned = tasks.of(trial.task, "metrics").score
+            score = turned(trial.scores, metric) if known else -math.inf
         return trial.name != best, -score, -(trial.share or 0), trial.name
 
     return sorted(done, key=rank)
@@ -156,7 +163,7 @@ def _ranked(done: list[Trial], best: Any, metric: str) -> list[Trial]:
 
 @dataclass(frozen=True)
 class Behind:
-    """How far a trial's accuracy lies behind another's, on the same examples: shares, 95%."""
+    """How far a trial's main metric lies behind another's, on the same examples: 95%."""
 
     difference: float
     low: float
@@ -164,11 +171,9 @@ class Behind:
 
 
 def behind(best: Trial, other: Trial) -> Behind | None:
-    """How far `other` lies behind `best`; None where nobody noted which examples are wrong."""
-    if best.wrong is None or other.wrong is None or best.n != other.n:
-        return None
-    won, lost = len(other.wrong - best.wrong), len(best.wrong - other.wrong)
-    return Behind((won - lost) / best.n, *paired_interval(won, lost, best.n))
+    """How far `other` lies behind `best`; None where nobody noted how each example was answered."""
+    found = tasks.of(best.task, "choice").behind(best.noted, other.noted)
+    return Behind(*found) if found else None
 
 
 def comparable(search: Search, others: bool = False) -> list[Trial]:
@@ -234,17 +239,15 @@ def _number(record: dict, key: str) -> float | None:
     return record[key] if is_number(record.get(key)) else None
 
 
+def is_possible(value: Any, task: str) -> bool:
+    """Whether a value may be one of a task's main metric."""
+    low, high = tasks.of(task, "names").RANGE
+    return is_number(value) and low <= value <= high
+
+
 def _is_share(value: Any) -> bool:
     return is_number(value) and 0 <= value <= 1
 
 
 def _is_pair(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(map(is_number, value))
-
-
-def _indices(value: Any, n: int | None) -> frozenset[int] | None:
-    if not isinstance(value, list) or n is None:
-        return None
-    if not all(type(i) is int and 0 <= i < n for i in value):
-        return None
-    return frozenset(value)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
+from tl_keras import tasks
 from tl_keras.data.paths import printable
 from tl_keras.modalities import part
 from tl_keras.report.advice import verdict
@@ -62,26 +63,22 @@ def plain(value: Any) -> str:
 def _front_matter(run: Run) -> str:
     """YAML in JSON's notation where text is a user's. The license is unknown, and left out."""
     split, scores = figures.scored(run)
+    words = tasks.of(run.task, "words")
     metrics = [
         f"          - type: {kind}\n            value: {scores[key]}\n            name: {name}"
-        for key, kind, name in METRICS
+        for key, kind, name in words.CARD_METRICS
         if is_number(scores.get(key))
     ]
-    lines = ["---", "library_name: keras", "pipeline_tag: image-classification", "tags:"]
-    lines += [f"  - {tag}" for tag in ("image-classification", "transfer-learning", "litert")]
+    lines = ["---", "library_name: keras", f"pipeline_tag: {words.TAG}", "tags:"]
+    lines += [f"  - {tag}" for tag in (words.TAG, "transfer-learning", "litert")]
     if metrics:
-        lines += ["metrics:", "  - accuracy", "model-index:", f"  - name: {_json(run.name)}"]
-        lines += ["    results:", "      - task:", "          type: image-classification"]
+        kind = words.CARD_METRICS[0][1]
+        lines += ["metrics:", f"  - {kind}", "model-index:", f"  - name: {_json(run.name)}"]
+        lines += ["    results:", "      - task:", f"          type: {words.TAG}"]
         lines += ["        dataset:", f"          name: {_json(_dataset(run))}"]
         lines += [f"          type: {_json(run.source or 'unknown')}", f"          split: {split}"]
         lines += ["        metrics:", *metrics]
     return "\n".join([*lines, "---", ""])
-
-
-METRICS = (
-    ("accuracy", "accuracy", "Accuracy"),
-    ("macro_f1", "f1", "Macro F1"),
-)
 
 
 def _json(text: str) -> str:
@@ -154,7 +151,7 @@ def _figures(run: Run) -> str:
     rows = []
     for split in ("test", "val"):
         scores, between = run.result.get(split) or {}, figures.intervals(run, split)
-        for key, (name, written) in results.SCORES.items():
+        for key, (name, written) in results.named_scores(run.task).items():
             if is_number(scores.get(key)):
                 low_high = " to ".join(map(written, between[key])) if key in between else NOTHING
                 row = [run.split_name(split), count(scores.get("n")), name]
@@ -177,10 +174,11 @@ def _classes(run: Run) -> str:
 
 
 def _exports(run: Run) -> str:
-    measured = figures.scored(run)[1].get("n")
+    measured, score = figures.scored(run)[1].get("n"), tasks.of(run.task, "names").MAIN
+    title, written = results.named_scores(run.task)[score]
     rows = []
     for name, export in figures.exports(run).items():
-        accuracy, n = export.get("accuracy"), export.get("n", measured)
+        value, n = export.get(score), export.get("n", measured)
         share = figures.right(run, export)
         latency = (export.get("latency_ms") or {}).get("median")
         rows.append(
@@ -190,11 +188,11 @@ def _exports(run: Run) -> str:
                     plain(export.get("path") or NOTHING),
                     megabytes(export.get("bytes")),
                 ),
-                *(percent(accuracy), interval(share.interval) if share else NOTHING, count(n)),
+                *(written(value), interval(share.interval) if share else NOTHING, count(n)),
                 *(number(latency), plain(export.get("status") or NOTHING)),
             ]
         )
-    heads = ["Format", "File", "Size", "Accuracy", "95% interval", "n", "Median ms", "Status"]
+    heads = ["Format", "File", "Size", title, "95% interval", "n", "Median ms", "Status"]
     if not rows:
         return ""
     shipped = figures.to_ship(run)
@@ -224,8 +222,7 @@ def _limits(run: Run) -> str:
         )
     lines.append(
         "The figures hold for pictures like those of the data set: other cameras, places, "
-        "populations or times need to be measured again. A picture of none of the classes gets "
-        "one of them all the same."
+        f"populations or times need to be measured again. {tasks.of(run.task, 'words').STRANGER}"
     )
     return _items(map(plain, lines))
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tl_keras import tasks
 from tl_keras.data.paths import printable
 from tl_keras.report.drawings import charts
 from tl_keras.report.drawings.markup import escape, estimate, note, section, steps, table
@@ -27,7 +28,7 @@ from tl_keras.report.pages.page import document
 from tl_keras.report.read import Run, read
 from tl_keras.report.sections import provenance, results
 from tl_keras.run import files
-from tl_keras.tasks.classification import paired_interval
+from tl_keras.tasks.classification.metrics import paired_interval
 
 Named = list[tuple[str, Run]]  # A letter each, which stands for the run all over the page.
 
@@ -220,7 +221,7 @@ def _scores(named: Named) -> str:
         figures.intervals(run, split) for (_, run), (split, _) in zip(named, measured, strict=True)
     ]
     rows = [["Measured on", *(f"{count(s.get('n'))} {split_name(split)}" for split, s in measured)]]
-    for key, (name, written) in results.SCORES.items():
+    for key, (name, written) in results.named_scores(tasks.DEFAULT).items():
         cells = [
             written(scores.get(key)) + results.between(intervals.get(key), written)
             for (_, scores), intervals in zip(measured, drawn, strict=True)

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from tl_keras import tasks
 from tl_keras.report.drawings import coordinates
 from tl_keras.report.drawings.markup import escape, note, table
 from tl_keras.report.drawings.words import NOTHING, count, counted, duration, is_number, percent
 from tl_keras.report.read import Run
-from tl_keras.report.sections.results import SCORES, accuracy
+from tl_keras.report.sections.results import main, named_scores
 
 KEPT = {"head": "head", "mix": "mix", "finetuned": "fine-tuned", "scratch": "all"}
 
@@ -17,15 +18,20 @@ def folds(run: Run) -> str:
     if not found:
         return ""
     summary = run.result.get("cross_validation") or {}
-    return f'<p class="answer">{escape(said(summary, len(found)))}</p>{_how(run)}{_table(found)}'
+    answer = said(summary, len(found), run.task)
+    return f'<p class="answer">{escape(answer)}</p>{_how(run)}{_table(found, run.task)}'
 
 
-def said(summary: dict[str, Any], size: int) -> str:
-    """The accuracy over all folds, as a sentence."""
-    of = (summary.get("scores") or {}).get("accuracy") or {}
-    line = f"Over {counted(size, 'fold')} the accuracy is {percent(of.get('mean'))}"
+def said(summary: dict[str, Any], size: int, task: str = tasks.DEFAULT) -> str:
+    """The main score over all folds, as a sentence."""
+    score = tasks.of(task, "names").MAIN
+    name, written = named_scores(task)[score]
+    of = (summary.get("scores") or {}).get(score) or {}
+    line = f"Over {counted(size, 'fold')} the {name.lower()} is {written(of.get('mean'))}"
     if is_number(of.get("deviation")):
-        line += f", with a standard deviation of {100 * of['deviation']:.1f} points"
+        deviation = of["deviation"]
+        spread = f"{100 * deviation:.1f} points" if written is percent else written(deviation)
+        line += f", with a standard deviation of {spread}"
     return f"{line}."
 
 
@@ -56,17 +62,18 @@ FINAL = {
 }
 
 
-def _table(found: list[dict[str, Any]]) -> str:
+def _table(found: list[dict[str, Any]], task: str) -> str:
+    first, scores = tasks.of(task, "names").MAIN, named_scores(task)
     named = list(dict.fromkeys(name for fold in found for name in fold.get("values") or {}))
-    others = [name for name in SCORES if name != "accuracy"]
-    columns = ["Fold", "Trained on", "Accuracy", *(SCORES[name][0] for name in others)]
+    others = [name for name in scores if name != first]
+    columns = ["Fold", "Trained on", scores[first][0], *(scores[name][0] for name in others)]
     columns += ["Kept", *named, "Time"]
     rows = [
         [
             escape(fold.get("fold") or NOTHING),
             count(fold.get("train")),
-            accuracy(fold.get("accuracy"), fold.get("n")),
-            *(SCORES[name][1](fold.get(name)) for name in others),
+            main(task, fold.get(first), fold.get("n")),
+            *(scores[name][1](fold.get(name)) for name in others),
             escape(KEPT.get(str(fold.get("kept")), fold.get("kept") or NOTHING)),
             *(_value(fold, name) for name in named),
             duration(fold.get("seconds")),

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tl_keras import tasks
 from tl_keras.report.drawings.markup import bar, escape, facts, items, scrolling, table
 from tl_keras.report.drawings.words import (
     NOTHING,
@@ -16,7 +17,7 @@ from tl_keras.report.drawings.words import (
 )
 from tl_keras.report.facts import figures
 from tl_keras.report.read import Run
-from tl_keras.report.sections.results import accuracy
+from tl_keras.report.sections.results import accuracy, named_scores
 
 QUARANTINED = 100
 
@@ -30,7 +31,8 @@ def data(run: Run) -> str:
     rows = [[split_name(s), count(figures.split_size(run, s))] for s in splits]
     rows += [["left out", count(len(left_out))]]
     names = run.data.get("classes") or []
-    parts = [table(counted(len(names), "class", "classes") + ".", ["Split", "Examples"], rows, [1])]
+    above = f"{counted(len(names), 'class', 'classes')}." if run.counts_right else ""
+    parts = [table(above, ["Split", "Examples"], rows, [1])]
     if run.data.get("warnings"):
         parts.append(f"<h3>Warnings</h3>{items(run.data['warnings'])}")
     if left_out:
@@ -86,12 +88,12 @@ def model(run: Run) -> str:
     """What was trained from what, and which of the candidates was kept."""
     values = run.result.get("model") or {}
     candidates, kept = values.get("candidates") or {}, values.get("kept")
+    chosen_by = tasks.of(run.task, "names").CHOOSE_BY
     named, n = facts(list(described(run).items())), (run.result.get("val") or {}).get("n")
     rows = [
         [
             escape(name + (" (kept)" if name == kept else "")),
-            number(candidate.get("log_loss")),
-            accuracy(candidate.get("accuracy"), n),
+            *(_score(run, key, candidate.get(key), n) for key in chosen_by),
             number(candidate.get("gain")),
             number(candidate.get("temperature")),
         ]
@@ -99,6 +101,7 @@ def model(run: Run) -> str:
     ]
     if not rows:
         return named
+    titles = [named_scores(run.task).get(key, (_words(key),))[0] for key in chosen_by]
     views = next(iter(candidates.values())).get("views")
     above = (
         f"What stood for choice, on {count(n)} validation examples. Gain: nats by which all their "
@@ -106,8 +109,21 @@ def model(run: Run) -> str:
         f"{counted(views or 1, 'view')} of each; too little of it is luck. Temperature: by which "
         "the logits are divided."
     )
-    columns = ["Candidate", "Log loss", "Accuracy", "Gain", "Temperature"]
-    return f"{named}<h3>Candidates</h3>{table(above, columns, rows, numeric=(1, 3, 4))}"
+    columns = ["Candidate", *titles, "Gain", "Temperature"]
+    size = len(titles)
+    numeric = (1, size + 1, size + 2)
+    return f"{named}<h3>Candidates</h3>{table(above, columns, rows, numeric=numeric)}"
+
+
+def _words(key: str) -> str:
+    return key.replace("_", " ").capitalize()
+
+
+def _score(run: Run, key: str, value: Any, n: Any) -> str:
+    """A score that candidates are chosen by, as HTML."""
+    if run.counts_right and key == tasks.of(run.task, "names").MAIN:
+        return accuracy(value, n)
+    return named_scores(run.task).get(key, ("", number))[1](value)
 
 
 def described(run: Run) -> dict[str, Any]:

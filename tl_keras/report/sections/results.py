@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from tl_keras import tasks
 from tl_keras.report.drawings import charts
 from tl_keras.report.drawings.markup import bar, escape, estimate, note, scrolling, table
 from tl_keras.report.drawings.words import (
@@ -19,7 +20,7 @@ from tl_keras.report.drawings.words import (
 from tl_keras.report.facts import figures
 from tl_keras.report.read import Run
 from tl_keras.report.sections import export_notes
-from tl_keras.tasks.classification import wilson
+from tl_keras.tasks.classification.metrics import wilson
 
 CELLS = 20  # Classes up to which the confusion matrix is shown whole; then the worst pairs.
 PAIRS = 20
@@ -35,46 +36,43 @@ def scores(run: Run) -> str:
     found = [run.result[name] for name in splits]
     drawn = [figures.intervals(run, name) for name in splits]
     rows = []
-    for key, (name, written) in SCORES.items():
+    for key, (name, written) in named_scores(run.task).items():
         cells = [
             f"{written(measured.get(key))}{between(intervals.get(key), written)}"
             for measured, intervals in zip(found, drawn, strict=True)
         ]
         rows.append([name, *cells])
-    rows += _of_views([measured.get("views") or {} for measured in found])
+    rows += _of_views([measured.get("views") or {} for measured in found], run.task)
     heads = [
         f"{run.split_name(name)}, n\u00a0=\u00a0{count(measured.get('n'))}"
         for name, measured in zip(splits, found, strict=True)
     ]
-    return table(ABOUT_SCORES, ["Score", *heads], rows)
+    about = tasks.of(run.task, "words").ABOUT_SCORES
+    return table(about, ["Score", *heads], rows)
 
 
-SCORES = {
-    "accuracy": ("Accuracy", percent),
-    "balanced_accuracy": ("Balanced accuracy", percent),
-    "macro_f1": ("Macro F1", percent),
-    "log_loss": ("Log loss", number),
-    "calibration_error": ("Calibration error", percent),
-}
-ABOUT_SCORES = (
-    "With 95% intervals where there is a method for one: none for the calibration error, nor for "
-    "what resampling leaves as it is, as where all are right. Balanced accuracy counts every class "
-    "alike. Log loss: the lower, the better its probabilities. Calibration error: how far "
-    "confidence and accuracy lie apart, in 15 bins; few examples raise it by chance, see "
-    "Confidence, which has 10."
-)
+WRITTEN = {"percent": percent, "number": number}
 
 
-def _of_views(views: Sequence[dict]) -> list[list[str]]:
-    """Rows of the scores of probabilities that are the mean over several views of an example."""
+def named_scores(task: str) -> dict[str, tuple[str, Callable[[Any], str]]]:
+    """By metric of a task, its name and what writes its values."""
+    told = tasks.of(task, "words").SCORES
+    return {key: (name, WRITTEN[kind]) for key, (name, kind) in told.items()}
+
+
+def _of_views(views: Sequence[dict], task: str) -> list[list[str]]:
+    """Rows of the scores of answers that are the mean over several views of an example."""
     counts = sorted({own["count"] for own in views if is_number(own.get("count"))})
     rows = []
     for n in counts:
         own = [v if v.get("count") == n else {} for v in views]
         over = f"mean of {count(n)} augmented views"
-        right = [f"{percent(v.get('accuracy'))}{between(v.get('interval'), percent)}" for v in own]
-        rows.append([f"Accuracy, {over}", *right])
-        rows.append([f"Log loss, {over}", *(number(v.get("log_loss")) for v in own)])
+        short, main = tasks.of(task, "metrics").IN_SHORT, tasks.of(task, "names").MAIN
+        for key, (name, written) in named_scores(task).items():
+            if key in short:
+                pairs = [between(v.get("interval"), written) if key == main else "" for v in own]
+                cells = [f"{written(v.get(key))}{p}" for v, p in zip(own, pairs, strict=True)]
+                rows.append([f"{name}, {over}", *cells])
     return rows
 
 
@@ -183,7 +181,8 @@ def exports(run: Run) -> str:
         "below. Below the size, the memory that LiteRT's own kernels take for activations and "
         "unpacked weights."
     )
-    columns = ["Format", "Status", "Size, memory", "Accuracy", "Agreement"]
+    score = tasks.of(run.task, "names").MAIN
+    columns = ["Format", "Status", "Size, memory", named_scores(run.task)[score][0], "Agreement"]
     columns += ["Largest difference", "Median, 95%, ms", "All threads, ms"]
     largest = max(filter(is_number, (e.get("bytes") for e in measured.values())), default=0)
     slowest = max(filter(is_number, map(figures.median, measured.values())), default=0)
@@ -195,7 +194,8 @@ def exports(run: Run) -> str:
             [
                 *(_file(name, export), _status(export)),
                 _length(export.get("bytes"), largest, megabytes) + _small(export, "arena_bytes"),
-                *(accuracy(export.get(key), n) for key in ("accuracy", "agreement")),
+                main(run.task, export.get(score), n),
+                accuracy(export.get("agreement"), n),
                 number(export.get("max_abs_diff")),
                 _length(latency.get("median"), slowest, number) + _small(latency, "p95"),
                 number((export.get("latency_all_ms") or {}).get("median")),
@@ -229,8 +229,16 @@ def _length(value: Any, largest: float, written: Callable[[Any], str]) -> str:
     return bar(value / largest if is_number(value) and largest else None, written(value))
 
 
+def main(task: str, value: Any, n: Any) -> str:
+    """A task's main score on n examples as HTML, a share with its interval."""
+    words = tasks.of(task, "words")
+    if words.COUNTS_RIGHT:
+        return accuracy(value, n)
+    return named_scores(task)[tasks.of(task, "names").MAIN][1](value)
+
+
 def accuracy(share: Any, n: Any) -> str:
-    """An accuracy on n examples as HTML, with its interval where n is known."""
+    """A share of n examples as HTML, with its interval where n is known."""
     if not is_number(share) or not is_number(n) or not n:
         return percent(share)
     return estimate(share, wilson(round(share * n), n), n)

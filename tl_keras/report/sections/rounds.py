@@ -16,7 +16,7 @@ from tl_keras.report.drawings.words import (
 )
 from tl_keras.report.read import Run
 from tl_keras.report.sections.results import accuracy
-from tl_keras.tasks.classification import paired_interval
+from tl_keras.tasks.classification.metrics import paired_interval
 
 MERGED = {
     "average": "the average of the students' weights",

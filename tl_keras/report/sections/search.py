@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from tl_keras import tasks
 from tl_keras.report.advice.on_search import depth
 from tl_keras.report.drawings import coordinates, search_charts
 from tl_keras.report.drawings.markup import escape, note, table
@@ -31,14 +32,14 @@ def search(run: Run) -> str:
     found = trials.searched(run)
     if not found:
         return ""
-    said = depth(found)
+    said = depth(found) if run.counts_right else ""
     parts = [
         f'<p class="answer">{escape(said)}</p>' if said else "",
         note(summary(found)),
         _flattered(run, found),
-        _charts(found),
+        _charts(found) if run.counts_right else "",
         _architectures(found),
-        _table(found),
+        _table(found, run.task),
     ]
     return "".join(filter(None, parts))
 
@@ -190,7 +191,7 @@ def _architectures(search: Search) -> str:
             [
                 count(i),
                 escape(label or NOTHING),
-                results.accuracy(trial.accuracy, trial.n) if trial.done else escape(trial.status),
+                _score(trial) if trial.done else escape(trial.status),
                 megabytes(trial.bytes),
                 number(trial.latency),
                 listed(words) or NOTHING,
@@ -200,7 +201,8 @@ def _architectures(search: Search) -> str:
         "The best trial of each architecture, with the size and the latency of its exported file. "
         "None better: no other is at least as accurate for less of these."
     )
-    heads = ["No.", "Architecture", "Accuracy", "Size", "Latency, ms", "None better by"]
+    score = results.named_scores(search.best.task)[tasks.of(search.best.task, "names").MAIN][0]
+    heads = ["No.", "Architecture", score, "Size", "Latency, ms", "None better by"]
     return f"<h3>Architectures</h3>{table(above, heads, rows, numeric=(0, 3, 4))}"
 
 
@@ -210,22 +212,30 @@ def _front(best: dict[str, Trial], cost: str) -> set[str]:
     return set(search_charts.front(points))
 
 
-def _table(search: Search) -> str:
+def _score(trial: Trial) -> str:
+    return results.main(trial.task, trial.accuracy, trial.n)
+
+
+def _table(search: Search, task: str) -> str:
     every = [*search.done, *search.others]
+    scores, names = results.named_scores(task), tasks.of(task, "names")
     named = trials.fields(search)
     above = f"{counted(len(every), 'trial')}, the best first"
     rest = len(every) - ROWS
     above += f"; the first {ROWS}, and {count(rest)} more in result.json." if rest > 0 else "."
     if search.level:
-        above += " Level: its accuracy cannot be told from that of the best (paired, 95%)."
-    columns = ["Trial", *named, "Frozen up to", "Fine-tuned", "Kept", "Accuracy", "Log loss"]
-    columns += ["Time", "Status"]
+        main = scores[names.MAIN][0].lower()
+        above += f" Level: its {main} cannot be told from that of the best (paired, 95%)."
+    columns = ["Trial", *named, "Frozen up to", "Fine-tuned", "Kept", scores[names.MAIN][0]]
+    columns += [scores[names.OBJECTIVE][0], "Time", "Status"]
     rows = [_row(search, trial, named) for trial in every[:ROWS]]
     last = len(columns) - 1
     return f"<h3>Trials</h3>{table(above, columns, rows, numeric=(last - 2, last - 1))}"
 
 
 def _row(search: Search, trial: Trial, named: Sequence[str]) -> list[str]:
+    names, scores = tasks.of(trial.task, "names"), results.named_scores(trial.task)
+    main, other = scores[names.MAIN][1], scores[names.OBJECTIVE][1]
     values = [
         escape(coordinates.written(trial.values[name])) if name in trial.values else NOTHING
         for name in named
@@ -234,10 +244,10 @@ def _row(search: Search, trial: Trial, named: Sequence[str]) -> list[str]:
         escape(trial.name or NOTHING),
         *values,
         _frozen(trial),
-        NOTHING if trial.tuned is None else f"{100 * trial.tuned:.1f}%",
+        main(trial.tuned),
         escape(trial.kept or NOTHING),
-        results.accuracy(trial.accuracy, trial.n),
-        number(trial.scores.get("log_loss")),
+        _score(trial),
+        other(trial.scores.get(names.OBJECTIVE)),
         duration(trial.seconds),
         _status(search, trial),
     ]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tl_keras.tasks.classification import EPSILON
+from tl_keras.tasks.classification.losses import EPSILON
 
 DRAWS = 1000
 MANY = 10_000  # Examples whose mean is normal enough, and whose draws would fill the memory.
@@ -14,7 +14,7 @@ MANY = 10_000  # Examples whose mean is normal enough, and whose draws would fil
 def bootstrap(examples: Sequence[tuple[str, str, float]]) -> dict[str, list[float]]:
     """95% intervals of scores that are no plain shares: by `result.json`'s names, low and high.
 
-    `balanced_accuracy`, `macro_f1` and `log_loss`, each as evaluate.py has it, of examples drawn
+    `balanced_accuracy`, `macro_f1` and `log_loss`, as `metrics.measure` has them, of examples drawn
     with replacement; `log_loss` only where all probabilities are known. A score that comes out
     the same in every draw, as where all examples are right, has none: resampling would call it
     certain. Not the calibration error: what chance adds to it, resampling adds twice.

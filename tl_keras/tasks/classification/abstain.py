@@ -7,11 +7,11 @@ where that set is a single class.
 """
 
 import math
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from tl_keras.tasks.classification import wilson
+from tl_keras.tasks.classification.metrics import wilson
 
 ROUNDING = 1e-9  # (19 + 1) * (1 - 0.95) is 1, and a little less in floats
 STEP = 1 / 256  # of int8's probabilities, which end at 255 of them
@@ -45,11 +45,13 @@ def check(count: int, level: float) -> None:
         )
 
 
-def abstains(probabilities: tf.Tensor, threshold: float) -> tf.Tensor:
-    """`(batch,) float32`: 1 where none or several classes are in the set, else 0.
+def abstains(probabilities: Any, threshold: float) -> Any:
+    """`(batch,) float32` tensor: 1 where none or several classes are in the set, else 0.
 
     Floats, since MediaPipe refuses files of which one output alone is integer.
     """
+    import tensorflow as tf
+
     inside = tf.cast(probabilities >= threshold, tf.float32)
     return tf.cast(tf.not_equal(tf.reduce_sum(inside, -1), 1.0), tf.float32)
 

@@ -1,21 +1,18 @@
-"""Probabilities and labels in; scores, a temperature and the worst mistakes out. No TensorFlow."""
+"""Probabilities and labels in; scores with their intervals and the worst mistakes out. No Keras."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
-from scipy import optimize, special, stats
+from scipy import special, stats
 
-# Keras's own epsilon, so that log_loss equals the loss in training's logs; a quantised model
-# gives probabilities of exactly 0, and one such example must not make the mean infinite.
-EPSILON = 1e-7
+from tl_keras.tasks.classification.losses import checked, log_loss
+from tl_keras.tasks.classification.names import FALLING
+
 Z = float(special.ndtri(0.975))  # Of 95% intervals.
 BINS = 15
 IN_SHORT = ("accuracy", "interval", "log_loss", "n")  # What is told of others than the model.
-TEMPERATURES = (0.05, 20.0)
-SHRINK = 0.25
-STEPS = 500  # Of expectation maximisation; some dozens are enough as a rule.
-PRIOR = np.log(2)  # Deviation of log T: most networks need a T of 1/2 to 2.
 
 
 def measure(probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> dict:
@@ -38,7 +35,7 @@ def measure(probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence
         ValueError: no examples, shapes that differ, labels out of range, probabilities that
             are NaN or outside 0..1, or class names that repeat or do not match the columns.
     """
-    probabilities, labels = _checked(probabilities, labels)
+    probabilities, labels = checked(probabilities, labels)
     _check_probabilities(probabilities)
     _check_names(class_names, probabilities.shape[1])
     confusion = _confusion(probabilities, labels)
@@ -55,80 +52,20 @@ def measure(probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence
     }
 
 
-def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Returns the temperature T, in 0.05..20, for which `softmax(logits / T)` fits the labels.
-
-    Temperature scaling, Guo et al. 2017 (arXiv 1706.04599), with one deviation: log T has a
-    normal prior of mean 0 and deviation log 2. Twenty validation examples, all right, are
-    common here, and for them the likelihood alone only grows as T falls: it would end at the
-    bound and call every later prediction certain. With the prior, 20 of 20 right by a margin
-    of 1 become 96% sure and 100 of 100 become 99%, close to (n + 1) / (n + 2), Platt's targets
-    (1999). Some hundred examples with mistakes among them outweigh it.
-
-    Args:
-        logits: `(n, classes)` float, finite.
-        labels: `(n,)` int in 0..classes-1.
-
-    Raises:
-        ValueError: no examples, shapes that differ, labels out of range, logits not finite.
-    """
-    logits, labels = _checked(logits, labels)
-    rows = np.arange(len(labels))
-
-    def loss(log_temperature: float) -> float:
-        log_probabilities = special.log_softmax(logits * np.exp(-log_temperature), axis=1)
-        prior = 0.5 * (log_temperature / PRIOR) ** 2 / len(labels)
-        return prior - log_probabilities[rows, labels].mean()
-
-    found = optimize.minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded")
-    return float(np.exp(found.x))
+def scores(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """`(n,) bool`, whether the likeliest class is the right one."""
+    return probabilities.argmax(-1) == labels
 
 
-def class_frequencies(probabilities: np.ndarray, prior: np.ndarray) -> np.ndarray:
-    """Returns the classes' frequencies, `(classes,)`, among examples whose labels nobody knows.
-
-    Expectation maximisation, Saerens et al. 2002 (doi 10.1162/089976602753284446): the frequencies
-    under which the probabilities, corrected by them, have these frequencies as their mean; with one
-    deviation: `SHRINK` times as many examples are added, in which the prior holds. Alone it runs
-    away where the model is less sure than it might be: of three classes at .59, .26 and .15 it
-    found .82, .18 and .00 with logits half as large as they should be, and .51, .28 and .20 so.
-
-    Args:
-        probabilities: `(n, classes)`, calibrated, of a model trained where `prior` held.
-        prior: `(classes,)`, above 0.
-    """
-    found = np.asarray(prior, np.float64)
-    added = SHRINK * len(probabilities) * found
-    for _ in range(STEPS):
-        corrected = probabilities * (found / prior)
-        corrected = corrected / corrected.sum(1, keepdims=True)
-        before, found = found, (corrected.sum(0) + added) / (len(corrected) + added.sum())
-        if np.abs(found - before).max() < 1e-6:
-            break
-    return found
+def score(measured: Mapping[str, Any], metric: str) -> float:
+    """A metric of what `measure` gives, turned so that more is better."""
+    return -measured[metric] if metric in FALLING else measured[metric]
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Returns probabilities `(..., classes)` float64 that sum to 1 over the last axis."""
-    return special.softmax(np.asarray(logits, dtype=np.float64), axis=-1)
-
-
-def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Returns the mean of `log_losses`, with its arguments and errors."""
-    return float(log_losses(probabilities, labels).mean())
-
-
-def log_losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Returns the negative log probability of each true class, in nats, `(n,) float64`.
-
-    Probabilities `(n, classes)` are clipped to 1e-7..1-1e-7; labels are `(n,)` int.
-
-    Raises:
-        ValueError: no examples, shapes that differ, labels out of range, NaN.
-    """
-    probabilities, labels = _checked(probabilities, labels)
-    of_label = probabilities[np.arange(len(labels)), labels]
-    return -np.log(np.clip(of_label, EPSILON, 1 - EPSILON))
+def score_of_guessing(metric: str, class_names: Sequence[str]) -> float:
+    """The same of a model that guesses, or nearly."""
+    guessing = 1 / len(class_names)
+    return math.log(guessing) if metric in FALLING else guessing
 
 
 def wilson(right: int, n: int) -> tuple[float, float]:
@@ -144,6 +81,11 @@ def wilson(right: int, n: int) -> tuple[float, float]:
     half = Z / (1 + Z**2 / n) * math.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
     # Rounding must not put the interval beside a share of 0 or 1.
     return max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share))
+
+
+def interval_of(accuracy: float, n: int) -> tuple[float, float]:
+    """`wilson` of an accuracy on n examples."""
+    return wilson(round(accuracy * n), n)
 
 
 def paired_interval(won: int, lost: int, n: int) -> list[float]:
@@ -168,41 +110,17 @@ def paired_interval(won: int, lost: int, n: int) -> list[float]:
     return [low, high]
 
 
-def worst_mistakes(probabilities: np.ndarray, labels: np.ndarray, count: int) -> list[int]:
+def worst(probabilities: np.ndarray, labels: np.ndarray, count: int) -> list[int]:
     """Returns at most `count` indices of wrong predictions, the most confident first.
 
     Raises:
         ValueError: no examples, shapes that differ, labels out of range, NaN.
     """
-    probabilities, labels = _checked(probabilities, labels)
+    probabilities, labels = checked(probabilities, labels)
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
     # Stable, so that equal confidences keep the order of the split on every machine.
     order = np.argsort(-probabilities[wrong].max(axis=1), kind="stable")
     return wrong[order][: max(count, 0)].tolist()
-
-
-def _checked(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    scores = np.asarray(scores, dtype=np.float64)
-    labels = np.asarray(labels)
-    if scores.ndim != 2 or labels.shape != scores.shape[:1] or 0 in scores.shape:
-        raise ValueError(
-            "evaluate: expected scores (n, classes) and labels (n,) with n and classes of at "
-            f"least 1; received {scores.shape} and {labels.shape}"
-        )
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(f"evaluate: labels must be integers; received {labels.dtype}")
-    if labels.min() < 0 or labels.max() >= scores.shape[1]:
-        raise ValueError(
-            f"evaluate: labels must lie in 0..{scores.shape[1] - 1}; "
-            f"received {labels.min()}..{labels.max()}"
-        )
-    bad = np.flatnonzero(~np.isfinite(scores).all(axis=1))
-    if bad.size:
-        raise ValueError(
-            f"evaluate: {bad.size} of {len(labels)} examples have scores that are NaN or "
-            f"infinite, the first at index {bad[0]}; did training diverge?"
-        )
-    return scores, labels
 
 
 def _check_probabilities(probabilities: np.ndarray) -> None:
@@ -211,7 +129,7 @@ def _check_probabilities(probabilities: np.ndarray) -> None:
     if low < -1e-3 or high > 1 + 1e-3:
         raise ValueError(
             f"evaluate: probabilities must lie in 0..1; received {low:.4g}..{high:.4g}; "
-            "are these logits? softmax() turns them into probabilities"
+            "are these logits? losses.answers() turns them into probabilities"
         )
 
 

@@ -1,0 +1,122 @@
+"""Where models whose blocks read their own input can be cut."""
+
+import keras
+import numpy as np
+import pytest
+from input_readers import ENDS, gated, pictures, tokens
+from keras import layers, ops
+
+from tl_keras.training import freeze
+from tl_keras.training.cuts import cuts_of
+
+
+def alone(model):
+    """Operations after which the whole graph is one tensor, by the definition."""
+    found, operations = [], model.operations
+    for i, operation in enumerate(operations[1:], start=1):
+        kept = {id(o.output) for o in operations[:i]}
+        behind = [x for o in operations[i + 1 :] for x in keras.tree.flatten(o.input)]
+        if not any(id(x) in kept for x in behind):
+            found.append(operation.name)
+    return found
+
+
+def test_models_that_read_their_input_once_are_cut_where_one_tensor_is_left(family):
+    _, backbone = family
+    assert cuts_of(backbone) == dict.fromkeys(alone(backbone), False)
+
+
+@pytest.mark.parametrize("build", ENDS)
+def test_there_is_a_cut_after_each_block(build):
+    model = build()
+    assert [block.cut for block in freeze.blocks(model, None)] == [*ENDS[build]]
+    assert {cut: freeze.reads_input(model, cut) for cut in ENDS[build]} == ENDS[build]
+
+
+def test_a_depth_that_reads_the_input_resolves_as_any_other():
+    model = tokens()
+    assert freeze.resolve(model, None, 0.4) == freeze.Freeze(0.4, "near_0", "near_0", 2, 5)
+    by_name = freeze.Freeze("joined_0", "near_0", "joined_0", 2, 5)
+    assert freeze.resolve(model, None, "joined_0") == by_name
+    assert freeze.resolve(model, r"^(?:attention|wide|narrow|out)_(\d)$", 0.5).cut == "out_0"
+
+
+def test_only_functions_without_weights_cross():
+    x = keras.Input((4,))
+    other = layers.Dense(4, name="other")(x)
+    h = layers.Dense(4, name="stem")(x)
+    for i in range(2):
+        h = layers.Dense(4, name=f"dense_{i}")(layers.Add(name=f"sum_{i}")([h, other]))
+    assert freeze.cut_points(keras.Model(x, h)) == ["sum_1", "dense_1"]
+
+
+@pytest.mark.parametrize("noise", [layers.GaussianNoise(0.1), layers.Dropout(0.1)])
+def test_nothing_random_crosses(noise):
+    """The prefix would draw one thing, the suffix another."""
+    x = keras.Input((4,))
+    shaken = noise(x)
+    h = layers.Dense(4, name="stem")(shaken)
+    for i in range(2):
+        h = layers.Dense(4, name=f"dense_{i}")(layers.Add(name=f"sum_{i}")([h, shaken]))
+    assert freeze.cut_points(keras.Model(x, h)) == [noise.name, "sum_1", "dense_1"]
+
+
+def test_branches_that_begin_at_the_input_are_frozen_together():
+    image = keras.Input((8, 8, 3))
+    both = layers.Add(name="both")([layers.Conv2D(4, 3, name=f"conv_{i}")(image) for i in range(2)])
+    last = layers.Conv2D(4, 3, name="last")(both)
+    model = keras.Model(image, layers.GlobalAveragePooling2D(name="pool")(last))
+    assert freeze.cut_points(model) == ["both", "last", "pool"]
+    assert [block.cut for block in freeze.blocks(model, None)] == ["both", "pool"]
+
+
+def test_width_says_nothing_of_blocks_that_read_the_input():
+    """Elsewhere more channels than before and after are those in the middle of a block."""
+    ids = keras.Input((8,), dtype="int32")
+    here = ops.cast(ops.expand_dims(ops.not_equal(ids, 0), -1), "float32")
+    h = layers.Embedding(9, 16, name="words")(ids)
+    for i in range(2):
+        h = layers.Multiply(name=f"end_{i}")([layers.Dense(32, name=f"dense_{i}")(h), here])
+    pooled = layers.GlobalAveragePooling1D(name="pool")(h)
+    end = layers.Dense(16, name="narrow")(pooled)
+    found = freeze.blocks(keras.Model(ids, end), None)
+    assert [block.cut for block in found] == ["words", "end_0", "narrow"]
+
+
+def masked() -> keras.Model:
+    ids = keras.Input((8,), dtype="int32", name="ids")
+    h = layers.Embedding(20, 4, mask_zero=True, name="words")(ids)
+    h = layers.Dense(4, name="dense")(h)
+    return keras.Model(ids, layers.GlobalAveragePooling1D(name="pool")(h), name="masked")
+
+
+@pytest.mark.parametrize(
+    ("build", "name", "message"),
+    [
+        (
+            tokens,
+            "attention_0",
+            "what follows also reads 'embedded', which does not come from the model's input alone "
+            "or has weights: it is inside a branch; the cut point before it is 'embedded'; the cut "
+            "point after it is '",
+        ),
+        (tokens, "words", "it is inside a branch that begins at the input; the cut point after"),
+        (tokens, "ids", "it is an input; the cut point after it is 'embedded'"),
+        (pictures, "small_1", "it computes from the input alone and has no weights to freeze"),
+        (gated, "gate_1", "it is inside a branch that begins at the input"),
+        (masked, "dense", r"a Keras mask goes on behind it unseen \(mask_zero, Masking\), which a"),
+    ],
+)
+def test_a_name_that_is_no_cut_is_told_why(build, name, message):
+    model = build()
+    with pytest.raises(ValueError, match=f"'{name}' is no cut point of {model.name}: {message}"):
+        freeze.resolve(model, None, name)
+
+
+def test_a_mask_that_layers_hand_on_unseen_is_never_cut():
+    model = masked()
+    assert freeze.cut_points(model) == ["pool"]
+    ids = np.array([[1, 2, 0, 0, 0, 0, 0, 0]], np.int32)
+    dense, words = model.get_layer("dense"), model.get_layer("words")
+    without = np.asarray(dense(words.embeddings)).take(ids, axis=0).mean(axis=1)
+    assert not np.allclose(model(ids), without)  # Pooling reads the mask.

@@ -1,0 +1,59 @@
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from tl_keras.config.section import Section
+
+SOURCES = ()
+PREPARATION = ("length", "scale")
+SEARCHED = (*PREPARATION, "noise")
+OF_THE_VIEWS = ("noise",)
+SCALE = "numbers around 0"
+SMALLER = "a smaller rows.length"
+INPUT = "row"
+
+
+class Noise(Section):
+    deviation: float
+
+
+class RowsConfig(Section):
+    """How rows are prepared."""
+
+    modality: ClassVar[str] = "rows"
+
+    length: Annotated[int, Field(ge=1)] = 8  # numbers of a row; more are cut off, 0 fills up
+    scale: float = 1.0
+    noise: Annotated[float, Field(ge=0)] = 0.05
+
+    @property
+    def augmentations(self):
+        return (Noise(deviation=self.noise),) if self.noise else ()
+
+    @property
+    def shape(self):
+        return (self.length,)
+
+    @property
+    def dtype(self):
+        return "float32"
+
+
+SECTION = RowsConfig
+
+
+def check(config):
+    pass
+
+
+def check_input(file, shape, settings):
+    if tuple(shape[1:]) != settings.shape:
+        raise ValueError(f"model.backbone: {file!r} takes {shape}; expected rows.length numbers")
+
+
+def extent(settings):
+    return f"rows.length {settings.length}"
+
+
+def described(settings):
+    return f"{settings.length} numbers"

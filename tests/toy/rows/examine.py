@@ -1,0 +1,2 @@
+def examine(dataset, inputs, settings):
+    return {"rare": []}

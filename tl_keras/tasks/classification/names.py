@@ -1,0 +1,9 @@
+"""Names that a config is checked against."""
+
+METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "calibration_error")
+FALLING = ("log_loss", "calibration_error")  # The less, the better.
+MAIN = "accuracy"
+RANGE = (0.0, 1.0)  # of MAIN
+CHOOSE_BY = ("log_loss", "accuracy")
+OBJECTIVE = "log_loss"  # Of a hundred images accuracy tells a few steps apart, and ends at 1.
+OPTIONAL = ("labels", "abstain", "transfer")

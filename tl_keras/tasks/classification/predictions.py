@@ -1,0 +1,38 @@
+"""Lines of predictions.csv, and what `predict` says of an example."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+
+def header(names: Sequence[str]) -> list[str]:
+    """Columns after `file` and `split`."""
+    return ["label", "prediction", "probability", *(f"p:{name}" for name in names)]
+
+
+def row(answer: np.ndarray, target: int, names: Sequence[str]) -> list[str]:
+    """Cells of a line, after `file` and `split`."""
+    return [
+        names[target],
+        names[int(np.argmax(answer))],
+        f"{answer.max():.6f}",
+        *(f"{value:.6f}" for value in answer),
+    ]
+
+
+def read(cells: Sequence[str]) -> np.ndarray:
+    """`(classes,) float64` probabilities of a line's cells."""
+    return np.array(cells[3:], np.float64)
+
+
+def told(answer: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+    """`prediction` and `probabilities {class: p}`."""
+    row = [round(float(value), 6) for value in answer]
+    named = dict(zip(names, row, strict=True))
+    return {"prediction": max(named, key=named.get), "probabilities": named}
+
+
+def score_of(row: Mapping[str, str]) -> float:
+    """1.0 where a line of the file is right, else 0.0."""
+    return float(row["prediction"] == row["label"])
