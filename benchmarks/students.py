@@ -16,9 +16,9 @@ from pathlib import Path
 from accuracy import SIZE
 
 import tl_keras
+from tl_keras.approaches.teaching import students as teaching
 from tl_keras.config import text as configs
 from tl_keras.config.whole import RunConfig
-from tl_keras.jobs import local as processes
 from tl_keras.run.files import write_text
 from tl_keras.run.folder import Run
 
@@ -50,9 +50,9 @@ def students(chosen: argparse.Namespace, finished: Path, folder: Path, workers: 
     config = config_of(chosen, folder.with_name(f"cache_{workers}"), workers)
     write_text(folder / "config.yaml", configs.to_yaml(config))
     (folder / "checkpoint").mkdir()
-    processes.CORES = workers  # One thread each.
+    teaching.CORES = workers  # One thread each.
     started = time.monotonic()
-    processes.train_students(Run(folder, config, "parallel"), folder / "round_0", 0)
+    teaching.train_students(Run(folder, config, "parallel"), folder / "round_0", 0)
     return time.monotonic() - started
 
 

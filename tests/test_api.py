@@ -1,5 +1,6 @@
 """Claims on tl_keras/__init__.py: nothing at import, three forms of config, errors for users."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -118,3 +119,69 @@ def test_predict_wants_a_finished_run(workdir):
     (workdir / "result.json").unlink()
     with pytest.raises(ValueError, match="is not finished; finish it first"):
         tl_keras.predict(workdir, [])
+
+
+def test_functions_keep_their_names_whatever_is_imported():
+    """Folders of the package have the names of some: Python would put them in their place."""
+    code = """
+import tl_keras
+import tl_keras.export.formats, tl_keras.report.pages.page, tl_keras.search
+from tl_keras.search import __path__
+print([name for name in tl_keras.__all__[1:] if not callable(getattr(tl_keras, name))])
+"""
+    assert python(code) == "[]\n"
+
+
+def test_finished_runs_are_told_from_others(workdir):
+    (workdir / "result.json").unlink()
+    for use in (tl_keras.evaluate, tl_keras.predict, tl_keras.export):
+        with pytest.raises(ValueError, match="is not finished; finish it first"):
+            use(workdir, {}) if use is not tl_keras.evaluate else use(workdir)
+
+
+def test_audit_leaves_findings_and_no_result(pictures, tmp_path):
+    config = {"data": {"path": str(pictures)}, "cache": {"path": str(tmp_path / "cache")}}
+    run = tl_keras.audit(config, tmp_path / "run")
+    assert "rare" in run.findings and run.result is None
+    assert run.report.is_file()
+
+
+def test_evaluate_takes_other_data_and_names_of_classes(finished_run, pictures, tmp_path):
+    assert tl_keras.evaluate(finished_run) == finished_run.result["test"]
+    assert tl_keras.evaluate(finished_run.workdir, pictures)["n"] == 72
+    named = tl_keras.evaluate(finished_run, pictures, {"disc": "square"})
+    assert named["classes"].keys() == {"cross", "square"}
+    with pytest.raises(ValueError, match="classes: is for other data"):
+        tl_keras.evaluate(finished_run, classes={"disc": "square"})
+    with pytest.raises(ValueError, match="is no folder; expected class folders in one, or a CSV"):
+        tl_keras.evaluate(finished_run, tmp_path / "lost")
+
+
+def test_export_adds_formats_to_a_finished_run(finished_run, tmp_path):
+    shutil.copytree(finished_run.workdir, tmp_path / "run")
+    (tmp_path / "run" / "export" / "model_float16.tflite").unlink()
+    run = tl_keras.export(tmp_path / "run", {"formats": ["float16"]})
+    assert (run.workdir / "export" / "model_float16.tflite").is_file()
+    assert run.result["export"].keys() == finished_run.result["export"].keys()
+    with pytest.raises(ValueError, match=r"export\.format: no such field"):
+        tl_keras.export(run, {"format": ["int8"]})
+
+
+def test_report_is_of_one_run_or_of_several(finished_run, tmp_path):
+    shutil.copytree(finished_run.workdir, tmp_path / "run")
+    (tmp_path / "run" / "report.html").unlink()
+    assert tl_keras.report(tmp_path / "run").read_bytes()
+    page = tl_keras.report([finished_run, tmp_path / "run"], tmp_path / "page.html")
+    assert page == tmp_path / "page.html" and page.is_file()
+    for wrong in ([finished_run, tmp_path / "run"], None), (finished_run, page):
+        with pytest.raises(ValueError, match="output: expected the page to write for several runs"):
+            tl_keras.report(*wrong)
+
+
+def test_quickstart_is_the_embedded_config(monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr("tl_keras.launch.launch", lambda *arguments: seen.append(arguments))
+    tl_keras.quickstart(tmp_path / "run")
+    ((command, config, workdir),) = seen
+    assert (command, workdir) == ("finetune", tmp_path / "run")
+    assert config == configs.of_quickstart()

@@ -8,7 +8,7 @@ from conftest import draw
 from PIL import Image
 
 import tl_keras
-from tl_keras import cli
+from tl_keras import cli, summary
 from tl_keras.approaches import audit, dry_run
 from tl_keras.config import text as configs
 from tl_keras.config.fit import FitConfig
@@ -46,7 +46,7 @@ def test_audit_lists_bad_files_and_looks_at_all_labels(audited):
     (entry,) = json.loads((audited.workdir / "data.json").read_text())["quarantined"]
     assert entry["file"] == "disc/broken.png"
     assert {"suspects", "rare", "sizes", "brightness", "near_duplicates"} <= set(audited.findings)
-    lines = "\n".join(audit.summary(audited))
+    lines = "\n".join(summary.lines_of_audit(audited))
     assert "72 images in 3 classes, 1 files left out" in lines
 
 
@@ -75,7 +75,7 @@ def test_audit_without_weights_says_that_labels_were_not_compared(config, tmp_pa
     found = audit.run(config, tmp_path / "audit")
     assert found.findings["suspects"] == []
     assert "no network" in found.findings["suspects_note"]
-    assert "no network" in "\n".join(audit.summary(found))
+    assert "no network" in "\n".join(summary.lines_of_audit(found))
 
 
 def test_audit_is_repeated_in_the_same_folder(config, audited):

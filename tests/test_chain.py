@@ -9,7 +9,7 @@ from conftest import draw
 from test_finetune import changed
 
 import tl_keras
-from tl_keras.approaches import compare, finished
+from tl_keras.approaches import evaluate, recommending
 from tl_keras.report.pages import comparison
 from tl_keras.report.read import read
 from tl_keras.training import model as models
@@ -43,7 +43,7 @@ def test_a_run_starts_from_the_head_before_it(tree, finished_run, pictures, tmp_
     assert run.result["model"]["classes_kept"] == ["disc", "square"]
     said = []
     monkeypatch.setattr(logging, "warning", lambda text, *values: said.append(text % values))
-    finished.evaluate(run, pictures)  # Which trained the run before.
+    evaluate.run(run, pictures)  # Which trained the run before.
     assert any("24 of 48 images trained this model" in line for line in said)
     plain = tl_keras.finetune(chained(tree, folder, "glyphs"), tmp_path / "plain")
     assert "classes_kept" not in plain.result["model"]
@@ -96,6 +96,6 @@ def test_a_chain_is_judged_by_validation(finished_run, tmp_path, won, lost, said
     }
     shutil.copytree(finished_run.workdir, tmp_path / "run")
     page = read(tmp_path / "run")
-    page.result["chain"] = compare.brought(answers)
+    page.result["chain"] = recommending.brought(answers)
     (advice,) = comparison._chain(page)
     assert said in advice.do

@@ -7,7 +7,7 @@ import pytest
 from test_finetune import changed
 
 import tl_keras
-from tl_keras.approaches import compare
+from tl_keras.approaches import compare, ranking
 from tl_keras.config import text as configs
 from tl_keras.report.pages import comparison
 from tl_keras.run import folder as runs
@@ -89,7 +89,7 @@ def test_page_names_the_recommendation_and_its_reason(compared):
 
 def test_curve_is_of_growing_parts(compared):
     curve = compared.result["learning_curve"]
-    assert [point["share"] for point in curve] == list(compare.SHARES)
+    assert [point["share"] for point in curve] == list(ranking.SHARES)
     assert curve[-1]["n"] == compared.result["data"]["train"]
     assert [p["n"] for p in curve] == sorted(p["n"] for p in curve)
 
@@ -170,6 +170,6 @@ def test_power_law_says_what_more_examples_bring():
 
 def test_parts_of_a_curve_keep_every_class():
     labels = np.array([0] * 40 + [1] * 3)
-    rows = compare._drawn(labels, 0.1, 0)
+    rows = ranking._drawn(labels, 0.1, 0)
     assert np.bincount(labels[rows]).tolist() == [4, 1]
-    assert list(rows) != list(compare._drawn(labels, 0.1, 1))
+    assert list(rows) != list(ranking._drawn(labels, 0.1, 1))

@@ -12,7 +12,7 @@ from conftest import draw, shoot
 from test_finetune import FEW, assert_same_weights, changed, epochs_of, weights_of
 
 import tl_keras
-from tl_keras.approaches import cross_validate
+from tl_keras.approaches import folds
 from tl_keras.data.load import load
 from tl_keras.training import features, merge
 from tl_keras.training import head as heads
@@ -132,7 +132,7 @@ def _parts(run, fold: int) -> tuple[list[str], list[str]]:
     from tl_keras.training.architecture import prepared
 
     dataset = load(run.config).pooled()
-    found = cross_validate._folds(run, prepared(dataset, run.config, ("train",)))[fold]
+    found = folds.folds_of(run, prepared(dataset, run.config, ("train",)))[fold]
     splits = found.data.dataset.splits
     return [e.file for e in splits["train"]], [e.file for e in splits["val"]]
 
@@ -329,7 +329,7 @@ def test_planted_label_errors_head_the_list(tree, tmp_path):
     assert sum("was_" in file for file in first) >= 2, listed
     with (run.workdir / "label_quality.csv").open(newline="") as stream:
         ranked = list(csv.DictReader(stream))
-    assert {row["file"] for row in ranked} == set(cross_validate.held_out(run))
+    assert {row["file"] for row in ranked} == set(folds.held_out(run))
     quality = [float(row["quality"]) for row in ranked]
     assert quality == sorted(quality)
     assert {row["file"] for row in ranked if row["suspect"] == "1"} == set(listed)

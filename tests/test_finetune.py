@@ -26,6 +26,7 @@ from tl_keras.backbones import applications
 from tl_keras.backbones.weights import load_weights
 from tl_keras.config import text as configs
 from tl_keras.config.model import ModelConfig
+from tl_keras.data import record
 from tl_keras.data.examples import Example
 from tl_keras.export import step as exports
 from tl_keras.modalities.image.config import ImageConfig
@@ -228,7 +229,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize(
     ("module", "name"),
-    [(stages, "write_data"), (head, "fit_head"), (stages, "evaluate"), (exports, "exported")],
+    [(record, "write"), (head, "fit_head"), (stages, "evaluate"), (exports, "exported")],
 )
 def test_killed_in_a_phase_ends_as_unbroken(
     quick_run, quick_tree, tmp_path, monkeypatch, module, name
@@ -330,14 +331,14 @@ def test_leak_check_ends_though_weights_go_round(finished_run, tmp_path, monkeyp
         shutil.copytree(finished_run.workdir, name)
         config = configs.load(Path(name, "config.yaml"), [f"model.weights={weights}"])
         Path(name, "config.yaml").write_text(configs.to_yaml(config))
-        stages.refuse_leaks(dataset, ModelConfig(weights=name))
+        record.refuse_leaks(dataset, ModelConfig(weights=name))
     trained = [Example("x.png", 0, digests["train"][0])]
     dataset = SimpleNamespace(splits={"val": trained, "test": []}, whole=False)
-    stages.refuse_leaks(
+    record.refuse_leaks(
         dataset, ModelConfig(weights="imagenet")
     )  # The keyword, not the folder of that name.
     with pytest.raises(ValueError, match="model.weights: 1 images of val and test trained"):
-        stages.refuse_leaks(dataset, ModelConfig(weights="a"))
+        record.refuse_leaks(dataset, ModelConfig(weights="a"))
 
 
 def test_too_few_glyphs_for_a_head_are_refused(tree, tmp_path):

@@ -11,7 +11,7 @@ from conftest import draw
 
 import tl_keras
 from tl_keras import cli
-from tl_keras.approaches import finished
+from tl_keras.approaches import evaluate
 
 
 def test_predicts_what_the_run_measured(finished_run, pictures):
@@ -57,7 +57,7 @@ def test_missing_file_is_named(finished_run):
 
 
 def test_evaluates_another_folder(finished_run, tmp_path):
-    measured = finished.evaluate(finished_run, draw(tmp_path / "new", 10, seed=7))
+    measured = evaluate.run(finished_run, draw(tmp_path / "new", 10, seed=7))
     assert measured["n"] == 30
     assert measured["accuracy"] > 0.6
 
@@ -65,7 +65,7 @@ def test_evaluates_another_folder(finished_run, tmp_path):
 def test_evaluating_says_what_is_left_out_and_what_trained(finished_run, pictures, tmp_path, said):
     folder = shutil.copytree(pictures, tmp_path / "pictures")
     (folder / "disc" / "bad.jpg").write_text("no picture")
-    assert finished.evaluate(finished_run, folder)["n"] == 72
+    assert evaluate.run(finished_run, folder)["n"] == 72
     assert len(said) == 2
     assert said[0].startswith("--data: 'disc/bad.jpg' is left out: not an image but text")
     assert "36 of 72 images trained this model" in said[1]
@@ -86,14 +86,14 @@ def said(monkeypatch):
 
 def test_a_set_with_some_of_the_classes(finished_run, tmp_path, said):
     folder = draw(tmp_path / "new", 10, seed=7)
-    whole = finished.evaluate(finished_run, folder)
+    whole = evaluate.run(finished_run, folder)
     assert "among_shared" not in whole
     shutil.rmtree(folder / "disc")
-    measured = finished.evaluate(finished_run, folder)
+    measured = evaluate.run(finished_run, folder)
     assert measured["n"] == 20
     assert measured["among_shared"]["accuracy"] >= measured["accuracy"]
     (folder / "cross").rename(folder / "cat")
-    measured = finished.evaluate(finished_run, folder)
+    measured = evaluate.run(finished_run, folder)
     assert measured["n"] == 10
     assert said == [
         "--data: 10 of 20 images are left out: the model knows no class 'cat'; it knows cross, "
@@ -101,15 +101,15 @@ def test_a_set_with_some_of_the_classes(finished_run, tmp_path, said):
     ]
     shutil.rmtree(folder / "square")
     with pytest.raises(ValueError, match="--data: the model knows no class 'cat'; it knows cross"):
-        finished.evaluate(finished_run, folder)
+        evaluate.run(finished_run, folder)
 
 
 def test_classes_that_are_called_otherwise(finished_run, tmp_path, said):
     folder = draw(tmp_path / "new", 10, seed=7)
-    plain = finished.evaluate(finished_run, folder)
+    plain = evaluate.run(finished_run, folder)
     # The set's names are the model's others; then two of the model's are one of the set.
     (folder / "cross").rename(folder / "Kreuz")
-    same = finished.evaluate(renamed(finished_run, Kreuz="cross"), folder)
+    same = evaluate.run(renamed(finished_run, Kreuz="cross"), folder)
     assert same == plain
     for name in ("disc", "square"):
         (folder / name).rename(folder / f"of {name}")
@@ -119,7 +119,7 @@ def test_classes_that_are_called_otherwise(finished_run, tmp_path, said):
     for name in ("of disc", "of square"):
         (folder / name).rmdir()
     coarse = {"cross": "Kreuz", "disc": "solid", "square": "solid"}
-    measured = finished.evaluate(renamed(finished_run, **coarse), folder)
+    measured = evaluate.run(renamed(finished_run, **coarse), folder)
     assert list(measured["classes"]) == ["Kreuz", "solid"]
     assert measured["n"] == 30
     rows = tl_keras.predict(finished_run, [folder])
@@ -128,7 +128,7 @@ def test_classes_that_are_called_otherwise(finished_run, tmp_path, said):
     assert said == []
     for wrong in ({"crosses": "Kreuz"}, {"Kreuz": "crosses"}):
         with pytest.raises(ValueError, match="'crosses' is a class of neither.*mean 'cross'"):
-            finished.evaluate(renamed(finished_run, **wrong), folder)
+            evaluate.run(renamed(finished_run, **wrong), folder)
 
 
 def test_a_set_that_a_csv_lists(finished_run, tmp_path, monkeypatch):
@@ -140,7 +140,7 @@ def test_a_set_that_a_csv_lists(finished_run, tmp_path, monkeypatch):
     (tmp_path / "absolute.csv").write_text(
         "\n".join(["path,label", *(f"{tmp_path}/{line}" for line in lines)])
     )
-    assert finished.evaluate(finished_run, "absolute.csv") == finished.evaluate(finished_run, "new")
+    assert evaluate.run(finished_run, "absolute.csv") == evaluate.run(finished_run, "new")
     with pytest.raises(ValueError, match="no.csv' does not exist; expected a CSV file"):
-        finished.evaluate(finished_run, "no.csv")
-    assert finished.evaluate(finished_run, table) == finished.evaluate(finished_run, folder)
+        evaluate.run(finished_run, "no.csv")
+    assert evaluate.run(finished_run, table) == evaluate.run(finished_run, folder)

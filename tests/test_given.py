@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import tl_keras
-from tl_keras.approaches import finished
+from tl_keras.approaches import predict
 from tl_keras.modalities.image.given import as_pictures
 
 PIXELS = np.zeros((4, 5, 3), np.uint8)
@@ -130,7 +130,7 @@ def test_nothing_is_named(finished_run, tmp_path):
 
 def test_batches_are_joined(finished_run, file, monkeypatch):
     expected = tl_keras.predict(finished_run, [file, PIXELS, file])
-    monkeypatch.setattr(finished.features, "BATCH_SIZE", 2)
+    monkeypatch.setattr(predict.features, "BATCH_SIZE", 2)
     found = tl_keras.predict(finished_run, [file, PIXELS, file])
     assert [row["file"] for row in found] == [row["file"] for row in expected]
     for one, other in zip(found, expected, strict=True):

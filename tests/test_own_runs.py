@@ -10,11 +10,12 @@ from test_own_backbone import SETTINGS, residual, save
 
 import tl_keras
 from tl_keras import cli
-from tl_keras.approaches import audit, finetune, stages
+from tl_keras.approaches import audit, finetune
 from tl_keras.backbones import from_file
 from tl_keras.backbones.weights import digest, graph_digest
 from tl_keras.config import text as configs
 from tl_keras.run.folder import opened
+from tl_keras.training import backbone as backbones
 from tl_keras.training import features, freeze
 from tl_keras.training import fit as train
 from tl_keras.training import model as models
@@ -130,16 +131,16 @@ def test_resumed_run_names_the_backbone_or_the_weights_whichever_changed(own_tre
     model.save_weights(weights)
     config = configs.from_tree({**own_tree, "model": {"backbone": file, "weights": weights}})
     with opened(config, tmp_path / "run", "finetune") as run:
-        stages.backbone(run)
+        backbones.begin(run)
         model.get_layer("stem").bias.assign(np.ones(8))
         model.save_weights(weights)
         with pytest.raises(ValueError, match=r"^model\.weights: '.*b\.weights\.h5' is not what"):
-            stages.backbone(run)
+            backbones.begin(run)
         other = keras.models.load_model(file)
         other.get_layer("out_3").negative_slope = 0.1
         other.save(file)
         with pytest.raises(ValueError, match=r"^model\.backbone: '.*a\.keras' is not what"):
-            stages.backbone(run)
+            backbones.begin(run)
 
 
 @pytest.mark.parametrize("weights", ["own", "none"])

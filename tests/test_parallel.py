@@ -16,11 +16,13 @@ from test_cross_validate import answers, rows
 from test_finetune import FEW, assert_same_weights, changed
 
 import tl_keras
-from tl_keras.approaches import cross_validate, stages
+from tl_keras.approaches import folds
 from tl_keras.approaches.teaching import student
 from tl_keras.approaches.teaching.merging import choose
+from tl_keras.approaches.teaching.students import train_students
 from tl_keras.config import text as configs
-from tl_keras.jobs import local as workers
+from tl_keras.data import record
+from tl_keras.jobs import local
 from tl_keras.run import marks
 from tl_keras.run.folder import Run
 from tl_keras.training import model as models
@@ -140,9 +142,7 @@ def test_teacher_that_stays_is_measured_on_what_its_folds_held_out(
         (workdir / "round_0" / name).unlink()
     monkeypatch.setattr(merged, "choose", lambda *_: merged.TEACHER)
     run = tl_keras.parallel(changed(wanted, parallel={"rounds": 1}), workdir)
-    held_out = cross_validate.held_out(
-        Run(workdir / "teacher", configs.from_tree(wanted), "teacher")
-    )
+    held_out = folds.held_out(Run(workdir / "teacher", configs.from_tree(wanted), "teacher"))
     told = answers(workdir, "val")
     for file, probabilities in told.items():
         np.testing.assert_allclose(probabilities, held_out[file], atol=1e-6)
@@ -163,16 +163,16 @@ def test_killed_among_its_students_it_ends_as_an_unbroken_one(wanted, taught, tm
 
 def test_killed_student_is_started_again(wanted, taught, tmp_path, monkeypatch, caplog):
     begun = []
-    start = workers._start
+    start = local.start
 
-    def start_and_kill(run, folder, segment, count):
-        process = start(run, folder, segment, count)
-        begun.append(segment)
+    def start_and_kill(child, threads):
+        process = start(child, threads)
+        begun.append(segment_of(child))
         if len(begun) == 1:
             process.kill()
         return process
 
-    monkeypatch.setattr(workers, "_start", start_and_kill)
+    monkeypatch.setattr(local, "start", start_and_kill)
     monkeypatch.setattr(logging.getLogger("absl"), "propagate", True)
     # The teacher is not what this is about: that of the other run.
     workdir = tmp_path / "run"
@@ -210,21 +210,26 @@ RESULT = {
 }
 
 
+def segment_of(child) -> int:
+    return int(child.folder.name.removeprefix("segment_"))
+
+
 def play(monkeypatch, script_of):
     """Students are Python scripts, by segment and attempt."""
     attempts = Counter()
 
-    def start(run, folder, segment, count):
+    def start(child, threads):
+        segment = segment_of(child)
         attempts[segment] += 1
-        (folder / f"segment_{segment}").mkdir(exist_ok=True)
+        child.folder.mkdir(exist_ok=True)
         script = script_of(segment, attempts[segment]).format(
-            file=str(folder / f"segment_{segment}" / "result.json"), result=json.dumps(RESULT)
+            file=str(child.folder / "result.json"), result=json.dumps(RESULT)
         )
-        with workers._log_of(folder, segment).open("w") as log:
+        with child.log.open("w") as log:
             line = [sys.executable, "-c", script]
             return subprocess.Popen(line, stdout=log, stderr=subprocess.STDOUT)
 
-    monkeypatch.setattr(workers, "_start", start)
+    monkeypatch.setattr(local, "start", start)
     return attempts
 
 
@@ -237,26 +242,26 @@ def test_failed_student_does_not_stop_the_others(round_of_two, monkeypatch):
     run, folder = round_of_two
     attempts = play(monkeypatch, lambda segment, _: FULL if segment == 0 else WORKS)
     with pytest.raises(ValueError, match=r"segment 0 of round 1 failed 2 times: /x: No space left"):
-        workers.train_students(run, folder, 0)
+        train_students(run, folder, 0)
     assert attempts == {0: 2, 1: 1}
-    assert workers._is_done(folder, 1) and not workers._is_done(folder, 0)
+    assert local.is_done(folder / "segment_1") and not local.is_done(folder / "segment_0")
     attempts = play(monkeypatch, lambda *_: WORKS)  # Some space was made: the same command goes on.
-    workers.train_students(run, folder, 0)
-    assert attempts == {0: 1} and workers._is_done(folder, 0)
+    train_students(run, folder, 0)
+    assert attempts == {0: 1} and local.is_done(folder / "segment_0")
 
 
 def test_a_fault_of_ours_is_none_of_the_user(round_of_two, monkeypatch):
     run, folder = round_of_two
     play(monkeypatch, lambda *_: BROKEN)
     with pytest.raises(RuntimeError, match=r"KeyError: 'fault'.*segment_0.log"):
-        workers.train_students(run, folder, 0)
+        train_students(run, folder, 0)
 
 
 def test_a_killed_student_that_dies_again_is_explained(round_of_two, monkeypatch):
     run, folder = round_of_two
     play(monkeypatch, lambda s, _: "import os; os.kill(os.getpid(), 9)" if s else WORKS)
     with pytest.raises(ValueError, match=r"killed \(signal 9\); out of memory\?"):
-        workers.train_students(run, folder, 0)
+        train_students(run, folder, 0)
 
 
 def test_no_more_students_at_a_time_than_workers(wanted, tmp_path, monkeypatch):
@@ -266,15 +271,15 @@ def test_no_more_students_at_a_time_than_workers(wanted, tmp_path, monkeypatch):
     folder.mkdir(parents=True)
     most, running = [], []
     play(monkeypatch, lambda *_: f"import time; time.sleep(.3); {WORKS}")
-    start = workers._start
+    start = local.start
 
     def counted(*arguments):
         running.append(start(*arguments))
         most.append(sum(process.poll() is None for process in running))
         return running[-1]
 
-    monkeypatch.setattr(workers, "_start", counted)
-    workers.train_students(run, folder, 0)
+    monkeypatch.setattr(local, "start", counted)
+    train_students(run, folder, 0)
     assert max(most) == 2 and len(running) == 5
 
 
@@ -287,9 +292,9 @@ def test_without_workers_it_waits_for_students_elsewhere(wanted, tmp_path, monke
     script += "path.parent.mkdir(parents=True); path.write_text('{}')"
     files = [str(folder / f"segment_{i}" / "result.json") for i in range(2)]
     elsewhere = subprocess.Popen([sys.executable, "-c", script, *files])
-    monkeypatch.setattr(workers, "_start", None)
-    workers.train_students(run, folder, 0)
-    assert elsewhere.wait() == 0 and all(workers._is_done(folder, i) for i in range(2))
+    monkeypatch.setattr(local, "start", None)
+    train_students(run, folder, 0)
+    assert elsewhere.wait() == 0 and all(local.is_done(folder / f"segment_{i}") for i in range(2))
 
 
 # --- choosing
@@ -370,7 +375,7 @@ def test_unlabelled_images_that_change_under_a_run_are_noticed(taught):
         digest = "another content"
 
     with pytest.raises(ValueError, match="data.unlabelled: the images are not those that .* began"):
-        stages.add_digests(taught, "unlabelled", [Other()])
+        record.add_digests(taught, "unlabelled", [Other()])
 
 
 def test_student_and_teacher_are_runs_with_configs_of_their_own(taught):

@@ -16,6 +16,7 @@ from PIL import Image, ImageFile
 
 from tl_keras.config.cache import CacheConfig
 from tl_keras.data import check_files, store
+from tl_keras.jobs import child as child_process
 from tl_keras.modalities.image.config import ImageConfig
 from tl_keras.run import process
 from tl_keras.run.progress import progress
@@ -124,7 +125,7 @@ def test_python_m_does_the_same_as_the_command(hijacker):
 def child(folder: Path, *arguments: str, **environment: str) -> str:
     """What a child says that is started in a folder."""
     with (folder / "log.txt").open("w+", encoding="utf-8") as log:
-        process.start_child(arguments, log, environment).wait()
+        child_process.start(arguments, log, environment).wait()
         log.seek(0)
         return log.read()
 
@@ -142,11 +143,11 @@ def test_a_child_imports_nothing_from_the_current_folder(first, hijacker, monkey
 def test_a_child_imports_from_where_its_parent_does(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path, "/somewhere/else"])
-    assert process.import_path() == [*filter(os.path.isabs, sys.path)]
+    assert child_process.import_path() == [*filter(os.path.isabs, sys.path)]
     # A checkout that is not installed, and is the current folder: last, where it shadows nothing.
     monkeypatch.setattr(sys, "path", ["", "/python", "/site-packages"])
     monkeypatch.chdir(CHECKOUT)
-    assert process.import_path() == ["/python", "/site-packages", CHECKOUT]
+    assert child_process.import_path() == ["/python", "/site-packages", CHECKOUT]
 
 
 # Global state.

@@ -18,8 +18,8 @@ from tl_keras.config import text as configs
 from tl_keras.config.cache import CacheConfig
 from tl_keras.config.export import ExportConfig
 from tl_keras.export import export
-from tl_keras.search import session as benches
-from tl_keras.search import trials
+from tl_keras.search import loop, trials, tuner
+from tl_keras.search import session as sessions
 from tl_keras.tasks.classification import choice
 from tl_keras.training import adapt, features
 from tl_keras.training import fit as train
@@ -404,7 +404,7 @@ def test_finished_search_that_takes_more_trials_keeps_what_it_noted(wanted, foun
 
 
 def test_arrays_that_are_opened_again_are_counted_once(applications, tmp_path, monkeypatch):
-    monkeypatch.setattr(benches, "MAX_ARCHITECTURES", 1)
+    monkeypatch.setattr(sessions, "MAX_ARCHITECTURES", 1)
     balances = ["none", "weights", "oversample"]
     space = {"image.size": [32, 48], "fit.freeze": [1.0], "data.balance": balances}
     search = {"space": space, "trials": 6}
@@ -445,13 +445,13 @@ def test_weights_that_fit_one_backbone_alone_are_refused_before_any_trial(applic
 
 def test_tuner_learns_of_fine_tuned_weights_that_are_better(wanted, tmp_path, monkeypatch):
     """Where every trial keeps the head, their own scores say nothing."""
-    told, tell = [], searching.tuner.tell
+    told, tell = [], tuner.tell
 
     def note(oracle, trial, score):
         told.append(score)
         tell(oracle, trial, score)
 
-    monkeypatch.setattr(searching.tuner, "tell", note)
+    monkeypatch.setattr(tuner, "tell", note)
     monkeypatch.setattr(train, "choose", lambda _: "head")
     monkeypatch.setattr(choice, "can_lose", lambda _: True)
     space = {**SPACE, "fit.freeze": [0.5, 0.75]}
@@ -483,7 +483,7 @@ def test_kill_after_the_last_added_trial_leaves_no_old_result(found, wanted, tmp
     shutil.copytree(found.workdir, tmp_path / "run")
     wanted = changed(wanted, search={"trials": 5})
     with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(searching, "_promoted", kill)
+        patched.setattr(loop, "promoted", kill)
         tl_keras.search(wanted, tmp_path / "run")
     with pytest.raises(ValueError, match="the search in .* is not finished"):
         tl_keras.finetune(changed(wanted, search={"trials": 0}), tmp_path / "run")
@@ -520,7 +520,7 @@ def test_finetune_in_the_folder_of_a_killed_search_is_refused(wanted, tmp_path, 
         raise Killed
 
     with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(searching, "_promoted", kill)
+        patched.setattr(loop, "promoted", kill)
         tl_keras.search(wanted, tmp_path / "run")
     with pytest.raises(ValueError, match="the search in .* is not finished; finish it first"):
         tl_keras.finetune(changed(wanted, search={"trials": 0}), tmp_path / "run")

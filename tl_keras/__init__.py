@@ -7,6 +7,8 @@ Nothing is imported and nothing happens before a function is called: `python -m 
 file while the current folder still comes first among those that Python imports from.
 """
 
+import sys
+
 from tl_keras.version import VERSION as __version__
 
 TYPE_CHECKING = False
@@ -27,15 +29,43 @@ if TYPE_CHECKING:  # Type checkers take this name for true.
 
 __all__ = [
     "__version__",
+    "audit",
     "compare",
     "cross_validate",
+    "evaluate",
+    "export",
     "finetune",
     "load",
     "parallel",
     "predict",
     "pretrain",
+    "quickstart",
+    "report",
     "search",
 ]
+
+
+class _Package(type(sys)):
+    """The package, whose functions keep their names.
+
+    When Python has imported a subpackage, it sets an attribute of the parent: without this class
+    the folder `search/` would take the place of the function `search`.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name not in __all__ or not isinstance(value, type(sys)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def audit(config: "Config", workdir: "str | Path") -> "Run":
+    """Reads every file of a data set; `findings` of the run says what to look at before training.
+
+    Arguments and errors are those of `finetune`.
+    """
+    return _run("audit", config, workdir)
 
 
 def compare(config: "Config", workdir: "str | Path") -> "Run":
@@ -116,33 +146,108 @@ def predict(
       TypeError: a picture is something else.
       ValueError: the run is not finished, or a path does not exist.
     """
+    from tl_keras import launch
+
+    return launch.predict(_finished(run), pictures)
+
+
+def evaluate(
+    run: "Run | str | Path",
+    data: "str | Path | None" = None,
+    classes: "Mapping[str, str] | None" = None,
+) -> "dict[str, Any]":
+    """Metrics of a finished run, as in its `result`.
+
+    Args:
+      data: a folder of class folders, or a CSV; by default the run's own test split, or its
+        validation split if it has no test split.
+      classes: which names of classes in `data` mean the same, as in `{"tabby": "cat"}`.
+
+    Raises:
+      ValueError: the run is not finished, or the data cannot be used.
+    """
+    from tl_keras import launch
+
+    run = _finished(run)
+    if classes:
+        if data is None:
+            raise ValueError("classes: is for other data; expected their folder or CSV in data")
+        run = _with_fields(run, "evaluate", {"classes": classes})
+    return launch.evaluate(run, data)
+
+
+def export(run: "Run | str | Path", fields: "Mapping[str, Any]") -> "Run":
+    """Exports a finished run again, as in `tl_keras.export(run, {"formats": ["int8"]})`.
+
+    Args:
+      fields: of the config's section `export`, those that change.
+
+    Raises:
+      ValueError: the run is not finished, has no exports or no model, or a field has a bad value.
+    """
+    from tl_keras import launch
+
+    run = _finished(run)
+    return launch.export(run, _with_fields(run, "export", fields).config)
+
+
+def quickstart(workdir: "str | Path" = "runs/quickstart") -> "Run":
+    """The main job on embedded data: no network, no arguments. Errors are those of `finetune`."""
+    from tl_keras.config import text as configs
+
+    return _run("finetune", configs.of_quickstart(), workdir)
+
+
+def report(
+    runs: "Run | str | Path | Iterable[Run | str | Path]", output: "str | Path | None" = None
+) -> "Path":
+    """Writes `report.html` of a run anew, or a page that compares several runs; the page's path.
+
+    Args:
+      runs: one run or many; they may be folders.
+      output: the page of several runs.
+
+    Raises:
+      ValueError: a folder is not a run, or `output` is missing, or given for one run.
+    """
+    import os
+    from pathlib import Path
+
+    from tl_keras import launch
+    from tl_keras import output as outputs
+    from tl_keras.run.folder import Run
+
+    several = not isinstance(runs, Run | str | os.PathLike)
+    named = list(runs) if several else [runs]
+    if (len(named) > 1) != (output is not None):
+        raise ValueError(
+            "output: expected the page to write for several runs, and none for one, whose page is "
+            f"its report.html; received {output!r} for {len(named)}"
+        )
+    folders = [Path(run.workdir if isinstance(run, Run) else run) for run in named]
+    page = outputs.checked(os.fspath(output)) if output is not None else None
+    return launch.report([folder.expanduser().absolute() for folder in folders], page)
+
+
+def _finished(run: "Run | str | Path") -> "Run":
     from tl_keras.run.folder import Run, load_finished
-    from tl_keras.run.quiet import tensorflow_started
 
-    run = load_finished(run.workdir if isinstance(run, Run) else run)
-    with tensorflow_started():
-        from tl_keras.approaches import finished
+    return load_finished(run.workdir if isinstance(run, Run) else run)
 
-        return list(finished.predict(run, pictures))
+
+def _with_fields(run: "Run", section: str, fields: "Mapping[str, Any]") -> "Run":
+    """The run with some fields of a section of its config changed."""
+    from dataclasses import replace
+
+    from tl_keras.config import text as configs
+
+    tree = configs.to_tree(configs.load(run.workdir / "config.yaml"))
+    tree[section].update(fields)
+    return replace(run, config=configs.from_tree(tree))
 
 
 def _run(command: str, config: "Config", workdir: "str | Path") -> "Run":
     from tl_keras.config import text as configs
-    from tl_keras.config.paths import check_paths
-    from tl_keras.run import folder as run
-    from tl_keras.run.quiet import tensorflow_started
+    from tl_keras.launch import launch
 
-    config = configs.from_any(config)
-    if command == "search" and not config.search.wanted:
-        config = configs.with_trials(config)
-    done = run.finished(config, workdir, command)
-    if done:
-        from tl_keras.report.pages import page
-
-        page.refresh(done.workdir)
-        return done
-    check_paths(config)
-    with tensorflow_started():
-        import importlib
-
-        return importlib.import_module(f"tl_keras.approaches.{command}").run(config, workdir)
+    return launch(command, configs.from_any(config), workdir)

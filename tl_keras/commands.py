@@ -1,8 +1,6 @@
 """What each command does. Imports TensorFlow last, when everything cheap is checked."""
 
-import csv
 import functools
-import importlib.resources
 import json
 import logging
 import os
@@ -11,18 +9,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from absl import flags
 
+from tl_keras import launch, output
 from tl_keras.config import text as configs
 from tl_keras.config.cache import CacheConfig
-from tl_keras.config.paths import check_extras, check_paths
+from tl_keras.config.paths import check_paths
+from tl_keras.config.search import TRIALS
 from tl_keras.config.whole import RunConfig
 from tl_keras.run import folder as runs
-from tl_keras.run import marks
-from tl_keras.run.files import is_special, write_text
 from tl_keras.run.folder import Run
+from tl_keras.run.quiet import tensorflow_started
 
 Flags = flags.FlagValues
 
@@ -71,13 +69,10 @@ def _finished(values: Flags) -> Run:
 
 def _train(command: str, config: RunConfig, workdir: Path) -> int:
     """Runs an approach, unless the run is finished; prints what came of it."""
-    run = runs.finished(config, workdir, command)
-    if run is None:
-        check_paths(config)
-        with _started():
-            approach = importlib.import_module(f"tl_keras.approaches.{command}")
-            run = approach.run(config, workdir)
-    return _summarise(run)
+    run = launch.launch(command, config, workdir, _started)
+    from tl_keras import summary  # Late, since NumPy takes a while to import.
+
+    return _tell(summary.lines(run), summary.missed(run.result))
 
 
 @contextmanager
@@ -86,8 +81,6 @@ def _started() -> Iterator[None]:
     shown = sys.stderr.isatty()
     if shown:
         print("starting TensorFlow ...", end="\r", file=sys.stderr, flush=True)
-    from tl_keras.run.quiet import tensorflow_started
-
     with tensorflow_started():
         if shown:
             print(" " * 30, end="\r", file=sys.stderr, flush=True)
@@ -106,14 +99,6 @@ def _log_to_stderr() -> None:
     logger.setLevel(logging.INFO)
 
 
-def _summarise(run: Run) -> int:
-    from tl_keras import summary
-    from tl_keras.report.pages import page
-
-    page.refresh(run.workdir)
-    return _tell(summary.lines(run), summary.missed(run.result))
-
-
 def _tell(lines: list[str], missed: list[str]) -> int:
     """Prints what was done, and which tolerances were missed; the exit status."""
     print("\n  ".join(lines))
@@ -123,9 +108,7 @@ def _tell(lines: list[str], missed: list[str]) -> int:
 
 
 def _quickstart(values: Flags, _: list[str]) -> int:
-    file = importlib.resources.files("tl_keras.embedded") / "quickstart.yaml"
-    with importlib.resources.as_file(file) as path:
-        config = configs.load(path, values.set)
+    config = configs.of_quickstart(values.set)
     return _train("finetune", config, _workdir(values, "quickstart"))
 
 
@@ -147,13 +130,10 @@ def _audit(values: Flags, _: list[str]) -> int:
     workdir = _workdir(values, values.config or values.data)
     if not values.workdir:
         workdir = workdir.with_name(f"{workdir.name}_audit")
-    check_paths(config)
-    marks.check(runs.folder_of(workdir), "run", "--workdir")
-    with _started():
-        from tl_keras.approaches import audit
+    run = launch.launch("audit", config, workdir, _started)
+    from tl_keras import summary
 
-        run = audit.run(config, workdir)
-    for line in audit.summary(run):
+    for line in summary.lines_of_audit(run):
         print(line)
     print(f"report: {run.report}")
     return 0
@@ -180,30 +160,17 @@ def _plainly(command: str, values: Flags, _: list[str]) -> int:
 def _search(values: Flags, _: list[str]) -> int:
     config = _config(values)
     if not config.search.wanted:
-        config = configs.with_trials(config)
-        print(f"search.trials: {config.search.trials}, since the config asks for no search")
+        print(f"search.trials: {TRIALS}, since the config asks for no search")
     return _train("search", config, _workdir(values, values.config or values.data))
 
 
 def _export(values: Flags, _: list[str]) -> int:
     run = _finished(values)
-    marks.check(run.workdir, "run", "--workdir", may_be_new=False)
-    if "export" not in run.result:
-        raise ValueError(f"--workdir: a run of {run.pipeline} has no exports; choose another run")
     strange = [entry for entry in values.set if not entry.startswith(("export.", "cache."))]
     if strange:
         raise ValueError(f"--set: {strange[0]!r}: export takes fields of export and cache alone")
     config = configs.load(run.workdir / "config.yaml", values.set)
-    check_extras(config)
-    if not (run.workdir / "model.keras").is_file():
-        raise ValueError(
-            f"--workdir: {str(run.workdir)!r} has no model.keras, from which files are made; "
-            f"restore it, or remove result.json there and train again with {run.pipeline}"
-        )
-    with _started():
-        # Not `_train`, which returns at once where nothing was added.
-        approach = importlib.import_module(f"tl_keras.approaches.{run.pipeline}")
-        run = approach.run(config, run.workdir)
+    run = launch.export(run, config, _started)
     from tl_keras import summary
 
     made = summary.of_formats(run)
@@ -212,27 +179,18 @@ def _export(values: Flags, _: list[str]) -> int:
 
 def _evaluate(values: Flags, _: list[str]) -> int:
     run = _finished(values)
-    output = _checked_output(values)
+    path = output.checked(values.output)
     strange = [entry for entry in values.set if not entry.startswith("evaluate.classes")]
     if strange:
         raise ValueError(f"--set: {strange[0]!r}: evaluate takes evaluate.classes alone")
     if values.set and not values.data:
         raise ValueError("--data: evaluate.classes is for another set; expected its folder or CSV")
-    if values.data:
-        if not Path(values.data).is_dir() and not values.data.lower().endswith(".csv"):
-            raise ValueError(
-                f"--data: {values.data!r} is no folder; expected class folders in one, or a CSV"
-            )
+    if values.set:
         run = replace(run, config=configs.load(run.workdir / "config.yaml", values.set))
-        with _started():
-            from tl_keras.approaches import finished
-
-            measured = finished.evaluate(run, Path(values.data))
-    else:
-        measured = run.result["test"] or run.result["val"]
-        if not run.result["test"]:
-            print("tl-keras: no test split; these are metrics of validation", file=sys.stderr)
-    _write(json.dumps(measured, indent=1, ensure_ascii=False) + "\n", output)
+    measured = launch.evaluate(run, values.data, _started)
+    if not values.data and not run.result["test"]:
+        print("tl-keras: no test split; these are metrics of validation", file=sys.stderr)
+    output.write(json.dumps(measured, indent=1, ensure_ascii=False) + "\n", path)
     return 0
 
 
@@ -243,13 +201,11 @@ def _predict(values: Flags, paths: list[str]) -> int:
     for path in paths:
         if not Path(path).expanduser().exists():
             raise ValueError(f"predict: expected an image or a folder; {path!r} does not exist")
-    output = _checked_output(values)
-    with _started():
-        from tl_keras.approaches import finished
-        from tl_keras.data.examples import Quarantined
-        from tl_keras.data.wording import left_out
+    written = output.checked(values.output)
+    rows = launch.predict(run, paths, _started)
+    from tl_keras.data.examples import Quarantined
+    from tl_keras.data.wording import left_out
 
-        rows = list(finished.predict(run, paths))
     good = [row for row in rows if "error" not in row]
     skipped = [Quarantined(row["file"], row["error"]) for row in rows if "error" in row]
     for line in left_out(skipped, "skipped"):
@@ -258,90 +214,21 @@ def _predict(values: Flags, paths: list[str]) -> int:
         print(f"tl-keras: {len(rows) - len(good)} of {len(rows)} are skipped", file=sys.stderr)
     if not good:
         raise ValueError("predict: none of the files is an image that can be read")
-    _write(_table(good) if values.format == "csv" else _lines_of_json(good), output)
+    as_text = {"csv": output.as_csv, "jsonl": output.as_json_lines}[values.format]
+    output.write(as_text(good), written)
     return 0
 
 
-def _table(rows: list[dict[str, Any]]) -> str:
-    import io
-
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    names = list(rows[0].get("probabilities", {}))
-    writer.writerow(["file", "prediction", *(f"p:{name}" for name in names)])
-    for row in rows:
-        decimals = [f"{value:.6f}" for value in row.get("probabilities", {}).values()]
-        writer.writerow([row["file"], row["prediction"], *decimals])
-    return stream.getvalue()
-
-
-def _lines_of_json(rows: list[dict[str, Any]]) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-
-
-def _checked_output(values: Flags) -> Path | None:
-    """The file to write, checked before the work that would be lost; None: standard output."""
-    if not values.output:
-        return None
-    output, path = values.output, Path(os.path.abspath(os.path.expanduser(values.output)))
-    if path.is_symlink() and not is_special(path):
-        path = path.resolve()  # Its target is replaced, and not the link.
-    if path.is_dir():
-        raise ValueError(f"--output: expected a file; received the folder {output!r}")
-    if not _is_text(path):
-        # As after `--output` without its value, before a list of images.
-        raise ValueError(
-            f"--output: {output!r} exists and is not a text file, so it is not replaced; expected "
-            "another name"
-        )
-    if path.name in runs.FILES and marks.is_ours(path.parent):
-        raise ValueError(f"--output: {output!r} belongs to a run; expected another name")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"--output: {output!r} cannot be written: {error.strerror}") from None
-    return path
-
-
-def _is_text(file: Path) -> bool:
-    """Whether a file holds text, as all that is written to `--output`; true where none is there."""
-    if not file.is_file():
-        return True
-    try:
-        with file.open("rb") as stream:
-            return b"\0" not in stream.read(1 << 16)
-    except OSError:
-        return True
-
-
-def _write(text: str, output: Path | None) -> None:
-    if output:
-        if is_special(output):
-            output.write_text(text, encoding="utf-8")
-        else:
-            write_text(output, text)
-    else:
-        sys.stdout.write(text)
-
-
 def _report(values: Flags, folders: list[str]) -> int:
-    from tl_keras.report.pages import page, side_by_side
-
     if values.workdir and folders:
         raise ValueError(f"--workdir: expected this or folders; received both, {folders[0]!r} too")
     if len(folders) < 2:
         if values.output:
             raise ValueError("--output: is for several runs; that of one is its report.html")
-        print(page.write(_absolute(folders[0] if folders else _workdir(values, None))))
+        print(launch.report([_absolute(folders[0] if folders else _workdir(values, None))]))
         return 0
-    target = _checked_output(values) or Path("comparison.html")
-    if not values.output and target.exists() and not page.is_page(target):
-        raise ValueError(
-            f"--output: {str(target)!r} is there already and not a page of tl_keras, so it is not "
-            "replaced; expected another name, as in --output=runs.html"
-        )
-    # Not as runs: a report reads files, also those of a version whose configs load no more.
-    side_by_side.write([*map(_absolute, folders)], target)
+    target = output.checked(values.output) or output.checked_page(Path("comparison.html"))
+    launch.report([*map(_absolute, folders)], target)
     print(values.output or target)
     return 0
 

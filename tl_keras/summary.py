@@ -1,9 +1,12 @@
 """What a command prints of a finished run. Imports no TensorFlow."""
 
+import json
 from typing import Any
 
 from tl_keras import tasks
 from tl_keras.config.export import WHOLE
+from tl_keras.data.examples import Quarantined
+from tl_keras.data.wording import left_out
 from tl_keras.report.pages import comparison
 from tl_keras.report.read import read
 from tl_keras.run.folder import Run
@@ -23,6 +26,36 @@ def lines(run: Run) -> list[str]:
 def lines_of_export(run: Run, made: dict[str, Any]) -> list[str]:
     """What came of the formats that a finished run was exported to again, see `of_formats`."""
     return [f"{len(made['export'])} exported", *_exports(run, made), f"{'report':13} {run.report}"]
+
+
+def lines_of_audit(run: Run) -> list[str]:
+    """What an audit found in the data, a line a kind."""
+    found = run.findings
+    data = json.loads((run.workdir / "data.json").read_text(encoding="utf-8"))
+    readable = sum(map(len, data["splits"].values()))
+    odd = {name: len(found.get(name, {}).get("odd", [])) for name in ("sizes", "brightness")}
+    return [
+        f"{readable} images in {len(data['classes'])} classes, "
+        f"{len(data['quarantined'])} files left out",
+        *(f"  {line}" for line in left_out([Quarantined(**e) for e in data["quarantined"]])),
+        *(f"  {warning}" for warning in data["warnings"]),
+        _pairs(found),
+        _doubted(found),
+        f"  {len(found['rare'])} classes with few images",
+        f"  {odd['sizes']} images of odd size, {odd['brightness']} of odd brightness or colour",
+    ]
+
+
+def _pairs(found: dict[str, Any]) -> str:
+    if "near_duplicates" not in found:
+        return "  near-duplicates: not compared, too many images for the memory"
+    return f"  {len(found['near_duplicates'])} pairs of near-duplicates across splits or labels"
+
+
+def _doubted(found: dict[str, Any]) -> str:
+    if note := found.get("suspects_note"):
+        return f"  {note}"
+    return f"  {len(found['suspects'])} labels worth a look"
 
 
 def of_formats(run: Run) -> dict[str, Any]:

@@ -1,9 +1,7 @@
 """What is wrong with a data set, before anyone trains on it."""
 
-import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import keras
 from absl import logging
@@ -12,8 +10,6 @@ from tl_keras.approaches import stages
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import batches
 from tl_keras.data.batches import Inputs
-from tl_keras.data.examples import Quarantined
-from tl_keras.data.wording import left_out
 from tl_keras.modalities.image import examine
 from tl_keras.report.pages import page
 from tl_keras.run.folder import Run, opened
@@ -37,36 +33,6 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
         shutil.rmtree(run.checkpoint)  # There is nothing to go on from.
         page.write(run.workdir)
     return run
-
-
-def summary(run: Run) -> list[str]:
-    """What was found, a line a kind."""
-    found = run.findings
-    data = json.loads((run.workdir / "data.json").read_text(encoding="utf-8"))
-    readable = sum(map(len, data["splits"].values()))
-    odd = {name: len(found.get(name, {}).get("odd", [])) for name in ("sizes", "brightness")}
-    return [
-        f"{readable} images in {len(data['classes'])} classes, "
-        f"{len(data['quarantined'])} files left out",
-        *(f"  {line}" for line in left_out([Quarantined(**e) for e in data["quarantined"]])),
-        *(f"  {warning}" for warning in data["warnings"]),
-        _pairs(found),
-        _labels(found),
-        f"  {len(found['rare'])} classes with few images",
-        f"  {odd['sizes']} images of odd size, {odd['brightness']} of odd brightness or colour",
-    ]
-
-
-def _pairs(found: dict[str, Any]) -> str:
-    if "near_duplicates" not in found:
-        return "  near-duplicates: not compared, too many images for the memory"
-    return f"  {len(found['near_duplicates'])} pairs of near-duplicates across splits or labels"
-
-
-def _labels(found: dict[str, Any]) -> str:
-    if note := found.get("suspects_note"):
-        return f"  {note}"
-    return f"  {len(found['suspects'])} labels worth a look"
 
 
 def _suspected(run: Run, data: Data) -> dict:

@@ -4,35 +4,32 @@ Each is an ordinary run in a folder of its own. Before any is trained, backbones
 features, and heads are fitted on growing parts of the training examples.
 """
 
-import csv
-import importlib
 import json
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from absl import logging
 
 from tl_keras import tasks
 from tl_keras.approaches import stages
+from tl_keras.approaches.ranking import rank
+from tl_keras.approaches.recommending import answers_of, brought, recommended
 from tl_keras.config import text as configs
 from tl_keras.config.commands import APPROACHES
 from tl_keras.config.messages import is_for_user
+from tl_keras.config.model import ModelConfig
 from tl_keras.config.paths import check_paths
 from tl_keras.config.search import TRIALS
 from tl_keras.config.whole import RunConfig
+from tl_keras.jobs import job
+from tl_keras.launch import launch
 from tl_keras.report.pages import page
-from tl_keras.run import folder as runs
+from tl_keras.run import marks
 from tl_keras.run.folder import Run, opened
-from tl_keras.training import head as heads
-from tl_keras.training import model as models
-from tl_keras.training.architecture import Architecture, Data, activations, architecture, reading
 
-SHARES = (0.1, 0.25, 0.5, 1.0)  # Of the training examples, on the learning curve.
-DRAWS = 3  # Of a share; their mean is shown.
 BOUNDED = {"full": "fit", "scratch": "fit", "search": "search"}  # Sections with `minutes`.
 
 
@@ -58,13 +55,13 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
         data = stages.read(run)
         if "ranking" not in run.record:
             with run.timed("ranking"):
-                _rank(run, data, every)
+                rank(run, data, _models(run.config, every))
         left_out = _run_all(run, every)
         done = [entry for entry in every if entry.name not in left_out]
         if not done:
             raise ValueError(f"compare: nothing could be run: {next(iter(left_out.values()))}")
         described = {entry.name: _described(run, entry, done) for entry in done}
-        answers = {entry.name: _answers(run.workdir / entry.name, config.task) for entry in done}
+        answers = {entry.name: answers_of(run.workdir / entry.name, config.task) for entry in done}
         told = {"left_out": left_out, "recommended": recommended(answers, config.task)}
         if {"chain", "finetune"} <= answers.keys():
             told["chain"] = brought(answers, config.task)
@@ -125,78 +122,10 @@ def _entry(name: str, command: str, sections: Mapping[str, Any], tree: Mapping[s
         raise ValueError(f"{field}: {name}: {str(error).splitlines()[0]}") from None
 
 
-def _rank(run: Run, data: Data, every: Sequence[Entry]) -> None:
-    """Scores the features of each backbone, and fits heads of the first on parts of train."""
-    labels, ranking = data.inputs["train"].labels, []
-    transfer = tasks.maybe(run.config.task, "transfer")
+def _models(config: RunConfig, every: Sequence[Entry]) -> dict[str, ModelConfig]:
+    """The backbones that are compared, by approach."""
     others = [entry for entry in every if entry.name.startswith("backbone_")]
-    wanted = {"finetune": run.config.model} | {e.name: e.config.model for e in others}
-    for name, model in wanted.items():
-        config = run.config.model_copy(update={"model": model})
-        started = time.monotonic()
-        backbone = models.pretrained(config.model, config.settings)
-        arch = architecture(run, config, data, backbone, [])
-        arch = replace(arch, label=f"{name}: ")
-        pooled = _pooled(arch, config, "train")
-        ranking.append(
-            {
-                "approach": name,
-                "backbone": config.model.backbone,
-                "parameters": backbone.count_params(),
-                **(transfer.ranked(pooled, labels) if transfer else {}),
-                "seconds": round(time.monotonic() - started, 3),
-            }
-        )
-        if name == "finetune" and run.config.compare.learning_curve:
-            curve = learning_curve(
-                (pooled, _pooled(arch, config, "val")),
-                (labels, data.inputs["val"].labels),
-                config,
-            )
-            run.add(learning_curve=curve)
-        if transfer:
-            logging.info("%s: %s", config.model.backbone, transfer.told(ranking[-1]))
-    by = transfer.BY if transfer else None
-    run.add(ranking=sorted(ranking, key=lambda row: -row[by]) if by else ranking)
-
-
-def _pooled(arch: Architecture, config: RunConfig, split: str) -> np.ndarray:
-    how = reading(config, arch.data.dataset)
-    return np.asarray(activations(arch, [arch.output], split, how, None)[arch.output])
-
-
-def learning_curve(
-    pooled: tuple[np.ndarray, np.ndarray], labels: tuple[np.ndarray, np.ndarray], config: RunConfig
-) -> list[dict[str, Any]]:
-    """Validation scores of heads on parts of the training examples, each stratum in its share.
-
-    Args:
-      pooled: features of train and val, `(examples, channels) float32`.
-      labels: targets of train and val, `(examples,)`.
-    """
-    found, strata = [], tasks.of(config.task, "targets").strata(labels[0])
-    losses = tasks.of(config.task, "losses")
-    for share in SHARES:
-        rows = [_drawn(strata, share, draw) for draw in range(DRAWS if share < 1 else 1)]
-        scores = []
-        for own in rows:
-            head = heads.fit_head(
-                (pooled[0][own], pooled[1]),
-                (labels[0][own], labels[1]),
-                heads.Recipe(config.data.balance, task=config.task),
-            )
-            scores.append(losses.stands(losses.answers(head.logits(pooled[1])), labels[1]))
-        means = {name: float(np.mean([own[name] for own in scores])) for name in scores[0]}
-        found.append({"share": share, "n": len(rows[0]), **means})
-    return found
-
-
-def _drawn(strata: np.ndarray, share: float, draw: int) -> np.ndarray:
-    generator, rows = np.random.default_rng(draw), []
-    for stratum in np.unique(strata):
-        own = generator.permutation(np.flatnonzero(strata == stratum))
-        rows.append(own[: max(1, round(share * len(own)))])
-    return np.sort(np.concatenate(rows))
+    return {"finetune": config.model} | {entry.name: entry.config.model for entry in others}
 
 
 def _run_all(run: Run, every: Sequence[Entry]) -> dict[str, str]:
@@ -211,15 +140,28 @@ def _run_all(run: Run, every: Sequence[Entry]) -> dict[str, str]:
         logging.info("--- %s", entry.name)
         with run.timed(entry.name):
             try:
-                if not runs.finished(config, folder, entry.command):
-                    approach = importlib.import_module(f"tl_keras.approaches.{entry.command}")
-                    approach.run(config, folder)
+                _do(Run(folder, config, entry.command))
             except (ValueError, FloatingPointError) as error:
                 if not is_for_user(error):
                     raise
                 left_out[entry.name] = str(error).splitlines()[0]
                 logging.warning("%s is left out: %s", entry.name, left_out[entry.name])
     return left_out
+
+
+def _do(approach: Run) -> None:
+    """Does an approach; what a finished one came to is checked alone."""
+
+    def work(one: Run) -> None:
+        launch(one.pipeline, one.config, one.workdir, nullcontext)  # TensorFlow runs already.
+
+    if approach.result is not None:
+        work(approach)
+        return
+    if not job.needs(approach):
+        marks.check(approach.workdir, "run", "--workdir")
+        job.prepare(approach)
+    job.do(approach, work)
 
 
 def _bounded(run: Run, entry: Entry, left: int) -> RunConfig | None:
@@ -299,55 +241,3 @@ def training_curve(folder: Path, task: str = tasks.DEFAULT) -> list[tuple[float,
         (round(before[r["stage"]] + r["seconds"], 3), score({main: r[f"val_{main}"]}, main))
         for r in records
     ]
-
-
-Answers = dict[str, dict[str, float]]  # By split and file, how good a run's answer is.
-
-
-def recommended(answers: Mapping[str, Answers], task: str = tasks.DEFAULT) -> dict[str, Any]:
-    """The approach that is best on the validation examples that all answered, of classes right most
-    often, of equals the first in order; how the others stand against it there, and on test, which
-    decides nothing. Nothing where they share no validation example."""
-    found: dict[str, Any] = {}
-    for split, right in _shared(answers).items():
-        count = len(next(iter(right.values())))
-        if split == "val":
-            found["best"] = max(right, key=lambda name: right[name].mean())
-        elif "best" not in found:
-            break
-        found[split] = {"n": count, "against": _against(found["best"], right, task)}
-    return found
-
-
-def brought(answers: Mapping[str, Answers], task: str = tasks.DEFAULT) -> dict[str, Any]:
-    """By split, how a chain stands against its last step alone, example by example."""
-    both = {name: answers[name] for name in ("chain", "finetune")}
-    return {
-        split: {"n": len(right["chain"]), **_against("chain", right, task)["finetune"]}
-        for split, right in _shared(both).items()
-    }
-
-
-def _shared(answers: Mapping[str, Answers]) -> dict[str, dict[str, np.ndarray]]:
-    """By split that all have answered examples of, and by run, how good its answer on each is."""
-    found = {}
-    for split in ("val", "test"):
-        own = {name: by.get(split, {}) for name, by in answers.items()}
-        files = sorted(set.intersection(*(set(right) for right in own.values())))
-        if files:
-            found[split] = {name: np.array([by[f] for f in files]) for name, by in own.items()}
-    return found
-
-
-def _answers(folder: Path, task: str) -> Answers:
-    found: Answers = {}
-    score_of = tasks.of(task, "predictions").score_of
-    with (folder / "predictions.csv").open(encoding="utf-8", newline="") as stream:
-        for row in csv.DictReader(stream):
-            found.setdefault(row["split"], {})[row["file"]] = score_of(row)
-    return found
-
-
-def _against(best: str, right: Mapping[str, np.ndarray], task: str) -> dict[str, dict[str, Any]]:
-    against = tasks.of(task, "choice").against
-    return {name: against(right[best], own) for name, own in right.items() if name != best}

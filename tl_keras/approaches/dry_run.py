@@ -9,12 +9,12 @@ import numpy as np
 import tensorflow as tf
 
 from tl_keras import tasks
-from tl_keras.approaches import stages
 from tl_keras.config import space
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import batches
 from tl_keras.data.examples import SPLITS
 from tl_keras.data.load import load
+from tl_keras.data.record import refuse_leaks
 from tl_keras.data.wording import left_out, shortened
 from tl_keras.modalities import part
 from tl_keras.training import adapt, architecture, features, freeze, suffix
@@ -47,7 +47,7 @@ def estimate(config: RunConfig) -> list[str]:
     dataset = load(config)
     adapt.check_classes(dataset)
     for trial in space.first_trials(config):
-        stages.refuse_leaks(dataset, trial.model)
+        refuse_leaks(dataset, trial.model)
     data = architecture.prepared(dataset, config)
     found = part(config.modality, "examine").examine(dataset, data.inputs, config.settings)
     seconds = {"data": time.monotonic() - started}

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
-from tl_keras.approaches import search, stages
+from tl_keras.approaches import stages
 from tl_keras.config.whole import RunConfig
 from tl_keras.export import step as exports
 from tl_keras.report.pages import page
 from tl_keras.run.folder import Run, is_stale, opened
+from tl_keras.search.loop import best_model
+from tl_keras.training import backbone as backbones
 from tl_keras.training import model as models
 from tl_keras.training.adapt import adapt
 
@@ -19,7 +21,7 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
       ValueError: the config, the data or the folder cannot be used.
     """
     with opened(config, workdir, "finetune") as run:
-        backbone = stages.backbone(run)
+        backbone = backbones.begin(run)
         # A finished run to which exports are added; one of `search` is not measured on test yet.
         done = backbone is None and not is_stale(run) and run.result
         if done and done["pipeline"] == "search":
@@ -31,7 +33,7 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
             model = models.load(run.workdir / "model.keras")
             result = exports.exported_again(run, model, data)
         else:
-            train = search.best_model if config.search.wanted else adapt
+            train = best_model if config.search.wanted else adapt
             model = stages.trained(run, data, backbone, train)
             trained, data = stages.as_trained(run, data)
             probabilities = stages.predict(trained, model, data)

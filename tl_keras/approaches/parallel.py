@@ -13,19 +13,20 @@ import numpy as np
 from absl import logging
 
 from tl_keras import tasks
-from tl_keras.approaches import cross_validate, stages
+from tl_keras.approaches import cross_validate, folds, stages
 from tl_keras.approaches.teaching import labelling
 from tl_keras.approaches.teaching.labelling import Label
 from tl_keras.approaches.teaching.merging import TEACHER, merge_round
+from tl_keras.approaches.teaching.students import train_students
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import unlabelled
+from tl_keras.data import record, unlabelled
 from tl_keras.data.examples import Example
 from tl_keras.data.wording import left_out
 from tl_keras.export import step as exports
-from tl_keras.jobs.local import train_students
 from tl_keras.report.pages import page
 from tl_keras.run.files import replacing, write_json
 from tl_keras.run.folder import Run, opened
+from tl_keras.training import backbone as backbones
 from tl_keras.training import features
 from tl_keras.training import model as models
 from tl_keras.training.architecture import Data, prepared
@@ -41,7 +42,7 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
     """
     _check(config)
     with opened(config, workdir, "parallel") as run:
-        backbone = stages.backbone(run)
+        backbone = backbones.begin(run)
         data = stages.read(run)
         model = stages.trained(
             run, data, backbone, lambda *_: _teach(run, data, backbone, _unlabelled(run, data))
@@ -93,7 +94,7 @@ def _unlabelled(run: Run, data: Data) -> list[Example]:
     for line in left_out(found.quarantined):
         logging.warning("data: %s", line)
     run.add(unlabelled={"n": len(found.examples), "quarantined": len(found.quarantined)})
-    stages.add_digests(run, "unlabelled", found.examples, found.listed)
+    record.add_digests(run, "unlabelled", found.examples, found.listed)
     logging.info("data: %d examples to be labelled", len(found.examples))
     return found.examples
 
@@ -119,7 +120,7 @@ def _teach(run: Run, data: Data, backbone: keras.Model, examples: Sequence[Examp
 
 def _held_out(run: Run, data: Data) -> np.ndarray:
     """What the first teacher's folds said of the validation examples that they held out."""
-    answers = cross_validate.held_out(_teacher_run(run, data))
+    answers = folds.held_out(_teacher_run(run, data))
     return np.stack([answers[example.file] for example in data.dataset.splits["val"]])
 
 
@@ -152,8 +153,8 @@ def _teacher_run(run: Run, data: Data) -> Run:
     config = run.config
     units = {(e.label, e.unit) for split in ("train", "val") for e in data.dataset.splits[split]}
     smallest = min(Counter(label for label, _ in units).values())
-    folds = max(2, min(config.cross_validate.folds, smallest))
-    asked = config.cross_validate.model_copy(update={"folds": folds, "final": "refit"})
+    count = max(2, min(config.cross_validate.folds, smallest))
+    asked = config.cross_validate.model_copy(update={"folds": count, "final": "refit"})
     config = config.model_copy(update={"cross_validate": asked})
     return Run(run.workdir / "teacher", config, "teacher")
 

@@ -8,6 +8,7 @@ from tl_keras.report.pages import page
 from tl_keras.run.files import replacing
 from tl_keras.run.folder import Run, opened
 from tl_keras.training import adapt
+from tl_keras.training import backbone as backbones
 from tl_keras.training import model as models
 
 
@@ -28,7 +29,7 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
         )
     adapt.check_devices(config.fit.batch_size)  # Before the data are read, which may take hours.
     with opened(config, workdir, "pretrain") as run:
-        backbone = stages.backbone(run)
+        backbone = backbones.begin(run)
         data = stages.read(run)
         model = stages.trained(run, data, backbone, adapt.from_scratch)
         with replacing(run.workdir / "backbone.weights.h5") as temporary:

@@ -2,10 +2,9 @@
 
 import csv
 import io
-import json
 import os
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,21 +15,16 @@ import tensorflow as tf
 from absl import logging
 
 from tl_keras import tasks
-from tl_keras.backbones import model_file, table
-from tl_keras.backbones.weights import digest, graph_digest
-from tl_keras.config import space
-from tl_keras.config.model import WEIGHTS, ModelConfig
-from tl_keras.config.whole import RunConfig
-from tl_keras.data import changes
-from tl_keras.data.examples import SPLITS, Dataset, Example
+from tl_keras.data import record
+from tl_keras.data.examples import SPLITS
 from tl_keras.data.load import load
 from tl_keras.data.wording import left_out
 from tl_keras.modalities import part
 from tl_keras.modalities.image import examine as suspects
 from tl_keras.run import folder as runs
-from tl_keras.run.files import replacing, write_json, write_text
+from tl_keras.run.files import replacing, write_text
 from tl_keras.run.folder import Run
-from tl_keras.training import features, freeze
+from tl_keras.training import features
 from tl_keras.training import model as models
 from tl_keras.training.architecture import Data, prepared, reading
 from tl_keras.training.fold import Inference
@@ -54,7 +48,7 @@ def read(run: Run, strict: bool = True, pooled: bool = False) -> Data:
         dataset = load(config, strict)
         if pooled:
             dataset = dataset.pooled()
-        write_data(run, dataset)
+        record.write(run, dataset)
         counts = ", ".join(f"{len(dataset.splits[name])} {name}" for name in SPLITS)
         what = tasks.of(config.task, "words").counted(dataset.classes)
         logging.info("data: %s; %s examples", what, counts)
@@ -71,49 +65,6 @@ def read(run: Run, strict: bool = True, pooled: bool = False) -> Data:
     return data
 
 
-def backbone(run: Run) -> keras.Model | None:
-    """The pretrained backbone, of a search that of its first architecture; None where the run has
-    its model already, and no search to go on.
-
-    Made before the data are read, which takes longer: a mistake in it shows at once.
-
-    Raises:
-      ValueError: the weights cannot be had or do not fit, or `fit.freeze` names no cut point.
-    """
-    config = run.config
-    if (run.workdir / "model.keras").exists() and not runs.goes_on(run):
-        return None
-    keras.utils.set_random_seed(config.seed)
-    first, *others = space.first_trials(config)
-    found = models.pretrained(first.model, first.settings)
-    for depth in space.depths(config):
-        if depth != "auto":
-            freeze.resolve(found, table.block_pattern(first.model.backbone), depth)
-    if not others:
-        refuse_another(run, first.model, found)
-    elif not (run.workdir / "search").exists():
-        _check_weights(config)
-    return found
-
-
-def _check_weights(config: RunConfig) -> None:
-    """Loads the files of weights of all architectures but the first, which is loaded already."""
-    found = zip(space.architectures(config), space.first_trials(config), strict=True)
-    seen = set()
-    for values, trial in found:
-        key = trial.model.model_dump_json(exclude={"dropout", "head_width"})
-        if seen and key not in seen and trial.model.weights not in WEIGHTS:
-            try:
-                models.pretrained(trial.model, trial.settings)
-            except ValueError as error:
-                named = ", ".join(f"{name} {value!r}" for name, value in values.items())
-                raise ValueError(
-                    f"search.space: with {named}: {error}; give each backbone its file, as in "
-                    "search.space.model: [{backbone: A, weights: a.h5}, {backbone: B, ...}]"
-                ) from None
-        seen.add(key)
-
-
 OF_ALL_SESSIONS = ("backbones", "features")  # Parts of the record to which a session adds.
 
 
@@ -124,38 +75,6 @@ def carry(run: Run, parts: Sequence[str]) -> None:
         return
     seconds = {name: value for name, value in earlier["seconds"].items() if name != "total"}
     run.add(**{name: earlier[name] for name in parts if name in earlier}, seconds=seconds)
-
-
-def refuse_another(
-    run: Run, config: ModelConfig, backbone: keras.Model, label: str | None = None
-) -> None:
-    """A killed run goes on with the backbone that it began with, or not at all.
-
-    Args:
-      label: of the architecture, where a search has several.
-
-    Raises:
-      ValueError: the file of the backbone or of its weights is another one by now.
-    """
-    digests = {}
-    own = model_file.is_file(config.backbone)
-    if own:
-        digests["graph_digest"] = graph_digest(backbone)
-    if config.weights != "none":
-        digests["weights_digest"] = digest(backbone)
-    part = "backbones" if label else "model"
-    began = {**(run.result or {}).get(part, {}), **run.record.get(part, {})}
-    if label:
-        began = began.get(label, {})
-    for name, found in digests.items():
-        if began.get(name, found) != found:
-            filled = name == "weights_digest" and config.weights not in WEIGHTS
-            field = "weights" if filled else "backbone"
-            raise ValueError(
-                f"model.{field}: {getattr(config, field)!r} is not what {str(run.workdir)!r} began "
-                "with; restore it, or choose another --workdir"
-            )
-    run.add(**{part: {label: digests} if label else digests})
 
 
 def trained(
@@ -181,115 +100,6 @@ def as_trained(run: Run, data: Data) -> tuple[Run, Data]:
     if trained.config.settings == run.config.settings:
         return run, data
     return trained, prepared(data.dataset, trained.config)
-
-
-def write_data(run: Run, dataset: Dataset) -> None:
-    """Writes `data.json`.
-
-    Raises:
-      ValueError: the run began with other data, or examples to be measured on trained the
-        weights that it starts from.
-    """
-    file = run.workdir / "data.json"
-    old = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    if old and old["fingerprint"] != dataset.fingerprint:
-        changed = changes.since(run.config.data, old)
-        raise ValueError(
-            f"data: the images are not those that {str(run.workdir)!r} began with"
-            f"{f' ({changed})' if changed else ''}; restore them, or choose another --workdir"
-        )
-    for trial in space.first_trials(run.config):
-        refuse_leaks(dataset, trial.model)
-    content = {
-        "root": None if dataset.root is None else str(dataset.root),
-        "classes": list(dataset.classes),
-        "splits": {name: [example.file for example in dataset.splits[name]] for name in SPLITS},
-        "digests": {
-            **old.get("digests", {}),  # Of no split too, see `add_digests`.
-            **{name: [example.digest for example in dataset.splits[name]] for name in SPLITS},
-        },
-        "quarantined": [
-            {"file": entry.file, "reason": entry.reason} for entry in dataset.quarantined
-        ],
-        "warnings": dataset.warnings,
-        "omitted": dataset.omitted,
-        "listed": {**old.get("listed", {}), **dataset.listed},  # As with the digests.
-        "fingerprint": dataset.fingerprint,
-    }
-    write_json(file, content)
-    counts = {name: len(dataset.splits[name]) for name in SPLITS}
-    run.add(
-        data={
-            "classes": len(dataset.classes),
-            **counts,
-            "quarantined": len(dataset.quarantined),
-        }
-    )
-
-
-def add_digests(
-    run: Run, name: str, examples: Sequence[Example], listed: str | None = None
-) -> None:
-    """Adds to `data.json` the contents of examples of no split that a run trains on, too.
-
-    Args:
-      listed: of the source, see `changes.stamp`.
-
-    Raises:
-      ValueError: the run began with others.
-    """
-    file = run.workdir / "data.json"
-    content = json.loads(file.read_text(encoding="utf-8"))
-    digests = [example.digest for example in examples]
-    if name not in content["digests"]:
-        content["digests"][name] = digests
-        content["listed"] |= {name: listed} if listed else {}
-        write_json(file, content)
-    elif content["digests"][name] != digests:
-        raise ValueError(
-            f"data.{name}: the images are not those that {str(run.workdir)!r} began with; restore "
-            "them, or choose another --workdir"
-        )
-
-
-def trained_on(data: Mapping[str, Any]) -> list[str]:
-    """The contents that a run was trained on, by its `data.json`."""
-    return [*data["digests"]["train"], *data["digests"].get("unlabelled", ())]
-
-
-def refuse_leaks(dataset: Dataset, config: ModelConfig) -> None:
-    """Nothing of val and test may have trained the weights, in that run or those before it.
-
-    Raises:
-      ValueError: something has.
-    """
-    held_out = {
-        example.digest: example.file
-        for name in ("train" if dataset.whole else "val", "test")
-        for example in dataset.splits[name]
-    }
-    field = "model.backbone" if config.weights == "own" else "model.weights"
-    for source, trained in trained_before(config):
-        leaked = [held_out[digest] for digest in trained if digest in held_out]
-        if leaked:
-            measured = "the folds" if dataset.whole else "val"
-            raise ValueError(
-                f"{field}: {len(leaked)} images of {measured} and test trained {str(source)!r}, "
-                f"{leaked[0]!r} among them; the result would be too good: give splits of your own "
-                "with these in train (folders train/, val/ and test/, or a column split in a CSV), "
-                "use the very splits of that run, or other weights"
-            )
-
-
-def trained_before(config: ModelConfig) -> Iterator[tuple[Path, list[str]]]:
-    """The runs that weights come from, the last first, and what each was trained on."""
-    weights = config.origin
-    seen = set()  # A folder may hold a run that came of an earlier one in the same folder.
-    while (source := runs.run_of(weights)) and source not in seen:
-        seen.add(source)
-        data = json.loads((source / "data.json").read_text(encoding="utf-8"))
-        yield source, trained_on(data)
-        weights = runs.load(source).config.model.origin
 
 
 def predict(

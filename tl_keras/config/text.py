@@ -1,5 +1,6 @@
 """YAML and overrides in, a checked config out; and back."""
 
+import importlib.resources
 import io
 import json
 import os
@@ -86,6 +87,13 @@ def _of_plain_values(value: Any) -> Any:
         return [_of_plain_values(own) for own in value]
     # Asked by name, since NumPy takes a while to import.
     return _of_plain_values(value.tolist()) if type(value).__module__ == "numpy" else value
+
+
+def of_quickstart(overrides: Sequence[str] = ()) -> RunConfig:
+    """The config of the embedded quickstart. Raises ValueError as `load` does."""
+    file = importlib.resources.files("tl_keras.embedded") / "quickstart.yaml"
+    with importlib.resources.as_file(file) as path:
+        return load(path, overrides)
 
 
 def with_trials(config: RunConfig) -> RunConfig:

@@ -1,1 +1,1 @@
-"""Runs jobs: a job is a config and a folder."""
+"""Jobs: a config and a folder each, done by one function, here or in a process of its own."""

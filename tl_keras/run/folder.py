@@ -18,7 +18,6 @@ from filelock import FileLock, Timeout
 
 from tl_keras.config import text as configs
 from tl_keras.config.comparing import first_difference
-from tl_keras.config.model import WEIGHTS
 from tl_keras.config.search import SearchConfig
 from tl_keras.config.whole import RunConfig
 from tl_keras.modalities import part
@@ -56,7 +55,7 @@ class Run:
     @property
     def result(self) -> dict[str, Any] | None:
         """What `result.json` holds; None while the run is not finished."""
-        return _read(self.workdir / "result.json")
+        return read_json(self.workdir / "result.json")
 
     @property
     def report(self) -> Path:
@@ -71,7 +70,7 @@ class Run:
     @property
     def record(self) -> dict[str, Any]:
         """The parts of `result.json` that are known so far."""
-        return _read(self.checkpoint / "record.json") or {}
+        return read_json(self.checkpoint / "record.json") or {}
 
     def add(self, **parts: Any) -> None:
         """Adds parts to the record; a part that is a dict is joined with what it holds already."""
@@ -94,7 +93,7 @@ class Run:
     @property
     def findings(self) -> dict[str, Any]:
         """What `findings.json` holds; empty where there is none."""
-        return _read(self.workdir / "findings.json") or {}
+        return read_json(self.workdir / "findings.json") or {}
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
@@ -208,14 +207,6 @@ def load(workdir: str | Path) -> Run:
     return Run(workdir, _saved_config(workdir), _pipeline(workdir) or "finetune")
 
 
-def run_of(weights: str) -> Path | None:
-    """The run that weights are of: they may name its folder or a file in it."""
-    path = Path(weights).absolute()
-    folder = path.parent if path.is_file() else path
-    is_run = all((folder / name).is_file() for name in ("data.json", "config.yaml"))
-    return folder if is_run and weights not in WEIGHTS else None
-
-
 def load_finished(workdir: str | Path) -> Run:
     """An existing run that is finished.
 
@@ -248,25 +239,7 @@ def finished(config: RunConfig, workdir: str | Path, pipeline: str) -> Run | Non
         _check_free(workdir)
         return None
     shutil.rmtree(run.checkpoint, ignore_errors=True)  # Of a kill between the last two steps.
-    _refuse_changed_data(run)
     return run
-
-
-def _refuse_changed_data(run: Run) -> None:
-    """Raises ValueError where the data changed after the run: its result would be taken for that of
-    the new data."""
-    recorded = _read(run.workdir / "data.json")
-    if not recorded:
-        return
-    from tl_keras.data import changes  # Here, since NumPy takes a while to import.
-
-    if changed := changes.since(run.config.data, recorded):
-        raise ValueError(
-            f"--workdir: {str(run.workdir)!r} was finished with other data ({changed}), and its "
-            "result describes the earlier data; choose another --workdir for the data as they are "
-            "now, or look at the earlier result with: tl-keras report "
-            f"{shlex.quote(str(run.workdir))}"
-        )
 
 
 def goes_on(run: Run) -> bool:
@@ -277,7 +250,7 @@ def goes_on(run: Run) -> bool:
 
 def searched(run: Run) -> bool:
     """Whether the search that the config asks for is done, and its best model promoted."""
-    state, search = _read(run.workdir / "search" / "state.json"), run.config.search
+    state, search = read_json(run.workdir / "search" / "state.json"), run.config.search
     if not state or state["promoted"] != len(state["records"]):
         return False
     return state["spent"] == [search.trials, search.minutes] or not has_budget(search, state)
@@ -285,7 +258,7 @@ def searched(run: Run) -> bool:
 
 def is_stale(run: Run) -> bool:
     """Whether the result is of fewer trials than were run since."""
-    state, told = _read(run.workdir / "search" / "state.json"), (run.result or {}).get("search")
+    state, told = read_json(run.workdir / "search" / "state.json"), (run.result or {}).get("search")
     return bool(state and told) and len(told["trials"]) != len(state["records"])
 
 
@@ -441,12 +414,17 @@ def _has_trained(workdir: Path) -> bool:
 
 def _pipeline(workdir: Path) -> str | None:
     for file in (workdir / "result.json", workdir / "checkpoint" / "record.json"):
-        if found := (_read(file) or {}).get("pipeline"):
+        if found := (read_json(file) or {}).get("pipeline"):
             return found
     return None
 
 
-def _read(file: Path) -> dict[str, Any] | None:
+def read_json(file: Path) -> dict[str, Any] | None:
+    """What a JSON file of a run holds; None if there is no such file.
+
+    Raises:
+      ValueError: the file is damaged.
+    """
     if not file.is_file():
         return None
     try:

@@ -1,17 +1,14 @@
-"""The process around a run: its streams, its children, global state that others may have set."""
+"""The process around a run: its streams, its folders, global state that others may have set."""
 
 import contextlib
 import logging
 import os
 import random
-import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TextIO
 
 # Of the libraries beneath us: a program that turns warnings into errors must not lose its run so.
 THEIR_WARNINGS = (
@@ -23,7 +20,6 @@ THEIR_WARNINGS = (
     # (https://github.com/tensorflow/tensorflow/issues/102071).
     r"\s+Warning. tf.lite.Interpreter is deprecated",
 )
-PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 
 
 def open_streams() -> None:
@@ -70,45 +66,6 @@ def is_watched() -> bool:
     """Whether somebody looks at stderr: only then are progress bars of use."""
     is_terminal = sys.stderr is not None and sys.stderr.isatty()
     return is_terminal or "ipykernel" in sys.modules
-
-
-def start_child(
-    arguments: Sequence[str], log: TextIO, environment: Mapping[str, str]
-) -> subprocess.Popen:
-    """Starts `tl-keras ARGUMENTS` in a process of its own.
-
-    The child imports from where its parent does, except from the current folder: a `random.py` that
-    lies there must not run in place of Python's own. Installs by `pip --user` and PYTHONPATH work.
-
-    Args:
-      log: takes the child's stdout and stderr.
-      environment: variables to set beside those of this process.
-    """
-    # -P: Python itself adds the current folder to no child of the child either.
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", "tl_keras", *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(import_path()),
-            "PYTHONSAFEPATH": "1",
-            **environment,
-        },
-    )
-
-
-def import_path() -> list[str]:
-    """`sys.path` without the current folder, and with the folder of this package."""
-    here = os.path.realpath(os.getcwd())
-    kept = [
-        entry
-        for entry in sys.path
-        if isinstance(entry, str) and os.path.isabs(entry) and os.path.realpath(entry) != here
-    ]
-    # Last, where it shadows nothing: in a checkout it may be the current folder.
-    return kept if str(PACKAGE_ROOT) in kept else [*kept, str(PACKAGE_ROOT)]
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Where the trials of a search are made: what they share, and which of them would be the same."""
+"""The session that the trials of a search share, and which trials would be the same."""
 
 import itertools
 import json
@@ -10,13 +10,13 @@ from typing import Any
 
 import keras
 
-from tl_keras.approaches import stages
 from tl_keras.backbones import table
 from tl_keras.config import space
 from tl_keras.config import text as configs
 from tl_keras.config.model import ModelConfig
 from tl_keras.config.search import BLOCKS, Goal, Range
 from tl_keras.config.whole import RunConfig
+from tl_keras.jobs import job
 from tl_keras.modalities import part
 from tl_keras.run.folder import Run
 from tl_keras.training import adapt, freeze
@@ -25,45 +25,69 @@ from tl_keras.training.architecture import (
     HEAD_SPLITS,
     Architecture,
     Data,
+    Shared,
     architecture,
     plan_of,
     prepared_again,
     reading,
     seen_views,
 )
+from tl_keras.training.backbone import refuse_another
 from tl_keras.training.freeze import Freeze
 
-Record = dict[str, Any]  # Of a trial, as `search.trials` of result.json has it.
 MAX_ARCHITECTURES = 2  # In memory.
 RECKONED = 20  # Trials where minutes alone bound them; values of a range.
 OF_THE_HEAD = ("data.balance",)  # What a head alone depends on, beside its architecture.
 
 
+@dataclass
+class Memory:
+    """What a search keeps in memory from trial to trial. A cache, never a requirement: a trial that
+    does not find it comes to the same, only slower.
+
+    Attributes:
+      spare: pretrained backbones by architecture, until one takes them.
+      open: architectures in memory, by what they differ in.
+      counts: by architecture, what the record says of its activations, see `Shared`.
+      labels: of backbones with their weights and heads, by `model` of the config.
+    """
+
+    spare: dict[str, keras.Model] = field(default_factory=dict)
+    open: dict[str, Architecture] = field(default_factory=dict)
+    counts: dict[str, dict] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Learnt:
+    """What the trials of a search say of those to come.
+
+    Attributes:
+      figures: by architecture, size and latency of the exported file.
+      settled: where the head alone is so good that no other is trained, see `of_choice`.
+    """
+
+    figures: dict[str, dict[str, float]] = field(default_factory=dict)
+    settled: set[str] = field(default_factory=set)
+
+
 @dataclass(frozen=True)
-class Bench:
-    """Where trials are made.
+class Session:
+    """What the trials of a search share.
 
     Attributes:
       run: the search.
       data: prepared as its config says.
-      spare: pretrained backbones by architecture, until one takes them.
+      part: which examples these are, see `parts.data_of`.
       entries: `search.space`, blocks counted.
-      measured: by architecture, size and latency of the exported file.
-      open: architectures in memory, by what they differ in.
-      counts: by architecture, what the record says of its activations, see `Architecture`.
-      labels: of backbones with their weights and heads, by `model` of the config.
-      settled: where the head alone is so good that no other is trained, see `of_choice`.
     """
 
     run: Run
     data: Data
-    spare: dict[str, keras.Model]
+    part: int | str | None
     entries: dict[str, tuple | Range]
-    measured: dict[str, dict[str, float]]
-    open: dict[str, Architecture] = field(default_factory=dict)
-    counts: dict[str, dict] = field(default_factory=dict)
-    labels: dict[str, str] = field(default_factory=dict)
-    settled: set[str] = field(default_factory=set)
+    learnt: Learnt
+    memory: Memory
 
     @property
     def has_several(self) -> bool:
@@ -72,23 +96,22 @@ class Bench:
 
     def label_of(self, config: RunConfig) -> str:
         """The architecture of a trial in words, as in `MobileNetV2 alpha 0.5, 160 px`."""
-        if not self.labels:
+        labels = self.memory.labels
+        if not labels:
             counts = Counter()
             for trial in space.first_trials(self.run.config):
                 label, key = _label(trial.model), _model_key(trial.model)
-                if key not in self.labels:
+                if key not in labels:
                     counts[label] += 1
                     # Of files of one name in folders of one name, say.
                     number = f" ({counts[label]})" if counts[label] > 1 else ""
-                    self.labels[key] = label + number
-        label = self.labels.get(_model_key(config.model)) or _label(config.model)
+                    labels[key] = label + number
+        label = labels.get(_model_key(config.model)) or _label(config.model)
         return f"{label}, {part(config.modality, 'config').described(config.settings)}"
 
 
-def bench(
-    run: Run, data: Data, backbone: keras.Model, measured: dict[str, dict[str, float]]
-) -> Bench:
-    """Where a search's trials are made.
+def begin(run: Run, data: Data, backbone: keras.Model, learnt: Learnt) -> Session:
+    """The session of a search.
 
     Args:
       backbone: pretrained, of the first architecture.
@@ -99,18 +122,19 @@ def bench(
         pattern = table.block_pattern(first.model.backbone)
         count = len(freeze.blocks(backbone, pattern))
         entries["fit.freeze"] = tuple(round(i / count, 6) for i in range(count + 1))
-    return Bench(run, data, {key_of(first): backbone}, entries, measured)
+    memory = Memory({key_of(first): backbone})
+    return Session(run, data, job.needs(run).get("part"), entries, learnt, memory)
 
 
-def begin_with_own(bench: Bench, proposal: Any, values: dict[str, Any]) -> None:
+def begin_with_own(session: Session, proposal: Any, values: dict[str, Any]) -> None:
     """Gives a proposal the values of the search's own config, where the space has them.
 
     What `auto` comes to is a rule of the data set's size: a better first guess than chance.
     """
-    config = bench.run.config
-    plan = plan_of(config, bench.data.dataset, config.model.is_pretrained)
+    config = session.run.config
+    plan = plan_of(config, session.data.dataset, config.model.is_pretrained)
     tree = configs.to_tree(config)
-    for name, entry in bench.entries.items():
+    for name, entry in session.entries.items():
         section, _, field_name = name.partition(".")
         option = field_name.removeprefix("options.")
         fields = tree[section] if option == field_name else config.model.options
@@ -161,29 +185,29 @@ def _model_key(model: ModelConfig) -> str:
     return model.model_dump_json(exclude={"dropout"})
 
 
-def data_of(bench: Bench, config: RunConfig) -> Data:
+def data_of(session: Session, config: RunConfig) -> Data:
     """The images as a trial's config prepares them."""
-    if space.prepares_alike(config, bench.run.config):
-        return bench.data
-    return prepared_again(bench.data, config, HEAD_SPLITS)
+    if space.prepares_alike(config, session.run.config):
+        return session.data
+    return prepared_again(session.data, config, HEAD_SPLITS)
 
 
-def architecture_of(bench: Bench, config: RunConfig) -> Architecture:
+def architecture_of(session: Session, config: RunConfig) -> Architecture:
     """The architecture of a trial, opened if it is not."""
     key = key_of(config)
-    if key in bench.open:
-        return bench.open[key]
-    while len(bench.open) >= MAX_ARCHITECTURES:
-        del bench.open[next(iter(bench.open))]
-    data, base = data_of(bench, config), bench.run.config
+    if key in session.memory.open:
+        return session.memory.open[key]
+    while len(session.memory.open) >= MAX_ARCHITECTURES:
+        del session.memory.open[next(iter(session.memory.open))]
+    data, base = data_of(session, config), session.run.config
     # Trainings change a backbone: no other architecture, nor the same once more, begins with it.
-    backbone = bench.spare.pop(key, None)
+    backbone = session.memory.spare.pop(key, None)
     if backbone is None:
         backbone = models.pretrained(config.model, config.settings)
-    check_backbone(bench, config, backbone)
-    label = f"{bench.label_of(config)}: " if bench.has_several else ""
+    check_backbone(session, config, backbone)
+    label = f"{session.label_of(config)}: " if session.has_several else ""
     pattern = table.block_pattern(config.model.backbone)
-    depths = bench.entries.get("fit.freeze", (config.fit.freeze,))
+    depths = session.entries.get("fit.freeze", (config.fit.freeze,))
     if isinstance(depths, Range):
         count = len(freeze.blocks(backbone, pattern))
         blocks = range(round(depths.min * count), round(depths.max * count) + 1)
@@ -191,22 +215,22 @@ def architecture_of(bench: Bench, config: RunConfig) -> Architecture:
     by_rule = base.model_copy(update={"fit": base.fit.model_copy(update={"freeze": "auto"})})
     plan = plan_of(by_rule, data.dataset, pretrained=True)
     depths = [plan.freeze if depth == "auto" else depth for depth in depths]
-    largest = _largest(config, bench)
+    largest = _largest(config, session)
     if not plan_of(largest, data.dataset, pretrained=True).epochs:
         depths = [1.0]  # No trial trains more than the head.
-    bench.open[key] = replace(
-        architecture(bench.run, largest, data, backbone, depths),
-        trainings=_trainings(bench, len(set(depths))),
+    session.memory.open[key] = replace(
+        architecture(session.run, largest, data, backbone, depths),
+        trainings=_trainings(session, len(set(depths))),
         label=label,
-        counts=bench.counts.setdefault(key, {}),
+        shared=Shared(counts=session.memory.counts.setdefault(key, {})),
     )
-    return bench.open[key]
+    return session.memory.open[key]
 
 
-def check_backbone(bench: Bench, config: RunConfig, backbone: keras.Model) -> None:
+def check_backbone(session: Session, config: RunConfig, backbone: keras.Model) -> None:
     """Refuses another file in the place of one that the search began with."""
-    if bench.has_several:  # Else it is done when the run begins.
-        stages.refuse_another(bench.run, config.model, backbone, bench.label_of(config))
+    if session.has_several:  # Else it is done when the run begins.
+        refuse_another(session.run, config.model, backbone, session.label_of(config))
 
 
 def views_of(config: RunConfig) -> tuple[str, ...]:
@@ -215,12 +239,13 @@ def views_of(config: RunConfig) -> tuple[str, ...]:
     return tuple(f"{config.modality}.{name}" for name in names)
 
 
-def _largest(config: RunConfig, bench: Bench) -> RunConfig:
+def _largest(config: RunConfig, session: Session) -> RunConfig:
     """A trial's config, as the trial of its architecture has it that needs the most views: whether
     activations are kept is decided once, and for all of them."""
-    base, dataset = bench.run.config, bench.data.dataset
+    base, dataset = session.run.config, session.data.dataset
     of_views = (*views_of(config), "fit.epochs", "fit.views")
-    named = {name: space.ends(name, e) for name, e in bench.entries.items() if name in of_views}
+    entries = session.entries.items()
+    named = {name: space.ends(name, entry) for name, entry in entries if name in of_views}
     if "fit.epochs" not in named:  # Hyperband gives trials fewer.
         named["fit.epochs"] = (base.fit.epochs,)
     rows = itertools.product(*named.values())
@@ -236,44 +261,43 @@ def _largest(config: RunConfig, bench: Bench) -> RunConfig:
     return max(every, key=needed)
 
 
-def _trainings(bench: Bench, depths: int) -> float:
+def _trainings(session: Session, depths: int) -> float:
     """How many trials will read the same activations, if chance spreads them evenly."""
-    count = bench.run.config.search.trials or RECKONED
-    for name, entry in bench.entries.items():
-        if name.startswith(("data.", f"{bench.run.config.modality}.")) or space.of_architecture(
-            name
-        ):
+    count = session.run.config.search.trials or RECKONED
+    for name, entry in session.entries.items():
+        of_data = name.startswith(("data.", f"{session.run.config.modality}."))
+        if of_data or space.of_architecture(name):
             count /= RECKONED if isinstance(entry, Range) else len(entry)
     return max(1.0, count / depths)
 
 
-def essence(bench: Bench, values: Mapping[str, Any]) -> str:
+def essence(session: Session, values: Mapping[str, Any]) -> str:
     """What a trial comes down to: of equal ones the second need not be run.
 
     Shares of the blocks that end at the same one are equal, as are options that a backbone does
     not take; where all layers are frozen, or the head alone is so good that nothing else is
     trained, neither rate nor epochs matter; where an architecture is over a limit, nothing does.
     """
-    config = space.with_values(bench.run.config, values)
+    config = space.with_values(session.run.config, values)
     key = key_of(config)
-    if is_over(bench.measured.get(key, {}), bench.run.config.search.goal):
+    if is_over(session.learnt.figures.get(key, {}), session.run.config.search.goal):
         return json.dumps([key])
     others = {name: value for name, value in values.items() if not space.of_architecture(name)}
     if not config.model.is_pretrained:
         return json.dumps([key, others])
-    if (settled := of_choice(bench, values)) in bench.settled:
+    if (settled := of_choice(session, values)) in session.learnt.settled:
         return settled
     others.pop("fit.freeze", None)
-    arch = architecture_of(bench, config)
+    arch = architecture_of(session, config)
     depth = frozen_at(arch, config)
     if depth.cut == arch.output:
         others = {name: value for name, value in others.items() if name in OF_THE_HEAD}
     return json.dumps([key, depth.cut, others])
 
 
-def of_choice(bench: Bench, values: Mapping[str, Any]) -> str:
+def of_choice(session: Session, values: Mapping[str, Any]) -> str:
     """What decides of a trial whether fine-tuning could be chosen over the head alone."""
-    config = space.with_values(bench.run.config, values)
+    config = space.with_values(session.run.config, values)
     deciding = (*OF_THE_HEAD, *views_of(config))
     others = {name: value for name, value in values.items() if name in deciding}
     return json.dumps([key_of(config), "head", others])

@@ -1,9 +1,9 @@
 """Trials of a search: each a run inside the run, on what trials of its architecture share."""
 
-import shutil
+import functools
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -11,16 +11,15 @@ import numpy as np
 
 from tl_keras import tasks
 from tl_keras.config import space
-from tl_keras.config import text as configs
-from tl_keras.config.search import LIMITS
+from tl_keras.config.search import LIMITS, Goal, SearchConfig
 from tl_keras.config.whole import RunConfig
 from tl_keras.export import export
-from tl_keras.run.files import replacing, write_text
+from tl_keras.jobs import job
+from tl_keras.run.files import replacing
 from tl_keras.run.folder import DIVERGED, DONE, OVER, Run
 from tl_keras.run.quiet import only_warnings
 from tl_keras.search.session import (
-    Bench,
-    Record,
+    Session,
     architecture_of,
     check_backbone,
     data_of,
@@ -28,62 +27,161 @@ from tl_keras.search.session import (
     is_over,
     key_of,
 )
+from tl_keras.search.state import Record
 from tl_keras.training import adapt, features
+from tl_keras.training import head as heads
 from tl_keras.training import model as models
 from tl_keras.training.architecture import (
     HEAD_SPLITS,
     Architecture,
     Data,
     add_head,
+    architecture,
     cut_of,
+    decisions,
+    head_of,
     keeps,
+    kept_head,
     plan_of,
 )
+from tl_keras.training.backbone import check_began, digests_of
 from tl_keras.training.fold import Inference
 from tl_keras.training.freeze import Freeze
+from tl_keras.training.parts import data_of as data_of_job
 
 
 def run_trial(
-    bench: Bench, number: int, values: Mapping[str, Any], records: list[Record]
+    session: Session, number: int, values: Mapping[str, Any], records: list[Record]
 ) -> Record:
     """The record of a trial, which is run unless it was.
 
     Its folder holds what it needs to be repeated by hand, and its model where that is among the
     `search.keep` best so far.
     """
-    config = space.with_values(bench.run.config, values)
-    name = f"trial_{number:03d}"
-    trial = Run(bench.run.workdir / "search" / name, config, "trial")
-    if trial.result:  # Killed before the search took note of it.
-        shutil.rmtree(trial.checkpoint, ignore_errors=True)
-        record = trial.result["trial"]
+    run = session.run
+    config = space.with_values(run.config, values)
+    trial = Run(run.workdir / "search" / f"trial_{number:03d}", config, "trial")
+    if trial.result:
+        record = job.do(trial, run_job)["trial"]
         figures = {name: record[name] for name in LIMITS if name in record}
         if figures:
-            bench.measured.setdefault(key_of(config), figures)
+            session.learnt.figures.setdefault(key_of(config), figures)
         return record
-    trial.begin_inside()
-    write_text(trial.workdir / "config.yaml", configs.to_yaml(config))
-    with only_warnings(), bench.run.timed("search"):
-        started, passed = time.monotonic(), _passes(bench.run)
-        outcome = _outcome(bench, trial)
-        record = {
-            "trial": name,
-            "values": dict(values),
-            "seconds": round(time.monotonic() - started, 3),
-            "passes": round(_passes(bench.run) - passed, 3),
-            **outcome.record,
-        }
-        among = ranked([*records, record])[: bench.run.config.search.keep]
-        if outcome.model is not None and record in among:
-            with replacing(trial.workdir / "model.keras") as temporary:
-                outcome.model.save(temporary)
-        _finish(trial, record, outcome.val)
-    return record
+    with only_warnings(), run.timed("search"):
+        found = _prepare(session, trial, values, records)
+        result = job.do(trial, functools.partial(run_job, found=found))
+        job.account(run, result)
+    return result["trial"]
+
+
+Found = tuple[Architecture | None, Data]
+
+
+def _prepare(
+    session: Session, trial: Run, values: Mapping[str, Any], records: list[Record]
+) -> Found:
+    """Puts into a trial's folder all that it needs, also what trials of its architecture share; and
+    gives what it may find in memory."""
+    started, passed = time.monotonic(), _passes(session.run)
+    config, base = trial.config, session.run.config.search
+    decided: dict[str, Any] = {}
+    if not config.model.is_pretrained:
+        arch, data = None, data_of(session, config)
+        figures, cuts, label = _figures_from_scratch(session, config, data), (), ""
+    else:
+        arch = architecture_of(session, config)
+        data, cuts, label = arch.data, arch.cuts, arch.label
+        figures = _figures(session, config, data, arch.model)
+        if not is_over(figures, base.goal):
+            heads.save(kept_head(trial), head_of(arch, config))
+            decided["features"] = decisions(arch)
+    job.prepare(
+        trial,
+        decided,
+        trial=trial.workdir.name,
+        **{"cuts": cuts, "label": label, "architecture": session.label_of(config)},
+        **{"values": dict(values), "objective": base.objective, "figures": figures},
+        **{"part": session.part, "fingerprint": data.dataset.fingerprint},
+        bar=_bar(records, base.keep),
+        began=_began(session, config),
+        seconds=time.monotonic() - started,
+        passes=_passes(session.run) - passed,
+    )
+    return arch, data
 
 
 def _passes(run: Run) -> float:
-    """Seconds of a search that went into activations, so far."""
+    """Seconds of a run that went into activations, so far."""
     return run.record.get("seconds", {}).get("features", 0.0)
+
+
+def _figures_from_scratch(session: Session, config: RunConfig, data: Data) -> dict[str, float]:
+    """Neither size nor latency depends on the weights."""
+    if not _matter(session):
+        return {}
+    keras.utils.set_random_seed(config.seed)
+    backbone = models.pretrained(config.model, config.settings)
+    check_backbone(session, config, backbone)
+    return _figures(session, config, data, add_head(backbone, config, data.dataset))
+
+
+def _matter(session: Session) -> bool:
+    """Whether size and latency of exported files matter to a search."""
+    return bool(session.run.config.search.goal.limits) or session.has_several
+
+
+def _began(session: Session, config: RunConfig) -> dict[str, str]:
+    """Digests of the backbone that the search began with."""
+    record = session.run.record
+    if session.has_several:
+        return record["backbones"][session.label_of(config)]
+    return digests_of(record.get("model", {})) or job.needs(session.run).get("began", {})
+
+
+def _bar(records: list[Record], keep: int) -> list[float] | None:
+    """What a trial has to beat for its model to be among the best; None of the first ones."""
+    best = ranked(records)
+    return list(_standing(best[keep - 1])) if len(best) >= keep else None
+
+
+def _standing(record: Record) -> tuple[float, float]:
+    """By what trials are ranked: the score, and of equals how deep they are frozen."""
+    return record["score"], record.get("depth", {}).get("share", 0.0)
+
+
+def run_job(trial: Run, found: Found | None = None) -> None:
+    """Runs a trial that was prepared, and leaves `result.json`, also its model if it is kept.
+
+    Args:
+      found: in memory, what trials before it left there.
+    """
+    needs, started = job.needs(trial), time.monotonic()
+    outcome = _outcome(trial, needs, found or _opened(trial, needs))
+    record = {
+        "trial": needs["trial"],
+        "values": needs["values"],
+        "seconds": round(needs["seconds"] + time.monotonic() - started, 3),
+        "passes": round(needs["passes"] + _passes(trial), 3),
+        **outcome.record,
+    }
+    bar = needs["bar"]
+    if outcome.model is not None and (bar is None or _standing(record) > tuple(bar)):
+        with replacing(trial.workdir / "model.keras") as temporary:
+            outcome.model.save(temporary)
+    seconds = {"total": record["seconds"], **trial.record.get("seconds", {})}
+    trial.finish(trial.outcome(val=outcome.val, trial=record, seconds=seconds))
+
+
+def _opened(trial: Run, needs: Mapping[str, Any]) -> Found:
+    """What is to be found in memory, made anew of what is on disk."""
+    config = trial.config
+    data = data_of_job(config, needs["part"], needs["fingerprint"])
+    if not config.model.is_pretrained:
+        return None, data
+    backbone = models.pretrained(config.model, config.settings)
+    check_began(trial, config.model, backbone, needs["began"])
+    arch = architecture(trial, config, data, backbone, needs["cuts"])
+    return replace(arch, label=needs["label"]), data
 
 
 @dataclass(frozen=True)
@@ -100,82 +198,83 @@ class Outcome:
     val: dict[str, Any] | None = None
 
 
-def _outcome(bench: Bench, trial: Run) -> Outcome:
-    config, goal = trial.config, bench.run.config.search.goal
+def _outcome(trial: Run, needs: Mapping[str, Any], found: Found) -> Outcome:
+    config, goal = trial.config, SearchConfig(objective=needs["objective"]).goal
+    arch, data = found
     # As of a model that guesses, or nearly: finite, for those who learn from it.
     guess = tasks.of(config.task, "metrics").score_of_guessing
-    score = guess(goal.metric, bench.data.dataset.classes)
-    lost = {"score": score, "label": bench.label_of(config)}
-    if not config.model.is_pretrained:
-        return _from_scratch(bench, trial, lost)
-    arch = architecture_of(bench, config)
-    figures = _figures(bench, config, arch.data, lambda: arch.model)
-    depth = _described(frozen_at(arch, config))
-    shared = {"label": lost["label"], "depth": depth, **figures}
-    if is_over(figures, goal):
+    lost = {"score": guess(goal.metric, data.dataset.classes)}
+    shared: Record = {"label": needs["architecture"]}
+    if arch is not None:
+        arch = replace(arch, run=trial)
+        shared["depth"] = _described(frozen_at(arch, config))
+    shared |= needs["figures"]
+    if is_over(needs["figures"], goal):
         return Outcome({**lost, **shared, "status": OVER})
     try:
-        adapted = adapt.head_then_suffix(trial, arch)
+        if arch is None:
+            return _from_scratch(trial, data, goal, shared)
+        return _adapted(trial, arch, goal, shared)
     except FloatingPointError as error:
         return Outcome({**lost, **shared, "status": DIVERGED, "why": _why(error)})
-    found, main = _measured(bench, adapted.probabilities), tasks.of(config.task, "names").MAIN
+
+
+def _adapted(trial: Run, arch: Architecture, goal: Goal, shared: Record) -> Outcome:
+    """A trial of pretrained weights: LP-FT."""
+    adapted = adapt.head_then_suffix(trial, arch)
+    task, metric = trial.config.task, goal.metric
+    found, main = _measured(arch.data, adapted.probabilities, task, metric), _main(task)
     saved = _saved(arch, trial, adapted.depth)
     candidates = trial.record["model"]["candidates"]
     others = {"kept": trial.record["model"]["kept"], "saved": saved, "finetuned": None}
     others["head"] = candidates["head"][main]
     if adapted.tuned is not None:
-        tuned = _measured(bench, adapted.tuned).record
+        tuned = _measured(arch.data, adapted.tuned, task, metric).record
         others |= {"finetuned": tuned[main], "tuned_score": tuned["score"]}
     others["left_out"] = "fine_tuning" in trial.record["model"]
     return Outcome({**shared, **found.record, **others}, adapted.model, found.val)
 
 
-def _from_scratch(bench: Bench, trial: Run, lost: Record) -> Outcome:
+def _from_scratch(trial: Run, data: Data, goal: Goal, shared: Record) -> Outcome:
     """A trial without pretrained weights: nothing is frozen, and nothing can be shared."""
-    config, goal = trial.config, bench.run.config.search.goal
-    data = data_of(bench, config)
+    config = trial.config
     keras.utils.set_random_seed(config.seed)
     backbone = models.pretrained(config.model, config.settings)
-    check_backbone(bench, config, backbone)
-    # Neither size nor latency depends on the weights.
-    figures = _figures(bench, config, data, lambda: add_head(backbone, config, data.dataset))
-    if is_over(figures, goal):
-        return Outcome({**lost, **figures, "status": OVER})
-    try:
-        model = adapt.from_scratch(trial, data, backbone)
-    except FloatingPointError as error:
-        return Outcome({**lost, **figures, "status": DIVERGED, "why": _why(error)})
-    found = _measured(bench, features.outputs(Inference(model), data.inputs["val"]))
-    shared = {"label": lost["label"], "kept": "scratch", **figures}
-    return Outcome({**shared, **found.record}, model, found.val)
+    model = adapt.from_scratch(trial, data, backbone)
+    answers = features.outputs(Inference(model), data.inputs["val"])
+    found = _measured(data, answers, config.task, goal.metric)
+    return Outcome({**shared, "kept": "scratch", **found.record}, model, found.val)
 
 
 def _why(error: FloatingPointError) -> str:
     return str(error).partition(";")[0]  # What follows is for those who train without a search.
 
 
-def _measured(bench: Bench, answers: np.ndarray) -> Outcome:
-    config, labels = bench.run.config, bench.data.inputs["val"].labels
-    metrics, names = tasks.of(config.task, "metrics"), tasks.of(config.task, "names")
-    val = metrics.measure(answers, labels, bench.data.dataset.classes)
-    score = metrics.score(val, config.search.goal.metric)
+def _main(task: str) -> str:
+    return tasks.of(task, "names").MAIN
+
+
+def _measured(data: Data, answers: np.ndarray, task: str, metric: str) -> Outcome:
+    labels = data.inputs["val"].labels
+    metrics, names = tasks.of(task, "metrics"), tasks.of(task, "names")
+    val = metrics.measure(answers, labels, data.dataset.classes)
     named = {name: val[name] for name in (*names.METRICS, "interval", "n") if name in val}
-    noted = tasks.of(config.task, "choice").noted(metrics.scores(answers, labels))
+    noted = tasks.of(task, "choice").noted(metrics.scores(answers, labels))
+    score = metrics.score(val, metric)
     return Outcome({"status": DONE, "score": score, **named, **noted}, None, val)
 
 
 def _figures(
-    bench: Bench, config: RunConfig, data: Data, model: Callable[[], keras.Model]
+    session: Session, config: RunConfig, data: Data, model: keras.Model
 ) -> dict[str, float]:
     """Size and latency of the exported file, where they matter: once an architecture."""
-    base, key = bench.run.config, key_of(config)
-    if not base.search.goal.limits and not bench.has_several:
+    key, known = key_of(config), session.learnt.figures
+    if not _matter(session):
         return {}
-    if key not in bench.measured:
-        bench.measured[key] = export.size_and_latency(
-            model(), data.inputs, base.search.format, config.task
-        )
-    return bench.measured[key]
+    if key not in known:
+        file = session.run.config.search.format
+        known[key] = export.size_and_latency(model, data.inputs, file, config.task)
+    return known[key]
 
 
 def _described(depth: Freeze) -> dict[str, Any]:
@@ -193,13 +292,7 @@ def _saved(arch: Architecture, trial: Run, depth: Freeze) -> float:
     return round(epochs * images * cut_of(arch, depth.cut).seconds, 3)
 
 
-def _finish(trial: Run, record: Record, val: dict[str, Any] | None) -> None:
-    seconds = {"total": record["seconds"], **trial.record.get("seconds", {})}
-    trial.finish(trial.outcome(val=val, trial=record, seconds=seconds))
-
-
 def ranked(records: list[Record]) -> list[Record]:
     """The trials that came to something, the best first; of equals the one frozen deeper."""
     done = [record for record in records if record["status"] == DONE]
-    share = {r["trial"]: r.get("depth", {}).get("share", 0.0) for r in done}
-    return sorted(done, key=lambda r: (-r["score"], -share[r["trial"]], r["trial"]))
+    return sorted(done, key=lambda r: (*(-own for own in _standing(r)), r["trial"]))

@@ -7,6 +7,7 @@ computed, loaded or traced twice.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -21,8 +22,8 @@ from tl_keras.data.batches import Inputs, Training
 from tl_keras.data.examples import SPLITS, Dataset
 from tl_keras.data.store import Kept
 from tl_keras.modalities.image import examine
-from tl_keras.run import folder as runs
 from tl_keras.run.folder import Run
+from tl_keras.run.lineage import run_of
 from tl_keras.training import features, freeze
 from tl_keras.training import fit as train
 from tl_keras.training import head as heads
@@ -73,6 +74,31 @@ def prepared_again(data: Data, config: RunConfig, splits: Sequence[str] = SPLITS
     return Data(data.dataset, parts, pool)
 
 
+@dataclass
+class Shared:
+    """What trainings of an architecture leave in memory for the next ones, so that nothing is
+    computed, loaded or traced twice.
+
+    A cache, never a requirement: what is not here is read from the store of activations and from
+    the run's folder, or made again to the same values.
+
+    Attributes:
+      heads: converged, by `data.balance`.
+      tried: prefixes; by whether they compute in half precision.
+      opened: activations, by cut, split and view.
+      networks: traced suffixes, see `suffix_of`.
+      counts: of each array, by cut, split and view: whether it was kept already, bytes, seconds.
+      passed: splits and views of which there was a pass.
+    """
+
+    heads: dict[str, Head] = field(default_factory=dict)
+    tried: dict[bool, Prefixes] = field(default_factory=dict)
+    opened: dict[tuple, np.ndarray] = field(default_factory=dict)
+    networks: dict[tuple, Any] = field(default_factory=dict)
+    counts: dict[tuple, tuple[bool, int, float]] = field(default_factory=dict)
+    passed: set[tuple] = field(default_factory=set)
+
+
 @dataclass(frozen=True)
 class Architecture:
     """A backbone with a head at one image size, and what is known of it so far.
@@ -89,7 +115,7 @@ class Architecture:
       trainings: how many will read the same activations.
       label: before the names of cuts in the record, where there are several architectures.
       earlier: the head of the run that the weights are of, where it knows some of the classes.
-      counts: of each array, by cut, split and view: whether it was kept already, bytes, seconds.
+      shared: with other trainings in this process.
     """
 
     run: Run
@@ -103,12 +129,7 @@ class Architecture:
     trainings: float = 1.0
     label: str = ""
     earlier: Earlier | None = None
-    heads: dict[str, Head] = field(default_factory=dict)
-    tried: dict[str, Prefixes] = field(default_factory=dict)
-    opened: dict[tuple, np.ndarray] = field(default_factory=dict)
-    networks: dict[tuple, Any] = field(default_factory=dict)
-    counts: dict[tuple, tuple[bool, int, float]] = field(default_factory=dict)
-    passed: set[tuple] = field(default_factory=set)
+    shared: Shared = field(default_factory=Shared)
 
     @property
     def input(self) -> str:
@@ -144,7 +165,7 @@ def architecture(
 
 def _earlier(config: RunConfig, dataset: Dataset) -> Earlier | None:
     """What a chain keeps of the head of the run before."""
-    folder = runs.run_of(config.model.weights)
+    folder = run_of(config.model.weights)
     if folder is None or config.model.head_width:
         return None
     found = models.earlier_head(folder, dataset.classes, config.task)
@@ -199,14 +220,14 @@ def prefixes(arch: Architecture, half: bool) -> Prefixes:
         backbone, whose output is the head's features.
     """
     half = half and arch.trained is not arch.model
-    if half not in arch.tried:
+    if half not in arch.shared.tried:
         backbone = models.backbone_of(arch.trained) if half else arch.backbone
         cuts = arch.cuts if half or arch.trained is arch.model else ()
         with arch.run.timed("features"):
             inputs = arch.data.source.inputs["train"]
             first = next(iter(batches.evaluation(inputs, features.BATCH_SIZE)))
-            arch.tried[half] = features.prefixes(backbone, cuts, first, arch.config.model)
-    return arch.tried[half]
+            arch.shared.tried[half] = features.prefixes(backbone, cuts, first, arch.config.model)
+    return arch.shared.tried[half]
 
 
 def cut_of(arch: Architecture, name: str) -> Cut:
@@ -230,13 +251,13 @@ def activations(
     shows = () if view is None else (how.augmentations, how.seed, view)
     rows, source = arch.data.inputs[split].rows, arch.data.source
     split = arch.data.split_of(split)
-    if (split, *shows) not in arch.passed:
+    if (split, *shows) not in arch.shared.passed:
         names = list(dict.fromkeys([*names, *also]))
-        arch.passed.add((split, *shows))
+        arch.shared.passed.add((split, *shows))
     inputs = source.inputs[split]
     if arch.input in names and view is None and inputs.array is not None:  # It is at hand.
-        arch.opened[arch.input, split] = inputs.take(slice(None))
-    missing = [name for name in names if (name, split, *shows) not in arch.opened]
+        arch.shared.opened[arch.input, split] = inputs.take(slice(None))
+    missing = [name for name in names if (name, split, *shows) not in arch.shared.opened]
     for half in (False, True):
         some = [name for name in missing if (name in prefixes(arch, half).cuts)]
         missing = [name for name in missing if name not in some]
@@ -248,11 +269,11 @@ def activations(
                 shown = features.viewed(shown, inputs, how, view)
             found = features.compute(prefixes(arch, half), some, shown, arch.config.cache)
         for name, kept in found.items():
-            arch.opened[name, split, *shows] = kept.array
+            arch.shared.opened[name, split, *shows] = kept.array
             _record(arch, (name, split, *shows), kept)
-    while len(arch.opened) > max(MAX_OPEN_ARRAYS, len(names)):
-        del arch.opened[next(iter(arch.opened))]
-    found = {name: arch.opened[name, split, *shows] for name in names}
+    while len(arch.shared.opened) > max(MAX_OPEN_ARRAYS, len(names)):
+        del arch.shared.opened[next(iter(arch.shared.opened))]
+    found = {name: arch.shared.opened[name, split, *shows] for name in names}
     return found if rows is None else {name: array[rows] for name, array in found.items()}
 
 
@@ -294,8 +315,8 @@ def _record(arch: Architecture, key: tuple, kept: Kept) -> None:
     why = "what suffixes read, too" if name == arch.input else "what heads are fitted on"
     decided = _recorded(arch, name, split) or {"keep": True, "why": why}
     # An array that is opened once more is no other one.
-    arch.counts.setdefault(key, (kept.cached, kept.array.nbytes, kept.seconds))
-    found = [count for other, count in arch.counts.items() if other[:2] == (name, split)]
+    arch.shared.counts.setdefault(key, (kept.cached, kept.array.nbytes, kept.seconds))
+    found = [count for other, count in arch.shared.counts.items() if other[:2] == (name, split)]
     cached, sizes, seconds = zip(*found, strict=True)
     counted = {"cached": all(cached), "bytes": sum(sizes), "seconds": round(sum(seconds), 3)}
     arch.run.add(features={f"{arch.label}{name}/{split}": {**decided, **counted}})
@@ -314,8 +335,10 @@ def head_of(arch: Architecture, config: RunConfig) -> Head:
       ValueError: features are NaN or infinite.
     """
     balance = config.data.balance
-    if balance in arch.heads:
-        return arch.heads[balance]
+    if balance not in arch.shared.heads and (kept := heads.load(kept_head(arch.run))):
+        arch.shared.heads[balance] = kept
+    if balance in arch.shared.heads:
+        return arch.shared.heads[balance]
     found, how = {}, reading(config, arch.data.dataset)
     for split in HEAD_SPLITS:
         # Of augmented images training looks at views alone.
@@ -326,17 +349,22 @@ def head_of(arch: Architecture, config: RunConfig) -> Head:
         features.check_finite(array, arch.data.dataset, split, config)
         found[split] = Inputs(arch.data.inputs[split].labels, array)
     with arch.run.timed("head"):
-        arch.heads[balance] = heads.fit_head(
+        arch.shared.heads[balance] = heads.fit_head(
             tuple(found[split].array for split in HEAD_SPLITS),
             tuple(found[split].labels for split in HEAD_SPLITS),
             _recipe(arch, config),
         )
         if arch.data.pool is None and "suspects" not in arch.run.findings:
             arch.run.find(**examine.suspected(arch.data.dataset, found))
-    head = arch.heads[balance]
+    head = arch.shared.heads[balance]
     chosen = next(r for r in head.history if r["regularisation"] == head.regularisation)
     logging.info("head: %s", train.validated(chosen)[-1])
-    return arch.heads[balance]
+    return arch.shared.heads[balance]
+
+
+def kept_head(run: Run) -> Path:
+    """Where a job has the head that it starts from, if that was fitted for it."""
+    return run.checkpoint / "head.npz"
 
 
 def refit_head(
@@ -391,6 +419,16 @@ def keeps(arch: Architecture, config: RunConfig, name: str) -> dict[str, bool]:
         "train": not mixes and _decided(arch, name, "train", of_train),
         "val": _decided(arch, name, "val", of_val),
     }
+
+
+def decisions(arch: Architecture) -> dict[str, dict[str, Any]]:
+    """What the record says of the architecture's activations: which are kept, and why; decided
+    now, where it was not yet."""
+    for name in arch.cuts:
+        keeps(arch, arch.config, name)
+    known = arch.run.record.get("features", {})
+    named = [f"{arch.label}{name}/{split}" for name in arch.cuts for split in HEAD_SPLITS]
+    return {name: known[name] for name in named if name in known}
 
 
 def _decided(arch: Architecture, name: str, split: str, decide: Callable[[], Worth]) -> bool:

@@ -1,14 +1,17 @@
 """The head on kept features: the task fits it, validation chooses how strongly regularised."""
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from tl_keras import tasks
+from tl_keras.run.files import replacing
 from tl_keras.run.progress import progress
 from tl_keras.tasks.heads import Earlier, Head, Layers, Recipe, raw_of
 
@@ -119,3 +122,22 @@ def _best(
     bound = min(losses) + margin / len(labels)
     chosen = next(i for i, loss in enumerate(losses) if loss <= bound)
     return tried[chosen], history, history[chosen]["regularisation"]
+
+
+def save(file: Path, head: Head) -> None:
+    """Writes a head for a job that starts from it."""
+    told = json.dumps({"history": head.history, "regularisation": head.regularisation})
+    flat = [array for layer in head.layers for array in layer]
+    with replacing(file) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, *flat, told=np.array(told))
+
+
+def load(file: Path) -> Head | None:
+    """What `save` wrote, to the bit; None if there is no such file."""
+    if not file.is_file():
+        return None
+    with np.load(file, allow_pickle=False) as stored:
+        told = json.loads(str(stored["told"]))
+        flat = [stored[f"arr_{i}"] for i in range(len(stored.files) - 1)]
+    layers = list(zip(flat[::2], flat[1::2], strict=True))
+    return Head(layers, told["history"], told["regularisation"])

@@ -15,6 +15,7 @@ from tl_keras.backbones import from_file, model_file, table
 from tl_keras.backbones.weights import load_safely, load_weights
 from tl_keras.config.model import ModelConfig
 from tl_keras.run import folder as runs
+from tl_keras.run.lineage import run_of
 from tl_keras.tasks.heads import Earlier, Head
 
 DROPOUT = "dropout"
@@ -59,7 +60,7 @@ def pretrained(config: ModelConfig, settings: Any) -> keras.Model:
 
 def _of_another(config: ModelConfig) -> str:
     """What to say where the weights of a run are those of another backbone."""
-    folder = runs.run_of(config.weights)
+    folder = run_of(config.weights)
     if folder is None:
         return ""
     own = runs.load(folder).config.model

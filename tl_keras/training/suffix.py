@@ -83,12 +83,12 @@ def suffix_of(arch: Architecture, config: RunConfig, cut: str | None) -> Suffix:
     if cut:
         kept = keeps(arch, config, cut)
     key = (cut, fit.optimizer == "sgd", fit.ema > 0, *kept.values())
-    if key not in arch.networks:
-        if len(arch.networks) >= MAX_NETWORKS:
-            del arch.networks[next(iter(arch.networks))]
-        arch.networks[key] = _suffix(arch, config, cut, kept)
-    arch.networks[key].dropout.rate.assign(config.model.dropout)
-    return arch.networks[key]
+    if key not in arch.shared.networks:
+        if len(arch.shared.networks) >= MAX_NETWORKS:
+            del arch.shared.networks[next(iter(arch.shared.networks))]
+        arch.shared.networks[key] = _suffix(arch, config, cut, kept)
+    arch.shared.networks[key].dropout.rate.assign(config.model.dropout)
+    return arch.shared.networks[key]
 
 
 def _suffix(

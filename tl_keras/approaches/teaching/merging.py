@@ -9,8 +9,8 @@ import numpy as np
 from absl import logging
 
 from tl_keras import tasks
+from tl_keras.approaches.teaching.students import result_of
 from tl_keras.config.whole import RunConfig
-from tl_keras.jobs.local import result_of
 from tl_keras.run.files import replacing, write_json
 from tl_keras.run.folder import Run
 from tl_keras.training import features, merge

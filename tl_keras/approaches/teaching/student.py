@@ -11,13 +11,12 @@ from absl import logging
 from filelock import FileLock
 
 from tl_keras import tasks
-from tl_keras.approaches import stages
 from tl_keras.approaches.teaching import labelling
 from tl_keras.approaches.teaching.labelling import Label
 from tl_keras.config import text as configs
 from tl_keras.config.comparing import first_difference
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import unlabelled
+from tl_keras.data import record, unlabelled
 from tl_keras.data.examples import Dataset, Example
 from tl_keras.data.load import load
 from tl_keras.run import folder as runs
@@ -83,7 +82,7 @@ def _train(student: Run, workdir: Path, labels: Path, segment: int) -> None:
             f"data: the images are not those that {str(workdir)!r} began with; restore them"
         )
     examples = unlabelled.load(config, dataset).examples
-    stages.add_digests(replace(student, workdir=workdir), "unlabelled", examples)
+    record.add_digests(replace(student, workdir=workdir), "unlabelled", examples)
     found = labelling.read(labels, examples, dataset.classes)
     own = with_segment(dataset, examples, found, segment)
     with student.timed("data"):
@@ -95,7 +94,7 @@ def _train(student: Run, workdir: Path, labels: Path, segment: int) -> None:
     # All students start from one point, or the average of their weights would be of none: from a
     # head that is fitted on what people labelled, which comes first.
     count, strength = len(dataset.splits["train"]), told["chosen"]["regularisation"]
-    arch.heads[config.data.balance] = refit_head(arch, config, strength, count)
+    arch.shared.heads[config.data.balance] = refit_head(arch, config, strength, count)
     labelled = len(dataset.splits["val"])
     choose = functools.partial(_choose, tasks.of(config.task, "choice").choose, labelled)
     adapted = adapt.head_then_suffix(student, arch, choose=choose)

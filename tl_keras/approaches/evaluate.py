@@ -1,0 +1,125 @@
+"""evaluate: metrics of a finished run on other data."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from tl_keras import tasks
+from tl_keras.approaches import new_files
+from tl_keras.config.messages import nearest
+from tl_keras.config.text import as_yaml
+from tl_keras.data import sources
+from tl_keras.data.examples import Listed, Listing, Quarantined
+from tl_keras.data.names import nearly_equal
+from tl_keras.data.wording import left_out
+from tl_keras.run.folder import Run, as_trained
+from tl_keras.run.lineage import trained_before, trained_on
+from tl_keras.training import features
+from tl_keras.training import model as models
+from tl_keras.training.fold import Inference
+
+
+def run(run: Run, path: str | Path) -> dict[str, Any]:
+    """Metrics as in `result.json` on every readable image of a folder of class folders, or a CSV.
+
+    Names of classes are first changed as `evaluate.classes` of the run's config says, the model's
+    and the set's: those that are then equal are one class, whose probability is the sum. Where the
+    set lacks some of the model's classes, `among_shared` has the scores of the model if it could
+    only answer with one that the set has.
+
+    A warning says what is left out, images of classes that the model lacks among it, and how many
+    of the images trained the model.
+
+    Raises:
+      ValueError: the model knows none of the classes, a name that is to be changed is in neither,
+        or no image can be read.
+    """
+    run, data = as_trained(run), new_files.recorded(run)
+    listing = _labelled(run, Path(path))
+    named, others = run.config.evaluate.classes, tasks.of(run.config.task, "others")
+    _check_names(named, data["classes"], listing)
+    code = others.coded(data["classes"], named)
+    known = [f for f in listing.files if code(f.label) is not None]
+    _warn_of_strangers(listing, known, [named.get(name, name) for name in data["classes"]])
+    files = [listing.root / listed.file for listed in known]
+    found = new_files.checked(files, run)
+    checked = [found[str(file)] for file in files]
+    bad = [
+        Quarantined(listed.file, file.reason)
+        for listed, file in zip(known, checked, strict=True)
+        if file.reason
+    ]
+    _warn_of_omitted([*listing.quarantined, *bad])
+    good = [i for i, file in enumerate(checked) if not file.reason]
+    if not good:
+        raise ValueError(f"--data: {str(path)!r} has no readable {new_files.nouns(run)[0]}")
+    trained = set(trained_on(data))
+    for _, before in trained_before(run.config.model):
+        trained.update(before)
+    _warn_of_known([known[i].file for i in good if checked[i].digest in trained], len(good))
+    dtype = tasks.of(run.config.task, "targets").DTYPE
+    labels = np.array([code(known[i].label) for i in good], dtype)
+    some = [checked[i] for i in good]
+    inputs = new_files.inputs([files[i] for i in good], some, labels, run)
+    model = models.load(run.workdir / "model.keras")
+    answers = features.outputs(Inference(model), inputs)
+    return others.measured(answers, labels, data["classes"], named)
+
+
+def _labelled(run: Run, path: Path) -> Listing:
+    path = path.expanduser().absolute()
+    source = "csv" if path.is_file() or path.suffix.lower() == ".csv" else "folder"
+    config = run.config.data.model_copy(update={"source": source, "path": str(path)})
+    return sources.OF_FILES[source](config)
+
+
+def _check_names(named: Mapping[str, str], ours: Sequence[str], listing: Listing) -> None:
+    theirs = {listed.label for listed in listing.files}
+    both = sorted({*ours, *theirs})
+    # Two names may become one that neither side has had.
+    common = {named.get(name) for name in ours} & {named.get(name) for name in theirs}
+    for name, other in named.items():
+        strange = name if name not in both else other
+        if strange not in both and strange not in common:
+            near = nearly_equal([strange], both).get(strange)
+            hint = f"; did you mean {as_yaml(near)}?" if near else nearest(strange, both)
+            raise ValueError(
+                f"evaluate.classes: {strange!r} is a class of neither the model nor the set{hint}"
+            )
+
+
+def _warn_of_strangers(listing: Listing, known: Sequence[Listed], ours: Sequence[str]) -> None:
+    """Raises ValueError where nothing is known."""
+    strangers = sorted({f.label for f in listing.files} - {f.label for f in known})
+    if not strangers:
+        return
+    listed = ", ".join(map(repr, strangers[:5])) + (", ..." if len(strangers) > 5 else "")
+    near = nearly_equal(strangers, ours)
+    if not ours:
+        raise ValueError(f"--data: the model cannot answer with {listed}")
+    first = next((name for name in strangers if name in near), strangers[0])
+    both = map(as_yaml, (first, near.get(first, ours[0])))
+    why = (
+        f"the model knows no class {listed}; it knows {', '.join(sorted(set(ours)))}; "
+        f"evaluate.classes says which are the same, as in {{{': '.join(both)}}}"
+    )
+    if not known:
+        raise ValueError(f"--data: {why}")
+    count = len(listing.files) - len(known)
+    logging.warning("--data: %d of %d images are left out: %s", count, len(listing.files), why)
+
+
+def _warn_of_omitted(omitted: list[Quarantined]) -> None:
+    for line in left_out(omitted):
+        logging.warning("--data: %s", line)
+
+
+def _warn_of_known(known: list[str], count: int) -> None:
+    if known:
+        logging.warning(
+            "--data: %d of %d images trained this model, %r among them: the metrics are too good",
+            *(len(known), count, known[0]),
+        )

@@ -1,0 +1,105 @@
+"""`data.json` of a run: its classes, the files of each split, their contents."""
+
+import json
+from collections.abc import Sequence
+
+from tl_keras.config import space
+from tl_keras.config.model import ModelConfig
+from tl_keras.data import changes
+from tl_keras.data.examples import SPLITS, Dataset, Example
+from tl_keras.run.files import write_json
+from tl_keras.run.folder import Run
+from tl_keras.run.lineage import trained_before
+
+
+def write(run: Run, dataset: Dataset) -> None:
+    """Writes `data.json`.
+
+    Raises:
+      ValueError: the run began with other data, or examples to be measured on trained the
+        weights that it starts from.
+    """
+    file = run.workdir / "data.json"
+    old = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    if old and old["fingerprint"] != dataset.fingerprint:
+        changed = changes.since(run.config.data, old)
+        raise ValueError(
+            f"data: the images are not those that {str(run.workdir)!r} began with"
+            f"{f' ({changed})' if changed else ''}; restore them, or choose another --workdir"
+        )
+    for trial in space.first_trials(run.config):
+        refuse_leaks(dataset, trial.model)
+    content = {
+        "root": None if dataset.root is None else str(dataset.root),
+        "classes": list(dataset.classes),
+        "splits": {name: [example.file for example in dataset.splits[name]] for name in SPLITS},
+        "digests": {
+            **old.get("digests", {}),  # Of no split too, see `add_digests`.
+            **{name: [example.digest for example in dataset.splits[name]] for name in SPLITS},
+        },
+        "quarantined": [
+            {"file": entry.file, "reason": entry.reason} for entry in dataset.quarantined
+        ],
+        "warnings": dataset.warnings,
+        "omitted": dataset.omitted,
+        "listed": {**old.get("listed", {}), **dataset.listed},  # As with the digests.
+        "fingerprint": dataset.fingerprint,
+    }
+    write_json(file, content)
+    counts = {name: len(dataset.splits[name]) for name in SPLITS}
+    run.add(
+        data={
+            "classes": len(dataset.classes),
+            **counts,
+            "quarantined": len(dataset.quarantined),
+        }
+    )
+
+
+def add_digests(
+    run: Run, name: str, examples: Sequence[Example], listed: str | None = None
+) -> None:
+    """Adds to `data.json` the contents of examples of no split that a run trains on, too.
+
+    Args:
+      listed: of the source, see `changes.stamp`.
+
+    Raises:
+      ValueError: the run began with others.
+    """
+    file = run.workdir / "data.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    digests = [example.digest for example in examples]
+    if name not in content["digests"]:
+        content["digests"][name] = digests
+        content["listed"] |= {name: listed} if listed else {}
+        write_json(file, content)
+    elif content["digests"][name] != digests:
+        raise ValueError(
+            f"data.{name}: the images are not those that {str(run.workdir)!r} began with; restore "
+            "them, or choose another --workdir"
+        )
+
+
+def refuse_leaks(dataset: Dataset, config: ModelConfig) -> None:
+    """Nothing of val and test may have trained the weights, in that run or those before it.
+
+    Raises:
+      ValueError: something has.
+    """
+    held_out = {
+        example.digest: example.file
+        for name in ("train" if dataset.whole else "val", "test")
+        for example in dataset.splits[name]
+    }
+    field = "model.backbone" if config.weights == "own" else "model.weights"
+    for source, trained in trained_before(config):
+        leaked = [held_out[digest] for digest in trained if digest in held_out]
+        if leaked:
+            measured = "the folds" if dataset.whole else "val"
+            raise ValueError(
+                f"{field}: {len(leaked)} images of {measured} and test trained {str(source)!r}, "
+                f"{leaked[0]!r} among them; the result would be too good: give splits of your own "
+                "with these in train (folders train/, val/ and test/, or a column split in a CSV), "
+                "use the very splits of that run, or other weights"
+            )

@@ -1,0 +1,67 @@
+"""A job is a config and a folder. All that it needs is in the folder before it starts; what it did
+is in the folder's `result.json`, and whoever wanted it reads that.
+
+A job is a run inside a run: its `pipeline` names the kind of job, as in `trial`.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tl_keras.config import text as configs
+from tl_keras.run.files import write_json, write_text
+from tl_keras.run.folder import Run
+
+SHARED = ("features", "head")  # Phases whose work other jobs share: the whole run counts them.
+
+
+def prepare(job: Run, decided: Mapping[str, Any] | None = None, **needs: Any) -> None:
+    """Puts into a job's folder what it needs: its config, and `checkpoint/job.json`.
+
+    Args:
+      decided: what the job's record begins with: decisions that were made for several jobs.
+      needs: plain JSON values beside the config.
+    """
+    job.begin_inside()
+    write_text(job.workdir / "config.yaml", configs.to_yaml(job.config))
+    job.add(**(decided or {}))
+    # Last: its presence means that the job may start.
+    write_json(job.checkpoint / "job.json", {"kind": job.pipeline, **needs})
+
+
+def needs(job: Run) -> dict[str, Any]:
+    """What a job needs beside its config; empty for a run that is not a job."""
+    file = job.checkpoint / "job.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def waiting(folder: Path) -> Run:
+    """The job that waits in a folder.
+
+    Raises:
+      ValueError: no job waits there.
+    """
+    file = folder / "checkpoint" / "job.json"
+    if not file.is_file():
+        raise ValueError(f"{str(folder)!r} is not the folder of a job: it has no {file.name}")
+    kind = json.loads(file.read_text(encoding="utf-8"))["kind"]
+    return Run(folder, configs.load(folder / "config.yaml"), kind)
+
+
+def do(job: Run, work: Callable[[Run], Any]) -> dict[str, Any]:
+    """What a job came to, as its folder says; it is done first unless it was."""
+    if job.result is None:
+        work(job)
+    else:  # Killed before anybody took note of it.
+        shutil.rmtree(job.checkpoint, ignore_errors=True)
+    return job.result
+
+
+def account(run: Run, result: Mapping[str, Any]) -> None:
+    """Adds to a run's record what a job inside it did for others, too: passes and heads."""
+    before = run.record.get("seconds", {})
+    spent = {name: result["seconds"][name] for name in SHARED if name in result["seconds"]}
+    seconds = {name: round(before.get(name, 0.0) + own, 3) for name, own in spent.items()}
+    run.add(features=result.get("features", {}), seconds=seconds)

@@ -1,0 +1,160 @@
+"""The one way into a run: of a command, a config and a folder, for the command line, Python and
+`compare`. Imports TensorFlow last, when everything cheap is checked.
+"""
+
+import importlib
+import shlex
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from tl_keras.config import text as configs
+from tl_keras.config.paths import check_extras, check_paths
+from tl_keras.config.whole import RunConfig
+from tl_keras.jobs import job
+from tl_keras.run import folder as runs
+from tl_keras.run import marks
+from tl_keras.run.folder import Run
+from tl_keras.run.quiet import tensorflow_started
+
+Start = Callable[[], AbstractContextManager[None]]
+
+
+def launch(
+    command: str, config: RunConfig, workdir: str | Path, start: Start = tensorflow_started
+) -> Run:
+    """The run of a command in a folder; a finished run returns at once.
+
+    Args:
+      command: a module of `approaches`, as in `finetune`.
+      start: starts TensorFlow, and cleans up after the run.
+
+    Raises:
+      ValueError: the config, the data or the folder cannot be used.
+    """
+    from tl_keras.report.pages import page  # Here, since NumPy takes a while to import.
+
+    if command == "search" and not config.search.wanted:
+        config = configs.with_trials(config)
+    run = runs.finished(config, workdir, command)
+    if run:
+        _refuse_changed_data(run)
+    else:
+        check_paths(config)
+        with start():
+            run = _approach(command)(config, workdir)
+    page.refresh(run.workdir)
+    return run
+
+
+# What does the jobs that are no commands, by their kind.
+JOBS = {"trial": "tl_keras.search.trials", "fold": "tl_keras.approaches.folds"}
+
+
+def launch_job(folder: str | Path, start: Start = tensorflow_started) -> Run:
+    """The job of a folder, done in this process from what the folder holds, unless it was done.
+
+    Raises:
+      ValueError: no job waits in the folder, or what it was made for has changed.
+    """
+    waiting = job.waiting(Path(folder))
+    if waiting.pipeline not in JOBS:
+        return launch(waiting.pipeline, waiting.config, waiting.workdir, start)
+    with start():
+        job.do(waiting, importlib.import_module(JOBS[waiting.pipeline]).run_job)
+    return waiting
+
+
+def _approach(command: str) -> Callable[[RunConfig, str | Path], Run]:
+    return importlib.import_module(f"tl_keras.approaches.{command}").run
+
+
+def _refuse_changed_data(run: Run) -> None:
+    """Raises ValueError if the data changed after the run: its result would pass for that of the
+    new data."""
+    file = run.workdir / "data.json"
+    if not file.is_file():
+        return
+    from tl_keras.data import changes  # Here, since NumPy takes a while to import.
+
+    if changed := changes.since(run.config.data, runs.read_json(file)):
+        raise ValueError(
+            f"--workdir: {str(run.workdir)!r} was finished with other data ({changed}), and its "
+            "result describes the earlier data; choose another --workdir for the data as they are "
+            "now, or look at the earlier result with: tl-keras report "
+            f"{shlex.quote(str(run.workdir))}"
+        )
+
+
+def predict(run: Run, pictures: Any, start: Start = tensorflow_started) -> list[dict[str, Any]]:
+    """A row for each image, see `approaches.predict`."""
+    with start():
+        from tl_keras.approaches import predict
+
+        return list(predict.run(run, pictures))
+
+
+def evaluate(
+    run: Run, data: str | Path | None, start: Start = tensorflow_started
+) -> dict[str, Any]:
+    """Metrics of a finished run: on its test split, on validation if it has none, or on other data.
+
+    Args:
+      data: a folder of class folders, or a CSV; None for the run's own splits.
+
+    Raises:
+      ValueError: the data cannot be used.
+    """
+    if data is None:
+        return run.result["test"] or run.result["val"]
+    if not Path(data).is_dir() and not str(data).lower().endswith(".csv"):
+        raise ValueError(
+            f"--data: {str(data)!r} is no folder; expected class folders in one, or a CSV"
+        )
+    with start():
+        from tl_keras.approaches import evaluate
+
+        return evaluate.run(run, Path(data))
+
+
+def export(run: Run, config: RunConfig, start: Start = tensorflow_started) -> Run:
+    """Exports a finished run again, as `export` of a config says.
+
+    Raises:
+      ValueError: the run has no exports or no model, or a format needs packages that are missing.
+    """
+    _check_exportable(run)
+    check_extras(config)
+    with start():
+        # Not `launch`, which returns at once if nothing is added.
+        return _approach(run.pipeline)(config, run.workdir)
+
+
+def _check_exportable(run: Run) -> None:
+    """Raises ValueError if a finished run cannot be exported again."""
+    marks.check(run.workdir, "run", "--workdir", may_be_new=False)
+    if "export" not in run.result:
+        raise ValueError(f"--workdir: a run of {run.pipeline} has no exports; choose another run")
+    if not (run.workdir / "model.keras").is_file():
+        raise ValueError(
+            f"--workdir: {str(run.workdir)!r} has no model.keras, from which files are made; "
+            f"restore it, or remove result.json there and train again with {run.pipeline}"
+        )
+
+
+def report(workdirs: Sequence[Path], output: Path | None = None) -> Path:
+    """The page that is written: the report of a run; of several runs a page that compares them.
+
+    Args:
+      output: the page of several runs; a run has its report in its folder.
+
+    Raises:
+      ValueError: a folder is not a run.
+    """
+    from tl_keras.report.pages import page, side_by_side
+
+    if len(workdirs) == 1:
+        return page.write(workdirs[0])
+    # Not as runs: a report reads files, also those of a version whose configs load no more.
+    return side_by_side.write(workdirs, output)
