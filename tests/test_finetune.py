@@ -22,8 +22,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import tl_keras
 from tl_keras.approaches import finetune, stages
 from tl_keras.approaches import pretrain as pretraining
-from tl_keras.backbones import applications
-from tl_keras.backbones.weights import load_weights
 from tl_keras.config import text as configs
 from tl_keras.config.model import ModelConfig
 from tl_keras.data.examples import Example
@@ -424,25 +422,24 @@ def test_learns_from_scratch(quick, tmp_path):
     assert run.result["test"]["accuracy"] > 0.8
 
 
-def test_pretrained_folder_and_file_start_a_run(tree, tmp_path):
+def test_pretrained_folder_and_file_start_a_run(quick, tmp_path):
     data = {"source": "glyphs", "num_examples": 200}
     image = {"size": 32, "augment": []}
-    model = {"backbone": "MobileNet", "options": {"alpha": 0.25}}
+    model = quick["model"]
     glyphs = {
         "data": {**data, "val": 0.02, "test": 0.02},
         "image": image,
         "model": {**model, "weights": "none"},
         "fit": {"epochs": 1, "batch_size": 32},
-        "cache": tree["cache"],
+        "cache": quick["cache"],
     }
     pretrained = tl_keras.pretrain(glyphs, tmp_path / "pretrained")
     assert "export" not in pretrained.result
     assert pretrained.report.exists()
-    chained = {**tree, "model": {**model, "weights": str(pretrained.workdir)}}
+    chained = {**quick, "model": {**model, "weights": str(pretrained.workdir)}}
     run = tl_keras.finetune(changed(chained, fit={"freeze": 1.0}, export=FEW), tmp_path / "run")
-    from_file = applications.build("MobileNet", {"alpha": 0.25}, (32, 32, 3))
     weights = str(pretrained.workdir / "backbone.weights.h5")
-    load_weights(from_file, "MobileNet", {"alpha": 0.25}, weights)
+    from_file = models.pretrained(ModelConfig(**model, weights=weights), ImageConfig(size=32))
     for a, b in zip(weights_of(run.workdir)[:-2], from_file.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -469,7 +466,7 @@ def test_pretraining_resumes_as_unbroken(quick, tmp_path, monkeypatch):
     assert_same_weights(unbroken.workdir, broken.workdir)
 
 
-def test_odd_names_and_bad_files_are_listed_and_do_no_harm(tree, tmp_path):
+def test_odd_names_and_bad_files_are_listed_and_do_no_harm(quick, tmp_path):
     folder = draw(tmp_path / "pictures", 12)
     odd = ["<script>alert(1)<", 'it\'s "quoted"', "größe 漢字", "$x^2$ & co"]
     for i, name in enumerate(odd):
@@ -477,7 +474,7 @@ def test_odd_names_and_bad_files_are_listed_and_do_no_harm(tree, tmp_path):
     os.rename(folder / "disc", folder / "<b>disc & $3$")
     (folder / "square" / "empty.jpg").touch()
     (folder / "square" / "text.png").write_text("not a picture")
-    tree = changed(tree, data={"path": str(folder)}, fit={"epochs": 1}, export=FEW)
+    tree = changed(quick, data={"path": str(folder)}, fit={"epochs": 1}, export=FEW)
     run = tl_keras.finetune(tree, tmp_path / "run")
     data = json.loads((run.workdir / "data.json").read_text())
     reasons = {entry["file"]: entry["reason"] for entry in data["quarantined"]}

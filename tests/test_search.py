@@ -318,7 +318,7 @@ def test_architectures_are_measured_once_and_limits_are_kept(wanted, tmp_path, m
 
 def test_limit_that_nothing_keeps_names_the_nearest(wanted, tmp_path):
     search = {"objective": "accuracy subject to bytes <= 10", "space": {"fit.freeze": [1.0]}}
-    with pytest.raises(ValueError, match=r"none of 1 trials keeps to .*the nearest is quick"):
+    with pytest.raises(ValueError, match=r"none of 1 trials keeps to .*the nearest is .*quick"):
         tl_keras.search(changed(wanted, search=search), tmp_path / "run")
 
 
@@ -424,7 +424,7 @@ def test_arrays_that_are_opened_again_are_counted_once(wanted, tmp_path, monkeyp
     outputs = {
         name: entry["bytes"]
         for name, entry in run.result["features"].items()
-        if "pool" in name and name.endswith("val")
+        if name.startswith("features/") and name.endswith("val")
     }
     assert len(outputs) == 2 and set(outputs.values()) == {run.result["data"]["val"] * 32 * 4}
 
