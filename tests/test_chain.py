@@ -52,7 +52,10 @@ def test_a_run_starts_from_the_head_before_it(quick, quick_run, pictures, tmp_pa
 def test_few_new_examples_do_not_undo_what_was_learnt(tree, finished_run, tmp_path):
     """One image a class to train on says less than the run before did."""
     folder = draw(tmp_path / "new", 40, seed=12, noise=110)
-    sparse = {"data": {"path": str(folder), "examples_per_class": 2, "test": 0.5}}
+    sparse = {
+        "data": {"path": str(folder), "examples_per_class": 2, "test": 0.5},
+        "image": {"augment": []},
+    }
     loss = {}
     for name, weights in (("chain", finished_run.workdir), ("alone", "glyphs")):
         tree_of = changed(chained(tree, folder, weights), **sparse)

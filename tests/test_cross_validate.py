@@ -23,7 +23,7 @@ from tl_keras.training.fold import Inference
 
 FOLDS = {"folds": 3}
 
-FIT = {"epochs": 2, "choose_by": "accuracy", "learning_rate": 3e-3}
+FIT = {"epochs": 2, "choose_by": "accuracy", "learning_rate": 1e-2}
 
 
 @pytest.fixture(scope="module")
