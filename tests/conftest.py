@@ -18,6 +18,11 @@ from tl_keras.config import text as configs
 
 SHAPES = ("cross", "disc", "square")
 
+# A fifth of the time would go to walks over TensorFlow's own objects, again and again. What a test
+# leaves is collected after it instead, see `collected`.
+gc.set_threshold(500_000)
+MANY_OBJECTS = 50_000
+
 
 def draw(folder: Path, count: int, seed: int = 0, noise: float = 90) -> Path:
     """A class folder a shape with `count` pictures each, 48 x 40 px, told apart with some doubt."""
@@ -67,6 +72,22 @@ def shoot(command: str, tree: dict, workdir: Path, when: Path) -> None:
     assert process.wait() == -signal.SIGKILL, "it ended before it was killed"
 
 
+@pytest.fixture(autouse=True)
+def collected():
+    """Afterwards nothing is left of a large test: its garbage is collected among young objects."""
+    yield
+    if gc.get_count()[0] > MANY_OBJECTS:
+        gc.collect(1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def collected_whole():
+    """Afterwards nothing is left of the fixtures of a module with large tests either."""
+    yield
+    if gc.get_count()[2]:
+        gc.collect()
+
+
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory) -> Path:
     """72 pictures in three class folders."""
@@ -87,11 +108,12 @@ def tree(pictures, tmp_path_factory) -> dict:
 
 @pytest.fixture(scope="session")
 def quick(tree, tmp_path_factory) -> dict:
-    """`tree` with a backbone of four convolutions, which is traced in a fraction of the time."""
+    """`tree` with four convolutions of any size as its backbone, augmented by flips alone:
+    tracing both takes a fraction of the time."""
     import keras
 
     keras.utils.set_random_seed(0)
-    inputs = x = keras.Input((32, 32, 3))
+    inputs = x = keras.Input((None, None, 3))
     for i, width in enumerate((8, 16, 24, 32)):
         how = {"strides": 2 if i else 1, "padding": "same", "use_bias": False}
         x = keras.layers.Conv2D(width, 3, **how, name=f"conv_{i}")(x)
@@ -100,7 +122,8 @@ def quick(tree, tmp_path_factory) -> dict:
     x = keras.layers.GlobalAveragePooling2D()(x)
     file = tmp_path_factory.mktemp("backbone") / "quick.keras"
     keras.Model(inputs, x).save(file)
-    return {**tree, "model": {"backbone": str(file)}}
+    image = {**tree["image"], "augment": [{"flip": "horizontal"}]}
+    return {**tree, "image": image, "model": {"backbone": str(file)}}
 
 
 @pytest.fixture(scope="session")
@@ -111,12 +134,22 @@ def finished_run(tree, tmp_path_factory):
     return tl_keras.finetune(tree, tmp_path_factory.mktemp("runs") / "finished")
 
 
+@pytest.fixture(scope="session")
+def quick_run(quick, tmp_path_factory):
+    """A finished run of `quick`, one format exported. Tests read it and do not change it."""
+    import tl_keras
+
+    asked = {**quick, "export": {"formats": ["float32"]}}
+    return tl_keras.finetune(asked, tmp_path_factory.mktemp("runs") / "quick")
+
+
 # One family after the other, whichever file asks: fourteen at once take over a gigabyte.
 @pytest.fixture(scope="session", params=FAMILIES)
 def family(request):
     """Name and backbone of each family in turn. Tests leave the backbone as it is."""
-    gc.freeze()  # Else a third of the time goes to collecting among TensorFlow's own objects.
+    gc.freeze()  # Collecting walks over this family alone.
     yield request.param, make(request.param)
+    gc.collect()
     gc.unfreeze()
 
 

@@ -23,7 +23,7 @@ from tl_keras.training.fold import Inference
 
 FOLDS = {"folds": 3}
 
-FIT = {"epochs": 2, "choose_by": "accuracy", "learning_rate": 3e-3}
+FIT = {"epochs": 2, "choose_by": "accuracy", "learning_rate": 1e-2}
 
 
 @pytest.fixture(scope="module")
@@ -33,16 +33,22 @@ def wanted(quick) -> dict:
 
 
 @pytest.fixture(scope="module")
-def applications(tree) -> dict:
-    """`wanted` with a backbone of Keras Applications: of any size."""
-    return changed(tree, fit=FIT, cross_validate=FOLDS, export=FEW)
-
-
-@pytest.fixture(scope="module")
 def dealt(wanted, tmp_path_factory):
     """A finished cross-validation. Tests read it and do not change it."""
     asked = changed(wanted, export={"formats": ["float32", "dynamic"]})
     return tl_keras.cross_validate(asked, tmp_path_factory.mktemp("runs") / "folds")
+
+
+@pytest.fixture(scope="module")
+def frozen(quick) -> dict:
+    """A config of a cross-validation of heads alone."""
+    return changed(quick, fit={"freeze": 1.0}, cross_validate=FOLDS, export={"formats": []})
+
+
+@pytest.fixture(scope="module")
+def of_heads(frozen, tmp_path_factory):
+    """A finished cross-validation of heads alone. Tests read it and do not change it."""
+    return tl_keras.cross_validate(frozen, tmp_path_factory.mktemp("runs") / "heads")
 
 
 def rows(workdir) -> list[dict]:
@@ -105,10 +111,9 @@ def test_validation_is_what_was_held_out(dealt):
     assert summary["deviation"] == pytest.approx(np.std(accuracies, ddof=1))
 
 
-def test_fold_equals_a_run_of_its_own(tree, pictures, dealt, tmp_path):
+def test_fold_equals_a_run_of_its_own(frozen, of_heads, pictures, tmp_path):
     """A head alone: which views an image has depends on its place among all."""
-    frozen = changed(tree, fit={"freeze": 1.0}, cross_validate=FOLDS, export={"formats": []})
-    run = tl_keras.cross_validate(frozen, tmp_path / "folds")
+    run = of_heads
     fold = json.loads((run.workdir / "fold_1" / "result.json").read_text())
     held_out = answers(run.workdir / "fold_1", "held_out")
     train, val = _parts(run, 1)
@@ -173,9 +178,8 @@ def test_killed_in_a_fold_it_ends_as_an_unbroken_one(wanted, dealt, tmp_path):
     assert_same_weights(run.workdir, dealt.workdir)
 
 
-def test_final_model_is_of_all_examples(quick, tmp_path):
-    frozen = changed(quick, fit={"freeze": 1.0}, cross_validate=FOLDS, export={"formats": []})
-    run = tl_keras.cross_validate(frozen, tmp_path / "folds")
+def test_final_model_is_of_all_examples(of_heads):
+    run = of_heads
     chosen = run.result["chosen"]
     tried = [
         {record["regularisation"]: record["val_loss"] for record in epochs_of(path)}
@@ -256,10 +260,9 @@ def _images(run) -> dict[str, np.ndarray]:
     return dict(zip(files, data.inputs["train"].array, strict=True))
 
 
-def test_each_fold_has_a_search_of_its_own(applications, tmp_path):
+def test_each_fold_has_a_search_of_its_own(frozen, tmp_path):
     space = {"image.size": [32, 40]}
     search = {"trials": 1, "tuner": "random", "space": space}
-    frozen = changed(applications, fit={"freeze": 1.0}, export={"formats": []})
     asked = changed(frozen, search=search, cross_validate={"folds": 2})
     run = tl_keras.cross_validate(asked, tmp_path / "nested")
     for name in ("fold_0", "fold_1", "fold_all"):
@@ -298,9 +301,8 @@ def test_from_scratch_stops_where_the_folds_did(quick, tmp_path):
     assert len(epochs_of(run.workdir)) == run.result["chosen"]["epochs"]
 
 
-def test_repeats_deal_out_anew_and_score_the_first(quick, tmp_path):
-    frozen = changed(quick, fit={"freeze": 1.0}, export={"formats": []})
-    once = tl_keras.cross_validate(changed(frozen, cross_validate=FOLDS), tmp_path / "once")
+def test_repeats_deal_out_anew_and_score_the_first(frozen, of_heads, tmp_path):
+    once = of_heads
     again = changed(frozen, cross_validate={"folds": 3, "repeats": 2})
     twice = tl_keras.cross_validate(again, tmp_path / "twice")
     assert len(twice.result["folds"]) == 6
@@ -365,8 +367,8 @@ def test_what_cannot_be_cross_validated_is_refused(wanted, tmp_path, sections, m
         tl_keras.cross_validate(changed(wanted, **sections), tmp_path / "refused")
 
 
-def test_weights_that_saw_a_held_out_example_are_refused(applications, finished_run, tmp_path):
-    leaky = changed(applications, model={"weights": str(finished_run.workdir)})
+def test_weights_that_saw_a_held_out_example_are_refused(wanted, quick_run, tmp_path):
+    leaky = changed(wanted, model={"weights": str(quick_run.workdir)})
     with pytest.raises(ValueError, match=r"model.weights: \d+ images .* trained"):
         tl_keras.cross_validate(leaky, tmp_path / "leaky")
 

@@ -85,7 +85,7 @@ import tl_keras
 from tl_keras.training import fit as train
 config = {
     "data": {"source": "digits", "examples_per_class": 5},
-    "image": {"size": 32},
+    "image": {"size": 32, "augment": [{"flip": "both"}]},
     "model": {"backbone": sys.argv[2], "weights": "none"},
     "fit": {"epochs": 2, "batch_size": 9, "checkpoint_minutes": 0.0},
     "cache": {"path": sys.argv[1] + "/cache"},

@@ -31,9 +31,10 @@ LEAST = {
     "export": {"formats": [], "batch": "dynamic"},
 }
 MOST = {
+    "image": {"resize": "pad", "antialias": True},
     "data": {
-        **{"val": 0.5, "split_seed": 2**30 - 1, "examples_per_class": 10**6, "resize": "pad"},
-        **{"antialias": True, "max_bad_share": 1.0, "balance": "oversample"},
+        **{"val": 0.5, "split_seed": 2**30 - 1, "examples_per_class": 10**6},
+        **{"max_bad_share": 1.0, "balance": "oversample"},
     },
     "model": {"dropout": 0.999, "head_width": 4096},
     "fit": {
@@ -55,11 +56,12 @@ SMALL = {
 }
 
 
-def config(base: dict, row: dict, **data) -> dict:
+def config(base: dict, row: dict, **image) -> dict:
     """A row's fields over those of a run of seconds."""
     sections = {**SMALL, **row}
     tree = {name: {**base.get(name, {}), **own} for name, own in sections.items() if name != "seed"}
-    return {**base, **tree, "seed": row.get("seed", 0), "data": {**tree["data"], **data}}
+    image = {**base["image"], **tree.get("image", {}), **image}
+    return {**base, **tree, "seed": row.get("seed", 0), "image": image}
 
 
 COMMANDS = ("finetune", "search", "cross_validate")

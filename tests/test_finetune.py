@@ -22,8 +22,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import tl_keras
 from tl_keras.approaches import finetune, stages
 from tl_keras.approaches import pretrain as pretraining
-from tl_keras.backbones import applications
-from tl_keras.backbones.weights import load_weights
 from tl_keras.config import text as configs
 from tl_keras.config.model import ModelConfig
 from tl_keras.data import record
@@ -190,7 +188,7 @@ def test_model_loads_without_this_package(finished_run):
 
 @pytest.fixture(scope="module")
 def quick_tree(quick) -> dict:
-    """A config of seconds."""
+    """The config of `quick_run`."""
     return changed(quick, export=FEW)
 
 
@@ -201,12 +199,6 @@ def assert_same_epochs(one, other):
         for workdir in (one, other)
     ]
     assert lines[0] == lines[1] and "finetune" in {stage for stage, *_ in lines[0]}
-
-
-@pytest.fixture(scope="module")
-def quick_run(quick_tree, tmp_path_factory):
-    """A finished run of it. Tests read it and do not change it."""
-    return tl_keras.finetune(quick_tree, tmp_path_factory.mktemp("runs") / "quick")
 
 
 def test_killed_in_an_epoch_ends_as_unbroken(quick_run, quick_tree, tmp_path):
@@ -227,19 +219,19 @@ class Killed(BaseException):
     """Stands for a kill where a real one would be too slow to test."""
 
 
-@pytest.mark.parametrize(
-    ("module", "name"),
-    [(record, "write"), (head, "fit_head"), (stages, "evaluate"), (exports, "exported")],
-)
-def test_killed_in_a_phase_ends_as_unbroken(
-    quick_run, quick_tree, tmp_path, monkeypatch, module, name
-):
+PHASES = [(record, "write"), (head, "fit_head"), (stages, "evaluate"), (exports, "exported")]
+
+
+def test_killed_in_each_phase_ends_as_unbroken(quick_run, quick_tree, tmp_path, monkeypatch):
+    """One run, which each kill ends in a later phase."""
+
     def kill(*_):
         raise Killed
 
-    with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(module, name, kill)
-        tl_keras.finetune(quick_tree, tmp_path / "run")
+    for module, name in PHASES:
+        with monkeypatch.context() as patched, pytest.raises(Killed):
+            patched.setattr(module, name, kill)
+            tl_keras.finetune(quick_tree, tmp_path / "run")
     run = tl_keras.finetune(quick_tree, tmp_path / "run")
     assert run.result is not None
     assert_same_weights(run.workdir, quick_run.workdir)
@@ -341,17 +333,18 @@ def test_leak_check_ends_though_weights_go_round(finished_run, tmp_path, monkeyp
         record.refuse_leaks(dataset, ModelConfig(weights="a"))
 
 
-def test_too_few_glyphs_for_a_head_are_refused(tree, tmp_path):
+def test_too_few_glyphs_for_a_head_are_refused(quick, tmp_path):
     data = {"source": "glyphs", "num_examples": 200}
     image = {"size": 32, "augment": []}
-    few = {**tree, "data": {**data, "val": 0.02, "test": 0.0}, "image": image}
+    few = {**quick, "data": {**data, "val": 0.02, "test": 0.0}, "image": image}
     with pytest.raises(ValueError, match=r"data.num_examples: expected images of all \d+ classes"):
         tl_keras.finetune(few, tmp_path / "run")
 
 
 def test_starts_from_an_earlier_run(finished_run, tree, tmp_path):
-    tree = changed(tree, model={"weights": str(finished_run.workdir)}, fit={"freeze": 1.0})
-    run = tl_keras.finetune(changed(tree, export=FEW), tmp_path / "run")
+    earlier = {"weights": str(finished_run.workdir)}
+    tree = changed(tree, model=earlier, fit={"freeze": 1.0}, image={"augment": []})
+    run = tl_keras.finetune(changed(tree, export={"formats": []}), tmp_path / "run")
     assert run.result["model"]["kept"] == "head"
     # All but the head: freezing everything leaves the earlier run's backbone as it was.
     for a, b in zip(
@@ -383,23 +376,25 @@ def test_kept_activations_train_as_computed_ones(quick, tmp_path, monkeypatch):
         np.testing.assert_allclose(first, second, rtol=1e-3)
 
 
+# Their graphs are large: one of the runs below draws them.
+DRAWN = [{"rand_augment": {}}, {"erasing": 0.5}, {"mixup": 0.2}, {"cutmix": 1.0}]
+
+
 @pytest.mark.parametrize(
-    "fit",
+    ("fit", "augment"),
     [
-        {"optimizer": "sgd", "ema": 0.9, "label_smoothing": 0.1, "clip_norm": None},
-        {"optimizer": "adam", "mixed_precision": True, "freeze": 0.0},
-        {"epochs": 0},
+        ({"optimizer": "sgd", "ema": 0.9, "label_smoothing": 0.1, "clip_norm": None}, DRAWN),
+        ({"optimizer": "adam", "mixed_precision": True, "freeze": 0.0}, DRAWN[2:]),
+        ({"epochs": 0}, DRAWN),
     ],
 )
-def test_choices_of_fit_run(quick, tmp_path, fit):
+def test_choices_of_fit_run(quick, tmp_path, fit, augment):
     tree = changed(
         quick,
         fit={"epochs": 1, **fit},
         export=FEW,
         data={"balance": "weights"},
-        image={
-            "augment": [{"rand_augment": {}}, {"erasing": 0.5}, {"mixup": 0.2}, {"cutmix": 1.0}]
-        },
+        image={"augment": augment},
     )
     run = tl_keras.finetune(tree, tmp_path / "run")
     assert run.result["test"]["accuracy"] > 0.4
@@ -428,25 +423,24 @@ def test_learns_from_scratch(quick, tmp_path):
     assert run.result["test"]["accuracy"] > 0.8
 
 
-def test_pretrained_folder_and_file_start_a_run(tree, tmp_path):
+def test_pretrained_folder_and_file_start_a_run(quick, tmp_path):
     data = {"source": "glyphs", "num_examples": 200}
     image = {"size": 32, "augment": []}
-    model = {"backbone": "MobileNet", "options": {"alpha": 0.25}}
+    model = quick["model"]
     glyphs = {
         "data": {**data, "val": 0.02, "test": 0.02},
         "image": image,
         "model": {**model, "weights": "none"},
         "fit": {"epochs": 1, "batch_size": 32},
-        "cache": tree["cache"],
+        "cache": quick["cache"],
     }
     pretrained = tl_keras.pretrain(glyphs, tmp_path / "pretrained")
     assert "export" not in pretrained.result
     assert pretrained.report.exists()
-    chained = {**tree, "model": {**model, "weights": str(pretrained.workdir)}}
+    chained = {**quick, "model": {**model, "weights": str(pretrained.workdir)}}
     run = tl_keras.finetune(changed(chained, fit={"freeze": 1.0}, export=FEW), tmp_path / "run")
-    from_file = applications.build("MobileNet", {"alpha": 0.25}, (32, 32, 3))
     weights = str(pretrained.workdir / "backbone.weights.h5")
-    load_weights(from_file, "MobileNet", {"alpha": 0.25}, weights)
+    from_file = models.pretrained(ModelConfig(**model, weights=weights), ImageConfig(size=32))
     for a, b in zip(weights_of(run.workdir)[:-2], from_file.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -473,7 +467,7 @@ def test_pretraining_resumes_as_unbroken(quick, tmp_path, monkeypatch):
     assert_same_weights(unbroken.workdir, broken.workdir)
 
 
-def test_odd_names_and_bad_files_are_listed_and_do_no_harm(tree, tmp_path):
+def test_odd_names_and_bad_files_are_listed_and_do_no_harm(quick, tmp_path):
     folder = draw(tmp_path / "pictures", 12)
     odd = ["<script>alert(1)<", 'it\'s "quoted"', "größe 漢字", "$x^2$ & co"]
     for i, name in enumerate(odd):
@@ -481,7 +475,7 @@ def test_odd_names_and_bad_files_are_listed_and_do_no_harm(tree, tmp_path):
     os.rename(folder / "disc", folder / "<b>disc & $3$")
     (folder / "square" / "empty.jpg").touch()
     (folder / "square" / "text.png").write_text("not a picture")
-    tree = changed(tree, data={"path": str(folder)}, fit={"epochs": 1}, export=FEW)
+    tree = changed(quick, data={"path": str(folder)}, fit={"epochs": 1}, export=FEW)
     run = tl_keras.finetune(tree, tmp_path / "run")
     data = json.loads((run.workdir / "data.json").read_text())
     reasons = {entry["file"]: entry["reason"] for entry in data["quarantined"]}

@@ -14,10 +14,10 @@ from tl_keras import cli
 from tl_keras.approaches import evaluate
 
 
-def test_predicts_what_the_run_measured(finished_run, pictures):
-    text = (finished_run.workdir / "predictions.csv").read_text()
+def test_predicts_what_the_run_measured(quick_run, pictures):
+    text = (quick_run.workdir / "predictions.csv").read_text()
     known = {row["file"]: row for row in csv.DictReader(text.splitlines())}
-    rows = tl_keras.predict(finished_run.workdir, [pictures / file for file in known])
+    rows = tl_keras.predict(quick_run.workdir, [pictures / file for file in known])
     assert len(rows) == len(known)
     for row, (file, expected) in zip(rows, known.items(), strict=True):
         assert row["file"] == str(pictures / file)
@@ -26,11 +26,11 @@ def test_predicts_what_the_run_measured(finished_run, pictures):
             assert value == pytest.approx(float(expected[f"p:{name}"]), abs=1e-5)
 
 
-def test_bad_files_are_reported_and_skipped(finished_run, tmp_path, capsys):
+def test_bad_files_are_reported_and_skipped(quick_run, tmp_path, capsys):
     folder = draw(tmp_path / "new", 1, seed=7)
     (folder / 'bad, "name".jpg').write_text("no picture")
     (folder / "dangling.jpg").symlink_to("nowhere.jpg")
-    arguments = ["predict", f"--workdir={finished_run.workdir}", str(folder)]
+    arguments = ["predict", f"--workdir={quick_run.workdir}", str(folder)]
     assert cli.main([*arguments, "--format=jsonl"]) == 0
     printed = capsys.readouterr()
     rows = [json.loads(line) for line in printed.out.splitlines()]
@@ -44,28 +44,28 @@ def test_bad_files_are_reported_and_skipped(finished_run, tmp_path, capsys):
         ]
 
 
-def test_nothing_but_bad_files_is_the_users_to_mend(finished_run, tmp_path, capsys):
+def test_nothing_but_bad_files_is_the_users_to_mend(quick_run, tmp_path, capsys):
     (tmp_path / "bad.jpg").touch()
-    status = cli.main(["predict", f"--workdir={finished_run.workdir}", str(tmp_path / "bad.jpg")])
+    status = cli.main(["predict", f"--workdir={quick_run.workdir}", str(tmp_path / "bad.jpg")])
     assert status == 2
     assert "empty file" in capsys.readouterr().err
 
 
-def test_missing_file_is_named(finished_run):
+def test_missing_file_is_named(quick_run):
     with pytest.raises(ValueError, match="nowhere.jpg' does not exist"):
-        tl_keras.predict(finished_run, ["nowhere.jpg"])
+        tl_keras.predict(quick_run, ["nowhere.jpg"])
 
 
-def test_evaluates_another_folder(finished_run, tmp_path):
-    measured = evaluate.run(finished_run, draw(tmp_path / "new", 10, seed=7))
+def test_evaluates_another_folder(quick_run, tmp_path):
+    measured = evaluate.run(quick_run, draw(tmp_path / "new", 10, seed=7))
     assert measured["n"] == 30
     assert measured["accuracy"] > 0.6
 
 
-def test_evaluating_says_what_is_left_out_and_what_trained(finished_run, pictures, tmp_path, said):
+def test_evaluating_says_what_is_left_out_and_what_trained(quick_run, pictures, tmp_path, said):
     folder = shutil.copytree(pictures, tmp_path / "pictures")
     (folder / "disc" / "bad.jpg").write_text("no picture")
-    assert evaluate.run(finished_run, folder)["n"] == 72
+    assert evaluate.run(quick_run, folder)["n"] == 72
     assert len(said) == 2
     assert said[0].startswith("--data: 'disc/bad.jpg' is left out: not an image but text")
     assert "36 of 72 images trained this model" in said[1]
@@ -84,16 +84,16 @@ def said(monkeypatch):
     return lines
 
 
-def test_a_set_with_some_of_the_classes(finished_run, tmp_path, said):
+def test_a_set_with_some_of_the_classes(quick_run, tmp_path, said):
     folder = draw(tmp_path / "new", 10, seed=7)
-    whole = evaluate.run(finished_run, folder)
+    whole = evaluate.run(quick_run, folder)
     assert "among_shared" not in whole
     shutil.rmtree(folder / "disc")
-    measured = evaluate.run(finished_run, folder)
+    measured = evaluate.run(quick_run, folder)
     assert measured["n"] == 20
     assert measured["among_shared"]["accuracy"] >= measured["accuracy"]
     (folder / "cross").rename(folder / "cat")
-    measured = evaluate.run(finished_run, folder)
+    measured = evaluate.run(quick_run, folder)
     assert measured["n"] == 10
     assert said == [
         "--data: 10 of 20 images are left out: the model knows no class 'cat'; it knows cross, "
@@ -101,15 +101,15 @@ def test_a_set_with_some_of_the_classes(finished_run, tmp_path, said):
     ]
     shutil.rmtree(folder / "square")
     with pytest.raises(ValueError, match="--data: the model knows no class 'cat'; it knows cross"):
-        evaluate.run(finished_run, folder)
+        evaluate.run(quick_run, folder)
 
 
-def test_classes_that_are_called_otherwise(finished_run, tmp_path, said):
+def test_classes_that_are_called_otherwise(quick_run, tmp_path, said):
     folder = draw(tmp_path / "new", 10, seed=7)
-    plain = evaluate.run(finished_run, folder)
+    plain = evaluate.run(quick_run, folder)
     # The set's names are the model's others; then two of the model's are one of the set.
     (folder / "cross").rename(folder / "Kreuz")
-    same = evaluate.run(renamed(finished_run, Kreuz="cross"), folder)
+    same = evaluate.run(renamed(quick_run, Kreuz="cross"), folder)
     assert same == plain
     for name in ("disc", "square"):
         (folder / name).rename(folder / f"of {name}")
@@ -119,19 +119,19 @@ def test_classes_that_are_called_otherwise(finished_run, tmp_path, said):
     for name in ("of disc", "of square"):
         (folder / name).rmdir()
     coarse = {"cross": "Kreuz", "disc": "solid", "square": "solid"}
-    measured = evaluate.run(renamed(finished_run, **coarse), folder)
+    measured = evaluate.run(renamed(quick_run, **coarse), folder)
     assert list(measured["classes"]) == ["Kreuz", "solid"]
     assert measured["n"] == 30
-    rows = tl_keras.predict(finished_run, [folder])
+    rows = tl_keras.predict(quick_run, [folder])
     right = [(row["probabilities"]["cross"] > 0.5) == ("Kreuz" in row["file"]) for row in rows]
     assert measured["accuracy"] == pytest.approx(sum(right) / 30)
     assert said == []
     for wrong in ({"crosses": "Kreuz"}, {"Kreuz": "crosses"}):
         with pytest.raises(ValueError, match="'crosses' is a class of neither.*mean 'cross'"):
-            evaluate.run(renamed(finished_run, **wrong), folder)
+            evaluate.run(renamed(quick_run, **wrong), folder)
 
 
-def test_a_set_that_a_csv_lists(finished_run, tmp_path, monkeypatch):
+def test_a_set_that_a_csv_lists(quick_run, tmp_path, monkeypatch):
     folder = draw(tmp_path / "new", 4, seed=7)
     lines = [f"new/{name}/{i}.png,{name}" for name in ("cross", "disc", "square") for i in range(4)]
     table = tmp_path / "all.csv"
@@ -140,7 +140,7 @@ def test_a_set_that_a_csv_lists(finished_run, tmp_path, monkeypatch):
     (tmp_path / "absolute.csv").write_text(
         "\n".join(["path,label", *(f"{tmp_path}/{line}" for line in lines)])
     )
-    assert evaluate.run(finished_run, "absolute.csv") == evaluate.run(finished_run, "new")
+    assert evaluate.run(quick_run, "absolute.csv") == evaluate.run(quick_run, "new")
     with pytest.raises(ValueError, match="no.csv' does not exist; expected a CSV file"):
-        evaluate.run(finished_run, "no.csv")
-    assert evaluate.run(finished_run, table) == evaluate.run(finished_run, folder)
+        evaluate.run(quick_run, "no.csv")
+    assert evaluate.run(quick_run, table) == evaluate.run(quick_run, folder)

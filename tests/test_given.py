@@ -22,32 +22,32 @@ def file(pictures, tmp_path) -> Path:
     return Path(shutil.copyfile(pictures / "disc" / "0.png", tmp_path / "a.png"))
 
 
-def test_one_path_is_one_picture(finished_run, file, monkeypatch):
+def test_one_path_is_one_picture(quick_run, file, monkeypatch):
     monkeypatch.setattr(os, "walk", lambda *_, **__: pytest.fail("a folder is searched"))
-    expected = tl_keras.predict(finished_run, [file])
+    expected = tl_keras.predict(quick_run, [file])
     assert len(expected) == 1 and expected[0]["file"] == str(file)
-    assert tl_keras.predict(finished_run, file) == expected
-    assert tl_keras.predict(finished_run, str(file)) == expected
-    assert tl_keras.predict(str(finished_run.workdir), (str(f) for f in [file])) == expected
-    assert tl_keras.predict(finished_run, np.array([str(file)])) == expected
-    assert tl_keras.predict(finished_run, np.array(str(file))) == expected
+    assert tl_keras.predict(quick_run, file) == expected
+    assert tl_keras.predict(quick_run, str(file)) == expected
+    assert tl_keras.predict(str(quick_run.workdir), (str(f) for f in [file])) == expected
+    assert tl_keras.predict(quick_run, np.array([str(file)])) == expected
+    assert tl_keras.predict(quick_run, np.array(str(file))) == expected
 
 
-def test_arrays_and_pil_images_are_what_their_files_are(finished_run, file):
-    (expected,) = tl_keras.predict(finished_run, file)
+def test_arrays_and_pil_images_are_what_their_files_are(quick_run, file):
+    (expected,) = tl_keras.predict(quick_run, file)
     image = Image.open(file)
     pixels = np.asarray(image)
     for one in (pixels, [pixels], pixels[None], image, image.copy()):
-        (row,) = tl_keras.predict(finished_run, one)
+        (row,) = tl_keras.predict(quick_run, one)
         assert row["probabilities"] == expected["probabilities"]
-    assert tl_keras.predict(finished_run, pixels)[0]["file"] == "#0"
-    assert tl_keras.predict(finished_run, image)[0]["file"] == str(file)
+    assert tl_keras.predict(quick_run, pixels)[0]["file"] == "#0"
+    assert tl_keras.predict(quick_run, image)[0]["file"] == str(file)
 
 
-def test_rows_are_in_the_order_of_what_was_given(finished_run, file, pictures, tmp_path):
+def test_rows_are_in_the_order_of_what_was_given(quick_run, file, pictures, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"")
     rows = tl_keras.predict(
-        finished_run, [PIXELS, file, tmp_path / "bad.png", PIXELS, pictures / "disc"]
+        quick_run, [PIXELS, file, tmp_path / "bad.png", PIXELS, pictures / "disc"]
     )
     names = [row["file"] for row in rows]
     assert names[:4] == ["#0", str(file), str(tmp_path / "bad.png"), "#3"]
@@ -56,30 +56,30 @@ def test_rows_are_in_the_order_of_what_was_given(finished_run, file, pictures, t
     assert rows[0]["probabilities"] == rows[3]["probabilities"]
 
 
-def test_a_pil_image_is_turned_upright(finished_run, file, tmp_path):
+def test_a_pil_image_is_turned_upright(quick_run, file, tmp_path):
     image = Image.open(file)
     exif = Image.Exif()
     exif[0x0112] = 6
     image.save(tmp_path / "turned.png", exif=exif)
-    (expected,) = tl_keras.predict(finished_run, tmp_path / "turned.png")
-    (row,) = tl_keras.predict(finished_run, Image.open(tmp_path / "turned.png"))
+    (expected,) = tl_keras.predict(quick_run, tmp_path / "turned.png")
+    (row,) = tl_keras.predict(quick_run, Image.open(tmp_path / "turned.png"))
     assert row["probabilities"] == expected["probabilities"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other file systems refuse such names")
-def test_a_name_that_is_not_utf8_stops_no_other(finished_run, file, tmp_path):
+def test_a_name_that_is_not_utf8_stops_no_other(quick_run, file, tmp_path):
     bad = os.path.join(os.fsencode(tmp_path), b"caf\xe9.png")
     shutil.copyfile(file, bad)
-    rows = tl_keras.predict(finished_run, [os.fsdecode(bad), file])
+    rows = tl_keras.predict(quick_run, [os.fsdecode(bad), file])
     assert rows[0]["error"] == "its name is not valid UTF-8; rename it"
     assert "prediction" in rows[1]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
-def test_a_link_that_is_named_is_followed(finished_run, file, tmp_path):
+def test_a_link_that_is_named_is_followed(quick_run, file, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "link.png").symlink_to(file)
-    (row,) = tl_keras.predict(finished_run, tmp_path / "elsewhere" / "link.png")
+    (row,) = tl_keras.predict(quick_run, tmp_path / "elsewhere" / "link.png")
     assert "prediction" in row
 
 
@@ -116,22 +116,22 @@ def test_a_pil_image_that_cannot_be_read_is_named(file):
         as_pictures([PIXELS, image])
 
 
-def test_nothing_is_named(finished_run, tmp_path):
+def test_nothing_is_named(quick_run, tmp_path):
     with pytest.raises(ValueError, match="predict: expected images; the list holds none"):
-        tl_keras.predict(finished_run, [])
+        tl_keras.predict(quick_run, [])
     with pytest.raises(ValueError, match="expected images; '.*' holds none"):
-        tl_keras.predict(finished_run, tmp_path)
+        tl_keras.predict(quick_run, tmp_path)
     with pytest.raises(ValueError, match="lost.png' does not exist"):
-        tl_keras.predict(finished_run, "lost.png")
+        tl_keras.predict(quick_run, "lost.png")
     for name in (300 * "x", "~nobody-of-this-name/x.png"):
         with pytest.raises(ValueError, match=f"{name}' does not exist"):
-            tl_keras.predict(finished_run, name)
+            tl_keras.predict(quick_run, name)
 
 
-def test_batches_are_joined(finished_run, file, monkeypatch):
-    expected = tl_keras.predict(finished_run, [file, PIXELS, file])
+def test_batches_are_joined(quick_run, file, monkeypatch):
+    expected = tl_keras.predict(quick_run, [file, PIXELS, file])
     monkeypatch.setattr(predict.features, "BATCH_SIZE", 2)
-    found = tl_keras.predict(finished_run, [file, PIXELS, file])
+    found = tl_keras.predict(quick_run, [file, PIXELS, file])
     assert [row["file"] for row in found] == [row["file"] for row in expected]
     for one, other in zip(found, expected, strict=True):
         assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-5)

@@ -28,11 +28,11 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 @pytest.fixture(scope="module")
-def own_tree(tree, tmp_path_factory):
+def own_tree(quick, tmp_path_factory):
     """The config of a run on a user's residual network, and its file."""
     keras.utils.set_random_seed(0)
     _, file = save(residual(), tmp_path_factory.mktemp("file") / "mine.keras")
-    return {**tree, "model": {"backbone": file}, "export": {"formats": ["float32"]}}
+    return {**quick, "model": {"backbone": file}, "export": {"formats": ["float32"]}}
 
 
 @pytest.fixture(scope="module")
