@@ -9,7 +9,8 @@ from conftest import draw
 import tl_keras
 from tl_keras import cli
 from tl_keras.config.data import DataConfig
-from tl_keras.data import changes, sources
+from tl_keras.data import changes
+from tl_keras.data.sources import folders
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +114,7 @@ def test_files_that_are_labelled_by_a_teacher_count(tmp_path):
     (tmp_path / "others" / "deep").mkdir(parents=True)
     (tmp_path / "others" / "deep" / "1.png").write_bytes(b"x")
     config = DataConfig(source="digits", unlabelled=str(tmp_path / "others"))
-    stamps = {"unlabelled": changes.stamp(sources.list_unlabelled(tmp_path / "others"))}
+    stamps = {"unlabelled": changes.stamp(folders.list_unlabelled(tmp_path / "others"))}
     assert changes.since(config, {"listed": stamps}) is None
     (tmp_path / "others" / "2.png").write_bytes(b"x")
     assert changes.since(config, {"listed": stamps}).startswith("other files in data.unlabelled")

@@ -27,7 +27,8 @@ AUDIT = """
 import json, resource, sys, warnings
 from pathlib import Path
 from tl_keras.config.whole import DataConfig
-from tl_keras.data import check_files as audit, sources
+from tl_keras.data import check_files as audit
+from tl_keras.data.sources import folders as sources
 from tl_keras.modalities.image.config import ImageConfig
 
 warnings.simplefilter("error")

@@ -9,7 +9,7 @@ from tl_keras.approaches.teaching import labelling
 from tl_keras.approaches.teaching.labelling import Label
 from tl_keras.config import text as configs
 from tl_keras.data.examples import Example
-from tl_keras.data.unlabelled import UNKNOWN
+from tl_keras.data.sources.unlabelled import UNKNOWN
 from tl_keras.tasks.classification.labels import class_frequencies
 from tl_keras.tasks.classification.losses import answers as softmax
 

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from tl_keras.config.data import DataConfig
-from tl_keras.data import layout, sources, tables
+from tl_keras.data.sources import folders, layout, tables
 from tl_keras.run import marks
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no such file names or links")
@@ -20,7 +20,7 @@ def files_in(root, *names):
 
 
 def folder(root, *names):
-    return sources.list_folder(DataConfig(path=str(files_in(root, *names))))
+    return folders.list_folder(DataConfig(path=str(files_in(root, *names))))
 
 
 def listed(listing):

@@ -16,8 +16,9 @@ from test_tfds import CLASSES, offline, picture, write  # noqa: F401
 
 import tl_keras
 from tl_keras.config import text as configs
-from tl_keras.data import batches, shards
+from tl_keras.data import batches
 from tl_keras.data.load import load
+from tl_keras.data.sources import shards
 from tl_keras.training import fit as train
 
 SIZE = 32

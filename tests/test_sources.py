@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tl_keras.config.data import DataConfig
-from tl_keras.data import sources, tables
 from tl_keras.data.examples import Listing
+from tl_keras.data.sources import folders, tables
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no such file names or links")
 STRANGE = (
@@ -31,7 +31,7 @@ def files_in(root, *names):
 
 
 def folder(root):
-    return sources.list_folder(DataConfig(path=str(root)))
+    return folders.list_folder(DataConfig(path=str(root)))
 
 
 def table(root, text, encoding="utf-8", name="data.csv"):
@@ -468,10 +468,10 @@ def test_missing_csv_says_what_to_do(tmp_path):
 def test_a_class_folder_alone(tmp_path):
     # As `predict` lists a folder of unlabelled images.
     listing = Listing(files_in(tmp_path, "1.png", "deep/2.png"), [])
-    sources.list_class(tmp_path, "a", "", listing)
+    folders.list_class(tmp_path, "a", "", listing)
     assert [entry.file for entry in listing.files] == ["1.png", "deep/2.png"]
 
 
 def test_imports_no_tensorflow():
-    code = "import sys, tl_keras.data.sources; sys.exit('tensorflow' in sys.modules)"
+    code = "import sys, tl_keras.data.sources.folders; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

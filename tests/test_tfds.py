@@ -5,9 +5,9 @@ from PIL import Image
 
 from tl_keras.config.data import DataConfig
 from tl_keras.config.text import from_tree
-from tl_keras.data import tfds as source
 from tl_keras.data.examples import SPLITS
 from tl_keras.data.load import load
+from tl_keras.data.sources import tfds as source
 from tl_keras.modalities.image.config import ImageConfig
 
 CLASSES = ["round", "angular/pointed"]

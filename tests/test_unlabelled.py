@@ -6,8 +6,8 @@ import pytest
 from conftest import draw
 
 from tl_keras.config import text as configs
-from tl_keras.data import unlabelled
 from tl_keras.data.load import load
+from tl_keras.data.sources import unlabelled
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from tl_keras import tasks
 from tl_keras.approaches import new_files
 from tl_keras.config.messages import nearest
 from tl_keras.config.text import as_yaml
-from tl_keras.data import sources
 from tl_keras.data.examples import Listed, Listing, Quarantined
 from tl_keras.data.names import nearly_equal
+from tl_keras.data.sources.table import OF_FILES
 from tl_keras.data.wording import left_out
 from tl_keras.run.folder import Run, as_trained
 from tl_keras.run.lineage import trained_before, trained_on
@@ -73,7 +73,7 @@ def _labelled(run: Run, path: Path) -> Listing:
     path = path.expanduser().absolute()
     source = "csv" if path.is_file() or path.suffix.lower() == ".csv" else "folder"
     config = run.config.data.model_copy(update={"source": source, "path": str(path)})
-    return sources.OF_FILES[source](config)
+    return OF_FILES[source](config)
 
 
 def _check_names(named: Mapping[str, str], ours: Sequence[str], listing: Listing) -> None:

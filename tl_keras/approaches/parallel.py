@@ -19,8 +19,9 @@ from tl_keras.approaches.teaching.labelling import Label
 from tl_keras.approaches.teaching.merging import TEACHER, merge_round
 from tl_keras.approaches.teaching.students import train_students
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import record, unlabelled
+from tl_keras.data import record
 from tl_keras.data.examples import Example
+from tl_keras.data.sources import unlabelled
 from tl_keras.data.wording import left_out
 from tl_keras.export import step as exports
 from tl_keras.report.pages import page

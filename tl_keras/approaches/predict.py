@@ -11,10 +11,10 @@ import tensorflow as tf
 
 from tl_keras import tasks
 from tl_keras.approaches import new_files
-from tl_keras.data import sources
 from tl_keras.data.batches import Inputs
 from tl_keras.data.examples import Listed, Listing, Quarantined
 from tl_keras.data.paths import printable
+from tl_keras.data.sources import folders
 from tl_keras.modalities import part
 from tl_keras.run.files import unwritable
 from tl_keras.run.folder import Run, as_trained
@@ -110,7 +110,7 @@ def _answers(
 
 def _listing(path: Path, run: Run) -> Listing:
     if os.path.isdir(path):
-        return sources.list_unlabelled(path)
+        return folders.list_unlabelled(path)
     if reason := unwritable(str(path)):
         return Listing(path.parent, [], [Quarantined(printable(path.name), reason)])
     if not os.path.exists(path):

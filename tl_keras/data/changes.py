@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from tl_keras.config.data import DataConfig
-from tl_keras.data import sources
 from tl_keras.data.examples import Listing
+from tl_keras.data.sources import folders
+from tl_keras.data.sources.table import OF_FILES
 from tl_keras.data.wording import count_of, shortened
 
 
@@ -42,12 +43,12 @@ def since(config: DataConfig, recorded: Mapping[str, Any]) -> str | None:
     stamps = recorded.get("listed", {})
     folder = config.unlabelled
     if stamps.get("unlabelled") and folder and os.path.isdir(folder):
-        if stamp(sources.list_unlabelled(Path(folder))) != stamps["unlabelled"]:
+        if stamp(folders.list_unlabelled(Path(folder))) != stamps["unlabelled"]:
             return f"other files in data.unlabelled, {folder!r}"
     if not stamps.get("data") or not os.path.exists(config.path):
         return None
     try:
-        listing = sources.OF_FILES[config.source](config)
+        listing = OF_FILES[config.source](config)
     except ValueError as error:
         return str(error)
     is_same = stamp(listing) == stamps["data"]

@@ -10,7 +10,7 @@ import numpy as np
 from tl_keras import tasks
 
 if TYPE_CHECKING:
-    from tl_keras.data.shards import Shards
+    from tl_keras.data.sources.shards import Shards
 
 SPLITS = ("train", "val", "test")
 

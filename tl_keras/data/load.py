@@ -12,8 +12,10 @@ import numpy as np
 from tl_keras import tasks
 from tl_keras.config.data import DRAWN
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import changes, check_files, names, problems, sources, store, tfds
+from tl_keras.data import changes, check_files, names, problems, store
 from tl_keras.data.examples import SPLITS, Dataset, Example, Listing, Quarantined
+from tl_keras.data.sources import tfds
+from tl_keras.data.sources.table import OF_FILES
 from tl_keras.data.splits import Splits, carve, stratum_of
 from tl_keras.data.wording import count_of, left_out, shortened
 from tl_keras.modalities import part
@@ -58,7 +60,7 @@ def load(config: RunConfig, strict: bool = True) -> Dataset:
         return _load_drawn(config)
     began = time.time()  # Before the files are listed: what is written later may be another.
     listing, listed = _listing(config), {}
-    if data.source in sources.OF_FILES:
+    if data.source in OF_FILES:
         listed = {"at": began, "data": changes.stamp(listing)}
     found = _audit(listing, config)
     faults = list(_torn_groups(found))
@@ -98,8 +100,8 @@ def load(config: RunConfig, strict: bool = True) -> Dataset:
 
 
 def _listing(config: RunConfig) -> Listing:
-    if config.data.source in sources.OF_FILES:
-        return sources.OF_FILES[config.data.source](config.data)
+    if config.data.source in OF_FILES:
+        return OF_FILES[config.data.source](config.data)
     folder = store.subfolder(config.cache, store.TFDS)
     return tfds.list_tfds(config.data, config.settings, folder)
 

@@ -13,7 +13,7 @@ from tl_keras import tasks
 from tl_keras.approaches.stages import to_csv
 from tl_keras.config.whole import RunConfig
 from tl_keras.data.examples import Example
-from tl_keras.data.unlabelled import UNKNOWN
+from tl_keras.data.sources.unlabelled import UNKNOWN
 from tl_keras.run.files import write_text
 
 COLUMNS = ("file", "label", "confidence", "kept", "segment", "part")

@@ -16,9 +16,10 @@ from tl_keras.approaches.teaching.labelling import Label
 from tl_keras.config import text as configs
 from tl_keras.config.comparing import first_difference
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import record, unlabelled
+from tl_keras.data import record
 from tl_keras.data.examples import Dataset, Example
 from tl_keras.data.load import load
+from tl_keras.data.sources import unlabelled
 from tl_keras.run import folder as runs
 from tl_keras.run import marks
 from tl_keras.run.files import remove_unfinished, replacing, write_text

@@ -15,8 +15,8 @@ from filelock import FileLock
 
 from tl_keras.config.data import DataConfig
 from tl_keras.data.examples import Listed, Listing
-from tl_keras.data.layout import split_of
-from tl_keras.data.sources import list_class, list_folder
+from tl_keras.data.sources.folders import list_class, list_folder
+from tl_keras.data.sources.layout import split_of
 from tl_keras.run.files import replacing, write_json
 from tl_keras.run.progress import progress
 
@@ -62,7 +62,7 @@ def _unpacked(builder: Any, config: DataConfig, folder: Path) -> Listing:
 
 def _streamed(builder: Any, config: DataConfig, settings: Any, folder: Path) -> Listing:
     """Training examples in their shards, those of the other splits in files."""
-    from tl_keras.data import shards
+    from tl_keras.data.sources import shards
 
     _prepare(builder, config.name)
     _check_train(builder)

@@ -8,11 +8,10 @@ from pathlib import Path
 
 from tl_keras.config.data import DataConfig
 from tl_keras.config.paths import ARCHIVES
-from tl_keras.data import layout
 from tl_keras.data.examples import SPLITS, Listed, Listing, Quarantined
-from tl_keras.data.layout import split_of
 from tl_keras.data.paths import LINKED_FOLDER, printable, refuse
-from tl_keras.data.tables import list_csv
+from tl_keras.data.sources import layout
+from tl_keras.data.sources.layout import split_of
 from tl_keras.data.wording import shortened
 from tl_keras.run import marks
 
@@ -355,7 +354,3 @@ def _holds_our_own(folder: Path) -> bool:
     return any(
         marks.is_ours(Path(path, name)) for path, folders, _ in os.walk(folder) for name in folders
     )
-
-
-# Sources of files that a person may change between two commands.
-OF_FILES = {"folder": list_folder, "csv": list_csv}

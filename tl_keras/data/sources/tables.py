@@ -9,9 +9,9 @@ from pathlib import Path
 
 from tl_keras.config.data import DataConfig
 from tl_keras.data.examples import Listed, Listing, Quarantined
-from tl_keras.data.layout import PLAIN, split_of
 from tl_keras.data.names import MAY_BE_MISSING, is_missing
 from tl_keras.data.paths import leaves, refuse
+from tl_keras.data.sources.layout import PLAIN, split_of
 from tl_keras.data.wording import shortened
 
 COLUMNS = ("path", "label", "split", "group")

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import changes, check_files, sources, store
+from tl_keras.data import changes, check_files, store
 from tl_keras.data.examples import SPLITS, Dataset, Example, Quarantined
+from tl_keras.data.sources import folders
 from tl_keras.data.wording import left_out
 
 UNKNOWN = -1  # The label of an example whose label nobody knows.
@@ -48,7 +49,7 @@ def load(config: RunConfig, dataset: Dataset) -> Unlabelled:
             f"data.unlabelled: files do not go with the embedded data.source {data.source!r}; "
             "expected rest"
         )
-    listing = sources.list_unlabelled(Path(data.unlabelled))
+    listing = folders.list_unlabelled(Path(data.unlabelled))
     root = listing.root
     names = [listed.file for listed in listing.files]
     memory = store.subfolder(config.cache, store.AUDIT)
