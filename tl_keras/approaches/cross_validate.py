@@ -93,7 +93,9 @@ def train(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
     config, arch = every[0].run.config, None
     if config.model.is_pretrained and not config.search.wanted:
         trainings = len(every) + 1.0
-        arch = architecture(run, config, data, backbone, [config.fit.freeze])
+        arch = architecture(
+            run, config, data, backbone, [plan_of(config, data.dataset, True).freeze]
+        )
         arch = replace(arch, trainings=trainings)
     for i, fold in enumerate(every):
         folds.train_fold(run, fold, i, arch)
@@ -176,7 +178,8 @@ def _refit_searched(run: Run, data: Data) -> keras.Model:
     alike = replace(run, config=config)
     if not config.model.is_pretrained:
         return adapt.from_scratch(alike, data, new_backbone(config), chosen)
-    arch = architecture(run, config, data, new_backbone(config), [config.fit.freeze])
+    depth = plan_of(config, data.dataset, pretrained=True).freeze
+    arch = architecture(run, config, data, new_backbone(config), [depth])
     return adapt.refit(alike, arch, chosen)
 
 

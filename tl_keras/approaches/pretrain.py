@@ -18,10 +18,10 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
     Raises:
       ValueError: the config, the data or the folder cannot be used.
     """
-    if config.fit.freeze not in ("auto", 0):
+    fit = config.fit
+    if fit.asks_to_freeze:
         raise ValueError(
-            f"fit.freeze: pretrain trains all layers; expected auto or 0, received "
-            f"{config.fit.freeze!r}"
+            f"fit.freeze: pretrain trains all layers; expected auto or 0, received {fit.freeze!r}"
         )
     if config.search.wanted:
         raise ValueError(

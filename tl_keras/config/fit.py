@@ -53,3 +53,13 @@ class FitConfig(Section):
                 f"{shown(value)}{nearest(value, known)}"
             )
         return value
+
+    @property
+    def asks_to_freeze(self) -> bool:
+        """Whether layers are to be frozen, whatever the data are like."""
+        return self.freeze not in ("auto", 0)
+
+    @property
+    def is_head_alone(self) -> bool:
+        """Whether the config says that nothing but the head is trained."""
+        return self.epochs == 0 or self.freeze == 1

@@ -122,8 +122,8 @@ class SearchConfig(Section):
 
 
 def _flat(space: dict[str, Any]) -> dict[str, Any]:
-    """`{fit: {freeze: [0.5]}}`, which `--set search.space.fit.freeze=[0.5]` makes, as
-    `{fit.freeze: [0.5]}`; it wins over what is written so."""
+    """`{fit: {keep: [best]}}`, which `--set search.space.fit.keep=[best]` makes, as
+    `{fit.keep: [best]}`; it wins over what is written so."""
     nested = {
         name: entry
         for name, entry in space.items()

@@ -29,7 +29,8 @@ SEARCHED = {
     ),
 }
 NOT_OF_ARCHITECTURE = ("model.dropout",)
-REFUSED_BY_WEIGHTS = ("fit.freeze", "fit.keep")
+FREEZE = "fit.freeze"
+REFUSED_BY_WEIGHTS = (FREEZE, "fit.keep")
 MOST = 200  # Architectures: each is checked, and tried only if the tuner draws it.
 
 
@@ -91,8 +92,8 @@ def _check_options(space: Mapping[str, Any], names: Collection[str]) -> None:
 
 def _check_layers(config: RunConfig, models: Sequence[ModelConfig]) -> None:
     space = config.search.space
-    field = "search.space.fit.freeze" if "fit.freeze" in space else "fit.freeze"
-    named = space.get("fit.freeze", (config.fit.freeze,))
+    fit, field = config.fit, f"search.space.{FREEZE}" if FREEZE in space else FREEZE
+    named = space.get(FREEZE, (fit.freeze,))
     if _are_one_backbone(models) or not isinstance(named, tuple):
         return
     for depth in named:
@@ -165,9 +166,10 @@ def prepares_alike(one: RunConfig, other: RunConfig) -> bool:
 
 def depths(config: RunConfig) -> tuple:
     """The freeze depths that a config names one by one, where all are of one backbone."""
-    search, named = config.search, (config.fit.freeze,)
+    search, fit = config.search, config.fit
+    named = (fit.freeze,)
     if search.wanted:
-        named = search.space.get("fit.freeze", named)
+        named = search.space.get(FREEZE, named)
     models = [trial.model for trial in first_trials(config)]
     return named if isinstance(named, tuple) and _are_one_backbone(models) else ()
 

@@ -104,21 +104,21 @@ class RunConfig(_Examples):
 
     @model_validator(mode="after")
     def can_be_built(self) -> "RunConfig":
-        model = self.model
+        model, fit = self.model, self.fit
         if not model_file.is_file(model.backbone):
             table.check(model, self.settings)
         part(self.modality, "config").check(self)
-        if not model.is_pretrained and self.fit.keep == "average":
+        if not model.is_pretrained and fit.keep == "average":
             raise ValueError(
                 "fit.keep: average would leave batch norm, which trains where model.weights is "
                 "none, with statistics of other weights; expected auto or best"
             )
-        if not model.is_pretrained and self.fit.freeze not in ("auto", 0):
+        if not model.is_pretrained and fit.asks_to_freeze:
             raise ValueError(
-                f"fit.freeze: {self.fit.freeze!r} would freeze random weights, since "
+                f"fit.freeze: {fit.freeze!r} would freeze random weights, since "
                 "model.weights is none; expected auto or 0"
             )
-        if not model.is_pretrained and self.fit.epochs == 0:
+        if not model.is_pretrained and fit.epochs == 0:
             raise ValueError(
                 "fit.epochs: 0 trains the head alone, on random features where model.weights is "
                 "none; expected auto or at least 1"

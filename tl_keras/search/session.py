@@ -207,13 +207,14 @@ def architecture_of(session: Session, config: RunConfig) -> Architecture:
     check_backbone(session, config, backbone)
     label = f"{session.label_of(config)}: " if session.has_several else ""
     pattern = table.block_pattern(config.model.backbone)
-    depths = session.entries.get("fit.freeze", (config.fit.freeze,))
+    depths = session.entries.get("fit.freeze", ("auto",))
+    unsearched = "fit.freeze" not in session.entries
     if isinstance(depths, Range):
         count = len(freeze.blocks(backbone, pattern))
         blocks = range(round(depths.min * count), round(depths.max * count) + 1)
         depths = [i / count for i in blocks]  # As shares of the range are rounded.
     by_rule = base.model_copy(update={"fit": base.fit.model_copy(update={"freeze": "auto"})})
-    plan = plan_of(by_rule, data.dataset, pretrained=True)
+    plan = plan_of(config if unsearched else by_rule, data.dataset, pretrained=True)
     depths = [plan.freeze if depth == "auto" else depth for depth in depths]
     largest = _largest(config, session)
     if not plan_of(largest, data.dataset, pretrained=True).epochs:

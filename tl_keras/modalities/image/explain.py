@@ -143,7 +143,7 @@ def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
 def _augmented(
     dataset: Dataset, inputs: Inputs, config: RunConfig, folder: Path
 ) -> list[dict[str, Any]]:
-    if not config.settings.augmentations or config.fit.epochs == 0 or config.fit.freeze == 1:
+    if not config.settings.augmentations or config.fit.is_head_alone:
         return []  # A head alone is fitted on the images as they are.
     chosen = _spread(inputs.labels)
     images = examples_of(inputs.part(np.array(chosen)))
