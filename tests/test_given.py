@@ -12,7 +12,7 @@ from PIL import Image
 
 import tl_keras
 from tl_keras.approaches import predict
-from tl_keras.modalities.image.given import as_pictures
+from tl_keras.modalities.image.given import as_given
 
 PIXELS = np.zeros((4, 5, 3), np.uint8)
 
@@ -106,14 +106,14 @@ def test_a_link_that_is_named_is_followed(quick_run, file, tmp_path):
 )
 def test_anything_else_is_one_clear_type_error(wrong, received):
     with pytest.raises(TypeError, match=f"predict: expected image files, .*; received {received}$"):
-        as_pictures(wrong)
+        as_given(wrong)
 
 
 def test_a_pil_image_that_cannot_be_read_is_named(file):
     image = Image.open(file)
     image.close()
     with pytest.raises(ValueError, match="the PIL image at #1 cannot be read: Operation on closed"):
-        as_pictures([PIXELS, image])
+        as_given([PIXELS, image])
 
 
 def test_nothing_is_named(quick_run, tmp_path):

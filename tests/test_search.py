@@ -298,7 +298,7 @@ ARCHITECTURES = {"image.size": [32, 48], "fit.freeze": [0.75, 1.0]}
 def test_architectures_are_measured_once_and_limits_are_kept(wanted, tmp_path, monkeypatch):
     measured = []
 
-    def measure(model, inputs, name):
+    def measure(model, inputs, name, task):
         measured.append(model.input.shape[1])
         return {"bytes": 1e6, "latency_ms": 0.1 if model.input.shape[1] == 32 else 0.2}
 
@@ -461,7 +461,7 @@ def test_tuner_learns_of_fine_tuned_weights_that_are_better(wanted, tmp_path, mo
         tell(oracle, trial, score)
 
     monkeypatch.setattr(tuner, "tell", note)
-    monkeypatch.setattr(train, "choose", lambda _: "head")
+    monkeypatch.setattr(choice, "choose", lambda _: "head")
     monkeypatch.setattr(choice, "can_lose", lambda _: True)
     space = {**SPACE, "fit.freeze": [0.5, 0.75]}
     run = tl_keras.search(changed(wanted, search={"space": space, "trials": 3}), tmp_path / "run")
