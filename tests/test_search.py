@@ -452,7 +452,7 @@ def test_tuner_learns_of_fine_tuned_weights_that_are_better(wanted, tmp_path, mo
         tell(oracle, trial, score)
 
     monkeypatch.setattr(tuner, "tell", note)
-    monkeypatch.setattr(train, "choose", lambda _: "head")
+    monkeypatch.setattr(choice, "choose", lambda _: "head")
     monkeypatch.setattr(choice, "can_lose", lambda _: True)
     space = {**SPACE, "fit.freeze": [0.5, 0.75]}
     run = tl_keras.search(changed(wanted, search={"space": space, "trials": 3}), tmp_path / "run")
