@@ -84,4 +84,5 @@ def run(content: bytes, inputs: Inputs) -> np.ndarray:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "model.tflite")
         file.write_bytes(metadata.add(content, ABOUT))
-        return parity.load_litert(file)(inputs)["probabilities"]
+        (found,) = parity.load_litert(file)(inputs).values()
+        return found

@@ -90,7 +90,7 @@ def test_a_card_does_not_say_where_files_are_kept(workdir):
     ],
 )
 def test_the_card_says_which_weights_were_kept(workdir, fit, stage, kept, line):
-    (workdir / "config.yaml").write_text(f"data: {{augment: [{{flip: both}}]}}\nfit: {fit}\n")
+    (workdir / "config.yaml").write_text(f"image: {{augment: [{{flip: both}}]}}\nfit: {fit}\n")
     write_records(workdir / "metrics.jsonl", epochs(stage))
     change(workdir, "result.json", model={"kept": kept})
     text = card.render(read(workdir))

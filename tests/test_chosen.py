@@ -25,7 +25,7 @@ FILES = {
 
 
 def chosen(files: dict, **limits) -> dict:
-    return choose(files, ExportConfig(**limits))
+    return choose(files, ExportConfig(**limits), "a smaller image.size")
 
 
 def test_the_faster_of_the_small_ones_is_chosen():

@@ -106,8 +106,8 @@ SHAKEN = {"augment": [{"flip": "horizontal"}, {"rotation": 0.2}, {"color": 0.5}]
 
 
 def config_of(**sections) -> RunConfig:
-    data = {"source": "digits", **SHAKEN, **sections.pop("data", {})}
-    return configs.from_tree({"data": data, **sections})
+    image = {**SHAKEN, **sections.pop("image", {})}
+    return configs.from_tree({"data": {"source": "digits"}, "image": image, **sections})
 
 
 @pytest.mark.parametrize("seed", [0, 3])

@@ -118,9 +118,7 @@ def test_all_that_decides_them_is_in_the_key(config, data, backbone):
     other.layers[-5].set_weights([w + 1 for w in other.layers[-5].get_weights()])
     # Those weights lie above the cut: the prefix, and so its activations, are the same.
     assert kept(config, data, tried(config, data, other, 0.75), name)[name].cached
-    antialiased = config.model_copy(
-        update={"data": config.data.model_copy(update={"antialias": True})}
-    )
+    antialiased = config.with_settings(antialias=True)
     found = tried(config, data, backbone, 0.75, 0.9)
     kept(antialiased, data, found, name)
     kept(config, data, found, cut_at(backbone, 0.9))

@@ -56,8 +56,8 @@ def test_missing_file_is_named(quick_run):
         tl_keras.predict(quick_run, ["nowhere.jpg"])
 
 
-def test_evaluates_another_folder(quick_run, tmp_path):
-    measured = evaluate.run(quick_run, draw(tmp_path / "new", 10, seed=7))
+def test_evaluates_another_folder(finished_run, tmp_path):
+    measured = evaluate.run(finished_run, draw(tmp_path / "new", 10, seed=7))
     assert measured["n"] == 30
     assert measured["accuracy"] > 0.6
 

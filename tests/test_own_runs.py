@@ -185,7 +185,7 @@ def test_features_that_are_not_finite_are_the_users_error(own_tree, tmp_path, pi
     config = configs.from_tree(_with_bias(own_tree, 3e38, tmp_path))
     message = (
         r"^model\.backbone: '.*a\.keras' with weights 'own' gives features that are not finite "
-        r"for (\d+) of \1 examples of train, the first '.*\.png'; look at its weights"
+        r"for (\d+) of \1 images of train, the first '.*\.png'; look at its weights"
     )
     for _ in ("computed", "from the cache"):
         with pytest.raises(ValueError, match=message):

@@ -45,7 +45,7 @@ def test_memory_that_is_known_only_as_it_runs_is_left_out(tmp_path):
     image = keras.Input((32, 32, 3), dtype="uint8")
     x = keras.layers.Conv2D(4, 3, strides=4)(keras.layers.Rescaling(0.01)(image))
     x = keras.layers.Dense(3)(keras.layers.Flatten()(x))
-    subject = subject_of(keras.Model(image, keras.layers.Softmax()(x)))
+    subject = subject_of(keras.Model(image, keras.layers.Softmax(name="probabilities")(x)))
     made = exported(subject, tmp_path, formats=("float32", "int8"), batch="dynamic")
     assert {entry["arena_bytes"] for entry in made.values()} == {None}
     assert {entry["status"] for entry in made.values()} == {"ok"}

@@ -45,7 +45,7 @@ def test_mistakes_stand_beside_where_the_model_looked(workdir):
     assert text.count("<img ") == 2 and "Grad-CAM" in text
     # The model saw the picture stretched to a square: the map is shown as the picture is.
     assert text.count('width="160" height="80"') == 2
-    (workdir / "config.yaml").write_text("data: {resize: crop}")
+    (workdir / "config.yaml").write_text("image: {resize: crop}")
     text = mistakes.mistakes(read(workdir))
     assert 'width="160" height="80"' in text and 'width="160" height="160"' in text
 
