@@ -424,7 +424,7 @@ def test_arrays_that_are_opened_again_are_counted_once(wanted, tmp_path, monkeyp
     outputs = {
         name: entry["bytes"]
         for name, entry in run.result["features"].items()
-        if name.startswith("features/") and name.endswith("val")
+        if name.endswith("features/val")
     }
     assert len(outputs) == 2 and set(outputs.values()) == {run.result["data"]["val"] * 32 * 4}
 
