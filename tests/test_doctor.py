@@ -7,6 +7,7 @@ import pytest
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from sklearn.linear_model import Ridge
 
+from tl_keras.data import doctor
 from tl_keras.data.batches import Inputs
 from tl_keras.data.examples import Dataset, Example
 from tl_keras.modalities.image import copies, examine
@@ -116,8 +117,8 @@ def test_pairs_lie_in_two_splits_or_under_two_labels():
         (["a", "a2"], ["train", "test"], ["cat", "cat"]),
         (["b", "b2"], ["train", "train"], ["cat", "dog"]),
     ]
-    assert examine.copied(pairs, "test") == {"a2"}
-    assert examine.copied(pairs, "val") == set()
+    assert doctor.copied(pairs, "test") == {"a2"}
+    assert doctor.copied(pairs, "val") == set()
 
 
 def test_what_does_not_fit_in_memory_is_not_compared():
@@ -130,12 +131,12 @@ def test_what_does_not_fit_in_memory_is_not_compared():
 def test_rare_classes():
     many = [(f"cat {i}", 0) for i in range(300)]
     few = [(f"dog {i}", 1) for i in range(25)]
-    rare = examine.rare_classes(dataset_of({"train": many + few, "val": [], "test": []}))
+    rare = doctor.rare_classes(dataset_of({"train": many + few, "val": [], "test": []}))
     assert [(entry["class"], entry["n"]) for entry in rare] == [("dog", 25)]
     assert "less than a tenth of the largest class, which has 300" in rare[0]["why"]
-    rare = examine.rare_classes(dataset_of({"train": many[:30] + few[:3], "val": [], "test": []}))
+    rare = doctor.rare_classes(dataset_of({"train": many[:30] + few[:3], "val": [], "test": []}))
     assert "fewer than 20" in rare[0]["why"]
-    assert examine.rare_classes(dataset_of({"train": many[:30] + few, "val": [], "test": []})) == []
+    assert doctor.rare_classes(dataset_of({"train": many[:30] + few, "val": [], "test": []})) == []
 
 
 def test_odd_sizes():
@@ -220,7 +221,7 @@ def test_suspects_are_named_by_file_and_class():
         "train": Inputs(labels[:30], features[:30]),
         "val": Inputs(labels[30:], features[30:]),
     }
-    (found,) = examine.suspected(dataset_of(splits), inputs)["suspects"]
+    (found,) = doctor.suspected(dataset_of(splits), inputs)["suspects"]
     assert found.pop("probability") > 0.5
     assert found == {"file": "39", "split": "val", "label": "cat", "suggested": "dog"}
 
@@ -228,8 +229,8 @@ def test_suspects_are_named_by_file_and_class():
 def test_too_few_or_too_many_to_compare_labels_says_so(monkeypatch):
     splits = {"train": [(f"{i}", i % 2) for i in range(8)], "val": [], "test": []}
     inputs = {"train": Inputs(np.arange(8) % 2, np.zeros((8, 4), np.float32))}
-    note = examine.suspected(dataset_of(splits), inputs)["suspects_note"]
+    note = doctor.suspected(dataset_of(splits), inputs)["suspects_note"]
     assert note == "'cat' has fewer than 5 images to compare labels with"
     monkeypatch.setattr(doubts, "MIN_LABELLED", 1)
-    monkeypatch.setattr(examine, "MAX_FEATURES", 31)
-    assert "too large" in examine.suspected(dataset_of(splits), inputs)["suspects_note"]
+    monkeypatch.setattr(doctor, "MAX_FEATURES", 31)
+    assert "too large" in doctor.suspected(dataset_of(splits), inputs)["suspects_note"]

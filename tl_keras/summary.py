@@ -7,6 +7,7 @@ from tl_keras import tasks
 from tl_keras.config.export import WHOLE
 from tl_keras.data.examples import Quarantined
 from tl_keras.data.wording import left_out
+from tl_keras.modalities import part
 from tl_keras.report.pages import comparison
 from tl_keras.report.read import read
 from tl_keras.run.folder import Run
@@ -33,22 +34,23 @@ def lines_of_audit(run: Run) -> list[str]:
     found = run.findings
     data = json.loads((run.workdir / "data.json").read_text(encoding="utf-8"))
     readable = sum(map(len, data["splits"].values()))
-    odd = {name: len(found.get(name, {}).get("odd", [])) for name in ("sizes", "brightness")}
+    modality = run.config.modality
+    nouns = part(modality, "check").NAMES[1]
     return [
-        f"{readable} images in {len(data['classes'])} classes, "
+        f"{readable} {nouns} in {len(data['classes'])} classes, "
         f"{len(data['quarantined'])} files left out",
         *(f"  {line}" for line in left_out([Quarantined(**e) for e in data["quarantined"]])),
         *(f"  {warning}" for warning in data["warnings"]),
-        _pairs(found),
+        _pairs(found, nouns),
         _doubted(found),
-        f"  {len(found['rare'])} classes with few images",
-        f"  {odd['sizes']} images of odd size, {odd['brightness']} of odd brightness or colour",
+        f"  {len(found['rare'])} classes with few {nouns}",
+        *(f"  {line}" for line in part(modality, "examine").lines(found)),
     ]
 
 
-def _pairs(found: dict[str, Any]) -> str:
+def _pairs(found: dict[str, Any], nouns: str) -> str:
     if "near_duplicates" not in found:
-        return "  near-duplicates: not compared, too many images for the memory"
+        return f"  near-duplicates: not compared, too many {nouns} for the memory"
     return f"  {len(found['near_duplicates'])} pairs of near-duplicates across splits or labels"
 
 

@@ -8,9 +8,8 @@ from absl import logging
 
 from tl_keras.approaches import stages
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import batches
+from tl_keras.data import batches, doctor
 from tl_keras.data.batches import Inputs
-from tl_keras.modalities.image import examine
 from tl_keras.report.pages import page
 from tl_keras.run.folder import Run, opened
 from tl_keras.training import features
@@ -43,7 +42,7 @@ def _suspected(run: Run, data: Data) -> dict:
         reason = "; ".join(str(error).splitlines())
         logging.warning("labels are not compared: %s", reason)
         return {"suspects": [], "suspects_note": f"labels were not compared: {reason}"}
-    return examine.suspected(data.dataset, _pooled(run, data, backbone))
+    return doctor.suspected(data.dataset, _pooled(run, data, backbone))
 
 
 def _pooled(run: Run, data: Data, backbone: keras.Model) -> dict[str, Inputs]:

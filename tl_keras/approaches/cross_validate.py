@@ -16,9 +16,9 @@ from tl_keras.approaches import folds, stages
 from tl_keras.approaches.folds import Fold, folds_of, new_backbone, settled
 from tl_keras.config import text as configs
 from tl_keras.config.whole import RunConfig
+from tl_keras.data import doctor
 from tl_keras.export import step as exports
 from tl_keras.jobs import job
-from tl_keras.modalities.image import examine
 from tl_keras.report.pages import page
 from tl_keras.run import folder as runs
 from tl_keras.run.files import write_text
@@ -187,7 +187,7 @@ def _result(run: Run, model: keras.Model, data: Data, every: Sequence[Fold]) -> 
     """`result.json`: validation is what was held out, by those who had not seen it."""
     dealt = [folds.out_of_fold(data, every, repeat) for repeat in range(every[-1].repeat + 1)]
     answers = np.mean(dealt, axis=0)
-    suspected = examine.suspected_by(answers, data.dataset)
+    suspected = doctor.suspected_by(answers, data.dataset)
     run.find(**suspected)
     _write_label_quality(run, answers, data, suspected["suspects"])
     trained, data = stages.as_trained(run, data)

@@ -15,12 +15,11 @@ import tensorflow as tf
 from absl import logging
 
 from tl_keras import tasks
-from tl_keras.data import record
+from tl_keras.data import doctor, record
 from tl_keras.data.examples import SPLITS
 from tl_keras.data.load import load
 from tl_keras.data.wording import left_out
 from tl_keras.modalities import part
-from tl_keras.modalities.image import examine as suspects
 from tl_keras.run import folder as runs
 from tl_keras.run.files import replacing, write_text
 from tl_keras.run.folder import Run
@@ -180,7 +179,7 @@ def _measure_without_copies(
 ) -> None:
     """What is left of the score without images whose near-duplicates were trained on, or
     chosen by."""
-    copies = suspects.copied(run.findings.get("near_duplicates", []), split)
+    copies = doctor.copied(run.findings.get("near_duplicates", []), split)
     kept = np.array([file not in copies for file in files])
     if kept.all() or not kept.any():
         return

@@ -34,7 +34,8 @@ Nothing outside of such a folder knows what an example looks like. By file, what
 `copies`
     `thumbnails(files)`, `clusters(thumbnails)`, `with_similar_hashes(looks)`: near-duplicates.
 `examine`
-    `examine(dataset, inputs, settings)`: findings on the examples, for `findings.json`.
+    `examine(dataset, inputs, settings)`: findings on the examples, for `findings.json`;
+    `lines(findings)`: what was found in them, in words.
 `explain`
     `pictures(model, data, probabilities, config, folder)`: what the report shows of answers.
 `show`

@@ -17,11 +17,10 @@ from absl import logging
 from tl_keras import tasks
 from tl_keras.backbones import table
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import batches
+from tl_keras.data import batches, doctor
 from tl_keras.data.batches import Inputs, Training
 from tl_keras.data.examples import SPLITS, Dataset
 from tl_keras.data.store import Kept
-from tl_keras.modalities.image import examine
 from tl_keras.run.folder import Run
 from tl_keras.run.lineage import run_of
 from tl_keras.training import features, freeze
@@ -355,7 +354,7 @@ def head_of(arch: Architecture, config: RunConfig) -> Head:
             _recipe(arch, config),
         )
         if arch.data.pool is None and "suspects" not in arch.run.findings:
-            arch.run.find(**examine.suspected(arch.data.dataset, found))
+            arch.run.find(**doctor.suspected(arch.data.dataset, found))
     head = arch.shared.heads[balance]
     chosen = next(r for r in head.history if r["regularisation"] == head.regularisation)
     logging.info("head: %s", train.validated(chosen)[-1])

@@ -1,12 +1,12 @@
 """What looks wrong in examples that can be read: listed for people to judge, never left out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from tl_keras import tasks
 from tl_keras.data.batches import Inputs
+from tl_keras.data.doctor import rare_classes
 from tl_keras.data.examples import SPLITS, Dataset, Example
 from tl_keras.modalities.image.config import ImageConfig
 from tl_keras.modalities.image.copies import MAX_EXAMPLES, near_duplicates, thumbnails
@@ -17,7 +17,6 @@ FLAT = 2 / 3  # share of neighbouring pixels that are equal; photographs have un
 FLATTER = 0.4  # than the median share
 ODD_BRIGHTNESS = 5.0  # robust deviations from the median
 ODD_LEVELS = 40.0  # grey levels from the median, at least
-MAX_FEATURES = 1e8  # images x channels; about 2.5 GB while they are compared
 
 
 def examine(dataset: Dataset, inputs: dict[str, Inputs], settings: ImageConfig) -> dict[str, Any]:
@@ -66,12 +65,6 @@ def _pair(
         "labels": [dataset.text(examples[i]) for i in both],
         "distance": distance,
     }
-
-
-def rare_classes(dataset: Dataset) -> list[dict[str, Any]]:
-    """Classes with few training images; none where labels are no classes."""
-    labels = tasks.maybe(dataset.task, "labels")
-    return labels.rare(dataset.labels("train"), dataset.classes) if labels else []
 
 
 def sizes(examples: Sequence[Example], settings: ImageConfig) -> dict[str, Any]:
@@ -144,63 +137,7 @@ def brightness(grey: np.ndarray, flat: np.ndarray, examples: Sequence[Example]) 
     return {"n": len(grey), "median": round(median, 1), "odd": odd}
 
 
-def copied(pairs: Sequence[dict[str, Any]], split: str) -> set[str]:
-    """Files of a split that have a near-duplicate in a split that came before it."""
-    earlier = SPLITS[: SPLITS.index(split)]
-    return {
-        pair["files"][own]
-        for pair in pairs
-        for own in (0, 1)
-        if pair["splits"][own] == split and pair["splits"][1 - own] in earlier
-    }
-
-
-def suspected(dataset: Dataset, features: dict[str, Inputs]) -> dict[str, Any]:
-    """`suspects` of the splits that `features` holds, `(n, channels) float32`; or, under
-    `suspects_note`, why nobody looked.
-
-    Each suspect has `file`, `split`, `label`, `suggested`, and `probability` of the suggested.
-    """
-    of = tasks.maybe(dataset.task, "labels")
-    if of is None:
-        return {"suspects_note": f"labels of {dataset.task} are not compared"}
-    pooled = np.concatenate([inputs.array for inputs in features.values()])
-    labels = np.concatenate([inputs.labels for inputs in features.values()])
-    if why := of.incomparable(labels, dataset.classes):
-        return {"suspects_note": why}
-    if pooled.size > MAX_FEATURES:
-        return {"suspects_note": "the data set is too large to compare all labels"}
-    examples = [(split, example) for split in features for example in dataset.splits[split]]
-    return _listed(of.suspects(pooled, labels), examples, dataset)
-
-
-def suspected_by(probabilities: np.ndarray, dataset: Dataset) -> dict[str, Any]:
-    """`suspects` of train, as `suspected` gives them, by models that had not seen the examples.
-
-    Args:
-      probabilities: `(train, classes)`; of a task without doubts about labels there are none.
-    """
-    of = tasks.maybe(dataset.task, "labels")
-    if of is None:
-        return {"suspects": []}
-    examples = [("train", example) for example in dataset.splits["train"]]
-    return _listed(of.doubtful(probabilities, dataset.labels("train")), examples, dataset)
-
-
-def _listed(
-    found: Sequence[tuple[int, int, float]],
-    examples: Sequence[tuple[str, Example]],
-    dataset: Dataset,
-) -> dict[str, Any]:
-    return {
-        "suspects": [
-            {
-                "file": examples[i][1].file,
-                "split": examples[i][0],
-                "label": dataset.classes[examples[i][1].label],
-                "suggested": dataset.classes[suggested],
-                "probability": round(probability, 4),
-            }
-            for i, suggested, probability in found
-        ]
-    }
+def lines(found: Mapping[str, Any]) -> list[str]:
+    """What `examine` found in images alone, a line a kind."""
+    sizes, brightness = (len(found.get(k, {}).get("odd", [])) for k in ("sizes", "brightness"))
+    return [f"{sizes} images of odd size, {brightness} of odd brightness or colour"]
