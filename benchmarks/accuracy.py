@@ -32,8 +32,8 @@ from sklearn.linear_model import LogisticRegression
 import tl_keras
 from tl_keras.config import text as configs
 from tl_keras.config.whole import RunConfig
-from tl_keras.run.folder import Run
 from tl_keras.run.quiet import start_tensorflow
+from tl_keras.run.run import Run
 
 start_tensorflow()
 
@@ -46,9 +46,9 @@ from tl_keras.data.examples import SPLITS  # noqa: E402
 from tl_keras.data.load import load  # noqa: E402
 from tl_keras.tasks.classification.losses import log_loss  # noqa: E402
 from tl_keras.training import features  # noqa: E402
-from tl_keras.training import model as models  # noqa: E402
 from tl_keras.training.architecture import Data, prepared  # noqa: E402
-from tl_keras.training.fold import Inference  # noqa: E402
+from tl_keras.training.network import model as models  # noqa: E402
+from tl_keras.training.network.fold import Inference  # noqa: E402
 
 SETS = ("ants_bees", "busi", "sign_digits")
 SUFFIXES = {".jpg", ".jpeg", ".png"}

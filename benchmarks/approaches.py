@@ -32,7 +32,7 @@ from accuracy import SIZE, Outcome, drawn, gain, interval, parser_of
 
 import tl_keras
 from tl_keras.approaches.compare import training_curve
-from tl_keras.run.folder import Run
+from tl_keras.run.run import Run
 
 LABELLED, VAL, TEST = 20, 3, 0.3  # images a class; of them to validate; share of a class
 APPROACHES = {

@@ -33,8 +33,8 @@ from accuracy import SETS, SIZE, Outcome, gain, interval, write_splits
 import tl_keras
 from tl_keras.config import text as configs
 from tl_keras.export import proof
-from tl_keras.run.folder import Run
 from tl_keras.run.quiet import quiet, start_tensorflow
+from tl_keras.run.run import Run
 
 start_tensorflow()
 
@@ -44,7 +44,7 @@ import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from tl_keras.config.export import ExportConfig  # noqa: E402
-from tl_keras.data.batches import Inputs  # noqa: E402
+from tl_keras.data.inputs import Inputs  # noqa: E402
 from tl_keras.data.load import load  # noqa: E402
 from tl_keras.export import (  # noqa: E402
     export,
@@ -54,9 +54,9 @@ from tl_keras.export.description import Description  # noqa: E402
 from tl_keras.modalities.image import prepare  # noqa: E402
 from tl_keras.modalities.image.device import predict  # noqa: E402
 from tl_keras.training import features  # noqa: E402
-from tl_keras.training import model as models  # noqa: E402
 from tl_keras.training.architecture import Data, prepared  # noqa: E402
-from tl_keras.training.fold import Inference  # noqa: E402
+from tl_keras.training.network import model as models  # noqa: E402
+from tl_keras.training.network.fold import Inference  # noqa: E402
 
 FORMATS = ("float32", "float16", "dynamic", "int8")
 ROUNDS, RUNS = 10, 50  # of timings that alternate

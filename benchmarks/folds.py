@@ -36,9 +36,9 @@ from tl_keras.backbones import applications  # noqa: E402
 from tl_keras.config.whole import RunConfig  # noqa: E402
 from tl_keras.data.load import load  # noqa: E402
 from tl_keras.data.splits import folds  # noqa: E402
-from tl_keras.training import freeze  # noqa: E402
-from tl_keras.training import model as models  # noqa: E402
 from tl_keras.training.architecture import Data, prepared  # noqa: E402
+from tl_keras.training.network import freeze  # noqa: E402
+from tl_keras.training.network import model as models  # noqa: E402
 
 FOLDS, FLIPPED, LISTED = 5, 0.05, 0.1
 DEPTH, EPOCHS, GUIDE_EPOCHS = 0.92, 6, 20

@@ -20,6 +20,7 @@ from PIL import Image
 
 from tl_keras.config.text import from_tree
 from tl_keras.config.whole import RunConfig
+from tl_keras.data.inputs import Training, prepared_split
 from tl_keras.run.quiet import start_tensorflow
 
 start_tensorflow()
@@ -110,12 +111,12 @@ def measure(folder: Path, ours_first: bool) -> dict[str, float]:
     cache = tempfile.mkdtemp(dir=folder.parent)
     config = config_of(folder, cache, {"size": SIZE, "augment": []})
     dataset = load(config)
-    how = batches.Training("image", BATCH, 0, (), None, "none", 2)
+    how = Training("image", BATCH, 0, (), None, "none", 2)
     place = tf.Variable([0, 0], dtype=tf.int64)
     prepared = []
 
     def first() -> int:
-        inputs = batches.prepared(dataset, "train", config)
+        inputs = prepared_split(dataset, "train", config)
         prepared.append(batches.training(inputs, how, place))
         return read_all(prepared[0])
 

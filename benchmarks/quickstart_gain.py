@@ -19,8 +19,8 @@ from sklearn.linear_model import LogisticRegression
 import tl_keras
 from tl_keras.config import text as configs
 from tl_keras.config.whole import RunConfig
-from tl_keras.run.folder import Run
 from tl_keras.run.quiet import start_tensorflow
+from tl_keras.run.run import Run
 
 EMBEDDED = Path(tl_keras.__file__).parent / "embedded" / "quickstart.yaml"
 FROM_SCRATCH = ["model.weights=none", "fit.freeze=auto", "fit.learning_rate=auto"]

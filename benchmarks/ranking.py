@@ -24,9 +24,9 @@ import tl_keras
 from tl_keras.config import text as configs
 from tl_keras.config.whole import RunConfig
 from tl_keras.tasks.classification import transfer
-from tl_keras.training import model as models
 from tl_keras.training.features import outputs
-from tl_keras.training.fold import Inference
+from tl_keras.training.network import model as models
+from tl_keras.training.network.fold import Inference
 
 SCORES = ("logme", "left out")
 

@@ -30,6 +30,8 @@ from typing import Any
 
 import psutil
 
+from tl_keras.training.activations import activations, prefixes
+
 SIZE, BATCH, EPOCHS, TRIALS = 160, 32, 6, 12
 TRAIN, VAL = 60, 10  # images a class
 SPACE = {
@@ -90,17 +92,17 @@ def least(config: Any, workdir: Path) -> dict[str, Any]:
     """Seconds of a pass of the prefixes, and by depth of an epoch's steps on tensors in memory."""
     from tl_keras.data import batches
     from tl_keras.data.load import load
-    from tl_keras.run.folder import Run
+    from tl_keras.run.run import Run
     from tl_keras.training import architecture as parts
-    from tl_keras.training import model as models
     from tl_keras.training import suffix
-    from tl_keras.training.learner import Settings, learner
+    from tl_keras.training.network import model as models
+    from tl_keras.training.network.learner import Settings, learner
 
     data = parts.prepared(load(config), config, parts.HEAD_SPLITS)
     backbone = models.pretrained(config.model, config.settings)
     run = Run(workdir, config, "benchmark")
     arch = parts.architecture(run, config, data, backbone, SPACE["fit.freeze"])
-    found, how = parts.prefixes(arch, half=False), parts.reading(config, data.dataset)
+    found, how = prefixes(arch, half=False), parts.reading(config, data.dataset)
     started = time.monotonic()
     for split in data.inputs.values():
         for batch in batches.evaluation(split, 64):
@@ -110,7 +112,7 @@ def least(config: Any, workdir: Path) -> dict[str, Any]:
     for cut in (*arch.cuts, arch.output):
         _, above = suffix.halves(models.logits_of(arch.trained), cut)
         step = learner(above, config.fit).step
-        kept = parts.activations(arch, [cut], "train", how, None)[cut]
+        kept = activations(arch, [cut], "train", how, None)[cut]
         steps = list(batches.of_activations(kept, labels, how, 0))
         step(*steps[0], settings)
         started = time.monotonic()

@@ -20,7 +20,7 @@ from tl_keras.approaches.teaching import students as teaching
 from tl_keras.config import text as configs
 from tl_keras.config.whole import RunConfig
 from tl_keras.run.files import write_text
-from tl_keras.run.folder import Run
+from tl_keras.run.run import Run
 
 
 def config_of(chosen: argparse.Namespace, cache: Path, workers: int) -> RunConfig:

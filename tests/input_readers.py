@@ -7,9 +7,9 @@ from keras import layers, ops
 
 from tl_keras.config import text as configs
 from tl_keras.config.whole import RunConfig
-from tl_keras.data.batches import Inputs
 from tl_keras.data.examples import Dataset, Example
-from tl_keras.run import folder as runs
+from tl_keras.data.inputs import Inputs
+from tl_keras.run.run import Run
 from tl_keras.training.architecture import Architecture, Data, architecture
 
 CLASSES = ("a", "b", "c")
@@ -135,7 +135,7 @@ def prepared(model: keras.Model, count: int = 48) -> Data:
     return Data(Dataset(CLASSES, splits, None, None, [], [], ""), inputs)
 
 
-def architecture_of(run: runs.Run, build, data: Data | None = None) -> Architecture:
+def architecture_of(run: Run, build, data: Data | None = None) -> Architecture:
     """What trainings of a backbone share, at the freeze depth of the run's config."""
     backbone = made(build)
     return architecture(

@@ -7,8 +7,9 @@ from PIL import Image
 from tl_keras.config.cache import CacheConfig
 from tl_keras.config.text import from_tree
 from tl_keras.data import batches, store
-from tl_keras.data.batches import Inputs, Training
+from tl_keras.data import inputs as inputs_module
 from tl_keras.data.examples import Dataset, Example
+from tl_keras.data.inputs import Inputs, Training, free_memory, prepared_split
 from tl_keras.modalities.image.check import Checked
 from tl_keras.modalities.image.config import Augmentation
 from tl_keras.tasks.classification import targets as targets_of
@@ -251,11 +252,11 @@ def prepared(dataset, split, config, folder, place, monkeypatch):
     """Inputs that are kept in memory, on disk, or not at all."""
     with monkeypatch.context() as patch:
         if place != "memory":
-            patch.setattr(batches, "free_memory", lambda: -1)
+            patch.setattr(inputs_module, "free_memory", lambda: -1)
         max_bytes = 0.0 if place == "files" else 1e9
         cache = CacheConfig(path=str(folder / "cache"), max_bytes=max_bytes)
         kept = config.model_copy(update={"cache": cache})
-        inputs = batches.prepared(dataset, split, kept)
+        inputs = prepared_split(dataset, split, kept)
     assert isinstance(inputs.array, np.memmap) == (place == "disk")
     assert (inputs.array is None) == (place == "files")
     return inputs
@@ -317,18 +318,18 @@ def test_images_on_disk_are_kept_by_all_that_decides_them(dataset, config, tmp_p
 
 
 def test_free_memory_is_the_machines(monkeypatch, tmp_path):
-    monkeypatch.setattr(batches, "CONTAINER", tmp_path)
-    assert 1 << 20 < batches.free_memory() < psutil.virtual_memory().total
+    monkeypatch.setattr(inputs_module, "CONTAINER", tmp_path)
+    assert 1 << 20 < free_memory() < psutil.virtual_memory().total
 
 
 def test_free_memory_is_the_containers_where_it_has_a_limit(monkeypatch, tmp_path):
-    monkeypatch.setattr(batches, "CONTAINER", tmp_path)
+    monkeypatch.setattr(inputs_module, "CONTAINER", tmp_path)
     (tmp_path / "memory.current").write_text("400\n")
     (tmp_path / "memory.stat").write_text("anon 300\ninactive_file 100\n")
     (tmp_path / "memory.max").write_text("1000\n")
-    assert batches.free_memory() == 700
+    assert free_memory() == 700
     (tmp_path / "memory.max").write_text("max\n")
-    assert batches.free_memory() > 1 << 20
+    assert free_memory() > 1 << 20
 
 
 # Embedded sources.
@@ -343,12 +344,12 @@ def test_embedded_images_are_resized_as_files_are(antialias, tmp_path):
     settings = {"size": 32, "antialias": antialias}
     same = from_tree({"data": {"source": "digits"}, "image": settings})
     config = same.with_settings(size=16)
-    inputs = batches.prepared(dataset, "train", config)
+    inputs = prepared_split(dataset, "train", config)
     resized = tf.image.resize(images[:1:-1], (16, 16), antialias=antialias)
     np.testing.assert_array_equal(inputs.array, tf.round(resized))
-    inputs = batches.prepared(dataset, "train", same)
+    inputs = prepared_split(dataset, "train", same)
     np.testing.assert_array_equal(inputs.array, images[:1:-1])
-    empty = batches.prepared(dataset, "val", config)
+    empty = prepared_split(dataset, "val", config)
     assert empty.array.shape == (0, 16, 16, 3)
 
 
@@ -378,7 +379,7 @@ def test_drawn_epochs_never_repeat(batch_size, steps):
         np.testing.assert_array_equal(targets.argmax(1), (x[:, 0, 0, 0] - 7) % 3)
         np.testing.assert_array_equal(weights, np.ones(len(x)))
     # The head's inputs are those of epoch 0.
-    inputs = batches.prepared(dataset, "train", from_tree({"data": {"source": "digits"}}))
+    inputs = prepared_split(dataset, "train", from_tree({"data": {"source": "digits"}}))
     shown_once = np.concatenate(list(batches.evaluation(inputs, 4).as_numpy_iterator()))
     assert shown_once[:, 0, 0, 0].tolist() == [7 + i for i in range(10)]
 

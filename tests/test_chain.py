@@ -12,7 +12,7 @@ import tl_keras
 from tl_keras.approaches import evaluate, recommending
 from tl_keras.report.pages import comparison
 from tl_keras.report.read import read
-from tl_keras.training import model as models
+from tl_keras.training.network import model as models
 
 HEAD = {"fit": {"freeze": 1.0, "epochs": 0}, "export": {"formats": []}}
 

@@ -11,6 +11,7 @@ from tl_keras.approaches import compare, ranking
 from tl_keras.config import text as configs
 from tl_keras.report.pages import comparison
 from tl_keras.run import folder as runs
+from tl_keras.run.run import Run
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +102,7 @@ def test_it_has_no_model_of_its_own(compared):
 
 def test_budget_is_shared_out_and_then_spent(wanted, tmp_path, monkeypatch):
     config = configs.from_tree(changed(wanted, compare={"minutes": 2.0, "approaches": "auto"}))
-    run = runs.Run(tmp_path, config, "compare")
+    run = Run(tmp_path, config, "compare")
     every = compare.entries(config)
     run.add(seconds={"head": 60.0})
     bounded = {e.name: compare._bounded(run, e, 2) for e in every}

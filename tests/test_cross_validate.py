@@ -14,12 +14,13 @@ from test_finetune import FEW, assert_same_weights, changed, epochs_of, weights_
 import tl_keras
 from tl_keras.approaches import folds
 from tl_keras.data.load import load
-from tl_keras.training import features, merge
+from tl_keras.training import features
 from tl_keras.training import head as heads
-from tl_keras.training import model as models
 from tl_keras.training.architecture import prepared
 from tl_keras.training.features import Worth
-from tl_keras.training.fold import Inference
+from tl_keras.training.network import merge
+from tl_keras.training.network import model as models
+from tl_keras.training.network.fold import Inference
 
 FOLDS = {"folds": 3}
 

@@ -6,8 +6,8 @@ import pytest
 from input_readers import ENDS, gated, pictures, tokens
 from keras import layers, ops
 
-from tl_keras.training import freeze
-from tl_keras.training.cuts import cuts_of
+from tl_keras.training.network import freeze
+from tl_keras.training.network.cuts import cuts_of
 
 
 def alone(model):

@@ -6,7 +6,7 @@ from tl_keras.backbones import applications
 from tl_keras.backbones.weights import load_weights
 from tl_keras.config import text as configs
 from tl_keras.embedded.shrink import shrink
-from tl_keras.training import model as models
+from tl_keras.training.network import model as models
 
 
 def test_shrunk_weights_are_the_same_to_half_precision(tmp_path):

@@ -14,15 +14,15 @@ from tl_keras.approaches import stages
 from tl_keras.config import text as configs
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import batches
-from tl_keras.data.batches import Inputs
 from tl_keras.data.examples import Dataset, Example
+from tl_keras.data.inputs import Inputs, Training
 from tl_keras.modalities.image import explain
 from tl_keras.report.facts import figures
 from tl_keras.report.pages import page
 from tl_keras.report.read import read
 from tl_keras.run import folder as runs
 from tl_keras.tasks.classification import metrics
-from tl_keras.training import model as models
+from tl_keras.training.network import model as models
 
 
 def small_model(pool: bool = True) -> keras.Model:
@@ -115,7 +115,7 @@ def test_views_are_those_of_training(seed):
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (10, 16, 16, 3), np.uint8)
     config, inputs = config_of(seed=seed), Inputs(np.arange(10), images)
-    how = batches.Training("image", 10, seed, config.image.augment, None, "none", 10)
+    how = Training("image", 10, seed, config.image.augment, None, "none", 10)
     shown = explain.views(images[[7, 2]], [7, 2], 10, config)
     assert shown.shape == (5, 2, 16, 16, 3)
     place = tf.Variable([0, 0], dtype=tf.int64)

@@ -19,14 +19,14 @@ from tl_keras import cli
 from tl_keras.approaches import stages
 from tl_keras.config import text as configs
 from tl_keras.config.export import ExportConfig
-from tl_keras.data.batches import Inputs
+from tl_keras.data.inputs import Inputs
 from tl_keras.export import parity
 from tl_keras.export.formats import flatbuffer, litert, metadata, quantise
 from tl_keras.export.formats.converted import convert
 from tl_keras.modalities.image import bundle
 from tl_keras.report.facts import figures
 from tl_keras.run.folder import opened
-from tl_keras.training import model as models
+from tl_keras.training.network import model as models
 
 LITERT = ["float32", "float16", "dynamic", "int8"]
 

@@ -7,11 +7,12 @@ import pytest
 from tl_keras.backbones import applications
 from tl_keras.config import text as configs
 from tl_keras.data import batches, store
-from tl_keras.data.batches import Inputs, Training
+from tl_keras.data.inputs import Inputs, Training, prepared_split
 from tl_keras.data.load import load
 from tl_keras.modalities.image.config import Augmentation
-from tl_keras.training import features, freeze
-from tl_keras.training.fold import Inference
+from tl_keras.training import features
+from tl_keras.training.network import freeze
+from tl_keras.training.network.fold import Inference
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def config(tree, tmp_path_factory):
 @pytest.fixture(scope="module")
 def data(config):
     dataset = load(config)
-    return dataset, batches.prepared(dataset, "val", config)
+    return dataset, prepared_split(dataset, "val", config)
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +123,7 @@ def test_all_that_decides_them_is_in_the_key(config, data, backbone):
     found = tried(config, data, backbone, 0.75, 0.9)
     kept(antialiased, data, found, name)
     kept(config, data, found, cut_at(backbone, 0.9))
-    fewer = batches.Inputs(inputs.labels[:-1], inputs.array[:-1])
+    fewer = Inputs(inputs.labels[:-1], inputs.array[:-1])
     splits = {**dataset.splits, "val": dataset.splits["val"][:-1]}
     smaller = dataset.__class__(**{**dataset.__dict__, "splits": splits})
     kept(config, (smaller, fewer), found, name)
@@ -177,9 +178,9 @@ def test_keeping_is_worth_it_when_the_prefix_is_slow():
 
 
 def test_what_memory_cannot_hold_is_read_at_the_disks_speed(monkeypatch):
-    monkeypatch.setattr(batches, "free_memory", lambda: 10**6)
+    monkeypatch.setattr(features, "free_memory", lambda: 10**6)
     slow = features.worth_keeping(cut(1e-5), 600, 50, 1e12)
-    monkeypatch.setattr(batches, "free_memory", lambda: 10**12)
+    monkeypatch.setattr(features, "free_memory", lambda: 10**12)
     fast = features.worth_keeping(cut(1e-5), 600, 50, 1e12)
     assert (slow.keep, fast.keep) == (False, True)
 

@@ -31,8 +31,8 @@ from tl_keras.modalities.image.config import ImageConfig
 from tl_keras.tasks.classification import choice
 from tl_keras.training import fit as train
 from tl_keras.training import head
-from tl_keras.training import model as models
 from tl_keras.training.features import Worth
+from tl_keras.training.network import model as models
 
 
 def changed(tree: dict, **sections: dict) -> dict:

@@ -7,7 +7,7 @@ from families import FAMILIES, make
 from input_readers import ENDS, examples, made
 
 from tl_keras.backbones import applications
-from tl_keras.training import freeze
+from tl_keras.training.network import freeze
 
 _backbone = functools.cache(make)
 

@@ -14,8 +14,8 @@ import tensorflow as tf
 from PIL import Image
 
 from tl_keras.config.text import from_tree
-from tl_keras.data.batches import prepared
 from tl_keras.data.examples import SPLITS
+from tl_keras.data.inputs import prepared_split
 from tl_keras.data.load import load
 from tl_keras.data.paths import printable
 from tl_keras.modalities.image.prepare import Kind, decode, prepare
@@ -116,7 +116,7 @@ def test_what_is_used_has_pillows_pixels(corpus, loaded):
     dataset, config = loaded
     compared = 0
     for split in SPLITS:
-        images = prepared(dataset, split, config).array
+        images = prepared_split(dataset, split, config).array
         for example, image in zip(dataset.splits[split], images, strict=True):
             path = dataset.root / example.file
             expected, tolerance = reference(path)

@@ -13,7 +13,7 @@ import tl_keras
 from tl_keras import launch
 from tl_keras.jobs import job
 from tl_keras.run.files import write_json
-from tl_keras.run.folder import Run
+from tl_keras.run.run import Run
 
 SPACE = {"fit.freeze": [0.25, 0.5, 0.75], "fit.learning_rate": {"min": 1e-4, "max": 1e-2}}
 TIMES = ("seconds", "passes", "saved")

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from tl_keras.training import merge
+from tl_keras.training.network import merge
 
 
 def network(seed: int) -> keras.Model:

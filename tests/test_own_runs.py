@@ -16,9 +16,10 @@ from tl_keras.backbones.weights import digest, graph_digest
 from tl_keras.config import text as configs
 from tl_keras.run.folder import opened
 from tl_keras.training import backbone as backbones
-from tl_keras.training import features, freeze
+from tl_keras.training import features
 from tl_keras.training import fit as train
-from tl_keras.training import model as models
+from tl_keras.training.network import freeze
+from tl_keras.training.network import model as models
 
 # Keras 3.15 saves variables by np.array(variable), whose __array__ lacks NumPy 2's `copy`.
 # Delete when https://github.com/keras-team/keras no longer warns in `model.save`.

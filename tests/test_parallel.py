@@ -24,8 +24,8 @@ from tl_keras.config import text as configs
 from tl_keras.data import record
 from tl_keras.jobs import local
 from tl_keras.run import marks
-from tl_keras.run.folder import Run
-from tl_keras.training import model as models
+from tl_keras.run.run import Run
+from tl_keras.training.network import model as models
 
 
 @pytest.fixture(scope="module")

@@ -21,14 +21,17 @@ from small_nets import tf_decode
 from tl_keras.backbones import from_file
 from tl_keras.config.export import ExportConfig
 from tl_keras.data import batches
+from tl_keras.data.inputs import Inputs
 from tl_keras.export import export, proof
 from tl_keras.export.description import Description
 from tl_keras.modalities.image.config import ImageConfig
 from tl_keras.modalities.image.explain import feature_map, grad_cam
-from tl_keras.run import folder as runs
-from tl_keras.training import adapt, architecture, features, fold, suffix
-from tl_keras.training import model as models
+from tl_keras.run.run import Run
+from tl_keras.training import adapt, architecture, features, suffix
+from tl_keras.training.activations import kept_cuts, prefixes, starts_of
 from tl_keras.training.features import Worth
+from tl_keras.training.network import fold
+from tl_keras.training.network import model as models
 
 CUTS = {rows: "add_0", tokens: "out_0", pictures: "both_0"}
 
@@ -42,7 +45,7 @@ def begun(tmp_path, build, keep, monkeypatch, **sections):
     for name in ("worth_keeping", "fitting"):
         monkeypatch.setattr(features, name, decided(keep))
     sections = {**sections, "fit": {"freeze": CUTS[build], **sections.get("fit", {})}}
-    run = runs.Run(tmp_path / str(keep), config_of(tmp_path, **sections), "finetune")
+    run = Run(tmp_path / str(keep), config_of(tmp_path, **sections), "finetune")
     return architecture_of(run, build)
 
 
@@ -66,10 +69,10 @@ def test_kept_activations_train_as_computed_ones(build, tmp_path, monkeypatch):
 def test_the_input_is_handed_on_as_it_is_and_only_where_it_is_read(tmp_path, monkeypatch):
     arch = begun(tmp_path, tokens, True, monkeypatch)
     how = architecture.reading(arch.config, arch.data.dataset)
-    states, ids = architecture.starts_of(arch, "out_0", "train", how, None)
+    states, ids = starts_of(arch, "out_0", "train", how, None)
     assert ids is arch.data.inputs["train"].array or ids.base is arch.data.inputs["train"].array
     assert (ids.dtype, states.shape[1:]) == (np.int32, (8, 12))
-    assert not isinstance(architecture.starts_of(arch, "features", "train", how, None), tuple)
+    assert not isinstance(starts_of(arch, "features", "train", how, None), tuple)
     assert not [name for name in arch.run.record["features"] if name.startswith("ids/")]
     labels = arch.data.inputs["train"].labels
     ((x, _, _), *_) = batches.of_activations((states, ids), labels, how, 0)
@@ -80,9 +83,9 @@ def test_views_of_the_input_are_kept_beside_the_activations(tmp_path, monkeypatc
     image = {"augment": [{"flip": "horizontal"}]}
     arch = begun(tmp_path, pictures, True, monkeypatch, image=image)
     how = architecture.reading(arch.config, arch.data.dataset)
-    other = architecture.kept_cuts(arch, "train")
+    other = kept_cuts(arch, "train")
     assert other == ["both_0", "image"]
-    _, images = architecture.starts_of(arch, "both_0", "train", how, 1, other)
+    _, images = starts_of(arch, "both_0", "train", how, 1, other)
     inputs = arch.data.inputs["train"]
     expected = np.concatenate(list(batches.view(inputs, 64, how, 1).as_numpy_iterator()))
     np.testing.assert_array_equal(images, expected)
@@ -98,9 +101,7 @@ def test_folds_take_their_rows_of_both(tmp_path, monkeypatch):
     part = {"train": pool.inputs["train"].part(chosen)}
     fold_arch = replace(arch, data=architecture.Data(pool.dataset, part, pool))
     how = architecture.reading(arch.config, pool.dataset)
-    every, some = (
-        architecture.starts_of(own, "add_0", "train", how, None) for own in (arch, fold_arch)
-    )
+    every, some = (starts_of(own, "add_0", "train", how, None) for own in (arch, fold_arch))
     for whole, few in zip(every, some, strict=True):
         np.testing.assert_array_equal(few, whole[chosen])
 
@@ -128,7 +129,7 @@ def test_half_precision_trains_from_a_cut_that_reads_the_input(tmp_path, monkeyp
     found = adapt.head_then_suffix(arch.run, arch, choose=lambda standing: "finetuned")
     assert np.isfinite(found.probabilities).all()
     assert any((a != b).any() for a, b in zip(before, arch.model.get_weights(), strict=True))
-    assert list(architecture.prefixes(arch, half=True).cuts) == ["ids", "out_0", "features"]
+    assert list(prefixes(arch, half=True).cuts) == ["ids", "out_0", "features"]
 
 
 def test_a_step_folds_batch_norm_that_reads_the_input():
@@ -139,7 +140,7 @@ def test_a_step_folds_batch_norm_that_reads_the_input():
     inputs = examples(model, 5).array
     prefix, _ = suffix.halves(models.logits_of(model), "both_0")
     expected = models.logits_of(model)(inputs)
-    both = batches.Inputs(np.arange(5), (np.asarray(prefix(inputs)), inputs))
+    both = Inputs(np.arange(5), (np.asarray(prefix(inputs)), inputs))
     found = features.outputs(fold.Inference(above), both)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
     (again,) = batches.evaluation(both, 8).as_numpy_iterator()

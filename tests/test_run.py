@@ -12,7 +12,8 @@ from tl_keras.config import text as configs
 from tl_keras.config.search import SearchConfig
 from tl_keras.run import folder as runs
 from tl_keras.run import marks
-from tl_keras.run.folder import Run
+from tl_keras.run.budget import has_budget
+from tl_keras.run.run import DONE, OVER, Run
 
 
 def config(**sections):
@@ -137,14 +138,14 @@ def killed_in_finish(run: Run, monkeypatch, step: str):
 
 def test_killed_before_the_result_is_not_done(run, monkeypatch):
     run.add(kept="head")
-    killed_in_finish(run, monkeypatch, "tl_keras.run.folder.write_json")
+    killed_in_finish(run, monkeypatch, "tl_keras.run.run.write_json")
     assert runs.finished(config(), run.workdir, "finetune") is None
     assert run.record["kept"] == "head"
 
 
 @pytest.mark.parametrize("step", ["write_text", "shutil.rmtree"])
 def test_killed_after_the_result_is_done(run, monkeypatch, step):
-    killed_in_finish(run, monkeypatch, f"tl_keras.run.folder.{step}")
+    killed_in_finish(run, monkeypatch, f"tl_keras.run.run.{step}")
     assert run.checkpoint.exists()
     assert runs.finished(config(), run.workdir, "finetune") is not None
     assert not run.checkpoint.exists()
@@ -155,7 +156,7 @@ def test_killed_while_exports_are_made_again_is_not_done(run, monkeypatch, step)
     finish(run, export={"int8": {}})
     other = {"export": {"formats": ["int8"], "max_accuracy_drop": 0.1}}
     more = Run(run.workdir, config(**other), "finetune")
-    killed_in_finish(more, monkeypatch, f"tl_keras.run.folder.{step}")
+    killed_in_finish(more, monkeypatch, f"tl_keras.run.run.{step}")
     assert runs.finished(config(**other), run.workdir, "finetune") is None
 
 
@@ -323,13 +324,13 @@ def test_numbers_that_json_lacks_are_a_fault(run):
 
 def test_trials_that_take_no_time_do_not_stretch_the_minutes():
     budget = SearchConfig(minutes=1)
-    first = {"status": runs.DONE, "seconds": 90.0, "passes": 70.0}
+    first = {"status": DONE, "seconds": 90.0, "passes": 70.0}
     others = [
-        {"status": runs.OVER, "seconds": 0.1},
-        {"status": runs.DONE, "seconds": 0.1, "left_out": True},
-        {"status": runs.DONE, "seconds": 0.1, "depth": {"share": 1.0}},
+        {"status": OVER, "seconds": 0.1},
+        {"status": DONE, "seconds": 0.1, "left_out": True},
+        {"status": DONE, "seconds": 0.1, "depth": {"share": 1.0}},
     ]
     records = [first, *others]
-    assert runs.has_budget(budget, {"records": records, "seconds": 35.0})
-    assert not runs.has_budget(budget, {"records": records, "seconds": 45.0})
-    assert runs.has_budget(budget, {"records": others, "seconds": 45.0})
+    assert has_budget(budget, {"records": records, "seconds": 35.0})
+    assert not has_budget(budget, {"records": records, "seconds": 45.0})
+    assert has_budget(budget, {"records": others, "seconds": 45.0})

@@ -23,7 +23,7 @@ from tl_keras.search import session as sessions
 from tl_keras.tasks.classification import choice
 from tl_keras.training import adapt, features
 from tl_keras.training import fit as train
-from tl_keras.training import model as models
+from tl_keras.training.network import model as models
 
 SPACE = {
     "fit.freeze": [0.5, 0.75, 1.0],

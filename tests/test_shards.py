@@ -17,6 +17,7 @@ from test_tfds import CLASSES, offline, picture, write  # noqa: F401
 import tl_keras
 from tl_keras.config import text as configs
 from tl_keras.data import batches
+from tl_keras.data.inputs import prepared_split
 from tl_keras.data.load import load
 from tl_keras.data.sources import shards
 from tl_keras.training import fit as train
@@ -103,7 +104,7 @@ def epoch(dataset, config, number, first=0, augmentations=()):
 
 def test_an_epoch_is_every_example_once_in_another_order_each(prepared, tmp_path):
     dataset, config = loaded(tree(prepared, tmp_path / "cache"))
-    inputs = batches.prepared(dataset, "train", config)
+    inputs = prepared_split(dataset, "train", config)
     numbers = range(len(inputs))
     images = [image.tobytes() for image in batches.examples_of(inputs.part(np.array(numbers)))]
     assert len(set(images)) == 35
@@ -127,7 +128,7 @@ def test_an_epoch_goes_on_in_its_middle(prepared, tmp_path):
 def test_views_are_those_of_files(prepared, tmp_path):
     """An example has the same view in an epoch wherever it is read from."""
     dataset, config = loaded(tree(prepared, tmp_path / "cache"))
-    inputs = batches.prepared(dataset, "train", config)
+    inputs = prepared_split(dataset, "train", config)
     augmentations = ALL[:-1]  # Not mixed with others.
     training = how(2, batch_size=8, augmentations=augmentations)
     (views,) = batches.view(inputs, 35, training, 3).as_numpy_iterator()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tl_keras import summary
 from tl_keras.config import text as configs
-from tl_keras.run.folder import Run
+from tl_keras.run.run import Run
 
 ENTRY = {"bytes": 1_000_000, "latency_ms": None, "accuracy": 0.9, "status": "ok"}
 FAILED = {"format": None, "status": "no file holds export.max_bytes 10"}

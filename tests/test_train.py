@@ -14,31 +14,32 @@ from tl_keras.config.fit import FitConfig
 from tl_keras.tasks.classification import choice
 from tl_keras.tasks.classification.losses import answers as softmax
 from tl_keras.training import fit as train
-from tl_keras.training.fit import Fit, Plan, State
-from tl_keras.training.learner import Settings, learner
+from tl_keras.training.fit import Fit, State
+from tl_keras.training.network.learner import Settings, learner
+from tl_keras.training.plan import Plan, num_views, rate_of, resolved
 
 
 @pytest.mark.parametrize("count", [10, 300, 3000, 100_000])
 @pytest.mark.parametrize("pretrained", [True, False])
 def test_plan_is_a_rule_of_the_size(count, pretrained):
     steps = max(1, count // 32)
-    plan = train.plan(FitConfig(), count, steps, pretrained)
+    plan = resolved(FitConfig(), count, steps, pretrained)
     assert 5 <= plan.epochs <= (30 if pretrained else 300)
     assert plan.patience >= 10
     assert plan.patience * steps >= 295  # Validation may stay at chance for so many steps.
     assert 0 <= plan.freeze <= 0.5
     assert pretrained or plan.freeze == 0
-    assert plan == train.plan(FitConfig(), count, steps, pretrained)
+    assert plan == resolved(FitConfig(), count, steps, pretrained)
 
 
 def test_plan_leaves_what_was_chosen():
     config = FitConfig(freeze="block_3", epochs=7, learning_rate=0.5, keep="best", patience=2)
-    assert train.plan(config, 100, 3, True) == Plan("block_3", 7, 0.5, 3, "best", 2)
+    assert resolved(config, 100, 3, True) == Plan("block_3", 7, 0.5, 3, "best", 2)
 
 
 @pytest.mark.parametrize("pretrained, keep", [(True, "average"), (False, "best")])
 def test_pretrained_weights_are_averaged_and_others_chosen(pretrained, keep):
-    assert train.plan(FitConfig(), 100, 3, pretrained).keep == keep
+    assert resolved(FitConfig(), 100, 3, pretrained).keep == keep
 
 
 @pytest.mark.parametrize(
@@ -82,12 +83,12 @@ def test_a_first_candidate_that_is_all_but_perfect_cannot_lose(loss, loses):
 
 @pytest.mark.parametrize("num_val, views", [(1, 8), (20, 8), (100, 4), (400, 1), (401, 0)])
 def test_few_validation_images_are_looked_at_in_more_views(num_val, views):
-    assert train.num_views(num_val) == views
+    assert num_views(num_val) == views
 
 
 def test_learning_rate_warms_up_and_decays():
     plan = Plan(0.0, 10, 0.1, 10, "best", 10)
-    rates = [train.rate_of(plan, 0.1, step) for step in range(101)]
+    rates = [rate_of(plan, 0.1, step) for step in range(101)]
     assert np.argmax(rates) == 10
     assert max(rates) == pytest.approx(0.1)
     assert rates[0] < 0.02

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # Type checkers take this name for true.
     import PIL.Image
 
     from tl_keras.config.whole import RunConfig
-    from tl_keras.run.folder import Run
+    from tl_keras.run.run import Run
 
     Config = RunConfig | Mapping[str, Any] | str | os.PathLike
     Picture = str | os.PathLike | np.ndarray | PIL.Image.Image
@@ -126,9 +126,10 @@ def search(config: "Config", workdir: "str | Path") -> "Run":
 
 def load(workdir: "Run | str | Path") -> "Run":
     """An existing run. Raises ValueError where the folder is none."""
-    from tl_keras.run import folder as run
+    from tl_keras.run import folder
+    from tl_keras.run.run import Run
 
-    return run.load(workdir.workdir if isinstance(workdir, run.Run) else workdir)
+    return folder.load(workdir.workdir if isinstance(workdir, Run) else workdir)
 
 
 def predict(
@@ -215,7 +216,7 @@ def report(
 
     from tl_keras import launch
     from tl_keras import output as outputs
-    from tl_keras.run.folder import Run
+    from tl_keras.run.run import Run
 
     several = not isinstance(runs, Run | str | os.PathLike)
     named = list(runs) if several else [runs]
@@ -230,7 +231,8 @@ def report(
 
 
 def _finished(run: "Run | str | Path") -> "Run":
-    from tl_keras.run.folder import Run, load_finished
+    from tl_keras.run.folder import load_finished
+    from tl_keras.run.run import Run
 
     return load_finished(run.workdir if isinstance(run, Run) else run)
 

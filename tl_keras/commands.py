@@ -19,8 +19,8 @@ from tl_keras.config.paths import check_paths
 from tl_keras.config.search import TRIALS
 from tl_keras.config.whole import RunConfig
 from tl_keras.run import folder as runs
-from tl_keras.run.folder import Run
 from tl_keras.run.quiet import tensorflow_started
+from tl_keras.run.run import Run
 
 Flags = flags.FlagValues
 

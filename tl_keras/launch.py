@@ -15,8 +15,8 @@ from tl_keras.config.whole import RunConfig
 from tl_keras.jobs import job
 from tl_keras.run import folder as runs
 from tl_keras.run import marks
-from tl_keras.run.folder import Run
 from tl_keras.run.quiet import tensorflow_started
+from tl_keras.run.run import Run, read_json
 
 Start = Callable[[], AbstractContextManager[None]]
 
@@ -78,7 +78,7 @@ def _refuse_changed_data(run: Run) -> None:
         return
     from tl_keras.data import changes  # Here, since NumPy takes a while to import.
 
-    if changed := changes.since(run.config.data, runs.read_json(file)):
+    if changed := changes.since(run.config.data, read_json(file)):
         raise ValueError(
             f"--workdir: {str(run.workdir)!r} was finished with other data ({changed}), and its "
             "result describes the earlier data; choose another --workdir for the data as they are "

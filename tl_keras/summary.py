@@ -10,7 +10,7 @@ from tl_keras.data.wording import left_out
 from tl_keras.modalities import part
 from tl_keras.report.pages import comparison
 from tl_keras.report.read import read
-from tl_keras.run.folder import Run
+from tl_keras.run.run import Run
 
 
 def lines(run: Run) -> list[str]:

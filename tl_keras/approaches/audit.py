@@ -9,12 +9,13 @@ from absl import logging
 from tl_keras.approaches import stages
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import batches, doctor
-from tl_keras.data.batches import Inputs
+from tl_keras.data.inputs import Inputs
 from tl_keras.report.pages import page
-from tl_keras.run.folder import Run, opened
+from tl_keras.run.folder import opened
+from tl_keras.run.run import Run
 from tl_keras.training import features
-from tl_keras.training import model as models
 from tl_keras.training.architecture import Data
+from tl_keras.training.network import model as models
 
 
 def run(config: RunConfig, workdir: str | Path) -> Run:

@@ -28,7 +28,8 @@ from tl_keras.jobs import job
 from tl_keras.launch import launch
 from tl_keras.report.pages import page
 from tl_keras.run import marks
-from tl_keras.run.folder import Run, opened
+from tl_keras.run.folder import opened
+from tl_keras.run.run import Run
 
 BOUNDED = {"full": "fit", "scratch": "fit", "search": "search"}  # Sections with `minutes`.
 

@@ -22,11 +22,11 @@ from tl_keras.jobs import job
 from tl_keras.report.pages import page
 from tl_keras.run import folder as runs
 from tl_keras.run.files import write_text
-from tl_keras.run.folder import Run, opened
+from tl_keras.run.folder import opened
+from tl_keras.run.run import Run
 from tl_keras.search.loop import best_model
-from tl_keras.training import adapt, merge
+from tl_keras.training import adapt
 from tl_keras.training import backbone as backbones
-from tl_keras.training import model as models
 from tl_keras.training.adapt import Chosen
 from tl_keras.training.architecture import (
     Data,
@@ -34,6 +34,8 @@ from tl_keras.training.architecture import (
     plan_of,
     prepared_again,
 )
+from tl_keras.training.network import merge
+from tl_keras.training.network import model as models
 from tl_keras.training.parts import ALL, everything
 
 

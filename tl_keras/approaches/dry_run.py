@@ -17,13 +17,13 @@ from tl_keras.data.load import load
 from tl_keras.data.record import refuse_leaks
 from tl_keras.data.wording import left_out, shortened
 from tl_keras.modalities import part
-from tl_keras.training import adapt, architecture, features, freeze, suffix
-from tl_keras.training import fit as train
-from tl_keras.training import model as models
+from tl_keras.training import adapt, architecture, features, suffix
 from tl_keras.training.architecture import HEAD_SPLITS, Data
-from tl_keras.training.fit import Plan
-from tl_keras.training.fold import Inference
-from tl_keras.training.learner import Settings, learner
+from tl_keras.training.network import freeze
+from tl_keras.training.network import model as models
+from tl_keras.training.network.fold import Inference
+from tl_keras.training.network.learner import Settings, learner
+from tl_keras.training.plan import Plan, num_views
 
 TIMED_STEPS = 3
 CONVERSION = 2.0  # seconds a format; MobileNetV2 took 5 for all, and as much to time them
@@ -110,7 +110,7 @@ def _seconds(
         seconds["finetune"] = first + plan.epochs * epoch
     # Three candidates on validation in its views, then both splits in as many as asked for.
     measured = sizes["val"] + sizes["test"]
-    chosen = 3 * (1 + train.num_views(sizes["val"])) * sizes["val"]
+    chosen = 3 * (1 + num_views(sizes["val"])) * sizes["val"]
     seconds["evaluate"] = forward * (chosen + config.evaluate.views * measured)
     a_format = CONVERSION + forward * measured
     seconds["export"] = len(config.export.formats) * a_format

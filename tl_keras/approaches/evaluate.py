@@ -15,11 +15,12 @@ from tl_keras.data.examples import Listed, Listing, Quarantined
 from tl_keras.data.names import nearly_equal
 from tl_keras.data.sources.table import OF_FILES
 from tl_keras.data.wording import left_out
-from tl_keras.run.folder import Run, as_trained
+from tl_keras.run.folder import as_trained
 from tl_keras.run.lineage import trained_before, trained_on
+from tl_keras.run.run import Run
 from tl_keras.training import features
-from tl_keras.training import model as models
-from tl_keras.training.fold import Inference
+from tl_keras.training.network import model as models
+from tl_keras.training.network.fold import Inference
 
 
 def run(run: Run, path: str | Path) -> dict[str, Any]:

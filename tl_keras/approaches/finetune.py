@@ -6,11 +6,13 @@ from tl_keras.approaches import stages
 from tl_keras.config.whole import RunConfig
 from tl_keras.export import step as exports
 from tl_keras.report.pages import page
-from tl_keras.run.folder import Run, is_stale, opened
+from tl_keras.run.budget import is_stale
+from tl_keras.run.folder import opened
+from tl_keras.run.run import Run
 from tl_keras.search.loop import best_model
 from tl_keras.training import backbone as backbones
-from tl_keras.training import model as models
 from tl_keras.training.adapt import adapt
+from tl_keras.training.network import model as models
 
 
 def run(config: RunConfig, workdir: str | Path) -> Run:

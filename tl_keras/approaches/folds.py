@@ -17,22 +17,22 @@ from tl_keras.export import proof
 from tl_keras.jobs import job
 from tl_keras.run import folder as runs
 from tl_keras.run.files import replacing, write_text
-from tl_keras.run.folder import Run
 from tl_keras.run.quiet import only_warnings
+from tl_keras.run.run import Run
 from tl_keras.search.loop import best_model
 from tl_keras.training import adapt, features
-from tl_keras.training import model as models
+from tl_keras.training.activations import decisions
 from tl_keras.training.architecture import (
     HEAD_SPLITS,
     Architecture,
     Data,
     architecture,
-    decisions,
     plan_of,
     prepared_again,
 )
 from tl_keras.training.backbone import check_began, digests_of
-from tl_keras.training.fold import Inference
+from tl_keras.training.network import model as models
+from tl_keras.training.network.fold import Inference
 from tl_keras.training.parts import data_of, deal
 
 

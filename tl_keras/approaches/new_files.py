@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from tl_keras.data import check_files, store
-from tl_keras.data.batches import Inputs, reader
+from tl_keras.data.inputs import Inputs, reader
 from tl_keras.modalities import part
-from tl_keras.run.folder import Run
+from tl_keras.run.run import Run
 
 
 def checked(files: list[Path], run: Run) -> dict[str, Any]:

@@ -26,12 +26,13 @@ from tl_keras.data.wording import left_out
 from tl_keras.export import step as exports
 from tl_keras.report.pages import page
 from tl_keras.run.files import replacing, write_json
-from tl_keras.run.folder import Run, opened
+from tl_keras.run.folder import opened
+from tl_keras.run.run import Run
 from tl_keras.training import backbone as backbones
 from tl_keras.training import features
-from tl_keras.training import model as models
 from tl_keras.training.architecture import Data, prepared
-from tl_keras.training.fold import Inference
+from tl_keras.training.network import model as models
+from tl_keras.training.network.fold import Inference
 
 
 def run(config: RunConfig, workdir: str | Path) -> Run:

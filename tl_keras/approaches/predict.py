@@ -11,16 +11,17 @@ import tensorflow as tf
 
 from tl_keras import tasks
 from tl_keras.approaches import new_files
-from tl_keras.data.batches import Inputs
 from tl_keras.data.examples import Listed, Listing, Quarantined
+from tl_keras.data.inputs import Inputs
 from tl_keras.data.paths import printable
 from tl_keras.data.sources import folders
 from tl_keras.modalities import part
 from tl_keras.run.files import unwritable
-from tl_keras.run.folder import Run, as_trained
+from tl_keras.run.folder import as_trained
+from tl_keras.run.run import Run
 from tl_keras.training import features
-from tl_keras.training import model as models
-from tl_keras.training.fold import Inference
+from tl_keras.training.network import model as models
+from tl_keras.training.network.fold import Inference
 
 Row = dict[str, Any]
 

@@ -6,10 +6,11 @@ from tl_keras.approaches import stages
 from tl_keras.config.whole import RunConfig
 from tl_keras.report.pages import page
 from tl_keras.run.files import replacing
-from tl_keras.run.folder import Run, opened
+from tl_keras.run.folder import opened
+from tl_keras.run.run import Run
 from tl_keras.training import adapt
 from tl_keras.training import backbone as backbones
-from tl_keras.training import model as models
+from tl_keras.training.network import model as models
 
 
 def run(config: RunConfig, workdir: str | Path) -> Run:

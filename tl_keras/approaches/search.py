@@ -8,7 +8,8 @@ from pathlib import Path
 from tl_keras.approaches import stages
 from tl_keras.config.whole import RunConfig
 from tl_keras.report.pages import page
-from tl_keras.run.folder import Run, opened
+from tl_keras.run.folder import opened
+from tl_keras.run.run import Run
 from tl_keras.search.loop import best_model
 from tl_keras.training import backbone as backbones
 

@@ -22,11 +22,11 @@ from tl_keras.data.wording import left_out
 from tl_keras.modalities import part
 from tl_keras.run import folder as runs
 from tl_keras.run.files import replacing, write_text
-from tl_keras.run.folder import Run
+from tl_keras.run.run import Run
 from tl_keras.training import features
-from tl_keras.training import model as models
 from tl_keras.training.architecture import Data, prepared, reading
-from tl_keras.training.fold import Inference
+from tl_keras.training.network import model as models
+from tl_keras.training.network.fold import Inference
 
 Probabilities = dict[str, np.ndarray]  # by split
 PACKAGES = ("tl-keras", "tensorflow", "keras", "numpy", "scikit-learn", "ai-edge-litert")

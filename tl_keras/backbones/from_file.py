@@ -14,7 +14,7 @@ from absl import logging
 from tl_keras.backbones import model_file
 from tl_keras.backbones.weights import load_safely
 from tl_keras.modalities import part
-from tl_keras.training import freeze
+from tl_keras.training.network import freeze
 
 # Names that this package gives to operations before and behind those of the file.
 TAKEN = ("normalise", "pool", "features", "dropout", "hidden", "logits", "probabilities")

@@ -8,8 +8,8 @@ from tl_keras.config.model import ModelConfig
 from tl_keras.data import changes
 from tl_keras.data.examples import SPLITS, Dataset, Example
 from tl_keras.run.files import write_json
-from tl_keras.run.folder import Run
 from tl_keras.run.lineage import trained_before
+from tl_keras.run.run import Run
 
 
 def write(run: Run, dataset: Dataset) -> None:

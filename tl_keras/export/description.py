@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tl_keras.data.batches import Inputs
+from tl_keras.data.inputs import Inputs
 
 LABELS = "labels.txt"
 

@@ -12,7 +12,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from tl_keras.data import batches
-from tl_keras.data.batches import Inputs
+from tl_keras.data.inputs import CORES, Inputs
 from tl_keras.export.formats import flatbuffer
 from tl_keras.run.files import not_a_pattern
 from tl_keras.run.progress import progress
@@ -66,7 +66,7 @@ def load_litert(file: Path, silent: bool = False) -> Runner:
     Args:
       silent: without a progress bar of its own.
     """
-    interpreters = [load_interpreter(file) for _ in range(min(batches.CORES, MOST_AT_ONCE))]
+    interpreters = [load_interpreter(file) for _ in range(min(CORES, MOST_AT_ONCE))]
 
     def run(inputs: Inputs) -> Outputs:
         found = []

@@ -13,7 +13,7 @@ from absl import logging
 
 from tl_keras import tasks
 from tl_keras.config.export import WHOLE, ExportConfig
-from tl_keras.data.batches import CORES, Inputs
+from tl_keras.data.inputs import CORES, Inputs
 from tl_keras.export import parity, repair
 from tl_keras.export.description import Description
 from tl_keras.export.formats import flatbuffer, litert, metadata, onnx, quantise, saved_model

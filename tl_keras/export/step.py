@@ -16,7 +16,7 @@ from tl_keras.export import choice, export, proof
 from tl_keras.export.description import LABELS, Description, Examples, label_lines
 from tl_keras.modalities import part
 from tl_keras.run.files import write_text
-from tl_keras.run.folder import Run
+from tl_keras.run.run import Run
 from tl_keras.training.architecture import Data
 
 SHIPPED = "model.tflite"

@@ -12,7 +12,7 @@ from typing import Any
 
 from tl_keras.config import text as configs
 from tl_keras.run.files import write_json, write_text
-from tl_keras.run.folder import Run
+from tl_keras.run.run import Run
 
 SHARED = ("features", "head")  # Phases whose work other jobs share: the whole run counts them.
 

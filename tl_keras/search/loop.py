@@ -10,8 +10,9 @@ import keras
 from absl import logging
 
 from tl_keras.config.whole import RunConfig
+from tl_keras.run.budget import has_budget
 from tl_keras.run.files import write_json
-from tl_keras.run.folder import Run, has_budget
+from tl_keras.run.run import Run
 from tl_keras.search import session as sessions
 from tl_keras.search import table, trials, tuner
 from tl_keras.search.promote import promoted

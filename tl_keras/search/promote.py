@@ -10,7 +10,7 @@ from absl import logging
 from tl_keras import tasks
 from tl_keras.config.whole import RunConfig
 from tl_keras.run.files import replacing, write_json
-from tl_keras.run.folder import DONE, Run
+from tl_keras.run.run import DONE, Run
 from tl_keras.search import trials
 from tl_keras.search.session import Session
 from tl_keras.search.state import Record, State, state_file

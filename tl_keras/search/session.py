@@ -18,9 +18,9 @@ from tl_keras.config.search import BLOCKS, Goal, Range
 from tl_keras.config.whole import RunConfig
 from tl_keras.jobs import job
 from tl_keras.modalities import part
-from tl_keras.run.folder import Run
-from tl_keras.training import adapt, freeze
-from tl_keras.training import model as models
+from tl_keras.run.run import Run
+from tl_keras.training import adapt
+from tl_keras.training.activations import seen_views
 from tl_keras.training.architecture import (
     HEAD_SPLITS,
     Architecture,
@@ -30,10 +30,11 @@ from tl_keras.training.architecture import (
     plan_of,
     prepared_again,
     reading,
-    seen_views,
 )
 from tl_keras.training.backbone import refuse_another
-from tl_keras.training.freeze import Freeze
+from tl_keras.training.network import freeze
+from tl_keras.training.network import model as models
+from tl_keras.training.network.freeze import Freeze
 
 MAX_ARCHITECTURES = 2  # In memory.
 RECKONED = 20  # Trials where minutes alone bound them; values of a range.

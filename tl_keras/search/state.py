@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tl_keras.run.folder import Run
+from tl_keras.run.run import Run
 
 Record = dict[str, Any]  # Of a trial, as `search.trials` of result.json has it.
 

@@ -6,7 +6,7 @@ from absl import logging
 
 from tl_keras import tasks
 from tl_keras.config.whole import RunConfig
-from tl_keras.run.folder import DONE
+from tl_keras.run.run import DONE
 from tl_keras.search import trials, tuner
 from tl_keras.search.session import Session
 from tl_keras.search.state import Record, State

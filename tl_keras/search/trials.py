@@ -16,8 +16,8 @@ from tl_keras.config.whole import RunConfig
 from tl_keras.export import export
 from tl_keras.jobs import job
 from tl_keras.run.files import replacing
-from tl_keras.run.folder import DIVERGED, DONE, OVER, Run
 from tl_keras.run.quiet import only_warnings
+from tl_keras.run.run import DIVERGED, DONE, OVER, Run
 from tl_keras.search.session import (
     Session,
     architecture_of,
@@ -30,24 +30,21 @@ from tl_keras.search.session import (
 from tl_keras.search.state import Record
 from tl_keras.training import adapt, features
 from tl_keras.training import head as heads
-from tl_keras.training import model as models
+from tl_keras.training.activations import cut_of, decisions, keeps
 from tl_keras.training.architecture import (
     HEAD_SPLITS,
     Architecture,
     Data,
     add_head,
     architecture,
-    cut_of,
-    decisions,
-    head_of,
-    keeps,
-    kept_head,
     plan_of,
 )
 from tl_keras.training.backbone import check_began, digests_of
-from tl_keras.training.fold import Inference
-from tl_keras.training.freeze import Freeze
+from tl_keras.training.network import model as models
+from tl_keras.training.network.fold import Inference
+from tl_keras.training.network.freeze import Freeze
 from tl_keras.training.parts import data_of as data_of_job
+from tl_keras.training.starting_head import head_of, kept_head
 
 
 def run_trial(

@@ -11,28 +11,29 @@ from tl_keras import tasks
 from tl_keras.backbones import table
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import batches
-from tl_keras.data.batches import Inputs
 from tl_keras.data.examples import Dataset
-from tl_keras.run.folder import Run
-from tl_keras.training import candidates, features, freeze, metrics
+from tl_keras.data.inputs import Inputs
+from tl_keras.run.run import Run
+from tl_keras.training import candidates, features, metrics
 from tl_keras.training import fit as train
 from tl_keras.training import head as heads
-from tl_keras.training import model as models
 from tl_keras.training.architecture import (
     Architecture,
     Data,
     add_head,
     architecture,
-    head_of,
     in_precision,
     plan_of,
     reading,
-    refit_head,
 )
-from tl_keras.training.fit import Fit, Plan
-from tl_keras.training.fold import Inference
-from tl_keras.training.freeze import Freeze
-from tl_keras.training.learner import learner
+from tl_keras.training.fit import Fit
+from tl_keras.training.network import freeze
+from tl_keras.training.network import model as models
+from tl_keras.training.network.fold import Inference
+from tl_keras.training.network.freeze import Freeze
+from tl_keras.training.network.learner import learner
+from tl_keras.training.plan import Plan
+from tl_keras.training.starting_head import head_of, refit_head
 from tl_keras.training.suffix import by_epoch, fit_suffix, suffix_of, validation
 
 

@@ -10,10 +10,10 @@ from tl_keras.backbones.weights import digest, graph_digest
 from tl_keras.config import space
 from tl_keras.config.model import WEIGHTS, ModelConfig
 from tl_keras.config.whole import RunConfig
-from tl_keras.run import folder as runs
-from tl_keras.run.folder import Run
-from tl_keras.training import freeze
-from tl_keras.training import model as models
+from tl_keras.run.budget import goes_on
+from tl_keras.run.run import Run
+from tl_keras.training.network import freeze
+from tl_keras.training.network import model as models
 
 
 def begin(run: Run) -> keras.Model | None:
@@ -26,7 +26,7 @@ def begin(run: Run) -> keras.Model | None:
       ValueError: the weights cannot be had or do not fit, or `fit.freeze` names no cut point.
     """
     config = run.config
-    if (run.workdir / "model.keras").exists() and not runs.goes_on(run):
+    if (run.workdir / "model.keras").exists() and not goes_on(run):
         return None
     keras.utils.set_random_seed(config.seed)
     first, *others = space.first_trials(config)

@@ -9,10 +9,11 @@ from absl import logging
 
 from tl_keras import tasks
 from tl_keras.config.whole import RunConfig
-from tl_keras.run.folder import Run
+from tl_keras.run.run import Run
 from tl_keras.tasks.heads import Head
 from tl_keras.training import features
-from tl_keras.training.architecture import Architecture, activations, kept_cuts, reading, seen_views
+from tl_keras.training.activations import activations, kept_cuts, seen_views
+from tl_keras.training.architecture import Architecture, reading
 from tl_keras.training.suffix import Suffix, seen
 
 

@@ -21,13 +21,13 @@ from tl_keras.config.cache import CacheConfig
 from tl_keras.config.model import ModelConfig
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import batches, store
-from tl_keras.data.batches import Inputs, Training
 from tl_keras.data.examples import Dataset
+from tl_keras.data.inputs import MEMORY_SHARE, Inputs, Training, free_memory, preparation
 from tl_keras.data.store import Kept, Request
 from tl_keras.modalities import part
 from tl_keras.run.progress import progress
-from tl_keras.training import freeze
-from tl_keras.training.fold import Inference, fold_batch_norm
+from tl_keras.training.network import freeze
+from tl_keras.training.network.fold import Inference, fold_batch_norm
 
 BATCH_SIZE = 64
 
@@ -183,7 +183,7 @@ def plain(inputs: Inputs, dataset: Dataset, split: str, config: RunConfig) -> Sh
     key = {
         "kind": split,
         "digests": [example.digest for example in dataset.splits[split]],
-        **batches.preparation(config.settings, dataset, split),
+        **preparation(config.settings, dataset, split),
     }
     return Shown(batches.evaluation(inputs, BATCH_SIZE), len(inputs), key)
 
@@ -306,7 +306,7 @@ def worth_keeping(cut: Cut, images: int, uses: float, max_bytes: float) -> Worth
         return room
     total, read = images * cut.bytes, cut.bytes / _memory_speed()
     # Reading: a copy where pages are in memory, the disk's speed where they cannot be.
-    if total > batches.MEMORY_SHARE * batches.free_memory():
+    if total > MEMORY_SHARE * free_memory():
         read += cut.bytes / DISK_BYTES_PER_SECOND
     keep = cut.seconds + (1 + uses) * read < uses * cut.seconds
     why = (

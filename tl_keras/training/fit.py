@@ -25,53 +25,8 @@ from absl import logging
 from tl_keras.config.fit import FitConfig
 from tl_keras.run.files import replacing
 from tl_keras.run.progress import progress
-from tl_keras.training.learner import Learner, Settings
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What `auto` came to, and what follows from the size of the data."""
-
-    freeze: float | str
-    epochs: int
-    learning_rate: float  # the peak
-    steps: int  # an epoch
-    keep: str  # `average` or `best`; `last` where the epochs were chosen elsewhere
-    patience: int  # epochs without a better one, after which a fit that keeps the best ends
-
-
-def plan(config: FitConfig, num_train: int, steps: int, pretrained: bool) -> Plan:
-    """Resolves `auto` by the number of training examples: a pure function.
-
-    After BiT-HyperRule (arXiv 1912.11370): depth and steps grow with the data, the rate stays.
-    Epochs fall with the root of the number: 30 up to 222 images, 20 for 500, 5 from 8,000 on.
-    Without pretrained weights nothing is frozen, the schedule is long, and so is the patience:
-    validation may stay at chance for hundreds of steps.
-    """
-    if pretrained:
-        freeze = 0.5 if num_train < 500 else 0.25 if num_train < 5000 else 0.0
-        epochs, learning_rate = np.clip(20 * np.sqrt(500 / num_train), 5, 30), 3e-4
-    else:
-        freeze, epochs, learning_rate = 0.0, np.clip(3000 / steps, 5, 300), 2e-3
-    epochs = round(float(epochs)) if config.epochs == "auto" else config.epochs
-    if config.freeze != "auto":
-        freeze = config.freeze
-    return Plan(
-        freeze if epochs else 1.0,  # Without epochs the head alone is trained.
-        epochs,
-        learning_rate if config.learning_rate == "auto" else config.learning_rate,
-        steps,
-        ("average" if pretrained else "best") if config.keep == "auto" else config.keep,
-        max(10, round(300 / steps)) if config.patience == "auto" else config.patience,
-    )
-
-
-MAX_VIEWS, VIEWED = 8, 400  # views of an image; images in all
-
-
-def num_views(num_val: int) -> int:
-    """How many augmented views of each validation image the choice of a candidate leans on."""
-    return int(np.clip(VIEWED // num_val, 0, MAX_VIEWS))
+from tl_keras.training.network.learner import Learner, Settings
+from tl_keras.training.plan import Plan, rate_of
 
 
 def best_epoch(history: list[dict[str, Any]]) -> int:
@@ -226,20 +181,6 @@ def _mean(losses: Sequence[tf.Tensor | float], epoch: int, plan: Plan) -> float:
     if not np.isfinite(loss):
         raise _diverged(loss, epoch, plan)
     return loss
-
-
-def rate_of(plan: Plan, warmup: float, step: int) -> float:
-    """The learning rate of a step: up to the peak in equal steps, then down to zero by a cosine.
-
-    Args:
-      warmup: share of all steps in which it rises.
-    """
-    total = max(1, plan.epochs * plan.steps)
-    rising = max(1, round(warmup * total))
-    if step < rising:
-        return plan.learning_rate * (step + 1) / (rising + 1)
-    done = min(1.0, (step - rising) / max(1, total - rising))
-    return plan.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def _kept(

@@ -10,23 +10,19 @@ import tensorflow as tf
 from tl_keras import tasks
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import batches
-from tl_keras.data.batches import Inputs, Training
-from tl_keras.run.folder import Run
-from tl_keras.training import features, freeze, metrics
+from tl_keras.data.inputs import Inputs, Training
+from tl_keras.run.run import Run
+from tl_keras.training import features, metrics
 from tl_keras.training import fit as train
-from tl_keras.training import model as models
-from tl_keras.training.architecture import (
-    Architecture,
-    cut_of,
-    keeps,
-    kept_cuts,
-    reading,
-    starts_of,
-)
-from tl_keras.training.fit import Epochs, Fit, Plan
-from tl_keras.training.fold import Inference, fold_batch_norm
-from tl_keras.training.freeze import FrozenPrefix
-from tl_keras.training.learner import Learner, learner
+from tl_keras.training.activations import cut_of, keeps, kept_cuts, starts_of
+from tl_keras.training.architecture import Architecture, reading
+from tl_keras.training.fit import Epochs, Fit
+from tl_keras.training.network import freeze
+from tl_keras.training.network import model as models
+from tl_keras.training.network.fold import Inference, fold_batch_norm
+from tl_keras.training.network.freeze import FrozenPrefix
+from tl_keras.training.network.learner import Learner, learner
+from tl_keras.training.plan import Plan
 
 MAX_NETWORKS = 16  # Traced, of an architecture: one takes some 50 MB, deleted still some 12.
 

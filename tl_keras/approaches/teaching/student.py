@@ -23,11 +23,12 @@ from tl_keras.data.sources import unlabelled
 from tl_keras.run import folder as runs
 from tl_keras.run import marks
 from tl_keras.run.files import remove_unfinished, replacing, write_text
-from tl_keras.run.folder import Run
+from tl_keras.run.run import Run
 from tl_keras.training import adapt
-from tl_keras.training import model as models
-from tl_keras.training.architecture import HEAD_SPLITS, architecture, plan_of, prepared, refit_head
+from tl_keras.training.architecture import HEAD_SPLITS, architecture, plan_of, prepared
 from tl_keras.training.candidates import Candidate
+from tl_keras.training.network import model as models
+from tl_keras.training.starting_head import refit_head
 
 
 def run(config: RunConfig, workdir: str | Path, segment: int) -> Run:

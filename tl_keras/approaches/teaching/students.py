@@ -8,10 +8,10 @@ from typing import Any
 from absl import logging
 
 from tl_keras import tasks
-from tl_keras.data.batches import CORES
+from tl_keras.data.inputs import CORES
 from tl_keras.jobs import local
 from tl_keras.jobs.local import Child, Failure
-from tl_keras.run.folder import Run
+from tl_keras.run.run import Run
 
 
 def train_students(run: Run, folder: Path, number: int) -> None:

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from tl_keras.data import batches
-from tl_keras.data.batches import Inputs
+from tl_keras.data.inputs import Inputs
 from tl_keras.export.formats import saved_model
 from tl_keras.export.formats.saved_model import Abstains
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from tl_keras.training.model import output_of
+from tl_keras.training.network.model import output_of
 
 Decode = Callable[[tf.Tensor], tf.Tensor]
 Abstains = Callable[[tf.Tensor], tf.Tensor]  # From answers to `(batch,) float32`, 1 to abstain.

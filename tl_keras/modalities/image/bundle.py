@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image
 
 from tl_keras import tasks
-from tl_keras.data.batches import CORES, evaluation, examples_of
+from tl_keras.data.batches import evaluation, examples_of
+from tl_keras.data.inputs import CORES
 from tl_keras.export import parity
 from tl_keras.export.description import Examples
 from tl_keras.modalities.image.config import ImageConfig

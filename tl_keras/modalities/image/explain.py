@@ -16,12 +16,13 @@ from PIL import Image
 
 from tl_keras import tasks
 from tl_keras.config.whole import RunConfig
-from tl_keras.data.batches import Inputs, examples_of
+from tl_keras.data.batches import examples_of
 from tl_keras.data.examples import Dataset
+from tl_keras.data.inputs import Inputs
 from tl_keras.modalities.image.augment import augment, mix, num_columns
 from tl_keras.run.files import replacing, write_json
-from tl_keras.training import freeze
-from tl_keras.training.model import logits_of
+from tl_keras.training.network import freeze
+from tl_keras.training.network.model import logits_of
 
 MISTAKES = 12
 SAMPLES, VIEWS = 6, 5

@@ -17,7 +17,7 @@ from tl_keras.report.facts import figures, trials
 from tl_keras.report.facts.trials import Behind, Search, Trial, shortly
 from tl_keras.report.read import Run
 from tl_keras.report.sections.results import named_scores
-from tl_keras.run.folder import DIVERGED
+from tl_keras.run.run import DIVERGED
 
 EDGE = 0.1  # of a range's logarithm: so near to an end, the best may lie beyond it
 NOTABLE = 0.01  # Accuracy; less is worth neither examples nor trials.

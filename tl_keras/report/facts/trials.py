@@ -7,7 +7,7 @@ from typing import Any
 from tl_keras import tasks
 from tl_keras.report.drawings.words import is_number
 from tl_keras.report.read import Run
-from tl_keras.run.folder import DONE
+from tl_keras.run.run import DONE
 
 EPOCHS = "fit.epochs"
 RATE = "fit.learning_rate"

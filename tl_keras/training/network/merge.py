@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from tl_keras.training.model import output_of
+from tl_keras.training.network.model import output_of
 
 
 def average(models: Sequence[keras.Model]) -> keras.Model:

@@ -1,0 +1,129 @@
+"""A run: a config and a folder; what it has done so far."""
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tl_keras.config import text as configs
+from tl_keras.config.whole import RunConfig
+from tl_keras.run import marks
+from tl_keras.run.files import write_json, write_text
+
+DONE, DIVERGED, OVER = "done", "diverged", "over the limit"  # What becomes of a trial.
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder and its config. What the files hold: "The run folder" in the README.
+
+    Attributes:
+      workdir: the folder.
+      config: the whole config.
+      pipeline: the command that made it, as in `finetune`.
+      began: when this session of it did, as `time.monotonic` has it.
+    """
+
+    workdir: Path
+    config: RunConfig
+    pipeline: str
+    began: float = field(default_factory=time.monotonic, compare=False)
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """What `result.json` holds; None while the run is not finished."""
+        return read_json(self.workdir / "result.json")
+
+    @property
+    def report(self) -> Path:
+        """The report page."""
+        return self.workdir / "report.html"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The folder that a killed run goes on from; gone when the run is finished."""
+        return self.workdir / "checkpoint"
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The parts of `result.json` that are known so far."""
+        return read_json(self.checkpoint / "record.json") or {}
+
+    def add(self, **parts: Any) -> None:
+        """Adds parts to the record; a part that is a dict is joined with what it holds already."""
+        record = self.record
+        for name, value in parts.items():
+            old = record.get(name)
+            joined = isinstance(old, dict) and isinstance(value, dict)
+            record[name] = {**old, **value} if joined else value
+        write_json(self.checkpoint / "record.json", record)
+
+    def begin_inside(self) -> "Run":
+        """Marks the folder of a run inside a run, before anything is written there; the run."""
+        marks.put(self.workdir, "run")
+        return self
+
+    def find(self, **parts: Any) -> None:
+        """Adds parts to `findings.json`: what people should look at in the data."""
+        write_json(self.workdir / "findings.json", {**self.findings, **parts})
+
+    @property
+    def findings(self) -> dict[str, Any]:
+        """What `findings.json` holds; empty where there is none."""
+        return read_json(self.workdir / "findings.json") or {}
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Adds the body's seconds to the record's `seconds`, unless it raises or is killed; those
+        of phases inside it are theirs alone."""
+        before, started = sum(self.record.get("seconds", {}).values()), time.monotonic()
+        yield
+        now = self.record.get("seconds", {})
+        taken = time.monotonic() - started - (sum(now.values()) - before)
+        self.add(seconds={phase: round(now.get(phase, 0.0) + taken, 3)})
+
+    def outcome(self, **parts: Any) -> dict[str, Any]:
+        """What every `result.json` has: the record, and parts that are known now."""
+        record = self.record
+        seconds = record.pop("seconds", {})
+        return {
+            "schema": 1,
+            "task": self.config.task,
+            "pipeline": self.pipeline,
+            "seed": self.config.seed,
+            "seconds": {"total": round(sum(seconds.values()), 3), **seconds},
+            **record,
+            **parts,
+        }
+
+    def finish(self, result: dict[str, Any]) -> None:
+        """Writes `result.json`, whose presence means done, and removes the checkpoint."""
+        # The config last: where exports were made again, it says that theirs are its tolerances.
+        write_json(self.workdir / "result.json", result)
+        config = self.config
+        if "export" in result:
+            export = config.export.model_copy(update={"formats": tuple(result["export"])})
+            config = config.model_copy(update={"export": export})
+        write_text(self.workdir / "config.yaml", configs.to_yaml(config))
+        shutil.rmtree(self.checkpoint, ignore_errors=True)
+
+
+def read_json(file: Path) -> dict[str, Any] | None:
+    """What a JSON file of a run holds; None if there is no such file.
+
+    Raises:
+      ValueError: the file is damaged.
+    """
+    if not file.is_file():
+        return None
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise ValueError(f"{str(file)!r} is damaged; remove it to go on")
+    return value

@@ -1,0 +1,72 @@
+"""The converged head that the trainings of an architecture start from."""
+
+from pathlib import Path
+
+from absl import logging
+
+from tl_keras.config.whole import RunConfig
+from tl_keras.data import doctor
+from tl_keras.data.inputs import Inputs
+from tl_keras.run.run import Run
+from tl_keras.training import features
+from tl_keras.training import fit as train
+from tl_keras.training import head as heads
+from tl_keras.training.activations import activations, kept_cuts
+from tl_keras.training.architecture import HEAD_SPLITS, Architecture, reading
+from tl_keras.training.head import Head, Recipe
+
+
+def head_of(arch: Architecture, config: RunConfig) -> Head:
+    """The converged head that the architecture's trainings start from.
+
+    In the same pass come the activations of the images as they are that trainings will want.
+
+    Raises:
+      ValueError: features are NaN or infinite.
+    """
+    balance = config.data.balance
+    if balance not in arch.shared.heads and (kept := heads.load(kept_head(arch.run))):
+        arch.shared.heads[balance] = kept
+    if balance in arch.shared.heads:
+        return arch.shared.heads[balance]
+    found, how = {}, reading(config, arch.data.dataset)
+    for split in HEAD_SPLITS:
+        # Of augmented images training looks at views alone.
+        wanted = [] if split == "train" and how.augmentations else kept_cuts(arch, split)
+        if arch.data.pool:  # Whose images as they are validation looks at, too.
+            wanted = kept_cuts(arch, "val")
+        array = activations(arch, [arch.output], split, how, None, wanted)[arch.output]
+        features.check_finite(array, arch.data.dataset, split, config)
+        found[split] = Inputs(arch.data.inputs[split].labels, array)
+    with arch.run.timed("head"):
+        arch.shared.heads[balance] = heads.fit_head(
+            tuple(found[split].array for split in HEAD_SPLITS),
+            tuple(found[split].labels for split in HEAD_SPLITS),
+            _recipe(arch, config),
+        )
+        if arch.data.pool is None and "suspects" not in arch.run.findings:
+            arch.run.find(**doctor.suspected(arch.data.dataset, found))
+    head = arch.shared.heads[balance]
+    chosen = next(r for r in head.history if r["regularisation"] == head.regularisation)
+    logging.info("head: %s", train.validated(chosen)[-1])
+    return arch.shared.heads[balance]
+
+
+def kept_head(run: Run) -> Path:
+    """Where a job has the head that it starts from, if that was fitted for it."""
+    return run.checkpoint / "head.npz"
+
+
+def refit_head(
+    arch: Architecture, config: RunConfig, regularisation: float, count: int | None = None
+) -> Head:
+    """A head of a strength that was chosen elsewhere, on the first training examples, or all."""
+    how, labels = reading(config, arch.data.dataset), arch.data.inputs["train"].labels[:count]
+    pooled = activations(arch, [arch.output], "train", how, None)[arch.output][:count]
+    with arch.run.timed("head"):
+        return heads.refit_head(pooled, labels, _recipe(arch, config), regularisation)
+
+
+def _recipe(arch: Architecture, config: RunConfig) -> Recipe:
+    how = config.data.balance, config.model.head_width, config.seed, arch.earlier
+    return Recipe(*how, config.task)
