@@ -10,7 +10,7 @@ from test_finetune import changed
 
 import tl_keras
 from tl_keras.approaches import evaluate, recommending
-from tl_keras.report.pages import comparison
+from tl_keras.report.advice.on_approaches import _chain, what_to_do
 from tl_keras.report.read import read
 from tl_keras.training.network import model as models
 
@@ -80,7 +80,7 @@ def test_compare_says_what_the_chain_brought(quick, quick_run, tmp_path):
         for name, own in run.result["approaches"].items()
     }
     assert found["test"]["difference"] == pytest.approx(scores["chain"] - scores["finetune"])
-    told = [line for line in comparison.what_to_do(read(run.workdir)) if "chain" in line.do]
+    told = [line for line in what_to_do(read(run.workdir)) if "chain" in line.do]
     assert [line.why.startswith("Over its last step alone: ") for line in told].count(True) == 1
     assert run.report.read_text().count("Over its last step alone") >= 1
 
@@ -100,5 +100,5 @@ def test_a_chain_is_judged_by_validation(finished_run, tmp_path, won, lost, said
     shutil.copytree(finished_run.workdir, tmp_path / "run")
     page = read(tmp_path / "run")
     page.result["chain"] = recommending.brought(answers)
-    (advice,) = comparison._chain(page)
+    (advice,) = _chain(page)
     assert said in advice.do

@@ -9,7 +9,7 @@ from test_finetune import changed
 import tl_keras
 from tl_keras.approaches import compare, ranking
 from tl_keras.config import text as configs
-from tl_keras.report.pages import comparison
+from tl_keras.report.advice.on_approaches import more
 from tl_keras.run import folder as runs
 from tl_keras.run.run import Run
 
@@ -160,13 +160,13 @@ def test_what_cannot_be_compared_is_refused(wanted, tmp_path, sections, message)
 
 def test_power_law_says_what_more_examples_bring():
     curve = [{"n": n, "accuracy": 1 - 2 * n**-0.5} for n in (25, 50, 100, 200)]
-    n, gain = comparison.more(curve)
+    n, gain = more(curve)
     assert n == 400
     assert gain == pytest.approx(2 * 200**-0.5 - 2 * 400**-0.5)
     flat = [{"n": n, "accuracy": 0.9} for n in (25, 50, 100)]
-    assert comparison.more(flat)[1] == pytest.approx(0)
-    assert comparison.more(curve[:2]) is None
-    assert comparison.more([{"n": n, "accuracy": 1.0} for n in (25, 50, 100)]) is None
+    assert more(flat)[1] == pytest.approx(0)
+    assert more(curve[:2]) is None
+    assert more([{"n": n, "accuracy": 1.0} for n in (25, 50, 100)]) is None
 
 
 def test_parts_of_a_curve_keep_every_class():

@@ -8,7 +8,7 @@ from tl_keras.config.export import WHOLE
 from tl_keras.data.examples import Quarantined
 from tl_keras.data.wording import left_out
 from tl_keras.modalities import part
-from tl_keras.report.pages import comparison
+from tl_keras.report.advice.on_approaches import what_to_do
 from tl_keras.report.read import read
 from tl_keras.run.run import Run
 
@@ -88,7 +88,7 @@ def _compared(run: Run) -> list[str]:
             told.append(f"int8 {own['bytes'] / 1e6:.2f} MB, {own['latency_ms']:.1f} ms")
         lines.append(f"{name:15}{', '.join(told)}")
     lines += [f"{name:15}not run: {why}" for name, why in run.result["left_out"].items()]
-    advice = comparison.what_to_do(read(run.workdir))
+    advice = what_to_do(read(run.workdir))
     return [*lines, *(f"{line.do} {line.why}" for line in advice)]
 
 

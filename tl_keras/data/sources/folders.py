@@ -2,8 +2,6 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from tl_keras.config.data import DataConfig
@@ -12,6 +10,15 @@ from tl_keras.data.examples import SPLITS, Listed, Listing, Quarantined
 from tl_keras.data.paths import LINKED_FOLDER, printable, refuse
 from tl_keras.data.sources import layout
 from tl_keras.data.sources.layout import split_of
+from tl_keras.data.sources.tree import (
+    Folder,
+    has_files,
+    may_hold_pictures,
+    names_of,
+    opened,
+    opened_class,
+)
+from tl_keras.data.sources.walking import walk
 from tl_keras.data.wording import shortened
 from tl_keras.run import marks
 
@@ -32,7 +39,7 @@ def list_folder(config: DataConfig) -> Listing:
         what = "is not a folder" if root.exists() else "does not exist"
         raise ValueError(f"data.path: {str(root)!r} {what}; expected a folder of class folders")
     listing = Listing(root, [])
-    top = _open(root)
+    top = opened(root)
     _warn_of_unused(top, listing)
     if not top.folders:
         raise ValueError(
@@ -55,7 +62,7 @@ def list_folder(config: DataConfig) -> Listing:
     return listing
 
 
-def _hint(top: "_Folder", listing: Listing) -> str:
+def _hint(top: "Folder", listing: Listing) -> str:
     """What there is in the place of class folders, for the message."""
     for entry in listing.quarantined[:1]:
         return f"; {entry.file!r} is {entry.reason}"
@@ -64,62 +71,13 @@ def _hint(top: "_Folder", listing: Listing) -> str:
     return _table_hint(top)
 
 
-def _table_hint(top: "_Folder") -> str:
+def _table_hint(top: "Folder") -> str:
     """That a CSV file beside the pictures may be the list of their labels."""
     files = [name for name in top.files if name.lower().endswith(".csv")]
     return f"; if {files[0]!r} lists the labels, name this file instead" if files else ""
 
 
-@dataclass
-class _Folder:
-    """What lies directly in a folder, in order of names, without what is passed over."""
-
-    path: Path
-    folders: list[Path] = field(default_factory=list)
-    files: list[str] = field(default_factory=list)
-    links: list[str] = field(default_factory=list)
-
-    @property
-    def names(self) -> set[str]:
-        """Of its folders."""
-        return {folder.name for folder in self.folders}
-
-    @property
-    def holds_splits(self) -> bool:
-        """Whether all its folders are splits, train among them."""
-        splits = set(map(split_of, self.names))
-        return "train" in splits and "" not in splits
-
-
-def _open(path: Path) -> _Folder:
-    found = _Folder(path)
-    try:
-        entries = sorted(os.scandir(path), key=lambda entry: entry.name)
-    except OSError as error:
-        reason = f"cannot be read: {error.strerror}"
-        raise ValueError(f"data.path: {str(path)!r} {reason}") from None
-    for entry in entries:
-        if layout.is_passed_over(entry.name):
-            continue
-        if entry.is_dir(follow_symlinks=False):
-            if not marks.is_ours(Path(entry.path)):
-                found.folders.append(Path(entry.path))
-        elif entry.is_symlink() and os.path.isdir(entry.path):  # A loop of links is not a folder.
-            found.links.append(entry.name)
-        else:
-            found.files.append(entry.name)
-    return found
-
-
-def _open_class(path: Path) -> _Folder:
-    """As `_open`; empty where the folder cannot be read, which `list_class` will say."""
-    try:
-        return _open(path)
-    except ValueError:
-        return _Folder(path)
-
-
-def _warn_of_unused(folder: _Folder, listing: Listing) -> None:
+def _warn_of_unused(folder: Folder, listing: Listing) -> None:
     """Mentions files and links that lie beside the class folders of a folder."""
     inside = folder.path.relative_to(listing.root)
     for name in folder.links:
@@ -150,9 +108,9 @@ def _classes(root: Path, top: list[Path], listing: Listing) -> Classes:
       ValueError: the layout can be read in two ways, or a folder of a split cannot be read.
     """
     splits = {folder: split_of(folder.name) for folder in top}
-    inside = {folder: (_open if splits[folder] else _open_class)(folder) for folder in top}
+    inside = {folder: (opened if splits[folder] else opened_class)(folder) for folder in top}
     # A folder for runs of ours, as runs/ is, may hold a log beside them.
-    top = [f for f in top if _may_hold_pictures(inside[f]) or not _holds_our_own(f)]
+    top = [f for f in top if may_hold_pictures(inside[f]) or not _holds_our_own(f)]
     others = [folder for folder in top if not splits[folder]]
     trains = [folder for folder in top if splits[folder] == "train"]
     if trains and (not others or any(inside[folder].folders for folder in trains)):
@@ -165,7 +123,7 @@ def _classes(root: Path, top: list[Path], listing: Listing) -> Classes:
                 _warn_of_unused(place, listing)
                 found += [(own, own.name, splits[folder]) for own in place.folders]
         return found
-    filled = [inside[folder] for folder in top if _has_files(inside[folder])]
+    filled = [inside[folder] for folder in top if has_files(inside[folder])]
     for folder in filled:
         if layout.is_unlabelled(folder.path.name):
             raise ValueError(
@@ -184,30 +142,26 @@ def _classes(root: Path, top: list[Path], listing: Listing) -> Classes:
     return [(folder, folder.name, "") for folder in top]
 
 
-def _unwrapped(folder: _Folder, listing: Listing) -> _Folder:
+def _unwrapped(folder: Folder, listing: Listing) -> Folder:
     """The folder of a split, or one inside that alone holds its classes, as train/images/."""
     place = folder
     while len(place.folders) == 1 and not place.files:
-        inner = _open_class(place.folders[0])
+        inner = opened_class(place.folders[0])
         if not inner.folders or inner.files:
             break
         place = inner
     if place is not folder:
         name = place.path.relative_to(listing.root).as_posix()
-        listing.warnings.append(f"the classes are the folders in {name}/: {_names(place)}")
+        listing.warnings.append(f"the classes are the folders in {name}/: {names_of(place)}")
     return place
 
 
-def _names(folder: _Folder) -> str:
-    return shortened(sorted(folder.names))
-
-
-def _settle_others(root: Path, train: Path, others: list[_Folder], listing: Listing) -> None:
+def _settle_others(root: Path, train: Path, others: list[Folder], listing: Listing) -> None:
     """Raises ValueError where pictures lie beside train/ in a folder that is not a split; warns of
     folders without pictures."""
-    for other in filter(_has_files, others):
+    for other in filter(has_files, others):
         name = other.path.name
-        if _may_hold_pictures(other):
+        if may_hold_pictures(other):
             raise ValueError(
                 f"data.path: {name!r} stands beside {train.name}/, which holds folders, in "
                 f"{str(root)!r}; expected only train/, val/ (or validation/) and test/, or only "
@@ -236,7 +190,7 @@ def _settle_splits(splits: dict[Path, str], listing: Listing) -> None:
         listing.warnings.append(f"splits: {', '.join(told)}")
 
 
-def _refuse_hidden_splits(root: Path, filled: list[_Folder]) -> None:
+def _refuse_hidden_splits(root: Path, filled: list[Folder]) -> None:
     """Raises ValueError where the top folders are splits by name, or one folder holds all others:
     as classes, a model would learn the split."""
     named = {folder.path.name: layout.splits_in(folder.path.name) for folder in filled}
@@ -253,23 +207,23 @@ def _refuse_hidden_splits(root: Path, filled: list[_Folder]) -> None:
         (only,) = filled
         raise ValueError(
             f"data.path: {str(root)!r} has one folder, {only.path.name!r}, with the folders "
-            f"{_names(only)} in it; {EXPECTED}: as with data.path "
+            f"{names_of(only)} in it; {EXPECTED}: as with data.path "
             f"{str(only.path)!r}"
         )
 
 
-def _refuse_some_with_splits(filled: list[_Folder], with_splits: list[_Folder]) -> None:
+def _refuse_some_with_splits(filled: list[Folder], with_splits: list[Folder]) -> None:
     """Raises ValueError where some class folders hold splits and others do not."""
     for other in filled:
         if other not in with_splits:
             first = with_splits[0]
             raise ValueError(
-                f"data.path: {first.path.name!r} holds {_names(first)}, and "
+                f"data.path: {first.path.name!r} holds {names_of(first)}, and "
                 f"{other.path.name!r} does not; expected splits in every class folder or in none"
             )
 
 
-def _warn_of_equal_names(filled: list[_Folder], listing: Listing) -> None:
+def _warn_of_equal_names(filled: list[Folder], listing: Listing) -> None:
     """Warns of folders of one name below several class folders: these may be the classes."""
     counts = Counter(name for folder in filled for name in folder.names)
     common = sorted(name for name, count in counts.items() if count > 1)
@@ -282,38 +236,6 @@ def _warn_of_equal_names(filled: list[_Folder], listing: Listing) -> None:
         )
 
 
-def _has_files(folder: _Folder) -> bool:
-    return bool(folder.files) or any(names for _, names in _walk(folder.path))
-
-
-def _may_hold_pictures(folder: _Folder) -> bool:
-    # First what is known: a class folder is seldom deep, and may hold a million files.
-    return _are_pictures(folder.files) or any(
-        _are_pictures(names) for _, names in _walk(folder.path)
-    )
-
-
-def _are_pictures(names: Iterable[str]) -> bool:
-    """Whether any of some files may be a picture, by its suffix."""
-    return any(os.path.splitext(name)[1].lower() not in layout.NOT_PICTURES for name in names)
-
-
-def _walk(
-    folder: Path, unreadable: Callable[[OSError], None] | None = None
-) -> Iterator[tuple[str, list[str]]]:
-    """Each folder at any depth with its files, and links to folders, in order of names."""
-    for path, folders, files in os.walk(folder, onerror=unreadable):
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not layout.is_passed_over(name) and not marks.is_ours(Path(path, name))
-        )
-        links = [name for name in folders if os.path.islink(os.path.join(path, name))]
-        names = [name for name in sorted(files) if not layout.is_passed_over(name)]
-        names += [name for name in files if layout.IN_CLOUD.fullmatch(name)]
-        yield path, names + links
-
-
 def list_class(folder: Path, label: str, split: str, listing: Listing) -> None:
     """Adds every file below a class folder, at any depth."""
 
@@ -322,7 +244,7 @@ def list_class(folder: Path, label: str, split: str, listing: Listing) -> None:
         reason = f"a folder that cannot be read: {error.strerror}"
         listing.quarantined.append(Quarantined(printable(name), reason))
 
-    for path, names in _walk(folder, unreadable):
+    for path, names in walk(folder, unreadable):
         for name in names:
             full = Path(path, name)
             file = full.relative_to(listing.root).as_posix()

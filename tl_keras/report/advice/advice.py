@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from tl_keras.report.advice import on_search
+from tl_keras.report.advice.on_exports import on_exports, on_shipping
+from tl_keras.report.advice.piece import Advice, is_chance
 from tl_keras.report.drawings.words import (
     count,
     counted,
@@ -12,8 +13,6 @@ from tl_keras.report.drawings.words import (
     is_number,
     isolated,
     listed,
-    megabytes,
-    number,
     percent,
     points,
     quoted,
@@ -28,24 +27,12 @@ FILES = 3  # Files that are named at most.
 NOTABLE = 0.01  # Accuracy; less is not worth an advice.
 
 
-@dataclass(frozen=True)
-class Advice:
-    """Something to do, and the figures that ask for it."""
-
-    do: str
-    why: str
-
-
 def what_to_do(run: Run) -> list[Advice]:
     """What the numbers ask for, the most urgent first; empty if nothing."""
     if not run.result:
         again = Advice("Start the same command again.", "It goes on where it was stopped.")
         return [again, *on_quarantined(run)]
     return [advice for rule in RULES for advice in rule(run)]
-
-
-def _is_chance(run: Run) -> bool:
-    return figures.against_majority(run) in ("chance", "open")
 
 
 def _on_chance(run: Run) -> Iterable[Advice]:
@@ -121,7 +108,7 @@ def _on_classes(run: Run) -> Iterable[Advice]:
             f"No {run.split_name(split)} examples of them: nothing is known about how they do.",
         )
     lowest, accuracy = figures.weakest(run), scores.get("accuracy") or 0
-    if not lowest or _is_chance(run):
+    if not lowest or is_chance(run):
         return
     weak = figures.weak(run)
     shown = weak[:WEAK] or [lowest]
@@ -321,58 +308,8 @@ def _on_dropped(run: Run) -> Iterable[Advice]:
         )
 
 
-def _on_exports(run: Run) -> Iterable[Advice]:
-    for name, export in figures.exports(run).items():
-        if figures.passed(export):
-            continue
-        why = f"It misses its tolerance ({export['status']})"
-        if is_number(export.get("agreement")):
-            n = export.get("n", figures.scored(run)[1].get("n"))
-            why += f"; it agrees with the model on {percent(export['agreement'])} of "
-            why += f"{count(n)} examples"
-        yield Advice(f"Do not ship the {name} export.", f"{why}. Ship one that holds its own.")
-
-
-def _on_shipping(run: Run) -> Iterable[Advice]:
-    status = (run.result.get("shipped") or {}).get("status", "ok")
-    if status != "ok":
-        yield Advice("There is no model.tflite to ship.", f"{status[:1].upper()}{status[1:]}.")
-    found = figures.to_ship(run)
-    if not found or _is_chance(run):
-        return
-    name, export = found
-    why, timed = [megabytes(export["bytes"])], is_number(figures.median(export))
-    if timed:
-        why.append(
-            f"{number(figures.median(export))} ms an example (median of {figures.TIMED} runs)"
-        )
-    if share := figures.right(run, export):
-        why.append(
-            f"{percent(share.value)} of {count(share.n)} examples right (95% interval "
-            f"{interval(share.interval)})"
-        )
-    what = f"It is the {name} file: of the small ones that are sound on validation the fastest"
-    yield Advice(
-        f"To ship it, take {export.get('path') or name}.",
-        f"{what}: {', '.join(why)}.{_worse(run, export)}",
-    )
-
-
-def _worse(run: Run, export: dict) -> str:
-    """A loss that validation, which files are judged on, was too small to show."""
-    scores = figures.scored(run)[1]
-    low = (scores.get("interval") or [None])[0]
-    if not is_number(low) or not is_number(export.get("accuracy")) or export["accuracy"] >= low:
-        return ""
-    return (
-        f" But the model itself is right on {percent(scores.get('accuracy'))} (95% interval "
-        f"{interval(scores['interval'])}): measure the file on more examples first, or take a "
-        "larger one."
-    )
-
-
 def _on_pretraining(run: Run) -> Iterable[Advice]:
-    if run.result.get("pipeline") == "pretrain" and not _is_chance(run):
+    if run.result.get("pipeline") == "pretrain" and not is_chance(run):
         yield Advice(
             "Start later runs from this backbone: set model.weights to this run's folder.",
             "Weights that have seen related pictures need fewer labelled ones.",
@@ -394,7 +331,7 @@ RULES = (
     _on_fit,
     on_quarantined,
     _on_dropped,
-    _on_exports,
-    _on_shipping,
+    on_exports,
+    on_shipping,
     _on_pretraining,
 )

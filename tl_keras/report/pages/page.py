@@ -4,11 +4,13 @@ import importlib.resources
 from pathlib import Path
 
 from tl_keras.data.paths import printable
-from tl_keras.report.advice import advice, on_data, verdict
+from tl_keras.report.advice import advice, on_approaches, on_data, verdict
 from tl_keras.report.drawings.markup import contents, escape, items, section, steps
-from tl_keras.report.pages import card, comparison
+from tl_keras.report.facts.compared import is_one
+from tl_keras.report.pages import card
 from tl_keras.report.read import FILES, Run, read
 from tl_keras.report.sections import (
+    approaches,
     findings,
     folds,
     mistakes,
@@ -39,7 +41,7 @@ def write(workdir: Path) -> Path:
     if any((workdir / name).exists() for name in (path.name, "MODEL_CARD.md")):
         marks.check(workdir, "run", "report", may_be_new=False)
     text = printable(render(run))
-    if run.result and not comparison.is_one(run):  # Each approach has a card of its own.
+    if run.result and not is_one(run):  # Each approach has a card of its own.
         card.write(run)
     files.write_text(path, text)
     return path
@@ -62,10 +64,10 @@ def refresh(workdir: Path) -> None:
 
 def render(run: Run) -> str:
     """The whole page as HTML."""
-    judged = on_data if run.is_audit else comparison if comparison.is_one(run) else advice
+    judged = on_data if run.is_audit else on_approaches if is_one(run) else advice
     headed = verdict if judged is advice else judged
     first, lines = headed.headline(run), judged.what_to_do(run)
-    sections = {**comparison.SECTIONS, **SECTIONS} if judged is comparison else SECTIONS
+    sections = {**approaches.SECTIONS, **SECTIONS} if judged is on_approaches else SECTIONS
     filled = {title: body(run) for title, body in sections.items()}
     filled = {title: body for title, body in filled.items() if body}
     parts = [
@@ -107,7 +109,7 @@ SECTIONS = {
 
 
 def _verdict(run: Run) -> str:
-    found = None if run.is_audit or comparison.is_one(run) else verdict.verdict(run)
+    found = None if run.is_audit or is_one(run) else verdict.verdict(run)
     if not found:
         return ""
     return section(

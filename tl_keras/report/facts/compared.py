@@ -1,0 +1,60 @@
+"""What the page of a comparison asks of a run: its approaches, the metric that is shown."""
+
+from collections.abc import Callable
+from typing import Any
+
+from tl_keras import tasks
+from tl_keras.report.drawings.words import (
+    NOTHING,
+    interval,
+    number,
+    points,
+)
+from tl_keras.report.read import Run
+from tl_keras.report.sections import results
+
+NAMES = {
+    "scratch": "from scratch",
+    "head": "the head alone",
+    "finetune": "fine-tuned at the depth of the rule",
+    "search": "fine-tuned at the depth that a search picks",
+    "full": "all layers fine-tuned",
+    "chain": "fine-tuned from an earlier run",
+    "cross_validate": "cross-validated",
+    "parallel": "students of a teacher, with unlabelled examples",
+}
+
+
+def is_one(run: Run) -> bool:
+    """Whether a run is a comparison."""
+    return run.result.get("pipeline") == "compare"
+
+
+def title(run: Run, name: str) -> str:
+    """An approach in words."""
+    own = approaches_of(run).get(name, {})
+    if name.startswith("backbone_"):
+        return f"{own.get('backbone') or name}, fine-tuned"
+    return NAMES.get(name, name)
+
+
+def approaches_of(run: Run) -> dict[str, dict[str, Any]]:
+    return run.result.get("approaches") or {}
+
+
+def main_metric(run: Run) -> tuple[str, Callable[[Any], str]]:
+    """The task's main metric, and what writes its values."""
+    name = tasks.of(run.task, "names").MAIN
+    return name, results.named_scores(run.task)[name][1]
+
+
+def between(run: Run, pair: Any) -> str:
+    """An interval of the main metric, or of a difference of it."""
+    if run.counts_right:
+        return interval(pair)
+    return " to ".join(map(number, pair or ())) or NOTHING
+
+
+def difference(run: Run, value: Any) -> str:
+    """A difference of the main metric."""
+    return points(value) if run.counts_right else number(value)
