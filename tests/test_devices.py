@@ -16,11 +16,11 @@ import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, 2 * [tf.config.LogicalDeviceConfiguration()])
 from conftest import clusters
-from tl_keras.training import model as models
+from tl_keras.training.network import model as models
 from tl_keras.training.adapt import _devices
 from tl_keras.config.whole import FitConfig, RunConfig
-from tl_keras.run.folder import Run
-from tl_keras.training.learner import Settings, learner
+from tl_keras.run.run import Run
+from tl_keras.training.network.learner import Settings, learner
 """
 
 
