@@ -30,8 +30,6 @@ from typing import Any
 
 import psutil
 
-from tl_keras.training.activations import activations, prefixes
-
 SIZE, BATCH, EPOCHS, TRIALS = 160, 32, 6, 12
 TRAIN, VAL = 60, 10  # images a class
 SPACE = {
@@ -95,6 +93,7 @@ def least(config: Any, workdir: Path) -> dict[str, Any]:
     from tl_keras.run.run import Run
     from tl_keras.training import architecture as parts
     from tl_keras.training import suffix
+    from tl_keras.training.activations import activations, prefixes
     from tl_keras.training.network import model as models
     from tl_keras.training.network.learner import Settings, learner
 
