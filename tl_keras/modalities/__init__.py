@@ -1,53 +1,52 @@
 """What an example is. A modality is a folder with the same files in each; `part` gives one of them.
 
-Nothing outside of such a folder knows what an example looks like. By file, what it has:
+Nothing outside of such a folder knows what an example looks like. `settings` is the section of a
+config that has the modality's name, as in `image: {size: 96}`. By file:
 
-`config` (imports neither NumPy nor TensorFlow)
-    `Settings`: the section of a config that has the modality's name. Its properties `shape` and
-    `dtype` say what a model takes, one tensor an example; `augmentations` is a tuple of random
-    operations, empty where examples are shown as they are.
-    `SOURCES`: values of `data.source` that draw their examples themselves.
-    `PREPARATION`: fields of the section that decide a prepared example.
-    `SEARCHED`: fields of the section that a search may change; `OF_THE_VIEWS`: those of them that
-    change random views alone.
-    `check(config)`: raises ValueError where the section does not go with the others.
-    `check_input(file, shape, settings)`: the same, where a user's own model does not take examples.
-    `described(settings)`: the preparation in a few words, as in `160 px, stretch`.
-`check`
-    `check(path, settings, looks)`, `check_content(content, settings)`: a `data.checked.Checked`.
-    `CHECKED_BY`: versions that a remembered check rests on; `bound(settings)`: its limits.
-    `session()`: a context manager around many checks.
-    `warnings(checked)`: what is odd in files that can be read, a line a kind.
-    `NAMES`: what files are called, as in `("image", "images")`.
-`prepare`
-    `decoder(examples, settings, fraction)`: from an example's index and a file's content to a
-    prepared tensor; `prepared(settings)`: the same for content that stands in no list.
-    `embedded(raw, settings)`: prepared examples of raw ones that a source drew.
-    `BY`: versions that prepared examples rest on.
-`augment`
-    `num_columns(operations)`: random numbers in 0..1 that a view of an example takes.
-    `augment(x, numbers, operations)`: a batch in a random view.
-    `mix(x, targets, operations, seed)`: a batch whose examples are mixed with each other;
-    `mixes(operations)`: whether any operation does.
-`sources`
-    `SOURCES`: by value of `data.source`, a function that gives a `data.examples.Drawn`.
-`copies`
-    `thumbnails(files)`, `clusters(thumbnails)`, `with_similar_hashes(looks)`: near-duplicates.
-`examine`
-    `examine(dataset, inputs, settings)`: findings on the examples, for `findings.json`;
-    `lines(findings)`: what was found in them, in words.
-`explain`
-    `pictures(model, data, probabilities, config, folder)`: what the report shows of answers.
-`show`
-    `thumbnails(run, files)`, `written(run, name)`, `image(...)`: an example as HTML.
-`given`
-    `as_given(values)`: what people hand to `predict`: paths, and examples in memory.
-`bundle`
-    `spec_of`, `measure`, `write`: the folder `export/device/`, and the proof that it works.
-`metadata`
-    `add(content, described)`: what other readers look for inside a LiteRT file.
-`signature`
-    `decoded(content, settings)`: raw content to a prepared example, in a SavedModel's graph.
+config: imports neither NumPy nor TensorFlow.
+  SECTION                       the class of `settings`. Each object has `modality`, the name; `shape`
+                                and `dtype` of a prepared example, one tensor; and `augmentations`,
+                                pydantic models of random operations, () where there are none
+  SOURCES                       values of `data.source` that draw examples of this modality
+  PREPARATION                   fields of `settings` that decide a prepared example
+  SEARCHED, OF_THE_VIEWS        fields that a search may change; fields that change views alone
+  SCALE, SMALLER                for messages: what values a model gets; what makes a model smaller
+  check(config)                 raises ValueError where `settings` does not go with other sections
+  check_input(file, shape, settings)   the same, where a user's own model does not take examples
+  described(settings) -> str    the preparation in a few words, as in `160 px, stretch`
+  extent(settings) -> str       the field that says how large an example is, as in `image.size 160`
+
+check: what one file holds. Imports no TensorFlow.
+  Checked                       a dataclass with `digest`, `looks`, `reason` and what else there is
+  read(file, content, digest, settings, looks) -> Checked   raises what its decoder raises
+  blame(start, error) -> str    why a file that begins with some bytes cannot be read
+  warnings(checked) -> [str]    what is odd in files that can be read
+  BY, bound(settings)           what a remembered check rests on
+  session()                     a context manager around the checks of many files
+  NAMES                         what an example is called, and several: ("image", "images")
+
+prepare: the same every time.
+  decoder(checked, settings, fraction)   from the index of a file and what it holds, a string tensor,
+                                to its prepared example, in a graph
+  served(content, settings)     the same for a served model, by TensorFlow's operators alone
+  prepare(raw, settings)        a prepared example of one in memory
+  embedded(raw, settings)       prepared examples of those that a source drew, as an array
+  BY                            versions that a prepared example rests on
+
+augment: at random.
+  num_columns(operations)       random numbers in [0, 1) that a view of an example takes
+  augment(x, numbers, operations)   a batch in a random view, `numbers` of (batch, columns) float32
+  mix(x, targets, operations, seed), mixes(operations)   examples of a batch mixed with each other
+
+sources: SOURCES                by value of `data.source`, a function of a config to `drawn.Drawn`
+copies: MAX_EXAMPLES, SHAPE, with_similar_hashes, read_thumbnail, clusters   near-duplicates
+examine: examine(dataset, inputs, settings) -> dict   findings; lines(findings) -> [str]
+explain: pictures(model, dataset, inputs, answers, config, folder)   what the report shows
+show: thumbnails, written, image, explained, prepared, on_device     an example and words as HTML
+given: as_given(values)         paths and examples in memory that people hand to `predict`
+own_model: start, features, warn    what stands around a user's own model
+bundle: spec_of, measure, told, write   the folder `export/device/`, and the proof that it works
+metadata: inputs(builder, settings)    what a LiteRT file says of its input
 """
 
 import importlib
