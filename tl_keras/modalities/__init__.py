@@ -4,8 +4,8 @@ Nothing outside of such a folder knows what an example looks like. `settings` is
 config that has the modality's name, as in `image: {size: 96}`. By file:
 
 config: imports neither NumPy nor TensorFlow.
-  SECTION                       the class of `settings`. Each object has `modality`, the name; `shape`
-                                and `dtype` of a prepared example, one tensor; and `augmentations`,
+  SECTION                       the class of `settings`: with `modality`, the name; `shape` and
+                                `dtype` of a prepared example, one tensor; and `augmentations`,
                                 pydantic models of random operations, () where there are none
   SOURCES                       values of `data.source` that draw examples of this modality
   PREPARATION                   fields of `settings` that decide a prepared example
@@ -18,7 +18,7 @@ config: imports neither NumPy nor TensorFlow.
 
 check: what one file holds. Imports no TensorFlow.
   Checked                       a dataclass with `digest`, `looks`, `reason` and what else there is
-  read(file, content, digest, settings, looks) -> Checked   raises what its decoder raises
+  read(file, content, digest, settings, looks) -> Checked; raises what its decoder raises
   blame(start, error) -> str    why a file that begins with some bytes cannot be read
   warnings(checked) -> [str]    what is odd in files that can be read
   BY, bound(settings)           what a remembered check rests on
@@ -26,7 +26,7 @@ check: what one file holds. Imports no TensorFlow.
   NAMES                         what an example is called, and several: ("image", "images")
 
 prepare: the same every time.
-  decoder(checked, settings, fraction)   from the index of a file and what it holds, a string tensor,
+  decoder(checked, settings, fraction)   from the index of a file and what it holds, a string,
                                 to its prepared example, in a graph
   served(content, settings)     the same for a served model, by TensorFlow's operators alone
   prepare(raw, settings)        a prepared example of one in memory
