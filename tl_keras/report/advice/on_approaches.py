@@ -13,7 +13,7 @@ from tl_keras.report.drawings.words import (
     listed,
     points,
 )
-from tl_keras.report.facts.compared import approaches_of, between, difference, main_metric, title
+from tl_keras.report.facts.compared import approaches_of, between, gap, main_metric, title
 from tl_keras.report.read import Run
 
 WORTH = 0.01  # Accuracy; less is not worth labelling as many examples again.
@@ -69,7 +69,7 @@ def _noise(run: Run) -> list[Advice]:
             Advice(
                 f"Or take {quick}, which is quicker, as long as nothing more is known.",
                 f"{why}; {quick} takes {duration(spent[0])} to train in place of "
-                f"{duration(spent[1])}, for {difference(run, difference['difference'])} (95% "
+                f"{duration(spent[1])}, for {gap(run, difference['difference'])} (95% "
                 f"interval {between(run, difference['interval'])}).",
             )
         ]
@@ -87,7 +87,7 @@ def _test(run: Run) -> list[Advice]:
     return [
         Advice(
             f"Doubt it: on test {name} is better.",
-            f"By {difference(run, -better[name]['difference'])} on {count(test.get('n'))} "
+            f"By {gap(run, -better[name]['difference'])} on {count(test.get('n'))} "
             "examples, beyond chance. Validation was too small to see it; who goes by test now "
             "needs new examples to measure on.",
         )
@@ -98,7 +98,7 @@ def _chain(run: Run) -> list[Advice]:
     """What the chain brought over its last step alone."""
     found = run.result.get("chain") or {}
     told = [
-        f"{difference(run, found[split]['difference'])} on {count(found[split]['n'])} {word} "
+        f"{gap(run, found[split]['difference'])} on {count(found[split]['n'])} {word} "
         f"examples (95% interval {between(run, found[split]['interval'])})"
         for split, word in (("val", "validation"), ("test", "test"))
         if split in found

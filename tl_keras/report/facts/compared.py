@@ -55,6 +55,6 @@ def between(run: Run, pair: Any) -> str:
     return " to ".join(map(number, pair or ())) or NOTHING
 
 
-def difference(run: Run, value: Any) -> str:
+def gap(run: Run, value: Any) -> str:
     """A difference of the main metric."""
     return points(value) if run.counts_right else number(value)

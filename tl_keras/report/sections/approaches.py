@@ -16,7 +16,7 @@ from tl_keras.report.drawings.words import (
     percent,
     points,
 )
-from tl_keras.report.facts.compared import approaches_of, between, difference, main_metric, title
+from tl_keras.report.facts.compared import approaches_of, between, gap, main_metric, title
 from tl_keras.report.read import Run
 from tl_keras.report.sections import results
 
@@ -105,7 +105,7 @@ def differences(run: Run) -> str:
         rows = [
             [
                 f"{escape(best)} against {escape(name)}",
-                f"{difference(run, d['difference'])} <small>{between(run, d['interval'])}</small>",
+                f"{gap(run, d['difference'])} <small>{between(run, d['interval'])}</small>",
                 f"{count(d['won'])} to {count(d['lost'])}",
                 "noise" if d["interval"][0] <= 0 <= d["interval"][1] else "beyond chance",
             ]
