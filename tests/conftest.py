@@ -2,74 +2,17 @@
 
 import gc
 import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import handmade
-import numpy as np
 import pytest
 from families import FAMILIES, make
-from PIL import Image, ImageDraw
-
-from tl_keras.config import text as configs
-
-SHAPES = ("cross", "disc", "square")
+from shapes import draw
 
 # A fifth of the time would go to walks over TensorFlow's own objects, again and again. What a test
 # leaves is collected after it instead, see `collected`.
 gc.set_threshold(500_000)
 MANY_OBJECTS = 50_000
-
-
-def draw(folder: Path, count: int, seed: int = 0, noise: float = 90) -> Path:
-    """A class folder a shape with `count` pictures each, 48 x 40 px, told apart with some doubt."""
-    generator = np.random.default_rng(seed)
-    for name in SHAPES:
-        (folder / name).mkdir(parents=True, exist_ok=True)
-        for i in range(count):
-            image = Image.new("RGB", (48, 40), tuple(generator.integers(0, 80, 3)))
-            _draw_shape(ImageDraw.Draw(image), name, generator)
-            noisy = np.asarray(image) + generator.normal(0, noise, (40, 48, 3))
-            pixels = noisy.clip(0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(folder / name / f"{i}.png")
-    return folder
-
-
-def _draw_shape(pen: ImageDraw.ImageDraw, name: str, generator: np.random.Generator) -> None:
-    x, y, r = generator.integers((14, 12, 8), (34, 28, 12))
-    colour = tuple(generator.integers(120, 255, 3))
-    if name == "disc":
-        pen.ellipse((x - r, y - r, x + r, y + r), fill=colour)
-    elif name == "square":
-        pen.rectangle((x - r, y - r, x + r, y + r), fill=colour)
-    else:
-        pen.line((x - r, y, x + r, y), fill=colour, width=5)
-        pen.line((x, y - r, x, y + r), fill=colour, width=5)
-
-
-def clusters(count: int, seed: int, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """Features `(count, 5)` around a centre a class, and labels."""
-    generator = np.random.default_rng(seed)
-    labels = generator.integers(0, classes, count)
-    centres = np.random.default_rng(0).normal(0, 2, (classes, 5))
-    features = centres[labels] + generator.normal(0, 1, (count, 5))
-    return features.astype(np.float32), labels
-
-
-def shoot(command: str, tree: dict, workdir: Path, when: Path) -> None:
-    """Runs a command of its own process until a file is there, then SIGKILL: nothing cleans up."""
-    file = workdir.with_suffix(".yaml")
-    file.write_text(configs.to_yaml(configs.from_tree(tree)))
-    line = [sys.executable, "-m", "tl_keras", command, f"--config={file}"]
-    line.append(f"--workdir={workdir}")
-    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None and not when.exists():
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "it ended before it was killed"
 
 
 @pytest.fixture(autouse=True)

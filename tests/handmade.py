@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from tl_keras.report.pages import page
 from tl_keras.run import marks
 
 SCRIPT, MATH, HAN = "<script>alert(1)</script>", "$\\frac{x$ & \"q\" 'r'", "蒲公英 🌼"
@@ -210,3 +211,8 @@ class Outline(HTMLParser):
     def words(self) -> str:
         """All text on one line, with plain spaces."""
         return " ".join(" ".join(self.text).split())
+
+
+def report(workdir: Path) -> str:
+    """The report page of a run folder."""
+    return page.write(workdir).read_text(encoding="utf-8")

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from runs import make_run
 
 from tl_keras import cli, commands
 from tl_keras.commands import COMMANDS
@@ -25,30 +26,6 @@ from tl_keras.run import marks
 from tl_keras.run.files import write_json
 
 SCRIPTS = sorted((Path(__file__).parents[1] / "pipelines").glob("*.py"))
-SCORES = {"accuracy": 0.94, "interval": [0.89, 0.97], "n": 100}
-
-
-def make_run(workdir: Path, pipeline="finetune", status: str | None = "ok", **sections) -> Path:
-    """A finished run folder, written by hand. Without a status it has no exports."""
-    config = configs.from_tree({"data": {"source": "digits"}, **sections})
-    entry = {"status": "ok", "bytes": 1_000_000, "accuracy": 0.93, "latency_ms": {"median": 3.1}}
-    exported = dict.fromkeys(config.export.formats, entry)
-    exported["int8"] = {**entry, "status": status}
-    write_json(
-        workdir / "result.json",
-        {
-            "pipeline": pipeline,
-            "seconds": {"total": 12.3},
-            "val": SCORES,
-            "test": {**SCORES, "accuracy": 0.91},
-            "model": {"backbone": "MobileNetV2", "block": "block_12", "cut": "add", "kept": "mix"},
-            **({"export": exported} if status else {}),
-        },
-    )
-    marks.put(workdir, "run")
-    (workdir / "config.yaml").write_text(configs.to_yaml(config))
-    (workdir / "report.html").write_text("the report")
-    return workdir
 
 
 def fill(folder: Path) -> None:

@@ -9,7 +9,7 @@ import json
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
-from test_finetune import changed
+from runs import changed
 
 import tl_keras
 from tl_keras import tasks

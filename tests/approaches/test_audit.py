@@ -1,0 +1,132 @@
+"""Claims on approaches/audit.py and approaches/dry_run.py: what they say, and what they leave."""
+
+import json
+import shutil
+
+import pytest
+from PIL import Image
+from shapes import draw
+
+import tl_keras
+from tl_keras import cli, summary
+from tl_keras.approaches import audit, dry_run
+from tl_keras.config import text as configs
+from tl_keras.config.fit import FitConfig
+
+
+@pytest.fixture(scope="module")
+def dirty(tmp_path_factory):
+    """Pictures with a broken file, a wrong label and a recompressed copy of a test image."""
+    folder = draw(tmp_path_factory.mktemp("dirty"), 24)
+    (folder / "disc" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (folder / "cross" / "0.png").rename(folder / "square" / "cross.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def config(dirty, tree):
+    data = {**tree["data"], "path": str(dirty)}
+    return configs.from_tree({**tree, "data": data, "fit": {}})
+
+
+@pytest.fixture(scope="module")
+def audited(config, tmp_path_factory):
+    return audit.run(config, tmp_path_factory.mktemp("runs") / "audited")
+
+
+def test_audit_leaves_its_findings_and_a_report_and_nothing_else(audited):
+    names = {path.name for path in audited.workdir.iterdir()}
+    assert names >= {"data.json", "findings.json", "report.html", "config.yaml"}
+    assert not names & {"model.keras", "result.json", "export", "checkpoint"}
+    page = audited.report.read_text(encoding="utf-8")
+    assert "72 images in 3 classes" in page and "disc/broken.png" in page
+
+
+def test_audit_lists_bad_files_and_looks_at_all_labels(audited):
+    (entry,) = json.loads((audited.workdir / "data.json").read_text())["quarantined"]
+    assert entry["file"] == "disc/broken.png"
+    assert {"suspects", "rare", "sizes", "brightness", "near_duplicates"} <= set(audited.findings)
+    lines = "\n".join(summary.lines_of_audit(audited))
+    assert "72 images in 3 classes, 1 files left out" in lines
+
+
+def test_audit_says_what_forbids_training(tree, tmp_path):
+    folder = draw(tmp_path / "one", 6)
+    for name in ("cross", "square"):
+        shutil.rmtree(folder / name)
+    for i in range(9):
+        (folder / "disc" / f"bad{i}.png").write_bytes(b"nothing")
+    config = configs.from_tree({**tree, "data": {**tree["data"], "path": str(folder)}})
+    found = audit.run(config, tmp_path / "audit")
+    warnings = json.loads((found.workdir / "data.json").read_text())["warnings"]
+    assert any("has one class" in warning for warning in warnings)
+    assert any("9 of 15 files cannot be used" in warning for warning in warnings)
+    page = found.report.read_text(encoding="utf-8")
+    assert "Mend the data, then audit them again." in page and "hen train: tl-keras" not in page
+    with pytest.raises(ValueError, match="data.max_bad_share"):
+        tl_keras.finetune(config, tmp_path / "run")
+
+
+def test_audit_without_weights_says_that_labels_were_not_compared(config, tmp_path, monkeypatch):
+    def unavailable(*_):
+        raise ValueError("model.weights: the weights are not available: no network")
+
+    monkeypatch.setattr(audit.models, "pretrained", unavailable)
+    found = audit.run(config, tmp_path / "audit")
+    assert found.findings["suspects"] == []
+    assert "no network" in found.findings["suspects_note"]
+    assert "no network" in "\n".join(summary.lines_of_audit(found))
+
+
+def test_audit_is_repeated_in_the_same_folder(config, audited):
+    before = audited.findings
+    assert audit.run(config, audited.workdir).findings == before
+
+
+def test_a_run_measures_what_is_left_without_copies(quick, tmp_path):
+    folder = tmp_path / "copies"
+    draw(folder / "train", 10)
+    draw(folder / "val", 4, seed=1)
+    draw(folder / "test", 4, seed=2)
+    copied = folder / "test" / "square" / "copy.jpg"  # And so taken for a disc.
+    Image.open(folder / "train" / "disc" / "3.png").save(copied, quality=95)
+    data = {**quick["data"], "path": str(folder)}
+    export = {"formats": ["float32"]}
+    run = tl_keras.finetune({**quick, "data": data, "export": export}, tmp_path / "run")
+    (pair,) = run.findings["near_duplicates"]
+    assert pair["files"] == ["train/disc/3.png", "test/square/copy.jpg"]
+    without = run.findings["without_near_duplicates"]
+    assert (without["split"], without["n"], without["removed"]) == ("test", 12, 1)
+    assert without["accuracy"] > run.result["test"]["accuracy"]
+
+
+def test_dry_run_says_what_would_happen_and_writes_nothing(config, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "config.yaml"
+    file.write_text(configs.to_yaml(config))
+    assert cli.main(["finetune", f"--config={file}", "--dry_run"]) == 0
+    said = capsys.readouterr().out
+    assert "data: 3 classes; 36 train, 18 val, 18 test images" in said
+    assert "'disc/broken.png' is left out: truncated or damaged" in said
+    assert "model: MobileNet" in said and "frozen up to" in said
+    assert "time: about" in said and "finetune" in said
+    assert "disk: run folder" in said
+    assert {path.name for path in tmp_path.iterdir()} == {"config.yaml"}
+
+
+@pytest.mark.parametrize(
+    "fit, phases",
+    [({"freeze": 1.0}, {"features"}), ({"freeze": 0.0}, {"features", "finetune"})],
+)
+def test_dry_run_times_what_would_run(config, fit, phases):
+    config = config.model_copy(update={"fit": FitConfig(**fit)})
+    (line,) = [line for line in dry_run.estimate(config) if line.startswith("time")]
+    assert {
+        phase for phase in ("features", "finetune") if f"{phase} " in line.split(";")[0]
+    } == phases
+
+
+def test_dry_run_refuses_what_a_run_would_refuse(config):
+    config = config.model_copy(update={"fit": FitConfig(freeze="no_layer")})
+    with pytest.raises(ValueError, match="no_layer"):
+        dry_run.estimate(config)

@@ -1,0 +1,374 @@
+"""Cross-validation end to end: folds, what they share, the final model, resuming."""
+
+import csv
+import json
+import shutil
+from collections import Counter
+
+import keras
+import numpy as np
+import pytest
+from runs import FEW, answers, assert_same_weights, changed, epochs_of, rows, shoot, weights_of
+from shapes import draw
+
+import tl_keras
+from tl_keras.approaches import folds
+from tl_keras.data.load import load
+from tl_keras.training import features
+from tl_keras.training import head as heads
+from tl_keras.training.architecture import prepared
+from tl_keras.training.features import Worth
+from tl_keras.training.network import merge
+from tl_keras.training.network import model as models
+from tl_keras.training.network.fold import Inference
+
+FOLDS = {"folds": 3}
+
+FIT = {"epochs": 2, "choose_by": "accuracy", "learning_rate": 1e-2}
+
+
+@pytest.fixture(scope="module")
+def wanted(quick) -> dict:
+    """A config of a cross-validation of seconds, in which fine-tuning can be kept."""
+    return changed(quick, fit=FIT, cross_validate=FOLDS, export=FEW)
+
+
+@pytest.fixture(scope="module")
+def dealt(wanted, tmp_path_factory):
+    """A finished cross-validation. Tests read it and do not change it."""
+    asked = changed(wanted, export={"formats": ["float32", "dynamic"]})
+    return tl_keras.cross_validate(asked, tmp_path_factory.mktemp("runs") / "folds")
+
+
+@pytest.fixture(scope="module")
+def frozen(quick) -> dict:
+    """A config of a cross-validation of heads alone."""
+    return changed(quick, fit={"freeze": 1.0}, cross_validate=FOLDS, export={"formats": []})
+
+
+@pytest.fixture(scope="module")
+def of_heads(frozen, tmp_path_factory):
+    """A finished cross-validation of heads alone. Tests read it and do not change it."""
+    return tl_keras.cross_validate(frozen, tmp_path_factory.mktemp("runs") / "heads")
+
+
+def test_exports_are_judged_on_what_a_fold_held_out(dealt):
+    judged = dealt.result["export"]["dynamic"]["val"]
+    assert judged["on"] == "what a fold held out"
+    assert judged["n"] == len(rows(dealt.workdir / "fold_0"))
+
+
+def test_run_folder_holds_the_folds_without_data_models_or_exports(dealt):
+    names = {path.name for path in dealt.workdir.iterdir()} - {".lock"}
+    assert {"fold_0", "fold_1", "fold_2", "folds.csv", "model.keras", "export"} <= names
+    assert "checkpoint" not in names
+    for name in ("fold_0", "fold_1", "fold_2"):
+        held = {path.name for path in (dealt.workdir / name).iterdir()}
+        expected = {
+            ".tl_keras",
+            "config.yaml",
+            "metrics.jsonl",
+            "predictions.csv",
+            "result.json",
+            "tensorboard",
+        }
+        # The first judges exports, now and later: the final model has seen all examples.
+        assert held == (expected | {"model.keras"} if name == "fold_0" else expected)
+
+
+def test_every_example_is_held_out_once_and_nothing_of_test(dealt):
+    held_out = Counter(row["file"] for i in range(3) for row in rows(dealt.workdir / f"fold_{i}"))
+    data = json.loads((dealt.workdir / "data.json").read_text())["splits"]
+    assert held_out == Counter(data["train"])
+    assert not data["val"] and not set(data["test"]) & set(held_out)
+    assert set(answers(dealt.workdir, "test")) == set(data["test"])
+
+
+def test_validation_is_what_was_held_out(dealt):
+    told = {
+        f: p for i in range(3) for f, p in answers(dealt.workdir / f"fold_{i}", "held_out").items()
+    }
+    assert answers(dealt.workdir, "val") == told
+    right = [
+        row["label"] == row["prediction"] for row in rows(dealt.workdir) if row["split"] == "val"
+    ]
+    assert dealt.result["val"]["accuracy"] == pytest.approx(np.mean(right))
+    accuracies = [fold["accuracy"] for fold in dealt.result["folds"]]
+    summary = dealt.result["cross_validation"]["scores"]["accuracy"]
+    assert summary["mean"] == pytest.approx(np.mean(accuracies))
+    assert summary["deviation"] == pytest.approx(np.std(accuracies, ddof=1))
+
+
+def test_fold_equals_a_run_of_its_own(frozen, of_heads, pictures, tmp_path):
+    """A head alone: which views an image has depends on its place among all."""
+    run = of_heads
+    fold = json.loads((run.workdir / "fold_1" / "result.json").read_text())
+    held_out = answers(run.workdir / "fold_1", "held_out")
+    train, val = _parts(run, 1)
+    parts = {"train": train, "val": val, "test": list(held_out)}
+    lines = [f"{pictures / f},{f.split('/')[0]},{s}" for s, fs in parts.items() for f in fs]
+    shutil.copytree(pictures, tmp_path / "data")
+    lines = [line.replace(str(pictures), ".") for line in lines]
+    (tmp_path / "data" / "all.csv").write_text("\n".join(["path,label,split", *lines]))
+    own = changed(frozen, data={"source": "csv", "path": str(tmp_path / "data" / "all.csv")})
+    alone = tl_keras.finetune(own, tmp_path / "alone")
+    assert alone.result["chosen"]["regularisation"] == fold["chosen"]["regularisation"]
+    told = answers(alone.workdir, "test")
+    assert told.keys() == held_out.keys()
+    for file, probabilities in told.items():
+        np.testing.assert_allclose(probabilities, held_out[file], atol=1e-4)
+
+
+def _parts(run, fold: int) -> tuple[list[str], list[str]]:
+    """Files of a fold to train on and to choose by, dealt out again."""
+    from tl_keras.data.load import load
+    from tl_keras.training.architecture import prepared
+
+    dataset = load(run.config).pooled()
+    found = folds.folds_of(run, prepared(dataset, run.config, ("train",)))[fold]
+    splits = found.data.dataset.splits
+    return [e.file for e in splits["train"]], [e.file for e in splits["val"]]
+
+
+def test_what_is_kept_changes_no_fold(wanted, dealt, tmp_path, monkeypatch):
+    told = []
+
+    def never(*_) -> Worth:
+        told.append(1)
+        return Worth(False, "never")
+
+    monkeypatch.setattr(features, "worth_keeping", never)
+    monkeypatch.setattr(features, "fitting", never)
+    run = tl_keras.cross_validate(wanted, tmp_path / "never")
+    assert told
+    assert [f["kept"] for f in run.result["folds"]] == [f["kept"] for f in dealt.result["folds"]]
+    for name in ("val", "test"):
+        found, expected = answers(run.workdir, name), answers(dealt.workdir, name)
+        for file, probabilities in expected.items():
+            np.testing.assert_allclose(found[file], probabilities, atol=2e-3)
+
+
+def test_some_fold_is_fine_tuned(dealt):
+    """Else the tests above say nothing of it."""
+    assert {fold["kept"] for fold in dealt.result["folds"]} != {"head"}
+
+
+def test_killed_in_a_fold_it_ends_as_an_unbroken_one(wanted, dealt, tmp_path):
+    workdir = tmp_path / "killed"
+    shoot("cross_validate", wanted, workdir, workdir / "fold_1" / "checkpoint" / "finetune.npy")
+    assert (workdir / "fold_0" / "result.json").exists()
+    stamp = (workdir / "fold_0" / "result.json").stat().st_mtime_ns
+    run = tl_keras.cross_validate(wanted, workdir)
+    assert (workdir / "fold_0" / "result.json").stat().st_mtime_ns == stamp
+    assert (workdir / "predictions.csv").read_text() == (
+        dealt.workdir / "predictions.csv"
+    ).read_text()
+    assert_same_weights(run.workdir, dealt.workdir)
+
+
+def test_final_model_is_of_all_examples(of_heads):
+    run = of_heads
+    chosen = run.result["chosen"]
+    tried = [
+        {record["regularisation"]: record["val_loss"] for record in epochs_of(path)}
+        for path in (run.workdir / f"fold_{i}" for i in range(3))
+    ]
+    common = set.intersection(*map(set, tried))
+    losses = {strength: np.mean([fold[strength] for fold in tried]) for strength in common}
+    assert chosen["regularisation"] == min(losses, key=losses.get)
+    found = _head_of_all(run, chosen)
+    kernel, bias = models.load(run.workdir / "model.keras").get_layer("logits").get_weights()
+    np.testing.assert_allclose(kernel, found.layers[0][0] / chosen["temperature"], atol=2e-3)
+    np.testing.assert_allclose(bias, found.layers[0][1] / chosen["temperature"], atol=2e-3)
+
+
+def _head_of_all(run, chosen):
+    data = prepared(load(run.config).pooled(), run.config, ("train",))
+    backbone = models.pretrained(run.config.model, run.config.settings)
+    found = features.outputs(Inference(backbone), data.inputs["train"])
+    labels = data.inputs["train"].labels
+    return heads.refit_head(found, labels, heads.Recipe(), chosen["regularisation"])
+
+
+def test_ensemble_of_folds_loads_with_keras_alone_and_exports(wanted, tmp_path):
+    asked = changed(wanted, data={"test": 0}, cross_validate={"final": "ensemble"})
+    run = tl_keras.cross_validate(asked, tmp_path / "ensemble")
+    model = keras.models.load_model(run.workdir / "model.keras")
+    assert len([layer for layer in model.layers if layer.name.startswith("member_")]) == 3
+    assert run.result["export"]["float32"]["status"] == "ok"
+    assert run.result["model"]["kept"] == "ensemble"
+    assert not list(run.workdir.glob("fold_*/model.keras"))
+    # Compared on images that the model was trained on: it is no measure of accuracy.
+    assert run.result["test"] is None and "accuracy" not in run.result["export"]["float32"]
+    page = run.report.read_text()
+    assert "held-out" in page and "flatters" not in page and "Set a test split aside" not in page
+    added = tl_keras.cross_validate(
+        changed(asked, export={"formats": ["float32", "float16"]}), run.workdir
+    )
+    assert set(added.result["export"]) == {"float32", "float16"}
+    assert not any("accuracy" in entry for entry in added.result["export"].values())
+    assert added.result["export"]["float16"]["val"]["on"] == "images that trained it"
+    assert "accuracy" not in added.result["shipped"]["device"]
+    assert "Accuracy" not in (run.workdir / "export" / "device" / "README.md").read_text()
+
+
+def test_average_starts_from_what_the_folds_share(wanted, tmp_path, monkeypatch):
+    average = merge.average
+
+    def save_first(members):
+        for i, member in enumerate(members):
+            member.save(tmp_path / f"{i}.keras")
+        return average(members)
+
+    monkeypatch.setattr(merge, "average", save_first)
+    asked = changed(wanted, cross_validate={"final": "average"}, export={"formats": []})
+    run = tl_keras.cross_validate(asked, tmp_path / "average")
+    # What a fold held out was answered by its whole model, whatever was kept of the way there.
+    kept = [fold["kept"] for fold in run.result["folds"]]
+    assert set(kept) != {"head"}
+    shown = _images(run)
+    for i in range(len(kept)):
+        told = answers(run.workdir / f"fold_{i}", "held_out")
+        model = keras.models.load_model(tmp_path / f"{i}.keras")
+        found = model.predict(np.stack([shown[file] for file in told]), verbose=0)
+        np.testing.assert_allclose(found, list(told.values()), atol=2e-3)
+    # Frozen weights are the same in all folds.
+    backbone = models.pretrained(run.config.model, run.config.settings)
+    averaged = models.load(run.workdir / "model.keras")
+    first = next(layer for layer in backbone.layers if layer.weights)
+    np.testing.assert_array_equal(
+        averaged.get_layer(first.name).get_weights()[0], first.get_weights()[0]
+    )
+    assert run.result["model"]["kept"] == "average"
+
+
+def _images(run) -> dict[str, np.ndarray]:
+    data = prepared(load(run.config).pooled(), run.config, ("train",))
+    files = [example.file for example in data.dataset.splits["train"]]
+    return dict(zip(files, data.inputs["train"].array, strict=True))
+
+
+def test_each_fold_has_a_search_of_its_own(frozen, tmp_path):
+    space = {"image.size": [32, 40]}
+    search = {"trials": 1, "tuner": "random", "space": space}
+    asked = changed(frozen, search=search, cross_validate={"folds": 2})
+    run = tl_keras.cross_validate(asked, tmp_path / "nested")
+    for name in ("fold_0", "fold_1", "fold_all"):
+        state = json.loads((run.workdir / name / "search" / "state.json").read_text())
+        assert len(state["records"]) == 1
+    assert all(fold["values"].keys() == space.keys() for fold in run.result["folds"])
+    trials = {t["trial"]: t["values"] for t in run.result["search"]["trials"]}
+    size = trials[run.result["search"]["best"]]["image.size"]
+    assert models.load(run.workdir / "model.keras").input.shape[1] == size
+    stamp = (run.workdir / "result.json").stat().st_mtime_ns
+    assert tl_keras.cross_validate(asked, run.workdir).result == run.result
+    assert (run.workdir / "result.json").stat().st_mtime_ns == stamp
+    told = tl_keras.predict(run, [next(iter(answers_files(run)))])
+    assert set(told[0]["probabilities"]) == {"cross", "disc", "square"}
+
+
+def answers_files(run):
+    root = json.loads((run.workdir / "data.json").read_text())["root"]
+    return (f"{root}/{file}" for file in answers(run.workdir, "test"))
+
+
+def test_from_scratch_stops_where_the_folds_did(quick, tmp_path):
+    asked = changed(
+        quick,
+        model={"weights": "none"},
+        fit={"freeze": 0, "epochs": 2},
+        cross_validate={"folds": 2},
+        export={"formats": []},
+    )
+    run = tl_keras.cross_validate(asked, tmp_path / "scratch")
+    best = [
+        min(epochs_of(run.workdir / f"fold_{i}"), key=lambda e: e["val_loss"])["epoch"] + 1
+        for i in range(2)
+    ]
+    assert run.result["chosen"]["epochs"] == round(np.mean(best))
+    assert len(epochs_of(run.workdir)) == run.result["chosen"]["epochs"]
+
+
+def test_repeats_deal_out_anew_and_score_the_first(frozen, of_heads, tmp_path):
+    once = of_heads
+    again = changed(frozen, cross_validate={"folds": 3, "repeats": 2})
+    twice = tl_keras.cross_validate(again, tmp_path / "twice")
+    assert len(twice.result["folds"]) == 6
+    assert twice.result["val"]["accuracy"] == once.result["val"]["accuracy"]
+    assert answers(twice.workdir, "val") == answers(once.workdir, "val")
+    dealt = [answers(twice.workdir / f"fold_{i}", "held_out").keys() for i in (0, 3)]
+    assert dealt[0] != dealt[1]
+
+
+def test_planted_label_errors_head_the_list(tree, tmp_path):
+    folder = draw(tmp_path / "pictures", 16, noise=10)
+    planted = [("cross", 3), ("disc", 5), ("square", 8)]
+    for name, i in planted:
+        wrong = {"cross": "disc", "disc": "square", "square": "cross"}[name]
+        (folder / name / f"{i}.png").rename(folder / wrong / f"was_{name}_{i}.png")
+    asked = changed(
+        tree,
+        data={"path": str(folder), "test": 0},
+        fit={"freeze": 0.0, "epochs": 8, "choose_by": "accuracy", "learning_rate": 3e-3},
+        cross_validate={"folds": 4},
+        export={"formats": []},
+    )
+    run = tl_keras.cross_validate(asked, tmp_path / "run")
+    listed = [entry["file"] for entry in run.findings["suspects"]]
+    first = listed[: 2 * len(planted)]
+    assert sum("was_" in file for file in first) >= 2, listed
+    with (run.workdir / "label_quality.csv").open(newline="") as stream:
+        ranked = list(csv.DictReader(stream))
+    assert {row["file"] for row in ranked} == set(folds.held_out(run))
+    quality = [float(row["quality"]) for row in ranked]
+    assert quality == sorted(quality)
+    assert {row["file"] for row in ranked if row["suspect"] == "1"} == set(listed)
+    assert sum("was_" in row["file"] for row in ranked[: 2 * len(planted)]) >= 2
+    assert all(row["label"] != row["suggested"] for row in ranked)
+    assert "label_quality.csv" in run.report.read_text()
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"cross_validate": {"folds": 30}}, "cross_validate.folds: class 'cross' has 18 training"),
+        (
+            {"data": {"source": "glyphs", "path": None}, "image": {"augment": []}},
+            "data.source: glyphs",
+        ),
+        (
+            {
+                "model": {"weights": "none"},
+                "fit": {"freeze": 0},
+                "cross_validate": {"final": "average"},
+            },
+            "cross_validate.final: average .* model.weights is none",
+        ),
+        (
+            {"search": {"trials": 2}, "cross_validate": {"final": "ensemble"}},
+            "cross_validate.final: ensemble .* searches find other models",
+        ),
+    ],
+)
+def test_what_cannot_be_cross_validated_is_refused(wanted, tmp_path, sections, message):
+    with pytest.raises(ValueError, match=message):
+        tl_keras.cross_validate(changed(wanted, **sections), tmp_path / "refused")
+
+
+def test_weights_that_saw_a_held_out_example_are_refused(wanted, quick_run, tmp_path):
+    leaky = changed(wanted, model={"weights": str(quick_run.workdir)})
+    with pytest.raises(ValueError, match=r"model.weights: \d+ images .* trained"):
+        tl_keras.cross_validate(leaky, tmp_path / "leaky")
+
+
+def test_other_folds_are_another_run(wanted, dealt):
+    with pytest.raises(ValueError, match="cross_validate.folds: 3 in the workdir, 4 now"):
+        tl_keras.cross_validate(changed(wanted, cross_validate={"folds": 4}), dealt.workdir)
+
+
+def test_report_tells_of_the_folds(dealt):
+    page = dealt.report.read_text()
+    mean = dealt.result["cross_validation"]["scores"]["accuracy"]["mean"]
+    assert f"Over 3 folds the accuracy is {100 * mean:.1f}%" in page
+    assert "fold_2" in page
+    assert weights_of(dealt.workdir)

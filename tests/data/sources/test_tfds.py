@@ -1,0 +1,175 @@
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from PIL import Image
+from tiny_tfds import picture, write
+
+from tl_keras.config.data import DataConfig
+from tl_keras.config.text import from_tree
+from tl_keras.data.examples import SPLITS
+from tl_keras.data.load import load
+from tl_keras.data.sources import tfds as source
+from tl_keras.modalities.image.config import ImageConfig
+
+
+def listed(folder, tmp_path, name="tiny_shapes"):
+    config = DataConfig(source="tfds", name=name, path=str(folder))
+    return source.list_tfds(config, ImageConfig(), tmp_path / "cache")
+
+
+def test_a_builder_becomes_class_folders(tmp_path):
+    folder = write(tmp_path / "data", {"train": [0, 1, 0, 1, 1, 0, 0], "test": [1, 0]})
+    listing = listed(folder, tmp_path)
+    found = [(entry.split, entry.label) for entry in listing.files]
+    # A class name is no path.
+    angular = "angular_pointed"
+    assert sorted(found) == sorted(
+        [("train", "round")] * 4 + [("train", angular)] * 3 + [("test", "round"), ("test", angular)]
+    )
+    assert listing.warnings == [] and listing.quarantined == []
+    # The images are those that were put in, each with its own label.
+    contents = {
+        np.asarray(Image.open(listing.root / e.file)).tobytes(): e.label for e in listing.files
+    }
+    for seed, label in [(0, "round"), (1, angular), (6, "round"), (100, angular)]:
+        assert contents[picture(seed).tobytes()] == label
+    assert {entry.file.rpartition(".")[2] for entry in listing.files} == {"png"}
+
+
+def test_a_builder_becomes_a_data_set(tmp_path):
+    folder = write(tmp_path / "data", {"train": [0, 1] * 10, "validation": [0, 1] * 2})
+    data = {"source": "tfds", "name": "tiny_shapes:1.0.0", "path": str(folder)}
+    dataset = load(from_tree({"data": data, "cache": {"path": str(tmp_path / "cache")}}))
+    assert dataset.classes == ("angular_pointed", "round")
+    assert [len(dataset.splits[split]) for split in SPLITS] == [16, 4, 4]
+    assert dataset.splits["train"][0].checked.decoder == "png"
+
+
+def test_it_is_unpacked_once(tmp_path, monkeypatch):
+    folder = write(tmp_path / "data", {"train": [0, 1, 0]})
+    first = listed(folder, tmp_path)
+
+    def fail(*arguments):
+        raise AssertionError("unpacked again")
+
+    monkeypatch.setattr(source, "_unpack", fail)
+    assert listed(folder, tmp_path).files == first.files
+
+
+def test_an_interrupted_unpacking_goes_on(tmp_path, monkeypatch):
+    folder = write(tmp_path / "data", {"train": [0, 1, 0], "test": [0, 1]})
+    unpack = source._unpack
+
+    def killed(builder, split, labels, place):
+        if split == "test":
+            raise KeyboardInterrupt
+        return unpack(builder, split, labels, place)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(source, "_unpack", killed)
+        listed(folder, tmp_path)
+    assert len(listed(folder, tmp_path).files) == 5
+
+
+def test_data_of_the_same_name_elsewhere_is_another(tmp_path):
+    one = write(tmp_path / "one", {"train": [0, 1, 0]})
+    other = write(tmp_path / "other", {"train": [0, 1]})
+    assert [len(listed(folder, tmp_path).files) for folder in (one, other)] == [3, 2]
+
+
+def test_other_splits_are_not_used_and_said_so_each_time(tmp_path):
+    folder = write(tmp_path / "data", {"train": [0, 1], "extra": [0]})
+    for _ in range(2):
+        listing = listed(folder, tmp_path)
+        assert len(listing.files) == 2
+        assert listing.warnings == ["split 'extra' of 'tiny_shapes' is not used"]
+
+
+def test_examples_without_a_label_are_left_out_and_said_so_each_time(tmp_path):
+    # Labels of -1 would count from the end, as those of the last class.
+    folder = write(tmp_path / "data", {"train": [0, 1, -1], "test": [-1, -1]})
+    for _ in range(2):
+        listing = listed(folder, tmp_path)
+        assert [(e.split, e.label) for e in listing.files] == [
+            ("train", "angular_pointed"),
+            ("train", "round"),
+        ]
+        assert listing.warnings == [
+            "1 images of 'train' of 'tiny_shapes' have no label",
+            "2 images of 'test' of 'tiny_shapes' have no label",
+        ]
+
+
+def test_without_train_it_is_refused(tmp_path):
+    folder = write(tmp_path / "data", {"test": [0, 1], "extra": [0]})
+    with pytest.raises(ValueError, match="'tiny_shapes' has no split 'train'; it has test, extra"):
+        listed(folder, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        {"image": None, "text": tfds.features.Text()},
+        {"label": None},
+        {"label": tfds.features.Scalar(np.int64)},
+        {"image": tfds.features.Tensor(shape=(20, 24, 3), dtype=np.uint8)},
+    ],
+    ids=["text", "no label", "numbers", "no image"],
+)
+def test_no_image_classification_is_refused(tmp_path, features):
+    folder = write(tmp_path / "data", {"train": [0, 1]}, **features)
+    message = "'tiny_shapes' is no image classification; expected features 'image' and 'label'"
+    with pytest.raises(ValueError, match=message):
+        listed(folder, tmp_path)
+
+
+def test_images_of_floats_are_refused(tmp_path):
+    # TFDS keeps them as PNGs whose four channels are the bytes of the floats.
+    image = tfds.features.Image(shape=(20, 24, 1), dtype=np.float32)
+    with pytest.raises(ValueError, match="has images of float32; expected uint8"):
+        listed(write(tmp_path / "data", {"train": [0, 1]}, image=image), tmp_path)
+
+
+@pytest.mark.parametrize("names", [["a/b", "a_b"], ["...", "b"]])
+def test_class_names_that_would_be_one_folder_are_refused(tmp_path, names):
+    label = tfds.features.ClassLabel(names=names)
+    folder = write(tmp_path / "data", {"train": [0, 1]}, label=label)
+    with pytest.raises(ValueError, match="'tiny_shapes' has class names that no folders can have"):
+        listed(folder, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["tiny_shape", "no_such_thing:1.0.0", "beans:9.9.9", "../x", "a b"]
+)
+def test_a_wrong_name_is_refused(tmp_path, name):
+    with pytest.raises(ValueError, match="data.name: TFDS has no builder '"):
+        listed(tmp_path, tmp_path, name)
+
+
+def test_a_builder_that_needs_another_package_says_which(tmp_path, monkeypatch):
+    def fail(name, data_dir):
+        raise ImportError("No module named 'huggingface_hub'")
+
+    monkeypatch.setattr(tfds, "builder", fail)
+    with pytest.raises(ValueError, match="no builder 'huggingface:x': No module named 'hugging"):
+        listed(tmp_path, tmp_path, "huggingface:x")
+
+
+def test_the_folder_of_one_version_is_not_the_data_folder(tmp_path):
+    folder = write(tmp_path / "data", {"train": [0, 1]}) / "tiny_shapes" / "1.0.0"
+    with pytest.raises(ValueError, match=f"expected the folder above its name, '{tmp_path}/data'"):
+        listed(folder, tmp_path)
+
+
+def test_a_failed_download_says_what_to_do(tmp_path, monkeypatch):
+    def fail(self):
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", fail)
+    message = (
+        "data.name: 'beans' could not be downloaded: no route to host; where there is no network, "
+        "prepare it elsewhere and point data.path at that TFDS data folder"
+    )
+    with pytest.raises(ValueError, match=message):
+        listed(tmp_path, tmp_path, "beans")
+    assert not list((tmp_path / "cache").rglob("unpacked.json"))

@@ -1,0 +1,137 @@
+"""Claims on jobs: from its folder alone a job comes to the same in a process of its own."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from runs import assert_same_weights, changed
+
+import tl_keras
+from tl_keras import launch
+from tl_keras.jobs import job
+from tl_keras.run.files import write_json
+from tl_keras.run.run import Run
+
+SPACE = {"fit.freeze": [0.25, 0.5, 0.75], "fit.learning_rate": {"min": 1e-4, "max": 1e-2}}
+TIMES = ("seconds", "passes", "saved")
+
+
+@pytest.fixture
+def copied(monkeypatch, tmp_path):
+    """A function that has jobs of a kind copied before they start; a list of both folders."""
+
+    def copy(kind: str) -> list[tuple[Path, Path]]:
+        found, do = [], job.do
+
+        def copy_and_do(run: Run, work):
+            if run.pipeline == kind and tmp_path / "apart" not in run.workdir.parents:
+                apart = tmp_path / "apart" / str(len(found))
+                shutil.copytree(run.workdir, apart)
+                found.append((run.workdir, apart))
+            return do(run, work)
+
+        monkeypatch.setattr(job, "do", copy_and_do)
+        return found
+
+    return copy
+
+
+def do_apart(folder: Path) -> None:
+    """Does the job of a folder in a process of its own."""
+    code = "import sys; from tl_keras import launch; launch.launch_job(sys.argv[1])"
+    done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def without_times(value):
+    """A result without what differs each time."""
+    if isinstance(value, list):
+        return [without_times(own) for own in value]
+    if not isinstance(value, dict):
+        return value
+    return {name: without_times(own) for name, own in value.items() if name not in TIMES}
+
+
+def result_of(folder: Path) -> dict:
+    found = without_times(json.loads((folder / "result.json").read_text()))
+    # Which arrays were read, and from where, is no result.
+    found.pop("features", None)
+    return found
+
+
+def test_trial_is_the_same_in_a_process_of_its_own(quick, tmp_path, copied):
+    folders = copied("trial")
+    search = {"trials": 3, "tuner": "random", "space": SPACE, "keep": 3}
+    tl_keras.search(changed(quick, fit={"epochs": 2}, search=search), tmp_path / "run")
+    # The last one: it found in memory what those before it had left.
+    here, apart = folders[2]
+    do_apart(apart)
+    assert result_of(apart) == result_of(here)
+    assert result_of(here)["trial"]["finetuned"] is not None
+    assert_same_weights(apart, here)
+    assert {path.name for path in apart.iterdir()} == {path.name for path in here.iterdir()}
+
+
+def test_fold_is_the_same_in_a_process_of_its_own(quick, tmp_path, copied):
+    folders = copied("fold")
+    folds = {"folds": 2, "final": "average"}
+    wanted = changed(quick, fit={"epochs": 2}, cross_validate=folds, export={"formats": []})
+    run = tl_keras.cross_validate(wanted, tmp_path / "run")
+    here, apart = folders[1]
+    do_apart(apart)
+    assert result_of(apart) == result_of(here)
+    told = [folder / "predictions.csv" for folder in (apart, here)]
+    assert told[0].read_text() == told[1].read_text()
+    assert run.result["folds"][1]["accuracy"] == result_of(apart)["held_out"]["accuracy"]
+
+
+def test_approach_is_the_same_in_a_process_of_its_own(quick, tmp_path, copied):
+    folders = copied("finetune")
+    wanted = changed(
+        quick,
+        fit={"epochs": 2},
+        compare={"approaches": ["finetune"], "learning_curve": False},
+    )
+    tl_keras.compare(wanted, tmp_path / "run")
+    here, apart = folders[0]
+    do_apart(apart)
+    assert result_of(apart)["val"] == result_of(here)["val"]
+    assert result_of(apart)["model"] == result_of(here)["model"]
+    assert_same_weights(apart, here)
+
+
+def test_trial_of_a_fold_finds_its_examples(quick, tmp_path, copied):
+    folders = copied("trial")
+    wanted = changed(
+        quick,
+        fit={"epochs": 1},
+        search={"trials": 1, "tuner": "random", "space": {"fit.freeze": [0.5]}},
+        cross_validate={"folds": 2},
+        export={"formats": []},
+    )
+    tl_keras.cross_validate(wanted, tmp_path / "run")
+    here, apart = folders[1]
+    do_apart(apart)
+    assert result_of(apart) == result_of(here)
+    assert_same_weights(apart, here)
+
+
+def test_job_of_other_data_or_of_none_is_refused(quick, tmp_path, copied):
+    folders = copied("trial")
+    search = {"trials": 1, "tuner": "random", "space": SPACE}
+    tl_keras.search(changed(quick, fit={"epochs": 1}, search=search), tmp_path / "run")
+    here, apart = folders[0]
+    with pytest.raises(ValueError, match="is not the folder of a job: it has no job.json"):
+        launch.launch_job(here)
+    file = apart / "checkpoint" / "job.json"
+    needs = json.loads(file.read_text())
+    write_json(file, {**needs, "fingerprint": "another"})
+    with pytest.raises(ValueError, match="the images are not those that the job was made for"):
+        launch.launch_job(apart)
+    began = {name: "another" for name in needs["began"]}
+    write_json(file, {**needs, "began": began})
+    with pytest.raises(ValueError, match=r"model\..* is not what .* began with"):
+        launch.launch_job(apart)

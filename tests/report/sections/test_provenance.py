@@ -1,0 +1,55 @@
+"""Claims on the report's sections about what a model came from."""
+
+from handmade import change, report
+
+from tl_keras.report.read import read
+from tl_keras.report.sections import provenance
+
+
+def test_long_lists_are_cut_with_a_count(workdir):
+    quarantined = [{"file": f"{i}.png", "reason": "0 bytes"} for i in range(1234)]
+    change(workdir, "data.json", quarantined=quarantined)
+    text = report(workdir)
+    assert "the first 100, and 1,134 more" in text
+    assert ">99.png<" in text and ">100.png<" not in text
+
+
+def test_model_and_its_candidates_in_words(workdir):
+    scored = {"log_loss": 0.48289, "accuracy": 0.8333, "temperature": 0.9453}
+    values = {"freeze": 0.5, "block": "block_8", "cut": "block_8_add", "kept": "mix"}
+    candidates = {"head": scored, "mix": {**scored, "log_loss": 0.15}}
+    change(workdir, "result.json", model={"candidates": candidates, **values})
+    text = provenance.model(read(workdir))
+    assert "<dd>up to block_8, 50% of the blocks</dd>" in text and "block_8_add" not in text
+    assert "<dd>the mean of the weights before and after fine-tuning</dd>" in text
+    assert "<td>mix (kept)</td>" in text and ">0.150<" in text and ">0.483<" in text
+
+
+def test_features_in_words(workdir):
+    kept = {"cached": True, "bytes": 1_064_960, "seconds": 5.193, "why": "one view"}
+    features = {"a/b/train": kept, "cut/val": {"keep": False, "why": "<another> view"}}
+    change(workdir, "result.json", features=features)
+    text = provenance.features(read(workdir))
+    row = "<td>a/b</td><td>train</td><td>read from the cache</td>"
+    assert row in text and ">1.1 MB<" in text and ">5.2 s<" in text
+    assert "<td>validation</td><td>not kept</td>" in text and "&lt;another&gt; view" in text
+
+
+def test_time_by_phase_is_drawn_as_shares(workdir):
+    text = provenance.time(read(workdir))
+    assert "5 min 12 s in all." in text
+    assert '<span class="bar" style="--share:0.603">60.3%</span>' in text  # 188 of 312 s.
+
+
+def test_pretraining_from_scratch_in_words(workdir):
+    values = {"weights": "none", "freeze": 0.0, "block": None, "cut": None, "kept": "scratch"}
+    change(workdir, "result.json", model=values)
+    text = provenance.model(read(workdir))
+    for said in ("none: random", "nothing", "the weights trained from scratch"):
+        assert f"<dd>{said}</dd>" in text
+
+
+def test_config_stands_as_it_was_written(workdir):
+    (workdir / "config.yaml").write_text("data: {path: '</code><b>'}  # my comment\n")
+    text = provenance.config(read(workdir))
+    assert "&lt;/code&gt;&lt;b&gt;&#x27;}  # my comment" in text

@@ -1,0 +1,291 @@
+"""Claims on tl_keras/process.py, __main__.py: streams, children, and state that others have set."""
+
+import logging
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import absl.logging
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image, ImageFile
+
+from tl_keras.config.cache import CacheConfig
+from tl_keras.data import check_files, store
+from tl_keras.jobs import child as child_process
+from tl_keras.modalities.image.config import ImageConfig
+from tl_keras.run import process
+from tl_keras.run.progress import progress
+
+posix = pytest.mark.skipif(os.name == "nt", reason="the shell is a POSIX one")
+TL = [sys.executable, "-m", "tl_keras"]
+CHECKOUT = str(Path(__file__).parents[2])
+
+
+def shell(line: str, folder: Path, **environment: str) -> subprocess.CompletedProcess:
+    """Runs a line of shell; `$TL` is the program."""
+    own = {"TL": " ".join(TL), **environment}
+    return subprocess.run(
+        ["bash", "-c", line], cwd=folder, env={**os.environ, **own}, capture_output=True, text=True
+    )
+
+
+@pytest.fixture
+def hijacker(tmp_path) -> Path:
+    """A folder with modules that must not be imported: each would leave a file."""
+    for name in ("random", "json", "csv", "absl", "numpy", "tempfile", "typing", "pathlib"):
+        (tmp_path / f"{name}.py").write_text("open('hijacked', 'w').close()\nraise SystemExit(9)")
+    return tmp_path
+
+
+# Streams.
+
+
+@posix
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+def test_closed_streams_are_no_failure(closed, tmp_path):
+    assert shell(f"$TL --version {closed}", tmp_path).returncode == 0
+    assert shell(f"$TL schema --zzz {closed}", tmp_path).returncode == 2
+
+
+@posix
+def test_no_file_gets_the_number_of_a_closed_stream(tmp_path):
+    code = """
+import os
+from tl_keras.run.process import open_streams
+open_streams()
+with open("result.json", "w") as file:
+    os.write(2, b"what C++ logs")
+    print(file.fileno() > 2, file=file)
+"""
+    (tmp_path / "code.py").write_text(code)
+    assert shell(f"{sys.executable} code.py 2>&- >&- <&-", tmp_path).returncode == 0
+    assert (tmp_path / "result.json").read_text() == "True\n"
+
+
+@posix
+def test_an_encoding_that_lacks_a_character_is_no_failure(tmp_path):
+    for encoding in ("ascii", "cp1252:strict"):
+        done = shell("$TL cache --cache_path=熊", tmp_path, PYTHONIOENCODING=encoding)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert r"\u718a" in done.stdout
+
+
+def test_bars_are_shown_on_a_terminal(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert list(progress([1, 2], "audit", unit=" files")) == [1, 2]
+    assert "audit" in capsys.readouterr().err
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    assert list(progress([1, 2], "audit")) == [1, 2]
+    assert list(progress([1, 2], "audit", silent=True)) == [1, 2]
+    assert capsys.readouterr().err == ""
+
+
+def test_bars_are_off_where_nobody_looks(monkeypatch, capsys):
+    assert list(progress([1, 2], "audit")) == [1, 2]
+    monkeypatch.setattr(sys, "stderr", None)
+    with progress(None, "audit", 3) as bar:
+        bar.update(3)
+    assert not process.is_watched()
+    assert capsys.readouterr().err == ""
+
+
+@posix
+def test_a_current_folder_that_is_gone_gives_one_message(tmp_path):
+    done = shell("mkdir gone; cd gone; rmdir ../gone; $TL cache", tmp_path, PYTHONPATH=CHECKOUT)
+    assert done.returncode == 2
+    assert "the current folder does not exist any more" in done.stderr
+
+
+@posix
+def test_no_place_for_temporary_files_names_the_variable(monkeypatch):
+    def fail():
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(process.tempfile, "gettempdir", fail)
+    with pytest.raises(ValueError, match="TMPDIR: no folder for temporary files"):
+        process.check_folders()
+
+
+# Children, and `python -m`.
+
+
+@posix
+def test_python_m_does_the_same_as_the_command(hijacker):
+    done = shell("$TL --version", hijacker)
+    assert done.returncode == 0 and done.stdout.startswith("tl-keras ")
+    assert "expected a YAML file" in shell("$TL finetune", hijacker).stderr
+    assert not (hijacker / "hijacked").exists()
+
+
+def child(folder: Path, *arguments: str, **environment: str) -> str:
+    """What a child says that is started in a folder."""
+    with (folder / "log.txt").open("w+", encoding="utf-8") as log:
+        child_process.start(arguments, log, environment).wait()
+        log.seek(0)
+        return log.read()
+
+
+@posix
+@pytest.mark.parametrize("first", ["", ".", None])
+def test_a_child_imports_nothing_from_the_current_folder(first, hijacker, monkeypatch):
+    monkeypatch.chdir(hijacker)
+    monkeypatch.setattr(sys, "path", [str(hijacker) if first is None else first, *sys.path])
+    monkeypatch.setenv("PYTHONPATH", f":{hijacker}:.")
+    assert child(hijacker, "finetune").startswith("tl-keras: --config: expected a YAML file")
+    assert not (hijacker / "hijacked").exists()
+
+
+def test_a_child_imports_from_where_its_parent_does(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, "/somewhere/else"])
+    assert child_process.import_path() == [*filter(os.path.isabs, sys.path)]
+    # A checkout that is not installed, and is the current folder: last, where it shadows nothing.
+    monkeypatch.setattr(sys, "path", ["", "/python", "/site-packages"])
+    monkeypatch.chdir(CHECKOUT)
+    assert child_process.import_path() == ["/python", "/site-packages", CHECKOUT]
+
+
+# Global state.
+
+STATES = {
+    "floatx": (keras.config.floatx, keras.config.set_floatx, "float16", "float32"),
+    "epsilon": (keras.config.epsilon, keras.config.set_epsilon, 1e-3, 1e-7),
+    "image_data_format": (
+        keras.config.image_data_format,
+        keras.config.set_image_data_format,
+        *("channels_first", "channels_last"),
+    ),
+    "dtype_policy": (
+        lambda: keras.config.dtype_policy().name,
+        keras.config.set_dtype_policy,
+        *("mixed_bfloat16", "float32"),
+    ),
+    "jit": (tf.config.optimizer.get_jit, tf.config.optimizer.set_jit, "autoclustering", ""),
+    "eagerly": (
+        tf.config.functions_run_eagerly,
+        tf.config.run_functions_eagerly,
+        *(True, False),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_state_of_others_is_set_and_put_back(name):
+    get, put, theirs, ours = STATES[name]
+    put(theirs)
+    try:
+        with process.settled():
+            assert get() == ours
+        assert get() == theirs
+        with pytest.raises(KeyError), process.settled():
+            raise KeyError
+        assert get() == theirs
+    finally:
+        put(ours)
+
+
+def test_random_states_and_errors_of_numpy_are_put_back():
+    random.seed(3)
+    np.random.seed(3)
+    expected = random.getstate(), np.random.get_state()[1].tolist()
+    with np.errstate(all="raise"):
+        with process.settled():
+            keras.utils.set_random_seed(5)
+            assert np.geterr()["over"] == "warn" and np.geterr()["under"] == "ignore"
+        assert set(np.geterr().values()) == {"raise"}
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == expected
+
+
+def test_modes_in_which_nothing_can_run_are_named():
+    with tf.Graph().as_default(), pytest.raises(ValueError, match="eager execution is off"):
+        with process.settled():
+            pass
+    strategy = tf.distribute.OneDeviceStrategy("CPU")
+    with strategy.scope(), pytest.raises(ValueError, match="a tf.distribute strategy's scope"):
+        with process.settled():
+            pass
+
+
+def test_a_truncated_image_is_one_whoever_asked_pillow_to_fill_it_up(tmp_path, monkeypatch):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "x.jpg")
+    content = (tmp_path / "x.jpg").read_bytes()
+    Image.fromarray(noise).quantize().save(tmp_path / "x.gif")
+    (tmp_path / "x.gif").write_bytes((tmp_path / "x.gif").read_bytes()[:1500])
+    (tmp_path / "x.jpg").write_bytes(content[: len(content) // 2])
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    found = check_files.check_all(
+        tmp_path, ["x.jpg", "x.gif"], ImageConfig(max_pixels=10**6), tmp_path / "memory"
+    )
+    assert all(own.reason.startswith("truncated or damaged") for own in found.values())
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is True
+
+
+def test_keras_json_of_an_older_project_changes_nothing(tmp_path):
+    (tmp_path / "keras.json").write_text(
+        '{"image_data_format": "channels_first", "floatx": "float16", "backend": "theano"}'
+    )
+    code = """
+import keras
+from tl_keras.run.quiet import tensorflow_started
+with tensorflow_started():
+    print(keras.config.floatx(), keras.config.image_data_format(), keras.config.dtype_policy().name)
+"""
+    environment = {**os.environ, "KERAS_HOME": str(tmp_path), "KERAS_BACKEND": "tensorflow"}
+    line = [sys.executable, "-c", code]
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["float32", "channels_last", "float32"]
+
+
+def test_a_keras_json_that_keras_refuses_is_named(tmp_path):
+    (tmp_path / "keras.json").write_text('{"floatx": "float8"}')
+    code = "from tl_keras.run.quiet import start_tensorflow; start_tensorflow()"
+    environment = {**os.environ, "KERAS_HOME": str(tmp_path)}
+    line = [sys.executable, "-c", code]
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+    expected = f"'{tmp_path}/keras.json': Keras cannot use this file: Invalid `floatx`"
+    assert expected in done.stderr.splitlines()[-1]
+
+
+def test_deterministic_operators_are_no_failure():
+    """In a process of its own, since they cannot be turned off again."""
+    code = """
+import keras, numpy as np, tensorflow as tf
+from tl_keras.training import features
+tf.config.experimental.enable_op_determinism()
+inputs = keras.Input((4,))
+model = keras.Model(inputs, keras.layers.Dense(3)(inputs))
+tensors, stamps = features._all_outputs(model)(tf.zeros((2, 4)))
+print(tensors[0].shape, float(stamps[0]) > 1e9)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "(2, 3) True\n", done.stderr
+
+
+def test_logging_of_the_program_is_left_as_it_was(monkeypatch):
+    monkeypatch.setattr(logging.root, "handlers", [])
+    with process.settled():
+        absl.logging.warning("the first line of absl sets up logging")
+        assert logging.root.handlers
+    assert logging.root.handlers == []
+
+
+# No home, no room.
+
+
+def test_no_home_names_the_setting(monkeypatch):
+    monkeypatch.setattr(store.platformdirs, "user_cache_dir", lambda *_, **__: "~/.cache/tl_keras")
+    with pytest.raises(ValueError, match=r"cache\.path: this user has no home .*XDG_CACHE_HOME"):
+        store.folder(CacheConfig())
+
+
+def test_a_cache_that_cannot_be_written_names_the_setting(tmp_path):
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / ("x" * 300)):
+        with pytest.raises(ValueError, match=r"cache\.path: .* cannot be written: .*--set cache"):
+            store.subfolder(CacheConfig(path=str(path)), store.ARRAYS)

@@ -1,0 +1,98 @@
+"""Configs of small runs, what a run left, and ways to kill one."""
+
+import copy
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from tl_keras.config import text as configs
+from tl_keras.run import marks
+from tl_keras.run.files import write_json
+
+
+def changed(tree: dict, **sections: dict) -> dict:
+    """A copy of a config with other values in some sections."""
+    tree = copy.deepcopy(tree)
+    for section, values in sections.items():
+        tree[section] = {**tree.get(section, {}), **values}
+    return tree
+
+
+FEW = {"formats": ["float32"]}
+
+
+def epochs_of(workdir) -> list[dict]:
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def weights_of(workdir) -> list[np.ndarray]:
+    import keras  # Here: tests of the command line need no Keras.
+
+    return keras.models.load_model(workdir / "model.keras").get_weights()
+
+
+def assert_same_weights(first, second):
+    for a, b in zip(weights_of(first), weights_of(second), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+class Killed(BaseException):
+    """Stands for a kill where a real one would be too slow to test."""
+
+
+def rows(workdir) -> list[dict]:
+    with (workdir / "predictions.csv").open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def answers(workdir, split: str) -> dict[str, list[float]]:
+    return {
+        row["file"]: [float(row[name]) for name in row if name.startswith("p:")]
+        for row in rows(workdir)
+        if row["split"] == split
+    }
+
+
+def shoot(command: str, tree: dict, workdir: Path, when: Path) -> None:
+    """Runs a command of its own process until a file is there, then SIGKILL: nothing cleans up."""
+    file = workdir.with_suffix(".yaml")
+    file.write_text(configs.to_yaml(configs.from_tree(tree)))
+    line = [sys.executable, "-m", "tl_keras", command, f"--config={file}"]
+    line.append(f"--workdir={workdir}")
+    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not when.exists():
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "it ended before it was killed"
+
+
+SCORES = {"accuracy": 0.94, "interval": [0.89, 0.97], "n": 100}
+
+
+def make_run(workdir: Path, pipeline="finetune", status: str | None = "ok", **sections) -> Path:
+    """A finished run folder, written by hand. Without a status it has no exports."""
+    config = configs.from_tree({"data": {"source": "digits"}, **sections})
+    entry = {"status": "ok", "bytes": 1_000_000, "accuracy": 0.93, "latency_ms": {"median": 3.1}}
+    exported = dict.fromkeys(config.export.formats, entry)
+    exported["int8"] = {**entry, "status": status}
+    write_json(
+        workdir / "result.json",
+        {
+            "pipeline": pipeline,
+            "seconds": {"total": 12.3},
+            "val": SCORES,
+            "test": {**SCORES, "accuracy": 0.91},
+            "model": {"backbone": "MobileNetV2", "block": "block_12", "cut": "add", "kept": "mix"},
+            **({"export": exported} if status else {}),
+        },
+    )
+    marks.put(workdir, "run")
+    (workdir / "config.yaml").write_text(configs.to_yaml(config))
+    (workdir / "report.html").write_text("the report")
+    return workdir
