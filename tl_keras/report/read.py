@@ -1,4 +1,4 @@
-"""The files of a run folder in, one dataclass out."""
+"""Reads the files of a run folder into one dataclass, for the report."""
 
 import csv
 import json
@@ -37,8 +37,8 @@ COLUMNS = Prediction._fields[:5]
 
 
 @dataclass(frozen=True)
-class Run:
-    """What a run folder holds for the report; what is missing is empty."""
+class RunFiles:
+    """The parsed files of a run folder; a file that is missing leaves its field empty."""
 
     name: str
     result: dict[str, Any]
@@ -97,7 +97,7 @@ def _task_of(tree: dict[str, Any]) -> str:
     return task if isinstance(task, str) and task in tasks.TASKS else tasks.DEFAULT
 
 
-def read(workdir: Path) -> Run:
+def read(workdir: Path) -> RunFiles:
     """The run folder's files, parsed.
 
     Raises:
@@ -107,7 +107,7 @@ def read(workdir: Path) -> Run:
         raise ValueError(f"report: {str(workdir)!r} is no run folder: it has none of {FILES}")
     tree = _read_config(workdir / "config.yaml")
     predictions, dropped = _read_predictions(workdir / "predictions.csv", _task_of(tree))
-    return Run(
+    return RunFiles(
         name=workdir.resolve().name,
         result=_read_json(workdir / "result.json"),
         data=_read_json(workdir / "data.json"),

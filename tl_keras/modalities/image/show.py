@@ -13,7 +13,7 @@ from PIL import Image
 from tl_keras.modalities.image.pillow import FORMATS, quiet_pillow, upright_rgb
 from tl_keras.report.drawings.markup import escape
 from tl_keras.report.drawings.words import count, percent
-from tl_keras.report.read import Run
+from tl_keras.report.read import RunFiles
 
 THUMBNAIL = 160  # px, longer side
 PICTURE = 60_000_000  # Pixels; a larger file is not decoded for the sake of a thumbnail.
@@ -29,7 +29,7 @@ class Picture:
     height: int
 
 
-def thumbnails(run: Run, files: Sequence[str]) -> list[Picture | None]:
+def thumbnails(run: RunFiles, files: Sequence[str]) -> list[Picture | None]:
     """A thumbnail of each file; None where the picture cannot be found or read."""
     root = run.data.get("root")
     if root is None and run.source == "digits":
@@ -37,7 +37,7 @@ def thumbnails(run: Run, files: Sequence[str]) -> list[Picture | None]:
     return [_shrunk_file(root, file) for file in files]
 
 
-def written(run: Run, name: object) -> Picture | None:
+def written(run: RunFiles, name: object) -> Picture | None:
     """A JPEG that the run wrote to `pictures/`; None if there is none of that name."""
     # A plain name: an index must not draw in what lies elsewhere.
     if not isinstance(name, str) or not re.fullmatch(r"\w+\.jpg", name, re.ASCII):
@@ -62,7 +62,7 @@ def image(picture: Picture, alt: str, shape: Picture | None = None) -> str:
     )
 
 
-def explained(run: Run, heat: Picture, alt: str, original: Picture | None) -> str:
+def explained(run: RunFiles, heat: Picture, alt: str, original: Picture | None) -> str:
     """An `<img>` of what spoke for an answer, beside the image of which it was."""
     # The model sees a stretched picture: shown in the proportions of the original.
     stretched = (run.tree.get("image") or {}).get("resize", "stretch") == "stretch"

@@ -18,7 +18,7 @@ from tl_keras.report.drawings.words import (
     quoted,
 )
 from tl_keras.report.facts import figures
-from tl_keras.report.read import Run
+from tl_keras.report.read import RunFiles
 from tl_keras.tasks.classification.metrics import paired_interval
 
 FEW = 200  # Test examples; below, the 95% interval at 90% is wider than 8 points.
@@ -27,7 +27,7 @@ FILES = 3  # Files that are named at most.
 NOTABLE = 0.01  # Accuracy; less is not worth an advice.
 
 
-def what_to_do(run: Run) -> list[Advice]:
+def what_to_do(run: RunFiles) -> list[Advice]:
     """What the numbers ask for, the most urgent first; empty if nothing."""
     if not run.result:
         again = Advice("Start the same command again.", "It goes on where it was stopped.")
@@ -35,7 +35,7 @@ def what_to_do(run: Run) -> list[Advice]:
     return [advice for rule in RULES for advice in rule(run)]
 
 
-def _on_chance(run: Run) -> Iterable[Advice]:
+def _on_chance(run: RunFiles) -> Iterable[Advice]:
     (split, scores), stands = figures.scored(run), figures.against_majority(run)
     if stands not in ("chance", "trade"):
         return
@@ -55,7 +55,7 @@ def _on_chance(run: Run) -> Iterable[Advice]:
         )
 
 
-def _on_size(run: Run) -> Iterable[Advice]:
+def _on_size(run: RunFiles) -> Iterable[Advice]:
     split, scores = figures.scored(run)
     n, accuracy = scores.get("n"), scores.get("accuracy")
     if split == "val" and not run.holds_out:
@@ -78,7 +78,7 @@ def _on_size(run: Run) -> Iterable[Advice]:
         )
 
 
-def _on_gap(run: Run) -> Iterable[Advice]:
+def _on_gap(run: RunFiles) -> Iterable[Advice]:
     val, test = run.result.get("val") or {}, run.result.get("test") or {}
     high = (test.get("interval") or [None, None])[1]
     if run.holds_out or not is_number(high) or not is_number(val.get("accuracy")):
@@ -98,7 +98,7 @@ def _on_gap(run: Run) -> Iterable[Advice]:
     )
 
 
-def _on_classes(run: Run) -> Iterable[Advice]:
+def _on_classes(run: RunFiles) -> Iterable[Advice]:
     split, scores = figures.scored(run)
     classes = scores.get("classes") or {}
     empty = [name for name, score in classes.items() if not score.get("n")]
@@ -123,7 +123,7 @@ def _on_classes(run: Run) -> Iterable[Advice]:
         )
 
 
-def _weak(run: Run, rates: Sequence[figures.Rate]) -> str:
+def _weak(run: RunFiles, rates: Sequence[figures.Rate]) -> str:
     parts = []
     for rate in rates:
         taken = [pair for pair in figures.pairs(run) if pair[0] == rate.name]
@@ -135,7 +135,7 @@ def _weak(run: Run, rates: Sequence[figures.Rate]) -> str:
     return " ".join(parts)
 
 
-def on_leaks(run: Run) -> Iterable[Advice]:
+def on_leaks(run: RunFiles) -> Iterable[Advice]:
     """Near-duplicates in two splits."""
     pairs = [p for p in run.findings.get("near_duplicates") or [] if _apart(p.get("splits"))]
     if not pairs:
@@ -156,7 +156,7 @@ def on_leaks(run: Run) -> Iterable[Advice]:
     )
 
 
-def _leak(run: Run, pairs: Sequence[dict]) -> str:
+def _leak(run: RunFiles, pairs: Sequence[dict]) -> str:
     """What near-duplicates across splits do; `splits` of a pair stand in the order of SPLITS."""
     measured = figures.scored(run)[0] or "test"
     where = [p["splits"] for p in pairs]
@@ -171,7 +171,7 @@ def _apart(splits: object) -> bool:
     return isinstance(splits, list) and len(set(map(str, splits))) > 1
 
 
-def on_twins(run: Run) -> Iterable[Advice]:
+def on_twins(run: RunFiles) -> Iterable[Advice]:
     """Near-duplicates under two labels."""
     pairs = [p for p in run.findings.get("near_duplicates") or [] if _apart(p.get("labels"))]
     if pairs:
@@ -183,7 +183,7 @@ def on_twins(run: Run) -> Iterable[Advice]:
         )
 
 
-def on_suspects(run: Run) -> Iterable[Advice]:
+def on_suspects(run: RunFiles) -> Iterable[Advice]:
     """Labels that the data check doubts."""
     suspects = [str(entry.get("file")) for entry in run.findings.get("suspects") or []]
     if suspects:
@@ -193,7 +193,7 @@ def on_suspects(run: Run) -> Iterable[Advice]:
         )
 
 
-def _on_mistakes(run: Run) -> Iterable[Advice]:
+def _on_mistakes(run: RunFiles) -> Iterable[Advice]:
     sure = [p for p in figures.wrong(run) if p.probability >= figures.SURE]
     if sure:
         yield Advice(
@@ -207,7 +207,7 @@ def _files(names: Sequence[str]) -> str:
     return listed([*map(isolated, names[:FILES]), *([f"{more} more"] if more > 0 else [])])
 
 
-def _on_depth(run: Run) -> Iterable[Advice]:
+def _on_depth(run: RunFiles) -> Iterable[Advice]:
     model = run.result.get("model") or {}
     tuned = (model.get("candidates") or {}).get("finetuned") or {}
     n = (run.result.get("val") or {}).get("n")
@@ -241,11 +241,11 @@ def _on_depth(run: Run) -> Iterable[Advice]:
         )
 
 
-def _on_search(run: Run) -> Iterable[Advice]:
+def _on_search(run: RunFiles) -> Iterable[Advice]:
     return (Advice(do, why) for do, why in on_search.asked(run))
 
 
-def _is_done(run: Run) -> bool:
+def _is_done(run: RunFiles) -> bool:
     """Whether validation has so little left to gain that training on is not worth the while."""
     accuracy = (run.result.get("val") or {}).get("accuracy")
     return is_number(accuracy) and 1 - accuracy < NOTABLE
@@ -257,7 +257,7 @@ def _deeper(share: object) -> str:
     return f"--set fit.freeze={0 if share <= 0.25 else round(share / 2, 2):g}"
 
 
-def _on_fit(run: Run) -> Iterable[Advice]:
+def _on_fit(run: RunFiles) -> Iterable[Advice]:
     losses = [epoch.get("val_loss") for epoch in figures.epochs(run)]
     if len(losses) < 3 or not all(map(is_number, losses)) or _is_done(run):
         return
@@ -269,7 +269,7 @@ def _on_fit(run: Run) -> Iterable[Advice]:
         )
 
 
-def _on_calibration(run: Run) -> Iterable[Advice]:
+def _on_calibration(run: RunFiles) -> Iterable[Advice]:
     split, scores = figures.scored(run)
     known = [p.probability for p in figures.predicted(run)[1] if is_number(p.probability)]
     low, high = scores.get("interval") or (None, None)
@@ -289,7 +289,7 @@ def _on_calibration(run: Run) -> Iterable[Advice]:
 LEANS = {True: "high", False: "low"}
 
 
-def on_quarantined(run: Run) -> Iterable[Advice]:
+def on_quarantined(run: RunFiles) -> Iterable[Advice]:
     """Files left out."""
     n = len(figures.quarantined(run))
     if n:
@@ -299,7 +299,7 @@ def on_quarantined(run: Run) -> Iterable[Advice]:
         )
 
 
-def _on_dropped(run: Run) -> Iterable[Advice]:
+def _on_dropped(run: RunFiles) -> Iterable[Advice]:
     if run.dropped:
         yield Advice(
             f"Do not count on the mistakes and the confidence: {counted(run.dropped, 'line')} of "
@@ -308,7 +308,7 @@ def _on_dropped(run: Run) -> Iterable[Advice]:
         )
 
 
-def _on_pretraining(run: Run) -> Iterable[Advice]:
+def _on_pretraining(run: RunFiles) -> Iterable[Advice]:
     if run.result.get("pipeline") == "pretrain" and not is_chance(run):
         yield Advice(
             "Start later runs from this backbone: set model.weights to this run's folder.",

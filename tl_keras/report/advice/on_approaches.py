@@ -14,12 +14,12 @@ from tl_keras.report.drawings.words import (
     points,
 )
 from tl_keras.report.facts.compared import approaches_of, between, gap, main_metric, title
-from tl_keras.report.read import Run
+from tl_keras.report.read import RunFiles
 
 WORTH = 0.01  # Accuracy; less is not worth labelling as many examples again.
 
 
-def headline(run: Run) -> str:
+def headline(run: RunFiles) -> str:
     """What is recommended, and how good it is, as one line."""
     best = (run.result.get("recommended") or {}).get("best")
     if not best:
@@ -33,12 +33,12 @@ def headline(run: Run) -> str:
     return f"Take {best}: {told} (95% interval {between(run, scores.get('interval'))})"
 
 
-def what_to_do(run: Run) -> list[Advice]:
+def what_to_do(run: RunFiles) -> list[Advice]:
     """The recommendation, what speaks against it, and whether more examples would help."""
     return [*_take(run), *_noise(run), *_test(run), *_chain(run), *_learning(run)]
 
 
-def _take(run: Run) -> list[Advice]:
+def _take(run: RunFiles) -> list[Advice]:
     found = run.result.get("recommended") or {}
     best, val = found.get("best"), found.get("val") or {}
     if not best:
@@ -53,7 +53,7 @@ def _take(run: Run) -> list[Advice]:
     return [Advice(f"Take {best}, {title(run, best)}: {run.name}/{best}.", why)]
 
 
-def _noise(run: Run) -> list[Advice]:
+def _noise(run: RunFiles) -> list[Advice]:
     found = run.result.get("recommended") or {}
     against = (found.get("val") or {}).get("against") or {}
     level = [name for name, d in against.items() if d["interval"][0] <= 0]
@@ -76,7 +76,7 @@ def _noise(run: Run) -> list[Advice]:
     return [Advice("Measure on more examples before much depends on it.", f"{why}.")]
 
 
-def _test(run: Run) -> list[Advice]:
+def _test(run: RunFiles) -> list[Advice]:
     """Where test, which chose nothing, says otherwise."""
     found = run.result.get("recommended") or {}
     test = found.get("test") or {}
@@ -94,7 +94,7 @@ def _test(run: Run) -> list[Advice]:
     ]
 
 
-def _chain(run: Run) -> list[Advice]:
+def _chain(run: RunFiles) -> list[Advice]:
     """What the chain brought over its last step alone."""
     found = run.result.get("chain") or {}
     told = [
@@ -114,7 +114,7 @@ def _chain(run: Run) -> list[Advice]:
     return [Advice(do, f"Over its last step alone: {' and '.join(told)}.")]
 
 
-def _learning(run: Run) -> list[Advice]:
+def _learning(run: RunFiles) -> list[Advice]:
     expected = more(run.result.get("learning_curve") or [])
     if not expected or not run.counts_right:
         return []

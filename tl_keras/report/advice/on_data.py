@@ -7,11 +7,11 @@ from tl_keras.report.advice.advice import on_leaks, on_quarantined, on_suspects,
 from tl_keras.report.advice.piece import Advice
 from tl_keras.report.drawings.words import count, counted, isolated, listed, quoted
 from tl_keras.report.facts import figures
-from tl_keras.report.read import Run
+from tl_keras.report.read import RunFiles
 from tl_keras.report.sections import findings
 
 
-def headline(run: Run) -> str:
+def headline(run: RunFiles) -> str:
     """How many images, and how much was found, as one line."""
     splits = (run.data.get("splits") or {}).values()
     images = sum(len(files) for files in splits) or (run.findings.get("sizes") or {}).get("n", 0)
@@ -22,7 +22,7 @@ def headline(run: Run) -> str:
     return f"{line}, {counted(warned, 'warning')}" if warned else line
 
 
-def what_to_do(run: Run) -> list[Advice]:
+def what_to_do(run: RunFiles) -> list[Advice]:
     """What the findings ask for, the most urgent first."""
     rules = (*(_on_warnings, on_quarantined, on_leaks, on_twins, on_suspects), _on_rare, _on_odd)
     lines = [advice for rule in rules for advice in rule(run)]
@@ -42,11 +42,11 @@ NOTHING_FOUND = "Nothing was found in the data."
 REFUSED = re.compile(r"data(\.\w+)?: ")
 
 
-def _warnings(run: Run) -> list[str]:
+def _warnings(run: RunFiles) -> list[str]:
     return [str(warning) for warning in run.data.get("warnings") or []]
 
 
-def _on_warnings(run: Run) -> Iterable[Advice]:
+def _on_warnings(run: RunFiles) -> Iterable[Advice]:
     found = sorted(_warnings(run), key=lambda warning: not REFUSED.match(warning))
     if found:
         more = f" {count(len(found) - 3)} more stand under Data." if len(found) > 3 else ""
@@ -56,12 +56,12 @@ def _on_warnings(run: Run) -> Iterable[Advice]:
         )
 
 
-def _on_unseen(run: Run) -> Iterable[Advice]:
+def _on_unseen(run: RunFiles) -> Iterable[Advice]:
     for note in findings.unseen(run):
         yield Advice("Look at the pictures yourself.", note)
 
 
-def _on_rare(run: Run) -> Iterable[Advice]:
+def _on_rare(run: RunFiles) -> Iterable[Advice]:
     rare = run.findings.get("rare") or []
     if rare:
         names = [f"{quoted(entry.get('class'))} ({count(entry.get('n'))})" for entry in rare]
@@ -71,7 +71,7 @@ def _on_rare(run: Run) -> Iterable[Advice]:
         )
 
 
-def _on_odd(run: Run) -> Iterable[Advice]:
+def _on_odd(run: RunFiles) -> Iterable[Advice]:
     for part, word in (("sizes", "size"), ("brightness", "brightness or colour")):
         odd = (run.findings.get(part) or {}).get("odd") or []
         if odd:

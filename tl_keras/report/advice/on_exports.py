@@ -12,10 +12,10 @@ from tl_keras.report.drawings.words import (
     percent,
 )
 from tl_keras.report.facts import figures
-from tl_keras.report.read import Run
+from tl_keras.report.read import RunFiles
 
 
-def on_exports(run: Run) -> Iterable[Advice]:
+def on_exports(run: RunFiles) -> Iterable[Advice]:
     for name, export in figures.exports(run).items():
         if figures.passed(export):
             continue
@@ -27,7 +27,7 @@ def on_exports(run: Run) -> Iterable[Advice]:
         yield Advice(f"Do not ship the {name} export.", f"{why}. Ship one that holds its own.")
 
 
-def on_shipping(run: Run) -> Iterable[Advice]:
+def on_shipping(run: RunFiles) -> Iterable[Advice]:
     status = (run.result.get("shipped") or {}).get("status", "ok")
     if status != "ok":
         yield Advice("There is no model.tflite to ship.", f"{status[:1].upper()}{status[1:]}.")
@@ -52,7 +52,7 @@ def on_shipping(run: Run) -> Iterable[Advice]:
     )
 
 
-def _worse(run: Run, export: dict) -> str:
+def _worse(run: RunFiles, export: dict) -> str:
     """A loss that validation, which files are judged on, was too small to show."""
     scores = figures.scored(run)[1]
     low = (scores.get("interval") or [None])[0]

@@ -15,7 +15,7 @@ from tl_keras.report.drawings.words import (
 )
 from tl_keras.report.facts import figures, trials
 from tl_keras.report.facts.trials import Behind, Search, Trial, shortly
-from tl_keras.report.read import Run
+from tl_keras.report.read import RunFiles
 from tl_keras.report.sections.results import named_scores
 from tl_keras.run.run import DIVERGED
 
@@ -156,7 +156,7 @@ def _cheapest(best: Trial, found: Depths) -> float:
     return max([best.share, *found.level])
 
 
-def asked(run: Run) -> Asked:
+def asked(run: RunFiles) -> Asked:
     """What the trials ask for, each with its reason: plain texts, the most urgent first."""
     search = trials.searched(run)
     if not search:
@@ -177,7 +177,7 @@ def _has_more(best: Trial) -> bool:
     return 1 - best.accuracy >= NOTABLE
 
 
-def knows_of_depth(run: Run) -> bool:
+def knows_of_depth(run: RunFiles) -> bool:
     """Whether trials of several depths say more of it than the run's own two candidates can."""
     search = trials.searched(run)
     return bool(search) and len(trials.by_depth(search)) > 1
@@ -221,7 +221,7 @@ def _on_depth(search: Search) -> Asked:
         )
 
 
-def _on_rate(run: Run, search: Search) -> Asked:
+def _on_rate(run: RunFiles, search: Search) -> Asked:
     best, ends = search.best, _range(run)
     if not ends or not best.rate or best.is_head:
         return
@@ -242,7 +242,7 @@ def _on_rate(run: Run, search: Search) -> Asked:
     )
 
 
-def _range(run: Run) -> tuple[float, float] | None:
+def _range(run: RunFiles) -> tuple[float, float] | None:
     """The ends of the learning rates that were searched, by the config."""
     tree = run.tree
     for key in ("search", "space", trials.RATE):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from tl_keras.report.facts import figures
-from tl_keras.report.read import Run
+from tl_keras.report.read import RunFiles
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,6 @@ class Advice:
     why: str
 
 
-def is_chance(run: Run) -> bool:
+def is_chance(run: RunFiles) -> bool:
     """Whether the answers may be no better than always giving the most frequent one."""
     return figures.against_majority(run) in ("chance", "open")

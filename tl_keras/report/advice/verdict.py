@@ -15,14 +15,14 @@ from tl_keras.report.drawings.words import (
     quoted,
 )
 from tl_keras.report.facts import figures
-from tl_keras.report.read import Run
+from tl_keras.report.read import RunFiles
 
 FLOATS = ("saved_model", "float32", "float16")
 HALF = 0.5  # Accuracy under which no class needs to be named: most answers are wrong.
 MINOR = 0.8  # Accuracy, or recall of a class, under which mistakes are no exception.
 
 
-def headline(run: Run) -> str:
+def headline(run: RunFiles) -> str:
     """The run's result as one line."""
     if not run.result:
         return "This run has not finished: it has no result.json yet"
@@ -31,7 +31,7 @@ def headline(run: Run) -> str:
     return f"{line}; {shipped}" if shipped else line
 
 
-def _score_line(run: Run) -> str:
+def _score_line(run: RunFiles) -> str:
     split, scores = figures.scored(run)
     main = tasks.of(run.task, "names").MAIN
     if not is_number(scores.get(main)):
@@ -54,7 +54,7 @@ def _export_line(exports: dict[str, dict]) -> list[str]:
     return ["float exports agree"] if checked else []
 
 
-def _shipped(run: Run) -> str:
+def _shipped(run: RunFiles) -> str:
     found = figures.to_ship(run)
     if not found:
         return ""
@@ -72,7 +72,7 @@ class Verdict:
     why: list[str]
 
 
-def verdict(run: Run) -> Verdict | None:
+def verdict(run: RunFiles) -> Verdict | None:
     """A judgement for who has to decide; None where nothing was measured."""
     scores = figures.scored(run)[1]
     known = run.counts_right and is_number(scores.get("accuracy"))
@@ -86,7 +86,7 @@ def _pair(values: object) -> bool:
     return isinstance(values, list) and len(values) == 2 and all(map(is_number, values))
 
 
-def _answer(run: Run, scores: dict) -> str:
+def _answer(run: RunFiles, scores: dict) -> str:
     accuracy, (low, high) = scores["accuracy"], scores["interval"]
     stands = figures.against_majority(run)
     if stands == "open" or (stands != "chance" and high - low > figures.WIDE):
@@ -108,7 +108,7 @@ def _answer(run: Run, scores: dict) -> str:
     return f"{only} {one_in(1 - accuracy)} does no harm."
 
 
-def _expected(run: Run) -> str:
+def _expected(run: RunFiles) -> str:
     split, scores = figures.scored(run)
     low, high = (100 * value for value in scores["interval"])
     return (
@@ -117,7 +117,7 @@ def _expected(run: Run) -> str:
     )
 
 
-def _chance(run: Run) -> list[str]:
+def _chance(run: RunFiles) -> list[str]:
     largest = figures.majority(run)
     if not largest:
         return []
@@ -128,7 +128,7 @@ def _chance(run: Run) -> list[str]:
     ]
 
 
-def _weakest(run: Run) -> list[str]:
+def _weakest(run: RunFiles) -> list[str]:
     rate = figures.weakest(run)
     if not rate:
         return []
@@ -139,7 +139,7 @@ def _weakest(run: Run) -> list[str]:
     ]
 
 
-def _sure(run: Run) -> list[str]:
+def _sure(run: RunFiles) -> list[str]:
     sure, all_of_them = figures.sure(run), len(figures.predicted(run)[1])
     if not sure.n:
         return []

@@ -10,7 +10,7 @@ from tl_keras.report.drawings.words import (
     number,
     points,
 )
-from tl_keras.report.read import Run
+from tl_keras.report.read import RunFiles
 from tl_keras.report.sections import results
 
 NAMES = {
@@ -25,12 +25,12 @@ NAMES = {
 }
 
 
-def is_one(run: Run) -> bool:
+def is_one(run: RunFiles) -> bool:
     """Whether a run is a comparison."""
     return run.result.get("pipeline") == "compare"
 
 
-def title(run: Run, name: str) -> str:
+def title(run: RunFiles, name: str) -> str:
     """An approach in words."""
     own = approaches_of(run).get(name, {})
     if name.startswith("backbone_"):
@@ -38,23 +38,23 @@ def title(run: Run, name: str) -> str:
     return NAMES.get(name, name)
 
 
-def approaches_of(run: Run) -> dict[str, dict[str, Any]]:
+def approaches_of(run: RunFiles) -> dict[str, dict[str, Any]]:
     return run.result.get("approaches") or {}
 
 
-def main_metric(run: Run) -> tuple[str, Callable[[Any], str]]:
+def main_metric(run: RunFiles) -> tuple[str, Callable[[Any], str]]:
     """The task's main metric, and what writes its values."""
     name = tasks.of(run.task, "names").MAIN
     return name, results.named_scores(run.task)[name][1]
 
 
-def between(run: Run, pair: Any) -> str:
+def between(run: RunFiles, pair: Any) -> str:
     """An interval of the main metric, or of a difference of it."""
     if run.counts_right:
         return interval(pair)
     return " to ".join(map(number, pair or ())) or NOTHING
 
 
-def gap(run: Run, value: Any) -> str:
+def gap(run: RunFiles, value: Any) -> str:
     """A difference of the main metric."""
     return points(value) if run.counts_right else number(value)

@@ -8,7 +8,7 @@ from scipy import stats
 
 from tl_keras import tasks
 from tl_keras.report.drawings.words import is_number
-from tl_keras.report.read import Prediction, Run
+from tl_keras.report.read import Prediction, RunFiles
 from tl_keras.tasks.classification.metrics import wilson
 
 # Stages of metrics.jsonl whose records are epochs, in words. Those of the stage "head" are
@@ -22,7 +22,7 @@ WIDE = 0.2  # Width of an interval, over which a score says little.
 DECIDABLE = 0.05  # A difference of accuracies that may be larger is not known to be noise.
 
 
-def scored(run: Run) -> tuple[str, dict]:
+def scored(run: RunFiles) -> tuple[str, dict]:
     """The split that the report is about and its scores: test if there is one."""
     for split in ("test", "val"):
         if run.result.get(split):
@@ -30,14 +30,14 @@ def scored(run: Run) -> tuple[str, dict]:
     return "", {}
 
 
-def predicted(run: Run) -> tuple[str, list[Prediction]]:
+def predicted(run: RunFiles) -> tuple[str, list[Prediction]]:
     """The split that the report is about and its predictions; none that are not right or wrong."""
     split = scored(run)[0] or next((p.split for p in run.predictions), "")
     counted = run.predictions if run.counts_right else []
     return split, [p for p in counted if p.split == split]
 
 
-def intervals(run: Run, split: str) -> dict[str, list[float]]:
+def intervals(run: RunFiles, split: str) -> dict[str, list[float]]:
     """95% intervals of a split's scores, by name; that of the main metric is the run's own."""
     examples = [(p.label, p.prediction, p.likelihood) for p in run.predictions if p.split == split]
     own = (run.result.get(split) or {}).get("interval")
@@ -45,7 +45,7 @@ def intervals(run: Run, split: str) -> dict[str, list[float]]:
     return {**drawn, **({tasks.of(run.task, "names").MAIN: own} if own else {})}
 
 
-def split_size(run: Run, split: str) -> int | None:
+def split_size(run: RunFiles, split: str) -> int | None:
     """Examples of a split; None if nobody counted them."""
     size = (run.result.get("data") or {}).get(split)
     if size is None and run.data.get("splits"):
@@ -53,28 +53,28 @@ def split_size(run: Run, split: str) -> int | None:
     return size
 
 
-def unread_test(run: Run) -> int:
+def unread_test(run: RunFiles) -> int:
     """Examples of a test split that a search left alone, since nothing of it may decide."""
     left_alone = run.result.get("pipeline") == "search" and not run.result.get("test")
     return (split_size(run, "test") or 0) if left_alone else 0
 
 
-def quarantined(run: Run) -> list[dict]:
+def quarantined(run: RunFiles) -> list[dict]:
     """The files left out, each with `file` and `reason`."""
     return run.data.get("quarantined") or []
 
 
-def strengths(run: Run) -> list[dict]:
+def strengths(run: RunFiles) -> list[dict]:
     """The head's records: strengths of regularisation, in the order they were tried."""
     return [record for record in run.records if record.get("stage") == "head"]
 
 
-def epochs(run: Run) -> list[dict]:
+def epochs(run: RunFiles) -> list[dict]:
     """The records that are epochs, in order."""
     return [record for record in run.records if record.get("stage") in STAGES]
 
 
-def exports(run: Run) -> dict[str, dict]:
+def exports(run: RunFiles) -> dict[str, dict]:
     """What was measured of each exported format."""
     return {name: export for name, export in (run.result.get("export") or {}).items() if export}
 
@@ -84,14 +84,14 @@ def passed(export: dict) -> bool:
     return export.get("status") in (None, "ok")
 
 
-def to_ship(run: Run) -> tuple[str, dict] | None:
+def to_ship(run: RunFiles) -> tuple[str, dict] | None:
     """Format and measurements of `export/model.tflite`, which validation chose."""
     shipped = run.result.get("shipped") or {}
     export = exports(run).get(shipped.get("format"))
     return (shipped["format"], {**export, **shipped}) if export else None
 
 
-def right(run: Run, export: dict) -> "Share | None":
+def right(run: RunFiles, export: dict) -> "Share | None":
     """How many examples an export has right, if that was measured."""
     accuracy, n = export.get("accuracy"), export.get("n", scored(run)[1].get("n"))
     if not is_number(accuracy) or not is_number(n) or not n:
@@ -104,7 +104,7 @@ def median(export: dict) -> float | None:
     return (export.get("latency_ms") or {}).get("median")
 
 
-def majority(run: Run) -> tuple[str, float] | None:
+def majority(run: RunFiles) -> tuple[str, float] | None:
     """The largest class of the split, and its share: what always answering it would get right."""
     classes = scored(run)[1].get("classes") or {}
     sizes = {name: score["n"] for name, score in classes.items() if is_number(score.get("n"))}
@@ -114,7 +114,7 @@ def majority(run: Run) -> tuple[str, float] | None:
     return name, sizes[name] / sum(sizes.values())
 
 
-def against_majority(run: Run) -> str:
+def against_majority(run: RunFiles) -> str:
     """How it stands against always giving the most frequent answer, which needs no model.
 
     "better", also where nobody can compare; "open", too few examples to tell; "trade", not right
@@ -128,7 +128,7 @@ def against_majority(run: Run) -> str:
     return "trade" if _finds_other_classes(run) else "chance"
 
 
-def _finds_other_classes(run: Run) -> bool:
+def _finds_other_classes(run: RunFiles) -> bool:
     """Whether the mean recall is shown to lie over that of one answer to all."""
     known = [rate.recall for rate in rates(run) if rate.recall.n]
     # The normal interval after a right and a wrong answer more of each class: 0 and n of n are
@@ -138,7 +138,7 @@ def _finds_other_classes(run: Run) -> bool:
     return sum(shares) - 1.96 * math.sqrt(sum(spread)) > 1
 
 
-def counts(run: Run) -> tuple[list[str], Counter]:
+def counts(run: RunFiles) -> tuple[list[str], Counter]:
     """The class names in their order and how often (true, predicted) occurred."""
     scores = scored(run)[1]
     names = list(scores.get("classes") or run.data.get("classes") or [])
@@ -153,7 +153,7 @@ def counts(run: Run) -> tuple[list[str], Counter]:
     return (list(dict.fromkeys([*names, *seen])) if found else []), found
 
 
-def pairs(run: Run) -> list[tuple[str, str, int]]:
+def pairs(run: RunFiles) -> list[tuple[str, str, int]]:
     """(true, taken for, times) of the mistakes, the most frequent first."""
     wrong = [(true, taken, n) for (true, taken), n in counts(run)[1].items() if true != taken]
     return sorted(wrong, key=lambda pair: (-pair[2], pair[0], pair[1]))
@@ -186,7 +186,7 @@ class Rate:
     precision: Share
 
 
-def rates(run: Run) -> list[Rate]:
+def rates(run: RunFiles) -> list[Rate]:
     """Recall and precision of each class, counted."""
     names, found = counts(run)
     true, taken = Counter(), Counter()
@@ -196,7 +196,7 @@ def rates(run: Run) -> list[Rate]:
     return [Rate(n, Share(found[n, n], true[n]), Share(found[n, n], taken[n])) for n in names]
 
 
-def weakest(run: Run) -> Rate | None:
+def weakest(run: RunFiles) -> Rate | None:
     """The class with the lowest recall, if it lies below that of all examples together."""
     known = [rate for rate in rates(run) if rate.recall.n]
     total = sum(rate.recall.n for rate in known)
@@ -207,7 +207,7 @@ def weakest(run: Run) -> Rate | None:
     return lowest if lowest.recall.value < share else None
 
 
-def weak(run: Run) -> list[Rate]:
+def weak(run: RunFiles) -> list[Rate]:
     """The classes that are shown to be found less often than all together, the weakest first."""
     known = [rate for rate in rates(run) if rate.recall.n]
     accuracy = scored(run)[1].get("accuracy")
@@ -228,7 +228,7 @@ class Bin:
     right: Share
 
 
-def bins(run: Run) -> list[Bin]:
+def bins(run: RunFiles) -> list[Bin]:
     """Predictions by confidence, in `BINS` steps of equal width; those without any left out."""
     grouped: dict[int, list[Prediction]] = {}
     for prediction in predicted(run)[1]:
@@ -245,18 +245,18 @@ def bins(run: Run) -> list[Bin]:
     ]
 
 
-def sure(run: Run) -> Share:
+def sure(run: RunFiles) -> Share:
     """Of the predictions that the model is sure of, how many are right."""
     some = [p for p in predicted(run)[1] if p.probability >= SURE]
     return Share(sum(p.label == p.prediction for p in some), len(some))
 
 
-def worst(run: Run) -> list[Prediction]:
+def worst(run: RunFiles) -> list[Prediction]:
     """The most confident mistakes, as many as are shown."""
     return wrong(run)[:MISTAKES]
 
 
-def wrong(run: Run) -> list[Prediction]:
+def wrong(run: RunFiles) -> list[Prediction]:
     """The mistakes, the most confident first."""
     return sorted((p for p in predicted(run)[1] if p.prediction != p.label), key=_doubt)
 

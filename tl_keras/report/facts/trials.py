@@ -6,7 +6,7 @@ from typing import Any
 
 from tl_keras import tasks
 from tl_keras.report.drawings.words import is_number
-from tl_keras.report.read import Run
+from tl_keras.report.read import RunFiles
 from tl_keras.run.run import DONE
 
 EPOCHS = "fit.epochs"
@@ -92,7 +92,7 @@ class Search:
         return len(self.done) + len(self.others)
 
 
-def searched(run: Run) -> Search | None:
+def searched(run: RunFiles) -> Search | None:
     """What the run searched; None where it did not."""
     told, known = _mapping(run.result.get("search")), tasks.of(run.task, "names").METRICS
     records = [record for record in _list(told.get("trials")) if isinstance(record, dict)]

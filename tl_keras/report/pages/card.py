@@ -24,21 +24,21 @@ from tl_keras.report.drawings.words import (
     quoted,
 )
 from tl_keras.report.facts import figures, trials
-from tl_keras.report.read import Run
+from tl_keras.report.read import RunFiles
 from tl_keras.report.sections import provenance, results, search
 from tl_keras.run import files
 
 FEW = 20  # Examples of a class, under which its recall says little.
 
 
-def write(run: Run) -> Path:
+def write(run: RunFiles) -> Path:
     """The path of MODEL_CARD.md, written anew beside the report."""
     path = run.folder / "MODEL_CARD.md"
     files.write_text(path, printable(render(run)))
     return path
 
 
-def render(run: Run) -> str:
+def render(run: RunFiles) -> str:
     """The whole card."""
     parts = {
         "Data": _data(run),
@@ -60,7 +60,7 @@ def plain(value: Any) -> str:
     return re.sub(r"^(\d*)([-+=]|(?<=\d)[.)](?=\s|$))", r"\1\\\2", line)  # Would begin a list.
 
 
-def _front_matter(run: Run) -> str:
+def _front_matter(run: RunFiles) -> str:
     """YAML in JSON's notation where text is a user's. The license is unknown, and left out."""
     split, scores = figures.scored(run)
     words = tasks.of(run.task, "words")
@@ -87,7 +87,7 @@ def _json(text: str) -> str:
     return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in quoted)
 
 
-def _dataset(run: Run) -> str:
+def _dataset(run: RunFiles) -> str:
     data = run.tree.get("data") or {}
     path = data.get("path")
     return str(data.get("name") or (Path(str(path)).name if path else run.source) or "unknown")
@@ -102,7 +102,7 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _data(run: Run) -> str:
+def _data(run: RunFiles) -> str:
     splits = [(run.split_name(s), figures.split_size(run, s)) for s in ("train", "val", "test")]
     names = run.data.get("classes") or []
     source = dict.fromkeys(filter(None, (run.source, _dataset(run))))
@@ -114,7 +114,7 @@ def _data(run: Run) -> str:
     return _items([*lines, *map(plain, run.data.get("warnings") or [])])
 
 
-def _method(run: Run) -> str:
+def _method(run: RunFiles) -> str:
     described = provenance.described(run)
     for name in {"weights", "backbone"} & set(described):
         # A card is passed on: not where somebody keeps his files.
@@ -136,7 +136,7 @@ def _method(run: Run) -> str:
     return _items(lines)
 
 
-def _kept(run: Run, epochs: Sequence[dict]) -> str:
+def _kept(run: RunFiles, epochs: Sequence[dict]) -> str:
     """Which of the epochs' weights are in the model."""
     keep = (run.tree.get("fit") or {}).get("keep", "auto")
     if keep == "auto":
@@ -147,7 +147,7 @@ def _kept(run: Run, epochs: Sequence[dict]) -> str:
     }[keep]
 
 
-def _figures(run: Run) -> str:
+def _figures(run: RunFiles) -> str:
     rows = []
     for split in ("test", "val"):
         scores, between = run.result.get(split) or {}, figures.intervals(run, split)
@@ -159,7 +159,7 @@ def _figures(run: Run) -> str:
     return _table(["Split", "n", "Score", "Value", "95% interval"], rows) if rows else ""
 
 
-def _classes(run: Run) -> str:
+def _classes(run: RunFiles) -> str:
     rows = [
         [
             plain(rate.name),
@@ -173,7 +173,7 @@ def _classes(run: Run) -> str:
     return _table(heads, rows) if rows else ""
 
 
-def _exports(run: Run) -> str:
+def _exports(run: RunFiles) -> str:
     measured, score = figures.scored(run)[1].get("n"), tasks.of(run.task, "names").MAIN
     title, written = results.named_scores(run.task)[score]
     rows = []
@@ -200,7 +200,7 @@ def _exports(run: Run) -> str:
     return _table(heads, rows) + below
 
 
-def _limits(run: Run) -> str:
+def _limits(run: RunFiles) -> str:
     found = verdict.verdict(run)
     lines = [found.answer, *found.why] if found else []
     split, scores = figures.scored(run)
@@ -227,7 +227,7 @@ def _limits(run: Run) -> str:
     return _items(map(plain, lines))
 
 
-def _reproduce(run: Run) -> str:
+def _reproduce(run: RunFiles) -> str:
     command = run.result.get("pipeline") or "finetune"
     line = f"tl-keras {command} --config=config.yaml --workdir={shlex.quote(f'runs/{run.name}')}"
     facts = [("seed", run.result.get("seed")), ("data fingerprint", run.data.get("fingerprint"))]

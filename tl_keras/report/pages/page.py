@@ -8,7 +8,7 @@ from tl_keras.report.advice import advice, on_approaches, on_data, verdict
 from tl_keras.report.drawings.markup import contents, escape, items, section, steps
 from tl_keras.report.facts.compared import is_one
 from tl_keras.report.pages import card
-from tl_keras.report.read import FILES, Run, read
+from tl_keras.report.read import FILES, RunFiles, read
 from tl_keras.report.sections import (
     approaches,
     findings,
@@ -62,7 +62,7 @@ def refresh(workdir: Path) -> None:
         write(workdir)
 
 
-def render(run: Run) -> str:
+def render(run: RunFiles) -> str:
     """The whole page as HTML."""
     judged = on_data if run.is_audit else on_approaches if is_one(run) else advice
     headed = verdict if judged is advice else judged
@@ -108,7 +108,7 @@ SECTIONS = {
 }
 
 
-def _verdict(run: Run) -> str:
+def _verdict(run: RunFiles) -> str:
     found = None if run.is_audit or is_one(run) else verdict.verdict(run)
     if not found:
         return ""

@@ -25,12 +25,12 @@ from tl_keras.report.drawings.words import (
 )
 from tl_keras.report.facts import figures
 from tl_keras.report.pages.page import document
-from tl_keras.report.read import Run, read
+from tl_keras.report.read import RunFiles, read
 from tl_keras.report.sections import provenance, results
 from tl_keras.run import files
 from tl_keras.tasks.classification.metrics import paired_interval
 
-Named = list[tuple[str, Run]]  # A letter each, which stands for the run all over the page.
+Named = list[tuple[str, RunFiles]]  # A letter each, which stands for the run all over the page.
 
 
 def write(workdirs: Sequence[Path], output: Path) -> Path:
@@ -124,7 +124,7 @@ def compare(named: Named) -> list[Difference] | None:
     ]
 
 
-def _answers(run: Run) -> dict[tuple[str, int], tuple[str, str]]:
+def _answers(run: RunFiles) -> dict[tuple[str, int], tuple[str, str]]:
     """(label, prediction) by content, which may stand in a split twice; empty if not all known."""
     split, predictions = figures.predicted(run)
     names = (run.data.get("splits") or {}).get(split) or []

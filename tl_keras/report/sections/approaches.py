@@ -17,11 +17,11 @@ from tl_keras.report.drawings.words import (
     points,
 )
 from tl_keras.report.facts.compared import approaches_of, between, gap, main_metric, title
-from tl_keras.report.read import Run
+from tl_keras.report.read import RunFiles
 from tl_keras.report.sections import results
 
 
-def approaches(run: Run) -> str:
+def approaches(run: RunFiles) -> str:
     """A line for each approach, and charts."""
     own = approaches_of(run)
     if not own:
@@ -29,7 +29,7 @@ def approaches(run: Run) -> str:
     return f"{_charts(run) if run.counts_right else ''}{_table(run)}{_left_out(run)}"
 
 
-def _charts(run: Run) -> str:
+def _charts(run: RunFiles) -> str:
     own = approaches_of(run)
     measured = {
         split: {n: _estimate(i, a[split]) for i, (n, a) in enumerate(own.items()) if a.get(split)}
@@ -60,7 +60,7 @@ def _estimate(x: float, scores: dict[str, Any]) -> Estimate:
     return Estimate(x, scores["accuracy"], *scores["interval"])
 
 
-def _table(run: Run) -> str:
+def _table(run: RunFiles) -> str:
     best, (main, _) = (run.result.get("recommended") or {}).get("best"), main_metric(run)
     rows = []
     for i, (name, own) in enumerate(approaches_of(run).items(), start=1):
@@ -90,13 +90,13 @@ def _table(run: Run) -> str:
     return table(above, columns, rows, numeric=(0, 4, 5, 6, 7, 8))
 
 
-def _left_out(run: Run) -> str:
+def _left_out(run: RunFiles) -> str:
     left_out = run.result.get("left_out") or {}
     rows = [[escape(name), escape(why)] for name, why in left_out.items()]
     return table("Not run.", ["Approach", "Why"], rows) if rows else ""
 
 
-def differences(run: Run) -> str:
+def differences(run: RunFiles) -> str:
     """How the others stand against the one that is recommended, example by example."""
     found = run.result.get("recommended") or {}
     best, parts = found.get("best"), []
@@ -121,7 +121,7 @@ def differences(run: Run) -> str:
     return "".join(parts)
 
 
-def ranking(run: Run) -> str:
+def ranking(run: RunFiles) -> str:
     """Backbones by what their features say of the labels, before anything was trained."""
     ranked = run.result.get("ranking") or []
     rows = []
@@ -148,7 +148,7 @@ def ranking(run: Run) -> str:
     return table(above, columns, rows, numeric=(1, 2, 4, 5))
 
 
-def curve(run: Run) -> str:
+def curve(run: RunFiles) -> str:
     """The learning curve in numbers."""
     points_of = run.result.get("learning_curve") or []
     shown = [

@@ -13,12 +13,12 @@ from tl_keras.report.drawings.words import (
     percent,
 )
 from tl_keras.report.facts import figures
-from tl_keras.report.read import Run
+from tl_keras.report.read import RunFiles
 
 SHOWN = 6  # layers by name; the others are counted
 
 
-def notes(run: Run) -> Iterable[str]:
+def notes(run: RunFiles) -> Iterable[str]:
     """Sentences, the most important first."""
     measured = figures.exports(run)
     yield from (f"{k}: {e['status']}." for k, e in measured.items() if not figures.passed(e))
@@ -50,7 +50,7 @@ def _mended(name: str, export: dict) -> str:
     )
 
 
-def _shipped(run: Run) -> Iterable[str]:
+def _shipped(run: RunFiles) -> Iterable[str]:
     found = figures.to_ship(run)
     device = found[1].get("device") if found else None
     if device:

@@ -15,12 +15,12 @@ from tl_keras.report.drawings.words import (
     split_name,
 )
 from tl_keras.report.drawings.words import number as shortest
-from tl_keras.report.read import Run
+from tl_keras.report.read import RunFiles
 
 SHOWN = 24  # Of each kind; the rest is counted.
 
 
-def number(run: Run) -> int:
+def number(run: RunFiles) -> int:
     """How many findings there are."""
     found = run.findings
     odd = [(found.get(part) or {}).get("odd") for part in ("sizes", "brightness")]
@@ -28,7 +28,7 @@ def number(run: Run) -> int:
     return sum(len(entries or []) for entries in [*odd, *listed])
 
 
-def unseen(run: Run) -> list[str]:
+def unseen(run: RunFiles) -> list[str]:
     """What nobody looked for, and why, a sentence each."""
     near = "near_duplicates" in run.findings
     said = [] if near else ["Near-duplicates were not compared: too many images for the memory."]
@@ -39,7 +39,7 @@ def unseen(run: Run) -> list[str]:
     return said
 
 
-def data_check(run: Run) -> str:
+def data_check(run: RunFiles) -> str:
     """All that was found, each kind under its heading."""
     parts = {
         "Near-duplicates": _near_duplicates(run),
@@ -54,7 +54,7 @@ def data_check(run: Run) -> str:
     return note("Nothing was found.")
 
 
-def _near_duplicates(run: Run) -> str:
+def _near_duplicates(run: RunFiles) -> str:
     if run.findings and "near_duplicates" not in run.findings:
         return note("Not compared: too many images for the memory.")
     pairs = [p for p in run.findings.get("near_duplicates") or [] if len(p.get("files") or []) == 2]
@@ -88,7 +88,7 @@ def _where(file: str, split: str, label: str) -> str:
     return f'<b>{place}</b> <span class="file">{escape(file)}</span>'
 
 
-def _images(run: Run, pictures: Sequence[Any | None], names: Sequence[str]) -> list[str]:
+def _images(run: RunFiles, pictures: Sequence[Any | None], names: Sequence[str]) -> list[str]:
     image = part(run.modality, "show").image
     return [image(p, name) for p, name in zip(pictures, names, strict=True) if p]
 
@@ -98,7 +98,7 @@ def _cut(entries: Sequence[Any]) -> str:
     return f"; the first {SHOWN}, and {count(rest)} more in findings.json" if rest > 0 else ""
 
 
-def _without(run: Run) -> str:
+def _without(run: RunFiles) -> str:
     found = run.findings.get("without_near_duplicates") or {}
     if not is_number(found.get("accuracy")):
         return ""
@@ -110,7 +110,7 @@ def _without(run: Run) -> str:
     )
 
 
-def _suspects(run: Run) -> str:
+def _suspects(run: RunFiles) -> str:
     suspects = run.findings.get("suspects") or []
     said = note(run.findings["suspects_note"]) if run.findings.get("suspects_note") else ""
     if not suspects:

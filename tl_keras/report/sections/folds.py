@@ -6,13 +6,13 @@ from tl_keras import tasks
 from tl_keras.report.drawings import coordinates
 from tl_keras.report.drawings.markup import escape, note, table
 from tl_keras.report.drawings.words import NOTHING, count, counted, duration, is_number, percent
-from tl_keras.report.read import Run
+from tl_keras.report.read import RunFiles
 from tl_keras.report.sections.results import main, named_scores
 
 KEPT = {"head": "head", "mix": "mix", "finetuned": "fine-tuned", "scratch": "all"}
 
 
-def folds(run: Run) -> str:
+def folds(run: RunFiles) -> str:
     """Mean and deviation over folds, and a line for each."""
     found = run.result.get("folds") or []
     if not found:
@@ -35,7 +35,7 @@ def said(summary: dict[str, Any], size: int, task: str = tasks.DEFAULT) -> str:
     return f"{line}."
 
 
-def _how(run: Run) -> str:
+def _how(run: RunFiles) -> str:
     summary = run.result.get("cross_validation") or {}
     lines = [
         "Each example is held out once, and answered by the model of its fold, which has seen it "

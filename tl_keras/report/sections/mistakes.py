@@ -6,10 +6,10 @@ from tl_keras.modalities import part
 from tl_keras.report.drawings.markup import escape, gallery, note
 from tl_keras.report.drawings.words import count, percent
 from tl_keras.report.facts import figures
-from tl_keras.report.read import Prediction, Run
+from tl_keras.report.read import Prediction, RunFiles
 
 
-def mistakes(run: Run) -> str:
+def mistakes(run: RunFiles) -> str:
     """The most confident mistakes, with pictures where they can be had."""
     split, predictions = figures.predicted(run)
     if not predictions:
@@ -29,7 +29,7 @@ def mistakes(run: Run) -> str:
     return note(f"{above} {_looked(run, heats)}".strip()) + gallery(shown)
 
 
-def _looked(run: Run, heats: list[Any | None]) -> str:
+def _looked(run: RunFiles, heats: list[Any | None]) -> str:
     if any(heats):
         return (
             "Warm: what spoke most for the prediction (Grad-CAM). Where it lies beside the thing "
@@ -40,14 +40,14 @@ def _looked(run: Run, heats: list[Any | None]) -> str:
     return ""
 
 
-def _heat(run: Run, mistake: Prediction) -> Any | None:
+def _heat(run: RunFiles, mistake: Prediction) -> Any | None:
     for entry in run.pictures.get("mistakes") or []:
         if (entry.get("file"), entry.get("split")) == (mistake.file, mistake.split):
             return part(run.modality, "show").written(run, entry.get("heat"))
     return None
 
 
-def _pair(run: Run, mistake: Prediction, picture: Any | None, heat: Any | None) -> list[str]:
+def _pair(run: RunFiles, mistake: Prediction, picture: Any | None, heat: Any | None) -> list[str]:
     shown = [part(run.modality, "show").image(picture, mistake.file)] if picture else []
     if heat:
         alt = f"{mistake.file}: what spoke for {mistake.prediction}"

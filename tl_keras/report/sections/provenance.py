@@ -16,13 +16,13 @@ from tl_keras.report.drawings.words import (
     split_name,
 )
 from tl_keras.report.facts import figures
-from tl_keras.report.read import Run
+from tl_keras.report.read import RunFiles
 from tl_keras.report.sections.results import accuracy, named_scores
 
 QUARANTINED = 100
 
 
-def data(run: Run) -> str:
+def data(run: RunFiles) -> str:
     """Sizes of the splits, warnings of the audit, and what was left out."""
     if not run.data and not run.result.get("data"):
         return ""
@@ -52,7 +52,7 @@ def _left_out(entries: list[dict]) -> str:
     return table(above, ["File", "Reason"], rows)
 
 
-def time(run: Run) -> str:
+def time(run: RunFiles) -> str:
     """How long each phase took."""
     seconds = {k: v for k, v in (run.result.get("seconds") or {}).items() if is_number(v)}
     total = seconds.pop("total", None) or sum(seconds.values())
@@ -65,7 +65,7 @@ def time(run: Run) -> str:
     return table(f"{duration(total)} in all.", ["Phase", "Time", "Share"], rows, numeric=(1,))
 
 
-def features(run: Run) -> str:
+def features(run: RunFiles) -> str:
     """Which activations were kept, and why."""
     rows = []
     for name, kept in (run.result.get("features") or {}).items():
@@ -84,7 +84,7 @@ def features(run: Run) -> str:
     return table(above, columns, rows, numeric=(3, 4))
 
 
-def model(run: Run) -> str:
+def model(run: RunFiles) -> str:
     """What was trained from what, and which of the candidates was kept."""
     values = run.result.get("model") or {}
     candidates, kept = values.get("candidates") or {}, values.get("kept")
@@ -119,14 +119,14 @@ def _words(key: str) -> str:
     return key.replace("_", " ").capitalize()
 
 
-def _score(run: Run, key: str, value: Any, n: Any) -> str:
+def _score(run: RunFiles, key: str, value: Any, n: Any) -> str:
     """A score that candidates are chosen by, as HTML."""
     if run.counts_right and key == tasks.of(run.task, "names").MAIN:
         return accuracy(value, n)
     return named_scores(run.task).get(key, ("", number))[1](value)
 
 
-def described(run: Run) -> dict[str, Any]:
+def described(run: RunFiles) -> dict[str, Any]:
     """What the model is, by name, in words."""
     values = dict(run.result.get("model") or {})
     values.pop("candidates", None)
@@ -158,13 +158,13 @@ def _frozen(values: dict) -> str:
     return f"up to {block or cut}" + (f", {share:.0%} of the blocks" if is_number(share) else "")
 
 
-def versions(run: Run) -> str:
+def versions(run: RunFiles) -> str:
     """What it ran on."""
     named = {**(run.result.get("versions") or {}), "device": run.result.get("device")}
     return facts([(name, value) for name, value in named.items() if value is not None])
 
 
-def config(run: Run) -> str:
+def config(run: RunFiles) -> str:
     """config.yaml as it stands."""
     if not run.config.strip():
         return ""

@@ -18,7 +18,7 @@ from tl_keras.report.drawings.words import (
     percent,
 )
 from tl_keras.report.facts import figures
-from tl_keras.report.read import Run
+from tl_keras.report.read import RunFiles
 from tl_keras.report.sections import export_notes
 from tl_keras.tasks.classification.metrics import wilson
 
@@ -28,7 +28,7 @@ STEEP = 30  # Letters of all class names together, above which they stand uprigh
 CLASSES = 40  # Rows of the table of classes; with more, those of the lowest recall.
 
 
-def scores(run: Run) -> str:
+def scores(run: RunFiles) -> str:
     """Scores of test and validation, side by side, with their intervals."""
     splits = [name for name in ("test", "val") if run.result.get(name)]
     if not splits:
@@ -84,7 +84,7 @@ def between(pair: Any, written: Callable[[Any], str]) -> str:
     return f" <small>{text}</small>"
 
 
-def classes(run: Run) -> str:
+def classes(run: RunFiles) -> str:
     """Recall and precision of each class, or of the weakest, with their intervals."""
     split, _ = figures.scored(run)
     rated = figures.rates(run)
@@ -106,7 +106,7 @@ def _share(share: figures.Share) -> str:
     return estimate(share.value, share.interval, share.n)
 
 
-def confusion(run: Run) -> str:
+def confusion(run: RunFiles) -> str:
     """The confusion matrix, or the most frequent mistakes of many classes."""
     split, _ = figures.predicted(run)
     names, counts = figures.counts(run)
@@ -144,7 +144,7 @@ def _cell(n: int, total: int, right: bool) -> str:
     return f'<td class="{kind}" style="--share:{shade:.3f}">{n if n else "·"}</td>'
 
 
-def calibration(run: Run) -> str:
+def calibration(run: RunFiles) -> str:
     """Whether its probabilities can be believed: the reliability diagram."""
     split, predictions = figures.predicted(run)
     bins = figures.bins(run)
@@ -162,7 +162,7 @@ def calibration(run: Run) -> str:
     return f'{note(above)}<div class="beside">{drawn}<div>{listed_too}</div></div>'
 
 
-def exports(run: Run) -> str:
+def exports(run: RunFiles) -> str:
     """Each exported file: size, how well it agrees, how fast it is."""
     measured = figures.exports(run)
     if not measured:

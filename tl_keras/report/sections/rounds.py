@@ -14,7 +14,7 @@ from tl_keras.report.drawings.words import (
     percent,
     points,
 )
-from tl_keras.report.read import Run
+from tl_keras.report.read import RunFiles
 from tl_keras.report.sections.results import accuracy
 from tl_keras.tasks.classification.metrics import paired_interval
 
@@ -25,7 +25,7 @@ MERGED = {
 }
 
 
-def rounds(run: Run) -> str:
+def rounds(run: RunFiles) -> str:
     """Whether the students know more than their teacher, and a table of each round."""
     found = run.result.get("rounds") or []
     if not found:
@@ -38,7 +38,7 @@ def rounds(run: Run) -> str:
     return "".join(parts)
 
 
-def said(run: Run) -> str:
+def said(run: RunFiles) -> str:
     """The model against its teacher, as a sentence."""
     teacher = run.result.get("teacher") or {}
     won, lost, n = (teacher.get(name) for name in ("won", "lost", "n"))
@@ -58,7 +58,7 @@ def said(run: Run) -> str:
     return f"The model cannot be told from its teacher: the difference is {gained}."
 
 
-def _how(run: Run) -> str:
+def _how(run: RunFiles) -> str:
     unlabelled = (run.result.get("unlabelled") or {}).get("n")
     teacher = percent((run.result.get("teacher") or {}).get("accuracy"))
     return (
@@ -90,7 +90,7 @@ def _students(own: dict[str, Any]) -> str:
     return table(above, columns, rows, numeric=(0, 1, 5))
 
 
-def _candidates(run: Run, own: dict[str, Any]) -> str:
+def _candidates(run: RunFiles, own: dict[str, Any]) -> str:
     merged, standing = str(own.get("merged")), own.get("candidates") or {}
     n = (run.result.get("val") or {}).get("n")
     rows = [

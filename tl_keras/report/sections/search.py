@@ -19,7 +19,7 @@ from tl_keras.report.drawings.words import (
 )
 from tl_keras.report.facts import figures, trials
 from tl_keras.report.facts.trials import Search, Trial, shortly
-from tl_keras.report.read import Run
+from tl_keras.report.read import RunFiles
 from tl_keras.report.sections import results
 
 ROWS = 50
@@ -27,7 +27,7 @@ DRAWN = 200  # Trials in a chart, the best.
 QUARTERS = ((0.0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.0))  # Shares, where there are many.
 
 
-def search(run: Run) -> str:
+def search(run: RunFiles) -> str:
     """What was searched, and what came of it."""
     found = trials.searched(run)
     if not found:
@@ -56,7 +56,7 @@ def summary(search: Search) -> str:
     return f"{line}; {', '.join(named)}." if named else f"{line}."
 
 
-def _flattered(run: Run, search: Search) -> str:
+def _flattered(run: RunFiles, search: Search) -> str:
     if len(search.done) < 2:
         return ""
     tested = figures.scored(run)[0] == "test"

@@ -7,10 +7,10 @@ from tl_keras.report.drawings import charts
 from tl_keras.report.drawings.markup import escape, gallery, note
 from tl_keras.report.drawings.words import count, counted, is_number, listed, number
 from tl_keras.report.facts import figures
-from tl_keras.report.read import Run
+from tl_keras.report.read import RunFiles
 
 
-def training(run: Run) -> str:
+def training(run: RunFiles) -> str:
     """What was tried for the head, and the curves of the epochs."""
     lines = [*_head(run), *_epochs(run)]
     if not lines:
@@ -28,7 +28,7 @@ def training(run: Run) -> str:
     return "".join(map(note, lines)) + (f'<div class="charts">{shown}</div>' if shown else "")
 
 
-def _head(run: Run) -> Iterable[str]:
+def _head(run: RunFiles) -> Iterable[str]:
     tried = figures.strengths(run)
     if not tried:
         return
@@ -41,7 +41,7 @@ def _head(run: Run) -> Iterable[str]:
     yield f"{line}."
 
 
-def _epochs(run: Run) -> Iterable[str]:
+def _epochs(run: RunFiles) -> Iterable[str]:
     for stage, name in figures.STAGES.items():
         losses = [e.get("val_loss") for e in figures.epochs(run) if e.get("stage") == stage]
         known = [loss for loss in losses if is_number(loss)]
@@ -54,7 +54,7 @@ def _epochs(run: Run) -> Iterable[str]:
             yield f"{line}."
 
 
-def augmented(run: Run) -> str:
+def augmented(run: RunFiles) -> str:
     """Training images as they are, and as augmentation changes them."""
     rows = []
     for entry in run.pictures.get("augmented") or []:
