@@ -44,9 +44,9 @@ from tl_keras.approaches.compare import training_curve  # noqa: E402
 from tl_keras.backbones import applications  # noqa: E402
 from tl_keras.data.examples import SPLITS  # noqa: E402
 from tl_keras.data.load import load  # noqa: E402
+from tl_keras.data.prepared import Data, prepared  # noqa: E402
 from tl_keras.tasks.classification.losses import log_loss  # noqa: E402
 from tl_keras.training import features  # noqa: E402
-from tl_keras.training.architecture import Data, prepared  # noqa: E402
 from tl_keras.training.network import model as models  # noqa: E402
 from tl_keras.training.network.fold import Inference  # noqa: E402
 

@@ -46,6 +46,7 @@ import tensorflow as tf  # noqa: E402
 from tl_keras.config.export import ExportConfig  # noqa: E402
 from tl_keras.data.inputs import Inputs  # noqa: E402
 from tl_keras.data.load import load  # noqa: E402
+from tl_keras.data.prepared import Data, prepared  # noqa: E402
 from tl_keras.export import (  # noqa: E402
     export,
     parity,
@@ -54,7 +55,6 @@ from tl_keras.export.description import Description  # noqa: E402
 from tl_keras.modalities.image import prepare  # noqa: E402
 from tl_keras.modalities.image.device import predict  # noqa: E402
 from tl_keras.training import features  # noqa: E402
-from tl_keras.training.architecture import Data, prepared  # noqa: E402
 from tl_keras.training.network import model as models  # noqa: E402
 from tl_keras.training.network.fold import Inference  # noqa: E402
 

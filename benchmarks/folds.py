@@ -35,8 +35,8 @@ import keras  # noqa: E402
 from tl_keras.backbones import applications  # noqa: E402
 from tl_keras.config.whole import RunConfig  # noqa: E402
 from tl_keras.data.load import load  # noqa: E402
+from tl_keras.data.prepared import Data, prepared  # noqa: E402
 from tl_keras.data.splits import folds  # noqa: E402
-from tl_keras.training.architecture import Data, prepared  # noqa: E402
 from tl_keras.training.network import freeze  # noqa: E402
 from tl_keras.training.network import model as models  # noqa: E402
 

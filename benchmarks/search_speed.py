@@ -90,6 +90,7 @@ def least(config: Any, workdir: Path) -> dict[str, Any]:
     """Seconds of a pass of the prefixes, and by depth of an epoch's steps on tensors in memory."""
     from tl_keras.data import batches
     from tl_keras.data.load import load
+    from tl_keras.data.prepared import prepared
     from tl_keras.run.run import Run
     from tl_keras.training import architecture as parts
     from tl_keras.training import suffix
@@ -97,7 +98,7 @@ def least(config: Any, workdir: Path) -> dict[str, Any]:
     from tl_keras.training.network import model as models
     from tl_keras.training.network.learner import Settings, learner
 
-    data = parts.prepared(load(config), config, parts.HEAD_SPLITS)
+    data = prepared(load(config), config, parts.HEAD_SPLITS)
     backbone = models.pretrained(config.model, config.settings)
     run = Run(workdir, config, "benchmark")
     arch = parts.architecture(run, config, data, backbone, SPACE["fit.freeze"])

@@ -14,9 +14,9 @@ from shapes import draw
 import tl_keras
 from tl_keras.approaches import folds
 from tl_keras.data.load import load
+from tl_keras.data.prepared import prepared
 from tl_keras.training import features
 from tl_keras.training import head as heads
-from tl_keras.training.architecture import prepared
 from tl_keras.training.features import Worth
 from tl_keras.training.network import merge
 from tl_keras.training.network import model as models
@@ -122,7 +122,7 @@ def test_fold_equals_a_run_of_its_own(frozen, of_heads, pictures, tmp_path):
 def _parts(run, fold: int) -> tuple[list[str], list[str]]:
     """Files of a fold to train on and to choose by, dealt out again."""
     from tl_keras.data.load import load
-    from tl_keras.training.architecture import prepared
+    from tl_keras.data.prepared import prepared
 
     dataset = load(run.config).pooled()
     found = folds.folds_of(run, prepared(dataset, run.config, ("train",)))[fold]

@@ -1,7 +1,6 @@
 """The main job end to end: the run folder, going on after a kill, what it refuses."""
 
 import csv
-import io
 import json
 import os
 import shutil
@@ -19,7 +18,7 @@ from shapes import draw
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import tl_keras
-from tl_keras.approaches import finetune, stages
+from tl_keras.approaches import finetune
 from tl_keras.approaches import pretrain as pretraining
 from tl_keras.config import text as configs
 from tl_keras.config.model import ModelConfig
@@ -28,8 +27,8 @@ from tl_keras.data.examples import Example
 from tl_keras.export import step as exports
 from tl_keras.modalities.image.config import ImageConfig
 from tl_keras.tasks.classification import choice
+from tl_keras.training import evaluation, head
 from tl_keras.training import fit as train
-from tl_keras.training import head
 from tl_keras.training.features import Worth
 from tl_keras.training.network import model as models
 
@@ -112,13 +111,6 @@ def test_tensorboard_shows_the_same_curves(finished_run):
     assert "finetune/val_loss" in shown and shown == written
 
 
-def test_lines_of_a_csv_hold_any_name():
-    rows = [["file", "label"], ["a\rb", "c"], ["d\ne", 'f"g'], ["h,i", "plain"]]
-    text = stages.to_csv(rows)
-    assert list(csv.reader(io.StringIO(text, newline=""))) == rows
-    assert text.startswith("file,label\n") and text.endswith('"h,i",plain\n')
-
-
 def test_predictions_are_those_of_the_model(finished_run):
     text = (finished_run.workdir / "predictions.csv").read_text()
     rows = list(csv.DictReader(text.splitlines()))
@@ -190,7 +182,7 @@ def test_killed_in_an_epoch_ends_as_unbroken(quick_run, quick_tree, tmp_path):
     ]
 
 
-PHASES = [(record, "write"), (head, "fit_head"), (stages, "evaluate"), (exports, "exported")]
+PHASES = [(record, "write"), (head, "fit_head"), (evaluation, "evaluate"), (exports, "exported")]
 
 
 def test_killed_in_each_phase_ends_as_unbroken(quick_run, quick_tree, tmp_path, monkeypatch):
@@ -231,7 +223,7 @@ def test_other_data_are_refused(quick, pictures, tmp_path, monkeypatch):
     shutil.copytree(pictures, folder)
     tree = changed(quick, data={"path": str(folder)}, fit={"freeze": 1.0}, export=FEW)
     with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(stages, "evaluate", kill)
+        patched.setattr(evaluation, "evaluate", kill)
         tl_keras.finetune(tree, tmp_path / "run")
     (folder / "cross" / "0.png").unlink()
     with pytest.raises(ValueError, match="not those that .* began with"):

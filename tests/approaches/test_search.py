@@ -12,15 +12,15 @@ from runs import FEW, Killed, assert_same_weights, changed, shoot
 
 import tl_keras
 from tl_keras.approaches import search as searching
-from tl_keras.approaches import stages
 from tl_keras.config import text as configs
 from tl_keras.config.cache import CacheConfig
 from tl_keras.config.export import ExportConfig
+from tl_keras.data import run_data
 from tl_keras.export import export
 from tl_keras.search import loop, trials, tuner
 from tl_keras.search import session as sessions
 from tl_keras.tasks.classification import choice
-from tl_keras.training import adapt, features
+from tl_keras.training import adapt, evaluation, features
 from tl_keras.training import fit as train
 from tl_keras.training.network import model as models
 
@@ -496,7 +496,7 @@ def test_kill_after_the_last_added_trial_leaves_no_old_result(found, wanted, tmp
     with pytest.raises(ValueError, match="the search in .* is not finished"):
         tl_keras.finetune(changed(wanted, search={"trials": 0}), tmp_path / "run")
     with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(stages, "evaluate", kill)
+        patched.setattr(evaluation, "evaluate", kill)
         tl_keras.search(wanted, tmp_path / "run")
     assert len(records(tl_keras.search(wanted, tmp_path / "run"))) == 5
 
@@ -575,7 +575,7 @@ def test_search_from_scratch(wanted, tmp_path):
 
 
 def test_bad_layer_in_the_space_is_found_before_the_data_are_read(wanted, tmp_path, monkeypatch):
-    monkeypatch.setattr(stages, "read", lambda *_: pytest.fail("too late"))
+    monkeypatch.setattr(run_data, "read", lambda *_: pytest.fail("too late"))
     search = {"space": {"fit.freeze": [0.5, "conv_pw_99"]}}
     with pytest.raises(ValueError, match="'conv_pw_99' is no cut point"):
         tl_keras.search(changed(wanted, search=search), tmp_path / "run")

@@ -16,9 +16,9 @@ from small_nets import ABOUT, run
 
 import tl_keras
 from tl_keras import cli
-from tl_keras.approaches import stages
 from tl_keras.config import text as configs
 from tl_keras.config.export import ExportConfig
+from tl_keras.data import run_data
 from tl_keras.data.inputs import Inputs
 from tl_keras.export import parity
 from tl_keras.export.formats import flatbuffer, litert, metadata, quantise
@@ -39,7 +39,7 @@ def model(finished_run):
 @pytest.fixture(scope="module")
 def inputs(tree, tmp_path_factory) -> dict[str, Inputs]:
     with opened(configs.from_tree(tree), tmp_path_factory.mktemp("r") / "r", "finetune") as run:
-        return stages.read(run).inputs
+        return run_data.read(run).inputs
 
 
 @pytest.fixture(scope="module")

@@ -1,3 +1,5 @@
+import csv
+import io
 import json
 import os
 import stat
@@ -88,3 +90,11 @@ def test_json_is_utf8_with_plain_line_ends_and_no_nan(tmp_path):
     with pytest.raises(ValueError):
         files.write_json(path, {"loss": float("nan")})
     assert json.loads(path.read_text(encoding="utf-8")) == {"class": "Bär"}
+
+
+def test_lines_of_a_csv_hold_any_name(tmp_path):
+    rows = [["file", "label"], ["a\rb", "c"], ["d\ne", 'f"g'], ["h,i", "plain"]]
+    files.write_csv(tmp_path / "rows.csv", rows)
+    text = (tmp_path / "rows.csv").read_bytes().decode()
+    assert list(csv.reader(io.StringIO(text, newline=""))) == rows
+    assert text.startswith("file,label\n") and text.endswith('"h,i",plain\n')

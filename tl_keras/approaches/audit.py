@@ -6,15 +6,14 @@ from pathlib import Path
 import keras
 from absl import logging
 
-from tl_keras.approaches import stages
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import batches, doctor
+from tl_keras.data import batches, doctor, run_data
 from tl_keras.data.inputs import Inputs
+from tl_keras.data.prepared import Data
 from tl_keras.report.pages import page
 from tl_keras.run.folder import opened
 from tl_keras.run.run import Run
 from tl_keras.training import features
-from tl_keras.training.architecture import Data
 from tl_keras.training.network import model as models
 
 
@@ -28,7 +27,7 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
       ValueError: the config or the folder cannot be used, or no image can be read.
     """
     with opened(config, workdir, "audit") as run:
-        data = stages.read(run, strict=False)
+        data = run_data.read(run, strict=False)
         run.find(**_suspected(run, data))
         shutil.rmtree(run.checkpoint)  # There is nothing to go on from.
         page.write(run.workdir)

@@ -14,7 +14,6 @@ from typing import Any
 from absl import logging
 
 from tl_keras import tasks
-from tl_keras.approaches import stages
 from tl_keras.approaches.ranking import rank
 from tl_keras.approaches.recommending import answers_of, brought, recommended
 from tl_keras.config import text as configs
@@ -24,10 +23,11 @@ from tl_keras.config.model import ModelConfig
 from tl_keras.config.paths import check_paths
 from tl_keras.config.search import TRIALS
 from tl_keras.config.whole import RunConfig
+from tl_keras.data import run_data
 from tl_keras.jobs import job
 from tl_keras.launch import launch
 from tl_keras.report.pages import page
-from tl_keras.run import marks
+from tl_keras.run import machine, marks
 from tl_keras.run.folder import opened
 from tl_keras.run.run import Run
 
@@ -53,7 +53,7 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
     for entry in every:
         check_paths(entry.config)
     with opened(config, workdir, "compare") as run:
-        data = stages.read(run)
+        data = run_data.read(run)
         if "ranking" not in run.record:
             with run.timed("ranking"):
                 rank(run, data, _models(run.config, every))
@@ -66,7 +66,7 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
         told = {"left_out": left_out, "recommended": recommended(answers, config.task)}
         if {"chain", "finetune"} <= answers.keys():
             told["chain"] = brought(answers, config.task)
-        run.finish(stages.result(run, approaches=described, **told))
+        run.finish(run.outcome(approaches=described, **told, **machine.described()))
         page.write(run.workdir)
     return run
 

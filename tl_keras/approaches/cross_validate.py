@@ -12,28 +12,25 @@ import keras
 import numpy as np
 
 from tl_keras import tasks
-from tl_keras.approaches import folds, stages
+from tl_keras.approaches import folds
 from tl_keras.approaches.folds import Fold, folds_of, new_backbone, settled
 from tl_keras.config import text as configs
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import doctor
+from tl_keras.data import doctor, run_data
+from tl_keras.data.prepared import Data, prepared_again
 from tl_keras.export import step as exports
 from tl_keras.jobs import job
 from tl_keras.report.pages import page
 from tl_keras.run import folder as runs
-from tl_keras.run.files import write_text
+from tl_keras.run import machine
+from tl_keras.run.files import write_csv
 from tl_keras.run.folder import opened
 from tl_keras.run.run import Run
 from tl_keras.search.loop import best_model
-from tl_keras.training import adapt
+from tl_keras.training import adapt, evaluation
 from tl_keras.training import backbone as backbones
 from tl_keras.training.adapt import Chosen
-from tl_keras.training.architecture import (
-    Data,
-    architecture,
-    plan_of,
-    prepared_again,
-)
+from tl_keras.training.architecture import architecture, plan_of
 from tl_keras.training.network import merge
 from tl_keras.training.network import model as models
 from tl_keras.training.parts import ALL, everything
@@ -48,9 +45,9 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
     _check(config)
     with opened(config, workdir, "cross_validate") as run:
         backbone = backbones.begin(run)
-        data = stages.read(run, pooled=True)
+        data = run_data.read(run, pooled=True)
         every = folds_of(run, data)
-        model = stages.trained(run, data, backbone, train)
+        model = backbones.trained(run, data, backbone, train)
         if run.result:
             judged = folds.judged(every[0], data), folds.judge(every[0])
             seen = folds.held_out_of(data, every)
@@ -192,10 +189,10 @@ def _result(run: Run, model: keras.Model, data: Data, every: Sequence[Fold]) -> 
     suspected = doctor.suspected_by(answers, data.dataset)
     run.find(**suspected)
     _write_label_quality(run, answers, data, suspected["suspects"])
-    trained, data = stages.as_trained(run, data)
-    tested = stages.predict(trained, model, data, ("test",))
+    trained, data = run_data.for_model(run, data)
+    tested = evaluation.predict(trained, model, data, ("test",))
     found = {"val": dealt[0], **tested}
-    measured = stages.evaluate(trained, model, _whole(data), found)
+    measured = evaluation.evaluate(trained, model, _whole(data), found)
     exported = exports.exported(
         trained,
         model,
@@ -205,12 +202,12 @@ def _result(run: Run, model: keras.Model, data: Data, every: Sequence[Fold]) -> 
         folds.held_out_of(data, every),
     )
     results = [fold.run.result for fold in every]
-    return stages.result(
-        run,
+    return run.outcome(
         folds=[_described(f, r) for f, r in zip(every, results, strict=True)],
         cross_validation=_summary(run.config, results),
         **measured,
         **exported,
+        **machine.described(),
     )
 
 
@@ -230,7 +227,7 @@ def _write_label_quality(
         file, label = examples[i].file, classes[examples[i].label]
         number = f"{quality[i]:.6f}"
         lines.append([file, label, classes[suggested[i]], number, str(int(file in doubted))])
-    write_text(run.workdir / "label_quality.csv", stages.to_csv(lines))
+    write_csv(run.workdir / "label_quality.csv", lines)
 
 
 def _whole(data: Data) -> Data:

@@ -14,11 +14,12 @@ from tl_keras.config.whole import RunConfig
 from tl_keras.data import batches
 from tl_keras.data.examples import SPLITS
 from tl_keras.data.load import load
+from tl_keras.data.prepared import Data, prepared
 from tl_keras.data.record import refuse_leaks
 from tl_keras.data.wording import left_out, shortened
 from tl_keras.modalities import part
 from tl_keras.training import adapt, architecture, features, suffix
-from tl_keras.training.architecture import HEAD_SPLITS, Data
+from tl_keras.training.architecture import HEAD_SPLITS
 from tl_keras.training.network import freeze
 from tl_keras.training.network import model as models
 from tl_keras.training.network.fold import Inference
@@ -48,7 +49,7 @@ def estimate(config: RunConfig) -> list[str]:
     adapt.check_classes(dataset)
     for trial in space.first_trials(config):
         refuse_leaks(dataset, trial.model)
-    data = architecture.prepared(dataset, config)
+    data = prepared(dataset, config)
     found = part(config.modality, "examine").examine(dataset, data.inputs, config.settings)
     seconds = {"data": time.monotonic() - started}
     plan = architecture.plan_of(config, dataset, pretrained=config.model.is_pretrained)

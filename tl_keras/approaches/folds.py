@@ -11,25 +11,18 @@ import numpy as np
 from absl import logging
 
 from tl_keras import tasks
-from tl_keras.approaches import stages
 from tl_keras.config.whole import RunConfig
+from tl_keras.data.prepared import Data, prepared_again
 from tl_keras.export import proof
 from tl_keras.jobs import job
 from tl_keras.run import folder as runs
-from tl_keras.run.files import replacing, write_text
+from tl_keras.run.files import replacing, write_csv
 from tl_keras.run.quiet import only_warnings
 from tl_keras.run.run import Run
 from tl_keras.search.loop import best_model
-from tl_keras.training import adapt, features
+from tl_keras.training import adapt, evaluation, features
 from tl_keras.training.activations import decisions
-from tl_keras.training.architecture import (
-    HEAD_SPLITS,
-    Architecture,
-    Data,
-    architecture,
-    plan_of,
-    prepared_again,
-)
+from tl_keras.training.architecture import HEAD_SPLITS, Architecture, architecture, plan_of
 from tl_keras.training.backbone import check_began, digests_of
 from tl_keras.training.network import model as models
 from tl_keras.training.network.fold import Inference
@@ -70,7 +63,7 @@ def folds_of(run: Run, data: Data) -> list[Fold]:
         found.append(Fold(Run(folder, own, "fold"), part.repeat, part.data, part.rows))
     header = ["file", *(f"repeat_{repeat}" for repeat in range(asked.repeats))]
     lines = [[e.file, *map(str, own)] for e, own in zip(examples, dealt, strict=True)]
-    write_text(run.workdir / "folds.csv", stages.to_csv([header, *lines]))
+    write_csv(run.workdir / "folds.csv", [header, *lines])
     first = found[0].run.config  # Others may have an example more or less, and all train alike.
     return [replace(fold, run=replace(fold.run, config=first)) for fold in found]
 
@@ -168,8 +161,7 @@ def _finish(fold: Run, data: Data, probabilities: np.ndarray) -> None:
     """Writes the fold's `predictions.csv` and `result.json`."""
     names, labels = data.dataset.classes, data.inputs["test"].labels
     task, files = fold.config.task, [e.file for e in data.dataset.splits["test"]]
-    rows = stages.rows_of(task, "held_out", files, labels, probabilities, names)
-    stages.write_predictions(fold, names, rows)
+    evaluation.write_predictions(fold, names, {"held_out": (files, labels, probabilities)})
     counts = {name: len(data.inputs[name]) for name in HEAD_SPLITS}
     held_out = tasks.of(task, "metrics").measure(probabilities, labels, names)
     fold.finish(fold.outcome(data=counts, held_out=held_out))
@@ -190,7 +182,7 @@ def log(fold: Fold, number: int, count: int) -> None:
 
 def answers(fold: Fold) -> np.ndarray:
     """`(rows, width)` answers on what a fold held out."""
-    return np.stack(list(stages.read_probabilities(fold.run).values()))
+    return np.stack(list(evaluation.read_answers(fold.run).values()))
 
 
 def out_of_fold(data: Data, every: Sequence[Fold], repeat: int) -> np.ndarray:
@@ -208,7 +200,7 @@ def held_out(run: Run) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
     for number in range(run.config.cross_validate.folds):
         fold = replace(run, workdir=run.workdir / f"fold_{number}")
-        found |= stages.read_probabilities(fold)
+        found |= evaluation.read_answers(fold)
     return found
 
 

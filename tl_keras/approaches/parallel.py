@@ -13,24 +13,26 @@ import numpy as np
 from absl import logging
 
 from tl_keras import tasks
-from tl_keras.approaches import cross_validate, folds, stages
+from tl_keras.approaches import cross_validate, folds
 from tl_keras.approaches.teaching import labelling
 from tl_keras.approaches.teaching.labelling import Label
 from tl_keras.approaches.teaching.merging import TEACHER, merge_round
 from tl_keras.approaches.teaching.students import train_students
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import record
+from tl_keras.data import record, run_data
 from tl_keras.data.examples import Example
+from tl_keras.data.prepared import Data, prepared
 from tl_keras.data.sources import unlabelled
 from tl_keras.data.wording import left_out
 from tl_keras.export import step as exports
 from tl_keras.report.pages import page
+from tl_keras.run import machine
 from tl_keras.run.files import replacing, write_json
 from tl_keras.run.folder import opened
 from tl_keras.run.run import Run
 from tl_keras.training import backbone as backbones
-from tl_keras.training import features
-from tl_keras.training.architecture import Data, prepared
+from tl_keras.training import evaluation, features
+from tl_keras.training.evaluation import Answers
 from tl_keras.training.network import model as models
 from tl_keras.training.network.fold import Inference
 
@@ -45,8 +47,8 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
     _check(config)
     with opened(config, workdir, "parallel") as run:
         backbone = backbones.begin(run)
-        data = stages.read(run)
-        model = stages.trained(
+        data = run_data.read(run)
+        model = backbones.trained(
             run, data, backbone, lambda *_: _teach(run, data, backbone, _unlabelled(run, data))
         )
         rounds, seen = _rounds(run), None
@@ -55,13 +57,13 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
         if run.result:
             run.finish(exports.exported_again(run, model, data, held_out=seen))
         else:
-            probabilities = stages.predict(run, model, data)
+            probabilities = evaluation.predict(run, model, data)
             exported = exports.exported(run, model, data, probabilities, held_out=seen)
             if seen:
                 probabilities["val"] = seen[0]
-            measured = stages.evaluate(run, model, data, probabilities)
+            measured = evaluation.evaluate(run, model, data, probabilities)
             told = {"rounds": rounds, "teacher": _against_teacher(run, data, probabilities)}
-            run.finish(stages.result(run, **told, **measured, **exported))
+            run.finish(run.outcome(**told, **measured, **exported, **machine.described()))
         page.write(run.workdir)
     return run
 
@@ -213,14 +215,14 @@ def _rounds(run: Run) -> list[dict[str, Any]]:
     return [json.loads(f.read_text(encoding="utf-8")) for f in files if f.is_file()]
 
 
-def _against_teacher(run: Run, data: Data, probabilities: stages.Probabilities) -> dict[str, Any]:
+def _against_teacher(run: Run, data: Data, probabilities: Answers) -> dict[str, Any]:
     """`teacher` of `result.json`: the first one, measured beside the model."""
     teacher = models.load(run.workdir / "teacher" / "model.keras")
     last = list(probabilities)[-1]
     if last == "val":
         answers = _held_out(run, data)
     else:
-        answers = stages.predict(run, teacher, data, (last,))[last]
+        answers = evaluation.predict(run, teacher, data, (last,))[last]
     labels = data.inputs[last].labels
     metrics = tasks.of(run.config.task, "metrics")
     before, now = (metrics.scores(own, labels) for own in (answers, probabilities[last]))

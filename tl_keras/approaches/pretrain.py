@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from tl_keras.approaches import stages
 from tl_keras.config.whole import RunConfig
+from tl_keras.data import run_data
 from tl_keras.report.pages import page
+from tl_keras.run import machine
 from tl_keras.run.files import replacing
 from tl_keras.run.folder import opened
 from tl_keras.run.run import Run
-from tl_keras.training import adapt
+from tl_keras.training import adapt, evaluation
 from tl_keras.training import backbone as backbones
 from tl_keras.training.network import model as models
 
@@ -31,12 +32,12 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
     adapt.check_devices(config.fit.batch_size)  # Before the data are read, which may take hours.
     with opened(config, workdir, "pretrain") as run:
         backbone = backbones.begin(run)
-        data = stages.read(run)
-        model = stages.trained(run, data, backbone, adapt.from_scratch)
+        data = run_data.read(run)
+        model = backbones.trained(run, data, backbone, adapt.from_scratch)
         with replacing(run.workdir / "backbone.weights.h5") as temporary:
             models.backbone_of(model).save_weights(temporary)
-        probabilities = stages.predict(run, model, data)
-        measured = stages.evaluate(run, model, data, probabilities)
-        run.finish(stages.result(run, **measured))
+        probabilities = evaluation.predict(run, model, data)
+        measured = evaluation.evaluate(run, model, data, probabilities)
+        run.finish(run.outcome(**measured, **machine.described()))
         page.write(run.workdir)
     return run

@@ -12,10 +12,11 @@ from absl import logging
 from tl_keras import tasks
 from tl_keras.config.model import ModelConfig
 from tl_keras.config.whole import RunConfig
+from tl_keras.data.prepared import Data
 from tl_keras.run.run import Run
 from tl_keras.training import head as heads
 from tl_keras.training.activations import activations
-from tl_keras.training.architecture import Architecture, Data, architecture, reading
+from tl_keras.training.architecture import Architecture, architecture, reading
 from tl_keras.training.network import model as models
 
 SHARES = (0.1, 0.25, 0.5, 1.0)  # Of the training examples, on the learning curve.

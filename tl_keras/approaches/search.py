@@ -5,13 +5,15 @@ A trial is a run inside the run. Nothing of the test split decides anything.
 
 from pathlib import Path
 
-from tl_keras.approaches import stages
 from tl_keras.config.whole import RunConfig
+from tl_keras.data import run_data
 from tl_keras.report.pages import page
+from tl_keras.run import machine
 from tl_keras.run.folder import opened
-from tl_keras.run.run import Run
+from tl_keras.run.run import OF_ALL_SESSIONS, Run
 from tl_keras.search.loop import best_model
 from tl_keras.training import backbone as backbones
+from tl_keras.training import evaluation
 
 
 def run(config: RunConfig, workdir: str | Path) -> Run:
@@ -22,12 +24,12 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
     """
     with opened(config, workdir, "search") as run:
         backbone = backbones.begin(run)
-        stages.carry(run, stages.OF_ALL_SESSIONS)
-        data = stages.read(run)
-        model = stages.trained(run, data, backbone, best_model)
-        trained, data = stages.as_trained(run, data)
-        probabilities = stages.predict(trained, model, data, ("val",))
-        measured = stages.evaluate(trained, model, data, probabilities)
-        run.finish(stages.result(run, **measured))
+        run.carry(*OF_ALL_SESSIONS)
+        data = run_data.read(run)
+        model = backbones.trained(run, data, backbone, best_model)
+        trained, data = run_data.for_model(run, data)
+        probabilities = evaluation.predict(trained, model, data, ("val",))
+        measured = evaluation.evaluate(trained, model, data, probabilities)
+        run.finish(run.outcome(**measured, **machine.described()))
         page.write(run.workdir)
     return run

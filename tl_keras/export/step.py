@@ -9,15 +9,17 @@ import numpy as np
 import tensorflow as tf
 
 from tl_keras import tasks
-from tl_keras.approaches.stages import Probabilities, as_trained, predict
 from tl_keras.config.export import Format
+from tl_keras.data import run_data
 from tl_keras.data.names import as_label_lines
+from tl_keras.data.prepared import Data
 from tl_keras.export import choice, export, proof
 from tl_keras.export.description import LABELS, Description, Examples, label_lines
 from tl_keras.modalities import part
 from tl_keras.run.files import write_text
 from tl_keras.run.run import Run
-from tl_keras.training.architecture import Data
+from tl_keras.training import evaluation
+from tl_keras.training.evaluation import Answers
 
 SHIPPED = "model.tflite"
 BESIDE = (SHIPPED, "device")
@@ -27,7 +29,7 @@ def exported(
     run: Run,
     model: keras.Model,
     data: Data,
-    probabilities: Probabilities,
+    probabilities: Answers,
     judge: proof.Subject | None = None,
     held_out: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> dict[str, Any]:
@@ -59,12 +61,12 @@ def _exported(
     run: Run,
     model: keras.Model,
     data: Data,
-    probabilities: Probabilities,
+    probabilities: Answers,
     judge: proof.Subject | None,
     held_out: tuple[np.ndarray, np.ndarray] | None,
 ) -> dict[str, Any]:
     missing = [name for name in ("val", "test") if name not in probabilities]
-    known = {**predict(run, model, data, missing), **probabilities}
+    known = {**evaluation.predict(run, model, data, missing), **probabilities}
     on = "validation" if held_out is None else "images that trained it"
     subject = proof.Subject(model, data.inputs, known, on)
     folder = run.workdir / export.FOLDER
@@ -105,7 +107,7 @@ def exported_again(
 
     What was shipped stays, unless files for devices are made: then one of these is, or none.
     """
-    trained, data = as_trained(run, data)
+    trained, data = run_data.for_model(run, data)
     made = _exported(trained, model, data, {}, judge, held_out)
     every, shipped = {**run.result["export"], **made["export"]}, made["shipped"]
     if shipped["format"] is None and shipped["status"] == proof.OK:

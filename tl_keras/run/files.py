@@ -1,12 +1,14 @@
 """Files that are whole or not there: written beside their place, then renamed."""
 
+import csv
+import io
 import json
 import os
 import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -82,3 +84,15 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Replaces the file's content; NaN is refused, since JSON has none."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_csv(path: Path, rows: Iterable[Sequence[str]]) -> None:
+    """Replaces the file's content with rows, the header among them."""
+    write_text(path, "".join(map(_csv_line, rows)))
+
+
+def _csv_line(row: Sequence[str]) -> str:
+    # Until Python 3.13 only what is in the line's end is quoted, and a lone \r ends a line too.
+    stream = io.StringIO(newline="")
+    csv.writer(stream, lineterminator="\r\n").writerow(row)
+    return stream.getvalue().removesuffix("\r\n") + "\n"

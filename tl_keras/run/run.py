@@ -15,6 +15,7 @@ from tl_keras.run import marks
 from tl_keras.run.files import write_json, write_text
 
 DONE, DIVERGED, OVER = "done", "diverged", "over the limit"  # What becomes of a trial.
+OF_ALL_SESSIONS = ("backbones", "features")  # Parts of the record to which each session adds.
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,15 @@ class Run:
             joined = isinstance(old, dict) and isinstance(value, dict)
             record[name] = {**old, **value} if joined else value
         write_json(self.checkpoint / "record.json", record)
+
+    def carry(self, *parts: str) -> None:
+        """Puts parts of the earlier result, and its seconds, into the record of a run that is
+        finished and goes on."""
+        earlier = self.result
+        if not earlier or "seconds" in self.record:  # Killed since, it has them.
+            return
+        seconds = {name: value for name, value in earlier["seconds"].items() if name != "total"}
+        self.add(**{name: earlier[name] for name in parts if name in earlier}, seconds=seconds)
 
     def begin_inside(self) -> "Run":
         """Marks the folder of a run inside a run, before anything is written there; the run."""

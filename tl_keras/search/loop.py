@@ -10,6 +10,7 @@ import keras
 from absl import logging
 
 from tl_keras.config.whole import RunConfig
+from tl_keras.data.prepared import Data
 from tl_keras.run.budget import has_budget
 from tl_keras.run.files import write_json
 from tl_keras.run.run import Run
@@ -19,7 +20,7 @@ from tl_keras.search.promote import promoted
 from tl_keras.search.session import Learnt, Session
 from tl_keras.search.state import Record, State, state_file
 from tl_keras.training import adapt
-from tl_keras.training.architecture import Data, plan_of
+from tl_keras.training.architecture import plan_of
 
 UNITS = ("trials", "minutes")
 REPEATS = 20  # Proposals in a row that come to a trial that was run: nothing new is to come.

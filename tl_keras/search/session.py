@@ -16,6 +16,7 @@ from tl_keras.config import text as configs
 from tl_keras.config.model import ModelConfig
 from tl_keras.config.search import BLOCKS, Goal, Range
 from tl_keras.config.whole import RunConfig
+from tl_keras.data.prepared import Data, prepared_again
 from tl_keras.jobs import job
 from tl_keras.modalities import part
 from tl_keras.run.run import Run
@@ -24,11 +25,9 @@ from tl_keras.training.activations import seen_views
 from tl_keras.training.architecture import (
     HEAD_SPLITS,
     Architecture,
-    Data,
     Shared,
     architecture,
     plan_of,
-    prepared_again,
     reading,
 )
 from tl_keras.training.backbone import refuse_another

@@ -13,6 +13,7 @@ from tl_keras import tasks
 from tl_keras.config import space
 from tl_keras.config.search import LIMITS, Goal, SearchConfig
 from tl_keras.config.whole import RunConfig
+from tl_keras.data.prepared import Data
 from tl_keras.export import export
 from tl_keras.jobs import job
 from tl_keras.run.files import replacing
@@ -34,7 +35,6 @@ from tl_keras.training.activations import cut_of, decisions, keeps
 from tl_keras.training.architecture import (
     HEAD_SPLITS,
     Architecture,
-    Data,
     add_head,
     architecture,
     plan_of,

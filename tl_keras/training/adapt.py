@@ -13,13 +13,13 @@ from tl_keras.config.whole import RunConfig
 from tl_keras.data import batches
 from tl_keras.data.examples import Dataset
 from tl_keras.data.inputs import Inputs
+from tl_keras.data.prepared import Data
 from tl_keras.run.run import Run
 from tl_keras.training import candidates, features, metrics
 from tl_keras.training import fit as train
 from tl_keras.training import head as heads
 from tl_keras.training.architecture import (
     Architecture,
-    Data,
     add_head,
     architecture,
     in_precision,

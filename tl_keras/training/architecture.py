@@ -16,8 +16,9 @@ from tl_keras import tasks
 from tl_keras.backbones import table
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import batches
-from tl_keras.data.examples import SPLITS, Dataset
-from tl_keras.data.inputs import Inputs, Training, prepared_split
+from tl_keras.data.examples import Dataset
+from tl_keras.data.inputs import Training
+from tl_keras.data.prepared import Data
 from tl_keras.run.lineage import run_of
 from tl_keras.run.run import Run
 from tl_keras.training.features import Prefixes
@@ -27,44 +28,6 @@ from tl_keras.training.network import model as models
 from tl_keras.training.plan import Plan, resolved
 
 HEAD_SPLITS = ("train", "val")
-
-
-@dataclass(frozen=True)
-class Data:
-    """A data set with its prepared images by split.
-
-    Attributes:
-      pool: of a fold, all examples that the folds are of, in its split train: activations are
-        computed for all folds at once.
-    """
-
-    dataset: Dataset
-    inputs: dict[str, Inputs]
-    pool: "Data | None" = None
-
-    @property
-    def source(self) -> "Data":
-        """What activations are computed of."""
-        return self.pool or self
-
-    def split_of(self, split: str) -> str:
-        """The split of `source` in which a split's examples are."""
-        return "train" if self.pool else split
-
-
-def prepared(dataset: Dataset, config: RunConfig, splits: Sequence[str] = SPLITS) -> Data:
-    """A data set with its images decoded and resized, or how to get them."""
-    inputs = {split: prepared_split(dataset, split, config) for split in splits}
-    return Data(dataset, inputs)
-
-
-def prepared_again(data: Data, config: RunConfig, splits: Sequence[str] = SPLITS) -> Data:
-    """The same examples, prepared as another config has it; those of a fold are left a part."""
-    if data.pool is None:
-        return prepared(data.dataset, config, splits)
-    pool = prepared(data.pool.dataset, config, ("train",))
-    parts = {split: pool.inputs["train"].part(data.inputs[split].rows) for split in splits}
-    return Data(data.dataset, parts, pool)
 
 
 @dataclass

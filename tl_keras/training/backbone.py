@@ -1,6 +1,7 @@
-"""The backbone that a run begins with, and has to go on with."""
+"""The backbone that a run begins with, and has to go on with, until it has its model."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -10,7 +11,9 @@ from tl_keras.backbones.weights import digest, graph_digest
 from tl_keras.config import space
 from tl_keras.config.model import WEIGHTS, ModelConfig
 from tl_keras.config.whole import RunConfig
+from tl_keras.data.prepared import Data
 from tl_keras.run.budget import goes_on
+from tl_keras.run.files import replacing
 from tl_keras.run.run import Run
 from tl_keras.training.network import freeze
 from tl_keras.training.network import model as models
@@ -39,6 +42,24 @@ def begin(run: Run) -> keras.Model | None:
     elif not (run.workdir / "search").exists():
         _check_weights(config)
     return found
+
+
+def trained(
+    run: Run, data: Data, backbone: keras.Model | None, train: Callable[..., keras.Model | Path]
+) -> keras.Model:
+    """The model of `model.keras`, which is trained first if there is none.
+
+    Args:
+      backbone: as `begin` gives it.
+      train: takes run, data and backbone; gives a model, or that file if it has written it.
+    """
+    file = run.workdir / "model.keras"
+    if backbone is not None:
+        made = train(run, data, backbone)
+        if made != file:
+            with replacing(file) as temporary:
+                made.save(temporary)
+    return models.load(file)
 
 
 def _check_weights(config: RunConfig) -> None:

@@ -7,8 +7,9 @@ import numpy as np
 from tl_keras import tasks
 from tl_keras.config.whole import RunConfig
 from tl_keras.data.load import load
+from tl_keras.data.prepared import Data, prepared
 from tl_keras.data.splits import folds, parted
-from tl_keras.training.architecture import HEAD_SPLITS, Data, prepared
+from tl_keras.training.architecture import HEAD_SPLITS
 
 ALL = "all"  # The part that is everything, of which some is set aside for choices.
 

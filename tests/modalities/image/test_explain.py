@@ -10,10 +10,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tl_keras.approaches import stages
 from tl_keras.config import text as configs
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import batches
+from tl_keras.data import batches, run_data
 from tl_keras.data.examples import Dataset, Example
 from tl_keras.data.inputs import Inputs, Training
 from tl_keras.modalities.image import explain
@@ -22,6 +21,7 @@ from tl_keras.report.pages import page
 from tl_keras.report.read import read
 from tl_keras.run import folder as runs
 from tl_keras.tasks.classification import metrics
+from tl_keras.training import evaluation
 from tl_keras.training.network import model as models
 
 
@@ -203,12 +203,12 @@ def test_a_run_shows_its_own_mistakes(finished_run, tmp_path):
     """A third of the run's test images are given another label."""
     shutil.copytree(finished_run.workdir, tmp_path / "run")
     run = runs.load(tmp_path / "run")
-    data = stages.read(run)
+    data = run_data.read(run)
     labels = data.inputs["test"].labels.copy()
     labels[::3] = (labels[::3] + 1) % 3
     inputs = {**data.inputs, "test": replace(data.inputs["test"], labels=labels)}
     model, data = models.load(run.workdir / "model.keras"), replace(data, inputs=inputs)
-    stages.evaluate(run, model, data, stages.predict(run, model, data))
+    evaluation.evaluate(run, model, data, evaluation.predict(run, model, data))
     index = json.loads((run.workdir / "pictures" / "index.json").read_text())
     worst = [p.file for p in figures.worst(read(run.workdir))]
     assert [entry["file"] for entry in index["mistakes"]] == worst and len(worst) >= 4

@@ -22,6 +22,7 @@ from tl_keras.backbones import from_file
 from tl_keras.config.export import ExportConfig
 from tl_keras.data import batches
 from tl_keras.data.inputs import Inputs
+from tl_keras.data.prepared import Data
 from tl_keras.export import export, proof
 from tl_keras.export.description import Description
 from tl_keras.modalities.image.config import ImageConfig
@@ -99,7 +100,7 @@ def test_folds_take_their_rows_of_both(tmp_path, monkeypatch):
     chosen = np.array([5, 3, 20])
     pool = arch.data
     part = {"train": pool.inputs["train"].part(chosen)}
-    fold_arch = replace(arch, data=architecture.Data(pool.dataset, part, pool))
+    fold_arch = replace(arch, data=Data(pool.dataset, part, pool))
     how = architecture.reading(arch.config, pool.dataset)
     every, some = (starts_of(own, "add_0", "train", how, None) for own in (arch, fold_arch))
     for whole, few in zip(every, some, strict=True):

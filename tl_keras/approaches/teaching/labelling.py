@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 
 from tl_keras import tasks
-from tl_keras.approaches.stages import to_csv
 from tl_keras.config.whole import RunConfig
 from tl_keras.data.examples import Example
 from tl_keras.data.sources.unlabelled import UNKNOWN
-from tl_keras.run.files import write_text
+from tl_keras.run.files import write_csv
 
 COLUMNS = ("file", "label", "confidence", "kept", "segment", "part")
 
@@ -108,7 +107,7 @@ def write(
         + [str(own.segment), own.part]
         for e, own in zip(examples, labels, strict=True)
     ]
-    write_text(file, to_csv([list(COLUMNS), *rows]))
+    write_csv(file, [COLUMNS, *rows])
 
 
 def read(file: Path, examples: Sequence[Example], classes: Sequence[str]) -> list[Label]:

@@ -11,10 +11,10 @@ from absl import logging
 from tl_keras import tasks
 from tl_keras.approaches.teaching.students import result_of
 from tl_keras.config.whole import RunConfig
+from tl_keras.data.prepared import Data
 from tl_keras.run.files import replacing, write_json
 from tl_keras.run.run import Run
 from tl_keras.training import features
-from tl_keras.training.architecture import Data
 from tl_keras.training.network import merge
 from tl_keras.training.network import model as models
 from tl_keras.training.network.fold import Inference

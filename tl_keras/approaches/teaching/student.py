@@ -19,13 +19,14 @@ from tl_keras.config.whole import RunConfig
 from tl_keras.data import record
 from tl_keras.data.examples import Dataset, Example
 from tl_keras.data.load import load
+from tl_keras.data.prepared import prepared
 from tl_keras.data.sources import unlabelled
 from tl_keras.run import folder as runs
 from tl_keras.run import marks
 from tl_keras.run.files import remove_unfinished, replacing, write_text
 from tl_keras.run.run import Run
 from tl_keras.training import adapt
-from tl_keras.training.architecture import HEAD_SPLITS, architecture, plan_of, prepared
+from tl_keras.training.architecture import HEAD_SPLITS, architecture, plan_of
 from tl_keras.training.candidates import Candidate
 from tl_keras.training.network import model as models
 from tl_keras.training.starting_head import refit_head

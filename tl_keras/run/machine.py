@@ -1,0 +1,19 @@
+"""What a run was made with: versions of packages, and the machine."""
+
+import os
+import platform
+from importlib.metadata import version
+from typing import Any
+
+PACKAGES = ("tl-keras", "tensorflow", "keras", "numpy", "scikit-learn", "ai-edge-litert")
+
+
+def described() -> dict[str, Any]:
+    """`versions` and `device` of `result.json`."""
+    import tensorflow as tf  # Here: a finished run answers without it.
+
+    accelerators = len(tf.config.list_physical_devices("GPU"))
+    return {
+        "versions": {"python": platform.python_version(), **{n: version(n) for n in PACKAGES}},
+        "device": f"{platform.machine()}, {os.cpu_count()} CPU cores, {accelerators} GPUs",
+    }
