@@ -15,9 +15,11 @@ from absl import flags
 from tl_keras import launch, output
 from tl_keras.config import text as configs
 from tl_keras.config.cache import CacheConfig
+from tl_keras.config.messages import with_article
 from tl_keras.config.paths import check_paths
 from tl_keras.config.search import TRIALS
 from tl_keras.config.whole import RunConfig
+from tl_keras.modalities import nouns
 from tl_keras.run import folder as runs
 from tl_keras.run.quiet import tensorflow_started
 from tl_keras.run.run import Run
@@ -196,11 +198,14 @@ def _evaluate(values: Flags, _: list[str]) -> int:
 
 def _predict(values: Flags, paths: list[str]) -> int:
     run = _finished(values)
+    noun = nouns(run.config.modality)[0]
     if not paths:
-        raise ValueError("predict: expected image files or folders; received none")
+        raise ValueError(f"predict: expected {noun} files or folders; received none")
     for path in paths:
         if not Path(path).expanduser().exists():
-            raise ValueError(f"predict: expected an image or a folder; {path!r} does not exist")
+            raise ValueError(
+                f"predict: expected {with_article(noun)} or a folder; {path!r} does not exist"
+            )
     written = output.checked(values.output)
     rows = launch.predict(run, paths, _started)
     from tl_keras.data.examples import Quarantined
@@ -213,7 +218,7 @@ def _predict(values: Flags, paths: list[str]) -> int:
     if good and len(good) < len(rows):
         print(f"tl-keras: {len(rows) - len(good)} of {len(rows)} are skipped", file=sys.stderr)
     if not good:
-        raise ValueError("predict: none of the files is an image that can be read")
+        raise ValueError(f"predict: none of the files is {with_article(noun)} that can be read")
     as_text = {"csv": output.as_csv, "jsonl": output.as_json_lines}[values.format]
     output.write(as_text(good), written)
     return 0

@@ -78,7 +78,7 @@ def _refuse_changed_data(run: Run) -> None:
         return
     from tl_keras.data import changes  # Here, since NumPy takes a while to import.
 
-    if changed := changes.since(run.config.data, read_json(file)):
+    if changed := changes.since(run.config, read_json(file)):
         raise ValueError(
             f"--workdir: {str(run.workdir)!r} was finished with other data ({changed}), and its "
             "result describes the earlier data; choose another --workdir for the data as they are "

@@ -3,8 +3,9 @@
 import json
 from typing import Any
 
-from tl_keras import tasks
+from tl_keras import modalities, tasks
 from tl_keras.config.export import WHOLE
+from tl_keras.config.messages import with_article
 from tl_keras.data.examples import Quarantined
 from tl_keras.data.wording import left_out
 from tl_keras.modalities import part
@@ -35,15 +36,15 @@ def lines_of_audit(run: Run) -> list[str]:
     data = json.loads((run.workdir / "data.json").read_text(encoding="utf-8"))
     readable = sum(map(len, data["splits"].values()))
     modality = run.config.modality
-    nouns = part(modality, "check").NAMES[1]
+    nouns, answers = modalities.nouns(modality)[1], tasks.of(run.config.task, "words")
     return [
-        f"{readable} {nouns} in {len(data['classes'])} classes, "
+        f"{readable} {nouns} in {answers.counted(data['classes'])}, "
         f"{len(data['quarantined'])} files left out",
         *(f"  {line}" for line in left_out([Quarantined(**e) for e in data["quarantined"]])),
         *(f"  {warning}" for warning in data["warnings"]),
         _pairs(found, nouns),
         _doubted(found),
-        f"  {len(found['rare'])} classes with few {nouns}",
+        *([f"  {answers.counted(found['rare'])} with few {nouns}"] if data["classes"] else []),
         *(f"  {line}" for line in part(modality, "examine").lines(found)),
     ]
 
@@ -124,10 +125,12 @@ def _of_a_model(run: Run) -> list[str]:
 
 def _exports(run: Run, result: dict[str, Any]) -> list[str]:
     lines, main = [], tasks.of(run.config.task, "names").MAIN
-    marks = {main: "", "agreement": " agree"}
+    marks, noun = {main: "", "agreement": " agree"}, modalities.nouns(run.config.modality)[0]
     for name, entry in result.get("export", {}).items():
         latency = entry["latency_ms"]
-        speed = f", {latency['median']:.1f} ms an image on one thread" if latency else ""
+        speed = (
+            f", {latency['median']:.1f} ms {with_article(noun)} on one thread" if latency else ""
+        )
         # Without a test split folds have measured the score, and no file has one of its own.
         measured = next((key for key in marks if key in entry), None)
         right = f"{entry[measured]:.3f}{marks[measured]}" if measured else "not measured"

@@ -8,7 +8,7 @@ from shapes import draw
 
 import tl_keras
 from tl_keras import cli
-from tl_keras.config.data import DataConfig
+from tl_keras.config.whole import RunConfig
 from tl_keras.data import changes
 from tl_keras.data.sources import folders
 
@@ -113,7 +113,7 @@ def test_labels_of_a_csv_count(quick, pictures, tmp_path):
 def test_files_that_are_labelled_by_a_teacher_count(tmp_path):
     (tmp_path / "others" / "deep").mkdir(parents=True)
     (tmp_path / "others" / "deep" / "1.png").write_bytes(b"x")
-    config = DataConfig(source="digits", unlabelled=str(tmp_path / "others"))
+    config = RunConfig(data={"source": "digits", "unlabelled": str(tmp_path / "others")})
     stamps = {"unlabelled": changes.stamp(folders.list_unlabelled(tmp_path / "others"))}
     assert changes.since(config, {"listed": stamps}) is None
     (tmp_path / "others" / "2.png").write_bytes(b"x")

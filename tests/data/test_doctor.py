@@ -128,15 +128,15 @@ def test_what_does_not_fit_in_memory_is_not_compared():
     assert set(found) == {"rare", "sizes"}
 
 
-def test_rare_classes():
+def test_rare_answers():
     many = [(f"cat {i}", 0) for i in range(300)]
     few = [(f"dog {i}", 1) for i in range(25)]
-    rare = doctor.rare_classes(dataset_of({"train": many + few, "val": [], "test": []}))
+    rare = doctor.rare_answers(dataset_of({"train": many + few, "val": [], "test": []}))
     assert [(entry["class"], entry["n"]) for entry in rare] == [("dog", 25)]
     assert "less than a tenth of the largest class, which has 300" in rare[0]["why"]
-    rare = doctor.rare_classes(dataset_of({"train": many[:30] + few[:3], "val": [], "test": []}))
+    rare = doctor.rare_answers(dataset_of({"train": many[:30] + few[:3], "val": [], "test": []}))
     assert "fewer than 20" in rare[0]["why"]
-    assert doctor.rare_classes(dataset_of({"train": many[:30] + few, "val": [], "test": []})) == []
+    assert doctor.rare_answers(dataset_of({"train": many[:30] + few, "val": [], "test": []})) == []
 
 
 def test_odd_sizes():

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no such nam
 AUDIT = """
 import json, resource, sys, warnings
 from pathlib import Path
-from tl_keras.config.whole import DataConfig
+from tl_keras.config.whole import RunConfig
 from tl_keras.data import check_files as audit
 from tl_keras.data.sources import folders as sources
 from tl_keras.modalities.image.config import ImageConfig
@@ -34,7 +34,7 @@ from tl_keras.modalities.image.config import ImageConfig
 warnings.simplefilter("error")
 root, memory = sys.argv[1:]
 start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-listing = sources.list_folder(DataConfig(path=root))
+listing = sources.list_folder(RunConfig(data={"path": root}))
 files = [listed.file for listed in listing.files]
 checked = audit.check_all(listing.root, files, ImageConfig(), Path(memory))
 print(json.dumps({

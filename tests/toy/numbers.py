@@ -13,7 +13,21 @@ MAIN = "error"
 RANGE = (0.0, float("inf"))
 CHOOSE_BY = ("squared_error",)
 OBJECTIVE = "error"
+LABEL = "number"
+NOUNS = ("number", "numbers")
 OPTIONAL = ()
+
+# texts
+
+
+def unfit(texts):
+    for text in texts:
+        try:
+            float(text)
+        except ValueError:
+            return f"{text!r} is not a number; expected one number an example"
+    return None
+
 
 # targets
 
@@ -22,6 +36,14 @@ DTYPE = np.float32
 
 def named(texts):
     return (), float
+
+
+def names_in_tfds(feature):
+    return None
+
+
+def missing(targets, names):
+    return []
 
 
 def text(target, names):

@@ -61,7 +61,7 @@ def trees(folder: Path) -> dict[str, dict]:
     table = {"source": "csv", "path": str(folder / "numbers" / "data.csv"), "modality": "rows"}
     return {
         "classification": {**base, "data": {**data, "path": str(folder / "kinds")}},
-        "numbers": {**base, "task": "numbers", "data": {**table, "literal_labels": True}},
+        "numbers": {**base, "task": "numbers", "data": table},
     }
 
 

@@ -86,7 +86,7 @@ def train(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
       data: train and val in one, see `Dataset.pooled`.
 
     Raises:
-      ValueError: a class is too small.
+      ValueError: an answer has too few examples.
     """
     every = folds_of(run, data)
     config, arch = every[0].run.config, None

@@ -46,7 +46,7 @@ def estimate(config: RunConfig) -> list[str]:
     backbone = models.pretrained(config.model, config.settings)
     started = time.monotonic()
     dataset = load(config)
-    adapt.check_classes(dataset)
+    adapt.check_answers(dataset)
     for trial in space.first_trials(config):
         refuse_leaks(dataset, trial.model)
     data = prepared(dataset, config)
@@ -60,8 +60,8 @@ def estimate(config: RunConfig) -> list[str]:
         f"model: {config.model.backbone}, {backbone.count_params():,} parameters below the head, "
         f"{_frozen(depth)}",
         f"training: at most {plan.epochs} epochs of {plan.steps} steps of "
-        f"{min(config.fit.batch_size, len(data.inputs['train']))} images, peak learning rate "
-        f"{plan.learning_rate:g}",
+        f"{min(config.fit.batch_size, len(data.inputs['train']))} {dataset.nouns[1]}, peak "
+        f"learning rate {plan.learning_rate:g}",
         *_times(seconds, plan),
         *_of_search(config),
         *_disk(config, data, backbone),
@@ -72,18 +72,19 @@ def _of_data(data: Data, found: dict) -> list[str]:
     dataset = data.dataset
     counts = ", ".join(f"{len(dataset.splits[split])} {split}" for split in SPLITS)
     what = tasks.of(dataset.task, "words").counted(dataset.classes)
-    lines = [f"data: {what}; {counts} images"]
+    lines = [f"data: {what}; {counts} {dataset.nouns[1]}"]
     lines += [f"  {line}" for line in left_out(dataset.quarantined)]
     lines += [f"  {warning}" for warning in dataset.warnings]
+    one, many = tasks.of(dataset.task, "names").NOUNS
     rare = defaultdict(list)
     for entry in found["rare"]:
         rare[entry["why"]].append(entry)
     for why, entries in rare.items():
         if len(entries) == 1:
-            lines.append(f"  class {entries[0]['class']!r}: {entries[0]['n']}, {why}")
+            lines.append(f"  {one} {entries[0]['class']!r}: {entries[0]['n']}, {why}")
         else:
             named = shortened([entry["class"] for entry in entries])
-            lines.append(f"  {len(entries)} classes, each {why}: {named}")
+            lines.append(f"  {len(entries)} {many}, each {why}: {named}")
     if pairs := found.get("near_duplicates"):
         lines.append(f"  {len(pairs)} pairs of near-duplicates across splits or labels")
     return lines

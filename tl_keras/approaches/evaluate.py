@@ -24,27 +24,27 @@ from tl_keras.training.network.fold import Inference
 
 
 def run(run: Run, path: str | Path) -> dict[str, Any]:
-    """Metrics as in `result.json` on every readable image of a folder of class folders, or a CSV.
+    """Metrics as in `result.json` on every readable example of a folder of class folders, or a CSV.
 
-    Names of classes are first changed as `evaluate.classes` of the run's config says, the model's
-    and the set's: those that are then equal are one class, whose probability is the sum. Where the
-    set lacks some of the model's classes, `among_shared` has the scores of the model if it could
-    only answer with one that the set has.
+    Names of answers are first changed as `evaluate.classes` of the run's config says, the model's
+    and the set's. What the task makes of a set that lacks some answers: `others.measured`.
 
-    A warning says what is left out, images of classes that the model lacks among it, and how many
-    of the images trained the model.
+    A warning says what is left out, examples of answers that the model lacks among it, and how many
+    of the examples trained the model.
 
     Raises:
-      ValueError: the model knows none of the classes, a name that is to be changed is in neither,
-        or no image can be read.
+      ValueError: the model knows none of the answers, a name that is to be changed is in neither,
+        or no example can be read.
     """
     run, data = as_trained(run), new_files.recorded(run)
     listing = _labelled(run, Path(path))
     named, others = run.config.evaluate.classes, tasks.of(run.config.task, "others")
-    _check_names(named, data["classes"], listing)
+    one = tasks.of(run.config.task, "names").NOUNS[0]
+    _check_names(named, data["classes"], listing, one)
     code = others.coded(data["classes"], named)
     known = [f for f in listing.files if code(f.label) is not None]
-    _warn_of_strangers(listing, known, [named.get(name, name) for name in data["classes"]])
+    ours = [named.get(name, name) for name in data["classes"]]
+    _warn_of_strangers(listing, known, ours, run)
     files = [listing.root / listed.file for listed in known]
     found = new_files.checked(files, run)
     checked = [found[str(file)] for file in files]
@@ -60,7 +60,8 @@ def run(run: Run, path: str | Path) -> dict[str, Any]:
     trained = set(trained_on(data))
     for _, before in trained_before(run.config.model):
         trained.update(before)
-    _warn_of_known([known[i].file for i in good if checked[i].digest in trained], len(good))
+    seen = [known[i].file for i in good if checked[i].digest in trained]
+    _warn_of_known(seen, len(good), new_files.nouns(run)[1])
     dtype = tasks.of(run.config.task, "targets").DTYPE
     labels = np.array([code(known[i].label) for i in good], dtype)
     some = [checked[i] for i in good]
@@ -77,7 +78,9 @@ def _labelled(run: Run, path: Path) -> Listing:
     return OF_FILES[source](config)
 
 
-def _check_names(named: Mapping[str, str], ours: Sequence[str], listing: Listing) -> None:
+def _check_names(
+    named: Mapping[str, str], ours: Sequence[str], listing: Listing, noun: str
+) -> None:
     theirs = {listed.label for listed in listing.files}
     both = sorted({*ours, *theirs})
     # Two names may become one that neither side has had.
@@ -88,11 +91,13 @@ def _check_names(named: Mapping[str, str], ours: Sequence[str], listing: Listing
             near = nearly_equal([strange], both).get(strange)
             hint = f"; did you mean {as_yaml(near)}?" if near else nearest(strange, both)
             raise ValueError(
-                f"evaluate.classes: {strange!r} is a class of neither the model nor the set{hint}"
+                f"evaluate.classes: {strange!r} is a {noun} of neither the model nor the set{hint}"
             )
 
 
-def _warn_of_strangers(listing: Listing, known: Sequence[Listed], ours: Sequence[str]) -> None:
+def _warn_of_strangers(
+    listing: Listing, known: Sequence[Listed], ours: Sequence[str], run: Run
+) -> None:
     """Raises ValueError where nothing is known."""
     strangers = sorted({f.label for f in listing.files} - {f.label for f in known})
     if not strangers:
@@ -104,13 +109,14 @@ def _warn_of_strangers(listing: Listing, known: Sequence[Listed], ours: Sequence
     first = next((name for name in strangers if name in near), strangers[0])
     both = map(as_yaml, (first, near.get(first, ours[0])))
     why = (
-        f"the model knows no class {listed}; it knows {', '.join(sorted(set(ours)))}; "
+        f"the model knows no {tasks.of(run.config.task, 'names').NOUNS[0]} {listed}; "
+        f"it knows {', '.join(sorted(set(ours)))}; "
         f"evaluate.classes says which are the same, as in {{{': '.join(both)}}}"
     )
     if not known:
         raise ValueError(f"--data: {why}")
-    count = len(listing.files) - len(known)
-    logging.warning("--data: %d of %d images are left out: %s", count, len(listing.files), why)
+    count, nouns = len(listing.files) - len(known), new_files.nouns(run)[1]
+    logging.warning("--data: %d of %d %s are left out: %s", count, len(listing.files), nouns, why)
 
 
 def _warn_of_omitted(omitted: list[Quarantined]) -> None:
@@ -118,9 +124,9 @@ def _warn_of_omitted(omitted: list[Quarantined]) -> None:
         logging.warning("--data: %s", line)
 
 
-def _warn_of_known(known: list[str], count: int) -> None:
+def _warn_of_known(known: list[str], count: int, nouns: str) -> None:
     if known:
         logging.warning(
-            "--data: %d of %d images trained this model, %r among them: the metrics are too good",
-            *(len(known), count, known[0]),
+            "--data: %d of %d %s trained this model, %r among them: the metrics are too good",
+            *(len(known), count, nouns, known[0]),
         )

@@ -49,7 +49,7 @@ def folds_of(run: Run, data: Data) -> list[Fold]:
     """All folds, repeat by repeat; `folds.csv` says which example is held out where.
 
     Raises:
-      ValueError: a class is too small.
+      ValueError: an answer has too few examples.
     """
     config, asked = run.config, run.config.cross_validate
     examples = data.dataset.splits["train"]
@@ -71,11 +71,13 @@ def folds_of(run: Run, data: Data) -> list[Fold]:
 def _check_sizes(data: Data, count: int) -> None:
     units = {(example.label, example.unit) for example in data.dataset.splits["train"]}
     sizes = Counter(label for label, _ in units)
+    noun = tasks.of(data.dataset.task, "names").NOUNS[0]
     for label, name in enumerate(data.dataset.classes):  # None of answers without names.
         if sizes[label] < count:
             raise ValueError(
-                f"cross_validate.folds: class {name!r} has {sizes[label]} training images that may "
-                f"be parted; expected at least one a fold, received {count} folds"
+                f"cross_validate.folds: {noun} {name!r} has {sizes[label]} training "
+                f"{data.dataset.nouns[1]} that may be parted; expected at least one a "
+                f"fold, received {count} folds"
             )
 
 
@@ -122,7 +124,7 @@ def run_job(fold: Run, found: tuple[Architecture | None, Data] | None = None) ->
     arch, data = found or _opened(fold)
     config, model = fold.config, None
     if config.search.wanted:
-        adapt.check_classes(data.dataset)
+        adapt.check_answers(data.dataset)
         searched = models.load(best_model(fold, data, new_backbone(config)))
         data = prepared_again(data, runs.as_trained(fold).config)
         probabilities = features.outputs(Inference(searched), data.inputs["test"])

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tl_keras import modalities
 from tl_keras.data import check_files, store
 from tl_keras.data.inputs import Inputs, reader
 from tl_keras.modalities import part
@@ -15,9 +16,9 @@ from tl_keras.run.run import Run
 def checked(files: list[Path], run: Run) -> dict[str, Any]:
     """What the audit says of each file, by its path."""
     memory = store.subfolder(run.config.cache, store.AUDIT)
-    names = [str(file.absolute()) for file in files]
-    found = check_files.check_all(Path("/"), names, run.config.settings, memory)
-    return {str(file): found[name] for file, name in zip(files, names, strict=True)}
+    paths = [str(file.absolute()) for file in files]
+    found = check_files.check_all(Path("/"), paths, run.config.settings, memory)
+    return {str(file): found[name] for file, name in zip(files, paths, strict=True)}
 
 
 def inputs(files: list[Path], checked: list[Any], labels: np.ndarray, run: Run) -> Inputs:
@@ -40,4 +41,4 @@ def recorded(run: Run) -> dict[str, Any]:
 
 def nouns(run: Run) -> tuple[str, str]:
     """What an example is called, and several."""
-    return part(run.config.modality, "check").NAMES
+    return modalities.nouns(run.config.modality)

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tl_keras import tasks
 from tl_keras.approaches import new_files
+from tl_keras.config.messages import with_article
 from tl_keras.data.examples import Listed, Listing, Quarantined
 from tl_keras.data.inputs import Inputs
 from tl_keras.data.paths import printable
@@ -27,8 +28,8 @@ Row = dict[str, Any]
 
 
 def run(run: Run, values: Any) -> Iterator[Row]:
-    """A row an example, in order: `file`, and what the task tells of an answer, of classes
-    `prediction` and `probabilities {class: p}`; or `error`.
+    """A row an example, in order: `file`, and what `predictions.told` of the task says of the
+    answer; or `error`.
 
     Of a folder, files that are refused unread, such as links out of it, come first.
 
@@ -91,7 +92,7 @@ def _checked(entry: Entry, checked: Mapping[str, Any]) -> Entry:
 def _answers(
     infer: Inference, good: Sequence[Entry], checked: Mapping[str, Any], run: Run
 ) -> Iterator[np.ndarray]:
-    """Probabilities `(classes,)` of each entry, in order."""
+    """The model's answer to each entry, in order."""
     files = [entry.source for entry in good if isinstance(entry.source, Path)]
     arrays = [entry.source for entry in good if not isinstance(entry.source, Path)]
     of_files = of_arrays = np.empty((0, *infer.shape))
@@ -116,5 +117,7 @@ def _listing(path: Path, run: Run) -> Listing:
         return Listing(path.parent, [], [Quarantined(printable(path.name), reason)])
     if not os.path.exists(path):
         one, many = new_files.nouns(run)
-        raise ValueError(f"{str(path)!r} does not exist; expected an {one} or a folder of {many}")
+        raise ValueError(
+            f"{str(path)!r} does not exist; expected {with_article(one)} or a folder of {many}"
+        )
     return Listing(path.parent, [Listed(path.name, "")])

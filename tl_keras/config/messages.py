@@ -129,3 +129,8 @@ def neighbour(path: str) -> str:
         names = os.listdir(folder or ".")
     near = difflib.get_close_matches(name, names, n=1)
     return f"; did you mean {os.path.join(folder, near[0])!r}?" if near else ""
+
+
+def with_article(noun: str) -> str:
+    """`an image`, `a row`."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"

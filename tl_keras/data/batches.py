@@ -3,7 +3,7 @@
 An epoch of training is a pure function of (seed, epoch), so that a resumed run reads what an
 unbroken one would have read:
 
-1. order: a permutation by (seed, epoch), with repeats where classes are balanced; of what is
+1. order: a permutation by (seed, epoch), with repeats where strata are balanced; of what is
    streamed as its shards are read and mixed, see `shards`;
 2. examples: rows of an array that was prepared once, or decoded now where that does not fit;
 3. batch: augmentation is faster on batches;
@@ -97,9 +97,9 @@ def training(inputs: Inputs, how: Training, place: tf.Variable) -> tf.data.Datas
         whole = unconverted(lambda *row: finish(row, gather(inputs.places(row[2]))))
         batches = batches.map(whole, CORES)
     else:
-        images = inputs.read(rows.map(unconverted(lambda *row: inputs.places(row[2]))))
-        images = images.batch(batch_size, drop_remainder=True)
-        batches = tf.data.Dataset.zip(batches, images).map(unconverted(finish), CORES)
+        shown = inputs.read(rows.map(unconverted(lambda *row: inputs.places(row[2]))))
+        shown = shown.batch(batch_size, drop_remainder=True)
+        batches = tf.data.Dataset.zip(batches, shown).map(unconverted(finish), CORES)
     return untuned(batches.prefetch(2))
 
 

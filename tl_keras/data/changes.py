@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tl_keras.config.data import DataConfig
+from tl_keras.config.whole import RunConfig
 from tl_keras.data.examples import Listing
 from tl_keras.data.sources import folders
 from tl_keras.data.sources.table import OF_FILES
@@ -31,7 +31,7 @@ def _size(file: Path) -> int:
         return -1
 
 
-def since(config: DataConfig, recorded: Mapping[str, Any]) -> str | None:
+def since(config: RunConfig, recorded: Mapping[str, Any]) -> str | None:
     """What has changed in the files of a data set since a run listed them, in words; None if
     nothing has, or if it cannot be known.
 
@@ -41,14 +41,15 @@ def since(config: DataConfig, recorded: Mapping[str, Any]) -> str | None:
       recorded: the run's `data.json`.
     """
     stamps = recorded.get("listed", {})
-    folder = config.unlabelled
+    data = config.data
+    folder = data.unlabelled
     if stamps.get("unlabelled") and folder and os.path.isdir(folder):
         if stamp(folders.list_unlabelled(Path(folder))) != stamps["unlabelled"]:
             return f"other files in data.unlabelled, {folder!r}"
-    if not stamps.get("data") or not os.path.exists(config.path):
+    if not stamps.get("data") or not os.path.exists(data.path):
         return None
     try:
-        listing = OF_FILES[config.source](config)
+        listing = OF_FILES[data.source](config)
     except ValueError as error:
         return str(error)
     is_same = stamp(listing) == stamps["data"]

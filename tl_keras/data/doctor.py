@@ -1,4 +1,4 @@
-"""What looks wrong in examples of any kind: rare classes, doubtful labels, copies elsewhere."""
+"""What looks wrong in examples of any kind: rare answers, doubtful labels, copies elsewhere."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,8 +12,8 @@ from tl_keras.data.inputs import Inputs
 MAX_FEATURES = 1e8  # examples x channels; about 2.5 GB while they are compared
 
 
-def rare_classes(dataset: Dataset) -> list[dict[str, Any]]:
-    """Classes with few training images; none where labels are no classes."""
+def rare_answers(dataset: Dataset) -> list[dict[str, Any]]:
+    """Answers with few training examples; none where the task compares no labels."""
     labels = tasks.maybe(dataset.task, "labels")
     return labels.rare(dataset.labels("train"), dataset.classes) if labels else []
 
@@ -48,17 +48,17 @@ def suspected(dataset: Dataset, features: dict[str, Inputs]) -> dict[str, Any]:
     return _listed(of.suspects(pooled, labels), examples, dataset)
 
 
-def suspected_by(probabilities: np.ndarray, dataset: Dataset) -> dict[str, Any]:
+def suspected_by(answers: np.ndarray, dataset: Dataset) -> dict[str, Any]:
     """`suspects` of train, as `suspected` gives them, by models that had not seen the examples.
 
     Args:
-      probabilities: `(train, classes)`; of a task without doubts about labels there are none.
+      answers: `(train, width)`; of a task without doubts about labels there are none.
     """
     of = tasks.maybe(dataset.task, "labels")
     if of is None:
         return {"suspects": []}
     examples = [("train", example) for example in dataset.splits["train"]]
-    return _listed(of.doubtful(probabilities, dataset.labels("train")), examples, dataset)
+    return _listed(of.doubtful(answers, dataset.labels("train")), examples, dataset)
 
 
 def _listed(

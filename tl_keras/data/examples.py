@@ -98,6 +98,7 @@ class Dataset:
     omitted: list[str] = field(default_factory=list)
     shards: "Shards | None" = None
     task: str = tasks.DEFAULT
+    nouns: tuple[str, str] = ("example", "examples")
 
     def labels(self, split: str) -> np.ndarray:
         """`(examples,)` targets of a split, of classes `int64`."""

@@ -19,7 +19,7 @@ from tl_keras.modalities import part
 from tl_keras.run.progress import progress
 from tl_keras.version import VERSION
 
-MEMORY_SHARE = 0.25  # of the free memory, that a split's prepared images may take
+MEMORY_SHARE = 0.25  # of the free memory, that a split's prepared examples may take
 CONTAINER = Path("/sys/fs/cgroup")  # Limits of a container, cgroup version 2, under Linux.
 # Those that this process may run on, where the platform says.
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -37,9 +37,9 @@ class Inputs:
 
     Attributes:
       labels: `(examples,) int64`.
-      array: `(examples, ...)`, images `uint8` or activations, or a tuple of activations and what
+      array: `(examples, ...)`, prepared or activations, or a tuple of activations and what
         they are of; None: too large to keep.
-      read: data set of indices to data set of images, where there is no array.
+      read: data set of indices to data set of examples, where there is no array.
       rows: `(examples,) int64`, where they are a part of a pool: their places among its examples,
         all of which `array` holds and `read` reads; else None.
       pool: how many examples the pool has.
@@ -105,7 +105,7 @@ class Training:
         return part(self.modality, "augment")
 
     def view(self, epoch: int | tf.Tensor) -> int | tf.Tensor:
-        """Which view of each image an epoch shows."""
+        """Which view of each example an epoch shows."""
         return epoch if self.views is None else epoch % self.views
 
 

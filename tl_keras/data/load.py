@@ -18,12 +18,13 @@ from tl_keras.data.sources import tfds
 from tl_keras.data.sources.table import OF_FILES
 from tl_keras.data.splits import Splits, carve, stratum_of
 from tl_keras.data.wording import count_of, left_out, shortened
-from tl_keras.modalities import part
+from tl_keras.modalities import nouns, part, plain_nouns
 from tl_keras.run.progress import progress
 
 # A file that stands in several splits is kept in the first of these alone.
 KEPT_IN = ("test", "val", "train")
-# Of a class that may look alike and is kept in one split: ten units are enough for three splits.
+# Of a stratum, such as a class, that may look alike and is kept in one split: ten units are
+# enough for three splits.
 ALIKE_SHARE = 0.1
 MAX_SUSPECTS = 5000  # Each is compared with each, in seconds.
 
@@ -50,7 +51,7 @@ def load(config: RunConfig, strict: bool = True) -> Dataset:
     """The data set of a config: audited, split, fingerprinted.
 
     Where not `strict`, what forbids training on it is a warning of it: torn groups, many bad
-    files, a single class, a class that is missing from a split.
+    files, a single class, a class that a split lacks.
 
     Raises:
       ValueError: the data cannot be used: missing, too small, too many bad files.
@@ -64,10 +65,11 @@ def load(config: RunConfig, strict: bool = True) -> Dataset:
         listed = {"at": began, "data": changes.stamp(listing)}
     found = _audit(listing, config)
     faults = list(_torn_groups(found))
-    found = _set_duplicates_apart(found)
+    found = _set_duplicates_apart(found, nouns(config.modality)[0])
     _check_readable(found, config)
     if listing.shards:
-        alike, warnings = [], ["of pictures in shards near-duplicates are not looked for"]
+        pictures = plain_nouns(config.modality)[1]
+        alike, warnings = [], [f"of {pictures} in shards near-duplicates are not looked for"]
     else:
         alike, warnings = _alike(found, config, listing.root)
     splits = carve(found.splits, found.groups, data, alike)
@@ -75,8 +77,8 @@ def load(config: RunConfig, strict: bool = True) -> Dataset:
     where = f"data.path: {data.path or data.name!r}"
     faults += tasks.of(config.task, "targets").faults(found.classes, where)
     given = [split for split in ("val", "test") if found.splits[split]]
-    faults += problems.of_splits(splits, found.classes, data, given, found.bad)
-    warnings = [*warnings, *problems.missing_in_test(splits, found.classes)]
+    faults += problems.of_splits(splits, found.classes, config, given, found.bad)
+    warnings = [*warnings, *problems.missing_in_test(splits, found.classes, config)]
     if faults and strict:
         raise ValueError(faults[0])
     refused = [f"{fault} (until then training is refused)" for fault in faults]
@@ -96,14 +98,15 @@ def load(config: RunConfig, strict: bool = True) -> Dataset:
         omitted=[*found.omitted, *(example.file for example in splits["rest"])],
         shards=listing.shards,
         task=config.task,
+        nouns=nouns(config.modality),
     )
 
 
 def _listing(config: RunConfig) -> Listing:
     if config.data.source in OF_FILES:
-        return OF_FILES[config.data.source](config.data)
+        return OF_FILES[config.data.source](config)
     folder = store.subfolder(config.cache, store.TFDS)
-    return tfds.list_tfds(config.data, config.settings, folder)
+    return tfds.list_tfds(config, folder)
 
 
 def _audit(listing: Listing, config: RunConfig) -> _Found:
@@ -126,7 +129,7 @@ def _audit(listing: Listing, config: RunConfig) -> _Found:
     groups = {listed.file: listed.group for listed in listing.files if listed.group}
     warnings = [
         *listing.warnings,
-        *_alike_names(classes),
+        *_alike_names(classes, config.task),
         *check_files.checks_of(config.settings).warnings(checked),
     ]
     splits = _with_strata(splits, config.task)
@@ -147,10 +150,11 @@ def _with_strata(splits: Splits, task: str) -> Splits:
     }
 
 
-def _alike_names(classes: tuple[str, ...]) -> list[str]:
+def _alike_names(classes: tuple[str, ...], task: str) -> list[str]:
+    several = tasks.of(task, "names").NOUNS[1]
     return [
-        f"classes {' and '.join(map(names.quoted, group))} {difference} and are taken for "
-        f"{len(group)} classes; if they are one, give them the same name"
+        f"{several} {' and '.join(map(names.quoted, group))} {difference} and are taken for "
+        f"{len(group)} {several}; if they are one, give them the same name"
         for group, difference in names.nearly_equal_groups(classes)
     ]
 
@@ -170,7 +174,7 @@ def _torn_groups(found: _Found) -> Iterator[str]:
             )
 
 
-def _set_duplicates_apart(found: _Found) -> _Found:
+def _set_duplicates_apart(found: _Found, noun: str) -> _Found:
     """Quarantines content under several labels; keeps content of several splits in one."""
     labels, placed = defaultdict(set), defaultdict(set)
     for split, examples in found.splits.items():
@@ -185,7 +189,7 @@ def _set_duplicates_apart(found: _Found) -> _Found:
             under = sorted(labels[example.digest])
             kept_in = next(name for name in KEPT_IN if name in placed[example.digest])
             if len(under) > 1:
-                reason = f"the same image stands under {' and '.join(under)}"
+                reason = f"the same {noun} stands under {' and '.join(under)}"
                 entry = Quarantined(example.file, reason)
                 quarantined.append(entry)
                 found.bad[found.text(example)].append(entry)
@@ -211,16 +215,17 @@ def _set_duplicates_apart(found: _Found) -> _Found:
 def _alike(found: _Found, config: RunConfig, root: Path) -> tuple[list[list[Example]], list[str]]:
     """Lists of examples that look alike and must not be parted by carved splits; warnings.
 
-    Frames of one film may all look alike: a list that is a large part of its class is no list of
+    Frames of one film may all look alike: a list that is a large part of its stratum is no list of
     copies, and is parted as if it were none.
     """
     examples, copies = found.splits["train"], part(config.modality, "copies")
+    pictures = plain_nouns(config.modality)[1]
     carved = not found.splits["val"] or (config.data.test > 0 and not found.splits["test"])
     if not carved:
         return [], []
     if len(examples) > copies.MAX_EXAMPLES:
         return [], [
-            f"of more than {copies.MAX_EXAMPLES} pictures near-duplicates are not looked for"
+            f"of more than {copies.MAX_EXAMPLES} {pictures} near-duplicates are not looked for"
         ]
     sizes = Counter(map(stratum_of, examples))
     kept, parted, warnings = [], [], []
@@ -229,7 +234,7 @@ def _alike(found: _Found, config: RunConfig, root: Path) -> tuple[list[list[Exam
     if not suspects:
         return [], []
     if len(suspects) > MAX_SUSPECTS:
-        warning = f"{len(suspects)} pictures may look alike, too many to keep them in one split"
+        warning = f"{len(suspects)} {pictures} may look alike, too many to keep them in one split"
         return [], [f"{warning}; where they belong together, name groups in a CSV"]
     for members in copies.clusters(_thumbnails(suspects, root, config)):
         alike = [suspects[i] for i in members]
@@ -241,7 +246,7 @@ def _alike(found: _Found, config: RunConfig, root: Path) -> tuple[list[list[Exam
         count, largest = sum(map(len, parted)), max(parted, key=len)
         sets = f" in {len(parted)} sets" if len(parted) > 1 else ""
         warnings.append(
-            f"{count} pictures look nearly equal{sets}, {largest[0].file!r} among them, and are "
+            f"{count} {pictures} look nearly equal{sets}, {largest[0].file!r} among them, and are "
             "split anyway; where they belong together, name groups in a CSV"
         )
     if kept:
@@ -275,12 +280,11 @@ def _check_readable(found: _Found, config: RunConfig) -> None:
     if not _num_readable(found):
         first = "; ".join(left_out(found.quarantined)[:3]) or "it is empty"
         where = f"data.path: {config.data.path or config.data.name!r}"
-        noun = check_files.checks_of(config.settings).NAMES[0]
-        raise ValueError(f"{where} has no readable {noun}; {first}")
+        raise ValueError(f"{where} has no readable {nouns(config.modality)[0]}; {first}")
 
 
 def fingerprint(splits: Splits, classes: tuple[str, ...]) -> str:
-    """SHA-256 over class names and every split's labels and contents; file names do not count."""
+    """SHA-256 over answers' names, and labels and contents of every split; not over file names."""
     digest = hashlib.sha256("\n".join(classes).encode())
     for split in SPLITS:
         lines = sorted(f"{split} {example.label} {example.digest}\n" for example in splits[split])
@@ -299,7 +303,7 @@ def _load_drawn(config: RunConfig) -> Dataset:
     if drawn.parts is None:
         names, examples = _coded(drawn.classes, examples, config.task)
         splits = carve({"train": examples, "val": [], "test": []}, {}, config.data)
-        for fault in problems.of_splits(splits, names, config.data):
+        for fault in problems.of_splits(splits, names, config):
             raise ValueError(fault)
     elif config.task != tasks.DEFAULT:
         raise ValueError(
@@ -311,7 +315,7 @@ def _load_drawn(config: RunConfig) -> Dataset:
         held_out = {split: examples[place] for split, place in drawn.parts.items()}
         names, splits = drawn.classes, {"train": train, **held_out}
     mark = fingerprint(splits, names)
-    how = {"draw": drawn.draw, "task": config.task}
+    how = {"draw": drawn.draw, "task": config.task, "nouns": nouns(config.modality)}
     return Dataset(names, splits, None, drawn.raw, [], [], mark, **how)
 
 

@@ -1,13 +1,13 @@
-"""Compares class names: which are nearly equal, which look equal, which mean a missing label."""
+"""Compares names of answers: which are nearly equal, which look equal, which mean no label."""
 
 import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
-# What pandas writes for a missing label. No class has such a name.
+# What pandas writes for a missing label. No answer has such a name.
 MISSING = {"nan", "<na>", "nat", "#n/a"}
-# What others write for it, and what may be a class all the same: `none` of the defects, say.
+# What others write for it, and what may be an answer all the same: `none` of the defects, say.
 MAY_BE_MISSING = {"na", "n/a", "none", "null", "nil", "-", "?"}
 
 

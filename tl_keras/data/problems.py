@@ -2,9 +2,13 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+import numpy as np
+
+from tl_keras import modalities, tasks
 from tl_keras.config.data import DataConfig
+from tl_keras.config.whole import RunConfig
 from tl_keras.data import names
-from tl_keras.data.examples import SPLITS, Quarantined
+from tl_keras.data.examples import SPLITS, Example, Quarantined
 from tl_keras.data.splits import Splits
 from tl_keras.data.wording import left_out, shortened
 
@@ -23,56 +27,77 @@ def of_files(bad: Sequence[Quarantined], num_good: int, config: DataConfig) -> I
 
 def of_splits(
     splits: Splits,
-    classes: Sequence[str],
-    config: DataConfig,
+    answers: Sequence[str],
+    config: RunConfig,
     given: Collection[str] = (),
     bad: Mapping[str, Sequence[Quarantined]] | None = None,
 ) -> Iterator[str]:
     """What is missing in train and val, the only splits that a training needs.
 
     Args:
+      answers: their names, such as the classes; none where answers have no names.
       given: splits that the data themselves have; others are carved from train.
-      bad: by class, its files that cannot be used.
+      bad: by label, its files that cannot be used.
     """
+    noun, nouns = modalities.nouns(config.modality)
+    one, many = tasks.of(config.task, "names").NOUNS
     if not splits["train"]:
+        of_each = f" of each {one}" if answers else ""
         yield (
-            "data: train has no readable image; expected some of each class, in train/ or in rows "
+            f"data: train has no readable {noun}; expected some{of_each}, in train/ or in rows "
             "whose split is train"
         )
         return
-    partners = names.partners(classes)
+    partners = names.partners(answers)
     for split in ("train", "val"):
-        present = {example.label for example in splits[split]}
-        missing = [label for label, _ in enumerate(classes) if label not in present]
+        missing = _missing(splits[split], answers, config.task)
         if not missing:
             continue
-        first = classes[missing[0]]
-        total = sum(example.label == missing[0] for own in SPLITS for example in splits[own])
+        first, text = missing[0], tasks.of(config.task, "targets").text
+        total = sum(text(e.label, answers) == first for own in SPLITS for e in splits[own])
         if first in partners:
             advice = f"{names.quoted(partners[first])} is nearly the same name: use one for both"
-        elif not total:
-            lines = "".join(f"{line}; " for line in left_out((bad or {}).get(first, ()))[:1])
-            advice = f"{lines}mend its files, or remove the class"
-        elif given:
-            advice = f"put some into {split}, or remove the class"
         else:
-            advice = (
-                "a class needs three that may be parted (train, val and test): add some, remove "
-                "the class, or lower data.val and data.test"
-            )
-        others = f"; so have {len(missing) - 1} other classes" if len(missing) > 1 else ""
+            advice = _advice(one, total, split if given else "", (bad or {}).get(first, ()))
+        others = f"; so have {len(missing) - 1} other {many}" if len(missing) > 1 else ""
         yield (
-            f"data: class {names.quoted(first)} has {total} readable images and none in {split}; "
+            f"data: {one} {names.quoted(first)} has {total} readable {nouns} and none in {split}; "
             f"{advice}{others}"
         )
-    if not splits["test"] and config.test > 0:
-        yield "data.test: nothing is left for test; add images or write test: 0"
+    if not splits["test"] and config.data.test > 0:
+        yield f"data.test: nothing is left for test; add {nouns} or write test: 0"
 
 
-def missing_in_test(splits: Splits, classes: Sequence[str]) -> list[str]:
-    """A warning of classes that a test split lacks; nothing where there is no such split."""
-    present = {example.label for example in splits["test"]}
-    missing = [name for label, name in enumerate(classes) if label not in present]
-    if not present or not missing:
+def _advice(noun: str, total: int, given: str, bad: Sequence[Quarantined]) -> str:
+    """What to do about an answer that a split lacks.
+
+    Args:
+      noun: what an answer is called.
+      total: its examples in all splits.
+      given: the split, where the data themselves have it.
+      bad: files of this answer that cannot be used.
+    """
+    if not total:
+        lines = "".join(f"{line}; " for line in left_out(bad)[:1])
+        return f"{lines}mend its files, or remove the {noun}"
+    if given:
+        return f"put some into {given}, or remove the {noun}"
+    return (
+        f"a {noun} needs three that may be parted (train, val and test): add some, remove "
+        f"the {noun}, or lower data.val and data.test"
+    )
+
+
+def _missing(examples: Sequence[Example], answers: Sequence[str], task: str) -> list[str]:
+    targets = tasks.of(task, "targets")
+    labels = np.array([example.label for example in examples], targets.DTYPE)
+    return targets.missing(labels, answers)
+
+
+def missing_in_test(splits: Splits, answers: Sequence[str], config: RunConfig) -> list[str]:
+    """A warning of answers that a test split lacks; nothing where there is no such split."""
+    missing = _missing(splits["test"], answers, config.task)
+    if not splits["test"] or not missing:
         return []
-    return [f"test has no image of {shortened(missing)}: its scores say nothing about that"]
+    noun = modalities.nouns(config.modality)[0]
+    return [f"test has no {noun} of {shortened(missing)}: its scores say nothing about that"]

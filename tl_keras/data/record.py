@@ -1,4 +1,4 @@
-"""`data.json` of a run: its classes, the files of each split, their contents."""
+"""`data.json` of a run: the names of its answers, the files of each split, their contents."""
 
 import json
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from tl_keras.config import space
 from tl_keras.config.model import ModelConfig
 from tl_keras.data import changes
 from tl_keras.data.examples import SPLITS, Dataset, Example
+from tl_keras.modalities import nouns
 from tl_keras.run.files import write_json
 from tl_keras.run.lineage import trained_before
 from tl_keras.run.run import Run
@@ -22,9 +23,9 @@ def write(run: Run, dataset: Dataset) -> None:
     file = run.workdir / "data.json"
     old = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     if old and old["fingerprint"] != dataset.fingerprint:
-        changed = changes.since(run.config.data, old)
+        changed = changes.since(run.config, old)
         raise ValueError(
-            f"data: the images are not those that {str(run.workdir)!r} began with"
+            f"data: the {dataset.nouns[1]} are not those that {str(run.workdir)!r} began with"
             f"{f' ({changed})' if changed else ''}; restore them, or choose another --workdir"
         )
     for trial in space.first_trials(run.config):
@@ -76,8 +77,8 @@ def add_digests(
         write_json(file, content)
     elif content["digests"][name] != digests:
         raise ValueError(
-            f"data.{name}: the images are not those that {str(run.workdir)!r} began with; restore "
-            "them, or choose another --workdir"
+            f"data.{name}: the {nouns(run.config.modality)[1]} are not those that "
+            f"{str(run.workdir)!r} began with; restore them, or choose another --workdir"
         )
 
 
@@ -98,8 +99,8 @@ def refuse_leaks(dataset: Dataset, config: ModelConfig) -> None:
         if leaked:
             measured = "the folds" if dataset.whole else "val"
             raise ValueError(
-                f"{field}: {len(leaked)} images of {measured} and test trained {str(source)!r}, "
-                f"{leaked[0]!r} among them; the result would be too good: give splits of your own "
-                "with these in train (folders train/, val/ and test/, or a column split in a CSV), "
-                "use the very splits of that run, or other weights"
+                f"{field}: {len(leaked)} {dataset.nouns[1]} of {measured} and test trained "
+                f"{str(source)!r}, {leaked[0]!r} among them; the result would be too good: give "
+                "splits of your own with these in train (folders train/, val/ and test/, or a "
+                "column split in a CSV), use the very splits of that run, or other weights"
             )

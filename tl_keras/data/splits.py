@@ -23,10 +23,10 @@ def carve(
     """Splits with `val` and `test` filled from train where the source gave none; and `rest`, what
     `examples_per_class` leaves out.
 
-    Within a class, units are ranked by a hash of their content with `data.split_seed`, so the
-    shares are exact to half a unit, and an added file moves at most its unit and neighbours. A
-    unit is an example with all its exact copies or all that are connected by a copy, a group, or
-    looking alike.
+    Within a stratum, such as a class, units are ranked by a hash of their content with
+    `data.split_seed`, so the shares are exact to half a unit, and an added file moves at most its
+    unit and neighbours. A unit is an example with all its exact copies or all that are connected
+    by a copy, a group, or looking alike.
 
     Args:
       splits: examples a split; missing splits are empty.
@@ -71,8 +71,8 @@ def carve(
 
 
 def folds(examples: Sequence[Example], count: int, seed: int) -> list[np.ndarray]:
-    """Positions of the examples of each fold: classes in shares as equal as units allow, none of
-    which is parted. No class has fewer units than there are folds."""
+    """Positions of the examples of each fold: strata in shares as equal as units allow, none of
+    which is parted. No stratum has fewer units than there are folds."""
     strata = np.array([stratum_of(example) for example in examples])
     units = np.array([example.unit for example in examples])
     parting = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
@@ -84,7 +84,7 @@ def parted(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Positions of the examples to train on, and of those to validate on, as `carve` parts them.
 
-    A class that has one unit left keeps it in train.
+    A stratum that has one unit left keeps it in train.
     """
     grouped = defaultdict(list)
     for example in examples:
@@ -141,18 +141,18 @@ def _units(
 def _take(
     units: list[list[Example]], counts: dict[int, int], seed: int | str, strict: bool = False
 ) -> tuple[list[Example], list[list[Example]]]:
-    """Of each class `counts[label]` examples, in rank order, and the units that are left.
+    """Of each stratum `counts[stratum]` examples, in rank order, and the units that are left.
 
     A unit of several examples counts whole and is taken when at least half of it still fits;
     where `strict`, when all of it does.
     """
-    classes = defaultdict(list)
+    strata = defaultdict(list)
     for unit in units:
-        classes[_stratum(unit)].append(unit)
+        strata[_stratum(unit)].append(unit)
     taken, left = [], []
-    for label in sorted(classes):
-        room = counts[label]
-        for unit in sorted(classes[label], key=lambda unit: _rank(unit, seed)):
+    for stratum in sorted(strata):
+        room = counts[stratum]
+        for unit in sorted(strata[stratum], key=lambda unit: _rank(unit, seed)):
             fits = len(unit) <= (room if strict else 2 * room)
             (taken if fits else left).append(unit)
             room -= len(unit) if fits else 0

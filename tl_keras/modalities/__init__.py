@@ -10,6 +10,10 @@ config: imports neither NumPy nor TensorFlow.
   SOURCES                       values of `data.source` that draw examples of this modality
   PREPARATION                   fields of `settings` that decide a prepared example
   SEARCHED, OF_THE_VIEWS        fields that a search may change; fields that change views alone
+  NAMES                         what an example is called, and several: ("image", "images")
+  PLAIN_NAMES                   the same, where the report speaks of what a person sees in them
+  FOLDER_WORDS                  words for examples in names of folders, as in `train_images`
+  OTHER_SUFFIXES                of files that lie beside examples, as in `.txt`
   SCALE, SMALLER                for messages: what values a model gets; what makes a model smaller
   check(config)                 raises ValueError where `settings` does not go with other sections
   check_input(file, shape, settings)   the same, where a user's own model does not take examples
@@ -23,7 +27,6 @@ check: what one file holds. Imports no TensorFlow.
   warnings(checked) -> [str]    what is odd in files that can be read
   BY, bound(settings)           what a remembered check rests on
   session()                     a context manager around the checks of many files
-  NAMES                         what an example is called, and several: ("image", "images")
 
 prepare: the same every time.
   decoder(checked, settings, fraction)   from the index of a file and what it holds, a string,
@@ -38,7 +41,13 @@ augment: at random.
   augment(x, numbers, operations)   a batch in a random view, `numbers` of (batch, columns) float32
   mix(x, targets, operations, seed), mixes(operations)   examples of a batch mixed with each other
 
-sources: SOURCES                by value of `data.source`, a function of a config to `drawn.Drawn`
+sources: where examples come from beside files.
+  SOURCES                       by value of `data.source`, a function of a config to `drawn.Drawn`
+  FEATURE                       of TensorFlow Datasets, what holds an example; None: it has none
+  is_feature(feature) -> whether a feature of that name holds examples
+  check_feature(feature, name)  raises ValueError where these are of another type
+  suffix_of(content) -> str     of a file for an encoded example
+
 copies: MAX_EXAMPLES, SHAPE, with_similar_hashes, read_thumbnail, clusters   near-duplicates
 examine: examine(dataset, inputs, settings) -> dict   findings; lines(findings) -> [str]
 explain: pictures(model, dataset, inputs, answers, config, folder)   what the report shows
@@ -54,6 +63,16 @@ from types import ModuleType
 
 # By name, the package of a modality: names alone, so that checking a config imports nothing slow.
 MODALITIES: dict[str, str] = {"image": "tl_keras.modalities.image"}
+
+
+def nouns(modality: str) -> tuple[str, str]:
+    """What an example of a modality is called, and several: `("image", "images")`."""
+    return part(modality, "config").NAMES
+
+
+def plain_nouns(modality: str) -> tuple[str, str]:
+    """The same, where people read what they see in examples: `("picture", "pictures")`."""
+    return part(modality, "config").PLAIN_NAMES
 
 
 def part(modality: str, name: str) -> ModuleType:

@@ -37,7 +37,7 @@ def best_model(run: Run, data: Data, backbone: keras.Model) -> Path:
     state = State()
     if state_file(run).exists():
         state = State(**json.loads(state_file(run).read_text(encoding="utf-8")))
-    adapt.check_classes(data.dataset)
+    adapt.check_answers(data.dataset)
     session = sessions.begin(run, data, backbone, Learnt(state.measured))
     _search(run, session, state)
     return promoted(session, state)

@@ -10,11 +10,19 @@ names: what a config is checked against; imports nothing.
   MAIN, RANGE         the metric that tables, curves and folds show first; its least and most
   CHOOSE_BY           allowed values of `fit.choose_by`: keys of `choice.described`
   OBJECTIVE           the default of `search.objective`
+  LABEL               for messages: what the text of a label is, as in `class name`
+  NOUNS               what an answer is called, and several: ("class", "classes")
   OPTIONAL            which of the parts named in `OPTIONAL` below the task has
+
+texts: labels before any file is read; imports nothing heavy.
+  unfit(texts) -> str or None     why the labels of a table look like those of another task
 
 targets: what an example's target is.
   named(texts) -> (names, code)   names of the answers, () where answers have no names; `code` turns
                                   one text of a label into a target and raises ValueError
+  names_in_tfds(feature) -> names of the labels that a feature of TensorFlow Datasets has, whose
+                                  values are places among them; None where it has no such labels
+  missing(targets, names) -> [name]   names of the answers that none of the targets has
   text(target, names) -> str      the label that the source had, or one that means the same
   DTYPE                           of an array of targets
   faults(names, where) -> [str]   why nothing can be trained on these names

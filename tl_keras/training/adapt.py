@@ -45,7 +45,7 @@ def adapt(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
     config = run.config
     if not config.model.is_pretrained:
         return from_scratch(run, data, backbone)
-    check_classes(data.dataset)
+    check_answers(data.dataset)
     plan = plan_of(config, data.dataset, pretrained=True)
     _log(plan)
     arch = architecture(run, config, data, backbone, [plan.freeze])
@@ -97,7 +97,7 @@ def check_devices(batch_size: int) -> list[str]:
     """All GPUs of this machine, or its CPU: CUDA_VISIBLE_DEVICES says which there are.
 
     Raises:
-      ValueError: a batch has not an image for each.
+      ValueError: a batch has not an example for each.
     """
     found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     if batch_size < len(found):
@@ -270,17 +270,18 @@ def _as_chosen(plan: Plan, chosen: Chosen) -> Plan:
     return replace(plan, epochs=chosen.epochs, keep="last")
 
 
-def check_classes(dataset: Dataset) -> None:
-    """Glyphs are drawn at random: a few hundred leave out some class, which a head cannot fit.
+def check_answers(dataset: Dataset) -> None:
+    """Glyphs are drawn at random: a few hundred leave out some answer, which a head cannot fit.
 
     Raises:
-      ValueError: a class has no training image.
+      ValueError: an answer has no training example.
     """
-    labels = tasks.maybe(dataset.task, "labels")
-    missing = labels.missing(dataset.labels("train"), dataset.classes) if labels else []
+    targets = tasks.of(dataset.task, "targets")
+    missing = targets.missing(dataset.labels("train"), dataset.classes)
     if missing:
         raise ValueError(
-            f"data.num_examples: expected images of all {len(dataset.classes)} classes in train; "
+            f"data.num_examples: expected {dataset.nouns[1]} of all {len(dataset.classes)} "
+            f"{tasks.of(dataset.task, 'names').NOUNS[1]} in train; "
             f"{len(missing)} have none, {missing[0]!r} among them; set it higher"
         )
 

@@ -36,7 +36,7 @@ def deal(data: Data, config: RunConfig) -> list[Part]:
       data: train and val in one, see `Dataset.pooled`.
 
     Raises:
-      ValueError: a class is too small.
+      ValueError: an answer has too few examples.
     """
     examples, found = data.dataset.splits["train"], []
     for repeat in range(config.cross_validate.repeats):
@@ -69,8 +69,8 @@ def data_of(config: RunConfig, part: int | str | None, fingerprint: str) -> Data
     dataset = load(config)
     if dataset.fingerprint != fingerprint:
         raise ValueError(
-            "data: the images are not those that the job was made for; restore them, or start the "
-            "whole run again in another --workdir"
+            f"data: the {dataset.nouns[1]} are not those that the job was made for; restore them, "
+            "or start the whole run again in another --workdir"
         )
     if part is None:
         return prepared(dataset, config, HEAD_SPLITS)
@@ -79,17 +79,18 @@ def data_of(config: RunConfig, part: int | str | None, fingerprint: str) -> Data
 
 
 def _check(part: Data) -> None:
-    labels = tasks.maybe(part.dataset.task, "labels")
-    targets, names = part.inputs["train"].labels, part.dataset.classes
-    missing = labels.missing(targets, names) if labels else []
+    dataset, nouns = part.dataset, part.dataset.nouns[1]
+    targets = tasks.of(dataset.task, "targets")
+    missing = targets.missing(part.inputs["train"].labels, dataset.classes)
     if missing:
         raise ValueError(
-            f"cross_validate.folds: class {missing[0]!r} has no example left to train a "
-            "fold on, since its images stand in large groups; expected fewer folds"
+            f"cross_validate.folds: {tasks.of(dataset.task, 'names').NOUNS[0]} {missing[0]!r} has "
+            f"no example left to train a fold on, since its {nouns} stand in large groups; "
+            "expected fewer folds"
         )
     if not len(part.inputs["val"]):
         raise ValueError(
-            f"data.val: {len(part.inputs['train'])} images stand in groups too large to set some "
+            f"data.val: {len(part.inputs['train'])} {nouns} stand in groups too large to set some "
             "aside for the choices of a fold; expected a larger share"
         )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tl_keras.config.data import DataConfig
+from tl_keras.config.whole import RunConfig
 from tl_keras.data.examples import Listing
 from tl_keras.data.sources import folders, tables
 
@@ -31,12 +31,12 @@ def files_in(root, *names):
 
 
 def folder(root):
-    return folders.list_folder(DataConfig(path=str(root)))
+    return folders.list_folder(RunConfig(data={"path": str(root)}))
 
 
 def table(root, text, encoding="utf-8", name="data.csv"):
     (root / name).write_bytes(text.encode(encoding))
-    return tables.list_csv(DataConfig(source="csv", path=str(root / name)))
+    return tables.list_csv(RunConfig(data={"source": "csv", "path": str(root / name)}))
 
 
 def listed(listing):
@@ -462,7 +462,7 @@ def test_csv_of_another_encoding_is_refused(tmp_path, encoding):
 def test_missing_csv_says_what_to_do(tmp_path):
     for path in (tmp_path / "none.csv", tmp_path):
         with pytest.raises(ValueError, match="does not exist; expected a CSV file"):
-            tables.list_csv(DataConfig(source="csv", path=str(path)))
+            tables.list_csv(RunConfig(data={"source": "csv", "path": str(path)}))
 
 
 def test_a_class_folder_alone(tmp_path):

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from tl_keras.config.data import DataConfig
+from tl_keras.config.whole import RunConfig
 from tl_keras.data.sources import folders, layout, tables
 from tl_keras.run import marks
 
@@ -20,7 +20,7 @@ def files_in(root, *names):
 
 
 def folder(root, *names):
-    return folders.list_folder(DataConfig(path=str(files_in(root, *names))))
+    return folders.list_folder(RunConfig(data={"path": str(files_in(root, *names))}))
 
 
 def listed(listing):
@@ -270,7 +270,7 @@ def test_a_loop_of_links_among_classes_is_none(tmp_path):
 
 def table(root, text):
     (root / "data.csv").write_text(text, encoding="utf-8")
-    return tables.list_csv(DataConfig(source="csv", path=str(root / "data.csv")))
+    return tables.list_csv(RunConfig(data={"source": "csv", "path": str(root / "data.csv")}))
 
 
 def test_missing_labels_are_quarantined_and_missing_groups_none(tmp_path):
@@ -370,10 +370,14 @@ def test_labels_with_commas_have_a_way_round(tmp_path):
     with pytest.raises(ValueError, match=r"several labels; .* set data\.literal_labels to true"):
         table(tmp_path, JOINED)
     path = str(tmp_path / "data.csv")
-    listing = tables.list_csv(DataConfig(source="csv", path=path, literal_labels=True))
+    listing = tables.list_csv(
+        RunConfig(data={"source": "csv", "path": path, "literal_labels": True})
+    )
     assert [entry.label for entry in listing.files] == ["Apple, healthy", "Grape, healthy"]
     (tmp_path / "data.csv").write_text("path,label\n0.png,0.5\n1.png,1\n")
-    listing = tables.list_csv(DataConfig(source="csv", path=path, literal_labels=True))
+    listing = tables.list_csv(
+        RunConfig(data={"source": "csv", "path": path, "literal_labels": True})
+    )
     assert [entry.label for entry in listing.files] == ["0.5", "1"]
 
 
@@ -386,4 +390,4 @@ def test_a_csv_that_is_a_link_is_read_where_its_images_are(tmp_path, beside):
     (tmp_path / "file" / "data.csv").write_text("path,label\n0.png,cat\n1.png,dog\n")
     (tmp_path / "link" / "data.csv").symlink_to(tmp_path / "file" / "data.csv")
     path = str(tmp_path / "link" / "data.csv")
-    assert len(tables.list_csv(DataConfig(source="csv", path=path)).files) == 2
+    assert len(tables.list_csv(RunConfig(data={"source": "csv", "path": path})).files) == 2

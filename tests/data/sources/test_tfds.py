@@ -4,17 +4,16 @@ import tensorflow_datasets as tfds
 from PIL import Image
 from tiny_tfds import picture, write
 
-from tl_keras.config.data import DataConfig
 from tl_keras.config.text import from_tree
+from tl_keras.config.whole import RunConfig
 from tl_keras.data.examples import SPLITS
 from tl_keras.data.load import load
 from tl_keras.data.sources import tfds as source
-from tl_keras.modalities.image.config import ImageConfig
 
 
 def listed(folder, tmp_path, name="tiny_shapes"):
-    config = DataConfig(source="tfds", name=name, path=str(folder))
-    return source.list_tfds(config, ImageConfig(), tmp_path / "cache")
+    config = RunConfig(data={"source": "tfds", "name": name, "path": str(folder)})
+    return source.list_tfds(config, tmp_path / "cache")
 
 
 def test_a_builder_becomes_class_folders(tmp_path):
@@ -60,10 +59,10 @@ def test_an_interrupted_unpacking_goes_on(tmp_path, monkeypatch):
     folder = write(tmp_path / "data", {"train": [0, 1, 0], "test": [0, 1]})
     unpack = source._unpack
 
-    def killed(builder, split, labels, place):
+    def killed(builder, split, place):
         if split == "test":
             raise KeyboardInterrupt
-        return unpack(builder, split, labels, place)
+        return unpack(builder, split, place)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(source, "_unpack", killed)

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 import numpy as np
 
 BY = [1]
-NAMES = ("row", "rows")
 
 
 @dataclass(frozen=True)

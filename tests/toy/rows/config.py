@@ -11,6 +11,9 @@ OF_THE_VIEWS = ("noise",)
 SCALE = "numbers around 0"
 SMALLER = "a smaller rows.length"
 INPUT = "row"
+NAMES = PLAIN_NAMES = ("row", "rows")
+FOLDER_WORDS = ("row", "rows")
+OTHER_SUFFIXES = {".csv", ".md"}
 
 
 class Noise(Section):

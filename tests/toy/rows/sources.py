@@ -1,1 +1,2 @@
 SOURCES = {}
+FEATURE = None  # TensorFlow Datasets has no rows.

@@ -1,11 +1,15 @@
-"""Class folders as a source: what is labelled how, before any file is read, without TensorFlow."""
+"""Class folders as a source: what is labelled how, before any file is read, without TensorFlow.
+
+Class folders are the usual name of the layout: a folder's name is the label of the files below it,
+whatever the task.
+"""
 
 import os
 from collections import Counter
 from pathlib import Path
 
-from tl_keras.config.data import DataConfig
 from tl_keras.config.paths import ARCHIVES
+from tl_keras.config.whole import RunConfig
 from tl_keras.data.examples import SPLITS, Listed, Listing, Quarantined
 from tl_keras.data.paths import LINKED_FOLDER, printable, refuse
 from tl_keras.data.sources import layout
@@ -13,28 +17,34 @@ from tl_keras.data.sources.layout import split_of
 from tl_keras.data.sources.tree import (
     Folder,
     has_files,
-    may_hold_pictures,
+    may_hold_examples,
     names_of,
     opened,
     opened_class,
 )
 from tl_keras.data.sources.walking import walk
 from tl_keras.data.wording import shortened
+from tl_keras.modalities import nouns, plain_nouns
 from tl_keras.run import marks
 
-EXPECTED = "expected one folder a class, as in ants/ and bees/, with images inside"
 SPLITS_EXPECTED = "expected train/, and maybe val/ and test/, with one folder a class in each"
 
 
-def list_folder(config: DataConfig) -> Listing:
+def _expected(modality: str) -> str:
+    inside = nouns(modality)[1]
+    return f"expected one folder a class, as in ants/ and bees/, with {inside} inside"
+
+
+def list_folder(config: RunConfig) -> Listing:
     """Class folders, with or without folders of splits above them or below them.
 
     Raises:
       ValueError: the folder is missing, unreadable or empty, or its layout can be read in two ways.
     """
-    root = Path(config.path)
+    root, modality = Path(config.data.path), config.modality
+    expected = _expected(modality)
     if marks.is_ours(root):
-        raise ValueError(f"data.path: {str(root)!r} is a run or a cache of tl_keras; {EXPECTED}")
+        raise ValueError(f"data.path: {str(root)!r} is a run or a cache of tl_keras; {expected}")
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"
         raise ValueError(f"data.path: {str(root)!r} {what}; expected a folder of class folders")
@@ -43,20 +53,20 @@ def list_folder(config: DataConfig) -> Listing:
     _warn_of_unused(top, listing)
     if not top.folders:
         raise ValueError(
-            f"data.path: {str(root)!r} has no class folders; {EXPECTED}{_hint(top, listing)}"
+            f"data.path: {str(root)!r} has no class folders; {expected}{_hint(top, listing)}"
         )
-    classes = _classes(root, top.folders, listing)
+    classes = _classes(root, top.folders, listing, modality)
     for folder, label, split in classes:
         list_class(folder, label, split, listing)
     if not listing.files and not listing.quarantined:
         raise ValueError(
-            f"data.path: {str(root)!r} has no files in class folders; {EXPECTED}"
+            f"data.path: {str(root)!r} has no files in class folders; {expected}"
             + "".join(f"; {warning}" for warning in listing.warnings[:1])
         )
     if len({label for _, label, _ in classes}) == 1 and (hint := _table_hint(top)):
         raise ValueError(
-            f"data.path: {str(root)!r} has one folder of pictures, {classes[0][1]!r}; "
-            f"{EXPECTED}{hint}"
+            f"data.path: {str(root)!r} has one folder of {plain_nouns(modality)[1]}, "
+            f"{classes[0][1]!r}; {expected}{hint}"
         )
     _warn_of_empty(classes, listing)
     return listing
@@ -72,7 +82,7 @@ def _hint(top: "Folder", listing: Listing) -> str:
 
 
 def _table_hint(top: "Folder") -> str:
-    """That a CSV file beside the pictures may be the list of their labels."""
+    """That a CSV file beside the folders may be the list of their labels."""
     files = [name for name in top.files if name.lower().endswith(".csv")]
     return f"; if {files[0]!r} lists the labels, name this file instead" if files else ""
 
@@ -101,7 +111,7 @@ def _warn_of_unused(folder: Folder, listing: Listing) -> None:
 Classes = list[tuple[Path, str, str]]  # Folder, class, split ("": to be carved).
 
 
-def _classes(root: Path, top: list[Path], listing: Listing) -> Classes:
+def _classes(root: Path, top: list[Path], listing: Listing, modality: str) -> Classes:
     """Which folders are of which class and split.
 
     Raises:
@@ -110,11 +120,12 @@ def _classes(root: Path, top: list[Path], listing: Listing) -> Classes:
     splits = {folder: split_of(folder.name) for folder in top}
     inside = {folder: (opened if splits[folder] else opened_class)(folder) for folder in top}
     # A folder for runs of ours, as runs/ is, may hold a log beside them.
-    top = [f for f in top if may_hold_pictures(inside[f]) or not _holds_our_own(f)]
+    top = [f for f in top if may_hold_examples(inside[f], modality) or not _holds_our_own(f)]
     others = [folder for folder in top if not splits[folder]]
     trains = [folder for folder in top if splits[folder] == "train"]
     if trains and (not others or any(inside[folder].folders for folder in trains)):
-        _settle_others(root, trains[0], [inside[folder] for folder in others], listing)
+        beside = [inside[folder] for folder in others]
+        _settle_others(root, trains[0], beside, listing, modality)
         _settle_splits({folder: split for folder, split in splits.items() if split}, listing)
         found = []
         for folder in top:
@@ -128,9 +139,9 @@ def _classes(root: Path, top: list[Path], listing: Listing) -> Classes:
         if layout.is_unlabelled(folder.path.name):
             raise ValueError(
                 f"data.path: {folder.path.name!r} would be a class; move it out of {str(root)!r}: "
-                "data.unlabelled takes pictures without labels"
+                f"data.unlabelled takes {plain_nouns(modality)[1]} without labels"
             )
-    _refuse_hidden_splits(root, filled)
+    _refuse_hidden_splits(root, filled, modality)
     with_splits = [folder for folder in filled if folder.holds_splits]
     if with_splits:
         _refuse_some_with_splits(filled, with_splits)
@@ -156,19 +167,22 @@ def _unwrapped(folder: Folder, listing: Listing) -> Folder:
     return place
 
 
-def _settle_others(root: Path, train: Path, others: list[Folder], listing: Listing) -> None:
-    """Raises ValueError where pictures lie beside train/ in a folder that is not a split; warns of
-    folders without pictures."""
+def _settle_others(
+    root: Path, train: Path, others: list[Folder], listing: Listing, modality: str
+) -> None:
+    """Raises ValueError where examples lie beside train/ in a folder that is not a split; warns of
+    folders without examples."""
+    examples = plain_nouns(modality)[1]
     for other in filter(has_files, others):
         name = other.path.name
-        if may_hold_pictures(other):
+        if may_hold_examples(other, modality):
             raise ValueError(
                 f"data.path: {name!r} stands beside {train.name}/, which holds folders, in "
                 f"{str(root)!r}; expected only train/, val/ (or validation/) and test/, or only "
-                f"class folders: move or rename {name!r}; data.unlabelled takes pictures without "
-                "labels"
+                f"class folders: move or rename {name!r}; data.unlabelled takes {examples} "
+                "without labels"
             )
-        listing.warnings.append(f"{name!r} holds no pictures and is not used")
+        listing.warnings.append(f"{name!r} holds no {examples} and is not used")
 
 
 def _settle_splits(splits: dict[Path, str], listing: Listing) -> None:
@@ -190,7 +204,7 @@ def _settle_splits(splits: dict[Path, str], listing: Listing) -> None:
         listing.warnings.append(f"splits: {', '.join(told)}")
 
 
-def _refuse_hidden_splits(root: Path, filled: list[Folder]) -> None:
+def _refuse_hidden_splits(root: Path, filled: list[Folder], modality: str) -> None:
     """Raises ValueError where the top folders are splits by name, or one folder holds all others:
     as classes, a model would learn the split."""
     named = {folder.path.name: layout.splits_in(folder.path.name) for folder in filled}
@@ -207,7 +221,7 @@ def _refuse_hidden_splits(root: Path, filled: list[Folder]) -> None:
         (only,) = filled
         raise ValueError(
             f"data.path: {str(root)!r} has one folder, {only.path.name!r}, with the folders "
-            f"{names_of(only)} in it; {EXPECTED}: as with data.path "
+            f"{names_of(only)} in it; {_expected(modality)}: as with data.path "
             f"{str(only.path)!r}"
         )
 

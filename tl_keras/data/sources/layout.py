@@ -2,6 +2,8 @@
 
 import re
 
+from tl_keras.modalities import MODALITIES, part
+
 SPLIT_WORDS = {
     **dict.fromkeys(("train", "training", "trn", "trainval"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "eval"), "val"),
@@ -11,21 +13,16 @@ PLAIN = {"train", "training", "val", "valid", "validation", "test", "testing"}  
 # What people add to the name of a split, as in `training_set`, `test images` or `TrainData`.
 FILLERS = {
     *("set", "sets", "data", "dataset", "split", "folder", "files", "examples", "samples"),
-    *("image", "images", "img", "imgs", "picture", "pictures", "pics", "photo", "photos"),
+    *(word for modality in MODALITIES for word in part(modality, "config").FOLDER_WORDS),
 }
-# What operating systems, NAS boxes and other programs leave in folders of pictures. Thumbnails and
-# deleted pictures among it would be trained on.
+# What operating systems, NAS boxes and other programs leave in folders. Thumbnails and deleted
+# files among it would be trained on.
 LEFTOVERS = {
     *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "lost+found"),
     *("recycled", "recycler", "found.000", "_gsdata_"),
     *("$recycle.bin", "system volume information", "network trash folder", "temporary items"),
     *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@tmp"),
     *("__pycache__", "node_modules", "wandb", "mlruns", "lightning_logs"),
-}
-NOT_PICTURES = {  # Suffixes of what lies beside pictures.
-    *(".txt", ".md", ".rst", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".toml"),
-    *(".html", ".pdf", ".doc", ".docx", ".xls", ".xlsx", ".log", ".py", ".ipynb", ".sh", ".mat"),
-    *(".npy", ".npz", ".h5", ".keras", ".pt", ".pth", ".pkl", ".zip", ".tar", ".gz", ".tgz", ".7z"),
 }
 IN_CLOUD = re.compile(r"\..+\.icloud")  # A hidden file in the place of one that is in iCloud alone.
 
@@ -54,7 +51,7 @@ def _words(name: str) -> list[str]:
 
 
 def is_unlabelled(name: str) -> bool:
-    """Whether a folder is called after pictures without labels."""
+    """Whether a folder is called after examples without labels."""
     return bool({"unlabeled", "unlabelled", "unsorted"} & set(_words(name)))
 
 

@@ -34,13 +34,15 @@ class Shards:
     Attributes:
       builder: of TFDS, prepared.
       split: TFDS's own name of the split.
+      feature: the name of what holds an example.
     """
 
     builder: Any
     split: str
+    feature: str
 
     def encoded(self, part: str = "", **choices: Any) -> tf.data.Dataset:
-        """Examples with `image`, still encoded, `label` and `tfds_id`, in order.
+        """Examples with `feature`, still encoded, `label` and `tfds_id`, in order.
 
         Args:
           part: of the split, as `[100:200]`; else all of it.
@@ -50,13 +52,13 @@ class Shards:
         choices = {"add_tfds_id": True, "try_autocache": False, **choices}
         return self.builder.as_dataset(
             split=f"{self.split}{part}",
-            decoders={"image": tfds.decode.SkipDecoding()},
+            decoders={self.feature: tfds.decode.SkipDecoding()},
             read_config=tfds.ReadConfig(enable_ordering_guard=False, **choices),
             shuffle_files=False,
         )
 
     def shuffled(self, names: Sequence[str], seed: int) -> Callable[[int], tf.data.Dataset]:
-        """By epoch, all named examples: `(index int64, image as encoded)`, in another order each.
+        """By epoch, all named examples: `(index int64, example as encoded)`, in another order each.
 
         Shards in random order, some of them side by side, and of what is read a few thousand are
         drawn from: a function of the seed and the epoch.
@@ -79,30 +81,30 @@ class Shards:
             # TensorFlow joins this seed with the global one, which each run sets to its own.
             own = int(np.random.default_rng([seed, epoch]).integers(2**31))
             mixed = examples.shuffle(SHUFFLED, seed=own, reshuffle_each_iteration=False)
-            named = mixed.map(lambda example: (place(example["tfds_id"]), example["image"]))
-            return named.filter(lambda index, image: index >= 0)
+            named = mixed.map(lambda example: (place(example["tfds_id"]), example[self.feature]))
+            return named.filter(lambda index, content: index >= 0)
 
         return read
 
     def one(self, name: str) -> bytes:
-        """The image of a named example, as encoded; looked for from the start of its shard."""
+        """A named example, as encoded; looked for from the start of its shard."""
         file, _, place = name.rpartition("__")
         start = next(start for start, _, own in self.bounds() if own == file) + int(place)
         (found,) = self.encoded(f"[{start}:{start + 1}]").as_numpy_iterator()
-        return found["image"]
+        return found[self.feature]
 
     def unpack(self, names: Sequence[str], folder: Path) -> None:
-        """Writes the images of named examples, as encoded, to files of their names; those that are
+        """Writes named examples, as encoded, to files of their names; those that are
         there already are left as they are."""
         missing = [name for name in names if not (folder / name).exists()]
         if not missing:
             return
         place = _places(missing)
         found = self.encoded().filter(lambda example: place(example["tfds_id"]) >= 0)
-        bar = progress(found.as_numpy_iterator(), "unpack", len(missing), " images")
+        bar = progress(found.as_numpy_iterator(), "unpack", len(missing), f" {self.feature}s")
         for example in bar:
             with replacing(folder / example["tfds_id"].decode()) as temporary:
-                temporary.write_bytes(example["image"])
+                temporary.write_bytes(example[self.feature])
 
     def bounds(self) -> list[tuple[int, int, str]]:
         """Of each shard its first position, that after its last, and its file's name."""
@@ -140,7 +142,7 @@ def census(shards: Shards, settings: Any, memory: Path) -> list[Entry]:
         file = memory / f"{name}.json"
         entries = _recall(file, by, checks_of(settings).Checked)
         if entries is None:
-            entries = list(_check(shards.encoded(f"[{start}:{end}]"), settings))
+            entries = list(_check(shards, f"[{start}:{end}]", settings))
             rows = [[entry.name, entry.label, asdict(entry.checked)] for entry in entries]
             write_json(file, {"by": by, "examples": rows})
         found += entries
@@ -158,12 +160,12 @@ def _recall(file: Path, by: list, kind: type) -> list[Entry] | None:
         return None
 
 
-def _check(examples: tf.data.Dataset, settings: Any) -> Iterator[Entry]:
+def _check(shards: Shards, place: str, settings: Any) -> Iterator[Entry]:
     def one(example: dict[str, Any]) -> Entry:
-        checked = check_content(example["image"], settings)
+        checked = check_content(example[shards.feature], settings)
         return Entry(example["tfds_id"].decode(), int(example["label"]), checked)
 
-    read = examples.as_numpy_iterator()
+    read = shards.encoded(place).as_numpy_iterator()
     with checks_of(settings).session(), ThreadPoolExecutor(os.cpu_count()) as pool:
         while some := list(islice(read, AT_ONCE)):
             yield from pool.map(one, some)

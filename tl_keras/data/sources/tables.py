@@ -4,10 +4,10 @@ import csv
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
 from pathlib import Path
 
-from tl_keras.config.data import DataConfig
+from tl_keras import modalities, tasks
+from tl_keras.config.whole import RunConfig
 from tl_keras.data.examples import Listed, Listing, Quarantined
 from tl_keras.data.names import MAY_BE_MISSING, is_missing
 from tl_keras.data.paths import leaves, refuse
@@ -30,33 +30,36 @@ GROUP_WORDS = {
 }
 
 
-def list_csv(config: DataConfig) -> Listing:
+def list_csv(config: RunConfig) -> Listing:
     """Rows of a CSV file with columns `path`, `label`, and maybe `split` and `group`.
 
     Paths are relative to the file's folder. Rows without a label are quarantined.
 
     Raises:
-      ValueError: no such file, no such columns, a bad split, several labels, or numbers to predict.
+      ValueError: no such file, no such columns, a bad split, several labels, or another task.
     """
-    file = Path(config.path)
+    file, literal = Path(config.data.path), config.data.literal_labels
     if not file.is_file():
         raise ValueError(f"data.path: {str(file)!r} does not exist; expected a CSV file")
-    root, rows, warnings = _read_rows(file)
+    names = tasks.of(config.task, "names")
+    root, rows, warnings = _read_rows(file, names.LABEL)
 
     def has_none(label: str) -> bool:
-        return not label if config.literal_labels else is_missing(label)
+        return not label if literal else is_missing(label)
 
     labelled = [row for row in rows if not has_none(row["label"])]
     if not labelled:
         raise ValueError(f"data.path: {str(file)!r} has no row with a label")
-    _refuse_several(file, labelled)
-    if not config.literal_labels:
-        _refuse_other_tasks(file, labelled)
-    listing = Listing(root, [], warnings=[*warnings, *_doubtful_labels(labelled)])
+    _refuse_several(file, labelled, names.LABEL)
+    unfit = tasks.of(config.task, "texts").unfit([row["label"] for row in labelled])
+    if unfit and not literal:
+        raise ValueError(f"data.path: {str(file)!r}: {unfit}")
+    doubtful = _doubtful_labels(labelled, names.NOUNS[0])
+    listing = Listing(root, [], warnings=[*warnings, *doubtful])
     for name, label, split, group in dict.fromkeys(tuple(row.values()) for row in rows):
         if has_none(label):
             listing.quarantined.append(Quarantined(name, _no_label(label), is_bad=False))
-        elif reason := _refuse_row(name, root):
+        elif reason := _refuse_row(name, root, modalities.nouns(config.modality)[1]):
             listing.quarantined.append(Quarantined(name, reason))
         else:
             listing.files.append(Listed(name, label, split, group))
@@ -67,23 +70,23 @@ def _no_label(label: str) -> str:
     return f"no label: {label!r} is how a missing one is written" if label else "no label"
 
 
-def _doubtful_labels(rows: list[dict[str, str]]) -> list[str]:
-    """Warnings of labels that may mean a missing one and are used as classes."""
+def _doubtful_labels(rows: list[dict[str, str]], noun: str) -> list[str]:
+    """Warnings of labels that may mean a missing one and are used as answers."""
     counts = Counter(row["label"] for row in rows if row["label"].lower() in MAY_BE_MISSING)
     return [
-        f"the label {name!r} is used as a class, in {count} rows; if it means that there is none, "
+        f"the label {name!r} is used as a {noun}, in {count} rows; if it means that there is none, "
         "remove these rows"
         for name, count in counts.items()
     ]
 
 
-def _read_rows(file: Path) -> tuple[Path, list[dict[str, str]], list[str]]:
+def _read_rows(file: Path, expected: str) -> tuple[Path, list[dict[str, str]], list[str]]:
     """The folder that paths are relative to; path, label, split and group of each row; warnings."""
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream, restval="", strict=True)
             columns = [(name or "").strip().lower() for name in reader.fieldnames or []]
-            _check_columns(file, columns)
+            _check_columns(file, columns, expected)
             reader.fieldnames = columns
             cells = list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
@@ -163,7 +166,7 @@ def _unused_columns(file: Path, columns: list[str], cells: list[dict[str, str]])
 
 
 def _root(file: Path, rows: list[dict[str, str]]) -> Path:
-    """The file's folder; of a link, that of the file it leads to where the images lie there."""
+    """The file's folder; of a link, that of the file it leads to where the examples lie there."""
     if not file.is_symlink():
         return file.parent
     places = (file.parent, Path(os.path.realpath(file)).parent)
@@ -179,7 +182,7 @@ def _below(root: Path, name: str) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else name
 
 
-def _check_columns(file: Path, columns: list[str]) -> None:
+def _check_columns(file: Path, columns: list[str], expected: str) -> None:
     several = [name for name in columns if re.fullmatch(r"labels|label[ _]?\d+", name)]
     if "label" not in columns:
         several += [name for name in columns if name.startswith(("label_", "label "))]
@@ -188,7 +191,7 @@ def _check_columns(file: Path, columns: list[str]) -> None:
     if several:
         raise ValueError(
             f"data.path: {str(file)!r} has the column {several[0]!r}: several labels an example "
-            "are not supported; expected one column 'label' with one class name a row"
+            f"are not supported; expected one column 'label' with one {expected} a row"
         )
     missing = [name for name in ("path", "label") if name not in columns]
     if missing:
@@ -204,7 +207,7 @@ def _other_separator(columns: list[str]) -> str:
     return f"; columns are separated by commas, and here by {marks[0]!r}" if marks else ""
 
 
-def _refuse_several(file: Path, rows: list[dict[str, str]]) -> None:
+def _refuse_several(file: Path, rows: list[dict[str, str]], expected: str) -> None:
     labels = defaultdict(set)
     for row in rows:
         labels[row["path"]].add(row["label"])
@@ -212,61 +215,13 @@ def _refuse_several(file: Path, rows: list[dict[str, str]]) -> None:
         if len(names) > 1:
             given = " and ".join(sorted(names)[:2])
             raise ValueError(
-                f"data.path: {str(file)!r}: {path!r} has several labels, {given}; one class name "
+                f"data.path: {str(file)!r}: {path!r} has several labels, {given}; one {expected} "
                 "an example is supported"
             )
 
 
-def _refuse_other_tasks(file: Path, rows: list[dict[str, str]]) -> None:
-    """Several labels an example, and regression, look like classification until it fails."""
-    where = f"data.path: {str(file)!r}"
-    supported = (
-        "expected one class name an example; if this is one, set data.literal_labels to true"
-    )
-    names = Counter(row["label"] for row in rows)
-    if lists := [name for name in names if re.fullmatch(r"\[.*\]|\(.*,.*\)|\{.*\}", name)]:
-        raise ValueError(f"{where}: {lists[0]!r} looks like several labels; {supported}")
-    for mark in "+/&":
-        joint = [name for name in names if mark in name]
-        alone = [name for name in joint if all(p.strip() in names for p in name.split(mark))]
-        if alone and 2 * len(alone) >= len(joint):
-            raise ValueError(f"{where}: {alone[0]!r} looks like several labels; {supported}")
-    for mark in "|;,":
-        joint = [name for name in names if mark in name]
-        # A comma stands in many class names, so that a few rows with one prove nothing.
-        enough = sum(names[name] for name in joint) > (len(rows) / 2 if mark == "," else 0)
-        if enough and _share_parts(names, mark):
-            example = joint[0]
-            raise ValueError(f"{where}: {example!r} looks like several labels; {supported}")
-    numbers = [name for name in names if _is_number(name)]
-    fractions = [name for name in numbers if not float(name).is_integer()]
-    many = len(names) > max(20, len(rows) / 2)
-    if len(numbers) == len(names) and (fractions or many):
-        example = (fractions or numbers)[0]
-        raise ValueError(f"{where}: label {example!r} is a number to predict; {supported}")
-
-
-def _share_parts(names: Iterable[str], mark: str) -> bool:
-    """Whether most names that contain the mark share a part with another: `cat|dog` and `cat`.
-
-    The comma of "tench, Tinca tinca" joins no labels.
-    """
-    parts = {name: {part.strip() for part in name.split(mark)} for name in names}
-    counts = Counter(part for own in parts.values() for part in own)
-    joint = [own for own in parts.values() if len(own) > 1]
-    return 2 * sum(any(counts[part] > 1 for part in own) for own in joint) > len(joint)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _refuse_row(name: str, root: Path) -> str | None:
+def _refuse_row(name: str, root: Path, nouns: str) -> str | None:
     path = Path(os.path.normpath(root / name))
     if not path.is_relative_to(root):
-        return "a path that leaves the folder of the CSV file; put the file above its images"
+        return f"a path that leaves the folder of the CSV file; put the file above its {nouns}"
     return refuse(path, root) or leaves(path, root)  # Through a folder that is a link.

@@ -1,70 +1,91 @@
-"""TensorFlow Datasets as files: each image is unpacked once, still encoded, into class folders.
+"""TensorFlow Datasets as files: each example is unpacked once, still encoded, into class folders.
 
-So audit, digests and splits are those of every other folder. With `data.stream` training images
-stay in their shards, see `shards`.
+So audit, digests and splits are those of every other folder. With `data.stream` training
+examples stay in their shards, see `shards`.
 """
 
 import hashlib
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from filelock import FileLock
 
+from tl_keras import tasks
 from tl_keras.config.data import DataConfig
+from tl_keras.config.whole import RunConfig
 from tl_keras.data.examples import Listed, Listing
 from tl_keras.data.sources.folders import list_class, list_folder
 from tl_keras.data.sources.layout import split_of
+from tl_keras.modalities import nouns, part
 from tl_keras.run.files import replacing, write_json
 from tl_keras.run.progress import progress
 
-SUFFIXES = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"GI": ".gif", b"BM": ".bmp", b"RI": ".webp"}
+
+@dataclass(frozen=True)
+class _Source:
+    """A builder, and how its examples become files.
+
+    Attributes:
+      modality: of its examples.
+      folders: for each label, in the order in which TFDS numbers them, the name of its folder.
+    """
+
+    builder: Any
+    modality: str
+    folders: list[str]
+
+    @property
+    def feature(self) -> str:
+        """The name of what holds an example."""
+        return part(self.modality, "sources").FEATURE
 
 
-def list_tfds(config: DataConfig, settings: Any, folder: Path) -> Listing:
-    """Class folders, below train/ and the like, of an image classification builder.
+def list_tfds(config: RunConfig, folder: Path) -> Listing:
+    """Folders of labels, below train/ and the like, of a builder of the modality and the task.
 
     `data.name` is the builder's name, `data.path` the folder where TFDS keeps prepared data.
 
     Args:
-      settings: the section of the examples' modality.
       folder: of the cache, where examples are unpacked.
 
     Raises:
-      ValueError: no such builder, no image classification, or it cannot be downloaded.
+      ValueError: no such builder, it has other features, or it cannot be downloaded.
     """
-    builder = _builder(config)
-    _check_features(builder, config.name)
+    builder = _builder(config.data)
+    names = _names_of_labels(builder, config)
+    source = _Source(builder, config.modality, _folders(names, builder.name))
     folder = folder / _folder_name(builder)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
-        if config.stream:
-            return _streamed(builder, config, settings, folder)
-        return _unpacked(builder, config, folder)
+        return (_streamed if config.data.stream else _unpacked)(source, config, folder)
 
 
-def _unpacked(builder: Any, config: DataConfig, folder: Path) -> Listing:
+def _unpacked(source: _Source, config: RunConfig, folder: Path) -> Listing:
     """Every example in a file."""
+    builder, data = source.builder, config.data
     record, files = folder / "unpacked.json", folder / "files"
     known = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
     # What TFDS held may be gone by now; what it holds now may be another.
     if not known or builder.info.splits and known.get("version") != _version(builder):
         shutil.rmtree(files, ignore_errors=True)
-        _prepare(builder, config.name)
-        known = {"warnings": _unpack_all(builder, files), "version": _version(builder)}
+        _prepare(builder, data.name)
+        known = {"warnings": _unpack_all(source, files), "version": _version(builder)}
         write_json(record, known)
-    listing = list_folder(config.model_copy(update={"path": str(files)}))
+    data = data.model_copy(update={"path": str(files)})
+    listing = list_folder(config.model_copy(update={"data": data}))
     listing.warnings.extend(known["warnings"])
     return listing
 
 
-def _streamed(builder: Any, config: DataConfig, settings: Any, folder: Path) -> Listing:
+def _streamed(source: _Source, config: RunConfig, folder: Path) -> Listing:
     """Training examples in their shards, those of the other splits in files."""
     from tl_keras.data.sources import shards
 
-    _prepare(builder, config.name)
+    builder, labels = source.builder, source.folders
+    _prepare(builder, config.data.name)
     _check_train(builder)
     train, *others = [name for name in builder.info.splits if split_of(name) == "train"]
     if others:
@@ -72,7 +93,6 @@ def _streamed(builder: Any, config: DataConfig, settings: Any, folder: Path) -> 
             f"data.stream: {builder.name!r} has {train!r} and {others[0]!r} to train on; expected "
             "false, where they are joined"
         )
-    labels = _label_folders(builder.info.features["label"].names, builder.name)
     place = folder / f"streamed_{_version(builder)}"
     for other in folder.glob("streamed_*"):  # Of what TFDS held before.
         if other != place:
@@ -80,25 +100,25 @@ def _streamed(builder: Any, config: DataConfig, settings: Any, folder: Path) -> 
     listing = Listing(place, [], warnings=_unused(builder))
     for name in builder.info.splits:
         if split_of(name) in ("val", "test"):
-            _add_files(builder, name, labels, listing)
-    listing.shards = shards.Shards(builder, train)
-    entries = shards.census(listing.shards, settings, place / "census")
+            _add_files(source, name, listing)
+    listing.shards = shards.Shards(builder, train, source.feature)
+    entries = shards.census(listing.shards, config.settings, place / "census")
     labelled = [entry for entry in entries if entry.label >= 0]
     for entry in labelled:
         listing.files.append(Listed(entry.name, labels[entry.label], ""))
         listing.checked[entry.name] = entry.checked
-    listing.warnings += _unlabelled(len(entries) - len(labelled), train, builder.name)
+    listing.warnings += _unlabelled(len(entries) - len(labelled), train, source)
     return listing
 
 
-def _add_files(builder: Any, split: str, labels: list[str], listing: Listing) -> None:
+def _add_files(source: _Source, split: str, listing: Listing) -> None:
     """Unpacks a split and lists its files."""
     record = listing.root / f"{split}.json"
     if not record.exists():
-        unlabelled = _unpack(builder, split, labels, listing.root / split)
-        write_json(record, _unlabelled(unlabelled, split, builder.name))
+        unlabelled = _unpack(source, split, listing.root / split)
+        write_json(record, _unlabelled(unlabelled, split, source))
     listing.warnings += json.loads(record.read_text(encoding="utf-8"))
-    for label in sorted(labels):
+    for label in sorted(source.folders):
         if (listing.root / split / label).is_dir():
             list_class(listing.root / split / label, label, split_of(split), listing)
 
@@ -118,8 +138,9 @@ def _unused(builder: Any) -> list[str]:
     return [f"split {split!r} of {builder.name!r} is not used" for split in others]
 
 
-def _unlabelled(count: int, split: str, name: str) -> list[str]:
-    return [f"{count} images of {split!r} of {name!r} have no label"] if count else []
+def _unlabelled(count: int, split: str, source: _Source) -> list[str]:
+    name, examples = source.builder.name, nouns(source.modality)[1]
+    return [f"{count} {examples} of {split!r} of {name!r} have no label"] if count else []
 
 
 def _check_train(builder: Any) -> None:
@@ -155,23 +176,28 @@ def _builder(config: DataConfig) -> Any:
         raise ValueError(f"data.name: TFDS has no builder {config.name!r}: {reason}") from None
 
 
-def _check_features(builder: Any, name: str) -> None:
+def _names_of_labels(builder: Any, config: RunConfig) -> list[str]:
+    """The names of the labels, in the order in which TFDS numbers them.
+
+    Raises:
+      ValueError: the builder has no examples of the modality, or no labels of the task.
+    """
     import tensorflow_datasets as tfds
 
+    sources, name = part(config.modality, "sources"), config.data.name
+    if sources.FEATURE is None:
+        raise ValueError(f"data.source: tfds has no {nouns(config.modality)[1]}")
     features = builder.info.features
     named = dict(features.items()) if isinstance(features, tfds.features.FeaturesDict) else {}
-    image, label = named.get("image"), named.get("label")
-    if not isinstance(image, tfds.features.Image) or not isinstance(
-        label, tfds.features.ClassLabel
-    ):
+    example, label = named.get(sources.FEATURE), named.get("label")
+    names = tasks.of(config.task, "targets").names_in_tfds(label)
+    if not sources.is_feature(example) or names is None:
         raise ValueError(
-            f"data.name: {name!r} is no image classification; expected features 'image' and "
-            f"'label', found {features}"
+            f"data.name: {name!r} is no {config.modality} {config.task}; expected features "
+            f"{sources.FEATURE!r} and 'label', found {features}"
         )
-    if image.np_dtype != np.uint8:
-        raise ValueError(
-            f"data.name: {name!r} has images of {np.dtype(image.np_dtype)}; expected uint8"
-        )
+    sources.check_feature(example, name)
+    return names
 
 
 def _prepare(builder: Any, name: str) -> None:
@@ -186,40 +212,42 @@ def _prepare(builder: Any, name: str) -> None:
         ) from error
 
 
-def _unpack_all(builder: Any, folder: Path) -> list[str]:
-    """Writes the images of every split that has a use; warnings about what is left out."""
+def _unpack_all(source: _Source, folder: Path) -> list[str]:
+    """Writes the examples of every split that has a use; warnings about what is left out."""
+    builder = source.builder
     used = [split for split in builder.info.splits if split_of(split)]
     _check_train(builder)
-    labels = _label_folders(builder.info.features["label"].names, builder.name)
     warnings = _unused(builder)
     for split in used:
-        unlabelled = _unpack(builder, split, labels, folder / split)
-        warnings += _unlabelled(unlabelled, split, builder.name)
+        unlabelled = _unpack(source, split, folder / split)
+        warnings += _unlabelled(unlabelled, split, source)
     return warnings
 
 
-def _label_folders(names: list[str], builder: str) -> list[str]:
+def _folders(names: list[str], builder: str) -> list[str]:
     folders = [name.replace("/", "_").replace("\\", "_").lstrip(".") for name in names]
     if len(set(folders)) < len(names) or "" in folders:
         raise ValueError(f"data.name: {builder!r} has class names that no folders can have")
     return folders
 
 
-def _unpack(builder: Any, split: str, labels: list[str], folder: Path) -> int:
-    """Writes a split's images, still encoded, into class folders; how many were left out, having no
-    label."""
+def _unpack(source: _Source, split: str, folder: Path) -> int:
+    """Writes a split's examples, still encoded, into folders of their labels; how many were left
+    out, having no label."""
     import tensorflow_datasets as tfds
 
-    encoded = builder.as_dataset(split=split, decoders={"image": tfds.decode.SkipDecoding()})
-    total = builder.info.splits[split].num_examples
-    bar = progress(encoded.as_numpy_iterator(), f"unpack {split}", total, " images")
+    builder, feature = source.builder, source.feature
+    encoded = builder.as_dataset(split=split, decoders={feature: tfds.decode.SkipDecoding()})
+    total, unit = builder.info.splits[split].num_examples, f" {nouns(source.modality)[1]}"
     unlabelled = 0
-    for i, example in enumerate(bar):
-        content, label = example["image"], example["label"]
+    for i, example in enumerate(
+        progress(encoded.as_numpy_iterator(), f"unpack {split}", total, unit)
+    ):
+        content, label = example[feature], example["label"]
         if label < 0:  # As in test splits whose labels are secret.
             unlabelled += 1
             continue
-        suffix = SUFFIXES.get(content[:2], ".img")
-        with replacing(folder / labels[label] / f"{i:08d}{suffix}") as temporary:
+        suffix = part(source.modality, "sources").suffix_of(content)
+        with replacing(folder / source.folders[label] / f"{i:08d}{suffix}") as temporary:
             temporary.write_bytes(content)
     return unlabelled

@@ -9,6 +9,7 @@ from tl_keras.data.sources import layout
 from tl_keras.data.sources.layout import split_of
 from tl_keras.data.sources.walking import walk
 from tl_keras.data.wording import shortened
+from tl_keras.modalities import part
 from tl_keras.run import marks
 
 
@@ -69,13 +70,14 @@ def has_files(folder: Folder) -> bool:
     return bool(folder.files) or any(names for _, names in walk(folder.path))
 
 
-def may_hold_pictures(folder: Folder) -> bool:
+def may_hold_examples(folder: Folder, modality: str) -> bool:
     # First what is known: a class folder is seldom deep, and may hold a million files.
-    return _are_pictures(folder.files) or any(
-        _are_pictures(names) for _, names in walk(folder.path)
+    return _may_be_examples(folder.files, modality) or any(
+        _may_be_examples(names, modality) for _, names in walk(folder.path)
     )
 
 
-def _are_pictures(names: Iterable[str]) -> bool:
-    """Whether any of some files may be a picture, by its suffix."""
-    return any(os.path.splitext(name)[1].lower() not in layout.NOT_PICTURES for name in names)
+def _may_be_examples(names: Iterable[str], modality: str) -> bool:
+    """Whether any of some files may be an example, by its suffix."""
+    others = part(modality, "config").OTHER_SUFFIXES
+    return any(os.path.splitext(name)[1].lower() not in others for name in names)

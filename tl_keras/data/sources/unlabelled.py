@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from tl_keras import tasks
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import changes, check_files, store
 from tl_keras.data.examples import SPLITS, Dataset, Example, Quarantined
 from tl_keras.data.sources import folders
 from tl_keras.data.wording import left_out
+from tl_keras.modalities import nouns
 
 UNKNOWN = -1  # The label of an example whose label nobody knows.
 
@@ -17,8 +19,8 @@ class Unlabelled:
     """Readable examples that are in no split, by content.
 
     Attributes:
-      examples: those of a folder each once; their label is that of their own folder, where that is
-        a class, else `UNKNOWN`.
+      examples: those of a folder each once; their label is that of their own folder, where the
+        model could answer with that, else `UNKNOWN`.
       quarantined: what cannot be read.
       warnings: what is left out for another reason.
       listed: `changes.stamp` of the folder; None where there is none.
@@ -57,6 +59,7 @@ def load(config: RunConfig, dataset: Dataset) -> Unlabelled:
     seen = {example.digest for split in SPLITS for example in dataset.splits[split]}
     found, num_copies = [], 0
     quarantined = list(listing.quarantined)
+    code = tasks.of(config.task, "others").coded(dataset.classes, {})
     for listed in listing.files:
         file = checked[listed.file]
         if file.reason:
@@ -65,13 +68,12 @@ def load(config: RunConfig, dataset: Dataset) -> Unlabelled:
             num_copies += 1
         else:
             seen.add(file.digest)
-            above, label = Path(listed.file).parent.name, UNKNOWN
-            if above in dataset.classes:
-                label = dataset.classes.index(above)
+            label = code(Path(listed.file).parent.name)
+            label = UNKNOWN if label is None else label
             name = str(root.absolute() / listed.file)
             found.append(Example(name, label, file.digest, checked=file))
     if not found:
-        noun = check_files.checks_of(config.settings).NAMES[0]
+        noun = nouns(config.modality)[0]
         first = "".join(f"; {line}" for line in left_out(quarantined)[:1])
         raise ValueError(
             f"data.unlabelled: {str(root)!r} has no readable {noun} that is not labelled{first}"

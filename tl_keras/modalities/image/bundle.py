@@ -25,6 +25,7 @@ from tl_keras.run.files import write_json, write_text
 FOLDER = importlib.resources.files("tl_keras.modalities.image.device")
 COPIED = ("predict.py", "check.py")
 FILLED = ("prepare.h", "classify.cc", "Prepare.kt", "Classifier.kt", "README.md")
+TASK = "classification"  # What the programs answer.
 IMAGES = 3  # golden ones
 BATCH = 64
 # Of probabilities: kernels of other processors round otherwise, other decoders differ by a level.
@@ -85,9 +86,7 @@ def measure(file: Path, spec: dict[str, Any], examples: Examples) -> dict[str, A
             for share in pool.map(run, interpreters, shares, places):
                 rows += share
     found, reference = (np.stack([row[i] for row in rows]) for i in (0, 1))
-    compared = tasks.of("classification", "exports").of_file(
-        found, reference, examples.inputs.labels
-    )
+    compared = tasks.of(TASK, "exports").of_file(found, reference, examples.inputs.labels)
     return {**compared, "identical": float(np.mean([row[2] for row in rows]))}
 
 
@@ -160,6 +159,7 @@ def _c_string(text: str) -> str:
 def _write_golden(folder: Path, file: Path, spec: dict[str, Any], examples: Examples) -> None:
     folder.mkdir()
     interpreter, images = predict.load(file), []
+    row = tasks.of(TASK, "predictions").row
     chosen = different(examples.inputs.labels)
     for number, pixels in enumerate(examples_of(examples.inputs.part(chosen))):
         found = predict.run(interpreter, pixels)["probabilities"]
@@ -172,14 +172,14 @@ def _write_golden(folder: Path, file: Path, spec: dict[str, Any], examples: Exam
             kept = suffix if re.fullmatch(r"\.\w{1,5}", suffix) else ""
             entry["file"] = f"{number}_file{kept}"
             shutil.copyfile(source, folder / entry["file"])
-        entry["label"] = spec["labels"][int(examples.inputs.labels[chosen[number]])]
-        entry["prediction"] = spec["labels"][int(found.argmax())]
+        label = int(examples.inputs.labels[chosen[number]])
+        entry["label"], entry["prediction"], *_ = row(found, label, spec["labels"])
         images.append({**entry, "probabilities": [float(p) for p in found]})
     write_json(folder / "golden.json", {"tolerance": TOLERANCE, "images": images})
 
 
 def different(labels: np.ndarray) -> np.ndarray:
-    """Places of a few examples, of different classes as far as there are so many."""
+    """Places of a few examples, of different labels as far as there are so many."""
     firsts = np.unique(labels, return_index=True)[1]
     others = np.setdiff1d(np.arange(len(labels)), firsts)
     return np.concatenate([np.sort(firsts), others])[:IMAGES]

@@ -30,7 +30,6 @@ HUFFMAN_FRAMES = (0xC0, 0xC1, 0xC2)  # JPEG's baseline, extended and progressive
 MOST_PIXELS, LONGEST_SIDE = (1 << 29) - 1, 1_000_000
 FIELDS = 2  # Raised when `Checked` gets a field.
 BY = [PIL.__version__, imagehash.__version__, FIELDS]  # What a remembered check rests on.
-NAMES = ("image", "images")
 DARK = 64  # of 255: an image whose brightest value is below is almost black (14 bits in 16)
 
 

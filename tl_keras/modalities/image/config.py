@@ -11,6 +11,14 @@ PREPARATION = ("size", "resize", "antialias")
 SEARCHED = (*PREPARATION, "augment", "augment_strength")
 OF_THE_VIEWS = ("augment", "augment_strength")
 INPUT = "image"  # The model's input layer.
+NAMES = ("image", "images")
+PLAIN_NAMES = ("picture", "pictures")
+FOLDER_WORDS = ("image", "images", "img", "imgs", "picture", "pictures", "pics", "photo", "photos")
+OTHER_SUFFIXES = {  # Of files that lie beside images.
+    *(".txt", ".md", ".rst", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".toml"),
+    *(".html", ".pdf", ".doc", ".docx", ".xls", ".xlsx", ".log", ".py", ".ipynb", ".sh", ".mat"),
+    *(".npy", ".npz", ".h5", ".keras", ".pt", ".pth", ".pkl", ".zip", ".tar", ".gz", ".tgz", ".7z"),
+}
 SCALE = "pixels in 0..255"
 SMALLER = "a smaller image.size"  # What makes a model of the same backbone smaller or faster.
 GREY = "keras.Model(x, model(keras.ops.mean(x, -1, keepdims=True))).save('backbone.keras')"

@@ -1,4 +1,5 @@
-"""Embedded sources of images: `digits`, real and handwritten, and `glyphs`, which are drawn."""
+"""Embedded sources of images: `digits`, real and handwritten, and `glyphs`, which are drawn; and
+what an image is in TensorFlow Datasets."""
 
 import functools
 from typing import Any
@@ -10,6 +11,28 @@ from tl_keras.modalities.image.drawn import digits, glyph_masks
 
 HELD_OUT = 10_000  # glyphs, of which data.val and data.test are shares
 AT_ONCE = 1024
+FEATURE = "image"  # of TensorFlow Datasets
+SUFFIXES = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"GI": ".gif", b"BM": ".bmp", b"RI": ".webp"}
+
+
+def is_feature(feature: Any) -> bool:
+    """Whether a feature of TensorFlow Datasets holds images."""
+    import tensorflow_datasets as tfds
+
+    return isinstance(feature, tfds.features.Image)
+
+
+def check_feature(feature: Any, name: str) -> None:
+    """Raises ValueError where the images of a data set are of another type."""
+    if feature.np_dtype != np.uint8:
+        raise ValueError(
+            f"data.name: {name!r} has images of {np.dtype(feature.np_dtype)}; expected uint8"
+        )
+
+
+def suffix_of(content: bytes) -> str:
+    """For the name of a file that holds an encoded image."""
+    return SUFFIXES.get(content[:2], ".img")
 
 
 def draw_digits(config: Any) -> Drawn:

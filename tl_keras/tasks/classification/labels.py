@@ -129,12 +129,6 @@ def incomparable(labels: np.ndarray, names: Sequence[str]) -> str | None:
     return f"{name!r} has fewer than {MIN_LABELLED} images to compare labels with"
 
 
-def missing(labels: np.ndarray, names: Sequence[str]) -> list[str]:
-    """Names of the classes that no label is of."""
-    present = set(np.unique(labels).tolist())
-    return [name for label, name in enumerate(names) if label not in present]
-
-
 def counts(labels: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """`(classes,)` how often each class is there."""
     return np.bincount(labels, minlength=len(names))

@@ -6,4 +6,6 @@ MAIN = "accuracy"
 RANGE = (0.0, 1.0)  # of MAIN
 CHOOSE_BY = ("log_loss", "accuracy")
 OBJECTIVE = "log_loss"  # Of a hundred images accuracy tells a few steps apart, and ends at 1.
+LABEL = "class name"  # What the text of a label is.
+NOUNS = ("class", "classes")  # Of answers that have names.
 OPTIONAL = ("labels", "abstain", "transfer")

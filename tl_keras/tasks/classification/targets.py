@@ -15,6 +15,19 @@ def named(texts: Iterable[str]) -> tuple[tuple[str, ...], Callable[[str], int]]:
     return names, places.__getitem__
 
 
+def names_in_tfds(feature: Any) -> list[str] | None:
+    """The names of a `ClassLabel`."""
+    import tensorflow_datasets as tfds
+
+    return feature.names if isinstance(feature, tfds.features.ClassLabel) else None
+
+
+def missing(targets: np.ndarray, names: Sequence[str]) -> list[str]:
+    """Names of the classes that no target is of."""
+    present = set(np.unique(targets).tolist())
+    return [name for target, name in enumerate(names) if target not in present]
+
+
 def text(target: int, names: Sequence[str]) -> str:
     """The name of a class."""
     return names[target]
