@@ -74,8 +74,9 @@ def run(run: Run, path: str | Path) -> dict[str, Any]:
 def _labelled(run: Run, path: Path) -> Listing:
     path = path.expanduser().absolute()
     source = "csv" if path.is_file() or path.suffix.lower() == ".csv" else "folder"
-    config = run.config.data.model_copy(update={"source": source, "path": str(path)})
-    return OF_FILES[source](config)
+    of_files = {"source": source, "path": str(path), "modality": run.config.modality}
+    data = run.config.data.model_copy(update=of_files)
+    return OF_FILES[source](run.config.model_copy(update={"data": data}))
 
 
 def _check_names(
