@@ -37,9 +37,9 @@ def lines_of_audit(run: Run) -> list[str]:
     readable = sum(map(len, data["splits"].values()))
     modality = run.config.modality
     nouns, answers = modalities.nouns(modality)[1], tasks.of(run.config.task, "words")
+    classes = f" in {answers.counted(data['classes'])}" if data["classes"] else ""
     return [
-        f"{readable} {nouns} in {answers.counted(data['classes'])}, "
-        f"{len(data['quarantined'])} files left out",
+        f"{readable} {nouns}{classes}, {len(data['quarantined'])} files left out",
         *(f"  {line}" for line in left_out([Quarantined(**e) for e in data["quarantined"]])),
         *(f"  {warning}" for warning in data["warnings"]),
         _pairs(found, nouns),

@@ -337,13 +337,17 @@ SCORES = {"error": ("Squared error", "number"), "explained": ("Explained varianc
 ABOUT_SCORES = "Squared error: the lower, the better."
 BEST = "has the least error"
 COUNTS_RIGHT = False
-TAG = "image-to-number"
+ABOUT_INTERVALS = ""
+SEVERAL = "Squared errors"
+HEAD = "ridge regression"
+ABOUT_GAIN = "by how much the sum of squared errors falls, mean over {views} of each."
+TAG = "to-number"
 CARD_METRICS = (("error", "mse", "Squared error"),)
-STRANGER = "A picture of no number gets one all the same."
+STRANGER = "of no number gets one all the same."
 
 
-def about(names):
-    return "numbers", "Tells a number from an image."
+def about(names, nouns):
+    return "numbers", f"Tells numbers from {nouns}."
 
 
 def counted(names):
@@ -352,3 +356,7 @@ def counted(names):
 
 def line(value, on):
     return f"squared error {value} on {on}"
+
+
+def mended(lost, on, moved):
+    return f"lost {lost} on {on}, and moved by {moved}"

@@ -15,7 +15,7 @@ from tl_keras.data.names import as_label_lines
 from tl_keras.data.prepared import Data
 from tl_keras.export import choice, export, proof
 from tl_keras.export.description import LABELS, Description, Examples, label_lines
-from tl_keras.modalities import part
+from tl_keras.modalities import nouns, part
 from tl_keras.run.files import write_text
 from tl_keras.run.run import Run
 from tl_keras.training import evaluation
@@ -131,7 +131,7 @@ def _threshold(run: Run, held_out: tuple[np.ndarray, np.ndarray]) -> float | Non
 
 def _about(run: Run, data: Data) -> Description:
     config, classes = run.config, as_label_lines(data.dataset.classes)
-    title, text = tasks.of(config.task, "words").about(classes)
+    title, text = tasks.of(config.task, "words").about(classes, nouns(config.modality)[1])
     backbone = Path(config.model.backbone).stem
     return Description(
         name=config.export.title or f"{title} ({backbone})",

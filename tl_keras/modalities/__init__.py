@@ -51,7 +51,12 @@ sources: where examples come from beside files.
 copies: MAX_EXAMPLES, SHAPE, with_similar_hashes, read_thumbnail, clusters   near-duplicates
 examine: examine(dataset, inputs, settings) -> dict   findings; lines(findings) -> [str]
 explain: pictures(model, dataset, inputs, answers, config, folder)   what the report shows
-show: thumbnails, written, image, explained, prepared, on_device     an example and words as HTML
+show: an example, and what was found in examples, for the report.
+  thumbnails, written, image, explained    an example as HTML
+  prepared, on_device           the preparation, and the shipped file's answers to files, in words
+  findings(found) -> {title: HTML}    what `examine` found beside copies, labels and rare answers
+  ODD                           parts of it with a list `odd` of examples, and what is unusual there
+  WHY_ODD, EXPLAINED, NOT_EXPLAINED, SHIFTS    sentences, or parts of one, see those of image
 given: as_given(values)         paths and examples in memory that people hand to `predict`
 own_model: start, features, warn    what stands around a user's own model
 bundle: spec_of, measure, told, write   the folder `export/device/`, and the proof that it works

@@ -12,7 +12,7 @@ from ruamel.yaml.error import YAMLError
 
 from tl_keras import tasks
 from tl_keras.config.data import DRAWN
-from tl_keras.modalities import MODALITIES
+from tl_keras.modalities import MODALITIES, nouns, plain_nouns
 from tl_keras.report.drawings.words import split_name
 
 FILES = (
@@ -63,6 +63,26 @@ class RunFiles:
         """Whether answers are right or wrong, and the task's main metric the share of right ones:
         else there are no shares, mistakes and confusions to show."""
         return tasks.of(self.task, "words").COUNTS_RIGHT
+
+    @property
+    def main(self) -> str:
+        """The task's main metric."""
+        return tasks.of(self.task, "names").MAIN
+
+    @property
+    def answers(self) -> tuple[str, str]:
+        """What an answer is called, and several, as in `("class", "classes")`."""
+        return tasks.of(self.task, "names").NOUNS
+
+    @property
+    def nouns(self) -> tuple[str, str]:
+        """What an example is called, and several, as in `("image", "images")`."""
+        return nouns(self.modality)
+
+    @property
+    def plain_nouns(self) -> tuple[str, str]:
+        """The same of what a person sees in it, as in `("picture", "pictures")`."""
+        return plain_nouns(self.modality)
 
     @property
     def source(self) -> str:

@@ -105,9 +105,14 @@ words: what the report, the card and the log say.
                                   ones; if not, the report leaves out verdicts, classes, confusions,
                                   mistakes and charts of shares
   SCORES                          {metric: (name, "percent" or "number")}, in the order of tables
-  ABOUT_SCORES, BEST, STRANGER    sentences, or parts of one, see those of classification
-  TAG, CARD_METRICS               of Hugging Face's cards: the kind of task, (key, kind, name)
-  about(names) -> (title, text)   what exported files say of themselves
+  ABOUT_SCORES, ABOUT_GAIN, BEST, STRANGER    sentences, or parts of one, see classification's
+  ABOUT_INTERVALS                 what follows `With 95% intervals` in a table of all scores
+  SEVERAL                         what several values of MAIN are called, as in `Accuracies`
+  HEAD                            what fits the converged head, as in `logistic regression`
+  TAG, CARD_METRICS               of Hugging Face's cards: the kind of task, which stands behind the
+                                  modality, as in `image-classification`; (key, kind, name)
+  about(names, nouns) -> (title, text)    what exported files say of themselves
+  mended(lost, on, moved) -> str  what a file lost before it was mended
   counted(names) -> str           what a data set has answers of, as in `3 classes`
   line(value, on) -> str          MAIN in the report's first line
 

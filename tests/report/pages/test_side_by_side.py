@@ -7,6 +7,7 @@ import shutil
 import pytest
 from handmade import SCRIPT, Outline, change, counted, epochs, strengths, write_records
 
+from tl_keras.report.facts import paired
 from tl_keras.report.pages import side_by_side
 from tl_keras.report.read import read
 
@@ -42,7 +43,7 @@ def page(*runs) -> str:
 
 
 def compared(*runs):
-    return side_by_side.compare(
+    return paired.against_best(
         [(letter, read(run)) for letter, run in zip("ABC", runs, strict=False)]
     )
 

@@ -75,7 +75,7 @@ def test_augmented_samples_are_shown_after_their_original(workdir):
 
 
 def test_classes_have_their_intervals_and_counts(workdir):
-    text = results.classes(read(workdir))
+    text = results.recalls(read(workdir))
     # 57 of 61 found, 57 of 57 predictions right; Wilson's interval by hand.
     assert '--share:0.934;--low:0.843;--high:0.974">93.4% <span class="soft">of 61<' in text
     assert "<small>84.3 to 97.4</small>" in text and "<small>93.7 to 100.0</small>" in text
@@ -88,7 +88,7 @@ def test_many_classes_are_cut_to_the_weakest(workdir):
     for i, row in enumerate(rows):
         row[(i + 1) % 50] = 50 - i  # Class 0 is never found, class 49 nearly always.
     change(workdir, "result.json", test=counted(rows, names))
-    text = results.classes(read(workdir))
+    text = results.recalls(read(workdir))
     assert "The 40 of 50 classes with the lowest recall." in text
     assert ">class 0<" in text and ">class 49<" not in text
 
@@ -187,5 +187,5 @@ def test_without_confusion_and_predictions_there_are_no_counts(workdir):
     (workdir / "predictions.csv").unlink()
     change(workdir, "result.json", test={k: v for k, v in scores(4).items() if k != "confusion"})
     run = read(workdir)
-    assert figures.rates(run) == [] and results.classes(run) == results.calibration(run) == ""
+    assert figures.rates(run) == [] and results.recalls(run) == results.calibration(run) == ""
     Outline(results.scores(run))

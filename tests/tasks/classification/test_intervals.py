@@ -4,17 +4,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from tl_keras.tasks import shares
 from tl_keras.tasks.classification import intervals, metrics
 
 
 @pytest.mark.parametrize(("right", "n"), [(0, 10), (3, 10), (10, 10), (700, 719)])
 def test_wilson_is_that_of_scipy(right, n):
     expected = stats.binomtest(right, n).proportion_ci(method="wilson")
-    assert metrics.wilson(right, n) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    assert shares.wilson(right, n) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 
 def test_nothing_counted_is_nothing_known():
-    assert metrics.wilson(0, 0) == (0.0, 1.0)
+    assert shares.wilson(0, 0) == (0.0, 1.0)
 
 
 def test_bootstrap_is_about_the_scores_of_evaluate():
@@ -58,7 +59,7 @@ def test_paired_interval_holds_the_truth_as_often_as_it_says():
     generator = np.random.default_rng(0)
     held = 0
     for won, lost, _ in generator.multinomial(200, [0.12, 0.07, 0.81], size=200):
-        low, high = metrics.paired_interval(int(won), int(lost), 200)
+        low, high = shares.paired_interval(int(won), int(lost), 200)
         held += low <= 0.05 <= high
     assert 0.9 <= held / 200 <= 0.99  # 0.95; its standard error is 0.015.
 
@@ -67,19 +68,19 @@ def test_paired_interval_holds_the_truth_as_often_as_it_says():
 @pytest.mark.parametrize("won", [0, 4, 5])
 def test_a_few_wins_are_no_proof(won, n):
     """The exact p-value of 5 against 0 is 0.0625, that of 6 is 0.031."""
-    low, high = metrics.paired_interval(won, 0, n)
+    low, high = shares.paired_interval(won, 0, n)
     assert low <= 0 < high and low <= won / n <= high
-    assert metrics.paired_interval(0, won, n) == pytest.approx([-high, -low])
-    assert metrics.paired_interval(6, 0, max(n, 6))[0] > 0
+    assert shares.paired_interval(0, won, n) == pytest.approx([-high, -low])
+    assert shares.paired_interval(6, 0, max(n, 6))[0] > 0
 
 
 def test_paired_interval_is_that_of_the_paper():
     # By hand: (11 / 102, 3 / 102), difference 8 / 102.
     half = stats.norm.ppf(0.975) * np.sqrt((14 / 102 - (8 / 102) ** 2) / 102)
-    found = metrics.paired_interval(10, 2, 100)
+    found = shares.paired_interval(10, 2, 100)
     assert found == pytest.approx([8 / 102 - half, 8 / 102 + half])
 
 
 def test_paired_interval_of_opposite_answers():
-    low, high = metrics.paired_interval(50, 0, 50)
+    low, high = shares.paired_interval(50, 0, 50)
     assert 0.8 < low < 0.95 and high == 1

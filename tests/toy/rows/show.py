@@ -20,3 +20,12 @@ def prepared(settings):
 
 def on_device(device, right):
     return "From files as they are."
+
+
+ODD = {}
+WHY_ODD = EXPLAINED = NOT_EXPLAINED = ""
+SHIFTS = "other sensors and times"
+
+
+def findings(found):
+    return {}

@@ -11,13 +11,24 @@ from typing import Any
 from PIL import Image
 
 from tl_keras.modalities.image.pillow import FORMATS, quiet_pillow, upright_rgb
-from tl_keras.report.drawings.markup import escape
-from tl_keras.report.drawings.words import count, percent
+from tl_keras.report.drawings.markup import escape, facts, note, table
+from tl_keras.report.drawings.words import NOTHING, count, counted, is_number, number, percent
 from tl_keras.report.read import RunFiles
+from tl_keras.report.sections.findings import SHOWN, cut
 
 THUMBNAIL = 160  # px, longer side
 PICTURE = 60_000_000  # Pixels; a larger file is not decoded for the sake of a thumbnail.
 WRITTEN = 200_000  # Bytes; no picture that a run writes comes near.
+ODD = {"sizes": "size", "brightness": "brightness or colour"}
+WHY_ODD = "They may be crops, scans or faults of a camera that new pictures will not have."
+EXPLAINED = (
+    "Warm: what spoke most for the prediction (Grad-CAM). Where it lies beside the thing itself, "
+    "the model goes by the surroundings."
+)
+NOT_EXPLAINED = (
+    "No heat maps: this model has no feature map to look at, or nothing in it stood out."
+)
+SHIFTS = "other cameras, places, populations or times"
 
 
 @dataclass(frozen=True)
@@ -76,8 +87,8 @@ def _digits(files: Sequence[str]) -> list[Picture | None]:
     from tl_keras.modalities.image.drawn import digits
 
     images, _ = digits.render()
-    numbers = [re.fullmatch("digits/([0-9]{4})", file) for file in files]
-    indices = [int(number[1]) if number else len(images) for number in numbers]
+    found = [re.fullmatch("digits/([0-9]{4})", file) for file in files]
+    indices = [int(match[1]) if match else len(images) for match in found]
     return [_jpeg(Image.fromarray(images[i])) if i < len(images) else None for i in indices]
 
 
@@ -135,3 +146,59 @@ def on_device(device: Mapping[str, Any], right: str) -> str:
         f"{count(device['n'])}; {percent(device['identical'])} of the images are the same to the "
         "last pixel."
     )
+
+
+def findings(found: Mapping[str, Any]) -> dict[str, str]:
+    """What is unusual in sizes and brightness: HTML under a title, empty where nothing is."""
+    return {
+        "Sizes": _sizes(found.get("sizes") or {}),
+        "Brightness and colour": _brightness(found.get("brightness") or {}),
+    }
+
+
+def _sizes(sizes: dict) -> str:
+    named = [
+        (word, _range(sizes[word])) for word in ("width", "height", "aspect") if sizes.get(word)
+    ]
+    odd = sizes.get("odd") or []
+    rows = [
+        [
+            escape(entry.get("file")),
+            f"{count(entry.get('width'))} × {count(entry.get('height'))}",
+            escape(entry.get("why") or NOTHING),
+        ]
+        for entry in odd[:SHOWN]
+    ]
+    return _measured(sizes, named, odd, ["File", "Pixels", "Why"], rows)
+
+
+def _brightness(brightness: dict) -> str:
+    named = [("median", number(brightness.get("median")))] if brightness.get("median") else []
+    odd = brightness.get("odd") or []
+    rows = [
+        [
+            escape(entry.get("file")),
+            number(entry.get("mean")),
+            escape(entry.get("why") or NOTHING),
+        ]
+        for entry in odd[:SHOWN]
+    ]
+    return _measured(brightness, named, odd, ["File", "Mean, 0 to 255", "Why"], rows)
+
+
+def _measured(
+    of: dict, named: list, odd: Sequence[dict], columns: Sequence[str], rows: list[list[str]]
+) -> str:
+    if not named and not odd:
+        return ""
+    on = note(f"Of {counted(of['n'], 'image')}.") if is_number(of.get("n")) else ""
+    if not odd:
+        return on + facts(named)
+    of_what = "brightness or colour" if columns[1].startswith("Mean") else "size"
+    above = f"{counted(len(odd), 'image')} of unusual {of_what}{cut(odd)}."
+    return on + facts(named) + table(above, columns, rows, numeric=(1,))
+
+
+def _range(values: Any) -> str:
+    low, median, high = map(number, (list(values) + [None] * 3)[:3])
+    return f"{median} (from {low} to {high})"

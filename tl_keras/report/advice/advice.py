@@ -19,12 +19,12 @@ from tl_keras.report.drawings.words import (
 )
 from tl_keras.report.facts import figures
 from tl_keras.report.read import RunFiles
-from tl_keras.tasks.classification.metrics import paired_interval
+from tl_keras.tasks.shares import paired_interval
 
 FEW = 200  # Test examples; below, the 95% interval at 90% is wider than 8 points.
-WEAK = 3  # Classes that are named at most.
+WEAK = 3  # Weak answers that are named at most.
 FILES = 3  # Files that are named at most.
-NOTABLE = 0.01  # Accuracy; less is not worth an advice.
+NOTABLE = 0.01  # A share of the examples; less is not worth an advice.
 
 
 def what_to_do(run: RunFiles) -> list[Advice]:
@@ -50,14 +50,14 @@ def _on_chance(run: RunFiles) -> Iterable[Advice]:
         yield Advice("Do not ship this model.", f"{why}. {look}")
     else:
         yield Advice(
-            f"Ship it only if finding other classes is worth mistakes on {quoted(name)}.",
+            f"Ship it only if finding other {run.answers[1]} is worth mistakes on {quoted(name)}.",
             f"{why}; but it finds the others more often than chance would.",
         )
 
 
 def _on_size(run: RunFiles) -> Iterable[Advice]:
     split, scores = figures.scored(run)
-    n, accuracy = scores.get("n"), scores.get("accuracy")
+    n, right = scores.get("n"), figures.share_right(run, scores)
     if split == "val" and not run.holds_out:
         aside = figures.unread_test(run)
         yield Advice(
@@ -65,10 +65,10 @@ def _on_size(run: RunFiles) -> Iterable[Advice]:
             f"{f'None of its {count(aside)} examples was read' if aside else 'There is none'}: "
             "validation chose this model, so its scores flatter it.",
         )
-    if not is_number(n) or not is_number(accuracy) or n >= FEW:
+    if not is_number(n) or right is None or n >= FEW:
         return
     # n for a normal interval of +-3 points; at 100% as if one in n + 2 were wrong.
-    share = min(accuracy, (n + 1) / (n + 2))
+    share = min(right, (n + 1) / (n + 2))
     needed = math.ceil(share * (1 - share) * (1.96 / 0.03) ** 2 / 10) * 10
     if needed > n:
         yield Advice(
@@ -81,16 +81,17 @@ def _on_size(run: RunFiles) -> Iterable[Advice]:
 def _on_gap(run: RunFiles) -> Iterable[Advice]:
     val, test = run.result.get("val") or {}, run.result.get("test") or {}
     high = (test.get("interval") or [None, None])[1]
-    if run.holds_out or not is_number(high) or not is_number(val.get("accuracy")):
+    chosen, tested = (figures.share_right(run, scores) for scores in (val, test))
+    if run.holds_out or not is_number(high) or chosen is None:
         return
-    if val["accuracy"] <= high or val["accuracy"] - test["accuracy"] < NOTABLE:
+    if chosen <= high or chosen - tested < NOTABLE:
         return
     low = (val.get("interval") or [None, None])[0]
     overlap = is_number(low) and low < high
     chance = "; it may also be chance, as the two intervals overlap" if overlap else ""
     yield Advice(
         "Go by the test score, not by validation's.",
-        f"Validation ({percent(val['accuracy'])} of {count(val.get('n'))}, 95% interval "
+        f"Validation ({percent(chosen)} of {count(val.get('n'))}, 95% interval "
         f"{interval(val.get('interval'))}) lies above the test interval "
         f"({interval(test['interval'])}, of {count(test.get('n'))}). Choices were "
         "made on validation, which flatters it, or the test examples differ from the rest"
@@ -107,7 +108,8 @@ def _on_classes(run: RunFiles) -> Iterable[Advice]:
             f"Add examples of {listed(list(map(quoted, empty)))}.",
             f"No {run.split_name(split)} examples of them: nothing is known about how they do.",
         )
-    lowest, accuracy = figures.weakest(run), scores.get("accuracy") or 0
+    lowest, right = figures.weakest(run), figures.share_right(run, scores) or 0
+    one, _ = run.answers
     if not lowest or is_chance(run):
         return
     weak = figures.weak(run)
@@ -117,8 +119,8 @@ def _on_classes(run: RunFiles) -> Iterable[Advice]:
         yield Advice(f"Add examples of {names}, and look at their mistakes.", _weak(run, shown))
     else:
         yield Advice(
-            f"Look at the mistakes of {names}, the weakest class.",
-            f"{_weak(run, shown)} Of all examples {percent(accuracy)} are right: that this class "
+            f"Look at the mistakes of {names}, the weakest {one}.",
+            f"{_weak(run, shown)} Of all examples {percent(right)} are right: that this {one} "
             "is weaker may be chance.",
         )
 
@@ -141,13 +143,13 @@ def on_leaks(run: RunFiles) -> Iterable[Advice]:
     if not pairs:
         return
     why = (
-        f"{counted(len(pairs), 'pair')} of nearly equal pictures "
+        f"{counted(len(pairs), 'pair')} of nearly equal {run.plain_nouns[1]} "
         f"{'stands' if len(pairs) == 1 else 'stand'} in two splits: {_leak(run, pairs)}."
     )
     without = run.findings.get("without_near_duplicates") or {}
-    if is_number(without.get("accuracy")):
+    if (right := figures.share_right(run, without)) is not None:
         why += (
-            f" Without them {percent(without['accuracy'])} of {count(without.get('n'))} are right "
+            f" Without them {percent(right)} of {count(without.get('n'))} are right "
             f"(95% interval {interval(without.get('interval'))})."
         )
     yield Advice(
@@ -164,7 +166,8 @@ def _leak(run: RunFiles, pairs: Sequence[dict]) -> str:
         return f"the model {'has' if run.result else 'would have'} seen what it is measured on"
     if any(measured in splits for splits in where):
         return "the model was chosen on what it is measured on"
-    return "the choice among models favours one that has learned pictures by heart"
+    pictures = run.plain_nouns[1]
+    return f"the choice among models favours one that has learned {pictures} by heart"
 
 
 def _apart(splits: object) -> bool:
@@ -177,8 +180,8 @@ def on_twins(run: RunFiles) -> Iterable[Advice]:
     if pairs:
         files = [str(file) for pair in pairs for file in pair.get("files") or []]
         yield Advice(
-            f"Check the labels of {counted(len(pairs), 'pair')} of nearly equal pictures: "
-            f"{_files(files)}.",
+            f"Check the labels of {counted(len(pairs), 'pair')} of nearly equal "
+            f"{run.plain_nouns[1]}: {_files(files)}.",
             "The two of a pair stand under different labels: one may be wrong.",
         )
 
@@ -219,8 +222,9 @@ def _on_depth(run: RunFiles) -> Iterable[Advice]:
     # Where nothing is frozen there is nothing deeper.
     deeper = bool(model.get("cut"))
     low, high = paired_interval(won, lost, n)
+    main = run.main.replace("_", " ")
     gained = (
-        f"the layers above the freeze depth changed validation accuracy by "
+        f"the layers above the freeze depth changed validation {main} by "
         f"{points((won - lost) / n)} against the head alone (95% interval of the difference "
         f"{interval([low, high])}, {count(n)} examples)"
     )
@@ -247,8 +251,8 @@ def _on_search(run: RunFiles) -> Iterable[Advice]:
 
 def _is_done(run: RunFiles) -> bool:
     """Whether validation has so little left to gain that training on is not worth the while."""
-    accuracy = (run.result.get("val") or {}).get("accuracy")
-    return is_number(accuracy) and 1 - accuracy < NOTABLE
+    right = figures.share_right(run, run.result.get("val") or {})
+    return right is not None and 1 - right < NOTABLE
 
 
 def _deeper(share: object) -> str:
@@ -281,7 +285,7 @@ def _on_calibration(run: RunFiles) -> Iterable[Advice]:
     yield Advice(
         f"Do not take its probabilities at their word: they are too {LEANS[mean > high]}.",
         f"On {count(len(known))} {run.split_name(split)} examples it is {percent(mean)} sure on "
-        f"average and right on {percent(scores.get('accuracy'))} (95% interval "
+        f"average and right on {percent(figures.share_right(run, scores))} (95% interval "
         f"{interval([low, high])}).",
     )
 
@@ -312,7 +316,7 @@ def _on_pretraining(run: RunFiles) -> Iterable[Advice]:
     if run.result.get("pipeline") == "pretrain" and not is_chance(run):
         yield Advice(
             "Start later runs from this backbone: set model.weights to this run's folder.",
-            "Weights that have seen related pictures need fewer labelled ones.",
+            f"Weights that have seen related {run.plain_nouns[1]} need fewer labelled ones.",
         )
 
 

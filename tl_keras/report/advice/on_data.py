@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 
+from tl_keras.modalities import part
 from tl_keras.report.advice.advice import on_leaks, on_quarantined, on_suspects, on_twins
 from tl_keras.report.advice.piece import Advice
 from tl_keras.report.drawings.words import count, counted, isolated, listed, quoted
@@ -12,14 +13,25 @@ from tl_keras.report.sections import findings
 
 
 def headline(run: RunFiles) -> str:
-    """How many images, and how much was found, as one line."""
+    """How many examples, and how much was found, as one line."""
     splits = (run.data.get("splits") or {}).values()
-    images = sum(len(files) for files in splits) or (run.findings.get("sizes") or {}).get("n", 0)
+    n = sum(len(files) for files in splits) or _examined(run)
     found = findings.number(run) + len(figures.quarantined(run))
-    classes = counted(len(run.data.get("classes") or []), "class", "classes")
-    line = f"{counted(images, 'image')} in {classes}; {counted(found, 'finding')}"
+    line = f"{counted(n, *run.nouns)}{_in_classes(run)}; {counted(found, 'finding')}"
     warned = len(run.data.get("warnings") or [])
     return f"{line}, {counted(warned, 'warning')}" if warned else line
+
+
+def _examined(run: RunFiles) -> int:
+    """How many examples the data check counted."""
+    parts = [run.findings.get(key) or {} for key in part(run.modality, "show").ODD]
+    return max((found.get("n", 0) for found in parts), default=0)
+
+
+def _in_classes(run: RunFiles) -> str:
+    """How many answers the data have, where these have names."""
+    names, (one, many) = run.data.get("classes") or [], run.answers
+    return f" in {counted(len(names), one, many)}" if names or run.counts_right else ""
 
 
 def what_to_do(run: RunFiles) -> list[Advice]:
@@ -58,7 +70,7 @@ def _on_warnings(run: RunFiles) -> Iterable[Advice]:
 
 def _on_unseen(run: RunFiles) -> Iterable[Advice]:
     for note in findings.unseen(run):
-        yield Advice("Look at the pictures yourself.", note)
+        yield Advice(f"Look at the {run.plain_nouns[1]} yourself.", note)
 
 
 def _on_rare(run: RunFiles) -> Iterable[Advice]:
@@ -66,18 +78,19 @@ def _on_rare(run: RunFiles) -> Iterable[Advice]:
     if rare:
         names = [f"{quoted(entry.get('class'))} ({count(entry.get('n'))})" for entry in rare]
         yield Advice(
-            f"Add images of {listed(names)}.",
+            f"Add {run.nouns[1]} of {listed(names)}.",
             "So few can hardly be learned, and a score on them says little.",
         )
 
 
 def _on_odd(run: RunFiles) -> Iterable[Advice]:
-    for part, word in (("sizes", "size"), ("brightness", "brightness or colour")):
-        odd = (run.findings.get(part) or {}).get("odd") or []
+    show = part(run.modality, "show")
+    for key, word in show.ODD.items():
+        odd = (run.findings.get(key) or {}).get("odd") or []
         if odd:
             names = [isolated(entry.get("file")) for entry in odd]
             yield Advice(
-                f"Look at {counted(len(odd), 'image')} of unusual {word}: {listed(names[:3])}"
+                f"Look at {counted(len(odd), *run.nouns)} of unusual {word}: {listed(names[:3])}"
                 f"{' and others' if len(odd) > 3 else ''}.",
-                "They may be crops, scans or faults of a camera that new pictures will not have.",
+                show.WHY_ODD,
             )

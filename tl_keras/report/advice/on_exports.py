@@ -56,10 +56,12 @@ def _worse(run: RunFiles, export: dict) -> str:
     """A loss that validation, which files are judged on, was too small to show."""
     scores = figures.scored(run)[1]
     low = (scores.get("interval") or [None])[0]
-    if not is_number(low) or not is_number(export.get("accuracy")) or export["accuracy"] >= low:
+    right = figures.share_right(run, export)
+    if not is_number(low) or right is None or right >= low:
         return ""
+    model = percent(figures.share_right(run, scores))
     return (
-        f" But the model itself is right on {percent(scores.get('accuracy'))} (95% interval "
+        f" But the model itself is right on {model} (95% interval "
         f"{interval(scores['interval'])}): measure the file on more examples first, or take a "
         "larger one."
     )

@@ -18,8 +18,10 @@ from tl_keras.report.facts import figures
 from tl_keras.report.read import RunFiles
 
 FLOATS = ("saved_model", "float32", "float16")
-HALF = 0.5  # Accuracy under which no class needs to be named: most answers are wrong.
-MINOR = 0.8  # Accuracy, or recall of a class, under which mistakes are no exception.
+HALF = 0.5  # Share of right answers under which none needs to be named: most are wrong.
+MINOR = (
+    0.8  # Share of right answers, or recall of one of them, under which mistakes are no exception.
+)
 
 
 def headline(run: RunFiles) -> str:
@@ -33,7 +35,7 @@ def headline(run: RunFiles) -> str:
 
 def _score_line(run: RunFiles) -> str:
     split, scores = figures.scored(run)
-    main = tasks.of(run.task, "names").MAIN
+    main = run.main
     if not is_number(scores.get(main)):
         return f"Finished; no {main.replace('_', ' ')} was recorded"
     on = f"{count(scores.get('n'))} {run.split_name(split)} examples"
@@ -75,8 +77,7 @@ class Verdict:
 def verdict(run: RunFiles) -> Verdict | None:
     """A judgement for who has to decide; None where nothing was measured."""
     scores = figures.scored(run)[1]
-    known = run.counts_right and is_number(scores.get("accuracy"))
-    if not known or not _pair(scores.get("interval")):
+    if figures.share_right(run, scores) is None or not _pair(scores.get("interval")):
         return None
     why = [_expected(run), *_chance(run), *_weakest(run), *_sure(run)]
     return Verdict(_answer(run, scores), why)
@@ -87,7 +88,8 @@ def _pair(values: object) -> bool:
 
 
 def _answer(run: RunFiles, scores: dict) -> str:
-    accuracy, (low, high) = scores["accuracy"], scores["interval"]
+    right, (low, high) = figures.share_right(run, scores), scores["interval"]
+    many = run.answers[1]
     stands = figures.against_majority(run)
     if stands == "open" or (stands != "chance" and high - low > figures.WIDE):
         return "Nobody can say yet: too few examples were measured."
@@ -97,23 +99,24 @@ def _answer(run: RunFiles, scores: dict) -> str:
     if stands == "trade":
         return (
             f"It depends: it is not shown to be right more often than always answering {largest}, "
-            "but it finds other classes too."
+            f"but it finds other {many} too."
         )
     missed = [rate for rate in figures.weak(run) if rate.recall.value < MINOR]
-    if missed and accuracy >= HALF:
-        return f"Not for all classes: it finds too few of {quoted(missed[0].name)}."
-    if accuracy == 1:
+    if missed and right >= HALF:
+        return f"Not for all {many}: it finds too few of {quoted(missed[0].name)}."
+    if right == 1:
         return f"Yes, as far as {count(scores.get('n'))} examples can tell: none was wrong."
-    only = "Yes, where" if accuracy >= MINOR else "Only where"
-    return f"{only} {one_in(1 - accuracy)} does no harm."
+    only = "Yes, where" if right >= MINOR else "Only where"
+    return f"{only} {one_in(1 - right)} does no harm."
 
 
 def _expected(run: RunFiles) -> str:
     split, scores = figures.scored(run)
     low, high = (100 * value for value in scores["interval"])
     return (
-        f"In the long run it is right on {low:.0f} to {high:.0f} of 100 pictures like these (95% "
-        f"interval, measured on {count(scores.get('n'))} {run.split_name(split)} examples)."
+        f"In the long run it is right on {low:.0f} to {high:.0f} of 100 {run.plain_nouns[1]} like "
+        f"these (95% interval, measured on {count(scores.get('n'))} {run.split_name(split)} "
+        "examples)."
     )
 
 
@@ -123,8 +126,8 @@ def _chance(run: RunFiles) -> list[str]:
         return []
     name, share = largest
     return [
-        f"Always answering {quoted(name)}, the largest class, would get {100 * share:.0f} of 100 "
-        f"right, on the same examples."
+        f"Always answering {quoted(name)}, the largest {run.answers[0]}, would "
+        f"get {100 * share:.0f} of 100 right, on the same examples."
     ]
 
 
@@ -134,8 +137,8 @@ def _weakest(run: RunFiles) -> list[str]:
         return []
     found = rate.recall
     return [
-        f"The weakest class is {quoted(rate.name)}: {count(found.right)} of {count(found.n)} "
-        f"found, {percent(found.value)} (95% interval {interval(found.interval)})."
+        f"The weakest {run.answers[0]} is {quoted(rate.name)}: {count(found.right)} of "
+        f"{count(found.n)} found, {percent(found.value)} (95% interval {interval(found.interval)})."
     ]
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-from tl_keras import tasks
 from tl_keras.report.drawings.words import (
     NOTHING,
     interval,
@@ -44,7 +43,7 @@ def approaches_of(run: RunFiles) -> dict[str, dict[str, Any]]:
 
 def main_metric(run: RunFiles) -> tuple[str, Callable[[Any], str]]:
     """The task's main metric, and what writes its values."""
-    name = tasks.of(run.task, "names").MAIN
+    name = run.main
     return name, results.named_scores(run.task)[name][1]
 
 

@@ -9,7 +9,7 @@ from scipy import stats
 from tl_keras import tasks
 from tl_keras.report.drawings.words import is_number
 from tl_keras.report.read import Prediction, RunFiles
-from tl_keras.tasks.classification.metrics import wilson
+from tl_keras.tasks.shares import wilson
 
 # Stages of metrics.jsonl whose records are epochs, in words. Those of the stage "head" are
 # strengths of regularisation.
@@ -19,7 +19,7 @@ SURE = 0.9  # From this probability on the model counts as sure.
 MISTAKES = 12
 TIMED = 50  # Runs of an export, of which the median latency is.
 WIDE = 0.2  # Width of an interval, over which a score says little.
-DECIDABLE = 0.05  # A difference of accuracies that may be larger is not known to be noise.
+DECIDABLE = 0.05  # A difference of shares that may be larger is not known to be noise.
 
 
 def scored(run: RunFiles) -> tuple[str, dict]:
@@ -42,7 +42,7 @@ def intervals(run: RunFiles, split: str) -> dict[str, list[float]]:
     examples = [(p.label, p.prediction, p.likelihood) for p in run.predictions if p.split == split]
     own = (run.result.get(split) or {}).get("interval")
     drawn = tasks.of(run.task, "intervals").bootstrap(examples)
-    return {**drawn, **({tasks.of(run.task, "names").MAIN: own} if own else {})}
+    return {**drawn, **({run.main: own} if own else {})}
 
 
 def split_size(run: RunFiles, split: str) -> int | None:
@@ -91,12 +91,18 @@ def to_ship(run: RunFiles) -> tuple[str, dict] | None:
     return (shipped["format"], {**export, **shipped}) if export else None
 
 
+def share_right(run: RunFiles, scores: dict) -> float | None:
+    """The share of right answers among scores; None of other tasks, or where nobody knows it."""
+    share = scores.get(run.main) if run.counts_right else None
+    return share if is_number(share) else None
+
+
 def right(run: RunFiles, export: dict) -> "Share | None":
     """How many examples an export has right, if that was measured."""
-    accuracy, n = export.get("accuracy"), export.get("n", scored(run)[1].get("n"))
-    if not is_number(accuracy) or not is_number(n) or not n:
+    share, n = share_right(run, export), export.get("n", scored(run)[1].get("n"))
+    if share is None or not is_number(n) or not n:
         return None
-    return Share(round(accuracy * n), n)
+    return Share(round(share * n), n)
 
 
 def median(export: dict) -> float | None:
@@ -210,13 +216,13 @@ def weakest(run: RunFiles) -> Rate | None:
 def weak(run: RunFiles) -> list[Rate]:
     """The classes that are shown to be found less often than all together, the weakest first."""
     known = [rate for rate in rates(run) if rate.recall.n]
-    accuracy = scored(run)[1].get("accuracy")
-    if not is_number(accuracy):
+    overall = share_right(run, scored(run)[1])
+    if overall is None:
         return []
     # By the binomial itself: Wilson's interval is too narrow for two or three examples and a small
     # tail. Small, since all classes are looked at to pick these (Bonferroni).
     tail = 0.025 / max(len(known), 1)
-    below = [r for r in known if stats.binom.cdf(r.recall.right, r.recall.n, accuracy) < tail]
+    below = [r for r in known if stats.binom.cdf(r.recall.right, r.recall.n, overall) < tail]
     return sorted(below, key=lambda rate: rate.recall.value)
 
 

@@ -28,7 +28,7 @@ from tl_keras.report.read import RunFiles
 from tl_keras.report.sections import provenance, results, search
 from tl_keras.run import files
 
-FEW = 20  # Examples of a class, under which its recall says little.
+FEW = 20  # Examples of an answer, under which its recall says little.
 
 
 def write(run: RunFiles) -> Path:
@@ -44,7 +44,7 @@ def render(run: RunFiles) -> str:
         "Data": _data(run),
         "Method": _method(run),
         "Figures": _figures(run),
-        "By class": _classes(run),
+        f"By {run.answers[0]}": _recalls(run),
         "Exports": _exports(run),
         "Limits": _limits(run),
         "How to reproduce": _reproduce(run),
@@ -64,17 +64,22 @@ def _front_matter(run: RunFiles) -> str:
     """YAML in JSON's notation where text is a user's. The license is unknown, and left out."""
     split, scores = figures.scored(run)
     words = tasks.of(run.task, "words")
+    kind = f"{run.modality}-{words.TAG}"
     metrics = [
-        f"          - type: {kind}\n            value: {scores[key]}\n            name: {name}"
-        for key, kind, name in words.CARD_METRICS
+        f"          - type: {metric}\n            value: {scores[key]}\n            name: {name}"
+        for key, metric, name in words.CARD_METRICS
         if is_number(scores.get(key))
     ]
-    lines = ["---", "library_name: keras", f"pipeline_tag: {words.TAG}", "tags:"]
-    lines += [f"  - {tag}" for tag in (words.TAG, "transfer-learning", "litert")]
+    lines = ["---", "library_name: keras", f"pipeline_tag: {kind}", "tags:"]
+    lines += [f"  - {tag}" for tag in (kind, "transfer-learning", "litert")]
     if metrics:
-        kind = words.CARD_METRICS[0][1]
-        lines += ["metrics:", f"  - {kind}", "model-index:", f"  - name: {_json(run.name)}"]
-        lines += ["    results:", "      - task:", f"          type: {words.TAG}"]
+        lines += [
+            "metrics:",
+            f"  - {words.CARD_METRICS[0][1]}",
+            "model-index:",
+            f"  - name: {_json(run.name)}",
+        ]
+        lines += ["    results:", "      - task:", f"          type: {kind}"]
         lines += ["        dataset:", f"          name: {_json(_dataset(run))}"]
         lines += [f"          type: {_json(run.source or 'unknown')}", f"          split: {split}"]
         lines += ["        metrics:", *metrics]
@@ -107,8 +112,9 @@ def _data(run: RunFiles) -> str:
     names = run.data.get("classes") or []
     source = dict.fromkeys(filter(None, (run.source, _dataset(run))))
     lines = [f"Source: {plain(', '.join(source))}"]
-    lines += [f"{count(len(names))} classes: {', '.join(map(plain, names))}"] if names else []
-    lines += [f"{count(size)} {split} images" for split, size in splits if size is not None]
+    many = run.answers[1]
+    lines += [f"{count(len(names))} {many}: {', '.join(map(plain, names))}"] if names else []
+    lines += [f"{count(size)} {split} {run.nouns[1]}" for split, size in splits if size is not None]
     if left_out := figures.quarantined(run):
         lines.append(f"{count(len(left_out))} files were left out as unusable")
     return _items([*lines, *map(plain, run.data.get("warnings") or [])])
@@ -128,7 +134,7 @@ def _method(run: RunFiles) -> str:
         lines.append(plain(how))
     epochs = figures.epochs(run)
     kept = epochs and (run.result.get("model") or {}).get("kept") != "head"
-    if kept and settings.get("augment"):  # A head alone is fitted on the images as they are.
+    if kept and settings.get("augment"):  # A head alone is fitted on the examples as they are.
         lines.append(f"augmentation: {plain(json.dumps(settings['augment']))}")
     if epochs:
         how = _kept(run, epochs) if kept else "tried and given up for the head alone"
@@ -159,7 +165,7 @@ def _figures(run: RunFiles) -> str:
     return _table(["Split", "n", "Score", "Value", "95% interval"], rows) if rows else ""
 
 
-def _classes(run: RunFiles) -> str:
+def _recalls(run: RunFiles) -> str:
     rows = [
         [
             plain(rate.name),
@@ -169,12 +175,13 @@ def _classes(run: RunFiles) -> str:
         ]
         for rate in figures.rates(run)
     ]
-    heads = ["Class", "Recall", "95% interval", "n", "Precision", "95% interval", "n"]
+    noun = run.answers[0]
+    heads = [noun.capitalize(), "Recall", "95% interval", "n", "Precision", "95% interval", "n"]
     return _table(heads, rows) if rows else ""
 
 
 def _exports(run: RunFiles) -> str:
-    measured, score = figures.scored(run)[1].get("n"), tasks.of(run.task, "names").MAIN
+    measured, score = figures.scored(run)[1].get("n"), run.main
     title, written = results.named_scores(run.task)[score]
     rows = []
     for name, export in figures.exports(run).items():
@@ -220,9 +227,11 @@ def _limits(run: RunFiles) -> str:
             f"Calibration error {percent(scores['calibration_error'])} on "
             f"{count(scores.get('n'))} examples: probabilities are no certainties."
         )
+    one, many = run.plain_nouns
+    shifts = part(run.modality, "show").SHIFTS
     lines.append(
-        "The figures hold for pictures like those of the data set: other cameras, places, "
-        f"populations or times need to be measured again. {tasks.of(run.task, 'words').STRANGER}"
+        f"The figures hold for {many} like those of the data set: {shifts} need to be measured "
+        f"again. A {one} {tasks.of(run.task, 'words').STRANGER}"
     )
     return _items(map(plain, lines))
 

@@ -68,7 +68,7 @@ def render(run: RunFiles) -> str:
     headed = verdict if judged is advice else judged
     first, lines = headed.headline(run), judged.what_to_do(run)
     sections = {**approaches.SECTIONS, **SECTIONS} if judged is on_approaches else SECTIONS
-    filled = {title: body(run) for title, body in sections.items()}
+    filled = {_titled(title, run): body(run) for title, body in sections.items()}
     filled = {title: body for title, body in filled.items() if body}
     parts = [
         _verdict(run),
@@ -91,7 +91,7 @@ SECTIONS = {
     "Folds": folds.folds,
     "Rounds": rounds.rounds,
     "Search": search.search,
-    "Classes": results.classes,
+    "Answers": results.recalls,  # Under what the task calls them.
     "Confusion": results.confusion,
     "Worst mistakes": mistakes.mistakes,
     "Confidence": results.calibration,
@@ -106,6 +106,10 @@ SECTIONS = {
     "Versions and device": provenance.versions,
     "Config": provenance.config,
 }
+
+
+def _titled(title: str, run: RunFiles) -> str:
+    return run.answers[1].capitalize() if title == "Answers" else title
 
 
 def _verdict(run: RunFiles) -> str:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +14,18 @@ from tl_keras.report.drawings.words import (
     count,
     counted,
     duration,
-    interval,
     is_number,
     listed,
     megabytes,
     number,
-    points,
     split_name,
 )
-from tl_keras.report.facts import figures
+from tl_keras.report.facts import figures, paired
+from tl_keras.report.facts.paired import Named
 from tl_keras.report.pages.page import document
-from tl_keras.report.read import RunFiles, read
+from tl_keras.report.read import read
 from tl_keras.report.sections import provenance, results
 from tl_keras.run import files
-from tl_keras.tasks.classification.metrics import paired_interval
-
-Named = list[tuple[str, RunFiles]]  # A letter each, which stands for the run all over the page.
 
 
 def write(workdirs: Sequence[Path], output: Path) -> Path:
@@ -57,12 +52,12 @@ def _letter(i: int) -> str:
 
 def render(named: Named) -> str:
     """The whole page as HTML."""
-    compared = compare(named)
+    compared = paired.against_best(named)
     parts = {
         "What it means": steps(_meaning(named, compared)),
         "Runs": _runs(named),
-        "Scores": _scores(named) + _differences(compared),
-        "Found, by class": _classes(named),
+        "Scores": _scores(named) + _differences(named, compared),
+        f"Found, by {tasks.of(paired.task_of(named), 'names').NOUNS[0]}": _recalls(named),
         "Training": _curves(named),
         "Exports": _exports(named),
         "Model": _model(named),
@@ -74,74 +69,7 @@ def render(named: Named) -> str:
     return document(f"{title}: tl_keras", "comparison", _headline(named, compared), body)
 
 
-@dataclass(frozen=True)
-class Difference:
-    """How a run does against the best one, on the same examples."""
-
-    letter: str
-    best: str
-    won: int  # Examples that the best alone has right.
-    lost: int  # Examples that the other alone has right.
-    n: int
-
-    @property
-    def value(self) -> float:
-        """By how much the best is ahead, a share of the examples."""
-        return (self.won - self.lost) / self.n
-
-    @property
-    def interval(self) -> list[float]:
-        """95%, paired by example."""
-        return paired_interval(self.won, self.lost, self.n)
-
-    @property
-    def is_noise(self) -> bool:
-        """Whether the interval holds 0."""
-        return self.interval[0] <= 0 <= self.interval[1]
-
-
-def compare(named: Named) -> list[Difference] | None:
-    """Each run against the one with the most right; None unless all share their examples."""
-    answers = [_answers(run) for _, run in named]
-    first = answers[0]
-    if len({figures.predicted(run)[0] for _, run in named}) > 1:
-        return None
-    labels = [{key: label for key, (label, _) in own.items()} for own in answers]
-    if not first or any(own != labels[0] for own in labels):
-        return None
-    right = [{key: label == taken for key, (label, taken) in own.items()} for own in answers]
-    best = max(range(len(named)), key=lambda i: sum(right[i].values()))
-    return [
-        Difference(
-            letter,
-            named[best][0],
-            won=sum(right[best][key] and not own[key] for key in own),
-            lost=sum(own[key] and not right[best][key] for key in own),
-            n=len(own),
-        )
-        for i, ((letter, _), own) in enumerate(zip(named, right, strict=True))
-        if i != best
-    ]
-
-
-def _answers(run: RunFiles) -> dict[tuple[str, int], tuple[str, str]]:
-    """(label, prediction) by content, which may stand in a split twice; empty if not all known."""
-    split, predictions = figures.predicted(run)
-    names = (run.data.get("splits") or {}).get(split) or []
-    digests = (run.data.get("digests") or {}).get(split) or []
-    content = dict(zip(names, digests, strict=False))
-    if not predictions or any(p.file not in content for p in predictions):
-        return {}
-    found: dict[tuple[str, int], tuple[str, str]] = {}
-    seen: dict[str, int] = {}
-    for prediction in predictions:
-        digest = content[prediction.file]
-        seen[digest] = seen.get(digest, 0) + 1
-        found[digest, seen[digest]] = (prediction.label, prediction.prediction)
-    return found
-
-
-def _headline(named: Named, compared: list[Difference] | None) -> str:
+def _headline(named: Named, compared: list[paired.Difference] | None) -> str:
     if compared is None:
         return "These figures do not compare: the runs were measured on different examples"
     called = _called(named)
@@ -151,8 +79,8 @@ def _headline(named: Named, compared: list[Difference] | None) -> str:
         return f"No difference is shown between {listed(list(called.values()))}, on {n} examples"
     others = listed([called[d.letter] for d in real])
     if len(real) == len(compared) == 1:
-        ahead = f"{best} is ahead of {others} by {points(real[0].value)}"
-        return f"{ahead} (95% interval {interval(real[0].interval)}, {n} examples)"
+        ahead = f"{best} is ahead of {others} by {paired.written(named, real[0].value)}"
+        return f"{ahead} (95% interval {paired.between(named, real[0].interval)}, {n} examples)"
     return f"{best} is ahead of {others} beyond chance, on {n} examples"
 
 
@@ -162,7 +90,7 @@ def _called(named: Named) -> dict[str, str]:
     return names if len(set(names.values())) == len(names) else {name: name for name in names}
 
 
-def _meaning(named: Named, compared: list[Difference] | None) -> Iterable[tuple[str, str]]:
+def _meaning(named: Named, compared: list[paired.Difference] | None) -> Iterable[tuple[str, str]]:
     if all(figures.scored(run)[0] == "val" and not run.holds_out for _, run in named):
         yield (
             "Set a test split aside.",
@@ -176,7 +104,8 @@ def _meaning(named: Named, compared: list[Difference] | None) -> Iterable[tuple[
         )
         return
     near = [d for d in compared if d.is_noise]
-    if any(max(map(abs, d.interval)) > figures.DECIDABLE for d in near):
+    counts_right = tasks.of(paired.task_of(named), "words").COUNTS_RIGHT
+    if counts_right and any(max(map(abs, d.interval)) > figures.DECIDABLE for d in near):
         yield (
             "Measure the runs on more examples.",
             f"{count(compared[0].n)} are too few to tell which of these models is better: the "
@@ -186,14 +115,20 @@ def _meaning(named: Named, compared: list[Difference] | None) -> Iterable[tuple[
         letters = sorted([compared[0].best, *(d.letter for d in near)])
         yield (
             f"Choose among {listed(letters)} by size and speed.",
-            f"On {count(compared[0].n)} examples no difference in accuracy is shown between them.",
+            f"On {count(compared[0].n)} examples no difference in {paired.main_name(named)} is "
+            "shown between them.",
         )
     for d in compared:
         if not d.is_noise:
+            told = f"It is right on {paired.written(named, d.value)} more of {count(d.n)} examples"
+            if not counts_right:
+                better = (
+                    f"Its {paired.main_name(named)} is better by {paired.written(named, d.value)}"
+                )
+                told = f"{better} on {count(d.n)} examples"
             yield (
                 f"Prefer {d.best} to {d.letter}.",
-                f"It is right on {points(d.value)} more of {count(d.n)} examples (95% interval "
-                f"{interval(d.interval)}).",
+                f"{told} (95% interval {paired.between(named, d.interval)}).",
             )
     if len(named) > 2:
         yield (
@@ -221,28 +156,27 @@ def _scores(named: Named) -> str:
         figures.intervals(run, split) for (_, run), (split, _) in zip(named, measured, strict=True)
     ]
     rows = [["Measured on", *(f"{count(s.get('n'))} {split_name(split)}" for split, s in measured)]]
-    for key, (name, written) in results.named_scores(tasks.DEFAULT).items():
+    for key, (name, written) in results.named_scores(paired.task_of(named)).items():
         cells = [
             written(scores.get(key)) + results.between(intervals.get(key), written)
             for (_, scores), intervals in zip(measured, drawn, strict=True)
         ]
         rows.append([name, *cells])
-    return table(
-        "With 95% intervals; the calibration error has none.", ["Score", *_heads(named)], rows
-    )
+    told = tasks.of(paired.task_of(named), "words").ABOUT_INTERVALS
+    return table(f"With 95% intervals{told}.", ["Score", *_heads(named)], rows)
 
 
 def _heads(named: Named) -> list[str]:
     return [f"{letter}: {run.name}" for letter, run in named]
 
 
-def _differences(compared: list[Difference] | None) -> str:
+def _differences(named: Named, compared: list[paired.Difference] | None) -> str:
     if compared is None:
         return note("The runs do not share their test split: no difference can be computed.")
     rows = [
         [
             f"{d.best} against {d.letter}",
-            f"{points(d.value)} <small>{interval(d.interval)}</small>",
+            f"{paired.written(named, d.value)} <small>{paired.between(named, d.interval)}</small>",
             f"{count(d.won)} to {count(d.lost)}",
             "noise" if d.is_noise else "beyond chance",
         ]
@@ -252,27 +186,30 @@ def _differences(compared: list[Difference] | None) -> str:
         f"All runs answered the same {count(compared[0].n)} examples, so that they are compared "
         "one by one: the interval of the difference is narrower than those of the scores."
     )
-    columns = ["Runs", "Difference in accuracy", "Right alone", "Verdict"]
+    alone = (
+        f"{'Right' if tasks.of(paired.task_of(named), 'words').COUNTS_RIGHT else 'Better'} alone"
+    )
+    columns = ["Runs", f"Difference in {paired.main_name(named)}", alone, "Verdict"]
     return f"<h3>Differences</h3>{table(above, columns, rows)}"
 
 
-def _classes(named: Named) -> str:
+def _recalls(named: Named) -> str:
     rates = [{rate.name: rate for rate in figures.rates(run)} for _, run in named]
     names = list(dict.fromkeys(name for own in rates for name in own))
     if not names:
         return ""
-    nothing = figures.Share(0, 0)
-    above = "The share of each class that was recognised, with 95% intervals."
-    if len(names) > results.CLASSES:
+    nothing, (one, many) = figures.Share(0, 0), tasks.of(paired.task_of(named), "names").NOUNS
+    above = f"The share of each {one} that was recognised, with 95% intervals."
+    if len(names) > results.RECALLS:
         found = {n: [own[n].recall.value for own in rates if n in own] for n in names}
         lowest = {n: min((v for v in own if v is not None), default=2) for n, own in found.items()}
-        above += f" The {results.CLASSES} of {count(len(names))} classes with the lowest."
-        names = sorted(names, key=lowest.get)[: results.CLASSES]
+        above += f" The {results.RECALLS} of {count(len(names))} {many} with the lowest."
+        names = sorted(names, key=lowest.get)[: results.RECALLS]
     rows = []
     for name in names:
         shares = [own[name].recall if name in own else nothing for own in rates]
         rows.append([escape(name), *(estimate(s.value, s.interval, s.n) for s in shares)])
-    return table(above, ["Class", *_heads(named)], rows)
+    return table(above, [one.capitalize(), *_heads(named)], rows)
 
 
 def _curves(named: Named) -> str:
@@ -287,28 +224,29 @@ def _curves(named: Named) -> str:
 def _exports(named: Named) -> str:
     exports = [figures.exports(run) for _, run in named]
     measured = [figures.scored(run)[1].get("n") for _, run in named]
+    task = paired.task_of(named)
     formats = list(dict.fromkeys(name for own in exports for name in own))
     rows = [
         [
             escape(name),
-            *(_export(own.get(name), n) for own, n in zip(exports, measured, strict=True)),
+            *(_export(own.get(name), n, task) for own, n in zip(exports, measured, strict=True)),
         ]
         for name in formats
     ]
     above = (
-        "Size, median latency of an example on the machine of each run, and accuracy with its "
-        "95% interval."
+        f"Size, median latency of an example on the machine of each run, and "
+        f"{paired.main_name(named)} with its 95% interval."
     )
     return table(above, ["Format", *_heads(named)], rows) if rows else ""
 
 
-def _export(export: dict | None, n: Any) -> str:
+def _export(export: dict | None, n: Any, task: str) -> str:
     if not export:
         return NOTHING
     median = figures.median(export)
     speed = f", {number(median)} ms" if is_number(median) else ""
     missed = "" if figures.passed(export) else ' <span class="missed">missed</span>'
-    right = results.accuracy(export.get("accuracy"), export.get("n", n))
+    right = results.main(task, export.get(tasks.of(task, "names").MAIN), export.get("n", n))
     return f"{megabytes(export.get('bytes'))}{speed}{missed} {right}"
 
 

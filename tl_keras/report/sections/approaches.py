@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tl_keras import tasks
 from tl_keras.report.advice.on_approaches import more
 from tl_keras.report.drawings.markup import escape, table
 from tl_keras.report.drawings.search_charts import Estimate, by_examples, by_name, pareto
@@ -30,22 +31,24 @@ def approaches(run: RunFiles) -> str:
 
 
 def _charts(run: RunFiles) -> str:
-    own = approaches_of(run)
+    own, (main, _) = approaches_of(run), main_metric(run)
     measured = {
-        split: {n: _estimate(i, a[split]) for i, (n, a) in enumerate(own.items()) if a.get(split)}
+        split: {
+            n: _estimate(i, a[split], main) for i, (n, a) in enumerate(own.items()) if a.get(split)
+        }
         for split in ("test", "val")
     }
     split = "test" if measured["test"] else "val"
     numbered = dict(enumerate(own.items(), start=1))
     timed = {
-        i: _estimate(a["training"], a[split])
+        i: _estimate(a["training"], a[split], main)
         for i, (_, a) in numbered.items()
         if a.get(split) and (a.get("training") or 0) > 0
     }
     drawn = [by_name(measured[split], "validation" if split == "val" else split)]
     drawn.append(pareto("seconds of training", timed) if timed else "")
     if sized := {
-        i: _estimate(a["latency_ms"], a[split])
+        i: _estimate(a["latency_ms"], a[split], main)
         for i, (_, a) in numbered.items()
         if a.get(split) and is_number(a.get("latency_ms"))
     }:
@@ -56,8 +59,8 @@ def _charts(run: RunFiles) -> str:
     return "".join(f'<div class="charts">{"".join(pair)}</div>' for pair in pairs)
 
 
-def _estimate(x: float, scores: dict[str, Any]) -> Estimate:
-    return Estimate(x, scores["accuracy"], *scores["interval"])
+def _estimate(x: float, scores: dict[str, Any], main: str) -> Estimate:
+    return Estimate(x, scores[main], *scores["interval"])
 
 
 def _table(run: RunFiles) -> str:
@@ -80,10 +83,11 @@ def _table(run: RunFiles) -> str:
             ]
         )
     above = (
-        "Accuracies with 95% intervals. Validation chose depth, epochs and weights of these models "
-        "and flatters them; of cross_validate it is of what folds held out, on training examples "
-        "too. To scratch: seconds until it was as good on validation as from scratch ever. Size "
-        "and latency are of the int8 file. The report of each is in its folder."
+        f"{tasks.of(run.task, 'words').SEVERAL} with 95% intervals. Validation chose depth, "
+        "epochs and weights of these models and flatters them; of cross_validate it is of what "
+        "folds held out, on training examples too. To scratch: seconds until it was as good on "
+        "validation as from scratch ever. Size and latency are of the int8 file. The report of "
+        "each is in its folder."
     )
     columns = ["No.", "Approach", "Validation", "Test", "Training", "To scratch"]
     columns += ["Parameters", "Size", "Latency, ms"]
@@ -123,15 +127,18 @@ def differences(run: RunFiles) -> str:
 
 def ranking(run: RunFiles) -> str:
     """Backbones by what their features say of the labels, before anything was trained."""
-    ranked = run.result.get("ranking") or []
+    ranked, rated = run.result.get("ranking") or [], tasks.maybe(run.task, "transfer")
     rows = []
     for row in ranked:
         tuned = (approaches_of(run).get(str(row.get("approach"))) or {}).get("val") or {}
         rows.append(
             [
                 escape(row.get("backbone") or NOTHING),
-                number(row.get("logme")),
-                percent(row.get("left_out_accuracy")),
+                *(
+                    [number(row.get("logme")), percent(row.get("left_out_accuracy"))]
+                    if rated
+                    else []
+                ),
                 results.main(run.task, tuned.get(main_metric(run)[0]), tuned.get("n")),
                 count(row.get("parameters")),
                 duration(row.get("seconds")),
@@ -139,6 +146,9 @@ def ranking(run: RunFiles) -> str:
         )
     if not rows:
         return ""
+    if not rated:
+        above = "What each backbone came to, fine-tuned, on validation."
+        return table(above, ["Backbone", "Fine-tuned", "Parameters", "Time"], rows, numeric=(2, 3))
     above = (
         "Of the features of the training examples, before anything was trained. LogME (arXiv "
         "2102.11005), the higher the better; accuracy of a logistic regression on examples that "

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from tl_keras import tasks
 from tl_keras.modalities import part
 from tl_keras.report.drawings.words import (
     count,
@@ -24,7 +25,7 @@ def notes(run: RunFiles) -> Iterable[str]:
     yield from (f"{k}: {e['status']}." for k, e in measured.items() if not figures.passed(e))
     for name, export in measured.items():
         if export.get("repair"):
-            yield _mended(name, export)
+            yield _mended(name, export, run.task)
     yield from _shipped(run)
     yield from _undecided(measured)
     yield from _slower(measured)
@@ -34,17 +35,17 @@ def notes(run: RunFiles) -> Iterable[str]:
             yield f"{name} computes with floats in {kinds}: not for devices without them."
     shipped = figures.to_ship(run)
     if shipped and shipped[1].get("abstain"):
-        yield _abstaining(*shipped)
+        yield _abstaining(*shipped, run)
 
 
-def _mended(name: str, export: dict) -> str:
+def _mended(name: str, export: dict, task: str) -> str:
     kept, steps = export["repair"]["kept"], export["repair"]["steps"]
     others = f" and {len(kept) - SHOWN} others" if len(kept) > SHOWN else ""
     layers = ", ".join(kept[:SHOWN]) + others if kept else "nothing"
     lost = export.get("val", {}).get("lost")
+    before = number(steps[0]["lost"]), export["val"]["on"], percent(steps[0]["moved"])
     return (
-        f"{name} lost {number(steps[0]['lost'])} of accuracy on {export['val']['on']}, and gave "
-        f"{percent(steps[0]['moved'])} of the probability to other classes; with {layers} left "
+        f"{name} {tasks.of(task, 'words').mended(*before)}; with {layers} left "
         f"float, which cost most when quantised apart, it loses {number(lost)}, and is "
         f"{megabytes(export['repair']['bytes'])} larger."
     )
@@ -54,14 +55,15 @@ def _shipped(run: RunFiles) -> Iterable[str]:
     found = figures.to_ship(run)
     device = found[1].get("device") if found else None
     if device:
-        said = part(run.modality, "show").on_device(device, _right(device))
+        said = part(run.modality, "show").on_device(device, _right(run, device))
         yield f"{found[1]['path']} is the {found[0]} file. {said}"
 
 
-def _right(device: dict) -> str:
-    if not is_number(device.get("accuracy")):
+def _right(run: RunFiles, device: dict) -> str:
+    share = device.get(run.main)
+    if not run.counts_right or not is_number(share):
         return ""
-    return f"is right on {percent(device['accuracy'])} ({interval(device['interval'])}), and "
+    return f"is right on {percent(share)} ({interval(device['interval'])}), and "
 
 
 def _undecided(measured: dict[str, dict]) -> Iterable[str]:
@@ -84,12 +86,12 @@ def _slower(measured: dict[str, dict]) -> Iterable[str]:
             yield f"{name} is slower than float32 on this machine, {number(median / plain)} times."
 
 
-def _abstaining(name: str, export: dict) -> str:
+def _abstaining(name: str, export: dict, run: RunFiles) -> str:
     abstain = export["abstain"]
-    decided = f"{name} decides {percent(abstain['answered'])} of the images"
-    if is_number(abstain.get("accuracy")):
-        decided += f", and is right on {percent(abstain['accuracy'])} of those"
+    decided = f"{name} decides {percent(abstain['answered'])} of the {run.nouns[1]}"
+    if is_number(right := abstain.get(run.main)):
+        decided += f", and is right on {percent(right)} of those"
     return (
-        f"{decided}; the right class is among those that it cannot rule out for "
+        f"{decided}; the right {run.answers[0]} is among those that it cannot rule out for "
         f"{percent(abstain['coverage'])} ({interval(abstain['interval'])})."
     )

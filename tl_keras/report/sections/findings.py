@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tl_keras.modalities import part
-from tl_keras.report.drawings.markup import escape, facts, gallery, note, table
+from tl_keras.report.drawings.markup import escape, gallery, note, table
 from tl_keras.report.drawings.words import (
     NOTHING,
     count,
@@ -15,6 +15,7 @@ from tl_keras.report.drawings.words import (
     split_name,
 )
 from tl_keras.report.drawings.words import number as shortest
+from tl_keras.report.facts import figures
 from tl_keras.report.read import RunFiles
 
 SHOWN = 24  # Of each kind; the rest is counted.
@@ -23,7 +24,7 @@ SHOWN = 24  # Of each kind; the rest is counted.
 def number(run: RunFiles) -> int:
     """How many findings there are."""
     found = run.findings
-    odd = [(found.get(part) or {}).get("odd") for part in ("sizes", "brightness")]
+    odd = [(found.get(key) or {}).get("odd") for key in part(run.modality, "show").ODD]
     listed = [found.get(part) for part in ("near_duplicates", "suspects", "rare")]
     return sum(len(entries or []) for entries in [*odd, *listed])
 
@@ -31,7 +32,8 @@ def number(run: RunFiles) -> int:
 def unseen(run: RunFiles) -> list[str]:
     """What nobody looked for, and why, a sentence each."""
     near = "near_duplicates" in run.findings
-    said = [] if near else ["Near-duplicates were not compared: too many images for the memory."]
+    too_many = f"too many {run.nouns[1]} for the memory"
+    said = [] if near else [f"Near-duplicates were not compared: {too_many}."]
     why = str(run.findings.get("suspects_note") or "")
     # Where labels were compared, the note says how.
     if why and not run.findings.get("suspects"):
@@ -41,12 +43,12 @@ def unseen(run: RunFiles) -> list[str]:
 
 def data_check(run: RunFiles) -> str:
     """All that was found, each kind under its heading."""
+    many = run.answers[1]
     parts = {
         "Near-duplicates": _near_duplicates(run),
         "Labels that may be wrong": _suspects(run),
-        "Classes with few images": _rare(run.findings.get("rare") or []),
-        "Sizes": _sizes(run.findings.get("sizes") or {}),
-        "Brightness and colour": _brightness(run.findings.get("brightness") or {}),
+        f"{many.capitalize()} with few {run.nouns[1]}": _rare(run),
+        **part(run.modality, "show").findings(run.findings),
     }
     body = "".join(f"<h3>{title}</h3>{part}" for title, part in parts.items() if part)
     if body or not run.findings:
@@ -56,7 +58,7 @@ def data_check(run: RunFiles) -> str:
 
 def _near_duplicates(run: RunFiles) -> str:
     if run.findings and "near_duplicates" not in run.findings:
-        return note("Not compared: too many images for the memory.")
+        return note(f"Not compared: too many {run.nouns[1]} for the memory.")
     pairs = [p for p in run.findings.get("near_duplicates") or [] if len(p.get("files") or []) == 2]
     if not pairs:
         return ""
@@ -74,7 +76,7 @@ def _near_duplicates(run: RunFiles) -> str:
         if is_number(pair.get("distance")):
             lines.append(f'<span class="file">distance {shortest(pair["distance"])}</span>')
         figures.append((pictures, lines))
-    above = f"{counted(len(pairs), 'pair')} of nearly equal pictures{_cut(pairs)}."
+    above = f"{counted(len(pairs), 'pair')} of nearly equal {run.plain_nouns[1]}{cut(pairs)}."
     return note(above) + gallery(figures, "pairs") + _without(run)
 
 
@@ -93,19 +95,21 @@ def _images(run: RunFiles, pictures: Sequence[Any | None], names: Sequence[str])
     return [image(p, name) for p, name in zip(pictures, names, strict=True) if p]
 
 
-def _cut(entries: Sequence[Any]) -> str:
+def cut(entries: Sequence[Any]) -> str:
+    """That only the first entries are shown, where there are more."""
     rest = len(entries) - SHOWN
     return f"; the first {SHOWN}, and {count(rest)} more in findings.json" if rest > 0 else ""
 
 
 def _without(run: RunFiles) -> str:
     found = run.findings.get("without_near_duplicates") or {}
-    if not is_number(found.get("accuracy")):
+    right = figures.share_right(run, found)
+    if right is None:
         return ""
     removed, n = found.get("removed"), found.get("n")
     return note(
         f"Without the {count(removed)} {split_name(str(found.get('split') or 'test'))} examples "
-        f"that have a near-duplicate in another split, {percent(found['accuracy'])} of the "
+        f"that have a near-duplicate in another split, {percent(right)} of the "
         f"{count(n)} left are right (95% interval {interval(found.get('interval'))})."
     )
 
@@ -128,66 +132,22 @@ def _suspects(run: RunFiles) -> str:
             f'<span class="file">{escape(file)}</span>',
         ]
         figures.append((_images(run, [picture], [file]), lines))
-    above = f"{counted(len(suspects), 'picture')}, the most doubtful first{_cut(suspects)}."
+    above = f"{counted(len(suspects), *run.plain_nouns)}, the most doubtful first"
+    above += f"{cut(suspects)}."
     if run.holds_out:
         above += " label_quality.csv ranks all examples."
     return note(above) + said + gallery(figures, "single")
 
 
-def _rare(rare: Sequence[dict]) -> str:
+def _rare(run: RunFiles) -> str:
+    rare = run.findings.get("rare") or []
     if not rare:
         return ""
+    one, many = run.answers
     rows = [
         [escape(entry.get("class")), count(entry.get("n")), escape(entry.get("why") or NOTHING)]
         for entry in rare[:SHOWN]
     ]
-    above = f"{counted(len(rare), 'class', 'classes')}{_cut(rare)}."
-    return table(above, ["Class", "Images", "Why"], rows, numeric=(1,))
-
-
-def _sizes(sizes: dict) -> str:
-    named = [
-        (word, _range(sizes[word])) for word in ("width", "height", "aspect") if sizes.get(word)
-    ]
-    odd = sizes.get("odd") or []
-    rows = [
-        [
-            escape(entry.get("file")),
-            f"{count(entry.get('width'))} × {count(entry.get('height'))}",
-            escape(entry.get("why") or NOTHING),
-        ]
-        for entry in odd[:SHOWN]
-    ]
-    return _measured(sizes, named, odd, ["File", "Pixels", "Why"], rows)
-
-
-def _brightness(brightness: dict) -> str:
-    named = [("median", shortest(brightness.get("median")))] if brightness.get("median") else []
-    odd = brightness.get("odd") or []
-    rows = [
-        [
-            escape(entry.get("file")),
-            shortest(entry.get("mean")),
-            escape(entry.get("why") or NOTHING),
-        ]
-        for entry in odd[:SHOWN]
-    ]
-    return _measured(brightness, named, odd, ["File", "Mean, 0 to 255", "Why"], rows)
-
-
-def _measured(
-    of: dict, named: list, odd: Sequence[dict], columns: Sequence[str], rows: list[list[str]]
-) -> str:
-    if not named and not odd:
-        return ""
-    on = note(f"Of {counted(of['n'], 'image')}.") if is_number(of.get("n")) else ""
-    if not odd:
-        return on + facts(named)
-    of_what = "brightness or colour" if columns[1].startswith("Mean") else "size"
-    above = f"{counted(len(odd), 'image')} of unusual {of_what}{_cut(odd)}."
-    return on + facts(named) + table(above, columns, rows, numeric=(1,))
-
-
-def _range(values: Any) -> str:
-    low, median, high = map(shortest, (list(values) + [None] * 3)[:3])
-    return f"{median} (from {low} to {high})"
+    above = f"{counted(len(rare), one, many)}{cut(rare)}."
+    columns = [one.capitalize(), run.nouns[1].capitalize(), "Why"]
+    return table(above, columns, rows, numeric=(1,))

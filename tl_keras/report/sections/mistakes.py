@@ -30,14 +30,10 @@ def mistakes(run: RunFiles) -> str:
 
 
 def _looked(run: RunFiles, heats: list[Any | None]) -> str:
+    show = part(run.modality, "show")
     if any(heats):
-        return (
-            "Warm: what spoke most for the prediction (Grad-CAM). Where it lies beside the thing "
-            "itself, the model goes by the surroundings."
-        )
-    if run.pictures.get("mistakes"):
-        return "No heat maps: this model has no feature map to look at, or nothing in it stood out."
-    return ""
+        return show.EXPLAINED
+    return show.NOT_EXPLAINED if run.pictures.get("mistakes") else ""
 
 
 def _heat(run: RunFiles, mistake: Prediction) -> Any | None:

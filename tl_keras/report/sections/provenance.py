@@ -17,7 +17,7 @@ from tl_keras.report.drawings.words import (
 )
 from tl_keras.report.facts import figures
 from tl_keras.report.read import RunFiles
-from tl_keras.report.sections.results import accuracy, named_scores
+from tl_keras.report.sections.results import named_scores, share_of
 
 QUARANTINED = 100
 
@@ -31,7 +31,7 @@ def data(run: RunFiles) -> str:
     rows = [[split_name(s), count(figures.split_size(run, s))] for s in splits]
     rows += [["left out", count(len(left_out))]]
     names = run.data.get("classes") or []
-    above = f"{counted(len(names), 'class', 'classes')}." if run.counts_right else ""
+    above = f"{counted(len(names), *run.answers)}." if names else ""
     parts = [table(above, ["Split", "Examples"], rows, [1])]
     if run.data.get("warnings"):
         parts.append(f"<h3>Warnings</h3>{items(run.data['warnings'])}")
@@ -103,12 +103,9 @@ def model(run: RunFiles) -> str:
         return named
     titles = [named_scores(run.task).get(key, (_words(key),))[0] for key in chosen_by]
     views = next(iter(candidates.values())).get("views")
-    above = (
-        f"What stood for choice, on {count(n)} validation examples. Gain: nats by which all their "
-        "labels together become more likely than by the first candidate, mean over "
-        f"{counted(views or 1, 'view')} of each; too little of it is luck. Temperature: by which "
-        "the logits are divided."
-    )
+    above = f"What stood for choice, on {count(n)} validation examples. Gain: " + tasks.of(
+        run.task, "words"
+    ).ABOUT_GAIN.format(views=counted(views or 1, "view"))
     columns = ["Candidate", *titles, "Gain", "Temperature"]
     size = len(titles)
     numeric = (1, size + 1, size + 2)
@@ -121,8 +118,8 @@ def _words(key: str) -> str:
 
 def _score(run: RunFiles, key: str, value: Any, n: Any) -> str:
     """A score that candidates are chosen by, as HTML."""
-    if run.counts_right and key == tasks.of(run.task, "names").MAIN:
-        return accuracy(value, n)
+    if run.counts_right and key == run.main:
+        return share_of(value, n)
     return named_scores(run.task).get(key, ("", number))[1](value)
 
 

@@ -20,12 +20,14 @@ from tl_keras.report.drawings.words import (
 from tl_keras.report.facts import figures
 from tl_keras.report.read import RunFiles
 from tl_keras.report.sections import export_notes
-from tl_keras.tasks.classification.metrics import wilson
+from tl_keras.tasks.shares import wilson
 
-CELLS = 20  # Classes up to which the confusion matrix is shown whole; then the worst pairs.
+CELLS = (
+    20  # Answers with names up to which the confusion matrix is shown whole; then the worst pairs.
+)
 PAIRS = 20
-STEEP = 30  # Letters of all class names together, above which they stand upright over the matrix.
-CLASSES = 40  # Rows of the table of classes; with more, those of the lowest recall.
+STEEP = 30  # Letters of all names together, above which they stand upright over the matrix.
+RECALLS = 40  # Rows of the table of recalls; with more, those of the lowest.
 
 
 def scores(run: RunFiles) -> str:
@@ -84,22 +86,23 @@ def between(pair: Any, written: Callable[[Any], str]) -> str:
     return f" <small>{text}</small>"
 
 
-def classes(run: RunFiles) -> str:
-    """Recall and precision of each class, or of the weakest, with their intervals."""
+def recalls(run: RunFiles) -> str:
+    """Recall and precision of each answer, such as a class, or of the weakest ones."""
     split, _ = figures.scored(run)
     rated = figures.rates(run)
     if not rated:
         return ""
+    one, many = run.answers
     above = (
         f"On {count(sum(rate.recall.n for rate in rated))} {run.split_name(split)} examples; lines "
-        "are 95% intervals. Found: the share of a class that was recognised (recall). Right when "
+        f"are 95% intervals. Found: the share of a {one} that was recognised (recall). Right when "
         "said: the share of its predictions that are right (precision)."
     )
-    if len(rated) > CLASSES:
-        above += f" The {CLASSES} of {count(len(rated))} classes with the lowest recall."
-        rated = sorted(rated, key=lambda rate: _or(rate.recall.value, 2))[:CLASSES]
+    if len(rated) > RECALLS:
+        above += f" The {RECALLS} of {count(len(rated))} {many} with the lowest recall."
+        rated = sorted(rated, key=lambda rate: _or(rate.recall.value, 2))[:RECALLS]
     rows = [[escape(rate.name), _share(rate.recall), _share(rate.precision)] for rate in rated]
-    return table(above, ["Class", "Found", "Right when said"], rows)
+    return table(above, [one.capitalize(), "Found", "Right when said"], rows)
 
 
 def _share(share: figures.Share) -> str:
@@ -107,20 +110,21 @@ def _share(share: figures.Share) -> str:
 
 
 def confusion(run: RunFiles) -> str:
-    """The confusion matrix, or the most frequent mistakes of many classes."""
+    """The confusion matrix, or the most frequent mistakes where there are many answers."""
     split, _ = figures.predicted(run)
     names, counts = figures.counts(run)
     if not names:
         return ""
+    one, many = run.answers
     on = f"On {count(sum(counts.values()))} {run.split_name(split)} examples"
     if len(names) <= CELLS:
-        return _matrix(f"{on}. Rows are the true class, columns the prediction.", names, counts)
+        return _matrix(f"{on}. Rows are the true {one}, columns the prediction.", names, counts)
     pairs = figures.pairs(run)[:PAIRS]
     if not pairs:
-        return note(f"{on}: no class was taken for another.")
-    above = f"{on}. The most confused pairs of {count(len(names))} classes."
+        return note(f"{on}: no {one} was taken for another.")
+    above = f"{on}. The most confused pairs of {count(len(names))} {many}."
     rows = [[escape(true), escape(taken), count(n)] for true, taken, n in pairs]
-    return table(above, ["True class", "Taken for", "Times"], rows, numeric=(2,))
+    return table(above, [f"True {one}", "Taken for", "Times"], rows, numeric=(2,))
 
 
 def _matrix(above: str, names: Sequence[str], counts: Counter) -> str:
@@ -172,7 +176,9 @@ def exports(run: RunFiles) -> str:
     threads = _distinct((e.get("latency_ms") or {}).get("threads") for e in measured.values())
     measured_on = run.split_name(split)
     if run.holds_out and split == "val":
-        measured_on = "training"  # The model was trained on all: it is no measure of accuracy.
+        measured_on = (
+            "training"  # The model was trained on all: it is no measure of how good it is.
+        )
     of_threads = f", {threads} thread{'s' if threads != '1' else ''}" if threads else ""
     above = (
         f"Each file loaded back and measured on {on or NOTHING} {measured_on} examples; "
@@ -181,7 +187,7 @@ def exports(run: RunFiles) -> str:
         "below. Below the size, the memory that LiteRT's own kernels take for activations and "
         "unpacked weights."
     )
-    score = tasks.of(run.task, "names").MAIN
+    score = run.main
     columns = ["Format", "Status", "Size, memory", named_scores(run.task)[score][0], "Agreement"]
     columns += ["Largest difference", "Median, 95%, ms", "All threads, ms"]
     largest = max(filter(is_number, (e.get("bytes") for e in measured.values())), default=0)
@@ -195,7 +201,7 @@ def exports(run: RunFiles) -> str:
                 *(_file(name, export), _status(export)),
                 _length(export.get("bytes"), largest, megabytes) + _small(export, "arena_bytes"),
                 main(run.task, export.get(score), n),
-                accuracy(export.get("agreement"), n),
+                share_of(export.get("agreement"), n),
                 number(export.get("max_abs_diff")),
                 _length(latency.get("median"), slowest, number) + _small(latency, "p95"),
                 number((export.get("latency_all_ms") or {}).get("median")),
@@ -233,11 +239,11 @@ def main(task: str, value: Any, n: Any) -> str:
     """A task's main score on n examples as HTML, a share with its interval."""
     words = tasks.of(task, "words")
     if words.COUNTS_RIGHT:
-        return accuracy(value, n)
+        return share_of(value, n)
     return named_scores(task)[tasks.of(task, "names").MAIN][1](value)
 
 
-def accuracy(share: Any, n: Any) -> str:
+def share_of(share: Any, n: Any) -> str:
     """A share of n examples as HTML, with its interval where n is known."""
     if not is_number(share) or not is_number(n) or not n:
         return percent(share)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tl_keras import tasks
 from tl_keras.report.drawings.markup import escape, note, table
 from tl_keras.report.drawings.words import (
     NOTHING,
@@ -15,8 +16,8 @@ from tl_keras.report.drawings.words import (
     points,
 )
 from tl_keras.report.read import RunFiles
-from tl_keras.report.sections.results import accuracy
-from tl_keras.tasks.classification.metrics import paired_interval
+from tl_keras.report.sections.results import named_scores, share_of
+from tl_keras.tasks.shares import paired_interval
 
 MERGED = {
     "average": "the average of the students' weights",
@@ -33,8 +34,10 @@ def rounds(run: RunFiles) -> str:
     parts = [f'<p class="answer">{escape(said(run))}</p>', note(_how(run))]
     for i, own in enumerate(found, start=1):
         title = f"Round {i}" if len(found) > 1 else "Students"
-        parts.append(f"<h3>{title}</h3>{_students(own)}{_candidates(run, own)}")
-        parts.append(f"<h3>Labels{f' of round {i}' if len(found) > 1 else ''}</h3>{_labels(own)}")
+        parts.append(f"<h3>{title}</h3>{_students(run, own)}{_candidates(run, own)}")
+        parts.append(
+            f"<h3>Labels{f' of round {i}' if len(found) > 1 else ''}</h3>{_labels(run, own)}"
+        )
     return "".join(parts)
 
 
@@ -42,9 +45,9 @@ def said(run: RunFiles) -> str:
     """The model against its teacher, as a sentence."""
     teacher = run.result.get("teacher") or {}
     won, lost, n = (teacher.get(name) for name in ("won", "lost", "n"))
-    split = str(teacher.get("split") or "test")
-    own = (run.result.get(split) or {}).get("accuracy")
-    if not all(map(is_number, (won, lost, n, own, teacher.get("accuracy")))) or not n:
+    split, main = str(teacher.get("split") or "test"), run.main
+    own = (run.result.get(split) or {}).get(main)
+    if not all(map(is_number, (won, lost, n, own, teacher.get(main)))) or not n:
         return "Students were trained on what a teacher had labelled."
     low, high = paired_interval(won, lost, n)
     gained = (
@@ -59,8 +62,11 @@ def said(run: RunFiles) -> str:
 
 
 def _how(run: RunFiles) -> str:
-    unlabelled = (run.result.get("unlabelled") or {}).get("n")
-    teacher = percent((run.result.get("teacher") or {}).get("accuracy"))
+    unlabelled, main = (
+        (run.result.get("unlabelled") or {}).get("n"),
+        run.main,
+    )
+    teacher = percent((run.result.get("teacher") or {}).get(main))
     return (
         f"The first teacher, cross-validated on all that was labelled and right on {teacher}, "
         f"labelled {count(unlabelled)} examples; students were trained on segments of them, and on "
@@ -68,16 +74,16 @@ def _how(run: RunFiles) -> str:
     )
 
 
-def _students(own: dict[str, Any]) -> str:
-    rows = []
+def _students(run: RunFiles, own: dict[str, Any]) -> str:
+    rows, main = [], run.main
     for student in own.get("segments") or []:
         labelled, taught = student.get("labelled") or {}, student.get("taught") or {}
         rows.append(
             [
                 count(student.get("segment")),
                 count(student.get("train")),
-                accuracy(labelled.get("accuracy"), labelled.get("n")),
-                accuracy(taught.get("accuracy"), taught.get("n")),
+                share_of(labelled.get(main), labelled.get("n")),
+                share_of(taught.get(main), taught.get("n")),
                 escape(student.get("kept") or NOTHING),
                 duration(student.get("seconds")),
             ]
@@ -92,12 +98,13 @@ def _students(own: dict[str, Any]) -> str:
 
 def _candidates(run: RunFiles, own: dict[str, Any]) -> str:
     merged, standing = str(own.get("merged")), own.get("candidates") or {}
-    n = (run.result.get("val") or {}).get("n")
+    n, names = (run.result.get("val") or {}).get("n"), tasks.of(run.task, "names")
+    main, by = names.MAIN, names.CHOOSE_BY[0]
     rows = [
         [
             escape(name + (" (kept)" if name == merged else "")),
-            accuracy(scores.get("accuracy"), n),
-            number(scores.get("log_loss")),
+            share_of(scores.get(main), n),
+            number(scores.get(by)),
         ]
         for name, scores in standing.items()
     ]
@@ -105,17 +112,19 @@ def _candidates(run: RunFiles, own: dict[str, Any]) -> str:
         return ""
     kept = MERGED.get(merged, f"the best student, of segment {merged.removeprefix('segment_')}")
     above = f"On {count(n)} labelled validation examples. Kept: {kept}."
-    return table(above, ["Candidate", "Accuracy", "Log loss"], rows, numeric=(2,))
+    titles = [named_scores(run.task)[key][0] for key in (main, by)]
+    return table(above, ["Candidate", *titles], rows, numeric=(2,))
 
 
-def _labels(own: dict[str, Any]) -> str:
+def _labels(run: RunFiles, own: dict[str, Any]) -> str:
+    noun = run.answers[0]
     labels = own.get("labels") or {}
     frequencies, thresholds = labels.get("frequencies"), labels.get("thresholds")
-    classes = labels.get("classes") or {}
-    known = any(is_number(entry.get("known")) for entry in classes.values())
-    columns = ["Class", "Estimated share", "Labels", "Kept from", "Kept"]
+    answers = labels.get("classes") or {}
+    known = any(is_number(entry.get("known")) for entry in answers.values())
+    columns = [noun.capitalize(), "Estimated share", "Labels", "Kept from", "Kept"]
     rows = []
-    for i, (name, entry) in enumerate(classes.items()):
+    for i, (name, entry) in enumerate(answers.items()):
         row = [
             escape(name),
             percent(_at(frequencies, i)),
@@ -125,8 +134,8 @@ def _labels(own: dict[str, Any]) -> str:
         ]
         rows.append(row + ([_right(entry)] if known else []))
     above = (
-        "What the teacher said, corrected by the share of each class as its answers let estimate; "
-        "the surest of each class were kept."
+        f"What the teacher said, corrected by the share of each {noun} as its answers let "
+        f"estimate; the surest of each {noun} were kept."
     )
     if known:
         columns.append("Right")
@@ -140,4 +149,4 @@ def _at(values: Any, i: int) -> Any:
 
 def _right(entry: dict[str, Any]) -> str:
     right, known = entry.get("right"), entry.get("known")
-    return accuracy(right / known, known) if is_number(right) and known else NOTHING
+    return share_of(right / known, known) if is_number(right) and known else NOTHING

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from tl_keras import tasks
 from tl_keras.modalities import part
 from tl_keras.report.drawings import charts
 from tl_keras.report.drawings.markup import escape, gallery, note
@@ -32,7 +33,8 @@ def _head(run: RunFiles) -> Iterable[str]:
     tried = figures.strengths(run)
     if not tried:
         return
-    line = f"Head: logistic regression, {counted(len(tried), 'strength')} of regularisation tried"
+    fitted = tasks.of(run.task, "words").HEAD
+    line = f"Head: {fitted}, {counted(len(tried), 'strength')} of regularisation tried"
     known = [record for record in tried if is_number(record.get("val_loss"))]
     if known:
         best = min(known, key=lambda record: record["val_loss"])
@@ -55,7 +57,7 @@ def _epochs(run: RunFiles) -> Iterable[str]:
 
 
 def augmented(run: RunFiles) -> str:
-    """Training images as they are, and as augmentation changes them."""
+    """Training examples as they are, and as augmentation changes them."""
     rows = []
     for entry in run.pictures.get("augmented") or []:
         file = str(entry.get("file"))
@@ -72,8 +74,8 @@ def augmented(run: RunFiles) -> str:
     if not rows:
         return ""
     above = (
-        f"{counted(len(rows), 'training image')}: first as it is, then as image.augment has it, "
-        "epoch by epoch. A view that a person could not name teaches nothing: "
-        "weaken image.augment then."
+        f"{counted(len(rows), f'training {run.nouns[0]}')}: first as it is, then as "
+        f"{run.modality}.augment has it, epoch by epoch. A view that a person could not name "
+        f"teaches nothing: weaken {run.modality}.augment then."
     )
     return note(above) + gallery(rows, "views")

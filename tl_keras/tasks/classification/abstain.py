@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tl_keras.tasks.classification.metrics import wilson
+from tl_keras.tasks.shares import wilson
 
 ROUNDING = 1e-9  # (19 + 1) * (1 - 0.95) is 1, and a little less in floats
 STEP = 1 / 256  # of int8's probabilities, which end at 255 of them

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tl_keras.tasks.classification.metrics import paired_interval
+from tl_keras.tasks.shares import paired_interval
 
 # nats: what a likelihood-ratio test at 1% asks for, half of chi-square's quantile at one degree of
 # freedom. On 20 development splits of two data sets those that gained nothing by fine-tuning came

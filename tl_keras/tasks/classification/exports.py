@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from tl_keras.tasks.classification.metrics import paired_interval, wilson
+from tl_keras.tasks.shares import paired_interval, wilson
 
 # Probability that goes to other classes, over which a file is mended whatever its accuracy: of a
 # few dozen examples as many may be won by chance as lost. Sound MobileNets had .001 to .05.

@@ -1,4 +1,4 @@
-"""What the report, the model card and the files say of classes."""
+"""What the report, the model card, the files and the log say of classes."""
 
 from collections.abc import Sequence
 
@@ -18,15 +18,22 @@ ABOUT_SCORES = (
     "confidence and accuracy lie apart, in 15 bins; few examples raise it by chance, see "
     "Confidence, which has 10."
 )
-TAG = "image-classification"  # of Hugging Face's cards
+ABOUT_INTERVALS = "; the calibration error has none"
+SEVERAL = "Accuracies"
+HEAD = "logistic regression"
+ABOUT_GAIN = (
+    "nats by which all their labels together become more likely than by the first candidate, mean "
+    "over {views} of each; too little of it is luck. Temperature: by which the logits are divided."
+)
+TAG = "classification"
 CARD_METRICS = (("accuracy", "accuracy", "Accuracy"), ("macro_f1", "f1", "Macro F1"))
-STRANGER = "A picture of none of the classes gets one of them all the same."
+STRANGER = "of none of the classes gets one of them all the same."
 
 
-def about(names: Sequence[str]) -> tuple[str, str]:
+def about(names: Sequence[str], nouns: str) -> tuple[str, str]:
     """A title for exported files, and what the model does, as a sentence."""
     few = ", ".join(names[:5]) + (f" and {len(names) - 5} others" if len(names) > 5 else "")
-    return few, f"Tells {len(names)} classes of images apart: {few}."
+    return few, f"Tells {len(names)} classes of {nouns} apart: {few}."
 
 
 def line(accuracy: str, on: str) -> str:
@@ -37,3 +44,13 @@ def line(accuracy: str, on: str) -> str:
 def counted(names: Sequence[str]) -> str:
     """What a data set has answers of."""
     return f"{len(names)} classes"
+
+
+def mended(lost: str, on: str, moved: str) -> str:
+    """What a file lost before it was mended.
+
+    Args:
+      lost, moved: of `exports.lost`, in words.
+      on: what it was measured on.
+    """
+    return f"lost {lost} of accuracy on {on}, and gave {moved} of the probability to other classes"
