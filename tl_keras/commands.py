@@ -13,6 +13,7 @@ from pathlib import Path
 from absl import flags
 
 from tl_keras import launch, output
+from tl_keras.approaches.teaching import segments
 from tl_keras.config import text as configs
 from tl_keras.config.cache import CacheConfig
 from tl_keras.config.messages import with_article
@@ -146,12 +147,10 @@ def _parallel(values: Flags, _: list[str]) -> int:
     workdir = _workdir(values, values.config or values.data)
     if values.segment is None:
         return _train("parallel", config, workdir)
-    runs.load(workdir)  # Says before a slow start that it is none.
-    with _started():
-        from tl_keras.approaches.teaching import student
-
-        trained = student.run(config, workdir, values.segment)
-    print(f"segment finished: {trained.workdir}")
+    student = segments.waiting(config, workdir, values.segment)
+    if student.result is None:
+        launch.launch_job(student.workdir, _started, student.config)
+    print(f"segment finished: {student.workdir}")
     return 0
 
 

@@ -6,6 +6,7 @@ import importlib
 import shlex
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,16 +50,27 @@ def launch(
 
 
 # What does the jobs that are no commands, by their kind.
-JOBS = {"trial": "tl_keras.search.trials", "fold": "tl_keras.approaches.folds"}
+JOBS = {
+    "trial": "tl_keras.search.trials",
+    "fold": "tl_keras.approaches.folds",
+    "segment": "tl_keras.approaches.teaching.student",
+}
 
 
-def launch_job(folder: str | Path, start: Start = tensorflow_started) -> Run:
+def launch_job(
+    folder: str | Path, start: Start = tensorflow_started, config: RunConfig | None = None
+) -> Run:
     """The job of a folder, done in this process from what the folder holds, unless it was done.
+
+    Args:
+      config: the job's own, if this machine keeps its cache elsewhere.
 
     Raises:
       ValueError: no job waits in the folder, or what it was made for has changed.
     """
     waiting = job.waiting(Path(folder))
+    if config is not None:
+        waiting = replace(waiting, config=config)
     if waiting.pipeline not in JOBS:
         return launch(waiting.pipeline, waiting.config, waiting.workdir, start)
     with start():

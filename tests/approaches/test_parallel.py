@@ -14,8 +14,9 @@ import pytest
 from runs import FEW, answers, assert_same_weights, changed, rows, shoot
 
 import tl_keras
+from tl_keras import cli
 from tl_keras.approaches import folds
-from tl_keras.approaches.teaching import student
+from tl_keras.approaches.teaching import segments
 from tl_keras.approaches.teaching.merging import choose
 from tl_keras.approaches.teaching.students import train_students
 from tl_keras.config import text as configs
@@ -343,22 +344,23 @@ def test_what_cannot_be_done_is_refused(wanted, tmp_path, sections, message):
 def test_segment_alone_needs_a_run_that_waits_for_it(wanted, taught, tmp_path):
     config = configs.from_tree(wanted)
     with pytest.raises(ValueError, match="is no run folder"):
-        student.run(config, tmp_path / "none", 0)
+        segments.waiting(config, tmp_path / "none", 0)
     with pytest.raises(ValueError, match="--segment: expected 0 to 1; received 2"):
-        student.run(config, taught.workdir, 2)
+        segments.waiting(config, taught.workdir, 2)
     other = configs.from_tree(changed(wanted, fit={"epochs": 5}))
     with pytest.raises(ValueError, match="fit.epochs: 2 in the workdir, 5 now"):
-        student.run(other, taught.workdir, 0)
+        segments.waiting(other, taught.workdir, 0)
     marks.put(tmp_path / "early", "run")
     (tmp_path / "early" / "config.yaml").write_text(configs.to_yaml(config))
     with pytest.raises(ValueError, match="has no labels yet"):
-        student.run(config, tmp_path / "early", 0)
+        segments.waiting(config, tmp_path / "early", 0)
 
 
-def test_segment_that_is_done_is_left_alone(wanted, taught):
+def test_segment_that_is_done_is_left_alone(taught):
     file = taught.workdir / "round_0" / "segment_0" / "result.json"
     stamp = file.stat().st_mtime_ns
-    student.run(configs.from_tree(wanted), taught.workdir, 0)
+    config = f"--config={taught.workdir / 'config.yaml'}"
+    assert cli.main(["parallel", "--segment=0", config, f"--workdir={taught.workdir}"]) == 0
     assert file.stat().st_mtime_ns == stamp
 
 

@@ -11,7 +11,7 @@ from runs import assert_same_weights, changed
 
 import tl_keras
 from tl_keras import launch
-from tl_keras.jobs import job
+from tl_keras.jobs import child, job, local
 from tl_keras.run.files import write_json
 from tl_keras.run.run import Run
 
@@ -86,6 +86,64 @@ def test_fold_is_the_same_in_a_process_of_its_own(quick, tmp_path, copied):
     told = [folder / "predictions.csv" for folder in (apart, here)]
     assert told[0].read_text() == told[1].read_text()
     assert run.result["folds"][1]["accuracy"] == result_of(apart)["held_out"]["accuracy"]
+
+
+@pytest.fixture(scope="module")
+def students(quick, tmp_path_factory) -> Path:
+    """A folder with a finished run of two students, and in `waiting` copies of the folders of both
+    from before they started. Tests read them and do not change them."""
+    folder, start = tmp_path_factory.mktemp("students"), local.start
+
+    def copy_and_start(one: local.Child, threads: int):
+        shutil.copytree(one.folder, folder / "waiting" / one.folder.name)
+        return start(one, threads)
+
+    wanted = changed(
+        quick,
+        data={"examples_per_class": 8, "unlabelled": "rest"},
+        fit={"choose_by": "accuracy", "epochs": 2},
+        cross_validate={"folds": 2},
+        parallel={"workers": 1},
+        export={"formats": []},
+    )
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(local, "start", copy_and_start)
+        tl_keras.parallel(wanted, folder / "run")
+    return folder
+
+
+def test_student_is_the_same_in_a_process_of_its_own(students, tmp_path):
+    here, apart = students / "run" / "round_0" / "segment_1", tmp_path / "apart"
+    shutil.copytree(students / "waiting" / "segment_1", apart)
+    do_apart(apart)
+    assert result_of(apart) == result_of(here)
+    assert_same_weights(apart, here)
+    assert {path.name for path in apart.iterdir()} == {path.name for path in here.iterdir()}
+
+
+def test_student_by_hand_is_the_same_in_a_run_that_was_moved(students, tmp_path):
+    moved = tmp_path / "moved"
+    shutil.copytree(students / "run", moved)
+    here = moved / "round_0" / "segment_0"
+    shutil.rmtree(here)
+    shutil.copytree(students / "waiting" / "segment_0", here)
+    words = ["parallel", "--segment=0", f"--config={moved / 'config.yaml'}", f"--workdir={moved}"]
+    with (tmp_path / "log").open("w") as log:
+        assert child.start(words, log, {}).wait() == 0
+    before = students / "run" / "round_0" / "segment_0"
+    assert result_of(here) == result_of(before)
+    assert_same_weights(here, before)
+
+
+def test_student_of_other_examples_is_refused(students, tmp_path):
+    shutil.copytree(students / "waiting" / "segment_1", tmp_path / "apart")
+    file = tmp_path / "apart" / "checkpoint" / "job.json"
+    needs = json.loads(file.read_text())
+    name, _, label = needs["taught"]["train"][0]
+    needs["taught"]["train"][0] = [name, "another", label]
+    write_json(file, needs)
+    with pytest.raises(ValueError, match="is not what the teacher labelled"):
+        launch.launch_job(tmp_path / "apart")
 
 
 def test_approach_is_the_same_in_a_process_of_its_own(quick, tmp_path, copied):

@@ -14,10 +14,9 @@ from absl import logging
 
 from tl_keras import tasks
 from tl_keras.approaches import cross_validate, folds
-from tl_keras.approaches.teaching import labelling
+from tl_keras.approaches.teaching import labelling, students
 from tl_keras.approaches.teaching.labelling import Label
 from tl_keras.approaches.teaching.merging import TEACHER, merge_round
-from tl_keras.approaches.teaching.students import train_students
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import record, run_data
 from tl_keras.data.examples import Example
@@ -111,7 +110,8 @@ def _teach(run: Run, data: Data, backbone: keras.Model, examples: Sequence[Examp
     for number in range(run.config.parallel.rounds):
         folder = run.workdir / f"round_{number}"
         labels = _labels(run, folder, teacher, data, examples, counts)
-        train_students(run, folder, number)
+        students.prepare(run, folder, data.dataset, examples, labels)
+        students.train_students(run, folder, number)
         teacher, name = merge_round(run, folder, data, teacher, held_out)
         if name == TEACHER:
             logging.info("%s: no student was better than the teacher: it stays", folder.name)

@@ -6,6 +6,7 @@ import numpy as np
 
 from tl_keras import tasks
 from tl_keras.config.whole import RunConfig
+from tl_keras.data.examples import Dataset
 from tl_keras.data.load import load
 from tl_keras.data.prepared import Data, prepared
 from tl_keras.data.splits import folds, parted
@@ -66,16 +67,22 @@ def data_of(config: RunConfig, part: int | str | None, fingerprint: str) -> Data
     Raises:
       ValueError: the data are other ones by now.
     """
+    dataset = loaded_again(config, fingerprint)
+    if part is None:
+        return prepared(dataset, config, HEAD_SPLITS)
+    pool = prepared(dataset.pooled(), config, ("train",))
+    return everything(pool, config) if part == ALL else deal(pool, config)[part].data
+
+
+def loaded_again(config: RunConfig, fingerprint: str) -> Dataset:
+    """The data set that a job was made for, see `data_of`."""
     dataset = load(config)
     if dataset.fingerprint != fingerprint:
         raise ValueError(
             f"data: the {dataset.nouns[1]} are not those that the job was made for; restore them, "
             "or start the whole run again in another --workdir"
         )
-    if part is None:
-        return prepared(dataset, config, HEAD_SPLITS)
-    pool = prepared(dataset.pooled(), config, ("train",))
-    return everything(pool, config) if part == ALL else deal(pool, config)[part].data
+    return dataset
 
 
 def _check(part: Data) -> None:

@@ -2,16 +2,54 @@
 
 import functools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from absl import logging
 
 from tl_keras import tasks
+from tl_keras.approaches.teaching.labelling import Label
+from tl_keras.approaches.teaching.segments import student_of
+from tl_keras.data.examples import Dataset, Example
 from tl_keras.data.inputs import CORES
-from tl_keras.jobs import local
+from tl_keras.jobs import job, local
 from tl_keras.jobs.local import Child, Failure
 from tl_keras.run.run import Run
+from tl_keras.training.architecture import HEAD_SPLITS
+from tl_keras.training.backbone import digests_of
+
+
+def prepare(
+    run: Run,
+    folder: Path,
+    dataset: Dataset,
+    examples: Sequence[Example],
+    labels: Sequence[Label],
+) -> None:
+    """Puts into the folders of a round's students what they need, where that is not there yet.
+
+    Args:
+      dataset: the labelled examples.
+      examples: what the teacher labelled.
+    """
+    teacher = _result(run.workdir / "teacher")
+    for segment in range(run.config.parallel.segments):
+        student = student_of(run.config, folder, segment)
+        # In this order: what another process finishes just now has its result first.
+        if job.needs(student) or student.result:
+            continue
+        taught: dict[str, list] = {split: [] for split in HEAD_SPLITS}
+        for example, own in zip(examples, labels, strict=True):
+            if own.kept and own.segment == segment:
+                taught[own.part].append([example.file, example.digest, own.label])
+        job.prepare(
+            student,
+            fingerprint=dataset.fingerprint,
+            taught=taught,
+            regularisation=teacher["chosen"]["regularisation"],
+            began=digests_of(run.record.get("model", {})),
+        )
 
 
 def train_students(run: Run, folder: Path, number: int) -> None:
