@@ -53,6 +53,7 @@ def launch(
 JOBS = {
     "trial": "tl_keras.search.trials",
     "fold": "tl_keras.approaches.folds",
+    "pass": "tl_keras.training.passes",
     "segment": "tl_keras.approaches.teaching.student",
 }
 

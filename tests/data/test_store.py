@@ -204,7 +204,8 @@ def kilobyte(config, name):
 
 
 def used_at(config, name, seconds):
-    path = store.folder(config) / "arrays" / f"{store._digest({'kind': name})}.npy"
+    asked = store.Request({"kind": name}, KILOBYTE, "uint8")
+    path = store.folder(config) / "arrays" / f"{asked.name}.npy"
     os.utime(path, (seconds, seconds))
 
 

@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from runs import assert_same_weights, changed
+from runs import FEW, assert_same_weights, changed
 
 import tl_keras
 from tl_keras import launch
+from tl_keras.config import text as configs
 from tl_keras.jobs import child, job, local
 from tl_keras.run.files import write_json
 from tl_keras.run.run import Run
@@ -39,10 +40,11 @@ def copied(monkeypatch, tmp_path):
     return copy
 
 
-def do_apart(folder: Path) -> None:
-    """Does the job of a folder in a process of its own."""
-    code = "import sys; from tl_keras import launch; launch.launch_job(sys.argv[1])"
-    done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True)
+def do_apart(*folders: Path) -> None:
+    """Does the jobs of folders in a process of their own."""
+    code = "import sys; from tl_keras import launch; [*map(launch.launch_job, sys.argv[1:])]"
+    line = [sys.executable, "-c", code, *map(str, folders)]
+    done = subprocess.run(line, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
@@ -175,6 +177,85 @@ def test_trial_of_a_fold_finds_its_examples(quick, tmp_path, copied):
     do_apart(apart)
     assert result_of(apart) == result_of(here)
     assert_same_weights(apart, here)
+
+
+@pytest.fixture
+def passes(monkeypatch, tmp_path) -> list[Path]:
+    """Folders of passes as they were before they started."""
+    found, state = [], job.state
+
+    def state_and_copy(waiting: Run, **needs):
+        state(waiting, **needs)
+        if waiting.pipeline == "pass":
+            found.append(tmp_path / "passes" / str(len(found)))
+            shutil.copytree(waiting.workdir, found[-1])
+
+    monkeypatch.setattr(job, "state", state_and_copy)
+    return found
+
+
+def assert_same_arrays(passes: list[Path], cache: Path, tmp_path: Path) -> None:
+    """Passes that are done again leave the same files in an empty store."""
+    other = tmp_path / "other"
+    for folder in passes:
+        config = configs.load(folder / "config.yaml")
+        moved = config.cache.model_copy(update={"path": str(other)})
+        config = config.model_copy(update={"cache": moved})
+        (folder / "config.yaml").write_text(configs.to_yaml(config))
+    do_apart(*passes)
+    here, there = (
+        {file.name: file.read_bytes() for file in (folder / "arrays").glob("*.npy")}
+        for folder in (cache, other)
+    )
+    assert here.keys() == there.keys() and here
+    assert all(there[name] == content for name, content in here.items())
+
+
+def test_pass_is_the_same_in_a_process_of_its_own(quick, tmp_path, passes):
+    space = {"image.size": [32, 40], "image.augment_strength": [0.0, 1.0], "fit.freeze": [0.5]}
+    wanted = changed(
+        quick,
+        image={"augment": [{"rotation": 0.1}]},
+        fit={"epochs": 2},
+        search={"trials": 4, "tuner": "random", "space": space},
+        cache={"path": str(tmp_path / "cache")},
+    )
+    run = tl_keras.search(wanted, tmp_path / "run")
+    needs = [json.loads((own / "checkpoint" / "job.json").read_text()) for own in passes]
+    assert {one["split"] for one in needs} == {"train", "val"}
+    assert {one["view"] for one in needs} >= {None, 0, 1}
+    assert_same_arrays(passes, tmp_path / "cache", tmp_path)
+    assert not list(run.workdir.rglob("pass*"))
+
+
+def test_pass_of_all_folds_is_the_same_in_a_process_of_its_own(quick, tmp_path, passes):
+    wanted = changed(
+        quick,
+        fit={"epochs": 1, "mixed_precision": True},
+        cross_validate={"folds": 2},
+        export={"formats": []},
+        cache={"path": str(tmp_path / "cache")},
+    )
+    tl_keras.cross_validate(wanted, tmp_path / "run")
+    assert_same_arrays(passes, tmp_path / "cache", tmp_path)
+
+
+def test_pass_of_a_student_is_the_same_in_a_process_of_its_own(students, tmp_path, passes):
+    shutil.copytree(students / "waiting" / "segment_1", tmp_path / "apart")
+    config = configs.load(tmp_path / "apart" / "config.yaml")
+    cache = config.cache.model_copy(update={"path": str(tmp_path / "cache")})
+    launch.launch_job(tmp_path / "apart", config=config.model_copy(update={"cache": cache}))
+    assert_same_arrays(passes, tmp_path / "cache", tmp_path)
+
+
+def test_pass_of_other_weights_is_refused(quick, tmp_path, passes):
+    wanted = changed(quick, fit={"epochs": 1}, cache={"path": str(tmp_path / "cache")}, export=FEW)
+    tl_keras.finetune(wanted, tmp_path / "run")
+    file = passes[0] / "checkpoint" / "job.json"
+    needs = json.loads(file.read_text())
+    write_json(file, {**needs, "keys": ["another" for _ in needs["keys"]]})
+    with pytest.raises(ValueError, match="the images or the weights are not those that the job"):
+        launch.launch_job(passes[0])
 
 
 def test_job_of_other_data_or_of_none_is_refused(quick, tmp_path, copied):

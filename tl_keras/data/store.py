@@ -29,7 +29,7 @@ HOW_TO_MOVE = "as by --set cache.path=DIR or the environment variable XDG_CACHE_
 CHUNK = 1 << 24  # bytes
 HEADER = 128  # bytes of a .npy file before its numbers
 UNFINISHED = "unfinished"  # The kind of an array that has no record.
-KEY = re.compile(r"[0-9a-f]{40}")  # The names of the cache's own arrays, see `_digest`.
+KEY = re.compile(r"[0-9a-f]{40}")  # The names of the cache's own arrays, see `Request`.
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,11 @@ class Request:
     dtype: str
 
     @property
+    def name(self) -> str:
+        """Of the array's files, without suffix: a digest of the key."""
+        return hashlib.sha256(json.dumps(self.key, sort_keys=True).encode()).hexdigest()[:40]
+
+    @property
     def bytes(self) -> int:
         """Of the array's file."""
         return HEADER + int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
@@ -132,7 +137,7 @@ def keep_all(
         compute(arrays)
         return [Kept(array, False, time.monotonic() - started) for array in arrays]
     folder_of_arrays = subfolder(config, ARRAYS)
-    paths = [folder_of_arrays / f"{_digest(request.key)}.npy" for request in requests]
+    paths = [folder_of_arrays / f"{request.name}.npy" for request in requests]
     with contextlib.ExitStack() as stack:
         for path in sorted(paths):  # In one order, so that no two processes wait for each other.
             stack.enter_context(FileLock(path.with_suffix(".lock")))
@@ -152,10 +157,6 @@ def keep_all(
                 arrays[i] = np.load(paths[i], mmap_mode="r")
     seconds = time.monotonic() - started
     return [Kept(array, i not in missing, seconds) for i, array in enumerate(arrays)]
-
-
-def _digest(key: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:40]
 
 
 def _open(path: Path, request: Request) -> np.ndarray | None:

@@ -27,7 +27,14 @@ def prepare(job: Run, decided: Mapping[str, Any] | None = None, **needs: Any) ->
     job.begin_inside()
     write_text(job.workdir / "config.yaml", configs.to_yaml(job.config))
     job.add(**(decided or {}))
-    # Last: its presence means that the job may start.
+    state(job, **needs)  # Last: its presence means that the job may start.
+
+
+def state(job: Run, **needs: Any) -> None:
+    """Writes `checkpoint/job.json`: what a job needs beside its config.
+
+    Args as of `prepare`, whose folder may serve one job after the other.
+    """
     write_json(job.checkpoint / "job.json", {"kind": job.pipeline, **needs})
 
 

@@ -1,7 +1,6 @@
 """Activations of an architecture's prefixes, and whether they are kept."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,34 +9,15 @@ from absl import logging
 
 from tl_keras import tasks
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import batches
 from tl_keras.data.inputs import Arrays, Training
 from tl_keras.data.store import Kept
-from tl_keras.training import features
+from tl_keras.training import features, passes
 from tl_keras.training.architecture import HEAD_SPLITS, Architecture, plan_of, reading
-from tl_keras.training.features import Cut, Prefixes, Worth
-from tl_keras.training.network import model as models
+from tl_keras.training.features import Cut, Worth
+from tl_keras.training.passes import Pass, prefixes
 from tl_keras.training.plan import num_views
 
 MAX_OPEN_ARRAYS = 200  # Each is a file.
-
-
-def prefixes(arch: Architecture, half: bool) -> Prefixes:
-    """The prefixes at the architecture's depths, tried on the first training images.
-
-    Args:
-      half: of `trained`, where that computes in half precision, with all depths; else of the
-        backbone, whose output is the head's features.
-    """
-    half = half and arch.trained is not arch.model
-    if half not in arch.shared.tried:
-        backbone = models.backbone_of(arch.trained) if half else arch.backbone
-        cuts = arch.cuts if half or arch.trained is arch.model else ()
-        with arch.run.timed("features"):
-            inputs = arch.data.source.inputs["train"]
-            first = next(iter(batches.evaluation(inputs, features.BATCH_SIZE)))
-            arch.shared.tried[half] = features.prefixes(backbone, cuts, first, arch.config.model)
-    return arch.shared.tried[half]
 
 
 def cut_of(arch: Architecture, name: str) -> Cut:
@@ -69,15 +49,11 @@ def activations(
         arch.shared.opened[arch.input, split] = inputs.take(slice(None))
     missing = [name for name in names if (name, split, *shows) not in arch.shared.opened]
     for half in (False, True):
-        some = [name for name in missing if (name in prefixes(arch, half).cuts)]
+        some = tuple(name for name in missing if name in prefixes(arch, half).cuts)
         missing = [name for name in missing if name not in some]
         if not some:
             continue
-        with arch.run.timed("features"), _as_before_training(arch):
-            shown = features.plain(inputs, source.dataset, split, arch.config)
-            if view is not None:
-                shown = features.viewed(shown, inputs, how, view)
-            found = features.compute(prefixes(arch, half), some, shown, arch.config.cache)
+        found = passes.kept(arch, Pass(some, split, view, half), how)
         for name, kept in found.items():
             arch.shared.opened[name, split, *shows] = kept.array
             _record(arch, (name, split, *shows), kept)
@@ -85,21 +61,6 @@ def activations(
         del arch.shared.opened[next(iter(arch.shared.opened))]
     found = {name: arch.shared.opened[name, split, *shows] for name in names}
     return found if rows is None else {name: array[rows] for name, array in found.items()}
-
-
-@contextmanager
-def _as_before_training(arch: Architecture) -> Iterator[None]:
-    """Gives the models their initial weights meanwhile: the prefixes share their layers, of which
-    those between a shallower depth and a deeper one may just be trained."""
-    every = [arch.model] if arch.trained is arch.model else [arch.model, arch.trained]
-    now = [(variable, variable.numpy()) for model in every for variable in models.tunable(model)]
-    for model in every:
-        models.reset(model, arch.initial)
-    try:
-        yield
-    finally:
-        for variable, value in now:
-            variable.assign(value)
 
 
 def starts_of(

@@ -6,6 +6,7 @@ computed, loaded or traced twice.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -45,6 +46,7 @@ class Shared:
       networks: traced suffixes, see `suffix_of`.
       counts: of each array, by cut, split and view: whether it was kept already, bytes, seconds.
       passed: splits and views of which there was a pass.
+      prepared: folders of passes that have their config.
     """
 
     heads: dict[str, Head] = field(default_factory=dict)
@@ -53,6 +55,7 @@ class Shared:
     networks: dict[tuple, Any] = field(default_factory=dict)
     counts: dict[tuple, tuple[bool, int, float]] = field(default_factory=dict)
     passed: set[tuple] = field(default_factory=set)
+    prepared: set[Path] = field(default_factory=set)
 
 
 @dataclass(frozen=True)

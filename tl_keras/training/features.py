@@ -201,12 +201,10 @@ def viewed(shown: Shown, inputs: Inputs, how: Training, view: int) -> Shown:
     return Shown(batches.view(inputs, BATCH_SIZE, how, view), shown.count, key)
 
 
-def compute(
-    found: Prefixes, names: Sequence[str], shown: Shown, config: CacheConfig
-) -> dict[str, Kept]:
-    """Activations at the named cuts, `(examples, ...)` of each cut's dtype, in inference mode."""
+def requests(found: Prefixes, names: Sequence[str], shown: Shown) -> list[Request]:
+    """What the store is asked for: activations at the named cuts."""
     cuts = [found.cuts[name] for name in names]
-    requests = [
+    return [
         Request(
             {
                 **shown.key,
@@ -219,9 +217,26 @@ def compute(
         )
         for cut in cuts
     ]
+
+
+def compute(
+    found: Prefixes,
+    names: Sequence[str],
+    shown: Shown,
+    config: CacheConfig,
+    begin: Callable[[Sequence[Request]], None] = lambda _: None,
+) -> dict[str, Kept]:
+    """Activations at the named cuts, `(examples, ...)` of each cut's dtype, in inference mode.
+
+    Args:
+      begin: is called with all that is asked for before a pass, if the store lacks some of it.
+    """
+    asked = requests(found, names, shown)
+    cuts = [found.cuts[name] for name in names]
     positions = [list(found.cuts).index(name) for name in names]
 
     def fill(arrays: list[np.ndarray | None]) -> None:
+        begin(asked)
         with progress(None, "features", shown.count, " images") as bar:
             start = 0
             for batch in shown.images:
@@ -233,7 +248,7 @@ def compute(
                 start += len(batch)
                 bar.update(len(batch))
 
-    return dict(zip(names, store.keep_all(config, requests, fill), strict=True))
+    return dict(zip(names, store.keep_all(config, asked, fill), strict=True))
 
 
 def check_finite(array: np.ndarray, dataset: Dataset, split: str, config: RunConfig) -> None:

@@ -29,10 +29,11 @@ from tl_keras.modalities.image.config import ImageConfig
 from tl_keras.modalities.image.explain import feature_map, grad_cam
 from tl_keras.run.run import Run
 from tl_keras.training import adapt, architecture, features, suffix
-from tl_keras.training.activations import kept_cuts, prefixes, starts_of
+from tl_keras.training.activations import kept_cuts, starts_of
 from tl_keras.training.features import Worth
 from tl_keras.training.network import fold
 from tl_keras.training.network import model as models
+from tl_keras.training.passes import prefixes
 
 CUTS = {rows: "add_0", tokens: "out_0", pictures: "both_0"}
 

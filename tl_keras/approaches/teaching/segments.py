@@ -48,8 +48,8 @@ def waiting(config: RunConfig, workdir: str | Path, segment: int) -> Run:
     student = student_of(config, rounds[-1].parent, segment) if rounds else None
     if student is None or not (job.needs(student) or student.result):
         raise ValueError(
-            f"--segment: {str(whole.workdir)!r} has no labels for it yet; start the command "
-            "without --segment first"
+            f"--segment: {str(whole.workdir)!r} has no labels yet; start the command without "
+            "--segment first"
         )
     return student
 

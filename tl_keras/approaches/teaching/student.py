@@ -1,17 +1,14 @@
 """A student of parallel training as a job: one segment, in a process of its own, on any machine."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from absl import logging
 from filelock import FileLock
 
 from tl_keras import tasks
-from tl_keras.config.whole import RunConfig
-from tl_keras.data.examples import Dataset, Example
+from tl_keras.data.examples import Dataset
 from tl_keras.data.prepared import prepared
 from tl_keras.data.sources import unlabelled
 from tl_keras.jobs import job
@@ -43,7 +40,7 @@ def run_job(student: Run) -> None:
 def _train(student: Run) -> None:
     config, needs = student.config, job.needs(student)
     dataset = loaded_again(config, needs["fingerprint"])
-    own = _with_taught(dataset, config, needs["taught"])
+    own = unlabelled.with_taught(dataset, config, needs["taught"])
     with student.timed("data"):
         data = prepared(own, config, HEAD_SPLITS)
     backbone = models.pretrained(config.model, config.settings)
@@ -79,25 +76,6 @@ def _choose(
     if not tuned:
         return "head"
     return choose({name: standing[name].losses[:, :labelled] for name in tuned})
-
-
-def _with_taught(
-    dataset: Dataset, config: RunConfig, taught: Mapping[str, Sequence[Sequence[Any]]]
-) -> Dataset:
-    """The labelled examples, and after them those that the teacher labelled, see `prepare`."""
-    known = {example.file: example for example in unlabelled.load(config, dataset).examples}
-    splits: dict[str, list[Example]] = {"test": []}
-    for split in HEAD_SPLITS:
-        splits[split] = list(dataset.splits[split])
-        for file, digest, label in taught[split]:
-            example = known.get(file)
-            if example is None or example.digest != digest:
-                raise ValueError(
-                    f"data.unlabelled: {file!r} is not what the teacher labelled; restore it, or "
-                    "start the whole run again in another --workdir"
-                )
-            splits[split].append(replace(example, label=label))
-    return replace(dataset, splits=splits)
 
 
 def _finish(student: Run, dataset: Dataset, probabilities: np.ndarray, labelled: int) -> None:

@@ -1,7 +1,9 @@
 """Examples for a teacher to label: a folder of any layout, or what is left of the source."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from tl_keras import tasks
 from tl_keras.config.whole import RunConfig
@@ -84,3 +86,29 @@ def load(config: RunConfig, dataset: Dataset) -> Unlabelled:
             f"{num_copies} of data.unlabelled are copies of others, or labelled, and left out"
         )
     return Unlabelled(found, quarantined, warnings, changes.stamp(listing))
+
+
+def with_taught(
+    dataset: Dataset, config: RunConfig, taught: Mapping[str, Sequence[Sequence[Any]]]
+) -> Dataset:
+    """The labelled examples, and after them those that a teacher labelled.
+
+    Args:
+      taught: by split, file, digest and label of each of the latter.
+
+    Raises:
+      ValueError: one of them is not there any more, or another one by now.
+    """
+    known = {example.file: example for example in load(config, dataset).examples}
+    splits: dict[str, list[Example]] = {"test": []}
+    for split, rows in taught.items():
+        splits[split] = list(dataset.splits[split])
+        for file, digest, label in rows:
+            example = known.get(file)
+            if example is None or example.digest != digest:
+                raise ValueError(
+                    f"data.unlabelled: {file!r} is not what the teacher labelled; restore it, or "
+                    "start the whole run again in another --workdir"
+                )
+            splits[split].append(replace(example, label=label))
+    return replace(dataset, splits=splits)
