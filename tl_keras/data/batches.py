@@ -13,6 +13,7 @@ unbroken one would have read:
 
 import functools
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -53,13 +54,20 @@ def _placed(inputs: Inputs, indices: tf.data.Dataset) -> tf.data.Dataset:
 
 def view(inputs: Inputs, batch_size: int, how: Training, epoch: int) -> tf.data.Dataset:
     """`evaluation`, of the view of each example that an epoch of training shows."""
-
-    def augmented(x: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
-        return how.augments.augment(x, numbers, how.augmentations)
-
+    augmented = _augment(how.augments, how.augmentations)
     rows = tf.data.Dataset.from_tensor_slices(inputs.numbers(how, epoch))
     both = tf.data.Dataset.zip(evaluation(inputs, batch_size), rows.batch(batch_size))
     return untuned(both.map(unconverted(augmented), CORES))
+
+
+@functools.lru_cache(8)
+def _augment(augments: ModuleType, augmentations: tuple[Any, ...]) -> Callable[..., tf.Tensor]:
+    """A modality's augmentation, which TensorFlow traces once: every view and epoch share it."""
+
+    def augment(x: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
+        return augments.augment(x, numbers, augmentations)
+
+    return tf.function(augment, autograph=False)
 
 
 def _gather(arrays: Arrays) -> Callable[[tf.Tensor], Any]:
@@ -136,11 +144,12 @@ def _finisher(labels: np.ndarray, how: Training) -> Callable[..., tuple[tf.Tenso
     """From a batch of `_rows`, and its inputs, to what a step takes."""
     of = tasks.of(how.task, "targets")
     weights, labels = of.weights(labels, how.width, how.balance), tf.constant(labels)
+    augment = _augment(how.augments, how.augmentations)
 
     def finish(row: tuple[tf.Tensor, ...], x: tf.Tensor) -> tuple[tf.Tensor, ...]:
         now, positions, indices, numbers = row
         step = positions[0] // tf.shape(positions)[0]
-        x = how.augments.augment(x, numbers, how.augmentations)
+        x = augment(x, numbers)
         targets = of.columns_in_graph(tf.gather(labels, indices), how.width)
         mix_seed = tf.stack([2 * how.seed + 1, now[0] * 1_000_003 + step])
         x, targets = how.augments.mix(x, targets, how.augmentations, mix_seed)
