@@ -38,7 +38,7 @@ def compared(wanted, tmp_path_factory):
 
 
 def names(config) -> list[str]:
-    return [entry.name for entry in compare.entries(configs.from_tree(config))]
+    return [entry.name for entry in compare.planned(configs.from_tree(config))]
 
 
 def test_each_approach_is_a_run_of_its_own(compared):
@@ -103,7 +103,7 @@ def test_it_has_no_model_of_its_own(compared):
 def test_budget_is_shared_out_and_then_spent(wanted, tmp_path, monkeypatch):
     config = configs.from_tree(changed(wanted, compare={"minutes": 2.0, "approaches": "auto"}))
     run = Run(tmp_path, config, "compare")
-    every = compare.entries(config)
+    every = compare.planned(config)
     run.add(seconds={"head": 60.0})
     bounded = {e.name: compare._bounded(run, e, 2) for e in every}
     assert bounded["scratch"].fit.minutes == pytest.approx(0.5)
@@ -133,9 +133,9 @@ def test_what_the_config_allows_is_compared(wanted, tmp_path):
     assert names(unlabelled) == [*expected[:-1], "parallel", "scratch"]
     chain = changed(auto, compare={"chain": str(tmp_path)})
     assert "chain" in names(chain)
-    entry = next(e for e in compare.entries(configs.from_tree(chain)) if e.name == "chain")
+    entry = next(e for e in compare.planned(configs.from_tree(chain)) if e.name == "chain")
     assert entry.config.model.weights == str(tmp_path)
-    assert all(e.config.data.unlabelled is None for e in compare.entries(configs.from_tree(auto)))
+    assert all(e.config.data.unlabelled is None for e in compare.planned(configs.from_tree(auto)))
 
 
 @pytest.mark.parametrize(

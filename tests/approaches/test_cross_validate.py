@@ -18,7 +18,7 @@ from tl_keras.data.prepared import prepared
 from tl_keras.training import features
 from tl_keras.training import head as heads
 from tl_keras.training.features import Worth
-from tl_keras.training.network import merge
+from tl_keras.training.network import combine
 from tl_keras.training.network import model as models
 from tl_keras.training.network.fold import Inference
 
@@ -213,14 +213,14 @@ def test_ensemble_of_folds_loads_with_keras_alone_and_exports(wanted, tmp_path):
 
 
 def test_average_starts_from_what_the_folds_share(wanted, tmp_path, monkeypatch):
-    average = merge.average
+    average = combine.average
 
     def save_first(members):
         for i, member in enumerate(members):
             member.save(tmp_path / f"{i}.keras")
         return average(members)
 
-    monkeypatch.setattr(merge, "average", save_first)
+    monkeypatch.setattr(combine, "average", save_first)
     asked = changed(wanted, cross_validate={"final": "average"}, export={"formats": []})
     run = tl_keras.cross_validate(asked, tmp_path / "average")
     # What a fold held out was answered by its whole model, whatever was kept of the way there.

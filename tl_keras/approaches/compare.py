@@ -35,7 +35,7 @@ BOUNDED = {"full": "fit", "scratch": "fit", "search": "search"}  # Sections with
 
 
 @dataclass(frozen=True)
-class Entry:
+class Approach:
     """An approach: its name, which is that of its folder, the command that it is, its config."""
 
     name: str
@@ -49,7 +49,7 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
     Raises:
       ValueError: the config, the data or the folder cannot be used.
     """
-    every = entries(config)
+    every = planned(config)
     for entry in every:
         check_paths(entry.config)
     with opened(config, workdir, "compare") as run:
@@ -71,7 +71,7 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
     return run
 
 
-def entries(config: RunConfig) -> list[Entry]:
+def planned(config: RunConfig) -> list[Approach]:
     """The approaches that a config asks for, in order.
 
     Raises:
@@ -107,29 +107,31 @@ def entries(config: RunConfig) -> list[Entry]:
     for i, own in enumerate(asked.backbones, start=2):
         changes[f"backbone_{i}"] = ("finetune", {"model": {**OTHER_MODEL, **own}})
         names.insert(len(names) - names.count("scratch"), f"backbone_{i}")
-    return [_entry(name, *changes[name], tree) for name in names]
+    return [_approach(name, *changes[name], tree) for name in names]
 
 
 FROM_SCRATCH = {"freeze": "auto", "keep": "auto", "epochs": "auto", "learning_rate": "auto"}
 OTHER_MODEL = {"options": {}, "preprocessing": None, "weights": "imagenet"}
 
 
-def _entry(name: str, command: str, sections: Mapping[str, Any], tree: Mapping[str, Any]) -> Entry:
+def _approach(
+    name: str, command: str, sections: Mapping[str, Any], tree: Mapping[str, Any]
+) -> Approach:
     merged = {**tree, **{k: {**tree.get(k, {}), **v} for k, v in sections.items()}}
     try:
-        return Entry(name, command, configs.from_tree(merged))
+        return Approach(name, command, configs.from_tree(merged))
     except ValueError as error:
         field = "compare.backbones" if name.startswith("backbone_") else "compare.approaches"
         raise ValueError(f"{field}: {name}: {str(error).splitlines()[0]}") from None
 
 
-def _models(config: RunConfig, every: Sequence[Entry]) -> dict[str, ModelConfig]:
+def _models(config: RunConfig, every: Sequence[Approach]) -> dict[str, ModelConfig]:
     """The backbones that are compared, by approach."""
     others = [entry for entry in every if entry.name.startswith("backbone_")]
     return {"finetune": config.model} | {entry.name: entry.config.model for entry in others}
 
 
-def _run_all(run: Run, every: Sequence[Entry]) -> dict[str, str]:
+def _run_all(run: Run, every: Sequence[Approach]) -> dict[str, str]:
     """Runs the approaches that are not finished; those that could not be run, and why."""
     left_out = {}
     for i, entry in enumerate(every):
@@ -165,7 +167,7 @@ def _do(approach: Run) -> None:
     job.do(approach, work)
 
 
-def _bounded(run: Run, entry: Entry, left: int) -> RunConfig | None:
+def _bounded(run: Run, entry: Approach, left: int) -> RunConfig | None:
     """The config of an approach with its share of what is left of the budget, or with the share
     that it was begun with; None of nothing."""
     config, minutes = entry.config, run.config.compare.minutes
@@ -185,7 +187,7 @@ def _bounded(run: Run, entry: Entry, left: int) -> RunConfig | None:
     return config.model_copy(update={name: section})
 
 
-def _described(run: Run, entry: Entry, done: Sequence[Entry]) -> dict[str, Any]:
+def _described(run: Run, entry: Approach, done: Sequence[Approach]) -> dict[str, Any]:
     """What `approaches` of `result.json` has of a run."""
     result = json.loads((run.workdir / entry.name / "result.json").read_text(encoding="utf-8"))
     exported = result.get("export", {}).get("int8", {})
@@ -217,7 +219,7 @@ def _training(result: Mapping[str, Any]) -> float:
     return round(sum(s for name, s in result["seconds"].items() if name not in NOT_TRAINING), 3)
 
 
-def _to_scratch(run: Run, entry: Entry, done: Sequence[Entry]) -> float | None:
+def _to_scratch(run: Run, entry: Approach, done: Sequence[Approach]) -> float | None:
     """Seconds of training after which an approach is as good on validation as the one from scratch
     ever becomes; None where it never is, or nobody can say."""
     known = any(other.name == "scratch" for other in done)

@@ -31,7 +31,7 @@ from tl_keras.training import adapt, evaluation
 from tl_keras.training import backbone as backbones
 from tl_keras.training.adapt import Chosen
 from tl_keras.training.architecture import architecture, plan_of
-from tl_keras.training.network import merge
+from tl_keras.training.network import combine
 from tl_keras.training.network import model as models
 from tl_keras.training.parts import ALL, everything
 
@@ -110,7 +110,7 @@ def train(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
             return adapt.from_scratch(alike, data, new_backbone(config), chosen)
         return adapt.refit(alike, arch, chosen)
     members = [models.load(fold.run.workdir / "model.keras") for fold in every]
-    merged = {"average": merge.average, "ensemble": merge.ensemble}[final](members)
+    merged = {"average": combine.average, "ensemble": combine.ensemble}[final](members)
     depth = adapt.depth_of(config, arch.backbone, plan_of(config, data.dataset, pretrained=True))
     run.add(model=adapt.described(merged, config, depth, final, arch.earlier))
     return merged

@@ -122,8 +122,8 @@ def _seconds(
 def _step(
     config: RunConfig, data: Data, backbone: keras.Model, plan: Plan, cut: str | None
 ) -> tuple[float, float]:
-    model = architecture.add_head(backbone, config, data.dataset)
-    logits = models.logits_of(architecture.in_precision(model, config, data.dataset))
+    model = architecture.with_random_head(backbone, config, data.dataset)
+    logits = models.logits_of(architecture.to_train(model, config, data.dataset))
     network = logits  # From scratch all of it is trained.
     if config.model.is_pretrained:
         prefix, above = suffix.halves(logits, cut)

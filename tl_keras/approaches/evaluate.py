@@ -12,8 +12,8 @@ from tl_keras.approaches import new_files
 from tl_keras.config.messages import nearest
 from tl_keras.config.text import as_yaml
 from tl_keras.data.examples import Listed, Listing, Quarantined
-from tl_keras.data.names import nearly_equal
-from tl_keras.data.sources.table import OF_FILES
+from tl_keras.data.label_names import nearly_equal
+from tl_keras.data.sources.of_files import OF_FILES
 from tl_keras.data.wording import left_out
 from tl_keras.run.folder import as_trained
 from tl_keras.run.lineage import trained_before, trained_on

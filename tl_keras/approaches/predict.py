@@ -44,25 +44,25 @@ def run(run: Run, values: Any) -> Iterator[Row]:
     run = as_trained(run)
     classes = tuple(new_files.recorded(run)["classes"])
     wanted = part(run.config.modality, "given").as_given(values)
-    entries = [entry for one in wanted for entry in _entries(one, run)]
-    if not entries:
+    examples = [example for one in wanted for example in _asked(one, run)]
+    if not examples:
         named = ", ".join(repr(str(one)) for one in wanted) or "the list"
         raise ValueError(f"predict: expected {new_files.nouns(run)[1]}; {named} holds none")
-    checked = new_files.checked([e.source for e in entries if isinstance(e.source, Path)], run)
+    checked = new_files.checked([e.source for e in examples if isinstance(e.source, Path)], run)
     infer = Inference(models.load(run.workdir / "model.keras"))
-    for start in range(0, len(entries), features.BATCH_SIZE):
-        some = [_checked(e, checked) for e in entries[start : start + features.BATCH_SIZE]]
+    for start in range(0, len(examples), features.BATCH_SIZE):
+        some = [_checked(e, checked) for e in examples[start : start + features.BATCH_SIZE]]
         answers = _answers(infer, [e for e in some if not e.error], checked, run)
-        for entry in some:
-            if entry.error:
-                yield {"file": entry.name, "error": entry.error}
+        for example in some:
+            if example.error:
+                yield {"file": example.name, "error": example.error}
                 continue
             told = tasks.of(run.config.task, "predictions").told
-            yield {"file": entry.name, **told(next(answers), classes)}
+            yield {"file": example.name, **told(next(answers), classes)}
 
 
 @dataclass(frozen=True)
-class Entry:
+class Asked:
     """An example to predict on: a file, or one in memory; or why it cannot be."""
 
     name: str
@@ -70,31 +70,31 @@ class Entry:
     error: str = ""
 
 
-def _entries(one: Any, run: Run) -> list[Entry]:
+def _asked(one: Any, run: Run) -> list[Asked]:
     if not isinstance(one, Path):
-        return [Entry(one.name, one.raw)]
+        return [Asked(one.name, one.raw)]
     listing = _listing(one, run)
     refused = [
-        Entry(printable(str(listing.root / bad.file)), None, bad.reason)
+        Asked(printable(str(listing.root / bad.file)), None, bad.reason)
         for bad in listing.quarantined
     ]
     files = [listing.root / listed.file for listed in listing.files]
-    return [*refused, *(Entry(printable(str(file)), file) for file in files)]
+    return [*refused, *(Asked(printable(str(file)), file) for file in files)]
 
 
-def _checked(entry: Entry, checked: Mapping[str, Any]) -> Entry:
-    """The entry, with what the audit says against its file."""
-    if not isinstance(entry.source, Path):
-        return entry
-    return replace(entry, error=checked[str(entry.source)].reason)
+def _checked(example: Asked, checked: Mapping[str, Any]) -> Asked:
+    """The example, with what the audit says against its file."""
+    if not isinstance(example.source, Path):
+        return example
+    return replace(example, error=checked[str(example.source)].reason)
 
 
 def _answers(
-    infer: Inference, good: Sequence[Entry], checked: Mapping[str, Any], run: Run
+    infer: Inference, good: Sequence[Asked], checked: Mapping[str, Any], run: Run
 ) -> Iterator[np.ndarray]:
-    """The model's answer to each entry, in order."""
-    files = [entry.source for entry in good if isinstance(entry.source, Path)]
-    arrays = [entry.source for entry in good if not isinstance(entry.source, Path)]
+    """The model's answer to each example, in order."""
+    files = [example.source for example in good if isinstance(example.source, Path)]
+    arrays = [example.source for example in good if not isinstance(example.source, Path)]
     of_files = of_arrays = np.empty((0, *infer.shape))
     if files:
         some = [checked[str(file)] for file in files]
@@ -106,8 +106,8 @@ def _answers(
         inputs = Inputs(np.zeros(len(arrays), np.int64), np.stack(prepared))
         of_arrays = features.outputs(infer, inputs)
     rows = {True: iter(of_files), False: iter(of_arrays)}
-    for entry in good:
-        yield next(rows[isinstance(entry.source, Path)])
+    for example in good:
+        yield next(rows[isinstance(example.source, Path)])
 
 
 def _listing(path: Path, run: Run) -> Listing:

@@ -9,7 +9,7 @@ from typing import Any
 from tl_keras.config.whole import RunConfig
 from tl_keras.data.examples import Listing
 from tl_keras.data.sources import folders
-from tl_keras.data.sources.table import OF_FILES
+from tl_keras.data.sources.of_files import OF_FILES
 from tl_keras.data.wording import count_of, shortened
 
 

@@ -12,10 +12,10 @@ import numpy as np
 from tl_keras import tasks
 from tl_keras.config.data import DRAWN
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import changes, check_files, names, problems, store
+from tl_keras.data import changes, check_files, label_names, problems, store
 from tl_keras.data.examples import SPLITS, Dataset, Example, Listing, Quarantined
 from tl_keras.data.sources import tfds
-from tl_keras.data.sources.table import OF_FILES
+from tl_keras.data.sources.of_files import OF_FILES
 from tl_keras.data.splits import Splits, carve, stratum_of
 from tl_keras.data.wording import count_of, left_out, shortened
 from tl_keras.modalities import nouns, part, plain_nouns
@@ -153,9 +153,9 @@ def _with_strata(splits: Splits, task: str) -> Splits:
 def _alike_names(classes: tuple[str, ...], task: str) -> list[str]:
     several = tasks.of(task, "names").NOUNS[1]
     return [
-        f"{several} {' and '.join(map(names.quoted, group))} {difference} and are taken for "
+        f"{several} {' and '.join(map(label_names.quoted, group))} {difference} and are taken for "
         f"{len(group)} {several}; if they are one, give them the same name"
-        for group, difference in names.nearly_equal_groups(classes)
+        for group, difference in label_names.nearly_equal_groups(classes)
     ]
 
 
@@ -183,6 +183,7 @@ def _set_duplicates_apart(found: _Found, noun: str) -> _Found:
             placed[example.digest].add(split)
     splits: Splits = {}
     quarantined, moved = list(found.quarantined), defaultdict(list)
+    bad = {label: list(entries) for label, entries in found.bad.items()}
     for split, examples in found.splits.items():
         splits[split] = []
         for example in examples:
@@ -192,7 +193,7 @@ def _set_duplicates_apart(found: _Found, noun: str) -> _Found:
                 reason = f"the same {noun} stands under {' and '.join(under)}"
                 entry = Quarantined(example.file, reason)
                 quarantined.append(entry)
-                found.bad[found.text(example)].append(entry)
+                bad.setdefault(found.text(example), []).append(entry)
             elif split != kept_in:
                 moved[split, kept_in].append(example.file)
             else:
@@ -207,6 +208,7 @@ def _set_duplicates_apart(found: _Found, noun: str) -> _Found:
         found,
         splits=splits,
         quarantined=quarantined,
+        bad=bad,
         warnings=found.warnings + warnings,
         omitted=omitted,
     )

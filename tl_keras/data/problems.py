@@ -7,7 +7,7 @@ import numpy as np
 from tl_keras import modalities, tasks
 from tl_keras.config.data import DataConfig
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import names
+from tl_keras.data import label_names
 from tl_keras.data.examples import SPLITS, Example, Quarantined
 from tl_keras.data.splits import Splits
 from tl_keras.data.wording import left_out, shortened
@@ -48,7 +48,7 @@ def of_splits(
             "whose split is train"
         )
         return
-    partners = names.partners(answers)
+    partners = label_names.partners(answers)
     for split in ("train", "val"):
         missing = _missing(splits[split], answers, config.task)
         if not missing:
@@ -56,13 +56,15 @@ def of_splits(
         first, text = missing[0], tasks.of(config.task, "targets").text
         total = sum(text(e.label, answers) == first for own in SPLITS for e in splits[own])
         if first in partners:
-            advice = f"{names.quoted(partners[first])} is nearly the same name: use one for both"
+            advice = (
+                f"{label_names.quoted(partners[first])} is nearly the same name: use one for both"
+            )
         else:
             advice = _advice(one, total, split if given else "", (bad or {}).get(first, ()))
         others = f"; so have {len(missing) - 1} other {many}" if len(missing) > 1 else ""
         yield (
-            f"data: {one} {names.quoted(first)} has {total} readable {nouns} and none in {split}; "
-            f"{advice}{others}"
+            f"data: {one} {label_names.quoted(first)} has {total} readable {nouns} and none in "
+            f"{split}; {advice}{others}"
         )
     if not splits["test"] and config.data.test > 0:
         yield f"data.test: nothing is left for test; add {nouns} or write test: 0"

@@ -8,11 +8,11 @@ from tl_keras.config.export import WHOLE, ExportConfig
 from tl_keras.export.proof import OK
 
 NEARLY = 1.25  # Times the smallest file: as good as the smallest.
-Entry = Mapping[str, Any]
+Export = Mapping[str, Any]
 
 
 def choose(
-    entries: Mapping[str, Entry], config: ExportConfig, smaller: str, task: str = tasks.DEFAULT
+    entries: Mapping[str, Export], config: ExportConfig, smaller: str, task: str = tasks.DEFAULT
 ) -> dict[str, Any]:
     """`shipped` of `result.json`: the `format`, None where no file will do, and a `status`.
 
@@ -44,12 +44,12 @@ def choose(
     return {"format": name, "status": OK}
 
 
-def _lost(entry: Entry) -> float:
+def _lost(entry: Export) -> float:
     """On validation, see `exports.lost` of the task."""
     return entry["val"]["lost"]
 
 
-def _excess(entry: Entry, config: ExportConfig) -> float:
+def _excess(entry: Export, config: ExportConfig) -> float:
     """How many times a limit a file is, of the limit that it breaks most; at most 1 if none."""
     ratios = [1.0]
     if config.max_bytes is not None:
@@ -59,7 +59,7 @@ def _excess(entry: Entry, config: ExportConfig) -> float:
     return max(ratios)
 
 
-def _nearest(held: Mapping[str, Entry], config: ExportConfig, smaller: str) -> str:
+def _nearest(held: Mapping[str, Export], config: ExportConfig, smaller: str) -> str:
     name = min(held, key=lambda k: _excess(held[k], config))
     entry, limits = held[name], []
     if config.max_bytes is not None:

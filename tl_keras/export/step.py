@@ -11,7 +11,7 @@ import tensorflow as tf
 from tl_keras import tasks
 from tl_keras.config.export import Format
 from tl_keras.data import run_data
-from tl_keras.data.names import as_label_lines
+from tl_keras.data.label_names import as_label_lines
 from tl_keras.data.prepared import Data
 from tl_keras.export import choice, export, proof
 from tl_keras.export.description import LABELS, Description, Examples, label_lines

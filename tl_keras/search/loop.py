@@ -18,7 +18,7 @@ from tl_keras.search import session as sessions
 from tl_keras.search import table, trials, tuner
 from tl_keras.search.promote import promoted
 from tl_keras.search.session import Learnt, Session
-from tl_keras.search.state import Record, State, state_file
+from tl_keras.search.state import Record, SearchState, state_file
 from tl_keras.training import adapt
 from tl_keras.training.architecture import plan_of
 
@@ -34,16 +34,16 @@ def best_model(run: Run, data: Data, backbone: keras.Model) -> Path:
     Raises:
       ValueError: no trial came to anything.
     """
-    state = State()
+    state = SearchState()
     if state_file(run).exists():
-        state = State(**json.loads(state_file(run).read_text(encoding="utf-8")))
+        state = SearchState(**json.loads(state_file(run).read_text(encoding="utf-8")))
     adapt.check_answers(data.dataset)
-    session = sessions.begin(run, data, backbone, Learnt(state.measured))
+    session = sessions.open_session(run, data, backbone, Learnt(state.measured))
     _search(run, session, state)
     return promoted(session, state)
 
 
-def _search(run: Run, session: Session, state: State) -> None:
+def _search(run: Run, session: Session, state: SearchState) -> None:
     config, repeats, budget = run.config, 0, [run.config.search.trials, run.config.search.minutes]
     before = state.seconds
 

@@ -13,11 +13,11 @@ from tl_keras.run.files import replacing, write_json
 from tl_keras.run.run import DONE, Run
 from tl_keras.search import trials
 from tl_keras.search.session import Session
-from tl_keras.search.state import Record, State, state_file
+from tl_keras.search.state import Record, SearchState, state_file
 from tl_keras.training import metrics
 
 
-def promoted(session: Session, state: State) -> Path:
+def promoted(session: Session, state: SearchState) -> Path:
     """The best trial's model, as the run's; what is said of it is the run's too."""
     run, order = session.run, trials.ranked(state.records)
     if not order:
@@ -45,7 +45,7 @@ def promoted(session: Session, state: State) -> Path:
     return run.workdir / "model.keras"
 
 
-def _nothing(config: RunConfig, state: State) -> str:
+def _nothing(config: RunConfig, state: SearchState) -> str:
     over = [record for record in state.records if record["status"] == trials.OVER]
     if not over:
         return (
@@ -67,7 +67,7 @@ def _nothing(config: RunConfig, state: State) -> str:
     )
 
 
-def _described(run: Run, state: State, order: list[Record]) -> dict[str, Any]:
+def _described(run: Run, state: SearchState, order: list[Record]) -> dict[str, Any]:
     """`search` of `result.json`."""
     best, curve = order[0], []
     choice, main = tasks.of(run.config.task, "choice"), tasks.of(run.config.task, "names").MAIN

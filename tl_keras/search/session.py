@@ -71,7 +71,7 @@ class Learnt:
     settled: set[str] = field(default_factory=set)
 
 
-@dataclass(frozen=True)
+@dataclass  # Not frozen: trials write into `learnt` and `memory`.
 class Session:
     """What the trials of a search share.
 
@@ -110,7 +110,7 @@ class Session:
         return f"{label}, {part(config.modality, 'config').described(config.settings)}"
 
 
-def begin(run: Run, data: Data, backbone: keras.Model, learnt: Learnt) -> Session:
+def open_session(run: Run, data: Data, backbone: keras.Model, learnt: Learnt) -> Session:
     """The session of a search.
 
     Args:

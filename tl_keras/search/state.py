@@ -10,7 +10,7 @@ Record = dict[str, Any]  # Of a trial, as `search.trials` of result.json has it.
 
 
 @dataclass
-class State:
+class SearchState:
     """What a search knows; written after each step, so that a killed one goes on.
 
     Attributes:

@@ -9,10 +9,10 @@ from tl_keras.config.whole import RunConfig
 from tl_keras.run.run import DONE
 from tl_keras.search import trials, tuner
 from tl_keras.search.session import Session
-from tl_keras.search.state import Record, State
+from tl_keras.search.state import Record, SearchState
 
 
-def show_all(config: RunConfig, session: Session, state: State) -> None:
+def show_all(config: RunConfig, session: Session, state: SearchState) -> None:
     """The table's head, and the trials of earlier sessions."""
     fields = [
         *session.entries,

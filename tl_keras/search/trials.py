@@ -35,9 +35,9 @@ from tl_keras.training.activations import cut_of, decisions, keeps
 from tl_keras.training.architecture import (
     HEAD_SPLITS,
     Architecture,
-    add_head,
     architecture,
     plan_of,
+    with_random_head,
 )
 from tl_keras.training.backbone import check_began, digests_of
 from tl_keras.training.network import model as models
@@ -119,7 +119,7 @@ def _figures_from_scratch(session: Session, config: RunConfig, data: Data) -> di
     keras.utils.set_random_seed(config.seed)
     backbone = models.pretrained(config.model, config.settings)
     check_backbone(session, config, backbone)
-    return _figures(session, config, data, add_head(backbone, config, data.dataset))
+    return _figures(session, config, data, with_random_head(backbone, config, data.dataset))
 
 
 def _matter(session: Session) -> bool:

@@ -20,11 +20,11 @@ from tl_keras.training import fit as train
 from tl_keras.training import head as heads
 from tl_keras.training.architecture import (
     Architecture,
-    add_head,
     architecture,
-    in_precision,
     plan_of,
     reading,
+    to_train,
+    with_random_head,
 )
 from tl_keras.training.fit import Fit
 from tl_keras.training.network import freeze
@@ -33,7 +33,7 @@ from tl_keras.training.network.fold import Inference
 from tl_keras.training.network.freeze import Freeze
 from tl_keras.training.network.learner import learner
 from tl_keras.training.plan import Plan
-from tl_keras.training.starting_head import head_of, refit_head
+from tl_keras.training.starting_head import head_of, head_of_strength
 from tl_keras.training.suffix import by_epoch, fit_suffix, suffix_of, validation
 
 
@@ -61,12 +61,12 @@ def from_scratch(
       chosen: by folds, where there is nothing to validate on.
     """
     config = run.config
-    model = add_head(backbone, config, data.dataset)
+    model = with_random_head(backbone, config, data.dataset)
     plan = plan_of(config, data.dataset, pretrained=False)
     if chosen:
         plan = _as_chosen(plan, chosen)
     _log(plan)
-    network = models.logits_of(in_precision(model, config, data.dataset))
+    network = models.logits_of(to_train(model, config, data.dataset))
     train.quicken_batch_norm(network, plan.steps * plan.epochs)
     devices = _devices(run, min(config.fit.batch_size, len(data.inputs["train"])))
     if devices:
@@ -195,7 +195,7 @@ def head_then_suffix(
     head = head_of(arch, config)
     with metrics.publisher(run.workdir, []) as publish:
         publish(head.history)
-    models.begin(arch.trained, arch.initial, head, config.model.dropout)
+    models.start_from(arch.trained, arch.initial, head, config.model.dropout)
     tunes = depth.cut != arch.output and plan.epochs > 0
     standing = {"head": candidates.of_head(arch, config, head, looks=tunes)}
     suffix, epochs = None, 0
@@ -208,7 +208,7 @@ def head_then_suffix(
         standing |= candidates.of_suffix(arch, config, suffix, before)
     kept = candidates.choose(run, standing, choose)
     if kept == "head":
-        models.begin(model, arch.initial, head, config.model.dropout)
+        models.start_from(model, arch.initial, head, config.model.dropout)
     else:
         suffix.learner.set(standing[kept].values)
         model.set_weights(arch.trained.get_weights())
@@ -247,10 +247,10 @@ def refit(run: Run, arch: Architecture, chosen: Chosen) -> keras.Model:
     config, model = run.config, arch.model
     plan = _as_chosen(plan_of(config, arch.data.dataset, pretrained=True), chosen)
     depth = depth_of(config, arch.backbone, plan)
-    head = refit_head(arch, config, chosen.regularisation)
-    models.begin(arch.trained, arch.initial, head, config.model.dropout)
+    head = head_of_strength(arch, config, chosen.regularisation)
+    models.start_from(arch.trained, arch.initial, head, config.model.dropout)
     if chosen.kept == "head":
-        models.begin(model, arch.initial, head, config.model.dropout)
+        models.start_from(model, arch.initial, head, config.model.dropout)
     else:
         suffix = suffix_of(arch, config, depth.cut)
         suffix.learner.begin()

@@ -58,7 +58,7 @@ class Shared:
     prepared: set[Path] = field(default_factory=set)
 
 
-@dataclass(frozen=True)
+@dataclass  # Not frozen: trainings write into `shared`.
 class Architecture:
     """A backbone with a head at one image size, and what is known of it so far.
 
@@ -109,13 +109,13 @@ def architecture(
     depths: Sequence[float | str],
 ) -> Architecture:
     """An architecture of a pretrained backbone, for trainings at some freeze depths."""
-    model = add_head(backbone, config, data.dataset)
+    model = with_random_head(backbone, config, data.dataset)
     pattern = table.block_pattern(config.model.backbone)
     cuts = [freeze.resolve(backbone, pattern, depth).cut for depth in depths]
     named = dict.fromkeys(cut for cut in cuts if cut not in (None, backbone.operations[-1].name))
     return Architecture(
         *(run, config, data, backbone, model),
-        trained=in_precision(model, config, data.dataset),
+        trained=to_train(model, config, data.dataset),
         initial=model.get_weights(),
         cuts=tuple(named),
         earlier=_earlier(config, data.dataset),
@@ -134,7 +134,7 @@ def _earlier(config: RunConfig, dataset: Dataset) -> Earlier | None:
     return found
 
 
-def add_head(backbone: keras.Model, config: RunConfig, dataset: Dataset) -> keras.Model:
+def with_random_head(backbone: keras.Model, config: RunConfig, dataset: Dataset) -> keras.Model:
     """The backbone with a random head for the data set's answers; see `model.add_head`."""
     keras.utils.set_random_seed(config.seed)
     how = config.model
@@ -155,8 +155,8 @@ def reading(config: RunConfig, dataset: Dataset) -> Training:
     )
 
 
-def in_precision(model: keras.Model, config: RunConfig, dataset: Dataset) -> keras.Model:
-    """The model, or one of equal weights that computes in half precision."""
+def to_train(model: keras.Model, config: RunConfig, dataset: Dataset) -> keras.Model:
+    """What trainings train: the model, or one of equal weights in half precision."""
     if not config.fit.mixed_precision:
         return model
     # Not float16, which would need loss scaling and is slow on CPUs.

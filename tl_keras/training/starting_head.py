@@ -57,7 +57,7 @@ def kept_head(run: Run) -> Path:
     return run.checkpoint / "head.npz"
 
 
-def refit_head(
+def head_of_strength(
     arch: Architecture, config: RunConfig, regularisation: float, count: int | None = None
 ) -> Head:
     """A head of a strength that was chosen elsewhere, on the first training examples, or all."""

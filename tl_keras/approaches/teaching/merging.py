@@ -15,7 +15,7 @@ from tl_keras.data.prepared import Data
 from tl_keras.run.files import replacing, write_json
 from tl_keras.run.run import Run
 from tl_keras.training import features
-from tl_keras.training.network import merge
+from tl_keras.training.network import combine
 from tl_keras.training.network import model as models
 from tl_keras.training.network.fold import Inference
 
@@ -57,13 +57,13 @@ def _merge(
     merges = {}
     if count > 1:
         first = models.load(folder / "segment_0" / "model.keras")  # It is changed.
-        merges["average"] = merge.average([first, *members[1:]])
+        merges["average"] = combine.average([first, *members[1:]])
         answers = {"average": _answers(merges["average"], data)}
         found |= {**answers, "ensemble": np.mean(list(found.values()), axis=0)}
     found[TEACHER] = _answers(teacher, data) if held_out is None else held_out
     chosen = choose(config, found, data)
     if chosen == "ensemble":
-        model = merge.ensemble(members)
+        model = combine.ensemble(members)
     else:
         named = dict(zip(found, members, strict=False))  # The students come first.
         model = {TEACHER: teacher, **merges, **named}[chosen]

@@ -20,7 +20,7 @@ from tl_keras.training.backbone import check_began
 from tl_keras.training.candidates import Candidate
 from tl_keras.training.network import model as models
 from tl_keras.training.parts import loaded_again
-from tl_keras.training.starting_head import refit_head
+from tl_keras.training.starting_head import head_of_strength
 
 
 def run_job(student: Run) -> None:
@@ -50,7 +50,7 @@ def _train(student: Run) -> None:
     # All students start from one point, or the average of their weights would be of none: from a
     # head that is fitted on what people labelled, which comes first.
     count, strength = len(dataset.splits["train"]), needs["regularisation"]
-    arch.shared.heads[config.data.balance] = refit_head(arch, config, strength, count)
+    arch.shared.heads[config.data.balance] = head_of_strength(arch, config, strength, count)
     labelled = len(dataset.splits["val"])
     choose = functools.partial(_choose, tasks.of(config.task, "choice").choose, labelled)
     adapted = adapt.head_then_suffix(student, arch, choose=choose)

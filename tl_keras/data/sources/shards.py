@@ -122,7 +122,7 @@ def _places(names: Sequence[str]) -> Callable[[tf.Tensor], tf.Tensor]:
 
 
 @dataclass(frozen=True)
-class Entry:
+class ShardExample:
     """An example of a shard: its name, its label as TFDS numbers it, and what it holds."""
 
     name: str
@@ -130,7 +130,7 @@ class Entry:
     checked: Any
 
 
-def census(shards: Shards, settings: Any, memory: Path) -> list[Entry]:
+def census(shards: Shards, settings: Any, memory: Path) -> list[ShardExample]:
     """Every example of a split, checked, in order; shards that were read before are not again.
 
     Args:
@@ -149,21 +149,21 @@ def census(shards: Shards, settings: Any, memory: Path) -> list[Entry]:
     return found
 
 
-def _recall(file: Path, by: list, kind: type) -> list[Entry] | None:
+def _recall(file: Path, by: list, kind: type) -> list[ShardExample] | None:
     try:
         known = json.loads(file.read_text(encoding="utf-8"))
         if known["by"] != by:
             return None
-        return [Entry(name, label, kind(**own)) for name, label, own in known["examples"]]
+        return [ShardExample(name, label, kind(**own)) for name, label, own in known["examples"]]
     # None yet, or damaged: the shard is read again.
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
-def _check(shards: Shards, place: str, settings: Any) -> Iterator[Entry]:
-    def one(example: dict[str, Any]) -> Entry:
+def _check(shards: Shards, place: str, settings: Any) -> Iterator[ShardExample]:
+    def one(example: dict[str, Any]) -> ShardExample:
         checked = check_content(example[shards.feature], settings)
-        return Entry(example["tfds_id"].decode(), int(example["label"]), checked)
+        return ShardExample(example["tfds_id"].decode(), int(example["label"]), checked)
 
     read = shards.encoded(place).as_numpy_iterator()
     with checks_of(settings).session(), ThreadPoolExecutor(os.cpu_count()) as pool:

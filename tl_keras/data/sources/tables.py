@@ -9,7 +9,7 @@ from pathlib import Path
 from tl_keras import modalities, tasks
 from tl_keras.config.whole import RunConfig
 from tl_keras.data.examples import Listed, Listing, Quarantined
-from tl_keras.data.names import MAY_BE_MISSING, is_missing
+from tl_keras.data.label_names import MAY_BE_MISSING, is_missing
 from tl_keras.data.paths import leaves, refuse
 from tl_keras.data.sources.layout import PLAIN, split_of
 from tl_keras.data.wording import shortened

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from tl_keras import tasks
-from tl_keras.report.drawings.words import interval, number, points
 from tl_keras.report.facts import figures
 from tl_keras.report.read import RunFiles
 from tl_keras.report.sections import results
@@ -76,17 +75,6 @@ def _answers(run: RunFiles) -> dict[tuple[str, int], tuple[str, str]]:
         seen[digest] = seen.get(digest, 0) + 1
         found[digest, seen[digest]] = (prediction.label, prediction.prediction)
     return found
-
-
-def written(named: Named, value: float) -> str:
-    """A difference in the task's main metric."""
-    counts_right = tasks.of(task_of(named), "words").COUNTS_RIGHT
-    return points(value) if counts_right else number(value)
-
-
-def between(named: Named, pair: Sequence[float]) -> str:
-    counts_right = tasks.of(task_of(named), "words").COUNTS_RIGHT
-    return interval(pair) if counts_right else " to ".join(map(number, pair))
 
 
 def main_name(named: Named) -> str:

@@ -21,6 +21,7 @@ from tl_keras.report.drawings.words import (
     split_name,
 )
 from tl_keras.report.facts import figures, paired
+from tl_keras.report.facts.compared import between, gap
 from tl_keras.report.facts.paired import Named
 from tl_keras.report.pages.page import document
 from tl_keras.report.read import read
@@ -79,8 +80,8 @@ def _headline(named: Named, compared: list[paired.Difference] | None) -> str:
         return f"No difference is shown between {listed(list(called.values()))}, on {n} examples"
     others = listed([called[d.letter] for d in real])
     if len(real) == len(compared) == 1:
-        ahead = f"{best} is ahead of {others} by {paired.written(named, real[0].value)}"
-        return f"{ahead} (95% interval {paired.between(named, real[0].interval)}, {n} examples)"
+        ahead = f"{best} is ahead of {others} by {gap(named[0][1], real[0].value)}"
+        return f"{ahead} (95% interval {between(named[0][1], real[0].interval)}, {n} examples)"
     return f"{best} is ahead of {others} beyond chance, on {n} examples"
 
 
@@ -120,15 +121,13 @@ def _meaning(named: Named, compared: list[paired.Difference] | None) -> Iterable
         )
     for d in compared:
         if not d.is_noise:
-            told = f"It is right on {paired.written(named, d.value)} more of {count(d.n)} examples"
+            told = f"It is right on {gap(named[0][1], d.value)} more of {count(d.n)} examples"
             if not counts_right:
-                better = (
-                    f"Its {paired.main_name(named)} is better by {paired.written(named, d.value)}"
-                )
+                better = f"Its {paired.main_name(named)} is better by {gap(named[0][1], d.value)}"
                 told = f"{better} on {count(d.n)} examples"
             yield (
                 f"Prefer {d.best} to {d.letter}.",
-                f"{told} (95% interval {paired.between(named, d.interval)}).",
+                f"{told} (95% interval {between(named[0][1], d.interval)}).",
             )
     if len(named) > 2:
         yield (
@@ -176,7 +175,7 @@ def _differences(named: Named, compared: list[paired.Difference] | None) -> str:
     rows = [
         [
             f"{d.best} against {d.letter}",
-            f"{paired.written(named, d.value)} <small>{paired.between(named, d.interval)}</small>",
+            f"{gap(named[0][1], d.value)} <small>{between(named[0][1], d.interval)}</small>",
             f"{count(d.won)} to {count(d.lost)}",
             "noise" if d.is_noise else "beyond chance",
         ]

@@ -36,7 +36,7 @@ def pretrained(config: ModelConfig, settings: Any) -> keras.Model:
     """
     if model_file.is_file(config.backbone):
         backbone = from_file.build(config.backbone, config.preprocessing, settings)
-        if config.weights == "none":
+        if not config.is_pretrained:
             return from_file.in_precision(backbone, "float32")
     else:
         build = table.module_of(config.backbone).build
@@ -143,7 +143,7 @@ def reset(model: keras.Model, initial: list[np.ndarray]) -> None:
         variable.assign(values[id(variable)])
 
 
-def begin(model: keras.Model, initial: list[np.ndarray], head: Head, dropout: float) -> None:
+def start_from(model: keras.Model, initial: list[np.ndarray], head: Head, dropout: float) -> None:
     """Sets what fine-tuning changes: the initial weights, then those of a head; and its dropout."""
     reset(model, initial)
     for name, layer in zip((HIDDEN, LOGITS)[-len(head.layers) :], head.layers, strict=True):

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from tl_keras.training.network import merge
+from tl_keras.training.network import combine
 
 
 def network(seed: int) -> keras.Model:
@@ -21,20 +21,20 @@ def images() -> np.ndarray:
 
 def test_average_has_the_mean_of_all_weights():
     weights = [network(seed).get_weights() for seed in range(3)]
-    merged = merge.average([network(seed) for seed in range(3)])
+    merged = combine.average([network(seed) for seed in range(3)])
     for i, value in enumerate(merged.get_weights()):
         np.testing.assert_allclose(value, np.mean([own[i] for own in weights], axis=0), atol=1e-6)
 
 
 def test_average_of_one_model_and_itself_is_it(images):
     expected = network(0).predict(images, verbose=0)
-    merged = merge.average([network(0), network(0)])
+    merged = combine.average([network(0), network(0)])
     np.testing.assert_allclose(merged.predict(images, verbose=0), expected, atol=1e-6)
 
 
 def test_ensemble_gives_the_mean_of_the_probabilities(images, tmp_path):
     answers = [network(seed).predict(images, verbose=0) for seed in range(3)]
-    merged = merge.ensemble([network(seed) for seed in range(3)])
+    merged = combine.ensemble([network(seed) for seed in range(3)])
     np.testing.assert_allclose(
         merged.predict(images, verbose=0), np.mean(answers, axis=0), atol=1e-6
     )

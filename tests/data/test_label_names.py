@@ -1,8 +1,8 @@
-"""Claims on tl_keras/data/names.py: which class names are nearly equal, and how they are shown."""
+"""Claims on tl_keras/data/label_names.py: which names are nearly equal, and how they are shown."""
 
 import pytest
 
-from tl_keras.data import names
+from tl_keras.data import label_names
 
 NBSP, ZERO_WIDTH, ACCENT = "\u00a0", "\u200b", "\u0301"
 
@@ -30,14 +30,14 @@ NBSP, ZERO_WIDTH, ACCENT = "\u00a0", "\u200b", "\u0301"
     ],
 )
 def test_nearly_equal_names(first, second, difference):
-    ((group, told),) = names.nearly_equal_groups([first, "dog", second])
+    ((group, told),) = label_names.nearly_equal_groups([first, "dog", second])
     assert sorted(group) == sorted([first, second])
     expected = (
         f"differ in {difference} alone" if difference else "differ in case, white space or the like"
     )
     assert told == expected
-    assert names.nearly_equal([first], ["dog", second]) == {first: second}
-    assert names.partners([first, "dog", second]) == {first: second, second: first}
+    assert label_names.nearly_equal([first], ["dog", second]) == {first: second}
+    assert label_names.partners([first, "dog", second]) == {first: second, second: first}
 
 
 @pytest.mark.parametrize(
@@ -45,31 +45,31 @@ def test_nearly_equal_names(first, second, difference):
     [("1", "10"), ("100", "10"), ("0.1", "0.01"), ("0", "00a"), ("cat", "cats"), ("e", "é")],
 )
 def test_other_names_are_not(first, second):
-    assert names.nearly_equal_groups([first, second]) == []
-    assert names.nearly_equal([first], [second]) == {}
+    assert label_names.nearly_equal_groups([first, second]) == []
+    assert label_names.nearly_equal([first], [second]) == {}
 
 
 def test_names_that_look_the_same_are_shown_apart():
-    assert names.quoted("café") == "'café'"
-    assert names.quoted(f"cafe{ACCENT}") == r"'cafe\u0301'"
-    assert names.quoted(f"cat{ZERO_WIDTH}") == r"'cat\u200b'"
-    assert names.quoted("two words") == "'two words'"
+    assert label_names.quoted("café") == "'café'"
+    assert label_names.quoted(f"cafe{ACCENT}") == r"'cafe\u0301'"
+    assert label_names.quoted(f"cat{ZERO_WIDTH}") == r"'cat\u200b'"
+    assert label_names.quoted("two words") == "'two words'"
 
 
 def test_lines_of_a_label_file_can_be_told_apart():
     given = ["cat", "two  words", "a\nb", "a b", "café", f"cafe{ACCENT}", f"x{ZERO_WIDTH}", "x"]
-    lines = names.as_label_lines(given)
+    lines = label_names.as_label_lines(given)
     assert lines[:4] == ["cat", "two words", r"a\nb", "a b"]
     assert len(set(lines)) == len(given)
     assert all("\n" not in line and line.isprintable() for line in lines[4:])
-    assert names.as_label_lines([" ", "cat ", ZERO_WIDTH]) == [r"\x20", "cat", r"\u200b"]
+    assert label_names.as_label_lines([" ", "cat ", ZERO_WIDTH]) == [r"\x20", "cat", r"\u200b"]
 
 
 @pytest.mark.parametrize("label", ["", "nan", "NaN", "<NA>", "NaT", "#N/A"])
 def test_missing_labels(label):
-    assert names.is_missing(label)
+    assert label_names.is_missing(label)
 
 
 @pytest.mark.parametrize("label", ["NA", "none", "null", "0", "banana"])
 def test_labels_that_may_be_classes(label):
-    assert not names.is_missing(label)
+    assert not label_names.is_missing(label)
