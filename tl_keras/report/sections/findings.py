@@ -67,7 +67,7 @@ def _near_duplicates(run: RunFiles) -> str:
     shown = pairs[:SHOWN]
     files = [str(file) for pair in shown for file in pair["files"]]
     found = iter(part(run.modality, "show").thumbnails(run, files))
-    figures = []
+    cells = []
     for pair in shown:
         both = [str(file) for file in pair["files"]]
         pictures = _images(run, [next(found), next(found)], both)
@@ -75,9 +75,9 @@ def _near_duplicates(run: RunFiles) -> str:
         lines = [_where(*names) for names in named]
         if is_number(pair.get("distance")):
             lines.append(f'<span class="file">distance {shortest(pair["distance"])}</span>')
-        figures.append((pictures, lines))
+        cells.append((pictures, lines))
     above = f"{counted(len(pairs), 'pair')} of nearly equal {run.plain_nouns[1]}{cut(pairs)}."
-    return note(above) + gallery(figures, "pairs") + _without(run)
+    return note(above) + gallery(cells, "pairs") + _without(run)
 
 
 def _two(pair: dict, key: str) -> list[str]:
@@ -121,7 +121,7 @@ def _suspects(run: RunFiles) -> str:
         return said
     shown = suspects[:SHOWN]
     files = [str(entry.get("file")) for entry in shown]
-    figures = []
+    cells = []
     for entry, file, picture in zip(
         shown, files, part(run.modality, "show").thumbnails(run, files), strict=True
     ):
@@ -131,12 +131,12 @@ def _suspects(run: RunFiles) -> str:
             f"{percent(entry.get('probability'))}",
             f'<span class="file">{escape(file)}</span>',
         ]
-        figures.append((_images(run, [picture], [file]), lines))
+        cells.append((_images(run, [picture], [file]), lines))
     above = f"{counted(len(suspects), *run.plain_nouns)}, the most doubtful first"
     above += f"{cut(suspects)}."
     if run.holds_out:
         above += " label_quality.csv ranks all examples."
-    return note(above) + said + gallery(figures, "single")
+    return note(above) + said + gallery(cells, "single")
 
 
 def _rare(run: RunFiles) -> str:
