@@ -255,7 +255,7 @@ def check_finite(array: np.ndarray, dataset: Dataset, split: str, config: RunCon
     """Raises ValueError where pooled features, `(examples, channels)`, are NaN or infinite."""
     bad, model = np.flatnonzero(~np.isfinite(array).all(axis=1)), config.model
     if bad.size:
-        nouns = part(config.modality, "check").NAMES[1]
+        nouns = dataset.nouns[1]
         raise ValueError(
             f"model.backbone: {model.backbone!r} with weights {model.weights!r} gives features "
             f"that are not finite for {bad.size} of {len(array)} {nouns} of {split}, the first "
