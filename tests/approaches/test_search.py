@@ -148,8 +148,8 @@ def test_activations_are_computed_once_for_all_trials(wanted, tmp_path, monkeypa
     computed = []
     compute = features.compute
 
-    def remember(found, names, shown, config):
-        kept = compute(found, names, shown, config)
+    def remember(found, names, shown, *others):
+        kept = compute(found, names, shown, *others)
         computed.extend((shown.key["kind"], name) for name in kept if not kept[name].cached)
         return kept
 
