@@ -15,9 +15,9 @@ import tl_keras
 from tl_keras.approaches import folds
 from tl_keras.data.load import load
 from tl_keras.data.prepared import prepared
-from tl_keras.training import features
+from tl_keras.training import activations, features
 from tl_keras.training import head as heads
-from tl_keras.training.features import Worth
+from tl_keras.training.activations import Worth
 from tl_keras.training.network import combine
 from tl_keras.training.network import model as models
 from tl_keras.training.network.fold import Inference
@@ -137,8 +137,8 @@ def test_what_is_kept_changes_no_fold(wanted, dealt, tmp_path, monkeypatch):
         told.append(1)
         return Worth(False, "never")
 
-    monkeypatch.setattr(features, "worth_keeping", never)
-    monkeypatch.setattr(features, "fitting", never)
+    monkeypatch.setattr(activations, "worth_keeping", never)
+    monkeypatch.setattr(activations, "fitting", never)
     run = tl_keras.cross_validate(wanted, tmp_path / "never")
     assert told
     assert [f["kept"] for f in run.result["folds"]] == [f["kept"] for f in dealt.result["folds"]]

@@ -29,7 +29,7 @@ from tl_keras.modalities.image.config import ImageConfig
 from tl_keras.tasks.classification import choice
 from tl_keras.training import evaluation, head
 from tl_keras.training import fit as train
-from tl_keras.training.features import Worth
+from tl_keras.training.activations import Worth
 from tl_keras.training.network import model as models
 
 
@@ -241,7 +241,7 @@ def test_killed_fit_on_kept_activations_goes_on(quick, tmp_path, monkeypatch):
     tree = changed(quick, image={"augment": []}, fit={"epochs": 2}, export=FEW)
     tree["seed"] = 2**30 - 1  # The largest.
     monkeypatch.setattr(
-        "tl_keras.training.features.worth_keeping", lambda *_: Worth(True, "said so")
+        "tl_keras.training.activations.worth_keeping", lambda *_: Worth(True, "said so")
     )
     with monkeypatch.context() as patched, pytest.raises(Killed):
         patched.setattr(train.State, "save", save_then_die)
@@ -321,7 +321,8 @@ def test_kept_activations_train_as_computed_ones(quick, tmp_path, monkeypatch):
     tree = changed(quick, image={"augment": []}, export=FEW, fit={"choose_by": "accuracy"})
     with monkeypatch.context() as patch:
         patch.setattr(
-            "tl_keras.training.features.worth_keeping", lambda *_: Worth(True, "the test says so")
+            "tl_keras.training.activations.worth_keeping",
+            lambda *_: Worth(True, "said so"),
         )
         kept = tl_keras.finetune(tree, tmp_path / "kept")
     no_room = changed(tree, cache={"max_bytes": 0})

@@ -20,7 +20,7 @@ from tl_keras.export import export
 from tl_keras.search import loop, trials, tuner
 from tl_keras.search import session as sessions
 from tl_keras.tasks.classification import choice
-from tl_keras.training import adapt, evaluation, features
+from tl_keras.training import activations, adapt, evaluation, features
 from tl_keras.training import fit as train
 from tl_keras.training.network import model as models
 
@@ -154,7 +154,7 @@ def test_activations_are_computed_once_for_all_trials(wanted, tmp_path, monkeypa
         return kept
 
     monkeypatch.setattr(features, "compute", remember)
-    monkeypatch.setattr(features, "worth_keeping", lambda *_: features.Worth(True, "said so"))
+    monkeypatch.setattr(activations, "worth_keeping", lambda *_: activations.Worth(True, "said so"))
     cache = {"path": str(tmp_path / "cache")}
     run = tl_keras.search(changed(wanted, cache=cache), tmp_path / "run")
     assert len(computed) == len(set(computed))
@@ -396,13 +396,13 @@ def test_activations_are_those_of_the_backbone_whatever_is_trained(wanted, tmp_p
 
 
 def test_keeping_is_decided_for_the_trial_that_needs_the_most_views(wanted, tmp_path, monkeypatch):
-    asked, decide = [], features.worth_keeping
+    asked, decide = [], activations.worth_keeping
 
     def note(cut, images, *others):
         asked.append(images)
         return decide(cut, images, *others)
 
-    monkeypatch.setattr(features, "worth_keeping", note)
+    monkeypatch.setattr(activations, "worth_keeping", note)
     space = {"fit.freeze": [0.75], "fit.epochs": [1, 3], "image.augment": [[], [{"zoom": 0.1}]]}
     search = {"space": space, "trials": 1}
     wanted = changed(wanted, fit={"epochs": 1}, image={"augment": []}, search=search)

@@ -162,29 +162,6 @@ def test_damaged_entry_is_computed_again(config, data, backbone):
     np.testing.assert_array_equal(before, after.array)
 
 
-def cut(seconds: float, shape=(10, 10, 64)) -> features.Cut:
-    return features.Cut("cut", shape, "float16", seconds, {})
-
-
-def test_keeping_is_worth_it_when_the_prefix_is_slow():
-    many = features.worth_keeping(cut(1e-3), 600, 50, 1e12)
-    assert many.keep
-    assert "1.00 ms an image to compute" in many.why and "read 50 times each" in many.why
-    assert not features.worth_keeping(cut(1e-3), 600, 1, 1e12).keep  # Read once: nothing is saved.
-    assert not features.worth_keeping(cut(1e-7), 600, 50, 1e12).keep  # Faster than reading.
-    too_large = features.worth_keeping(cut(1e-3), 600, 50, 10)
-    assert not too_large.keep
-    assert "cache.max_bytes" in too_large.why
-
-
-def test_what_memory_cannot_hold_is_read_at_the_disks_speed(monkeypatch):
-    monkeypatch.setattr(features, "free_memory", lambda: 10**6)
-    slow = features.worth_keeping(cut(1e-5), 600, 50, 1e12)
-    monkeypatch.setattr(features, "free_memory", lambda: 10**12)
-    fast = features.worth_keeping(cut(1e-5), 600, 50, 1e12)
-    assert (slow.keep, fast.keep) == (False, True)
-
-
 def test_mean_of_views_starts_with_the_image_itself_and_goes_on_as_training_does():
     """A model that gives the mean of the left half: mirrored views give that of the right."""
     images = np.zeros((5, 8, 8, 3), np.uint8)

@@ -1,7 +1,8 @@
 """Activations of an architecture's prefixes, and whether they are kept."""
 
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -9,15 +10,24 @@ from absl import logging
 
 from tl_keras import tasks
 from tl_keras.config.whole import RunConfig
-from tl_keras.data.inputs import Arrays, Training
+from tl_keras.data.inputs import MEMORY_SHARE, Arrays, Training, free_memory
 from tl_keras.data.store import Kept
-from tl_keras.training import features, passes
+from tl_keras.training import passes
 from tl_keras.training.architecture import HEAD_SPLITS, Architecture, plan_of, reading
-from tl_keras.training.features import Cut, Worth
+from tl_keras.training.features import Cut
 from tl_keras.training.passes import Pass, prefixes
 from tl_keras.training.plan import num_views
 
 MAX_OPEN_ARRAYS = 200  # Each is a file.
+DISK_BYTES_PER_SECOND = 500e6  # A SATA solid-state disk; slower ones are rare.
+
+
+@dataclass(frozen=True)
+class Worth:
+    """Whether a prefix's activations are kept, with the measurement behind it."""
+
+    keep: bool
+    why: str
 
 
 def cut_of(arch: Architecture, name: str) -> Cut:
@@ -122,11 +132,11 @@ def keeps(arch: Architecture, config: RunConfig, name: str) -> dict[str, bool]:
     def of_train() -> Worth:
         views = (how.views or plan.epochs) if how.augmentations else 1
         uses = arch.trainings * max(1.0, plan.epochs / views)
-        return features.worth_keeping(cut, views * num_train, uses, room)
+        return worth_keeping(cut, views * num_train, uses, room)
 
     def of_val() -> Worth:
         looks = 1 + seen_views(how, arch.config, num_val)
-        return features.fitting(cut, looks * num_val, room)
+        return fitting(cut, looks * num_val, room)
 
     # What is mixed of two images has no activations of its own to keep.
     mixes = how.augments.mixes(config.settings.augmentations)
@@ -166,3 +176,43 @@ def seen_views(how: Training, config: RunConfig, num_val: int) -> int:
     if not choice.uses_views(config.fit.choose_by) or not draws:
         return 0
     return num_views(num_val)
+
+
+def worth_keeping(cut: Cut, images: int, uses: float, max_bytes: float) -> Worth:
+    """Compares one pass, writing and reading back with a pass for each use.
+
+    Only the time depends on the answer: what a suffix sees is equal either way.
+
+    Args:
+      images: whose activations are kept, each view one.
+      uses: how often each of them will be read.
+    """
+    room = fitting(cut, images, max_bytes)
+    if not room.keep:
+        return room
+    total, read = images * cut.bytes, cut.bytes / _memory_speed()
+    # Reading: a copy where pages are in memory, the disk's speed where they cannot be.
+    if total > MEMORY_SHARE * free_memory():
+        read += cut.bytes / DISK_BYTES_PER_SECOND
+    keep = cut.seconds + (1 + uses) * read < uses * cut.seconds
+    why = (
+        f"{1e3 * cut.seconds:.2f} ms an image to compute, {1e3 * read:.2f} ms to read, read "
+        f"{uses:.3g} times each, {total / 1e6:.0f} MB"
+    )
+    return Worth(keep, why)
+
+
+def _memory_speed() -> float:
+    """Bytes per second of a copy, measured."""
+    source = np.ones(1 << 24, np.uint8)
+    started = time.monotonic()
+    np.copy(source)
+    return len(source) / (time.monotonic() - started)
+
+
+def fitting(cut: Cut, images: int, max_bytes: float) -> Worth:
+    """Whether a prefix's activations have room."""
+    total = images * cut.bytes
+    if total > max_bytes:
+        return Worth(False, f"{total / 1e9:.1f} GB are over cache.max_bytes")
+    return Worth(True, "read in each epoch")

@@ -22,7 +22,7 @@ from tl_keras.config.model import ModelConfig
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import batches, store
 from tl_keras.data.examples import Dataset
-from tl_keras.data.inputs import MEMORY_SHARE, Inputs, Training, free_memory, preparation
+from tl_keras.data.inputs import Inputs, Training, preparation
 from tl_keras.data.store import Kept, Request
 from tl_keras.modalities import part
 from tl_keras.run.progress import progress
@@ -297,54 +297,3 @@ def _run(infer: Inference, read: tf.data.Dataset, array: np.ndarray, title: str)
             array[start : start + len(batch)] = infer(batch).numpy()
             start += len(batch)
             bar.update(len(batch))
-
-
-@dataclass(frozen=True)
-class Worth:
-    """Whether a prefix's activations are kept, with the measurement behind it."""
-
-    keep: bool
-    why: str
-
-
-def worth_keeping(cut: Cut, images: int, uses: float, max_bytes: float) -> Worth:
-    """Compares one pass, writing and reading back with a pass for each use.
-
-    Only the time depends on the answer: what a suffix sees is equal either way.
-
-    Args:
-      images: whose activations are kept, each view one.
-      uses: how often each of them will be read.
-    """
-    room = fitting(cut, images, max_bytes)
-    if not room.keep:
-        return room
-    total, read = images * cut.bytes, cut.bytes / _memory_speed()
-    # Reading: a copy where pages are in memory, the disk's speed where they cannot be.
-    if total > MEMORY_SHARE * free_memory():
-        read += cut.bytes / DISK_BYTES_PER_SECOND
-    keep = cut.seconds + (1 + uses) * read < uses * cut.seconds
-    why = (
-        f"{1e3 * cut.seconds:.2f} ms an image to compute, {1e3 * read:.2f} ms to read, read "
-        f"{uses:.3g} times each, {total / 1e6:.0f} MB"
-    )
-    return Worth(keep, why)
-
-
-DISK_BYTES_PER_SECOND = 500e6  # A SATA solid-state disk; slower ones are rare.
-
-
-def _memory_speed() -> float:
-    """Bytes per second of a copy, measured."""
-    source = np.ones(1 << 24, np.uint8)
-    started = time.monotonic()
-    np.copy(source)
-    return len(source) / (time.monotonic() - started)
-
-
-def fitting(cut: Cut, images: int, max_bytes: float) -> Worth:
-    """Whether a prefix's activations have room."""
-    total = images * cut.bytes
-    if total > max_bytes:
-        return Worth(False, f"{total / 1e9:.1f} GB are over cache.max_bytes")
-    return Worth(True, "read in each epoch")

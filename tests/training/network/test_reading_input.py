@@ -28,9 +28,8 @@ from tl_keras.export.description import Description
 from tl_keras.modalities.image.config import ImageConfig
 from tl_keras.modalities.image.explain import feature_map, grad_cam
 from tl_keras.run.run import Run
-from tl_keras.training import adapt, architecture, features, suffix
-from tl_keras.training.activations import kept_cuts, starts_of
-from tl_keras.training.features import Worth
+from tl_keras.training import activations, adapt, architecture, features, suffix
+from tl_keras.training.activations import Worth, kept_cuts, starts_of
 from tl_keras.training.network import fold
 from tl_keras.training.network import model as models
 from tl_keras.training.passes import prefixes
@@ -45,7 +44,7 @@ def decided(keep):
 def begun(tmp_path, build, keep, monkeypatch, **sections):
     """The architecture of a run whose activations are kept, or not."""
     for name in ("worth_keeping", "fitting"):
-        monkeypatch.setattr(features, name, decided(keep))
+        monkeypatch.setattr(activations, name, decided(keep))
     sections = {**sections, "fit": {"freeze": CUTS[build], **sections.get("fit", {})}}
     run = Run(tmp_path / str(keep), config_of(tmp_path, **sections), "finetune")
     return architecture_of(run, build)

@@ -1,0 +1,28 @@
+"""Whether activations are worth keeping."""
+
+from tl_keras.training import activations
+from tl_keras.training.features import Cut
+
+
+def cut(seconds: float, shape=(10, 10, 64)) -> Cut:
+    return Cut("cut", shape, "float16", seconds, {})
+
+
+def test_keeping_is_worth_it_when_the_prefix_is_slow():
+    many = activations.worth_keeping(cut(1e-3), 600, 50, 1e12)
+    assert many.keep
+    assert "1.00 ms an image to compute" in many.why and "read 50 times each" in many.why
+    assert not activations.worth_keeping(cut(1e-3), 600, 1, 1e12).keep  # Read once.
+    assert not activations.worth_keeping(cut(1e-7), 600, 50, 1e12).keep  # Faster than reading.
+    too_large = activations.worth_keeping(cut(1e-3), 600, 50, 10)
+    assert not too_large.keep
+    assert "cache.max_bytes" in too_large.why
+
+
+def test_what_memory_cannot_hold_is_read_at_the_disks_speed(monkeypatch):
+    monkeypatch.setattr(activations, "_memory_speed", lambda: 5e9)  # A busy machine's is low.
+    monkeypatch.setattr(activations, "free_memory", lambda: 10**6)
+    slow = activations.worth_keeping(cut(1e-5), 600, 50, 1e12)
+    monkeypatch.setattr(activations, "free_memory", lambda: 10**12)
+    fast = activations.worth_keeping(cut(1e-5), 600, 50, 1e12)
+    assert (slow.keep, fast.keep) == (False, True)
