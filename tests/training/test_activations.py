@@ -9,7 +9,7 @@ def cut(seconds: float, shape=(10, 10, 64)) -> Cut:
 
 
 def test_keeping_is_worth_it_when_the_prefix_is_slow():
-    many = activations.worth_keeping(cut(1e-3), 600, 50, 1e12)
+    many = activations.worth_keeping(cut(1e-3), 600, 50, 1e12, "image")
     assert many.keep
     assert "1.00 ms an image to compute" in many.why and "read 50 times each" in many.why
     assert not activations.worth_keeping(cut(1e-3), 600, 1, 1e12).keep  # Read once.

@@ -100,8 +100,8 @@ def planned(config: RunConfig) -> list[Approach]:
     if asked.approaches != "auto":
         if "parallel" in asked.approaches and unlabelled is None:
             raise ValueError(
-                "data.unlabelled: expected a folder of images, or rest, for the approach parallel; "
-                "received none"
+                f"data.unlabelled: expected a folder of {config.nouns[1]}, or rest, for the "
+                "approach parallel; received none"
             )
         names = [name for name in APPROACHES if name in asked.approaches]
     for i, own in enumerate(asked.backbones, start=2):

@@ -75,8 +75,8 @@ def _check(config: RunConfig) -> None:
         )
     if config.data.unlabelled is None:
         raise ValueError(
-            "data.unlabelled: expected a folder of images without labels, or rest: those that "
-            "data.examples_per_class leaves out; received none"
+            f"data.unlabelled: expected a folder of {config.nouns[1]} without labels, or rest: "
+            "those that data.examples_per_class leaves out; received none"
         )
     if not config.model.is_pretrained:
         raise ValueError(
@@ -182,7 +182,7 @@ def _labels(
         else:
             dataset = replace(data.dataset, splits={"train": list(examples)}, whole=True)
             shown = prepared(dataset, run.config, ("train",))
-            # Of the images as they are: on views of them it is less sure than it is right.
+            # Of the examples as they are: on views of them it is less sure than it is right.
             probabilities = features.outputs(Inference(teacher), shown.inputs["train"])
             prior = counts / counts.sum()
             labels, record = labelling.label(examples, probabilities, prior, run.config)

@@ -29,7 +29,8 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
         raise ValueError(
             "search: pretrain does not search; expected neither search.trials nor search.minutes"
         )
-    adapt.check_devices(config.fit.batch_size)  # Before the data are read, which may take hours.
+    # Before the data are read, which may take hours.
+    adapt.check_devices(config.fit.batch_size, config.nouns[0])
     with opened(config, workdir, "pretrain") as run:
         backbone = backbones.begin(run)
         data = run_data.read(run)

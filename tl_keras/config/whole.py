@@ -24,7 +24,7 @@ from tl_keras.config.messages import nearest
 from tl_keras.config.model import ModelConfig
 from tl_keras.config.search import SearchConfig
 from tl_keras.config.section import Section, Text
-from tl_keras.modalities import MODALITIES, part
+from tl_keras.modalities import MODALITIES, nouns, part
 
 
 class _Data(Section):
@@ -131,6 +131,11 @@ class RunConfig(_Examples):
         if self.data.modality != "auto":
             return self.data.modality
         return DRAWN.get(self.data.source, "image")
+
+    @property
+    def nouns(self) -> tuple[str, str]:
+        """What an example is called, and several, as in `("image", "images")`."""
+        return nouns(self.modality)
 
     @property
     def settings(self) -> Any:

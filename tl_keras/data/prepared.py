@@ -10,7 +10,7 @@ from tl_keras.data.inputs import Inputs, prepared_split
 
 @dataclass(frozen=True)
 class Data:
-    """A data set with its prepared images by split.
+    """A data set with its prepared examples by split.
 
     Attributes:
       pool: of a fold, all examples that the folds are of, in its split train: activations are
@@ -32,7 +32,7 @@ class Data:
 
 
 def prepared(dataset: Dataset, config: RunConfig, splits: Sequence[str] = SPLITS) -> Data:
-    """A data set with its images decoded and resized, or how to get them."""
+    """A data set with its examples decoded and resized, or how to get them."""
     inputs = {split: prepared_split(dataset, split, config) for split in splits}
     return Data(dataset, inputs)
 

@@ -20,7 +20,7 @@ from tl_keras.export.proof import OK, Subject, Writing, file_name
 from tl_keras.run.files import TEMPORARY
 
 FOLDER = "export"  # of a run
-FEW = 8  # Images to calibrate a file on of which only size and speed are asked.
+FEW = 8  # Examples to calibrate a file on of which only size and speed are asked.
 
 
 def export(

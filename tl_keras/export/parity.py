@@ -1,4 +1,4 @@
-"""Loads an exported file back, runs it on real images, and compares it with model.keras."""
+"""Loads an exported file back, runs it on real examples, and compares it with model.keras."""
 
 import time
 from collections.abc import Callable
@@ -72,36 +72,36 @@ def load_litert(file: Path, silent: bool = False) -> Runner:
         found = []
         bar = progress(None, file.stem, len(inputs), " examples", silent=silent)
         with ThreadPoolExecutor(len(interpreters)) as pool:
-            for images in batches.evaluation(inputs, 64).as_numpy_iterator():
-                shares = np.array_split(images, len(interpreters))
+            for examples in batches.evaluation(inputs, 64).as_numpy_iterator():
+                shares = np.array_split(examples, len(interpreters))
                 for share in pool.map(_invoke_all, interpreters, shares):
                     found += share
-                bar.update(len(images))
+                bar.update(len(examples))
         bar.close()
         return {name: np.stack([own[name] for own in found]) for name in found[0]}
 
     return run
 
 
-def _invoke_all(interpreter: Interpreter, images: np.ndarray) -> list[Outputs]:
-    return [_invoke(interpreter, image) for image in images]
+def _invoke_all(interpreter: Interpreter, examples: np.ndarray) -> list[Outputs]:
+    return [_invoke(interpreter, example) for example in examples]
 
 
-def _invoke(interpreter: Interpreter, image: np.ndarray) -> Outputs:
-    """What a file makes of an image, by name, dequantised where it is integer."""
+def _invoke(interpreter: Interpreter, example: np.ndarray) -> Outputs:
+    """What a file makes of an example, by name, dequantised where it is integer."""
     # float16 may overflow: what is no number is no answer either.
-    found = run_once(interpreter, image).items()
+    found = run_once(interpreter, example).items()
     return {name: np.nan_to_num(values, nan=0.0, posinf=0.0) for name, values in found}
 
 
 def latency(file: Path, inputs: Inputs, threads: int = 1) -> dict[str, Any]:
     """Milliseconds an example: `median`, `p95` and `least` of 50 runs after 5 unmeasured."""
     loaded = load_interpreter(file, threads)
-    image = next(batches.evaluation(inputs, 1).as_numpy_iterator())[0]
+    example = next(batches.evaluation(inputs, 1).as_numpy_iterator())[0]
     seconds = []
     for _ in range(TIMED_RUNS + 5):
         started = time.perf_counter()
-        _invoke(loaded, image)
+        _invoke(loaded, example)
         seconds.append(time.perf_counter() - started)
     least, median, p95 = np.percentile(seconds[5:], (0, 50, 95)) * 1e3
     found = {"median": median, "p95": p95, "least": least}
@@ -109,7 +109,7 @@ def latency(file: Path, inputs: Inputs, threads: int = 1) -> dict[str, Any]:
 
 
 def arena_bytes(content: bytes) -> int | None:
-    """Memory for what changes from image to image, as LiteRT's own kernels lay it out, and for
+    """Memory for what changes from example to example, as LiteRT's own kernels lay it out, and for
     weights that are unpacked; None where sizes are known only as the file runs.
 
     Read off the addresses that the interpreter gives its tensors. What a kernel needs while it

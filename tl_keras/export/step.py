@@ -10,12 +10,14 @@ import tensorflow as tf
 
 from tl_keras import tasks
 from tl_keras.config.export import Format
+from tl_keras.config.messages import with_article
+from tl_keras.config.whole import RunConfig
 from tl_keras.data import run_data
 from tl_keras.data.label_names import as_label_lines
 from tl_keras.data.prepared import Data
 from tl_keras.export import choice, export, proof
 from tl_keras.export.description import LABELS, Description, Examples, label_lines
-from tl_keras.modalities import nouns, part
+from tl_keras.modalities import part
 from tl_keras.run.files import write_text
 from tl_keras.run.run import Run
 from tl_keras.training import evaluation
@@ -67,7 +69,7 @@ def _exported(
 ) -> dict[str, Any]:
     missing = [name for name in ("val", "test") if name not in probabilities]
     known = {**evaluation.predict(run, model, data, missing), **probabilities}
-    on = "validation" if held_out is None else "images that trained it"
+    on = "validation" if held_out is None else f"{run.config.nouns[1]} that trained it"
     subject = proof.Subject(model, data.inputs, known, on)
     folder = run.workdir / export.FOLDER
     threshold = _threshold(run, held_out or (known["val"], data.inputs["val"].labels))
@@ -131,7 +133,7 @@ def _threshold(run: Run, held_out: tuple[np.ndarray, np.ndarray]) -> float | Non
 
 def _about(run: Run, data: Data) -> Description:
     config, classes = run.config, as_label_lines(data.dataset.classes)
-    title, text = tasks.of(config.task, "words").about(classes, nouns(config.modality)[1])
+    title, text = tasks.of(config.task, "words").about(classes, config.nouns[1])
     backbone = Path(config.model.backbone).stem
     return Description(
         name=config.export.title or f"{title} ({backbone})",
@@ -166,7 +168,7 @@ def _ship(
         measured = bundle.measure(file, spec, examples)
         main = tasks.of(writing.task, "names").MAIN
         shipped["device"] = measured if main in made[name] else _unmeasured(measured, writing.task)
-    told = _told(made[name], shipped, split, run.config.modality)
+    told = _told(made[name], shipped, split, run.config)
     about = {"title": writing.about.name, "about": writing.about.text, "by": _by(writing.about)}
     bundle.write(writing.folder / "device", file, spec, about, examples, told)
     return shipped
@@ -185,22 +187,23 @@ def _examples(data: Data, split: str) -> Examples:
     return Examples(inputs, paths, split)
 
 
-def _told(entry: dict[str, Any], shipped: dict[str, Any], split: str, modality: str) -> str:
+def _told(entry: dict[str, Any], shipped: dict[str, Any], split: str, config: RunConfig) -> str:
     """Markdown: what the shipped file was measured at."""
-    lines = []
-    if "accuracy" in entry:
+    lines, main = [], tasks.of(config.task, "names").MAIN
+    if main in entry:
         low, high = entry["interval"]
+        name = tasks.of(config.task, "words").SCORES[main][0]
         lines.append(
-            f"- Accuracy {entry['accuracy']:.3f} on {entry['n']} {split} images (95% interval "
+            f"- {name} {entry[main]:.3f} on {entry['n']} {split} {config.nouns[1]} (95% interval "
             f"{low:.3f} to {high:.3f}), as prepared in training."
         )
     lines += [
         f"- {entry['bytes']:,} bytes{_memory(entry)}.",
-        f"- {entry['latency_ms']['median']:g} ms an image (median, one thread, on the machine that "
-        "made it).",
+        f"- {entry['latency_ms']['median']:g} ms {with_article(config.nouns[0])} (median, one "
+        "thread, on the machine that made it).",
     ]
     if device := shipped.get("device"):
-        lines.append(f"- {part(modality, 'bundle').told(device)}")
+        lines.append(f"- {part(config.modality, 'bundle').told(device)}")
     return "\n".join(lines)
 
 

@@ -85,8 +85,8 @@ def folder_of(workdir: Any) -> Path:
 
 
 def as_trained(run: Run) -> Run:
-    """The run with the images prepared as its model was trained on: of a search, as its best trial
-    has it."""
+    """The run with the examples prepared as its model was trained on: of a search, as its best
+    trial has it."""
     searched = run.record.get("search") or (run.result or {}).get("search")
     if not searched:
         return run
@@ -196,8 +196,8 @@ def check_stream(config: RunConfig, pipeline: str) -> None:
     """Raises ValueError where a command cannot read what the config has it read."""
     if config.data.stream and pipeline != "pretrain":
         raise ValueError(
-            f"data.stream: {pipeline} reads images in any order, and shards are read in theirs; "
-            "expected false, or the command pretrain"
+            f"data.stream: {pipeline} reads {config.nouns[1]} in any order, and shards are read "
+            "in theirs; expected false, or the command pretrain"
         )
 
 

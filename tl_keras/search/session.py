@@ -186,7 +186,7 @@ def _model_key(model: ModelConfig) -> str:
 
 
 def data_of(session: Session, config: RunConfig) -> Data:
-    """The images as a trial's config prepares them."""
+    """The examples as a trial's config prepares them."""
     if space.prepares_alike(config, session.run.config):
         return session.data
     return prepared_again(session.data, config, HEAD_SPLITS)

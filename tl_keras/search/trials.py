@@ -285,8 +285,8 @@ def _saved(arch: Architecture, trial: Run, depth: Freeze) -> float:
         return 0.0
     epochs = plan_of(trial.config, arch.data.dataset, pretrained=True).epochs
     kept = keeps(arch, trial.config, depth.cut)
-    images = sum(len(arch.data.inputs[split]) for split in HEAD_SPLITS if kept[split])
-    return round(epochs * images * cut_of(arch, depth.cut).seconds, 3)
+    examples = sum(len(arch.data.inputs[split]) for split in HEAD_SPLITS if kept[split])
+    return round(epochs * examples * cut_of(arch, depth.cut).seconds, 3)
 
 
 def ranked(records: list[Record]) -> list[Record]:

@@ -9,6 +9,7 @@ import numpy as np
 from absl import logging
 
 from tl_keras import tasks
+from tl_keras.config.messages import with_article
 from tl_keras.config.whole import RunConfig
 from tl_keras.data.inputs import MEMORY_SHARE, Arrays, Training, free_memory
 from tl_keras.data.store import Kept
@@ -43,7 +44,7 @@ def activations(
     view: int | None,
     also: Sequence[str] = (),
 ) -> dict[str, np.ndarray]:
-    """Activations of a split at the named cuts: of the images as they are, or of a view.
+    """Activations of a split at the named cuts: of the examples as they are, or of a view.
 
     Args:
       also: cuts whose activations are made in the same pass, if there has been none.
@@ -81,7 +82,7 @@ def starts_of(
     view: int | None,
     also: Sequence[str] = (),
 ) -> Arrays:
-    """What a suffix starts at: a cut's activations and, where it reads them, the images, too.
+    """What a suffix starts at: a cut's activations and, where it reads them, the examples, too.
 
     Args as of `activations`.
     """
@@ -127,18 +128,18 @@ def keeps(arch: Architecture, config: RunConfig, name: str) -> dict[str, bool]:
     num_train, num_val = (
         len(source.inputs["train" if source.dataset.whole else split]) for split in HEAD_SPLITS
     )
-    cut = cut_of(arch, name)
+    cut, noun = cut_of(arch, name), source.dataset.nouns[0]
 
     def of_train() -> Worth:
         views = (how.views or plan.epochs) if how.augmentations else 1
         uses = arch.trainings * max(1.0, plan.epochs / views)
-        return worth_keeping(cut, views * num_train, uses, room)
+        return worth_keeping(cut, views * num_train, uses, room, noun)
 
     def of_val() -> Worth:
         looks = 1 + seen_views(how, arch.config, num_val)
         return fitting(cut, looks * num_val, room)
 
-    # What is mixed of two images has no activations of its own to keep.
+    # What is mixed of two examples has no activations of its own to keep.
     mixes = how.augments.mixes(config.settings.augmentations)
     return {
         "train": not mixes and _decided(arch, name, "train", of_train),
@@ -171,33 +172,36 @@ KEPT = {True: "kept", False: "computed at each step"}
 
 
 def seen_views(how: Training, config: RunConfig, num_val: int) -> int:
-    """How many augmented views of each validation image the choice of a candidate leans on."""
+    """How many augmented views of each validation example the choice of a candidate leans on."""
     choice, draws = tasks.of(config.task, "choice"), how.augments.num_columns(how.augmentations)
     if not choice.uses_views(config.fit.choose_by) or not draws:
         return 0
     return num_views(num_val)
 
 
-def worth_keeping(cut: Cut, images: int, uses: float, max_bytes: float) -> Worth:
+def worth_keeping(
+    cut: Cut, examples: int, uses: float, max_bytes: float, noun: str = "example"
+) -> Worth:
     """Compares one pass, writing and reading back with a pass for each use.
 
     Only the time depends on the answer: what a suffix sees is equal either way.
 
     Args:
-      images: whose activations are kept, each view one.
+      examples: whose activations are kept, each view one.
       uses: how often each of them will be read.
+      noun: what an example is called.
     """
-    room = fitting(cut, images, max_bytes)
+    room = fitting(cut, examples, max_bytes)
     if not room.keep:
         return room
-    total, read = images * cut.bytes, cut.bytes / _memory_speed()
+    total, read = examples * cut.bytes, cut.bytes / _memory_speed()
     # Reading: a copy where pages are in memory, the disk's speed where they cannot be.
     if total > MEMORY_SHARE * free_memory():
         read += cut.bytes / DISK_BYTES_PER_SECOND
     keep = cut.seconds + (1 + uses) * read < uses * cut.seconds
     why = (
-        f"{1e3 * cut.seconds:.2f} ms an image to compute, {1e3 * read:.2f} ms to read, read "
-        f"{uses:.3g} times each, {total / 1e6:.0f} MB"
+        f"{1e3 * cut.seconds:.2f} ms {with_article(noun)} to compute, {1e3 * read:.2f} ms to read, "
+        f"read {uses:.3g} times each, {total / 1e6:.0f} MB"
     )
     return Worth(keep, why)
 
@@ -210,9 +214,9 @@ def _memory_speed() -> float:
     return len(source) / (time.monotonic() - started)
 
 
-def fitting(cut: Cut, images: int, max_bytes: float) -> Worth:
+def fitting(cut: Cut, examples: int, max_bytes: float) -> Worth:
     """Whether a prefix's activations have room."""
-    total = images * cut.bytes
+    total = examples * cut.bytes
     if total > max_bytes:
         return Worth(False, f"{total / 1e9:.1f} GB are over cache.max_bytes")
     return Worth(True, "read in each epoch")

@@ -93,8 +93,11 @@ def _log(plan: Plan) -> None:
     )
 
 
-def check_devices(batch_size: int) -> list[str]:
+def check_devices(batch_size: int, noun: str) -> list[str]:
     """All GPUs of this machine, or its CPU: CUDA_VISIBLE_DEVICES says which there are.
+
+    Args:
+      noun: what an example is called.
 
     Raises:
       ValueError: a batch has not an example for each.
@@ -102,7 +105,7 @@ def check_devices(batch_size: int) -> list[str]:
     found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     if batch_size < len(found):
         raise ValueError(
-            f"fit.batch_size: expected at least one training image for each of {len(found)} "
+            f"fit.batch_size: expected at least one training {noun} for each of {len(found)} "
             f"devices; received {batch_size}; CUDA_VISIBLE_DEVICES takes some away"
         )
     return [device.name for device in found]
@@ -115,7 +118,7 @@ def _devices(run: Run, batch_size: int) -> tf.distribute.Strategy | None:
       ValueError: it began on another number, on which it would not end as it began; or as
         `check_devices`.
     """
-    found = check_devices(batch_size)
+    found = check_devices(batch_size, run.config.nouns[0])
     began = run.record.get("devices", len(found))
     if began != len(found):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What trainings of one architecture share: images, backbone, heads, activations, traced graphs.
+"""What trainings of one architecture share: examples, backbone, heads, activations, traced graphs.
 
 A run has one of its own; the trials of a search share one an architecture, so that nothing is
 computed, loaded or traced twice.
@@ -60,12 +60,12 @@ class Shared:
 
 @dataclass  # Not frozen: trainings write into `shared`.
 class Architecture:
-    """A backbone with a head at one image size, and what is known of it so far.
+    """A backbone with a head at one example size, and what is known of it so far.
 
     Attributes:
       run: in whose record decisions and times are written.
       config: of the run, or of the trial of this architecture that needs the most views.
-      data: prepared at the image size.
+      data: prepared at the example size.
       backbone: `model` up to its features.
       model: whole; a finished training leaves its weights here.
       trained: what trainings train: `model`, or its twin in half precision.
@@ -142,7 +142,7 @@ def with_random_head(backbone: keras.Model, config: RunConfig, dataset: Dataset)
 
 
 def reading(config: RunConfig, dataset: Dataset) -> Training:
-    """How the config has the training images read."""
+    """How the config has the training examples read."""
     return Training(
         config.modality,
         config.fit.batch_size,

@@ -23,8 +23,8 @@ class Candidate:
 
     Attributes:
       values: as `Learner.values` gives them; none of the head alone.
-      losses: `(1 + views, val)`, of the images as they are, then of views of them.
-      probabilities: answers, `(val, width)`, of the images as they are.
+      losses: `(1 + views, val)`, of the examples as they are, then of views of them.
+      probabilities: answers, `(val, width)`, of the examples as they are.
       scores: how good each of them is, `(val,)`, the more the better.
     """
 
@@ -91,7 +91,7 @@ def _candidate(
     values: list[np.ndarray], logits: list[np.ndarray], labels: np.ndarray, task: str
 ) -> Candidate:
     if not all(np.isfinite(view).all() for view in logits):
-        # Of single images, or of the mean of weights: those of the last epoch were numbers still.
+        # Of single examples, or of the mean of weights: those of the last epoch were numbers still.
         raise FloatingPointError(
             "fit.learning_rate: training ended with weights whose answers are no numbers; choose a "
             "lower one, and another --workdir"

@@ -100,7 +100,7 @@ def _measure_without_copies(
     labels: np.ndarray,
     names: tuple[str, ...],
 ) -> None:
-    """What is left of the score without images whose near-duplicates were trained on, or
+    """What is left of the score without examples whose near-duplicates were trained on, or
     chosen by."""
     copies = doctor.copied(run.findings.get("near_duplicates", []), split)
     kept = np.array([file not in copies for file in files])

@@ -1,8 +1,8 @@
 """Activations of frozen prefixes: computed once, kept on disk, shared by whoever asks again.
 
-A prefix in inference mode is a pure function of the prepared image, so its activations are
+A prefix in inference mode is a pure function of the prepared example, so its activations are
 known by what went in: contents, preparation, view, backbone, weights, cut. One pass over the
-images gives those at all depths that are asked for.
+examples gives those at all depths that are asked for.
 """
 
 import time
@@ -38,12 +38,12 @@ class Cut:
 
     Attributes:
       name: of the last operation of the prefix.
-      shape: of an image's activations.
+      shape: of an example's activations.
       dtype: `float16` unless that changes the backbone's features by more than `TOLERANCE`;
         features themselves, which are small, are `float32`.
-      seconds: an image takes from the input to here.
-      key: what decides the activations beside the images.
-      input_bytes: of an image, where what follows the cut reads it beside its activations; else 0.
+      seconds: an example takes from the input to here.
+      key: what decides the activations beside the examples.
+      input_bytes: of an example, where what follows the cut reads it beside activations; else 0.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Cut:
 
     @property
     def bytes(self) -> int:
-        """Of an image's activations, and of the image where it is read beside them."""
+        """Of an example's activations, and of the example where it is read beside them."""
         return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize + self.input_bytes
 
 
@@ -66,31 +66,31 @@ class Prefixes:
     Attributes:
       cuts: by name, inputs first; the last is the backbone's output. Where what follows one of
         them reads the backbone's input, that is the first.
-      run: images to activations, a tensor a cut, and the time (s) at which each was there.
+      run: examples to activations, a tensor a cut, and the time (s) at which each was there.
     """
 
     cuts: dict[str, Cut]
     run: Callable[[tf.Tensor], tuple[list[tf.Tensor], list[tf.Tensor]]]
 
 
-# Of a vector of features, relative to its length, of any of the images that are tried: half the
+# Of a vector of features, relative to its length, of any of the examples that are tried: half the
 # precision of activations changes MobileNetV2's by some .001.
 TOLERANCE = 0.005
-TRIED = 8  # images
+TRIED = 8  # examples
 
 
 def prefixes(
-    backbone: keras.Model, names: Sequence[str], images: tf.Tensor, config: ModelConfig
+    backbone: keras.Model, names: Sequence[str], examples: tf.Tensor, config: ModelConfig
 ) -> Prefixes:
-    """A backbone's prefixes at the named cuts and its output, tried and timed on some images."""
+    """A backbone's prefixes at the named cuts and its output, tried and timed on some examples."""
     start, *_, end = backbone.operations
     wanted = {*names, end.name}
     reads = {name for name in names if freeze.reads_input(backbone, name)}
     operations = [o for o in backbone.operations if o.name in wanted or (o is start and reads)]
     run = _all_outputs(keras.Model(backbone.input, [o.output for o in operations]))
-    run(images)  # Traces.
+    run(examples)  # Traces.
     started = time.time()
-    tensors, stamps = run(images)
+    tensors, stamps = run(examples)
     cuts = {}
     for operation, tensor, stamp in zip(operations, tensors, stamps, strict=True):
         name, shape = operation.name, tuple(tensor.shape[1:])
@@ -102,8 +102,8 @@ def prefixes(
         cuts[name] = Cut(
             name,
             shape,
-            "float16" if _survives_half(backbone, name, tensor, images) else "float32",
-            max(float(stamp) - started, 0.0) / len(images),
+            "float16" if _survives_half(backbone, name, tensor, examples) else "float32",
+            max(float(stamp) - started, 0.0) / len(examples),
             _key(prefix, config),
             cuts[start.name].bytes if name in reads else 0,
         )
@@ -114,8 +114,8 @@ def _all_outputs(model: keras.Model) -> Callable:
     folded = fold_batch_norm(model)
     batch = tf.TensorSpec((None, *model.input.shape[1:]), model.input.dtype)
 
-    def run(images: tf.Tensor) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
-        tensors, stamps = tf.nest.flatten(folded(images, training=False)), []
+    def run(examples: tf.Tensor) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+        tensors, stamps = tf.nest.flatten(folded(examples, training=False)), []
         for tensor in tensors:
             with tf.control_dependencies([tensor]):
                 # Not `tf.timestamp`, which fails where a program asked for deterministic operators.
@@ -126,12 +126,12 @@ def _all_outputs(model: keras.Model) -> Callable:
 
 
 def _survives_half(
-    backbone: keras.Model, cut: str, activations: tf.Tensor, images: tf.Tensor
+    backbone: keras.Model, cut: str, activations: tf.Tensor, examples: tf.Tensor
 ) -> bool:
     if cut == backbone.operations[-1].name:
         return False
     suffix = freeze.split(backbone, cut)[1]
-    some, of = activations[:TRIED], images[:TRIED]
+    some, of = activations[:TRIED], examples[:TRIED]
     both = tf.concat([some, _rounded(some)], 0)
     both = suffix(freeze.taken(suffix, both, tf.concat([of, of], 0)), training=False)
     whole, half = np.split(both.numpy().astype(np.float32), 2)
@@ -165,21 +165,21 @@ def _identity(prefix: keras.Model, config: ModelConfig) -> list:
 
 @dataclass(frozen=True)
 class Shown:
-    """Images as a prefix sees them, and what decides them.
+    """Examples as a prefix sees them, and what decides them.
 
     Attributes:
-      images: batches, each image once, in order.
-      count: of the images.
+      examples: batches, each example once, in order.
+      count: of the examples.
       key: contents, preparation, view.
     """
 
-    images: tf.data.Dataset
+    examples: tf.data.Dataset
     count: int
     key: dict[str, Any]
 
 
 def plain(inputs: Inputs, dataset: Dataset, split: str, config: RunConfig) -> Shown:
-    """A split's images as they are."""
+    """A split's examples as they are."""
     key = {
         "kind": split,
         "digests": [example.digest for example in dataset.splits[split]],
@@ -189,7 +189,7 @@ def plain(inputs: Inputs, dataset: Dataset, split: str, config: RunConfig) -> Sh
 
 
 def viewed(shown: Shown, inputs: Inputs, how: Training, view: int) -> Shown:
-    """The images of `shown` in the view that an epoch of training shows."""
+    """The examples of `shown` in the view that an epoch of training shows."""
     operations = [entry.model_dump(mode="json") for entry in how.augmentations]
     key = {
         **shown.key,
@@ -237,9 +237,9 @@ def compute(
 
     def fill(arrays: list[np.ndarray | None]) -> None:
         begin(asked)
-        with progress(None, "features", shown.count, " images") as bar:
+        with progress(None, "features", shown.count, " examples") as bar:
             start = 0
-            for batch in shown.images:
+            for batch in shown.examples:
                 tensors, _ = found.run(batch)
                 for array, position, cut in zip(arrays, positions, cuts, strict=True):
                     if array is not None:
@@ -291,7 +291,7 @@ def outputs_of_views(infer: Inference, inputs: Inputs, how: Training, views: int
 
 def _run(infer: Inference, read: tf.data.Dataset, array: np.ndarray, title: str) -> None:
     """Fills `array` `(examples, ...)` with a model's outputs on batches."""
-    with progress(None, title, len(array), " images") as bar:
+    with progress(None, title, len(array), " examples") as bar:
         start = 0
         for batch in read:
             array[start : start + len(batch)] = infer(batch).numpy()

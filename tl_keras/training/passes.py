@@ -2,8 +2,8 @@
 
 What a pass needs is in its folder, `checkpoint/pass` of the run, before it starts. Done in another
 process, it leaves the same bytes under the same keys. Here it is done by the process that wants the
-activations, which has the prefixes traced and the images at hand. One folder serves all passes of a
-run, one after the other: a config takes longer to write than a small pass takes.
+activations, which has the prefixes traced and the examples at hand. One folder serves all passes of
+a run, one after the other: a config takes longer to write than a small pass takes.
 """
 
 import functools
@@ -36,7 +36,7 @@ class Pass:
     Attributes:
       names: of cuts.
       split: of the data that activations are computed of, see `Data.source`.
-      view: None for the images as they are.
+      view: None for the examples as they are.
       half: as of `prefixes`.
     """
 
@@ -47,7 +47,7 @@ class Pass:
 
 
 def prefixes(arch: Architecture, half: bool) -> Prefixes:
-    """The prefixes at the architecture's depths, tried on the first training images.
+    """The prefixes at the architecture's depths, tried on the first training examples.
 
     Args:
       half: of `trained`, where that computes in half precision, with all depths; else of the
@@ -137,8 +137,8 @@ def run_job(waiting: Run) -> None:
         keys = [request.name for request in features.requests(found, one.names, shown)]
         if keys != needs["keys"]:
             raise ValueError(
-                "data: the images or the weights are not those that the job was made for; restore "
-                "them, or start the whole run again in another --workdir"
+                f"data: the {config.nouns[1]} or the weights are not those that the job was made "
+                "for; restore them, or start the whole run again in another --workdir"
             )
         made = features.compute(found, one.names, shown, config.cache)
     waiting.finish(waiting.outcome(bytes={name: own.array.nbytes for name, own in made.items()}))

@@ -24,7 +24,7 @@ def resolved(config: FitConfig, num_train: int, steps: int, pretrained: bool) ->
     """Resolves `auto` by the number of training examples: a pure function.
 
     After BiT-HyperRule (arXiv 1912.11370): depth and steps grow with the data, the rate stays.
-    Epochs fall with the root of the number: 30 up to 222 images, 20 for 500, 5 from 8,000 on.
+    Epochs fall with the root of the number: 30 up to 222 examples, 20 for 500, 5 from 8,000 on.
     Without pretrained weights nothing is frozen, the schedule is long, and so is the patience:
     validation may stay at chance for hundreds of steps.
     """
@@ -46,11 +46,11 @@ def resolved(config: FitConfig, num_train: int, steps: int, pretrained: bool) ->
     )
 
 
-MAX_VIEWS, VIEWED = 8, 400  # views of an image; images in all
+MAX_VIEWS, VIEWED = 8, 400  # views of an example; examples in all
 
 
 def num_views(num_val: int) -> int:
-    """How many augmented views of each validation image the choice of a candidate leans on."""
+    """How many augmented views of each validation example the choice of a candidate leans on."""
     return int(np.clip(VIEWED // num_val, 0, MAX_VIEWS))
 
 

@@ -19,7 +19,7 @@ from tl_keras.training.head import Head, Recipe
 def head_of(arch: Architecture, config: RunConfig) -> Head:
     """The converged head that the architecture's trainings start from.
 
-    In the same pass come the activations of the images as they are that trainings will want.
+    In the same pass come the activations of the examples as they are that trainings will want.
 
     Raises:
       ValueError: features are NaN or infinite.
@@ -31,9 +31,9 @@ def head_of(arch: Architecture, config: RunConfig) -> Head:
         return arch.shared.heads[balance]
     found, how = {}, reading(config, arch.data.dataset)
     for split in HEAD_SPLITS:
-        # Of augmented images training looks at views alone.
+        # Of augmented examples training looks at views alone.
         wanted = [] if split == "train" and how.augmentations else kept_cuts(arch, split)
-        if arch.data.pool:  # Whose images as they are validation looks at, too.
+        if arch.data.pool:  # Whose examples as they are validation looks at, too.
             wanted = kept_cuts(arch, "val")
         array = activations(arch, [arch.output], split, how, None, wanted)[arch.output]
         features.check_finite(array, arch.data.dataset, split, config)

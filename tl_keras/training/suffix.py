@@ -59,8 +59,8 @@ class Suffix:
 
     Attributes:
       cut: the last operation below; None where nothing is frozen.
-      keeps: by split, whether it starts at kept activations, and at images beside them where it
-        reads these too; else it starts at the images alone.
+      keeps: by split, whether it starts at kept activations, and at examples beside them where it
+        reads these too; else it starts at the examples alone.
       learner: trains it.
       dropout: of the head, by `model.dropout` of the training that it was last made ready for.
       infer: its logits on validation.
@@ -144,8 +144,8 @@ def fit_suffix(
     if suffix.keeps["train"]:
         data = _kept(arch, suffix.cut, how)
     else:
-        images = arch.data.inputs["train"]
-        data = by_epoch(lambda place: batches.training(images, how, place))
+        examples = arch.data.inputs["train"]
+        data = by_epoch(lambda place: batches.training(examples, how, place))
     validate = None
     if validates:
         validate = validation(suffix.infer, *seen(arch, suffix, how), task=config.task)
@@ -181,20 +181,20 @@ def _kept(arch: Architecture, cut: str, how: Training) -> Epochs:
 def seen(
     arch: Architecture, suffix: Suffix, how: Training, views: int = 0, split: str = "val"
 ) -> tuple[Inputs, ...]:
-    """What `suffix.infer` takes of validation: the images as they are, then views of them; or of
+    """What `suffix.infer` takes of validation: the examples as they are, then views of them; or of
     another split that is not trained on."""
-    images = arch.data.inputs[split]
+    examples = arch.data.inputs[split]
     if not suffix.keeps["val"]:
-        every = [images]
+        every = [examples]
         for view in range(views):
-            shown = batches.view(images, features.BATCH_SIZE, how, view)
-            every.append(Inputs(images.labels, np.concatenate(list(shown.as_numpy_iterator()))))
+            shown = batches.view(examples, features.BATCH_SIZE, how, view)
+            every.append(Inputs(examples.labels, np.concatenate(list(shown.as_numpy_iterator()))))
         return tuple(every)
     others = [*kept_cuts(arch, "val"), arch.output]
     starts = [
         starts_of(arch, suffix.cut, split, how, view, others) for view in (None, *range(views))
     ]
-    return tuple(Inputs(images.labels, start) for start in starts)
+    return tuple(Inputs(examples.labels, start) for start in starts)
 
 
 def validation(
