@@ -83,6 +83,24 @@ def test_a_bad_file_is_quarantined_and_labels_are_compared(found, folder):
     assert "suspects_note" in found["numbers"]["audit"]
 
 
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("command", ["finetune", "search", "cross_validate"])
+def test_reports_have_the_words_of_the_modality_and_the_task(found, task, command):
+    page, _, _ = found[task][f"{command} report"].partition("<h2>Config")
+    text = re.sub(r"<style.*?</style>|<[^>]*>", " ", page, flags=re.DOTALL)
+    assert "Squared error" in text if task == "numbers" else "Accuracy" in text
+    strange = r"images?|pictures?|photos?|pixels?"
+    strange += r"|class(es)?|accurac(y|ies)|logistic" if task == "numbers" else ""
+    assert not re.findall(rf"\b(?:{strange})\b", text, re.IGNORECASE)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_card_has_the_words_of_the_modality_and_the_task(found, folder, task):
+    card = (folder / task / "finetune" / "MODEL_CARD.md").read_text()
+    assert f"pipeline_tag: rows-{'to-number' if task == 'numbers' else task}" in card
+    assert " train rows" in card and not re.search(r"\b(image|picture)", card)
+
+
 def test_a_killed_run_ends_as_an_unbroken_one(found, folder):
     """By kill -9, in a process whose entry fills the dicts first."""
     tree = json.loads((folder / "classification.json").read_text())

@@ -43,8 +43,9 @@ augment: at random.
 
 sources: where examples come from beside files.
   SOURCES                       by value of `data.source`, a function of a config to `drawn.Drawn`
-  FEATURE                       of TensorFlow Datasets, what holds an example; None: it has none
-  is_feature(feature) -> whether a feature of that name holds examples
+  FEATURE                       the feature of TensorFlow Datasets that holds an example; None where
+                                these have none, and then what follows is not called
+  is_feature(feature) -> bool   whether a feature of that name holds examples
   check_feature(feature, name)  raises ValueError where these are of another type
   suffix_of(content) -> str     of a file for an encoded example
 

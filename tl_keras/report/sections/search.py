@@ -226,8 +226,9 @@ def _table(search: Search, task: str) -> str:
     if search.level:
         main = scores[names.MAIN][0].lower()
         above += f" Level: its {main} cannot be told from that of the best (paired, 95%)."
-    columns = ["Trial", *named, "Frozen up to", "Fine-tuned", "Kept", scores[names.MAIN][0]]
-    columns += [scores[names.OBJECTIVE][0], "Time", "Status"]
+    columns = ["Trial", *named, "Frozen up to", "Fine-tuned", "Kept"]
+    shown = dict.fromkeys((names.MAIN, names.OBJECTIVE))  # Once where they are the same.
+    columns += [*(scores[name][0] for name in shown), "Time", "Status"]
     rows = [_row(search, trial, named) for trial in every[:ROWS]]
     last = len(columns) - 1
     return f"<h3>Trials</h3>{table(above, columns, rows, numeric=(last - 2, last - 1))}"
@@ -235,7 +236,9 @@ def _table(search: Search, task: str) -> str:
 
 def _row(search: Search, trial: Trial, named: Sequence[str]) -> list[str]:
     names, scores = tasks.of(trial.task, "names"), results.named_scores(trial.task)
-    main, other = scores[names.MAIN][1], scores[names.OBJECTIVE][1]
+    main, other = scores[names.MAIN][1], []
+    if names.OBJECTIVE != names.MAIN:
+        other.append(scores[names.OBJECTIVE][1](trial.scores.get(names.OBJECTIVE)))
     values = [
         escape(coordinates.written(trial.values[name])) if name in trial.values else NOTHING
         for name in named
@@ -247,7 +250,7 @@ def _row(search: Search, trial: Trial, named: Sequence[str]) -> list[str]:
         main(trial.tuned),
         escape(trial.kept or NOTHING),
         _score(trial),
-        other(trial.scores.get(names.OBJECTIVE)),
+        *other,
         duration(trial.seconds),
         _status(search, trial),
     ]
