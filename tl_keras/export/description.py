@@ -1,10 +1,11 @@
-"""What an exported file says of itself, the names of its classes, what it is proved on."""
+"""What an exported file says of itself, the names of its answers, what it is proved on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tl_keras import tasks
 from tl_keras.data.inputs import Inputs
 
 LABELS = "labels.txt"
@@ -18,7 +19,7 @@ class Description:
       name: of the model.
       text: what it does.
       settings: how examples are prepared, the section of their modality.
-      labels: class names in the order of the probabilities.
+      labels: names of the answers, in the order of the outputs; none where they have no names.
     """
 
     name: str
@@ -28,10 +29,11 @@ class Description:
     version: str
     author: str | None
     license: str | None
+    task: str = tasks.DEFAULT
 
 
 def label_lines(described: Description) -> str:
-    """A label file: a class a line, in the order of the probabilities."""
+    """A label file: a name a line, in the order of the outputs."""
     return "".join(f"{label}\n" for label in described.labels)
 
 

@@ -143,6 +143,7 @@ def _about(run: Run, data: Data) -> Description:
         version=config.export.version,
         author=config.export.author,
         license=config.export.license,
+        task=config.task,
     )
 
 

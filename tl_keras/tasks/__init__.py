@@ -109,6 +109,9 @@ words: what the report, the card and the log say.
   ABOUT_INTERVALS                 what follows `With 95% intervals` in a table of all scores
   SEVERAL                         what several values of MAIN are called, as in `Accuracies`
   HEAD                            what fits the converged head, as in `logistic regression`
+  OUTPUTS                         {name of a model's output: what files say of it}
+  LABELLED                        the output that a label file is for, and what the file is; None
+                                  where answers have no names
   TAG, CARD_METRICS               of Hugging Face's cards: the kind of task, which stands behind the
                                   modality, as in `image-classification`; (key, kind, name)
   about(names, nouns) -> (title, text)    what exported files say of themselves

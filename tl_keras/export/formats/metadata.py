@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
 
+from tl_keras import tasks
 from tl_keras.export.description import LABELS, Description, label_lines
 from tl_keras.export.formats import flatbuffer
 from tl_keras.modalities import part
@@ -59,19 +60,15 @@ def _output(builder: flatbuffers.Builder, described: Description, name: str) -> 
     text = builder.CreateString
     features = table(builder, 0)
     content = table(builder, 3, int8={0: FEATURE_PROPERTIES}, offset={1: features})
-    fields = {0: text(name), 1: text(OUTPUTS.get(name, described.text)), 3: content}
-    if name == "probabilities":
+    words = tasks.of(described.task, "words")
+    fields = {0: text(name), 1: text(words.OUTPUTS.get(name, described.text)), 3: content}
+    labelled, about = words.LABELLED or (None, "")
+    if name == labelled:
         fields[5] = table(builder, 2, offset={0: floats(builder, 1), 1: floats(builder, 0)})
-        strings = {0: text(LABELS), 1: text("Class names, in the order of the probabilities.")}
+        strings = {0: text(LABELS), 1: text(about)}
         labels = table(builder, 4, int8={2: TENSOR_AXIS_LABELS}, offset=strings)
         fields[6] = _vector(builder, [labels])
     return table(builder, 7, offset=fields)
-
-
-OUTPUTS = {
-    "probabilities": "Probability of each class, 0 to 1, calibrated by temperature.",
-    "abstain": "1 where the model had better not decide, else 0.",
-}
 
 
 def table(

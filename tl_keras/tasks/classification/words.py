@@ -25,6 +25,11 @@ ABOUT_GAIN = (
     "nats by which all their labels together become more likely than by the first candidate, mean "
     "over {views} of each; too little of it is luck. Temperature: by which the logits are divided."
 )
+OUTPUTS = {
+    "probabilities": "Probability of each class, 0 to 1, calibrated by temperature.",
+    "abstain": "1 where the model had better not decide, else 0.",
+}
+LABELLED = ("probabilities", "Class names, in the order of the probabilities.")
 TAG = "classification"
 CARD_METRICS = (("accuracy", "accuracy", "Accuracy"), ("macro_f1", "f1", "Macro F1"))
 STRANGER = "of none of the classes gets one of them all the same."
