@@ -5,6 +5,8 @@ One module has all the parts, see `tl_keras.tasks`, and none of the optional one
 
 import numpy as np
 
+from tl_keras.run.result import part
+
 # names
 
 METRICS = ("error", "explained")
@@ -15,6 +17,8 @@ CHOOSE_BY = ("squared_error",)
 OBJECTIVE = "error"
 LABEL = "number"
 NOUNS = ("number", "numbers")
+NOTED = ("scores",)
+RANKED = ()
 OPTIONAL = ()
 
 # texts
@@ -27,6 +31,13 @@ def unfit(texts):
         except ValueError:
             return f"{text!r} is not a number; expected one number an example"
     return None
+
+# record
+
+
+class Scores(part.Scores):
+    error: float
+    explained: float
 
 
 # targets

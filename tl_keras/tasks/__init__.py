@@ -12,10 +12,14 @@ names: what a config is checked against; imports nothing.
   OBJECTIVE           the default of `search.objective`
   LABEL               for messages: what the text of a label is, as in `class name`
   NOUNS               what an answer is called, and several: ("class", "classes")
+  NOTED, RANKED       keys of `choice.noted`, and of `transfer.ranked`
   OPTIONAL            which of the parts named in `OPTIONAL` below the task has
 
 texts: labels before any file is read; imports nothing heavy.
   unfit(texts) -> str or None     why the labels of a table look like those of another task
+
+record: how `result.json` has a split's scores; imports no NumPy.
+  Scores              a model, see `tl_keras.run.result`, of what `metrics.measure` gives
 
 targets: what an example's target is.
   named(texts) -> (names, code)   names of the answers, () where answers have no names; `code` turns

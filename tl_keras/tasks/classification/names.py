@@ -8,4 +8,6 @@ CHOOSE_BY = ("log_loss", "accuracy")
 OBJECTIVE = "log_loss"  # Of a hundred images accuracy tells a few steps apart, and ends at 1.
 LABEL = "class name"  # What the text of a label is.
 NOUNS = ("class", "classes")  # Of answers that have names.
+NOTED = ("wrong",)  # What `choice.noted` keeps of each example.
+RANKED = ("logme", "left_out_accuracy")  # What `transfer.ranked` says of features.
 OPTIONAL = ("labels", "abstain", "transfer")

@@ -1,0 +1,61 @@
+"""The parts of a result on approaches side by side."""
+
+from tl_keras.run.result.part import Interval, Measures, Part, Seconds, Short
+
+
+class Against(Part):
+    """The difference of two runs, paired by example."""
+
+    won: int
+    lost: int
+    difference: float
+    interval: Interval
+    n: int | None = None
+
+
+class Standing(Part):
+    """How the best approach stands against the others."""
+
+    n: int
+    against: dict[str, Against]
+
+
+class Recommended(Part):
+    """The approach that is best on the validation examples that all answered."""
+
+    best: str | None = None
+    val: Standing | None = None
+    test: Standing | None = None
+
+
+class Approach(Part):
+    """An approach of `compare`."""
+
+    command: str
+    backbone: str
+    parameters: int
+    kept: str
+    freeze: float | None
+    val: Short | None = None
+    test: Short | None = None
+    seconds: Seconds
+    training: Seconds
+    to_scratch: Seconds | None  # of training, until it is as good as the one from scratch gets
+    bytes: int | None
+    latency_ms: float | None
+
+
+class Ranked(Measures):
+    """How well a backbone's features promise to transfer."""
+
+    approach: str
+    backbone: str
+    parameters: int
+    seconds: Seconds
+
+
+class Learning(Measures):
+    """Heads on a part of the training examples."""
+
+    share: float
+    n: int

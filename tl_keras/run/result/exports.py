@@ -1,0 +1,89 @@
+"""The parts of a result on exported files."""
+
+from tl_keras.run.result.part import Interval, Measures, Part
+
+
+class Latency(Part):
+    """Milliseconds an example, of repeated runs."""
+
+    median: float
+    p95: float | None = None
+    least: float | None = None
+    threads: int | None = None
+
+
+class Verdict(Measures):
+    """What a file loses against the model on validation."""
+
+    lost: float  # of the main metric
+    interval: Interval  # of that
+    agreement: float
+    moved: float  # how far answers move, 0 to 1
+    n: int
+    on: str  # which examples, in words
+
+
+class RepairStep(Part):
+    """One try of a repair."""
+
+    kept: int  # operators that stay float
+    lost: float
+    agreement: float
+    moved: float
+
+
+class Repair(Part):
+    """How a quantised file was repaired."""
+
+    kept: list[str]  # layers that stay float, the costliest first
+    bytes: int  # by which the file grew
+    steps: list[RepairStep]
+
+
+class Abstaining(Measures):
+    """What came of `export.abstain` on test."""
+
+    coverage: float
+    interval: Interval  # of the coverage
+    answered: float
+    n: int
+
+
+class Exported(Measures):
+    """A file of `export/`, as it was measured."""
+
+    path: str
+    bytes: int
+    status: str  # "ok", or by how much the file misses its tolerance
+    interval: Interval | None = None
+    agreement: float | None = None  # with the model's decisions
+    max_abs_diff: float | None = None  # of any of its answers
+    n: int | None = None
+    val: Verdict | None = None
+    undecided: int | None = None  # validation examples that are too few to tell
+    repair: Repair | None = None
+    abstain: Abstaining | None = None
+    latency_ms: Latency | None = None  # one thread
+    latency_all_ms: Latency | None = None  # all cores
+    arena_bytes: int | None = None
+    operators: dict[str, int] | None = None
+    float_operators: dict[str, int] | None = None
+
+
+class OnFiles(Measures):
+    """The shipped file on files that were prepared as a device prepares them."""
+
+    interval: Interval | None = None
+    agreement: float
+    max_abs_diff: float
+    n: int
+    identical: float  # share of examples that are prepared as in training, bit for bit
+
+
+class Shipped(Part):
+    """The file that is `export/model.tflite`."""
+
+    format: str | None
+    status: str
+    path: str | None = None
+    device: OnFiles | None = None

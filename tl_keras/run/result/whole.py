@@ -1,0 +1,144 @@
+"""The whole of `result.json`: its fields, writing it, reading it."""
+
+import copy
+import functools
+import operator
+from collections.abc import Mapping
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from tl_keras import tasks
+from tl_keras.run.result.comparison import Against, Approach, Learning, Ranked, Recommended
+from tl_keras.run.result.exports import Exported, Shipped
+from tl_keras.run.result.folds import CrossValidation, Fold
+from tl_keras.run.result.part import Part, Scores, Seconds
+from tl_keras.run.result.search import Search, Trial
+from tl_keras.run.result.teaching import Round, Teacher, Unlabelled
+from tl_keras.run.result.training import Activations, Chosen, Counts, Digests, Model
+
+SCHEMA = 2
+AnyScores = TypeVar("AnyScores", bound=Scores)
+
+
+class Result(Part, Generic[AnyScores]):
+    """All that a run came to. A run inside a run has fewer parts."""
+
+    version: Literal[1, 2] = Field(alias="schema")  # 1: without `task`
+    task: str = tasks.DEFAULT
+    pipeline: str  # the command, or the kind of job
+    seed: int
+    seconds: dict[str, Seconds]  # by phase; `total`
+    data: Counts | None = None
+    model: Model | None = None
+    chosen: Chosen | None = None
+    val: AnyScores | None = None
+    test: AnyScores | None = None
+    held_out: AnyScores | None = None  # of a fold
+    labelled: AnyScores | None = None  # of a student: validation examples that people labelled
+    taught: AnyScores | None = None  # of a student: those that the teacher labelled
+    export: dict[str, Exported] | None = None  # by format
+    shipped: Shipped | None = None
+    search: Search | None = None
+    trial: Trial | None = None  # of a trial
+    features: dict[str, Activations] | None = None  # by cut and split
+    backbones: dict[str, Digests] | None = None  # by architecture, of a search over several
+    folds: list[Fold] | None = None
+    cross_validation: CrossValidation | None = None
+    unlabelled: Unlabelled | None = None
+    rounds: list[Round] | None = None
+    teacher: Teacher | None = None
+    approaches: dict[str, Approach] | None = None
+    left_out: dict[str, str] | None = None  # approaches that were not run, and why
+    recommended: Recommended | None = None
+    chain: dict[str, Against] | None = None  # by split, against its last step alone
+    ranking: list[Ranked] | None = None
+    learning_curve: list[Learning] | None = None
+    devices: int | None = None  # that a batch was divided among
+    versions: dict[str, str] | None = None
+    device: str | None = None  # the machine
+
+
+@functools.cache
+def of(task: str) -> type[Result]:
+    """The model of a result of a task."""
+    return Result[tasks.of(task, "record").Scores]
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of `result.json`, of any task."""
+    every = tuple(of(task) for task in tasks.TASKS)
+    union = functools.reduce(operator.or_, every)
+    return TypeAdapter(union).json_schema(by_alias=True)
+
+
+def plain(value: Any) -> Any:
+    """Parts, wherever they stand in dicts and lists, as what JSON has: given fields alone."""
+    if isinstance(value, Part):
+        return value.model_dump(by_alias=True, exclude_unset=True)
+    if isinstance(value, Mapping):
+        return {name: plain(inner) for name, inner in value.items()}
+    return [plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def build(parts: Mapping[str, Any]) -> Result:
+    """A result of its parts, by their names in the file: models, or what JSON has.
+
+    Raises:
+      ValidationError: a part is not as it is declared: a fault of ours.
+    """
+    values = plain(parts)
+    return of(values["task"]).model_validate(values)
+
+
+def parse(values: Mapping[str, Any], task: str) -> tuple[Result, list[str]]:
+    """A result of what a file holds, and what is wrong in the file, a line a field.
+
+    Whatever is not as it is declared is left out, with the part that cannot do without. So results
+    of other versions, or edited by hand, are read as far as they go.
+
+    Args:
+      task: that the run's config has; files of version 1 do not name it.
+    """
+    values, wrong = copy.deepcopy(dict(values)), {}
+    if values.setdefault("task", task) != task:
+        wrong[f"task: expected {task!r}; received {values['task']!r}"] = None
+        values["task"] = task
+    while True:
+        try:
+            return of(task).model_validate(values), list(wrong)
+        except ValidationError as error:
+            details = error.errors(include_url=False, include_context=False)
+            places = {_place(values, detail) for detail in details}
+            wrong |= {f"{'.'.join(map(str, d['loc']))}: {d['msg']}": None for d in details}
+            for place in sorted(places, reverse=True):  # Of a list the last ones first.
+                _leave_out(values, place)
+
+
+# What stands in for fields that every result needs.
+MISSING: dict[str, Any] = {"schema": SCHEMA, "pipeline": "", "seed": 0, "seconds": {}}
+
+
+def _place(values: Any, detail: Mapping[str, Any]) -> tuple[str | int, ...]:
+    """Where in the values to leave something out: what is wrong itself, or the part that lacks a
+    field that it needs."""
+    place: list[str | int] = []
+    for step in detail["loc"]:  # The last steps may name what no file has: a type that was tried.
+        inside = isinstance(values, dict) and step in values
+        if not inside and not (isinstance(values, list) and isinstance(step, int)):
+            break
+        values = values[step]
+        place.append(step)
+    if not place and detail["type"] == "missing":
+        return detail["loc"]
+    return tuple(place)
+
+
+def _leave_out(values: Any, place: tuple[str | int, ...]) -> None:
+    if len(place) == 1 and place[0] in MISSING:
+        values[place[0]] = MISSING[place[0]]
+        return
+    *above, last = place
+    for step in above:
+        values = values[step]
+    del values[last]
