@@ -9,18 +9,24 @@ from PIL import Image
 
 from tl_keras.report.pages import page
 from tl_keras.run import marks
+from tl_keras.run.files import write_json
+from tl_keras.run.result.exports import Exported, Latency, Shipped, Verdict
+from tl_keras.run.result.training import Counts, Model
+from tl_keras.run.result.whole import SCHEMA, Result, build, plain
+from tl_keras.tasks.classification.record import ClassScores, Scores
 
 SCRIPT, MATH, HAN = "<script>alert(1)</script>", "$\\frac{x$ & \"q\" 'r'", "蒲公英 🌼"
 NAMES = [SCRIPT, MATH, HAN]
 
 
-def scores(n: int) -> dict:
+def scores(n: int = 100, **others) -> Scores:
+    """Scores of a split, with hostile names of classes."""
     classes = {
         SCRIPT: {"precision": 0.811, "recall": 0.822, "n": 61},
         MATH: {"precision": None, "recall": 0.0, "n": 1},
         HAN: {"precision": 0.833, "recall": None, "n": 0},
     }
-    return {
+    values = {
         "accuracy": 0.9412,
         "interval": [0.8987, 0.9741],
         "balanced_accuracy": 0.9134,
@@ -28,50 +34,87 @@ def scores(n: int) -> dict:
         "log_loss": 0.2176,
         "calibration_error": 0.0387,
         "n": n,
-        "classes": classes,
+        "classes": {name: ClassScores(**own) for name, own in classes.items()},
         "confusion": [[57, 2, 2], [0, 0, 1], [0, 0, 0]],
     }
+    return Scores(**values | others)
 
 
-def counted(rows: list[list[int]], names: list[str], **others) -> dict:
+def counted(rows: list[list[int]], names: list[str], **others) -> Scores:
     """Scores of a confusion matrix."""
     n, right = sum(map(sum, rows)), sum(row[i] for i, row in enumerate(rows))
-    classes = {name: {"n": sum(row)} for name, row in zip(names, rows, strict=True)}
+    columns = list(map(sum, zip(*rows, strict=True)))
+    classes = {
+        name: ClassScores(
+            precision=rows[i][i] / columns[i] if columns[i] else None,
+            recall=rows[i][i] / sum(rows[i]) if sum(rows[i]) else None,
+            n=sum(rows[i]),
+        )
+        for i, name in enumerate(names)
+    }
     share = right / n
-    own = {"accuracy": share, "interval": [share - 0.04, min(share + 0.04, 1)], "n": n}
-    return {**own, "classes": classes, "confusion": rows, **others}
+    own = {"accuracy": share, "interval": [share - 0.04, min(share + 0.04, 1.0)]}
+    return scores(n, classes=classes, confusion=rows, **own | others)
 
 
-def exported(name: str, size: int, status: str = "ok") -> dict:
-    return {
+def verdict(lost: float = 0.0, moved: float = 0.0, n: int = 1000) -> Verdict:
+    """What a file loses on validation."""
+    return Verdict(
+        accuracy=0.9 - lost,
+        lost=lost,
+        interval=[lost, lost],
+        agreement=1 - lost,
+        moved=moved,
+        n=n,
+        on="validation",
+    )
+
+
+def exported(name: str, size: int = 1_000_000, status: str = "ok", **others) -> Exported:
+    """A file of `export/`."""
+    values = {
         "path": f"export/{name}",
         "bytes": size,
         "accuracy": 0.9281,
         "agreement": 0.9837,
         "max_abs_diff": 0.0123,
-        "latency_ms": {"median": 3.14, "p95": 4.56, "threads": 2},
+        "val": verdict(),
+        "latency_ms": Latency(median=3.14, p95=4.56, least=3.0, threads=2),
         "status": status,
     }
+    return Exported(**values | others)
 
 
-def result() -> dict:
-    return {
-        "schema": 1,
+def result(**others) -> Result:
+    """A result of `finetune`. A part that is None is left out."""
+    backbone = {"backbone": "MobileNetV2", "parameters": 2260546, "block": "block_12"}
+    values = {
+        "schema": SCHEMA,
+        "task": "classification",
         "pipeline": "finetune",
         "seed": 0,
         "seconds": {"total": 312.0, "head": 12.5, "finetune": 188.0},
-        "data": {"classes": 3, "train": 306, "val": 77, "test": 153, "quarantined": 1},
-        "model": {"backbone": "MobileNetV2", "parameters": 2260546, "block": "block_12"},
+        "data": Counts(classes=3, train=306, val=77, test=153, quarantined=1),
+        "model": Model(**backbone, cut="add", kept="mix"),
         "val": scores(77),
         "test": scores(153),
         "export": {
             "float32": exported("model_float32.tflite", 8_900_000),
             "int8": exported("model_int8.tflite", 690_000),
         },
-        "shipped": {"format": "int8", "path": "export/model.tflite", "status": "ok"},
+        "shipped": Shipped(format="int8", path="export/model.tflite", status="ok"),
         "versions": {"keras": "3.15.0"},
         "device": "x86_64, 2 CPU cores",
     }
+    every = values | others
+    return build({name: value for name, value in every.items() if value is not None})
+
+
+def write_result(workdir: Path, **others) -> Result:
+    """Writes `result` to a run folder."""
+    made = result(**others)
+    write_json(workdir / "result.json", plain(made))
+    return made
 
 
 def write_predictions(path: Path) -> None:
@@ -124,7 +167,7 @@ def make(folder: Path) -> Path:
         "fingerprint": "9f2c1e7a",
     }
     (run / "data.json").write_text(json.dumps(record))
-    (run / "result.json").write_text(json.dumps(result()))
+    write_result(run)
     (run / "config.yaml").write_text(f"# {SCRIPT}\ndata: {{path: 'a & b'}}\n")
     write_predictions(run / "predictions.csv")
     write_records(run / "metrics.jsonl", strengths() + epochs())

@@ -2,13 +2,15 @@
 
 from handmade import SCRIPT
 
+from tl_keras.run.result.search import Depth, SearchRecord, TrialRecord
+
 N = 100
 RATES = {"min": 1e-5, "max": 1e-2, "scale": "log"}
 
 
-def trial(number: int, share: float, misses: int, rate: float = 3e-4, **others) -> dict:
+def trial(number: int, share: float, misses: int, rate: float = 3e-4, **others) -> TrialRecord:
     """A trial that has the first `misses` of `N` examples wrong."""
-    return {
+    values = {
         "trial": f"trial_{number:03d}",
         "values": {"fit.freeze": share, "fit.learning_rate": rate},
         "seconds": 4.5,
@@ -20,30 +22,36 @@ def trial(number: int, share: float, misses: int, rate: float = 3e-4, **others) 
         "n": N,
         "wrong": list(range(misses)),
         "label": "MobileNet, 96 px",
-        "depth": {"share": share, "block": f"block_{round(12 * share)}", "cut": "add"},
+        "depth": Depth(share=share, block=f"block_{round(12 * share)}", cut="add"),
         "kept": "head" if share == 1 else "finetuned",
         "head": 0.8,
         "saved": 2.5,
-    } | others
+    }
+    return TrialRecord(**values | others)
 
 
-def lost(number: int, status: str, rate: float = 8e-3, **others) -> dict:
+def lost(number: int, status: str, rate: float = 8e-3, **others) -> TrialRecord:
     """A trial that came to no model."""
     made = trial(number, 0.25, 0, rate)
     kept = {k: made[k] for k in ("trial", "values", "seconds", "elapsed", "label", "depth")}
-    return kept | {"status": status, "score": 0.1} | others
+    return TrialRecord(**kept | {"status": status, "score": 0.1} | others)
 
 
-def searched(*made: dict, **others) -> dict:
+def searched(*made: TrialRecord, **others) -> SearchRecord:
     """`search` of result.json: the first trial is the best."""
-    told = {"tuner": "random", "objective": "accuracy", "trials": list(made)}
-    curve = [[5.0, 0.8], [10.0, 0.9]]
-    return (
-        told | {"best": made[0].get("trial"), "curve": curve, "seconds": 60, "saved": 7.5} | others
-    )
+    values = {
+        "tuner": "random",
+        "objective": "accuracy",
+        "trials": list(made),
+        "best": made[0].trial,
+        "curve": [[5.0, 0.8], [10.0, 0.9]],
+        "seconds": 60.0,
+        "saved": 7.5,
+    }
+    return SearchRecord(**values | others)
 
 
-def several_architectures() -> dict:
+def several_architectures() -> SearchRecord:
     """A search with all that a section may show, hostile names wherever there is room."""
     made, long = [], "a_name_without_a_place_to_break_it" * 3
     sizes = [(SCRIPT, 4e6, 5), ("MobileNet", 1e6, 9), (long, 2e6, 15)]
@@ -51,10 +59,10 @@ def several_architectures() -> dict:
         costs = {"label": label, "bytes": size, "latency_ms": size / 1e6}
         for j, share in enumerate((0.5, 0.75, 1.0)):
             own = trial(3 * i + j, share, misses + j, 10.0 ** (j - 4), **costs)
-            own["values"] |= {"model.backbone": label, "image.augment": [{"flip": SCRIPT}]}
-            own["values"][SCRIPT] = None if j else {"a": SCRIPT}
-            own["depth"]["block"] = own["kept"] = SCRIPT
-            made.append(own)
+            values = {"model.backbone": label, "image.augment": [{"flip": SCRIPT}]}
+            values |= {**own.values, SCRIPT: None if j else {"a": SCRIPT}}
+            depth = Depth(share=share, block=SCRIPT, cut="add")
+            made.append(own.model_copy(update={"values": values, "depth": depth, "kept": SCRIPT}))
     made.append(lost(9, "diverged", why=f"loss is NaN at {SCRIPT}"))
     made.append(lost(10, "over the limit", label="large", bytes=9e9, latency_ms=99.0))
     return searched(*made, tuner=SCRIPT, objective=f"accuracy subject to {SCRIPT}")

@@ -10,10 +10,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+from handmade import exported, scores, write_result
 
 from tl_keras.config import text as configs
 from tl_keras.run import marks
-from tl_keras.run.files import write_json
+from tl_keras.run.result.exports import Latency
 
 
 def changed(tree: dict, **sections: dict) -> dict:
@@ -72,25 +73,20 @@ def shoot(command: str, tree: dict, workdir: Path, when: Path) -> None:
     assert process.wait() == -signal.SIGKILL, "it ended before it was killed"
 
 
-SCORES = {"accuracy": 0.94, "interval": [0.89, 0.97], "n": 100}
-
-
 def make_run(workdir: Path, pipeline="finetune", status: str | None = "ok", **sections) -> Path:
     """A finished run folder, written by hand. Without a status it has no exports."""
     config = configs.from_tree({"data": {"source": "digits"}, **sections})
-    entry = {"status": "ok", "bytes": 1_000_000, "accuracy": 0.93, "latency_ms": {"median": 3.1}}
-    exported = dict.fromkeys(config.export.formats, entry)
-    exported["int8"] = {**entry, "status": status}
-    write_json(
-        workdir / "result.json",
-        {
-            "pipeline": pipeline,
-            "seconds": {"total": 12.3},
-            "val": SCORES,
-            "test": {**SCORES, "accuracy": 0.91},
-            "model": {"backbone": "MobileNetV2", "block": "block_12", "cut": "add", "kept": "mix"},
-            **({"export": exported} if status else {}),
-        },
+    entry = exported("model.tflite", 1_000_000, accuracy=0.93, latency_ms=Latency(median=3.1))
+    entries = {**dict.fromkeys(config.export.formats, entry)}
+    entries["int8"] = entry.model_copy(update={"status": status})
+    write_result(
+        workdir,
+        pipeline=pipeline,
+        seconds={"total": 12.3},
+        val=scores(100, accuracy=0.94, interval=[0.89, 0.97]),
+        test=scores(100, accuracy=0.91, interval=[0.89, 0.97]),
+        export=entries if status else None,
+        shipped=None,
     )
     marks.put(workdir, "run")
     (workdir / "config.yaml").write_text(configs.to_yaml(config))

@@ -6,11 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from handmade import exported, write_result
 
 import tl_keras
 from tl_keras.config import text as configs
 from tl_keras.run import marks
-from tl_keras.run.files import write_json
+from tl_keras.run.result.whole import plain
 
 TREE = {"data": {"source": "digits"}, "fit": {"epochs": 3}}
 
@@ -32,7 +33,8 @@ def workdir(tmp_path) -> Path:
     """A finished run, written by hand."""
     marks.put(tmp_path / "run", "run")
     (tmp_path / "run" / "config.yaml").write_text(configs.to_yaml(configs.from_tree(TREE)))
-    write_json(tmp_path / "run" / "result.json", {"pipeline": "finetune", "kept": "mix"})
+    formats = configs.from_tree(TREE).export.formats
+    write_result(tmp_path / "run", export={name: exported(name) for name in formats})
     return tmp_path / "run"
 
 
@@ -57,7 +59,7 @@ def test_finetune_takes_a_config_in_each_form(form, workdir, tmp_path):
         "RunConfig": configs.from_tree(TREE),
     }[form]
     run = tl_keras.finetune(config, workdir)
-    assert run.result["kept"] == "mix"
+    assert run.result["model"]["kept"] == "mix"
     assert run.config == configs.from_tree(TREE)
     assert run.report == workdir / "report.html"
 
@@ -92,7 +94,7 @@ def test_missing_data_are_found_before_tensorflow_starts(tmp_path, monkeypatch):
 
 
 def test_load(workdir):
-    assert tl_keras.load(workdir).result["kept"] == "mix"
+    assert tl_keras.load(workdir).result["model"]["kept"] == "mix"
     with pytest.raises(ValueError, match="is no run folder"):
         tl_keras.load(workdir.parent)
 
@@ -102,6 +104,7 @@ def test_another_backend_is_overruled():
     code = """
 import warnings
 from tl_keras.run.quiet import start_tensorflow
+from tl_keras.run.result.whole import plain
 with warnings.catch_warnings(record=True) as seen:
     warnings.simplefilter("always")
     start_tensorflow()
@@ -147,7 +150,7 @@ def test_audit_leaves_findings_and_no_result(pictures, tmp_path):
 
 
 def test_evaluate_takes_other_data_and_names_of_classes(finished_run, pictures, tmp_path):
-    assert tl_keras.evaluate(finished_run) == finished_run.result["test"]
+    assert tl_keras.evaluate(finished_run) == plain(finished_run.result.test)
     assert tl_keras.evaluate(finished_run.workdir, pictures)["n"] == 72
     named = tl_keras.evaluate(finished_run, pictures, {"disc": "square"})
     assert named["classes"].keys() == {"cross", "square"}

@@ -64,7 +64,7 @@ WRONG = [
         "finetune --epochs=3",
         "--epochs: finetune has no such flag; known: --config, --data, --workdir, --set",
     ),
-    ("schema --zzz", "--zzz: schema has no such flag; known: none"),
+    ("schema --zzz", "--zzz: schema has no such flag; known: --of"),
     ("finetune --config", "Missing value for flag --config"),
     ("predict --workdir=done --format=cvs photos", "flag --format=cvs: value should be one of "),
     ("cache --max_bytes=20GB", "flag --max_bytes=20GB: "),

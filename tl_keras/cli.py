@@ -128,6 +128,13 @@ FLAGS: dict[str, Callable[[Flags], Any]] = {
         "Train this segment's student alone, of a run that waits for it; on any machine.",
         flag_values=v,
     ),
+    "of": lambda v: flags.DEFINE_enum(
+        "of",
+        "config",
+        ["config", "result"],
+        "Of which file: config.yaml or result.json.",
+        flag_values=v,
+    ),
     "max_bytes": lambda v: flags.DEFINE_float(
         "max_bytes",
         None,

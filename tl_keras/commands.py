@@ -189,7 +189,7 @@ def _evaluate(values: Flags, _: list[str]) -> int:
     if values.set:
         run = replace(run, config=configs.load(run.workdir / "config.yaml", values.set))
     measured = launch.evaluate(run, values.data, _started)
-    if not values.data and not run.result["test"]:
+    if not values.data and not run.result.test:
         print("tl-keras: no test split; these are metrics of validation", file=sys.stderr)
     output.write(json.dumps(measured, indent=1, ensure_ascii=False) + "\n", path)
     return 0
@@ -241,8 +241,13 @@ def _absolute(folder: str | Path) -> Path:
     return Path(folder).expanduser().absolute()
 
 
-def _schema(_: Flags, __: list[str]) -> int:
-    print(json.dumps(configs.schema(), indent=1))
+def _schema(values: Flags, _: list[str]) -> int:
+    if values.of == "result":
+        from tl_keras.run.result import whole
+
+        print(json.dumps(whole.schema(), indent=1))
+    else:
+        print(json.dumps(configs.schema(), indent=1))
     return 0
 
 
@@ -316,7 +321,9 @@ COMMANDS = {
         _report,
         "RUN ...",
     ),
-    "schema": Command("The config's JSON schema, for editors.", (), _schema),
+    "schema": Command(
+        "The JSON schema of the config, for editors; or of --of=result.", ("of",), _schema
+    ),
     "cache": Command(
         "What the cache of images and activations holds; cleans it.",
         ("cache_path", "max_bytes"),

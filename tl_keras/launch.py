@@ -17,6 +17,7 @@ from tl_keras.jobs import job
 from tl_keras.run import folder as runs
 from tl_keras.run import marks
 from tl_keras.run.quiet import tensorflow_started
+from tl_keras.run.result.whole import plain
 from tl_keras.run.run import Run, read_json
 
 Start = Callable[[], AbstractContextManager[None]]
@@ -120,7 +121,7 @@ def evaluate(
       ValueError: the data cannot be used.
     """
     if data is None:
-        return run.result["test"] or run.result["val"]
+        return plain(run.result.test or run.result.val)
     if not Path(data).is_dir() and not str(data).lower().endswith(".csv"):
         raise ValueError(
             f"--data: {str(data)!r} is no folder; expected class folders in one, or a CSV"
@@ -128,7 +129,7 @@ def evaluate(
     with start():
         from tl_keras.approaches import evaluate
 
-        return evaluate.run(run, Path(data))
+        return plain(evaluate.run(run, Path(data)))
 
 
 def export(run: Run, config: RunConfig, start: Start = tensorflow_started) -> Run:
@@ -147,7 +148,7 @@ def export(run: Run, config: RunConfig, start: Start = tensorflow_started) -> Ru
 def _check_exportable(run: Run) -> None:
     """Raises ValueError if a finished run cannot be exported again."""
     marks.check(run.workdir, "run", "--workdir", may_be_new=False)
-    if "export" not in run.result:
+    if run.result.export is None:
         raise ValueError(f"--workdir: a run of {run.pipeline} has no exports; choose another run")
     if not (run.workdir / "model.keras").is_file():
         raise ValueError(

@@ -1,35 +1,33 @@
 """Which file is shipped: by validation, within limits; and what is said where none will do."""
 
+from handmade import exported, verdict
+
 from tl_keras.config.export import ExportConfig
 from tl_keras.export.choice import choose
+from tl_keras.run.result.exports import Exported, Latency, Shipped
 
 
 def entry(
     size: int, milliseconds: float, lost: float = 0.0, status: str = "ok", n: int = 1000
-) -> dict:
-    return {
-        "bytes": size,
-        "latency_ms": {"median": milliseconds, "least": milliseconds},
-        "val": {"lost": lost, "moved": 0.0, "n": n},
-        "status": status,
-        "accuracy": 0.5,
-    }
+) -> Exported:
+    latency = Latency(median=milliseconds, least=milliseconds)
+    return exported("file", size, status, latency_ms=latency, val=verdict(lost, n=n))
 
 
 FILES = {
-    "saved_model": {"bytes": 1, "latency_ms": None, "status": "ok"},
+    "saved_model": exported("saved_model", 1, latency_ms=None),
     "float32": entry(9_000_000, 4.0),
     "dynamic": entry(2_500_000, 3.0),
     "int8": entry(2_700_000, 2.0),
 }
 
 
-def chosen(files: dict, **limits) -> dict:
+def chosen(files: dict, **limits) -> Shipped:
     return choose(files, ExportConfig(**limits), "a smaller image.size")
 
 
 def test_the_faster_of_the_small_ones_is_chosen():
-    assert chosen(FILES) == {"format": "int8", "status": "ok"}
+    assert chosen(FILES) == Shipped(format="int8", status="ok")
     assert chosen({**FILES, "int8": entry(2_700_000, 3.5)})["format"] == "dynamic"
     assert chosen({**FILES, "int8": entry(4_000_000, 1.0)})["format"] == "dynamic"
 
@@ -51,8 +49,8 @@ def test_one_validation_image_of_a_few_is_no_loss():
 
 
 def test_no_test_figure_decides():
-    files = {name: {**own, "accuracy": 0.9} for name, own in FILES.items()}
-    files["int8"]["accuracy"] = 0.1
+    files = {name: own.model_copy(update={"accuracy": 0.9}) for name, own in FILES.items()}
+    files["int8"] = FILES["int8"].model_copy(update={"accuracy": 0.1})
     assert chosen(files)["format"] == "int8"
 
 
@@ -60,7 +58,7 @@ def test_a_rejected_file_is_not_chosen():
     files = {**FILES, "int8": entry(2_700_000, 2.0, status="loses 0.2")}
     assert chosen(files)["format"] == "dynamic"
     every = {"int8": files["int8"]}
-    assert chosen(every) == {"format": None, "status": "no LiteRT file holds its tolerance"}
+    assert chosen(every) == Shipped(format=None, status="no LiteRT file holds its tolerance")
 
 
 def test_limits_are_held():
@@ -77,5 +75,5 @@ def test_the_nearest_is_named_where_no_file_is_within_the_limits():
 
 
 def test_a_run_without_litert_files_ships_none():
-    assert chosen({"saved_model": FILES["saved_model"]}) == {"format": None, "status": "ok"}
-    assert chosen({}) == {"format": None, "status": "ok"}
+    assert chosen({"saved_model": FILES["saved_model"]}) == Shipped(format=None, status="ok")
+    assert chosen({}) == Shipped(format=None, status="ok")

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from functools import partial
 
+from handmade import verdict
+
 from tl_keras.export.repair import rank, repair
+from tl_keras.run.result.exports import RepairStep
 from tl_keras.tasks.classification.exports import is_sound
-
-
-def verdict(lost: float, moved: float = 0.0, n: int = 1000) -> dict:
-    return {"lost": lost, "agreement": 1 - lost, "moved": moved, "n": n}
 
 
 def mended(needed: set[int], count: int = 20, bound: float = 0.01):
@@ -30,7 +29,7 @@ def test_the_fewest_that_will_do_are_kept():
         found, _ = mended(needed)
         assert set(found.kept) == needed
         assert found.verdict["lost"] == 0
-        assert found.steps[0] == {"kept": 0, "lost": 0.2, "agreement": 0.8, "moved": 0.0}
+        assert found.steps[0] == RepairStep(kept=0, lost=0.2, agreement=0.8, moved=0.0)
 
 
 def test_the_costliest_of_many_are_found_in_few_runs():

@@ -1,19 +1,21 @@
 """Claims on tl_keras/run.py: what a folder holds, who may use it, and what a kill leaves."""
 
-import json
 import os
 import subprocess
 import sys
 import time
 
 import pytest
+from handmade import exported, result, write_result
+from handmade_search import lost, trial
 
 from tl_keras.config import text as configs
 from tl_keras.config.search import SearchConfig
 from tl_keras.run import folder as runs
 from tl_keras.run import marks
 from tl_keras.run.budget import has_budget
-from tl_keras.run.run import DONE, OVER, Run
+from tl_keras.run.result.exports import Exported
+from tl_keras.run.run import OVER, Run
 
 
 def config(**sections):
@@ -33,8 +35,12 @@ def run(tmp_path) -> Run:
 
 def finish(run: Run, **parts) -> Run:
     with runs.opened(run.config, run.workdir, run.pipeline) as run:
-        run.finish({"pipeline": run.pipeline, **parts})
+        run.finish(result(pipeline=run.pipeline, **{"export": None, **parts}))
     return run
+
+
+def files(*formats: str) -> dict[str, Exported]:
+    return {name: exported(name) for name in formats}
 
 
 def test_record_joins_parts(run):
@@ -77,8 +83,8 @@ def test_opened_saves_the_config_and_goes_on(run):
 
 
 def test_finish_leaves_result_and_config_and_no_checkpoint(run):
-    finish(run, kept="head")
-    assert run.result == {"pipeline": "finetune", "kept": "head"}
+    finish(run, device="a machine")
+    assert run.result == result(device="a machine", export=None)
     left = {path.name for path in run.workdir.iterdir()}
     assert left - {".lock"} == {".tl_keras", "config.yaml", "result.json"}
     assert run.record == {}
@@ -88,7 +94,7 @@ def test_finished_is_none_until_the_result_is_there(run):
     assert runs.finished(config(), run.workdir, "finetune") is None
     finish(run)
     found = runs.finished(config(), run.workdir, "finetune")
-    assert found.result == {"pipeline": "finetune"}
+    assert found.result == result(export=None)
     assert found.workdir == run.workdir
 
 
@@ -98,26 +104,26 @@ def test_finished_makes_nothing(tmp_path):
 
 
 def test_finished_run_with_exports_is_not_done_when_some_are_added(run):
-    finish(run, export={"float32": {}})
+    finish(run, export=files("float32"))
     assert runs.finished(config(**OTHER), run.workdir, "finetune") is None
     tolerance = {"export": {"formats": ["float32"], "max_accuracy_drop": 0.1}}
     assert runs.finished(config(**tolerance), run.workdir, "finetune") is None
 
 
 def test_finished_run_is_done_when_it_has_what_is_asked_for(run):
-    finish(run, export={name: {} for name in config().export.formats})
+    finish(run, export=files(*config().export.formats))
     assert runs.finished(config(**OTHER), run.workdir, "finetune") is not None
     assert runs.finished(config(cache={"max_bytes": 0}), run.workdir, "finetune") is not None
 
 
 def test_saved_config_names_what_was_exported(run):
-    finish(run, export={"float32": {}, "int8": {}})
+    finish(run, export=files("float32", "int8"))
     assert configs.load(run.workdir / "config.yaml").export.formats == ("float32", "int8")
 
 
 def test_finished_run_without_exports_stays_done(tmp_path):
     with runs.opened(config(), tmp_path, "pretrain") as run:
-        run.finish({"pipeline": "pretrain"})
+        run.finish(result(pipeline="pretrain", export=None))
     assert runs.finished(config(**OTHER), tmp_path, "pretrain") is not None
 
 
@@ -132,8 +138,7 @@ def killed_in_finish(run: Run, monkeypatch, step: str):
     with monkeypatch.context() as patched, pytest.raises(Killed):
         with runs.opened(run.config, run.workdir, run.pipeline) as run:
             patched.setattr(step, kill)
-            exported = {name: {} for name in run.config.export.formats}
-            run.finish({"pipeline": "finetune", "export": exported})
+            run.finish(result(export=files(*run.config.export.formats)))
 
 
 def test_killed_before_the_result_is_not_done(run, monkeypatch):
@@ -153,7 +158,7 @@ def test_killed_after_the_result_is_done(run, monkeypatch, step):
 
 @pytest.mark.parametrize("step", ["write_json", "write_text"])
 def test_killed_while_exports_are_made_again_is_not_done(run, monkeypatch, step):
-    finish(run, export={"int8": {}})
+    finish(run, export=files("int8"))
     other = {"export": {"formats": ["int8"], "max_accuracy_drop": 0.1}}
     more = Run(run.workdir, config(**other), "finetune")
     killed_in_finish(more, monkeypatch, f"tl_keras.run.run.{step}")
@@ -161,7 +166,7 @@ def test_killed_while_exports_are_made_again_is_not_done(run, monkeypatch, step)
 
 
 def test_finished_run_keeps_its_config_until_more_is_done(run):
-    finish(run, export={"float32": {}})
+    finish(run, export=files("float32"))
     with runs.opened(config(**OTHER), run.workdir, "finetune"):
         assert configs.load(run.workdir / "config.yaml").export.formats == ("float32",)
 
@@ -299,8 +304,8 @@ def test_finished_run_need_not_be_writable(run, monkeypatch):
 def test_load_reads_any_run(run):
     found = runs.load(run.workdir)
     assert (found.config, found.pipeline, found.result) == (config(), "finetune", None)
-    assert runs.load(finish(run, kept="head").workdir).result["kept"] == "head"
-    (run.workdir / "result.json").write_text(json.dumps({"pipeline": "pretrain"}))
+    assert runs.load(finish(run, device="a machine").workdir).result.device == "a machine"
+    write_result(run.workdir, pipeline="pretrain")
     assert runs.load(run.workdir).pipeline == "pretrain"
 
 
@@ -324,13 +329,12 @@ def test_numbers_that_json_lacks_are_a_fault(run):
 
 def test_trials_that_take_no_time_do_not_stretch_the_minutes():
     budget = SearchConfig(minutes=1)
-    first = {"status": DONE, "seconds": 90.0, "passes": 70.0}
+    first = trial(0, 0.5, 5, seconds=90.0, passes=70.0)
     others = [
-        {"status": OVER, "seconds": 0.1},
-        {"status": DONE, "seconds": 0.1, "left_out": True},
-        {"status": DONE, "seconds": 0.1, "depth": {"share": 1.0}},
+        lost(1, OVER, seconds=0.1),
+        trial(2, 0.5, 5, seconds=0.1, left_out=True),
+        trial(3, 1.0, 5, seconds=0.1),
     ]
-    records = [first, *others]
-    assert has_budget(budget, {"records": records, "seconds": 35.0})
-    assert not has_budget(budget, {"records": records, "seconds": 45.0})
-    assert has_budget(budget, {"records": others, "seconds": 45.0})
+    assert has_budget(budget, [first, *others], 35.0)
+    assert not has_budget(budget, [first, *others], 45.0)
+    assert has_budget(budget, others, 45.0)

@@ -6,6 +6,7 @@ One module has all the parts, see `tl_keras.tasks`, and none of the optional one
 import numpy as np
 
 from tl_keras.run.result import part
+from tl_keras.run.result.exports import Verdict
 
 # names
 
@@ -32,12 +33,15 @@ def unfit(texts):
             return f"{text!r} is not a number; expected one number an example"
     return None
 
+
 # record
 
 
 class Scores(part.Scores):
     error: float
+    interval: part.Interval
     explained: float
+    n: int
 
 
 # targets
@@ -172,12 +176,12 @@ IN_SHORT = ("error", "interval", "n")
 def measure(answers, targets, names):
     errors = of_each(answers, targets)
     mean, half = errors.mean(), 1.96 * errors.std() / np.sqrt(len(errors))
-    return {
-        "error": float(mean),
-        "interval": [max(0.0, float(mean - half)), float(mean + half)],
-        "explained": float(1 - mean / max(np.var(targets), 1e-9)),
-        "n": len(targets),
-    }
+    return Scores(
+        error=float(mean),
+        interval=[max(0.0, float(mean - half)), float(mean + half)],
+        explained=float(1 - mean / max(np.var(targets), 1e-9)),
+        n=len(targets),
+    )
 
 
 def scores(answers, targets):
@@ -283,17 +287,18 @@ def of_file(found, reference, targets):
     }
 
 
-def lost(found, reference, targets):
+def lost(found, reference, targets, on):
     scale = max(float(np.var(targets)), 1e-9)
     apart = against(scores(reference, targets), scores(found, targets))
-    return {
-        "error": measure(found, targets, ())["error"],
-        "lost": apart["difference"] / scale,
-        "interval": [end / scale for end in apart["interval"]],
-        "agreement": float((np.abs(found - reference) < 0.5).mean()),
-        "moved": moved(found, reference),
-        "n": len(targets),
-    }
+    return Verdict(
+        error=measure(found, targets, ()).error,
+        lost=apart["difference"] / scale,
+        interval=[end / scale for end in apart["interval"]],
+        agreement=float((np.abs(found - reference) < 0.5).mean()),
+        moved=moved(found, reference),
+        n=len(targets),
+        on=on,
+    )
 
 
 def moved(found, reference):
@@ -301,11 +306,11 @@ def moved(found, reference):
 
 
 def is_sound(verdict, bound):
-    return verdict["lost"] <= bound and verdict["moved"] <= 0.2
+    return verdict.lost <= bound and verdict.moved <= 0.2
 
 
 def status(verdict, bound):
-    return "ok" if verdict["interval"][0] <= bound else f"loses {verdict['lost']:.3f}"
+    return "ok" if verdict.interval[0] <= bound else f"loses {verdict.lost:.3f}"
 
 
 # predictions

@@ -29,7 +29,10 @@ from tl_keras.launch import launch
 from tl_keras.report.pages import page
 from tl_keras.run import machine, marks
 from tl_keras.run.folder import opened
-from tl_keras.run.run import Run
+from tl_keras.run.result.comparison import ApproachRecord
+from tl_keras.run.result.part import Short
+from tl_keras.run.result.whole import Result
+from tl_keras.run.run import Run, read_result
 
 BOUNDED = {"full": "fit", "scratch": "fit", "search": "search"}  # Sections with `minutes`.
 
@@ -187,36 +190,37 @@ def _bounded(run: Run, entry: Approach, left: int) -> RunConfig | None:
     return config.model_copy(update={name: section})
 
 
-def _described(run: Run, entry: Approach, done: Sequence[Approach]) -> dict[str, Any]:
+def _described(run: Run, entry: Approach, done: Sequence[Approach]) -> ApproachRecord:
     """What `approaches` of `result.json` has of a run."""
-    result = json.loads((run.workdir / entry.name / "result.json").read_text(encoding="utf-8"))
-    exported = result.get("export", {}).get("int8", {})
+    result = read_result(run.workdir / entry.name, run.config.task)
+    exported = (result.export or {}).get("int8")
     short = tasks.of(run.config.task, "metrics").IN_SHORT
     measured = {
-        split: {name: result[split][name] for name in short}
-        for split in ("val", "test")
-        if result.get(split)
+        split: Short(**{name: scores[name] for name in short})
+        for split, scores in (("val", result.val), ("test", result.test))
+        if scores
     }
-    return {
-        "command": entry.command,
-        "backbone": result["model"]["backbone"],
-        "parameters": result["model"]["parameters"],
-        "kept": result["model"]["kept"],
-        "freeze": result["model"].get("freeze"),
+    latency = exported.latency_ms if exported else None
+    return ApproachRecord(
+        command=entry.command,
+        backbone=result.model.backbone,
+        parameters=result.model.parameters,
+        kept=result.model.kept,
+        freeze=result.model.freeze,
         **measured,
-        "seconds": result["seconds"]["total"],
-        "training": _training(result),
-        "to_scratch": _to_scratch(run, entry, done),
-        "bytes": exported.get("bytes"),
-        "latency_ms": (exported.get("latency_ms") or {}).get("median"),
-    }
+        seconds=result.seconds["total"],
+        training=_training(result),
+        to_scratch=_to_scratch(run, entry, done),
+        bytes=exported.bytes if exported else None,
+        latency_ms=latency.median if latency else None,
+    )
 
 
 NOT_TRAINING = ("total", "data", "evaluate", "explain", "export")
 
 
-def _training(result: Mapping[str, Any]) -> float:
-    return round(sum(s for name, s in result["seconds"].items() if name not in NOT_TRAINING), 3)
+def _training(result: Result) -> float:
+    return round(sum(s for name, s in result.seconds.items() if name not in NOT_TRAINING), 3)
 
 
 def _to_scratch(run: Run, entry: Approach, done: Sequence[Approach]) -> float | None:
@@ -235,7 +239,7 @@ def training_curve(folder: Path, task: str = tasks.DEFAULT) -> list[tuple[float,
     """Of a run seconds since its first feature or step, and how good it is on validation, the more
     the better, in order."""
     main, score = tasks.of(task, "names").MAIN, tasks.of(task, "metrics").score
-    spent = json.loads((folder / "result.json").read_text(encoding="utf-8"))["seconds"]
+    spent = read_result(folder, task).seconds
     before = {"head": spent.get("features", 0.0), "scratch": 0.0}
     before["finetune"] = before["head"] + spent.get("head", 0.0)
     lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()

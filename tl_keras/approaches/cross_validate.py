@@ -25,11 +25,13 @@ from tl_keras.run import folder as runs
 from tl_keras.run import machine
 from tl_keras.run.files import write_csv
 from tl_keras.run.folder import opened
+from tl_keras.run.result.folds import CrossValidation, FoldRecord, Spread
+from tl_keras.run.result.training import Chosen
+from tl_keras.run.result.whole import Result
 from tl_keras.run.run import Run
 from tl_keras.search.loop import best_model
 from tl_keras.training import adapt, evaluation
 from tl_keras.training import backbone as backbones
-from tl_keras.training.adapt import Chosen
 from tl_keras.training.architecture import architecture, plan_of
 from tl_keras.training.network import combine
 from tl_keras.training.network import model as models
@@ -103,7 +105,7 @@ def train(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
         return _refit_searched(run, data)
     chosen = _chosen(data, every)
     final = config.cross_validate.final
-    run.add(chosen=vars(chosen))
+    run.add(chosen=chosen)
     alike = replace(run, config=config)
     if final == "refit":
         if arch is None:
@@ -120,20 +122,20 @@ def _chosen(data: Data, every: Sequence[Fold]) -> Chosen:
     """What the folds come to together: by all of their validation examples a gain is seen that is
     within the noise of each. The temperature is one that fits what was held out."""
     config, results = every[0].run.config, [fold.run.result for fold in every]
-    found = [Chosen(**result["chosen"]) for result in results]
+    found = [result.chosen for result in results]
     regularisation, alike = None, list(every)
     if not config.model.is_pretrained:
         kept, temperatures = "scratch", [chosen.temperature for chosen in found]
     else:
-        standing = [result["model"]["candidates"] for result in results]
+        standing = [result.model.candidates for result in results]
         kept = tasks.of(config.task, "choice").together(config.fit.choose_by, standing)
-        temperatures = [own[kept]["temperature"] for own in standing if kept in own]
+        temperatures = [own[kept].temperature for own in standing if kept in own]
         alike = [fold for fold, own in zip(every, found, strict=True) if own.kept == kept]
         regularisation = _regularisation(every)
     trained = [chosen.epochs for chosen in found if chosen.epochs]
     temperature = float(np.exp(np.mean(np.log(temperatures)))) * _further(data, alike)
     epochs = round(float(np.mean(trained))) if trained else 0
-    return Chosen(kept, regularisation, temperature, epochs)
+    return Chosen(kept=kept, regularisation=regularisation, temperature=temperature, epochs=epochs)
 
 
 def _further(data: Data, alike: Sequence[Fold]) -> float:
@@ -171,8 +173,8 @@ def _refit_searched(run: Run, data: Data) -> keras.Model:
     found = whole.record
     best = runs.as_trained(whole)
     trial = configs.load(whole.workdir / "search" / found["search"]["best"] / "config.yaml")
-    config, chosen = settled(trial, part), Chosen(**found["chosen"])
-    run.add(search={**found["search"], "folder": "fold_all/search"}, chosen=vars(chosen))
+    config, chosen = settled(trial, part), Chosen.model_validate(found["chosen"])
+    run.add(search={**found["search"], "folder": "fold_all/search"}, chosen=chosen)
     data = prepared_again(data, best.config, ("train",))
     alike = replace(run, config=config)
     if not config.model.is_pretrained:
@@ -182,7 +184,7 @@ def _refit_searched(run: Run, data: Data) -> keras.Model:
     return adapt.refit(alike, arch, chosen)
 
 
-def _result(run: Run, model: keras.Model, data: Data, every: Sequence[Fold]) -> dict[str, Any]:
+def _result(run: Run, model: keras.Model, data: Data, every: Sequence[Fold]) -> Result:
     """`result.json`: validation is what was held out, by those who had not seen it."""
     dealt = [folds.out_of_fold(data, every, repeat) for repeat in range(every[-1].repeat + 1)]
     answers = np.mean(dealt, axis=0)
@@ -237,32 +239,31 @@ def _whole(data: Data) -> Data:
     return Data(dataset, {**inputs, "val": inputs["train"]})
 
 
-def _described(fold: Fold, result: dict[str, Any]) -> dict[str, Any]:
-    scores = result["held_out"]
-    values = {}
-    if "search" in result:
-        best = result["search"]["best"]
-        trials = result["search"]["trials"]
-        values = {"values": next(t["values"] for t in trials if t["trial"] == best)}
-    return {
-        "fold": fold.run.workdir.name,
-        "repeat": fold.repeat,
-        **result["data"],
-        "n": scores["n"],
-        "interval": scores["interval"],
+def _described(fold: Fold, result: Result) -> FoldRecord:
+    scores, values = result.held_out, {}
+    if search := result.search:
+        best = next(trial for trial in search.trials if trial.trial == search.best)
+        values = {"values": best.values}
+    return FoldRecord(
+        fold=fold.run.workdir.name,
+        repeat=fold.repeat,
+        train=result.data.train,
+        val=result.data.val,
+        n=scores.n,
+        interval=scores.interval,
         **{name: scores[name] for name in tasks.of(fold.run.config.task, "names").METRICS},
-        "kept": result["model"]["kept"],
-        "seconds": result["seconds"]["total"],
+        kept=result.model.kept,
+        seconds=result.seconds["total"],
         **values,
-    }
+    )
 
 
-def _summary(config: RunConfig, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _summary(config: RunConfig, results: Sequence[Result]) -> CrossValidation:
     """`cross_validation` of `result.json`: mean and deviation over all folds."""
     metrics = tasks.of(config.task, "names").METRICS
-    scores = {name: [result["held_out"][name] for result in results] for name in metrics}
+    scores = {name: [result.held_out[name] for result in results] for name in metrics}
     described = {
-        name: {"mean": float(np.mean(values)), "deviation": float(np.std(values, ddof=1))}
+        name: Spread(mean=float(np.mean(values)), deviation=float(np.std(values, ddof=1)))
         for name, values in scores.items()
     }
-    return {**config.cross_validate.model_dump(), "scores": described}
+    return CrossValidation(**config.cross_validate.model_dump(), scores=described)

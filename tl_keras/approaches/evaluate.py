@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from absl import logging
@@ -17,13 +16,14 @@ from tl_keras.data.sources.of_files import OF_FILES
 from tl_keras.data.wording import left_out
 from tl_keras.run.folder import as_trained
 from tl_keras.run.lineage import trained_before, trained_on
+from tl_keras.run.result.part import Scores
 from tl_keras.run.run import Run
 from tl_keras.training import features
 from tl_keras.training.network import model as models
 from tl_keras.training.network.fold import Inference
 
 
-def run(run: Run, path: str | Path) -> dict[str, Any]:
+def run(run: Run, path: str | Path) -> Scores:
     """Metrics as in `result.json` on every readable example of a folder of class folders, or a CSV.
 
     Names of answers are first changed as `evaluate.classes` of the run's config says, the model's

@@ -18,6 +18,7 @@ from tl_keras.jobs import job
 from tl_keras.run import folder as runs
 from tl_keras.run.files import replacing, write_csv
 from tl_keras.run.quiet import only_warnings
+from tl_keras.run.result.training import Counts
 from tl_keras.run.run import Run
 from tl_keras.search.loop import best_model
 from tl_keras.training import adapt, evaluation, features
@@ -164,7 +165,7 @@ def _finish(fold: Run, data: Data, probabilities: np.ndarray) -> None:
     names, labels = data.dataset.classes, data.inputs["test"].labels
     task, files = fold.config.task, [e.file for e in data.dataset.splits["test"]]
     evaluation.write_predictions(fold, names, {"held_out": (files, labels, probabilities)})
-    counts = {name: len(data.inputs[name]) for name in HEAD_SPLITS}
+    counts = Counts(**{name: len(data.inputs[name]) for name in HEAD_SPLITS})
     held_out = tasks.of(task, "metrics").measure(probabilities, labels, names)
     fold.finish(fold.outcome(data=counts, held_out=held_out))
 
@@ -172,13 +173,13 @@ def _finish(fold: Run, data: Data, probabilities: np.ndarray) -> None:
 def log(fold: Fold, number: int, count: int) -> None:
     """Logs what a fold came to."""
     result = fold.run.result
-    scores, model = result["held_out"], result["model"]
+    scores, model = result.held_out, result.model
     names = tasks.of(fold.run.config.task, "names")
     main, other = names.MAIN, names.OBJECTIVE
     logging.info(
         "fold %d/%d: %s %.3f on %d that are held out, %s %.3f, kept: %s",
-        *(number + 1, count, main.replace("_", " "), scores[main], scores["n"]),
-        *(other.replace("_", " "), scores[other], model["kept"]),
+        *(number + 1, count, main.replace("_", " "), scores[main], scores.n),
+        *(other.replace("_", " "), scores[other], model.kept),
     )
 
 

@@ -1,12 +1,10 @@
 """parallel: a teacher of few labelled examples labels many; students train on segments of them side
 by side, are merged, and may teach the next round. The test split decides nothing."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -28,7 +26,9 @@ from tl_keras.report.pages import page
 from tl_keras.run import machine
 from tl_keras.run.files import replacing, write_json
 from tl_keras.run.folder import opened
-from tl_keras.run.run import Run
+from tl_keras.run.result.teaching import Labelled, Labels, Round, Teacher, Unlabelled
+from tl_keras.run.result.whole import plain
+from tl_keras.run.run import Run, read_json
 from tl_keras.training import backbone as backbones
 from tl_keras.training import evaluation, features
 from tl_keras.training.evaluation import Answers
@@ -51,7 +51,7 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
             run, data, backbone, lambda *_: _teach(run, data, backbone, _unlabelled(run, data))
         )
         rounds, seen = _rounds(run), None
-        if rounds[0]["merged"] == TEACHER:  # The first one was trained on validation, too.
+        if rounds[0].merged == TEACHER:  # The first one was trained on validation, too.
             seen = _held_out(run, data), data.inputs["val"].labels
         if run.result:
             run.finish(exports.exported_again(run, model, data, held_out=seen))
@@ -96,7 +96,8 @@ def _unlabelled(run: Run, data: Data) -> list[Example]:
         logging.warning("data: %s", warning)
     for line in left_out(found.quarantined):
         logging.warning("data: %s", line)
-    run.add(unlabelled={"n": len(found.examples), "quarantined": len(found.quarantined)})
+    counts = Unlabelled(n=len(found.examples), quarantined=len(found.quarantined))
+    run.add(unlabelled=counts)
     record.add_digests(run, "unlabelled", found.examples, found.listed)
     logging.info("data: %d examples to be labelled", len(found.examples))
     return found.examples
@@ -176,7 +177,7 @@ def _labels(
     if file.exists():
         return labelling.read(file, examples, classes)
     with run.timed("label"):
-        record: dict[str, Any] = {}
+        how: dict[str, list[float]] = {}
         if run.config.parallel.labels == "own":
             labels = labelling.own_labels(examples, run.config)
         else:
@@ -185,8 +186,9 @@ def _labels(
             # Of the examples as they are: on views of them it is less sure than it is right.
             probabilities = features.outputs(Inference(teacher), shown.inputs["train"])
             prior = counts / counts.sum()
-            labels, record = labelling.label(examples, probabilities, prior, run.config)
-        write_json(folder / "labels.json", {**record, "classes": _by_class(examples, labels, data)})
+            labels, how = labelling.label(examples, probabilities, prior, run.config)
+        told = Labels(**how, classes=_by_class(examples, labels, data))
+        write_json(folder / "labels.json", plain(told))
         labelling.write(file, examples, labels, classes)  # Last: its presence means done.
     kept = sum(own.kept for own in labels)
     logging.info("%s: %d of %d labels are kept", folder.name, kept, len(labels))
@@ -195,7 +197,7 @@ def _labels(
 
 def _by_class(
     examples: Sequence[Example], labels: Sequence[Label], data: Data
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Labelled]:
     """By class, how many labels there are, how many are kept; where the truth is known, how many of
     those are right: it is told, and nothing is chosen by it."""
     found = {}
@@ -203,19 +205,18 @@ def _by_class(
         own = [(e, a) for e, a in zip(examples, labels, strict=True) if a.label == k]
         kept = [e.label for e, a in own if a.kept]
         known = [label for label in kept if label != unlabelled.UNKNOWN]
-        found[name] = {"n": len(own), "kept": len(kept)}
-        if known:
-            found[name] |= {"known": len(known), "right": sum(label == k for label in known)}
+        right = {"known": len(known), "right": sum(label == k for label in known)} if known else {}
+        found[name] = Labelled(n=len(own), kept=len(kept), **right)
     return found
 
 
-def _rounds(run: Run) -> list[dict[str, Any]]:
+def _rounds(run: Run) -> list[Round]:
     """`rounds` of `result.json`."""
     files = [run.workdir / f"round_{i}" / "round.json" for i in range(run.config.parallel.rounds)]
-    return [json.loads(f.read_text(encoding="utf-8")) for f in files if f.is_file()]
+    return [Round.model_validate(read_json(file)) for file in files if file.is_file()]
 
 
-def _against_teacher(run: Run, data: Data, probabilities: Answers) -> dict[str, Any]:
+def _against_teacher(run: Run, data: Data, probabilities: Answers) -> Teacher:
     """`teacher` of `result.json`: the first one, measured beside the model."""
     teacher = models.load(run.workdir / "teacher" / "model.keras")
     last = list(probabilities)[-1]
@@ -228,4 +229,5 @@ def _against_teacher(run: Run, data: Data, probabilities: Answers) -> dict[str, 
     before, now = (metrics.scores(own, labels) for own in (answers, probabilities[last]))
     measured = metrics.measure(answers, labels, data.dataset.classes)
     scores = {name: measured[name] for name in metrics.IN_SHORT}
-    return {"split": last, **scores, **tasks.of(run.config.task, "choice").paired(now, before)}
+    paired = tasks.of(run.config.task, "choice").paired(now, before)
+    return Teacher(split=last, **scores, **paired)

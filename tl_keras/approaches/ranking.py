@@ -4,7 +4,6 @@ wants."""
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from absl import logging
@@ -13,6 +12,7 @@ from tl_keras import tasks
 from tl_keras.config.model import ModelConfig
 from tl_keras.config.whole import RunConfig
 from tl_keras.data.prepared import Data
+from tl_keras.run.result.comparison import Learning, Ranked
 from tl_keras.run.run import Run
 from tl_keras.training import head as heads
 from tl_keras.training.activations import activations
@@ -39,13 +39,13 @@ def rank(run: Run, data: Data, wanted: Mapping[str, ModelConfig]) -> None:
         arch = replace(arch, label=f"{name}: ")
         pooled = _pooled(arch, config, "train")
         ranking.append(
-            {
-                "approach": name,
-                "backbone": config.model.backbone,
-                "parameters": backbone.count_params(),
+            Ranked(
+                approach=name,
+                backbone=config.model.backbone,
+                parameters=backbone.count_params(),
                 **(transfer.ranked(pooled, labels) if transfer else {}),
-                "seconds": round(time.monotonic() - started, 3),
-            }
+                seconds=round(time.monotonic() - started, 3),
+            )
         )
         if name == "finetune" and run.config.compare.learning_curve:
             curve = learning_curve(
@@ -67,7 +67,7 @@ def _pooled(arch: Architecture, config: RunConfig, split: str) -> np.ndarray:
 
 def learning_curve(
     pooled: tuple[np.ndarray, np.ndarray], labels: tuple[np.ndarray, np.ndarray], config: RunConfig
-) -> list[dict[str, Any]]:
+) -> list[Learning]:
     """Validation scores of heads on parts of the training examples, each stratum in its share.
 
     Args:
@@ -87,7 +87,7 @@ def learning_curve(
             )
             scores.append(losses.stands(losses.answers(head.logits(pooled[1])), labels[1]))
         means = {name: float(np.mean([own[name] for own in scores])) for name in scores[0]}
-        found.append({"share": share, "n": len(rows[0]), **means})
+        found.append(Learning(share=share, n=len(rows[0]), **means))
     return found
 
 

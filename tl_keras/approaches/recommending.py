@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from tl_keras import tasks
+from tl_keras.run.result.comparison import Against, Recommended, Standing
 
 Answers = dict[str, dict[str, float]]  # By split and file, how good a run's answer is.
 
 
-def recommended(answers: Mapping[str, Answers], task: str = tasks.DEFAULT) -> dict[str, Any]:
+def recommended(answers: Mapping[str, Answers], task: str = tasks.DEFAULT) -> Recommended:
     """The approach that is best on the validation examples that all answered, of classes right most
     often, of equals the first in order; how the others stand against it there, and on test, which
     decides nothing. Nothing where they share no validation example."""
@@ -23,15 +24,17 @@ def recommended(answers: Mapping[str, Answers], task: str = tasks.DEFAULT) -> di
             found["best"] = max(right, key=lambda name: right[name].mean())
         elif "best" not in found:
             break
-        found[split] = {"n": count, "against": _against(found["best"], right, task)}
-    return found
+        found[split] = Standing(n=count, against=_against(found["best"], right, task))
+    return Recommended(**found)
 
 
-def brought(answers: Mapping[str, Answers], task: str = tasks.DEFAULT) -> dict[str, Any]:
+def brought(answers: Mapping[str, Answers], task: str = tasks.DEFAULT) -> dict[str, Against]:
     """By split, how a chain stands against its last step alone, example by example."""
     both = {name: answers[name] for name in ("chain", "finetune")}
     return {
-        split: {"n": len(right["chain"]), **_against("chain", right, task)["finetune"]}
+        split: _against("chain", right, task)["finetune"].model_copy(
+            update={"n": len(right["chain"])}
+        )
         for split, right in _shared(both).items()
     }
 
@@ -57,6 +60,8 @@ def answers_of(folder: Path, task: str) -> Answers:
     return found
 
 
-def _against(best: str, right: Mapping[str, np.ndarray], task: str) -> dict[str, dict[str, Any]]:
+def _against(best: str, right: Mapping[str, np.ndarray], task: str) -> dict[str, Against]:
     against = tasks.of(task, "choice").against
-    return {name: against(right[best], own) for name, own in right.items() if name != best}
+    return {
+        name: Against(**against(right[best], own)) for name, own in right.items() if name != best
+    }

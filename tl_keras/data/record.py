@@ -10,6 +10,7 @@ from tl_keras.data.examples import SPLITS, Dataset, Example
 from tl_keras.modalities import nouns
 from tl_keras.run.files import write_json
 from tl_keras.run.lineage import trained_before
+from tl_keras.run.result.training import Counts
 from tl_keras.run.run import Run
 
 
@@ -49,11 +50,7 @@ def write(run: Run, dataset: Dataset) -> None:
     write_json(file, content)
     counts = {name: len(dataset.splits[name]) for name in SPLITS}
     run.add(
-        data={
-            "classes": len(dataset.classes),
-            **counts,
-            "quarantined": len(dataset.quarantined),
-        }
+        data=Counts(classes=len(dataset.classes), **counts, quarantined=len(dataset.quarantined))
     )
 
 

@@ -5,7 +5,6 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import keras
 from absl import logging
@@ -18,14 +17,13 @@ from tl_keras.export.formats import flatbuffer, litert
 from tl_keras.export.formats.converted import Converted, content_of, convert, shape_of
 from tl_keras.export.proof import OK, Subject, Writing, file_name
 from tl_keras.run.files import TEMPORARY
+from tl_keras.run.result.exports import Exported
 
 FOLDER = "export"  # of a run
 FEW = 8  # Examples to calibrate a file on of which only size and speed are asked.
 
 
-def export(
-    subject: Subject, writing: Writing, judge: Subject | None = None
-) -> dict[str, dict[str, Any]]:
+def export(subject: Subject, writing: Writing, judge: Subject | None = None) -> dict[str, Exported]:
     """Writes every format of `export.formats` to `writing.folder`; `export` of `result.json`.
 
     A format whose `status` is not "ok" misses its tolerance, and has `.rejected` in its name; the
@@ -59,9 +57,9 @@ def export(
         results[name] = entry
         _log(name, entry, writing.task)
     for name, entry in results.items():
-        final = file_name(name, rejected=entry["status"] != OK)
+        final = file_name(name, rejected=entry.status != OK)
         (writing.folder / file_name(name)).rename(writing.folder / final)
-        entry["path"] = f"{FOLDER}/{final}"
+        results[name] = entry.model_copy(update={"path": f"{FOLDER}/{final}"})
     return results
 
 
@@ -76,21 +74,19 @@ def unfinished(folder: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def put_in_place(
-    new: Path, folder: Path, made: dict[str, dict[str, Any]], others: Sequence[str]
-) -> None:
+def put_in_place(new: Path, folder: Path, made: dict[str, Exported], others: Sequence[str]) -> None:
     """Renames what an export wrote to a folder onto what an earlier one left.
 
     Args:
       made: of `export`.
       others: names of files and folders beside those.
     """
-    for name in [*(Path(entry["path"]).name for entry in made.values()), *others]:
+    for name in [*(Path(entry.path).name for entry in made.values()), *others]:
         if (folder / name).is_dir():  # A folder cannot be renamed onto another.
             (folder / name).rename(new / f"{name}.old")
         (new / name).rename(folder / name)
     for name, entry in made.items():
-        remove(folder / file_name(name, rejected=entry["status"] == OK))
+        remove(folder / file_name(name, rejected=entry.status == OK))
 
 
 def remove(path: Path) -> None:
@@ -114,7 +110,7 @@ def size_and_latency(
         file = Path(temporary, "model.tflite")
         file.write_bytes(content_of(own, name))
         latency = parity.latency(file, inputs["val"])
-        return {"bytes": parity.num_bytes(file), "latency_ms": latency["median"]}
+        return {"bytes": parity.num_bytes(file), "latency_ms": latency.median}
 
 
 def _converted(subject: Subject, writing: Writing) -> Converted:
@@ -123,9 +119,9 @@ def _converted(subject: Subject, writing: Writing) -> Converted:
     return convert(subject.model, examples, writing.config, writing.abstains, writing.folder)
 
 
-def _log(name: str, result: dict[str, Any], task: str) -> None:
-    mended = f", {len(result['repair']['kept'])} operators kept float" if "repair" in result else ""
+def _log(name: str, result: Exported, task: str) -> None:
+    mended = f", {len(result.repair.kept)} operators kept float" if result.repair else ""
     main = tasks.of(task, "names").MAIN
     measured = f", {main.replace('_', ' ')} {result[main]:.3f}" if main in result else ""
-    size = result["bytes"] / 1e6
-    logging.info("export %s: %.2f MB%s, %s%s", name, size, measured, result["status"], mended)
+    size = result.bytes / 1e6
+    logging.info("export %s: %.2f MB%s, %s%s", name, size, measured, result.status, mended)

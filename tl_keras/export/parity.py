@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,6 +15,7 @@ from tl_keras.data.inputs import CORES, Inputs
 from tl_keras.export.formats import flatbuffer
 from tl_keras.run.files import not_a_pattern
 from tl_keras.run.progress import progress
+from tl_keras.run.result.exports import Latency
 
 Outputs = dict[str, np.ndarray]  # by name: for classes `probabilities (examples, classes)`, ...
 Runner = Callable[[Inputs], Outputs]
@@ -94,8 +94,8 @@ def _invoke(interpreter: Interpreter, example: np.ndarray) -> Outputs:
     return {name: np.nan_to_num(values, nan=0.0, posinf=0.0) for name, values in found}
 
 
-def latency(file: Path, inputs: Inputs, threads: int = 1) -> dict[str, Any]:
-    """Milliseconds an example: `median`, `p95` and `least` of 50 runs after 5 unmeasured."""
+def latency(file: Path, inputs: Inputs, threads: int = 1) -> Latency:
+    """Milliseconds an example, of 50 runs after 5 unmeasured."""
     loaded = load_interpreter(file, threads)
     example = next(batches.evaluation(inputs, 1).as_numpy_iterator())[0]
     seconds = []
@@ -105,7 +105,7 @@ def latency(file: Path, inputs: Inputs, threads: int = 1) -> dict[str, Any]:
         seconds.append(time.perf_counter() - started)
     least, median, p95 = np.percentile(seconds[5:], (0, 50, 95)) * 1e3
     found = {"median": median, "p95": p95, "least": least}
-    return {**{name: round(float(value), 3) for name, value in found.items()}, "threads": threads}
+    return Latency(**{k: round(float(value), 3) for k, value in found.items()}, threads=threads)
 
 
 def arena_bytes(content: bytes) -> int | None:

@@ -21,6 +21,7 @@ from tl_keras.export.formats.converted import Converted, content_of
 from tl_keras.export.formats.saved_model import Abstains, Decode
 from tl_keras.run.progress import progress
 from tl_keras.run.quiet import quiet
+from tl_keras.run.result.exports import Exported, Repair, Verdict
 
 OK = "ok"
 REJECTED = ".rejected"
@@ -86,7 +87,7 @@ class Writing:
         """What says how good a file is."""
         return tasks.of(self.task, "exports")
 
-    def is_sound(self, verdict: dict[str, Any]) -> bool:
+    def is_sound(self, verdict: Verdict) -> bool:
         """Whether a file of a verdict needs no mending."""
         return self.judged.is_sound(verdict, self.config.max_accuracy_drop)
 
@@ -104,8 +105,8 @@ def write(made: bytes, name: str, writing: Writing) -> Path:
     return path
 
 
-def whole(name: str, subject: Subject, writing: Writing) -> dict[str, Any]:
-    """A format that is no LiteRT file."""
+def whole(name: str, subject: Subject, writing: Writing) -> Exported:
+    """A format that is not a LiteRT file."""
     path = writing.folder / file_name(name)
     with quiet():
         if name == "saved_model":
@@ -115,32 +116,31 @@ def whole(name: str, subject: Subject, writing: Writing) -> dict[str, Any]:
     return exact(name, path, subject, writing)
 
 
-def unproved(path: Path) -> dict[str, Any]:
+def unproved(path: Path) -> Exported:
     """The entry of a file that needs TensorFlow's operators: LiteRT's own wheel has none."""
     content = path.read_bytes()
-    return {
-        "path": path.name,
-        "bytes": len(content),
-        "latency_ms": None,
-        "operators": flatbuffer.operators(flatbuffer.read(content)),
-        "status": f"not proved: no LiteRT here runs {', '.join(flatbuffer.flex(content))}",
-    }
+    return Exported(
+        path=path.name,
+        bytes=len(content),
+        latency_ms=None,
+        operators=flatbuffer.operators(flatbuffer.read(content)),
+        status=f"not proved: no LiteRT here runs {', '.join(flatbuffer.flex(content))}",
+    )
 
 
-def exact(name: str, path: Path, subject: Subject, writing: Writing) -> dict[str, Any]:
+def exact(name: str, path: Path, subject: Subject, writing: Writing) -> Exported:
     """The entry of a file that gives the model's own answers, or it is rejected."""
     found, entry = _run(name, path, subject, writing, {"val", subject.last})
     bound = writing.config.max_difference
     # Of validation, as all that decides.
     difference = float(np.abs(found["val"] - subject.reference["val"]).max())
-    entry["val"] = _on_validation(found["val"], subject, writing)
     named = writing.judged.ANSWERS
-    entry["status"] = (
+    status = (
         OK
         if difference <= bound
         else f"{named} differ by {difference:.2g}, over export.max_difference {bound:g}"
     )
-    return entry
+    return Exported(**entry, val=_on_validation(found["val"], subject, writing), status=status)
 
 
 def quantised(
@@ -148,7 +148,7 @@ def quantised(
     subject: tuple[Subject, Converted],
     judge: tuple[Subject, Converted],
     writing: Writing,
-) -> dict[str, Any]:
+) -> Exported:
     """The entry of a file that is judged by what it loses on validation, and mended by it."""
     bound = writing.config.max_accuracy_drop
     own, converted = subject
@@ -157,38 +157,37 @@ def quantised(
     verdict = _verdict(judged, judge[0], writing)
     kept, steps = (), []
     if not writing.is_sound(verdict):
-        logging.info("export %s: loses %.3f on %s; mending", name, verdict["lost"], verdict["on"])
+        logging.info("export %s: loses %.3f on %s; mending", name, verdict.lost, verdict.on)
         mended = _repair(name, *judge, verdict, writing)
         kept, steps, verdict = mended.kept, mended.steps, mended.verdict
     path = write(content_of(converted, name, kept) if kept else plain, name, writing)
     entry = _run(name, path, own, writing, {own.last})[1]
-    entry["val"] = verdict
     if steps:
-        entry["repair"] = {
-            "kept": [layer_name(converted.calibrated.scopes[i]) for i in kept],
-            "bytes": entry["bytes"] - len(metadata.add(plain, writing.about)),
-            "steps": steps,
-        }
-    entry["status"] = writing.judged.status(verdict, bound)
-    if entry["status"] == OK and verdict["interval"][1] > bound:
-        entry["undecided"] = verdict["n"]
-    return entry
+        entry["repair"] = Repair(
+            kept=[layer_name(converted.calibrated.scopes[i]) for i in kept],
+            bytes=entry["bytes"] - len(metadata.add(plain, writing.about)),
+            steps=steps,
+        )
+    status = writing.judged.status(verdict, bound)
+    if status == OK and verdict.interval[1] > bound:
+        entry["undecided"] = verdict.n
+    return Exported(**entry, val=verdict, status=status)
 
 
-def _verdict(judged: bytes, judge: Subject, writing: Writing) -> dict[str, Any]:
+def _verdict(judged: bytes, judge: Subject, writing: Writing) -> Verdict:
     path = writing.folder / "judged.tflite"
     path.write_bytes(judged)
     found = parity.load_litert(path, silent=True)(judge.inputs["val"])[writing.output]
     return _on_validation(found, judge, writing)
 
 
-def _on_validation(found: np.ndarray, judge: Subject, writing: Writing) -> dict[str, Any]:
-    lost = writing.judged.lost(found, judge.reference["val"], judge.inputs["val"].labels)
-    return {**lost, "on": judge.on}
+def _on_validation(found: np.ndarray, judge: Subject, writing: Writing) -> Verdict:
+    labels = judge.inputs["val"].labels
+    return writing.judged.lost(found, judge.reference["val"], labels, judge.on)
 
 
 def _repair(
-    name: str, judge: Subject, converted: Converted, first: dict[str, Any], writing: Writing
+    name: str, judge: Subject, converted: Converted, first: Verdict, writing: Writing
 ) -> repair.Repaired:
     strata = tasks.of(writing.task, "targets").strata(judge.inputs["val"].labels)
     chosen = litert.in_turn(strata, repair.RANKED_ON)
@@ -203,7 +202,7 @@ def _repair(
         bar.update()
         return writing.judged.moved(found, reference)
 
-    def judged(kept: Sequence[int]) -> dict[str, Any]:
+    def judged(kept: Sequence[int]) -> Verdict:
         return _verdict(content_of(converted, name, kept), judge, writing)
 
     with progress(title=f"mend {name}", unit=" runs") as bar:
@@ -221,7 +220,7 @@ def layer_name(scope: str) -> str:
 def _run(
     name: str, path: Path, subject: Subject, writing: Writing, splits: Collection[str]
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Answers by split, and what was measured of a file; of test, where there is one."""
+    """Answers by split, and fields of `Exported`: what was measured, on test where there is one."""
     with quiet():
         runner = RUNNERS.get(name, parity.load_litert)(path)
     outputs = {split: runner(subject.inputs[split]) for split in splits}

@@ -3,9 +3,10 @@
 import heapq
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from absl import logging
+
+from tl_keras.run.result.exports import RepairStep, Verdict
 
 RANKED_ON = 16  # examples, on which operators are quantised apart from the others
 MOST_RANGES = 128  # of operators, into which a model is divided
@@ -23,16 +24,16 @@ class Repaired:
     """
 
     kept: tuple[int, ...]
-    verdict: dict[str, Any]
-    steps: list[dict[str, Any]]
+    verdict: Verdict
+    steps: list[RepairStep]
 
 
 def repair(
-    first: dict[str, Any],
-    judge: Callable[[Collection[int]], dict[str, Any]],
+    first: Verdict,
+    judge: Callable[[Collection[int]], Verdict],
     cost: Callable[[Sequence[int]], float],
     candidates: Sequence[int],
-    is_sound: Callable[[dict[str, Any]], bool],
+    is_sound: Callable[[Verdict], bool],
 ) -> Repaired:
     """As few operators as will do, in the order of `rank`, with which a file is sound.
 
@@ -51,7 +52,7 @@ def repair(
         if count not in verdicts:
             verdicts[count] = judge(ranked[:count])
             steps.append(_step(count, verdicts[count]))
-            logging.info("export: %d operators float: loses %.3f", count, verdicts[count]["lost"])
+            logging.info("export: %d operators float: loses %.3f", count, verdicts[count].lost)
         return is_sound(verdicts[count])
 
     too_few, enough = 0, None
@@ -61,7 +62,7 @@ def repair(
             break
         too_few = count
     if enough is None:
-        best = min(verdicts, key=lambda n: (verdicts[n]["lost"], verdicts[n]["moved"], n))
+        best = min(verdicts, key=lambda n: (verdicts[n].lost, verdicts[n].moved, n))
         return Repaired(tuple(ranked[:best]), verdicts[best], steps)
     while enough - too_few > 1:
         middle = (enough + too_few) // 2
@@ -104,5 +105,7 @@ def _doubling(most: int) -> list[int]:
     return [*counts, most] if most else []
 
 
-def _step(count: int, verdict: dict[str, Any]) -> dict[str, Any]:
-    return {"kept": count, **{key: verdict[key] for key in ("lost", "agreement", "moved")}}
+def _step(count: int, verdict: Verdict) -> RepairStep:
+    return RepairStep(
+        kept=count, lost=verdict.lost, agreement=verdict.agreement, moved=verdict.moved
+    )

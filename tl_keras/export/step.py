@@ -2,7 +2,7 @@
 
 import shutil
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import keras
 import numpy as np
@@ -19,12 +19,15 @@ from tl_keras.export import choice, export, proof
 from tl_keras.export.description import LABELS, Description, Examples, label_lines
 from tl_keras.modalities import part
 from tl_keras.run.files import write_text
+from tl_keras.run.result.exports import Exported, OnFiles, Shipped
+from tl_keras.run.result.whole import Result
 from tl_keras.run.run import Run
 from tl_keras.training import evaluation
 from tl_keras.training.evaluation import Answers
 
 SHIPPED = "model.tflite"
 BESIDE = (SHIPPED, "device")
+Measured = TypeVar("Measured", Exported, OnFiles)
 
 
 def exported(
@@ -54,7 +57,7 @@ def exported(
     for name in set(get_args(Format)) - set(made["export"]):
         for rejected in (False, True):
             export.remove(folder / proof.file_name(name, rejected))
-    if made["shipped"]["format"] is None:
+    if made["shipped"].format is None:
         _remove_shipped(run)
     return made
 
@@ -92,10 +95,10 @@ def _exported(
     return {"export": made, "shipped": shipped}
 
 
-def _unmeasured(entry: dict[str, Any], task: str) -> dict[str, Any]:
+def _unmeasured(entry: Measured, task: str) -> Measured:
     """An entry without the score on examples that trained the model."""
     scores = (tasks.of(task, "names").MAIN, "interval")
-    return {name: value for name, value in entry.items() if name not in scores}
+    return type(entry)(**{name: entry[name] for name in entry.keys() if name not in scores})
 
 
 def exported_again(
@@ -104,19 +107,20 @@ def exported_again(
     data: Data,
     judge: proof.Subject | None = None,
     held_out: tuple[np.ndarray, np.ndarray] | None = None,
-) -> dict[str, Any]:
+) -> Result:
     """The result of a finished run to which exports are added.
 
     What was shipped stays, unless files for devices are made: then one of these is, or none.
     """
     trained, data = run_data.for_model(run, data)
     made = _exported(trained, model, data, {}, judge, held_out)
-    every, shipped = {**run.result["export"], **made["export"]}, made["shipped"]
-    if shipped["format"] is None and shipped["status"] == proof.OK:
-        shipped = run.result.get("shipped", shipped)
-    elif shipped["format"] is None:
+    earlier, shipped = run.result, made["shipped"]
+    if shipped.format is None and shipped.status == proof.OK:
+        shipped = earlier.shipped or shipped
+    elif shipped.format is None:
         _remove_shipped(run)
-    return {**run.result, "export": every, "shipped": shipped}
+    every = {**earlier.export, **made["export"]}
+    return earlier.model_copy(update={"export": every, "shipped": shipped})
 
 
 def _remove_shipped(run: Run) -> None:
@@ -148,17 +152,17 @@ def _about(run: Run, data: Data) -> Description:
 
 
 def _ship(
-    run: Run, data: Data, made: dict[str, Any], writing: proof.Writing, split: str
-) -> dict[str, Any]:
+    run: Run, data: Data, made: dict[str, Exported], writing: proof.Writing, split: str
+) -> Shipped:
     """`shipped` of `result.json`; writes `model.tflite`, and the folder `device/` about it."""
     smaller = part(run.config.modality, "config").SMALLER
     shipped = choice.choose(made, run.config.export, smaller, run.config.task)
-    name = shipped["format"]
+    name = shipped.format
     if name is None:
         return shipped
     file = writing.folder / SHIPPED
-    shutil.copyfile(writing.folder / Path(made[name]["path"]).name, file)
-    shipped["path"] = f"{export.FOLDER}/{SHIPPED}"
+    shutil.copyfile(writing.folder / Path(made[name].path).name, file)
+    shipped = shipped.model_copy(update={"path": f"{export.FOLDER}/{SHIPPED}"})
     if not writing.about.labels:  # Devices' templates answer with the name of a class.
         return shipped
     examples = _examples(data, split)
@@ -168,7 +172,8 @@ def _ship(
     if examples.paths is not None:
         measured = bundle.measure(file, spec, examples)
         main = tasks.of(writing.task, "names").MAIN
-        shipped["device"] = measured if main in made[name] else _unmeasured(measured, writing.task)
+        measured = measured if main in made[name] else _unmeasured(measured, writing.task)
+        shipped = shipped.model_copy(update={"device": measured})
     told = _told(made[name], shipped, split, run.config)
     about = {"title": writing.about.name, "about": writing.about.text, "by": _by(writing.about)}
     bundle.write(writing.folder / "device", file, spec, about, examples, told)
@@ -188,27 +193,27 @@ def _examples(data: Data, split: str) -> Examples:
     return Examples(inputs, paths, split)
 
 
-def _told(entry: dict[str, Any], shipped: dict[str, Any], split: str, config: RunConfig) -> str:
+def _told(entry: Exported, shipped: Shipped, split: str, config: RunConfig) -> str:
     """Markdown: what the shipped file was measured at."""
     lines, main = [], tasks.of(config.task, "names").MAIN
     if main in entry:
-        low, high = entry["interval"]
+        low, high = entry.interval
         name = tasks.of(config.task, "words").SCORES[main][0]
         lines.append(
-            f"- {name} {entry[main]:.3f} on {entry['n']} {split} {config.nouns[1]} (95% interval "
+            f"- {name} {entry[main]:.3f} on {entry.n} {split} {config.nouns[1]} (95% interval "
             f"{low:.3f} to {high:.3f}), as prepared in training."
         )
     lines += [
-        f"- {entry['bytes']:,} bytes{_memory(entry)}.",
-        f"- {entry['latency_ms']['median']:g} ms {with_article(config.nouns[0])} (median, one "
+        f"- {entry.bytes:,} bytes{_memory(entry)}.",
+        f"- {entry.latency_ms.median:g} ms {with_article(config.nouns[0])} (median, one "
         "thread, on the machine that made it).",
     ]
-    if device := shipped.get("device"):
-        lines.append(f"- {part(config.modality, 'bundle').told(device)}")
+    if shipped.device:
+        lines.append(f"- {part(config.modality, 'bundle').told(shipped.device)}")
     return "\n".join(lines)
 
 
-def _memory(entry: dict[str, Any]) -> str:
-    if entry["arena_bytes"] is None:
+def _memory(entry: Exported) -> str:
+    if entry.arena_bytes is None:
         return ""
-    return f"; {entry['arena_bytes']:,} more while it runs on LiteRT's own kernels"
+    return f"; {entry.arena_bytes:,} more while it runs on LiteRT's own kernels"

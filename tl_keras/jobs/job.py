@@ -12,6 +12,7 @@ from typing import Any
 
 from tl_keras.config import text as configs
 from tl_keras.run.files import write_json, write_text
+from tl_keras.run.result.whole import Result
 from tl_keras.run.run import Run
 
 SHARED = ("features", "head")  # Phases whose work other jobs share: the whole run counts them.
@@ -57,7 +58,7 @@ def waiting(folder: Path) -> Run:
     return Run(folder, configs.load(folder / "config.yaml"), kind)
 
 
-def do(job: Run, work: Callable[[Run], Any]) -> dict[str, Any]:
+def do(job: Run, work: Callable[[Run], Any]) -> Result:
     """What a job came to, as its folder says; it is done first unless it was."""
     if job.result is None:
         work(job)
@@ -66,9 +67,9 @@ def do(job: Run, work: Callable[[Run], Any]) -> dict[str, Any]:
     return job.result
 
 
-def account(run: Run, result: Mapping[str, Any]) -> None:
+def account(run: Run, result: Result) -> None:
     """Adds to a run's record what a job inside it did for others, too: passes and heads."""
     before = run.record.get("seconds", {})
-    spent = {name: result["seconds"][name] for name in SHARED if name in result["seconds"]}
+    spent = {name: result.seconds[name] for name in SHARED if name in result.seconds}
     seconds = {name: round(before.get(name, 0.0) + own, 3) for name, own in spent.items()}
-    run.add(features=result.get("features", {}), seconds=seconds)
+    run.add(features=result.features or {}, seconds=seconds)

@@ -21,6 +21,7 @@ from tl_keras.modalities import part
 from tl_keras.run import marks
 from tl_keras.run.budget import goes_on, is_stale
 from tl_keras.run.files import TEMPORARY, remove_unfinished, unwritable, write_text
+from tl_keras.run.result.search import SearchRecord
 from tl_keras.run.run import Run, read_json
 
 # Folders that one process alone works in: the run's.
@@ -87,14 +88,20 @@ def folder_of(workdir: Any) -> Path:
 def as_trained(run: Run) -> Run:
     """The run with the examples prepared as its model was trained on: of a search, as its best
     trial has it."""
-    searched = run.record.get("search") or (run.result or {}).get("search")
+    searched = _searched(run)
     if not searched:
         return run
-    folder = run.workdir / searched.get("folder", "search") / searched["best"]
+    folder = run.workdir / (searched.folder or "search") / searched.best
     trial = configs.load(folder / "config.yaml")
     names = part(trial.modality, "config").PREPARATION
     chosen = {name: getattr(trial.settings, name) for name in names}
     return replace(run, config=run.config.with_settings(**chosen))
+
+
+def _searched(run: Run) -> SearchRecord | None:
+    if found := run.record.get("search"):
+        return SearchRecord.model_validate(found)
+    return run.result.search if run.result else None
 
 
 def load(workdir: str | Path) -> Run:
@@ -121,7 +128,7 @@ def load_finished(workdir: str | Path) -> Run:
     if run.result is None:
         raise ValueError(f"--workdir: {str(run.workdir)!r} is not finished; finish it first")
     if run.pipeline == "compare":
-        best = run.result["recommended"].get("best") or next(iter(run.result["approaches"]))
+        best = run.result.recommended.best or next(iter(run.result.approaches))
         raise ValueError(
             f"--workdir: {str(run.workdir)!r} compares runs and has no model of its own; expected "
             f"one of them, as {str(run.workdir / best)!r}"
@@ -139,7 +146,7 @@ def finished(config: RunConfig, workdir: str | Path, pipeline: str) -> Run | Non
     _check_folder(workdir, config, pipeline)
     run = Run(workdir, config, pipeline)
     added = goes_on(run) or is_stale(run)
-    if run.result is None or added or run.result["pipeline"] != pipeline or _adds_exports(run):
+    if run.result is None or added or run.result.pipeline != pipeline or _adds_exports(run):
         _check_free(workdir)
         return None
     shutil.rmtree(run.checkpoint, ignore_errors=True)  # Of a kill between the last two steps.
@@ -148,11 +155,11 @@ def finished(config: RunConfig, workdir: str | Path, pipeline: str) -> Run | Non
 
 def _adds_exports(run: Run) -> bool:
     """Whether the config asks for a format that a finished run lacks, or for other tolerances."""
-    if "export" not in run.result:
+    if run.result.export is None:
         return False
     asked, made = run.config.export, _saved_config(run.workdir).export
     same = made.model_copy(update={"formats": asked.formats})
-    return asked != same or not set(asked.formats) <= set(run.result["export"])
+    return asked != same or not set(asked.formats) <= set(run.result.export)
 
 
 def _lock(workdir: Path) -> FileLock:

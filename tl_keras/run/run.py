@@ -13,6 +13,7 @@ from tl_keras.config import text as configs
 from tl_keras.config.whole import RunConfig
 from tl_keras.run import marks
 from tl_keras.run.files import write_json, write_text
+from tl_keras.run.result.whole import SCHEMA, Result, build, parse, plain
 
 DONE, DIVERGED, OVER = "done", "diverged", "over the limit"  # What becomes of a trial.
 OF_ALL_SESSIONS = ("backbones", "features")  # Parts of the record to which each session adds.
@@ -35,9 +36,13 @@ class Run:
     began: float = field(default_factory=time.monotonic, compare=False)
 
     @property
-    def result(self) -> dict[str, Any] | None:
-        """What `result.json` holds; None while the run is not finished."""
-        return read_json(self.workdir / "result.json")
+    def result(self) -> Result | None:
+        """What the run came to, as `result.json` has it; None while the run is not finished.
+
+        Raises:
+          ValueError: the file is damaged.
+        """
+        return read_result(self.workdir, self.config.task)
 
     @property
     def report(self) -> Path:
@@ -57,7 +62,7 @@ class Run:
     def add(self, **parts: Any) -> None:
         """Adds parts to the record; a part that is a dict is joined with what it holds already."""
         record = self.record
-        for name, value in parts.items():
+        for name, value in plain(parts).items():
             old = record.get(name)
             joined = isinstance(old, dict) and isinstance(value, dict)
             record[name] = {**old, **value} if joined else value
@@ -69,7 +74,7 @@ class Run:
         earlier = self.result
         if not earlier or "seconds" in self.record:  # Killed since, it has them.
             return
-        seconds = {name: value for name, value in earlier["seconds"].items() if name != "total"}
+        seconds = {name: value for name, value in earlier.seconds.items() if name != "total"}
         self.add(**{name: earlier[name] for name in parts if name in earlier}, seconds=seconds)
 
     def begin_inside(self) -> "Run":
@@ -96,30 +101,49 @@ class Run:
         taken = time.monotonic() - started - (sum(now.values()) - before)
         self.add(seconds={phase: round(now.get(phase, 0.0) + taken, 3)})
 
-    def outcome(self, **parts: Any) -> dict[str, Any]:
-        """What every `result.json` has: the record, and parts that are known now."""
+    def outcome(self, **parts: Any) -> Result:
+        """What the run came to: its record, and parts that are known now, by their names in
+        `result.json`."""
         record = self.record
         seconds = record.pop("seconds", {})
-        return {
-            "schema": 1,
-            "task": self.config.task,
-            "pipeline": self.pipeline,
-            "seed": self.config.seed,
-            "seconds": {"total": round(sum(seconds.values()), 3), **seconds},
-            **record,
-            **parts,
-        }
+        return build(
+            {
+                "schema": SCHEMA,
+                "task": self.config.task,
+                "pipeline": self.pipeline,
+                "seed": self.config.seed,
+                "seconds": {"total": round(sum(seconds.values()), 3), **seconds},
+                **record,
+                **parts,
+            }
+        )
 
-    def finish(self, result: dict[str, Any]) -> None:
+    def finish(self, result: Result) -> None:
         """Writes `result.json`, whose presence means done, and removes the checkpoint."""
         # The config last: where exports were made again, it says that theirs are its tolerances.
-        write_json(self.workdir / "result.json", result)
+        write_json(self.workdir / "result.json", plain(result))
         config = self.config
-        if "export" in result:
-            export = config.export.model_copy(update={"formats": tuple(result["export"])})
+        if result.export is not None:
+            export = config.export.model_copy(update={"formats": tuple(result.export)})
             config = config.model_copy(update={"export": export})
         write_text(self.workdir / "config.yaml", configs.to_yaml(config))
         shutil.rmtree(self.checkpoint, ignore_errors=True)
+
+
+def read_result(workdir: Path, task: str) -> Result | None:
+    """What `result.json` of a run's folder holds; None if there is no such file.
+
+    Raises:
+      ValueError: the file is damaged.
+    """
+    file = workdir / "result.json"
+    values = read_json(file)
+    if values is None:
+        return None
+    result, wrong = parse(values, task)
+    if wrong:
+        raise ValueError(f"{str(file)!r} is damaged: {wrong[0]}; remove it to go on")
+    return result
 
 
 def read_json(file: Path) -> dict[str, Any] | None:

@@ -1,7 +1,6 @@
 """The loop of a search: values are proposed, a trial is run, its score is told, until the budget is
 spent."""
 
-import json
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,14 +10,15 @@ from absl import logging
 
 from tl_keras.config.whole import RunConfig
 from tl_keras.data.prepared import Data
+from tl_keras.run import search_state as states
 from tl_keras.run.budget import has_budget
-from tl_keras.run.files import write_json
+from tl_keras.run.result.search import TrialRecord
 from tl_keras.run.run import Run
+from tl_keras.run.search_state import SearchState
 from tl_keras.search import session as sessions
 from tl_keras.search import table, trials, tuner
 from tl_keras.search.promote import promoted
 from tl_keras.search.session import Learnt, Session
-from tl_keras.search.state import Record, SearchState, state_file
 from tl_keras.training import adapt
 from tl_keras.training.architecture import plan_of
 
@@ -34,9 +34,7 @@ def best_model(run: Run, data: Data, backbone: keras.Model) -> Path:
     Raises:
       ValueError: no trial came to anything.
     """
-    state = SearchState()
-    if state_file(run).exists():
-        state = SearchState(**json.loads(state_file(run).read_text(encoding="utf-8")))
+    state = states.read(run)
     adapt.check_answers(data.dataset)
     session = sessions.open_session(run, data, backbone, Learnt(state.measured))
     _search(run, session, state)
@@ -52,7 +50,7 @@ def _search(run: Run, session: Session, state: SearchState) -> None:
 
     def save() -> None:
         state.oracle, state.seconds = tuner.state(oracle), elapsed()
-        write_json(state_file(run), vars(state))
+        states.write(run, state)
 
     with TemporaryDirectory() as scratch:
         epochs = plan_of(config, session.data.dataset, config.model.is_pretrained).epochs
@@ -64,9 +62,7 @@ def _search(run: Run, session: Session, state: SearchState) -> None:
         for record in state.records:
             _settle(session, record)
         table.show_all(config, session, state)
-        while state.spent != budget and has_budget(
-            config.search, {**vars(state), "seconds": elapsed()}
-        ):
+        while state.spent != budget and has_budget(config.search, state.records, elapsed()):
             proposal = tuner.propose(oracle)
             if proposal is None or repeats == REPEATS:
                 logging.info(
@@ -80,20 +76,21 @@ def _search(run: Run, session: Session, state: SearchState) -> None:
             if not state.records:
                 sessions.begin_with_own(session, proposal, values)
             essence = sessions.essence(session, values)
-            record = next((r for r in state.records if r["essence"] == essence), None)
+            record = next((r for r in state.records if r.essence == essence), None)
             repeats = repeats + 1 if record else 0
             if record is None:
                 record = trials.run_trial(session, len(state.records), values, state.records)
                 _settle(session, record)
                 # Asked again: by now its architecture may be over a limit, its head settled.
-                record |= {"essence": sessions.essence(session, values), "elapsed": elapsed()}
+                now = {"essence": sessions.essence(session, values), "elapsed": elapsed()}
+                record = record.model_copy(update=now)
                 state.records.append(record)
                 table.show(config, state.records)
                 _forget(run, state.records)
             # Where the head is kept, by how much fine-tuning is better; not by how much worse: a
             # rate that ruins the weights would hide from the tuner how all the others differ.
-            score = max(record["score"], record.get("tuned_score", record["score"]))
-            tuner.tell(oracle, proposal, score)
+            tuned = record.score if record.tuned_score is None else record.tuned_score
+            tuner.tell(oracle, proposal, max(record.score, tuned))
             save()
         else:
             told = [f"{count} {name}" for count, name in zip(budget, UNITS, strict=True) if count]
@@ -102,17 +99,17 @@ def _search(run: Run, session: Session, state: SearchState) -> None:
         save()
 
 
-def _settle(session: Session, record: Record) -> None:
+def _settle(session: Session, record: TrialRecord) -> None:
     """Takes note of a trial in which fine-tuning was left out: so it would be in others."""
-    if not record.get("left_out"):
+    if not record.left_out:
         return
-    settled = sessions.of_choice(session, record["values"])
+    settled = sessions.of_choice(session, record.values)
     if settled not in session.learnt.settled:
         logging.warning(
             "search: %s: the head alone is so good on the %d validation examples that no "
             "fine-tuning could be chosen over it: other depths and rates are not tried; with more "
             "examples set aside, as by data.val, they might be",
-            *(record["label"], record["n"]),
+            *(record.label, record.n),
         )
     session.learnt.settled.add(settled)
 
@@ -135,8 +132,8 @@ def _check_hyperband(config: RunConfig, epochs: int, session: Session, folder: s
         )
 
 
-def _forget(run: Run, records: list[Record]) -> None:
+def _forget(run: Run, records: list[TrialRecord]) -> None:
     """Removes the models of all but the best trials, which would fill the disk
     (https://github.com/keras-team/keras-tuner/issues/288)."""
     for record in trials.ranked(records)[run.config.search.keep :]:
-        (run.workdir / "search" / record["trial"] / "model.keras").unlink(missing_ok=True)
+        (run.workdir / "search" / record.trial / "model.keras").unlink(missing_ok=True)

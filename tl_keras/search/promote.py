@@ -3,17 +3,18 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 from absl import logging
 
 from tl_keras import tasks
 from tl_keras.config.whole import RunConfig
-from tl_keras.run.files import replacing, write_json
-from tl_keras.run.run import DONE, Run
+from tl_keras.run import search_state as states
+from tl_keras.run.files import replacing
+from tl_keras.run.result.search import SearchRecord, TrialRecord
+from tl_keras.run.run import DONE, Run, read_result
+from tl_keras.run.search_state import SearchState
 from tl_keras.search import trials
 from tl_keras.search.session import Session
-from tl_keras.search.state import Record, SearchState, state_file
 from tl_keras.training import metrics
 
 
@@ -23,36 +24,33 @@ def promoted(session: Session, state: SearchState) -> Path:
     if not order:
         raise ValueError(_nothing(run.config, state))
     best, folder = order[0], run.workdir / "search"
-    if not (folder / best["trial"] / "model.keras").is_file():
-        logging.warning("search: %s is run again, its model.keras is gone", best["trial"])
-        shutil.rmtree(folder / best["trial"], ignore_errors=True)
-        number = int(best["trial"].removeprefix("trial_"))
-        trials.run_trial(session, number, best["values"], [])  # Alone, so that its model stays.
-    lines = (folder / best["trial"] / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    trial = folder / best.trial
+    if not (trial / "model.keras").is_file():
+        logging.warning("search: %s is run again, its model.keras is gone", best.trial)
+        shutil.rmtree(trial, ignore_errors=True)
+        number = int(best.trial.removeprefix("trial_"))
+        trials.run_trial(session, number, best.values, [])  # Alone, so that its model stays.
+    lines = (trial / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     with metrics.publisher(run.workdir, []) as publish:
         publish([json.loads(line) for line in lines])
-    result = json.loads((folder / best["trial"] / "result.json").read_text(encoding="utf-8"))
-    run.add(
-        model=result["model"],
-        chosen=result.get("chosen") or {},
-        search=_described(run, state, order),
-    )
-    logging.info("search: the best of %d trials is %s", len(state.records), best["trial"])
+    result = read_result(trial, run.config.task)
+    run.add(model=result.model, chosen=result.chosen, search=_described(run, state, order))
+    logging.info("search: the best of %d trials is %s", len(state.records), best.trial)
     with replacing(run.workdir / "model.keras") as temporary:
-        shutil.copyfile(folder / best["trial"] / "model.keras", temporary)
+        shutil.copyfile(trial / "model.keras", temporary)
     state.promoted = len(state.records)
-    write_json(state_file(run), vars(state))
+    states.write(run, state)
     return run.workdir / "model.keras"
 
 
 def _nothing(config: RunConfig, state: SearchState) -> str:
-    over = [record for record in state.records if record["status"] == trials.OVER]
+    over = [record for record in state.records if record.status == trials.OVER]
     if not over:
         return (
             f"search.space: none of {len(state.records)} trials came to anything, since all "
             "diverged; expected lower values of fit.learning_rate"
         )
-    found = {r["label"]: {name: r[name] for name in config.search.goal.limits} for r in over}
+    found = {r.label: {name: r[name] for name in config.search.goal.limits} for r in over}
 
     def excess(label: str) -> float:
         return max(found[label][name] / limit for name, limit in config.search.goal.limits.items())
@@ -67,28 +65,28 @@ def _nothing(config: RunConfig, state: SearchState) -> str:
     )
 
 
-def _described(run: Run, state: SearchState, order: list[Record]) -> dict[str, Any]:
+def _described(run: Run, state: SearchState, order: list[TrialRecord]) -> SearchRecord:
     """`search` of `result.json`."""
     best, curve = order[0], []
     choice, main = tasks.of(run.config.task, "choice"), tasks.of(run.config.task, "names").MAIN
     score = tasks.of(run.config.task, "metrics").score
     for record in state.records:
-        done = record["status"] == DONE
+        done = record.status == DONE
         if done and (not curve or score(record, main) > score({main: curve[-1][1]}, main)):
-            curve.append([record["elapsed"], record[main]])
-    level = []
-    for record in order[1:]:
-        record["behind"] = list(choice.behind(best, record)[1:])
-        if record["behind"][0] <= 0:
-            level.append(record["trial"])
-    saved = sum(record.get("saved", 0.0) - record.get("passes", 0.0) for record in state.records)
-    return {
-        "tuner": run.config.search.tuner,
-        "objective": run.config.search.objective,
-        "trials": state.records,
-        "best": best["trial"],
-        "curve": curve,
-        "level": level,
-        "seconds": state.seconds,
-        "saved": round(max(0.0, saved), 3),
-    }
+            curve.append([record.elapsed, record[main]])
+    behind = {record.trial: list(choice.behind(best, record)[1:]) for record in order[1:]}
+    state.records = [
+        record.model_copy(update={"behind": behind[record.trial]} if record.trial in behind else {})
+        for record in state.records
+    ]
+    saved = sum((record.saved or 0.0) - (record.passes or 0.0) for record in state.records)
+    return SearchRecord(
+        tuner=run.config.search.tuner,
+        objective=run.config.search.objective,
+        trials=state.records,
+        best=best.trial,
+        curve=curve,
+        level=[name for name, (low, _) in behind.items() if low <= 0],
+        seconds=state.seconds,
+        saved=round(max(0.0, saved), 3),
+    )

@@ -6,10 +6,11 @@ from absl import logging
 
 from tl_keras import tasks
 from tl_keras.config.whole import RunConfig
+from tl_keras.run.result.search import TrialRecord
 from tl_keras.run.run import DONE
+from tl_keras.run.search_state import SearchState
 from tl_keras.search import trials, tuner
 from tl_keras.search.session import Session
-from tl_keras.search.state import Record, SearchState
 
 
 def show_all(config: RunConfig, session: Session, state: SearchState) -> None:
@@ -36,18 +37,18 @@ WIDTH = 13  # characters of a column
 TUNED = "fine-tuned"
 
 
-def show(config: RunConfig, records: list[Record]) -> None:
+def show(config: RunConfig, records: list[TrialRecord]) -> None:
     """A line of the table: the last trial, and the best so far."""
     record, order = records[-1], trials.ranked(records)
     metric = config.search.goal.metric
-    cells = [record["trial"].removeprefix("trial_"), *map(_cell, record["values"].values())]
-    done, score = record["status"] == DONE, record.get("tuned_score")
+    cells = [record.trial.removeprefix("trial_"), *map(_cell, record.values.values())]
+    done, score = record.status == DONE, record.tuned_score
     cells.append("-" if score is None else f"{abs(score):.3f}")
     for name in dict.fromkeys([tasks.of(config.task, "names").MAIN, metric]):
-        cells.append(f"{record[name]:.3f}" if done else record["status"])
-    cells += [record.get("kept", "-"), f"{record['seconds']:.1f}"]
+        cells.append(f"{record[name]:.3f}" if done else record.status)
+    cells += [record.kept or "-", f"{record.seconds:.1f}"]
     if order:
-        cells.append(f"{order[0][metric]:.3f} ({order[0]['trial'].removeprefix('trial_')})")
+        cells.append(f"{order[0][metric]:.3f} ({order[0].trial.removeprefix('trial_')})")
     logging.info("%s", "  ".join(f"{cell:>{WIDTH}}" for cell in cells))
 
 

@@ -18,6 +18,8 @@ from tl_keras.export import export
 from tl_keras.jobs import job
 from tl_keras.run.files import replacing
 from tl_keras.run.quiet import only_warnings
+from tl_keras.run.result.part import Scores
+from tl_keras.run.result.search import Depth, TrialRecord
 from tl_keras.run.run import DIVERGED, DONE, OVER, Run
 from tl_keras.search.session import (
     Session,
@@ -28,7 +30,6 @@ from tl_keras.search.session import (
     is_over,
     key_of,
 )
-from tl_keras.search.state import Record
 from tl_keras.training import adapt, features
 from tl_keras.training import head as heads
 from tl_keras.training.activations import cut_of, decisions, keeps
@@ -48,8 +49,8 @@ from tl_keras.training.starting_head import head_of, kept_head
 
 
 def run_trial(
-    session: Session, number: int, values: Mapping[str, Any], records: list[Record]
-) -> Record:
+    session: Session, number: int, values: Mapping[str, Any], records: list[TrialRecord]
+) -> TrialRecord:
     """The record of a trial, which is run unless it was.
 
     Its folder holds what it needs to be repeated by hand, and its model where that is among the
@@ -59,7 +60,7 @@ def run_trial(
     config = space.with_values(run.config, values)
     trial = Run(run.workdir / "search" / f"trial_{number:03d}", config, "trial")
     if trial.result:
-        record = job.do(trial, run_job)["trial"]
+        record = job.do(trial, run_job).trial
         figures = {name: record[name] for name in LIMITS if name in record}
         if figures:
             session.learnt.figures.setdefault(key_of(config), figures)
@@ -68,14 +69,14 @@ def run_trial(
         found = _prepare(session, trial, values, records)
         result = job.do(trial, functools.partial(run_job, found=found))
         job.account(run, result)
-    return result["trial"]
+    return result.trial
 
 
 Found = tuple[Architecture | None, Data]
 
 
 def _prepare(
-    session: Session, trial: Run, values: Mapping[str, Any], records: list[Record]
+    session: Session, trial: Run, values: Mapping[str, Any], records: list[TrialRecord]
 ) -> Found:
     """Puts into a trial's folder all that it needs, also what trials of its architecture share; and
     gives what it may find in memory."""
@@ -135,15 +136,15 @@ def _began(session: Session, config: RunConfig) -> dict[str, str]:
     return digests_of(record.get("model", {})) or job.needs(session.run).get("began", {})
 
 
-def _bar(records: list[Record], keep: int) -> list[float] | None:
+def _bar(records: list[TrialRecord], keep: int) -> list[float] | None:
     """What a trial has to beat for its model to be among the best; None of the first ones."""
     best = ranked(records)
     return list(_standing(best[keep - 1])) if len(best) >= keep else None
 
 
-def _standing(record: Record) -> tuple[float, float]:
+def _standing(record: TrialRecord) -> tuple[float, float]:
     """By what trials are ranked: the score, and of equals how deep they are frozen."""
-    return record["score"], record.get("depth", {}).get("share", 0.0)
+    return record.score, record.depth.share if record.depth else 0.0
 
 
 def run_job(trial: Run, found: Found | None = None) -> None:
@@ -154,18 +155,18 @@ def run_job(trial: Run, found: Found | None = None) -> None:
     """
     needs, started = job.needs(trial), time.monotonic()
     outcome = _outcome(trial, needs, found or _opened(trial, needs))
-    record = {
-        "trial": needs["trial"],
-        "values": needs["values"],
-        "seconds": round(needs["seconds"] + time.monotonic() - started, 3),
-        "passes": round(needs["passes"] + _passes(trial), 3),
+    record = TrialRecord(
+        trial=needs["trial"],
+        values=needs["values"],
+        seconds=round(needs["seconds"] + time.monotonic() - started, 3),
+        passes=round(needs["passes"] + _passes(trial), 3),
         **outcome.record,
-    }
+    )
     bar = needs["bar"]
     if outcome.model is not None and (bar is None or _standing(record) > tuple(bar)):
         with replacing(trial.workdir / "model.keras") as temporary:
             outcome.model.save(temporary)
-    seconds = {"total": record["seconds"], **trial.record.get("seconds", {})}
+    seconds = {"total": record.seconds, **trial.record.get("seconds", {})}
     trial.finish(trial.outcome(val=outcome.val, trial=record, seconds=seconds))
 
 
@@ -186,13 +187,13 @@ class Outcome:
     """What a trial came to.
 
     Attributes:
-      record: status, score, depth, and what else the search says of a trial.
+      record: fields of `TrialRecord`: status, score, depth, and what else there is.
       val: as `measure` gives it.
     """
 
-    record: Record
+    record: dict[str, Any]
     model: keras.Model | None = None
-    val: dict[str, Any] | None = None
+    val: Scores | None = None
 
 
 def _outcome(trial: Run, needs: Mapping[str, Any], found: Found) -> Outcome:
@@ -201,7 +202,7 @@ def _outcome(trial: Run, needs: Mapping[str, Any], found: Found) -> Outcome:
     # As of a model that guesses, or nearly: finite, for those who learn from it.
     guess = tasks.of(config.task, "metrics").score_of_guessing
     lost = {"score": guess(goal.metric, data.dataset.classes)}
-    shared: Record = {"label": needs["architecture"]}
+    shared: dict[str, Any] = {"label": needs["architecture"]}
     if arch is not None:
         arch = replace(arch, run=trial)
         shared["depth"] = _described(frozen_at(arch, config))
@@ -216,7 +217,7 @@ def _outcome(trial: Run, needs: Mapping[str, Any], found: Found) -> Outcome:
         return Outcome({**lost, **shared, "status": DIVERGED, "why": _why(error)})
 
 
-def _adapted(trial: Run, arch: Architecture, goal: Goal, shared: Record) -> Outcome:
+def _adapted(trial: Run, arch: Architecture, goal: Goal, shared: Mapping[str, Any]) -> Outcome:
     """A trial of pretrained weights: LP-FT."""
     adapted = adapt.head_then_suffix(trial, arch)
     task, metric = trial.config.task, goal.metric
@@ -232,7 +233,7 @@ def _adapted(trial: Run, arch: Architecture, goal: Goal, shared: Record) -> Outc
     return Outcome({**shared, **found.record, **others}, adapted.model, found.val)
 
 
-def _from_scratch(trial: Run, data: Data, goal: Goal, shared: Record) -> Outcome:
+def _from_scratch(trial: Run, data: Data, goal: Goal, shared: Mapping[str, Any]) -> Outcome:
     """A trial without pretrained weights: nothing is frozen, and nothing can be shared."""
     config = trial.config
     keras.utils.set_random_seed(config.seed)
@@ -274,9 +275,9 @@ def _figures(
     return known[key]
 
 
-def _described(depth: Freeze) -> dict[str, Any]:
+def _described(depth: Freeze) -> Depth:
     share = round(depth.index / depth.count, 4) if depth.count else 0.0
-    return {"share": share, "block": depth.block, "cut": depth.cut}
+    return Depth(share=share, block=depth.block, cut=depth.cut)
 
 
 def _saved(arch: Architecture, trial: Run, depth: Freeze) -> float:
@@ -289,7 +290,7 @@ def _saved(arch: Architecture, trial: Run, depth: Freeze) -> float:
     return round(epochs * examples * cut_of(arch, depth.cut).seconds, 3)
 
 
-def ranked(records: list[Record]) -> list[Record]:
+def ranked(records: list[TrialRecord]) -> list[TrialRecord]:
     """The trials that came to something, the best first; of equals the one frozen deeper."""
-    done = [record for record in records if record["status"] == DONE]
-    return sorted(done, key=lambda r: (*(-own for own in _standing(r)), r["trial"]))
+    done = [record for record in records if record.status == DONE]
+    return sorted(done, key=lambda r: (*(-own for own in _standing(r)), r.trial))

@@ -58,8 +58,7 @@ head: the converged head on features, see `tl_keras.tasks.heads`.
   earlier(kernel, bias, known, names, examples) -> Earlier or None     of a chain
 
 metrics: scores of a split.
-  measure(answers, targets, names) -> dict for `result.json`: the METRICS, `interval` (95%, of
-                                  MAIN), `n`, and what else there is
+  measure(answers, targets, names) -> `record.Scores`
   IN_SHORT                        keys of it that are told of others than the model
   scores(answers, targets) -> (n,) how good each answer is, the more the better: what pairs compare
   score(measured, metric) -> float, the more the better; the search's
@@ -88,7 +87,7 @@ choice: which of two is better, and by how much.
 exports: a file of another format beside the model.
   ANSWERS                         what answers are, in messages
   of_file(found, reference, targets) -> dict for `export`: MAIN, `agreement`, `max_abs_diff`, `n`
-  lost(found, reference, targets) -> dict: MAIN, `lost`, its `interval`, `agreement`, `moved`, `n`
+  lost(found, reference, targets, on) -> `Verdict`, MAIN among its measures
   moved(found, reference) -> 0..1 how far answers move, whether that is right or wrong
   is_sound(verdict, bound) -> whether a file needs no mending, by `export.max_accuracy_drop`
   status(verdict, bound) -> "ok", or by how much a file misses the bound

@@ -13,6 +13,7 @@ from tl_keras.config.messages import with_article
 from tl_keras.config.whole import RunConfig
 from tl_keras.data.inputs import MEMORY_SHARE, Arrays, Training, free_memory
 from tl_keras.data.store import Kept
+from tl_keras.run.result.training import Activations
 from tl_keras.training import passes
 from tl_keras.training.architecture import HEAD_SPLITS, Architecture, plan_of, reading
 from tl_keras.training.features import Cut
@@ -95,17 +96,18 @@ def _record(arch: Architecture, key: tuple, kept: Kept) -> None:
     """Adds an array to what the record says of its cut: of its views, all of this session."""
     name, split, *_ = key
     why = "what suffixes read, too" if name == arch.input else "what heads are fitted on"
-    decided = _recorded(arch, name, split) or {"keep": True, "why": why}
+    decided = _recorded(arch, name, split) or Activations(keep=True, why=why)
     # An array that is opened once more is no other one.
     arch.shared.counts.setdefault(key, (kept.cached, kept.array.nbytes, kept.seconds))
     found = [count for other, count in arch.shared.counts.items() if other[:2] == (name, split)]
     cached, sizes, seconds = zip(*found, strict=True)
     counted = {"cached": all(cached), "bytes": sum(sizes), "seconds": round(sum(seconds), 3)}
-    arch.run.add(features={f"{arch.label}{name}/{split}": {**decided, **counted}})
+    arch.run.add(features={f"{arch.label}{name}/{split}": decided.model_copy(update=counted)})
 
 
-def _recorded(arch: Architecture, name: str, split: str) -> dict[str, Any] | None:
-    return arch.run.record.get("features", {}).get(f"{arch.label}{name}/{split}")
+def _recorded(arch: Architecture, name: str, split: str) -> Activations | None:
+    found = arch.run.record.get("features", {}).get(f"{arch.label}{name}/{split}")
+    return Activations.model_validate(found) if found else None
 
 
 def kept_cuts(arch: Architecture, split: str) -> list[str]:
@@ -160,9 +162,9 @@ def decisions(arch: Architecture) -> dict[str, dict[str, Any]]:
 def _decided(arch: Architecture, name: str, split: str, decide: Callable[[], Worth]) -> bool:
     recorded = _recorded(arch, name, split)
     if recorded:
-        return recorded["keep"]
+        return recorded.keep
     worth = decide()
-    entry = {**asdict(worth), "dtype": cut_of(arch, name).dtype}
+    entry = Activations(**asdict(worth), dtype=cut_of(arch, name).dtype)
     arch.run.add(features={f"{arch.label}{name}/{split}": entry})
     logging.info("activations %s/%s are %s: %s", name, split, KEPT[worth.keep], worth.why)
     return worth.keep

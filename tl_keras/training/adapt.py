@@ -14,6 +14,7 @@ from tl_keras.data import batches
 from tl_keras.data.examples import Dataset
 from tl_keras.data.inputs import Inputs
 from tl_keras.data.prepared import Data
+from tl_keras.run.result.training import Chosen, Model
 from tl_keras.run.run import Run
 from tl_keras.training import candidates, features, metrics
 from tl_keras.training import fit as train
@@ -53,7 +54,7 @@ def adapt(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
 
 
 def from_scratch(
-    run: Run, data: Data, backbone: keras.Model, chosen: "Chosen | None" = None
+    run: Run, data: Data, backbone: keras.Model, chosen: Chosen | None = None
 ) -> keras.Model:
     """Trains everything, batch norm too, starting at the backbone's weights.
 
@@ -79,9 +80,9 @@ def from_scratch(
     models.fold_temperature(model, temperature)
     chose = history and not chosen and plan.keep == "best"
     epochs = train.best_epoch(history) if chose else len(history)
-    chosen = Chosen("scratch", None, temperature, epochs)
+    chosen = Chosen(kept="scratch", regularisation=None, temperature=temperature, epochs=epochs)
     model_record = described(model, config, Freeze(0.0, None, None, 0, 0), "scratch")
-    run.add(model=model_record, chosen=vars(chosen))
+    run.add(model=model_record, chosen=chosen)
     logging.info("trained %d epochs, nothing frozen", len(history))
     return model
 
@@ -220,29 +221,17 @@ def head_then_suffix(
         by = None if kept == "head" else suffix
         found = candidates.held_out(arch, config, standing[kept], head, by)
     models.fold_temperature(model, standing[kept].temperature)
-    chosen = Chosen(kept, head.regularisation, standing[kept].temperature, epochs)
-    run.add(model=described(model, config, depth, kept, arch.earlier), chosen=vars(chosen))
+    chosen = Chosen(
+        kept=kept,
+        regularisation=head.regularisation,
+        temperature=standing[kept].temperature,
+        epochs=epochs,
+    )
+    run.add(model=described(model, config, depth, kept, arch.earlier), chosen=chosen)
     others = [candidate for name, candidate in standing.items() if name != "head"]
     best = min(others, key=lambda candidate: candidate.losses.mean(), default=None)
     tuned = None if best is None else best.probabilities
     return Adapted(model, standing[kept].probabilities, tuned, depth, found)
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """What folds chose on their validation examples, for a training that has none.
-
-    Attributes:
-      kept: `head`, `finetuned` or `mix`; `scratch`.
-      regularisation: of the head, scikit-learn's 1/C; None from scratch.
-      temperature: that the logits are divided by.
-      epochs: of the whole training, its schedule too, where the best epoch is kept.
-    """
-
-    kept: str
-    regularisation: float | None
-    temperature: float
-    epochs: int
 
 
 def refit(run: Run, arch: Architecture, chosen: Chosen) -> keras.Model:
@@ -305,16 +294,16 @@ def described(
     depth: Freeze,
     kept: str,
     earlier: heads.Earlier | None = None,
-) -> dict:
+) -> Model:
     """`model` of `result.json`; of a chain with the classes that were kept of the earlier head."""
     of_chain = {"classes_kept": list(earlier.names)} if earlier else {}
-    return {
+    return Model(
         **of_chain,
-        "backbone": config.model.backbone,
-        "weights": config.model.weights,
-        "parameters": model.count_params(),
-        "freeze": depth.share,
-        "block": depth.block,
-        "cut": depth.cut,
-        "kept": kept,
-    }
+        backbone=config.model.backbone,
+        weights=config.model.weights,
+        parameters=model.count_params(),
+        freeze=depth.share,
+        block=depth.block,
+        cut=depth.cut,
+        kept=kept,
+    )

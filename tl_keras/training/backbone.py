@@ -14,6 +14,7 @@ from tl_keras.config.whole import RunConfig
 from tl_keras.data.prepared import Data
 from tl_keras.run.budget import goes_on
 from tl_keras.run.files import replacing
+from tl_keras.run.result.whole import plain
 from tl_keras.run.run import Run
 from tl_keras.training.network import freeze
 from tl_keras.training.network import model as models
@@ -92,7 +93,8 @@ def refuse_another(
       ValueError: the file of the backbone or of its weights is another one by now.
     """
     part = "backbones" if label else "model"
-    began = {**(run.result or {}).get(part, {}), **run.record.get(part, {})}
+    earlier = plain(run.result) if run.result else {}
+    began = {**earlier.get(part, {}), **run.record.get(part, {})}
     digests = check_began(run, config, backbone, began.get(label, {}) if label else began)
     run.add(**{part: {label: digests} if label else digests})
 

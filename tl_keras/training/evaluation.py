@@ -1,7 +1,6 @@
 """How a model does on val and test: its answers, their scores, and the files that show both."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import keras
 import numpy as np
@@ -11,6 +10,7 @@ from tl_keras.data import doctor
 from tl_keras.data.prepared import Data
 from tl_keras.modalities import part
 from tl_keras.run import predictions
+from tl_keras.run.result.part import Scores, Views
 from tl_keras.run.run import Run
 from tl_keras.training import features
 from tl_keras.training.architecture import reading
@@ -33,7 +33,9 @@ def predict(
         }
 
 
-def evaluate(run: Run, model: keras.Model, data: Data, probabilities: Answers) -> dict[str, Any]:
+def evaluate(
+    run: Run, model: keras.Model, data: Data, probabilities: Answers
+) -> dict[str, Scores | None]:
     """`val` and `test` of `result.json`; writes `predictions.csv` and `pictures/`."""
     with run.timed("evaluate"):
         measured = _evaluate(run, model, data, probabilities)
@@ -44,16 +46,19 @@ def evaluate(run: Run, model: keras.Model, data: Data, probabilities: Answers) -
     return measured
 
 
-def _evaluate(run: Run, model: keras.Model, data: Data, probabilities: Answers) -> dict[str, Any]:
+def _evaluate(
+    run: Run, model: keras.Model, data: Data, probabilities: Answers
+) -> dict[str, Scores | None]:
     names, answered, task = data.dataset.classes, {}, run.config.task
-    measured: dict[str, Any] = {"val": None, "test": None}
+    measured: dict[str, Scores | None] = {"val": None, "test": None}
     for split, found in probabilities.items():
         labels = data.inputs[split].labels
         measured[split] = tasks.of(task, "metrics").measure(found, labels, names)
         files = [example.file for example in data.dataset.splits[split]]
         # Of folds each has its own model, and val is of all of them.
         if run.config.evaluate.views > 1 and not (split == "val" and data.dataset.whole):
-            measured[split]["views"] = _of_views(run, model, data, split)
+            views = _of_views(run, model, data, split)
+            measured[split] = measured[split].model_copy(update={"views": views})
         if split == list(probabilities)[-1]:
             _measure_without_copies(run, split, files, found, labels, names)
         answered[split] = files, labels, found
@@ -83,13 +88,13 @@ def read_answers(run: Run) -> dict[str, np.ndarray]:
     return {file: read(cells) for file, cells in predictions.read(run).items()}
 
 
-def _of_views(run: Run, model: keras.Model, data: Data, split: str) -> dict[str, Any]:
+def _of_views(run: Run, model: keras.Model, data: Data, split: str) -> Views:
     """Scores of answers that are the mean over `evaluate.views` views of each image."""
     how, views = reading(run.config, data.dataset), run.config.evaluate.views
     probabilities = features.outputs_of_views(Inference(model), data.inputs[split], how, views)
     metrics = tasks.of(run.config.task, "metrics")
     found = metrics.measure(probabilities, data.inputs[split].labels, data.dataset.classes)
-    return {"count": views, **{name: found[name] for name in metrics.IN_SHORT if name != "n"}}
+    return Views(count=views, **{name: found[name] for name in metrics.IN_SHORT if name != "n"})
 
 
 def _measure_without_copies(

@@ -1,7 +1,6 @@
 """What the students of a round come to: one model, the one that labelled validation prefers."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import keras
@@ -13,7 +12,11 @@ from tl_keras.approaches.teaching.students import result_of
 from tl_keras.config.whole import RunConfig
 from tl_keras.data.prepared import Data
 from tl_keras.run.files import replacing, write_json
-from tl_keras.run.run import Run
+from tl_keras.run.result.part import Short
+from tl_keras.run.result.teaching import Labels, Round, Segment
+from tl_keras.run.result.training import Model
+from tl_keras.run.result.whole import Result, plain
+from tl_keras.run.run import Run, read_json
 from tl_keras.training import features
 from tl_keras.training.network import combine
 from tl_keras.training.network import model as models
@@ -37,10 +40,10 @@ def merge_round(
     if not file.exists():
         with run.timed("merge"):
             _merge(run.config, folder, data, teacher, held_out)
-    told = json.loads((folder / "round.json").read_text(encoding="utf-8"))
-    run.add(model=told["model"])
-    logging.info("%s: merged: %s", folder.name, told["merged"])
-    return models.load(file), told["merged"]
+    told = Round.model_validate(read_json(folder / "round.json"))
+    run.add(model=told.model)
+    logging.info("%s: merged: %s", folder.name, told.merged)
+    return models.load(file), told.merged
 
 
 def _merge(
@@ -101,32 +104,39 @@ def _write_round(
 ) -> None:
     """Writes what `rounds` of `result.json` has of this one."""
     labels, names = data.inputs["val"].labels, data.dataset.classes
-    metrics = tasks.of(data.dataset.task, "metrics")
-    every = sorted(name for name in found if name.startswith("segment_"))
-    described = []
-    for i in range(len(every)):
-        result = result_of(folder, i)
-        entry = {"segment": i, **result["data"], "kept": result["model"]["kept"]}
-        entry |= {"seconds": result["seconds"]["total"]}
-        for name in ("labelled", "taught"):
-            if name in result:
-                scores = result[name]
-                entry[name] = {key: scores[key] for key in metrics.IN_SHORT}
-        described.append(entry)
+    task = data.dataset.task
+    metrics = tasks.of(task, "metrics")
+    count = sum(name.startswith("segment_") for name in found)
+    results = [result_of(folder, i, task) for i in range(count)]
     standing = {}
     for name, own in found.items():
         scores = metrics.measure(own, labels, names)
         told = [key for key in metrics.IN_SHORT if key not in ("interval", "n")]
-        standing[name] = {key: scores[key] for key in told}
-    labelled = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
-    first = result_of(folder, 0)["model"]
-    names = ("backbone", "weights", "freeze", "block", "cut", "classes_kept")
-    kept = {name: first[name] for name in names if name in first}
-    content = {
-        "labels": labelled,
-        "segments": described,
-        "candidates": standing,
-        "merged": chosen,
-        "model": {**kept, "parameters": model.count_params(), "kept": chosen},
-    }
-    write_json(folder / "round.json", content)
+        standing[name] = Short(**{key: scores[key] for key in told})
+    first = results[0].model
+    of_all = ("backbone", "weights", "freeze", "block", "cut", "classes_kept")
+    kept = {name: first[name] for name in of_all if name in first}
+    content = Round(
+        labels=Labels.model_validate(read_json(folder / "labels.json")),
+        segments=[_segment(i, result, metrics.IN_SHORT) for i, result in enumerate(results)],
+        candidates=standing,
+        merged=chosen,
+        model=Model(**kept, parameters=model.count_params(), kept=chosen),
+    )
+    write_json(folder / "round.json", plain(content))
+
+
+def _segment(number: int, result: Result, in_short: Sequence[str]) -> Segment:
+    measured = {"labelled": result.labelled, "taught": result.taught}
+    return Segment(
+        segment=number,
+        train=result.data.train,
+        val=result.data.val,
+        kept=result.model.kept,
+        seconds=result.seconds["total"],
+        **{
+            name: Short(**{key: scores[key] for key in in_short})
+            for name, scores in measured.items()
+            if scores
+        },
+    )

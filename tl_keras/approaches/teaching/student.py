@@ -13,6 +13,7 @@ from tl_keras.data.prepared import prepared
 from tl_keras.data.sources import unlabelled
 from tl_keras.jobs import job
 from tl_keras.run.files import remove_unfinished, replacing
+from tl_keras.run.result.training import Counts
 from tl_keras.run.run import Run
 from tl_keras.training import adapt
 from tl_keras.training.architecture import HEAD_SPLITS, architecture, plan_of
@@ -88,7 +89,7 @@ def _finish(student: Run, dataset: Dataset, probabilities: np.ndarray, labelled:
         for name, part in parts.items()
         if len(labels[part])
     }
-    counts = {name: len(dataset.splits[name]) for name in HEAD_SPLITS}
+    counts = Counts(**{name: len(dataset.splits[name]) for name in HEAD_SPLITS})
     student.finish(student.outcome(data=counts, **measured))
     told, main = measured["labelled"], tasks.of(dataset.task, "names").MAIN
-    logging.info("validation %s %.3f on %d labelled examples", main, told[main], told["n"])
+    logging.info("validation %s %.3f on %d labelled examples", main, told[main], told.n)

@@ -1,10 +1,8 @@
 """The students of a round: which of them are to be trained, where, and what they come to."""
 
 import functools
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from absl import logging
 
@@ -15,7 +13,8 @@ from tl_keras.data.examples import Dataset, Example
 from tl_keras.data.inputs import CORES
 from tl_keras.jobs import job, local
 from tl_keras.jobs.local import Child, Failure
-from tl_keras.run.run import Run
+from tl_keras.run.result.whole import Result
+from tl_keras.run.run import Run, read_result
 from tl_keras.training.architecture import HEAD_SPLITS
 from tl_keras.training.backbone import digests_of
 
@@ -33,7 +32,7 @@ def prepare(
       dataset: the labelled examples.
       examples: what the teacher labelled.
     """
-    teacher = _result(run.workdir / "teacher")
+    teacher = read_result(run.workdir / "teacher", run.config.task)
     for segment in range(run.config.parallel.segments):
         student = student_of(run.config, folder, segment)
         # In this order: what another process finishes just now has its result first.
@@ -47,7 +46,7 @@ def prepare(
             student,
             fingerprint=dataset.fingerprint,
             taught=taught,
-            regularisation=teacher["chosen"]["regularisation"],
+            regularisation=teacher.chosen.regularisation,
             began=digests_of(run.record.get("model", {})),
         )
 
@@ -75,7 +74,7 @@ def train_students(run: Run, folder: Path, number: int) -> None:
             local.wait(one.folder for _, one in missing)
         return
     started = [one for _, one in missing]
-    tell = functools.partial(_tell, tasks.of(run.config.task, "names").MAIN)
+    tell = functools.partial(_tell, run.config.task)
     with run.timed("students"):
         failed = local.run_children(started, workers, CORES, asked.retries, tell)
     if failed:
@@ -94,13 +93,14 @@ def _child(run: Run, folder: Path, number: int, segment: int) -> Child:
     )
 
 
-def _tell(main: str, student: Child) -> None:
+def _tell(task: str, student: Child) -> None:
     """Logs what a student came to, by the main metric of the task."""
-    result = _result(student.folder)
+    main = tasks.of(task, "names").MAIN
+    result = read_result(student.folder, task)
     logging.info(
         "%s: validation %s %.3f on %d labelled examples, kept: %s, %.0f s",
-        *(student.name, main, result["labelled"][main], result["labelled"]["n"]),
-        *(result["model"]["kept"], result["seconds"]["total"]),
+        *(student.name, main, result.labelled[main], result.labelled.n),
+        *(result.model.kept, result.seconds["total"]),
     )
 
 
@@ -116,10 +116,6 @@ def _give_up(failed: list[Failure], number: int) -> None:
     raise RuntimeError(message) if first.is_fault else ValueError(message)
 
 
-def result_of(folder: Path, segment: int) -> dict[str, Any]:
+def result_of(folder: Path, segment: int, task: str) -> Result:
     """What a student of a round came to."""
-    return _result(folder / f"segment_{segment}")
-
-
-def _result(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    return read_result(folder / f"segment_{segment}", task)

@@ -21,6 +21,7 @@ from tl_keras.modalities.image.config import ImageConfig
 from tl_keras.modalities.image.device import predict
 from tl_keras.modalities.image.pillow import quiet_pillow
 from tl_keras.run.files import write_json, write_text
+from tl_keras.run.result.exports import OnFiles
 
 FOLDER = importlib.resources.files("tl_keras.modalities.image.device")
 COPIED = ("predict.py", "check.py")
@@ -32,11 +33,11 @@ BATCH = 64
 TOLERANCE = {"pixels": 0.03, "file": 0.06}
 
 
-def told(device: dict[str, Any]) -> str:
+def told(device: OnFiles) -> str:
     """What was measured on files, in words: from `measure`, or without an accuracy."""
     right = f"accuracy {device['accuracy']:.3f}; " if "accuracy" in device else ""
     return (
-        f"By `predict.py`, from the files as they are: {right}{device['identical']:.0%} of "
+        f"By `predict.py`, from the files as they are: {right}{device.identical:.0%} of "
         "the images reach the model the same to the last pixel."
     )
 
@@ -60,12 +61,11 @@ def spec_of(
     }
 
 
-def measure(file: Path, spec: dict[str, Any], examples: Examples) -> dict[str, Any]:
+def measure(file: Path, spec: dict[str, Any], examples: Examples) -> OnFiles:
     """Accuracy on files as the device reads them: decoded and resized by `predict.py`.
 
     Returns:
-      As `exports.of_file` of the task against the file on prepared pixels; `identical`, the share
-      of images that come out the same to the last pixel.
+      As `exports.of_file` of the task against the file on prepared pixels.
     """
     count = min(CORES, parity.MOST_AT_ONCE)
     interpreters, rows = [predict.load(file) for _ in range(count)], []
@@ -87,7 +87,7 @@ def measure(file: Path, spec: dict[str, Any], examples: Examples) -> dict[str, A
                 rows += share
     found, reference = (np.stack([row[i] for row in rows]) for i in (0, 1))
     compared = tasks.of(TASK, "exports").of_file(found, reference, examples.inputs.labels)
-    return {**compared, "identical": float(np.mean([row[2] for row in rows]))}
+    return OnFiles(**compared, identical=float(np.mean([row[2] for row in rows])))
 
 
 def write(

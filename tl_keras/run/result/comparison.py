@@ -28,7 +28,7 @@ class Recommended(Part):
     test: Standing | None = None
 
 
-class Approach(Part):
+class ApproachRecord(Part):
     """An approach of `compare`."""
 
     command: str

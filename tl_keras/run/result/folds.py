@@ -5,7 +5,7 @@ from typing import Any
 from tl_keras.run.result.part import Interval, Measures, Part, Seconds
 
 
-class Fold(Measures):
+class FoldRecord(Measures):
     """A fold, measured on what it held out."""
 
     fold: str

@@ -26,6 +26,10 @@ class Part(BaseModel):
     def __contains__(self, name: str) -> bool:
         return name in self.keys()
 
+    def get(self, name: str, default: Any = None) -> Any:
+        """What was given under a name, or the default."""
+        return self[name] if name in self else default
+
     def __getitem__(self, name: str) -> Any:
         if name not in self:
             raise KeyError(name)
@@ -56,10 +60,9 @@ class Views(Measures):
 
 
 class Scores(Measures):
-    """Scores of a split. A task's `record.Scores` says which measures it has."""
+    """Scores of a split. A task's `record.Scores` declares its metrics, the 95% `interval` of the
+    main one, and `n`, the number of examples."""
 
-    interval: Interval  # of the task's main metric
-    n: int
     views: Views | None = None
 
 

@@ -13,7 +13,7 @@ class Depth(Part):
     cut: str | None = None
 
 
-class Trial(Measures):
+class TrialRecord(Measures):
     """A trial of a search, measured on validation."""
 
     trial: str
@@ -40,12 +40,12 @@ class Trial(Measures):
     behind: Interval | None = None  # 95% interval of the difference from the best
 
 
-class Search(Part):
+class SearchRecord(Part):
     """A search, its trials in order."""
 
     tuner: str
     objective: str
-    trials: list[Trial]
+    trials: list[TrialRecord]
     best: str
     curve: list[Pair]  # [seconds, best main metric so far]
     level: list[str] | None = None  # trials that cannot be told from the best

@@ -13,7 +13,7 @@ class Counts(Part):
     quarantined: int | None = None
 
 
-class Candidate(Measures):
+class CandidateRecord(Measures):
     """How a candidate stands on validation: the head, the fine-tuned weights, or their mean."""
 
     temperature: float
@@ -34,7 +34,7 @@ class Model(Part):
     cut: str | None = None
     kept: str | None = None  # head, finetuned or mix; scratch; how folds or students are merged
     classes_kept: list[str] | None = None  # of the head of an earlier run
-    candidates: dict[str, Candidate] | None = None
+    candidates: dict[str, CandidateRecord] | None = None
     fine_tuning: str | None = None  # why it was left out
     graph_digest: str | None = None
     weights_digest: str | None = None

@@ -9,11 +9,11 @@ from typing import Any, Generic, Literal, TypeVar
 from pydantic import Field, TypeAdapter, ValidationError
 
 from tl_keras import tasks
-from tl_keras.run.result.comparison import Against, Approach, Learning, Ranked, Recommended
+from tl_keras.run.result.comparison import Against, ApproachRecord, Learning, Ranked, Recommended
 from tl_keras.run.result.exports import Exported, Shipped
-from tl_keras.run.result.folds import CrossValidation, Fold
+from tl_keras.run.result.folds import CrossValidation, FoldRecord
 from tl_keras.run.result.part import Part, Scores, Seconds
-from tl_keras.run.result.search import Search, Trial
+from tl_keras.run.result.search import SearchRecord, TrialRecord
 from tl_keras.run.result.teaching import Round, Teacher, Unlabelled
 from tl_keras.run.result.training import Activations, Chosen, Counts, Digests, Model
 
@@ -39,16 +39,16 @@ class Result(Part, Generic[AnyScores]):
     taught: AnyScores | None = None  # of a student: those that the teacher labelled
     export: dict[str, Exported] | None = None  # by format
     shipped: Shipped | None = None
-    search: Search | None = None
-    trial: Trial | None = None  # of a trial
+    search: SearchRecord | None = None
+    trial: TrialRecord | None = None  # of a trial
     features: dict[str, Activations] | None = None  # by cut and split
     backbones: dict[str, Digests] | None = None  # by architecture, of a search over several
-    folds: list[Fold] | None = None
+    folds: list[FoldRecord] | None = None
     cross_validation: CrossValidation | None = None
     unlabelled: Unlabelled | None = None
     rounds: list[Round] | None = None
     teacher: Teacher | None = None
-    approaches: dict[str, Approach] | None = None
+    approaches: dict[str, ApproachRecord] | None = None
     left_out: dict[str, str] | None = None  # approaches that were not run, and why
     recommended: Recommended | None = None
     chain: dict[str, Against] | None = None  # by split, against its last step alone
@@ -110,7 +110,9 @@ def parse(values: Mapping[str, Any], task: str) -> tuple[Result, list[str]]:
         except ValidationError as error:
             details = error.errors(include_url=False, include_context=False)
             places = {_place(values, detail) for detail in details}
-            wrong |= {f"{'.'.join(map(str, d['loc']))}: {d['msg']}": None for d in details}
+            for detail in details:
+                if detail["type"] != "extra_forbidden":  # As a later version may have.
+                    wrong[f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}"] = None
             for place in sorted(places, reverse=True):  # Of a list the last ones first.
                 _leave_out(values, place)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tl_keras.run.result.exports import Abstaining
 from tl_keras.tasks.shares import wilson
 
 ROUNDING = 1e-9  # (19 + 1) * (1 - 0.95) is 1, and a little less in floats
@@ -58,20 +59,20 @@ def abstains(probabilities: Any, threshold: float) -> Any:
 
 def measure(
     probabilities: np.ndarray, abstain: np.ndarray, labels: np.ndarray, threshold: float
-) -> dict:
+) -> Abstaining:
     """What came of it on examples that the threshold was not found on.
 
     Returns:
-      `coverage`, the share of sets that hold the right class, and its 95% `interval`; `answered`,
-      the share of examples that are decided; `accuracy` of those, None of none; `n`.
+      Among others the share of sets that hold the right class, `coverage`, and `accuracy` of the
+      examples that are decided, None of none.
     """
     inside = probabilities[np.arange(len(labels)), labels] >= np.float32(threshold)
     decided = abstain < 0.5
     right = (probabilities.argmax(-1) == labels)[decided]
-    return {
-        "coverage": float(inside.mean()),
-        "interval": list(wilson(int(inside.sum()), len(labels))),
-        "answered": float(decided.mean()),
-        "accuracy": float(right.mean()) if len(right) else None,
-        "n": len(labels),
-    }
+    return Abstaining(
+        coverage=float(inside.mean()),
+        interval=list(wilson(int(inside.sum()), len(labels))),
+        answered=float(decided.mean()),
+        accuracy=float(right.mean()) if len(right) else None,
+        n=len(labels),
+    )

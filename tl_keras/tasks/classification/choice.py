@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from tl_keras.run.result.search import TrialRecord
+from tl_keras.run.result.training import CandidateRecord
 from tl_keras.tasks.shares import paired_interval
 
 # nats: what a likelihood-ratio test at 1% asks for, half of chi-square's quantile at one degree of
@@ -74,7 +76,7 @@ def uses_views(by: str) -> bool:
     return by != "accuracy"
 
 
-def together(by: str, standing: Sequence[Mapping[str, Mapping[str, Any]]]) -> str:
+def together(by: str, standing: Sequence[Mapping[str, CandidateRecord]]) -> str:
     """The candidate that several trainings keep, by the records of how theirs stand.
 
     As `choose` for one: by the gain over all of their validation examples.
@@ -92,8 +94,8 @@ def together(by: str, standing: Sequence[Mapping[str, Mapping[str, Any]]]) -> st
     for name in names:
         pairs = [(own[name], own["head"]) for own in standing if name in own]
         # On the images as they are it must be no worse, see `choose`.
-        if sum(c["log_loss"] - head["log_loss"] for c, head in pairs) <= 0:
-            totals[name] = sum(c["gain"] for c, _ in pairs)
+        if sum(c.log_loss - head.log_loss for c, head in pairs) <= 0:
+            totals[name] = sum(c.gain for c, _ in pairs)
     best = max(totals, key=totals.get)
     return best if totals[best] > MARGIN else "head"
 
@@ -130,7 +132,7 @@ def checked(record: Mapping[str, Any], n: int | None) -> dict[str, Any]:
     return {"wrong": wrong, "n": n} if fits else {}
 
 
-def behind(best: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[float, float, float] | None:
+def behind(best: TrialRecord, other: TrialRecord) -> tuple[float, float, float] | None:
     """By how much a trial is less accurate than another: difference and 95% interval, paired.
 
     None where a record does not say which examples are wrong, or they are not the same examples.

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from tl_keras.run.result.exports import Verdict
 from tl_keras.tasks.shares import paired_interval, wilson
 
 # Probability that goes to other classes, over which a file is mended whatever its accuracy: of a
@@ -25,23 +26,23 @@ def of_file(found: np.ndarray, reference: np.ndarray, targets: np.ndarray) -> di
     }
 
 
-def lost(found: np.ndarray, reference: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
-    """What a file loses against the model on the same examples.
+def lost(found: np.ndarray, reference: np.ndarray, targets: np.ndarray, on: str) -> Verdict:
+    """What a file loses against the model on the same examples, paired by example.
 
-    Returns:
-      `accuracy`; `lost`, of it; the 95% `interval` of that, paired by example; `agreement`;
-      `moved`, see there; `n`.
+    Args:
+      on: what the examples are, in words.
     """
     right, before = found.argmax(-1) == targets, reference.argmax(-1) == targets
     spoiled, mended = int((before & ~right).sum()), int((right & ~before).sum())
-    return {
-        "accuracy": float(right.mean()),
-        "lost": (spoiled - mended) / len(targets),
-        "interval": list(paired_interval(spoiled, mended, len(targets))),
-        "agreement": float((found.argmax(-1) == reference.argmax(-1)).mean()),
-        "moved": moved(found, reference),
-        "n": len(targets),
-    }
+    return Verdict(
+        accuracy=float(right.mean()),
+        lost=(spoiled - mended) / len(targets),
+        interval=list(paired_interval(spoiled, mended, len(targets))),
+        agreement=float((found.argmax(-1) == reference.argmax(-1)).mean()),
+        moved=moved(found, reference),
+        n=len(targets),
+        on=on,
+    )
 
 
 def moved(found: np.ndarray, reference: np.ndarray) -> float:
@@ -49,26 +50,22 @@ def moved(found: np.ndarray, reference: np.ndarray) -> float:
     return float(np.abs(found - reference).sum(-1).mean() / 2)
 
 
-def is_sound(verdict: dict[str, Any], bound: float) -> bool:
+def is_sound(verdict: Verdict, bound: float) -> bool:
     """Whether a file needs no mending, as far as validation shows: one example is no loss yet."""
-    return verdict["lost"] <= max(bound, 1 / verdict["n"]) and verdict["moved"] <= MOST_MOVED
+    return verdict.lost <= max(bound, 1 / verdict.n) and verdict.moved <= MOST_MOVED
 
 
-def status(verdict: dict[str, Any], bound: float) -> str:
-    """What is wrong with a file; "ok" if nothing is shown to be.
-
-    Args:
-      verdict: as `lost` gives it, and `on`, what it was measured on.
-    """
-    low, high = verdict["interval"]
+def status(verdict: Verdict, bound: float) -> str:
+    """What is wrong with a file; "ok" if nothing is shown to be."""
+    low, high = verdict.interval
     if low > bound:
         return (
-            f"loses {verdict['lost']:.3f} of accuracy on {verdict['on']} (95% interval {low:.3f} "
+            f"loses {verdict.lost:.3f} of accuracy on {verdict.on} (95% interval {low:.3f} "
             f"to {high:.3f}), over export.max_accuracy_drop {bound:g}"
         )
-    if verdict["moved"] > MOST_MOVED:
+    if verdict.moved > MOST_MOVED:
         return (
-            f"moves {verdict['moved']:.2f} of the probability to other classes on {verdict['on']}, "
+            f"moves {verdict.moved:.2f} of the probability to other classes on {verdict.on}, "
             f"mean over the examples; at most {MOST_MOVED:g} is sound"
         )
     return "ok"

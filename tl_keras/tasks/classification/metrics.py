@@ -8,14 +8,15 @@ import numpy as np
 
 from tl_keras.tasks.classification.losses import checked, log_loss
 from tl_keras.tasks.classification.names import FALLING
+from tl_keras.tasks.classification.record import ClassScores, Scores
 from tl_keras.tasks.shares import wilson
 
 BINS = 15
 IN_SHORT = ("accuracy", "interval", "log_loss", "n")  # What is told of others than the model.
 
 
-def measure(probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> dict:
-    """Returns one split's scores as plain floats and ints without NaN, ready for JSON.
+def measure(probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> Scores:
+    """Returns one split's scores, without NaN.
 
     Args:
         probabilities: `(n, classes)` float in 0..1. Rows need not sum to 1: a quantised
@@ -39,16 +40,16 @@ def measure(probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence
     _check_names(class_names, probabilities.shape[1])
     confusion = _confusion(probabilities, labels)
     right = int(np.trace(confusion))
-    return {
-        "accuracy": right / len(labels),
-        "interval": list(wilson(right, len(labels))),
+    return Scores(
+        accuracy=right / len(labels),
+        interval=list(wilson(right, len(labels))),
         **_class_means(confusion),
-        "log_loss": log_loss(probabilities, labels),
-        "calibration_error": _calibration_error(probabilities, labels),
-        "n": len(labels),
-        "classes": _classes(confusion, class_names),
-        "confusion": confusion.tolist(),
-    }
+        log_loss=log_loss(probabilities, labels),
+        calibration_error=_calibration_error(probabilities, labels),
+        n=len(labels),
+        classes=_classes(confusion, class_names),
+        confusion=confusion.tolist(),
+    )
 
 
 def scores(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -120,15 +121,15 @@ def _class_means(confusion: np.ndarray) -> dict[str, float]:
     }
 
 
-def _classes(confusion: np.ndarray, class_names: Sequence[str]) -> dict[str, dict]:
+def _classes(confusion: np.ndarray, class_names: Sequence[str]) -> dict[str, ClassScores]:
     true, predicted = confusion.sum(axis=1).tolist(), confusion.sum(axis=0).tolist()
     right = np.diag(confusion).tolist()
     return {
-        str(name): {
-            "precision": right[i] / predicted[i] if predicted[i] else None,
-            "recall": right[i] / true[i] if true[i] else None,
-            "n": true[i],
-        }
+        str(name): ClassScores(
+            precision=right[i] / predicted[i] if predicted[i] else None,
+            recall=right[i] / true[i] if true[i] else None,
+            n=true[i],
+        )
         for i, name in enumerate(class_names)
     }
 

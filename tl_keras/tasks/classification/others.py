@@ -1,12 +1,12 @@
 """Another data set than the model's own, whose classes may have other names."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from tl_keras.tasks.classification.losses import EPSILON
 from tl_keras.tasks.classification.metrics import IN_SHORT, measure
+from tl_keras.tasks.classification.record import Scores, Shared
 
 
 def coded(names: Sequence[str], renamed: Mapping[str, str]) -> Callable[[str], int | None]:
@@ -27,7 +27,7 @@ def _together(names: Sequence[str], renamed: Mapping[str, str]) -> list[str]:
 
 def measured(
     probabilities: np.ndarray, labels: np.ndarray, names: Sequence[str], renamed: Mapping[str, str]
-) -> dict[str, Any]:
+) -> Scores:
     """Metrics as in `result.json`, of classes whose probability is the sum of those that are one;
     where the set lacks some, `among_shared` has the scores of a model that could only answer with
     one that the set has.
@@ -47,5 +47,6 @@ def measured(
         some /= some.sum(1, keepdims=True)
         places = np.searchsorted(shared, labels)
         among = measure(some, places, [ours[i] for i in shared])
-        found["among_shared"] = {name: among[name] for name in IN_SHORT}
+        shared_scores = Shared(**{name: among[name] for name in IN_SHORT})
+        return found.model_copy(update={"among_shared": shared_scores})
     return found

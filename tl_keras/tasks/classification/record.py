@@ -25,10 +25,12 @@ class Scores(part.Scores):
     """Scores of a split."""
 
     accuracy: float
+    interval: Interval
     balanced_accuracy: float  # the mean recall
     macro_f1: float
     log_loss: float  # nats
     calibration_error: float
+    n: int
     classes: dict[str, ClassScores]
     confusion: list[list[int]]  # rows are true labels
     among_shared: Shared | None = None

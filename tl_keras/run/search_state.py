@@ -1,12 +1,14 @@
 """What a search knows, as it stands in `search/state.json`."""
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tl_keras.run.files import write_json
+from tl_keras.run.result.search import TrialRecord
+from tl_keras.run.result.whole import plain
 from tl_keras.run.run import Run
-
-Record = dict[str, Any]  # Of a trial, as `search.trials` of result.json has it.
 
 
 @dataclass
@@ -22,12 +24,27 @@ class SearchState:
       measured: by architecture, size and latency of the exported file.
     """
 
-    records: list[Record] = field(default_factory=list)
+    records: list[TrialRecord] = field(default_factory=list)
     oracle: dict[str, Any] | None = None
     seconds: float = 0.0
     spent: list[Any] | None = None
     promoted: int = 0
     measured: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+def read(run: Run) -> SearchState:
+    """What an earlier session of a search left; a new state if there was none."""
+    file = state_file(run)
+    if not file.exists():
+        return SearchState()
+    found = json.loads(file.read_text(encoding="utf-8"))
+    records = [TrialRecord.model_validate(record) for record in found.pop("records")]
+    return SearchState(records, **found)
+
+
+def write(run: Run, state: SearchState) -> None:
+    """Writes what a search knows."""
+    write_json(state_file(run), plain(vars(state)))
 
 
 def state_file(run: Run) -> Path:
