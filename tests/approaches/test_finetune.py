@@ -26,6 +26,7 @@ from tl_keras.data import record
 from tl_keras.data.examples import Example
 from tl_keras.export import step as exports
 from tl_keras.modalities.image.config import ImageConfig
+from tl_keras.run.result.whole import plain
 from tl_keras.tasks.classification import choice
 from tl_keras.training import evaluation, head
 from tl_keras.training import fit as train
@@ -57,9 +58,15 @@ def test_run_folder_holds_what_the_contract_says(finished_run):
 
 def test_result_says_what_was_done(finished_run):
     result = finished_run.result
-    assert result["schema"] == 1
+    assert result["schema"] == 2
     assert result["pipeline"] == "finetune"
-    assert result["data"] == {"classes": 3, "train": 36, "val": 18, "test": 18, "quarantined": 0}
+    assert plain(result.data) == {
+        "classes": 3,
+        "train": 36,
+        "val": 18,
+        "test": 18,
+        "quarantined": 0,
+    }
     assert result["model"]["block"] == "conv_pw_6"
     assert result["model"]["cut"] == "conv_pw_6_relu"
     assert result["model"]["kept"] in ("head", "mix", "finetuned")

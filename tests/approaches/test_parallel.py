@@ -11,6 +11,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from handmade import result, scores
 from runs import FEW, answers, assert_same_weights, changed, rows, shoot
 
 import tl_keras
@@ -23,6 +24,7 @@ from tl_keras.config import text as configs
 from tl_keras.data import record
 from tl_keras.jobs import local
 from tl_keras.run import marks
+from tl_keras.run.result.whole import plain
 from tl_keras.run.run import Run
 from tl_keras.training.network import model as models
 
@@ -202,11 +204,7 @@ def round_of_two(wanted, tmp_path):
     return run, folder
 
 
-RESULT = {
-    "labelled": {"accuracy": 0.5, "n": 6},
-    "model": {"kept": "head"},
-    "seconds": {"total": 1.0},
-}
+RESULT = plain(result(pipeline="segment", labelled=scores(6), export=None))
 
 
 def segment_of(child) -> int:

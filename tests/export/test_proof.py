@@ -115,7 +115,7 @@ def test_a_loss_is_judged_by_its_paired_interval():
     worse, slightly = right.copy(), right.copy()
     worse[:40] = 1 - worse[:40]
     slightly[:5] = 1 - slightly[:5]
-    found = exports.lost(worse, right, labels)
+    found = exports.lost(worse, right, labels, "validation")
     assert found["lost"] == pytest.approx(0.1) and found["interval"][0] > 0.01
-    assert exports.lost(slightly, right, labels)["interval"][0] <= 0.01
-    assert exports.lost(right, worse, labels)["lost"] == pytest.approx(-0.1)
+    assert exports.lost(slightly, right, labels, "validation")["interval"][0] <= 0.01
+    assert exports.lost(right, worse, labels, "validation")["lost"] == pytest.approx(-0.1)
