@@ -1,7 +1,7 @@
 """Labelled images in, a small model proved on the device format it ships in out.
 
     run = tl_keras.finetune({"data": {"path": "photos"}}, "runs/photos")
-    run.result["test"]["accuracy"], run.report
+    run.result.test.accuracy, run.report
 
 Nothing is imported and nothing happens before a function is called: `python -m tl_keras` runs this
 file while the current folder still comes first among those that Python imports from.

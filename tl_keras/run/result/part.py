@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from tl_keras import tasks
 
@@ -10,6 +11,7 @@ Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
 Interval = Pair  # 95%: low, high
 Seconds = float
 OF_THE_TASK = ("METRICS", "CHOOSE_BY", "NOTED", "RANKED")  # Tables of names of measures.
+UNKNOWN = "unknown_measure"  # The kind of error of another name.
 
 
 class Part(BaseModel):
@@ -48,7 +50,7 @@ class Measures(Part):
         known = {name for table in OF_THE_TASK for name in tasks.every(table)}
         for name in self.__pydantic_extra__ or ():
             if name not in known:
-                raise ValueError(f"unknown measure {name!r}")
+                raise PydanticCustomError(UNKNOWN, "unknown measure '{name}'", {"name": name})
         return self
 
 

@@ -12,7 +12,7 @@ from tl_keras import tasks
 from tl_keras.run.result.comparison import Against, ApproachRecord, Learning, Ranked, Recommended
 from tl_keras.run.result.exports import Exported, Shipped
 from tl_keras.run.result.folds import CrossValidation, FoldRecord
-from tl_keras.run.result.part import Part, Scores, Seconds
+from tl_keras.run.result.part import UNKNOWN, Part, Scores, Seconds
 from tl_keras.run.result.search import SearchRecord, TrialRecord
 from tl_keras.run.result.teaching import Round, Teacher, Unlabelled
 from tl_keras.run.result.training import Activations, Chosen, Counts, Digests, Model
@@ -108,15 +108,16 @@ def parse(values: Mapping[str, Any], task: str) -> tuple[Result, list[str]]:
         try:
             return of(task).model_validate(values), list(wrong)
         except ValidationError as error:
-            details = error.errors(include_url=False, include_context=False)
+            details = error.errors(include_url=False)
             places = {_place(values, detail) for detail in details}
             for detail in details:
-                if detail["type"] != "extra_forbidden":  # As a later version may have.
+                if detail["type"] not in OF_LATER_VERSIONS:
                     wrong[f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}"] = None
             for place in sorted(places, reverse=True):  # Of a list the last ones first.
                 _leave_out(values, place)
 
 
+OF_LATER_VERSIONS = ("extra_forbidden", UNKNOWN)
 # What stands in for fields that every result needs.
 MISSING: dict[str, Any] = {"schema": SCHEMA, "pipeline": "", "seed": 0, "seconds": {}}
 
@@ -133,6 +134,8 @@ def _place(values: Any, detail: Mapping[str, Any]) -> tuple[str | int, ...]:
         place.append(step)
     if not place and detail["type"] == "missing":
         return detail["loc"]
+    if detail["type"] == UNKNOWN:
+        place.append(detail["ctx"]["name"])
     return tuple(place)
 
 
