@@ -287,7 +287,7 @@ def test_weights_of_another_backbone_are_named(finished_run):
 def test_leak_check_ends_though_weights_go_round(finished_run, tmp_path, monkeypatch):
     digests = json.loads((finished_run.workdir / "data.json").read_text())["digests"]
     examples = [Example("x.png", 0, digest) for digest in digests["val"]]
-    dataset = SimpleNamespace(splits={"val": examples, "test": []}, whole=False)
+    dataset = SimpleNamespace(splits={"val": examples, "test": []}, whole=False, nouns=NOUNS)
     monkeypatch.chdir(tmp_path)
     for name, weights in {"imagenet": "imagenet", "a": "b", "b": "a"}.items():
         shutil.copytree(finished_run.workdir, name)
@@ -295,7 +295,7 @@ def test_leak_check_ends_though_weights_go_round(finished_run, tmp_path, monkeyp
         Path(name, "config.yaml").write_text(configs.to_yaml(config))
         record.refuse_leaks(dataset, ModelConfig(weights=name))
     trained = [Example("x.png", 0, digests["train"][0])]
-    dataset = SimpleNamespace(splits={"val": trained, "test": []}, whole=False)
+    dataset = SimpleNamespace(splits={"val": trained, "test": []}, whole=False, nouns=NOUNS)
     record.refuse_leaks(
         dataset, ModelConfig(weights="imagenet")
     )  # The keyword, not the folder of that name.
@@ -348,6 +348,7 @@ def test_kept_activations_train_as_computed_ones(quick, tmp_path, monkeypatch):
 
 
 # Their graphs are large: one of the runs below draws them.
+NOUNS = ("image", "images")
 DRAWN = [{"rand_augment": {}}, {"erasing": 0.5}, {"mixup": 0.2}, {"cutmix": 1.0}]
 
 

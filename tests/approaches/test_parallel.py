@@ -381,5 +381,5 @@ def test_student_and_teacher_are_runs_with_configs_of_their_own(taught):
     assert config.fit.choose_by == "accuracy"
     for folder in ("teacher", "round_0/segment_1"):
         result = Run(taught.workdir / folder, config, "").result
-        assert result["schema"] == 1 and result["seconds"]["total"] > 0
+        assert result["schema"] == 2 and result["seconds"]["total"] > 0
         assert (taught.workdir / folder / "config.yaml").is_file()

@@ -35,7 +35,7 @@ class ApproachRecord(Part):
     backbone: str
     parameters: int
     kept: str
-    freeze: float | None
+    freeze: float | str | None
     val: Short | None = None
     test: Short | None = None
     seconds: Seconds

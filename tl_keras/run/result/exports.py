@@ -75,7 +75,7 @@ class OnFiles(Measures):
 
     interval: Interval | None = None
     agreement: float
-    max_abs_diff: float
+    max_abs_diff: float | None = None
     n: int
     identical: float  # share of examples that are prepared as in training, bit for bit
 

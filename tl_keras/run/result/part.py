@@ -1,5 +1,6 @@
 """What the parts of a result have in common."""
 
+from collections.abc import KeysView
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -20,10 +21,11 @@ class Part(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", validate_by_name=True)
 
-    def keys(self) -> list[str]:
+    def keys(self) -> KeysView[str]:
         """The names of what was given."""
         aliases = {name: field.alias for name, field in type(self).model_fields.items()}
-        return [aliases.get(name) or name for name in self.__pydantic_fields_set__]
+        given = self.__pydantic_fields_set__
+        return dict.fromkeys(aliases.get(name) or name for name in given).keys()
 
     def __contains__(self, name: str) -> bool:
         return name in self.keys()

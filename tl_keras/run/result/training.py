@@ -29,7 +29,7 @@ class Model(Part):
     backbone: str | None = None
     weights: str | None = None
     parameters: int | None = None
-    freeze: float | None = None  # share of the blocks
+    freeze: float | str | None = None  # share of the blocks, or the layer that was named
     block: str | None = None
     cut: str | None = None
     kept: str | None = None  # head, finetuned or mix; scratch; how folds or students are merged
