@@ -41,6 +41,7 @@ class Result(Part, Generic[AnyScores]):
     shipped: Shipped | None = None
     search: SearchRecord | None = None
     trial: TrialRecord | None = None  # of a trial
+    bytes: dict[str, int] | None = None  # of a pass, by cut
     features: dict[str, Activations] | None = None  # by cut and split
     backbones: dict[str, Digests] | None = None  # by architecture, of a search over several
     folds: list[FoldRecord] | None = None
