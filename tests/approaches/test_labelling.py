@@ -120,7 +120,7 @@ def test_what_is_written_is_read(tmp_path):
     ]
     labelling.write(tmp_path / "labels.csv", own, labels, CLASSES)
     assert labelling.read(tmp_path / "labels.csv", own, CLASSES) == labels
-    with pytest.raises(ValueError, match=r"data.unlabelled: the images are not those"):
+    with pytest.raises(ValueError, match=r"data.unlabelled: the examples are not those"):
         labelling.read(tmp_path / "labels.csv", own[:2], CLASSES)
 
 

@@ -120,8 +120,8 @@ def read(file: Path, examples: Sequence[Example], classes: Sequence[str]) -> lis
         rows = list(csv.DictReader(stream))
     if [row["file"] for row in rows] != [example.file for example in examples]:
         raise ValueError(
-            f"data.unlabelled: the images are not those that {str(file)!r} is of; restore them, or "
-            "choose another --workdir"
+            f"data.unlabelled: the examples are not those that {str(file)!r} lists; restore them, "
+            "or choose another --workdir"
         )
     return [
         Label(
