@@ -354,7 +354,7 @@ def test_a_view_is_what_an_epoch_of_training_shows():
     inputs = numbered(6)
     training = how(6, batch_size=6, augmentations=augmentations(brightness=0.3))
     for view, ((trained, targets, _),) in enumerate(epochs(inputs, training, [0, 1])):
-        (images,) = batches.view(inputs, 6, training, view).as_numpy_iterator()
+        (images,) = batches.view(inputs, 6, training, view)
         np.testing.assert_array_equal(images, trained[np.argsort(targets.argmax(1))])
 
 

@@ -139,7 +139,7 @@ def test_views_are_those_of_training_and_each_has_its_own_entry(config, data, ba
     for view in (0, 1):
         shown = features.viewed(plain, inputs, how, view)
         arrays[view] = features.compute(found, [name], shown, config.cache)[name]
-        images = np.concatenate(list(batches.view(inputs, 64, how, view).as_numpy_iterator()))
+        images = np.concatenate(list(batches.view(inputs, 64, how, view)))
         prefix = keras.Model(backbone.input, backbone.get_layer(name).output)
         expected = prefix.predict_on_batch(images)
         np.testing.assert_allclose(arrays[view].array, expected, rtol=2**-11, atol=1e-5)

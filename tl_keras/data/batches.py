@@ -12,7 +12,7 @@ unbroken one would have read:
 """
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -52,11 +52,19 @@ def _placed(inputs: Inputs, indices: tf.data.Dataset) -> tf.data.Dataset:
     return indices if inputs.rows is None else indices.map(unconverted(inputs.places))
 
 
-def view(inputs: Inputs, batch_size: int, how: Training, epoch: int) -> tf.data.Dataset:
+FEW = 4  # Batches, which are read sooner than a pipeline starts.
+
+
+def view(inputs: Inputs, batch_size: int, how: Training, epoch: int) -> Iterable[tf.Tensor]:
     """`evaluation`, of the view of each example that an epoch of training shows."""
     augmented = _augment(how.augments, how.augmentations)
-    rows = tf.data.Dataset.from_tensor_slices(inputs.numbers(how, epoch))
-    both = tf.data.Dataset.zip(evaluation(inputs, batch_size), rows.batch(batch_size))
+    numbers = inputs.numbers(how, epoch)
+    if inputs.array is not None and len(inputs) <= FEW * batch_size:
+        starts = range(0, len(inputs), batch_size)
+        parts = [slice(start, start + batch_size) for start in starts]
+        return (augmented(tf.constant(inputs.take(part)), numbers[part]) for part in parts)
+    rows = tf.data.Dataset.from_tensor_slices(numbers).batch(batch_size)
+    both = tf.data.Dataset.zip(evaluation(inputs, batch_size), rows)
     return untuned(both.map(unconverted(augmented), CORES))
 
 

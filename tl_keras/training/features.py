@@ -6,7 +6,7 @@ examples gives those at all depths that are asked for.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -173,7 +173,7 @@ class Shown:
       key: contents, preparation, view.
     """
 
-    examples: tf.data.Dataset
+    examples: Iterable[Any]
     count: int
     key: dict[str, Any]
 
@@ -289,7 +289,7 @@ def outputs_of_views(infer: Inference, inputs: Inputs, how: Training, views: int
     return total / np.float32(views)
 
 
-def _run(infer: Inference, read: tf.data.Dataset, array: np.ndarray, title: str) -> None:
+def _run(infer: Inference, read: Iterable[Any], array: np.ndarray, title: str) -> None:
     """Fills `array` `(examples, ...)` with a model's outputs on batches."""
     with progress(None, title, len(array), " examples") as bar:
         start = 0

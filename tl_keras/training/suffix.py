@@ -188,7 +188,7 @@ def seen(
         every = [examples]
         for view in range(views):
             shown = batches.view(examples, features.BATCH_SIZE, how, view)
-            every.append(Inputs(examples.labels, np.concatenate(list(shown.as_numpy_iterator()))))
+            every.append(Inputs(examples.labels, np.concatenate(list(shown))))
         return tuple(every)
     others = [*kept_cuts(arch, "val"), arch.output]
     starts = [

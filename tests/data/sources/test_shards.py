@@ -131,7 +131,7 @@ def test_views_are_those_of_files(prepared, tmp_path):
     inputs = prepared_split(dataset, "train", config)
     augmentations = ALL[:-1]  # Not mixed with others.
     training = how(2, batch_size=8, augmentations=augmentations)
-    (views,) = batches.view(inputs, 35, training, 3).as_numpy_iterator()
+    (views,) = batches.view(inputs, 35, training, 3)
     for x, _, _ in epoch(dataset, config, 3, augmentations=augmentations):
         for image in x:
             assert np.abs(views - image).reshape(35, -1).max(1).min() < 1e-3

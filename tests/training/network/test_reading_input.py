@@ -88,7 +88,7 @@ def test_views_of_the_input_are_kept_beside_the_activations(tmp_path, monkeypatc
     assert other == ["both_0", "image"]
     _, images = starts_of(arch, "both_0", "train", how, 1, other)
     inputs = arch.data.inputs["train"]
-    expected = np.concatenate(list(batches.view(inputs, 64, how, 1).as_numpy_iterator()))
+    expected = np.concatenate(list(batches.view(inputs, 64, how, 1)))
     np.testing.assert_array_equal(images, expected)
     assert (images != inputs.array).any()
     assert arch.run.record["features"]["image/train"]["bytes"] == images.nbytes
