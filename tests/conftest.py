@@ -29,6 +29,9 @@ def collected_whole():
     yield
     if gc.get_count()[2]:
         gc.collect()
+        if not gc.get_freeze_count():
+            # TensorFlow's converter collects each time: a tenth of a small run, with all imports.
+            gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """A second task passes the commands: the package knows it by its row in `TASKS` alone.
 
-Numbers, with one linear output and squared error: see toy/numbers.py.
+Numbers, with one linear output and squared error: see toy/numbers.py, and test_toy.py for the rest.
 """
 
 import csv
@@ -13,11 +13,9 @@ from runs import changed
 
 import tl_keras
 from tl_keras import tasks
-from tl_keras.approaches import search
 from tl_keras.config import text as configs
 
 NUMBERS = {"task": "numbers"}
-SEARCH = {"trials": 3, "tuner": "random", "space": {"fit.freeze": "blocks"}}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -80,35 +78,6 @@ def test_strata_of_numbers_are_spread_over_the_splits(finished):
 def test_predict_tells_a_number(finished):
     (row,) = tl_keras.predict(finished, np.zeros((8, 8, 3), np.uint8))
     assert row.keys() == {"file", "prediction"} and isinstance(row["prediction"], float)
-
-
-def test_it_is_searched_over_block_boundaries(numbers, tmp_path):
-    config = configs.from_tree(changed(numbers, search=SEARCH))
-    run = search.run(config, tmp_path / "search")
-    records = run.result["search"]["trials"]
-    best = next(r for r in records if r["trial"] == run.result["search"]["best"])
-    assert best["error"] == min(record["error"] for record in records)
-    assert best["score"] == -best["error"]
-    curve = [error for _, error in run.result["search"]["curve"]]
-    assert curve == sorted(curve, reverse=True)
-    assert "Squared error" in run.report.read_text()
-
-
-def test_it_is_cross_validated(numbers, tmp_path):
-    tree = changed(numbers, cross_validate={"folds": 2}, export={"formats": ["float32"]})
-    run = tl_keras.cross_validate(tree, tmp_path / "folds")
-    assert run.result["cross_validation"]["scores"].keys() == {"error", "explained"}
-    assert run.result["val"]["n"] == sum(fold["n"] for fold in run.result["folds"])
-    assert "squared error is" in run.report.read_text()
-
-
-def test_an_audit_leaves_out_what_is_of_classes(numbers, tmp_path):
-    tree = changed(numbers)
-    del tree["fit"], tree["export"]
-    from tl_keras.approaches import audit
-
-    run = audit.run(configs.from_tree(tree), tmp_path / "audit")
-    assert run.findings["rare"] == [] and "not compared" in run.findings["suspects_note"]
 
 
 @pytest.mark.parametrize("name", tasks.NOT_BUILT)

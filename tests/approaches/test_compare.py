@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from runs import changed
+from runs import FEW, changed
 
 import tl_keras
 from tl_keras.approaches import compare, ranking
@@ -23,6 +23,7 @@ def wanted(quick) -> dict:
         search={"trials": 2, "tuner": "random"},
         cross_validate={"folds": 2},
         compare={"approaches": ["head", "cross_validate", "scratch"], "minutes": 60.0},
+        export=FEW,
     )
 
 

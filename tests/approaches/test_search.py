@@ -155,8 +155,9 @@ def test_activations_are_computed_once_for_all_trials(wanted, tmp_path, monkeypa
 
     monkeypatch.setattr(features, "compute", remember)
     monkeypatch.setattr(activations, "worth_keeping", lambda *_: activations.Worth(True, "said so"))
-    cache = {"path": str(tmp_path / "cache")}
-    run = tl_keras.search(changed(wanted, cache=cache), tmp_path / "run")
+    cache, search = {"path": str(tmp_path / "cache")}, {"trials": 2}
+    wanted = changed(wanted, cache=cache, search=search)
+    run = tl_keras.search(wanted, tmp_path / "run")
     assert len(computed) == len(set(computed))
     # In one pass for each view: the two depths, for two epochs; the features of plain images.
     assert {kind for kind, name in computed if name == "relu_1"} >= {
@@ -164,7 +165,7 @@ def test_activations_are_computed_once_for_all_trials(wanted, tmp_path, monkeypa
         "train, view 2",
     }
     assert run.result["features"]["relu_1/train"]["keep"]
-    again = tl_keras.search(changed(wanted, cache=cache), tmp_path / "again")
+    again = tl_keras.search(wanted, tmp_path / "again")
     assert len(computed) == len(set(computed)), "the second search reads what the first one left"
     assert chosen(again) == chosen(run)
 
@@ -511,8 +512,9 @@ def test_divergence_in_the_last_step_is_a_result(wanted, tmp_path):
 
 def test_depth_can_be_a_range(wanted, tmp_path):
     space = {"fit.freeze": {"min": 0.3, "max": 0.96}}
-    run = tl_keras.search(changed(wanted, search={"space": space}), tmp_path / "run")
-    assert len(records(run)) == 4
+    search = {"space": space, "trials": 2}
+    run = tl_keras.search(changed(wanted, search=search), tmp_path / "run")
+    assert len(records(run)) == 2
 
 
 def test_finetune_goes_on_from_a_search_from_scratch(wanted, tmp_path):

@@ -55,13 +55,12 @@ def test_proposals_are_of_the_space_and_differ(name, tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_restored_oracle_proposes_what_the_first_one_would(name, tmp_path):
     first = oracle(name, tmp_path / "first")
-    expected = [ask(first) for _ in range(16)]
-    half = oracle(name, tmp_path / "half")
-    found = [ask(half) for _ in range(13)]
-    state = json.loads(json.dumps(tuner.state(half)))
+    for _ in range(13):
+        ask(first)
+    state = json.loads(json.dumps(tuner.state(first)))
     again = oracle(name, tmp_path / "again")
     tuner.restore(again, state)
-    assert found + [ask(again) for _ in range(3)] == expected
+    assert [ask(again) for _ in range(2)] == [ask(first) for _ in range(2)]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -84,12 +83,12 @@ def test_hyperband_says_when_a_trial_has_all_epochs(tmp_path):
 
 def test_bayesian_search_draws_near_to_the_best(tmp_path):
     made = oracle("bayesian", tmp_path)
-    found = [ask(made) for _ in range(24)]
+    found = [ask(made) for _ in range(18)]  # The first twelve at random.
     first, last = (
         [abs(values["fit.learning_rate"] - 1e-3) for values in part]
         for part in (found[:12], found[12:])
     )
-    assert sum(last) < sum(first)
+    assert sum(last) / 6 < sum(first) / 12
 
 
 def test_small_space_ends(tmp_path):

@@ -72,11 +72,11 @@ def main(folder: Path) -> None:
         (folder / f"{task}.json").write_text(json.dumps(tree))
         own = found[task] = {}
         own["audit"] = tl_keras.audit(tree, folder / task / "audit").findings
-        searched = {**tree, "search": {"trials": 4, "space": space}}
+        searched = {**tree, "search": {"trials": 3, "space": space}}
         for command, config in {
             "finetune": tree,
             "search": searched,
-            "cross_validate": {**tree, "cross_validate": {"folds": 3}},
+            "cross_validate": {**tree, "cross_validate": {"folds": 2}},
         }.items():
             run = getattr(tl_keras, command)(config, folder / task / command)
             own[command] = json.loads((run.workdir / "result.json").read_text())
