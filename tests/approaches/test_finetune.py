@@ -324,8 +324,9 @@ def test_starts_from_an_earlier_run(finished_run, tree, tmp_path):
 
 
 def test_kept_activations_train_as_computed_ones(quick, tmp_path, monkeypatch):
-    """Timing or room alone decides which; the weights must not depend on it."""
-    tree = changed(quick, image={"augment": []}, export=FEW, fit={"choose_by": "accuracy"})
+    """Timing or room alone decides which; the weights must not depend on it, nor must the views."""
+    shown = [{"flip": "horizontal"}, {"rotation": 0.1}, {"zoom": 0.2}, {"contrast": 0.3}]
+    tree = changed(quick, image={"augment": shown}, export=FEW, fit={"choose_by": "accuracy"})
     with monkeypatch.context() as patch:
         patch.setattr(
             "tl_keras.training.activations.worth_keeping",
