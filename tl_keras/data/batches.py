@@ -45,6 +45,8 @@ def evaluation(inputs: Inputs, batch_size: int) -> tf.data.Dataset:
 
 def examples_of(inputs: Inputs) -> np.ndarray:
     """All examples in memory, `(examples, ...)`: a few of a split, see `Inputs.part`."""
+    if inputs.array is not None:
+        return np.array(inputs.take(slice(None)))
     return np.concatenate(list(evaluation(inputs, 64).as_numpy_iterator()))
 
 
@@ -55,14 +57,27 @@ def _placed(inputs: Inputs, indices: tf.data.Dataset) -> tf.data.Dataset:
 FEW = 4  # Batches, which are read sooner than a pipeline starts.
 
 
+def _few(inputs: Inputs, batch_size: int) -> list[slice]:
+    """The places of batches in memory, where they are few; else nothing."""
+    if inputs.array is None or len(inputs) > FEW * batch_size:
+        return []
+    starts = range(0, len(inputs), batch_size)
+    return [slice(start, start + batch_size) for start in starts]
+
+
+def plain(inputs: Inputs, batch_size: int) -> Iterable[Any]:
+    """`evaluation`, to be read once: a few batches are tensors and no pipeline."""
+    if few := _few(inputs, batch_size):
+        return (tf.nest.map_structure(tf.constant, inputs.take(part)) for part in few)
+    return evaluation(inputs, batch_size)
+
+
 def view(inputs: Inputs, batch_size: int, how: Training, epoch: int) -> Iterable[tf.Tensor]:
-    """`evaluation`, of the view of each example that an epoch of training shows."""
+    """`plain`, of the view of each example that an epoch of training shows."""
     augmented = _augment(how.augments, how.augmentations)
     numbers = inputs.numbers(how, epoch)
-    if inputs.array is not None and len(inputs) <= FEW * batch_size:
-        starts = range(0, len(inputs), batch_size)
-        parts = [slice(start, start + batch_size) for start in starts]
-        return (augmented(tf.constant(inputs.take(part)), numbers[part]) for part in parts)
+    if few := _few(inputs, batch_size):
+        return (augmented(tf.constant(inputs.take(part)), numbers[part]) for part in few)
     rows = tf.data.Dataset.from_tensor_slices(numbers).batch(batch_size)
     both = tf.data.Dataset.zip(evaluation(inputs, batch_size), rows)
     return untuned(both.map(unconverted(augmented), CORES))

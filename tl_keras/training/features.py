@@ -185,7 +185,7 @@ def plain(inputs: Inputs, dataset: Dataset, split: str, config: RunConfig) -> Sh
         "digests": [example.digest for example in dataset.splits[split]],
         **preparation(config.settings, dataset, split),
     }
-    return Shown(batches.evaluation(inputs, BATCH_SIZE), len(inputs), key)
+    return Shown(batches.plain(inputs, BATCH_SIZE), len(inputs), key)
 
 
 def viewed(shown: Shown, inputs: Inputs, how: Training, view: int) -> Shown:

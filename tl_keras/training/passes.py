@@ -59,7 +59,7 @@ def prefixes(arch: Architecture, half: bool) -> Prefixes:
         cuts = arch.cuts if half or arch.trained is arch.model else ()
         with arch.run.timed("features"):
             inputs = arch.data.source.inputs["train"]
-            first = next(iter(batches.evaluation(inputs, features.BATCH_SIZE)))
+            first = next(iter(batches.plain(inputs, features.BATCH_SIZE)))
             arch.shared.tried[half] = features.prefixes(backbone, cuts, first, arch.config.model)
     return arch.shared.tried[half]
 
