@@ -14,6 +14,7 @@ from tl_keras import tasks
 from tl_keras.config.data import DRAWN
 from tl_keras.modalities import MODALITIES, nouns, plain_nouns
 from tl_keras.report.drawings.words import split_name
+from tl_keras.run.result.whole import Result, parse
 
 FILES = (
     *("config.yaml", "data.json", "findings.json"),
@@ -41,7 +42,9 @@ class RunFiles:
     """The parsed files of a run folder; a file that is missing leaves its field empty."""
 
     name: str
-    result: dict[str, Any]
+    result: Result  # where the run is not finished, without any part
+    unread: list[str]  # what of result.json is wrong and left out, a line a field
+    finished: bool
     data: dict[str, Any]
     records: list[dict]  # metrics.jsonl: tried strengths of the head, epochs of what follows
     predictions: list[Prediction]
@@ -100,7 +103,7 @@ class RunFiles:
     @property
     def holds_out(self) -> bool:
         """Whether `val` of its result is of folds, each held out from the model that answered."""
-        return self.result.get("pipeline") == "cross_validate"
+        return self.result.pipeline == "cross_validate"
 
     def split_name(self, split: str) -> str:
         """A split in words."""
@@ -109,7 +112,7 @@ class RunFiles:
     @property
     def is_audit(self) -> bool:
         """Whether the folder holds a check of data and no run."""
-        return bool(self.findings) and not self.result and not self.begun
+        return bool(self.findings) and not self.finished and not self.begun
 
 
 def _task_of(tree: dict[str, Any]) -> str:
@@ -127,9 +130,13 @@ def read(workdir: Path) -> RunFiles:
         raise ValueError(f"report: {str(workdir)!r} is no run folder: it has none of {FILES}")
     tree = _read_config(workdir / "config.yaml")
     predictions, dropped = _read_predictions(workdir / "predictions.csv", _task_of(tree))
+    values = _read_json(workdir / "result.json")
+    result, wrong = parse(values, _task_of(tree))
     return RunFiles(
         name=workdir.resolve().name,
-        result=_read_json(workdir / "result.json"),
+        result=result,
+        unread=wrong if values else [],
+        finished=bool(values),
         data=_read_json(workdir / "data.json"),
         records=_read_records(workdir / "metrics.jsonl"),
         predictions=predictions,

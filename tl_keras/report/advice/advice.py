@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from tl_keras.report.advice import on_search
 from tl_keras.report.advice.on_exports import on_exports, on_shipping
+from tl_keras.report.advice.on_files import on_dropped, on_unread
 from tl_keras.report.advice.piece import Advice, is_chance
 from tl_keras.report.drawings.words import (
     count,
@@ -29,7 +30,7 @@ NOTABLE = 0.01  # A share of the examples; less is not worth an advice.
 
 def what_to_do(run: RunFiles) -> list[Advice]:
     """What the numbers ask for, the most urgent first; empty if nothing."""
-    if not run.result:
+    if not run.finished:
         again = Advice("Start the same command again.", "It goes on where it was stopped.")
         return [again, *on_quarantined(run)]
     return [advice for rule in RULES for advice in rule(run)]
@@ -40,7 +41,7 @@ def _on_chance(run: RunFiles) -> Iterable[Advice]:
     if stands not in ("chance", "trade"):
         return
     name, share = figures.majority(run)
-    on = f"{percent(share)} of these {count(scores.get('n'))} {run.split_name(split)} examples"
+    on = f"{percent(share)} of these {count(scores.n)} {run.split_name(split)} examples"
     why = (
         f"Not shown to be right more often than always answering {quoted(name)}, which is right on "
         f"{on}"
@@ -57,7 +58,6 @@ def _on_chance(run: RunFiles) -> Iterable[Advice]:
 
 def _on_size(run: RunFiles) -> Iterable[Advice]:
     split, scores = figures.scored(run)
-    n, right = scores.get("n"), figures.share_right(run, scores)
     if split == "val" and not run.holds_out:
         aside = figures.unread_test(run)
         yield Advice(
@@ -65,8 +65,10 @@ def _on_size(run: RunFiles) -> Iterable[Advice]:
             f"{f'None of its {count(aside)} examples was read' if aside else 'There is none'}: "
             "validation chose this model, so its scores flatter it.",
         )
-    if not is_number(n) or right is None or n >= FEW:
+    right = figures.share_right(run, scores)
+    if right is None or scores.n >= FEW:
         return
+    n = scores.n
     # n for a normal interval of +-3 points; at 100% as if one in n + 2 were wrong.
     share = min(right, (n + 1) / (n + 2))
     needed = math.ceil(share * (1 - share) * (1.96 / 0.03) ** 2 / 10) * 10
@@ -79,30 +81,27 @@ def _on_size(run: RunFiles) -> Iterable[Advice]:
 
 
 def _on_gap(run: RunFiles) -> Iterable[Advice]:
-    val, test = run.result.get("val") or {}, run.result.get("test") or {}
-    high = (test.get("interval") or [None, None])[1]
+    val, test = run.result.val, run.result.test
     chosen, tested = (figures.share_right(run, scores) for scores in (val, test))
-    if run.holds_out or not is_number(high) or chosen is None:
+    if run.holds_out or chosen is None or tested is None:
         return
-    if chosen <= high or chosen - tested < NOTABLE:
+    high = test.interval[1]
+    if not chosen > high or chosen - tested < NOTABLE:  # Nor where the interval is NaN.
         return
-    low = (val.get("interval") or [None, None])[0]
-    overlap = is_number(low) and low < high
+    overlap = val.interval[0] < high
     chance = "; it may also be chance, as the two intervals overlap" if overlap else ""
     yield Advice(
         "Go by the test score, not by validation's.",
-        f"Validation ({percent(chosen)} of {count(val.get('n'))}, 95% interval "
-        f"{interval(val.get('interval'))}) lies above the test interval "
-        f"({interval(test['interval'])}, of {count(test.get('n'))}). Choices were "
-        "made on validation, which flatters it, or the test examples differ from the rest"
+        f"Validation ({percent(chosen)} of {count(val.n)}, 95% interval {interval(val.interval)}) "
+        f"lies above the test interval ({interval(test.interval)}, of {count(test.n)}). Choices "
+        "were made on validation, which flatters it, or the test examples differ from the rest"
         f"{chance}.",
     )
 
 
 def _on_classes(run: RunFiles) -> Iterable[Advice]:
     split, scores = figures.scored(run)
-    classes = scores.get("classes") or {}
-    empty = [name for name, score in classes.items() if not score.get("n")]
+    empty = [name for name, own in figures.classes(run).items() if not own.n]
     if empty:
         yield Advice(
             f"Add examples of {listed(list(map(quoted, empty)))}.",
@@ -163,7 +162,7 @@ def _leak(run: RunFiles, pairs: Sequence[dict]) -> str:
     measured = figures.scored(run)[0] or "test"
     where = [p["splits"] for p in pairs]
     if any(splits[0] == "train" and splits[1] == measured for splits in where):
-        return f"the model {'has' if run.result else 'would have'} seen what it is measured on"
+        return f"the model {'has' if run.finished else 'would have'} seen what it is measured on"
     if any(measured in splits for splits in where):
         return "the model was chosen on what it is measured on"
     pictures = run.plain_nouns[1]
@@ -211,16 +210,15 @@ def _files(names: Sequence[str]) -> str:
 
 
 def _on_depth(run: RunFiles) -> Iterable[Advice]:
-    model = run.result.get("model") or {}
-    tuned = (model.get("candidates") or {}).get("finetuned") or {}
-    n = (run.result.get("val") or {}).get("n")
-    won, lost = tuned.get("won"), tuned.get("lost")
-    if not is_number(won) or not is_number(lost) or not n or on_search.knows_of_depth(run):
+    model, val = run.result.model, run.result.val
+    tuned = (model.candidates or {}).get("finetuned") if model else None
+    if not tuned or not val or not val.n or on_search.knows_of_depth(run):
         return
     if not run.counts_right:
         return
     # Where nothing is frozen there is nothing deeper.
-    deeper = bool(model.get("cut"))
+    deeper = bool(model.cut)
+    won, lost, n = tuned.won, tuned.lost, val.n
     low, high = paired_interval(won, lost, n)
     main = run.main.replace("_", " ")
     gained = (
@@ -230,7 +228,7 @@ def _on_depth(run: RunFiles) -> Iterable[Advice]:
     )
     if low > 0 and deeper and not _is_done(run):
         yield Advice(
-            f"Unfreeze deeper: {_deeper(model.get('freeze'))}.",
+            f"Unfreeze deeper: {_deeper(model.freeze)}.",
             f"It pays here: training {gained}.",
         )
     elif high < 0:
@@ -251,11 +249,11 @@ def _on_search(run: RunFiles) -> Iterable[Advice]:
 
 def _is_done(run: RunFiles) -> bool:
     """Whether validation has so little left to gain that training on is not worth the while."""
-    right = figures.share_right(run, run.result.get("val") or {})
+    right = figures.share_right(run, run.result.val)
     return right is not None and 1 - right < NOTABLE
 
 
-def _deeper(share: object) -> str:
+def _deeper(share: float | str | None) -> str:
     if not is_number(share):
         return "lower fit.freeze"
     return f"--set fit.freeze={0 if share <= 0.25 else round(share / 2, 2):g}"
@@ -276,10 +274,9 @@ def _on_fit(run: RunFiles) -> Iterable[Advice]:
 def _on_calibration(run: RunFiles) -> Iterable[Advice]:
     split, scores = figures.scored(run)
     known = [p.probability for p in figures.predicted(run)[1] if is_number(p.probability)]
-    low, high = scores.get("interval") or (None, None)
-    if not known or not is_number(low) or not is_number(high):
+    if not known or not scores or not all(map(is_number, scores.interval)):
         return
-    mean = sum(known) / len(known)
+    mean, (low, high) = sum(known) / len(known), scores.interval
     if low <= mean <= high:
         return
     yield Advice(
@@ -303,17 +300,8 @@ def on_quarantined(run: RunFiles) -> Iterable[Advice]:
         )
 
 
-def _on_dropped(run: RunFiles) -> Iterable[Advice]:
-    if run.dropped:
-        yield Advice(
-            f"Do not count on the mistakes and the confidence: {counted(run.dropped, 'line')} of "
-            "predictions.csv cannot be read.",
-            "They are left out there; the scores are those of result.json.",
-        )
-
-
 def _on_pretraining(run: RunFiles) -> Iterable[Advice]:
-    if run.result.get("pipeline") == "pretrain" and not is_chance(run):
+    if run.result.pipeline == "pretrain" and not is_chance(run):
         yield Advice(
             "Start later runs from this backbone: set model.weights to this run's folder.",
             f"Weights that have seen related {run.plain_nouns[1]} need fewer labelled ones.",
@@ -321,6 +309,7 @@ def _on_pretraining(run: RunFiles) -> Iterable[Advice]:
 
 
 RULES = (
+    on_unread,
     _on_chance,
     on_leaks,
     on_twins,
@@ -334,7 +323,7 @@ RULES = (
     _on_search,
     _on_fit,
     on_quarantined,
-    _on_dropped,
+    on_dropped,
     on_exports,
     on_shipping,
     _on_pretraining,

@@ -39,7 +39,7 @@ def depth(search: Search) -> str:
     best = search.best
     if not best:
         return "No trial came to a model: there is nothing to compare."
-    if best.is_head and any(trial.left_out for trial in trials.comparable(search)):
+    if best.is_head and any(trial.record.left_out for trial in trials.comparable(search)):
         return (
             f"Train {HEAD}: it is so good on the validation examples that no fine-tuning could be "
             "chosen over it, so none was tried. With more of them set aside, as by data.val, it "
@@ -184,7 +184,7 @@ def knows_of_depth(run: RunFiles) -> bool:
 
 
 def _on_diverged(search: Search) -> Asked:
-    lost = [trial for trial in search.others if trial.status == DIVERGED]
+    lost = [trial for trial in search.others if trial.record.status == DIVERGED]
     if not lost:
         return
     line = f"{count(len(lost))} of {counted(search.size, 'trial')} diverged"
@@ -230,7 +230,7 @@ def _on_rate(run: RunFiles, search: Search) -> Asked:
     if EDGE <= place <= 1 - EDGE:
         return
     # Where higher rates diverge there is nothing to be found.
-    if place > 0.5 and any(trial.status == DIVERGED for trial in search.others):
+    if place > 0.5 and any(trial.record.status == DIVERGED for trial in search.others):
         return
     how, end = ("raise", "max") if place > 0.5 else ("lower", "min")
     inside = [t for t in search.level if t.rate and _is_inside(t.rate, low, high)]

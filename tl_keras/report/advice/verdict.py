@@ -16,6 +16,8 @@ from tl_keras.report.drawings.words import (
 )
 from tl_keras.report.facts import figures
 from tl_keras.report.read import RunFiles
+from tl_keras.run.result.exports import Exported
+from tl_keras.run.result.part import Scores
 
 FLOATS = ("saved_model", "float32", "float16")
 HALF = 0.5  # Share of right answers under which none needs to be named: most are wrong.
@@ -26,7 +28,7 @@ MINOR = (
 
 def headline(run: RunFiles) -> str:
     """The run's result as one line."""
-    if not run.result:
+    if not run.finished:
         return "This run has not finished: it has no result.json yet"
     line = ", ".join([_score_line(run), *_export_line(figures.exports(run))])
     shipped = _shipped(run)
@@ -36,34 +38,31 @@ def headline(run: RunFiles) -> str:
 def _score_line(run: RunFiles) -> str:
     split, scores = figures.scored(run)
     main = run.main
-    if not is_number(scores.get(main)):
+    if not scores or not is_number(scores[main]):
         return f"Finished; no {main.replace('_', ' ')} was recorded"
-    on = f"{count(scores.get('n'))} {run.split_name(split)} examples"
+    on = f"{count(scores.n)} {run.split_name(split)} examples"
     written = percent if run.counts_right else number
     line = tasks.of(run.task, "words").line(written(scores[main]), on)
-    if not scores.get("interval"):
-        return line
-    pair = scores["interval"]
+    pair = scores.interval
     between = interval(pair) if run.counts_right else " to ".join(map(number, pair))
     return f"{line} (95% interval {between})"
 
 
-def _export_line(exports: dict[str, dict]) -> list[str]:
+def _export_line(exports: dict[str, Exported]) -> list[str]:
     failed = [name for name, export in exports.items() if not figures.passed(export)]
     if failed:
         return [f"{listed(failed)} outside tolerance"]
-    checked = [name for name in FLOATS if exports.get(name, {}).get("status") == "ok"]
-    return ["float exports agree"] if checked else []
+    return ["float exports agree"] if any(name in exports for name in FLOATS) else []
 
 
 def _shipped(run: RunFiles) -> str:
     found = figures.to_ship(run)
     if not found:
         return ""
-    name, shipped = found
-    line = f"to ship: {name}, {megabytes(shipped['bytes'])}"
-    median = figures.median(shipped)
-    return f"{line}, {median:.1f} ms an example" if is_number(median) else line
+    shipped, export = found
+    line = f"to ship: {shipped.format}, {megabytes(export.bytes)}"
+    median = figures.median(export)
+    return f"{line}, {median:.1f} ms an example" if median is not None else line
 
 
 @dataclass(frozen=True)
@@ -77,18 +76,14 @@ class Verdict:
 def verdict(run: RunFiles) -> Verdict | None:
     """A judgement for who has to decide; None where nothing was measured."""
     scores = figures.scored(run)[1]
-    if figures.share_right(run, scores) is None or not _pair(scores.get("interval")):
+    if figures.share_right(run, scores) is None or not all(map(is_number, scores.interval)):
         return None
     why = [_expected(run), *_chance(run), *_weakest(run), *_sure(run)]
     return Verdict(_answer(run, scores), why)
 
 
-def _pair(values: object) -> bool:
-    return isinstance(values, list) and len(values) == 2 and all(map(is_number, values))
-
-
-def _answer(run: RunFiles, scores: dict) -> str:
-    right, (low, high) = figures.share_right(run, scores), scores["interval"]
+def _answer(run: RunFiles, scores: Scores) -> str:
+    right, (low, high) = figures.share_right(run, scores), scores.interval
     many = run.answers[1]
     stands = figures.against_majority(run)
     if stands == "open" or (stands != "chance" and high - low > figures.WIDE):
@@ -105,17 +100,17 @@ def _answer(run: RunFiles, scores: dict) -> str:
     if missed and right >= HALF:
         return f"Not for all {many}: it finds too few of {quoted(missed[0].name)}."
     if right == 1:
-        return f"Yes, as far as {count(scores.get('n'))} examples can tell: none was wrong."
+        return f"Yes, as far as {count(scores.n)} examples can tell: none was wrong."
     only = "Yes, where" if right >= MINOR else "Only where"
     return f"{only} {one_in(1 - right)} does no harm."
 
 
 def _expected(run: RunFiles) -> str:
     split, scores = figures.scored(run)
-    low, high = (100 * value for value in scores["interval"])
+    low, high = (100 * value for value in scores.interval)
     return (
         f"In the long run it is right on {low:.0f} to {high:.0f} of 100 {run.plain_nouns[1]} like "
-        f"these (95% interval, measured on {count(scores.get('n'))} {run.split_name(split)} "
+        f"these (95% interval, measured on {count(scores.n)} {run.split_name(split)} "
         "examples)."
     )
 

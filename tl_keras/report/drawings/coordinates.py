@@ -38,14 +38,16 @@ def axes(search: Search, shown: Sequence[Trial]) -> list[Axis]:
 
 
 def _axis(name: str, shown: Sequence[Trial]) -> Axis | None:
-    values = [trial.values[name] for trial in shown if name in trial.values]
+    values = [t.record.values[name] for t in shown if name in t.record.values]
     if len(set(map(_whole, values))) < 2:
         return None
     if all(map(is_number, values)):
         return _of_numbers(name, shown, min(values), max(values))
     words = sorted(set(map(_whole, values)))
     place = {word: i / (len(words) - 1) for i, word in enumerate(words)}
-    places = [place[_whole(t.values[name])] if name in t.values else math.nan for t in shown]
+    places = [
+        place[_whole(t.record.values[name])] if name in t.record.values else math.nan for t in shown
+    ]
     return Axis(name, places, ("", ""), f"from below {listed(list(map(_shortened, words)))}")
 
 
@@ -53,7 +55,7 @@ def _of_numbers(name: str, shown: Sequence[Trial], low: float, high: float) -> A
     by_ratio = low > 0 and high > SPAN * low
     scale = math.log if by_ratio else float
     start, span = scale(low), scale(high) - scale(low)
-    values = [trial.values.get(name) for trial in shown]
+    values = [trial.record.values.get(name) for trial in shown]
     places = [(scale(v) - start) / span if is_number(v) else math.nan for v in values]
     ends = f"{low:.3g}", f"{high:.3g}"
     key = f"{ends[0]} to {ends[1]}{', logarithmic' if by_ratio else ''}"

@@ -21,7 +21,6 @@ from tl_keras.report.drawings.charts import (
     canvas,
     to_svg,
 )
-from tl_keras.report.drawings.words import is_number
 
 # Shape and fill too, for print and for those who see two colours as one.
 POINTS = (
@@ -153,19 +152,18 @@ def by_name(estimates: Mapping[str, Estimate], split: str) -> str:
         return to_svg(figure, f"Accuracy on {split} by approach: {'; '.join(told)}.")
 
 
-def by_examples(curve: Sequence[Mapping[str, Any]]) -> str:
+def by_examples(curve: Sequence[tuple[int, float]]) -> str:
     """An `<svg>`: validation accuracy of heads by number of training examples; "" of fewer than
     two points."""
-    known = [(p["n"], p["accuracy"]) for p in curve if is_number(p.get("accuracy"))]
-    if len(known) < 2:
+    if len(curve) < 2:
         return ""
-    xs, ys = zip(*known, strict=True)
+    xs, ys = zip(*curve, strict=True)
     with canvas("Accuracy, % by training examples") as (figure, axes):
         axes.plot(xs, _percent(ys), "o-", color=SERIES, linewidth=1.8, markersize=5)
         axes.set_xscale("log")
         _ticks(axes.xaxis, xs)
         axes.set_xlabel("training examples of a head alone")
-        told = [f"{y:.1%} with {x}" for x, y in known]
+        told = [f"{y:.1%} with {x}" for x, y in curve]
         return to_svg(figure, f"Validation accuracy by training examples: {'; '.join(told)}.")
 
 

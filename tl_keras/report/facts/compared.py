@@ -11,6 +11,8 @@ from tl_keras.report.drawings.words import (
 )
 from tl_keras.report.read import RunFiles
 from tl_keras.report.sections import results
+from tl_keras.run.result.comparison import ApproachRecord
+from tl_keras.run.result.part import Interval
 
 NAMES = {
     "scratch": "from scratch",
@@ -26,19 +28,19 @@ NAMES = {
 
 def is_one(run: RunFiles) -> bool:
     """Whether a run is a comparison."""
-    return run.result.get("pipeline") == "compare"
+    return run.result.pipeline == "compare"
 
 
 def title(run: RunFiles, name: str) -> str:
     """An approach in words."""
-    own = approaches_of(run).get(name, {})
+    own = approaches_of(run).get(name)
     if name.startswith("backbone_"):
-        return f"{own.get('backbone') or name}, fine-tuned"
+        return f"{own.backbone if own else name}, fine-tuned"
     return NAMES.get(name, name)
 
 
-def approaches_of(run: RunFiles) -> dict[str, dict[str, Any]]:
-    return run.result.get("approaches") or {}
+def approaches_of(run: RunFiles) -> dict[str, ApproachRecord]:
+    return run.result.approaches or {}
 
 
 def main_metric(run: RunFiles) -> tuple[str, Callable[[Any], str]]:
@@ -47,13 +49,13 @@ def main_metric(run: RunFiles) -> tuple[str, Callable[[Any], str]]:
     return name, results.named_scores(run.task)[name][1]
 
 
-def between(run: RunFiles, pair: Any) -> str:
+def between(run: RunFiles, pair: Interval | None) -> str:
     """An interval of the main metric, or of a difference of it."""
     if run.counts_right:
         return interval(pair)
     return " to ".join(map(number, pair or ())) or NOTHING
 
 
-def gap(run: RunFiles, value: Any) -> str:
+def gap(run: RunFiles, value: float) -> str:
     """A difference of the main metric."""
     return points(value) if run.counts_right else number(value)

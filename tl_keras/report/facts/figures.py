@@ -2,13 +2,18 @@
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from scipy import stats
 
 from tl_keras import tasks
 from tl_keras.report.drawings.words import is_number
 from tl_keras.report.read import Prediction, RunFiles
+from tl_keras.run.result.exports import Exported, Shipped
+from tl_keras.run.result.part import Measures, Scores
+from tl_keras.tasks.classification.record import ClassScores
 from tl_keras.tasks.shares import wilson
 
 # Stages of metrics.jsonl whose records are epochs, in words. Those of the stage "head" are
@@ -22,12 +27,17 @@ WIDE = 0.2  # Width of an interval, over which a score says little.
 DECIDABLE = 0.05  # A difference of shares that may be larger is not known to be noise.
 
 
-def scored(run: RunFiles) -> tuple[str, dict]:
+def measured(run: RunFiles, split: str) -> Scores | None:
+    """The scores of test or val; None of a split that was not measured."""
+    return {"test": run.result.test, "val": run.result.val}.get(split)
+
+
+def scored(run: RunFiles) -> tuple[str, Scores | None]:
     """The split that the report is about and its scores: test if there is one."""
     for split in ("test", "val"):
-        if run.result.get(split):
-            return split, run.result[split]
-    return "", {}
+        if scores := measured(run, split):
+            return split, scores
+    return "", None
 
 
 def predicted(run: RunFiles) -> tuple[str, list[Prediction]]:
@@ -40,14 +50,13 @@ def predicted(run: RunFiles) -> tuple[str, list[Prediction]]:
 def intervals(run: RunFiles, split: str) -> dict[str, list[float]]:
     """95% intervals of a split's scores, by name; that of the main metric is the run's own."""
     examples = [(p.label, p.prediction, p.likelihood) for p in run.predictions if p.split == split]
-    own = (run.result.get(split) or {}).get("interval")
-    drawn = tasks.of(run.task, "intervals").bootstrap(examples)
-    return {**drawn, **({run.main: own} if own else {})}
+    scores, drawn = measured(run, split), tasks.of(run.task, "intervals").bootstrap(examples)
+    return {**drawn, **({run.main: scores.interval} if scores else {})}
 
 
 def split_size(run: RunFiles, split: str) -> int | None:
     """Examples of a split; None if nobody counted them."""
-    size = (run.result.get("data") or {}).get(split)
+    size = getattr(run.result.data, split) if run.result.data else None
     if size is None and run.data.get("splits"):
         size = len(run.data["splits"].get(split) or [])
     return size
@@ -55,7 +64,7 @@ def split_size(run: RunFiles, split: str) -> int | None:
 
 def unread_test(run: RunFiles) -> int:
     """Examples of a test split that a search left alone, since nothing of it may decide."""
-    left_alone = run.result.get("pipeline") == "search" and not run.result.get("test")
+    left_alone = run.result.pipeline == "search" and not run.result.test
     return (split_size(run, "test") or 0) if left_alone else 0
 
 
@@ -74,46 +83,55 @@ def epochs(run: RunFiles) -> list[dict]:
     return [record for record in run.records if record.get("stage") in STAGES]
 
 
-def exports(run: RunFiles) -> dict[str, dict]:
+def exports(run: RunFiles) -> dict[str, Exported]:
     """What was measured of each exported format."""
-    return {name: export for name, export in (run.result.get("export") or {}).items() if export}
+    return run.result.export or {}
 
 
-def passed(export: dict) -> bool:
-    """Whether an export held its tolerance, as far as anybody checked."""
-    return export.get("status") in (None, "ok")
+def passed(export: Exported) -> bool:
+    """Whether an export held its tolerance."""
+    return export.status == "ok"
 
 
-def to_ship(run: RunFiles) -> tuple[str, dict] | None:
-    """Format and measurements of `export/model.tflite`, which validation chose."""
-    shipped = run.result.get("shipped") or {}
-    export = exports(run).get(shipped.get("format"))
-    return (shipped["format"], {**export, **shipped}) if export else None
+def to_ship(run: RunFiles) -> tuple[Shipped, Exported] | None:
+    """`export/model.tflite`, and the measurements of the format that validation chose for it."""
+    shipped = run.result.shipped
+    export = exports(run).get(shipped.format) if shipped else None
+    return (shipped, export) if export else None
 
 
-def share_right(run: RunFiles, scores: dict) -> float | None:
+def share_right(run: RunFiles, scores: Measures | Mapping[str, Any] | None) -> float | None:
     """The share of right answers among scores; None of other tasks, or where nobody knows it."""
-    share = scores.get(run.main) if run.counts_right else None
+    share = scores.get(run.main) if scores and run.counts_right else None
     return share if is_number(share) else None
 
 
-def right(run: RunFiles, export: dict) -> "Share | None":
+def examples(run: RunFiles, export: Exported) -> int | None:
+    """How many examples an export was measured on: those of the model where it does not say."""
+    scores = scored(run)[1]
+    return scores.n if export.n is None and scores else export.n
+
+
+def right(run: RunFiles, export: Exported) -> "Share | None":
     """How many examples an export has right, if that was measured."""
-    share, n = share_right(run, export), export.get("n", scored(run)[1].get("n"))
-    if share is None or not is_number(n) or not n:
-        return None
-    return Share(round(share * n), n)
+    share, n = share_right(run, export), examples(run, export)
+    return Share(round(share * n), n) if share is not None and n else None
 
 
-def median(export: dict) -> float | None:
+def median(export: Exported | None) -> float | None:
     """Milliseconds an example, of an export that was timed."""
-    return (export.get("latency_ms") or {}).get("median")
+    return export.latency_ms.median if export and export.latency_ms else None
+
+
+def classes(run: RunFiles) -> dict[str, ClassScores]:
+    """The scores of each class; none of other tasks."""
+    scores = scored(run)[1]
+    return scores.classes if scores and run.counts_right else {}
 
 
 def majority(run: RunFiles) -> tuple[str, float] | None:
     """The largest class of the split, and its share: what always answering it would get right."""
-    classes = scored(run)[1].get("classes") or {}
-    sizes = {name: score["n"] for name, score in classes.items() if is_number(score.get("n"))}
+    sizes = {name: own.n for name, own in classes(run).items()}
     if not sum(sizes.values()):
         return None
     name = max(sizes, key=sizes.get)
@@ -126,9 +144,10 @@ def against_majority(run: RunFiles) -> str:
     "better", also where nobody can compare; "open", too few examples to tell; "trade", not right
     more often, but other classes are found too; "chance".
     """
-    largest, (low, high) = majority(run), scored(run)[1].get("interval") or (None, None)
-    if not largest or not is_number(low) or not is_number(high) or low > largest[1]:
+    largest, scores = majority(run), scored(run)[1]
+    if not largest or not all(map(is_number, scores.interval)) or scores.interval[0] > largest[1]:
         return "better"
+    low, high = scores.interval
     if high - low > WIDE and high > largest[1]:
         return "open"
     return "trade" if _finds_other_classes(run) else "chance"
@@ -146,10 +165,9 @@ def _finds_other_classes(run: RunFiles) -> bool:
 
 def counts(run: RunFiles) -> tuple[list[str], Counter]:
     """The class names in their order and how often (true, predicted) occurred."""
-    scores = scored(run)[1]
-    names = list(scores.get("classes") or run.data.get("classes") or [])
-    confusion = scores.get("confusion")
-    if confusion and len(confusion) == len(names):
+    names = list(classes(run) or run.data.get("classes") or [])
+    confusion = scored(run)[1].confusion if classes(run) else []
+    if confusion and [len(row) for row in confusion] == [len(names)] * len(names):
         cells = zip(names, confusion, strict=True)
         return names, Counter(
             {(t, p): n for t, row in cells for p, n in zip(names, row, strict=True) if n}

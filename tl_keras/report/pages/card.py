@@ -68,7 +68,7 @@ def _front_matter(run: RunFiles) -> str:
     metrics = [
         f"          - type: {metric}\n            value: {scores[key]}\n            name: {name}"
         for key, metric, name in words.CARD_METRICS
-        if is_number(scores.get(key))
+        if scores and is_number(scores.get(key))
     ]
     lines = ["---", "library_name: keras", f"pipeline_tag: {kind}", "tags:"]
     lines += [f"  - {tag}" for tag in (kind, "transfer-learning", "litert")]
@@ -133,7 +133,7 @@ def _method(run: RunFiles) -> str:
     if how := part(run.modality, "show").prepared(settings):
         lines.append(plain(how))
     epochs = figures.epochs(run)
-    kept = epochs and (run.result.get("model") or {}).get("kept") != "head"
+    kept = epochs and not (run.result.model and run.result.model.kept == "head")
     if kept and settings.get("augment"):  # A head alone is fitted on the examples as they are.
         lines.append(f"augmentation: {plain(json.dumps(settings['augment']))}")
     if epochs:
@@ -156,11 +156,11 @@ def _kept(run: RunFiles, epochs: Sequence[dict]) -> str:
 def _figures(run: RunFiles) -> str:
     rows = []
     for split in ("test", "val"):
-        scores, between = run.result.get(split) or {}, figures.intervals(run, split)
+        scores, between = figures.measured(run, split), figures.intervals(run, split)
         for key, (name, written) in results.named_scores(run.task).items():
-            if is_number(scores.get(key)):
+            if scores and is_number(scores.get(key)):
                 low_high = " to ".join(map(written, between[key])) if key in between else NOTHING
-                row = [run.split_name(split), count(scores.get("n")), name]
+                row = [run.split_name(split), count(scores.n), name]
                 rows.append([*row, written(scores[key]), low_high])
     return _table(["Split", "n", "Score", "Value", "95% interval"], rows) if rows else ""
 
@@ -181,29 +181,24 @@ def _recalls(run: RunFiles) -> str:
 
 
 def _exports(run: RunFiles) -> str:
-    measured, score = figures.scored(run)[1].get("n"), run.main
-    title, written = results.named_scores(run.task)[score]
+    title, written = results.named_scores(run.task)[run.main]
     rows = []
     for name, export in figures.exports(run).items():
-        value, n = export.get(score), export.get("n", measured)
         share = figures.right(run, export)
-        latency = (export.get("latency_ms") or {}).get("median")
         rows.append(
             [
-                *(
-                    plain(name),
-                    plain(export.get("path") or NOTHING),
-                    megabytes(export.get("bytes")),
-                ),
-                *(written(value), interval(share.interval) if share else NOTHING, count(n)),
-                *(number(latency), plain(export.get("status") or NOTHING)),
+                *(plain(name), plain(export.path), megabytes(export.bytes)),
+                written(export.get(run.main)),
+                interval(share.interval) if share else NOTHING,
+                count(figures.examples(run, export)),
+                *(number(figures.median(export)), plain(export.status)),
             ]
         )
     heads = ["Format", "File", "Size", title, "95% interval", "n", "Median ms", "Status"]
     if not rows:
         return ""
-    shipped = figures.to_ship(run)
-    below = f"\n{plain(shipped[1]['path'])} is the {plain(shipped[0])} file.\n" if shipped else ""
+    shipped, _ = figures.to_ship(run) or (None, None)
+    below = f"\n{plain(shipped.path)} is the {plain(shipped.format)} file.\n" if shipped else ""
     return _table(heads, rows) + below
 
 
@@ -222,10 +217,10 @@ def _limits(run: RunFiles) -> str:
         lines.append(
             f"Fewer than {FEW} {run.split_name(split)} examples, too few to judge: {names}."
         )
-    if is_number(scores.get("calibration_error")):
+    if scores and run.counts_right:
         lines.append(
-            f"Calibration error {percent(scores['calibration_error'])} on "
-            f"{count(scores.get('n'))} examples: probabilities are no certainties."
+            f"Calibration error {percent(scores.calibration_error)} on {count(scores.n)} "
+            "examples: probabilities are no certainties."
         )
     one, many = run.plain_nouns
     shifts = part(run.modality, "show").SHIFTS
@@ -237,10 +232,10 @@ def _limits(run: RunFiles) -> str:
 
 
 def _reproduce(run: RunFiles) -> str:
-    command = run.result.get("pipeline") or "finetune"
+    command = run.result.pipeline or "finetune"
     line = f"tl-keras {command} --config=config.yaml --workdir={shlex.quote(f'runs/{run.name}')}"
-    facts = [("seed", run.result.get("seed")), ("data fingerprint", run.data.get("fingerprint"))]
-    facts += [*(run.result.get("versions") or {}).items(), ("device", run.result.get("device"))]
+    facts = [("seed", run.result.seed), ("data fingerprint", run.data.get("fingerprint"))]
+    facts += [*(run.result.versions or {}).items(), ("device", run.result.device)]
     lines = [f"{plain(name)}: {plain(value)}" for name, value in facts if value is not None]
     # Indented, not fenced: a name cannot end it.
     return f"    {' '.join(line.split())}\n\n{_items(lines)}"

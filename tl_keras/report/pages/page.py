@@ -41,7 +41,7 @@ def write(workdir: Path) -> Path:
     if any((workdir / name).exists() for name in (path.name, "MODEL_CARD.md")):
         marks.check(workdir, "run", "report", may_be_new=False)
     text = printable(render(run))
-    if run.result and not is_one(run):  # Each approach has a card of its own.
+    if run.finished and not is_one(run):  # Each approach has a card of its own.
         card.write(run)
     files.write_text(path, text)
     return path
@@ -76,7 +76,7 @@ def render(run: RunFiles) -> str:
         contents(filled),
         *(section(title, body) for title, body in filled.items()),
     ]
-    above = [run.result.get("pipeline") or ("audit" if run.is_audit else ""), run.name]
+    above = [run.result.pipeline or ("audit" if run.is_audit else ""), run.name]
     return document(
         f"{run.name}: tl_keras report",
         " · ".join(filter(None, above)),

@@ -14,7 +14,6 @@ from tl_keras.report.drawings.words import (
     count,
     counted,
     duration,
-    is_number,
     listed,
     megabytes,
     number,
@@ -24,9 +23,10 @@ from tl_keras.report.facts import figures, paired
 from tl_keras.report.facts.compared import between, gap
 from tl_keras.report.facts.paired import Named
 from tl_keras.report.pages.page import document
-from tl_keras.report.read import read
+from tl_keras.report.read import RunFiles, read
 from tl_keras.report.sections import provenance, results
 from tl_keras.run import files
+from tl_keras.run.result.exports import Exported
 
 
 def write(workdirs: Sequence[Path], output: Path) -> Path:
@@ -41,7 +41,7 @@ def write(workdirs: Sequence[Path], output: Path) -> Path:
     """
     named = [(_letter(i), read(Path(workdir))) for i, workdir in enumerate(workdirs)]
     for _, run in named:
-        if not run.result:
+        if not run.finished:
             raise ValueError(f"report: {str(run.folder)!r} is not finished; finish it first")
     files.write_text(Path(output), printable(render(named)))
     return Path(output)
@@ -142,7 +142,7 @@ def _runs(named: Named) -> str:
             letter,
             escape(run.name),
             escape(run.folder),
-            escape(run.result.get("pipeline") or NOTHING),
+            escape(run.result.pipeline or NOTHING),
         ]
         for letter, run in named
     ]
@@ -154,11 +154,16 @@ def _scores(named: Named) -> str:
     drawn = [
         figures.intervals(run, split) for (_, run), (split, _) in zip(named, measured, strict=True)
     ]
-    rows = [["Measured on", *(f"{count(s.get('n'))} {split_name(split)}" for split, s in measured)]]
+    rows = [
+        [
+            "Measured on",
+            *(f"{count(own.n if own else None)} {split_name(split)}" for split, own in measured),
+        ]
+    ]
     for key, (name, written) in results.named_scores(paired.task_of(named)).items():
         cells = [
-            written(scores.get(key)) + results.between(intervals.get(key), written)
-            for (_, scores), intervals in zip(measured, drawn, strict=True)
+            written(own.get(key) if own else None) + results.between(intervals.get(key), written)
+            for (_, own), intervals in zip(measured, drawn, strict=True)
         ]
         rows.append([name, *cells])
     told = tasks.of(paired.task_of(named), "words").ABOUT_INTERVALS
@@ -221,15 +226,10 @@ def _curves(named: Named) -> str:
 
 
 def _exports(named: Named) -> str:
-    exports = [figures.exports(run) for _, run in named]
-    measured = [figures.scored(run)[1].get("n") for _, run in named]
     task = paired.task_of(named)
-    formats = list(dict.fromkeys(name for own in exports for name in own))
+    formats = list(dict.fromkeys(name for _, run in named for name in figures.exports(run)))
     rows = [
-        [
-            escape(name),
-            *(_export(own.get(name), n, task) for own, n in zip(exports, measured, strict=True)),
-        ]
+        [escape(name), *(_export(run, figures.exports(run).get(name), task) for _, run in named)]
         for name in formats
     ]
     above = (
@@ -239,14 +239,15 @@ def _exports(named: Named) -> str:
     return table(above, ["Format", *_heads(named)], rows) if rows else ""
 
 
-def _export(export: dict | None, n: Any, task: str) -> str:
+def _export(run: RunFiles, export: Exported | None, task: str) -> str:
     if not export:
         return NOTHING
     median = figures.median(export)
-    speed = f", {number(median)} ms" if is_number(median) else ""
+    speed = f", {number(median)} ms" if median is not None else ""
     missed = "" if figures.passed(export) else ' <span class="missed">missed</span>'
-    right = results.main(task, export.get(tasks.of(task, "names").MAIN), export.get("n", n))
-    return f"{megabytes(export.get('bytes'))}{speed}{missed} {right}"
+    value = export.get(tasks.of(task, "names").MAIN)
+    right = results.main(task, value, figures.examples(run, export))
+    return f"{megabytes(export.bytes)}{speed}{missed} {right}"
 
 
 def _model(named: Named) -> str:
@@ -279,7 +280,7 @@ def _plain(value: Any) -> str:
 
 
 def _time(named: Named) -> str:
-    spent = [run.result.get("seconds") or {} for _, run in named]
+    spent = [run.result.seconds for _, run in named]
     phases = list(dict.fromkeys(phase for own in spent for phase in own))
     rows = [[escape(p), *(duration(own.get(p, math.nan)) for own in spent)] for p in phases]
     numeric = range(1, len(named) + 1)

@@ -1,13 +1,10 @@
 """Sections of a comparison of approaches: a run in, HTML out."""
 
-from typing import Any
-
 from tl_keras import tasks
-from tl_keras.report.advice.on_approaches import more
+from tl_keras.report.advice.on_approaches import NOWHERE, accuracies, more
 from tl_keras.report.drawings.markup import escape, table
 from tl_keras.report.drawings.search_charts import Estimate, by_examples, by_name, pareto
 from tl_keras.report.drawings.words import (
-    NOTHING,
     count,
     duration,
     is_number,
@@ -17,9 +14,11 @@ from tl_keras.report.drawings.words import (
     percent,
     points,
 )
-from tl_keras.report.facts.compared import approaches_of, between, gap, main_metric, title
+from tl_keras.report.facts.compared import approaches_of, between, gap, title
 from tl_keras.report.read import RunFiles
 from tl_keras.report.sections import results
+from tl_keras.run.result.comparison import Recommended, Standing
+from tl_keras.run.result.part import Short
 
 
 def approaches(run: RunFiles) -> str:
@@ -31,55 +30,55 @@ def approaches(run: RunFiles) -> str:
 
 
 def _charts(run: RunFiles) -> str:
-    own, (main, _) = approaches_of(run), main_metric(run)
+    every, split = list(approaches_of(run).items()), "test"
+    scores = [own.test for _, own in every]
+    if not any(scores):
+        scores, split = [own.val for _, own in every], "validation"
     measured = {
-        split: {
-            n: _estimate(i, a[split], main) for i, (n, a) in enumerate(own.items()) if a.get(split)
-        }
-        for split in ("test", "val")
+        i: (name, own, shown)
+        for i, ((name, own), shown) in enumerate(zip(every, scores, strict=True), start=1)
+        if shown and is_number(shown.get(run.main))
     }
-    split = "test" if measured["test"] else "val"
-    numbered = dict(enumerate(own.items(), start=1))
+    by_its_name = {name: _estimate(run, i, shown) for i, (name, _, shown) in measured.items()}
     timed = {
-        i: _estimate(a["training"], a[split], main)
-        for i, (_, a) in numbered.items()
-        if a.get(split) and (a.get("training") or 0) > 0
+        i: _estimate(run, own.training, shown)
+        for i, (_, own, shown) in measured.items()
+        if is_number(own.training) and own.training > 0
     }
-    drawn = [by_name(measured[split], "validation" if split == "val" else split)]
+    sized = {
+        i: _estimate(run, own.latency_ms, shown)
+        for i, (_, own, shown) in measured.items()
+        if is_number(own.latency_ms)
+    }
+    drawn = [by_name(by_its_name, split)]
     drawn.append(pareto("seconds of training", timed) if timed else "")
-    if sized := {
-        i: _estimate(a["latency_ms"], a[split], main)
-        for i, (_, a) in numbered.items()
-        if a.get(split) and is_number(a.get("latency_ms"))
-    }:
-        drawn.append(pareto("int8 latency, ms", sized))
-    drawn.append(by_examples(run.result.get("learning_curve") or []))
+    drawn.append(pareto("int8 latency, ms", sized) if sized else "")
+    drawn.append(by_examples(accuracies(run)))
     drawn = [svg for svg in drawn if svg]
     pairs = [drawn[i : i + 2] for i in range(0, len(drawn), 2)]
     return "".join(f'<div class="charts">{"".join(pair)}</div>' for pair in pairs)
 
 
-def _estimate(x: float, scores: dict[str, Any], main: str) -> Estimate:
-    return Estimate(x, scores[main], *scores["interval"])
+def _estimate(run: RunFiles, x: float, scores: Short) -> Estimate:
+    share = scores[run.main]
+    return Estimate(x, share, *(scores.interval or (share, share)))
 
 
 def _table(run: RunFiles) -> str:
-    best, (main, _) = (run.result.get("recommended") or {}).get("best"), main_metric(run)
-    rows = []
+    best, rows = (run.result.recommended or Recommended()).best, []
     for i, (name, own) in enumerate(approaches_of(run).items(), start=1):
-        val, test = own.get("val") or {}, own.get("test") or {}
         mark = ' <span class="ok">best</span>' if name == best else ""
         rows.append(
             [
                 str(i),
                 f"{escape(name)}{mark} <small>{escape(isolated(title(run, name)))}</small>",
-                results.main(run.task, val.get(main), val.get("n")),
-                results.main(run.task, test.get(main), test.get("n")),
-                duration(own.get("training")),
-                duration(own.get("to_scratch")),
-                count(own.get("parameters")),
-                megabytes(own.get("bytes")),
-                number(own.get("latency_ms")),
+                _main(run, own.val),
+                _main(run, own.test),
+                duration(own.training),
+                duration(own.to_scratch),
+                count(own.parameters),
+                megabytes(own.bytes),
+                number(own.latency_ms),
             ]
         )
     above = (
@@ -94,54 +93,59 @@ def _table(run: RunFiles) -> str:
     return table(above, columns, rows, numeric=(0, 4, 5, 6, 7, 8))
 
 
+def _main(run: RunFiles, scores: Short | None) -> str:
+    """The main metric of a split, as HTML."""
+    scores = scores or Short()
+    return results.main(run.task, scores.get(run.main), scores.n)
+
+
 def _left_out(run: RunFiles) -> str:
-    left_out = run.result.get("left_out") or {}
+    left_out = run.result.left_out or {}
     rows = [[escape(name), escape(why)] for name, why in left_out.items()]
     return table("Not run.", ["Approach", "Why"], rows) if rows else ""
 
 
 def differences(run: RunFiles) -> str:
     """How the others stand against the one that is recommended, example by example."""
-    found = run.result.get("recommended") or {}
-    best, parts = found.get("best"), []
-    for split, word in (("val", "validation"), ("test", "test")):
-        compared = found.get(split) or {}
-        rows = [
-            [
-                f"{escape(best)} against {escape(name)}",
-                f"{gap(run, d['difference'])} <small>{between(run, d['interval'])}</small>",
-                f"{count(d['won'])} to {count(d['lost'])}",
-                "noise" if d["interval"][0] <= 0 <= d["interval"][1] else "beyond chance",
-            ]
-            for name, d in (compared.get("against") or {}).items()
+    found = run.result.recommended or Recommended()
+    val, test = found.val or NOWHERE, found.test or NOWHERE
+    chose = _differences(run, val, "validation", "chose")
+    return chose + _differences(run, test, "test", "decided nothing")
+
+
+def _differences(run: RunFiles, standing: Standing, word: str, did: str) -> str:
+    best = run.result.recommended.best if run.result.recommended else None
+    rows = [
+        [
+            f"{escape(best)} against {escape(name)}",
+            f"{gap(run, own.difference)} <small>{between(run, own.interval)}</small>",
+            f"{count(own.won)} to {count(own.lost)}",
+            "noise" if own.interval[0] <= 0 <= own.interval[1] else "beyond chance",
         ]
-        if rows:
-            chose = "chose" if split == "val" else "decided nothing"
-            above = f"On the same {count(compared['n'])} {word} examples, which {chose}."
-            name = results.named_scores(run.task)[main_metric(run)[0]][0].lower()
-            alone = "Right alone" if run.counts_right else "Better alone"
-            columns = ["Approaches", f"Difference in {name}", alone, "Verdict"]
-            parts.append(f"<h3>{word.capitalize()}</h3>{table(above, columns, rows)}")
-    return "".join(parts)
+        for name, own in standing.against.items()
+    ]
+    if not rows:
+        return ""
+    above = f"On the same {count(standing.n)} {word} examples, which {did}."
+    name = results.named_scores(run.task)[run.main][0].lower()
+    alone = "Right alone" if run.counts_right else "Better alone"
+    columns = ["Approaches", f"Difference in {name}", alone, "Verdict"]
+    return f"<h3>{word.capitalize()}</h3>{table(above, columns, rows)}"
 
 
 def ranking(run: RunFiles) -> str:
     """Backbones by what their features say of the labels, before anything was trained."""
-    ranked, rated = run.result.get("ranking") or [], tasks.maybe(run.task, "transfer")
-    rows = []
-    for row in ranked:
-        tuned = (approaches_of(run).get(str(row.get("approach"))) or {}).get("val") or {}
+    rated, rows = tasks.maybe(run.task, "transfer"), []
+    for ranked in run.result.ranking or []:
+        tuned = approaches_of(run).get(ranked.approach)
+        told = [number(ranked.get("logme")), percent(ranked.get("left_out_accuracy"))]
         rows.append(
             [
-                escape(row.get("backbone") or NOTHING),
-                *(
-                    [number(row.get("logme")), percent(row.get("left_out_accuracy"))]
-                    if rated
-                    else []
-                ),
-                results.main(run.task, tuned.get(main_metric(run)[0]), tuned.get("n")),
-                count(row.get("parameters")),
-                duration(row.get("seconds")),
+                escape(ranked.backbone),
+                *(told if rated else []),
+                _main(run, tuned.val if tuned else None),
+                count(ranked.parameters),
+                duration(ranked.seconds),
             ]
         )
     if not rows:
@@ -160,20 +164,20 @@ def ranking(run: RunFiles) -> str:
 
 def curve(run: RunFiles) -> str:
     """The learning curve in numbers."""
-    points_of = run.result.get("learning_curve") or []
+    points_of = run.result.learning_curve or []
     shown = [
         (key, *told)
         for key, told in results.named_scores(run.task).items()
-        if any(key in p for p in points_of)
+        if any(key in point for point in points_of)
     ]
     rows = [
-        [percent(p.get("share")), count(p.get("n"))]
-        + [written(p.get(key)) for key, _, written in shown]
-        for p in points_of
+        [percent(point.share), count(point.n)]
+        + [written(point.get(key)) for key, _, written in shown]
+        for point in points_of
     ]
     if not rows:
         return ""
-    expected = more(run.result["learning_curve"]) if run.counts_right else None
+    expected = more(accuracies(run)) if run.counts_right else None
     said = ""
     if expected:
         said = f" Twice as many, {count(expected[0])}, would bring {points(expected[1])}."

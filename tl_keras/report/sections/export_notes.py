@@ -15,6 +15,7 @@ from tl_keras.report.drawings.words import (
 )
 from tl_keras.report.facts import figures
 from tl_keras.report.read import RunFiles
+from tl_keras.run.result.exports import Abstaining, Exported, OnFiles
 
 SHOWN = 6  # layers by name; the others are counted
 
@@ -22,76 +23,74 @@ SHOWN = 6  # layers by name; the others are counted
 def notes(run: RunFiles) -> Iterable[str]:
     """Sentences, the most important first."""
     measured = figures.exports(run)
-    yield from (f"{k}: {e['status']}." for k, e in measured.items() if not figures.passed(e))
+    yield from (f"{k}: {e.status}." for k, e in measured.items() if not figures.passed(e))
     for name, export in measured.items():
-        if export.get("repair"):
+        if export.repair and export.repair.steps and export.val:
             yield _mended(name, export, run.task)
     yield from _shipped(run)
     yield from _undecided(measured)
     yield from _slower(measured)
     for name, export in measured.items():
-        if export.get("float_operators"):
-            kinds = listed([f"{n} {kind}" for kind, n in export["float_operators"].items()])
+        if export.float_operators:
+            kinds = listed([f"{n} {kind}" for kind, n in export.float_operators.items()])
             yield f"{name} computes with floats in {kinds}: not for devices without them."
-    shipped = figures.to_ship(run)
-    if shipped and shipped[1].get("abstain"):
-        yield _abstaining(*shipped, run)
+    shipped, export = figures.to_ship(run) or (None, None)
+    if export and export.abstain:
+        yield _abstaining(shipped.format, export.abstain, run)
 
 
-def _mended(name: str, export: dict, task: str) -> str:
-    kept, steps = export["repair"]["kept"], export["repair"]["steps"]
+def _mended(name: str, export: Exported, task: str) -> str:
+    kept, first = export.repair.kept, export.repair.steps[0]
     others = f" and {len(kept) - SHOWN} others" if len(kept) > SHOWN else ""
     layers = ", ".join(kept[:SHOWN]) + others if kept else "nothing"
-    lost = export.get("val", {}).get("lost")
-    before = number(steps[0]["lost"]), export["val"]["on"], percent(steps[0]["moved"])
+    before = number(first.lost), export.val.on, percent(first.moved)
     return (
         f"{name} {tasks.of(task, 'words').mended(*before)}; with {layers} left "
-        f"float, which cost most when quantised apart, it loses {number(lost)}, and is "
-        f"{megabytes(export['repair']['bytes'])} larger."
+        f"float, which cost most when quantised apart, it loses {number(export.val.lost)}, and is "
+        f"{megabytes(export.repair.bytes)} larger."
     )
 
 
 def _shipped(run: RunFiles) -> Iterable[str]:
-    found = figures.to_ship(run)
-    device = found[1].get("device") if found else None
-    if device:
-        said = part(run.modality, "show").on_device(device, _right(run, device))
-        yield f"{found[1]['path']} is the {found[0]} file. {said}"
+    shipped, _ = figures.to_ship(run) or (None, None)
+    if shipped and shipped.device:
+        right = _right(run, shipped.device)
+        said = part(run.modality, "show").on_device(shipped.device, right)
+        yield f"{shipped.path} is the {shipped.format} file. {said}"
 
 
-def _right(run: RunFiles, device: dict) -> str:
-    share = device.get(run.main)
-    if not run.counts_right or not is_number(share):
+def _right(run: RunFiles, device: OnFiles) -> str:
+    share = figures.share_right(run, device)
+    if share is None:
         return ""
-    return f"is right on {percent(share)} ({interval(device['interval'])}), and "
+    return f"is right on {percent(share)} ({interval(device.interval)}), and "
 
 
-def _undecided(measured: dict[str, dict]) -> Iterable[str]:
-    names = [name for name, export in measured.items() if export.get("undecided")]
+def _undecided(measured: dict[str, Exported]) -> Iterable[str]:
+    names = [name for name, export in measured.items() if export.undecided]
     if names:
-        n = max(measured[name]["undecided"] for name in names)
+        n = max(measured[name].undecided for name in names)
         yield (
             f"{count(n)} validation examples are too few to tell whether {listed(names)} "
             f"{'loses' if len(names) == 1 else 'lose'} more than export.max_accuracy_drop."
         )
 
 
-def _slower(measured: dict[str, dict]) -> Iterable[str]:
-    plain = figures.median(measured.get("float32", {}))
-    if not is_number(plain):
+def _slower(measured: dict[str, Exported]) -> Iterable[str]:
+    plain = figures.median(measured.get("float32"))
+    if not plain:
         return
     for name, export in measured.items():
         median = figures.median(export)
-        if is_number(median) and median > 1.05 * plain:
+        if median is not None and median > 1.05 * plain:
             yield f"{name} is slower than float32 on this machine, {number(median / plain)} times."
 
 
-def _abstaining(name: str, export: dict, run: RunFiles) -> str:
-    abstain = export["abstain"]
-    decided = f"{name} decides {percent(abstain['answered'])} of the {run.nouns[1]}"
+def _abstaining(name: str, abstain: Abstaining, run: RunFiles) -> str:
+    decided = f"{name} decides {percent(abstain.answered)} of the {run.nouns[1]}"
     if is_number(right := abstain.get(run.main)):
         decided += f", and is right on {percent(right)} of those"
     return (
         f"{decided}; the right {run.answers[0]} is among those that it cannot rule out for "
-        f"{percent(abstain['coverage'])} ({interval(abstain['interval'])})."
+        f"{percent(abstain.coverage)} ({interval(abstain.interval)})."
     )

@@ -18,13 +18,14 @@ from tl_keras.report.drawings.words import (
 from tl_keras.report.facts import figures
 from tl_keras.report.read import RunFiles
 from tl_keras.report.sections.results import named_scores, share_of
+from tl_keras.run.result.training import Model
 
 QUARANTINED = 100
 
 
 def data(run: RunFiles) -> str:
     """Sizes of the splits, warnings of the audit, and what was left out."""
-    if not run.data and not run.result.get("data"):
+    if not run.data and not run.result.data:
         return ""
     left_out = figures.quarantined(run)
     splits = ("train", "test") if run.holds_out else ("train", "val", "test")
@@ -54,7 +55,7 @@ def _left_out(entries: list[dict]) -> str:
 
 def time(run: RunFiles) -> str:
     """How long each phase took."""
-    seconds = {k: v for k, v in (run.result.get("seconds") or {}).items() if is_number(v)}
+    seconds = {phase: s for phase, s in run.result.seconds.items() if is_number(s)}
     total = seconds.pop("total", None) or sum(seconds.values())
     if not total:
         return ""
@@ -68,14 +69,14 @@ def time(run: RunFiles) -> str:
 def features(run: RunFiles) -> str:
     """Which activations were kept, and why."""
     rows = []
-    for name, kept in (run.result.get("features") or {}).items():
+    for name, own in (run.result.features or {}).items():
         cut, _, split = name.rpartition("/")
-        if kept.get("keep") is False:
-            spent = ["not kept", NOTHING, NOTHING]
+        if own.keep:
+            how = "read from the cache" if own.cached else "computed"
+            spent = [how, megabytes(own.bytes), duration(own.seconds)]
         else:
-            how = "read from the cache" if kept.get("cached") else "computed"
-            spent = [how, megabytes(kept.get("bytes")), duration(kept.get("seconds"))]
-        row = [cut, split_name(split), *spent, kept.get("why") or NOTHING]
+            spent = ["not kept", NOTHING, NOTHING]
+        row = [cut, split_name(split), *spent, own.why or NOTHING]
         rows.append([escape(cell) for cell in row])
     if not rows:
         return ""
@@ -86,26 +87,25 @@ def features(run: RunFiles) -> str:
 
 def model(run: RunFiles) -> str:
     """What was trained from what, and which of the candidates was kept."""
-    values = run.result.get("model") or {}
-    candidates, kept = values.get("candidates") or {}, values.get("kept")
+    candidates = (run.result.model.candidates if run.result.model else None) or {}
     chosen_by = tasks.of(run.task, "names").CHOOSE_BY
-    named, n = facts(list(described(run).items())), (run.result.get("val") or {}).get("n")
+    named, n = facts(list(described(run).items())), run.result.val.n if run.result.val else None
     rows = [
         [
-            escape(name + (" (kept)" if name == kept else "")),
+            escape(name + (" (kept)" if name == run.result.model.kept else "")),
             *(_score(run, key, candidate.get(key), n) for key in chosen_by),
-            number(candidate.get("gain")),
-            number(candidate.get("temperature")),
+            number(candidate.gain),
+            number(candidate.temperature),
         ]
         for name, candidate in candidates.items()
     ]
     if not rows:
         return named
     titles = [named_scores(run.task).get(key, (_words(key),))[0] for key in chosen_by]
-    views = next(iter(candidates.values())).get("views")
+    views = next(iter(candidates.values())).views
     above = f"What stood for choice, on {count(n)} validation examples. Gain: " + tasks.of(
         run.task, "words"
-    ).ABOUT_GAIN.format(views=counted(views or 1, "view"))
+    ).ABOUT_GAIN.format(views=counted(views, "view"))
     columns = ["Candidate", *titles, "Gain", "Temperature"]
     size = len(titles)
     numeric = (1, size + 1, size + 2)
@@ -116,7 +116,7 @@ def _words(key: str) -> str:
     return key.replace("_", " ").capitalize()
 
 
-def _score(run: RunFiles, key: str, value: Any, n: Any) -> str:
+def _score(run: RunFiles, key: str, value: float | None, n: int | None) -> str:
     """A score that candidates are chosen by, as HTML."""
     if run.counts_right and key == run.main:
         return share_of(value, n)
@@ -125,15 +125,18 @@ def _score(run: RunFiles, key: str, value: Any, n: Any) -> str:
 
 def described(run: RunFiles) -> dict[str, Any]:
     """What the model is, by name, in words."""
-    values = dict(run.result.get("model") or {})
-    values.pop("candidates", None)
-    if "freeze" in values:
-        values["freeze"] = _frozen(values)
-    if values.get("kept"):
-        values["kept"] = KEPT.get(values["kept"], values["kept"])
-    if values.get("weights") == "none":
+    model = run.result.model
+    if not model:
+        return {}
+    values = model.model_dump(exclude_none=True, exclude={"candidates"})
+    if model.freeze is not None:
+        values = {name: own for name, own in values.items() if name not in ("block", "cut")}
+        values["freeze"] = _frozen(model)
+    if model.kept:
+        values["kept"] = KEPT.get(model.kept, model.kept)
+    if model.weights == "none":
         values["weights"] = "none: random"
-    return {name: _plain(value) for name, value in values.items() if value is not None}
+    return {name: _plain(value) for name, value in values.items()}
 
 
 KEPT = {
@@ -147,17 +150,16 @@ KEPT = {
 }
 
 
-def _frozen(values: dict) -> str:
-    block, cut = values.pop("block", None), values.pop("cut", None)
-    if not cut:
+def _frozen(model: Model) -> str:
+    if not model.cut:
         return "nothing"
-    share = values["freeze"]
-    return f"up to {block or cut}" + (f", {share:.0%} of the blocks" if is_number(share) else "")
+    share = f", {model.freeze:.0%} of the blocks" if is_number(model.freeze) else ""
+    return f"up to {model.block or model.cut}{share}"
 
 
 def versions(run: RunFiles) -> str:
     """What it ran on."""
-    named = {**(run.result.get("versions") or {}), "device": run.result.get("device")}
+    named = {**(run.result.versions or {}), "device": run.result.device}
     return facts([(name, value) for name, value in named.items() if value is not None])
 
 

@@ -20,6 +20,8 @@ from tl_keras.report.drawings.words import (
 from tl_keras.report.facts import figures
 from tl_keras.report.read import RunFiles
 from tl_keras.report.sections import export_notes
+from tl_keras.run.result.exports import Exported
+from tl_keras.run.result.part import Views
 from tl_keras.tasks.shares import wilson
 
 CELLS = (
@@ -32,23 +34,20 @@ RECALLS = 40  # Rows of the table of recalls; with more, those of the lowest.
 
 def scores(run: RunFiles) -> str:
     """Scores of test and validation, side by side, with their intervals."""
-    splits = [name for name in ("test", "val") if run.result.get(name)]
-    if not splits:
+    measured = {name: figures.measured(run, name) for name in ("test", "val")}
+    found = {name: own for name, own in measured.items() if own}
+    if not found:
         return ""
-    found = [run.result[name] for name in splits]
-    drawn = [figures.intervals(run, name) for name in splits]
+    drawn = [figures.intervals(run, name) for name in found]
     rows = []
     for key, (name, written) in named_scores(run.task).items():
         cells = [
-            f"{written(measured.get(key))}{between(intervals.get(key), written)}"
-            for measured, intervals in zip(found, drawn, strict=True)
+            f"{written(own.get(key))}{between(intervals.get(key), written)}"
+            for own, intervals in zip(found.values(), drawn, strict=True)
         ]
         rows.append([name, *cells])
-    rows += _of_views([measured.get("views") or {} for measured in found], run.task)
-    heads = [
-        f"{run.split_name(name)}, n\u00a0=\u00a0{count(measured.get('n'))}"
-        for name, measured in zip(splits, found, strict=True)
-    ]
+    rows += _of_views([own.views for own in found.values()], run.task)
+    heads = [f"{run.split_name(name)}, n\u00a0=\u00a0{count(own.n)}" for name, own in found.items()]
     about = tasks.of(run.task, "words").ABOUT_SCORES
     return table(about, ["Score", *heads], rows)
 
@@ -62,18 +61,18 @@ def named_scores(task: str) -> dict[str, tuple[str, Callable[[Any], str]]]:
     return {key: (name, WRITTEN[kind]) for key, (name, kind) in told.items()}
 
 
-def _of_views(views: Sequence[dict], task: str) -> list[list[str]]:
+def _of_views(views: Sequence[Views | None], task: str) -> list[list[str]]:
     """Rows of the scores of answers that are the mean over several views of an example."""
-    counts = sorted({own["count"] for own in views if is_number(own.get("count"))})
     rows = []
-    for n in counts:
-        own = [v if v.get("count") == n else {} for v in views]
+    for n in sorted({own.count for own in views if own}):
+        shown = [own if own and own.count == n else None for own in views]
         over = f"mean of {count(n)} augmented views"
         short, main = tasks.of(task, "metrics").IN_SHORT, tasks.of(task, "names").MAIN
         for key, (name, written) in named_scores(task).items():
             if key in short:
-                pairs = [between(v.get("interval"), written) if key == main else "" for v in own]
-                cells = [f"{written(v.get(key))}{p}" for v, p in zip(own, pairs, strict=True)]
+                pairs = [between(v.interval, written) if v and key == main else "" for v in shown]
+                values = [written(v.get(key) if v else None) for v in shown]
+                cells = [f"{value}{pair}" for value, pair in zip(values, pairs, strict=True)]
                 rows.append([f"{name}, {over}", *cells])
     return rows
 
@@ -171,9 +170,9 @@ def exports(run: RunFiles) -> str:
     measured = figures.exports(run)
     if not measured:
         return ""
-    split, found = figures.scored(run)
-    on = _distinct(export.get("n", found.get("n")) for export in measured.values())
-    threads = _distinct((e.get("latency_ms") or {}).get("threads") for e in measured.values())
+    split, _ = figures.scored(run)
+    on = _distinct(figures.examples(run, export) for export in measured.values())
+    threads = _distinct(e.latency_ms.threads for e in measured.values() if e.latency_ms)
     measured_on = run.split_name(split)
     if run.holds_out and split == "val":
         measured_on = (
@@ -190,21 +189,22 @@ def exports(run: RunFiles) -> str:
     score = run.main
     columns = ["Format", "Status", "Size, memory", named_scores(run.task)[score][0], "Agreement"]
     columns += ["Largest difference", "Median, 95%, ms", "All threads, ms"]
-    largest = max(filter(is_number, (e.get("bytes") for e in measured.values())), default=0)
+    largest = max(export.bytes for export in measured.values())
     slowest = max(filter(is_number, map(figures.median, measured.values())), default=0)
     rows = []
     for name, export in measured.items():
-        n = export.get("n", found.get("n"))
-        latency = export.get("latency_ms") or {}
+        n, latency = figures.examples(run, export), export.latency_ms
+        high = latency.p95 if latency else None
         rows.append(
             [
-                *(_file(name, export), _status(export)),
-                _length(export.get("bytes"), largest, megabytes) + _small(export, "arena_bytes"),
+                f'{escape(name)} <small class="file">{escape(export.path)}</small>',
+                _status(export),
+                _length(export.bytes, largest, megabytes) + _small(export.arena_bytes, megabytes),
                 main(run.task, export.get(score), n),
-                share_of(export.get("agreement"), n),
-                number(export.get("max_abs_diff")),
-                _length(latency.get("median"), slowest, number) + _small(latency, "p95"),
-                number((export.get("latency_all_ms") or {}).get("median")),
+                share_of(export.agreement, n),
+                number(export.max_abs_diff),
+                _length(figures.median(export), slowest, number) + _small(high, number),
+                number(export.latency_all_ms.median if export.latency_all_ms else None),
             ]
         )
     below = "".join(map(note, export_notes.notes(run)))
@@ -215,19 +215,12 @@ def _distinct(values: Iterable[Any]) -> str:
     return listed([count(value) for value in sorted(set(filter(is_number, values)))])
 
 
-def _file(name: str, export: dict) -> str:
-    path = export.get("path")
-    return escape(name) + (f' <small class="file">{escape(path)}</small>' if path else "")
-
-
-def _status(export: dict) -> str:
+def _status(export: Exported) -> str:
     kind = "ok" if figures.passed(export) else "missed"
-    return f'<span class="{kind}">{kind if export.get("status") else NOTHING}</span>'
+    return f'<span class="{kind}">{kind}</span>'
 
 
-def _small(measured: dict, key: str) -> str:
-    value = measured.get(key)
-    written = megabytes if key == "arena_bytes" else number
+def _small(value: float | None, written: Callable[[Any], str]) -> str:
     return f" <small>{escape(written(value))}</small>" if is_number(value) else ""
 
 

@@ -1,6 +1,6 @@
 """The section on parallel training: the teacher's labels, its students, what they merged to."""
 
-from typing import Any
+from collections.abc import Sequence
 
 from tl_keras import tasks
 from tl_keras.report.drawings.markup import escape, note, table
@@ -10,13 +10,15 @@ from tl_keras.report.drawings.words import (
     counted,
     duration,
     interval,
-    is_number,
     number,
     percent,
     points,
 )
+from tl_keras.report.facts import figures
 from tl_keras.report.read import RunFiles
 from tl_keras.report.sections.results import named_scores, share_of
+from tl_keras.run.result.part import Short
+from tl_keras.run.result.teaching import Labelled, Round
 from tl_keras.tasks.shares import paired_interval
 
 MERGED = {
@@ -28,7 +30,7 @@ MERGED = {
 
 def rounds(run: RunFiles) -> str:
     """Whether the students know more than their teacher, and a table of each round."""
-    found = run.result.get("rounds") or []
+    found = run.result.rounds or []
     if not found:
         return ""
     parts = [f'<p class="answer">{escape(said(run))}</p>', note(_how(run))]
@@ -43,16 +45,14 @@ def rounds(run: RunFiles) -> str:
 
 def said(run: RunFiles) -> str:
     """The model against its teacher, as a sentence."""
-    teacher = run.result.get("teacher") or {}
-    won, lost, n = (teacher.get(name) for name in ("won", "lost", "n"))
-    split, main = str(teacher.get("split") or "test"), run.main
-    own = (run.result.get(split) or {}).get(main)
-    if not all(map(is_number, (won, lost, n, own, teacher.get(main)))) or not n:
+    teacher = run.result.teacher
+    if not teacher or not teacher.n or not figures.measured(run, teacher.split):
         return "Students were trained on what a teacher had labelled."
+    won, lost, n = teacher.won, teacher.lost, teacher.n
     low, high = paired_interval(won, lost, n)
     gained = (
         f"{points((won - lost) / n)} (95% interval of the difference {interval((low, high))}, "
-        f"paired by {count(n)} {run.split_name(split)} examples)"
+        f"paired by {count(n)} {run.split_name(teacher.split)} examples)"
     )
     if low > 0:
         return f"The model is better than its teacher by {gained}."
@@ -62,32 +62,28 @@ def said(run: RunFiles) -> str:
 
 
 def _how(run: RunFiles) -> str:
-    unlabelled, main = (
-        (run.result.get("unlabelled") or {}).get("n"),
-        run.main,
-    )
-    teacher = percent((run.result.get("teacher") or {}).get(main))
+    teacher, unlabelled = run.result.teacher, run.result.unlabelled
+    right = percent(figures.share_right(run, teacher))
+    n = count(unlabelled.n if unlabelled else None)
     return (
-        f"The first teacher, cross-validated on all that was labelled and right on {teacher}, "
-        f"labelled {count(unlabelled)} examples; students were trained on segments of them, and on "
+        f"The first teacher, cross-validated on all that was labelled and right on {right}, "
+        f"labelled {n} examples; students were trained on segments of them, and on "
         "what was labelled, and merged. What is labelled for validation chose, and no test example."
     )
 
 
-def _students(run: RunFiles, own: dict[str, Any]) -> str:
-    rows, main = [], run.main
-    for student in own.get("segments") or []:
-        labelled, taught = student.get("labelled") or {}, student.get("taught") or {}
-        rows.append(
-            [
-                count(student.get("segment")),
-                count(student.get("train")),
-                share_of(labelled.get(main), labelled.get("n")),
-                share_of(taught.get(main), taught.get("n")),
-                escape(student.get("kept") or NOTHING),
-                duration(student.get("seconds")),
-            ]
-        )
+def _students(run: RunFiles, own: Round) -> str:
+    rows = [
+        [
+            count(student.segment),
+            count(student.train),
+            _share(run, student.labelled),
+            _share(run, student.taught),
+            escape(student.kept),
+            duration(student.seconds),
+        ]
+        for student in own.segments
+    ]
     above = (
         f"{counted(len(rows), 'student')}. Right on what people labelled for validation, and on "
         "what the teacher labelled of its own segment: agreement with the teacher, no truth."
@@ -96,41 +92,42 @@ def _students(run: RunFiles, own: dict[str, Any]) -> str:
     return table(above, columns, rows, numeric=(0, 1, 5))
 
 
-def _candidates(run: RunFiles, own: dict[str, Any]) -> str:
-    merged, standing = str(own.get("merged")), own.get("candidates") or {}
-    n, names = (run.result.get("val") or {}).get("n"), tasks.of(run.task, "names")
-    main, by = names.MAIN, names.CHOOSE_BY[0]
+def _share(run: RunFiles, scores: Short | None) -> str:
+    """The share of right answers, as HTML."""
+    return share_of(figures.share_right(run, scores), scores.n if scores else None)
+
+
+def _candidates(run: RunFiles, own: Round) -> str:
+    merged, n = own.merged, run.result.val.n if run.result.val else None
+    by = tasks.of(run.task, "names").CHOOSE_BY[0]
     rows = [
         [
             escape(name + (" (kept)" if name == merged else "")),
-            share_of(scores.get(main), n),
+            share_of(figures.share_right(run, scores), n),
             number(scores.get(by)),
         ]
-        for name, scores in standing.items()
+        for name, scores in own.candidates.items()
     ]
     if not rows:
         return ""
     kept = MERGED.get(merged, f"the best student, of segment {merged.removeprefix('segment_')}")
     above = f"On {count(n)} labelled validation examples. Kept: {kept}."
-    titles = [named_scores(run.task)[key][0] for key in (main, by)]
+    titles = [named_scores(run.task)[key][0] for key in (run.main, by)]
     return table(above, ["Candidate", *titles], rows, numeric=(2,))
 
 
-def _labels(run: RunFiles, own: dict[str, Any]) -> str:
-    noun = run.answers[0]
-    labels = own.get("labels") or {}
-    frequencies, thresholds = labels.get("frequencies"), labels.get("thresholds")
-    answers = labels.get("classes") or {}
-    known = any(is_number(entry.get("known")) for entry in answers.values())
+def _labels(run: RunFiles, own: Round) -> str:
+    noun, labels = run.answers[0], own.labels
+    known = any(entry.known is not None for entry in labels.classes.values())
     columns = [noun.capitalize(), "Estimated share", "Labels", "Kept from", "Kept"]
     rows = []
-    for i, (name, entry) in enumerate(answers.items()):
+    for i, (name, entry) in enumerate(labels.classes.items()):
         row = [
             escape(name),
-            percent(_at(frequencies, i)),
-            count(entry.get("n")),
-            percent(_at(thresholds, i)),
-            count(entry.get("kept")),
+            percent(_at(labels.frequencies, i)),
+            count(entry.n),
+            percent(_at(labels.thresholds, i)),
+            count(entry.kept),
         ]
         rows.append(row + ([_right(entry)] if known else []))
     above = (
@@ -143,10 +140,10 @@ def _labels(run: RunFiles, own: dict[str, Any]) -> str:
     return table(above, columns, rows, numeric=(1, 2, 3, 4))
 
 
-def _at(values: Any, i: int) -> Any:
-    return values[i] if isinstance(values, list) and i < len(values) else None
+def _at(values: Sequence[float] | None, i: int) -> float | None:
+    return values[i] if values and i < len(values) else None
 
 
-def _right(entry: dict[str, Any]) -> str:
-    right, known = entry.get("right"), entry.get("known")
-    return share_of(right / known, known) if is_number(right) and known else NOTHING
+def _right(entry: Labelled) -> str:
+    right, known = entry.right, entry.known
+    return share_of(right / known, known) if right is not None and known else NOTHING

@@ -12,6 +12,7 @@ from tl_keras.report.drawings.words import (
     count,
     counted,
     duration,
+    is_number,
     isolated,
     listed,
     megabytes,
@@ -47,13 +48,12 @@ def search(run: RunFiles) -> str:
 def summary(search: Search) -> str:
     """How many trials, how long, by what, as a sentence."""
     line = counted(search.size, "trial")
-    if search.seconds is not None:
-        line += f" in {duration(search.seconds)}"
-    if search.saved:
-        line += f", {duration(search.saved)} saved by kept activations"
-    how = [("tuner", search.tuner), ("objective", search.objective)]
-    named = [f"{name} {value}" for name, value in how if value]
-    return f"{line}; {', '.join(named)}." if named else f"{line}."
+    record = search.record
+    if record.seconds is not None:
+        line += f" in {duration(record.seconds)}"
+    if record.saved:
+        line += f", {duration(record.saved)} saved by kept activations"
+    return f"{line}; tuner {record.tuner}, objective {record.objective}."
 
 
 def _flattered(run: RunFiles, search: Search) -> str:
@@ -82,7 +82,7 @@ def _charts(search: Search) -> str:
             " Those by depth and by learning rate show the trials of "
             f"{isolated(search.best.label)}, the architecture of the best."
         )
-    if search.tuner == "hyperband":
+    if search.record.tuner == "hyperband":
         above += " By depth and rate stand those of as many epochs as the best."
     if len(search.done) > DRAWN:
         above += f" Only the best {DRAWN} of {count(len(search.done))} are drawn."
@@ -136,11 +136,12 @@ def _is_inside(share: float, low: float, high: float) -> bool:
 
 
 def _best_so_far(search: Search, shown: Sequence[Trial]) -> str:
-    if not search.curve or len(search.done) < 2:
+    curve = [(s, 100 * best) for s, best in search.record.curve if is_number(s) and is_number(best)]
+    if not curve or len(search.done) < 2:
         return ""
-    each = [(t.elapsed, 100 * t.accuracy) for t in shown if t.elapsed is not None]
-    curve = [(seconds, 100 * value) for seconds, value in search.curve]
-    return search_charts.best_so_far(curve, each, search.seconds or curve[-1][0])
+    each = [(t.record.elapsed, 100 * t.accuracy) for t in shown if is_number(t.record.elapsed)]
+    end = search.record.seconds
+    return search_charts.best_so_far(curve, each, end if is_number(end) else curve[-1][0])
 
 
 def _parallel(search: Search) -> str:
@@ -162,7 +163,12 @@ def _parallel(search: Search) -> str:
     return f"<figure>{svg}<figcaption>{lines}</figcaption></figure>"
 
 
-COSTS = {"bytes": ("size, MB", 1e6), "latency": ("latency, ms", 1)}
+COSTS = {"bytes": ("size, MB", 1e6), "latency_ms": ("latency, ms", 1)}
+
+
+def _cost(trial: Trial, name: str) -> float | None:
+    value = getattr(trial.record, name)
+    return value if is_number(value) else None
 
 
 def _pareto(search: Search) -> list[str]:
@@ -170,9 +176,9 @@ def _pareto(search: Search) -> list[str]:
     best, drawn = trials.by_architecture(search), []
     for cost, (title, unit) in COSTS.items():
         points = {
-            i: _estimate(getattr(trial, cost) / unit, trial)
+            i: _estimate(_cost(trial, cost) / unit, trial)
             for i, trial in enumerate(best.values(), start=1)
-            if trial.done and getattr(trial, cost) is not None
+            if trial.done and _cost(trial, cost) is not None
         }
         if len(points) > 1:
             drawn.append(search_charts.pareto(title, points))
@@ -181,7 +187,7 @@ def _pareto(search: Search) -> list[str]:
 
 def _architectures(search: Search) -> str:
     best = trials.by_architecture(search)
-    if len(best) < 2 or all(t.bytes is None and t.latency is None for t in best.values()):
+    if len(best) < 2 or all(_cost(t, cost) is None for t in best.values() for cost in COSTS):
         return ""
     on_front = {cost: _front(best, cost) for cost in COSTS}
     rows = []
@@ -191,9 +197,9 @@ def _architectures(search: Search) -> str:
             [
                 count(i),
                 escape(label or NOTHING),
-                _score(trial) if trial.done else escape(trial.status),
-                megabytes(trial.bytes),
-                number(trial.latency),
+                _score(trial) if trial.done else escape(trial.record.status),
+                megabytes(trial.record.bytes),
+                number(trial.record.latency_ms),
                 listed(words) or NOTHING,
             ]
         )
@@ -207,8 +213,8 @@ def _architectures(search: Search) -> str:
 
 
 def _front(best: dict[str, Trial], cost: str) -> set[str]:
-    known = [t for t in best.values() if t.done and getattr(t, cost) is not None]
-    points = {trial.label: _estimate(getattr(trial, cost), trial) for trial in known}
+    known = [t for t in best.values() if t.done and _cost(t, cost) is not None]
+    points = {trial.label: _estimate(_cost(trial, cost), trial) for trial in known}
     return set(search_charts.front(points))
 
 
@@ -236,22 +242,23 @@ def _table(search: Search, task: str) -> str:
 
 def _row(search: Search, trial: Trial, named: Sequence[str]) -> list[str]:
     names, scores = tasks.of(trial.task, "names"), results.named_scores(trial.task)
+    record = trial.record
     main, other = scores[names.MAIN][1], []
     if names.OBJECTIVE != names.MAIN:
-        other.append(scores[names.OBJECTIVE][1](trial.scores.get(names.OBJECTIVE)))
+        other.append(scores[names.OBJECTIVE][1](record.get(names.OBJECTIVE)))
     values = [
-        escape(coordinates.written(trial.values[name])) if name in trial.values else NOTHING
+        escape(coordinates.written(record.values[name])) if name in record.values else NOTHING
         for name in named
     ]
     return [
-        escape(trial.name or NOTHING),
+        escape(record.trial),
         *values,
         _frozen(trial),
-        main(trial.tuned),
-        escape(trial.kept or NOTHING),
+        main(record.finetuned),
+        escape(record.kept or NOTHING),
         _score(trial),
         *other,
-        duration(trial.seconds),
+        duration(record.seconds),
         _status(search, trial),
     ]
 
@@ -268,5 +275,5 @@ def _status(search: Search, trial: Trial) -> str:
         return '<span class="ok">best</span>'
     if trial.done:
         return "level" if trial in search.level else "done"
-    why = f"<small>{escape(trial.why)}</small>" if trial.why else ""
-    return f'<span class="missed">{escape(trial.status)}</span>{why}'
+    why = f"<small>{escape(trial.record.why)}</small>" if trial.record.why else ""
+    return f'<span class="missed">{escape(trial.record.status)}</span>{why}'

@@ -101,19 +101,23 @@ def parse(values: Mapping[str, Any], task: str) -> tuple[Result, list[str]]:
     Args:
       task: that the run's config has; files of version 1 do not name it.
     """
-    values, wrong = copy.deepcopy(dict(values)), {}
+    values, wrong, ignored = copy.deepcopy(dict(values)), {}, OF_LATER_VERSIONS
     if values.setdefault("task", task) != task:
-        wrong[f"task: expected {task!r}; received {values['task']!r}"] = None
+        wrong["task"] = f"expected {task!r}; received {values['task']!r}"
         values["task"] = task
     while True:
         try:
-            return of(task).model_validate(values), list(wrong)
+            result = of(task).model_validate(values)
+            return result, [f"{field}: {message}" for field, message in wrong.items()]
         except ValidationError as error:
             details = error.errors(include_url=False)
             places = {_place(values, detail) for detail in details}
             for detail in details:
-                if detail["type"] not in OF_LATER_VERSIONS:
-                    wrong[f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}"] = None
+                if detail["type"] not in ignored:
+                    is_missing = detail["type"] == "missing"
+                    field = detail["loc"] if is_missing else _place(values, detail)
+                    wrong.setdefault(".".join(map(str, field)), detail["msg"])
+            ignored = (*OF_LATER_VERSIONS, "missing")  # What is missing now was left out here.
             for place in sorted(places, reverse=True):  # Of a list the last ones first.
                 _leave_out(values, place)
 
