@@ -11,7 +11,7 @@ from tl_keras.report.pages import page
 from tl_keras.run import marks
 from tl_keras.run.files import write_json
 from tl_keras.run.result.exports import Exported, Latency, Shipped, Verdict
-from tl_keras.run.result.training import Counts, Model
+from tl_keras.run.result.training import CandidateRecord, Counts, Model
 from tl_keras.run.result.whole import SCHEMA, Result, build, plain
 from tl_keras.tasks.classification.record import ClassScores, Scores
 
@@ -55,6 +55,12 @@ def counted(rows: list[list[int]], names: list[str], **others) -> Scores:
     share = right / n
     own = {"accuracy": share, "interval": [share - 0.04, min(share + 0.04, 1.0)]}
     return scores(n, classes=classes, confusion=rows, **own | others)
+
+
+def candidate(**others) -> CandidateRecord:
+    """How a candidate stands on validation."""
+    values = {"log_loss": 0.2, "accuracy": 0.9, "temperature": 1.0, "views": 9, "gain": 0.0}
+    return CandidateRecord(**{**values, "won": 0, "lost": 0} | others)
 
 
 def verdict(lost: float = 0.0, moved: float = 0.0, n: int = 1000) -> Verdict:
@@ -115,6 +121,14 @@ def write_result(workdir: Path, **others) -> Result:
     made = result(**others)
     write_json(workdir / "result.json", plain(made))
     return made
+
+
+def rewrite(workdir: Path, **parts) -> None:
+    """Replaces parts of `result.json`. A part that is None is left out."""
+    path = workdir / "result.json"
+    every = json.loads(path.read_text()) | parts
+    made = build({name: value for name, value in every.items() if value is not None})
+    write_json(path, plain(made))
 
 
 def write_predictions(path: Path) -> None:
@@ -219,7 +233,7 @@ def findings() -> dict:
 def change(run: Path, name: str, **values) -> None:
     """Replaces parts of a JSON file."""
     path = run / name
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+    path.write_text(json.dumps(json.loads(path.read_text()) | plain(values)))
 
 
 VOID = ("meta", "img")

@@ -5,12 +5,14 @@ import json
 
 import pytest
 from handmade import (
+    candidate,
     change,
     counted,
     epochs,
     exported,
     findings,
     result,
+    rewrite,
     scores,
     strengths,
     write_records,
@@ -19,6 +21,8 @@ from handmade import (
 from tl_keras.report.advice import advice, verdict
 from tl_keras.report.facts import figures
 from tl_keras.report.read import read
+from tl_keras.run.result.exports import Shipped
+from tl_keras.run.result.training import Model
 
 GOOD = [[480, 10], [10, 500]]
 NAMES = ["cat", "dog"]
@@ -28,9 +32,12 @@ NAMES = ["cat", "dog"]
 def good(workdir):
     """A run whose numbers ask for nothing but shipping."""
     test = counted(GOOD, NAMES)
-    val = {**test, "accuracy": 0.975, "interval": [0.96, 0.99]}
-    files = {name: {**e, "accuracy": 0.975} for name, e in result()["export"].items()}
-    change(workdir, "result.json", test=test, val=val, export=files)
+    val = counted(GOOD, NAMES, accuracy=0.975, interval=[0.96, 0.99])
+    files = {
+        name: exported(f"model_{name}.tflite", own.bytes, accuracy=0.975)
+        for name, own in result().export.items()
+    }
+    rewrite(workdir, test=test, val=val, export=files)
     change(workdir, "data.json", quarantined=[])
     write_answers(workdir, [("cat", "cat", 0.98)] * 98 + [("cat", "dog", 0.7)] * 2)
     write_records(workdir / "metrics.jsonl", strengths())
@@ -102,7 +109,7 @@ def test_verdict_of_a_good_run(good):
     ],
 )
 def test_verdicts(good, rows, interval, answer):
-    change(good, "result.json", test=counted(rows, NAMES, interval=interval))
+    rewrite(good, test=counted(rows, NAMES, interval=interval))
     assert verdict.verdict(read(good)).answer.startswith(answer)
 
 
@@ -112,7 +119,7 @@ def test_most_answers_wrong_is_not_a_fault_of_some_classes(good):
     for i, row in enumerate(rows):
         row[(i + 1) % 10] = 69
     rows[3][3], rows[3][4] = 5, 95
-    change(good, "result.json", test=counted(rows, names))
+    rewrite(good, test=counted(rows, names))
     assert (
         verdict.verdict(read(good)).answer == "Only where being wrong 72 times in 100 does no harm."
     )
@@ -124,13 +131,13 @@ def test_none_of_two_is_chance_in_a_hundred_classes(good):
     for i in range(18):
         rows[5 * i][5 * i], rows[5 * i][5 * i + 1] = 1, 1
     rows[3][3], rows[3][4] = 0, 2
-    change(good, "result.json", test=counted(rows, [f"c{i}" for i in range(100)]))
+    rewrite(good, test=counted(rows, [f"c{i}" for i in range(100)]))
     assert figures.weak(read(good)) == []
     assert verdict.verdict(read(good)).answer.startswith("Yes, where one wrong answer in 10")
 
 
 def test_a_trade_is_said_to_be_one(good):
-    change(good, "result.json", test=counted([[900, 50], [10, 40]], NAMES, interval=[0.92, 0.95]))
+    rewrite(good, test=counted([[900, 50], [10, 40]], NAMES, interval=[0.92, 0.95]))
     first = lines(good)[0]
     assert first.startswith("Ship it only if finding other classes is worth mistakes on “cat”.")
     assert "right on 95.0% of these 1,000 test examples" in first
@@ -138,7 +145,7 @@ def test_a_trade_is_said_to_be_one(good):
 
 
 def test_too_few_examples_are_no_reason_not_to_ship(good):
-    change(good, "result.json", test=counted([[8, 0], [0, 2]], NAMES, interval=[0.72, 1.0]))
+    rewrite(good, test=counted([[8, 0], [0, 2]], NAMES, interval=[0.72, 1.0]))
     assert not said(good, "Do not ship") and said(good, "Measure on more")
 
 
@@ -154,11 +161,11 @@ def test_weakness_of_one_of_many_classes_may_be_chance(good):
     for row in rows:
         row[(row.index(90) + 1) % 10] = 10
     rows[3][3], rows[3][4] = 82, 18
-    change(good, "result.json", test=counted(rows, names))
+    rewrite(good, test=counted(rows, names))
     assert not said(good, "Add examples")
     assert "that this class is weaker may be chance" in said(good, "Look at the mistakes of “c3”")
     rows[3][3], rows[3][4] = 50, 50
-    change(good, "result.json", test=counted(rows, names))
+    rewrite(good, test=counted(rows, names))
     line = said(good, "Add examples of “c3”, and look")
     assert (
         "“c3”: 50.0% of 100 found (95% interval 40.4 to 59.6), most often taken for “c4”." in line
@@ -172,7 +179,7 @@ def test_classes_without_examples_are_named(workdir):
 @pytest.mark.parametrize(("low", "warns"), [(0.7, True), (0.76, False)])
 def test_a_model_no_better_than_the_largest_class_is_not_shipped(good, low, warns):
     test = counted([[70, 5], [22, 3]], NAMES, interval=[low, 0.88])
-    change(good, "result.json", test=test)
+    rewrite(good, test=test)
     line = said(good, "Do not ship this model.")
     assert ("always answering “cat”, which is right on 75.0% of these 100" in line) == warns
     assert bool(said(good, "To ship it")) != warns
@@ -180,15 +187,15 @@ def test_a_model_no_better_than_the_largest_class_is_not_shipped(good, low, warn
 
 
 def test_few_examples_ask_for_more(good):
-    change(good, "result.json", test=counted([[45, 5], [5, 45]], NAMES))
+    rewrite(good, test=counted([[45, 5], [5, 45]], NAMES))
     line = said(good, "Measure on more examples: about 390.")
     assert "100 test examples are few" in line
-    change(good, "result.json", test=counted([[90, 10], [10, 90]], NAMES))
+    rewrite(good, test=counted([[90, 10], [10, 90]], NAMES))
     assert not said(good, "Measure on more")
 
 
 def test_without_a_test_split_the_validation_speaks(workdir):
-    change(workdir, "result.json", test=None, val={**scores(77), "classes": {}})
+    rewrite(workdir, test=None, val=scores(77, classes={}, confusion=[]))
     run = read(workdir)
     assert verdict.headline(run).startswith("94.1% of 77 validation examples right")
     assert "validation chose this model" in said(workdir, "Set a test split aside.")
@@ -196,13 +203,13 @@ def test_without_a_test_split_the_validation_speaks(workdir):
 
 def test_validation_above_the_test_interval(workdir):
     def line(low: float) -> str:
-        change(workdir, "result.json", val={**scores(77), "accuracy": 0.98, "interval": [low, 1.0]})
+        rewrite(workdir, val=scores(77, accuracy=0.98, interval=[low, 1.0]))
         return said(workdir, "Go by the test score")
 
     apart = line(0.975)
     assert "Choices were made on validation" in apart
     assert "chance" not in apart and "chance" in line(0.95)
-    change(workdir, "result.json", val=scores(77))
+    rewrite(workdir, val=scores(77))
     assert not said(workdir, "Go by the test score")
 
 
@@ -238,31 +245,31 @@ def test_a_leak_is_what_its_splits_make_it(good, splits, scored, said_of_it):
     pair = {"files": ["a", "b"], "splits": splits, "labels": ["x", "x"]}
     (good / "findings.json").write_text(json.dumps({"near_duplicates": [pair]}))
     if scored == "val":
-        change(good, "result.json", test=None)
+        rewrite(good, test=None)
     line = said(good, "Keep near")
     assert f"{said_of_it}. A column group in a CSV" in line
 
 
 def test_a_file_that_lost_more_than_a_small_validation_shows_is_not_just_shipped(good):
-    lossy = {**exported("i8.tflite", 690_000), "accuracy": 0.86, "n": 150}
-    change(good, "result.json", export={"int8": lossy})
+    rewrite(good, export={"int8": exported("i8.tflite", 690_000, accuracy=0.86, n=150)})
     line = said(good, "To ship it, take export/model.tflite.")
     assert "86.0% of 150 examples right (95% interval 79.5 to 90.7)" in line
     assert "But the model itself is right on 98.0%" in line
-    change(good, "result.json", export={"int8": {**lossy, "accuracy": 0.97}})
+    rewrite(good, export={"int8": exported("i8.tflite", 690_000, accuracy=0.97, n=150)})
     assert "But the model" not in said(good, "To ship it")
 
 
 def test_nothing_is_called_fast_that_was_not_timed(good):
-    untimed = {k: v for k, v in exported("x.tflite", 1).items() if k != "latency_ms"}
-    change(good, "result.json", export={"int8": untimed})
+    rewrite(good, export={"int8": exported("x.tflite", latency_ms=None)})
     line = said(good, "To ship it")
     assert " ms an example" not in line
 
 
-def candidates(won: int, lost: int) -> dict:
-    tuned = {"log_loss": 0.2, "accuracy": 0.9, "temperature": 1.0, "won": won, "lost": lost}
-    return {"head": {**tuned, "won": 0, "lost": 0}, "finetuned": tuned}
+def model(won: int, lost: int, freeze: float = 0.5) -> Model:
+    """A model of which so many examples were won and lost by fine-tuning."""
+    tuned = candidate(won=won, lost=lost)
+    candidates = {"head": candidate(), "finetuned": tuned}
+    return Model(cut="add" if freeze else None, freeze=freeze, candidates=candidates)
 
 
 @pytest.mark.parametrize(
@@ -274,8 +281,7 @@ def candidates(won: int, lost: int) -> dict:
     ],
 )
 def test_depth_goes_by_a_paired_difference(good, won, lost, start):
-    model = {"cut": "add", "freeze": 0.5, "candidates": candidates(won, lost)}
-    change(good, "result.json", model=model)
+    rewrite(good, model=model(won, lost))
     line = said(good, start)
     assert "changed validation accuracy by" in line and "1,000 examples)" in line
     assert f"by {'−' if won < lost else ''}{abs(won - lost) / 10:.1f} points" in line
@@ -283,8 +289,7 @@ def test_depth_goes_by_a_paired_difference(good, won, lost, start):
 
 def test_nothing_is_left_to_unfreeze_where_nothing_is_frozen(good):
     for won, lost in ((60, 5), (20, 15)):
-        model = {"cut": None, "freeze": 0.0, "candidates": candidates(won, lost)}
-        change(good, "result.json", model=model)
+        rewrite(good, model=model(won, lost, freeze=0.0))
         assert not said(good, "Unfreeze deeper") and not said(good, "Do not expect")
 
 
@@ -292,6 +297,7 @@ def test_candidates_of_older_runs_say_nothing_of_depth(good):
     tuned = {"log_loss": 0.2, "accuracy": 0.9, "temperature": 1.0}
     change(good, "result.json", model={"candidates": {"head": tuned, "finetuned": tuned}})
     assert not [line for line in lines(good) if "freez" in line]
+    assert "model.candidates.head.won: " in said(good, "Look at result.json: 8 fields")
 
 
 def test_loss_that_still_falls_asks_for_more_epochs(good):
@@ -305,10 +311,9 @@ def test_loss_that_still_falls_asks_for_more_epochs(good):
 def test_who_has_nothing_to_gain_is_not_sent_on(good):
     """Validation all right, loss falling from 1e-4 to 8e-5, test 99.7%: that is the end."""
     write_records(good / "metrics.jsonl", epochs())
-    model = {"cut": "add", "freeze": 0.5, "candidates": candidates(60, 5)}
-    val = {**scores(1000), "accuracy": 1.0, "interval": [0.997, 1.0]}
-    test = {**scores(1000), "accuracy": 0.997, "interval": [0.991, 0.999]}
-    change(good, "result.json", model=model, val=val, test=test)
+    val = scores(1000, accuracy=1.0, interval=[0.997, 1.0])
+    test = scores(1000, accuracy=0.997, interval=[0.991, 0.999])
+    rewrite(good, model=model(60, 5), val=val, test=test)
     for start in ("Train longer", "Unfreeze deeper", "Go by the test score"):
         assert not said(good, start)
 
@@ -322,7 +327,7 @@ def test_strengths_of_the_head_are_no_epochs(good):
 @pytest.mark.parametrize(("probability", "word"), [(0.99, "high"), (0.6, "low")])
 def test_probabilities_that_lie_are_said_to(good, probability, word):
     test = counted([[400, 100], [100, 400]], NAMES)
-    change(good, "result.json", test=test)
+    rewrite(good, test=test)
     write_answers(good, [("cat", "cat", probability)] * 50)
     line = said(good, f"Do not take its probabilities at their word: they are too {word}.")
     assert f"it is {probability:.1%} sure on average and right on 80.0%" in line
@@ -350,8 +355,8 @@ def test_export_outside_its_tolerance_is_named(good):
     sentence = "loses 0.052 of accuracy, over <0.01>"
     bad = exported("model_int8.tflite", 690_000, sentence)
     fine = exported("model_float32.tflite", 8_900_000)
-    shipped = {"format": "float32", "path": "export/model.tflite", "status": "ok"}
-    change(good, "result.json", export={"float32": fine, "int8": bad}, shipped=shipped)
+    shipped = Shipped(format="float32", path="export/model.tflite", status="ok")
+    rewrite(good, export={"float32": fine, "int8": bad}, shipped=shipped)
     headline = verdict.headline(read(good))
     assert "int8 outside tolerance; to ship: float32" in headline
     line = said(good, "Do not ship the int8 export.")
@@ -360,7 +365,7 @@ def test_export_outside_its_tolerance_is_named(good):
 
 def test_no_file_within_the_limits_is_said(good):
     status = "no file holds export.max_bytes 1,000; the nearest is int8 with 690,000 bytes"
-    change(good, "result.json", shipped={"format": None, "status": status})
+    rewrite(good, shipped=Shipped(format=None, status=status))
     line = said(good, "There is no model.tflite to ship.")
     assert "No file holds export.max_bytes 1,000" in line
     assert not said(good, "To ship it")
@@ -370,15 +375,14 @@ def test_exports_that_nobody_checked_are_not_said_to_agree(workdir):
     change(workdir, "result.json", export={"float32": {"path": "model.tflite", "bytes": 50_000}})
     line = verdict.headline(read(workdir))
     assert "agree" not in line
+    assert "export.float32.status: Field required" in said(workdir, "Look at result.json: 1 field")
 
 
 def test_pretraining_leads_to_later_runs(good):
-    kept = {key: value for key, value in result().items() if key != "export"}
-    test = counted(GOOD, NAMES)
-    (good / "result.json").write_text(json.dumps(kept | {"pipeline": "pretrain", "test": test}))
+    rewrite(good, export=None, pipeline="pretrain", test=counted(GOOD, NAMES))
     assert verdict.headline(read(good)).endswith("right (95% interval 94.0 to 100.0)")
     assert "set model.weights to this run's folder" in lines(good)[-1]
-    change(good, "result.json", test=counted([[5, 485], [5, 505]], NAMES))
+    rewrite(good, test=counted([[5, 485], [5, 505]], NAMES))
     assert not said(good, "Start later runs")  # What is no better than chance helps nobody.
 
 

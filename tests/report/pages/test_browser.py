@@ -40,7 +40,7 @@ def pages(tmp_path_factory) -> dict:
     other, audit, begun, searched = (folder / name for name in names)
     for copy in (other, searched):
         shutil.copytree(run, copy)
-    handmade.change(searched, "result.json", search=several_architectures())
+    handmade.rewrite(searched, search=several_architectures())
     for name, files in ((audit, ("data.json", "findings.json")), (begun, ("config.yaml",))):
         name.mkdir()
         for file in files:

@@ -4,11 +4,12 @@ import json
 import re
 
 import pytest
-from handmade import HAN, SCRIPT, change, epochs, scores, write_records
+from handmade import HAN, SCRIPT, change, epochs, rewrite, scores, write_records
 from ruamel.yaml import YAML
 
 from tl_keras.report.pages import card, page
 from tl_keras.report.read import read
+from tl_keras.run.result.training import Model
 
 
 def front_matter(text: str) -> dict:
@@ -67,13 +68,13 @@ def test_figures_stand_with_their_examples_and_intervals(workdir):
 def test_limits_are_computed(workdir):
     text = card.render(read(workdir))
     assert "always answering" in text and f"“{HAN}” (0)" in text
-    change(workdir, "result.json", test=None, val=scores(77))
+    rewrite(workdir, test=None, val=scores(77))
     assert "There was no test split" in card.render(read(workdir))
 
 
 def test_a_card_does_not_say_where_files_are_kept(workdir):
-    model = {"backbone": "/home/me/secret/own.keras", "weights": "/home/me/secret/weights.h5"}
-    change(workdir, "result.json", model=model)
+    places = {"backbone": "/home/me/secret/own.keras", "weights": "/home/me/secret/weights.h5"}
+    rewrite(workdir, model=Model(**places))
     text = card.render(read(workdir))
     assert "- weights: weights.h5" in text and "- backbone: own.keras" in text
     assert "secret" not in text
@@ -92,7 +93,7 @@ def test_a_card_does_not_say_where_files_are_kept(workdir):
 def test_the_card_says_which_weights_were_kept(workdir, fit, stage, kept, line):
     (workdir / "config.yaml").write_text(f"image: {{augment: [{{flip: both}}]}}\nfit: {fit}\n")
     write_records(workdir / "metrics.jsonl", epochs(stage))
-    change(workdir, "result.json", model={"kept": kept})
+    rewrite(workdir, model=Model(kept=kept))
     text = card.render(read(workdir))
     assert f"- {line}" in text
     assert ("augmentation" in text) == (kept != "head")

@@ -5,7 +5,17 @@ import json
 import shutil
 
 import pytest
-from handmade import SCRIPT, Outline, change, counted, epochs, strengths, write_records
+from handmade import (
+    SCRIPT,
+    Outline,
+    change,
+    counted,
+    epochs,
+    exported,
+    rewrite,
+    strengths,
+    write_records,
+)
 
 from tl_keras.report.facts import paired
 from tl_keras.report.pages import side_by_side
@@ -34,7 +44,7 @@ def two(workdir):
     shutil.copytree(workdir, other)
     answer(workdir, set(range(20)))
     answer(other, set(range(45)))
-    change(other, "result.json", export={"float32": {"path": "x", "bytes": 5e6, "accuracy": 0.9}})
+    rewrite(other, export={"float32": exported("x", 5_000_000, accuracy=0.9)})
     return workdir, other
 
 
@@ -99,7 +109,7 @@ def test_figures_on_other_examples_do_not_compare(two, other):
     elif other == "none":
         change(two[1], "data.json", digests={})
     else:
-        change(two[1], "result.json", test=None)
+        rewrite(two[1], test=None)
     assert compared(*two) is None
     text = page(*two)
     assert "<h1>These figures do not compare" in text
@@ -110,14 +120,14 @@ def test_figures_on_other_examples_do_not_compare(two, other):
 def test_runs_without_a_test_split_are_said_to_be_flattered(two):
     assert "Set a test split aside." not in page(*two)
     for run in two:
-        change(run, "result.json", test=None)
+        rewrite(run, test=None)
     assert "validation chose each of these models" in page(*two)
 
 
 def test_validation_is_not_compared_with_the_test_split_of_another_run(two):
     """The same pictures, but one run has chosen by them."""
     run = two[1]
-    change(run, "result.json", test=None)
+    rewrite(run, test=None)
     data = json.loads((run / "data.json").read_text())
     change(run, "data.json", **{k: {"val": data[k]["test"]} for k in ("splits", "digests")})
     text = (run / "predictions.csv").read_text()
@@ -130,7 +140,7 @@ def test_of_many_classes_the_lowest_are_shown(two):
     rows = [[2 if i == j else 0 for j in range(50)] for i in range(50)]
     rows[49][49], rows[49][0] = 0, 2
     for run in two:
-        change(run, "result.json", test=counted(rows, names))
+        rewrite(run, test=counted(rows, names))
     text = page(*two)
     assert "The 40 of 50 classes with the lowest." in text
     table = text[text.index('id="found-by-class"') :]
@@ -166,7 +176,7 @@ def test_page_is_safe_and_whole(two):
         "fit.freeze – – 1.0",
         "Validation loss over 4 epochs",
         "94.1% 89.9 to 97.4",
-        "5.0 MB 90.0% of 153",
+        "5.0 MB, 3.14 ms 90.0% of 153",
         "12.5 s 12.5 s 12.5 s",
         "MobileNetV2",
     ]:

@@ -1,31 +1,44 @@
 """What the report says below the table of exports."""
 
 import pytest
-from handmade import change, exported
+from handmade import exported, rewrite, verdict
 
 from tl_keras.report.read import read
 from tl_keras.report.sections.export_notes import notes
+from tl_keras.run.result.exports import (
+    Abstaining,
+    Exported,
+    Latency,
+    OnFiles,
+    Repair,
+    RepairStep,
+    Shipped,
+)
+
+SHIPPED = Shipped(format="int8", path="export/model.tflite", status="ok")
 
 
-def entry(median: float = 3.0, **others) -> dict:
-    return {**exported("x.tflite", 1_000_000), "latency_ms": {"median": median}, **others}
+def entry(median: float = 3.0, **others) -> Exported:
+    return exported("x.tflite", latency_ms=Latency(median=median), **others)
 
 
 @pytest.fixture
 def said(workdir):
     """The notes of a run with some exports, joined."""
 
-    def say(shipped: dict | None = None, **export: dict) -> str:
-        change(workdir, "result.json", export=export, shipped=shipped or {"format": None})
+    def say(shipped: Shipped | None = None, **export: Exported) -> str:
+        rewrite(workdir, export=export, shipped=shipped)
         return "\n".join(notes(read(workdir)))
 
     return say
 
 
 def test_what_was_mended_is_told_with_its_price(said):
-    steps = [{"kept": 0, "lost": 0.15, "moved": 0.3}, {"kept": 2, "lost": 0.0, "moved": 0.01}]
-    repair = {"kept": [f"layer_{i}" for i in range(9)], "bytes": 123_456, "steps": steps}
-    text = said(int8=entry(repair=repair, val={"lost": 0.0, "on": "validation"}))
+    before = RepairStep(kept=0, lost=0.15, agreement=0.8, moved=0.3)
+    after = RepairStep(kept=2, lost=0.0, agreement=1.0, moved=0.01)
+    layers = [f"layer_{i}" for i in range(9)]
+    repair = Repair(kept=layers, bytes=123_456, steps=[before, after])
+    text = said(int8=entry(repair=repair, val=verdict()))
     assert "int8 lost 0.150 of accuracy on validation, and gave 30.0% of the probability" in text
     assert "layer_0, layer_1, layer_2, layer_3, layer_4, layer_5 and 3 others left float" in text
     assert "it loses 0" in text and "0.1 MB larger" in text
@@ -45,22 +58,18 @@ def test_too_few_validation_examples_are_said(said):
 
 
 def test_the_way_of_the_device_is_told_of_the_file_to_ship(said):
-    device = {"accuracy": 0.9, "interval": [0.85, 0.94], "agreement": 0.99, "n": 150}
-    shipped = {
-        "format": "int8",
-        "path": "export/model.tflite",
-        "device": {**device, "identical": 1},
-    }
-    text = said(shipped, int8=entry())
+    measured = {"agreement": 0.99, "n": 150, "identical": 1.0}
+    device = OnFiles(accuracy=0.9, interval=[0.85, 0.94], **measured)
+    text = said(SHIPPED.model_copy(update={"device": device}), int8=entry())
     assert "it is right on 90.0% (85.0 to 94.0), and answers as on prepared pixels on 99.0%" in text
-    del shipped["device"]["accuracy"]
-    assert "predict.py, it answers as on prepared pixels" in said(shipped, int8=entry())
+    alike = SHIPPED.model_copy(update={"device": OnFiles(**measured)})
+    assert "predict.py, it answers as on prepared pixels" in said(alike, int8=entry())
 
 
 def test_abstaining_is_told_of_the_file_to_ship(said):
-    abstain = {"coverage": 0.95, "interval": [0.9, 0.98], "answered": 0.7, "accuracy": 0.98}
-    shipped = {"format": "int8", "path": "export/model.tflite"}
-    text = said(shipped, float32=entry(abstain=abstain), int8=entry(abstain=abstain))
+    share = {"coverage": 0.95, "interval": [0.9, 0.98], "answered": 0.7, "accuracy": 0.98}
+    abstain = Abstaining(**share, n=150)
+    text = said(SHIPPED, float32=entry(abstain=abstain), int8=entry(abstain=abstain))
     assert text.count("decides 70.0% of the images, and is right on 98.0% of those") == 1
     assert "float32 decides" not in text
 

@@ -11,6 +11,7 @@ from handmade import (
     counted,
     exported,
     result,
+    rewrite,
     scores,
     strengths,
     write_pictures,
@@ -20,6 +21,7 @@ from handmade import (
 from tl_keras.report.facts import figures
 from tl_keras.report.read import read
 from tl_keras.report.sections import mistakes, results, training
+from tl_keras.run.result.part import Views
 
 
 def write_answers(workdir, answers: list[tuple[str, str, float]]) -> None:
@@ -87,7 +89,7 @@ def test_many_classes_are_cut_to_the_weakest(workdir):
     rows = np.diag(range(50)).tolist()
     for i, row in enumerate(rows):
         row[(i + 1) % 50] = 50 - i  # Class 0 is never found, class 49 nearly always.
-    change(workdir, "result.json", test=counted(rows, names))
+    rewrite(workdir, test=counted(rows, names))
     text = results.recalls(read(workdir))
     assert "The 40 of 50 classes with the lowest recall." in text
     assert ">class 0<" in text and ">class 49<" not in text
@@ -99,7 +101,7 @@ def test_confusion_matrix_or_pairs(workdir):
     names = [f"class {i}" for i in range(30)]
     confusion = [[1] * 30 for _ in names]
     confusion[3][7] = 9
-    change(workdir, "result.json", test=counted(confusion, names))
+    rewrite(workdir, test=counted(confusion, names))
     table = results.confusion(read(workdir))
     assert "most confused pairs of 30 classes" in table
     assert table.index("class 3<") < table.index("class 7<") < table.index(">9<")
@@ -108,7 +110,7 @@ def test_confusion_matrix_or_pairs(workdir):
 def test_short_class_names_lie_flat_over_the_matrix(workdir):
     for names, steep in (([str(i) for i in range(10)], False), (["a" * 20, "b" * 20], True)):
         confusion = np.eye(len(names), dtype=int).tolist()
-        change(workdir, "result.json", test=counted(confusion, names))
+        rewrite(workdir, test=counted(confusion, names))
         assert ('class="matrix steep"' in results.confusion(read(workdir))) == steep
 
 
@@ -126,13 +128,13 @@ def test_scores_have_intervals_of_their_own_examples(workdir):
     assert low < (1 + recall) / 2 < high
     # Half of its weight is on 30 examples: far wider than that of an accuracy on 300.
     assert 0.1 < high - low < 0.25
-    assert found["accuracy"] == result()["test"]["interval"]
+    assert found["accuracy"] == result().test.interval
     assert "log_loss" not in found  # The probabilities of the labels are not known.
 
 
 def test_scores_of_several_views_stand_beside_those_of_one(workdir):
-    views = {"count": 5, "accuracy": 0.9612, "interval": [0.91, 0.98], "log_loss": 0.1234}
-    change(workdir, "result.json", test={**scores(153), "views": views})
+    views = Views(count=5, accuracy=0.9612, interval=[0.91, 0.98], log_loss=0.1234)
+    rewrite(workdir, test=scores(153, views=views))
     said = Outline(f"<table>{results.scores(read(workdir))}</table>").words
     assert "Accuracy, mean of 5 augmented views 96.1% 91.0 to 98.0 –" in said
     assert "Log loss, mean of 5 augmented views 0.123 –" in said
@@ -152,7 +154,7 @@ def test_reliability_counts_right_answers_by_confidence(workdir):
 def test_export_outside_its_tolerance_is_named(workdir):
     bad = exported("model_int8.tflite", 690_000, "loses 0.052 of accuracy, over <0.01>")
     good = exported("model_float32.tflite", 8_900_000)
-    change(workdir, "result.json", export={"float32": good, "int8": bad})
+    rewrite(workdir, export={"float32": good, "int8": bad})
     table = results.exports(read(workdir))
     assert table.count(">ok<") == 1 and table.count(">missed<") == 1
     assert "int8: loses 0.052 of accuracy, over &lt;0.01&gt;." in table
@@ -161,8 +163,8 @@ def test_export_outside_its_tolerance_is_named(workdir):
 def test_exports_say_on_how_many_examples_they_were_measured(workdir):
     text = results.exports(read(workdir))
     assert "measured on 153 test examples" in text and '92.8% <span class="soft">of 153<' in text
-    some = {name: {**exported(name, 1), "n": n} for name, n in (("float32", 60), ("int8", 60))}
-    change(workdir, "result.json", export=some)
+    some = {name: exported(name, 1, n=60) for name in ("float32", "int8")}
+    rewrite(workdir, export=some)
     assert "measured on 60 test examples" in results.exports(read(workdir))
 
 
@@ -185,7 +187,7 @@ def test_head_alone_has_no_epochs(workdir):
 
 def test_without_confusion_and_predictions_there_are_no_counts(workdir):
     (workdir / "predictions.csv").unlink()
-    change(workdir, "result.json", test={k: v for k, v in scores(4).items() if k != "confusion"})
+    rewrite(workdir, test=scores(4, confusion=[]))
     run = read(workdir)
     assert figures.rates(run) == [] and results.recalls(run) == results.calibration(run) == ""
     Outline(results.scores(run))

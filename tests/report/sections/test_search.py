@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from handmade import SCRIPT, Outline, change
+from handmade import SCRIPT, Outline, candidate, change, rewrite
 from handmade_search import RATES, N, lost, searched, several_architectures, trial
 
 from tl_keras.report.advice import advice, on_search
@@ -14,17 +14,20 @@ from tl_keras.report.facts import trials
 from tl_keras.report.pages import card, page
 from tl_keras.report.read import read
 from tl_keras.report.sections import search
+from tl_keras.run.result.search import SearchRecord, TrialRecord
+from tl_keras.run.result.training import Model
+from tl_keras.run.result.whole import plain
 
 
-def put(workdir, found: object, space: object = None):
+def put(workdir, found: SearchRecord, space: object = None):
     """The run, with a search."""
-    change(workdir, "result.json", search=found)
+    rewrite(workdir, search=found)
     if space is not None:
         (workdir / "config.yaml").write_text(json.dumps({"search": {"space": space}}))
     return read(workdir)
 
 
-def sentence(workdir, *made: dict, **others) -> str:
+def sentence(workdir, *made: TrialRecord, **others) -> str:
     return on_search.depth(trials.searched(put(workdir, searched(*made, **others))))
 
 
@@ -113,8 +116,8 @@ def test_a_best_depth_at_the_edge_asks_for_shallower_ones(workdir):
     line = asked(put(workdir, found))
     assert "let fit.freeze in search.space go under 0.5. The best depth is the shallowest" in line
     assert "25.0 points above the head alone" in line
-    assert "go under" not in asked(put(workdir, searched(*found["trials"], trial(2, 0.25, 20))))
-    assert "go under" not in asked(put(workdir, searched(*found["trials"], lost(2, "diverged"))))
+    assert "go under" not in asked(put(workdir, searched(*found.trials, trial(2, 0.25, 20))))
+    assert "go under" not in asked(put(workdir, searched(*found.trials, lost(2, "diverged"))))
     assert "go under" not in asked(put(workdir, searched(trial(0, 0.0, 5), trial(1, 1.0, 30))))
     assert "go under" not in asked(put(workdir, searched(trial(0, 0.5, 0), trial(1, 1.0, 30))))
 
@@ -152,7 +155,7 @@ def test_a_rate_at_an_end_may_be_chance_or_the_end_of_what_holds(workdir):
     assert "this may be chance" in asked(put(workdir, searched(*made), space))
     line = asked(put(workdir, searched(*made, lost(2, "diverged", 9e-3)), space))
     assert "Widen" not in line
-    kept = [{**made[0], "kept": "head"}, made[1]]  # Of which the rate is no part.
+    kept = [made[0].model_copy(update={"kept": "head"}), made[1]]  # Of which the rate is no part.
     assert "Widen" not in asked(put(workdir, searched(*kept), space))
 
 
@@ -162,7 +165,7 @@ def test_trials_that_diverged_ask_for_lower_rates(workdir):
         "Lower the upper end of fit.learning_rate in search.space. 2 of 3 trials diverged, the "
         "lowest at a rate of 0.005; the highest rate that came to something is 0.0003."
     )
-    del made[1]["values"], made[2]["values"]
+    made[1:] = [own.model_copy(update={"values": {}}) for own in made[1:]]
     assert "Lower fit.learning_rate. 2 of 3 trials" in asked(put(workdir, searched(*made)))
 
 
@@ -178,9 +181,8 @@ def test_trials_that_overlap_ask_for_more_examples(workdir):
 
 
 def test_advice_on_depth_is_that_of_the_trials(workdir):
-    tuned = {"log_loss": 0.2, "accuracy": 0.9, "temperature": 1.0, "won": 30, "lost": 1}
-    model = {"cut": "add", "freeze": 0.5, "candidates": {"head": tuned, "finetuned": tuned}}
-    change(workdir, "result.json", model=model)
+    candidates = {"head": candidate(), "finetuned": candidate(won=30, lost=1)}
+    rewrite(workdir, model=Model(cut="add", freeze=0.5, candidates=candidates))
 
     def lines(*shares: float) -> str:
         made = searched(*(trial(i, share, 5 + 30 * i) for i, share in enumerate(shares)))
@@ -190,9 +192,14 @@ def test_advice_on_depth_is_that_of_the_trials(workdir):
     assert "Unfreeze deeper" not in lines(0.5, 0.25) and "Search on" in lines(0.5, 0.75)
 
 
-def section(workdir, found: object) -> str:
-    """The section on the search, as HTML; empty where there is none."""
-    change(workdir, "result.json", search=found)
+def section(workdir, found: SearchRecord) -> str:
+    """The section on the search, as HTML."""
+    rewrite(workdir, search=found)
+    return written(workdir)
+
+
+def written(workdir) -> str:
+    """The same of a run that is there; empty where there is none."""
     text = page.write(workdir).read_text(encoding="utf-8")
     Outline(text)
     start = text.find('<section id="search">')
@@ -272,38 +279,57 @@ def test_depths_beyond_the_signs_are_grouped(workdir):
 ODD = (None, [], {}, "text", SCRIPT, -1, 0, 1e300, float("nan"), True, [None], {"share": {}})
 
 
-KEYS = [*trial(0, 0.5, 5), "bytes", "latency_ms", "why"]
+KEYS = [*TrialRecord.model_fields, "accuracy", "log_loss", "wrong"]
 
 
 def test_nothing_of_a_trial_is_trusted(workdir):
-    best = trial(0, 0.5, 5, 1e-4, bytes=1e6, latency_ms=1.0)
-    odd = [trial(i, i / 9, 9, 1e-4 * i) | {k: v} for k in KEYS for i, v in enumerate(ODD, start=1)]
-    deeper = [trial(1, 0.5, 9) | {key: {"share": value}} for key in ("depth",) for value in ODD]
-    body = section(workdir, searched(best, *odd, *deeper, lost(3, "diverged"), None, [], SCRIPT))
+    best = plain(trial(0, 0.5, 5, 1e-4, bytes=1e6, latency_ms=1.0))
+    odd = [
+        plain(trial(i, i / 9, 9, 1e-4 * i)) | {key: value}
+        for key in KEYS
+        for i, value in enumerate(ODD, start=1)
+    ]
+    deeper = [plain(trial(1, 0.5, 9)) | {"depth": {"share": value}} for value in ODD]
+    told = plain(searched(trial(0, 0.5, 5)))
+    told["trials"] = [best, *odd, *deeper, plain(lost(3, "diverged")), None, [], SCRIPT]
+    change(workdir, "result.json", search=told)
+    body = written(workdir)
     assert SCRIPT not in body and body.count("<svg") >= 4
-    assert asked(read(workdir))
+    run = read(workdir)
+    assert asked(run)
+    named = {line.partition(":")[0].split(".")[3] for line in run.unread if line.count(".") > 2}
+    assert named >= {"seconds", "status", "score", "label", "depth", "head", "left_out", "wrong"}
+    assert "Look at result.json: " in (workdir / "report.html").read_text()
 
 
 @pytest.mark.parametrize("key", KEYS)
 def test_nothing_of_the_best_trial_is_needed(workdir, key):
-    (workdir / "metrics.jsonl").unlink()  # Charts are slow, and these have no part in this.
     made = [trial(i, i / 2, 5 + i, 1e-4 * (i + 1), bytes=i * 1e6) for i in range(3)]
-    made[0].pop(key, None)
-    assert section(workdir, searched(*made, best="trial_000"))
+    told = plain(searched(*made))
+    told["trials"][0].pop(key, None)
+    change(workdir, "result.json", search=told)
+    run = read(workdir)
+    Outline(search.search(run)), asked(run), card.render(run)
+    missing = [line.partition(":")[0] for line in run.unread]
+    assert missing == ([f"search.trials.0.{key}"] if key in NEEDED else [])
 
 
-@pytest.mark.parametrize("key", [*searched(trial(0, 0.5, 5))])
+NEEDED = [name for name, field in TrialRecord.model_fields.items() if field.is_required()]
+
+
+@pytest.mark.parametrize("key", SearchRecord.model_fields)
 def test_nothing_of_a_search_is_needed_or_trusted(workdir, key):
-    told = searched(trial(0, 0.5, 5), trial(1, 0.5, 6))
-    for value in ODD:
-        found = put(workdir, told | {key: value})
-        Outline(search.search(found)), asked(found), card.render(found)
-    search.search(put(workdir, {k: v for k, v in told.items() if k != key}))
+    told = plain(searched(trial(0, 0.5, 5), trial(1, 0.5, 6)))
+    for found in (*({**told, key: value} for value in ODD), {k: told[k] for k in told if k != key}):
+        change(workdir, "result.json", search=found)
+        run = read(workdir)
+        Outline(search.search(run)), asked(run), card.render(run)
 
 
 @pytest.mark.parametrize("found", ODD)
 def test_what_is_no_search_has_no_section(workdir, found):
-    assert section(workdir, found) == ""
+    change(workdir, "result.json", search=found)
+    assert written(workdir) == ""
     assert "search:" not in (workdir / "MODEL_CARD.md").read_text()
 
 
@@ -318,7 +344,8 @@ def test_of_hyperband_trials_of_equal_epochs_are_compared(workdir):
     head = trial(3, 1.0, 30, values={"fit.freeze": 1.0, "fit.epochs": 1})
     assert "25.0 points above the head alone" in sentence(workdir, *made, head, tuner="hyperband")
     # Where it is best, it is set against the longest.
-    said = sentence(workdir, {**head, "wrong": [], "accuracy": 1.0}, *made, tuner="hyperband")
+    best = trial(3, 1.0, 0, values=head.values)
+    said = sentence(workdir, best, *made, tuner="hyperband")
     assert said.startswith("Train the head alone") and "0.25" not in said
 
 
@@ -337,9 +364,9 @@ def test_long_values_that_differ_at_their_ends_are_told_apart(workdir):
 def test_equals_are_ranked_as_the_search_ranks_them(workdir):
     made = [trial(0, 0.5, 5), trial(1, 0.25, 5), trial(2, 0.75, 5), trial(3, 0.5, 4)]
     found = trials.searched(put(workdir, searched(*made, best="trial_003")))
-    assert [t.name[-1] for t in found.done] == ["3", "2", "0", "1"]
-    found = trials.searched(put(workdir, searched(*made, best=None)))
-    assert [t.name[-1] for t in found.done] == ["3", "2", "0", "1"]
+    assert [own.record.trial[-1] for own in found.done] == ["3", "2", "0", "1"]
+    found = trials.searched(put(workdir, searched(*made, best="unknown")))
+    assert [own.record.trial[-1] for own in found.done] == ["3", "2", "0", "1"]
 
 
 def test_a_front_holds_what_none_beats():
@@ -355,7 +382,7 @@ def test_the_card_says_that_validation_chose(workdir):
 
 
 def test_a_test_split_that_a_search_left_alone_is_not_said_to_be_missing(workdir):
-    change(workdir, "result.json", pipeline="search", test=None)
+    rewrite(workdir, pipeline="search", test=None)
     run = put(workdir, searched(trial(0, 0.5, 5), trial(1, 1.0, 6)))
     (line,) = [line for line in advice.what_to_do(run) if "test split" in line.do]
     assert line.do == "Measure it on the test split."

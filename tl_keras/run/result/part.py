@@ -22,10 +22,11 @@ class Part(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", validate_by_name=True)
 
     def keys(self) -> KeysView[str]:
-        """The names of what was given."""
-        aliases = {name: field.alias for name, field in type(self).model_fields.items()}
+        """The names of what was given, in the order in which they are declared."""
         given = self.__pydantic_fields_set__
-        return dict.fromkeys(aliases.get(name) or name for name in given).keys()
+        every = {name: field.alias or name for name, field in type(self).model_fields.items()}
+        every |= {name: name for name in self.__pydantic_extra__ or ()}
+        return {own: None for name, own in every.items() if name in given}.keys()
 
     def __contains__(self, name: str) -> bool:
         return name in self.keys()
