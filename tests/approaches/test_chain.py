@@ -1,16 +1,15 @@
 """Chains: runs that start from earlier ones, whose classes they share or not."""
 
-import shutil
-
 import numpy as np
 import pytest
 from absl import logging
+from handmade import rewrite
 from runs import changed
 from shapes import draw
 
 import tl_keras
 from tl_keras.approaches import evaluate, recommending
-from tl_keras.report.advice.on_approaches import _chain, what_to_do
+from tl_keras.report.advice.on_approaches import what_to_do
 from tl_keras.report.read import read
 from tl_keras.training.network import model as models
 
@@ -89,7 +88,7 @@ def test_compare_says_what_the_chain_brought(quick, quick_run, tmp_path):
     ("won", "lost", "said"),
     [(30, 1, "the chain is better"), (1, 30, "the chain is worse"), (3, 2, "brings nothing that")],
 )
-def test_a_chain_is_judged_by_validation(finished_run, tmp_path, won, lost, said):
+def test_a_chain_is_judged_by_validation(workdir, won, lost, said):
     flags = np.zeros(60, bool)
     chain, alone = flags.copy(), flags.copy()
     chain[:won], alone[won : won + lost] = True, True
@@ -97,8 +96,6 @@ def test_a_chain_is_judged_by_validation(finished_run, tmp_path, won, lost, said
         name: {"val": {str(i): bool(right) for i, right in enumerate(own)}}
         for name, own in (("chain", chain), ("finetune", alone))
     }
-    shutil.copytree(finished_run.workdir, tmp_path / "run")
-    page = read(tmp_path / "run")
-    page.result["chain"] = recommending.brought(answers)
-    (advice,) = _chain(page)
+    rewrite(workdir, chain=recommending.brought(answers))
+    (advice,) = what_to_do(read(workdir))
     assert said in advice.do

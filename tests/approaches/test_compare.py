@@ -160,14 +160,13 @@ def test_what_cannot_be_compared_is_refused(wanted, tmp_path, sections, message)
 
 
 def test_power_law_says_what_more_examples_bring():
-    curve = [{"n": n, "accuracy": 1 - 2 * n**-0.5} for n in (25, 50, 100, 200)]
+    curve = [(n, 1 - 2 * n**-0.5) for n in (25, 50, 100, 200)]
     n, gain = more(curve)
     assert n == 400
     assert gain == pytest.approx(2 * 200**-0.5 - 2 * 400**-0.5)
-    flat = [{"n": n, "accuracy": 0.9} for n in (25, 50, 100)]
-    assert more(flat)[1] == pytest.approx(0)
+    assert more([(n, 0.9) for n in (25, 50, 100)])[1] == pytest.approx(0)
     assert more(curve[:2]) is None
-    assert more([{"n": n, "accuracy": 1.0} for n in (25, 50, 100)]) is None
+    assert more([(n, 1.0) for n in (25, 50, 100)]) is None
 
 
 def test_parts_of_a_curve_keep_every_class():

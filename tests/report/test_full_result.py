@@ -1,0 +1,184 @@
+"""Claims on a result with all parts at once: each field that a page reads is on the page."""
+
+import re
+
+import pytest
+from handmade import Outline, make, rewrite
+from handmade_full import full_result
+from pydantic import BaseModel
+
+from tl_keras.report.pages import card, page, side_by_side
+from tl_keras.report.read import read
+from tl_keras.run.result.whole import plain
+
+
+def parts(value: object) -> list[BaseModel]:
+    """All models inside a value, and itself."""
+    if isinstance(value, BaseModel):
+        inner = [getattr(value, name) for name in type(value).model_fields]
+        return [value, *(part for own in inner for part in parts(own))]
+    if isinstance(value, dict):
+        return parts(list(value.values()))
+    return [part for own in value for part in parts(own)] if isinstance(value, list) else []
+
+
+def test_a_full_result_has_every_field():
+    given: dict[type, set[str]] = {}
+    for part in parts(full_result()):
+        given.setdefault(type(part), set()).update(part.model_fields_set)
+    assert {
+        kind.__name__: sorted(set(kind.model_fields) - names)
+        for kind, names in given.items()
+        if set(kind.model_fields) - names
+    } == {}
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory):
+    """A run's folder with a full result."""
+    workdir = make(tmp_path_factory.mktemp("full"))
+    (workdir / "metrics.jsonl").unlink()
+    return workdir
+
+
+def sections(text: str) -> dict[str, str]:
+    """The words of each section, by title; above them the first line."""
+    found = re.findall(r"<section[^>]*>\s*<h2>(.*?)</h2>(.*?)</section>", text, re.DOTALL)
+    (first,) = re.findall("<h1>(.*?)</h1>", text)
+    return {"": first, **{title: Outline(body).words for title, body in found}}
+
+
+@pytest.fixture(scope="module")
+def shown(full):
+    """The sections of the page of a run, and of that of a comparison, by command."""
+    found = {}
+    for command in ("compare", "finetune"):
+        rewrite(full, **plain(full_result(pipeline=command)))
+        run = read(full)
+        assert run.unread == []
+        found[command] = sections(page.render(run))
+    return found
+
+
+PAGES = {
+    "finetune": {
+        "": ["94.1% of 153 test examples", "89.9 to 97.4", "to ship: int8, 0.7 MB, 5.4 ms"],
+        "Good enough?": ["90 to 97 of 100", "would get 98 of 100", "0 of 1 found"],
+        "What to do": ["fit.freeze=0.38", "37.7 points", "77 examples", "1 of 3 trials diverged"],
+        "Scores": ["n = 153", "91.3%", "90.5%", "0.218", "3.9%", "5 augmented views 96.1% 91.0"],
+        "Folds": [
+            *("88.7%", "1.2 points", "dealt out 2 times", "then trained on all", "fold_0 204"),
+            *("88.3% of 51", "0.321", "fine-tuned 0.25 1 min 1 s", "a search of its own"),
+        ],
+        "Rounds": [
+            *(
+                "17.6 points",
+                "right on 76.5%",
+                "labelled 1,234",
+                "0 946 84.4% of 77",
+                "91.2% of 40",
+            ),
+            *("finetuned 42.0 s", "average (kept) 89.6%", "0.346", "65.0% 800 81.0% 640 95.0% of"),
+        ],
+        "Search": [
+            *(
+                "tuner random, objective accuracy",
+                "in 1 min 0 s",
+                "7.5 s saved",
+                "MobileNet, 96 px",
+            ),
+            *("trial_000 0.5 0.0003 block_6 0.5 91.2% finetuned 95.0% of 100", "0.250 4.5 s best"),
+            *("1.0 MB 2.50", "4.0 MB", "level", "diverged loss is NaN", "seconds of search"),
+        ],
+        "Classes": ["93.4% of 61"],
+        "Confusion": ["57 2 2"],
+        "Exports": [
+            *(
+                "on 151 and 153 test",
+                "2 threads",
+                "0.7 MB 0.3 MB",
+                "92.8% of 151",
+                "98.4%",
+                "0.0123",
+            ),
+            *(
+                "5.43 6.54 1.98",
+                "int8 lost 0.150 of accuracy on validation",
+                "gave 30.0%",
+                "conv_1",
+            ),
+            *("loses 0.0100", "0.1 MB larger", "export/model.tflite is the int8", "right on 87.6%"),
+            *(
+                "82.0 to 92.0",
+                "98.7% of 149",
+                "65.4% of the images",
+                "77 validation examples are too",
+            ),
+            *("1.73 times", "2 NEG", "decides 70.2%", "right on 98.1%", "95.3% (90.0 to 98.0)"),
+        ],
+        "Data": ["train 306", "validation 77", "test 153"],
+        "Time": ["5 min 12 s in all", "finetune 3 min 8 s 60.3%"],
+        "Features": ["add train read from the cache 1.1 MB 5.2 s one view", "not kept – – another"],
+        "Model": [
+            *("MobileNetV2", "imagenet", "2,260,546", "up to block_12, 75%", "mean of the weights"),
+            *(
+                "for want of room",
+                "5a1d",
+                "7c44",
+                "over 9 views",
+                "mix (kept)",
+                "0.200 90.0% of 77",
+                "7.25 1",
+            ),
+        ],
+        "Versions and device": ["keras 3.15.0", "device x86_64"],
+    },
+    "compare": {
+        "": ["Take finetune: 90.0% of 77 test examples", "85.0 to 95.0"],
+        "What to do": [
+            *("on the 77 validation", "better than head", "took 1 min 3 s", "the chain is better"),
+            *(
+                "10.4 points on 77 validation examples (95% interval 2.0 to 18.0) and 10.4",
+                "to 612",
+            ),
+        ],
+        "Approaches": [
+            *("finetune best", "90.0% of 77", "1 min 3 s 21.0 s 2,260,546 0.7 MB 3.21", "7.0 s –"),
+            *(
+                "full the budget is spent",
+                "seconds of training",
+                "int8 latency",
+                "training examples",
+            ),
+        ],
+        "Differences": ["On the same 77", "10.4 points 2.0 to 18.0 9 to 1 beyond chance"],
+        "Backbones": ["MobileNetV2 1.23 81.2% 90.0% of 77", "2,260,546 3.5 s"],
+        "Learning curve": ["Twice as many, 612", "25.0% 76 70.0% 0.400", "100.0% 306 86.0%"],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "title"), [(command, title) for command, own in PAGES.items() for title in own]
+)
+def test_each_field_that_a_page_reads_is_on_the_page(shown, command, title):
+    said = shown[command][title]
+    assert [words for words in PAGES[command][title] if words not in said] == []
+
+
+def test_a_full_result_has_a_card_and_stands_beside_others(full, shown):
+    run = read(full)
+    text = card.render(run)
+    for words in [
+        "- freeze: up to block_12, 75% of the blocks",
+        "- search: 3 trials in 1 min 0 s",
+        "| test | 153 | Log loss | 0.218 | – |",
+        "| int8 | export/model_int8.tflite | 0.7 MB | 92.8% | 87.4 to 95.9 | 151 | 5.43 | ok |",
+        "Calibration error 3.9% on 153 examples",
+        "tl-keras finetune --config",
+        "- device: x86_64",
+    ]:
+        assert words in text, words
+    both = Outline(side_by_side.render([("A", run), ("B", run)])).words
+    for words in ["153 test 153 test", "0.7 MB, 5.43 ms 92.8% of 151", "total 5 min 12 s", "5a1d"]:
+        assert words in both, words
