@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from handmade import Outline, make, rewrite
+from handmade import Outline, change, make, rewrite
 from handmade_full import full_result
 from pydantic import BaseModel
 
@@ -164,6 +164,16 @@ PAGES = {
 def test_each_field_that_a_page_reads_is_on_the_page(shown, command, title):
     said = shown[command][title]
     assert [words for words in PAGES[command][title] if words not in said] == []
+
+
+def test_what_cannot_be_read_is_named_on_every_page(full, shown):
+    change(full, "result.json", seed="many", device=5)
+    run = read(full)
+    said = "Look at result.json: 2 fields cannot be read."
+    why = "This page leaves them out, with whatever needs them: seed: Input should be a valid int"
+    for text in (page.render(run), side_by_side.render([("A", run)]), card.render(run)):
+        assert said in text and why in text
+    rewrite(full, **plain(full_result()))
 
 
 def test_a_full_result_has_a_card_and_stands_beside_others(full, shown):

@@ -15,6 +15,7 @@ from tl_keras.report.drawings.markup import escape, facts, note, table
 from tl_keras.report.drawings.words import NOTHING, count, counted, is_number, number, percent
 from tl_keras.report.read import RunFiles
 from tl_keras.report.sections.findings import SHOWN, cut
+from tl_keras.run.result.exports import OnFiles
 
 THUMBNAIL = 160  # px, longer side
 PICTURE = 60_000_000  # Pixels; a larger file is not decoded for the sake of a thumbnail.
@@ -133,7 +134,7 @@ def prepared(settings: Mapping[str, Any]) -> str:
     return f"input: uint8 RGB, {how}; normalisation is inside the model"
 
 
-def on_device(device: Mapping[str, Any], right: str) -> str:
+def on_device(device: OnFiles, right: str) -> str:
     """How the shipped file does from files as they are, in words.
 
     Args:
@@ -142,8 +143,8 @@ def on_device(device: Mapping[str, Any], right: str) -> str:
     """
     return (
         "From the image files as they are, decoded and resized by export/device/predict.py, it "
-        f"{right}answers as on prepared pixels on {percent(device['agreement'])} of "
-        f"{count(device['n'])}; {percent(device['identical'])} of the images are the same to the "
+        f"{right}answers as on prepared pixels on {percent(device.agreement)} of "
+        f"{count(device.n)}; {percent(device.identical)} of the images are the same to the "
         "last pixel."
     )
 

@@ -20,7 +20,6 @@ from tl_keras.report.drawings.words import (
 )
 from tl_keras.report.facts import figures
 from tl_keras.report.read import RunFiles
-from tl_keras.tasks.shares import paired_interval
 
 FEW = 200  # Test examples; below, the 95% interval at 90% is wider than 8 points.
 WEAK = 3  # Weak answers that are named at most.
@@ -212,19 +211,17 @@ def _files(names: Sequence[str]) -> str:
 def _on_depth(run: RunFiles) -> Iterable[Advice]:
     model, val = run.result.model, run.result.val
     tuned = (model.candidates or {}).get("finetuned") if model else None
-    if not tuned or not val or not val.n or on_search.knows_of_depth(run):
-        return
-    if not run.counts_right:
+    between = figures.paired(tuned.won, tuned.lost, val.n) if tuned and val else None
+    if not between or not run.counts_right or on_search.knows_of_depth(run):
         return
     # Where nothing is frozen there is nothing deeper.
     deeper = bool(model.cut)
-    won, lost, n = tuned.won, tuned.lost, val.n
-    low, high = paired_interval(won, lost, n)
+    low, high = between
     main = run.main.replace("_", " ")
     gained = (
         f"the layers above the freeze depth changed validation {main} by "
-        f"{points((won - lost) / n)} against the head alone (95% interval of the difference "
-        f"{interval([low, high])}, {count(n)} examples)"
+        f"{points((tuned.won - tuned.lost) / val.n)} against the head alone (95% interval of the "
+        f"difference {interval(between)}, {count(val.n)} examples)"
     )
     if low > 0 and deeper and not _is_done(run):
         yield Advice(

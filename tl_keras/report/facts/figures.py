@@ -14,7 +14,7 @@ from tl_keras.report.read import Prediction, RunFiles
 from tl_keras.run.result.exports import Exported, Shipped
 from tl_keras.run.result.part import Measures, Scores
 from tl_keras.tasks.classification.record import ClassScores
-from tl_keras.tasks.shares import wilson
+from tl_keras.tasks.shares import paired_interval, wilson
 
 # Stages of metrics.jsonl whose records are epochs, in words. Those of the stage "head" are
 # strengths of regularisation.
@@ -103,7 +103,7 @@ def to_ship(run: RunFiles) -> tuple[Shipped, Exported] | None:
 def share_right(run: RunFiles, scores: Measures | Mapping[str, Any] | None) -> float | None:
     """The share of right answers among scores; None of other tasks, or where nobody knows it."""
     share = scores.get(run.main) if scores and run.counts_right else None
-    return share if is_number(share) else None
+    return share if is_number(share) and 0 <= share <= 1 else None
 
 
 def examples(run: RunFiles, export: Exported) -> int | None:
@@ -115,7 +115,13 @@ def examples(run: RunFiles, export: Exported) -> int | None:
 def right(run: RunFiles, export: Exported) -> "Share | None":
     """How many examples an export has right, if that was measured."""
     share, n = share_right(run, export), examples(run, export)
-    return Share(round(share * n), n) if share is not None and n else None
+    return Share(round(share * n), n) if share is not None and n and n > 0 else None
+
+
+def paired(won: int, lost: int, n: int) -> list[float] | None:
+    """The 95% interval of a difference of shares, paired by example; None of counts that cannot be,
+    as in a file that somebody edited."""
+    return paired_interval(won, lost, n) if min(won, lost) >= 0 < n >= won + lost else None
 
 
 def median(export: Exported | None) -> float | None:
@@ -167,7 +173,8 @@ def counts(run: RunFiles) -> tuple[list[str], Counter]:
     """The class names in their order and how often (true, predicted) occurred."""
     names = list(classes(run) or run.data.get("classes") or [])
     confusion = scored(run)[1].confusion if classes(run) else []
-    if confusion and [len(row) for row in confusion] == [len(names)] * len(names):
+    sizes = [len(row) for row in confusion]
+    if confusion and sizes == [len(names)] * len(names) and min(map(min, confusion)) >= 0:
         cells = zip(names, confusion, strict=True)
         return names, Counter(
             {(t, p): n for t, row in cells for p, n in zip(names, row, strict=True) if n}

@@ -148,7 +148,9 @@ class Behind:
 
 def behind(best: Trial, other: Trial) -> Behind | None:
     """How far `other` lies behind `best`; None where nobody noted how each example was answered."""
-    found = tasks.of(best.task, "choice").behind(best.noted, other.noted)
+    if not best.noted or not other.noted:
+        return None
+    found = tasks.of(best.task, "choice").behind(best.record, other.record)
     return Behind(*found) if found else None
 
 

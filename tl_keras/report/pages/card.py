@@ -11,6 +11,7 @@ from tl_keras import tasks
 from tl_keras.data.paths import printable
 from tl_keras.modalities import part
 from tl_keras.report.advice import verdict
+from tl_keras.report.advice.on_files import on_unread
 from tl_keras.report.drawings.words import (
     NOTHING,
     count,
@@ -205,6 +206,7 @@ def _exports(run: RunFiles) -> str:
 def _limits(run: RunFiles) -> str:
     found = verdict.verdict(run)
     lines = [found.answer, *found.why] if found else []
+    lines += [f"{own.do} {own.why}" for own in on_unread(run)]
     split, scores = figures.scored(run)
     if split == "val" and not run.holds_out:
         what = (

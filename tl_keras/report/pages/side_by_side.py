@@ -7,6 +7,7 @@ from typing import Any
 
 from tl_keras import tasks
 from tl_keras.data.paths import printable
+from tl_keras.report.advice.on_files import on_unread
 from tl_keras.report.drawings import charts
 from tl_keras.report.drawings.markup import escape, estimate, note, section, steps, table
 from tl_keras.report.drawings.words import (
@@ -92,6 +93,7 @@ def _called(named: Named) -> dict[str, str]:
 
 
 def _meaning(named: Named, compared: list[paired.Difference] | None) -> Iterable[tuple[str, str]]:
+    yield from ((f"{letter}: {own.do}", own.why) for letter, run in named for own in on_unread(run))
     if all(figures.scored(run)[0] == "val" and not run.holds_out for _, run in named):
         yield (
             "Set a test split aside.",

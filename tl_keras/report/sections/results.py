@@ -236,9 +236,9 @@ def main(task: str, value: Any, n: Any) -> str:
     return named_scores(task)[tasks.of(task, "names").MAIN][1](value)
 
 
-def share_of(share: Any, n: Any) -> str:
+def share_of(share: float | None, n: int | None) -> str:
     """A share of n examples as HTML, with its interval where n is known."""
-    if not is_number(share) or not is_number(n) or not n:
+    if not is_number(share) or not 0 <= share <= 1 or not n or n < 0:
         return percent(share)
     return estimate(share, wilson(round(share * n), n), n)
 

@@ -19,7 +19,6 @@ from tl_keras.report.read import RunFiles
 from tl_keras.report.sections.results import named_scores, share_of
 from tl_keras.run.result.part import Short
 from tl_keras.run.result.teaching import Labelled, Round
-from tl_keras.tasks.shares import paired_interval
 
 MERGED = {
     "average": "the average of the students' weights",
@@ -46,13 +45,15 @@ def rounds(run: RunFiles) -> str:
 def said(run: RunFiles) -> str:
     """The model against its teacher, as a sentence."""
     teacher = run.result.teacher
-    if not teacher or not teacher.n or not figures.measured(run, teacher.split):
+    known = teacher and figures.measured(run, teacher.split)
+    between = figures.paired(teacher.won, teacher.lost, teacher.n) if known else None
+    if not between:
         return "Students were trained on what a teacher had labelled."
-    won, lost, n = teacher.won, teacher.lost, teacher.n
-    low, high = paired_interval(won, lost, n)
+    low, high = between
     gained = (
-        f"{points((won - lost) / n)} (95% interval of the difference {interval((low, high))}, "
-        f"paired by {count(n)} {run.split_name(teacher.split)} examples)"
+        f"{points((teacher.won - teacher.lost) / teacher.n)} (95% interval of the difference "
+        f"{interval(between)}, paired by {count(teacher.n)} {run.split_name(teacher.split)} "
+        "examples)"
     )
     if low > 0:
         return f"The model is better than its teacher by {gained}."
