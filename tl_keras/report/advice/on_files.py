@@ -13,10 +13,11 @@ def on_unread(run: RunFiles) -> Iterable[Advice]:
     """Parts of result.json that are not as they are declared."""
     lines = run.unread
     if lines:
+        them = "it" if len(lines) == 1 else "them"
         more = f"; and {count(len(lines) - NAMED)} more" if len(lines) > NAMED else ""
         yield Advice(
             f"Look at result.json: {counted(len(lines), 'field')} cannot be read.",
-            "This page leaves them out, with whatever needs them: "
+            f"This page leaves {them} out, with whatever needs {them}: "
             f"{'; '.join(map(isolated, lines[:NAMED]))}{more}.",
         )
 
