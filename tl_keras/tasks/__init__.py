@@ -105,8 +105,9 @@ others: another data set than the model's own (the command `evaluate --data`).
 
 words: what the report, the card and the log say.
   COUNTS_RIGHT                    whether answers are right or wrong and MAIN is the share of right
-                                  ones; if not, the report leaves out verdicts, classes, confusions,
-                                  mistakes and charts of shares
+                                  ones; if so, `record.Scores` has `classes`, `confusion` and
+                                  `calibration_error`, if not, the report leaves out verdicts,
+                                  classes, confusions, mistakes and charts of shares
   SCORES                          {metric: (name, "percent" or "number")}, in the order of tables
   ABOUT_SCORES, ABOUT_GAIN, BEST, STRANGER    sentences, or parts of one, see classification's
   ABOUT_INTERVALS                 what follows `With 95% intervals` in a table of all scores

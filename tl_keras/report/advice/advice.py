@@ -65,7 +65,7 @@ def _on_size(run: RunFiles) -> Iterable[Advice]:
             "validation chose this model, so its scores flatter it.",
         )
     right = figures.share_right(run, scores)
-    if right is None or scores.n >= FEW:
+    if right is None or not 0 < scores.n < FEW:
         return
     n = scores.n
     # n for a normal interval of +-3 points; at 100% as if one in n + 2 were wrong.

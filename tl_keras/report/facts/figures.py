@@ -13,7 +13,6 @@ from tl_keras.report.drawings.words import is_number
 from tl_keras.report.read import Prediction, RunFiles
 from tl_keras.run.result.exports import Exported, Shipped
 from tl_keras.run.result.part import Measures, Scores
-from tl_keras.tasks.classification.record import ClassScores
 from tl_keras.tasks.shares import paired_interval, wilson
 
 # Stages of metrics.jsonl whose records are epochs, in words. Those of the stage "head" are
@@ -129,8 +128,8 @@ def median(export: Exported | None) -> float | None:
     return export.latency_ms.median if export and export.latency_ms else None
 
 
-def classes(run: RunFiles) -> dict[str, ClassScores]:
-    """The scores of each class; none of other tasks."""
+def classes(run: RunFiles) -> dict[str, Any]:
+    """The scores of each class; none of a task whose answers are not right or wrong."""
     scores = scored(run)[1]
     return scores.classes if scores and run.counts_right else {}
 
