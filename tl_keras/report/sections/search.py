@@ -49,9 +49,9 @@ def summary(search: Search) -> str:
     """How many trials, how long, by what, as a sentence."""
     line = counted(search.size, "trial")
     record = search.record
-    if record.seconds is not None:
+    if is_number(record.seconds):
         line += f" in {duration(record.seconds)}"
-    if record.saved:
+    if record.saved and is_number(record.saved):
         line += f", {duration(record.saved)} saved by kept activations"
     return f"{line}; tuner {record.tuner}, objective {record.objective}."
 
