@@ -80,6 +80,7 @@ def full_result(**others) -> Result:
             split="test", accuracy=0.7654, interval=[0.7, 0.8], n=153, won=30, lost=3
         ),
         "devices": 2,
+        "bytes": {"add": 1_064_960},
         **_folds(),
         **_compared(),
     }

@@ -1,5 +1,6 @@
 """Claims on a result with all parts at once: each field that a page reads is on the page."""
 
+import math
 import re
 
 import pytest
@@ -173,6 +174,31 @@ def test_what_cannot_be_read_is_named_on_every_page(full, shown):
     why = "This page leaves them out, with whatever needs them: seed: Input should be a valid int"
     for text in (page.render(run), side_by_side.render([("A", run)]), card.render(run)):
         assert said in text and why in text
+    rewrite(full, **plain(full_result()))
+
+
+def replaced(value: object, number: float) -> object:
+    """A value of JSON with another number in place of all numbers."""
+    if isinstance(value, dict):
+        return {name: replaced(inner, number) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [replaced(inner, number) for inner in value]
+    fits = type(value) is float or type(value) is type(number) is int
+    return number if fits else value
+
+
+@pytest.mark.parametrize(
+    ("command", "number"),
+    [("finetune", math.nan), ("finetune", -1), ("compare", 0), ("compare", 1e300)],
+)
+def test_numbers_that_cannot_be_cost_no_page(full, shown, command, number):
+    told = plain(full_result(pipeline=command))
+    change(full, "result.json", **replaced(told, number) | {"schema": told["schema"]})
+    run = read(full)
+    assert run.unread == []
+    for text in (page.render(run), side_by_side.render([("A", run), ("B", run)])):
+        Outline(text)
+    assert "# run" in card.render(run)
     rewrite(full, **plain(full_result()))
 
 

@@ -263,6 +263,12 @@ def test_one_trial_alone_needs_no_chart(workdir):
     assert "<svg" not in body and "very examples" not in body
 
 
+def test_a_search_of_nothing_but_lost_trials_shows_their_architectures(workdir):
+    made = [lost(i, "over the limit", label=f"size {i}", bytes=1e9 * (i + 1)) for i in range(2)]
+    body = section(workdir, searched(*made))
+    assert "No trial came to a model" in body and "2000.0 MB" in body
+
+
 def test_of_many_trials_the_best_are_shown(workdir):
     made = [trial(i, (i % 4) / 4, i % 60, 1e-4 * (i + 1)) for i in range(70)]
     body = section(workdir, searched(*made, lost(70, "diverged")))

@@ -139,7 +139,7 @@ def _learning(run: RunFiles) -> list[Advice]:
 
 def accuracies(run: RunFiles) -> list[tuple[int, float]]:
     """The learning curve: training examples, and the main metric of a head on them."""
-    curve = run.result.learning_curve or []
+    curve = [point for point in run.result.learning_curve or [] if point.n > 0]
     return [(point.n, point[run.main]) for point in curve if is_number(point.get(run.main))]
 
 

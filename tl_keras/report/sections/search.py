@@ -39,7 +39,7 @@ def search(run: RunFiles) -> str:
         note(summary(found)),
         _flattered(run, found),
         _charts(found) if run.counts_right else "",
-        _architectures(found),
+        _architectures(found, run),
         _table(found, run.task),
     ]
     return "".join(filter(None, parts))
@@ -185,7 +185,7 @@ def _pareto(search: Search) -> list[str]:
     return drawn
 
 
-def _architectures(search: Search) -> str:
+def _architectures(search: Search, run: RunFiles) -> str:
     best = trials.by_architecture(search)
     if len(best) < 2 or all(_cost(t, cost) is None for t in best.values() for cost in COSTS):
         return ""
@@ -207,7 +207,7 @@ def _architectures(search: Search) -> str:
         "The best trial of each architecture, with the size and the latency of its exported file. "
         "None better: no other is at least as accurate for less of these."
     )
-    score = results.named_scores(search.best.task)[tasks.of(search.best.task, "names").MAIN][0]
+    score = results.named_scores(run.task)[run.main][0]
     heads = ["No.", "Architecture", score, "Size", "Latency, ms", "None better by"]
     return f"<h3>Architectures</h3>{table(above, heads, rows, numeric=(0, 3, 4))}"
 
