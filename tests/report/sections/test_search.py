@@ -336,7 +336,7 @@ def test_nothing_of_a_search_is_needed_or_trusted(workdir, key):
 def test_what_is_no_search_has_no_section(workdir, found):
     change(workdir, "result.json", search=found)
     assert written(workdir) == ""
-    assert "search:" not in (workdir / "MODEL_CARD.md").read_text()
+    assert "- search: " not in (workdir / "MODEL_CARD.md").read_text()
 
 
 def test_of_hyperband_trials_of_equal_epochs_are_compared(workdir):
