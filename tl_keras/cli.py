@@ -14,7 +14,8 @@ from absl import flags
 
 from tl_keras.commands import COMMANDS, Flags
 from tl_keras.config.messages import is_for_user
-from tl_keras.run.process import check_folders, open_streams
+from tl_keras.run.files import check_folders
+from tl_keras.run.process import open_streams
 from tl_keras.version import VERSION
 
 # Of folders and disks that are the user's: they may not be written, are full, or have names

@@ -1,5 +1,7 @@
 """What ships inside the package."""
 
+import importlib.resources
+
 import numpy as np
 
 from tl_keras.backbones import applications
@@ -7,6 +9,11 @@ from tl_keras.backbones.weights import load_weights
 from tl_keras.config import text as configs
 from tl_keras.embedded.shrink import shrink
 from tl_keras.training.network import model as models
+
+
+def embedded(name: str):
+    """The path of a file that ships with the package, for as long as it is needed."""
+    return importlib.resources.as_file(importlib.resources.files("tl_keras.embedded") / name)
 
 
 def test_shrunk_weights_are_the_same_to_half_precision(tmp_path):
@@ -22,7 +29,7 @@ def test_shrunk_weights_are_the_same_to_half_precision(tmp_path):
 
 
 def test_embedded_weights_fit_the_configs_that_name_them():
-    with models.embedded("quickstart.yaml") as file:
+    with embedded("quickstart.yaml") as file:
         config = configs.load(file)
     assert config.model.weights == "glyphs"
     assert config.data.examples_per_class <= 100
@@ -31,5 +38,5 @@ def test_embedded_weights_fit_the_configs_that_name_them():
 
 
 def test_embedded_weights_are_small():
-    with models.embedded("glyphs.weights.h5") as file:
+    with embedded("glyphs.weights.h5") as file:
         assert file.stat().st_size < 2.5e6

@@ -98,3 +98,12 @@ def test_lines_of_a_csv_hold_any_name(tmp_path):
     text = (tmp_path / "rows.csv").read_bytes().decode()
     assert list(csv.reader(io.StringIO(text, newline=""))) == rows
     assert text.startswith("file,label\n") and text.endswith('"h,i",plain\n')
+
+
+def test_no_place_for_temporary_files_names_the_variable(monkeypatch):
+    def fail():
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(files.tempfile, "gettempdir", fail)
+    with pytest.raises(ValueError, match="TMPDIR: no folder for temporary files"):
+        files.check_folders()

@@ -101,16 +101,6 @@ def test_a_current_folder_that_is_gone_gives_one_message(tmp_path):
     assert "the current folder does not exist any more" in done.stderr
 
 
-@posix
-def test_no_place_for_temporary_files_names_the_variable(monkeypatch):
-    def fail():
-        raise FileNotFoundError(2, "No usable temporary directory found")
-
-    monkeypatch.setattr(process.tempfile, "gettempdir", fail)
-    with pytest.raises(ValueError, match="TMPDIR: no folder for temporary files"):
-        process.check_folders()
-
-
 # Children, and `python -m`.
 
 

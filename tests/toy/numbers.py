@@ -22,7 +22,7 @@ NOTED = ("scores",)
 RANKED = ()
 OPTIONAL = ()
 
-# texts
+# targets, of texts
 
 
 def unfit(texts):

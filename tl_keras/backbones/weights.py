@@ -5,6 +5,7 @@ Importing this module imports neither Keras nor TensorFlow.
 
 import difflib
 import hashlib
+import importlib.resources
 import itertools
 import json
 import os
@@ -44,9 +45,10 @@ def load_weights(
       backbone: what `build(name, options, ...)` returned.
       name: a key of `BACKBONES`, or the file of a backbone.
       options: constructor arguments by name.
-      weights: `imagenet` (through Keras's own cache), `none` or `own` (nothing is set), an `.h5`
-        file in Keras Applications' format without top, a `.weights.h5` or `.keras` file, or the
-        folder of an earlier run. Of a model with a head only the backbone's part is taken.
+      weights: `imagenet` (through Keras's own cache), `glyphs` (those that ship with the package),
+        `none` or `own` (nothing is set), an `.h5` file in Keras Applications' format without top, a
+        `.weights.h5` or `.keras` file, or the folder of an earlier run. Of a model with a head only
+        the backbone's part is taken.
 
     Raises:
       ValueError: there is no such file, it is damaged, it does not fit, or there is no network.
@@ -55,6 +57,8 @@ def load_weights(
         return
     if weights == "imagenet":
         found = _of_layers(_official(name, options, backbone.input_shape[1:]).layers)
+    elif weights == "glyphs":
+        found = _glyphs(backbone, name, options)
     else:
         found = _read(_locate(weights), backbone)
     layers = [layer for layer in backbone.layers if layer.weights]
@@ -110,6 +114,18 @@ def _official(name: str, options: Mapping[str, Value], shape: tuple[int, ...]) -
         return module.official(name, options, shape)
     except Exception as error:  # Keras raises a plain Exception when a download fails.
         raise ValueError(_unavailable(name, error)) from error
+
+
+def _glyphs(backbone: "keras.Model", name: str, options: Mapping[str, Value]) -> list[Named]:
+    """The weights of the small backbone that ships with the package."""
+    if (name, options) != ("MobileNet", {"alpha": 0.5}):
+        raise ValueError(
+            "model.weights: glyphs are those of MobileNet with model.options {alpha: 0.5}; "
+            f"received {name} with {options}"
+        )
+    embedded = importlib.resources.files("tl_keras.embedded") / "glyphs.weights.h5"
+    with importlib.resources.as_file(embedded) as file:
+        return _read(file, backbone)
 
 
 def _unavailable(name: str, error: Exception) -> str:

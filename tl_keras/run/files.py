@@ -59,6 +59,27 @@ def not_a_pattern(folder: Path) -> Iterator[Path]:
         yield link
 
 
+def check_folders() -> None:
+    """Checks that the process has a current folder, and one for temporary files.
+
+    Raises:
+      ValueError: one of the two is missing.
+    """
+    try:
+        os.getcwd()
+    except OSError:
+        raise ValueError(
+            "the current folder does not exist any more; change into another one"
+        ) from None
+    try:
+        tempfile.gettempdir()
+    except OSError:
+        raise ValueError(
+            "TMPDIR: no folder for temporary files can be written; expected this environment "
+            "variable to name one"
+        ) from None
+
+
 def is_special(path: Path) -> bool:
     """Whether a path is a device, a pipe or the like, which is written to and never replaced."""
     return path.exists() and not path.is_file() and not path.is_dir()

@@ -5,7 +5,6 @@ import logging
 import os
 import random
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,27 +38,6 @@ def open_streams() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
         elif hasattr(stream, "reconfigure"):  # Not where a notebook has put one of its own.
             stream.reconfigure(errors="backslashreplace")
-
-
-def check_folders() -> None:
-    """Checks that the process has a current folder, and one for temporary files.
-
-    Raises:
-      ValueError: one of the two is missing.
-    """
-    try:
-        os.getcwd()
-    except OSError:
-        raise ValueError(
-            "the current folder does not exist any more; change into another one"
-        ) from None
-    try:
-        tempfile.gettempdir()
-    except OSError:
-        raise ValueError(
-            "TMPDIR: no folder for temporary files can be written; expected this environment "
-            "variable to name one"
-        ) from None
 
 
 def is_watched() -> bool:

@@ -15,13 +15,11 @@ names: what a config is checked against; imports nothing.
   NOTED, RANKED       keys of `choice.noted`, and of `transfer.ranked`
   OPTIONAL            which of the parts named in `OPTIONAL` below the task has
 
-texts: labels before any file is read; imports nothing heavy.
-  unfit(texts) -> str or None     why the labels of a table look like those of another task
-
 record: how `result.json` has a split's scores; imports no NumPy.
   Scores              a model, see `tl_keras.run.result`, of what `metrics.measure` gives
 
 targets: what an example's target is.
+  unfit(texts) -> str or None     why the labels of a table look like those of another task
   named(texts) -> (names, code)   names of the answers, () where answers have no names; `code` turns
                                   one text of a label into a target and raises ValueError
   names_in_tfds(feature) -> names of the labels that a feature of TensorFlow Datasets has, whose

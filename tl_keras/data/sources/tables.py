@@ -51,7 +51,7 @@ def list_csv(config: RunConfig) -> Listing:
     if not labelled:
         raise ValueError(f"data.path: {str(file)!r} has no row with a label")
     _refuse_several(file, labelled, names.LABEL)
-    unfit = tasks.of(config.task, "texts").unfit([row["label"] for row in labelled])
+    unfit = tasks.of(config.task, "targets").unfit([row["label"] for row in labelled])
     if unfit and not literal:
         raise ValueError(f"data.path: {str(file)!r}: {unfit}")
     doubtful = _doubtful_labels(labelled, names.NOUNS[0])

@@ -1,6 +1,5 @@
 """The whole model: prepared example in, answer out; its head, its temperature."""
 
-import importlib.resources
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +20,6 @@ from tl_keras.tasks.heads import Earlier, Head
 DROPOUT = "dropout"
 HIDDEN = "hidden"
 LOGITS = "logits"  # The last layer with weights, whatever the task; the answer follows it.
-GLYPHS = "MobileNet", {"alpha": 0.5}  # What the embedded weights are of.
 
 
 def pretrained(config: ModelConfig, settings: Any) -> keras.Model:
@@ -41,19 +39,10 @@ def pretrained(config: ModelConfig, settings: Any) -> keras.Model:
     else:
         build = table.module_of(config.backbone).build
         backbone = build(config.backbone, config.options, settings.shape)
-    if config.weights == "glyphs":
-        if (config.backbone, config.options) != GLYPHS:
-            raise ValueError(
-                f"model.weights: glyphs are those of MobileNet with model.options {{alpha: 0.5}}; "
-                f"received {config.backbone} with {config.options}"
-            )
-        with embedded("glyphs.weights.h5") as file:
-            load_weights(backbone, config.backbone, config.options, str(file))
-    else:
-        try:
-            load_weights(backbone, config.backbone, config.options, config.weights)
-        except ValueError as error:
-            raise ValueError(f"{error}{_of_another(config)}") from error
+    try:
+        load_weights(backbone, config.backbone, config.options, config.weights)
+    except ValueError as error:
+        raise ValueError(f"{error}{_of_another(config)}") from error
     _check_finite(backbone, config)
     return backbone
 
@@ -195,11 +184,6 @@ def logits_of(model: keras.Model) -> keras.Model:
 def output_of(model: keras.Model) -> str:
     """The name of the model's answer, by which its exports give it."""
     return model.layers[-1].name
-
-
-def embedded(name: str):
-    """A context manager that gives the path of a file that ships inside the package."""
-    return importlib.resources.as_file(importlib.resources.files("tl_keras.embedded") / name)
 
 
 def fold_temperature(model: keras.Model, temperature: float) -> None:
