@@ -40,12 +40,35 @@ def copied(monkeypatch, tmp_path):
     return copy
 
 
-def do_apart(*folders: Path) -> None:
-    """Does the jobs of folders in a process of their own."""
-    code = "import sys; from tl_keras import launch; [*map(launch.launch_job, sys.argv[1:])]"
-    line = [sys.executable, "-c", code, *map(str, folders)]
-    done = subprocess.run(line, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+# Does the jobs of the folders that it is told, one a line, and says of each what came of it.
+OTHER = """
+import json, sys, traceback
+from tl_keras import launch
+for line in sys.stdin:
+    try:
+        launch.launch_job(json.loads(line))
+        fault = None
+    except Exception:
+        fault = traceback.format_exc()
+    print("fault:", json.dumps(fault), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def do_apart():
+    """A function that does the jobs of folders in another process, the same one each time: what
+    takes longest is that it starts."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([sys.executable, "-c", OTHER], **pipes, text=True) as process:
+
+        def do(*folders: Path) -> None:
+            for folder in folders:
+                print(json.dumps(str(folder)), file=process.stdin, flush=True)
+                told = next((line for line in process.stdout if line.startswith("fault: ")), None)
+                assert told == "fault: null\n", told
+
+        yield do
+        process.stdin.close()
 
 
 def without_times(value):
@@ -64,7 +87,7 @@ def result_of(folder: Path) -> dict:
     return found
 
 
-def test_trial_is_the_same_in_a_process_of_its_own(quick, tmp_path, copied):
+def test_trial_is_the_same_in_a_process_of_its_own(quick, tmp_path, copied, do_apart):
     folders = copied("trial")
     search = {"trials": 3, "tuner": "random", "space": SPACE, "keep": 3}
     tl_keras.search(changed(quick, fit={"epochs": 2}, search=search), tmp_path / "run")
@@ -77,7 +100,7 @@ def test_trial_is_the_same_in_a_process_of_its_own(quick, tmp_path, copied):
     assert {path.name for path in apart.iterdir()} == {path.name for path in here.iterdir()}
 
 
-def test_fold_is_the_same_in_a_process_of_its_own(quick, tmp_path, copied):
+def test_fold_is_the_same_in_a_process_of_its_own(quick, tmp_path, copied, do_apart):
     folders = copied("fold")
     folds = {"folds": 2, "final": "average"}
     wanted = changed(quick, fit={"epochs": 2}, cross_validate=folds, export={"formats": []})
@@ -114,7 +137,7 @@ def students(quick, tmp_path_factory) -> Path:
     return folder
 
 
-def test_student_is_the_same_in_a_process_of_its_own(students, tmp_path):
+def test_student_is_the_same_in_a_process_of_its_own(students, tmp_path, do_apart):
     here, apart = students / "run" / "round_0" / "segment_1", tmp_path / "apart"
     shutil.copytree(students / "waiting" / "segment_1", apart)
     do_apart(apart)
@@ -148,12 +171,13 @@ def test_student_of_other_examples_is_refused(students, tmp_path):
         launch.launch_job(tmp_path / "apart")
 
 
-def test_approach_is_the_same_in_a_process_of_its_own(quick, tmp_path, copied):
+def test_approach_is_the_same_in_a_process_of_its_own(quick, tmp_path, copied, do_apart):
     folders = copied("finetune")
     wanted = changed(
         quick,
         fit={"epochs": 2},
         compare={"approaches": ["finetune"], "learning_curve": False},
+        export=FEW,
     )
     tl_keras.compare(wanted, tmp_path / "run")
     here, apart = folders[0]
@@ -163,7 +187,7 @@ def test_approach_is_the_same_in_a_process_of_its_own(quick, tmp_path, copied):
     assert_same_weights(apart, here)
 
 
-def test_trial_of_a_fold_finds_its_examples(quick, tmp_path, copied):
+def test_trial_of_a_fold_finds_its_examples(quick, tmp_path, copied, do_apart):
     folders = copied("trial")
     wanted = changed(
         quick,
@@ -194,7 +218,7 @@ def passes(monkeypatch, tmp_path) -> list[Path]:
     return found
 
 
-def assert_same_arrays(passes: list[Path], cache: Path, tmp_path: Path) -> None:
+def assert_same_arrays(do_apart, passes: list[Path], cache: Path, tmp_path: Path) -> None:
     """Passes that are done again leave the same files in an empty store."""
     other = tmp_path / "other"
     for folder in passes:
@@ -211,7 +235,7 @@ def assert_same_arrays(passes: list[Path], cache: Path, tmp_path: Path) -> None:
     assert all(there[name] == content for name, content in here.items())
 
 
-def test_pass_is_the_same_in_a_process_of_its_own(quick, tmp_path, passes):
+def test_pass_is_the_same_in_a_process_of_its_own(quick, tmp_path, passes, do_apart):
     space = {"image.size": [32, 40], "image.augment_strength": [0.0, 1.0], "fit.freeze": [0.5]}
     wanted = changed(
         quick,
@@ -224,11 +248,11 @@ def test_pass_is_the_same_in_a_process_of_its_own(quick, tmp_path, passes):
     needs = [json.loads((own / "checkpoint" / "job.json").read_text()) for own in passes]
     assert {one["split"] for one in needs} == {"train", "val"}
     assert {one["view"] for one in needs} >= {None, 0, 1}
-    assert_same_arrays(passes, tmp_path / "cache", tmp_path)
+    assert_same_arrays(do_apart, passes, tmp_path / "cache", tmp_path)
     assert not list(run.workdir.rglob("pass*"))
 
 
-def test_pass_of_all_folds_is_the_same_in_a_process_of_its_own(quick, tmp_path, passes):
+def test_pass_of_all_folds_is_the_same_in_a_process_of_its_own(quick, tmp_path, passes, do_apart):
     wanted = changed(
         quick,
         fit={"epochs": 1, "mixed_precision": True},
@@ -237,15 +261,17 @@ def test_pass_of_all_folds_is_the_same_in_a_process_of_its_own(quick, tmp_path, 
         cache={"path": str(tmp_path / "cache")},
     )
     tl_keras.cross_validate(wanted, tmp_path / "run")
-    assert_same_arrays(passes, tmp_path / "cache", tmp_path)
+    assert_same_arrays(do_apart, passes, tmp_path / "cache", tmp_path)
 
 
-def test_pass_of_a_student_is_the_same_in_a_process_of_its_own(students, tmp_path, passes):
+def test_pass_of_a_student_is_the_same_in_a_process_of_its_own(
+    students, tmp_path, passes, do_apart
+):
     shutil.copytree(students / "waiting" / "segment_1", tmp_path / "apart")
     config = configs.load(tmp_path / "apart" / "config.yaml")
     cache = config.cache.model_copy(update={"path": str(tmp_path / "cache")})
     launch.launch_job(tmp_path / "apart", config=config.model_copy(update={"cache": cache}))
-    assert_same_arrays(passes, tmp_path / "cache", tmp_path)
+    assert_same_arrays(do_apart, passes, tmp_path / "cache", tmp_path)
 
 
 def test_pass_of_other_weights_is_refused(quick, tmp_path, passes):
