@@ -170,7 +170,7 @@ def test_each_field_that_a_page_reads_is_on_the_page(shown, command, title):
 def test_what_cannot_be_read_is_named_on_every_page(full, shown):
     change(full, "result.json", seed="many", device=5)
     run = read(full)
-    said = "Look at result.json: 2 fields cannot be read."
+    said = "Look at result.json: 2 fields are missing or wrong."
     why = "This page leaves them out, with whatever needs them: seed: Input should be a valid int"
     for text in (page.render(run), side_by_side.render([("A", run)]), card.render(run)):
         assert said in text and why in text

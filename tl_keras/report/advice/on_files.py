@@ -13,10 +13,10 @@ def on_unread(run: RunFiles) -> Iterable[Advice]:
     """Parts of result.json that are not as they are declared."""
     lines = run.unread
     if lines:
-        them = "it" if len(lines) == 1 else "them"
+        are, them = ("is", "it") if len(lines) == 1 else ("are", "them")
         more = f"; and {count(len(lines) - NAMED)} more" if len(lines) > NAMED else ""
         yield Advice(
-            f"Look at result.json: {counted(len(lines), 'field')} cannot be read.",
+            f"Look at result.json: {counted(len(lines), 'field')} {are} missing or wrong.",
             f"This page leaves {them} out, with whatever needs {them}: "
             f"{'; '.join(map(isolated, lines[:NAMED]))}{more}.",
         )
