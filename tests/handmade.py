@@ -10,9 +10,9 @@ from PIL import Image
 from tl_keras.report.pages import page
 from tl_keras.run import marks
 from tl_keras.run.files import write_json
-from tl_keras.run.result.exports import Exported, Latency, Shipped, Verdict
-from tl_keras.run.result.training import CandidateRecord, Counts, Model
-from tl_keras.run.result.whole import SCHEMA, Result, build, plain
+from tl_keras.run.result.exports import Exported, FileLoss, Latency, Shipped
+from tl_keras.run.result.training import CandidateRecord, Counts, ModelRecord
+from tl_keras.run.result.whole import SCHEMA, Result, build, to_json
 from tl_keras.tasks.classification.record import ClassScores, Scores
 
 SCRIPT, MATH, HAN = "<script>alert(1)</script>", "$\\frac{x$ & \"q\" 'r'", "蒲公英 🌼"
@@ -63,9 +63,9 @@ def candidate(**others) -> CandidateRecord:
     return CandidateRecord(**{**values, "won": 0, "lost": 0} | others)
 
 
-def verdict(lost: float = 0.0, moved: float = 0.0, n: int = 1000) -> Verdict:
+def verdict(lost: float = 0.0, moved: float = 0.0, n: int = 1000) -> FileLoss:
     """What a file loses on validation."""
-    return Verdict(
+    return FileLoss(
         accuracy=0.9 - lost,
         lost=lost,
         interval=[lost, lost],
@@ -101,7 +101,7 @@ def result(**others) -> Result:
         "seed": 0,
         "seconds": {"total": 312.0, "head": 12.5, "finetune": 188.0},
         "data": Counts(classes=3, train=306, val=77, test=153, quarantined=1),
-        "model": Model(**backbone, cut="add", kept="mix"),
+        "model": ModelRecord(**backbone, cut="add", kept="mix"),
         "val": scores(77),
         "test": scores(153),
         "export": {
@@ -119,7 +119,7 @@ def result(**others) -> Result:
 def write_result(workdir: Path, **others) -> Result:
     """Writes `result` to a run folder."""
     made = result(**others)
-    write_json(workdir / "result.json", plain(made))
+    write_json(workdir / "result.json", to_json(made))
     return made
 
 
@@ -128,7 +128,7 @@ def rewrite(workdir: Path, **parts) -> None:
     path = workdir / "result.json"
     every = json.loads(path.read_text()) | parts
     made = build({name: value for name, value in every.items() if value is not None})
-    write_json(path, plain(made))
+    write_json(path, to_json(made))
 
 
 def write_predictions(path: Path) -> None:
@@ -233,7 +233,7 @@ def findings() -> dict:
 def change(run: Path, name: str, **values) -> None:
     """Replaces parts of a JSON file."""
     path = run / name
-    path.write_text(json.dumps(json.loads(path.read_text()) | plain(values)))
+    path.write_text(json.dumps(json.loads(path.read_text()) | to_json(values)))
 
 
 VOID = ("meta", "img")

@@ -20,25 +20,25 @@ from tl_keras.run.result.exports import (
     Shipped,
 )
 from tl_keras.run.result.folds import CrossValidation, FoldRecord, Spread
-from tl_keras.run.result.part import Short, Views
+from tl_keras.run.result.part import MainScores, Views
 from tl_keras.run.result.teaching import (
-    Labelled,
+    LabelCounts,
     Labels,
     Round,
     Segment,
     Teacher,
-    Unlabelled,
+    UnlabelledCounts,
 )
-from tl_keras.run.result.training import Activations, Chosen, Counts, Digests, Model
+from tl_keras.run.result.training import ActivationsRecord, Chosen, Counts, Digests, ModelRecord
 from tl_keras.run.result.whole import Result
-from tl_keras.tasks.classification.record import Shared
+from tl_keras.tasks.classification.record import SharedClassScores
 
 DIGESTS = {"graph_digest": "5a1d", "weights_digest": "7c44"}
 
 
 def full_result(**others) -> Result:
     """All parts at once, which no command writes: a page shows what it finds."""
-    shared = Shared(accuracy=0.951, interval=[0.91, 0.98], log_loss=0.21, n=140)
+    shared = SharedClassScores(accuracy=0.951, interval=[0.91, 0.98], log_loss=0.21, n=140)
     views = Views(count=5, accuracy=0.9612, interval=[0.91, 0.98], log_loss=0.1234)
     parts = {
         "test": scores(153, views=views, among_shared=shared),
@@ -63,7 +63,7 @@ def full_result(**others) -> Result:
         "search": _searched(),
         "trial": trial(0, 0.5, 5),
         "features": {
-            "add/train": Activations(
+            "add/train": ActivationsRecord(
                 keep=True,
                 why="one view",
                 dtype="float16",
@@ -71,24 +71,24 @@ def full_result(**others) -> Result:
                 bytes=1_064_960,
                 seconds=5.2,
             ),
-            "add/val": Activations(keep=False, why="another view"),
+            "add/val": ActivationsRecord(keep=False, why="another view"),
         },
         "backbones": {"MobileNet, 96 px": Digests(**DIGESTS)},
-        "unlabelled": Unlabelled(n=1234, quarantined=2),
+        "unlabelled": UnlabelledCounts(n=1234, quarantined=2),
         "rounds": [_round()],
         "teacher": Teacher(
             split="test", accuracy=0.7654, interval=[0.7, 0.8], n=153, won=30, lost=3
         ),
         "devices": 2,
-        "bytes": {"add": 1_064_960},
+        "activation_bytes": {"add": 1_064_960},
         **_folds(),
         **_compared(),
     }
     return result(**parts | others)
 
 
-def _model() -> Model:
-    return Model(
+def _model() -> ModelRecord:
+    return ModelRecord(
         backbone="MobileNetV2",
         weights="imagenet",
         parameters=2_260_546,
@@ -159,9 +159,9 @@ def _folds() -> dict:
 
 
 def _round() -> Round:
-    labelled = Labelled(n=800, kept=640, known=600, right=570)
+    labelled = LabelCounts(n=800, kept=640, known=600, right=570)
     labels = Labels(
-        classes={SCRIPT: labelled, MATH: Labelled(n=434, kept=300)},
+        classes={SCRIPT: labelled, MATH: LabelCounts(n=434, kept=300)},
         frequencies=[0.65, 0.35],
         thresholds=[0.81, 0.92],
     )
@@ -171,21 +171,23 @@ def _round() -> Round:
         val=117,
         kept="finetuned",
         seconds=42.0,
-        labelled=Short(accuracy=0.8442, interval=[0.75, 0.91], n=77),
-        taught=Short(accuracy=0.9125, interval=[0.8, 0.97], n=40),
+        labelled=MainScores(accuracy=0.8442, interval=[0.75, 0.91], n=77),
+        taught=MainScores(accuracy=0.9125, interval=[0.8, 0.97], n=40),
     )
-    candidates = {"average": Short(accuracy=0.8961, log_loss=0.3456, n=77)}
+    candidates = {"average": MainScores(accuracy=0.8961, log_loss=0.3456, n=77)}
     return Round(
         labels=labels,
         segments=[student],
         candidates=candidates,
         merged="average",
-        model=Model(kept="average"),
+        model=ModelRecord(kept="average"),
     )
 
 
 def _compared() -> dict:
-    short = {split: Short(accuracy=0.9, interval=[0.85, 0.95], n=77) for split in ("val", "test")}
+    short = {
+        split: MainScores(accuracy=0.9, interval=[0.85, 0.95], n=77) for split in ("val", "test")
+    }
     own = {"command": "finetune", "backbone": "MobileNetV2", "parameters": 2_260_546, "kept": "mix"}
     own |= {"freeze": 0.75, "seconds": 90.0, "bytes": 690_000, "latency_ms": 3.21, **short}
     against = Against(won=9, lost=1, difference=0.104, interval=[0.02, 0.18], n=77)

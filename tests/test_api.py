@@ -11,7 +11,7 @@ from handmade import exported, write_result
 import tl_keras
 from tl_keras.config import text as configs
 from tl_keras.run import marks
-from tl_keras.run.result.whole import plain
+from tl_keras.run.result.whole import to_json
 
 TREE = {"data": {"source": "digits"}, "fit": {"epochs": 3}}
 
@@ -150,7 +150,7 @@ def test_audit_leaves_findings_and_no_result(pictures, tmp_path):
 
 
 def test_evaluate_takes_other_data_and_names_of_classes(finished_run, pictures, tmp_path):
-    assert tl_keras.evaluate(finished_run) == plain(finished_run.result.test)
+    assert tl_keras.evaluate(finished_run) == to_json(finished_run.result.test)
     assert tl_keras.evaluate(finished_run.workdir, pictures)["n"] == 72
     named = tl_keras.evaluate(finished_run, pictures, {"disc": "square"})
     assert named["classes"].keys() == {"cross", "square"}

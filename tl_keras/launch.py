@@ -17,7 +17,7 @@ from tl_keras.jobs import job
 from tl_keras.run import folder as runs
 from tl_keras.run import marks
 from tl_keras.run.quiet import tensorflow_started
-from tl_keras.run.result.whole import plain
+from tl_keras.run.result.whole import to_json
 from tl_keras.run.run import Run, read_json
 
 Start = Callable[[], AbstractContextManager[None]]
@@ -62,10 +62,10 @@ JOBS = {
 def launch_job(
     folder: str | Path, start: Start = tensorflow_started, config: RunConfig | None = None
 ) -> Run:
-    """The job of a folder, done in this process from what the folder holds, unless it was done.
+    """Runs the job of a folder in this process, unless it is finished; returns its run.
 
     Args:
-      config: the job's own, if this machine keeps its cache elsewhere.
+      config: the job's config with the cache of this machine; None for the folder's own.
 
     Raises:
       ValueError: no job waits in the folder, or what it was made for has changed.
@@ -121,7 +121,7 @@ def evaluate(
       ValueError: the data cannot be used.
     """
     if data is None:
-        return plain(run.result.test or run.result.val)
+        return to_json(run.result.test or run.result.val)
     if not Path(data).is_dir() and not str(data).lower().endswith(".csv"):
         raise ValueError(
             f"--data: {str(data)!r} is no folder; expected class folders in one, or a CSV"
@@ -129,7 +129,7 @@ def evaluate(
     with start():
         from tl_keras.approaches import evaluate
 
-        return plain(evaluate.run(run, Path(data)))
+        return to_json(evaluate.run(run, Path(data)))
 
 
 def export(run: Run, config: RunConfig, start: Start = tensorflow_started) -> Run:

@@ -87,7 +87,7 @@ def _compared(run: Run) -> list[str]:
         scores = {"val": own.val, "test": own.test}
         told = [f"{split} {found[main]:.3f}" for split, found in scores.items() if found]
         told.append(f"{own.training:.0f} s of training")
-        if own.bytes:
+        if own.bytes and own.latency_ms is not None:
             told.append(f"int8 {own.bytes / 1e6:.2f} MB, {own.latency_ms:.1f} ms")
         lines.append(f"{name:15}{', '.join(told)}")
     lines += [f"{name:15}not run: {why}" for name, why in run.result.left_out.items()]

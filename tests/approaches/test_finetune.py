@@ -26,7 +26,7 @@ from tl_keras.data import record
 from tl_keras.data.examples import Example
 from tl_keras.export import step as exports
 from tl_keras.modalities.image.config import ImageConfig
-from tl_keras.run.result.whole import plain
+from tl_keras.run.result.whole import to_json
 from tl_keras.tasks.classification import choice
 from tl_keras.training import evaluation, head
 from tl_keras.training import fit as train
@@ -60,7 +60,7 @@ def test_result_says_what_was_done(finished_run):
     result = finished_run.result
     assert result["schema"] == 2
     assert result["pipeline"] == "finetune"
-    assert plain(result.data) == {
+    assert to_json(result.data) == {
         "classes": 3,
         "train": 36,
         "val": 18,
@@ -338,7 +338,7 @@ def test_kept_activations_train_as_computed_ones(quick, tmp_path, monkeypatch):
     cut = "relu_1"
     assert all(kept.result["features"][f"{cut}/{split}"]["keep"] for split in ("train", "val"))
     for split in ("train", "val"):
-        assert "are over cache.max_bytes" in computed.result["features"][f"{cut}/{split}"]["why"]
+        assert "of cache.max_bytes" in computed.result["features"][f"{cut}/{split}"]["why"]
     # float32 sums of batches of 8 and of 64 images differ in their last bits.
     for name in ("loss", "val_loss"):
         first, second = (

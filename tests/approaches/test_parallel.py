@@ -24,7 +24,7 @@ from tl_keras.config import text as configs
 from tl_keras.data import record
 from tl_keras.jobs import local
 from tl_keras.run import marks
-from tl_keras.run.result.whole import plain
+from tl_keras.run.result.whole import to_json
 from tl_keras.run.run import Run
 from tl_keras.training.network import model as models
 
@@ -208,7 +208,7 @@ def round_of_two(wanted, tmp_path):
     return run, folder
 
 
-RESULT = plain(result(pipeline="segment", labelled=scores(6), export=None))
+RESULT = to_json(result(pipeline="segment", labelled=scores(6), export=None))
 
 
 def segment_of(child) -> int:

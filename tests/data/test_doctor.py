@@ -230,7 +230,7 @@ def test_too_few_or_too_many_to_compare_labels_says_so(monkeypatch):
     splits = {"train": [(f"{i}", i % 2) for i in range(8)], "val": [], "test": []}
     inputs = {"train": Inputs(np.arange(8) % 2, np.zeros((8, 4), np.float32))}
     note = doctor.suspected(dataset_of(splits), inputs)["suspects_note"]
-    assert note == "'cat' has fewer than 5 images to compare labels with"
+    assert note == "'cat' has fewer than 5 examples to compare labels with"
     monkeypatch.setattr(doubts, "MIN_LABELLED", 1)
     monkeypatch.setattr(doctor, "MAX_FEATURES", 31)
     assert "too large" in doctor.suspected(dataset_of(splits), inputs)["suspects_note"]

@@ -333,7 +333,9 @@ def test_a_class_of_look_alikes_is_split_all_the_same(root, loaded):
     dataset = loaded(root)
     assert [len(dataset.splits[split]) for split in SPLITS] == [28, 6, 6]
     (warning,) = dataset.warnings
-    assert warning.startswith("20 pictures look nearly equal, 'ants/0.png' among them, and are ")
+    assert warning.startswith(
+        "20 pictures look nearly equal, 'ants/0.png' among them, and may lie "
+    )
 
 
 def test_pairs_that_are_half_of_their_class_are_parted(tmp_path, loaded):
@@ -345,8 +347,8 @@ def test_pairs_that_are_half_of_their_class_are_parted(tmp_path, loaded):
     dataset = loaded(root)
     assert [(dataset.labels(split) == 0).sum() for split in SPLITS] == [2, 1, 1]
     assert dataset.warnings == [
-        "4 pictures look nearly equal in 2 sets, 'ants/0.jpg' among them, and are split "
-        "anyway; where they belong together, name groups in a CSV"
+        "4 pictures look nearly equal in 2 sets, 'ants/0.jpg' among them, and may lie "
+        "in different splits; if they belong together, name groups in a CSV"
     ]
 
 

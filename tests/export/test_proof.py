@@ -9,7 +9,7 @@ from small_nets import converted, exported, net, noise, subject_of
 
 from tl_keras.export import proof
 from tl_keras.export.formats import litert, quantise
-from tl_keras.run.result.whole import plain
+from tl_keras.run.result.whole import to_json
 from tl_keras.tasks.classification import exports
 
 
@@ -32,7 +32,7 @@ def test_a_model_that_is_hard_to_quantise_is_caught_and_mended(tmp_path):
 def test_weights_that_float16_cannot_hold_stay_float(tmp_path):
     made = exported(subject_of(net(scale=1e8)), tmp_path, formats=("float32", "float16"))
     assert made["float16"]["status"] == "ok" and "wide" in made["float16"]["repair"]["kept"]
-    json.dumps(plain(made), allow_nan=False)
+    json.dumps(to_json(made), allow_nan=False)
 
 
 def test_what_is_moved_does_not_depend_on_the_number_of_classes():

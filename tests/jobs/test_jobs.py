@@ -203,18 +203,27 @@ def test_trial_of_a_fold_finds_its_examples(quick, tmp_path, copied, do_apart):
     assert_same_weights(apart, here)
 
 
+def test_a_folder_of_several_jobs_forgets_the_one_before(tmp_path):
+    config = configs.from_tree({"data": {"source": "digits"}})
+    one = Run(tmp_path / "pass", config, "pass")
+    job.prepare(one, number=1)
+    one.finish(one.outcome())
+    job.write_needs(one, number=2)
+    assert one.result is None and job.needs(one)["number"] == 2
+
+
 @pytest.fixture
 def passes(monkeypatch, tmp_path) -> list[Path]:
     """Folders of passes as they were before they started."""
-    found, state = [], job.state
+    found, write = [], job.write_needs
 
-    def state_and_copy(waiting: Run, **needs):
-        state(waiting, **needs)
+    def write_and_copy(waiting: Run, **needs):
+        write(waiting, **needs)
         if waiting.pipeline == "pass":
             found.append(tmp_path / "passes" / str(len(found)))
             shutil.copytree(waiting.workdir, found[-1])
 
-    monkeypatch.setattr(job, "state", state_and_copy)
+    monkeypatch.setattr(job, "write_needs", write_and_copy)
     return found
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from tl_keras.report.pages import card, page, side_by_side
 from tl_keras.report.read import read
-from tl_keras.run.result.whole import plain
+from tl_keras.run.result.whole import to_json
 
 
 def parts(value: object) -> list[BaseModel]:
@@ -54,7 +54,7 @@ def shown(full):
     """The sections of the page of a run, and of that of a comparison, by command."""
     found = {}
     for command in ("compare", "finetune"):
-        rewrite(full, **plain(full_result(pipeline=command)))
+        rewrite(full, **to_json(full_result(pipeline=command)))
         run = read(full)
         assert run.unread == []
         found[command] = sections(page.render(run))
@@ -174,7 +174,7 @@ def test_what_cannot_be_read_is_named_on_every_page(full, shown):
     why = "This page leaves them out, with whatever needs them: seed: Input should be a valid int"
     for text in (page.render(run), side_by_side.render([("A", run)]), card.render(run)):
         assert said in text and why in text
-    rewrite(full, **plain(full_result()))
+    rewrite(full, **to_json(full_result()))
 
 
 def replaced(value: object, number: float) -> object:
@@ -192,14 +192,14 @@ def replaced(value: object, number: float) -> object:
     [("finetune", math.nan), ("finetune", -1), ("compare", 0), ("compare", 1e300)],
 )
 def test_numbers_that_cannot_be_cost_no_page(full, shown, command, number):
-    told = plain(full_result(pipeline=command))
+    told = to_json(full_result(pipeline=command))
     change(full, "result.json", **replaced(told, number) | {"schema": told["schema"]})
     run = read(full)
     assert run.unread == []
     for text in (page.render(run), side_by_side.render([("A", run), ("B", run)])):
         Outline(text)
     assert "# run" in card.render(run)
-    rewrite(full, **plain(full_result()))
+    rewrite(full, **to_json(full_result()))
 
 
 def test_a_full_result_has_a_card_and_stands_beside_others(full, shown):

@@ -36,7 +36,7 @@ from tl_keras.report.facts import figures
 from tl_keras.report.pages import page
 from tl_keras.report.read import read
 from tl_keras.run import marks
-from tl_keras.run.result.whole import plain
+from tl_keras.run.result.whole import to_json
 
 
 def fill(workdir: Path) -> Path:
@@ -178,7 +178,7 @@ def test_works_without_or_with_only_one_file(workdir, name):
 @pytest.mark.parametrize("key", [*result().keys(), "everything"])
 def test_works_without_any_part_of_the_result(workdir, key):
     (workdir / "metrics.jsonl").unlink()  # Charts are slow and have no part in this.
-    told = plain(result())
+    told = to_json(result())
     kept = {} if key == "everything" else {name: told[name] for name in told if name != key}
     (workdir / "result.json").write_text(json.dumps(kept))
     Outline(report(workdir))

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from tl_keras.run.result import whole
 from tl_keras.run.result.exports import Exported
-from tl_keras.run.result.whole import build, parse, plain
+from tl_keras.run.result.whole import build, parse, to_json
 
 TASK = "classification"
 
@@ -17,7 +17,7 @@ TASK = "classification"
 def values() -> dict:
     """A result as its file has it."""
     made = result(search=searched(trial(0, 0.5, 5), trial(1, 1.0, 7), lost(2, "diverged")))
-    return json.loads(json.dumps(plain(made)))
+    return json.loads(json.dumps(to_json(made)))
 
 
 def read(**changed) -> tuple[whole.Result, list[str]]:
@@ -29,9 +29,9 @@ def test_a_file_reads_as_what_was_written():
 
 
 def test_what_was_not_given_is_not_written():
-    assert "repair" not in plain(exported("file"))
+    assert "repair" not in to_json(exported("file"))
     assert "undecided" not in exported("file") and exported("file").undecided is None
-    assert plain(exported("file", latency_ms=None))["latency_ms"] is None
+    assert to_json(exported("file", latency_ms=None))["latency_ms"] is None
 
 
 def test_a_part_reads_as_a_dict():
@@ -41,7 +41,7 @@ def test_a_part_reads_as_a_dict():
     assert made.get("folds") is None and "folds" not in made and "val" in made
     with pytest.raises(KeyError, match="folds"):
         made["folds"]
-    assert {**scores()}.keys() == plain(scores()).keys()
+    assert {**scores()}.keys() == to_json(scores()).keys()
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_a_part_reads_as_a_dict():
 )
 def test_a_producer_gives_what_is_declared(name, value):
     with pytest.raises(ValidationError):
-        Exported(**plain(exported("file")) | {name: value})
+        Exported(**to_json(exported("file")) | {name: value})
 
 
 def test_a_result_of_a_command_is_checked():
@@ -93,7 +93,7 @@ def test_any_json_is_read(odd):
 
 
 def test_fields_of_a_later_version_are_passed_over():
-    found, wrong = read(weather="fine", test=plain(scores(77)) | {"mood": 3.0})
+    found, wrong = read(weather="fine", test=to_json(scores(77)) | {"mood": 3.0})
     assert not wrong and found.test == scores(77)
 
 
@@ -106,8 +106,8 @@ def test_a_result_of_the_first_version_is_read():
 
 def test_the_schema_has_every_part():
     definitions = whole.schema()["$defs"]
-    for name in ("Scores", "ClassScores", "TrialRecord", "Exported", "Verdict", "Round"):
+    for name in ("Scores", "ClassScores", "TrialRecord", "Exported", "FileLoss", "Round"):
         assert name in definitions
-    assert definitions["Verdict"]["required"] == [
+    assert definitions["FileLoss"]["required"] == [
         *("lost", "interval", "agreement", "moved", "n", "on"),
     ]

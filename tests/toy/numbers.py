@@ -6,7 +6,7 @@ One module has all the parts, see `tl_keras.tasks`, and none of the optional one
 import numpy as np
 
 from tl_keras.run.result import part
-from tl_keras.run.result.exports import Verdict
+from tl_keras.run.result.exports import FileLoss
 
 # names
 
@@ -18,6 +18,7 @@ CHOOSE_BY = ("squared_error",)
 OBJECTIVE = "error"
 LABEL = "number"
 NOUNS = ("number", "numbers")
+NAMED = False
 NOTED = ("scores",)
 RANKED = ()
 OPTIONAL = ()
@@ -290,7 +291,7 @@ def of_file(found, reference, targets):
 def lost(found, reference, targets, on):
     scale = max(float(np.var(targets)), 1e-9)
     apart = against(scores(reference, targets), scores(found, targets))
-    return Verdict(
+    return FileLoss(
         error=measure(found, targets, ()).error,
         lost=apart["difference"] / scale,
         interval=[end / scale for end in apart["interval"]],

@@ -43,7 +43,7 @@ def tried(config, data, backbone, *shares: float) -> features.Prefixes:
 
 def kept(config, data, found: features.Prefixes, *names: str) -> dict[str, store.Kept]:
     dataset, inputs = data
-    shown = features.plain(inputs, dataset, "val", config)
+    shown = features.unaugmented(inputs, dataset, "val", config)
     return features.compute(found, names or list(found.cuts), shown, config.cache)
 
 
@@ -134,7 +134,7 @@ def test_views_are_those_of_training_and_each_has_its_own_entry(config, data, ba
     dataset, inputs = data
     how = Training("image", 8, 3, (Augmentation(flip="horizontal"),), None, "none", 3)
     found, name = tried(config, data, backbone, 0.5), cut_at(backbone, 0.5)
-    plain = features.plain(inputs, dataset, "val", config)
+    plain = features.unaugmented(inputs, dataset, "val", config)
     arrays = {}
     for view in (0, 1):
         shown = features.viewed(plain, inputs, how, view)

@@ -53,7 +53,7 @@ def _pooled(run: Run, data: Data, backbone: keras.Model) -> dict[str, Inputs]:
     (output,) = tried.cuts
     for split, inputs in data.inputs.items():
         if len(inputs):
-            shown = features.plain(inputs, data.dataset, split, config)
+            shown = features.unaugmented(inputs, data.dataset, split, config)
             array = features.compute(tried, [output], shown, config.cache)[output].array
             features.check_finite(array, data.dataset, split, config)
             found[split] = Inputs(inputs.labels, array)

@@ -30,7 +30,7 @@ from tl_keras.report.pages import page
 from tl_keras.run import machine, marks
 from tl_keras.run.folder import opened
 from tl_keras.run.result.comparison import ApproachRecord
-from tl_keras.run.result.part import Short
+from tl_keras.run.result.part import MainScores
 from tl_keras.run.result.whole import Result
 from tl_keras.run.run import Run, read_result
 
@@ -38,7 +38,7 @@ BOUNDED = {"full": "fit", "scratch": "fit", "search": "search"}  # Sections with
 
 
 @dataclass(frozen=True)
-class Approach:
+class PlannedApproach:
     """An approach: its name, which is that of its folder, the command that it is, its config."""
 
     name: str
@@ -74,7 +74,7 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
     return run
 
 
-def planned(config: RunConfig) -> list[Approach]:
+def planned(config: RunConfig) -> list[PlannedApproach]:
     """The approaches that a config asks for, in order.
 
     Raises:
@@ -119,22 +119,22 @@ OTHER_MODEL = {"options": {}, "preprocessing": None, "weights": "imagenet"}
 
 def _approach(
     name: str, command: str, sections: Mapping[str, Any], tree: Mapping[str, Any]
-) -> Approach:
+) -> PlannedApproach:
     merged = {**tree, **{k: {**tree.get(k, {}), **v} for k, v in sections.items()}}
     try:
-        return Approach(name, command, configs.from_tree(merged))
+        return PlannedApproach(name, command, configs.from_tree(merged))
     except ValueError as error:
         field = "compare.backbones" if name.startswith("backbone_") else "compare.approaches"
         raise ValueError(f"{field}: {name}: {str(error).splitlines()[0]}") from None
 
 
-def _models(config: RunConfig, every: Sequence[Approach]) -> dict[str, ModelConfig]:
+def _models(config: RunConfig, every: Sequence[PlannedApproach]) -> dict[str, ModelConfig]:
     """The backbones that are compared, by approach."""
     others = [entry for entry in every if entry.name.startswith("backbone_")]
     return {"finetune": config.model} | {entry.name: entry.config.model for entry in others}
 
 
-def _run_all(run: Run, every: Sequence[Approach]) -> dict[str, str]:
+def _run_all(run: Run, every: Sequence[PlannedApproach]) -> dict[str, str]:
     """Runs the approaches that are not finished; those that could not be run, and why."""
     left_out = {}
     for i, entry in enumerate(every):
@@ -170,7 +170,7 @@ def _do(approach: Run) -> None:
     job.do(approach, work)
 
 
-def _bounded(run: Run, entry: Approach, left: int) -> RunConfig | None:
+def _bounded(run: Run, entry: PlannedApproach, left: int) -> RunConfig | None:
     """The config of an approach with its share of what is left of the budget, or with the share
     that it was begun with; None of nothing."""
     config, minutes = entry.config, run.config.compare.minutes
@@ -190,13 +190,13 @@ def _bounded(run: Run, entry: Approach, left: int) -> RunConfig | None:
     return config.model_copy(update={name: section})
 
 
-def _described(run: Run, entry: Approach, done: Sequence[Approach]) -> ApproachRecord:
+def _described(run: Run, entry: PlannedApproach, done: Sequence[PlannedApproach]) -> ApproachRecord:
     """What `approaches` of `result.json` has of a run."""
     result = read_result(run.workdir / entry.name, run.config.task)
     exported = (result.export or {}).get("int8")
     short = tasks.of(run.config.task, "metrics").IN_SHORT
     measured = {
-        split: Short(**{name: scores[name] for name in short})
+        split: MainScores(**{name: scores[name] for name in short})
         for split, scores in (("val", result.val), ("test", result.test))
         if scores
     }
@@ -223,7 +223,7 @@ def _training(result: Result) -> float:
     return round(sum(s for name, s in result.seconds.items() if name not in NOT_TRAINING), 3)
 
 
-def _to_scratch(run: Run, entry: Approach, done: Sequence[Approach]) -> float | None:
+def _to_scratch(run: Run, entry: PlannedApproach, done: Sequence[PlannedApproach]) -> float | None:
     """Seconds of training after which an approach is as good on validation as the one from scratch
     ever becomes; None where it never is, or nobody can say."""
     known = any(other.name == "scratch" for other in done)

@@ -74,8 +74,8 @@ def run(run: Run, path: str | Path) -> Scores:
 def _labelled(run: Run, path: Path) -> Listing:
     path = path.expanduser().absolute()
     source = "csv" if path.is_file() or path.suffix.lower() == ".csv" else "folder"
-    of_files = {"source": source, "path": str(path), "modality": run.config.modality}
-    data = run.config.data.model_copy(update=of_files)
+    overrides = {"source": source, "path": str(path), "modality": run.config.modality}
+    data = run.config.data.model_copy(update=overrides)
     return OF_FILES[source](run.config.model_copy(update={"data": data}))
 
 

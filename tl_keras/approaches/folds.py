@@ -73,12 +73,14 @@ def _check_sizes(data: Data, count: int) -> None:
     units = {(example.label, example.unit) for example in data.dataset.splits["train"]}
     sizes = Counter(label for label, _ in units)
     noun = tasks.of(data.dataset.task, "names").NOUNS[0]
-    for label, name in enumerate(data.dataset.classes):  # None of answers without names.
+    for label, name in enumerate(
+        data.dataset.classes
+    ):  # Empty for tasks whose answers have no names.
         if sizes[label] < count:
             raise ValueError(
-                f"cross_validate.folds: {noun} {name!r} has {sizes[label]} training "
-                f"{data.dataset.nouns[1]} that may be parted; expected at least one a "
-                f"fold, received {count} folds"
+                f"cross_validate.folds: {noun} {name!r} has {sizes[label]} independent "
+                f"training {data.dataset.nouns[1]} (copies and groups count as one); expected at "
+                f"least one a fold, received {count} folds"
             )
 
 

@@ -26,8 +26,8 @@ from tl_keras.report.pages import page
 from tl_keras.run import machine
 from tl_keras.run.files import replacing, write_json
 from tl_keras.run.folder import opened
-from tl_keras.run.result.teaching import Labelled, Labels, Round, Teacher, Unlabelled
-from tl_keras.run.result.whole import plain
+from tl_keras.run.result.teaching import LabelCounts, Labels, Round, Teacher, UnlabelledCounts
+from tl_keras.run.result.whole import to_json
 from tl_keras.run.run import Run, read_json
 from tl_keras.training import backbone as backbones
 from tl_keras.training import evaluation, features
@@ -96,7 +96,7 @@ def _unlabelled(run: Run, data: Data) -> list[Example]:
         logging.warning("data: %s", warning)
     for line in left_out(found.quarantined):
         logging.warning("data: %s", line)
-    counts = Unlabelled(n=len(found.examples), quarantined=len(found.quarantined))
+    counts = UnlabelledCounts(n=len(found.examples), quarantined=len(found.quarantined))
     run.add(unlabelled=counts)
     record.add_digests(run, "unlabelled", found.examples, found.listed)
     logging.info("data: %d examples to be labelled", len(found.examples))
@@ -188,7 +188,7 @@ def _labels(
             prior = counts / counts.sum()
             labels, how = labelling.label(examples, probabilities, prior, run.config)
         told = Labels(**how, classes=_by_class(examples, labels, data))
-        write_json(folder / "labels.json", plain(told))
+        write_json(folder / "labels.json", to_json(told))
         labelling.write(file, examples, labels, classes)  # Last: its presence means done.
     kept = sum(own.kept for own in labels)
     logging.info("%s: %d of %d labels are kept", folder.name, kept, len(labels))
@@ -197,7 +197,7 @@ def _labels(
 
 def _by_class(
     examples: Sequence[Example], labels: Sequence[Label], data: Data
-) -> dict[str, Labelled]:
+) -> dict[str, LabelCounts]:
     """By class, how many labels there are, how many are kept; where the truth is known, how many of
     those are right: it is told, and nothing is chosen by it."""
     found = {}
@@ -206,7 +206,7 @@ def _by_class(
         kept = [e.label for e, a in own if a.kept]
         known = [label for label in kept if label != unlabelled.UNKNOWN]
         right = {"known": len(known), "right": sum(label == k for label in known)} if known else {}
-        found[name] = Labelled(n=len(own), kept=len(kept), **right)
+        found[name] = LabelCounts(n=len(own), kept=len(kept), **right)
     return found
 
 

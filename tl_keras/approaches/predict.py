@@ -62,7 +62,7 @@ def run(run: Run, values: Any) -> Iterator[Row]:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Requested:
     """An example to predict on: a file, or one in memory; or why it cannot be."""
 
     name: str
@@ -70,19 +70,19 @@ class Asked:
     error: str = ""
 
 
-def _asked(one: Any, run: Run) -> list[Asked]:
+def _asked(one: Any, run: Run) -> list[Requested]:
     if not isinstance(one, Path):
-        return [Asked(one.name, one.raw)]
+        return [Requested(one.name, one.raw)]
     listing = _listing(one, run)
     refused = [
-        Asked(printable(str(listing.root / bad.file)), None, bad.reason)
+        Requested(printable(str(listing.root / bad.file)), None, bad.reason)
         for bad in listing.quarantined
     ]
     files = [listing.root / listed.file for listed in listing.files]
-    return [*refused, *(Asked(printable(str(file)), file) for file in files)]
+    return [*refused, *(Requested(printable(str(file)), file) for file in files)]
 
 
-def _checked(example: Asked, checked: Mapping[str, Any]) -> Asked:
+def _checked(example: Requested, checked: Mapping[str, Any]) -> Requested:
     """The example, with what the audit says against its file."""
     if not isinstance(example.source, Path):
         return example
@@ -90,7 +90,7 @@ def _checked(example: Asked, checked: Mapping[str, Any]) -> Asked:
 
 
 def _answers(
-    infer: Inference, good: Sequence[Asked], checked: Mapping[str, Any], run: Run
+    infer: Inference, good: Sequence[Requested], checked: Mapping[str, Any], run: Run
 ) -> Iterator[np.ndarray]:
     """The model's answer to each example, in order."""
     files = [example.source for example in good if isinstance(example.source, Path)]

@@ -65,7 +65,7 @@ def _few(inputs: Inputs, batch_size: int) -> list[slice]:
     return [slice(start, start + batch_size) for start in starts]
 
 
-def plain(inputs: Inputs, batch_size: int) -> Iterable[Any]:
+def read_once(inputs: Inputs, batch_size: int) -> Iterable[Any]:
     """`evaluation`, to be read once: a few batches are tensors and no pipeline."""
     if few := _few(inputs, batch_size):
         return (tf.nest.map_structure(tf.constant, inputs.take(part)) for part in few)

@@ -69,7 +69,8 @@ def load(config: RunConfig, strict: bool = True) -> Dataset:
     _check_readable(found, config)
     if listing.shards:
         pictures = plain_nouns(config.modality)[1]
-        alike, warnings = [], [f"of {pictures} in shards near-duplicates are not looked for"]
+        why = f"since the {pictures} stay in their shards"
+        alike, warnings = [], [f"near-duplicates are not searched for, {why}"]
     else:
         alike, warnings = _alike(found, config, listing.root)
     splits = carve(found.splits, found.groups, data, alike)
@@ -227,7 +228,7 @@ def _alike(found: _Found, config: RunConfig, root: Path) -> tuple[list[list[Exam
         return [], []
     if len(examples) > copies.MAX_EXAMPLES:
         return [], [
-            f"of more than {copies.MAX_EXAMPLES} {pictures} near-duplicates are not looked for"
+            f"near-duplicates are not searched for among more than {copies.MAX_EXAMPLES} {pictures}"
         ]
     sizes = Counter(map(stratum_of, examples))
     kept, parted, warnings = [], [], []
@@ -236,8 +237,11 @@ def _alike(found: _Found, config: RunConfig, root: Path) -> tuple[list[list[Exam
     if not suspects:
         return [], []
     if len(suspects) > MAX_SUSPECTS:
-        warning = f"{len(suspects)} {pictures} may look alike, too many to keep them in one split"
-        return [], [f"{warning}; where they belong together, name groups in a CSV"]
+        warning = (
+            f"{len(suspects)} {pictures} may be near-duplicates, more than the {MAX_SUSPECTS} that "
+            "can be compared, and may lie in different splits"
+        )
+        return [], [f"{warning}; if they belong together, name groups in a CSV"]
     for members in copies.clusters(_thumbnails(suspects, root, config)):
         alike = [suspects[i] for i in members]
         if len(alike) <= ALIKE_SHARE * min(sizes[stratum_of(example)] for example in alike):
@@ -248,8 +252,8 @@ def _alike(found: _Found, config: RunConfig, root: Path) -> tuple[list[list[Exam
         count, largest = sum(map(len, parted)), max(parted, key=len)
         sets = f" in {len(parted)} sets" if len(parted) > 1 else ""
         warnings.append(
-            f"{count} {pictures} look nearly equal{sets}, {largest[0].file!r} among them, and are "
-            "split anyway; where they belong together, name groups in a CSV"
+            f"{count} {pictures} look nearly equal{sets}, {largest[0].file!r} among them, and may "
+            "lie in different splits; if they belong together, name groups in a CSV"
         )
     if kept:
         count = sum(map(len, kept))
@@ -307,10 +311,10 @@ def _load_drawn(config: RunConfig) -> Dataset:
         splits = carve({"train": examples, "val": [], "test": []}, {}, config.data)
         for fault in problems.of_splits(splits, names, config):
             raise ValueError(fault)
-    elif config.task != tasks.DEFAULT:
+    elif not tasks.of(config.task, "names").NAMED:
         raise ValueError(
-            f"data.source: {config.data.source} draws examples with their classes, and task is "
-            f"{config.task}"
+            f"data.source: {config.data.source} gives class labels, which the task {config.task} "
+            "does not take; expected another data.source, such as csv"
         )
     else:
         train = [Example(*named, i) for i, named in enumerate(drawn.train)]
@@ -325,7 +329,7 @@ def _coded(
     classes: Sequence[str], examples: list[Example], task: str
 ) -> tuple[tuple[str, ...], list[Example]]:
     """Names of the answers, and drawn examples with a task's targets in place of classes."""
-    if task == tasks.DEFAULT:
+    if tasks.of(task, "names").NAMED:
         return tuple(classes), examples
     names, code = tasks.of(task, "targets").named(classes[example.label] for example in examples)
     coded = [replace(example, label=code(classes[example.label])) for example in examples]

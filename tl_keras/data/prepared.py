@@ -13,8 +13,8 @@ class Data:
     """A data set with its prepared examples by split.
 
     Attributes:
-      pool: of a fold, all examples that the folds are of, in its split train: activations are
-        computed for all folds at once.
+      pool: for a fold, all examples of all folds, as split train, so that activations are computed
+        once; else None.
     """
 
     dataset: Dataset
@@ -38,7 +38,7 @@ def prepared(dataset: Dataset, config: RunConfig, splits: Sequence[str] = SPLITS
 
 
 def prepared_again(data: Data, config: RunConfig, splits: Sequence[str] = SPLITS) -> Data:
-    """The same examples, prepared as another config has it; those of a fold are left a part."""
+    """The same examples, prepared by another config. A fold stays a part of its pool."""
     if data.pool is None:
         return prepared(data.dataset, config, splits)
     pool = prepared(data.pool.dataset, config, ("train",))

@@ -6,6 +6,7 @@ import numpy as np
 
 from tl_keras import modalities, tasks
 from tl_keras.config.data import DataConfig
+from tl_keras.config.messages import with_article
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import label_names
 from tl_keras.data.examples import SPLITS, Example, Quarantined
@@ -85,8 +86,8 @@ def _advice(noun: str, total: int, given: str, bad: Sequence[Quarantined]) -> st
     if given:
         return f"put some into {given}, or remove the {noun}"
     return (
-        f"a {noun} needs three that may be parted (train, val and test): add some, remove "
-        f"the {noun}, or lower data.val and data.test"
+        f"{with_article(noun)} needs three that are independent, for train, val and test (copies "
+        f"and groups count as one): add some, remove the {noun}, or lower data.val and data.test"
     )
 
 

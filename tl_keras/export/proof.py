@@ -21,7 +21,7 @@ from tl_keras.export.formats.converted import Converted, content_of
 from tl_keras.export.formats.saved_model import Abstains, Decode
 from tl_keras.run.progress import progress
 from tl_keras.run.quiet import quiet
-from tl_keras.run.result.exports import Exported, Repair, Verdict
+from tl_keras.run.result.exports import Exported, FileLoss, Repair
 
 OK = "ok"
 REJECTED = ".rejected"
@@ -87,7 +87,7 @@ class Writing:
         """What says how good a file is."""
         return tasks.of(self.task, "exports")
 
-    def is_sound(self, verdict: Verdict) -> bool:
+    def is_sound(self, verdict: FileLoss) -> bool:
         """Whether a file of a verdict needs no mending."""
         return self.judged.is_sound(verdict, self.config.max_accuracy_drop)
 
@@ -174,20 +174,20 @@ def quantised(
     return Exported(**entry, val=verdict, status=status)
 
 
-def _verdict(judged: bytes, judge: Subject, writing: Writing) -> Verdict:
+def _verdict(judged: bytes, judge: Subject, writing: Writing) -> FileLoss:
     path = writing.folder / "judged.tflite"
     path.write_bytes(judged)
     found = parity.load_litert(path, silent=True)(judge.inputs["val"])[writing.output]
     return _on_validation(found, judge, writing)
 
 
-def _on_validation(found: np.ndarray, judge: Subject, writing: Writing) -> Verdict:
+def _on_validation(found: np.ndarray, judge: Subject, writing: Writing) -> FileLoss:
     labels = judge.inputs["val"].labels
     return writing.judged.lost(found, judge.reference["val"], labels, judge.on)
 
 
 def _repair(
-    name: str, judge: Subject, converted: Converted, first: Verdict, writing: Writing
+    name: str, judge: Subject, converted: Converted, first: FileLoss, writing: Writing
 ) -> repair.Repaired:
     strata = tasks.of(writing.task, "targets").strata(judge.inputs["val"].labels)
     chosen = litert.in_turn(strata, repair.RANKED_ON)
@@ -202,7 +202,7 @@ def _repair(
         bar.update()
         return writing.judged.moved(found, reference)
 
-    def judged(kept: Sequence[int]) -> Verdict:
+    def judged(kept: Sequence[int]) -> FileLoss:
         return _verdict(content_of(converted, name, kept), judge, writing)
 
     with progress(title=f"mend {name}", unit=" runs") as bar:

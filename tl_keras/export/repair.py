@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from absl import logging
 
-from tl_keras.run.result.exports import RepairStep, Verdict
+from tl_keras.run.result.exports import FileLoss, RepairStep
 
 RANKED_ON = 16  # examples, on which operators are quantised apart from the others
 MOST_RANGES = 128  # of operators, into which a model is divided
@@ -24,16 +24,16 @@ class Repaired:
     """
 
     kept: tuple[int, ...]
-    verdict: Verdict
+    verdict: FileLoss
     steps: list[RepairStep]
 
 
 def repair(
-    first: Verdict,
-    judge: Callable[[Collection[int]], Verdict],
+    first: FileLoss,
+    judge: Callable[[Collection[int]], FileLoss],
     cost: Callable[[Sequence[int]], float],
     candidates: Sequence[int],
-    is_sound: Callable[[Verdict], bool],
+    is_sound: Callable[[FileLoss], bool],
 ) -> Repaired:
     """As few operators as will do, in the order of `rank`, with which a file is sound.
 
@@ -105,7 +105,7 @@ def _doubling(most: int) -> list[int]:
     return [*counts, most] if most else []
 
 
-def _step(count: int, verdict: Verdict) -> RepairStep:
+def _step(count: int, verdict: FileLoss) -> RepairStep:
     return RepairStep(
         kept=count, lost=verdict.lost, agreement=verdict.agreement, moved=verdict.moved
     )

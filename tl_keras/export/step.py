@@ -163,11 +163,11 @@ def _ship(
     file = writing.folder / SHIPPED
     shutil.copyfile(writing.folder / Path(made[name].path).name, file)
     shipped = shipped.model_copy(update={"path": f"{export.FOLDER}/{SHIPPED}"})
-    if not writing.about.labels:  # Devices' templates answer with the name of a class.
+    bundle = part(run.config.modality, "bundle")
+    if run.config.task not in bundle.TASKS:
         return shipped
     examples = _examples(data, split)
     labels, batch = writing.about.labels, writing.config.batch
-    bundle = part(run.config.modality, "bundle")
     spec = bundle.spec_of(run.config.settings, labels, name, writing.threshold, batch)
     if examples.paths is not None:
         measured = bundle.measure(file, spec, examples)

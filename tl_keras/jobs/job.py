@@ -28,14 +28,16 @@ def prepare(job: Run, decided: Mapping[str, Any] | None = None, **needs: Any) ->
     job.begin_inside()
     write_text(job.workdir / "config.yaml", configs.to_yaml(job.config))
     job.add(**(decided or {}))
-    state(job, **needs)  # Last: its presence means that the job may start.
+    write_needs(job, **needs)  # Last: its presence means that the job may start.
 
 
-def state(job: Run, **needs: Any) -> None:
+def write_needs(job: Run, **needs: Any) -> None:
     """Writes `checkpoint/job.json`: what a job needs beside its config.
 
-    Args as of `prepare`, whose folder may serve one job after the other.
+    A folder that serves several jobs, one after the other, is prepared once; this alone is called
+    for the later ones. Args as of `prepare`.
     """
+    (job.workdir / "result.json").unlink(missing_ok=True)  # Of the job that was here before.
     write_json(job.checkpoint / "job.json", {"kind": job.pipeline, **needs})
 
 

@@ -60,7 +60,7 @@ show: an example, and what was found in examples, for the report.
   WHY_ODD, EXPLAINED, NOT_EXPLAINED, SHIFTS    sentences, or parts of one, see those of image
 given: as_given(values)         paths and examples in memory that people hand to `predict`
 own_model: start, features, warn    what stands around a user's own model
-bundle: spec_of, measure, told, write   the folder `export/device/`, and the proof that it works
+bundle: TASKS, spec_of, measure, told, write    the folder `export/device/`, its proof
 metadata: inputs(builder, settings)    what a LiteRT file says of its input
 """
 

@@ -13,7 +13,7 @@ from tl_keras.config import text as configs
 from tl_keras.config.whole import RunConfig
 from tl_keras.run import marks
 from tl_keras.run.files import write_json, write_text
-from tl_keras.run.result.whole import SCHEMA, Result, build, parse, plain
+from tl_keras.run.result.whole import SCHEMA, Result, build, parse, to_json
 
 DONE, DIVERGED, OVER = "done", "diverged", "over the limit"  # What becomes of a trial.
 OF_ALL_SESSIONS = ("backbones", "features")  # Parts of the record to which each session adds.
@@ -37,7 +37,7 @@ class Run:
 
     @property
     def result(self) -> Result | None:
-        """What the run came to, as `result.json` has it; None while the run is not finished.
+        """The run's `result.json`; None while the run is not finished.
 
         Raises:
           ValueError: the file is damaged.
@@ -62,15 +62,15 @@ class Run:
     def add(self, **parts: Any) -> None:
         """Adds parts to the record; a part that is a dict is joined with what it holds already."""
         record = self.record
-        for name, value in plain(parts).items():
+        for name, value in to_json(parts).items():
             old = record.get(name)
             joined = isinstance(old, dict) and isinstance(value, dict)
             record[name] = {**old, **value} if joined else value
         write_json(self.checkpoint / "record.json", record)
 
     def carry(self, *parts: str) -> None:
-        """Puts parts of the earlier result, and its seconds, into the record of a run that is
-        finished and goes on."""
+        """Copies parts of the earlier result, and its seconds, into the record of a finished run
+        that is continued."""
         earlier = self.result
         if not earlier or "seconds" in self.record:  # Killed since, it has them.
             return
@@ -102,7 +102,7 @@ class Run:
         self.add(seconds={phase: round(now.get(phase, 0.0) + taken, 3)})
 
     def outcome(self, **parts: Any) -> Result:
-        """What the run came to: its record, and parts that are known now, by their names in
+        """Builds the run's result from its record and from parts, by their names in
         `result.json`."""
         record = self.record
         seconds = record.pop("seconds", {})
@@ -121,7 +121,7 @@ class Run:
     def finish(self, result: Result) -> None:
         """Writes `result.json`, whose presence means done, and removes the checkpoint."""
         # The config last: where exports were made again, it says that theirs are its tolerances.
-        write_json(self.workdir / "result.json", plain(result))
+        write_json(self.workdir / "result.json", to_json(result))
         config = self.config
         if result.export is not None:
             export = config.export.model_copy(update={"formats": tuple(result.export)})

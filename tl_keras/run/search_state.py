@@ -7,7 +7,7 @@ from typing import Any
 
 from tl_keras.run.files import write_json
 from tl_keras.run.result.search import TrialRecord
-from tl_keras.run.result.whole import plain
+from tl_keras.run.result.whole import to_json
 from tl_keras.run.run import Run
 
 
@@ -44,7 +44,7 @@ def read(run: Run) -> SearchState:
 
 def write(run: Run, state: SearchState) -> None:
     """Writes what a search knows."""
-    write_json(state_file(run), plain(vars(state)))
+    write_json(state_file(run), to_json(vars(state)))
 
 
 def state_file(run: Run) -> Path:

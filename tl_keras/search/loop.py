@@ -87,8 +87,8 @@ def _search(run: Run, session: Session, state: SearchState) -> None:
                 state.records.append(record)
                 table.show(config, state.records)
                 _forget(run, state.records)
-            # Where the head is kept, by how much fine-tuning is better; not by how much worse: a
-            # rate that ruins the weights would hide from the tuner how all the others differ.
+            # If the head wins, the score is capped at the head's, so that one bad learning rate
+            # cannot hide the rest from the tuner.
             tuned = record.score if record.tuned_score is None else record.tuned_score
             tuner.tell(oracle, proposal, max(record.score, tuned))
             save()

@@ -9,9 +9,11 @@ names: what a config is checked against; imports nothing.
   METRICS, FALLING    names of the metrics; of those where less is better
   MAIN, RANGE         the metric that tables, curves and folds show first; its least and most
   CHOOSE_BY           allowed values of `fit.choose_by`: keys of `choice.described`
+  CHOOSE_WITHOUT_VIEWS    of CHOOSE_BY, one that needs no augmented views; with the part labels
   OBJECTIVE           the default of `search.objective`
   LABEL               for messages: what the text of a label is, as in `class name`
   NOUNS               what an answer is called, and several: ("class", "classes")
+  NAMED               whether answers have names, as classes have
   NOTED, RANKED       keys of `choice.noted`, and of `transfer.ranked`
   OPTIONAL            which of the parts named in `OPTIONAL` below the task has
 
@@ -85,7 +87,7 @@ choice: which of two is better, and by how much.
 exports: a file of another format beside the model.
   ANSWERS                         what answers are, in messages
   of_file(found, reference, targets) -> dict for `export`: MAIN, `agreement`, `max_abs_diff`, `n`
-  lost(found, reference, targets, on) -> `Verdict`, MAIN among its measures
+  lost(found, reference, targets, on) -> `FileLoss`, MAIN among its measures
   moved(found, reference) -> 0..1 how far answers move, whether that is right or wrong
   is_sound(verdict, bound) -> whether a file needs no mending, by `export.max_accuracy_drop`
   status(verdict, bound) -> "ok", or by how much a file misses the bound

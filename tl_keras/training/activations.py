@@ -13,7 +13,7 @@ from tl_keras.config.messages import with_article
 from tl_keras.config.whole import RunConfig
 from tl_keras.data.inputs import MEMORY_SHARE, Arrays, Training, free_memory
 from tl_keras.data.store import Kept
-from tl_keras.run.result.training import Activations
+from tl_keras.run.result.training import ActivationsRecord
 from tl_keras.training import passes
 from tl_keras.training.architecture import HEAD_SPLITS, Architecture, plan_of, reading
 from tl_keras.training.features import Cut
@@ -96,7 +96,7 @@ def _record(arch: Architecture, key: tuple, kept: Kept) -> None:
     """Adds an array to what the record says of its cut: of its views, all of this session."""
     name, split, *_ = key
     why = "what suffixes read, too" if name == arch.input else "what heads are fitted on"
-    decided = _recorded(arch, name, split) or Activations(keep=True, why=why)
+    decided = _recorded(arch, name, split) or ActivationsRecord(keep=True, why=why)
     # An array that is opened once more is no other one.
     arch.shared.counts.setdefault(key, (kept.cached, kept.array.nbytes, kept.seconds))
     found = [count for other, count in arch.shared.counts.items() if other[:2] == (name, split)]
@@ -105,9 +105,9 @@ def _record(arch: Architecture, key: tuple, kept: Kept) -> None:
     arch.run.add(features={f"{arch.label}{name}/{split}": decided.model_copy(update=counted)})
 
 
-def _recorded(arch: Architecture, name: str, split: str) -> Activations | None:
+def _recorded(arch: Architecture, name: str, split: str) -> ActivationsRecord | None:
     found = arch.run.record.get("features", {}).get(f"{arch.label}{name}/{split}")
-    return Activations.model_validate(found) if found else None
+    return ActivationsRecord.model_validate(found) if found else None
 
 
 def kept_cuts(arch: Architecture, split: str) -> list[str]:
@@ -164,7 +164,7 @@ def _decided(arch: Architecture, name: str, split: str, decide: Callable[[], Wor
     if recorded:
         return recorded.keep
     worth = decide()
-    entry = Activations(**asdict(worth), dtype=cut_of(arch, name).dtype)
+    entry = ActivationsRecord(**asdict(worth), dtype=cut_of(arch, name).dtype)
     arch.run.add(features={f"{arch.label}{name}/{split}": entry})
     logging.info("activations %s/%s are %s: %s", name, split, KEPT[worth.keep], worth.why)
     return worth.keep
@@ -220,5 +220,6 @@ def fitting(cut: Cut, examples: int, max_bytes: float) -> Worth:
     """Whether a prefix's activations have room."""
     total = examples * cut.bytes
     if total > max_bytes:
-        return Worth(False, f"{total / 1e9:.1f} GB are over cache.max_bytes")
+        share = f"the {max_bytes / 1e9:.1f} GB of cache.max_bytes that a cut may take"
+        return Worth(False, f"{total / 1e9:.1f} GB are over {share}")
     return Worth(True, "read in each epoch")

@@ -14,7 +14,7 @@ from tl_keras.data import batches
 from tl_keras.data.examples import Dataset
 from tl_keras.data.inputs import Inputs
 from tl_keras.data.prepared import Data
-from tl_keras.run.result.training import Chosen, Model
+from tl_keras.run.result.training import Chosen, ModelRecord
 from tl_keras.run.run import Run
 from tl_keras.training import candidates, features, metrics
 from tl_keras.training import fit as train
@@ -263,7 +263,8 @@ def _as_chosen(plan: Plan, chosen: Chosen) -> Plan:
 
 
 def check_answers(dataset: Dataset) -> None:
-    """Glyphs are drawn at random: a few hundred leave out some answer, which a head cannot fit.
+    """Refuses a data set in which an answer has no training example: a head cannot be fitted to it.
+    Drawn sets (glyphs) of a few hundred examples may lack one.
 
     Raises:
       ValueError: an answer has no training example.
@@ -294,10 +295,10 @@ def described(
     depth: Freeze,
     kept: str,
     earlier: heads.Earlier | None = None,
-) -> Model:
+) -> ModelRecord:
     """`model` of `result.json`; of a chain with the classes that were kept of the earlier head."""
     of_chain = {"classes_kept": list(earlier.names)} if earlier else {}
-    return Model(
+    return ModelRecord(
         **of_chain,
         backbone=config.model.backbone,
         weights=config.model.weights,

@@ -14,7 +14,7 @@ from tl_keras.config.whole import RunConfig
 from tl_keras.data.prepared import Data
 from tl_keras.run.budget import goes_on
 from tl_keras.run.files import replacing
-from tl_keras.run.result.whole import plain
+from tl_keras.run.result.whole import to_json
 from tl_keras.run.run import Run
 from tl_keras.training.network import freeze
 from tl_keras.training.network import model as models
@@ -93,7 +93,7 @@ def refuse_another(
       ValueError: the file of the backbone or of its weights is another one by now.
     """
     part = "backbones" if label else "model"
-    earlier = plain(run.result) if run.result else {}
+    earlier = to_json(run.result) if run.result else {}
     began = {**earlier.get(part, {}), **run.record.get(part, {})}
     digests = check_began(run, config, backbone, began.get(label, {}) if label else began)
     run.add(**{part: {label: digests} if label else digests})

@@ -8,7 +8,7 @@ from absl import logging
 
 from tl_keras import tasks
 from tl_keras.config.whole import RunConfig
-from tl_keras.run.result.training import CandidateRecord, Model
+from tl_keras.run.result.training import CandidateRecord, ModelRecord
 from tl_keras.run.run import Run
 from tl_keras.tasks.heads import Head
 from tl_keras.training import features
@@ -113,7 +113,7 @@ def may_gain(run: Run, head: Candidate) -> bool:
         f"left out: the head alone is so good on the {len(head.scores)} validation examples that "
         "no other could be chosen over it"
     )
-    run.add(model=Model(fine_tuning=why))
+    run.add(model=ModelRecord(fine_tuning=why))
     logging.info("fine-tuning is %s", why)
     return False
 
@@ -132,7 +132,7 @@ def choose(run: Run, standing: Mapping[str, Candidate], own: Choice | None = Non
     scores = {name: candidate.scores for name, candidate in standing.items()}
     kept = own(standing) if own else tasks.of(task, "choice").kept(by, losses, scores)
     record = {name: _described(name, standing, task) for name in standing}
-    run.add(model=Model(candidates=record))
+    run.add(model=ModelRecord(candidates=record))
     listed = ", ".join(f"{name} {scores[by]:.3f}" for name, scores in record.items())
     logging.info("validation %s: %s; kept: %s", by, listed, kept)
     return kept

@@ -89,7 +89,7 @@ def read_answers(run: Run) -> dict[str, np.ndarray]:
 
 
 def _of_views(run: Run, model: keras.Model, data: Data, split: str) -> Views:
-    """Scores of answers that are the mean over `evaluate.views` views of each image."""
+    """Scores of answers that are the mean over `evaluate.views` views of each example."""
     how, views = reading(run.config, data.dataset), run.config.evaluate.views
     probabilities = features.outputs_of_views(Inference(model), data.inputs[split], how, views)
     metrics = tasks.of(run.config.task, "metrics")
@@ -105,8 +105,8 @@ def _measure_without_copies(
     labels: np.ndarray,
     names: tuple[str, ...],
 ) -> None:
-    """What is left of the score without examples whose near-duplicates were trained on, or
-    chosen by."""
+    """Adds to the findings the score without examples that have a near-duplicate in another
+    split."""
     copies = doctor.copied(run.findings.get("near_duplicates", []), split)
     kept = np.array([file not in copies for file in files])
     if kept.all() or not kept.any():

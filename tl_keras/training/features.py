@@ -178,14 +178,14 @@ class Shown:
     key: dict[str, Any]
 
 
-def plain(inputs: Inputs, dataset: Dataset, split: str, config: RunConfig) -> Shown:
+def unaugmented(inputs: Inputs, dataset: Dataset, split: str, config: RunConfig) -> Shown:
     """A split's examples as they are."""
     key = {
         "kind": split,
         "digests": [example.digest for example in dataset.splits[split]],
         **preparation(config.settings, dataset, split),
     }
-    return Shown(batches.plain(inputs, BATCH_SIZE), len(inputs), key)
+    return Shown(batches.read_once(inputs, BATCH_SIZE), len(inputs), key)
 
 
 def viewed(shown: Shown, inputs: Inputs, how: Training, view: int) -> Shown:

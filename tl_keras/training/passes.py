@@ -59,7 +59,7 @@ def prefixes(arch: Architecture, half: bool) -> Prefixes:
         cuts = arch.cuts if half or arch.trained is arch.model else ()
         with arch.run.timed("features"):
             inputs = arch.data.source.inputs["train"]
-            first = next(iter(batches.plain(inputs, features.BATCH_SIZE)))
+            first = next(iter(batches.read_once(inputs, features.BATCH_SIZE)))
             arch.shared.tried[half] = features.prefixes(backbone, cuts, first, arch.config.model)
     return arch.shared.tried[half]
 
@@ -75,7 +75,7 @@ def kept(arch: Architecture, one: Pass, how: Training) -> dict[str, Kept]:
 def _shown(arch: Architecture, one: Pass, how: Training) -> Shown:
     source = arch.data.source
     inputs = source.inputs[one.split]
-    shown = features.plain(inputs, source.dataset, one.split, arch.config)
+    shown = features.unaugmented(inputs, source.dataset, one.split, arch.config)
     return shown if one.view is None else features.viewed(shown, inputs, how, one.view)
 
 
@@ -106,7 +106,7 @@ def _prepare(arch: Architecture, one: Pass, asked: Sequence[Request]) -> None:
         "taught": job.needs(arch.run).get("taught"),  # Of a student.
     }
     if waiting.workdir in arch.shared.prepared:
-        job.state(waiting, **needs)
+        job.write_needs(waiting, **needs)
         return
     shutil.rmtree(waiting.workdir, ignore_errors=True)  # Of a session that was killed.
     job.prepare(waiting, **needs)
@@ -141,7 +141,9 @@ def run_job(waiting: Run) -> None:
                 "for; restore them, or start the whole run again in another --workdir"
             )
         made = features.compute(found, one.names, shown, config.cache)
-    waiting.finish(waiting.outcome(bytes={name: own.array.nbytes for name, own in made.items()}))
+    waiting.finish(
+        waiting.outcome(activation_bytes={name: own.array.nbytes for name, own in made.items()})
+    )
 
 
 def _data(config: RunConfig, one: Pass, whole: bool, taught: dict | None) -> Data:

@@ -117,7 +117,7 @@ def test_without_train_it_is_refused(tmp_path):
 )
 def test_no_image_classification_is_refused(tmp_path, features):
     folder = write(tmp_path / "data", {"train": [0, 1]}, **features)
-    message = "'tiny_shapes' is no image classification; expected features 'image' and 'label'"
+    message = "'tiny_shapes' is not a data set for image classification; expected the features "
     with pytest.raises(ValueError, match=message):
         listed(folder, tmp_path)
 

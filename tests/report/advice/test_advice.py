@@ -22,7 +22,7 @@ from tl_keras.report.advice import advice, verdict
 from tl_keras.report.facts import figures
 from tl_keras.report.read import read
 from tl_keras.run.result.exports import Shipped
-from tl_keras.run.result.training import Model
+from tl_keras.run.result.training import ModelRecord
 
 GOOD = [[480, 10], [10, 500]]
 NAMES = ["cat", "dog"]
@@ -265,11 +265,11 @@ def test_nothing_is_called_fast_that_was_not_timed(good):
     assert " ms an example" not in line
 
 
-def model(won: int, lost: int, freeze: float = 0.5) -> Model:
+def model(won: int, lost: int, freeze: float = 0.5) -> ModelRecord:
     """A model of which so many examples were won and lost by fine-tuning."""
     tuned = candidate(won=won, lost=lost)
     candidates = {"head": candidate(), "finetuned": tuned}
-    return Model(cut="add" if freeze else None, freeze=freeze, candidates=candidates)
+    return ModelRecord(cut="add" if freeze else None, freeze=freeze, candidates=candidates)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 
 from tl_keras.report.pages import card, page
 from tl_keras.report.read import read
-from tl_keras.run.result.training import Model
+from tl_keras.run.result.training import ModelRecord
 
 
 def front_matter(text: str) -> dict:
@@ -74,7 +74,7 @@ def test_limits_are_computed(workdir):
 
 def test_a_card_does_not_say_where_files_are_kept(workdir):
     places = {"backbone": "/home/me/secret/own.keras", "weights": "/home/me/secret/weights.h5"}
-    rewrite(workdir, model=Model(**places))
+    rewrite(workdir, model=ModelRecord(**places))
     text = card.render(read(workdir))
     assert "- weights: weights.h5" in text and "- backbone: own.keras" in text
     assert "secret" not in text
@@ -93,7 +93,7 @@ def test_a_card_does_not_say_where_files_are_kept(workdir):
 def test_the_card_says_which_weights_were_kept(workdir, fit, stage, kept, line):
     (workdir / "config.yaml").write_text(f"image: {{augment: [{{flip: both}}]}}\nfit: {fit}\n")
     write_records(workdir / "metrics.jsonl", epochs(stage))
-    rewrite(workdir, model=Model(kept=kept))
+    rewrite(workdir, model=ModelRecord(kept=kept))
     text = card.render(read(workdir))
     assert f"- {line}" in text
     assert ("augmentation" in text) == (kept != "head")

@@ -4,7 +4,7 @@ from handmade import candidate, change, report, rewrite
 
 from tl_keras.report.read import read
 from tl_keras.report.sections import provenance
-from tl_keras.run.result.training import Activations, Model
+from tl_keras.run.result.training import ActivationsRecord, ModelRecord
 
 
 def test_long_lists_are_cut_with_a_count(workdir):
@@ -18,7 +18,7 @@ def test_long_lists_are_cut_with_a_count(workdir):
 def test_model_and_its_candidates_in_words(workdir):
     values = {"freeze": 0.5, "block": "block_8", "cut": "block_8_add", "kept": "mix"}
     candidates = {"head": candidate(log_loss=0.48289), "mix": candidate(log_loss=0.15)}
-    rewrite(workdir, model=Model(candidates=candidates, **values))
+    rewrite(workdir, model=ModelRecord(candidates=candidates, **values))
     text = provenance.model(read(workdir))
     assert "<dd>up to block_8, 50% of the blocks</dd>" in text and "block_8_add" not in text
     assert "<dd>the mean of the weights before and after fine-tuning</dd>" in text
@@ -26,8 +26,8 @@ def test_model_and_its_candidates_in_words(workdir):
 
 
 def test_features_in_words(workdir):
-    kept = Activations(keep=True, cached=True, bytes=1_064_960, seconds=5.193, why="one view")
-    features = {"a/b/train": kept, "cut/val": Activations(keep=False, why="<another> view")}
+    kept = ActivationsRecord(keep=True, cached=True, bytes=1_064_960, seconds=5.193, why="one view")
+    features = {"a/b/train": kept, "cut/val": ActivationsRecord(keep=False, why="<another> view")}
     rewrite(workdir, features=features)
     text = provenance.features(read(workdir))
     row = "<td>a/b</td><td>train</td><td>read from the cache</td>"
@@ -42,7 +42,7 @@ def test_time_by_phase_is_drawn_as_shares(workdir):
 
 
 def test_pretraining_from_scratch_in_words(workdir):
-    scratch = Model(weights="none", freeze=0.0, block=None, cut=None, kept="scratch")
+    scratch = ModelRecord(weights="none", freeze=0.0, block=None, cut=None, kept="scratch")
     rewrite(workdir, model=scratch)
     text = provenance.model(read(workdir))
     for said in ("none: random", "nothing", "the weights trained from scratch"):

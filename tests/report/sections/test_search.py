@@ -15,8 +15,8 @@ from tl_keras.report.pages import card, page
 from tl_keras.report.read import read
 from tl_keras.report.sections import search
 from tl_keras.run.result.search import SearchRecord, TrialRecord
-from tl_keras.run.result.training import Model
-from tl_keras.run.result.whole import plain
+from tl_keras.run.result.training import ModelRecord
+from tl_keras.run.result.whole import to_json
 
 
 def put(workdir, found: SearchRecord, space: object = None):
@@ -182,7 +182,7 @@ def test_trials_that_overlap_ask_for_more_examples(workdir):
 
 def test_advice_on_depth_is_that_of_the_trials(workdir):
     candidates = {"head": candidate(), "finetuned": candidate(won=30, lost=1)}
-    rewrite(workdir, model=Model(cut="add", freeze=0.5, candidates=candidates))
+    rewrite(workdir, model=ModelRecord(cut="add", freeze=0.5, candidates=candidates))
 
     def lines(*shares: float) -> str:
         made = searched(*(trial(i, share, 5 + 30 * i) for i, share in enumerate(shares)))
@@ -289,15 +289,15 @@ KEYS = [*TrialRecord.model_fields, "accuracy", "log_loss", "wrong"]
 
 
 def test_nothing_of_a_trial_is_trusted(workdir):
-    best = plain(trial(0, 0.5, 5, 1e-4, bytes=1e6, latency_ms=1.0))
+    best = to_json(trial(0, 0.5, 5, 1e-4, bytes=1e6, latency_ms=1.0))
     odd = [
-        plain(trial(i, i / 9, 9, 1e-4 * i)) | {key: value}
+        to_json(trial(i, i / 9, 9, 1e-4 * i)) | {key: value}
         for key in KEYS
         for i, value in enumerate(ODD, start=1)
     ]
-    deeper = [plain(trial(1, 0.5, 9)) | {"depth": {"share": value}} for value in ODD]
-    told = plain(searched(trial(0, 0.5, 5)))
-    told["trials"] = [best, *odd, *deeper, plain(lost(3, "diverged")), None, [], SCRIPT]
+    deeper = [to_json(trial(1, 0.5, 9)) | {"depth": {"share": value}} for value in ODD]
+    told = to_json(searched(trial(0, 0.5, 5)))
+    told["trials"] = [best, *odd, *deeper, to_json(lost(3, "diverged")), None, [], SCRIPT]
     change(workdir, "result.json", search=told)
     body = written(workdir)
     assert SCRIPT not in body and body.count("<svg") >= 4
@@ -311,7 +311,7 @@ def test_nothing_of_a_trial_is_trusted(workdir):
 @pytest.mark.parametrize("key", KEYS)
 def test_nothing_of_the_best_trial_is_needed(workdir, key):
     made = [trial(i, i / 2, 5 + i, 1e-4 * (i + 1), bytes=i * 1e6) for i in range(3)]
-    told = plain(searched(*made))
+    told = to_json(searched(*made))
     told["trials"][0].pop(key, None)
     change(workdir, "result.json", search=told)
     run = read(workdir)
@@ -325,7 +325,7 @@ NEEDED = [name for name, field in TrialRecord.model_fields.items() if field.is_r
 
 @pytest.mark.parametrize("key", SearchRecord.model_fields)
 def test_nothing_of_a_search_is_needed_or_trusted(workdir, key):
-    told = plain(searched(trial(0, 0.5, 5), trial(1, 0.5, 6)))
+    told = to_json(searched(trial(0, 0.5, 5), trial(1, 0.5, 6)))
     for found in (*({**told, key: value} for value in ODD), {k: told[k] for k in told if k != key}):
         change(workdir, "result.json", search=found)
         run = read(workdir)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from tl_keras.run.result.whole import plain
+from tl_keras.run.result.whole import to_json
 from tl_keras.tasks.classification import losses
 from tl_keras.tasks.classification import metrics as ours
 
@@ -39,12 +39,12 @@ def test_scores_equal_scikit_learn():
     precision, recall, _, n = metrics.precision_recall_fscore_support(labels, predicted)
     for i, name in enumerate(NAMES):
         expected = {"precision": precision[i], "recall": recall[i], "n": n[i]}
-        assert plain(scores.classes[name]) == pytest.approx(expected, **same)
+        assert to_json(scores.classes[name]) == pytest.approx(expected, **same)
 
 
 def test_scores_are_plain_json_without_nan():
     probabilities, labels = sample(7)
-    scores = plain(ours.measure(probabilities.astype(np.float32), labels.astype(np.int32), NAMES))
+    scores = to_json(ours.measure(probabilities.astype(np.float32), labels.astype(np.int32), NAMES))
     assert json.loads(json.dumps(scores, allow_nan=False)) == scores
     assert list(scores) == [
         "accuracy",
@@ -62,7 +62,7 @@ def test_scores_are_plain_json_without_nan():
 def test_class_without_examples_and_class_never_predicted():
     probabilities = np.array([[0.9, 0.1, 0.0], [0.2, 0.1, 0.7], [0.8, 0.2, 0.0]])
     scores = ours.measure(probabilities, np.array([0, 0, 1]), NAMES)
-    assert plain(scores.classes) == {
+    assert to_json(scores.classes) == {
         "ants": {"precision": 0.5, "recall": 0.5, "n": 2},
         "bees": {"precision": None, "recall": 0.0, "n": 1},
         "wasps": {"precision": 0.0, "recall": None, "n": 0},
@@ -76,7 +76,7 @@ def test_means_leave_out_a_class_neither_true_nor_predicted():
     probabilities = np.array([[0.9, 0.1, 0.0], [0.2, 0.8, 0.0]])
     scores = ours.measure(probabilities, np.array([0, 1]), NAMES)
     assert scores["macro_f1"] == scores["balanced_accuracy"] == 1.0
-    assert plain(scores.classes["wasps"]) == {"precision": None, "recall": None, "n": 0}
+    assert to_json(scores.classes["wasps"]) == {"precision": None, "recall": None, "n": 0}
 
 
 def scores_of(right: int, n: int) -> dict:

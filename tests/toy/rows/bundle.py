@@ -1,6 +1,8 @@
 from tl_keras.run.files import write_json
 from tl_keras.run.result.exports import OnFiles
 
+TASKS = ("classification",)
+
 
 def spec_of(settings, classes, name, threshold, batch=1):
     return {"format": name, "length": settings.length, "labels": list(classes)}

@@ -12,10 +12,10 @@ from tl_keras.approaches.teaching.students import result_of
 from tl_keras.config.whole import RunConfig
 from tl_keras.data.prepared import Data
 from tl_keras.run.files import replacing, write_json
-from tl_keras.run.result.part import Short
+from tl_keras.run.result.part import MainScores
 from tl_keras.run.result.teaching import Labels, Round, Segment
-from tl_keras.run.result.training import Model
-from tl_keras.run.result.whole import Result, plain
+from tl_keras.run.result.training import ModelRecord
+from tl_keras.run.result.whole import Result, to_json
 from tl_keras.run.run import Run, read_json
 from tl_keras.training import features
 from tl_keras.training.network import combine
@@ -112,7 +112,7 @@ def _write_round(
     for name, own in found.items():
         scores = metrics.measure(own, labels, names)
         told = [key for key in metrics.IN_SHORT if key not in ("interval", "n")]
-        standing[name] = Short(**{key: scores[key] for key in told})
+        standing[name] = MainScores(**{key: scores[key] for key in told})
     first = results[0].model
     of_all = ("backbone", "weights", "freeze", "block", "cut", "classes_kept")
     kept = {name: first[name] for name in of_all if name in first}
@@ -121,9 +121,9 @@ def _write_round(
         segments=[_segment(i, result, metrics.IN_SHORT) for i, result in enumerate(results)],
         candidates=standing,
         merged=chosen,
-        model=Model(**kept, parameters=model.count_params(), kept=chosen),
+        model=ModelRecord(**kept, parameters=model.count_params(), kept=chosen),
     )
-    write_json(folder / "round.json", plain(content))
+    write_json(folder / "round.json", to_json(content))
 
 
 def _segment(number: int, result: Result, in_short: Sequence[str]) -> Segment:
@@ -135,7 +135,7 @@ def _segment(number: int, result: Result, in_short: Sequence[str]) -> Segment:
         kept=result.model.kept,
         seconds=result.seconds["total"],
         **{
-            name: Short(**{key: scores[key] for key in in_short})
+            name: MainScores(**{key: scores[key] for key in in_short})
             for name, scores in measured.items()
             if scores
         },

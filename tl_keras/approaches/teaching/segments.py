@@ -5,6 +5,7 @@ Imports no TensorFlow, so that a mistake in `--segment` is answered at once.
 
 from pathlib import Path
 
+from tl_keras import tasks
 from tl_keras.config.comparing import first_difference
 from tl_keras.config.whole import RunConfig
 from tl_keras.jobs import job
@@ -22,7 +23,9 @@ def student_of(config: RunConfig, folder: Path, segment: int) -> Run:
       config: of the whole run.
       folder: of the round.
     """
-    fit = config.fit.model_copy(update={"choose_by": "accuracy"})  # No views for a choice.
+    # A student chooses by what people labelled, so validation views are not computed.
+    by = tasks.of(config.task, "names").CHOOSE_WITHOUT_VIEWS
+    fit = config.fit.model_copy(update={"choose_by": by})
     return Run(folder / f"segment_{segment}", config.model_copy(update={"fit": fit}), KIND)
 
 

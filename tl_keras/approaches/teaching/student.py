@@ -66,8 +66,8 @@ def _choose(
     standing: Mapping[str, Candidate],
 ) -> str:
     """The fine-tuned weights, unless what people labelled clearly prefers their mean with those
-    before. What the teacher labelled prefers who imitates it: the head alone, which was up to 10
-    points worse on development splits of photographs.
+    before. Teacher-labelled validation examples favour the candidate that copies the teacher, the
+    head alone, which was up to 10 points worse on development splits of photographs.
 
     Args:
       choose: the task's, by losses.

@@ -193,8 +193,8 @@ def _names_of_labels(builder: Any, config: RunConfig) -> list[str]:
     names = tasks.of(config.task, "targets").names_in_tfds(label)
     if not sources.is_feature(example) or names is None:
         raise ValueError(
-            f"data.name: {name!r} is no {config.modality} {config.task}; expected features "
-            f"{sources.FEATURE!r} and 'label', found {features}"
+            f"data.name: {name!r} is not a data set for {config.modality} {config.task}; expected "
+            f"the features {sources.FEATURE!r} and 'label', received {features}"
         )
     sources.check_feature(example, name)
     return names

@@ -26,7 +26,7 @@ from tl_keras.run.result.exports import OnFiles
 FOLDER = importlib.resources.files("tl_keras.modalities.image.device")
 COPIED = ("predict.py", "check.py")
 FILLED = ("prepare.h", "classify.cc", "Prepare.kt", "Classifier.kt", "README.md")
-TASK = "classification"  # What the programs answer.
+TASKS = ("classification",)  # Those whose answers the programs give.
 IMAGES = 3  # golden ones
 BATCH = 64
 # Of probabilities: kernels of other processors round otherwise, other decoders differ by a level.
@@ -86,7 +86,7 @@ def measure(file: Path, spec: dict[str, Any], examples: Examples) -> OnFiles:
             for share in pool.map(run, interpreters, shares, places):
                 rows += share
     found, reference = (np.stack([row[i] for row in rows]) for i in (0, 1))
-    compared = tasks.of(TASK, "exports").of_file(found, reference, examples.inputs.labels)
+    compared = tasks.of(TASKS[0], "exports").of_file(found, reference, examples.inputs.labels)
     return OnFiles(**compared, identical=float(np.mean([row[2] for row in rows])))
 
 
@@ -159,7 +159,7 @@ def _c_string(text: str) -> str:
 def _write_golden(folder: Path, file: Path, spec: dict[str, Any], examples: Examples) -> None:
     folder.mkdir()
     interpreter, images = predict.load(file), []
-    row = tasks.of(TASK, "predictions").row
+    row = tasks.of(TASKS[0], "predictions").row
     chosen = different(examples.inputs.labels)
     for number, pixels in enumerate(examples_of(examples.inputs.part(chosen))):
         found = predict.run(interpreter, pixels)["probabilities"]

@@ -16,7 +16,7 @@ from tl_keras.report.drawings.words import (
 from tl_keras.report.facts.compared import approaches_of, between, gap, main_metric, title
 from tl_keras.report.read import RunFiles
 from tl_keras.run.result.comparison import Recommended, Standing
-from tl_keras.run.result.part import Short
+from tl_keras.run.result.part import MainScores
 
 NOWHERE = Standing(n=0, against={})  # Nobody was compared.
 WORTH = 0.01  # Accuracy; less is not worth labelling as many examples again.
@@ -28,7 +28,7 @@ def headline(run: RunFiles) -> str:
     if not best:
         return "Nothing can be recommended: the approaches share no validation example"
     own = approaches_of(run).get(best)
-    scores = (own.test or own.val if own else None) or Short()
+    scores = (own.test or own.val if own else None) or MainScores()
     split = "test" if own and own.test else "validation"
     name, written = main_metric(run)
     line = tasks.of(run.task, "words").line

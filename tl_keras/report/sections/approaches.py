@@ -18,7 +18,7 @@ from tl_keras.report.facts.compared import approaches_of, between, gap, title
 from tl_keras.report.read import RunFiles
 from tl_keras.report.sections import results
 from tl_keras.run.result.comparison import Recommended, Standing
-from tl_keras.run.result.part import Short
+from tl_keras.run.result.part import MainScores
 
 
 def approaches(run: RunFiles) -> str:
@@ -59,7 +59,7 @@ def _charts(run: RunFiles) -> str:
     return "".join(f'<div class="charts">{"".join(pair)}</div>' for pair in pairs)
 
 
-def _estimate(run: RunFiles, x: float, scores: Short) -> Estimate:
+def _estimate(run: RunFiles, x: float, scores: MainScores) -> Estimate:
     share = scores[run.main]
     return Estimate(x, share, *(scores.interval or (share, share)))
 
@@ -93,9 +93,9 @@ def _table(run: RunFiles) -> str:
     return table(above, columns, rows, numeric=(0, 4, 5, 6, 7, 8))
 
 
-def _main(run: RunFiles, scores: Short | None) -> str:
+def _main(run: RunFiles, scores: MainScores | None) -> str:
     """The main metric of a split, as HTML."""
-    scores = scores or Short()
+    scores = scores or MainScores()
     return results.main(run.task, scores.get(run.main), scores.n)
 
 

@@ -18,7 +18,7 @@ from tl_keras.report.drawings.words import (
 from tl_keras.report.facts import figures
 from tl_keras.report.read import RunFiles
 from tl_keras.report.sections.results import named_scores, share_of
-from tl_keras.run.result.training import Model
+from tl_keras.run.result.training import ModelRecord
 
 QUARANTINED = 100
 
@@ -150,7 +150,7 @@ KEPT = {
 }
 
 
-def _frozen(model: Model) -> str:
+def _frozen(model: ModelRecord) -> str:
     if not model.cut:
         return "nothing"
     share = f", {model.freeze:.0%} of the blocks" if is_number(model.freeze) else ""

@@ -17,8 +17,8 @@ from tl_keras.report.drawings.words import (
 from tl_keras.report.facts import figures
 from tl_keras.report.read import RunFiles
 from tl_keras.report.sections.results import named_scores, share_of
-from tl_keras.run.result.part import Short
-from tl_keras.run.result.teaching import Labelled, Round
+from tl_keras.run.result.part import MainScores
+from tl_keras.run.result.teaching import LabelCounts, Round
 
 MERGED = {
     "average": "the average of the students' weights",
@@ -93,7 +93,7 @@ def _students(run: RunFiles, own: Round) -> str:
     return table(above, columns, rows, numeric=(0, 1, 5))
 
 
-def _share(run: RunFiles, scores: Short | None) -> str:
+def _share(run: RunFiles, scores: MainScores | None) -> str:
     """The share of right answers, as HTML."""
     return share_of(figures.share_right(run, scores), scores.n if scores else None)
 
@@ -145,6 +145,6 @@ def _at(values: Sequence[float] | None, i: int) -> float | None:
     return values[i] if values and i < len(values) else None
 
 
-def _right(entry: Labelled) -> str:
+def _right(entry: LabelCounts) -> str:
     right, known = entry.right, entry.known
     return share_of(right / known, known) if right is not None and known else NOTHING

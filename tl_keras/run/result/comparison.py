@@ -1,6 +1,6 @@
 """The parts of a result on approaches side by side."""
 
-from tl_keras.run.result.part import Interval, Measures, Part, Seconds, Short
+from tl_keras.run.result.part import Interval, MainScores, Measures, Part, Seconds
 
 
 class Against(Part):
@@ -36,8 +36,8 @@ class ApproachRecord(Part):
     parameters: int
     kept: str
     freeze: float | str | None
-    val: Short | None = None
-    test: Short | None = None
+    val: MainScores | None = None
+    test: MainScores | None = None
     seconds: Seconds
     training: Seconds
     to_scratch: Seconds | None  # of training, until it is as good as the one from scratch gets
@@ -55,7 +55,7 @@ class Ranked(Measures):
 
 
 class Learning(Measures):
-    """Heads on a part of the training examples."""
+    """A point of the learning curve: scores of a head on a share of the training examples."""
 
     share: float
     n: int

@@ -12,7 +12,7 @@ class Latency(Part):
     threads: int | None = None
 
 
-class Verdict(Measures):
+class FileLoss(Measures):
     """What a file loses against the model on validation."""
 
     lost: float  # of the main metric
@@ -59,7 +59,7 @@ class Exported(Measures):
     agreement: float | None = None  # with the model's decisions
     max_abs_diff: float | None = None  # of any of its answers
     n: int | None = None
-    val: Verdict | None = None
+    val: FileLoss | None = None
     undecided: int | None = None  # validation examples that are too few to tell
     repair: Repair | None = None
     abstain: Abstaining | None = None

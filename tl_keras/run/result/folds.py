@@ -27,7 +27,7 @@ class Spread(Part):
 
 
 class CrossValidation(Part):
-    """How folds were dealt out, and what they came to."""
+    """How folds were dealt out, and the scores over all of them."""
 
     folds: int
     repeats: int

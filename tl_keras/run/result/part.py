@@ -71,8 +71,9 @@ class Scores(Measures):
     views: Views | None = None
 
 
-class Short(Measures):
-    """The scores that are told of others than the model."""
+class MainScores(Measures):
+    """The few scores that are recorded of approaches, students and candidates: `metrics.IN_SHORT`
+    of the task."""
 
     interval: Interval | None = None
     n: int | None = None

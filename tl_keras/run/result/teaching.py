@@ -1,18 +1,18 @@
 """The parts of a result on a teacher and its students."""
 
-from tl_keras.run.result.part import Interval, Measures, Part, Seconds, Short
-from tl_keras.run.result.training import Model
+from tl_keras.run.result.part import Interval, MainScores, Measures, Part, Seconds
+from tl_keras.run.result.training import ModelRecord
 
 
-class Unlabelled(Part):
+class UnlabelledCounts(Part):
     """The unlabelled examples of a teacher's students."""
 
     n: int
     quarantined: int
 
 
-class Labelled(Part):
-    """What a teacher labelled as one class."""
+class LabelCounts(Part):
+    """How many examples the teacher labelled as one class, and how many of the labels are kept."""
 
     n: int
     kept: int
@@ -23,7 +23,7 @@ class Labelled(Part):
 class Labels(Part):
     """What a teacher made of the unlabelled examples."""
 
-    classes: dict[str, Labelled]
+    classes: dict[str, LabelCounts]
     frequencies: list[float] | None = None
     thresholds: list[float] | None = None
 
@@ -36,8 +36,8 @@ class Segment(Part):
     val: int
     kept: str
     seconds: Seconds
-    labelled: Short | None = None
-    taught: Short | None = None
+    labelled: MainScores | None = None
+    taught: MainScores | None = None
 
 
 class Round(Part):
@@ -45,9 +45,9 @@ class Round(Part):
 
     labels: Labels
     segments: list[Segment]
-    candidates: dict[str, Short]
+    candidates: dict[str, MainScores]
     merged: str
-    model: Model
+    model: ModelRecord
 
 
 class Teacher(Measures):

@@ -23,7 +23,7 @@ class CandidateRecord(Measures):
     lost: int
 
 
-class Model(Part):
+class ModelRecord(Part):
     """The model, and how it was made."""
 
     backbone: str | None = None
@@ -50,13 +50,13 @@ class Chosen(Part):
 
 
 class Digests(Part):
-    """Of a backbone that a search began with."""
+    """Digests of a backbone that a search began with."""
 
     graph_digest: str | None = None
     weights_digest: str | None = None
 
 
-class Activations(Part):
+class ActivationsRecord(Part):
     """Activations of a split at a cut: whether they are kept, and why."""
 
     keep: bool

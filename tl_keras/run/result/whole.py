@@ -14,15 +14,19 @@ from tl_keras.run.result.exports import Exported, Shipped
 from tl_keras.run.result.folds import CrossValidation, FoldRecord
 from tl_keras.run.result.part import UNKNOWN, Part, Scores, Seconds
 from tl_keras.run.result.search import SearchRecord, TrialRecord
-from tl_keras.run.result.teaching import Round, Teacher, Unlabelled
-from tl_keras.run.result.training import Activations, Chosen, Counts, Digests, Model
+from tl_keras.run.result.teaching import Round, Teacher, UnlabelledCounts
+from tl_keras.run.result.training import ActivationsRecord, Chosen, Counts, Digests, ModelRecord
 
 SCHEMA = 2
+# Kinds of errors at fields that this version does not know, as a later one may have.
+LATER_FIELDS = ("extra_forbidden", UNKNOWN)
+# What stands in for fields that every result needs.
+DEFAULTS: dict[str, Any] = {"schema": SCHEMA, "pipeline": "", "seed": 0, "seconds": {}}
 AnyScores = TypeVar("AnyScores", bound=Scores)
 
 
 class Result(Part, Generic[AnyScores]):
-    """All that a run came to. A run inside a run has fewer parts."""
+    """Everything that `result.json` may hold. A run inside a run fills in fewer parts."""
 
     version: Literal[1, 2] = Field(alias="schema")  # 1: without `task`
     task: str = tasks.DEFAULT
@@ -30,7 +34,7 @@ class Result(Part, Generic[AnyScores]):
     seed: int
     seconds: dict[str, Seconds]  # by phase; `total`
     data: Counts | None = None
-    model: Model | None = None
+    model: ModelRecord | None = None
     chosen: Chosen | None = None
     val: AnyScores | None = None
     test: AnyScores | None = None
@@ -41,12 +45,12 @@ class Result(Part, Generic[AnyScores]):
     shipped: Shipped | None = None
     search: SearchRecord | None = None
     trial: TrialRecord | None = None  # of a trial
-    bytes: dict[str, int] | None = None  # of a pass, by cut
-    features: dict[str, Activations] | None = None  # by cut and split
+    activation_bytes: dict[str, int] | None = None  # of a pass, by cut
+    features: dict[str, ActivationsRecord] | None = None  # by cut and split
     backbones: dict[str, Digests] | None = None  # by architecture, of a search over several
     folds: list[FoldRecord] | None = None
     cross_validation: CrossValidation | None = None
-    unlabelled: Unlabelled | None = None
+    unlabelled: UnlabelledCounts | None = None
     rounds: list[Round] | None = None
     teacher: Teacher | None = None
     approaches: dict[str, ApproachRecord] | None = None
@@ -73,13 +77,13 @@ def schema() -> dict[str, Any]:
     return TypeAdapter(union).json_schema(by_alias=True)
 
 
-def plain(value: Any) -> Any:
+def to_json(value: Any) -> Any:
     """Parts, wherever they stand in dicts and lists, as what JSON has: given fields alone."""
     if isinstance(value, Part):
         return value.model_dump(by_alias=True, exclude_unset=True)
     if isinstance(value, Mapping):
-        return {name: plain(inner) for name, inner in value.items()}
-    return [plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+        return {name: to_json(inner) for name, inner in value.items()}
+    return [to_json(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def build(parts: Mapping[str, Any]) -> Result:
@@ -88,7 +92,7 @@ def build(parts: Mapping[str, Any]) -> Result:
     Raises:
       ValidationError: a part is not as it is declared: a fault of ours.
     """
-    values = plain(parts)
+    values = to_json(parts)
     return of(values["task"]).model_validate(values)
 
 
@@ -101,7 +105,7 @@ def parse(values: Mapping[str, Any], task: str) -> tuple[Result, list[str]]:
     Args:
       task: that the run's config has; files of version 1 do not name it.
     """
-    values, wrong, ignored = copy.deepcopy(dict(values)), {}, OF_LATER_VERSIONS
+    values, wrong, ignored = copy.deepcopy(dict(values)), {}, LATER_FIELDS
     if values.setdefault("task", task) != task:
         wrong["task"] = f"expected {task!r}; received {values['task']!r}"
         values["task"] = task
@@ -117,14 +121,9 @@ def parse(values: Mapping[str, Any], task: str) -> tuple[Result, list[str]]:
                     is_missing = detail["type"] == "missing"
                     field = detail["loc"] if is_missing else _place(values, detail)
                     wrong.setdefault(".".join(map(str, field)), detail["msg"])
-            ignored = (*OF_LATER_VERSIONS, "missing")  # What is missing now was left out here.
+            ignored = (*LATER_FIELDS, "missing")  # What is missing now was left out here.
             for place in sorted(places, reverse=True):  # Of a list the last ones first.
                 _leave_out(values, place)
-
-
-OF_LATER_VERSIONS = ("extra_forbidden", UNKNOWN)
-# What stands in for fields that every result needs.
-MISSING: dict[str, Any] = {"schema": SCHEMA, "pipeline": "", "seed": 0, "seconds": {}}
 
 
 def _place(values: Any, detail: Mapping[str, Any]) -> tuple[str | int, ...]:
@@ -145,8 +144,8 @@ def _place(values: Any, detail: Mapping[str, Any]) -> tuple[str | int, ...]:
 
 
 def _leave_out(values: Any, place: tuple[str | int, ...]) -> None:
-    if len(place) == 1 and place[0] in MISSING:
-        values[place[0]] = MISSING[place[0]]
+    if len(place) == 1 and place[0] in DEFAULTS:
+        values[place[0]] = DEFAULTS[place[0]]
         return
     *above, last = place
     for step in above:

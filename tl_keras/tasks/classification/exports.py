@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from tl_keras.run.result.exports import Verdict
+from tl_keras.run.result.exports import FileLoss
 from tl_keras.tasks.shares import paired_interval, wilson
 
 # Probability that goes to other classes, over which a file is mended whatever its accuracy: of a
@@ -26,7 +26,7 @@ def of_file(found: np.ndarray, reference: np.ndarray, targets: np.ndarray) -> di
     }
 
 
-def lost(found: np.ndarray, reference: np.ndarray, targets: np.ndarray, on: str) -> Verdict:
+def lost(found: np.ndarray, reference: np.ndarray, targets: np.ndarray, on: str) -> FileLoss:
     """What a file loses against the model on the same examples, paired by example.
 
     Args:
@@ -34,7 +34,7 @@ def lost(found: np.ndarray, reference: np.ndarray, targets: np.ndarray, on: str)
     """
     right, before = found.argmax(-1) == targets, reference.argmax(-1) == targets
     spoiled, mended = int((before & ~right).sum()), int((right & ~before).sum())
-    return Verdict(
+    return FileLoss(
         accuracy=float(right.mean()),
         lost=(spoiled - mended) / len(targets),
         interval=list(paired_interval(spoiled, mended, len(targets))),
@@ -50,12 +50,12 @@ def moved(found: np.ndarray, reference: np.ndarray) -> float:
     return float(np.abs(found - reference).sum(-1).mean() / 2)
 
 
-def is_sound(verdict: Verdict, bound: float) -> bool:
+def is_sound(verdict: FileLoss, bound: float) -> bool:
     """Whether a file needs no mending, as far as validation shows: one example is no loss yet."""
     return verdict.lost <= max(bound, 1 / verdict.n) and verdict.moved <= MOST_MOVED
 
 
-def status(verdict: Verdict, bound: float) -> str:
+def status(verdict: FileLoss, bound: float) -> str:
     """What is wrong with a file; "ok" if nothing is shown to be."""
     low, high = verdict.interval
     if low > bound:

@@ -7,9 +7,9 @@ import numpy as np
 
 from tl_keras.tasks.classification.losses import answers, fit_temperature
 
-FEW = 20  # training images of a class: below, its recall is a matter of luck
+FEW = 20  # training examples of a class: below, its recall is a matter of luck
 FEW_SHARE = 0.1  # of the largest class
-MIN_LABELLED = 5  # images of each class, to compare labels with
+MIN_LABELLED = 5  # examples of each class, to compare labels with
 SHRINK = 0.25
 STEPS = 500  # Of expectation maximisation; some dozens are enough as a rule.
 
@@ -108,12 +108,12 @@ def leave_one_out(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def rare(labels: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Classes with few training images: `class`, `n`, `why`."""
+    """Classes with few training examples: `class`, `n`, `why`."""
     counts = np.bincount(labels, minlength=len(names)).tolist()
     most, found = max(counts, default=0), []
     for n, name in zip(counts, names, strict=True):
         if n < FEW:
-            found.append({"class": name, "n": n, "why": f"fewer than {FEW} training images"})
+            found.append({"class": name, "n": n, "why": f"fewer than {FEW} training examples"})
         elif n < FEW_SHARE * most:
             why = f"less than a tenth of the largest class, which has {most}"
             found.append({"class": name, "n": n, "why": why})
@@ -126,7 +126,7 @@ def incomparable(labels: np.ndarray, names: Sequence[str]) -> str | None:
     if counts.min() >= MIN_LABELLED:
         return None
     name = names[int(counts.argmin())]
-    return f"{name!r} has fewer than {MIN_LABELLED} images to compare labels with"
+    return f"{name!r} has fewer than {MIN_LABELLED} examples to compare labels with"
 
 
 def counts(labels: np.ndarray, names: Sequence[str]) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 
 from tl_keras.tasks.classification.losses import EPSILON
 from tl_keras.tasks.classification.metrics import IN_SHORT, measure
-from tl_keras.tasks.classification.record import Scores, Shared
+from tl_keras.tasks.classification.record import Scores, SharedClassScores
 
 
 def coded(names: Sequence[str], renamed: Mapping[str, str]) -> Callable[[str], int | None]:
@@ -47,6 +47,6 @@ def measured(
         some /= some.sum(1, keepdims=True)
         places = np.searchsorted(shared, labels)
         among = measure(some, places, [ours[i] for i in shared])
-        shared_scores = Shared(**{name: among[name] for name in IN_SHORT})
+        shared_scores = SharedClassScores(**{name: among[name] for name in IN_SHORT})
         return found.model_copy(update={"among_shared": shared_scores})
     return found

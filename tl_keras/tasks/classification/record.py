@@ -12,7 +12,7 @@ class ClassScores(Part):
     n: int
 
 
-class Shared(Part):
+class SharedClassScores(Part):
     """Scores of a model that could only answer with a class that the other data set has."""
 
     accuracy: float
@@ -33,4 +33,4 @@ class Scores(part.Scores):
     n: int
     classes: dict[str, ClassScores]
     confusion: list[list[int]]  # rows are true labels
-    among_shared: Shared | None = None
+    among_shared: SharedClassScores | None = None
