@@ -48,7 +48,7 @@ from tl_keras.data.prepared import Data, prepared  # noqa: E402
 from tl_keras.tasks.classification.losses import log_loss  # noqa: E402
 from tl_keras.training import features  # noqa: E402
 from tl_keras.training.network import model as models  # noqa: E402
-from tl_keras.training.network.fold import Inference  # noqa: E402
+from tl_keras.training.network.fold_batch_norm import Inference  # noqa: E402
 
 SETS = ("ants_bees", "busi", "sign_digits")
 SUFFIXES = {".jpg", ".jpeg", ".png"}

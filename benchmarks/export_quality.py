@@ -56,7 +56,7 @@ from tl_keras.modalities.image import prepare  # noqa: E402
 from tl_keras.modalities.image.device import predict  # noqa: E402
 from tl_keras.training import features  # noqa: E402
 from tl_keras.training.network import model as models  # noqa: E402
-from tl_keras.training.network.fold import Inference  # noqa: E402
+from tl_keras.training.network.fold_batch_norm import Inference  # noqa: E402
 
 FORMATS = ("float32", "float16", "dynamic", "int8")
 ROUNDS, RUNS = 10, 50  # of timings that alternate

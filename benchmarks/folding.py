@@ -20,7 +20,7 @@ import tensorflow as tf  # noqa: E402
 
 from tl_keras.backbones import applications  # noqa: E402
 from tl_keras.training.network import freeze  # noqa: E402
-from tl_keras.training.network.fold import Inference, fold_batch_norm  # noqa: E402
+from tl_keras.training.network.fold_batch_norm import Inference, fold_batch_norm  # noqa: E402
 
 
 def median(work: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:

@@ -26,7 +26,7 @@ from tl_keras.config.whole import RunConfig
 from tl_keras.tasks.classification import transfer
 from tl_keras.training.features import outputs
 from tl_keras.training.network import model as models
-from tl_keras.training.network.fold import Inference
+from tl_keras.training.network.fold_batch_norm import Inference
 
 SCORES = ("logme", "left out")
 

@@ -95,8 +95,8 @@ def least(config: Any, workdir: Path) -> dict[str, Any]:
     from tl_keras.training import architecture as parts
     from tl_keras.training import suffix
     from tl_keras.training.activations import activations
+    from tl_keras.training.learner import Settings, learner
     from tl_keras.training.network import model as models
-    from tl_keras.training.network.learner import Settings, learner
     from tl_keras.training.passes import prefixes
 
     data = prepared(load(config), config, parts.HEAD_SPLITS)

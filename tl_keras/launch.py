@@ -90,9 +90,9 @@ def _refuse_changed_data(run: Run) -> None:
     file = run.workdir / "data.json"
     if not file.is_file():
         return
-    from tl_keras.data import changes  # Here, since NumPy takes a while to import.
+    from tl_keras.data import changed_since  # Here, since NumPy takes a while to import.
 
-    if changed := changes.since(run.config, read_json(file)):
+    if changed := changed_since.since(run.config, read_json(file)):
         raise ValueError(
             f"--workdir: {str(run.workdir)!r} was finished with other data ({changed}), and its "
             "result describes the earlier data; choose another --workdir for the data as they are "

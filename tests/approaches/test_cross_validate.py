@@ -20,7 +20,7 @@ from tl_keras.training import head as heads
 from tl_keras.training.activations import Worth
 from tl_keras.training.network import combine
 from tl_keras.training.network import model as models
-from tl_keras.training.network.fold import Inference
+from tl_keras.training.network.fold_batch_norm import Inference
 
 FOLDS = {"folds": 3}
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from tl_keras.config import text as configs
-from tl_keras.config.comparing import first_difference
+from tl_keras.config.difference import first_difference
 from tl_keras.config.export import FORMATS
 from tl_keras.config.model import WEIGHTS
 from tl_keras.config.paths import check_paths

@@ -19,7 +19,7 @@ from tl_keras.training.network import model as models
 from tl_keras.training.adapt import _devices
 from tl_keras.config.whole import FitConfig, RunConfig
 from tl_keras.run.run import Run
-from tl_keras.training.network.learner import Settings, learner
+from tl_keras.training.learner import Settings, learner
 from shapes import clusters
 """
 

@@ -12,7 +12,7 @@ from tl_keras.data.load import load
 from tl_keras.modalities.image.config import Augmentation
 from tl_keras.training import features
 from tl_keras.training.network import freeze
-from tl_keras.training.network.fold import Inference
+from tl_keras.training.network.fold_batch_norm import Inference
 
 
 @pytest.fixture(scope="module")

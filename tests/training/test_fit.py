@@ -15,7 +15,7 @@ from tl_keras.tasks.classification import choice
 from tl_keras.tasks.classification.losses import answers as softmax
 from tl_keras.training import fit as train
 from tl_keras.training.fit import Fit, State
-from tl_keras.training.network.learner import Settings, learner
+from tl_keras.training.learner import Settings, learner
 from tl_keras.training.plan import Plan, num_views, rate_of, resolved
 
 

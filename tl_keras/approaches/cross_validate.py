@@ -33,9 +33,9 @@ from tl_keras.search.loop import best_model
 from tl_keras.training import adapt, evaluation
 from tl_keras.training import backbone as backbones
 from tl_keras.training.architecture import architecture, plan_of
+from tl_keras.training.dealing import ALL, everything
 from tl_keras.training.network import combine
 from tl_keras.training.network import model as models
-from tl_keras.training.parts import ALL, everything
 
 
 def run(config: RunConfig, workdir: str | Path) -> Run:

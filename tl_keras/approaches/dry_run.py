@@ -20,10 +20,10 @@ from tl_keras.data.wording import left_out, shortened
 from tl_keras.modalities import part
 from tl_keras.training import adapt, architecture, features, suffix
 from tl_keras.training.architecture import HEAD_SPLITS
+from tl_keras.training.learner import Settings, learner
 from tl_keras.training.network import freeze
 from tl_keras.training.network import model as models
-from tl_keras.training.network.fold import Inference
-from tl_keras.training.network.learner import Settings, learner
+from tl_keras.training.network.fold_batch_norm import Inference
 from tl_keras.training.plan import Plan, num_views
 
 TIMED_STEPS = 3

@@ -20,14 +20,14 @@ from tl_keras.run.result.part import Scores
 from tl_keras.run.run import Run
 from tl_keras.training import features
 from tl_keras.training.network import model as models
-from tl_keras.training.network.fold import Inference
+from tl_keras.training.network.fold_batch_norm import Inference
 
 
 def run(run: Run, path: str | Path) -> Scores:
     """Metrics as in `result.json` on every readable example of a folder of class folders, or a CSV.
 
     Names of answers are first changed as `evaluate.classes` of the run's config says, the model's
-    and the set's. What the task makes of a set that lacks some answers: `others.measured`.
+    and the set's. What the task makes of a set that lacks some answers: `other_data.measured`.
 
     A warning says what is left out, examples of answers that the model lacks among it, and how many
     of the examples trained the model.
@@ -38,7 +38,7 @@ def run(run: Run, path: str | Path) -> Scores:
     """
     run, data = as_trained(run), new_files.recorded(run)
     listing = _labelled(run, Path(path))
-    named, others = run.config.evaluate.classes, tasks.of(run.config.task, "others")
+    named, others = run.config.evaluate.classes, tasks.of(run.config.task, "other_data")
     one = tasks.of(run.config.task, "names").NOUNS[0]
     _check_names(named, data["classes"], listing, one)
     code = others.coded(data["classes"], named)

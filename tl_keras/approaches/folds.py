@@ -25,9 +25,9 @@ from tl_keras.training import adapt, evaluation, features
 from tl_keras.training.activations import decisions
 from tl_keras.training.architecture import HEAD_SPLITS, Architecture, architecture, plan_of
 from tl_keras.training.backbone import check_began, digests_of
+from tl_keras.training.dealing import data_of, deal
 from tl_keras.training.network import model as models
-from tl_keras.training.network.fold import Inference
-from tl_keras.training.parts import data_of, deal
+from tl_keras.training.network.fold_batch_norm import Inference
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from tl_keras.training import backbone as backbones
 from tl_keras.training import evaluation, features
 from tl_keras.training.evaluation import Answers
 from tl_keras.training.network import model as models
-from tl_keras.training.network.fold import Inference
+from tl_keras.training.network.fold_batch_norm import Inference
 
 
 def run(config: RunConfig, workdir: str | Path) -> Run:

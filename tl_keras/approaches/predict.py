@@ -22,7 +22,7 @@ from tl_keras.run.folder import as_trained
 from tl_keras.run.run import Run
 from tl_keras.training import features
 from tl_keras.training.network import model as models
-from tl_keras.training.network.fold import Inference
+from tl_keras.training.network.fold_batch_norm import Inference
 
 Row = dict[str, Any]
 
@@ -43,7 +43,7 @@ def run(run: Run, values: Any) -> Iterator[Row]:
     """
     run = as_trained(run)
     classes = tuple(new_files.recorded(run)["classes"])
-    wanted = part(run.config.modality, "given").as_given(values)
+    wanted = part(run.config.modality, "predict_inputs").as_given(values)
     examples = [example for one in wanted for example in _asked(one, run)]
     if not examples:
         named = ", ".join(repr(str(one)) for one in wanted) or "the list"

@@ -78,7 +78,7 @@ class Dataset:
       draw: training examples drawn anew each epoch, see `modalities.drawn.Drawn`; else None.
       fingerprint: SHA-256 of every split's labels and contents, hex.
       whole: training examples are measured on too, as in cross-validation.
-      listed: `changes.stamp` of what the source listed, and `at`, when; empty where it does not
+      listed: `changed_since.stamp` of what the source listed, and `at`, when; empty where it does not
         change.
       omitted: files that are used in no split, beside the quarantined ones.
       shards: what training examples are streamed from; None where they are files.

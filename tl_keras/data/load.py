@@ -12,7 +12,7 @@ import numpy as np
 from tl_keras import tasks
 from tl_keras.config.data import DRAWN
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import changes, check_files, label_names, problems, store
+from tl_keras.data import changed_since, check_files, label_names, problems, store
 from tl_keras.data.examples import SPLITS, Dataset, Example, Listing, Quarantined
 from tl_keras.data.sources import tfds
 from tl_keras.data.sources.of_files import OF_FILES
@@ -62,7 +62,7 @@ def load(config: RunConfig, strict: bool = True) -> Dataset:
     began = time.time()  # Before the files are listed: what is written later may be another.
     listing, listed = _listing(config), {}
     if data.source in OF_FILES:
-        listed = {"at": began, "data": changes.stamp(listing)}
+        listed = {"at": began, "data": changed_since.stamp(listing)}
     found = _audit(listing, config)
     faults = list(_torn_groups(found))
     found = _set_duplicates_apart(found, nouns(config.modality)[0])

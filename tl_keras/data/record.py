@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from tl_keras.config import space
 from tl_keras.config.model import ModelConfig
-from tl_keras.data import changes
+from tl_keras.data import changed_since
 from tl_keras.data.examples import SPLITS, Dataset, Example
 from tl_keras.modalities import nouns
 from tl_keras.run.files import write_json
@@ -24,7 +24,7 @@ def write(run: Run, dataset: Dataset) -> None:
     file = run.workdir / "data.json"
     old = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     if old and old["fingerprint"] != dataset.fingerprint:
-        changed = changes.since(run.config, old)
+        changed = changed_since.since(run.config, old)
         raise ValueError(
             f"data: the {dataset.nouns[1]} are not those that {str(run.workdir)!r} began with"
             f"{f' ({changed})' if changed else ''}; restore them, or choose another --workdir"
@@ -60,7 +60,7 @@ def add_digests(
     """Adds to `data.json` the contents of examples of no split that a run trains on, too.
 
     Args:
-      listed: of the source, see `changes.stamp`.
+      listed: of the source, see `changed_since.stamp`.
 
     Raises:
       ValueError: the run began with others.

@@ -58,7 +58,7 @@ show: an example, and what was found in examples, for the report.
   findings(found) -> {title: HTML}    what `examine` found beside copies, labels and rare answers
   ODD                           parts of it with a list `odd` of examples, and what is unusual there
   WHY_ODD, EXPLAINED, NOT_EXPLAINED, SHIFTS    sentences, or parts of one, see those of image
-given: as_given(values)         paths and examples in memory that people hand to `predict`
+predict_inputs: as_given(values) paths and examples in memory that people hand to `predict`
 own_model: start, features, warn    what stands around a user's own model
 bundle: TASKS, spec_of, measure, told, write    the folder `export/device/`, its proof
 metadata: inputs(builder, settings)    what a LiteRT file says of its input

@@ -78,7 +78,7 @@ class Session:
     Attributes:
       run: the search.
       data: prepared as its config says.
-      part: which examples these are, see `parts.data_of`.
+      part: which examples these are, see `dealing.data_of`.
       entries: `search.space`, blocks counted.
     """
 

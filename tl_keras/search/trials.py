@@ -41,10 +41,10 @@ from tl_keras.training.architecture import (
     with_random_head,
 )
 from tl_keras.training.backbone import check_began, digests_of
+from tl_keras.training.dealing import data_of as data_of_job
 from tl_keras.training.network import model as models
-from tl_keras.training.network.fold import Inference
+from tl_keras.training.network.fold_batch_norm import Inference
 from tl_keras.training.network.freeze import Freeze
-from tl_keras.training.parts import data_of as data_of_job
 from tl_keras.training.starting_head import head_of, kept_head
 
 

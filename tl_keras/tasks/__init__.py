@@ -99,7 +99,7 @@ predictions: `predictions.csv` and rows of `predict`.
   told(answer, names) -> dict     what `predict` says of an example
   score_of(row) -> how good a line of the file is, as `metrics.scores`
 
-others: another data set than the model's own (the command `evaluate --data`).
+other_data: another data set than the model's own (the command `evaluate --data`).
   coded(names, renamed) -> function of a label's text to its target; None where it is a stranger
   measured(answers, targets, names, renamed) -> as `metrics.measure`
 

@@ -28,11 +28,11 @@ from tl_keras.training.architecture import (
     with_random_head,
 )
 from tl_keras.training.fit import Fit
+from tl_keras.training.learner import learner
 from tl_keras.training.network import freeze
 from tl_keras.training.network import model as models
-from tl_keras.training.network.fold import Inference
+from tl_keras.training.network.fold_batch_norm import Inference
 from tl_keras.training.network.freeze import Freeze
-from tl_keras.training.network.learner import learner
 from tl_keras.training.plan import Plan
 from tl_keras.training.starting_head import head_of, head_of_strength
 from tl_keras.training.suffix import by_epoch, fit_suffix, suffix_of, validation

@@ -14,7 +14,7 @@ from tl_keras.run.result.part import Scores, Views
 from tl_keras.run.run import Run
 from tl_keras.training import features
 from tl_keras.training.architecture import reading
-from tl_keras.training.network.fold import Inference
+from tl_keras.training.network.fold_batch_norm import Inference
 
 Answers = dict[str, np.ndarray]  # By split, `(examples, width)`.
 Answered = tuple[Sequence[str], np.ndarray, np.ndarray]  # Files, labels and answers of a split.

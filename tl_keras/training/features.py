@@ -27,7 +27,7 @@ from tl_keras.data.store import Kept, Request
 from tl_keras.modalities import part
 from tl_keras.run.progress import progress
 from tl_keras.training.network import freeze
-from tl_keras.training.network.fold import Inference, fold_batch_norm
+from tl_keras.training.network.fold_batch_norm import Inference, fold_batch_norm
 
 BATCH_SIZE = 64
 

@@ -25,7 +25,7 @@ from absl import logging
 from tl_keras.config.fit import FitConfig
 from tl_keras.run.files import replacing
 from tl_keras.run.progress import progress
-from tl_keras.training.network.learner import Learner, Settings
+from tl_keras.training.learner import Learner, Settings
 from tl_keras.training.plan import Plan, rate_of
 
 

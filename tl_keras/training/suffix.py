@@ -17,11 +17,11 @@ from tl_keras.training import fit as train
 from tl_keras.training.activations import cut_of, keeps, kept_cuts, starts_of
 from tl_keras.training.architecture import Architecture, reading
 from tl_keras.training.fit import Epochs, Fit
+from tl_keras.training.learner import Learner, learner
 from tl_keras.training.network import freeze
 from tl_keras.training.network import model as models
-from tl_keras.training.network.fold import Inference, fold_batch_norm
+from tl_keras.training.network.fold_batch_norm import Inference, fold_batch_norm
 from tl_keras.training.network.freeze import FrozenPrefix
-from tl_keras.training.network.learner import Learner, learner
 from tl_keras.training.plan import Plan
 
 MAX_NETWORKS = 16  # Traced, of an architecture: one takes some 50 MB, deleted still some 12.

@@ -18,7 +18,7 @@ from handmade import (
     write_records,
 )
 
-from tl_keras.report.advice import advice, verdict
+from tl_keras.report.advice import rules, verdict
 from tl_keras.report.facts import figures
 from tl_keras.report.read import read
 from tl_keras.run.result.exports import Shipped
@@ -53,7 +53,7 @@ def write_answers(workdir, answers: list[tuple[str, str, float]]) -> None:
 
 
 def lines(workdir) -> list[str]:
-    return [f"{line.do} {line.why}" for line in advice.what_to_do(read(workdir))]
+    return [f"{line.do} {line.why}" for line in rules.what_to_do(read(workdir))]
 
 
 def said(workdir, start: str) -> str:

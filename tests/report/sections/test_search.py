@@ -7,7 +7,7 @@ import pytest
 from handmade import SCRIPT, Outline, candidate, change, rewrite
 from handmade_search import RATES, N, lost, searched, several_architectures, trial
 
-from tl_keras.report.advice import advice, on_search
+from tl_keras.report.advice import on_search, rules
 from tl_keras.report.drawings import search_charts
 from tl_keras.report.drawings.search_charts import Estimate
 from tl_keras.report.facts import trials
@@ -186,7 +186,7 @@ def test_advice_on_depth_is_that_of_the_trials(workdir):
 
     def lines(*shares: float) -> str:
         made = searched(*(trial(i, share, 5 + 30 * i) for i, share in enumerate(shares)))
-        return "\n".join(line.do for line in advice.what_to_do(put(workdir, made)))
+        return "\n".join(line.do for line in rules.what_to_do(put(workdir, made)))
 
     assert "Unfreeze deeper" in lines(0.5, 0.5)
     assert "Unfreeze deeper" not in lines(0.5, 0.25) and "Search on" in lines(0.5, 0.75)
@@ -390,7 +390,7 @@ def test_the_card_says_that_validation_chose(workdir):
 def test_a_test_split_that_a_search_left_alone_is_not_said_to_be_missing(workdir):
     rewrite(workdir, pipeline="search", test=None)
     run = put(workdir, searched(trial(0, 0.5, 5), trial(1, 1.0, 6)))
-    (line,) = [line for line in advice.what_to_do(run) if "test split" in line.do]
+    (line,) = [line for line in rules.what_to_do(run) if "test split" in line.do]
     assert line.do == "Measure it on the test split."
     assert line.why.startswith("None of its 153 examples was read: validation chose this model")
     assert "The test split was not read: validation" in card.render(run)

@@ -30,8 +30,8 @@ from tl_keras.modalities.image.explain import feature_map, grad_cam
 from tl_keras.run.run import Run
 from tl_keras.training import activations, adapt, architecture, features, suffix
 from tl_keras.training.activations import Worth, kept_cuts, starts_of
-from tl_keras.training.network import fold
 from tl_keras.training.network import model as models
+from tl_keras.training.network.fold_batch_norm import FoldedConvolution, Inference
 from tl_keras.training.passes import prefixes
 
 CUTS = {rows: "add_0", tokens: "out_0", pictures: "both_0"}
@@ -136,13 +136,13 @@ def test_half_precision_trains_from_a_cut_that_reads_the_input(tmp_path, monkeyp
 def test_a_step_folds_batch_norm_that_reads_the_input():
     model = models.add_head(made(pictures), ("a", "b", "c"), 0.2)
     _, above = suffix.halves(models.logits_of(model), "both_0")
-    folded = [x.name for x in above.layers if isinstance(x, fold.FoldedConvolution)]
+    folded = [x.name for x in above.layers if isinstance(x, FoldedConvolution)]
     assert folded == ["norm_1", "norm_2"]
     inputs = examples(model, 5).array
     prefix, _ = suffix.halves(models.logits_of(model), "both_0")
     expected = models.logits_of(model)(inputs)
     both = Inputs(np.arange(5), (np.asarray(prefix(inputs)), inputs))
-    found = features.outputs(fold.Inference(above), both)
+    found = features.outputs(Inference(above), both)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
     (again,) = batches.evaluation(both, 8).as_numpy_iterator()
     np.testing.assert_array_equal(again[1], inputs)
@@ -152,12 +152,12 @@ def test_weights_are_mixed_and_the_temperature_is_folded(tmp_path, monkeypatch):
     arch = begun(tmp_path, tokens, True, monkeypatch)
     found = adapt.head_then_suffix(arch.run, arch, choose=lambda standing: "mix")
     val = arch.data.inputs["val"]
-    given = features.outputs(fold.Inference(arch.model), val)
+    given = features.outputs(Inference(arch.model), val)
     # What is kept of validation is in half precision.
     np.testing.assert_allclose(found.probabilities, given, atol=5e-3)
     file = tmp_path / "model.keras"
     arch.model.save(file)  # After halves of it were made.
-    np.testing.assert_array_equal(features.outputs(fold.Inference(models.load(file)), val), given)
+    np.testing.assert_array_equal(features.outputs(Inference(models.load(file)), val), given)
 
 
 def test_explanation_reads_the_input_behind_the_map():
@@ -178,7 +178,7 @@ def test_exports_take_the_input_as_the_model_has_it(build, tmp_path):
     head.set_weights([kernel, np.zeros(3)])
     data = prepared(model)
     reference = {
-        name: features.outputs(fold.Inference(model), data.inputs[name]) for name in ("val", "test")
+        name: features.outputs(Inference(model), data.inputs[name]) for name in ("val", "test")
     }
     inputs = {
         name: replace(own, labels=reference.get(name, np.eye(3)[own.labels]).argmax(-1))

@@ -20,7 +20,7 @@ from tl_keras.run.run import Run, read_json
 from tl_keras.training import features
 from tl_keras.training.network import combine
 from tl_keras.training.network import model as models
-from tl_keras.training.network.fold import Inference
+from tl_keras.training.network.fold_batch_norm import Inference
 
 TEACHER = "teacher"  # What a round is merged to where no student is better.
 

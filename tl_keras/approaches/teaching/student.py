@@ -19,8 +19,8 @@ from tl_keras.training import adapt
 from tl_keras.training.architecture import HEAD_SPLITS, architecture, plan_of
 from tl_keras.training.backbone import check_began
 from tl_keras.training.candidates import Candidate
+from tl_keras.training.dealing import loaded_again
 from tl_keras.training.network import model as models
-from tl_keras.training.parts import loaded_again
 from tl_keras.training.starting_head import head_of_strength
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tl_keras import tasks
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import changes, check_files, store
+from tl_keras.data import changed_since, check_files, store
 from tl_keras.data.examples import SPLITS, Dataset, Example, Quarantined
 from tl_keras.data.sources import folders
 from tl_keras.data.wording import left_out
@@ -25,7 +25,7 @@ class Unlabelled:
         model could answer with that, else `UNKNOWN`.
       quarantined: what cannot be read.
       warnings: what is left out for another reason.
-      listed: `changes.stamp` of the folder; None where there is none.
+      listed: `changed_since.stamp` of the folder; None where there is none.
     """
 
     examples: list[Example]
@@ -61,7 +61,7 @@ def load(config: RunConfig, dataset: Dataset) -> Unlabelled:
     seen = {example.digest for split in SPLITS for example in dataset.splits[split]}
     found, num_copies = [], 0
     quarantined = list(listing.quarantined)
-    code = tasks.of(config.task, "others").coded(dataset.classes, {})
+    code = tasks.of(config.task, "other_data").coded(dataset.classes, {})
     for listed in listing.files:
         file = checked[listed.file]
         if file.reason:
@@ -85,7 +85,7 @@ def load(config: RunConfig, dataset: Dataset) -> Unlabelled:
         warnings.append(
             f"{num_copies} of data.unlabelled are copies of others, or labelled, and left out"
         )
-    return Unlabelled(found, quarantined, warnings, changes.stamp(listing))
+    return Unlabelled(found, quarantined, warnings, changed_since.stamp(listing))
 
 
 def with_taught(

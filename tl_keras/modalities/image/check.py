@@ -15,7 +15,7 @@ from tl_keras.data.wording import count_of, shortened
 from tl_keras.modalities.image import copies, formats
 from tl_keras.modalities.image.config import ImageConfig
 from tl_keras.modalities.image.pillow import FORMATS, orientation, quiet_pillow, to_rgb
-from tl_keras.modalities.image.strict import check_jpeg, check_png
+from tl_keras.modalities.image.refused_by_tensorflow import check_jpeg, check_png
 
 # What files of each begin with, however damaged the rest is.
 STARTS = {

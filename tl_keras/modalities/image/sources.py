@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tl_keras.modalities.drawn import Drawn
+from tl_keras.modalities.drawn_source import Drawn
 from tl_keras.modalities.image.drawn import digits, glyph_masks
 
 HELD_OUT = 10_000  # glyphs, of which data.val and data.test are shares

@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 
 from tl_keras import tasks
+from tl_keras.report.advice.advice import Advice
 from tl_keras.report.advice.on_files import on_unread
-from tl_keras.report.advice.piece import Advice
 from tl_keras.report.drawings.words import (
     count,
     duration,

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable
 
 from tl_keras.modalities import part
-from tl_keras.report.advice.advice import on_leaks, on_quarantined, on_suspects, on_twins
-from tl_keras.report.advice.piece import Advice
+from tl_keras.report.advice.advice import Advice
+from tl_keras.report.advice.rules import on_leaks, on_quarantined, on_suspects, on_twins
 from tl_keras.report.drawings.words import count, counted, isolated, listed, quoted
 from tl_keras.report.facts import figures
 from tl_keras.report.read import RunFiles

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from tl_keras.report.advice.piece import Advice, is_chance
+from tl_keras.report.advice.advice import Advice, is_chance
 from tl_keras.report.drawings.words import (
     count,
     interval,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from tl_keras.report.advice.piece import Advice
+from tl_keras.report.advice.advice import Advice
 from tl_keras.report.drawings.words import count, counted, isolated
 from tl_keras.report.read import RunFiles
 

@@ -4,7 +4,7 @@ import importlib.resources
 from pathlib import Path
 
 from tl_keras.data.paths import printable
-from tl_keras.report.advice import advice, on_approaches, on_data, verdict
+from tl_keras.report.advice import on_approaches, on_data, verdict
 from tl_keras.report.drawings.markup import contents, escape, items, section, steps
 from tl_keras.report.facts.compared import is_one
 from tl_keras.report.pages import card
@@ -64,8 +64,8 @@ def refresh(workdir: Path) -> None:
 
 def render(run: RunFiles) -> str:
     """The whole page as HTML."""
-    judged = on_data if run.is_audit else on_approaches if is_one(run) else advice
-    headed = verdict if judged is advice else judged
+    judged = on_data if run.is_audit else on_approaches if is_one(run) else rules
+    headed = verdict if judged is rules else judged
     first, lines = headed.headline(run), judged.what_to_do(run)
     sections = {**approaches.SECTIONS, **SECTIONS} if judged is on_approaches else SECTIONS
     filled = {_titled(title, run): body(run) for title, body in sections.items()}

@@ -17,7 +17,7 @@ from typing import Any
 import keras
 
 from tl_keras.training.network.cuts import cuts_of, graph_of, why_not
-from tl_keras.training.network.fold import fold_batch_norm
+from tl_keras.training.network.fold_batch_norm import fold_batch_norm
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from tl_keras.training.network import freeze
-from tl_keras.training.network.fold import FoldedConvolution, Inference, fold_batch_norm
+from tl_keras.training.network.fold_batch_norm import FoldedConvolution, Inference, fold_batch_norm
 
 # Convolutions of the small model below that have a norm of their own to fold.
 PLAIN = ["norm_of_plain", "norm_of_biased", "norm_of_depthwise", "norm_of_grouped"]

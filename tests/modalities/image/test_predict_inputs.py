@@ -12,7 +12,7 @@ from PIL import Image
 
 import tl_keras
 from tl_keras.approaches import predict
-from tl_keras.modalities.image.given import as_given
+from tl_keras.modalities.image.predict_inputs import as_given
 
 PIXELS = np.zeros((4, 5, 3), np.uint8)
 

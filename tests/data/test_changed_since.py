@@ -1,4 +1,4 @@
-"""Claims on tl_keras/data/changes.py: a finished run does not answer for data that have changed."""
+"""A finished run does not answer for data that have changed since."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from shapes import draw
 import tl_keras
 from tl_keras import cli
 from tl_keras.config.whole import RunConfig
-from tl_keras.data import changes
+from tl_keras.data import changed_since
 from tl_keras.data.sources import folders
 
 
@@ -114,10 +114,12 @@ def test_files_that_are_labelled_by_a_teacher_count(tmp_path):
     (tmp_path / "others" / "deep").mkdir(parents=True)
     (tmp_path / "others" / "deep" / "1.png").write_bytes(b"x")
     config = RunConfig(data={"source": "digits", "unlabelled": str(tmp_path / "others")})
-    stamps = {"unlabelled": changes.stamp(folders.list_unlabelled(tmp_path / "others"))}
-    assert changes.since(config, {"listed": stamps}) is None
+    stamps = {"unlabelled": changed_since.stamp(folders.list_unlabelled(tmp_path / "others"))}
+    assert changed_since.since(config, {"listed": stamps}) is None
     (tmp_path / "others" / "2.png").write_bytes(b"x")
-    assert changes.since(config, {"listed": stamps}).startswith("other files in data.unlabelled")
+    assert changed_since.since(config, {"listed": stamps}).startswith(
+        "other files in data.unlabelled"
+    )
     shutil.rmtree(tmp_path / "others")
-    assert changes.since(config, {"listed": stamps}) is None
-    assert changes.since(config, {}) is None  # Of a run that did not record it.
+    assert changed_since.since(config, {"listed": stamps}) is None
+    assert changed_since.since(config, {}) is None  # Of a run that did not record it.
