@@ -104,7 +104,6 @@ def test_another_backend_is_overruled():
     code = """
 import warnings
 from tl_keras.run.quiet import start_tensorflow
-from tl_keras.run.result.whole import plain
 with warnings.catch_warnings(record=True) as seen:
     warnings.simplefilter("always")
     start_tensorflow()

@@ -325,7 +325,7 @@ COMMANDS = {
         "The JSON schema of the config, for editors; or of --of=result.", ("of",), _schema
     ),
     "cache": Command(
-        "What the cache of images and activations holds; cleans it.",
+        "What the cache of prepared examples and activations holds; cleans it.",
         ("cache_path", "max_bytes"),
         _cache,
     ),

@@ -101,12 +101,12 @@ def _refuse_changed_data(run: Run) -> None:
         )
 
 
-def predict(run: Run, pictures: Any, start: Start = tensorflow_started) -> list[dict[str, Any]]:
-    """A row for each image, see `approaches.predict`."""
+def predict(run: Run, values: Any, start: Start = tensorflow_started) -> list[dict[str, Any]]:
+    """Returns a row for each example, see `approaches.predict`."""
     with start():
         from tl_keras.approaches import predict
 
-        return list(predict.run(run, pictures))
+        return list(predict.run(run, values))
 
 
 def evaluate(

@@ -38,7 +38,7 @@ BOUNDED = {"full": "fit", "scratch": "fit", "search": "search"}  # Sections with
 
 
 @dataclass(frozen=True)
-class PlannedApproach:
+class Planned:
     """An approach: its name, which is that of its folder, the command that it is, its config."""
 
     name: str
@@ -52,20 +52,22 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
     Raises:
       ValueError: the config, the data or the folder cannot be used.
     """
-    every = planned(config)
-    for entry in every:
-        check_paths(entry.config)
+    approaches = planned(config)
+    for approach in approaches:
+        check_paths(approach.config)
     with opened(config, workdir, "compare") as run:
         data = run_data.read(run)
         if "ranking" not in run.record:
             with run.timed("ranking"):
-                rank(run, data, _models(run.config, every))
-        left_out = _run_all(run, every)
-        done = [entry for entry in every if entry.name not in left_out]
+                rank(run, data, _models(run.config, approaches))
+        left_out = _run_all(run, approaches)
+        done = [approach for approach in approaches if approach.name not in left_out]
         if not done:
             raise ValueError(f"compare: nothing could be run: {next(iter(left_out.values()))}")
-        described = {entry.name: _described(run, entry, done) for entry in done}
-        answers = {entry.name: answers_of(run.workdir / entry.name, config.task) for entry in done}
+        described = {approach.name: _described(run, approach, done) for approach in done}
+        answers = {
+            approach.name: answers_of(run.workdir / approach.name, config.task) for approach in done
+        }
         told = {"left_out": left_out, "recommended": recommended(answers, config.task)}
         if {"chain", "finetune"} <= answers.keys():
             told["chain"] = brought(answers, config.task)
@@ -74,7 +76,7 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
     return run
 
 
-def planned(config: RunConfig) -> list[PlannedApproach]:
+def planned(config: RunConfig) -> list[Planned]:
     """The approaches that a config asks for, in order.
 
     Raises:
@@ -119,39 +121,41 @@ OTHER_MODEL = {"options": {}, "preprocessing": None, "weights": "imagenet"}
 
 def _approach(
     name: str, command: str, sections: Mapping[str, Any], tree: Mapping[str, Any]
-) -> PlannedApproach:
+) -> Planned:
     merged = {**tree, **{k: {**tree.get(k, {}), **v} for k, v in sections.items()}}
     try:
-        return PlannedApproach(name, command, configs.from_tree(merged))
+        return Planned(name, command, configs.from_tree(merged))
     except ValueError as error:
         field = "compare.backbones" if name.startswith("backbone_") else "compare.approaches"
         raise ValueError(f"{field}: {name}: {str(error).splitlines()[0]}") from None
 
 
-def _models(config: RunConfig, every: Sequence[PlannedApproach]) -> dict[str, ModelConfig]:
+def _models(config: RunConfig, approaches: Sequence[Planned]) -> dict[str, ModelConfig]:
     """The backbones that are compared, by approach."""
-    others = [entry for entry in every if entry.name.startswith("backbone_")]
-    return {"finetune": config.model} | {entry.name: entry.config.model for entry in others}
+    others = [approach for approach in approaches if approach.name.startswith("backbone_")]
+    return {"finetune": config.model} | {
+        approach.name: approach.config.model for approach in others
+    }
 
 
-def _run_all(run: Run, every: Sequence[PlannedApproach]) -> dict[str, str]:
+def _run_all(run: Run, approaches: Sequence[Planned]) -> dict[str, str]:
     """Runs the approaches that are not finished; those that could not be run, and why."""
     left_out = {}
-    for i, entry in enumerate(every):
-        folder = run.workdir / entry.name
-        config = _bounded(run, entry, len(every) - i)
+    for i, approach in enumerate(approaches):
+        folder = run.workdir / approach.name
+        config = _bounded(run, approach, len(approaches) - i)
         if config is None:
-            left_out[entry.name] = "the budget, compare.minutes, was spent"
+            left_out[approach.name] = "the budget, compare.minutes, was spent"
             continue
-        logging.info("--- %s", entry.name)
-        with run.timed(entry.name):
+        logging.info("--- %s", approach.name)
+        with run.timed(approach.name):
             try:
-                _do(Run(folder, config, entry.command))
+                _do(Run(folder, config, approach.command))
             except (ValueError, FloatingPointError) as error:
                 if not is_for_user(error):
                     raise
-                left_out[entry.name] = str(error).splitlines()[0]
-                logging.warning("%s is left out: %s", entry.name, left_out[entry.name])
+                left_out[approach.name] = str(error).splitlines()[0]
+                logging.warning("%s is left out: %s", approach.name, left_out[approach.name])
     return left_out
 
 
@@ -170,11 +174,11 @@ def _do(approach: Run) -> None:
     job.do(approach, work)
 
 
-def _bounded(run: Run, entry: PlannedApproach, left: int) -> RunConfig | None:
+def _bounded(run: Run, approach: Planned, left: int) -> RunConfig | None:
     """The config of an approach with its share of what is left of the budget, or with the share
     that it was begun with; None of nothing."""
-    config, minutes = entry.config, run.config.compare.minutes
-    name, begun = BOUNDED.get(entry.name), run.workdir / entry.name / "config.yaml"
+    config, minutes = approach.config, run.config.compare.minutes
+    name, begun = BOUNDED.get(approach.name), run.workdir / approach.name / "config.yaml"
     if minutes is None or (begun.is_file() and not name):
         return config
     if begun.is_file():
@@ -190,9 +194,9 @@ def _bounded(run: Run, entry: PlannedApproach, left: int) -> RunConfig | None:
     return config.model_copy(update={name: section})
 
 
-def _described(run: Run, entry: PlannedApproach, done: Sequence[PlannedApproach]) -> ApproachRecord:
+def _described(run: Run, approach: Planned, done: Sequence[Planned]) -> ApproachRecord:
     """What `approaches` of `result.json` has of a run."""
-    result = read_result(run.workdir / entry.name, run.config.task)
+    result = read_result(run.workdir / approach.name, run.config.task)
     exported = (result.export or {}).get("int8")
     short = tasks.of(run.config.task, "metrics").IN_SHORT
     measured = {
@@ -202,7 +206,7 @@ def _described(run: Run, entry: PlannedApproach, done: Sequence[PlannedApproach]
     }
     latency = exported.latency_ms if exported else None
     return ApproachRecord(
-        command=entry.command,
+        command=approach.command,
         backbone=result.model.backbone,
         parameters=result.model.parameters,
         kept=result.model.kept,
@@ -210,7 +214,7 @@ def _described(run: Run, entry: PlannedApproach, done: Sequence[PlannedApproach]
         **measured,
         seconds=result.seconds["total"],
         training=_training(result),
-        to_scratch=_to_scratch(run, entry, done),
+        to_scratch=_to_scratch(run, approach, done),
         bytes=exported.bytes if exported else None,
         latency_ms=latency.median if latency else None,
     )
@@ -223,15 +227,15 @@ def _training(result: Result) -> float:
     return round(sum(s for name, s in result.seconds.items() if name not in NOT_TRAINING), 3)
 
 
-def _to_scratch(run: Run, entry: PlannedApproach, done: Sequence[PlannedApproach]) -> float | None:
+def _to_scratch(run: Run, approach: Planned, done: Sequence[Planned]) -> float | None:
     """Seconds of training after which an approach is as good on validation as the one from scratch
     ever becomes; None where it never is, or nobody can say."""
     known = any(other.name == "scratch" for other in done)
-    if not known or entry.command != "finetune" or entry.config.search.wanted:
+    if not known or approach.command != "finetune" or approach.config.search.wanted:
         return None
     task = run.config.task
     bar = max(score for _, score in training_curve(run.workdir / "scratch", task))
-    curve = training_curve(run.workdir / entry.name, task)
+    curve = training_curve(run.workdir / approach.name, task)
     return next((s for s, score in curve if score >= bar), None)
 
 

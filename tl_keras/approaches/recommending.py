@@ -10,10 +10,10 @@ import numpy as np
 from tl_keras import tasks
 from tl_keras.run.result.comparison import Against, Recommended, Standing
 
-Answers = dict[str, dict[str, float]]  # By split and file, how good a run's answer is.
+Goodness = dict[str, dict[str, float]]  # By split and file, how good a run's answer is.
 
 
-def recommended(answers: Mapping[str, Answers], task: str = tasks.DEFAULT) -> Recommended:
+def recommended(answers: Mapping[str, Goodness], task: str = tasks.DEFAULT) -> Recommended:
     """The approach that is best on the validation examples that all answered, of classes right most
     often, of equals the first in order; how the others stand against it there, and on test, which
     decides nothing. Nothing where they share no validation example."""
@@ -28,7 +28,7 @@ def recommended(answers: Mapping[str, Answers], task: str = tasks.DEFAULT) -> Re
     return Recommended(**found)
 
 
-def brought(answers: Mapping[str, Answers], task: str = tasks.DEFAULT) -> dict[str, Against]:
+def brought(answers: Mapping[str, Goodness], task: str = tasks.DEFAULT) -> dict[str, Against]:
     """By split, how a chain stands against its last step alone, example by example."""
     both = {name: answers[name] for name in ("chain", "finetune")}
     return {
@@ -39,7 +39,7 @@ def brought(answers: Mapping[str, Answers], task: str = tasks.DEFAULT) -> dict[s
     }
 
 
-def _shared(answers: Mapping[str, Answers]) -> dict[str, dict[str, np.ndarray]]:
+def _shared(answers: Mapping[str, Goodness]) -> dict[str, dict[str, np.ndarray]]:
     """By split that all have answered examples of, and by run, how good its answer on each is."""
     found = {}
     for split in ("val", "test"):
@@ -50,9 +50,9 @@ def _shared(answers: Mapping[str, Answers]) -> dict[str, dict[str, np.ndarray]]:
     return found
 
 
-def answers_of(folder: Path, task: str) -> Answers:
+def answers_of(folder: Path, task: str) -> Goodness:
     """How good the answers of a run are, by its `predictions.csv`."""
-    found: Answers = {}
+    found: Goodness = {}
     score_of = tasks.of(task, "predictions").score_of
     with (folder / "predictions.csv").open(encoding="utf-8", newline="") as stream:
         for row in csv.DictReader(stream):

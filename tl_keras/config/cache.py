@@ -10,7 +10,7 @@ from tl_keras.config.section import Location, Section
 
 
 class CacheConfig(Section):
-    """Where decoded images and activations are kept; never part of a fingerprint."""
+    """Where prepared examples and activations are kept; never part of a fingerprint."""
 
     path: Location | None = None  # null: the user's cache folder
     max_bytes: Annotated[float, Field(ge=0)] = 20e9

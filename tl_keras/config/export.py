@@ -28,8 +28,8 @@ class ExportConfig(Section):
     max_latency_ms: Annotated[float, Field(gt=0)] | None = None  # the same: median, one thread
     abstain: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None,
-        description="above 0 and below 1, as in 0.95: share of images for which the right class is "
-        "to be among those that the model cannot rule out; adds an output that says where these "
+        description="above 0 and below 1, as in 0.95: share of examples for which the right class "
+        "is to be among those that the model cannot rule out; adds an output that says where these "
         "are not one",
     )
     title: Text | None = None  # in the files' metadata; null: of the backbone and the classes

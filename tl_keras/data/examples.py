@@ -78,8 +78,8 @@ class Dataset:
       draw: training examples drawn anew each epoch, see `modalities.drawn.Drawn`; else None.
       fingerprint: SHA-256 of every split's labels and contents, hex.
       whole: training examples are measured on too, as in cross-validation.
-      listed: `changed_since.stamp` of what the source listed, and `at`, when; empty where it does not
-        change.
+      listed: `changed_since.stamp` of what the source listed, and `at`, when; empty where it does
+        not change.
       omitted: files that are used in no split, beside the quarantined ones.
       shards: what training examples are streamed from; None where they are files.
       task: what the labels are.

@@ -10,8 +10,8 @@ config: imports neither NumPy nor TensorFlow.
   SOURCES                       values of `data.source` that draw examples of this modality
   PREPARATION                   fields of `settings` that decide a prepared example
   SEARCHED, OF_THE_VIEWS        fields that a search may change; fields that change views alone
-  NAMES                         what an example is called, and several: ("image", "images")
-  PLAIN_NAMES                   the same, where the report speaks of what a person sees in them
+  NOUNS                         what an example is called, and several: ("image", "images")
+  PLAIN_NOUNS                   the same, where the report speaks of what a person sees in them
   FOLDER_WORDS                  words for examples in names of folders, as in `train_images`
   OTHER_SUFFIXES                of files that lie beside examples, as in `.txt`
   SCALE, SMALLER                for messages: what values a model gets; what makes a model smaller
@@ -73,12 +73,12 @@ MODALITIES: dict[str, str] = {"image": "tl_keras.modalities.image"}
 
 def nouns(modality: str) -> tuple[str, str]:
     """What an example of a modality is called, and several: `("image", "images")`."""
-    return part(modality, "config").NAMES
+    return part(modality, "config").NOUNS
 
 
 def plain_nouns(modality: str) -> tuple[str, str]:
     """The same, where people read what they see in examples: `("picture", "pictures")`."""
-    return part(modality, "config").PLAIN_NAMES
+    return part(modality, "config").PLAIN_NOUNS
 
 
 def part(modality: str, name: str) -> ModuleType:

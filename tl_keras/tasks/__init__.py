@@ -126,7 +126,8 @@ words: what the report, the card and the log say.
 Parts that a task may lack (`OPTIONAL`): `maybe` gives None, and whoever asked does without.
   labels: doubts about given labels, labels that a teacher gives (the command parallel)
   abstain: when an exported model had better not decide (`export.abstain`)
-  transfer: how well features will transfer (`compare` ranks backbones by it)
+  transfer: how well features will transfer (`compare` ranks backbones by it); COLUMNS and ABOUT are
+    for the report
 
 Of the package a task imports `run` and `config`, and others of `tasks`. Keras and TensorFlow are
 imported in `layer` and inside functions alone: reports and config errors need neither.

@@ -11,7 +11,7 @@ OF_THE_VIEWS = ("noise",)
 SCALE = "numbers around 0"
 SMALLER = "a smaller rows.length"
 INPUT = "row"
-NAMES = PLAIN_NAMES = ("row", "rows")
+NOUNS = PLAIN_NOUNS = ("row", "rows")
 FOLDER_WORDS = ("row", "rows")
 OTHER_SUFFIXES = {".csv", ".md"}
 

@@ -11,8 +11,8 @@ PREPARATION = ("size", "resize", "antialias")
 SEARCHED = (*PREPARATION, "augment", "augment_strength")
 OF_THE_VIEWS = ("augment", "augment_strength")
 INPUT = "image"  # The model's input layer.
-NAMES = ("image", "images")
-PLAIN_NAMES = ("picture", "pictures")
+NOUNS = ("image", "images")
+PLAIN_NOUNS = ("picture", "pictures")
 FOLDER_WORDS = ("image", "images", "img", "imgs", "picture", "pictures", "pics", "photo", "photos")
 OTHER_SUFFIXES = {  # Of files that lie beside images.
     *(".txt", ".md", ".rst", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".toml"),

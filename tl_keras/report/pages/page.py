@@ -4,7 +4,7 @@ import importlib.resources
 from pathlib import Path
 
 from tl_keras.data.paths import printable
-from tl_keras.report.advice import on_approaches, on_data, verdict
+from tl_keras.report.advice import on_approaches, on_data, rules, verdict
 from tl_keras.report.drawings.markup import contents, escape, items, section, steps
 from tl_keras.report.facts.compared import is_one
 from tl_keras.report.pages import card

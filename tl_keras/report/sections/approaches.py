@@ -133,16 +133,19 @@ def _differences(run: RunFiles, standing: Standing, word: str, did: str) -> str:
     return f"<h3>{word.capitalize()}</h3>{table(above, columns, rows)}"
 
 
+WRITTEN = {"number": number, "percent": percent}
+
+
 def ranking(run: RunFiles) -> str:
     """Backbones by what their features say of the labels, before anything was trained."""
     rated, rows = tasks.maybe(run.task, "transfer"), []
     for ranked in run.result.ranking or []:
         tuned = approaches_of(run).get(ranked.approach)
-        told = [number(ranked.get("logme")), percent(ranked.get("left_out_accuracy"))]
+        columns = rated.COLUMNS.items() if rated else ()
         rows.append(
             [
                 escape(ranked.backbone),
-                *(told if rated else []),
+                *(WRITTEN[kind](ranked.get(key)) for key, (_, kind) in columns),
                 _main(run, tuned.val if tuned else None),
                 count(ranked.parameters),
                 duration(ranked.seconds),
@@ -154,12 +157,13 @@ def ranking(run: RunFiles) -> str:
         above = "What each backbone came to, fine-tuned, on validation."
         return table(above, ["Backbone", "Fine-tuned", "Parameters", "Time"], rows, numeric=(2, 3))
     above = (
-        "Of the features of the training examples, before anything was trained. LogME (arXiv "
-        "2102.11005), the higher the better; accuracy of a logistic regression on examples that "
-        "it was not fitted on. Beside them what the backbone came to, fine-tuned, on validation."
+        f"Of the features of the training examples, before anything was trained. {rated.ABOUT} "
+        "Beside them what the backbone came to, fine-tuned, on validation."
     )
-    columns = ["Backbone", "LogME", "Left out", "Fine-tuned", "Parameters", "Time"]
-    return table(above, columns, rows, numeric=(1, 2, 4, 5))
+    named = [title for title, _ in rated.COLUMNS.values()]
+    last = len(named) + 3
+    columns = ["Backbone", *named, "Fine-tuned", "Parameters", "Time"]
+    return table(above, columns, rows, numeric=(*range(1, len(named) + 1), last - 1, last))
 
 
 def curve(run: RunFiles) -> str:
