@@ -8,7 +8,7 @@ from absl import logging
 
 from tl_keras import tasks
 from tl_keras.approaches import new_files
-from tl_keras.config.messages import nearest
+from tl_keras.config.messages import nearest, with_article
 from tl_keras.config.text import as_yaml
 from tl_keras.data.examples import Listed, Listing, Quarantined
 from tl_keras.data.label_names import nearly_equal
@@ -92,7 +92,8 @@ def _check_names(
             near = nearly_equal([strange], both).get(strange)
             hint = f"; did you mean {as_yaml(near)}?" if near else nearest(strange, both)
             raise ValueError(
-                f"evaluate.classes: {strange!r} is a {noun} of neither the model nor the set{hint}"
+                f"evaluate.classes: {strange!r} is {with_article(noun)} of neither the model nor "
+                f"the set{hint}"
             )
 
 

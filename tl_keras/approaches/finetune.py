@@ -27,13 +27,13 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
     with opened(config, workdir, "finetune") as run:
         backbone = backbones.begin(run)
         # A finished run to which exports are added; one of `search` is not measured on test yet.
-        done = backbone is None and not is_stale(run) and run.result
-        if done and done["pipeline"] == "search":
+        earlier = run.result if backbone is None and not is_stale(run) else None
+        if earlier and earlier.pipeline == "search":
             run.carry("model", "search", *OF_ALL_SESSIONS)
         elif config.search.wanted:
             run.carry(*OF_ALL_SESSIONS)
         data = run_data.read(run)
-        if done and done["pipeline"] == "finetune":
+        if earlier and earlier.pipeline == "finetune":
             model = models.load(run.workdir / "model.keras")
             result = exports.exported_again(run, model, data)
         else:

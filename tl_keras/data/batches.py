@@ -54,7 +54,7 @@ def _placed(inputs: Inputs, indices: tf.data.Dataset) -> tf.data.Dataset:
     return indices if inputs.rows is None else indices.map(unconverted(inputs.places))
 
 
-FEW = 4  # Batches, which are read sooner than a pipeline starts.
+FEW = 4  # batches; reading so few directly is faster than starting a pipeline
 
 
 def _few(inputs: Inputs, batch_size: int) -> list[slice]:
@@ -66,14 +66,15 @@ def _few(inputs: Inputs, batch_size: int) -> list[slice]:
 
 
 def read_once(inputs: Inputs, batch_size: int) -> Iterable[Any]:
-    """`evaluation`, to be read once: a few batches are tensors and no pipeline."""
+    """Batches of all examples in order, to be iterated once: tensors in memory where there are few
+    batches, else the pipeline of `evaluation`."""
     if few := _few(inputs, batch_size):
         return (tf.nest.map_structure(tf.constant, inputs.take(part)) for part in few)
     return evaluation(inputs, batch_size)
 
 
 def view(inputs: Inputs, batch_size: int, how: Training, epoch: int) -> Iterable[tf.Tensor]:
-    """`plain`, of the view of each example that an epoch of training shows."""
+    """The batches of `read_once`, augmented as an epoch of training shows them."""
     augmented = _augment(how.augments, how.augmentations)
     numbers = inputs.numbers(how, epoch)
     if few := _few(inputs, batch_size):

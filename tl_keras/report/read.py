@@ -73,12 +73,12 @@ class RunFiles:
         return tasks.of(self.task, "names").MAIN
 
     @property
-    def answers(self) -> tuple[str, str]:
+    def answer_nouns(self) -> tuple[str, str]:
         """What an answer is called, and several, as in `("class", "classes")`."""
         return tasks.of(self.task, "names").NOUNS
 
     @property
-    def nouns(self) -> tuple[str, str]:
+    def example_nouns(self) -> tuple[str, str]:
         """What an example is called, and several, as in `("image", "images")`."""
         return nouns(self.modality)
 

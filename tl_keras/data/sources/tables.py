@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from tl_keras import modalities, tasks
+from tl_keras.config.messages import with_article
 from tl_keras.config.whole import RunConfig
 from tl_keras.data.examples import Listed, Listing, Quarantined
 from tl_keras.data.label_names import MAY_BE_MISSING, is_missing
@@ -74,8 +75,8 @@ def _doubtful_labels(rows: list[dict[str, str]], noun: str) -> list[str]:
     """Warnings of labels that may mean a missing one and are used as answers."""
     counts = Counter(row["label"] for row in rows if row["label"].lower() in MAY_BE_MISSING)
     return [
-        f"the label {name!r} is used as a {noun}, in {count} rows; if it means that there is none, "
-        "remove these rows"
+        f"the label {name!r} is used as {with_article(noun)}, in {count} rows; if it means that "
+        "there is none, remove these rows"
         for name, count in counts.items()
     ]
 

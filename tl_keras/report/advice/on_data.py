@@ -17,7 +17,7 @@ def headline(run: RunFiles) -> str:
     splits = (run.data.get("splits") or {}).values()
     n = sum(len(files) for files in splits) or _examined(run)
     found = findings.number(run) + len(figures.quarantined(run))
-    line = f"{counted(n, *run.nouns)}{_in_classes(run)}; {counted(found, 'finding')}"
+    line = f"{counted(n, *run.example_nouns)}{_in_classes(run)}; {counted(found, 'finding')}"
     warned = len(run.data.get("warnings") or [])
     return f"{line}, {counted(warned, 'warning')}" if warned else line
 
@@ -30,7 +30,7 @@ def _examined(run: RunFiles) -> int:
 
 def _in_classes(run: RunFiles) -> str:
     """How many answers the data have, where these have names."""
-    names, (one, many) = run.data.get("classes") or [], run.answers
+    names, (one, many) = run.data.get("classes") or [], run.answer_nouns
     return f" in {counted(len(names), one, many)}" if names or run.counts_right else ""
 
 
@@ -78,7 +78,7 @@ def _on_rare(run: RunFiles) -> Iterable[Advice]:
     if rare:
         names = [f"{quoted(entry.get('class'))} ({count(entry.get('n'))})" for entry in rare]
         yield Advice(
-            f"Add {run.nouns[1]} of {listed(names)}.",
+            f"Add {run.example_nouns[1]} of {listed(names)}.",
             "So few can hardly be learned, and a score on them says little.",
         )
 
@@ -90,7 +90,7 @@ def _on_odd(run: RunFiles) -> Iterable[Advice]:
         if odd:
             names = [isolated(entry.get("file")) for entry in odd]
             yield Advice(
-                f"Look at {counted(len(odd), *run.nouns)} of unusual {word}: {listed(names[:3])}"
-                f"{' and others' if len(odd) > 3 else ''}.",
+                f"Look at {counted(len(odd), *run.example_nouns)} of unusual {word}: "
+                f"{listed(names[:3])}{' and others' if len(odd) > 3 else ''}.",
                 show.WHY_ODD,
             )

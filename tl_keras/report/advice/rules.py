@@ -50,7 +50,8 @@ def _on_chance(run: RunFiles) -> Iterable[Advice]:
         yield Advice("Do not ship this model.", f"{why}. {look}")
     else:
         yield Advice(
-            f"Ship it only if finding other {run.answers[1]} is worth mistakes on {quoted(name)}.",
+            f"Ship it only if finding other {run.answer_nouns[1]} is worth mistakes on "
+            f"{quoted(name)}.",
             f"{why}; but it finds the others more often than chance would.",
         )
 
@@ -107,7 +108,7 @@ def _on_classes(run: RunFiles) -> Iterable[Advice]:
             f"No {run.split_name(split)} examples of them: nothing is known about how they do.",
         )
     lowest, right = figures.weakest(run), figures.share_right(run, scores) or 0
-    one, _ = run.answers
+    one, _ = run.answer_nouns
     if not lowest or is_chance(run):
         return
     weak = figures.weak(run)

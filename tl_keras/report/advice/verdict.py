@@ -21,9 +21,8 @@ from tl_keras.run.result.part import Scores
 
 FLOATS = ("saved_model", "float32", "float16")
 HALF = 0.5  # Share of right answers under which none needs to be named: most are wrong.
-MINOR = (
-    0.8  # Share of right answers, or recall of one of them, under which mistakes are no exception.
-)
+# Share of right answers, or recall of one of them, under which mistakes are no exception.
+MINOR = 0.8
 
 
 def headline(run: RunFiles) -> str:
@@ -84,7 +83,7 @@ def verdict(run: RunFiles) -> Verdict | None:
 
 def _answer(run: RunFiles, scores: Scores) -> str:
     right, (low, high) = figures.share_right(run, scores), scores.interval
-    many = run.answers[1]
+    many = run.answer_nouns[1]
     stands = figures.against_majority(run)
     if stands == "open" or (stands != "chance" and high - low > figures.WIDE):
         return "Nobody can say yet: too few examples were measured."
@@ -121,7 +120,7 @@ def _chance(run: RunFiles) -> list[str]:
         return []
     name, share = largest
     return [
-        f"Always answering {quoted(name)}, the largest {run.answers[0]}, would "
+        f"Always answering {quoted(name)}, the largest {run.answer_nouns[0]}, would "
         f"get {100 * share:.0f} of 100 right, on the same examples."
     ]
 
@@ -132,7 +131,7 @@ def _weakest(run: RunFiles) -> list[str]:
         return []
     found = rate.recall
     return [
-        f"The weakest {run.answers[0]} is {quoted(rate.name)}: {count(found.right)} of "
+        f"The weakest {run.answer_nouns[0]} is {quoted(rate.name)}: {count(found.right)} of "
         f"{count(found.n)} found, {percent(found.value)} (95% interval {interval(found.interval)})."
     ]
 

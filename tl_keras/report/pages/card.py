@@ -45,7 +45,7 @@ def render(run: RunFiles) -> str:
         "Data": _data(run),
         "Method": _method(run),
         "Figures": _figures(run),
-        f"By {run.answers[0]}": _recalls(run),
+        f"By {run.answer_nouns[0]}": _recalls(run),
         "Exports": _exports(run),
         "Limits": _limits(run),
         "How to reproduce": _reproduce(run),
@@ -113,9 +113,13 @@ def _data(run: RunFiles) -> str:
     names = run.data.get("classes") or []
     source = dict.fromkeys(filter(None, (run.source, _dataset(run))))
     lines = [f"Source: {plain(', '.join(source))}"]
-    many = run.answers[1]
+    many = run.answer_nouns[1]
     lines += [f"{count(len(names))} {many}: {', '.join(map(plain, names))}"] if names else []
-    lines += [f"{count(size)} {split} {run.nouns[1]}" for split, size in splits if size is not None]
+    lines += [
+        f"{count(size)} {split} {run.example_nouns[1]}"
+        for split, size in splits
+        if size is not None
+    ]
     if left_out := figures.quarantined(run):
         lines.append(f"{count(len(left_out))} files were left out as unusable")
     return _items([*lines, *map(plain, run.data.get("warnings") or [])])
@@ -176,7 +180,7 @@ def _recalls(run: RunFiles) -> str:
         ]
         for rate in figures.rates(run)
     ]
-    noun = run.answers[0]
+    noun = run.answer_nouns[0]
     heads = [noun.capitalize(), "Recall", "95% interval", "n", "Precision", "95% interval", "n"]
     return _table(heads, rows) if rows else ""
 

@@ -109,7 +109,7 @@ SECTIONS = {
 
 
 def _titled(title: str, run: RunFiles) -> str:
-    return run.answers[1].capitalize() if title == "Answers" else title
+    return run.answer_nouns[1].capitalize() if title == "Answers" else title
 
 
 def _verdict(run: RunFiles) -> str:

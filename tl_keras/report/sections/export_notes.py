@@ -87,10 +87,10 @@ def _slower(measured: dict[str, Exported]) -> Iterable[str]:
 
 
 def _abstaining(name: str, abstain: Abstaining, run: RunFiles) -> str:
-    decided = f"{name} decides {percent(abstain.answered)} of the {run.nouns[1]}"
+    decided = f"{name} decides {percent(abstain.answered)} of the {run.example_nouns[1]}"
     if is_number(right := abstain.get(run.main)):
         decided += f", and is right on {percent(right)} of those"
     return (
-        f"{decided}; the right {run.answers[0]} is among those that it cannot rule out for "
+        f"{decided}; the right {run.answer_nouns[0]} is among those that it cannot rule out for "
         f"{percent(abstain.coverage)} ({interval(abstain.interval)})."
     )

@@ -32,7 +32,7 @@ def number(run: RunFiles) -> int:
 def unseen(run: RunFiles) -> list[str]:
     """What nobody looked for, and why, a sentence each."""
     near = "near_duplicates" in run.findings
-    too_many = f"too many {run.nouns[1]} for the memory"
+    too_many = f"too many {run.example_nouns[1]} for the memory"
     said = [] if near else [f"Near-duplicates were not compared: {too_many}."]
     why = str(run.findings.get("suspects_note") or "")
     # Where labels were compared, the note says how.
@@ -43,11 +43,11 @@ def unseen(run: RunFiles) -> list[str]:
 
 def data_check(run: RunFiles) -> str:
     """All that was found, each kind under its heading."""
-    many = run.answers[1]
+    many = run.answer_nouns[1]
     parts = {
         "Near-duplicates": _near_duplicates(run),
         "Labels that may be wrong": _suspects(run),
-        f"{many.capitalize()} with few {run.nouns[1]}": _rare(run),
+        f"{many.capitalize()} with few {run.example_nouns[1]}": _rare(run),
         **part(run.modality, "show").findings(run.findings),
     }
     body = "".join(f"<h3>{title}</h3>{part}" for title, part in parts.items() if part)
@@ -58,7 +58,7 @@ def data_check(run: RunFiles) -> str:
 
 def _near_duplicates(run: RunFiles) -> str:
     if run.findings and "near_duplicates" not in run.findings:
-        return note(f"Not compared: too many {run.nouns[1]} for the memory.")
+        return note(f"Not compared: too many {run.example_nouns[1]} for the memory.")
     pairs = [p for p in run.findings.get("near_duplicates") or [] if len(p.get("files") or []) == 2]
     if not pairs:
         return ""
@@ -143,11 +143,11 @@ def _rare(run: RunFiles) -> str:
     rare = run.findings.get("rare") or []
     if not rare:
         return ""
-    one, many = run.answers
+    one, many = run.answer_nouns
     rows = [
         [escape(entry.get("class")), count(entry.get("n")), escape(entry.get("why") or NOTHING)]
         for entry in rare[:SHOWN]
     ]
     above = f"{counted(len(rare), one, many)}{cut(rare)}."
-    columns = [one.capitalize(), run.nouns[1].capitalize(), "Why"]
+    columns = [one.capitalize(), run.example_nouns[1].capitalize(), "Why"]
     return table(above, columns, rows, numeric=(1,))

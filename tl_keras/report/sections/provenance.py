@@ -32,7 +32,7 @@ def data(run: RunFiles) -> str:
     rows = [[split_name(s), count(figures.split_size(run, s))] for s in splits]
     rows += [["left out", count(len(left_out))]]
     names = run.data.get("classes") or []
-    above = f"{counted(len(names), *run.answers)}." if names else ""
+    above = f"{counted(len(names), *run.answer_nouns)}." if names else ""
     parts = [table(above, ["Split", "Examples"], rows, [1])]
     if run.data.get("warnings"):
         parts.append(f"<h3>Warnings</h3>{items(run.data['warnings'])}")

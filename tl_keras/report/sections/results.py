@@ -24,9 +24,8 @@ from tl_keras.run.result.exports import Exported
 from tl_keras.run.result.part import Views
 from tl_keras.tasks.shares import wilson
 
-CELLS = (
-    20  # Answers with names up to which the confusion matrix is shown whole; then the worst pairs.
-)
+# Answers with names up to which the confusion matrix is shown whole; then the worst pairs.
+CELLS = 20
 PAIRS = 20
 STEEP = 30  # Letters of all names together, above which they stand upright over the matrix.
 RECALLS = 40  # Rows of the table of recalls; with more, those of the lowest.
@@ -91,7 +90,7 @@ def recalls(run: RunFiles) -> str:
     rated = figures.rates(run)
     if not rated:
         return ""
-    one, many = run.answers
+    one, many = run.answer_nouns
     above = (
         f"On {count(sum(rate.recall.n for rate in rated))} {run.split_name(split)} examples; lines "
         f"are 95% intervals. Found: the share of a {one} that was recognised (recall). Right when "
@@ -114,7 +113,7 @@ def confusion(run: RunFiles) -> str:
     names, counts = figures.counts(run)
     if not names:
         return ""
-    one, many = run.answers
+    one, many = run.answer_nouns
     on = f"On {count(sum(counts.values()))} {run.split_name(split)} examples"
     if len(names) <= CELLS:
         return _matrix(f"{on}. Rows are the true {one}, columns the prediction.", names, counts)
@@ -175,9 +174,8 @@ def exports(run: RunFiles) -> str:
     threads = _distinct(e.latency_ms.threads for e in measured.values() if e.latency_ms)
     measured_on = run.split_name(split)
     if run.holds_out and split == "val":
-        measured_on = (
-            "training"  # The model was trained on all: it is no measure of how good it is.
-        )
+        # The final model was trained on all folds, so these scores do not measure its quality.
+        measured_on = "training"
     of_threads = f", {threads} thread{'s' if threads != '1' else ''}" if threads else ""
     above = (
         f"Each file loaded back and measured on {on or NOTHING} {measured_on} examples; "

@@ -118,7 +118,7 @@ def _candidates(run: RunFiles, own: Round) -> str:
 
 
 def _labels(run: RunFiles, own: Round) -> str:
-    noun, labels = run.answers[0], own.labels
+    noun, labels = run.answer_nouns[0], own.labels
     known = any(entry.known is not None for entry in labels.classes.values())
     columns = [noun.capitalize(), "Estimated share", "Labels", "Kept from", "Kept"]
     rows = []

@@ -74,7 +74,7 @@ def augmented(run: RunFiles) -> str:
     if not rows:
         return ""
     above = (
-        f"{counted(len(rows), f'training {run.nouns[0]}')}: first as it is, then as "
+        f"{counted(len(rows), f'training {run.example_nouns[0]}')}: first as it is, then as "
         f"{run.modality}.augment has it, epoch by epoch. A view that a person could not name "
         f"teaches nothing: weaken {run.modality}.augment then."
     )
