@@ -130,7 +130,7 @@ class RunConfig(_Examples):
         """The modality of the examples: what `data.modality` is, or the source says."""
         if self.data.modality != "auto":
             return self.data.modality
-        return DRAWN.get(self.data.source, "image")
+        return DRAWN.get(self.data.source, DEFAULT)
 
     @property
     def nouns(self) -> tuple[str, str]:

@@ -69,6 +69,7 @@ from types import ModuleType
 
 # By name, the package of a modality: names alone, so that checking a config imports nothing slow.
 MODALITIES: dict[str, str] = {"image": "tl_keras.modalities.image"}
+DEFAULT = "image"  # Where neither the config nor the source says what an example is.
 
 
 def nouns(modality: str) -> tuple[str, str]:

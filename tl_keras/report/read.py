@@ -12,7 +12,7 @@ from ruamel.yaml.error import YAMLError
 
 from tl_keras import tasks
 from tl_keras.config.data import DRAWN
-from tl_keras.modalities import MODALITIES, nouns, plain_nouns
+from tl_keras.modalities import DEFAULT, MODALITIES, nouns, plain_nouns
 from tl_keras.report.drawings.words import split_name
 from tl_keras.run.result.whole import Result, parse
 
@@ -98,7 +98,7 @@ class RunFiles:
         """The modality of the examples, by the config; that of images where it does not say."""
         data = _mapping(self.tree.get("data") or {}, self.folder / "config.yaml")
         named = data.get("modality")
-        return named if named in MODALITIES else DRAWN.get(self.source, "image")
+        return named if named in MODALITIES else DRAWN.get(self.source, DEFAULT)
 
     @property
     def holds_out(self) -> bool:
