@@ -331,7 +331,7 @@ def test_planted_label_errors_head_the_list(tree, tmp_path):
 @pytest.mark.parametrize(
     ("sections", "message"),
     [
-        ({"cross_validate": {"folds": 30}}, "cross_validate.folds: class 'cross' has 18 independent"),
+        ({"cross_validate": {"folds": 30}}, "cross_validate.folds: class 'cross' has 18 in"),
         (
             {"data": {"source": "glyphs", "path": None}, "image": {"augment": []}},
             "data.source: glyphs",

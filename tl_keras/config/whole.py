@@ -24,7 +24,7 @@ from tl_keras.config.messages import nearest
 from tl_keras.config.model import ModelConfig
 from tl_keras.config.search import SearchConfig
 from tl_keras.config.section import Section, Text
-from tl_keras.modalities import MODALITIES, nouns, part
+from tl_keras.modalities import DEFAULT, MODALITIES, nouns, part
 
 
 class _Data(Section):
