@@ -208,6 +208,21 @@ def test_killed_in_each_phase_ends_as_unbroken(quick_run, quick_tree, tmp_path, 
     assert_same_epochs(run.workdir, quick_run.workdir)
 
 
+def test_a_model_without_a_result_is_trained_again(quick_run, quick_tree, tmp_path):
+    """As after the advice to remove a damaged result.json."""
+    shutil.copytree(quick_run.workdir, tmp_path / "run")
+    file = tmp_path / "run" / "result.json"
+    found = json.loads(file.read_text())
+    del found["model"]
+    file.write_text(json.dumps(found))
+    with pytest.raises(ValueError, match="result.json' is damaged: model: missing; remove it to"):
+        tl_keras.finetune(quick_tree, tmp_path / "run")
+    file.unlink()
+    run = tl_keras.finetune(quick_tree, tmp_path / "run")
+    assert run.result.model == quick_run.result.model and run.result.chosen is not None
+    assert_same_weights(run.workdir, quick_run.workdir)
+
+
 def test_added_format_keeps_the_model(finished_run, tree, tmp_path):
     shutil.copytree(finished_run.workdir, tmp_path / "run")
     before = (tmp_path / "run" / "model.keras").read_bytes()

@@ -16,6 +16,7 @@ from tl_keras.run.files import write_json, write_text
 from tl_keras.run.result.whole import SCHEMA, Result, build, parse, to_json
 
 DONE, DIVERGED, OVER = "done", "diverged", "over the limit"  # What becomes of a trial.
+OF_A_MODEL = ("finetune", "search", "cross_validate", "parallel", "pretrain")  # Commands.
 OF_ALL_SESSIONS = ("backbones", "features")  # Parts of the record to which each session adds.
 
 
@@ -141,6 +142,8 @@ def read_result(workdir: Path, task: str) -> Result | None:
     if values is None:
         return None
     result, wrong = parse(values, task)
+    if not wrong and result.model is None and result.pipeline in OF_A_MODEL:
+        wrong = ["model: missing"]
     if wrong:
         raise ValueError(f"{str(file)!r} is damaged: {wrong[0]}; remove it to go on")
     return result

@@ -30,7 +30,7 @@ def begin(run: Run) -> keras.Model | None:
       ValueError: the weights cannot be had or do not fit, or `fit.freeze` names no cut point.
     """
     config = run.config
-    if (run.workdir / "model.keras").exists() and not goes_on(run):
+    if _has_model(run) and not goes_on(run):
         return None
     keras.utils.set_random_seed(config.seed)
     first, *others = space.first_trials(config)
@@ -43,6 +43,12 @@ def begin(run: Run) -> keras.Model | None:
     elif not (run.workdir / "search").exists():
         _check_weights(config)
     return found
+
+
+def _has_model(run: Run) -> bool:
+    """Whether the run has its model, and says how it was made; else it is made again."""
+    described = run.result is not None or "kept" in run.record.get("model", {})
+    return described and (run.workdir / "model.keras").exists()
 
 
 def trained(

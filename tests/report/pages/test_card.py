@@ -60,6 +60,7 @@ def test_figures_stand_with_their_examples_and_intervals(workdir):
         "| int8 | export/model_int8.tflite | 0.7 MB | 92.8% | 87.6 to 95.9 | 153 | 3.14 | ok |"
         in (text)
     )
+    assert "| ok |\n\nexport/model.tflite is the int8 file.\n\n## " in text
     assert "Calibration error 3.9% on 153 examples" in text
     assert "tl-keras finetune --config=config.yaml --workdir=runs/run\n" in text
     assert "- data fingerprint: 9f2c1e7a" in text and "- keras: 3.15.0" in text

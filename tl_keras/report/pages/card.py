@@ -203,7 +203,7 @@ def _exports(run: RunFiles) -> str:
     if not rows:
         return ""
     shipped, _ = figures.to_ship(run) or (None, None)
-    below = f"\n{plain(shipped.path)} is the {plain(shipped.format)} file.\n" if shipped else ""
+    below = f"\n\n{plain(shipped.path)} is the {plain(shipped.format)} file." if shipped else ""
     return _table(heads, rows) + below
 
 
