@@ -109,7 +109,7 @@ def _of_a_model(run: Run) -> list[str]:
                 lines.append(f"{'':13} {views[main]:.3f} on {views.count} views of each")
     model = result.model
     if search := result.search:
-        level = len(search.level)
+        level = len(search.level or ())
         told = f"; {level} cannot be told from it" if level else ""
         best = next(trial for trial in search.trials if trial.trial == search.best)
         values = ", ".join(f"{name} {value}" for name, value in best.values.items())
@@ -131,7 +131,7 @@ def _exports(run: Run, result: Result) -> list[str]:
         latency = entry.latency_ms
         speed = f", {latency.median:.1f} ms {with_article(noun)} on one thread" if latency else ""
         # Without a test split folds have measured the score, and no file has one of its own.
-        measured = next((key for key in marks if key in entry), None)
+        measured = next((key for key in marks if entry.get(key) is not None), None)
         right = f"{entry[measured]:.3f}{marks[measured]}" if measured else "not measured"
         kept = len(entry.repair.kept) if entry.repair else 0
         mended = f", {kept} operator{'s' if kept > 1 else ''} kept float" if kept else ""
@@ -143,6 +143,6 @@ def _shipped(shipped: Shipped | None, main: str) -> list[str]:
     if not shipped or not shipped.path:
         return []
     device = shipped.device
-    measured = device and main in device
+    measured = device and device.get(main) is not None
     proved = f"; {device[main]:.3f} from files, as a device reads them" if measured else ""
     return [f"{'to ship':13} {shipped.path}, which is {shipped.format}{proved}"]

@@ -1,6 +1,7 @@
 """result.json: what it may hold, what is refused when it is written, what is left out when read."""
 
 import json
+import pickle
 
 import pytest
 from handmade import exported, result, scores
@@ -93,8 +94,25 @@ def test_any_json_is_read(odd):
 
 
 def test_fields_of_a_later_version_are_passed_over():
-    found, wrong = read(weather="fine", test=to_json(scores(77)) | {"mood": 3.0})
-    assert not wrong and found.test == scores(77)
+    for mood in (3.0, "x", {"a": [1]}, None, True):
+        found, wrong = read(weather="fine", test=to_json(scores(77)) | {"mood": mood}, schema=3)
+        assert not wrong and found.test == scores(77)
+
+
+@pytest.mark.parametrize("odd", [[0.9], "high", {}, True])
+def test_a_measure_is_a_number(odd):
+    entry = to_json(exported("file")) | {"accuracy": odd}
+    found, wrong = read(export={"int8": entry})
+    assert "accuracy" not in found.export["int8"] and "export.int8" in wrong[0]
+
+
+def test_a_name_that_is_not_unicode_is_left_out():
+    found, wrong = read(**{"\ud800": 1})
+    assert found.test == result().test and len(wrong) == 1
+
+
+def test_a_result_can_be_pickled():
+    assert pickle.loads(pickle.dumps(result())) == result()
 
 
 def test_a_result_of_the_first_version_is_read():

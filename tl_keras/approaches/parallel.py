@@ -1,6 +1,7 @@
 """parallel: a teacher of few labelled examples labels many; students train on segments of them side
 by side, are merged, and may teach the next round. The test split decides nothing."""
 
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -140,6 +141,7 @@ def _teacher(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
     teacher = _teacher_run(run, data)
     file = teacher.workdir / "model.keras"
     if teacher.result:
+        shutil.rmtree(teacher.checkpoint, ignore_errors=True)  # Of a kill after the result.
         return models.load(file)
     pooled = data.dataset.pooled()
     dataset = replace(pooled, splits={**pooled.splits, "test": []})

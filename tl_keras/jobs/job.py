@@ -13,7 +13,7 @@ from typing import Any
 from tl_keras.config import text as configs
 from tl_keras.run.files import write_json, write_text
 from tl_keras.run.result.whole import Result
-from tl_keras.run.run import Run
+from tl_keras.run.run import Run, read_json
 
 SHARED = ("features", "head")  # Phases whose work other jobs share: the whole run counts them.
 
@@ -48,12 +48,14 @@ def needs(job: Run) -> dict[str, Any]:
 
 
 def waiting(folder: Path) -> Run:
-    """The job that waits in a folder.
+    """The job that waits in a folder, or that was done there.
 
     Raises:
       ValueError: no job waits there.
     """
-    file = folder / "checkpoint" / "job.json"
+    file, done = folder / "checkpoint" / "job.json", read_json(folder / "result.json")
+    if not file.is_file() and done:
+        return Run(folder, configs.load(folder / "config.yaml"), done["pipeline"])
     if not file.is_file():
         raise ValueError(f"{str(folder)!r} is not the folder of a job: it has no {file.name}")
     kind = json.loads(file.read_text(encoding="utf-8"))["kind"]

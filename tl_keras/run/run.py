@@ -142,8 +142,9 @@ def read_result(workdir: Path, task: str) -> Result | None:
     if values is None:
         return None
     result, wrong = parse(values, task)
-    if not wrong and result.model is None and result.pipeline in OF_A_MODEL:
-        wrong = ["model: missing"]
+    if not wrong and result.pipeline in OF_A_MODEL:
+        needed = {"model": result.model, "seconds.total": result.seconds.get("total")}
+        wrong = [f"{name}: missing" for name, value in needed.items() if value is None]
     if wrong:
         raise ValueError(f"{str(file)!r} is damaged: {wrong[0]}; remove it to go on")
     return result

@@ -1,14 +1,15 @@
 """What a search knows, as it stands in `search/state.json`."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from tl_keras.run.files import write_json
 from tl_keras.run.result.search import TrialRecord
 from tl_keras.run.result.whole import to_json
-from tl_keras.run.run import Run
+from tl_keras.run.run import Run, read_json
 
 
 @dataclass
@@ -37,9 +38,15 @@ def read(run: Run) -> SearchState:
     file = state_file(run)
     if not file.exists():
         return SearchState()
-    found = json.loads(file.read_text(encoding="utf-8"))
-    records = [TrialRecord.model_validate(record) for record in found.pop("records")]
-    return SearchState(records, **found)
+    found = read_json(file)
+    try:
+        records = [TrialRecord.model_validate(record) for record in found.pop("records")]
+        return SearchState(records, **found)
+    except (ValidationError, KeyError, TypeError) as error:
+        why = str(error).splitlines()[0]
+        raise ValueError(
+            f"{str(file)!r} is damaged: {why}; restore it, or choose another --workdir"
+        ) from None
 
 
 def write(run: Run, state: SearchState) -> None:

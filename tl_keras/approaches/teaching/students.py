@@ -1,6 +1,7 @@
 """The students of a round: which of them are to be trained, where, and what they come to."""
 
 import functools
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -61,6 +62,9 @@ def train_students(run: Run, folder: Path, number: int) -> None:
     asked = run.config.parallel
     children = [_child(run, folder, number, i) for i in range(asked.segments)]
     missing = [(i, one) for i, one in enumerate(children) if not local.is_done(one.folder)]
+    for one in children:
+        if local.is_done(one.folder):  # A kill after the result leaves its checkpoint.
+            shutil.rmtree(one.folder / "checkpoint", ignore_errors=True)
     if not missing:
         return
     workers = min(asked.segments, CORES) if asked.workers == "auto" else asked.workers

@@ -1,5 +1,6 @@
 """What the parts of a result have in common."""
 
+import functools
 from collections.abc import KeysView
 from typing import Annotated, Any
 
@@ -11,8 +12,9 @@ from tl_keras import tasks
 Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
 Interval = Pair  # 95%: low, high
 Seconds = float
-OF_THE_TASK = ("METRICS", "CHOOSE_BY", "NOTED", "RANKED")  # Tables of names of measures.
-UNKNOWN = "unknown_measure"  # The kind of error of another name.
+# Tables of names of measures that are a number, and of those that have one for each example.
+SINGLE, LISTS = ("METRICS", "CHOOSE_BY", "RANKED"), ("NOTED",)
+UNKNOWN, ODD = "unknown_measure", "odd_measure"  # Kinds of errors: another name, another type.
 
 
 class Part(BaseModel):
@@ -29,7 +31,7 @@ class Part(BaseModel):
         return {own: None for name, own in every.items() if name in given}.keys()
 
     def __contains__(self, name: str) -> bool:
-        return name in self.keys()
+        return _field_of(type(self), name) in self.__pydantic_fields_set__
 
     def get(self, name: str, default: Any = None) -> Any:
         """What was given under a name, or the default."""
@@ -38,8 +40,17 @@ class Part(BaseModel):
     def __getitem__(self, name: str) -> Any:
         if name not in self:
             raise KeyError(name)
-        fields = type(self).model_fields.items()
-        return getattr(self, next((own for own, field in fields if field.alias == name), name))
+        return getattr(self, _field_of(type(self), name))
+
+
+@functools.cache
+def _aliases(model: type[Part]) -> dict[str, str]:
+    return {field.alias: name for name, field in model.model_fields.items() if field.alias}
+
+
+def _field_of(model: type[Part], name: str) -> str:
+    """The field of a model that has a name in the file."""
+    return _aliases(model).get(name, name)
 
 
 class Measures(Part):
@@ -48,13 +59,19 @@ class Measures(Part):
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, float | None | list[int] | list[float]]
 
-    @model_validator(mode="after")
-    def _are_known(self) -> "Measures":
-        known = {name for table in OF_THE_TASK for name in tasks.every(table)}
-        for name in self.__pydantic_extra__ or ():
-            if name not in known:
+    @model_validator(mode="before")
+    @classmethod
+    def _are_known(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        single, lists = ({n for t in tables for n in tasks.every(t)} for tables in (SINGLE, LISTS))
+        for name in values.keys() - cls.model_fields.keys():
+            if name not in single | lists:
                 raise PydanticCustomError(UNKNOWN, "unknown measure '{name}'", {"name": name})
-        return self
+            value = values[name]
+            if value is not None and (name in single) == isinstance(value, list):
+                raise PydanticCustomError(ODD, "'{name}' is of another kind", {"name": name})
+        return values
 
 
 class Views(Measures):

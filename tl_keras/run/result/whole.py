@@ -4,7 +4,7 @@ import copy
 import functools
 import operator
 from collections.abc import Mapping
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -12,7 +12,7 @@ from tl_keras import tasks
 from tl_keras.run.result.comparison import Against, ApproachRecord, Learning, Ranked, Recommended
 from tl_keras.run.result.exports import Exported, Shipped
 from tl_keras.run.result.folds import CrossValidation, FoldRecord
-from tl_keras.run.result.part import UNKNOWN, Part, Scores, Seconds
+from tl_keras.run.result.part import ODD, UNKNOWN, Part, Scores, Seconds
 from tl_keras.run.result.search import SearchRecord, TrialRecord
 from tl_keras.run.result.teaching import Round, Teacher, UnlabelledCounts
 from tl_keras.run.result.training import ActivationsRecord, Chosen, Counts, Digests, ModelRecord
@@ -28,7 +28,7 @@ AnyScores = TypeVar("AnyScores", bound=Scores)
 class Result(Part, Generic[AnyScores]):
     """Everything that `result.json` may hold. A run inside a run fills in fewer parts."""
 
-    version: Literal[1, 2] = Field(alias="schema")  # 1: without `task`
+    version: int = Field(alias="schema", ge=1)  # 1: without `task`
     task: str = tasks.DEFAULT
     pipeline: str  # the command, or the kind of job
     seed: int
@@ -62,6 +62,9 @@ class Result(Part, Generic[AnyScores]):
     devices: int | None = None  # that a batch was divided among
     versions: dict[str, str] | None = None
     device: str | None = None  # the machine
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return build, (to_json(self),)  # Pickle finds no generic model by its name.
 
 
 @functools.cache
@@ -138,12 +141,18 @@ def _place(values: Any, detail: Mapping[str, Any]) -> tuple[str | int, ...]:
         place.append(step)
     if not place and detail["type"] == "missing":
         return detail["loc"]
-    if detail["type"] == UNKNOWN:
+    if detail["type"] in (UNKNOWN, ODD):
         place.append(detail["ctx"]["name"])
     return tuple(place)
 
 
 def _leave_out(values: Any, place: tuple[str | int, ...]) -> None:
+    if not place:  # A name that is not valid Unicode.
+        kept = {name: value for name, value in values.items() if _is_unicode(name)}
+        kept = kept if len(kept) < len(values) else {}
+        values.clear()
+        values |= kept
+        return
     if len(place) == 1 and place[0] in DEFAULTS:
         values[place[0]] = DEFAULTS[place[0]]
         return
@@ -151,3 +160,7 @@ def _leave_out(values: Any, place: tuple[str | int, ...]) -> None:
     for step in above:
         values = values[step]
     del values[last]
+
+
+def _is_unicode(name: str) -> bool:
+    return name.encode(errors="replace").decode() == name
