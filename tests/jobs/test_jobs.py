@@ -298,8 +298,9 @@ def test_job_of_other_data_or_of_none_is_refused(quick, tmp_path, copied):
     search = {"trials": 1, "tuner": "random", "space": SPACE}
     tl_keras.search(changed(quick, fit={"epochs": 1}, search=search), tmp_path / "run")
     here, apart = folders[0]
+    assert launch.launch_job(here).result.trial is not None  # It was done.
     with pytest.raises(ValueError, match="is not the folder of a job: it has no job.json"):
-        launch.launch_job(here)
+        launch.launch_job(tmp_path)
     file = apart / "checkpoint" / "job.json"
     needs = json.loads(file.read_text())
     write_json(file, {**needs, "fingerprint": "another"})
