@@ -4,7 +4,6 @@ is in the folder's `result.json`, and whoever wanted it reads that.
 A job is a run inside a run: its `pipeline` names the kind of job, as in `trial`.
 """
 
-import json
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -43,8 +42,7 @@ def write_needs(job: Run, **needs: Any) -> None:
 
 def needs(job: Run) -> dict[str, Any]:
     """What a job needs beside its config; empty for a run that is not a job."""
-    file = job.checkpoint / "job.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return read_json(job.checkpoint / "job.json") or {}
 
 
 def waiting(folder: Path) -> Run:
@@ -53,12 +51,11 @@ def waiting(folder: Path) -> Run:
     Raises:
       ValueError: no job waits there.
     """
-    file, done = folder / "checkpoint" / "job.json", read_json(folder / "result.json")
-    if not file.is_file() and done:
-        return Run(folder, configs.load(folder / "config.yaml"), done["pipeline"])
-    if not file.is_file():
-        raise ValueError(f"{str(folder)!r} is not the folder of a job: it has no {file.name}")
-    kind = json.loads(file.read_text(encoding="utf-8"))["kind"]
+    needed = read_json(folder / "checkpoint" / "job.json")
+    done = None if needed else read_json(folder / "result.json")
+    if not needed and not done:
+        raise ValueError(f"{str(folder)!r} is not the folder of a job: it has no job.json")
+    kind = needed["kind"] if needed else done["pipeline"]
     return Run(folder, configs.load(folder / "config.yaml"), kind)
 
 

@@ -64,7 +64,7 @@ class Measures(Part):
     def _are_known(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        single, lists = ({n for t in tables for n in tasks.every(t)} for tables in (SINGLE, LISTS))
+        single, lists = _measures(tuple(tasks.TASKS))
         for name in values.keys() - cls.model_fields.keys():
             if name not in single | lists:
                 raise PydanticCustomError(UNKNOWN, "unknown measure '{name}'", {"name": name})
@@ -72,6 +72,13 @@ class Measures(Part):
             if value is not None and (name in single) == isinstance(value, list):
                 raise PydanticCustomError(ODD, "'{name}' is of another kind", {"name": name})
         return values
+
+
+@functools.cache
+def _measures(_: tuple[str, ...]) -> tuple[set[str], set[str]]:
+    """Names of measures, see `SINGLE` and `LISTS`, once for all parts that these tasks have."""
+    single, lists = ({n for t in tables for n in tasks.every(t)} for tables in (SINGLE, LISTS))
+    return single, lists
 
 
 class Views(Measures):
