@@ -306,6 +306,15 @@ def test_numbers_have_three_digits_that_count(value, text):
 
 
 @pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0213, "0.021 ms"), (0.96, "1.0 ms"), (3.14, "3.1 ms"), (99.4, "99.4 ms")]
+    + [(1234.5, "1,234 ms"), (0.000123, "0.00012 ms"), (0, "0.0 ms"), (None, "–")],
+)
+def test_latencies_never_round_to_nothing(value, text):
+    assert words.milliseconds(value) == text
+
+
+@pytest.mark.parametrize(
     ("share", "text"), [(0.031, "one wrong answer in 32"), (0.55, "being wrong 55 times in 100")]
 )
 def test_errors_are_said_as_one_says_them(share, text):

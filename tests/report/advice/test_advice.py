@@ -75,7 +75,7 @@ def test_a_good_run_is_told_to_ship(good):
     assert look.startswith("Look at the mistakes of “cat”") and "may be chance" in look
     assert ship == (
         "To ship it, take export/model.tflite. It is the int8 file: of the small ones that are "
-        "sound on validation the fastest: 0.7 MB, 3.14 ms an example (median of 50 runs), 97.5% "
+        "sound on validation the fastest: 0.7 MB, 3.1 ms an example (median of 50 runs), 97.5% "
         "of 1,000 examples right (95% interval 96.3 to 98.3)."
     )
 

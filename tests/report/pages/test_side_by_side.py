@@ -176,7 +176,7 @@ def test_page_is_safe_and_whole(two):
         "fit.freeze – – 1.0",
         "Validation loss over 4 epochs",
         "94.1% 89.9 to 97.4",
-        "5.0 MB, 3.14 ms 90.0% of 153",
+        "5.0 MB, 3.1 ms 90.0% of 153",
         "12.5 s 12.5 s 12.5 s",
         "MobileNetV2",
     ]:

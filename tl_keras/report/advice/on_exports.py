@@ -7,7 +7,7 @@ from tl_keras.report.drawings.words import (
     count,
     interval,
     megabytes,
-    number,
+    milliseconds,
     percent,
 )
 from tl_keras.report.facts import figures
@@ -36,7 +36,7 @@ def on_shipping(run: RunFiles) -> Iterable[Advice]:
     shipped, export = found
     why, median = [megabytes(export.bytes)], figures.median(export)
     if median is not None:
-        why.append(f"{number(median)} ms an example (median of {figures.TIMED} runs)")
+        why.append(f"{milliseconds(median)} an example (median of {figures.TIMED} runs)")
     if share := figures.right(run, export):
         why.append(
             f"{percent(share.value)} of {count(share.n)} examples right (95% interval "

@@ -9,6 +9,7 @@ from tl_keras.report.drawings.words import (
     is_number,
     listed,
     megabytes,
+    milliseconds,
     number,
     one_in,
     percent,
@@ -61,7 +62,7 @@ def _shipped(run: RunFiles) -> str:
     shipped, export = found
     line = f"to ship: {shipped.format}, {megabytes(export.bytes)}"
     median = figures.median(export)
-    return f"{line}, {median:.1f} ms an example" if median is not None else line
+    return f"{line}, {milliseconds(median)} an example" if median is not None else line
 
 
 @dataclass(frozen=True)

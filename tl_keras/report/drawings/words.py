@@ -51,6 +51,16 @@ def megabytes(value: Any) -> str:
     return f"{value / 1e6:.1f} MB" if value >= 1e5 else f"{value / 1e3:.1f} kB"
 
 
+def milliseconds(value: Any) -> str:
+    """A latency: 214 ms, 3.1 ms, 0.021 ms; two significant digits below 1 ms, so never 0.0 ms."""
+    if not is_number(value):
+        return NOTHING
+    if 0 < abs(value) < 0.95:
+        decimals = 1 - math.floor(math.log10(abs(value)))
+        return f"{value:.{decimals}f} ms"
+    return f"{value:,.0f} ms" if value >= 99.5 else f"{value:.1f} ms"
+
+
 def duration(seconds: Any) -> str:
     """Seconds, minutes or hours, whichever reads best."""
     if not is_number(seconds):

@@ -17,7 +17,7 @@ from tl_keras.report.drawings.words import (
     duration,
     listed,
     megabytes,
-    number,
+    milliseconds,
     split_name,
 )
 from tl_keras.report.facts import figures, paired
@@ -245,7 +245,7 @@ def _export(run: RunFiles, export: Exported | None, task: str) -> str:
     if not export:
         return NOTHING
     median = figures.median(export)
-    speed = f", {number(median)} ms" if median is not None else ""
+    speed = f", {milliseconds(median)}" if median is not None else ""
     missed = "" if figures.passed(export) else ' <span class="missed">missed</span>'
     value = export.get(tasks.of(task, "names").MAIN)
     right = results.main(task, value, figures.examples(run, export))
