@@ -1,0 +1,122 @@
+"""A folder with small data in which the pages of the documentation are tried.
+
+What a page trains is made small, so that a page takes seconds: tiny pictures, few epochs, the
+backbone that ships with the package. A run that an earlier page has made is copied, not made again.
+"""
+
+import copy
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from shapes import draw
+
+from tl_keras import launch
+from tl_keras.config import text as configs
+from tl_keras.run import folder as runs
+
+NAMES = {"cross": "ants", "disc": "bees", "square": "wasps"}
+EMBEDDED = {"backbone": "MobileNet", "options": {"alpha": 0.5}, "weights": "glyphs"}
+
+
+class Workspace:
+    """The folder of all pages. It holds:
+
+    - `photos/`: 24 pictures each of ants, bees and wasps; `photos.csv` lists them.
+    - `more/`: the same classes, other pictures, as a set to evaluate on.
+    - `others/`: pictures without labels.
+    - `new/`: three pictures to predict.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "page"
+        self.kept = folder / "kept"
+        self.cache = folder / "cache"
+        self.data = folder / "data"
+        for name, count, seed in (("photos", 24, 0), ("more", 6, 1), ("others", 16, 2)):
+            draw(self.data / name, count, seed)
+            for shape, own in NAMES.items():
+                (self.data / name / shape).rename(self.data / name / own)
+        (self.data / "new").mkdir()
+        for i, own in enumerate(NAMES.values()):
+            shutil.copy(self.data / "more" / own / "0.png", self.data / "new" / f"{i}.png")
+        for file in sorted((self.data / "others").glob("*/*.png")):
+            file.rename(self.data / "others" / f"{file.parent.name[0]}_{file.name}")
+        for own in NAMES.values():
+            (self.data / "others" / own).rmdir()
+        rows = [
+            f"{file.relative_to(self.data)},{file.parent.name}"
+            for file in sorted((self.data / "photos").glob("*/*.png"))
+        ]
+        (self.data / "photos.csv").write_text("\n".join(["path,label", *rows, ""]))
+
+    @contextmanager
+    def opened(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        """The workspace as a page finds it: data and no runs, and the current folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.copytree(self.data, self.folder)
+        monkeypatch.chdir(self.folder)
+        monkeypatch.setattr(configs, "from_tree", self._small(configs.from_tree))
+        monkeypatch.setattr(launch, "launch", self._kept(launch.launch))
+        yield
+
+    def written(self, text: str) -> Path:
+        """A YAML file with this text."""
+        file = self.folder / f"{hashlib.sha1(text.encode()).hexdigest()[:8]}.yaml"
+        file.write_text(text)
+        return file
+
+    def _small(self, from_tree):
+        def small(tree: dict[str, Any]):
+            from_tree(tree)  # As the page says it.
+            return from_tree(shrunk(tree, self.cache))
+
+        return small
+
+    def _kept(self, original):
+        def launched(command, config, workdir, *rest):
+            told = f"{command}\n{os.path.abspath(workdir)}\n{configs.to_yaml(config)}"
+            kept = self.kept / hashlib.sha1(told.encode()).hexdigest()
+            if kept.is_dir() and not Path(workdir).exists():
+                shutil.copytree(kept, workdir)
+            run = original(command, config, workdir, *rest)
+            if not kept.is_dir():
+                shutil.copytree(run.workdir, kept)
+            return run
+
+        return launched
+
+
+def shrunk(tree: dict[str, Any], cache: Path) -> dict[str, Any]:
+    """A config as a page has it, made small."""
+    tree = copy.deepcopy(tree)
+
+    def section(name: str) -> dict[str, Any]:
+        tree[name] = dict(tree.get(name) or {})
+        return tree[name]
+
+    section("image")["size"] = 32
+    if tree["image"].get("augment") != []:
+        tree["image"]["augment"] = [{"flip": "horizontal"}]
+    model = section("model")
+    if not str(model.get("backbone", "")).endswith(".keras"):
+        weights = str(model.get("weights", "imagenet"))
+        model.update(EMBEDDED)
+        if weights not in ("imagenet", "glyphs"):
+            model["weights"] = weights
+    fit = section("fit")
+    fit.update(epochs=min(_number(fit.get("epochs"), 2), 2), batch_size=8)
+    if (search := tree.get("search")) and search.get("trials"):
+        section("search")["trials"] = min(search["trials"], 2)
+    section("cross_validate").setdefault("folds", 3)
+    section("cache")["path"] = str(cache)
+    return tree
+
+
+def _number(value: Any, default: int) -> int:
+    return value if isinstance(value, int) else default
