@@ -32,6 +32,7 @@ MARK = re.compile(r"<!-- (not run|file|status|output)(?:: (.+?))? -->")
 NUMBER = re.compile(r"\d[\d,.e+-]*")
 # Programs that may run in a page's folder. All others need the mark `not run`.
 HARMLESS = ("cat", "cp", "head", "ls", "mkdir", "mv", "rm", "tail")
+MARK_IT = "mark the block with <!-- not run: REASON -->"
 EXTRAS = re.compile(r"\.\[([\w,]+)\]")
 PYTHON = re.compile(r"(.*/)?python3?$")
 TL_KERAS = re.compile(r"(.*/)?tl-keras$")
@@ -90,9 +91,7 @@ class Reader:
         if act:
             act(block)
         elif not block.language.startswith("{"):  # A directive of Sphinx, which the build checks.
-            assert "not run" in block.marks, (
-                f"no way to run a block of {block.language!r}: mark it with <!-- not run: REASON -->"
-            )
+            assert "not run" in block.marks, f"no way to run {block.language!r}; {MARK_IT}"
 
     def _python(self, block: Block) -> None:
         code = compile("\n" * block.line + block.source, "page", "exec")
@@ -130,7 +129,7 @@ class Reader:
         if command is not None:
             status = self._run_tl_keras(command)
         else:
-            assert words[0] in HARMLESS, f"{words[0]}: mark this block with <!-- not run: REASON -->"
+            assert words[0] in HARMLESS, f"{words[0]}: may not run here; {MARK_IT}"
             done = subprocess.run(words, capture_output=True, text=True, check=False)
             status, self.printed = done.returncode, done.stdout + done.stderr
         if target:

@@ -18,7 +18,6 @@ from shapes import draw
 
 from tl_keras import launch
 from tl_keras.config import text as configs
-from tl_keras.run import folder as runs
 
 NAMES = {"cross": "ants", "disc": "bees", "square": "wasps"}
 EMBEDDED = {"backbone": "MobileNet", "options": {"alpha": 0.5}, "weights": "glyphs"}
