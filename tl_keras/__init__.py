@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # Type checkers take this name for true.
     import os
     from collections.abc import Iterable, Mapping
     from pathlib import Path
-    from typing import Any
+    from typing import Any, TypeAlias
 
     import numpy as np
     import PIL.Image
@@ -24,8 +24,8 @@ if TYPE_CHECKING:  # Type checkers take this name for true.
     from tl_keras.config.whole import RunConfig
     from tl_keras.run.run import Run
 
-    Config = RunConfig | Mapping[str, Any] | str | os.PathLike
-    Picture = str | os.PathLike | np.ndarray | PIL.Image.Image
+    Config: TypeAlias = RunConfig | Mapping[str, Any] | str | os.PathLike[str]
+    Picture: TypeAlias = str | os.PathLike[str] | np.ndarray[Any, Any] | PIL.Image.Image
 
 __all__ = [
     "__version__",
@@ -45,7 +45,8 @@ __all__ = [
 ]
 
 
-class _Package(type(sys)):
+# `types` is not imported: a file of that name in the current folder would be.
+class _Package(type(sys)):  # type: ignore[misc]
     """The package, whose functions keep their names.
 
     When Python has imported a subpackage, it sets an attribute of the parent: without this class
@@ -218,8 +219,7 @@ def report(
     from tl_keras import output as outputs
     from tl_keras.run.run import Run
 
-    several = not isinstance(runs, Run | str | os.PathLike)
-    named = list(runs) if several else [runs]
+    named = [runs] if isinstance(runs, Run | str | os.PathLike) else list(runs)
     if (len(named) > 1) != (output is not None):
         raise ValueError(
             "output: expected the page to write for several runs, and none for one, whose page is "

@@ -88,7 +88,8 @@ def _hint(name: str, known: Iterable[str]) -> str:
 
 
 def _define(names: Sequence[str]) -> Flags:
-    values = flags.FlagValues()  # Private: TensorFlow puts 26 flags into the global ones.
+    # absl has types, but not here.
+    values = flags.FlagValues()  # type: ignore[no-untyped-call]  # Private: TensorFlow puts 26 flags into the global ones.
     for name in names:
         FLAGS[name](values)
     return values

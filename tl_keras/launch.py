@@ -81,18 +81,20 @@ def launch_job(
 
 
 def _approach(command: str) -> Callable[[RunConfig, str | Path], Run]:
-    return importlib.import_module(f"tl_keras.approaches.{command}").run
+    approach: Callable[[RunConfig, str | Path], Run]
+    approach = importlib.import_module(f"tl_keras.approaches.{command}").run
+    return approach
 
 
 def _refuse_changed_data(run: Run) -> None:
     """Raises ValueError if the data changed after the run: its result would pass for that of the
     new data."""
-    file = run.workdir / "data.json"
-    if not file.is_file():
+    recorded = read_json(run.workdir / "data.json")
+    if recorded is None:
         return
     from tl_keras.data import changed_since  # Here, since NumPy takes a while to import.
 
-    if changed := changed_since.since(run.config, read_json(file)):
+    if changed := changed_since.since(run.config, recorded):
         raise ValueError(
             f"--workdir: {str(run.workdir)!r} was finished with other data ({changed}), and its "
             "result describes the earlier data; choose another --workdir for the data as they are "
@@ -121,7 +123,8 @@ def evaluate(
       ValueError: the data cannot be used.
     """
     if data is None:
-        return to_json(run.result.test or run.result.val)
+        measured: dict[str, Any] = to_json(run.result.test or run.result.val)
+        return measured
     if not Path(data).is_dir() and not str(data).lower().endswith(".csv"):
         raise ValueError(
             f"--data: {str(data)!r} is no folder; expected class folders in one, or a CSV"
@@ -129,7 +132,8 @@ def evaluate(
     with start():
         from tl_keras.approaches import evaluate
 
-        return to_json(evaluate.run(run, Path(data)))
+        measured = to_json(evaluate.run(run, Path(data)))
+        return measured
 
 
 def export(run: Run, config: RunConfig, start: Start = tensorflow_started) -> Run:
@@ -170,5 +174,6 @@ def report(workdirs: Sequence[Path], output: Path | None = None) -> Path:
 
     if len(workdirs) == 1:
         return page.write(workdirs[0])
+    assert output, "the page of several runs has no place of its own"
     # Not as runs: a report reads files, also those of a version whose configs load no more.
     return side_by_side.write(workdirs, output)

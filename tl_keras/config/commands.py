@@ -12,7 +12,7 @@ from tl_keras.config.messages import nearest
 from tl_keras.config.section import Auto, Location, Name, Section
 
 Approach = Literal[  # The quick ones first; from scratch, which takes what time is left, last.
-    *("head", "finetune", "search", "full", "chain", "cross_validate", "parallel", "scratch")
+    "head", "finetune", "search", "full", "chain", "cross_validate", "parallel", "scratch"
 ]
 APPROACHES: tuple[Approach, ...] = get_args(Approach)
 

@@ -19,8 +19,9 @@ DRAWN = {source: name for name in MODALITIES for source in part(name, "config").
 class DataConfig(Section):
     """Which examples, in which splits."""
 
-    source: Literal[(*FILES, *DRAWN)] = "folder"
-    modality: Literal[("auto", *MODALITIES)] = "auto"  # what an example is; auto: by the source
+    source: Literal[(*FILES, *DRAWN)] = "folder"  # type: ignore[valid-type]  # From a table.
+    # What an example is; auto: by the source.
+    modality: Literal[("auto", *MODALITIES)] = "auto"  # type: ignore[valid-type]  # From a table.
     path: Location | None = Field(
         None, description="a folder of class folders, a CSV file, or a TFDS data folder, by source"
     )

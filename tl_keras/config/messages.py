@@ -24,7 +24,8 @@ def messages(error: ValidationError, config: type[BaseModel]) -> list[str]:
 
     A field that takes one thing or another fails with a detail for each; one line says it all.
     """
-    root, lines = config.model_json_schema(), {}
+    root = config.model_json_schema()
+    lines: dict[str | tuple[str, str], str] = {}  # A field may fail several checks of ours.
     not_unicode = {
         _node(detail["loc"], root)[0]
         for detail in error.errors()
@@ -82,7 +83,7 @@ BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveM
 def _rule(node: dict[str, Any]) -> str:
     """What a JSON schema allows, in words; its own where it has some."""
     if "anyOf" in node:
-        return node.get("description") or ", or ".join(map(_rule, node["anyOf"]))
+        return str(node.get("description") or ", or ".join(map(_rule, node["anyOf"])))
     if choices := node.get("enum") or [node[key] for key in ("const",) if key in node]:
         *first, last = map(repr, choices)
         return f"{', '.join(first)} or {last}" if first else last
@@ -90,7 +91,7 @@ def _rule(node: dict[str, Any]) -> str:
         return KINDS["object"]
     bounds = [f"{sign} {node[key]}" for key, sign in BOUNDS.items() if key in node]
     kind = f"{KINDS[node['type']]} {' and '.join(bounds)}".rstrip()
-    return node.get("description", kind)
+    return str(node.get("description", kind))
 
 
 def shown(value: Any) -> str:

@@ -47,9 +47,9 @@ def check(config: RunConfig) -> None:
         _check_name(name, config)
         if name.startswith("model.options.") and not isinstance(values, tuple):
             # Weights are made for some of them: those between the ends of a range would be refused.
-            found = values if isinstance(values, str) else values.model_dump()
+            written = values if isinstance(values, str) else values.model_dump()
             raise ValueError(
-                f"search.space.{name}: expected a list of values; received {shown(found)}"
+                f"search.space.{name}: expected a list of values; received {shown(written)}"
             )
         for value in ends(name, values):
             try:
@@ -61,8 +61,8 @@ def check(config: RunConfig) -> None:
     combined = architectures(config)
     if len(combined) > MOST:
         raise ValueError(f"search.space: expected at most {MOST} architectures; it holds more")
-    for values in combined:
-        for whole in _with_others(space, values):
+    for architecture in combined:
+        for whole in _with_others(space, architecture):
             try:
                 with_values(config, whole)
             except ValueError as error:
@@ -86,7 +86,7 @@ def _check_options(space: Mapping[str, Any], names: Collection[str]) -> None:
     for name in space:
         option = name.removeprefix("model.options.")
         if option != name and option not in taken:
-            near = nearest(option, taken)
+            near = nearest(option, sorted(taken))
             raise ValueError(f"search.space.{name}: no option of {', '.join(sorted(names))}{near}")
 
 
@@ -164,10 +164,10 @@ def prepares_alike(one: RunConfig, other: RunConfig) -> bool:
     return all(getattr(one.settings, name) == getattr(other.settings, name) for name in names)
 
 
-def depths(config: RunConfig) -> tuple:
+def depths(config: RunConfig) -> tuple[float | str, ...]:
     """The freeze depths that a config names one by one, where all are of one backbone."""
     search, fit = config.search, config.fit
-    named = (fit.freeze,)
+    named: Any = (fit.freeze,)
     if search.wanted:
         named = search.space.get(FREEZE, named)
     models = [trial.model for trial in first_trials(config)]

@@ -34,7 +34,7 @@ def load(file: str | Path | None, overrides: Sequence[str] = ()) -> RunConfig:
     return from_tree(tree)
 
 
-def from_tree(tree: dict[str, Any]) -> RunConfig:
+def from_tree(tree: Mapping[str, Any]) -> RunConfig:
     """A checked config from nested dicts, as YAML gives them. Raises ValueError as `load` does."""
     tree = _of_plain_values(tree)
     renamed.check(tree)
@@ -106,7 +106,8 @@ def to_yaml(config: RunConfig) -> str:
     stream = io.StringIO()
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False  # Sections in the order of a run.
+    # Sections in the order of a run. ruamel.yaml declares None alone.
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.dump(to_tree(config), stream)
     return stream.getvalue()
 
@@ -132,7 +133,8 @@ def _read(file: Path) -> dict[str, Any]:
         raise ValueError(f"{where}: expected UTF-8 text; received {byte}") from None
     except OSError as error:
         raise ValueError(f"{where} cannot be read: {error.strerror}") from None
-    return _parse(text, where, default={})
+    tree: dict[str, Any] = _parse(text, where, default={})
+    return tree
 
 
 def _parse(text: str, where: str, default: Any) -> Any:

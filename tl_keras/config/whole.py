@@ -4,7 +4,7 @@ A field is defined once, in the section named after the module that reads it. Se
 frozen and forbid unknown fields. Only what differs from the defaults needs to be written.
 """
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, create_model, field_validator, model_validator
 
@@ -35,11 +35,17 @@ class _Data(Section):
 
 # A section for each modality, named after it: `image: {size: 96}`.
 _SETTINGS = {name: part(name, "config").SECTION for name in MODALITIES}
-_Examples = create_model(
-    "_Examples",
-    __base__=_Data,
-    **{name: (settings, settings()) for name, settings in _SETTINGS.items()},
-)
+if TYPE_CHECKING:  # Type checkers follow no table, and see the default modality.
+    from tl_keras.modalities.image.config import ImageConfig
+
+    class _Examples(_Data):
+        image: ImageConfig = ImageConfig()
+else:
+    _Examples = create_model(
+        "_Examples",
+        __base__=_Data,
+        **{name: (settings, settings()) for name, settings in _SETTINGS.items()},
+    )
 
 
 class RunConfig(_Examples):
@@ -129,7 +135,7 @@ class RunConfig(_Examples):
     def modality(self) -> str:
         """The modality of the examples: what `data.modality` is, or the source says."""
         if self.data.modality != "auto":
-            return self.data.modality
+            return str(self.data.modality)
         return DRAWN.get(self.data.source, DEFAULT)
 
     @property

@@ -13,6 +13,7 @@ from tl_keras.config import text as configs
 from tl_keras.config.whole import RunConfig
 from tl_keras.run import marks
 from tl_keras.run.files import write_json, write_text
+from tl_keras.run.result.part import Maybe
 from tl_keras.run.result.whole import SCHEMA, Result, build, parse, to_json
 
 DONE, DIVERGED, OVER = "done", "diverged", "over the limit"  # What becomes of a trial.
@@ -37,7 +38,7 @@ class Run:
     began: float = field(default_factory=time.monotonic, compare=False)
 
     @property
-    def result(self) -> Result | None:
+    def result(self) -> Maybe[Result]:
         """The run's `result.json`; None while the run is not finished.
 
         Raises:
@@ -65,8 +66,9 @@ class Run:
         record = self.record
         for name, value in to_json(parts).items():
             old = record.get(name)
-            joined = isinstance(old, dict) and isinstance(value, dict)
-            record[name] = {**old, **value} if joined else value
+            if isinstance(old, dict) and isinstance(value, dict):
+                value = {**old, **value}
+            record[name] = value
         write_json(self.checkpoint / "record.json", record)
 
     def carry(self, *parts: str) -> None:

@@ -12,7 +12,7 @@ from tl_keras import tasks
 from tl_keras.report.drawings.words import is_number
 from tl_keras.report.read import Prediction, RunFiles
 from tl_keras.run.result.exports import Exported, Shipped
-from tl_keras.run.result.part import Measures, Scores
+from tl_keras.run.result.part import Measured, Scores
 from tl_keras.tasks.shares import paired_interval, wilson
 
 # Stages of metrics.jsonl whose records are epochs, in words. Those of the stage "head" are
@@ -99,7 +99,7 @@ def to_ship(run: RunFiles) -> tuple[Shipped, Exported] | None:
     return (shipped, export) if export else None
 
 
-def share_right(run: RunFiles, scores: Measures | Mapping[str, Any] | None) -> float | None:
+def share_right(run: RunFiles, scores: Measured | Mapping[str, Any] | None) -> float | None:
     """The share of right answers among scores; None of other tasks, or where nobody knows it."""
     share = scores.get(run.main) if scores and run.counts_right else None
     return share if is_number(share) and 0 <= share <= 1 else None

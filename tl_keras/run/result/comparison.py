@@ -1,6 +1,6 @@
 """The parts of a result on approaches side by side."""
 
-from tl_keras.run.result.part import Interval, MainScores, Measures, Part, Seconds
+from tl_keras.run.result.part import Interval, MainScores, Maybe, Measures, Part, Seconds
 
 
 class Against(Part):
@@ -10,7 +10,7 @@ class Against(Part):
     lost: int
     difference: float
     interval: Interval
-    n: int | None = None
+    n: Maybe[int] = None
 
 
 class Standing(Part):
@@ -23,9 +23,9 @@ class Standing(Part):
 class Recommended(Part):
     """The approach that is best on the validation examples that all answered."""
 
-    best: str | None = None
-    val: Standing | None = None
-    test: Standing | None = None
+    best: Maybe[str] = None
+    val: Maybe[Standing] = None
+    test: Maybe[Standing] = None
 
 
 class ApproachRecord(Part):
@@ -35,14 +35,14 @@ class ApproachRecord(Part):
     backbone: str
     parameters: int
     kept: str
-    freeze: float | str | None
-    val: MainScores | None = None
-    test: MainScores | None = None
+    freeze: Maybe[float | str]
+    val: Maybe[MainScores] = None
+    test: Maybe[MainScores] = None
     seconds: Seconds
     training: Seconds
-    to_scratch: Seconds | None  # of training, until it is as good as the one from scratch gets
-    bytes: int | None
-    latency_ms: float | None
+    to_scratch: Maybe[Seconds]  # of training, until it is as good as the one from scratch gets
+    bytes: Maybe[int]
+    latency_ms: Maybe[float]
 
 
 class Ranked(Measures):

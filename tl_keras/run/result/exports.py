@@ -1,15 +1,15 @@
 """The parts of a result on exported files."""
 
-from tl_keras.run.result.part import Interval, Measures, Part
+from tl_keras.run.result.part import Interval, Maybe, Measures, Part
 
 
 class Latency(Part):
     """Milliseconds an example, of repeated runs."""
 
     median: float
-    p95: float | None = None
-    least: float | None = None
-    threads: int | None = None
+    p95: Maybe[float] = None
+    least: Maybe[float] = None
+    threads: Maybe[int] = None
 
 
 class FileLoss(Measures):
@@ -55,27 +55,27 @@ class Exported(Measures):
     path: str
     bytes: int
     status: str  # "ok", or by how much the file misses its tolerance
-    interval: Interval | None = None
-    agreement: float | None = None  # with the model's decisions
-    max_abs_diff: float | None = None  # of any of its answers
-    n: int | None = None
-    val: FileLoss | None = None
-    undecided: int | None = None  # validation examples that are too few to tell
-    repair: Repair | None = None
-    abstain: Abstaining | None = None
-    latency_ms: Latency | None = None  # one thread
-    latency_all_ms: Latency | None = None  # all cores
-    arena_bytes: int | None = None
-    operators: dict[str, int] | None = None
-    float_operators: dict[str, int] | None = None
+    interval: Maybe[Interval] = None
+    agreement: Maybe[float] = None  # with the model's decisions
+    max_abs_diff: Maybe[float] = None  # of any of its answers
+    n: Maybe[int] = None
+    val: Maybe[FileLoss] = None
+    undecided: Maybe[int] = None  # validation examples that are too few to tell
+    repair: Maybe[Repair] = None
+    abstain: Maybe[Abstaining] = None
+    latency_ms: Maybe[Latency] = None  # one thread
+    latency_all_ms: Maybe[Latency] = None  # all cores
+    arena_bytes: Maybe[int] = None
+    operators: Maybe[dict[str, int]] = None
+    float_operators: Maybe[dict[str, int]] = None
 
 
 class OnFiles(Measures):
     """The shipped file on files that were prepared as a device prepares them."""
 
-    interval: Interval | None = None
+    interval: Maybe[Interval] = None
     agreement: float
-    max_abs_diff: float | None = None
+    max_abs_diff: Maybe[float] = None
     n: int
     identical: float  # share of examples that are prepared as in training, bit for bit
 
@@ -83,7 +83,7 @@ class OnFiles(Measures):
 class Shipped(Part):
     """The file that is `export/model.tflite`."""
 
-    format: str | None
+    format: Maybe[str]
     status: str
-    path: str | None = None
-    device: OnFiles | None = None
+    path: Maybe[str] = None
+    device: Maybe[OnFiles] = None

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tl_keras.run.result.part import Interval, Measures, Part, Seconds
+from tl_keras.run.result.part import Interval, Maybe, Measures, Part, Seconds
 
 
 class FoldRecord(Measures):
@@ -16,7 +16,7 @@ class FoldRecord(Measures):
     interval: Interval
     kept: str
     seconds: Seconds
-    values: dict[str, Any] | None = None  # of the best trial, where each fold searches
+    values: Maybe[dict[str, Any]] = None  # of the best trial, where each fold searches
 
 
 class Spread(Part):

@@ -2,12 +2,20 @@
 
 import functools
 from collections.abc import KeysView
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Optional, TypeVar, Union
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from tl_keras import tasks
+
+Value = TypeVar("Value")
+if TYPE_CHECKING:
+    # Type checkers accept `run.result.test.accuracy` without a check for None, and refuse unknown
+    # names: which parts a result has follows from the command.
+    Maybe = Union[Value, Any]  # noqa: UP007
+else:
+    Maybe = Optional[Value]  # noqa: UP045
 
 Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
 Interval = Pair  # 95%: low, high
@@ -53,8 +61,8 @@ def _field_of(model: type[Part], name: str) -> str:
     return _aliases(model).get(name, name)
 
 
-class Measures(Part):
-    """A part that also has measures of the run's task, by name."""
+class Measured(Part):
+    """A part that also has measures of the run's task."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, float | None | list[int] | list[float]]
@@ -81,6 +89,14 @@ def _measures(_: tuple[str, ...]) -> tuple[set[str], set[str]]:
     return single, lists
 
 
+class Measures(Measured):
+    """A part with measures whose names only the task knows, so type checkers accept any name."""
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> float | Any: ...
+
+
 class Views(Measures):
     """Scores of answers that are the mean over `evaluate.views` views of each example."""
 
@@ -88,16 +104,16 @@ class Views(Measures):
     interval: Interval
 
 
-class Scores(Measures):
+class Scores(Measured):
     """Scores of a split. A task's `record.Scores` declares its metrics, the 95% `interval` of the
     main one, and `n`, the number of examples."""
 
-    views: Views | None = None
+    views: Maybe[Views] = None
 
 
 class MainScores(Measures):
     """The few scores that are recorded of approaches, students and candidates: `metrics.IN_SHORT`
     of the task."""
 
-    interval: Interval | None = None
-    n: int | None = None
+    interval: Maybe[Interval] = None
+    n: Maybe[int] = None

@@ -1,6 +1,6 @@
 """The parts of a result on a teacher and its students."""
 
-from tl_keras.run.result.part import Interval, MainScores, Measures, Part, Seconds
+from tl_keras.run.result.part import Interval, MainScores, Maybe, Measures, Part, Seconds
 from tl_keras.run.result.training import ModelRecord
 
 
@@ -16,16 +16,16 @@ class LabelCounts(Part):
 
     n: int
     kept: int
-    known: int | None = None  # of those kept, with a known label
-    right: int | None = None
+    known: Maybe[int] = None  # of those kept, with a known label
+    right: Maybe[int] = None
 
 
 class Labels(Part):
     """What a teacher made of the unlabelled examples."""
 
     classes: dict[str, LabelCounts]
-    frequencies: list[float] | None = None
-    thresholds: list[float] | None = None
+    frequencies: Maybe[list[float]] = None
+    thresholds: Maybe[list[float]] = None
 
 
 class Segment(Part):
@@ -36,8 +36,8 @@ class Segment(Part):
     val: int
     kept: str
     seconds: Seconds
-    labelled: MainScores | None = None
-    taught: MainScores | None = None
+    labelled: Maybe[MainScores] = None
+    taught: Maybe[MainScores] = None
 
 
 class Round(Part):

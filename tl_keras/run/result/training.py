@@ -1,16 +1,16 @@
 """The parts of a result on data and model."""
 
-from tl_keras.run.result.part import Measures, Part, Seconds
+from tl_keras.run.result.part import Maybe, Measures, Part, Seconds
 
 
 class Counts(Part):
     """How many examples each split has."""
 
-    classes: int | None = None
-    train: int | None = None
-    val: int | None = None
-    test: int | None = None
-    quarantined: int | None = None
+    classes: Maybe[int] = None
+    train: Maybe[int] = None
+    val: Maybe[int] = None
+    test: Maybe[int] = None
+    quarantined: Maybe[int] = None
 
 
 class CandidateRecord(Measures):
@@ -26,25 +26,25 @@ class CandidateRecord(Measures):
 class ModelRecord(Part):
     """The model, and how it was made."""
 
-    backbone: str | None = None
-    weights: str | None = None
-    parameters: int | None = None
-    freeze: float | str | None = None  # share of the blocks, or the layer that was named
-    block: str | None = None
-    cut: str | None = None
-    kept: str | None = None  # head, finetuned or mix; scratch; how folds or students are merged
-    classes_kept: list[str] | None = None  # of the head of an earlier run
-    candidates: dict[str, CandidateRecord] | None = None
-    fine_tuning: str | None = None  # why it was left out
-    graph_digest: str | None = None
-    weights_digest: str | None = None
+    backbone: Maybe[str] = None
+    weights: Maybe[str] = None
+    parameters: Maybe[int] = None
+    freeze: Maybe[float | str] = None  # share of the blocks, or the layer that was named
+    block: Maybe[str] = None
+    cut: Maybe[str] = None
+    kept: Maybe[str] = None  # head, finetuned or mix; scratch; how folds or students are merged
+    classes_kept: Maybe[list[str]] = None  # of the head of an earlier run
+    candidates: Maybe[dict[str, CandidateRecord]] = None
+    fine_tuning: Maybe[str] = None  # why it was left out
+    graph_digest: Maybe[str] = None
+    weights_digest: Maybe[str] = None
 
 
 class Chosen(Part):
     """What validation chose."""
 
     kept: str
-    regularisation: float | None = None  # of the head, scikit-learn's 1/C
+    regularisation: Maybe[float] = None  # of the head, scikit-learn's 1/C
     temperature: float
     epochs: int
 
@@ -52,8 +52,8 @@ class Chosen(Part):
 class Digests(Part):
     """Digests of a backbone that a search began with."""
 
-    graph_digest: str | None = None
-    weights_digest: str | None = None
+    graph_digest: Maybe[str] = None
+    weights_digest: Maybe[str] = None
 
 
 class ActivationsRecord(Part):
@@ -61,7 +61,7 @@ class ActivationsRecord(Part):
 
     keep: bool
     why: str
-    dtype: str | None = None
-    cached: bool | None = None  # All of them were there before.
-    bytes: int | None = None
-    seconds: Seconds | None = None
+    dtype: Maybe[str] = None
+    cached: Maybe[bool] = None  # All of them were there before.
+    bytes: Maybe[int] = None
+    seconds: Maybe[Seconds] = None

@@ -4,7 +4,7 @@ import copy
 import functools
 import operator
 from collections.abc import Mapping
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -12,7 +12,7 @@ from tl_keras import tasks
 from tl_keras.run.result.comparison import Against, ApproachRecord, Learning, Ranked, Recommended
 from tl_keras.run.result.exports import Exported, Shipped
 from tl_keras.run.result.folds import CrossValidation, FoldRecord
-from tl_keras.run.result.part import ODD, UNKNOWN, Part, Scores, Seconds
+from tl_keras.run.result.part import ODD, UNKNOWN, Maybe, Part, Scores, Seconds
 from tl_keras.run.result.search import SearchRecord, TrialRecord
 from tl_keras.run.result.teaching import Round, Teacher, UnlabelledCounts
 from tl_keras.run.result.training import ActivationsRecord, Chosen, Counts, Digests, ModelRecord
@@ -22,7 +22,16 @@ SCHEMA = 2
 LATER_FIELDS = ("extra_forbidden", UNKNOWN)
 # What stands in for fields that every result needs.
 DEFAULTS: dict[str, Any] = {"schema": SCHEMA, "pipeline": "", "seed": 0, "seconds": {}}
-AnyScores = TypeVar("AnyScores", bound=Scores)
+if TYPE_CHECKING:  # `Result` alone means a result of the default task.
+    from typing_extensions import TypeVar
+
+    from tl_keras.tasks.classification import record
+
+    AnyScores = TypeVar("AnyScores", bound=Scores, default=record.Scores)
+else:
+    from typing import TypeVar
+
+    AnyScores = TypeVar("AnyScores", bound=Scores)
 
 
 class Result(Part, Generic[AnyScores]):
@@ -33,35 +42,35 @@ class Result(Part, Generic[AnyScores]):
     pipeline: str  # the command, or the kind of job
     seed: int
     seconds: dict[str, Seconds]  # by phase; `total`
-    data: Counts | None = None
-    model: ModelRecord | None = None
-    chosen: Chosen | None = None
-    val: AnyScores | None = None
-    test: AnyScores | None = None
-    held_out: AnyScores | None = None  # of a fold
-    labelled: AnyScores | None = None  # of a student: validation examples that people labelled
-    taught: AnyScores | None = None  # of a student: those that the teacher labelled
-    export: dict[str, Exported] | None = None  # by format
-    shipped: Shipped | None = None
-    search: SearchRecord | None = None
-    trial: TrialRecord | None = None  # of a trial
-    activation_bytes: dict[str, int] | None = None  # of a pass, by cut
-    features: dict[str, ActivationsRecord] | None = None  # by cut and split
-    backbones: dict[str, Digests] | None = None  # by architecture, of a search over several
-    folds: list[FoldRecord] | None = None
-    cross_validation: CrossValidation | None = None
-    unlabelled: UnlabelledCounts | None = None
-    rounds: list[Round] | None = None
-    teacher: Teacher | None = None
-    approaches: dict[str, ApproachRecord] | None = None
-    left_out: dict[str, str] | None = None  # approaches that were not run, and why
-    recommended: Recommended | None = None
-    chain: dict[str, Against] | None = None  # by split, against its last step alone
-    ranking: list[Ranked] | None = None
-    learning_curve: list[Learning] | None = None
-    devices: int | None = None  # that a batch was divided among
-    versions: dict[str, str] | None = None
-    device: str | None = None  # the machine
+    data: Maybe[Counts] = None
+    model: Maybe[ModelRecord] = None
+    chosen: Maybe[Chosen] = None
+    val: Maybe[AnyScores] = None
+    test: Maybe[AnyScores] = None
+    held_out: Maybe[AnyScores] = None  # of a fold
+    labelled: Maybe[AnyScores] = None  # of a student: validation examples that people labelled
+    taught: Maybe[AnyScores] = None  # of a student: those that the teacher labelled
+    export: Maybe[dict[str, Exported]] = None  # by format
+    shipped: Maybe[Shipped] = None
+    search: Maybe[SearchRecord] = None
+    trial: Maybe[TrialRecord] = None  # of a trial
+    activation_bytes: Maybe[dict[str, int]] = None  # of a pass, by cut
+    features: Maybe[dict[str, ActivationsRecord]] = None  # by cut and split
+    backbones: Maybe[dict[str, Digests]] = None  # by architecture, of a search over several
+    folds: Maybe[list[FoldRecord]] = None
+    cross_validation: Maybe[CrossValidation] = None
+    unlabelled: Maybe[UnlabelledCounts] = None
+    rounds: Maybe[list[Round]] = None
+    teacher: Maybe[Teacher] = None
+    approaches: Maybe[dict[str, ApproachRecord]] = None
+    left_out: Maybe[dict[str, str]] = None  # approaches that were not run, and why
+    recommended: Maybe[Recommended] = None
+    chain: Maybe[dict[str, Against]] = None  # by split, against its last step alone
+    ranking: Maybe[list[Ranked]] = None
+    learning_curve: Maybe[list[Learning]] = None
+    devices: Maybe[int] = None  # that a batch was divided among
+    versions: Maybe[dict[str, str]] = None
+    device: Maybe[str] = None  # the machine
 
     def __reduce__(self) -> tuple[Any, ...]:
         return build, (to_json(self),)  # Pickle finds no generic model by its name.
@@ -70,7 +79,7 @@ class Result(Part, Generic[AnyScores]):
 @functools.cache
 def of(task: str) -> type[Result]:
     """The model of a result of a task."""
-    return Result[tasks.of(task, "record").Scores]
+    return Result[tasks.of(task, "record").Scores]  # type: ignore[misc, return-value]  # At run time.
 
 
 def schema() -> dict[str, Any]:
@@ -108,25 +117,27 @@ def parse(values: Mapping[str, Any], task: str) -> tuple[Result, list[str]]:
     Args:
       task: that the run's config has; files of version 1 do not name it.
     """
-    values, wrong, ignored = copy.deepcopy(dict(values)), {}, LATER_FIELDS
-    if values.setdefault("task", task) != task:
-        wrong["task"] = f"expected {task!r}; received {values['task']!r}"
-        values["task"] = task
+    fields = copy.deepcopy(dict(values))
+    wrong: dict[str, str] = {}
+    ignored: tuple[str, ...] = LATER_FIELDS
+    if fields.setdefault("task", task) != task:
+        wrong["task"] = f"expected {task!r}; received {fields['task']!r}"
+        fields["task"] = task
     while True:
         try:
-            result = of(task).model_validate(values)
+            result = of(task).model_validate(fields)
             return result, [f"{field}: {message}" for field, message in wrong.items()]
         except ValidationError as error:
             details = error.errors(include_url=False)
-            places = {_place(values, detail) for detail in details}
+            places = {_place(fields, detail) for detail in details}
             for detail in details:
                 if detail["type"] not in ignored:
                     is_missing = detail["type"] == "missing"
-                    field = detail["loc"] if is_missing else _place(values, detail)
+                    field = detail["loc"] if is_missing else _place(fields, detail)
                     wrong.setdefault(".".join(map(str, field)), detail["msg"])
             ignored = (*LATER_FIELDS, "missing")  # What is missing now was left out here.
             for place in sorted(places, reverse=True):  # Of a list the last ones first.
-                _leave_out(values, place)
+                _leave_out(fields, place)
 
 
 def _place(values: Any, detail: Mapping[str, Any]) -> tuple[str | int, ...]:
@@ -140,7 +151,7 @@ def _place(values: Any, detail: Mapping[str, Any]) -> tuple[str | int, ...]:
         values = values[step]
         place.append(step)
     if not place and detail["type"] == "missing":
-        return detail["loc"]
+        place = list(detail["loc"])
     if detail["type"] in (UNKNOWN, ODD):
         place.append(detail["ctx"]["name"])
     return tuple(place)
