@@ -209,7 +209,7 @@ def _told(entry: Exported, shipped: Shipped, split: str, config: RunConfig) -> s
         "thread, on the machine that made it).",
     ]
     if shipped.device:
-        lines.append(f"- {part(config.modality, 'bundle').told(shipped.device)}")
+        lines.append(f"- {part(config.modality, 'bundle').measured_sentence(shipped.device)}")
     return "\n".join(lines)
 
 

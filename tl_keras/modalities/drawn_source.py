@@ -1,4 +1,4 @@
-"""What a source of `data.source` gives that draws its examples itself."""
+"""The result of a source (`data.source`) that generates its examples, such as `glyphs`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,18 +9,19 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Drawn:
-    """Labelled examples that no file holds.
+    """Labelled examples that are generated, not read from files.
 
     Attributes:
-      classes: names; a label is an index into them.
-      raw: `(examples, ...)`, unprepared.
+      classes: class names; a label is an index into this tuple.
+      raw: unprepared examples, `(examples, ...)`.
       labels: `(examples,) int64`.
-      files: a name for each of them.
-      parts: places of val and test among them; None where splits are carved.
-      train: where `parts` says which are held out, of each training example of the first epoch
-        its name, its label and a digest of its own.
-      draw: training examples drawn anew: from indices `(batch,) int64` to prepared examples and
-        labels, inside a graph; index `epoch * len(train) + i` is example i of an epoch.
+      files: a name for each example, used in place of a file name.
+      parts: slices of `raw` that are val and test; None if the splits are carved from `raw`.
+      train: `(name, label, digest)` of each training example of the first epoch; empty if `parts`
+        is None.
+      draw: generates training examples inside a graph, from indices `(batch,) int64` to prepared
+        examples and labels; index `epoch * len(train) + i` is example i of that epoch. None if
+        training examples come from `raw`.
     """
 
     classes: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What is written for devices: its pixels are those of training, in each language."""
+"""The device folder: its code prepares the same pixels as training, in each language."""
 
 import importlib
 import json
@@ -61,7 +61,8 @@ def test_python_resizes_as_training_does(fit, antialias, size):
     for image in pictures():
         expected = prepare(tf.constant(image), config(fit, antialias, size)).numpy()
         found = predict.prepare(image, {**spec(fit, antialias), "image_size": size})
-        # TensorFlow adds up a triangle's weights in another order: what lies on .5 may round over.
+        # TensorFlow sums a triangle's weights in another order, so a value near .5 may round
+        # the other way.
         assert np.abs(found.astype(int) - expected).max() <= int(antialias)
         assert (found != expected).mean() < 0.02
 
@@ -87,8 +88,8 @@ def test_python_decodes_as_training_does(tmp_path):
 
 
 def trained_on(file: Path) -> np.ndarray | None:
-    """Pixels as training gets them, by the decoder that the audit chose; None where it refuses."""
-    # Warnings on broken EXIF are errors in tests: it would be passed over.
+    """Returns the pixels that training gets from a file; None if the audit rejects the file."""
+    # Tests turn warnings on broken EXIF into errors, which would reject the file.
     with quiet_pillow():
         checked = check_files.check(file, ImageConfig())
     if checked.reason:
@@ -97,12 +98,12 @@ def trained_on(file: Path) -> np.ndarray | None:
 
 
 @pytest.mark.parametrize("theme", ["exif", "jpeg_modes", "png_modes", "other_modes", "tiny"])
-def test_python_decodes_whatever_training_does(theme, tmp_path):
+def test_python_decodes_every_file_that_training_decodes(theme, tmp_path):
     decoded, file = 0, tmp_path / "file"
     for name, content, _ in getattr(hostile, theme)():
         file.write_bytes(content)
         expected = trained_on(file)
-        if expected is None:  # Quarantined before training: no device needs to read it.
+        if expected is None:  # Quarantined, so a device need not read it.
             continue
         with quiet_pillow():
             found = predict.decode(file)
@@ -117,7 +118,7 @@ def filled(folder: Path, name: str, fit: str, antialias: bool) -> None:
 
 
 def check_program(command: list[str], fit: str, antialias: bool) -> None:
-    """Fails unless a program that takes height, width and pixels prepares them as Python does."""
+    """Fails unless a program (arguments: height, width; input: pixels) prepares as Python does."""
     for image in pictures():
         line = [*command, *map(str, image.shape[:2])]
         done = subprocess.run(line, input=image.tobytes(), stdout=subprocess.PIPE, check=True)
@@ -147,7 +148,7 @@ def test_kotlin_resizes_as_training_does(fit, antialias, tmp_path):
     check_program(["java", "-jar", str(tmp_path / "main.jar")], fit, antialias)
 
 
-def test_names_cannot_break_out_of_a_string(tmp_path):
+def test_quotes_in_class_names_are_escaped(tmp_path):
     filled(tmp_path, "classify.cc", "stretch", False)
     assert r'    "b \"c\"",' in (tmp_path / "classify.cc").read_text()
 
@@ -157,13 +158,13 @@ def device(finished_run) -> Path:
     return finished_run.workdir / "export" / "device"
 
 
-def test_nothing_is_left_to_fill_in(device):
+def test_all_placeholders_are_filled(device):
     for file in device.iterdir():
         if file.suffix in (".md", ".cc", ".h", ".kt"):
             assert "$" not in file.read_text(encoding="utf-8"), file
 
 
-def test_golden_images_are_of_different_classes(device):
+def test_golden_images_have_different_classes(device):
     golden = json.loads((device / "golden" / "golden.json").read_text(encoding="utf-8"))
     assert len({image["label"] for image in golden["images"]}) == 3
     for image in golden["images"]:
@@ -182,7 +183,7 @@ def test_golden_images_are_of_different_classes(device):
             "1.png        DIFFERS",
         ),
         (lambda right: {**right, "1.png": [float("nan")] * 3}, 1, "1.png        DIFFERS"),
-        (lambda right: {"0.jpg": right["0.png"]}, 2, "golden/ has no '0.jpg'; expected some of 0"),
+        (lambda right: {"0.jpg": right["0.png"]}, 2, "unknown image '0.jpg'; golden/ has 0.png"),
         (lambda right: {"0.png": [0.5, 0.5]}, 2, "0.png: expected a list of 3 probabilities"),
         (lambda right: {"0.png": {"a": 1}}, 2, "expected JSON as in {'0.png': [0.9, 0.1]}"),
         (lambda right: 3, 2, "expected JSON as in {'0.png': [0.9, 0.1]}"),
@@ -204,12 +205,12 @@ def test_answers_are_checked(device, tmp_path, monkeypatch, capsys, change, stat
 
 
 def test_the_device_path_is_measured_on_the_files(finished_run):
-    found = finished_run.result["shipped"]["device"]
-    assert found["identical"] == 1 and found["agreement"] == 1
-    assert found["n"] == finished_run.result["test"]["n"]
+    measured = finished_run.result["shipped"]["device"]
+    assert measured["identical"] == 1 and measured["agreement"] == 1
+    assert measured["n"] == finished_run.result["test"]["n"]
 
 
-def test_example_files_are_of_different_classes_first():
+def test_golden_examples_prefer_different_classes():
     assert list(bundle.different(np.array([1, 1, 0, 0, 2]))) == [0, 2, 4]
     assert list(bundle.different(np.array([1, 1, 0, 1]))) == [0, 2, 1]
     assert list(bundle.different(np.array([1, 1]))) == [0, 1]

@@ -1,1 +1,1 @@
-"""Images."""
+"""The image modality."""

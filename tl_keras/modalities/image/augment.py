@@ -1,8 +1,8 @@
 """Random augmentation of batches of images.
 
-Each image's view is a pure function of one row of uniform numbers, so that it can be repeated:
-Keras's own augmentation layers, mapped in parallel over a tf.data pipeline, differ between two
-runs. All geometric operations of a view are joined into one resampling.
+A view of an image is a pure function of one row of uniform random numbers, so a view can be
+repeated. (Keras's augmentation layers, mapped in parallel over a tf.data pipeline, give different
+views in two runs.) All geometric operations of a view are combined into one resampling.
 """
 
 import math
@@ -14,7 +14,7 @@ from tl_keras.modalities.image.config import MIXING, Augmentation, RandAugment
 
 Augmentations = tuple[Augmentation, ...]
 
-# How many uniform numbers each operation reads; `mixup` and `cutmix` read none: see `mix`.
+# Number of uniform numbers that each operation reads. `mixup` and `cutmix` take a seed: see `mix`.
 COLUMNS = {
     "flip": 2,
     "rotation": 1,
@@ -30,24 +30,24 @@ GREY = (0.299, 0.587, 0.114)  # Rec. 601 luma
 
 
 def num_columns(augmentations: Augmentations) -> int:
-    """How many uniform numbers make an image's view."""
+    """Returns how many uniform random numbers one view of an image needs."""
     return sum(COLUMNS.get(entry.name, 0) for entry in augmentations)
 
 
 def mixes(augmentations: Augmentations) -> bool:
-    """Whether images of a batch are mixed with each other."""
+    """Returns whether any operation mixes images of a batch with each other."""
     return any(entry.name in MIXING for entry in augmentations)
 
 
 def augment(images: tf.Tensor, uniform: tf.Tensor, augmentations: Augmentations) -> tf.Tensor:
-    """One random view of each image, `(batch, size, size, 3) uint8` in and out.
+    """Returns one random view of each image, `(batch, size, size, 3) uint8`.
 
-    Geometric operations come first, joined; the others follow in their order.
+    Geometric operations come first, in one resampling; the others follow in their given order.
 
     Args:
       images: `(batch, size, size, 3) uint8`.
       uniform: `(batch, num_columns(augmentations)) float32` in [0, 1).
-      augmentations: operations; `mixup` and `cutmix` are passed over.
+      augmentations: operations; `mixup` and `cutmix` are ignored here.
     """
     if not num_columns(augmentations):
         return images
@@ -64,7 +64,7 @@ def augment(images: tf.Tensor, uniform: tf.Tensor, augmentations: Augmentations)
 
 
 def _plan(uniform: tf.Tensor, augmentations: Augmentations) -> tuple[list[tf.Tensor], list]:
-    """Matrices, and functions of float images, in order."""
+    """Returns the geometric matrices and the colour functions of float images, both in order."""
     matrices: list[tf.Tensor] = []
     colours: list[Callable[[tf.Tensor], tf.Tensor]] = []
     start = 0
@@ -87,15 +87,16 @@ def _plan(uniform: tf.Tensor, augmentations: Augmentations) -> tuple[list[tf.Ten
 def mix(
     images: tf.Tensor, targets: tf.Tensor, augmentations: Augmentations, seed: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """MixUp (arXiv 1710.09412) or CutMix (arXiv 1905.04899) with the next image of the batch.
+    """Mixes each image with the next one of its batch by MixUp or CutMix; returns images, targets.
 
-    One share is drawn a batch; where both are named, one of them is drawn a batch.
+    MixUp is arXiv 1710.09412, CutMix arXiv 1905.04899. All images of a batch share one random
+    mixing share. If both operations are configured, each batch randomly gets one of them.
 
     Args:
       images: `(batch, size, size, 3) uint8`.
-      targets: `(batch, classes) float32`, rows sum to 1.
-      augmentations: operations; all but `mixup` and `cutmix` are passed over.
-      seed: `(2,) int32`, decides all that is random.
+      targets: `(batch, classes) float32`; each row sums to 1.
+      augmentations: operations; all except `mixup` and `cutmix` are ignored.
+      seed: `(2,) int32`; the result is a pure function of the seed and the batch.
     """
     named = [entry for entry in augmentations if entry.name in MIXES]
     if not named:
@@ -112,9 +113,10 @@ def _mix_one(images: tf.Tensor, targets: tf.Tensor, entry: Augmentation, seed: t
 
 
 def _beta(alpha: float, seed: tf.Tensor) -> tf.Tensor:
-    """A draw from Beta(alpha, alpha), a share of two draws from Gamma(alpha).
+    """Returns a sample of Beta(alpha, alpha): a / (a + b) of two samples of Gamma(alpha).
 
-    In logarithms, and by way of Gamma(alpha + 1): small alphas underflow, to 0 / 0.
+    Samples of Gamma(alpha) underflow for small alphas, and the share would be 0 / 0. Hence the
+    computation is in logarithms, with samples of Gamma(alpha + 1).
     """
     larger = tf.math.log(tf.random.stateless_gamma((2,), seed, alpha + 1))
     a, b = tf.unstack(larger + tf.math.log(1 - tf.random.stateless_uniform((2,), seed + 1)) / alpha)
@@ -131,7 +133,7 @@ def _cutmix(images: tf.Tensor, share: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Te
     size = images.shape[1]
     side = tf.sqrt(1 - share)
     top, left = tf.unstack(tf.random.stateless_uniform((2,), seed) * (1 - side))
-    # Whole pixels, and the share that they really cover.
+    # The rectangle is rounded to whole pixels, so the share is the one that these pixels cover.
     inside_y, inside_x = _inside(top, side, size), _inside(left, side, size)
     hole = inside_y[:, None] & inside_x[None, :]
     covered = tf.reduce_mean(tf.cast(hole, tf.float32))
@@ -139,7 +141,10 @@ def _cutmix(images: tf.Tensor, share: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Te
 
 
 def _inside(start: tf.Tensor, length: tf.Tensor, size: int) -> tf.Tensor:
-    """Which pixels of a line lie in start..start + length, in shares of the line; `(..., size)`."""
+    """Returns which pixels of a line lie in start..start + length; `(..., size) bool`.
+
+    `start` and `length` are fractions of the line.
+    """
     centres = (tf.range(size, dtype=tf.float32) + 0.5) / size
     return (centres >= start[..., None]) & (centres < (start + length)[..., None])
 
@@ -148,8 +153,11 @@ MIXES = {"mixup": _mixup, "cutmix": _cutmix}
 
 
 def _resample(images: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
-    """Bilinear, borders mirrored. Matrices map output to input, in shares of the size from the
-    image's centre."""
+    """Resamples images bilinearly, mirroring them at their borders.
+
+    The matrices map output to input coordinates, measured from the image's centre as fractions
+    of the image size.
+    """
     size = images.shape[1]
     centre = (size - 1) / 2
     inward = tf.constant([[1, 0, -centre], [0, 1, -centre], [0, 0, size]], tf.float32) / size
@@ -165,13 +173,16 @@ def _resample(images: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
 
 
 def _matrix(a: tf.Tensor, b=0.0, c=0.0, d=1.0, x=0.0, y=0.0) -> tf.Tensor:
-    """`(batch, 3, 3)` with rows (a b x), (c d y), (0 0 1); each `(batch,)` or a number."""
+    """Returns matrices `(batch, 3, 3)` with rows (a b x), (c d y), (0 0 1).
+
+    Each argument is `(batch,)` or a number.
+    """
     rows = [tf.broadcast_to(value, tf.shape(a)) for value in (a, b, x, c, d, y, 0.0, 0.0, 1.0)]
     return tf.reshape(tf.stack(rows, axis=-1), (-1, 3, 3))
 
 
 def _spread(u: tf.Tensor, strength: float) -> tf.Tensor:
-    """Uniform in -strength..strength, of uniform in 0..1."""
+    """Maps uniform numbers in 0..1 to uniform numbers in -strength..strength."""
     return (2 * u - 1) * strength
 
 
@@ -201,7 +212,7 @@ def _translate(u: tf.Tensor, share: float) -> tf.Tensor:
 GEOMETRIC = {"flip": _flip, "rotation": _rotate, "zoom": _zoom, "translation": _translate}
 
 
-def _a_number_an_image(values: tf.Tensor) -> tf.Tensor:
+def _per_image(values: tf.Tensor) -> tf.Tensor:
     return values[:, None, None, None]
 
 
@@ -211,17 +222,17 @@ def _contrast(images: tf.Tensor, u: tf.Tensor, share: float) -> tf.Tensor:
 
 def _scale_contrast(images: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
     mean = tf.reduce_mean(images, axis=(1, 2, 3), keepdims=True)
-    return mean + (images - mean) * _a_number_an_image(factor)
+    return mean + (images - mean) * _per_image(factor)
 
 
 def _brightness(images: tf.Tensor, u: tf.Tensor, share: float) -> tf.Tensor:
-    return images + _a_number_an_image(_spread(u[:, 0], 255 * share))
+    return images + _per_image(_spread(u[:, 0], 255 * share))
 
 
 def _color(images: tf.Tensor, u: tf.Tensor, share: float) -> tf.Tensor:
-    """Saturation by 1 -+ share, hue by -+ a tenth of a turn times share."""
+    """Scales saturation by up to 1 -+ share and turns the hue by up to share / 10 of a turn."""
     images = _saturate(images, 1 + _spread(u[:, 0], share))
-    # A turn about the grey axis: as good as a turn of HSV's hue, and linear.
+    # A rotation about the grey axis looks like a turn of HSV's hue, but is linear.
     angle = _spread(u[:, 1], 0.2 * math.pi * share)
     cos, sin = tf.cos(angle)[:, None, None], tf.sin(angle)[:, None, None]
     cross = tf.constant([[0, -1, 1], [1, 0, -1], [-1, 1, 0]], tf.float32) / math.sqrt(3)
@@ -231,11 +242,11 @@ def _color(images: tf.Tensor, u: tf.Tensor, share: float) -> tf.Tensor:
 
 def _saturate(images: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
     grey = tf.reduce_sum(images * GREY, axis=-1, keepdims=True)
-    return grey + (images - grey) * _a_number_an_image(factor)
+    return grey + (images - grey) * _per_image(factor)
 
 
 def _erase(images: tf.Tensor, u: tf.Tensor, chance: float) -> tf.Tensor:
-    """Random erasing (arXiv 1708.04896): a rectangle of 2 to 33% of the area becomes grey."""
+    """Erases a random rectangle, 2 to 33% of the area, to grey (arXiv 1708.04896)."""
     area = 0.02 + 0.31 * u[:, 1]
     aspect = tf.exp(_spread(u[:, 2], math.log(3.3)))
     height = tf.minimum(tf.sqrt(area * aspect), 1)
@@ -255,22 +266,22 @@ COLOURS = {
 }
 
 
-# Other operations of a view may have left fractions, and values beyond 255: where strength is 0,
-# neither must change.
+# The operations before these may leave fractional values and values above 255. At strength 0 the
+# next two functions must return both unchanged.
 
 
 def _posterize(images: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
-    step = _a_number_an_image(tf.pow(2.0, tf.round(tf.abs(strength) * 4)))
+    step = _per_image(tf.pow(2.0, tf.round(tf.abs(strength) * 4)))
     return tf.where(step > 1, tf.floor(images / step) * step, images)
 
 
 def _solarize(images: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
-    threshold = _a_number_an_image(256 * (1 - tf.abs(strength)))
+    threshold = _per_image(256 * (1 - tf.abs(strength)))
     inverted = (threshold < 256) & (images >= threshold)
     return tf.where(inverted, 255 - tf.minimum(images, 255), images)
 
 
-# RandAugment's operations; strength is `(batch,)` in -1..1, and 0 leaves an image as it is.
+# RandAugment's operations. Strength is `(batch,)` in -1..1; 0 leaves an image unchanged.
 DRAWN_GEOMETRIC = (
     lambda s: _rotation(s * math.pi / 6),
     lambda s: _matrix(tf.ones_like(s), b=0.3 * s),
@@ -279,7 +290,7 @@ DRAWN_GEOMETRIC = (
     lambda s: _matrix(tf.ones_like(s), y=0.3 * s),
 )
 DRAWN_COLOURS = (
-    lambda x, s: x + _a_number_an_image(0.6 * 255 * s),
+    lambda x, s: x + _per_image(0.6 * 255 * s),
     lambda x, s: _scale_contrast(x, 1 + 0.9 * s),
     lambda x, s: _saturate(x, 1 + 0.9 * s),
     _posterize,
@@ -288,8 +299,10 @@ DRAWN_COLOURS = (
 
 
 def _rand_augment(u: tf.Tensor, config: RandAugment) -> tuple[list[tf.Tensor], list]:
-    """RandAugment (arXiv 1909.13719): `layers` operations an image, of a random strength up to
-    `magnitude` (the paper's is fixed)."""
+    """Draws `layers` operations for each image, as RandAugment does (arXiv 1909.13719).
+
+    The strength is random, up to `magnitude`; in the paper it is fixed.
+    """
     matrices, colours = [], []
     count = len(DRAWN_GEOMETRIC) + len(DRAWN_COLOURS)
     for layer in range(config.layers):
@@ -298,6 +311,6 @@ def _rand_augment(u: tf.Tensor, config: RandAugment) -> tuple[list[tf.Tensor], l
         for i, operation in enumerate(DRAWN_GEOMETRIC):
             matrices.append(operation(tf.where(drawn == i, strength, 0.0)))
         for i, operation in enumerate(DRAWN_COLOURS, start=len(DRAWN_GEOMETRIC)):
-            own = tf.where(drawn == i, strength, 0.0)
-            colours.append(lambda x, f=operation, own=own: f(x, own))
+            masked = tf.where(drawn == i, strength, 0.0)
+            colours.append(lambda x, f=operation, s=masked: f(x, s))
     return matrices, colours

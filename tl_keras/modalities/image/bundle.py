@@ -1,4 +1,4 @@
-"""`export/device/`: what it takes to use a file on a device, and the proof that it works there."""
+"""Writes `export/device/`: code that runs the shipped file on a device, and images to check it."""
 
 import importlib.resources
 import re
@@ -26,19 +26,20 @@ from tl_keras.run.result.exports import OnFiles
 FOLDER = importlib.resources.files("tl_keras.modalities.image.device")
 COPIED = ("predict.py", "check.py")
 FILLED = ("prepare.h", "classify.cc", "Prepare.kt", "Classifier.kt", "README.md")
-TASKS = ("classification",)  # Those whose answers the programs give.
-IMAGES = 3  # golden ones
+TASKS = ("classification",)  # Tasks whose outputs the device programs can print.
+IMAGES = 3  # golden images
 BATCH = 64
-# Of probabilities: kernels of other processors round otherwise, other decoders differ by a level.
+# Allowed differences of probabilities. Kernels of another processor round differently (`pixels`);
+# another decoder may also differ by one level (`file`).
 TOLERANCE = {"pixels": 0.03, "file": 0.06}
 
 
-def told(device: OnFiles) -> str:
-    """What was measured on files, in words: from `measure`, or without an accuracy."""
-    right = f"accuracy {device['accuracy']:.3f}; " if "accuracy" in device else ""
+def measured_sentence(device: OnFiles) -> str:
+    """Returns the result of `measure` as a sentence; without the accuracy if it has none."""
+    accuracy = f"accuracy {device['accuracy']:.3f}; " if "accuracy" in device else ""
     return (
-        f"By `predict.py`, from the files as they are: {right}{device.identical:.0%} of "
-        "the images reach the model the same to the last pixel."
+        f"On the original files, read by `predict.py`: {accuracy}{device.identical:.0%} of the "
+        "images reach the model with exactly the pixels of training."
     )
 
 
@@ -49,7 +50,7 @@ def spec_of(
     threshold: float | None,
     batch: int | str = 1,
 ) -> dict[str, Any]:
-    """`spec.json`: what a program has to know of the file."""
+    """Returns the content of `spec.json`: what a program must know to use the model file."""
     return {
         "format": name,
         "batch": batch,
@@ -62,22 +63,23 @@ def spec_of(
 
 
 def measure(file: Path, spec: dict[str, Any], examples: Examples) -> OnFiles:
-    """Accuracy on files as the device reads them: decoded and resized by `predict.py`.
+    """Measures the model on the original files, decoded and resized by `predict.py` as on a device.
 
     Returns:
-      As `exports.of_file` of the task against the file on prepared pixels.
+      `exports.of_file` of the task, with the same model on prepared pixels as the reference, and
+      `identical`, the share of images whose pixels equal the prepared ones.
     """
     count = min(CORES, parity.MOST_AT_ONCE)
     interpreters, rows = [predict.load(file) for _ in range(count)], []
 
     def run(interpreter: Any, prepared: np.ndarray, places: np.ndarray) -> list[tuple]:
-        found = []
+        compared = []
         for expected, place in zip(prepared, places, strict=True):
             pixels = predict.prepare(predict.decode(examples.paths[place]), spec)
             same = bool((pixels == expected).all())
             runs = [predict.run(interpreter, x)["probabilities"] for x in (pixels, expected)]
-            found.append((*runs, same))
-        return found
+            compared.append((*runs, same))
+        return compared
 
     with ThreadPoolExecutor(count) as pool, quiet_pillow():
         for images in evaluation(examples.inputs, BATCH).as_numpy_iterator():
@@ -85,9 +87,9 @@ def measure(file: Path, spec: dict[str, Any], examples: Examples) -> OnFiles:
             shares = np.array_split(images, count)
             for share in pool.map(run, interpreters, shares, places):
                 rows += share
-    found, reference = (np.stack([row[i] for row in rows]) for i in (0, 1))
-    compared = tasks.of(TASKS[0], "exports").of_file(found, reference, examples.inputs.labels)
-    return OnFiles(**compared, identical=float(np.mean([row[2] for row in rows])))
+    answers, reference = (np.stack([row[i] for row in rows]) for i in (0, 1))
+    measures = tasks.of(TASKS[0], "exports").of_file(answers, reference, examples.inputs.labels)
+    return OnFiles(**measures, identical=float(np.mean([row[2] for row in rows])))
 
 
 def write(
@@ -98,12 +100,14 @@ def write(
     examples: Examples,
     measured: str,
 ) -> None:
-    """Writes the folder, which does not exist yet.
+    """Writes the device folder. The folder must not exist yet.
 
     Args:
-      file: the LiteRT file that it is about.
-      about: `title` and `about` of the model.
-      measured: Markdown, what the file was measured at.
+      file: the LiteRT file to ship.
+      spec: the result of `spec_of`.
+      about: the model's `title`, `about` (what the model does) and `by` (version, author, licence).
+      examples: the examples from which the golden images are chosen.
+      measured: the measured figures as Markdown, for the README.
     """
     folder.mkdir()
     for name in COPIED:
@@ -111,14 +115,14 @@ def write(
     values = {**words(spec), **about, "measured": measured}
     for name in FILLED:
         text = Template((FOLDER / name).read_text(encoding="utf-8"))
-        # A dollar that is no field is code: Kotlin's and the shell's.
+        # `safe`, because a dollar sign may also be Kotlin or shell code.
         write_text(folder / name, text.safe_substitute(values))
     write_json(folder / "spec.json", spec)
     _write_golden(folder / "golden", file, spec, examples)
 
 
 def words(spec: dict[str, Any]) -> dict[str, Any]:
-    """What stands in the templates for their fields."""
+    """Returns the values of the placeholders in the template files."""
     fit, antialias, size = spec["resize"], spec["antialias"], spec["image_size"]
     integer = spec["format"] == "int8"
     threshold, output = spec["abstain_threshold"], "uint8" if integer else "float32"
@@ -129,12 +133,12 @@ def words(spec: dict[str, Any]) -> dict[str, Any]:
         "antialias": str(antialias).lower(),
         "fit": {"stretch": "kStretch", "crop": "kCrop", "pad": "kPad"}[fit],
         "fit_words": {
-            "stretch": "Take all of it: height and width become the same.",
-            "crop": "Cut the largest square out of its middle.",
-            "pad": f"Resize it so that the longer side is {size} px, and lay black beside it, the "
-            "same on both sides.",
+            "stretch": f"Keep the whole picture: step 3 stretches it to {size} x {size} px.",
+            "crop": f"Crop the largest centred square: step 3 resizes it to {size} x {size} px.",
+            "pad": f"Keep the whole picture: step 3 resizes it until its longer side is {size} px. "
+            "Then add black equally on both sides to make it square.",
         }[fit],
-        "antialias_words": "with antialiasing (a triangle as wide as the reduction)"
+        "antialias_words": "with antialiasing (a triangle filter as wide as the reduction)"
         if antialias
         else "without antialiasing",
         "tf_words": " with `antialias=True`" if antialias else "",
@@ -142,11 +146,11 @@ def words(spec: dict[str, Any]) -> dict[str, Any]:
         "classes": len(spec["labels"]),
         "output": output,
         "batch": batch,
-        "scale_words": ": divide by 256." if integer else ".",
+        "scale_words": ". Divide them by 256 to get 0 to 1." if integer else ".",
         "abstain_words": ""
         if threshold is None
-        else f"\n`abstain ({batch},) {output}`: 1 where none or several classes reach a "
-        f"probability of {threshold:.4g}, and the device had better not decide; else 0.\n",
+        else f"\n`abstain ({batch},) {output}`: 1 if the device should not decide, because no "
+        f"class or more than one has a probability of {threshold:.4g} or more; otherwise 0.\n",
         "labels": "".join(f"    {_c_string(name)},\n" for name in spec["labels"]),
     }
 
@@ -162,24 +166,24 @@ def _write_golden(folder: Path, file: Path, spec: dict[str, Any], examples: Exam
     row = tasks.of(TASKS[0], "predictions").row
     chosen = different(examples.inputs.labels)
     for number, pixels in enumerate(examples_of(examples.inputs.part(chosen))):
-        found = predict.run(interpreter, pixels)["probabilities"]
+        answer = predict.run(interpreter, pixels)["probabilities"]
         Image.fromarray(pixels).save(folder / f"{number}.png")
         entry = {"pixels": f"{number}.png", "file": None}
         if examples.paths is not None:
             source = examples.paths[chosen[number]]
             suffix = source.suffix.lower()
-            # Only one that says what the file is: the rest of a long name may be too long here.
-            kept = suffix if re.fullmatch(r"\.\w{1,5}", suffix) else ""
-            entry["file"] = f"{number}_file{kept}"
+            # Keep only a short, plain suffix: any other may be too long for a file name here.
+            plain_suffix = suffix if re.fullmatch(r"\.\w{1,5}", suffix) else ""
+            entry["file"] = f"{number}_file{plain_suffix}"
             shutil.copyfile(source, folder / entry["file"])
         label = int(examples.inputs.labels[chosen[number]])
-        entry["label"], entry["prediction"], *_ = row(found, label, spec["labels"])
-        images.append({**entry, "probabilities": [float(p) for p in found]})
+        entry["label"], entry["prediction"], *_ = row(answer, label, spec["labels"])
+        images.append({**entry, "probabilities": [float(p) for p in answer]})
     write_json(folder / "golden.json", {"tolerance": TOLERANCE, "images": images})
 
 
 def different(labels: np.ndarray) -> np.ndarray:
-    """Places of a few examples, of different labels as far as there are so many."""
+    """Returns the indices of `IMAGES` examples, with different labels as far as possible."""
     firsts = np.unique(labels, return_index=True)[1]
     others = np.setdiff1d(np.arange(len(labels)), firsts)
     return np.concatenate([np.sort(firsts), others])[:IMAGES]

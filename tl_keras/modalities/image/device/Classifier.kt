@@ -1,5 +1,7 @@
-// Class probabilities of a bitmap on Android, by LiteRT: com.google.ai.edge.litert:litert in
-// build.gradle, model.tflite and labels.txt in assets/, Prepare.kt beside this file.
+// Computes the class probabilities of a bitmap on Android, with LiteRT. Setup:
+//   1. Add com.google.ai.edge.litert:litert to the dependencies in build.gradle.
+//   2. Copy model.tflite and labels.txt to assets/.
+//   3. Copy Prepare.kt to the folder of this file.
 import android.content.Context
 import android.graphics.Bitmap
 import java.nio.ByteBuffer
@@ -15,11 +17,11 @@ class Classifier(context: Context) {
         }
     )
 
-    /** Whether the model had better not decide on the last bitmap; always false without `abstain`. */
+    /** Whether the model should not decide on the last bitmap; false if it has no output `abstain`. */
     var abstains = false
         private set
 
-    /** Probability by class. The bitmap has to be upright: apply EXIF orientation before. */
+    /** Returns the probability of each class. The bitmap must be upright: apply EXIF orientation first. */
     fun classify(bitmap: Bitmap): Map<String, Float> {
         val pixels = prepare(rgbOf(bitmap), bitmap.height, bitmap.width)
         val input = ByteBuffer.allocateDirect(pixels.size).order(ByteOrder.nativeOrder())

@@ -1,4 +1,4 @@
-// Pixels to the model's input, as it was trained. Plain Kotlin, no dependencies.
+// Converts pixels to the model's input, as in training. Plain Kotlin, no dependencies.
 import kotlin.math.abs
 import kotlin.math.floor
 import kotlin.math.max
@@ -9,7 +9,7 @@ const val SIZE = $image_size // px, height = width
 const val ANTIALIAS = $antialias
 const val FIT = "$resize" // stretch, crop or pad
 
-/** Which pixels one pixel of a resized line is made of, and how much of each. */
+/** The input pixels of one pixel of a resized line: the first one, and the weight of each. */
 class Taps(val first: Int, val weights: FloatArray)
 
 fun tapsOf(before: Int, after: Int): List<Taps> {
@@ -20,7 +20,7 @@ fun tapsOf(before: Int, after: Int): List<Taps> {
     }
 }
 
-/** The two nearest; at the borders one. */
+/** The two nearest input pixels; beyond the centre of a border pixel, that pixel only. */
 fun nearestTo(centre: Float, before: Int): Taps {
     val first = floor(centre)
     val share = centre - first
@@ -41,9 +41,9 @@ fun trianglesAt(centre: Float, radius: Float, before: Int): Taps {
     return Taps(first, FloatArray(found.size) { found[it] / total })
 }
 
-/** [value] gives what stands at a place of the line. */
+/** Returns the weighted sum of the input pixels; [value] returns the input pixel at an index. */
 inline fun blend(taps: Taps, value: (Int) -> Float): Float {
-    if (!ANTIALIAS && taps.weights.size == 2) { // As TensorFlow does, to the last bit.
+    if (!ANTIALIAS && taps.weights.size == 2) { // TensorFlow's order of operations, for equal bits.
         val a = value(taps.first)
         return a + (value(taps.first + 1) - a) * taps.weights[1]
     }
@@ -52,7 +52,7 @@ inline fun blend(taps: Taps, value: (Int) -> Float): Float {
     return sum
 }
 
-/** [rgb]: rows from top to bottom, 3 bytes a pixel. Returns SIZE x SIZE x 3 bytes. */
+/** Returns the model's input, SIZE x SIZE x 3 bytes. [rgb]: rows from top to bottom, 3 bytes a pixel. */
 fun prepare(rgb: ByteArray, height: Int, width: Int): ByteArray {
     var (top, left) = Pair(0, 0)
     var (rowsBefore, columnsBefore) = Pair(height, width)

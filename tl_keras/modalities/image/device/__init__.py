@@ -1,1 +1,1 @@
-"""What runs on a device, copied into each export."""
+"""Scripts and source code that run on a device; each export gets a copy."""

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Whether a device answers as the model was measured. Needs what predict.py needs.
+"""Checks that a device gives the expected answers. Needs ai-edge-litert, numpy and pillow.
 
-    python check.py                   # this machine, by predict.py
-    python check.py ANSWERS.json      # another: {"0.png": [0.9, 0.1], "0_file.jpg": ..., ...}
+    python check.py                   # checks this machine, with predict.py
+    python check.py ANSWERS.json      # checks the answers of another device
 
-golden/ has three images twice: `N.png`, the pixels that go into the model, and `N_file`, as they
-were before. The first say whether the model runs as it should, the second whether decoding and
-resizing do too. Exit status: 0 all that was checked holds, 1 something differs, 2 nothing was
-checked.
+ANSWERS.json has the probabilities by image, as in {"0.png": [0.9, 0.1], "0_file.jpg": [0.8, 0.2]}.
+golden/ has each image twice: `N.png` has the pixels that go into the model, and `N_file` is the
+original file. `N.png` tests the model and its runtime; `N_file` also tests decoding and resizing.
+Exit status: 0 if all checked answers agree, 1 if an answer differs, 2 if nothing was checked.
 """
 
 import json
@@ -18,31 +18,31 @@ from PIL import Image
 from predict import HERE, decode, load, model_of, prepare, run
 
 
-def own_answers(golden, spec):
-    """What this machine makes of each file."""
-    interpreter, found = load(model_of(None)), {}
+def local_answers(golden, spec):
+    """Returns this machine's probabilities for each golden image, by file name."""
+    interpreter, answers = load(model_of(None)), {}
     for entry in golden["images"]:
         with Image.open(HERE / "golden" / entry["pixels"]) as image:
-            found[entry["pixels"]] = run(interpreter, np.asarray(image))["probabilities"]
+            answers[entry["pixels"]] = run(interpreter, np.asarray(image))["probabilities"]
         if entry["file"]:
             pixels = prepare(decode(HERE / "golden" / entry["file"]), spec)
-            found[entry["file"]] = run(interpreter, pixels)["probabilities"]
-    return found
+            answers[entry["file"]] = run(interpreter, pixels)["probabilities"]
+    return answers
 
 
 def read_answers(path, names, count):
-    """The answers of a file, checked."""
+    """Reads and checks a JSON file of answers, `count` probabilities for some of the `names`."""
     try:
         with open(path, encoding="utf-8-sig") as file:
             answers = json.load(file)
-        answers = {name: np.asarray(own, dtype=float) for name, own in answers.items()}
+        answers = {name: np.asarray(values, dtype=float) for name, values in answers.items()}
     except (OSError, ValueError, TypeError, AttributeError) as error:
         fail(f"{path}: expected JSON as in {{'0.png': [0.9, 0.1]}}: {error}")
-    for name, own in answers.items():
+    for name, values in answers.items():
         if name not in names:
-            fail(f"{path}: golden/ has no {name!r}; expected some of {', '.join(names)}")
-        if own.shape != (count,):
-            fail(f"{path}: {name}: expected a list of {count} probabilities, received {own}")
+            fail(f"{path}: unknown image {name!r}; golden/ has {', '.join(names)}")
+        if values.shape != (count,):
+            fail(f"{path}: {name}: expected a list of {count} probabilities, received {values}")
     return answers
 
 
@@ -61,15 +61,15 @@ def main():
     if len(sys.argv) > 1:
         answers = read_answers(sys.argv[1], list(kinds), len(spec["labels"]))
     else:
-        answers = own_answers(golden, spec)
+        answers = local_answers(golden, spec)
     failed = 0
     for name, given in answers.items():
         difference = float(np.abs(given - np.asarray(expected[name])).max())
         bound = golden["tolerance"][kinds[name]]
-        holds = difference <= bound  # False of NaN.
-        failed += not holds
-        verdict = "ok" if holds else "DIFFERS"
-        print(f"{name:12} {verdict:8} by {difference:.4f} at most; allowed {bound:.4f}")
+        agrees = difference <= bound  # False for NaN.
+        failed += not agrees
+        verdict = "ok" if agrees else "DIFFERS"
+        print(f"{name:12} {verdict:8} largest difference {difference:.4f}; allowed {bound:.4f}")
     print(f"{len(answers)} of {len(kinds)} checked, {failed} differ")
     sys.exit(2 if not answers else int(failed > 0))
 

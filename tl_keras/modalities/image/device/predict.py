@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Class probabilities of image files, by a LiteRT model. Needs ai-edge-litert, numpy, pillow.
+"""Classifies image files with a LiteRT model. Needs ai-edge-litert, numpy and pillow.
 
-    python predict.py IMAGE ...                  # one JSON object a line
+    python predict.py IMAGE ...        # prints one JSON object a line, one line an image
 
-Reads spec.json beside it, and model.tflite beside it or in the folder above.
+Reads spec.json from the folder of this script, and model.tflite from that folder or the one above.
 """
 
 import argparse
@@ -17,7 +17,8 @@ from PIL import Image
 HERE = Path(__file__).resolve().parent
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
 ORIENTATION = 0x0112  # EXIF tag; 1 is upright
-# By EXIF orientation. ImageOps.exif_transpose also rewrites the EXIF, and fails where it cannot.
+# How to turn an image upright, by EXIF orientation. ImageOps.exif_transpose is not used because it
+# also rewrites the EXIF data, and fails if it cannot.
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -30,22 +31,22 @@ UPRIGHT = {
 
 
 def decode(file):
-    """`(height, width, 3) uint8 RGB` of an image file: upright, transparency over white."""
+    """Reads an image file as `(height, width, 3) uint8 RGB`: upright, transparency over white."""
     with Image.open(file, formats=FORMATS) as image:
         image.load()
         return upright_rgb(image)
 
 
 def upright_rgb(image):
-    """`to_rgb`, turned as its EXIF has it."""
+    """Returns `to_rgb` of an image, turned upright by its EXIF orientation."""
     turn = UPRIGHT.get(orientation(image))
     return to_rgb(image if turn is None else image.transpose(turn))
 
 
 def to_rgb(image):
-    """`(height, width, 3) uint8 RGB` of a decoded Pillow image."""
+    """Converts a Pillow image to `(height, width, 3) uint8 RGB`, transparency over white."""
     if image.mode.startswith("I"):
-        # 16 bits to 8 by the upper byte, as TensorFlow does; Pillow itself would clip.
+        # 16 bits become 8 by taking the upper byte, as TensorFlow does; Pillow itself would clip.
         grey = (np.asarray(image).astype(np.int64) >> 8).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=-1)
     if image.has_transparency_data:
@@ -55,16 +56,16 @@ def to_rgb(image):
 
 
 def orientation(image):
-    """Of a loaded image, by its EXIF, 1 to 8; 1, upright, where that is missing or broken."""
+    """Returns the EXIF orientation of a loaded image, 1 to 8; 1 (upright) if missing or broken."""
     try:
         value = image.getexif().get(ORIENTATION)
-    except Exception:  # Pillow raises anything here; the pixels are sound.
+    except Exception:  # Pillow may raise any exception here, although the pixels are intact.
         return 1
     return value if value in range(1, 9) else 1
 
 
 def prepare(image, spec):
-    """`(size, size, 3) uint8` of `(height, width, 3) uint8`, as the model was trained."""
+    """Resizes `(height, width, 3) uint8` to the model's input, `(size, size, 3) uint8`."""
     size, height, width = spec["image_size"], *image.shape[:2]
     inside = size, size
     if spec["resize"] == "crop":
@@ -82,29 +83,29 @@ def prepare(image, spec):
 
 
 def resize(image, height, width, antialias):
-    """Bilinear, half-pixel centres, in single precision; rounded half to even."""
+    """Resizes bilinearly, with half-pixel centres, in single precision; rounds half to even."""
     image = image.astype(np.float32)
     rows, columns = image.shape[0], image.shape[1]
     if antialias:
         across = np.tensordot(triangles(columns, width), image, (1, 1)).transpose(1, 0, 2)
-        found = np.tensordot(triangles(rows, height), across, (1, 0))
+        resized = np.tensordot(triangles(rows, height), across, (1, 0))
     else:
         left, right, share = neighbours(columns, width)
         across = image[:, left] + (image[:, right] - image[:, left]) * share[:, None]
         top, bottom, share = neighbours(rows, height)
-        found = across[top] + (across[bottom] - across[top]) * share[:, None, None]
-    return np.clip(np.rint(found), 0, 255).astype(np.uint8)
+        resized = across[top] + (across[bottom] - across[top]) * share[:, None, None]
+    return np.clip(np.rint(resized), 0, 255).astype(np.uint8)
 
 
 def centres(before, after):
-    """Where the pixels of a line of `after` lie on one of `before`."""
+    """Returns the scale, and the input coordinates of the `after` output pixels of a line."""
     scale = np.float32(before) / np.float32(after)
     half = np.float32(0.5)
     return scale, (np.arange(after, dtype=np.float32) + half) * scale - half
 
 
 def neighbours(before, after):
-    """The two nearest pixels of each, and how much of it is the second."""
+    """Returns the two input pixels nearest to each output pixel, and the weight of the second."""
     places = centres(before, after)[1]
     first = np.floor(places)
     lower, upper = np.maximum(first, 0), np.minimum(np.ceil(places), before - 1)
@@ -112,7 +113,10 @@ def neighbours(before, after):
 
 
 def triangles(before, after):
-    """`(after, before)`: how much of each pixel goes into each, as wide as the reduction."""
+    """Returns the weight of each input pixel in each output pixel, `(after, before)`.
+
+    The weights are triangles as wide as the reduction.
+    """
     scale, places = centres(before, after)
     distance = np.abs(np.arange(before, dtype=np.float32)[None] - places[:, None])
     weights = np.maximum(np.float32(0), 1 - distance / max(scale, np.float32(1)))
@@ -120,7 +124,7 @@ def triangles(before, after):
 
 
 def load(model, threads=1):
-    """An interpreter of the file, ready."""
+    """Returns a LiteRT interpreter of the model file, ready to run."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(model), num_threads=threads)
@@ -129,55 +133,57 @@ def load(model, threads=1):
 
 
 def run(interpreter, pixels):
-    """`{name: values}` of `(size, size, 3) uint8` pixels; probabilities are floats in 0..1."""
+    """Runs the model on `(size, size, 3) uint8` pixels and returns `{name of output: floats}`."""
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], pixels[None])
     interpreter.invoke()
-    found = {}
+    outputs = {}
     for output in interpreter.get_output_details():
         values = interpreter.get_tensor(output["index"])[0]
         scale, zero = output["quantization"]
-        found[output["name"]] = (values.astype(np.float32) - zero) * scale if scale else values
-    return found
+        outputs[output["name"]] = (values.astype(np.float32) - zero) * scale if scale else values
+    return outputs
 
 
 def predict(interpreter, file, spec):
-    """What a file shows: `prediction`, `probabilities` by class, and maybe `abstain`."""
-    found = run(interpreter, prepare(decode(file), spec))
+    """Classifies a file; returns `file`, `prediction`, `probabilities` and perhaps `abstain`."""
+    outputs = run(interpreter, prepare(decode(file), spec))
     probabilities = {
-        label: round(float(found["probabilities"][i]), 6) for i, label in enumerate(spec["labels"])
+        label: round(float(outputs["probabilities"][i]), 6)
+        for i, label in enumerate(spec["labels"])
     }
-    best = int(np.argmax(found["probabilities"]))
+    best = int(np.argmax(outputs["probabilities"]))
     row = {"file": str(file), "prediction": spec["labels"][best]}
-    if "abstain" in found:
-        row["abstain"] = bool(found["abstain"] > 0.5)
+    if "abstain" in outputs:
+        row["abstain"] = bool(outputs["abstain"] > 0.5)
     return {**row, "probabilities": probabilities}
 
 
-def model_of(given):
-    """The file that was asked for, or that stands beside this script or above it."""
-    places = [Path(given)] if given else [HERE / "model.tflite", HERE.parent / "model.tflite"]
+def model_of(path):
+    """Returns `path`, or by default the model.tflite in this folder or the one above."""
+    places = [Path(path)] if path else [HERE / "model.tflite", HERE.parent / "model.tflite"]
     for place in places:
         if place.is_file():
             return place
-    sys.exit(f"no model: {places[0]} does not exist; name it with --model")
+    sys.exit(f"no model: {places[0]} does not exist; copy it there or name it with --model")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("images", nargs="+")
-    parser.add_argument("--model")
-    parser.add_argument("--threads", type=int, default=1)
-    chosen = parser.parse_args()
+    where = "default: model.tflite in the folder of this script or the one above"
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="image file to classify")
+    parser.add_argument("--model", metavar="FILE", help=f"LiteRT model; {where}")
+    parser.add_argument("--threads", type=int, default=1, help="number of CPU threads; default: 1")
+    flags = parser.parse_args()
     spec = json.loads((HERE / "spec.json").read_text(encoding="utf-8"))
-    model = model_of(chosen.model)
+    model = model_of(flags.model)
     try:
-        interpreter, failed = load(model, max(chosen.threads, 1)), False
+        interpreter, failed = load(model, max(flags.threads, 1)), False
     except (ValueError, RuntimeError) as error:
-        sys.exit(f"{model}: no LiteRT model: {error}")
-    for file in chosen.images:
+        sys.exit(f"{model} is not a LiteRT model: {error}")
+    for file in flags.images:
         try:
             row = predict(interpreter, file, spec)
-        except Exception as error:  # Pillow raises anything of a damaged file.
+        except Exception as error:  # Pillow may raise any exception on a damaged file.
             row, failed = {"file": file, "error": str(error) or type(error).__name__}, True
         print(json.dumps(row, ensure_ascii=False))
     sys.exit(2 if failed else 0)

@@ -1,4 +1,4 @@
-// Pixels to the model's input, as it was trained. C++11, no dependencies.
+// Converts pixels to the model's input, as in training. C++11, no dependencies.
 #pragma once
 
 #include <algorithm>
@@ -12,7 +12,7 @@ constexpr bool kAntialias = $antialias;
 enum class Fit { kStretch, kCrop, kPad };
 constexpr Fit kFit = Fit::$fit;
 
-// Which pixels one pixel of a resized line is made of, and how much of each.
+// The input pixels of one pixel of a resized line: the first one, and the weight of each.
 struct Taps {
   int first;
   std::vector<float> weights;
@@ -23,7 +23,7 @@ inline std::vector<Taps> TapsOf(int before, int after) {
   std::vector<Taps> found(after);
   for (int i = 0; i < after; ++i) {
     const float centre = (i + 0.5f) * scale - 0.5f;
-    if (!kAntialias) {  // The two nearest; at the borders one.
+    if (!kAntialias) {  // The two nearest pixels; beyond the centre of a border pixel, only that one.
       const float floor = std::floor(centre), share = centre - floor;
       found[i].first = std::max(static_cast<int>(floor), 0);
       if (floor < 0 || floor + 1 > before - 1) {
@@ -45,11 +45,11 @@ inline std::vector<Taps> TapsOf(int before, int after) {
   return found;
 }
 
-// `step`: how far apart in memory the pixels of the line are.
+// Returns the weighted sum of the input pixels. `step`: distance in memory between pixels of the line.
 template <typename T>
 inline float Blend(const Taps& taps, const T* line, int step) {
   line += static_cast<size_t>(taps.first) * step;
-  if (!kAntialias && taps.weights.size() == 2) {  // As TensorFlow does, to the last bit.
+  if (!kAntialias && taps.weights.size() == 2) {  // TensorFlow's order of operations, for equal bits.
     const float a = line[0], b = line[step];
     return a + (b - a) * taps.weights[1];
   }
@@ -58,7 +58,8 @@ inline float Blend(const Taps& taps, const T* line, int step) {
   return sum;
 }
 
-// rgb: rows from top to bottom, 3 bytes a pixel, `stride` bytes a row. Returns kSize x kSize x 3.
+// Returns the model's input, kSize x kSize x 3 bytes. `rgb`: rows from top to bottom, 3 bytes a pixel,
+// `stride` bytes a row.
 inline std::vector<uint8_t> Prepare(const uint8_t* rgb, int height, int width, int stride) {
   int inside_height = kSize, inside_width = kSize;
   if (kFit == Fit::kCrop) {
