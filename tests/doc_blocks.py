@@ -3,10 +3,12 @@
 Marks stand in HTML comments directly above a block:
 
 - `<!-- not run: REASON -->`: nothing is executed; flags are parsed and configs are checked.
+- `<!-- run: COMMAND -->`: this is executed in place of the block, which is checked.
 - `<!-- file: NAME -->`: the block is written to this file in the page's folder.
 - `<!-- status: N -->`: the last command of the block ends with this exit status.
 - `<!-- output -->`: each line of this `text` block is in what the last command printed. All numbers
-  count as equal, and a line `...` stands for any lines.
+  count as equal, and a line `...` stands for any lines. `<!-- output: first words -->` compares the
+  first word of each line alone, where the rest depends on what was trained.
 """
 
 import contextlib
@@ -15,8 +17,9 @@ import json
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from doc_workspace import Workspace
@@ -28,7 +31,7 @@ from tl_keras.config import text as configs
 
 ROOT = Path(__file__).parents[1]
 MARKS = re.compile(r"(?:^[ \t]*<!--[^\n]*-->\n)+\Z", re.MULTILINE)
-MARK = re.compile(r"<!-- (not run|file|status|output)(?:: (.+?))? -->")
+MARK = re.compile(r"<!-- (not run|run|file|status|output)(?:: (.+?))? -->")
 NUMBER = re.compile(r"\d[\d,.e+-]*")
 # Programs that may run in a page's folder. All others need the mark `not run`.
 HARMLESS = ("cat", "cp", "head", "ls", "mkdir", "mv", "rm", "tail")
@@ -105,12 +108,17 @@ class Reader:
     def _text(self, block: Block) -> None:
         if "output" not in block.marks:
             return
-        printed = iter(_without_numbers(self.printed))
-        for line in _without_numbers(block.source):
+        words = 1 if block.marks["output"] == "first words" else None
+        printed = iter(_without_numbers(self.printed, words))
+        for line in _without_numbers(block.source, words):
             if line not in ("...", ""):
                 assert line in printed, f"the command printed no such line: {line}\n{self.printed}"
 
     def _shell(self, block: Block) -> None:
+        if "run" in block.marks:
+            for words in _commands(block.source):
+                _check(words)
+            block = replace(block, source=block.marks["run"])
         lines = _commands(block.source)
         expected = int(block.marks.get("status", 0))
         for i, words in enumerate(lines):
@@ -129,7 +137,10 @@ class Reader:
         if command is not None:
             status = self._run_tl_keras(command)
         else:
-            assert words[0] in HARMLESS, f"{words[0]}: may not run here; {MARK_IT}"
+            if _is_script(words):
+                words = [sys.executable, *words[1:]]
+            else:
+                assert words[0] in HARMLESS, f"{words[0]}: may not run here; {MARK_IT}"
             done = subprocess.run(words, capture_output=True, text=True, check=False)
             status, self.printed = done.returncode, done.stdout + done.stderr
         if target:
@@ -144,8 +155,9 @@ class Reader:
         return status
 
 
-def _without_numbers(text: str) -> list[str]:
-    return [" ".join(NUMBER.sub("0", line).split()) for line in text.splitlines()]
+def _without_numbers(text: str, words: int | None) -> list[str]:
+    """The first words of each line, all by default, with 0 for each number."""
+    return [" ".join(NUMBER.sub("0", line).split()[:words]) for line in text.splitlines()]
 
 
 def _commands(source: str) -> list[list[str]]:
@@ -178,6 +190,12 @@ def _of_tl_keras(words: list[str]) -> list[str] | None:
     if PYTHON.match(program) and rest and rest[0].startswith("pipelines/"):
         return [Path(rest[0]).stem, *rest[1:]]
     return None
+
+
+def _is_script(words: list[str]) -> bool:
+    """Whether this is a Python script in the page's folder, such as that of an export."""
+    is_python = PYTHON.match(words[0]) and len(words) > 1 and words[1].endswith(".py")
+    return bool(is_python) and Path.cwd() in Path(words[1]).resolve().parents
 
 
 def _check(words: list[str]) -> None:

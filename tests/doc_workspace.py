@@ -99,6 +99,10 @@ def shrunk(tree: dict[str, Any], cache: Path) -> dict[str, Any]:
         tree[name] = dict(tree.get(name) or {})
         return tree[name]
 
+    if tree.get("data", {}).get("source") == "digits":
+        section("data").update(examples_per_class=10, test=0.02)
+    else:
+        section("export").setdefault("formats", ["float32", "int8"])
     section("image")["size"] = 32
     if tree["image"].get("augment") != []:
         tree["image"]["augment"] = [{"flip": "horizontal"}]

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [
     page
     for page in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-    if page.name not in ("CHANGELOG.md", "README.md") and not is_generated(page)
+    if page.name != "CHANGELOG.md" and not is_generated(page)
 ]
 
 
