@@ -95,7 +95,7 @@ def test_missing_data_are_found_before_tensorflow_starts(tmp_path, monkeypatch):
 
 def test_load(workdir):
     assert tl_keras.load(workdir).result["model"]["kept"] == "mix"
-    with pytest.raises(ValueError, match="is no run folder"):
+    with pytest.raises(ValueError, match="is not a run folder"):
         tl_keras.load(workdir.parent)
 
 
@@ -113,7 +113,7 @@ print(*(entry.message for entry in seen if "KERAS_BACKEND" in str(entry.message)
 """
     assert python(code, KERAS_BACKEND="jax").splitlines() == [
         "tensorflow",
-        "KERAS_BACKEND: 'jax' was asked for; tl_keras runs on tensorflow and uses it",
+        "KERAS_BACKEND: tl_keras uses the backend 'tensorflow' instead of 'jax'",
     ]
 
 

@@ -112,18 +112,18 @@ WRONG = [
     ),
     (
         "finetune --config=good.yaml --workdir=locked",
-        "--workdir: another process is at work in '{folder}/locked'",
+        "--workdir: another process is using '{folder}/locked'",
     ),
     (
         "finetune --config=good.yaml --workdir=damaged",
-        "'{folder}/damaged/result.json' is damaged; remove it to go on",
+        "'{folder}/damaged/result.json' is damaged; remove the file to continue the run",
     ),
     *(
         (f"{command} {rest}", message)
         for command in ("evaluate", "predict", "export")
         for rest, message in [
             ("", "--workdir: expected the run's folder; received nothing"),
-            ("--workdir=photos", "'{folder}/photos' is no run folder: it has no config.yaml"),
+            ("--workdir=photos", "'{folder}/photos' is not a run folder: it has no config.yaml"),
             ("--workdir=begun", "--workdir: '{folder}/begun' is not finished; finish it first"),
         ]
     ),
@@ -137,9 +137,9 @@ WRONG = [
         "--workdir: expected this or folders; received both, 'done' too",
     ),
     ("report done --output=x.html", "--output: is for several runs; that of one is its report"),
-    ("report done missed --output=photos", "--output: expected a file; received the folder "),
+    ("report done missed --output=photos", "--output: expected the path of a file; received "),
     ("evaluate --workdir=done --data=file", "--data: 'file' is no folder; "),
-    ("evaluate --workdir=done --output=photos", "--output: expected a file; received the folder "),
+    ("evaluate --workdir=done --output=photos", "--output: expected the path of a file; received "),
     ("evaluate --workdir=done --output=file/x", "--output: 'file/x' cannot be written: "),
     ("predict --workdir=done", "predict: expected image files or folders; received none"),
     (
@@ -158,7 +158,7 @@ FINISHED = """\
 finetune finished, 12 s of work
   val accuracy  0.940 on 100 examples (95% interval 0.890 to 0.970)
   test accuracy 0.910 on 100 examples (95% interval 0.890 to 0.970)
-  model         MobileNetV2, frozen up to block_12, kept: mix
+  model         MobileNetV2, frozen up to block_12, kept: the mean of initial and fine-tuned weights
   saved_model   1.00 MB, 0.930, 3.1 ms an image on one thread
   float32       1.00 MB, 0.930, 3.1 ms an image on one thread
   float16       1.00 MB, 0.930, 3.1 ms an image on one thread

@@ -1,19 +1,21 @@
-"""What is printed of a run."""
+"""Claims on the summary that a command prints at the end of a run."""
 
 from pathlib import Path
 
-from handmade import exported, write_result
+import pytest
+from handmade import candidate, exported, write_result
 
 from tl_keras import summary
 from tl_keras.config import text as configs
-from tl_keras.run.result.exports import Shipped
+from tl_keras.run.result.exports import Latency, Shipped
+from tl_keras.run.result.training import ModelRecord
 from tl_keras.run.run import Run
 
 FAILED = Shipped(format=None, status="no file holds export.max_bytes 10")
 
 
 def exported_again(workdir: Path, *formats: str) -> Run:
-    """A run of which int8 was rejected and nothing shipped, and which was exported again."""
+    """Returns a run that shipped nothing because int8 failed, and was then exported again."""
     asked = {"data": {"source": "digits"}, "export": {"formats": list(formats)}}
     made = {name: exported(name) for name in ("onnx", "float32")}
     write_result(
@@ -22,14 +24,42 @@ def exported_again(workdir: Path, *formats: str) -> Run:
     return Run(workdir, configs.from_tree(asked), "finetune")
 
 
-def test_an_export_is_not_blamed_for_files_of_before(tmp_path):
+def test_export_reports_only_the_formats_it_was_asked_for(tmp_path):
     run = exported_again(tmp_path, "onnx")
     made = summary.of_formats(run)
     assert summary.missed(made) == []
     told = summary.lines_of_export(run, made)
-    assert told[0] == "1 exported" and told[1].startswith("onnx") and len(told) == 3
+    assert told[0] == "exported 1 format" and told[1].startswith("onnx") and len(told) == 3
 
 
-def test_what_was_asked_for_is_said_to_miss(tmp_path):
+def test_export_reports_the_tolerances_that_its_formats_miss(tmp_path):
     missed = summary.missed(summary.of_formats(exported_again(tmp_path, "int8", "float32")))
     assert missed == ["int8: loses 0.2", f"model.tflite: {FAILED.status}"]
+
+
+@pytest.mark.parametrize(
+    ("kept", "candidates", "text"),
+    [
+        ("finetuned", ("head", "finetuned"), "nothing frozen, kept: the fine-tuned weights"),
+        ("head", ("head",), "all frozen, kept: the head alone"),
+        (
+            "head",
+            ("head", "mix", "finetuned"),
+            "all frozen, kept: the head alone (fine-tuning was not clearly better on validation)",
+        ),
+    ],
+)
+def test_summary_explains_which_weights_are_kept(tmp_path, kept, candidates, text):
+    standing = {name: candidate() for name in candidates}
+    model = ModelRecord(backbone="MobileNet", cut=None, kept=kept, candidates=standing)
+    write_result(tmp_path, model=model)
+    run = Run(tmp_path, configs.from_tree({"data": {"source": "digits"}}), "finetune")
+    assert f"model         MobileNet, {text}" in summary.lines(run)
+
+
+def test_short_latencies_keep_two_digits(tmp_path):
+    made = exported("float32", latency_ms=Latency(median=0.0213, p95=0.03, least=0.02, threads=1))
+    write_result(tmp_path, export={"float32": made})
+    run = Run(tmp_path, configs.from_tree({"data": {"source": "digits"}}), "finetune")
+    (line,) = [line for line in summary.lines(run) if line.startswith("float32")]
+    assert ", 0.021 ms an image on one thread" in line

@@ -1,4 +1,4 @@
-"""What a command writes at `--output`, or to standard output."""
+"""Writes what a command prints: to the file of `--output`, or to standard output."""
 
 import csv
 import io
@@ -14,22 +14,28 @@ from tl_keras.run.folder import FILES
 
 
 def checked(output: str | None) -> Path | None:
-    """The file to write, checked before the work that would be lost; None: standard output."""
+    """Returns the file that `--output` names, or None for standard output.
+
+    It is called before the command does its work, which an unusable path would waste.
+
+    Raises:
+      ValueError: the path is a folder, is not writable, or names a file that must not be replaced.
+    """
     if not output:
         return None
     path = Path(os.path.abspath(os.path.expanduser(output)))
     if path.is_symlink() and not is_special(path):
-        path = path.resolve()  # Its target is replaced, and not the link.
+        path = path.resolve()  # Replace the target of the link, not the link.
     if path.is_dir():
-        raise ValueError(f"--output: expected a file; received the folder {output!r}")
+        raise ValueError(f"--output: expected the path of a file; received the folder {output!r}")
     if not _is_text(path):
-        # As after `--output` without its value, before a list of images.
+        # `predict --output a.jpg b.jpg` without a value for --output would replace a photograph.
         raise ValueError(
-            f"--output: {output!r} exists and is not a text file, so it is not replaced; expected "
-            "another name"
+            f"--output: {output!r} exists and is not a text file, so it is not replaced; choose "
+            "another file name"
         )
     if path.name in FILES and marks.is_ours(path.parent):
-        raise ValueError(f"--output: {output!r} belongs to a run; expected another name")
+        raise ValueError(f"--output: {output!r} is a file of a run folder; choose another file")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -38,19 +44,23 @@ def checked(output: str | None) -> Path | None:
 
 
 def checked_page(page: Path) -> Path:
-    """A page that was not asked for by name, checked before it is replaced."""
+    """Returns `page`, a default file name, if no file is there or tl_keras wrote the file.
+
+    Raises:
+      ValueError: the file exists and was not written by tl_keras.
+    """
     from tl_keras.report.pages.page import is_page  # Here, since NumPy takes a while to import.
 
     if page.exists() and not is_page(page):
         raise ValueError(
-            f"--output: {str(page)!r} is there already and not a page of tl_keras, so it is not "
-            "replaced; expected another name, as in --output=runs.html"
+            f"--output: {str(page)!r} exists and was not written by tl_keras, so it is not "
+            "replaced; choose another file name, for example --output=runs.html"
         )
     return page
 
 
 def _is_text(file: Path) -> bool:
-    """Whether a file holds text, as all that is written to `--output`; true where none is there."""
+    """Returns whether a file holds text or does not exist."""
     if not file.is_file():
         return True
     try:
@@ -61,7 +71,7 @@ def _is_text(file: Path) -> bool:
 
 
 def write(text: str, output: Path | None) -> None:
-    """Writes text to a file, or to standard output where there is none."""
+    """Writes text to a file, or to standard output if `output` is None."""
     if output:
         if is_special(output):
             output.write_text(text, encoding="utf-8")
@@ -72,7 +82,7 @@ def write(text: str, output: Path | None) -> None:
 
 
 def as_csv(rows: list[dict[str, Any]]) -> str:
-    """Rows of `predict` as CSV text."""
+    """Returns rows of `predict` as CSV text."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     names = list(rows[0].get("probabilities", {}))
@@ -84,5 +94,5 @@ def as_csv(rows: list[dict[str, Any]]) -> str:
 
 
 def as_json_lines(rows: list[dict[str, Any]]) -> str:
-    """Rows of `predict` as text, a JSON object a line."""
+    """Returns rows of `predict` as text with one JSON object per line."""
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

@@ -1,4 +1,4 @@
-"""What a command prints of a finished run. Imports no TensorFlow."""
+"""Builds the lines that a command prints at the end of a run. Does not import TensorFlow."""
 
 import json
 from typing import Any
@@ -10,86 +10,102 @@ from tl_keras.data.examples import Quarantined
 from tl_keras.data.wording import left_out
 from tl_keras.modalities import part
 from tl_keras.report.advice.on_approaches import what_to_do
+from tl_keras.report.drawings.words import counted, milliseconds
 from tl_keras.report.read import read
+from tl_keras.report.sections.provenance import KEPT
 from tl_keras.run.result.exports import Shipped
+from tl_keras.run.result.search import SearchRecord
+from tl_keras.run.result.training import ModelRecord
 from tl_keras.run.result.whole import Result
 from tl_keras.run.run import Run
 
 
 def lines(run: Run) -> list[str]:
-    """What was done, what came of it, where the report is."""
-    result = run.result
-    told = _compared(run) if run.pipeline == "compare" else _of_a_model(run)
-    found = [f"{run.pipeline} finished, {result.seconds['total']:.0f} s of work", *told]
-    found.append(f"{'report':13} {run.report}")
+    """Returns the summary of a finished run: duration, scores, model, exports, report."""
+    seconds = run.result.seconds["total"]
+    body = _compared(run) if run.pipeline == "compare" else _of_a_model(run)
+    summary = [f"{run.pipeline} finished, {seconds:.0f} s of work", *body]
+    summary.append(f"{'report':13} {run.report}")
     if run.pipeline == "search":
-        found.append(f"{'next':13} tl-keras finetune, with the same flags: test and exports")
-    return found
+        summary.append(
+            f"{'next':13} tl-keras finetune with the same flags measures test and exports the model"
+        )
+    return summary
 
 
 def lines_of_export(run: Run, made: Result) -> list[str]:
-    """What came of the formats that a finished run was exported to again, see `of_formats`."""
-    return [f"{len(made.export)} exported", *_exports(run, made), f"{'report':13} {run.report}"]
-
-
-def lines_of_audit(run: Run) -> list[str]:
-    """What an audit found in the data, a line a kind."""
-    found = run.findings
-    data = json.loads((run.workdir / "data.json").read_text(encoding="utf-8"))
-    readable = sum(map(len, data["splits"].values()))
-    modality = run.config.modality
-    nouns, answers = modalities.nouns(modality)[1], tasks.of(run.config.task, "words")
-    classes = f" in {answers.counted(data['classes'])}" if data["classes"] else ""
+    """Returns the summary of `tl-keras export`; `made` is what `of_formats` returned."""
     return [
-        f"{readable} {nouns}{classes}, {len(data['quarantined'])} files left out",
-        *(f"  {line}" for line in left_out([Quarantined(**e) for e in data["quarantined"]])),
-        *(f"  {warning}" for warning in data["warnings"]),
-        _pairs(found, nouns),
-        _doubted(found),
-        *([f"  {answers.counted(found['rare'])} with few {nouns}"] if data["classes"] else []),
-        *(f"  {line}" for line in part(modality, "examine").lines(found)),
+        f"exported {counted(len(made.export), 'format')}",
+        *_exports(run, made),
+        f"{'report':13} {run.report}",
     ]
 
 
-def _pairs(found: dict[str, Any], nouns: str) -> str:
-    if "near_duplicates" not in found:
-        return f"  near-duplicates: not compared, too many {nouns} for the memory"
-    return f"  {len(found['near_duplicates'])} pairs of near-duplicates across splits or labels"
+def lines_of_audit(run: Run) -> list[str]:
+    """Returns the findings of an audit, one line for each kind of finding."""
+    findings, modality = run.findings, run.config.modality
+    data = json.loads((run.workdir / "data.json").read_text(encoding="utf-8"))
+    quarantined = [Quarantined(**entry) for entry in data["quarantined"]]
+    readable = sum(map(len, data["splits"].values()))
+    noun, nouns = modalities.nouns(modality)
+    words = tasks.of(run.config.task, "words")
+    classes = f" in {words.counted(data['classes'])}" if data["classes"] else ""
+    rare = [f"  {words.counted(findings['rare'])} with few {nouns}"] if data["classes"] else []
+    return [
+        f"{counted(readable, noun, nouns)}{classes}, {counted(len(quarantined), 'file')} left out",
+        *(f"  {line}" for line in left_out(quarantined)),
+        *(f"  {warning}" for warning in data["warnings"]),
+        _near_duplicates(findings, nouns),
+        _suspects(findings),
+        *rare,
+        *(f"  {line}" for line in part(modality, "examine").lines(findings)),
+    ]
 
 
-def _doubted(found: dict[str, Any]) -> str:
-    if note := found.get("suspects_note"):
+def _near_duplicates(findings: dict[str, Any], nouns: str) -> str:
+    if "near_duplicates" not in findings:
+        return f"  near-duplicates were not searched for: too many {nouns} for the memory"
+    pairs = counted(len(findings["near_duplicates"]), "pair")
+    return f"  {pairs} of near-duplicates across splits or labels"
+
+
+def _suspects(findings: dict[str, Any]) -> str:
+    if note := findings.get("suspects_note"):
         return f"  {note}"
-    return f"  {len(found['suspects'])} labels worth a look"
+    return f"  {counted(len(findings['suspects']), 'label')} that may be wrong"
 
 
 def of_formats(run: Run) -> Result:
-    """The result with those exports alone that the run's config asks for now.
+    """Returns the run's result with only the exports that its config asks for now.
 
-    Nor is what an earlier export shipped among them, where none of these is a LiteRT file.
+    `shipped` is None if none of these exports is a LiteRT file: an earlier export made it.
     """
-    asked, result = run.config.export.formats, run.result
-    made = {name: own for name, own in result.export.items() if name in asked}
-    shipped = None if set(made) <= set(WHOLE) else result.shipped
-    return result.model_copy(update={"export": made, "shipped": shipped})
+    formats, result = run.config.export.formats, run.result
+    exports = {name: entry for name, entry in result.export.items() if name in formats}
+    shipped = None if set(exports) <= set(WHOLE) else result.shipped
+    return result.model_copy(update={"export": exports, "shipped": shipped})
 
 
 def missed(result: Result) -> list[str]:
-    """Exports that miss a tolerance, and by how much."""
-    made = {**(result.export or {}), "model.tflite": result.shipped}
-    return [f"{name}: {own.status}" for name, own in made.items() if own and own.status != "ok"]
+    """Returns a line for each export that misses a tolerance or limit, with the reason."""
+    files = {**(result.export or {}), "model.tflite": result.shipped}
+    return [
+        f"{name}: {entry.status}" for name, entry in files.items() if entry and entry.status != "ok"
+    ]
 
 
 def _compared(run: Run) -> list[str]:
-    """A line for each approach, and what is recommended."""
+    """Returns a line for each approach of `compare`, then the recommendation."""
     lines, main = [], tasks.of(run.config.task, "names").MAIN
-    for name, own in run.result.approaches.items():
-        scores = {"val": own.val, "test": own.test}
-        told = [f"{split} {found[main]:.3f}" for split, found in scores.items() if found]
-        told.append(f"{own.training:.0f} s of training")
-        if own.bytes and own.latency_ms is not None:
-            told.append(f"int8 {own.bytes / 1e6:.2f} MB, {own.latency_ms:.1f} ms")
-        lines.append(f"{name:15}{', '.join(told)}")
+    for name, approach in run.result.approaches.items():
+        scores = {"val": approach.val, "test": approach.test}
+        figures = [f"{split} {score[main]:.3f}" for split, score in scores.items() if score]
+        figures.append(f"{approach.training:.0f} s of training")
+        if approach.bytes and approach.latency_ms is not None:
+            size = f"int8 {approach.bytes / 1e6:.2f} MB"
+            figures.append(f"{size}, {milliseconds(approach.latency_ms)}")
+        lines.append(f"{name:15}{', '.join(figures)}")
     lines += [f"{name:15}not run: {why}" for name, why in run.result.left_out.items()]
     advice = what_to_do(read(run.workdir))
     return [*lines, *(f"{line.do} {line.why}" for line in advice)]
@@ -107,35 +123,46 @@ def _of_a_model(run: Run) -> list[str]:
             )
             if views := measured.views:
                 lines.append(f"{'':13} {views[main]:.3f} on {views.count} views of each")
-    model = result.model
-    if search := result.search:
-        level = len(search.level or ())
-        told = f"; {level} cannot be told from it" if level else ""
-        best = next(trial for trial in search.trials if trial.trial == search.best)
-        values = ", ".join(f"{name} {value}" for name, value in best.values.items())
-        count = len(search.trials)
-        trials = f"{count} trial{'s' if count > 1 else ''}"
-        if model.kept == "head":
-            values = f"{best.trial}, which keeps the head alone"
-        lines.append(f"{'search':13} {trials}, best: {values}{told}")
-    frozen = f"frozen up to {model.block or model.cut}" if model.cut else "nothing frozen"
-    frozen = "all frozen" if model.kept == "head" else frozen
-    lines.append(f"{'model':13} {model.backbone}, {frozen}, kept: {model.kept}")
+    if result.search:
+        lines.append(_search(result.search, result.model))
+    lines.append(_model(result.model))
     return [*lines, *_exports(run, result)]
+
+
+def _search(search: SearchRecord, model: ModelRecord) -> str:
+    best = next(trial for trial in search.trials if trial.trial == search.best)
+    values = ", ".join(f"{name} {value}" for name, value in best.values.items())
+    if model.kept == "head":
+        values = f"{best.trial}, which keeps the head alone"
+    level = len(search.level or ())
+    tied = f"; {level} more within noise of it" if level else ""
+    return f"{'search':13} {counted(len(search.trials), 'trial')}, best: {values}{tied}"
+
+
+def _model(model: ModelRecord) -> str:
+    frozen = f"frozen up to {model.block or model.cut}" if model.cut else "nothing frozen"
+    kept = {**KEPT, "mix": "the mean of initial and fine-tuned weights"}.get(model.kept, model.kept)
+    if model.kept == "head":
+        frozen = "all frozen"
+        tuned = set(model.candidates or ()) - {"head"}
+        why = "fine-tuning was not clearly better on validation" if tuned else ""
+        kept = f"the head alone ({why})" if why else "the head alone"
+    return f"{'model':13} {model.backbone}, {frozen}, kept: {kept}"
 
 
 def _exports(run: Run, result: Result) -> list[str]:
     lines, main = [], tasks.of(run.config.task, "names").MAIN
-    marks, noun = {main: "", "agreement": " agree"}, modalities.nouns(run.config.modality)[0]
+    units = {main: "", "agreement": " agreement with the model"}
+    noun = with_article(modalities.nouns(run.config.modality)[0])
     for name, entry in (result.export or {}).items():
         latency = entry.latency_ms
-        speed = f", {latency.median:.1f} ms {with_article(noun)} on one thread" if latency else ""
-        # Without a test split folds have measured the score, and no file has one of its own.
-        measured = next((key for key in marks if entry.get(key) is not None), None)
-        right = f"{entry[measured]:.3f}{marks[measured]}" if measured else "not measured"
-        kept = len(entry.repair.kept) if entry.repair else 0
-        mended = f", {kept} operator{'s' if kept > 1 else ''} kept float" if kept else ""
-        lines.append(f"{name:13} {entry.bytes / 1e6:.2f} MB, {right}{speed}{mended}")
+        speed = f", {milliseconds(latency.median)} {noun} on one thread" if latency else ""
+        # cross_validate without a test split measures the score by its folds, not by each file.
+        measured = next((key for key in units if entry.get(key) is not None), None)
+        score = f"{entry[measured]:.3f}{units[measured]}" if measured else "not measured"
+        kept = entry.repair.kept if entry.repair else []
+        repaired = f", {counted(len(kept), 'operator')} kept float" if kept else ""
+        lines.append(f"{name:13} {entry.bytes / 1e6:.2f} MB, {score}{speed}{repaired}")
     return [*lines, *_shipped(result.shipped, main)]
 
 
@@ -144,5 +171,5 @@ def _shipped(shipped: Shipped | None, main: str) -> list[str]:
         return []
     device = shipped.device
     measured = device and device.get(main) is not None
-    proved = f"; {device[main]:.3f} from files, as a device reads them" if measured else ""
-    return [f"{'to ship':13} {shipped.path}, which is {shipped.format}{proved}"]
+    score = f"; {device[main]:.3f} on encoded files, decoded as on a device" if measured else ""
+    return [f"{'to ship':13} {shipped.path}, the {shipped.format} file{score}"]

@@ -215,7 +215,7 @@ def test_a_model_without_a_result_is_trained_again(quick_run, quick_tree, tmp_pa
     found = json.loads(file.read_text())
     del found["model"]
     file.write_text(json.dumps(found))
-    with pytest.raises(ValueError, match="result.json' is damaged: model: missing; remove it to"):
+    with pytest.raises(ValueError, match="is damaged: model: missing; remove the file to"):
         tl_keras.finetune(quick_tree, tmp_path / "run")
     file.unlink()
     run = tl_keras.finetune(quick_tree, tmp_path / "run")

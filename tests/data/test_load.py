@@ -391,7 +391,7 @@ def test_reasons_that_differ_in_numbers_share_a_line_and_say_so():
     entries = [Quarantined(f"{i}.png", f"{i} x {i} px is too large") for i in range(5)]
     entries.append(Quarantined("x.png", "empty file"))
     assert left_out(entries) == [
-        "5 files are left out: 0 x 0 px is too large, or the like: '0.png', '1.png', '2.png' and 2 "
+        "5 files are left out: 0 x 0 px is too large, or similar: '0.png', '1.png', '2.png' and 2 "
         "more",
         "'x.png' is left out: empty file",
     ]

@@ -105,5 +105,5 @@ def test_no_place_for_temporary_files_names_the_variable(monkeypatch):
         raise FileNotFoundError(2, "No usable temporary directory found")
 
     monkeypatch.setattr(files.tempfile, "gettempdir", fail)
-    with pytest.raises(ValueError, match="TMPDIR: no folder for temporary files"):
+    with pytest.raises(ValueError, match="TMPDIR: there is no writable folder for temporary files"):
         files.check_folders()

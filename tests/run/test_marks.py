@@ -186,7 +186,7 @@ def test_a_page_of_somebody_else_is_not_replaced(finished_run, tmp_path, monkeyp
     (tmp_path / "comparison.html").write_text("mine")
     line = ["report", str(finished_run.workdir), str(finished_run.workdir)]
     assert cli.main(line) == 2
-    assert "not a page of tl_keras" in capsys.readouterr().err
+    assert "was not written by tl_keras" in capsys.readouterr().err
     (tmp_path / "comparison.html").unlink()
     assert cli.main(line) == cli.main(line) == 0
 
@@ -215,7 +215,7 @@ def test_output_replaces_nothing_of_a_run(finished_run, pictures, capsys):
     assert (
         cli.main(["predict", f"--workdir={finished_run.workdir}", f"--output={file}", picture]) == 2
     )
-    assert "belongs to a run; expected another name" in capsys.readouterr().err
+    assert "is a file of a run folder; choose another file" in capsys.readouterr().err
     assert file.read_text() == before
 
 
@@ -236,7 +236,7 @@ def test_links_inside_a_run_lead_to_nothing_of_others(name, tmp_path):
     (tmp_path / "run" / "config.yaml").write_text(configs.to_yaml(CONFIG))
     (tmp_path / "run" / name).symlink_to(theirs)
     before = content(theirs)
-    with pytest.raises(ValueError, match=f"{name}' is a link, and files are replaced") as caught:
+    with pytest.raises(ValueError, match=f"{name}' is a link, and the run would replace") as caught:
         tl_keras.finetune(TREE, tmp_path / "run")
     assert content(theirs) == before
     subprocess.run(str(caught.value).partition("allow it: ")[2], shell=True, check=True)

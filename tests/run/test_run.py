@@ -1,6 +1,7 @@
 """Claims on tl_keras/run.py: what a folder holds, who may use it, and what a kill leaves."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -195,7 +196,7 @@ def test_folder_of_a_kill_before_the_first_file_is_used(tmp_path):
 @pytest.mark.parametrize("text", ["", '{"pipeline": ', "[]", "null", "\xff"])
 def test_damaged_record_says_what_to_do(run, name, text):
     (run.workdir / name).write_text(text, encoding="latin-1")
-    with pytest.raises(ValueError, match=rf"{name}' is damaged; remove it to go on"):
+    with pytest.raises(ValueError, match=rf"{name}' is damaged; remove the file to continue"):
         runs.load(run.workdir)
 
 
@@ -229,7 +230,7 @@ def test_refuses_a_file_and_below_a_file(tmp_path):
 def test_refuses_a_folder_with_something_else(tmp_path):
     (tmp_path / "holiday.jpg").touch()
     assert refused(tmp_path) == (
-        f"--workdir: '{tmp_path}' is not a run folder of tl_keras and not empty (it has "
+        f"--workdir: '{tmp_path}' is not a run folder of tl_keras and not empty (it contains "
         "'holiday.jpg'), so nothing in it is replaced or removed; choose a new folder"
     )
 
@@ -237,7 +238,7 @@ def test_refuses_a_folder_with_something_else(tmp_path):
 def test_refuses_another_config_and_names_the_field(run):
     assert refused(run.workdir, fit={"epochs": 3}) == (
         f"--workdir: '{run.workdir}' was made with another config: fit.epochs: 'auto' in the "
-        "workdir, 3 now; choose another folder, or use the same values"
+        "workdir, 3 now; choose another folder, or use the values of the earlier run"
     )
 
 
@@ -256,6 +257,7 @@ def test_refuses_another_command(run, done):
     if done:
         finish(run)
     expected = f"--workdir: '{run.workdir}' was made by finetune, not by pretrain"
+    expected += "; continue with tl-keras finetune, or choose another folder"
     assert refused(run.workdir, "pretrain") == expected
 
 
@@ -267,7 +269,7 @@ def test_refuses_a_folder_in_which_another_process_works(run):
     command = [sys.executable, "-c", code, str(run.workdir / ".lock")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout.readline() == b"locked\n"
-        expected = f"--workdir: another process is at work in '{run.workdir}'"
+        expected = f"--workdir: another process is using '{run.workdir}'; wait until it ends"
         assert refused(run.workdir) == expected
         other.kill()
     # The lock of a killed process is free.
@@ -309,9 +311,18 @@ def test_load_reads_any_run(run):
     assert runs.load(run.workdir).pipeline == "pretrain"
 
 
-def test_load_refuses_what_is_no_run(tmp_path):
-    with pytest.raises(ValueError, match=r"is no run folder: it has no config\.yaml"):
+def test_load_refuses_a_folder_that_is_not_a_run(tmp_path):
+    with pytest.raises(ValueError, match=r"is not a run folder: it has no config\.yaml"):
         runs.load(tmp_path)
+
+
+def test_load_finished_tells_an_audit_from_an_unfinished_run(run):
+    with pytest.raises(ValueError, match="is not finished; finish it first"):
+        runs.load_finished(run.workdir)
+    shutil.rmtree(run.checkpoint)
+    run.find(rare=[])
+    with pytest.raises(ValueError, match="holds an audit, which checks data and trains no model"):
+        runs.load_finished(run.workdir)
 
 
 def test_home_is_expanded(monkeypatch, tmp_path):

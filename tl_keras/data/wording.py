@@ -1,4 +1,4 @@
-"""Lists of files and names in the few words that a message has room for."""
+"""Shortens lists of files and names to what fits into a message."""
 
 import re
 from collections import defaultdict
@@ -8,30 +8,34 @@ from tl_keras.data.examples import Quarantined
 
 
 def shortened(names: Sequence[str]) -> str:
-    """Up to three names, and how many more there are."""
+    """Returns up to three quoted names and the number of the others."""
     shown = ", ".join(map(repr, names[:3]))
     return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown
 
 
 def count_of(items: Sequence[object], noun: str) -> str:
-    """How many there are, as in "1 image" or "3 images"."""
+    """Returns the number of items with its noun, such as "1 image" or "3 images"."""
     return f"{len(items)} {noun}" + ("s" if len(items) != 1 else "")
 
 
 def left_out(entries: Sequence[Quarantined], how: str = "left out") -> list[str]:
-    """A line for each reason why files are left out, with their number and examples.
+    """Returns a line for each reason why files are left out, with their number and some names.
 
-    Reasons that differ in numbers alone, such as sizes, share a line.
+    Reasons that differ only in numbers, such as sizes, share a line.
+
+    Args:
+      how: what happened to the files, such as "skipped".
     """
     groups = defaultdict(list)
     for entry in entries:
         groups[re.sub(r"\d+", "#", entry.reason)].append(entry)
     lines = []
-    for same in groups.values():
-        files, reasons = [entry.file for entry in same], {entry.reason for entry in same}
+    for group in groups.values():
+        files, reason = [entry.file for entry in group], group[0].reason
         if len(files) == 1:
-            lines.append(f"{files[0]!r} is {how}: {same[0].reason}")
+            lines.append(f"{files[0]!r} is {how}: {reason}")
             continue
-        like = ", or the like" if len(reasons) > 1 else ""
-        lines.append(f"{len(files)} files are {how}: {same[0].reason}{like}: {shortened(files)}")
+        if len({entry.reason for entry in group}) > 1:
+            reason = f"{reason}, or similar"
+        lines.append(f"{len(files)} files are {how}: {reason}: {shortened(files)}")
     return lines

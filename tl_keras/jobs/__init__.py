@@ -1,1 +1,1 @@
-"""Jobs: a config and a folder each, done by one function, here or in a process of its own."""
+"""Prepares and runs jobs. A job is a config and a folder, run in this process or in its own."""

@@ -1,4 +1,4 @@
-"""Starts `tl-keras` in a process of its own."""
+"""Starts `tl-keras` in a child process."""
 
 import os
 import subprocess
@@ -13,16 +13,16 @@ PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 def start(
     arguments: Sequence[str], log: TextIO, environment: Mapping[str, str]
 ) -> subprocess.Popen:
-    """Starts `tl-keras ARGUMENTS` in a process of its own.
+    """Starts `tl-keras ARGUMENTS` in a child process.
 
-    The child imports from where its parent does, except from the current folder: a `random.py` that
-    lies there must not run in place of Python's own. Installs by `pip --user` and PYTHONPATH work.
+    The child has the import path of its parent without the current folder, where a file such as
+    `random.py` would replace a module of Python. Installs by `pip --user` and PYTHONPATH work.
 
     Args:
-      log: takes the child's stdout and stderr.
-      environment: variables to set beside those of this process.
+      log: the file that receives stdout and stderr of the child.
+      environment: variables to set in addition to those of this process.
     """
-    # -P: Python itself adds the current folder to no child of the child either.
+    # -P and PYTHONSAFEPATH keep the current folder off the path of the child and of its children.
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "tl_keras", *arguments],
         stdin=subprocess.DEVNULL,
@@ -38,12 +38,12 @@ def start(
 
 
 def import_path() -> list[str]:
-    """`sys.path` without the current folder, and with the folder of this package."""
+    """Returns `sys.path` without the current folder and with the folder of this package."""
     here = os.path.realpath(os.getcwd())
     kept = [
         entry
         for entry in sys.path
         if isinstance(entry, str) and os.path.isabs(entry) and os.path.realpath(entry) != here
     ]
-    # Last, where it shadows nothing: in a checkout it may be the current folder.
+    # Last, so that it shadows nothing: in a checkout it may be the current folder.
     return kept if str(PACKAGE_ROOT) in kept else [*kept, str(PACKAGE_ROOT)]

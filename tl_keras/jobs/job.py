@@ -1,7 +1,7 @@
-"""A job is a config and a folder. All that it needs is in the folder before it starts; what it did
-is in the folder's `result.json`, and whoever wanted it reads that.
+"""Prepares and runs a job, which is a config and a folder.
 
-A job is a run inside a run: its `pipeline` names the kind of job, as in `trial`.
+The folder holds all inputs of the job before it starts, and the job writes its `result.json` there.
+A job is a run inside a run. Its `pipeline` is the kind of job, such as `trial`.
 """
 
 import shutil
@@ -14,63 +14,63 @@ from tl_keras.run.files import write_json, write_text
 from tl_keras.run.result.whole import Result
 from tl_keras.run.run import Run, read_json
 
-SHARED = ("features", "head")  # Phases whose work other jobs share: the whole run counts them.
+SHARED = ("features", "head")  # Phases whose results other jobs reuse; the whole run counts them.
 
 
 def prepare(job: Run, decided: Mapping[str, Any] | None = None, **needs: Any) -> None:
-    """Puts into a job's folder what it needs: its config, and `checkpoint/job.json`.
+    """Writes the inputs of a job into its folder: its config and `checkpoint/job.json`.
 
     Args:
-      decided: what the job's record begins with: decisions that were made for several jobs.
-      needs: plain JSON values beside the config.
+      decided: decisions that several jobs share; the record of the job starts with them.
+      needs: JSON values that the job needs in addition to its config.
     """
     job.begin_inside()
     write_text(job.workdir / "config.yaml", configs.to_yaml(job.config))
     job.add(**(decided or {}))
-    write_needs(job, **needs)  # Last: its presence means that the job may start.
+    write_needs(job, **needs)  # Last: the job may start when this file exists.
 
 
 def write_needs(job: Run, **needs: Any) -> None:
-    """Writes `checkpoint/job.json`: what a job needs beside its config.
+    """Writes `checkpoint/job.json`, the inputs of a job in addition to its config.
 
-    A folder that serves several jobs, one after the other, is prepared once; this alone is called
-    for the later ones. Args as of `prepare`.
+    A folder that several jobs use in turn is prepared once; later jobs only need this call. The
+    arguments are those of `prepare`.
     """
-    (job.workdir / "result.json").unlink(missing_ok=True)  # Of the job that was here before.
+    (job.workdir / "result.json").unlink(missing_ok=True)  # The previous job of this folder.
     write_json(job.checkpoint / "job.json", {"kind": job.pipeline, **needs})
 
 
 def needs(job: Run) -> dict[str, Any]:
-    """What a job needs beside its config; empty for a run that is not a job."""
+    """Returns the inputs of a job in addition to its config; empty if the run is not a job."""
     return read_json(job.checkpoint / "job.json") or {}
 
 
 def waiting(folder: Path) -> Run:
-    """The job that waits in a folder, or that was done there.
+    """Returns the job that is prepared or finished in a folder.
 
     Raises:
-      ValueError: no job waits there.
+      ValueError: the folder holds no job.
     """
-    needed = read_json(folder / "checkpoint" / "job.json")
-    done = None if needed else read_json(folder / "result.json")
-    if not needed and not done:
+    inputs = read_json(folder / "checkpoint" / "job.json")
+    result = None if inputs else read_json(folder / "result.json")
+    if not inputs and not result:
         raise ValueError(f"{str(folder)!r} is not the folder of a job: it has no job.json")
-    kind = needed["kind"] if needed else done["pipeline"]
+    kind = inputs["kind"] if inputs else result["pipeline"]
     return Run(folder, configs.load(folder / "config.yaml"), kind)
 
 
 def do(job: Run, work: Callable[[Run], Any]) -> Result:
-    """What a job came to, as its folder says; it is done first unless it was."""
+    """Runs a job with `work`, unless it is finished, and returns its result from its folder."""
     if job.result is None:
         work(job)
-    else:  # Killed before anybody took note of it.
+    else:  # The job was killed after it wrote its result and before it removed its checkpoint.
         shutil.rmtree(job.checkpoint, ignore_errors=True)
     return job.result
 
 
 def account(run: Run, result: Result) -> None:
-    """Adds to a run's record what a job inside it did for others, too: passes and heads."""
+    """Adds the work of a job that other jobs reuse, passes and heads, to the record of its run."""
     before = run.record.get("seconds", {})
     spent = {name: result.seconds[name] for name in SHARED if name in result.seconds}
-    seconds = {name: round(before.get(name, 0.0) + own, 3) for name, own in spent.items()}
+    seconds = {name: round(before.get(name, 0.0) + taken, 3) for name, taken in spent.items()}
     run.add(features=result.features or {}, seconds=seconds)

@@ -1,4 +1,4 @@
-"""Jobs as processes of this machine, some at a time: started, watched, started again."""
+"""Runs jobs in child processes on this machine, several at a time, and restarts failed ones."""
 
 import subprocess
 import time
@@ -12,19 +12,19 @@ from absl import logging
 from tl_keras.jobs import child
 
 POLL = 0.2  # seconds
-MENDABLE = 2  # Exit status of a child whose user can mend what is wrong.
+MENDABLE = 2  # Exit status of tl-keras for an error that the user can correct.
 THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
 
 
 @dataclass(frozen=True)
 class Child:
-    """A job that a process of its own does.
+    """A job that runs in a child process.
 
     Attributes:
-      name: for people, as in `round 1, segment 0`.
-      folder: of the job; `result.json` in it means done.
-      arguments: of `tl-keras`.
-      log: what the process says; beside the folder, which may be a disk of its own, and full.
+      name: the name in messages, such as `round 1, segment 0`.
+      folder: the folder of the job, which is done when `result.json` exists there.
+      arguments: the arguments of `tl-keras`.
+      log: the file for the output; outside of `folder`, which may be on another disk that is full.
     """
 
     name: str
@@ -35,10 +35,11 @@ class Child:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a child was given up, after how many attempts.
+    """A child that failed in all its attempts.
 
     Attributes:
-      status: its exit status; negative of one that was killed.
+      status: the exit status of the last attempt; negative if it was killed by a signal.
+      why: the last message of the child, or the signal.
     """
 
     child: Child
@@ -48,13 +49,13 @@ class Failure:
 
     @property
     def is_fault(self) -> bool:
-        """Whether it is a fault of this package; else the user can mend it."""
+        """Whether the cause is a bug of this package, not something that the user can correct."""
         return self.status >= 0 and self.status != MENDABLE
 
 
 @dataclass
 class _Pool:
-    """The children, as their processes come and go."""
+    """The children of one call of `run_children`, by their state."""
 
     waiting: list[Child]
     running: dict[Child, subprocess.Popen] = field(default_factory=dict)
@@ -63,12 +64,12 @@ class _Pool:
 
 
 def is_done(folder: Path) -> bool:
-    """Whether the job of a folder is done."""
+    """Returns whether the job of a folder is done."""
     return (folder / "result.json").is_file()
 
 
 def wait(folders: Iterable[Path]) -> None:
-    """Waits for jobs that others do, maybe on other machines."""
+    """Waits for jobs that other processes run, maybe on other machines."""
     folders = list(folders)
     while not all(map(is_done, folders)):
         time.sleep(POLL)
@@ -77,14 +78,14 @@ def wait(folders: Iterable[Path]) -> None:
 def run_children(
     children: Sequence[Child], workers: int, cores: int, retries: int, tell: Callable[[Child], None]
 ) -> list[Failure]:
-    """Runs children, `workers` at a time; those that are given up, the first one first.
+    """Runs children, `workers` at a time, and returns the failures in the order in which they came.
 
     A child that fails does not stop the others.
 
     Args:
-      cores: of this machine, which the workers share.
-      retries: how often a child that failed is started again.
-      tell: is called with each child that is done.
+      cores: the cores of this machine, which the workers share.
+      retries: how often a failed child is started again.
+      tell: called with each child that is done.
     """
     pool = _Pool(list(children))
     try:
@@ -95,20 +96,20 @@ def run_children(
                 pool.running[one] = start(one, max(1, cores // workers))
             time.sleep(POLL)
             _collect(pool, retries, tell)
-    finally:  # Of Ctrl-C: what they have done so far stays, and they go on from there.
+    finally:  # After Ctrl-C. The children continue from their checkpoints next time.
         for process in pool.running.values():
             process.terminate()
     return pool.failed
 
 
 def start(one: Child, threads: int) -> subprocess.Popen:
-    """Starts a child's process with its share of the cores."""
+    """Starts the process of a child with its share of the cores."""
     with one.log.open("w", encoding="utf-8") as log:
         return child.start(one.arguments, log, dict.fromkeys(THREADS, str(threads)))
 
 
 def _collect(pool: _Pool, retries: int, tell: Callable[[Child], None]) -> None:
-    """Takes note of children that have ended; one that failed is started again."""
+    """Removes children that have ended from `running`, and queues failed ones again."""
     for one, process in list(pool.running.items()):
         if process.poll() is None:
             continue
@@ -127,6 +128,6 @@ def _collect(pool: _Pool, retries: int, tell: Callable[[Child], None]) -> None:
 def _why(one: Child, status: int) -> str:
     lines = one.log.read_text(encoding="utf-8", errors="replace").splitlines()
     if status < 0:
-        return f"it was killed (signal {-status}); out of memory?"
-    said = [line.removeprefix("tl-keras: ") for line in lines if line.startswith("tl-keras: ")]
-    return (said or lines or ["it said nothing"])[-1]
+        return f"the process was killed by signal {-status}, maybe because memory ran out"
+    errors = [line.removeprefix("tl-keras: ") for line in lines if line.startswith("tl-keras: ")]
+    return (errors or lines or ["the process wrote no message"])[-1]

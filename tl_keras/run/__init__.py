@@ -1,1 +1,1 @@
-"""A run's folder: opened, marked, recorded, finished; files that are whole or not there."""
+"""The folder of a run: opens, marks, records and finishes it. Files are written atomically."""

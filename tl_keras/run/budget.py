@@ -1,4 +1,4 @@
-"""Whether a run's search is at its end, and whether it has room for another trial."""
+"""Decides whether the search of a run is done, and whether its budget allows another trial."""
 
 from collections.abc import Sequence
 
@@ -9,13 +9,14 @@ from tl_keras.run.run import OVER, Run
 
 
 def goes_on(run: Run) -> bool:
-    """Whether there is to be a search of the run's own, and it is not at its end."""
-    own = run.pipeline in ("finetune", "search")  # Others have searches in runs inside them.
-    return own and run.config.search.wanted and not searched(run)
+    """Returns whether the run asks for a search that is not done yet."""
+    # Other commands run their searches inside the folders of their folds or approaches.
+    searches = run.pipeline in ("finetune", "search")
+    return searches and run.config.search.wanted and not searched(run)
 
 
 def searched(run: Run) -> bool:
-    """Whether the search that the config asks for is done, and its best model promoted."""
+    """Returns whether the search that the config asks for is done and its best model promoted."""
     state, search = search_state.read(run), run.config.search
     if not state.records or state.promoted != len(state.records):
         return False
@@ -25,7 +26,7 @@ def searched(run: Run) -> bool:
 
 
 def is_stale(run: Run) -> bool:
-    """Whether the result is of fewer trials than were run since."""
+    """Returns whether more trials have run than `result.json` describes."""
     state, result = search_state.read(run), run.result
     if not state.records or not result or not result.search:
         return False
@@ -33,23 +34,23 @@ def is_stale(run: Run) -> bool:
 
 
 def has_budget(config: SearchConfig, records: Sequence[TrialRecord], seconds: float) -> bool:
-    """Whether there is room for another trial; one that would likely end too late is not begun.
+    """Returns whether the budget allows another trial that would likely end in time.
 
     Args:
-      records: of the trials that were run.
-      seconds: of all sessions of the search.
+      records: the trials so far.
+      seconds: how long all sessions of the search took together.
     """
     if not records:
         return True
     if config.trials and len(records) >= config.trials:
         return False
-    # Without the passes, which the first ones make for all; others train nothing.
-    taken = [r.seconds - (r.passes or 0.0) for r in records if _has_tuned(r)]
-    ahead = sum(taken) / max(1, len(taken))
-    return config.minutes is None or seconds + ahead < 60 * config.minutes
+    # Passes through the prefix do not count: later trials reuse their activations.
+    durations = [r.seconds - (r.passes or 0.0) for r in records if _has_tuned(r)]
+    expected = sum(durations) / max(1, len(durations))
+    return config.minutes is None or seconds + expected < 60 * config.minutes
 
 
 def _has_tuned(trial: TrialRecord) -> bool:
-    """Whether a trial did more than train a head."""
+    """Returns whether a trial trained more than a head."""
     frozen = trial.depth is not None and trial.depth.share == 1
     return trial.status != OVER and not trial.left_out and not frozen

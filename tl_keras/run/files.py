@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside their place, then renamed."""
+"""Writes files atomically: under a temporary name beside their place, then renamed."""
 
 import csv
 import io
@@ -13,17 +13,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-PATTERN = re.compile(r"[*?\[\]{}\\]")  # In a path: what a pattern of file names consists of.
-TEMPORARY = ".tmp-"  # How names of unfinished files begin; a kill leaves them behind.
+PATTERN = re.compile(r"[*?\[\]{}\\]")  # Characters that make a path a file name pattern.
+TEMPORARY = ".tmp-"  # Prefix of unfinished files, which a killed process leaves behind.
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`; renamed onto it at the end, removed if the body raises."""
+    """Yields a temporary path, which is renamed to `path` at the end or removed on an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The whole name at the end: Keras goes by endings such as `.weights.h5`.
+    # The whole name comes last: Keras looks at endings such as `.weights.h5`.
     temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}.{path.name}")
-    # Not by tempfile, whose files are for their owner alone whatever the umask says.
+    # Not by tempfile, which ignores the umask and makes files that only their owner can read.
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         yield temporary
@@ -33,7 +33,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def remove_unfinished(folder: Path, ending: str = "") -> None:
-    """Removes what a killed process left; the caller holds the lock of the folder or file."""
+    """Removes unfinished files of killed processes. The caller must hold the lock of the folder."""
     for path in folder.glob(f"{TEMPORARY}*{ending}"):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -43,9 +43,10 @@ def remove_unfinished(folder: Path, ending: str = "") -> None:
 
 @contextmanager
 def not_a_pattern(folder: Path) -> Iterator[Path]:
-    """A path to a folder that TensorFlow, which looks for files by patterns, takes for no pattern.
+    """Yields a path to `folder` without pattern characters such as brackets.
 
-    It finds nothing in a SavedModel below a folder that is called `photos [2024]`.
+    TensorFlow looks for the files of a SavedModel by pattern, so it finds none below a folder that
+    is called `photos [2024]`.
     """
     if not PATTERN.search(folder.as_posix()):
         yield folder
@@ -54,13 +55,13 @@ def not_a_pattern(folder: Path) -> Iterator[Path]:
         link = Path(temporary, "folder")
         try:
             link.symlink_to(folder.absolute(), target_is_directory=True)
-        except OSError:  # Windows allows links to administrators alone.
+        except OSError:  # On Windows only administrators may create links.
             shutil.copytree(folder, link)
         yield link
 
 
 def check_folders() -> None:
-    """Checks that the process has a current folder, and one for temporary files.
+    """Checks that the current folder and a folder for temporary files exist.
 
     Raises:
       ValueError: one of the two is missing.
@@ -69,26 +70,26 @@ def check_folders() -> None:
         os.getcwd()
     except OSError:
         raise ValueError(
-            "the current folder does not exist any more; change into another one"
+            "the current folder does not exist any more; change to another folder"
         ) from None
     try:
         tempfile.gettempdir()
     except OSError:
         raise ValueError(
-            "TMPDIR: no folder for temporary files can be written; expected this environment "
-            "variable to name one"
+            "TMPDIR: there is no writable folder for temporary files; set this environment "
+            "variable to a folder that can be written"
         ) from None
 
 
 def is_special(path: Path) -> bool:
-    """Whether a path is a device, a pipe or the like, which is written to and never replaced."""
+    """Returns whether a path is a device or pipe, which is written to but never replaced."""
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def unwritable(path: str) -> str | None:
-    """Why a path cannot be written into the files of a run, None if it can."""
+    """Returns why a path cannot be recorded in the files of a run, or None if it can."""
     if "\0" in path:
-        return "its name has a zero byte; rename it"
+        return "its name contains a zero byte; rename it"
     try:
         path.encode("utf-8")
     except UnicodeEncodeError:
@@ -97,23 +98,24 @@ def unwritable(path: str) -> str | None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replaces the file's content as a whole."""
+    """Replaces the content of a file atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Replaces the file's content; NaN is refused, since JSON has none."""
+    """Writes a value as JSON. Raises ValueError for NaN, which JSON does not have."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def write_csv(path: Path, rows: Iterable[Sequence[str]]) -> None:
-    """Replaces the file's content with rows, the header among them."""
+    """Writes rows as CSV. The first row is the header."""
     write_text(path, "".join(map(_csv_line, rows)))
 
 
 def _csv_line(row: Sequence[str]) -> str:
-    # Until Python 3.13 only what is in the line's end is quoted, and a lone \r ends a line too.
+    # Before Python 3.13 the writer quotes a cell only for characters of `lineterminator`. A lone \r
+    # in a cell would end the line for readers, so \r\n is set here and replaced below.
     stream = io.StringIO(newline="")
     csv.writer(stream, lineterminator="\r\n").writerow(row)
     return stream.getvalue().removesuffix("\r\n") + "\n"

@@ -1,6 +1,6 @@
-"""A run: a config and a folder. Opens one, records what is done, says when it is finished.
+"""Opens, loads and checks the folders of runs. A run is a config and a folder.
 
-Imports no TensorFlow, so that a finished run answers at once.
+Does not import TensorFlow, so that a command on a finished run answers at once.
 """
 
 import os
@@ -24,10 +24,10 @@ from tl_keras.run.files import TEMPORARY, remove_unfinished, unwritable, write_t
 from tl_keras.run.result.search import SearchRecord
 from tl_keras.run.run import Run, read_json
 
-# Folders that one process alone works in: the run's.
+# Folders inside a run that only the process of that run works in.
 RUNS_INSIDE = ("search", "search/trial_*", "fold_*", "fold_*/search", "fold_*/search/trial_*")
 RUNS_INSIDE += ("teacher", "teacher/fold_*", "round_*")
-# Files that some command writes into a run's folder.
+# Files that commands write into a run folder.
 FILES = {
     *(".tl_keras", "config.yaml", "data.json", "findings.json", "metrics.jsonl", "model.keras"),
     *("predictions.csv", "result.json", "report.html", "MODEL_CARD.md", "folds.csv"),
@@ -37,11 +37,11 @@ FILES = {
 
 @contextmanager
 def opened(config: RunConfig, workdir: str | Path, pipeline: str) -> Iterator[Run]:
-    """The run of a config in a folder, for this process alone: a new one or a continued one.
+    """Yields the run of a config in a folder, new or continued, and holds the lock of the folder.
 
     Raises:
-      ValueError: the folder holds something else, a run of another config or command, or
-        another process is at work in it.
+      ValueError: the folder holds something else or a run of another config or command, or another
+        process is using it.
     """
     workdir = folder_of(workdir)
     _check_folder(workdir, config, pipeline)
@@ -54,7 +54,7 @@ def opened(config: RunConfig, workdir: str | Path, pipeline: str) -> Iterator[Ru
         if not _has_trained(workdir):
             for name in ("data.json", "findings.json", "checkpoint/record.json"):
                 (workdir / name).unlink(missing_ok=True)
-        # A finished run keeps its own until what was added to it is done, see `finished`.
+        # A finished run that is continued keeps its config until `Run.finish` writes the new one.
         if run.result is None:
             write_text(workdir / "config.yaml", configs.to_yaml(config))
         run.add(pipeline=pipeline)
@@ -64,21 +64,21 @@ def opened(config: RunConfig, workdir: str | Path, pipeline: str) -> Iterator[Ru
 
 
 def folder_of(workdir: Any) -> Path:
-    """The absolute path of a run's folder, from what people hand to a flag or a function.
+    """Returns the absolute path of a run folder from the value of a flag or argument.
 
     Raises:
-      TypeError: it is not a path.
-      ValueError: it is empty, or not a name that can be written into files.
+      TypeError: the value is not a path.
+      ValueError: the path is empty or cannot be recorded in files.
     """
     if not isinstance(workdir, str | os.PathLike) or isinstance(os.fspath(workdir), bytes):
         raise TypeError(
             f"workdir: expected the path of a folder; received {type(workdir).__name__}"
         )
     if not os.fspath(workdir):
-        raise ValueError("--workdir: expected the path of a folder; received an empty one")
+        raise ValueError("--workdir: expected the path of a folder; received an empty path")
     path = os.path.expanduser(os.fspath(workdir))
-    if path.startswith("~"):  # It was not expanded.
-        raise ValueError(f"--workdir: {path!r}: there is no such home folder")
+    if path.startswith("~"):  # expanduser found no home folder.
+        raise ValueError(f"--workdir: {path!r}: this home folder does not exist")
     path = os.path.abspath(path)
     if reason := unwritable(path):
         raise ValueError(f"--workdir: {path!r} cannot be used: {reason}")
@@ -86,58 +86,71 @@ def folder_of(workdir: Any) -> Path:
 
 
 def as_trained(run: Run) -> Run:
-    """The run with the examples prepared as its model was trained on: of a search, as its best
-    trial has it."""
-    searched = _searched(run)
-    if not searched:
+    """Returns the run with the preparation of examples that its model was trained with.
+
+    After a search this is the preparation of the best trial, such as its image size.
+    """
+    search = _search_record(run)
+    if not search:
         return run
-    folder = run.workdir / (searched.folder or "search") / searched.best
+    folder = run.workdir / (search.folder or "search") / search.best
     trial = configs.load(folder / "config.yaml")
     names = part(trial.modality, "config").PREPARATION
-    chosen = {name: getattr(trial.settings, name) for name in names}
-    return replace(run, config=run.config.with_settings(**chosen))
+    preparation = {name: getattr(trial.settings, name) for name in names}
+    return replace(run, config=run.config.with_settings(**preparation))
 
 
-def _searched(run: Run) -> SearchRecord | None:
-    if found := run.record.get("search"):
-        return SearchRecord.model_validate(found)
+def _search_record(run: Run) -> SearchRecord | None:
+    if search := run.record.get("search"):
+        return SearchRecord.model_validate(search)
     return run.result.search if run.result else None
 
 
 def load(workdir: str | Path) -> Run:
-    """An existing run, finished or not.
+    """Returns an existing run, finished or not.
 
     Raises:
-      ValueError: the folder is no run.
+      ValueError: the folder is not a run folder.
     """
     workdir = folder_of(workdir)
     if workdir.is_file():
         raise ValueError(f"--workdir: {str(workdir)!r} is a file; expected the folder of a run")
     if not (workdir / "config.yaml").is_file():
-        raise ValueError(f"{str(workdir)!r} is no run folder: it has no config.yaml")
+        raise ValueError(f"{str(workdir)!r} is not a run folder: it has no config.yaml")
     return Run(workdir, _saved_config(workdir), _pipeline(workdir) or "finetune")
 
 
 def load_finished(workdir: str | Path) -> Run:
-    """An existing run that is finished.
+    """Returns an existing run that is finished.
 
     Raises:
-      ValueError: the folder is no run, or it is not finished.
+      ValueError: the folder is not a run folder, holds an audit, or its run is not finished.
     """
     run = load(workdir)
+    if run.result is None and is_audit(run.workdir):
+        raise ValueError(
+            f"--workdir: {str(run.workdir)!r} holds an audit, which checks data and trains no "
+            "model; expected the folder of a training run, such as one of tl-keras finetune"
+        )
     if run.result is None:
         raise ValueError(f"--workdir: {str(run.workdir)!r} is not finished; finish it first")
     if run.pipeline == "compare":
         best = run.result.recommended.best or next(iter(run.result.approaches))
         raise ValueError(
             f"--workdir: {str(run.workdir)!r} compares runs and has no model of its own; expected "
-            f"one of them, as {str(run.workdir / best)!r}"
+            f"the folder of one of these runs, such as {str(run.workdir / best)!r}"
         )
     return run
 
 
+def is_audit(workdir: Path) -> bool:
+    """Returns whether a folder holds a finished audit, which leaves findings and no checkpoint."""
+    trained = (workdir / "checkpoint").is_dir() or (workdir / "metrics.jsonl").is_file()
+    return (workdir / "findings.json").is_file() and not trained
+
+
 def finished(config: RunConfig, workdir: str | Path, pipeline: str) -> Run | None:
-    """The run, if the same command has finished it; None if there is work to do.
+    """Returns the run if the same command has finished it, or None if there is work to do.
 
     Raises:
       ValueError: as `opened`.
@@ -145,32 +158,36 @@ def finished(config: RunConfig, workdir: str | Path, pipeline: str) -> Run | Non
     workdir = folder_of(workdir)
     _check_folder(workdir, config, pipeline)
     run = Run(workdir, config, pipeline)
-    added = goes_on(run) or is_stale(run)
-    if run.result is None or added or run.result.pipeline != pipeline or _adds_exports(run):
+    has_new_trials = goes_on(run) or is_stale(run)
+    is_same = run.result is not None and run.result.pipeline == pipeline
+    if not is_same or has_new_trials or _adds_exports(run):
         _check_free(workdir)
         return None
-    shutil.rmtree(run.checkpoint, ignore_errors=True)  # Of a kill between the last two steps.
+    # A process that is killed at the end of `Run.finish` leaves the checkpoint behind.
+    shutil.rmtree(run.checkpoint, ignore_errors=True)
     return run
 
 
 def _adds_exports(run: Run) -> bool:
-    """Whether the config asks for a format that a finished run lacks, or for other tolerances."""
+    """Returns whether the config asks for other tolerances or for a format that is missing."""
     if run.result.export is None:
         return False
-    asked, made = run.config.export, _saved_config(run.workdir).export
-    same = made.model_copy(update={"formats": asked.formats})
-    return asked != same or not set(asked.formats) <= set(run.result.export)
+    wanted, saved = run.config.export, _saved_config(run.workdir).export
+    same = saved.model_copy(update={"formats": wanted.formats})
+    return wanted != same or not set(wanted.formats) <= set(run.result.export)
 
 
 def _lock(workdir: Path) -> FileLock:
-    """The folder's lock, held; the folder is made."""
+    """Creates the folder and returns its lock, which is held."""
     try:
         marks.claim(workdir, "run", "--workdir")
         (workdir / "checkpoint").mkdir(exist_ok=True)
         lock = FileLock(workdir / ".lock", timeout=0)
         lock.acquire()
     except Timeout:
-        raise ValueError(f"--workdir: another process is at work in {str(workdir)!r}") from None
+        raise ValueError(
+            f"--workdir: another process is using {str(workdir)!r}; wait until it ends"
+        ) from None
     except OSError as error:
         reason = error.strerror or error
         raise ValueError(f"--workdir: {str(workdir)!r} cannot be written: {reason}") from None
@@ -178,7 +195,7 @@ def _lock(workdir: Path) -> FileLock:
 
 
 def _check_free(workdir: Path) -> None:
-    """Says before a slow start what `_lock` would say after it."""
+    """Raises the errors of `_lock` before TensorFlow starts, which takes seconds."""
     existing = _existing(workdir)
     if not os.access(existing, os.W_OK):
         raise ValueError(f"--workdir: {str(existing)!r} cannot be written")
@@ -187,24 +204,24 @@ def _check_free(workdir: Path) -> None:
 
 
 def _existing(path: Path) -> Path:
-    """The path or the nearest folder above it that is there."""
+    """Returns the path if it exists, else the nearest folder above it that does."""
     return next(p for p in (path, *path.parents) if os.path.exists(p))
 
 
 def _saved_config(workdir: Path) -> RunConfig:
     try:
         return configs.load(workdir / "config.yaml")
-    except ValueError as error:  # Another version's, or edited by hand.
+    except ValueError as error:  # Written by another version or edited by hand.
         where = f"--workdir: the config of {str(workdir)!r} cannot be used"
         raise ValueError(f"{where}: {error}") from None
 
 
 def check_stream(config: RunConfig, pipeline: str) -> None:
-    """Raises ValueError where a command cannot read what the config has it read."""
+    """Raises ValueError if the config streams its examples and the command cannot."""
     if config.data.stream and pipeline != "pretrain":
         raise ValueError(
-            f"data.stream: {pipeline} reads {config.nouns[1]} in any order, and shards are read "
-            "in theirs; expected false, or the command pretrain"
+            f"data.stream: {pipeline} needs its {config.nouns[1]} in any order, but streaming "
+            "reads them in the order of their shards; expected false, or the command pretrain"
         )
 
 
@@ -215,21 +232,21 @@ def _check_folder(workdir: Path, config: RunConfig, pipeline: str) -> None:
     marks.check(workdir, "run", "--workdir")
     _refuse_links(workdir)
     if not (workdir / "config.yaml").is_file():
-        # A kill before the first file leaves no more than these.
+        # A process that is killed before it writes its config leaves only these.
         others = {path.name for path in workdir.glob("*")} - {"checkpoint", ".lock", marks.MARK}
         if others := {name for name in others if not name.startswith(TEMPORARY)}:
             raise ValueError(
-                f"--workdir: {str(workdir)!r} has lost its config.yaml (it has {min(others)!r}); "
-                "restore it, or choose a new folder"
+                f"--workdir: {str(workdir)!r} is a run folder without its config.yaml (it contains "
+                f"{min(others)!r}); restore config.yaml, or choose a new folder"
             )
         return
     if not _has_trained(workdir):
-        return  # Nothing is lost: a mistake in the config can be mended in the same folder.
+        return  # Nothing is lost, so a corrected config may use the same folder.
     difference = first_difference(_saved_config(workdir), config)
     if difference:
         raise ValueError(
             f"--workdir: {str(workdir)!r} was made with another config: {difference}; "
-            "choose another folder, or use the same values"
+            "choose another folder, or use the values of the earlier run"
         )
     before = _pipeline(workdir)
     if pipeline in ("cross_validate", "compare"):
@@ -238,42 +255,48 @@ def _check_folder(workdir: Path, config: RunConfig, pipeline: str) -> None:
         run = Run(workdir, config, pipeline)
         if run.result is None or is_stale(run):
             raise ValueError(
-                f"--workdir: the search in {str(workdir)!r} is not finished; finish it first, or "
-                "set search.trials"
+                f"--workdir: the search in {str(workdir)!r} is not finished; finish it with "
+                "tl-keras search, or set search.trials for finetune"
             )
     if before and before != pipeline and (before, pipeline) != ("search", "finetune"):
-        how = "; finetune goes on there, with search.trials"
+        if (before, pipeline) == ("finetune", "search"):
+            advice = "use tl-keras finetune with search.trials, or choose another folder"
+        else:
+            advice = f"continue with tl-keras {before}, or choose another folder"
         raise ValueError(
-            f"--workdir: {str(workdir)!r} was made by {before}, not by {pipeline}"
-            f"{how if (before, pipeline) == ('finetune', 'search') else ''}"
+            f"--workdir: {str(workdir)!r} was made by {before}, not by {pipeline}; {advice}"
         )
 
 
 def _refuse_links(workdir: Path) -> None:
-    """Raises ValueError where a folder inside a run is a link to what is not ours."""
+    """Raises ValueError if a folder inside a run is a link to a folder without our mark."""
     inside = ("checkpoint", "export", "pictures", "tensorboard", *RUNS_INSIDE)
     for path in (path for pattern in inside for path in workdir.glob(pattern)):
         if path.is_symlink() and not marks.is_ours(path, "run"):
             raise ValueError(
-                f"--workdir: {str(path)!r} is a link, and files are replaced and removed there; "
-                f"remove the link, or allow it: echo run > {shlex.quote(str(path / marks.MARK))}"
+                f"--workdir: {str(path)!r} is a link, and the run would replace and remove files "
+                "there; remove the link, or allow it: echo run > "
+                f"{shlex.quote(str(path / marks.MARK))}"
             )
 
 
 def _refuse_other_search(workdir: Path, config: RunConfig, pipeline: str) -> None:
-    """Trials are added to a search; not to those of folds, whose scores are compared."""
+    """Raises ValueError if the search budget differs from that of the earlier run.
+
+    Folds and approaches are compared with each other, so all must have the same budget.
+    """
     saved = _saved_config(workdir).search
     for name in ("trials", "minutes"):
         if getattr(saved, name) != getattr(config.search, name):
             raise ValueError(
                 f"--workdir: {str(workdir)!r} was made with another config: search.{name}: "
                 f"{getattr(saved, name)!r} in the workdir, {getattr(config.search, name)!r} now; "
-                f"{pipeline} takes no more trials"
+                f"{pipeline} cannot add trials; choose another folder"
             )
 
 
 def _has_trained(workdir: Path) -> bool:
-    """Whether a run in the folder has come to anything that another config would spoil."""
+    """Returns whether the folder holds trained weights that another config would spoil."""
     trained = any((workdir / "checkpoint").glob("*.npy")) or (workdir / "search").exists()
     trained = trained or any(workdir.glob("fold_*")) or (workdir / "teacher").exists()
     trained = trained or any(workdir.glob("*/config.yaml"))
@@ -282,6 +305,6 @@ def _has_trained(workdir: Path) -> bool:
 
 def _pipeline(workdir: Path) -> str | None:
     for file in (workdir / "result.json", workdir / "checkpoint" / "record.json"):
-        if found := (read_json(file) or {}).get("pipeline"):
-            return found
+        if pipeline := (read_json(file) or {}).get("pipeline"):
+            return pipeline
     return None

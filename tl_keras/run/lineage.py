@@ -1,4 +1,4 @@
-"""Where weights come from: the runs before a run, and what these were trained on."""
+"""Finds the runs that initial weights come from, and the examples that those runs trained on."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from tl_keras.run import folder as runs
 
 
 def run_of(weights: str) -> Path | None:
-    """The run that weights are of: they may name its folder or a file in it."""
+    """Returns the run folder that `weights` names directly or through a file in it, or None."""
     path = Path(weights).absolute()
     folder = path.parent if path.is_file() else path
     is_run = all((folder / name).is_file() for name in ("data.json", "config.yaml"))
@@ -18,9 +18,9 @@ def run_of(weights: str) -> Path | None:
 
 
 def trained_before(config: ModelConfig) -> Iterator[tuple[Path, list[str]]]:
-    """The runs that weights come from, the last first, and what each was trained on."""
+    """Yields the runs that weights come from, latest first, with the digests each trained on."""
     weights = config.origin
-    seen = set()  # A folder may hold a run that came of an earlier one in the same folder.
+    seen = set()  # A run may start from an earlier run in the same folder.
     while (source := run_of(weights)) and source not in seen:
         seen.add(source)
         data = json.loads((source / "data.json").read_text(encoding="utf-8"))
@@ -29,5 +29,5 @@ def trained_before(config: ModelConfig) -> Iterator[tuple[Path, list[str]]]:
 
 
 def trained_on(data: Mapping[str, Any]) -> list[str]:
-    """The contents that a run was trained on, by its `data.json`."""
+    """Returns the SHA-256 digests of the examples that a run trained on, from its `data.json`."""
     return [*data["digests"]["train"], *data["digests"].get("unlabelled", ())]

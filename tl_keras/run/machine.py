@@ -1,4 +1,4 @@
-"""What a run was made with: versions of packages, and the machine."""
+"""Describes the software and hardware of a run: package versions and devices."""
 
 import os
 import platform
@@ -9,8 +9,8 @@ PACKAGES = ("tl-keras", "tensorflow", "keras", "numpy", "scikit-learn", "ai-edge
 
 
 def described() -> dict[str, Any]:
-    """`versions` and `device` of `result.json`."""
-    import tensorflow as tf  # Here: a finished run answers without it.
+    """Returns `versions` and `device` of `result.json`."""
+    import tensorflow as tf  # Imported here because a finished run does not need it.
 
     accelerators = len(tf.config.list_physical_devices("GPU"))
     return {

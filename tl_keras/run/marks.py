@@ -1,6 +1,6 @@
-"""Folders of ours carry a mark. Without the mark nothing in a folder is replaced or removed.
+"""Marks the folders of tl_keras. Nothing is replaced or removed in a folder without the mark.
 
-A person may have a `config.yaml`, a `data.json` or an `arrays/` too, so names prove nothing.
+File names prove nothing: other projects also have a `config.yaml`, a `data.json` or an `arrays/`.
 """
 
 import re
@@ -10,9 +10,9 @@ from typing import Literal
 
 from tl_keras.run.files import TEMPORARY, write_text
 
-MARK = ".tl_keras"  # The file that makes a folder ours; its first word is the kind.
+MARK = ".tl_keras"  # The file that marks a folder; its first word is the kind.
 Kind = Literal["run", "cache"]
-# What an earlier version of this package left. It proves nothing, and is worth a hint.
+# Names that an earlier version wrote without a mark. They only add a hint to the message.
 LOOKS_OURS = {
     "run": re.compile("config.yaml"),
     "cache": re.compile(r"[0-9a-f]{32,40}\..*|.+_\d+\.\d+\.\d+_.+"),
@@ -20,29 +20,29 @@ LOOKS_OURS = {
 
 
 def is_ours(folder: Path, kind: Kind | None = None) -> bool:
-    """Whether a folder carries our mark, of any kind where none is named."""
+    """Returns whether a folder has the mark of `kind`, or of any kind if `kind` is None."""
     try:
         with (folder / MARK).open(encoding="utf-8", errors="replace") as stream:
             words = stream.read(256).split(maxsplit=1)
-    except (OSError, ValueError):  # ValueError: a name with a zero byte.
+    except (OSError, ValueError):  # ValueError if the name contains a zero byte.
         return False
     return words[:1] in ([[kind]] if kind else [["run"], ["cache"]])
 
 
 def check(folder: Path, kind: Kind, field: str, may_be_new: bool = True) -> None:
-    """Checks that a folder is ours, new or empty.
+    """Checks that a folder has the mark of `kind`, is empty, or does not exist.
 
     Args:
-      field: the flag or config field that named the folder, for the message.
-      may_be_new: whether another folder would do.
+      field: the flag or config field that names the folder, for the message.
+      may_be_new: whether the message may advise a new folder.
 
     Raises:
-      ValueError: the folder holds what is not ours.
+      ValueError: the folder has no mark and holds other files.
     """
     if is_ours(folder, kind):
         return
     other = _other(folder)
-    if other is None or is_ours(folder, kind):  # Another process may have put the mark just now.
+    if other is None or is_ours(folder, kind):  # Another process may just have written the mark.
         return
     ways = ["choose a new folder"] if may_be_new else []
     if any(LOOKS_OURS[kind].fullmatch(path.name) for path in folder.iterdir()):
@@ -51,13 +51,13 @@ def check(folder: Path, kind: Kind, field: str, may_be_new: bool = True) -> None
             f"adopt it: echo {kind} > {shlex.quote(str(folder / MARK))}"
         )
     raise ValueError(
-        f"{field}: {str(folder)!r} is not a {kind} folder of tl_keras and not empty (it has "
+        f"{field}: {str(folder)!r} is not a {kind} folder of tl_keras and not empty (it contains "
         f"{other!r}), so nothing in it is replaced or removed; {'; or, '.join(ways)}"
     )
 
 
 def claim(folder: Path, kind: Kind, field: str) -> None:
-    """Makes a folder ours: `check`, then the mark, before anything else is written.
+    """Checks a folder with `check` and marks it, before anything else is written there.
 
     Raises:
       ValueError: as `check`.
@@ -68,23 +68,23 @@ def claim(folder: Path, kind: Kind, field: str) -> None:
 
 
 def put(folder: Path, kind: Kind) -> None:
-    """Puts the mark into a folder that is known to be ours, as one inside a run; makes the folder.
+    """Creates a folder, if needed, and marks it without a check, for a folder inside a run.
 
     Raises:
       OSError: the folder cannot be written.
     """
     if is_ours(folder, kind):
         return
-    told = f"This is a {kind} of tl_keras, which replaces and removes files in this folder."
+    warning = f"This is a {kind} of tl_keras, which replaces and removes files in this folder."
     try:
-        write_text(folder / MARK, f"{kind}\n{told}\n")
-    except FileNotFoundError:  # Another process did the same and has removed unfinished files.
+        write_text(folder / MARK, f"{kind}\n{warning}\n")
+    except FileNotFoundError:  # Another process marked the folder and removed unfinished files.
         if not is_ours(folder, kind):
             raise
 
 
 def _other(folder: Path) -> str | None:
-    """The name of something in a folder that a killed `claim` did not leave there."""
+    """Returns a name in the folder other than the leftovers of a killed `claim`, or None."""
     if not folder.is_dir():
         return None
     names = (path.name for path in folder.iterdir())

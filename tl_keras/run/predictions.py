@@ -1,4 +1,4 @@
-"""`predictions.csv` of a run: a line for each example that a model was measured on."""
+"""Writes and reads `predictions.csv`, which has a line for each example of an evaluation."""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -10,17 +10,17 @@ NAME = "predictions.csv"
 
 
 def write(run: Run, columns: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
-    """Writes the file.
+    """Writes `predictions.csv`.
 
     Args:
-      columns: names of the columns after `file` and `split`, which the task decides.
-      lines: cells of each line: file, split, and one cell for each of `columns`.
+      columns: the names of the columns after `file` and `split`, which depend on the task.
+      lines: the cells of each line: file, split, and one for each of `columns`.
     """
     write_csv(run.workdir / NAME, [["file", "split", *columns], *lines])
 
 
 def read(run: Run) -> dict[str, list[str]]:
-    """By file, in the order of the lines, the cells after `file` and `split`."""
+    """Returns, for each file in the order of the lines, the cells after `file` and `split`."""
     with (run.workdir / NAME).open(encoding="utf-8", newline="") as stream:
         _, *lines = csv.reader(stream)
     return {file: cells for file, _, *cells in lines}

@@ -1,4 +1,4 @@
-"""The process around a run: its streams, its folders, global state that others may have set."""
+"""Prepares the process for a run: standard streams and global settings of libraries."""
 
 import contextlib
 import logging
@@ -9,11 +9,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Of the libraries beneath us: a program that turns warnings into errors must not lose its run so.
+# Warnings inside our dependencies. They are silenced because a program that turns warnings into
+# errors would lose its run.
 THEIR_WARNINGS = (
-    # KerasTuner 1.4.8 names threads as Python before 3.10 did.
+    # KerasTuner 1.4.8 uses the thread API of Python before 3.10.
     r"(currentThread|getName)\(\) is deprecated",
-    # Keras 3.15 hands NumPy 2 an __array__ without `copy` when it writes weights.
+    # Keras 3.15 defines __array__ without `copy`, which NumPy 2 reports when weights are written.
     "__array__ implementation doesn't accept a copy keyword",
     # The converter itself uses the interpreter that TensorFlow deprecates
     # (https://github.com/tensorflow/tensorflow/issues/102071).
@@ -22,39 +23,39 @@ THEIR_WARNINGS = (
 
 
 def open_streams() -> None:
-    """Opens closed standard streams and escapes characters that their encoding lacks.
+    """Opens closed standard streams and makes them escape characters that they cannot encode.
 
-    Under a scheduler or pythonw they may be closed. The next file to be opened would then get
-    stderr's number, and what TensorFlow's C++ parts log would be written into that file.
+    Streams may be closed under a scheduler or pythonw. The next file to be opened would then get
+    the file descriptor of stderr, and the C++ logs of TensorFlow would end up in that file.
     """
     for number in (0, 1, 2):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # Takes the lowest free number, which is this one.
+            os.open(os.devnull, os.O_RDWR)  # Gets the lowest free descriptor, which is `number`.
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
-        elif hasattr(stream, "reconfigure"):  # Not where a notebook has put one of its own.
+        elif hasattr(stream, "reconfigure"):  # The streams of a notebook cannot.
             stream.reconfigure(errors="backslashreplace")
 
 
 def is_watched() -> bool:
-    """Whether somebody looks at stderr: only then are progress bars of use."""
+    """Returns whether stderr is a terminal or notebook, where progress bars are useful."""
     is_terminal = sys.stderr is not None and sys.stderr.isatty()
     return is_terminal or "ipykernel" in sys.modules
 
 
 @contextmanager
 def settled() -> Iterator[None]:
-    """Sets the global state that results depend on to its defaults; puts it back at the end.
+    """Sets the global state that results depend on to its defaults, and restores it at the end.
 
-    A `keras.json` of an older project or the program that imports us may have set it. TensorFlow's
-    thread settings and its global seed cannot be put back and are left alone.
+    A `keras.json` or the calling program may have changed it. The thread settings and the global
+    seed of TensorFlow cannot be restored, so they stay as they are.
 
     Raises:
-      ValueError: TensorFlow is in a mode in which nothing here can run.
+      ValueError: eager execution is off, or the scope of a distribution strategy is active.
     """
     import keras
     import numpy as np
@@ -62,13 +63,13 @@ def settled() -> Iterator[None]:
 
     if not tf.executing_eagerly():
         raise ValueError(
-            "tensorflow: eager execution is off, as after tf.compat.v1.disable_eager_execution() "
-            "or inside a tf.function; expected a process in which it is on"
+            "tensorflow: eager execution is off, and tl_keras needs it; call tl_keras outside of "
+            "tf.function and in a process without tf.compat.v1.disable_eager_execution()"
         )
     if tf.distribute.has_strategy():
         raise ValueError(
-            "tensorflow: a tf.distribute strategy's scope is entered; expected a call outside of "
-            "it: tl_keras chooses its devices itself"
+            "tensorflow: tl_keras chooses its devices itself; call it outside of the scope of a "
+            "tf.distribute strategy"
         )
     config = keras.config
     states = (
@@ -79,7 +80,9 @@ def settled() -> Iterator[None]:
         (tf.config.functions_run_eagerly, tf.config.run_functions_eagerly, False),
         (tf.config.optimizer.get_jit, tf.config.optimizer.set_jit, ""),
     )
-    before = [get() for get, _, _ in states]  # All first: a policy may be derived from floatx.
+    before = [
+        get() for get, _, _ in states
+    ]  # All are read first: a policy may be derived from floatx.
     with contextlib.ExitStack() as restore:
         for (_, put, value), old in zip(states, before, strict=True):
             restore.callback(put, old)
@@ -95,8 +98,10 @@ def settled() -> Iterator[None]:
 
 
 def _remove_handlers(before: list[logging.Handler]) -> None:
-    """Removes what absl adds to the root logger with its first line, where nobody has set up
-    logging: a program's own `logging.basicConfig` would do nothing from then on."""
+    """Removes the handler that absl adds to the root logger with its first message.
+
+    With that handler, a later `logging.basicConfig` of the calling program would have no effect.
+    """
     for handler in list(logging.root.handlers):
         if handler not in before and type(handler) is logging.StreamHandler:
             logging.root.removeHandler(handler)

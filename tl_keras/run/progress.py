@@ -1,4 +1,4 @@
-"""Progress bars, on a terminal or in a notebook."""
+"""Shows progress bars on a terminal or in a notebook."""
 
 import os
 from collections.abc import Iterable
@@ -17,13 +17,15 @@ def progress(
     done: int = 0,
     silent: bool = False,
 ) -> tqdm:
-    """A bar over items, or one that is moved by `update`; gone at its end, and off in log files.
+    """Returns a progress bar that iterates over `items` or is moved by `update`.
+
+    The bar disappears at its end. It is hidden if stderr is neither a terminal nor a notebook.
 
     Args:
-      total: how many there are, where `items` does not say.
-      unit: what is counted, with a space before it.
-      done: how many were done before it begins.
-      silent: never shows the bar.
+      total: the number of items, if `items` has no length.
+      unit: what is counted, with a leading space.
+      done: how many items were done before.
+      silent: hides the bar.
     """
     hidden = silent or not is_watched() or bool(os.environ.get("TQDM_DISABLE"))
     return tqdm(items, title, total, initial=done, unit=unit, leave=False, disable=hidden)

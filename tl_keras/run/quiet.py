@@ -1,4 +1,4 @@
-"""Keeps the chatter of TensorFlow's C++ parts off the terminal, unless something fails."""
+"""Starts TensorFlow and keeps its C++ logs off the terminal unless something fails."""
 
 import logging
 import os
@@ -15,16 +15,16 @@ from tl_keras.run import process
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Holds back what is written to the process's stderr; shows it if the body fails.
+    """Holds back all output to the file descriptor of stderr, and shows it if the body raises.
 
-    C++ writes to the file descriptor, so that Python's own redirection does not reach it, and
-    TF_CPP_MIN_LOG_LEVEL does not silence what is logged before TensorFlow has read it.
+    C++ code writes to the descriptor directly, so Python's redirection does not catch it, and
+    TF_CPP_MIN_LOG_LEVEL does not silence messages from before TensorFlow has read it.
     """
-    if sys.stderr is None:  # Under pythonw, or closed: nothing is shown anyway.
+    if sys.stderr is None:  # Under pythonw or closed, nothing is shown anyway.
         yield
         return
     logger = logging.getLogger("absl")
-    level = logger.level  # tf.saved_model.save (2.21) leaves it at warnings.
+    level = logger.level  # tf.saved_model.save (TensorFlow 2.21) changes it to WARNING.
     sys.stderr.flush()
     saved = os.dup(2)
     failed = False
@@ -32,12 +32,12 @@ def quiet() -> Iterator[None]:
         os.dup2(held.fileno(), 2)
         try:
             yield
-        except Exception:  # Ctrl-C is no failure.
+        except Exception:  # Ctrl-C is not a failure.
             failed = True
             raise
         finally:
             logger.setLevel(level)
-            sys.stderr.flush()  # What the body wrote through Python is held, too.
+            sys.stderr.flush()  # Into `held`: Python's own output is held back, too.
             os.dup2(saved, 2)
             os.close(saved)
             if failed:
@@ -47,7 +47,7 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def only_warnings() -> Iterator[None]:
-    """Leaves out what a trial or a fold says of its plan and epochs: a table has a line of it."""
+    """Hides info logs. A trial or fold has one line in a table instead of its own log."""
     logger = logging.getLogger("absl")
     before = logger.level
     logger.setLevel(logging.WARNING)
@@ -59,20 +59,20 @@ def only_warnings() -> Iterator[None]:
 
 @contextmanager
 def tensorflow_started() -> Iterator[None]:
-    """Imports TensorFlow and Keras, quietly; global settings have their defaults until the end.
+    """Imports TensorFlow and Keras, and sets global settings to their defaults until the end.
 
     Every run starts here. `process.settled` lists the settings.
 
     Raises:
-      ValueError: Keras already runs on another backend in this process, or TensorFlow is in a mode
-        in which nothing here can run.
+      ValueError: Keras already uses another backend in this process, or the mode of TensorFlow
+        rules out a run, see `process.settled`.
     """
     before = os.environ.get("KERAS_BACKEND")
     try:
         start_tensorflow()
         with process.settled():
             yield
-    finally:  # For the programs that this one may start.
+    finally:  # The calling program may start others, which inherit the environment.
         if before is None:
             os.environ.pop("KERAS_BACKEND", None)
         else:
@@ -80,23 +80,25 @@ def tensorflow_started() -> Iterator[None]:
 
 
 def start_tensorflow() -> None:
-    """Imports TensorFlow and Keras on it, quietly.
+    """Imports TensorFlow, and Keras with the TensorFlow backend, without their log output.
 
     Raises:
-      ValueError: Keras already runs on another backend in this process, or cannot use the user's
+      ValueError: Keras already uses another backend in this process, or cannot use the user's
         `keras.json`.
     """
     if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
         warnings.warn(
-            f"KERAS_BACKEND: {os.environ['KERAS_BACKEND']!r} was asked for; tl_keras runs on "
-            "tensorflow and uses it",
+            f"KERAS_BACKEND: tl_keras uses the backend 'tensorflow' instead of "
+            f"{os.environ['KERAS_BACKEND']!r}",
             stacklevel=2,
         )
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    # Students of parallel training share a GPU with the command that started them.
+    # The students of `parallel` share a GPU with the command that started them.
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # 2 would show that there is no GPU.
-    # Advice to programmers, such as on retracing.
+    os.environ.setdefault(
+        "TF_CPP_MIN_LOG_LEVEL", "3"
+    )  # At 2, TensorFlow logs that there is no GPU.
+    # Hides advice for programmers, such as about retracing.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
         with quiet():
@@ -104,15 +106,16 @@ def start_tensorflow() -> None:
             import tensorflow  # noqa: F401
     except (AttributeError, ImportError, ValueError) as error:
         files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
-        read = any(Path(file).parts[-2:] == ("backend", "config.py") for file in files)
-        if not read and "NNX" not in str(error):  # Both are what keras.json asks for.
+        is_config = any(Path(file).parts[-2:] == ("backend", "config.py") for file in files)
+        if not is_config and "NNX" not in str(error):  # Both errors come from keras.json.
             raise
         file = Path(os.environ.get("KERAS_HOME", "~/.keras"), "keras.json")
         raise ValueError(
-            f"{str(file)!r}: Keras cannot use this file: {error}; correct or remove it"
+            f"{str(file)!r}: Keras cannot use this file: {error}; correct or remove the file"
         ) from None
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
-            f"KERAS_BACKEND: Keras was imported with {keras.backend.backend()!r} before; tl_keras "
-            "needs 'tensorflow': import tl_keras first, or set the variable"
+            f"KERAS_BACKEND: Keras was already imported with the backend "
+            f"{keras.backend.backend()!r}, but tl_keras needs 'tensorflow'; import tl_keras before "
+            "keras, or set the environment variable KERAS_BACKEND=tensorflow"
         )

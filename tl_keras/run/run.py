@@ -1,4 +1,4 @@
-"""A run: a config and a folder; what it has done so far."""
+"""Represents a run, which is a config and a folder, and records its progress in the folder."""
 
 import json
 import shutil
@@ -16,20 +16,21 @@ from tl_keras.run.files import write_json, write_text
 from tl_keras.run.result.part import Maybe
 from tl_keras.run.result.whole import SCHEMA, Result, build, parse, to_json
 
-DONE, DIVERGED, OVER = "done", "diverged", "over the limit"  # What becomes of a trial.
-OF_A_MODEL = ("finetune", "search", "cross_validate", "parallel", "pretrain")  # Commands.
-OF_ALL_SESSIONS = ("backbones", "features")  # Parts of the record to which each session adds.
+DONE, DIVERGED, OVER = "done", "diverged", "over the limit"  # Statuses of a trial.
+# Commands that train a model.
+OF_A_MODEL = ("finetune", "search", "cross_validate", "parallel", "pretrain")
+OF_ALL_SESSIONS = ("backbones", "features")  # Parts of the record that each session extends.
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder and its config. What the files hold: "The run folder" in the README.
+    """A run folder and its config. "The run folder" in the README describes the files.
 
     Attributes:
       workdir: the folder.
       config: the whole config.
-      pipeline: the command that made it, as in `finetune`.
-      began: when this session of it did, as `time.monotonic` has it.
+      pipeline: the command that made the run, such as `finetune`, or the kind of job.
+      began: the start of this session, by `time.monotonic`, in seconds.
     """
 
     workdir: Path
@@ -39,7 +40,7 @@ class Run:
 
     @property
     def result(self) -> Maybe[Result]:
-        """The run's `result.json`; None while the run is not finished.
+        """The content of `result.json`, or None while the run is not finished.
 
         Raises:
           ValueError: the file is damaged.
@@ -48,21 +49,21 @@ class Run:
 
     @property
     def report(self) -> Path:
-        """The report page."""
+        """The path of the report page."""
         return self.workdir / "report.html"
 
     @property
     def checkpoint(self) -> Path:
-        """The folder that a killed run goes on from; gone when the run is finished."""
+        """The folder that a killed run continues from. It is removed when the run is finished."""
         return self.workdir / "checkpoint"
 
     @property
     def record(self) -> dict[str, Any]:
-        """The parts of `result.json` that are known so far."""
+        """The parts of `result.json` that are known so far, from `checkpoint/record.json`."""
         return read_json(self.checkpoint / "record.json") or {}
 
     def add(self, **parts: Any) -> None:
-        """Adds parts to the record; a part that is a dict is joined with what it holds already."""
+        """Adds parts to the record. A dict is merged into the earlier value of its part."""
         record = self.record
         for name, value in to_json(parts).items():
             old = record.get(name)
@@ -72,41 +73,42 @@ class Run:
         write_json(self.checkpoint / "record.json", record)
 
     def carry(self, *parts: str) -> None:
-        """Copies parts of the earlier result, and its seconds, into the record of a finished run
-        that is continued."""
+        """Copies parts and `seconds` of the result into the record, to continue a finished run."""
         earlier = self.result
-        if not earlier or "seconds" in self.record:  # Killed since, it has them.
+        if not earlier or "seconds" in self.record:  # A session that was killed copied them.
             return
         seconds = {name: value for name, value in earlier.seconds.items() if name != "total"}
         self.add(**{name: earlier[name] for name in parts if name in earlier}, seconds=seconds)
 
     def begin_inside(self) -> "Run":
-        """Marks the folder of a run inside a run, before anything is written there; the run."""
+        """Marks the folder of a run inside a run, before anything is written there."""
         marks.put(self.workdir, "run")
         return self
 
     def find(self, **parts: Any) -> None:
-        """Adds parts to `findings.json`: what people should look at in the data."""
+        """Adds parts to `findings.json`, which lists what people should check in the data."""
         write_json(self.workdir / "findings.json", {**self.findings, **parts})
 
     @property
     def findings(self) -> dict[str, Any]:
-        """What `findings.json` holds; empty where there is none."""
+        """The content of `findings.json`; empty if there is no such file."""
         return read_json(self.workdir / "findings.json") or {}
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
-        """Adds the body's seconds to the record's `seconds`, unless it raises or is killed; those
-        of phases inside it are theirs alone."""
+        """Adds the duration of the body to `seconds` of the record, unless the body raises.
+
+        Phases inside the body have their own entries and do not count here.
+        """
         before, started = sum(self.record.get("seconds", {}).values()), time.monotonic()
         yield
-        now = self.record.get("seconds", {})
-        taken = time.monotonic() - started - (sum(now.values()) - before)
-        self.add(seconds={phase: round(now.get(phase, 0.0) + taken, 3)})
+        seconds = self.record.get("seconds", {})
+        inner = sum(seconds.values()) - before
+        duration = time.monotonic() - started - inner
+        self.add(seconds={phase: round(seconds.get(phase, 0.0) + duration, 3)})
 
     def outcome(self, **parts: Any) -> Result:
-        """Builds the run's result from its record and from parts, by their names in
-        `result.json`."""
+        """Returns the result of the run, built from its record and from `parts` by name."""
         record = self.record
         seconds = record.pop("seconds", {})
         return build(
@@ -122,8 +124,8 @@ class Run:
         )
 
     def finish(self, result: Result) -> None:
-        """Writes `result.json`, whose presence means done, and removes the checkpoint."""
-        # The config last: where exports were made again, it says that theirs are its tolerances.
+        """Writes `result.json`, which marks the run as finished, and removes the checkpoint."""
+        # The config comes last: its tolerances must be those of the exports in `result.json`.
         write_json(self.workdir / "result.json", to_json(result))
         config = self.config
         if result.export is not None:
@@ -134,7 +136,7 @@ class Run:
 
 
 def read_result(workdir: Path, task: str) -> Result | None:
-    """What `result.json` of a run's folder holds; None if there is no such file.
+    """Returns the content of `result.json` in a run folder, or None if there is no such file.
 
     Raises:
       ValueError: the file is damaged.
@@ -148,12 +150,14 @@ def read_result(workdir: Path, task: str) -> Result | None:
         needed = {"model": result.model, "seconds.total": result.seconds.get("total")}
         wrong = [f"{name}: missing" for name, value in needed.items() if value is None]
     if wrong:
-        raise ValueError(f"{str(file)!r} is damaged: {wrong[0]}; remove it to go on")
+        raise ValueError(
+            f"{str(file)!r} is damaged: {wrong[0]}; remove the file to continue the run"
+        )
     return result
 
 
 def read_json(file: Path) -> dict[str, Any] | None:
-    """What a JSON file of a run holds; None if there is no such file.
+    """Returns the content of a JSON file of a run, or None if there is no such file.
 
     Raises:
       ValueError: the file is damaged.
@@ -165,5 +169,5 @@ def read_json(file: Path) -> dict[str, Any] | None:
     except ValueError:
         value = None
     if not isinstance(value, dict):
-        raise ValueError(f"{str(file)!r} is damaged; remove it to go on")
+        raise ValueError(f"{str(file)!r} is damaged; remove the file to continue the run")
     return value

@@ -1,4 +1,4 @@
-"""What a search knows, as it stands in `search/state.json`."""
+"""Reads and writes the state of a search, `search/state.json`."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,15 +14,15 @@ from tl_keras.run.run import Run, read_json
 
 @dataclass
 class SearchState:
-    """What a search knows; written after each step, so that a killed one goes on.
+    """The state of a search, written after each step, so that a killed search can continue.
 
     Attributes:
-      records: of the trials that were run, in order.
-      oracle: what KerasTuner knows, see `tuner.state`.
-      seconds: of all sessions, their starts included.
-      spent: trials and minutes that a search came to the end of; None while it goes on.
-      promoted: how many trials there were when the best one's model became the run's.
-      measured: by architecture, size and latency of the exported file.
+      records: the trials so far, in order.
+      oracle: the state of KerasTuner, see `tuner.state`.
+      seconds: the duration of all sessions, including their starts.
+      spent: the budget `[trials, minutes]` that the search used up; None while it is running.
+      promoted: how many trials there were when the best model became that of the run.
+      measured: for each architecture, the size and latency of its exported file.
     """
 
     records: list[TrialRecord] = field(default_factory=list)
@@ -34,26 +34,26 @@ class SearchState:
 
 
 def read(run: Run) -> SearchState:
-    """What an earlier session of a search left; a new state if there was none."""
+    """Returns the state that an earlier session wrote, or a new state."""
     file = state_file(run)
     if not file.exists():
         return SearchState()
-    found = read_json(file)
+    state = read_json(file)
     try:
-        records = [TrialRecord.model_validate(record) for record in found.pop("records")]
-        return SearchState(records, **found)
+        records = [TrialRecord.model_validate(record) for record in state.pop("records")]
+        return SearchState(records, **state)
     except (ValidationError, KeyError, TypeError) as error:
-        why = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0]
         raise ValueError(
-            f"{str(file)!r} is damaged: {why}; restore it, or choose another --workdir"
+            f"{str(file)!r} is damaged: {reason}; restore the file, or choose another --workdir"
         ) from None
 
 
 def write(run: Run, state: SearchState) -> None:
-    """Writes what a search knows."""
+    """Writes the state of a search."""
     write_json(state_file(run), to_json(vars(state)))
 
 
 def state_file(run: Run) -> Path:
-    """Where a search keeps its state."""
+    """Returns the path of the state file."""
     return run.workdir / "search" / "state.json"

@@ -345,7 +345,7 @@ def test_csv_paths_that_leave_the_folder_are_refused(tmp_path):
         "folder/1.png": "a link that leaves the folder",
         "file.png": "a link that leaves the folder",
         "none.png": "does not exist",
-        "a\0.png": "its name has a zero byte; rename it",
+        "a\0.png": "its name contains a zero byte; rename it",
         5000 * "x": "cannot be read: File name too long",
     }
 

@@ -219,7 +219,7 @@ def test_pretraining_from_shards_broken_in_an_epoch_ends_bit_equal(
 @pytest.mark.parametrize(
     ("command", "data", "message"),
     [
-        ("finetune", {}, "data.stream: finetune reads images in any order, and shards are read in"),
+        ("finetune", {}, "data.stream: finetune needs its images in any order, but"),
         ("pretrain", {"source": "digits", "name": None}, "data.stream: shards are those of tfds; "),
         ("pretrain", {"balance": "oversample"}, "data.balance: shards are read in their order"),
     ],

@@ -48,7 +48,7 @@ def line(accuracy: str, on: str) -> str:
 
 def counted(names: Sequence[str]) -> str:
     """What a data set has answers of."""
-    return f"{len(names)} classes"
+    return f"{len(names)} class{'es' if len(names) != 1 else ''}"
 
 
 def mended(lost: str, on: str, moved: str) -> str:
