@@ -102,5 +102,5 @@ def test_the_head_alone_is_compared(quick, tmp_path):
 def test_the_head_alone_of_random_features_is_refused(quick, tmp_path):
     tree = config(quick, {**HEAD_ALONE, "model": {"weights": "none"}})
     tree["fit"] = {"epochs": 0}
-    with pytest.raises(ValueError, match=r"fit\.epochs: 0 trains the head alone, on random"):
+    with pytest.raises(ValueError, match=r"fit\.epochs: 0 would train only the head, on random"):
         tl_keras.finetune(tree, tmp_path / "run")

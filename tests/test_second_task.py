@@ -82,7 +82,9 @@ def test_predict_tells_a_number(finished):
 
 @pytest.mark.parametrize("name", tasks.NOT_BUILT)
 def test_tasks_that_are_not_built_say_so(name):
-    with pytest.raises(ValueError, match=f"task: '{name}' is not built yet; expected 'classif"):
+    with pytest.raises(
+        ValueError, match=f"task: '{name}' is not implemented yet; expected 'classif"
+    ):
         configs.from_tree({"task": name, "data": {"source": "digits"}})
 
 
@@ -95,8 +97,14 @@ def test_unknown_tasks_are_answered_with_the_nearest():
     ("sections", "expected"),
     [
         ({"search": {"objective": "accuracy"}}, "search.objective: expected one of error, expl"),
-        ({"fit": {"choose_by": "log_loss"}}, "fit.choose_by: expected one of squared_error, since"),
-        ({"export": {"abstain": 0.9}}, "export.abstain: the task numbers has nothing to abstain"),
+        (
+            {"fit": {"choose_by": "log_loss"}},
+            "fit.choose_by: expected one of squared_error for the ",
+        ),
+        (
+            {"export": {"abstain": 0.9}},
+            "export.abstain: not available for the task numbers; expected null",
+        ),
     ],
 )
 def test_what_only_another_task_has_is_refused(sections, expected):

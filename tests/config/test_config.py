@@ -133,35 +133,35 @@ WRONG = [
     ),
     (
         "model: {weights: ''}",
-        "model.weights: expected imagenet, glyphs, none, own (those in a .keras backbone), a "
-        "weights file, or an earlier run's folder; received ''",
+        "model.weights: expected imagenet, glyphs, none, own (the weights in a .keras backbone), a "
+        "weights file, or the folder of an earlier run; received ''",
     ),
     (
         "model: {weights: own}",
-        "model.weights: own are those in a .keras backbone; MobileNetV2 comes without",
+        "model.weights: own means the weights inside a .keras backbone; expected another value, "
+        "since MobileNetV2 is a Keras Applications model",
     ),
     (
         "model: {preprocessing: tf}",
-        "model.preprocessing: MobileNetV2 brings its own; expected null, received 'tf'",
+        "model.preprocessing: MobileNetV2 has its own preprocessing; expected null, received 'tf'",
     ),
     (
         "model: {backbone: a.keras, preprocessing: torhc}",
-        "model.preprocessing: expected 'tf', 'torch', 'caffe' or 'included': what a .keras "
-        "backbone was trained on (null: pixels in 0..255); null for a Keras Applications model; "
-        "received 'torhc'; did you mean 'torch'?",
+        "model.preprocessing: expected 'tf', 'torch', 'caffe' or 'included' for a .keras backbone, "
+        "or null for a Keras Applications model; received 'torhc'; did you mean 'torch'?",
     ),
     (
         "model: {backbone: a.keras, options: {alpha: 0.5}}",
-        "model.options.alpha: a .keras backbone is built already; expected no options",
+        "model.options.alpha: a .keras backbone takes no options; remove them",
     ),
     (
         "model: {backbone: a.keras, weights: imagenet}",
-        "model.weights: imagenet are not for a .keras backbone; expected own (those in the file), "
-        "none, a weights file, or an earlier run's folder",
+        "model.weights: imagenet weights do not fit a .keras backbone; expected own (those in the "
+        "file), none, a weights file, or an earlier run's folder",
     ),
     (
         "model: {backbone: 3}",
-        "model.backbone: expected a Keras Applications model, or a .keras file of one's own; "
+        "model.backbone: expected a Keras Applications model, or the path of a .keras file; "
         "received 3",
     ),
 ]
@@ -171,11 +171,11 @@ WRONG_DATA = [
     ("{source: tfds}", "data.name: expected a TFDS builder, as in 'beans'; received none"),
     (
         "{source: glyphs, balance: weights}\nimage: {augment: []}",
-        "data.balance: glyphs are drawn from all classes alike; expected no value, received 'wei",
+        "data.balance: expected the default, since glyphs are drawn equally often from all classes",
     ),
     (
         "{source: glyphs}",
-        "image.augment: expected [], since glyphs are distorted as they are drawn; received 4 ",
+        "image.augment: expected [], since glyphs are distorted when they are drawn; received 4 ",
     ),
     (
         "{source: foldr}",
@@ -184,12 +184,12 @@ WRONG_DATA = [
     ),
     (
         "{path: 3}",
-        "data.path: expected a folder of class folders, a CSV file, or a TFDS data folder, "
-        "by source; received 3",
+        "data.path: expected a folder of class folders, a CSV file, or a TFDS data folder; "
+        "received 3",
     ),
     (
         "{path: x, val: 0.5, test: 0.6}",
-        "data.test: expected val + test < 1, so that some train; received 0.5 + 0.6",
+        "data.test: expected val + test < 1, so that examples are left to train on; received 0.5",
     ),
     ("{path: x, val: 0}", "data.val: expected a number > 0 and < 0.9; received 0"),
     (
@@ -489,8 +489,8 @@ def test_check_paths_names_the_field_and_the_nearest(tmp_path):
     (tmp_path / "list.csv").touch()
     folder = {"path": str(tmp_path / "photos")}
     assert found({"path": str(tmp_path / "photo")}) == (
-        "data.path: expected a folder of class folders, a CSV file, or a TFDS data folder, by "
-        f"source; '{tmp_path}/photo' does not exist; did you mean '{tmp_path}/photos'?"
+        "data.path: expected a folder of class folders, a CSV file, or a TFDS data folder; "
+        f"'{tmp_path}/photo' does not exist; did you mean '{tmp_path}/photos'?"
     )
     assert found({"path": str(tmp_path / "list.csv")}) == (
         f"data.path: expected a folder; received the file '{tmp_path}/list.csv'"
@@ -499,8 +499,8 @@ def test_check_paths_names_the_field_and_the_nearest(tmp_path):
         f"data.path: expected a CSV file; received the folder '{tmp_path}'"
     )
     assert found(folder, tmp_path / "w.h5") == (
-        "model.weights: expected imagenet, glyphs, none, own (those in a .keras backbone), a "
-        f"weights file, or an earlier run's folder; '{tmp_path}/w.h5' does not exist"
+        "model.weights: expected imagenet, glyphs, none, own (the weights in a .keras backbone), a "
+        f"weights file, or the folder of an earlier run; '{tmp_path}/w.h5' does not exist"
     )
     assert found(folder, "Imagenet").endswith("does not exist; did you mean 'imagenet'?")
     assert found(folder, tmp_path / "lists.csv").endswith(f"did you mean '{tmp_path}/list.csv'?")
@@ -518,7 +518,7 @@ def test_check_paths_looks_into_a_backbones_file(tmp_path):
 
     (tmp_path / "mine.keras").write_bytes(b"no zip")
     assert found("mien.keras") == (
-        "model.backbone: expected a Keras Applications model, or a .keras file of one's own; "
+        "model.backbone: expected a Keras Applications model, or the path of a .keras file; "
         f"'{tmp_path}/mien.keras' does not exist; did you mean '{tmp_path}/mine.keras'?"
     )
     assert "damaged or no .keras file" in found("mine.keras")
@@ -649,7 +649,9 @@ def test_a_name_that_is_written_into_yaml_is_read_again(name):
 
 @pytest.mark.parametrize("text", ["{1e3: cat}", "{null: cat}", "{cat: true}"])
 def test_class_names_that_are_no_text_say_so(text):
-    with pytest.raises(ValueError, match="expected a class name; received .*write it in quotes"):
+    with pytest.raises(
+        ValueError, match="expected a class name; received .*write the name in quotes"
+    ):
         configs.load(None, ["data.source=digits", f"evaluate.classes={text}"])
 
 
@@ -658,7 +660,7 @@ def test_class_names_that_are_no_text_say_so(text):
 )
 def test_ranges_too_wide_for_numbers_are_refused(entry):
     lines = ["data.source=digits", "search.trials=1", f"search.space.fit.weight_decay={entry}"]
-    with pytest.raises(ValueError, match="expected ends that are at most 100 powers of ten apart"):
+    with pytest.raises(ValueError, match="expected a min and a max that are at most 100 powers"):
         configs.load(None, lines)
 
 

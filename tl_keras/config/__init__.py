@@ -1,1 +1,1 @@
-"""What a run is: sections of the config, YAML in and out, checks and their messages."""
+"""The config of a run: its sections, reading and writing YAML, checks and their messages."""

@@ -1,16 +1,28 @@
-"""`cache`: where decoded examples and activations are kept."""
+"""`cache`: where prepared examples and activations are kept between runs."""
 
 from typing import Annotated
 
-from pydantic import (
-    Field,
-)
+from pydantic import Field
 
 from tl_keras.config.section import Location, Section
 
 
 class CacheConfig(Section):
-    """Where prepared examples and activations are kept; never part of a fingerprint."""
+    """Where prepared examples and activations are kept between runs.
 
-    path: Location | None = None  # null: the user's cache folder
-    max_bytes: Annotated[float, Field(ge=0)] = 20e9
+    The cache changes only how long a run takes, never its result, so a finished run accepts other
+    values here.
+    """
+
+    path: Location | None = Field(
+        None,
+        description="Folder of the cache; created if it does not exist. null: the cache folder of "
+        "the user, such as ~/.cache/tl_keras on Linux (see XDG_CACHE_HOME).",
+    )
+    max_bytes: Annotated[float, Field(ge=0)] = Field(
+        20e9,
+        description="Largest total size of the arrays in the cache. When a new array needs room, "
+        "the least recently used ones are removed. Arrays that do not fit are computed again in "
+        "each run.",
+        json_schema_extra={"unit": "bytes"},
+    )

@@ -1,74 +1,143 @@
-"""Sections of single commands: `cross_validate`, `parallel`, `compare`, `evaluate`."""
+"""Sections that one command reads: `cross_validate`, `parallel`, `compare`, `evaluate`."""
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import (
-    Field,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 
 from tl_keras.config.messages import nearest
-from tl_keras.config.section import Auto, Location, Name, Section
+from tl_keras.config.section import Auto, Location, Minutes, Name, Section
 
-Approach = Literal[  # The quick ones first; from scratch, which takes what time is left, last.
+Approach = Literal[  # Quick ones first; `scratch`, which takes all the time that is left, last.
     "head", "finetune", "search", "full", "chain", "cross_validate", "parallel", "scratch"
 ]
 APPROACHES: tuple[Approach, ...] = get_args(Approach)
 
 
 class CrossValidateConfig(Section):
-    """How examples are dealt out to folds, and what becomes of the folds."""
+    """How the command `cross_validate` splits the examples into folds, and which model it makes.
 
-    folds: Annotated[int, Field(ge=2, le=100)] = 5
-    repeats: Annotated[int, Field(ge=1, le=100)] = 1  # each deals the examples out anew
+    The teacher of `parallel` is cross-validated too, with at most `folds` folds.
+    """
+
+    folds: Annotated[int, Field(ge=2, le=100)] = Field(
+        5,
+        description="Number of folds. Each example is held out by one fold, whose model is "
+        "measured on it.",
+    )
+    repeats: Annotated[int, Field(ge=1, le=100)] = Field(
+        1,
+        description="How often the whole cross-validation is repeated, each time with another "
+        "random assignment of examples to folds.",
+    )
     final: Literal["refit", "average", "ensemble"] = Field(
         "refit",
-        description="'refit' on all examples as the folds chose, 'average' of the folds' weights, "
-        "or their 'ensemble', which is as large and slow as all of them",
+        description="How the exported model is made. refit: one model is trained on all examples "
+        "with the settings that the folds chose. average: the mean of the weights of the folds. "
+        "ensemble: the mean of the answers of the folds, as large and as slow as all of them "
+        "together.",
+        json_schema_extra={
+            "expected": "'refit' (on all examples), 'average' (of the weights) or 'ensemble' (of "
+            "the models)"
+        },
     )
 
 
 class ParallelConfig(Section):
-    """How a teacher's labels are cut into segments, and what becomes of their students."""
+    """How the command `parallel` labels `data.unlabelled` with a teacher and trains students on it.
 
-    segments: Annotated[int, Field(ge=1, le=1000)] = 2
-    rounds: Annotated[int, Field(ge=1, le=100)] = 1  # the merged model teaches the next one
-    workers: Annotated[int, Field(ge=0)] | Auto = "auto"  # students at a time; 0: run elsewhere
-    retries: Annotated[int, Field(ge=0)] = 1  # of a student that failed
-    confident: Annotated[float, Field(gt=0, le=1)] = 0.8  # share of a class's labels that is kept
-    labels: Literal["teacher", "own"] = "teacher"  # own: of class folders in data.unlabelled
+    The labelled examples are split into segments. Each segment trains one student, and the students
+    are merged into one model.
+    """
+
+    segments: Annotated[int, Field(ge=1, le=1000)] = Field(
+        2,
+        description="Number of segments into which the teacher-labelled examples are split, and "
+        "so the number of students.",
+    )
+    rounds: Annotated[int, Field(ge=1, le=100)] = Field(
+        1,
+        description="Number of rounds. The merged model of a round is the teacher of the next. "
+        "The run ends earlier if no student is better than its teacher.",
+    )
+    workers: Annotated[int, Field(ge=0)] | Auto = Field(
+        "auto",
+        description="Number of students that train at the same time on this machine, each in its "
+        "own process. auto: the number of segments, at most one for each core. 0: none; the "
+        "command waits until the students were trained elsewhere with --segment=i.",
+    )
+    retries: Annotated[int, Field(ge=0)] = Field(
+        1, description="How often a student that failed is started again."
+    )
+    confident: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.8,
+        description="Share of the teacher's labels that is used: within each class, the labels "
+        "with the highest confidence.",
+    )
+    labels: Literal["teacher", "own"] = Field(
+        "teacher",
+        description="Where the labels of data.unlabelled come from. teacher: the teacher predicts "
+        "them. own: from the names of the class folders in data.unlabelled.",
+    )
     merge: Literal["average", "ensemble", "best"] | Auto = Field(
         "auto",
-        description="'average' of the students' weights, their 'ensemble', the 'best' of them, or "
-        "'auto': what validation prefers",
+        description="How the students become one model. average: the mean of their weights. "
+        "ensemble: the mean of their answers, as large and as slow as all of them together. best: "
+        "the student with the lowest loss on the labelled validation examples. auto: the average, "
+        "unless the labelled validation examples clearly prefer the best student, the ensemble or "
+        "the teacher.",
+        json_schema_extra={
+            "expected": "'average' (of the weights), 'ensemble' (of the students), 'best' (one "
+            "student) or 'auto' (by validation)"
+        },
     )
 
 
 class CompareConfig(Section):
-    """Which approaches stand side by side, and how long they may take together."""
+    """Which approaches the command `compare` runs on one data set, and how long they may take."""
 
-    minutes: Annotated[float, Field(gt=0)] | None = None  # null: no limit
-    approaches: Annotated[tuple[Approach, ...], Field(min_length=1)] | Auto = (
-        "auto"  # all that the config allows
+    minutes: Minutes | None = Field(
+        None,
+        description="Time for all approaches together. full, scratch and search get an equal share "
+        "of the time that is left; approaches that have not begun when the time is spent are left "
+        "out. null: no limit.",
+    )
+    approaches: Annotated[tuple[Approach, ...], Field(min_length=1)] | Auto = Field(
+        "auto",
+        description="Approaches to run. head: only the head is trained. finetune: the config as it "
+        "is. search: with a search of the section search. full: nothing is frozen. chain: starts "
+        "from the weights of compare.chain. cross_validate: the command of this name. parallel: "
+        "the command of this name; needs data.unlabelled. scratch: starts from random weights. "
+        "auto: all for which the config has what they need.",
     )
     backbones: tuple[dict[str, Any], ...] = Field(
         (),
-        description="others than model's, as in [{backbone: MobileNet, weights: a.h5}]",
+        description="Other backbones to compare, each with fields of the section model, as in "
+        "[{backbone: MobileNet, weights: a.h5}]. Each one is fine-tuned as backbone_2, backbone_3 "
+        "and so on.",
+        json_schema_extra={
+            "expected": "a list of other backbones, as in [{backbone: MobileNet, weights: a.h5}]"
+        },
     )
     chain: Location | None = Field(
-        None, description="an earlier run, whose weights the approach chain starts from"
+        None,
+        description="Folder of an earlier run, whose weights the approach chain starts from. null: "
+        "without chain.",
+        json_schema_extra={"expected": "the folder of an earlier run"},
     )
-    learning_curve: bool = True  # of heads on parts of the training examples
+    learning_curve: bool = Field(
+        True,
+        description="Whether heads are also trained on a tenth, a quarter and half of the training "
+        "examples, to estimate what more labels would bring.",
+    )
 
     @field_validator("approaches", "backbones", mode="before")
     @classmethod
-    def accepts_list(cls, value: Any) -> Any:
+    def _accept_list(cls, value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else value
 
     @field_validator("approaches", mode="before")
     @classmethod
-    def knows_them(cls, value: Any) -> Any:
+    def _check_names(cls, value: Any) -> Any:
         for name in value if isinstance(value, list | tuple) else ():
             if name not in APPROACHES:
                 raise ValueError(
@@ -78,18 +147,27 @@ class CompareConfig(Section):
         return value
 
     @model_validator(mode="after")
-    def has_what_it_asks_for(self) -> "CompareConfig":
+    def _check_chain(self) -> "CompareConfig":
         if "chain" in self.approaches and self.chain is None:
-            raise ValueError("compare.chain: expected an earlier run; received none")
+            raise ValueError("compare.chain: expected the folder of an earlier run; received none")
         return self
 
 
 class EvaluateConfig(Section):
-    """How the finished model is measured, beside the plain way."""
+    """Additional ways to measure a finished model."""
 
-    views: Annotated[int, Field(ge=1, le=64)] = 1  # over 1: also the mean of augmented views
+    views: Annotated[int, Field(ge=1, le=64)] = Field(
+        1,
+        description="Number of augmented views of each example. Above 1, the mean of the "
+        "probabilities over so many views is measured too, as views in result.json.",
+    )
     classes: dict[Name, Name] = Field(
         {},
-        description="for the command evaluate on another set: classes of the model or of the set, "
-        "and what each counts as, as in {tabby: cat, tiger_cat: cat}",
+        description="For the command evaluate with --data: names of classes, of the model or of "
+        "the data set, and the class that each counts as, as in {tabby: cat, tiger_cat: cat}. The "
+        "probabilities of classes that become one are added.",
+        json_schema_extra={
+            "expected": "classes of the model or of the other data set, and what each counts as, "
+            "as in {tabby: cat, tiger_cat: cat}"
+        },
     )

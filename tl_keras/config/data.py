@@ -1,55 +1,106 @@
-"""`data`: which examples, in which splits."""
+"""`data`: where the examples come from, and how they are split."""
 
 from typing import Annotated, Literal
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from tl_keras.config.section import Location, OpenShare, Section, Share, Text, absolute, plain
 from tl_keras.modalities import MODALITIES, part
 
-FILES = ("folder", "csv", "tfds")  # Sources of every modality; others draw examples of one.
+FILES = ("folder", "csv", "tfds")  # For every modality; other sources draw examples of one.
 DRAWN = {source: name for name in MODALITIES for source in part(name, "config").SOURCES}
 
 
 class DataConfig(Section):
-    """Which examples, in which splits."""
+    """Where the examples come from, and how they are split into train, val and test."""
 
-    source: Literal[(*FILES, *DRAWN)] = "folder"  # type: ignore[valid-type]  # From a table.
-    # What an example is; auto: by the source.
-    modality: Literal[("auto", *MODALITIES)] = "auto"  # type: ignore[valid-type]  # From a table.
+    source: Literal[(*FILES, *DRAWN)] = Field(  # type: ignore[valid-type]  # From a table.
+        "folder",
+        description="Where the examples come from. folder: one folder for each class, with folders "
+        "for the splits above or below them if there are any. csv: a table with the columns path "
+        "and label, and optionally split and group. tfds: a builder of TensorFlow Datasets. "
+        "digits: 1,797 handwritten digits inside the package. glyphs: rendered letters, drawn anew "
+        "in each epoch.",
+    )
+    modality: Literal[("auto", *MODALITIES)] = Field(  # type: ignore[valid-type]  # From a table.
+        "auto", description="What an example is. auto: decided by the source."
+    )
     path: Location | None = Field(
-        None, description="a folder of class folders, a CSV file, or a TFDS data folder, by source"
+        None,
+        description="The data themselves: for the source folder the folder of class folders, for "
+        "csv the CSV file, for tfds the folder in which TensorFlow Datasets keeps prepared data. "
+        "null: for tfds a folder in the cache; digits and glyphs need no path.",
+        json_schema_extra={
+            "expected": "a folder of class folders, a CSV file, or a TFDS data folder"
+        },
     )
-    literal_labels: bool = False  # csv: whether labels such as "a, b" or "0.5" are class names
-    name: Text | None = None  # TFDS builder, as in "beans" or "cifar10:3.0.2"
-    stream: bool = False  # of tfds, for pretrain: training images stay in their shards
-    val: Annotated[float, Field(gt=0, lt=0.9)] = 0.15  # share carved from train where none is given
-    test: OpenShare = 0.15  # the same
-    split_seed: Annotated[int, Field(ge=0, lt=2**30)] = (
-        0  # apart from `seed`: other seeds share the splits
+    literal_labels: bool = Field(
+        False,
+        description='For csv: whether labels that look like several classes ("a, b") or like '
+        'numbers ("0.5") are class names. If not, such labels are refused.',
     )
-    examples_per_class: Annotated[int, Field(ge=2)] | None = None  # at most, train and val together
+    name: Text | None = Field(
+        None,
+        description='For tfds: the name of the builder, as in "beans" or "cifar10:3.0.2".',
+    )
+    stream: bool = Field(
+        False,
+        description="For tfds with the command pretrain: whether the training images stay in their "
+        "shards and are read from there in each epoch. If not, all images are unpacked first.",
+    )
+    val: Annotated[float, Field(gt=0, lt=0.9)] = Field(
+        0.15,
+        description="Share of the examples that becomes the validation set, if the data have none. "
+        "The examples are taken from train, the same share of each class.",
+    )
+    test: OpenShare = Field(
+        0.15,
+        description="Share of the examples that becomes the test set, if the data have none. The "
+        "examples are taken from train, the same share of each class. val + test must be below 1. "
+        "0: no test set.",
+    )
+    split_seed: Annotated[int, Field(ge=0, lt=2**30)] = Field(
+        0,
+        description="Random seed of the splits, of folds and of segments. Runs that differ in seed "
+        "alone share their splits.",
+    )
+    examples_per_class: Annotated[int, Field(ge=2)] | None = Field(
+        None,
+        description="Largest number of examples of each class in train and val together. The "
+        "others are not used, unless data.unlabelled is rest. null: no limit.",
+    )
     unlabelled: Annotated[Text, BeforeValidator(plain)] | None = Field(
         None,
-        description="for parallel: a folder of images without labels, of any layout, or 'rest': "
-        "what examples_per_class leaves out",
+        description="For the command parallel: a folder of examples without labels, in any layout. "
+        "rest: the examples that data.examples_per_class leaves out.",
+        json_schema_extra={
+            "expected": "a folder of examples without labels, or 'rest' (the examples that "
+            "examples_per_class leaves out)"
+        },
     )
-    num_examples: Annotated[int, Field(ge=200)] = 40_000  # glyphs alone: training images an epoch
-    max_bad_share: Share = 0.1  # of the files
-    balance: Literal["none", "weights", "oversample"] = "none"
+    num_examples: Annotated[int, Field(ge=200)] = Field(
+        40_000,
+        description="For glyphs: number of training images that are drawn for each epoch.",
+    )
+    max_bad_share: Share = Field(
+        0.1,
+        description="Largest share of files that may be unreadable or otherwise unusable. A run "
+        "with more of them is refused.",
+    )
+    balance: Literal["none", "weights", "oversample"] = Field(
+        "none",
+        description="What is done about classes of different size. none: nothing. weights: the "
+        "loss of an example is weighted by the inverse size of its class. oversample: each epoch "
+        "shows every class equally often, and so repeats examples of small classes.",
+    )
 
     @field_validator("unlabelled")
     @classmethod
-    def is_absolute_if_folder(cls, value: str | None) -> str | None:
+    def _make_absolute(cls, value: str | None) -> str | None:
         return value if value in (None, "rest") else absolute(value)
 
     @model_validator(mode="after")
-    def names_its_source(self) -> "DataConfig":
+    def _check_source(self) -> "DataConfig":
         if self.source in ("folder", "csv") and self.path is None:
             what = "a folder of class folders" if self.source == "folder" else "a CSV file"
             raise ValueError(f"data.path: expected {what}; received none")
@@ -57,22 +108,23 @@ class DataConfig(Section):
             raise ValueError("data.name: expected a TFDS builder, as in 'beans'; received none")
         if self.stream and self.source != "tfds":
             raise ValueError(
-                f"data.stream: shards are those of tfds; expected false, since data.source is "
-                f"{self.source}"
+                f"data.stream: only data of the source tfds can be streamed from shards; expected "
+                f"false, since data.source is {self.source}"
             )
         if self.stream and self.balance == "oversample":
             raise ValueError(
-                "data.balance: shards are read in their order, in which no example comes twice; "
-                "with data.stream expected none or weights, received 'oversample'"
+                "data.balance: with data.stream each example is read once in an epoch, so none can "
+                "be repeated; expected none or weights, received 'oversample'"
             )
         if self.modality not in ("auto", DRAWN.get(self.source, self.modality)):
             raise ValueError(
-                f"data.modality: data.source {self.source} draws examples of "
-                f"{DRAWN[self.source]}; expected auto or this, received {self.modality!r}"
+                f"data.modality: the examples of data.source {self.source} are of the modality "
+                f"{DRAWN[self.source]}; expected auto or {DRAWN[self.source]}, received "
+                f"{self.modality!r}"
             )
         if self.val + self.test >= 1:
             raise ValueError(
-                f"data.test: expected val + test < 1, so that some train; received {self.val} + "
-                f"{self.test}"
+                "data.test: expected val + test < 1, so that examples are left to train on; "
+                f"received {self.val} + {self.test}"
             )
         return self

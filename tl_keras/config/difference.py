@@ -1,11 +1,11 @@
-"""Which fields of two configs differ, as a run that goes on may not."""
+"""Compares the config of a run with the one that it is to continue with."""
 
 from typing import Any
 
 from tl_keras.config.text import to_tree
 from tl_keras.config.whole import RunConfig
 
-# What only adds to a run: a workdir accepts other values of these sections and fields.
+# Sections and fields that only add to a run: a run continues with other values of them.
 ADDING = (
     *("export", "cache", "search.trials", "search.minutes", "search.keep"),
     *("fit.checkpoint_minutes", "evaluate.classes"),
@@ -14,9 +14,9 @@ ADDING = (
 
 
 def first_difference(old: RunConfig, new: RunConfig) -> str | None:
-    """The first field that differs, as `fit.epochs: 10 in the workdir, 20 now`; None if none does.
+    """Returns the first field that differs, as in `fit.epochs: 10 in the workdir, 20 now`, or None.
 
-    Fields that only add to a run (`ADDING`) may differ.
+    Fields that only add to a run (`ADDING`) are not compared.
     """
     return _difference("", to_tree(old), to_tree(new))
 
@@ -24,10 +24,10 @@ def first_difference(old: RunConfig, new: RunConfig) -> str | None:
 def _difference(name: str, before: Any, now: Any) -> str | None:
     if name in ADDING or before == now:
         return None
-    # The whole, its sections, and the space, whose keys are fields.
+    # The config itself, its sections, and search.space (whose keys are fields) have fields.
     has_fields = "." not in name or name == "search.space"
     if not has_fields or not isinstance(before, dict) or not isinstance(now, dict):
         return f"{name}: {before!r} in the workdir, {now!r} now"
     fields = {key: f"{name}.{key}" if name else key for key in [*now, *before]}
-    found = (_difference(field, before.get(key), now.get(key)) for key, field in fields.items())
-    return next(filter(None, found), None)
+    inner = (_difference(field, before.get(key), now.get(key)) for key, field in fields.items())
+    return next(filter(None, inner), None)

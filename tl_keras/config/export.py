@@ -1,43 +1,92 @@
-"""`export`: which files a run leaves, and how much they may differ from model.keras."""
+"""`export`: which files a run writes, and how much they may differ from model.keras."""
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    field_validator,
-)
+from pydantic import BeforeValidator, Field, field_validator
 
 from tl_keras.config.section import Section, Share, Text, number_as_text
 
 Format = Literal["saved_model", "float32", "float16", "dynamic", "int8", "int16x8", "onnx"]
-FORMATS: tuple[Format, ...] = get_args(Format)[:5]  # Unless a config asks for others.
-WHOLE: tuple[Format, ...] = ("saved_model", "onnx")  # Those that are no LiteRT files.
+FORMATS: tuple[Format, ...] = get_args(Format)[:5]  # The default.
+WHOLE: tuple[Format, ...] = ("saved_model", "onnx")  # All others are LiteRT files.
 
 
 class ExportConfig(Section):
-    """Which files a finished run leaves, and how much they may differ from model.keras."""
+    """Which files a run writes to `export/`, and how much they may differ from model.keras.
 
-    formats: tuple[Format, ...] = FORMATS
-    calibration_examples: Annotated[int, Field(ge=1)] = 100  # from train, for quantised files
-    batch: Literal[1, "dynamic"] = 1  # of LiteRT files; saved_model and onnx take any
-    allow_flex: bool = False  # whether LiteRT files may need TensorFlow's own operators
-    max_difference: Annotated[float, Field(gt=0)] = 1e-3  # of probability: saved_model, float32
-    max_accuracy_drop: Share = 0.01  # the other formats, on validation
-    max_bytes: Annotated[float, Field(gt=0)] | None = None  # of model.tflite
-    max_latency_ms: Annotated[float, Field(gt=0)] | None = None  # the same: median, one thread
+    Each file is loaded again and measured. A finished run accepts other values here and exports
+    again.
+    """
+
+    formats: tuple[Format, ...] = Field(
+        FORMATS,
+        description="Formats to export. All but saved_model and onnx are LiteRT (TFLite) files. "
+        "saved_model: for servers. float32: as Keras computes. float16: weights in half precision. "
+        "dynamic: int8 weights; activations are quantised during inference. int8: int8 weights "
+        "and activations, uint8 input and output. int16x8: int8 weights and int16 activations. "
+        "onnx: for ONNX Runtime; needs the extra 'onnx'.",
+    )
+    calibration_examples: Annotated[int, Field(ge=1)] = Field(
+        100,
+        description="Number of training examples from which the ranges of quantised activations "
+        "are measured.",
+    )
+    batch: Literal[1, "dynamic"] = Field(
+        1,
+        description="Batch size of LiteRT files; saved_model and onnx files take any. dynamic: "
+        "any.",
+    )
+    allow_flex: bool = Field(
+        False,
+        description="Whether LiteRT files may need operators of TensorFlow itself (Flex), which "
+        "the LiteRT runtime does not include. Such files cannot be measured.",
+    )
+    max_difference: Annotated[float, Field(gt=0)] = Field(
+        1e-3,
+        description="For saved_model, float32 and onnx: largest difference of a probability from "
+        "that of model.keras, over the validation examples. A file beyond it is rejected.",
+    )
+    max_accuracy_drop: Share = Field(
+        0.01,
+        description="For float16, dynamic, int8 and int16x8: largest loss of accuracy on the "
+        "validation examples. A file that loses more is repaired: some operators stay float. A "
+        "file whose loss is clearly larger even then is rejected.",
+    )
+    max_bytes: Annotated[float, Field(gt=0)] | None = Field(
+        None,
+        description="Largest size of export/model.tflite, the file to ship. null: any.",
+        json_schema_extra={"unit": "bytes"},
+    )
+    max_latency_ms: Annotated[float, Field(gt=0)] | None = Field(
+        None,
+        description="Longest median time for one example with export/model.tflite, on one thread "
+        "of this machine. null: any.",
+        json_schema_extra={"unit": "ms"},
+    )
     abstain: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None,
-        description="above 0 and below 1, as in 0.95: share of examples for which the right class "
-        "is to be among those that the model cannot rule out; adds an output that says where these "
-        "are not one",
+        description="Adds an output abstain to the files, which is 1 where the model is not sure "
+        "of one class, by conformal prediction. The value, as in 0.95, is the share of examples "
+        "for which the right class is among the classes that the model does not rule out. null: "
+        "no such output.",
+        json_schema_extra={"expected": "a number above 0 and below 1, as in 0.95, or null"},
     )
-    title: Text | None = None  # in the files' metadata; null: of the backbone and the classes
-    author: Text | None = None  # the same
-    license: Text | None = None  # the same
-    version: Annotated[Text, BeforeValidator(number_as_text)] = "1"  # the same
+    title: Text | None = Field(
+        None,
+        description="Title of the model in the metadata of LiteRT files and in export/device/. "
+        "null: composed of the backbone and the classes.",
+    )
+    author: Text | None = Field(
+        None, description="Author of the model in the metadata of the files. null: none."
+    )
+    license: Text | None = Field(
+        None, description="Licence of the model in the metadata of the files. null: none."
+    )
+    version: Annotated[Text, BeforeValidator(number_as_text)] = Field(
+        "1", description="Version of the model in the metadata of the files."
+    )
 
     @field_validator("formats", mode="before")
     @classmethod
-    def accepts_list(cls, value: Any) -> Any:
+    def _accept_list(cls, value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else value

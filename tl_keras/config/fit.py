@@ -1,51 +1,122 @@
-"""`fit`: how head and suffix are trained."""
+"""`fit`: how the head and the layers above the freeze depth are trained."""
 
 from typing import Annotated, Literal
 
-from pydantic import (
-    Field,
-    field_validator,
-)
+from pydantic import Field, field_validator
 
 from tl_keras import tasks
 from tl_keras.config.messages import nearest, shown
-from tl_keras.config.section import Auto, OpenShare, Section, Share, Text
+from tl_keras.config.section import Auto, Minutes, OpenShare, Section, Share, Text
 
 
 class FitConfig(Section):
-    """How the head and the layers above the freeze depth are trained."""
+    """How the head and the layers above the freeze depth are trained.
 
-    epochs: Annotated[int, Field(ge=0)] | Auto = "auto"  # of the suffix; 0: the head alone
-    batch_size: Annotated[int, Field(ge=1)] = 32
-    learning_rate: Annotated[float, Field(gt=0)] | Auto = "auto"  # the peak
-    freeze: Share | Text = Field(
-        "auto", description="a share of the blocks from 0 to 1, 'auto', or a layer's name"
+    The head is fitted first, on the features of the frozen backbone, until it converges. Then the
+    layers above the freeze depth are trained together with the head: these are the epochs, rates
+    and schedules of this section. `auto` is resolved by the number of training examples.
+    """
+
+    epochs: Annotated[int, Field(ge=0)] | Auto = Field(
+        "auto",
+        description="Number of epochs of fine-tuning. 0: only the head is fitted. auto: "
+        "20 * sqrt(500 / training examples), from 5 to 30; with random weights as many as make "
+        "3000 steps, from 5 to 300.",
     )
-    optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-4  # adamw alone
-    warmup: OpenShare = 0.1  # share of the steps
+    batch_size: Annotated[int, Field(ge=1)] = Field(
+        32,
+        description="Number of examples in a training step, on all GPUs together.",
+    )
+    learning_rate: Annotated[float, Field(gt=0)] | Auto = Field(
+        "auto",
+        description="Peak learning rate. The rate rises to it during warmup and then falls to 0 "
+        "along a cosine. auto: 3e-4, or 2e-3 with random weights.",
+    )
+    freeze: Share | Text = Field(
+        "auto",
+        description="Freeze depth: the share of the backbone's blocks that is not trained, "
+        "counted from the input, from 0 (all layers are trained) to 1 (only the head is); or the "
+        "name of the last frozen layer. auto: 0.5 below 500 training examples, 0.25 below 5000, "
+        "else 0; with random weights 0.",
+        json_schema_extra={
+            "expected": "a share of the blocks from 0 to 1, 'auto', or a layer's name"
+        },
+    )
+    optimizer: Literal["adam", "adamw", "sgd"] = Field(
+        "adamw",
+        description="Optimiser: Adam, AdamW, or SGD with Nesterov momentum 0.9.",
+    )
+    weight_decay: Annotated[float, Field(ge=0)] = Field(
+        1e-4,
+        description="Decoupled weight decay of adamw, as a factor of the learning rate. Other "
+        "optimisers ignore it.",
+    )
+    warmup: OpenShare = Field(
+        0.1, description="Share of all training steps during which the learning rate rises."
+    )
     keep: Literal["average", "best"] | Auto = Field(
         "auto",
-        description="'average' of the weights over the last half of the epochs, 'best' epoch by "
-        "validation loss, or 'auto'",
+        description="Which weights fine-tuning leaves. average: the mean of the weights over the "
+        "last half of the epochs (SWA). best: those of the epoch with the lowest validation loss. "
+        "auto: average, or best with random weights.",
+        json_schema_extra={
+            "expected": "'average' of the weights over the last half of the epochs, 'best' epoch "
+            "by validation loss, or 'auto'"
+        },
     )
-    patience: Annotated[int, Field(ge=1)] | Auto = "auto"  # epochs without a better one, for best
-    label_smoothing: OpenShare = 0.0
-    clip_norm: Annotated[float, Field(gt=0)] | None = 1.0  # of all gradients together
-    ema: OpenShare = 0.0  # momentum of the weights' moving average; 0: none
-    views: Annotated[int, Field(ge=1)] | None = None  # augmented views an image; null: one an epoch
-    minutes: Annotated[float, Field(gt=0)] | None = None  # of epochs, after which no other begins
-    mixed_precision: bool = False
-    checkpoint_minutes: Annotated[float, Field(ge=0)] = 5.0  # of a long epoch; at its end always
+    patience: Annotated[int, Field(ge=1)] | Auto = Field(
+        "auto",
+        description="With keep: best, training ends after so many epochs without a lower "
+        "validation loss. auto: as many as make 300 steps, at least 10.",
+        json_schema_extra={"unit": "epochs"},
+    )
+    label_smoothing: OpenShare = Field(
+        0.0,
+        description="Share of the target probability that is spread evenly over all classes.",
+    )
+    clip_norm: Annotated[float, Field(gt=0)] | None = Field(
+        1.0,
+        description="Largest norm of the gradient of all weights together; a longer gradient is "
+        "scaled down to it. null: no limit.",
+    )
+    ema: OpenShare = Field(
+        0.0,
+        description="Momentum of an exponential moving average of the weights, which is then "
+        "measured and kept in place of the weights. 0: no average.",
+    )
+    views: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="Number of different augmented views of each example; epoch e shows view e "
+        "modulo this number. Few views let activations be reused. null: a new view in each epoch.",
+    )
+    minutes: Minutes | None = Field(
+        None,
+        description="Time for fine-tuning: no epoch begins after it. null: no limit.",
+    )
+    mixed_precision: bool = Field(
+        False,
+        description="Whether layers compute in bfloat16, which is faster on most GPUs. The "
+        "weights stay float32.",
+    )
+    checkpoint_minutes: Annotated[float, Field(ge=0)] = Field(
+        5.0,
+        description="Time between two checkpoints within an epoch. A checkpoint is also written at "
+        "the end of each epoch.",
+        json_schema_extra={"unit": "minutes"},
+    )
     choose_by: Text = Field(
         "log_loss",
-        description="by what a candidate is chosen on validation: for classes 'log_loss' or "
-        "'accuracy'",
+        description="Metric of the validation set by which the run chooses between the head alone, "
+        "the fine-tuned weights and the mean of both. For classification: log_loss or accuracy.",
+        json_schema_extra={
+            "expected": "a metric of the validation set: for classification 'log_loss' or "
+            "'accuracy'"
+        },
     )
 
     @field_validator("choose_by")
     @classmethod
-    def is_known_to_a_task(cls, value: str) -> str:
+    def _check_choose_by(cls, value: str) -> str:
         known = tasks.every("CHOOSE_BY")
         if value not in known:
             raise ValueError(
@@ -56,10 +127,10 @@ class FitConfig(Section):
 
     @property
     def asks_to_freeze(self) -> bool:
-        """Whether layers are to be frozen, whatever the data are like."""
+        """Whether the config itself freezes layers, without regard to the data."""
         return self.freeze not in ("auto", 0)
 
     @property
     def is_head_alone(self) -> bool:
-        """Whether the config says that nothing but the head is trained."""
+        """Whether the config trains only the head."""
         return self.epochs == 0 or self.freeze == 1

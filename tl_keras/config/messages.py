@@ -1,4 +1,4 @@
-"""What is wrong with a config, in words for the person who wrote it."""
+"""Error messages about a config, for the person who wrote it."""
 
 import contextlib
 import difflib
@@ -13,19 +13,23 @@ from pydantic import BaseModel, ValidationError
 
 
 def is_for_user(error: Exception) -> bool:
-    """Errors that we raise name a field or file; all others are faults and keep their traceback."""
+    """Returns whether an error has a message for the user.
+
+    The package raises such errors itself, with `raise`. All other errors are faults of the package
+    and keep their traceback.
+    """
     last = traceback.extract_tb(error.__traceback__)[-1]
     inside = Path(__file__).parents[1] in Path(last.filename).parents
     return inside and (last.line or "").startswith("raise ")
 
 
 def messages(error: ValidationError, config: type[BaseModel]) -> list[str]:
-    """One line a field: the rule, what was received, the nearest valid choice.
+    """Returns one line for each wrong field: the rule, the value received, the nearest choice.
 
-    A field that takes one thing or another fails with a detail for each; one line says it all.
+    Pydantic reports a field of several types once for each type; those reports become one line.
     """
     root = config.model_json_schema()
-    lines: dict[str | tuple[str, str], str] = {}  # A field may fail several checks of ours.
+    lines: dict[str | tuple[str, str], str] = {}  # A field may fail several checks.
     not_unicode = {
         _node(detail["loc"], root)[0]
         for detail in error.errors()
@@ -33,7 +37,7 @@ def messages(error: ValidationError, config: type[BaseModel]) -> list[str]:
     }
     for detail in error.errors():
         field, node = _node(detail["loc"], root)
-        if detail["type"] == "value_error":  # Raised by a check of ours.
+        if detail["type"] == "value_error":  # Raised by a validator of the config.
             text = str(detail["ctx"]["error"])
             named = any(text.startswith(f"{section}.") for section in config.model_fields)
             lines[field, text] = text if named else f"{field}: {text}"
@@ -52,9 +56,10 @@ def messages(error: ValidationError, config: type[BaseModel]) -> list[str]:
 
 
 def _node(location: tuple[str | int, ...], root: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Field and JSON schema at a location, or above it where the schema does not reach.
+    """Returns the field at a location and its JSON schema.
 
-    A location may end in what no user wrote: which of several types was tried.
+    A location may end in names that are not part of the config, such as the type that pydantic
+    tried. The field before them is returned.
     """
     node, field = root, []
     for part in location:
@@ -81,29 +86,27 @@ BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveM
 
 
 def _rule(node: dict[str, Any]) -> str:
-    """What a JSON schema allows, in words; its own where it has some."""
+    """Returns what a JSON schema allows, in words; its entry `expected` if it has one."""
+    if "expected" in node:
+        return str(node["expected"])
     if "anyOf" in node:
-        return str(node.get("description") or ", or ".join(map(_rule, node["anyOf"])))
+        return ", or ".join(map(_rule, node["anyOf"]))
     if choices := node.get("enum") or [node[key] for key in ("const",) if key in node]:
         *first, last = map(repr, choices)
         return f"{', '.join(first)} or {last}" if first else last
-    if node["type"] == "object":  # Its description is that of the section.
-        return KINDS["object"]
     bounds = [f"{sign} {node[key]}" for key, sign in BOUNDS.items() if key in node]
-    kind = f"{KINDS[node['type']]} {' and '.join(bounds)}".rstrip()
-    return str(node.get("description", kind))
+    return f"{KINDS[node['type']]} {' and '.join(bounds)}".rstrip()
 
 
 def shown(value: Any) -> str:
-    """A received value as the user may have written it, at most 80 characters."""
-    # As YAML has it, not as Python has it.
+    """Returns a received value as YAML writes it, in at most 80 characters."""
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
     return f"{value!r:.80}"
 
 
 def _known(name: str, node: dict[str, Any], config: type[BaseModel]) -> str:
-    """The nearest of the fields where `name` was written, else its section, else all fields."""
+    """Returns a hint for an unknown field: the nearest one, or its section, or all fields."""
     fields = list(node["properties"])
     if near := difflib.get_close_matches(name, fields, n=1):
         return f"did you mean {near[0]!r}?"
@@ -117,13 +120,13 @@ def _known(name: str, node: dict[str, Any], config: type[BaseModel]) -> str:
 
 
 def nearest(received: Any, choices: Sequence[str]) -> str:
-    """A hint at the choice that is nearest; empty where none is near."""
+    """Returns a hint at the nearest choice, or an empty text if none is near."""
     near = difflib.get_close_matches(str(received).lower(), choices, n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def neighbour(path: str) -> str:
-    """A hint at the path in the same folder whose name is nearest."""
+    """Returns a hint at the path in the same folder with the nearest name, or an empty text."""
     folder, name = os.path.split(path)
     names = []
     with contextlib.suppress(OSError):
@@ -133,5 +136,5 @@ def neighbour(path: str) -> str:
 
 
 def with_article(noun: str) -> str:
-    """`an image`, `a row`."""
+    """Returns a noun with its article, as in `an image` or `a row`."""
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"

@@ -2,12 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from tl_keras.backbones import model_file
 from tl_keras.backbones.applications import Preprocessing
@@ -17,76 +12,103 @@ WEIGHTS = ("imagenet", "glyphs", "own", "none")  # Any other value is a path.
 
 
 class ModelConfig(Section):
-    """The backbone, where its weights come from, and the head."""
+    """The backbone, the weights that it starts from, and the head."""
 
     backbone: Annotated[Text, BeforeValidator(plain)] = Field(
-        "MobileNetV2", description="a Keras Applications model, or a .keras file of one's own"
+        "MobileNetV2",
+        description="Name of a Keras Applications model, or path of a .keras file: a functional "
+        "or sequential model without its classifier that takes one RGB image.",
+        json_schema_extra={"expected": "a Keras Applications model, or the path of a .keras file"},
     )
-    options: dict[str, bool | int | float] = {}  # the constructor's own, as in {alpha: 0.35}
+    options: dict[str, bool | int | float] = Field(
+        {},
+        description="Arguments of the constructor of the Keras Applications model, as in "
+        "{alpha: 0.35}. A .keras file takes none.",
+    )
     preprocessing: Preprocessing | None = Field(
         None,
-        description="'tf', 'torch', 'caffe' or 'included': what a .keras backbone was trained on "
-        "(null: pixels in 0..255); null for a Keras Applications model",
+        description="For a .keras backbone: the pixel values that it was trained on. included: "
+        "0..255 (normalisation, if any, is inside the file). tf: -1..1. torch: 0..1, normalised by "
+        "mean and deviation of ImageNet. caffe: BGR, minus the mean of ImageNet. null: as "
+        "included; the only value for a Keras Applications model, which has its own preprocessing.",
+        json_schema_extra={
+            "expected": "'tf', 'torch', 'caffe' or 'included' for a .keras backbone, or null for a "
+            "Keras Applications model"
+        },
     )
     weights: Annotated[Text, BeforeValidator(plain)] = Field(
         "imagenet",
-        description="imagenet, glyphs, none, own (those in a .keras backbone), a weights file, or "
-        "an earlier run's folder",
+        description="Where the backbone's weights come from: a weights file (.h5, .weights.h5, "
+        ".keras), the folder of an earlier run with the same backbone, or one of these words. "
+        "imagenet: downloaded once by Keras. glyphs: inside the package, for MobileNet with alpha "
+        "0.5. own: the weights in a .keras backbone, and the default for such a file. none: random "
+        "weights, to train from scratch.",
+        json_schema_extra={
+            "expected": "imagenet, glyphs, none, own (the weights in a .keras backbone), a weights "
+            "file, or the folder of an earlier run"
+        },
     )
-    dropout: OpenShare = 0.2
-    head_width: Annotated[int, Field(ge=1, le=4096)] | None = None  # of a hidden layer; null: none
+    dropout: OpenShare = Field(
+        0.2, description="Share of the features that dropout sets to zero before the last layer."
+    )
+    head_width: Annotated[int, Field(ge=1, le=4096)] | None = Field(
+        None,
+        description="Width of a hidden layer in the head. null: no hidden layer.",
+        json_schema_extra={"unit": "units"},
+    )
 
     @model_validator(mode="before")
     @classmethod
-    def brings_its_weights(cls, value: Any) -> Any:
-        """The default of `weights` where the backbone is a file."""
+    def _default_weights(cls, value: Any) -> Any:
+        """Sets the default of `weights` to `own` if the backbone is a file."""
         if isinstance(value, dict) and model_file.is_file(value.get("backbone")):
             return {"weights": "own", **value}
         return value
 
     @field_validator("backbone")
     @classmethod
-    def is_absolute_if_file(cls, value: str) -> str:
+    def _make_backbone_absolute(cls, value: str) -> str:
         return absolute(value) if model_file.is_file(value) else value
 
     @field_validator("weights")
     @classmethod
-    def is_absolute(cls, value: str) -> str:
+    def _make_weights_absolute(cls, value: str) -> str:
         return value if value in WEIGHTS else absolute(value)
 
     @model_validator(mode="after")
-    def fits_its_kind(self) -> "ModelConfig":
+    def _check_kind(self) -> "ModelConfig":
         if model_file.is_file(self.backbone):
             self._check_file()
         elif self.weights == "own":
             raise ValueError(
-                f"model.weights: own are those in a .keras backbone; {self.backbone} comes without"
+                "model.weights: own means the weights inside a .keras backbone; expected another "
+                f"value, since {self.backbone} is a Keras Applications model"
             )
         elif self.preprocessing is not None:
             raise ValueError(
-                f"model.preprocessing: {self.backbone} brings its own; expected null, received "
-                f"{self.preprocessing!r}"
+                f"model.preprocessing: {self.backbone} has its own preprocessing; expected null, "
+                f"received {self.preprocessing!r}"
             )
         return self
 
     def _check_file(self) -> None:
         if self.options:
             raise ValueError(
-                f"model.options.{min(self.options)}: a .keras backbone is built already; expected "
-                "no options"
+                f"model.options.{min(self.options)}: a .keras backbone takes no options; "
+                "remove them"
             )
         if self.weights in ("imagenet", "glyphs"):
             raise ValueError(
-                f"model.weights: {self.weights} are not for a .keras backbone; expected own "
+                f"model.weights: {self.weights} weights do not fit a .keras backbone; expected own "
                 "(those in the file), none, a weights file, or an earlier run's folder"
             )
 
     @property
     def is_pretrained(self) -> bool:
-        """Whether the backbone begins with weights that somebody trained."""
+        """Whether the backbone starts from trained weights."""
         return self.weights != "none"
 
     @property
     def origin(self) -> str:
-        """Where the weights come from: a word, or a path."""
+        """Where the weights come from: a word such as `imagenet`, or a path."""
         return self.backbone if self.weights == "own" else self.weights

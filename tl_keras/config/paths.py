@@ -1,4 +1,4 @@
-"""Checks of the files that a config names, before anything slow."""
+"""Checks of the files and packages that a config needs, before anything slow."""
 
 import importlib.util
 import os
@@ -15,11 +15,11 @@ ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 
 
 def check_paths(config: RunConfig) -> None:
-    """Cheap checks of what a config points to, before anything slow.
+    """Checks that the files and packages that a config needs exist.
 
     Raises:
-      ValueError: `data.path`, or the file or folder of `model.weights` or `model.backbone`, does
-        not exist or is of the wrong kind.
+      ValueError: the file or folder of a field such as `data.path` or `model.weights` does not
+        exist or is of the wrong kind, or a package for an export format is missing.
     """
     path = config.data.path
     if path is not None:
@@ -43,14 +43,14 @@ def check_paths(config: RunConfig) -> None:
 
 
 def check_extras(config: RunConfig) -> None:
-    """Raises ValueError where a format needs packages that are not installed."""
+    """Raises ValueError if an export format needs packages that are not installed."""
     if "onnx" not in config.export.formats:
         return
     missing = [name for name in ("tf2onnx", "onnxruntime") if not importlib.util.find_spec(name)]
     if missing:
         raise ValueError(
-            f"export.formats: onnx needs {' and '.join(missing)}, which the extra 'onnx' brings; "
-            "expected them installed, as by: pip install '.[onnx]'"
+            f"export.formats: onnx needs {' and '.join(missing)}, of the extra 'onnx'; "
+            "install the extra, as by: pip install '.[onnx]'"
         )
 
 
@@ -59,5 +59,6 @@ def _check_exists(section: Section, field: str, choices: Sequence[str] = ()) -> 
     path = getattr(section, name)
     if not os.path.exists(path):
         near = nearest(os.path.basename(path), choices) or neighbour(path)
-        rule = type(section).model_fields[name].description
+        info = type(section).model_fields[name]
+        rule = (info.json_schema_extra or {})["expected"]
         raise ValueError(f"{field}: expected {rule}; {path!r} does not exist{near}")

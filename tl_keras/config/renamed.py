@@ -1,4 +1,4 @@
-"""Fields that had another name in an earlier version, and their names now."""
+"""Fields that were renamed since an earlier version."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,10 +14,10 @@ RENAMED = {
 
 
 def check(tree: Mapping[str, Any]) -> None:
-    """Refuses a config, as nested dicts, that uses earlier names; one message has all of them.
+    """Checks that a config, as nested dicts, uses no field by its earlier name.
 
     Raises:
-      ValueError: a field, or a field of `search.space`, has another name now.
+      ValueError: a field, or a field of `search.space`, was renamed; the message lists all of them.
     """
     lines = [f"{old}: this field is now {new}" for old, new in _used(tree)]
     if lines:

@@ -1,32 +1,31 @@
-"""`search`: which trials, how many, and what the best of them is."""
+"""`search`: which fields a search changes, for how long, and which trial is the best."""
 
 import math
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from tl_keras import tasks
 from tl_keras.config.messages import messages, nearest, shown
-from tl_keras.config.section import Section, Text
+from tl_keras.config.section import Minutes, Section, Text
 
 MOST_DECADES = 100  # between the ends of a range
 
 
 class Range(Section):
-    """Values between two ends, both among them."""
+    """A range of values of a searched field, both ends included."""
 
-    min: float | int
-    max: float | int
-    scale: Literal["linear", "log"] = "linear"
+    min: float | int = Field(description="Lowest value of the range.")
+    max: float | int = Field(description="Highest value of the range; must be above min.")
+    scale: Literal["linear", "log"] = Field(
+        "linear",
+        description="How values are drawn. linear: evenly between the ends. log: evenly on a "
+        "logarithmic scale, so min must be above 0.",
+    )
 
     @model_validator(mode="after")
-    def rises(self) -> "Range":
+    def _check_ends(self) -> "Range":
         if self.min >= self.max:
             raise ValueError(f"expected min below max; received {self.min} and {self.max}")
         if self.scale == "log" and self.min <= 0:
@@ -34,52 +33,82 @@ class Range(Section):
         span = math.log(self.max) - math.log(self.min) if self.scale == "log" else 0.0
         if span > MOST_DECADES * math.log(10) or not math.isfinite(self.max - self.min):
             raise ValueError(
-                f"expected ends that are at most {MOST_DECADES} powers of ten apart; received "
-                f"{self.min} and {self.max}"
+                f"expected a min and a max that are at most {MOST_DECADES} powers of ten apart; "
+                f"received {self.min} and {self.max}"
             )
         return self
 
 
-BLOCKS = "blocks"  # Of fit.freeze: every block boundary.
+BLOCKS = "blocks"  # Stands for every block boundary; a value of fit.freeze alone.
 Values = tuple[Any, ...] | Range | Literal["blocks"]
 DEFAULT_SPACE: dict[str, Any] = {
     "fit.freeze": [0.0, 0.25, 0.5, 0.75, 1.0],
     "fit.learning_rate": {"min": 3e-5, "max": 3e-3, "scale": "log"},
 }
-TRIALS = 12  # Of the command `search` where the config has no budget.
+TRIALS = 12  # The command `search` runs so many if the config sets no budget.
 LIMITS = ("bytes", "latency_ms")
 
 
 class SearchConfig(Section):
-    """Which trials stand on validation, how many, and what the best of them is."""
+    """Which fields a search changes, for how long it runs, and by what it picks the best trial.
 
-    trials: Annotated[int, Field(ge=0, le=10_000)] = 0  # 0 without minutes: no search
-    minutes: Annotated[float, Field(gt=0)] | None = None  # of all sessions; null: no such limit
-    tuner: Literal["bayesian", "random", "hyperband"] = "bayesian"
+    Commands that train search first if `trials` or `minutes` is set; the command `search` does
+    nothing else. Each trial is a training run of its own, measured on the validation set.
+    """
+
+    trials: Annotated[int, Field(ge=0, le=10_000)] = Field(
+        0,
+        description="Number of trials, including those of earlier sessions in the same folder. 0: "
+        f"no limit if minutes is set, else no search (the command search then runs {TRIALS}).",
+    )
+    minutes: Minutes | None = Field(
+        None,
+        description="Time for all trials of all sessions; no trial begins later. null: no limit.",
+    )
+    tuner: Literal["bayesian", "random", "hyperband"] = Field(
+        "bayesian",
+        description="The KerasTuner oracle that proposes the trials. hyperband begins with many "
+        "short trials, so give it some dozens.",
+    )
     objective: Text = Field(
         "log_loss",
-        description="a metric of validation, as in 'accuracy' or 'log_loss', and maybe limits of "
-        "the exported file, as in 'accuracy subject to bytes <= 3e6 and latency_ms <= 5'",
+        description="What the best trial is best at: a metric of the validation set, such as "
+        "accuracy or log_loss, optionally with limits on the exported file, as in 'accuracy "
+        "subject to bytes <= 3e6 and latency_ms <= 5'.",
+        json_schema_extra={
+            "expected": "a metric, as in 'accuracy' or 'log_loss', optionally with limits of the "
+            "exported file, as in 'accuracy subject to bytes <= 3e6 and latency_ms <= 5'"
+        },
     )
-    format: Literal["float32", "float16", "dynamic", "int8"] = "int8"  # the file of those limits
-    keep: Annotated[int, Field(ge=1)] = 1  # best trials whose model.keras stays
+    format: Literal["float32", "float16", "dynamic", "int8"] = Field(
+        "int8", description="Format of the file to which the limits of objective apply."
+    )
+    keep: Annotated[int, Field(ge=1)] = Field(
+        1, description="Number of best trials whose model.keras stays on disk."
+    )
     space: dict[str, Values] = Field(
         default_factory=lambda: dict(DEFAULT_SPACE),
         validate_default=True,
-        description="fields, as in fit.freeze, and for each a list of values, {min, max, scale}, "
-        "or for fit.freeze 'blocks'",
+        description="The fields that the search changes, by name, as in fit.freeze. For each: a "
+        "list of values; or a range {min, max, scale}; or for fit.freeze the word blocks, which "
+        "means every block boundary. model stands for several of its fields at once, as in "
+        "[{backbone: MobileNet, weights: a.h5}, {backbone: MobileNetV2, weights: b.h5}].",
+        json_schema_extra={
+            "expected": "fields, as in fit.freeze, and for each a list of values, a range {min, "
+            "max, scale}, or for fit.freeze 'blocks'"
+        },
     )
 
     @field_validator("space", mode="before")
     @classmethod
-    def accepts_lists(cls, value: Any) -> Any:
+    def _accept_lists(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             return value
         return {name: _values(name, entry) for name, entry in _flat(value).items()}
 
     @field_validator("tuner", mode="before")
     @classmethod
-    def can_be_resumed(cls, value: Any) -> Any:
+    def _refuse_grid(cls, value: Any) -> Any:
         if value == "grid":
             raise ValueError(
                 "search.tuner: a grid could not be resumed "
@@ -89,20 +118,20 @@ class SearchConfig(Section):
         return value
 
     @model_validator(mode="after")
-    def names_an_objective(self) -> "SearchConfig":
+    def _check_objective(self) -> "SearchConfig":
         self.goal  # noqa: B018
         return self
 
     @property
     def wanted(self) -> bool:
-        """Whether there is to be a search."""
+        """Whether the config asks for a search."""
         return self.trials > 0 or self.minutes is not None
 
     @property
     def goal(self) -> "Goal":
-        """What `objective` says."""
+        """The metric and the limits of `objective`."""
         metric, subject, limits = self.objective.partition(" subject to ")
-        found = {}
+        limits_by_name = {}
         for part in limits.split(" and ") if subject else ():
             name, less, number = part.partition("<=")
             if not less or name.strip() not in LIMITS or not _is_positive(number):
@@ -110,7 +139,7 @@ class SearchConfig(Section):
                     "search.objective: expected limits as in 'accuracy subject to bytes <= 3e6 and "
                     f"latency_ms <= 5'; received {part.strip()!r}"
                 )
-            found[name.strip()] = float(number)
+            limits_by_name[name.strip()] = float(number)
         known = tasks.every("METRICS")
         if metric.strip() not in known:
             near = nearest(metric.strip(), known)
@@ -118,25 +147,27 @@ class SearchConfig(Section):
                 f"search.objective: expected one of {', '.join(known)}; received "
                 f"{metric.strip()!r}{near}"
             )
-        return Goal(metric.strip(), found)
+        return Goal(metric.strip(), limits_by_name)
 
 
 def _flat(space: dict[str, Any]) -> dict[str, Any]:
-    """`{fit: {keep: [best]}}`, which `--set search.space.fit.keep=[best]` makes, as
-    `{fit.keep: [best]}`; it wins over what is written so."""
+    """Returns a space without nesting: `{fit.keep: [best]}` for `{fit: {keep: [best]}}`.
+
+    `--set search.space.fit.keep=[best]` makes the nested form, which wins over the flat one.
+    """
     nested = {
         name: entry
         for name, entry in space.items()
         if isinstance(entry, dict) and entry and not entry.keys() & Range.model_fields.keys()
     }
-    found = {name: entry for name, entry in space.items() if name not in nested}
+    flat = {name: entry for name, entry in space.items() if name not in nested}
     for name, entry in nested.items():
-        found |= _flat({f"{name}.{field}": value for field, value in entry.items()})
-    return found
+        flat |= _flat({f"{name}.{field}": value for field, value in entry.items()})
+    return flat
 
 
 def _values(name: str, value: Any) -> Any:
-    """An entry of `search.space`."""
+    """Returns the checked values of one entry of `search.space`."""
     if isinstance(value, list | tuple):
         return tuple(value)
     if isinstance(value, dict):
@@ -155,10 +186,15 @@ def _values(name: str, value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Goal:
-    """What a search is after: the best of a metric of the task, among files within limits."""
+    """What the best trial of a search is best at.
+
+    Attributes:
+      metric: name of a metric of the task, on the validation set.
+      limits: largest `bytes` and `latency_ms` of the exported file, where there are limits.
+    """
 
     metric: str
-    limits: dict[str, float]  # of `bytes` and `latency_ms`
+    limits: dict[str, float]
 
 
 def _is_positive(text: str) -> bool:

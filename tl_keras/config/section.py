@@ -1,15 +1,19 @@
-"""What all sections of a config share: their base, and the types of their fields."""
+"""The base class of config sections, and the types that their fields share.
+
+The `description` of a field ends with its special values, as in "null: no limit.", which the
+reference in `docs/` shows as a list.
+
+`json_schema_extra` of a field has up to two entries that the JSON schema passes on:
+
+- `unit`: the unit of a number, such as px or minutes;
+- `expected`: the phrase that an error message puts after the word "expected", where the type and
+  the bounds of the field do not say enough.
+"""
 
 import os
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from tl_keras.config.messages import shown
 from tl_keras.run.files import unwritable
@@ -18,9 +22,15 @@ Share = Annotated[float, Field(ge=0, le=1)]
 OpenShare = Annotated[float, Field(ge=0, lt=1)]
 Auto = Literal["auto"]
 Text = Annotated[str, Field(min_length=1)]
+Minutes = Annotated[float, Field(gt=0, json_schema_extra={"unit": "minutes"})]
 
 
 def absolute(path: str) -> str:
+    """Returns the absolute path, with `~` expanded.
+
+    Raises:
+      ValueError: the system cannot store a file of this name.
+    """
     path = os.path.abspath(os.path.expanduser(path))
     if reason := unwritable(path):
         raise ValueError(f"{path!r} cannot be used: {reason}")
@@ -28,23 +38,25 @@ def absolute(path: str) -> str:
 
 
 def plain(value: Any) -> Any:
+    """Returns a path object as text, and any other value unchanged."""
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def number_as_text(value: Any) -> Any:
+    """Returns a number as text, and any other value unchanged."""
     return str(value) if type(value) in (int, float) else value
 
 
-# Absolute, so that a saved config loads from any folder.
+# Paths are made absolute, so that a saved config loads from any folder.
 Location = Annotated[Text, BeforeValidator(plain), AfterValidator(absolute)]
 
 
 def _class_name(value: Any) -> Any:
-    if type(value) is int:  # In YAML a folder called 7 is a number.
+    if type(value) is int:  # YAML reads a folder name such as 7 as a number.
         return str(value)
     if value is None or isinstance(value, bool | float):
         raise ValueError(
-            f"expected a class name; received {shown(value)}, which is not text: write it in "
+            f"expected a class name; received {shown(value)}, which is not text: write the name in "
             'quotes, as in "1e3" or "null"'
         )
     return value
@@ -54,6 +66,6 @@ Name = Annotated[Text, BeforeValidator(_class_name)]
 
 
 class Section(BaseModel):
-    """A part of a config: frozen, strict about types, and closed to unknown fields."""
+    """A section of a config: frozen, strict about types, without unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)

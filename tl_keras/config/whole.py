@@ -1,7 +1,8 @@
-"""RunConfig and its sections: what a run is, checked on load. Imports no Keras.
+"""`RunConfig`: all sections of a config, and the checks of one section against another.
 
 A field is defined once, in the section named after the module that reads it. Sections are
-frozen and forbid unknown fields. Only what differs from the defaults needs to be written.
+frozen and forbid unknown fields. A config file contains only what differs from the defaults.
+Importing this module imports no Keras.
 """
 
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,12 +29,15 @@ from tl_keras.modalities import DEFAULT, MODALITIES, nouns, part
 
 
 class _Data(Section):
-    task: Text = tasks.DEFAULT  # what an answer is
-    # Checked even where it is not written: most sources need a path.
+    task: Text = Field(
+        tasks.DEFAULT,
+        description="What the model answers. classification: one of several classes.",
+    )
+    # Checked even if the config does not contain it: most sources need a path.
     data: DataConfig = Field(default_factory=dict, validate_default=True)
 
 
-# A section for each modality, named after it: `image: {size: 96}`.
+# Each modality has a section of its own name, as in `image: {size: 96}`.
 _SETTINGS = {name: part(name, "config").SECTION for name in MODALITIES}
 if TYPE_CHECKING:  # Type checkers follow no table, and see the default modality.
     from tl_keras.modalities.image.config import ImageConfig
@@ -49,7 +53,7 @@ else:
 
 
 class RunConfig(_Examples):
-    """Everything that decides what a run computes."""
+    """The whole config of a run: everything that decides what the run computes."""
 
     model: ModelConfig = ModelConfig()
     fit: FitConfig = FitConfig()
@@ -60,23 +64,27 @@ class RunConfig(_Examples):
     evaluate: EvaluateConfig = EvaluateConfig()
     export: ExportConfig = ExportConfig()
     cache: CacheConfig = CacheConfig()
-    seed: Annotated[int, Field(ge=0, lt=2**30)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**30)] = Field(
+        0,
+        description="Random seed of everything but the splits: initial weights, order of examples, "
+        "augmentation, dropout, search.",
+    )
 
     @field_validator("task")
     @classmethod
-    def is_built(cls, value: str) -> str:
+    def _check_task(cls, value: str) -> str:
         choices = " or ".join(map(repr, tasks.TASKS))
         if value in tasks.TASKS:
             return value
         if value in tasks.NOT_BUILT:
-            raise ValueError(f"{value!r} is not built yet; expected {choices}")
+            raise ValueError(f"{value!r} is not implemented yet; expected {choices}")
         near = nearest(value, (*tasks.TASKS, *tasks.NOT_BUILT))
         raise ValueError(f"expected {choices}; received {value!r}{near}")
 
     @model_validator(mode="before")
     @classmethod
-    def chooses_as_its_task_does(cls, tree: Any) -> Any:
-        """Gives `search.objective` and `fit.choose_by` the defaults of the task."""
+    def _default_metrics(cls, tree: Any) -> Any:
+        """Sets the defaults of `search.objective` and `fit.choose_by` to those of the task."""
         task = tree.get("task", tasks.DEFAULT) if isinstance(tree, dict) else tasks.DEFAULT
         if task == tasks.DEFAULT or task not in tasks.TASKS:
             return tree
@@ -89,7 +97,7 @@ class RunConfig(_Examples):
         return tree
 
     @model_validator(mode="after")
-    def is_of_its_task(self) -> "RunConfig":
+    def _check_against_task(self) -> "RunConfig":
         names = tasks.of(self.task, "names")
         chosen = {
             "search.objective": (self.search.goal.metric, names.METRICS),
@@ -98,26 +106,26 @@ class RunConfig(_Examples):
         for field, (value, known) in chosen.items():
             if value not in known:
                 raise ValueError(
-                    f"{field}: expected one of {', '.join(known)}, since task is {self.task}; "
+                    f"{field}: expected one of {', '.join(known)} for the task {self.task}; "
                     f"received {value!r}{nearest(value, known)}"
                 )
         if self.export.abstain is not None and "abstain" not in names.OPTIONAL:
             raise ValueError(
-                f"export.abstain: the task {self.task} has nothing to abstain by; expected null, "
-                f"received {self.export.abstain:g}"
+                f"export.abstain: not available for the task {self.task}; expected null, received "
+                f"{self.export.abstain:g}"
             )
         return self
 
     @model_validator(mode="after")
-    def can_be_built(self) -> "RunConfig":
+    def _check_model(self) -> "RunConfig":
         model, fit = self.model, self.fit
         if not model_file.is_file(model.backbone):
             table.check(model, self.settings)
         part(self.modality, "config").check(self)
         if not model.is_pretrained and fit.keep == "average":
             raise ValueError(
-                "fit.keep: average would leave batch norm, which trains where model.weights is "
-                "none, with statistics of other weights; expected auto or best"
+                "fit.keep: average is not possible with model.weights none, since the statistics "
+                "of batch norm would not fit averaged weights; expected auto or best"
             )
         if not model.is_pretrained and fit.asks_to_freeze:
             raise ValueError(
@@ -126,29 +134,29 @@ class RunConfig(_Examples):
             )
         if not model.is_pretrained and fit.epochs == 0:
             raise ValueError(
-                "fit.epochs: 0 trains the head alone, on random features where model.weights is "
-                "none; expected auto or at least 1"
+                "fit.epochs: 0 would train only the head, on random features, since model.weights "
+                "is none; expected auto or at least 1"
             )
         return self
 
     @property
     def modality(self) -> str:
-        """The modality of the examples: what `data.modality` is, or the source says."""
+        """The modality of the examples, from `data.modality` or else from the source."""
         if self.data.modality != "auto":
             return str(self.data.modality)
         return DRAWN.get(self.data.source, DEFAULT)
 
     @property
     def nouns(self) -> tuple[str, str]:
-        """What an example is called, and several, as in `("image", "images")`."""
+        """The words for one example and for several, as in `("image", "images")`."""
         return nouns(self.modality)
 
     @property
     def settings(self) -> Any:
-        """The section of the modality of the examples."""
+        """The config section of the examples' modality, such as `image`."""
         return getattr(self, self.modality)
 
     def with_settings(self, **changed: Any) -> "RunConfig":
-        """The config with other values in the section of its modality."""
+        """Returns a copy of the config with other values in the section of its modality."""
         settings = self.settings.model_copy(update=changed)
         return self.model_copy(update={self.modality: settings})

@@ -220,8 +220,16 @@ def test_pretraining_from_shards_broken_in_an_epoch_ends_bit_equal(
     ("command", "data", "message"),
     [
         ("finetune", {}, "data.stream: finetune needs its images in any order, but"),
-        ("pretrain", {"source": "digits", "name": None}, "data.stream: shards are those of tfds; "),
-        ("pretrain", {"balance": "oversample"}, "data.balance: shards are read in their order"),
+        (
+            "pretrain",
+            {"source": "digits", "name": None},
+            "data.stream: only data of the source tfds can be ",
+        ),
+        (
+            "pretrain",
+            {"balance": "oversample"},
+            "data.balance: with data.stream each example is read once",
+        ),
     ],
 )
 def test_streams_are_for_pretraining_on_tfds(tmp_path, command, data, message):

@@ -1,4 +1,4 @@
-"""`image`: how images are prepared and augmented. What a config may say of them."""
+"""`image`: how images are prepared and augmented; and what the package knows of this modality."""
 
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field, field_validator, model_serializer, model
 
 from tl_keras.config.section import Section, Share
 
-SOURCES = ("digits", "glyphs")  # Drawn by the package itself.
+SOURCES = ("digits", "glyphs")  # Values of data.source that are inside the package.
 PREPARATION = ("size", "resize", "antialias")
 SEARCHED = (*PREPARATION, "augment", "augment_strength")
 OF_THE_VIEWS = ("augment", "augment_strength")
@@ -14,25 +14,31 @@ INPUT = "image"  # The model's input layer.
 NOUNS = ("image", "images")
 PLAIN_NOUNS = ("picture", "pictures")
 FOLDER_WORDS = ("image", "images", "img", "imgs", "picture", "pictures", "pics", "photo", "photos")
-OTHER_SUFFIXES = {  # Of files that lie beside images.
+OTHER_SUFFIXES = {  # Suffixes of files that often lie beside images.
     *(".txt", ".md", ".rst", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".toml"),
     *(".html", ".pdf", ".doc", ".docx", ".xls", ".xlsx", ".log", ".py", ".ipynb", ".sh", ".mat"),
     *(".npy", ".npz", ".h5", ".keras", ".pt", ".pth", ".pkl", ".zip", ".tar", ".gz", ".tgz", ".7z"),
 }
 SCALE = "pixels in 0..255"
-SMALLER = "a smaller image.size"  # What makes a model of the same backbone smaller or faster.
+SMALLER = "a smaller image.size"  # Makes a model of the same backbone faster.
 GREY = "keras.Model(x, model(keras.ops.mean(x, -1, keepdims=True))).save('backbone.keras')"
 
 
 class RandAugment(Section):
-    """Random operations drawn from a list (arXiv 1909.13719)."""
+    """RandAugment: random operations from a list, drawn anew for each image (arXiv 1909.13719)."""
 
-    layers: Annotated[int, Field(ge=1, le=6)] = 2  # operations an image
-    magnitude: Share = 0.3  # 1 is the strongest of each operation
+    layers: Annotated[int, Field(ge=1, le=6)] = Field(
+        2, description="Number of operations that are applied to each image."
+    )
+    magnitude: Share = Field(
+        0.3,
+        description="Largest strength of an operation, as a share of the strongest there is. Each "
+        "operation draws its strength up to this.",
+    )
 
 
 def _names_one(schema: dict[str, Any]) -> None:
-    """The JSON schema of `Augmentation`: one field, and not null."""
+    """Changes the JSON schema of `Augmentation`: exactly one field, and not null."""
     schema.update(minProperties=1, maxProperties=1)
     for field in schema["properties"].values():
         field.update(field.pop("anyOf")[0])
@@ -40,24 +46,61 @@ def _names_one(schema: dict[str, Any]) -> None:
 
 
 class Augmentation(Section):
-    """One random operation on training images; an entry of the list names exactly one."""
+    """One random operation on training images, as in `{rotation: 0.1}`.
+
+    Each entry of `image.augment` names exactly one operation. Geometric operations (flip, rotation,
+    zoom, translation) are joined and come first; borders are mirrored.
+    """
 
     model_config = ConfigDict(json_schema_extra=_names_one)
 
-    flip: Literal["horizontal", "vertical", "both"] | None = None
-    rotation: Annotated[float, Field(gt=0, le=0.5)] | None = None  # turns, either way
-    zoom: Annotated[float, Field(gt=0, lt=1)] | None = None  # share of the size, in or out
-    translation: Annotated[float, Field(gt=0, lt=1)] | None = None  # share of the size
-    contrast: Annotated[float, Field(gt=0, lt=1)] | None = None  # factor in 1 -+ this
-    brightness: Annotated[float, Field(gt=0, lt=1)] | None = None  # share of 255, either way
-    color: Annotated[float, Field(gt=0, le=1)] | None = None  # saturation 1 -+ this; hue a tenth
-    rand_augment: RandAugment | None = None
-    erasing: Share | None = None  # chance that a rectangle is erased (arXiv 1708.04896)
-    mixup: Annotated[float, Field(gt=0, le=2)] | None = None  # Beta's alpha (arXiv 1710.09412)
-    cutmix: Annotated[float, Field(gt=0, le=2)] | None = None  # Beta's alpha (arXiv 1905.04899)
+    flip: Literal["horizontal", "vertical", "both"] | None = Field(
+        None, description="Mirrors half of the images, along one axis or along each of both."
+    )
+    rotation: Annotated[float, Field(gt=0, le=0.5)] | None = Field(
+        None,
+        description="Rotates by a random angle of up to this many turns, either way.",
+        json_schema_extra={"unit": "turns"},
+    )
+    zoom: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None, description="Zooms in or out by up to this share of the size."
+    )
+    translation: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None, description="Shifts by up to this share of the size along each axis."
+    )
+    contrast: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None, description="Multiplies the contrast by a random factor from 1 - value to 1 + value."
+    )
+    brightness: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None, description="Makes images brighter or darker by up to this share of 255."
+    )
+    color: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None,
+        description="Multiplies the saturation by a random factor from 1 - value to 1 + value, and "
+        "shifts the hue by up to a tenth of a turn times the value.",
+    )
+    rand_augment: RandAugment | None = Field(
+        None, description="RandAugment: random operations with their own fields, as in {layers: 2}."
+    )
+    erasing: Share | None = Field(
+        None,
+        description="Probability that a random rectangle of the image, 2 to 33% of its area, is "
+        "replaced by grey (arXiv 1708.04896).",
+    )
+    mixup: Annotated[float, Field(gt=0, le=2)] | None = Field(
+        None,
+        description="MixUp: blends each image and its label with another of the batch. The value "
+        "is alpha of the Beta distribution of the shares (arXiv 1710.09412).",
+    )
+    cutmix: Annotated[float, Field(gt=0, le=2)] | None = Field(
+        None,
+        description="CutMix: pastes a rectangle of another image of the batch, and mixes the "
+        "labels by area. The value is alpha of the Beta distribution of the shares (arXiv "
+        "1905.04899).",
+    )
 
     @model_validator(mode="after")
-    def names_one(self) -> "Augmentation":
+    def _check_one(self) -> "Augmentation":
         if len(names := self._names()) != 1:
             raise ValueError(
                 "expected one operation and its strength, as in {flip: both}; "
@@ -71,7 +114,10 @@ class Augmentation(Section):
         return self._names()[0]
 
     def times(self, strength: float) -> "Augmentation":
-        """The operation at another strength, at most the strongest; a flip has only one."""
+        """Returns the operation with its strength multiplied, up to the strongest there is.
+
+        A flip has no strength and is returned unchanged.
+        """
         value = getattr(self, self.name)
         if self.name == "flip" or strength == 1:
             return self
@@ -81,55 +127,82 @@ class Augmentation(Section):
         return Augmentation(**{self.name: min(STRONGEST.get(self.name, 0.99), value * strength)})
 
     @model_serializer
-    def as_written(self) -> dict[str, Any]:
+    def _as_written(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self._names()}
 
     def _names(self) -> list[str]:
         return [name for name, value in self if value is not None]
 
 
-# The strongest value of an operation that `times` scales; 0.99 for those that must stay below 1.
+# The strongest value of each operation, for `times`; operations that are not listed end at 0.99,
+# since they must stay below 1.
 STRONGEST = {"rotation": 0.5, "color": 1.0, "erasing": 1.0, "mixup": 2.0, "cutmix": 2.0}
-MIXING = {"mixup", "cutmix"}  # They join two images, so a view of one image shows nothing of them.
+MIXING = {"mixup", "cutmix"}  # They join two images, so a view of one image does not show them.
 
 
 class ImageConfig(Section):
-    """How images are prepared, the same every time, and augmented at random for training."""
+    """How images are prepared (always in the same way), and augmented at random for training."""
 
     modality: ClassVar[str] = "image"
 
-    size: Annotated[int, Field(ge=16, le=1024)] = 160  # px, height = width
-    resize: Literal["stretch", "crop", "pad"] = "stretch"
-    antialias: bool = False  # devices' image classifiers do not
-    max_pixels: Annotated[int, Field(ge=1)] = 64_000_000  # of a file, checked before decoding
-    augment: tuple[Augmentation, ...] = (
-        Augmentation(flip="horizontal"),
-        Augmentation(rotation=0.05),
-        Augmentation(zoom=0.1),
-        Augmentation(contrast=0.1),
+    size: Annotated[int, Field(ge=16, le=1024)] = Field(
+        160,
+        description="Height and width of the images that the model takes.",
+        json_schema_extra={"unit": "px"},
     )
-    augment_strength: Annotated[float, Field(ge=0, le=2)] = 1.0  # times what augment says
+    resize: Literal["stretch", "crop", "pad"] = Field(
+        "stretch",
+        description="How an image that is not square becomes square; a device that runs the model "
+        "has to do the same. stretch: the sides are scaled by different factors. crop: the middle "
+        "square is used. pad: black borders are added.",
+    )
+    antialias: bool = Field(
+        False,
+        description="Whether resizing to a smaller size averages over all pixels. Image "
+        "classifiers on devices usually do not, so the default is plain bilinear interpolation.",
+    )
+    max_pixels: Annotated[int, Field(ge=1)] = Field(
+        64_000_000,
+        description="Largest number of pixels of an image file. Larger files are left out before "
+        "they are decoded.",
+        json_schema_extra={"unit": "pixels"},
+    )
+    augment: tuple[Augmentation, ...] = Field(
+        (
+            Augmentation(flip="horizontal"),
+            Augmentation(rotation=0.05),
+            Augmentation(zoom=0.1),
+            Augmentation(contrast=0.1),
+        ),
+        description="Random operations on training images, each entry with one operation, as in "
+        "[{flip: horizontal}, {rotation: 0.1}]. []: none.",
+    )
+    augment_strength: Annotated[float, Field(ge=0, le=2)] = Field(
+        1.0,
+        description="Factor by which the strength of every operation in augment is multiplied. 0: "
+        "no augmentation.",
+    )
 
     @property
     def augmentations(self) -> tuple[Augmentation, ...]:
-        """`augment`, as strong as `augment_strength` has it, within each operation's bounds."""
+        """The operations of `augment` with their strengths multiplied by `augment_strength`."""
         if self.augment_strength == 0:
             return ()
         return tuple(entry.times(self.augment_strength) for entry in self.augment)
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """What a model takes: height and width in px, and red, green, blue."""
+        """Shape of a prepared image: height and width in px, and the channels red, green, blue."""
         return self.size, self.size, 3
 
     @property
     def dtype(self) -> str:
-        """The type of a prepared image, of values in 0..255."""
+        """Type of a prepared image, whose values are in 0..255."""
         return "uint8"
 
     @field_validator("augment", mode="before")
     @classmethod
-    def accepts_list(cls, value: Any) -> Any:
+    def _accept_list(cls, value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else value
 
 
@@ -137,48 +210,50 @@ SECTION = ImageConfig
 
 
 def check(config: Any) -> None:
-    """Checks what a `RunConfig` says of images against its other sections.
+    """Checks the section `image` of a `RunConfig` against its other sections.
 
     Raises:
-      ValueError: they do not go together.
+      ValueError: two fields exclude each other.
     """
     data, settings = config.data, config.image
     if data.source == "glyphs":
         _check_glyphs(data, settings)
     if config.evaluate.views > 1 and {entry.name for entry in settings.augmentations} <= MIXING:
         raise ValueError(
-            "evaluate.views: views differ by image.augment, which changes no single image; "
-            f"expected 1, received {config.evaluate.views}"
+            "evaluate.views: views differ only by image.augment, which has no operation on single "
+            f"images here; expected 1, received {config.evaluate.views}"
         )
 
 
 def _check_glyphs(data: Any, settings: ImageConfig) -> None:
     if settings.augment:
         raise ValueError(
-            "image.augment: expected [], since glyphs are distorted as they are drawn; received "
+            "image.augment: expected [], since glyphs are distorted when they are drawn; received "
             f"{len(settings.augment)} operations"
         )
     if data.unlabelled is not None:
         raise ValueError(
-            "data.unlabelled: glyphs are drawn with their labels; expected none, received "
+            "data.unlabelled: expected null, since glyphs are drawn with their labels; received "
             f"{data.unlabelled!r}"
         )
     if data.balance != "none" or data.examples_per_class is not None:
         name = "balance" if data.balance != "none" else "examples_per_class"
         raise ValueError(
-            f"data.{name}: glyphs are drawn from all classes alike; expected no value, "
-            f"received {getattr(data, name)!r}; data.num_examples says how many"
+            f"data.{name}: expected the default, since glyphs are drawn equally often from all "
+            f"classes; received {getattr(data, name)!r}; set their number with data.num_examples"
         )
 
 
 def check_input(file: str, shape: Any, settings: ImageConfig) -> None:
-    """Rejects a model whose input `(batch, height, width, channels)` does not take the images.
+    """Checks that the input of a user's own model takes the images of a config.
 
     Args:
-      file: of the model, for the message.
+      file: the model file, for the message.
+      shape: input shape of the model, `(batch, height, width, channels)`.
 
     Raises:
-      ValueError: another rank or number of channels, not square, or another size.
+      ValueError: the rank, the number of channels or the size does not fit, or the input is not
+        square.
     """
     if not isinstance(shape, list | tuple) or len(shape) != 4 or not all(map(_is_size, shape)):
         raise ValueError(
@@ -197,13 +272,13 @@ def check_input(file: str, shape: Any, settings: ImageConfig) -> None:
         )
     if None not in (height, width) and height != width:
         raise ValueError(
-            f"model.backbone: {file!r} takes images of {height} x {width} px; expected as many "
-            "rows as columns"
+            f"model.backbone: {file!r} takes images of {height} x {width} px; expected a square "
+            "input"
         )
     sizes = {height, width} - {None, settings.size}
     if sizes:
         raise ValueError(
-            f"image.size: {file!r} takes {min(sizes)} px alone, received {settings.size}; "
+            f"image.size: {file!r} takes only images of {min(sizes)} px, received {settings.size}; "
             f"set image.size={min(sizes)}"
         )
 
@@ -213,11 +288,11 @@ def _is_size(value: Any) -> bool:
 
 
 def extent(settings: ImageConfig) -> str:
-    """The field that says how large an example is, with its value, as in `image.size 160`."""
+    """Returns the field that sets the size of an example, with its value: `image.size 160`."""
     return f"image.size {settings.size}"
 
 
 def described(settings: ImageConfig) -> str:
-    """The preparation in a few words, as in `160 px, stretch`."""
+    """Returns how images are prepared, in a few words, as in `160 px, stretch`."""
     words = [f"{settings.size} px", settings.resize]
     return ", ".join([*words, "antialias"] if settings.antialias else words)

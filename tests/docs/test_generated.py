@@ -1,0 +1,57 @@
+"""The generated pages of the documentation, and the words that they are generated from."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from tl_keras.config import text as configs
+
+DOCS = Path(__file__).parents[2] / "docs"
+RUN = "run: python docs/generate.py"
+
+
+def _generate():
+    spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+generate = _generate()
+PAGES = generate.pages()
+
+
+@pytest.mark.parametrize("file", PAGES, ids=lambda file: file.name)
+def test_a_page_is_what_its_generator_makes(file):
+    assert file.is_file(), f"{file} does not exist; {RUN}"
+    assert file.read_text(encoding="utf-8") == PAGES[file], f"{file} is out of date; {RUN}"
+
+
+def test_check_names_stale_pages(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(generate, "DOCS", tmp_path / "docs")
+    page = tmp_path / "docs/reference/some.md"
+    monkeypatch.setattr(generate, "pages", lambda: {page: "new\n"})
+    assert generate.main(["--check"]) == 1
+    assert "docs/reference/some.md is out of date" in capsys.readouterr().out
+    assert generate.main([]) == 0
+    assert page.read_text() == "new\n"
+    assert generate.main(["--check"]) == 0
+    assert generate.main(["--chekc"]) == 2
+
+
+def undescribed(schema):
+    """Models and fields of a JSON schema without a description of at least three words."""
+    for name, model in schema["$defs"].items():
+        if len(model.get("description", "").split()) < 3:
+            yield name
+        for field, node in model.get("properties", {}).items():
+            if "$ref" not in node and len(node.get("description", "").split()) < 3:
+                yield f"{name}.{field}"
+
+
+def test_each_field_of_the_config_has_a_description():
+    schema = configs.schema()
+    outside = {field: node for field, node in schema["properties"].items() if "$ref" not in node}
+    schema["$defs"]["RunConfig"] = {**schema, "properties": outside}
+    assert list(undescribed(schema)) == []
