@@ -8,7 +8,7 @@ from tl_keras.backbones import model_file
 from tl_keras.config import space
 from tl_keras.config.messages import nearest, neighbour
 from tl_keras.config.model import WEIGHTS
-from tl_keras.config.section import Section
+from tl_keras.config.section import Section, expected
 from tl_keras.config.whole import RunConfig
 
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
@@ -59,6 +59,5 @@ def _check_exists(section: Section, field: str, choices: Sequence[str] = ()) -> 
     path = getattr(section, name)
     if not os.path.exists(path):
         near = nearest(os.path.basename(path), choices) or neighbour(path)
-        info = type(section).model_fields[name]
-        rule = (info.json_schema_extra or {})["expected"]
+        rule = expected(type(section), name)
         raise ValueError(f"{field}: expected {rule}; {path!r} does not exist{near}")

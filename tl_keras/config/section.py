@@ -69,3 +69,10 @@ class Section(BaseModel):
     """A section of a config: frozen, strict about types, without unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def expected(section: type[Section], name: str) -> str:
+    """Returns the phrase for error messages about a field, the entry `expected` of its schema."""
+    extra = section.model_fields[name].json_schema_extra
+    assert isinstance(extra, dict)
+    return str(extra["expected"])
