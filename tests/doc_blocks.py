@@ -34,7 +34,7 @@ MARKS = re.compile(r"(?:^[ \t]*<!--[^\n]*-->\n)+\Z", re.MULTILINE)
 MARK = re.compile(r"<!-- (not run|run|file|status|output)(?:: (.+?))? -->")
 NUMBER = re.compile(r"\d[\d,.e+-]*")
 # Programs that may run in a page's folder. All others need the mark `not run`.
-HARMLESS = ("cat", "cp", "head", "ls", "mkdir", "mv", "rm", "tail")
+HARMLESS = ("cat", "cp", "echo", "head", "ls", "mkdir", "mv", "rm", "tail")
 MARK_IT = "mark the block with <!-- not run: REASON -->"
 EXTRAS = re.compile(r"\.\[([\w,]+)\]")
 PYTHON = re.compile(r"(.*/)?python3?$")
