@@ -2,7 +2,8 @@
 
 Marks stand in HTML comments directly above a block:
 
-- `<!-- not run: REASON -->`: nothing is executed; flags are parsed and configs are checked.
+- `<!-- not run: REASON -->`: nothing is executed; flags are parsed, and configs of commands
+  are checked. A `yaml` block needs the mark only if it is no whole config, or a wrong one.
 - `<!-- run: COMMAND -->`: this is executed in place of the block, which is checked.
 - `<!-- file: NAME -->`: the block is written to this file in the page's folder.
 - `<!-- status: N -->`: the last command of the block ends with this exit status.
@@ -23,6 +24,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from doc_workspace import Workspace
+from ruamel.yaml import YAML
 from sybil import Document
 from sybil.parsers.markdown.lexers import FencedCodeBlockLexer
 
@@ -102,6 +104,9 @@ class Reader:
             exec(code, self.names)
 
     def _yaml(self, block: Block) -> None:
+        if "not run" in block.marks:  # A part of a config, or a wrong one.
+            assert YAML(typ="safe").load(block.source)
+            return
         config = configs.load(self.workspace.written(block.source))
         assert configs.to_yaml(config)
 
