@@ -73,7 +73,7 @@ def text() -> str:
     """Returns the page."""
     root = configs.schema()
     every = list(_fields(root))
-    links = {field.name: f"#{schema.anchor(field.name)}" for field in every}
+    links = addresses()
     adding = ", ".join(_link(name, links) for name in ADDING)
     lines = [INTRO.strip().replace("ADDING", adding), "", *_table(root), ""]
     lines += ["## Fields outside of sections", ""]
@@ -85,6 +85,13 @@ def text() -> str:
             section = above
         lines += [_field(field, root, links), ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def addresses(page: str = "") -> dict[str, str]:
+    """Returns the address of each field by its name, on this page or as seen from another one."""
+    return {
+        field.name: f"{page}#{schema.anchor(field.name)}" for field in _fields(configs.schema())
+    }
 
 
 def _table(root: schema.Node) -> list[str]:

@@ -6,14 +6,22 @@ from typing import Any
 
 Node = Mapping[str, Any]
 
+NULL = "`null`"
 SINGULAR = {
     "integer": "whole number",
     "number": "number",
     "boolean": "`true` or `false`",
     "string": "text",
-    "null": "`null`",
+    "null": NULL,
 }
-PLURAL = {"integer": "whole numbers", "number": "numbers", "string": "texts"}
+PLURAL = {
+    "integer": "whole numbers",
+    "number": "numbers",
+    "boolean": "booleans",
+    "string": "texts",
+    "array": "lists",
+    "object": "entries",
+}
 VALUE = re.compile(r"(?:^|(?<=[.)]) )([a-z\d][\w.]*|\[\]): ")  # begins what a value means
 FRAGMENT = re.compile(r"\[\{.*?\}\]|\{[^}]*\}")  # YAML in a description
 
@@ -28,13 +36,22 @@ def options(node: Node, root: Node) -> list[Node]:
     return [resolved(option, root) for option in node.get("anyOf", [node])]
 
 
-def type_of(node: Node, root: Node) -> str:
-    """Returns the type of a field in words, as in "number or `auto`"."""
+def type_of(node: Node, root: Node, null: bool = True) -> str:
+    """Returns the type of a field in words, as in "number or `auto`".
+
+    Args:
+      null: whether to mention that the field may be null.
+    """
     words = [word for option in options(node, root) for word in _types(option, root)]
-    # Every whole number is a number.
     return listed(
-        word for word in dict.fromkeys(words) if word != "whole number" or "number" not in words
+        word for word in _without(words, "whole number", "number") if null or word != NULL
     )
+
+
+def _without(words: Iterable[str], narrow: str, wide: str) -> list[str]:
+    """Returns each word once, without a narrow type whose wide type is there too."""
+    found = list(dict.fromkeys(words))
+    return [word for word in found if word != narrow or wide not in found]
 
 
 def _types(node: Node, root: Node) -> list[str]:
@@ -50,16 +67,23 @@ def _type(node: Node, root: Node) -> str:
     if node["type"] == "object":
         values = node.get("additionalProperties")
         if isinstance(values, Mapping) and values:
-            return f"fields, each {type_of(values, root)}"
+            return f"{_plural(values, root)} by name"
         return "fields"
     return SINGULAR[node["type"]]
 
 
 def _plural(node: Node, root: Node) -> str:
-    found = options(node, root)[0]
-    if choices := choices_of(found):
-        return listed(f"`{choice}`" for choice in choices)
-    return PLURAL.get(found.get("type", ""), "entries")
+    words = []
+    for option in options(node, root):
+        if choices := choices_of(option):
+            words += [f"`{choice}`" for choice in choices]
+        elif option.get("minItems") == 2 == option.get("maxItems"):
+            words.append(f"pairs of {_plural(option['items'], root)}")
+        elif option.get("type") == "array" and option.get("items"):
+            words.append(f"lists of {_plural(option['items'], root)}")
+        else:
+            words.append(PLURAL.get(option.get("type", ""), "entries"))
+    return listed(_without(words, PLURAL["integer"], PLURAL["number"]))
 
 
 def choices_of(node: Node) -> list[Any]:
@@ -69,9 +93,9 @@ def choices_of(node: Node) -> list[Any]:
 
 def range_of(node: Node, root: Node) -> str:
     """Returns the range of a number in words, as in "0 to 1", or an empty text."""
-    for option in options(node, root):
-        if words := _range(option):
-            return words
+    for option in [node, *options(node, root)]:
+        if words := option.get("range") or _range(option):
+            return str(words)
     return ""
 
 
@@ -141,14 +165,15 @@ def described(text: str, links: Mapping[str, str]) -> str:
       links: address by name of a field.
     """
     parts = VALUE.split(text)
-    first, *rest = [_marked(part, links) if i % 2 == 0 else part for i, part in enumerate(parts)]
+    first, *rest = [marked(part, links) if i % 2 == 0 else part for i, part in enumerate(parts)]
     items = [
         f"- `{value}`: {meaning}" for value, meaning in zip(rest[::2], rest[1::2], strict=True)
     ]
     return "\n\n".join(filter(None, [first, "\n".join(items)]))
 
 
-def _marked(text: str, links: Mapping[str, str]) -> str:
+def marked(text: str, links: Mapping[str, str]) -> str:
+    """Returns a text with YAML set as code and names of fields as links."""
     names = sorted((name for name in links if "." in name), key=len, reverse=True)
     pattern = FRAGMENT.pattern
     if names:

@@ -16,6 +16,8 @@ names: what a config is checked against; imports nothing.
   NAMED               whether answers have names, as classes have
   NOTED, RANKED       keys of `choice.noted`, and of `transfer.ranked`
   OPTIONAL            which of the parts named in `OPTIONAL` below the task has
+  MEANINGS            for the documentation: {name of a measure: what it means}, of the measures
+                      that `record.Scores` does not declare; only for tasks in `TASKS`
 
 record: how `result.json` has a split's scores; imports no NumPy.
   Scores              a model, see `tl_keras.run.result`, of what `metrics.measure` gives

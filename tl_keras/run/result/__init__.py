@@ -1,6 +1,5 @@
-"""`result.json`, declared once. Commands build it from these models, and the report reads it into
-them; `tl-keras schema --of=result` prints their JSON schema.
+"""The models of `result.json`: commands build a result from them, and the report reads it.
 
-A field is optional where only some commands, formats or tasks have it. What was not given is not
-written.
+`tl-keras schema --of=result` prints their JSON schema. A field is optional if only some commands,
+formats or tasks have it. Fields that a command does not set are not in the file.
 """

@@ -1,61 +1,101 @@
-"""The parts of a result on approaches side by side."""
+"""The parts of a result that compare approaches."""
 
-from tl_keras.run.result.part import Interval, MainScores, Maybe, Measures, Part, Seconds
+from pydantic import Field
+
+from tl_keras.run.result.part import (
+    Bytes,
+    Interval,
+    MainScores,
+    Maybe,
+    Measures,
+    Milliseconds,
+    Part,
+    Seconds,
+    Share,
+)
 
 
 class Against(Part):
-    """The difference of two runs, paired by example."""
+    """How two models differ on the same examples."""
 
-    won: int
-    lost: int
-    difference: float
-    interval: Interval
-    n: Maybe[int] = None
+    won: int = Field(description="Number of examples that only the first model answers correctly.")
+    lost: int = Field(
+        description="Number of examples that only the second model answers correctly."
+    )
+    difference: float = Field(
+        description="Main metric of the first model minus that of the second; above 0: the first "
+        "is better."
+    )
+    interval: Interval = Field(description="95% interval of the difference, paired by example.")
+    n: Maybe[int] = Field(None, description="Number of examples that both models answered.")
 
 
 class Standing(Part):
-    """How the best approach stands against the others."""
+    """How the best approach compares with each of the others on one split."""
 
-    n: int
-    against: dict[str, Against]
+    n: int = Field(description="Number of examples that all approaches answered.")
+    against: dict[str, Against] = Field(
+        description="The best approach against each other approach, by name."
+    )
 
 
 class Recommended(Part):
-    """The approach that is best on the validation examples that all answered."""
+    """The approach to take: the best on the validation examples that all approaches answered."""
 
-    best: Maybe[str] = None
-    val: Maybe[Standing] = None
-    test: Maybe[Standing] = None
+    best: Maybe[str] = Field(None, description="Name of the recommended approach.")
+    val: Maybe[Standing] = Field(
+        None, description="How the best approach compares with the others on validation."
+    )
+    test: Maybe[Standing] = Field(
+        None,
+        description="The same on test, which decided nothing. Only where there is a test split.",
+    )
 
 
 class ApproachRecord(Part):
-    """An approach of `compare`."""
+    """One approach of `compare`, from the result of its own run."""
 
-    command: str
-    backbone: str
-    parameters: int
-    kept: str
-    freeze: Maybe[float | str]
-    val: Maybe[MainScores] = None
-    test: Maybe[MainScores] = None
-    seconds: Seconds
-    training: Seconds
-    to_scratch: Maybe[Seconds]  # of training, until it is as good as the one from scratch gets
-    bytes: Maybe[int]
-    latency_ms: Maybe[float]
+    command: str = Field(description="The command that the approach runs, such as finetune.")
+    backbone: str = Field(description="Name or file of the backbone.")
+    parameters: int = Field(description="Number of weights of the model.")
+    kept: str = Field(description="Which weights the run kept, as in model.kept.")
+    freeze: Maybe[float | str] = Field(
+        description="Freeze depth, as in model.freeze; null where the model has none."
+    )
+    val: Maybe[MainScores] = Field(None, description="The main scores on validation.")
+    test: Maybe[MainScores] = Field(None, description="The main scores on test, if there is one.")
+    seconds: Seconds = Field(description="Total time of the approach.")
+    training: Seconds = Field(
+        description="Time of the approach without reading data, measuring and exporting."
+    )
+    to_scratch: Maybe[Seconds] = Field(
+        description="Training time after which the approach is as good on validation as scratch "
+        "ever gets; null where it never is, or where scratch was not run."
+    )
+    bytes: Maybe[Bytes] = Field(description="Size of the int8 file; null where there is none.")
+    latency_ms: Maybe[Milliseconds] = Field(
+        description="Median time for one example with the int8 file, on one thread; null where "
+        "there is no file."
+    )
 
 
 class Ranked(Measures):
-    """How well a backbone's features promise to transfer."""
+    """How well the features of one backbone suit the task, before any training.
 
-    approach: str
-    backbone: str
-    parameters: int
-    seconds: Seconds
+    For classification it has the measures `logme` and `left_out_accuracy`.
+    """
+
+    approach: str = Field(description="Name of the approach with this backbone.")
+    backbone: str = Field(description="Name or file of the backbone.")
+    parameters: int = Field(description="Number of weights of the backbone.")
+    seconds: Seconds = Field(description="Time to compute the features and rank them.")
 
 
 class Learning(Measures):
-    """A point of the learning curve: scores of a head on a share of the training examples."""
+    """A point of the learning curve: a head that is trained on a part of the training examples.
 
-    share: float
-    n: int
+    For classification it has the measures `accuracy` and `log_loss` on validation.
+    """
+
+    share: Share = Field(description="Share of the training examples that the head was trained on.")
+    n: int = Field(description="Number of training examples that the head was trained on.")

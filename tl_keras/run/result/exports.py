@@ -1,89 +1,167 @@
-"""The parts of a result on exported files."""
+"""The parts of a result about exported files."""
 
-from tl_keras.run.result.part import Interval, Maybe, Measures, Part
+from pydantic import Field
+
+from tl_keras.run.result.part import Bytes, Interval, Maybe, Measures, Milliseconds, Part, Share
 
 
 class Latency(Part):
-    """Milliseconds an example, of repeated runs."""
+    """The time that a file takes for one example, from repeated runs on this machine."""
 
-    median: float
-    p95: Maybe[float] = None
-    least: Maybe[float] = None
-    threads: Maybe[int] = None
+    median: Milliseconds = Field(description="Median over the runs.")
+    p95: Maybe[Milliseconds] = Field(None, description="Time that 95% of the runs do not exceed.")
+    least: Maybe[Milliseconds] = Field(None, description="Time of the fastest run.")
+    threads: Maybe[int] = Field(None, description="Number of threads that the file ran on.")
 
 
 class FileLoss(Measures):
-    """What a file loses against the model on validation."""
+    """What a file loses against model.keras on the validation examples.
 
-    lost: float  # of the main metric
-    interval: Interval  # of that
-    agreement: float
-    moved: float  # how far answers move, 0 to 1
-    n: int
-    on: str  # which examples, in words
+    For classification it has the measure `accuracy`, that of the file.
+    """
+
+    lost: float = Field(
+        description="Main metric of model.keras minus that of the file; below 0 the file is better."
+    )
+    interval: Interval = Field(description="95% interval of lost, paired by example.")
+    agreement: Share = Field(
+        description="Share of examples for which the file and model.keras give the same answer."
+    )
+    moved: Share = Field(
+        description="How far the answers of the file are from those of model.keras. For "
+        "classification: the probability that moves to other classes, mean over the examples."
+    )
+    n: int = Field(description="Number of examples.")
+    on: str = Field(description="Which examples these are, in words.")
 
 
 class RepairStep(Part):
-    """One try of a repair."""
+    """One attempt to repair a quantised file, measured on validation."""
 
-    kept: int  # operators that stay float
-    lost: float
-    agreement: float
-    moved: float
+    kept: int = Field(description="Number of operators that stay float in this attempt.")
+    lost: float = Field(description="Main metric that the file loses, as in val.lost.")
+    agreement: Share = Field(description="Share of equal answers, as in val.agreement.")
+    moved: Share = Field(description="How far answers move, as in val.moved.")
 
 
 class Repair(Part):
-    """How a quantised file was repaired."""
+    """How a quantised file was repaired: operators that quantisation harms most stay float."""
 
-    kept: list[str]  # layers that stay float, the costliest first
-    bytes: int  # by which the file grew
-    steps: list[RepairStep]
+    kept: list[str] = Field(
+        description="Layers whose operators stay float, the most harmful to quantise first."
+    )
+    bytes: Bytes = Field(description="By how much the file grew.")
+    steps: list[RepairStep] = Field(description="The attempts, in order.")
 
 
 class Abstaining(Measures):
-    """What came of `export.abstain` on test."""
+    """What the output `abstain` of a file does on the test examples (`export.abstain`).
 
-    coverage: float
-    interval: Interval  # of the coverage
-    answered: float
-    n: int
+    For classification it has the measure `accuracy`, of the examples on which the file decides;
+    null if it decides on none.
+    """
+
+    coverage: Share = Field(
+        description="Share of examples whose right class is among the classes that the model does "
+        "not rule out."
+    )
+    interval: Interval = Field(description="95% interval of the coverage.")
+    answered: Share = Field(
+        description="Share of examples on which the file decides: abstain is 0."
+    )
+    n: int = Field(description="Number of test examples.")
 
 
 class Exported(Measures):
-    """A file of `export/`, as it was measured."""
+    """One exported file or folder of `export/`, loaded again and measured.
 
-    path: str
-    bytes: int
-    status: str  # "ok", or by how much the file misses its tolerance
-    interval: Maybe[Interval] = None
-    agreement: Maybe[float] = None  # with the model's decisions
-    max_abs_diff: Maybe[float] = None  # of any of its answers
-    n: Maybe[int] = None
-    val: Maybe[FileLoss] = None
-    undecided: Maybe[int] = None  # validation examples that are too few to tell
-    repair: Maybe[Repair] = None
-    abstain: Maybe[Abstaining] = None
-    latency_ms: Maybe[Latency] = None  # one thread
-    latency_all_ms: Maybe[Latency] = None  # all cores
-    arena_bytes: Maybe[int] = None
-    operators: Maybe[dict[str, int]] = None
-    float_operators: Maybe[dict[str, int]] = None
+    For classification it has the measure `accuracy`. Measures are of test; of validation where
+    there is no test split.
+    """
+
+    path: str = Field(description="Path of the file or folder below the run folder.")
+    bytes: Bytes = Field(description="Size of the file, or of all files of the folder.")
+    status: str = Field(
+        description="ok, or by how much the file misses its tolerance. A file that is not ok has "
+        ".rejected in its name."
+    )
+    interval: Maybe[Interval] = Field(None, description="95% interval of the main metric.")
+    agreement: Maybe[Share] = Field(
+        None,
+        description="Share of examples for which the file and model.keras give the same answer.",
+    )
+    max_abs_diff: Maybe[float] = Field(
+        None,
+        description="Largest difference between an answer of the file and that of model.keras; "
+        "for classification of a probability.",
+    )
+    n: Maybe[int] = Field(None, description="Number of examples that the measures are of.")
+    val: Maybe[FileLoss] = Field(
+        None, description="What the file loses on validation, by which it is judged."
+    )
+    undecided: Maybe[int] = Field(
+        None,
+        description="Number of validation examples, where these are too few to tell whether the "
+        "file keeps its tolerance.",
+    )
+    repair: Maybe[Repair] = Field(
+        None, description="How the file was repaired. Only for quantised files that needed it."
+    )
+    abstain: Maybe[Abstaining] = Field(
+        None, description="What the output abstain does on test. Only with export.abstain."
+    )
+    latency_ms: Maybe[Latency] = Field(
+        None, description="Time for one example on one thread. null for saved_model and onnx."
+    )
+    latency_all_ms: Maybe[Latency] = Field(
+        None, description="Time for one example on all cores. Only for LiteRT files."
+    )
+    arena_bytes: Maybe[Bytes] = Field(
+        None,
+        description="Memory for activations while the file runs on LiteRT's own kernels. null "
+        "where it cannot be told.",
+    )
+    operators: Maybe[dict[str, int]] = Field(
+        None, description="Number of operators of each kind. Only for LiteRT files."
+    )
+    float_operators: Maybe[dict[str, int]] = Field(
+        None,
+        description="Number of operators of each kind that compute with floats. Only for int8 and "
+        "int16x8.",
+    )
 
 
 class OnFiles(Measures):
-    """The shipped file on files that were prepared as a device prepares them."""
+    """The shipped file, run on the original files of test by `export/device/predict.py`.
 
-    interval: Maybe[Interval] = None
-    agreement: float
-    max_abs_diff: Maybe[float] = None
-    n: int
-    identical: float  # share of examples that are prepared as in training, bit for bit
+    For classification it has the measure `accuracy`.
+    """
+
+    interval: Maybe[Interval] = Field(None, description="95% interval of the main metric.")
+    agreement: Share = Field(
+        description="Share of examples for which the answer is the same as on the examples as "
+        "training prepares them."
+    )
+    max_abs_diff: Maybe[float] = Field(
+        None, description="Largest difference of an answer between the two preparations."
+    )
+    n: int = Field(description="Number of examples.")
+    identical: Share = Field(
+        description="Share of examples whose prepared values are the same in both, bit for bit."
+    )
 
 
 class Shipped(Part):
-    """The file that is `export/model.tflite`."""
+    """The file to ship, `export/model.tflite`."""
 
-    format: Maybe[str]
-    status: str
-    path: Maybe[str] = None
-    device: Maybe[OnFiles] = None
+    format: Maybe[str] = Field(
+        description="The format that model.tflite is a copy of; null if no file is within the "
+        "limits, or none is a LiteRT file."
+    )
+    status: str = Field(description="ok, or why there is no file to ship.")
+    path: Maybe[str] = Field(None, description="Path of the file below the run folder.")
+    device: Maybe[OnFiles] = Field(
+        None,
+        description="The file as a device runs it, from the original files. Only for data that "
+        "are files.",
+    )

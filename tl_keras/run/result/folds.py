@@ -1,35 +1,48 @@
-"""The parts of a result on folds."""
+"""The parts of a result about folds."""
 
 from typing import Any
+
+from pydantic import Field
 
 from tl_keras.run.result.part import Interval, Maybe, Measures, Part, Seconds
 
 
 class FoldRecord(Measures):
-    """A fold, measured on what it held out."""
+    """One fold: its model, measured on the examples that the fold holds out.
 
-    fold: str
-    repeat: int
-    train: int
-    val: int
-    n: int
-    interval: Interval
-    kept: str
-    seconds: Seconds
-    values: Maybe[dict[str, Any]] = None  # of the best trial, where each fold searches
+    It also has all metrics of the task.
+    """
+
+    fold: str = Field(description="Name of the fold's folder, such as fold_0.")
+    repeat: int = Field(
+        description="Which repetition of the cross-validation the fold is of, counted from 0."
+    )
+    train: int = Field(description="Number of examples that the fold was trained on.")
+    val: int = Field(description="Number of examples by which the fold made its choices.")
+    n: int = Field(description="Number of examples that the fold holds out.")
+    interval: Interval = Field(description="95% interval of the main metric.")
+    kept: str = Field(description="Which weights the fold kept, as in model.kept.")
+    seconds: Seconds = Field(description="Total time of the fold.")
+    values: Maybe[dict[str, Any]] = Field(
+        None,
+        description="Fields of the best trial, by name. Only where each fold has a search.",
+    )
 
 
 class Spread(Part):
-    """A metric over all folds."""
+    """One metric over all folds."""
 
-    mean: float
-    deviation: float
+    mean: float = Field(description="Mean over all folds.")
+    deviation: float = Field(description="Standard deviation over all folds (n - 1).")
 
 
 class CrossValidation(Part):
-    """How folds were dealt out, and the scores over all of them."""
+    """How the examples were split into folds, and the metrics over all folds."""
 
-    folds: int
-    repeats: int
-    final: str
-    scores: dict[str, Spread]
+    folds: int = Field(description="Number of folds in one repetition.")
+    repeats: int = Field(description="Number of repetitions.")
+    final: str = Field(
+        description="How the final model was made: refit, average or ensemble, as in "
+        "cross_validate.final."
+    )
+    scores: dict[str, Spread] = Field(description="Mean and deviation of each metric, by name.")

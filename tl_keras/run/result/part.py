@@ -1,4 +1,8 @@
-"""What the parts of a result have in common."""
+"""The base classes of the parts of a result, and the types that their fields share.
+
+Units and ranges are entries of `json_schema_extra`: they are documentation and are not checked, so
+that results of other versions are read.
+"""
 
 import functools
 from collections.abc import KeysView
@@ -11,38 +15,44 @@ from tl_keras import tasks
 
 Value = TypeVar("Value")
 if TYPE_CHECKING:
-    # Type checkers accept `run.result.test.accuracy` without a check for None, and refuse unknown
-    # names: which parts a result has follows from the command.
+    # Which parts a result has follows from the command. So type checkers accept
+    # `run.result.test.accuracy` without a check for None, but refuse unknown names.
     Maybe = Union[Value, Any]  # noqa: UP007
 else:
     Maybe = Optional[Value]  # noqa: UP045
 
 Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
 Interval = Pair  # 95%: low, high
-Seconds = float
-# Tables of names of measures that are a number, and of those that have one for each example.
+Share = Annotated[float, Field(json_schema_extra={"range": "0 to 1"})]
+Seconds = Annotated[float, Field(json_schema_extra={"unit": "seconds"})]
+Milliseconds = Annotated[float, Field(json_schema_extra={"unit": "ms"})]
+Bytes = Annotated[int, Field(json_schema_extra={"unit": "bytes"})]
+# Tables of a task's `names`: measures that are one number, and measures that are a list.
 SINGLE, LISTS = ("METRICS", "CHOOSE_BY", "RANKED"), ("NOTED",)
-UNKNOWN, ODD = "unknown_measure", "odd_measure"  # Kinds of errors: another name, another type.
+UNKNOWN, ODD = "unknown_measure", "odd_measure"  # Types of validation errors of a measure.
 
 
 class Part(BaseModel):
-    """A part of a result. Its attributes read as those of a dict do, too, by their names in the
-    file: `run.result["test"]["accuracy"]`."""
+    """A part of a result.
+
+    Fields can be read as attributes and, by their names in the file, as those of a dict:
+    `run.result["test"]["accuracy"]`.
+    """
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", validate_by_name=True)
 
     def keys(self) -> KeysView[str]:
-        """The names of what was given, in the order in which they are declared."""
-        given = self.__pydantic_fields_set__
-        every = {name: field.alias or name for name, field in type(self).model_fields.items()}
-        every |= {name: name for name in self.__pydantic_extra__ or ()}
-        return {own: None for name, own in every.items() if name in given}.keys()
+        """Returns the names of the fields that are set, in the order of their declaration."""
+        fields_set = self.__pydantic_fields_set__
+        names = {name: field.alias or name for name, field in type(self).model_fields.items()}
+        names |= {name: name for name in self.__pydantic_extra__ or ()}
+        return {alias: None for name, alias in names.items() if name in fields_set}.keys()
 
     def __contains__(self, name: str) -> bool:
         return _field_of(type(self), name) in self.__pydantic_fields_set__
 
     def get(self, name: str, default: Any = None) -> Any:
-        """What was given under a name, or the default."""
+        """Returns the value of a field, or the default if the field is not set."""
         return self[name] if name in self else default
 
     def __getitem__(self, name: str) -> Any:
@@ -57,12 +67,12 @@ def _aliases(model: type[Part]) -> dict[str, str]:
 
 
 def _field_of(model: type[Part], name: str) -> str:
-    """The field of a model that has a name in the file."""
+    """Returns the attribute of a model for a name in the file."""
     return _aliases(model).get(name, name)
 
 
 class Measured(Part):
-    """A part that also has measures of the run's task."""
+    """A part that has measures of the run's task beside its own fields."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, float | None | list[int] | list[float]]
@@ -84,13 +94,16 @@ class Measured(Part):
 
 @functools.cache
 def _measures(_: tuple[str, ...]) -> tuple[set[str], set[str]]:
-    """Names of measures, see `SINGLE` and `LISTS`, once for all parts that these tasks have."""
+    """Returns the names of measures that are one number, and of measures that are a list.
+
+    The argument is the key of the cache: tests add tasks.
+    """
     single, lists = ({n for t in tables for n in tasks.every(t)} for tables in (SINGLE, LISTS))
     return single, lists
 
 
 class Measures(Measured):
-    """A part with measures whose names only the task knows, so type checkers accept any name."""
+    """A part with measures of the run's task; type checkers accept any name."""
 
     if TYPE_CHECKING:
 
@@ -98,22 +111,28 @@ class Measures(Measured):
 
 
 class Views(Measures):
-    """Scores of answers that are the mean over `evaluate.views` views of each example."""
+    """Scores of the mean answer over several augmented views of each example.
 
-    count: int
-    interval: Interval
+    For classification it has the measures `accuracy` and `log_loss`.
+    """
+
+    count: int = Field(description="Number of views of each example, as in evaluate.views.")
+    interval: Interval = Field(description="95% interval of the main metric.")
 
 
 class Scores(Measured):
-    """Scores of a split. A task's `record.Scores` declares its metrics, the 95% `interval` of the
-    main one, and `n`, the number of examples."""
+    """Scores on one split. Each task has its own, with its metrics."""
 
-    views: Maybe[Views] = None
+    views: Maybe[Views] = Field(
+        None, description="Scores of the mean over views. Only with evaluate.views above 1."
+    )
 
 
 class MainScores(Measures):
-    """The few scores that are recorded of approaches, students and candidates: `metrics.IN_SHORT`
-    of the task."""
+    """The main scores of an approach, a student or a candidate.
 
-    interval: Maybe[Interval] = None
-    n: Maybe[int] = None
+    For classification it has the measures `accuracy` and `log_loss`.
+    """
+
+    interval: Maybe[Interval] = Field(None, description="95% interval of the main metric.")
+    n: Maybe[int] = Field(None, description="Number of examples.")

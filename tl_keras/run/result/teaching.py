@@ -1,60 +1,96 @@
-"""The parts of a result on a teacher and its students."""
+"""The parts of a result about a teacher and its students."""
 
-from tl_keras.run.result.part import Interval, MainScores, Maybe, Measures, Part, Seconds
+from pydantic import Field
+
+from tl_keras.run.result.part import (
+    Interval,
+    MainScores,
+    Maybe,
+    Measures,
+    Part,
+    Seconds,
+    Share,
+)
 from tl_keras.run.result.training import ModelRecord
 
 
 class UnlabelledCounts(Part):
-    """The unlabelled examples of a teacher's students."""
+    """How many examples `data.unlabelled` has."""
 
-    n: int
-    quarantined: int
+    n: int = Field(description="Number of readable examples, each content counted once.")
+    quarantined: int = Field(description="Number of files that could not be read.")
 
 
 class LabelCounts(Part):
-    """How many examples the teacher labelled as one class, and how many of the labels are kept."""
+    """The labels of one class that the teacher gave."""
 
-    n: int
-    kept: int
-    known: Maybe[int] = None  # of those kept, with a known label
-    right: Maybe[int] = None
+    n: int = Field(description="Number of examples that the teacher labelled as this class.")
+    kept: int = Field(description="Number of these labels that students are trained on.")
+    known: Maybe[int] = Field(
+        None,
+        description="Number of kept labels whose true label is known from a class folder. Nothing "
+        "is chosen by it.",
+    )
+    right: Maybe[int] = Field(None, description="Number of known labels that are right.")
 
 
 class Labels(Part):
-    """What a teacher made of the unlabelled examples."""
+    """The labels that a teacher gave to the unlabelled examples."""
 
-    classes: dict[str, LabelCounts]
-    frequencies: Maybe[list[float]] = None
-    thresholds: Maybe[list[float]] = None
+    classes: dict[str, LabelCounts] = Field(description="Number of labels, by class.")
+    frequencies: Maybe[list[Share]] = Field(
+        None,
+        description="Estimated share of each class among the unlabelled examples, in the order of "
+        "the classes.",
+    )
+    thresholds: Maybe[list[Share]] = Field(
+        None,
+        description="Lowest confidence of a label that is kept, for each class in their order.",
+    )
 
 
 class Segment(Part):
-    """A student of a round."""
+    """One student of a round."""
 
-    segment: int
-    train: int
-    val: int
-    kept: str
-    seconds: Seconds
-    labelled: Maybe[MainScores] = None
-    taught: Maybe[MainScores] = None
+    segment: int = Field(description="Number of the segment, counted from 0.")
+    train: int = Field(description="Number of training examples, the labelled ones included.")
+    val: int = Field(description="Number of validation examples, the labelled ones included.")
+    kept: str = Field(description="Which weights the student kept, as in model.kept.")
+    seconds: Seconds = Field(description="Total time of the student.")
+    labelled: Maybe[MainScores] = Field(
+        None, description="Scores on the validation examples that people labelled."
+    )
+    taught: Maybe[MainScores] = Field(
+        None, description="Scores on the validation examples that the teacher labelled."
+    )
 
 
 class Round(Part):
-    """A round of parallel training."""
+    """One round of parallel training: labels, students, and the merged model."""
 
-    labels: Labels
-    segments: list[Segment]
-    candidates: dict[str, MainScores]
-    merged: str
-    model: ModelRecord
+    labels: Labels = Field(description="The labels that the teacher of the round gave.")
+    segments: list[Segment] = Field(description="The students, in the order of their segments.")
+    candidates: dict[str, MainScores] = Field(
+        description="Scores on the labelled validation examples of each student, their average, "
+        "their ensemble, and the teacher, by name."
+    )
+    merged: str = Field(
+        description="The candidate that the round kept: average, ensemble, a student such as "
+        "segment_0, or teacher."
+    )
+    model: ModelRecord = Field(description="The model that the round made.")
 
 
 class Teacher(Measures):
-    """The first teacher, measured beside the model."""
+    """The first teacher, measured on the same examples as the final model.
 
-    split: str
-    interval: Interval
-    n: int
-    won: int  # examples on which the model is better
-    lost: int
+    For classification it has the measures `accuracy` and `log_loss`.
+    """
+
+    split: str = Field(
+        description="The split of these examples: test, or val without a test split."
+    )
+    interval: Interval = Field(description="95% interval of the main metric.")
+    n: int = Field(description="Number of examples.")
+    won: int = Field(description="Number of examples that only the final model answers correctly.")
+    lost: int = Field(description="Number of examples that only the teacher answers correctly.")

@@ -1,67 +1,124 @@
-"""The parts of a result on data and model."""
+"""The parts of a result about the data and the model."""
 
-from tl_keras.run.result.part import Maybe, Measures, Part, Seconds
+from pydantic import Field
+
+from tl_keras.run.result.part import Bytes, Maybe, Measures, Part, Seconds
 
 
 class Counts(Part):
-    """How many examples each split has."""
+    """The size of the data set."""
 
-    classes: Maybe[int] = None
-    train: Maybe[int] = None
-    val: Maybe[int] = None
-    test: Maybe[int] = None
-    quarantined: Maybe[int] = None
+    classes: Maybe[int] = Field(None, description="Number of classes. Only for classification.")
+    train: Maybe[int] = Field(None, description="Number of training examples.")
+    val: Maybe[int] = Field(None, description="Number of validation examples.")
+    test: Maybe[int] = Field(None, description="Number of test examples.")
+    quarantined: Maybe[int] = Field(
+        None, description="Number of files that were left out; data.json has their reasons."
+    )
 
 
 class CandidateRecord(Measures):
-    """How a candidate stands on validation: the head, the fine-tuned weights, or their mean."""
+    """One candidate on validation: the head alone, the fine-tuned weights, or the mean of both.
 
-    temperature: float
-    views: int  # of each example, itself among them
-    gain: float  # by which its losses are less than the head's, all examples together
-    won: int  # examples on which it is better than the head
-    lost: int
+    For classification it has the measures `log_loss` and `accuracy`.
+    """
+
+    temperature: float = Field(
+        description="Temperature by which its logits are divided, so that probabilities are "
+        "calibrated; 1 changes nothing."
+    )
+    views: int = Field(
+        description="Number of views of each validation example that the choice looks at, the "
+        "example itself included."
+    )
+    gain: float = Field(
+        description="By how much its loss is lower than that of the head, summed over all "
+        "validation examples, mean over the views; for classification in nats."
+    )
+    won: int = Field(description="Number of examples that only this candidate answers correctly.")
+    lost: int = Field(description="Number of examples that only the head answers correctly.")
 
 
 class ModelRecord(Part):
-    """The model, and how it was made."""
+    """The model of a run, and how it was made."""
 
-    backbone: Maybe[str] = None
-    weights: Maybe[str] = None
-    parameters: Maybe[int] = None
-    freeze: Maybe[float | str] = None  # share of the blocks, or the layer that was named
-    block: Maybe[str] = None
-    cut: Maybe[str] = None
-    kept: Maybe[str] = None  # head, finetuned or mix; scratch; how folds or students are merged
-    classes_kept: Maybe[list[str]] = None  # of the head of an earlier run
-    candidates: Maybe[dict[str, CandidateRecord]] = None
-    fine_tuning: Maybe[str] = None  # why it was left out
-    graph_digest: Maybe[str] = None
-    weights_digest: Maybe[str] = None
+    backbone: Maybe[str] = Field(None, description="Name or file of the backbone.")
+    weights: Maybe[str] = Field(
+        None, description="Where the backbone's weights come from, as in model.weights."
+    )
+    parameters: Maybe[int] = Field(None, description="Number of weights of the whole model.")
+    freeze: Maybe[float | str] = Field(
+        None,
+        description="Freeze depth: fit.freeze with auto resolved, so a share of the blocks or "
+        "the name of a layer.",
+    )
+    block: Maybe[str] = Field(
+        None, description="Name of the last frozen block; null if none is frozen."
+    )
+    cut: Maybe[str] = Field(
+        None, description="Name of the last frozen layer; null if none is frozen."
+    )
+    kept: Maybe[str] = Field(
+        None,
+        description="Which weights the model has: head (only the head was trained), finetuned, mix "
+        "(the mean of both), scratch; or how the models of folds or students became one.",
+    )
+    classes_kept: Maybe[list[str]] = Field(
+        None,
+        description="Classes whose weights in the head come from an earlier run. Only for a run "
+        "that starts from another with classes of the same name.",
+    )
+    candidates: Maybe[dict[str, CandidateRecord]] = Field(
+        None,
+        description="The candidates that were compared on validation, by name: head, finetuned, "
+        "mix.",
+    )
+    fine_tuning: Maybe[str] = Field(
+        None, description="Why fine-tuning was left out. Only where it was."
+    )
+    graph_digest: Maybe[str] = Field(
+        None, description="SHA-256 of the layers and their connections, without weights."
+    )
+    weights_digest: Maybe[str] = Field(
+        None, description="SHA-256 of the weights that the backbone started from."
+    )
 
 
 class Chosen(Part):
-    """What validation chose."""
+    """What validation chose in training; cross-validation trains its final model by it."""
 
-    kept: str
-    regularisation: Maybe[float] = None  # of the head, scikit-learn's 1/C
-    temperature: float
-    epochs: int
+    kept: str = Field(description="Which weights were kept, as in model.kept.")
+    regularisation: Maybe[float] = Field(
+        None,
+        description="Strength of regularisation of the head, 1/C of scikit-learn's logistic "
+        "regression. null without such a head.",
+    )
+    temperature: float = Field(
+        description="Temperature by which the logits are divided, inside the model."
+    )
+    epochs: int = Field(description="Number of epochs of the kept weights; 0 if the head is kept.")
 
 
 class Digests(Part):
-    """Digests of a backbone that a search began with."""
+    """Digests of a backbone that a search started from, to continue with the same one."""
 
-    graph_digest: Maybe[str] = None
-    weights_digest: Maybe[str] = None
+    graph_digest: Maybe[str] = Field(
+        None, description="SHA-256 of the layers and their connections, without weights."
+    )
+    weights_digest: Maybe[str] = Field(None, description="SHA-256 of the weights.")
 
 
 class ActivationsRecord(Part):
-    """Activations of a split at a cut: whether they are kept, and why."""
+    """The activations of one split at one cut: whether they are kept on disk, and why."""
 
-    keep: bool
-    why: str
-    dtype: Maybe[str] = None
-    cached: Maybe[bool] = None  # All of them were there before.
-    bytes: Maybe[int] = None
-    seconds: Maybe[Seconds] = None
+    keep: bool = Field(
+        description="Whether the activations are kept, or computed again in each step. Results "
+        "are equal either way."
+    )
+    why: str = Field(description="The measured reason, in words.")
+    dtype: Maybe[str] = Field(None, description="Number type in which activations are kept.")
+    cached: Maybe[bool] = Field(
+        None, description="Whether all of them were in the cache before this run."
+    )
+    bytes: Maybe[Bytes] = Field(None, description="Size of the activations on disk.")
+    seconds: Maybe[Seconds] = Field(None, description="Time to compute or load them.")

@@ -1,4 +1,4 @@
-"""The whole of `result.json`: its fields, writing it, reading it."""
+"""`result.json` as a whole: its fields, building it, reading it."""
 
 import copy
 import functools
@@ -18,9 +18,9 @@ from tl_keras.run.result.teaching import Round, Teacher, UnlabelledCounts
 from tl_keras.run.result.training import ActivationsRecord, Chosen, Counts, Digests, ModelRecord
 
 SCHEMA = 2
-# Kinds of errors at fields that this version does not know, as a later one may have.
+# Types of errors at fields that this version does not know, because a later version added them.
 LATER_FIELDS = ("extra_forbidden", UNKNOWN)
-# What stands in for fields that every result needs.
+# Values for missing fields that every result needs.
 DEFAULTS: dict[str, Any] = {"schema": SCHEMA, "pipeline": "", "seed": 0, "seconds": {}}
 if TYPE_CHECKING:  # `Result` alone means a result of the default task.
     from typing_extensions import TypeVar
@@ -35,62 +35,140 @@ else:
 
 
 class Result(Part, Generic[AnyScores]):
-    """Everything that `result.json` may hold. A run inside a run fills in fewer parts."""
+    """Everything that `result.json` may hold.
 
-    version: int = Field(alias="schema", ge=1)  # 1: without `task`
-    task: str = tasks.DEFAULT
-    pipeline: str  # the command, or the kind of job
-    seed: int
-    seconds: dict[str, Seconds]  # by phase; `total`
-    data: Maybe[Counts] = None
-    model: Maybe[ModelRecord] = None
-    chosen: Maybe[Chosen] = None
-    val: Maybe[AnyScores] = None
-    test: Maybe[AnyScores] = None
-    held_out: Maybe[AnyScores] = None  # of a fold
-    labelled: Maybe[AnyScores] = None  # of a student: validation examples that people labelled
-    taught: Maybe[AnyScores] = None  # of a student: those that the teacher labelled
-    export: Maybe[dict[str, Exported]] = None  # by format
-    shipped: Maybe[Shipped] = None
-    search: Maybe[SearchRecord] = None
-    trial: Maybe[TrialRecord] = None  # of a trial
-    activation_bytes: Maybe[dict[str, int]] = None  # of a pass, by cut
-    features: Maybe[dict[str, ActivationsRecord]] = None  # by cut and split
-    backbones: Maybe[dict[str, Digests]] = None  # by architecture, of a search over several
-    folds: Maybe[list[FoldRecord]] = None
-    cross_validation: Maybe[CrossValidation] = None
-    unlabelled: Maybe[UnlabelledCounts] = None
-    rounds: Maybe[list[Round]] = None
-    teacher: Maybe[Teacher] = None
-    approaches: Maybe[dict[str, ApproachRecord]] = None
-    left_out: Maybe[dict[str, str]] = None  # approaches that were not run, and why
-    recommended: Maybe[Recommended] = None
-    chain: Maybe[dict[str, Against]] = None  # by split, against its last step alone
-    ranking: Maybe[list[Ranked]] = None
-    learning_curve: Maybe[list[Learning]] = None
-    devices: Maybe[int] = None  # that a batch was divided among
-    versions: Maybe[dict[str, str]] = None
-    device: Maybe[str] = None  # the machine
+    Which parts a result has follows from the command. Runs inside a run, such as trials and folds,
+    have fewer.
+    """
+
+    version: int = Field(
+        alias="schema",
+        ge=1,
+        description="Version of the file's schema, 2 now. Version 1 has no task.",
+    )
+    task: str = Field(tasks.DEFAULT, description="The task, as in task of the config.")
+    pipeline: str = Field(
+        description="The command that made the run, such as finetune; for a run inside a run its "
+        "kind: trial, fold, teacher, segment or pass."
+    )
+    seed: int = Field(description="The random seed, as in seed of the config.")
+    seconds: dict[str, Seconds] = Field(
+        description="Time of each phase, over all sessions: data, features (activations), head, "
+        "finetune, search, folds, teacher, label, students, merge, ranking, evaluate, explain, "
+        "export, each approach of compare, and total."
+    )
+    data: Maybe[Counts] = Field(None, description="Size of the data set.")
+    model: Maybe[ModelRecord] = Field(None, description="The model, and how it was made.")
+    chosen: Maybe[Chosen] = Field(None, description="What validation chose in training.")
+    val: Maybe[AnyScores] = Field(
+        None,
+        description="Scores on validation. For cross_validate: on all examples, each answered by "
+        "the fold that holds it out.",
+    )
+    test: Maybe[AnyScores] = Field(
+        None, description="Scores on test, which decided nothing; null without a test split."
+    )
+    held_out: Maybe[AnyScores] = Field(
+        None, description="Scores on the examples that a fold holds out. Only for a fold."
+    )
+    labelled: Maybe[AnyScores] = Field(
+        None,
+        description="Scores on the validation examples that people labelled. Only for a student.",
+    )
+    taught: Maybe[AnyScores] = Field(
+        None,
+        description="Scores on the validation examples that the teacher labelled. Only for a "
+        "student.",
+    )
+    export: Maybe[dict[str, Exported]] = Field(
+        None, description="The exported files, by format. Only for commands that export."
+    )
+    shipped: Maybe[Shipped] = Field(
+        None, description="The file to ship. Only for commands that export."
+    )
+    search: Maybe[SearchRecord] = Field(
+        None, description="The search and its trials. Only where there was a search."
+    )
+    trial: Maybe[TrialRecord] = Field(
+        None, description="The trial itself, as the search records it. Only for a trial."
+    )
+    activation_bytes: Maybe[dict[str, int]] = Field(
+        None, description="Size of activations in bytes, by cut. Only for a pass of a prefix."
+    )
+    features: Maybe[dict[str, ActivationsRecord]] = Field(
+        None, description="Which activations are kept on disk, by cut and split, as in cut/train."
+    )
+    backbones: Maybe[dict[str, Digests]] = Field(
+        None,
+        description="Digests of the backbones, by architecture. Only for a search over several.",
+    )
+    folds: Maybe[list[FoldRecord]] = Field(
+        None, description="The folds, in order. Only for cross_validate."
+    )
+    cross_validation: Maybe[CrossValidation] = Field(
+        None, description="The metrics over all folds. Only for cross_validate."
+    )
+    unlabelled: Maybe[UnlabelledCounts] = Field(
+        None, description="Size of data.unlabelled. Only for parallel."
+    )
+    rounds: Maybe[list[Round]] = Field(None, description="The rounds. Only for parallel.")
+    teacher: Maybe[Teacher] = Field(
+        None, description="The first teacher, against the final model. Only for parallel."
+    )
+    approaches: Maybe[dict[str, ApproachRecord]] = Field(
+        None, description="The approaches that were run, by name. Only for compare."
+    )
+    left_out: Maybe[dict[str, str]] = Field(
+        None, description="Why approaches were not run, by name. Only for compare."
+    )
+    recommended: Maybe[Recommended] = Field(
+        None, description="Which approach to take. Only for compare."
+    )
+    chain: Maybe[dict[str, Against]] = Field(
+        None,
+        description="The approach chain against finetune, by split. Only for compare with "
+        "compare.chain.",
+    )
+    ranking: Maybe[list[Ranked]] = Field(
+        None, description="The backbones, the most promising first. Only for compare."
+    )
+    learning_curve: Maybe[list[Learning]] = Field(
+        None, description="Heads on parts of the training examples. Only for compare."
+    )
+    devices: Maybe[int] = Field(
+        None,
+        description="Number of devices that a batch was divided among. Only for training from "
+        "random weights.",
+    )
+    versions: Maybe[dict[str, str]] = Field(
+        None, description="Versions of Python and of the main packages, by name."
+    )
+    device: Maybe[str] = Field(
+        None, description="The machine: processor type, CPU cores and number of GPUs."
+    )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return build, (to_json(self),)  # Pickle finds no generic model by its name.
+        return build, (to_json(self),)  # Pickle cannot find a generic model by its name.
 
 
 @functools.cache
 def of(task: str) -> type[Result]:
-    """The model of a result of a task."""
+    """Returns the model of the results of a task."""
     return Result[tasks.of(task, "record").Scores]  # type: ignore[misc, return-value]  # At run time.
 
 
 def schema() -> dict[str, Any]:
-    """The JSON schema of `result.json`, of any task."""
+    """Returns the JSON schema of `result.json` for all tasks."""
     every = tuple(of(task) for task in tasks.TASKS)
     union = functools.reduce(operator.or_, every)
     return TypeAdapter(union).json_schema(by_alias=True)
 
 
 def to_json(value: Any) -> Any:
-    """Parts, wherever they stand in dicts and lists, as what JSON has: given fields alone."""
+    """Returns a value as JSON has it.
+
+    Parts, also inside dicts and lists, become dicts of the fields that are set.
+    """
     if isinstance(value, Part):
         return value.model_dump(by_alias=True, exclude_unset=True)
     if isinstance(value, Mapping):
@@ -99,23 +177,27 @@ def to_json(value: Any) -> Any:
 
 
 def build(parts: Mapping[str, Any]) -> Result:
-    """A result of its parts, by their names in the file: models, or what JSON has.
+    """Returns a result made of its parts, by their names in the file.
+
+    Args:
+      parts: models, or values as JSON has them.
 
     Raises:
-      ValidationError: a part is not as it is declared: a fault of ours.
+      ValidationError: a part differs from its declaration, which is a fault of the package.
     """
     values = to_json(parts)
     return of(values["task"]).model_validate(values)
 
 
 def parse(values: Mapping[str, Any], task: str) -> tuple[Result, list[str]]:
-    """A result of what a file holds, and what is wrong in the file, a line a field.
+    """Returns the result in a file's content, and one line for each wrong field.
 
-    Whatever is not as it is declared is left out, with the part that cannot do without. So results
-    of other versions, or edited by hand, are read as far as they go.
+    Wrong fields are left out, and so is a part that lacks a required field. So results of other
+    versions, and files edited by hand, are read as far as possible.
 
     Args:
-      task: that the run's config has; files of version 1 do not name it.
+      values: the content of the file.
+      task: the task of the run's config; files of version 1 do not name it.
     """
     fields = copy.deepcopy(dict(values))
     wrong: dict[str, str] = {}
@@ -135,16 +217,15 @@ def parse(values: Mapping[str, Any], task: str) -> tuple[Result, list[str]]:
                     is_missing = detail["type"] == "missing"
                     field = detail["loc"] if is_missing else _place(fields, detail)
                     wrong.setdefault(".".join(map(str, field)), detail["msg"])
-            ignored = (*LATER_FIELDS, "missing")  # What is missing now was left out here.
-            for place in sorted(places, reverse=True):  # Of a list the last ones first.
+            ignored = (*LATER_FIELDS, "missing")  # From now on, missing fields were left out here.
+            for place in sorted(places, reverse=True):  # Later entries of a list first.
                 _leave_out(fields, place)
 
 
 def _place(values: Any, detail: Mapping[str, Any]) -> tuple[str | int, ...]:
-    """Where in the values to leave something out: what is wrong itself, or the part that lacks a
-    field that it needs."""
+    """Returns where to leave something out: the wrong value, or the part that lacks a field."""
     place: list[str | int] = []
-    for step in detail["loc"]:  # The last steps may name what no file has: a type that was tried.
+    for step in detail["loc"]:  # The last steps may be types that pydantic tried.
         inside = isinstance(values, dict) and step in values
         if not inside and not (isinstance(values, list) and isinstance(step, int)):
             break
@@ -158,7 +239,7 @@ def _place(values: Any, detail: Mapping[str, Any]) -> tuple[str | int, ...]:
 
 
 def _leave_out(values: Any, place: tuple[str | int, ...]) -> None:
-    if not place:  # A name that is not valid Unicode.
+    if not place:  # A name in the file is not valid Unicode.
         kept = {name: value for name, value in values.items() if _is_unicode(name)}
         kept = kept if len(kept) < len(values) else {}
         values.clear()
