@@ -43,9 +43,8 @@ def type_of(node: Node, root: Node, null: bool = True) -> str:
       null: whether to mention that the field may be null.
     """
     words = [word for option in options(node, root) for word in _types(option, root)]
-    return listed(
-        word for word in _without(words, "whole number", "number") if null or word != NULL
-    )
+    words = _without(words, "whole number", "number")
+    return listed(word for word in words if null or word != NULL)
 
 
 def _without(words: Iterable[str], narrow: str, wide: str) -> list[str]:

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tl_keras import tasks
 from tl_keras.config import text as configs
+from tl_keras.run.result import whole
+from tl_keras.run.result.part import LISTS, SINGLE
 
 DOCS = Path(__file__).parents[2] / "docs"
 RUN = "run: python docs/generate.py"
@@ -55,3 +58,18 @@ def test_each_field_of_the_config_has_a_description():
     outside = {field: node for field, node in schema["properties"].items() if "$ref" not in node}
     schema["$defs"]["RunConfig"] = {**schema, "properties": outside}
     assert list(undescribed(schema)) == []
+
+
+@pytest.mark.parametrize("task", tasks.TASKS)
+def test_each_key_of_a_result_has_a_description(task):
+    schema = whole.of(task).model_json_schema(by_alias=True)
+    schema["$defs"]["Result"] = schema.copy()
+    assert list(undescribed(schema)) == []
+
+
+@pytest.mark.parametrize("task", tasks.TASKS)
+def test_each_measure_of_a_task_has_a_meaning(task):
+    names, fields = tasks.of(task, "names"), tasks.of(task, "record").Scores.model_fields
+    for table in (*SINGLE, *LISTS):
+        for name in getattr(names, table):
+            assert (name in fields) != (name in names.MEANINGS), name
