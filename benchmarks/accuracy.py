@@ -1,39 +1,40 @@
-"""Test accuracy and time of tl_keras's defaults against the plain ways, on the same splits.
+"""Test accuracy and time of tl_keras's defaults against two simpler ways, on the same splits.
 
     python benchmarks/accuracy.py --data=DIR --weights=mobilenet_v2_1.0_224_no_top.h5
 
-DIR holds one folder of class folders a data set; given splits in them are pooled. For each data set
-and seed 50 images a class train, 10 more validate, all others test. Three learners get the same
-images, one after the other, MobileNetV2 at 160 px:
+DIR has one folder for each data set, with one folder of images for each class. Splits that a data
+set already has are pooled. For each data set and seed, 50 images of each class train, 10 more
+validate, and all others test. Three learners get the same images, one after the other, with
+MobileNetV2 at 160 px:
 
-  head   a logistic regression on pooled features, its C chosen on validation;
-  guide  https://keras.io/guides/transfer_learning: frozen for 20 epochs at 1e-3, then all layers
-         for 10 epochs at 1e-5, flip and rotation, batch norm in inference mode;
-  ours   tl_keras.finetune with defaults, exports included in its time.
+  regression  a logistic regression on pooled features; validation chooses its C;
+  guide       https://keras.io/guides/transfer_learning: 20 epochs with a frozen backbone at 1e-3,
+              then 10 epochs of all layers at 1e-5; flip and rotation; batch norm in inference mode;
+  finetune    tl_keras.finetune with its defaults; its time includes the exports.
 
-For the seeds of --scratch the default also trains from random weights, with early stopping and
-batch norm that keeps up: how long it takes to its best validation accuracy, and how long `ours`
-took to as much.
+For the seeds of --scratch, the same network also trains from random weights, with early stopping
+and with batch norm that adapts. The page then says how long random weights take to their best
+validation accuracy, and how long `finetune` takes to reach the same.
 """
 
 import argparse
-import csv
-import random
-import shutil
 import tempfile
 import time
-from collections import defaultdict
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import image_sets
 import numpy as np
+import page
+import paired
+from image_sets import BATCH, SIZE, TRAIN, VAL, listed, title
+from paired import Outcome
 from sklearn.linear_model import LogisticRegression
 
 import tl_keras
 from tl_keras.config import text as configs
 from tl_keras.config.whole import RunConfig
 from tl_keras.run.quiet import start_tensorflow
-from tl_keras.run.run import Run
 
 start_tensorflow()
 
@@ -50,58 +51,17 @@ from tl_keras.training import features  # noqa: E402
 from tl_keras.training.network import model as models  # noqa: E402
 from tl_keras.training.network.fold_batch_norm import Inference  # noqa: E402
 
-SETS = ("ants_bees", "busi", "sign_digits")
-SUFFIXES = {".jpg", ".jpeg", ".png"}
-TRAIN, VAL = 50, 10  # images a class
-SIZE, BATCH = 160, 32
-RESAMPLES = 2000
+LEARNERS = ("regression", "guide", "finetune")
+NAMES = {
+    "regression": "a logistic regression on pooled features",
+    "guide": "the Keras guide",
+    "finetune": "`finetune`",
+}
+FROZEN_EPOCHS, FROZEN_RATE, WHOLE_EPOCHS, WHOLE_RATE = 20, 1e-3, 10, 1e-5  # The guide's.
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a learner came to.
-
-    Attributes:
-      files: of the test images.
-      right: which of them it got right, `(test,) bool`.
-      seconds: that it took.
-    """
-
-    files: list[str]
-    right: np.ndarray
-    seconds: float
-
-
-def drawn(source: Path, seed: int) -> dict[str, list[Path]]:
-    """By class, the images of a data set in an order drawn with a seed."""
-    by_class = defaultdict(list)
-    for file in sorted(source.rglob("*")):
-        if file.suffix.lower() in SUFFIXES:
-            by_class[file.parent.name].append(file)
-    generator = random.Random(seed)
-    for files in by_class.values():
-        generator.shuffle(files)
-    return by_class
-
-
-def write_splits(source: Path, folder: Path, seed: int, train: int = TRAIN, val: int = VAL) -> None:
-    """Copies a data set into train/, val/ and test/, so many a class drawn with a seed."""
-    for name, files in drawn(source, seed).items():
-        parts = files[:train], files[train : train + val], files[train + val :]
-        for split, part in zip(SPLITS, parts, strict=True):
-            (folder / split / name).mkdir(parents=True)
-            for file in part:
-                unique = "_".join(file.relative_to(source).parts)
-                shutil.copyfile(file, folder / split / name / unique)
-
-
-def read(config: RunConfig) -> Data:
-    """The images as tl_keras audits, decodes and resizes them, for all learners."""
-    return prepared(load(config), config)
-
-
-def head(data: Data, config: RunConfig) -> Outcome:
-    """Logistic regression on pooled features."""
+def regression(data: Data, config: RunConfig) -> Outcome:
+    """Trains a logistic regression on pooled features."""
     started = time.monotonic()
     backbone = models.pretrained(config.model, config.settings)
     infer = Inference(backbone)
@@ -109,22 +69,22 @@ def head(data: Data, config: RunConfig) -> Outcome:
     mean, deviation = pooled["train"].mean(0), pooled["train"].std(0) + 1e-3
     pooled = {split: (values - mean) / deviation for split, values in pooled.items()}
     labels = {split: data.inputs[split].labels for split in SPLITS}
-    fitted = [
+    candidates = [
         LogisticRegression(C=strength, max_iter=1000).fit(pooled["train"], labels["train"])
         for strength in np.logspace(-6, 1, 15)
     ]
-    best = min(fitted, key=lambda m: log_loss(m.predict_proba(pooled["val"]), labels["val"]))
-    seconds = time.monotonic() - started  # Testing included, as in the others.
-    return Outcome(test_files(data), best.predict(pooled["test"]) == labels["test"], seconds)
+    best = min(candidates, key=lambda m: log_loss(m.predict_proba(pooled["val"]), labels["val"]))
+    correct = best.predict(pooled["test"]) == labels["test"]
+    return Outcome(test_files(data), correct, time.monotonic() - started)
 
 
 def test_files(data: Data) -> list[str]:
-    """Of the test images, in order."""
+    """Returns the names of the test images, in order."""
     return [example.file for example in data.dataset.splits["test"]]
 
 
 def guide(data: Data, config: RunConfig, seed: int) -> Outcome:
-    """The transfer-learning guide of keras.io."""
+    """Trains as the transfer-learning guide of keras.io does."""
     started = time.monotonic()
     keras.utils.set_random_seed(seed)
     backbone = models.pretrained(config.model, config.settings)
@@ -133,11 +93,11 @@ def guide(data: Data, config: RunConfig, seed: int) -> Outcome:
     x = backbone(keras.layers.RandomRotation(0.1)(x))
     x = keras.layers.Dense(len(data.dataset.classes))(keras.layers.Dropout(0.2)(x))
     model = keras.Model(image, x)
-    _fit(model, backbone, data, trainable=False, rate=1e-3, epochs=20)
-    _fit(model, backbone, data, trainable=True, rate=1e-5, epochs=10)
+    _fit(model, backbone, data, trainable=False, rate=FROZEN_RATE, epochs=FROZEN_EPOCHS)
+    _fit(model, backbone, data, trainable=True, rate=WHOLE_RATE, epochs=WHOLE_EPOCHS)
     test = data.inputs["test"]
-    right = model.predict(test.array, BATCH, verbose=0).argmax(-1) == test.labels
-    return Outcome(test_files(data), right, time.monotonic() - started)
+    correct = model.predict(test.array, BATCH, verbose=0).argmax(-1) == test.labels
+    return Outcome(test_files(data), correct, time.monotonic() - started)
 
 
 def _fit(
@@ -164,91 +124,77 @@ def _fit(
     model.fit(train, validation_data=val, epochs=epochs, verbose=0)
 
 
-def ours(config: RunConfig, workdir: Path) -> Outcome:
-    """tl_keras with defaults: the whole command, from audit to report."""
+def finetune(config: RunConfig, workdir: Path) -> Outcome:
+    """Runs tl_keras.finetune, from the audit of the images to the report."""
     started = time.monotonic()
     run = tl_keras.finetune(config, workdir)
     seconds = time.monotonic() - started
-    with (workdir / "predictions.csv").open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["split"] == "test"]
-    _print_kept(run)
-    right = np.array([row["prediction"] == row["label"] for row in rows])
-    return Outcome([row["file"] for row in rows], right, seconds)
-
-
-def _print_kept(run: Run) -> None:
-    phases = ", ".join(f"{name} {seconds:.0f}" for name, seconds in run.result["seconds"].items())
+    phases = ", ".join(f"{name} {taken:.0f}" for name, taken in run.result["seconds"].items())
     model = run.result["model"]
-    print(f"    kept {model['kept']}, frozen {model['freeze']}; seconds: {phases}", flush=True)
+    page.progress(f"    kept {model['kept']}, freeze {model['freeze']}; seconds: {phases}")
+    return paired.of_run(workdir, seconds)
 
 
-def against_scratch(config: RunConfig, ours: Path, workdir: Path) -> tuple[float, float, float]:
-    """Scratch's best validation accuracy, its seconds to there, ours to as much.
+def against_scratch(config: RunConfig, finetuned: Path, workdir: Path) -> dict[str, float | None]:
+    """Trains from random weights.
 
-    Both count from the first training step or feature on; reading the images is left out.
+    Both times count from the first training step or feature; reading the images is left out.
+
+    Returns:
+      The best validation accuracy from random weights, the seconds to it, and the seconds of
+      `finetune` to as much (None if it never gets there).
     """
     tree = configs.to_tree(config)
     tree["model"]["weights"] = "none"
     tree["export"]["formats"] = ["float32"]
     tl_keras.finetune(configs.from_tree(tree), workdir)
-    scratch, pretrained = training_curve(workdir), training_curve(ours)
+    scratch, pretrained = training_curve(workdir), training_curve(finetuned)
     best = max(accuracy for _, accuracy in scratch)
-    taken = [next((s for s, a in curve if a >= best), np.inf) for curve in (scratch, pretrained)]
-    return best, *taken
+    slow, fast = (
+        next((seconds for seconds, accuracy in curve if accuracy >= best), None)
+        for curve in (scratch, pretrained)
+    )
+    return {"val_accuracy": best, "scratch_seconds": slow, "finetune_seconds": fast}
 
 
-def interval(gains: list[dict[str, tuple[int, int]]]) -> tuple[float, float, float]:
-    """Mean over data sets of a paired difference of accuracies, and its 95% interval.
-
-    A test image may come up with several seeds: images are resampled, not their occurrences.
-
-    Args:
-      gains: by data set, file to (times right more often than the other, times tested).
-    """
-    generator, means = np.random.default_rng(0), []
-    for by_file in gains:
-        won, tested = np.array(list(by_file.values())).T
-        drawn = generator.multinomial(len(won), np.full(len(won), 1 / len(won)), RESAMPLES)
-        means.append([won.sum() / tested.sum(), *(drawn @ won / (drawn @ tested))])
-    found, *resampled = np.mean(means, axis=0)
-    return found, *np.percentile(resampled, (2.5, 97.5))
-
-
-def gain(mine: list[Outcome], plain: list[Outcome]) -> dict[str, tuple[int, int]]:
-    """By file, how much more often ours was right than the other, and how often it was tested."""
-    by_file: dict[str, tuple[int, int]] = {}
-    for a, b in zip(mine, plain, strict=True):
-        for file, ours_right, plain_right in zip(a.files, a.right, b.right, strict=True):
-            won, tested = by_file.get(file, (0, 0))
-            by_file[file] = won + int(ours_right) - int(plain_right), tested + 1
-    return by_file
-
-
-def parser_of(description: str) -> argparse.ArgumentParser:
-    """The flags that benchmarks on several data sets share."""
-    parser = argparse.ArgumentParser(description=description.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of data sets")
-    parser.add_argument("--weights", type=Path, required=True, help="ImageNet weights, a .h5 file")
-    parser.add_argument("--sets", nargs="+", default=SETS)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    return parser
-
-
-def main() -> None:
-    parser = parser_of(__doc__)
-    parser.add_argument("--backbone", default="MobileNetV2", choices=list(applications.BACKBONES))
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    flags = image_sets.parser_of_several(__doc__)
+    flags.add_argument("--backbone", default="MobileNetV2", choices=list(applications.BACKBONES))
+    flags.add_argument(
         "--scratch", type=int, nargs="+", default=[], help="seeds that also train from scratch"
     )
-    parser.add_argument("--set", nargs="+", default=[], help="section.field=value for ours")
-    chosen = parser.parse_args()
-    outcomes: dict[str, dict[str, list[Outcome]]] = {}
-    for name in chosen.sets:
-        outcomes[name] = defaultdict(list)
-        for seed in chosen.seeds:
-            with tempfile.TemporaryDirectory() as temporary:
-                one_seed(name, seed, chosen, Path(temporary), outcomes[name])
-    print_table(outcomes)
+    flags.add_argument("--set", nargs="+", default=[], help="section.field=value for finetune")
+    return flags
+
+
+def measure(chosen: argparse.Namespace) -> dict[str, Any]:
+    settings = {
+        "backbone": chosen.backbone,
+        "image_size": SIZE,
+        "train": TRAIN,
+        "val": VAL,
+        "seeds": chosen.seeds,
+        "guide_epochs": [FROZEN_EPOCHS, WHOLE_EPOCHS],
+    }
+    return {"settings": settings, "data_sets": {n: one_set(n, chosen) for n in chosen.sets}}
+
+
+def one_set(name: str, chosen: argparse.Namespace) -> dict[str, Any]:
+    """Returns the figures of all learners on one data set."""
+    outcomes: dict[str, list[Outcome]] = {learner: [] for learner in LEARNERS}
+    scratch = []
+    for seed in chosen.seeds:
+        with tempfile.TemporaryDirectory() as temporary:
+            scratch += one_seed(name, seed, chosen, Path(temporary), outcomes)
+    return {
+        "test_images": len(outcomes["finetune"][0].files),
+        "accuracy": {k: [o.accuracy for o in every] for k, every in outcomes.items()},
+        "seconds": {k: [o.seconds for o in every] for k, every in outcomes.items()},
+        "tallies": {
+            other: paired.tally(outcomes["finetune"], outcomes[other]) for other in LEARNERS[:2]
+        },
+        "scratch": scratch,
+    }
 
 
 def one_seed(
@@ -257,51 +203,142 @@ def one_seed(
     chosen: argparse.Namespace,
     folder: Path,
     outcomes: dict[str, list[Outcome]],
-) -> None:
-    """All learners on one data set with one seed."""
-    write_splits(chosen.data / name, folder / "data", seed)
+) -> list[dict[str, float]]:
+    """Adds the outcome of each learner; returns the comparison with random weights, if asked."""
+    image_sets.write_splits(chosen.data / name, folder / "data", seed)
     fields = [f"model.backbone={chosen.backbone}", f"model.weights={chosen.weights}"]
     fields += [f"image.size={SIZE}", f"cache.path={folder / 'cache'}", f"seed={seed}"]
     fields.append(f"data.path={folder / 'data'}")
-    config, own = configs.load(None, fields), configs.load(None, [*fields, *chosen.set])
-    data = read(config)
-    print(f"{name}, seed {seed}: {', '.join(f'{len(data.inputs[s])} {s}' for s in SPLITS)}")
-    for learner, outcome in {
-        "head": head(data, config),
-        "guide": guide(data, config, seed),
-        "ours": ours(own, folder / "ours"),
+    config, changed = configs.load(None, fields), configs.load(None, [*fields, *chosen.set])
+    data = prepared(load(config), config)  # All learners get images that tl_keras decoded.
+    counts = ", ".join(f"{len(data.inputs[split])} {split}" for split in SPLITS)
+    page.progress(f"{name}, seed {seed}: {counts}")
+    for learner, train in {
+        "regression": lambda: regression(data, config),
+        "guide": lambda: guide(data, config, seed),
+        "finetune": lambda: finetune(changed, folder / "finetune"),
     }.items():
-        outcomes[learner].append(outcome)
-        print(f"  {learner:6} {outcome.right.mean():.4f} in {outcome.seconds:.0f} s", flush=True)
-    if seed in chosen.scratch:
-        best, slow, fast = against_scratch(own, folder / "ours", folder / "scratch")
-        print(
-            f"  scratch reaches validation accuracy {best:.3f} after {slow:.0f} s, ours after "
-            f"{fast:.1f} s: {1 - fast / slow:.1%} less",
-            flush=True,
+        outcomes[learner].append(train())
+        last = outcomes[learner][-1]
+        page.progress(f"  {learner:10} {last.accuracy:.4f} in {last.seconds:.0f} s")
+    if seed not in chosen.scratch:
+        return []
+    figures = against_scratch(changed, folder / "finetune", folder / "scratch")
+    page.progress(f"  random weights: {figures}")
+    return [{"seed": seed, **figures}]
+
+
+def compared(figures: dict[str, Any]) -> str:
+    settings = figures["settings"]
+    frozen, whole = settings["guide_epochs"]
+    return (
+        f"Three ways to train {settings['backbone']} at {settings['image_size']} px on the same "
+        f"images: {settings['train']} training and {settings['val']} validation images of each "
+        f"class, seeds {listed(settings['seeds'])}; all other images test. The logistic regression "
+        "works on pooled features. The "
+        "[Keras guide](https://keras.io/guides/transfer_learning) trains "
+        f"{frozen} epochs with a frozen backbone and {whole} epochs of all layers. `finetune` has "
+        "its defaults."
+    )
+
+
+def results(figures: dict[str, Any]) -> str:
+    sets = figures["data_sets"]
+    parts = ["## Test accuracy", "Means over the seeds.", _accuracies(sets)]
+    parts += [
+        "## Differences",
+        "Points of test accuracy, with the 95% interval, paired by image.",
+        _differences(sets),
+        "## Time",
+        "Seconds for all seeds. The time of `finetune` includes its exported files, each tested on "
+        "the test images.",
+        _times(sets),
+    ]
+    rows = [(name, entry) for name, one in sets.items() for entry in one["scratch"]]
+    if rows:
+        parts += ["## Random weights", _scratch(rows)]
+    return "\n\n".join([*parts, "## Conclusion", _conclusion(sets)])
+
+
+def _accuracies(sets: dict[str, Any]) -> str:
+    head = ("Data set", "Test images for each seed", "Logistic regression", "Keras guide")
+    rows = []
+    for name, one in sets.items():
+        means = [f"{np.mean(one['accuracy'][learner]):.3f}" for learner in LEARNERS]
+        rows.append((title(name), f"{one['test_images']:,}", *means))
+    return page.table((*head, "`finetune`"), rows)
+
+
+def _better(one: dict[str, Any]) -> str:
+    """Returns which of the two simpler ways is more accurate on a data set."""
+    return max(LEARNERS[:2], key=lambda learner: np.mean(one["accuracy"][learner]))
+
+
+def against_better(sets: dict[str, Any]) -> paired.Difference:
+    """Returns how far `finetune` is ahead of the better simpler way of each data set."""
+    return paired.difference([one["tallies"][_better(one)] for one in sets.values()])
+
+
+def _differences(sets: dict[str, Any]) -> str:
+    rows = []
+    for other, label in (("regression", "logistic regression"), ("guide", "Keras guide")):
+        tallies = [one["tallies"][other] for one in sets.values()]
+        cells = [paired.difference(tallies), *(paired.difference([one]) for one in tallies)]
+        rows.append((f"`finetune` against the {label}", *map(str, cells)))
+    cells = [against_better(sets), *(against_better({n: one}) for n, one in sets.items())]
+    rows.append(("`finetune` against the better one", *map(str, cells)))
+    return page.table(("", "Mean of the data sets", *map(title, sets)), rows)
+
+
+def _times(sets: dict[str, Any]) -> str:
+    rows = [
+        (title(name), *(f"{sum(one['seconds'][learner]):.0f} s" for learner in LEARNERS))
+        for name, one in sets.items()
+    ]
+    return page.table(("Data set", "Logistic regression", "Keras guide", "`finetune`"), rows)
+
+
+def _scratch(rows: list[tuple[str, dict[str, float]]]) -> str:
+    cells = [
+        (
+            title(name),
+            str(entry["seed"]),
+            f"{entry['val_accuracy']:.3f}",
+            page.seconds(entry["scratch_seconds"]),
+            page.seconds(entry["finetune_seconds"]),
         )
+        for name, entry in rows
+    ]
+    head = ("Data set", "Seed", "Best validation accuracy from random weights", "Time to it")
+    return page.table((*head, "Time of `finetune` to the same accuracy"), cells)
 
 
-def print_table(outcomes: dict[str, dict[str, list[Outcome]]]) -> None:
-    """Mean test accuracy by data set, differences with intervals, seconds."""
-    print(f"\n{'':14}{'head':>8}{'guide':>8}{'ours':>8}{'to better':>11}")
-    gains = []
-    for name, learners in outcomes.items():
-        means = {k: np.mean([o.right.mean() for o in found]) for k, found in learners.items()}
-        gains.append(means["ours"] - max(means["head"], means["guide"]))
-        cells = "".join(f"{value:8.4f}" for value in means.values())
-        print(f"{name:14}{cells}{100 * gains[-1]:+10.1f}")
-    print(f"mean of the data sets, against the better of each: {100 * np.mean(gains):+.1f} points")
-    for other in ("head", "guide"):
-        mean, low, high = interval([gain(x["ours"], x[other]) for x in outcomes.values()])
-        print(
-            f"ours - {other}: {100 * mean:+.2f} points (95% interval, paired by image, "
-            f"{100 * low:+.2f} to {100 * high:+.2f})"
-        )
-    for learner in ("head", "guide", "ours"):
-        seconds = sum(o.seconds for learners in outcomes.values() for o in learners[learner])
-        print(f"{learner:6} {seconds:.0f} s in all")
+def _conclusion(sets: dict[str, Any]) -> str:
+    lines = []
+    for other in LEARNERS[:2]:
+        found = paired.difference([one["tallies"][other] for one in sets.values()])
+        lines.append(paired.verdict(found, "On average, `finetune`", NAMES[other]))
+    for name, one in sets.items():
+        found = paired.difference([one["tallies"][_better(one)]])
+        way = NAMES[_better(one)]
+        lines.append(paired.verdict(found, f"On {title(name)}, `finetune`", way))
+    return "\n".join(f"- {line}" for line in lines)
 
+
+def headline(figures: dict[str, Any]) -> str:
+    found = against_better(figures["data_sets"])
+    return f"{found} points of test accuracy against the better of two simpler ways"
+
+
+BENCHMARK = page.Benchmark(
+    "accuracy",
+    "Accuracy of the defaults",
+    parser,
+    measure,
+    compared,
+    results,
+    headline,
+)
 
 if __name__ == "__main__":
-    main()
+    page.main(BENCHMARK)

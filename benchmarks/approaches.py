@@ -1,68 +1,79 @@
-"""Every approach on the same splits: accuracy and time, and parallel training against its teacher.
+"""Every approach on the same splits: accuracy and time, each compared with finetune.
 
     python benchmarks/approaches.py --data=DIR --weights=mobilenet_v2_1.0_224_no_top.h5
 
-DIR holds one folder of class folders a data set; given splits in them are pooled. For each data set
-and seed 30% of each class are test, 20 of the others are labelled (17 train, 3 validate), and the
-rest is unlabelled: a folder without classes. MobileNetV2 at 160 px, and defaults but for what is
-said; the store of activations is empty for each, and nothing is exported:
+DIR has one folder for each data set, with one folder of images for each class. Splits that a data
+set already has are pooled. For each data set and seed, 30% of each class test, 20 images of each
+class are labelled (17 train, 3 validate), and the rest is unlabelled, in a folder without classes.
+MobileNetV2 at 160 px; the defaults, except as stated; each approach starts with an empty store of
+activations; no exports:
 
   head            finetune with fit.freeze 1: a logistic regression on pooled features;
-  finetune        with its defaults: the teacher that parallel is compared with;
-  search          finetune at the depth and rate that a search of 8 trials picks;
+  finetune        with its defaults; the other approaches are compared with it;
+  search          finetune at the depth and learning rate that a search of 8 trials chooses;
   full            finetune with fit.freeze 0: nothing is frozen;
-  cross_validate  five folds of what is labelled, then a model of all of it;
-  parallel        with what is unlabelled, in two segments. Its own first teacher is cross-validated
-                  and stands beside it.
+  cross_validate  five folds of the labelled images, then a model of all of them;
+  parallel        also uses the unlabelled images, in two segments; its first teacher is
+                  cross-validated, and its accuracy is shown too.
 
-At the end stands what each is ahead of finetune, with the 95% interval, paired by image and pooled
-over data sets and seeds. For the seeds of --scratch a model from random weights is trained too, and
-it is said how soon finetune was as good on validation as that ever became.
+For the seeds of --scratch, the same network also trains from random weights, and the page says how
+soon `finetune` reached the best validation accuracy of that training.
 """
 
 import argparse
-import csv
-import shutil
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
+import image_sets
 import numpy as np
-from accuracy import SIZE, Outcome, drawn, gain, interval, parser_of
+import page
+import paired
+from image_sets import SIZE, listed, title
+from paired import Outcome
 
 import tl_keras
 from tl_keras.approaches.compare import training_curve
 from tl_keras.run.run import Run
 
 LABELLED, VAL, TEST = 20, 3, 0.3  # images a class; of them to validate; share of a class
+TRIALS = 8
 APPROACHES = {
     "head": ("finetune", {"fit": {"freeze": 1.0}}),
     "finetune": ("finetune", {}),
-    "search": ("finetune", {"search": {"trials": 8}}),
+    "search": ("finetune", {"search": {"trials": TRIALS}}),
     "full": ("finetune", {"fit": {"freeze": 0.0}}),
     "cross_validate": ("cross_validate", {}),
     "parallel": ("parallel", {}),
     "scratch": ("finetune", {"model": {"backbone": "MobileNetV2", "weights": "none"}}),
 }
+NAMES = {
+    "head": "head alone",
+    "finetune": "`finetune`",
+    "search": "`finetune` after a search",
+    "full": "`finetune`, nothing frozen",
+    "cross_validate": "`cross_validate`",
+    "parallel": "`parallel`",
+    "scratch": "random weights",
+}
 
 
 def write_splits(source: Path, folder: Path, seed: int) -> None:
     """Copies a data set into labelled/train, val and test, and into unlabelled/."""
-    for name, files in drawn(source, seed).items():
+    for name, files in image_sets.shuffled(source, seed).items():
         tested = round(TEST * len(files))
         ends = np.cumsum([tested, LABELLED - VAL, VAL])
         for split, part in zip(("test", "train", "val", ""), np.split(files, ends), strict=True):
-            # What is unlabelled side by side, so that no folder gives a class away.
+            # Unlabelled images share one folder, so that no folder name gives their class away.
             place = folder / "labelled" / split / name if split else folder / "unlabelled"
-            place.mkdir(parents=True, exist_ok=True)
-            for file in part:
-                shutil.copyfile(file, place / "_".join(file.relative_to(source).parts))
+            image_sets.copy(part, source, place)
 
 
 def learn(folder: Path, approach: str, chosen: argparse.Namespace, seed: int) -> Run:
-    """A finished run of an approach."""
+    """Returns the finished run of an approach."""
     command, sections = APPROACHES[approach]
-    # Of pictures that stand under two labels BUSI has many.
+    # BUSI has many images with two labels, which the audit counts as bad files.
     data = {"path": str(folder / "labelled"), "max_bad_share": 0.5}
     if command == "parallel":
         data["unlabelled"] = str(folder / "unlabelled")
@@ -78,80 +89,158 @@ def learn(folder: Path, approach: str, chosen: argparse.Namespace, seed: int) ->
     return getattr(tl_keras, command)(tree, folder / approach)
 
 
-def outcome(run: Run, seconds: float) -> Outcome:
-    """What a run got right of the test images."""
-    with (run.workdir / "predictions.csv").open(newline="", encoding="utf-8") as stream:
-        rows = [row for row in csv.DictReader(stream) if row["split"] == "test"]
-    right = np.array([row["prediction"] == row["label"] for row in rows])
-    return Outcome([row["file"] for row in rows], right, seconds)
-
-
-def one_seed(name: str, seed: int, chosen: argparse.Namespace) -> dict[str, Outcome]:
-    """All approaches on one data set with one seed."""
-    found = {}
-    print(f"{name}, seed {seed}")
+def one_seed(name: str, seed: int, chosen: argparse.Namespace) -> tuple[dict, dict]:
+    """Returns the outcome of each approach on one data set with one seed, and other figures."""
+    outcomes: dict[str, Outcome] = {}
+    others: dict[str, Any] = {"seed": seed}
+    page.progress(f"{name}, seed {seed}")
     with tempfile.TemporaryDirectory() as temporary:
-        write_splits(chosen.data / name, Path(temporary), seed)
+        folder = Path(temporary)
+        write_splits(chosen.data / name, folder, seed)
         scratch = ["scratch"] if seed in chosen.scratch else []
         for approach in [*chosen.approaches, *scratch]:
             started = time.monotonic()
-            run = learn(Path(temporary), approach, chosen, seed)
-            found[approach] = outcome(run, time.monotonic() - started)
-            told = f"{found[approach].right.mean():.4f} in {found[approach].seconds:.0f} s"
+            run = learn(folder, approach, chosen, seed)
+            outcomes[approach] = paired.of_run(run.workdir, time.monotonic() - started)
             if approach == "parallel":
-                teacher, last = run.result["teacher"], run.result["rounds"][-1]
-                told += f"; its teacher {teacher['accuracy']:.4f}, merged: {last['merged']}"
-            print(f"  {approach:15} {told}", flush=True)
-        if scratch and "finetune" in found:
-            slow, fast = time_to_scratch(Path(temporary))
-            print(
-                f"  as good as scratch after {fast:.1f} s, scratch {slow:.1f} s: {fast / slow:.2%}"
-            )
-    return found
+                others["teacher_accuracy"] = run.result["teacher"]["accuracy"]
+                others["merged"] = run.result["rounds"][-1]["merged"]
+            last = outcomes[approach]
+            page.progress(f"  {approach:15} {last.accuracy:.4f} in {last.seconds:.0f} s")
+        if scratch and "finetune" in outcomes:
+            others["seconds_to_scratch"] = time_to_scratch(folder)
+    return outcomes, others
 
 
-def time_to_scratch(folder: Path) -> tuple[float, float]:
-    """Seconds to scratch's best validation accuracy: of scratch, and of finetune to as much."""
+def time_to_scratch(folder: Path) -> list[float | None]:
+    """Returns the seconds to the best validation accuracy of random weights.
+
+    Of the training from random weights, and of `finetune` (None if it never gets there).
+    """
     curves = [training_curve(folder / name) for name in ("scratch", "finetune")]
-    best = max(right for _, right in curves[0])
-    slow, fast = (next((s for s, right in curve if right >= best), np.inf) for curve in curves)
-    return slow, fast
+    best = max(accuracy for _, accuracy in curves[0])
+    return [
+        next((seconds for seconds, accuracy in curve if accuracy >= best), None) for curve in curves
+    ]
 
 
-def print_table(outcomes: dict[str, list[dict[str, Outcome]]], approaches: list[str]) -> None:
-    """Mean test accuracy by data set, seconds, and what is ahead of finetune by how much."""
-    print(f"\n{'':15}" + "".join(f"{name:>12}" for name in outcomes) + f"{'seconds':>10}")
-    for approach in approaches:
-        own = {name: [found[approach] for found in every] for name, every in outcomes.items()}
-        means = [np.mean([o.right.mean() for o in found]) for found in own.values()]
-        seconds = sum(o.seconds for found in own.values() for o in found)
-        print(f"{approach:15}" + "".join(f"{mean:12.4f}" for mean in means) + f"{seconds:10.0f}")
-    for approach in approaches:
-        if "finetune" in approaches and approach != "finetune":
-            pairs = [
-                gain([found[approach] for found in every], [found["finetune"] for found in every])
-                for every in outcomes.values()
-            ]
-            mean, low, high = interval(pairs)
-            print(
-                f"{approach} - finetune: {100 * mean:+.2f} points (95% interval, paired by image, "
-                f"{100 * low:+.2f} to {100 * high:+.2f})"
-            )
-
-
-def main() -> None:
-    parser = parser_of(__doc__)
+def parser() -> argparse.ArgumentParser:
+    flags = image_sets.parser_of_several(__doc__)
     every = [name for name in APPROACHES if name != "scratch"]
-    parser.add_argument("--approaches", nargs="+", default=every, choices=every)
-    parser.add_argument(
+    flags.add_argument("--approaches", nargs="+", default=every, choices=every)
+    flags.add_argument(
         "--scratch", type=int, nargs="+", default=[], help="seeds that also train from scratch"
     )
-    chosen = parser.parse_args()
-    outcomes = {
-        name: [one_seed(name, seed, chosen) for seed in chosen.seeds] for name in chosen.sets
-    }
-    print_table(outcomes, chosen.approaches)
+    return flags
 
+
+def measure(chosen: argparse.Namespace) -> dict[str, Any]:
+    settings = {"image_size": SIZE, "labelled": LABELLED, "val": VAL, "test": TEST}
+    settings |= {"trials": TRIALS, "seeds": chosen.seeds, "approaches": chosen.approaches}
+    return {"settings": settings, "data_sets": {n: one_set(n, chosen) for n in chosen.sets}}
+
+
+def one_set(name: str, chosen: argparse.Namespace) -> dict[str, Any]:
+    """Returns the figures of all approaches on one data set."""
+    runs, others = zip(*(one_seed(name, seed, chosen) for seed in chosen.seeds), strict=True)
+    by_approach = {approach: [run[approach] for run in runs] for approach in chosen.approaches}
+    base = by_approach.get("finetune")
+    return {
+        "test_images": len(runs[0][chosen.approaches[0]].files),
+        "accuracy": {k: [one.accuracy for one in every] for k, every in by_approach.items()},
+        "seconds": {k: [one.seconds for one in every] for k, every in by_approach.items()},
+        "tallies": {
+            approach: paired.tally(every, base)
+            for approach, every in by_approach.items()
+            if base and approach != "finetune"
+        },
+        "others": list(others),
+    }
+
+
+def compared(figures: dict[str, Any]) -> str:
+    settings = figures["settings"]
+    return (
+        f"Training approaches with {settings['labelled']} labelled images of each class, "
+        f"{settings['val']} of them for validation (MobileNetV2 at {settings['image_size']} px, "
+        f"seeds {listed(settings['seeds'])}). {settings['test']:.0%} of each data set test; the "
+        "rest has no labels, and only `parallel` uses it. "
+        f"The search has {settings['trials']} trials; everything else has its default."
+    )
+
+
+def results(figures: dict[str, Any]) -> str:
+    sets, approaches = figures["data_sets"], figures["settings"]["approaches"]
+    rows, gains, lines = [], [], []
+    for approach in approaches:
+        means = [f"{np.mean(one['accuracy'][approach]):.3f}" for one in sets.values()]
+        seconds = sum(sum(one["seconds"][approach]) for one in sets.values())
+        rows.append((NAMES[approach], *means, f"{seconds:,.0f} s"))
+        tallies = [one["tallies"].get(approach) for one in sets.values()]
+        if None in tallies:
+            continue
+        every = paired.difference(tallies)
+        cells = [every, *(paired.difference([one]) for one in tallies)]
+        gains.append((NAMES[approach], *map(str, cells)))
+        lines.append("- " + paired.verdict(every, f"On average, {NAMES[approach]}", "`finetune`"))
+    names = [title(name) for name in sets]
+    parts = [
+        "## Test accuracy",
+        "Means over the seeds; seconds of all runs together.",
+        page.table(("Approach", *names, "Time"), rows),
+        "## Against `finetune`",
+        "Points of test accuracy, with the 95% interval, paired by image.",
+        page.table(("Approach", "Mean of the data sets", *names), gains),
+        _teachers(sets),
+        _scratch(sets),
+        "## Conclusion",
+        "\n".join(lines),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _teachers(sets: dict[str, Any]) -> str:
+    """Returns a table of the teachers of `parallel` and its models, or nothing."""
+    rows = [
+        (
+            title(name),
+            str(others["seed"]),
+            f"{others['teacher_accuracy']:.3f}",
+            f"{accuracy:.3f}",
+            others["merged"],
+        )
+        for name, one in sets.items()
+        for others, accuracy in zip(
+            one["others"], one["accuracy"].get("parallel", []), strict=False
+        )
+    ]
+    head = ("Data set", "Seed", "First teacher", "`parallel`", "Students merged")
+    return "## The teacher of `parallel`\n\n" + page.table(head, rows) if rows else ""
+
+
+def _scratch(sets: dict[str, Any]) -> str:
+    """Returns a table of the time to the accuracy of random weights, or nothing."""
+    rows = [
+        (title(name), str(others["seed"]), *map(page.seconds, others["seconds_to_scratch"]))
+        for name, one in sets.items()
+        for others in one["others"]
+        if "seconds_to_scratch" in others
+    ]
+    head = ("Data set", "Seed", "Random weights to their best", "`finetune` to the same")
+    return "## Random weights\n\n" + page.table(head, rows) if rows else ""
+
+
+def headline(figures: dict[str, Any]) -> str:
+    sets = figures["data_sets"].values()
+    tallies = [one["tallies"].get("parallel") for one in sets]
+    if None in tallies:
+        return "accuracy by approach"
+    return f"`parallel`: {paired.difference(tallies)} points of test accuracy against `finetune`"
+
+
+BENCHMARK = page.Benchmark(
+    "approaches", "Approaches with few labels", parser, measure, compared, results, headline
+)
 
 if __name__ == "__main__":
-    main()
+    page.main(BENCHMARK)

@@ -1,44 +1,47 @@
-"""What a chain brings over its last step alone: small set then larger one, and the other way.
+"""What a chain of two runs brings over its last run alone: small set then larger, and vice versa.
 
     python benchmarks/chain.py --data=DIR --weights=mobilenet_v2_1.0_224_no_top.h5
 
-DIR holds one folder of class folders a data set; given splits in them are pooled. For each data set
-and seed 30% of each class are test; of the others 10 a class are a small set and 40 a larger one,
-without a common image. MobileNetV2 at 160 px, finetune with its defaults, nothing exported:
+DIR has one folder for each data set, with one folder of images for each class. Splits that a data
+set already has are pooled. For each data set and seed, 30% of each class test. Of the others, 10
+images of each class are a small set and 40 are a larger one; the two share no image. MobileNetV2 at
+160 px, `finetune` with its defaults, no exports:
 
-  small                from ImageNet weights
-  larger               from ImageNet weights
-  small, then larger   from what `small` came to: against `larger`
-  larger, then small   from what `larger` came to: against `small`
-
-Test accuracy of each, and the differences with their 95% intervals, paired by image and pooled over
-data sets and seeds.
+  small                starts from ImageNet weights;
+  larger               starts from ImageNet weights;
+  small, then larger   starts from the model of `small`, and is compared with `larger`;
+  larger, then small   starts from the model of `larger`, and is compared with `small`.
 """
 
 import argparse
-import shutil
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
+import image_sets
 import numpy as np
-from accuracy import SIZE, Outcome, drawn, gain, interval, parser_of
-from approaches import outcome
+import page
+import paired
+from image_sets import SIZE, listed, title
+from paired import Outcome
 
 import tl_keras
 
-SMALL, LARGER, TEST = 10, 40, 0.3  # images a class, a fifth of them to validate; share of a class
-STEPS = {  # By name, the set that is trained on, and the run that it starts from.
+SMALL, LARGER = 10, 40  # images a class, a fifth of them validate
+TEST = 0.3  # share of a class
+STEPS = {  # By name: the set that it trains on, and the run that it starts from.
     "small": ("small", None),
     "larger": ("larger", None),
     "small, then larger": ("larger", "small"),
     "larger, then small": ("small", "larger"),
 }
+CHAINS = {"small, then larger": "larger", "larger, then small": "small"}
 
 
 def write_sets(source: Path, folder: Path, seed: int) -> None:
     """Copies a data set into small/ and larger/, with the same test split in both."""
-    for name, files in drawn(source, seed).items():
+    for name, files in image_sets.shuffled(source, seed).items():
         tested = round(TEST * len(files))
         ends = np.cumsum(
             [tested, SMALL - SMALL // 5, SMALL // 5, LARGER - LARGER // 5, LARGER // 5]
@@ -46,28 +49,22 @@ def write_sets(source: Path, folder: Path, seed: int) -> None:
         test, *parts = np.split(files, ends)[:-1]
         places = [(size, split) for size in ("small", "larger") for split in ("train", "val")]
         for (size, split), part in zip(places, parts, strict=True):
-            _copy(part, source, folder / size / split / name)
+            image_sets.copy(part, source, folder / size / split / name)
         for size in ("small", "larger"):
-            _copy(test, source, folder / size / "test" / name)
-
-
-def _copy(files: np.ndarray, source: Path, place: Path) -> None:
-    place.mkdir(parents=True)
-    for file in files:
-        shutil.copyfile(file, place / "_".join(file.relative_to(source).parts))
+            image_sets.copy(test, source, folder / size / "test" / name)
 
 
 def one_seed(name: str, seed: int, chosen: argparse.Namespace) -> dict[str, Outcome]:
-    """All steps on one data set with one seed."""
-    found = {}
-    print(f"{name}, seed {seed}")
+    """Returns the outcome of each step on one data set with one seed."""
+    outcomes = {}
+    page.progress(f"{name}, seed {seed}")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         write_sets(chosen.data / name, folder, seed)
         for step, (size, before) in STEPS.items():
             weights = chosen.weights if before is None else folder / f"run {before}"
             tree = {
-                # Of pictures that stand under two labels BUSI has many.
+                # BUSI has many images with two labels, which the audit counts as bad files.
                 "data": {"path": str(folder / size), "max_bad_share": 0.5},
                 "image": {"size": SIZE},
                 "model": {"backbone": "MobileNetV2", "weights": str(weights)},
@@ -77,26 +74,87 @@ def one_seed(name: str, seed: int, chosen: argparse.Namespace) -> dict[str, Outc
             }
             started = time.monotonic()
             run = tl_keras.finetune(tree, folder / f"run {step}")
-            found[step] = outcome(run, time.monotonic() - started)
-            told = f"{found[step].right.mean():.4f} in {found[step].seconds:.0f} s"
-            print(f"  {step:20} {told}, kept: {run.result['model']['kept']}", flush=True)
-    return found
+            outcomes[step] = paired.of_run(run.workdir, time.monotonic() - started)
+            last, kept = outcomes[step], run.result["model"]["kept"]
+            page.progress(f"  {step:20} {last.accuracy:.4f} in {last.seconds:.0f} s, kept {kept}")
+    return outcomes
 
 
-def main() -> None:
-    chosen = parser_of(__doc__).parse_args()
-    outcomes = [[one_seed(name, seed, chosen) for seed in chosen.seeds] for name in chosen.sets]
-    for chain, alone in (("small, then larger", "larger"), ("larger, then small", "small")):
-        pairs = [
-            gain([found[chain] for found in every], [found[alone] for found in every])
-            for every in outcomes
+def parser() -> argparse.ArgumentParser:
+    return image_sets.parser_of_several(__doc__)
+
+
+def measure(chosen: argparse.Namespace) -> dict[str, Any]:
+    sets = {}
+    for name in chosen.sets:
+        runs = [one_seed(name, seed, chosen) for seed in chosen.seeds]
+        sets[name] = {
+            "test_images": len(runs[0]["small"].files),
+            "accuracy": {step: [run[step].accuracy for run in runs] for step in STEPS},
+            "tallies": {
+                chain: paired.tally([run[chain] for run in runs], [run[alone] for run in runs])
+                for chain, alone in CHAINS.items()
+            },
+        }
+    settings = {"image_size": SIZE, "small": SMALL, "larger": LARGER, "seeds": chosen.seeds}
+    return {"settings": settings, "data_sets": sets}
+
+
+def compared(figures: dict[str, Any]) -> str:
+    settings = figures["settings"]
+    return (
+        f"Fine-tuning on {settings['small']} labelled images of each class and fine-tuning on "
+        f"{settings['larger']} others, each from ImageNet weights and each after the other, with "
+        f"the defaults of `finetune` (MobileNetV2, {settings['image_size']} px, seeds "
+        f"{listed(settings['seeds'])}). All are tested on the same images."
+    )
+
+
+def _cells(sets: dict[str, Any], chain: str) -> list[paired.Difference]:
+    tallies = [one["tallies"][chain] for one in sets.values()]
+    return [paired.difference(tallies), *(paired.difference([one]) for one in tallies)]
+
+
+def results(figures: dict[str, Any]) -> str:
+    sets = figures["data_sets"]
+    rows = [
+        (step, *(f"{np.mean(one['accuracy'][step]):.3f}" for one in sets.values()))
+        for step in STEPS
+    ]
+    rows.append(
+        ("*test images for each seed*", *(str(one["test_images"]) for one in sets.values()))
+    )
+    gains = [
+        (f"`{chain}` against `{alone}`", *map(str, _cells(sets, chain)))
+        for chain, alone in CHAINS.items()
+    ]
+    names = [title(name) for name in sets]
+    lines = [
+        paired.verdict(_cells(sets, chain)[0], f"On average, `{chain}`", f"`{alone}` alone")
+        for chain, alone in CHAINS.items()
+    ]
+    return "\n\n".join(
+        [
+            "## Test accuracy",
+            "Means over the seeds.",
+            page.table(("Trained on", *names), rows),
+            "## Differences",
+            "Points of test accuracy, with the 95% interval, paired by image.",
+            page.table(("", "Mean of the data sets", *names), gains),
+            "## Conclusion",
+            "\n".join(f"- {line}" for line in lines),
         ]
-        mean, low, high = interval(pairs)
-        print(
-            f"{chain} - {alone}: {100 * mean:+.2f} points (95% interval, paired by image, "
-            f"{100 * low:+.2f} to {100 * high:+.2f})"
-        )
+    )
 
+
+def headline(figures: dict[str, Any]) -> str:
+    found = _cells(figures["data_sets"], "larger, then small")[0]
+    return f"{found} points of test accuracy for `larger, then small` against `small` alone"
+
+
+BENCHMARK = page.Benchmark(
+    "chain", "Chains of two runs", parser, measure, compared, results, headline
+)
 
 if __name__ == "__main__":
-    main()
+    page.main(BENCHMARK)

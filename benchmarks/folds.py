@@ -1,17 +1,18 @@
-"""cross_validate against the plain way: seconds, and planted label errors.
+"""cross_validate against the same folds in plain Keras: seconds, accuracy, planted label errors.
 
-    python benchmarks/folds.py --data=DIR/sign_digits --weights=mobilenet_v2_1.0_224_no_top.h5
+    python benchmarks/folds.py --data=DIR --weights=mobilenet_v2_1.0_224_no_top.h5
 
-MobileNetV2 at 160 px, five folds, no exports, a new store of activations each time. The plain way
-is Keras's transfer-learning guide, a run for each fold on the same images, decoded and in memory:
-the frozen backbone runs in each step, in inference mode.
+MobileNetV2 at 160 px, five folds, no exports, a new store of activations each time. Plain Keras
+follows the transfer-learning guide: a run for each fold on the same images, decoded and in memory,
+with the frozen backbone in each step, in inference mode.
 
-  head alone   ours: all five folds and the final model; the plain way: one fold, its head trained
-               for as many epochs as it takes the guide (20);
-  fine-tuned   the last tenth of the blocks is trained too, for as many epochs on both sides: ours
-               all five folds and the final model, without augmentation; the plain way: five folds.
-  label errors 5% of the labels are changed to another class; how many of them stand in the first
-               tenth of label_quality.csv. Heads alone.
+  head alone    cross_validate: all five folds and the final model; plain Keras: one fold, its head
+                trained for as many epochs as in the guide (20);
+  fine-tuned    the last tenth of the blocks is trained too, for as many epochs on both sides.
+                cross_validate: all five folds and the final model, without augmentation; plain
+                Keras: five folds;
+  label errors  5% of the labels are changed to another class, and cross_validate runs with heads
+                alone: how many of the changed labels are in the first tenth of label_quality.csv.
 """
 
 import argparse
@@ -20,9 +21,12 @@ import random
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
+import image_sets
 import numpy as np
-from accuracy import BATCH, SIZE, SUFFIXES
+import page
+from image_sets import BATCH, SIZE, SUFFIXES, listed, title
 
 import tl_keras
 from tl_keras.config import text as configs
@@ -40,14 +44,18 @@ from tl_keras.data.splits import folds  # noqa: E402
 from tl_keras.training.network import freeze  # noqa: E402
 from tl_keras.training.network import model as models  # noqa: E402
 
-FOLDS, FLIPPED, LISTED = 5, 0.05, 0.1
+FOLDS = 5
+FLIPPED, LISTED = (
+    0.05,
+    0.1,
+)  # Shares: of the labels that are changed, of the list that is looked at.
 DEPTH, EPOCHS, GUIDE_EPOCHS = 0.92, 6, 20
 
 
 def config_of(chosen: argparse.Namespace, cache: Path, **sections: dict) -> RunConfig:
-    """The config of ours, and of the images of both."""
+    """Returns the config of cross_validate, whose images both sides read."""
     tree = {
-        "data": {"path": str(chosen.data), "test": 0},
+        "data": {"path": str(chosen.data / chosen.data_set), "test": 0},
         "image": {"size": SIZE, "augment": []},
         "model": {"backbone": "MobileNetV2", "weights": str(chosen.weights)},
         "cross_validate": {"folds": FOLDS},
@@ -60,7 +68,7 @@ def config_of(chosen: argparse.Namespace, cache: Path, **sections: dict) -> RunC
 
 
 def ours(chosen: argparse.Namespace, **fit: float) -> tuple[float, float]:
-    """Seconds of the whole command, TensorFlow's start excepted, and the held-out accuracy."""
+    """Returns the seconds of the command, without TensorFlow's start, and the held-out accuracy."""
     with tempfile.TemporaryDirectory() as folder:
         config = config_of(chosen, Path(folder, "cache"), fit=fit)
         started = time.monotonic()
@@ -69,7 +77,7 @@ def ours(chosen: argparse.Namespace, **fit: float) -> tuple[float, float]:
 
 
 def read(chosen: argparse.Namespace) -> tuple[Data, RunConfig, float]:
-    """Images of all examples, their config, and the seconds that decoding takes."""
+    """Returns the decoded images, their config, and the seconds that decoding took."""
     with tempfile.TemporaryDirectory() as folder:
         config = config_of(chosen, Path(folder))
         started = time.monotonic()
@@ -80,7 +88,7 @@ def read(chosen: argparse.Namespace) -> tuple[Data, RunConfig, float]:
 def plain_fold(
     data: Data, config: RunConfig, held_out: np.ndarray, depth: float, epochs: int, rate: float
 ) -> tuple[float, float]:
-    """Seconds of one fold as Keras's guide has it, and its accuracy."""
+    """Returns the seconds and the accuracy of one fold, trained as in Keras's guide."""
     images, labels = data.inputs["train"].array, data.inputs["train"].labels
     rest = np.setdiff1d(np.arange(len(labels)), held_out)
     started = time.monotonic()
@@ -104,8 +112,9 @@ def plain_fold(
 
 
 def label_errors(chosen: argparse.Namespace, seed: int) -> tuple[int, int]:
-    """How many planted errors stand in the first tenth of the list, and how many there are."""
-    files = [f for f in sorted(chosen.data.rglob("*")) if f.suffix.lower() in SUFFIXES]
+    """Returns how many changed labels the first tenth of the list has, and how many in all."""
+    folder = chosen.data / chosen.data_set
+    files = [f for f in sorted(folder.rglob("*")) if f.suffix.lower() in SUFFIXES]
     generator = random.Random(seed)
     classes = sorted({file.parent.name for file in files})
     planted = set(generator.sample(range(len(files)), round(FLIPPED * len(files))))
@@ -131,36 +140,109 @@ def label_errors(chosen: argparse.Namespace, seed: int) -> tuple[int, int]:
     return len(wrong & set(listed[: round(LISTED * len(listed))])), len(wrong & set(listed))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of class folders")
-    parser.add_argument("--weights", type=Path, required=True, help="ImageNet weights, a .h5 file")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of label errors")
-    chosen = parser.parse_args()
-    data, config, decoding = read(chosen)
-    dealt = folds(data.dataset.splits["train"], FOLDS, 0)
-    print(f"{len(data.inputs['train'])} images, decoded in {decoding:.1f} s")
-    own, accuracy = ours(chosen, freeze=1.0)
-    plain, reached = plain_fold(data, config, dealt[0], 1.0, GUIDE_EPOCHS, 1e-3)
-    plain += decoding
-    print(
-        f"head alone: ours {own:.1f} s for all ({accuracy:.3f}), plain {plain:.1f} s for one fold "
-        f"({reached:.3f}): {own / plain:.2f} times",
-        flush=True,
-    )
-    own, accuracy = ours(chosen, freeze=DEPTH, epochs=EPOCHS)
-    every = [plain_fold(data, config, rows, DEPTH, EPOCHS, 3e-4) for rows in dealt]
-    plain = sum(seconds for seconds, _ in every) + decoding
-    reached = np.mean([right for _, right in every])
-    print(
-        f"fine-tuned: ours {own:.1f} s ({accuracy:.3f}), plain {plain:.1f} s for five folds "
-        f"({reached:.3f}): {own / plain:.2f} times",
-        flush=True,
-    )
-    for seed in chosen.seeds:
-        found, planted = label_errors(chosen, seed)
-        print(f"label errors, seed {seed}: {found} of {planted}, {found / planted:.0%}", flush=True)
+def parser() -> argparse.ArgumentParser:
+    flags = image_sets.parser_of_one(__doc__)
+    flags.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of label errors")
+    return flags
 
+
+def measure(chosen: argparse.Namespace) -> dict[str, Any]:
+    data, config, decoding = read(chosen)
+    held_out = folds(data.dataset.splits["train"], FOLDS, 0)
+    page.progress(f"{len(data.inputs['train'])} images, decoded in {decoding:.1f} s")
+    figures = {
+        "head": [
+            *ours(chosen, freeze=1.0),
+            [plain_fold(data, config, held_out[0], 1.0, GUIDE_EPOCHS, 1e-3)],
+        ],
+    }
+    page.progress(f"head alone: {figures['head']}")
+    figures["fine_tuned"] = [
+        *ours(chosen, freeze=DEPTH, epochs=EPOCHS),
+        [plain_fold(data, config, rows, DEPTH, EPOCHS, 3e-4) for rows in held_out],
+    ]
+    page.progress(f"fine-tuned: {figures['fine_tuned']}")
+    errors = [[seed, *label_errors(chosen, seed)] for seed in chosen.seeds]
+    settings = {"data_set": chosen.data_set, "image_size": SIZE, "folds": FOLDS, "epochs": EPOCHS}
+    settings |= {"guide_epochs": GUIDE_EPOCHS, "flipped": FLIPPED, "listed": LISTED}
+    names = ("seconds", "accuracy", "keras_folds")
+    return {
+        "settings": {**settings, "images": len(data.inputs["train"])},
+        "decoding_seconds": decoding,
+        **{name: dict(zip(names, values, strict=True)) for name, values in figures.items()},
+        "label_errors": [
+            dict(zip(("seed", "in_first_part", "planted"), row, strict=True)) for row in errors
+        ],
+    }
+
+
+def compared(figures: dict[str, Any]) -> str:
+    settings = figures["settings"]
+    return (
+        f"`cross_validate` with {settings['folds']} folds and a final model of all examples, and "
+        "the same folds in plain Keras as in its "
+        "[transfer-learning guide](https://keras.io/guides/transfer_learning), on "
+        f"{settings['images']:,} images ({title(settings['data_set'])}, MobileNetV2 at "
+        f"{settings['image_size']} px). Keras reads images that are decoded already; decoding took "
+        f"{figures['decoding_seconds']:.0f} s, which its times include once."
+    )
+
+
+def _keras(figures: dict[str, Any], way: str) -> tuple[float, float]:
+    """Returns the seconds of plain Keras, with decoding, and the accuracy of its folds."""
+    seconds, accuracies = zip(*figures[way]["keras_folds"], strict=True)
+    return sum(seconds) + figures["decoding_seconds"], float(np.mean(accuracies))
+
+
+def results(figures: dict[str, Any]) -> str:
+    settings = figures["settings"]
+    ways = {
+        "head": f"head alone, {settings['guide_epochs']} epochs in Keras",
+        "fine_tuned": f"last tenth of the blocks, {settings['epochs']} epochs",
+    }
+    rows, lines = [], []
+    for way, name in ways.items():
+        mine, count = figures[way], len(figures[way]["keras_folds"])
+        seconds, accuracy = _keras(figures, way)
+        folds_of_keras = "1 fold" if count == 1 else f"{count} folds"
+        cells = (f"{mine['seconds']:.0f} s", f"{folds_of_keras}: {seconds:.0f} s")
+        rows.append((name, *cells, f"{mine['accuracy']:.3f}", f"{accuracy:.3f}"))
+        lines.append(
+            f"- {name.partition(',')[0].capitalize()}: all folds and the final model take "
+            f"{mine['seconds'] / seconds:.2f} times as long as {folds_of_keras} in plain Keras."
+        )
+    errors = figures["label_errors"]
+    shares = [one["in_first_part"] / one["planted"] for one in errors]
+    lines.append(
+        f"- The first {settings['listed']:.0%} of `label_quality.csv` have {min(shares):.0%} to "
+        f"{max(shares):.0%} of the changed labels."
+    )
+    head = ("Trained", "`cross_validate`", "Plain Keras", "Held-out accuracy", "Accuracy of Keras")
+    counts = [(str(o["seed"]), str(o["planted"]), str(o["in_first_part"])) for o in errors]
+    columns = ("Seed", "Changed labels", f"In the first {settings['listed']:.0%} of the list")
+    return "\n\n".join(
+        [
+            "## Time and accuracy",
+            page.table(head, rows),
+            "## Changed labels",
+            f"{settings['flipped']:.0%} of the labels were changed to another class. "
+            f"`label_quality.csv` lists the most doubtful labels first (seeds "
+            f"{listed([one['seed'] for one in errors])}, heads alone).",
+            page.table(columns, counts),
+            "## Conclusion",
+            "\n".join(lines),
+        ]
+    )
+
+
+def headline(figures: dict[str, Any]) -> str:
+    mine, (plain, _) = figures["fine_tuned"], _keras(figures, "fine_tuned")
+    return f"{mine['seconds']:.0f} s for folds and final model, {plain:.0f} s for folds in Keras"
+
+
+BENCHMARK = page.Benchmark(
+    "folds", "Cross-validation", parser, measure, compared, results, headline
+)
 
 if __name__ == "__main__":
-    main()
+    page.main(BENCHMARK)

@@ -2,20 +2,23 @@
 
     python benchmarks/input_pipeline.py
 
-Both read the same JPEGs with the same size (160 px), batch (32) and cores, in turn, six times,
-each one first every other time, after a pause: shared machines slow down who comes second. The
-medians and their ratios are printed. The first epoch of tl_keras includes decoding into the array
-that later epochs read; its audit, which plain Keras does not do, is printed apart.
+Both sides read the same JPEGs with the same size (160 px), batch (32) and cores, in turn, six
+times, after a pause. They take turns in going first, because shared machines slow down the second.
+The first epoch of tl_keras includes decoding into the array that later epochs read. Its audit of
+the files, which plain Keras does not do, is timed apart.
 """
 
+import argparse
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import page
 from PIL import Image
 
 from tl_keras.config.text import from_tree
@@ -34,12 +37,12 @@ from tl_keras.data.load import load  # noqa: E402
 
 @dataclass(frozen=True)
 class Photographs:
-    """A set of JPEGs: noise of all scales, from a pixel to a seventh of the picture.
+    """A set of JPEGs of noise at all scales, from a pixel to a seventh of the width.
 
     Attributes:
       size: px, width and height.
-      count: how many.
-      slope: how much less of finer detail; it decides the bits a pixel of the files.
+      count: number of files.
+      slope: how fast finer detail fades; it decides the bits a pixel of the files.
     """
 
     size: tuple[int, int]
@@ -47,20 +50,20 @@ class Photographs:
     slope: float
 
 
-# Photographs on the web, of 500 px, have about 5 bits a pixel. Entropy decoding cannot be done
-# at a fraction, so a file of 12 megapixels gains the more, the fewer bits it has.
+# Photographs of 500 px on the web have about 5 bits a pixel. A decoder that reads an image at a
+# fraction of its size still decodes all bits, so it saves more on files with few bits a pixel.
 SETS = {
     "500 px": Photographs((500, 375), 4000, 0.2),
     "12 megapixels, soft": Photographs((4000, 3000), 200, 0.8),
     "12 megapixels, sharp": Photographs((4000, 3000), 200, 0.3),
 }
-BASES = 8  # Pictures are these, shifted: noise of 12 megapixels takes seconds.
+BASES = 8  # Images are shifts of these: noise of 12 megapixels takes seconds to draw.
 SIZE, BATCH, TURNS = 160, 32, 6
 PAUSE = 2  # s
 
 
 def write(photographs: Photographs, folder: Path) -> float:
-    """Writes the JPEGs at quality 90; returns their bits a pixel."""
+    """Writes the JPEGs at quality 90, and returns their bits a pixel."""
     generator = np.random.default_rng(0)
     bases = [picture(photographs, generator) for _ in range(BASES)]
     for label in "ab":
@@ -87,7 +90,7 @@ def picture(photographs: Photographs, generator: np.random.Generator) -> np.ndar
 
 
 def seconds(action: Callable[[], int]) -> tuple[float, int]:
-    """Seconds of an action, and the number of images that it returns."""
+    """Returns the seconds of an action, and the number of images that it returned."""
     started = time.monotonic()
     count = action()
     return time.monotonic() - started, count
@@ -102,12 +105,12 @@ def config_of(folder: Path, cache: str, image: dict) -> RunConfig:
     return from_tree({"data": data, "image": image, "cache": {"path": cache}})
 
 
-def measure(folder: Path, ours_first: bool) -> dict[str, float]:
-    """Images a second of one turn."""
+def one_turn(folder: Path, ours_first: bool) -> dict[str, float]:
+    """Returns the images a second of one turn."""
     plain = keras.utils.image_dataset_from_directory(
         folder, image_size=(SIZE, SIZE), batch_size=BATCH, verbose=False
     )
-    # A cache of its own: no turn may read what an earlier one decoded.
+    # Each turn has its own cache: it must not read images that an earlier turn decoded.
     cache = tempfile.mkdtemp(dir=folder.parent)
     config = config_of(folder, cache, {"size": SIZE, "augment": []})
     dataset = load(config)
@@ -134,27 +137,85 @@ def measure(folder: Path, ours_first: bool) -> dict[str, float]:
     return rates
 
 
-def main() -> None:
+def parser() -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(description=__doc__.splitlines()[0])
+
+
+def measure(chosen: argparse.Namespace) -> dict[str, Any]:
+    sets = {}
     for name, photographs in SETS.items():
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary, "photographs")
             bits = write(photographs, folder)
             config = config_of(folder, temporary, {})
             audit, _ = seconds(lambda c=config: bool(load(c)))
-            turns = [measure(folder, turn % 2 == 0) for turn in range(TURNS)]
-        median = {key: statistics.median(turn[key] for turn in turns) for key in turns[0]}
-        first, second = (
-            statistics.median(turn[key] / turn["keras"] for turn in turns)
-            for key in ("first", "second")
-        )
-        print(
-            f"{name} ({bits:.1f} bits a pixel): Keras {median['keras']:.0f} images/s; tl_keras "
-            f"first epoch {median['first']:.0f} ({first:.2f} times), second "
-            f"{median['second']:.0f} ({second:.1f} times); audit once "
-            f"{photographs.count / audit:.0f} images/s",
-            flush=True,
-        )
+            turns = [one_turn(folder, turn % 2 == 0) for turn in range(TURNS)]
+        sets[name] = {
+            "images": photographs.count,
+            "bits_a_pixel": bits,
+            "audited_a_second": photographs.count / audit,
+            "turns": turns,
+        }
+        page.progress(f"{name}: {sets[name]}")
+    settings = {"image_size": SIZE, "batch": BATCH, "turns": TURNS}
+    return {"settings": settings, "sets": sets}
 
+
+def compared(figures: dict[str, Any]) -> str:
+    settings = figures["settings"]
+    return (
+        "Images a second of an epoch of tl_keras and of "
+        "`keras.utils.image_dataset_from_directory`, on the same JPEGs, decoded and resized to "
+        f"{settings['image_size']} px in batches of {settings['batch']}; {settings['turns']} turns."
+    )
+
+
+def _ratio(one: dict[str, Any], epoch: str) -> tuple[float, float, float]:
+    """Returns the median, lowest and highest ratio of an epoch's speed to Keras's, by turn."""
+    ratios = [turn[epoch] / turn["keras"] for turn in one["turns"]]
+    return statistics.median(ratios), min(ratios), max(ratios)
+
+
+def results(figures: dict[str, Any]) -> str:
+    rows, lines = [], []
+    for name, one in figures["sets"].items():
+        speed = {k: statistics.median(turn[k] for turn in one["turns"]) for k in one["turns"][0]}
+        (first, low, high), (second, *_) = _ratio(one, "first"), _ratio(one, "second")
+        cells = (
+            f"{speed['keras']:,.0f}",
+            f"{speed['first']:,.0f} ({first:.2f} times; {low:.2f} to {high:.2f})",
+            f"{speed['second']:,.0f} ({second:.0f} times)",
+            f"{one['audited_a_second']:,.0f}",
+        )
+        rows.append((f"{name}: {one['bits_a_pixel']:.1f} bits a pixel", *cells))
+        lines.append(
+            f"- {name}: the first epoch is {first:.2f} times as fast as Keras, later epochs "
+            f"{second:.0f} times."
+        )
+    head = ("JPEGs", "Keras", "First epoch", "Later epochs", "Audit, once")
+    return "\n\n".join(
+        [
+            "## Images a second",
+            "Medians of the turns; ratios to Keras: the median, and the lowest to the highest of a "
+            "turn. The first epoch also fills the array that later epochs read.",
+            page.table(head, rows),
+            "## Conclusion",
+            "\n".join(lines),
+        ]
+    )
+
+
+def headline(figures: dict[str, Any]) -> str:
+    name, one = next(iter(figures["sets"].items()))
+    first, second = _ratio(one, "first")[0], _ratio(one, "second")[0]
+    return (
+        f"{name}: first epoch {first:.2f} times as fast as Keras, later epochs {second:.0f} times"
+    )
+
+
+BENCHMARK = page.Benchmark(
+    "input_pipeline", "Input pipeline", parser, measure, compared, results, headline
+)
 
 if __name__ == "__main__":
-    main()
+    page.main(BENCHMARK)

@@ -1,21 +1,24 @@
-"""A search of freeze depth and learning rate: tl_keras against KerasTuner as its guides write it.
+"""A search of freeze depth and learning rate: tl_keras against KerasTuner as in its guides.
 
-    python benchmarks/search_speed.py --data=sign_digits --weights=mobilenet_v2_1.0_224_no_top.h5
+    python benchmarks/search_speed.py --data=DIR --weights=mobilenet_v2_1.0_224_no_top.h5
 
-DATA is a folder of class folders. Of each class 60 images train, 10 validate, the others test;
-MobileNetV2 at 160 px, freeze in {0.5, 0.75, 0.9, 1.0}, learning rate 1e-5..1e-2 log, 12 trials of 6
-epochs, batches of 32. For each seed, one after the other in processes of their own:
+DIR has one folder for each data set, with one folder of images for each class. Of each class 60
+images train, 10 validate, and the others test. MobileNetV2 at 160 px, 12 trials of 6 epochs in
+batches of 32, freeze in {0.5, 0.75, 0.9, 1.0}, learning rate from 1e-5 to 1e-2 on a log scale. For
+each seed, one after the other, each in a process of its own:
 
-  ours   `tl_keras.search` on the points that its random tuner draws, without augmentation, as there
-         is none in the guides; with an empty store, for the first seed then with what that left;
-  plain  KerasTuner with the same points in the same order: in each trial a new model, on
-         `image_dataset_from_directory`, with the whole backbone in each step;
-  user   `tl_keras.finetune` with `search.trials` on the same space, all else by default: when its
-         best validation accuracy comes up to that of all of plain's trials, its start included,
-         and its test accuracy.
+  search      `tl_keras.search` on the points that its random tuner draws, without augmentation, as
+              the guides have none; with an empty store, and for the first seed also with the store
+              that the first search filled;
+  KerasTuner  the same points in the same order: each trial builds a new model, reads
+              `image_dataset_from_directory`, and runs the whole backbone in each step;
+  finetune    `tl_keras.finetune` with `search.trials` on the same space, all else by default: when
+              its best validation accuracy reaches that of all trials of KerasTuner, start included,
+              and its test accuracy.
 
-`bound` is the least that ours could take: one pass of the prefixes over the images, and the steps
-of the suffixes on tensors in memory, as many as the trials make; both measured, before and after.
+The lower bound is the least time that `search` could take: one pass of the frozen prefixes over the
+images, and as many steps of the suffixes as the trials make, on tensors in memory. It is measured
+before and after the search.
 """
 
 import argparse
@@ -28,7 +31,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import image_sets
+import numpy as np
+import page
 import psutil
+from image_sets import listed, title
 
 SIZE, BATCH, EPOCHS, TRIALS = 160, 32, 6, 12
 TRAIN, VAL = 60, 10  # images a class
@@ -39,7 +46,7 @@ SPACE = {
 
 
 def tree(data: Path, weights: Path, cache: Path) -> dict[str, Any]:
-    """The config that all of ours share."""
+    """Returns the config of all runs of tl_keras."""
     return {
         "data": {"path": str(data)},
         "image": {"size": SIZE},
@@ -51,7 +58,7 @@ def tree(data: Path, weights: Path, cache: Path) -> dict[str, Any]:
 
 
 def ours(config: dict[str, Any], workdir: Path) -> dict[str, Any]:
-    """A search in this process; its time, without TensorFlow's start, and the bound."""
+    """Searches; returns its time without TensorFlow's start, the lower bound, and its points."""
     import tl_keras
     from tl_keras.config import text as configs
     from tl_keras.run.quiet import start_tensorflow
@@ -61,17 +68,17 @@ def ours(config: dict[str, Any], workdir: Path) -> dict[str, Any]:
     config["image"]["augment"] = []
     config["search"]["tuner"] = "random"
     with tempfile.TemporaryDirectory() as other:
-        apart = configs.from_tree({**config, "cache": {"path": other}})
-        before = least(apart, Path(other, "run"))
+        separate = configs.from_tree({**config, "cache": {"path": other}})
+        before = lower_bound(separate, Path(other, "run"))
         started = time.monotonic()
         run = tl_keras.search(config, workdir)
         seconds = time.monotonic() - started
-        after = least(apart, Path(other, "run"))
+        after = lower_bound(separate, Path(other, "run"))
     trials = run.result["search"]["trials"]
     tuned = [trial["depth"]["cut"] for trial in trials if trial["finetuned"] is not None]
     bounds = [
-        found["prefix"] + sum(found["epoch"][cut] for cut in tuned) * EPOCHS
-        for found in (before, after)
+        bound["prefix"] + sum(bound["epoch"][cut] for cut in tuned) * EPOCHS
+        for bound in (before, after)
     ]
     return {
         "seconds": seconds,
@@ -86,8 +93,11 @@ def ours(config: dict[str, Any], workdir: Path) -> dict[str, Any]:
     }
 
 
-def least(config: Any, workdir: Path) -> dict[str, Any]:
-    """Seconds of a pass of the prefixes, and by depth of an epoch's steps on tensors in memory."""
+def lower_bound(config: Any, workdir: Path) -> dict[str, Any]:
+    """Returns the seconds of a pass of the prefixes, and, for each cut, of an epoch's steps.
+
+    The steps run on tensors in memory.
+    """
     from tl_keras.data import batches
     from tl_keras.data.load import load
     from tl_keras.data.prepared import prepared
@@ -103,11 +113,11 @@ def least(config: Any, workdir: Path) -> dict[str, Any]:
     backbone = models.pretrained(config.model, config.settings)
     run = Run(workdir, config, "benchmark")
     arch = parts.architecture(run, config, data, backbone, SPACE["fit.freeze"])
-    found, how = prefixes(arch, half=False), parts.reading(config, data.dataset)
+    computed, how = prefixes(arch, half=False), parts.reading(config, data.dataset)
     started = time.monotonic()
     for split in data.inputs.values():
         for batch in batches.evaluation(split, 64):
-            found.run(batch)
+            computed.run(batch)
     prefix = time.monotonic() - started
     settings, labels, epoch = Settings(1e-4, 1e-4).tensor(), data.inputs["train"].labels, {}
     for cut in (*arch.cuts, arch.output):
@@ -125,7 +135,7 @@ def least(config: Any, workdir: Path) -> dict[str, Any]:
 
 
 def plain(data: Path, weights: Path, points: list) -> dict[str, Any]:
-    """KerasTuner as its guides write it, on given points."""
+    """Searches the given points with KerasTuner, as its guides do."""
     os.environ["KERAS_BACKEND"], os.environ["TF_CPP_MIN_LOG_LEVEL"] = "tensorflow", "3"
     import keras
     import keras_tuner
@@ -137,7 +147,7 @@ def plain(data: Path, weights: Path, points: list) -> dict[str, Any]:
         for split in ("train", "val", "test")
     }
 
-    class Listed(keras_tuner.oracles.RandomSearchOracle):
+    class GivenPoints(keras_tuner.oracles.RandomSearchOracle):
         def populate_space(self, trial_id: str) -> dict:
             return {"status": "RUNNING", "values": dict(points[int(trial_id)][0])}
 
@@ -165,18 +175,20 @@ def plain(data: Path, weights: Path, points: list) -> dict[str, Any]:
 
     curve: list[list[float]] = []
 
-    class Timed(keras_tuner.RandomSearch):
+    class TimedSearch(keras_tuner.RandomSearch):
         def on_trial_end(self, trial: Any) -> None:
             super().on_trial_end(trial)
             best = max(t.score for t in self.oracle.trials.values() if t.score is not None)
             curve.append([age(), best])
 
     with tempfile.TemporaryDirectory() as folder:
-        tuner = Timed(build, objective="val_accuracy", max_trials=len(points), directory=folder)
-        tuner.oracle.__class__ = Listed
+        tuner = TimedSearch(
+            build, objective="val_accuracy", max_trials=len(points), directory=folder
+        )
+        tuner.oracle.__class__ = GivenPoints
         epochs: list[float] = []
 
-        class Clock(keras.callbacks.Callback):
+        class EpochClock(keras.callbacks.Callback):
             def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
                 self.started = time.monotonic()
 
@@ -188,7 +200,7 @@ def plain(data: Path, weights: Path, points: list) -> dict[str, Any]:
             epochs=EPOCHS,
             validation_data=sets["val"],
             verbose=0,
-            callbacks=[Clock()],
+            callbacks=[EpochClock()],
         )
         whole = age()
         test = tuner.get_best_models()[0].evaluate(sets["test"], verbose=0)[1]
@@ -197,27 +209,27 @@ def plain(data: Path, weights: Path, points: list) -> dict[str, Any]:
     return {"seconds": whole, "curve": curve, "test": test, "frozen_epoch": last}
 
 
-def user(config: dict[str, Any], workdir: Path) -> dict[str, Any]:
-    """The main job with a search, by its defaults."""
+def finetuned(config: dict[str, Any], workdir: Path) -> dict[str, Any]:
+    """Runs finetune with a search, by its defaults."""
     import tl_keras
     from tl_keras.run.quiet import start_tensorflow
 
     start_tensorflow()
-    began = age()
+    start = age()
     run = tl_keras.finetune(config, workdir)
-    found = run.result["search"]
-    curve = [[began + seconds, best] for seconds, best in found["curve"]]
-    return {"curve": curve, "test": run.result["test"]["accuracy"], "search": found["seconds"]}
+    search = run.result["search"]
+    curve = [[start + seconds, best] for seconds, best in search["curve"]]
+    return {"curve": curve, "test": run.result["test"]["accuracy"], "search": search["seconds"]}
 
 
 def age() -> float:
-    """Seconds since this process began."""
+    """Returns the seconds since this process started."""
     return time.time() - psutil.Process().create_time()
 
 
 def run_part(name: str, *arguments: Any) -> dict[str, Any]:
-    """What a part of this script prints as JSON, run in a process of its own."""
-    command = [sys.executable, __file__, f"--part={name}", "--", *map(str, arguments)]
+    """Runs a part of this script in a process of its own; returns what it printed as JSON."""
+    command = [sys.executable, __file__, f"--part={name}", *map(str, arguments)]
     environment = {**os.environ, "TQDM_DISABLE": "1"}
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment)
     if done.returncode:
@@ -225,80 +237,159 @@ def run_part(name: str, *arguments: Any) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def compare(source: Path, weights: Path, seed: int, folder: Path, warm: bool) -> dict[str, float]:
-    """All of one seed, told as it comes; its figures."""
-    from accuracy import write_splits
-
-    data = folder / "data"
-    write_splits(source, data, seed, TRAIN, VAL)
+def one_seed(seed: int, chosen: argparse.Namespace, folder: Path, warm: bool) -> dict[str, Any]:
+    """Returns the figures of all sides with one seed."""
+    data, weights, searches = folder / "data", chosen.weights, {}
+    image_sets.write_splits(chosen.data / chosen.data_set, data, seed, TRAIN, VAL)
     for name in ("empty", "warm") if warm else ("empty",):
-        found = run_part("ours", data, weights, folder / "cache", folder / f"ours_{name}", seed)
-        bound = sum(found["bounds"]) / 2
-        print(
-            f"seed {seed}: ours, {name} store: {found['seconds']:.1f} s, of which the search "
-            f"{found['search']:.1f} s; bound {bound:.1f} s ({found['bounds'][0]:.1f} before, "
-            f"{found['bounds'][1]:.1f} after): {found['seconds'] / bound:.2f} times, search alone "
-            f"{found['search'] / bound:.2f}; phases {found['phases']}; best {found['best']:.3f}",
-            flush=True,
-        )
-        if name == "empty":
-            first = found
+        workdir = folder / f"ours_{name}"
+        searches[name] = run_part("ours", data, weights, folder / "cache", workdir, seed)
+        page.progress(f"seed {seed}: search, {name} store: {searches[name]['seconds']:.1f} s")
     points = folder / "points.json"
-    points.write_text(json.dumps(first["points"]))
-    theirs = run_part("plain", data, weights, points)
-    best = max(value for _, value in theirs["curve"])
-    print(
-        f"seed {seed}: plain: {theirs['seconds']:.1f} s, best validation accuracy {best:.3f}, test "
-        f"{theirs['test']:.4f}; ours takes "
-        f"1/{theirs['seconds'] / (first['start'] + first['seconds']):.1f} of it, starts included",
-        flush=True,
-    )
-    if theirs["frozen_epoch"]:
-        epoch = min(theirs["frozen_epoch"])
-        print(
-            f"seed {seed}: an epoch with all frozen: plain {epoch:.2f} s, ours "
-            f"{first['head_epoch']:.4f} s: {100 * first['head_epoch'] / epoch:.2f}%",
-            flush=True,
-        )
-    mine = run_part("user", data, weights, folder / "cache_user", folder / "user", seed)
-    reached = next((s for s, value in mine["curve"] if value > best - 1e-6), float("inf"))
-    print(
-        f"seed {seed}: user: {best:.3f} after {reached:.1f} s, "
-        f"{reached / theirs['seconds']:.3f} of plain's time; best "
-        f"{mine['curve'][-1][1]:.3f}, search {mine['search']:.1f} s, test "
-        f"{mine['test']:.4f}",
-        flush=True,
-    )
-    return {"reached": reached / theirs["seconds"], "gain": mine["test"] - theirs["test"]}
+    points.write_text(json.dumps(searches["empty"]["points"]))
+    tuner = run_part("plain", data, weights, points)
+    page.progress(f"seed {seed}: KerasTuner: {tuner['seconds']:.1f} s, test {tuner['test']:.4f}")
+    finetune = run_part("finetuned", data, weights, folder / "cache_2", folder / "finetuned", seed)
+    page.progress(f"seed {seed}: finetune: test {finetune['test']:.4f}")
+    return {"seed": seed, "search": searches, "keras_tuner": tuner, "finetune": finetune}
 
 
-def main() -> None:
-    """Runs one part, or all."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--part", help=argparse.SUPPRESS)
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--weights", type=Path)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("rest", nargs="*", help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.part == "plain":
-        data, weights, points = map(Path, args.rest)
-        print(json.dumps(plain(data, weights, json.loads(points.read_text()))))
-    elif args.part:
-        *paths, seed = args.rest
-        data, weights, cache, workdir = map(Path, paths)
-        config = {**tree(data, weights, cache), "seed": int(seed)}
-        print(json.dumps({"ours": ours, "user": user}[args.part](config, workdir)))
-    else:
-        found = []
-        for seed in args.seeds:
-            with tempfile.TemporaryDirectory() as folder:
-                found.append(
-                    compare(args.data, args.weights, seed, Path(folder), seed == args.seeds[0])
+def parser() -> argparse.ArgumentParser:
+    flags = image_sets.parser_of_one(__doc__)
+    flags.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    return flags
+
+
+def measure(chosen: argparse.Namespace) -> dict[str, Any]:
+    runs = []
+    for seed in chosen.seeds:
+        with tempfile.TemporaryDirectory() as folder:
+            runs.append(one_seed(seed, chosen, Path(folder), seed == chosen.seeds[0]))
+    settings = {"data_set": chosen.data_set, "image_size": SIZE, "trials": TRIALS}
+    return {"settings": {**settings, "epochs": EPOCHS, "train": TRAIN, "val": VAL}, "runs": runs}
+
+
+def compared(figures: dict[str, Any]) -> str:
+    settings, runs = figures["settings"], figures["runs"]
+    return (
+        f"A search of freeze depth and learning rate, {settings['trials']} trials of "
+        f"{settings['epochs']} epochs: `tl_keras.search` and "
+        "[KerasTuner](https://keras.io/keras_tuner) as its guides write it, on the same points, "
+        f"with {settings['train']} training and {settings['val']} validation images of each class "
+        f"({title(settings['data_set'])}, MobileNetV2 at {settings['image_size']} px, seeds "
+        f"{listed([run['seed'] for run in runs])}). The lower bound is one pass of the frozen "
+        "prefixes over the images, and the bare steps of the suffixes on tensors in memory."
+    )
+
+
+def _bound(search: dict[str, Any]) -> float:
+    return sum(search["bounds"]) / len(search["bounds"])
+
+
+def _speed_up(run: dict[str, Any]) -> float:
+    """Returns the time of KerasTuner as a multiple of the search's, both with their start."""
+    search = run["search"]["empty"]
+    return run["keras_tuner"]["seconds"] / (search["start"] + search["seconds"])
+
+
+def _times(runs: list[dict[str, Any]]) -> str:
+    rows = []
+    for run in runs:
+        for store, search in run["search"].items():
+            bound = _bound(search)
+            rows.append(
+                (
+                    str(run["seed"]),
+                    f"{run['keras_tuner']['seconds']:.0f} s",
+                    f"{search['start'] + search['seconds']:.0f} s, {store} store",
+                    f"{search['seconds'] / bound:.2f} times",
+                    f"{search['search'] / bound:.2f} times",
+                    _frozen_epoch(run) if store == "empty" else "",
                 )
-        for name in ("reached", "gain"):
-            print(f"mean {name}: {sum(f[name] for f in found) / len(found):.4f}")
+            )
+    head = ("Seed", "KerasTuner", "`search`", "Against the lower bound", "The trials alone")
+    return page.table((*head, "An epoch with all frozen"), rows)
+
+
+def _frozen_epoch(run: dict[str, Any]) -> str:
+    """Returns the time of an epoch of the head as a share of KerasTuner's, if it has one."""
+    epochs = run["keras_tuner"]["frozen_epoch"]
+    if not epochs:
+        return "no such trial"
+    return f"{run['search']['empty']['head_epoch'] / min(epochs):.2%} of KerasTuner's"
+
+
+def _accuracies(runs: list[dict[str, Any]]) -> str:
+    rows = []
+    for run in runs:
+        best = max(value for _, value in run["keras_tuner"]["curve"])
+        curve, whole = run["finetune"]["curve"], run["keras_tuner"]["seconds"]
+        reached = next((s / whole for s, value in curve if value > best - 1e-6), None)
+        rows.append(
+            (
+                str(run["seed"]),
+                f"{run['keras_tuner']['test']:.3f}",
+                f"{run['finetune']['test']:.3f}",
+                f"{best:.3f}",
+                f"{curve[-1][1]:.3f}",
+                "not reached" if reached is None else f"after {reached:.2f} of its time",
+            )
+        )
+    head = ("Seed", "Test, KerasTuner", "Test, `finetune`", "Validation, KerasTuner")
+    return page.table((*head, "Validation, `finetune`", "KerasTuner's best reached"), rows)
+
+
+def results(figures: dict[str, Any]) -> str:
+    runs = figures["runs"]
+    ratios = [_speed_up(run) for run in runs]
+    bounds = [run["search"]["empty"]["seconds"] / _bound(run["search"]["empty"]) for run in runs]
+    tests = [
+        float(np.mean([run[side]["test"] for run in runs])) for side in ("finetune", "keras_tuner")
+    ]
+    return "\n\n".join(
+        [
+            "## Time",
+            "Times include the start of the process. The lower bound does not, and is compared "
+            "with the time after the start.",
+            _times(runs),
+            "## Accuracy",
+            "KerasTuner, and `finetune` with a search by its defaults (augmentation, Bayesian "
+            "tuner) on the same space.",
+            _accuracies(runs),
+            "## Conclusion",
+            f"- KerasTuner takes {min(ratios):.1f} to {max(ratios):.1f} times as long as `search` "
+            "with an empty store.",
+            f"- `search` takes {min(bounds):.2f} to {max(bounds):.2f} times the lower bound.",
+            f"- Mean test accuracy: `finetune` with a search {tests[0]:.3f}, KerasTuner "
+            f"{tests[1]:.3f}.",
+        ]
+    )
+
+
+def headline(figures: dict[str, Any]) -> str:
+    ratios = [_speed_up(run) for run in figures["runs"]]
+    return f"KerasTuner takes {min(ratios):.1f} to {max(ratios):.1f} times as long"
+
+
+BENCHMARK = page.Benchmark(
+    "search_speed", "Speed of a search", parser, measure, compared, results, headline
+)
+
+
+def part(name: str, arguments: list[str]) -> None:
+    """Runs one side in this process, and prints its figures as JSON."""
+    if name == "plain":
+        data, weights, points = map(Path, arguments)
+        print(json.dumps(plain(data, weights, json.loads(points.read_text()))))
+        return
+    *paths, seed = arguments
+    data, weights, cache, workdir = map(Path, paths)
+    config = {**tree(data, weights, cache), "seed": int(seed)}
+    print(json.dumps({"ours": ours, "finetuned": finetuned}[name](config, workdir)))
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:] and sys.argv[1].startswith("--part="):
+        part(sys.argv[1].partition("=")[2], sys.argv[2:])
+    else:
+        page.main(BENCHMARK)
