@@ -23,6 +23,7 @@ WEIGHTS = {
 }
 ONE = ("--data={data}", "--weights={v2}")
 BENCHMARKS = {  # In this order: the quick ones first.
+    "examples": ONE,
     "folding": (),
     "search_memory": (),
     "quickstart_gain": (),

@@ -1,0 +1,163 @@
+"""What each file in configs/ gives: scores, seconds, and a picture of its report.
+
+    python benchmarks/examples.py --data=DIR --weights=FILE.h5 --write
+
+DIR has the folder `ants_bees`; FILE.h5 has ImageNet weights of MobileNetV2, which Keras otherwise
+downloads. Pictures go to docs/pictures/, light and dark; the summary of the quickstart goes into
+README.md. `pretrain_glyphs` takes more than an hour and runs only with `--long`.
+"""
+
+import argparse
+import json
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import page
+from playwright.sync_api import sync_playwright
+
+CONFIGS = page.ROOT / "configs"
+PICTURES = page.ROOT / "docs" / "pictures"
+LONG = ("pretrain_glyphs",)
+SIZE = {"width": 1100, "height": 900}  # px, of a picture
+COMMAND = re.compile(r"#\s+tl-keras (\w+)")
+README = page.ROOT / "README.md"
+SUMMARY = re.compile(r"(?<=<!-- output: first words -->\n```text\n).*?(?=\n```)", re.DOTALL)
+
+
+def parser() -> argparse.ArgumentParser:
+    flags = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    flags.add_argument("--data", type=Path, required=True, help="folder with ants_bees/")
+    flags.add_argument("--weights", type=Path, required=True, help="weights of MobileNetV2")
+    flags.add_argument("--browser", default="chromium", help="program that takes the pictures")
+    flags.add_argument("--long", action="store_true", help="also examples of more than an hour")
+    return flags
+
+
+def measure(chosen: argparse.Namespace) -> dict[str, Any]:
+    figures = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        for file in sorted(CONFIGS.glob("*.yaml")):
+            if file.stem in LONG and not chosen.long:
+                continue
+            page.progress(f"{file.name} ...")
+            figures[file.stem] = _run(file, Path(temporary), chosen)
+            _picture(Path(temporary, "runs", file.stem, "report.html"), file.stem, chosen.browser)
+    return figures
+
+
+def _run(file: Path, folder: Path, chosen: argparse.Namespace) -> dict[str, Any]:
+    """Runs an example as its header says; returns its summary and the scores of its result."""
+    command = COMMAND.search(file.read_text(encoding="utf-8"))[1]
+    words = [sys.executable, "-m", "tl_keras", command]
+    if command != "quickstart":
+        words += [f"--config={file}", f"--workdir=runs/{file.stem}"]
+    if file.stem == "ants_bees":
+        data = chosen.data.resolve() / "ants_bees"
+        weights = chosen.weights.resolve()
+        words += ["--set", f"data.path={data}", "--set", f"model.weights={weights}"]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode not in (0, 3):
+        sys.exit(f"{shlex.join(words)}\n{done.stdout}{done.stderr}")
+    result = json.loads(Path(folder, "runs", file.stem, "result.json").read_text())
+    return {
+        "config": file.read_text(encoding="utf-8"),
+        "command": command,
+        "summary": done.stdout.rstrip().replace(f"{folder.resolve()}/", ""),
+        "seconds": result["seconds"]["total"],
+        "scores": {split: _scores(result.get(split)) for split in ("val", "test")},
+    }
+
+
+def _scores(measured: dict[str, Any] | None) -> dict[str, Any] | None:
+    return measured and {name: measured[name] for name in ("accuracy", "interval", "n")}
+
+
+def _picture(report: Path, name: str, browser: str) -> None:
+    """Pictures of the top of a report, `NAME_light.png` and `NAME_dark.png`."""
+    PICTURES.mkdir(exist_ok=True)
+    program = subprocess.run(["which", browser], capture_output=True, text=True, check=True)
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(
+            executable_path=program.stdout.strip(), args=["--no-sandbox"]
+        )
+        for scheme in ("light", "dark"):
+            sheet = opened.new_page(viewport=SIZE, color_scheme=scheme)
+            sheet.goto(report.resolve().as_uri())
+            sheet.screenshot(path=PICTURES / f"{name}_{scheme}.png")
+        opened.close()
+
+
+def compared(figures: dict[str, Any]) -> str:
+    return (
+        "Each file in `configs/` is a whole experiment, and its first lines say what it asks. All but `ants_bees.yaml` use data and weights that ship with the package."
+    )
+
+
+def results(figures: dict[str, Any]) -> str:
+    rows = [
+        (f"[{name}](#{name})", f"`{run['command']}`", *_cells(run)) for name, run in figures.items()
+    ]
+    head = ("example", "command", "accuracy on validation", "accuracy on test", "work")
+    return "\n\n".join(
+        [page.table(head, rows), *(_section(name, run) for name, run in figures.items())]
+    )
+
+
+def _cells(run: dict[str, Any]) -> tuple[str, ...]:
+    scores = (_score(run["scores"][split]) for split in ("val", "test"))
+    return (*scores, f"{run['seconds']:.0f} s")
+
+
+def _score(scores: dict[str, Any] | None) -> str:
+    if not scores:
+        return ""
+    low, high = scores["interval"]
+    return f"{scores['accuracy']:.3f} ({low:.3f} to {high:.3f}) on {scores['n']}"
+
+
+def _section(name: str, run: dict[str, Any]) -> str:
+    lines = run["config"].splitlines()
+    header = [line.removeprefix("#") for line in lines if line.startswith("#")]
+    before = next(i for i, line in enumerate(header) if line.startswith("   "))
+    asked = " ".join(line.strip() for line in header[:before])
+    picture = f"../pictures/{name}"
+    config = "\n".join(line for line in lines if not line.startswith("#"))
+    return "\n\n".join(
+        [
+            f"## {name}",
+            asked,
+            f"```text\n{run['summary']}\n```",
+            f"![The top of its report]({picture}_light.png)",
+            f"```yaml\n{config}\n```",
+        ]
+    )
+
+
+def headline(figures: dict[str, Any]) -> str:
+    quick = figures["quickstart"]
+    return (
+        f"The quickstart's test accuracy is {_score(quick['scores']['test'])} images, after "
+        f"{quick['seconds']:.0f} s of work"
+    )
+
+
+def with_summary(readme: str, figures: dict[str, Any]) -> str:
+    """README.md with the summary that the quickstart printed."""
+    summary = figures["quickstart"]["summary"]
+    return SUMMARY.sub(lambda _: summary, readme, count=1)
+
+
+BENCHMARK = page.Benchmark(
+    "examples", "Examples, and what each gives", parser, measure, compared, results, headline
+)
+
+if __name__ == "__main__":
+    page.main(BENCHMARK)
+    if "--write" in sys.argv:
+        text = README.read_text(encoding="utf-8")
+        README.write_text(with_summary(text, page.read("examples")["figures"]), encoding="utf-8")
