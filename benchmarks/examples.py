@@ -94,7 +94,8 @@ def _picture(report: Path, name: str, browser: str) -> None:
 
 def compared(figures: dict[str, Any]) -> str:
     return (
-        "Each file in `configs/` is a whole experiment, and its first lines say what it asks. All but `ants_bees.yaml` use data and weights that ship with the package."
+        "Each file in `configs/` is a whole experiment. All but `ants_bees.yaml` use data and "
+        "weights that ship with the package."
     )
 
 
