@@ -279,6 +279,12 @@ def compared(figures: dict[str, Any]) -> str:
     )
 
 
+def _name(way: str) -> str:
+    """Returns how a sentence names a format, or MediaPipe with a format."""
+    reader, _, name = way.rpartition(", ")
+    return f"{reader} with the `{name}` file" if reader else f"the `{name}` file"
+
+
 def _pooled(figures: dict[str, Any], way: str) -> paired.Difference:
     return paired.difference([one[way] for one in figures["tallies"].values()])
 
@@ -288,7 +294,7 @@ def results(figures: dict[str, Any]) -> str:
     ways = list(next(iter(tallies.values())))
     rows = [
         (
-            way,
+            _name(way),
             str(_pooled(figures, way)),
             *(str(paired.difference([o[way]])) for o in tallies.values()),
         )
@@ -298,10 +304,10 @@ def results(figures: dict[str, Any]) -> str:
     parts = [
         "## Test accuracy against Keras",
         "Points, with the 95% interval, paired by image and pooled over backbones and seeds. "
-        "`MediaPipe` reads the image files and the exported file by itself.",
+        "MediaPipe reads the image files and the exported file by itself.",
         page.table(head, rows),
         "## Size and latency against the `float32` file",
-        f"Over all {len(runs)} runs, on one thread.",
+        f"Runs: {len(runs)}. Latencies are of one thread.",
         _sizes(runs),
         "## Other figures",
         _others(runs),
@@ -324,6 +330,7 @@ def _sizes(runs: list[dict[str, Any]]) -> str:
 def _others(runs: list[dict[str, Any]]) -> str:
     ratios, seconds = [row["bare_ratio"] for row in runs], [row["export_seconds"] for row in runs]
     failed = [name for row in runs for name in row["failed"]]
+    tests = [row["test_images"] for row in runs]
     gaps = [
         abs(row["predict_accuracy"] - row["accuracy"][row["shipped"]])
         for row in runs
@@ -332,9 +339,8 @@ def _others(runs: list[dict[str, Any]]) -> str:
     lines = [
         f"- Latency of the `float32` file against the bare Keras Applications model: "
         f"{np.median(ratios):.2f} times (median), {max(ratios):.2f} times at most.",
-        f"- Time of all exports of a run, each tested on {min(r['test_images'] for r in runs):,} "
-        f"to {max(r['test_images'] for r in runs):,} images: {min(seconds):.0f} to "
-        f"{max(seconds):.0f} s.",
+        f"- Time of all exports of a run, each tested on {page.span(tests, '{:,}')} images: "
+        f"{page.span(seconds, '{:.0f}')} s.",
         f'- Exports that were not "ok": {len(failed)}.',
     ]
     if gaps:
@@ -371,7 +377,7 @@ def _hard(figures: dict[str, Any]) -> str:
 def _conclusion(figures: dict[str, Any]) -> str:
     runs = figures["runs"]
     lines = [
-        paired.verdict(_pooled(figures, way), f"On average, `{way}`", "Keras")
+        paired.verdict(_pooled(figures, way), f"On average, {_name(way)}", "Keras")
         for way in next(iter(figures["tallies"].values()))
     ]
     for name in FORMATS[1:]:

@@ -214,8 +214,8 @@ def results(figures: dict[str, Any]) -> str:
     errors = figures["label_errors"]
     shares = [one["in_first_part"] / one["planted"] for one in errors]
     lines.append(
-        f"- The first {settings['listed']:.0%} of `label_quality.csv` have {min(shares):.0%} to "
-        f"{max(shares):.0%} of the changed labels."
+        f"- The first {settings['listed']:.0%} of `label_quality.csv` have "
+        f"{page.span(shares, '{:.0%}')} of the changed labels."
     )
     head = ("Trained", "`cross_validate`", "Plain Keras", "Held-out accuracy", "Accuracy of Keras")
     counts = [(str(o["seed"]), str(o["planted"]), str(o["in_first_part"])) for o in errors]

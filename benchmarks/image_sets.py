@@ -1,4 +1,4 @@
-"""Draws the splits of the benchmarks from folders of class folders, and has their shared flags."""
+"""Draws the splits of the benchmarks from class folders, and defines the flags that they share."""
 
 import argparse
 import random

@@ -45,10 +45,10 @@ class Benchmark:
       name: name of the script and of its page.
       title: title of the page.
       parser: returns the parser of the script's flags.
-      measure: measures, and returns the raw figures as JSON can hold them.
-      compared: from the raw figures, one or two sentences: what is compared, on what.
-      results: from the raw figures, Markdown: tables, and what follows from them.
-      headline: from the raw figures, the main result in a line, for the list of all pages.
+      measure: takes the flags, measures, and returns the raw figures, which JSON can hold.
+      compared: takes the raw figures; returns sentences that say what is compared on what.
+      results: takes the raw figures; returns Markdown with the tables and a conclusion.
+      headline: takes the raw figures; returns the main result as one line.
     """
 
     name: str
@@ -201,7 +201,9 @@ def _own_seconds() -> float:
 def write(benchmark: Benchmark, record: dict[str, Any]) -> None:
     """Writes the raw figures and the page."""
     PAGES.mkdir(parents=True, exist_ok=True)
-    _replace(PAGES / f"{benchmark.name}.json", json.dumps(record, indent=1) + "\n")
+    # First: if the page's text has a fault, `--from_json` can make it later.
+    raw = json.dumps(record, indent=1, default=lambda number: number.item())  # NumPy's numbers.
+    _replace(PAGES / f"{benchmark.name}.json", raw + "\n")
     _replace(PAGES / f"{benchmark.name}.md", text(benchmark, record))
     progress(
         f"wrote {benchmark.name}.md and {benchmark.name}.json in {PAGES}; "
@@ -288,6 +290,12 @@ def duration(seconds: float) -> str:
 def seconds(value: float | None) -> str:
     """Returns the time to an event, which may not have happened."""
     return "not reached" if value is None else f"{value:.1f} s"
+
+
+def span(values: Iterable[float], form: str) -> str:
+    """Returns the lowest and the highest value, or the value that both are, in a format."""
+    ends = list(dict.fromkeys(form.format(end) for end in (min(values), max(values))))
+    return " to ".join(ends)
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

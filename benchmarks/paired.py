@@ -93,6 +93,8 @@ def difference(tallies: list[Tally]) -> Difference:
 def verdict(found: Difference, one: str, other: str) -> str:
     """Returns what a difference and its interval say about two ways of training."""
     figures = f"{found.mean:+.2f} points, 95% interval {found.low:+.2f} to {found.high:+.2f}"
+    if found.low == found.high == 0:
+        return f"{one} is exactly as accurate as {other}."
     if found.low > 0:
         return f"{one} is more accurate than {other} ({figures})."
     if found.high < 0:

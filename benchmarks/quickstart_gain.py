@@ -121,19 +121,15 @@ def _accuracies(figures: dict[str, Any], learner: str) -> list[float]:
     return [run["learners"][learner][0] for run in figures["runs"]]
 
 
-def _range(values: list[float]) -> str:
-    return f"{min(values):.3f} to {max(values):.3f}"
-
-
 def results(figures: dict[str, Any]) -> str:
     rows = []
     for learner, name in NAMES.items():
         seconds = [run["learners"][learner][1] for run in figures["runs"]]
         taken = "" if None in seconds else f"{np.mean(seconds):.0f} s"
         values = _accuracies(figures, learner)
-        cells = (f"{np.mean(values):.3f}", _range(values), taken)
+        cells = (f"{np.mean(values):.3f}", page.span(values, "{:.3f}"), taken)
         rows.append((name.format(longer=figures["longer"]), *cells))
-    head = ("Learner", "Test accuracy, mean", "Lowest to highest seed", "Training time, mean")
+    head = ("Learner", "Test accuracy, mean", "By seed, lowest to highest", "Training time, mean")
     whole = np.mean([run["whole_seconds"] for run in figures["runs"]])
     quickstart = _accuracies(figures, "quickstart")
     lines = []
@@ -144,7 +140,7 @@ def results(figures: dict[str, Any]) -> str:
         name = NAMES[learner].format(longer=figures["longer"])
         lines.append(
             f"- Quickstart against {name}: {np.mean(gains):+.1f} points "
-            f"({min(gains):+.1f} to {max(gains):+.1f} by seed)."
+            f"({page.span(gains, '{:+.1f}')} by seed)."
         )
     return "\n\n".join(
         [

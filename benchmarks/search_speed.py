@@ -312,7 +312,7 @@ def _times(runs: list[dict[str, Any]]) -> str:
 
 
 def _frozen_epoch(run: dict[str, Any]) -> str:
-    """Returns the time of an epoch of the head as a share of KerasTuner's, if it has one."""
+    """Returns the time of an epoch with all layers frozen, as a share of KerasTuner's."""
     epochs = run["keras_tuner"]["frozen_epoch"]
     if not epochs:
         return "no such trial"
@@ -357,9 +357,9 @@ def results(figures: dict[str, Any]) -> str:
             "tuner) on the same space.",
             _accuracies(runs),
             "## Conclusion",
-            f"- KerasTuner takes {min(ratios):.1f} to {max(ratios):.1f} times as long as `search` "
-            "with an empty store.",
-            f"- `search` takes {min(bounds):.2f} to {max(bounds):.2f} times the lower bound.",
+            f"- KerasTuner takes {page.span(ratios, '{:.1f}')} times as long as `search` with an "
+            "empty store.",
+            f"- `search` takes {page.span(bounds, '{:.2f}')} times the lower bound.",
             f"- Mean test accuracy: `finetune` with a search {tests[0]:.3f}, KerasTuner "
             f"{tests[1]:.3f}.",
         ]
@@ -368,7 +368,7 @@ def results(figures: dict[str, Any]) -> str:
 
 def headline(figures: dict[str, Any]) -> str:
     ratios = [_speed_up(run) for run in figures["runs"]]
-    return f"KerasTuner takes {min(ratios):.1f} to {max(ratios):.1f} times as long"
+    return f"KerasTuner takes {page.span(ratios, '{:.1f}')} times as long as `search`"
 
 
 BENCHMARK = page.Benchmark(

@@ -138,4 +138,6 @@ def test_intervals_resample_images(scripts):
     assert found.mean == pytest.approx(10) and 5 < found.low < 8 and 12 < found.high < 15
     assert "is more accurate" in paired.verdict(found, "a", "b")
     assert "is less accurate" in paired.verdict(paired.difference([[[-1, 1, 20]]]), "a", "b")
-    assert "do not differ" in paired.verdict(paired.difference([[[0, 1, 20]]]), "a", "b")
+    assert "exactly as" in paired.verdict(paired.difference([[[0, 1, 20]]]), "a", "b")
+    even = paired.difference([[[-1, 1, 20], [1, 1, 20]]])
+    assert "do not differ" in paired.verdict(even, "a", "b")
