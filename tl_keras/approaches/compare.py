@@ -101,7 +101,7 @@ def planned(config: RunConfig) -> list[Planned]:
         "scratch": ("finetune", {"model": {"weights": "none"}, "fit": FROM_SCRATCH}),
     }
     missing = {"chain": asked.chain is None, "parallel": unlabelled is None}
-    names = [name for name in APPROACHES if not missing.get(name)]
+    names: list[str] = [name for name in APPROACHES if not missing.get(name)]
     if asked.approaches != "auto":
         if "parallel" in asked.approaches and unlabelled is None:
             raise ValueError(
@@ -116,7 +116,7 @@ def planned(config: RunConfig) -> list[Planned]:
 
 
 FROM_SCRATCH = {"freeze": "auto", "keep": "auto", "epochs": "auto", "learning_rate": "auto"}
-OTHER_MODEL = {"options": {}, "preprocessing": None, "weights": "imagenet"}
+OTHER_MODEL: dict[str, Any] = {"options": {}, "preprocessing": None, "weights": "imagenet"}
 
 
 def _approach(
@@ -178,7 +178,8 @@ def _bounded(run: Run, approach: Planned, left: int) -> RunConfig | None:
     """The config of an approach with its share of what is left of the budget, or with the share
     that it was begun with; None of nothing."""
     config, minutes = approach.config, run.config.compare.minutes
-    name, begun = BOUNDED.get(approach.name), run.workdir / approach.name / "config.yaml"
+    name: Any = BOUNDED.get(approach.name)
+    begun = run.workdir / approach.name / "config.yaml"
     if minutes is None or (begun.is_file() and not name):
         return config
     if begun.is_file():

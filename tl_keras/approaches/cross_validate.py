@@ -91,7 +91,8 @@ def train(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
       ValueError: an answer has too few examples.
     """
     every = folds_of(run, data)
-    config, arch = every[0].run.config, None
+    config = every[0].run.config
+    arch: Any = None
     if config.model.is_pretrained and not config.search.wanted:
         trainings = len(every) + 1.0
         arch = architecture(
@@ -166,9 +167,9 @@ def _refit_searched(run: Run, data: Data) -> keras.Model:
     config = run.config
     part = everything(data, config)
     whole = Run(run.workdir / "fold_all", config, "fold")
-    given = {"part": ALL, "fingerprint": data.dataset.fingerprint, "began": folds.began(run)}
+    began, fingerprint = folds.began(run), data.dataset.fingerprint
     with run.timed("folds"):
-        job.prepare(whole, **given)
+        job.prepare(whole, part=ALL, fingerprint=fingerprint, began=began)
         best_model(whole, part, new_backbone(config))
     found = whole.record
     best = runs.as_trained(whole)

@@ -147,8 +147,8 @@ def _teacher(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
     dataset = replace(pooled, splits={**pooled.splits, "test": []})
     teacher.begin_inside()
     with run.timed("teacher"):
-        pooled = prepared(dataset, run.config, ("train",))
-        model = cross_validate.train(teacher, pooled, backbone)
+        to_deal = prepared(dataset, run.config, ("train",))
+        model = cross_validate.train(teacher, to_deal, backbone)
         with replacing(file) as temporary:
             model.save(temporary)
         teacher.finish(teacher.outcome())

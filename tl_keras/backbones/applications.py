@@ -289,7 +289,8 @@ def _stable_names(layers: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     # in the order of creation, so that the names are those of a fresh process.
     automatic = defaultdict(list)
     for layer in layers:
-        stem, number = re.fullmatch(r"(.*?)(?:_(\d+))?", layer["name"]).groups()
+        # The pattern matches every name.
+        stem, number = re.fullmatch(r"(.*?)(?:_(\d+))?", layer["name"]).groups()  # type: ignore[union-attr]
         if stem.replace("_", "") == layer["class_name"].lower():
             automatic[stem].append((int(number or 0), layer["name"]))
     return {

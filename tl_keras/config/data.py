@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from tl_keras.config.section import Location, OpenShare, Section, Share, Text, absolute, plain
+from tl_keras.maybe import Maybe
 from tl_keras.modalities import MODALITIES, part
 
 FILES = ("folder", "csv", "tfds")  # For every modality; other sources draw examples of one.
@@ -25,7 +26,7 @@ class DataConfig(Section):
     modality: Literal[("auto", *MODALITIES)] = Field(  # type: ignore[valid-type]  # From a table.
         "auto", description="What an example is. auto: decided by the source."
     )
-    path: Location | None = Field(
+    path: Maybe[Location] = Field(
         None,
         description="The data themselves: for the source folder the folder of class folders, for "
         "csv the CSV file, for tfds the folder in which TensorFlow Datasets keeps prepared data. "
@@ -39,7 +40,7 @@ class DataConfig(Section):
         description='For csv: whether labels that look like several classes ("a, b") or like '
         'numbers ("0.5") are class names. If not, such labels are refused.',
     )
-    name: Text | None = Field(
+    name: Maybe[Text] = Field(
         None,
         description='For tfds: the name of the builder, as in "beans" or "cifar10:3.0.2".',
     )
@@ -69,7 +70,7 @@ class DataConfig(Section):
         description="Largest number of examples of each class in train and val together. The "
         "others are not used, unless data.unlabelled is rest. null: no limit.",
     )
-    unlabelled: Annotated[Text, BeforeValidator(plain)] | None = Field(
+    unlabelled: Maybe[Annotated[Text, BeforeValidator(plain)]] = Field(
         None,
         description="For the command parallel: a folder of examples without labels, in any layout. "
         "rest: the examples that data.examples_per_class leaves out.",

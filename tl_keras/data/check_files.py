@@ -62,6 +62,7 @@ def check_all(
     if todo:
         checked |= _check_in_parallel(root, todo, settings, looks)
         # A file that could not be read has no digest: next time it may be readable.
+        entries: dict[str, list[Any]]
         entries = {file: [stamps[file], asdict(checked[file])] for file in files}
         entries = {file: entry for file, entry in entries.items() if entry[1]["digest"]}
         by = checked_by(settings)

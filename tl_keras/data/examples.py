@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tl_keras import tasks
+from tl_keras.maybe import Maybe
 
 if TYPE_CHECKING:
     from tl_keras.data.sources.shards import Shards
@@ -56,7 +57,8 @@ class Example:
     """A readable, labelled example."""
 
     file: str
-    label: int | float  # the target, as the task codes it: of classes a place among their names
+    # The target, as the task codes it: of classes an int, a place among their names; or a float.
+    label: Any
     digest: str  # SHA-256 of the content, hex
     index: int = -1  # into Dataset.raw, for embedded sources
     checked: Any = None  # what the check of its file found, a `Checked` of its modality
@@ -88,15 +90,15 @@ class Dataset:
     classes: tuple[str, ...]
     splits: dict[str, list[Example]]
     root: Path | None
-    raw: np.ndarray | None
+    raw: Maybe[np.ndarray]
     quarantined: list[Quarantined]
     warnings: list[str]
     fingerprint: str
-    draw: Callable[[Any], tuple[Any, Any]] | None = None
+    draw: Maybe[Callable[[Any], tuple[Any, Any]]] = None
     whole: bool = False
     listed: dict[str, Any] = field(default_factory=dict)
     omitted: list[str] = field(default_factory=list)
-    shards: "Shards | None" = None
+    shards: "Maybe[Shards]" = None
     task: str = tasks.DEFAULT
     nouns: tuple[str, str] = ("example", "examples")
 

@@ -15,6 +15,7 @@ from tl_keras import tasks
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import store
 from tl_keras.data.examples import Dataset
+from tl_keras.maybe import Maybe
 from tl_keras.modalities import part
 from tl_keras.run.progress import progress
 from tl_keras.version import VERSION
@@ -28,7 +29,7 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 Read = Callable[[tf.data.Dataset], tf.data.Dataset]
 
 
-Arrays = np.ndarray | tuple[np.ndarray, ...]  # Of one example each entry has a row.
+Arrays = Maybe[np.ndarray]  # Or a tuple of arrays, each with a row for each example.
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,9 @@ class Inputs:
     """
 
     labels: np.ndarray
-    array: Arrays | None
-    read: Read | None = None
-    rows: np.ndarray | None = None
+    array: Arrays
+    read: Maybe[Read] = None
+    rows: Maybe[np.ndarray] = None
     pool: int = 0
 
     def __len__(self) -> int:
@@ -61,8 +62,8 @@ class Inputs:
 
     def take(self, chosen: slice) -> Arrays:
         """Some of what the array holds, in order."""
-        chosen = chosen if self.rows is None else self.rows[chosen]
-        return tf.nest.map_structure(lambda array: array[chosen], self.array)
+        rows = chosen if self.rows is None else self.rows[chosen]
+        return tf.nest.map_structure(lambda array: array[rows], self.array)
 
     def places(self, indices: tf.Tensor) -> tf.Tensor:
         """Of indices of examples, those in the pool."""

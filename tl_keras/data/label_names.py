@@ -49,7 +49,7 @@ def quoted(name: str) -> str:
 def as_label_lines(names: Sequence[str]) -> list[str]:
     """Names as lines of a label file: each one line, and no two that look the same."""
     lines = [" ".join(name.split()) for name in names]
-    counts = defaultdict(int)
+    counts: defaultdict[str, int] = defaultdict(int)
     for line in lines:
         counts[_printed(line)] += 1
     return [

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -70,7 +71,8 @@ def load(config: RunConfig, strict: bool = True) -> Dataset:
     if listing.shards:
         pictures = plain_nouns(config.modality)[1]
         why = f"since the {pictures} stay in their shards"
-        alike, warnings = [], [f"near-duplicates are not searched for, {why}"]
+        alike: list[Any] = []
+        warnings = [f"near-duplicates are not searched for, {why}"]
     else:
         alike, warnings = _alike(found, config, listing.root)
     splits = carve(found.splits, found.groups, data, alike)
@@ -317,7 +319,9 @@ def _load_drawn(config: RunConfig) -> Dataset:
             "does not take; expected another data.source, such as csv"
         )
     else:
-        train = [Example(*named, i) for i, named in enumerate(drawn.train)]
+        train = [
+            Example(name, label, digest, i) for i, (name, label, digest) in enumerate(drawn.train)
+        ]
         held_out = {split: examples[place] for split, place in drawn.parts.items()}
         names, splits = drawn.classes, {"train": train, **held_out}
     mark = fingerprint(splits, names)

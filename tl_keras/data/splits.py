@@ -149,7 +149,8 @@ def _take(
     strata = defaultdict(list)
     for unit in units:
         strata[_stratum(unit)].append(unit)
-    taken, left = [], []
+    taken: list[list[Example]] = []
+    left: list[list[Example]] = []
     for stratum in sorted(strata):
         room = counts[stratum]
         for unit in sorted(strata[stratum], key=lambda unit: _rank(unit, seed)):

@@ -22,6 +22,7 @@ import platformdirs
 from filelock import FileLock, Timeout
 
 from tl_keras.config.cache import CacheConfig
+from tl_keras.maybe import Maybe
 from tl_keras.run import marks
 from tl_keras.run.files import TEMPORARY, remove_unfinished, replacing, write_json
 
@@ -119,7 +120,9 @@ def keep(
 
 
 def keep_all(
-    config: CacheConfig, requests: Sequence[Request], compute: Callable[[list[np.ndarray]], None]
+    config: CacheConfig,
+    requests: Sequence[Request],
+    compute: Callable[[list[Maybe[np.ndarray]]], None],
 ) -> list[Kept]:
     """The arrays asked for, memory-mapped read-only; `compute` fills those that are not there yet.
 
@@ -133,6 +136,7 @@ def keep_all(
     """
     started = time.monotonic()
     if sum(request.bytes for request in requests) > config.max_bytes:
+        arrays: list[Maybe[np.ndarray]]
         arrays = [np.empty(request.shape, request.dtype) for request in requests]
         compute(arrays)
         return [Kept(array, False, time.monotonic() - started) for array in arrays]
@@ -183,7 +187,7 @@ def _write(
     missing: dict[int, tuple[Path, Request]], count: int, compute: Callable[[list], None]
 ) -> None:
     """Writes the missing ones of `count` arrays."""
-    arrays: list[np.ndarray | None] = [None] * count
+    arrays: list[Any] = [None] * count
     with contextlib.ExitStack() as stack:
         for i, (path, request) in missing.items():
             path.with_suffix(".json").unlink(missing_ok=True)

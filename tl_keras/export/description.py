@@ -7,6 +7,7 @@ from typing import Any
 
 from tl_keras import tasks
 from tl_keras.data.inputs import Inputs
+from tl_keras.maybe import Maybe
 
 LABELS = "labels.txt"
 
@@ -48,5 +49,5 @@ class Examples:
     """
 
     inputs: Inputs
-    paths: Sequence[Path] | None
+    paths: Maybe[Sequence[Path]]
     split: str

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import keras
 from absl import logging
@@ -36,7 +37,8 @@ def export(subject: Subject, writing: Writing, judge: Subject | None = None) -> 
       ValueError: the model needs operators that LiteRT lacks.
     """
     formats = writing.config.formats
-    own = theirs = None
+    own: Any = None
+    theirs: Any = None
     if set(formats) - set(WHOLE):
         own = _converted(subject, writing)
         theirs = own
@@ -44,7 +46,7 @@ def export(subject: Subject, writing: Writing, judge: Subject | None = None) -> 
             theirs = _converted(judge, writing)
             if shape_of(own) != shape_of(theirs):
                 judge, theirs = None, own
-    results = {}
+    results: dict[str, Exported] = {}
     for name in formats:
         if name in WHOLE:
             entry = proof.whole(name, subject, writing)
@@ -56,10 +58,10 @@ def export(subject: Subject, writing: Writing, judge: Subject | None = None) -> 
             entry = proof.quantised(name, (subject, own), (judge or subject, theirs), writing)
         results[name] = entry
         _log(name, entry, writing.task)
-    for name, entry in results.items():
-        final = file_name(name, rejected=entry.status != OK)
-        (writing.folder / file_name(name)).rename(writing.folder / final)
-        results[name] = entry.model_copy(update={"path": f"{FOLDER}/{final}"})
+    for made, entry in results.items():
+        final = file_name(made, rejected=entry.status != OK)
+        (writing.folder / file_name(made)).rename(writing.folder / final)
+        results[made] = entry.model_copy(update={"path": f"{FOLDER}/{final}"})
     return results
 
 
@@ -106,7 +108,8 @@ def size_and_latency(
     """
     with tempfile.TemporaryDirectory() as temporary:
         few = litert.calibration_examples(inputs["train"], FEW, task)
-        own = convert(model, few, ExportConfig(formats=(name,)), None, Path(temporary))
+        config = ExportConfig.model_validate({"formats": [name]})
+        own = convert(model, few, config, None, Path(temporary))
         file = Path(temporary, "model.tflite")
         file.write_bytes(content_of(own, name))
         latency = parity.latency(file, inputs["val"])

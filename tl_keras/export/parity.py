@@ -145,7 +145,8 @@ def float_operators(content: bytes) -> dict[str, int]:
     """How many operators of a file take or give floats, by kind; those that quantise or dequantise
     are no arithmetic and left out."""
     model = flatbuffer.read(content)
-    graph, found = model.subgraphs[0], {}
+    graph = model.subgraphs[0]
+    found: dict[str, int] = {}
     for operator in graph.operators:
         kind = flatbuffer.kind(model, operator)
         ends = [i for i in (*operator.inputs, *operator.outputs) if i >= 0]

@@ -21,7 +21,7 @@ from tl_keras.export.formats.converted import Converted, content_of
 from tl_keras.export.formats.saved_model import Abstains, Decode
 from tl_keras.run.progress import progress
 from tl_keras.run.quiet import quiet
-from tl_keras.run.result.exports import Exported, FileLoss, Repair
+from tl_keras.run.result.exports import Exported, FileLoss, Repair, RepairStep
 
 OK = "ok"
 REJECTED = ".rejected"
@@ -155,7 +155,8 @@ def quantised(
     plain = content_of(converted, name)
     judged = plain if judge[1] is converted else content_of(judge[1], name)
     verdict = _verdict(judged, judge[0], writing)
-    kept, steps = (), []
+    kept: tuple[int, ...] = ()
+    steps: list[RepairStep] = []
     if not writing.is_sound(verdict):
         logging.info("export %s: loses %.3f on %s; mending", name, verdict.lost, verdict.on)
         mended = _repair(name, *judge, verdict, writing)
@@ -202,7 +203,7 @@ def _repair(
         bar.update()
         return writing.judged.moved(found, reference)
 
-    def judged(kept: Sequence[int]) -> FileLoss:
+    def judged(kept: Collection[int]) -> FileLoss:
         return _verdict(content_of(converted, name, kept), judge, writing)
 
     with progress(title=f"mend {name}", unit=" runs") as bar:

@@ -82,7 +82,8 @@ def rank(candidates: Sequence[int], cost: Callable[[Sequence[int]], float]) -> l
     def measured(start: int, end: int) -> tuple[float, int, int, int]:
         return -cost(candidates[start:end]), start - end, start, end
 
-    ranges, single = [measured(0, len(candidates))] if candidates else [], []
+    ranges = [measured(0, len(candidates))] if candidates else []
+    single: list[tuple[float, int, int, int]] = []
     highest = 0.0  # of a single one
     while ranges and -ranges[0][0] >= NEGLIGIBLE * highest:
         if len(ranges) + len(single) == MOST_RANGES:

@@ -52,7 +52,7 @@ def waiting(folder: Path) -> Run:
       ValueError: the folder holds no job.
     """
     inputs = read_json(folder / "checkpoint" / "job.json")
-    result = None if inputs else read_json(folder / "result.json")
+    result: Any = None if inputs else read_json(folder / "result.json")
     if not inputs and not result:
         raise ValueError(f"{str(folder)!r} is not the folder of a job: it has no job.json")
     kind = inputs["kind"] if inputs else result["pipeline"]

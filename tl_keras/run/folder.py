@@ -25,8 +25,10 @@ from tl_keras.run.result.search import SearchRecord
 from tl_keras.run.run import Run, read_json
 
 # Folders inside a run that only the process of that run works in.
-RUNS_INSIDE = ("search", "search/trial_*", "fold_*", "fold_*/search", "fold_*/search/trial_*")
-RUNS_INSIDE += ("teacher", "teacher/fold_*", "round_*")
+RUNS_INSIDE = (
+    *("search", "search/trial_*", "fold_*", "fold_*/search", "fold_*/search/trial_*"),
+    *("teacher", "teacher/fold_*", "round_*"),
+)
 # Files that commands write into a run folder.
 FILES = {
     *(".tl_keras", "config.yaml", "data.json", "findings.json", "metrics.jsonl", "model.keras"),

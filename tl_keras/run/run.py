@@ -11,9 +11,9 @@ from typing import Any
 
 from tl_keras.config import text as configs
 from tl_keras.config.whole import RunConfig
+from tl_keras.maybe import Maybe
 from tl_keras.run import marks
 from tl_keras.run.files import write_json, write_text
-from tl_keras.run.result.part import Maybe
 from tl_keras.run.result.whole import SCHEMA, Result, build, parse, to_json
 
 DONE, DIVERGED, OVER = "done", "diverged", "over the limit"  # Statuses of a trial.
@@ -135,7 +135,7 @@ class Run:
         shutil.rmtree(self.checkpoint, ignore_errors=True)
 
 
-def read_result(workdir: Path, task: str) -> Result | None:
+def read_result(workdir: Path, task: str) -> Maybe[Result]:
     """Returns the content of `result.json` in a run folder, or None if there is no such file.
 
     Raises:

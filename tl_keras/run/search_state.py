@@ -38,7 +38,7 @@ def read(run: Run) -> SearchState:
     file = state_file(run)
     if not file.exists():
         return SearchState()
-    state = read_json(file)
+    state = read_json(file) or {}
     try:
         records = [TrialRecord.model_validate(record) for record in state.pop("records")]
         return SearchState(records, **state)

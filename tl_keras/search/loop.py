@@ -59,8 +59,8 @@ def _search(run: Run, session: Session, state: SearchState) -> None:
         oracle = tuner.oracle(config, epochs, session.entries, scratch)
         if state.oracle:
             tuner.restore(oracle, state.oracle)
-        for record in state.records:
-            _settle(session, record)
+        for earlier in state.records:
+            _settle(session, earlier)
         table.show_all(config, session, state)
         while state.spent != budget and has_budget(config.search, state.records, elapsed()):
             proposal = tuner.propose(oracle)

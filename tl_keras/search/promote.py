@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from absl import logging
 
@@ -67,7 +68,8 @@ def _nothing(config: RunConfig, state: SearchState) -> str:
 
 def _described(run: Run, state: SearchState, order: list[TrialRecord]) -> SearchRecord:
     """`search` of `result.json`."""
-    best, curve = order[0], []
+    best = order[0]
+    curve: list[list[Any]] = []
     choice, main = tasks.of(run.config.task, "choice"), tasks.of(run.config.task, "names").MAIN
     score = tasks.of(run.config.task, "metrics").score
     for record in state.records:

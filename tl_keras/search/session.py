@@ -85,7 +85,7 @@ class Session:
     run: Run
     data: Data
     part: int | str | None
-    entries: dict[str, tuple | Range]
+    entries: dict[str, Any]
     learnt: Learnt
     memory: Memory
 
@@ -98,7 +98,7 @@ class Session:
         """The architecture of a trial in words, as in `MobileNetV2 alpha 0.5, 160 px`."""
         labels = self.memory.labels
         if not labels:
-            counts = Counter()
+            counts: Counter[str] = Counter()
             for trial in space.first_trials(self.run.config):
                 label, key = _label(trial.model), _model_key(trial.model)
                 if key not in labels:
@@ -207,7 +207,7 @@ def architecture_of(session: Session, config: RunConfig) -> Architecture:
     check_backbone(session, config, backbone)
     label = f"{session.label_of(config)}: " if session.has_several else ""
     pattern = table.block_pattern(config.model.backbone)
-    depths = session.entries.get("fit.freeze", ("auto",))
+    depths: Any = session.entries.get("fit.freeze", ("auto",))
     unsearched = "fit.freeze" not in session.entries
     if isinstance(depths, Range):
         count = len(freeze.blocks(backbone, pattern))
@@ -264,7 +264,7 @@ def _largest(config: RunConfig, session: Session) -> RunConfig:
 
 def _trainings(session: Session, depths: int) -> float:
     """How many trials will read the same activations, if chance spreads them evenly."""
-    count = session.run.config.search.trials or RECKONED
+    count: float = session.run.config.search.trials or RECKONED
     for name, entry in session.entries.items():
         of_data = name.startswith(("data.", f"{session.run.config.modality}."))
         if of_data or space.of_architecture(name):

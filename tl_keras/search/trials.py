@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -83,6 +83,7 @@ def _prepare(
     started, passed = time.monotonic(), _passes(session.run)
     config, base = trial.config, session.run.config.search
     decided: dict[str, Any] = {}
+    cuts: Sequence[str]
     if not config.model.is_pretrained:
         arch, data = None, data_of(session, config)
         figures, cuts, label = _figures_from_scratch(session, config, data), (), ""

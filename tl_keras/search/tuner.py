@@ -100,8 +100,9 @@ def trials_until_whole(made: Any, epochs: int) -> int | None:
         if trial is None:
             return None
         if trial.hyperparameters.values["tuner/epochs"] == epochs:
-            return count
+            break
         tell(made, trial, float(-count))
+    return count
 
 
 def values_of(trial: Any, entries: Mapping[str, tuple | Range]) -> dict[str, Any]:

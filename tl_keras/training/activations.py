@@ -65,8 +65,8 @@ def activations(
         missing = [name for name in missing if name not in some]
         if not some:
             continue
-        found = passes.kept(arch, Pass(some, split, view, half), how)
-        for name, kept in found.items():
+        computed = passes.kept(arch, Pass(some, split, view, half), how)
+        for name, kept in computed.items():
             arch.shared.opened[name, split, *shows] = kept.array
             _record(arch, (name, split, *shows), kept)
     while len(arch.shared.opened) > max(MAX_OPEN_ARRAYS, len(names)):

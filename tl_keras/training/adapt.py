@@ -1,6 +1,7 @@
 """Adapts a model to a data set: head first, then the suffix (LP-FT); or all of it from scratch."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,6 +15,7 @@ from tl_keras.data import batches
 from tl_keras.data.examples import Dataset
 from tl_keras.data.inputs import Inputs
 from tl_keras.data.prepared import Data
+from tl_keras.maybe import Maybe
 from tl_keras.run.result.training import Chosen, ModelRecord
 from tl_keras.run.run import Run
 from tl_keras.training import candidates, features, metrics
@@ -174,7 +176,7 @@ class Adapted:
     probabilities: np.ndarray
     tuned: np.ndarray | None
     depth: Freeze
-    held_out: np.ndarray | None = None
+    held_out: Maybe[np.ndarray] = None
 
 
 def head_then_suffix(
@@ -202,7 +204,8 @@ def head_then_suffix(
     models.start_from(arch.trained, arch.initial, head, config.model.dropout)
     tunes = depth.cut != arch.output and plan.epochs > 0
     standing = {"head": candidates.of_head(arch, config, head, looks=tunes)}
-    suffix, epochs = None, 0
+    suffix: Any = None
+    epochs = 0
     if tunes and (choose or candidates.may_gain(run, standing["head"])):
         suffix = suffix_of(arch, config, depth.cut)
         suffix.learner.begin()

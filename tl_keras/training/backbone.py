@@ -63,7 +63,7 @@ def trained(
     file = run.workdir / "model.keras"
     if backbone is not None:
         made = train(run, data, backbone)
-        if made != file:
+        if not isinstance(made, Path):
             with replacing(file) as temporary:
                 made.save(temporary)
     return models.load(file)
@@ -72,7 +72,7 @@ def trained(
 def _check_weights(config: RunConfig) -> None:
     """Loads the files of weights of all architectures but the first, which is loaded already."""
     found = zip(space.architectures(config), space.first_trials(config), strict=True)
-    seen = set()
+    seen: set[str] = set()
     for values, trial in found:
         key = trial.model.model_dump_json(exclude={"dropout", "head_width"})
         if seen and key not in seen and trial.model.weights not in WEIGHTS:

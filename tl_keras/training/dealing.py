@@ -71,7 +71,7 @@ def data_of(config: RunConfig, part: int | str | None, fingerprint: str) -> Data
     if part is None:
         return prepared(dataset, config, HEAD_SPLITS)
     pool = prepared(dataset.pooled(), config, ("train",))
-    return everything(pool, config) if part == ALL else deal(pool, config)[part].data
+    return everything(pool, config) if part == ALL else deal(pool, config)[int(part)].data
 
 
 def loaded_again(config: RunConfig, fingerprint: str) -> Dataset:

@@ -8,6 +8,7 @@ import numpy as np
 from tl_keras import tasks
 from tl_keras.data import doctor
 from tl_keras.data.prepared import Data
+from tl_keras.maybe import Maybe
 from tl_keras.modalities import part
 from tl_keras.run import predictions
 from tl_keras.run.result.part import Scores, Views
@@ -35,7 +36,7 @@ def predict(
 
 def evaluate(
     run: Run, model: keras.Model, data: Data, probabilities: Answers
-) -> dict[str, Scores | None]:
+) -> dict[str, Maybe[Scores]]:
     """`val` and `test` of `result.json`; writes `predictions.csv` and `pictures/`."""
     with run.timed("evaluate"):
         measured = _evaluate(run, model, data, probabilities)
@@ -48,9 +49,9 @@ def evaluate(
 
 def _evaluate(
     run: Run, model: keras.Model, data: Data, probabilities: Answers
-) -> dict[str, Scores | None]:
+) -> dict[str, Maybe[Scores]]:
     names, answered, task = data.dataset.classes, {}, run.config.task
-    measured: dict[str, Scores | None] = {"val": None, "test": None}
+    measured: dict[str, Maybe[Scores]] = {"val": None, "test": None}
     for split, found in probabilities.items():
         labels = data.inputs[split].labels
         measured[split] = tasks.of(task, "metrics").measure(found, labels, names)

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,7 @@ STRENGTHS = tuple(10.0**power for power in np.arange(-4, 2.5, 0.5))  # scikit-le
 WORSE = 2  # Strengths in a row that are worse on validation than the best: the rest are too.
 
 
-def fit_head(
-    features: tuple[np.ndarray, np.ndarray], labels: tuple[np.ndarray, np.ndarray], recipe: Recipe
-) -> Head:
+def fit_head(features: Sequence[np.ndarray], labels: Sequence[np.ndarray], recipe: Recipe) -> Head:
     """A head on pooled features, of the strength with the least validation loss; near an earlier
     head of more examples the strongest that is not clearly worse.
 

@@ -29,7 +29,7 @@ def resolved(config: FitConfig, num_train: int, steps: int, pretrained: bool) ->
     validation may stay at chance for hundreds of steps.
     """
     if pretrained:
-        freeze = 0.5 if num_train < 500 else 0.25 if num_train < 5000 else 0.0
+        freeze: float | str = 0.5 if num_train < 500 else 0.25 if num_train < 5000 else 0.0
         epochs, learning_rate = np.clip(20 * np.sqrt(500 / num_train), 5, 30), 3e-4
     else:
         freeze, epochs, learning_rate = 0.0, np.clip(3000 / steps, 5, 300), 2e-3

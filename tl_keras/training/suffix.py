@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,6 +12,7 @@ from tl_keras import tasks
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import batches
 from tl_keras.data.inputs import Inputs, Training
+from tl_keras.maybe import Maybe
 from tl_keras.run.run import Run
 from tl_keras.training import features, metrics
 from tl_keras.training import fit as train
@@ -66,7 +68,7 @@ class Suffix:
       infer: its logits on validation.
     """
 
-    cut: str | None
+    cut: Maybe[str]
     keeps: Mapping[str, bool]
     learner: Learner
     dropout: Dropout
@@ -88,13 +90,13 @@ def suffix_of(arch: Architecture, config: RunConfig, cut: str | None) -> Suffix:
 
 
 def _suffix(
-    arch: Architecture, config: RunConfig, cut: str | None, kept: Mapping[str, bool]
+    arch: Architecture, config: RunConfig, cut: Maybe[str], kept: Mapping[str, bool]
 ) -> Suffix:
     prefix, above = halves(models.logits_of(arch.trained), cut)
     networks = {}
     for split in kept:
         whole = prefix is None or kept[split]
-        dtype = None if whole else cut_of(arch, cut).dtype
+        dtype: Any = None if whole else cut_of(arch, cut).dtype
         networks[split] = above if whole else behind(prefix, above, dtype)
     learns, infer = (
         learner(networks["train"], config.fit, task=config.task),
@@ -148,7 +150,7 @@ def fit_suffix(
         data = by_epoch(lambda place: batches.training(examples, how, place))
     validate = None
     if validates:
-        validate = validation(suffix.infer, *seen(arch, suffix, how), task=config.task)
+        validate = validation(suffix.infer, seen(arch, suffix, how)[0], task=config.task)
     fit = Fit("finetune", suffix.learner, data, validate, plan, config.fit, config.seed)
     with run.timed("finetune"), metrics.publisher(run.workdir, earlier) as publish:
         return train.fit(fit, run.checkpoint / "finetune.npy", publish)

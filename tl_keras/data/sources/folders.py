@@ -128,11 +128,11 @@ def _classes(root: Path, top: list[Path], listing: Listing, modality: str) -> Cl
         _settle_others(root, trains[0], beside, listing, modality)
         _settle_splits({folder: split for folder, split in splits.items() if split}, listing)
         found = []
-        for folder in top:
-            if splits[folder]:
-                place = _unwrapped(inside[folder], listing)
+        for path in top:
+            if splits[path]:
+                place = _unwrapped(inside[path], listing)
                 _warn_of_unused(place, listing)
-                found += [(own, own.name, splits[folder]) for own in place.folders]
+                found += [(own, own.name, splits[path]) for own in place.folders]
         return found
     filled = [inside[folder] for folder in top if has_files(inside[folder])]
     for folder in filled:

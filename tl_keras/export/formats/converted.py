@@ -11,6 +11,7 @@ import numpy as np
 from tl_keras.config.export import WHOLE, ExportConfig
 from tl_keras.export.formats import flatbuffer, litert, quantise, saved_model
 from tl_keras.export.formats.saved_model import Abstains
+from tl_keras.maybe import Maybe
 from tl_keras.run.files import not_a_pattern
 from tl_keras.run.quiet import quiet
 
@@ -20,7 +21,7 @@ class Converted:
     """The float32 LiteRT file of a model, and what it takes to quantise it."""
 
     content: bytes
-    calibrated: quantise.Calibrated | None
+    calibrated: Maybe[quantise.Calibrated]
 
 
 def convert(

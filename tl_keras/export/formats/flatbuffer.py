@@ -6,6 +6,8 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from tl_keras.maybe import Maybe
+
 ALIGNMENT = 16  # bytes; the schema asks for it, and kernels may read whole vectors
 IDENTIFIER = b"TFL3"
 NAMES = {value: name for name, value in vars(schema.BuiltinOperator).items() if name.isupper()}
@@ -92,7 +94,7 @@ def flex(content: bytes) -> list[str]:
     return [name for name in operators(read(content)) if name.startswith("Flex")]
 
 
-def constant(model: schema.ModelT, tensor: int) -> np.ndarray | None:
+def constant(model: schema.ModelT, tensor: int) -> Maybe[np.ndarray]:
     """A tensor's values, `float32`, that are the same for all inputs; None of others."""
     entry = model.subgraphs[0].tensors[tensor]
     data = model.buffers[entry.buffer].data

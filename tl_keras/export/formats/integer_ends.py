@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ai_edge_litert import schema_py_generated as schema
 
 from tl_keras.export.formats import flatbuffer
+from tl_keras.maybe import Maybe
 
 PIXELS = 255
 # Of outputs that lie in 0..1; a float one of another range stays float.
@@ -37,7 +38,7 @@ class Front:
         return self.start + 1 + self.operators
 
 
-def front_of(model: schema.ModelT) -> Front | None:
+def front_of(model: schema.ModelT) -> Maybe[Front]:
     """Of a graph that begins with a cast and scalars that multiply and add."""
     graph = model.subgraphs[0]
     kinds = [flatbuffer.kind(model, operator) for operator in graph.operators[:2]]
@@ -118,7 +119,7 @@ def _integer_start(model: schema.ModelT, graph: schema.SubGraphT, front: Front |
 
 
 def _integer_end(
-    model: schema.ModelT, graph: schema.SubGraphT, end: int, step: float | None
+    model: schema.ModelT, graph: schema.SubGraphT, end: int, step: Maybe[float]
 ) -> int:
     """The number of a uint8 tensor that holds what an output does; of a float one in such steps."""
     found = graph.tensors[end]

@@ -48,7 +48,7 @@ def _metadata(described: Description, outputs: Sequence[str]) -> bytes:
     found = [_output(builder, described, name) for name in outputs]
     fields = {0: text("serve"), 2: _vector(builder, inputs), 3: _vector(builder, found)}
     graph = table(builder, 7, offset=fields)
-    strings = {0: described.name, 1: described.text, 2: described.version}
+    strings: dict[int, str | None] = {0: described.name, 1: described.text, 2: described.version}
     strings |= {4: described.author, 5: described.license, 7: PARSER}
     fields = {i: text(value) for i, value in strings.items() if value is not None}
     fields[3] = _vector(builder, [graph])

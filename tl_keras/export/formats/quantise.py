@@ -17,6 +17,7 @@ import re
 import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -93,7 +94,8 @@ def calibrate(content: bytes, examples: np.ndarray) -> Calibrated:
     shifts, carriers = {}, integer_ends.carriers(model, front)
     for layer in layers:
         source, own = (flatbuffer.name(model, i) for i in (layer.input, layer.weights))
-        weights, mean = flatbuffer.constant(model, layer.weights), means.get(source)
+        weights: Any = flatbuffer.constant(model, layer.weights)
+        mean: Any = means.get(source)
         corrects = mean is not None and _takes(layer, weights, len(mean))
         for name in CORRECTED:
             step = _step(name, ranges.get(source)) if name in STATIC else None
@@ -214,7 +216,8 @@ def _statistics(
     made = {int(i) for operator in graph.operators for i in operator.outputs}
     made |= set(map(int, graph.inputs))  # Pixels are integers; other inputs may be floats.
     floats = [i for i in made if graph.tensors[i].type == schema.TensorType.FLOAT32]
-    low, high, total = dict.fromkeys(floats, np.inf), dict.fromkeys(floats, -np.inf), {}
+    low, high = dict.fromkeys(floats, np.inf), dict.fromkeys(floats, -np.inf)
+    total: dict[int, Any] = {}
     for example in examples:
         interpreter.set_tensor(graph.inputs[0], example[None])
         interpreter.invoke()
@@ -269,7 +272,7 @@ def _step(name: str, taken: dict[str, np.ndarray] | None) -> float | None:
         return None
     low, high = min(float(taken["min"].min()), 0), max(float(taken["max"].max()), 0)
     step = (high - low) / 255 if name == "int8" else max(high, -low) / 32767
-    return max(step, np.finfo(np.float32).tiny)
+    return max(step, float(np.finfo(np.float32).tiny))
 
 
 def _largest(layer: Layer, weights: np.ndarray, bias: np.ndarray, step: float | None) -> np.ndarray:

@@ -66,7 +66,7 @@ def augment(images: tf.Tensor, uniform: tf.Tensor, augmentations: Augmentations)
 def _plan(uniform: tf.Tensor, augmentations: Augmentations) -> tuple[list[tf.Tensor], list]:
     """Returns the geometric matrices and the colour functions of float images, both in order."""
     matrices: list[tf.Tensor] = []
-    colours: list[Callable[[tf.Tensor], tf.Tensor]] = []
+    colours: list[Callable[..., tf.Tensor]] = []
     start = 0
     for entry in augmentations:
         u = uniform[:, start : start + COLUMNS.get(entry.name, 0)]
@@ -209,6 +209,8 @@ def _translate(u: tf.Tensor, share: float) -> tf.Tensor:
     return _matrix(tf.ones_like(u[:, 0]), x=_spread(u[:, 0], share), y=_spread(u[:, 1], share))
 
 
+Operations = dict[str, Callable[..., tf.Tensor]]
+GEOMETRIC: Operations
 GEOMETRIC = {"flip": _flip, "rotation": _rotate, "zoom": _zoom, "translation": _translate}
 
 
@@ -258,7 +260,7 @@ def _erase(images: tf.Tensor, u: tf.Tensor, chance: float) -> tf.Tensor:
     return tf.where(erased[..., None], 127.5, images)
 
 
-COLOURS = {
+COLOURS: Operations = {
     "contrast": _contrast,
     "brightness": _brightness,
     "color": _color,
@@ -282,14 +284,14 @@ def _solarize(images: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
 
 
 # RandAugment's operations. Strength is `(batch,)` in -1..1; 0 leaves an image unchanged.
-DRAWN_GEOMETRIC = (
+DRAWN_GEOMETRIC: tuple[Callable[..., tf.Tensor], ...] = (
     lambda s: _rotation(s * math.pi / 6),
     lambda s: _matrix(tf.ones_like(s), b=0.3 * s),
     lambda s: _matrix(tf.ones_like(s), c=0.3 * s),
     lambda s: _matrix(tf.ones_like(s), x=0.3 * s),
     lambda s: _matrix(tf.ones_like(s), y=0.3 * s),
 )
-DRAWN_COLOURS = (
+DRAWN_COLOURS: tuple[Callable[..., tf.Tensor], ...] = (
     lambda x, s: x + _per_image(0.6 * 255 * s),
     lambda x, s: _scale_contrast(x, 1 + 0.9 * s),
     lambda x, s: _saturate(x, 1 + 0.9 * s),

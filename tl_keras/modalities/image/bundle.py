@@ -70,7 +70,8 @@ def measure(file: Path, spec: dict[str, Any], examples: Examples) -> OnFiles:
       `identical`, the share of images whose pixels equal the prepared ones.
     """
     count = min(CORES, parity.MOST_AT_ONCE)
-    interpreters, rows = [predict.load(file) for _ in range(count)], []
+    interpreters = [predict.load(file) for _ in range(count)]
+    rows: list[tuple] = []
 
     def run(interpreter: Any, prepared: np.ndarray, places: np.ndarray) -> list[tuple]:
         compared = []
@@ -168,7 +169,7 @@ def _write_golden(folder: Path, file: Path, spec: dict[str, Any], examples: Exam
     for number, pixels in enumerate(examples_of(examples.inputs.part(chosen))):
         answer = predict.run(interpreter, pixels)["probabilities"]
         Image.fromarray(pixels).save(folder / f"{number}.png")
-        entry = {"pixels": f"{number}.png", "file": None}
+        entry: dict[str, Any] = {"pixels": f"{number}.png", "file": None}
         if examples.paths is not None:
             source = examples.paths[chosen[number]]
             suffix = source.suffix.lower()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import imagehash
 import PIL
@@ -105,7 +105,7 @@ def blame(start: bytes, error: Exception) -> str:
 
 def _peak(image: Image.Image) -> int:
     """The brightest value of a grey or RGB image."""
-    extrema = image.getextrema()
+    extrema: Any = image.getextrema()
     return max(high for _, high in ([extrema] if image.mode == "L" else extrema))
 
 

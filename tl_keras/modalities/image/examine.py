@@ -29,7 +29,7 @@ def examine(dataset: Dataset, inputs: dict[str, Inputs], settings: ImageConfig) 
       [least, median, most]; `odd`, a list of `file`, `width`, `height`, `why`. `brightness`, mean
       grey in 0..255: `n`, `median`, `odd`, a list of `file`, `mean`, `why`.
     """
-    findings = {"rare": rare_answers(dataset)}
+    findings: dict[str, Any] = {"rare": rare_answers(dataset)}
     splits = [split for split in SPLITS if dataset.splits[split]]
     examples = [example for split in splits for example in dataset.splits[split]]
     if dataset.root is not None:

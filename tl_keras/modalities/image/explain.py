@@ -127,7 +127,7 @@ def feature_map(model: keras.Model) -> str | None:
         return None
     size = model.input.shape[1]
     for operation in reversed(model.operations):
-        shape = operation.output.shape if operation.name in cuts else ()
+        shape: Any = operation.output.shape if operation.name in cuts else ()
         if len(shape) == 4 and shape[1] and CELLS <= shape[1] < size:
             return operation.name
     return None

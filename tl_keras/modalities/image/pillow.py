@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageFile
@@ -26,7 +26,8 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_lock, _held = threading.Lock(), []
+_lock = threading.Lock()
+_held: list[ExitStack] = []
 
 
 @contextmanager
@@ -61,7 +62,7 @@ def _quieten() -> ExitStack:
 
 def _remove(own: tuple) -> None:
     with suppress(ValueError):
-        warnings.filters.remove(own)
+        warnings.filters.remove(own)  # type: ignore[attr-defined]  # It is a list.
 
 
 def read_rgb(file: Path | BinaryIO) -> np.ndarray:
@@ -92,7 +93,7 @@ def to_rgb(image: Image.Image) -> np.ndarray:
 def orientation(image: Image.Image) -> int:
     """The EXIF orientation of a loaded image, 1 to 8; 1, upright, if it is missing or broken."""
     try:
-        value = image.getexif().get(ORIENTATION)
+        value: Any = image.getexif().get(ORIENTATION)
     except Exception:  # Pillow raises anything here; the pixels are sound.
         return 1
     return value if value in range(1, 9) else 1

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tl_keras.maybe import Maybe
 from tl_keras.modalities.drawn_source import Drawn
 from tl_keras.modalities.image.drawn import digits, glyph_masks
 
@@ -65,7 +66,7 @@ def draw_glyphs(config: Any) -> Drawn:
     )
 
 
-def _draw(seed: int, count: int, size: int) -> tuple[np.ndarray | None, np.ndarray]:
+def _draw(seed: int, count: int, size: int) -> tuple[Maybe[np.ndarray], np.ndarray]:
     """Images `(count, size, size, 3) uint8` (None for size 0) and labels `(count,) int64`."""
     import tensorflow as tf
 

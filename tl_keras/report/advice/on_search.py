@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tl_keras.report.drawings.words import (
     count,
@@ -180,7 +181,7 @@ def _has_more(best: Trial) -> bool:
 def knows_of_depth(run: RunFiles) -> bool:
     """Whether trials of several depths say more of it than the run's own two candidates can."""
     search = trials.searched(run)
-    return bool(search) and len(trials.by_depth(search)) > 1
+    return search is not None and len(trials.by_depth(search)) > 1
 
 
 def _on_diverged(search: Search) -> Asked:
@@ -244,7 +245,7 @@ def _on_rate(run: RunFiles, search: Search) -> Asked:
 
 def _range(run: RunFiles) -> tuple[float, float] | None:
     """The ends of the learning rates that were searched, by the config."""
-    tree = run.tree
+    tree: Any = run.tree
     for key in ("search", "space", trials.RATE):
         tree = tree.get(key) if isinstance(tree, dict) else None
     tried = [tree.get("min"), tree.get("max")] if isinstance(tree, dict) else tree

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from tl_keras.report.advice import on_search
 from tl_keras.report.advice.advice import Advice, is_chance
@@ -211,7 +212,7 @@ def _files(names: Sequence[str]) -> str:
 
 def _on_depth(run: RunFiles) -> Iterable[Advice]:
     model, val = run.result.model, run.result.val
-    tuned = (model.candidates or {}).get("finetuned") if model else None
+    tuned: Any = (model.candidates or {}).get("finetuned") if model else None
     between = figures.paired(tuned.won, tuned.lost, val.n) if tuned and val else None
     if not between or not run.counts_right or on_search.knows_of_depth(run):
         return
@@ -258,7 +259,7 @@ def _deeper(share: float | str | None) -> str:
 
 
 def _on_fit(run: RunFiles) -> Iterable[Advice]:
-    losses = [epoch.get("val_loss") for epoch in figures.epochs(run)]
+    losses: list[Any] = [epoch.get("val_loss") for epoch in figures.epochs(run)]
     if len(losses) < 3 or not all(map(is_number, losses)) or _is_done(run):
         return
     # The schedule ends flat; a last step of more than 1% says it ended too early.

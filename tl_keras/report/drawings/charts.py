@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from matplotlib import style, ticker
 from matplotlib.axes import Axes
@@ -54,6 +55,7 @@ LOOKS = (
     {"color": BAD, "linestyle": ":"},
 )
 # With more lines the looks begin again, with another marker.
+MARKERS: tuple[dict[str, str], ...]
 MARKERS = ({}, {"marker": "s"}, {"marker": "^"}, {"marker": "D"}, {"marker": "x"})
 
 
@@ -194,8 +196,10 @@ def _line(axes: Axes, xs: Sequence[float], values: list[float], name: str, look:
 
 
 def _legend(axes: Axes) -> None:
-    place = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.2}
-    axes.legend(**place, ncols=4, fontsize=9, handlelength=1.8, columnspacing=1.2)
+    place: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0)}
+    axes.legend(
+        **place, borderaxespad=0.2, ncols=4, fontsize=9, handlelength=1.8, columnspacing=1.2
+    )
 
 
 def to_svg(figure: Figure, alt: str) -> str:
@@ -203,7 +207,7 @@ def to_svg(figure: Figure, alt: str) -> str:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
-    view = re.search(r'viewBox="([^"]*)"', text)[1]
+    view = re.findall(r'viewBox="([^"]*)"', text)[0]
     body = text[text.index(">", text.index("<svg")) + 1 :]
     body = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", body, flags=re.DOTALL)
     body = re.sub(r"font-family: [^;]*; ", "", body)  # The page's own.

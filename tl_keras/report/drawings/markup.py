@@ -25,7 +25,7 @@ def anchor(title: str) -> str:
     return re.sub(r"\W+", "-", title.lower())
 
 
-def contents(titles: Sequence[str]) -> str:
+def contents(titles: Iterable[str]) -> str:
     """Links to sections."""
     links = [f'<a href="#{anchor(title)}">{escape(title)}</a>' for title in titles]
     return f'<nav aria-label="Sections">{" ".join(links)}</nav>'

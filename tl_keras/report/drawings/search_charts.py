@@ -190,8 +190,8 @@ def parallel(ends: Sequence[tuple[str, str]], lines: Sequence[Sequence[float]]) 
         axes.plot(lines[0], color=SERIES, linewidth=2.4, marker="o", markersize=5)
         axes.set(xlim=(-0.35, len(ends) - 0.6), ylim=(-0.32, 1.16), xticks=[], yticks=[])
         axes.spines["bottom"].set_visible(False)
-        lost = sum(math.isnan(places[-1]) for places in lines)
-        alt = f"{len(lines)} trials, {lost} of them without accuracy; the best is drawn thick"
+        count = sum(math.isnan(places[-1]) for places in lines)
+        alt = f"{len(lines)} trials, {count} of them without accuracy; the best is drawn thick"
         return to_svg(figure, f"Trials over {len(ends) - 1} fields and their accuracy: {alt}.")
 
 
@@ -271,5 +271,5 @@ WIDE = 52  # Characters of a legend in one row, its signs included.
 def _legend(figure: Figure, axes: Axes) -> None:
     _, labels = axes.get_legend_handles_labels()
     fits = len("".join(labels)) + 4 * len(labels) <= WIDE
-    place = {"loc": "outside lower center", "ncols": len(labels) if fits else 3}
+    place: dict[str, Any] = {"loc": "outside lower center", "ncols": len(labels) if fits else 3}
     figure.legend(**place, fontsize=9, handlelength=1.6, columnspacing=1.1, handletextpad=0.4)

@@ -3,12 +3,12 @@
 import math
 import unicodedata
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 NOTHING = "–"
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     """Whether it is an int or a finite float."""
     return type(value) in (int, float) and math.isfinite(value)
 

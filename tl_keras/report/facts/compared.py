@@ -1,6 +1,6 @@
 """What the page of a comparison asks of a run: its approaches, the metric that is shown."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tl_keras.report.drawings.words import (
@@ -12,7 +12,6 @@ from tl_keras.report.drawings.words import (
 from tl_keras.report.read import RunFiles
 from tl_keras.report.sections import results
 from tl_keras.run.result.comparison import ApproachRecord
-from tl_keras.run.result.part import Interval
 
 NAMES = {
     "scratch": "from scratch",
@@ -49,7 +48,7 @@ def main_metric(run: RunFiles) -> tuple[str, Callable[[Any], str]]:
     return name, results.named_scores(run.task)[name][1]
 
 
-def between(run: RunFiles, pair: Interval | None) -> str:
+def between(run: RunFiles, pair: Sequence[float] | None) -> str:
     """An interval of the main metric, or of a difference of it."""
     if run.counts_right:
         return interval(pair)

@@ -9,6 +9,7 @@ from typing import Any
 from scipy import stats
 
 from tl_keras import tasks
+from tl_keras.maybe import Maybe
 from tl_keras.report.drawings.words import is_number
 from tl_keras.report.read import Prediction, RunFiles
 from tl_keras.run.result.exports import Exported, Shipped
@@ -26,12 +27,12 @@ WIDE = 0.2  # Width of an interval, over which a score says little.
 DECIDABLE = 0.05  # A difference of shares that may be larger is not known to be noise.
 
 
-def measured(run: RunFiles, split: str) -> Scores | None:
+def measured(run: RunFiles, split: str) -> Maybe[Scores]:
     """The scores of test or val; None of a split that was not measured."""
     return {"test": run.result.test, "val": run.result.val}.get(split)
 
 
-def scored(run: RunFiles) -> tuple[str, Scores | None]:
+def scored(run: RunFiles) -> tuple[str, Maybe[Scores]]:
     """The split that the report is about and its scores: test if there is one."""
     for split in ("test", "val"):
         if scores := measured(run, split):
@@ -99,7 +100,7 @@ def to_ship(run: RunFiles) -> tuple[Shipped, Exported] | None:
     return (shipped, export) if export else None
 
 
-def share_right(run: RunFiles, scores: Measured | Mapping[str, Any] | None) -> float | None:
+def share_right(run: RunFiles, scores: Measured | Mapping[str, Any] | None) -> Maybe[float]:
     """The share of right answers among scores; None of other tasks, or where nobody knows it."""
     share = scores.get(run.main) if scores and run.counts_right else None
     return share if is_number(share) and 0 <= share <= 1 else None
@@ -131,15 +132,15 @@ def median(export: Exported | None) -> float | None:
 def classes(run: RunFiles) -> dict[str, Any]:
     """The scores of each class; none of a task whose answers are not right or wrong."""
     scores = scored(run)[1]
-    return scores.classes if scores and run.counts_right else {}
+    return scores["classes"] if scores and run.counts_right else {}
 
 
-def majority(run: RunFiles) -> tuple[str, float] | None:
+def majority(run: RunFiles) -> Maybe[tuple[str, float]]:
     """The largest class of the split, and its share: what always answering it would get right."""
     sizes = {name: own.n for name, own in classes(run).items()}
     if not sum(sizes.values()):
         return None
-    name = max(sizes, key=sizes.get)
+    name = max(sizes, key=lambda name: sizes[name])
     return name, sizes[name] / sum(sizes.values())
 
 
@@ -171,7 +172,7 @@ def _finds_other_classes(run: RunFiles) -> bool:
 def counts(run: RunFiles) -> tuple[list[str], Counter]:
     """The class names in their order and how often (true, predicted) occurred."""
     names = list(classes(run) or run.data.get("classes") or [])
-    confusion = scored(run)[1].confusion if classes(run) else []
+    confusion = scored(run)[1]["confusion"] if classes(run) else []
     sizes = [len(row) for row in confusion]
     if confusion and sizes == [len(names)] * len(names) and min(map(min, confusion)) >= 0:
         cells = zip(names, confusion, strict=True)
@@ -197,7 +198,7 @@ class Share:
     n: int
 
     @property
-    def value(self) -> float | None:
+    def value(self) -> Maybe[float]:
         """The share; None of nothing."""
         return self.right / self.n if self.n else None
 
@@ -219,7 +220,8 @@ class Rate:
 def rates(run: RunFiles) -> list[Rate]:
     """Recall and precision of each class, counted."""
     names, found = counts(run)
-    true, taken = Counter(), Counter()
+    true: Counter[str] = Counter()
+    taken: Counter[str] = Counter()
     for (label, prediction), n in found.items():
         true[label] += n
         taken[prediction] += n

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from tl_keras import tasks
+from tl_keras.maybe import Maybe
 from tl_keras.report.drawings.words import is_number
 from tl_keras.report.read import RunFiles
 from tl_keras.run.result.search import SearchRecord, TrialRecord
@@ -23,7 +24,7 @@ class Trial:
     task: str
 
     @cached_property
-    def accuracy(self) -> float | None:
+    def accuracy(self) -> Maybe[float]:
         """The task's main metric: of classes the share of validation examples that are right."""
         return self._possible(self.record.get(tasks.of(self.task, "names").MAIN))
 
@@ -33,7 +34,7 @@ class Trial:
         return self.record.status == DONE and self.accuracy is not None
 
     @property
-    def n(self) -> int | None:
+    def n(self) -> Maybe[int]:
         """Validation examples that it was measured on."""
         return self.record.n if self.record.n and self.record.n > 0 else None
 
@@ -45,7 +46,7 @@ class Trial:
         return tasks.of(self.task, "metrics").interval_of(self.accuracy, self.n)
 
     @property
-    def rate(self) -> float | None:
+    def rate(self) -> Maybe[float]:
         """Its learning rate; None where none was searched."""
         rate = self.record.values.get(RATE)
         return rate if is_number(rate) and rate > 0 else None
@@ -56,7 +57,7 @@ class Trial:
         return self.record.label or ""
 
     @property
-    def share(self) -> float | None:
+    def share(self) -> Maybe[float]:
         """The share of blocks that are frozen, 1 where all are."""
         depth = self.record.depth
         return depth.share if depth and 0 <= depth.share <= 1 else None
@@ -73,7 +74,7 @@ class Trial:
         return self.record.kept == "head" or self.share == 1
 
     @property
-    def head(self) -> float | None:
+    def head(self) -> Maybe[float]:
         """The main metric of the head alone."""
         return self._possible(self.record.head)
 
@@ -98,7 +99,7 @@ class Search:
     level: list[Trial]  # that cannot be told from the best
 
     @property
-    def best(self) -> Trial | None:
+    def best(self) -> Maybe[Trial]:
         """The trial whose model the run's is."""
         return self.done[0] if self.done else None
 
@@ -146,7 +147,7 @@ class Behind:
     high: float
 
 
-def behind(best: Trial, other: Trial) -> Behind | None:
+def behind(best: Trial, other: Trial) -> Maybe[Behind]:
     """How far `other` lies behind `best`; None where nobody noted how each example was answered."""
     if not best.noted or not other.noted:
         return None

@@ -225,7 +225,7 @@ def _limits(run: RunFiles) -> str:
         )
     if scores and run.counts_right:
         lines.append(
-            f"Calibration error {percent(scores.calibration_error)} on {count(scores.n)} "
+            f"Calibration error {percent(scores['calibration_error'])} on {count(scores.n)} "
             "examples: probabilities are no certainties."
         )
     one, many = run.plain_nouns

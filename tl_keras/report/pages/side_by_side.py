@@ -210,7 +210,7 @@ def _recalls(named: Named) -> str:
         found = {n: [own[n].recall.value for own in rates if n in own] for n in names}
         lowest = {n: min((v for v in own if v is not None), default=2) for n, own in found.items()}
         above += f" The {results.RECALLS} of {count(len(names))} {many} with the lowest."
-        names = sorted(names, key=lowest.get)[: results.RECALLS]
+        names = sorted(names, key=lambda name: lowest[name])[: results.RECALLS]
     rows = []
     for name in names:
         shares = [own[name].recall if name in own else nothing for own in rates]

@@ -34,9 +34,9 @@ def notes(run: RunFiles) -> Iterable[str]:
         if export.float_operators:
             kinds = listed([f"{n} {kind}" for kind, n in export.float_operators.items()])
             yield f"{name} computes with floats in {kinds}: not for devices without them."
-    shipped, export = figures.to_ship(run) or (None, None)
-    if export and export.abstain:
-        yield _abstaining(shipped.format, export.abstain, run)
+    chosen = figures.to_ship(run)
+    if chosen and chosen[1].abstain:
+        yield _abstaining(chosen[0].format, chosen[1].abstain, run)
 
 
 def _mended(name: str, export: Exported, task: str) -> str:

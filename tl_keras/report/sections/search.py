@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from tl_keras import tasks
+from tl_keras.maybe import Maybe
 from tl_keras.report.advice.on_search import depth
 from tl_keras.report.drawings import coordinates, search_charts
 from tl_keras.report.drawings.markup import escape, note, table
@@ -166,7 +167,7 @@ def _parallel(search: Search) -> str:
 COSTS = {"bytes": ("size, MB", 1e6), "latency_ms": ("latency, ms", 1)}
 
 
-def _cost(trial: Trial, name: str) -> float | None:
+def _cost(trial: Trial, name: str) -> Maybe[float]:
     value = getattr(trial.record, name)
     return value if is_number(value) else None
 

@@ -2,11 +2,11 @@
 
 from pydantic import Field
 
+from tl_keras.maybe import Maybe
 from tl_keras.run.result.part import (
     Bytes,
     Interval,
     MainScores,
-    Maybe,
     Measures,
     Milliseconds,
     Part,

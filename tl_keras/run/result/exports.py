@@ -2,7 +2,8 @@
 
 from pydantic import Field
 
-from tl_keras.run.result.part import Bytes, Interval, Maybe, Measures, Milliseconds, Part, Share
+from tl_keras.maybe import Maybe
+from tl_keras.run.result.part import Bytes, Interval, Measures, Milliseconds, Part, Share
 
 
 class Latency(Part):

@@ -4,7 +4,8 @@ from typing import Any
 
 from pydantic import Field
 
-from tl_keras.run.result.part import Interval, Maybe, Measures, Part, Seconds
+from tl_keras.maybe import Maybe
+from tl_keras.run.result.part import Interval, Measures, Part, Seconds
 
 
 class FoldRecord(Measures):

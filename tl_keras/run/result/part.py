@@ -6,20 +6,13 @@ that results of other versions are read.
 
 import functools
 from collections.abc import KeysView
-from typing import TYPE_CHECKING, Annotated, Any, Optional, TypeVar, Union
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from tl_keras import tasks
-
-Value = TypeVar("Value")
-if TYPE_CHECKING:
-    # Which parts a result has follows from the command. So type checkers accept
-    # `run.result.test.accuracy` without a check for None, but refuse unknown names.
-    Maybe = Union[Value, Any]  # noqa: UP007
-else:
-    Maybe = Optional[Value]  # noqa: UP045
+from tl_keras.maybe import Maybe
 
 Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
 Interval = Pair  # 95%: low, high
@@ -126,6 +119,9 @@ class Scores(Measured):
     views: Maybe[Views] = Field(
         None, description="Scores of the mean over views. Only with evaluate.views above 1."
     )
+    if TYPE_CHECKING:
+        interval: Interval
+        n: int
 
 
 class MainScores(Measures):

@@ -4,9 +4,9 @@ from typing import Any
 
 from pydantic import Field
 
+from tl_keras.maybe import Maybe
 from tl_keras.run.result.part import (
     Interval,
-    Maybe,
     Measures,
     Milliseconds,
     Pair,

@@ -2,10 +2,10 @@
 
 from pydantic import Field
 
+from tl_keras.maybe import Maybe
 from tl_keras.run.result.part import (
     Interval,
     MainScores,
-    Maybe,
     Measures,
     Part,
     Seconds,

@@ -2,7 +2,8 @@
 
 from pydantic import Field
 
-from tl_keras.run.result.part import Bytes, Maybe, Measures, Part, Seconds
+from tl_keras.maybe import Maybe
+from tl_keras.run.result.part import Bytes, Measures, Part, Seconds
 
 
 class Counts(Part):

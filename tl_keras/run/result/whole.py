@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Generic
 from pydantic import Field, TypeAdapter, ValidationError
 
 from tl_keras import tasks
+from tl_keras.maybe import Maybe
 from tl_keras.run.result.comparison import Against, ApproachRecord, Learning, Ranked, Recommended
 from tl_keras.run.result.exports import Exported, Shipped
 from tl_keras.run.result.folds import CrossValidation, FoldRecord
-from tl_keras.run.result.part import ODD, UNKNOWN, Maybe, Part, Scores, Seconds
+from tl_keras.run.result.part import ODD, UNKNOWN, Part, Scores, Seconds
 from tl_keras.run.result.search import SearchRecord, TrialRecord
 from tl_keras.run.result.teaching import Round, Teacher, UnlabelledCounts
 from tl_keras.run.result.training import ActivationsRecord, Chosen, Counts, Digests, ModelRecord

@@ -51,7 +51,7 @@ def choose(losses: Mapping[str, np.ndarray]) -> str:
 
 def most_accurate(accuracies: Mapping[str, float]) -> str:
     """The candidate with the best accuracy on validation; of equals the first, the simplest."""
-    return max(accuracies, key=accuracies.get)
+    return max(accuracies, key=lambda name: accuracies[name])
 
 
 def gain(losses: Mapping[str, np.ndarray], name: str) -> float:
@@ -96,7 +96,7 @@ def together(by: str, standing: Sequence[Mapping[str, CandidateRecord]]) -> str:
         # On the images as they are it must be no worse, see `choose`.
         if sum(c.log_loss - head.log_loss for c, head in pairs) <= 0:
             totals[name] = sum(c.gain for c, _ in pairs)
-    best = max(totals, key=totals.get)
+    best = max(totals, key=lambda name: totals[name])
     return best if totals[best] > MARGIN else "head"
 
 

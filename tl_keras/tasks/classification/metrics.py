@@ -110,7 +110,7 @@ def _confusion(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
 
-def _class_means(confusion: np.ndarray) -> dict[str, float]:
+def _class_means(confusion: np.ndarray) -> dict[str, Any]:
     true, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
     right = np.diag(confusion)
     # 2 right / (true + predicted) is the F1 score, with no division by zero on the way.

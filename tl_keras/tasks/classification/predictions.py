@@ -30,7 +30,7 @@ def told(answer: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
     """`prediction` and `probabilities {class: p}`."""
     row = [round(float(value), 6) for value in answer]
     named = dict(zip(names, row, strict=True))
-    return {"prediction": max(named, key=named.get), "probabilities": named}
+    return {"prediction": max(named, key=lambda name: named[name]), "probabilities": named}
 
 
 def score_of(row: Mapping[str, str]) -> float:

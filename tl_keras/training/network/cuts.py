@@ -36,7 +36,10 @@ def graph_of(model: keras.Model) -> Graph:
       ValueError: the model calls a layer twice, or holds a tensor of another model.
     """
     operations, several = model.operations, len(model.inputs) > 1
-    producer, last, alone, made_of = {}, list(range(len(operations))), [], []
+    producer: dict[int, int] = {}  # By the id of a tensor.
+    last = list(range(len(operations)))
+    alone: list[bool] = []
+    made_of: list[int] = []
     entries = 0
     for position, operation in enumerate(operations):
         tensors = keras.tree.flatten(operation.input)

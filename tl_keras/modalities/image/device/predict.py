@@ -66,7 +66,7 @@ def orientation(image):
 
 def prepare(image, spec):
     """Resizes `(height, width, 3) uint8` to the model's input, `(size, size, 3) uint8`."""
-    size, height, width = spec["image_size"], *image.shape[:2]
+    size, (height, width) = spec["image_size"], image.shape[:2]
     inside = size, size
     if spec["resize"] == "crop":
         short = min(height, width)
