@@ -56,26 +56,29 @@ def fill(folder: Path) -> None:
 
 # A command line, its exit status, and what its message begins with.
 WRONG = [
-    ("finetun", "'finetun' is no command; did you mean 'finetune'?"),
-    ("zzz", "'zzz' is no command; known: quickstart, audit, finetune, "),
-    ("--workdir=x finetune", "'--workdir=x' is no command; known: "),
-    ("finetune --confg=good.yaml", "--confg: finetune has no such flag; did you mean '--config'?"),
+    ("finetun", "unknown command 'finetun'; did you mean 'finetune'?"),
+    ("zzz", "unknown command 'zzz'; known: quickstart, audit, finetune, "),
+    ("--workdir=x finetune", "unknown command '--workdir=x'; known: "),
+    ("finetune --confg=good.yaml", "unknown flag --confg of finetune; did you mean '--config'?"),
     (
         "finetune --epochs=3",
-        "--epochs: finetune has no such flag; known: --config, --data, --workdir, --set",
+        "unknown flag --epochs of finetune; known: --config, --data, --workdir, --set",
     ),
-    ("schema --zzz", "--zzz: schema has no such flag; known: --of"),
+    ("schema --zzz", "unknown flag --zzz of schema; known: --of"),
     ("finetune --config", "Missing value for flag --config"),
     ("predict --workdir=done --format=cvs photos", "flag --format=cvs: value should be one of "),
     ("cache --max_bytes=20GB", "flag --max_bytes=20GB: "),
     ("cache --max_bytes=-1", "flag --max_bytes=-1: "),
-    ("finetune photos", "'photos': finetune takes flags alone, as in --workdir=DIR"),
-    ("finetune photos --config=good.yaml", "'photos': finetune takes flags alone"),
+    (
+        "finetune photos",
+        "unexpected argument 'photos': finetune takes only flags, as in --workdir=DIR",
+    ),
+    ("finetune photos --config=good.yaml", "unexpected argument 'photos': finetune takes"),
     ("finetune", "--config: expected a YAML file, or --data=DIR; received neither"),
     ("pretrain --workdir=new", "--config: expected a YAML file, or --data=DIR; received neither"),
     (
         "finetune --config=good.yaml --data=photos",
-        "--data: is for runs without --config; use --set",
+        "--data: cannot be combined with --config; use --set",
     ),
     ("finetune --set=data.source=digits", "--workdir: expected the run's folder; received nothing"),
     ("finetune --config=god.yaml", "config 'god.yaml' does not exist; did you mean 'good.yaml'?"),
@@ -93,7 +96,7 @@ WRONG = [
     ("finetune --data=file", "data.path: expected a folder; received the file '"),
     (
         "finetune --config=weights.yaml",
-        "model.weights: expected imagenet, glyphs, none, own (those ",
+        "model.weights: expected imagenet, glyphs, none, own (the ",
     ),
     ("finetune --config=good.yaml --workdir=file", "--workdir: '{folder}/file' is a file; "),
     ("finetune --config=good.yaml --workdir=file/x", "--workdir: '{folder}/file' is a file; "),
@@ -134,11 +137,11 @@ WRONG = [
     ("report done begun", "report: '{folder}/begun' is not finished; finish it first"),
     (
         "report done missed --workdir=done",
-        "--workdir: expected this or folders; received both, 'done' too",
+        "--workdir: expected either this flag or folders; received both, also 'done'",
     ),
-    ("report done --output=x.html", "--output: is for several runs; that of one is its report"),
+    ("report done --output=x.html", "--output: only for several runs; the report of one is its"),
     ("report done missed --output=photos", "--output: expected the path of a file; received "),
-    ("evaluate --workdir=done --data=file", "--data: 'file' is no folder; "),
+    ("evaluate --workdir=done --data=file", "--data: 'file' is neither a folder nor a CSV file; "),
     ("evaluate --workdir=done --output=photos", "--output: expected the path of a file; received "),
     ("evaluate --workdir=done --output=file/x", "--output: 'file/x' cannot be written: "),
     ("predict --workdir=done", "predict: expected image files or folders; received none"),
@@ -149,7 +152,7 @@ WRONG = [
     ("predict photos --workdir=begun", "--workdir: '{folder}/begun' is not finished; "),
     (
         "export --workdir=done --set=fit.epochs=3",
-        "--set: 'fit.epochs=3': export takes fields of export and cache alone",
+        "--set: 'fit.epochs=3': export takes only fields of export and cache",
     ),
     ("export --workdir=done --set=export.formats=[int9]", "export.formats.0: expected 'saved_mod"),
     ("export --workdir=pretrained", "--workdir: a run of pretrain has no exports; "),
@@ -375,7 +378,7 @@ def test_a_full_disk_is_for_the_user(approach, capsys):
 def test_ctrl_c_gives_130_and_says_how_to_go_on(approach, capsys):
     assert cli.main(approach(raising(KeyboardInterrupt()))) == 130
     assert (
-        capsys.readouterr().err.strip() == "tl-keras: stopped; the same command goes on from here"
+        capsys.readouterr().err.strip() == "tl-keras: stopped; the same command continues from here"
     )
 
 
@@ -541,4 +544,4 @@ def test_script_runs_as_a_script():
     line = [sys.executable, str(SCRIPTS[0]), "--zzz"]
     done = subprocess.run(line, capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"tl-keras: --zzz: {SCRIPTS[0].stem} has no such flag")
+    assert done.stderr.startswith(f"tl-keras: unknown flag --zzz of {SCRIPTS[0].stem}")

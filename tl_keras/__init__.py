@@ -1,18 +1,20 @@
-"""Labelled images in, a small model proved on the device format it ships in out.
+"""Turns labelled images into a small model, proved in the file format that goes to the device.
 
     run = tl_keras.finetune({"data": {"path": "photos"}}, "runs/photos")
     run.result.test.accuracy, run.report
 
-Nothing is imported and nothing happens before a function is called: `python -m tl_keras` runs this
-file while the current folder still comes first among those that Python imports from.
+Each command that trains is a function of a config and a folder, and returns the run.
 """
+
+# This module imports only `sys` until a function is called: `python -m tl_keras` runs it while the
+# current folder is still the first place from which Python imports.
 
 import sys
 
 from tl_keras.version import VERSION as __version__
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:  # Type checkers take this name for true.
+if TYPE_CHECKING:  # True for type checkers.
     import os
     from collections.abc import Iterable, Mapping
     from pathlib import Path
@@ -45,12 +47,12 @@ __all__ = [
 ]
 
 
-# `types` is not imported: a file of that name in the current folder would be.
+# Not `types.ModuleType`: importing `types` could import a file of that name in the current folder.
 class _Package(type(sys)):  # type: ignore[misc]
-    """The package, whose functions keep their names.
+    """The type of this package: subpackages do not replace functions of the same name.
 
-    When Python has imported a subpackage, it sets an attribute of the parent: without this class
-    the folder `search/` would take the place of the function `search`.
+    After Python has imported a subpackage, it sets an attribute of the parent. Without this class
+    the subpackage `search` would replace the function `search`.
     """
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -62,71 +64,86 @@ sys.modules[__name__].__class__ = _Package
 
 
 def audit(config: "Config", workdir: "str | Path") -> "Run":
-    """Reads every file of a data set; `findings` of the run says what to look at before training.
+    """Checks a data set before training and returns the run, whose `findings` has the results.
 
-    Arguments and errors are those of `finetune`.
+    Arguments and errors are the same as for `finetune`.
     """
     return _run("audit", config, workdir)
 
 
 def compare(config: "Config", workdir: "str | Path") -> "Run":
-    """The approaches on one data set, each a run in the folder; which one to take, and why.
+    """Runs several approaches on one data set and returns the run, whose `result` recommends one.
 
-    Arguments and errors are those of `finetune`.
+    Each approach is a run of its own, in a folder inside `workdir`.
+
+    Arguments and errors are the same as for `finetune`.
     """
     return _run("compare", config, workdir)
 
 
 def finetune(config: "Config", workdir: "str | Path") -> "Run":
-    """The main job: audits, trains, measures and exports; a finished run returns at once.
+    """Checks the data, trains, measures and exports, and returns the run.
+
+    If the run in `workdir` is finished, the function returns at once. If it was killed, the run
+    continues.
 
     Args:
-      config: a RunConfig, nested dicts with the fields that differ from the defaults, or a YAML
-        file.
-      workdir: the run's folder; a killed run goes on from what it holds.
+      config: nested dicts with the fields that differ from the defaults, the path of a YAML file,
+        or a `RunConfig`.
+      workdir: the folder of the run; it is created if it does not exist.
 
     Raises:
       ValueError: the config, the data or the folder cannot be used; the message says what to do.
+      FloatingPointError: training diverged; the message says what to change.
+      TypeError: `config` is of another type.
     """
     return _run("finetune", config, workdir)
 
 
 def cross_validate(config: "Config", workdir: "str | Path") -> "Run":
-    """Trains and scores `cross_validate.folds` folds, then makes a model as they chose.
+    """Trains and measures folds, then trains a model on all examples, and returns the run.
 
-    `val` of its result is of examples that were held out, each by the model that had not seen it.
-    Arguments and errors are those of `finetune`.
+    `result.val` covers all examples, each answered by the fold that holds it out. Arguments and
+    errors are the same as for `finetune`.
     """
     return _run("cross_validate", config, workdir)
 
 
 def parallel(config: "Config", workdir: "str | Path") -> "Run":
-    """A teacher labels `data.unlabelled`; students train on its segments side by side, are merged.
+    """Labels `data.unlabelled` with a teacher, trains students on it, merges them, returns the run.
 
-    Arguments and errors are those of `finetune`; also RuntimeError, where a student has a fault.
+    Arguments and errors are the same as for `finetune`.
+
+    Raises:
+      RuntimeError: a student failed because of a fault.
     """
     return _run("parallel", config, workdir)
 
 
 def pretrain(config: "Config", workdir: "str | Path") -> "Run":
-    """Trains a backbone from scratch; the folder is what `model.weights` of a later run takes.
+    """Trains a backbone from scratch and returns the run.
 
-    Arguments and errors are those of `finetune`.
+    Later runs start from its weights if `model.weights` is the folder of this run. Arguments and
+    errors are the same as for `finetune`.
     """
     return _run("pretrain", config, workdir)
 
 
 def search(config: "Config", workdir: "str | Path") -> "Run":
-    """Searches freeze depth, learning rates and what else `search.space` names.
+    """Searches the fields of `search.space` and returns the run, with the best trial's model.
 
-    The best trial's model is promoted; it is measured on validation alone, and `finetune` in the
-    same folder goes on with test and exports. Arguments and errors are those of `finetune`.
+    The model is measured only on validation. `finetune` in the same folder continues with test and
+    exports. Arguments and errors are the same as for `finetune`.
     """
     return _run("search", config, workdir)
 
 
 def load(workdir: "Run | str | Path") -> "Run":
-    """An existing run. Raises ValueError where the folder is none."""
+    """Returns the run of a folder, finished or not.
+
+    Raises:
+      ValueError: the folder is not a run folder.
+    """
     from tl_keras.run import folder
     from tl_keras.run.run import Run
 
@@ -136,16 +153,18 @@ def load(workdir: "Run | str | Path") -> "Run":
 def predict(
     run: "Run | str | Path", pictures: "Picture | Iterable[Picture]"
 ) -> "list[dict[str, Any]]":
-    """A row for each image: `file`, `prediction`, `probabilities {class: p}`.
+    """Returns one dict for each image, with `file`, `prediction` and `probabilities {class: p}`.
 
     A file that cannot be read as an image has `error` instead of the last two.
 
     Args:
-      pictures: one or many of: an image file; a folder, which is searched at any depth; an array
-        `(height, width, 3) uint8`, red first; a PIL image. An array's `file` is its place: `#0`.
+      run: a finished run or its folder.
+      pictures: one or several of: an image file; a folder, which is searched at any depth; an array
+        `(height, width, 3) uint8` in RGB; a PIL image. `file` of an array or PIL image is its
+        position, as in `#0`.
 
     Raises:
-      TypeError: a picture is something else.
+      TypeError: a picture is of another type.
       ValueError: the run is not finished, or a path does not exist.
     """
     from tl_keras import launch
@@ -158,12 +177,14 @@ def evaluate(
     data: "str | Path | None" = None,
     classes: "Mapping[str, str] | None" = None,
 ) -> "dict[str, Any]":
-    """Metrics of a finished run, as in its `result`.
+    """Returns the metrics of a finished run as a dict, with the keys of `val` in `result.json`.
 
     Args:
-      data: a folder of class folders, or a CSV; by default the run's own test split, or its
+      run: a finished run or its folder.
+      data: a folder of class folders, or a CSV file. None: the run's own test split, or its
         validation split if it has no test split.
-      classes: which names of classes in `data` mean the same, as in `{"tabby": "cat"}`.
+      classes: names of classes, of the model or of `data`, and the class that each counts as, as in
+        `{"tabby": "cat"}`.
 
     Raises:
       ValueError: the run is not finished, or the data cannot be used.
@@ -173,16 +194,17 @@ def evaluate(
     run = _finished(run)
     if classes:
         if data is None:
-            raise ValueError("classes: is for other data; expected their folder or CSV in data")
+            raise ValueError("classes: needs other data; expected their folder or CSV file in data")
         run = _with_fields(run, "evaluate", {"classes": classes})
     return launch.evaluate(run, data)
 
 
 def export(run: "Run | str | Path", fields: "Mapping[str, Any]") -> "Run":
-    """Exports a finished run again, as in `tl_keras.export(run, {"formats": ["int8"]})`.
+    """Exports a finished run again and returns it, as in `export(run, {"formats": ["int8"]})`.
 
     Args:
-      fields: of the config's section `export`, those that change.
+      run: a finished run or its folder.
+      fields: new values for fields of the config's section `export`.
 
     Raises:
       ValueError: the run is not finished, has no exports or no model, or a field has a bad value.
@@ -194,7 +216,14 @@ def export(run: "Run | str | Path", fields: "Mapping[str, Any]") -> "Run":
 
 
 def quickstart(workdir: "str | Path" = "runs/quickstart") -> "Run":
-    """The main job on embedded data: no network, no arguments. Errors are those of `finetune`."""
+    """Runs `finetune` on data inside the package and returns the run; needs no network.
+
+    Args:
+      workdir: the folder of the run.
+
+    Raises:
+      ValueError: the folder cannot be used.
+    """
     from tl_keras.config import text as configs
 
     return _run("finetune", configs.of_quickstart(), workdir)
@@ -203,11 +232,12 @@ def quickstart(workdir: "str | Path" = "runs/quickstart") -> "Run":
 def report(
     runs: "Run | str | Path | Iterable[Run | str | Path]", output: "str | Path | None" = None
 ) -> "Path":
-    """Writes `report.html` of a run anew, or a page that compares several runs; the page's path.
+    """Rewrites the report of a run, or writes a page that compares several; returns its path.
 
     Args:
-      runs: one run or many; they may be folders.
-      output: the page of several runs.
+      runs: one or several runs or their folders.
+      output: the page to write for several runs; None for one run, whose page is `report.html` in
+        its folder.
 
     Raises:
       ValueError: a folder is not a run, or `output` is missing, or given for one run.
@@ -222,8 +252,8 @@ def report(
     named = [runs] if isinstance(runs, Run | str | os.PathLike) else list(runs)
     if (len(named) > 1) != (output is not None):
         raise ValueError(
-            "output: expected the page to write for several runs, and none for one, whose page is "
-            f"its report.html; received {output!r} for {len(named)}"
+            "output: expected the page to write for several runs, or None for one run, whose page "
+            f"is its report.html; received {output!r} for {len(named)}"
         )
     folders = [Path(run.workdir if isinstance(run, Run) else run) for run in named]
     page = outputs.checked(os.fspath(output)) if output is not None else None
@@ -238,7 +268,7 @@ def _finished(run: "Run | str | Path") -> "Run":
 
 
 def _with_fields(run: "Run", section: str, fields: "Mapping[str, Any]") -> "Run":
-    """The run with some fields of a section of its config changed."""
+    """Returns the run with other values for some fields of one section of its config."""
     from dataclasses import replace
 
     from tl_keras.config import text as configs

@@ -1,83 +1,86 @@
-"""The command line: flags, help, exit statuses. What commands do is in `commands.py`.
-
-Exit status: 0 done; 2 what the user can mend; 3 a finished run misses a tolerance; 1 else.
-"""
+"""The command line: flags, help, errors and exit statuses. `commands.py` runs the commands."""
 
 import difflib
 import errno
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from absl import flags
 
-from tl_keras.commands import COMMANDS, Flags
+from tl_keras.commands import COMMANDS, DONE, FAULT, STOPPED, USER_ERROR, Flags
 from tl_keras.config.messages import is_for_user
 from tl_keras.run.files import check_folders
 from tl_keras.run.process import open_streams
 from tl_keras.version import VERSION
 
-# Of folders and disks that are the user's: they may not be written, are full, or have names
-# that the system does not take.
-MENDABLE = (
+# Errors that the user can fix: no permission to write, a full disk, a name that the system refuses.
+USER_ERRNOS = (
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR),
     *(errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR),
 )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command line; the exit status."""
+    """Runs a command line and returns the exit status, a key of `commands.EXIT_STATUSES`.
+
+    Args:
+      argv: the words after `tl-keras`; None for those of this process.
+    """
     open_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         status = _dispatch(arguments)
-        sys.stdout.flush()  # Here, where a closed pipe is expected.
+        sys.stdout.flush()  # Here, so that a closed pipe is caught below.
         return status
     except (ValueError, flags.Error) as error:
         if not isinstance(error, flags.Error) and not is_for_user(error):
             raise
         print(f"tl-keras: {error}", file=sys.stderr)
-        return 2
+        return USER_ERROR
     except FloatingPointError as error:
         print(f"tl-keras: {error}", file=sys.stderr)
-        return 2
+        return USER_ERROR
     except BrokenPipeError:  # As in `tl-keras schema | head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return FAULT
     except OSError as error:
-        if error.errno not in MENDABLE:
+        if error.errno not in USER_ERRNOS:
             raise
         place = f"{error.filename!r}: " if error.filename else ""
         print(f"tl-keras: {place}{error.strerror}", file=sys.stderr)
-        return 2
+        return USER_ERROR
     except KeyboardInterrupt:
-        print("\ntl-keras: stopped; the same command goes on from here", file=sys.stderr)
-        return 130
+        print("\ntl-keras: stopped; the same command continues from here", file=sys.stderr)
+        return STOPPED
 
 
 def _dispatch(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("--help", "-h", "-help", "help"):
         print(_overview())
-        return 0
+        return DONE
     if arguments[0] == "--version":
         print(f"tl-keras {VERSION}")
-        return 0
+        return DONE
     name, *rest = arguments
     if name not in COMMANDS:
-        raise ValueError(f"{name!r} is no command; {_hint(name, COMMANDS)}")
+        raise ValueError(f"unknown command {name!r}; {_hint(name, COMMANDS)}")
     values = _define(COMMANDS[name].flags)
     if any(word in ("--help", "-h", "-help", "--helpfull") for word in rest):
         print(_help(name, values))
-        return 0
+        return DONE
     try:
         positional = values([name, *rest])[1:]
     except flags.UnrecognizedFlagError as error:
         flag = f"--{error.flagname}"
         known = [f"--{known}" for known in COMMANDS[name].flags]
-        raise ValueError(f"{flag}: {name} has no such flag; {_hint(flag, known)}") from None
+        raise ValueError(f"unknown flag {flag} of {name}; {_hint(flag, known)}") from None
     if positional and not COMMANDS[name].usage:
-        raise ValueError(f"{positional[0]!r}: {name} takes flags alone, as in --workdir=DIR")
+        raise ValueError(
+            f"unexpected argument {positional[0]!r}: {name} takes only flags, as in --workdir=DIR"
+        )
     check_folders()
     return COMMANDS[name].act(values, positional)
 
@@ -88,65 +91,107 @@ def _hint(name: str, known: Iterable[str]) -> str:
 
 
 def _define(names: Sequence[str]) -> Flags:
-    # absl has types, but not here.
-    values = flags.FlagValues()  # type: ignore[no-untyped-call]  # Private: TensorFlow puts 26 flags into the global ones.
+    # Not absl's global flags, to which TensorFlow adds 26. absl has types, but not here.
+    values = flags.FlagValues()  # type: ignore[no-untyped-call]
     for name in names:
         FLAGS[name](values)
     return values
 
 
 FLAGS: dict[str, Callable[[Flags], Any]] = {
-    "config": lambda v: flags.DEFINE_string("config", None, "YAML file.", flag_values=v),
+    "config": lambda v: flags.DEFINE_string(
+        "config", None, "The config, a YAML file.", flag_values=v
+    ),
     "data": lambda v: flags.DEFINE_string(
-        "data", None, "Folder of class folders, or CSV file.", flag_values=v
+        "data",
+        None,
+        "The data: a folder of class folders, or a CSV file. Takes the place of --config.",
+        flag_values=v,
     ),
     "workdir": lambda v: flags.DEFINE_string(
         "workdir",
         None,
-        "The run's folder; of a new run by default runs/NAME, by config or data.",
+        "The run's folder. Default: runs/NAME, after the config or data.",
         flag_values=v,
     ),
     "set": lambda v: flags.DEFINE_multi_string(
-        "set", [], "section.field=value, over the config's; repeatable.", flag_values=v
+        "set",
+        [],
+        "Replaces a field of the config, as in --set fit.epochs=5; repeatable.",
+        flag_values=v,
     ),
     "dry_run": lambda v: flags.DEFINE_bool(
         "dry_run",
         False,
-        "Audit the data, say what would happen and how long it would take; no run folder.",
+        "Only checks the data and says what the run would do and how long; makes no run folder.",
         flag_values=v,
     ),
     "output": lambda v: flags.DEFINE_string(
         "output",
         None,
-        "File to write; by default standard output, or for report comparison.html.",
+        "File to write.",
         flag_values=v,
     ),
     "format": lambda v: flags.DEFINE_enum(
-        "format", "csv", ["csv", "jsonl"], "Form of the output.", flag_values=v
+        "format",
+        "csv",
+        ["csv", "jsonl"],
+        "Format of the output: csv or jsonl (one JSON object a line).",
+        flag_values=v,
     ),
     "segment": lambda v: flags.DEFINE_integer(
         "segment",
         None,
-        "Train this segment's student alone, of a run that waits for it; on any machine.",
+        "Trains only the student of this segment, for a run that waits for it; on any machine.",
         flag_values=v,
     ),
     "of": lambda v: flags.DEFINE_enum(
         "of",
         "config",
         ["config", "result"],
-        "Of which file: config.yaml or result.json.",
+        "Which schema: config (config.yaml) or result (result.json).",
         flag_values=v,
     ),
     "max_bytes": lambda v: flags.DEFINE_float(
         "max_bytes",
         None,
-        "Remove least recently used arrays over this; 0: all.",
+        "Removes the least recently used arrays until the rest is at most this size; 0: all.",
         lower_bound=0,
         flag_values=v,
     ),
     "cache_path": lambda v: flags.DEFINE_string(
-        "cache_path", None, "The cache's folder. Default: the user's.", flag_values=v
+        "cache_path",
+        None,
+        "Folder of the cache. Default: the user's cache folder.",
+        flag_values=v,
     ),
+}
+
+
+# Help of flags that mean something else in some commands.
+_FINISHED = {"workdir": "The folder of the finished run."}
+_WRITTEN = {"output": "File to write. Default: standard output."}
+SPECIAL_HELP: dict[str, dict[str, str]] = {
+    "quickstart": {"workdir": "The run's folder. Default: runs/quickstart."},
+    "audit": {"workdir": "The run's folder. Default: runs/NAME_audit, after the config or data."},
+    "evaluate": {
+        **_FINISHED,
+        **_WRITTEN,
+        "data": "Other data to measure on: a folder of class folders, or a CSV file. Default: the "
+        "run's own test split.",
+        "set": "With --data, which classes count as which, as in "
+        "--set 'evaluate.classes={tabby: cat}'.",
+    },
+    "predict": {**_FINISHED, **_WRITTEN},
+    "export": {
+        **_FINISHED,
+        "set": "Replaces a field of export or cache, as in --set 'export.formats=[int8]'; "
+        "repeatable.",
+    },
+    "report": {
+        "workdir": "The run's folder, in place of RUN.",
+        "output": "The page to write for several runs. Default: comparison.html.",
+    },
 }
 
 
@@ -161,25 +206,54 @@ def _overview() -> str:
             "",
             *lines,
             "",
-            "tl-keras COMMAND --help says more. Fields of a config: tl-keras schema.",
+            "More about a command: tl-keras COMMAND --help. Fields of a config: tl-keras schema.",
         ]
     )
 
 
 def _help(name: str, values: Flags) -> str:
     command = COMMANDS[name]
-    usage = f"usage: tl-keras {name} [--flag=value ...] {command.usage}".rstrip()
     lines = []
-    for flag in command.flags:
+    for flag in described_flags(name, values):
+        shown = "" if flag.default is None else f" Default: {flag.default}."
+        lines.append(f"  --{flag.name}: {flag.help}{shown}")
+    return "\n".join([command.summary, "", f"usage: {usage(name)}", "", *lines])
+
+
+@dataclass(frozen=True)
+class DescribedFlag:
+    """A flag as the help shows it; `default` is None if there is no default."""
+
+    name: str
+    help: str
+    default: str | None
+
+
+def described_flags(name: str, values: Flags | None = None) -> list[DescribedFlag]:
+    """Returns the flags of a command in the order of its help."""
+    values = values or _define(COMMANDS[name].flags)
+    described = []
+    for flag in COMMANDS[name].flags:
         default = values[flag].default
-        shown = "" if default in (None, []) else f" Default: {default}."
-        text = values[flag].help.splitlines()[0].rstrip(";")
-        lines.append(f"  --{flag}: {text}{shown}")
-    return "\n".join([command.summary, "", usage, "", *lines])
+        text = SPECIAL_HELP.get(name, {}).get(flag) or _without_choices(values[flag].help)
+        shown = None if default in (None, [], False) else str(default)
+        described.append(DescribedFlag(flag, text, shown))
+    return described
+
+
+def _without_choices(text: str) -> str:
+    """Returns the help of a flag without what absl adds: `<csv|jsonl>:` in front, a line behind."""
+    line = text.splitlines()[0].rstrip(";")
+    return line.partition(">: ")[2] if line.startswith("<") else line
+
+
+def usage(name: str) -> str:
+    """Returns how a command is written, as in `tl-keras predict [--flag=value ...] IMAGE ...`."""
+    return f"tl-keras {name} [--flag=value ...] {COMMANDS[name].usage}".rstrip()
 
 
 def run_as(command: str) -> None:
-    """What a script under pipelines/ calls."""
+    """Runs a command for a script in `pipelines/`, and exits with its status."""
     sys.exit(main([command, *sys.argv[1:]]))
 
 

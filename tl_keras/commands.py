@@ -1,4 +1,7 @@
-"""What each command does. Imports TensorFlow last, when everything cheap is checked."""
+"""The commands: each checks its flags, runs, and prints the outcome.
+
+TensorFlow is imported last, after all cheap checks.
+"""
 
 import functools
 import json
@@ -27,21 +30,41 @@ from tl_keras.run.run import Run
 
 Flags = flags.FlagValues
 
+DONE, FAULT, USER_ERROR, MISSED, STOPPED = 0, 1, 2, 3, 130
+EXIT_STATUSES = {
+    DONE: "The command did its work.",
+    FAULT: "A fault of the program, with a traceback; or the reader of its output went away.",
+    USER_ERROR: "Something that you can fix, such as a flag, a field of the config, the data or a "
+    "full disk. One message says what is wrong and what to do.",
+    MISSED: "The run is finished, but an exported file misses its tolerance, or no file is within "
+    "the limits of the config. The message names them.",
+    STOPPED: "Stopped with Ctrl-C. The same command continues from there.",
+}
+
 
 @dataclass(frozen=True)
 class Command:
-    """A command: what it does in a line, which flags it has, how it runs."""
+    """A command.
+
+    Attributes:
+      summary: what it does, in one sentence.
+      flags: names of its flags, keys of `cli.FLAGS`.
+      act: runs it on flags and positional arguments, and returns the exit status.
+      usage: its positional arguments, as in `RUN ...`; empty if it takes none.
+      example: a command line.
+    """
 
     summary: str
     flags: tuple[str, ...]
     act: Callable[[Flags, list[str]], int]
     usage: str = ""
+    example: str = ""
 
 
 def _config(values: Flags) -> RunConfig:
     overrides = list(values.set)
     if values.config and values.data:
-        raise ValueError("--data: is for runs without --config; use --set data.path=DIR")
+        raise ValueError("--data: cannot be combined with --config; use --set data.path=DIR")
     if not values.config and not values.data and not overrides:
         raise ValueError("--config: expected a YAML file, or --data=DIR; received neither")
     if values.data:
@@ -51,7 +74,7 @@ def _config(values: Flags) -> RunConfig:
 
 
 def _quoted(text: str) -> str:
-    # YAML reads JSON's escapes of characters beyond 16 bits as two characters.
+    # Without escapes: YAML reads JSON's escape of a character beyond 16 bits as two characters.
     return json.dumps(text, ensure_ascii=False)
 
 
@@ -61,7 +84,7 @@ def _workdir(values: Flags, name: str | None) -> Path:
     if not name:
         raise ValueError("--workdir: expected the run's folder; received nothing")
     path = Path(os.path.abspath(name))
-    # A folder's name may hold a dot, as in photos.v2.
+    # Other suffixes stay: the name of a folder may have a dot, as in photos.v2.
     is_file = path.suffix.lower() in (".yaml", ".yml", ".csv")
     return Path("runs", path.stem if is_file else path.name)
 
@@ -71,16 +94,16 @@ def _finished(values: Flags) -> Run:
 
 
 def _train(command: str, config: RunConfig, workdir: Path) -> int:
-    """Runs an approach, unless the run is finished; prints what came of it."""
+    """Runs an approach, unless the run is finished, and prints the summary."""
     run = launch.launch(command, config, workdir, _started)
-    from tl_keras import summary  # Late, since NumPy takes a while to import.
+    from tl_keras import summary  # Imported here because NumPy takes a while.
 
     return _tell(summary.lines(run), summary.missed(run.result))
 
 
 @contextmanager
 def _started() -> Iterator[None]:
-    """Imports TensorFlow, which takes seconds, and sends log lines to stderr, one a phase."""
+    """Imports TensorFlow, which takes seconds, and sends log lines to stderr."""
     shown = sys.stderr.isatty()
     if shown:
         print("starting TensorFlow ...", end="\r", file=sys.stderr, flush=True)
@@ -92,10 +115,10 @@ def _started() -> Iterator[None]:
 
 
 def _log_to_stderr() -> None:
-    # Not absl's own handler: it expects absl's flags.
+    # Not absl's own handler, which expects absl's flags.
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
-    # TFDS tells of every pass over its files.
+    # TensorFlow Datasets logs each pass over its files.
     handler.addFilter(lambda record: "tensorflow_datasets" not in record.pathname)
     logger = logging.getLogger("absl")
     logger.handlers, logger.propagate = [handler], False
@@ -103,11 +126,11 @@ def _log_to_stderr() -> None:
 
 
 def _tell(lines: list[str], missed: list[str]) -> int:
-    """Prints what was done, and which tolerances were missed; the exit status."""
+    """Prints the summary and the missed tolerances; returns the exit status."""
     print("\n  ".join(lines))
     for line in missed:
         print(f"tl-keras: {line}", file=sys.stderr)
-    return 3 if missed else 0
+    return MISSED if missed else DONE
 
 
 def _quickstart(values: Flags, _: list[str]) -> int:
@@ -161,7 +184,7 @@ def _plainly(command: str, values: Flags, _: list[str]) -> int:
 def _search(values: Flags, _: list[str]) -> int:
     config = _config(values)
     if not config.search.wanted:
-        print(f"search.trials: {TRIALS}, since the config asks for no search")
+        print(f"search.trials: {TRIALS}, since the config sets neither trials nor minutes")
     return _train("search", config, _workdir(values, values.config or values.data))
 
 
@@ -169,7 +192,7 @@ def _export(values: Flags, _: list[str]) -> int:
     run = _finished(values)
     strange = [entry for entry in values.set if not entry.startswith(("export.", "cache."))]
     if strange:
-        raise ValueError(f"--set: {strange[0]!r}: export takes fields of export and cache alone")
+        raise ValueError(f"--set: {strange[0]!r}: export takes only fields of export and cache")
     config = configs.load(run.workdir / "config.yaml", values.set)
     run = launch.export(run, config, _started)
     from tl_keras import summary
@@ -183,9 +206,11 @@ def _evaluate(values: Flags, _: list[str]) -> int:
     path = output.checked(values.output)
     strange = [entry for entry in values.set if not entry.startswith("evaluate.classes")]
     if strange:
-        raise ValueError(f"--set: {strange[0]!r}: evaluate takes evaluate.classes alone")
+        raise ValueError(f"--set: {strange[0]!r}: evaluate takes only evaluate.classes")
     if values.set and not values.data:
-        raise ValueError("--data: evaluate.classes is for another set; expected its folder or CSV")
+        raise ValueError(
+            "--data: evaluate.classes needs other data; expected their folder or CSV file"
+        )
     if values.set:
         run = replace(run, config=configs.load(run.workdir / "config.yaml", values.set))
     measured = launch.evaluate(run, values.data, _started)
@@ -215,7 +240,7 @@ def _predict(values: Flags, paths: list[str]) -> int:
     for line in left_out(skipped, "skipped"):
         print(f"tl-keras: {line}", file=sys.stderr)
     if good and len(good) < len(rows):
-        print(f"tl-keras: {len(rows) - len(good)} of {len(rows)} are skipped", file=sys.stderr)
+        print(f"tl-keras: skipped {len(rows) - len(good)} of {len(rows)} files", file=sys.stderr)
     if not good:
         raise ValueError(f"predict: none of the files is {with_article(noun)} that can be read")
     as_text = {"csv": output.as_csv, "jsonl": output.as_json_lines}[values.format]
@@ -225,10 +250,14 @@ def _predict(values: Flags, paths: list[str]) -> int:
 
 def _report(values: Flags, folders: list[str]) -> int:
     if values.workdir and folders:
-        raise ValueError(f"--workdir: expected this or folders; received both, {folders[0]!r} too")
+        raise ValueError(
+            f"--workdir: expected either this flag or folders; received both, also {folders[0]!r}"
+        )
     if len(folders) < 2:
         if values.output:
-            raise ValueError("--output: is for several runs; that of one is its report.html")
+            raise ValueError(
+                "--output: only for several runs; the report of one is its report.html"
+            )
         print(launch.report([_absolute(folders[0] if folders else _workdir(values, None))]))
         return 0
     target = output.checked(values.output) or output.checked_page(Path("comparison.html"))
@@ -268,65 +297,89 @@ def _cache(values: Flags, _: list[str]) -> int:
 _RUN = ("config", "data", "workdir", "set")
 COMMANDS = {
     "quickstart": Command(
-        "Trains, measures and exports a model on embedded data; no network, no arguments.",
+        "Trains, measures and exports a model on data inside the package; needs no network.",
         ("workdir", "set"),
         _quickstart,
+        example="tl-keras quickstart",
     ),
-    "audit": Command("What is wrong with a data set, before anyone trains on it.", _RUN, _audit),
+    "audit": Command(
+        "Checks a data set before training: unreadable files, copies, suspicious labels.",
+        _RUN,
+        _audit,
+        example="tl-keras audit --data=photos",
+    ),
     "finetune": Command(
-        "Labelled images in, a proved edge model out.", (*_RUN, "dry_run"), _finetune
+        "Adapts a pretrained model to your data, measures it, and exports it for devices.",
+        (*_RUN, "dry_run"),
+        _finetune,
+        example="tl-keras finetune --data=photos --workdir=runs/photos",
     ),
     "search": Command(
-        "Searches freeze depth, learning rates and what else search.space names.", _RUN, _search
+        "Searches freeze depth, learning rate and other fields; finetune continues with the best.",
+        _RUN,
+        _search,
+        example="tl-keras search --data=photos --workdir=runs/photos --set search.trials=20",
     ),
     "cross_validate": Command(
-        "Folds of a small set: a score of examples that no model had seen, then one of everything.",
+        "Scores a small data set with folds, then trains one model on all examples.",
         _RUN,
         functools.partial(_plainly, "cross_validate"),
+        example="tl-keras cross_validate --data=photos --workdir=runs/folds",
     ),
     "parallel": Command(
-        "A teacher of few labelled examples labels many; students train on them side by side.",
+        "Labels many examples with a teacher, and trains students on them side by side.",
         (*_RUN, "segment"),
         _parallel,
+        example="tl-keras parallel --data=photos --workdir=runs/many --set data.unlabelled=others",
     ),
     "compare": Command(
-        "The approaches on one data set under one budget, side by side, and which one to take.",
+        "Runs the approaches on one data set in a given time, and recommends one.",
         _RUN,
         functools.partial(_plainly, "compare"),
+        example="tl-keras compare --data=photos --workdir=runs/compare --set compare.minutes=10",
     ),
     "pretrain": Command(
-        "Trains a backbone from scratch; leaves its weights.",
+        "Trains a backbone from scratch; later runs start from its weights.",
         _RUN,
         functools.partial(_plainly, "pretrain"),
+        example="tl-keras pretrain --config=large.yaml --workdir=runs/large",
     ),
     "evaluate": Command(
-        "Metrics of a finished run, on its test split or on another set.",
+        "Prints the metrics of a finished run, on its test split or on other data.",
         ("workdir", "data", "set", "output"),
         _evaluate,
+        example="tl-keras evaluate --workdir=runs/photos --data=other_photos",
     ),
     "predict": Command(
-        "Class probabilities of images, by a finished run.",
+        "Prints the class probabilities of images, by the model of a finished run.",
         ("workdir", "format", "output"),
         _predict,
         "IMAGE_OR_FOLDER ...",
+        "tl-keras predict --workdir=runs/photos new",
     ),
     "export": Command(
-        "Exports a finished run again, as in --set 'export.formats=[int8]'.",
+        "Exports a finished run again, with other fields of the section export.",
         ("workdir", "set"),
         _export,
+        example="tl-keras export --workdir=runs/photos --set 'export.formats=[int8]'",
     ),
     "report": Command(
-        "Writes report.html of a run anew; of several runs a page with them side by side.",
+        "Rewrites the report of a run; for several runs, writes a page that compares them.",
         ("workdir", "output"),
         _report,
         "RUN ...",
+        "tl-keras report runs/photos runs/folds --output=comparison.html",
     ),
     "schema": Command(
-        "The JSON schema of the config, for editors; or of --of=result.", ("of",), _schema
+        "Prints the JSON schema of the config, for editors, or that of result.json.",
+        ("of",),
+        _schema,
+        example="tl-keras schema --of=result",
     ),
     "cache": Command(
-        "What the cache of prepared examples and activations holds; cleans it.",
+        "Lists prepared examples and activations in the cache, and removes old ones.",
         ("cache_path", "max_bytes"),
         _cache,
+        example="tl-keras cache --max_bytes=1e9",
     ),
 }

@@ -1,5 +1,6 @@
-"""The one way into a run: of a command, a config and a folder, for the command line, Python and
-`compare`. Imports TensorFlow last, when everything cheap is checked.
+"""Starts runs: from a command, a config and a folder, for the command line, Python and `compare`.
+
+TensorFlow is imported last, after all cheap checks.
 """
 
 import importlib
@@ -26,16 +27,16 @@ Start = Callable[[], AbstractContextManager[None]]
 def launch(
     command: str, config: RunConfig, workdir: str | Path, start: Start = tensorflow_started
 ) -> Run:
-    """The run of a command in a folder; a finished run returns at once.
+    """Runs a command in a folder, unless the run there is finished, and returns the run.
 
     Args:
-      command: a module of `approaches`, as in `finetune`.
+      command: name of a module of `approaches`, such as `finetune`.
       start: starts TensorFlow, and cleans up after the run.
 
     Raises:
       ValueError: the config, the data or the folder cannot be used.
     """
-    from tl_keras.report.pages import page  # Here, since NumPy takes a while to import.
+    from tl_keras.report.pages import page  # Imported here because NumPy takes a while.
 
     if command == "search" and not config.search.wanted:
         config = configs.with_trials(config)
@@ -50,7 +51,7 @@ def launch(
     return run
 
 
-# What does the jobs that are no commands, by their kind.
+# The modules that run jobs which are not commands, by kind of job.
 JOBS = {
     "trial": "tl_keras.search.trials",
     "fold": "tl_keras.approaches.folds",
@@ -62,13 +63,15 @@ JOBS = {
 def launch_job(
     folder: str | Path, start: Start = tensorflow_started, config: RunConfig | None = None
 ) -> Run:
-    """Runs the job of a folder in this process, unless it is finished; returns its run.
+    """Runs the job of a folder in this process, unless it is finished, and returns its run.
 
     Args:
-      config: the job's config with the cache of this machine; None for the folder's own.
+      folder: the folder of the job.
+      start: starts TensorFlow, and cleans up after the run.
+      config: the job's config with the cache of this machine; None for the config in the folder.
 
     Raises:
-      ValueError: no job waits in the folder, or what it was made for has changed.
+      ValueError: no job waits in the folder, or its data or weights have changed.
     """
     waiting = job.waiting(Path(folder))
     if config is not None:
@@ -87,12 +90,14 @@ def _approach(command: str) -> Callable[[RunConfig, str | Path], Run]:
 
 
 def _refuse_changed_data(run: Run) -> None:
-    """Raises ValueError if the data changed after the run: its result would pass for that of the
-    new data."""
+    """Raises ValueError if the data changed after the run was finished.
+
+    Otherwise the result would seem to describe the new data.
+    """
     recorded = read_json(run.workdir / "data.json")
     if recorded is None:
         return
-    from tl_keras.data import changed_since  # Here, since NumPy takes a while to import.
+    from tl_keras.data import changed_since  # Imported here because NumPy takes a while.
 
     if changed := changed_since.since(run.config, recorded):
         raise ValueError(
@@ -104,7 +109,7 @@ def _refuse_changed_data(run: Run) -> None:
 
 
 def predict(run: Run, values: Any, start: Start = tensorflow_started) -> list[dict[str, Any]]:
-    """Returns a row for each example, see `approaches.predict`."""
+    """Returns one dict for each example, see `approaches.predict`."""
     with start():
         from tl_keras.approaches import predict
 
@@ -114,10 +119,13 @@ def predict(run: Run, values: Any, start: Start = tensorflow_started) -> list[di
 def evaluate(
     run: Run, data: str | Path | None, start: Start = tensorflow_started
 ) -> dict[str, Any]:
-    """Metrics of a finished run: on its test split, on validation if it has none, or on other data.
+    """Returns the metrics of a finished run on its test split, or on other data.
 
     Args:
-      data: a folder of class folders, or a CSV; None for the run's own splits.
+      run: the finished run.
+      data: a folder of class folders, or a CSV file. None: the run's test split, or its validation
+        split if it has no test split.
+      start: starts TensorFlow, and cleans up afterwards.
 
     Raises:
       ValueError: the data cannot be used.
@@ -127,7 +135,8 @@ def evaluate(
         return measured
     if not Path(data).is_dir() and not str(data).lower().endswith(".csv"):
         raise ValueError(
-            f"--data: {str(data)!r} is no folder; expected class folders in one, or a CSV"
+            f"--data: {str(data)!r} is neither a folder nor a CSV file; expected a folder of class "
+            "folders, or a CSV file"
         )
     with start():
         from tl_keras.approaches import evaluate
@@ -137,7 +146,7 @@ def evaluate(
 
 
 def export(run: Run, config: RunConfig, start: Start = tensorflow_started) -> Run:
-    """Exports a finished run again, as `export` of a config says.
+    """Exports a finished run again, with the section `export` of a config, and returns the run.
 
     Raises:
       ValueError: the run has no exports or no model, or a format needs packages that are missing.
@@ -145,7 +154,7 @@ def export(run: Run, config: RunConfig, start: Start = tensorflow_started) -> Ru
     _check_exportable(run)
     check_extras(config)
     with start():
-        # Not `launch`, which returns at once if nothing is added.
+        # Not `launch`, which returns at once if the config asks for nothing new.
         return _approach(run.pipeline)(config, run.workdir)
 
 
@@ -156,16 +165,17 @@ def _check_exportable(run: Run) -> None:
         raise ValueError(f"--workdir: a run of {run.pipeline} has no exports; choose another run")
     if not (run.workdir / "model.keras").is_file():
         raise ValueError(
-            f"--workdir: {str(run.workdir)!r} has no model.keras, from which files are made; "
+            f"--workdir: {str(run.workdir)!r} has no model.keras, from which the files are made; "
             f"restore it, or remove result.json there and train again with {run.pipeline}"
         )
 
 
 def report(workdirs: Sequence[Path], output: Path | None = None) -> Path:
-    """The page that is written: the report of a run; of several runs a page that compares them.
+    """Writes the report of a run, or a page that compares several runs, and returns its path.
 
     Args:
-      output: the page of several runs; a run has its report in its folder.
+      workdirs: the folders of the runs.
+      output: the page to write for several runs; None for one run.
 
     Raises:
       ValueError: a folder is not a run.
@@ -174,6 +184,7 @@ def report(workdirs: Sequence[Path], output: Path | None = None) -> Path:
 
     if len(workdirs) == 1:
         return page.write(workdirs[0])
-    assert output, "the page of several runs has no place of its own"
-    # Not as runs: a report reads files, also those of a version whose configs load no more.
+    assert output, "a page of several runs needs a path"
+    # Folders instead of `Run`: a report also reads runs of earlier versions, whose configs may not
+    # load.
     return side_by_side.write(workdirs, output)

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from listed import assert_listed
 from PIL import Image
 from shapes import draw
 
@@ -38,6 +39,7 @@ def test_audit_leaves_its_findings_and_a_report_and_nothing_else(audited):
     names = {path.name for path in audited.workdir.iterdir()}
     assert names >= {"data.json", "findings.json", "report.html", "config.yaml"}
     assert not names & {"model.keras", "result.json", "export", "checkpoint"}
+    assert_listed(audited)
     page = audited.report.read_text(encoding="utf-8")
     assert "72 images in 3 classes" in page and "disc/broken.png" in page
 

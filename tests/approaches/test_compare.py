@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from listed import assert_listed
 from runs import FEW, changed
 
 import tl_keras
@@ -48,6 +49,7 @@ def test_each_approach_is_a_run_of_its_own(compared):
     for name in names:
         assert runs.load_finished(compared.workdir / name).report.is_file()
     assert compared.result["approaches"]["head"]["bytes"] > 0
+    assert_listed(compared)
 
 
 def test_all_have_the_same_splits(compared):

@@ -8,6 +8,7 @@ from collections import Counter
 import keras
 import numpy as np
 import pytest
+from listed import assert_listed
 from runs import FEW, answers, assert_same_weights, changed, epochs_of, rows, shoot, weights_of
 from shapes import draw
 
@@ -74,6 +75,7 @@ def test_run_folder_holds_the_folds_without_data_models_or_exports(dealt):
         }
         # The first judges exports, now and later: the final model has seen all examples.
         assert held == (expected | {"model.keras"} if name == "fold_0" else expected)
+    assert_listed(dealt)
 
 
 def test_every_example_is_held_out_once_and_nothing_of_test(dealt):

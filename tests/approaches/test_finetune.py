@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import tensorflow as tf
+from listed import assert_listed
 from PIL import Image
 from runs import FEW, Killed, assert_same_weights, changed, epochs_of, shoot, weights_of
 from shapes import draw
@@ -54,6 +55,7 @@ def test_run_folder_holds_what_the_contract_says(finished_run):
     exported = {path.name for path in (finished_run.workdir / "export").iterdir()}
     files = {f"model_{name}.tflite" for name in ("float32", "float16", "dynamic", "int8")}
     assert exported == files | {"saved_model", "labels.txt", "model.tflite", "device"}
+    assert_listed(finished_run)
 
 
 def test_result_says_what_was_done(finished_run):
@@ -423,6 +425,7 @@ def test_pretrained_folder_and_file_start_a_run(quick, tmp_path):
         "cache": quick["cache"],
     }
     pretrained = tl_keras.pretrain(glyphs, tmp_path / "pretrained")
+    assert_listed(pretrained)
     assert "export" not in pretrained.result
     assert pretrained.report.exists()
     chained = {**quick, "model": {**model, "weights": str(pretrained.workdir)}}

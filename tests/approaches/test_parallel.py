@@ -12,6 +12,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from handmade import result, scores
+from listed import assert_listed
 from runs import FEW, answers, assert_same_weights, changed, rows, shoot
 
 import tl_keras
@@ -61,6 +62,7 @@ def test_run_folder_holds_teacher_and_students(taught):
     held = {path.name for path in (taught.workdir / "round_0" / "segment_1").iterdir()}
     assert {"config.yaml", "metrics.jsonl", "model.keras", "result.json"} <= held
     assert not held & {"data.json", "export", "checkpoint"}
+    assert_listed(taught)
 
 
 def test_labels_are_of_what_is_in_no_split(taught):

@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from listed import assert_listed
 from runs import FEW, Killed, assert_same_weights, changed, shoot
 
 import tl_keras
@@ -77,6 +78,7 @@ def chosen(run) -> list[tuple]:
 
 
 def test_search_leaves_its_trials_and_the_best_model(found):
+    assert_listed(found)
     names = {path.name for path in found.workdir.iterdir()} - {".lock"}
     assert {"search", "model.keras", "result.json", "report.html", "config.yaml"} <= names
     assert not names & {"export", "checkpoint"}

@@ -1,11 +1,13 @@
 """The generated pages of the documentation, and the words that they are generated from."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
 
-from tl_keras import tasks
+from tl_keras import cli, tasks
+from tl_keras.commands import COMMANDS, EXIT_STATUSES
 from tl_keras.config import text as configs
 from tl_keras.run.result import whole
 from tl_keras.run.result.part import LISTS, SINGLE
@@ -23,6 +25,7 @@ def _generate():
 
 generate = _generate()
 PAGES = generate.pages()
+PACKAGE = DOCS.parent / "tl_keras"
 
 
 @pytest.mark.parametrize("file", PAGES, ids=lambda file: file.name)
@@ -73,3 +76,25 @@ def test_each_measure_of_a_task_has_a_meaning(task):
     for table in (*SINGLE, *LISTS):
         for name in getattr(names, table):
             assert (name in fields) != (name in names.MEANINGS), name
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_flag_has_help_and_each_command_an_example(name):
+    assert COMMANDS[name].example.startswith(f"tl-keras {name}")
+    for flag in cli.described_flags(name):
+        assert len(flag.help.split()) >= 3 and flag.help.endswith("."), flag
+    assert cli.SPECIAL_HELP.get(name, {}).keys() <= set(COMMANDS[name].flags)
+
+
+def test_each_exit_status_has_a_meaning():
+    assert list(EXIT_STATUSES) == [0, 1, 2, 3, 130]
+    assert all(len(meaning.split()) >= 3 for meaning in EXIT_STATUSES.values())
+
+
+def test_each_environment_variable_is_listed():
+    from generators import environment  # `generate` has put docs/ on the path.
+
+    reads = r"""environ(?:\.get\(|\.setdefault\(|\.pop\(|\[)\s*"(\w+)"(?!\] =)"""
+    for file in PACKAGE.rglob("*.py"):
+        for name in re.findall(reads, file.read_text(encoding="utf-8")):
+            assert name in environment.VARIABLES, f"{file}: {name}"

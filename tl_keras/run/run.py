@@ -24,7 +24,7 @@ OF_ALL_SESSIONS = ("backbones", "features")  # Parts of the record that each ses
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder and its config. "The run folder" in the README describes the files.
+    """A run folder and its config. docs/reference/run_folder.md lists the files.
 
     Attributes:
       workdir: the folder.
