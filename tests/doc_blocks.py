@@ -28,7 +28,7 @@ from ruamel.yaml import YAML
 from sybil import Document
 from sybil.parsers.markdown.lexers import FencedCodeBlockLexer
 
-from tl_keras import cli, commands
+from tl_keras import cli, command_table
 from tl_keras.config import text as configs
 
 ROOT = Path(__file__).parents[1]
@@ -223,8 +223,8 @@ def _check_tl_keras(words: list[str]) -> None:
     name, *rest = words
     if name.startswith("-"):
         return
-    assert name in commands.COMMANDS, f"unknown command {name!r}"
-    values = cli._define(commands.COMMANDS[name].flags)
+    assert name in command_table.COMMANDS, f"unknown command {name!r}"
+    values = cli._define(command_table.COMMANDS[name].flags)
     if "--help" in rest:
         return
     values([name, *rest])

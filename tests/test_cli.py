@@ -17,7 +17,7 @@ import pytest
 from runs import make_run
 
 from tl_keras import cli, commands
-from tl_keras.commands import COMMANDS
+from tl_keras.command_table import COMMANDS
 from tl_keras.config import text as configs
 from tl_keras.config.cache import CacheConfig
 from tl_keras.config.whole import RunConfig
@@ -83,7 +83,7 @@ WRONG = [
     ("finetune --set=data.source=digits", "--workdir: expected the run's folder; received nothing"),
     ("finetune --config=god.yaml", "config 'god.yaml' does not exist; did you mean 'good.yaml'?"),
     ("finetune --config=photos", "config 'photos': expected a YAML file; received a folder"),
-    ("finetune --config=broken.yaml", "config 'broken.yaml', line 2: no valid YAML: "),
+    ("finetune --config=broken.yaml", "config 'broken.yaml', line 2: invalid YAML: "),
     ("finetune --config=typo.yaml", "fit.epoch: no such field; did you mean 'epochs'?\n"),
     (
         "finetune --config=two.yaml",

@@ -1,4 +1,4 @@
-"""The command line: flags, help, errors and exit statuses. `commands.py` runs the commands."""
+"""The command line: flags, help and errors. `commands.py` runs the commands."""
 
 import difflib
 import errno
@@ -10,7 +10,8 @@ from typing import Any
 
 from absl import flags
 
-from tl_keras.commands import COMMANDS, DONE, FAULT, STOPPED, USER_ERROR, Flags
+from tl_keras.command_table import COMMANDS, DONE, FAULT, STOPPED, USER_ERROR
+from tl_keras.commands import ACTIONS, Flags
 from tl_keras.config.messages import is_for_user
 from tl_keras.run.files import check_folders
 from tl_keras.run.process import open_streams
@@ -24,7 +25,7 @@ USER_ERRNOS = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command line and returns the exit status, a key of `commands.EXIT_STATUSES`.
+    """Runs a command line and returns the exit status, a key of `command_table.EXIT_STATUSES`.
 
     Args:
       argv: the words after `tl-keras`; None for those of this process.
@@ -82,7 +83,7 @@ def _dispatch(arguments: list[str]) -> int:
             f"unexpected argument {positional[0]!r}: {name} takes only flags, as in --workdir=DIR"
         )
     check_folders()
-    return COMMANDS[name].act(values, positional)
+    return ACTIONS[name](values, positional)
 
 
 def _hint(name: str, known: Iterable[str]) -> str:

@@ -10,13 +10,14 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from absl import flags
 
 from tl_keras import launch, output
 from tl_keras.approaches.teaching import segments
+from tl_keras.command_table import DONE, MISSED
 from tl_keras.config import text as configs
 from tl_keras.config.cache import CacheConfig
 from tl_keras.config.messages import with_article
@@ -29,36 +30,6 @@ from tl_keras.run.quiet import tensorflow_started
 from tl_keras.run.run import Run
 
 Flags = flags.FlagValues
-
-DONE, FAULT, USER_ERROR, MISSED, STOPPED = 0, 1, 2, 3, 130
-EXIT_STATUSES = {
-    DONE: "The command did its work.",
-    FAULT: "A fault of the program, with a traceback; or the reader of its output went away.",
-    USER_ERROR: "Something that you can fix, such as a flag, a field of the config, the data or a "
-    "full disk. One message says what is wrong and what to do.",
-    MISSED: "The run is finished, but an exported file misses its tolerance, or no file is within "
-    "the limits of the config. The message names them.",
-    STOPPED: "Stopped with Ctrl-C. The same command continues from there.",
-}
-
-
-@dataclass(frozen=True)
-class Command:
-    """A command.
-
-    Attributes:
-      summary: what it does, in one sentence.
-      flags: names of its flags, keys of `cli.FLAGS`.
-      act: runs it on flags and positional arguments, and returns the exit status.
-      usage: its positional arguments, as in `RUN ...`; empty if it takes none.
-      example: a command line.
-    """
-
-    summary: str
-    flags: tuple[str, ...]
-    act: Callable[[Flags, list[str]], int]
-    usage: str = ""
-    example: str = ""
 
 
 def _config(values: Flags) -> RunConfig:
@@ -147,7 +118,7 @@ def _finetune(values: Flags, _: list[str]) -> int:
             from tl_keras.approaches import dry_run
 
             print("\n".join(dry_run.estimate(config)))
-        return 0
+        return DONE
     return _train("finetune", config, _workdir(values, values.config or values.data))
 
 
@@ -162,7 +133,7 @@ def _audit(values: Flags, _: list[str]) -> int:
     for line in summary.lines_of_audit(run):
         print(line)
     print(f"report: {run.report}")
-    return 0
+    return DONE
 
 
 def _parallel(values: Flags, _: list[str]) -> int:
@@ -174,7 +145,7 @@ def _parallel(values: Flags, _: list[str]) -> int:
     if student.result is None:
         launch.launch_job(student.workdir, _started, student.config)
     print(f"segment finished: {student.workdir}")
-    return 0
+    return DONE
 
 
 def _plainly(command: str, values: Flags, _: list[str]) -> int:
@@ -217,7 +188,7 @@ def _evaluate(values: Flags, _: list[str]) -> int:
     if not values.data and not run.result.test:
         print("tl-keras: no test split; these are metrics of validation", file=sys.stderr)
     output.write(json.dumps(measured, indent=1, ensure_ascii=False) + "\n", path)
-    return 0
+    return DONE
 
 
 def _predict(values: Flags, paths: list[str]) -> int:
@@ -245,7 +216,7 @@ def _predict(values: Flags, paths: list[str]) -> int:
         raise ValueError(f"predict: none of the files is {with_article(noun)} that can be read")
     as_text = {"csv": output.as_csv, "jsonl": output.as_json_lines}[values.format]
     output.write(as_text(good), written)
-    return 0
+    return DONE
 
 
 def _report(values: Flags, folders: list[str]) -> int:
@@ -259,11 +230,11 @@ def _report(values: Flags, folders: list[str]) -> int:
                 "--output: only for several runs; the report of one is its report.html"
             )
         print(launch.report([_absolute(folders[0] if folders else _workdir(values, None))]))
-        return 0
+        return DONE
     target = output.checked(values.output) or output.checked_page(Path("comparison.html"))
     launch.report([*map(_absolute, folders)], target)
     print(values.output or target)
-    return 0
+    return DONE
 
 
 def _absolute(folder: str | Path) -> Path:
@@ -277,7 +248,7 @@ def _schema(values: Flags, _: list[str]) -> int:
         print(json.dumps(whole.schema(), indent=1))
     else:
         print(json.dumps(configs.schema(), indent=1))
-    return 0
+    return DONE
 
 
 def _cache(values: Flags, _: list[str]) -> int:
@@ -291,95 +262,23 @@ def _cache(values: Flags, _: list[str]) -> int:
     for entry in kept:
         print(f"{entry.bytes:>14}  {entry.kind}")
     print(f"{sum(entry.bytes for entry in kept):>14}  bytes in {store.folder(config)}")
-    return 0
+    return DONE
 
 
-_RUN = ("config", "data", "workdir", "set")
-COMMANDS = {
-    "quickstart": Command(
-        "Trains, measures and exports a model on data inside the package; needs no network.",
-        ("workdir", "set"),
-        _quickstart,
-        example="tl-keras quickstart",
-    ),
-    "audit": Command(
-        "Checks a data set before training: unreadable files, copies, suspicious labels.",
-        _RUN,
-        _audit,
-        example="tl-keras audit --data=photos",
-    ),
-    "finetune": Command(
-        "Adapts a pretrained model to your data, measures it, and exports it for devices.",
-        (*_RUN, "dry_run"),
-        _finetune,
-        example="tl-keras finetune --data=photos --workdir=runs/photos",
-    ),
-    "search": Command(
-        "Searches freeze depth, learning rate and other fields; finetune continues with the best.",
-        _RUN,
-        _search,
-        example="tl-keras search --data=photos --workdir=runs/photos --set search.trials=20",
-    ),
-    "cross_validate": Command(
-        "Scores a small data set with folds, then trains one model on all examples.",
-        _RUN,
-        functools.partial(_plainly, "cross_validate"),
-        example="tl-keras cross_validate --data=photos --workdir=runs/folds",
-    ),
-    "parallel": Command(
-        "Labels many examples with a teacher, and trains students on them side by side.",
-        (*_RUN, "segment"),
-        _parallel,
-        example="tl-keras parallel --data=photos --workdir=runs/many --set data.unlabelled=others",
-    ),
-    "compare": Command(
-        "Runs the approaches on one data set in a given time, and recommends one.",
-        _RUN,
-        functools.partial(_plainly, "compare"),
-        example="tl-keras compare --data=photos --workdir=runs/compare --set compare.minutes=10",
-    ),
-    "pretrain": Command(
-        "Trains a backbone from scratch; later runs start from its weights.",
-        _RUN,
-        functools.partial(_plainly, "pretrain"),
-        example="tl-keras pretrain --config=large.yaml --workdir=runs/large",
-    ),
-    "evaluate": Command(
-        "Prints the metrics of a finished run, on its test split or on other data.",
-        ("workdir", "data", "set", "output"),
-        _evaluate,
-        example="tl-keras evaluate --workdir=runs/photos --data=other_photos",
-    ),
-    "predict": Command(
-        "Prints the class probabilities of images, by the model of a finished run.",
-        ("workdir", "format", "output"),
-        _predict,
-        "IMAGE_OR_FOLDER ...",
-        "tl-keras predict --workdir=runs/photos new",
-    ),
-    "export": Command(
-        "Exports a finished run again, with other fields of the section export.",
-        ("workdir", "set"),
-        _export,
-        example="tl-keras export --workdir=runs/photos --set 'export.formats=[int8]'",
-    ),
-    "report": Command(
-        "Rewrites the report of a run; for several runs, writes a page that compares them.",
-        ("workdir", "output"),
-        _report,
-        "RUN ...",
-        "tl-keras report runs/photos runs/folds --output=comparison.html",
-    ),
-    "schema": Command(
-        "Prints the JSON schema of the config, for editors, or that of result.json.",
-        ("of",),
-        _schema,
-        example="tl-keras schema --of=result",
-    ),
-    "cache": Command(
-        "Lists prepared examples and activations in the cache, and removes old ones.",
-        ("cache_path", "max_bytes"),
-        _cache,
-        example="tl-keras cache --max_bytes=1e9",
-    ),
+# Runs a command on its flags and positional arguments, and returns the exit status.
+ACTIONS: dict[str, Callable[[Flags, list[str]], int]] = {
+    "quickstart": _quickstart,
+    "audit": _audit,
+    "finetune": _finetune,
+    "search": _search,
+    "cross_validate": functools.partial(_plainly, "cross_validate"),
+    "parallel": _parallel,
+    "compare": functools.partial(_plainly, "compare"),
+    "pretrain": functools.partial(_plainly, "pretrain"),
+    "evaluate": _evaluate,
+    "predict": _predict,
+    "export": _export,
+    "report": _report,
+    "schema": _schema,
+    "cache": _cache,
 }

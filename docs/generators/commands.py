@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from generators import schema
 from tl_keras import cli
-from tl_keras.commands import COMMANDS, EXIT_STATUSES
+from tl_keras.command_table import COMMANDS, EXIT_STATUSES
 
 PAGE = "reference/commands.md"
 INTRO = """

@@ -247,12 +247,12 @@ WRONG_DATA = [
     ),
 ]
 NO_CONFIG = [
-    ("data: {source: digits", "', line 1: no valid YAML: expected ',' or '}'"),
-    ("seed: 1\nfit:\n  epochs: 1\n   views: 2\n", "', line 4: no valid YAML: mapping values"),
-    ("seed: 1\nfit: {}\nseed: 2\n", '\', line 3: no valid YAML: found duplicate key "seed"'),
-    ("fit: {views: 1, views: 2}", '\', line 1: no valid YAML: found duplicate key "views"'),
-    ("seed: 1\n---\nseed: 2\n", "', line 2: no valid YAML: found another document"),
-    ("seed: \x00", "': no valid YAML: unacceptable character #x0000"),
+    ("data: {source: digits", "', line 1: invalid YAML: expected ',' or '}'"),
+    ("seed: 1\nfit:\n  epochs: 1\n   views: 2\n", "', line 4: invalid YAML: mapping values"),
+    ("seed: 1\nfit: {}\nseed: 2\n", '\', line 3: invalid YAML: found duplicate key "seed"'),
+    ("fit: {views: 1, views: 2}", '\', line 1: invalid YAML: found duplicate key "views"'),
+    ("seed: 1\n---\nseed: 2\n", "', line 2: invalid YAML: found another document"),
+    ("seed: \x00", "': invalid YAML: unacceptable character #x0000"),
     ("- data\n- model\n", "': expected sections such as 'data:'; received ['data', 'model']"),
     ("data", "': expected sections such as 'data:'; received 'data'"),
     (b"data: {path: caf\xe9}", "': expected UTF-8 text; received byte 0xe9 at position 16"),
@@ -325,10 +325,10 @@ def test_message_of_a_folder_or_below_a_file(tmp_path):
         ("fit..epochs=3", "--set: expected section.field=value; received 'fit..epochs=3'"),
         (
             "seed.x=3",
-            "--set: expected section.field=value; received 'seed.x=3', but 'seed' is 7 and has "
-            "no fields",
+            "--set: expected section.field=value; received 'seed.x=3', but 'seed' has the value 7 "
+            "and no fields",
         ),
-        ("data.path=[", "--set data.path, line 1: no valid YAML: expected the node content"),
+        ("data.path=[", "--set data.path, line 1: invalid YAML: expected the node content"),
         ("fit.epoch=3", "fit.epoch: no such field; did you mean 'epochs'?"),
         ("fit.epochs=x", "fit.epochs: expected a whole number >= 0, or 'auto'; received 'x'"),
         ("fit.epochs.x=3", "fit.epochs: expected a whole number >= 0, or 'auto'; received {'x': 3"),
@@ -374,7 +374,7 @@ def test_yaml_is_1_2(text, value):
 def test_nothing_is_executed(text, tmp_path):
     planted = tmp_path / "planted"
     found = message(text.replace("{file}", str(planted)), tmp_path)
-    assert "line 1: no valid YAML: could not determine a constructor for the tag" in found
+    assert "line 1: invalid YAML: could not determine a constructor for the tag" in found
     assert not planted.exists()
 
 
@@ -636,7 +636,7 @@ def test_numbers_of_numpy_are_taken():
 
 @pytest.mark.parametrize("wrong", [None, 5, ["data"], b"photos.yaml", {1, 2}], ids=str)
 def test_what_is_no_config_is_a_type_error(wrong):
-    with pytest.raises(TypeError, match="config: expected nested dicts, a YAML file's path, or a"):
+    with pytest.raises(TypeError, match="config: expected nested dicts, the path of a YAML file"):
         configs.from_any(wrong)
 
 

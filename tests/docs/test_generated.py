@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tl_keras import cli, tasks
-from tl_keras.commands import COMMANDS, EXIT_STATUSES
+from tl_keras import cli, commands, tasks
+from tl_keras.command_table import COMMANDS, EXIT_STATUSES
 from tl_keras.config import text as configs
 from tl_keras.run.result import whole
 from tl_keras.run.result.part import LISTS, SINGLE
@@ -84,6 +84,10 @@ def test_each_flag_has_help_and_each_command_an_example(name):
     for flag in cli.described_flags(name):
         assert len(flag.help.split()) >= 3 and flag.help.endswith("."), flag
     assert cli.SPECIAL_HELP.get(name, {}).keys() <= set(COMMANDS[name].flags)
+
+
+def test_each_command_has_an_action():
+    assert list(commands.ACTIONS) == list(COMMANDS)
 
 
 def test_each_exit_status_has_a_meaning():

@@ -1,7 +1,7 @@
-"""search.space: which fields a search changes, and to what. Imports no Keras.
+"""Checks `search.space`, and makes the config of a trial. Imports no Keras.
 
-A key is a field, as in `fit.learning_rate` or `model.options.alpha`, or the section `model`, whose
-values are several of its fields at once, as in `{backbone: MobileNet, weights: file.h5}`.
+A key of the space is a field, such as `fit.learning_rate` or `model.options.alpha`, or the section
+`model`, whose values are several fields at once, as in `{backbone: MobileNet, weights: a.h5}`.
 """
 
 import copy
@@ -18,8 +18,8 @@ from tl_keras.config.search import Range
 from tl_keras.config.whole import RunConfig
 from tl_keras.modalities import MODALITIES, part
 
-# What decides the data, their splits, or how they are measured is the same in all trials. Fields of
-# the modality's section are in its `config`.
+# The fields that a search can change; a modality lists those of its section in its `config`. Fields
+# that decide the data, the splits or the measures are not among them: trials must be comparable.
 SEARCHED = {
     "data": ("balance",),
     "model": ("backbone", "weights", "preprocessing", "dropout", "head_width"),
@@ -28,17 +28,17 @@ SEARCHED = {
         *("warmup", "keep", "patience", "label_smoothing", "clip_norm", "ema", "views"),
     ),
 }
-NOT_OF_ARCHITECTURE = ("model.dropout",)
+NOT_OF_ARCHITECTURE = ("model.dropout",)  # The only field of `model` that needs no other model.
 FREEZE = "fit.freeze"
 REFUSED_BY_WEIGHTS = (FREEZE, "fit.keep")
-MOST = 200  # Architectures: each is checked, and tried only if the tuner draws it.
+MOST = 200  # Largest number of architectures in a space; each of them is checked.
 
 
 def check(config: RunConfig) -> None:
     """Checks `search.space` against the fields that it names.
 
     Raises:
-      ValueError: a field does not exist or cannot be searched, or its section refuses a value.
+      ValueError: a field does not exist or cannot be searched, or its section rejects a value.
     """
     space = config.search.space
     if not space:
@@ -46,7 +46,7 @@ def check(config: RunConfig) -> None:
     for name, values in space.items():
         _check_name(name, config)
         if name.startswith("model.options.") and not isinstance(values, tuple):
-            # Weights are made for some of them: those between the ends of a range would be refused.
+            # Weights exist for some values only, so values inside a range would be rejected.
             written = values if isinstance(values, str) else values.model_dump()
             raise ValueError(
                 f"search.space.{name}: expected a list of values; received {shown(written)}"
@@ -55,12 +55,16 @@ def check(config: RunConfig) -> None:
             try:
                 with_values(config, {name: value})
             except ValueError as error:
-                # Alone it may not fit: a backbone without its size, an option without its backbone.
+                # A value may need another one: an option its backbone, a backbone its image size.
+                # All combinations are checked below.
                 if not of_architecture(name) or len(_of_architecture(space)) == 1:
                     raise _refused(name, value, error) from None
     combined = architectures(config)
     if len(combined) > MOST:
-        raise ValueError(f"search.space: expected at most {MOST} architectures; it holds more")
+        raise ValueError(
+            f"search.space: expected at most {MOST} combinations of backbones, options, head "
+            "widths and image preparations; received more"
+        )
     for architecture in combined:
         for whole in _with_others(space, architecture):
             try:
@@ -74,20 +78,21 @@ def check(config: RunConfig) -> None:
 
 
 def _with_others(space: Mapping[str, Any], values: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
-    """The values of an architecture with those of the fields that some weights refuse."""
+    """Yields the values of an architecture with those of fields that some weights do not allow."""
     named = {k: tuple(ends(k, space[k])) or (0.5,) for k in REFUSED_BY_WEIGHTS if k in space}
     for row in itertools.product(*named.values()):
         yield {**values, **dict(zip(named, row, strict=True))}
 
 
 def _check_options(space: Mapping[str, Any], names: Collection[str]) -> None:
-    """Refuses an option that none of the backbones takes: of some it is left out."""
+    """Raises ValueError if no backbone takes an option. Backbones that do not take it ignore it."""
     taken = {option for name in names for option in table.options_of(name)}
     for name in space:
         option = name.removeprefix("model.options.")
         if option != name and option not in taken:
             near = nearest(option, sorted(taken))
-            raise ValueError(f"search.space.{name}: no option of {', '.join(sorted(names))}{near}")
+            backbones = " or ".join(sorted(names))
+            raise ValueError(f"search.space.{name}: not an option of {backbones}{near}")
 
 
 def _check_layers(config: RunConfig, models: Sequence[ModelConfig]) -> None:
@@ -99,13 +104,13 @@ def _check_layers(config: RunConfig, models: Sequence[ModelConfig]) -> None:
     for depth in named:
         if isinstance(depth, str) and depth != "auto":
             raise ValueError(
-                f"{field}: {depth!r} is a layer of one backbone, and search.space has several; "
-                "expected shares of the blocks"
+                f"{field}: {depth!r} is a layer of one backbone, but search.space has several "
+                "backbones; expected shares of the blocks"
             )
 
 
 def _are_one_backbone(models: Sequence[ModelConfig]) -> bool:
-    """Whether all architectures have the same layers."""
+    """Returns whether all architectures have the same layers."""
     return len({(model.backbone, *sorted(model.options.items())) for model in models}) == 1
 
 
@@ -114,11 +119,11 @@ def _check_tuner(config: RunConfig) -> None:
         return
     if "fit.epochs" in config.search.space:
         raise ValueError(
-            "search.space.fit.epochs: hyperband itself gives trials their epochs; expected it in "
-            "fit.epochs, as the most that a trial takes"
+            "search.space.fit.epochs: hyperband chooses the epochs of each trial itself; set "
+            "fit.epochs to the most that a trial may take"
         )
     if config.fit.epochs == 0:
-        raise ValueError("fit.epochs: hyperband shares them out; expected at least 1, received 0")
+        raise ValueError("fit.epochs: expected at least 1 for hyperband, received 0")
 
 
 def _check_name(name: str, config: RunConfig) -> None:
@@ -129,14 +134,14 @@ def _check_name(name: str, config: RunConfig) -> None:
     if name.startswith("model.options.") and name.count(".") == 2:
         return
     hint = nearest(name, known) or f"; known: {', '.join(known)}, model.options.NAME, model"
-    raise ValueError(f"search.space.{name}: no field that a search can change{hint}")
+    raise ValueError(f"search.space.{name}: a search cannot change this field{hint}")
 
 
 def ends(name: str, values: Any) -> Iterable[Any]:
-    """The values of an entry of `search.space`; of a range its ends, of `blocks` none."""
+    """Returns the values of an entry of `search.space`: of a range the ends, of `blocks` none."""
     if values == "blocks":
         if name != "fit.freeze":
-            raise ValueError(f"search.space.{name}: 'blocks' is for fit.freeze alone")
+            raise ValueError(f"search.space.{name}: 'blocks' is only possible for fit.freeze")
         return ()
     if isinstance(values, tuple):
         if not values:
@@ -147,11 +152,11 @@ def ends(name: str, values: Any) -> Iterable[Any]:
 
 def _refused(name: str, value: Any, error: ValueError) -> ValueError:
     reason = str(error).splitlines()[0]
-    return ValueError(f"search.space.{name}: {shown(value)} is refused: {reason}")
+    return ValueError(f"search.space.{name}: {shown(value)} is not possible: {reason}")
 
 
 def of_architecture(name: str) -> bool:
-    """Whether another value of a field needs another backbone, other features or another head."""
+    """Returns whether another value of a field needs another backbone, features or head."""
     section, _, field = name.partition(".")
     if section in MODALITIES:
         return field in part(section, "config").PREPARATION
@@ -159,13 +164,13 @@ def of_architecture(name: str) -> bool:
 
 
 def prepares_alike(one: RunConfig, other: RunConfig) -> bool:
-    """Whether two configs prepare the examples in the same way."""
+    """Returns whether two configs prepare the examples in the same way."""
     names = part(one.modality, "config").PREPARATION
     return all(getattr(one.settings, name) == getattr(other.settings, name) for name in names)
 
 
 def depths(config: RunConfig) -> tuple[float | str, ...]:
-    """The freeze depths that a config names one by one, where all are of one backbone."""
+    """Returns the freeze depths that a config lists, or () for ranges and several backbones."""
     search, fit = config.search, config.fit
     named: Any = (fit.freeze,)
     if search.wanted:
@@ -179,9 +184,9 @@ def _of_architecture(space: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def architectures(config: RunConfig) -> list[dict[str, Any]]:
-    """The combinations of values of the fields that make architectures; of ranges, the ends.
+    """Returns the combinations of values of the fields of an architecture; of ranges the ends.
 
-    Of too many the first, and one more than `MOST`.
+    The list ends after `MOST + 1` combinations.
     """
     named = {name: ends(name, v) for name, v in _of_architecture(config.search.space).items()}
     combined = itertools.product(*named.values())
@@ -189,19 +194,24 @@ def architectures(config: RunConfig) -> list[dict[str, Any]]:
 
 
 def first_trials(config: RunConfig) -> list[RunConfig]:
-    """A trial's config of each architecture; without a search, the config itself."""
+    """Returns the config of one trial for each architecture; without a search only the config."""
     if not config.search.wanted:
         return [config]
     return [with_values(config, values) for values in architectures(config)]
 
 
 def with_values(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
-    """A trial's config: the search's with other values, and no search of its own.
+    """Returns the config of a trial: the config with other values and without a search.
 
-    Where backbones are searched, an option that one does not take is left out.
+    If the space has several backbones, options that the trial's backbone does not take are left
+    out.
+
+    Args:
+      config: the config of the search.
+      values: by name of a field, or `model` with several fields.
 
     Raises:
-      ValueError: a section refuses a value.
+      ValueError: a section rejects a value.
     """
     tree = config.model_dump(mode="json")
     del tree["search"]
@@ -229,7 +239,7 @@ def with_values(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
 
 
 def takes_whole_numbers(config: RunConfig, name: str, values: Range) -> bool:
-    """Whether a range is of whole numbers: both of its ends are, and its field takes no others."""
+    """Returns whether a range has only whole numbers: both ends are, and the field needs them."""
     if not isinstance(values.min, int) or not isinstance(values.max, int):
         return False
     try:

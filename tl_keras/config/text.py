@@ -1,4 +1,4 @@
-"""YAML and overrides in, a checked config out; and back."""
+"""Reads a checked config from YAML and overrides, and writes a config as YAML."""
 
 import importlib.resources
 import io
@@ -8,9 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import (
-    ValidationError,
-)
+from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -22,11 +20,15 @@ from tl_keras.modalities import MODALITIES
 
 
 def load(file: str | Path | None, overrides: Sequence[str] = ()) -> RunConfig:
-    """A checked config from a YAML file and `section.field=value` overrides, in that order.
+    """Returns a checked config from a YAML file and then `section.field=value` overrides.
+
+    Args:
+      file: the YAML file; None for none.
+      overrides: as in `fit.epochs=5`; the value is YAML.
 
     Raises:
-      ValueError: the file cannot be read, or a field is unknown or has a bad value; the message
-        names every such field, the rule, what was received and the nearest valid choice.
+      ValueError: the file cannot be read, or a field is unknown or has a wrong value. The message
+        has for each such field the rule, the value received and the nearest valid choice.
     """
     tree = _read(Path(file).expanduser()) if file else {}
     for override in overrides:
@@ -35,7 +37,7 @@ def load(file: str | Path | None, overrides: Sequence[str] = ()) -> RunConfig:
 
 
 def from_tree(tree: Mapping[str, Any]) -> RunConfig:
-    """A checked config from nested dicts, as YAML gives them. Raises ValueError as `load` does."""
+    """Returns a checked config from nested dicts. Raises ValueError as `load` does."""
     tree = _of_plain_values(tree)
     renamed.check(tree)
     try:
@@ -49,23 +51,25 @@ def from_tree(tree: Mapping[str, Any]) -> RunConfig:
 
 
 def _refuse_other_modalities(config: RunConfig) -> None:
-    """Raises ValueError where a config says something of examples that it has none of."""
+    """Raises ValueError if a config has fields for a modality that its examples do not have."""
     for name in MODALITIES:
         changed = getattr(config, name).model_fields_set
         if name != config.modality and changed:
             raise ValueError(
-                f"{name}.{min(changed)}: the examples are {config.modality}, by data.modality or "
-                f"data.source; expected no field of {name}"
+                f"{name}.{min(changed)}: the examples are of the modality {config.modality} (from "
+                f"data.modality or data.source); remove the section {name}"
             )
 
 
 def from_any(config: Any) -> RunConfig:
-    """A checked config from what people hand to the Python API: a RunConfig, nested dicts, or a
-    YAML file.
+    """Returns a checked config from an argument of the Python API.
+
+    Args:
+      config: a `RunConfig`, nested dicts, or the path of a YAML file.
 
     Raises:
-      TypeError: it is something else.
-      ValueError: as `load`.
+      TypeError: `config` is of another type.
+      ValueError: as `load` does.
     """
     if isinstance(config, RunConfig):
         return config
@@ -74,46 +78,46 @@ def from_any(config: Any) -> RunConfig:
     if isinstance(config, str | os.PathLike):
         return load(os.fspath(config))
     raise TypeError(
-        "config: expected nested dicts, a YAML file's path, or a RunConfig; received "
+        "config: expected nested dicts, the path of a YAML file, or a RunConfig; received "
         f"{type(config).__name__}"
     )
 
 
 def _of_plain_values(value: Any) -> Any:
-    """Nested values with NumPy's numbers and arrays as Python's own, which YAML can hold."""
+    """Returns nested values with numbers and arrays of NumPy as those of Python."""
     if isinstance(value, Mapping):
-        return {_of_plain_values(key): _of_plain_values(own) for key, own in value.items()}
+        return {_of_plain_values(key): _of_plain_values(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_of_plain_values(own) for own in value]
-    # Asked by name, since NumPy takes a while to import.
+        return [_of_plain_values(inner) for inner in value]
+    # By the name of the module, since NumPy takes a while to import.
     return _of_plain_values(value.tolist()) if type(value).__module__ == "numpy" else value
 
 
 def of_quickstart(overrides: Sequence[str] = ()) -> RunConfig:
-    """The config of the embedded quickstart. Raises ValueError as `load` does."""
+    """Returns the config of `quickstart`. Raises ValueError as `load` does."""
     file = importlib.resources.files("tl_keras.embedded") / "quickstart.yaml"
     with importlib.resources.as_file(file) as path:
         return load(path, overrides)
 
 
 def with_trials(config: RunConfig) -> RunConfig:
-    """A config that asks for a search, from one that does not. Raises ValueError as `load` does."""
+    """Returns the config with `TRIALS` trials of a search. Raises ValueError as `load` does."""
     return from_tree({**to_tree(config), "search": {**to_tree(config)["search"], "trials": TRIALS}})
 
 
 def to_yaml(config: RunConfig) -> str:
-    """The whole resolved config as YAML 1.2 text that `load` reads back to an equal config."""
+    """Returns the whole config as YAML 1.2 text, which `load` reads back to an equal config."""
     stream = io.StringIO()
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
-    # Sections in the order of a run. ruamel.yaml declares None alone.
+    # Keeps the order of the sections. ruamel.yaml declares only None as its type.
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.dump(to_tree(config), stream)
     return stream.getvalue()
 
 
 def to_tree(config: RunConfig) -> dict[str, Any]:
-    """The whole resolved config as nested dicts of plain values."""
+    """Returns the whole config as nested dicts of plain values."""
     tree = config.model_dump(mode="json")
     return {
         name: tree[name] for name in tree if name in (config.modality, *tree.keys() - MODALITIES)
@@ -138,16 +142,24 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _parse(text: str, where: str, default: Any) -> Any:
-    """What YAML text says; a mapping where the default is one."""
+    """Returns the value of YAML text, or the default if the text is empty.
+
+    Args:
+      where: what is parsed, for the message.
+      default: if it is a dict, the text must be a mapping.
+
+    Raises:
+      ValueError: the text is not valid YAML, or not a mapping.
+    """
     try:
         value = YAML(typ="safe", pure=True).load(text)
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        # Of a duplicate key only the name: the values are not yet complete.
+        # Without the values of a duplicate key, which are not complete yet.
         problem = error.problem.split(" with value ")[0].removeprefix("but ")
-        raise ValueError(f"{where}, line {line}: no valid YAML: {problem}") from None
+        raise ValueError(f"{where}, line {line}: invalid YAML: {problem}") from None
     except YAMLError as error:
-        raise ValueError(f"{where}: no valid YAML: {str(error).splitlines()[0]}") from None
+        raise ValueError(f"{where}: invalid YAML: {str(error).splitlines()[0]}") from None
     value = default if value is None else value
     if isinstance(default, dict) and not isinstance(value, dict):
         raise ValueError(f"{where}: expected sections such as 'data:'; received {shown(value)}")
@@ -155,8 +167,7 @@ def _parse(text: str, where: str, default: Any) -> Any:
 
 
 def as_yaml(name: str) -> str:
-    """A name as it is written into YAML: in quotes where it would be read as something else, as a
-    number, say."""
+    """Returns a name as YAML writes it: in quotes if it would be read as a number, for example."""
     try:
         plain = _parse(f"{{{name}: {name}}}", "", default={}) == {name: name}
     except ValueError:
@@ -165,7 +176,7 @@ def as_yaml(name: str) -> str:
 
 
 def _override(tree: dict[str, Any], override: str) -> None:
-    """Sets one `section.field=value` in place; the value is YAML."""
+    """Sets the field of one `section.field=value` in nested dicts; the value is YAML."""
     name, equals, text = override.partition("=")
     *sections, field = name.strip().split(".")
     if not equals or not all([*sections, field]):
@@ -176,12 +187,12 @@ def _override(tree: dict[str, Any], override: str) -> None:
         tree = tree[section]
         if not isinstance(tree, dict):
             raise ValueError(
-                f"--set: expected section.field=value; received {override!r}, but {section!r} is "
-                f"{shown(tree)} and has no fields"
+                f"--set: expected section.field=value; received {override!r}, but {section!r} has "
+                f"the value {shown(tree)} and no fields"
             )
     tree[field] = _parse(text, f"--set {name}", default=None)
 
 
 def schema() -> dict[str, Any]:
-    """The JSON schema of a config, for editors."""
+    """Returns the JSON schema of a config."""
     return RunConfig.model_json_schema()
