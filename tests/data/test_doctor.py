@@ -221,7 +221,10 @@ def test_suspects_are_named_by_file_and_class():
         "train": Inputs(labels[:30], features[:30]),
         "val": Inputs(labels[30:], features[30:]),
     }
-    (found,) = doctor.suspected(dataset_of(splits), inputs)["suspects"]
+    findings = doctor.suspected(dataset_of(splits), inputs)
+    # All labels but the wrong one; the larger class has 21 of 40.
+    assert findings["suspects_judge"] == {"n": 40, "agreement": 0.975, "largest": 0.525}
+    (found,) = findings["suspects"]
     assert found.pop("probability") > 0.5
     assert found == {"file": "39", "split": "val", "label": "cat", "suggested": "dog"}
 

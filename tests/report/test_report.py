@@ -1,4 +1,4 @@
-"""Claims on the report's page: safe with hostile names, self-contained, complete, graceful."""
+"""Tests of the report's page: safe with hostile names, self-contained, complete, robust."""
 
 import base64
 import csv
@@ -40,7 +40,7 @@ from tl_keras.run.result.whole import to_json
 
 
 def fill(workdir: Path) -> Path:
-    """All that a run folder may hold."""
+    """Adds the files that only some run folders have; returns the folder."""
     write_pictures(workdir)
     (workdir / "findings.json").write_text(json.dumps(findings()))
     return workdir
@@ -96,7 +96,7 @@ def test_every_number_is_shown(workdir):
         assert word in text, word
 
 
-def test_judgement_and_advice_come_before_the_figures(workdir):
+def test_verdict_and_advice_come_before_the_scores(workdir):
     text = report(workdir)
     titles = re.findall("<h2>([^<]*)</h2>", text)
     assert titles[:3] == ["Good enough?", "What to do", "Scores"]
@@ -111,29 +111,29 @@ def test_thumbnails_only_of_readable_pictures_under_the_root(workdir):
 
 
 def thumbnail(workdir, name: str, image: Image.Image, **options) -> np.ndarray:
-    """What the report shows of an image file, `(height, width, 3) uint8`."""
+    """Returns the report's thumbnail of an image file, `(height, width, 3) uint8`."""
     image.save(workdir.parent / "data" / name, **options)
     (found,) = pictures.thumbnails(read(workdir), [name])
     return np.asarray(Image.open(io.BytesIO(found.data)))
 
 
-def test_thumbnails_are_what_the_model_sees(workdir):
+def test_thumbnails_are_decoded_as_for_the_model(workdir):
     deep = Image.fromarray(np.full((20, 30), 117 << 8, np.uint16))
     clear = Image.new("RGBA", (30, 20), (0, 0, 0, 0))
-    # 2: the rounding of JPEG.
+    # JPEG may change a value by up to 2.
     assert abs(thumbnail(workdir, "deep.png", deep).astype(int) - 117).max() <= 2
     assert thumbnail(workdir, "clear.png", clear).min() >= 253
 
 
-def test_exif_that_cannot_be_written_again_costs_no_report(workdir):
-    # Orientation 6, and a text of the wrong type beside it.
+def test_invalid_exif_does_not_break_the_report(workdir):
+    # Orientation 6, and beside it a text of the wrong type.
     tags = b"\x02\0" + b"\x0e\x01\x05\0\x01\0\0\0\x26\0\0\0" + b"\x12\x01\x03\0\x01\0\0\0\x06\0\0\0"
     odd = b"Exif\0\0II*\0\x08\0\0\0" + tags + 4 * b"\0" + 8 * b"\xff"
     shown = thumbnail(workdir, "turned.jpg", Image.new("RGB", (40, 20)), exif=odd)
     assert shown.shape == (40, 20, 3)
 
 
-def test_a_link_does_not_draw_in_what_lies_outside(workdir):
+def test_a_link_does_not_embed_files_from_outside_the_data(workdir):
     data = workdir.parent / "data"
     (data / "link.png").symlink_to(workdir.parent / "outside.png")
     (data / "inside.png").symlink_to(data / "sub" / "<b>.png")
@@ -141,12 +141,12 @@ def test_a_link_does_not_draw_in_what_lies_outside(workdir):
     assert outside is None and inside is not None
 
 
-def test_picture_too_large_is_left_out(workdir, monkeypatch):
+def test_a_picture_that_is_too_large_is_left_out(workdir, monkeypatch):
     monkeypatch.setattr(pictures, "PICTURE", 400 * 200 - 1)
     assert "<img " not in report(workdir)
 
 
-def test_equal_files_give_equal_bytes_and_nothing_is_left_beside(workdir):
+def test_equal_files_give_equal_bytes_without_leftovers(workdir):
     first = page.write(fill(workdir)).read_bytes()
     card = (workdir / "MODEL_CARD.md").read_bytes()
     assert page.write(workdir).read_bytes() == first
@@ -157,7 +157,7 @@ def test_equal_files_give_equal_bytes_and_nothing_is_left_beside(workdir):
 def test_failed_render_keeps_the_old_report(workdir):
     first = page.write(workdir).read_bytes()
     (workdir / "result.json").write_text("{half")
-    with pytest.raises(ValueError, match="result.json is no JSON"):
+    with pytest.raises(ValueError, match="result.json is not valid JSON"):
         page.write(workdir)
     assert (workdir / "report.html").read_bytes() == first
 
@@ -177,16 +177,16 @@ def test_works_without_or_with_only_one_file(workdir, name):
 
 @pytest.mark.parametrize("key", [*result().keys(), "everything"])
 def test_works_without_any_part_of_the_result(workdir, key):
-    (workdir / "metrics.jsonl").unlink()  # Charts are slow and have no part in this.
-    told = to_json(result())
-    kept = {} if key == "everything" else {name: told[name] for name in told if name != key}
+    (workdir / "metrics.jsonl").unlink()  # Charts are slow and not tested here.
+    record = to_json(result())
+    kept = {} if key == "everything" else {name: record[name] for name in record if name != key}
     (workdir / "result.json").write_text(json.dumps(kept))
     Outline(report(workdir))
     change(workdir, "result.json", **{key: None})
     Outline(report(workdir))
 
 
-def test_a_report_is_written_anew_when_it_is_older_than_what_it_shows(workdir):
+def test_a_report_older_than_its_sources_is_rewritten(workdir):
     path = page.write(workdir)
     path.write_text("kept")
     page.refresh(workdir)
@@ -198,7 +198,7 @@ def test_a_report_is_written_anew_when_it_is_older_than_what_it_shows(workdir):
     assert "<html" in path.read_text()
 
 
-def test_unfinished_run_says_so_and_has_no_card(workdir):
+def test_an_unfinished_run_is_called_so_and_has_no_card(workdir):
     (workdir / "result.json").unlink()
     text = report(workdir)
     assert "This run has not finished" in text and "Fine-tuning: 3 epochs" in text
@@ -213,24 +213,28 @@ def test_epochs_of_a_killed_and_resumed_run(workdir):
     found = figures.epochs(read(workdir))
     assert len(found) == 3 and found[-1]["loss"] == 0.1
     path.write_text('{"half\n' + path.read_text())
-    with pytest.raises(ValueError, match="line 1 is no JSON"):
+    with pytest.raises(ValueError, match="line 1 is not valid JSON"):
         read(workdir)
 
 
-def test_file_name_that_is_no_utf8_does_not_cost_the_report(workdir):
+def test_a_file_name_that_is_not_utf8_does_not_break_the_report(workdir):
     change(workdir, "data.json", quarantined=[{"file": "\udcff.png", "reason": "name"}])
     assert "\\udcff.png" in report(workdir)
 
 
 def test_errors_name_the_file(workdir, tmp_path):
-    with pytest.raises(ValueError, match="is no run folder"):
+    with pytest.raises(ValueError, match="is not a run folder: it has none of config.yaml, data"):
         page.write(tmp_path)
+    with pytest.raises(ValueError, match="does not exist; pass the folder that was the --workdir"):
+        page.write(tmp_path / "missing")
+    with pytest.raises(ValueError, match="is a file, not a run folder"):
+        page.write(workdir / "data.json")
     (workdir / "data.json").write_text("[]")
     with pytest.raises(ValueError, match="data.json must hold an object; received list"):
         page.write(workdir)
     (workdir / "data.json").unlink()
     (workdir / "config.yaml").write_text("data: {half")
-    with pytest.raises(ValueError, match="config.yaml is no YAML"):
+    with pytest.raises(ValueError, match="config.yaml is not valid YAML"):
         page.write(workdir)
     (workdir / "config.yaml").unlink()
     (workdir / "predictions.csv").write_text("file,label\n")
@@ -275,13 +279,13 @@ def test_embedded_digits_are_shown(digits_run, monkeypatch):
         ("data.json", '{"root": "elsewhere"}'),
     ],
 )
-def test_digits_are_drawn_only_for_mistakes_of_digits(digits_run, monkeypatch, name, content):
+def test_digits_are_rendered_only_for_mistakes_on_digits(digits_run, monkeypatch, name, content):
     monkeypatch.setattr(digits, "render", lambda: pytest.fail("drawn"))
     (digits_run / name).write_text(content)
     assert "<img " not in report(digits_run)
 
 
-def test_needs_no_tensorflow(digits_run):
+def test_reports_do_not_import_tensorflow(digits_run):
     code = (
         "import sys; from pathlib import Path; from tl_keras.report.pages import page; "
         "page.write(Path(sys.argv[1])); "
@@ -301,13 +305,13 @@ def test_style_sheet_is_a_resource_of_the_package(workdir):
     [(0.24, "0.240"), (10.0, "10"), (316.227, "316"), (10000.0, "10,000"), (999.7, "1,000")]
     + [(3.04e-6, "3.04e-06"), (0, "0"), (None, "–"), (float("nan"), "–")],
 )
-def test_numbers_have_three_digits_that_count(value, text):
+def test_numbers_have_three_significant_digits(value, text):
     assert words.number(value) == text
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.0213, "0.021 ms"), (0.96, "1.0 ms"), (3.14, "3.1 ms"), (99.4, "99.4 ms")]
+    [(0.0213, "0.021 ms"), (0.5, "0.50 ms"), (0.96, "1.0 ms"), (3.14, "3.1 ms"), (99.4, "99.4 ms")]
     + [(1234.5, "1,234 ms"), (0.000123, "0.00012 ms"), (0, "0.0 ms"), (None, "–")],
 )
 def test_latencies_never_round_to_nothing(value, text):
@@ -317,18 +321,18 @@ def test_latencies_never_round_to_nothing(value, text):
 @pytest.mark.parametrize(
     ("share", "text"), [(0.031, "one wrong answer in 32"), (0.55, "being wrong 55 times in 100")]
 )
-def test_errors_are_said_as_one_says_them(share, text):
+def test_shares_of_errors_in_everyday_words(share, text):
     assert words.one_in(share) == text
 
 
 @pytest.mark.parametrize("name", ["שלום", "a\u202eb", "x\u2067"])
-def test_names_that_run_from_right_to_left_turn_no_sentence(name):
+def test_right_to_left_names_do_not_reorder_a_sentence(name):
     assert words.quoted(name) == f"“\u2068{name}\u2069”"
-    assert words.quoted(f"{name}\u2069") == f"“\u2068{name}\u2069”"  # None gets out.
+    assert words.quoted(f"{name}\u2069") == f"“\u2068{name}\u2069”"  # A name cannot end it early.
     assert words.quoted("蒲公英 🌼 a") == "“蒲公英 🌼 a”"
 
 
-def test_labels_and_predictions_stand_in_their_classes(workdir):
+def test_labels_and_predictions_are_counted(workdir):
     rewrite(workdir, test=scores(4, confusion=[]))
     _, counts = figures.counts(read(workdir))
     assert counts == {(SCRIPT, SCRIPT): 1, (SCRIPT, HAN): 1, (MATH, SCRIPT): 2}

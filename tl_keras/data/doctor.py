@@ -45,7 +45,8 @@ def suspected(dataset: Dataset, features: dict[str, Inputs]) -> dict[str, Any]:
     if pooled.size > MAX_FEATURES:
         return {"suspects_note": "the data set is too large to compare all labels"}
     examples = [(split, example) for split in features for example in dataset.splits[split]]
-    return _listed(of.suspects(pooled, labels), examples, dataset)
+    answers = of.left_out_answers(pooled, labels)
+    return _listed(of.doubtful(answers, labels), examples, dataset) | of.judged(answers, labels)
 
 
 def suspected_by(answers: np.ndarray, dataset: Dataset) -> dict[str, Any]:
@@ -58,7 +59,8 @@ def suspected_by(answers: np.ndarray, dataset: Dataset) -> dict[str, Any]:
     if of is None:
         return {"suspects": []}
     examples = [("train", example) for example in dataset.splits["train"]]
-    return _listed(of.doubtful(answers, dataset.labels("train")), examples, dataset)
+    labels = dataset.labels("train")
+    return _listed(of.doubtful(answers, labels), examples, dataset) | of.judged(answers, labels)
 
 
 def _listed(

@@ -1,1 +1,4 @@
-"""Run folders in, self-contained pages and a model card out. Reads files only, no TensorFlow."""
+"""Turns run folders into self-contained HTML pages and a model card.
+
+Only reads files; does not import TensorFlow.
+"""

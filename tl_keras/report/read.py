@@ -1,4 +1,4 @@
-"""Reads the files of a run folder into one dataclass, for the report."""
+"""Reads the files of a run folder into one dataclass for the report."""
 
 import csv
 import json
@@ -23,95 +23,100 @@ FILES = (
 
 
 class Prediction(NamedTuple):
-    """One line of predictions.csv."""
+    """One row of predictions.csv."""
 
     file: str
     split: str
     label: str
     prediction: str
-    probability: float  # Of the predicted class, 0..1; NaN if it cannot be read.
-    likelihood: float = math.nan  # Of the label, the same.
+    probability: float  # of the predicted class, 0..1; NaN if the cell is not a number
+    likelihood: float = math.nan  # probability of the labelled class, likewise
 
 
-# Of classes; others, `p:NAME`, are the probabilities of the classes.
+# Columns for classification. Further columns, `p:NAME`, hold the probability of each class.
 COLUMNS = Prediction._fields[:5]
 
 
 @dataclass(frozen=True)
 class RunFiles:
-    """The parsed files of a run folder; a file that is missing leaves its field empty."""
+    """The parsed files of a run folder; a missing file leaves its field empty."""
 
     name: str
-    result: Result  # where the run is not finished, without any part
-    unread: list[str]  # what of result.json is wrong and left out, a line a field
+    result: Result  # has no parts while the run is not finished
+    unread: list[str]  # fields of result.json that are missing or wrong, one line each
     finished: bool
     data: dict[str, Any]
-    records: list[dict]  # metrics.jsonl: tried strengths of the head, epochs of what follows
+    records: list[dict]  # metrics.jsonl: regularisation strengths tried for the head, then epochs
     predictions: list[Prediction]
-    dropped: int  # Lines of predictions.csv that are not whole.
-    config: str  # as it was written
-    tree: dict[str, Any]  # the config, parsed
-    findings: dict[str, Any]  # what the data check found
+    dropped: int  # incomplete lines of predictions.csv
+    config: str  # text of config.yaml
+    tree: dict[str, Any]  # config.yaml, parsed
+    findings: dict[str, Any]  # findings.json, from the data check
     pictures: dict[str, Any]  # pictures/index.json
     folder: Path
-    begun: bool  # A training run has started here.
+    begun: bool  # whether training has started in this folder
 
     @property
     def task(self) -> str:
-        """`task` of the config; the default where it does not say, or nobody knows it."""
+        """`task` of the config; the default task if the field is missing or unknown."""
         return _task_of(self.tree)
 
     @property
     def counts_right(self) -> bool:
-        """Whether answers are right or wrong, and the task's main metric the share of right ones:
-        else there are no shares, mistakes and confusions to show."""
+        """Whether each answer is right or wrong and the main metric is the share of right answers.
+
+        Other tasks have no shares, mistakes or confusion matrix to show.
+        """
         return tasks.of(self.task, "words").COUNTS_RIGHT
 
     @property
     def main(self) -> str:
-        """The task's main metric."""
+        """The name of the task's main metric."""
         return tasks.of(self.task, "names").MAIN
 
     @property
     def answer_nouns(self) -> tuple[str, str]:
-        """What an answer is called, and several, as in `("class", "classes")`."""
+        """Singular and plural noun for an answer, such as `("class", "classes")`."""
         return tasks.of(self.task, "names").NOUNS
 
     @property
     def example_nouns(self) -> tuple[str, str]:
-        """What an example is called, and several, as in `("image", "images")`."""
+        """Singular and plural noun for an example, such as `("image", "images")`."""
         return nouns(self.modality)
 
     @property
     def plain_nouns(self) -> tuple[str, str]:
-        """The same of what a person sees in it, as in `("picture", "pictures")`."""
+        """Everyday singular and plural noun for an example, such as `("picture", "pictures")`."""
         return plain_nouns(self.modality)
 
     @property
     def source(self) -> str:
-        """`data.source` of the config; empty where it does not say."""
+        """`data.source` of the config; empty if the field is missing."""
         data = _mapping(self.tree.get("data") or {}, self.folder / "config.yaml")
         return str(data.get("source") or "")
 
     @property
     def modality(self) -> str:
-        """The modality of the examples, by the config; that of images where it does not say."""
+        """The modality of the examples: `data.modality`, else the source's, else the default."""
         data = _mapping(self.tree.get("data") or {}, self.folder / "config.yaml")
         named = data.get("modality")
         return named if named in MODALITIES else DRAWN.get(self.source, DEFAULT)
 
     @property
     def holds_out(self) -> bool:
-        """Whether `val` of its result is of folds, each held out from the model that answered."""
+        """Whether the `val` scores are cross-validation scores.
+
+        In cross-validation, the model that answers an example was not trained on it.
+        """
         return self.result.pipeline == "cross_validate"
 
     def split_name(self, split: str) -> str:
-        """A split in words."""
+        """The name of a split, for a sentence: "val" as "validation" or "held-out"."""
         return "held-out" if self.holds_out and split == "val" else split_name(split)
 
     @property
     def is_audit(self) -> bool:
-        """Whether the folder holds a check of data and no run."""
+        """Whether the folder holds only a data check, without a training run."""
         return bool(self.findings) and not self.finished and not self.begun
 
 
@@ -121,13 +126,16 @@ def _task_of(tree: dict[str, Any]) -> str:
 
 
 def read(workdir: Path) -> RunFiles:
-    """The run folder's files, parsed.
+    """Returns the parsed files of a run folder.
 
     Raises:
-      ValueError: the folder holds none of them, or one is not what its name says.
+      ValueError: the folder has none of these files, or one of them cannot be parsed.
     """
     if not any((workdir / name).is_file() for name in FILES):
-        raise ValueError(f"report: {str(workdir)!r} is no run folder: it has none of {FILES}")
+        raise ValueError(
+            f"report: {str(workdir)!r} {_why_not_a_run(workdir)}; pass the folder that was the "
+            "--workdir of a run"
+        )
     tree = _read_config(workdir / "config.yaml")
     predictions, dropped = _read_predictions(workdir / "predictions.csv", _task_of(tree))
     values = _read_json(workdir / "result.json")
@@ -150,6 +158,16 @@ def read(workdir: Path) -> RunFiles:
     )
 
 
+def _why_not_a_run(workdir: Path) -> str:
+    if not workdir.exists():
+        return "does not exist"
+    if not workdir.is_dir():
+        return "is a file, not a run folder"
+    inside = sorted(path.parent.name for path in workdir.glob("*/result.json"))
+    runs = f", but its subfolder {inside[0]!r} is one" if inside else ""
+    return f"is not a run folder: it has none of {', '.join(FILES)}{runs}"
+
+
 def _read_text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
@@ -161,7 +179,7 @@ def _read_json(path: Path) -> dict:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise ValueError(f"report: {path} is no JSON: {error}") from error
+        raise ValueError(f"report: {path} is not valid JSON: {error}") from error
     return _mapping(value, path)
 
 
@@ -180,8 +198,9 @@ def _read_records(path: Path) -> list[dict]:
         except ValueError as error:
             if i == len(lines) - 1:  # A killed run may leave half a line.
                 break
-            raise ValueError(f"report: {path}, line {i + 1} is no JSON: {error}") from error
-        # A resumed run repeats the epoch that it was killed in: the last one counts.
+            message = f"report: {path}, line {i + 1} is not valid JSON: {error}"
+            raise ValueError(message) from error
+        # A resumed run repeats the epoch in which it was killed: the last record counts.
         records[(record.get("stage"), record.get("epoch", i))] = record
     return list(records.values())
 
@@ -195,7 +214,9 @@ def _read_predictions(path: Path, task: str) -> tuple[list[Prediction], int]:
         wanted = ["file", "split", *tasks.of(task, "predictions").header(())]
         missing = [name for name in wanted if name not in header]
         if missing:
-            raise ValueError(f"report: {path} lacks the columns {missing}; received {header[:8]}")
+            raise ValueError(
+                f"report: {path} lacks the columns {missing}; its first columns are {header[:8]}"
+            )
         index = {name: i for i, name in enumerate(header)}
         rows = list(lines)
         whole = [_prediction(line, index) for line in rows if len(line) == len(header)]
@@ -221,5 +242,5 @@ def _read_config(path: Path) -> dict:
     try:
         tree = YAML(typ="safe", pure=True).load(_read_text(path)) or {}
     except YAMLError as error:
-        raise ValueError(f"report: {path} is no YAML: {error}") from error
+        raise ValueError(f"report: {path} is not valid YAML: {error}") from error
     return _mapping(tree, path)

@@ -1,4 +1,4 @@
-"""Claims on charts: numbers in, SVG in the page's colours out, read without seeing it."""
+"""Tests of charts: numbers become SVG in the page's colours, with alternative texts."""
 
 import re
 
@@ -8,7 +8,7 @@ from handmade import epochs, strengths
 from tl_keras.report.drawings import charts
 
 
-def test_charts_leave_out_what_has_no_numbers():
+def test_series_without_numbers_are_left_out():
     assert charts.learning_curves([]) == []
     gaps = [{"loss": float("nan"), "val_accuracy": 0.5}, {"loss": None, "val_accuracy": 1.0}]
     (svg,) = charts.learning_curves(gaps)
@@ -35,14 +35,21 @@ def test_charts_take_the_colours_of_the_page_and_its_font(name):
     assert CHARTS[name]() == svg  # Equal numbers, equal bytes.
 
 
-def test_reliability_is_told_in_words_with_its_examples():
-    svg = charts.reliability(POINTS)
-    said = "55% sure, 40% right, 20 examples; 97% sure, 95% right, 1280 examples."
-    assert said in svg and ">1,280<" in svg and ">20<" in svg
+def test_alternative_text_of_the_reliability_diagram_counts_examples():
+    svg = charts.reliability([(0.5, 1.0, 0.2, 1.0, 1), *POINTS])
+    text = "1 example; 55% sure, 40% right, 20 examples; 97% sure, 95% right, 1,280 examples."
+    assert text in svg and ">1,280<" in svg and ">20<" in svg
 
 
-def test_regularisation_path_names_the_strength_that_is_kept():
+def test_regularisation_path_names_the_best_strength():
     assert "lowest 0.31 at 10." in charts.regularisation_path(strengths())
+
+
+def test_axes_of_percentages_end_at_100():
+    rising = [{"val_accuracy": share} for share in (0.0, 1.0)]
+    (svg,) = charts.learning_curves(rising)
+    ticks = [float(text) for text in re.findall(">([0-9.]+)</text>", svg)]
+    assert 100 in ticks and max(ticks) == 100
 
 
 @pytest.mark.parametrize("length", [3, 60])
@@ -50,8 +57,8 @@ def test_no_two_of_many_runs_look_alike(length):
     records = [{"val_loss": 1.0 + i} for i in range(length)]
     (svg,) = charts.compared_curves([(letter, records) for letter in "ABCDEFGHI"])
     # The style of each line in the legend, and the shape of its marker.
-    found = re.findall(r'<path d="[^"]*" (?:clip-path="[^"]*" )?style="fill: none; [^"]*"', svg)
-    assert len(set(found)) >= 4
+    lines = re.findall(r'<path d="[^"]*" (?:clip-path="[^"]*" )?style="fill: none; [^"]*"', svg)
+    assert len(set(lines)) >= 4
     legend = svg[svg.index("legend") :] if "legend" in svg else svg
     shapes = re.findall(r'<path id="[^"]*" d="([^"]*)" style="([^"]*)"', legend)
     assert len(set(shapes)) >= (9 if length == 3 else 5)

@@ -1,4 +1,4 @@
-"""Claims on runs side by side: compared on the same examples alone, safe, complete."""
+"""Tests of runs side by side: compared on the same examples only, safe, complete."""
 
 import csv
 import json
@@ -25,7 +25,7 @@ N = 200
 
 
 def answer(run, wrong: set[int], digests=range(N), labels=None) -> None:
-    """A test split of pictures by digest, all of one class but for `wrong`."""
+    """Writes a test split of pictures of one class; the run mistakes the pictures `wrong`."""
     files = [f"{SCRIPT}{i}.png" for i in range(N)]
     change(run, "data.json", splits={"test": files}, digests={"test": [f"{d}" for d in digests]})
     with (run / "predictions.csv").open("w", newline="") as file:
@@ -39,7 +39,7 @@ def answer(run, wrong: set[int], digests=range(N), labels=None) -> None:
 
 @pytest.fixture
 def two(workdir):
-    """Two runs on one test split: the second is wrong on 5 pictures more, all hard for both."""
+    """Returns two runs on one test split; the second also mistakes all that the first mistakes."""
     other = workdir.parent / "other"
     shutil.copytree(workdir, other)
     answer(workdir, set(range(20)))
@@ -66,7 +66,7 @@ def test_difference_is_paired_by_example(two):
     # Apart, 90.0% and 77.5% of 200 have intervals of 85 to 93 and 71 to 83: the pairs say more.
     assert 0.075 < low < 0.125 < high < 0.18
     text = page(*two)
-    assert "<h1>run is ahead of other by 12.5 points<small>" in text
+    assert "<h1>run is better than other by 12.5 points<small>" in text
     assert "Prefer A to B." in text and ">25 to 0<" in text and ">beyond chance<" in text
 
 
@@ -74,10 +74,10 @@ def test_noise_is_called_noise(two):
     answer(two[1], set(range(3, 24)))  # 3 won, 4 lost.
     text = page(*two)
     assert "<h1>No difference is shown between run and other, on 200 examples</h1>" in text
-    assert "Choose among A and B by size and speed." in text and ">noise<" in text
+    assert "Choose between A and B by size and speed." in text and ">noise<" in text
 
 
-def test_a_large_difference_on_few_examples_is_open(two):
+def test_a_large_difference_on_few_examples_asks_for_more(two):
     answer(two[1], set(range(13, 45)))  # 13 won, 25 lost.
     (difference,) = compared(*two)
     assert difference.is_noise and max(map(abs, difference.interval)) > 0.05
@@ -85,14 +85,14 @@ def test_a_large_difference_on_few_examples_is_open(two):
     assert "Measure the runs on more examples." in text and "by size and speed" not in text
 
 
-def test_runs_are_paired_by_content_whatever_the_order_and_the_names(two):
+def test_runs_are_paired_by_content_regardless_of_order_and_names(two):
     turned = [*range(1, N), 0]
     answer(two[1], {i for i, d in enumerate(turned) if d < 45}, turned)
     (difference,) = compared(*two)
     assert (difference.won, difference.lost) == (25, 0)
 
 
-def test_a_picture_that_stands_twice_counts_twice(two):
+def test_a_picture_that_occurs_twice_counts_twice(two):
     twice = [0, 0, *range(2, N)]
     answer(two[0], set(), twice)
     answer(two[1], {0, 1}, twice)
@@ -100,32 +100,58 @@ def test_a_picture_that_stands_twice_counts_twice(two):
     assert (difference.won, difference.n) == (2, N)
 
 
-@pytest.mark.parametrize("other", ["digests", "labels", "none", "validation"])
-def test_figures_on_other_examples_do_not_compare(two, other):
-    if other == "digests":
-        answer(two[1], set(), range(1, N + 1))
-    elif other == "labels":
-        answer(two[1], set(), labels={7: "bird"})
-    elif other == "none":
-        change(two[1], "data.json", digests={})
+def spoil(run, how: str) -> None:
+    """Makes a run one that cannot be compared with the other."""
+    if how == "digests":
+        answer(run, set(), range(1, N + 1))
+    elif how == "labels":
+        answer(run, set(), labels={7: "bird"})
+    elif how == "none":
+        change(run, "data.json", digests={})
     else:
-        rewrite(two[1], test=None)
+        rewrite(run, test=None)
+
+
+SPOILT = [
+    ("digests", "was measured on other test examples."),
+    ("labels", "was measured on other test examples."),
+    ("none", "has no predictions.csv that matches its data.json."),
+    ("validation", "has no predictions.csv that matches its data.json."),
+]
+
+
+@pytest.mark.parametrize(("how", "reason"), SPOILT)
+def test_scores_on_different_examples_are_not_compared(two, how, reason):
+    spoil(two[1], how)
     assert compared(*two) is None
     text = page(*two)
-    assert "<h1>These figures do not compare" in text
-    assert "Measure the runs on one test split." in text
-    assert "no difference can be computed" in text and "<h3>Differences" not in text
+    assert "<h1>The scores of these runs cannot be compared</h1>" in text
+    assert f"Measure the runs on one test split.</strong> B {reason} Runs share" in text
+    assert "No difference between these runs can be computed." in text
+    assert "<h3>Differences" not in text
 
 
-def test_runs_without_a_test_split_are_said_to_be_flattered(two):
+@pytest.mark.parametrize(("how", "reason"), SPOILT)
+def test_one_run_on_other_examples_leaves_the_others_comparable(two, how, reason):
+    third = two[0].parent / "third"
+    shutil.copytree(two[0], third)
+    spoil(third, how)
+    (difference,) = compared(*two, third)
+    assert (difference.best, difference.letter, difference.n) == ("A", "B", N)
+    text = page(*two, third)
+    assert "<h1>run is better than other by 12.5 points<small>" in text
+    assert f"</strong> C {reason} Runs share" in text and "Prefer A to B." in text
+
+
+def test_validation_scores_of_all_runs_are_called_too_good(two):
     assert "Set a test split aside." not in page(*two)
     for run in two:
         rewrite(run, test=None)
-    assert "validation chose each of these models" in page(*two)
+    assert "Their validation scores are too good" in page(*two)
 
 
 def test_validation_is_not_compared_with_the_test_split_of_another_run(two):
-    """The same pictures, but one run has chosen by them."""
+    """Both runs have the same pictures, but one of them was chosen by them."""
     run = two[1]
     rewrite(run, test=None)
     data = json.loads((run / "data.json").read_text())
@@ -133,6 +159,7 @@ def test_validation_is_not_compared_with_the_test_split_of_another_run(two):
     text = (run / "predictions.csv").read_text()
     (run / "predictions.csv").write_text(text.replace(",test,", ",val,"))
     assert compared(*two) is None
+    assert "B was measured on validation examples, the others on test examples." in page(*two)
 
 
 def test_of_many_classes_the_lowest_are_shown(two):
@@ -142,23 +169,45 @@ def test_of_many_classes_the_lowest_are_shown(two):
     for run in two:
         rewrite(run, test=counted(rows, names))
     text = page(*two)
-    assert "The 40 of 50 classes with the lowest." in text
-    table = text[text.index('id="found-by-class"') :]
+    assert "The 40 of 50 classes with the lowest recall." in text
+    table = text[text.index('id="recall-by-class"') :]
     assert table.index(">c49<") < table.index(">c00<") and ">c48<" not in table
 
 
-def test_runs_that_are_not_finished_are_refused(two):
+def test_unfinished_runs_are_refused(two):
     (two[1] / "result.json").unlink()
     with pytest.raises(ValueError, match="other' is not finished; finish it first"):
         page(*two)
+    assert not (two[0].parent / "page.html").exists()
 
 
-def test_the_best_of_many_is_not_taken_at_its_word(two):
+def test_folders_that_are_not_runs_do_not_keep_the_others_from_the_page(two, tmp_path):
+    empty, audit = tmp_path / "empty", tmp_path / "audit"
+    for folder in (empty, audit):
+        folder.mkdir()
+    (audit / "findings.json").write_text('{"rare": []}')
+    with pytest.raises(ValueError, match="shows the other 2 runs") as caught:
+        page(two[0], empty, audit, two[1], tmp_path / "missing")
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 4
+    assert "empty' is not a run folder: it has none of config.yaml, " in lines[0]
+    assert "audit' is an audit, which has no model to compare; leave it out" in lines[1]
+    assert "missing' does not exist; pass the folder that was the --workdir of a run" in lines[2]
+    text = (two[0].parent / "page.html").read_text(encoding="utf-8")
+    assert "<h1>run is better than other by 12.5 points" in text and "Prefer A to B." in text
+
+
+def test_a_folder_of_runs_names_one_of_them(two):
+    with pytest.raises(ValueError, match="but its subfolder 'other' is one; pass the folder"):
+        page(two[0], two[0].parent)
+
+
+def test_the_lead_of_the_best_of_many_is_called_partly_luck(two):
     third = two[0].parent / "third"
     shutil.copytree(two[1], third)
     text = page(*two, third)
-    assert "<h1>run is ahead of other and third beyond chance, on 200 examples</h1>" in text
-    assert "Measure the choice once more on new examples." in text
+    assert "<h1>run is better than other and third, on 200 examples</h1>" in text
+    assert "Measure the chosen model once more, on new examples." in text
 
 
 def test_page_is_safe_and_whole(two):
@@ -169,7 +218,7 @@ def test_page_is_safe_and_whole(two):
     text = page(*two, hostile)
     outline = Outline(text)
     assert not {"script", "i", "b"} & set(outline.tags) and "http:" not in text
-    said = outline.words
+    shown = outline.words
     for words in [
         "C: a&b<i>",
         "<b>bold</b>",
@@ -180,8 +229,9 @@ def test_page_is_safe_and_whole(two):
         "12.5 s 12.5 s 12.5 s",
         "MobileNetV2",
     ]:
-        assert words in said or words in text, words
-    assert said.count("data.path") == 1 and "data.source" not in said  # What differs alone.
+        assert words in shown or words in text, words
+    # Only fields that differ are shown.
+    assert shown.count("data.path") == 1 and "data.source" not in shown
     ids = [value for _, name, value in outline.attributes if name == "id"]
     assert len(ids) == len(set(ids))
 
@@ -190,27 +240,26 @@ def test_runs_of_one_name_are_called_by_letter(two):
     (two[0].parent / "elsewhere").mkdir()
     same = two[0].parent / "elsewhere" / "run"
     shutil.copytree(two[1], same)
-    assert "<h1>A is ahead of B by 12.5 points" in page(two[0], same)
+    assert "<h1>A is better than B by 12.5 points" in page(two[0], same)
 
 
-def test_a_run_of_the_head_alone_has_no_curve_and_is_said_so(two):
+def test_a_run_without_epochs_is_explained(two):
     write_records(two[1] / "metrics.jsonl", strengths())
     text = page(*two)
-    assert "No epochs: B, of which the head alone was fitted." in text
+    assert "B has no epochs, because only the head was fitted." in text
     assert "Validation loss over 3 epochs: A from 0.6 to 0.49." in text
 
 
 def test_brackets_in_a_name_stay_in_the_headline(two):
     odd = two[0].parent / "photos (2)"
     shutil.copytree(two[1], odd)
-    assert "<h1>run is ahead of photos (2) by 12.5 points<small>95% interval 7.6" in page(
-        two[0], odd
-    )
+    headline = "<h1>run is better than photos (2) by 12.5 points<small>95% interval 7.6"
+    assert headline in page(two[0], odd)
 
 
-def test_runs_without_figures_still_make_a_page(two):
+def test_runs_without_scores_still_make_a_page(two):
     for run in two:
         for name in ("predictions.csv", "metrics.jsonl", "data.json"):
             (run / name).unlink()
         (run / "result.json").write_text(json.dumps({"pipeline": "finetune"}))
-    assert "do not compare" in page(*two)
+    assert "cannot be compared" in page(*two)

@@ -1,4 +1,4 @@
-"""Claims on the data check in the report, and on the page of a check without a run."""
+"""Tests of the data check in the report, and of the page of an audit."""
 
 import json
 import shutil
@@ -15,7 +15,7 @@ from tl_keras.run.marks import MARK
 
 @pytest.fixture
 def checked(workdir):
-    """The folder of an audit: its data and findings alone."""
+    """Returns the folder of an audit, which holds only data.json and findings.json."""
     for path in workdir.iterdir():
         if path.name not in ("data.json", MARK):
             path.unlink()
@@ -30,15 +30,15 @@ def report(workdir) -> str:
 def test_every_finding_is_shown(workdir):
     (workdir / "findings.json").write_text(json.dumps(findings()))
     text = report(workdir)
-    said = Outline(text).words
+    shown = Outline(text).words
     assert SCRIPT not in text and "<i>" not in text and "<cross" not in text
     for words in [
         "1 pair of nearly equal pictures.",
         "distance 2",
-        "Without the 10 test examples that have a near-duplicate in another split, 91.0% of the "
-        "143 left are right (95% interval 86.0 to 95.0).",
+        "10 test examples have a near-duplicate in another split. Without such examples, 91.0% of "
+        "143 answers are right (95% interval 86.0 to 95.0).",
         "by <cross-validation>",
-        f"labelled {SCRIPT} looks like 蒲公英 🌼 93.0%",
+        f"labelled {SCRIPT} may be 蒲公英 🌼 , 93.0% sure",
         "fewer than <20>",
         "577 (from 190 to 1,048)",
         "12 × 900 thin <i>",
@@ -46,12 +46,12 @@ def test_every_finding_is_shown(workdir):
         "87.1",
         "3.10",
     ]:
-        assert words in said, words
-    # Once in the pair, whose other picture is lost, once as a suspect, once as a mistake.
+        assert words in shown, words
+    # Once in the pair, whose other picture is missing, once as a suspect, once as a mistake.
     assert text.count('alt="sub/&lt;b&gt;.png"') == 3
 
 
-def test_leaks_stand_before_duplicates_within_a_split(workdir):
+def test_duplicates_across_splits_come_first(workdir):
     within = {"files": ["1.png", "2.png"], "splits": ["val", "val"], "labels": ["x", "x"]}
     apart = {**within, "files": ["3.png", "4.png"], "splits": ["val", "test"]}
     (workdir / "findings.json").write_text(json.dumps({"near_duplicates": [within, apart]}))
@@ -64,8 +64,51 @@ def test_long_lists_are_cut_with_a_count(workdir):
     some = [{**suspect, "file": f"{i}.png"} for i in range(30)]
     (workdir / "findings.json").write_text(json.dumps({"suspects": some}))
     text = sections.data_check(read(workdir))
-    assert "30 pictures, the most doubtful first; the first 24, and 6 more in findings.json" in text
+    above = (
+        "30 pictures, the most doubtful label first; the first 24 are shown, all are in findings"
+    )
+    assert above in text
     assert ">23.png<" in text and ">24.png<" not in text
+
+
+DOUBTED = {"file": "a.png", "split": "train", "label": "a", "suggested": "b", "probability": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("agreement", "n", "is_listed", "sentence"),
+    [
+        (0.95, 1000, True, "This model agrees with 95.0% of 1,000 labels."),
+        (0.6, 1000, True, "agrees with 60.0% of 1,000 labels, so many of its doubts are its own"),
+        (
+            0.2,
+            1000,
+            False,
+            "agrees with only 20.0% of them, close to the 10.0% of always answering",
+        ),
+        (0.1, 1000, False, "1 of 1,000 labels were doubted, but the doubts are not listed here"),
+        (0.34, 3, False, "agrees with only 34.0% of them"),  # 1 of 3 may be chance.
+    ],
+)
+def test_doubts_are_worth_as_much_as_their_judge(checked, agreement, n, is_listed, sentence):
+    judge = {"n": n, "agreement": agreement, "largest": 0.1}
+    record = {"near_duplicates": [], "suspects": [DOUBTED], "suspects_judge": judge}
+    (checked / "findings.json").write_text(json.dumps(record))
+    change(checked, "data.json", quarantined=[], warnings=[])
+    run = read(checked)
+    assert sentence in sections.data_check(run)
+    assert (">a.png<" in sections.data_check(run)) == is_listed
+    advice = on_data.what_to_do(run)
+    assert any(line.do.startswith("Check 1 label") for line in advice) == is_listed
+    assert any(sentence in line.why for line in advice)
+    assert f"{int(is_listed)} finding" in on_data.headline(run)
+
+
+@pytest.mark.parametrize("judge", [None, {}, {"n": 0, "agreement": 1, "largest": 1}, {"n": "x"}])
+def test_without_a_valid_judge_doubts_are_listed_alone(checked, judge):
+    record = {"suspects": [DOUBTED], "suspects_judge": judge}
+    (checked / "findings.json").write_text(json.dumps(record))
+    text = sections.data_check(read(checked))
+    assert ">a.png<" in text and "This model agrees" not in text
 
 
 @pytest.mark.parametrize("key", [*findings(), "everything", "nothing"])
@@ -84,21 +127,20 @@ def test_a_check_alone_is_an_audit_report(checked):
     change(checked, "data.json", splits={"train": ["a.png"] * 500, "val": [], "test": ["b"] * 280})
     text = report(checked)
     outline = Outline(text)
-    assert (
-        "<h1>780 images in 3 classes; 6 findings, 1 warning</h1>" in text
-    )  # A file left out among them.
+    # The quarantined file is one of the findings.
+    assert "<h1>780 images in 3 classes; 6 findings, 1 warning</h1>" in text
     assert "not finished" not in text and "Start the same command" not in text
     assert "Good enough?" not in outline.text and "Data check" in outline.text
     assert "0 bytes <i>" in outline.words and not (checked / "MODEL_CARD.md").exists()
     assert [line.do for line in on_data.what_to_do(read(checked))] == [
         "Read 1 warning first.",
-        "Mend or remove 1 file.",
+        "Repair or remove 1 file.",
         "Keep near-duplicates in one split.",
         "Check the labels of 1 pair of nearly equal pictures: sub/<b>.png and lost.png.",
         "Check 1 label that may be wrong: sub/<b>.png.",
         "Add images of “$\\frac{x$ & \"q\" 'r'” (4).",
-        f"Look at 1 image of unusual size: {SCRIPT}.png.",
-        "Look at 1 image of unusual brightness or colour: b.png.",
+        f"Look at 1 image with unusual size: {SCRIPT}.png.",
+        "Look at 1 image with unusual brightness or colour: b.png.",
         "Then train: tl-keras finetune --data=FOLDER.",
     ]
 
@@ -108,46 +150,50 @@ def test_an_audit_that_finds_nothing_says_so(checked):
     change(checked, "data.json", quarantined=[], warnings=[])
     assert "3 classes; 0 findings" in report(checked)
     (only,) = on_data.what_to_do(read(checked))
-    assert only.why == "Nothing was found in the data."
+    assert only.why == "The data check found nothing wrong."
 
 
 @pytest.mark.parametrize(
-    ("found", "said"),
+    ("record", "why"),
     [
         ({"near_duplicates": [], "suspects_note": "labels were not"}, "Labels were not."),
-        ({"suspects": []}, "Near-duplicates were not compared: too many images for the memory."),
+        (
+            {"suspects": []},
+            "Near-duplicates were not searched for: there are too many images to compare in "
+            "memory.",
+        ),
     ],
 )
-def test_what_nobody_looked_for_is_not_called_sound(checked, found, said):
-    (checked / "findings.json").write_text(json.dumps(found))
+def test_checks_that_were_not_made_are_named(checked, record, why):
+    (checked / "findings.json").write_text(json.dumps(record))
     change(checked, "data.json", quarantined=[], warnings=[])
-    unseen, last = on_data.what_to_do(read(checked))
-    assert unseen.why == said
-    assert last.why == "Nothing was found in what was looked at."
-    assert ("Not compared" in report(checked)) == ("suspects" in found)
+    unchecked, last = on_data.what_to_do(read(checked))
+    assert unchecked.why == why
+    assert last.why == "The checks that were made found nothing wrong."
+    assert ("Not searched for" in report(checked)) == ("suspects" in record)
 
 
-def test_an_audit_does_not_advise_what_finetune_refuses(checked):
+def test_an_audit_does_not_advise_training_that_would_be_refused(checked):
     refused = "data: class 'x' has 1 readable images and none in train: add some"
     (checked / "findings.json").write_text('{"near_duplicates": []}')
     change(checked, "data.json", quarantined=[], warnings=["12 are odd", refused])
     first, last = on_data.what_to_do(read(checked))
     assert first.why == f"{refused}. 12 are odd."
-    assert last.do == "Mend the data, then audit them again." and "refuses" in last.why
+    assert last.do == "Repair the data, then audit them again." and "refuses" in last.why
     change(checked, "data.json", warnings=["12 are odd"])
     assert on_data.what_to_do(read(checked))[-1].do.startswith("Then train")
 
 
-def test_near_duplicates_of_one_split_under_two_labels_ask_for_a_look(checked):
+def test_near_duplicates_with_different_labels_are_to_be_checked(checked):
     pair = {"files": ["1.png", "2.png"], "splits": ["val", "val"], "labels": ["x", "y"]}
     (checked / "findings.json").write_text(json.dumps({"near_duplicates": [pair]}))
     change(checked, "data.json", quarantined=[], warnings=[])
-    said = [line.do for line in on_data.what_to_do(read(checked))]
-    assert said[0] == "Check the labels of 1 pair of nearly equal pictures: 1.png and 2.png."
-    assert said[1].startswith("Then train") and len(said) == 2
+    check, train = (line.do for line in on_data.what_to_do(read(checked)))
+    assert check == "Check the labels of 1 pair of nearly equal pictures: 1.png and 2.png."
+    assert train.startswith("Then train")
 
 
-def test_a_run_that_has_begun_is_no_audit(checked):
+def test_a_run_that_has_begun_is_not_an_audit(checked):
     (checked / "checkpoint").mkdir()
     assert "This run has not finished" in report(checked)
     shutil.rmtree(checked / "checkpoint")

@@ -1,4 +1,4 @@
-"""Claims on the report's sections about what a model came from."""
+"""Tests of the report's sections on how a model was made."""
 
 from handmade import candidate, change, report, rewrite
 
@@ -11,21 +11,22 @@ def test_long_lists_are_cut_with_a_count(workdir):
     quarantined = [{"file": f"{i}.png", "reason": "0 bytes"} for i in range(1234)]
     change(workdir, "data.json", quarantined=quarantined)
     text = report(workdir)
-    assert "the first 100, and 1,134 more" in text
+    assert "1,234 files cannot be read or used; the first 100 are listed here, all of them" in text
     assert ">99.png<" in text and ">100.png<" not in text
 
 
-def test_model_and_its_candidates_in_words(workdir):
+def test_model_and_its_candidates_are_described(workdir):
     values = {"freeze": 0.5, "block": "block_8", "cut": "block_8_add", "kept": "mix"}
     candidates = {"head": candidate(log_loss=0.48289), "mix": candidate(log_loss=0.15)}
     rewrite(workdir, model=ModelRecord(candidates=candidates, **values))
     text = provenance.model(read(workdir))
-    assert "<dd>up to block_8, 50% of the blocks</dd>" in text and "block_8_add" not in text
+    assert "<dd>up to block_8 (share 0.5, rounded to whole blocks)</dd>" in text
+    assert "block_8_add" not in text
     assert "<dd>the mean of the weights before and after fine-tuning</dd>" in text
     assert "<td>mix (kept)</td>" in text and ">0.150<" in text and ">0.483<" in text
 
 
-def test_features_in_words(workdir):
+def test_features_are_described(workdir):
     kept = ActivationsRecord(keep=True, cached=True, bytes=1_064_960, seconds=5.193, why="one view")
     features = {"a/b/train": kept, "cut/val": ActivationsRecord(keep=False, why="<another> view")}
     rewrite(workdir, features=features)
@@ -37,19 +38,19 @@ def test_features_in_words(workdir):
 
 def test_time_by_phase_is_drawn_as_shares(workdir):
     text = provenance.time(read(workdir))
-    assert "5 min 12 s in all." in text
+    assert "5 min 12 s in all. If the run was stopped and resumed, this is the time of all" in text
     assert '<span class="bar" style="--share:0.603">60.3%</span>' in text  # 188 of 312 s.
 
 
-def test_pretraining_from_scratch_in_words(workdir):
+def test_training_from_scratch_is_described(workdir):
     scratch = ModelRecord(weights="none", freeze=0.0, block=None, cut=None, kept="scratch")
     rewrite(workdir, model=scratch)
     text = provenance.model(read(workdir))
-    for said in ("none: random", "nothing", "the weights trained from scratch"):
-        assert f"<dd>{said}</dd>" in text
+    for value in ("none (random initial weights)", "nothing", "the weights trained from scratch"):
+        assert f"<dd>{value}</dd>" in text
 
 
-def test_config_stands_as_it_was_written(workdir):
+def test_config_is_shown_as_written(workdir):
     (workdir / "config.yaml").write_text("data: {path: '</code><b>'}  # my comment\n")
     text = provenance.config(read(workdir))
     assert "&lt;/code&gt;&lt;b&gt;&#x27;}  # my comment" in text

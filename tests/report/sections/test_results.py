@@ -1,4 +1,4 @@
-"""Claims on the report's sections about what a model can do and how it was trained."""
+"""Tests of the report's sections on how good a model is and how it was trained."""
 
 import csv
 
@@ -25,7 +25,7 @@ from tl_keras.run.result.part import Views
 
 
 def write_answers(workdir, answers: list[tuple[str, str, float]]) -> None:
-    """predictions.csv of (label, prediction, probability), all of test."""
+    """Writes predictions.csv for the test split from (label, prediction, probability)."""
     with (workdir / "predictions.csv").open("w", newline="") as file:
         header = ["file", "split", "label", "prediction", "probability"]
         rows = [[f"{i}.png", "test", *answer] for i, answer in enumerate(answers)]
@@ -37,10 +37,10 @@ def test_worst_mistakes_come_first_and_only_from_test(workdir):
     places = [table.index(probability) for probability in ("77.7%", "66.6%", "55.5%")]
     assert places == sorted(places)
     assert "99.0%" not in table and "97.0%" not in table
-    assert "3 of 4 test examples are wrong" in table
+    assert "3 of the answers to 4 test examples are wrong. Wrong labels" in table
 
 
-def test_mistakes_stand_beside_where_the_model_looked(workdir):
+def test_mistakes_are_shown_with_where_the_model_looked(workdir):
     assert "Grad-CAM" not in mistakes.mistakes(read(workdir))
     write_pictures(workdir)
     text = mistakes.mistakes(read(workdir))
@@ -52,7 +52,7 @@ def test_mistakes_stand_beside_where_the_model_looked(workdir):
     assert 'width="160" height="80"' in text and 'width="160" height="160"' in text
 
 
-def test_a_model_without_feature_map_is_said_to_have_none(workdir):
+def test_missing_heat_maps_are_explained(workdir):
     write_pictures(workdir)
     entry = {"file": "sub/<b>.png", "split": "test", "heat": None}
     change(workdir, "pictures/index.json", mistakes=[entry])
@@ -61,7 +61,7 @@ def test_a_model_without_feature_map_is_said_to_have_none(workdir):
 
 
 @pytest.mark.parametrize("name", ["../../outside.png", "/etc/passwd", "heat_00.png", 7, "a b.jpg"])
-def test_an_index_draws_in_nothing_from_elsewhere(workdir, name):
+def test_an_index_embeds_no_file_from_elsewhere(workdir, name):
     write_pictures(workdir)
     entry = {"file": "sub/<b>.png", "split": "test", "heat": name}
     change(workdir, "pictures/index.json", mistakes=[entry])
@@ -73,25 +73,25 @@ def test_augmented_samples_are_shown_after_their_original(workdir):
     write_pictures(workdir)
     text = training.augmented(read(workdir))
     assert text.count("<img ") == 2 and SCRIPT not in text
-    assert text.index(", as it is") < text.index(", view 1")
+    assert text.index(", original") < text.index(", view 1")
 
 
 def test_classes_have_their_intervals_and_counts(workdir):
     text = results.recalls(read(workdir))
-    # 57 of 61 found, 57 of 57 predictions right; Wilson's interval by hand.
+    # Recall 57 of 61, precision 57 of 57; Wilson's interval by hand.
     assert '--share:0.934;--low:0.843;--high:0.974">93.4% <span class="soft">of 61<' in text
     assert "<small>84.3 to 97.4</small>" in text and "<small>93.7 to 100.0</small>" in text
-    assert '– <span class="soft">of 0</span>' in text  # Of the third class there are none.
+    assert '– <span class="soft">of 0</span>' in text  # The third class has no examples.
 
 
 def test_many_classes_are_cut_to_the_weakest(workdir):
     names = [f"class {i}" for i in range(50)]
     rows = np.diag(range(50)).tolist()
     for i, row in enumerate(rows):
-        row[(i + 1) % 50] = 50 - i  # Class 0 is never found, class 49 nearly always.
+        row[(i + 1) % 50] = 50 - i  # Class 0 is never recognised, class 49 nearly always.
     rewrite(workdir, test=counted(rows, names))
     text = results.recalls(read(workdir))
-    assert "The 40 of 50 classes with the lowest recall." in text
+    assert "The 40 of 50 classes with the lowest recall are shown." in text
     assert ">class 0<" in text and ">class 49<" not in text
 
 
@@ -103,18 +103,18 @@ def test_confusion_matrix_or_pairs(workdir):
     confusion[3][7] = 9
     rewrite(workdir, test=counted(confusion, names))
     table = results.confusion(read(workdir))
-    assert "most confused pairs of 30 classes" in table
+    assert "the most frequent mistakes among 30 classes" in table
     assert table.index("class 3<") < table.index("class 7<") < table.index(">9<")
 
 
-def test_short_class_names_lie_flat_over_the_matrix(workdir):
+def test_short_class_names_are_horizontal_above_the_matrix(workdir):
     for names, steep in (([str(i) for i in range(10)], False), (["a" * 20, "b" * 20], True)):
         confusion = np.eye(len(names), dtype=int).tolist()
         rewrite(workdir, test=counted(confusion, names))
         assert ('class="matrix steep"' in results.confusion(read(workdir))) == steep
 
 
-def test_scores_have_intervals_of_their_own_examples(workdir):
+def test_scores_have_bootstrapped_intervals(workdir):
     generator = np.random.default_rng(0)
     labels = generator.choice(["a", "b"], 300, p=[0.9, 0.1])
     wrong = (labels == "b") & (generator.random(300) < 0.5)
@@ -126,18 +126,18 @@ def test_scores_have_intervals_of_their_own_examples(workdir):
     recall = 1 - wrong.sum() / (labels == "b").sum()
     low, high = found["balanced_accuracy"]
     assert low < (1 + recall) / 2 < high
-    # Half of its weight is on 30 examples: far wider than that of an accuracy on 300.
+    # Half the weight is on 30 examples, so the interval is far wider than for accuracy on 300.
     assert 0.1 < high - low < 0.25
     assert found["accuracy"] == result().test.interval
     assert "log_loss" not in found  # The probabilities of the labels are not known.
 
 
-def test_scores_of_several_views_stand_beside_those_of_one(workdir):
+def test_scores_of_several_views_follow_those_of_one_view(workdir):
     views = Views(count=5, accuracy=0.9612, interval=[0.91, 0.98], log_loss=0.1234)
     rewrite(workdir, test=scores(153, views=views))
-    said = Outline(f"<table>{results.scores(read(workdir))}</table>").words
-    assert "Accuracy, mean of 5 augmented views 96.1% 91.0 to 98.0 –" in said
-    assert "Log loss, mean of 5 augmented views 0.123 –" in said
+    shown = Outline(f"<table>{results.scores(read(workdir))}</table>").words
+    assert "Accuracy, mean of 5 augmented views 96.1% 91.0 to 98.0 –" in shown
+    assert "Log loss, mean of 5 augmented views 0.123 –" in shown
 
 
 def test_reliability_counts_right_answers_by_confidence(workdir):
@@ -147,7 +147,7 @@ def test_reliability_counts_right_answers_by_confidence(workdir):
     assert [(b.right.right, b.right.n) for b in bins] == [(1, 2), (18, 20)]
     assert [round(b.confidence, 3) for b in bins] == [0.575, 0.95]
     text = results.calibration(read(workdir))
-    assert "On 22 test examples" in text and "95% sure, 90% right, 20 examples" in text
+    assert "22 test examples, grouped by" in text and "95% sure, 90% right, 20 examples" in text
     assert "<small>69.9 to 97.2</small>" in text
 
 
@@ -160,7 +160,7 @@ def test_export_outside_its_tolerance_is_named(workdir):
     assert "int8: loses 0.052 of accuracy, over &lt;0.01&gt;." in table
 
 
-def test_exports_say_on_how_many_examples_they_were_measured(workdir):
+def test_exports_name_the_number_of_examples(workdir):
     text = results.exports(read(workdir))
     assert "measured on 153 test examples" in text and '92.8% <span class="soft">of 153<' in text
     some = {name: exported(name, 1, n=60) for name in ("float32", "int8")}
@@ -168,11 +168,11 @@ def test_exports_say_on_how_many_examples_they_were_measured(workdir):
     assert "measured on 60 test examples" in results.exports(read(workdir))
 
 
-def test_strengths_of_the_head_are_no_epochs(workdir):
+def test_regularisation_strengths_are_not_counted_as_epochs(workdir):
     text = training.training(read(workdir))
     assert (
-        "Head: logistic regression, 3 strengths of regularisation tried; validation loss 0.310 at "
-        "the best (regularisation 10)."
+        "Head: logistic regression, 3 regularisation strengths tried; lowest validation loss "
+        "0.310, at strength 10."
     ) in text
     assert "Fine-tuning: 3 epochs; lowest validation loss 0.490, in epoch 3." in text
     assert "Loss over 3 epochs" in text and "validation from 0.6 to 0.49" in text
@@ -181,11 +181,11 @@ def test_strengths_of_the_head_are_no_epochs(workdir):
 def test_head_alone_has_no_epochs(workdir):
     write_records(workdir / "metrics.jsonl", strengths())
     text = training.training(read(workdir))
-    assert "3 strengths" in text and "306 training and 77 validation" in text
+    assert "3 regularisation strengths" in text and "306 training and 77 validation" in text
     assert text.count("<svg") == 1 and "epoch" not in text
 
 
-def test_without_confusion_and_predictions_there_are_no_counts(workdir):
+def test_without_confusion_matrix_and_predictions_there_are_no_counts(workdir):
     (workdir / "predictions.csv").unlink()
     rewrite(workdir, test=scores(4, confusion=[]))
     run = read(workdir)

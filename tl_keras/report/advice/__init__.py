@@ -1,1 +1,1 @@
-"""What the numbers ask for, as plain text."""
+"""Gives a verdict and advice on a run, as plain text."""

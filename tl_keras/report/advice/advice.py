@@ -8,12 +8,12 @@ from tl_keras.report.read import RunFiles
 
 @dataclass(frozen=True)
 class Advice:
-    """Something to do, and the figures that ask for it."""
+    """Something to do, and the figures that are the reason for it."""
 
     do: str
     why: str
 
 
 def is_chance(run: RunFiles) -> bool:
-    """Whether the answers may be no better than always giving the most frequent one."""
+    """Whether the model is not shown to be better than always giving the most frequent answer."""
     return figures.against_majority(run) in ("chance", "open")

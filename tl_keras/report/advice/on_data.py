@@ -1,4 +1,4 @@
-"""What a data check says where there is no run yet: its line and its advice, plain text."""
+"""Headline and advice for the page of an audit, where no model was trained yet. Plain text."""
 
 import re
 from collections.abc import Iterable
@@ -13,44 +13,45 @@ from tl_keras.report.sections import findings
 
 
 def headline(run: RunFiles) -> str:
-    """How many examples, and how much was found, as one line."""
+    """Returns the numbers of examples, classes, findings and warnings as one line."""
     splits = (run.data.get("splits") or {}).values()
     n = sum(len(files) for files in splits) or _examined(run)
-    found = findings.number(run) + len(figures.quarantined(run))
-    line = f"{counted(n, *run.example_nouns)}{_in_classes(run)}; {counted(found, 'finding')}"
-    warned = len(run.data.get("warnings") or [])
-    return f"{line}, {counted(warned, 'warning')}" if warned else line
+    number = findings.number(run) + len(figures.quarantined(run))
+    line = f"{counted(n, *run.example_nouns)}{_in_classes(run)}; {counted(number, 'finding')}"
+    warnings = len(run.data.get("warnings") or [])
+    return f"{line}, {counted(warnings, 'warning')}" if warnings else line
 
 
 def _examined(run: RunFiles) -> int:
-    """How many examples the data check counted."""
+    """Returns how many examples the data check counted."""
     parts = [run.findings.get(key) or {} for key in part(run.modality, "show").ODD]
-    return max((found.get("n", 0) for found in parts), default=0)
+    return max((measured.get("n", 0) for measured in parts), default=0)
 
 
 def _in_classes(run: RunFiles) -> str:
-    """How many answers the data have, where these have names."""
+    """Returns how many classes the data have, or "" if answers have no names."""
     names, (one, many) = run.data.get("classes") or [], run.answer_nouns
     return f" in {counted(len(names), one, many)}" if names or run.counts_right else ""
 
 
 def what_to_do(run: RunFiles) -> list[Advice]:
-    """What the findings ask for, the most urgent first."""
+    """Returns advice on the findings, the most urgent first."""
     rules = (*(_on_warnings, on_quarantined, on_leaks, on_twins, on_suspects), _on_rare, _on_odd)
     lines = [advice for rule in rules for advice in rule(run)]
-    unseen = list(_on_unseen(run))
+    unchecked = list(_on_unchecked(run))
     if any(map(REFUSED.match, _warnings(run))):
-        last = "Until then finetune refuses these data, for the reason that stands first."
-        return [*lines, *unseen, Advice("Mend the data, then audit them again.", last)]
+        last = "Until then, finetune refuses to train on these data: see the first warning above."
+        return [*lines, *unchecked, Advice("Repair the data, then audit them again.", last)]
     if lines:
-        last = "What is left of the findings does no harm that a first run would not show."
-        return [*lines, *unseen, Advice("Then train: tl-keras finetune --data=FOLDER.", last)]
-    looked = "Nothing was found in what was looked at." if unseen else NOTHING_FOUND
-    return [*unseen, Advice("Train: tl-keras finetune --data=FOLDER.", looked)]
+        last = "You can also train first: the report of the run will show if a finding does harm."
+        return [*lines, *unchecked, Advice("Then train: tl-keras finetune --data=FOLDER.", last)]
+    clean = NOTHING_IN_CHECKED if unchecked else NOTHING_FOUND
+    return [*unchecked, Advice("Train: tl-keras finetune --data=FOLDER.", clean)]
 
 
-NOTHING_FOUND = "Nothing was found in the data."
-# What a training refuses begins with the field of the config that it concerns.
+NOTHING_FOUND = "The data check found nothing wrong."
+NOTHING_IN_CHECKED = "The checks that were made found nothing wrong."
+# A warning that makes training refuse the data begins with the config field that it concerns.
 REFUSED = re.compile(r"data(\.\w+)?: ")
 
 
@@ -59,17 +60,19 @@ def _warnings(run: RunFiles) -> list[str]:
 
 
 def _on_warnings(run: RunFiles) -> Iterable[Advice]:
-    found = sorted(_warnings(run), key=lambda warning: not REFUSED.match(warning))
-    if found:
-        more = f" {count(len(found) - 3)} more stand under Data." if len(found) > 3 else ""
+    warnings = sorted(_warnings(run), key=lambda warning: not REFUSED.match(warning))
+    if warnings:
+        more = ""
+        if len(warnings) > 3:
+            more = f" The section Data has {count(len(warnings) - 3)} more."
         yield Advice(
-            f"Read {counted(len(found), 'warning')} first.",
-            " ".join(f"{warning.rstrip('.')}." for warning in found[:3]) + more,
+            f"Read {counted(len(warnings), 'warning')} first.",
+            " ".join(f"{warning.rstrip('.')}." for warning in warnings[:3]) + more,
         )
 
 
-def _on_unseen(run: RunFiles) -> Iterable[Advice]:
-    for note in findings.unseen(run):
+def _on_unchecked(run: RunFiles) -> Iterable[Advice]:
+    for note in findings.unchecked(run):
         yield Advice(f"Look at the {run.plain_nouns[1]} yourself.", note)
 
 
@@ -79,7 +82,7 @@ def _on_rare(run: RunFiles) -> Iterable[Advice]:
         names = [f"{quoted(entry.get('class'))} ({count(entry.get('n'))})" for entry in rare]
         yield Advice(
             f"Add {run.example_nouns[1]} of {listed(names)}.",
-            "So few can hardly be learned, and a score on them says little.",
+            "A model can hardly learn from so few examples, and a score on them means little.",
         )
 
 
@@ -90,7 +93,7 @@ def _on_odd(run: RunFiles) -> Iterable[Advice]:
         if odd:
             names = [isolated(entry.get("file")) for entry in odd]
             yield Advice(
-                f"Look at {counted(len(odd), *run.example_nouns)} of unusual {word}: "
+                f"Look at {counted(len(odd), *run.example_nouns)} with unusual {word}: "
                 f"{listed(names[:3])}{' and others' if len(odd) > 3 else ''}.",
                 show.WHY_ODD,
             )

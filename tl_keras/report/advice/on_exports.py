@@ -1,4 +1,4 @@
-"""What exported files ask for: plain text."""
+"""Advice on exported files."""
 
 from collections.abc import Iterable
 
@@ -16,51 +16,50 @@ from tl_keras.run.result.exports import Exported
 
 
 def on_exports(run: RunFiles) -> Iterable[Advice]:
+    """Yields advice on each exported file that misses its tolerance."""
     for name, export in figures.exports(run).items():
         if figures.passed(export):
             continue
-        why = f"It misses its tolerance ({export.status})"
+        why = f"This file misses its tolerance ({export.status})"
         if export.agreement is not None:
-            why += f"; it agrees with the model on {percent(export.agreement)} of "
+            why += f" and agrees with the model on {percent(export.agreement)} of "
             why += f"{count(figures.examples(run, export))} examples"
-        yield Advice(f"Do not ship the {name} export.", f"{why}. Ship one that holds its own.")
+        yield Advice(f"Do not ship the {name} export.", f"{why}. Ship a format with status ok.")
 
 
 def on_shipping(run: RunFiles) -> Iterable[Advice]:
+    """Yields advice on the file to ship, unless the model is not shown to be better than chance."""
     status = run.result.shipped.status if run.result.shipped else "ok"
     if status != "ok":
         yield Advice("There is no model.tflite to ship.", f"{status[:1].upper()}{status[1:]}.")
-    found = figures.to_ship(run)
-    if not found or is_chance(run):
+    pair = figures.to_ship(run)
+    if not pair or is_chance(run):
         return
-    shipped, export = found
-    why, median = [megabytes(export.bytes)], figures.median(export)
+    shipped, export = pair
+    facts, median = [megabytes(export.bytes)], figures.median(export)
     if median is not None:
-        why.append(f"{milliseconds(median)} an example (median of {figures.TIMED} runs)")
+        facts.append(f"{milliseconds(median)} per example (median of {figures.TIMED} runs)")
     if share := figures.right(run, export):
-        why.append(
-            f"{percent(share.value)} of {count(share.n)} examples right (95% interval "
+        facts.append(
+            f"right on {percent(share.value)} of {count(share.n)} examples (95% interval "
             f"{interval(share.interval)})"
         )
-    what = (
-        f"It is the {shipped.format} file: of the small ones that are sound on validation the "
-        "fastest"
-    )
     yield Advice(
-        f"To ship it, take {shipped.path or shipped.format}.",
-        f"{what}: {', '.join(why)}.{_worse(run, export)}",
+        f"To ship this model, use {shipped.path or shipped.format}.",
+        f"This is the {shipped.format} file, the fastest among the smallest files that passed "
+        f"their checks: {', '.join(facts)}.{_worse(run, export)}",
     )
 
 
 def _worse(run: RunFiles, export: Exported) -> str:
-    """A loss that validation, which files are judged on, was too small to show."""
+    """Returns a warning if the file is worse than the model, but validation was too small to show
+    the loss."""
     scores = figures.scored(run)[1]
     right = figures.share_right(run, export)
     if not scores or right is None or not right < scores.interval[0]:
         return ""
     model = percent(figures.share_right(run, scores))
     return (
-        f" But the model itself is right on {model} (95% interval "
-        f"{interval(scores.interval)}): measure the file on more examples first, or take a "
-        "larger one."
+        f" But the model itself is right on {model} (95% interval {interval(scores.interval)}): "
+        "measure the file on more examples first, or ship a larger format."
     )

@@ -1,4 +1,5 @@
-"""What a search's trials say and ask for: which depth, whether it matters, what to search next."""
+"""Conclusions from a search's trials: which freeze depth is best, whether the depth matters, and
+what to search next."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -20,34 +21,37 @@ from tl_keras.report.read import RunFiles
 from tl_keras.report.sections.results import named_scores
 from tl_keras.run.run import DIVERGED
 
-EDGE = 0.1  # of a range's logarithm: so near to an end, the best may lie beyond it
-NOTABLE = 0.01  # Accuracy; less is worth neither examples nor trials.
+EDGE = 0.1  # share of a range's logarithm; if the best is so near an end, go beyond it
+NOTABLE = 0.01  # accuracy; less is not worth more examples or trials
 
-Asked = Iterable[tuple[str, str]]  # What to do, and why.
+Pairs = Iterable[tuple[str, str]]  # What to do, and why.
 
 
 @dataclass(frozen=True)
 class Depths:
-    """The best trials of the other depths, against the best of all: by paired 95% intervals."""
+    """The best trial of each other depth against the best of all, by share of frozen blocks.
 
-    apart: dict[float, Behind]  # shown to be worse, by share
-    level: dict[float, Behind]
-    ahead: dict[float, Behind]  # more accurate: it was not accuracy that decided
+    Compared by paired 95% intervals.
+    """
+
+    apart: dict[float, Behind]  # shown to be worse
+    level: dict[float, Behind]  # not shown to be worse or better
+    ahead: dict[float, Behind]  # more accurate, but worse in the objective of the search
 
 
 def depth(search: Search) -> str:
-    """A sentence: which depth, and whether it matters. Empty where none is known."""
+    """Returns a sentence on which depth to use and whether it matters; "" if no depth is known."""
     best = search.best
     if not best:
-        return "No trial came to a model: there is nothing to compare."
+        return "No trial produced a model, so there is nothing to compare."
     if best.is_head and any(trial.record.left_out for trial in trials.comparable(search)):
         return (
-            f"Train {HEAD}: it is so good on the validation examples that no fine-tuning could be "
-            "chosen over it, so none was tried. With more of them set aside, as by data.val, it "
-            "might be."
+            f"Train {HEAD}. It is so good on the validation examples that fine-tuning could not be "
+            "shown to be better, so fine-tuning was not tried. More validation examples (data.val) "
+            "could change that."
         )
     if len(search.done) == 1:
-        return "One trial came to a model: there is nothing to compare it with."
+        return "Only one trial produced a model, so there is nothing to compare it with."
     if best.share is None:
         return ""
     shares = list(trials.by_depth(search))
@@ -55,22 +59,22 @@ def depth(search: Search) -> str:
         return _heads_only(search)
     if len(shares) == 1:
         frozen = _frozen(best.share, best.block)
-        return f"All trials freeze {frozen}: nothing is known of other depths."
-    found = _compared(search)
-    if found.apart or found.ahead:
-        return _differing(search, found)
-    if not found.level:
+        return f"All trials freeze {frozen}, so nothing is known about other depths."
+    depths = _compared(search)
+    if depths.apart or depths.ahead:
+        return _differing(search, depths)
+    if not depths.level:
         return (
-            f"{_freeze(best)}, as the best trial does: nobody noted which examples the others "
-            "have wrong, so nothing is known of how sure that is."
+            f"{_freeze(best)}, as the best trial does. How sure that is cannot be said, because "
+            "the mistakes of the other trials were not recorded."
         )
     line = (
-        f"The depth does not matter here as far as {count(best.n)} validation examples can tell: "
-        f"{_shares([best.share, *found.level])} cannot be told apart; "
-        f"{shortly(_cheapest(best, found))} is the cheapest to train"
+        f"On {count(best.n)} validation examples the freeze depth makes no clear difference: "
+        f"{_shares([best.share, *depths.level])} of the blocks frozen give about the same result. "
+        f"{shortly(_cheapest(best, depths))} is the cheapest of them to train"
     )
     behind = _head_behind(search)
-    return f"{line}, and the best is {_above(behind, HEAD)}." if behind else f"{line}."
+    return f"{line}; the best is {_above(behind, HEAD)}." if behind else f"{line}."
 
 
 HEAD = "the head alone"
@@ -79,51 +83,52 @@ HEAD = "the head alone"
 def _heads_only(search: Search) -> str:
     tuned = [share for share in trials.by_depth(search) if share < 1]
     if not tuned:
-        return "All trials train the head alone: nothing is known of other depths."
+        return "All trials train the head alone, so nothing is known about other depths."
     return (
-        f"Train the head alone: with {_shares(tuned)} of the blocks frozen, validation never chose "
-        "the fine-tuned weights over it."
+        f"Train the head alone. With {_shares(tuned)} of the blocks frozen, the fine-tuned weights "
+        "were never better than the head on validation."
     )
 
 
 def _compared(search: Search) -> Depths:
-    found = Depths({}, {}, {})
+    depths = Depths({}, {}, {})
     for share, trial in trials.by_depth(search).items():
         behind = trials.behind(search.best, trial)
         if behind and share != search.best.share:
             kind = "apart" if behind.low > 0 else "ahead" if behind.high < 0 else "level"
-            getattr(found, kind)[share] = behind
-    return found
+            getattr(depths, kind)[share] = behind
+    return depths
 
 
-def _differing(search: Search, found: Depths) -> str:
-    """The sentence where depths can be told apart."""
-    best, line, others = search.best, _freeze(search.best), []
-    if found.apart:
-        line += f": on {count(best.n)} validation examples it is {_gained(search, found)}"
-    if found.level:
-        cheap = _cheapest(best, found)
-        others.append(f"{_shares(found.level)} cannot be told apart from it")
+def _differing(search: Search, depths: Depths) -> str:
+    """Returns the sentences for depths that differ in their results."""
+    best, lines = search.best, [_freeze(search.best)]
+    if depths.apart:
+        gained = _gained(search, depths)
+        lines[0] += f": on {count(best.n)} validation examples this is {gained}"
+    if depths.level:
+        cheap, verb = _cheapest(best, depths), "is" if len(depths.level) == 1 else "are"
+        lines.append(f"Freezing {_shares(depths.level)} {verb} not shown to be worse")
         if cheap != best.share and not best.is_head:
-            them = " of them" if len(found.level) > 1 else ""
-            others[-1] += f", and {shortly(cheap)} is the cheapest{them} to train"
-    if found.ahead:
+            them = " of them" if len(depths.level) > 1 else ""
+            lines[-1] += f", and {shortly(cheap)} is the cheapest{them} to train"
+    if depths.ahead:
         measured = named_scores(best.task)[search.metric][0].lower()
-        others.append(f"{_shares(found.ahead)} had more right, but a worse {measured}")
-    return "; ".join([line, *others]) + "."
+        lines.append(f"Freezing {_shares(depths.ahead)} got more right, but a worse {measured}")
+    return ". ".join(lines) + "."
 
 
-def _gained(search: Search, found: Depths) -> str:
-    """By how much the best is better: than the head alone, else than the nearest depth."""
+def _gained(search: Search, depths: Depths) -> str:
+    """Returns by how much the best is better than the head alone, else than the nearest depth."""
     behind = _head_behind(search)
     if behind:
         return _above(behind, HEAD)
-    share = min(found.apart, key=lambda share: found.apart[share].difference)
-    return _above(found.apart[share], f"a share of {shortly(share)}")
+    share = min(depths.apart, key=lambda share: depths.apart[share].difference)
+    return _above(depths.apart[share], f"a share of {shortly(share)}")
 
 
 def _head_behind(search: Search) -> Behind | None:
-    """How far the head alone lies behind, if it is shown to: where it was kept it has a trial."""
+    """Returns how far a trial that kept the head alone is behind the best, if it is shown to be."""
     heads = [trial for trial in trials.comparable(search) if trial.is_head]
     if not heads or search.best.is_head:
         return None
@@ -133,7 +138,7 @@ def _head_behind(search: Search) -> Behind | None:
 
 def _above(behind: Behind, what: str) -> str:
     between = interval([behind.low, behind.high])
-    return f"{points(behind.difference)} above {what} (95% interval, paired, {between})"
+    return f"{points(behind.difference)} better than {what} (paired 95% interval {between})"
 
 
 def _freeze(trial: Trial) -> str:
@@ -152,18 +157,18 @@ def _shares(shares: Iterable[float]) -> str:
     return listed([shortly(share) for share in sorted(shares)])
 
 
-def _cheapest(best: Trial, found: Depths) -> float:
-    """Of the depths that are as good as any, the one of which the fewest blocks are trained."""
-    return max([best.share, *found.level])
+def _cheapest(best: Trial, depths: Depths) -> float:
+    """Returns the largest frozen share not shown to be worse, which trains the fewest blocks."""
+    return max([best.share, *depths.level])
 
 
-def asked(run: RunFiles) -> Asked:
-    """What the trials ask for, each with its reason: plain texts, the most urgent first."""
+def advice(run: RunFiles) -> Pairs:
+    """Yields advice on the search, each with its reason, the most urgent first."""
     search = trials.searched(run)
     if not search:
         return
     yield from _on_diverged(search)
-    if not run.counts_right:  # What follows is of shares of right answers.
+    if not run.counts_right:  # The other rules compare shares of right answers.
         return
     if len(search.done) < 2:
         return
@@ -174,55 +179,57 @@ def asked(run: RunFiles) -> Asked:
 
 
 def _has_more(best: Trial) -> bool:
-    """Whether there is so much left to gain that searching on is worth the while."""
+    """Whether enough is left to gain for more trials to be worth it."""
     return 1 - best.accuracy >= NOTABLE
 
 
 def knows_of_depth(run: RunFiles) -> bool:
-    """Whether trials of several depths say more of it than the run's own two candidates can."""
+    """Whether trials of several depths were run, which say more than the run's two candidates."""
     search = trials.searched(run)
     return search is not None and len(trials.by_depth(search)) > 1
 
 
-def _on_diverged(search: Search) -> Asked:
-    lost = [trial for trial in search.others if trial.record.status == DIVERGED]
-    if not lost:
+def _on_diverged(search: Search) -> Pairs:
+    diverged = [trial for trial in search.others if trial.record.status == DIVERGED]
+    if not diverged:
         return
-    line = f"{count(len(lost))} of {counted(search.size, 'trial')} diverged"
-    rates = [trial.rate for trial in lost if trial.rate]
+    line = f"{count(len(diverged))} of {counted(search.size, 'trial')} diverged"
+    rates = [trial.rate for trial in diverged if trial.rate]
     if not rates:
         yield "Lower fit.learning_rate.", f"{line}."
         return
-    line += f", {'the lowest ' if len(rates) > 1 else ''}at a rate of {shortly(min(rates))}"
-    held = [trial.rate for trial in search.done if trial.rate and trial.share != 1]
-    if held:
-        line += f"; the highest rate that came to something is {shortly(max(held))}"
+    lowest = "the lowest of them at a" if len(rates) > 1 else "at a"
+    line += f", {lowest} learning rate of {shortly(min(rates))}"
+    trained = [trial.rate for trial in search.done if trial.rate and trial.share != 1]
+    if trained:
+        line += f". The highest learning rate that produced a model is {shortly(max(trained))}"
     yield "Lower the upper end of fit.learning_rate in search.space.", f"{line}."
 
 
-def _on_depth(search: Search) -> Asked:
+def _on_depth(search: Search) -> Pairs:
     best = search.best
     if best.share is None or best.is_head or len(trials.by_depth(search)) < 2:
         return
-    found = _compared(search)
-    cheapest = _cheapest(best, found)
-    # One that diverged was tried too.
+    depths = _compared(search)
+    cheapest = _cheapest(best, depths)
+    # Trials without a model, such as those that diverged, tried their depth too.
     every = [*trials.comparable(search), *trials.comparable(search, others=True)]
-    shallowest = min(trial.share for trial in every if trial.share is not None)
-    if best.share == shallowest > 0 and found.apart and _has_more(best):
+    lowest = min(trial.share for trial in every if trial.share is not None)
+    if best.share == lowest > 0 and depths.apart and _has_more(best):
         yield (
-            "Search on, unfreezing deeper: let fit.freeze in search.space go under "
+            "Search again and unfreeze more layers: let fit.freeze in search.space go below "
             f"{shortly(best.share)}.",
-            f"The best depth is the shallowest that was tried. {depth(search)}",
+            f"The best trial froze the smallest share that was tried. {depth(search)}",
         )
-    elif cheapest > best.share and found.level[cheapest].high < figures.DECIDABLE:
+    elif cheapest > best.share and depths.level[cheapest].high < figures.DECIDABLE:
+        cost = points(depths.level[cheapest].high)
         yield (
             f"In later runs, freeze more to train faster: --set fit.freeze={shortly(cheapest)}.",
-            f"{depth(search)} It may cost up to {points(found.level[cheapest].high)} all the same.",
+            f"{depth(search)} Freezing more may still cost up to {cost}.",
         )
 
 
-def _on_rate(run: RunFiles, search: Search) -> Asked:
+def _on_rate(run: RunFiles, search: Search) -> Pairs:
     best, ends = search.best, _range(run)
     if not ends or not best.rate or best.is_head:
         return
@@ -230,21 +237,25 @@ def _on_rate(run: RunFiles, search: Search) -> Asked:
     place = math.log(best.rate / low) / math.log(high / low)
     if EDGE <= place <= 1 - EDGE:
         return
-    # Where higher rates diverge there is nothing to be found.
+    # If higher rates diverge, going beyond the upper end will not help.
     if place > 0.5 and any(trial.record.status == DIVERGED for trial in search.others):
         return
     how, end = ("raise", "max") if place > 0.5 else ("lower", "min")
     inside = [t for t in search.level if t.rate and _is_inside(t.rate, low, high)]
-    chance = " Rates inside it cannot be told from the best: this may be chance." if inside else ""
+    chance = (
+        " It may also be chance: learning rates further inside are not shown to be worse."
+        if inside
+        else ""
+    )
     yield (
         f"Widen fit.learning_rate in search.space: {how} its {end}.",
-        f"The best rate, {shortly(best.rate)}, lies at an end of {shortly(low)} to "
-        f"{shortly(high)}: there may be better ones beyond.{chance}",
+        f"The best learning rate, {shortly(best.rate)}, is at an end of the range {shortly(low)} "
+        f"to {shortly(high)}, so a better one may lie beyond.{chance}",
     )
 
 
 def _range(run: RunFiles) -> tuple[float, float] | None:
-    """The ends of the learning rates that were searched, by the config."""
+    """Returns the ends of the range of learning rates in `search.space`."""
     tree: Any = run.tree
     for key in ("search", "space", trials.RATE):
         tree = tree.get(key) if isinstance(tree, dict) else None
@@ -257,17 +268,17 @@ def _is_inside(rate: float, low: float, high: float) -> bool:
     return EDGE <= math.log(rate / low) / math.log(high / low) <= 1 - EDGE
 
 
-def _on_overlap(search: Search) -> Asked:
+def _on_overlap(search: Search) -> Pairs:
     best = search.best
-    # Equal answers are one model under two names, as of two trials that kept the head alone.
+    # Trials with equal answers, such as two that kept the head alone, are one model.
     others = [trial for trial in search.level if trial.noted != best.noted]
     if not others or _widest(best, others) < NOTABLE:
         return
     yield (
-        "Set more validation examples aside before you search on, as by data.val.",
-        f"{count(len(others))} of {counted(search.size, 'trial')} cannot be told from the best on "
-        f"{count(best.n)} validation examples (95% intervals, paired): the choice among them is "
-        "noise, more examples would tell them apart.",
+        "Set more validation examples aside before you search again, with data.val.",
+        f"{count(len(others))} of {counted(search.size, 'trial')} are not shown to be worse than "
+        f"the best on {count(best.n)} validation examples (paired 95% intervals), so the choice "
+        "between them is chance. More examples would tell them apart.",
     )
 
 

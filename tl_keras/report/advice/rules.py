@@ -1,4 +1,4 @@
-"""What a run's numbers ask for, each with its reason: plain text, rules of thumb."""
+"""Advice on a run, each with its reason, as plain text. The rules are rules of thumb."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -19,65 +19,72 @@ from tl_keras.report.drawings.words import (
     points,
     quoted,
 )
-from tl_keras.report.facts import figures
+from tl_keras.report.facts import figures, label_doubts, teachers
 from tl_keras.report.read import RunFiles
 
-FEW = 200  # Test examples; below, the 95% interval at 90% is wider than 8 points.
-WEAK = 3  # Weak answers that are named at most.
-FILES = 3  # Files that are named at most.
-NOTABLE = 0.01  # A share of the examples; less is not worth an advice.
+FEW = 200  # test examples; with fewer, the 95% interval at 90% is wider than 8 points
+WEAK = 3  # weak classes that are named at most
+FILES = 3  # files that are named at most
+NOTABLE = 0.01  # share of the examples; less is not worth advice
 
 
 def what_to_do(run: RunFiles) -> list[Advice]:
-    """What the numbers ask for, the most urgent first; empty if nothing."""
+    """Returns advice on a run, the most urgent first; empty if there is none."""
     if not run.finished:
-        again = Advice("Start the same command again.", "It goes on where it was stopped.")
+        again = Advice("Start the same command again.", "The run resumes where it was stopped.")
         return [again, *on_quarantined(run)]
     return [advice for rule in RULES for advice in rule(run)]
 
 
 def _on_chance(run: RunFiles) -> Iterable[Advice]:
-    (split, scores), stands = figures.scored(run), figures.against_majority(run)
-    if stands not in ("chance", "trade"):
+    (split, scores), compared = figures.scored(run), figures.against_majority(run)
+    if compared not in ("chance", "trade"):
         return
     name, share = figures.majority(run)
     on = f"{percent(share)} of these {count(scores.n)} {run.split_name(split)} examples"
     why = (
-        f"Not shown to be right more often than always answering {quoted(name)}, which is right on "
-        f"{on}"
+        "The model is not shown to be right more often than always answering "
+        f"{quoted(name)}, which is right on {on}"
     )
-    if stands == "chance":
+    if compared == "chance":
         look = "Check the labels, look at the mistakes below, then add examples."
         yield Advice("Do not ship this model.", f"{why}. {look}")
     else:
+        many = run.answer_nouns[1]
         yield Advice(
-            f"Ship it only if finding other {run.answer_nouns[1]} is worth mistakes on "
+            f"Ship this model only if recognising other {many} is worth mistakes on "
             f"{quoted(name)}.",
-            f"{why}; but it finds the others more often than chance would.",
+            f"{why}. But it recognises the other {many} more often than chance would.",
         )
+
+
+def _on_teacher(run: RunFiles) -> Iterable[Advice]:
+    if doubt := teachers.doubt(run):
+        yield Advice("Label more examples before you train students on a teacher's labels.", doubt)
 
 
 def _on_size(run: RunFiles) -> Iterable[Advice]:
     split, scores = figures.scored(run)
     if split == "val" and not run.holds_out:
         aside = figures.unread_test(run)
+        unread = f"None of its {count(aside)} examples has been read" if aside else "There is none"
         yield Advice(
-            "Measure it on the test split." if aside else "Set a test split aside.",
-            f"{f'None of its {count(aside)} examples was read' if aside else 'There is none'}: "
-            "validation chose this model, so its scores flatter it.",
+            "Measure the model on the test split." if aside else "Set a test split aside.",
+            f"{unread}. The model was chosen by its validation scores, so these are too good.",
         )
     right = figures.share_right(run, scores)
     if right is None or not 0 < scores.n < FEW:
         return
     n = scores.n
-    # n for a normal interval of +-3 points; at 100% as if one in n + 2 were wrong.
+    # n for a normal interval of +-3 points; at 100% as if one answer in n + 2 were wrong.
     share = min(right, (n + 1) / (n + 2))
     needed = math.ceil(share * (1 - share) * (1.96 / 0.03) ** 2 / 10) * 10
     if needed > n:
         yield Advice(
             f"Measure on more examples: about {count(needed)}.",
-            f"{n} {run.split_name(split)} examples are few: differences inside the interval may be "
-            f"chance. {count(needed)} would bring it to ±3 points.",
+            f"{counted(n, f'{run.split_name(split)} example')} {'is' if n == 1 else 'are'} few: "
+            "the true score may be anywhere in the interval. "
+            f"{count(needed)} examples would narrow it to ±3 points.",
         )
 
 
@@ -87,29 +94,31 @@ def _on_gap(run: RunFiles) -> Iterable[Advice]:
     if run.holds_out or chosen is None or tested is None:
         return
     high = test.interval[1]
-    if not chosen > high or chosen - tested < NOTABLE:  # Nor where the interval is NaN.
+    if not chosen > high or chosen - tested < NOTABLE:  # `not`: the interval may be NaN.
         return
     overlap = val.interval[0] < high
-    chance = "; it may also be chance, as the two intervals overlap" if overlap else ""
+    chance = " It may also be chance, because the two intervals overlap." if overlap else ""
     yield Advice(
-        "Go by the test score, not by validation's.",
-        f"Validation ({percent(chosen)} of {count(val.n)}, 95% interval {interval(val.interval)}) "
-        f"lies above the test interval ({interval(test.interval)}, of {count(test.n)}). Choices "
-        "were made on validation, which flatters it, or the test examples differ from the rest"
-        f"{chance}.",
+        "Trust the test score, not the validation score.",
+        f"The validation score ({percent(chosen)} of {count(val.n)}, 95% interval "
+        f"{interval(val.interval)}) is above the test interval ({interval(test.interval)}, of "
+        f"{count(test.n)}). The model was chosen by its validation score, which is therefore too "
+        f"good, or the test examples differ from the others.{chance}",
     )
 
 
 def _on_classes(run: RunFiles) -> Iterable[Advice]:
     split, scores = figures.scored(run)
-    empty = [name for name, own in figures.classes(run).items() if not own.n]
+    one, many = run.answer_nouns
+    empty = [name for name, record in figures.classes(run).items() if not record.n]
     if empty:
+        these = f"this {one}" if len(empty) == 1 else f"these {many}"
         yield Advice(
             f"Add examples of {listed(list(map(quoted, empty)))}.",
-            f"No {run.split_name(split)} examples of them: nothing is known about how they do.",
+            f"There are no {run.split_name(split)} examples of {these}, so nothing is known about "
+            f"how well {these} {'is' if len(empty) == 1 else 'are'} recognised.",
         )
     lowest, right = figures.weakest(run), figures.share_right(run, scores) or 0
-    one, _ = run.answer_nouns
     if not lowest or is_chance(run):
         return
     weak = figures.weak(run)
@@ -119,8 +128,8 @@ def _on_classes(run: RunFiles) -> Iterable[Advice]:
         yield Advice(f"Add examples of {names}, and look at their mistakes.", _weak(run, shown))
     else:
         yield Advice(
-            f"Look at the mistakes of {names}, the weakest {one}.",
-            f"{_weak(run, shown)} Of all examples {percent(right)} are right: that this {one} "
+            f"Look at the mistakes on {names}, the weakest {one}.",
+            f"{_weak(run, shown)} Over all examples {percent(right)} are right. That this {one} "
             "is weaker may be chance.",
         )
 
@@ -128,71 +137,78 @@ def _on_classes(run: RunFiles) -> Iterable[Advice]:
 def _weak(run: RunFiles, rates: Sequence[figures.Rate]) -> str:
     parts = []
     for rate in rates:
-        taken = [pair for pair in figures.pairs(run) if pair[0] == rate.name]
-        partner = f", most often taken for {quoted(taken[0][1])}" if taken else ""
+        mistaken = [pair for pair in figures.pairs(run) if pair[0] == rate.name]
+        partner = f", most often mistaken for {quoted(mistaken[0][1])}" if mistaken else ""
         parts.append(
-            f"{quoted(rate.name)}: {percent(rate.recall.value)} of {count(rate.recall.n)} found "
+            f"{quoted(rate.name)}: {percent(rate.recall.value)} of "
+            f"{counted(rate.recall.n, 'example')} recognised "
             f"(95% interval {interval(rate.recall.interval)}){partner}."
         )
     return " ".join(parts)
 
 
 def on_leaks(run: RunFiles) -> Iterable[Advice]:
-    """Near-duplicates in two splits."""
-    pairs = [p for p in run.findings.get("near_duplicates") or [] if _apart(p.get("splits"))]
+    """Yields advice if near-duplicates are in two splits."""
+    pairs = [p for p in run.findings.get("near_duplicates") or [] if _differ(p.get("splits"))]
     if not pairs:
         return
     why = (
         f"{counted(len(pairs), 'pair')} of nearly equal {run.plain_nouns[1]} "
-        f"{'stands' if len(pairs) == 1 else 'stand'} in two splits: {_leak(run, pairs)}."
+        f"{'is' if len(pairs) == 1 else 'are'} spread over two splits, so {_leak(run, pairs)}."
     )
     without = run.findings.get("without_near_duplicates") or {}
     if (right := figures.share_right(run, without)) is not None:
         why += (
-            f" Without them {percent(right)} of {count(without.get('n'))} are right "
+            f" Without these duplicates, {percent(right)} of "
+            f"{counted(without.get('n'), 'example')} are right "
             f"(95% interval {interval(without.get('interval'))})."
         )
     yield Advice(
         "Keep near-duplicates in one split.",
-        f"{why} A column group in a CSV file does it: data.source csv, one group a pair.",
+        f"{why} To do so, list the data in a CSV file (data.source: csv) with a column group, and "
+        "give both of a pair the same group.",
     )
 
 
 def _leak(run: RunFiles, pairs: Sequence[dict]) -> str:
-    """What near-duplicates across splits do; `splits` of a pair stand in the order of SPLITS."""
+    """Returns the harm of near-duplicates across splits; the splits of a pair are in the order of
+    SPLITS."""
     measured = figures.scored(run)[0] or "test"
     where = [p["splits"] for p in pairs]
     if any(splits[0] == "train" and splits[1] == measured for splits in where):
-        return f"the model {'has' if run.finished else 'would have'} seen what it is measured on"
+        has = "has" if run.finished else "would have"
+        return f"the model {has} been trained on examples that it is measured on"
     if any(measured in splits for splits in where):
-        return "the model was chosen on what it is measured on"
+        return "the model was chosen by examples that it is measured on"
     pictures = run.plain_nouns[1]
-    return f"the choice among models favours one that has learned {pictures} by heart"
+    return f"the choice between models favours one that has memorised {pictures}"
 
 
-def _apart(splits: object) -> bool:
-    return isinstance(splits, list) and len(set(map(str, splits))) > 1
+def _differ(values: object) -> bool:
+    return isinstance(values, list) and len(set(map(str, values))) > 1
 
 
 def on_twins(run: RunFiles) -> Iterable[Advice]:
-    """Near-duplicates under two labels."""
-    pairs = [p for p in run.findings.get("near_duplicates") or [] if _apart(p.get("labels"))]
+    """Yields advice if near-duplicates have different labels."""
+    pairs = [p for p in run.findings.get("near_duplicates") or [] if _differ(p.get("labels"))]
     if pairs:
         files = [str(file) for pair in pairs for file in pair.get("files") or []]
         yield Advice(
             f"Check the labels of {counted(len(pairs), 'pair')} of nearly equal "
             f"{run.plain_nouns[1]}: {_files(files)}.",
-            "The two of a pair stand under different labels: one may be wrong.",
+            "Both of a pair look alike but have different labels: one label may be wrong.",
         )
 
 
 def on_suspects(run: RunFiles) -> Iterable[Advice]:
-    """Labels that the data check doubts."""
-    suspects = [str(entry.get("file")) for entry in run.findings.get("suspects") or []]
+    """Yields advice on labels that the data check doubts."""
+    suspects = [str(entry.get("file")) for entry in label_doubts.listed(run)]
     if suspects:
+        trust = label_doubts.trust(run)
         yield Advice(
             f"Check {counted(len(suspects), 'label')} that may be wrong: {_files(suspects)}.",
-            "The rest of the data speaks for another label: see Data check.",
+            "A model that was not trained on these examples is confident of another label; see "
+            f"Data check.{f' {trust}' if trust else ''}",
         )
 
 
@@ -200,8 +216,9 @@ def _on_mistakes(run: RunFiles) -> Iterable[Advice]:
     sure = [p for p in figures.wrong(run) if p.probability >= figures.SURE]
     if sure:
         yield Advice(
-            f"Look at these files first: {_files([p.file for p in sure])}.",
-            f"The model is at least {figures.SURE:.0%} sure and wrong, or their labels are.",
+            f"Look at the most confident mistakes: {_files([p.file for p in sure])}.",
+            f"The model is at least {figures.SURE:.0%} sure of these answers, so some of these "
+            "labels may be wrong.",
         )
 
 
@@ -216,38 +233,37 @@ def _on_depth(run: RunFiles) -> Iterable[Advice]:
     between = figures.paired(tuned.won, tuned.lost, val.n) if tuned and val else None
     if not between or not run.counts_right or on_search.knows_of_depth(run):
         return
-    # Where nothing is frozen there is nothing deeper.
-    deeper = bool(model.cut)
+    deeper = bool(model.cut)  # Without a cut nothing is frozen, and nothing is left to unfreeze.
     low, high = between
     main = run.main.replace("_", " ")
     gained = (
-        f"the layers above the freeze depth changed validation {main} by "
-        f"{points((tuned.won - tuned.lost) / val.n)} against the head alone (95% interval of the "
-        f"difference {interval(between)}, {count(val.n)} examples)"
+        f"changed validation {main} by {points((tuned.won - tuned.lost) / val.n)} against the head "
+        f"alone (95% interval of the difference {interval(between)}, {count(val.n)} examples)"
     )
     if low > 0 and deeper and not _is_done(run):
         yield Advice(
-            f"Unfreeze deeper: {_deeper(model.freeze)}.",
-            f"It pays here: training {gained}.",
+            f"Unfreeze more layers: {_deeper(model.freeze)}.",
+            f"Fine-tuning helps here: it {gained}.",
         )
     elif high < 0:
         yield Advice(
             "Fine-tune less: raise fit.freeze or lower fit.learning_rate.",
-            f"It hurts here: training {gained}.",
+            f"Fine-tuning hurts here: it {gained}.",
         )
     elif low <= 0 <= high < figures.DECIDABLE and deeper:
         yield Advice(
-            "Do not expect more of unfreezing deeper.",
-            f"The difference is noise: training {gained}. More examples would help either way.",
+            "Do not expect a gain from unfreezing more layers.",
+            f"Fine-tuning makes no clear difference here: it {gained}. More examples would help in "
+            "either case.",
         )
 
 
 def _on_search(run: RunFiles) -> Iterable[Advice]:
-    return (Advice(do, why) for do, why in on_search.asked(run))
+    return (Advice(do, why) for do, why in on_search.advice(run))
 
 
 def _is_done(run: RunFiles) -> bool:
-    """Whether validation has so little left to gain that training on is not worth the while."""
+    """Whether so little is left to gain on validation that more training is not worth it."""
     right = figures.share_right(run, run.result.val)
     return right is not None and 1 - right < NOTABLE
 
@@ -262,11 +278,11 @@ def _on_fit(run: RunFiles) -> Iterable[Advice]:
     losses: list[Any] = [epoch.get("val_loss") for epoch in figures.epochs(run)]
     if len(losses) < 3 or not all(map(is_number, losses)) or _is_done(run):
         return
-    # The schedule ends flat; a last step of more than 1% says it ended too early.
+    # The schedule ends flat; a drop of more than 1% in the last epoch means it ended too early.
     if losses[-1] < 0.99 * min(losses[:-1]):
         yield Advice(
             "Train longer: raise fit.epochs.",
-            f"Validation loss was still falling at the last of {len(losses)} epochs.",
+            f"Validation loss was still falling in the last of {len(losses)} epochs.",
         )
 
 
@@ -279,10 +295,10 @@ def _on_calibration(run: RunFiles) -> Iterable[Advice]:
     if low <= mean <= high:
         return
     yield Advice(
-        f"Do not take its probabilities at their word: they are too {LEANS[mean > high]}.",
-        f"On {count(len(known))} {run.split_name(split)} examples it is {percent(mean)} sure on "
-        f"average and right on {percent(figures.share_right(run, scores))} (95% interval "
-        f"{interval([low, high])}).",
+        f"Do not take the model's probabilities literally: they are too {LEANS[mean > high]}.",
+        f"On {counted(len(known), f'{run.split_name(split)} example')} the model is "
+        f"{percent(mean)} sure on average, but right on "
+        f"{percent(figures.share_right(run, scores))} (95% interval {interval([low, high])}).",
     )
 
 
@@ -290,26 +306,29 @@ LEANS = {True: "high", False: "low"}
 
 
 def on_quarantined(run: RunFiles) -> Iterable[Advice]:
-    """Files left out."""
+    """Yields advice on quarantined files."""
     n = len(figures.quarantined(run))
     if n:
+        was, them = ("was", "it") if n == 1 else ("were", "they")
         yield Advice(
-            f"Mend or remove {counted(n, 'file')}.",
-            f"{'It was' if n == 1 else 'They were'} left out as unusable: reasons under Data.",
+            f"Repair or remove {counted(n, 'file')}.",
+            f"{them.capitalize()} {was} left out as unusable; the section Data gives the reasons.",
         )
 
 
 def _on_pretraining(run: RunFiles) -> Iterable[Advice]:
     if run.result.pipeline == "pretrain" and not is_chance(run):
+        pictures = run.plain_nouns[1]
         yield Advice(
             "Start later runs from this backbone: set model.weights to this run's folder.",
-            f"Weights that have seen related {run.plain_nouns[1]} need fewer labelled ones.",
+            f"Weights pretrained on related {pictures} need fewer labelled {pictures}.",
         )
 
 
 RULES = (
     on_unread,
     _on_chance,
+    _on_teacher,
     on_leaks,
     on_twins,
     on_suspects,

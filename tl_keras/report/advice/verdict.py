@@ -1,10 +1,11 @@
-"""The run's result in one line, and whether the model is good enough: plain text."""
+"""Writes the run's result in one line, and whether the model is good enough, as plain text."""
 
 from dataclasses import dataclass
 
 from tl_keras import tasks
 from tl_keras.report.drawings.words import (
     count,
+    counted,
     interval,
     is_number,
     listed,
@@ -21,25 +22,23 @@ from tl_keras.run.result.exports import Exported
 from tl_keras.run.result.part import Scores
 
 FLOATS = ("saved_model", "float32", "float16")
-HALF = 0.5  # Share of right answers under which none needs to be named: most are wrong.
-# Share of right answers, or recall of one of them, under which mistakes are no exception.
-MINOR = 0.8
+HALF = 0.5  # If a smaller share is right, most answers are wrong, and no class is singled out.
+MINOR = 0.8  # Below this accuracy, or recall of a class, mistakes are not the exception.
 
 
 def headline(run: RunFiles) -> str:
-    """The run's result as one line."""
+    """Returns the run's result as one line."""
     if not run.finished:
         return "This run has not finished: it has no result.json yet"
-    line = ", ".join([_score_line(run), *_export_line(figures.exports(run))])
-    shipped = _shipped(run)
-    return f"{line}; {shipped}" if shipped else line
+    parts = [_score(run), _export_checks(figures.exports(run)), _shipped(run)]
+    return "; ".join(filter(None, parts))
 
 
-def _score_line(run: RunFiles) -> str:
+def _score(run: RunFiles) -> str:
     split, scores = figures.scored(run)
     main = run.main
     if not scores or not is_number(scores[main]):
-        return f"Finished; no {main.replace('_', ' ')} was recorded"
+        return f"This run has finished, but its result.json has no {main.replace('_', ' ')}"
     on = f"{count(scores.n)} {run.split_name(split)} examples"
     written = percent if run.counts_right else number
     line = tasks.of(run.task, "words").line(written(scores[main]), on)
@@ -48,60 +47,68 @@ def _score_line(run: RunFiles) -> str:
     return f"{line} (95% interval {between})"
 
 
-def _export_line(exports: dict[str, Exported]) -> list[str]:
+def _export_checks(exports: dict[str, Exported]) -> str:
     failed = [name for name, export in exports.items() if not figures.passed(export)]
     if failed:
-        return [f"{listed(failed)} outside tolerance"]
-    return ["float exports agree"] if any(name in exports for name in FLOATS) else []
+        return f"{listed(failed)} outside tolerance"
+    floats = any(name in exports for name in FLOATS)
+    return "float exports agree with the model" if floats else ""
 
 
 def _shipped(run: RunFiles) -> str:
-    found = figures.to_ship(run)
-    if not found:
+    pair = figures.to_ship(run)
+    if not pair:
         return ""
-    shipped, export = found
-    line = f"to ship: {shipped.format}, {megabytes(export.bytes)}"
+    shipped, export = pair
+    line = f"file to ship: {shipped.format}, {megabytes(export.bytes)}"
     median = figures.median(export)
-    return f"{line}, {milliseconds(median)} an example" if median is not None else line
+    return f"{line}, {milliseconds(median)} per example" if median is not None else line
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the model is good enough, in a sentence, and the figures behind it."""
+    """Whether the model is good enough, as a sentence, and the figures behind that answer."""
 
     answer: str
     why: list[str]
 
 
 def verdict(run: RunFiles) -> Verdict | None:
-    """A judgement for who has to decide; None where nothing was measured."""
+    """Returns whether the model is good enough; None if nothing was measured."""
     scores = figures.scored(run)[1]
     if figures.share_right(run, scores) is None or not all(map(is_number, scores.interval)):
         return None
-    why = [_expected(run), *_chance(run), *_weakest(run), *_sure(run)]
+    why = [_expected(run), *_chance(run), *_weakest(run), *_sure(run), ABOUT_INTERVALS]
     return Verdict(_answer(run, scores), why)
+
+
+ABOUT_INTERVALS = (
+    "A 95% interval is the range in which the true value most likely lies; more examples make it "
+    "narrower."
+)
 
 
 def _answer(run: RunFiles, scores: Scores) -> str:
     right, (low, high) = figures.share_right(run, scores), scores.interval
     many = run.answer_nouns[1]
-    stands = figures.against_majority(run)
-    if stands == "open" or (stands != "chance" and high - low > figures.WIDE):
-        return "Nobody can say yet: too few examples were measured."
+    compared = figures.against_majority(run)
+    if compared == "open" or (compared != "chance" and high - low > figures.WIDE):
+        return "Unknown: too few examples were measured to tell."
     largest = quoted((figures.majority(run) or [""])[0])
-    if stands == "chance":
-        return f"No: it is not shown to be better than always answering {largest}."
-    if stands == "trade":
+    if compared == "chance":
+        return f"No: the model is not shown to be better than always answering {largest}."
+    if compared == "trade":
         return (
-            f"It depends: it is not shown to be right more often than always answering {largest}, "
-            f"but it finds other {many} too."
+            "It depends: the model is not shown to be right more often than always answering "
+            f"{largest}, but it recognises other {many} too."
         )
     missed = [rate for rate in figures.weak(run) if rate.recall.value < MINOR]
     if missed and right >= HALF:
-        return f"Not for all {many}: it finds too few of {quoted(missed[0].name)}."
+        name = quoted(missed[0].name)
+        return f"Not for all {many}: the model recognises too few examples of {name}."
     if right == 1:
-        return f"Yes, as far as {count(scores.n)} examples can tell: none was wrong."
-    only = "Yes, where" if right >= MINOR else "Only where"
+        return f"Yes, as far as {count(scores.n)} examples can tell: every answer was right."
+    only = "Yes, if" if right >= MINOR else "Only if"
     return f"{only} {one_in(1 - right)} does no harm."
 
 
@@ -109,9 +116,8 @@ def _expected(run: RunFiles) -> str:
     split, scores = figures.scored(run)
     low, high = (100 * value for value in scores.interval)
     return (
-        f"In the long run it is right on {low:.0f} to {high:.0f} of 100 {run.plain_nouns[1]} like "
-        f"these (95% interval, measured on {count(scores.n)} {run.split_name(split)} "
-        "examples)."
+        f"Expect right answers on {low:.0f} to {high:.0f} of 100 {run.plain_nouns[1]} like these "
+        f"(95% interval, measured on {count(scores.n)} {run.split_name(split)} examples)."
     )
 
 
@@ -121,8 +127,8 @@ def _chance(run: RunFiles) -> list[str]:
         return []
     name, share = largest
     return [
-        f"Always answering {quoted(name)}, the largest {run.answer_nouns[0]}, would "
-        f"get {100 * share:.0f} of 100 right, on the same examples."
+        f"Always answering {quoted(name)}, the largest {run.answer_nouns[0]}, would be right on "
+        f"{100 * share:.0f} of 100 of the same examples."
     ]
 
 
@@ -130,10 +136,11 @@ def _weakest(run: RunFiles) -> list[str]:
     rate = figures.weakest(run)
     if not rate:
         return []
-    found = rate.recall
+    recall = rate.recall
     return [
-        f"The weakest {run.answer_nouns[0]} is {quoted(rate.name)}: {count(found.right)} of "
-        f"{count(found.n)} found, {percent(found.value)} (95% interval {interval(found.interval)})."
+        f"The weakest {run.answer_nouns[0]} is {quoted(rate.name)}: {count(recall.right)} of its "
+        f"{counted(recall.n, 'example')} recognised, {percent(recall.value)} "
+        f"(95% interval {interval(recall.interval)})."
     ]
 
 
@@ -142,7 +149,7 @@ def _sure(run: RunFiles) -> list[str]:
     if not sure.n:
         return []
     return [
-        f"Where it is at least {figures.SURE:.0%} sure, on {count(sure.n)} of "
-        f"{count(all_of_them)} examples, {percent(sure.value)} are right "
+        f"On {count(sure.n)} of {counted(all_of_them, 'example')} the model is at least "
+        f"{figures.SURE:.0%} sure; {percent(sure.value)} of these answers are right "
         f"(95% interval {interval(sure.interval)})."
     ]

@@ -1,1 +1,1 @@
-"""HTML and SVG out of numbers."""
+"""Draws numbers as text, HTML and SVG."""

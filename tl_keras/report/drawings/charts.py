@@ -1,4 +1,4 @@
-"""Numbers in, inline SVG out. No user text ever enters a chart: names stay in the HTML."""
+"""Draws numbers as inline SVG. A chart never contains text from users: names stay in the HTML."""
 
 import html
 import io
@@ -12,9 +12,9 @@ from matplotlib import style, ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tl_keras.report.drawings.words import is_number
+from tl_keras.report.drawings.words import counted, is_number
 
-# Placeholders that become the page's CSS variables, so that one chart fits light and dark.
+# Placeholders that become the page's CSS variables, so that one chart fits light and dark pages.
 COLORS = {
     "#aa0001": "var(--ink)",
     "#aa0002": "var(--soft)",
@@ -27,10 +27,10 @@ COLORS = {
 INK, SOFT, LINE, SERIES, OTHER, GOOD, BAD = COLORS
 
 STYLE = {
-    "svg.fonttype": "none",  # Text stays text: the reader's fonts, no glyphs to miss.
+    "svg.fonttype": "none",  # Text stays text and is drawn in the reader's fonts.
     "svg.hashsalt": "tl_keras",  # Equal numbers give equal bytes.
     "text.parse_math": False,
-    "font.family": "DejaVu Sans",  # Only measures; wider than most, so nothing overlaps.
+    "font.family": "DejaVu Sans",  # Only measures: wider than most fonts, so texts do not overlap.
     "font.size": 10,
     "text.color": SOFT,
     "axes.edgecolor": LINE,
@@ -46,25 +46,25 @@ STYLE = {
     "legend.frameon": False,
 }
 
-Series = tuple[str, list[float]]  # Legend, a value an epoch; NaN where there is none.
-# Dashes too, for print and for those who see two colours as one.
+Series = tuple[str, list[float]]  # Legend, and one value per epoch; NaN for a missing value.
+# Lines also differ in dashes, for print and for colour-blind readers.
 LOOKS = (
     {"color": SERIES},
     {"color": OTHER, "linestyle": "--"},
     {"color": GOOD, "linestyle": "-."},
     {"color": BAD, "linestyle": ":"},
 )
-# With more lines the looks begin again, with another marker.
+# From the fifth line on, colours and dashes repeat with another marker.
 MARKERS: tuple[dict[str, str], ...]
 MARKERS = ({}, {"marker": "s"}, {"marker": "^"}, {"marker": "D"}, {"marker": "x"})
 
 
 def learning_curves(epochs: Sequence[dict]) -> list[str]:
-    """Up to two `<svg>` elements: loss, and accuracy in percent, by epoch.
+    """Returns up to two `<svg>` elements: loss, and accuracy in percent, by epoch.
 
     Args:
-      epochs: the epochs of metrics.jsonl in order. Values that are missing or not finite leave
-        a gap, a chart without any is left out.
+      epochs: the epochs of metrics.jsonl, in order. Missing or non-finite values leave a gap; a
+        chart without any value is left out.
     """
     drawn = [
         _by_epoch(title, [("validation", epochs, f"val_{key}"), ("training", epochs, key)], scale)
@@ -74,10 +74,10 @@ def learning_curves(epochs: Sequence[dict]) -> list[str]:
 
 
 def compared_curves(runs: Sequence[tuple[str, Sequence[dict]]]) -> list[str]:
-    """Up to two `<svg>` elements: validation loss and accuracy of several runs, by epoch.
+    """Returns up to two `<svg>` elements: validation loss and accuracy of several runs, by epoch.
 
     Args:
-      runs: of each a legend, which is no user text, and its epochs.
+      runs: for each run a legend, which must not be text from users, and its epochs.
     """
     drawn = [
         _by_epoch(title, [(name, epochs, key) for name, epochs in runs], scale)
@@ -103,6 +103,8 @@ def _by_epoch(title: str, wanted: list[tuple[str, Sequence[dict], str]], scale: 
         axes.set_xlabel("epoch")
         axes.set_xlim(0.5, longest + 0.5)
         axes.xaxis.set_major_locator(ticker.MaxNLocator(nbins=8, integer=True))
+        if scale == 100:
+            within_percent(axes)
         _legend(axes)
         return to_svg(figure, f"{title} over {longest} epochs: {_ends(series)}.")
 
@@ -121,7 +123,10 @@ def _ends(series: list[Series]) -> str:
 
 
 def regularisation_path(strengths: Sequence[dict]) -> str:
-    """An `<svg>`: the head's validation loss by strength of regularisation; "" of fewer than 3."""
+    """Returns an `<svg>`: the head's validation loss by regularisation strength.
+
+    Returns "" for fewer than three strengths.
+    """
     known = [
         (record["regularisation"], record["val_loss"])
         for record in strengths
@@ -136,11 +141,11 @@ def regularisation_path(strengths: Sequence[dict]) -> str:
         _line(axes, xs, losses, "validation", LOOKS[0])
         axes.plot(xs[best], losses[best], "o", markersize=9, color=SERIES, fillstyle="none")
         axes.set_xscale("log")
-        axes.xaxis.set_major_formatter("{x:g}")  # Not as powers, which need mathematical text.
+        axes.xaxis.set_major_formatter("{x:g}")  # Powers of ten would need mathematical text.
         axes.minorticks_off()
-        axes.set_xlabel("strength of regularisation; the circle is the one kept")
+        axes.set_xlabel("regularisation strength; the circle marks the lowest loss")
         alt = (
-            f"Head: validation loss over {len(xs)} strengths of regularisation: lowest "
+            f"Head: validation loss over {len(xs)} regularisation strengths: lowest "
             f"{losses[best]:.3g} at {xs[best]:.3g}."
         )
         return to_svg(figure, alt)
@@ -151,12 +156,12 @@ Point = tuple[float, float, float, float, int]  # confidence, accuracy, its inte
 
 
 def reliability(points: Sequence[Point]) -> str:
-    """An `<svg>`: accuracy by confidence with intervals, over how many examples stand behind it.
+    """Returns an `<svg>`: accuracy by confidence with intervals, above the number of examples.
 
     Args:
-      points: shares in 0..1, by rising confidence; at least one.
+      points: at least one, by rising confidence; all shares are in 0..1.
     """
-    with canvas("Right, % by confidence, %", rows=(3, 1)) as (figure, axes, below):
+    with canvas("Right answers, % by confidence, %", rows=(3, 1)) as (figure, axes, below):
         axes.plot([0, 100], [0, 100], color=SOFT, linewidth=1, linestyle="--")
         sure = [100 * point[0] for point in points]
         right = [100 * point[1] for point in points]
@@ -168,24 +173,44 @@ def reliability(points: Sequence[Point]) -> str:
         below.bar(sure, sizes, width=3, color=OTHER, clip_on=False)
         for x, size in zip(sure, sizes, strict=True):
             below.annotate(f"{size:,}", (x, size), (0, 2), textcoords="offset points", ha="center")
-        below.set(yticks=[], ylim=(0, 1.5 * max(sizes)), xlabel="confidence, %; below, examples")
+        below.set(yticks=[], ylim=(0, 1.5 * max(sizes)))
+        below.set_xlabel("confidence, %; bars are numbers of examples")
         rows = zip(sure, right, sizes, strict=True)
-        steps = [f"{x:.0f}% sure, {y:.0f}% right, {n} examples" for x, y, n in rows]
-        return to_svg(figure, f"Right by confidence: {'; '.join(steps)}.")
+        steps = [f"{x:.0f}% sure, {y:.0f}% right, {counted(n, 'example')}" for x, y, n in rows]
+        return to_svg(figure, f"Right answers by confidence: {'; '.join(steps)}.")
 
 
 @contextmanager
 def canvas(title: str, rows: Sequence[int] = (1,)) -> Iterator[tuple]:
-    """A figure and its axes, one below the other, in the page's style."""
-    # From the defaults, not from the user's matplotlibrc.
+    """Yields a figure in the page's style and its axes, one below the other.
+
+    Args:
+      title: the title of the upper axes.
+      rows: relative heights of the axes.
+    """
+    # Starts from matplotlib's defaults, not from the user's matplotlibrc.
     with style.context(["default", STYLE]):
         figure = Figure(figsize=(4.2, 2.75 if len(rows) == 1 else 4.0), layout="constrained")
         every = figure.subplots(len(rows), sharex=True, height_ratios=rows, squeeze=False)[:, 0]
         every[0].set_title(title, loc="left", fontsize=11, color=INK, fontweight="bold")
-        every[0].yaxis.set_major_locator(ticker.MaxNLocator(nbins=5))
+        every[0].yaxis.set_major_locator(ticker.MaxNLocator(nbins=5, steps=STEPS))
         every[0].grid(axis="y", color=LINE, linewidth=0.8)
         every[0].set_axisbelow(True)
         yield figure, *every
+
+
+STEPS = (1, 2, 2.5, 5, 10)  # Round distances between ticks: 98, 98.5, 99 instead of 98.4, 99.2.
+
+
+def within_percent(axes: Axes, direction: str = "y") -> None:
+    """Ends an axis of percentages at 0 and 100; automatic margins would go on to 105%.
+
+    Args:
+      direction: "x" or "y".
+    """
+    low, high = {"x": axes.get_xlim, "y": axes.get_ylim}[direction]()
+    margin = 0.02 * (high - low)  # so that a marker at the end is drawn whole
+    axes.set(**{f"{direction}lim": (max(low, -margin), min(high, 100 + margin))})
 
 
 def _line(axes: Axes, xs: Sequence[float], values: list[float], name: str, look: dict) -> None:
@@ -203,15 +228,20 @@ def _legend(axes: Axes) -> None:
 
 
 def to_svg(figure: Figure, alt: str) -> str:
-    """An `<svg>` in the page's colours; ids are made of the alt text up to its first colon."""
+    """Returns a figure as an `<svg>` in the page's colours.
+
+    Args:
+      figure: the figure to write.
+      alt: the text for screen readers; its start, up to the first colon, also prefixes the ids.
+    """
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
     view = re.findall(r'viewBox="([^"]*)"', text)[0]
     body = text[text.index(">", text.index("<svg")) + 1 :]
     body = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", body, flags=re.DOTALL)
-    body = re.sub(r"font-family: [^;]*; ", "", body)  # The page's own.
-    # Ids are the page's too: keep those that are referred to, and apart from other charts'.
+    body = re.sub(r"font-family: [^;]*; ", "", body)  # The page sets the font.
+    # All charts share the ids of the page: drop unused ids, and give the others a prefix.
     body = re.sub(r'<g id="[^"]*"', "<g", body)
     name = re.sub(r"\W", "", alt.split(":")[0])
     body = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{name}-", body)

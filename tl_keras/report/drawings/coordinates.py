@@ -1,4 +1,4 @@
-"""Searched fields as axes of parallel coordinates: places for the chart, a key for the page."""
+"""Lays out searched fields as axes of parallel coordinates: positions on a chart, and its key."""
 
 import json
 import math
@@ -10,19 +10,19 @@ from tl_keras.report.drawings.search_charts import SPAN
 from tl_keras.report.drawings.words import counted, is_number, listed
 from tl_keras.report.facts.trials import Search, Trial, fields
 
-MOST = 8  # Axes; more would not be told apart.
-LONG = 60  # Characters of a value.
+MOST = 8  # axes; a chart with more would be unreadable
+LONG = 60  # characters of a value; a longer value is shortened
 
 
 @dataclass(frozen=True)
 class Axis:
-    """A field whose values differ.
+    """An axis for a field whose values differ between trials.
 
     Attributes:
-      name: of the field, a user's text.
-      places: of each trial 0..1, NaN where it has no value of the field.
-      ends: numbers at the lower and the upper end; "" where the values are no numbers.
-      key: what stands on the axis, in words, a user's text.
+      name: the name of the field, text from a user.
+      places: position of each trial on the axis, 0..1; NaN if the trial has no value of the field.
+      ends: labels of the lower and the upper end; "" if the values are not numbers.
+      key: which values the axis shows, text from a user.
     """
 
     name: str
@@ -32,9 +32,9 @@ class Axis:
 
 
 def axes(search: Search, shown: Sequence[Trial]) -> list[Axis]:
-    """The axes of the trials that are shown, in the order of the space; at most `MOST`."""
-    found = [_axis(name, shown) for name in fields(search)]
-    return [axis for axis in found if axis][:MOST]
+    """Returns the axes of the shown trials, in the order of `search.space`; at most `MOST`."""
+    candidates = [_axis(name, shown) for name in fields(search)]
+    return [axis for axis in candidates if axis][:MOST]
 
 
 def _axis(name: str, shown: Sequence[Trial]) -> Axis | None:
@@ -48,7 +48,8 @@ def _axis(name: str, shown: Sequence[Trial]) -> Axis | None:
     places = [
         place[_whole(t.record.values[name])] if name in t.record.values else math.nan for t in shown
     ]
-    return Axis(name, places, ("", ""), f"from below {listed(list(map(_shortened, words)))}")
+    upwards = listed(list(map(_shortened, words)))
+    return Axis(name, places, ("", ""), f"from bottom to top {upwards}")
 
 
 def _of_numbers(name: str, shown: Sequence[Trial], low: float, high: float) -> Axis:
@@ -58,19 +59,23 @@ def _of_numbers(name: str, shown: Sequence[Trial], low: float, high: float) -> A
     values = [trial.record.values.get(name) for trial in shown]
     places = [(scale(v) - start) / span if is_number(v) else math.nan for v in values]
     ends = f"{low:.3g}", f"{high:.3g}"
-    key = f"{ends[0]} to {ends[1]}{', logarithmic' if by_ratio else ''}"
+    key = f"{ends[0]} to {ends[1]}{', logarithmic scale' if by_ratio else ''}"
     return Axis(name, places, ends, key)
 
 
 def scaled(values: Sequence[float | None]) -> list[float]:
-    """Values between the lowest, 0, and the highest, 1; NaN where there is none."""
+    """Returns values scaled so that the lowest is 0 and the highest is 1; NaN for None.
+
+    Args:
+      values: at least one of them is not None.
+    """
     known = [value for value in values if value is not None]
     low, span = min(known), max(known) - min(known)
     return [math.nan if v is None else (v - low) / span if span else 0.5 for v in values]
 
 
 def written(value: Any) -> str:
-    """A value of a field as text that is not too long."""
+    """Returns a value of a field as text of at most `LONG` characters."""
     return _shortened(_whole(value))
 
 
@@ -81,13 +86,15 @@ def _whole(value: Any) -> str:
 
 
 def _shortened(text: str) -> str:
-    """Without its middle: paths and lists of fields often differ at their ends."""
+    """Long text without its middle: paths and lists of fields often differ at their ends."""
     half = LONG // 2
     return text if len(text) <= LONG else f"{text[:half]}…{text[1 - half :]}"
 
 
 def left_out(search: Search, shown: Sequence[Trial]) -> str:
-    """A sentence on fields that have no axis for want of room; empty if there are none."""
+    """Returns a sentence that counts the varied fields without an axis; "" if there are none."""
     varied = [name for name in fields(search) if _axis(name, shown)]
     more = len(varied) - MOST
-    return f"{counted(more, 'more field')} {'varies' if more == 1 else 'vary'}." if more > 0 else ""
+    if more <= 0:
+        return ""
+    return f"{counted(more, 'more field')} {'varies' if more == 1 else 'vary'}, but not shown here."

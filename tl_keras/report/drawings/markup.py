@@ -1,4 +1,4 @@
-"""HTML. Every piece of text that a user or a file may have written passes through `escape`."""
+"""Builds HTML. All text from a user or a file passes through `escape`."""
 
 import html
 import re
@@ -9,47 +9,52 @@ from tl_keras.report.drawings.words import NOTHING, count, interval, is_number, 
 
 
 def escape(value: Any) -> str:
-    """Text, safe between tags and in quoted attributes."""
+    """Returns a value as text that is safe between tags and in quoted attributes."""
     return html.escape(str(value))
 
 
 def section(title: str, body: str) -> str:
-    """A titled section that links can point to; nothing if it would be empty."""
+    """Returns a titled section that links can point to; "" if the body is empty."""
     if not body:
         return ""
     return f'<section id="{anchor(title)}"><h2>{escape(title)}</h2>{body}</section>'
 
 
 def anchor(title: str) -> str:
-    """The id of a section."""
+    """Returns the id of the section with this title."""
     return re.sub(r"\W+", "-", title.lower())
 
 
 def contents(titles: Iterable[str]) -> str:
-    """Links to sections."""
+    """Returns links to the sections with these titles."""
     links = [f'<a href="#{anchor(title)}">{escape(title)}</a>' for title in titles]
     return f'<nav aria-label="Sections">{" ".join(links)}</nav>'
 
 
 def note(text: str) -> str:
-    """A paragraph of plain text, in the quiet colour."""
+    """Returns plain text as a paragraph in the muted colour."""
     return f'<p class="note">{escape(text)}</p>'
 
 
 def items(lines: Sequence[str], kind: str = "") -> str:
-    """A list of plain texts."""
+    """Returns plain texts as a bulleted list."""
     of_kind = f' class="{kind}"' if kind else ""
     return f"<ul{of_kind}>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
 
 
 def steps(pairs: Iterable[tuple[str, str]]) -> str:
-    """A numbered list: what to do, and why. Plain texts."""
+    """Returns a numbered list of pairs of plain texts: what to do, and why."""
     rows = [f"<li><strong>{escape(do)}</strong> {escape(why)}</li>" for do, why in pairs]
     return f'<ol class="advice">{"".join(rows)}</ol>'
 
 
 def gallery(figures: Iterable[tuple[Sequence[str], Sequence[str]]], kind: str = "") -> str:
-    """Pictures, some at a time, each group over its lines. HTML both."""
+    """Returns a grid of pictures with captions.
+
+    Args:
+      figures: pictures that belong together, and the lines of their caption; both HTML.
+      kind: further class of the list.
+    """
     rows = []
     for pictures, lines in figures:
         caption = "".join(f"<span>{line}</span>" for line in lines)
@@ -59,14 +64,14 @@ def gallery(figures: Iterable[tuple[Sequence[str], Sequence[str]]], kind: str = 
 
 
 def facts(named: Sequence[tuple[str, Any]]) -> str:
-    """Names and values, plain text both, side by side."""
+    """Returns names beside their values, both plain text; "" without any."""
     rows = [f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in named]
     return f"<dl>{''.join(rows)}</dl>" if rows else ""
 
 
 def scrolling(label: str, body: str) -> str:
-    """A box that scrolls sideways where the page is narrower than its content."""
-    # Focusable, so that the keyboard can scroll it too.
+    """Returns a box that scrolls sideways if its content is wider than the page."""
+    # It takes focus, so that the keyboard can scroll it too.
     name = escape(label)
     return f'<div class="scroll" role="region" tabindex="0" aria-label="{name}">{body}</div>'
 
@@ -74,7 +79,14 @@ def scrolling(label: str, body: str) -> str:
 def table(
     above: str, columns: Sequence[str], rows: list[list[str]], numeric: Iterable[int] = ()
 ) -> str:
-    """Cells are HTML; the note above and the columns' names plain text."""
+    """Returns a table with a note above it.
+
+    Args:
+      above: the note, as plain text.
+      columns: column headers, as plain text.
+      rows: cells, as HTML.
+      numeric: indices of the columns that are aligned to the right.
+    """
     numeric = set(numeric)
     kinds = [' class="num"' if i in numeric else "" for i in range(len(columns))]
     heads = zip(kinds, columns, strict=True)
@@ -88,7 +100,7 @@ def table(
 
 
 def bar(share: Any, text: str) -> str:
-    """Plain text over a bar of a share's length; the text alone where that is no number."""
+    """Returns plain text above a bar whose length is the share; the text alone without a share."""
     if not is_number(share):
         return escape(text)
     style = f"--share:{min(max(share, 0), 1):.3f}"
@@ -96,7 +108,7 @@ def bar(share: Any, text: str) -> str:
 
 
 def estimate(share: Any, between: Sequence[float], n: Any) -> str:
-    """A share in percent, of how many and its interval, over a bar with the interval on it."""
+    """Returns a share in percent, with its n and its interval, above a bar that shows both."""
     if not is_number(share):
         return f'{NOTHING} <span class="soft">of {count(n)}</span>'
     sizes = {"share": share, "low": between[0], "high": between[1]}

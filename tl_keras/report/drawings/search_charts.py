@@ -1,4 +1,5 @@
-"""A search's numbers in, inline SVG out. As in charts.py, no user text enters a chart."""
+"""Draws the numbers of a search or a comparison as inline SVG. As in charts.py, a chart never
+contains text from users."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,11 +19,14 @@ from tl_keras.report.drawings.charts import (
     OTHER,
     SERIES,
     SOFT,
+    STEPS,
     canvas,
     to_svg,
+    within_percent,
 )
+from tl_keras.report.drawings.words import counted
 
-# Shape and fill too, for print and for those who see two colours as one.
+# Markers also differ in shape and fill, for print and for colour-blind readers.
 POINTS = (
     {"marker": "o", "color": SERIES},
     {"marker": "s", "color": OTHER, "fillstyle": "none"},
@@ -31,14 +35,13 @@ POINTS = (
     {"marker": "X", "color": SOFT},
 )
 FAINT = {"linestyle": "", "marker": "o", "color": SOFT, "fillstyle": "none", "markersize": 4.5}
-SPAN = 10  # Largest over smallest, above which an axis is logarithmic.
-
+SPAN = 10  # An axis is logarithmic if its largest value is more than this many times the smallest.
 
 Pair = tuple[float, float]
 
 
 class Estimate(NamedTuple):
-    """An accuracy with its 95% interval, shares all, at a place on the horizontal axis."""
+    """An accuracy and its 95% interval, as shares, at a position on the horizontal axis."""
 
     x: float
     accuracy: float
@@ -47,14 +50,14 @@ class Estimate(NamedTuple):
 
 
 def depth_curve(best: Sequence[Estimate], others: Sequence[Pair], head: float | None) -> str:
-    """An `<svg>`: accuracy by share of blocks frozen.
+    """Returns an `<svg>`: accuracy by share of frozen blocks.
 
     Args:
-      best: of each depth the best trial, by rising share; at least one.
+      best: the best trial of each depth, by rising share; at least one.
       others: share and accuracy of the other trials.
-      head: accuracy of the head alone, if it is known.
+      head: accuracy of the head alone, if known.
     """
-    with canvas("Accuracy, % by share of blocks frozen") as (figure, axes):
+    with canvas("Accuracy, % by share of frozen blocks") as (figure, axes):
         _head(axes, head)
         if others:
             xs, ys = zip(*others, strict=True)
@@ -63,26 +66,27 @@ def depth_curve(best: Sequence[Estimate], others: Sequence[Pair], head: float | 
             [e.x for e in best],
             _percent([e.accuracy for e in best]),
             _errors(best),
-            label="best of a depth",
+            label="best at a depth",
             **DOTS | {"fmt": "o-"},
         )
         axes.set_xlim(-0.04, 1.04)
-        axes.set_xlabel("0 all blocks trained … 1 none, the head alone")
+        axes.set_xlabel("0 trains all blocks … 1 trains the head alone")
+        within_percent(axes)
         _legend(figure, axes)
-        told = [_told(f"{e.x:.2g} frozen", e) for e in best]
+        written = [_written(f"{e.x:.2g} frozen", e) for e in best]
         alone = f"; the head alone {head:.1%}" if head is not None else ""
         return to_svg(
-            figure, f"Validation accuracy by share of blocks frozen: {'; '.join(told)}{alone}."
+            figure, f"Validation accuracy by share of frozen blocks: {'; '.join(written)}{alone}."
         )
 
 
 def by_rate(groups: Sequence[tuple[str, list[Pair]]], head: float | None) -> str:
-    """An `<svg>`: accuracy by learning rate.
+    """Returns an `<svg>`: accuracy by learning rate.
 
     Args:
-      groups: by depth, which is no user text, rate and accuracy of trials; as many as `POINTS`
-        at most.
-      head: accuracy of the head alone, if it is known.
+      groups: pairs of a legend, which must not be text from users, and the learning rates and
+        accuracies of trials of about one depth; at most as many as `POINTS`.
+      head: accuracy of the head alone, if known.
     """
     with canvas("Accuracy, % by learning rate") as (figure, axes):
         _head(axes, head)
@@ -94,22 +98,23 @@ def by_rate(groups: Sequence[tuple[str, list[Pair]]], head: float | None) -> str
         every = [point for _, points in groups for point in points]
         axes.set_xscale("log")
         _ticks(axes.xaxis, [rate for rate, _ in every])
-        axes.set_xlabel("learning rate; signs are shares of blocks frozen")
+        axes.set_xlabel("learning rate; a marker for each share of frozen blocks")
+        within_percent(axes)
         _legend(figure, axes)
         rate, top = max(every, key=lambda point: point[1])
-        alt = f"{len(every)} trials; the highest, {top:.1%}, at {rate:.2g}."
+        alt = f"{counted(len(every), 'trial')}; the highest, {top:.1%}, at {rate:.2g}."
         return to_svg(figure, f"Validation accuracy by learning rate: {alt}")
 
 
 def best_so_far(
     curve: Sequence[tuple[float, float]], each: Sequence[tuple[float, float]], end: float
 ) -> str:
-    """An `<svg>`: the highest accuracy so far, in percent, against time.
+    """Returns an `<svg>`: the highest accuracy so far, against time.
 
     Args:
-      curve: seconds and the highest from then on, at least one.
-      each: the same of each trial.
-      end: seconds, of the whole search.
+      curve: seconds, and the highest accuracy in percent from then on; at least one pair.
+      each: seconds and accuracy in percent of each trial.
+      end: seconds that the whole search took.
     """
     title, (over, unit) = "Accuracy, %", _unit(end)
     with canvas(f"{title}, best so far") as (figure, axes):
@@ -121,40 +126,46 @@ def best_so_far(
         axes.plot(xs[:-1], ys[:-1], "o", color=SERIES, markersize=5)
         axes.set_xlim(0, None)
         axes.set_xlabel(f"{unit} of search")
+        within_percent(axes)
         _legend(figure, axes)
         alt = f"from {ys[0]:.3g} after {xs[0]:.3g} {unit} to {ys[-1]:.3g} after {xs[-2]:.3g}"
-        return to_svg(figure, f"{title}, best so far by time: {alt}, of {xs[-1]:.3g} in all.")
+        end_of_search = f"the search took {xs[-1]:.3g} {unit}"
+        return to_svg(figure, f"{title}, best so far by time: {alt}; {end_of_search}.")
 
 
 def by_name(estimates: Mapping[str, Estimate], split: str) -> str:
-    """An `<svg>`: accuracies with their intervals, one below the other.
+    """Returns an `<svg>`: accuracies with their intervals, one below the other; "" of none.
 
     Args:
-      estimates: by name, which is no user text.
-      split: on which, in words.
+      estimates: accuracies by name; a name must not be text from users.
+      split: the split that was measured, as in "test".
     """
     if not estimates:
         return ""
     names = list(estimates)[::-1]
     with canvas(f"Accuracy on {split}, %") as (figure, axes):
-        found = [estimates[name] for name in names]
+        ordered = [estimates[name] for name in names]
         axes.errorbar(
-            _percent([e.accuracy for e in found]),
-            range(len(found)),
-            xerr=_errors(found),
+            _percent([e.accuracy for e in ordered]),
+            range(len(ordered)),
+            xerr=_errors(ordered),
             **DOTS,
         )
         axes.grid(axis="y", visible=False)
         axes.grid(axis="x", color=LINE, linewidth=0.8)
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(-0.6, len(names) - 0.4)
-        told = [_told(name, estimates[name]) for name in names[::-1]]
-        return to_svg(figure, f"Accuracy on {split} by approach: {'; '.join(told)}.")
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(nbins=5, steps=STEPS))
+        within_percent(axes, "x")
+        written = [_written(name, estimates[name]) for name in names[::-1]]
+        return to_svg(figure, f"Accuracy on {split} by approach: {'; '.join(written)}.")
 
 
 def by_examples(curve: Sequence[tuple[int, float]]) -> str:
-    """An `<svg>`: validation accuracy of heads by number of training examples; "" of fewer than
-    two points."""
+    """Returns an `<svg>`: validation accuracy of heads by number of training examples.
+
+    Returns "" for fewer than two points.
+    """
     if len(curve) < 2:
         return ""
     xs, ys = zip(*curve, strict=True)
@@ -162,18 +173,19 @@ def by_examples(curve: Sequence[tuple[int, float]]) -> str:
         axes.plot(xs, _percent(ys), "o-", color=SERIES, linewidth=1.8, markersize=5)
         axes.set_xscale("log")
         _ticks(axes.xaxis, xs)
-        axes.set_xlabel("training examples of a head alone")
-        told = [f"{y:.1%} with {x}" for x, y in curve]
-        return to_svg(figure, f"Validation accuracy by training examples: {'; '.join(told)}.")
+        axes.set_xlabel("training examples; the head alone")
+        within_percent(axes)
+        written = [f"{y:.1%} with {x}" for x, y in curve]
+        return to_svg(figure, f"Validation accuracy by training examples: {'; '.join(written)}.")
 
 
 def parallel(ends: Sequence[tuple[str, str]], lines: Sequence[Sequence[float]]) -> str:
-    """An `<svg>`: parallel coordinates, an axis a field, the last one the accuracy.
+    """Returns an `<svg>`: parallel coordinates, one axis for each field and the last for accuracy.
 
     Args:
-      ends: what stands at the lower and the upper end of each axis: numbers or nothing.
-      lines: of each trial its places on the axes, 0..1, the best trial first; NaN where it has
-        none, as one without accuracy.
+      ends: labels of the lower and the upper end of each axis: numbers or "".
+      lines: the positions of each trial on the axes, 0..1, the best trial first; NaN where a trial
+        has no value, such as the accuracy of a trial that diverged.
     """
     with canvas("Trials, field by field") as (figure, axes):
         for x, (low, high) in enumerate(ends):
@@ -190,43 +202,76 @@ def parallel(ends: Sequence[tuple[str, str]], lines: Sequence[Sequence[float]]) 
         axes.plot(lines[0], color=SERIES, linewidth=2.4, marker="o", markersize=5)
         axes.set(xlim=(-0.35, len(ends) - 0.6), ylim=(-0.32, 1.16), xticks=[], yticks=[])
         axes.spines["bottom"].set_visible(False)
-        count = sum(math.isnan(places[-1]) for places in lines)
-        alt = f"{len(lines)} trials, {count} of them without accuracy; the best is drawn thick"
-        return to_svg(figure, f"Trials over {len(ends) - 1} fields and their accuracy: {alt}.")
+        without = sum(math.isnan(places[-1]) for places in lines)
+        alt = f"{counted(len(lines), 'trial')}, {without} without a model; the best is drawn thick"
+        axes_drawn = f"Trials by {counted(len(ends) - 1, 'field')} and accuracy"
+        return to_svg(figure, f"{axes_drawn}: {alt}.")
 
 
-def pareto(title: str, points: Mapping[int, Estimate]) -> str:
-    """An `<svg>`: accuracy against what it costs, each point with its number.
+def pareto(title: str, points: Mapping[int, Estimate], split: str = "Validation") -> str:
+    """Returns an `<svg>`: accuracy against a cost, with a number at each point.
 
     Args:
-      title: what is on the horizontal axis, with its unit, which is no user text.
-      points: an architecture each, by number.
+      title: the cost with its unit; must not be text from users.
+      points: the compared models by number; at least one.
     """
     best = front(points)
     with canvas(f"Accuracy, % by {title}") as (figure, axes):
         xs, ys = zip(*((points[i].x, 100 * points[i].accuracy) for i in best), strict=True)
         axes.step(xs, ys, where="post", color=SERIES, linewidth=1.4, linestyle="--")
         for i, e in points.items():
-            full, place = ("full", (6, 5)) if i in best else ("none", (6, -12))
-            spot = (e.x, 100 * e.accuracy)
-            axes.errorbar([spot[0]], [spot[1]], _errors([e]), fillstyle=full, **DOTS)
-            axes.annotate(str(i), spot, place, textcoords="offset points", color=INK)
+            filled = "full" if i in best else "none"
+            axes.errorbar([e.x], [100 * e.accuracy], _errors([e]), fillstyle=filled, **DOTS)
         costs = [e.x for e in points.values()]
         if 0 < SPAN * min(costs) < max(costs):
             axes.set_xscale("log")
             _ticks(axes.xaxis, costs)
-        axes.set_xlabel(f"{title}; full points: none is better in both")
-        told = [_told(f"{i} at {e.x:.3g}", e) for i, e in points.items()]
-        return to_svg(figure, f"Validation accuracy by {title}: {'; '.join(told)}.")
+        else:  # From 0 on, so that noise in the last digit does not look like a difference.
+            axes.set_xlim(0, 1.05 * max(costs) or 1)
+            axes.xaxis.set_major_locator(ticker.MaxNLocator(nbins=4, steps=STEPS))
+        axes.set_xlabel(f"{title}; filled: no other is better in both")
+        within_percent(axes)
+        _number(axes, points, best)
+        written = [_written(f"{i} at {e.x:.3g}", e) for i, e in points.items()]
+        return to_svg(figure, f"{split} accuracy by {title}: {'; '.join(written)}.")
+
+
+def _number(axes: Axes, points: Mapping[int, Estimate], best: Sequence[int]) -> None:
+    """Writes its number beside each point; points too close for two labels share one."""
+    groups: list[tuple[Pair, list[int]]] = []
+    for i, e in points.items():
+        place = axes.transLimits.transform(axes.transScale.transform((e.x, 100 * e.accuracy)))
+        near = [own for other, own in groups if all(abs(place - other) < NEAR)]
+        if near:
+            near[0].append(i)
+        else:
+            groups.append((place, [i]))
+    for (x, _), numbers in groups:
+        e, above = points[numbers[0]], any(i in best for i in numbers)
+        offset = (6 if x < 0.5 else -6, 5 if above else -12)
+        axes.annotate(
+            ", ".join(map(str, numbers)),
+            (e.x, 100 * e.accuracy),
+            offset,
+            textcoords="offset points",
+            ha="left" if x < 0.5 else "right",
+            color=INK,
+        )
+
+
+NEAR = (0.05, 0.08)  # of the axes' width and height
 
 
 def front(points: Mapping[Any, Estimate]) -> list[Any]:
-    """The points that none beats, being at most as dear and as accurate; by rising cost."""
-    found: list[Any] = []
+    """Returns the keys of the Pareto front, by rising cost.
+
+    A point is on the front if no other point costs at most as much and is at least as accurate.
+    """
+    unbeaten: list[Any] = []
     for key in sorted(points, key=lambda key: (points[key].x, -points[key].accuracy)):
-        if not found or points[key].accuracy > points[found[-1]].accuracy:
-            found.append(key)
-    return found
+        if not unbeaten or points[key].accuracy > points[unbeaten[-1]].accuracy:
+            unbeaten.append(key)
+    return unbeaten
 
 
 def _head(axes: Axes, head: float | None) -> None:
@@ -239,17 +284,17 @@ def _percent(shares: Sequence[float]) -> list[float]:
 
 
 def _errors(estimates: Sequence[Estimate]) -> list[list[float]]:
-    # Of an accuracy that was rounded, the interval may begin a hair above it.
+    # A rounded accuracy may lie slightly outside its interval, but errors must not be negative.
     low = [max(0.0, 100 * (e.accuracy - e.low)) for e in estimates]
     return [low, [max(0.0, 100 * (e.high - e.accuracy)) for e in estimates]]
 
 
-def _told(where: str, e: Estimate) -> str:
+def _written(where: str, e: Estimate) -> str:
     return f"{where}, {e.accuracy:.1%} ({100 * e.low:.1f} to {100 * e.high:.1f})"
 
 
 def _unit(seconds: float) -> tuple[int, str]:
-    """Seconds in a unit of time in which a search of that length reads well, and its name."""
+    """Returns a unit of time that suits a search of this length: its seconds and its name."""
     return next((n, unit) for n, unit in UNITS if seconds > 3 * n or n == 1)
 
 
@@ -257,15 +302,20 @@ UNITS = ((3600, "hours"), (60, "minutes"), (1, "seconds"))
 
 
 def _ticks(axis: Axis, values: Sequence[float]) -> None:
-    """Marks of a logarithmic axis: powers of ten; the ends where there would not be two."""
+    """Sets the ticks of a logarithmic axis to powers of ten, or to its ends if fewer than two fit.
+
+    Ends so close that their labels would overlap become one tick.
+    """
     low, high = min(values), max(values)
     if math.floor(math.log10(high)) <= math.ceil(math.log10(low)):
-        axis.set_major_locator(ticker.FixedLocator(sorted({low, high})))
+        ends = {low, high} if high > CLOSE * low else {high}
+        axis.set_major_locator(ticker.FixedLocator(sorted(ends)))
     axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:.3g}"))
     axis.set_minor_locator(ticker.NullLocator())
 
 
-WIDE = 52  # Characters of a legend in one row, its signs included.
+CLOSE = 1.2  # Ratio of two ticks, below which their labels would overlap.
+WIDE = 52  # Characters that fit into one row of a legend, including its markers.
 
 
 def _legend(figure: Figure, axes: Axes) -> None:

@@ -1,4 +1,4 @@
-"""Numbers as text, plain and not yet HTML; what is no number becomes a dash."""
+"""Formats numbers and names as plain text, not yet HTML. A value that is not a number is a dash."""
 
 import math
 import unicodedata
@@ -9,24 +9,24 @@ NOTHING = "–"
 
 
 def is_number(value: Any) -> TypeGuard[float]:
-    """Whether it is an int or a finite float."""
+    """Whether a value is an int or a finite float."""
     return type(value) in (int, float) and math.isfinite(value)
 
 
 def percent(share: Any) -> str:
-    """0.934 as 93.4%."""
+    """A share in percent: 0.934 as "93.4%"."""
     return f"{100 * share:.1f}%" if is_number(share) else NOTHING
 
 
 def interval(pair: Any) -> str:
-    """Two shares, in percent without the sign: 91.5 to 95.3."""
+    """Two shares in percent, without the sign: (0.915, 0.953) as "91.5 to 95.3"."""
     if not pair or not all(map(is_number, pair)):
         return NOTHING
     return f"{100 * pair[0]:.1f} to {100 * pair[1]:.1f}".replace("-", "−")
 
 
 def number(value: Any) -> str:
-    """Three digits that count; whole and large numbers without a fraction."""
+    """A number with three significant digits; whole and large numbers have no fraction."""
     if not is_number(value):
         return NOTHING
     if abs(value) >= 999.5 or value == round(value):
@@ -35,24 +35,32 @@ def number(value: Any) -> str:
 
 
 def count(value: Any) -> str:
-    """1234 as 1,234."""
+    """A whole number with separators: 1234 as "1,234"."""
     return f"{value:,}" if is_number(value) else NOTHING
 
 
 def counted(n: int, one: str, many: str = "") -> str:
-    """1 file, 1,234 files; `many` where an s will not do."""
+    """A number with its noun: "1 file", "1,234 files". `many` is an irregular plural."""
     return f"{count(n)} {one if n == 1 else many or one + 's'}"
 
 
 def megabytes(value: Any) -> str:
-    """Bytes as MB, small ones as kB."""
+    """A size in MB, or in kB below 0.1 MB.
+
+    Args:
+      value: bytes.
+    """
     if not is_number(value):
         return NOTHING
     return f"{value / 1e6:.1f} MB" if value >= 1e5 else f"{value / 1e3:.1f} kB"
 
 
 def milliseconds(value: Any) -> str:
-    """A latency: 214 ms, 3.1 ms, 0.021 ms; two significant digits below 1 ms, so never 0.0 ms."""
+    """A latency: "214 ms", "3.1 ms" or, with two significant digits below 1 ms, "0.021 ms".
+
+    Args:
+      value: milliseconds.
+    """
     if not is_number(value):
         return NOTHING
     if 0 < abs(value) < 0.95:
@@ -62,9 +70,11 @@ def milliseconds(value: Any) -> str:
 
 
 def duration(seconds: Any) -> str:
-    """Seconds, minutes or hours, whichever reads best."""
+    """A time in seconds, minutes or hours, whichever reads best."""
     if not is_number(seconds):
         return NOTHING
+    if 0 < seconds < 0.05:
+        return "< 0.1 s"
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -72,40 +82,43 @@ def duration(seconds: Any) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """a, b and c; of more than five, the first and how many more."""
+    """Names as "a, b and c"; of more than five names, the first five and how many more."""
     shown = list(names[:5]) + ([f"{len(names) - 5} more"] if len(names) > 5 else [])
     return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))
 
 
 def split_name(split: str) -> str:
-    """A split in words."""
+    """The name of a split, for a sentence: "val" as "validation"."""
     return {"val": "validation"}.get(split, split)
 
 
 def points(difference: Any) -> str:
-    """A difference of shares in points of percent: 0.0431 as 4.3 points."""
+    """A difference of two shares, in percentage points: 0.0431 as "4.3 points"."""
     return f"{100 * difference:.1f} points".replace("-", "−") if is_number(difference) else NOTHING
 
 
 def quoted(name: Any) -> str:
-    """A class's name inside a sentence: it may be a digit, or several words."""
+    """A class name in quotes, for a sentence: it may be a digit or several words."""
     return f"“{isolated(name)}”"
 
 
 def isolated(name: Any) -> str:
-    """A name that cannot turn what is around it: Hebrew and Arabic move the next numbers."""
+    """A name that cannot reorder the text around it, as Hebrew and Arabic do with numbers.
+
+    Other names are returned unchanged.
+    """
     text = str(name)
     if not any(unicodedata.bidirectional(c) in TURNING for c in text):
         return text
     return f"\u2068{text.replace(POP, '')}\u2069"
 
 
-POP = "\u2069"  # Ends an isolate.
+POP = "\u2069"  # ends an isolate
 TURNING = {"R", "AL", "AN", "LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 
 def one_in(share: float) -> str:
-    """A share of wrong answers, as one says it: 0.031 as one wrong answer in 32."""
+    """A share of wrong answers in everyday words: 0.031 as "one wrong answer in 32"."""
     if share > 0.4:
         return f"being wrong {100 * share:.0f} times in 100"
     return f"one wrong answer in {1 / share:.0f}"

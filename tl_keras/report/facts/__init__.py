@@ -1,1 +1,1 @@
-"""What a page asks of a run: counts, intervals, trials."""
+"""Computes what a page shows of a run: counts, intervals, ranked trials."""

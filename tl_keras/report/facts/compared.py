@@ -1,4 +1,4 @@
-"""What the page of a comparison asks of a run: its approaches, the metric that is shown."""
+"""Facts for the page of a comparison: its approaches and how the main metric is written."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,45 +16,46 @@ from tl_keras.run.result.comparison import ApproachRecord
 NAMES = {
     "scratch": "from scratch",
     "head": "the head alone",
-    "finetune": "fine-tuned at the depth of the rule",
-    "search": "fine-tuned at the depth that a search picks",
+    "finetune": "fine-tuned at the freeze depth of the config",
+    "search": "fine-tuned at the freeze depth that a search chose",
     "full": "all layers fine-tuned",
     "chain": "fine-tuned from an earlier run",
-    "cross_validate": "cross-validated",
-    "parallel": "students of a teacher, with unlabelled examples",
+    "cross_validate": "trained on all labels, scored by cross-validation",
+    "parallel": "students of a teacher, trained on unlabelled examples too",
 }
 
 
 def is_one(run: RunFiles) -> bool:
-    """Whether a run is a comparison."""
+    """Whether a run was made by the command `compare`."""
     return run.result.pipeline == "compare"
 
 
 def title(run: RunFiles, name: str) -> str:
-    """An approach in words."""
-    own = approaches_of(run).get(name)
+    """Returns a description of an approach, such as "the head alone"."""
+    record = approaches_of(run).get(name)
     if name.startswith("backbone_"):
-        return f"{own.backbone if own else name}, fine-tuned"
+        return f"{record.backbone if record else name}, fine-tuned"
     return NAMES.get(name, name)
 
 
 def approaches_of(run: RunFiles) -> dict[str, ApproachRecord]:
+    """Returns the records of a comparison's approaches, by name."""
     return run.result.approaches or {}
 
 
 def main_metric(run: RunFiles) -> tuple[str, Callable[[Any], str]]:
-    """The task's main metric, and what writes its values."""
+    """Returns the name of the task's main metric and the function that formats its values."""
     name = run.main
     return name, results.named_scores(run.task)[name][1]
 
 
 def between(run: RunFiles, pair: Sequence[float] | None) -> str:
-    """An interval of the main metric, or of a difference of it."""
+    """Returns an interval of the main metric, or of a difference in it, as text."""
     if run.counts_right:
         return interval(pair)
     return " to ".join(map(number, pair or ())) or NOTHING
 
 
 def gap(run: RunFiles, value: float) -> str:
-    """A difference of the main metric."""
+    """Returns a difference in the main metric as text."""
     return points(value) if run.counts_right else number(value)

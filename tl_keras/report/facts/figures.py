@@ -1,4 +1,4 @@
-"""What the sections and the advice ask of a run: the split it is judged on, counts, stages."""
+"""Facts that sections and advice share: the split that is reported, counts, intervals, stages."""
 
 import math
 from collections import Counter
@@ -16,24 +16,24 @@ from tl_keras.run.result.exports import Exported, Shipped
 from tl_keras.run.result.part import Measured, Scores
 from tl_keras.tasks.shares import paired_interval, wilson
 
-# Stages of metrics.jsonl whose records are epochs, in words. Those of the stage "head" are
-# strengths of regularisation.
+# Stages of metrics.jsonl whose records are epochs, with their titles. Records of the stage "head"
+# are regularisation strengths instead.
 STAGES = {"finetune": "Fine-tuning", "scratch": "Training from scratch"}
-BINS = 10
-SURE = 0.9  # From this probability on the model counts as sure.
-MISTAKES = 12
-TIMED = 50  # Runs of an export, of which the median latency is.
-WIDE = 0.2  # Width of an interval, over which a score says little.
-DECIDABLE = 0.05  # A difference of shares that may be larger is not known to be noise.
+BINS = 10  # of the reliability diagram
+SURE = 0.9  # With at least this probability, the model counts as sure.
+MISTAKES = 12  # mistakes shown at most
+TIMED = 50  # timed runs of an export; latency is their median
+WIDE = 0.2  # A score with a wider interval says little.
+DECIDABLE = 0.05  # A difference whose interval reaches further may matter, even if it includes 0.
 
 
 def measured(run: RunFiles, split: str) -> Maybe[Scores]:
-    """The scores of test or val; None of a split that was not measured."""
+    """Returns the scores of test or val; None if the split was not measured."""
     return {"test": run.result.test, "val": run.result.val}.get(split)
 
 
 def scored(run: RunFiles) -> tuple[str, Maybe[Scores]]:
-    """The split that the report is about and its scores: test if there is one."""
+    """Returns the split that the report is about, test if it was measured, and its scores."""
     for split in ("test", "val"):
         if scores := measured(run, split):
             return split, scores
@@ -41,21 +41,27 @@ def scored(run: RunFiles) -> tuple[str, Maybe[Scores]]:
 
 
 def predicted(run: RunFiles) -> tuple[str, list[Prediction]]:
-    """The split that the report is about and its predictions; none that are not right or wrong."""
+    """Returns the split that the report is about and its predictions.
+
+    There are no predictions if answers of the task are not right or wrong.
+    """
     split = scored(run)[0] or next((p.split for p in run.predictions), "")
     counted = run.predictions if run.counts_right else []
     return split, [p for p in counted if p.split == split]
 
 
 def intervals(run: RunFiles, split: str) -> dict[str, list[float]]:
-    """95% intervals of a split's scores, by name; that of the main metric is the run's own."""
+    """Returns 95% intervals of a split's scores, by name.
+
+    The interval of the main metric comes from result.json, the others from bootstrapping.
+    """
     examples = [(p.label, p.prediction, p.likelihood) for p in run.predictions if p.split == split]
     scores, drawn = measured(run, split), tasks.of(run.task, "intervals").bootstrap(examples)
     return {**drawn, **({run.main: scores.interval} if scores else {})}
 
 
 def split_size(run: RunFiles, split: str) -> int | None:
-    """Examples of a split; None if nobody counted them."""
+    """Returns the number of examples in a split; None if it is not known."""
     size = getattr(run.result.data, split) if run.result.data else None
     if size is None and run.data.get("splits"):
         size = len(run.data["splits"].get(split) or [])
@@ -63,28 +69,31 @@ def split_size(run: RunFiles, split: str) -> int | None:
 
 
 def unread_test(run: RunFiles) -> int:
-    """Examples of a test split that a search left alone, since nothing of it may decide."""
-    left_alone = run.result.pipeline == "search" and not run.result.test
-    return (split_size(run, "test") or 0) if left_alone else 0
+    """Returns the number of test examples that a search did not read; 0 for other commands.
+
+    A search must not read its test split, which may have no part in any decision.
+    """
+    is_unread = run.result.pipeline == "search" and not run.result.test
+    return (split_size(run, "test") or 0) if is_unread else 0
 
 
 def quarantined(run: RunFiles) -> list[dict]:
-    """The files left out, each with `file` and `reason`."""
+    """Returns the quarantined files, each with `file` and `reason`."""
     return run.data.get("quarantined") or []
 
 
 def strengths(run: RunFiles) -> list[dict]:
-    """The head's records: strengths of regularisation, in the order they were tried."""
+    """Returns the records of the head: regularisation strengths, in the order they were tried."""
     return [record for record in run.records if record.get("stage") == "head"]
 
 
 def epochs(run: RunFiles) -> list[dict]:
-    """The records that are epochs, in order."""
+    """Returns the records that are epochs, in order."""
     return [record for record in run.records if record.get("stage") in STAGES]
 
 
 def exports(run: RunFiles) -> dict[str, Exported]:
-    """What was measured of each exported format."""
+    """Returns the measurements of each exported format."""
     return run.result.export or {}
 
 
@@ -94,50 +103,53 @@ def passed(export: Exported) -> bool:
 
 
 def to_ship(run: RunFiles) -> tuple[Shipped, Exported] | None:
-    """`export/model.tflite`, and the measurements of the format that validation chose for it."""
+    """Returns `export/model.tflite` and the measurements of the format that was chosen for it."""
     shipped = run.result.shipped
     export = exports(run).get(shipped.format) if shipped else None
     return (shipped, export) if export else None
 
 
 def share_right(run: RunFiles, scores: Measured | Mapping[str, Any] | None) -> Maybe[float]:
-    """The share of right answers among scores; None of other tasks, or where nobody knows it."""
+    """Returns the share of right answers among scores; None if it is not known, or if answers of
+    the task are not right or wrong."""
     share = scores.get(run.main) if scores and run.counts_right else None
     return share if is_number(share) and 0 <= share <= 1 else None
 
 
 def examples(run: RunFiles, export: Exported) -> int | None:
-    """How many examples an export was measured on: those of the model where it does not say."""
+    """Returns how many examples an export was measured on, by default as many as the model."""
     scores = scored(run)[1]
     return scores.n if export.n is None and scores else export.n
 
 
 def right(run: RunFiles, export: Exported) -> "Share | None":
-    """How many examples an export has right, if that was measured."""
+    """Returns how many examples an export answers right; None if that was not measured."""
     share, n = share_right(run, export), examples(run, export)
     return Share(round(share * n), n) if share is not None and n and n > 0 else None
 
 
 def paired(won: int, lost: int, n: int) -> list[float] | None:
-    """The 95% interval of a difference of shares, paired by example; None of counts that cannot be,
-    as in a file that somebody edited."""
+    """Returns the 95% interval of a difference between two shares, paired by example.
+
+    Returns None for impossible counts, which an edited file may hold.
+    """
     return paired_interval(won, lost, n) if min(won, lost) >= 0 < n >= won + lost else None
 
 
 def median(export: Exported | None) -> float | None:
-    """Milliseconds an example, of an export that was timed."""
+    """Returns the median latency of an export in milliseconds; None if it was not timed."""
     return export.latency_ms.median if export and export.latency_ms else None
 
 
 def classes(run: RunFiles) -> dict[str, Any]:
-    """The scores of each class; none of a task whose answers are not right or wrong."""
+    """Returns the scores of each class; empty if answers of the task are not right or wrong."""
     scores = scored(run)[1]
     return scores["classes"] if scores and run.counts_right else {}
 
 
 def majority(run: RunFiles) -> Maybe[tuple[str, float]]:
-    """The largest class of the split, and its share: what always answering it would get right."""
-    sizes = {name: own.n for name, own in classes(run).items()}
+    """Returns the largest class of the split and its share, the accuracy of always answering it."""
+    sizes = {name: record.n for name, record in classes(run).items()}
     if not sum(sizes.values()):
         return None
     name = max(sizes, key=lambda name: sizes[name])
@@ -145,10 +157,11 @@ def majority(run: RunFiles) -> Maybe[tuple[str, float]]:
 
 
 def against_majority(run: RunFiles) -> str:
-    """How it stands against always giving the most frequent answer, which needs no model.
+    """Compares the model with always giving the most frequent answer, which needs no model.
 
-    "better", also where nobody can compare; "open", too few examples to tell; "trade", not right
-    more often, but other classes are found too; "chance".
+    Returns:
+      "better", also if no comparison is possible; "open", if there are too few examples to tell;
+      "trade", if the model is not right more often but recognises other classes too; "chance".
     """
     largest, scores = majority(run), scored(run)[1]
     if not largest or not all(map(is_number, scores.interval)) or scores.interval[0] > largest[1]:
@@ -160,17 +173,17 @@ def against_majority(run: RunFiles) -> str:
 
 
 def _finds_other_classes(run: RunFiles) -> bool:
-    """Whether the mean recall is shown to lie over that of one answer to all."""
+    """Whether the mean recall is shown to be above the mean recall of one constant answer."""
     known = [rate.recall for rate in rates(run) if rate.recall.n]
-    # The normal interval after a right and a wrong answer more of each class: 0 and n of n are
-    # no certainty.
+    # The normal interval with one right and one wrong answer added to each class, because 0 or n
+    # of n is not a certainty.
     shares = [(recall.right + 1) / (recall.n + 2) for recall in known]
     spread = [s * (1 - s) / (r.n + 2) for s, r in zip(shares, known, strict=True)]
     return sum(shares) - 1.96 * math.sqrt(sum(spread)) > 1
 
 
 def counts(run: RunFiles) -> tuple[list[str], Counter]:
-    """The class names in their order and how often (true, predicted) occurred."""
+    """Returns the class names in order, and how often each (label, prediction) occurred."""
     names = list(classes(run) or run.data.get("classes") or [])
     confusion = scored(run)[1]["confusion"] if classes(run) else []
     sizes = [len(row) for row in confusion]
@@ -179,38 +192,38 @@ def counts(run: RunFiles) -> tuple[list[str], Counter]:
         return names, Counter(
             {(t, p): n for t, row in cells for p, n in zip(names, row, strict=True) if n}
         )
-    found = Counter((p.label, p.prediction) for p in predicted(run)[1])
-    seen = dict.fromkeys(name for pair in sorted(found) for name in pair)
-    return (list(dict.fromkeys([*names, *seen])) if found else []), found
+    counted = Counter((p.label, p.prediction) for p in predicted(run)[1])
+    seen = dict.fromkeys(name for pair in sorted(counted) for name in pair)
+    return (list(dict.fromkeys([*names, *seen])) if counted else []), counted
 
 
 def pairs(run: RunFiles) -> list[tuple[str, str, int]]:
-    """(true, taken for, times) of the mistakes, the most frequent first."""
-    wrong = [(true, taken, n) for (true, taken), n in counts(run)[1].items() if true != taken]
+    """Returns the mistakes as (label, prediction, times), the most frequent first."""
+    wrong = [(label, guess, n) for (label, guess), n in counts(run)[1].items() if label != guess]
     return sorted(wrong, key=lambda pair: (-pair[2], pair[0], pair[1]))
 
 
 @dataclass(frozen=True)
 class Share:
-    """So many of `n`, with its 95% interval."""
+    """A number of right answers out of `n`, with its 95% interval."""
 
     right: int
     n: int
 
     @property
     def value(self) -> Maybe[float]:
-        """The share; None of nothing."""
+        """The share of right answers; None if `n` is 0."""
         return self.right / self.n if self.n else None
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson's."""
+        """Wilson's 95% interval of the share."""
         return wilson(self.right, self.n)
 
 
 @dataclass(frozen=True)
 class Rate:
-    """How a class does: how much of it is found, how many of its predictions are right."""
+    """Recall and precision of a class."""
 
     name: str
     recall: Share
@@ -218,18 +231,25 @@ class Rate:
 
 
 def rates(run: RunFiles) -> list[Rate]:
-    """Recall and precision of each class, counted."""
-    names, found = counts(run)
-    true: Counter[str] = Counter()
-    taken: Counter[str] = Counter()
-    for (label, prediction), n in found.items():
-        true[label] += n
-        taken[prediction] += n
-    return [Rate(n, Share(found[n, n], true[n]), Share(found[n, n], taken[n])) for n in names]
+    """Returns recall and precision of each class."""
+    names, cells = counts(run)
+    labels: Counter[str] = Counter()
+    predictions: Counter[str] = Counter()
+    for (label, prediction), n in cells.items():
+        labels[label] += n
+        predictions[prediction] += n
+    return [
+        Rate(
+            name,
+            recall=Share(cells[name, name], labels[name]),
+            precision=Share(cells[name, name], predictions[name]),
+        )
+        for name in names
+    ]
 
 
 def weakest(run: RunFiles) -> Rate | None:
-    """The class with the lowest recall, if it lies below that of all examples together."""
+    """Returns the class with the lowest recall; None if no recall is below the overall one."""
     known = [rate for rate in rates(run) if rate.recall.n]
     total = sum(rate.recall.n for rate in known)
     if len(known) < 2:
@@ -240,13 +260,13 @@ def weakest(run: RunFiles) -> Rate | None:
 
 
 def weak(run: RunFiles) -> list[Rate]:
-    """The classes that are shown to be found less often than all together, the weakest first."""
+    """Returns the classes whose recall is shown to be below the accuracy, the weakest first."""
     known = [rate for rate in rates(run) if rate.recall.n]
     overall = share_right(run, scored(run)[1])
     if overall is None:
         return []
-    # By the binomial itself: Wilson's interval is too narrow for two or three examples and a small
-    # tail. Small, since all classes are looked at to pick these (Bonferroni).
+    # Uses the exact binomial, because Wilson's interval is too narrow for two or three examples and
+    # a small tail. The tail is small because every class is tested (Bonferroni).
     tail = 0.025 / max(len(known), 1)
     below = [r for r in known if stats.binom.cdf(r.recall.right, r.recall.n, overall) < tail]
     return sorted(below, key=lambda rate: rate.recall.value)
@@ -254,18 +274,21 @@ def weak(run: RunFiles) -> list[Rate]:
 
 @dataclass(frozen=True)
 class Bin:
-    """Predictions of about one confidence: how many of them are right."""
+    """Predictions with about the same confidence, and how many of them are right."""
 
     confidence: float  # mean
     right: Share
 
 
 def bins(run: RunFiles) -> list[Bin]:
-    """Predictions by confidence, in `BINS` steps of equal width; those without any left out."""
+    """Returns the predictions in up to `BINS` bins of confidence, all equally wide.
+
+    Empty bins and predictions without a confidence are left out.
+    """
     grouped: dict[int, list[Prediction]] = {}
     for prediction in predicted(run)[1]:
         if is_number(prediction.probability):
-            # Open below and closed above, as in the calibration error.
+            # A bin includes its upper end, as in the calibration error.
             step = math.ceil(prediction.probability * BINS) - 1
             grouped.setdefault(min(max(step, 0), BINS - 1), []).append(prediction)
     return [
@@ -278,18 +301,18 @@ def bins(run: RunFiles) -> list[Bin]:
 
 
 def sure(run: RunFiles) -> Share:
-    """Of the predictions that the model is sure of, how many are right."""
+    """Returns how many of the predictions that the model is sure of are right."""
     some = [p for p in predicted(run)[1] if p.probability >= SURE]
     return Share(sum(p.label == p.prediction for p in some), len(some))
 
 
 def worst(run: RunFiles) -> list[Prediction]:
-    """The most confident mistakes, as many as are shown."""
+    """Returns the most confident mistakes, as many as are shown."""
     return wrong(run)[:MISTAKES]
 
 
 def wrong(run: RunFiles) -> list[Prediction]:
-    """The mistakes, the most confident first."""
+    """Returns the mistakes, the most confident first."""
     return sorted((p for p in predicted(run)[1] if p.prediction != p.label), key=_doubt)
 
 

@@ -1,4 +1,4 @@
-"""Finished runs against each other, example by example, in the main metric of their task."""
+"""Compares finished runs example by example, in the main metric of their task."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,61 +6,109 @@ from dataclasses import dataclass
 import numpy as np
 
 from tl_keras import tasks
+from tl_keras.report.drawings.words import split_name
 from tl_keras.report.facts import figures
 from tl_keras.report.read import RunFiles
 from tl_keras.report.sections import results
 
-Named = list[tuple[str, RunFiles]]  # A letter each, which stands for the run all over the page.
+Named = list[tuple[str, RunFiles]]  # Each run with the letter that stands for it on the page.
 
 
 def task_of(named: Named) -> str:
-    """The task of the runs; the default one where they differ, and nothing is compared."""
-    found = {run.task for _, run in named}
-    return found.pop() if len(found) == 1 else tasks.DEFAULT
+    """Returns the task of the runs, or the default task if they differ."""
+    different = {run.task for _, run in named}
+    return different.pop() if len(different) == 1 else tasks.DEFAULT
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How a run does against the best one, on the same examples."""
+    """How far a run is behind the best run, on the same examples."""
 
     letter: str
-    best: str
-    won: int  # Examples on which the best alone is right, or better.
-    lost: int  # Examples on which the other alone is.
+    best: str  # letter of the best run
+    won: int  # examples on which only the best run is right, or better
+    lost: int  # examples on which only the other run is
     n: int
-    value: float  # By how much the best is ahead in the task's main metric.
-    interval: Sequence[float]  # Of that, 95%, paired by example.
+    value: float  # the best run's main metric minus the other's
+    interval: Sequence[float]  # 95% interval of the value, paired by example
 
     @property
     def is_noise(self) -> bool:
-        """Whether the interval holds 0."""
+        """Whether the interval of the difference contains 0."""
         return self.interval[0] <= 0 <= self.interval[1]
 
 
+def comparable(named: Named) -> tuple[Named, dict[str, str]]:
+    """Returns the runs that can be compared example by example, and why the others cannot.
+
+    Runs can be compared if they answered the same examples of the same split and task. Of several
+    such groups the largest is taken, of equally large ones the first.
+
+    Returns:
+      the runs, in order, none if no two can be compared; and by letter of each run that differs
+      from the largest group the reason, for a sentence.
+    """
+    kinds = {letter: _measured_on(run) for letter, run in named}
+    known = [kind for kind in kinds.values() if kind.examples]
+    most = max(known, key=known.count, default=None)
+    group = [(letter, run) for letter, run in named if kinds[letter] == most]
+    apart = {letter: _why_apart(kind, most) for letter, kind in kinds.items() if kind != most}
+    return (group if len(group) > 1 else []), apart
+
+
+@dataclass(frozen=True)
+class _MeasuredOn:
+    """What a run was measured on; equal for runs that can be compared."""
+
+    task: str
+    split: str
+    examples: frozenset  # of content, its repetition and label; empty if that is not known
+
+
+def _measured_on(run: RunFiles) -> _MeasuredOn:
+    answers = _answers(run)
+    examples = frozenset((key, label) for key, (label, _) in answers.items())
+    return _MeasuredOn(run.task, figures.predicted(run)[0], examples)
+
+
+def _why_apart(kind: _MeasuredOn, most: _MeasuredOn | None) -> str:
+    if not kind.examples:
+        return "has no predictions.csv that matches its data.json"
+    if kind.task != most.task:
+        return f"solves another task, {kind.task} instead of {most.task}"
+    if kind.split != most.split:
+        splits = split_name(kind.split), split_name(most.split)
+        return f"was measured on {splits[0]} examples, the others on {splits[1]} examples"
+    return f"was measured on other {split_name(kind.split)} examples"
+
+
 def against_best(named: Named) -> list[Difference] | None:
-    """Each run against the best one; None unless all share their task and their examples."""
-    answers = [_answers(run) for _, run in named]
-    kinds = {(run.task, figures.predicted(run)[0]) for _, run in named}
-    labels = [{key: label for key, (label, _) in own.items()} for own in answers]
-    if len(kinds) > 1 or not labels[0] or any(own != labels[0] for own in labels):
+    """Returns each other run against the best one, see `comparable`; None for fewer than two."""
+    named, _ = comparable(named)
+    if not named:
         return None
+    answers = [_answers(run) for _, run in named]
     score_of = tasks.of(task_of(named), "predictions").score_of
-    scores = [
-        np.array([score_of({"label": own[key][0], "prediction": own[key][1]}) for key in labels[0]])
-        for own in answers
-    ]
+    rows = [[dict(zip(PAIR, own[key], strict=True)) for key in answers[0]] for own in answers]
+    scores = [np.array(list(map(score_of, row))) for row in rows]
     best = max(range(len(named)), key=lambda i: scores[i].sum())
-    found = []
+    differences = []
     for i, (letter, _) in enumerate(named):
         if i != best:
             d = tasks.of(task_of(named), "choice").against(scores[best], scores[i])
-            counted = letter, named[best][0], d["won"], d["lost"], len(labels[0])
-            found.append(Difference(*counted, d["difference"], d["interval"]))
-    return found
+            counted = letter, named[best][0], d["won"], d["lost"], len(answers[0])
+            differences.append(Difference(*counted, d["difference"], d["interval"]))
+    return differences
+
+
+PAIR = ("label", "prediction")
 
 
 def _answers(run: RunFiles) -> dict[tuple[str, int], tuple[str, str]]:
-    """(label, prediction) by content, which may stand in a split twice; empty if not all known."""
+    """Returns (label, prediction) by digest and repetition; empty if a digest is unknown.
+
+    A split may hold the same content twice: the repetition, from 1 on, tells the copies apart.
+    """
     split, _ = figures.predicted(run)
     predictions = [p for p in run.predictions if p.split == split]
     names = (run.data.get("splits") or {}).get(split) or []
@@ -68,16 +116,16 @@ def _answers(run: RunFiles) -> dict[tuple[str, int], tuple[str, str]]:
     content = dict(zip(names, digests, strict=False))
     if not predictions or any(p.file not in content for p in predictions):
         return {}
-    found: dict[tuple[str, int], tuple[str, str]] = {}
+    answers: dict[tuple[str, int], tuple[str, str]] = {}
     seen: dict[str, int] = {}
     for prediction in predictions:
         digest = content[prediction.file]
         seen[digest] = seen.get(digest, 0) + 1
-        found[digest, seen[digest]] = (prediction.label, prediction.prediction)
-    return found
+        answers[digest, seen[digest]] = (prediction.label, prediction.prediction)
+    return answers
 
 
 def main_name(named: Named) -> str:
-    """The name of the task's main metric, inside a sentence."""
+    """Returns the name of the task's main metric, for a sentence."""
     task = task_of(named)
     return results.named_scores(task)[tasks.of(task, "names").MAIN][0].lower()

@@ -1,4 +1,4 @@
-"""The trials of a search, ranked, with what a page computes of them."""
+"""The trials of a search, ranked, and facts computed from them."""
 
 import math
 from dataclasses import dataclass
@@ -18,59 +18,59 @@ RATE = "fit.learning_rate"
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One trial. What lies outside its range, as in a file that somebody edited, is None."""
+    """One trial. Values outside their range, which an edited file may hold, are None."""
 
     record: TrialRecord
     task: str
 
     @cached_property
     def accuracy(self) -> Maybe[float]:
-        """The task's main metric: of classes the share of validation examples that are right."""
+        """The task's main metric on validation; for classification the share of right answers."""
         return self._possible(self.record.get(tasks.of(self.task, "names").MAIN))
 
     @property
     def done(self) -> bool:
-        """Whether it came to a model."""
+        """Whether the trial produced a model."""
         return self.record.status == DONE and self.accuracy is not None
 
     @property
     def n(self) -> Maybe[int]:
-        """Validation examples that it was measured on."""
+        """The number of validation examples."""
         return self.record.n if self.record.n and self.record.n > 0 else None
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """95%, of the main metric."""
+        """The 95% interval of the main metric."""
         if not self.done or not self.n:
             return None
         return tasks.of(self.task, "metrics").interval_of(self.accuracy, self.n)
 
     @property
     def rate(self) -> Maybe[float]:
-        """Its learning rate; None where none was searched."""
+        """The learning rate; None if it was not searched."""
         rate = self.record.values.get(RATE)
         return rate if is_number(rate) and rate > 0 else None
 
     @property
     def label(self) -> str:
-        """Its architecture."""
+        """The name of the architecture."""
         return self.record.label or ""
 
     @property
     def share(self) -> Maybe[float]:
-        """The share of blocks that are frozen, 1 where all are."""
+        """The share of frozen blocks, 0..1."""
         depth = self.record.depth
         return depth.share if depth and 0 <= depth.share <= 1 else None
 
     @property
     def block(self) -> str:
-        """Up to where it is frozen."""
+        """The last frozen block, or the cut behind it."""
         depth = self.record.depth
         return (depth.block or depth.cut or "") if depth else ""
 
     @property
     def is_head(self) -> bool:
-        """Whether its model is the head alone, on the backbone as it was."""
+        """Whether the model is the head alone on the pretrained backbone."""
         return self.record.kept == "head" or self.share == 1
 
     @property
@@ -80,7 +80,7 @@ class Trial:
 
     @cached_property
     def noted(self) -> dict[str, Any]:
-        """What `choice.behind` of the task compares; nothing where it does not fit."""
+        """The per-example record that the task's `choice.behind` compares; empty if invalid."""
         return tasks.of(self.task, "choice").checked(self.record, self.n)
 
     def _possible(self, value: float | None) -> float | None:
@@ -90,27 +90,27 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """A search of which at least one trial is known."""
+    """A search with at least one trial."""
 
     record: SearchRecord
-    metric: str  # of the task, the one that decided
-    done: list[Trial]  # that came to a model, the best first
-    others: list[Trial]
-    level: list[Trial]  # that cannot be told from the best
+    metric: str  # the task's metric that ranked the trials
+    done: list[Trial]  # trials that produced a model, the best first
+    others: list[Trial]  # trials without a model
+    level: list[Trial]  # trials that are not shown to be worse than the best
 
     @property
     def best(self) -> Maybe[Trial]:
-        """The trial whose model the run's is."""
+        """The trial whose model the run kept."""
         return self.done[0] if self.done else None
 
     @property
     def size(self) -> int:
-        """How many trials there were."""
+        """The number of trials."""
         return len(self.done) + len(self.others)
 
 
 def searched(run: RunFiles) -> Search | None:
-    """What the run searched; None where it did not."""
+    """Returns the run's search; None if there was none."""
     record, known = run.result.search, tasks.of(run.task, "names").METRICS
     every = [Trial(trial, run.task) for trial in record.trials] if record else []
     if not every:
@@ -123,24 +123,25 @@ def searched(run: RunFiles) -> Search | None:
         metric=metric if metric in known else known[0],
         done=done,
         others=[trial for trial in every if not trial.done],
-        level=[trial for trial, found in behind_best if found and found.low <= 0],
+        level=[trial for trial, distance in behind_best if distance and distance.low <= 0],
     )
 
 
 def _ranked(done: list[Trial], best: str) -> list[Trial]:
-    """The best first, of equals the one frozen deeper, as the search itself ranks them."""
+    """Returns the trials ranked as the search ranks them: of equal ones, more frozen blocks win."""
 
     def rank(trial: Trial) -> tuple:
-        own = trial.record
-        score = own.score if is_number(own.score) else -math.inf
-        return own.trial != best, -score, -(trial.share or 0), own.trial
+        record = trial.record
+        score = record.score if is_number(record.score) else -math.inf
+        return record.trial != best, -score, -(trial.share or 0), record.trial
 
     return sorted(done, key=rank)
 
 
 @dataclass(frozen=True)
 class Behind:
-    """How far a trial's main metric lies behind another's, on the same examples: 95%."""
+    """How far a trial's main metric is behind another's on the same examples, with the ends of the
+    95% interval."""
 
     difference: float
     low: float
@@ -148,55 +149,56 @@ class Behind:
 
 
 def behind(best: Trial, other: Trial) -> Maybe[Behind]:
-    """How far `other` lies behind `best`; None where nobody noted how each example was answered."""
+    """Returns how far `other` is behind `best`; None if their answers were not recorded."""
     if not best.noted or not other.noted:
         return None
-    found = tasks.of(best.task, "choice").behind(best.record, other.record)
-    return Behind(*found) if found else None
+    distance = tasks.of(best.task, "choice").behind(best.record, other.record)
+    return Behind(*distance) if distance else None
 
 
 def comparable(search: Search, others: bool = False) -> list[Trial]:
-    """The trials of the best one's architecture, the best first: a share of it means one depth.
+    """Returns the trials with the architecture of the best, the best first.
 
-    Of Hyperband's those of as many epochs as the best, or if that has none, of the most: short
-    ones say little of longer ones.
+    Shares of frozen blocks are only comparable within an architecture. Of a Hyperband search, only
+    trials with as many epochs as the best count, or with the most epochs if the best has none,
+    because short trials say little about longer ones.
 
     Args:
-      others: those that came to nothing instead.
+      others: return trials without a model instead.
     """
     best = search.best
     same = [trial for trial in (*search.done, *search.others) if trial.label == best.label]
     if search.record.tuner == "hyperband":
         numbers = [e for t in same if t.share != 1 and is_number(e := t.record.values.get(EPOCHS))]
         epochs = max(numbers, default=None) if best.share == 1 else best.record.values.get(EPOCHS)
-        # Where all is frozen none are trained.
+        # If everything is frozen, no epoch is trained.
         same = [t for t in same if t.share == 1 or t.record.values.get(EPOCHS) == epochs]
     return [trial for trial in same if trial.done != others]
 
 
 def by_depth(search: Search) -> dict[float, Trial]:
-    """The best trial of each depth of the best trial's architecture, by rising share."""
-    found: dict[float, Trial] = {}
+    """Returns the best trial of each depth, by rising share, for the best trial's architecture."""
+    best: dict[float, Trial] = {}
     for trial in comparable(search) if search.best else ():
         if trial.share is not None:
-            found.setdefault(trial.share, trial)
-    return dict(sorted(found.items()))
+            best.setdefault(trial.share, trial)
+    return dict(sorted(best.items()))
 
 
 def by_architecture(search: Search) -> dict[str, Trial]:
-    """The best trial of each architecture, the best first; last those without a model."""
-    found: dict[str, Trial] = {}
+    """Returns the best trial of each architecture, the best first, those without a model last."""
+    best: dict[str, Trial] = {}
     for trial in (*search.done, *search.others):
-        found.setdefault(trial.label, trial)
-    return found
+        best.setdefault(trial.label, trial)
+    return best
 
 
 def fields(search: Search) -> list[str]:
-    """The searched fields, in the order of the trials' values."""
+    """Returns the searched fields, in the order of the trials' values."""
     every = (*search.done, *search.others)
     return list(dict.fromkeys(name for trial in every for name in trial.record.values))
 
 
 def shortly(value: float) -> str:
-    """A share or a rate in as many digits as one would write: 0.78, 0.00021, 1."""
+    """Returns a share or a learning rate with two significant digits: 0.78, 0.00021, 1."""
     return f"{value:.2g}"

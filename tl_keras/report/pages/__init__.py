@@ -1,1 +1,1 @@
-"""Whole pages and the model card."""
+"""Writes whole pages and the model card."""

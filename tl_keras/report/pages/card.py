@@ -1,4 +1,4 @@
-"""A run in, its model card out: Markdown, with front matter as Hugging Face's cards have it."""
+"""Writes a run's model card: Markdown, with front matter in the format of Hugging Face."""
 
 import json
 import re
@@ -24,23 +24,23 @@ from tl_keras.report.drawings.words import (
     percent,
     quoted,
 )
-from tl_keras.report.facts import figures, trials
+from tl_keras.report.facts import figures, teachers, trials
 from tl_keras.report.read import RunFiles
 from tl_keras.report.sections import provenance, results, search
 from tl_keras.run import files
 
-FEW = 20  # Examples of an answer, under which its recall says little.
+FEW = 20  # examples of a class; with fewer, its recall means little
 
 
 def write(run: RunFiles) -> Path:
-    """The path of MODEL_CARD.md, written anew beside the report."""
+    """Writes MODEL_CARD.md beside the report; returns its path."""
     path = run.folder / "MODEL_CARD.md"
     files.write_text(path, printable(render(run)))
     return path
 
 
 def render(run: RunFiles) -> str:
-    """The whole card."""
+    """Returns the whole card."""
     parts = {
         "Data": _data(run),
         "Method": _method(run),
@@ -55,14 +55,18 @@ def render(run: RunFiles) -> str:
 
 
 def plain(value: Any) -> str:
-    """Text that Markdown shows as it is: on one line, its marks escaped, no links made of it."""
+    """Returns text that Markdown shows unchanged: on one line, with escaped marks and no links."""
     line = " ".join(str(value).split())
     line = re.sub(r"[\\`*\[\]<>#|~&$@]|(?<!\w)_|_(?!\w)|:(?=//)|(?<=www)\.", r"\\\g<0>", line)
-    return re.sub(r"^(\d*)([-+=]|(?<=\d)[.)](?=\s|$))", r"\1\\\2", line)  # Would begin a list.
+    # At the start of a line, these would begin a list.
+    return re.sub(r"^(\d*)([-+=]|(?<=\d)[.)](?=\s|$))", r"\1\\\2", line)
 
 
 def _front_matter(run: RunFiles) -> str:
-    """YAML in JSON's notation where text is a user's. The license is unknown, and left out."""
+    """Returns the front matter, as YAML. Text from users is written as JSON strings.
+
+    The license is not known and is left out.
+    """
     split, scores = figures.scored(run)
     words = tasks.of(run.task, "words")
     kind = f"{run.modality}-{words.TAG}"
@@ -88,7 +92,7 @@ def _front_matter(run: RunFiles) -> str:
 
 
 def _json(text: str) -> str:
-    # As YAML reads it, which knows no pairs of surrogates, and no control characters as they are.
+    # YAML accepts neither surrogate pairs nor raw control characters, so these are escaped.
     quoted = json.dumps(text, ensure_ascii=False)
     return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in quoted)
 
@@ -113,48 +117,51 @@ def _data(run: RunFiles) -> str:
     names = run.data.get("classes") or []
     source = dict.fromkeys(filter(None, (run.source, _dataset(run))))
     lines = [f"Source: {plain(', '.join(source))}"]
-    many = run.answer_nouns[1]
-    lines += [f"{count(len(names))} {many}: {', '.join(map(plain, names))}"] if names else []
+    if names:
+        lines.append(f"{counted(len(names), *run.answer_nouns)}: {', '.join(map(plain, names))}")
     lines += [
-        f"{count(size)} {split} {run.example_nouns[1]}"
+        counted(size, *(f"{split} {noun}" for noun in run.example_nouns))
         for split, size in splits
         if size is not None
     ]
     if left_out := figures.quarantined(run):
-        lines.append(f"{count(len(left_out))} files were left out as unusable")
+        was = "was" if len(left_out) == 1 else "were"
+        lines.append(f"{counted(len(left_out), 'file')} {was} left out as unusable")
     return _items([*lines, *map(plain, run.data.get("warnings") or [])])
 
 
 def _method(run: RunFiles) -> str:
     described = provenance.described(run)
     for name in {"weights", "backbone"} & set(described):
-        # A card is passed on: not where somebody keeps his files.
+        # A card is published, so it must not show local paths.
         described[name] = PurePath(str(described[name])).name
     lines = [f"{plain(name)}: {plain(value)}" for name, value in described.items()]
     if searched := trials.searched(run):
-        how = f"search: {search.summary(searched).rstrip('.')}; validation chose among them"
-        lines.append(plain(how))
+        how = search.summary(searched).rstrip(".")
+        lines.append(plain(f"search: {how}; the best on validation was kept"))
     settings = run.tree.get(run.modality) or {}
     if how := part(run.modality, "show").prepared(settings):
         lines.append(plain(how))
     epochs = figures.epochs(run)
     kept = epochs and not (run.result.model and run.result.model.kept == "head")
-    if kept and settings.get("augment"):  # A head alone is fitted on the examples as they are.
+    if kept and settings.get("augment"):  # A head alone is fitted without augmentation.
         lines.append(f"augmentation: {plain(json.dumps(settings['augment']))}")
     if epochs:
-        how = _kept(run, epochs) if kept else "tried and given up for the head alone"
-        lines.append(f"{counted(len(epochs), 'epoch')}, {how}")
+        how = _kept(run, epochs) if kept else "not kept, since the head alone was as good"
+        is_scratch = epochs[-1].get("stage") == "scratch"
+        name = "training" if is_scratch else "fine-tuning"
+        lines.append(f"{name}: {counted(len(epochs), 'epoch')}, {how}")
     return _items(lines)
 
 
 def _kept(run: RunFiles, epochs: Sequence[dict]) -> str:
-    """Which of the epochs' weights are in the model."""
+    """Returns which epochs' weights the model has."""
     keep = (run.tree.get("fit") or {}).get("keep", "auto")
     if keep == "auto":
         keep = "best" if epochs[-1].get("stage") == "scratch" else "average"
     return {
-        "best": "the best by validation loss kept",
-        "average": "the average of the weights over the last half of them kept",
+        "best": "weights of the epoch with the lowest validation loss",
+        "average": "weights averaged over the second half of the epochs",
     }[keep]
 
 
@@ -199,40 +206,49 @@ def _exports(run: RunFiles) -> str:
                 *(number(figures.median(export)), plain(export.status)),
             ]
         )
-    heads = ["Format", "File", "Size", title, "95% interval", "n", "Median ms", "Status"]
+    heads = ["Format", "File", "Size", title, "95% interval", "n", "Latency, ms", "Status"]
     if not rows:
         return ""
     shipped, _ = figures.to_ship(run) or (None, None)
-    below = f"\n\n{plain(shipped.path)} is the {plain(shipped.format)} file." if shipped else ""
+    below = (
+        "\n\nLatency is the median time for one example on one thread of the device named under "
+        "How to reproduce."
+    )
+    if shipped:
+        below += f" {plain(shipped.path)} is the {plain(shipped.format)} file."
     return _table(heads, rows) + below
 
 
 def _limits(run: RunFiles) -> str:
-    found = verdict.verdict(run)
-    lines = [found.answer, *found.why] if found else []
+    judged = verdict.verdict(run)
+    lines = [f"Good enough? {judged.answer}", *judged.why] if judged else []
     lines += [f"{own.do} {own.why}" for own in on_unread(run)]
     split, scores = figures.scored(run)
     if split == "val" and not run.holds_out:
-        what = (
-            "The test split was not read" if figures.unread_test(run) else "There was no test split"
+        unread = figures.unread_test(run)
+        what = "The test split was not read" if unread else "There was no test split"
+        lines.append(
+            f"{what}. The validation scores are too good, because the model was chosen by them."
         )
-        lines.append(f"{what}: validation chose this model and flatters it.")
     small = [r for r in figures.rates(run) if r.recall.n < FEW]
     if small:
         names = listed([f"{quoted(rate.name)} ({count(rate.recall.n)})" for rate in small])
         lines.append(
-            f"Fewer than {FEW} {run.split_name(split)} examples, too few to judge: {names}."
+            f"Too few {run.split_name(split)} examples to judge (fewer than {FEW}): {names}."
         )
     if scores and run.counts_right:
         lines.append(
-            f"Calibration error {percent(scores['calibration_error'])} on {count(scores.n)} "
-            "examples: probabilities are no certainties."
+            f"Calibration error {percent(scores['calibration_error'])} on "
+            f"{counted(scores.n, 'example')}: by this much, on average, confidence differs from "
+            "the share of right answers."
         )
+    if doubt := teachers.doubt(run):
+        lines.append(doubt)
     one, many = run.plain_nouns
     shifts = part(run.modality, "show").SHIFTS
     lines.append(
-        f"The figures hold for {many} like those of the data set: {shifts} need to be measured "
-        f"again. A {one} {tasks.of(run.task, 'words').STRANGER}"
+        f"The scores hold for {many} like those of the data set. For {shifts}, measure again. "
+        f"A {one} {tasks.of(run.task, 'words').STRANGER}"
     )
     return _items(map(plain, lines))
 
@@ -243,5 +259,5 @@ def _reproduce(run: RunFiles) -> str:
     facts = [("seed", run.result.seed), ("data fingerprint", run.data.get("fingerprint"))]
     facts += [*(run.result.versions or {}).items(), ("device", run.result.device)]
     lines = [f"{plain(name)}: {plain(value)}" for name, value in facts if value is not None]
-    # Indented, not fenced: a name cannot end it.
+    # Indented instead of fenced: a name could contain the end of a fence.
     return f"    {' '.join(line.split())}\n\n{_items(lines)}"

@@ -1,4 +1,4 @@
-"""Run folder in, report.html out: one file, no script, nothing fetched, readable in print."""
+"""Writes report.html of a run folder: one file without scripts, which loads nothing else."""
 
 import importlib.resources
 from pathlib import Path
@@ -24,23 +24,22 @@ from tl_keras.run import files, marks
 
 
 def write(workdir: Path) -> Path:
-    """The path of report.html, written anew from the other files of the run folder.
+    """Writes report.html from the other files of a run folder; returns its path.
 
     Reads config.yaml, data.json, findings.json, metrics.jsonl, pictures/, predictions.csv and
-    result.json, each if it is there, and the pictures of the worst mistakes and of findings under
-    the data's root. Equal files give equal bytes. A reader never sees half a report: it is written
-    beside and moved. Beside the report of a finished run stands its MODEL_CARD.md.
+    result.json, if they exist, and from the data's root the pictures of the worst mistakes and of
+    findings. Equal files give equal bytes. The file is replaced in one step, so a reader never sees
+    half a report. A finished run also gets MODEL_CARD.md beside the report.
 
     Raises:
-      ValueError: the folder holds none of these files, or one is not what its name says.
+      ValueError: the folder has none of these files, or one of them cannot be parsed.
     """
     workdir = Path(workdir)
     path = workdir / "report.html"
-    # File names may hold bytes that are no UTF-8; they must not cost the report.
     run = read(workdir)
     if any((workdir / name).exists() for name in (path.name, "MODEL_CARD.md")):
         marks.check(workdir, "run", "report", may_be_new=False)
-    text = printable(render(run))
+    text = printable(render(run))  # File names may hold bytes that are not valid UTF-8.
     if run.finished and not is_one(run):  # Each approach has a card of its own.
         card.write(run)
     files.write_text(path, text)
@@ -48,13 +47,13 @@ def write(workdir: Path) -> Path:
 
 
 def is_page(file: Path) -> bool:
-    """Whether a file is a page that this package wrote."""
+    """Whether this package wrote an HTML file."""
     with file.open("rb") as stream:
         return GENERATOR.encode() in stream.read(4096)
 
 
 def refresh(workdir: Path) -> None:
-    """Writes report.html anew if it is missing or older than a file that it is made from."""
+    """Writes report.html if it is missing or older than a file that it is made from."""
     report = workdir / "report.html"
     sources = [workdir / name for name in FILES if (workdir / name).exists()]
     newest = max(path.stat().st_mtime for path in sources)
@@ -63,11 +62,11 @@ def refresh(workdir: Path) -> None:
 
 
 def render(run: RunFiles) -> str:
-    """The whole page as HTML."""
-    judged = on_data if run.is_audit else on_approaches if is_one(run) else rules
-    headed = verdict if judged is rules else judged
-    first, lines = headed.headline(run), judged.what_to_do(run)
-    sections = {**approaches.SECTIONS, **SECTIONS} if judged is on_approaches else SECTIONS
+    """Returns the whole page as HTML."""
+    adviser = on_data if run.is_audit else on_approaches if is_one(run) else rules
+    headliner = verdict if adviser is rules else adviser
+    first, lines = headliner.headline(run), adviser.what_to_do(run)
+    sections = {**approaches.SECTIONS, **SECTIONS} if adviser is on_approaches else SECTIONS
     filled = {_titled(title, run): body(run) for title, body in sections.items()}
     filled = {title: body for title, body in filled.items() if body}
     parts = [
@@ -85,13 +84,13 @@ def render(run: RunFiles) -> str:
     )
 
 
-CALM = "<p>Nothing in the numbers asks for attention.</p>"
+CALM = "<p>Nothing needs attention.</p>"
 SECTIONS = {
     "Scores": results.scores,
     "Folds": folds.folds,
     "Rounds": rounds.rounds,
     "Search": search.search,
-    "Answers": results.recalls,  # Under what the task calls them.
+    "Answers": results.recalls,  # The page uses the task's noun instead, see `_titled`.
     "Confusion": results.confusion,
     "Worst mistakes": mistakes.mistakes,
     "Confidence": results.calibration,
@@ -113,18 +112,23 @@ def _titled(title: str, run: RunFiles) -> str:
 
 
 def _verdict(run: RunFiles) -> str:
-    found = None if run.is_audit or is_one(run) else verdict.verdict(run)
-    if not found:
+    judged = None if run.is_audit or is_one(run) else verdict.verdict(run)
+    if not judged:
         return ""
     return section(
-        "Good enough?", f'<p class="answer">{escape(found.answer)}</p>{items(found.why)}'
+        "Good enough?", f'<p class="answer">{escape(judged.answer)}</p>{items(judged.why)}'
     )
 
 
 def document(title: str, above: str, headline: str, body: str) -> str:
-    """A page of the report's look: plain texts, and the body's HTML."""
+    """Returns a page in the style of the report.
+
+    Args:
+      title, above, headline: plain text; `above` is the small line over the headline.
+      body: HTML.
+    """
     style = importlib.resources.files("tl_keras.report.pages") / "style.css"
-    # Not at the first bracket: a run's name may hold one.
+    # A run's name may hold a bracket, so the headline is not split at the first one.
     first, mark, rest = headline.partition(" (95% interval ")
     small = f"<small>{escape(mark[2:] + rest.replace(')', '', 1))}</small>" if rest else ""
     return PAGE.format(

@@ -1,4 +1,4 @@
-"""Several runs in, one page with them side by side out; reads files only."""
+"""Writes one page that shows several runs side by side. Reads files only."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -31,21 +31,41 @@ from tl_keras.run.result.exports import Exported
 
 
 def write(workdirs: Sequence[Path], output: Path) -> Path:
-    """The path of a page that holds runs side by side.
+    """Writes a page that shows runs side by side; returns its path.
 
     Args:
       workdirs: folders of finished runs, two or more.
       output: the file to write.
 
     Raises:
-      ValueError: a folder is no finished run, or a file in it is not what its name says.
+      ValueError: some folders are not finished runs, or hold files that cannot be parsed; the
+        message says why for each. If two or more other runs are left, the page shows these.
     """
-    named = [(_letter(i), read(Path(workdir))) for i, workdir in enumerate(workdirs)]
-    for _, run in named:
-        if not run.finished:
-            raise ValueError(f"report: {str(run.folder)!r} is not finished; finish it first")
-    files.write_text(Path(output), printable(render(named)))
+    runs, problems = [], []
+    for workdir in workdirs:
+        try:
+            runs.append(_finished(Path(workdir)))
+        except ValueError as error:
+            problems.append(str(error))
+    if len(runs) > 1:
+        named = [(_letter(i), run) for i, run in enumerate(runs)]
+        files.write_text(Path(output), printable(render(named)))
+        if problems:
+            problems.append(f"report: {output} shows the other {len(runs)} runs")
+    if problems:
+        raise ValueError("\n".join(problems))
     return Path(output)
+
+
+def _finished(workdir: Path) -> RunFiles:
+    run = read(workdir)
+    if run.finished:
+        return run
+    if run.is_audit:
+        raise ValueError(
+            f"report: {str(workdir)!r} is an audit, which has no model to compare; leave it out"
+        )
+    raise ValueError(f"report: {str(workdir)!r} is not finished; finish it first")
 
 
 def _letter(i: int) -> str:
@@ -53,13 +73,13 @@ def _letter(i: int) -> str:
 
 
 def render(named: Named) -> str:
-    """The whole page as HTML."""
+    """Returns the whole page as HTML."""
     compared = paired.against_best(named)
     parts = {
         "What it means": steps(_meaning(named, compared)),
         "Runs": _runs(named),
         "Scores": _scores(named) + _differences(named, compared),
-        f"Found, by {tasks.of(paired.task_of(named), 'names').NOUNS[0]}": _recalls(named),
+        f"Recall by {tasks.of(paired.task_of(named), 'names').NOUNS[0]}": _recalls(named),
         "Training": _curves(named),
         "Exports": _exports(named),
         "Model": _model(named),
@@ -73,21 +93,22 @@ def render(named: Named) -> str:
 
 def _headline(named: Named, compared: list[paired.Difference] | None) -> str:
     if compared is None:
-        return "These figures do not compare: the runs were measured on different examples"
+        return "The scores of these runs cannot be compared"
     called = _called(named)
     real = [d for d in compared if not d.is_noise]
     best, n = called[compared[0].best], count(compared[0].n)
     if not real:
-        return f"No difference is shown between {listed(list(called.values()))}, on {n} examples"
+        names = [called[letter] for letter, _ in paired.comparable(named)[0]]
+        return f"No difference is shown between {listed(names)}, on {n} examples"
     others = listed([called[d.letter] for d in real])
     if len(real) == len(compared) == 1:
-        ahead = f"{best} is ahead of {others} by {gap(named[0][1], real[0].value)}"
+        ahead = f"{best} is better than {others} by {gap(named[0][1], real[0].value)}"
         return f"{ahead} (95% interval {between(named[0][1], real[0].interval)}, {n} examples)"
-    return f"{best} is ahead of {others} beyond chance, on {n} examples"
+    return f"{best} is better than {others}, on {n} examples"
 
 
 def _called(named: Named) -> dict[str, str]:
-    """The runs' names, or their letters where names repeat."""
+    """Returns the runs' names by letter, or the letters themselves if two names are equal."""
     names = {letter: run.name for letter, run in named}
     return names if len(set(names.values())) == len(names) else {name: name for name in names}
 
@@ -97,45 +118,50 @@ def _meaning(named: Named, compared: list[paired.Difference] | None) -> Iterable
     if all(figures.scored(run)[0] == "val" and not run.holds_out for _, run in named):
         yield (
             "Set a test split aside.",
-            "There is none: validation chose each of these models, so its scores flatter them.",
+            "These runs have none. Their validation scores are too good, because each model was "
+            "chosen by them.",
         )
-    if compared is None:
+    if reasons := paired.comparable(named)[1]:
         yield (
             "Measure the runs on one test split.",
-            "Runs share it when data and data.split_seed are the same. Until then a difference "
-            "between their scores may come from the examples.",
+            f"{_apart(reasons)} Runs share a test split if data and data.split_seed are the same. "
+            "A difference between scores on different examples may come from the examples.",
         )
+    if compared is None:
         return
     near = [d for d in compared if d.is_noise]
     counts_right = tasks.of(paired.task_of(named), "words").COUNTS_RIGHT
     if counts_right and any(max(map(abs, d.interval)) > figures.DECIDABLE for d in near):
         yield (
             "Measure the runs on more examples.",
-            f"{count(compared[0].n)} are too few to tell which of these models is better: the "
-            "difference may be as large as its interval says.",
+            f"{count(compared[0].n)} examples are too few to tell which of these models is better: "
+            "the true difference may be anywhere in its interval.",
         )
     elif near:
         letters = sorted([compared[0].best, *(d.letter for d in near)])
         yield (
-            f"Choose among {listed(letters)} by size and speed.",
-            f"On {count(compared[0].n)} examples no difference in {paired.main_name(named)} is "
+            f"Choose between {listed(letters)} by size and speed.",
+            f"On {count(compared[0].n)} examples, no difference in {paired.main_name(named)} is "
             "shown between them.",
         )
     for d in compared:
         if not d.is_noise:
-            told = f"It is right on {gap(named[0][1], d.value)} more of {count(d.n)} examples"
-            if not counts_right:
-                better = f"Its {paired.main_name(named)} is better by {gap(named[0][1], d.value)}"
-                told = f"{better} on {count(d.n)} examples"
+            lead = f"Its {paired.main_name(named)} is better by {gap(named[0][1], d.value)}"
             yield (
                 f"Prefer {d.best} to {d.letter}.",
-                f"{told} (95% interval {between(named[0][1], d.interval)}).",
+                f"{lead} on {count(d.n)} examples "
+                f"(95% interval {between(named[0][1], d.interval)}).",
             )
     if len(named) > 2:
         yield (
-            "Measure the choice once more on new examples.",
-            f"The best of {len(named)} looks better than it is: some of its lead is luck.",
+            "Measure the chosen model once more, on new examples.",
+            f"The best of {len(named)} models looks better than it is: part of its lead is luck.",
         )
+
+
+def _apart(reasons: dict[str, str]) -> str:
+    """Sentences on the runs that are not compared."""
+    return " ".join(f"{letter} {why}." for letter, why in reasons.items())
 
 
 def _runs(named: Named) -> str:
@@ -148,7 +174,8 @@ def _runs(named: Named) -> str:
         ]
         for letter, run in named
     ]
-    return table("A letter stands for each run.", ["Letter", "Run", "Folder", "Command"], rows)
+    above = "Tables and charts of this page name each run by its letter."
+    return table(above, ["Letter", "Run", "Folder", "Command"], rows)
 
 
 def _scores(named: Named) -> str:
@@ -169,7 +196,7 @@ def _scores(named: Named) -> str:
         ]
         rows.append([name, *cells])
     told = tasks.of(paired.task_of(named), "words").ABOUT_INTERVALS
-    return table(f"With 95% intervals{told}.", ["Score", *_heads(named)], rows)
+    return table(f"Scores with 95% intervals{told}.", ["Score", *_heads(named)], rows)
 
 
 def _heads(named: Named) -> list[str]:
@@ -178,7 +205,8 @@ def _heads(named: Named) -> list[str]:
 
 def _differences(named: Named, compared: list[paired.Difference] | None) -> str:
     if compared is None:
-        return note("The runs do not share their test split: no difference can be computed.")
+        reasons = _apart(paired.comparable(named)[1])
+        return note(f"No difference between these runs can be computed. {reasons}")
     rows = [
         [
             f"{d.best} against {d.letter}",
@@ -188,13 +216,14 @@ def _differences(named: Named, compared: list[paired.Difference] | None) -> str:
         ]
         for d in compared
     ]
+    right = "right" if tasks.of(paired.task_of(named), "words").COUNTS_RIGHT else "better"
     above = (
-        f"All runs answered the same {count(compared[0].n)} examples, so that they are compared "
-        "one by one: the interval of the difference is narrower than those of the scores."
+        f"These runs answered the same {count(compared[0].n)} examples and are compared example by "
+        "example, so the interval of a difference is narrower than the intervals of the scores. "
+        f"{right.capitalize()} alone: on how many examples only the first run is {right}, and "
+        "only the second. Noise: the interval contains 0."
     )
-    alone = (
-        f"{'Right' if tasks.of(paired.task_of(named), 'words').COUNTS_RIGHT else 'Better'} alone"
-    )
+    alone = f"{right.capitalize()} alone"
     columns = ["Runs", f"Difference in {paired.main_name(named)}", alone, "Verdict"]
     return f"<h3>Differences</h3>{table(above, columns, rows)}"
 
@@ -205,11 +234,12 @@ def _recalls(named: Named) -> str:
     if not names:
         return ""
     nothing, (one, many) = figures.Share(0, 0), tasks.of(paired.task_of(named), "names").NOUNS
-    above = f"The share of each {one} that was recognised, with 95% intervals."
+    above = f"Recall is the share of a {one}'s examples that were recognised. 95% intervals."
     if len(names) > results.RECALLS:
-        found = {n: [own[n].recall.value for own in rates if n in own] for n in names}
-        lowest = {n: min((v for v in own if v is not None), default=2) for n, own in found.items()}
-        above += f" The {results.RECALLS} of {count(len(names))} {many} with the lowest."
+        recalls = {n: [own[n].recall.value for own in rates if n in own] for n in names}
+        known = {name: [v for v in own if v is not None] for name, own in recalls.items()}
+        lowest = {name: min(own, default=2) for name, own in known.items()}
+        above += f" The {results.RECALLS} of {count(len(names))} {many} with the lowest recall."
         names = sorted(names, key=lambda name: lowest[name])[: results.RECALLS]
     rows = []
     for name in names:
@@ -223,8 +253,9 @@ def _curves(named: Named) -> str:
     if not drawn:
         return ""
     without = [letter for letter, run in named if not figures.epochs(run)]
-    said = note(f"No epochs: {listed(without)}, of which the head alone was fitted.")
-    return f'<div class="charts">{"".join(drawn)}</div>{said if without else ""}'
+    verb = "has" if len(without) == 1 else "have"
+    missing = note(f"{listed(without)} {verb} no epochs, because only the head was fitted.")
+    return f'<div class="charts">{"".join(drawn)}</div>{missing if without else ""}'
 
 
 def _exports(named: Named) -> str:
@@ -235,8 +266,8 @@ def _exports(named: Named) -> str:
         for name in formats
     ]
     above = (
-        f"Size, median latency of an example on the machine of each run, and "
-        f"{paired.main_name(named)} with its 95% interval."
+        "For each file: its size, its median latency for one example on the machine of its run, "
+        f"and its {paired.main_name(named)} with a 95% interval."
     )
     return table(above, ["Format", *_heads(named)], rows) if rows else ""
 
@@ -256,7 +287,7 @@ def _model(named: Named) -> str:
     described = [provenance.described(run) for _, run in named]
     names = list(dict.fromkeys(name for own in described for name in own))
     rows = [[escape(n), *(escape(own.get(n, NOTHING)) for own in described)] for n in names]
-    return table("As trained.", ["Part", *_heads(named)], rows) if rows else ""
+    return table("The model of each run.", ["Part", *_heads(named)], rows) if rows else ""
 
 
 def _config(named: Named) -> str:
@@ -264,9 +295,10 @@ def _config(named: Named) -> str:
     names = list(dict.fromkeys(name for own in flat for name in own))
     differing = [name for name in names if any(own.get(name) != flat[0].get(name) for own in flat)]
     if not differing:
-        return note("Nothing.")
+        return note("The configs are equal.")
     rows = [[escape(n), *(escape(_plain(own.get(n))) for own in flat)] for n in differing]
-    return table(f"{counted(len(differing), 'field')}.", ["Field", *_heads(named)], rows)
+    above = f"{counted(len(differing), 'field')} {'differs' if len(differing) == 1 else 'differ'}."
+    return table(above, ["Field", *_heads(named)], rows)
 
 
 def _flat(tree: dict, above: str = "") -> Iterable[tuple[str, Any]]:
@@ -286,4 +318,5 @@ def _time(named: Named) -> str:
     phases = list(dict.fromkeys(phase for own in spent for phase in own))
     rows = [[escape(p), *(duration(own.get(p, math.nan)) for own in spent)] for p in phases]
     numeric = range(1, len(named) + 1)
-    return table("On the machine of each run.", ["Phase", *_heads(named)], rows, numeric)
+    above = "Time of each phase on the machine of each run. " + provenance.COVERED
+    return table(above, ["Phase", *_heads(named)], rows, numeric)

@@ -1,1 +1,1 @@
-"""Sections of a page: a run in, HTML out."""
+"""Sections of a page. Each function takes a run and returns HTML."""

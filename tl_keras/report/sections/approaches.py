@@ -1,11 +1,12 @@
-"""Sections of a comparison of approaches: a run in, HTML out."""
+"""Sections for the page of a comparison of approaches, as HTML."""
 
 from tl_keras import tasks
 from tl_keras.report.advice.on_approaches import NOWHERE, accuracies, more
-from tl_keras.report.drawings.markup import escape, table
+from tl_keras.report.drawings.markup import escape, note, table
 from tl_keras.report.drawings.search_charts import Estimate, by_examples, by_name, pareto
 from tl_keras.report.drawings.words import (
     count,
+    counted,
     duration,
     is_number,
     isolated,
@@ -22,41 +23,45 @@ from tl_keras.run.result.part import MainScores
 
 
 def approaches(run: RunFiles) -> str:
-    """A line for each approach, and charts."""
-    own = approaches_of(run)
-    if not own:
+    """Returns charts, and a table with a row for each approach."""
+    if not approaches_of(run):
         return ""
     return f"{_charts(run) if run.counts_right else ''}{_table(run)}{_left_out(run)}"
 
 
 def _charts(run: RunFiles) -> str:
     every, split = list(approaches_of(run).items()), "test"
-    scores = [own.test for _, own in every]
+    scores = [record.test for _, record in every]
     if not any(scores):
-        scores, split = [own.val for _, own in every], "validation"
+        scores, split = [record.val for _, record in every], "validation"
     measured = {
-        i: (name, own, shown)
-        for i, ((name, own), shown) in enumerate(zip(every, scores, strict=True), start=1)
+        i: (name, record, shown)
+        for i, ((name, record), shown) in enumerate(zip(every, scores, strict=True), start=1)
         if shown and is_number(shown.get(run.main))
     }
     by_its_name = {name: _estimate(run, i, shown) for i, (name, _, shown) in measured.items()}
     timed = {
-        i: _estimate(run, own.training, shown)
-        for i, (_, own, shown) in measured.items()
-        if is_number(own.training) and own.training > 0
+        i: _estimate(run, record.training, shown)
+        for i, (_, record, shown) in measured.items()
+        if is_number(record.training) and record.training > 0
     }
-    sized = {
-        i: _estimate(run, own.latency_ms, shown)
-        for i, (_, own, shown) in measured.items()
-        if is_number(own.latency_ms)
+    by_latency = {
+        i: _estimate(run, record.latency_ms, shown)
+        for i, (_, record, shown) in measured.items()
+        if is_number(record.latency_ms)
     }
     drawn = [by_name(by_its_name, split)]
-    drawn.append(pareto("seconds of training", timed) if timed else "")
-    drawn.append(pareto("int8 latency, ms", sized) if sized else "")
+    drawn.append(pareto("seconds of training", timed, split.capitalize()) if timed else "")
+    drawn.append(pareto("int8 latency, ms", by_latency, split.capitalize()) if by_latency else "")
     drawn.append(by_examples(accuracies(run)))
     drawn = [svg for svg in drawn if svg]
     pairs = [drawn[i : i + 2] for i in range(0, len(drawn), 2)]
-    return "".join(f'<div class="charts">{"".join(pair)}</div>' for pair in pairs)
+    above = (
+        f"Accuracy on {split} examples; bars are 95% intervals, and numbers beside points are "
+        "those of the table. The learning curve, by training examples, is on validation."
+    )
+    charts = "".join(f'<div class="charts">{"".join(pair)}</div>' for pair in pairs)
+    return (note(above) if charts else "") + charts
 
 
 def _estimate(run: RunFiles, x: float, scores: MainScores) -> Estimate:
@@ -66,35 +71,36 @@ def _estimate(run: RunFiles, x: float, scores: MainScores) -> Estimate:
 
 def _table(run: RunFiles) -> str:
     best, rows = (run.result.recommended or Recommended()).best, []
-    for i, (name, own) in enumerate(approaches_of(run).items(), start=1):
+    for i, (name, record) in enumerate(approaches_of(run).items(), start=1):
         mark = ' <span class="ok">best</span>' if name == best else ""
         rows.append(
             [
                 str(i),
                 f"{escape(name)}{mark} <small>{escape(isolated(title(run, name)))}</small>",
-                _main(run, own.val),
-                _main(run, own.test),
-                duration(own.training),
-                duration(own.to_scratch),
-                count(own.parameters),
-                megabytes(own.bytes),
-                number(own.latency_ms),
+                _main(run, record.val),
+                _main(run, record.test),
+                duration(record.training),
+                duration(record.to_scratch),
+                count(record.parameters),
+                megabytes(record.bytes),
+                number(record.latency_ms),
             ]
         )
     above = (
-        f"{tasks.of(run.task, 'words').SEVERAL} with 95% intervals. Validation chose depth, "
-        "epochs and weights of these models and flatters them; of cross_validate it is of what "
-        "folds held out, on training examples too. To scratch: seconds until it was as good on "
-        "validation as from scratch ever. Size and latency are of the int8 file. The report of "
-        "each is in its folder."
+        f"{tasks.of(run.task, 'words').SEVERAL} with 95% intervals. Validation scores are too "
+        "good, because depth, epochs and weights of these models were chosen by them; for "
+        "cross_validate they are held-out scores of the folds, which include training examples. "
+        "Matches scratch: training time until the approach was as good on validation as the "
+        "approach scratch ever was. Size and latency are those of the int8 file. Each approach has "
+        "a folder with its own report."
     )
-    columns = ["No.", "Approach", "Validation", "Test", "Training", "To scratch"]
+    columns = ["No.", "Approach", "Validation", "Test", "Training", "Matches scratch"]
     columns += ["Parameters", "Size", "Latency, ms"]
     return table(above, columns, rows, numeric=(0, 4, 5, 6, 7, 8))
 
 
 def _main(run: RunFiles, scores: MainScores | None) -> str:
-    """The main metric of a split, as HTML."""
+    """Returns the main metric of a split, as HTML."""
     scores = scores or MainScores()
     return results.main(run.task, scores.get(run.main), scores.n)
 
@@ -102,18 +108,18 @@ def _main(run: RunFiles, scores: MainScores | None) -> str:
 def _left_out(run: RunFiles) -> str:
     left_out = run.result.left_out or {}
     rows = [[escape(name), escape(why)] for name, why in left_out.items()]
-    return table("Not run.", ["Approach", "Why"], rows) if rows else ""
+    return table("Approaches that were not run.", ["Approach", "Why"], rows) if rows else ""
 
 
 def differences(run: RunFiles) -> str:
-    """How the others stand against the one that is recommended, example by example."""
-    found = run.result.recommended or Recommended()
-    val, test = found.val or NOWHERE, found.test or NOWHERE
-    chose = _differences(run, val, "validation", "chose")
-    return chose + _differences(run, test, "test", "decided nothing")
+    """Returns the recommended approach against each other one, example by example."""
+    recommended = run.result.recommended or Recommended()
+    val, test = recommended.val or NOWHERE, recommended.test or NOWHERE
+    chose = _differences(run, val, "validation", "The recommendation was chosen by them")
+    return chose + _differences(run, test, "test", "They had no part in the recommendation")
 
 
-def _differences(run: RunFiles, standing: Standing, word: str, did: str) -> str:
+def _differences(run: RunFiles, standing: Standing, word: str, role: str) -> str:
     best = run.result.recommended.best if run.result.recommended else None
     rows = [
         [
@@ -126,10 +132,14 @@ def _differences(run: RunFiles, standing: Standing, word: str, did: str) -> str:
     ]
     if not rows:
         return ""
-    above = f"On the same {count(standing.n)} {word} examples, which {did}."
+    right = "right" if run.counts_right else "better"
+    above = (
+        f"All approaches answered the same {counted(standing.n, f'{word} example')}. {role}. "
+        f"{right.capitalize()} alone: on how many examples only the first approach is {right}, and "
+        "only the second. Noise: the interval contains 0."
+    )
     name = results.named_scores(run.task)[run.main][0].lower()
-    alone = "Right alone" if run.counts_right else "Better alone"
-    columns = ["Approaches", f"Difference in {name}", alone, "Verdict"]
+    columns = ["Approaches", f"Difference in {name}", f"{right.capitalize()} alone", "Verdict"]
     return f"<h3>{word.capitalize()}</h3>{table(above, columns, rows)}"
 
 
@@ -137,11 +147,11 @@ WRITTEN = {"number": number, "percent": percent}
 
 
 def ranking(run: RunFiles) -> str:
-    """Backbones by what their features say of the labels, before anything was trained."""
-    rated, rows = tasks.maybe(run.task, "transfer"), []
+    """Returns the backbones, ranked by how well their features predict the labels."""
+    transfer, rows = tasks.maybe(run.task, "transfer"), []
     for ranked in run.result.ranking or []:
         tuned = approaches_of(run).get(ranked.approach)
-        columns = rated.COLUMNS.items() if rated else ()
+        columns = transfer.COLUMNS.items() if transfer else ()
         rows.append(
             [
                 escape(ranked.backbone),
@@ -153,25 +163,25 @@ def ranking(run: RunFiles) -> str:
         )
     if not rows:
         return ""
-    if not rated:
-        above = "What each backbone came to, fine-tuned, on validation."
+    if not transfer:
+        above = "The validation score of each backbone after fine-tuning."
         return table(above, ["Backbone", "Fine-tuned", "Parameters", "Time"], rows, numeric=(2, 3))
     above = (
-        f"Of the features of the training examples, before anything was trained. {rated.ABOUT} "
-        "Beside them what the backbone came to, fine-tuned, on validation."
+        "How well the features of each backbone predict the labels of the training examples, "
+        f"before any training. {transfer.ABOUT} Fine-tuned: the validation score after fine-tuning."
     )
-    named = [title for title, _ in rated.COLUMNS.values()]
-    last = len(named) + 3
-    columns = ["Backbone", *named, "Fine-tuned", "Parameters", "Time"]
-    return table(above, columns, rows, numeric=(*range(1, len(named) + 1), last - 1, last))
+    titles = [title for title, _ in transfer.COLUMNS.values()]
+    last = len(titles) + 3
+    columns = ["Backbone", *titles, "Fine-tuned", "Parameters", "Time"]
+    return table(above, columns, rows, numeric=(*range(1, len(titles) + 1), last - 1, last))
 
 
 def curve(run: RunFiles) -> str:
-    """The learning curve in numbers."""
+    """Returns the learning curve in numbers."""
     points_of = run.result.learning_curve or []
     shown = [
-        (key, *told)
-        for key, told in results.named_scores(run.task).items()
+        (key, *described)
+        for key, described in results.named_scores(run.task).items()
         if any(key in point for point in points_of)
     ]
     rows = [
@@ -182,10 +192,14 @@ def curve(run: RunFiles) -> str:
     if not rows:
         return ""
     expected = more(accuracies(run)) if run.counts_right else None
-    said = ""
+    forecast = ""
     if expected:
-        said = f" Twice as many, {count(expected[0])}, would bring {points(expected[1])}."
-    above = f"Of a head on parts of the training examples, mean of several draws.{said}"
+        n, gain = expected
+        forecast = f" Its trend predicts {points(gain)} more from twice as many, {count(n)}."
+    above = (
+        "A head was fitted on random parts of the training examples; scores are the mean over "
+        f"several draws.{forecast}"
+    )
     titles = [name for _, name, _ in shown]
     titles[:1] = [f"Validation {title.lower()}" for title in titles[:1]]
     return table(above, ["Share", "Examples", *titles], rows, range(2 + len(shown)))

@@ -1,4 +1,4 @@
-"""What stands below the table of exports: what was missed, mended, shipped, left undecided."""
+"""Notes below the table of exports, such as missed tolerances, repairs and the file to ship."""
 
 from collections.abc import Iterable
 
@@ -21,33 +21,36 @@ SHOWN = 6  # layers by name; the others are counted
 
 
 def notes(run: RunFiles) -> Iterable[str]:
-    """Sentences, the most important first."""
+    """Yields sentences, the most important first."""
     measured = figures.exports(run)
     yield from (f"{k}: {e.status}." for k, e in measured.items() if not figures.passed(e))
     for name, export in measured.items():
         if export.repair and export.repair.steps and export.val:
-            yield _mended(name, export, run.task)
+            yield _repaired(name, export, run.task)
     yield from _shipped(run)
     yield from _undecided(measured)
     yield from _slower(measured)
     for name, export in measured.items():
         if export.float_operators:
             kinds = listed([f"{n} {kind}" for kind, n in export.float_operators.items()])
-            yield f"{name} computes with floats in {kinds}: not for devices without them."
+            yield (
+                f"{name} still computes with floats in {kinds}, so it does not run on devices "
+                "without floats."
+            )
     chosen = figures.to_ship(run)
     if chosen and chosen[1].abstain:
         yield _abstaining(chosen[0].format, chosen[1].abstain, run)
 
 
-def _mended(name: str, export: Exported, task: str) -> str:
+def _repaired(name: str, export: Exported, task: str) -> str:
     kept, first = export.repair.kept, export.repair.steps[0]
     others = f" and {len(kept) - SHOWN} others" if len(kept) > SHOWN else ""
-    layers = ", ".join(kept[:SHOWN]) + others if kept else "nothing"
+    layers = ", ".join(kept[:SHOWN]) + others if kept else "no layer"
     before = number(first.lost), export.val.on, percent(first.moved)
     return (
-        f"{name} {tasks.of(task, 'words').mended(*before)}; with {layers} left "
-        f"float, which cost most when quantised apart, it loses {number(export.val.lost)}, and is "
-        f"{megabytes(export.repair.bytes)} larger."
+        f"{name} {tasks.of(task, 'words').mended(*before)}. It was repaired by leaving {layers} "
+        "float, the layers that lose most when quantised alone. It now loses "
+        f"{number(export.val.lost)} and is {megabytes(export.repair.bytes)} larger."
     )
 
 
@@ -55,8 +58,8 @@ def _shipped(run: RunFiles) -> Iterable[str]:
     shipped, _ = figures.to_ship(run) or (None, None)
     if shipped and shipped.device:
         right = _right(run, shipped.device)
-        said = part(run.modality, "show").on_device(shipped.device, right)
-        yield f"{shipped.path} is the {shipped.format} file. {said}"
+        on_device = part(run.modality, "show").on_device(shipped.device, right)
+        yield f"{shipped.path} is the {shipped.format} file. {on_device}"
 
 
 def _right(run: RunFiles, device: OnFiles) -> str:
@@ -83,14 +86,17 @@ def _slower(measured: dict[str, Exported]) -> Iterable[str]:
     for name, export in measured.items():
         median = figures.median(export)
         if median is not None and median > 1.05 * plain:
-            yield f"{name} is slower than float32 on this machine, {number(median / plain)} times."
+            slower = number(median / plain)
+            yield f"{name} takes {slower} times as long as float32 on the machine of this run."
 
 
 def _abstaining(name: str, abstain: Abstaining, run: RunFiles) -> str:
-    decided = f"{name} decides {percent(abstain.answered)} of the {run.example_nouns[1]}"
+    one, many = run.answer_nouns
+    decided = f"{name} answers {percent(abstain.answered)} of the {run.example_nouns[1]}"
     if is_number(right := abstain.get(run.main)):
-        decided += f", and is right on {percent(right)} of those"
+        decided += f" and is right on {percent(right)} of them"
     return (
-        f"{decided}; the right {run.answer_nouns[0]} is among those that it cannot rule out for "
-        f"{percent(abstain.coverage)} ({interval(abstain.interval)})."
+        f"{decided}; it abstains on the others. The right {one} is among the {many} that it does "
+        f"not rule out for {percent(abstain.coverage)} of the {run.example_nouns[1]} (95% interval "
+        f"{interval(abstain.interval)})."
     )

@@ -1,4 +1,4 @@
-"""The section on what the data check found: a run in, HTML out, empty where none was made."""
+"""The section on the findings of the data check, as HTML; "" if there was no check."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,34 +15,40 @@ from tl_keras.report.drawings.words import (
     split_name,
 )
 from tl_keras.report.drawings.words import number as shortest
-from tl_keras.report.facts import figures
+from tl_keras.report.facts import figures, label_doubts
 from tl_keras.report.read import RunFiles
 
-SHOWN = 24  # Of each kind; the rest is counted.
+SHOWN = 24  # findings shown of each kind; the others are counted
 
 
 def number(run: RunFiles) -> int:
-    """How many findings there are."""
+    """Returns the number of findings."""
     found = run.findings
     odd = [(found.get(key) or {}).get("odd") for key in part(run.modality, "show").ODD]
-    listed = [found.get(part) for part in ("near_duplicates", "suspects", "rare")]
-    return sum(len(entries or []) for entries in [*odd, *listed])
+    others = [found.get("near_duplicates"), label_doubts.listed(run), found.get("rare")]
+    return sum(len(entries or []) for entries in [*odd, *others])
 
 
-def unseen(run: RunFiles) -> list[str]:
-    """What nobody looked for, and why, a sentence each."""
-    near = "near_duplicates" in run.findings
-    too_many = f"too many {run.example_nouns[1]} for the memory"
-    said = [] if near else [f"Near-duplicates were not compared: {too_many}."]
+def unchecked(run: RunFiles) -> list[str]:
+    """Returns what was not checked, and why, one sentence each."""
+    sentences = []
+    if "near_duplicates" not in run.findings:
+        sentences.append(f"Near-duplicates were not searched for: {_too_many(run)}.")
     why = str(run.findings.get("suspects_note") or "")
-    # Where labels were compared, the note says how.
+    # Beside suspects, the note says how labels were compared.
     if why and not run.findings.get("suspects"):
-        said.append(f"{why[0].upper()}{why[1:]}.")
-    return said
+        sentences.append(f"{why[0].upper()}{why[1:]}.")
+    if withheld := label_doubts.withheld(run):
+        sentences.append(withheld)
+    return sentences
+
+
+def _too_many(run: RunFiles) -> str:
+    return f"there are too many {run.example_nouns[1]} to compare in memory"
 
 
 def data_check(run: RunFiles) -> str:
-    """All that was found, each kind under its heading."""
+    """Returns all findings, each kind under its heading."""
     many = run.answer_nouns[1]
     parts = {
         "Near-duplicates": _near_duplicates(run),
@@ -53,30 +59,32 @@ def data_check(run: RunFiles) -> str:
     body = "".join(f"<h3>{title}</h3>{part}" for title, part in parts.items() if part)
     if body or not run.findings:
         return body
-    return note("Nothing was found.")
+    return note("The data check found nothing.")
 
 
 def _near_duplicates(run: RunFiles) -> str:
     if run.findings and "near_duplicates" not in run.findings:
-        return note(f"Not compared: too many {run.example_nouns[1]} for the memory.")
+        return note(f"Not searched for: {_too_many(run)}.")
     pairs = [p for p in run.findings.get("near_duplicates") or [] if len(p.get("files") or []) == 2]
     if not pairs:
         return ""
-    # Those that leak from one split to another first.
+    # Pairs across two splits come first: they make scores too good.
     pairs = sorted(pairs, key=lambda pair: len(set(_two(pair, "splits"))) < 2)
     shown = pairs[:SHOWN]
     files = [str(file) for pair in shown for file in pair["files"]]
-    found = iter(part(run.modality, "show").thumbnails(run, files))
+    thumbnails = iter(part(run.modality, "show").thumbnails(run, files))
     cells = []
     for pair in shown:
         both = [str(file) for file in pair["files"]]
-        pictures = _images(run, [next(found), next(found)], both)
+        pictures = _images(run, [next(thumbnails), next(thumbnails)], both)
         named = zip(both, _two(pair, "splits"), _two(pair, "labels"), strict=True)
         lines = [_where(*names) for names in named]
         if is_number(pair.get("distance")):
             lines.append(f'<span class="file">distance {shortest(pair["distance"])}</span>')
         cells.append((pictures, lines))
     above = f"{counted(len(pairs), 'pair')} of nearly equal {run.plain_nouns[1]}{cut(pairs)}."
+    if any(is_number(pair.get("distance")) for pair in shown):
+        above += " The smaller the distance, the more alike."
     return note(above) + gallery(cells, "pairs") + _without(run)
 
 
@@ -96,29 +104,31 @@ def _images(run: RunFiles, pictures: Sequence[Any | None], names: Sequence[str])
 
 
 def cut(entries: Sequence[Any]) -> str:
-    """That only the first entries are shown, where there are more."""
+    """Returns that only the first entries are shown, or "" if all of them are."""
     rest = len(entries) - SHOWN
-    return f"; the first {SHOWN}, and {count(rest)} more in findings.json" if rest > 0 else ""
+    return f"; the first {SHOWN} are shown, all are in findings.json" if rest > 0 else ""
 
 
 def _without(run: RunFiles) -> str:
-    found = run.findings.get("without_near_duplicates") or {}
-    right = figures.share_right(run, found)
+    scores = run.findings.get("without_near_duplicates") or {}
+    right = figures.share_right(run, scores)
     if right is None:
         return ""
-    removed, n = found.get("removed"), found.get("n")
+    removed, n = scores.get("removed"), scores.get("n")
+    split = split_name(str(scores.get("split") or "test"))
+    have = "has" if removed == 1 else "have"
     return note(
-        f"Without the {count(removed)} {split_name(str(found.get('split') or 'test'))} examples "
-        f"that have a near-duplicate in another split, {percent(right)} of the "
-        f"{count(n)} left are right (95% interval {interval(found.get('interval'))})."
+        f"{counted(removed, f'{split} example')} {have} a near-duplicate in another split. Without "
+        f"such examples, {percent(right)} of {count(n)} answers are right (95% interval "
+        f"{interval(scores.get('interval'))})."
     )
 
 
 def _suspects(run: RunFiles) -> str:
-    suspects = run.findings.get("suspects") or []
-    said = note(run.findings["suspects_note"]) if run.findings.get("suspects_note") else ""
+    suspects, why = label_doubts.listed(run), run.findings.get("suspects_note")
+    notes = "".join(map(note, filter(None, (why, label_doubts.withheld(run)))))
     if not suspects:
-        return said
+        return notes
     shown = suspects[:SHOWN]
     files = [str(entry.get("file")) for entry in shown]
     cells = []
@@ -127,16 +137,18 @@ def _suspects(run: RunFiles) -> str:
     ):
         lines = [
             f"labelled <b>{escape(entry.get('label'))}</b>",
-            f"looks like <b>{escape(entry.get('suggested'))}</b> "
-            f"{percent(entry.get('probability'))}",
+            f"may be <b>{escape(entry.get('suggested'))}</b>, {percent(entry.get('probability'))} "
+            "sure",
             f'<span class="file">{escape(file)}</span>',
         ]
         cells.append((_images(run, [picture], [file]), lines))
-    above = f"{counted(len(suspects), *run.plain_nouns)}, the most doubtful first"
-    above += f"{cut(suspects)}."
+    above = f"{counted(len(suspects), *run.plain_nouns)}, the most doubtful label first"
+    above += f"{cut(suspects)}. A model that was not trained on them is confident of another label."
+    if trust := label_doubts.trust(run):
+        above += f" {trust}"
     if run.holds_out:
         above += " label_quality.csv ranks all examples."
-    return note(above) + said + gallery(cells, "single")
+    return note(above) + notes + gallery(cells, "single")
 
 
 def _rare(run: RunFiles) -> str:
@@ -148,6 +160,6 @@ def _rare(run: RunFiles) -> str:
         [escape(entry.get("class")), count(entry.get("n")), escape(entry.get("why") or NOTHING)]
         for entry in rare[:SHOWN]
     ]
-    above = f"{counted(len(rare), one, many)}{cut(rare)}."
+    above = f"{counted(len(rare), one, many)} with few training examples{cut(rare)}."
     columns = [one.capitalize(), run.example_nouns[1].capitalize(), "Why"]
     return table(above, columns, rows, numeric=(1,))

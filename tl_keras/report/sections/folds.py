@@ -1,4 +1,4 @@
-"""The section on cross-validation: what each fold came to, held out from its own model."""
+"""The section on cross-validation: the scores of each fold on the examples that it held out."""
 
 from collections.abc import Sequence
 
@@ -10,22 +10,23 @@ from tl_keras.report.read import RunFiles
 from tl_keras.report.sections.results import main, named_scores
 from tl_keras.run.result.folds import FoldRecord
 
-KEPT = {"head": "head", "mix": "mix", "finetuned": "fine-tuned", "scratch": "all"}
+# What a fold's model consists of, for a table; explained above it.
+KEPT = {"head": "head alone", "mix": "mean", "finetuned": "fine-tuned", "scratch": "from scratch"}
 
 
 def folds(run: RunFiles) -> str:
-    """Mean and deviation over folds, and a line for each."""
-    found = run.result.folds or []
-    if not found:
+    """Returns the mean and deviation over the folds, and a row for each."""
+    records = run.result.folds or []
+    if not records:
         return ""
-    return f'<p class="answer">{escape(_said(run))}</p>{_how(run)}{_table(found, run.task)}'
+    return f'<p class="answer">{escape(_mean(run))}</p>{_how(run)}{_table(records, run.task)}'
 
 
-def _said(run: RunFiles) -> str:
-    """The main score over all folds, as a sentence."""
+def _mean(run: RunFiles) -> str:
+    """Returns the main score over all folds, as a sentence."""
     summary, (name, written) = run.result.cross_validation, named_scores(run.task)[run.main]
     spread = summary.scores.get(run.main) if summary else None
-    line = f"Over {counted(len(run.result.folds), 'fold')} the {name.lower()} is "
+    line = f"The mean {name.lower()} over {counted(len(run.result.folds), 'fold')} is "
     if not spread:
         return f"{line}{NOTHING}."
     apart = spread.deviation
@@ -36,33 +37,36 @@ def _said(run: RunFiles) -> str:
 def _how(run: RunFiles) -> str:
     summary = run.result.cross_validation
     lines = [
-        "Each example is held out once, and answered by the model of its fold, which has seen it "
-        "neither in training nor in any choice: depth of training, regularisation and temperature "
-        "were chosen on a part of the others.",
+        "Each example is held out by one fold and answered by that fold's model. This model has "
+        "not seen the example, neither in training nor in a choice: depth, regularisation and "
+        "temperature were chosen on other examples.",
     ]
     if summary and summary.repeats > 1:
         lines.append(
-            f"The examples were dealt out {count(summary.repeats)} times; the scores above are "
-            "those of the first time."
+            f"The examples were divided into folds {count(summary.repeats)} times; the scores "
+            "above are those of the first division."
         )
     final = FINAL.get(summary.final) if summary else None
     lines += [final] if final else []
     if run.result.search:
-        lines.append("Each fold has a search of its own, so that no score is of what chose it.")
+        lines.append(
+            "Each fold has its own search, so no fold is scored on examples that chose it."
+        )
     return note(" ".join(lines))
 
 
 FINAL = {
-    "refit": "The model itself was then trained on all of them, as the folds chose: the held-out "
-    "scores are of models that had fewer examples, and rather too low for it than too high.",
-    "average": "The model itself has the average of the folds' weights.",
-    "ensemble": "The model itself holds those of all folds and averages their answers.",
+    "refit": "The final model was then trained on all examples, with the settings that the folds "
+    "chose. The held-out scores come from models trained on fewer examples, so they are more "
+    "likely too low than too high for the final model.",
+    "average": "The final model has the average of the folds' weights.",
+    "ensemble": "The final model contains the models of all folds and averages their answers.",
 }
 
 
-def _table(found: Sequence[FoldRecord], task: str) -> str:
+def _table(records: Sequence[FoldRecord], task: str) -> str:
     first, scores = tasks.of(task, "names").MAIN, named_scores(task)
-    named = list(dict.fromkeys(name for fold in found for name in fold.values or {}))
+    named = list(dict.fromkeys(name for fold in records for name in fold.values or {}))
     others = [name for name in scores if name != first]
     columns = ["Fold", "Trained on", scores[first][0], *(scores[name][0] for name in others)]
     columns += ["Kept", *named, "Time"]
@@ -76,10 +80,15 @@ def _table(found: Sequence[FoldRecord], task: str) -> str:
             *(_value(fold, name) for name in named),
             duration(fold.seconds),
         ]
-        for fold in found
+        for fold in records
     ]
     numbers = (1, *range(3, 3 + len(others)), len(columns) - 1)
-    return table(f"{counted(len(rows), 'fold')}.", columns, rows, numeric=numbers)
+    above = (
+        "Scores of each fold's model on the examples that the fold held out. Kept: what the model "
+        "consists of, the head alone on the pretrained backbone, the fine-tuned weights, or the "
+        "mean of the weights before and after fine-tuning."
+    )
+    return table(above, columns, rows, numeric=numbers)
 
 
 def _value(fold: FoldRecord, name: str) -> str:

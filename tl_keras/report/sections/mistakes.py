@@ -1,35 +1,38 @@
-"""The worst mistakes, with where the model looked: a run in, HTML out."""
+"""The section on the worst mistakes and where the model looked, as HTML."""
 
 from typing import Any
 
 from tl_keras.modalities import part
 from tl_keras.report.drawings.markup import escape, gallery, note
-from tl_keras.report.drawings.words import count, percent
+from tl_keras.report.drawings.words import count, counted, percent
 from tl_keras.report.facts import figures
 from tl_keras.report.read import Prediction, RunFiles
 
 
 def mistakes(run: RunFiles) -> str:
-    """The most confident mistakes, with pictures where they can be had."""
+    """Returns the most confident mistakes, with pictures if they can be found."""
     split, predictions = figures.predicted(run)
     if not predictions:
         return ""
     wrong = sum(p.prediction != p.label for p in predictions)
-    on = f"{count(wrong)} of {count(len(predictions))} {run.split_name(split)} examples are wrong"
+    of_all = f"of the answers to {counted(len(predictions), f'{run.split_name(split)} example')}"
+    verb = "is" if wrong == 1 else "are"
     if not wrong:
-        return note(f"{on}.")
+        return note(f"None {of_all} is wrong.")
     worst = figures.worst(run)
     pictures = part(run.modality, "show").thumbnails(run, [p.file for p in worst])
     heats = [_heat(run, p) for p in worst]
-    above = f"{on}; the most confident {len(worst)} are shown. Wrong labels often stand here."
+    above = f"{count(wrong)} {of_all} {verb} wrong"
+    above += "." if wrong == len(worst) else f"; the {len(worst)} most confident are shown."
+    above += " Wrong labels often show up here."
     shown = [
         (_pair(run, mistake, picture, heat), _lines(mistake))
         for mistake, picture, heat in zip(worst, pictures, heats, strict=True)
     ]
-    return note(f"{above} {_looked(run, heats)}".strip()) + gallery(shown)
+    return note(f"{above} {_about_heats(run, heats)}".strip()) + gallery(shown)
 
 
-def _looked(run: RunFiles, heats: list[Any | None]) -> str:
+def _about_heats(run: RunFiles, heats: list[Any | None]) -> str:
     show = part(run.modality, "show")
     if any(heats):
         return show.EXPLAINED
@@ -46,14 +49,14 @@ def _heat(run: RunFiles, mistake: Prediction) -> Any | None:
 def _pair(run: RunFiles, mistake: Prediction, picture: Any | None, heat: Any | None) -> list[str]:
     shown = [part(run.modality, "show").image(picture, mistake.file)] if picture else []
     if heat:
-        alt = f"{mistake.file}: what spoke for {mistake.prediction}"
+        alt = f"{mistake.file}: where the model saw {mistake.prediction}"
         shown.append(part(run.modality, "show").explained(run, heat, alt, picture))
     return shown
 
 
 def _lines(mistake: Prediction) -> list[str]:
     return [
-        f"predicted <b>{escape(mistake.prediction)}</b> {percent(mistake.probability)}",
+        f"predicted <b>{escape(mistake.prediction)}</b>, {percent(mistake.probability)} sure",
         f"labelled <b>{escape(mistake.label)}</b>",
         f'<span class="file">{escape(mistake.file)}</span>',
     ]

@@ -1,4 +1,4 @@
-"""Sections on what the model came from: a run in, HTML out, empty where that is unknown."""
+"""Sections on how the model was made. Each returns HTML, or "" if the run does not say."""
 
 from typing import Any
 
@@ -20,11 +20,11 @@ from tl_keras.report.read import RunFiles
 from tl_keras.report.sections.results import named_scores, share_of
 from tl_keras.run.result.training import ModelRecord
 
-QUARANTINED = 100
+QUARANTINED = 100  # files listed at most
 
 
 def data(run: RunFiles) -> str:
-    """Sizes of the splits, warnings of the audit, and what was left out."""
+    """Returns the sizes of the splits, the warnings of the data check and the quarantined files."""
     if not run.data and not run.result.data:
         return ""
     left_out = figures.quarantined(run)
@@ -47,14 +47,14 @@ def data(run: RunFiles) -> str:
 def _left_out(entries: list[dict]) -> str:
     shown = entries[:QUARANTINED]
     rows = [[escape(entry.get("file")), escape(entry.get("reason"))] for entry in shown]
-    above = f"{counted(len(entries), 'file')} that cannot be read or used"
-    rest = len(entries) - len(shown)
-    above += f"; the first {len(shown)}, and {count(rest)} more in data.json." if rest else "."
-    return table(above, ["File", "Reason"], rows)
+    above = f"{counted(len(entries), 'file')} cannot be read or used"
+    if len(entries) > len(shown):
+        above += f"; the first {len(shown)} are listed here, all of them in data.json"
+    return table(f"{above}.", ["File", "Reason"], rows)
 
 
 def time(run: RunFiles) -> str:
-    """How long each phase took."""
+    """Returns how long each phase took."""
     seconds = {phase: s for phase, s in run.result.seconds.items() if is_number(s)}
     total = seconds.pop("total", None) or sum(seconds.values())
     if not total:
@@ -63,30 +63,41 @@ def time(run: RunFiles) -> str:
         [escape(phase), duration(s), bar(s / total, percent(s / total))]
         for phase, s in seconds.items()
     ]
-    return table(f"{duration(total)} in all.", ["Phase", "Time", "Share"], rows, numeric=(1,))
+    above = f"{duration(total)} in all. {COVERED}"
+    return table(above, ["Phase", "Time", "Share"], rows, numeric=(1,))
+
+
+# `Run.timed` adds a phase's seconds when the phase ends.
+COVERED = (
+    "If the run was stopped and resumed, this is the time of all sessions together, without the "
+    "time spent in a phase before it was interrupted."
+)
 
 
 def features(run: RunFiles) -> str:
-    """Which activations were kept, and why."""
+    """Returns which activations were kept, and why."""
     rows = []
-    for name, own in (run.result.features or {}).items():
+    for name, record in (run.result.features or {}).items():
         cut, _, split = name.rpartition("/")
-        if own.keep:
-            how = "read from the cache" if own.cached else "computed"
-            spent = [how, megabytes(own.bytes), duration(own.seconds)]
+        if record.keep:
+            how = "read from the cache" if record.cached else "computed"
+            cells = [how, megabytes(record.bytes), duration(record.seconds)]
         else:
-            spent = ["not kept", NOTHING, NOTHING]
-        row = [cut, split_name(split), *spent, own.why or NOTHING]
+            cells = ["not kept", NOTHING, NOTHING]
+        row = [cut, split_name(split), *cells, record.why or NOTHING]
         rows.append([escape(cell) for cell in row])
     if not rows:
         return ""
-    above = "Activations of frozen layers, computed once instead of at each step."
-    columns = ["Behind layer", "Split", "How", "Size", "Time", "Why"]
+    above = (
+        "Activations of frozen layers, computed once and kept, instead of computed again at each "
+        "step. Layers whose activations were computed in one pass each show the time of that pass."
+    )
+    columns = ["After layer", "Split", "Source", "Size", "Time", "Why"]
     return table(above, columns, rows, numeric=(3, 4))
 
 
 def model(run: RunFiles) -> str:
-    """What was trained from what, and which of the candidates was kept."""
+    """Returns how the model was made, and which of the candidates was kept."""
     candidates = (run.result.model.candidates if run.result.model else None) or {}
     chosen_by = tasks.of(run.task, "names").CHOOSE_BY
     named, n = facts(list(described(run).items())), run.result.val.n if run.result.val else None
@@ -103,9 +114,10 @@ def model(run: RunFiles) -> str:
         return named
     titles = [named_scores(run.task).get(key, (_words(key),))[0] for key in chosen_by]
     views = next(iter(candidates.values())).views
-    above = f"What stood for choice, on {count(n)} validation examples. Gain: " + tasks.of(
-        run.task, "words"
-    ).ABOUT_GAIN.format(views=counted(views, "view"))
+    above = (
+        "head: the head alone; finetuned: the fine-tuned weights; mix: the mean of the weights "
+        f"before and after fine-tuning. Measured on {count(n)} validation examples. Gain: "
+    ) + tasks.of(run.task, "words").ABOUT_GAIN.format(views=counted(views, "view"))
     columns = ["Candidate", *titles, "Gain", "Temperature"]
     size = len(titles)
     numeric = (1, size + 1, size + 2)
@@ -117,30 +129,30 @@ def _words(key: str) -> str:
 
 
 def _score(run: RunFiles, key: str, value: float | None, n: int | None) -> str:
-    """A score that candidates are chosen by, as HTML."""
+    """Returns a score that candidates are chosen by, as HTML."""
     if run.counts_right and key == run.main:
         return share_of(value, n)
     return named_scores(run.task).get(key, ("", number))[1](value)
 
 
 def described(run: RunFiles) -> dict[str, Any]:
-    """What the model is, by name, in words."""
+    """Returns properties of the model by name, in words."""
     model = run.result.model
     if not model:
         return {}
     values = model.model_dump(exclude_none=True, exclude={"candidates"})
     if model.freeze is not None:
-        values = {name: own for name, own in values.items() if name not in ("block", "cut")}
+        values = {name: value for name, value in values.items() if name not in ("block", "cut")}
         values["freeze"] = _frozen(model)
     if model.kept:
         values["kept"] = KEPT.get(model.kept, model.kept)
     if model.weights == "none":
-        values["weights"] = "none: random"
+        values["weights"] = "none (random initial weights)"
     return {name: _plain(value) for name, value in values.items()}
 
 
 KEPT = {
-    "head": "the head alone, on the backbone as it was",
+    "head": "the head alone, on the pretrained backbone",
     "mix": "the mean of the weights before and after fine-tuning",
     "finetuned": "the fine-tuned weights",
     "scratch": "the weights trained from scratch",
@@ -153,18 +165,19 @@ KEPT = {
 def _frozen(model: ModelRecord) -> str:
     if not model.cut:
         return "nothing"
-    share = f", {model.freeze:.0%} of the blocks" if is_number(model.freeze) else ""
-    return f"up to {model.block or model.cut}{share}"
+    # The share as it was asked for; tables of a search show the share of whole blocks.
+    asked = f" (share {model.freeze:g}, rounded to whole blocks)" if is_number(model.freeze) else ""
+    return f"up to {model.block or model.cut}{asked}"
 
 
 def versions(run: RunFiles) -> str:
-    """What it ran on."""
+    """Returns the versions and the device that the run used."""
     named = {**(run.result.versions or {}), "device": run.result.device}
     return facts([(name, value) for name, value in named.items() if value is not None])
 
 
 def config(run: RunFiles) -> str:
-    """config.yaml as it stands."""
+    """Returns the text of config.yaml."""
     if not run.config.strip():
         return ""
     return scrolling("config.yaml", f"<pre><code>{escape(run.config.rstrip())}</code></pre>")

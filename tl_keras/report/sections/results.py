@@ -1,4 +1,4 @@
-"""Sections on what the model can do: a run in, HTML out, empty where there is nothing to show."""
+"""Sections on how good the model is, as HTML; "" if there is nothing to show."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -10,6 +10,7 @@ from tl_keras.report.drawings.markup import bar, escape, estimate, note, scrolli
 from tl_keras.report.drawings.words import (
     NOTHING,
     count,
+    counted,
     interval,
     is_number,
     listed,
@@ -24,29 +25,30 @@ from tl_keras.run.result.exports import Exported
 from tl_keras.run.result.part import Views
 from tl_keras.tasks.shares import wilson
 
-# Answers with names up to which the confusion matrix is shown whole; then the worst pairs.
-CELLS = 20
-PAIRS = 20
-STEEP = 30  # Letters of all names together, above which they stand upright over the matrix.
-RECALLS = 40  # Rows of the table of recalls; with more, those of the lowest.
+CELLS = 20  # With more classes, the worst pairs are shown instead of the confusion matrix.
+PAIRS = 20  # pairs that are shown then
+STEEP = 30  # With more letters in all names together, the matrix has vertical column headers.
+RECALLS = 40  # With more classes, the table of recalls shows only this many, the lowest.
 
 
 def scores(run: RunFiles) -> str:
-    """Scores of test and validation, side by side, with their intervals."""
-    measured = {name: figures.measured(run, name) for name in ("test", "val")}
-    found = {name: own for name, own in measured.items() if own}
-    if not found:
+    """Returns the test and validation scores side by side, with their intervals."""
+    both = {name: figures.measured(run, name) for name in ("test", "val")}
+    measured = {name: own for name, own in both.items() if own}
+    if not measured:
         return ""
-    drawn = [figures.intervals(run, name) for name in found]
+    bootstrapped = [figures.intervals(run, name) for name in measured]
     rows = []
     for key, (name, written) in named_scores(run.task).items():
         cells = [
             f"{written(own.get(key))}{between(intervals.get(key), written)}"
-            for own, intervals in zip(found.values(), drawn, strict=True)
+            for own, intervals in zip(measured.values(), bootstrapped, strict=True)
         ]
         rows.append([name, *cells])
-    rows += _of_views([own.views for own in found.values()], run.task)
-    heads = [f"{run.split_name(name)}, n\u00a0=\u00a0{count(own.n)}" for name, own in found.items()]
+    rows += _of_views([own.views for own in measured.values()], run.task)
+    heads = [
+        f"{run.split_name(name)}, n\u00a0=\u00a0{count(own.n)}" for name, own in measured.items()
+    ]
     about = tasks.of(run.task, "words").ABOUT_SCORES
     return table(about, ["Score", *heads], rows)
 
@@ -55,13 +57,13 @@ WRITTEN = {"percent": percent, "number": number}
 
 
 def named_scores(task: str) -> dict[str, tuple[str, Callable[[Any], str]]]:
-    """By metric of a task, its name and what writes its values."""
-    told = tasks.of(task, "words").SCORES
-    return {key: (name, WRITTEN[kind]) for key, (name, kind) in told.items()}
+    """Returns, by metric of a task, its title and the function that formats its values."""
+    titles = tasks.of(task, "words").SCORES
+    return {key: (name, WRITTEN[kind]) for key, (name, kind) in titles.items()}
 
 
 def _of_views(views: Sequence[Views | None], task: str) -> list[list[str]]:
-    """Rows of the scores of answers that are the mean over several views of an example."""
+    """Returns rows with the scores of answers averaged over several views of each example."""
     rows = []
     for n in sorted({own.count for own in views if own}):
         shown = [own if own and own.count == n else None for own in views]
@@ -77,7 +79,7 @@ def _of_views(views: Sequence[Views | None], task: str) -> list[list[str]]:
 
 
 def between(pair: Any, written: Callable[[Any], str]) -> str:
-    """An interval as HTML, in the words of its score; nothing where there is none."""
+    """Returns an interval as HTML, formatted as its score; "" if there is none."""
     if not pair or not all(map(is_number, pair)):
         return ""
     text = interval(pair) if written is percent else " to ".join(map(written, pair))
@@ -85,22 +87,23 @@ def between(pair: Any, written: Callable[[Any], str]) -> str:
 
 
 def recalls(run: RunFiles) -> str:
-    """Recall and precision of each answer, such as a class, or of the weakest ones."""
+    """Returns recall and precision of each class, or of the classes with the lowest recall."""
     split, _ = figures.scored(run)
-    rated = figures.rates(run)
-    if not rated:
+    rates = figures.rates(run)
+    if not rates:
         return ""
     one, many = run.answer_nouns
+    n = sum(rate.recall.n for rate in rates)
     above = (
-        f"On {count(sum(rate.recall.n for rate in rated))} {run.split_name(split)} examples; lines "
-        f"are 95% intervals. Found: the share of a {one} that was recognised (recall). Right when "
-        "said: the share of its predictions that are right (precision)."
+        f"Measured on {counted(n, f'{run.split_name(split)} example')}; the thin lines are 95% "
+        f"intervals. Recall: how many examples of the {one} were recognised. Precision: how many "
+        f"answers of this {one} were right."
     )
-    if len(rated) > RECALLS:
-        above += f" The {RECALLS} of {count(len(rated))} {many} with the lowest recall."
-        rated = sorted(rated, key=lambda rate: _or(rate.recall.value, 2))[:RECALLS]
-    rows = [[escape(rate.name), _share(rate.recall), _share(rate.precision)] for rate in rated]
-    return table(above, [one.capitalize(), "Found", "Right when said"], rows)
+    if len(rates) > RECALLS:
+        above += f" The {RECALLS} of {count(len(rates))} {many} with the lowest recall are shown."
+        rates = sorted(rates, key=lambda rate: _or(rate.recall.value, 2))[:RECALLS]
+    rows = [[escape(rate.name), _share(rate.recall), _share(rate.precision)] for rate in rates]
+    return table(above, [one.capitalize(), "Recall", "Precision"], rows)
 
 
 def _share(share: figures.Share) -> str:
@@ -108,21 +111,22 @@ def _share(share: figures.Share) -> str:
 
 
 def confusion(run: RunFiles) -> str:
-    """The confusion matrix, or the most frequent mistakes where there are many answers."""
+    """Returns the confusion matrix, or the most frequent mistakes if there are many classes."""
     split, _ = figures.predicted(run)
     names, counts = figures.counts(run)
     if not names:
         return ""
     one, many = run.answer_nouns
-    on = f"On {count(sum(counts.values()))} {run.split_name(split)} examples"
+    on = f"On {counted(sum(counts.values()), f'{run.split_name(split)} example')}"
     if len(names) <= CELLS:
-        return _matrix(f"{on}. Rows are the true {one}, columns the prediction.", names, counts)
+        above = f"{on}: a row for each label, a column for each prediction."
+        return _matrix(above, names, counts)
     pairs = figures.pairs(run)[:PAIRS]
     if not pairs:
-        return note(f"{on}: no {one} was taken for another.")
-    above = f"{on}. The most confused pairs of {count(len(names))} {many}."
+        return note(f"{on}, no {one} was mistaken for another.")
+    above = f"{on}: the most frequent mistakes among {count(len(names))} {many}."
     rows = [[escape(true), escape(taken), count(n)] for true, taken, n in pairs]
-    return table(above, [f"True {one}", "Taken for", "Times"], rows, numeric=(2,))
+    return table(above, ["Label", "Prediction", "Times"], rows, numeric=(2,))
 
 
 def _matrix(above: str, names: Sequence[str], counts: Counter) -> str:
@@ -132,7 +136,7 @@ def _matrix(above: str, names: Sequence[str], counts: Counter) -> str:
         cells = "".join(_cell(counts[true, name], total, true == name) for name in names)
         rows.append(f'<tr><th scope="row"><span>{escape(true)}</span></th>{cells}</tr>')
     heads = "".join(f'<th scope="col"><span>{escape(name)}</span></th>' for name in names)
-    corner = '<td><span class="soft">true \\ predicted</span></td>'
+    corner = '<td><span class="soft">label \\ predicted</span></td>'
     kind = "matrix steep" if sum(map(len, names)) > STEEP else "matrix"
     body = f"<thead><tr>{corner}{heads}</tr></thead><tbody>{''.join(rows)}</tbody>"
     return note(above) + scrolling(above, f'<table class="{kind}">{body}</table>')
@@ -147,25 +151,26 @@ def _cell(n: int, total: int, right: bool) -> str:
 
 
 def calibration(run: RunFiles) -> str:
-    """Whether its probabilities can be believed: the reliability diagram."""
+    """Returns the reliability diagram: whether the model's probabilities can be trusted."""
     split, predictions = figures.predicted(run)
     bins = figures.bins(run)
     if not bins:
         return ""
     above = (
-        f"On {count(len(predictions))} {run.split_name(split)} examples, by how sure the model is "
-        "of its answer. Points on the dashed line: of the answers that it is 80% sure of, 80% are "
-        "right. Below the line it is too sure. Lines are 95% intervals."
+        f"{counted(len(predictions), f'{run.split_name(split)} example').capitalize()}, grouped by "
+        "how sure the model is of its answer. A point on the dashed line means that the model can "
+        "be trusted: of the answers that it is 80% sure of, 80% are right. Below the line it is "
+        "too sure. Vertical lines are 95% intervals."
     )
     points = [(b.confidence, b.right.value, *b.right.interval, b.right.n) for b in bins]
     drawn = f'<div class="charts">{charts.reliability(points)}</div>'
     rows = [[percent(b.confidence), _share(b.right)] for b in bins]
-    listed_too = table("The same in numbers.", ["Sure", "Right"], rows)
-    return f'{note(above)}<div class="beside">{drawn}<div>{listed_too}</div></div>'
+    numbers = table("The same in numbers.", ["Sure", "Right"], rows)
+    return f'{note(above)}<div class="beside">{drawn}<div>{numbers}</div></div>'
 
 
 def exports(run: RunFiles) -> str:
-    """Each exported file: size, how well it agrees, how fast it is."""
+    """Returns a table of exported files: size, agreement with the model, and speed."""
     measured = figures.exports(run)
     if not measured:
         return ""
@@ -176,17 +181,18 @@ def exports(run: RunFiles) -> str:
     if run.holds_out and split == "val":
         # The final model was trained on all folds, so these scores do not measure its quality.
         measured_on = "training"
-    of_threads = f", {threads} thread{'s' if threads != '1' else ''}" if threads else ""
+    of_threads = f" on {threads} thread{'s' if threads != '1' else ''}" if threads else ""
     above = (
-        f"Each file loaded back and measured on {on or NOTHING} {measured_on} examples; "
-        "agreement and difference are against the model in Keras. Latency is of one example, "
-        f"by {figures.TIMED} runs on the machine of this run{of_threads}: small, what 95% stay "
-        "below. Below the size, the memory that LiteRT's own kernels take for activations and "
-        "unpacked weights."
+        f"Each file was loaded back and measured on {on or NOTHING} {measured_on} examples. "
+        "Agreement and largest difference compare its answers with those of the Keras model. "
+        f"Latency is the median time for one example{of_threads} over {figures.TIMED} runs on the "
+        "machine of this run, and in small print the time that 95% of the runs stay below. The "
+        "small print below the size is the memory that LiteRT's own kernels need for activations "
+        "and unpacked weights."
     )
     score = run.main
     columns = ["Format", "Status", "Size, memory", named_scores(run.task)[score][0], "Agreement"]
-    columns += ["Largest difference", "Median, 95%, ms", "All threads, ms"]
+    columns += ["Largest difference", "Latency, ms", "Latency on all cores, ms"]
     largest = max(export.bytes for export in measured.values())
     slowest = max(filter(is_number, map(figures.median, measured.values())), default=0)
     rows = []
@@ -227,7 +233,7 @@ def _length(value: Any, largest: float, written: Callable[[Any], str]) -> str:
 
 
 def main(task: str, value: Any, n: Any) -> str:
-    """A task's main score on n examples as HTML, a share with its interval."""
+    """Returns a task's main score on n examples as HTML; a share has its interval."""
     words = tasks.of(task, "words")
     if words.COUNTS_RIGHT:
         return share_of(value, n)
@@ -235,11 +241,11 @@ def main(task: str, value: Any, n: Any) -> str:
 
 
 def share_of(share: float | None, n: int | None) -> str:
-    """A share of n examples as HTML, with its interval where n is known."""
+    """Returns a share of n examples as HTML, with its interval if n is known."""
     if not is_number(share) or not 0 <= share <= 1 or not n or n < 0:
         return percent(share)
     return estimate(share, wilson(round(share * n), n), n)
 
 
 def _or(value: Any, other: Any) -> Any:
-    return other if value is None or value != value else value  # NaN differs from itself.
+    return other if value is None or value != value else value  # NaN is not equal to itself.

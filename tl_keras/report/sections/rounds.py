@@ -1,4 +1,4 @@
-"""The section on parallel training: the teacher's labels, its students, what they merged to."""
+"""The section on parallel training: the teacher's labels, the students, and the merged model."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from tl_keras.report.drawings.words import (
     percent,
     points,
 )
-from tl_keras.report.facts import figures
+from tl_keras.report.facts import figures, teachers
 from tl_keras.report.read import RunFiles
 from tl_keras.report.sections.results import named_scores, share_of
 from tl_keras.run.result.part import MainScores
@@ -22,84 +22,98 @@ from tl_keras.run.result.teaching import LabelCounts, Round
 
 MERGED = {
     "average": "the average of the students' weights",
-    "ensemble": "the students' ensemble, whose probabilities are averaged",
+    "ensemble": "the ensemble of the students, whose probabilities are averaged",
     "teacher": "the teacher itself, since no student was better",
 }
+# What a student consists of, for a table; explained above it.
+KEPT = {"head": "head alone", "mix": "mean", "finetuned": "fine-tuned"}
 
 
 def rounds(run: RunFiles) -> str:
-    """Whether the students know more than their teacher, and a table of each round."""
-    found = run.result.rounds or []
-    if not found:
+    """Returns the model against its teacher, and tables for each round."""
+    every = run.result.rounds or []
+    if not every:
         return ""
-    parts = [f'<p class="answer">{escape(said(run))}</p>', note(_how(run))]
-    for i, own in enumerate(found, start=1):
-        title = f"Round {i}" if len(found) > 1 else "Students"
-        parts.append(f"<h3>{title}</h3>{_students(run, own)}{_candidates(run, own)}")
+    parts = [f'<p class="answer">{escape(against_teacher(run))}</p>', note(_how(run))]
+    if doubt := teachers.doubt(run):
+        parts.append(note(doubt))
+    for i, one in enumerate(every, start=1):
+        title = f"Round {i}" if len(every) > 1 else "Students"
+        parts.append(f"<h3>{title}</h3>{_students(run, one)}{_candidates(run, one)}")
         parts.append(
-            f"<h3>Labels{f' of round {i}' if len(found) > 1 else ''}</h3>{_labels(run, own)}"
+            f"<h3>Labels{f' of round {i}' if len(every) > 1 else ''}</h3>{_labels(run, one)}"
         )
     return "".join(parts)
 
 
-def said(run: RunFiles) -> str:
-    """The model against its teacher, as a sentence."""
+def against_teacher(run: RunFiles) -> str:
+    """Returns how the model compares with its teacher, as a sentence."""
     teacher = run.result.teacher
     known = teacher and figures.measured(run, teacher.split)
     between = figures.paired(teacher.won, teacher.lost, teacher.n) if known else None
     if not between:
-        return "Students were trained on what a teacher had labelled."
+        return "Students were trained on examples that a teacher had labelled."
     low, high = between
-    gained = (
-        f"{points((teacher.won - teacher.lost) / teacher.n)} (95% interval of the difference "
-        f"{interval(between)}, paired by {count(teacher.n)} {run.split_name(teacher.split)} "
-        "examples)"
+    on = (
+        f"(95% interval of the difference {interval(between)}, paired by "
+        f"{counted(teacher.n, f'{run.split_name(teacher.split)} example')})"
     )
+    gain = (teacher.won - teacher.lost) / teacher.n
     if low > 0:
-        return f"The model is better than its teacher by {gained}."
+        return f"The model is better than its teacher by {points(gain)} {on}."
     if high < 0:
-        return f"The model is worse than its teacher, which is the better choice, by {gained}."
-    return f"The model cannot be told from its teacher: the difference is {gained}."
+        return f"The model is worse than its teacher by {points(-gain)} {_turned(on, between)}."
+    return f"The model is not shown to be better than its teacher: {points(gain)} apart {on}."
+
+
+def _turned(on: str, between: Sequence[float]) -> str:
+    """Returns the text with the interval of the opposite difference."""
+    return on.replace(interval(between), interval([-between[1], -between[0]]))
 
 
 def _how(run: RunFiles) -> str:
     teacher, unlabelled = run.result.teacher, run.result.unlabelled
     right = percent(figures.share_right(run, teacher))
+    on = f" of {run.split_name(teacher.split)} examples" if teacher else ""
     n = count(unlabelled.n if unlabelled else None)
     return (
-        f"The first teacher, cross-validated on all that was labelled and right on {right}, "
-        f"labelled {n} examples; students were trained on segments of them, and on "
-        "what was labelled, and merged. What is labelled for validation chose, and no test example."
+        "The first teacher was cross-validated on all labelled examples. It is right on "
+        f"{right}{on} and labelled {n} unlabelled examples. Each student was trained on one "
+        "segment of them and on the labelled examples; then the students were merged. "
+        "Human-labelled validation examples chose the model; test examples had no part in that."
     )
 
 
-def _students(run: RunFiles, own: Round) -> str:
+def _students(run: RunFiles, one: Round) -> str:
     rows = [
         [
             count(student.segment),
             count(student.train),
             _share(run, student.labelled),
             _share(run, student.taught),
-            escape(student.kept),
+            escape(KEPT.get(student.kept, student.kept)),
             duration(student.seconds),
         ]
-        for student in own.segments
+        for student in one.segments
     ]
     above = (
-        f"{counted(len(rows), 'student')}. Right on what people labelled for validation, and on "
-        "what the teacher labelled of its own segment: agreement with the teacher, no truth."
+        f"{counted(len(rows), 'student')}. Human labels: share right on the validation examples "
+        "that people labelled. Teacher labels: agreement with the teacher on validation examples "
+        "of the student's own segment, whether the teacher is right or not. Kept: what the student "
+        "consists of, the head alone on the pretrained backbone, the fine-tuned weights, or the "
+        "mean of the weights before and after fine-tuning."
     )
-    columns = ["Segment", "Trained on", "Labelled", "Taught", "Kept", "Time"]
+    columns = ["Segment", "Trained on", "Human labels", "Teacher labels", "Kept", "Time"]
     return table(above, columns, rows, numeric=(0, 1, 5))
 
 
 def _share(run: RunFiles, scores: MainScores | None) -> str:
-    """The share of right answers, as HTML."""
+    """Returns the share of right answers, as HTML."""
     return share_of(figures.share_right(run, scores), scores.n if scores else None)
 
 
-def _candidates(run: RunFiles, own: Round) -> str:
-    merged, n = own.merged, run.result.val.n if run.result.val else None
+def _candidates(run: RunFiles, one: Round) -> str:
+    merged, n = one.merged, run.result.val.n if run.result.val else None
     by = tasks.of(run.task, "names").CHOOSE_BY[0]
     rows = [
         [
@@ -107,20 +121,20 @@ def _candidates(run: RunFiles, own: Round) -> str:
             share_of(figures.share_right(run, scores), n),
             number(scores.get(by)),
         ]
-        for name, scores in own.candidates.items()
+        for name, scores in one.candidates.items()
     ]
     if not rows:
         return ""
     kept = MERGED.get(merged, f"the best student, of segment {merged.removeprefix('segment_')}")
-    above = f"On {count(n)} labelled validation examples. Kept: {kept}."
+    above = f"Measured on {count(n)} validation examples that people labelled. Kept: {kept}."
     titles = [named_scores(run.task)[key][0] for key in (run.main, by)]
     return table(above, ["Candidate", *titles], rows, numeric=(2,))
 
 
-def _labels(run: RunFiles, own: Round) -> str:
-    noun, labels = run.answer_nouns[0], own.labels
+def _labels(run: RunFiles, one: Round) -> str:
+    noun, labels = run.answer_nouns[0], one.labels
     known = any(entry.known is not None for entry in labels.classes.values())
-    columns = [noun.capitalize(), "Estimated share", "Labels", "Kept from", "Kept"]
+    columns = [noun.capitalize(), "Estimated share", "Labels", "Kept from confidence", "Kept"]
     rows = []
     for i, (name, entry) in enumerate(labels.classes.items()):
         row = [
@@ -132,12 +146,15 @@ def _labels(run: RunFiles, own: Round) -> str:
         ]
         rows.append(row + ([_right(entry)] if known else []))
     above = (
-        f"What the teacher said, corrected by the share of each {noun} as its answers let "
-        f"estimate; the surest of each {noun} were kept."
+        f"The teacher's labels. Its probabilities are corrected by the estimated share of each "
+        f"{noun}; only the most confident labels of each {noun} were kept for the students."
     )
     if known:
         columns.append("Right")
-        above += " Their true labels are known here: they are told, and chose nothing."
+        above += (
+            " The true labels of these examples are known. They are only shown here and had no "
+            "part in training."
+        )
     return table(above, columns, rows, numeric=(1, 2, 3, 4))
 
 

@@ -1,4 +1,4 @@
-"""The section on a search: which depth, the trials in charts and one by one."""
+"""The section on a search: which freeze depth to use, and the trials in charts and a table."""
 
 from collections.abc import Iterable, Sequence
 
@@ -24,30 +24,31 @@ from tl_keras.report.facts.trials import Search, Trial, shortly
 from tl_keras.report.read import RunFiles
 from tl_keras.report.sections import results
 
-ROWS = 50
-DRAWN = 200  # Trials in a chart, the best.
-QUARTERS = ((0.0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.0))  # Shares, where there are many.
+ROWS = 50  # rows of the table of trials
+DRAWN = 200  # trials in a chart, the best ones
+# Ranges of shares that the trials are grouped by if they have many different shares.
+QUARTERS = ((0.0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.0))
 
 
 def search(run: RunFiles) -> str:
-    """What was searched, and what came of it."""
-    found = trials.searched(run)
-    if not found:
+    """Returns what was searched, and the results."""
+    searched = trials.searched(run)
+    if not searched:
         return ""
-    said = depth(found) if run.counts_right else ""
+    conclusion = depth(searched) if run.counts_right else ""
     parts = [
-        f'<p class="answer">{escape(said)}</p>' if said else "",
-        note(summary(found)),
-        _flattered(run, found),
-        _charts(found) if run.counts_right else "",
-        _architectures(found, run),
-        _table(found, run.task),
+        f'<p class="answer">{escape(conclusion)}</p>' if conclusion else "",
+        note(summary(searched)),
+        _luck(run, searched),
+        _charts(searched) if run.counts_right else "",
+        _architectures(searched, run),
+        _table(searched, run.task),
     ]
     return "".join(filter(None, parts))
 
 
 def summary(search: Search) -> str:
-    """How many trials, how long, by what, as a sentence."""
+    """Returns the number of trials, their time, the tuner and the objective, as a sentence."""
     line = counted(search.size, "trial")
     record = search.record
     if is_number(record.seconds):
@@ -57,15 +58,15 @@ def summary(search: Search) -> str:
     return f"{line}; tuner {record.tuner}, objective {record.objective}."
 
 
-def _flattered(run: RunFiles, search: Search) -> str:
+def _luck(run: RunFiles, search: Search) -> str:
     if len(search.done) < 2:
         return ""
     tested = figures.scored(run)[0] == "test"
-    go_by = "Go by the test score, which no trial has seen." if tested else ""
+    trust = " Trust the test score: no trial has seen the test examples." if tested else ""
     return note(
-        f"The best of {count(len(search.done))} was chosen on the very examples that it is "
-        "measured on here: luck is part of its score, and its interval does not know that. "
-        f"The more trials, the more luck. {go_by}".strip()
+        f"The best of {count(len(search.done))} trials was chosen by the same examples that it is "
+        "measured on here. Part of its score is luck, which the interval does not include; more "
+        f"trials bring more luck.{trust}"
     )
 
 
@@ -77,16 +78,19 @@ def _charts(search: Search) -> str:
     if not drawn:
         return ""
     pairs = [drawn[i : i + 2] for i in range(0, len(drawn), 2)]
-    above = "Each sign or line is a trial, on validation; bars are 95% intervals."
+    above = "Each marker or line is a trial, measured on validation; bars are 95% intervals."
     if len({trial.label for trial in search.done}) > 1:
         above += (
-            " Those by depth and by learning rate show the trials of "
-            f"{isolated(search.best.label)}, the architecture of the best."
+            " The charts by frozen blocks and by learning rate show only the trials of "
+            f"{isolated(search.best.label)}, the architecture of the best trial."
         )
     if search.record.tuner == "hyperband":
-        above += " By depth and rate stand those of as many epochs as the best."
+        above += (
+            " The charts by frozen blocks and by learning rate show only trials with as many "
+            "epochs as the best trial."
+        )
     if len(search.done) > DRAWN:
-        above += f" Only the best {DRAWN} of {count(len(search.done))} are drawn."
+        above += f" Only the best {DRAWN} of {count(len(search.done))} trials are drawn."
     return note(above) + "".join(f'<div class="charts">{"".join(pair)}</div>' for pair in pairs)
 
 
@@ -118,7 +122,7 @@ def _by_rate(search: Search) -> str:
 
 
 def _groups(rated: Sequence[Trial]) -> Iterable[tuple[str, list[tuple[float, float]]]]:
-    """Rate and accuracy by depth; where there are many depths, by quarters of the shares."""
+    """Yields learning rates and accuracies by depth, or by quarters if there are many depths."""
     shares = sorted({t.share for t in rated if t.share is not None})
     bounds = [(share, share) for share in shares]
     if len(shares) >= len(search_charts.POINTS):
@@ -158,8 +162,8 @@ def _parallel(search: Search) -> str:
     svg = search_charts.parallel(ends, list(zip(*places, strict=True)))
     key = [f"{chr(ord('A') + i)} {a.name}: {a.key}" for i, a in enumerate(axes)]
     key += filter(None, [coordinates.left_out(search, shown)])
-    lost = "; dotted ones came to no model" if search.others else ""
-    key.append(f"The thick line is the best trial{lost}.")
+    lost = " Dotted lines are trials without a model." if search.others else ""
+    key.append(f"The thick line is the best trial.{lost}")
     lines = "".join(f"<span>{escape(line)}</span>" for line in key)
     return f"<figure>{svg}<figcaption>{lines}</figcaption></figure>"
 
@@ -173,7 +177,7 @@ def _cost(trial: Trial, name: str) -> Maybe[float]:
 
 
 def _pareto(search: Search) -> list[str]:
-    """Accuracy against size and against latency; numbers are those of the table."""
+    """Returns charts of accuracy by size and by latency; numbers refer to the table."""
     best, drawn = trials.by_architecture(search), []
     for cost, (title, unit) in COSTS.items():
         points = {
@@ -206,10 +210,11 @@ def _architectures(search: Search, run: RunFiles) -> str:
         )
     above = (
         "The best trial of each architecture, with the size and the latency of its exported file. "
-        "None better: no other is at least as accurate for less of these."
+        "Best trade-off by size or latency: no other architecture is at least as accurate and "
+        "smaller, or faster."
     )
     score = results.named_scores(run.task)[run.main][0]
-    heads = ["No.", "Architecture", score, "Size", "Latency, ms", "None better by"]
+    heads = ["No.", "Architecture", score, "Size", "Latency, ms", "Best trade-off by"]
     return f"<h3>Architectures</h3>{table(above, heads, rows, numeric=(0, 3, 4))}"
 
 
@@ -228,13 +233,18 @@ def _table(search: Search, task: str) -> str:
     scores, names = results.named_scores(task), tasks.of(task, "names")
     named = trials.fields(search)
     above = f"{counted(len(every), 'trial')}, the best first"
-    rest = len(every) - ROWS
-    above += f"; the first {ROWS}, and {count(rest)} more in result.json." if rest > 0 else "."
+    above += f"; {ROWS} are shown, all are in result.json." if len(every) > ROWS else "."
+    main = scores[names.MAIN][0].lower()
+    above += (
+        " Frozen up to: the last frozen block, and below it the share of frozen blocks; fit.freeze "
+        f"is rounded to whole blocks. Fine-tuned: the {main} of the fine-tuned weights. Kept: "
+        "whether the trial kept these weights, the head alone on the pretrained backbone, or the "
+        f"mean of both. {scores[names.MAIN][0]}: that of the kept model."
+    )
     if search.level:
-        main = scores[names.MAIN][0].lower()
-        above += f" Level: its {main} cannot be told from that of the best (paired, 95%)."
+        above += f" Level: its {main} is not shown to be below that of the best (paired, 95%)."
     columns = ["Trial", *named, "Frozen up to", "Fine-tuned", "Kept"]
-    shown = dict.fromkeys((names.MAIN, names.OBJECTIVE))  # Once where they are the same.
+    shown = dict.fromkeys((names.MAIN, names.OBJECTIVE))  # one column if they are the same
     columns += [*(scores[name][0] for name in shown), "Time", "Status"]
     rows = [_row(search, trial, named) for trial in every[:ROWS]]
     last = len(columns) - 1
@@ -256,12 +266,16 @@ def _row(search: Search, trial: Trial, named: Sequence[str]) -> list[str]:
         *values,
         _frozen(trial),
         main(record.finetuned),
-        escape(record.kept or NOTHING),
+        escape(KEPT.get(record.kept, record.kept or NOTHING)),
         _score(trial),
         *other,
         duration(record.seconds),
         _status(search, trial),
     ]
+
+
+# What a trial kept, for a table; explained above it.
+KEPT = {"head": "head alone", "mix": "mean", "finetuned": "fine-tuned", "scratch": "from scratch"}
 
 
 def _frozen(trial: Trial) -> str:

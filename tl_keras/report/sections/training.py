@@ -1,4 +1,4 @@
-"""Sections on how the model was trained: a run in, HTML out, empty where nothing is known."""
+"""Sections on how the model was trained, as HTML; "" if nothing is known."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,7 @@ from tl_keras.report.read import RunFiles
 
 
 def training(run: RunFiles) -> str:
-    """What was tried for the head, and the curves of the epochs."""
+    """Returns how the head was fitted, and the learning curves."""
     lines = [*_head(run), *_epochs(run)]
     if not lines:
         return ""
@@ -22,7 +22,8 @@ def training(run: RunFiles) -> str:
         if (size := figures.split_size(run, split)) is not None
     ]
     if sizes:
-        lines[-1] += f" On {listed(sizes)} examples."
+        lines[-1] += f" Trained and measured on {listed(sizes)} examples."
+
     drawn = [charts.regularisation_path(figures.strengths(run))]
     drawn += charts.learning_curves(figures.epochs(run))
     shown = "".join(drawn)
@@ -33,13 +34,14 @@ def _head(run: RunFiles) -> Iterable[str]:
     tried = figures.strengths(run)
     if not tried:
         return
-    fitted = tasks.of(run.task, "words").HEAD
-    line = f"Head: {fitted}, {counted(len(tried), 'strength')} of regularisation tried"
+    method = tasks.of(run.task, "words").HEAD
+    strengths = "regularisation strength"
+    line = f"Head: {method}, {counted(len(tried), strengths)} tried"
     known = [record for record in tried if is_number(record.get("val_loss"))]
     if known:
         best = min(known, key=lambda record: record["val_loss"])
-        line += f"; validation loss {number(best['val_loss'])} at the best "
-        line += f"(regularisation {number(best.get('regularisation'))})"
+        line += f"; lowest validation loss {number(best['val_loss'])}, "
+        line += f"at strength {number(best.get('regularisation'))}"
     yield f"{line}."
 
 
@@ -57,25 +59,26 @@ def _epochs(run: RunFiles) -> Iterable[str]:
 
 
 def augmented(run: RunFiles) -> str:
-    """Training examples as they are, and as augmentation changes them."""
+    """Returns training examples as they are, and as augmentation changes them."""
     rows = []
     for entry in run.pictures.get("augmented") or []:
         file = str(entry.get("file"))
-        named = [("as it is", entry.get("original"))]
+        named = [("original", entry.get("original"))]
         named += [(f"view {i}", name) for i, name in enumerate(entry.get("views") or [], start=1)]
-        found = [(word, part(run.modality, "show").written(run, name)) for word, name in named]
+        read = [(word, part(run.modality, "show").written(run, name)) for word, name in named]
         pictures = [
             part(run.modality, "show").image(picture, f"{file}, {word}")
-            for word, picture in found
+            for word, picture in read
             if picture
         ]
         if pictures:
             rows.append((pictures, [f'<span class="file">{escape(file)}</span>']))
     if not rows:
         return ""
+    field = f"{run.modality}.augment"
     above = (
-        f"{counted(len(rows), f'training {run.example_nouns[0]}')}: first as it is, then as "
-        f"{run.modality}.augment has it, epoch by epoch. A view that a person could not name "
-        f"teaches nothing: weaken {run.modality}.augment then."
+        f"{counted(len(rows), f'training {run.example_nouns[0]}')}: the original first, then the "
+        f"views that {field} made of it, one per epoch. If a person could not recognise a view, "
+        f"the model learns nothing from it: weaken {field}."
     )
     return note(above) + gallery(rows, "views")

@@ -47,8 +47,30 @@ def suspects(features: np.ndarray, labels: np.ndarray) -> list[tuple[int, int, f
       features: `(n, channels) float32`, pooled.
       labels: `(n,) int64`, every class among them.
     """
+    return doubtful(left_out_answers(features, labels), labels)
+
+
+def left_out_answers(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Returns probabilities of the classes, `(n, classes)`, by heads not fitted on the example.
+
+    Args as of `suspects`.
+    """
     scores = leave_one_out(features, labels)
-    return doubtful(answers(scores / fit_temperature(scores, labels)), labels)
+    return answers(scores / fit_temperature(scores, labels))
+
+
+def judged(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, dict[str, Any]]:
+    """Returns for `findings.json`, under `suspects_judge`, how good the model behind doubts is.
+
+    `n` is the number of labels, `agreement` the share of labels that the model would have given,
+    `largest` the share of the largest class.
+
+    Args as of `doubtful`.
+    """
+    agreement = float((probabilities.argmax(1) == labels).mean())
+    largest = float(np.bincount(labels).max() / len(labels))
+    record = {"n": len(labels), "agreement": round(agreement, 4), "largest": round(largest, 4)}
+    return {"suspects_judge": record}
 
 
 def doubtful(probabilities: np.ndarray, labels: np.ndarray) -> list[tuple[int, int, float]]:

@@ -1,0 +1,71 @@
+"""Doubts about labels: which are listed, and how far the model that doubts them can be trusted."""
+
+from dataclasses import dataclass
+
+from tl_keras.report.drawings.words import count, counted, is_number, percent
+from tl_keras.report.read import RunFiles
+from tl_keras.tasks.shares import wilson
+
+# Share of the way from always answering the largest class (0) to agreeing with all labels (1).
+NEAR_CHANCE = 0.25  # A judge below this is not believed at all.
+WEAK = 0.75  # A judge below this makes many mistakes of its own.
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The model that compared the labels. It was not trained on the examples that it judged."""
+
+    n: int  # labels that it judged
+    agreement: float  # share of these labels that it would have given, 0..1
+    largest: float  # share of the largest class, 0..1
+
+    @property
+    def skill(self) -> float:
+        """0 if it is as good as always answering the largest class, 1 if it agrees with all."""
+        return (self.agreement - self.largest) / (1 - self.largest) if self.largest < 1 else 0.0
+
+    @property
+    def is_near_chance(self) -> bool:
+        """Whether it is not shown to be better than that, or hardly better."""
+        low, _ = wilson(round(self.agreement * self.n), self.n)
+        return low <= self.largest or self.skill < NEAR_CHANCE
+
+
+def judge(run: RunFiles) -> Judge | None:
+    """Returns the judge of the labels; None if findings.json does not describe it."""
+    record = run.findings.get("suspects_judge")
+    values = [record.get(key) for key in ("n", "agreement", "largest")] if record else []
+    if not values or not all(map(is_number, values)):
+        return None
+    n, *shares = values
+    return Judge(int(n), *shares) if n >= 1 and all(0 <= share <= 1 for share in shares) else None
+
+
+def listed(run: RunFiles) -> list[dict]:
+    """Returns the doubted labels that the page lists; none if the judge is near chance."""
+    judged = judge(run)
+    return [] if judged and judged.is_near_chance else run.findings.get("suspects") or []
+
+
+def trust(run: RunFiles) -> str:
+    """Returns a sentence on how far the doubts can be trusted; "" if that is not known."""
+    judged = judge(run)
+    if not judged:
+        return ""
+    line = f"This model agrees with {percent(judged.agreement)} of {counted(judged.n, 'label')}"
+    if judged.skill < WEAK:
+        return f"{line}, so many of its doubts are its own mistakes."
+    return f"{line}."
+
+
+def withheld(run: RunFiles) -> str:
+    """Returns a sentence on doubts that the page does not list; "" if there are none."""
+    judged, n = judge(run), len(run.findings.get("suspects") or [])
+    if not n or listed(run):
+        return ""
+    return (
+        f"{count(n)} of {counted(judged.n, 'label')} were doubted, but the doubts are not listed "
+        "here: the model that compared the labels agrees with only "
+        f"{percent(judged.agreement)} of them, close to the {percent(judged.largest)} of always "
+        "answering the largest class. findings.json lists the doubts."
+    )
