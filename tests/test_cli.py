@@ -131,9 +131,9 @@ WRONG = [
         ]
     ),
     ("report", "--workdir: expected the run's folder; received nothing"),
-    ("report --workdir=lost", "report: '{folder}/lost' is no run folder: it has none of "),
-    ("report lost", "report: '{folder}/lost' is no run folder: it has none of "),
-    ("report done lost", "report: '{folder}/lost' is no run folder: it has none of "),
+    ("report --workdir=lost", "report: '{folder}/lost' does not exist; pass the folder that was"),
+    ("report lost", "report: '{folder}/lost' does not exist; pass the folder that was the "),
+    ("report done lost", "report: '{folder}/lost' does not exist; pass the folder that was "),
     ("report done begun", "report: '{folder}/begun' is not finished; finish it first"),
     (
         "report done missed --workdir=done",

@@ -64,7 +64,7 @@ def test_audit_says_what_forbids_training(tree, tmp_path):
     assert any("has one class" in warning for warning in warnings)
     assert any("9 of 15 files cannot be used" in warning for warning in warnings)
     page = found.report.read_text(encoding="utf-8")
-    assert "Mend the data, then audit them again." in page and "hen train: tl-keras" not in page
+    assert "Repair the data, then audit them again." in page and "hen train: tl-keras" not in page
     with pytest.raises(ValueError, match="data.max_bad_share"):
         tl_keras.finetune(config, tmp_path / "run")
 

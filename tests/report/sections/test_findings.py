@@ -85,7 +85,7 @@ DOUBTED = {"file": "a.png", "split": "train", "label": "a", "suggested": "b", "p
             False,
             "agrees with only 20.0% of them, close to the 10.0% of always answering",
         ),
-        (0.1, 1000, False, "1 of 1,000 labels were doubted, but the doubts are not listed here"),
+        (0.1, 1000, False, "1 of 1,000 labels was doubted, but the doubts are not listed here"),
         (0.34, 3, False, "agrees with only 34.0% of them"),  # 1 of 3 may be chance.
     ],
 )

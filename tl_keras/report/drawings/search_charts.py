@@ -240,12 +240,12 @@ def _number(axes: Axes, points: Mapping[int, Estimate], best: Sequence[int]) -> 
     """Writes its number beside each point; points too close for two labels share one."""
     groups: list[tuple[Pair, list[int]]] = []
     for i, e in points.items():
-        place = axes.transLimits.transform(axes.transScale.transform((e.x, 100 * e.accuracy)))
-        near = [own for other, own in groups if all(abs(place - other) < NEAR)]
+        x, y = axes.transLimits.transform(axes.transScale.transform((e.x, 100 * e.accuracy)))
+        near = [n for (u, v), n in groups if abs(x - u) < NEAR[0] and abs(y - v) < NEAR[1]]
         if near:
             near[0].append(i)
         else:
-            groups.append((place, [i]))
+            groups.append(((x, y), [i]))
     for (x, _), numbers in groups:
         e, above = points[numbers[0]], any(i in best for i in numbers)
         offset = (6 if x < 0.5 else -6, 5 if above else -12)

@@ -39,7 +39,7 @@ def count(value: Any) -> str:
     return f"{value:,}" if is_number(value) else NOTHING
 
 
-def counted(n: int, one: str, many: str = "") -> str:
+def counted(n: Any, one: str, many: str = "") -> str:
     """A number with its noun: "1 file", "1,234 files". `many` is an irregular plural."""
     return f"{count(n)} {one if n == 1 else many or one + 's'}"
 

@@ -61,11 +61,11 @@ def trust(run: RunFiles) -> str:
 def withheld(run: RunFiles) -> str:
     """Returns a sentence on doubts that the page does not list; "" if there are none."""
     judged, n = judge(run), len(run.findings.get("suspects") or [])
-    if not n or listed(run):
+    if not n or not judged or not judged.is_near_chance:
         return ""
     return (
-        f"{count(n)} of {counted(judged.n, 'label')} were doubted, but the doubts are not listed "
-        "here: the model that compared the labels agrees with only "
+        f"{count(n)} of {counted(judged.n, 'label')} {'was' if n == 1 else 'were'} doubted, but "
+        "the doubts are not listed here: the model that compared the labels agrees with only "
         f"{percent(judged.agreement)} of them, close to the {percent(judged.largest)} of always "
         "answering the largest class. findings.json lists the doubts."
     )

@@ -72,7 +72,7 @@ def _measured_on(run: RunFiles) -> _MeasuredOn:
 
 
 def _why_apart(kind: _MeasuredOn, most: _MeasuredOn | None) -> str:
-    if not kind.examples:
+    if not kind.examples or most is None:
         return "has no predictions.csv that matches its data.json"
     if kind.task != most.task:
         return f"solves another task, {kind.task} instead of {most.task}"
