@@ -17,7 +17,7 @@ from tl_keras.run.files import check_folders
 from tl_keras.run.process import open_streams
 from tl_keras.version import VERSION
 
-# Errors that the user can fix: no permission to write, a full disk, a name that the system refuses.
+# Errors that the user can fix: no permission, a full disk, a name that the system refuses.
 USER_ERRNOS = (
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR),
     *(errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR),
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         status = _dispatch(arguments)
-        sys.stdout.flush()  # Here, so that a closed pipe is caught below.
+        sys.stdout.flush()  # If the pipe is closed, this raises here and not at exit.
         return status
     except (ValueError, flags.Error) as error:
         if not isinstance(error, flags.Error) and not is_for_user(error):
@@ -92,7 +92,7 @@ def _hint(name: str, known: Iterable[str]) -> str:
 
 
 def _define(names: Sequence[str]) -> Flags:
-    # Not absl's global flags, to which TensorFlow adds 26. absl has types, but not here.
+    # Not absl's global flags, to which TensorFlow adds 26. This constructor has no types.
     values = flags.FlagValues()  # type: ignore[no-untyped-call]
     for name in names:
         FLAGS[name](values)
@@ -169,7 +169,7 @@ FLAGS: dict[str, Callable[[Flags], Any]] = {
 }
 
 
-# Help of flags that mean something else in some commands.
+# Help of flags that have another meaning in some commands.
 _FINISHED = {"workdir": "The folder of the finished run."}
 _WRITTEN = {"output": "File to write. Default: standard output."}
 SPECIAL_HELP: dict[str, dict[str, str]] = {
@@ -223,7 +223,7 @@ def _help(name: str, values: Flags) -> str:
 
 @dataclass(frozen=True)
 class DescribedFlag:
-    """A flag as the help shows it; `default` is None if there is no default."""
+    """A flag as the help shows it; `default` is None for a flag without a default."""
 
     name: str
     help: str

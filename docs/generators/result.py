@@ -44,7 +44,7 @@ def text() -> str:
 
 
 def _find(node: schema.Node, above: str, root: schema.Node, paths: dict[str, list[str]]) -> None:
-    """Adds the paths at which each model stands below a node, by the model's name."""
+    """Adds the paths of each model below a node, by the model's name."""
     for name, own in node["properties"].items():
         for definition, step in _models(own):
             path = f"{above}.{name}{step}".removeprefix(".")
@@ -60,7 +60,7 @@ def _links(root: schema.Node, paths: dict[str, list[str]]) -> dict[str, str]:
         for definition, (first, *_) in paths.items()
         for key in root["$defs"][definition]["properties"]
     }
-    return {**keys, **config.addresses("config.md")}  # A name of both means the config.
+    return {**keys, **config.addresses("config.md")}  # A name that both have means the config.
 
 
 def _models(node: schema.Node, step: str = "") -> Iterator[tuple[str, str]]:

@@ -22,8 +22,10 @@ PLURAL = {
     "array": "lists",
     "object": "entries",
 }
-VALUE = re.compile(r"(?:^|(?<=[.)]) )([a-z\d][\w.]*|\[\]): ")  # begins what a value means
-FRAGMENT = re.compile(r"\[\{.*?\}\]|\{[^}]*\}")  # YAML in a description
+VALUE = re.compile(
+    r"(?:^|(?<=[.)]) )([a-z\d][\w.]*|\[\]): "
+)  # A value and the colon before its meaning.
+FRAGMENT = re.compile(r"\[\{.*?\}\]|\{[^}]*\}")  # YAML inside a description.
 
 
 def resolved(node: Node, root: Node) -> Node:

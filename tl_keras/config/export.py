@@ -23,8 +23,9 @@ class ExportConfig(Section):
         description="Formats to export. All but saved_model and onnx are LiteRT (TFLite) files. "
         "saved_model: for servers. float32: as Keras computes. float16: weights in half precision. "
         "dynamic: int8 weights; activations are quantised during inference. int8: int8 weights "
-        "and activations, uint8 input and output. int16x8: int8 weights and int16 activations. "
-        "onnx: for ONNX Runtime; needs the extra 'onnx'.",
+        "and activations, uint8 input and output. int16x8: int8 weights and int16 activations, "
+        "for accelerators that need it; slow on a CPU. onnx: for ONNX Runtime; needs the extra "
+        "'onnx'.",
     )
     calibration_examples: Annotated[int, Field(ge=1)] = Field(
         100,
@@ -49,8 +50,10 @@ class ExportConfig(Section):
     max_accuracy_drop: Share = Field(
         0.01,
         description="For float16, dynamic, int8 and int16x8: largest loss of accuracy on the "
-        "validation examples. A file that loses more is repaired: some operators stay float. A "
-        "file whose loss is clearly larger even then is rejected.",
+        "validation examples; one example may always be lost. A file that loses more, or that "
+        "moves more than 8% of the probability to other classes, is repaired: some operators stay "
+        "float. A file is rejected if the 95% interval of its loss is beyond the limit even then, "
+        "or if so much probability still moves.",
     )
     max_bytes: Annotated[float, Field(gt=0)] | None = Field(
         None,
@@ -67,8 +70,9 @@ class ExportConfig(Section):
         None,
         description="Adds an output abstain to the files, which is 1 where the model is not sure "
         "of one class, by conformal prediction. The value, as in 0.95, is the share of examples "
-        "for which the right class is among the classes that the model does not rule out. null: "
-        "no such output.",
+        "for which the right class is among the classes that the model does not rule out. Choose a "
+        "value above the model's accuracy; 0.95 needs at least 19 validation examples. null: no "
+        "such output.",
         json_schema_extra={"expected": "a number above 0 and below 1, as in 0.95, or null"},
     )
     title: Text | None = Field(

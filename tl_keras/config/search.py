@@ -10,7 +10,7 @@ from tl_keras import tasks
 from tl_keras.config.messages import messages, nearest, shown
 from tl_keras.config.section import Minutes, Section, Text
 
-MOST_DECADES = 100  # between the ends of a range
+MOST_DECADES = 100  # Largest ratio of the ends of a range, as a power of ten.
 
 
 class Range(Section):
@@ -39,13 +39,13 @@ class Range(Section):
         return self
 
 
-BLOCKS = "blocks"  # Stands for every block boundary; a value of fit.freeze alone.
+BLOCKS = "blocks"  # For fit.freeze only: every block boundary.
 Values = tuple[Any, ...] | Range | Literal["blocks"]
 DEFAULT_SPACE: dict[str, Any] = {
     "fit.freeze": [0.0, 0.25, 0.5, 0.75, 1.0],
     "fit.learning_rate": {"min": 3e-5, "max": 3e-3, "scale": "log"},
 }
-TRIALS = 12  # The command `search` runs so many if the config sets no budget.
+TRIALS = 12  # Number of trials of the command `search` if the config sets no budget.
 LIMITS = ("bytes", "latency_ms")
 
 
@@ -72,16 +72,19 @@ class SearchConfig(Section):
     )
     objective: Text = Field(
         "log_loss",
-        description="What the best trial is best at: a metric of the validation set, such as "
-        "accuracy or log_loss, optionally with limits on the exported file, as in 'accuracy "
-        "subject to bytes <= 3e6 and latency_ms <= 5'.",
+        description="The metric of the validation set by which the best trial is picked: "
+        f"{', '.join(tasks.every('METRICS'))}. Limits on the size and latency of the exported file "
+        "may follow, as in 'accuracy subject to bytes <= 3e6 and latency_ms <= 5'. log_loss is the "
+        "default because accuracy on a hundred examples is coarse.",
         json_schema_extra={
             "expected": "a metric, as in 'accuracy' or 'log_loss', optionally with limits of the "
             "exported file, as in 'accuracy subject to bytes <= 3e6 and latency_ms <= 5'"
         },
     )
     format: Literal["float32", "float16", "dynamic", "int8"] = Field(
-        "int8", description="Format of the file to which the limits of objective apply."
+        "int8",
+        description="Format of the file to which the limits of objective apply. The file is "
+        "measured once for each architecture.",
     )
     keep: Annotated[int, Field(ge=1)] = Field(
         1, description="Number of best trials whose model.keras stays on disk."

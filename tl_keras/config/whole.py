@@ -39,7 +39,9 @@ class _Data(Section):
 
 # Each modality has a section of its own name, as in `image: {size: 96}`.
 _SETTINGS = {name: part(name, "config").SECTION for name in MODALITIES}
-if TYPE_CHECKING:  # Type checkers follow no table, and see the default modality.
+if (
+    TYPE_CHECKING
+):  # Type checkers cannot follow the table; they see the section of the default modality.
     from tl_keras.modalities.image.config import ImageConfig
 
     class _Examples(_Data):

@@ -55,7 +55,7 @@ class Augmentation(Section):
     model_config = ConfigDict(json_schema_extra=_names_one)
 
     flip: Literal["horizontal", "vertical", "both"] | None = Field(
-        None, description="Mirrors half of the images, along one axis or along each of both."
+        None, description="Mirrors images at random: along each named axis one half of the images."
     )
     rotation: Annotated[float, Field(gt=0, le=0.5)] | None = Field(
         None,

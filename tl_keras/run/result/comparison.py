@@ -74,8 +74,8 @@ class ApproachRecord(Part):
     )
     bytes: Maybe[Bytes] = Field(description="Size of the int8 file; null where there is none.")
     latency_ms: Maybe[Milliseconds] = Field(
-        description="Median time for one example with the int8 file, on one thread; null where "
-        "there is no file."
+        description="Median time for one example with the int8 file, on one thread; null "
+        "without such a file."
     )
 
 

@@ -76,8 +76,8 @@ class Abstaining(Measures):
 class Exported(Measures):
     """One exported file or folder of `export/`, loaded again and measured.
 
-    For classification it has the measure `accuracy`. Measures are of test; of validation where
-    there is no test split.
+    For classification it has the measure `accuracy`. The measures are of the test split, or of
+    validation without a test split.
     """
 
     path: str = Field(description="Path of the file or folder below the run folder.")
@@ -159,7 +159,7 @@ class Shipped(Part):
         description="The format that model.tflite is a copy of; null if no file is within the "
         "limits, or none is a LiteRT file."
     )
-    status: str = Field(description="ok, or why there is no file to ship.")
+    status: str = Field(description="ok, or why no file can be shipped.")
     path: Maybe[str] = Field(None, description="Path of the file below the run folder.")
     device: Maybe[OnFiles] = Field(
         None,

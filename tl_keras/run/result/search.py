@@ -111,7 +111,7 @@ class SearchRecord(Part):
     tuner: str = Field(description="The tuner, as in search.tuner.")
     objective: str = Field(description="The objective, as in search.objective.")
     trials: list[TrialRecord] = Field(description="All trials, in order.")
-    best: str = Field(description="Name of the best trial, whose model is the run's.")
+    best: str = Field(description="Name of the best trial. The run has the model of this trial.")
     curve: list[Pair] = Field(
         description="Pairs of the time in seconds and the best main metric until then."
     )
