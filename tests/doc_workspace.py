@@ -117,6 +117,7 @@ def shrunk(tree: dict[str, Any], cache: Path) -> dict[str, Any]:
     if (search := tree.get("search")) and search.get("trials"):
         section("search")["trials"] = min(search["trials"], 2)
     section("cross_validate").setdefault("folds", 3)
+    section("parallel").setdefault("segments", 1)  # Each student is a process.
     section("cache")["path"] = str(cache)
     return tree
 
