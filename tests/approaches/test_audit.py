@@ -49,7 +49,7 @@ def test_audit_lists_bad_files_and_looks_at_all_labels(audited):
     assert entry["file"] == "disc/broken.png"
     assert {"suspects", "rare", "sizes", "brightness", "near_duplicates"} <= set(audited.findings)
     lines = "\n".join(summary.lines_of_audit(audited))
-    assert "72 images in 3 classes, 1 files left out" in lines
+    assert "72 images in 3 classes, 1 file left out" in lines
 
 
 def test_audit_says_what_forbids_training(tree, tmp_path):

@@ -85,7 +85,7 @@ def test_what_reaches_scratch_is_timed(compared):
 
 def test_page_names_the_recommendation_and_its_reason(compared):
     page = compared.report.read_text()
-    assert f"Use {compared.result['recommended']['best']}" in page
+    assert f"Use the approach {compared.result['recommended']['best']}" in page
     for part in ("Approaches", "Differences", "Backbones", "Learning curve", "LogME"):
         assert part in page
     assert not (compared.workdir / "MODEL_CARD.md").exists()

@@ -1,4 +1,4 @@
-"""Claims on the pages as a browser shows them: in light, dark, on a phone, printed."""
+"""Tests of the pages in a browser: light, dark, on a phone, printed."""
 
 import json
 import shutil
@@ -21,13 +21,13 @@ axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs
 @pytest.fixture(scope="module")
 def browser():
     with sync_api.sync_playwright() as playwright:
-        # The system's, in a container too; nothing is downloaded.
+        # The system's browser, also in a container; nothing is downloaded.
         yield playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
 
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory) -> dict:
-    """Every page there is, on hostile names, by name."""
+    """Returns the path of each kind of page, with hostile names on it, by name."""
     folder = tmp_path_factory.mktemp("pages")
     run = handmade.make(folder)
     handmade.write_pictures(run)
@@ -45,8 +45,8 @@ def pages(tmp_path_factory) -> dict:
         name.mkdir()
         for file in files:
             shutil.copy(run / file, name / file)
-    found = {path.name: page.write(path) for path in (run, audit, begun, searched)}
-    return found | {"comparison": side_by_side.write([run, other], folder / "comparison.html")}
+    written = {path.name: page.write(path) for path in (run, audit, begun, searched)}
+    return written | {"comparison": side_by_side.write([run, other], folder / "comparison.html")}
 
 
 NAMES = ("run", "audit", "begun", "searched", "comparison")
@@ -54,27 +54,27 @@ LOOKS = {"light": ("light", 1100), "dark": ("dark", 1100), "phone": ("light", 36
 
 
 def opened(browser, path, look: str):
-    """A page, with what it said to the console and what it asked for."""
+    """Opens a page; returns it with its console messages and the URLs that it requested."""
     scheme, width = LOOKS[look]
-    # The page allows no script; axe is one.
+    # The page forbids scripts, but axe is one.
     context = browser.new_context(
         color_scheme=scheme, viewport={"width": width, "height": 800}, bypass_csp=True
     )
     page = context.new_page()
-    said, asked = [], []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
+    messages, requests = [], []
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
     page.goto(path.as_uri())
-    return page, said, asked
+    return page, messages, requests
 
 
 @pytest.mark.parametrize("look", LOOKS)
 @pytest.mark.parametrize("name", NAMES)
-def test_page_holds_in_a_browser(browser, pages, name, look):
-    page, said, asked = opened(browser, pages[name], look)
-    assert said == []
-    assert [url for url in asked if not url.startswith("data:")] == [pages[name].as_uri()]
+def test_page_is_valid_and_accessible(browser, pages, name, look):
+    page, messages, requests = opened(browser, pages[name], look)
+    assert messages == []
+    assert [url for url in requests if not url.startswith("data:")] == [pages[name].as_uri()]
     assert page.evaluate("document.documentElement.scrollWidth") == LOOKS[look][1]
     broken = "[...document.images].filter(i => !i.complete || !i.naturalWidth).length"
     assert page.evaluate(broken) == 0
@@ -83,39 +83,39 @@ def test_page_holds_in_a_browser(browser, pages, name, look):
     page.context.close()
 
 
-def test_content_security_policy_is_kept_and_stops_scripts(browser, pages):
+def test_content_security_policy_blocks_requests(browser, pages):
     page = browser.new_page()
-    said = []
-    page.on("console", lambda message: said.append(message.text))
+    messages = []
+    page.on("console", lambda message: messages.append(message.text))
     page.goto(pages["run"].as_uri())
     page.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=\"http://a.test/x\">')")
     page.wait_for_timeout(100)
-    assert any("Content Security Policy" in line for line in said)
+    assert any("Content Security Policy" in line for line in messages)
     page.close()
 
 
 def test_dark_is_dark(browser, pages):
-    def ground(look: str) -> int:
+    def brightness(look: str) -> int:
         page, _, _ = opened(browser, pages["run"], look)
         colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
         page.context.close()
         return sum(map(int, colour.removeprefix("rgb(").removesuffix(")").split(",")))
 
-    assert ground("dark") < 100 < 700 < ground("light")
+    assert brightness("dark") < 100 < 700 < brightness("light")
 
 
-def test_print_is_light_and_whole(browser, pages, tmp_path):
+def test_printed_pages_are_light_and_not_clipped(browser, pages, tmp_path):
     page, _, _ = opened(browser, pages["run"], "dark")
     page.emulate_media(media="print", color_scheme="dark")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-    page.set_viewport_size({"width": 718, "height": 1000})  # A4 less its margins, at 96 dpi.
+    page.set_viewport_size({"width": 718, "height": 1000})  # A4 without margins, at 96 dpi.
     clipped = "[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > 718).length"
     assert page.evaluate(clipped) == 0
     assert page.pdf(format="A4").startswith(b"%PDF")
     page.context.close()
 
 
-def test_wide_tables_scroll_by_keyboard_inside_their_box(browser, pages):
+def test_wide_tables_can_be_scrolled_by_keyboard(browser, pages):
     page, _, _ = opened(browser, pages["run"], "phone")
     box = page.locator(".scroll").filter(has=page.locator("pre")).first
     box.focus()

@@ -42,7 +42,7 @@ def test_every_finding_is_shown(workdir):
         "fewer than <20>",
         "577 (from 190 to 1,048)",
         "12 × 900 thin <i>",
-        "Of 780 images.",
+        "Measured on 780 images.",
         "87.1",
         "3.10",
     ]:
@@ -78,7 +78,7 @@ DOUBTED = {"file": "a.png", "split": "train", "label": "a", "suggested": "b", "p
     ("agreement", "n", "is_listed", "sentence"),
     [
         (0.95, 1000, True, "This model agrees with 95.0% of 1,000 labels."),
-        (0.6, 1000, True, "agrees with 60.0% of 1,000 labels, so many of its doubts are its own"),
+        (0.85, 1000, True, "agrees with 85.0% of 1,000 labels, so many of these doubts are its"),
         (
             0.2,
             1000,

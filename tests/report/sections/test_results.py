@@ -57,7 +57,7 @@ def test_missing_heat_maps_are_explained(workdir):
     entry = {"file": "sub/<b>.png", "split": "test", "heat": None}
     change(workdir, "pictures/index.json", mistakes=[entry])
     text = mistakes.mistakes(read(workdir))
-    assert "No heat maps" in text and text.count("<img ") == 1
+    assert "There are no heat maps" in text and text.count("<img ") == 1
 
 
 @pytest.mark.parametrize("name", ["../../outside.png", "/etc/passwd", "heat_00.png", 7, "a b.jpg"])

@@ -21,13 +21,13 @@ THUMBNAIL = 160  # px, longer side
 PICTURE = 60_000_000  # Pixels; a larger file is not decoded for the sake of a thumbnail.
 WRITTEN = 200_000  # Bytes; no picture that a run writes comes near.
 ODD = {"sizes": "size", "brightness": "brightness or colour"}
-WHY_ODD = "They may be crops, scans or faults of a camera that new pictures will not have."
+WHY_ODD = "They may be crops, scans or camera faults, which new pictures will not have."
 EXPLAINED = (
-    "Warm: what spoke most for the prediction (Grad-CAM). Where it lies beside the thing itself, "
-    "the model goes by the surroundings."
+    "Warm colours show the areas that spoke most for the prediction (Grad-CAM). If they are beside "
+    "the object, the model relies on the background."
 )
 NOT_EXPLAINED = (
-    "No heat maps: this model has no feature map to look at, or nothing in it stood out."
+    "There are no heat maps, because this model has no feature map or nothing in it stood out."
 )
 SHIFTS = "other cameras, places, populations or times"
 
@@ -142,10 +142,10 @@ def on_device(device: OnFiles, right: str) -> str:
       right: its accuracy, in words.
     """
     return (
-        "From the image files as they are, decoded and resized by export/device/predict.py, it "
-        f"{right}answers as on prepared pixels on {percent(device.agreement)} of "
-        f"{count(device.n)}; {percent(device.identical)} of the images are the same to the "
-        "last pixel."
+        "Given the original image files, decoded and resized by export/device/predict.py, it "
+        f"{right}gives the same answers as on pixels prepared for training on "
+        f"{percent(device.agreement)} of {count(device.n)} images. {percent(device.identical)} of "
+        "the images are identical to the last pixel."
     )
 
 
@@ -174,7 +174,8 @@ def _sizes(sizes: dict) -> str:
 
 
 def _brightness(brightness: dict) -> str:
-    named = [("median", number(brightness.get("median")))] if brightness.get("median") else []
+    median = brightness.get("median")
+    named = [("median brightness, 0 to 255", number(median))] if median else []
     odd = brightness.get("odd") or []
     rows = [
         [
@@ -192,11 +193,11 @@ def _measured(
 ) -> str:
     if not named and not odd:
         return ""
-    on = note(f"Of {counted(of['n'], 'image')}.") if is_number(of.get("n")) else ""
+    on = note(f"Measured on {counted(of['n'], 'image')}.") if is_number(of.get("n")) else ""
     if not odd:
         return on + facts(named)
     of_what = "brightness or colour" if columns[1].startswith("Mean") else "size"
-    above = f"{counted(len(odd), 'image')} of unusual {of_what}{cut(odd)}."
+    above = f"{counted(len(odd), 'image')} with unusual {of_what}{cut(odd)}."
     return on + facts(named) + table(above, columns, rows, numeric=(1,))
 
 

@@ -57,7 +57,8 @@ def _take(run: RunFiles) -> list[Advice]:
         f"approaches answered{beyond}. "
         f"Training took {duration(record.training if record else None)}."
     )
-    return [Advice(f"Use {best} ({title(run, best)}), in the folder {run.name}/{best}.", why)]
+    do = f"Use the approach {best} ({title(run, best)}), in the folder {run.name}/{best}."
+    return [Advice(do, why)]
 
 
 def _noise(run: RunFiles) -> list[Advice]:

@@ -43,7 +43,9 @@ def what_to_do(run: RunFiles) -> list[Advice]:
         last = "Until then, finetune refuses to train on these data: see the first warning above."
         return [*lines, *unchecked, Advice("Repair the data, then audit them again.", last)]
     if lines:
-        last = "You can also train first: the report of the run will show if a finding does harm."
+        last = (
+            "You need not settle every finding first: a first run shows whether the rest do harm."
+        )
         return [*lines, *unchecked, Advice("Then train: tl-keras finetune --data=FOLDER.", last)]
     clean = NOTHING_IN_CHECKED if unchecked else NOTHING_FOUND
     return [*unchecked, Advice("Train: tl-keras finetune --data=FOLDER.", clean)]

@@ -16,12 +16,12 @@ from tl_keras.run.result.comparison import ApproachRecord
 NAMES = {
     "scratch": "from scratch",
     "head": "the head alone",
-    "finetune": "fine-tuned at the freeze depth of the config",
-    "search": "fine-tuned at the freeze depth that a search chose",
+    "finetune": "fine-tuned, freeze depth from the config",
+    "search": "fine-tuned, freeze depth from a search",
     "full": "all layers fine-tuned",
     "chain": "fine-tuned from an earlier run",
-    "cross_validate": "trained on all labels, scored by cross-validation",
-    "parallel": "students of a teacher, trained on unlabelled examples too",
+    "cross_validate": "cross-validated, then trained on all labels",
+    "parallel": "a teacher's students, with unlabelled examples",
 }
 
 

@@ -8,7 +8,7 @@ from tl_keras.tasks.shares import wilson
 
 # Share of the way from always answering the largest class (0) to agreeing with all labels (1).
 NEAR_CHANCE = 0.25  # A judge below this is not believed at all.
-WEAK = 0.75  # A judge below this makes many mistakes of its own.
+WEAK = 0.9  # A judge below this makes many mistakes of its own.
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def trust(run: RunFiles) -> str:
         return ""
     line = f"This model agrees with {percent(judged.agreement)} of {counted(judged.n, 'label')}"
     if judged.skill < WEAK:
-        return f"{line}, so many of its doubts are its own mistakes."
+        return f"{line}, so many of these doubts are its own mistakes."
     return f"{line}."
 
 

@@ -75,7 +75,8 @@ def render(run: RunFiles) -> str:
         contents(filled),
         *(section(title, body) for title, body in filled.items()),
     ]
-    above = [run.result.pipeline or ("audit" if run.is_audit else ""), run.name]
+    command = run.result.pipeline or ("audit" if run.is_audit else "")
+    above = [f"tl-keras {command}" if command else "", run.name]
     return document(
         f"{run.name}: tl_keras report",
         " · ".join(filter(None, above)),

@@ -87,7 +87,7 @@ def render(named: Named) -> str:
         "Time": _time(named),
     }
     body = "\n".join(section(title, part) for title, part in parts.items() if part)
-    title = " and ".join(run.name for _, run in named)
+    title = listed([run.name for _, run in named])
     return document(f"{title}: tl_keras", "comparison", _headline(named, compared), body)
 
 
@@ -152,10 +152,11 @@ def _meaning(named: Named, compared: list[paired.Difference] | None) -> Iterable
                 f"{lead} on {count(d.n)} examples "
                 f"(95% interval {between(named[0][1], d.interval)}).",
             )
-    if len(named) > 2:
+    if len(compared) > 1:
         yield (
             "Measure the chosen model once more, on new examples.",
-            f"The best of {len(named)} models looks better than it is: part of its lead is luck.",
+            f"The best of {len(compared) + 1} models looks better than it is: part of its lead is "
+            "luck.",
         )
 
 
@@ -217,8 +218,9 @@ def _differences(named: Named, compared: list[paired.Difference] | None) -> str:
         for d in compared
     ]
     right = "right" if tasks.of(paired.task_of(named), "words").COUNTS_RIGHT else "better"
+    letters = listed(sorted([compared[0].best, *(d.letter for d in compared)]))
     above = (
-        f"These runs answered the same {count(compared[0].n)} examples and are compared example by "
+        f"{letters} answered the same {count(compared[0].n)} examples and are compared example by "
         "example, so the interval of a difference is narrower than the intervals of the scores. "
         f"{right.capitalize()} alone: on how many examples only the first run is {right}, and "
         "only the second. Noise: the interval contains 0."

@@ -76,7 +76,8 @@ def _table(run: RunFiles) -> str:
         rows.append(
             [
                 str(i),
-                f"{escape(name)}{mark} <small>{escape(isolated(title(run, name)))}</small>",
+                f'{escape(name)}{mark} <small class="wrap">{escape(isolated(title(run, name)))}'
+                "</small>",
                 _main(run, record.val),
                 _main(run, record.test),
                 duration(record.training),

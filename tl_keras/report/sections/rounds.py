@@ -54,10 +54,8 @@ def against_teacher(run: RunFiles) -> str:
     if not between:
         return "Students were trained on examples that a teacher had labelled."
     low, high = between
-    on = (
-        f"(95% interval of the difference {interval(between)}, paired by "
-        f"{counted(teacher.n, f'{run.split_name(teacher.split)} example')})"
-    )
+    n = counted(teacher.n, f"{run.split_name(teacher.split)} example")
+    on = f"on {n} (paired 95% interval {interval(between)})"
     gain = (teacher.won - teacher.lost) / teacher.n
     if low > 0:
         return f"The model is better than its teacher by {points(gain)} {on}."

@@ -14,8 +14,8 @@ CHANGE = 1e-3  # Relative, of the ratio of the two precisions, under which it ha
 # In the report: by key, the title of a column and how its values are written.
 COLUMNS = {"logme": ("LogME", "number"), "left_out_accuracy": ("Left out", "percent")}
 ABOUT = (
-    "LogME (arXiv 2102.11005), the higher the better; accuracy of a logistic regression on "
-    "examples that it was not fitted on."
+    "LogME (arXiv 2102.11005): the higher, the better. Left out: the accuracy of a logistic "
+    "regression on examples that it was not fitted on."
 )
 BY = "logme"  # What backbones are ranked by, the more the better.
 FOLDS = 20  # Where one fit for each example would take minutes.

@@ -12,18 +12,19 @@ SCORES = {
     "calibration_error": ("Calibration error", "percent"),
 }
 ABOUT_SCORES = (
-    "With 95% intervals where there is a method for one: none for the calibration error, nor for "
-    "what resampling leaves as it is, as where all are right. Balanced accuracy counts every class "
-    "alike. Log loss: the lower, the better its probabilities. Calibration error: how far "
-    "confidence and accuracy lie apart, in 15 bins; few examples raise it by chance, see "
-    "Confidence, which has 10."
+    "Scores have 95% intervals. The calibration error has none, nor does a score that resampling "
+    "the examples cannot change, for example if all answers are right. Balanced accuracy is the "
+    "mean recall of the classes, so each class counts the same. Log loss: the lower, the better "
+    "the probabilities. Calibration error: the mean distance between confidence and accuracy over "
+    "15 bins; with few examples it is too large by chance. The section Confidence has 10 bins."
 )
 ABOUT_INTERVALS = "; the calibration error has none"
 SEVERAL = "Accuracies"
 HEAD = "logistic regression"
 ABOUT_GAIN = (
-    "nats by which all their labels together become more likely than by the first candidate, mean "
-    "over {views} of each; too little of it is luck. Temperature: by which the logits are divided."
+    "how much more likely the candidate makes all labels together than the first candidate does, "
+    "in nats, as a mean over {views} of each example; a small gain may be luck. Temperature: the "
+    "number that the logits are divided by."
 )
 OUTPUTS = {
     "probabilities": "Probability of each class, 0 to 1, calibrated by temperature.",
@@ -32,7 +33,7 @@ OUTPUTS = {
 LABELLED = ("probabilities", "Class names, in the order of the probabilities.")
 TAG = "classification"
 CARD_METRICS = (("accuracy", "accuracy", "Accuracy"), ("macro_f1", "f1", "Macro F1"))
-STRANGER = "of none of the classes gets one of them all the same."
+STRANGER = "that shows none of the classes is still given one of them."
 
 
 def about(names: Sequence[str], nouns: str) -> tuple[str, str]:
