@@ -1,4 +1,4 @@
-"""Shared, tiny inputs: pictures of three shapes, and one finished run on them."""
+"""Fixtures that all tests share: tiny pictures of three shapes, and finished runs on them."""
 
 import gc
 import os
@@ -9,15 +9,15 @@ import pytest
 from families import FAMILIES, make
 from shapes import draw
 
-# A fifth of the time would go to walks over TensorFlow's own objects, again and again. What a test
-# leaves is collected after it instead, see `collected`.
+# Frequent garbage collection over TensorFlow's own objects would take a fifth of the time. Instead,
+# garbage is collected after each large test, see `collected`.
 gc.set_threshold(500_000)
 MANY_OBJECTS = 50_000
 
 
 @pytest.fixture(autouse=True)
 def collected():
-    """Afterwards nothing is left of a large test: its garbage is collected among young objects."""
+    """Collects the garbage of a large test after it, among young objects only."""
     yield
     if gc.get_count()[0] > MANY_OBJECTS:
         gc.collect(1)
@@ -25,12 +25,13 @@ def collected():
 
 @pytest.fixture(scope="module", autouse=True)
 def collected_whole():
-    """Afterwards nothing is left of the fixtures of a module with large tests either."""
+    """Collects the garbage of a module's fixtures after a module with large tests."""
     yield
     if gc.get_count()[2]:
         gc.collect()
         if not gc.get_freeze_count():
-            # TensorFlow's converter collects each time: a tenth of a small run, with all imports.
+            # TensorFlow's converter collects on each call. Without freezing the imported objects,
+            # that takes a tenth of a small run.
             gc.freeze()
 
 
@@ -42,7 +43,7 @@ def pictures(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def tree(pictures, tmp_path_factory) -> dict:
-    """A config, as nested dicts, of a run of seconds: tiny images, the embedded backbone."""
+    """The config, as nested dicts, of a run of seconds: tiny images, the embedded backbone."""
     return {
         "data": {"path": str(pictures), "test": 0.25, "val": 0.25},
         "image": {"size": 32},
@@ -54,8 +55,10 @@ def tree(pictures, tmp_path_factory) -> dict:
 
 @pytest.fixture(scope="session")
 def quick(tree, tmp_path_factory) -> dict:
-    """`tree` with four convolutions of any size as its backbone, augmented by flips alone:
-    tracing both takes a fraction of the time."""
+    """`tree` with a backbone of four convolutions and flips as the only augmentation.
+
+    Tracing both takes a fraction of the time. The backbone accepts images of any size.
+    """
     import keras
 
     keras.utils.set_random_seed(0)
@@ -74,7 +77,7 @@ def quick(tree, tmp_path_factory) -> dict:
 
 @pytest.fixture(scope="session")
 def finished_run(tree, tmp_path_factory):
-    """A finished run of `tree`, all formats exported. Tests read it and do not change it."""
+    """A finished run of `tree` with all default formats exported. Tests must not change it."""
     import tl_keras
 
     return tl_keras.finetune(tree, tmp_path_factory.mktemp("runs") / "finished")
@@ -82,18 +85,18 @@ def finished_run(tree, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def quick_run(quick, tmp_path_factory):
-    """A finished run of `quick`, one format exported. Tests read it and do not change it."""
+    """A finished run of `quick` with one format exported. Tests must not change it."""
     import tl_keras
 
     asked = {**quick, "export": {"formats": ["float32"]}}
     return tl_keras.finetune(asked, tmp_path_factory.mktemp("runs") / "quick")
 
 
-# One family after the other, whichever file asks: fourteen at once take over a gigabyte.
+# Built one after the other, because all fourteen together take over a gigabyte of memory.
 @pytest.fixture(scope="session", params=FAMILIES)
 def family(request):
-    """Name and backbone of each family in turn. Tests leave the backbone as it is."""
-    gc.freeze()  # Collecting walks over this family alone.
+    """The name and the backbone of each family in turn. Tests must not change the backbone."""
+    gc.freeze()  # Later collections then visit only the objects of this family.
     yield request.param, make(request.param)
     gc.collect()
     gc.unfreeze()
@@ -101,13 +104,13 @@ def family(request):
 
 @pytest.fixture
 def real_data() -> Path:
-    """The folder of real data sets, where there is one."""
+    """The folder of real data sets; the test is skipped if there is none."""
     return _folder("TL_KERAS_TEST_DATA", "real data sets")
 
 
 @pytest.fixture
 def real_weights() -> Path:
-    """The folder of ImageNet weights, where there is one."""
+    """The folder of ImageNet weights; the test is skipped if there is none."""
     return _folder("TL_KERAS_TEST_WEIGHTS", "ImageNet weights")
 
 
@@ -119,5 +122,5 @@ def _folder(variable: str, what: str) -> Path:
 
 @pytest.fixture
 def workdir(tmp_path) -> Path:
-    """A finished run's folder, written by hand with hostile names, for the report."""
+    """The folder of a finished run, written by hand with hostile names, for tests of the report."""
     return handmade.make(tmp_path)

@@ -1,4 +1,4 @@
-"""Image files made by hand, byte by byte where Pillow would not write them."""
+"""Image files made by hand; byte by byte if Pillow cannot write them."""
 
 import io
 import struct
@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 ORIENTATION = 0x0112
-# What turns pixels upright, by EXIF orientation.
+# Functions that turn pixels upright, by EXIF orientation.
 UPRIGHT = {
     1: lambda x: x,
     2: lambda x: x[:, ::-1],
@@ -19,7 +19,7 @@ UPRIGHT = {
     7: lambda x: x[::-1, ::-1].transpose(1, 0, 2),
     8: lambda x: np.rot90(x),
 }
-# 16 x 16 px by `jpegtran -arithmetic` of libjpeg-turbo 2.1.5; no Python package writes them.
+# 16 x 16 px, from `jpegtran -arithmetic` of libjpeg-turbo 2.1.5; no Python package can write it.
 ARITHMETIC_JPEG = bytes.fromhex(
     "ffd8ffe000104a46494600010100000100010000ffdb0043000d090a0b0a080d0b0a0b0e0e0d0f13201513121213"
     "271c1e17202e2931302e292d2c333a4a3e333646372c2d405741464c4e525352323e5a615a50604a51524fffdb00"
@@ -27,7 +27,7 @@ ARITHMETIC_JPEG = bytes.fromhex(
     "4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4f4fffc90011080010001003012200021101031101ffcc000a0010"
     "100501101105ffda000c03010002110311003f00ff003a766e1d3019c07e1b37d1f4ec3aa751f97d270e93ffd9"
 )
-# 8 x 8 px, all 128, coded without loss (SOF3): Pillow reads it, TensorFlow does not.
+# 8 x 8 px, all 128, with lossless coding (SOF3): Pillow can read it, TensorFlow cannot.
 LOSSLESS_JPEG = bytes.fromhex(
     "ffd8ffc3000b080008000801011100ffc400140001000000000000000000000000000000000000"
     "ffda0008010100010000" + 8 * "00" + "ffd9"
@@ -35,7 +35,7 @@ LOSSLESS_JPEG = bytes.fromhex(
 
 
 def picture(height: int = 40, width: int = 50, seed: int = 0) -> np.ndarray:
-    """`(height, width, 3) uint8`: soft waves and a little noise."""
+    """Returns a picture of soft waves and a little noise, `(height, width, 3) uint8`."""
     y, x = np.mgrid[:height, :width]
     waves = [128 + 60 * np.sin(x / 5 + i + seed) + 60 * np.cos(y / 7 - i) for i in range(3)]
     noise = np.random.default_rng(seed).normal(0, 6, (height, width, 3))
@@ -62,7 +62,7 @@ def png(width, height, depth, colour, pixels, before=b"", after=b"", methods=(0,
 
 
 def rows(pixels: np.ndarray) -> bytes:
-    """Rows of `(height, width, channels)` as PNG keeps them, unfiltered."""
+    """Returns pixels `(height, width, channels)` as unfiltered rows of a PNG."""
     return b"".join(b"\0" + row.tobytes() for row in pixels)
 
 
@@ -76,7 +76,7 @@ def interlaced(pixels: np.ndarray, colour: int) -> bytes:
 
 
 def bmp(width: int, height: int, bits: int, code: int, body: bytes, masks: bytes = b"") -> bytes:
-    """With a palette of 256 greys up to 8 bits."""
+    """Returns a BMP file; with up to 8 bits per pixel it has a palette of greys."""
     palette = bytes(b for i in range(1 << bits) for b in (i, i, i, 0)) if bits <= 8 else b""
     head = struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits, code, len(body), 0, 0, 0, 0)
     head += masks + palette
@@ -89,7 +89,7 @@ def segment(marker: int, content: bytes) -> bytes:
 
 
 def tiff(*entries: tuple[int, int, int, bytes], order: str = "<", after: int = 0) -> bytes:
-    """A TIFF's first folder, as EXIF has it: (tag, type, count, value or offset) an entry."""
+    """Returns a TIFF directory as in EXIF; an entry is (tag, type, count, value or offset)."""
     body = b"".join(struct.pack(f"{order}HHI", *entry[:3]) + entry[3] for entry in entries)
     head = {"<": b"II*\0\x08\0\0\0", ">": b"MM\0*\0\0\0\x08"}[order]
     return head + struct.pack(f"{order}H", len(entries)) + body + struct.pack(f"{order}I", after)
@@ -107,7 +107,7 @@ def with_exif(kind: str, content: bytes, tags: bytes) -> bytes:
 
 
 def sound(seed: int = 0) -> dict[str, bytes]:
-    """Whole images of every supported format, all different for every seed."""
+    """Returns an undamaged image of every supported format; all differ between seeds."""
     rgb = picture(seed=seed)
     colours, grey = Image.fromarray(rgb), rgb[..., 0]
     alpha = np.dstack([rgb, picture(seed=seed + 1)[..., 1]])

@@ -1,4 +1,4 @@
-"""One small member of each family of backbones: built once for all tests that walk over them."""
+"""One small backbone of each family of Keras Applications."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Family:
-    """What the tests know of a family beside its row in BACKBONES."""
+    """What the tests know about a family in addition to its row in BACKBONES."""
 
-    module: str  # of its preprocess_input
-    blocks: int
+    module: str  # module of its `preprocess_input`
+    blocks: int  # number of its blocks
     options: dict = field(default_factory=dict)
 
 
@@ -39,8 +39,8 @@ FAMILIES = {
 
 
 def make(name: str) -> "keras.Model":
-    """The family's backbone at its smallest size, in which the signal stays alive."""
-    import keras  # Here: conftest.py imports this module, whatever is tested.
+    """Returns the family's backbone at its smallest size, with batch norm statistics of noise."""
+    import keras  # Here, because conftest.py imports this module for tests without Keras, too.
 
     keras.utils.set_random_seed(0)
     size = applications.BACKBONES[name].min_size
@@ -50,11 +50,11 @@ def make(name: str) -> "keras.Model":
 
 
 def shake(model: "keras.Model", seed: int = 0) -> None:
-    """Gives batch norm the statistics of some noise."""
+    """Sets the statistics of batch norm to those of random noise."""
     import keras
 
-    # With the statistics 0 and 1 that Keras starts from, the signal dies on its way (features of
-    # 1e-17 in MobileNet): give each batch norm those of some noise, in one pass.
+    # With Keras's initial statistics 0 and 1, activations vanish in deep networks (MobileNet's
+    # features are 1e-17). One pass over noise gives each batch norm realistic statistics.
     keras.utils.set_random_seed(seed)
     norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
     momenta = [layer.momentum for layer in norms]
@@ -63,7 +63,8 @@ def shake(model: "keras.Model", seed: int = 0) -> None:
     model(np.random.default_rng(seed).uniform(0, 255, (4, *model.input_shape[1:])), training=True)
     for layer, momentum in zip(norms, momenta, strict=True):
         layer.momentum = momentum
-        variance = layer.moving_variance.numpy()  # A channel that is silent here may not explode.
+        # A channel that is constant on the noise must not get huge activations on other inputs.
+        variance = layer.moving_variance.numpy()
         layer.moving_variance.assign(np.maximum(variance, variance.mean()))
 
 
@@ -82,7 +83,7 @@ def make_plain(name, options, size, weights=None):
 
 
 def assert_close(actual, expected):
-    # x * (1 / 127.5) against x / 127.5: one rounding of float32, and what depth makes of it.
+    # `x * (1 / 127.5)` and `x / 127.5` differ by one rounding of float32, which depth amplifies.
     actual, expected = np.asarray(actual), np.asarray(expected)
     assert expected.std() > 1e-3
     np.testing.assert_allclose(actual, expected, atol=1e-4 * np.abs(expected).max())

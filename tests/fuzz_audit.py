@@ -1,8 +1,11 @@
-"""Random damage to images of every format; runs on request alone, some minutes on one core:
+"""Audits and decodes randomly damaged images of every format.
+
+Runs only on request and takes some minutes on one core:
 
     python -m pytest -n 0 tests/fuzz_audit.py
 
-FUZZ_EXAMPLES says how many damaged files to try. What it finds becomes a case of hostile.py.
+The environment variable FUZZ_EXAMPLES sets the number of damaged files. Each failure that it finds
+becomes a case of hostile.py.
 """
 
 import os
@@ -23,7 +26,7 @@ from tl_keras.modalities.image.config import ImageConfig
 from tl_keras.modalities.image.pillow import quiet_pillow, read_rgb
 from tl_keras.modalities.image.prepare import Kind, decode
 
-SECONDS = 10  # of CPU time, since other work may slow this; most take milliseconds
+SECONDS = 10  # limit of CPU time per file; most take milliseconds
 SOUND = {
     **crafted.sound(),
     "jpeg arithmetic": crafted.ARITHMETIC_JPEG,
@@ -35,7 +38,7 @@ SOUND = {
     "bmp runs": crafted.bmp(4, 2, 8, 1, b"\4\1\0\0\0\4\1\2\3\4\0\1"),
     "bmp small runs": crafted.bmp(4, 2, 4, 2, b"\4\x12\0\0\4\x34\0\1"),
 }
-# Half of the damage falls into the header, where a byte does most.
+# Half of the damage is in the header, where one byte matters most.
 places = st.integers(0, 200) | st.integers(0, 10_000)
 lengths = st.sampled_from([1, 2, 4, 12, 16, 64, 500])
 edits = st.one_of(
@@ -69,8 +72,8 @@ def damaged(content: bytes, edits: list) -> bytes:
     return bytes(content)
 
 
-def mended(content: bytes) -> bytes:
-    """With the checksums of a PNG put right, or few damaged ones would be read any further."""
+def with_valid_checksums(content: bytes) -> bytes:
+    """Returns a PNG with corrected checksums; with wrong ones, most files are refused early."""
     whole, at = content[:8], 8
     while at + 12 <= len(content):
         (length,) = struct.unpack_from(">I", content, at)
@@ -88,7 +91,7 @@ def path(tmp_path_factory) -> Path:
 
 
 def stop(*_):
-    # Not an Exception, which the audit would take for damage.
+    # `pytest.fail` raises no Exception, which the audit would take for a damaged file.
     pytest.fail(f"the audit or decoding took over {SECONDS} s")
 
 
@@ -98,16 +101,16 @@ def stop(*_):
     suppress_health_check=list(HealthCheck),
 )
 @given(st.sampled_from(sorted(SOUND)), st.lists(edits, min_size=1, max_size=6), st.booleans())
-def test_what_the_audit_lets_pass_decodes(path, kind, edits, mend):
+def test_files_that_pass_the_audit_can_be_decoded(path, kind, edits, mend):
     content = damaged(SOUND[kind], edits)
-    path.write_bytes(mended(content) if mend and kind.startswith("png") else content)
+    path.write_bytes(with_valid_checksums(content) if mend and kind.startswith("png") else content)
     signal.signal(signal.SIGPROF, stop)
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         with quiet_pillow():
             checked = check_files.check(path, ImageConfig(max_pixels=4_000_000))
         if checked.reason:
-            # Without a digest, as where the system fails, it would be read again each time.
+            # Without a digest, the audit could not remember the file and would read it each time.
             assert checked.digest or checked.reason == "empty file"
             assert len(checked.reason) <= 200
             return
@@ -117,7 +120,7 @@ def test_what_the_audit_lets_pass_decodes(path, kind, edits, mend):
             sides = (-(-checked.height // ratio), -(-checked.width // ratio), 3)
             turned = (sides[1], sides[0], 3)
             assert pixels.shape in (sides, turned if checked.decoder == "pillow" else sides)
-        # Not of JPEGs: versions of libjpeg guess differently what a damaged scan lacks.
+        # Damaged JPEGs may differ, because versions of libjpeg guess missing data differently.
         if checked.decoder == "png":
             np.testing.assert_array_equal(pixels, read_rgb(path))
     finally:

@@ -1,4 +1,4 @@
-"""Run folders written by hand, with hostile names, for the report's tests."""
+"""Run folders written by hand, with hostile names, for tests of the report."""
 
 import csv
 import json
@@ -20,7 +20,7 @@ NAMES = [SCRIPT, MATH, HAN]
 
 
 def scores(n: int = 100, **others) -> Scores:
-    """Scores of a split, with hostile names of classes."""
+    """Returns scores of a split with hostile class names."""
     classes = {
         SCRIPT: {"precision": 0.811, "recall": 0.822, "n": 61},
         MATH: {"precision": None, "recall": 0.0, "n": 1},
@@ -41,7 +41,7 @@ def scores(n: int = 100, **others) -> Scores:
 
 
 def counted(rows: list[list[int]], names: list[str], **others) -> Scores:
-    """Scores of a confusion matrix."""
+    """Returns scores that match a confusion matrix."""
     n, right = sum(map(sum, rows)), sum(row[i] for i, row in enumerate(rows))
     columns = list(map(sum, zip(*rows, strict=True)))
     classes = {
@@ -58,13 +58,13 @@ def counted(rows: list[list[int]], names: list[str], **others) -> Scores:
 
 
 def candidate(**others) -> CandidateRecord:
-    """How a candidate stands on validation."""
+    """Returns the record of a candidate's results on validation."""
     values = {"log_loss": 0.2, "accuracy": 0.9, "temperature": 1.0, "views": 9, "gain": 0.0}
     return CandidateRecord(**{**values, "won": 0, "lost": 0} | others)
 
 
 def verdict(lost: float = 0.0, moved: float = 0.0, n: int = 1000) -> FileLoss:
-    """What a file loses on validation."""
+    """Returns the loss of an exported file on validation."""
     return FileLoss(
         accuracy=0.9 - lost,
         lost=lost,
@@ -77,7 +77,7 @@ def verdict(lost: float = 0.0, moved: float = 0.0, n: int = 1000) -> FileLoss:
 
 
 def exported(name: str, size: int = 1_000_000, status: str = "ok", **others) -> Exported:
-    """A file of `export/`."""
+    """Returns the entry of an exported file."""
     values = {
         "path": f"export/{name}",
         "bytes": size,
@@ -92,7 +92,7 @@ def exported(name: str, size: int = 1_000_000, status: str = "ok", **others) -> 
 
 
 def result(**others) -> Result:
-    """A result of `finetune`. A part that is None is left out."""
+    """Returns a result of `finetune`; parts that are None are left out."""
     backbone = {"backbone": "MobileNetV2", "parameters": 2260546, "block": "block_12"}
     values = {
         "schema": SCHEMA,
@@ -117,14 +117,14 @@ def result(**others) -> Result:
 
 
 def write_result(workdir: Path, **others) -> Result:
-    """Writes `result` to a run folder."""
+    """Writes the result of `result` to a run folder and returns it."""
     made = result(**others)
     write_json(workdir / "result.json", to_json(made))
     return made
 
 
 def rewrite(workdir: Path, **parts) -> None:
-    """Replaces parts of `result.json`. A part that is None is left out."""
+    """Replaces parts of `result.json`; parts that are None are left out."""
     path = workdir / "result.json"
     every = json.loads(path.read_text()) | parts
     made = build({name: value for name, value in every.items() if value is not None})
@@ -165,7 +165,7 @@ def write_records(path: Path, records: list[dict]) -> None:
 
 
 def make(folder: Path) -> Path:
-    """A finished run's folder, `run`, and its data beside it."""
+    """Writes the folder `run` of a finished run, and its data beside it; returns the folder."""
     data, run = folder / "data", folder / "run"
     (data / "sub").mkdir(parents=True)
     marks.put(run, "run")
@@ -189,7 +189,7 @@ def make(folder: Path) -> Path:
 
 
 def write_pictures(run: Path) -> None:
-    """Pictures as a run writes them, of the mistake whose picture can be had."""
+    """Writes the pictures of a run, for the mistake whose image exists."""
     folder = run / "pictures"
     folder.mkdir()
     for name, colour in (("heat_00", "orange"), ("augmented_0", "red"), ("augmented_0_0", "blue")):
@@ -204,7 +204,7 @@ def write_pictures(run: Path) -> None:
 
 
 def findings() -> dict:
-    """What a data check may find, all of it with hostile names."""
+    """Returns one finding of each kind that an audit may have, with hostile names."""
     near = {"files": ["sub/<b>.png", "lost.png"], "splits": ["train", "test"]}
     suspect = {"file": "sub/<b>.png", "split": "train", "label": SCRIPT, "suggested": HAN}
     return {
@@ -240,7 +240,7 @@ VOID = ("meta", "img")
 
 
 class Outline(HTMLParser):
-    """Collects tags, attributes and text, and fails on tags that do not nest."""
+    """Collects tags, attributes and text, and fails on tags that are not properly nested."""
 
     def __init__(self, text: str):
         super().__init__()
@@ -266,10 +266,10 @@ class Outline(HTMLParser):
 
     @property
     def words(self) -> str:
-        """All text on one line, with plain spaces."""
+        """Returns all text on one line with single spaces."""
         return " ".join(" ".join(self.text).split())
 
 
 def report(workdir: Path) -> str:
-    """The report page of a run folder."""
+    """Writes the report of a run folder and returns its HTML."""
     return page.write(workdir).read_text(encoding="utf-8")

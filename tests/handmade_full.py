@@ -1,4 +1,4 @@
-"""A result with every part that a result may have, written by hand."""
+"""A hand-written result with every part that a result may have."""
 
 from handmade import MATH, SCRIPT, candidate, exported, result, scores, verdict
 from handmade_search import lost, searched, trial
@@ -37,7 +37,7 @@ DIGESTS = {"graph_digest": "5a1d", "weights_digest": "7c44"}
 
 
 def full_result(**others) -> Result:
-    """All parts at once, which no command writes: a page shows what it finds."""
+    """Returns a result with all parts at once; no command writes one, but a page must show it."""
     shared = SharedClassScores(accuracy=0.951, interval=[0.91, 0.98], log_loss=0.21, n=140)
     views = Views(count=5, accuracy=0.9612, interval=[0.91, 0.98], log_loss=0.1234)
     parts = {

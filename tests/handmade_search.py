@@ -1,4 +1,4 @@
-"""Results of searches, written by hand."""
+"""Hand-written results of searches."""
 
 from handmade import SCRIPT
 
@@ -9,7 +9,7 @@ RATES = {"min": 1e-5, "max": 1e-2, "scale": "log"}
 
 
 def trial(number: int, share: float, misses: int, rate: float = 3e-4, **others) -> TrialRecord:
-    """A trial that has the first `misses` of `N` examples wrong."""
+    """Returns a trial that is wrong on the first `misses` of `N` examples."""
     values = {
         "trial": f"trial_{number:03d}",
         "values": {"fit.freeze": share, "fit.learning_rate": rate},
@@ -31,14 +31,14 @@ def trial(number: int, share: float, misses: int, rate: float = 3e-4, **others) 
 
 
 def lost(number: int, status: str, rate: float = 8e-3, **others) -> TrialRecord:
-    """A trial that came to no model."""
+    """Returns a trial that ended without a model."""
     made = trial(number, 0.25, 0, rate)
     kept = {k: made[k] for k in ("trial", "values", "seconds", "elapsed", "label", "depth")}
     return TrialRecord(**kept | {"status": status, "score": 0.1} | others)
 
 
 def searched(*made: TrialRecord, **others) -> SearchRecord:
-    """`search` of result.json: the first trial is the best."""
+    """Returns the part `search` of result.json; the first trial is the best."""
     values = {
         "tuner": "random",
         "objective": "accuracy",
@@ -52,7 +52,7 @@ def searched(*made: TrialRecord, **others) -> SearchRecord:
 
 
 def several_architectures() -> SearchRecord:
-    """A search with all that a section may show, hostile names wherever there is room."""
+    """Returns a search with everything that the report may show, and with hostile names."""
     made, long = [], "a_name_without_a_place_to_break_it" * 3
     sizes = [(SCRIPT, 4e6, 5), ("MobileNet", 1e6, 9), (long, 2e6, 15)]
     for i, (label, size, misses) in enumerate(sizes):

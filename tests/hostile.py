@@ -1,6 +1,6 @@
-"""A folder of bad and odd files that stand where images should, and what must become of each.
+"""A folder of damaged, unusual and foreign files in place of images, with the expected reason each.
 
-The expectations are what a user needs, not what the code happens to say.
+The expectations state what a user needs, not what the code currently says.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ from crafted import (
 )
 from PIL import Image
 
-# Regular expressions that reasons match from their beginning.
+# Regular expressions that match the beginning of reasons.
 USED = "$"
 DAMAGED = "truncated or damaged: "
 HEADER = "truncated or damaged: the header of this (JPEG|PNG|GIF|BMP|WEBP) cannot be read"
@@ -43,12 +43,12 @@ FOREIGN = "not an image: neither JPEG, PNG, GIF, BMP, WEBP$"
 TOO_LARGE = r"\d+ x \d+ px is over image.max_pixels, 64000000$"
 TOO_LONG = r"\d+ x \d+ px is over 536870911 px, or 1000000 px a side$"
 SPECIAL = "not a regular file$"
-EITHER = f"{USED}|{DAMAGED}"  # Of random damage: it may show or not.
-PASSED_OVER = None  # Neither used nor listed: hidden, or left by an operating system.
+EITHER = f"{USED}|{DAMAGED}"  # Random damage may be noticeable or not.
+PASSED_OVER = None  # Ignored without a reason: hidden files and files of operating systems.
 
 SUFFIXES = {"jpeg": ".jpg", "png": ".png", "gif": ".gif", "bmp": ".bmp", "webp": ".webp"}
 
-# Themes, one class folder each: (file name, content, expectation).
+# Each theme becomes a class folder; a case is (file name, content, expected reason).
 Cases = Iterator[tuple[str, bytes, str | None]]
 
 
@@ -62,11 +62,11 @@ def cut() -> Cases:
             if family in ("png", "jpeg") and left >= signatures[family]:
                 expected = f"{HEADER}|{DAMAGED}(no end of the image|Truncated|image file is trunc)"
             if family == "gif" and left >= size - 2:
-                expected = USED  # Its end lacks, but no pixel does.
+                expected = USED  # The end marker is missing, but all pixels are there.
             if family == "bmp" and left >= size - 2:
-                expected = USED  # So long is the padding of a row.
+                expected = USED  # Only the padding of the last row is missing.
             if kind == "gif animated" and left >= size // 2:
-                expected = USED  # The first frame is whole, and no other is read.
+                expected = USED  # Only the first frame is read, and that frame is complete.
             yield f"{kind} {left}{SUFFIXES[family]}", content[:left], expected
 
 
@@ -81,7 +81,7 @@ def bombs() -> Cases:
     for name in ("gif", "gif animated"):
         declared = struct.pack("<HH", side, side)
         yield f"{name}.gif", whole[name][:6] + declared + whole[name][10:], TOO_LARGE
-    at = whole["gif"].index(b",\0\0\0\0") + 5  # A frame that is larger than its screen.
+    at = whole["gif"].index(b",\0\0\0\0") + 5  # A frame larger than its screen.
     yield "frame.gif", whole["gif"][:at] + declared + whole["gif"][at + 4 :], TOO_LARGE
     for name, height in (("bmp", side), ("top-down", -side), ("lowest", -(1 << 31))):
         declared = struct.pack("<ii", side, height)
@@ -194,14 +194,14 @@ def other_modes() -> Cases:
 
 
 def _ycck(colours: Image.Image) -> bytes:
-    """Adobe's coding of CMYK, by the transform in its marker."""
+    """Returns a JPEG in Adobe's YCCK coding of CMYK, which the transform of its marker declares."""
     content = encoded(colours.convert("CMYK").rotate(180), "JPEG")
     at = content.index(b"Adobe") + 11
     return content[:at] + b"\2" + content[at + 1 :]
 
 
 def _corner(content: bytes) -> bytes:
-    """A GIF whose first frame leaves most of the screen open."""
+    """Returns a GIF whose first frame covers only a corner of the screen."""
     return content[:6] + struct.pack("<HH", 50, 40) + content[10:]
 
 
@@ -276,7 +276,7 @@ def tiny() -> Cases:
 
 
 TEXT, CONVERT, UNPACK = "not an image but text$", ": convert it to JPEG or PNG$", ": unpack it$"
-CALLED = {  # Formats that are well known, by the names of `foreign`.
+CALLED = {  # Expected reasons for well-known formats, by the names in `foreign`.
     "text": TEXT,
     "page": "a web page, as a failed download leaves: download it again$",
     "drawing": f"an SVG drawing{CONVERT}",
@@ -392,7 +392,7 @@ def png_chunks() -> Cases:
     yield "late clear colour.png", png(1, 1, 8, 2, b"\0\0a\0", after=late), USED
     yield "grey with a palette.png", png(1, 1, 8, 0, b"\0\x33", before=chunk(b"PLTE", b"abc")), USED
     yield "bad profile.png", png(1, 1, 8, 0, b"\0\x34", before=chunk(b"iCCP", b"a\0\0xxxx")), USED
-    long = chunk(b"tEXt", b"a\0" + bytes(9_000_000))  # Over what libpng lets other chunks take.
+    long = chunk(b"tEXt", b"a\0" + bytes(9_000_000))  # Over libpng's limit for other chunks.
     yield "long note.png", png(1, 1, 8, 0, b"\0\x35", before=long), USED
     yield "many notes.png", png(1, 1, 8, 0, b"\0\x36", before=2000 * chunk(b"tEXt", b"a\0x")), USED
     for kind in (b"gAMA", b"pHYs", b"cHRM", b"sRGB", b"tRNS", b"acTL"):
@@ -505,7 +505,7 @@ THEMES = {
 
 
 def build(root: Path) -> dict[str, str | None]:
-    """Writes the corpus; gives what must become of each file, by its name as reports print it."""
+    """Writes the folder; returns the expected reason of each file, by its name in reports."""
     expected = {}
     for label, cases in THEMES.items():
         for name, content, reason in cases():
@@ -516,14 +516,14 @@ def build(root: Path) -> dict[str, str | None]:
             expected[f"{label}/{name}"] = reason
     expected |= _odd_entries(root / "links")
     for i, label in enumerate(sorted({name.split("/")[0] for name in expected})):
-        for j in range(8):  # So that every class can be split.
+        for j in range(8):  # Enough plain images to split every class.
             (root / label / f"plain {j}.png").write_bytes(plain(100 * (i + 30) + j))
             expected[f"{label}/plain {j}.png"] = USED
     return expected
 
 
 def _odd_entries(folder: Path) -> dict[str, str | None]:
-    """Whatever the file system has beside files with proper names."""
+    """Writes links, devices, sockets and other special entries of a file system."""
     (folder / "x.jpg").mkdir(parents=True)
     (folder / "x.jpg" / "inside.png").write_bytes(plain(1))
     (folder / "file.png").write_bytes(plain(2))
@@ -531,7 +531,7 @@ def _odd_entries(folder: Path) -> dict[str, str | None]:
     os.link(folder / "file.png", folder / "hard.png")
     with (folder / "huge.jpg").open("wb") as stream:
         stream.write(sound(11)["jpeg"])
-        stream.truncate(1 << 31)  # Takes no room on the disk.
+        stream.truncate(1 << 31)  # A sparse file takes no space on the disk.
     outside = folder.parent.parent / "outside.png"
     outside.write_bytes(plain(3))
     targets = {
@@ -549,10 +549,10 @@ def _odd_entries(folder: Path) -> dict[str, str | None]:
         (folder / f"{name}.png").symlink_to(target)
         expected[f"links/{name}.png"] = reason
     with socket.socket(socket.AF_UNIX) as server, contextlib.chdir(folder):
-        server.bind("socket.png")  # From inside: the paths of sockets are short.
+        server.bind("socket.png")  # A relative path, because the length of the path is limited.
     (folder / "closed.png").write_bytes(plain(4))
     (folder / "closed.png").chmod(0)
-    # The file systems of macOS refuse such names.
+    # The file systems of macOS refuse names that are not valid UTF-8.
     if sys.platform == "linux":
         with open(os.fsencode(folder) + b"/\xff\xfe.png", "wb") as stream:
             stream.write(plain(5))
@@ -570,7 +570,7 @@ def _odd_entries(folder: Path) -> dict[str, str | None]:
 
 
 def _device(folder: Path) -> dict[str, str]:
-    """A device that gives zeros for ever, where this user may make one."""
+    """Makes a device that returns endless zeros, if this user is allowed to."""
     try:
         os.mknod(folder / "device.png", 0o20666, os.makedev(1, 5))
     except PermissionError:

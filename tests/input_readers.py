@@ -1,5 +1,7 @@
-"""Backbones whose blocks read the model's own input, each, and data for them: no Keras Applications
-model does."""
+"""Backbones in which every block also reads the model's input, and data for them.
+
+No Keras Applications model is built this way.
+"""
 
 import keras
 import numpy as np
@@ -17,20 +19,22 @@ CLASSES = ("a", "b", "c")
 
 
 def rows() -> keras.Model:
-    """Rows of numbers: each block reads them beside what comes before it, and has batch norm."""
+    """A model on rows of numbers; each block reads the row and the previous block."""
     x = keras.Input((16,), name="row")
     h = layers.Dense(12, name="stem")(x)
     for i in range(3):
         both = layers.Concatenate(name=f"both_{i}")([h, x])
-        own = layers.Dense(12, name=f"dense_{i}")(both)
-        own = layers.ReLU(name=f"relu_{i}")(layers.BatchNormalization(name=f"norm_{i}")(own))
-        h = layers.Add(name=f"add_{i}")([h, own])
+        new = layers.Dense(12, name=f"dense_{i}")(both)
+        new = layers.ReLU(name=f"relu_{i}")(layers.BatchNormalization(name=f"norm_{i}")(new))
+        h = layers.Add(name=f"add_{i}")([h, new])
     return keras.Model(x, layers.Activation("linear", name="features")(h), name="rows")
 
 
 def gated() -> keras.Model:
-    """Rows of numbers: a gate of its own weights on each block, which reads the rows alone, and a
-    fixed one for all blocks."""
+    """A model on rows of numbers with two gates per block, both computed from the row alone.
+
+    One gate has weights of its own; the other has no weights and is the same for all blocks.
+    """
     x = keras.Input((16,), name="row")
     fixed = ops.sigmoid(x)
     h = layers.Dense(16, name="stem")(x)
@@ -42,7 +46,7 @@ def gated() -> keras.Model:
 
 
 def tokens() -> keras.Model:
-    """A small transformer: token ids, 0 for padding; mask and positions are made of them."""
+    """A small transformer on token ids (0 is padding), which computes mask and positions itself."""
     ids = keras.Input((8,), dtype="int32", name="ids")
     mask = ops.not_equal(ids, 0)
     attended = ops.expand_dims(mask, 1)
@@ -63,7 +67,7 @@ def tokens() -> keras.Model:
 
 
 def pictures() -> keras.Model:
-    """A small convolutional network: each block reads the image, made smaller."""
+    """A small convolutional network; each block also reads the image at a reduced size."""
     image = keras.Input((32, 32, 3), dtype="uint8", name="image")
     pixels = h = layers.Rescaling(1 / 127.5, -1, name="normalise")(image)
     for i in range(3):
@@ -75,7 +79,7 @@ def pictures() -> keras.Model:
     return keras.Model(image, layers.Activation("linear", name="features")(pooled), name="pictures")
 
 
-# Where the blocks of each end, and whether what follows reads the input.
+# The ends of each model's blocks, and whether the suffix after them reads the model's input.
 ENDS = {
     rows: {"stem": True, "add_0": True, "add_1": True, "features": False},
     gated: {"fixed_0": True, "fixed_1": True, "features": False},
@@ -85,7 +89,7 @@ ENDS = {
 
 
 def made(build) -> keras.Model:
-    """A backbone with weights that differ by unit, of batch norm too."""
+    """Builds a backbone in which all units have different weights, also those of batch norm."""
     keras.utils.set_random_seed(0)
     model = build()
     generator = np.random.default_rng(0)
@@ -96,7 +100,7 @@ def made(build) -> keras.Model:
 
 
 def examples(model: keras.Model, count: int, seed: int = 0) -> Inputs:
-    """Inputs of a model's own shape and type, and labels that they tell."""
+    """Returns inputs of the model's shape and dtype, with labels that can be learnt from them."""
     generator = np.random.default_rng(seed)
     labels, shape = np.arange(count) % len(CLASSES), (count, *model.input.shape[1:])
     if model.input.dtype == "int32":
@@ -113,7 +117,7 @@ def examples(model: keras.Model, count: int, seed: int = 0) -> Inputs:
 
 
 def config_of(folder, **sections) -> RunConfig:
-    """The config of a short training; it names a backbone that is not used."""
+    """Returns the config of a short training; its backbone is not used."""
     fit = {"epochs": 2, "batch_size": 8, "learning_rate": 1e-2, "freeze": 0.5}
     tree = {
         "data": {"source": "digits"},
@@ -125,7 +129,7 @@ def config_of(folder, **sections) -> RunConfig:
 
 
 def prepared(model: keras.Model, count: int = 48) -> Data:
-    """A data set of a model's own kind of inputs."""
+    """Returns a data set of inputs that fit the model."""
     inputs = {name: examples(model, count, i) for i, name in enumerate(("train", "val", "test"))}
     splits = {
         name: [
@@ -137,7 +141,7 @@ def prepared(model: keras.Model, count: int = 48) -> Data:
 
 
 def architecture_of(run: Run, build, data: Data | None = None) -> Architecture:
-    """What trainings of a backbone share, at the freeze depth of the run's config."""
+    """Returns the architecture of a backbone at the freeze depth of the run's config."""
     backbone = made(build)
     return architecture(
         run, run.config, data or prepared(backbone), backbone, [run.config.fit.freeze]

@@ -1,4 +1,4 @@
-"""Images that show their own number, and settings that augment them."""
+"""Images that are filled with their own number, and settings to augment them."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ SIZE = 16
 
 
 def numbered(count, num_classes=None):
-    """Images that show their own number, each a class of its own unless said otherwise."""
+    """Returns images that are filled with their own number; by default each is its own class."""
     array = np.repeat(np.arange(count, dtype=np.uint8), SIZE * SIZE * 3)
     labels = np.arange(count) % (num_classes or count)
     return Inputs(labels.astype(np.int64), array.reshape(count, SIZE, SIZE, 3))

@@ -1,4 +1,4 @@
-"""A user's own models, and the files that they are saved to."""
+"""A user's own backbone, and its file."""
 
 import keras
 from keras import layers

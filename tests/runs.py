@@ -1,4 +1,4 @@
-"""Configs of small runs, what a run left, and ways to kill one."""
+"""Helpers for tests of whole runs: configs, files that a run wrote, and ways to kill a run."""
 
 import copy
 import csv
@@ -18,7 +18,7 @@ from tl_keras.run.result.exports import Latency
 
 
 def changed(tree: dict, **sections: dict) -> dict:
-    """A copy of a config with other values in some sections."""
+    """Returns a copy of a config with other values in some sections."""
     tree = copy.deepcopy(tree)
     for section, values in sections.items():
         tree[section] = {**tree.get(section, {}), **values}
@@ -33,7 +33,7 @@ def epochs_of(workdir) -> list[dict]:
 
 
 def weights_of(workdir) -> list[np.ndarray]:
-    import keras  # Here: tests of the command line need no Keras.
+    import keras  # Here, because tests of the command line must not import Keras.
 
     return keras.models.load_model(workdir / "model.keras").get_weights()
 
@@ -44,7 +44,7 @@ def assert_same_weights(first, second):
 
 
 class Killed(BaseException):
-    """Stands for a kill where a real one would be too slow to test."""
+    """Replaces a real kill in tests for which a real one would be too slow."""
 
 
 def rows(workdir) -> list[dict]:
@@ -61,7 +61,7 @@ def answers(workdir, split: str) -> dict[str, list[float]]:
 
 
 def shoot(command: str, tree: dict, workdir: Path, when: Path) -> None:
-    """Runs a command of its own process until a file is there, then SIGKILL: nothing cleans up."""
+    """Runs a command in its own process, and kills it with SIGKILL once the file `when` exists."""
     file = workdir.with_suffix(".yaml")
     file.write_text(configs.to_yaml(configs.from_tree(tree)))
     line = [sys.executable, "-m", "tl_keras", command, f"--config={file}"]
@@ -70,11 +70,11 @@ def shoot(command: str, tree: dict, workdir: Path, when: Path) -> None:
     while process.poll() is None and not when.exists():
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "it ended before it was killed"
+    assert process.wait() == -signal.SIGKILL, "the run ended before it was killed"
 
 
 def make_run(workdir: Path, pipeline="finetune", status: str | None = "ok", **sections) -> Path:
-    """A finished run folder, written by hand. Without a status it has no exports."""
+    """Writes the folder of a finished run by hand; without a status it has no exports."""
     config = configs.from_tree({"data": {"source": "digits"}, **sections})
     entry = exported("model.tflite", 1_000_000, accuracy=0.93, latency_ms=Latency(median=3.1))
     entries = {**dict.fromkeys(config.export.formats, entry)}

@@ -1,4 +1,4 @@
-"""Pictures of three shapes, and features of three clusters."""
+"""Pictures of three shapes, and points in three clusters."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ SHAPES = ("cross", "disc", "square")
 
 
 def draw(folder: Path, count: int, seed: int = 0, noise: float = 90) -> Path:
-    """A class folder a shape with `count` pictures each, 48 x 40 px, told apart with some doubt."""
+    """Writes a class folder per shape with `count` noisy pictures each, 48 x 40 px."""
     generator = np.random.default_rng(seed)
     for name in SHAPES:
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -35,7 +35,7 @@ def _draw_shape(pen: ImageDraw.ImageDraw, name: str, generator: np.random.Genera
 
 
 def clusters(count: int, seed: int, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """Features `(count, 5)` around a centre a class, and labels."""
+    """Returns points `(count, 5) float32` around one centre per class, and their labels."""
     generator = np.random.default_rng(seed)
     labels = generator.integers(0, classes, count)
     centres = np.random.default_rng(0).normal(0, 2, (classes, 5))

@@ -1,4 +1,4 @@
-"""Small networks, easy and hard to quantise, exported without a run."""
+"""Small networks that are easy or hard to quantise, and their export without a run."""
 
 import tempfile
 from pathlib import Path
@@ -17,19 +17,24 @@ from tl_keras.export.formats.converted import convert
 from tl_keras.modalities.image.config import ImageConfig
 
 ABOUT = Description(
-    "shapes", "Tells shapes.", ImageConfig(size=32), ["a", "b", "c"], "2", "me", "MIT"
+    "shapes", "Recognises shapes.", ImageConfig(size=32), ["a", "b", "c"], "2", "me", "MIT"
 )
 
 
 def tf_decode(content: tf.Tensor) -> tf.Tensor:
-    """An image of 32 px as its file holds it."""
+    """Decodes a PNG file of 32 px."""
     return tf.ensure_shape(tf.io.decode_png(content, channels=3), (32, 32, 3))
 
 
 def net(scale: float = 1.0, special: bool = False, front: str = "tf") -> keras.Model:
-    """A small network; a channel of its depthwise layer is `scale` times as large as it was, and
-    the next layer undoes it: the same function, and hard to quantise. Or it is one with an operator
-    that LiteRT lacks."""
+    """A small network.
+
+    Args:
+      scale: factor of one channel of the depthwise layer, which the next layer undoes. A large
+        factor makes the network hard to quantise without changing its function.
+      special: whether the network has an operator that LiteRT lacks.
+      front: kind of the normalisation, `tf` or `caffe`, or `padded` for `tf` with zero padding.
+    """
     keras.utils.set_random_seed(3)
     image = x = keras.Input((32, 32, 3), dtype="uint8", name="image")
     x = applications.normalise(x, "caffe" if front == "caffe" else "tf")
@@ -52,37 +57,36 @@ def net(scale: float = 1.0, special: bool = False, front: str = "tf") -> keras.M
 
 
 def noise(count: int, seed: int) -> np.ndarray:
-    """Images of coarse noise: they differ after pooling too."""
+    """Images of coarse noise, which still differ after pooling."""
     generator = np.random.default_rng(seed)
     small = generator.integers(0, 256, (count, 4, 4, 3), np.uint8)
     return small.repeat(8, axis=1).repeat(8, axis=2)
 
 
 def subject_of(model: keras.Model) -> proof.Subject:
-    """The model, and images whose labels are its own answers: it is right on all of them."""
+    """The model with images that are labelled by its own answers, so that it is always right."""
     images = {split: noise(240, i) for i, split in enumerate(("train", "val", "test"))}
-    reference = {name: model.predict(own, verbose=0) for name, own in images.items()}
-    inputs = {name: Inputs(reference[name].argmax(-1), own) for name, own in images.items()}
+    reference = {name: model.predict(x, verbose=0) for name, x in images.items()}
+    inputs = {name: Inputs(reference[name].argmax(-1), x) for name, x in images.items()}
     return proof.Subject(model, inputs, {name: reference[name] for name in ("val", "test")})
 
 
 def exported(subject: proof.Subject, folder: Path, **config) -> dict:
     with export.unfinished(folder) as new:
-        asked = ExportConfig(**config)
-        writing = proof.Writing(tf_decode, ABOUT, asked, None, new)
+        config = ExportConfig(**config)
+        writing = proof.Writing(tf_decode, ABOUT, config, None, new)
         made = export.export(subject, writing)
         export.put_in_place(new, folder, made, [])
         return made
 
 
 def converted(model: keras.Model) -> bytes:
-    own = convert(model, noise(2, 0), ExportConfig(formats=("float32",)), None)
-    return own.content
+    return convert(model, noise(2, 0), ExportConfig(formats=("float32",)), None).content
 
 
 def run(content: bytes, inputs: Inputs) -> np.ndarray:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "model.tflite")
         file.write_bytes(metadata.add(content, ABOUT))
-        (found,) = parity.load_litert(file)(inputs).values()
-        return found
+        (answers,) = parity.load_litert(file)(inputs).values()
+        return answers

@@ -1,4 +1,4 @@
-"""Claims on tl_keras/__init__.py: nothing at import, three forms of config, errors for users."""
+"""The Python API: import without heavy libraries, all forms of a config, errors for users."""
 
 import shutil
 import subprocess
@@ -17,7 +17,7 @@ TREE = {"data": {"source": "digits"}, "fit": {"epochs": 3}}
 
 
 def python(code: str, *arguments: Path, **environment: str) -> str:
-    """What a process of its own prints."""
+    """Runs code in its own process and returns what it prints."""
     done = subprocess.run(
         ["env", *(f"{name}={value}" for name, value in environment.items()), sys.executable]
         + ["-c", code, *map(str, arguments)],
@@ -30,7 +30,7 @@ def python(code: str, *arguments: Path, **environment: str) -> str:
 
 @pytest.fixture
 def workdir(tmp_path) -> Path:
-    """A finished run, written by hand."""
+    """The folder of a finished run, written by hand."""
     marks.put(tmp_path / "run", "run")
     (tmp_path / "run" / "config.yaml").write_text(configs.to_yaml(configs.from_tree(TREE)))
     formats = configs.from_tree(TREE).export.formats
@@ -38,19 +38,19 @@ def workdir(tmp_path) -> Path:
     return tmp_path / "run"
 
 
-def test_import_imports_nothing_heavy():
+def test_importing_the_package_imports_no_heavy_library():
     code = "import sys, tl_keras; print(*sys.modules)"
     assert not {"tensorflow", "keras", "pydantic", "numpy"} & set(python(code).split())
 
 
-def test_public_names_are_there():
+def test_public_names_exist():
     for name in tl_keras.__all__:
         assert getattr(tl_keras, name)
     assert tl_keras.__version__[0].isdigit()
 
 
 @pytest.mark.parametrize("form", ["dict", "file", "text", "RunConfig"])
-def test_finetune_takes_a_config_in_each_form(form, workdir, tmp_path):
+def test_finetune_accepts_each_form_of_a_config(form, workdir, tmp_path):
     (tmp_path / "some.yaml").write_text("data: {source: digits}\nfit: {epochs: 3}\n")
     config = {
         "dict": TREE,
@@ -64,7 +64,7 @@ def test_finetune_takes_a_config_in_each_form(form, workdir, tmp_path):
     assert run.report == workdir / "report.html"
 
 
-def test_config_is_not_changed(workdir):
+def test_finetune_does_not_change_the_config(workdir):
     tree = {"data": {"source": "digits"}, "fit": {"epochs": 3}}
     tl_keras.finetune(tree, workdir)
     assert tree == TREE
@@ -79,7 +79,7 @@ def test_config_is_not_changed(workdir):
         ("lost.yaml", "'lost.yaml' does not exist"),
     ],
 )
-def test_errors_are_value_errors(config, expected, workdir):
+def test_user_errors_are_value_errors(config, expected, workdir):
     with pytest.raises(ValueError) as caught:
         tl_keras.finetune(config, workdir)
     assert expected in str(caught.value)
@@ -99,8 +99,8 @@ def test_load(workdir):
         tl_keras.load(workdir.parent)
 
 
-def test_another_backend_is_overruled():
-    """In a process of its own, since a process has one backend."""
+def test_another_keras_backend_is_replaced_with_a_warning():
+    """Runs in its own process, because a process has one backend."""
     code = """
 import warnings
 from tl_keras.run.quiet import start_tensorflow
@@ -117,14 +117,14 @@ print(*(entry.message for entry in seen if "KERAS_BACKEND" in str(entry.message)
     ]
 
 
-def test_predict_wants_a_finished_run(workdir):
+def test_predict_refuses_an_unfinished_run(workdir):
     (workdir / "result.json").unlink()
     with pytest.raises(ValueError, match="is not finished; finish it first"):
         tl_keras.predict(workdir, [])
 
 
-def test_functions_keep_their_names_whatever_is_imported():
-    """Folders of the package have the names of some: Python would put them in their place."""
+def test_importing_subpackages_does_not_hide_the_functions():
+    """Some functions have the name of a subpackage, which Python would set as an attribute."""
     code = """
 import tl_keras
 import tl_keras.export.formats, tl_keras.report.pages.page, tl_keras.search
@@ -134,21 +134,21 @@ print([name for name in tl_keras.__all__[1:] if not callable(getattr(tl_keras, n
     assert python(code) == "[]\n"
 
 
-def test_finished_runs_are_told_from_others(workdir):
+def test_functions_refuse_an_unfinished_run(workdir):
     (workdir / "result.json").unlink()
     for use in (tl_keras.evaluate, tl_keras.predict, tl_keras.export):
         with pytest.raises(ValueError, match="is not finished; finish it first"):
             use(workdir, {}) if use is not tl_keras.evaluate else use(workdir)
 
 
-def test_audit_leaves_findings_and_no_result(pictures, tmp_path):
+def test_audit_writes_findings_but_no_result(pictures, tmp_path):
     config = {"data": {"path": str(pictures)}, "cache": {"path": str(tmp_path / "cache")}}
     run = tl_keras.audit(config, tmp_path / "run")
     assert "rare" in run.findings and run.result is None
     assert run.report.is_file()
 
 
-def test_evaluate_takes_other_data_and_names_of_classes(finished_run, pictures, tmp_path):
+def test_evaluate_accepts_other_data_and_renamed_classes(finished_run, pictures, tmp_path):
     assert tl_keras.evaluate(finished_run) == to_json(finished_run.result.test)
     assert tl_keras.evaluate(finished_run.workdir, pictures)["n"] == 72
     named = tl_keras.evaluate(finished_run, pictures, {"disc": "square"})
@@ -169,7 +169,7 @@ def test_export_adds_formats_to_a_finished_run(finished_run, tmp_path):
         tl_keras.export(run, {"format": ["int8"]})
 
 
-def test_report_is_of_one_run_or_of_several(finished_run, tmp_path):
+def test_report_covers_one_run_or_several(finished_run, tmp_path):
     shutil.copytree(finished_run.workdir, tmp_path / "run")
     (tmp_path / "run" / "report.html").unlink()
     assert tl_keras.report(tmp_path / "run").read_bytes()
@@ -180,7 +180,7 @@ def test_report_is_of_one_run_or_of_several(finished_run, tmp_path):
             tl_keras.report(*wrong)
 
 
-def test_quickstart_is_the_embedded_config(monkeypatch, tmp_path):
+def test_quickstart_runs_the_embedded_config(monkeypatch, tmp_path):
     seen = []
     monkeypatch.setattr("tl_keras.launch.launch", lambda *arguments: seen.append(arguments))
     tl_keras.quickstart(tmp_path / "run")

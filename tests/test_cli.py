@@ -1,4 +1,4 @@
-"""Claims on tl_keras/cli.py, commands.py, pipelines/: statuses, clear messages, TensorFlow last."""
+"""The command line: exit statuses, clear messages, and no import of TensorFlow before its use."""
 
 import contextlib
 import errno
@@ -29,7 +29,7 @@ SCRIPTS = sorted((Path(__file__).parents[1] / "pipelines").glob("*.py"))
 
 
 def fill(folder: Path) -> None:
-    """The files that the command lines below name."""
+    """Writes the files that the command lines below name."""
     digits = "data: {source: digits}\n"
     for name, text in {
         "good.yaml": digits,
@@ -54,7 +54,7 @@ def fill(folder: Path) -> None:
         (folder / name / "config.yaml").write_text((folder / "done" / "config.yaml").read_text())
 
 
-# A command line, its exit status, and what its message begins with.
+# Command lines that exit with 2, and the beginning of their message.
 WRONG = [
     ("finetun", "unknown command 'finetun'; did you mean 'finetune'?"),
     ("zzz", "unknown command 'zzz'; known: quickstart, audit, finetune, "),
@@ -189,7 +189,7 @@ RIGHT = [
 ]
 MISSED = "finetune --config=good.yaml --workdir=missed"
 
-# All command lines in one process: TensorFlow must not be imported by any of them.
+# Runs all command lines in one process, to check that none of them imports TensorFlow.
 DRIVER = """
 import contextlib, io, json, sys, traceback
 from filelock import FileLock
@@ -211,15 +211,15 @@ json.dump({"answers": answers, "loaded": loaded}, sys.stdout)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """Where the command lines ran."""
+    """The folder in which the command lines run."""
     folder = tmp_path_factory.mktemp("cli")
     fill(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
-def told(folder) -> dict:
-    """What the command lines said, and what was imported for it."""
+def outputs(folder) -> dict:
+    """The outputs of all command lines, and which heavy libraries were imported."""
     lines = [line for line, _ in (*WRONG, *RIGHT)] + [MISSED]
     marks.put(folder / "locked", "run")
     lock = "import sys; from filelock import FileLock\nwith FileLock('locked/.lock'): "
@@ -240,8 +240,8 @@ def told(folder) -> dict:
 
 
 @pytest.mark.parametrize(("line", "message"), WRONG)
-def test_what_the_user_can_mend_gives_2_and_one_clear_message(line, message, told, folder):
-    status, out, err = told["answers"][line]
+def test_user_errors_exit_with_2_and_one_message(line, message, outputs, folder):
+    status, out, err = outputs["answers"][line]
     assert status == 2
     assert out == ""
     assert err.startswith("tl-keras: " + message.replace("{folder}", str(folder)))
@@ -250,24 +250,24 @@ def test_what_the_user_can_mend_gives_2_and_one_clear_message(line, message, tol
 
 
 @pytest.mark.parametrize(("line", "answer"), RIGHT)
-def test_answers_0(line, answer, told, folder):
-    status, out, err = told["answers"][line]
+def test_correct_command_lines_exit_with_0(line, answer, outputs, folder):
+    status, out, err = outputs["answers"][line]
     assert status == 0
     assert out.startswith(answer.replace("{folder}", str(folder)))
     assert err == ""
 
 
-def test_tensorflow_is_not_imported_for_any_of_these(told):
-    assert told["loaded"] == []
-    assert told["stderr"] == ""
+def test_none_of_the_command_lines_imports_tensorflow(outputs):
+    assert outputs["loaded"] == []
+    assert outputs["stderr"] == ""
 
 
-def test_errors_leave_no_folder_behind(told):
-    assert told["made"] == {"written"}
+def test_user_errors_create_no_folder(outputs):
+    assert outputs["made"] == {"written"}
 
 
-def test_a_missed_tolerance_gives_3_and_says_which_again_each_time(told, folder, capsys):
-    status, out, err = told["answers"][MISSED]
+def test_missed_tolerance_exits_with_3_and_its_message_each_time(outputs, folder, capsys):
+    status, out, err = outputs["answers"][MISSED]
     assert status == 3
     assert "finetune finished" in out
     assert err == "tl-keras: int8: loses 0.050 of accuracy\n"
@@ -277,29 +277,29 @@ def test_a_missed_tolerance_gives_3_and_says_which_again_each_time(told, folder,
         assert capsys.readouterr().err == err
 
 
-def test_written_output_is_what_is_printed(told, folder):
+def test_output_file_equals_the_printed_output(outputs, folder):
     written = (folder / "written" / "scores.json").read_text()
-    assert written == told["answers"]["evaluate --workdir=done"][1]
+    assert written == outputs["answers"]["evaluate --workdir=done"][1]
 
 
-def test_help_names_every_flag_and_command(told):
+def test_help_names_every_flag_and_command(outputs):
     for name, command in COMMANDS.items():
-        assert re.search(rf"^  {name} ", told["answers"]["--help"][1], re.MULTILINE)
-        text = told["answers"][f"{name} --help"][1]
+        assert re.search(rf"^  {name} ", outputs["answers"]["--help"][1], re.MULTILINE)
+        text = outputs["answers"][f"{name} --help"][1]
         assert re.findall(r"^  --(\w+): .*\.$", text, re.MULTILINE) == list(command.flags)
         assert f"usage: tl-keras {name} [--flag=value ...]" in text
 
 
-def test_schema_is_json(told):
-    assert json.loads(told["answers"]["schema"][1]) == configs.schema()
+def test_schema_is_json(outputs):
+    assert json.loads(outputs["answers"]["schema"][1]) == configs.schema()
 
 
-# Not through a driver: what needs a fault planted.
+# The following tests plant a fault and cannot use the driver.
 
 
 @pytest.fixture
 def approach(monkeypatch, tmp_path):
-    """Puts a function in the place of the finetune approach; a command line that calls it."""
+    """Replaces the finetune approach by a function; returns a command line that calls it."""
 
     def put(function) -> list[str]:
         module = SimpleNamespace(run=function)
@@ -321,13 +321,13 @@ def raising(error):
 @pytest.mark.parametrize(
     "error", [RuntimeError("ours"), KeyError("ours"), OSError("ours"), ValueError("ours")]
 )
-def test_faults_keep_their_traceback(approach, error):
-    # A ValueError raised outside of the package is a fault, too: it names nothing of the user's.
+def test_errors_from_outside_the_package_keep_their_traceback(approach, error):
+    # A ValueError raised outside the package counts, too, since its message helps no user.
     with pytest.raises(type(error), match="ours"):
         cli.main(approach(raising(error)))
 
 
-# As if it stood in the package: what C raises has no line of its own.
+# A function that seems to be in the package; errors raised in C have no source line of their own.
 INSIDE: dict = {}
 exec(compile("def run(config, workdir): int('x')", cli.__file__, "exec"), INSIDE)
 
@@ -341,12 +341,12 @@ exec(compile("def run(config, workdir): int('x')", cli.__file__, "exec"), INSIDE
         INSIDE["run"],
     ],
 )
-def test_value_errors_of_libraries_are_faults(approach, fault):
+def test_value_errors_of_libraries_keep_their_traceback(approach, fault):
     with pytest.raises(ValueError):
         cli.main(approach(fault))
 
 
-def test_a_fault_gives_1_and_its_traceback():
+def test_bug_exits_with_1_and_a_traceback():
     code = (
         "import sys\nfrom tl_keras import cli\nfrom tl_keras.config import text\n"
         "text.schema = lambda: 1 / 0\nsys.exit(cli.main(['schema']))"
@@ -356,18 +356,18 @@ def test_a_fault_gives_1_and_its_traceback():
     assert done.stderr.startswith("Traceback") and "ZeroDivisionError" in done.stderr
 
 
-def test_value_errors_of_ours_are_for_the_user(approach, capsys):
+def test_value_errors_raised_by_the_package_are_user_errors(approach, capsys):
     assert cli.main(approach(lambda config, workdir: configs.load(workdir / "lost.yaml"))) == 2
     assert capsys.readouterr().err.endswith("lost.yaml' does not exist\n")
 
 
-def test_a_loss_that_is_no_number_is_for_the_user(approach, capsys):
+def test_diverged_training_is_a_user_error(approach, capsys):
     error = FloatingPointError("fit.learning_rate: the loss is nan")
     assert cli.main(approach(raising(error))) == 2
     assert capsys.readouterr().err == "tl-keras: fit.learning_rate: the loss is nan\n"
 
 
-def test_a_full_disk_is_for_the_user(approach, capsys):
+def test_full_disk_is_a_user_error(approach, capsys):
     error = OSError(errno.ENOSPC, "No space left on device", "runs/x/model.keras")
     assert cli.main(approach(raising(error))) == 2
     assert capsys.readouterr().err == "tl-keras: 'runs/x/model.keras': No space left on device\n"
@@ -375,14 +375,14 @@ def test_a_full_disk_is_for_the_user(approach, capsys):
         cli.main(approach(raising(OSError(errno.EIO, "Input/output error"))))
 
 
-def test_ctrl_c_gives_130_and_says_how_to_go_on(approach, capsys):
+def test_ctrl_c_exits_with_130_and_says_how_to_resume(approach, capsys):
     assert cli.main(approach(raising(KeyboardInterrupt()))) == 130
     assert (
         capsys.readouterr().err.strip() == "tl-keras: stopped; the same command continues from here"
     )
 
 
-def test_a_new_run_is_trained_and_summed_up(approach, capsys):
+def test_new_run_is_trained_and_summarised(approach, capsys):
     def run(config, workdir):
         make_run(workdir)
         return commands.runs.load(workdir)
@@ -394,7 +394,7 @@ def test_a_new_run_is_trained_and_summed_up(approach, capsys):
     assert cli.main(line) == 0
 
 
-def test_added_formats_run_the_approach_again(approach, tmp_path):
+def test_adding_export_formats_runs_the_approach_again(approach, tmp_path):
     seen = []
 
     def run(config, workdir):
@@ -419,7 +419,7 @@ def test_added_formats_run_the_approach_again(approach, tmp_path):
         ("--config=sub/good.yaml", "good"),
     ],
 )
-def test_default_workdir_is_named_by_config_or_data(approach, tmp_path, monkeypatch, flag, name):
+def test_default_workdir_is_named_after_config_or_data(approach, tmp_path, monkeypatch, flag, name):
     seen = []
 
     def run(config, workdir):
@@ -439,7 +439,7 @@ def test_default_workdir_is_named_by_config_or_data(approach, tmp_path, monkeypa
 @pytest.mark.parametrize(
     "name", ["größe 漢字 🌼", "a: b #c", "'q' \"r\"", "~", "no", "1e-5", "[x]"]
 )
-def test_data_takes_any_name(approach, tmp_path, monkeypatch, name):
+def test_data_may_have_any_name(approach, tmp_path, monkeypatch, name):
     seen = []
 
     def run(config, workdir):
@@ -452,7 +452,7 @@ def test_data_takes_any_name(approach, tmp_path, monkeypatch, name):
     assert (seen[0].source, seen[0].path) == ("folder", f"{tmp_path}/in/{name}")
 
 
-def test_a_stale_report_is_written_anew(tmp_path, capsys):
+def test_outdated_report_is_rewritten(tmp_path, capsys):
     workdir = make_run(tmp_path / "run")
     os.utime(workdir / "report.html", (0, 0))
     (tmp_path / "good.yaml").write_text("data: {source: digits}")
@@ -468,7 +468,7 @@ def test_report_of_an_unfinished_run_says_so(tmp_path, capsys):
     assert "has not finished" in (tmp_path / "begun" / "report.html").read_text()
 
 
-def test_several_runs_are_put_side_by_side_in_the_current_folder(tmp_path, monkeypatch, capsys):
+def test_comparison_of_several_runs_is_written_to_the_current_folder(tmp_path, monkeypatch, capsys):
     for seed, name in enumerate(("one", "two")):
         make_run(tmp_path / name, seed=seed)
     monkeypatch.chdir(tmp_path)
@@ -478,7 +478,7 @@ def test_several_runs_are_put_side_by_side_in_the_current_folder(tmp_path, monke
     assert "A: one" in text and "B: two" in text and "<td>seed</td><td>0</td><td>1</td>" in text
 
 
-def test_runs_whose_configs_load_no_more_are_reported(tmp_path, monkeypatch, capsys):
+def test_runs_with_outdated_configs_can_be_reported(tmp_path, monkeypatch, capsys):
     for name in ("one", "two"):
         make_run(tmp_path / name)
         (tmp_path / name / "config.yaml").write_text("fit: {field_of_old: 3}\n")
@@ -514,10 +514,10 @@ def test_cache_is_listed_and_cleaned(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("command", ["schema", "--help"])
-def test_a_closed_pipe_is_no_fault(command):
+def test_closed_pipe_prints_no_traceback(command):
     """As in `tl-keras schema | head`."""
     line = [sys.executable, "-m", "tl_keras", command]
-    # Buffered, as it is in a shell: the pipe is then found closed at the end alone.
+    # Buffered, as in a shell: the process then notices the closed pipe only when it ends.
     buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with subprocess.Popen(
         line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=buffered
@@ -540,7 +540,7 @@ def test_script_calls_its_command(script, monkeypatch, capsys):
     assert capsys.readouterr().out.startswith(COMMANDS[script.stem].summary)
 
 
-def test_script_runs_as_a_script():
+def test_script_can_be_executed():
     line = [sys.executable, str(SCRIPTS[0]), "--zzz"]
     done = subprocess.run(line, capture_output=True, text=True)
     assert done.returncode == 2

@@ -1,6 +1,6 @@
-"""Claims on whole commands: both ends of every documented range of a config's fields work.
+"""Whole commands work at both ends of every documented range of a config's fields.
 
-Ends that go together stand in one row, so that a row is one run of seconds.
+One run of a few seconds tests many fields at once, see `ROWS`.
 """
 
 import pytest
@@ -57,26 +57,26 @@ SMALL = {
 
 
 def config(base: dict, row: dict, **image) -> dict:
-    """A row's fields over those of a run of seconds."""
-    sections = {**SMALL, **row}
-    tree = {name: {**base.get(name, {}), **own} for name, own in sections.items() if name != "seed"}
+    """Returns the config of a run of a few seconds with the fields of a row."""
+    rows = {name: own for name, own in {**SMALL, **row}.items() if name != "seed"}
+    tree = {name: {**base.get(name, {}), **fields} for name, fields in rows.items()}
     image = {**base["image"], **tree.get("image", {}), **image}
     return {**base, **tree, "seed": row.get("seed", 0), "image": image}
 
 
-# Each row by each command, and with augmentation and without.
+# Each row is run by each command, with or without augmentation.
 COMMANDS = {"finetune": "augmented", "search": "augmented", "cross_validate": "plain"}
 CASES = [(row, command, augment) for row in ROWS for command, augment in COMMANDS.items()]
 
 
 @pytest.mark.parametrize(("row", "command", "augment"), CASES)
-def test_ends_work(row, command, augment, quick, tmp_path):
+def test_both_ends_of_each_range_work(row, command, augment, quick, tmp_path):
     given = {"augment": []} if augment == "plain" else {}
     tree = config(quick, ROWS[row], **given)
     if command == "search":
         tree["search"] = {**tree["search"], "trials": 2}
     if row == "most" and command != "finetune":
-        tree["model"]["head_width"] = 64  # The widest takes half of the time: it is fitted once.
+        tree["model"]["head_width"] = 64  # The widest head is slow, so only finetune fits it.
     run = getattr(tl_keras, command)(tree, tmp_path / "run")
     assert run.result["val"]["n"] > 0
     if row == "the head alone":
@@ -85,7 +85,7 @@ def test_ends_work(row, command, augment, quick, tmp_path):
 
 
 @pytest.mark.parametrize("augment", [STRONGEST, WEAKEST], ids=["strongest", "weakest"])
-def test_ends_of_augmentation_work(augment, quick, tmp_path):
+def test_strongest_and_weakest_augmentation_work(augment, quick, tmp_path):
     tree = config(
         quick, {"fit": {"epochs": 1}, "image": {"augment_strength": 2.0}}, augment=augment
     )
@@ -93,13 +93,13 @@ def test_ends_of_augmentation_work(augment, quick, tmp_path):
     assert tl_keras.finetune(tree, tmp_path / "run").result["model"]["kept"]
 
 
-def test_the_head_alone_is_compared(quick, tmp_path):
+def test_compare_works_with_the_head_alone(quick, tmp_path):
     tree = config(quick, {**HEAD_ALONE, "export": {"formats": []}})
     run = tl_keras.compare(tree, tmp_path / "run")
     assert {own["kept"] for own in run.result["approaches"].values()} == {"head"}
 
 
-def test_the_head_alone_of_random_features_is_refused(quick, tmp_path):
+def test_head_alone_on_random_features_is_refused(quick, tmp_path):
     tree = config(quick, {**HEAD_ALONE, "model": {"weights": "none"}})
     tree["fit"] = {"epochs": 0}
     with pytest.raises(ValueError, match=r"fit\.epochs: 0 would train only the head, on random"):

@@ -1,6 +1,7 @@
-"""A second task passes the commands: the package knows it by its row in `TASKS` alone.
+"""A second task works with the commands; the package knows only its row in `TASKS`.
 
-Numbers, with one linear output and squared error: see toy/numbers.py, and test_toy.py for the rest.
+The task predicts numbers with one linear output and squared error, see toy/numbers.py. More tests
+of the task are in test_toy.py.
 """
 
 import csv
@@ -20,7 +21,7 @@ NUMBERS = {"task": "numbers"}
 
 @pytest.fixture(scope="module", autouse=True)
 def known():
-    """The task is known for these tests alone: its metrics stand in messages else."""
+    """Adds the task for these tests only; otherwise its metrics would appear in other messages."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(tasks.TASKS, "numbers", "toy.numbers")
         yield
@@ -28,7 +29,7 @@ def known():
 
 @pytest.fixture(scope="module")
 def numbers(quick) -> dict:
-    """A config of seconds, whose targets are the digits as numbers."""
+    """The config of a run of a few seconds, whose targets are the digits as numbers."""
     tree = {**quick, **NUMBERS, "data": {"source": "digits", "examples_per_class": 40}}
     formats = ["saved_model", "float32", "int8"]
     return changed(tree, fit={"epochs": 2, "batch_size": 32}, export={"formats": formats})
@@ -39,7 +40,7 @@ def finished(numbers, tmp_path_factory):
     return tl_keras.finetune(numbers, tmp_path_factory.mktemp("runs") / "numbers")
 
 
-def test_its_scores_stand_in_the_result_and_the_report(finished):
+def test_scores_of_the_task_are_in_result_and_report(finished):
     for split in ("val", "test"):
         assert {"error", "explained", "interval", "n"} == finished.result[split].keys()
     page = finished.report.read_text()
@@ -49,7 +50,7 @@ def test_its_scores_stand_in_the_result_and_the_report(finished):
     )
 
 
-def test_its_predictions_are_its_own_columns(finished):
+def test_predictions_have_the_columns_of_the_task(finished):
     with (finished.workdir / "predictions.csv").open(newline="") as stream:
         rows = [row for row in csv.DictReader(stream) if row["split"] == "test"]
     assert rows[0].keys() == {"file", "split", "label", "prediction"}
@@ -57,7 +58,7 @@ def test_its_predictions_are_its_own_columns(finished):
     assert np.mean(errors) == pytest.approx(finished.result["test"]["error"], rel=1e-4)
 
 
-def test_its_files_are_proved_and_name_its_answer(finished):
+def test_exported_files_are_proved_and_name_the_output_of_the_task(finished):
     for name, entry in finished.result["export"].items():
         assert "error" in entry and "accuracy" not in entry, name
         assert entry["status"] == "ok" or name == "int8"
@@ -67,7 +68,7 @@ def test_its_files_are_proved_and_name_its_answer(finished):
     assert not (finished.workdir / "export" / "labels.txt").exists()
 
 
-def test_strata_of_numbers_are_spread_over_the_splits(finished):
+def test_numbers_are_distributed_evenly_over_the_splits(finished):
     with (finished.workdir / "predictions.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     for split in ("val", "test"):
@@ -75,20 +76,20 @@ def test_strata_of_numbers_are_spread_over_the_splits(finished):
         assert 3.5 < np.mean(labels) < 5.5
 
 
-def test_predict_tells_a_number(finished):
+def test_predict_returns_a_number(finished):
     (row,) = tl_keras.predict(finished, np.zeros((8, 8, 3), np.uint8))
     assert row.keys() == {"file", "prediction"} and isinstance(row["prediction"], float)
 
 
 @pytest.mark.parametrize("name", tasks.NOT_BUILT)
-def test_tasks_that_are_not_built_say_so(name):
+def test_planned_tasks_are_refused(name):
     with pytest.raises(
         ValueError, match=f"task: '{name}' is not implemented yet; expected 'classif"
     ):
         configs.from_tree({"task": name, "data": {"source": "digits"}})
 
 
-def test_unknown_tasks_are_answered_with_the_nearest():
+def test_unknown_task_is_refused_with_the_most_similar_one():
     with pytest.raises(ValueError, match="task: expected .*received 'clasification'; did you mean"):
         configs.from_tree({"task": "clasification", "data": {"source": "digits"}})
 
@@ -107,12 +108,12 @@ def test_unknown_tasks_are_answered_with_the_nearest():
         ),
     ],
 )
-def test_what_only_another_task_has_is_refused(sections, expected):
+def test_values_of_another_task_are_refused(sections, expected):
     with pytest.raises(ValueError, match=expected):
         configs.from_tree({**NUMBERS, "data": {"source": "digits"}, **sections})
 
 
-def test_a_config_takes_the_defaults_of_its_task():
+def test_defaults_depend_on_the_task():
     config = configs.from_tree({**NUMBERS, "data": {"source": "digits"}})
     assert (config.search.objective, config.fit.choose_by) == ("error", "squared_error")
     plain = configs.from_tree({"data": {"source": "digits"}})

@@ -1,5 +1,7 @@
-"""The seams bear: another modality, a backbone that reads its input, and another task pass through
-everything, and no file of the package names them."""
+"""All commands work with another modality, another task, and a backbone that rereads its input.
+
+The package itself mentions none of them.
+"""
 
 import json
 import os
@@ -29,14 +31,14 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def found(folder):
+def results(folder):
     line = [sys.executable, "-m", "toy.runs", str(folder)]
     done = subprocess.run(line, env=environment(), capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_no_file_of_the_package_names_them():
+def test_package_does_not_mention_the_toy_parts():
     import tl_keras
 
     for file in Path(tl_keras.__file__).parent.rglob("*.py"):
@@ -44,8 +46,8 @@ def test_no_file_of_the_package_names_them():
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_run_is_trained_measured_exported_and_reported(found, task):
-    result = found[task]["finetune"]
+def test_finetune_trains_measures_exports_and_reports(results, task):
+    result = results[task]["finetune"]
     assert result["task"] == task
     assert result["model"]["backbone"] == "ToyGated" and result["model"]["block"] == "gate1"
     for split in ("val", "test"):
@@ -54,77 +56,77 @@ def test_a_run_is_trained_measured_exported_and_reported(found, task):
         assert entry["status"] == "ok", (name, entry["status"])
         assert entry["agreement"] > 0.8
     assert result["shipped"]["format"] in ("float32", "int8")
-    report = found[task]["finetune report"]
+    report = results[task]["finetune report"]
     assert "ToyGated" in report and "Exports" in report
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_search_goes_over_the_ends_of_blocks(found, task):
-    search = found[task]["search"]["search"]
+def test_search_varies_the_freeze_depth_by_blocks(results, task):
+    search = results[task]["search"]["search"]
     assert len(search["trials"]) == 3 and search["best"]
     shares = {trial["values"]["fit.freeze"] for trial in search["trials"]}
     assert shares <= {i / BLOCKS["ToyGated"] for i in range(BLOCKS["ToyGated"] + 1)}
     assert len(shares) > 1
 
 
-def test_it_is_searched_over_block_boundaries(found):
-    search = found["numbers"]["search"]["search"]
+def test_search_minimises_the_error(results):
+    search = results["numbers"]["search"]["search"]
     records = search["trials"]
     best = next(r for r in records if r["trial"] == search["best"])
     assert best["error"] == min(record["error"] for record in records)
     assert best["score"] == -best["error"]
     curve = [error for _, error in search["curve"]]
     assert curve == sorted(curve, reverse=True)
-    assert "Squared error" in found["numbers"]["search report"]
+    assert "Squared error" in results["numbers"]["search report"]
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_folds_hold_out_every_example(found, task):
-    result = found[task]["cross_validate"]
+def test_every_example_is_held_out_by_a_fold(results, task):
+    result = results[task]["cross_validate"]
     assert len(result["folds"]) == 2
     assert result["val"]["n"] == result["data"]["train"]
     assert result["export"]["int8"]["status"] == "ok"
 
 
-def test_it_is_cross_validated(found):
-    result = found["numbers"]["cross_validate"]
+def test_cross_validation_has_the_scores_of_the_task(results):
+    result = results["numbers"]["cross_validate"]
     assert result["cross_validation"]["scores"].keys() == {"error", "explained"}
     assert result["val"]["n"] == sum(fold["n"] for fold in result["folds"])
-    assert "squared error is" in found["numbers"]["cross_validate report"]
+    assert "squared error is" in results["numbers"]["cross_validate report"]
 
 
-def test_an_audit_leaves_out_what_is_of_classes(found):
-    findings = found["numbers"]["audit"]
+def test_audit_without_classes_has_no_findings_about_classes(results):
+    findings = results["numbers"]["audit"]
     assert findings["rare"] == [] and "not compared" in findings["suspects_note"]
 
 
-def test_a_bad_file_is_quarantined_and_labels_are_compared(found, folder):
+def test_damaged_file_is_quarantined_and_labels_are_compared(results, folder):
     data = json.loads((folder / "classification" / "audit" / "data.json").read_text())
     ((bad),) = data["quarantined"]
     assert bad["file"] == "kind 0/bad.txt" and "not a row of numbers" in bad["reason"]
-    assert "suspects" in found["classification"]["audit"]
+    assert "suspects" in results["classification"]["audit"]
 
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("command", ["finetune", "search", "cross_validate"])
-def test_reports_have_the_words_of_the_modality_and_the_task(found, task, command):
-    page, _, _ = found[task][f"{command} report"].partition("<h2>Config")
+def test_report_uses_the_words_of_modality_and_task(results, task, command):
+    page, _, _ = results[task][f"{command} report"].partition("<h2>Config")
     text = re.sub(r"<style.*?</style>|<[^>]*>", " ", page, flags=re.DOTALL)
     assert "Squared error" in text if task == "numbers" else "Accuracy" in text
-    strange = r"images?|pictures?|photos?|pixels?"
-    strange += r"|class(es)?|accurac(y|ies)|logistic" if task == "numbers" else ""
-    assert not re.findall(rf"\b(?:{strange})\b", text, re.IGNORECASE)
+    foreign_words = r"images?|pictures?|photos?|pixels?"
+    foreign_words += r"|class(es)?|accurac(y|ies)|logistic" if task == "numbers" else ""
+    assert not re.findall(rf"\b(?:{foreign_words})\b", text, re.IGNORECASE)
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_the_card_has_the_words_of_the_modality_and_the_task(found, folder, task):
+def test_model_card_uses_the_words_of_modality_and_task(results, folder, task):
     card = (folder / task / "finetune" / "MODEL_CARD.md").read_text()
     assert f"pipeline_tag: rows-{'to-number' if task == 'numbers' else task}" in card
     assert " train rows" in card and not re.search(r"\b(image|picture)", card)
 
 
-def test_a_killed_run_ends_as_an_unbroken_one(found, folder):
-    """By kill -9, in a process whose entry fills the dicts first."""
+def test_killed_run_resumes_to_equal_predictions(results, folder):
+    """Kills `python -m toy finetune` with SIGKILL, and runs the same command again."""
     tree = json.loads((folder / "classification.json").read_text())
     (folder / "killed.yaml").write_text(json.dumps(tree))
     workdir = folder / "killed"
@@ -135,7 +137,7 @@ def test_a_killed_run_ends_as_an_unbroken_one(found, folder):
     while process.poll() is None and not (workdir / "metrics.jsonl").exists():
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "it ended before it was killed"
+    assert process.wait() == -signal.SIGKILL, "the run ended before it was killed"
     assert subprocess.run(line, **quiet).returncode == 0
-    unbroken = folder / "classification" / "finetune" / "predictions.csv"
-    assert (workdir / "predictions.csv").read_bytes() == unbroken.read_bytes()
+    uninterrupted = folder / "classification" / "finetune" / "predictions.csv"
+    assert (workdir / "predictions.csv").read_bytes() == uninterrupted.read_bytes()

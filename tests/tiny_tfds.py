@@ -1,4 +1,4 @@
-"""Data sets in TFDS's own files."""
+"""Tiny data sets in the files of TensorFlow Datasets."""
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -7,7 +7,7 @@ CLASSES = ["round", "angular/pointed"]
 
 
 def write(folder, splits, name="tiny_shapes", **features):
-    """A data set in TFDS's own files, as `download_and_prepare` leaves it: labels by split."""
+    """Writes a data set as TFDS's `download_and_prepare` would; `splits` maps names to labels."""
     features = {
         "image": tfds.features.Image(shape=(None, None, 3)),
         "label": tfds.features.ClassLabel(names=CLASSES),
@@ -38,7 +38,7 @@ def picture(seed):
 
 
 def example(features, seed, label):
-    made = {"image": picture(seed), "label": label, "text": "words"}
+    values = {"image": picture(seed), "label": label, "text": "words"}
     if "image" in features and features["image"].np_dtype == np.float32:
-        made["image"] = picture(seed)[..., :1].astype(np.float32)
-    return {name: made[name] for name in features}
+        values["image"] = picture(seed)[..., :1].astype(np.float32)
+    return {name: values[name] for name in features}

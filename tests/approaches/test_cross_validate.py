@@ -209,7 +209,7 @@ def test_ensemble_of_folds_loads_with_keras_alone_and_exports(wanted, tmp_path):
     )
     assert set(added.result["export"]) == {"float32", "float16"}
     assert not any("accuracy" in entry for entry in added.result["export"].values())
-    assert added.result["export"]["float16"]["val"]["on"] == "images that trained it"
+    assert added.result["export"]["float16"]["val"]["on"] == "its training images"
     assert "accuracy" not in added.result["shipped"]["device"]
     assert "Accuracy" not in (run.workdir / "export" / "device" / "README.md").read_text()
 

@@ -115,7 +115,9 @@ def test_killed_run_ends_as_unbroken_and_takes_no_other_backbone(
         else:
             setattr(model.get_layer(layer), name, value)
         model.save(file)
-        message = r"^model\.backbone: '.*a\.keras' is not what '.*run' began with; restore it"
+        message = (
+            r"^model\.backbone: '.*a\.keras' has changed since the run in '.*run' began; restore it"
+        )
         with pytest.raises(ValueError, match=message):
             tl_keras.finetune(tree, tmp_path / "run")
         shutil.copy(own_tree["model"]["backbone"], file)
@@ -135,12 +137,12 @@ def test_resumed_run_names_the_backbone_or_the_weights_whichever_changed(own_tre
         backbones.begin(run)
         model.get_layer("stem").bias.assign(np.ones(8))
         model.save_weights(weights)
-        with pytest.raises(ValueError, match=r"^model\.weights: '.*b\.weights\.h5' is not what"):
+        with pytest.raises(ValueError, match=r"^model\.weights: '.*b\.weights\.h5' has changed"):
             backbones.begin(run)
         other = keras.models.load_model(file)
         other.get_layer("out_3").negative_slope = 0.1
         other.save(file)
-        with pytest.raises(ValueError, match=r"^model\.backbone: '.*a\.keras' is not what"):
+        with pytest.raises(ValueError, match=r"^model\.backbone: '.*a\.keras' has changed"):
             backbones.begin(run)
 
 
@@ -169,7 +171,9 @@ def test_backbone_that_saw_the_test_split_is_refused(own_run, own_tree, tmp_path
 
 def test_weights_that_are_not_finite_are_the_users_error(own_tree, tmp_path):
     tree = _with_bias(own_tree, np.nan, tmp_path)
-    message = r"^model\.backbone: '.*a\.keras' has weights that are not finite in layer 'conv_3'"
+    message = (
+        r"^model\.backbone: '.*a\.keras' has weights that are NaN or infinite in layer 'conv_3'"
+    )
     with pytest.raises(ValueError, match=message):
         tl_keras.finetune(tree, tmp_path / "run")
 
@@ -185,8 +189,8 @@ def _with_bias(tree, bias, folder):
 def test_features_that_are_not_finite_are_the_users_error(own_tree, tmp_path, pipeline):
     config = configs.from_tree(_with_bias(own_tree, 3e38, tmp_path))
     message = (
-        r"^model\.backbone: '.*a\.keras' with weights 'own' gives features that are not finite "
-        r"for (\d+) of \1 images of train, the first '.*\.png'; look at its weights"
+        r"^model\.backbone: '.*a\.keras' with weights 'own' computes features that are NaN or "
+        r"infinite for (\d+) of \1 images of train, the first '.*\.png'; .*check the weights"
     )
     for _ in ("computed", "from the cache"):
         with pytest.raises(ValueError, match=message):

@@ -251,7 +251,7 @@ def test_blocks_of_a_file_may_each_read_the_image(tmp_path):
     images = tf.constant(images_of_noise(SIZE))
     for cut in ends[:-1]:
         prefix, suffix = freeze.split(backbone, cut)
-        found = suffix(freeze.taken(suffix, prefix(images), images))
+        found = suffix(freeze.suffix_inputs(suffix, prefix(images), images))
         np.testing.assert_array_equal(found, backbone(images))
 
 

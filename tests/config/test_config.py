@@ -1,4 +1,4 @@
-"""Claims on tl_keras/config.py: every message, YAML 1.2, nothing executed, what is saved loads."""
+"""Configs: every message, YAML 1.2 without execution of code, and equality after saving."""
 
 import importlib.resources
 import json
@@ -58,7 +58,7 @@ def message(text: str | bytes, folder: Path, overrides=()) -> str:
     return str(caught.value)
 
 
-# Field, what was expected, what was received, the nearest choice where there is one.
+# Config texts and the beginnings of their messages.
 WRONG = [
     ("fit: {epochs: ten}", "fit.epochs: expected a whole number >= 0, or 'auto'; received 'ten'"),
     ("fit: {epochs: -1}", "fit.epochs: expected a whole number >= 0, or 'auto'; received -1"),
@@ -246,7 +246,7 @@ WRONG_DATA = [
         "image.augment.0.rand_augment.layers: expected a whole number >= 1 and <= 6; received 9",
     ),
 ]
-NO_CONFIG = [
+NOT_A_CONFIG = [
     ("data: {source: digits", "', line 1: invalid YAML: expected ',' or '}'"),
     ("seed: 1\nfit:\n  epochs: 1\n   views: 2\n", "', line 4: invalid YAML: mapping values"),
     ("seed: 1\nfit: {}\nseed: 2\n", '\', line 3: invalid YAML: found duplicate key "seed"'),
@@ -270,37 +270,37 @@ def test_message_of_wrong_data(text, expected, tmp_path):
 
 
 @pytest.mark.parametrize(("text", "expected"), WRONG + WRONG_DATA)
-def test_message_is_one_line_without_the_words_of_pydantic(text, expected, tmp_path):
+def test_message_is_one_line_without_pydantic_jargon(text, expected, tmp_path):
     text = f"data: {text}" if (text, expected) in WRONG_DATA else f"data: {{path: x}}\n{text}"
     found = message(text, tmp_path)
     assert "\n" not in found
     assert not re.search(r"Input|tuple|dict|None|True|valid |pydantic|literal|\[type=", found)
 
 
-@pytest.mark.parametrize(("text", "expected"), NO_CONFIG)
-def test_message_of_a_file_that_is_no_config(text, expected, tmp_path):
+@pytest.mark.parametrize(("text", "expected"), NOT_A_CONFIG)
+def test_message_of_a_file_that_is_not_a_config(text, expected, tmp_path):
     assert message(text, tmp_path).startswith(f"config '{tmp_path}/some.yaml{expected}")
 
 
-def test_every_wrong_field_gets_a_line(tmp_path):
+def test_each_wrong_field_gets_its_own_line(tmp_path):
     text = "data: {source: cvs, sise: 3}\nfit: {epochs: x}\nseed: -1\nmodle: {}\n"
     fields = [line.split(":")[0] for line in message(text, tmp_path).split("\n")]
     assert sorted(fields) == ["data.sise", "data.source", "fit.epochs", "modle", "seed"]
 
 
-def test_every_wrong_entry_gets_a_line(tmp_path):
+def test_each_wrong_entry_of_a_list_gets_its_own_line(tmp_path):
     text = "data: {source: digits}\nimage: {augment: [{}, {flip: both}, {}]}"
     text += "\nexport: {formats: [a, b]}"
     fields = [line.split(":")[0] for line in message(text, tmp_path).split("\n")]
     assert fields == ["image.augment.0", "image.augment.2", "export.formats.0", "export.formats.1"]
 
 
-def test_a_missing_path_hides_no_other_error(tmp_path):
+def test_missing_path_does_not_hide_other_errors(tmp_path):
     lines = message("fit: {epoch: 3}", tmp_path).split("\n")
     assert sorted(line.split(":")[0] for line in lines) == ["data.path", "fit.epoch"]
 
 
-def test_message_of_a_missing_file_names_its_neighbour(tmp_path):
+def test_message_of_a_missing_file_names_the_most_similar_file(tmp_path):
     (tmp_path / "ants_bees.yaml").touch()
     with pytest.raises(ValueError, match=r"ant_bees.yaml' does not exist; did you mean '.*/ants_b"):
         configs.load(tmp_path / "ant_bees.yaml")
@@ -310,7 +310,7 @@ def test_message_of_a_missing_file_names_its_neighbour(tmp_path):
         configs.load("/no/such/folder/x.yaml")
 
 
-def test_message_of_a_folder_or_below_a_file(tmp_path):
+def test_message_of_a_path_that_is_a_folder_or_below_a_file(tmp_path):
     with pytest.raises(ValueError, match="expected a YAML file; received a folder"):
         configs.load(tmp_path)
     with pytest.raises(ValueError, match="cannot be read: Not a directory"):
@@ -335,12 +335,12 @@ def test_message_of_a_folder_or_below_a_file(tmp_path):
         ("image.augment.0.zoom=0.1", "image.augment: expected a list, as in [a, b]; received {'0'"),
     ],
 )
-def test_message_of_a_bad_override(override, expected, tmp_path):
+def test_message_of_a_wrong_override(override, expected, tmp_path):
     text = "data: {source: digits}\nseed: 7\n"
     assert message(text, tmp_path, [override]).startswith(expected)
 
 
-def test_overrides_win_in_order_and_are_yaml(tmp_path):
+def test_later_overrides_win_and_values_are_yaml(tmp_path):
     file = write(tmp_path, "data: {source: digits}\nfit: {epochs: 3}\nmodel:\n")
     overrides = ["fit.epochs=4", "fit.epochs=5", "export.formats=[int8]", "model.dropout=0.5"]
     config = configs.load(file, [*overrides, "fit.clip_norm=null", "fit.learning_rate=1e-5"])
@@ -355,10 +355,10 @@ def test_overrides_win_in_order_and_are_yaml(tmp_path):
     ("text", "value"),
     [("1e-5", 1e-5), ("1E3", 1000.0), ("0o10", 8), ("no", "no"), ("on", "on"), ("12:30", "12:30")],
 )
-def test_yaml_is_1_2(text, value):
-    # In YAML 1.1: a string, a string, a string, False, True, 750.
-    found = configs._parse(text, "text", None)
-    assert found == value and type(found) is type(value)
+def test_values_are_parsed_as_yaml_1_2(text, value):
+    # YAML 1.1 would give: a string, a string, a string, False, True, 750.
+    parsed = configs._parse(text, "text", None)
+    assert parsed == value and type(parsed) is type(value)
 
 
 @pytest.mark.parametrize(
@@ -371,25 +371,25 @@ def test_yaml_is_1_2(text, value):
         "data: !include {file}",
     ],
 )
-def test_nothing_is_executed(text, tmp_path):
+def test_yaml_tags_are_refused_and_execute_nothing(text, tmp_path):
     planted = tmp_path / "planted"
     found = message(text.replace("{file}", str(planted)), tmp_path)
     assert "line 1: invalid YAML: could not determine a constructor for the tag" in found
     assert not planted.exists()
 
 
-def test_there_are_configs():
+def test_config_files_exist():
     assert FILES and EMBEDDED
 
 
 @pytest.mark.parametrize("file", FILES + EMBEDDED, ids=lambda file: file.name)
-def test_config_loads_and_survives_saving(file, tmp_path):
+def test_config_file_loads_and_is_equal_after_saving(file, tmp_path):
     config = configs.load(file)
     assert configs.load(write(tmp_path, configs.to_yaml(config))) == config
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
-def test_config_starts_with_its_command(file):
+def test_config_file_starts_with_its_command(file):
     head = "".join(re.findall(r"^#.*\n", file.read_text(), re.MULTILINE)[:4])
     command = (
         r"quickstart$" if file.stem == "quickstart" else rf"[a-z_]+ --config=configs/{file.name} "
@@ -397,26 +397,26 @@ def test_config_starts_with_its_command(file):
     assert re.search(rf"^#   tl-keras {command}", head, re.MULTILINE)
 
 
-def test_all_augmentations_survive_saving(tmp_path):
+def test_all_augmentations_are_equal_after_saving(tmp_path):
     assert {name for entry in ALL_AUGMENTATIONS for name in entry} == set(Augmentation.model_fields)
     config = configs.from_tree(tree(image={"augment": ALL_AUGMENTATIONS}))
     text = configs.to_yaml(config)
     assert configs.load(write(tmp_path, text)) == config
     assert "null" not in text.partition("augment:")[2].partition("model:")[0]
-    # Whole: another version's defaults do not change what was run.
+    # Defaults are saved, too, so that another version's defaults do not change the config.
     assert "magnitude: 0.3" in text
 
 
 @pytest.mark.parametrize(
     "name", ["a b: c #d", "no", "1e-5", "~", "null", "'\"", "größe 漢字 🌼", "a\nb\t", "- x" * 60]
 )
-def test_odd_names_survive_saving(name, tmp_path):
+def test_unusual_names_are_equal_after_saving(name, tmp_path):
     config = configs.from_tree(tree(data={"path": name}, fit={"freeze": name}))
     assert config.fit.freeze == name
     assert configs.load(write(tmp_path, configs.to_yaml(config))) == config
 
 
-def test_saved_config_is_whole():
+def test_saved_config_has_every_field():
     text = configs.to_yaml(configs.from_tree(tree()))
     for section in RunConfig.model_fields.values():
         for field in getattr(section.annotation, "model_fields", {}):
@@ -454,20 +454,20 @@ def test_paths_become_absolute_and_home_is_expanded(tmp_path, monkeypatch):
     assert configs.from_tree(configs.to_tree(config)) == config
 
 
-def test_pathlib_paths_are_paths(tmp_path):
+def test_paths_may_be_pathlib_paths(tmp_path):
     here = {"data": {"path": tmp_path}, "model": {"weights": tmp_path}, "cache": {"path": tmp_path}}
     config = configs.from_tree(tree(**here))
     assert config.data.path == config.model.weights == config.cache.path == str(tmp_path)
 
 
 @pytest.mark.parametrize("weights", WEIGHTS)
-def test_named_weights_are_no_paths(weights):
+def test_names_of_weights_are_not_made_absolute(weights):
     backbone = "a.keras" if weights in ("own", "none") else "MobileNetV2"
     config = configs.from_tree(tree(model={"backbone": backbone, "weights": weights}))
     assert config.model.weights == weights
 
 
-def test_a_backbones_file_is_absolute_and_brings_its_weights(tmp_path, monkeypatch):
+def test_backbone_file_becomes_absolute_and_has_its_own_weights(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = configs.from_tree(tree(model={"backbone": Path("a.keras"), "preprocessing": "tf"}))
     assert config.model.backbone == config.model.origin == str(tmp_path / "a.keras")
@@ -478,7 +478,7 @@ def test_a_backbones_file_is_absolute_and_brings_its_weights(tmp_path, monkeypat
     assert configs.from_tree(tree()).model.origin == "imagenet"
 
 
-def test_check_paths_names_the_field_and_the_nearest(tmp_path):
+def test_check_paths_names_the_field_and_the_most_similar_path(tmp_path):
     def found(data, weights="none"):
         config = configs.from_tree({"data": data, "model": {"weights": str(weights)}})
         with pytest.raises(ValueError) as caught:
@@ -509,7 +509,7 @@ def test_check_paths_names_the_field_and_the_nearest(tmp_path):
         check_paths(configs.from_tree({"data": folder, "model": {"weights": weights}}))
 
 
-def test_check_paths_looks_into_a_backbones_file(tmp_path):
+def test_check_paths_checks_the_backbone_file(tmp_path):
     def found(backbone):
         model = {"backbone": str(tmp_path / backbone)}
         with pytest.raises(ValueError) as caught:
@@ -537,12 +537,12 @@ def test_check_paths_looks_into_a_backbones_file(tmp_path):
         ({"image": {"size": 32}, "seed": 1}, "image.size: 160 in the workdir, 32 now"),
     ],
 )
-def test_difference_names_the_first_field(changes, expected):
+def test_difference_names_the_first_field_that_differs(changes, expected):
     found = first_difference(configs.from_tree(tree()), configs.from_tree(tree(**changes)))
     assert re.fullmatch(expected, found)
 
 
-def test_difference_lets_export_and_cache_differ():
+def test_difference_ignores_export_and_cache():
     changes = {"export": {"formats": ["int8"]}, "cache": {"path": "/elsewhere", "max_bytes": 0}}
     other = configs.from_tree(tree(**changes))
     assert first_difference(configs.from_tree(tree()), other) is None
@@ -559,20 +559,20 @@ def test_sections_are_frozen():
             setattr(section, field, 1)
 
 
-def leaves(tree: dict, node: dict, root: dict):
-    """Names in a config's tree that its schema does not know."""
+def unknown_names(tree: dict, node: dict, root: dict):
+    """Yields the names in a config's tree that the schema does not have."""
     node = root["$defs"][node["$ref"].split("/")[-1]] if "$ref" in node else node
     for name, value in tree.items():
         if name not in node["properties"]:
             yield name
         elif isinstance(value, dict) and name not in ("options", "space"):
-            yield from leaves(value, node["properties"][name], root)
+            yield from unknown_names(value, node["properties"][name], root)
 
 
-def test_schema_has_every_section_and_is_stable():
+def test_schema_has_every_section_and_is_deterministic():
     schema = configs.schema()
     assert list(schema["properties"]) == list(RunConfig.model_fields)
-    assert not list(leaves(configs.to_tree(configs.from_tree(tree())), schema, schema))
+    assert not list(unknown_names(configs.to_tree(configs.from_tree(tree())), schema, schema))
     assert json.dumps(schema) == json.dumps(configs.schema())
     augment = schema["$defs"]["ImageConfig"]["properties"]["augment"]["default"]
     assert augment[0] == {"flip": "horizontal"}
@@ -580,13 +580,13 @@ def test_schema_has_every_section_and_is_stable():
         assert section["additionalProperties"] is False, name
 
 
-def test_a_relative_config_is_found_from_here(tmp_path, monkeypatch):
+def test_relative_path_of_a_config_starts_at_the_current_folder(tmp_path, monkeypatch):
     write(tmp_path, "data: {source: digits}")
     monkeypatch.chdir(tmp_path)
     assert configs.load("some.yaml") == configs.load(os.path.abspath("some.yaml"))
 
 
-def test_random_weights_are_not_frozen():
+def test_freezing_random_weights_is_refused():
     with pytest.raises(ValueError, match=r"fit\.freeze: 0\.5 would freeze random weights"):
         configs.from_tree(
             {
@@ -597,25 +597,25 @@ def test_random_weights_are_not_frozen():
         )
 
 
-def test_views_need_augmentation():
+def test_views_without_augmentation_are_refused():
     for augment in ([], [{"mixup": 0.2}]):
         tree = {"data": {"source": "digits"}, "image": {"augment": augment}}
         with pytest.raises(ValueError, match="evaluate.views: .* expected 1, received 8"):
             configs.from_tree({**tree, "evaluate": {"views": 8}})
 
 
-def test_weights_from_scratch_are_not_averaged():
+def test_averaging_weights_from_scratch_is_refused():
     tree = {"data": {"source": "digits"}, "model": {"weights": "none"}, "fit": {"keep": "average"}}
     with pytest.raises(ValueError, match="fit.keep: .* expected auto or best"):
         configs.from_tree(tree)
 
 
-def test_classes_that_are_called_by_a_number_need_no_quotes():
+def test_class_names_that_are_numbers_need_no_quotes():
     config = configs.load(None, ["data.source=digits", "evaluate.classes={0: cat, zero: 7}"])
     assert config.evaluate.classes == {"0": "cat", "zero": "7"}
 
 
-def test_numbers_of_numpy_are_taken():
+def test_numpy_values_are_accepted():
     tree = {
         "data": {"source": np.str_("digits")},
         "image": {"size": np.int64(32)},
@@ -635,20 +635,20 @@ def test_numbers_of_numpy_are_taken():
 
 
 @pytest.mark.parametrize("wrong", [None, 5, ["data"], b"photos.yaml", {1, 2}], ids=str)
-def test_what_is_no_config_is_a_type_error(wrong):
+def test_config_of_a_wrong_type_is_a_type_error(wrong):
     with pytest.raises(TypeError, match="config: expected nested dicts, the path of a YAML file"):
         configs.from_any(wrong)
 
 
 @pytest.mark.parametrize("name", ["cat", "007", "1e3", "null", "true", "a: b", "a, b", "{x}", "~"])
-def test_a_name_that_is_written_into_yaml_is_read_again(name):
+def test_name_written_as_yaml_is_read_back_unchanged(name):
     text = f"{{{configs.as_yaml(name)}: {configs.as_yaml('cat')}}}"
     assert YAML(typ="safe", pure=True).load(text) == {name: "cat"}
     assert (configs.as_yaml(name) == name) == (name == "cat")
 
 
 @pytest.mark.parametrize("text", ["{1e3: cat}", "{null: cat}", "{cat: true}"])
-def test_class_names_that_are_no_text_say_so(text):
+def test_message_of_class_names_that_are_not_text(text):
     with pytest.raises(
         ValueError, match="expected a class name; received .*write the name in quotes"
     ):
@@ -658,13 +658,13 @@ def test_class_names_that_are_no_text_say_so(text):
 @pytest.mark.parametrize(
     "entry", ["{min: 1e-300, max: 1e300, scale: log}", "{min: -1e308, max: 1e308}"]
 )
-def test_ranges_too_wide_for_numbers_are_refused(entry):
+def test_ranges_too_wide_for_floats_are_refused(entry):
     lines = ["data.source=digits", "search.trials=1", f"search.space.fit.weight_decay={entry}"]
     with pytest.raises(ValueError, match="expected a min and a max that are at most 100 powers"):
         configs.load(None, lines)
 
 
-def test_earlier_names_are_answered_with_the_new_ones_in_one_message():
+def test_one_message_names_the_new_fields_for_all_renamed_ones():
     tree = {
         "data": {"source": "digits", "image_size": 64, "augment": []},
         "search": {"trials": 1, "space": {"data.resize": ["crop"], "fit.freeze": [1.0]}},

@@ -1,4 +1,4 @@
-"""search.space: what can be searched, what is refused before anything slow, what a trial gets."""
+"""search.space: its fields, messages of wrong spaces, and the config of a trial."""
 
 import pytest
 
@@ -51,7 +51,7 @@ def config(**search) -> RunConfig:
         ({"image.size": list(range(96, 300))}, "at most 200 combinations"),
     ],
 )
-def test_a_wrong_space_is_found_on_load(entries, message):
+def test_wrong_space_is_refused_on_load(entries, message):
     with pytest.raises(ValueError, match=message):
         config(space=entries)
 
@@ -70,12 +70,12 @@ def test_a_wrong_space_is_found_on_load(entries, message):
         ({"tuner": "hyperband", "space": {"fit.epochs": [2, 3]}}, "hyperband chooses the epochs"),
     ],
 )
-def test_a_wrong_budget_or_objective_is_found_on_load(fields, message):
+def test_wrong_budget_or_objective_is_refused_on_load(fields, message):
     with pytest.raises(ValueError, match=message):
         config(**fields)
 
 
-def test_a_space_may_be_nested_and_set_by_field(tmp_path):
+def test_space_may_be_nested_and_overridden_by_field(tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text("data: {source: digits}\nsearch: {space: {fit: {freeze: [1], epochs: [2]}}}\n")
     overrides = ["search.space.fit.freeze=[0.5]", "search.space.model.options.alpha=[0.25, 1.0]"]
@@ -93,7 +93,7 @@ def test_a_space_may_be_nested_and_set_by_field(tmp_path):
     assert configs.load(file, overrides[:1]).search.space == {"fit.freeze": (0.5,)}
 
 
-def test_layers_of_the_config_are_of_one_backbone():
+def test_layer_name_is_refused_if_a_search_has_several_backbones():
     tree = {"data": {"source": "digits"}, "fit": {"freeze": "block_3_add"}}
     entries = {"model.backbone": ["MobileNetV2", "MobileNet"]}
     with pytest.raises(ValueError, match="fit.freeze: 'block_3_add' is a layer of one backbone"):
@@ -102,7 +102,7 @@ def test_layers_of_the_config_are_of_one_backbone():
     assert space.depths(config(space=entries)) == ("block_3_add",)
 
 
-def test_an_option_that_a_backbone_does_not_take_is_left_out():
+def test_options_that_a_backbone_lacks_are_left_out():
     tree = {"data": {"source": "digits"}, "model": {"options": {"alpha": 0.5}}}
     entries = {"model.backbone": ["MobileNetV2", "EfficientNetB0"]}
     found = configs.from_tree({**tree, "search": {"trials": 2, "space": entries}})
@@ -110,8 +110,8 @@ def test_an_option_that_a_backbone_does_not_take_is_left_out():
     assert options == [{"alpha": 0.5}, {}]
 
 
-def test_a_space_that_nobody_searches_is_not_checked():
-    """The default space freezes, which random weights refuse."""
+def test_space_is_not_checked_without_a_search():
+    """The default space has freeze depths, which random weights do not allow."""
     tree = {"data": {"source": "digits"}, "model": {"weights": "none"}}
     assert not configs.from_tree(tree).search.wanted
 
@@ -134,7 +134,7 @@ def test_saved_config_loads_again(tmp_path):
     assert configs.load(tmp_path / "config.yaml") == saved
 
 
-def test_trial_has_its_values_and_no_search_of_its_own():
+def test_config_of_a_trial_has_its_values_and_no_search():
     base = config()
     trial = space.with_values(base, {"fit.freeze": 0.25, "model.options.alpha": 0.5})
     assert (trial.fit.freeze, trial.model.options) == (0.25, {"alpha": 0.5})
@@ -145,7 +145,7 @@ def test_trial_has_its_values_and_no_search_of_its_own():
     )
 
 
-def test_options_go_to_the_backbones_that_take_them():
+def test_options_are_set_only_for_backbones_that_have_them():
     entries = {"model.backbone": ["MobileNetV2", "EfficientNetB0"], "model.options.alpha": [0.35]}
     base = config(space=entries)
     values = {"model.backbone": "EfficientNetB0", "model.options.alpha": 0.35}
@@ -154,7 +154,7 @@ def test_options_go_to_the_backbones_that_take_them():
     assert space.with_values(base, values).model.options == {"alpha": 0.35}
 
 
-def test_section_sets_several_of_its_fields(tmp_path):
+def test_entry_for_a_section_sets_several_fields(tmp_path):
     files = [str(tmp_path / name) for name in ("a.h5", "b.h5")]
     models = [
         {"backbone": "MobileNet", "weights": files[0]},
@@ -175,12 +175,12 @@ def test_section_sets_several_of_its_fields(tmp_path):
         ("fit.freeze", (0, 1), False),
     ],
 )
-def test_ranges_are_whole_where_their_field_is(name, ends, whole):
+def test_ranges_of_integer_fields_have_whole_numbers(name, ends, whole):
     values = Range(min=ends[0], max=ends[1])
     assert space.takes_whole_numbers(config(), name, values) == whole
 
 
-def test_strength_scales_every_operation_within_its_bounds():
+def test_augment_strength_scales_each_operation_within_its_bounds():
     every = [
         {"flip": "both"},
         {"rotation": 0.4},

@@ -1,4 +1,4 @@
-"""What ships inside the package."""
+"""The weights and configs that ship inside the package."""
 
 import importlib.resources
 
@@ -12,11 +12,11 @@ from tl_keras.training.network import model as models
 
 
 def embedded(name: str):
-    """The path of a file that ships with the package, for as long as it is needed."""
+    """A context with the path of a file that ships inside the package."""
     return importlib.resources.as_file(importlib.resources.files("tl_keras.embedded") / name)
 
 
-def test_shrunk_weights_are_the_same_to_half_precision(tmp_path):
+def test_shrunk_weights_are_equal_up_to_half_precision(tmp_path):
     backbone = applications.build("MobileNet", {"alpha": 0.25}, (32, 32, 3))
     backbone.save_weights(tmp_path / "whole.weights.h5")
     shrink(tmp_path / "whole.weights.h5", tmp_path / "half.weights.h5")
@@ -28,7 +28,7 @@ def test_shrunk_weights_are_the_same_to_half_precision(tmp_path):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6)
 
 
-def test_embedded_weights_fit_the_configs_that_name_them():
+def test_embedded_weights_fit_the_quickstart_config():
     with embedded("quickstart.yaml") as file:
         config = configs.load(file)
     assert config.model.weights == "glyphs"

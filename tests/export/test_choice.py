@@ -1,4 +1,4 @@
-"""Which file is shipped: by validation, within limits; and what is said where none will do."""
+"""The choice of the file to ship: by validation, within the limits of the config."""
 
 from handmade import exported, verdict
 
@@ -26,54 +26,54 @@ def chosen(files: dict, **limits) -> Shipped:
     return choose(files, ExportConfig(**limits), "a smaller image.size")
 
 
-def test_the_faster_of_the_small_ones_is_chosen():
+def test_fastest_of_the_small_files_is_chosen():
     assert chosen(FILES) == Shipped(format="int8", status="ok")
     assert chosen({**FILES, "int8": entry(2_700_000, 3.5)})["format"] == "dynamic"
     assert chosen({**FILES, "int8": entry(4_000_000, 1.0)})["format"] == "dynamic"
 
 
-def test_what_loses_on_validation_is_not_chosen():
+def test_file_that_loses_on_validation_is_not_chosen():
     files = {**FILES, "int8": entry(2_700_000, 2.0, lost=0.02)}
     assert chosen(files)["format"] == "dynamic"
     assert chosen(files, max_accuracy_drop=0.03)["format"] == "int8"
-    # Where all that are within the limits lose, the one that loses least.
+    # If every file within the limits loses too much, the one with the least loss is chosen.
     files |= {"dynamic": entry(2_500_000, 3.0, lost=0.05)}
     assert chosen(files, max_bytes=3e6)["format"] == "int8"
 
 
-def test_one_validation_image_of_a_few_is_no_loss():
+def test_one_wrong_image_of_a_few_does_not_count_as_a_loss():
     files = {**FILES, "int8": entry(2_700_000, 2.0, lost=1 / 30, n=30)}
     assert chosen(files)["format"] == "int8"
     files["int8"] = entry(2_700_000, 2.0, lost=2 / 30, n=30)
     assert chosen(files)["format"] == "dynamic"
 
 
-def test_no_test_figure_decides():
-    files = {name: own.model_copy(update={"accuracy": 0.9}) for name, own in FILES.items()}
+def test_test_scores_do_not_influence_the_choice():
+    files = {name: file.model_copy(update={"accuracy": 0.9}) for name, file in FILES.items()}
     files["int8"] = FILES["int8"].model_copy(update={"accuracy": 0.1})
     assert chosen(files)["format"] == "int8"
 
 
-def test_a_rejected_file_is_not_chosen():
+def test_rejected_file_is_not_chosen():
     files = {**FILES, "int8": entry(2_700_000, 2.0, status="loses 0.2")}
     assert chosen(files)["format"] == "dynamic"
     every = {"int8": files["int8"]}
-    assert chosen(every) == Shipped(format=None, status="no LiteRT file holds its tolerance")
+    assert chosen(every) == Shipped(format=None, status="no LiteRT file is within its tolerance")
 
 
-def test_limits_are_held():
+def test_chosen_file_is_within_the_limits():
     assert chosen(FILES, max_bytes=2.6e6)["format"] == "dynamic"
     assert chosen(FILES, max_latency_ms=2.5)["format"] == "int8"
 
 
-def test_the_nearest_is_named_where_no_file_is_within_the_limits():
-    found = chosen(FILES, max_bytes=1e6, max_latency_ms=1)
-    assert found["format"] is None
-    assert "export.max_bytes 1,000,000 and export.max_latency_ms 1" in found["status"]
-    assert "the nearest is int8 with 2,700,000 bytes and 2 ms" in found["status"]
-    assert "model.options.alpha" in found["status"] and "image.size" in found["status"]
+def test_status_names_the_closest_file_if_none_is_within_the_limits():
+    shipped = chosen(FILES, max_bytes=1e6, max_latency_ms=1)
+    assert shipped["format"] is None
+    assert "export.max_bytes 1,000,000 and export.max_latency_ms 1" in shipped["status"]
+    assert "the closest is int8 with 2,700,000 bytes and 2 ms" in shipped["status"]
+    assert "model.options.alpha" in shipped["status"] and "image.size" in shipped["status"]
 
 
-def test_a_run_without_litert_files_ships_none():
+def test_run_without_litert_files_ships_none():
     assert chosen({"saved_model": FILES["saved_model"]}) == Shipped(format=None, status="ok")
     assert chosen({}) == Shipped(format=None, status="ok")

@@ -1,4 +1,4 @@
-"""A run's exports: their numbers, their interface, and what a fault on the way leaves."""
+"""The exports of a run: their figures, their interface, and what a failed export leaves behind."""
 
 import errno
 import json
@@ -43,13 +43,13 @@ def inputs(tree, tmp_path_factory) -> dict[str, Inputs]:
 
 
 @pytest.fixture(scope="module")
-def others(finished_run, tree, tmp_path_factory):
-    """The run exported again: other formats, any batch, and a model that may abstain."""
-    workdir = tmp_path_factory.mktemp("others") / "run"
+def exported_again(finished_run, tree, tmp_path_factory):
+    """The run, exported again with other formats, any batch size, and an output to abstain."""
+    workdir = tmp_path_factory.mktemp("exported_again") / "run"
     shutil.copytree(finished_run.workdir, workdir)
     formats = ["saved_model", "float32", "int8", "int16x8", "onnx"]
-    asked = {"formats": formats, "batch": "dynamic", "abstain": 0.8, "author": "Ada"}
-    return tl_keras.finetune({**tree, "export": asked}, workdir)
+    config = {"formats": formats, "batch": "dynamic", "abstain": 0.8, "author": "Ada"}
+    return tl_keras.finetune({**tree, "export": config}, workdir)
 
 
 def interpreter(run, name: str) -> Interpreter:
@@ -58,12 +58,12 @@ def interpreter(run, name: str) -> Interpreter:
     return found
 
 
-def kinds(run, name: str) -> dict[str, int]:
+def operators_of(run, name: str) -> dict[str, int]:
     return run.result["export"][name]["operators"]
 
 
 @pytest.mark.parametrize("name", LITERT)
-def test_takes_pixels_and_gives_probabilities(finished_run, name):
+def test_file_takes_pixels_and_returns_probabilities(finished_run, name):
     found = interpreter(finished_run, name)
     image, probabilities = found.get_input_details()[0], found.get_output_details()[0]
     assert (image["name"], probabilities["name"]) == ("image", "probabilities")
@@ -78,8 +78,10 @@ def test_takes_pixels_and_gives_probabilities(finished_run, name):
 
 @pytest.mark.parametrize("name", LITERT)
 def test_no_operator_needs_flex(finished_run, name):
-    assert kinds(finished_run, name)["CONV_2D"] > 10
-    assert not [operator for operator in kinds(finished_run, name) if operator.startswith("Flex")]
+    assert operators_of(finished_run, name)["CONV_2D"] > 10
+    assert not [
+        operator for operator in operators_of(finished_run, name) if operator.startswith("Flex")
+    ]
 
 
 def test_int8_is_integer_from_end_to_end(finished_run):
@@ -88,11 +90,11 @@ def test_int8_is_integer_from_end_to_end(finished_run):
     types = {tensor.type for i in graph.operators for tensor in (graph.tensors[i.outputs[0]],)}
     assert types == {flatbuffer.schema.TensorType.INT8, flatbuffer.schema.TensorType.UINT8}
     assert finished_run.result["export"]["int8"]["float_operators"] == {}
-    # The normalisation of pixels is the scale of the input, and no operator.
-    assert not kinds(finished_run, "int8").keys() & {"CAST", "MUL", "ADD"}
+    # The scale of the input takes the place of the operators that normalise pixels.
+    assert not operators_of(finished_run, "int8").keys() & {"CAST", "MUL", "ADD"}
 
 
-def test_numbers_in_the_result_are_those_of_the_file(finished_run, model, inputs):
+def test_result_has_the_measured_figures_of_each_file(finished_run, model, inputs):
     for name, entry in finished_run.result["export"].items():
         path = finished_run.workdir / entry["path"]
         runner = parity.load_saved_model if name == "saved_model" else parity.load_litert
@@ -106,23 +108,23 @@ def test_numbers_in_the_result_are_those_of_the_file(finished_run, model, inputs
         assert entry["val"]["n"] == len(inputs["val"])
 
 
-def test_formats_shrink_as_they_should(finished_run):
+def test_quantised_formats_are_smaller(finished_run):
     size = {name: entry["bytes"] for name, entry in finished_run.result["export"].items()}
     assert size["float16"] < 0.55 * size["float32"]
     assert size["int8"] < 0.35 * size["float32"]
     assert size["dynamic"] < 0.35 * size["float32"]
 
 
-def test_memory_is_that_of_activations(finished_run):
+def test_arena_bytes_cover_activations_and_unpacked_weights(finished_run):
     taken = {k: e["arena_bytes"] for k, e in finished_run.result["export"].items() if k in LITERT}
-    # The largest tensors of the embedded MobileNet at 32 px stand side by side at its second layer.
+    # The embedded MobileNet at 32 px needs most memory at its second layer.
     assert 16 * 16 * (16 + 32) <= taken["int8"] < 0.4 * taken["float32"]
-    # float16 unpacks its weights, whatever else it needs.
+    # A float16 file also needs memory for its unpacked weights.
     weights = finished_run.result["export"]["float16"]["bytes"]
     assert taken["float16"] - taken["float32"] == pytest.approx(2 * weights, rel=0.1)
 
 
-def test_weights_are_aligned(finished_run):
+def test_weights_are_aligned_in_the_file(finished_run):
     content = (finished_run.workdir / "export" / "model_int8.tflite").read_bytes()
     found = flatbuffer.schema.Model.GetRootAsModel(content, 0)
     sizes = [found.Buffers(i).DataLength() for i in range(found.BuffersLength())]
@@ -134,7 +136,7 @@ def test_weights_are_aligned(finished_run):
     assert max(sizes) > 10_000 and {place % flatbuffer.ALIGNMENT for place in places} == {0}
 
 
-def test_encoded_files_are_prepared_as_in_training(finished_run, pictures):
+def test_serve_encoded_prepares_files_as_in_training(finished_run, pictures):
     loaded = tf.saved_model.load(str(finished_run.workdir / "export" / "saved_model"))
     rows = [
         line.split(",") for line in (finished_run.workdir / "predictions.csv").read_text().split()
@@ -146,101 +148,104 @@ def test_encoded_files_are_prepared_as_in_training(finished_run, pictures):
         np.testing.assert_allclose(found, [float(value) for value in row[5:]], atol=2e-6)
 
 
-def test_labels_are_one_a_line(finished_run):
+def test_label_file_has_one_label_per_line(finished_run):
     text = (finished_run.workdir / "export" / "labels.txt").read_text()
     assert text == "cross\ndisc\nsquare\n"
 
 
 @pytest.mark.parametrize("name", LITERT)
-def test_labels_are_inside_the_file_too(finished_run, name):
+def test_litert_file_contains_its_labels(finished_run, name):
     with zipfile.ZipFile(finished_run.workdir / "export" / f"model_{name}.tflite") as archive:
         assert archive.namelist() == ["labels.txt"]
         assert archive.read("labels.txt") == b"cross\ndisc\nsquare\n"
 
 
-def test_the_same_model_gives_the_same_file(finished_run):
+def test_metadata_are_deterministic_and_replace_earlier_ones(finished_run):
     content = (finished_run.workdir / "export" / "model_int8.tflite").read_bytes()
     twice = [metadata.add(content, ABOUT) for _ in range(2)]
     assert twice[0] == twice[1]
-    # Metadata that are there already make way.
+    # Existing metadata are replaced.
     names = [entry.name for entry in flatbuffer.read(twice[0]).metadata]
     assert names.count(metadata.NAME) == 1
 
 
-def test_model_tflite_is_what_validation_chose(finished_run):
+def test_model_tflite_is_the_chosen_file(finished_run):
     shipped = finished_run.result["shipped"]
     made = finished_run.workdir / finished_run.result["export"][shipped["format"]]["path"]
     assert (finished_run.workdir / shipped["path"]).read_bytes() == made.read_bytes()
 
 
-def test_any_batch_runs(others, inputs):
+def test_dynamic_batch_accepts_any_size(exported_again, inputs):
     images = np.asarray(inputs["test"].array[:5])
     for name in ("float32", "int8"):
-        found = interpreter(others, name)
+        found = interpreter(exported_again, name)
         assert list(found.get_input_details()[0]["shape_signature"]) == [-1, 32, 32, 3]
         found.resize_tensor_input(found.get_input_details()[0]["index"], images.shape)
         found.allocate_tensors()
         found.set_tensor(found.get_input_details()[0]["index"], images)
         found.invoke()
         answers = found.get_tensor(found.get_output_details()[0]["index"])
-        one_by_one = parity.load_litert(others.workdir / "export" / f"model_{name}.tflite")
+        one_by_one = parity.load_litert(exported_again.workdir / "export" / f"model_{name}.tflite")
         alone = one_by_one(inputs["test"].part(np.arange(5)))["probabilities"]
         scale = found.get_output_details()[0]["quantization"][0] or 1
         np.testing.assert_allclose(answers * np.float32(scale), alone, atol=0.005)
 
 
-def test_int16x8_and_onnx_give_the_models_answers(others):
-    made = others.result["export"]
+def test_int16x8_and_onnx_agree_with_the_model(exported_again):
+    made = exported_again.result["export"]
     assert made["onnx"]["status"] == "ok" and made["onnx"]["max_abs_diff"] < 1e-4
     assert made["onnx"]["path"] == "export/model.onnx"
     assert made["int16x8"]["status"] == "ok" and made["int16x8"]["agreement"] >= 0.9
-    found = interpreter(others, "int16x8")
+    found = interpreter(exported_again, "int16x8")
     convolutions = [op for op in found._get_ops_details() if op["op_name"] == "CONV_2D"]
     types = {tensor["index"]: tensor["dtype"] for tensor in found.get_tensor_details()}
     assert {types[op["outputs"][0]] for op in convolutions} == {np.int16}
 
 
-def test_every_format_abstains_alike(others, inputs):
+def test_all_formats_abstain_on_the_same_examples(exported_again, inputs):
     counts = set()
     for name in ("saved_model", "float32", "onnx"):
-        measured = others.result["export"][name]["abstain"]
+        measured = exported_again.result["export"][name]["abstain"]
         counts.add(round(measured["answered"] * measured["n"]))
         assert measured["n"] == len(inputs["test"])
     assert len(counts) == 1 and 0 < counts.pop() < len(inputs["test"])
-    near = others.result["export"]
+    near = exported_again.result["export"]
     assert abs(near["int8"]["abstain"]["answered"] - near["float32"]["abstain"]["answered"]) < 0.2
-    names = [output["name"] for output in interpreter(others, "int8").get_output_details()]
+    names = [output["name"] for output in interpreter(exported_again, "int8").get_output_details()]
     assert names == ["probabilities", "abstain"]
-    spec = json.loads((others.workdir / "export" / "device" / "spec.json").read_text())
+    spec = json.loads((exported_again.workdir / "export" / "device" / "spec.json").read_text())
     assert 0 < spec["abstain_threshold"] < 1
-    assert "`abstain (any,) " in (others.workdir / "export" / "device" / "README.md").read_text()
+    assert (
+        "`abstain (any,) "
+        in (exported_again.workdir / "export" / "device" / "README.md").read_text()
+    )
 
 
-def test_formats_of_before_stay(others, finished_run):
-    assert others.result["export"]["float16"] == finished_run.result["export"]["float16"]
-    assert (others.workdir / "export" / "model_float16.tflite").exists()
+def test_earlier_exports_stay(exported_again, finished_run):
+    assert exported_again.result["export"]["float16"] == finished_run.result["export"]["float16"]
+    assert (exported_again.workdir / "export" / "model_float16.tflite").exists()
 
 
-def test_too_few_validation_examples_to_abstain_are_said_at_once(tree, tmp_path):
-    asked = {"formats": [], "abstain": 0.99}
+def test_too_few_validation_examples_to_abstain_are_reported_before_training(tree, tmp_path):
+    config = {"formats": [], "abstain": 0.99}
     with pytest.raises(ValueError, match="export.abstain: 0.99 takes 99 validation examples"):
-        tl_keras.finetune({**tree, "export": asked}, tmp_path / "run")
+        tl_keras.finetune({**tree, "export": config}, tmp_path / "run")
     assert not (tmp_path / "run" / "model.keras").exists()
 
 
-def test_corrected_biases_bring_the_file_nearer(model, inputs):
+def test_corrected_biases_reduce_the_error(model, inputs):
     images = litert.calibration_examples(inputs["train"], 30)
-    own = convert(model, images, ExportConfig(formats=("int8",)), None)
-    plain = replace(own.calibrated, corrections={name: {} for name in quantise.CORRECTED})
+    calibrated = convert(model, images, ExportConfig(formats=("int8",)), None).calibrated
+    plain = replace(calibrated, corrections={name: {} for name in quantise.CORRECTED})
     reference = model.predict_on_batch(np.asarray(inputs["test"].array))
     for name in ("dynamic", "int8"):
-        found = [run(quantise.quantise(c, name), inputs["test"]) for c in (own.calibrated, plain)]
-        with_them, without = (np.abs(probabilities - reference).mean() for probabilities in found)
-        assert with_them < without, name
+        answers = [run(quantise.quantise(c, name), inputs["test"]) for c in (calibrated, plain)]
+        corrected, uncorrected = (np.abs(own - reference).mean() for own in answers)
+        assert corrected < uncorrected, name
 
 
 @pytest.mark.parametrize("where", [metadata, bundle])
-def test_a_disk_that_fills_leaves_the_exports_of_before(
+def test_full_disk_leaves_earlier_exports_unchanged(
     finished_run, tmp_path, monkeypatch, capsys, where
 ):
     workdir = tmp_path / "run"
@@ -258,7 +263,7 @@ def test_a_disk_that_fills_leaves_the_exports_of_before(
     assert after == before
 
 
-def test_what_was_shipped_stays_where_no_file_for_devices_is_made(finished_run, tree, tmp_path):
+def test_shipped_file_stays_if_no_litert_file_is_made(finished_run, tree, tmp_path):
     workdir = tmp_path / "run"
     shutil.copytree(finished_run.workdir, workdir)
     again = tl_keras.finetune(
@@ -266,24 +271,24 @@ def test_what_was_shipped_stays_where_no_file_for_devices_is_made(finished_run, 
     )
     assert again.result["shipped"] == finished_run.result["shipped"]
     spec = json.loads((workdir / "export" / "device" / "spec.json").read_text())
-    assert spec["abstain_threshold"] is None  # The file that is shipped has no such output.
+    assert spec["abstain_threshold"] is None  # The shipped file has no output `abstain`.
 
 
-def test_no_file_within_the_limits_ends_in_3(finished_run, tmp_path, capsys):
+def test_exit_status_is_3_if_no_file_is_within_the_limits(finished_run, tmp_path, capsys):
     workdir = tmp_path / "run"
     shutil.copytree(finished_run.workdir, workdir)
     line = ["export", f"--workdir={workdir}", "--set", "export.formats=[int8]"]
     assert cli.main([*line, "--set", "export.max_bytes=1000"]) == 3
     said = capsys.readouterr()
-    assert "model.tflite: no file holds export.max_bytes 1,000" in said.err
-    # What was made, and nothing of the formats of before.
+    assert "model.tflite: no file is within export.max_bytes 1,000" in said.err
+    # Only the new formats are listed.
     assert "1 exported\n  int8" in said.out and "float16" not in said.out
     assert not (workdir / "export" / "model.tflite").exists()
     assert not (workdir / "export" / "device").exists()
 
 
 @pytest.mark.parametrize("spoil", ["missing", "truncated", "lambda"])
-def test_a_model_that_cannot_be_read_is_said(finished_run, tmp_path, capsys, spoil):
+def test_message_names_a_model_file_that_cannot_be_read(finished_run, tmp_path, capsys, spoil):
     workdir = tmp_path / "run"
     shutil.copytree(finished_run.workdir, workdir)
     file = workdir / "model.keras"
@@ -300,5 +305,5 @@ def test_a_model_that_cannot_be_read_is_said(finished_run, tmp_path, capsys, spo
     assert (workdir / "export" / "model_int8.tflite").read_bytes() == before
 
 
-def test_the_report_says_how_often_a_file_was_timed():
+def test_report_states_the_real_number_of_timed_runs():
     assert figures.TIMED == parity.TIMED_RUNS

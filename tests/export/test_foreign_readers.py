@@ -1,4 +1,4 @@
-"""Exported files, read by programs that are not ours."""
+"""Exported files work in programs other than this package."""
 
 import json
 import os
@@ -17,9 +17,9 @@ LITERT = ["float32", "float16", "dynamic", "int8"]
 
 @pytest.fixture(scope="module")
 def device_python() -> str:
-    """Of an environment without TensorFlow, see tests/device_requirements.txt."""
+    """The Python of an environment without TensorFlow, see tests/device_requirements.txt."""
     if not os.environ.get("TL_KERAS_TEST_DEVICE_PYTHON"):
-        pytest.skip("TL_KERAS_TEST_DEVICE_PYTHON is not set: no environment of a device here")
+        pytest.skip("TL_KERAS_TEST_DEVICE_PYTHON is not set: no device environment to test in")
     return os.environ["TL_KERAS_TEST_DEVICE_PYTHON"]
 
 
@@ -30,7 +30,7 @@ def answers(*line: str) -> str:
     return done.stdout
 
 
-def test_a_device_needs_no_tensorflow(device_python, finished_run, pictures):
+def test_device_scripts_run_without_tensorflow(device_python, finished_run, pictures):
     script = "import importlib.util as u, sys; sys.exit(u.find_spec('tensorflow') is not None)"
     answers(device_python, "-c", script)
     folder = finished_run.workdir / "export" / "device"
@@ -57,11 +57,11 @@ with vision.ImageClassifier.create_from_options(options) as classifier:
 
 
 @pytest.mark.parametrize("name", LITERT)
-def test_mediapipe_reads_the_labels_and_gives_the_probabilities(device_python, finished_run, name):
-    """On pixels of the model's size, where it has nothing to resize."""
+def test_mediapipe_reads_labels_and_computes_equal_probabilities(device_python, finished_run, name):
+    """The images have the model's size, so MediaPipe does not resize them."""
     script = "import importlib.util as u, sys; sys.exit(u.find_spec('mediapipe') is None)"
     if subprocess.run([device_python, "-c", script]).returncode:
-        pytest.skip("mediapipe could not be installed in the environment of a device")
+        pytest.skip("mediapipe is not installed in the device environment")
     folder = finished_run.workdir / "export"
     files = [str(folder / "device" / "golden" / f"{i}.png") for i in range(3)]
     file = folder / f"model_{name}.tflite"
@@ -69,6 +69,6 @@ def test_mediapipe_reads_the_labels_and_gives_the_probabilities(device_python, f
     pixels = np.stack([np.asarray(Image.open(image)) for image in files])
     expected = runner(Inputs(np.zeros(3, int), pixels))["probabilities"]
     said = answers(device_python, "-c", MEDIAPIPE, str(file), *files).splitlines()
-    for row, own in zip(map(json.loads, said), expected, strict=True):
-        found = [row[label] for label in ("cross", "disc", "square")]
-        np.testing.assert_allclose(found, own, atol=2e-3)
+    for row, probabilities in zip(map(json.loads, said), expected, strict=True):
+        scores = [row[label] for label in ("cross", "disc", "square")]
+        np.testing.assert_allclose(scores, probabilities, atol=2e-3)

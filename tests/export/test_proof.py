@@ -1,4 +1,4 @@
-"""A fault in an exported file is caught, and mended where it can be."""
+"""A faulty exported file is detected, and repaired if possible."""
 
 import json
 
@@ -18,31 +18,31 @@ def easy() -> proof.Subject:
     return subject_of(net())
 
 
-def test_a_model_that_is_hard_to_quantise_is_caught_and_mended(tmp_path):
+def test_model_that_is_hard_to_quantise_is_repaired(tmp_path):
     results = exported(subject_of(net(scale=1000)), tmp_path, formats=("float32", "int8"))
     entry = results["int8"]
     steps = entry["repair"]["steps"]
     assert steps[0]["kept"] == 0 and steps[0]["lost"] > 0.1
     assert entry["status"] == "ok" and entry["val"]["lost"] <= 0.01
     assert {"wide", "next"} & set(entry["repair"]["kept"])
-    assert len(entry["repair"]["kept"]) < len(quantise_places(subject_of(net(1000))))
-    assert entry["accuracy"] > 0.97  # on test, which decided nothing
+    assert len(entry["repair"]["kept"]) < len(quantised_operators(subject_of(net(1000))))
+    assert entry["accuracy"] > 0.97  # on test, which did not influence the repair
 
 
-def test_weights_that_float16_cannot_hold_stay_float(tmp_path):
+def test_weights_that_overflow_float16_stay_float(tmp_path):
     made = exported(subject_of(net(scale=1e8)), tmp_path, formats=("float32", "float16"))
     assert made["float16"]["status"] == "ok" and "wide" in made["float16"]["repair"]["kept"]
     json.dumps(to_json(made), allow_nan=False)
 
 
-def test_what_is_moved_does_not_depend_on_the_number_of_classes():
+def test_moved_probability_does_not_depend_on_the_number_of_classes():
     for classes in (2, 100):
         one, other = np.eye(classes)[[0]], np.eye(classes)[[1]]
         assert exports.moved(one, other) == 1
         assert exports.moved(one, (one + other) / 2) == 0.5
 
 
-def test_memory_that_is_known_only_as_it_runs_is_left_out(tmp_path):
+def test_arena_bytes_are_left_out_if_sizes_are_unknown_before_running(tmp_path):
     image = keras.Input((32, 32, 3), dtype="uint8")
     x = keras.layers.Conv2D(4, 3, strides=4)(keras.layers.Rescaling(0.01)(image))
     x = keras.layers.Dense(3)(keras.layers.Flatten()(x))
@@ -54,26 +54,26 @@ def test_memory_that_is_known_only_as_it_runs_is_left_out(tmp_path):
     assert made["float32"]["arena_bytes"] > 4 * 32 * 32 * 3
 
 
-def quantise_places(subject: proof.Subject) -> list[int]:
+def quantised_operators(subject: proof.Subject) -> list[int]:
     content = converted(subject.model)
     return quantise.candidates(quantise.calibrate(content, noise(4, 0)), "int8")
 
 
-def test_an_easy_model_needs_no_mending(easy, tmp_path):
+def test_model_that_is_easy_to_quantise_needs_no_repair(easy, tmp_path):
     results = exported(easy, tmp_path, formats=("dynamic", "int8"))
     for entry in results.values():
         assert "repair" not in entry and entry["status"] == "ok"
 
 
-def test_what_cannot_be_mended_is_rejected(easy, tmp_path, monkeypatch):
-    """A planted fault: the quantised files are of another model than the one that was measured."""
+def test_file_that_cannot_be_repaired_is_rejected(easy, tmp_path, monkeypatch):
+    """Planted fault: the quantised files come from another model than the measured one."""
     twin = keras.models.clone_model(easy.model)
     twin.set_weights([w[..., ::-1] for w in easy.model.get_weights()])
     other = quantise.calibrate(converted(twin), noise(4, 0))
     original = quantise.quantise
     monkeypatch.setattr(quantise, "quantise", lambda _, *how: original(other, *how))
     good = tmp_path / "model_int8.tflite"
-    good.write_bytes(b"of an earlier export")
+    good.write_bytes(b"from an earlier export")
     results = exported(easy, tmp_path, formats=("int8",))
     assert "over export.max_accuracy_drop 0.01" in results["int8"]["status"]
     assert results["int8"]["path"].endswith("/model_int8.rejected.tflite")
@@ -83,7 +83,7 @@ def test_what_cannot_be_mended_is_rejected(easy, tmp_path, monkeypatch):
     assert good.exists() and not (tmp_path / "model_int8.rejected.tflite").exists()
 
 
-def test_a_float_file_with_other_numbers_is_rejected(easy, tmp_path, monkeypatch):
+def test_float_file_with_wrong_answers_is_rejected(easy, tmp_path, monkeypatch):
     twin = net()
     twin.get_layer("logits").set_weights([1.1 * w for w in twin.get_layer("logits").get_weights()])
     content = converted(twin)
@@ -93,20 +93,20 @@ def test_a_float_file_with_other_numbers_is_rejected(easy, tmp_path, monkeypatch
     assert (tmp_path / "model_float32.rejected.tflite").exists()
 
 
-def test_an_operator_that_litert_lacks_is_named(tmp_path):
+def test_message_names_an_operator_that_litert_lacks(tmp_path):
     subject = subject_of(net(special=True))
     with pytest.raises(ValueError, match="export.allow_flex: LiteRT has no operator.* Atan"):
         exported(subject, tmp_path, formats=("float32",))
     assert not any(tmp_path.iterdir())
 
 
-def test_it_is_written_where_flex_is_allowed_and_not_called_proved(tmp_path):
+def test_file_with_flex_operators_is_written_but_not_proved(tmp_path):
     subject = subject_of(net(special=True))
     results = exported(subject, tmp_path, formats=("float32",), allow_flex=True)
     assert results["float32"]["operators"]["FlexAtan"] == 1
-    assert results["float32"]["status"] == "not proved: no LiteRT here runs FlexAtan"
+    assert results["float32"]["status"] == "not proved: the installed LiteRT cannot run FlexAtan"
     assert (tmp_path / "model_float32.rejected.tflite").exists()
-    with pytest.raises(ValueError, match=r"int8 cannot be made of .*\(FlexAtan\)"):
+    with pytest.raises(ValueError, match=r"int8 cannot be made, .*its operators FlexAtan; exp"):
         exported(subject, tmp_path, formats=("float32", "int8"), allow_flex=True)
 
 
@@ -116,7 +116,7 @@ def test_a_loss_is_judged_by_its_paired_interval():
     worse, slightly = right.copy(), right.copy()
     worse[:40] = 1 - worse[:40]
     slightly[:5] = 1 - slightly[:5]
-    found = exports.lost(worse, right, labels, "validation")
-    assert found["lost"] == pytest.approx(0.1) and found["interval"][0] > 0.01
+    loss = exports.lost(worse, right, labels, "validation")
+    assert loss["lost"] == pytest.approx(0.1) and loss["interval"][0] > 0.01
     assert exports.lost(slightly, right, labels, "validation")["interval"][0] <= 0.01
     assert exports.lost(right, worse, labels, "validation")["lost"] == pytest.approx(-0.1)

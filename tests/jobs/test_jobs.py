@@ -289,7 +289,7 @@ def test_pass_of_other_weights_is_refused(quick, tmp_path, passes):
     file = passes[0] / "checkpoint" / "job.json"
     needs = json.loads(file.read_text())
     write_json(file, {**needs, "keys": ["another" for _ in needs["keys"]]})
-    with pytest.raises(ValueError, match="the images or the weights are not those that the job"):
+    with pytest.raises(ValueError, match="the images or the weights have changed since this job"):
         launch.launch_job(passes[0])
 
 
@@ -304,9 +304,9 @@ def test_job_of_other_data_or_of_none_is_refused(quick, tmp_path, copied):
     file = apart / "checkpoint" / "job.json"
     needs = json.loads(file.read_text())
     write_json(file, {**needs, "fingerprint": "another"})
-    with pytest.raises(ValueError, match="the images are not those that the job was made for"):
+    with pytest.raises(ValueError, match="the images have changed since this job was prepared"):
         launch.launch_job(apart)
     began = {name: "another" for name in needs["began"]}
     write_json(file, {**needs, "began": began})
-    with pytest.raises(ValueError, match=r"model\..* is not what .* began with"):
+    with pytest.raises(ValueError, match=r"model\..* has changed since the run in .* began"):
         launch.launch_job(apart)

@@ -1,15 +1,14 @@
-"""A second modality with its backbone and a second task, put in through the dicts of built-in ones.
+"""A second modality with its own backbone, and a second task, added to the package's tables.
 
-The package names none of them. `install` has to run before `tl_keras.config` is imported:
-conftest.py calls it, and `python -m toy COMMAND` is `tl-keras COMMAND` with them, for processes of
-their own.
+The package itself mentions none of them. `install` must run before `tl_keras.config` is imported.
+`python -m toy COMMAND` calls it and then runs `tl-keras COMMAND`.
 """
 
 from tl_keras import modalities, tasks
 
 
 def install() -> None:
-    """Makes the modality `rows`, the backbone `ToyGated` and the task `numbers` known."""
+    """Adds the modality `rows`, the task `numbers` and the backbone `ToyGated` to the tables."""
     modalities.MODALITIES["rows"] = "toy.rows"
     tasks.TASKS["numbers"] = "toy.numbers"
     from tl_keras.backbones import table

@@ -1,4 +1,4 @@
-"""A backbone whose blocks read the model's input beside what came before them."""
+"""A backbone in which every block reads the previous block and the model's input."""
 
 from tl_keras.backbones.applications import Option
 

@@ -1,6 +1,6 @@
-"""A second task: the labels are numbers, with one linear output and squared error.
+"""A second task: labels are numbers, the model has one linear output, the loss is squared error.
 
-One module has all the parts, see `tl_keras.tasks`, and none of the optional ones.
+This module has all required parts of a task (see `tl_keras.tasks`) and none of the optional ones.
 """
 
 import numpy as np
@@ -31,7 +31,7 @@ def unfit(texts):
         try:
             float(text)
         except ValueError:
-            return f"{text!r} is not a number; expected one number an example"
+            return f"{text!r} is not a number; expected one number per example"
     return None
 
 
@@ -362,11 +362,11 @@ OUTPUTS = {"number": "The number."}
 LABELLED = None
 TAG = "to-number"
 CARD_METRICS = (("error", "mse", "Squared error"),)
-STRANGER = "of no number gets one all the same."
+STRANGER = "without a number gets one nevertheless."
 
 
 def about(names, nouns):
-    return "numbers", f"Tells numbers from {nouns}."
+    return "numbers", f"Predicts numbers from {nouns}."
 
 
 def counted(names):
@@ -378,4 +378,4 @@ def line(value, on):
 
 
 def mended(lost, on, moved):
-    return f"lost {lost} on {on}, and moved by {moved}"
+    return f"lost {lost} on {on}, and its answers moved by {moved}"

@@ -1,6 +1,6 @@
-"""Runs of the toy modality and task in one process of their own: `python -m toy.runs FOLDER`.
+"""Runs all commands on the toy modality and both tasks: `python -m toy.runs FOLDER`.
 
-Prints a JSON object: what test_toy.py looks at.
+Prints the results as a JSON object, which test_toy.py checks.
 """
 
 import json
@@ -19,7 +19,7 @@ LENGTH = 8
 
 
 def rows(folder: Path, means: np.ndarray, count: int, seed: int) -> None:
-    """Class folders of files that hold a row of numbers each."""
+    """Writes class folders of files with one row of numbers each."""
     generator = np.random.default_rng(seed)
     for name, mean in enumerate(means):
         (folder / f"kind {name}").mkdir(parents=True)
@@ -29,7 +29,7 @@ def rows(folder: Path, means: np.ndarray, count: int, seed: int) -> None:
 
 
 def numbers(folder: Path) -> None:
-    """A table of rows, with a number as the label of each."""
+    """Writes a table of rows that are labelled with numbers."""
     generator = np.random.default_rng(2)
     weights, lines = generator.normal(size=LENGTH), ["path,label"]
     folder.mkdir()
@@ -41,7 +41,7 @@ def numbers(folder: Path) -> None:
 
 
 def trees(folder: Path) -> dict[str, dict]:
-    """A config for each task, which starts at a pretrained backbone."""
+    """Pretrains a backbone, and returns a config for each task that starts from it."""
     generator = np.random.default_rng(0)
     rows(folder / "earlier", generator.normal(size=(4, LENGTH)), 30, 1)
     rows(folder / "kinds", generator.normal(size=(3, LENGTH)), 30, 3)
@@ -66,12 +66,12 @@ def trees(folder: Path) -> dict[str, dict]:
 
 
 def main(folder: Path) -> None:
-    found = {}
+    results = {}
     space = {"fit.freeze": "blocks", "fit.learning_rate": [1e-3, 3e-2]}
     for task, tree in trees(folder).items():
         (folder / f"{task}.json").write_text(json.dumps(tree))
-        own = found[task] = {}
-        own["audit"] = tl_keras.audit(tree, folder / task / "audit").findings
+        of_task = results[task] = {}
+        of_task["audit"] = tl_keras.audit(tree, folder / task / "audit").findings
         searched = {**tree, "search": {"trials": 3, "space": space}}
         for command, config in {
             "finetune": tree,
@@ -79,9 +79,9 @@ def main(folder: Path) -> None:
             "cross_validate": {**tree, "cross_validate": {"folds": 2}},
         }.items():
             run = getattr(tl_keras, command)(config, folder / task / command)
-            own[command] = json.loads((run.workdir / "result.json").read_text())
-            own[f"{command} report"] = run.report.read_text()
-    print(json.dumps(found))
+            of_task[command] = json.loads((run.workdir / "result.json").read_text())
+            of_task[f"{command} report"] = run.report.read_text()
+    print(json.dumps(results))
 
 
 if __name__ == "__main__":

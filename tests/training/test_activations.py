@@ -1,4 +1,4 @@
-"""Whether activations are worth keeping."""
+"""The decision whether to store activations."""
 
 from tl_keras.training import activations
 from tl_keras.training.features import Cut
@@ -8,7 +8,7 @@ def cut(seconds: float, shape=(10, 10, 64)) -> Cut:
     return Cut("cut", shape, "float16", seconds, {})
 
 
-def test_keeping_is_worth_it_when_the_prefix_is_slow():
+def test_activations_of_a_slow_prefix_are_worth_storing():
     many = activations.worth_keeping(cut(1e-3), 600, 50, 1e12, "image")
     assert many.keep
     assert "1.00 ms an image to compute" in many.why and "read 50 times each" in many.why
@@ -19,8 +19,8 @@ def test_keeping_is_worth_it_when_the_prefix_is_slow():
     assert "cache.max_bytes" in too_large.why
 
 
-def test_what_memory_cannot_hold_is_read_at_the_disks_speed(monkeypatch):
-    monkeypatch.setattr(activations, "_memory_speed", lambda: 5e9)  # A busy machine's is low.
+def test_activations_larger_than_memory_are_read_at_disk_speed(monkeypatch):
+    monkeypatch.setattr(activations, "_memory_speed", lambda: 5e9)  # A busy machine may be slower.
     monkeypatch.setattr(activations, "free_memory", lambda: 10**6)
     slow = activations.worth_keeping(cut(1e-5), 600, 50, 1e12)
     monkeypatch.setattr(activations, "free_memory", lambda: 10**12)

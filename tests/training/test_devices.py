@@ -1,10 +1,10 @@
-"""Training on several devices of one machine, here two virtual ones of the CPU."""
+"""Training on several devices of one machine; here, two virtual devices of the CPU."""
 
 import subprocess
 import sys
 from pathlib import Path
 
-# TensorFlow takes its devices once a process.
+# TensorFlow configures its devices once per process, so each test starts its own.
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -24,15 +24,15 @@ from shapes import clusters
 """
 
 
-def in_a_process_of_two_devices(program: str, *arguments: object) -> None:
-    """Runs a program; arguments are `sys.argv[1:]`."""
+def run_with_two_devices(program: str, *arguments: object) -> None:
+    """Runs a program in its own process; `arguments` become `sys.argv[1:]`."""
     line = [sys.executable, "-c", PROGRAM + program, *map(str, arguments)]
     done = subprocess.run(line, cwd=Path(__file__).parents[1], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-def test_two_devices_train_as_one_and_stay_alike(tmp_path):
-    in_a_process_of_two_devices(
+def test_two_devices_train_like_one_and_keep_equal_weights(tmp_path):
+    run_with_two_devices(
         """
 run = Run(Path(sys.argv[1]), RunConfig(data={"source": "digits"}), "pretrain")
 devices = _devices(run, 2)
@@ -68,7 +68,7 @@ for norm in (False, True):
         copies = [part.numpy() for part in devices.experimental_local_results(variable.value)]
         assert len(copies) == 2
         np.testing.assert_array_equal(*copies, err_msg=variable.path)
-    if not norm:  # Which sees another batch on each device.
+    if not norm:  # Batch norm normalises another batch on each device.
         np.testing.assert_allclose(losses["both"], losses["alone"], rtol=1e-4)
         for one, other in zip(alone.get_weights(), both.get_weights()):
             np.testing.assert_allclose(other, one, atol=2e-5)
@@ -78,8 +78,8 @@ for norm in (False, True):
     )
 
 
-def test_pretraining_on_two_devices_broken_in_an_epoch_ends_bit_equal(quick, tmp_path):
-    in_a_process_of_two_devices(
+def test_pretraining_on_two_devices_resumes_within_an_epoch_to_equal_bits(quick, tmp_path):
+    run_with_two_devices(
         """
 import tl_keras
 from tl_keras.training import fit as train
@@ -101,7 +101,7 @@ unbroken = tl_keras.pretrain(config, sys.argv[1] + "/unbroken")
 train.State.save = save_then_stop
 try:
     tl_keras.pretrain(config, sys.argv[1] + "/broken")
-    raise AssertionError("it was not broken")
+    raise AssertionError("the run was not interrupted")
 except Stop:
     train.State.save = save
 broken = tl_keras.pretrain(config, sys.argv[1] + "/broken")

@@ -1,4 +1,4 @@
-"""The head: a converged regression, or one with a hidden layer."""
+"""The head: a converged logistic regression, or a network with one hidden layer."""
 
 import numpy as np
 import pytest
@@ -20,11 +20,11 @@ def test_head_is_a_converged_regression(classes):
     np.testing.assert_allclose(
         softmax(head.logits(vx)),
         expected.predict_proba((vx - mean) / deviation),
-        atol=0.01,  # Of probability: how far from converged `tol=1e-4` may leave it.
+        atol=0.01,  # probability; `tol=1e-4` may stop this far from convergence
     )
 
 
-def test_heads_regularisation_is_the_best_on_validation():
+def test_chosen_regularisation_is_the_best_on_validation():
     (x, y), (vx, vy) = clusters(60, 1), clusters(60, 2)
     head = fit_head((x, vx), (y, vy), Recipe())
     losses = [record["val_loss"] for record in head.history]
@@ -39,53 +39,53 @@ def losses(head, x, labels):
 
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("strength", [1e-4, 1e-2, 1.0, 100.0])
-def test_head_near_one_of_zeros_is_the_plain_one(classes, strength):
+def test_head_that_starts_from_zeros_equals_one_without_an_earlier_head(classes, strength):
     x, y = clusters(200, 1, classes)
-    y = np.where(np.arange(200) % 3, y, 0)  # The bias has something to say.
+    y = np.where(np.arange(200) % 3, y, 0)  # Unequal class sizes, so that the bias matters.
     nothing = Earlier(np.zeros((5, classes)), np.zeros(classes))
     plain, near = (refit_head(x, y, Recipe(earlier=e), 1 / strength) for e in (None, nothing))
     answers = [softmax(head.logits(x)) for head in (plain, near)]
-    np.testing.assert_allclose(*answers, atol=0.01)  # As far from converged as `tol` may leave it.
+    np.testing.assert_allclose(*answers, atol=0.01)  # `tol` may stop this far from convergence.
 
 
-def test_head_keeps_what_few_examples_do_not_speak_against():
-    """Of six examples little is learnt: a head of many, of two of the three classes, helps."""
+def test_few_examples_profit_from_an_earlier_head():
+    """A head of 500 examples, though of two of the three classes only, helps a head of six."""
     (x, y), (few, labels), (vx, vy) = clusters(500, 1), clusters(6, 4), clusters(300, 2)
     labels[:3] = range(3)
     of_many = fit_head((x[y < 2], vx[vy < 2]), (y[y < 2], vy[vy < 2]), Recipe())
     ((kernel, bias),) = of_many.layers
     earlier = Earlier(np.pad(kernel, ((0, 0), (0, 1))), np.pad(bias, (0, 1)))
-    found = []
-    for own in (None, earlier):
-        head = fit_head((few, vx), (labels, vy), Recipe(earlier=own))
-        found.append(losses(head, vx, vy).mean())
-        kept = refit_head(few, labels, Recipe(earlier=own), head.regularisation)
-        # One goes there step by step from the strongest, the other at once.
-        np.testing.assert_allclose(losses(kept, vx, vy).mean(), found[-1], rtol=0.01)
-    assert found[1] < 0.9 * found[0]
+    means = []
+    for start in (None, earlier):
+        head = fit_head((few, vx), (labels, vy), Recipe(earlier=start))
+        means.append(losses(head, vx, vy).mean())
+        again = refit_head(few, labels, Recipe(earlier=start), head.regularisation)
+        # `fit_head` lowers the regularisation step by step, `refit_head` takes it at once.
+        np.testing.assert_allclose(losses(again, vx, vy).mean(), means[-1], rtol=0.01)
+    assert means[1] < 0.9 * means[0]
 
 
-def test_few_validation_examples_do_not_speak_clearly_against_an_earlier_head():
+def test_few_validation_examples_do_not_overrule_an_earlier_head():
     (x, y), (vx, vy) = clusters(60, 1), clusters(300, 2)
-    kernel, found = np.random.default_rng(0).normal(0, 0.3, (5, 3)), {}
+    kernel, chosen = np.random.default_rng(0).normal(0, 0.3, (5, 3)), {}
     for examples in (60, 61):
         wrong = Earlier(kernel, np.zeros(3), examples=examples)
         for n in (2, 300):
             head = fit_head((x, vx[:n]), (y, vy[:n]), Recipe(earlier=wrong))
-            found[examples, n] = head.regularisation
-    assert found[61, 2] > 100 * found[61, 300]
-    # One of no more examples than there are now has no such credit.
-    assert found[60, 2] < found[61, 2]
+            chosen[examples, n] = head.regularisation
+    assert chosen[61, 2] > 100 * chosen[61, 300]
+    # An earlier head gets no preference if it had no more examples than there are now.
+    assert chosen[60, 2] < chosen[61, 2]
 
 
-def test_strongest_regularisation_keeps_the_kernel_and_fits_the_frequencies():
+def test_strongest_regularisation_keeps_the_kernel_and_fits_class_frequencies():
     x, y = clusters(60, 1)
     few = np.r_[np.flatnonzero(y == 0), np.flatnonzero(y == 1)[:5], np.flatnonzero(y == 2)[:3]]
     x, y = x[few], y[few]
     kernel = np.random.default_rng(0).normal(0, 1e-3, (5, 3))
     head = refit_head(x, y, Recipe(earlier=Earlier(kernel, np.zeros(3))), 1e6)
-    ((found, _),) = head.layers
-    np.testing.assert_allclose(found, kernel, atol=1e-4)
+    ((fitted, _),) = head.layers
+    np.testing.assert_allclose(fitted, kernel, atol=1e-4)
     frequencies = np.bincount(y) / len(y)
     np.testing.assert_allclose(softmax(head.logits(x)).mean(0), frequencies, atol=1e-3)
 
@@ -102,8 +102,8 @@ def test_balanced_head_finds_the_rare_class():
 
 
 @pytest.mark.parametrize("classes", [2, 3])
-def test_hidden_layer_finds_what_no_line_parts(classes):
-    """Rings around the origin."""
+def test_hidden_layer_separates_classes_that_no_line_separates(classes):
+    """The classes are rings around the origin."""
     generator = np.random.default_rng(0)
 
     def rings(count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""What is trained above a freeze depth."""
+"""The dropout layer of the suffix, whose rate can change after tracing."""
 
 import keras
 import numpy as np
@@ -12,7 +12,7 @@ ONES = np.ones((64, 256), np.float32)
 
 @pytest.fixture
 def dropout() -> Dropout:
-    """A dropout that was traced with one rate, and now has another."""
+    """A dropout layer that was traced with one rate and now has another."""
     layer = Dropout(keras.layers.Dropout(0.1))
     layer.run = tf.function(lambda x: layer(x, training=True))
     layer.run(ONES)
@@ -20,13 +20,13 @@ def dropout() -> Dropout:
     return layer
 
 
-def test_dropout_has_the_rate_that_was_set_last(dropout):
+def test_dropout_uses_the_rate_set_after_tracing(dropout):
     shown = dropout.run(ONES).numpy()
     assert np.mean(shown == 0) == pytest.approx(0.4, abs=0.02)
     assert np.unique(shown) == pytest.approx([0, 1 / 0.6])
 
 
-def test_dropout_follows_its_seed(dropout):
+def test_dropout_is_determined_by_its_seed(dropout):
     state = dropout.seed_generator.state
     first = state.numpy()
     shown = [dropout.run(ONES).numpy() for _ in range(2)]
@@ -36,7 +36,7 @@ def test_dropout_follows_its_seed(dropout):
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_dropout_of_nothing_changes_nothing(dropout, training):
+def test_dropout_with_rate_0_or_in_inference_changes_nothing(dropout, training):
     if training:
         dropout.rate.assign(0)
     np.testing.assert_array_equal(dropout(ONES, training=training), ONES)

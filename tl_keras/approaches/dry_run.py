@@ -127,7 +127,7 @@ def _step(
     network = logits  # From scratch all of it is trained.
     if config.model.is_pretrained:
         prefix, above = suffix.halves(logits, cut)
-        network = above if prefix is None else suffix.behind(prefix, above, "float32")
+        network = above if prefix is None else suffix.with_prefix(prefix, above, "float32")
     step = learner(network, config.fit, task=config.task).step
     place = tf.Variable([0, 0], dtype=tf.int64, trainable=False)
     how = architecture.reading(config, data.dataset)

@@ -1,1 +1,1 @@
-"""Exports: each format is written, loaded back, measured against model.keras, and mended."""
+"""Exports a model: writes each format, loads the file back, measures it, repairs it if needed."""

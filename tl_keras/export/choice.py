@@ -1,4 +1,4 @@
-"""Which of the files to ship: what becomes `export/model.tflite`."""
+"""Chooses the file to ship as `export/model.tflite`."""
 
 from collections.abc import Mapping
 
@@ -7,30 +7,33 @@ from tl_keras.config.export import WHOLE, ExportConfig
 from tl_keras.export.proof import OK
 from tl_keras.run.result.exports import Exported, Shipped
 
-NEARLY = 1.25  # Times the smallest file: as good as the smallest.
+NEARLY = 1.25  # Files up to this many times the smallest file's size count as equally small.
 
 
 def choose(
     entries: Mapping[str, Exported], config: ExportConfig, smaller: str, task: str = tasks.DEFAULT
 ) -> Shipped:
-    """The format to ship, None where no file will do, and a status.
+    """Returns the format to ship and a status; the format is None if no file is good enough.
 
-    Of the LiteRT files that hold their tolerance and `export.max_bytes` and `max_latency_ms`, and
-    are sound on validation (where none is, that lose least there), the fastest of those that are
-    nearly as small as the smallest: on many devices it is speed that small files differ in.
+    Candidates are the LiteRT files that are within their tolerance, `export.max_bytes` and
+    `export.max_latency_ms`, and that need no repair according to validation. If none of them meets
+    the last condition, the files with the lowest loss on validation are candidates. The choice is
+    the fastest of the candidates that are nearly as small as the smallest one, because on many
+    devices small files differ in speed more than in size.
 
     Args:
-      smaller: what to change of the examples for a smaller file, in words.
+      entries: `export` of result.json, by format.
+      smaller: what to change about the examples for a smaller file, as in "a smaller image.size".
     """
     files = {name: entry for name, entry in entries.items() if name not in WHOLE}
-    held = {name: entry for name, entry in files.items() if entry.status == OK}
+    accepted = {name: entry for name, entry in files.items() if entry.status == OK}
     if not files:
         return Shipped(format=None, status=OK)
-    if not held:
-        return Shipped(format=None, status="no LiteRT file holds its tolerance")
-    within = {name: entry for name, entry in held.items() if _excess(entry, config) <= 1}
+    if not accepted:
+        return Shipped(format=None, status="no LiteRT file is within its tolerance")
+    within = {name: entry for name, entry in accepted.items() if _excess(entry, config) <= 1}
     if not within:
-        return Shipped(format=None, status=_nearest(held, config, smaller))
+        return Shipped(format=None, status=_over_limits(accepted, config, smaller))
     is_sound, bound = tasks.of(task, "exports").is_sound, config.max_accuracy_drop
     good = {k: e for k, e in within.items() if is_sound(e.val, bound)}
     if not good:
@@ -38,13 +41,13 @@ def choose(
         good = {k: e for k, e in within.items() if e.val.lost == least}
     smallest = min(entry.bytes for entry in good.values())
     near = {k: e for k, e in good.items() if e.bytes <= NEARLY * smallest}
-    # The least of the runs: the median is another where other programs were at work.
+    # The fastest run, not the median, which other programs on the machine disturb.
     name = min(near, key=lambda k: near[k].latency_ms.least)
     return Shipped(format=name, status=OK)
 
 
 def _excess(entry: Exported, config: ExportConfig) -> float:
-    """How many times a limit a file is, of the limit that it breaks most; at most 1 if none."""
+    """Returns the largest ratio of a file's size or latency to its limit; at least 1."""
     ratios = [1.0]
     if config.max_bytes is not None:
         ratios.append(entry.bytes / config.max_bytes)
@@ -53,15 +56,15 @@ def _excess(entry: Exported, config: ExportConfig) -> float:
     return max(ratios)
 
 
-def _nearest(held: Mapping[str, Exported], config: ExportConfig, smaller: str) -> str:
-    name = min(held, key=lambda k: _excess(held[k], config))
-    entry, limits = held[name], []
+def _over_limits(accepted: Mapping[str, Exported], config: ExportConfig, smaller: str) -> str:
+    name = min(accepted, key=lambda k: _excess(accepted[k], config))
+    entry, limits = accepted[name], []
     if config.max_bytes is not None:
         limits.append(f"export.max_bytes {config.max_bytes:,.0f}")
     if config.max_latency_ms is not None:
         limits.append(f"export.max_latency_ms {config.max_latency_ms:g}")
     return (
-        f"no file holds {' and '.join(limits)}; the nearest is {name} with {entry.bytes:,} "
-        f"bytes and {entry.latency_ms.median:g} ms. Smaller and faster: a lower "
-        f"model.options.alpha, {smaller}, or another model.backbone"
+        f"no file is within {' and '.join(limits)}; the closest is {name} with {entry.bytes:,} "
+        f"bytes and {entry.latency_ms.median:g} ms. To get a smaller and faster file, choose a "
+        f"lower model.options.alpha, {smaller}, or another model.backbone"
     )

@@ -1,4 +1,4 @@
-"""What an exported file says of itself, the names of its answers, what it is proved on."""
+"""The description inside an exported file, its label file, and the examples to prove it on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,13 +14,17 @@ LABELS = "labels.txt"
 
 @dataclass(frozen=True)
 class Description:
-    """What a file says of itself.
+    """The description that an exported file contains.
 
     Attributes:
-      name: of the model.
-      text: what it does.
-      settings: how examples are prepared, the section of their modality.
-      labels: names of the answers, in the order of the outputs; none where they have no names.
+      name: name of the model.
+      text: what the model does.
+      settings: config section of the modality, which says how examples are prepared.
+      labels: names of the answers, in the order of the outputs; empty if answers have no names.
+      version: `export.version`.
+      author: `export.author`.
+      license: `export.license`.
+      task: name of the task.
     """
 
     name: str
@@ -34,18 +38,18 @@ class Description:
 
 
 def label_lines(described: Description) -> str:
-    """A label file: a name a line, in the order of the outputs."""
+    """Returns the content of a label file: one name per line, in the order of the outputs."""
     return "".join(f"{label}\n" for label in described.labels)
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Examples to prove a file on.
+    """Examples on which an exported file is proved.
 
     Attributes:
-      inputs: prepared.
-      paths: where they stand as they were; None of embedded examples.
-      split: `test`, or `val` where there is none.
+      inputs: the prepared examples.
+      paths: their original files; None for examples that are embedded in the package.
+      split: name of their split: `test`, or `val` without a test split.
     """
 
     inputs: Inputs

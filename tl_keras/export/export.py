@@ -1,4 +1,4 @@
-"""Exports: each format is written, loaded back, measured against model.keras, and mended."""
+"""Writes every export format, loads it back, compares it with model.keras, repairs it if needed."""
 
 import shutil
 import tempfile
@@ -20,42 +20,47 @@ from tl_keras.export.proof import OK, Subject, Writing, file_name
 from tl_keras.run.files import TEMPORARY
 from tl_keras.run.result.exports import Exported
 
-FOLDER = "export"  # of a run
-FEW = 8  # Examples to calibrate a file on of which only size and speed are asked.
+FOLDER = "export"  # name of the folder inside a run
+FEW = 8  # calibration examples for a file of which only size and latency are measured
 
 
 def export(subject: Subject, writing: Writing, judge: Subject | None = None) -> dict[str, Exported]:
-    """Writes every format of `export.formats` to `writing.folder`; `export` of `result.json`.
+    """Writes every format of `export.formats` to `writing.folder`; returns `export` of result.json.
 
-    A format whose `status` is not "ok" misses its tolerance, and has `.rejected` in its name; the
-    status says by how much.
+    The status of a file within its tolerance is "ok". The status of any other file says by how much
+    it misses the tolerance, and its name contains `.rejected`.
 
     Args:
-      judge: a model of the same layers whose val it has not seen, where `subject` has seen its own.
+      subject: the model to export.
+      judge: another model with the same layers, whose validation set was not used to train it. The
+        loss of quantised files is measured with this model if the validation set of `subject` was
+        used to train `subject`. None to measure it with `subject`.
 
     Raises:
       ValueError: the model needs operators that LiteRT lacks.
     """
     formats = writing.config.formats
-    own: Any = None
-    theirs: Any = None
+    converted: Any = None
+    judge_converted: Any = None
     if set(formats) - set(WHOLE):
-        own = _converted(subject, writing)
-        theirs = own
+        converted = _converted(subject, writing)
+        judge_converted = converted
         if judge and set(formats) - {*WHOLE, "float32"}:
-            theirs = _converted(judge, writing)
-            if shape_of(own) != shape_of(theirs):
-                judge, theirs = None, own
+            judge_converted = _converted(judge, writing)
+            if shape_of(converted) != shape_of(judge_converted):
+                judge, judge_converted = None, converted
     results: dict[str, Exported] = {}
     for name in formats:
         if name in WHOLE:
             entry = proof.whole(name, subject, writing)
-        elif name == "float32" and flatbuffer.flex(own.content):
-            entry = proof.unproved(proof.write(own.content, name, writing))
+        elif name == "float32" and flatbuffer.flex(converted.content):
+            entry = proof.unproved(proof.write(converted.content, name, writing))
         elif name == "float32":
-            entry = proof.exact(name, proof.write(own.content, name, writing), subject, writing)
+            path = proof.write(converted.content, name, writing)
+            entry = proof.exact(name, path, subject, writing)
         else:
-            entry = proof.quantised(name, (subject, own), (judge or subject, theirs), writing)
+            judged_by = judge or subject, judge_converted
+            entry = proof.quantised(name, (subject, converted), judged_by, writing)
         results[name] = entry
         _log(name, entry, writing.task)
     for made, entry in results.items():
@@ -67,7 +72,7 @@ def export(subject: Subject, writing: Writing, judge: Subject | None = None) -> 
 
 @contextmanager
 def unfinished(folder: Path) -> Iterator[Path]:
-    """A folder inside `folder` for files that are not yet in their place."""
+    """Yields a temporary folder inside `folder`, for files that are moved into place at the end."""
     folder.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=folder))
     try:
@@ -77,14 +82,14 @@ def unfinished(folder: Path) -> Iterator[Path]:
 
 
 def put_in_place(new: Path, folder: Path, made: dict[str, Exported], others: Sequence[str]) -> None:
-    """Renames what an export wrote to a folder onto what an earlier one left.
+    """Moves the files of an export from `new` to `folder` and replaces those of an earlier export.
 
     Args:
-      made: of `export`.
-      others: names of files and folders beside those.
+      made: the result of `export`.
+      others: names of further files and folders to move.
     """
     for name in [*(Path(entry.path).name for entry in made.values()), *others]:
-        if (folder / name).is_dir():  # A folder cannot be renamed onto another.
+        if (folder / name).is_dir():  # A rename cannot replace an existing folder.
             (folder / name).rename(new / f"{name}.old")
         (new / name).rename(folder / name)
     for name, entry in made.items():
@@ -92,7 +97,7 @@ def put_in_place(new: Path, folder: Path, made: dict[str, Exported], others: Seq
 
 
 def remove(path: Path) -> None:
-    """Removes a file or folder, if it is there."""
+    """Removes a file or folder if it exists."""
     if path.is_dir():
         shutil.rmtree(path)
     else:
@@ -102,16 +107,19 @@ def remove(path: Path) -> None:
 def size_and_latency(
     model: keras.Model, inputs: dict[str, Inputs], name: str, task: str = tasks.DEFAULT
 ) -> dict[str, float]:
-    """`bytes` and `latency_ms` (median, one thread) of a model's LiteRT file of a format.
+    """Returns `bytes` and `latency_ms` (median, one thread) of a model's LiteRT file.
 
-    They depend on the architecture and not on its weights.
+    Both depend on the architecture, not on the weights.
+
+    Args:
+      name: name of the export format.
     """
     with tempfile.TemporaryDirectory() as temporary:
         few = litert.calibration_examples(inputs["train"], FEW, task)
         config = ExportConfig.model_validate({"formats": [name]})
-        own = convert(model, few, config, None, Path(temporary))
+        converted = convert(model, few, config, None, Path(temporary))
         file = Path(temporary, "model.tflite")
-        file.write_bytes(content_of(own, name))
+        file.write_bytes(content_of(converted, name))
         latency = parity.latency(file, inputs["val"])
         return {"bytes": parity.num_bytes(file), "latency_ms": latency.median}
 
@@ -123,8 +131,8 @@ def _converted(subject: Subject, writing: Writing) -> Converted:
 
 
 def _log(name: str, result: Exported, task: str) -> None:
-    mended = f", {len(result.repair.kept)} operators kept float" if result.repair else ""
+    repaired = f", {len(result.repair.kept)} operators kept float" if result.repair else ""
     main = tasks.of(task, "names").MAIN
     measured = f", {main.replace('_', ' ')} {result[main]:.3f}" if main in result else ""
     size = result.bytes / 1e6
-    logging.info("export %s: %.2f MB%s, %s%s", name, size, measured, result.status, mended)
+    logging.info("export %s: %.2f MB%s, %s%s", name, size, measured, result.status, repaired)

@@ -1,4 +1,4 @@
-"""Loads an exported file back, runs it on real examples, and compares it with model.keras."""
+"""Loads an exported file back, runs it on real examples, and measures its speed and memory."""
 
 import time
 from collections.abc import Callable
@@ -17,15 +17,16 @@ from tl_keras.run.files import not_a_pattern
 from tl_keras.run.progress import progress
 from tl_keras.run.result.exports import Latency
 
-Outputs = dict[str, np.ndarray]  # by name: for classes `probabilities (examples, classes)`, ...
+# Outputs by name; for classification `probabilities`, `(examples, classes)`, is one of them.
+Outputs = dict[str, np.ndarray]
 Runner = Callable[[Inputs], Outputs]
 TIMED_RUNS = 50
 CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
-MOST_AT_ONCE = 8  # interpreters; each has weights and activations of its own
+MOST_AT_ONCE = 8  # interpreters in parallel; each holds its own copy of weights and activations
 
 
 def load_saved_model(folder: Path) -> Runner:
-    """The `serve` signature of a SavedModel."""
+    """Returns a function that runs the signature `serve` of a SavedModel."""
     with not_a_pattern(folder) as path:
         loaded = tf.saved_model.load(str(path))
 
@@ -33,52 +34,52 @@ def load_saved_model(folder: Path) -> Runner:
     (name,) = serve.structured_input_signature[1]
 
     def run(inputs: Inputs) -> Outputs:
-        found = [serve(**{name: x}) for x in batches.evaluation(inputs, 64)]
-        return {name: np.concatenate([own[name] for own in found]) for name in found[0]}
+        outputs = [serve(**{name: x}) for x in batches.evaluation(inputs, 64)]
+        return {key: np.concatenate([batch[key] for batch in outputs]) for key in outputs[0]}
 
     return run
 
 
 def load_interpreter(file: Path, threads: int = 1) -> Interpreter:
-    """An interpreter of a LiteRT file, ready."""
+    """Returns an interpreter of a LiteRT file with its tensors allocated."""
     interpreter = Interpreter(str(file), num_threads=threads)
     interpreter.allocate_tensors()
     return interpreter
 
 
 def run_once(interpreter: Interpreter, example: np.ndarray) -> Outputs:
-    """What a file makes of a prepared example, by name, dequantised where it is integer."""
+    """Runs a file on one prepared example; returns its outputs, with integers dequantised."""
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], example[None])
     interpreter.invoke()
-    found = {}
+    outputs = {}
     for output in interpreter.get_output_details():
         values = interpreter.get_tensor(output["index"])[0]
         scale, zero = output["quantization"]
-        found[output["name"]] = (values.astype(np.float32) - zero) * scale if scale else values
-    return found
+        outputs[output["name"]] = (values.astype(np.float32) - zero) * scale if scale else values
+    return outputs
 
 
 def load_litert(file: Path, silent: bool = False) -> Runner:
-    """A LiteRT file, one example at a time on each core.
+    """Returns a function that runs a LiteRT file, with one example at a time on each core.
 
-    Where weights alone are quantised, threads within an example gain little.
+    Several threads per example would gain little if only weights are quantised.
 
     Args:
-      silent: without a progress bar of its own.
+      silent: whether to show no progress bar.
     """
     interpreters = [load_interpreter(file) for _ in range(min(CORES, MOST_AT_ONCE))]
 
     def run(inputs: Inputs) -> Outputs:
-        found = []
+        outputs = []
         bar = progress(None, file.stem, len(inputs), " examples", silent=silent)
         with ThreadPoolExecutor(len(interpreters)) as pool:
             for examples in batches.evaluation(inputs, 64).as_numpy_iterator():
                 shares = np.array_split(examples, len(interpreters))
                 for share in pool.map(_invoke_all, interpreters, shares):
-                    found += share
+                    outputs += share
                 bar.update(len(examples))
         bar.close()
-        return {name: np.stack([own[name] for own in found]) for name in found[0]}
+        return {name: np.stack([output[name] for output in outputs]) for name in outputs[0]}
 
     return run
 
@@ -88,14 +89,13 @@ def _invoke_all(interpreter: Interpreter, examples: np.ndarray) -> list[Outputs]
 
 
 def _invoke(interpreter: Interpreter, example: np.ndarray) -> Outputs:
-    """What a file makes of an example, by name, dequantised where it is integer."""
-    # float16 may overflow: what is no number is no answer either.
-    found = run_once(interpreter, example).items()
-    return {name: np.nan_to_num(values, nan=0.0, posinf=0.0) for name, values in found}
+    # An overflow of float16 gives NaN or infinity, which counts as an answer of 0.
+    outputs = run_once(interpreter, example).items()
+    return {name: np.nan_to_num(values, nan=0.0, posinf=0.0) for name, values in outputs}
 
 
 def latency(file: Path, inputs: Inputs, threads: int = 1) -> Latency:
-    """Milliseconds an example, of 50 runs after 5 unmeasured."""
+    """Measures the milliseconds per example, in 50 runs after 5 unmeasured ones."""
     loaded = load_interpreter(file, threads)
     example = next(batches.evaluation(inputs, 1).as_numpy_iterator())[0]
     seconds = []
@@ -104,16 +104,16 @@ def latency(file: Path, inputs: Inputs, threads: int = 1) -> Latency:
         _invoke(loaded, example)
         seconds.append(time.perf_counter() - started)
     least, median, p95 = np.percentile(seconds[5:], (0, 50, 95)) * 1e3
-    found = {"median": median, "p95": p95, "least": least}
-    return Latency(**{k: round(float(value), 3) for k, value in found.items()}, threads=threads)
+    measured = {"median": median, "p95": p95, "least": least}
+    return Latency(**{k: round(float(value), 3) for k, value in measured.items()}, threads=threads)
 
 
 def arena_bytes(content: bytes) -> int | None:
-    """Memory for what changes from example to example, as LiteRT's own kernels lay it out, and for
-    weights that are unpacked; None where sizes are known only as the file runs.
+    """Returns the bytes that LiteRT's own kernels need for activations and unpacked weights.
 
-    Read off the addresses that the interpreter gives its tensors. What a kernel needs while it
-    runs, and what a delegate such as XNNPACK takes for itself, is not in it.
+    Returns None if the size of a tensor is known only when the file runs. The figure comes from the
+    addresses that the interpreter gives its tensors. Temporary memory of kernels, and memory of a
+    delegate such as XNNPACK, are not included.
     """
     model = flatbuffer.read(content)
     interpreter = Interpreter(
@@ -128,12 +128,12 @@ def arena_bytes(content: bytes) -> int | None:
         if flatbuffer.kind(model, operator) == "DEQUANTIZE"
         and model.buffers[graph.tensors[operator.inputs[0]].buffer].data is not None
     }
-    made = {int(i) for operator in graph.operators for i in operator.outputs}
+    results = {int(i) for operator in graph.operators for i in operator.outputs}
     spans = []
-    for i in {int(graph.inputs[0]), *made} - unpacked:
+    for i in {int(graph.inputs[0]), *results} - unpacked:
         try:
             values = interpreter.tensor(i)()
-        except ValueError:  # It has no place yet.
+        except ValueError:  # The tensor has no memory yet.
             return None
         start = values.__array_interface__["data"][0]
         spans.append((start, start + values.nbytes))
@@ -142,21 +142,23 @@ def arena_bytes(content: bytes) -> int | None:
 
 
 def float_operators(content: bytes) -> dict[str, int]:
-    """How many operators of a file take or give floats, by kind; those that quantise or dequantise
-    are no arithmetic and left out."""
+    """Returns the number of operators with a float input or output, by kind.
+
+    Operators that quantise or dequantise are left out, because they do no arithmetic.
+    """
     model = flatbuffer.read(content)
     graph = model.subgraphs[0]
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for operator in graph.operators:
         kind = flatbuffer.kind(model, operator)
         ends = [i for i in (*operator.inputs, *operator.outputs) if i >= 0]
         types = {graph.tensors[i].type for i in ends}
         if kind not in CONVERSIONS and schema.TensorType.FLOAT32 in types:
-            found[kind] = found.get(kind, 0) + 1
-    return dict(sorted(found.items()))
+            counts[kind] = counts.get(kind, 0) + 1
+    return dict(sorted(counts.items()))
 
 
 def num_bytes(path: Path) -> int:
-    """Of a file, or of all files in a folder."""
+    """Returns the size of a file, or of all files in a folder together."""
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     return sum(file.stat().st_size for file in files)

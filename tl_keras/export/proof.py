@@ -1,4 +1,4 @@
-"""A format's file: written, loaded back, judged on validation, mended, and measured on test."""
+"""Proves an exported file: loads it back, judges it on val, repairs it, and measures it on test."""
 
 import functools
 from collections.abc import Collection, Sequence
@@ -25,18 +25,18 @@ from tl_keras.run.result.exports import Exported, FileLoss, Repair, RepairStep
 
 OK = "ok"
 REJECTED = ".rejected"
-NAMES = {"saved_model": "saved_model", "onnx": "model.onnx"}  # Others by `file_name`.
+NAMES = {"saved_model": "saved_model", "onnx": "model.onnx"}  # Others are `model_FORMAT.tflite`.
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A model, and the examples that its files are run on.
+    """A model, and the examples on which its exported files are run.
 
     Attributes:
-      model: a prepared example to answer.
+      model: maps a prepared example to an answer.
       inputs: prepared examples of train (to calibrate), val (to judge) and test (to report).
-      reference: the model's own answers of val and, where there is one, test.
-      on: what val is, in words.
+      reference: the model's own answers on val and, if there is one, on test.
+      on: what `val` contains, in words, as in "loses 0.02 of accuracy on validation".
     """
 
     model: keras.Model
@@ -46,20 +46,22 @@ class Subject:
 
     @property
     def last(self) -> str:
-        """The split that is reported: test where there is one."""
+        """Returns the split on which files are reported: test, or val without a test split."""
         return "test" if "test" in self.reference else "val"
 
 
 @dataclass(frozen=True)
 class Writing:
-    """What all files of an export have in common.
+    """The settings that all files of an export share.
 
     Attributes:
-      decode: what a file holds to the model's input, for files given to the SavedModel.
-      about: goes into the files.
-      threshold: of the task's `abstain`, where there is such an output.
-      folder: where files are written before they are renamed.
-      task: what the answers are.
+      decode: turns the content of an example's file into the model's input, for `serve_encoded` of
+        the SavedModel.
+      about: description that is written into the files.
+      config: the config section `export`.
+      threshold: threshold of the output `abstain`; None without this output.
+      folder: temporary folder to which files are written first.
+      task: name of the task.
     """
 
     decode: Decode
@@ -71,12 +73,12 @@ class Writing:
 
     @property
     def output(self) -> str:
-        """The name of the files' answer."""
+        """Returns the name of the output with the answer."""
         return tasks.of(self.task, "layer").OUTPUT
 
     @property
     def abstains(self) -> Abstains | None:
-        """What gives the output `abstain`; None where there is no threshold."""
+        """Returns the function that computes the output `abstain`; None without a threshold."""
         if self.threshold is None:
             return None
         abstains = tasks.of(self.task, "abstain").abstains
@@ -84,29 +86,29 @@ class Writing:
 
     @property
     def judged(self) -> ModuleType:
-        """What says how good a file is."""
+        """Returns the task's module that measures how much a file loses."""
         return tasks.of(self.task, "exports")
 
     def is_sound(self, verdict: FileLoss) -> bool:
-        """Whether a file of a verdict needs no mending."""
+        """Returns whether a file with this verdict needs no repair."""
         return self.judged.is_sound(verdict, self.config.max_accuracy_drop)
 
 
 def file_name(name: str, rejected: bool = False) -> str:
-    """Of a format's file or folder."""
+    """Returns the name of a format's file or folder."""
     path = Path(NAMES.get(name, f"model_{name}.tflite"))
     return f"{path.stem}{REJECTED}{path.suffix}" if rejected else path.name
 
 
-def write(made: bytes, name: str, writing: Writing) -> Path:
-    """A LiteRT file with its metadata."""
+def write(content: bytes, name: str, writing: Writing) -> Path:
+    """Writes a LiteRT file with metadata, and returns its path."""
     path = writing.folder / file_name(name)
-    path.write_bytes(metadata.add(made, writing.about))
+    path.write_bytes(metadata.add(content, writing.about))
     return path
 
 
 def whole(name: str, subject: Subject, writing: Writing) -> Exported:
-    """A format that is not a LiteRT file."""
+    """Writes a SavedModel or an ONNX file, and returns its entry of `export` in result.json."""
     path = writing.folder / file_name(name)
     with quiet():
         if name == "saved_model":
@@ -117,30 +119,36 @@ def whole(name: str, subject: Subject, writing: Writing) -> Exported:
 
 
 def unproved(path: Path) -> Exported:
-    """The entry of a file that needs TensorFlow's operators: LiteRT's own wheel has none."""
+    """Returns the entry of a file that needs TensorFlow's operators (Flex) and cannot be run here.
+
+    The LiteRT package on PyPI does not contain these operators.
+    """
     content = path.read_bytes()
     return Exported(
         path=path.name,
         bytes=len(content),
         latency_ms=None,
         operators=flatbuffer.operators(flatbuffer.read(content)),
-        status=f"not proved: no LiteRT here runs {', '.join(flatbuffer.flex(content))}",
+        status=f"not proved: the installed LiteRT cannot run {', '.join(flatbuffer.flex(content))}",
     )
 
 
 def exact(name: str, path: Path, subject: Subject, writing: Writing) -> Exported:
-    """The entry of a file that gives the model's own answers, or it is rejected."""
-    found, entry = _run(name, path, subject, writing, {"val", subject.last})
+    """Returns the entry of a file that must give the model's own answers.
+
+    The file is rejected if any answer differs by more than `export.max_difference`.
+    """
+    answers, entry = _run(name, path, subject, writing, {"val", subject.last})
     bound = writing.config.max_difference
-    # Of validation, as all that decides.
-    difference = float(np.abs(found["val"] - subject.reference["val"]).max())
-    named = writing.judged.ANSWERS
+    # Measured on validation, like everything that decides; test only reports.
+    difference = float(np.abs(answers["val"] - subject.reference["val"]).max())
     status = (
         OK
         if difference <= bound
-        else f"{named} differ by {difference:.2g}, over export.max_difference {bound:g}"
+        else f"{writing.judged.ANSWERS} differ by up to {difference:.2g}, which is over "
+        f"export.max_difference {bound:g}"
     )
-    return Exported(**entry, val=_on_validation(found["val"], subject, writing), status=status)
+    return Exported(**entry, val=_on_validation(answers["val"], subject, writing), status=status)
 
 
 def quantised(
@@ -149,20 +157,30 @@ def quantised(
     judge: tuple[Subject, Converted],
     writing: Writing,
 ) -> Exported:
-    """The entry of a file that is judged by what it loses on validation, and mended by it."""
+    """Returns the entry of a quantised file, judged by its loss on validation.
+
+    If the file loses too much, the operators that cost most stay float.
+
+    Args:
+      subject: the model to export, and its float32 file.
+      judge: the model on which the loss is measured, and its float32 file.
+    """
     bound = writing.config.max_accuracy_drop
-    own, converted = subject
+    model, converted = subject
     plain = content_of(converted, name)
     judged = plain if judge[1] is converted else content_of(judge[1], name)
     verdict = _verdict(judged, judge[0], writing)
     kept: tuple[int, ...] = ()
     steps: list[RepairStep] = []
     if not writing.is_sound(verdict):
-        logging.info("export %s: loses %.3f on %s; mending", name, verdict.lost, verdict.on)
-        mended = _repair(name, *judge, verdict, writing)
-        kept, steps, verdict = mended.kept, mended.steps, mended.verdict
+        logging.info(
+            "export %s: loses too much (%.3f) on %s; repairing it by keeping operators float",
+            *(name, verdict.lost, verdict.on),
+        )
+        repaired = _repair(name, *judge, verdict, writing)
+        kept, steps, verdict = repaired.kept, repaired.steps, repaired.verdict
     path = write(content_of(converted, name, kept) if kept else plain, name, writing)
-    entry = _run(name, path, own, writing, {own.last})[1]
+    entry = _run(name, path, model, writing, {model.last})[1]
     if steps:
         entry["repair"] = Repair(
             kept=[layer_name(converted.calibrated.scopes[i]) for i in kept],
@@ -178,66 +196,70 @@ def quantised(
 def _verdict(judged: bytes, judge: Subject, writing: Writing) -> FileLoss:
     path = writing.folder / "judged.tflite"
     path.write_bytes(judged)
-    found = parity.load_litert(path, silent=True)(judge.inputs["val"])[writing.output]
-    return _on_validation(found, judge, writing)
+    answers = parity.load_litert(path, silent=True)(judge.inputs["val"])[writing.output]
+    return _on_validation(answers, judge, writing)
 
 
-def _on_validation(found: np.ndarray, judge: Subject, writing: Writing) -> FileLoss:
+def _on_validation(answers: np.ndarray, judge: Subject, writing: Writing) -> FileLoss:
     labels = judge.inputs["val"].labels
-    return writing.judged.lost(found, judge.reference["val"], labels, judge.on)
+    return writing.judged.lost(answers, judge.reference["val"], labels, judge.on)
 
 
 def _repair(
     name: str, judge: Subject, converted: Converted, first: FileLoss, writing: Writing
 ) -> repair.Repaired:
     strata = tasks.of(writing.task, "targets").strata(judge.inputs["val"].labels)
-    chosen = litert.in_turn(strata, repair.RANKED_ON)
-    some, reference = judge.inputs["val"].part(chosen), judge.reference["val"][chosen]
+    chosen = litert.balanced(strata, repair.RANKED_ON)
+    examples, reference = judge.inputs["val"].part(chosen), judge.reference["val"][chosen]
     path = writing.folder / "ranked.tflite"
-    every = quantise.candidates(converted.calibrated, name)
+    operators = quantise.candidates(converted.calibrated, name)
 
-    def cost(places: Sequence[int]) -> float:
-        others = [other for other in every if other not in places]
+    def cost(positions: Sequence[int]) -> float:
+        others = [other for other in operators if other not in positions]
         path.write_bytes(content_of(converted, name, others, ends=False))
-        found = parity.load_litert(path, silent=True)(some)[writing.output]
+        answers = parity.load_litert(path, silent=True)(examples)[writing.output]
         bar.update()
-        return writing.judged.moved(found, reference)
+        return writing.judged.moved(answers, reference)
 
     def judged(kept: Collection[int]) -> FileLoss:
         return _verdict(content_of(converted, name, kept), judge, writing)
 
-    with progress(title=f"mend {name}", unit=" runs") as bar:
-        return repair.repair(first, judged, cost, every, writing.is_sound)
+    with progress(title=f"repair {name}", unit=" runs") as bar:
+        return repair.repair(first, judged, cost, operators, writing.is_sound)
 
 
 def layer_name(scope: str) -> str:
-    """Of an operator, for people: the layer's whose weights it has, as in `block_1_depthwise`."""
+    """Returns the name of the layer whose weights an operator has, such as `block_1_depthwise`.
+
+    Args:
+      scope: names of the operator's outputs, joined by semicolons.
+    """
     parts = [part for part in scope.split(";") if part]
     with_weights = ("convolution", "depthwise", "MatMul")
-    found = next((part for part in parts if part.endswith(with_weights)), parts[0])
-    return found.rpartition("/")[0].removesuffix("_1") or found
+    name = next((part for part in parts if part.endswith(with_weights)), parts[0])
+    return name.rpartition("/")[0].removesuffix("_1") or name
 
 
 def _run(
     name: str, path: Path, subject: Subject, writing: Writing, splits: Collection[str]
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Answers by split, and fields of `Exported`: what was measured, on test where there is one."""
+    """Runs a file; returns answers by split, and fields of `Exported` from `subject.last`."""
     with quiet():
         runner = RUNNERS.get(name, parity.load_litert)(path)
     outputs = {split: runner(subject.inputs[split]) for split in splits}
-    found = {split: own[writing.output] for split, own in outputs.items()}
+    answers = {split: by_name[writing.output] for split, by_name in outputs.items()}
     last = subject.last
     labels = subject.inputs[last].labels
     entry = {
         "path": path.name,
         "bytes": parity.num_bytes(path),
-        **writing.judged.of_file(found[last], subject.reference[last], labels),
+        **writing.judged.of_file(answers[last], subject.reference[last], labels),
         "latency_ms": None,
     }
     if writing.threshold is not None and last == "test":
         abstain = outputs[last]["abstain"]
         measure = tasks.of(writing.task, "abstain").measure
-        entry["abstain"] = measure(found[last], abstain, labels, writing.threshold)
+        entry["abstain"] = measure(answers[last], abstain, labels, writing.threshold)
     if name not in WHOLE:
         content = path.read_bytes()
         entry |= {
@@ -248,7 +270,7 @@ def _run(
         }
     if name in quantise.STATIC:
         entry["float_operators"] = parity.float_operators(content)
-    return found, entry
+    return answers, entry
 
 
 RUNNERS = {"saved_model": parity.load_saved_model, "onnx": onnx.load}

@@ -1,4 +1,4 @@
-"""Finds the operators that quantising costs most, and keeps those float."""
+"""Repairs a quantised file: finds the operators whose quantisation costs most, keeps them float."""
 
 import heapq
 from collections.abc import Callable, Collection, Sequence
@@ -8,19 +8,19 @@ from absl import logging
 
 from tl_keras.run.result.exports import FileLoss, RepairStep
 
-RANKED_ON = 16  # examples, on which operators are quantised apart from the others
-MOST_RANGES = 128  # of operators, into which a model is divided
-NEGLIGIBLE = 0.1  # of what the costliest operator costs: a range that costs less is left whole
+RANKED_ON = 16  # examples on which the cost of quantising a range of operators is measured
+MOST_RANGES = 128  # most ranges of operators into which a model is divided
+NEGLIGIBLE = 0.1  # A range below this share of the highest single cost is not divided further.
 
 
 @dataclass(frozen=True)
 class Repaired:
-    """Which operators stay float, and how that was found.
+    """The result of a repair: which operators stay float.
 
     Attributes:
-      kept: their places, the costliest first.
-      verdict: as `exports.lost` of the task gives it, with these.
-      steps: how many were kept in each try, and what was lost.
+      kept: positions of the operators that stay float, the costliest first.
+      verdict: the loss of the repaired file, see the function `lost` of the task's part `exports`.
+      steps: for each attempt, the number of kept operators and the loss.
     """
 
     kept: tuple[int, ...]
@@ -35,14 +35,16 @@ def repair(
     candidates: Sequence[int],
     is_sound: Callable[[FileLoss], bool],
 ) -> Repaired:
-    """As few operators as will do, in the order of `rank`, with which a file is sound.
+    """Finds the smallest number of operators, in the order of `rank`, that must stay float.
+
+    If no number is enough, returns the attempt with the lowest loss.
 
     Args:
-      first: the verdict with none kept.
-      judge: a verdict on a file that keeps some operators float.
-      cost: how far the answers move where some operators alone are quantised.
-      candidates: places of operators that can be kept, in order.
-      is_sound: whether a file of a verdict needs no mending.
+      first: the loss of the file if no operator stays float.
+      judge: returns the loss of a file in which the given operators stay float.
+      cost: returns how far the answers move if only the given operators are quantised, 0..1.
+      candidates: positions of the operators that can stay float, in order.
+      is_sound: returns whether a file with a given loss needs no repair.
     """
     ranked = rank(candidates, cost)
     steps = [_step(0, first)]
@@ -52,7 +54,8 @@ def repair(
         if count not in verdicts:
             verdicts[count] = judge(ranked[:count])
             steps.append(_step(count, verdicts[count]))
-            logging.info("export: %d operators float: loses %.3f", count, verdicts[count].lost)
+            loss = verdicts[count].lost
+            logging.info("export: with %d operators kept float, loses %.3f", count, loss)
         return is_sound(verdicts[count])
 
     too_few, enough = 0, None
@@ -71,20 +74,24 @@ def repair(
 
 
 def rank(candidates: Sequence[int], cost: Callable[[Sequence[int]], float]) -> list[int]:
-    """Operators, the costliest first.
+    """Returns the operators ordered by the cost of quantising them, the costliest first.
 
-    Of ranges of them the one that costs most is halved, down to single ones: the few that spoil a
-    large model are found in few runs. In a range that is left whole, all have the same share of its
-    cost.
+    The range of operators that costs most is halved again and again, down to single operators. This
+    finds the few operators that spoil a large model in few runs. If a range is not halved, its
+    operators share its cost equally.
+
+    Args:
+      candidates: positions of the operators, in order.
+      cost: returns how far the answers move if only the given operators are quantised, 0..1.
     """
 
-    # Costs end at 1: where several are costly, ranges tie, and the longest is halved first.
+    # Costs are at most 1. Of ranges that tie at a high cost, the longest is halved first.
     def measured(start: int, end: int) -> tuple[float, int, int, int]:
         return -cost(candidates[start:end]), start - end, start, end
 
     ranges = [measured(0, len(candidates))] if candidates else []
     single: list[tuple[float, int, int, int]] = []
-    highest = 0.0  # of a single one
+    highest = 0.0  # cost of a single operator
     while ranges and -ranges[0][0] >= NEGLIGIBLE * highest:
         if len(ranges) + len(single) == MOST_RANGES:
             break
@@ -98,7 +105,7 @@ def rank(candidates: Sequence[int], cost: Callable[[Sequence[int]], float]) -> l
         heapq.heappush(ranges, measured(start, middle))
         heapq.heappush(ranges, measured(middle, end))
     shares = [(costs / (end - start), start, end) for costs, _, start, end in single + ranges]
-    return [place for _, start, end in sorted(shares) for place in candidates[start:end]]
+    return [position for _, start, end in sorted(shares) for position in candidates[start:end]]
 
 
 def _doubling(most: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""The step after measuring: files for devices, which of them to ship, and what that takes."""
+"""The export step of a run: writes and proves files, chooses the one to ship, and bundles it."""
 
 import shutil
 from pathlib import Path
@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from tl_keras import tasks
 from tl_keras.config.export import Format
-from tl_keras.config.messages import with_article
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import run_data
 from tl_keras.data.label_names import as_label_lines
@@ -38,28 +37,30 @@ def exported(
     judge: proof.Subject | None = None,
     held_out: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> dict[str, Any]:
-    """`export` and `shipped` of `result.json` for a model that was not exported before; writes the
-    files, loads them back, measures them.
+    """Exports a model for the first time; returns `export` and `shipped` of `result.json`.
+
+    Writes the files, loads them back and measures them.
 
     Args:
-      data: of which val is what files are judged on, unless there is a judge.
-      probabilities: the model's, of splits of `data`; those of val and test that are not among
-        them are computed.
-      judge: where the model has seen all but test, one that has not.
-      held_out: the same, of probabilities and labels, to find the threshold of `abstain` on.
+      data: its split val judges the files, unless there is a judge.
+      probabilities: the model's answers by split; missing ones of val and test are computed.
+      judge: another model with the same layers that was not trained on its val. It judges the files
+        if `model` was trained on val; else None.
+      held_out: answers and labels of examples that were not used to train the answering models. The
+        threshold of `abstain` is chosen on them if `model` was trained on val; else None.
 
     Raises:
       ValueError: the model needs operators that LiteRT lacks.
     """
     folder = run.workdir / export.FOLDER
-    made = _exported(run, model, data, probabilities, judge, held_out)
-    # What is left of another model, which was exported before a search went on.
-    for name in set(get_args(Format)) - set(made["export"]):
+    parts = _exported(run, model, data, probabilities, judge, held_out)
+    # A resumed search may have exported another model before; those files are outdated.
+    for name in set(get_args(Format)) - set(parts["export"]):
         for rejected in (False, True):
             export.remove(folder / proof.file_name(name, rejected))
-    if made["shipped"].format is None:
+    if parts["shipped"].format is None:
         _remove_shipped(run)
-    return made
+    return parts
 
 
 def _exported(
@@ -72,31 +73,31 @@ def _exported(
 ) -> dict[str, Any]:
     missing = [name for name in ("val", "test") if name not in probabilities]
     known = {**evaluation.predict(run, model, data, missing), **probabilities}
-    on = "validation" if held_out is None else f"{run.config.nouns[1]} that trained it"
+    on = "validation" if held_out is None else f"its training {run.config.nouns[1]}"
     subject = proof.Subject(model, data.inputs, known, on)
     folder = run.workdir / export.FOLDER
     threshold = _threshold(run, held_out or (known["val"], data.inputs["val"].labels))
     with run.timed("export"), export.unfinished(folder) as new:
         about = _about(run, data)
 
-        def as_in_training(content: tf.Tensor) -> tf.Tensor:
+        def decode(content: tf.Tensor) -> tf.Tensor:
             return part(run.config.modality, "prepare").served(content, run.config.settings)
 
-        how = run.config.export, threshold, new, run.config.task
-        writing = proof.Writing(as_in_training, about, *how)
-        made = export.export(subject, writing, judge)
+        settings = run.config.export, threshold, new, run.config.task
+        writing = proof.Writing(decode, about, *settings)
+        entries = export.export(subject, writing, judge)
         if about.labels:
             write_text(new / LABELS, label_lines(about))
         if held_out is not None and subject.last == "val":
-            made = {name: _unmeasured(entry, run.config.task) for name, entry in made.items()}
-        shipped = _ship(run, data, made, writing, subject.last)
+            entries = {name: _unmeasured(entry, run.config.task) for name, entry in entries.items()}
+        shipped = _ship(run, data, entries, writing, subject.last)
         beside = [name for name in (LABELS, *BESIDE) if (new / name).exists()]
-        export.put_in_place(new, folder, made, beside)
-    return {"export": made, "shipped": shipped}
+        export.put_in_place(new, folder, entries, beside)
+    return {"export": entries, "shipped": shipped}
 
 
 def _unmeasured(entry: Measured, task: str) -> Measured:
-    """An entry without the score on examples that trained the model."""
+    """Returns the entry without its score, because the examples were used to train the model."""
     scores = (tasks.of(task, "names").MAIN, "interval")
     return type(entry)(**{name: entry[name] for name in entry.keys() if name not in scores})
 
@@ -108,19 +109,20 @@ def exported_again(
     judge: proof.Subject | None = None,
     held_out: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Result:
-    """The result of a finished run to which exports are added.
+    """Adds exports to a finished run, and returns its new result.
 
-    What was shipped stays, unless files for devices are made: then one of these is, or none.
+    If LiteRT files are made, the shipped file is chosen again among them, and may be none of them.
+    Otherwise the shipped file stays.
     """
     trained, data = run_data.for_model(run, data)
-    made = _exported(trained, model, data, {}, judge, held_out)
-    earlier, shipped = run.result, made["shipped"]
+    parts = _exported(trained, model, data, {}, judge, held_out)
+    earlier, shipped = run.result, parts["shipped"]
     if shipped.format is None and shipped.status == proof.OK:
         shipped = earlier.shipped or shipped
     elif shipped.format is None:
         _remove_shipped(run)
-    every = {**earlier.export, **made["export"]}
-    return earlier.model_copy(update={"export": every, "shipped": shipped})
+    entries = {**earlier.export, **parts["export"]}
+    return earlier.model_copy(update={"export": entries, "shipped": shipped})
 
 
 def _remove_shipped(run: Run) -> None:
@@ -152,16 +154,16 @@ def _about(run: Run, data: Data) -> Description:
 
 
 def _ship(
-    run: Run, data: Data, made: dict[str, Exported], writing: proof.Writing, split: str
+    run: Run, data: Data, entries: dict[str, Exported], writing: proof.Writing, split: str
 ) -> Shipped:
-    """`shipped` of `result.json`; writes `model.tflite`, and the folder `device/` about it."""
+    """Writes `model.tflite` and its folder `device/`; returns `shipped` of `result.json`."""
     smaller = part(run.config.modality, "config").SMALLER
-    shipped = choice.choose(made, run.config.export, smaller, run.config.task)
+    shipped = choice.choose(entries, run.config.export, smaller, run.config.task)
     name = shipped.format
     if name is None:
         return shipped
     file = writing.folder / SHIPPED
-    shutil.copyfile(writing.folder / Path(made[name].path).name, file)
+    shutil.copyfile(writing.folder / Path(entries[name].path).name, file)
     shipped = shipped.model_copy(update={"path": f"{export.FOLDER}/{SHIPPED}"})
     bundle = part(run.config.modality, "bundle")
     if run.config.task not in bundle.TASKS:
@@ -172,17 +174,17 @@ def _ship(
     if examples.paths is not None:
         measured = bundle.measure(file, spec, examples)
         main = tasks.of(writing.task, "names").MAIN
-        measured = measured if main in made[name] else _unmeasured(measured, writing.task)
+        measured = measured if main in entries[name] else _unmeasured(measured, writing.task)
         shipped = shipped.model_copy(update={"device": measured})
-    told = _told(made[name], shipped, split, run.config)
+    figures = _figures(entries[name], shipped, split, run.config)
     about = {"title": writing.about.name, "about": writing.about.text, "by": _by(writing.about)}
-    bundle.write(writing.folder / "device", file, spec, about, examples, told)
+    bundle.write(writing.folder / "device", file, spec, about, examples, figures)
     return shipped
 
 
 def _by(about: Description) -> str:
-    told = [f"Version {about.version}", about.author and f"by {about.author}", about.license]
-    return f"{', '.join(filter(None, told))}."
+    parts = [f"Version {about.version}", about.author and f"by {about.author}", about.license]
+    return f"{', '.join(filter(None, parts))}."
 
 
 def _examples(data: Data, split: str) -> Examples:
@@ -193,20 +195,20 @@ def _examples(data: Data, split: str) -> Examples:
     return Examples(inputs, paths, split)
 
 
-def _told(entry: Exported, shipped: Shipped, split: str, config: RunConfig) -> str:
-    """Markdown: what the shipped file was measured at."""
+def _figures(entry: Exported, shipped: Shipped, split: str, config: RunConfig) -> str:
+    """Returns a Markdown list of the shipped file's measured score, size and latency."""
     lines, main = [], tasks.of(config.task, "names").MAIN
     if main in entry:
         low, high = entry.interval
         name = tasks.of(config.task, "words").SCORES[main][0]
         lines.append(
             f"- {name} {entry[main]:.3f} on {entry.n} {split} {config.nouns[1]} (95% interval "
-            f"{low:.3f} to {high:.3f}), as prepared in training."
+            f"{low:.3f} to {high:.3f}), prepared as in training."
         )
     lines += [
         f"- {entry.bytes:,} bytes{_memory(entry)}.",
-        f"- {entry.latency_ms.median:g} ms {with_article(config.nouns[0])} (median, one "
-        "thread, on the machine that made it).",
+        f"- {entry.latency_ms.median:g} ms per {config.nouns[0]} (median, one thread, on the "
+        "machine that exported the file).",
     ]
     if shipped.device:
         lines.append(f"- {part(config.modality, 'bundle').measured_sentence(shipped.device)}")
@@ -216,4 +218,4 @@ def _told(entry: Exported, shipped: Shipped, split: str, config: RunConfig) -> s
 def _memory(entry: Exported) -> str:
     if entry.arena_bytes is None:
         return ""
-    return f"; {entry.arena_bytes:,} more while it runs on LiteRT's own kernels"
+    return f", and {entry.arena_bytes:,} bytes of memory while it runs on LiteRT's own kernels"

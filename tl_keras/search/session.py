@@ -30,7 +30,7 @@ from tl_keras.training.architecture import (
     plan_of,
     reading,
 )
-from tl_keras.training.backbone import refuse_another
+from tl_keras.training.backbone import check_same
 from tl_keras.training.network import freeze
 from tl_keras.training.network import model as models
 from tl_keras.training.network.freeze import Freeze
@@ -231,7 +231,7 @@ def architecture_of(session: Session, config: RunConfig) -> Architecture:
 def check_backbone(session: Session, config: RunConfig, backbone: keras.Model) -> None:
     """Refuses another file in the place of one that the search began with."""
     if session.has_several:  # Else it is done when the run begins.
-        refuse_another(session.run, config.model, backbone, session.label_of(config))
+        check_same(session.run, config.model, backbone, session.label_of(config))
 
 
 def views_of(config: RunConfig) -> tuple[str, ...]:

@@ -1,1 +1,1 @@
-"""Trains a model: plan, head, suffix, candidates, and the activations that they share."""
+"""Trains a model: plan, head, suffix, candidates, and the activations that trainings share."""

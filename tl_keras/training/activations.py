@@ -1,4 +1,4 @@
-"""Activations of an architecture's prefixes, and whether they are kept."""
+"""Provides the activations of an architecture's prefixes and decides which of them are stored."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -20,20 +20,20 @@ from tl_keras.training.features import Cut
 from tl_keras.training.passes import Pass, prefixes
 from tl_keras.training.plan import num_views
 
-MAX_OPEN_ARRAYS = 200  # Each is a file.
-DISK_BYTES_PER_SECOND = 500e6  # A SATA solid-state disk; slower ones are rare.
+MAX_OPEN_ARRAYS = 200  # Each open array is a memory-mapped file.
+DISK_BYTES_PER_SECOND = 500e6  # The speed of a SATA solid-state disk; slower disks are rare.
 
 
 @dataclass(frozen=True)
 class Worth:
-    """Whether a prefix's activations are kept, with the measurement behind it."""
+    """The decision whether to store a prefix's activations, and the measurement behind it."""
 
     keep: bool
     why: str
 
 
 def cut_of(arch: Architecture, name: str) -> Cut:
-    """A depth as it was tried."""
+    """Returns the cut of a given name, with its measured time and chosen dtype."""
     return prefixes(arch, half=True).cuts[name]
 
 
@@ -45,10 +45,13 @@ def activations(
     view: int | None,
     also: Sequence[str] = (),
 ) -> dict[str, np.ndarray]:
-    """Activations of a split at the named cuts: of the examples as they are, or of a view.
+    """Returns the activations of a split by cut, `(examples, ...)` in the dtype of each cut.
 
     Args:
-      also: cuts whose activations are made in the same pass, if there has been none.
+      names: names of the cuts.
+      how: how training examples are augmented.
+      view: number of the augmented view; None for the unaugmented examples.
+      also: further cuts to compute in the same pass, if this split and view had no pass yet.
     """
     shows = () if view is None else (how.augmentations, how.seed, view)
     rows, source = arch.data.inputs[split].rows, arch.data.source
@@ -57,25 +60,25 @@ def activations(
         names = list(dict.fromkeys([*names, *also]))
         arch.shared.passed.add((split, *shows))
     inputs = source.inputs[split]
-    if arch.input in names and view is None and inputs.array is not None:  # It is at hand.
+    if arch.input in names and view is None and inputs.array is not None:  # Already in memory.
         arch.shared.opened[arch.input, split] = inputs.take(slice(None))
     missing = [name for name in names if (name, split, *shows) not in arch.shared.opened]
     for half in (False, True):
-        some = tuple(name for name in missing if name in prefixes(arch, half).cuts)
-        missing = [name for name in missing if name not in some]
-        if not some:
+        available = tuple(name for name in missing if name in prefixes(arch, half).cuts)
+        missing = [name for name in missing if name not in available]
+        if not available:
             continue
-        computed = passes.kept(arch, Pass(some, split, view, half), how)
-        for name, kept in computed.items():
+        stored = passes.kept(arch, Pass(available, split, view, half), how)
+        for name, kept in stored.items():
             arch.shared.opened[name, split, *shows] = kept.array
             _record(arch, (name, split, *shows), kept)
     while len(arch.shared.opened) > max(MAX_OPEN_ARRAYS, len(names)):
         del arch.shared.opened[next(iter(arch.shared.opened))]
-    found = {name: arch.shared.opened[name, split, *shows] for name in names}
-    return found if rows is None else {name: array[rows] for name, array in found.items()}
+    arrays = {name: arch.shared.opened[name, split, *shows] for name in names}
+    return arrays if rows is None else {name: array[rows] for name, array in arrays.items()}
 
 
-def starts_of(
+def stored_inputs(
     arch: Architecture,
     cut: str,
     split: str,
@@ -83,48 +86,58 @@ def starts_of(
     view: int | None,
     also: Sequence[str] = (),
 ) -> Arrays:
-    """What a suffix starts at: a cut's activations and, where it reads them, the examples, too.
+    """Returns the stored inputs of a suffix: the cut's activations, or (activations, examples).
 
-    Args as of `activations`.
+    The examples are included if the suffix also reads the model's input.
+
+    Args:
+      cut: name of the cut below the suffix.
+      how: how training examples are augmented.
+      view: number of the augmented view; None for the unaugmented examples.
+      also: further cuts to compute in the same pass, if this split and view had no pass yet.
     """
     names = [cut, arch.input] if cut_of(arch, cut).input_bytes else [cut]
-    found = activations(arch, names, split, how, view, also)
-    return tuple(found[name] for name in names) if len(names) > 1 else found[cut]
+    arrays = activations(arch, names, split, how, view, also)
+    return tuple(arrays[name] for name in names) if len(names) > 1 else arrays[cut]
 
 
 def _record(arch: Architecture, key: tuple, kept: Kept) -> None:
-    """Adds an array to what the record says of its cut: of its views, all of this session."""
+    """Updates bytes and seconds of a cut's record, summed over the views of this process."""
     name, split, *_ = key
-    why = "what suffixes read, too" if name == arch.input else "what heads are fitted on"
+    why = "suffixes also read them" if name == arch.input else "heads are fitted on them"
     decided = _recorded(arch, name, split) or ActivationsRecord(keep=True, why=why)
-    # An array that is opened once more is no other one.
+    # `setdefault`: an array that is opened again must not be counted twice.
     arch.shared.counts.setdefault(key, (kept.cached, kept.array.nbytes, kept.seconds))
-    found = [count for other, count in arch.shared.counts.items() if other[:2] == (name, split)]
-    cached, sizes, seconds = zip(*found, strict=True)
+    views = [count for other, count in arch.shared.counts.items() if other[:2] == (name, split)]
+    cached, sizes, seconds = zip(*views, strict=True)
     counted = {"cached": all(cached), "bytes": sum(sizes), "seconds": round(sum(seconds), 3)}
     arch.run.add(features={f"{arch.label}{name}/{split}": decided.model_copy(update=counted)})
 
 
 def _recorded(arch: Architecture, name: str, split: str) -> ActivationsRecord | None:
-    found = arch.run.record.get("features", {}).get(f"{arch.label}{name}/{split}")
-    return ActivationsRecord.model_validate(found) if found else None
+    record = arch.run.record.get("features", {}).get(f"{arch.label}{name}/{split}")
+    return ActivationsRecord.model_validate(record) if record else None
 
 
 def kept_cuts(arch: Architecture, split: str) -> list[str]:
-    """The depths at which a split's activations are kept, and the input where one reads it."""
+    """Returns the cuts whose activations are stored for a split.
+
+    The model's input is included if the suffix above one of these cuts reads it.
+    """
     kept = [name for name in arch.cuts if keeps(arch, arch.config, name)[split]]
     reads = any(cut_of(arch, name).input_bytes for name in kept)
     return [*kept, arch.input] if reads else kept
 
 
 def keeps(arch: Architecture, config: RunConfig, name: str) -> dict[str, bool]:
-    """By split, whether activations at a cut are kept: decided once, by time and room.
+    """Returns, for each split, whether the activations at a cut are stored.
 
-    What the suffix sees is equal either way. The record repeats the decision in a resumed run.
+    The decision depends on time and disk space, is made once, and is recorded so that a resumed run
+    repeats it. The suffix gets equal values either way.
     """
     plan = plan_of(arch.config, arch.data.dataset, pretrained=True)
     how = reading(arch.config, arch.data.dataset)
-    # A depth's share of it; one pass may write all of them.
+    # Each cut gets an equal share of the cache, because one pass may write all cuts.
     room = config.cache.max_bytes / (len(arch.cuts) + 1)
     source = arch.data.source
     num_train, num_val = (
@@ -141,7 +154,7 @@ def keeps(arch: Architecture, config: RunConfig, name: str) -> dict[str, bool]:
         looks = 1 + seen_views(how, arch.config, num_val)
         return fitting(cut, looks * num_val, room)
 
-    # What is mixed of two examples has no activations of its own to keep.
+    # An example mixed from two others (mixup, CutMix) is new in each epoch and never read again.
     mixes = how.augments.mixes(config.settings.augmentations)
     return {
         "train": not mixes and _decided(arch, name, "train", of_train),
@@ -150,8 +163,10 @@ def keeps(arch: Architecture, config: RunConfig, name: str) -> dict[str, bool]:
 
 
 def decisions(arch: Architecture) -> dict[str, dict[str, Any]]:
-    """What the record says of the architecture's activations: which are kept, and why; decided
-    now, where it was not yet."""
+    """Returns the recorded decisions on storing the architecture's activations, with reasons.
+
+    Decisions that were not made yet are made now.
+    """
     for name in arch.cuts:
         keeps(arch, arch.config, name)
     known = arch.run.record.get("features", {})
@@ -170,11 +185,14 @@ def _decided(arch: Architecture, name: str, split: str, decide: Callable[[], Wor
     return worth.keep
 
 
-KEPT = {True: "kept", False: "computed at each step"}
+KEPT = {True: "kept", False: "computed again at each step"}
 
 
 def seen_views(how: Training, config: RunConfig, num_val: int) -> int:
-    """How many augmented views of each validation example the choice of a candidate leans on."""
+    """Returns the number of augmented views per validation example for choosing a candidate.
+
+    The number is 0 if `fit.choose_by` needs no views or nothing is augmented at random.
+    """
     choice, draws = tasks.of(config.task, "choice"), how.augments.num_columns(how.augmentations)
     if not choice.uses_views(config.fit.choose_by) or not draws:
         return 0
@@ -184,20 +202,22 @@ def seen_views(how: Training, config: RunConfig, num_val: int) -> int:
 def worth_keeping(
     cut: Cut, examples: int, uses: float, max_bytes: float, noun: str = "example"
 ) -> Worth:
-    """Compares one pass, writing and reading back with a pass for each use.
+    """Decides whether storing a cut's activations is faster than computing them for each use.
 
-    Only the time depends on the answer: what a suffix sees is equal either way.
+    Storing costs one pass, writing, and reading for each use. The decision affects only the time: a
+    suffix gets equal values either way.
 
     Args:
-      examples: whose activations are kept, each view one.
-      uses: how often each of them will be read.
-      noun: what an example is called.
+      examples: number of examples, with each augmented view counted as one.
+      uses: how often the activations of each example will be read.
+      max_bytes: the cut's share of `cache.max_bytes`.
+      noun: the modality's word for an example, such as "image".
     """
     room = fitting(cut, examples, max_bytes)
     if not room.keep:
         return room
     total, read = examples * cut.bytes, cut.bytes / _memory_speed()
-    # Reading: a copy where pages are in memory, the disk's speed where they cannot be.
+    # Arrays that fit in memory are read at the speed of a copy, larger ones at that of the disk.
     if total > MEMORY_SHARE * free_memory():
         read += cut.bytes / DISK_BYTES_PER_SECOND
     keep = cut.seconds + (1 + uses) * read < uses * cut.seconds
@@ -209,7 +229,7 @@ def worth_keeping(
 
 
 def _memory_speed() -> float:
-    """Bytes per second of a copy, measured."""
+    """Measures the speed of a memory copy, in bytes per second."""
     source = np.ones(1 << 24, np.uint8)
     started = time.monotonic()
     np.copy(source)
@@ -217,9 +237,9 @@ def _memory_speed() -> float:
 
 
 def fitting(cut: Cut, examples: int, max_bytes: float) -> Worth:
-    """Whether a prefix's activations have room."""
+    """Decides whether the activations of a cut fit into `max_bytes`."""
     total = examples * cut.bytes
     if total > max_bytes:
-        share = f"the {max_bytes / 1e9:.1f} GB of cache.max_bytes that a cut may take"
-        return Worth(False, f"{total / 1e9:.1f} GB are over {share}")
+        share = f"the {max_bytes / 1e9:.1f} GB that one cut may use of cache.max_bytes"
+        return Worth(False, f"{total / 1e9:.1f} GB would exceed {share}")
     return Worth(True, "read in each epoch")

@@ -1,4 +1,4 @@
-"""Adapts a model to a data set: head first, then the suffix (LP-FT); or all of it from scratch."""
+"""Adapts a model to a data set: head, then suffix (LP-FT), or the whole model from scratch."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -41,9 +41,10 @@ from tl_keras.training.suffix import by_epoch, fit_suffix, suffix_of, validation
 
 
 def adapt(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
-    """The trained, calibrated model, prepared example to answer.
+    """Returns a trained and calibrated model, which maps a prepared example to an answer.
 
-    From scratch without pretrained weights, else LP-FT. Goes on where a killed run stopped.
+    With pretrained weights, trains the head and then the suffix (LP-FT). Without, trains the whole
+    model from scratch. Resumes a run that was killed.
     """
     config = run.config
     if not config.model.is_pretrained:
@@ -58,10 +59,10 @@ def adapt(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
 def from_scratch(
     run: Run, data: Data, backbone: keras.Model, chosen: Chosen | None = None
 ) -> keras.Model:
-    """Trains everything, batch norm too, starting at the backbone's weights.
+    """Trains the whole model from the backbone's current weights, batch norm included.
 
     Args:
-      chosen: by folds, where there is nothing to validate on.
+      chosen: what cross-validation chose, for a training without a validation set; else None.
     """
     config = run.config
     model = with_random_head(backbone, config, data.dataset)
@@ -70,7 +71,7 @@ def from_scratch(
         plan = _as_chosen(plan, chosen)
     _log(plan)
     network = models.logits_of(to_train(model, config, data.dataset))
-    train.quicken_batch_norm(network, plan.steps * plan.epochs)
+    train.speed_up_batch_norm(network, plan.steps * plan.epochs)
     devices = _devices(run, min(config.fit.batch_size, len(data.inputs["train"])))
     if devices:
         network = models.mirrored(network, devices)
@@ -80,8 +81,8 @@ def from_scratch(
         chosen.temperature if chosen else _temperature(model, data.inputs["val"], config.task)
     )
     models.fold_temperature(model, temperature)
-    chose = history and not chosen and plan.keep == "best"
-    epochs = train.best_epoch(history) if chose else len(history)
+    chose_epoch = history and not chosen and plan.keep == "best"
+    epochs = train.best_epoch(history) if chose_epoch else len(history)
     chosen = Chosen(kept="scratch", regularisation=None, temperature=temperature, epochs=epochs)
     model_record = described(model, config, Freeze(0.0, None, None, 0, 0), "scratch")
     run.add(model=model_record, chosen=chosen)
@@ -97,42 +98,46 @@ def _log(plan: Plan) -> None:
 
 
 def check_devices(batch_size: int, noun: str) -> list[str]:
-    """All GPUs of this machine, or its CPU: CUDA_VISIBLE_DEVICES says which there are.
+    """Returns the names of all visible GPUs, or of the CPU if there are none.
+
+    The environment variable CUDA_VISIBLE_DEVICES limits which GPUs are visible.
 
     Args:
-      noun: what an example is called.
+      noun: the modality's word for an example, such as "image".
 
     Raises:
-      ValueError: a batch has not an example for each.
+      ValueError: the batch is smaller than the number of devices.
     """
-    found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-    if batch_size < len(found):
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    if batch_size < len(devices):
         raise ValueError(
-            f"fit.batch_size: expected at least one training {noun} for each of {len(found)} "
-            f"devices; received {batch_size}; CUDA_VISIBLE_DEVICES takes some away"
+            f"fit.batch_size: expected at least one training {noun} for each of {len(devices)} "
+            f"devices; received {batch_size}; set CUDA_VISIBLE_DEVICES to use fewer devices"
         )
-    return [device.name for device in found]
+    return [device.name for device in devices]
 
 
 def _devices(run: Run, batch_size: int) -> tf.distribute.Strategy | None:
-    """What a run is trained on, where it is several devices; the record says how many.
+    """Returns a strategy that mirrors the model on all devices, or None for a single device.
+
+    The number of devices is recorded, because the result of a training depends on it.
 
     Raises:
-      ValueError: it began on another number, on which it would not end as it began; or as
-        `check_devices`.
+      ValueError: the run began on another number of devices, or `check_devices` fails.
     """
-    found = check_devices(batch_size, run.config.nouns[0])
-    began = run.record.get("devices", len(found))
-    if began != len(found):
+    names = check_devices(batch_size, run.config.nouns[0])
+    began = run.record.get("devices", len(names))
+    if began != len(names):
         raise ValueError(
-            f"--workdir: {str(run.workdir)!r} began on {began} devices, and there are "
-            f"{len(found)}; CUDA_VISIBLE_DEVICES says how many are used; or choose another folder"
+            f"--workdir: the run in {str(run.workdir)!r} began on {began} devices, but "
+            f"{len(names)} are visible now; set CUDA_VISIBLE_DEVICES to use {began}, or choose "
+            "another --workdir"
         )
-    run.add(devices=len(found))
-    if len(found) == 1:
+    run.add(devices=len(names))
+    if len(names) == 1:
         return None
-    logging.info("training on %d devices", len(found))
-    return tf.distribute.MirroredStrategy(found)
+    logging.info("training on %d devices", len(names))
+    return tf.distribute.MirroredStrategy(names)
 
 
 def _fit(
@@ -151,25 +156,26 @@ def _fit(
         epochs = by_epoch(lambda place: batches.training(inputs, how, place))
     else:
         epochs = by_epoch(lambda place: batches.drawn(dataset, how, place))
-    learns = learner(network, config.fit, network.non_trainable_variables, devices, config.task)
+    trainer = learner(network, config.fit, network.non_trainable_variables, devices, config.task)
     validate = None
     if validates:
         validate = validation(Inference(network), data.inputs["val"], config.task)
-    fit = Fit("scratch", learns, epochs, validate, plan, config.fit, config.seed)
+    fit = Fit("scratch", trainer, epochs, validate, plan, config.fit, config.seed)
     with run.timed("finetune"), metrics.publisher(run.workdir, []) as publish:
         return train.fit(fit, run.checkpoint / "scratch.npy", publish)
 
 
 @dataclass(frozen=True)
 class Adapted:
-    """What a training came to.
+    """The result of a training.
 
     Attributes:
-      model: calibrated.
-      probabilities: its answers on validation, `(val, width)`.
-      tuned: the same of the best fine-tuned weights, kept or not; None where none were trained.
-      depth: at which it was frozen.
-      held_out: answers on the test examples, `(test, width)`, where they were asked for.
+      model: the calibrated model.
+      probabilities: the model's answers on the validation set, `(val, width)`.
+      tuned: answers of the best fine-tuned candidate on the validation set, even if the head was
+        kept; None if nothing was fine-tuned.
+      depth: the freeze depth.
+      held_out: answers on the test examples, `(test, width)`, if they were requested.
     """
 
     model: keras.Model
@@ -185,15 +191,15 @@ def head_then_suffix(
     holds_out: bool = False,
     choose: candidates.Choice | None = None,
 ) -> Adapted:
-    """LP-FT (arXiv 2202.10054): a converged head, then the layers above the freeze depth.
+    """Trains a converged head, then the layers above the freeze depth (LP-FT, arXiv 2202.10054).
 
-    Head alone, fine-tuned, and the mean of their weights (WiSE-FT, arXiv 2109.01903) stand on
-    validation; the head is kept unless validation speaks clearly for another, see `choice` of the
-    task.
+    The validation set compares three candidates: the head alone on the pretrained backbone, the
+    fine-tuned weights, and the mean of both (WiSE-FT, arXiv 2109.01903). The head is kept unless
+    another candidate is clearly better, see the part `choice` of the task.
 
     Args:
-      holds_out: whether the test examples of a fold are to be predicted.
-      choose: names the candidate to keep, where that is not as `fit.choose_by` has it.
+      holds_out: whether to predict the fold's test examples.
+      choose: returns the name of the candidate to keep; None to choose by `fit.choose_by`.
     """
     config, model = run.config, arch.model
     plan = plan_of(config, arch.data.dataset, pretrained=True)
@@ -203,42 +209,46 @@ def head_then_suffix(
         publish(head.history)
     models.start_from(arch.trained, arch.initial, head, config.model.dropout)
     tunes = depth.cut != arch.output and plan.epochs > 0
-    standing = {"head": candidates.of_head(arch, config, head, looks=tunes)}
+    by_name = {"head": candidates.of_head(arch, config, head, views=tunes)}
     suffix: Any = None
     epochs = 0
-    if tunes and (choose or candidates.may_gain(run, standing["head"])):
+    if tunes and (choose or candidates.may_gain(run, by_name["head"])):
         suffix = suffix_of(arch, config, depth.cut)
         suffix.learner.begin()
         before = suffix.learner.values()
         history = fit_suffix(run, arch, suffix, plan, head.history)
         epochs = train.best_epoch(history) if plan.keep == "best" else len(history)
-        standing |= candidates.of_suffix(arch, config, suffix, before)
-    kept = candidates.choose(run, standing, choose)
+        by_name |= candidates.of_suffix(arch, config, suffix, before)
+    kept = candidates.choose(run, by_name, choose)
     if kept == "head":
         models.start_from(model, arch.initial, head, config.model.dropout)
     else:
-        suffix.learner.set(standing[kept].values)
+        suffix.learner.set(by_name[kept].values)
         model.set_weights(arch.trained.get_weights())
-    found = None
-    if holds_out:  # Before the temperature is folded into the head, which the suffix shares.
-        by = None if kept == "head" else suffix
-        found = candidates.held_out(arch, config, standing[kept], head, by)
-    models.fold_temperature(model, standing[kept].temperature)
+    held_out = None
+    if holds_out:  # Before `fold_temperature` scales the head, whose layers the suffix shares.
+        tuned_suffix = None if kept == "head" else suffix
+        held_out = candidates.held_out(arch, config, by_name[kept], head, tuned_suffix)
+    models.fold_temperature(model, by_name[kept].temperature)
     chosen = Chosen(
         kept=kept,
         regularisation=head.regularisation,
-        temperature=standing[kept].temperature,
+        temperature=by_name[kept].temperature,
         epochs=epochs,
     )
     run.add(model=described(model, config, depth, kept, arch.earlier), chosen=chosen)
-    others = [candidate for name, candidate in standing.items() if name != "head"]
+    others = [candidate for name, candidate in by_name.items() if name != "head"]
     best = min(others, key=lambda candidate: candidate.losses.mean(), default=None)
     tuned = None if best is None else best.probabilities
-    return Adapted(model, standing[kept].probabilities, tuned, depth, found)
+    return Adapted(model, by_name[kept].probabilities, tuned, depth, held_out)
 
 
 def refit(run: Run, arch: Architecture, chosen: Chosen) -> keras.Model:
-    """LP-FT on all of train, with nothing to validate on: as it was chosen elsewhere."""
+    """Trains by LP-FT on all of train, without a validation set.
+
+    Args:
+      chosen: candidate, regularisation, temperature and epochs, as cross-validation chose them.
+    """
     config, model = run.config, arch.model
     plan = _as_chosen(plan_of(config, arch.data.dataset, pretrained=True), chosen)
     depth = depth_of(config, arch.backbone, plan)
@@ -266,8 +276,9 @@ def _as_chosen(plan: Plan, chosen: Chosen) -> Plan:
 
 
 def check_answers(dataset: Dataset) -> None:
-    """Refuses a data set in which an answer has no training example: a head cannot be fitted to it.
-    Drawn sets (glyphs) of a few hundred examples may lack one.
+    """Checks that every answer (such as a class) has a training example, as fitting a head needs.
+
+    A generated data set (glyphs) of a few hundred examples may lack some.
 
     Raises:
       ValueError: an answer has no training example.
@@ -278,12 +289,12 @@ def check_answers(dataset: Dataset) -> None:
         raise ValueError(
             f"data.num_examples: expected {dataset.nouns[1]} of all {len(dataset.classes)} "
             f"{tasks.of(dataset.task, 'names').NOUNS[1]} in train; "
-            f"{len(missing)} have none, {missing[0]!r} among them; set it higher"
+            f"{len(missing)} have none, for example {missing[0]!r}; set a larger number"
         )
 
 
 def depth_of(config: RunConfig, backbone: keras.Model, plan: Plan) -> Freeze:
-    """Where the plan's freeze depth cuts the backbone."""
+    """Returns the cut of the backbone that the plan's freeze depth resolves to."""
     return freeze.resolve(backbone, table.block_pattern(config.model.backbone), plan.freeze)
 
 
@@ -299,10 +310,16 @@ def described(
     kept: str,
     earlier: heads.Earlier | None = None,
 ) -> ModelRecord:
-    """`model` of `result.json`; of a chain with the classes that were kept of the earlier head."""
-    of_chain = {"classes_kept": list(earlier.names)} if earlier else {}
+    """Returns the part `model` of `result.json`.
+
+    Args:
+      kept: name of the kept candidate.
+      earlier: the head of an earlier run that this run started from; its known classes are
+        recorded.
+    """
+    classes_kept = {"classes_kept": list(earlier.names)} if earlier else {}
     return ModelRecord(
-        **of_chain,
+        **classes_kept,
         backbone=config.model.backbone,
         weights=config.model.weights,
         parameters=model.count_params(),

@@ -1,7 +1,8 @@
-"""What trainings of one architecture share: examples, backbone, heads, activations, traced graphs.
+"""An architecture: a backbone with a head, and everything that its trainings share.
 
-A run has one of its own; the trials of a search share one an architecture, so that nothing is
-computed, loaded or traced twice.
+Trainings of one architecture share examples, backbone, heads, activations and traced graphs. In a
+search, all trials of the same architecture share one, so that nothing is computed, loaded or traced
+twice.
 """
 
 from collections.abc import Sequence
@@ -33,24 +34,24 @@ HEAD_SPLITS = ("train", "val")
 
 @dataclass
 class Shared:
-    """What trainings of an architecture leave in memory for the next ones, so that nothing is
-    computed, loaded or traced twice.
+    """An in-memory cache for the trainings of one architecture.
 
-    A cache, never a requirement: what is not here is read from the store of activations and from
-    the run's folder, or made again to the same values.
+    It saves time and changes no results. What it lacks is read from the store of activations or the
+    run's folder, or computed again with equal values.
 
     Attributes:
-      heads: converged, by `data.balance`.
-      tried: prefixes; by whether they compute in half precision.
-      opened: activations, by cut, split and view.
+      heads: converged heads by `data.balance`.
+      prefixes: prefixes, by whether they compute in half precision.
+      opened: opened arrays of activations, by cut, split and view.
       networks: traced suffixes, see `suffix_of`.
-      counts: of each array, by cut, split and view: whether it was kept already, bytes, seconds.
-      passed: splits and views of which there was a pass.
-      prepared: folders of passes that have their config.
+      counts: for each array, by cut, split and view: whether the store had it already, its size in
+        bytes, and the seconds that it took.
+      passed: splits and views whose pass has run.
+      prepared: folders of passes whose config is written.
     """
 
     heads: dict[str, Head] = field(default_factory=dict)
-    tried: dict[bool, Prefixes] = field(default_factory=dict)
+    prefixes: dict[bool, Prefixes] = field(default_factory=dict)
     opened: dict[tuple, np.ndarray] = field(default_factory=dict)
     networks: dict[tuple, Any] = field(default_factory=dict)
     counts: dict[tuple, tuple[bool, int, float]] = field(default_factory=dict)
@@ -60,21 +61,24 @@ class Shared:
 
 @dataclass  # Not frozen: trainings write into `shared`.
 class Architecture:
-    """A backbone with a head at one example size, and what is known of it so far.
+    """A backbone with a head for one example size, with its data and its caches.
 
     Attributes:
-      run: in whose record decisions and times are written.
-      config: of the run, or of the trial of this architecture that needs the most views.
-      data: prepared at the example size.
-      backbone: `model` up to its features.
-      model: whole; a finished training leaves its weights here.
-      trained: what trainings train: `model`, or its twin in half precision.
-      initial: weights before any training.
-      cuts: names of the depths that trainings will freeze at, the backbone's output left out.
-      trainings: how many will read the same activations.
-      label: before the names of cuts in the record, where there are several architectures.
-      earlier: the head of the run that the weights are of, where it knows some of the classes.
-      shared: with other trainings in this process.
+      run: the run whose record takes decisions and times.
+      config: the run's config; in a search, the config of the architecture's trial that needs the
+        most views.
+      data: examples prepared at the example size.
+      backbone: the part of `model` up to its features.
+      model: the whole model; a finished training sets its weights.
+      trained: the model that trainings change: `model`, or a copy of it in half precision.
+      initial: the weights of `model` before any training.
+      cuts: names of the cuts at which trainings freeze, apart from the backbone's output.
+      trainings: expected number of trainings that read the same activations.
+      label: prefix of the names of cuts in the record; empty unless there are several
+        architectures.
+      earlier: the head of the earlier run that the weights come from, if that head knows some of
+        the answers.
+      shared: cache that trainings in this process share.
     """
 
     run: Run
@@ -92,12 +96,12 @@ class Architecture:
 
     @property
     def input(self) -> str:
-        """The backbone's input, kept like a cut for suffixes that read it, too."""
+        """Returns the name of the backbone's input, which is stored for suffixes that read it."""
         return self.backbone.operations[0].name
 
     @property
     def output(self) -> str:
-        """The cut at the backbone's output, whose activations are the features."""
+        """Returns the name of the cut at the backbone's output, whose activations are features."""
         return self.backbone.operations[-1].name
 
 
@@ -108,7 +112,11 @@ def architecture(
     backbone: keras.Model,
     depths: Sequence[float | str],
 ) -> Architecture:
-    """An architecture of a pretrained backbone, for trainings at some freeze depths."""
+    """Returns the architecture of a pretrained backbone, for trainings at the given freeze depths.
+
+    Args:
+      depths: freeze depths, as `fit.freeze` takes them: shares 0..1 or names.
+    """
     model = with_random_head(backbone, config, data.dataset)
     pattern = table.block_pattern(config.model.backbone)
     cuts = [freeze.resolve(backbone, pattern, depth).cut for depth in depths]
@@ -123,26 +131,26 @@ def architecture(
 
 
 def _earlier(config: RunConfig, dataset: Dataset) -> Earlier | None:
-    """What a chain keeps of the head of the run before."""
+    """Returns the head of the earlier run that `model.weights` names, if its answers are known."""
     folder = run_of(config.model.weights)
     if folder is None or config.model.head_width:
         return None
-    found = models.earlier_head(folder, dataset.classes, config.task)
-    if found and found.names:
-        count = f"{len(found.names)} of {len(dataset.classes)} classes"
-        logging.info("head: starts from that of %r for %s", str(folder), count)
-    return found
+    earlier = models.earlier_head(folder, dataset.classes, config.task)
+    if earlier and earlier.names:
+        count = f"{len(earlier.names)} of {len(dataset.classes)} classes"
+        logging.info("head: starts from the head of run %r for %s", str(folder), count)
+    return earlier
 
 
 def with_random_head(backbone: keras.Model, config: RunConfig, dataset: Dataset) -> keras.Model:
-    """The backbone with a random head for the data set's answers; see `model.add_head`."""
+    """Returns the backbone with a randomly initialised head, see `model.add_head`."""
     keras.utils.set_random_seed(config.seed)
-    how = config.model
-    return models.add_head(backbone, dataset.classes, how.dropout, how.head_width, config.task)
+    dropout, width = config.model.dropout, config.model.head_width
+    return models.add_head(backbone, dataset.classes, dropout, width, config.task)
 
 
 def reading(config: RunConfig, dataset: Dataset) -> Training:
-    """How the config has the training examples read."""
+    """Returns how training examples are read: batch size, order, augmentation and targets."""
     return Training(
         config.modality,
         config.fit.batch_size,
@@ -156,16 +164,16 @@ def reading(config: RunConfig, dataset: Dataset) -> Training:
 
 
 def to_train(model: keras.Model, config: RunConfig, dataset: Dataset) -> keras.Model:
-    """What trainings train: the model, or one of equal weights in half precision."""
+    """Returns the model to train: the given one, or a mixed-precision copy with equal weights."""
     if not config.fit.mixed_precision:
         return model
-    # Not float16, which would need loss scaling and is slow on CPUs.
+    # bfloat16, since float16 would need loss scaling and is slow on CPUs.
     policy = "mixed_bfloat16"
     return models.in_precision(model, config.model, dataset.classes, policy, config.task)
 
 
 def plan_of(config: RunConfig, dataset: Dataset, pretrained: bool) -> Plan:
-    """What the config's `auto` fields come to on a data set."""
+    """Returns the plan: the config's `auto` fields resolved for a data set."""
     count = len(dataset.splits["train"])
     steps = batches.num_steps(count, config.fit.batch_size)
     return resolved(config.fit, count, steps, pretrained)

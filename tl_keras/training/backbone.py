@@ -1,4 +1,4 @@
-"""The backbone that a run begins with, and has to go on with, until it has its model."""
+"""Builds the backbone of a run, and checks that a resumed run still has the same one."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,32 +21,36 @@ from tl_keras.training.network import model as models
 
 
 def begin(run: Run) -> keras.Model | None:
-    """The pretrained backbone, of a search that of its first architecture; None where the run has
-    its model already, and no search to go on.
+    """Returns the pretrained backbone, or None if the run already has its final model.
 
-    Made before the data are read, which takes longer: a mistake in it shows at once.
+    A search gets the backbone of its first architecture. The backbone is built before the data are
+    read, since reading takes longer and a mistake in `model` should show at once.
 
     Raises:
-      ValueError: the weights cannot be had or do not fit, or `fit.freeze` names no cut point.
+      ValueError: the weights cannot be loaded or do not fit, or the name in `fit.freeze` is not a
+        cut point.
     """
     config = run.config
     if _has_model(run) and not goes_on(run):
         return None
     keras.utils.set_random_seed(config.seed)
     first, *others = space.first_trials(config)
-    found = models.pretrained(first.model, first.settings)
+    backbone = models.pretrained(first.model, first.settings)
     for depth in space.depths(config):
         if depth != "auto":
-            freeze.resolve(found, table.block_pattern(first.model.backbone), depth)
+            freeze.resolve(backbone, table.block_pattern(first.model.backbone), depth)
     if not others:
-        refuse_another(run, first.model, found)
+        check_same(run, first.model, backbone)
     elif not (run.workdir / "search").exists():
         _check_weights(config)
-    return found
+    return backbone
 
 
 def _has_model(run: Run) -> bool:
-    """Whether the run has its model, and says how it was made; else it is made again."""
+    """Returns whether the run has a model and the record of its training.
+
+    If either is missing, the model is trained again.
+    """
     described = run.result is not None or "kept" in run.record.get("model", {})
     return described and (run.workdir / "model.keras").exists()
 
@@ -54,26 +58,26 @@ def _has_model(run: Run) -> bool:
 def trained(
     run: Run, data: Data, backbone: keras.Model | None, train: Callable[..., keras.Model | Path]
 ) -> keras.Model:
-    """The model of `model.keras`, which is trained first if there is none.
+    """Returns the model of `model.keras`; trains and saves it first unless `begin` returned None.
 
     Args:
-      backbone: as `begin` gives it.
-      train: takes run, data and backbone; gives a model, or that file if it has written it.
+      backbone: the result of `begin`.
+      train: takes run, data and backbone. Returns the model, or the path of `model.keras` if it has
+        already written that file.
     """
     file = run.workdir / "model.keras"
     if backbone is not None:
-        made = train(run, data, backbone)
-        if not isinstance(made, Path):
+        model = train(run, data, backbone)
+        if not isinstance(model, Path):
             with replacing(file) as temporary:
-                made.save(temporary)
+                model.save(temporary)
     return models.load(file)
 
 
 def _check_weights(config: RunConfig) -> None:
-    """Loads the files of weights of all architectures but the first, which is loaded already."""
-    found = zip(space.architectures(config), space.first_trials(config), strict=True)
+    """Loads the weight files of all architectures but the first, which is already loaded."""
     seen: set[str] = set()
-    for values, trial in found:
+    for values, trial in zip(space.architectures(config), space.first_trials(config), strict=True):
         key = trial.model.model_dump_json(exclude={"dropout", "head_width"})
         if seen and key not in seen and trial.model.weights not in WEIGHTS:
             try:
@@ -81,22 +85,22 @@ def _check_weights(config: RunConfig) -> None:
             except ValueError as error:
                 named = ", ".join(f"{name} {value!r}" for name, value in values.items())
                 raise ValueError(
-                    f"search.space: with {named}: {error}; give each backbone its file, as in "
-                    "search.space.model: [{backbone: A, weights: a.h5}, {backbone: B, ...}]"
+                    f"search.space: with {named}: {error}; give each backbone its own weights, as "
+                    "in search.space.model: [{backbone: A, weights: a.h5}, {backbone: B, ...}]"
                 ) from None
         seen.add(key)
 
 
-def refuse_another(
+def check_same(
     run: Run, config: ModelConfig, backbone: keras.Model, label: str | None = None
 ) -> None:
-    """A killed run goes on with the backbone that it began with, or not at all.
+    """Checks that a resumed run has the backbone that it began with, and records its digests.
 
     Args:
-      label: of the architecture, where a search has several.
+      label: label of the architecture if a search has several, else None.
 
     Raises:
-      ValueError: the file of the backbone or of its weights is another one by now.
+      ValueError: the backbone's file or its weights have changed since the run began.
     """
     part = "backbones" if label else "model"
     earlier = to_json(run.result) if run.result else {}
@@ -108,30 +112,30 @@ def refuse_another(
 def check_began(
     run: Run, config: ModelConfig, backbone: keras.Model, began: Mapping[str, Any]
 ) -> dict[str, str]:
-    """The digests of a backbone.
+    """Returns the digests of a backbone, and checks them against those that the run began with.
 
     Args:
-      began: those that the run began with.
+      began: the digests by name that the run recorded when it began; may be empty.
 
     Raises:
-      ValueError: the file of the backbone or of its weights is another one by now.
+      ValueError: the backbone's file or its weights have changed since the run began.
     """
     digests = {}
     if model_file.is_file(config.backbone):
         digests["graph_digest"] = graph_digest(backbone)
     if config.is_pretrained:
         digests["weights_digest"] = digest(backbone)
-    for name, found in digests.items():
-        if began.get(name, found) != found:
-            filled = name == "weights_digest" and config.weights not in WEIGHTS
-            field = "weights" if filled else "backbone"
+    for name, current in digests.items():
+        if began.get(name, current) != current:
+            from_file = name == "weights_digest" and config.weights not in WEIGHTS
+            field = "weights" if from_file else "backbone"
             raise ValueError(
-                f"model.{field}: {getattr(config, field)!r} is not what {str(run.workdir)!r} began "
-                "with; restore it, or choose another --workdir"
+                f"model.{field}: {getattr(config, field)!r} has changed since the run in "
+                f"{str(run.workdir)!r} began; restore it, or choose another --workdir"
             )
     return digests
 
 
 def digests_of(record: Mapping[str, Any]) -> dict[str, str]:
-    """The digests in what a record says of a model."""
+    """Returns the digests in the record of a model."""
     return {name: record[name] for name in ("graph_digest", "weights_digest") if name in record}

@@ -1,4 +1,4 @@
-"""Weights that may be kept, as they stand on validation: the head alone, fine-tuned, their mean."""
+"""Compares the candidates on the validation set: head alone, fine-tuned, and their mean."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,18 +14,20 @@ from tl_keras.tasks.heads import Head
 from tl_keras.training import features
 from tl_keras.training.activations import activations, kept_cuts, seen_views
 from tl_keras.training.architecture import Architecture, reading
-from tl_keras.training.suffix import Suffix, seen
+from tl_keras.training.suffix import Suffix, validation_inputs
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """Weights that may be kept, and what they come to on validation, calibrated.
+    """Weights that may be kept, with their calibrated results on the validation set.
 
     Attributes:
-      values: as `Learner.values` gives them; none of the head alone.
-      losses: `(1 + views, val)`, of the examples as they are, then of views of them.
-      probabilities: answers, `(val, width)`, of the examples as they are.
-      scores: how good each of them is, `(val,)`, the more the better.
+      values: weights, see `Learner.values`; empty for the head alone.
+      losses: loss of each example, `(1 + views, val)`. Row 0 has the unaugmented examples, the
+        others have augmented views of them.
+      probabilities: answers on the unaugmented examples, `(val, width)`.
+      scores: score of each of these answers, `(val,)`; higher is better.
+      temperature: number by which raw outputs are divided to calibrate them.
     """
 
     values: list[np.ndarray]
@@ -35,14 +37,18 @@ class Candidate:
     temperature: float
 
 
-def of_head(arch: Architecture, config: RunConfig, head: Head, looks: bool) -> Candidate:
-    """The head alone. Validation is looked at in views where `looks`."""
+def of_head(arch: Architecture, config: RunConfig, head: Head, views: bool) -> Candidate:
+    """Returns the head alone as a candidate.
+
+    Args:
+      views: whether to measure it on augmented views of the validation set, too.
+    """
     how, labels = reading(config, arch.data.dataset), arch.data.inputs["val"].labels
-    views = range(seen_views(how, config, len(labels)) if looks else 0)
+    num_views = seen_views(how, config, len(labels)) if views else 0
     others = kept_cuts(arch, "val")
     pooled = [
         activations(arch, [arch.output], "val", how, view, others)[arch.output]
-        for view in (None, *views)
+        for view in (None, *range(num_views))
     ]
     return _candidate([], [head.logits(array) for array in pooled], labels, config.task)
 
@@ -50,20 +56,24 @@ def of_head(arch: Architecture, config: RunConfig, head: Head, looks: bool) -> C
 def of_suffix(
     arch: Architecture, config: RunConfig, suffix: Suffix, before: list[np.ndarray]
 ) -> dict[str, Candidate]:
-    """The suffix as it was trained, and the mean of its weights with those before."""
+    """Returns two candidates: the suffix's current weights, and their mean with `before`.
+
+    Args:
+      before: the suffix's weights before fine-tuning, see `Learner.values`.
+    """
     how, labels = reading(config, arch.data.dataset), arch.data.inputs["val"].labels
-    inputs = seen(arch, suffix, how, seen_views(how, config, len(labels)))
+    inputs = validation_inputs(arch, suffix, how, seen_views(how, config, len(labels)))
     tuned = suffix.learner.values()
-    found = {}
+    by_name = {}
     for name, values in {"mix": mixed(before, tuned), "finetuned": tuned}.items():
         suffix.learner.set(values)
-        logits = [features.outputs(suffix.infer, shown) for shown in inputs]
-        found[name] = _candidate(values, logits, labels, config.task)
-    return found
+        logits = [features.outputs(suffix.infer, view) for view in inputs]
+        by_name[name] = _candidate(values, logits, labels, config.task)
+    return by_name
 
 
 def mixed(before: list[np.ndarray], tuned: list[np.ndarray]) -> list[np.ndarray]:
-    """The mean of weights before and after fine-tuning; counters stay what they are."""
+    """Returns the mean of weights before and after fine-tuning; integer counters are kept."""
     return [
         (old + new) / 2 if new.dtype.kind == "f" else new
         for old, new in zip(before, tuned, strict=True)
@@ -73,17 +83,18 @@ def mixed(before: list[np.ndarray], tuned: list[np.ndarray]) -> list[np.ndarray]
 def held_out(
     arch: Architecture, config: RunConfig, kept: Candidate, head: Head, suffix: Suffix | None
 ) -> np.ndarray:
-    """`(test, width)` answers on a fold's test examples, from the pool's activations.
+    """Returns the answers on a fold's test examples, `(test, width)`.
 
     Args:
-      kept: the candidate that was chosen.
-      suffix: with the weights of `kept`; None where that is the head alone.
+      kept: the chosen candidate.
+      suffix: the suffix, set to the weights of `kept`; None if the head alone was chosen.
     """
     how = reading(config, arch.data.dataset)
     if suffix is None:
         logits = head.logits(activations(arch, [arch.output], "test", how, None)[arch.output])
     else:
-        logits = features.outputs(suffix.infer, *seen(arch, suffix, how, split="test"))
+        inputs = validation_inputs(arch, suffix, how, split="test")
+        logits = features.outputs(suffix.infer, *inputs)
     return tasks.of(config.task, "losses").answers(logits / kept.temperature)
 
 
@@ -91,27 +102,27 @@ def _candidate(
     values: list[np.ndarray], logits: list[np.ndarray], labels: np.ndarray, task: str
 ) -> Candidate:
     if not all(np.isfinite(view).all() for view in logits):
-        # Of single examples, or of the mean of weights: those of the last epoch were numbers still.
+        # The last epoch's loss was finite. A view, or the mean of the weights, may still overflow.
         raise FloatingPointError(
-            "fit.learning_rate: training ended with weights whose answers are no numbers; choose a "
-            "lower one, and another --workdir"
+            "fit.learning_rate: training ended with weights whose answers are NaN or infinite; "
+            "choose a lower learning rate and another --workdir"
         )
-    own = tasks.of(task, "losses")
-    temperature = own.fit_temperature(logits[0], labels)
-    found = [own.answers(view / temperature) for view in logits]
-    losses = np.stack([own.of_each(view, labels) for view in found])
-    scores = tasks.of(task, "metrics").scores(found[0], labels)
-    return Candidate(values, losses, found[0], scores, temperature)
+    losses_of = tasks.of(task, "losses")
+    temperature = losses_of.fit_temperature(logits[0], labels)
+    answers = [losses_of.answers(view / temperature) for view in logits]
+    losses = np.stack([losses_of.of_each(view, labels) for view in answers])
+    scores = tasks.of(task, "metrics").scores(answers[0], labels)
+    return Candidate(values, losses, answers[0], scores, temperature)
 
 
 def may_gain(run: Run, head: Candidate) -> bool:
-    """Whether fine-tuning could be chosen over the head alone; if not, the record says so."""
+    """Returns whether any fine-tuned candidate could win over the head; if not, records why."""
     by, choice = run.config.fit.choose_by, tasks.of(run.config.task, "choice")
     if choice.may_gain(by, head.losses, head.scores):
         return True
     why = (
         f"left out: the head alone is so good on the {len(head.scores)} validation examples that "
-        "no other could be chosen over it"
+        "no other candidate could be chosen"
     )
     run.add(model=ModelRecord(fine_tuning=why))
     logging.info("fine-tuning is %s", why)
@@ -121,30 +132,31 @@ def may_gain(run: Run, head: Candidate) -> bool:
 Choice = Callable[[Mapping[str, Candidate]], str]
 
 
-def choose(run: Run, standing: Mapping[str, Candidate], own: Choice | None = None) -> str:
-    """The candidate that is kept; the record says how all of them stand.
+def choose(run: Run, by_name: Mapping[str, Candidate], override: Choice | None = None) -> str:
+    """Returns the name of the candidate to keep, and records the results of all candidates.
 
     Args:
-      own: names it, where that is not as `fit.choose_by` has it.
+      by_name: the candidates, from simple to complex.
+      override: makes the choice instead of the rule of `fit.choose_by`.
     """
     by, task = run.config.fit.choose_by, run.config.task
-    losses = {name: candidate.losses for name, candidate in standing.items()}
-    scores = {name: candidate.scores for name, candidate in standing.items()}
-    kept = own(standing) if own else tasks.of(task, "choice").kept(by, losses, scores)
-    record = {name: _described(name, standing, task) for name in standing}
+    losses = {name: candidate.losses for name, candidate in by_name.items()}
+    scores = {name: candidate.scores for name, candidate in by_name.items()}
+    kept = override(by_name) if override else tasks.of(task, "choice").kept(by, losses, scores)
+    record = {name: _described(name, by_name, task) for name in by_name}
     run.add(model=ModelRecord(candidates=record))
     listed = ", ".join(f"{name} {scores[by]:.3f}" for name, scores in record.items())
     logging.info("validation %s: %s; kept: %s", by, listed, kept)
     return kept
 
 
-def _described(name: str, standing: Mapping[str, Candidate], task: str) -> CandidateRecord:
-    choice, own = tasks.of(task, "choice"), standing[name]
-    losses = {name: candidate.losses for name, candidate in standing.items()}
+def _described(name: str, by_name: Mapping[str, Candidate], task: str) -> CandidateRecord:
+    choice, candidate = tasks.of(task, "choice"), by_name[name]
+    losses = {name: candidate.losses for name, candidate in by_name.items()}
     return CandidateRecord(
-        **choice.described(own.losses, own.scores),
-        temperature=own.temperature,
-        views=len(own.losses),
+        **choice.described(candidate.losses, candidate.scores),
+        temperature=candidate.temperature,
+        views=len(candidate.losses),
         gain=choice.gain(losses, name),
-        **choice.paired(own.scores, standing["head"].scores),
+        **choice.paired(candidate.scores, by_name["head"].scores),
     )

@@ -1,4 +1,4 @@
-"""Examples dealt out to folds: what each trains on, chooses by, and holds out."""
+"""Deals the examples out to folds: each fold has a train, a val and a held-out part."""
 
 from dataclasses import dataclass, replace
 
@@ -12,17 +12,17 @@ from tl_keras.data.prepared import Data, prepared
 from tl_keras.data.splits import folds, parted
 from tl_keras.training.architecture import HEAD_SPLITS
 
-ALL = "all"  # The part that is everything, of which some is set aside for choices.
+ALL = "all"  # The name of the part with all examples, some of them set aside as validation set.
 
 
 @dataclass(frozen=True)
 class Part:
-    """The examples of a fold.
+    """The examples of one fold.
 
     Attributes:
-      repeat: which time the examples are dealt out.
-      data: what is trained on, what choices are made on, and as test what is held out.
-      rows: positions of the held-out examples among all.
+      repeat: index of the repetition of cross-validation, from 0.
+      data: the fold's splits: train, val (for choices) and test (the held-out examples).
+      rows: positions of the held-out examples among all examples.
     """
 
     repeat: int
@@ -31,41 +31,41 @@ class Part:
 
 
 def deal(data: Data, config: RunConfig) -> list[Part]:
-    """The parts of all folds, repeat by repeat.
+    """Returns the examples of every fold, ordered by repeat and fold.
 
     Args:
-      data: train and val in one, see `Dataset.pooled`.
+      data: train and val pooled into one split, see `Dataset.pooled`.
 
     Raises:
-      ValueError: an answer has too few examples.
+      ValueError: an answer (such as a class) has too few examples.
     """
-    examples, found = data.dataset.splits["train"], []
+    examples, parts = data.dataset.splits["train"], []
     for repeat in range(config.cross_validate.repeats):
         seed = config.data.split_seed + 7919 * repeat
         for i, rows in enumerate(folds(examples, config.cross_validate.folds, seed)):
             others = np.setdiff1d(np.arange(len(examples)), rows)
-            parts = _inner(data, others, f"{seed} fold {i}", config) | {"test": rows}
-            part = _part(data, parts)
+            splits = _inner(data, others, f"{seed} fold {i}", config) | {"test": rows}
+            part = _part(data, splits)
             _check(part)
-            found.append(Part(repeat, part, rows))
-    return found
+            parts.append(Part(repeat, part, rows))
+    return parts
 
 
 def everything(data: Data, config: RunConfig) -> Data:
-    """All examples, some of them set aside for choices."""
+    """Returns all examples as train, with a share of them set aside as val for choices."""
     rows = np.arange(len(data.inputs["train"]))
     return _part(data, _inner(data, rows, f"{config.data.split_seed} all", config))
 
 
 def data_of(config: RunConfig, part: int | str | None, fingerprint: str) -> Data:
-    """The examples of a job, read anew and prepared as its config says.
+    """Reads the examples of a job again and prepares them by the job's config.
 
     Args:
-      part: the number of a fold, `ALL`, or None where there are no folds.
-      fingerprint: of the data that the job was made for.
+      part: the number of a fold, `ALL`, or None if the run has no folds.
+      fingerprint: fingerprint of the data set for which the job was prepared.
 
     Raises:
-      ValueError: the data are other ones by now.
+      ValueError: the data set has changed since.
     """
     dataset = loaded_again(config, fingerprint)
     if part is None:
@@ -75,11 +75,11 @@ def data_of(config: RunConfig, part: int | str | None, fingerprint: str) -> Data
 
 
 def loaded_again(config: RunConfig, fingerprint: str) -> Dataset:
-    """The data set that a job was made for, see `data_of`."""
+    """Reads a job's data set again and checks its fingerprint; raises as `data_of`."""
     dataset = load(config)
     if dataset.fingerprint != fingerprint:
         raise ValueError(
-            f"data: the {dataset.nouns[1]} are not those that the job was made for; restore them, "
+            f"data: the {dataset.nouns[1]} have changed since this job was prepared; restore them, "
             "or start the whole run again in another --workdir"
         )
     return dataset
@@ -91,19 +91,19 @@ def _check(part: Data) -> None:
     missing = targets.missing(part.inputs["train"].labels, dataset.classes)
     if missing:
         raise ValueError(
-            f"cross_validate.folds: {tasks.of(dataset.task, 'names').NOUNS[0]} {missing[0]!r} has "
-            f"no example left to train a fold on, since its {nouns} stand in large groups; "
-            "expected fewer folds"
+            f"cross_validate.folds: one fold has no training example of "
+            f"{tasks.of(dataset.task, 'names').NOUNS[0]} {missing[0]!r}, because its {nouns} form "
+            "large groups that cannot be divided; expected fewer folds"
         )
     if not len(part.inputs["val"]):
         raise ValueError(
-            f"data.val: {len(part.inputs['train'])} {nouns} stand in groups too large to set some "
-            "aside for the choices of a fold; expected a larger share"
+            f"data.val: the {len(part.inputs['train'])} {nouns} of a fold form groups that are too "
+            "large to set some of them aside as its validation set; expected a larger share"
         )
 
 
 def _inner(data: Data, rows: np.ndarray, seed: str, config: RunConfig) -> dict[str, np.ndarray]:
-    """Of some examples those to train on and those to choose by, as positions among all."""
+    """Divides the examples at `rows` into train and val; returns positions among all examples."""
     examples = [data.dataset.splits["train"][i] for i in rows]
     train, val = parted(examples, config.data.val, seed)
     return {"train": rows[train], "val": rows[val]}

@@ -1,4 +1,4 @@
-"""How a model does on val and test: its answers, their scores, and the files that show both."""
+"""Measures a model on val and test, and writes its predictions and explanations to files."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,14 +17,17 @@ from tl_keras.training import features
 from tl_keras.training.architecture import reading
 from tl_keras.training.network.fold_batch_norm import Inference
 
-Answers = dict[str, np.ndarray]  # By split, `(examples, width)`.
-Answered = tuple[Sequence[str], np.ndarray, np.ndarray]  # Files, labels and answers of a split.
+Answers = dict[str, np.ndarray]  # Maps a split to answers, `(examples, width)`.
+Answered = tuple[Sequence[str], np.ndarray, np.ndarray]  # Files, labels and answers of one split.
 
 
 def predict(
     run: Run, model: keras.Model, data: Data, splits: Sequence[str] = ("val", "test")
 ) -> Answers:
-    """The model's answers on val and, where there is one, test: `(examples, width) float32`."""
+    """Returns the model's answers on each of `splits`, `(examples, width) float32`.
+
+    Splits without examples are left out.
+    """
     with run.timed("evaluate"):
         infer = Inference(model)
         return {
@@ -37,7 +40,11 @@ def predict(
 def evaluate(
     run: Run, model: keras.Model, data: Data, probabilities: Answers
 ) -> dict[str, Maybe[Scores]]:
-    """`val` and `test` of `result.json`; writes `predictions.csv` and `pictures/`."""
+    """Returns `val` and `test` of `result.json`; writes `predictions.csv` and `pictures/`.
+
+    Args:
+      probabilities: the model's answers, see `predict`.
+    """
     with run.timed("evaluate"):
         measured = _evaluate(run, model, data, probabilities)
     with run.timed("explain"):
@@ -52,17 +59,17 @@ def _evaluate(
 ) -> dict[str, Maybe[Scores]]:
     names, answered, task = data.dataset.classes, {}, run.config.task
     measured: dict[str, Maybe[Scores]] = {"val": None, "test": None}
-    for split, found in probabilities.items():
+    for split, answers in probabilities.items():
         labels = data.inputs[split].labels
-        measured[split] = tasks.of(task, "metrics").measure(found, labels, names)
+        measured[split] = tasks.of(task, "metrics").measure(answers, labels, names)
         files = [example.file for example in data.dataset.splits[split]]
-        # Of folds each has its own model, and val is of all of them.
+        # In cross-validation, val has the answers of many models, one per fold: views need one.
         if run.config.evaluate.views > 1 and not (split == "val" and data.dataset.whole):
             views = _of_views(run, model, data, split)
             measured[split] = measured[split].model_copy(update={"views": views})
         if split == list(probabilities)[-1]:
-            _measure_without_copies(run, split, files, found, labels, names)
-        answered[split] = files, labels, found
+            _measure_without_copies(run, split, files, answers, labels, names)
+        answered[split] = files, labels, answers
     write_predictions(run, names, answered)
     return measured
 
@@ -71,8 +78,8 @@ def write_predictions(run: Run, names: Sequence[str], answered: Mapping[str, Ans
     """Writes `predictions.csv`.
 
     Args:
-      names: of the answers.
-      answered: by split.
+      names: names of the answers, such as class names.
+      answered: files, labels and answers of each split.
     """
     columns = tasks.of(run.config.task, "predictions")
     lines = [
@@ -84,18 +91,18 @@ def write_predictions(run: Run, names: Sequence[str], answered: Mapping[str, Ans
 
 
 def read_answers(run: Run) -> dict[str, np.ndarray]:
-    """By file, in the order of `predictions.csv`, the answer on it, `(width,) float64`."""
+    """Returns the answer on each file, `(width,) float64`, in the order of `predictions.csv`."""
     read = tasks.of(run.config.task, "predictions").read
     return {file: read(cells) for file, cells in predictions.read(run).items()}
 
 
 def _of_views(run: Run, model: keras.Model, data: Data, split: str) -> Views:
-    """Scores of answers that are the mean over `evaluate.views` views of each example."""
+    """Returns the scores of answers averaged over `evaluate.views` views of each example."""
     how, views = reading(run.config, data.dataset), run.config.evaluate.views
     probabilities = features.outputs_of_views(Inference(model), data.inputs[split], how, views)
     metrics = tasks.of(run.config.task, "metrics")
-    found = metrics.measure(probabilities, data.inputs[split].labels, data.dataset.classes)
-    return Views(count=views, **{name: found[name] for name in metrics.IN_SHORT if name != "n"})
+    measured = metrics.measure(probabilities, data.inputs[split].labels, data.dataset.classes)
+    return Views(count=views, **{name: measured[name] for name in metrics.IN_SHORT if name != "n"})
 
 
 def _measure_without_copies(
@@ -106,13 +113,12 @@ def _measure_without_copies(
     labels: np.ndarray,
     names: tuple[str, ...],
 ) -> None:
-    """Adds to the findings the score without examples that have a near-duplicate in another
-    split."""
+    """Adds to the findings a score without examples that have a near-duplicate in another split."""
     copies = doctor.copied(run.findings.get("near_duplicates", []), split)
     kept = np.array([file not in copies for file in files])
     if kept.all() or not kept.any():
         return
     task = run.config.task
-    found = tasks.of(task, "metrics").measure(probabilities[kept], labels[kept], names)
-    named = {name: found[name] for name in (tasks.of(task, "names").MAIN, "interval", "n")}
-    run.find(without_near_duplicates={"split": split, **named, "removed": int((~kept).sum())})
+    measured = tasks.of(task, "metrics").measure(probabilities[kept], labels[kept], names)
+    shown = {name: measured[name] for name in (tasks.of(task, "names").MAIN, "interval", "n")}
+    run.find(without_near_duplicates={"split": split, **shown, "removed": int((~kept).sum())})

@@ -1,8 +1,8 @@
-"""Activations of frozen prefixes: computed once, kept on disk, shared by whoever asks again.
+"""Computes activations of frozen prefixes once, and stores them on disk for every later use.
 
-A prefix in inference mode is a pure function of the prepared example, so its activations are
-known by what went in: contents, preparation, view, backbone, weights, cut. One pass over the
-examples gives those at all depths that are asked for.
+A prefix in inference mode is a pure function of the prepared example. Its activations are therefore
+identified by their inputs: content, preparation, view, backbone, weights and cut. One pass over the
+examples computes the activations at all requested cuts.
 """
 
 import time
@@ -34,16 +34,17 @@ BATCH_SIZE = 64
 
 @dataclass(frozen=True)
 class Cut:
-    """A depth at which a backbone is cut, and how activations there are kept.
+    """A cut of a backbone, and how the activations at this cut are stored.
 
     Attributes:
-      name: of the last operation of the prefix.
-      shape: of an example's activations.
-      dtype: `float16` unless that changes the backbone's features by more than `TOLERANCE`;
-        features themselves, which are small, are `float32`.
-      seconds: an example takes from the input to here.
-      key: what decides the activations beside the examples.
-      input_bytes: of an example, where what follows the cut reads it beside activations; else 0.
+      name: name of the prefix's last operation.
+      shape: shape of one example's activations.
+      dtype: dtype of the stored activations: `float16`, or `float32` if rounding to float16 changes
+        the backbone's features by more than `TOLERANCE`. The features themselves are small and
+        always `float32`.
+      seconds: time from the input to this cut for one example.
+      key: everything that determines the activations apart from the examples.
+      input_bytes: size of one example in bytes if the suffix also reads the model's input, else 0.
     """
 
     name: str
@@ -55,40 +56,46 @@ class Cut:
 
     @property
     def bytes(self) -> int:
-        """Of an example's activations, and of the example where it is read beside them."""
+        """Returns the stored size of one example: its activations, plus `input_bytes`."""
         return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize + self.input_bytes
 
 
 @dataclass(frozen=True)
 class Prefixes:
-    """A backbone's prefixes at several depths, run in one pass.
+    """A backbone's prefixes at several cuts, computed in one pass.
 
     Attributes:
-      cuts: by name, inputs first; the last is the backbone's output. Where what follows one of
-        them reads the backbone's input, that is the first.
-      run: examples to activations, a tensor a cut, and the time (s) at which each was there.
+      cuts: cuts by name, in order from input to output; the last is the backbone's output. The
+        backbone's input comes first if the suffix above one of the cuts reads it.
+      run: maps a batch of examples to one tensor of activations per cut, and the time (s) at which
+        each tensor was ready.
     """
 
     cuts: dict[str, Cut]
     run: Callable[[tf.Tensor], tuple[list[tf.Tensor], list[tf.Tensor]]]
 
 
-# Of a vector of features, relative to its length, of any of the examples that are tried: half the
-# precision of activations changes MobileNetV2's by some .001.
+# Largest change of a feature vector, relative to its norm, that float16 activations may cause in
+# any of the tested examples. MobileNetV2's features change by about 0.001.
 TOLERANCE = 0.005
-TRIED = 8  # examples
+TRIED = 8  # examples on which the change is tested
 
 
 def prefixes(
     backbone: keras.Model, names: Sequence[str], examples: tf.Tensor, config: ModelConfig
 ) -> Prefixes:
-    """A backbone's prefixes at the named cuts and its output, tried and timed on some examples."""
+    """Returns a backbone's prefixes at the named cuts and at its output.
+
+    Args:
+      names: names of the cuts.
+      examples: a batch of prepared examples, on which times are measured and dtypes are chosen.
+    """
     start, *_, end = backbone.operations
     wanted = {*names, end.name}
     reads = {name for name in names if freeze.reads_input(backbone, name)}
     operations = [o for o in backbone.operations if o.name in wanted or (o is start and reads)]
     run = _all_outputs(keras.Model(backbone.input, [o.output for o in operations]))
-    run(examples)  # Traces.
+    run(examples)  # Traces the graph; only the second call is timed.
     started = time.time()
     tensors, stamps = run(examples)
     cuts = {}
@@ -118,7 +125,7 @@ def _all_outputs(model: keras.Model) -> Callable:
         tensors, stamps = tf.nest.flatten(folded(examples, training=False)), []
         for tensor in tensors:
             with tf.control_dependencies([tensor]):
-                # Not `tf.timestamp`, which fails where a program asked for deterministic operators.
+                # `tf.timestamp` fails if a program enabled deterministic operations.
                 stamps.append(tf.numpy_function(time.time, [], tf.float64))
         return tensors, stamps
 
@@ -131,11 +138,13 @@ def _survives_half(
     if cut == backbone.operations[-1].name:
         return False
     suffix = freeze.split(backbone, cut)[1]
-    some, of = activations[:TRIED], examples[:TRIED]
-    both = tf.concat([some, _rounded(some)], 0)
-    both = suffix(freeze.taken(suffix, both, tf.concat([of, of], 0)), training=False)
+    activations, examples = activations[:TRIED], examples[:TRIED]
+    both = tf.concat([activations, _rounded(activations)], 0)
+    both = suffix(
+        freeze.suffix_inputs(suffix, both, tf.concat([examples, examples], 0)), training=False
+    )
     whole, half = np.split(both.numpy().astype(np.float32), 2)
-    # Not a number, where something overflows, is no small change.
+    # An overflow gives NaN, which must count as a large change.
     with np.errstate(invalid="ignore"):
         change = np.linalg.norm(half - whole, axis=-1)
     return bool(np.all(change <= TOLERANCE * np.linalg.norm(whole, axis=-1)))
@@ -158,19 +167,19 @@ def _key(prefix: keras.Model, config: ModelConfig) -> dict[str, Any]:
 
 
 def _identity(prefix: keras.Model, config: ModelConfig) -> list:
-    if model_file.is_file(config.backbone):  # Another model may stand there the next time.
+    if model_file.is_file(config.backbone):  # The file may hold another model next time.
         return [graph_digest(prefix)]
     return [config.backbone, sorted(config.options.items())]
 
 
 @dataclass(frozen=True)
 class Shown:
-    """Examples as a prefix sees them, and what decides them.
+    """The examples that a prefix reads, and the key that identifies them.
 
     Attributes:
-      examples: batches, each example once, in order.
-      count: of the examples.
-      key: contents, preparation, view.
+      examples: batches that contain every example once, in order.
+      count: number of examples.
+      key: content, preparation and view of the examples, as part of the key in the store.
     """
 
     examples: Iterable[Any]
@@ -179,7 +188,7 @@ class Shown:
 
 
 def unaugmented(inputs: Inputs, dataset: Dataset, split: str, config: RunConfig) -> Shown:
-    """A split's examples as they are."""
+    """Returns a split's examples without augmentation."""
     key = {
         "kind": split,
         "digests": [example.digest for example in dataset.splits[split]],
@@ -189,7 +198,7 @@ def unaugmented(inputs: Inputs, dataset: Dataset, split: str, config: RunConfig)
 
 
 def viewed(shown: Shown, inputs: Inputs, how: Training, view: int) -> Shown:
-    """The examples of `shown` in the view that an epoch of training shows."""
+    """Returns the examples of `shown`, augmented as in the given view of training."""
     operations = [entry.model_dump(mode="json") for entry in how.augmentations]
     key = {
         **shown.key,
@@ -201,9 +210,9 @@ def viewed(shown: Shown, inputs: Inputs, how: Training, view: int) -> Shown:
     return Shown(batches.view(inputs, BATCH_SIZE, how, view), shown.count, key)
 
 
-def requests(found: Prefixes, names: Sequence[str], shown: Shown) -> list[Request]:
-    """What the store is asked for: activations at the named cuts."""
-    cuts = [found.cuts[name] for name in names]
+def requests(all_prefixes: Prefixes, names: Sequence[str], shown: Shown) -> list[Request]:
+    """Returns one request to the store for each named cut."""
+    cuts = [all_prefixes.cuts[name] for name in names]
     return [
         Request(
             {
@@ -220,27 +229,28 @@ def requests(found: Prefixes, names: Sequence[str], shown: Shown) -> list[Reques
 
 
 def compute(
-    found: Prefixes,
+    all_prefixes: Prefixes,
     names: Sequence[str],
     shown: Shown,
     config: CacheConfig,
     begin: Callable[[Sequence[Request]], None] = lambda _: None,
 ) -> dict[str, Kept]:
-    """Activations at the named cuts, `(examples, ...)` of each cut's dtype, in inference mode.
+    """Returns the activations by cut, `(examples, ...)` in each cut's dtype, in inference mode.
 
     Args:
-      begin: is called with all that is asked for before a pass, if the store lacks some of it.
+      begin: called with all requests before a pass starts. No pass runs if the store already has
+        all of the requested activations.
     """
-    asked = requests(found, names, shown)
-    cuts = [found.cuts[name] for name in names]
-    positions = [list(found.cuts).index(name) for name in names]
+    requested = requests(all_prefixes, names, shown)
+    cuts = [all_prefixes.cuts[name] for name in names]
+    positions = [list(all_prefixes.cuts).index(name) for name in names]
 
     def fill(arrays: list[np.ndarray | None]) -> None:
-        begin(asked)
+        begin(requested)
         with progress(None, "features", shown.count, " examples") as bar:
             start = 0
             for batch in shown.examples:
-                tensors, _ = found.run(batch)
+                tensors, _ = all_prefixes.run(batch)
                 for array, position, cut in zip(arrays, positions, cuts, strict=True):
                     if array is not None:
                         rows = tf.cast(tensors[position], cut.dtype).numpy()
@@ -248,39 +258,45 @@ def compute(
                 start += len(batch)
                 bar.update(len(batch))
 
-    return dict(zip(names, store.keep_all(config, asked, fill), strict=True))
+    return dict(zip(names, store.keep_all(config, requested, fill), strict=True))
 
 
 def check_finite(array: np.ndarray, dataset: Dataset, split: str, config: RunConfig) -> None:
-    """Raises ValueError where pooled features, `(examples, channels)`, are NaN or infinite."""
+    """Raises ValueError if pooled features, `(examples, channels)`, are NaN or infinite."""
     bad, model = np.flatnonzero(~np.isfinite(array).all(axis=1)), config.model
     if bad.size:
         nouns = dataset.nouns[1]
         raise ValueError(
-            f"model.backbone: {model.backbone!r} with weights {model.weights!r} gives features "
-            f"that are not finite for {bad.size} of {len(array)} {nouns} of {split}, the first "
-            f"{dataset.splits[split][bad[0]].file!r}; look at its weights, and at what it makes of "
-            f"{part(config.modality, 'config').SCALE} (model.preprocessing)"
+            f"model.backbone: {model.backbone!r} with weights {model.weights!r} computes features "
+            f"that are NaN or infinite for {bad.size} of {len(array)} {nouns} of {split}, the "
+            f"first {dataset.splits[split][bad[0]].file!r}; expected finite features; check the "
+            "weights, and that model.preprocessing expects "
+            f"{part(config.modality, 'config').SCALE}"
         )
 
 
 def outputs(infer: Inference, inputs: Inputs) -> np.ndarray:
-    """A model's outputs on every example, `(examples, ...) float32`, in memory."""
+    """Returns a model's outputs on every example, `(examples, ...) float32`, in memory."""
     array = np.empty((len(inputs), *infer.shape), np.float32)
     if inputs.array is None:
         _run(infer, batches.evaluation(inputs, BATCH_SIZE), array, "predict")
-    else:  # A pipeline takes longer to start than a few batches take.
+    else:  # Starting a tf.data pipeline takes longer than computing a few batches.
         starts = range(0, len(inputs), BATCH_SIZE)
         for start in progress(starts, "predict", unit=" batches"):
             rows = tf.nest.map_structure(tf.constant, inputs.take(slice(start, start + BATCH_SIZE)))
-            found = infer(rows).numpy()
-            array[start : start + len(found)] = found
+            batch = infer(rows).numpy()
+            array[start : start + len(batch)] = batch
     return array
 
 
 def outputs_of_views(infer: Inference, inputs: Inputs, how: Training, views: int) -> np.ndarray:
-    """Mean outputs over views of every example, `(examples, ...) float32`: itself, and what
-    `views - 1` epochs of training would show."""
+    """Returns a model's mean outputs over several views of each example, `(examples, ...) float32`.
+
+    The first view is the unaugmented example; the others are augmented as in training.
+
+    Args:
+      views: number of views, the unaugmented one included.
+    """
     total = outputs(infer, inputs)
     array = np.empty_like(total)
     for view in range(views - 1):
@@ -290,7 +306,7 @@ def outputs_of_views(infer: Inference, inputs: Inputs, how: Training, views: int
 
 
 def _run(infer: Inference, read: Iterable[Any], array: np.ndarray, title: str) -> None:
-    """Fills `array` `(examples, ...)` with a model's outputs on batches."""
+    """Fills `array`, `(examples, ...)`, with a model's outputs on the batches of `read`."""
     with progress(None, title, len(array), " examples") as bar:
         start = 0
         for batch in read:

@@ -1,9 +1,9 @@
-"""fit: what `auto` comes to, and training epoch by epoch.
+"""Trains a network epoch by epoch, with checkpoints from which a killed run resumes.
 
-What a run needs to go on (weights, optimiser, kept weights, history) is written when an epoch ends,
-and in the middle of a long one every `fit.checkpoint_minutes`, beside the training of what follows.
-All that is random is a function of (seed, epoch, step), so a killed run ends bit-equal to an
-unbroken one.
+A checkpoint holds weights, optimiser state, kept weights and history. It is written at the end of
+each epoch and, during a long epoch, every `fit.checkpoint_minutes`; training continues meanwhile.
+All randomness is a function of (seed, epoch, step), so a killed and resumed run ends with exactly
+the same bits as an uninterrupted one.
 """
 
 import errno
@@ -30,11 +30,11 @@ from tl_keras.training.plan import Plan, rate_of
 
 
 def best_epoch(history: list[dict[str, Any]]) -> int:
-    """The number, from 1, of the epoch with the least validation loss."""
+    """Returns the number (counted from 1) of the epoch with the lowest validation loss."""
     return min(range(len(history)), key=lambda i: history[i]["val_loss"]) + 1
 
 
-# From an epoch and the step that it begins at, its batches of (inputs, targets, weights).
+# Maps an epoch and its first step to the remaining batches of (inputs, targets, weights).
 Epochs = Callable[[int, int], Iterable[tuple[tf.Tensor, ...]]]
 
 
@@ -43,14 +43,14 @@ class Fit:
     """One training of a network.
 
     Attributes:
-      stage: `finetune` or `scratch`, as metrics.jsonl names it.
-      learner: what is trained.
-      data: the batches of an epoch.
-      validate: gives `val_loss` and the task's `val_...` of the network as it is now; None where
-        there is nothing to validate on.
-      plan: epochs, steps and peak rate.
-      config: the other choices.
-      seed: with the epoch, decides dropout.
+      stage: name of the stage in metrics.jsonl, `finetune` or `scratch`.
+      learner: the network and its optimiser.
+      data: returns the batches of an epoch.
+      validate: returns `val_loss` and the task's other `val_...` metrics for the network's current
+        weights; None without a validation set.
+      plan: epochs, steps and peak learning rate.
+      config: the other settings.
+      seed: seed of dropout, together with the epoch.
     """
 
     stage: str
@@ -63,19 +63,22 @@ class Fit:
 
 
 def fit(run: Fit, checkpoint: Path, publish: Callable[[list[dict]], None]) -> list[dict[str, Any]]:
-    """Trains and leaves the network with the weights that the plan keeps.
+    """Trains the network, sets it to the weights that `plan.keep` asks for, returns the history.
 
-    Either of its best epoch by validation loss, and it stops after `fit.patience` epochs without a
-    better one; or the average over the last half of all epochs (SWA, arXiv 1803.05407), which
-    leans on no validation: a few dozen examples call one epoch in sixty best by luck.
+    With `best`, these are the weights of the epoch with the lowest validation loss, and training
+    stops after `fit.patience` epochs without improvement. With `average`, they are the average over
+    the last half of all epochs (SWA, arXiv 1803.05407). The average does not depend on validation:
+    on a few dozen examples, the best of sixty epochs may be best by luck.
 
-    After `fit.minutes` no other epoch begins.
+    No epoch starts once `fit.minutes` have passed. A training that was killed resumes from
+    `checkpoint`.
 
-    Goes on from what `checkpoint` holds. `publish` gets the history, one record an epoch, after
-    each epoch and at the start.
+    Args:
+      checkpoint: file to resume from and to write to.
+      publish: called with the history, one record per epoch, at the start and after each epoch.
 
     Raises:
-      FloatingPointError: the loss is no longer a number.
+      FloatingPointError: the loss became NaN or infinite.
     """
     learner = run.learner
     learner.begin()
@@ -83,8 +86,8 @@ def fit(run: Fit, checkpoint: Path, publish: Callable[[list[dict]], None]) -> li
     publish(state.history)
     if state.history or state.losses:
         step = f", step {len(state.losses) + 1}" if state.losses else ""
-        logging.info("%s: going on with epoch %d%s", run.stage, len(state.history) + 1, step)
-    # Written while training goes on: a short epoch would take half as long again.
+        logging.info("%s: resuming at epoch %d%s", run.stage, len(state.history) + 1, step)
+    # A thread writes checkpoints during training; waiting would add half to a short epoch's time.
     with ThreadPoolExecutor(1) as writer:
         written: list[Future] = []
 
@@ -98,7 +101,7 @@ def fit(run: Fit, checkpoint: Path, publish: Callable[[list[dict]], None]) -> li
             if run.plan.keep == "best" and _is_exhausted(state.history, run.plan.patience):
                 break
             if run.config.minutes and _elapsed(state.history) >= 60 * run.config.minutes:
-                logging.info("%s: fit.minutes are spent", run.stage)
+                logging.info("%s: stopping, because fit.minutes have passed", run.stage)
                 break
             state = _train_epoch(run, epoch, state, save)
             save(state)
@@ -111,7 +114,7 @@ def fit(run: Fit, checkpoint: Path, publish: Callable[[list[dict]], None]) -> li
 def _write(
     state: "State", checkpoint: Path, now: list[np.ndarray], publish: Callable[[list[dict]], None]
 ) -> None:
-    """In this order: an epoch that was published is never trained again."""
+    """Saves, then publishes. In this order, a published epoch is never trained again."""
     state.save(checkpoint, now)
     publish(state.history)
 
@@ -123,9 +126,8 @@ def _train_epoch(run: Fit, epoch: int, state: "State", save: Callable[["State"],
     if run.learner.average is not None:
         run.learner.set(values)
     metrics = run.validate() if run.validate else {}
-    if not np.isfinite(
-        metrics.get("val_loss", 0.0)
-    ):  # The last step's weights were no numbers any more.
+    # The last step may have made the weights NaN after a finite training loss.
+    if not np.isfinite(metrics.get("val_loss", 0.0)):
         raise _diverged(metrics["val_loss"], epoch, run.plan)
     record = {
         "stage": run.stage,
@@ -136,7 +138,7 @@ def _train_epoch(run: Fit, epoch: int, state: "State", save: Callable[["State"],
         **metrics,
     }
     kept = _kept(run.plan, values, record, state)
-    if run.learner.average is not None:  # Training goes on from the weights, not their average.
+    if run.learner.average is not None:  # Training continues from the weights, not their average.
         run.learner.set([run.learner.parameters.numpy(), *values[1:]])
     _log(record, run.plan.epochs)
     return State([*state.history, record], kept)
@@ -144,15 +146,15 @@ def _train_epoch(run: Fit, epoch: int, state: "State", save: Callable[["State"],
 
 def _diverged(loss: float, epoch: int, plan: Plan) -> FloatingPointError:
     return FloatingPointError(
-        f"fit.learning_rate: the loss became {loss} in epoch {epoch + 1} at the peak rate "
-        f"{plan.learning_rate}; choose a lower one, and another --workdir"
+        f"fit.learning_rate: the loss became {loss} in epoch {epoch + 1} at the peak learning rate "
+        f"{plan.learning_rate}; choose a lower learning rate and another --workdir"
     )
 
 
 def _steps(
     run: Fit, epoch: int, state: "State", save: Callable[["State"], None]
 ) -> tuple[float, float]:
-    """Trains for what is left of an epoch; its mean loss, and the last step's rate."""
+    """Trains the remaining steps of an epoch; returns its mean loss and last learning rate."""
     plan, losses, rate, first = run.plan, [*state.losses], 0.0, len(state.losses)
     if not first:
         _seed_dropout(run.learner.network, run.seed, epoch)
@@ -165,8 +167,8 @@ def _steps(
             now = time.monotonic()
             if losses and now - saved >= 60 * run.config.checkpoint_minutes:
                 _mean(losses, epoch, plan)
-                taken = state.seconds + now - started
-                save(replace(state, losses=tuple(map(float, losses)), seconds=taken))
+                seconds = state.seconds + now - started
+                save(replace(state, losses=tuple(map(float, losses)), seconds=seconds))
                 saved = now
             rate = rate_of(plan, run.config.warmup, step)
             settings = Settings(rate, decay, smoothing, clip_norm, run.config.ema)
@@ -176,7 +178,7 @@ def _steps(
 
 
 def _mean(losses: Sequence[tf.Tensor | float], epoch: int, plan: Plan) -> float:
-    """The mean loss. Raises FloatingPointError where it is no number."""
+    """Returns the mean loss. Raises FloatingPointError if it is NaN or infinite."""
     loss = float(np.mean([float(loss) for loss in losses]))
     if not np.isfinite(loss):
         raise _diverged(loss, epoch, plan)
@@ -186,7 +188,7 @@ def _mean(losses: Sequence[tf.Tensor | float], epoch: int, plan: Plan) -> float:
 def _kept(
     plan: Plan, values: list[np.ndarray], record: dict[str, Any], state: "State"
 ) -> list[np.ndarray]:
-    """The weights to keep after an epoch that ended with `values`."""
+    """Returns the weights to keep after an epoch that ended with the weights `values`."""
     if plan.keep == "last":
         return values
     if plan.keep == "best":
@@ -195,7 +197,7 @@ def _kept(
     count = record["epoch"] + 1 - plan.epochs // 2
     if count <= 1:
         return values
-    # Counters, such as those of dropout, stay what they are.
+    # Integer counters, such as those of dropout, are not averaged.
     return [
         old + (new - old) / np.float32(count) if new.dtype.kind == "f" else new
         for old, new in zip(state.kept, values, strict=True)
@@ -208,7 +210,7 @@ def _log(record: dict[str, Any], epochs: int) -> None:
 
 
 def validated(record: Mapping[str, Any]) -> list[str]:
-    """What a record of metrics.jsonl says of validation, as in `validation loss 0.123`."""
+    """Returns the validation metrics of a metrics.jsonl record as text: `validation loss 0.123`."""
     measured = {name.removeprefix("val_"): record[name] for name in record if name[:4] == "val_"}
     return [f"validation {name} {value:.3f}" for name, value in measured.items()]
 
@@ -223,27 +225,34 @@ def _is_exhausted(history: list[dict[str, Any]], patience: int) -> bool:
 
 
 def _seed_dropout(network: keras.Model, seed: int, epoch: int) -> None:
-    """Neither .keras nor .weights.h5 files save these states, so they are set anew."""
+    """Sets the dropout states for an epoch; .keras and .weights.h5 files do not save them."""
     for i, variable in _seeds(network).items():
         variable.assign(np.array([(seed * 7919 + i) % 2**32, epoch], np.uint32))
 
 
 def _seeds(network: keras.Model) -> dict[int, keras.Variable]:
-    """States of dropout, by their places among the variables."""
+    """Returns the dropout states, by their positions among the network's variables."""
     variables = enumerate(network.variables)
-    return {i: own for i, own in variables if own.path.endswith("seed_generator_state")}
+    return {i: state for i, state in variables if state.path.endswith("seed_generator_state")}
 
 
 def _resumed(learner: Learner) -> list[Any]:
-    """What a training goes on from: in the middle of an epoch dropout's states, too."""
+    """Returns the variables that a checkpoint restores.
+
+    A checkpoint from within an epoch needs the dropout states, too.
+    """
     return [*learner.state, *_seeds(learner.network).values()]
 
 
-def quicken_batch_norm(model: keras.Model, total_steps: int) -> None:
-    """Lets batch norm's moving averages keep up with a short training from scratch.
+def speed_up_batch_norm(model: keras.Model, total_steps: int) -> None:
+    """Lowers the momentum of batch norm, so that its statistics settle in a short training.
 
-    Keras Applications' momentum of .99 and .999 needs thousands of steps. Where the averages are
-    those of a twentieth of all steps, validation stays at chance while the weights still move fast.
+    The momentum of Keras Applications (0.99 or 0.999) needs thousands of steps. But averages over
+    as much as a twentieth of all steps lag behind the weights while these still change fast, and
+    validation stays at chance level.
+
+    Args:
+      total_steps: number of steps of the whole training.
     """
     momentum = 1 - 1 / np.clip(0.01 * total_steps, 5, 100)
     for layer in model.layers:
@@ -252,25 +261,25 @@ def quicken_batch_norm(model: keras.Model, total_steps: int) -> None:
 
 
 def _append(stream: BinaryIO, array: np.ndarray, file: Path) -> None:
-    """Adds an array to an open file."""
+    """Appends an array to an open file."""
     try:
         np.save(stream, array, allow_pickle=False)
     except OSError as error:
         if error.errno is not None:
             raise
-        # NumPy counts the bytes that found no room, and does not say why.
+        # On a full disk, NumPy reports how many bytes it wrote but sets no errno.
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file)) from error
 
 
 @dataclass(frozen=True)
 class State:
-    """What goes on after a kill: history and kept weights; the rest is in the learner.
+    """The state of a training that a checkpoint holds beside the variables of the learner.
 
     Attributes:
-      history: a record for each epoch that is done.
-      kept: weights, as `Learner.values` gives them.
-      losses: of the steps that are done of the epoch under way.
-      seconds: that these took.
+      history: one record per finished epoch.
+      kept: the weights to keep, see `Learner.values`.
+      losses: losses of the finished steps of the current epoch.
+      seconds: duration of these steps.
     """
 
     history: list[dict[str, Any]]
@@ -279,26 +288,34 @@ class State:
     seconds: float = 0.0
 
     def save(self, file: Path, now: list[np.ndarray]) -> None:
-        """Writes history, kept weights, and the values of the learner's state as it is now."""
-        # One array after the other: a zip file's checksums take longer than the writing.
+        """Writes the checkpoint.
+
+        Args:
+          now: values of the learner's variables, in the order of `_resumed`.
+        """
+        # Arrays are appended to one file; the checksums of a zip file take longer than the writing.
         with replacing(file) as temporary, temporary.open("wb") as stream:
-            told = {"history": self.history, "losses": self.losses, "seconds": self.seconds}
-            for array in (np.array(json.dumps(told)), *self.kept, *now):
+            header = {"history": self.history, "losses": self.losses, "seconds": self.seconds}
+            for array in (np.array(json.dumps(header)), *self.kept, *now):
                 _append(stream, array, file)
 
     @classmethod
     def load(cls, file: Path, learner: Learner) -> "State | None":
-        """Restores the learner and its network; None where there is no state yet."""
+        """Restores the learner and its network from a checkpoint; returns None without a file.
+
+        Raises:
+          ValueError: another version of tl_keras wrote the file.
+        """
         if not file.exists():
             return None
         variables = _resumed(learner)
         count = len(learner.values()), len(variables)
         with file.open("rb") as stream:
-            told = json.loads(str(np.load(stream, allow_pickle=False)))
-            if not isinstance(told, dict):
+            header = json.loads(str(np.load(stream, allow_pickle=False)))
+            if not isinstance(header, dict):
                 raise ValueError(
                     f"--workdir: {str(file)!r} was written by another version of tl_keras; finish "
-                    "the run with that, or choose another --workdir"
+                    "the run with that version, or choose another --workdir"
                 )
             kept, now = (
                 [np.load(stream, allow_pickle=False) for _ in range(number)] for number in count
@@ -307,4 +324,4 @@ class State:
             variable.assign(value)
         others = [variable.numpy() for variable in learner.others]
         learner.set([learner.parameters.numpy(), *others])
-        return cls(told["history"], kept, tuple(told["losses"]), told["seconds"])
+        return cls(header["history"], kept, tuple(header["losses"]), header["seconds"])

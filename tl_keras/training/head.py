@@ -1,4 +1,4 @@
-"""The head on kept features: the task fits it, validation chooses how strongly regularised."""
+"""Fits the head on stored features; the validation set chooses the strength of regularisation."""
 
 import json
 import time
@@ -18,37 +18,44 @@ from tl_keras.tasks.heads import Earlier, Head, Layers, Recipe, raw_of
 __all__ = ["STRENGTHS", "WORSE", "Earlier", "Head", "Recipe", "fit_head", "refit_head"]
 
 STRENGTHS = tuple(10.0**power for power in np.arange(-4, 2.5, 0.5))  # scikit-learn's C
-WORSE = 2  # Strengths in a row that are worse on validation than the best: the rest are too.
+WORSE = 2  # Stop after this many strengths in a row that validate worse than the best one.
 
 
 def fit_head(features: Sequence[np.ndarray], labels: Sequence[np.ndarray], recipe: Recipe) -> Head:
-    """A head on pooled features, of the strength with the least validation loss; near an earlier
-    head of more examples the strongest that is not clearly worse.
+    """Returns a head on pooled features, with the regularisation that validates best.
+
+    If the head starts from an earlier head that was trained on more examples, the strongest
+    regularisation is chosen whose validation loss is not clearly worse than the best.
 
     Args:
-      features: train and val, `(examples, channels) float32`.
-      labels: targets of train and val, `(examples,)`; of classes train has every one.
+      features: features of train and val, `(examples, channels) float32` each.
+      labels: targets of train and val, `(examples,)` each. For classification, train contains
+        every class.
     """
     mean, deviation = _moments(features[0])
     train, val = ((split - mean) / deviation for split in features)
-    strengths = STRENGTHS[::2] if recipe.width else STRENGTHS  # Fewer: each takes a second.
+    # A hidden layer takes about a second per fit, so fewer strengths are tried.
+    strengths = STRENGTHS[::2] if recipe.width else STRENGTHS
     how = _of_standardised(recipe, mean, deviation)
     fits = tasks.of(recipe.task, "head").fits(train, labels[0], how, strengths)
-    # A few dozen validation examples may call any kernel better by luck than one of more examples
-    # than there are now.
-    known = recipe.earlier.examples if recipe.earlier else 0
-    least = tasks.of(recipe.task, "choice").MARGIN if known > len(train) else 0.0
+    # An earlier head from more examples deserves trust: on a few dozen validation examples another
+    # kernel may look better by luck.
+    earlier_examples = recipe.earlier.examples if recipe.earlier else 0
+    margin = tasks.of(recipe.task, "choice").MARGIN if earlier_examples > len(train) else 0.0
     with _threads(train, labels[0], recipe.task):
-        best, history, chosen = _best(fits, val, labels[1], least, recipe.task)
+        best, history, chosen = _best(fits, val, labels[1], margin, recipe.task)
     return Head(_of_features(best, mean, deviation), history, chosen)
 
 
 def refit_head(
     features: np.ndarray, labels: np.ndarray, recipe: Recipe, regularisation: float
 ) -> Head:
-    """The head of a strength of regularisation that was chosen elsewhere, as by folds.
+    """Returns a head fitted with a given regularisation, for example one chosen by folds.
 
-    Args as of `fit_head`, without val.
+    Args:
+      features: features of train, `(examples, channels) float32`.
+      labels: targets of train, `(examples,)`. For classification, every class is present.
+      regularisation: strength of regularisation, scikit-learn's 1/C.
     """
     mean, deviation = _moments(features)
     train = (features - mean) / deviation
@@ -64,13 +71,13 @@ def _moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _threads(x: np.ndarray, labels: np.ndarray, task: str) -> threadpool_limits:
-    """Of small products threads take most of their time to find each other."""
+    """Limits BLAS to one thread for small matrix products, where synchronisation costs the most."""
     units = tasks.of(task, "head").units(labels)
     return threadpool_limits(1 if x.size * units < SMALL else None)
 
 
 def _of_standardised(recipe: Recipe, mean: np.ndarray, deviation: np.ndarray) -> Recipe:
-    """The same, with an earlier head that takes standardised features."""
+    """Returns the recipe with its earlier head rewritten to take standardised features."""
     earlier = recipe.earlier
     if earlier is None:
         return recipe
@@ -79,14 +86,14 @@ def _of_standardised(recipe: Recipe, mean: np.ndarray, deviation: np.ndarray) ->
 
 
 def _of_features(layers: Layers, mean: np.ndarray, deviation: np.ndarray) -> Layers:
-    """Layers that take features as they are, from those that take standardised ones."""
+    """Rewrites layers that take standardised features into layers that take raw features."""
     (kernel, bias), *others = layers
     kernel = kernel / deviation[:, None]
     layers = [(kernel, bias - mean @ kernel), *others]
     return [(kernel.astype(np.float32), bias.astype(np.float32)) for kernel, bias in layers]
 
 
-SMALL = 1e9  # Multiplications of a pass over the examples, below which one thread is faster.
+SMALL = 1e9  # One thread is faster if a pass over the examples has fewer multiplications.
 
 
 def _best(
@@ -96,11 +103,13 @@ def _best(
     margin: float,
     task: str,
 ) -> tuple[Layers, list[dict[str, Any]], float]:
-    """The layers with the least validation loss, a record of all that were tried, and the
-    regularisation that was chosen.
+    """Returns the chosen layers, a record of each fit, and the chosen regularisation.
 
     Args:
-      margin: by which the losses of all examples together must be less for less regularisation.
+      fits: pairs of strength (scikit-learn's C) and layers, by falling regularisation.
+      x: validation features, `(examples, channels)`.
+      margin: less regularisation is chosen only if it lowers the summed validation loss by more
+        than this.
     """
     losses_of = tasks.of(task, "losses")
     tried, history, started = [], [], time.monotonic()
@@ -115,7 +124,7 @@ def _best(
         tried.append(layers)
         history.append(record)
         losses = [earlier["val_loss"] for earlier in history]
-        if i - losses.index(min(losses)) >= WORSE:  # The weakest take the longest.
+        if i - losses.index(min(losses)) >= WORSE:  # Weakly regularised fits take the longest.
             break
     bound = min(losses) + margin / len(labels)
     chosen = next(i for i, loss in enumerate(losses) if loss <= bound)
@@ -123,19 +132,19 @@ def _best(
 
 
 def save(file: Path, head: Head) -> None:
-    """Writes a head for a job that starts from it."""
-    told = json.dumps({"history": head.history, "regularisation": head.regularisation})
+    """Writes a head to a file, for a job that starts from it."""
+    metadata = json.dumps({"history": head.history, "regularisation": head.regularisation})
     flat = [array for layer in head.layers for array in layer]
     with replacing(file) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, *flat, told=np.array(told))
+        np.savez(stream, *flat, told=np.array(metadata))
 
 
 def load(file: Path) -> Head | None:
-    """What `save` wrote, to the bit; None if there is no such file."""
+    """Returns the head that `save` wrote, bit for bit, or None if the file does not exist."""
     if not file.is_file():
         return None
     with np.load(file, allow_pickle=False) as stored:
-        told = json.loads(str(stored["told"]))
+        metadata = json.loads(str(stored["told"]))
         flat = [stored[f"arr_{i}"] for i in range(len(stored.files) - 1)]
     layers = list(zip(flat[::2], flat[1::2], strict=True))
-    return Head(layers, told["history"], told["regularisation"])
+    return Head(layers, metadata["history"], metadata["regularisation"])

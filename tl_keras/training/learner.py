@@ -1,12 +1,12 @@
-"""One step of training, traced once and used by every training of a network.
+"""The training step of a network: traced once, then used by every training of that network.
 
-All trainable weights are one vector for the optimiser: a graph that updates 27 kernels one by one
-takes twice as long to trace. Rate, weight decay and other numbers are arguments, so that the
-trials of a search that differ in them share the graph.
+The optimiser sees all trainable weights as one vector, because a graph that updates 27 kernels one
+by one takes twice as long to trace. Learning rate, weight decay and similar numbers are arguments
+of the step, so that trials of a search share one graph even if these numbers differ.
 
-Of a network that is mirrored on several devices each trains on its part of the batch: the vector is
-the one copy that the optimiser changes, and all devices' weights follow it. Dropout's states are
-alike on all of them: the first example of each part has the same mask, and so on.
+With several devices, the network is mirrored and each device trains on its part of the batch. The
+optimiser updates one vector, and the weights on every device are set from that vector. All devices
+share the same dropout state, so the first example of each part gets the same mask, and so on.
 """
 
 import math
@@ -24,14 +24,14 @@ from tl_keras.config.fit import FitConfig
 
 @dataclass(frozen=True)
 class Settings:
-    """What a step takes beside its batch.
+    """The numeric settings of one training step.
 
     Attributes:
       rate: learning rate.
-      decay: of the weights, as a share of the rate.
-      smoothing: of the targets, 0..1.
-      clip_norm: the most that the gradient's length may be; infinite where it may be any.
-      ema: momentum of the weights' moving average.
+      decay: weight decay; a step shrinks each weight by `rate * decay` of its value.
+      smoothing: label smoothing, 0..1.
+      clip_norm: largest allowed norm of the gradient; infinite for no clipping.
+      ema: momentum of the moving average of the weights, 0..1.
     """
 
     rate: float
@@ -41,22 +41,22 @@ class Settings:
     ema: float = 0.0
 
     def tensor(self) -> tf.Tensor:
-        """`(5,) float32`."""
+        """Returns the settings as a `(5,) float32` tensor, in the order of the fields."""
         return tf.constant(astuple(self), tf.float32)
 
 
 @dataclass(frozen=True)
 class Learner:
-    """A network and what it takes to train it.
+    """A network together with its optimiser and its training step.
 
     Attributes:
-      network: inputs to raw outputs `(batch, width)`.
-      parameters: its trainable weights, one after the other, `(parameters,) float32`.
-      average: their moving average over the steps, or None.
-      optimizer: of the parameters.
-      others: variables of the network that training changes too, as statistics of batch norm.
-      step: trains on `(inputs, targets (batch, width), weights (batch,), settings)`; the loss.
-        Where the network takes several inputs, `inputs` is a tuple.
+      network: maps inputs to raw outputs `(batch, width)`.
+      parameters: all trainable weights of the network, concatenated, `(parameters,) float32`.
+      average: exponential moving average of `parameters` over the steps, or None.
+      optimizer: the optimiser of `parameters`.
+      others: non-trainable variables that training changes too, such as batch norm statistics.
+      step: runs one training step on `(inputs, targets (batch, width), weights (batch,),
+        settings)` and returns the loss. `inputs` is a tuple if the network takes several inputs.
     """
 
     network: keras.Model
@@ -68,12 +68,15 @@ class Learner:
 
     @property
     def state(self) -> list[Any]:
-        """Variables that a training changes; the network's weights follow the parameters."""
+        """Returns the variables that training changes.
+
+        The network's own trainable weights are left out: each step sets them from `parameters`.
+        """
         averages = [] if self.average is None else [self.average]
         return [self.parameters, *averages, *self.optimizer.variables, *self.others]
 
     def begin(self) -> None:
-        """Starts anew at the network's weights, which `values` then gives."""
+        """Restarts training from the network's current weights and resets the optimiser."""
         for variable in self.optimizer.variables:
             variable.assign(np.zeros(variable.shape, variable.dtype))
         self.parameters.assign(_joined(self.network))
@@ -81,19 +84,19 @@ class Learner:
             self.average.assign(self.parameters)
 
     def values(self) -> list[np.ndarray]:
-        """The weights that the last step, or `end`, left; where there is one their average."""
+        """Returns copies of the current weights: `parameters` (or their average), then `others`."""
         flat = self.parameters if self.average is None else self.average
         return [variable.numpy() for variable in (flat, *self.others)]
 
     def end(self, values: list[np.ndarray]) -> None:
-        """Ends a training with weights that `values` gave at some time."""
+        """Ends a training: sets network, parameters and average to a result of `values`."""
         self.parameters.assign(values[0])
         if self.average is not None:
             self.average.assign(values[0])
         self.set(values)
 
     def set(self, values: list[np.ndarray]) -> None:
-        """Gives the network weights that `values` gave; the state of training is left alone."""
+        """Sets the network to a result of `values`; `parameters` and `average` stay unchanged."""
         flat, *others = values
         _spread(self.network, tf.constant(flat))
         for variable, value in zip(self.others, others, strict=True):
@@ -107,13 +110,16 @@ def learner(
     devices: tf.distribute.Strategy | None = None,
     task: str = tasks.DEFAULT,
 ) -> Learner:
-    """What trains a network by the optimiser of `fit.optimizer`, averaged where `fit.ema` is.
+    """Returns a learner that trains a network with the optimiser of `fit.optimizer`.
+
+    If `fit.ema` is above 0, the learner keeps a moving average of the weights.
 
     Args:
-      others: what a step changes beside the trainable weights: where batch norm is trained, its
-        statistics; of several devices they are averaged after each step.
-      devices: in whose scope the network was made, if it is mirrored.
-      task: by whose loss it is trained.
+      others: non-trainable variables that a step changes, such as the statistics of trained batch
+        norm. With several devices, floating-point ones are averaged over the devices after each
+        step.
+      devices: the strategy in whose scope a mirrored network was made; None for one device.
+      task: the task whose loss the network is trained with.
     """
     layer = tasks.of(task, "layer")
     mirrors = devices or tf.distribute.get_strategy()
@@ -121,16 +127,16 @@ def learner(
     average = keras.Variable(parameters, name="average") if config.ema else None
     optimizer = _optimizer(config)
     optimizer.build([parameters])
-    # Others are counters, such as those of dropout, and alike on all devices.
+    # Integer variables are counters, such as those of dropout, and equal on all devices.
     statistics = [variable for variable in others if variable.dtype.startswith("float")]
 
     def on_each(x: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor):
-        """A device's part of the loss and of its gradient, and the statistics that it left."""
+        """Returns one device's share of loss and gradient, and its updated statistics."""
         share, (x, targets, weights) = _part(x, targets, weights)
         trained = [variable.value for variable in network.trainable_variables]
         with tf.GradientTape() as tape:
             losses = layer.losses(targets, network(x, training=True))
-            # Of a backbone of one's own, whose layers may be regularised.
+            # A user's own backbone may have layers with regularisers.
             loss = tf.reduce_mean(losses * weights) + tf.add_n([tf.zeros(()), *network.losses])
             loss *= share
         zero = tf.UnconnectedGradients.ZERO
@@ -139,37 +145,37 @@ def learner(
 
     def step(x: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, settings: tf.Tensor):
         rate, decay, smoothing, clip_norm, ema = tf.unstack(settings)
-        loss, gradient, left = mirrors.run(
+        loss, gradient, updated = mirrors.run(
             on_each, (x, layer.smoothed(targets, smoothing), weights)
         )
-        with tf.device(parameters.value.device):  # Else the sum is made on the CPU.
+        with tf.device(parameters.value.device):  # Without this, the CPU computes the sum.
             loss, gradient = (mirrors.reduce("sum", part, axis=None) for part in (loss, gradient))
         if mirrors.num_replicas_in_sync > 1:
-            for variable, values in zip(statistics, left, strict=True):
+            for variable, values in zip(statistics, updated, strict=True):
                 variable.assign(mirrors.reduce("mean", values, axis=None))
         gradient *= tf.minimum(1.0, clip_norm / tf.norm(gradient))
         parameters.assign(parameters * (1 - rate * decay))
         optimizer.learning_rate = rate
         optimizer.apply([gradient], [parameters])
         if average is not None:
-            # The first step's weights begin it.
+            # The average starts at the weights after the first step.
             momentum = tf.where(tf.equal(optimizer.iterations.value, 1), 0.0, ema)
             average.assign(average * momentum + parameters * (1.0 - momentum))
         _spread(network, parameters.value)
         return loss
 
-    # Of a batch of another size it is traced once more, of all sizes then.
+    # A second batch size causes one more trace, which then covers all sizes.
     traced = tf.function(step, autograph=False, reduce_retracing=True)
     return Learner(network, parameters, average, optimizer, others, traced)
 
 
 def _part(*batch: tf.Tensor) -> tuple[float | tf.Tensor, Sequence[tf.Tensor]]:
-    """What a device takes of a batch: its share of the examples, and these."""
-    here = tf.distribute.get_replica_context()
-    count, first = here.num_replicas_in_sync, here.replica_id_in_sync_group
+    """Returns this device's share of the batch (0..1) and its part of each tensor."""
+    replica = tf.distribute.get_replica_context()
+    count, first = replica.num_replicas_in_sync, replica.replica_id_in_sync_group
     if count == 1:
         return 1.0, batch
-    with tf.device("CPU"):  # Where the batch is: no device needs the others' parts.
+    with tf.device("CPU"):  # The batch is there; a device only receives its own part.
         parts = tf.nest.map_structure(lambda tensor: tensor[first::count], batch)
         sizes = [tf.cast(tf.shape(weights)[0], tf.float32) for weights in (parts[-1], batch[-1])]
     return sizes[0] / sizes[1], parts
@@ -178,7 +184,7 @@ def _part(*batch: tf.Tensor) -> tuple[float | tf.Tensor, Sequence[tf.Tensor]]:
 def _optimizer(config: FitConfig) -> keras.optimizers.Optimizer:
     if config.optimizer == "sgd":
         return keras.optimizers.SGD(momentum=0.9, nesterov=True)
-    return keras.optimizers.Adam()  # AdamW is Adam with the decay of `Settings`.
+    return keras.optimizers.Adam()  # AdamW is Adam with the weight decay of `Settings`.
 
 
 def _joined(network: keras.Model) -> tf.Tensor:
@@ -190,7 +196,7 @@ def _flat(tensors: list[tf.Tensor]) -> tf.Tensor:
 
 
 def _spread(network: keras.Model, flat: tf.Tensor) -> None:
-    """Gives the trainable weights the values of a vector."""
+    """Sets the network's trainable weights from one concatenated vector."""
     variables = network.trainable_variables
     parts = tf.split(flat, [int(np.prod(variable.shape)) for variable in variables])
     for variable, part in zip(variables, parts, strict=True):

@@ -1,4 +1,4 @@
-"""The epochs of a run as they come: `metrics.jsonl` and `tensorboard/`."""
+"""Writes the metrics of each epoch to `metrics.jsonl` and `tensorboard/`."""
 
 import json
 import shutil
@@ -16,9 +16,12 @@ Records = list[dict[str, Any]]
 
 @contextmanager
 def publisher(workdir: Path, earlier: Records) -> Iterator[Callable[[Records], None]]:
-    """Gives a function that publishes a stage's records, all so far, after those of earlier stages.
+    """Yields a function that writes all records of the current stage to both places.
 
-    A resumed run rewrites both from the start, so that no epoch stands there twice.
+    A resumed run writes them again from the start, so that no epoch appears twice.
+
+    Args:
+      earlier: records of earlier stages, which come first in `metrics.jsonl`.
     """
     shutil.rmtree(workdir / "tensorboard", ignore_errors=True)
     writer = tf.summary.create_file_writer(str(workdir / "tensorboard"))

@@ -1,4 +1,7 @@
-"""What `auto` comes to on a data set: depth, epochs, rates. Resolved once, then handed on."""
+"""Resolves `auto` fields of the config (freeze depth, epochs, learning rate) for one data set.
+
+Each value is resolved once and passed on in a `Plan`.
+"""
 
 import math
 from dataclasses import dataclass
@@ -10,23 +13,40 @@ from tl_keras.config.fit import FitConfig
 
 @dataclass(frozen=True)
 class Plan:
-    """What `auto` came to, and what follows from the size of the data."""
+    """The resolved training settings of a run.
+
+    Attributes:
+      freeze: share of the backbone's blocks to freeze, 0..1, or the name of a block or layer.
+      epochs: number of fine-tuning epochs.
+      learning_rate: peak learning rate.
+      steps: steps per epoch.
+      keep: which weights to keep: `average`, `best`, or `last` if the number of epochs was already
+        chosen by cross-validation.
+      patience: with `keep="best"`, training stops after this many epochs without improvement.
+    """
 
     freeze: float | str
     epochs: int
-    learning_rate: float  # the peak
-    steps: int  # an epoch
-    keep: str  # `average` or `best`; `last` where the epochs were chosen elsewhere
-    patience: int  # epochs without a better one, after which a fit that keeps the best ends
+    learning_rate: float
+    steps: int
+    keep: str
+    patience: int
 
 
 def resolved(config: FitConfig, num_train: int, steps: int, pretrained: bool) -> Plan:
-    """Resolves `auto` by the number of training examples: a pure function.
+    """Returns the plan that a config gives for `num_train` training examples. A pure function.
 
-    After BiT-HyperRule (arXiv 1912.11370): depth and steps grow with the data, the rate stays.
-    Epochs fall with the root of the number: 30 up to 222 examples, 20 for 500, 5 from 8,000 on.
-    Without pretrained weights nothing is frozen, the schedule is long, and so is the patience:
-    validation may stay at chance for hundreds of steps.
+    The rule follows BiT-HyperRule (arXiv 1912.11370): larger data sets train more layers for more
+    steps, at the same learning rate. The number of epochs falls with the square root of
+    `num_train`: 30 for up to 222 examples, 20 for 500, 5 from 8,000 on.
+
+    Without pretrained weights nothing is frozen, and both schedule and patience are long, because
+    validation may stay at chance level for hundreds of steps.
+
+    Args:
+      num_train: number of training examples.
+      steps: steps per epoch.
+      pretrained: whether the backbone has pretrained weights.
     """
     if pretrained:
         freeze: float | str = 0.5 if num_train < 500 else 0.25 if num_train < 5000 else 0.0
@@ -37,7 +57,7 @@ def resolved(config: FitConfig, num_train: int, steps: int, pretrained: bool) ->
     if config.freeze != "auto":
         freeze = config.freeze
     return Plan(
-        freeze if epochs else 1.0,  # Without epochs the head alone is trained.
+        freeze if epochs else 1.0,  # With 0 epochs only the head is trained.
         epochs,
         learning_rate if config.learning_rate == "auto" else config.learning_rate,
         steps,
@@ -46,23 +66,29 @@ def resolved(config: FitConfig, num_train: int, steps: int, pretrained: bool) ->
     )
 
 
-MAX_VIEWS, VIEWED = 8, 400  # views of an example; examples in all
+MAX_VIEWS = 8  # augmented views per validation example
+MAX_VIEWED = 400  # augmented views of all validation examples together
 
 
 def num_views(num_val: int) -> int:
-    """How many augmented views of each validation example the choice of a candidate leans on."""
-    return int(np.clip(VIEWED // num_val, 0, MAX_VIEWS))
+    """Returns the number of augmented views per validation example for choosing a candidate, 0..8.
+
+    Args:
+      num_val: number of validation examples.
+    """
+    return int(np.clip(MAX_VIEWED // num_val, 0, MAX_VIEWS))
 
 
 def rate_of(plan: Plan, warmup: float, step: int) -> float:
-    """The learning rate of a step: up to the peak in equal steps, then down to zero by a cosine.
+    """Returns the learning rate of a step: linear warm-up to the peak, then cosine decay to zero.
 
     Args:
-      warmup: share of all steps in which it rises.
+      warmup: length of the warm-up as a share of all steps, 0..1.
+      step: number of the step, counted from 0 over all epochs.
     """
     total = max(1, plan.epochs * plan.steps)
-    rising = max(1, round(warmup * total))
-    if step < rising:
-        return plan.learning_rate * (step + 1) / (rising + 1)
-    done = min(1.0, (step - rising) / max(1, total - rising))
-    return plan.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+    warmup_steps = max(1, round(warmup * total))
+    if step < warmup_steps:
+        return plan.learning_rate * (step + 1) / (warmup_steps + 1)
+    progress = min(1.0, (step - warmup_steps) / max(1, total - warmup_steps))
+    return plan.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))

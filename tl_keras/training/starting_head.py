@@ -1,4 +1,4 @@
-"""The converged head that the trainings of an architecture start from."""
+"""Fits the converged head that every training of an architecture starts from."""
 
 from pathlib import Path
 
@@ -17,9 +17,10 @@ from tl_keras.training.head import Head, Recipe
 
 
 def head_of(arch: Architecture, config: RunConfig) -> Head:
-    """The converged head that the architecture's trainings start from.
+    """Returns the converged head that the architecture's trainings start from.
 
-    In the same pass come the activations of the examples as they are that trainings will want.
+    The head is fitted once per `data.balance` and then reused. The pass that computes its features
+    also stores the unaugmented activations that later trainings need.
 
     Raises:
       ValueError: features are NaN or infinite.
@@ -29,23 +30,23 @@ def head_of(arch: Architecture, config: RunConfig) -> Head:
         arch.shared.heads[balance] = kept
     if balance in arch.shared.heads:
         return arch.shared.heads[balance]
-    found, how = {}, reading(config, arch.data.dataset)
+    pooled, how = {}, reading(config, arch.data.dataset)
     for split in HEAD_SPLITS:
-        # Of augmented examples training looks at views alone.
+        # With augmentation, training reads augmented views only, never the unaugmented examples.
         wanted = [] if split == "train" and how.augmentations else kept_cuts(arch, split)
-        if arch.data.pool:  # Whose examples as they are validation looks at, too.
+        if arch.data.pool:  # Folds validate on unaugmented examples of the same pool.
             wanted = kept_cuts(arch, "val")
         array = activations(arch, [arch.output], split, how, None, wanted)[arch.output]
         features.check_finite(array, arch.data.dataset, split, config)
-        found[split] = Inputs(arch.data.inputs[split].labels, array)
+        pooled[split] = Inputs(arch.data.inputs[split].labels, array)
     with arch.run.timed("head"):
         arch.shared.heads[balance] = heads.fit_head(
-            tuple(found[split].array for split in HEAD_SPLITS),
-            tuple(found[split].labels for split in HEAD_SPLITS),
+            tuple(pooled[split].array for split in HEAD_SPLITS),
+            tuple(pooled[split].labels for split in HEAD_SPLITS),
             _recipe(arch, config),
         )
         if arch.data.pool is None and "suspects" not in arch.run.findings:
-            arch.run.find(**doctor.suspected(arch.data.dataset, found))
+            arch.run.find(**doctor.suspected(arch.data.dataset, pooled))
     head = arch.shared.heads[balance]
     chosen = next(r for r in head.history if r["regularisation"] == head.regularisation)
     logging.info("head: %s", train.validated(chosen)[-1])
@@ -53,14 +54,19 @@ def head_of(arch: Architecture, config: RunConfig) -> Head:
 
 
 def kept_head(run: Run) -> Path:
-    """Where a job has the head that it starts from, if that was fitted for it."""
+    """Returns the file in a job's folder for a head that was fitted before the job starts."""
     return run.checkpoint / "head.npz"
 
 
 def head_of_strength(
     arch: Architecture, config: RunConfig, regularisation: float, count: int | None = None
 ) -> Head:
-    """A head of a strength that was chosen elsewhere, on the first training examples, or all."""
+    """Returns a head fitted with a regularisation that was already chosen elsewhere.
+
+    Args:
+      regularisation: strength of regularisation, scikit-learn's 1/C.
+      count: number of training examples to use, from the first on; None for all.
+    """
     how, labels = reading(config, arch.data.dataset), arch.data.inputs["train"].labels[:count]
     pooled = activations(arch, [arch.output], "train", how, None)[arch.output][:count]
     with arch.run.timed("head"):

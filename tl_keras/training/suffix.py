@@ -1,8 +1,7 @@
-"""What is trained at a depth: the layers above it, on activations that are kept or not."""
+"""Trains the suffix, the layers above the freeze depth, on stored or just computed activations."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
@@ -16,7 +15,7 @@ from tl_keras.maybe import Maybe
 from tl_keras.run.run import Run
 from tl_keras.training import features, metrics
 from tl_keras.training import fit as train
-from tl_keras.training.activations import cut_of, keeps, kept_cuts, starts_of
+from tl_keras.training.activations import cut_of, keeps, kept_cuts, stored_inputs
 from tl_keras.training.architecture import Architecture, reading
 from tl_keras.training.fit import Epochs, Fit
 from tl_keras.training.learner import Learner, learner
@@ -26,14 +25,15 @@ from tl_keras.training.network.fold_batch_norm import Inference, fold_batch_norm
 from tl_keras.training.network.freeze import FrozenPrefix
 from tl_keras.training.plan import Plan
 
-MAX_NETWORKS = 16  # Traced, of an architecture: one takes some 50 MB, deleted still some 12.
+# Traced suffixes per architecture. Each takes about 50 MB, and about 12 MB after its deletion.
+MAX_NETWORKS = 16
 
 
 class Dropout(keras.layers.Layer):
-    """Dropout whose rate may be set anew: the graph reads it, as it reads weights.
+    """Dropout with a rate that can change after tracing, because the rate is a variable.
 
-    Keras's own puts it into the graph as a number: each rate would need another graph, of which
-    TensorFlow keeps some 12 MB when it is deleted.
+    Keras's own Dropout writes the rate into the graph as a constant. Each rate would then need
+    another graph, of which TensorFlow keeps about 12 MB even after its deletion.
 
     Attributes:
       rate: share of the inputs that are set to zero in training, 0..1.
@@ -41,12 +41,12 @@ class Dropout(keras.layers.Layer):
 
     def __init__(self, layer: keras.layers.Dropout):
         super().__init__(name=layer.name, dtype=layer.dtype_policy)
-        # A float32 whatever the inputs are.
+        # No autocast: the rate stays float32 whatever dtype the inputs have.
         self.rate = keras.Variable(layer.rate, trainable=False, autocast=False, name="rate")
         self.seed_generator = keras.random.SeedGenerator(0)
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """`inputs`, some of them zero and the others as much larger, in training."""
+        """Returns `inputs`; in training a share of them is zero and the rest is scaled up."""
         if not training:
             return inputs
         drawn = keras.random.uniform(tf.shape(inputs), seed=self.seed_generator)
@@ -57,15 +57,15 @@ class Dropout(keras.layers.Layer):
 
 @dataclass(frozen=True)
 class Suffix:
-    """The layers above a depth, to logits.
+    """The layers above a cut up to the logits, ready to be trained.
 
     Attributes:
-      cut: the last operation below; None where nothing is frozen.
-      keeps: by split, whether it starts at kept activations, and at examples beside them where it
-        reads these too; else it starts at the examples alone.
-      learner: trains it.
-      dropout: of the head, by `model.dropout` of the training that it was last made ready for.
-      infer: its logits on validation.
+      cut: name of the last frozen operation; None if nothing is frozen.
+      keeps: for each split, whether the suffix takes stored activations (together with the
+        examples, if it reads the model's input). If not, it takes examples and runs the prefix.
+      learner: trains the suffix.
+      dropout: dropout layer of the head; `suffix_of` sets its rate to `model.dropout`.
+      infer: computes logits in inference mode, for validation.
     """
 
     cut: Maybe[str]
@@ -76,7 +76,11 @@ class Suffix:
 
 
 def suffix_of(arch: Architecture, config: RunConfig, cut: str | None) -> Suffix:
-    """The suffix at a depth; its graphs are traced once for all trainings that can share them."""
+    """Returns the suffix above a cut; trainings that can share its traced graphs get the same one.
+
+    Args:
+      cut: name of the last frozen operation; None if nothing is frozen.
+    """
     fit, kept = config.fit, {"train": False, "val": False}
     if cut:
         kept = keeps(arch, config, cut)
@@ -95,37 +99,41 @@ def _suffix(
     prefix, above = halves(models.logits_of(arch.trained), cut)
     networks = {}
     for split in kept:
-        whole = prefix is None or kept[split]
-        dtype: Any = None if whole else cut_of(arch, cut).dtype
-        networks[split] = above if whole else behind(prefix, above, dtype)
-    learns, infer = (
-        learner(networks["train"], config.fit, task=config.task),
-        Inference(networks["val"]),
-    )
-    return Suffix(cut, kept, learns, above.get_layer(models.DROPOUT), infer)
+        if prefix is None or kept[split]:
+            networks[split] = above
+        else:
+            networks[split] = with_prefix(prefix, above, cut_of(arch, cut).dtype)
+    trainer = learner(networks["train"], config.fit, task=config.task)
+    infer = Inference(networks["val"])
+    return Suffix(cut, kept, trainer, above.get_layer(models.DROPOUT), infer)
 
 
 def halves(network: keras.Model, cut: str | None) -> tuple[keras.Model | None, keras.Model]:
-    """Prefix up to `cut` (None: nothing is frozen), and suffix with its batch norm frozen.
+    """Returns the prefix up to `cut`, and the suffix with frozen batch norm.
 
-    The suffix has a `Dropout` in place of the head's.
+    In the suffix, a `Dropout` of this module replaces the dropout layer of the head.
+
+    Args:
+      network: the model up to its logits.
+      cut: name of the last frozen operation; None if nothing is frozen, then the prefix is None.
     """
     prefix, suffix = freeze.split(network, cut) if cut else (None, network)
-    # Statistics of a few hundred examples are worse than those of the pretraining.
+    # Batch statistics of a few hundred examples are worse than those from pretraining.
     freeze.freeze_batch_norm(suffix)
     dropout = Dropout(network.get_layer(models.DROPOUT))
     return prefix, fold_batch_norm(suffix, {dropout.name: dropout})
 
 
-def behind(prefix: keras.Model, suffix: keras.Model, dtype: str) -> keras.Model:
-    """The suffix with the prefix run before it at each step, in inference mode.
+def with_prefix(prefix: keras.Model, suffix: keras.Model, dtype: str) -> keras.Model:
+    """Returns a model that runs the prefix in inference mode and then the suffix.
 
     Args:
-      dtype: in which activations would have been kept: they are as if they had been.
+      dtype: dtype to which activations are rounded, so that the suffix gets the same values as from
+        stored activations.
     """
     inputs = keras.Input(prefix.input.shape[1:], dtype=prefix.input.dtype)
     activations = FrozenPrefix(prefix, dtype)(inputs)
-    return keras.Model(inputs, suffix(freeze.taken(suffix, activations, inputs)))
+    return keras.Model(inputs, suffix(freeze.suffix_inputs(suffix, activations, inputs)))
 
 
 def fit_suffix(
@@ -136,11 +144,11 @@ def fit_suffix(
     earlier: list[dict],
     validates: bool = True,
 ) -> list[dict]:
-    """Fine-tunes the layers above the freeze depth, in place; the record of each epoch.
+    """Fine-tunes the suffix in place and returns one record per epoch.
 
     Args:
-      earlier: records of metrics.jsonl that come before those of this stage.
-      validates: whether there is a validation split to measure each epoch on.
+      earlier: records of earlier stages, which come first in metrics.jsonl.
+      validates: whether to measure each epoch on the validation set.
     """
     config, how = run.config, reading(run.config, arch.data.dataset)
     if suffix.keeps["train"]:
@@ -150,14 +158,19 @@ def fit_suffix(
         data = by_epoch(lambda place: batches.training(examples, how, place))
     validate = None
     if validates:
-        validate = validation(suffix.infer, seen(arch, suffix, how)[0], task=config.task)
+        inputs = validation_inputs(arch, suffix, how)[0]
+        validate = validation(suffix.infer, inputs, task=config.task)
     fit = Fit("finetune", suffix.learner, data, validate, plan, config.fit, config.seed)
     with run.timed("finetune"), metrics.publisher(run.workdir, earlier) as publish:
         return train.fit(fit, run.checkpoint / "finetune.npy", publish)
 
 
 def by_epoch(pipeline: Callable[[tf.Variable], tf.data.Dataset]) -> Epochs:
-    """The batches of a pipeline that reads from a variable where it begins."""
+    """Returns a function from (epoch, first step) to the batches of a pipeline.
+
+    Args:
+      pipeline: builds the pipeline; it reads epoch and first step from the given variable.
+    """
     place = tf.Variable([0, 0], dtype=tf.int64, trainable=False)
     data = pipeline(place)
 
@@ -169,40 +182,52 @@ def by_epoch(pipeline: Callable[[tf.Variable], tf.data.Dataset]) -> Epochs:
 
 
 def _kept(arch: Architecture, cut: str, how: Training) -> Epochs:
-    """The batches of activations; those of a view are made when an epoch first asks."""
+    """Returns a function from (epoch, first step) to batches of stored activations.
+
+    A view is computed when an epoch first needs it.
+    """
     labels, others = arch.data.inputs["train"].labels, kept_cuts(arch, "train")
 
     def read(epoch: int, first: int) -> Iterable[tuple[tf.Tensor, ...]]:
         view = how.view(epoch) if how.augmentations else None
-        found = starts_of(arch, cut, "train", how, view, others)
-        return batches.of_activations(found, labels, how, epoch, first)
+        arrays = stored_inputs(arch, cut, "train", how, view, others)
+        return batches.of_activations(arrays, labels, how, epoch, first)
 
     return read
 
 
-def seen(
+def validation_inputs(
     arch: Architecture, suffix: Suffix, how: Training, views: int = 0, split: str = "val"
 ) -> tuple[Inputs, ...]:
-    """What `suffix.infer` takes of validation: the examples as they are, then views of them; or of
-    another split that is not trained on."""
+    """Returns the inputs of `suffix.infer`: for the unaugmented examples, then for each view.
+
+    Args:
+      how: how views are augmented.
+      views: number of augmented views.
+      split: a split that is not trained on.
+    """
     examples = arch.data.inputs[split]
     if not suffix.keeps["val"]:
-        every = [examples]
+        inputs = [examples]
         for view in range(views):
-            shown = batches.view(examples, features.BATCH_SIZE, how, view)
-            every.append(Inputs(examples.labels, np.concatenate(list(shown))))
-        return tuple(every)
+            augmented = batches.view(examples, features.BATCH_SIZE, how, view)
+            inputs.append(Inputs(examples.labels, np.concatenate(list(augmented))))
+        return tuple(inputs)
     others = [*kept_cuts(arch, "val"), arch.output]
-    starts = [
-        starts_of(arch, suffix.cut, split, how, view, others) for view in (None, *range(views))
-    ]
-    return tuple(Inputs(examples.labels, start) for start in starts)
+    return tuple(
+        Inputs(examples.labels, stored_inputs(arch, suffix.cut, split, how, view, others))
+        for view in (None, *range(views))
+    )
 
 
 def validation(
     infer: Inference, inputs: Inputs, task: str = tasks.DEFAULT
 ) -> Callable[[], dict[str, float]]:
-    """A function that measures a network, to raw outputs, as its weights are when it is called."""
+    """Returns a function that measures a network with its current weights on the given inputs.
+
+    Args:
+      infer: maps inputs to raw outputs.
+    """
 
     def validate() -> dict[str, float]:
         return tasks.of(task, "losses").validated(features.outputs(infer, inputs), inputs.labels)

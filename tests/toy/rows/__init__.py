@@ -1,1 +1,1 @@
-"""Rows of numbers: a file holds one row, as text with spaces between its numbers."""
+"""The modality of rows of numbers; a file has one row, as text with spaces between the numbers."""

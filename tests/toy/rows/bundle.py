@@ -12,8 +12,8 @@ def measure(file, spec, examples):
     return OnFiles(identical=1.0, agreement=1.0, n=len(examples.inputs))
 
 
-def told(device):
-    return "Read as in training."
+def measured_sentence(device):
+    return "Files are read as in training."
 
 
 def write(folder, file, spec, about, examples, measured):

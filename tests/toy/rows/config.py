@@ -25,7 +25,7 @@ class RowsConfig(Section):
 
     modality: ClassVar[str] = "rows"
 
-    length: Annotated[int, Field(ge=1)] = 8  # numbers of a row; more are cut off, 0 fills up
+    length: Annotated[int, Field(ge=1)] = 8  # numbers per row; longer rows are cut, others padded
     scale: float = 1.0
     noise: Annotated[float, Field(ge=0)] = 0.05
 

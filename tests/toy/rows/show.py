@@ -19,7 +19,7 @@ def prepared(settings):
 
 
 def on_device(device, right):
-    return "From files as they are."
+    return "Measured on the original files."
 
 
 ODD = {}

@@ -23,10 +23,11 @@ def test_average_has_the_mean_of_all_weights():
     weights = [network(seed).get_weights() for seed in range(3)]
     merged = combine.average([network(seed) for seed in range(3)])
     for i, value in enumerate(merged.get_weights()):
-        np.testing.assert_allclose(value, np.mean([own[i] for own in weights], axis=0), atol=1e-6)
+        expected = np.mean([values[i] for values in weights], axis=0)
+        np.testing.assert_allclose(value, expected, atol=1e-6)
 
 
-def test_average_of_one_model_and_itself_is_it(images):
+def test_average_of_a_model_with_itself_is_the_model(images):
     expected = network(0).predict(images, verbose=0)
     merged = combine.average([network(0), network(0)])
     np.testing.assert_allclose(merged.predict(images, verbose=0), expected, atol=1e-6)

@@ -1,4 +1,4 @@
-"""Where models whose blocks read their own input can be cut."""
+"""Cut points of models in which every block also reads the model's input."""
 
 import keras
 import numpy as np
@@ -10,20 +10,20 @@ from tl_keras.training.network import freeze
 from tl_keras.training.network.cuts import cuts_of
 
 
-def alone(model):
-    """Operations after which the whole graph is one tensor, by the definition."""
-    found, operations = [], model.operations
+def cuts_by_definition(model):
+    """Returns the operations whose output is the only tensor that later operations read."""
+    cuts, operations = [], model.operations
     for i, operation in enumerate(operations[1:], start=1):
-        kept = {id(o.output) for o in operations[:i]}
-        behind = [x for o in operations[i + 1 :] for x in keras.tree.flatten(o.input)]
-        if not any(id(x) in kept for x in behind):
-            found.append(operation.name)
-    return found
+        earlier = {id(o.output) for o in operations[:i]}
+        read_later = [x for o in operations[i + 1 :] for x in keras.tree.flatten(o.input)]
+        if not any(id(x) in earlier for x in read_later):
+            cuts.append(operation.name)
+    return cuts
 
 
-def test_models_that_read_their_input_once_are_cut_where_one_tensor_is_left(family):
+def test_model_that_reads_its_input_once_has_cuts_where_one_tensor_is_left(family):
     _, backbone = family
-    assert cuts_of(backbone) == dict.fromkeys(alone(backbone), False)
+    assert cuts_of(backbone) == dict.fromkeys(cuts_by_definition(backbone), False)
 
 
 @pytest.mark.parametrize("build", ENDS)
@@ -33,7 +33,7 @@ def test_there_is_a_cut_after_each_block(build):
     assert {cut: freeze.reads_input(model, cut) for cut in ENDS[build]} == ENDS[build]
 
 
-def test_a_depth_that_reads_the_input_resolves_as_any_other():
+def test_depth_whose_suffix_reads_the_input_resolves_like_any_other():
     model = tokens()
     assert freeze.resolve(model, None, 0.4) == freeze.Freeze(0.4, "near_0", "near_0", 2, 5)
     by_name = freeze.Freeze("joined_0", "near_0", "joined_0", 2, 5)
@@ -41,7 +41,7 @@ def test_a_depth_that_reads_the_input_resolves_as_any_other():
     assert freeze.resolve(model, r"^(?:attention|wide|narrow|out)_(\d)$", 0.5).cut == "out_0"
 
 
-def test_only_functions_without_weights_cross():
+def test_only_operations_without_weights_are_repeated_after_a_cut():
     x = keras.Input((4,))
     other = layers.Dense(4, name="other")(x)
     h = layers.Dense(4, name="stem")(x)
@@ -51,13 +51,13 @@ def test_only_functions_without_weights_cross():
 
 
 @pytest.mark.parametrize("noise", [layers.GaussianNoise(0.1), layers.Dropout(0.1)])
-def test_nothing_random_crosses(noise):
-    """The prefix would draw one thing, the suffix another."""
+def test_random_operations_are_not_repeated_after_a_cut(noise):
+    """Prefix and suffix would draw different random numbers."""
     x = keras.Input((4,))
-    shaken = noise(x)
-    h = layers.Dense(4, name="stem")(shaken)
+    noisy = noise(x)
+    h = layers.Dense(4, name="stem")(noisy)
     for i in range(2):
-        h = layers.Dense(4, name=f"dense_{i}")(layers.Add(name=f"sum_{i}")([h, shaken]))
+        h = layers.Dense(4, name=f"dense_{i}")(layers.Add(name=f"sum_{i}")([h, noisy]))
     assert freeze.cut_points(keras.Model(x, h)) == [noise.name, "sum_1", "dense_1"]
 
 
@@ -70,17 +70,17 @@ def test_branches_that_begin_at_the_input_are_frozen_together():
     assert [block.cut for block in freeze.blocks(model, None)] == ["both", "pool"]
 
 
-def test_width_says_nothing_of_blocks_that_read_the_input():
-    """Elsewhere more channels than before and after are those in the middle of a block."""
+def test_blocks_that_read_the_input_may_be_wider_than_their_neighbours():
+    """In other models, activations wider than their neighbours lie in the middle of a block."""
     ids = keras.Input((8,), dtype="int32")
-    here = ops.cast(ops.expand_dims(ops.not_equal(ids, 0), -1), "float32")
+    mask = ops.cast(ops.expand_dims(ops.not_equal(ids, 0), -1), "float32")
     h = layers.Embedding(9, 16, name="words")(ids)
     for i in range(2):
-        h = layers.Multiply(name=f"end_{i}")([layers.Dense(32, name=f"dense_{i}")(h), here])
+        h = layers.Multiply(name=f"end_{i}")([layers.Dense(32, name=f"dense_{i}")(h), mask])
     pooled = layers.GlobalAveragePooling1D(name="pool")(h)
     end = layers.Dense(16, name="narrow")(pooled)
-    found = freeze.blocks(keras.Model(ids, end), None)
-    assert [block.cut for block in found] == ["words", "end_0", "narrow"]
+    blocks = freeze.blocks(keras.Model(ids, end), None)
+    assert [block.cut for block in blocks] == ["words", "end_0", "narrow"]
 
 
 def masked() -> keras.Model:
@@ -96,24 +96,32 @@ def masked() -> keras.Model:
         (
             tokens,
             "attention_0",
-            "what follows also reads 'embedded', which does not come from the model's input alone "
-            "or has weights: it is inside a branch; the cut point before it is 'embedded'; the cut "
-            "point after it is '",
+            "it is inside a branch: later layers also read 'embedded', which has weights or "
+            "depends on more than the model's input; the cut point before it is 'embedded'; the "
+            "cut point after it is '",
         ),
         (tokens, "words", "it is inside a branch that begins at the input; the cut point after"),
         (tokens, "ids", "it is an input; the cut point after it is 'embedded'"),
-        (pictures, "small_1", "it computes from the input alone and has no weights to freeze"),
+        (
+            pictures,
+            "small_1",
+            "it computes from the input alone and has no weights to freeze",
+        ),
         (gated, "gate_1", "it is inside a branch that begins at the input"),
-        (masked, "dense", r"a Keras mask goes on behind it unseen \(mask_zero, Masking\), which a"),
+        (
+            masked,
+            "dense",
+            r"its output carries a hidden Keras mask \(mask_zero, Masking\), which a",
+        ),
     ],
 )
-def test_a_name_that_is_no_cut_is_told_why(build, name, message):
+def test_message_says_why_a_name_is_not_a_cut_point(build, name, message):
     model = build()
-    with pytest.raises(ValueError, match=f"'{name}' is no cut point of {model.name}: {message}"):
+    with pytest.raises(ValueError, match=f"'{name}' is not a cut point of {model.name}: {message}"):
         freeze.resolve(model, None, name)
 
 
-def test_a_mask_that_layers_hand_on_unseen_is_never_cut():
+def test_hidden_keras_mask_is_never_cut():
     model = masked()
     assert freeze.cut_points(model) == ["pool"]
     ids = np.array([[1, 2, 0, 0, 0, 0, 0, 0]], np.int32)

@@ -6,12 +6,12 @@ import tensorflow as tf
 from tl_keras.training.network import freeze
 from tl_keras.training.network.fold_batch_norm import FoldedConvolution, Inference, fold_batch_norm
 
-# Convolutions of the small model below that have a norm of their own to fold.
+# Batch norms of the small model below that can be folded into their convolutions.
 PLAIN = ["norm_of_plain", "norm_of_biased", "norm_of_depthwise", "norm_of_grouped"]
 
 
-def _scatter(model, seed=0):
-    """Gives batch norm statistics that differ by channel."""
+def _randomise_batch_norm(model, seed=0):
+    """Gives each channel of every batch norm other random weights and statistics."""
     generator = np.random.default_rng(seed)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -30,7 +30,7 @@ def _folded(model):
 
 
 def _small(dtype="float32"):
-    """A model with every kind of convolution before a norm, and with those that stay."""
+    """A model with every kind of convolution that can be folded, and some that cannot."""
     layers, norm = keras.layers, keras.layers.BatchNormalization
 
     def normed(x, layer, **options):
@@ -47,13 +47,13 @@ def _small(dtype="float32"):
     read_twice = layers.Conv2D(4, 1, name="read_twice")(x)
     x = layers.Add()([read_twice, norm(name="norm_of_read_twice")(read_twice)])
     x = layers.Dense(2, dtype="float32")(layers.GlobalAveragePooling2D()(x))
-    return _scatter(keras.Model(image, x))
+    return _randomise_batch_norm(keras.Model(image, x))
 
 
-def test_folded_model_computes_the_same(family):
+def test_folded_model_computes_the_same_outputs(family):
     name, model = family
     saved = model.get_weights()
-    _scatter(model)
+    _randomise_batch_norm(model)
     try:
         folded, images = fold_batch_norm(model), _images(model, count=1)
         expected = np.asarray(model(images, training=False))
@@ -67,7 +67,7 @@ def test_folded_model_computes_the_same(family):
         assert len(_folded(folded)) == len(norms)
 
 
-def test_only_linear_convolutions_that_a_norm_alone_reads_are_folded():
+def test_only_linear_convolutions_read_by_nothing_but_a_batch_norm_are_folded():
     model = _small()
     folded = fold_batch_norm(model)
     assert _folded(folded) == PLAIN
@@ -75,14 +75,14 @@ def test_only_linear_convolutions_that_a_norm_alone_reads_are_folded():
     np.testing.assert_allclose(folded(_images(model)), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_cut_between_convolution_and_norm_folds_neither():
+def test_convolution_and_norm_on_either_side_of_a_cut_are_not_folded():
     model = _small()
     prefix, suffix = freeze.split(model, "biased")
     assert _folded(fold_batch_norm(prefix)) == PLAIN[:1]
     assert _folded(fold_batch_norm(suffix)) == PLAIN[2:]
 
 
-def test_a_step_trains_what_it_trains_without_folding():
+def test_folding_does_not_change_a_training_step():
     steps = {}
     for folds in (False, True):
         keras.utils.set_random_seed(0)
@@ -99,7 +99,7 @@ def test_a_step_trains_what_it_trains_without_folding():
     assert sum(np.abs(step).max() > 0 for step in steps[True]) == 15
 
 
-def test_half_precision_rounds_once_more_than_without_folding():
+def test_folding_in_half_precision_adds_one_rounding():
     previous, exact = keras.config.dtype_policy(), _small()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
@@ -112,11 +112,12 @@ def test_half_precision_rounds_once_more_than_without_folding():
     images = _images(model, count=64)
     expected = np.asarray(exact(images))
     errors = [np.abs(np.asarray(m(images)) - expected).mean() for m in (model, folded)]
-    assert errors[1] < 2.5 * errors[0]  # A norm of its own computes in float32: 1.8 measured.
+    # An unfolded batch norm computes in float32. The measured ratio is 1.8.
+    assert errors[1] < 2.5 * errors[0]
 
 
 @pytest.mark.parametrize("cut", [None, "biased"])
-def test_inference_is_traced_once_and_follows_the_weights(cut):
+def test_inference_is_traced_once_and_uses_current_weights(cut):
     model = _small()
     model = freeze.split(model, cut)[1] if cut else model
     infer, calls = Inference(model), []

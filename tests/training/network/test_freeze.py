@@ -43,25 +43,27 @@ def test_prefix_then_suffix_equals_the_model(family):
         np.testing.assert_array_equal(suffix(prefix(images)), expected)
 
 
-def test_a_share_of_k_in_n_freezes_k_blocks(family):
+def test_freezing_a_share_of_k_in_n_freezes_k_blocks(family):
     name, model = family
-    found = freeze.blocks(model, _pattern(name))
+    blocks = freeze.blocks(model, _pattern(name))
     cuts = freeze.cut_points(model)
-    positions = [cuts.index(block.cut) for block in found]
-    assert len(found) == FAMILIES[name].blocks
+    positions = [cuts.index(block.cut) for block in blocks]
+    assert len(blocks) == FAMILIES[name].blocks
     assert positions == sorted(set(positions))
-    for k, block in enumerate(found[:-1], start=1):
-        result = freeze.resolve(model, _pattern(name), k / len(found))
+    for k, block in enumerate(blocks[:-1], start=1):
+        result = freeze.resolve(model, _pattern(name), k / len(blocks))
         assert (result.index, result.block, result.cut) == (k, block.name, block.cut)
     assert freeze.resolve(model, _pattern(name), 0).cut is None
     assert freeze.resolve(model, _pattern(name), 1).cut == model.operations[-1].name
     if name in ("MobileNetV2", "EfficientNetB0", "ResNet50"):
-        _assert_the_graph_alone_says_where_blocks_end(model, [block.cut for block in found])
+        _assert_blocks_found_by_graph_include_those_found_by_name(
+            model, [block.cut for block in blocks]
+        )
     if name == "MobileNetV3Small":
         _assert_cut_points_are_where_keras_can_cut(model)
 
 
-def _assert_the_graph_alone_says_where_blocks_end(model, by_name):
+def _assert_blocks_found_by_graph_include_those_found_by_name(model, by_name):
     by_graph = [block.cut for block in freeze.blocks(model, None)]
     assert set(by_name[:-1]) <= set(by_graph)
     assert len(by_graph) - len(by_name) in (0, 1)  # ResNet50's stem.
@@ -86,7 +88,7 @@ def _assert_cut_points_are_where_keras_can_cut(model):
     assert last == model.operations[-1].name
 
 
-def test_blocks_end_at_an_add_without_a_name_and_merge_without_an_end():
+def test_block_ends_at_an_unnamed_add_or_merges_into_the_next_block():
     model = _residual()
     assert freeze.blocks(model, r"^(one|two|three)_") == [
         freeze.Block("one", "one_dense"),
@@ -105,7 +107,7 @@ def test_without_block_names_each_cut_point_is_a_block(pattern):
     assert [block.cut for block in found] == ["one_dense", "sum", "three_dense"]
 
 
-def test_blocks_of_the_graph_end_at_no_padding_and_in_no_triple():
+def test_blocks_found_by_graph_do_not_end_at_padding_or_between_layer_and_activation():
     image = x = keras.Input((32, 32, 3))
     for number, filters in enumerate((8, 16, 16)):
         x = keras.layers.ZeroPadding2D(name=f"pad_{number}")(x)
@@ -116,16 +118,16 @@ def test_blocks_of_the_graph_end_at_no_padding_and_in_no_triple():
     assert [block.cut for block in freeze.blocks(model, None)] == ["act_0", "act_1", "pool"]
 
 
-def test_two_inputs_leave_no_cut_before_both_are_used():
+def test_model_with_two_inputs_has_no_cut_before_both_are_used():
     x, mask = keras.Input((4,), name="x"), keras.Input((4,), name="mask")
     early = keras.layers.Dense(4, name="early")(x)
     both = keras.layers.Multiply(name="both")([early, mask])
     assert freeze.cut_points(keras.Model([x, mask], both)) == ["both"]
 
 
-def test_a_layer_called_twice_is_refused():
+def test_model_that_calls_a_layer_twice_is_refused():
     x, dense = keras.Input((4,)), keras.layers.Dense(4, name="shared")
-    with pytest.raises(ValueError, match="'last' reads a tensor of another model or of a layer"):
+    with pytest.raises(ValueError, match="'last' reads a tensor of another model, or of a layer"):
         freeze.cut_points(keras.Model(x, keras.layers.ReLU(name="last")(dense(dense(x)))))
 
 
@@ -141,42 +143,45 @@ def test_names_of_blocks_and_layers_resolve():
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("blok_3", r"'blok_3' is no cut point of MobileNetV2; did you mean 'block_3'\?; valid: .*"),
+        (
+            "blok_3",
+            r"'blok_3' is not a cut point of MobileNetV2; did you mean 'block_3'\?; expected .*",
+        ),
         (
             "block_2_expand",
-            r"inside a branch; the cut point before it is 'block_1_project_BN'; "
-            r"the cut point after it is 'block_2_add'; valid: .*block_1 \(block_1_project_BN\)",
+            r"inside a branch: .*; the cut point before it is 'block_1_project_BN'; "
+            r"the cut point after it is 'block_2_add'; expected .*block_1 \(block_1_project_BN\)",
         ),
-        ("image", r"'image' is no cut point .* it is an input"),
-        (1.5, r"must be in 0\.\.1 or a layer's name, received 1\.5"),
+        ("image", r"'image' is not a cut point .* it is an input"),
+        (1.5, r"expected a number in 0\.\.1 or a layer's name; received 1\.5"),
         (float("nan"), r"received nan"),
     ],
 )
-def test_what_resolve_rejects(value, message):
+def test_resolve_rejects_wrong_depths(value, message):
     with pytest.raises(ValueError, match=rf"^fit\.freeze: .*{message}"):
         freeze.resolve(_backbone("MobileNetV2"), _pattern("MobileNetV2"), value)
 
 
 @pytest.mark.parametrize("cut", ["two_dense", "three_dense", "features"])
-def test_split_needs_a_cut_with_something_behind_it(cut):
+def test_split_needs_a_cut_point_with_layers_after_it(cut):
     with pytest.raises(ValueError, match=f"'{cut}' does not cut residual in two"):
         freeze.split(_residual(), cut)
 
 
 @pytest.mark.parametrize("build", ENDS)
-def test_halves_of_a_model_that_reads_its_input_equal_it(build):
+def test_prefix_and_suffix_equal_a_model_whose_blocks_read_the_input(build):
     model = made(build)
     inputs = keras.ops.convert_to_tensor(examples(model, 5).array)
     expected = np.asarray(model(inputs))
     for cut in freeze.cut_points(model)[:-1]:
         prefix, suffix = freeze.split(model, cut)
-        found = suffix(freeze.taken(suffix, prefix(inputs), inputs))
+        found = suffix(freeze.suffix_inputs(suffix, prefix(inputs), inputs))
         np.testing.assert_array_equal(found, expected)
         assert len(suffix.inputs) == 1 + freeze.reads_input(model, cut)
 
 
 @pytest.mark.parametrize("build", ENDS)
-def test_a_model_is_saved_after_its_halves_were_made(build, tmp_path):
+def test_model_can_be_saved_after_it_was_split(build, tmp_path):
     model = made(build)
     inputs = examples(model, 3).array
     expected = np.asarray(model(inputs))
@@ -195,7 +200,7 @@ def test_training_the_suffix_trains_the_model():
     np.testing.assert_array_equal(model.get_layer("three_dense").bias, [1.0, 2.0])
 
 
-def test_frozen_batch_norm_infers_and_keeps_its_statistics():
+def test_frozen_batch_norm_stays_in_inference_mode_and_keeps_its_statistics():
     inner = keras.Sequential([keras.Input((4,)), keras.layers.BatchNormalization()])
     x = keras.Input((4,))
     model = keras.Model(x, keras.layers.BatchNormalization()(inner(x)))
@@ -214,7 +219,7 @@ def _training_graph(prefix, suffix):
     return keras.Model(image, keras.layers.Dense(2)(suffix(features)))
 
 
-def test_frozen_prefix_infers_under_training():
+def test_frozen_prefix_stays_in_inference_mode_during_training():
     # EfficientNetB0 has nine dropouts and batch norm from its first block on.
     prefix, _ = freeze.split(_backbone("EfficientNetB0"), "block4c_add")
     images = _images(32, count=4)
@@ -222,14 +227,14 @@ def test_frozen_prefix_infers_under_training():
     graph = keras.Model(image, freeze.FrozenPrefix(prefix)(image))
     expected = np.asarray(prefix(images, training=False))
     before = _arrays(prefix)
-    # Its batch norm is folded, which rounds otherwise; training mode is off by far more.
+    # Folded batch norm rounds differently; training mode would differ by far more.
     np.testing.assert_allclose(graph(images, training=True), expected, rtol=1e-4, atol=1e-4)
     for old, new in zip(before, _arrays(prefix), strict=True):
         np.testing.assert_array_equal(new, old)
     assert graph.weights == []
 
 
-def test_fit_leaves_the_prefix_alone_and_trains_the_suffix():
+def test_keras_fit_changes_the_suffix_but_not_the_prefix():
     keras.utils.set_random_seed(0)
     prefix, suffix = freeze.split(
         applications.build("EfficientNetB0", {}, (32, 32, 3)), "block6c_add"

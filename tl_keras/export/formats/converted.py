@@ -1,4 +1,4 @@
-"""The float32 LiteRT file of a model, and files of other formats made of it."""
+"""Converts a model to a float32 LiteRT file, and quantises that file to other formats."""
 
 import tempfile
 from collections.abc import Collection
@@ -18,7 +18,7 @@ from tl_keras.run.quiet import quiet
 
 @dataclass(frozen=True)
 class Converted:
-    """The float32 LiteRT file of a model, and what it takes to quantise it."""
+    """The float32 LiteRT file of a model, and its calibration if it is to be quantised."""
 
     content: bytes
     calibrated: Maybe[quantise.Calibrated]
@@ -31,12 +31,12 @@ def convert(
     abstains: Abstains | None,
     folder: Path | None = None,
 ) -> Converted:
-    """What files of `export.formats` are made of.
+    """Converts a model to LiteRT, and calibrates it for the quantised formats of `export.formats`.
 
     Args:
-      examples: to calibrate on, `(examples, size, size, 3) uint8`.
-      abstains: what gives the output `abstain`, where there is one.
-      folder: where there is room for a SavedModel on the way.
+      examples: prepared examples to calibrate on, `(examples, ...)`.
+      abstains: computes the output `abstain`; None for no such output.
+      folder: folder for a temporary SavedModel; None for the system's temporary folder.
 
     Raises:
       ValueError: the model needs operators that LiteRT lacks.
@@ -46,28 +46,34 @@ def convert(
         plain = Path(temporary, "plain")
         saved_model.write_plain(model, plain, batch_size, abstains)
         with not_a_pattern(plain) as path:
-            made = litert.convert(path, config.allow_flex)
+            content = litert.convert(path, config.allow_flex)
     quantised = sorted(set(config.formats) - {*WHOLE, "float32"})
     if not quantised:
-        return Converted(made, None)
-    if flex := flatbuffer.flex(made):
+        return Converted(content, None)
+    if flex := flatbuffer.flex(content):
         raise ValueError(
-            f"export.formats: {', '.join(quantised)} cannot be made of a model with operators that "
-            f"no LiteRT here runs ({', '.join(flex)}); expected saved_model or float32 alone"
+            f"export.formats: {', '.join(quantised)} cannot be made, because calibration must run "
+            f"the model and the installed LiteRT cannot run its operators {', '.join(flex)}; "
+            "expected only saved_model or float32"
         )
-    return Converted(made, quantise.calibrate(made, examples))
+    return Converted(content, quantise.calibrate(content, examples))
 
 
-def content_of(own: Converted, name: str, kept: Collection[int] = (), ends: bool = True) -> bytes:
-    """Of a LiteRT file, see `quantise.quantise`."""
+def content_of(
+    converted: Converted, name: str, kept: Collection[int] = (), ends: bool = True
+) -> bytes:
+    """Returns the content of a LiteRT file of the format `name`; see `quantise.quantise`."""
     if name == "float32":
-        return own.content
+        return converted.content
     with quiet():
-        return quantise.quantise(own.calibrated, name, kept, ends)
+        return quantise.quantise(converted.calibrated, name, kept, ends)
 
 
 def shape_of(converted: Converted) -> list[tuple[str, tuple[int, ...]]]:
-    """What operators of two files must have in common for one to be judged by the other."""
+    """Returns the kind and output shape of each operator.
+
+    A file can be judged by another one only if these are equal.
+    """
     model = flatbuffer.read(converted.content)
     graph = model.subgraphs[0]
     return [

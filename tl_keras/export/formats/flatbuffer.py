@@ -1,4 +1,4 @@
-"""LiteRT files as objects of their schema: read, changed, written."""
+"""Reads, changes and writes LiteRT files as objects of their FlatBuffers schema."""
 
 from collections import Counter
 
@@ -8,13 +8,13 @@ from ai_edge_litert import schema_py_generated as schema
 
 from tl_keras.maybe import Maybe
 
-ALIGNMENT = 16  # bytes; the schema asks for it, and kernels may read whole vectors
+ALIGNMENT = 16  # bytes; the schema requires this, because kernels may read whole vectors
 IDENTIFIER = b"TFL3"
 NAMES = {value: name for name, value in vars(schema.BuiltinOperator).items() if name.isupper()}
 
 
 class _Buffer(schema.BufferT):
-    """Constants, written at an aligned place: the schema's own writer aligns bytes to bytes."""
+    """A buffer of constants that is written aligned; the schema's own writer aligns to 1 byte."""
 
     def Pack(self, builder: flatbuffers.Builder) -> int:
         data = None
@@ -30,12 +30,12 @@ class _Buffer(schema.BufferT):
 
 
 def read(content: bytes) -> schema.ModelT:
-    """A file's content as objects; constants that stand behind its tables are among them."""
+    """Parses a file's content into objects, including constants stored after its tables."""
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
     for i, buffer in enumerate(model.buffers):
         if buffer.offset > 1:
-            inside = content[buffer.offset : buffer.offset + buffer.size]
-            buffer.data = np.frombuffer(inside, np.uint8)
+            constants = content[buffer.offset : buffer.offset + buffer.size]
+            buffer.data = np.frombuffer(constants, np.uint8)
         model.buffers[i] = _aligned(buffer.data)
     return model
 
@@ -47,36 +47,35 @@ def _aligned(data: np.ndarray | None) -> _Buffer:
 
 
 def write(model: schema.ModelT) -> bytes:
-    """The content of a file."""
+    """Returns the content of a file with this model."""
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), IDENTIFIER)
     return bytes(builder.Output())
 
 
 def add_buffer(model: schema.ModelT, content: bytes) -> int:
-    """Adds constants; the index of their buffer."""
+    """Adds a buffer of constants and returns its index."""
     model.buffers.append(_aligned(np.frombuffer(content, np.uint8)))
     return len(model.buffers) - 1
 
 
 def drop_unused(model: schema.ModelT) -> None:
-    """Empties the buffers of constants that no operator reads any more."""
+    """Empties the buffers of constants that no operator reads."""
     graph = model.subgraphs[0]
     used = {int(i) for operator in graph.operators for i in (*operator.inputs, *operator.outputs)}
     used |= {int(i) for i in (*graph.inputs, *graph.outputs)}
     for i, tensor in enumerate(graph.tensors):
         if i not in used:
-            tensor.buffer = 0  # The empty one.
-    read = {tensor.buffer for tensor in graph.tensors} | {
-        own.buffer for own in model.metadata or ()
-    }
+            tensor.buffer = 0  # Buffer 0 is always empty.
+    read = {tensor.buffer for tensor in graph.tensors}
+    read |= {entry.buffer for entry in model.metadata or ()}
     for i, buffer in enumerate(model.buffers):
         if i not in read:
             buffer.data = None
 
 
 def kind(model: schema.ModelT, operator: schema.OperatorT) -> str:
-    """What an operator does, as in `CONV_2D`; a custom one by its own name, as in `FlexErf`."""
+    """Returns the kind of an operator, such as `CONV_2D`; of a custom one its name (`FlexErf`)."""
     code = model.operatorCodes[operator.opcodeIndex]
     if code.customCode:
         return code.customCode.decode()
@@ -84,18 +83,18 @@ def kind(model: schema.ModelT, operator: schema.OperatorT) -> str:
 
 
 def operators(model: schema.ModelT) -> dict[str, int]:
-    """How many operators there are of each kind, by name."""
-    found = Counter(kind(model, operator) for operator in model.subgraphs[0].operators)
-    return dict(sorted(found.items()))
+    """Returns the number of operators of each kind, sorted by name."""
+    counts = Counter(kind(model, operator) for operator in model.subgraphs[0].operators)
+    return dict(sorted(counts.items()))
 
 
 def flex(content: bytes) -> list[str]:
-    """The operators of a file that are TensorFlow's, by name."""
+    """Returns the names of a file's operators that come from TensorFlow (Flex)."""
     return [name for name in operators(read(content)) if name.startswith("Flex")]
 
 
 def constant(model: schema.ModelT, tensor: int) -> Maybe[np.ndarray]:
-    """A tensor's values, `float32`, that are the same for all inputs; None of others."""
+    """Returns a constant tensor's `float32` values; None if it is not constant or not float32."""
     entry = model.subgraphs[0].tensors[tensor]
     data = model.buffers[entry.buffer].data
     if data is None or entry.type != schema.TensorType.FLOAT32:
@@ -104,12 +103,12 @@ def constant(model: schema.ModelT, tensor: int) -> Maybe[np.ndarray]:
 
 
 def name(model: schema.ModelT, tensor: int) -> str:
-    """A tensor's name."""
+    """Returns a tensor's name."""
     return model.subgraphs[0].tensors[tensor].name.decode()
 
 
 def code_of(model: schema.ModelT, builtin: int) -> int:
-    """The index of an operator's code, which is added where the file has none of it."""
+    """Returns the index of a built-in operator's code; adds the code if the file lacks it."""
     for i, code in enumerate(model.operatorCodes):
         if max(code.builtinCode, code.deprecatedBuiltinCode) == builtin and not code.customCode:
             return i
@@ -121,21 +120,21 @@ def code_of(model: schema.ModelT, builtin: int) -> int:
 
 
 def order_outputs(model: schema.ModelT) -> None:
-    """Puts the answer before `abstain`: readers of metadata look for classes in the first."""
+    """Puts the answer before `abstain`, because readers of metadata expect classes in output 0."""
     signature = model.signatureDefs[0]
     signature.outputs.sort(key=lambda entry: entry.name == b"abstain")
     model.subgraphs[0].outputs = [entry.tensorIndex for entry in signature.outputs]
 
 
 def follow_outputs(model: schema.ModelT) -> None:
-    """Makes the signature follow outputs that quantising replaced, in the same order."""
-    places = model.subgraphs[0].outputs
-    for entry, place in zip(model.signatureDefs[0].outputs, places, strict=True):
-        entry.tensorIndex = int(place)
+    """Updates the signature to outputs that quantisation has replaced, in the same order."""
+    tensors = model.subgraphs[0].outputs
+    for entry, tensor in zip(model.signatureDefs[0].outputs, tensors, strict=True):
+        entry.tensorIndex = int(tensor)
 
 
 def name_ends(model: schema.ModelT) -> None:
-    """Gives the tensors that go in and out the names that the signature has for them."""
+    """Gives input and output tensors the names that they have in the signature."""
     signature = model.signatureDefs[0]
     for entry in (*signature.inputs, *signature.outputs):
         model.subgraphs[0].tensors[entry.tensorIndex].name = entry.name

@@ -1,4 +1,4 @@
-"""int8 from end to end: uint8 input, uint8 answers out, no float operator between."""
+"""Makes an int8 file integer from end to end: uint8 input, uint8 outputs, no float operators."""
 
 import math
 from dataclasses import dataclass
@@ -9,20 +9,23 @@ from tl_keras.export.formats import flatbuffer
 from tl_keras.maybe import Maybe
 
 PIXELS = 255
-# Of outputs that lie in 0..1; a float one of another range stays float.
+# Quantisation steps of float outputs in 0..1. A float output with another range stays float.
 STEPS = {b"probabilities": 1 / 256, b"abstain": 1.0}
 NO_ACTIVATION = schema.ActivationFunctionType.NONE
 
 
 @dataclass(frozen=True)
 class Front:
-    """The affine map of the input at the start of a graph, as int8 holds it: `scale * (x - zero)`.
+    """The normalisation at the start of a graph, rounded for int8 to `scale * (x - zero)`.
 
     Attributes:
-      start: the place of the cast to float: behind what reverses the channels, where that is done.
-      tensor: name of what the map gives.
-      operators: how many there are after the cast.
-      error: what it gives beyond the float graph: half a step at most, the same for all values.
+      start: position of the cast to float. If the graph first reverses the channels, the cast comes
+        after that.
+      tensor: name of the normalised tensor.
+      operators: number of operators of the normalisation, without the cast.
+      scale: factor of the normalisation.
+      zero: input value that becomes 0, rounded to an integer in 0..255.
+      error: constant difference from the float graph due to rounding, at most half a step.
     """
 
     start: int
@@ -34,12 +37,12 @@ class Front:
 
     @property
     def end(self) -> int:
-        """The place of the first operator behind it."""
+        """Returns the position of the first operator after the normalisation."""
         return self.start + 1 + self.operators
 
 
 def front_of(model: schema.ModelT) -> Maybe[Front]:
-    """Of a graph that begins with a cast and scalars that multiply and add."""
+    """Returns the normalisation at the start of a graph, a cast and scalar arithmetic, or None."""
     graph = model.subgraphs[0]
     kinds = [flatbuffer.kind(model, operator) for operator in graph.operators[:2]]
     start = int(kinds[0] == "REVERSE_V2")
@@ -47,8 +50,8 @@ def front_of(model: schema.ModelT) -> Maybe[Front]:
         return None
     tensor, scale, offset, count = int(graph.operators[start].outputs[0]), 1.0, 0.0, 0
     for operator in graph.operators[start + 1 :]:
-        kind, takers = flatbuffer.kind(model, operator), _takers(graph, tensor)
-        if kind not in ("MUL", "ADD", "SUB", "DIV") or takers != [operator]:
+        kind, readers = flatbuffer.kind(model, operator), _readers(graph, tensor)
+        if kind not in ("MUL", "ADD", "SUB", "DIV") or readers != [operator]:
             break
         if operator.inputs[0] != tensor or (value := _scalar(model, operator.inputs[1])) is None:
             break
@@ -70,16 +73,16 @@ def front_of(model: schema.ModelT) -> Maybe[Front]:
 
 
 def carriers(model: schema.ModelT, front: Front | None) -> set[str]:
-    """Names of tensors that hold what the front gives, and maybe a border of zeros."""
-    found = {front.tensor} if front else set()
+    """Returns the names of the tensors with the normalised input, with or without zero padding."""
+    names = {front.tensor} if front else set()
     for operator in model.subgraphs[0].operators:
         padded = flatbuffer.kind(model, operator) in ("PAD", "PADV2")
-        if padded and flatbuffer.name(model, operator.inputs[0]) in found:
-            found.add(flatbuffer.name(model, operator.outputs[0]))
-    return found
+        if padded and flatbuffer.name(model, operator.inputs[0]) in names:
+            names.add(flatbuffer.name(model, operator.outputs[0]))
+    return names
 
 
-def _takers(graph: schema.SubGraphT, tensor: int) -> list[schema.OperatorT]:
+def _readers(graph: schema.SubGraphT, tensor: int) -> list[schema.OperatorT]:
     return [operator for operator in graph.operators if tensor in operator.inputs]
 
 
@@ -89,7 +92,7 @@ def _scalar(model: schema.ModelT, tensor: int) -> float | None:
 
 
 def make_integer(model: schema.ModelT, front: Front | None) -> None:
-    """Gives a file uint8 in and out, and no float operator between the input and the rest."""
+    """Gives a file uint8 inputs and outputs, and removes the float operators at the input."""
     graph = model.subgraphs[0]
     _integer_start(model, graph, front)
     names = [entry.name for entry in model.signatureDefs[0].outputs]
@@ -100,14 +103,14 @@ def make_integer(model: schema.ModelT, front: Front | None) -> None:
 def _integer_start(model: schema.ModelT, graph: schema.SubGraphT, front: Front | None) -> None:
     if front is None:
         return
-    start, end = front.start, front.end + 1  # Behind the cast there is a `QUANTIZE` now.
+    start, end = front.start, front.end + 1  # The quantizer added a `QUANTIZE` after the cast.
     kinds = [flatbuffer.kind(model, operator) for operator in graph.operators[start : start + 2]]
     last = graph.operators[end - 1].outputs[0]
     name = graph.tensors[last].name.decode()
     if kinds != ["CAST", "QUANTIZE"] or name not in (front.tensor, f"{front.tensor}_quantized"):
         return
-    into = graph.tensors[last].quantization
-    scale, zero = float(into.scale[0]), int(into.zeroPoint[0])
+    quantization = graph.tensors[last].quantization
+    scale, zero = float(quantization.scale[0]), int(quantization.zeroPoint[0])
     if zero != front.zero - 128 or not math.isclose(scale, front.scale, rel_tol=1e-4):
         return
     values = graph.operators[start].inputs[0]
@@ -121,19 +124,24 @@ def _integer_start(model: schema.ModelT, graph: schema.SubGraphT, front: Front |
 def _integer_end(
     model: schema.ModelT, graph: schema.SubGraphT, end: int, step: Maybe[float]
 ) -> int:
-    """The number of a uint8 tensor that holds what an output does; of a float one in such steps."""
-    found = graph.tensors[end]
-    if found.type != schema.TensorType.INT8 and step is None:
+    """Adds a uint8 copy of an output, and returns the index of the new tensor.
+
+    Args:
+      end: index of the output's tensor.
+      step: quantisation step of a float output; None to leave a float output as it is.
+    """
+    output = graph.tensors[end]
+    if output.type != schema.TensorType.INT8 and step is None:
         return end
-    if found.type == schema.TensorType.INT8:
-        scale, zero = float(found.quantization.scale[0]), int(found.quantization.zeroPoint[0])
+    if output.type == schema.TensorType.INT8:
+        scale, zero = float(output.quantization.scale[0]), int(output.quantization.zeroPoint[0])
         quantization = _quantization(scale, zero + 128)
     else:
         quantization = _quantization(step, 0)
     tensor = schema.TensorT()
-    tensor.shape, tensor.shapeSignature = found.shape, found.shapeSignature
+    tensor.shape, tensor.shapeSignature = output.shape, output.shapeSignature
     tensor.type, tensor.quantization = schema.TensorType.UINT8, quantization
-    tensor.name = found.name + b"_uint8"
+    tensor.name = output.name + b"_uint8"
     graph.tensors.append(tensor)
     operator = schema.OperatorT()
     operator.opcodeIndex = flatbuffer.code_of(model, schema.BuiltinOperator.QUANTIZE)
@@ -143,6 +151,6 @@ def _integer_end(
 
 
 def _quantization(scale: float, zero: int) -> schema.QuantizationParametersT:
-    found = schema.QuantizationParametersT()
-    found.scale, found.zeroPoint = [scale], [zero]
-    return found
+    parameters = schema.QuantizationParametersT()
+    parameters.scale, parameters.zeroPoint = [scale], [zero]
+    return parameters

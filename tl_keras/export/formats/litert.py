@@ -1,4 +1,4 @@
-"""The float32 LiteRT file of a SavedModel, which all other formats are made of."""
+"""Converts a SavedModel to a float32 LiteRT file, from which all other formats are made."""
 
 import re
 from pathlib import Path
@@ -14,14 +14,20 @@ from tl_keras.export.formats import flatbuffer
 
 
 def calibration_examples(train: Inputs, count: int, task: str = tasks.DEFAULT) -> np.ndarray:
-    """At most `count` training examples, strata such as classes in turn, `(examples, ...)`."""
+    """Returns at most `count` training examples, `(examples, ...)`, balanced over the strata.
+
+    A stratum is, for example, a class.
+    """
     strata = tasks.of(task, "targets").strata(train.labels)
-    return examples_of(train.part(in_turn(strata, count)))
+    return examples_of(train.part(balanced(strata, count)))
 
 
-def in_turn(strata: np.ndarray, count: int) -> np.ndarray:
-    """Places of at most `count` examples, as many of each stratum as there are, in order."""
-    rank = np.empty(len(strata), np.int64)  # of an example within its stratum
+def balanced(strata: np.ndarray, count: int) -> np.ndarray:
+    """Returns sorted positions of at most `count` examples, spread evenly over the strata.
+
+    A stratum with too few examples contributes all of them.
+    """
+    rank = np.empty(len(strata), np.int64)  # position of an example within its stratum
     for stratum in np.unique(strata):
         members = np.flatnonzero(strata == stratum)
         rank[members] = np.arange(len(members))
@@ -29,13 +35,14 @@ def in_turn(strata: np.ndarray, count: int) -> np.ndarray:
 
 
 def convert(saved_model: Path, allow_flex: bool = False) -> bytes:
-    """A LiteRT file of the signature `serve`.
+    """Converts the signature `serve` of a SavedModel, and returns the content of the LiteRT file.
 
     Args:
-      allow_flex: whether it may need TensorFlow's own operators, which few devices have.
+      allow_flex: whether the file may use TensorFlow's operators (Flex), which few devices have.
 
     Raises:
-      ValueError: it needs them, and may not; or not even these are enough.
+      ValueError: the model needs an operator that LiteRT lacks, and Flex is not allowed or lacks
+        the operator as well.
     """
     converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model), signature_keys=["serve"])
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
@@ -57,10 +64,10 @@ def _lacking(operators: list[str], allow_flex: bool) -> str:
     if allow_flex:
         return (
             f"export.formats: neither LiteRT nor Flex has an operator for {names}, which "
-            "model.backbone needs; expected a backbone without, or [saved_model]"
+            f"model.backbone needs; expected a backbone without {names}, or [saved_model]"
         )
     return (
         f"export.allow_flex: LiteRT has no operator of its own for {names}, which model.backbone "
-        "needs; expected a backbone without, or true for devices that bring TensorFlow's (Flex), "
-        "or export.formats: [saved_model]"
+        f"needs; expected a backbone without {names}, or export.allow_flex: true for devices that "
+        "bring TensorFlow's operators (Flex), or export.formats: [saved_model]"
     )

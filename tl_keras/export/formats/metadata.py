@@ -1,7 +1,7 @@
-"""TFLite metadata: what MediaPipe Tasks and the TFLite Task Library read from inside a file.
+"""Adds TFLite metadata, which MediaPipe Tasks and the TFLite Task Library read from a file.
 
-The schema is that of tflite-support, `metadata_schema.fbs` 1.1.0; its writer no longer installs.
-Tables are written by the numbers of their fields there.
+The schema is `metadata_schema.fbs` 1.1.0 of tflite-support. That package's own writer can no longer
+be installed, so this module writes the tables by the numbers of the schema's fields.
 """
 
 import io
@@ -18,13 +18,13 @@ from tl_keras.modalities import part
 
 NAME = b"TFLITE_METADATA"
 IDENTIFIER = b"M001"
-PARSER = "1.0.0"  # the oldest that knows all of what is written here
-FEATURE_PROPERTIES = 1  # of the union ContentProperties
+PARSER = "1.0.0"  # the oldest version of a parser that knows all fields written here
+FEATURE_PROPERTIES = 1  # number in the union ContentProperties
 TENSOR_AXIS_LABELS = 2
 
 
 def add(content: bytes, described: Description) -> bytes:
-    """The file with metadata inside, and the labels packed behind it as a ZIP archive is."""
+    """Returns the file with metadata inside and a ZIP archive of the label file at its end."""
     model = flatbuffer.read(content)
     flatbuffer.name_ends(model)
     model.metadata = [entry for entry in model.metadata or [] if entry.name != NAME]
@@ -36,7 +36,7 @@ def add(content: bytes, described: Description) -> bytes:
     stream = io.BytesIO()
     stream.write(flatbuffer.write(model))
     with zipfile.ZipFile(stream, "a") as archive:
-        # A date of its own would make every file another.
+        # `ZipInfo` has a fixed date; the current date would make each file different.
         archive.writestr(zipfile.ZipInfo(LABELS), label_lines(described))
     return stream.getvalue()
 
@@ -45,8 +45,8 @@ def _metadata(described: Description, outputs: Sequence[str]) -> bytes:
     builder = flatbuffers.Builder(1024)
     text = builder.CreateString
     inputs = part(described.settings.modality, "metadata").inputs(builder, described.settings)
-    found = [_output(builder, described, name) for name in outputs]
-    fields = {0: text("serve"), 2: _vector(builder, inputs), 3: _vector(builder, found)}
+    tables = [_output(builder, described, name) for name in outputs]
+    fields = {0: text("serve"), 2: _vector(builder, inputs), 3: _vector(builder, tables)}
     graph = table(builder, 7, offset=fields)
     strings: dict[int, str | None] = {0: described.name, 1: described.text, 2: described.version}
     strings |= {4: described.author, 5: described.license, 7: PARSER}
@@ -78,7 +78,7 @@ def table(
     uint32: dict[int, int] | None = None,
     offset: dict[int, int] | None = None,
 ) -> int:
-    """A table of so many fields; of those that are given, values by number."""
+    """Writes a table of `count` fields and returns its offset; values are given by field number."""
     builder.StartObject(count)
     for i, value in (offset or {}).items():
         builder.PrependUOffsetTRelativeSlot(i, value, 0)

@@ -1,16 +1,18 @@
-"""Quantised LiteRT files from a float32 one, by ai-edge-quantizer.
+"""Quantises a float32 LiteRT file with ai-edge-quantizer.
 
-What is done beside the quantizer's own work, since each was worth it on photographs:
+This module adds the following to the quantizer's own work. Each step improved results on
+photographs:
 
-- Activations have the range that they take on examples. By default the quantizer takes a moving
-  average of it, which cuts off what is rare.
-- Where a channel's weights are all but zero and its bias is not, the scale is raised until the
-  bias fits 32 bits; else it overflows, and the channel answers at random.
-- Rounding weights shifts what a channel gives on average. Its bias makes up for that (Nagel et al.
-  2019, arXiv 1906.04721, 4.2; here with means that were measured, not with those of batch norm).
-- In `dynamic` the weights of depthwise convolutions are unpacked before use: their kernel for
-  activations that are quantised at run time is several times slower than the one for floats.
-- `int8` takes and gives uint8 without a float operator on the way.
+- The range of an activation is its full range on the calibration examples. By default the quantizer
+  uses a moving average of the range, which cuts off rare values.
+- If a channel's weights are almost zero and its bias is not, the scale is raised until the bias
+  fits into 32 bits. Otherwise the bias overflows and the channel gives random values.
+- Rounding weights shifts the average output of a channel. The channel's bias is corrected for this
+  shift (Nagel et al. 2019, arXiv 1906.04721, 4.2; here with measured means instead of those of
+  batch norm).
+- In `dynamic`, the weights of depthwise convolutions are unpacked before use. The kernel that
+  quantises activations at run time is several times slower than the float kernel.
+- `int8` files have uint8 inputs and outputs, without any float operator.
 """
 
 import re
@@ -28,9 +30,10 @@ from ai_edge_quantizer.algorithm_manager import AlgorithmName
 from tl_keras.export.formats import flatbuffer, integer_ends
 
 EVERYTHING = qtyping.TFLOperationName.ALL_SUPPORTED
-CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}  # of the weights
-LEVELS = 127  # of a weight, to either side of 0
-MOST_OF_A_BIAS = 2**30  # steps; a quarter of what 32 bits hold
+# Axis of the output channels in the weights.
+CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
+LEVELS = 127  # levels of a weight on either side of 0
+MOST_OF_A_BIAS = 2**30  # largest bias in steps; a quarter of the range of 32 bits
 THREADS = 2
 
 
@@ -39,9 +42,11 @@ class Layer:
     """An operator with weights.
 
     Attributes:
-      scope: names of its outputs, by which the quantizer knows it.
-      input: its input, weights and bias are numbers of tensors; of the bias -1, where there is
-        none.
+      kind: kind of the operator, a key of `CHANNEL_AXIS`.
+      scope: names of its outputs, by which the quantizer identifies it.
+      input: index of its input tensor.
+      weights: index of its weight tensor.
+      bias: index of its bias tensor; -1 if it has no bias.
     """
 
     kind: str
@@ -53,19 +58,22 @@ class Layer:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """A float32 file, and what it takes to quantise it.
+    """A float32 file with the measurements that its quantisation needs.
 
     Attributes:
-      content: of the file.
-      scopes: of all operators in order, see `Layer`.
-      ranges: of activations, by tensor, `min` and `max`.
-      largest: of weights, by tensor, what 127 steps stand for in each channel; for
-        each of `STATIC`.
-      corrections: by format, and by a layer's scope, what to take from its bias,
-        `(channels,) float32`.
-      shifts: by scope, the same for what the int8 input is off by.
-      weighted: places of operators with weights, of whatever kind.
-      tail: places of operators behind the answer, which stay float.
+      content: content of the file.
+      scopes: scope of each operator in order, see `Layer`.
+      layers: the operators with weights.
+      ranges: `min` and `max` of each activation, by tensor name.
+      largest: for each format of `STATIC` and each weight tensor, the weight that 127 steps
+        represent in each channel.
+      corrections: for each format and each layer's scope, the shift to subtract from the bias,
+        `(channels,) float32`, that corrects the rounding of weights.
+      shifts: by layer's scope, the shift to subtract from the bias that corrects the rounding of
+        the int8 input.
+      front: the normalisation of the input; None if the graph does not begin with one.
+      weighted: positions of all operators with weights of any kind.
+      tail: positions of the operators after the answer, which stay float.
     """
 
     content: bytes
@@ -81,7 +89,7 @@ class Calibrated:
 
 
 def calibrate(content: bytes, examples: np.ndarray) -> Calibrated:
-    """Runs a float32 file on examples, `(examples, size, size, 3) uint8`."""
+    """Runs a float32 file on prepared examples, `(examples, ...)`, and measures its activations."""
     model = flatbuffer.read(content)
     ranges, means = _statistics(content, model, examples)
     front, layers = integer_ends.front_of(model), _layers(model)
@@ -93,15 +101,15 @@ def calibrate(content: bytes, examples: np.ndarray) -> Calibrated:
     corrections: dict[str, dict[str, np.ndarray]] = {name: {} for name in CORRECTED}
     shifts, carriers = {}, integer_ends.carriers(model, front)
     for layer in layers:
-        source, own = (flatbuffer.name(model, i) for i in (layer.input, layer.weights))
+        source, tensor = (flatbuffer.name(model, i) for i in (layer.input, layer.weights))
         weights: Any = flatbuffer.constant(model, layer.weights)
         mean: Any = means.get(source)
-        corrects = mean is not None and _takes(layer, weights, len(mean))
+        corrects = mean is not None and _keeps_channels(layer, weights, len(mean))
         for name in CORRECTED:
             step = _step(name, ranges.get(source)) if name in STATIC else None
             top = _largest(layer, weights, _bias(model, layer, weights), step)
             if name in STATIC:  # Two layers may share their weights.
-                largest[name][own] = top = np.maximum(top, largest[name].get(own, 0))
+                largest[name][tensor] = top = np.maximum(top, largest[name].get(tensor, 0))
             if corrects:
                 difference = _rounded(weights, top) - weights
                 corrections[name][layer.scope] = _response(layer, difference, mean)
@@ -118,35 +126,35 @@ def calibrate(content: bytes, examples: np.ndarray) -> Calibrated:
 def quantise(
     calibrated: Calibrated, name: str, kept: Collection[int] = (), ends: bool = True
 ) -> bytes:
-    """A file of the format `name`: `float16`, `dynamic`, `int8` or `int16x8`.
+    """Returns a file of the format `name`: `float16`, `dynamic`, `int8` or `int16x8`.
 
     Args:
-      kept: places of operators that stay float, among all of the float32 file.
-      ends: whether int8 takes and gives uint8; else it gives floats.
+      kept: positions of the operators that stay float, among all operators of the float32 file.
+      ends: whether an int8 file gets uint8 inputs and outputs; else its outputs are floats.
     """
-    places, ranges = {*kept, *calibrated.tail}, None
+    floats, ranges = {*kept, *calibrated.tail}, None
     if name == "float16":
         content, recipe = calibrated.content, _float16()
     else:
-        left = {calibrated.scopes[i] for i in places}
-        content, recipe = _corrected(calibrated, name, left), RECIPES[name]()
+        float_scopes = {calibrated.scopes[i] for i in floats}
+        content, recipe = _corrected(calibrated, name, float_scopes), RECIPES[name]()
     if name in STATIC:
         weights = calibrated.largest[name].items()
-        ranges = calibrated.ranges | {own: {"min": -top, "max": top} for own, top in weights}
+        ranges = calibrated.ranges | {tensor: {"min": -top, "max": top} for tensor, top in weights}
         if name == "int16x8":
-            # The add of a normalisation to -1..1 fails where scales are powers of two, or nearly.
-            places |= set(range(calibrated.front.end if calibrated.front else 1))
-    for scope in sorted(calibrated.scopes[i] for i in places):
+            # The add of a normalisation to -1..1 fails if its scales are (nearly) powers of two.
+            floats |= set(range(calibrated.front.end if calibrated.front else 1))
+    for scope in sorted(calibrated.scopes[i] for i in floats):
         recipe.add_quantization_config(
             f"^{re.escape(scope)}$", EVERYTHING, algorithm_key=AlgorithmName.NO_QUANTIZE
         )
-    made = quantizer.Quantizer(bytearray(content), recipe.get_quantization_recipe())
+    quantiser = quantizer.Quantizer(bytearray(content), recipe.get_quantization_recipe())
     with warnings.catch_warnings(), np.errstate(over="ignore"):
-        # Its interpreter keeps all tensors, and warns of the memory that it takes; float16 may be
-        # too small for a weight, which shows when the file is run.
+        # The quantizer's interpreter keeps all tensors and warns about their memory. A weight may
+        # overflow float16, which shows later, when the file is run.
         warnings.simplefilter("ignore")
-        found = made.quantize(ranges, enable_progress_report=False).quantized_model
-    model = flatbuffer.read(bytes(found))
+        result = quantiser.quantize(ranges, enable_progress_report=False).quantized_model
+    model = flatbuffer.read(bytes(result))
     if name == "int8" and ends:
         integer_ends.make_integer(model, calibrated.front)
     flatbuffer.follow_outputs(model)
@@ -156,7 +164,11 @@ def quantise(
 
 
 def candidates(calibrated: Calibrated, name: str) -> list[int]:
-    """Places of operators that a format quantises: with weights, or in `STATIC` all."""
+    """Returns the positions of the operators that a format quantises.
+
+    Formats of `STATIC` quantise all operators after the normalisation of the input, other formats
+    only operators with weights. Operators after the answer always stay float.
+    """
     if name in STATIC:
         front = calibrated.front.end if calibrated.front else 1
         return [*range(front, calibrated.tail.start)]
@@ -198,13 +210,13 @@ RECIPES = {
     "int16x8": lambda: _static(16, ["INPUT", "OUTPUT"]),
 }
 CORRECTED = tuple(RECIPES)
-STATIC = ("int8", "int16x8")  # Those whose activations have a range that is known beforehand.
+STATIC = ("int8", "int16x8")  # Formats with fixed ranges of activations, measured beforehand.
 
 
 def _statistics(
     content: bytes, model: schema.ModelT, examples: np.ndarray
 ) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, np.ndarray]]:
-    """By tensor, the range of activations, and the mean of each channel."""
+    """Returns the range of each activation and the means of its channels, by tensor name."""
     interpreter = Interpreter(
         model_content=content,
         num_threads=THREADS,
@@ -213,9 +225,9 @@ def _statistics(
     )
     interpreter.allocate_tensors()
     graph = model.subgraphs[0]
-    made = {int(i) for operator in graph.operators for i in operator.outputs}
-    made |= set(map(int, graph.inputs))  # Pixels are integers; other inputs may be floats.
-    floats = [i for i in made if graph.tensors[i].type == schema.TensorType.FLOAT32]
+    tensors = {int(i) for operator in graph.operators for i in operator.outputs}
+    tensors |= set(map(int, graph.inputs))  # Some modalities have float inputs.
+    floats = [i for i in tensors if graph.tensors[i].type == schema.TensorType.FLOAT32]
     low, high = dict.fromkeys(floats, np.inf), dict.fromkeys(floats, -np.inf)
     total: dict[int, Any] = {}
     for example in examples:
@@ -238,15 +250,15 @@ def _range(low: float, high: float, shape: tuple[int, ...]) -> dict[str, np.ndar
 
 
 def _layers(model: schema.ModelT) -> tuple[Layer, ...]:
-    found = []
+    layers = []
     for operator in model.subgraphs[0].operators:
         kind = flatbuffer.kind(model, operator)
         if kind in CHANNEL_AXIS:
             source, weights, bias = [*map(int, operator.inputs), -1][:3]
             constants = [flatbuffer.constant(model, i) for i in (weights, bias) if i >= 0]
             if all(values is not None for values in constants):
-                found.append(Layer(kind, _scope(model, operator), source, weights, bias))
-    return tuple(found)
+                layers.append(Layer(kind, _scope(model, operator), source, weights, bias))
+    return tuple(layers)
 
 
 def _bias(model: schema.ModelT, layer: Layer, weights: np.ndarray) -> np.ndarray:
@@ -256,27 +268,35 @@ def _bias(model: schema.ModelT, layer: Layer, weights: np.ndarray) -> np.ndarray
 
 
 def _rounded(weights: np.ndarray, top: np.ndarray) -> np.ndarray:
-    """Weights as int8 holds them."""
+    """Returns weights rounded to int8.
+
+    Args:
+      top: the weight that 127 steps represent, per channel.
+    """
     step = np.where(top > 0, top, 1) / LEVELS
     return np.clip(np.rint(weights / step), -LEVELS, LEVELS) * step
 
 
 def _scope(model: schema.ModelT, operator: schema.OperatorT) -> str:
-    """As the quantizer names an operator."""
+    """Returns the scope by which the quantizer identifies an operator: the names of its outputs."""
     return "".join(f"{flatbuffer.name(model, i)};" for i in operator.outputs)
 
 
-def _step(name: str, taken: dict[str, np.ndarray] | None) -> float | None:
-    """Of an activation, by its range; None where nothing quantises it."""
-    if taken is None:
+def _step(name: str, value_range: dict[str, np.ndarray] | None) -> float | None:
+    """Returns the quantisation step of an activation; None if its range is unknown."""
+    if value_range is None:
         return None
-    low, high = min(float(taken["min"].min()), 0), max(float(taken["max"].max()), 0)
+    low, high = min(float(value_range["min"].min()), 0), max(float(value_range["max"].max()), 0)
     step = (high - low) / 255 if name == "int8" else max(high, -low) / 32767
     return max(step, float(np.finfo(np.float32).tiny))
 
 
 def _largest(layer: Layer, weights: np.ndarray, bias: np.ndarray, step: float | None) -> np.ndarray:
-    """The weight that 127 steps stand for, of each channel, in the weights' own rank."""
+    """Returns the weight that 127 steps represent in each channel, with the rank of the weights.
+
+    Args:
+      step: quantisation step of the layer's input; None to ignore the size of the bias.
+    """
     others = tuple(i for i in range(weights.ndim) if i != CHANNEL_AXIS[layer.kind])
     top = np.abs(weights).max(others, keepdims=True)
     if step is None:
@@ -285,45 +305,56 @@ def _largest(layer: Layer, weights: np.ndarray, bias: np.ndarray, step: float | 
     return np.maximum(top, needed.reshape(top.shape)).astype(np.float32)
 
 
-def _takes(layer: Layer, weights: np.ndarray, channels: int) -> bool:
-    """Whether a channel of the input is one of the weights: not where a layer flattens."""
+def _keeps_channels(layer: Layer, weights: np.ndarray, channels: int) -> bool:
+    """Returns whether each input channel has its own weights; false if a layer flattens."""
     if layer.kind == "DEPTHWISE_CONV_2D":
         return weights.shape[3] % channels == 0
     return channels % weights.shape[-1] == 0 and (layer.kind == "CONV_2D" or weights.ndim == 2)
 
 
 def _response(layer: Layer, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """What weights make of an input that is the same everywhere, `(channels,)`; borders aside."""
+    """Returns a layer's output `(channels,)` for an input that is constant over all positions.
+
+    Padding at the borders is ignored.
+
+    Args:
+      x: value of each input channel.
+    """
     if layer.kind == "DEPTHWISE_CONV_2D":
         return weights.sum((0, 1, 2)) * np.repeat(x, weights.shape[3] // len(x))
     if layer.kind == "CONV_2D":
         weights = weights.sum((1, 2))
     groups = len(x) // weights.shape[-1]
-    of_each = np.repeat(x.reshape(groups, -1), len(weights) // groups, axis=0)
-    return (weights * of_each).sum(-1)
+    per_filter = np.repeat(x.reshape(groups, -1), len(weights) // groups, axis=0)
+    return (weights * per_filter).sum(-1)
 
 
 def _corrected(calibrated: Calibrated, name: str, kept: Collection[str]) -> bytes:
-    """The float file with the biases that its quantised weights need."""
+    """Returns the float32 file with biases corrected for the rounding of weights and input.
+
+    Args:
+      kept: scopes of the operators that stay float.
+    """
     model = flatbuffer.read(calibrated.content)
     graph = model.subgraphs[0]
     by_scope = {_scope(model, operator): operator for operator in graph.operators}
-    nothing = np.float32(0)
+    zero = np.float32(0)
     for layer in calibrated.layers:
-        rounded = layer.scope not in kept
-        taken = calibrated.corrections[name].get(layer.scope, nothing) if rounded else nothing
-        # Also of a layer that stays float: its input is int8's all the same.
-        taken = taken + (calibrated.shifts.get(layer.scope, nothing) if name == "int8" else nothing)
-        if not np.any(taken):
+        shift: Any = zero
+        if layer.scope not in kept:
+            shift = calibrated.corrections[name].get(layer.scope, zero)
+        if name == "int8":  # A layer that stays float has the int8 input, too.
+            shift = shift + calibrated.shifts.get(layer.scope, zero)
+        if not np.any(shift):
             continue
         weights = flatbuffer.constant(model, layer.weights)
-        bias = _bias(model, layer, weights) - taken
+        bias = _bias(model, layer, weights) - shift
         _set_bias(model, by_scope[layer.scope], bias.astype(np.float32).tobytes())
     return flatbuffer.write(model)
 
 
 def _set_bias(model: schema.ModelT, operator: schema.OperatorT, content: bytes) -> None:
-    """Gives an operator a bias of its own: the converter lets layers share constants."""
+    """Gives an operator its own bias tensor, because the converter may share one between layers."""
     graph, tensor = model.subgraphs[0], schema.TensorT()
     tensor.type, tensor.shape = schema.TensorType.FLOAT32, [len(content) // 4]
     tensor.name = b"bias/%d" % len(graph.tensors)
@@ -333,16 +364,16 @@ def _set_bias(model: schema.ModelT, operator: schema.OperatorT, content: bytes) 
 
 
 def _weighted(model: schema.ModelT) -> frozenset[int]:
-    found = set()
+    positions = set()
     for i, operator in enumerate(model.subgraphs[0].operators):
         constants = [flatbuffer.constant(model, k) for k in operator.inputs if k >= 0]
         if any(values is not None and values.ndim > 1 for values in constants):
-            found.add(i)
-    return frozenset(found)
+            positions.add(i)
+    return frozenset(positions)
 
 
 def _tail(model: schema.ModelT) -> range:
     graph = model.subgraphs[0]
     answer = model.signatureDefs[0].outputs[0].tensorIndex  # See `flatbuffer.order_outputs`.
-    made = [answer in operator.outputs for operator in graph.operators]
-    return range(made.index(True) + 1, len(made))
+    gives_answer = [answer in operator.outputs for operator in graph.operators]
+    return range(gives_answer.index(True) + 1, len(gives_answer))

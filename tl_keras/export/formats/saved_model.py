@@ -1,4 +1,4 @@
-"""SavedModel: `serve` takes prepared examples, `serve_encoded` what whole files hold."""
+"""Writes SavedModels: `serve` takes prepared examples, `serve_encoded` the content of files."""
 
 import errno
 import os
@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from tl_keras.training.network.model import output_of
 
-Decode = Callable[[tf.Tensor], tf.Tensor]
-Abstains = Callable[[tf.Tensor], tf.Tensor]  # From answers to `(batch,) float32`, 1 to abstain.
+Decode = Callable[[tf.Tensor], tf.Tensor]  # Maps a file's content to a prepared example.
+Abstains = Callable[[tf.Tensor], tf.Tensor]  # Maps answers to `(batch,) float32`, 1 to abstain.
 
 
 def write(
@@ -19,13 +19,16 @@ def write(
 ) -> None:
     """Writes a SavedModel for servers to a folder that does not exist yet.
 
-    `serve` (also `serving_default`): prepared examples `(batch, ...)` by the name of the model's
-    input, to its answer, of classes `probabilities (batch, classes) float32`. `serve_encoded`:
-    `encoded (batch,) string`, what files hold, to the same.
+    The SavedModel has two signatures:
+
+    - `serve`, also called `serving_default`, takes prepared examples `(batch, ...)` under the name
+      of the model's input. It returns the answer; for classification this is
+      `probabilities (batch, classes) float32`.
+    - `serve_encoded` takes `encoded (batch,) string`, the content of files, and returns the same.
 
     Args:
-      decode: a scalar string, what a file holds, to a prepared example.
-      abstains: with it there is a second output, `abstain`.
+      decode: maps a scalar string, the content of a file, to a prepared example.
+      abstains: computes a second output, `abstain`; None for no such output.
     """
     serve, dtype = serving(model, None, abstains), model.input.dtype
 
@@ -40,18 +43,21 @@ def write(
 def write_plain(
     model: keras.Model, folder: Path, batch_size: int | None, abstains: Abstains | None
 ) -> None:
-    """Writes a SavedModel with `serve` alone, for converters to devices."""
+    """Writes a SavedModel with the signature `serve` only, as input of the LiteRT converter."""
     _save(folder, {"serve": serving(model, batch_size, abstains)})
 
 
 def serving(
     model: keras.Model, batch_size: int | None, abstains: Abstains | None
 ) -> tf.types.experimental.GenericFunction:
-    """The model as a function whose weights are constants: its input to its answer, by the names
-    that the model has for them, and where it may abstain `abstain`.
+    """Returns the model as a TensorFlow function whose weights are constants.
 
-    Variables would triple the time of each load, of which a converter needs three for a file, and
-    keep TensorFlow from folding batch norm.
+    It maps the model's input to its answer, under the model's own names, and to `abstain` if
+    `abstains` is given. Weights as variables would triple the time of each load, and a converter
+    loads a model three times per file. They would also keep TensorFlow from folding batch norm.
+
+    Args:
+      batch_size: fixed size of a batch; None for any size.
     """
     trainable = [variable.numpy() for variable in model.trainable_variables]
     others = [variable.numpy() for variable in model.non_trainable_variables]
@@ -60,8 +66,8 @@ def serving(
 
     @tf.function(input_signature=[spec], autograph=False)
     def serve(x: tf.Tensor) -> dict[str, tf.Tensor]:
-        found, _ = model.stateless_call(trainable, others, x, training=False)
-        return {answer: found, **({"abstain": abstains(found)} if abstains else {})}
+        answers, _ = model.stateless_call(trainable, others, x, training=False)
+        return {answer: answers, **({"abstain": abstains(answers)} if abstains else {})}
 
     return serve
 
@@ -71,5 +77,5 @@ def _save(folder: Path, signatures: dict) -> None:
     module.functions = list(signatures.values())
     try:
         tf.saved_model.save(module, str(folder), signatures)
-    except tf.errors.ResourceExhaustedError as error:  # TensorFlow's word for a full disk.
+    except tf.errors.ResourceExhaustedError as error:  # TensorFlow raises this on a full disk.
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder.parent)) from error

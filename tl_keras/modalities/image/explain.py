@@ -108,7 +108,7 @@ def grad_cam(
     maps = prefix(tf.constant(images), training=False)
     with tf.GradientTape() as tape:
         tape.watch(maps)
-        logits = suffix(freeze.taken(suffix, maps, tf.constant(images)), training=False)
+        logits = suffix(freeze.suffix_inputs(suffix, maps, tf.constant(images)), training=False)
         # Images do not meet in inference mode: the gradients of a sum are those of each.
         score = tf.reduce_sum(tasks.of(task, "layer").explained(logits, answers))
     weights = tf.reduce_mean(tape.gradient(score, maps), axis=(1, 2), keepdims=True)

@@ -1,1 +1,1 @@
-"""Networks: a whole model, its halves at a cut, batch norm folded, one step of training."""
+"""Networks: the whole model, its prefix and suffix at a cut, folded batch norm, combined models."""

@@ -1,4 +1,4 @@
-"""One model from several of one architecture: the mean of their weights, or of their answers."""
+"""Combines models of one architecture into one, by averaging their weights or their answers."""
 
 from collections.abc import Sequence
 
@@ -9,22 +9,25 @@ from tl_keras.training.network.model import output_of
 
 
 def average(models: Sequence[keras.Model]) -> keras.Model:
-    """The first model with the mean of all weights.
+    """Sets the first model to the mean of all models' weights, and returns it.
 
-    For models that were trained from one starting point (model soups, arXiv 2203.05482).
+    Works for models that were trained from the same starting point (model soups, arXiv 2203.05482).
     """
-    merged, every = models[0], [model.get_weights() for model in models]
+    merged, weights = models[0], [model.get_weights() for model in models]
     merged.set_weights(
         [
             np.mean(values, axis=0, dtype=np.float64).astype(values[0].dtype)
-            for values in zip(*every, strict=True)
+            for values in zip(*weights, strict=True)
         ]
     )
     return merged
 
 
 def ensemble(models: Sequence[keras.Model]) -> keras.Model:
-    """A model that gives the mean of all answers: as large and slow as all together."""
+    """Returns a model that averages the answers of all models.
+
+    It is as large and as slow as all of them together.
+    """
     name = output_of(models[0])
     inputs = keras.Input(
         models[0].input.shape[1:], dtype=models[0].input.dtype, name=models[0].input.name

@@ -1,8 +1,9 @@
-"""Batch norm in inference mode, folded into the convolution before it.
+"""Folds batch norm in inference mode into the convolution before it.
 
-The norm is then a factor and a bias of each channel: scaling the kernel by it instead of the
-activations computes the same, and leaves out a pass over the activations. Keras does not do so,
-nor does TensorFlow while the weights are variables (times: `benchmarks/folding.py`).
+In inference mode, batch norm is one factor and one bias per channel. Scaling the kernel by the
+factor instead of the activations gives the same result, and saves a pass over the activations.
+Keras does not do this, nor does TensorFlow while the weights are variables (for times, see
+`benchmarks/folding.py`).
 """
 
 import functools
@@ -20,13 +21,14 @@ CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 def fold_batch_norm(
     model: keras.Model, others: Mapping[str, keras.Layer] | None = None
 ) -> keras.Model:
-    """A model that computes what a functional model does with its batch norm in inference mode.
+    """Returns an equivalent model whose batch norm is in inference mode and folded where possible.
 
-    It shares the weights and the other layers: training the one trains the other. Its norms infer
-    also under `fit`. A folded layer has the name of its norm.
+    The two models share their weights and all other layers, so training one trains the other. Batch
+    norm stays in inference mode even under `fit`. A folded layer has the name of its batch norm.
 
     Args:
-      others: layers by the name of those in whose place they come.
+      model: a functional model.
+      others: replacements for layers, by the name of the replaced layer.
     """
     others = others or {}
     norms = _foldable(model)
@@ -34,7 +36,7 @@ def fold_batch_norm(
 
     def call(layer: keras.Operation, *args: Any, **kwargs: Any) -> Any:
         if layer.name in folded:
-            return args[0]  # Its norm, which alone reads it, computes both.
+            return args[0]  # Skipped: the folded batch norm after it computes both.
         if layer.name in norms:
             return FoldedConvolution(norms[layer.name], layer)(args[0])
         return others.get(layer.name, layer)(*args, **kwargs)
@@ -43,12 +45,12 @@ def fold_batch_norm(
 
 
 class Inference:
-    """A model in inference mode, its batch norm folded, for batches of any size: traced once.
+    """A function that runs a model in inference mode, with folded batch norm, traced once.
 
-    A model with several inputs takes a sequence of tensors.
+    It takes a batch of any size; for a model with several inputs, a sequence of batches.
 
     Attributes:
-      shape: of an example's output.
+      shape: shape of the output for one example.
     """
 
     def __init__(self, model: keras.Model):
@@ -56,11 +58,11 @@ class Inference:
         specs = [tf.TensorSpec((None, *x.shape[1:]), x.dtype) for x in model.inputs]
         self._dtypes = [spec.dtype for spec in specs]
         self.shape = tuple(model.output.shape[1:])
-        taken = specs[0] if len(specs) == 1 else specs
-        self._run = tf.function(functools.partial(folded, training=False), input_signature=[taken])
+        signature = [specs[0] if len(specs) == 1 else specs]
+        self._run = tf.function(functools.partial(folded, training=False), signature)
 
     def __call__(self, inputs: tf.Tensor | Sequence[tf.Tensor]) -> tf.Tensor:
-        # Kept activations may be of another type.
+        # Stored activations may have another dtype.
         if len(self._dtypes) == 1:
             return self._run(tf.cast(inputs, self._dtypes[0]))
         return self._run([tf.cast(*pair) for pair in zip(inputs, self._dtypes, strict=True)])
@@ -71,12 +73,15 @@ def _itself(layer: keras.Layer) -> keras.Layer:
 
 
 def _foldable(model: keras.Model) -> dict[str, keras.Layer]:
-    """By norm, the convolution that it alone reads."""
+    """Returns the convolutions that can be folded, by the name of the batch norm after each.
+
+    The batch norm must be the only reader of the convolution's output.
+    """
     layers = {id(operation.output): operation for operation in model.operations}
     reads = [id(x) for op in model.operations for x in keras.tree.flatten(op.input)]
-    # Whoever runs the model reads its outputs, of which there may be some on the way.
+    # Outputs of the model count as read; a model may also have outputs at inner layers.
     readers = Counter([*reads, *map(id, model.outputs)])
-    found = {}
+    foldable = {}
     for norm in model.operations:
         if type(norm) is not keras.layers.BatchNormalization:
             continue
@@ -86,8 +91,8 @@ def _foldable(model: keras.Model) -> dict[str, keras.Layer]:
             and readers[id(norm.input)] == 1
             and _is_plain(before, norm)
         ):
-            found[norm.name] = before
-    return found
+            foldable[norm.name] = before
+    return foldable
 
 
 def _is_plain(conv: keras.Layer, norm: keras.Layer) -> bool:
@@ -97,13 +102,13 @@ def _is_plain(conv: keras.Layer, norm: keras.Layer) -> bool:
 
 
 class FoldedConvolution(keras.Layer):
-    """A linear convolution and the batch norm that reads it, in inference mode: channels last.
+    """A linear convolution (channels last) and the batch norm after it, in inference mode.
 
-    Trained as the two are: of a norm that is not trainable, nothing.
+    The weights stay those of the two layers, so a weight is trained if its own layer is trainable.
     """
 
     def __init__(self, conv: keras.Layer, norm: keras.layers.BatchNormalization):
-        # Not autocast: weights are scaled in float32 whatever the convolution computes in.
+        # No autocast: weights are scaled in float32 even if the convolution computes in half.
         super().__init__(name=norm.name, dtype=conv.dtype_policy, autocast=False)
         self.conv, self.norm = conv, norm
         self.built = True
@@ -128,7 +133,7 @@ class FoldedConvolution(keras.Layer):
         else:
             run = ops.conv
         kernel = ops.cast(conv.kernel * factor, inputs.dtype)
-        # `bias_add`, not `+`: TensorFlow fuses it, and the ReLU after it, with the convolution.
+        # TensorFlow fuses `bias_add`, unlike `+`, and the ReLU after it with the convolution.
         return tf.nn.bias_add(run(inputs, kernel, **options), ops.cast(bias, inputs.dtype))
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:

@@ -1,4 +1,4 @@
-"""The whole model: prepared example in, answer out; its head, its temperature."""
+"""The whole model, from prepared example to answer: backbone, head and temperature."""
 
 import json
 from collections.abc import Sequence
@@ -19,18 +19,18 @@ from tl_keras.tasks.heads import Earlier, Head
 
 DROPOUT = "dropout"
 HIDDEN = "hidden"
-LOGITS = "logits"  # The last layer with weights, whatever the task; the answer follows it.
+LOGITS = "logits"  # The last layer with weights, in every task; the answer is computed from it.
 
 
 def pretrained(config: ModelConfig, settings: Any) -> keras.Model:
-    """The backbone with the weights of `model.weights`, see `backbones.table`.
+    """Returns the backbone with the weights of `model.weights`, see `backbones.table`.
 
     Args:
-      settings: the section of the examples' modality.
+      settings: the config section of the modality, such as `image`.
 
     Raises:
-      ValueError: the backbone is a file that cannot be used, see `own_backbone.build`; the weights
-        cannot be had, or do not fit, see `weights.load_weights`, or are not finite.
+      ValueError: the backbone is a file that cannot be used (see `from_file.build`); or the weights
+        cannot be loaded, do not fit (see `weights.load_weights`), or are NaN or infinite.
     """
     if model_file.is_file(config.backbone):
         backbone = from_file.build(config.backbone, config.preprocessing, settings)
@@ -48,24 +48,25 @@ def pretrained(config: ModelConfig, settings: Any) -> keras.Model:
 
 
 def _of_another(config: ModelConfig) -> str:
-    """What to say where the weights of a run are those of another backbone."""
+    """Returns a hint for the message if the weights come from a run with another backbone."""
     folder = run_of(config.weights)
     if folder is None:
         return ""
-    own = runs.load(folder).config.model
-    if (own.backbone, own.options) == (config.backbone, config.options):
+    earlier = runs.load(folder).config.model
+    if (earlier.backbone, earlier.options) == (config.backbone, config.options):
         return ""
-    return f"; the model of that run is {own.backbone} with model.options {own.options}"
+    return f"; the model of that run is {earlier.backbone} with model.options {earlier.options}"
 
 
 def _check_finite(backbone: keras.Model, config: ModelConfig) -> None:
-    # Features do not always show it: a fused ReLU makes 0 of NaN.
+    # Checking features is not enough: a fused ReLU turns NaN into 0.
     for layer in backbone.layers:
         if not all(np.isfinite(weight).all() for weight in layer.get_weights()):
             field = "backbone" if config.weights == "own" else "weights"
             raise ValueError(
-                f"model.{field}: {getattr(config, field)!r} has weights that are not finite in "
-                f"layer {layer.name!r}; the training that saved them had diverged: use others"
+                f"model.{field}: {getattr(config, field)!r} has weights that are NaN or infinite "
+                f"in layer {layer.name!r}, because the training that saved them diverged; use "
+                "other weights"
             )
 
 
@@ -76,19 +77,21 @@ def add_head(
     width: int | None = None,
     task: str = tasks.DEFAULT,
 ) -> keras.Model:
-    """A prepared example in, the task's answer out: for classes `(classes,) float32`.
+    """Returns a model from prepared example to answer; for classes the answer is `(classes,)`.
 
-    Flat: every operation of the backbone is one of the model's own, and shared with it.
+    The model is flat: it contains the backbone's operations themselves, not a nested model, and
+    shares the backbone's layers. The answer is float32.
 
     Args:
-      names: of the answers, see `tl_keras.tasks`.
-      width: units of a hidden layer before the last one, if there is to be one.
+      names: names of the answers, see `tl_keras.tasks`.
+      dropout: dropout rate before the head, 0..1.
+      width: units of a hidden layer in the head; None for no hidden layer.
     """
-    # Built with some: where there is none, Keras gives the layer no seed to set it later.
+    # Built with a rate above 0, because Keras gives the layer no seed if the rate is 0.
     x = keras.layers.Dropout(0.5, name=DROPOUT)(backbone.output)
     if width:
         x = keras.layers.Dense(width, "relu", name=HIDDEN, dtype="float32")(x)
-    # float32 under every policy: half precision loses small probabilities.
+    # float32 under every dtype policy, because half precision loses small probabilities.
     units = tasks.of(task, "targets").width(names)
     x = keras.layers.Dense(units, name=LOGITS, dtype="float32")(x)
     x = tasks.of(task, "layer").answer(x)
@@ -98,7 +101,11 @@ def add_head(
 
 
 def tunable(model: keras.Model) -> list[keras.Variable]:
-    """What fine-tuning may change: all weights but those of batch norm, which has the most."""
+    """Returns the weights that fine-tuning may change.
+
+    Batch norm, which has most of a backbone's variables, is left out, because fine-tuning does not
+    change it.
+    """
     return [
         variable
         for layer in model.layers
@@ -108,12 +115,14 @@ def tunable(model: keras.Model) -> list[keras.Variable]:
 
 
 def earlier_head(folder: Path, names: Sequence[str], task: str = tasks.DEFAULT) -> Earlier | None:
-    """What a chain keeps of a run's head, see `head.earlier` of the task; None of a head with a
-    hidden layer.
+    """Returns the head of an earlier run, matched to the current answers by name.
+
+    Returns None if that head has a hidden layer, or if too few answers match (see the function
+    `earlier` of the task's part `head`).
 
     Args:
-      folder: of a finished run.
-      names: of the answers that there are now.
+      folder: folder of the earlier run, which is finished.
+      names: names of the current answers.
     """
     model = load(folder / "model.keras")
     data = json.loads((folder / "data.json").read_text(encoding="utf-8"))
@@ -126,14 +135,18 @@ def earlier_head(folder: Path, names: Sequence[str], task: str = tasks.DEFAULT) 
 
 
 def reset(model: keras.Model, initial: list[np.ndarray]) -> None:
-    """Gives what fine-tuning may change its initial values; those of all weights are given."""
+    """Resets the weights that fine-tuning may change.
+
+    Args:
+      initial: initial values of all weights, as `model.get_weights()` returned them.
+    """
     values = dict(zip(map(id, model.weights), initial, strict=True))
     for variable in tunable(model):
         variable.assign(values[id(variable)])
 
 
 def start_from(model: keras.Model, initial: list[np.ndarray], head: Head, dropout: float) -> None:
-    """Sets what fine-tuning changes: the initial weights, then those of a head; and its dropout."""
+    """Resets the weights that fine-tuning may change, then sets head and dropout rate."""
     reset(model, initial)
     for name, layer in zip((HIDDEN, LOGITS)[-len(head.layers) :], head.layers, strict=True):
         model.get_layer(name).set_weights(list(layer))
@@ -147,8 +160,13 @@ def in_precision(
     policy: str,
     task: str = tasks.DEFAULT,
 ) -> keras.Model:
-    """A model of equal weights that computes under a dtype policy such as `mixed_bfloat16`."""
-    if model_file.is_file(config.backbone):  # Which may be another by now, or gone.
+    """Returns a copy of the model, with equal weights, under a Keras dtype policy.
+
+    Args:
+      names: names of the answers.
+      policy: name of the dtype policy, such as `mixed_bfloat16`.
+    """
+    if model_file.is_file(config.backbone):  # The file may have changed or be gone by now.
         backbone = from_file.in_precision(backbone_of(model), policy)
     else:
         build = table.module_of(config.backbone).build
@@ -158,7 +176,7 @@ def in_precision(
 
 
 def mirrored(model: keras.Model, devices: tf.distribute.Strategy) -> keras.Model:
-    """A model of equal weights that is there on all devices."""
+    """Returns a copy of the model, with equal weights, that is mirrored on all devices."""
     with devices.scope():
         return _with_weights_of(model, keras.models.clone_model(model))
 
@@ -167,37 +185,37 @@ def _with_weights_of(model: keras.Model, twin: keras.Model) -> keras.Model:
     twin.set_weights(model.get_weights())
     for layer in twin.layers:
         if isinstance(layer, keras.layers.Normalization):
-            layer.finalize_state()  # It computes with a copy of its weights.
+            layer.finalize_state()  # The layer computes with a copy of its weights.
     return twin
 
 
 def backbone_of(model: keras.Model) -> keras.Model:
-    """The part up to the pooled features, `(channels,) float32`; shares the model's layers."""
+    """Returns the part up to the pooled features, `(batch, channels)`; shares its layers."""
     return keras.Model(model.input, model.get_layer(DROPOUT).input, name="backbone")
 
 
 def logits_of(model: keras.Model) -> keras.Model:
-    """The model up to its raw outputs; shares the model's layers."""
+    """Returns the model up to its raw outputs, `(batch, width) float32`; shares its layers."""
     return keras.Model(model.input, model.get_layer(LOGITS).output, name="logits_model")
 
 
 def output_of(model: keras.Model) -> str:
-    """The name of the model's answer, by which its exports give it."""
+    """Returns the name of the model's output, which its exports use, too."""
     return model.layers[-1].name
 
 
 def fold_temperature(model: keras.Model, temperature: float) -> None:
-    """Divides the raw outputs by `temperature` > 0, in the head's weights."""
+    """Scales the head's weights so that raw outputs are divided by `temperature` (> 0)."""
     head = model.get_layer(LOGITS)
     head.set_weights([weight / np.float32(temperature) for weight in head.get_weights()])
 
 
 def load(file: Path) -> keras.Model:
-    """A saved model; built-in layers only, nothing in the file is executed.
+    """Loads a saved model of built-in layers, without running any code from the file.
 
     Raises:
-      ValueError: no such file, damaged, or it holds code.
+      ValueError: the file does not exist, is damaged, or contains code.
     """
     if not file.is_file():
-        raise ValueError(f"{str(file)!r} does not exist; is the run finished?")
+        raise ValueError(f"{str(file)!r} does not exist; has the run finished?")
     return load_safely(file, repr(str(file)))
