@@ -17,10 +17,10 @@ def parts(value: object) -> list[BaseModel]:
     """Returns the value if it is a model, and all models inside it."""
     if isinstance(value, BaseModel):
         inner = [getattr(value, name) for name in type(value).model_fields]
-        return [value, *(part for own in inner for part in parts(own))]
+        return [value, *(part for one in inner for part in parts(one))]
     if isinstance(value, dict):
         return parts(list(value.values()))
-    return [part for own in value for part in parts(own)] if isinstance(value, list) else []
+    return [part for one in value for part in parts(one)] if isinstance(value, list) else []
 
 
 def test_a_full_result_has_every_field():
@@ -44,21 +44,21 @@ def full(tmp_path_factory):
 
 def sections(text: str) -> dict[str, str]:
     """Returns the words of each section by title, and the headline under ""."""
-    found = re.findall(r"<section[^>]*>\s*<h2>(.*?)</h2>(.*?)</section>", text, re.DOTALL)
+    by_title = re.findall(r"<section[^>]*>\s*<h2>(.*?)</h2>(.*?)</section>", text, re.DOTALL)
     (first,) = re.findall("<h1>(.*?)</h1>", text)
-    return {"": first, **{title: Outline(body).words for title, body in found}}
+    return {"": first, **{title: Outline(body).words for title, body in by_title}}
 
 
 @pytest.fixture(scope="module")
 def shown(full):
     """Returns the sections of a run's page and of a comparison's page, by command."""
-    found = {}
+    by_title = {}
     for command in ("compare", "finetune"):
         rewrite(full, **to_json(full_result(pipeline=command)))
         run = read(full)
         assert run.unread == []
-        found[command] = sections(page.render(run))
-    return found
+        by_title[command] = sections(page.render(run))
+    return by_title
 
 
 PAGES = {
@@ -156,7 +156,8 @@ PAGES = {
 
 
 @pytest.mark.parametrize(
-    ("command", "title"), [(command, title) for command, own in PAGES.items() for title in own]
+    ("command", "title"),
+    [(command, title) for command, titles in PAGES.items() for title in titles],
 )
 def test_each_field_that_a_page_reads_is_on_the_page(shown, command, title):
     text = shown[command][title]

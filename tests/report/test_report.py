@@ -73,14 +73,14 @@ def test_page_is_accessible(workdir):
     levels = [int(tag[1]) for tag in outline.tags if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1 and levels.count(1) == 1
     assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
-    found = outline.attributes
-    alts = [value for tag, name, value in found if (tag, name) == ("img", "alt")]
+    attributes = outline.attributes
+    alts = [value for tag, name, value in attributes if (tag, name) == ("img", "alt")]
     assert outline.tags.count("img") == len(alts) == 6 and all(alts)
-    ids = [value for _, name, value in found if name == "id"]
+    ids = [value for _, name, value in attributes if name == "id"]
     assert len(ids) == len(set(ids))
     for target in re.findall(r'href="#([^"]*)"|url\(#([^)]*)\)', text):
         assert "".join(target) in ids
-    labels = [value for tag, name, value in found if (tag, name) == ("svg", "aria-label")]
+    labels = [value for tag, name, value in attributes if (tag, name) == ("svg", "aria-label")]
     assert len(labels) == outline.tags.count("svg") == 4
     assert any(label.startswith("Loss over 3 epochs: validation from 0.6 to") for label in labels)
 
@@ -113,8 +113,8 @@ def test_thumbnails_only_of_readable_pictures_under_the_root(workdir):
 def thumbnail(workdir, name: str, image: Image.Image, **options) -> np.ndarray:
     """Returns the report's thumbnail of an image file, `(height, width, 3) uint8`."""
     image.save(workdir.parent / "data" / name, **options)
-    (found,) = pictures.thumbnails(read(workdir), [name])
-    return np.asarray(Image.open(io.BytesIO(found.data)))
+    (picture,) = pictures.thumbnails(read(workdir), [name])
+    return np.asarray(Image.open(io.BytesIO(picture.data)))
 
 
 def test_thumbnails_are_decoded_as_for_the_model(workdir):
@@ -210,8 +210,8 @@ def test_epochs_of_a_killed_and_resumed_run(workdir):
     path = workdir / "metrics.jsonl"
     again = json.dumps({"stage": "finetune", "epoch": 2, "loss": 0.1})
     path.write_text(path.read_text() + again + '\n{"stage": "fine')
-    found = figures.epochs(read(workdir))
-    assert len(found) == 3 and found[-1]["loss"] == 0.1
+    epochs = figures.epochs(read(workdir))
+    assert len(epochs) == 3 and epochs[-1]["loss"] == 0.1
     path.write_text('{"half\n' + path.read_text())
     with pytest.raises(ValueError, match="line 1 is not valid JSON"):
         read(workdir)

@@ -37,8 +37,8 @@ def good(workdir):
     test = counted(GOOD, NAMES)
     val = counted(GOOD, NAMES, accuracy=0.975, interval=[0.96, 0.99])
     files = {
-        name: exported(f"model_{name}.tflite", own.bytes, accuracy=0.975)
-        for name, own in result().export.items()
+        name: exported(f"model_{name}.tflite", export.bytes, accuracy=0.975)
+        for name, export in result().export.items()
     }
     rewrite(workdir, test=test, val=val, export=files)
     change(workdir, "data.json", quarantined=[])

@@ -122,14 +122,14 @@ def test_scores_have_bootstrapped_intervals(workdir):
         (label, "a" if bad else label, 0.8) for label, bad in zip(labels, wrong, strict=True)
     ]
     write_answers(workdir, answers)
-    found = figures.intervals(read(workdir), "test")
+    intervals = figures.intervals(read(workdir), "test")
     recall = 1 - wrong.sum() / (labels == "b").sum()
-    low, high = found["balanced_accuracy"]
+    low, high = intervals["balanced_accuracy"]
     assert low < (1 + recall) / 2 < high
     # Half the weight is on 30 examples, so the interval is far wider than for accuracy on 300.
     assert 0.1 < high - low < 0.25
-    assert found["accuracy"] == result().test.interval
-    assert "log_loss" not in found  # The probabilities of the labels are not known.
+    assert intervals["accuracy"] == result().test.interval
+    assert "log_loss" not in intervals  # The probabilities of the labels are not known.
 
 
 def test_scores_of_several_views_follow_those_of_one_view(workdir):

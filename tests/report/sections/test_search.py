@@ -171,7 +171,7 @@ def test_diverged_trials_ask_for_lower_rates(workdir):
         "lowest of them at a learning rate of 0.005. The highest learning rate that produced a "
         "model is 0.0003."
     )
-    made[1:] = [own.model_copy(update={"values": {}}) for own in made[1:]]
+    made[1:] = [record.model_copy(update={"values": {}}) for record in made[1:]]
     assert "Lower fit.learning_rate. 2 of 3 trials" in advice(put(workdir, searched(*made)))
 
 
@@ -418,7 +418,7 @@ def test_trials_with_equal_scores_are_ranked_as_in_the_search(workdir):
     made = [trial(0, 0.5, 5), trial(1, 0.25, 5), trial(2, 0.75, 5), trial(3, 0.5, 4)]
     for best in ("trial_003", "unknown"):
         ranked = trials.searched(put(workdir, searched(*made, best=best)))
-        assert [own.record.trial[-1] for own in ranked.done] == ["3", "2", "0", "1"]
+        assert [one.record.trial[-1] for one in ranked.done] == ["3", "2", "0", "1"]
 
 
 def test_a_front_holds_the_points_that_no_other_beats():

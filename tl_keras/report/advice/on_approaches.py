@@ -88,7 +88,9 @@ def _noise(run: RunFiles) -> list[Advice]:
 def _test(run: RunFiles) -> list[Advice]:
     """Returns a warning if the test split, which chose nothing, shows another approach ahead."""
     test = (run.result.recommended or Recommended()).test or NOWHERE
-    better = {name: own for name, own in test.against.items() if own.interval[1] < 0}
+    better = {
+        name: difference for name, difference in test.against.items() if difference.interval[1] < 0
+    }
     if not better:
         return []
     name = min(better, key=lambda name: better[name].difference)

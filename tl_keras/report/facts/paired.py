@@ -89,7 +89,7 @@ def against_best(named: Named) -> list[Difference] | None:
         return None
     answers = [_answers(run) for _, run in named]
     score_of = tasks.of(task_of(named), "predictions").score_of
-    rows = [[dict(zip(PAIR, own[key], strict=True)) for key in answers[0]] for own in answers]
+    rows = [[dict(zip(PAIR, pairs[key], strict=True)) for key in answers[0]] for pairs in answers]
     scores = [np.array(list(map(score_of, row))) for row in rows]
     best = max(range(len(named)), key=lambda i: scores[i].sum())
     differences = []

@@ -113,7 +113,10 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _data(run: RunFiles) -> str:
-    splits = [(run.split_name(s), figures.split_size(run, s)) for s in ("train", "val", "test")]
+    splits = [
+        ("training" if s == "train" else run.split_name(s), figures.split_size(run, s))
+        for s in ("train", "val", "test")
+    ]
     names = run.data.get("classes") or []
     source = dict.fromkeys(filter(None, (run.source, _dataset(run))))
     lines = [f"Source: {plain(', '.join(source))}"]
@@ -174,7 +177,7 @@ def _figures(run: RunFiles) -> str:
                 low_high = " to ".join(map(written, between[key])) if key in between else NOTHING
                 row = [run.split_name(split), count(scores.n), name]
                 rows.append([*row, written(scores[key]), low_high])
-    return _table(["Split", "n", "Score", "Value", "95% interval"], rows) if rows else ""
+    return _table(["Split", "Examples", "Score", "Value", "95% interval"], rows) if rows else ""
 
 
 def _recalls(run: RunFiles) -> str:
@@ -188,8 +191,13 @@ def _recalls(run: RunFiles) -> str:
         for rate in figures.rates(run)
     ]
     noun = run.answer_nouns[0]
-    heads = [noun.capitalize(), "Recall", "95% interval", "n", "Precision", "95% interval", "n"]
-    return _table(heads, rows) if rows else ""
+    heads = [noun.capitalize(), "Recall", "95% interval", "Examples"]
+    heads += ["Precision", "95% interval", "Answers"]
+    above = (
+        f"Recall: how many examples of the {noun} were recognised. Precision: how many answers of "
+        f"this {noun} were right."
+    )
+    return f"{plain(above)}\n\n{_table(heads, rows)}" if rows else ""
 
 
 def _exports(run: RunFiles) -> str:
@@ -206,7 +214,7 @@ def _exports(run: RunFiles) -> str:
                 *(number(figures.median(export)), plain(export.status)),
             ]
         )
-    heads = ["Format", "File", "Size", title, "95% interval", "n", "Latency, ms", "Status"]
+    heads = ["Format", "File", "Size", title, "95% interval", "Examples", "Latency, ms", "Status"]
     if not rows:
         return ""
     shipped, _ = figures.to_ship(run) or (None, None)
@@ -222,7 +230,7 @@ def _exports(run: RunFiles) -> str:
 def _limits(run: RunFiles) -> str:
     judged = verdict.verdict(run)
     lines = [f"Good enough? {judged.answer}", *judged.why] if judged else []
-    lines += [f"{own.do} {own.why}" for own in on_unread(run)]
+    lines += [f"{line.do} {line.why}" for line in on_unread(run)]
     split, scores = figures.scored(run)
     if split == "val" and not run.holds_out:
         unread = figures.unread_test(run)

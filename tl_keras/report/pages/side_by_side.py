@@ -114,7 +114,9 @@ def _called(named: Named) -> dict[str, str]:
 
 
 def _meaning(named: Named, compared: list[paired.Difference] | None) -> Iterable[tuple[str, str]]:
-    yield from ((f"{letter}: {own.do}", own.why) for letter, run in named for own in on_unread(run))
+    yield from (
+        (f"{letter}: {line.do}", line.why) for letter, run in named for line in on_unread(run)
+    )
     if all(figures.scored(run)[0] == "val" and not run.holds_out for _, run in named):
         yield (
             "Set a test split aside.",
@@ -187,17 +189,21 @@ def _scores(named: Named) -> str:
     rows = [
         [
             "Measured on",
-            *(f"{count(own.n if own else None)} {split_name(split)}" for split, own in measured),
+            *(
+                f"{count(scores.n if scores else None)} {split_name(split)}"
+                for split, scores in measured
+            ),
         ]
     ]
     for key, (name, written) in results.named_scores(paired.task_of(named)).items():
         cells = [
-            written(own.get(key) if own else None) + results.between(intervals.get(key), written)
-            for (_, own), intervals in zip(measured, drawn, strict=True)
+            written(scores.get(key) if scores else None)
+            + results.between(intervals.get(key), written)
+            for (_, scores), intervals in zip(measured, drawn, strict=True)
         ]
         rows.append([name, *cells])
-    told = tasks.of(paired.task_of(named), "words").ABOUT_INTERVALS
-    return table(f"Scores with 95% intervals{told}.", ["Score", *_heads(named)], rows)
+    about = tasks.of(paired.task_of(named), "words").ABOUT_INTERVALS
+    return table(f"Scores with 95% intervals{about}.", ["Score", *_heads(named)], rows)
 
 
 def _heads(named: Named) -> list[str]:
@@ -232,20 +238,22 @@ def _differences(named: Named, compared: list[paired.Difference] | None) -> str:
 
 def _recalls(named: Named) -> str:
     rates = [{rate.name: rate for rate in figures.rates(run)} for _, run in named]
-    names = list(dict.fromkeys(name for own in rates for name in own))
+    names = list(dict.fromkeys(name for by_class in rates for name in by_class))
     if not names:
         return ""
     nothing, (one, many) = figures.Share(0, 0), tasks.of(paired.task_of(named), "names").NOUNS
     above = f"Recall is the share of a {one}'s examples that were recognised. 95% intervals."
     if len(names) > results.RECALLS:
-        recalls = {n: [own[n].recall.value for own in rates if n in own] for n in names}
-        known = {name: [v for v in own if v is not None] for name, own in recalls.items()}
-        lowest = {name: min(own, default=2) for name, own in known.items()}
+        recalls = {
+            n: [by_class[n].recall.value for by_class in rates if n in by_class] for n in names
+        }
+        known = {name: [v for v in values if v is not None] for name, values in recalls.items()}
+        lowest = {name: min(values, default=2) for name, values in known.items()}
         above += f" The {results.RECALLS} of {count(len(names))} {many} with the lowest recall."
         names = sorted(names, key=lambda name: lowest[name])[: results.RECALLS]
     rows = []
     for name in names:
-        shares = [own[name].recall if name in own else nothing for own in rates]
+        shares = [by_class[name].recall if name in by_class else nothing for by_class in rates]
         rows.append([escape(name), *(estimate(s.value, s.interval, s.n) for s in shares)])
     return table(above, [one.capitalize(), *_heads(named)], rows)
 
@@ -287,18 +295,23 @@ def _export(run: RunFiles, export: Exported | None, task: str) -> str:
 
 def _model(named: Named) -> str:
     described = [provenance.described(run) for _, run in named]
-    names = list(dict.fromkeys(name for own in described for name in own))
-    rows = [[escape(n), *(escape(own.get(n, NOTHING)) for own in described)] for n in names]
+    names = list(dict.fromkeys(name for properties in described for name in properties))
+    rows = [
+        [escape(n), *(escape(properties.get(n, NOTHING)) for properties in described)]
+        for n in names
+    ]
     return table("The model of each run.", ["Part", *_heads(named)], rows) if rows else ""
 
 
 def _config(named: Named) -> str:
     flat = [dict(_flat(run.tree)) for _, run in named]
-    names = list(dict.fromkeys(name for own in flat for name in own))
-    differing = [name for name in names if any(own.get(name) != flat[0].get(name) for own in flat)]
+    names = list(dict.fromkeys(name for fields in flat for name in fields))
+    differing = [
+        name for name in names if any(fields.get(name) != flat[0].get(name) for fields in flat)
+    ]
     if not differing:
         return note("The configs are equal.")
-    rows = [[escape(n), *(escape(_plain(own.get(n))) for own in flat)] for n in differing]
+    rows = [[escape(n), *(escape(_plain(fields.get(n))) for fields in flat)] for n in differing]
     above = f"{counted(len(differing), 'field')} {'differs' if len(differing) == 1 else 'differ'}."
     return table(above, ["Field", *_heads(named)], rows)
 
@@ -317,8 +330,8 @@ def _plain(value: Any) -> str:
 
 def _time(named: Named) -> str:
     spent = [run.result.seconds for _, run in named]
-    phases = list(dict.fromkeys(phase for own in spent for phase in own))
-    rows = [[escape(p), *(duration(own.get(p, math.nan)) for own in spent)] for p in phases]
+    phases = list(dict.fromkeys(phase for seconds in spent for phase in seconds))
+    rows = [[escape(p), *(duration(seconds.get(p, math.nan)) for seconds in spent)] for p in phases]
     numeric = range(1, len(named) + 1)
     above = "Time of each phase on the machine of each run. " + provenance.COVERED
     return table(above, ["Phase", *_heads(named)], rows, numeric)

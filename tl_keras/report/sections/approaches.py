@@ -125,11 +125,11 @@ def _differences(run: RunFiles, standing: Standing, word: str, role: str) -> str
     rows = [
         [
             f"{escape(best)} against {escape(name)}",
-            f"{gap(run, own.difference)} <small>{between(run, own.interval)}</small>",
-            f"{count(own.won)} to {count(own.lost)}",
-            "noise" if own.interval[0] <= 0 <= own.interval[1] else "beyond chance",
+            f"{gap(run, difference.difference)} <small>{between(run, difference.interval)}</small>",
+            f"{count(difference.won)} to {count(difference.lost)}",
+            "noise" if difference.interval[0] <= 0 <= difference.interval[1] else "beyond chance",
         ]
-        for name, own in standing.against.items()
+        for name, difference in standing.against.items()
     ]
     if not rows:
         return ""

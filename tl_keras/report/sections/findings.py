@@ -23,9 +23,9 @@ SHOWN = 24  # findings shown of each kind; the others are counted
 
 def number(run: RunFiles) -> int:
     """Returns the number of findings."""
-    found = run.findings
-    odd = [(found.get(key) or {}).get("odd") for key in part(run.modality, "show").ODD]
-    others = [found.get("near_duplicates"), label_doubts.listed(run), found.get("rare")]
+    checks = run.findings
+    odd = [(checks.get(key) or {}).get("odd") for key in part(run.modality, "show").ODD]
+    others = [checks.get("near_duplicates"), label_doubts.listed(run), checks.get("rare")]
     return sum(len(entries or []) for entries in [*odd, *others])
 
 

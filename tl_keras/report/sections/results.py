@@ -34,20 +34,21 @@ RECALLS = 40  # With more classes, the table of recalls shows only this many, th
 def scores(run: RunFiles) -> str:
     """Returns the test and validation scores side by side, with their intervals."""
     both = {name: figures.measured(run, name) for name in ("test", "val")}
-    measured = {name: own for name, own in both.items() if own}
+    measured = {name: record for name, record in both.items() if record}
     if not measured:
         return ""
     bootstrapped = [figures.intervals(run, name) for name in measured]
     rows = []
     for key, (name, written) in named_scores(run.task).items():
         cells = [
-            f"{written(own.get(key))}{between(intervals.get(key), written)}"
-            for own, intervals in zip(measured.values(), bootstrapped, strict=True)
+            f"{written(record.get(key))}{between(intervals.get(key), written)}"
+            for record, intervals in zip(measured.values(), bootstrapped, strict=True)
         ]
         rows.append([name, *cells])
-    rows += _of_views([own.views for own in measured.values()], run.task)
+    rows += _of_views([record.views for record in measured.values()], run.task)
     heads = [
-        f"{run.split_name(name)}, n\u00a0=\u00a0{count(own.n)}" for name, own in measured.items()
+        f"{run.split_name(name)}, n\u00a0=\u00a0{count(record.n)}"
+        for name, record in measured.items()
     ]
     about = tasks.of(run.task, "words").ABOUT_SCORES
     return table(about, ["Score", *heads], rows)
@@ -65,8 +66,8 @@ def named_scores(task: str) -> dict[str, tuple[str, Callable[[Any], str]]]:
 def _of_views(views: Sequence[Views | None], task: str) -> list[list[str]]:
     """Returns rows with the scores of answers averaged over several views of each example."""
     rows = []
-    for n in sorted({own.count for own in views if own}):
-        shown = [own if own and own.count == n else None for own in views]
+    for n in sorted({record.count for record in views if record}):
+        shown = [record if record and record.count == n else None for record in views]
         over = f"mean of {count(n)} augmented views"
         short, main = tasks.of(task, "metrics").IN_SHORT, tasks.of(task, "names").MAIN
         for key, (name, written) in named_scores(task).items():
