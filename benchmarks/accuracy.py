@@ -27,7 +27,7 @@ import image_sets
 import numpy as np
 import page
 import paired
-from image_sets import BATCH, SIZE, TRAIN, VAL, listed, title
+from image_sets import BATCH, SIZE, TRAIN, VAL, seeds, title
 from paired import Outcome
 from sklearn.linear_model import LogisticRegression
 
@@ -234,7 +234,7 @@ def compared(figures: dict[str, Any]) -> str:
     return (
         f"Three ways to train {settings['backbone']} at {settings['image_size']} px on the same "
         f"images: {settings['train']} training and {settings['val']} validation images of each "
-        f"class, seeds {listed(settings['seeds'])}; all other images test. The logistic regression "
+        f"class, {seeds(settings['seeds'])}; all other images test. The logistic regression "
         "works on pooled features. The "
         "[Keras guide](https://keras.io/guides/transfer_learning) trains "
         f"{frozen} epochs with a frozen backbone and {whole} epochs of all layers. `finetune` has "
@@ -327,7 +327,7 @@ def _conclusion(sets: dict[str, Any]) -> str:
 
 def headline(figures: dict[str, Any]) -> str:
     found = against_better(figures["data_sets"])
-    return f"{found} points of test accuracy against the better of two simpler ways"
+    return f"`finetune`: {found.in_words} against the better of two simpler ways"
 
 
 BENCHMARK = page.Benchmark(

@@ -30,7 +30,7 @@ import image_sets
 import numpy as np
 import page
 import paired
-from image_sets import SIZE, listed, title
+from image_sets import SIZE, seeds, title
 from paired import Outcome
 
 import tl_keras
@@ -163,7 +163,7 @@ def compared(figures: dict[str, Any]) -> str:
     return (
         f"Training approaches with {settings['labelled']} labelled images of each class, "
         f"{settings['val']} of them for validation (MobileNetV2 at {settings['image_size']} px, "
-        f"seeds {listed(settings['seeds'])}). {settings['test']:.0%} of each data set test; the "
+        f"{seeds(settings['seeds'])}). {settings['test']:.0%} of each data set test; the "
         "rest has no labels, and only `parallel` uses it. "
         f"The search has {settings['trials']} trials; everything else has its default."
     )
@@ -235,7 +235,7 @@ def headline(figures: dict[str, Any]) -> str:
     tallies = [one["tallies"].get("parallel") for one in sets]
     if None in tallies:
         return "accuracy by approach"
-    return f"`parallel`: {paired.difference(tallies)} points of test accuracy against `finetune`"
+    return f"`parallel`: {paired.difference(tallies).in_words} against `finetune`"
 
 
 BENCHMARK = page.Benchmark(

@@ -23,7 +23,7 @@ import image_sets
 import numpy as np
 import page
 import paired
-from image_sets import SIZE, listed, title
+from image_sets import SIZE, seeds, title
 from paired import Outcome
 
 import tl_keras
@@ -104,9 +104,10 @@ def compared(figures: dict[str, Any]) -> str:
     settings = figures["settings"]
     return (
         f"Fine-tuning on {settings['small']} labelled images of each class and fine-tuning on "
-        f"{settings['larger']} others, each from ImageNet weights and each after the other, with "
-        f"the defaults of `finetune` (MobileNetV2, {settings['image_size']} px, seeds "
-        f"{listed(settings['seeds'])}). All are tested on the same images."
+        f"{settings['larger']} others: each alone, from ImageNet weights, and each as a second "
+        f"run that starts from the other's model. MobileNetV2 at {settings['image_size']} px with "
+        f"the defaults of `finetune`, {seeds(settings['seeds'])}. All are tested on the same "
+        "images."
     )
 
 
@@ -149,7 +150,7 @@ def results(figures: dict[str, Any]) -> str:
 
 def headline(figures: dict[str, Any]) -> str:
     found = _cells(figures["data_sets"], "larger, then small")[0]
-    return f"{found} points of test accuracy for `larger, then small` against `small` alone"
+    return f"`larger, then small`: {found.in_words} against `small` alone"
 
 
 BENCHMARK = page.Benchmark(

@@ -31,7 +31,7 @@ import image_sets
 import numpy as np
 import page
 import paired
-from image_sets import SIZE, TRAIN, VAL, listed, title
+from image_sets import SIZE, TRAIN, VAL, listed, seeds, title
 from paired import Outcome
 
 import tl_keras
@@ -275,7 +275,7 @@ def compared(figures: dict[str, Any]) -> str:
         f"The exported files of `finetune` against the Keras model that they were made from, on "
         f"the same test images. Fine-tuned with the defaults: {backbones} at "
         f"{settings['image_size']} px, {settings['train']} training and {settings['val']} "
-        f"validation images of each class, seeds {listed(settings['seeds'])}."
+        f"validation images of each class, {seeds(settings['seeds'])}."
     )
 
 

@@ -8,7 +8,7 @@ with the frozen backbone in each step, in inference mode.
 
   head alone    cross_validate: all five folds and the final model; plain Keras: one fold, its head
                 trained for as many epochs as in the guide (20);
-  fine-tuned    the last tenth of the blocks is trained too, for as many epochs on both sides.
+  fine-tuned    the last 8% of the blocks is trained too, for as many epochs on both sides.
                 cross_validate: all five folds and the final model, without augmentation; plain
                 Keras: five folds;
   label errors  5% of the labels are changed to another class, and cross_validate runs with heads
@@ -26,7 +26,7 @@ from typing import Any
 import image_sets
 import numpy as np
 import page
-from image_sets import BATCH, SIZE, SUFFIXES, listed, title
+from image_sets import BATCH, SIZE, SUFFIXES, seeds, title
 
 import tl_keras
 from tl_keras.config import text as configs
@@ -164,7 +164,12 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
     page.progress(f"fine-tuned: {figures['fine_tuned']}")
     errors = [[seed, *label_errors(chosen, seed)] for seed in chosen.seeds]
     settings = {"data_set": chosen.data_set, "image_size": SIZE, "folds": FOLDS, "epochs": EPOCHS}
-    settings |= {"guide_epochs": GUIDE_EPOCHS, "flipped": FLIPPED, "listed": LISTED}
+    settings |= {
+        "freeze": DEPTH,
+        "guide_epochs": GUIDE_EPOCHS,
+        "flipped": FLIPPED,
+        "listed": LISTED,
+    }
     names = ("seconds", "accuracy", "keras_folds")
     return {
         "settings": {**settings, "images": len(data.inputs["train"])},
@@ -198,7 +203,8 @@ def results(figures: dict[str, Any]) -> str:
     settings = figures["settings"]
     ways = {
         "head": f"head alone, {settings['guide_epochs']} epochs in Keras",
-        "fine_tuned": f"last tenth of the blocks, {settings['epochs']} epochs",
+        "fine_tuned": f"last {1 - settings['freeze']:.0%} of the blocks, "
+        f"{settings['epochs']} epochs",
     }
     rows, lines = [], []
     for way, name in ways.items():
@@ -226,8 +232,8 @@ def results(figures: dict[str, Any]) -> str:
             page.table(head, rows),
             "## Changed labels",
             f"{settings['flipped']:.0%} of the labels were changed to another class. "
-            f"`label_quality.csv` lists the most doubtful labels first (seeds "
-            f"{listed([one['seed'] for one in errors])}, heads alone).",
+            f"`label_quality.csv` lists the most doubtful labels first ("
+            f"{seeds([one['seed'] for one in errors])}, heads alone).",
             page.table(columns, counts),
             "## Conclusion",
             "\n".join(lines),

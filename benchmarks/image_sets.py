@@ -61,6 +61,11 @@ def listed(words: list) -> str:
     return f"{', '.join(rest)} and {last}" if rest else last
 
 
+def seeds(numbers: list[int]) -> str:
+    """Returns seeds as a sentence names them."""
+    return f"{'seeds' if len(numbers) > 1 else 'seed'} {listed(numbers)}"
+
+
 def shuffled(source: Path, seed: int) -> dict[str, list[Path]]:
     """Returns the images of each class, in an order drawn with a seed.
 

@@ -40,6 +40,13 @@ class Difference:
     def __str__(self) -> str:
         return f"{self.mean:+.2f} ({self.low:+.2f} to {self.high:+.2f})"
 
+    @property
+    def in_words(self) -> str:
+        return (
+            f"{self.mean:+.2f} points of test accuracy (95% interval {self.low:+.2f} to "
+            f"{self.high:+.2f})"
+        )
+
 
 def of_run(workdir: Path, seconds: float) -> Outcome:
     """Returns the test answers that a run wrote into its predictions.csv."""

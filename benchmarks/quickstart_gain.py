@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import page
-from image_sets import listed
+from image_sets import seeds
 from sklearn.linear_model import LogisticRegression
 
 import tl_keras
@@ -110,7 +110,7 @@ def one_seed(seed: int) -> dict[str, Any]:
 def compared(figures: dict[str, Any]) -> str:
     runs = figures["runs"]
     return (
-        f"`tl-keras quickstart`, with seeds {listed([run['seed'] for run in runs])}, and three "
+        f"`tl-keras quickstart`, with {seeds([run['seed'] for run in runs])}, and three "
         "learners without its pretrained backbone, on the same labelled digits. Each is tested on "
         f"{runs[0]['test_images']:,} digits. Random weights get the training time of the "
         f"quickstart, and {figures['longer']} times as much."

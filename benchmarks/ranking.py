@@ -23,7 +23,7 @@ from typing import Any
 import image_sets
 import numpy as np
 import page
-from image_sets import SIZE, TRAIN, VAL, listed, title
+from image_sets import SIZE, TRAIN, VAL, listed, seeds, title
 from scipy.stats import kendalltau
 
 import tl_keras
@@ -112,12 +112,11 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
 def compared(figures: dict[str, Any]) -> str:
     settings, runs = figures["settings"], figures["runs"]
     sets = listed(list(dict.fromkeys(title(run["data_set"]) for run in runs)))
-    seeds = sorted({run["seed"] for run in runs})
     return (
         f"The order of {len(figures['backbones'])} backbones by a score that needs no training, "
-        f"and their order by test accuracy after fine-tuning with the defaults, on {sets} (seeds: "
-        f"{listed(seeds)}; {settings['train']} training and {settings['val']} validation images of "
-        f"each class, {settings['image_size']} px). `LogME` is "
+        f"and their order by test accuracy after fine-tuning with the defaults, on {sets} ("
+        f"{seeds(sorted({run['seed'] for run in runs}))}; {settings['train']} training "
+        f"and {settings['val']} validation images of each class, {settings['image_size']} px). `LogME` is "
         "[arXiv 2102.11005](https://arxiv.org/abs/2102.11005). `left-out regression` is the "
         "accuracy of a logistic regression on examples that it was not fitted to."
     )

@@ -35,7 +35,7 @@ import image_sets
 import numpy as np
 import page
 import psutil
-from image_sets import listed, title
+from image_sets import seeds, title
 
 SIZE, BATCH, EPOCHS, TRIALS = 160, 32, 6, 12
 TRAIN, VAL = 60, 10  # images a class
@@ -276,8 +276,8 @@ def compared(figures: dict[str, Any]) -> str:
         f"{settings['epochs']} epochs: `tl_keras.search` and "
         "[KerasTuner](https://keras.io/keras_tuner) as its guides write it, on the same points, "
         f"with {settings['train']} training and {settings['val']} validation images of each class "
-        f"({title(settings['data_set'])}, MobileNetV2 at {settings['image_size']} px, seeds "
-        f"{listed([run['seed'] for run in runs])}). The lower bound is one pass of the frozen "
+        f"({title(settings['data_set'])}, MobileNetV2 at {settings['image_size']} px, "
+        f"{seeds([run['seed'] for run in runs])}). The lower bound is one pass of the frozen "
         "prefixes over the images, and the bare steps of the suffixes on tensors in memory."
     )
 

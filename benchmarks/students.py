@@ -2,15 +2,13 @@
 
     python benchmarks/students.py --data=DIR --weights=mobilenet_v2_1.0_224_no_top.h5
 
-MobileNetV2 at 160 px, 20 labelled images of each class, the rest unlabelled, four segments. Both
-sides start with the same teacher, the same labels and an empty store of activations. Each student
-runs in a process of its own, as in the command. The phase is timed once on each side.
+MobileNetV2 at 160 px, 20 labelled images of each class, the rest unlabelled, four segments. The
+whole command runs once with each number of workers, with an empty store of activations and the same
+seed, so the teacher and its labels are the same. Its record has the time of the student phase.
 """
 
 import argparse
-import shutil
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,46 +18,35 @@ from image_sets import SIZE, title
 
 import tl_keras
 from tl_keras.approaches.teaching import students as teaching
-from tl_keras.config import text as configs
-from tl_keras.config.whole import RunConfig
-from tl_keras.run.files import write_text
-from tl_keras.run.run import Run
 
 LABELLED, SEGMENTS = 20, 4  # images a class; students
 WORKERS = (1, 2)
 
 
-def config_of(chosen: argparse.Namespace, cache: Path, workers: int) -> RunConfig:
-    """Returns the config of the run."""
-    return configs.from_tree(
-        {
-            "data": {
-                "path": str(chosen.data / chosen.data_set),
-                "examples_per_class": LABELLED,
-                "unlabelled": "rest",
-                "test": 0.2,
-            },
-            "image": {"size": SIZE},
-            "model": {"backbone": "MobileNetV2", "weights": str(chosen.weights)},
-            "fit": {"epochs": chosen.epochs},
-            "parallel": {"segments": SEGMENTS, "workers": workers},
-            "export": {"formats": []},
-            "cache": {"path": str(cache)},
-        }
-    )
+def config_of(chosen: argparse.Namespace, cache: Path, workers: int) -> dict[str, Any]:
+    """Returns the config of the run with a number of workers."""
+    return {
+        "data": {
+            "path": str(chosen.data / chosen.data_set),
+            "examples_per_class": LABELLED,
+            "unlabelled": "rest",
+            "test": 0.2,
+        },
+        "image": {"size": SIZE},
+        "model": {"backbone": "MobileNetV2", "weights": str(chosen.weights)},
+        "fit": {"epochs": chosen.epochs},
+        "parallel": {"segments": SEGMENTS, "workers": workers},
+        "export": {"formats": []},
+        "cache": {"path": str(cache)},
+    }
 
 
-def students(chosen: argparse.Namespace, finished: Path, folder: Path, workers: int) -> float:
-    """Returns the seconds of the student phase, with the labels of a finished run."""
-    shutil.copytree(finished, folder, ignore=shutil.ignore_patterns("segment_*"))
-    (folder / "result.json").unlink()
-    config = config_of(chosen, folder.with_name(f"cache_{workers}"), workers)
-    write_text(folder / "config.yaml", configs.to_yaml(config))
-    (folder / "checkpoint").mkdir()
-    teaching.CORES = workers  # One thread for each worker.
-    started = time.monotonic()
-    teaching.train_students(Run(folder, config, "parallel"), folder / "round_0", 0)
-    return time.monotonic() - started
+def student_seconds(chosen: argparse.Namespace, folder: Path, workers: int) -> float:
+    """Returns the seconds of the student phase with a number of workers."""
+    teaching.CORES = workers  # The cores that the workers share: one thread for each.
+    run = tl_keras.parallel(config_of(chosen, folder / "cache", workers), folder / "run")
+    page.progress(f"workers {workers}: {run.result['seconds']}")
+    return run.result["seconds"]["students"]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -69,10 +56,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def measure(chosen: argparse.Namespace) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        run = tl_keras.parallel(config_of(chosen, folder / "cache", 2), folder / "first")
-        seconds = {str(n): students(chosen, run.workdir, folder / f"by_{n}", n) for n in WORKERS}
+    seconds = {}
+    for workers in WORKERS:
+        with tempfile.TemporaryDirectory() as folder:
+            seconds[str(workers)] = student_seconds(chosen, Path(folder), workers)
     settings = {"data_set": chosen.data_set, "image_size": SIZE, "labelled": LABELLED}
     return {"settings": {**settings, "segments": SEGMENTS}, "seconds": seconds}
 
