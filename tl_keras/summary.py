@@ -11,6 +11,7 @@ from tl_keras.data.wording import left_out
 from tl_keras.modalities import part
 from tl_keras.report.advice.on_approaches import what_to_do
 from tl_keras.report.drawings.words import counted, milliseconds
+from tl_keras.report.facts import label_doubts
 from tl_keras.report.read import read
 from tl_keras.report.sections.provenance import KEPT
 from tl_keras.run.result.exports import Shipped
@@ -73,6 +74,8 @@ def _near_duplicates(findings: dict[str, Any], nouns: str) -> str:
 def _suspects(findings: dict[str, Any]) -> str:
     if note := findings.get("suspects_note"):
         return f"  {note}"
+    if withheld := label_doubts.withheld(findings):
+        return f"  {withheld}"
     return f"  {counted(len(findings['suspects']), 'label')} that may be wrong"
 
 

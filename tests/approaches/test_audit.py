@@ -50,6 +50,18 @@ def test_audit_lists_bad_files_and_looks_at_all_labels(audited):
     assert {"suspects", "rare", "sizes", "brightness", "near_duplicates"} <= set(audited.findings)
     lines = "\n".join(summary.lines_of_audit(audited))
     assert "72 images in 3 classes, 1 file left out" in lines
+    judge = audited.findings["suspects_judge"]
+    assert judge["n"] == 72 and judge["agreement"] > 0.5
+    assert "that may be wrong" in lines
+
+
+def test_doubts_of_a_judge_near_chance_are_not_counted(audited, monkeypatch):
+    poor = {**audited.findings["suspects_judge"], "agreement": 0.34}
+    doubted = {**audited.findings, "suspects": [{}] * 3, "suspects_judge": poor}
+    monkeypatch.setattr(type(audited), "findings", doubted)
+    lines = "\n".join(summary.lines_of_audit(audited))
+    assert "3 of 72 labels were doubted, but the doubts are not listed here" in lines
+    assert "that may be wrong" not in lines
 
 
 def test_audit_says_what_forbids_training(tree, tmp_path):

@@ -202,9 +202,9 @@ def on_twins(run: RunFiles) -> Iterable[Advice]:
 
 def on_suspects(run: RunFiles) -> Iterable[Advice]:
     """Yields advice on labels that the data check doubts."""
-    suspects = [str(entry.get("file")) for entry in label_doubts.listed(run)]
+    suspects = [str(entry.get("file")) for entry in label_doubts.listed(run.findings)]
     if suspects:
-        trust = label_doubts.trust(run)
+        trust = label_doubts.trust(run.findings)
         yield Advice(
             f"Check {counted(len(suspects), 'label')} that may be wrong: {_files(suspects)}.",
             "A model that was not trained on these examples is confident of another label; see "

@@ -1,9 +1,12 @@
-"""Doubts about labels: which are listed, and how far the model that doubts them can be trusted."""
+"""Doubts about labels: which are listed, and how far the model that doubts them can be trusted.
+
+All functions take the content of findings.json.
+"""
 
 from dataclasses import dataclass
+from typing import Any
 
 from tl_keras.report.drawings.words import count, counted, is_number, percent
-from tl_keras.report.read import RunFiles
 from tl_keras.tasks.shares import wilson
 
 # Share of the way from always answering the largest class (0) to agreeing with all labels (1).
@@ -21,19 +24,19 @@ class Judge:
 
     @property
     def skill(self) -> float:
-        """0 if it is as good as always answering the largest class, 1 if it agrees with all."""
+        """0 if the judge is as good as always answering the largest class, 1 if it always agrees."""
         return (self.agreement - self.largest) / (1 - self.largest) if self.largest < 1 else 0.0
 
     @property
     def is_near_chance(self) -> bool:
-        """Whether it is not shown to be better than that, or hardly better."""
+        """Whether the judge is hardly better than always answering the largest class."""
         low, _ = wilson(round(self.agreement * self.n), self.n)
         return low <= self.largest or self.skill < NEAR_CHANCE
 
 
-def judge(run: RunFiles) -> Judge | None:
+def judge(findings: dict[str, Any]) -> Judge | None:
     """Returns the judge of the labels; None if findings.json does not describe it."""
-    record = run.findings.get("suspects_judge")
+    record = findings.get("suspects_judge")
     values = [record.get(key) for key in ("n", "agreement", "largest")] if record else []
     if not values or not all(map(is_number, values)):
         return None
@@ -41,15 +44,15 @@ def judge(run: RunFiles) -> Judge | None:
     return Judge(int(n), *shares) if n >= 1 and all(0 <= share <= 1 for share in shares) else None
 
 
-def listed(run: RunFiles) -> list[dict]:
+def listed(findings: dict[str, Any]) -> list[dict]:
     """Returns the doubted labels that the page lists; none if the judge is near chance."""
-    judged = judge(run)
-    return [] if judged and judged.is_near_chance else run.findings.get("suspects") or []
+    judged = judge(findings)
+    return [] if judged and judged.is_near_chance else findings.get("suspects") or []
 
 
-def trust(run: RunFiles) -> str:
+def trust(findings: dict[str, Any]) -> str:
     """Returns a sentence on how far the doubts can be trusted; "" if that is not known."""
-    judged = judge(run)
+    judged = judge(findings)
     if not judged:
         return ""
     line = f"This model agrees with {percent(judged.agreement)} of {counted(judged.n, 'label')}"
@@ -58,9 +61,9 @@ def trust(run: RunFiles) -> str:
     return f"{line}."
 
 
-def withheld(run: RunFiles) -> str:
+def withheld(findings: dict[str, Any]) -> str:
     """Returns a sentence on doubts that the page does not list; "" if there are none."""
-    judged, n = judge(run), len(run.findings.get("suspects") or [])
+    judged, n = judge(findings), len(findings.get("suspects") or [])
     if not n or not judged or not judged.is_near_chance:
         return ""
     return (

@@ -25,7 +25,7 @@ def number(run: RunFiles) -> int:
     """Returns the number of findings."""
     checks = run.findings
     odd = [(checks.get(key) or {}).get("odd") for key in part(run.modality, "show").ODD]
-    others = [checks.get("near_duplicates"), label_doubts.listed(run), checks.get("rare")]
+    others = [checks.get("near_duplicates"), label_doubts.listed(run.findings), checks.get("rare")]
     return sum(len(entries or []) for entries in [*odd, *others])
 
 
@@ -38,7 +38,7 @@ def unchecked(run: RunFiles) -> list[str]:
     # Beside suspects, the note says how labels were compared.
     if why and not run.findings.get("suspects"):
         sentences.append(f"{why[0].upper()}{why[1:]}.")
-    if withheld := label_doubts.withheld(run):
+    if withheld := label_doubts.withheld(run.findings):
         sentences.append(withheld)
     return sentences
 
@@ -125,8 +125,8 @@ def _without(run: RunFiles) -> str:
 
 
 def _suspects(run: RunFiles) -> str:
-    suspects, why = label_doubts.listed(run), run.findings.get("suspects_note")
-    notes = "".join(map(note, filter(None, (why, label_doubts.withheld(run)))))
+    suspects, why = label_doubts.listed(run.findings), run.findings.get("suspects_note")
+    notes = "".join(map(note, filter(None, (why, label_doubts.withheld(run.findings)))))
     if not suspects:
         return notes
     shown = suspects[:SHOWN]
@@ -144,7 +144,7 @@ def _suspects(run: RunFiles) -> str:
         cells.append((_images(run, [picture], [file]), lines))
     above = f"{counted(len(suspects), *run.plain_nouns)}, the most doubtful label first"
     above += f"{cut(suspects)}. A model that was not trained on them is confident of another label."
-    if trust := label_doubts.trust(run):
+    if trust := label_doubts.trust(run.findings):
         above += f" {trust}"
     if run.holds_out:
         above += " label_quality.csv ranks all examples."
