@@ -144,7 +144,7 @@ def test_what_the_config_allows_is_compared(wanted, tmp_path):
 @pytest.mark.parametrize(
     ("sections", "message"),
     [
-        ({"compare": {"approaches": ["chain"]}}, "compare.chain: expected an earlier run"),
+        ({"compare": {"approaches": ["chain"]}}, "compare.chain: expected the folder of an"),
         ({"compare": {"approaches": ["heads"]}}, "received 'heads'; did you mean 'head'?"),
         ({"compare": {"backbones": [{"backbone": "Mobile"}]}}, "compare.backbones: backbone_2: .*"),
         (

@@ -52,10 +52,10 @@ def test_images_that_fit_are_taken(shape, tmp_path):
     [
         (
             (None, 96, 96, 3),
-            r"^image\.size: '.*' takes 96 px alone, received 32; set image\.size=96$",
+            r"^image\.size: '.*' takes only images of 96 px, received 32; set image\.size=96$",
         ),
         ((None, None, 96, 3), r"^image\.size: .* set image\.size=96$"),
-        ((None, 96, 32, 3), r"takes images of 96 x 32 px; expected as many rows as columns"),
+        ((None, 96, 32, 3), r"takes images of 96 x 32 px; expected a square input"),
         (
             (None, 32, 32, 1),
             r"takes grey images of 1 channel; .* x = keras\.Input\(\(32, 32, 3\)\); keras\.Model\(",
