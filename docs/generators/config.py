@@ -34,8 +34,8 @@ tl-keras finetune --config=photos.yaml --workdir=runs/photos --set fit.epochs=20
 
 - `--set SECTION.FIELD=VALUE` replaces one field. The value is YAML, so lists and fields work too:
   `--set 'export.formats=[int8, float32]'`. The flag can be repeated, the last one wins.
-- Precedence: defaults, then the file of `--config`, then `--data` (which sets `data.source` and
-  `data.path`), then `--set`.
+- Precedence: defaults, then the file of `--config`, then `--set`. `--data=PATH` takes the place of
+  a file and sets `data.source` and `data.path`.
 - Paths are relative to the current folder. `~` is expanded.
 - Unknown fields, wrong types and values out of range are refused before anything else happens. The
   message names the nearest valid choice.

@@ -45,8 +45,8 @@ class CrossValidateConfig(Section):
 class ParallelConfig(Section):
     """How the command `parallel` labels `data.unlabelled` with a teacher and trains students on it.
 
-    The labelled examples are split into segments. Each segment trains one student, and the students
-    are merged into one model.
+    The examples that the teacher labelled are split into segments. One student is trained on each
+    segment and on the examples that people labelled. The students are merged into one model.
     """
 
     segments: Annotated[int, Field(ge=1, le=1000)] = Field(
