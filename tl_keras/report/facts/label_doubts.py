@@ -24,7 +24,7 @@ class Judge:
 
     @property
     def skill(self) -> float:
-        """0 if the judge is as good as always answering the largest class, 1 if it always agrees."""
+        """0 for a judge like always answering the largest class, 1 for one that always agrees."""
         return (self.agreement - self.largest) / (1 - self.largest) if self.largest < 1 else 0.0
 
     @property
