@@ -117,8 +117,8 @@ def compared(figures: dict[str, Any]) -> str:
         f"and their order by test accuracy after fine-tuning with the defaults, on {sets} ("
         f"{seeds(sorted({run['seed'] for run in runs}))}; {settings['train']} training "
         f"and {settings['val']} validation images of each class, {settings['image_size']} px). "
-        "`LogME` is [arXiv 2102.11005](https://arxiv.org/abs/2102.11005). `left-out regression` is the "
-        "accuracy of a logistic regression on examples that it was not fitted to."
+        "`LogME` is [arXiv 2102.11005](https://arxiv.org/abs/2102.11005). `left-out regression` is "
+        "the accuracy of a logistic regression on examples that it was not fitted to."
     )
 
 

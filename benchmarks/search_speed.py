@@ -357,11 +357,15 @@ def results(figures: dict[str, Any]) -> str:
             "tuner) on the same space.",
             _accuracies(runs),
             "## Conclusion",
-            f"- KerasTuner takes {page.span(ratios, '{:.1f}')} times as long as `search` with an "
-            "empty store.",
-            f"- `search` takes {page.span(bounds, '{:.2f}')} times the lower bound.",
-            f"- Mean test accuracy: `finetune` with a search {tests[0]:.3f}, KerasTuner "
-            f"{tests[1]:.3f}.",
+            "\n".join(
+                [
+                    f"- KerasTuner takes {page.span(ratios, '{:.1f}')} times as long as `search` "
+                    "with an empty store.",
+                    f"- `search` takes {page.span(bounds, '{:.2f}')} times the lower bound.",
+                    f"- Mean test accuracy: `finetune` with a search {tests[0]:.3f}, KerasTuner "
+                    f"{tests[1]:.3f}.",
+                ]
+            ),
         ]
     )
 
