@@ -249,7 +249,7 @@ def test_divergence_is_a_result(wanted, tmp_path):
 def test_search_in_which_all_diverge_says_so(wanted, tmp_path):
     fit = {"optimizer": "sgd", "clip_norm": None, "learning_rate": 1e38}
     space = {"fit.freeze": [0.5, 0.75]}
-    with pytest.raises(ValueError, match="none of 2 trials came to anything, since all diverged"):
+    with pytest.raises(ValueError, match="none of 2 trials succeeded, since all diverged"):
         tl_keras.search(changed(wanted, fit=fit, search={"space": space}), tmp_path / "run")
 
 
@@ -320,7 +320,7 @@ def test_architectures_are_measured_once_and_limits_are_kept(wanted, tmp_path, m
 
 def test_limit_that_nothing_keeps_names_the_nearest(wanted, tmp_path):
     search = {"objective": "accuracy subject to bytes <= 10", "space": {"fit.freeze": [1.0]}}
-    with pytest.raises(ValueError, match=r"none of 1 trials keeps to .*the nearest is .*quick"):
+    with pytest.raises(ValueError, match=r"none of 1 trials is within .*the nearest is .*quick"):
         tl_keras.search(changed(wanted, search=search), tmp_path / "run")
 
 
@@ -339,7 +339,7 @@ def test_nothing_over_a_limit_is_trained_from_scratch(wanted, tmp_path, monkeypa
     space = {"fit.learning_rate": [1e-3, 1e-2]}
     search = {"objective": "accuracy subject to bytes <= 10", "space": space}
     fields = {"model": {"weights": "none"}, "fit": {"freeze": "auto"}, "search": search}
-    with pytest.raises(ValueError, match="none of 1 trials keeps to"):
+    with pytest.raises(ValueError, match="none of 1 trials is within"):
         tl_keras.search(changed(wanted, **fields), tmp_path / "run")
 
 
@@ -433,7 +433,7 @@ def test_arrays_that_are_opened_again_are_counted_once(wanted, tmp_path, monkeyp
 
 def test_hyperband_is_refused_a_space_that_is_too_small(wanted, tmp_path):
     search = {"tuner": "hyperband", "space": {"fit.freeze": [0.5, 0.75, 1.0]}}
-    with pytest.raises(ValueError, match="search.space: hyperband's first round wants more points"):
+    with pytest.raises(ValueError, match="search.space: hyperband's first round needs more points"):
         tl_keras.search(changed(wanted, fit={"epochs": 9}, search=search), tmp_path / "run")
 
 

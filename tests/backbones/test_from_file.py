@@ -1,4 +1,4 @@
-"""A user's own model as a backbone: its numbers, its cut points, what is refused."""
+"""Backbones from a user's own model: their features, cut points and error messages."""
 
 import inspect
 
@@ -49,7 +49,7 @@ def sequential():
 
 
 def nested():
-    """As transfer learning is taught: a frozen model inside a model, augmentation before it."""
+    """The model of Keras's transfer-learning guide: augmentation, then a frozen inner model."""
     image = keras.Input((SIZE, SIZE, 3))
     x = keras.Sequential([layers.RandomFlip(), layers.RandomRotation(0.1)])(image)
     pooled = [residual(SIZE), layers.GlobalAveragePooling2D()]
@@ -88,7 +88,7 @@ MODELS = {
 
 @pytest.fixture(scope="module", params=MODELS)
 def saved(request, tmp_path_factory):
-    """A user's model, and the file that it is saved to."""
+    """A user's model and its file."""
     keras.utils.set_random_seed(0)
     model = MODELS[request.param]()
     return save(model, tmp_path_factory.mktemp("own") / f"{request.param}.keras")
@@ -121,14 +121,14 @@ def test_raw_pixels_give_the_models_own_features(saved):
     pixels = images if model.inputs[0].dtype == "uint8" else images.astype("float32")
     found = np.asarray(backbone(images, training=False))
     _assert_equal(found, _pooled(model(pixels, training=False)))
-    np.testing.assert_array_equal(backbone(images), found)  # Without `training` too.
+    np.testing.assert_array_equal(backbone(images), found)  # Also without `training`.
     assert (backbone.input.dtype, found.dtype) == ("uint8", np.float32)
     assert not any(isinstance(layer, keras.Model) for layer in backbone.layers)
     assert np.abs(found[0] - found[1]).max() > 1e-3 * np.abs(found).max()
 
 
 @pytest.mark.parametrize("preprocessing", ["tf", "torch", "caffe"])
-def test_preprocessing_is_what_the_table_of_backbones_means_by_it(preprocessing, tmp_path):
+def test_preprocessing_means_the_same_as_for_keras_applications(preprocessing, tmp_path):
     model, file = save(residual(), tmp_path / "a.keras")
     images = images_of_noise(SIZE, 2)
     found = np.asarray(from_file.build(file, preprocessing, SETTINGS)(images))
@@ -174,7 +174,8 @@ def test_half_precision_has_equal_weights_and_gives_float32(saved):
     assert {layer.compute_dtype for layer in kernels} == {"bfloat16"}
     images = images_of_noise(SIZE, 2)
     found, expected = (np.asarray(models.backbone_of(x)(images)).ravel() for x in (twin, model))
-    assert np.corrcoef(found, expected)[0, 1] > 0.9  # Of 27 layers on noise, at 8 bits each.
+    # 27 layers on noise, each with a mantissa of 8 bits.
+    assert np.corrcoef(found, expected)[0, 1] > 0.9
 
 
 def test_none_leaves_random_weights_and_a_file_fills_them(saved, tmp_path):
@@ -193,8 +194,8 @@ def test_none_leaves_random_weights_and_a_file_fills_them(saved, tmp_path):
         assert digest(filled) == digest(own)
 
 
-def test_weights_of_a_graph_that_mends_its_deviations_are_not_mended_again(tmp_path):
-    """As Keras's EfficientNet: a deviation where the variance belongs, and a layer for it."""
+def test_a_graph_that_corrects_its_variance_is_not_corrected_again(tmp_path):
+    """As in Keras's EfficientNet: a deviation instead of the variance, and a layer to fix it."""
     std = np.asarray(applications.IMAGENET_STD, "float32")
     normalization = layers.Normalization()
     normalization.build((None, None, None, 3))
@@ -212,7 +213,7 @@ def test_weights_of_a_graph_that_mends_its_deviations_are_not_mended_again(tmp_p
         np.testing.assert_array_equal(filled(images), own(images))
 
 
-def test_what_was_frozen_in_the_file_trains_and_batch_norm_does_not(tmp_path):
+def test_layers_frozen_in_the_file_train_and_batch_norm_does_not(tmp_path):
     model = nested()
     assert len(model.trainable_weights) == 2
     _, file = save(model, tmp_path / "a.keras")
@@ -223,7 +224,7 @@ def test_what_was_frozen_in_the_file_trains_and_batch_norm_does_not(tmp_path):
     assert kinds == {"kernel", "bias"}
 
 
-def test_names_of_ours_make_way_and_augmentation_is_left_out(tmp_path):
+def test_reserved_names_are_changed_and_augmentation_is_left_out(tmp_path):
     _, file = save(nested(), tmp_path / "a.keras")
     backbone = from_file.build(file, "included", SETTINGS)
     names = [operation.name for operation in backbone.operations]
@@ -267,7 +268,7 @@ def test_a_layers_name_of_the_file_is_a_freeze_depth(tmp_path):
         freeze.resolve(backbone, None, "norm_2")
 
 
-def test_half_precision_in_the_file_is_float32_here(tmp_path):
+def test_a_half_precision_model_becomes_float32(tmp_path):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     model = residual()
@@ -277,7 +278,7 @@ def test_half_precision_in_the_file_is_float32_here(tmp_path):
     assert {layer.compute_dtype for layer in backbone.layers} <= {"float32", "uint8"}
 
 
-def test_an_earlier_runs_model_works_and_says_how_it_is_better_used(finished_run, caplog):
+def test_an_earlier_runs_model_works_with_a_warning_about_its_classifier(finished_run, caplog):
     backbone = from_file.build(str(finished_run.workdir / "model.keras"), None, SETTINGS)
     images = images_of_noise(SIZE, 2)
     expected = keras.models.load_model(finished_run.workdir / "model.keras")(images)
@@ -291,13 +292,13 @@ def test_missing_normalisation_and_a_classifier_are_warned_of(tmp_path, caplog):
     top = mobilenet(include_top=True, classes=4)
     _, file = save(keras.Sequential([keras.Input((SIZE, SIZE, 3)), top]), tmp_path / "a.keras")
     from_file.build(file, None, SETTINGS)
-    assert "nothing in" in caplog.text
+    assert "has no layer that normalises pixels" in caplog.text
     assert "set model.preprocessing: tf (-1..1)" in caplog.text
     assert "ends in a classifier, 'conv_preds': the head learns from its 4 outputs" in caplog.text
-    assert "For the features before it: save a model that ends there" in caplog.text
+    assert "To use the features before it: save a model that ends there" in caplog.text
     caplog.clear()
     from_file.build(file, "tf", SETTINGS)
-    assert "nothing in" not in caplog.text
+    assert "normalises pixels" not in caplog.text
 
 
 @pytest.mark.parametrize("is_layer", [True, False])
@@ -381,20 +382,26 @@ def _quantised():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (_unbuilt, r"was saved before it knew .*; begin it with keras\.Input\(\(32, 32, 3\)\)"),
+        (_unbuilt, r"was saved before its .*; make its first layer keras\.Input\(\(32, 32, 3\)\)"),
         (_two_inputs, r"has 2 inputs; expected one"),
-        (_two_outputs, r"has 2 outputs; expected one: .* model\.outputs\[0\]"),
-        (_shared_layer, r"calls 'twice' more than once; expected one call of each layer"),
-        (_shared_model, r"calls 'twice' more than once"),
-        (_sequence, r"ends in a tensor of shape \(None, 32, 96\); expected features"),
+        (_two_outputs, r"has 2 outputs; expected one input, .* model\.outputs\[0\]"),
+        (_shared_layer, r"calls layer 'twice' more than once; expected one call of each layer"),
+        (_shared_model, r"calls layer 'twice' more than once"),
+        (_sequence, r"returns a tensor of shape \(None, 32, 96\); expected features"),
         (_large, r"cannot be built for image\.size 32: .*"),
         (_whole_numbers, r"takes int32; expected uint8 or a float type"),
-        (_quantised, r"holds 'last' in int8_from_float32; expected the model before it was quant"),
     ],
 )
-def test_models_that_are_no_backbone_are_the_users_error(make, message, tmp_path):
+def test_models_that_cannot_be_backbones_are_the_users_error(make, message, tmp_path):
     _, file = save(make(), tmp_path / "a.keras")
     with pytest.raises(ValueError, match=rf"^model\.backbone: '.*a\.keras' {message}"):
+        from_file.build(file, None, SETTINGS)
+
+
+def test_a_quantised_model_is_the_users_error(tmp_path):
+    _, file = save(_quantised(), tmp_path / "a.keras")
+    message = r"^model\.backbone: layer 'last' of '.*' is quantised \(int8_from_float32\); expected"
+    with pytest.raises(ValueError, match=message):
         from_file.build(file, None, SETTINGS)
 
 
@@ -404,5 +411,7 @@ def test_a_damaged_file_is_the_users_error(tmp_path):
     for at in (len(whole) // 4, len(whole) // 2, 3 * len(whole) // 4):
         damaged = whole[:at] + bytes(byte ^ 255 for byte in whole[at : at + 64]) + whole[at + 64 :]
         (tmp_path / "a.keras").write_bytes(damaged)
-        with pytest.raises(ValueError, match=r"^model\.backbone: '.*' is (damaged|no model file)"):
+        with pytest.raises(
+            ValueError, match=r"^model\.backbone: '.*' (is damaged|cannot be loaded)"
+        ):
             from_file.build(file, None, SETTINGS)

@@ -1,4 +1,4 @@
-"""What is said of a backbone's file before Keras is imported."""
+"""The checks of a backbone's file before Keras is imported."""
 
 import json
 import subprocess
@@ -37,7 +37,7 @@ def write(path, *layers, shape=(None, 32, 32, 3), class_name="Functional"):
         (3, False),
     ],
 )
-def test_a_file_is_told_from_a_name(value, answer):
+def test_a_path_is_distinguished_from_a_name(value, answer):
     assert model_file.is_file(value) == answer
 
 
@@ -58,9 +58,12 @@ def test_images_that_fit_are_taken(shape, tmp_path):
         ((None, 96, 32, 3), r"takes images of 96 x 32 px; expected a square input"),
         (
             (None, 32, 32, 1),
-            r"takes grey images of 1 channel; .* x = keras\.Input\(\(32, 32, 3\)\); keras\.Model\(",
+            r"takes grey images \(1 channel\); .* x = keras\.Input\(\(32, 32, 3\)\); keras\.Model",
         ),
-        ((None, 3, 32, 32), r"takes 32 channels, last in \(None, 3, 32, 32\); expected 3, RGB"),
+        (
+            (None, 3, 32, 32),
+            r"takes 32 channels \(the last axis of \(None, 3, 32, 32\)\); expected 3",
+        ),
         (
             (None, "a", "a", 3),
             r"^model\.backbone: .* takes \[None, 'a', 'a', 3\]; expected",
@@ -98,16 +101,16 @@ def files(folder):
     ("file", "message"),
     [
         ("missing.keras", r"'.*missing\.keras' does not exist"),
-        ("folder", r"received the folder '.*'; an earlier run's folder belongs in model\.weights"),
+        ("folder", r"received the folder '.*'; for an earlier run, set model\.weights to its"),
         ("a.h5", r"a \.keras file; received '.*a\.h5'; .*load_model\(.*\)\.save\("),
-        ("no.keras", r"is damaged or no \.keras file of Keras 3: BadZipFile"),
-        ("half.keras", r"is damaged or no \.keras file of Keras 3: KeyError"),
-        ("list.keras", r"is damaged or no \.keras file of Keras 3: TypeError"),
-        ("class.keras", r"holds a MyModel, .*; expected a functional or sequential model"),
-        ("lambda.keras", r"holds a Lambda layer, which is code; .* use layers or keras\.ops"),
-        ("mine.keras", r"holds 'Mine', which is none of Keras's own; expected Keras's layers al"),
-        ("registered.keras", r"holds 'mine>Mine', which is none of Keras's own"),
-        ("act.keras", r"holds 'mine>act', which is none of Keras's own"),
+        ("no.keras", r"is damaged or not a \.keras file of Keras 3: BadZipFile"),
+        ("half.keras", r"is damaged or not a \.keras file of Keras 3: KeyError"),
+        ("list.keras", r"is damaged or not a \.keras file of Keras 3: TypeError"),
+        ("class.keras", r"contains a MyModel, .*; expected a functional or sequential model"),
+        ("lambda.keras", r"contains a Lambda layer, which is code; .* use layers or keras\.ops"),
+        ("mine.keras", r"contains 'Mine', which is not part of Keras; expected only Keras layers"),
+        ("registered.keras", r"contains 'mine>Mine', which is not part of Keras"),
+        ("act.keras", r"contains 'mine>act', which is not part of Keras"),
     ],
 )
 def test_unusable_files_are_the_users_error(file, message, tmp_path):
@@ -132,7 +135,7 @@ def test_malformed_layers_are_the_users_error(layers, tmp_path):
     with zipfile.ZipFile(tmp_path / "a.keras", "w") as archive:
         model = {"class_name": "Functional", "config": {"layers": layers}}
         archive.writestr("config.json", json.dumps(model))
-    message = r"^model\.backbone: '.*a\.keras' is damaged or no \.keras file of Keras 3: "
+    message = r"^model\.backbone: '.*a\.keras' is damaged or not a \.keras file of Keras 3: "
     with pytest.raises(ValueError, match=message):
         model_file.check(str(tmp_path / "a.keras"), ImageConfig(size=32))
 

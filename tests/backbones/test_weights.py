@@ -27,7 +27,7 @@ _backbone = functools.cache(make)
 
 
 def _write_legacy(path, model):
-    # The format of the files that Keras Applications downloads.
+    # Writes the format of the files that Keras Applications downloads.
     with h5py.File(path, "w") as file:
         file.attrs["layer_names"] = [layer.name.encode() for layer in model.layers]
         for layer in model.layers:
@@ -50,7 +50,7 @@ def _blank(name, alpha, size):
 
 def _loaded(source, weights):
     model = _blank(source[0], source[1].get("alpha"), source[2])
-    for weight in model.weights:  # Nothing of an earlier test may pass for what was loaded.
+    for weight in model.weights:  # Weights of an earlier test must not count as loaded.
         weight.assign(np.zeros(weight.shape))
     load_weights(model, *source[:2], str(weights))
     return model
@@ -60,13 +60,13 @@ def test_legacy_file_gives_plain_keras_numbers(tmp_path):
     plain = make_plain(*MOBILENET)
     shake(plain, seed=2)
     _write_legacy(tmp_path / "plain.h5", plain)
-    reference = make_plain(*MOBILENET, weights=str(tmp_path / "plain.h5"))  # Keras takes it too.
+    reference = make_plain(*MOBILENET, weights=str(tmp_path / "plain.h5"))  # Keras reads it too.
     images = images_of_noise(32)
     expected = reference(keras.applications.mobilenet.preprocess_input(images.astype("float32")))
     assert_close(_loaded(MOBILENET, tmp_path / "plain.h5")(images), expected)
 
 
-# Xception has layers without a name of their own, ConvNeXt a Sequential.
+# Xception has layers with automatic names, and ConvNeXt has a Sequential inside.
 @pytest.mark.parametrize(
     ("name", "source"),
     [
@@ -124,7 +124,7 @@ def test_another_models_file_names_the_first_layer_that_differs(suffix, tmp_path
     before = digest(model)
     message = (
         r"model\.weights: '.*' does not fit MobileNet: layer 1, 'conv1', expects shapes "
-        r"\[\(3, 3, 3, 8\)\], found \[\(3, 3, 3, 16\)\] in 'conv.*' "
+        r"\[\(3, 3, 3, 8\)\], received \[\(3, 3, 3, 16\)\] from 'conv.*' "
         r"\(the backbone has 54 layers with weights, the file 54\)"
     )
     with pytest.raises(ValueError, match=message):
@@ -149,7 +149,7 @@ def test_shorter_and_longer_files_are_refused(suffix, tmp_path):
 
     output = keras.layers.Conv2D(2, 1)(_backbone("MobileNet").layers[-2].output)
     longer = keras.Model(_backbone("MobileNet").input, output)
-    with pytest.raises(ValueError, match=r"goes on with 'conv2d.*file 55\); .* without top"):
+    with pytest.raises(ValueError, match=r"a further layer 'conv2d.*file 55\); .* without the top"):
         _loaded(MOBILENET, save(longer))
     with pytest.raises(ValueError, match=r"(ends before layer 53|layer 53), 'conv_pw_13'"):
         _loaded(MOBILENET, save(_first_layers(-5)))
@@ -172,15 +172,15 @@ def _damaged(tmp_path):
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        ("no.h5", "is damaged or no HDF5 file"),
-        ("cut.h5", "is damaged or no HDF5 file"),
+        ("no.h5", "is damaged or not an HDF5 file"),
+        ("cut.h5", "is damaged or not an HDF5 file"),
         ("other.h5", "is an HDF5 file without Keras weights"),
-        ("no.keras", r"is damaged or no \.keras file"),
-        ("half.keras", "does not load"),
+        ("no.keras", r"is damaged or not a \.keras file"),
+        ("half.keras", "cannot be loaded"),
         ("a.npz", r"expected a \.h5, \.weights\.h5 or \.keras file or a run's folder"),
-        ("empty", r"holds no model\.keras; is it a run's folder, and is the run finished\?"),
-        ("missing.h5", r"there is no file or folder '.*missing\.h5'"),
-        ("no.hh5", r"there is no file or folder '.*'; did you mean '.*no\.h5'\?"),
+        ("empty", r"contains no model\.keras; is it the folder of a finished run\?"),
+        ("missing.h5", r"the file or folder '.*missing\.h5' does not exist"),
+        ("no.hh5", r"the file or folder '.*' does not exist; did you mean '.*no\.h5'\?"),
     ],
 )
 def test_unusable_files_are_the_users_error(weights, message, tmp_path):
@@ -190,14 +190,14 @@ def test_unusable_files_are_the_users_error(weights, message, tmp_path):
 
 
 def test_a_misspelt_word_is_corrected():
-    with pytest.raises(ValueError, match=r"'imagnet'; did you mean 'imagenet'\?"):
+    with pytest.raises(ValueError, match=r"'imagnet' does not exist; did you mean 'imagenet'\?"):
         _loaded(MOBILENET, "imagnet")
 
 
 def test_a_lambda_in_a_file_is_refused(tmp_path):
     x = keras.Input((2,))
     keras.Model(x, keras.layers.Lambda(lambda y: y)(x)).save(tmp_path / "lambda.keras")
-    with pytest.raises(ValueError, match=r"(?s)^model\.weights: .*does not load: .*safe_mode"):
+    with pytest.raises(ValueError, match=r"(?s)^model\.weights: .*cannot be loaded: .*safe_mode"):
         _loaded(MOBILENET, tmp_path / "lambda.keras")
 
 
@@ -207,18 +207,18 @@ def test_imagenet_without_a_network_says_which_file_goes_where(monkeypatch):
 
     monkeypatch.setattr(file_utils, "get_file", fail)
     monkeypatch.setenv("KERAS_HOME", "/cache")
-    # 32 px has no weights of its own: those for 224 px are asked for.
+    # There are no weights for 32 px, so Keras is asked for the weights for 224 px.
     message = (
         r"(?s)^model\.weights: the ImageNet weights of MobileNet are not available: URL fetch .*"
-        r"fetch mobilenet_2_5_224_tf_no_top\.h5 elsewhere and set model\.weights to its path, "
-        r"or keep it as /cache/models/mobilenet_2_5_224_tf_no_top\.h5"
+        r"download mobilenet_2_5_224_tf_no_top\.h5 elsewhere and set model\.weights to its path, "
+        r"or save it as /cache/models/mobilenet_2_5_224_tf_no_top\.h5"
     )
     with pytest.raises(ValueError, match=message):
         _loaded(MOBILENET, "imagenet")
 
 
 def test_imagenet_efficientnet_equals_keras_from_every_source(monkeypatch, tmp_path):
-    # As published: the deviation stands where the variance belongs, and Keras adds a layer.
+    # As published: the file has the deviation instead of the variance, and Keras adds a layer.
     published = make_plain(*EFFICIENTNET)
     normalization = next(x for x in published.layers if isinstance(x, keras.layers.Normalization))
     mean, std = (
@@ -240,7 +240,7 @@ def test_imagenet_efficientnet_equals_keras_from_every_source(monkeypatch, tmp_p
     expected_digest = digest(built)
     for weights in (path, tmp_path / "plain.keras"):
         assert digest(_loaded(EFFICIENTNET, weights)) == expected_digest
-    # Our own files hold what they should, and are not corrected twice.
+    # Files saved from `build` already have the right variance, and are not corrected twice.
     features = np.asarray(built(images))
     built.save_weights(tmp_path / "own.weights.h5")
     again = _loaded(EFFICIENTNET, tmp_path / "own.weights.h5")

@@ -119,8 +119,7 @@ WRONG = [
     ),
     (
         "model: {backbone: MobilNetV2}",
-        "model.backbone: 'MobilNetV2' is no Keras Applications backbone; "
-        "did you mean 'MobileNetV2'?",
+        "model.backbone: unknown backbone 'MobilNetV2'; did you mean 'MobileNetV2'?",
     ),
     (
         "model: {options: {alpha: big}}",
@@ -521,7 +520,7 @@ def test_check_paths_checks_the_backbone_file(tmp_path):
         "model.backbone: expected a Keras Applications model, or the path of a .keras file; "
         f"'{tmp_path}/mien.keras' does not exist; did you mean '{tmp_path}/mine.keras'?"
     )
-    assert "damaged or no .keras file" in found("mine.keras")
+    assert "damaged or not a .keras file" in found("mine.keras")
 
 
 @pytest.mark.parametrize(

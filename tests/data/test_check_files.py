@@ -143,7 +143,7 @@ def test_damage_of_what_nobody_needs_is_let_pass(check):
 )
 def test_what_is_no_image(check, content):
     named = {b"": "empty file", b"just text": "not an image but text"}
-    expected = named.get(content, "not an image: neither JPEG, PNG, GIF, BMP, WEBP")
+    expected = named.get(content, "not an image: expected JPEG, PNG, GIF, BMP or WEBP")
     assert check(content, "x.png").reason == expected
 
 

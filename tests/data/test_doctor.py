@@ -149,9 +149,9 @@ def test_odd_sizes():
     assert found["width"] == [60, 400, 900]
     assert found["height"] == [45, 300, 900]
     assert {entry["file"]: entry["why"] for entry in found["odd"]} == {
-        "9": "3.0 times as long as wide, 1.3 is the median",
-        "10": "3.0 times as long as wide, 1.3 is the median",
-        "11": "enlarged more than twice to image.size, 160",
+        "9": "3.0 times as long as wide; the median is 1.3",
+        "10": "3.0 times as long as wide; the median is 1.3",
+        "11": "shorter than half of image.size, 160: enlarged more than twofold",
     }
 
 
@@ -171,10 +171,10 @@ def test_odd_brightness():
     examples = [Example(f"{i}", 0, "") for i in range(20)]
     found = examine.brightness(copies.thumbnails(stack), examine.flatness(stack), examples)
     assert {entry["file"]: entry["why"] for entry in found["odd"]} == {
-        "3": "of almost one colour",
-        "4": "far brighter than the others",
-        "5": "far darker than the others",
-        "6": "areas of one colour: a drawing, a placeholder, a cut-out?",
+        "3": "almost a single colour",
+        "4": "much brighter than the others",
+        "5": "much darker than the others",
+        "6": "large areas of a single colour: a drawing, a placeholder or a cut-out?",
     }
 
 
@@ -233,7 +233,7 @@ def test_too_few_or_too_many_to_compare_labels_says_so(monkeypatch):
     splits = {"train": [(f"{i}", i % 2) for i in range(8)], "val": [], "test": []}
     inputs = {"train": Inputs(np.arange(8) % 2, np.zeros((8, 4), np.float32))}
     note = doctor.suspected(dataset_of(splits), inputs)["suspects_note"]
-    assert note == "'cat' has fewer than 5 examples to compare labels with"
+    assert note == "'cat' has fewer than 5 examples, too few to compare labels"
     monkeypatch.setattr(doubts, "MIN_LABELLED", 1)
     monkeypatch.setattr(doctor, "MAX_FEATURES", 31)
     assert "too large" in doctor.suspected(dataset_of(splits), inputs)["suspects_note"]

@@ -75,7 +75,7 @@ def test_file_that_cannot_be_repaired_is_rejected(easy, tmp_path, monkeypatch):
     good = tmp_path / "model_int8.tflite"
     good.write_bytes(b"from an earlier export")
     results = exported(easy, tmp_path, formats=("int8",))
-    assert "over export.max_accuracy_drop 0.01" in results["int8"]["status"]
+    assert "more than export.max_accuracy_drop, 0.01" in results["int8"]["status"]
     assert results["int8"]["path"].endswith("/model_int8.rejected.tflite")
     assert (tmp_path / "model_int8.rejected.tflite").exists() and not good.exists()
     monkeypatch.undo()

@@ -1,4 +1,4 @@
-"""KerasTuner's oracles behind our functions: proposals, and what a restored one goes on with."""
+"""The wrapper of KerasTuner: proposals of its oracles, and proposals after a restore."""
 
 import json
 
@@ -27,7 +27,7 @@ def score(values: dict) -> float:
 
 
 def ask(made) -> dict:
-    """The next trial's values; its score is told."""
+    """Returns the next trial's values, and reports its score to the oracle."""
     proposal = tuner.propose(made)
     values = tuner.values_of(proposal, ENTRIES)
     tuner.tell(made, proposal, score(values))
@@ -38,22 +38,22 @@ NAMES = ("random", "bayesian", "hyperband")
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_proposals_are_of_the_space_and_differ(name, tmp_path):
+def test_proposals_are_in_the_space_and_differ(name, tmp_path):
     made = oracle(name, tmp_path)
-    found = [ask(made) for _ in range(15)]
-    for values in found:
+    proposals = [ask(made) for _ in range(15)]
+    for values in proposals:
         assert values["fit.freeze"] in ENTRIES["fit.freeze"]
         assert 1e-5 <= values["fit.learning_rate"] <= 1e-2
         assert type(values["fit.batch_size"]) is int and 4 <= values["fit.batch_size"] <= 9
         assert values["image.augment"] in ENTRIES["image.augment"]
         assert ("fit.epochs" in values) == (name == "hyperband")
-    assert len({json.dumps(values) for values in found}) == 15
+    assert len({json.dumps(values) for values in proposals}) == 15
     if name == "hyperband":
-        assert {values["fit.epochs"] for values in found} == {1, 3, 9}
+        assert {values["fit.epochs"] for values in proposals} == {1, 3, 9}
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_restored_oracle_proposes_what_the_first_one_would(name, tmp_path):
+def test_restored_oracle_proposes_the_same_trials(name, tmp_path):
     first = oracle(name, tmp_path / "first")
     for _ in range(13):
         ask(first)
@@ -64,7 +64,7 @@ def test_restored_oracle_proposes_what_the_first_one_would(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_trial_that_was_begun_is_proposed_again(name, tmp_path):
+def test_interrupted_trial_is_proposed_again(name, tmp_path):
     first = oracle(name, tmp_path / "first")
     ask(first)
     begun = tuner.values_of(tuner.propose(first), ENTRIES)
@@ -74,19 +74,19 @@ def test_trial_that_was_begun_is_proposed_again(name, tmp_path):
     assert tuner.values_of(tuner.propose(again), ENTRIES) == begun
 
 
-def test_hyperband_says_when_a_trial_has_all_epochs(tmp_path):
+def test_trials_until_whole_counts_trials_of_hyperband(tmp_path):
     needed = tuner.trials_until_whole(oracle("hyperband", tmp_path / "first"), EPOCHS)
     made = oracle("hyperband", tmp_path / "again")
     epochs = [ask(made)["fit.epochs"] for _ in range(needed)]
     assert epochs.index(EPOCHS) == needed - 1
 
 
-def test_bayesian_search_draws_near_to_the_best(tmp_path):
+def test_bayesian_search_approaches_the_best(tmp_path):
     made = oracle("bayesian", tmp_path)
-    found = [ask(made) for _ in range(18)]  # The first twelve at random.
+    proposals = [ask(made) for _ in range(18)]  # The first twelve are random.
     first, last = (
         [abs(values["fit.learning_rate"] - 1e-3) for values in part]
-        for part in (found[:12], found[12:])
+        for part in (proposals[:12], proposals[12:])
     )
     assert sum(last) / 6 < sum(first) / 12
 
@@ -100,6 +100,6 @@ def test_small_space_ends(tmp_path):
     assert tuner.propose(made) is None
 
 
-def test_another_seed_proposes_others(tmp_path):
-    found = [ask(oracle("random", tmp_path / str(seed), seed)) for seed in (0, 1)]
-    assert found[0] != found[1]
+def test_another_seed_proposes_other_values(tmp_path):
+    proposals = [ask(oracle("random", tmp_path / str(seed), seed)) for seed in (0, 1)]
+    assert proposals[0] != proposals[1]

@@ -1,1 +1,1 @@
-"""Backbones, and where their weights come from."""
+"""Backbones and their weights."""

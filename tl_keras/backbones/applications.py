@@ -1,6 +1,6 @@
-"""Keras Applications as backbones: images of values 0..255 in, pooled features out.
+"""Builds Keras Applications models as backbones: images in 0..255 in, pooled features out.
 
-Importing this module imports neither Keras nor TensorFlow: configs are checked against
+Importing this module imports neither Keras nor TensorFlow, since configs are checked against
 `BACKBONES` before either is loaded.
 """
 
@@ -18,47 +18,54 @@ Value = float | int | bool
 Preprocessing = Literal["tf", "torch", "caffe", "included"]
 
 MODALITY = "image"
-IMAGENET_MEAN = (0.485, 0.456, 0.406)  # red first, of values in 0..1
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB, values in 0..1
 IMAGENET_STD = (0.229, 0.224, 0.225)
-CAFFE_MEAN = (103.939, 116.779, 123.68)  # blue first, of values in 0..255
+CAFFE_MEAN = (103.939, 116.779, 123.68)  # BGR, values in 0..255
 
 
 @dataclass(frozen=True)
 class Option:
-    """A constructor argument: its type, its range (both ends included), what ImageNet has."""
+    """The type and range of a constructor argument; the range includes both ends."""
 
     kind: type
     low: float = 0
     high: float = 1
-    imagenet: tuple[Value, ...] = ()  # values that have ImageNet weights; empty: all
+    imagenet: tuple[Value, ...] = ()  # values for which ImageNet weights exist; empty: all values
 
 
 @dataclass(frozen=True)
 class Backbone:
     """A Keras Applications model.
 
-    `preprocessing` says what its weights were trained on: `tf` x / 127.5 - 1, `torch` mean and
-    deviation of ImageNet, `caffe` BGR minus ImageNet's mean, `included` values in 0..255.
-    `block` is a regular expression: an operation belongs to the block that its first group names.
+    Attributes:
+      preprocessing: the input on which the weights were trained: `tf` (x / 127.5 - 1), `torch`
+        (normalised by mean and deviation of ImageNet), `caffe` (BGR minus the mean of ImageNet) or
+        `included` (values in 0..255).
+      block: a regular expression for names of operations; its first group is the block's name.
+      min_size: smallest image size, px.
+      options: constructor arguments by name.
+      trained_sizes: image sizes (px) if each has its own ImageNet weights; the last is the default.
     """
 
     preprocessing: Preprocessing
     block: str
-    min_size: int = 32  # px, height = width
+    min_size: int = 32
     options: Mapping[str, Option] = field(default_factory=dict)
-    trained_sizes: tuple[int, ...] = ()  # px, where ImageNet weights differ by size; last: default
+    trained_sizes: tuple[int, ...] = ()
 
 
 _RESIDUAL = r"^(conv\d+_block\d+)_"
 _LETTERED = r"^(block\d+[a-z]|top)_"
-# The add that closes a block has no name of its own in Xception and ConvNeXt (see freeze.blocks).
+# In Xception and ConvNeXt, the `Add` at the end of a block has an automatic name: see
+# freeze.blocks.
 _XCEPTION = r"^(block\d+)_"
 _CONVNEXT = r"_(stage_\d+_block_\d+)_"
 _VGG = r"^(block\d)_"
 _MIXED = r"^(mixed\d+)$"
 _INCEPTION_RESNET = r"^(mixed_\d[ab]|block(?:35|17|8)_\d+|conv_7b)(?:_|$)"
 _MOBILENET_V3 = r"^(expanded_conv(?:_\d+)?|conv_1)(?:_|$)"
-# A NASNet cell reads the two before it, so nothing between stem and last cell is a single tensor.
+# A NASNet cell reads the two cells before it, so there is no cut between the stem and the last
+# cell.
 _NASNET = r"^(stem|normal_concat)_"
 
 _ALPHA = {"alpha": Option(float, 0.1, 4.0, (0.25, 0.5, 0.75, 1.0))}
@@ -103,35 +110,35 @@ def check(
     shape: tuple[int, ...] | None = None,
     weights: str = "none",
 ) -> None:
-    """Rejects a backbone that cannot be built, without importing TensorFlow.
+    """Checks that a backbone can be built, without importing TensorFlow.
 
     Args:
       name: a key of `BACKBONES`.
       options: constructor arguments by name.
-      shape: `(size, size, 3)` of the images, px; `None`: not checked.
-      weights: only `imagenet` matters: not every option's value has ImageNet weights.
+      shape: `(size, size, 3)` of the images, px; None skips this check.
+      weights: if `imagenet`, the options must have values for which ImageNet weights exist.
 
     Raises:
-      ValueError: an unknown backbone or option, a value outside its range, too small an image.
+      ValueError: the backbone or an option is unknown, a value is outside its range or has no
+        ImageNet weights, or the images are too small.
     """
     if name not in BACKBONES:
         raise ValueError(
-            f"model.backbone: {name!r} is no Keras Applications backbone; "
-            f"{suggestion(name, BACKBONES)}"
+            f"model.backbone: unknown backbone {name!r}; {suggestion(name, BACKBONES)}"
         )
     row = BACKBONES[name]
     for key, value in options.items():
         if key not in row.options:
             raise ValueError(
                 f"model.options.{key}: {name} has no such option; "
-                + (suggestion(key, row.options) if row.options else "it takes none")
+                + (suggestion(key, row.options) if row.options else "it takes no options")
             )
         _check_value(f"model.options.{key}", row.options[key], value)
         choices = row.options[key].imagenet
         if weights == "imagenet" and choices and value not in choices:
             raise ValueError(
-                f"model.options.{key}: {value!r} has no ImageNet weights; "
-                f"those of {name} exist for {', '.join(map(str, choices))}"
+                f"model.options.{key}: no ImageNet weights exist for {value!r}; expected one of "
+                f"{', '.join(map(str, choices))} for {name}, or model.weights=none"
             )
     if shape is not None and shape[0] < row.min_size:
         raise ValueError(
@@ -142,18 +149,18 @@ def check(
 def build(
     name: str, options: Mapping[str, Value], shape: tuple[int, ...], dtype: str = "float32"
 ) -> "keras.Model":
-    """One flat functional model named `name`, randomly initialised.
+    """Returns one flat functional model named `name`, with random weights.
 
-    `(batch, *shape) uint8` images in, red first; pooled features `(batch, channels) float32`
-    out; normalisation is part of the graph. Names of operations depend on the arguments alone, not
-    on what else the process has built: users name them, runs record them.
+    It takes RGB images `(batch, *shape) uint8`, normalises them, and returns pooled features
+    `(batch, channels) float32`. The names of its operations depend only on the arguments, not on
+    other models built in the process, because users write these names and runs record them.
 
     Args:
       name: a key of `BACKBONES`.
       options: constructor arguments by name.
       shape: `(size, size, 3)`, px.
-      dtype: a Keras dtype policy, such as `mixed_bfloat16`; normalisation outside the backbone
-        and the output stay float32.
+      dtype: a Keras dtype policy, such as `mixed_bfloat16`. Normalisation before the backbone and
+        the output stay float32.
 
     Raises:
       ValueError: see `check`.
@@ -172,20 +179,20 @@ def build(
 
 
 def block_pattern(name: str) -> str:
-    """The `block` of a backbone's row."""
+    """Returns the regular expression for a backbone's blocks, see `Backbone`."""
     return BACKBONES[name].block
 
 
 def options_of(name: str) -> Mapping[str, Option]:
-    """Constructor arguments that a backbone takes, by name."""
+    """Returns the constructor arguments that a backbone takes, by name."""
     return BACKBONES[name].options
 
 
 def official(name: str, options: Mapping[str, Value], shape: tuple[int, ...]) -> "keras.Model":
-    """The model with its ImageNet weights, which Keras downloads or has in its cache.
+    """Returns the model with its ImageNet weights; Keras downloads them unless they are cached.
 
     Raises:
-      ValueError: such options have none.
+      ValueError: there are no ImageNet weights for these options.
     """
     check(name, options, weights="imagenet")
     row, size = BACKBONES[name], shape[0]
@@ -198,6 +205,7 @@ def official(name: str, options: Mapping[str, Value], shape: tuple[int, ...]) ->
 
 
 def suggestion(name: str, valid: Iterable[str]) -> str:
+    """Returns the end of a message about an unknown name: the nearest valid name, or all names."""
     by_lower = {choice.lower(): choice for choice in valid}
     near = difflib.get_close_matches(name.lower(), by_lower, n=1)
     if near:
@@ -223,16 +231,16 @@ def _check_value(path: str, option: Option, value: Value) -> None:
 
 
 def construct(name: str, options: Mapping[str, Value], **arguments: Any) -> "keras.Model":
-    """What Keras Applications makes of a name, without top, pooled by average.
+    """Returns the Keras Applications model of a name, without top, with average pooling.
 
     Args:
       name: a key of `BACKBONES`.
-      options: constructor arguments by name, as `check` accepts them.
-      arguments: further ones, such as `weights` and `input_shape`.
+      options: constructor arguments by name, accepted by `check`.
+      arguments: further arguments of the constructor, such as `weights` and `input_shape`.
     """
     import keras
 
-    # MobileNetV3 makes a file's name of str(alpha): 1 and 1.0 are not the same there.
+    # Convert types, since MobileNetV3 builds a file name from str(alpha): 1 would not find 1.0.
     typed = {key: BACKBONES[name].options[key].kind(value) for key, value in options.items()}
     constructor = getattr(keras.applications, name)
     return constructor(include_top=False, pooling="avg", **typed, **arguments)
@@ -252,12 +260,16 @@ def _assemble(name: str, options: Mapping[str, Value], shape: tuple[int, ...]) -
     features = model.output
     if features.dtype != "float32":
         features = keras.layers.Activation("linear", dtype="float32", name="features")(features)
-    # Made anew: Keras Applications leave a list of one input, which warns when called with one.
+    # A new model, because models of Keras Applications take a list of one input, and warn when they
+    # are called with a single tensor.
     return keras.Model(image, features)
 
 
 def normalise(image: Any, preprocessing: str) -> Any:
-    """What weights were trained on, of values in 0..255; see `Backbone`. Within a graph."""
+    """Converts images in 0..255, a tensor in a graph, to the input that `preprocessing` names.
+
+    See `Backbone` for the values of `preprocessing`.
+    """
     import keras
 
     if preprocessing == "included":
@@ -276,7 +288,7 @@ def normalise(image: Any, preprocessing: str) -> Any:
 
 
 def with_stable_names(model: "keras.Model", name: str) -> "keras.Model":
-    """The model anew, with random weights and the names of operations of a fresh process."""
+    """Returns a copy with random weights, whose operations are named as in a fresh process."""
     import keras
 
     config = model.get_config()
@@ -285,8 +297,8 @@ def with_stable_names(model: "keras.Model", name: str) -> "keras.Model":
 
 
 def _stable_names(layers: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    # Keras numbers what has no name by counters of the process (`add_3`): count from 0 again,
-    # in the order of creation, so that the names are those of a fresh process.
+    # Keras numbers operations without a name by counters of the process, as in `add_3`. Number them
+    # from 0 again, in the order of their creation.
     automatic = defaultdict(list)
     for layer in layers:
         # The pattern matches every name.
@@ -301,7 +313,7 @@ def _stable_names(layers: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def _rename(config: Any, names: Mapping[str, str]) -> Any:
-    # Names of operations stand under `name` and first in [operation, node, tensor].
+    # Names of operations are values of `name`, and the first item in [operation, node, tensor].
     if isinstance(config, dict):
         return {
             key: names.get(value, value)

@@ -1,8 +1,8 @@
-"""A user's own model as a backbone: prepared examples in, features out, one flat graph.
+"""Builds a backbone from a user's own model: prepared examples in, features out, one flat graph.
 
-The file's last tensor is the features, pooled as its modality has it. Models and
-pipelines inside the model are taken apart, so that it can be frozen at any depth and its layers be
-shared. Layers that augment are left out.
+The model's output becomes the features; if needed, the modality pools it. Models and pipelines
+inside the model are unpacked, so that the backbone can be frozen at any depth and its layers can be
+shared. Augmentation layers are left out.
 """
 
 from collections.abc import Callable
@@ -16,35 +16,37 @@ from tl_keras.backbones.weights import load_safely
 from tl_keras.modalities import part
 from tl_keras.training.network import freeze
 
-# Names that this package gives to operations before and behind those of the file.
-TAKEN = ("normalise", "pool", "features", "dropout", "hidden", "logits", "probabilities")
-FLOAT32 = ("normalise", "features")  # Under every policy.
-# Called without `training` they augment, and batch norm after them learns. RandomCrop always crops.
+# Names that this package gives to operations before and after those of the file.
+RESERVED = ("normalise", "pool", "features", "dropout", "hidden", "logits", "probabilities")
+FLOAT32 = ("normalise", "features")  # These layers compute in float32 under every dtype policy.
+# Without the argument `training`, these layers augment, and batch norm after them learns.
+# RandomCrop is kept, since it crops in inference too.
 AUGMENTING = tuple(
     getattr(keras.layers, name)
     for name in dir(keras.layers)
     if name.startswith(("Rand", "MixUp", "CutMix", "AugMix", "Solar")) and name != "RandomCrop"
 )
-INNER = (keras.Model, keras.layers.Pipeline)  # Taken apart where they are called.
-IN_ORDER = (keras.Sequential, keras.layers.Pipeline)  # One layer after the other.
+INNER = (keras.Model, keras.layers.Pipeline)  # Unpacked wherever they are called.
+IN_ORDER = (keras.Sequential, keras.layers.Pipeline)  # They call their layers one after the other.
 POLICIES = ("float32", "mixed_bfloat16", "mixed_float16", "bfloat16", "float16", "float64")
 
 
 def build(file: str, preprocessing: str | None, settings: Any) -> keras.Model:
-    """One flat functional model with the weights of the file, which computes in float32.
+    """Returns one flat functional model with the weights of the file, computing in float32.
 
-    `(batch, *settings.shape)` in, of `settings.dtype`; features `(batch, channels) float32` out.
-    Operations keep the names that they have in the file, but for those that stand there twice.
+    It takes `(batch, *settings.shape)` of `settings.dtype` and returns features `(batch, channels)
+    float32`. Operations keep their names from the file, except names that are reserved or used
+    twice.
 
     Args:
       file: a functional or sequential model, saved by Keras 3 as `.keras`.
-      preprocessing: what the file's model was trained on, see `applications.Backbone`; None: the
-        prepared examples, with a warning where nothing in the file normalises them.
-      settings: of the modality of the examples.
+      preprocessing: the input on which the model was trained, see `applications.Backbone`. None
+        passes prepared examples unchanged, and warns if the model does not normalise them.
+      settings: the config section of the examples' modality.
 
     Raises:
-      ValueError: see `model_file.check`; it does not load, has several inputs or outputs,
-        calls a layer twice, or gives neither features nor feature maps.
+      ValueError: see `model_file.check`; or the file does not load, or the model has several inputs
+        or outputs, calls a layer twice, or returns neither features nor feature maps.
     """
     model_file.check(file, settings)
     source = load_safely(file, f"model.backbone: {file!r}")
@@ -59,7 +61,7 @@ def build(file: str, preprocessing: str | None, settings: Any) -> keras.Model:
         flat = _assemble(source, start, own_model.features, origins)
     except _Refused as error:
         raise ValueError(f"model.backbone: {file!r} {error}") from None
-    # Keras raises whatever its layers raise, as on a feature map that is used up.
+    # Layers may raise any exception, for example if a feature map becomes smaller than a kernel.
     except Exception as error:
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else repr(error)
         extent = part(settings.modality, "config").extent(settings)
@@ -73,33 +75,34 @@ def build(file: str, preprocessing: str | None, settings: Any) -> keras.Model:
 
 
 def in_precision(backbone: keras.Model, policy: str) -> keras.Model:
-    """A backbone of the same graph, initialised anew, that computes under a dtype policy."""
+    """Returns a copy of the backbone with random weights, computing under a dtype policy."""
     config = backbone.get_config()
     for layer in config["layers"]:
-        # Of operations and inputs the dtype is a string, and part of what they compute.
+        # For operations and inputs the dtype is a string, and changing it would change the result.
         if isinstance(layer["config"].get("dtype"), dict):
-            kept = layer["config"]["name"] in FLOAT32
-            layer["config"]["dtype"] = "float32" if kept else policy
+            stays_float32 = layer["config"]["name"] in FLOAT32
+            layer["config"]["dtype"] = "float32" if stays_float32 else policy
         if "trainable" in layer["config"]:
-            layer["config"]["trainable"] = True  # What was frozen when the file was saved.
+            layer["config"]["trainable"] = True  # Layers may have been frozen when they were saved.
     return keras.Model.from_config(config | {"name": "backbone"})
 
 
 class _Refused(Exception):
-    """What is wrong with a file's graph, in words that follow the file's name."""
+    """The file's graph cannot be a backbone. The message continues the sentence "'a.keras' ..."."""
 
 
 def _check(file: str, source: keras.Model, settings: Any) -> None:
     if not source.built:
         raise ValueError(
-            f"model.backbone: {file!r} was saved before it knew the shape of its input; begin it "
-            f"with keras.Input({settings.shape})"
+            f"model.backbone: {file!r} was saved before its input shape was known; make its first "
+            f"layer keras.Input({settings.shape})"
         )
     for kind, tensors in (("inputs", source.inputs), ("outputs", source.outputs)):
         if len(tensors) != 1:
             raise ValueError(
-                f"model.backbone: {file!r} has {len(tensors)} {kind}; expected one: the example "
-                "in, its features out, as of keras.Model(model.inputs[0], model.outputs[0])"
+                f"model.backbone: {file!r} has {len(tensors)} {kind}; expected one input, the "
+                "example, and one output, its features, as in "
+                "keras.Model(model.inputs[0], model.outputs[0])"
             )
     part(settings.modality, "config").check_input(file, source.inputs[0].shape, settings)
     dtype = keras.backend.standardize_dtype(source.inputs[0].dtype)
@@ -110,8 +113,9 @@ def _check(file: str, source: keras.Model, settings: Any) -> None:
     for layer in _leaves(source):
         if layer.dtype_policy.name not in POLICIES:
             raise ValueError(
-                f"model.backbone: {file!r} holds {layer.name!r} in {layer.dtype_policy.name}; "
-                "expected the model before it was quantised: export makes int8 files"
+                f"model.backbone: layer {layer.name!r} of {file!r} is quantised "
+                f"({layer.dtype_policy.name}); expected the model before quantisation, since "
+                "export makes the int8 files"
             )
 
 
@@ -130,7 +134,7 @@ def _assemble(
     features: Callable[[Any], Any],
     origins: dict[str, keras.Layer],
 ) -> keras.Model:
-    """The flat graph; `origins` gets each of its layers' layer in the file, by name."""
+    """Returns the flat graph; fills `origins` with the file's layer for each layer name."""
     x = keras.tree.flatten(_inline(source, start.output, _cloning(origins, start.input.name)))[0]
     try:
         x = features(x)
@@ -144,13 +148,13 @@ Clone = Callable[[keras.Operation], keras.Operation]
 
 
 def _cloning(origins: dict[str, keras.Layer], start: str) -> Clone:
-    """A function that clones an operation of the file under a name of its own."""
-    taken, seen = {start, *TAKEN}, set()
+    """Returns a function that clones an operation of the file under a unique name."""
+    taken, seen = {start, *RESERVED}, set()
 
     def clone(operation: keras.Operation) -> keras.Operation:
         if id(operation) in seen:
             raise _Refused(
-                f"calls {operation.name!r} more than once; expected one call of each layer"
+                f"calls layer {operation.name!r} more than once; expected one call of each layer"
             )
         seen.add(id(operation))
         if isinstance(operation, INNER):
@@ -160,21 +164,21 @@ def _cloning(origins: dict[str, keras.Layer], start: str) -> Clone:
             count += 1
             name = f"{operation.name}_{count}"
         taken.add(name)
-        made = type(operation).from_config({**operation.get_config(), "name": name})
+        copy = type(operation).from_config({**operation.get_config(), "name": name})
         if isinstance(operation, keras.Layer) and not isinstance(operation, AUGMENTING):
             origins[name] = operation
-        return made
+        return copy
 
     return clone
 
 
 def _inline(model: keras.Layer, inputs: Any, clone: Clone) -> Any:
-    """The model's outputs on other tensors; its layers cloned, those of inner models too."""
+    """Calls clones of all layers of a model, including inner models, on `inputs`."""
 
     def call(operation: keras.Operation, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(operation, INNER):  # `training` is dropped: freezing decides it.
+        if isinstance(operation, INNER):  # `training` is dropped, because freezing decides it.
             return _inline(operation, args[0], clone)
-        if isinstance(operation, AUGMENTING):  # The config's own augmentation does that.
+        if isinstance(operation, AUGMENTING):  # The config sets the augmentation.
             return args[0]
         return operation(*args, **kwargs)
 
@@ -182,7 +186,7 @@ def _inline(model: keras.Layer, inputs: Any, clone: Clone) -> Any:
         for layer in model.layers:
             inputs = call(clone(layer), inputs)
         return inputs
-    # keras.models.clone_model is this and a new Model, whose tensors are no longer the graph's.
+    # keras.models.clone_model does this too, but returns a new Model outside of this graph.
     return model._run_through_graph(inputs, operation_fn=clone, call_fn=call)
 
 
@@ -191,10 +195,10 @@ def _copy_weights(origin: keras.Layer, layer: keras.Layer) -> None:
         return
     layer.set_weights(origin.get_weights())
     if isinstance(layer, keras.layers.Normalization):
-        layer.finalize_state()  # It computes with a copy of its weights.
+        layer.finalize_state()  # The layer computes with a copy of its weights.
 
 
-# --- what may be meant otherwise
+# --- warnings about models that may not be meant as backbones
 
 
 def _warn(file: str, source: keras.Model) -> None:
@@ -203,31 +207,31 @@ def _warn(file: str, source: keras.Model) -> None:
     if kernels and kernels[-1] and _gives_probabilities(source.outputs[0], operations[-1]):
         last, before = operations[kernels[-1]], operations[kernels[-1] - 1]
         advice = "save a model that ends there"
-        # Neither operations nor layers of inner models are found by name.
+        # get_layer finds neither operations nor layers of inner models.
         if any(before is layer for layer in source.layers):
             output = f"model.get_layer({before.name!r}).output"
             advice = f"keras.Model(model.input, {output}).save('backbone.keras')"
         logging.warning(
             "model.backbone: %r ends in a classifier, %r: the head learns from its %d outputs. "
-            "For the features before it: %s",
+            "To use the features before it: %s",
             *(file, last.name, source.outputs[0].shape[-1], advice),
         )
 
 
 def _operations(model: keras.Layer) -> list[keras.Operation]:
-    """Operations in order, those of models inside the model in their place."""
-    found = []
+    """Returns all operations in order, including the operations of inner models."""
+    operations = []
     listed = model.layers if isinstance(model, IN_ORDER) else model.operations
     for operation in listed:
         if isinstance(operation, INNER):
-            found += _operations(operation)
+            operations += _operations(operation)
         elif not isinstance(operation, keras.layers.InputLayer):
-            found.append(operation)
-    return found
+            operations.append(operation)
+    return operations
 
 
 def _normalises(operations: list[keras.Operation]) -> bool:
-    """Whether something computes with the input before the first layer with a kernel."""
+    """Returns whether an operation scales the input before the first layer with a kernel."""
     kinds = (
         keras.layers.Rescaling,
         keras.layers.Normalization,

@@ -1,6 +1,6 @@
-"""A user's own backbone as a file: what can be said of it before Keras is imported.
+"""Checks the file of a user's own backbone before Keras is imported.
 
-A `.keras` file is a zip archive; its `config.json` describes the model and runs nothing.
+A `.keras` file is a zip archive whose `config.json` describes the model; reading it runs no code.
 """
 
 import json
@@ -18,22 +18,22 @@ DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError)
 
 
 def is_file(backbone: Any) -> bool:
-    """Whether a value of `model.backbone` is meant as a file; names have no dot and no slash."""
+    """Returns whether `model.backbone` is a path; names of backbones have no dot and no slash."""
     if not isinstance(backbone, str | os.PathLike):
         return False
     return any(mark in os.fspath(backbone) for mark in {".", "/", os.sep})
 
 
 def check(file: str, settings: Any) -> None:
-    """Rejects a file that cannot be a backbone, without importing Keras.
+    """Checks that a file can be a backbone, without importing Keras.
 
     Args:
       file: the path of a functional or sequential model, saved by Keras 3 as `.keras`.
-      settings: of the modality of the examples.
+      settings: the config section of the examples' modality.
 
     Raises:
-      ValueError: no such file, none of Keras's, it holds code or classes of others, or it takes
-        other examples.
+      ValueError: the file does not exist, is not a Keras 3 model, contains code or a class that is
+        not part of Keras, or its input does not take the examples.
     """
     _check_path(file)
     model, shapes = _read(file)
@@ -47,12 +47,12 @@ def _check_path(file: str) -> None:
     if path.is_dir():
         raise ValueError(
             f"model.backbone: expected a Keras Applications model or a .keras file; received the "
-            f"folder {file!r}; an earlier run's folder belongs in model.weights"
+            f"folder {file!r}; for an earlier run, set model.weights to its folder"
         )
     if path.suffix != ".keras":
         raise ValueError(
             f"model.backbone: expected a Keras Applications model or a .keras file; received "
-            f"{file!r}; another format that Keras reads becomes one by "
+            f"{file!r}; to convert another Keras format: "
             "keras.models.load_model(...).save('backbone.keras')"
         )
     if not path.is_file():
@@ -60,25 +60,25 @@ def _check_path(file: str) -> None:
 
 
 def _read(file: str) -> tuple[dict[str, Any], list[Any]]:
-    """`config.json`, and the shape of each of the model's inputs."""
+    """Returns the content of `config.json`, and the shape of each input of the model."""
     try:
         with zipfile.ZipFile(file) as archive:
-            # Keras reads weights in pieces, without their checksum.
+            # Checked here, because Keras reads weights in pieces and ignores the checksum.
             if damaged := archive.testzip():
-                raise zipfile.BadZipFile(f"{damaged} has another checksum")
+                raise zipfile.BadZipFile(f"{damaged} has a wrong checksum")
             model = json.loads(archive.read("config.json"))
         class_name = model["class_name"]
         if class_name in ("Functional", "Sequential"):
             inputs = [x for x in model["config"]["layers"] if x["class_name"] == "InputLayer"]
             return model, [layer["config"]["batch_shape"] for layer in inputs]
-    # RuntimeError: an encrypted archive, or a compression that Python does not know.
+    # RuntimeError: the archive is encrypted, or Python does not know its compression.
     except (OSError, LookupError, TypeError, ValueError, RuntimeError, *DAMAGED) as error:
         raise ValueError(
-            f"model.backbone: {file!r} is damaged or no .keras file of Keras 3: {error!r}"
+            f"model.backbone: {file!r} is damaged or not a .keras file of Keras 3: {error!r}"
         ) from error
     raise ValueError(
-        f"model.backbone: {file!r} holds a {class_name}, which is a class and no graph of layers; "
-        f"expected a functional or sequential model: try {SAVE}"
+        f"model.backbone: {file!r} contains a {class_name}, a model class instead of a graph of "
+        f"layers; expected a functional or sequential model: try {SAVE}"
     )
 
 
@@ -86,29 +86,29 @@ def _check_classes(file: str, model: dict[str, Any]) -> None:
     for node in _nodes(model):
         if node.get("class_name") == "Lambda":
             raise ValueError(
-                f"model.backbone: {file!r} holds a Lambda layer, which is code; nothing from a "
-                "file is executed: use layers or keras.ops in its place"
+                f"model.backbone: {file!r} contains a Lambda layer, which is code; code in files "
+                "is never executed: use layers or keras.ops instead"
             )
-        if stranger := _stranger(node):
+        if foreign := _foreign_name(node):
             raise ValueError(
-                f"model.backbone: {file!r} holds {stranger!r}, which is none of Keras's own; "
-                f"expected Keras's layers alone. If it is the model's class, try {SAVE}"
+                f"model.backbone: {file!r} contains {foreign!r}, which is not part of Keras; "
+                f"expected only Keras layers. If it is the class of the model, try {SAVE}"
             )
 
 
-def _stranger(node: dict[str, Any]) -> str | None:
-    """The name of a class or function that is not Keras's, in a node of `config.json`."""
+def _foreign_name(node: dict[str, Any]) -> str | None:
+    """Returns the name of a class or function in a node of `config.json` if it is not Keras's."""
     name, module = node.get("class_name"), node.get("module")
     if not isinstance(name, str) or "registered_name" not in node:
         return None
-    if name == "function":  # Keras's own are written as plain names, or without a package.
+    if name == "function":  # Keras writes its own functions as plain names, without "package>".
         return node["config"] if ">" in str(node.get("config")) else None
     is_keras = isinstance(module, str) and module.split(".")[0] in ("keras", "builtins")
     return None if is_keras else node["registered_name"] or name
 
 
 def _nodes(value: Any) -> Iterator[dict[str, Any]]:
-    stack = [value]  # Not recursive: a hostile file may be nested deep.
+    stack = [value]  # Not recursive, since a hostile file may be nested deeply.
     while stack:
         value = stack.pop()
         if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Weights of a backbone, from wherever the user has them: Keras's downloads, a file, a run.
+"""Loads the weights of a backbone from Keras's downloads, a file or an earlier run.
 
 Importing this module imports neither Keras nor TensorFlow.
 """
@@ -24,69 +24,75 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
 
-# Keras stores these two downloads under another name than their address has.
+# Keras stores these two downloads under names that differ from the names in their URLs.
 _CACHED_AS = {
     "NASNet-mobile-no-top.h5": "nasnet_mobile_no_top.h5",
     "NASNet-large-no-top.h5": "nasnet_large_no_top.h5",
 }
-# Every source becomes this for each layer that has weights: its name and its arrays.
+# Name and arrays of a layer with weights; all sources are converted to lists of these.
 Named = tuple[str, list["np.ndarray"]]
 
 
 def load_weights(
     backbone: "keras.Model", name: str, options: Mapping[str, Value], weights: str
 ) -> None:
-    """Sets the weights of a backbone that `build` made; nothing is set unless everything fits.
+    """Loads weights into a backbone made by `build`; sets either all layers or, on an error, none.
 
-    Call it before the backbone first predicts: Keras's compiled functions keep the statistics of
-    a `Normalization` layer as constants.
+    Call this before the backbone first predicts, because Keras's compiled functions keep the
+    statistics of a `Normalization` layer as constants.
 
     Args:
-      backbone: what `build(name, options, ...)` returned.
+      backbone: the result of `build(name, options, ...)`.
       name: a key of `BACKBONES`, or the file of a backbone.
       options: constructor arguments by name.
-      weights: `imagenet` (through Keras's own cache), `glyphs` (those that ship with the package),
-        `none` or `own` (nothing is set), an `.h5` file in Keras Applications' format without top, a
-        `.weights.h5` or `.keras` file, or the folder of an earlier run. Of a model with a head only
-        the backbone's part is taken.
+      weights: `imagenet` (through Keras's cache), `glyphs` (shipped with the package), `none` or
+        `own` (the weights stay unchanged), an `.h5` file in Keras Applications' format without top,
+        a `.weights.h5` or `.keras` file, or the folder of an earlier run. From a model with a head,
+        only the backbone's weights are used.
 
     Raises:
-      ValueError: there is no such file, it is damaged, it does not fit, or there is no network.
+      ValueError: the file does not exist, is damaged or does not fit, or ImageNet weights cannot be
+        downloaded.
     """
     if weights in ("none", "own"):
         return
     if weights == "imagenet":
-        found = _of_layers(_official(name, options, backbone.input_shape[1:]).layers)
+        source = _of_layers(_official(name, options, backbone.input_shape[1:]).layers)
     elif weights == "glyphs":
-        found = _glyphs(backbone, name, options)
+        source = _glyphs(backbone, name, options)
     else:
-        found = _read(_locate(weights), backbone)
+        source = _read(_locate(weights), backbone)
     layers = [layer for layer in backbone.layers if layer.weights]
-    _check_fit(f"{weights!r} does not fit {name}", layers, found)
-    for layer, (_, arrays) in zip(layers, found, strict=True):
+    _check_fit(f"{weights!r} does not fit {name}", layers, source)
+    for layer, (_, arrays) in zip(layers, source, strict=True):
         _assign(layer, arrays, name in BACKBONES)
 
 
 def load_safely(path: str | Path, what: str) -> "keras.Model":
-    """The model of a `.keras` file; nothing in the file is executed.
+    """Loads the model of a `.keras` file without executing code from the file.
+
+    Args:
+      what: the beginning of an error message, such as "model.backbone: 'a.keras'".
 
     Raises:
-      ValueError: damaged, or it holds code; the message begins with `what`.
+      ValueError: the file is damaged, or contains code.
     """
     import keras
 
-    if not zipfile.is_zipfile(path):  # Keras says that it does not find it.
-        raise ValueError(f"{what} is damaged: no whole .keras file; restore it, or make it anew")
+    if not zipfile.is_zipfile(path):  # Keras's own message would say that the file is missing.
+        raise ValueError(
+            f"{what} is damaged: not a complete .keras file; restore it or create it again"
+        )
     try:
         return keras.models.load_model(path, compile=False, safe_mode=True)
-    # Keras raises whatever its parts raise on a damaged or hostile file.
+    # Keras may raise any exception on a damaged or hostile file.
     except Exception as error:
         reason = (str(error).strip() or repr(error)).splitlines()[0][:200]
-        raise ValueError(f"{what} is no model file that is safe to load: {reason}") from error
+        raise ValueError(f"{what} cannot be loaded safely: {reason}") from error
 
 
 def digest(backbone: "keras.Model") -> str:
-    """SHA-256 of all weights, in order: shapes, types and bytes. Names play no part. Hex."""
+    """Returns the SHA-256 (hex) of all weights in order: shapes, dtypes and bytes, not names."""
     import numpy as np
 
     result = hashlib.sha256()
@@ -98,7 +104,7 @@ def digest(backbone: "keras.Model") -> str:
 
 
 def graph_digest(model: "keras.Model") -> str:
-    """SHA-256 of what the layers compute and how they are wired, without weights. Hex."""
+    """Returns the SHA-256 (hex) of the layers' configs and connections, without weights."""
     layers = json.loads(model.to_json())["config"]["layers"]
     return hashlib.sha256(json.dumps(layers, sort_keys=True).encode()).hexdigest()
 
@@ -117,11 +123,11 @@ def _official(name: str, options: Mapping[str, Value], shape: tuple[int, ...]) -
 
 
 def _glyphs(backbone: "keras.Model", name: str, options: Mapping[str, Value]) -> list[Named]:
-    """The weights of the small backbone that ships with the package."""
+    """Returns the weights of the small backbone that ships with the package."""
     if (name, options) != ("MobileNet", {"alpha": 0.5}):
         raise ValueError(
-            "model.weights: glyphs are those of MobileNet with model.options {alpha: 0.5}; "
-            f"received {name} with {options}"
+            "model.weights: the weights 'glyphs' fit only MobileNet with model.options "
+            f"{{alpha: 0.5}}; received {name} with {options}"
         )
     embedded = importlib.resources.files("tl_keras.embedded") / "glyphs.weights.h5"
     with importlib.resources.as_file(embedded) as file:
@@ -135,8 +141,8 @@ def _unavailable(name: str, error: Exception) -> str:
     reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
     return (
         f"model.weights: the ImageNet weights of {name} are not available: {reason}\n"
-        f"Without a network, fetch {file} elsewhere and set model.weights to its path, "
-        f"or keep it as {cache / _CACHED_AS.get(file, file)}"
+        f"Without a network, download {file} elsewhere and set model.weights to its path, "
+        f"or save it as {cache / _CACHED_AS.get(file, file)}"
     )
 
 
@@ -144,11 +150,12 @@ def _locate(weights: str) -> Path:
     path = Path(weights).expanduser()
     if path.is_dir():
         if not (path / "model.keras").is_file():
-            compares = (path / "result.json").is_file()
-            hint = "is it a run's folder, and is the run finished?"
+            is_comparison = (path / "result.json").is_file()
+            hint = "is it the folder of a finished run?"
+            if is_comparison:
+                hint = "it is the folder of a comparison: expected the folder of one of its runs"
             raise ValueError(
-                f"model.weights: the folder {weights!r} holds no model.keras; "
-                f"{'it compares runs: expected the folder of one of them' if compares else hint}"
+                f"model.weights: the folder {weights!r} contains no model.keras; {hint}"
             )
         return path / "model.keras"
     if not path.is_file():
@@ -157,7 +164,7 @@ def _locate(weights: str) -> Path:
             weights, ["imagenet", "glyphs", "none", "own", *siblings], n=1
         )
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"model.weights: there is no file or folder {weights!r}{hint}")
+        raise ValueError(f"model.weights: the file or folder {weights!r} does not exist{hint}")
     if path.suffix not in (".h5", ".keras"):
         raise ValueError(
             f"model.weights: expected a .h5, .weights.h5 or .keras file or a run's folder, "
@@ -184,7 +191,7 @@ def _read(path: Path, backbone: "keras.Model") -> list[Named]:
                 return _read_by_class(root["layers"], backbone.layers)
     except (OSError, KeyError, RuntimeError) as error:
         raise ValueError(
-            f"model.weights: {str(path)!r} is damaged or no HDF5 file: {error}"
+            f"model.weights: {str(path)!r} is damaged or not an HDF5 file: {error}"
         ) from error
     raise ValueError(f"model.weights: {str(path)!r} is an HDF5 file without Keras weights")
 
@@ -193,14 +200,14 @@ def _read_keras(path: Path, count: int) -> list[Named]:
     import keras
 
     if not zipfile.is_zipfile(path):
-        raise ValueError(f"model.weights: {str(path)!r} is damaged or no .keras file")
+        raise ValueError(f"model.weights: {str(path)!r} is damaged or not a .keras file")
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except (ValueError, TypeError, OSError, KeyError, zipfile.BadZipFile) as error:
-        raise ValueError(f"model.weights: {str(path)!r} does not load: {error}") from error
+        raise ValueError(f"model.weights: {str(path)!r} cannot be loaded: {error}") from error
     layers = [layer for layer in model.layers if layer.weights]
     if all(isinstance(layer, keras.layers.Dense) for layer in layers[count:]):
-        layers = layers[:count]  # What follows the pooled features is a head.
+        layers = layers[:count]  # Dense layers after the pooled features are a head.
     return _of_layers(layers)
 
 
@@ -215,7 +222,7 @@ def _read_legacy(root: "h5py.Group") -> list[Named]:
 
 
 def _attribute(group: "h5py.Group", name: str) -> list[str]:
-    # HDF5 holds 64 KiB in an attribute: Keras writes longer lists as name0, name1, ...
+    # An HDF5 attribute holds 64 KiB, so Keras splits longer lists into name0, name1, ...
     parts = [group.attrs[name]] if name in group.attrs else []
     while f"{name}{len(parts)}" in group.attrs:
         parts.append(group.attrs[f"{name}{len(parts)}"])
@@ -223,14 +230,14 @@ def _attribute(group: "h5py.Group", name: str) -> list[str]:
 
 
 def _read_by_class(root: "h5py.Group", layers: Iterable["keras.Layer"]) -> list[Named]:
-    # Keras 3 names a layer's group after its class and its position among those of that class.
-    found = []
+    # Keras 3 names a layer's group after its class and its position among layers of that class.
+    named = []
     for layer, key in _keys(layers):
         if layer.weights:
-            found.append((key, [root[path][()] for path in _paths(root, key, layer)]))
-    known = {key for key, _ in found}
+            named.append((key, [root[path][()] for path in _paths(root, key, layer)]))
+    known = {key for key, _ in named}
     others = [key for key in root if key not in known and len(root[key].get("vars", ()))]
-    return found + [(key, [array[()] for array in root[key]["vars"].values()]) for key in others]
+    return named + [(key, [array[()] for array in root[key]["vars"].values()]) for key in others]
 
 
 def _paths(root: "h5py.Group", key: str, layer: "keras.Layer") -> Iterator[str]:
@@ -252,24 +259,25 @@ def _keys(layers: Iterable["keras.Layer"]) -> Iterator[tuple["keras.Layer", str]
 # --- from arrays to the backbone
 
 
-def _check_fit(problem: str, layers: Sequence["keras.Layer"], found: Sequence[Named]) -> None:
-    wanted = [(layer.name, [tuple(w.shape) for w in layer.weights]) for layer in layers]
-    given = [(name, [tuple(array.shape) for array in arrays]) for name, arrays in found]
-    counts = f"the backbone has {len(wanted)} layers with weights, the file {len(given)}"
-    for position, (want, have) in enumerate(itertools.zip_longest(wanted, given), start=1):
+def _check_fit(problem: str, layers: Sequence["keras.Layer"], source: Sequence[Named]) -> None:
+    expected = [(layer.name, [tuple(w.shape) for w in layer.weights]) for layer in layers]
+    received = [(name, [tuple(array.shape) for array in arrays]) for name, arrays in source]
+    counts = f"the backbone has {len(expected)} layers with weights, the file {len(received)}"
+    for position, (want, have) in enumerate(itertools.zip_longest(expected, received), start=1):
         if want is None:
             raise ValueError(
-                f"model.weights: {problem}: it goes on with {have[0]!r} {have[1]} after the last "
-                f"layer ({counts}); the backbone takes weights without top"
+                f"model.weights: {problem}: the file has a further layer {have[0]!r} with shapes "
+                f"{have[1]} ({counts}); expected weights without the top layers"
             )
         if have is None:
             raise ValueError(
-                f"model.weights: {problem}: it ends before layer {position}, {want[0]!r} ({counts})"
+                f"model.weights: {problem}: the file ends before layer {position}, {want[0]!r} "
+                f"({counts})"
             )
         if want[1] != have[1]:
             raise ValueError(
                 f"model.weights: {problem}: layer {position}, {want[0]!r}, expects shapes "
-                f"{want[1]}, found {have[1]} in {have[0]!r} ({counts})"
+                f"{want[1]}, received {have[1]} from {have[0]!r} ({counts})"
             )
 
 
@@ -281,10 +289,11 @@ def _assign(layer: "keras.Layer", arrays: Sequence["np.ndarray"], built_in: bool
         layer.set_weights(arrays)
         return
     mean, variance, count = arrays
-    # EfficientNet's official files hold the deviation where the variance belongs; Keras mends it
-    # with one more Rescaling, in the graph for weights="imagenet" alone
-    # (https://github.com/tensorflow/tensorflow/issues/49930). A file that `build` made has the
-    # square here and is left as it is, as is a user's own graph, which may hold that Rescaling.
+    # EfficientNet's official files contain the deviation in place of the variance. Keras corrects
+    # this with an additional Rescaling layer, but only in the graph for weights="imagenet"
+    # (https://github.com/tensorflow/tensorflow/issues/49930). Here the variance itself is
+    # corrected. Weights saved from a model of `build` already have the correct variance. A user's
+    # own graph stays unchanged, since it may contain that Rescaling layer.
     if built_in and np.allclose(variance, IMAGENET_STD, rtol=1e-3):
         variance = variance * np.asarray(IMAGENET_STD, variance.dtype)
     layer.set_weights([mean, variance, count])

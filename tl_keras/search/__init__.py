@@ -1,1 +1,1 @@
-"""Trials over freeze depth, learning rates and other fields."""
+"""The search over freeze depth, learning rates and other fields of the config."""

@@ -1,5 +1,7 @@
-"""The loop of a search: values are proposed, a trial is run, its score is told, until the budget is
-spent."""
+"""The loop of a search: the tuner proposes values, a trial runs, the tuner gets the trial's score.
+
+The loop ends when the budget is spent or the tuner proposes nothing new.
+"""
 
 import time
 from pathlib import Path
@@ -23,16 +25,17 @@ from tl_keras.training import adapt
 from tl_keras.training.architecture import plan_of
 
 UNITS = ("trials", "minutes")
-REPEATS = 20  # Proposals in a row that come to a trial that was run: nothing new is to come.
+# If this many proposals in a row are equivalent to earlier trials, the space counts as exhausted.
+REPEATS = 20
 
 
 def best_model(run: Run, data: Data, backbone: keras.Model) -> Path:
-    """Runs trials until the budget is spent; the run's file of the best one's model.
+    """Runs trials until the budget is spent, and returns the file of the best trial's model.
 
-    Goes on where a killed search, or one with a smaller budget, stopped.
+    A search that was killed, or had a smaller budget, continues where it stopped.
 
     Raises:
-      ValueError: no trial came to anything.
+      ValueError: no trial succeeded.
     """
     state = states.read(run)
     adapt.check_answers(data.dataset)
@@ -66,12 +69,12 @@ def _search(run: Run, session: Session, state: SearchState) -> None:
             proposal = tuner.propose(oracle)
             if proposal is None or repeats == REPEATS:
                 logging.info(
-                    "search: %s proposes nothing new: what is left of search.space comes to trials "
-                    "that were run",
+                    "search: %s proposes nothing new: the rest of search.space is equivalent to "
+                    "trials that were already run",
                     config.search.tuner,
                 )
                 break
-            save()  # From now on a kill has this trial proposed again.
+            save()  # After a kill from here on, the same trial is proposed again.
             values = tuner.values_of(proposal, session.entries)
             if not state.records:
                 sessions.begin_with_own(session, proposal, values)
@@ -81,7 +84,8 @@ def _search(run: Run, session: Session, state: SearchState) -> None:
             if record is None:
                 record = trials.run_trial(session, len(state.records), values, state.records)
                 _settle(session, record)
-                # Asked again: by now its architecture may be over a limit, its head settled.
+                # Computed again, because the trial may have shown that its architecture exceeds a
+                # limit or that its head is not fine-tuned.
                 now = {"essence": sessions.essence(session, values), "elapsed": elapsed()}
                 record = record.model_copy(update=now)
                 state.records.append(record)
@@ -93,22 +97,22 @@ def _search(run: Run, session: Session, state: SearchState) -> None:
             tuner.tell(oracle, proposal, max(record.score, tuned))
             save()
         else:
-            told = [f"{count} {name}" for count, name in zip(budget, UNITS, strict=True) if count]
-            logging.info("search: the budget is spent: %s", " or ".join(told))
+            limits = [f"{count} {name}" for count, name in zip(budget, UNITS, strict=True) if count]
+            logging.info("search: the budget is spent: %s", " or ".join(limits))
         state.spent = budget
         save()
 
 
 def _settle(session: Session, record: TrialRecord) -> None:
-    """Takes note of a trial in which fine-tuning was left out: so it would be in others."""
+    """Notes that a trial left out fine-tuning, because equivalent trials would leave it out too."""
     if not record.left_out:
         return
     settled = sessions.of_choice(session, record.values)
     if settled not in session.learnt.settled:
         logging.warning(
-            "search: %s: the head alone is so good on the %d validation examples that no "
-            "fine-tuning could be chosen over it: other depths and rates are not tried; with more "
-            "examples set aside, as by data.val, they might be",
+            "search: %s: the head alone is so good on the %d validation examples that fine-tuning "
+            "could not be chosen instead; other depths and rates are not tried. With more "
+            "validation examples (data.val) they might be",
             *(record.label, record.n),
         )
     session.learnt.settled.add(settled)
@@ -117,23 +121,25 @@ def _settle(session: Session, record: TrialRecord) -> None:
 def _check_hyperband(config: RunConfig, epochs: int, session: Session, folder: str) -> None:
     if config.search.tuner != "hyperband":
         return
-    apart = tuner.oracle(config, epochs, session.entries, folder)
-    needed = tuner.trials_until_whole(apart, epochs)
+    separate_oracle = tuner.oracle(config, epochs, session.entries, folder)
+    needed = tuner.trials_until_whole(separate_oracle, epochs)
     if needed is None:
         raise ValueError(
-            "search.space: hyperband's first round wants more points than the space has; expected "
-            "more values, ranges in place of lists, or search.tuner bayesian or random"
+            "search.space: hyperband's first round needs more points than the space has; expected "
+            "more values, ranges instead of lists, or search.tuner bayesian or random"
         )
     if 0 < config.search.trials < needed:
         logging.warning(
-            "search.trials: hyperband begins with short trainings, and only trial %d is the first "
-            "to have all %d epochs; received %d: set it higher, or search.tuner to bayesian",
+            "search.trials: hyperband begins with short trainings, and trial %d is the first with "
+            "all %d epochs; received %d: set it higher, or set search.tuner to bayesian",
             *(needed, epochs, config.search.trials),
         )
 
 
 def _forget(run: Run, records: list[TrialRecord]) -> None:
-    """Removes the models of all but the best trials, which would fill the disk
-    (https://github.com/keras-team/keras-tuner/issues/288)."""
+    """Removes the models of all except the best `search.keep` trials.
+
+    Models of all trials would fill the disk (https://github.com/keras-team/keras-tuner/issues/288).
+    """
     for record in trials.ranked(records)[run.config.search.keep :]:
         (run.workdir / "search" / record.trial / "model.keras").unlink(missing_ok=True)

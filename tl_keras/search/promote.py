@@ -1,4 +1,4 @@
-"""The best trial's model becomes the search's; what is said of the search in `result.json`."""
+"""Promotes the best trial's model to the search's model, and writes the record of the search."""
 
 import json
 import shutil
@@ -20,17 +20,22 @@ from tl_keras.training import metrics
 
 
 def promoted(session: Session, state: SearchState) -> Path:
-    """The best trial's model, as the run's; what is said of it is the run's too."""
+    """Copies the best trial's model, metrics and record to the run; returns the model's file.
+
+    Raises:
+      ValueError: no trial succeeded.
+    """
     run, order = session.run, trials.ranked(state.records)
     if not order:
         raise ValueError(_nothing(run.config, state))
     best, folder = order[0], run.workdir / "search"
     trial = folder / best.trial
     if not (trial / "model.keras").is_file():
-        logging.warning("search: %s is run again, its model.keras is gone", best.trial)
+        logging.warning("search: %s is run again because its model.keras is missing", best.trial)
         shutil.rmtree(trial, ignore_errors=True)
         number = int(best.trial.removeprefix("trial_"))
-        trials.run_trial(session, number, best.values, [])  # Alone, so that its model stays.
+        # No records of other trials, so that the model of this trial is kept.
+        trials.run_trial(session, number, best.values, [])
     lines = (trial / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     with metrics.publisher(run.workdir, []) as publish:
         publish([json.loads(line) for line in lines])
@@ -48,18 +53,19 @@ def _nothing(config: RunConfig, state: SearchState) -> str:
     over = [record for record in state.records if record.status == trials.OVER]
     if not over:
         return (
-            f"search.space: none of {len(state.records)} trials came to anything, since all "
-            "diverged; expected lower values of fit.learning_rate"
+            f"search.space: none of {len(state.records)} trials succeeded, since all diverged; "
+            "expected lower values of fit.learning_rate"
         )
-    found = {r.label: {name: r[name] for name in config.search.goal.limits} for r in over}
+    limits = config.search.goal.limits
+    measured = {record.label: {name: record[name] for name in limits} for record in over}
 
     def excess(label: str) -> float:
-        return max(found[label][name] / limit for name, limit in config.search.goal.limits.items())
+        return max(measured[label][name] / limit for name, limit in limits.items())
 
-    near = min(found, key=excess)
-    figures = ", ".join(f"{name} {value:,.4g}" for name, value in found[near].items())
+    near = min(measured, key=excess)
+    figures = ", ".join(f"{name} {value:,.4g}" for name, value in measured[near].items())
     return (
-        f"search.objective: none of {len(state.records)} trials keeps to "
+        f"search.objective: none of {len(state.records)} trials is within the limits of "
         f"{config.search.objective!r}; the nearest is {near} with {figures}: expected a "
         "smaller backbone, alpha or image size in search.space, or a higher limit, in another "
         "--workdir"
@@ -67,7 +73,7 @@ def _nothing(config: RunConfig, state: SearchState) -> str:
 
 
 def _described(run: Run, state: SearchState, order: list[TrialRecord]) -> SearchRecord:
-    """`search` of `result.json`."""
+    """Returns the value of `search` in `result.json`."""
     best = order[0]
     curve: list[list[Any]] = []
     choice, main = tasks.of(run.config.task, "choice"), tasks.of(run.config.task, "names").MAIN

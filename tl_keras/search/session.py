@@ -1,4 +1,4 @@
-"""The session that the trials of a search share, and which trials would be the same."""
+"""The session that all trials of a search share, and the rule by which two trials are equal."""
 
 import itertools
 import json
@@ -35,21 +35,23 @@ from tl_keras.training.network import freeze
 from tl_keras.training.network import model as models
 from tl_keras.training.network.freeze import Freeze
 
-MAX_ARCHITECTURES = 2  # In memory.
-RECKONED = 20  # Trials where minutes alone bound them; values of a range.
-OF_THE_HEAD = ("data.balance",)  # What a head alone depends on, beside its architecture.
+MAX_ARCHITECTURES = 2  # largest number of architectures in memory
+# Assumed number of trials if only `search.minutes` limits them, and of values in a range.
+RECKONED = 20
+OF_THE_HEAD = ("data.balance",)  # fields other than the architecture that affect the head alone
 
 
 @dataclass
 class Memory:
-    """What a search keeps in memory from trial to trial. A cache, never a requirement: a trial that
-    does not find it comes to the same, only slower.
+    """A cache that a search keeps in memory between trials.
+
+    Without the cache, a trial gives the same result, only more slowly.
 
     Attributes:
-      spare: pretrained backbones by architecture, until one takes them.
-      open: architectures in memory, by what they differ in.
-      counts: by architecture, what the record says of its activations, see `Shared`.
-      labels: of backbones with their weights and heads, by `model` of the config.
+      spare: pretrained backbones that no architecture uses yet, by `key_of`.
+      open: architectures in memory, by `key_of`.
+      counts: the record of an architecture's activations (see `Shared`), by `key_of`.
+      labels: names of backbones with their weights and heads, by the config's `model` as JSON.
     """
 
     spare: dict[str, keras.Model] = field(default_factory=dict)
@@ -60,11 +62,12 @@ class Memory:
 
 @dataclass
 class Learnt:
-    """What the trials of a search say of those to come.
+    """Results of trials that later trials reuse.
 
     Attributes:
-      figures: by architecture, size and latency of the exported file.
-      settled: where the head alone is so good that no other is trained, see `of_choice`.
+      figures: size and latency of the exported file, by architecture (`key_of`).
+      settled: results of `of_choice` for which the head alone is so good that nothing else is
+        trained.
     """
 
     figures: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -73,13 +76,15 @@ class Learnt:
 
 @dataclass  # Not frozen: trials write into `learnt` and `memory`.
 class Session:
-    """What the trials of a search share.
+    """The state that all trials of a search share.
 
     Attributes:
-      run: the search.
-      data: prepared as its config says.
-      part: which examples these are, see `dealing.data_of`.
-      entries: `search.space`, blocks counted.
+      run: the run of the search.
+      data: the data, prepared with the config of `run`.
+      part: the name of the part of the data set that `data` is, see `dealing.data_of`.
+      entries: `search.space`, with `blocks` replaced by a list of freeze depths.
+      learnt: results of trials that later trials reuse.
+      memory: a cache.
     """
 
     run: Run
@@ -91,11 +96,11 @@ class Session:
 
     @property
     def has_several(self) -> bool:
-        """Whether the space has several architectures."""
+        """Returns whether the space has several architectures."""
         return len(space.architectures(self.run.config)) > 1
 
     def label_of(self, config: RunConfig) -> str:
-        """The architecture of a trial in words, as in `MobileNetV2 alpha 0.5, 160 px`."""
+        """Returns the architecture of a trial in words, as in `MobileNetV2 alpha 0.5, 160 px`."""
         labels = self.memory.labels
         if not labels:
             counts: Counter[str] = Counter()
@@ -103,7 +108,7 @@ class Session:
                 label, key = _label(trial.model), _model_key(trial.model)
                 if key not in labels:
                     counts[label] += 1
-                    # Of files of one name in folders of one name, say.
+                    # Two files may have equal names in folders with equal names.
                     number = f" ({counts[label]})" if counts[label] > 1 else ""
                     labels[key] = label + number
         label = labels.get(_model_key(config.model)) or _label(config.model)
@@ -111,10 +116,10 @@ class Session:
 
 
 def open_session(run: Run, data: Data, backbone: keras.Model, learnt: Learnt) -> Session:
-    """The session of a search.
+    """Opens the session of a search.
 
     Args:
-      backbone: pretrained, of the first architecture.
+      backbone: the pretrained backbone of the first architecture.
     """
     config = run.config
     entries, first = dict(config.search.space), space.first_trials(config)[0]
@@ -127,9 +132,10 @@ def open_session(run: Run, data: Data, backbone: keras.Model, learnt: Learnt) ->
 
 
 def begin_with_own(session: Session, proposal: Any, values: dict[str, Any]) -> None:
-    """Gives a proposal the values of the search's own config, where the space has them.
+    """Replaces the values of a proposal by the nearest values in the space to those of the config.
 
-    What `auto` comes to is a rule of the data set's size: a better first guess than chance.
+    For `auto`, the value is resolved from the size of the data set. This is a better first trial
+    than random values.
     """
     config = session.run.config
     plan = plan_of(config, session.data.dataset, config.model.is_pretrained)
@@ -138,22 +144,22 @@ def begin_with_own(session: Session, proposal: Any, values: dict[str, Any]) -> N
         section, _, field_name = name.partition(".")
         option = field_name.removeprefix("options.")
         fields = tree[section] if option == field_name else config.model.options
-        own = fields.get(option)
-        own = getattr(plan, field_name, own) if own == "auto" else own
-        given = proposal.hyperparameters.values
-        if isinstance(entry, Range) and isinstance(own, int | float):
-            given[name] = values[name] = min(max(own, entry.min), entry.max)
-        elif not isinstance(entry, Range) and (near := _nearest(entry, own)) is not None:
-            given[name], values[name] = near, entry[near]
+        value = fields.get(option)
+        value = getattr(plan, field_name, value) if value == "auto" else value
+        proposed = proposal.hyperparameters.values
+        if isinstance(entry, Range) and isinstance(value, int | float):
+            proposed[name] = values[name] = min(max(value, entry.min), entry.max)
+        elif not isinstance(entry, Range) and (near := _nearest(entry, value)) is not None:
+            proposed[name], values[name] = near, entry[near]
 
 
-def _nearest(choices: tuple, own: Any) -> int | None:
-    """The position of a value, or of the number that is nearest; None where there is none."""
-    if own in choices:
-        return choices.index(own)
+def _nearest(choices: tuple, value: Any) -> int | None:
+    """Returns the position of a value or of the nearest number; None if neither exists."""
+    if value in choices:
+        return choices.index(value)
     kinds = [type(choice) for choice in choices]
-    if isinstance(own, int | float) and set(kinds) <= {int, float}:
-        return min(range(len(choices)), key=lambda i: abs(choices[i] - own))
+    if isinstance(value, int | float) and set(kinds) <= {int, float}:
+        return min(range(len(choices)), key=lambda i: abs(choices[i] - value))
     return None
 
 
@@ -170,12 +176,15 @@ def _label(model: ModelConfig) -> str:
 
 
 def _shortly(path: str) -> str:
-    """A file's name after that of its folder: of two runs the files have the same."""
+    """Returns the names of a path's folder and file, since two runs have files of equal names."""
     return "/".join(Path(path).parts[-2:])
 
 
 def key_of(config: RunConfig) -> str:
-    """All that another architecture differs in: what its label says, and where files are."""
+    """Returns a key that two configs share exactly if they have the same architecture.
+
+    The key has the fields of `model` except `dropout`, and the fields that prepare an example.
+    """
     names = part(config.modality, "config").PREPARATION
     prepared = [getattr(config.settings, name) for name in names]
     return json.dumps([_model_key(config.model), *prepared])
@@ -186,21 +195,21 @@ def _model_key(model: ModelConfig) -> str:
 
 
 def data_of(session: Session, config: RunConfig) -> Data:
-    """The examples as a trial's config prepares them."""
+    """Returns the examples, prepared with a trial's config."""
     if space.prepares_alike(config, session.run.config):
         return session.data
     return prepared_again(session.data, config, HEAD_SPLITS)
 
 
 def architecture_of(session: Session, config: RunConfig) -> Architecture:
-    """The architecture of a trial, opened if it is not."""
+    """Returns the architecture of a trial; opens it if it is not in memory."""
     key = key_of(config)
     if key in session.memory.open:
         return session.memory.open[key]
     while len(session.memory.open) >= MAX_ARCHITECTURES:
         del session.memory.open[next(iter(session.memory.open))]
     data, base = data_of(session, config), session.run.config
-    # Trainings change a backbone: no other architecture, nor the same once more, begins with it.
+    # Training changes a backbone, so each backbone is used only once.
     backbone = session.memory.spare.pop(key, None)
     if backbone is None:
         backbone = models.pretrained(config.model, config.settings)
@@ -212,13 +221,13 @@ def architecture_of(session: Session, config: RunConfig) -> Architecture:
     if isinstance(depths, Range):
         count = len(freeze.blocks(backbone, pattern))
         blocks = range(round(depths.min * count), round(depths.max * count) + 1)
-        depths = [i / count for i in blocks]  # As shares of the range are rounded.
+        depths = [i / count for i in blocks]  # A share within the range is rounded to a block.
     by_rule = base.model_copy(update={"fit": base.fit.model_copy(update={"freeze": "auto"})})
     plan = plan_of(config if unsearched else by_rule, data.dataset, pretrained=True)
     depths = [plan.freeze if depth == "auto" else depth for depth in depths]
     largest = _largest(config, session)
     if not plan_of(largest, data.dataset, pretrained=True).epochs:
-        depths = [1.0]  # No trial trains more than the head.
+        depths = [1.0]  # All trials train only the head.
     session.memory.open[key] = replace(
         architecture(session.run, largest, data, backbone, depths),
         trainings=_trainings(session, len(set(depths))),
@@ -229,28 +238,32 @@ def architecture_of(session: Session, config: RunConfig) -> Architecture:
 
 
 def check_backbone(session: Session, config: RunConfig, backbone: keras.Model) -> None:
-    """Refuses another file in the place of one that the search began with."""
-    if session.has_several:  # Else it is done when the run begins.
+    """Raises ValueError if a backbone is not the one with which the search began."""
+    if session.has_several:  # For a single architecture, the run itself checks this when it begins.
         check_same(session.run, config.model, backbone, session.label_of(config))
 
 
 def views_of(config: RunConfig) -> tuple[str, ...]:
-    """Fields of random views of the examples."""
+    """Returns the config fields that affect only the random views of examples."""
     names = part(config.modality, "config").OF_THE_VIEWS
     return tuple(f"{config.modality}.{name}" for name in names)
 
 
 def _largest(config: RunConfig, session: Session) -> RunConfig:
-    """A trial's config, as the trial of its architecture has it that needs the most views: whether
-    activations are kept is decided once, and for all of them."""
+    """Returns the config of the trial that needs the most views, among all of this architecture.
+
+    Whether activations are kept is decided once for all of these trials.
+    """
     base, dataset = session.run.config, session.data.dataset
     of_views = (*views_of(config), "fit.epochs", "fit.views")
     entries = session.entries.items()
     named = {name: space.ends(name, entry) for name, entry in entries if name in of_views}
-    if "fit.epochs" not in named:  # Hyperband gives trials fewer.
+    if "fit.epochs" not in named:  # Hyperband gives some trials fewer epochs.
         named["fit.epochs"] = (base.fit.epochs,)
     rows = itertools.product(*named.values())
-    every = [space.with_values(config, dict(zip(named, row, strict=True))) for row in rows]
+    configs_of_trials = [
+        space.with_values(config, dict(zip(named, row, strict=True))) for row in rows
+    ]
 
     def needed(trial: RunConfig) -> tuple[int, ...]:
         how = reading(trial, dataset)
@@ -259,11 +272,11 @@ def _largest(config: RunConfig, session: Session) -> RunConfig:
         mixes = how.augments.mixes(how.augmentations)
         return views, seen_views(how, trial, len(dataset.splits["val"])), not mixes, epochs
 
-    return max(every, key=needed)
+    return max(configs_of_trials, key=needed)
 
 
 def _trainings(session: Session, depths: int) -> float:
-    """How many trials will read the same activations, if chance spreads them evenly."""
+    """Estimates how many trials will read the same activations, if trials are spread evenly."""
     count: float = session.run.config.search.trials or RECKONED
     for name, entry in session.entries.items():
         of_data = name.startswith(("data.", f"{session.run.config.modality}."))
@@ -273,11 +286,14 @@ def _trainings(session: Session, depths: int) -> float:
 
 
 def essence(session: Session, values: Mapping[str, Any]) -> str:
-    """What a trial comes down to: of equal ones the second need not be run.
+    """Returns a key of a trial's values; of trials with equal keys, only the first is run.
 
-    Shares of the blocks that end at the same one are equal, as are options that a backbone does
-    not take; where all layers are frozen, or the head alone is so good that nothing else is
-    trained, neither rate nor epochs matter; where an architecture is over a limit, nothing does.
+    Values that make no difference are left out of the key:
+
+    - freeze depths that resolve to the same block, and options that the backbone does not take;
+    - learning rate and epochs, if all layers are frozen or the head alone is so good that nothing
+      else is trained;
+    - all values, if the architecture exceeds a limit.
     """
     config = space.with_values(session.run.config, values)
     key = key_of(config)
@@ -297,7 +313,7 @@ def essence(session: Session, values: Mapping[str, Any]) -> str:
 
 
 def of_choice(session: Session, values: Mapping[str, Any]) -> str:
-    """What decides of a trial whether fine-tuning could be chosen over the head alone."""
+    """Returns a key of the values that decide whether fine-tuning could beat the head alone."""
     config = space.with_values(session.run.config, values)
     deciding = (*OF_THE_HEAD, *views_of(config))
     others = {name: value for name, value in values.items() if name in deciding}
@@ -305,11 +321,11 @@ def of_choice(session: Session, values: Mapping[str, Any]) -> str:
 
 
 def is_over(figures: Mapping[str, float], goal: Goal) -> bool:
-    """Whether an exported file is known to break a limit."""
+    """Returns whether the known figures of an exported file exceed a limit of the goal."""
     return any(figures.get(name, 0.0) > limit for name, limit in goal.limits.items())
 
 
 def frozen_at(arch: Architecture, config: RunConfig) -> Freeze:
-    """Where a trial freezes."""
+    """Returns the freeze depth of a trial."""
     plan = plan_of(config, arch.data.dataset, pretrained=True)
     return adapt.depth_of(config, arch.backbone, plan)

@@ -1,4 +1,4 @@
-"""The table that a search logs, a line a trial."""
+"""Logs the table of a search, one line for each trial."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from tl_keras.search.session import Session
 
 
 def show_all(config: RunConfig, session: Session, state: SearchState) -> None:
-    """The table's head, and the trials of earlier sessions."""
+    """Logs the head of the table, and the trials that were run before the search was resumed."""
     fields = [
         *session.entries,
         *([tuner.EPOCHS_FIELD] if config.search.tuner == "hyperband" else []),
@@ -23,7 +23,7 @@ def show_all(config: RunConfig, session: Session, state: SearchState) -> None:
     main = tasks.of(config.task, "names").MAIN
     shown = dict.fromkeys([main, config.search.goal.metric])
     logging.info(
-        "search: %s, by %s; %s: %s, before they stand against the head alone",
+        "search: %s, by %s; column %s: validation %s before the comparison with the head alone",
         *(", ".join(session.entries), config.search.tuner, TUNED, config.search.goal.metric),
     )
     heads = ["trial", *names, TUNED, *(f"val {name}" for name in shown)]
@@ -38,7 +38,7 @@ TUNED = "fine-tuned"
 
 
 def show(config: RunConfig, records: list[TrialRecord]) -> None:
-    """A line of the table: the last trial, and the best so far."""
+    """Logs a line of the table: the last trial, and the best trial so far."""
     record, order = records[-1], trials.ranked(records)
     metric = config.search.goal.metric
     cells = [record.trial.removeprefix("trial_"), *map(_cell, record.values.values())]

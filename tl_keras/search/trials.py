@@ -1,4 +1,7 @@
-"""Trials of a search: each a run inside the run, on what trials of its architecture share."""
+"""Runs the trials of a search. A trial is a run inside the run of the search.
+
+Trials of the same architecture share its activations and its converged heads.
+"""
 
 import functools
 import time
@@ -51,10 +54,15 @@ from tl_keras.training.starting_head import head_of, kept_head
 def run_trial(
     session: Session, number: int, values: Mapping[str, Any], records: list[TrialRecord]
 ) -> TrialRecord:
-    """The record of a trial, which is run unless it was.
+    """Runs a trial, unless it has a result, and returns its record.
 
-    Its folder holds what it needs to be repeated by hand, and its model where that is among the
-    `search.keep` best so far.
+    The trial's folder has all that is needed to repeat it by hand, and the model if the trial is
+    among the `search.keep` best so far.
+
+    Args:
+      number: the number in the name of the trial's folder.
+      values: values of the fields of `search.space`.
+      records: records of the earlier trials.
     """
     run = session.run
     config = space.with_values(run.config, values)
@@ -66,20 +74,20 @@ def run_trial(
             session.learnt.figures.setdefault(key_of(config), figures)
         return record
     with only_warnings(), run.timed("search"):
-        found = _prepare(session, trial, values, records)
-        result = job.do(trial, functools.partial(run_job, found=found))
+        in_memory = _prepare(session, trial, values, records)
+        result = job.do(trial, functools.partial(run_job, in_memory=in_memory))
         job.account(run, result)
     return result.trial
 
 
-Found = tuple[Architecture | None, Data]
+# The architecture (None without pretrained weights) and the data of a trial.
+InMemory = tuple[Architecture | None, Data]
 
 
 def _prepare(
     session: Session, trial: Run, values: Mapping[str, Any], records: list[TrialRecord]
-) -> Found:
-    """Puts into a trial's folder all that it needs, also what trials of its architecture share; and
-    gives what it may find in memory."""
+) -> InMemory:
+    """Writes all inputs of a trial into its folder; returns the inputs that are in memory."""
     started, passed = time.monotonic(), _passes(session.run)
     config, base = trial.config, session.run.config.search
     decided: dict[str, Any] = {}
@@ -110,12 +118,12 @@ def _prepare(
 
 
 def _passes(run: Run) -> float:
-    """Seconds of a run that went into activations, so far."""
+    """Returns the seconds that a run has spent on computing activations so far."""
     return run.record.get("seconds", {}).get("features", 0.0)
 
 
 def _figures_from_scratch(session: Session, config: RunConfig, data: Data) -> dict[str, float]:
-    """Neither size nor latency depends on the weights."""
+    """Returns size and latency of a model with random weights; neither depends on the weights."""
     if not _matter(session):
         return {}
     keras.utils.set_random_seed(config.seed)
@@ -125,12 +133,12 @@ def _figures_from_scratch(session: Session, config: RunConfig, data: Data) -> di
 
 
 def _matter(session: Session) -> bool:
-    """Whether size and latency of exported files matter to a search."""
+    """Returns whether a search needs the size and latency of exported files."""
     return bool(session.run.config.search.goal.limits) or session.has_several
 
 
 def _began(session: Session, config: RunConfig) -> dict[str, str]:
-    """Digests of the backbone that the search began with."""
+    """Returns the digests of the backbone with which the search began."""
     record = session.run.record
     if session.has_several:
         return record["backbones"][session.label_of(config)]
@@ -138,24 +146,25 @@ def _began(session: Session, config: RunConfig) -> dict[str, str]:
 
 
 def _bar(records: list[TrialRecord], keep: int) -> list[float] | None:
-    """What a trial has to beat for its model to be among the best; None of the first ones."""
+    """Returns the rank that a trial must exceed for its model to be kept; None if all are kept."""
     best = ranked(records)
-    return list(_standing(best[keep - 1])) if len(best) >= keep else None
+    return list(_rank(best[keep - 1])) if len(best) >= keep else None
 
 
-def _standing(record: TrialRecord) -> tuple[float, float]:
-    """By what trials are ranked: the score, and of equals how deep they are frozen."""
+def _rank(record: TrialRecord) -> tuple[float, float]:
+    """Returns the rank of a trial: its score and, for equal scores, its share of frozen blocks."""
     return record.score, record.depth.share if record.depth else 0.0
 
 
-def run_job(trial: Run, found: Found | None = None) -> None:
-    """Runs a trial that was prepared, and leaves `result.json`, also its model if it is kept.
+def run_job(trial: Run, in_memory: InMemory | None = None) -> None:
+    """Runs a prepared trial; writes `result.json`, and the model if it is among the best.
 
     Args:
-      found: in memory, what trials before it left there.
+      in_memory: the architecture and the data if they are in memory; otherwise they are built from
+        the files in the trial's folder.
     """
     needs, started = job.needs(trial), time.monotonic()
-    outcome = _outcome(trial, needs, found or _opened(trial, needs))
+    outcome = _outcome(trial, needs, in_memory or _opened(trial, needs))
     record = TrialRecord(
         trial=needs["trial"],
         values=needs["values"],
@@ -164,15 +173,15 @@ def run_job(trial: Run, found: Found | None = None) -> None:
         **outcome.record,
     )
     bar = needs["bar"]
-    if outcome.model is not None and (bar is None or _standing(record) > tuple(bar)):
+    if outcome.model is not None and (bar is None or _rank(record) > tuple(bar)):
         with replacing(trial.workdir / "model.keras") as temporary:
             outcome.model.save(temporary)
     seconds = {"total": record.seconds, **trial.record.get("seconds", {})}
     trial.finish(trial.outcome(val=outcome.val, trial=record, seconds=seconds))
 
 
-def _opened(trial: Run, needs: Mapping[str, Any]) -> Found:
-    """What is to be found in memory, made anew of what is on disk."""
+def _opened(trial: Run, needs: Mapping[str, Any]) -> InMemory:
+    """Builds a trial's architecture and data from the files in its folder."""
     config = trial.config
     data = data_of_job(config, needs["part"], needs["fingerprint"])
     if not config.model.is_pretrained:
@@ -185,11 +194,12 @@ def _opened(trial: Run, needs: Mapping[str, Any]) -> Found:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a trial came to.
+    """The outcome of a trial.
 
     Attributes:
-      record: fields of `TrialRecord`: status, score, depth, and what else there is.
-      val: as `measure` gives it.
+      record: fields of `TrialRecord`, such as status, score and depth.
+      model: the trained model; None if the trial failed.
+      val: the scores on validation; None if the trial failed.
     """
 
     record: dict[str, Any]
@@ -197,32 +207,32 @@ class Outcome:
     val: Scores | None = None
 
 
-def _outcome(trial: Run, needs: Mapping[str, Any], found: Found) -> Outcome:
+def _outcome(trial: Run, needs: Mapping[str, Any], in_memory: InMemory) -> Outcome:
     config, goal = trial.config, SearchConfig(objective=needs["objective"]).goal
-    arch, data = found
-    # As of a model that guesses, or nearly: finite, for those who learn from it.
+    arch, data = in_memory
+    # A failed trial gets about the score of a guessing model. It is finite, as tuners need it.
     guess = tasks.of(config.task, "metrics").score_of_guessing
-    lost = {"score": guess(goal.metric, data.dataset.classes)}
+    failed = {"score": guess(goal.metric, data.dataset.classes)}
     shared: dict[str, Any] = {"label": needs["architecture"]}
     if arch is not None:
         arch = replace(arch, run=trial)
         shared["depth"] = _described(frozen_at(arch, config))
     shared |= needs["figures"]
     if is_over(needs["figures"], goal):
-        return Outcome({**lost, **shared, "status": OVER})
+        return Outcome({**failed, **shared, "status": OVER})
     try:
         if arch is None:
             return _from_scratch(trial, data, goal, shared)
         return _adapted(trial, arch, goal, shared)
     except FloatingPointError as error:
-        return Outcome({**lost, **shared, "status": DIVERGED, "why": _why(error)})
+        return Outcome({**failed, **shared, "status": DIVERGED, "why": _why(error)})
 
 
 def _adapted(trial: Run, arch: Architecture, goal: Goal, shared: Mapping[str, Any]) -> Outcome:
-    """A trial of pretrained weights: LP-FT."""
+    """Runs a trial with pretrained weights: the head first, then fine-tuning (LP-FT)."""
     adapted = adapt.head_then_suffix(trial, arch)
     task, metric = trial.config.task, goal.metric
-    found, main = _measured(arch.data, adapted.probabilities, task, metric), _main(task)
+    measured, main = _measured(arch.data, adapted.probabilities, task, metric), _main(task)
     saved = _saved(arch, trial, adapted.depth)
     candidates = trial.record["model"]["candidates"]
     others = {"kept": trial.record["model"]["kept"], "saved": saved, "finetuned": None}
@@ -231,22 +241,22 @@ def _adapted(trial: Run, arch: Architecture, goal: Goal, shared: Mapping[str, An
         tuned = _measured(arch.data, adapted.tuned, task, metric).record
         others |= {"finetuned": tuned[main], "tuned_score": tuned["score"]}
     others["left_out"] = "fine_tuning" in trial.record["model"]
-    return Outcome({**shared, **found.record, **others}, adapted.model, found.val)
+    return Outcome({**shared, **measured.record, **others}, adapted.model, measured.val)
 
 
 def _from_scratch(trial: Run, data: Data, goal: Goal, shared: Mapping[str, Any]) -> Outcome:
-    """A trial without pretrained weights: nothing is frozen, and nothing can be shared."""
+    """Runs a trial without pretrained weights: nothing is frozen, so nothing is shared."""
     config = trial.config
     keras.utils.set_random_seed(config.seed)
     backbone = models.pretrained(config.model, config.settings)
     model = adapt.from_scratch(trial, data, backbone)
     answers = features.outputs(Inference(model), data.inputs["val"])
-    found = _measured(data, answers, config.task, goal.metric)
-    return Outcome({**shared, "kept": "scratch", **found.record}, model, found.val)
+    measured = _measured(data, answers, config.task, goal.metric)
+    return Outcome({**shared, "kept": "scratch", **measured.record}, model, measured.val)
 
 
 def _why(error: FloatingPointError) -> str:
-    return str(error).partition(";")[0]  # What follows is for those who train without a search.
+    return str(error).partition(";")[0]  # The rest is advice for training without a search.
 
 
 def _main(task: str) -> str:
@@ -266,7 +276,10 @@ def _measured(data: Data, answers: np.ndarray, task: str, metric: str) -> Outcom
 def _figures(
     session: Session, config: RunConfig, data: Data, model: keras.Model
 ) -> dict[str, float]:
-    """Size and latency of the exported file, where they matter: once an architecture."""
+    """Returns size and latency of the exported file, measured once for each architecture.
+
+    Returns an empty dict if the search does not need them.
+    """
     key, known = key_of(config), session.learnt.figures
     if not _matter(session):
         return {}
@@ -282,7 +295,7 @@ def _described(depth: Freeze) -> Depth:
 
 
 def _saved(arch: Architecture, trial: Run, depth: Freeze) -> float:
-    """Seconds that the prefix would have taken at each step and look, had nothing been kept."""
+    """Estimates how many more seconds the prefix would have taken without kept activations."""
     if depth.cut in (None, arch.output) or "finetuned" not in trial.record["model"]["candidates"]:
         return 0.0
     epochs = plan_of(trial.config, arch.data.dataset, pretrained=True).epochs
@@ -292,6 +305,6 @@ def _saved(arch: Architecture, trial: Run, depth: Freeze) -> float:
 
 
 def ranked(records: list[TrialRecord]) -> list[TrialRecord]:
-    """The trials that came to something, the best first; of equals the one frozen deeper."""
+    """Returns the successful trials, best first; a tie goes to the one with more frozen blocks."""
     done = [record for record in records if record.status == DONE]
-    return sorted(done, key=lambda r: (*(-own for own in _standing(r)), r.trial))
+    return sorted(done, key=lambda r: (*(-value for value in _rank(r)), r.trial))

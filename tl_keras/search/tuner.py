@@ -1,7 +1,8 @@
-"""KerasTuner behind a few functions: a search's state in, the next trial's values out.
+"""Wraps KerasTuner: functions that propose the values of the next trial and report its score.
 
-Its oracles are asked directly: trials are runs of ours, and there is no model to build. What they
-know is kept in one file that is replaced as a whole; KerasTuner's own are cut in half by a kill.
+The functions call KerasTuner's oracles directly, because trials are runs of this package and
+KerasTuner builds no model. The state of an oracle is kept in one file that is replaced atomically;
+a kill can truncate the files that KerasTuner itself writes.
 """
 
 import itertools
@@ -21,23 +22,23 @@ from tl_keras.config.whole import RunConfig
 
 SCORE = "score"
 TUNER = "tl_keras"
-EPOCHS_FIELD = "fit.epochs"  # What Hyperband gives a trial less of.
+EPOCHS_FIELD = "fit.epochs"  # the field that Hyperband reduces for most trials
 COLLISIONS = 500
-FACTOR = 3  # Of Hyperband: epochs of a round over those of the one before it.
-DIGITS = 4  # Of a value from a range: more say nothing, and are hard to read.
+FACTOR = 3  # Hyperband: the epochs of a round divided by the epochs of the round before
+DIGITS = 4  # significant digits of a value from a range; more are hard to read and change nothing
 
 
 def oracle(config: RunConfig, epochs: int, values: Mapping[str, tuple | Range], folder: str):
-    """A new KerasTuner oracle for `search.space`.
+    """Returns a new KerasTuner oracle for `search.space`.
 
     Args:
-      epochs: of a whole trial.
-      values: `search.space` with nothing left to resolve.
-      folder: where KerasTuner writes what nobody reads.
+      epochs: number of epochs of a whole trial.
+      values: `search.space` with all entries resolved.
+      folder: a folder in which KerasTuner writes files; they are never read.
     """
     parameters = keras_tuner.HyperParameters()
     for name, entry in values.items():
-        if isinstance(entry, tuple):  # By position: KerasTuner takes one type of value alone.
+        if isinstance(entry, tuple):  # By position, since KerasTuner needs values of a single type.
             parameters.Choice(name, list(range(len(entry))), ordered=True)
         elif space.takes_whole_numbers(config, name, entry):
             parameters.Int(name, entry.min, entry.max, sampling=entry.scale)
@@ -46,10 +47,10 @@ def oracle(config: RunConfig, epochs: int, values: Mapping[str, tuple | Range], 
     shared = {
         "objective": keras_tuner.Objective(SCORE, "max"),
         "hyperparameters": parameters,
-        "seed": config.seed + 1,  # Of 0 it would make a random one.
+        "seed": config.seed + 1,  # For 0, KerasTuner would choose a random seed.
     }
     if config.search.tuner == "hyperband":
-        made = keras_tuner.oracles.HyperbandOracle(
+        built = keras_tuner.oracles.HyperbandOracle(
             max_epochs=epochs, factor=FACTOR, hyperband_iterations=1000, **shared
         )
     else:
@@ -57,72 +58,75 @@ def oracle(config: RunConfig, epochs: int, values: Mapping[str, tuple | Range], 
             "random": keras_tuner.oracles.RandomSearchOracle,
             "bayesian": keras_tuner.oracles.BayesianOptimizationOracle,
         }[config.search.tuner]
-        made = kind(max_trials=10**6, **shared)
-    made.verbose = 0
-    # Draws in a row that were drawn before. Of its 20, one of twelve points left is often missed.
-    made._max_collisions = COLLISIONS
-    made._set_project_dir(folder, "tuner")
-    return made
+        built = kind(max_trials=10**6, **shared)
+    built.verbose = 0
+    # The number of repeated draws in a row after which the space counts as exhausted. With
+    # KerasTuner's default of 20, one of twelve remaining points is often missed.
+    built._max_collisions = COLLISIONS
+    built._set_project_dir(folder, "tuner")
+    return built
 
 
-def state(made: Any) -> dict[str, Any]:
-    """What an oracle knows, as plain JSON values."""
-    trials = {name: trial.get_state() for name, trial in made.trials.items()}
-    return {"oracle": made.get_state(), "trials": trials}
+def state(oracle: Any) -> dict[str, Any]:
+    """Returns the state of an oracle as plain JSON values."""
+    trials = {name: trial.get_state() for name, trial in oracle.trials.items()}
+    return {"oracle": oracle.get_state(), "trials": trials}
 
 
-def restore(made: Any, known: Mapping[str, Any]) -> None:
-    """Gives a new oracle what another one knew."""
-    made.trials = {name: Trial.from_state(trial) for name, trial in known["trials"].items()}
-    made.set_state(known["oracle"])
+def restore(oracle: Any, saved: Mapping[str, Any]) -> None:
+    """Restores the state of another oracle, a result of `state`, in a new oracle."""
+    oracle.trials = {name: Trial.from_state(trial) for name, trial in saved["trials"].items()}
+    oracle.set_state(saved["oracle"])
 
 
-def propose(made: Any) -> Any | None:
-    """The trial that is next, or was begun before a kill; None where the space is exhausted."""
-    if hasattr(made, "_random_state"):
-        # Of the number of trials alone: a resumed search proposes what an unbroken one does.
-        made._random_state = np.random.RandomState(made.seed + len(made.trials))
-    # A Gaussian process on a few dozen trials is too small for more threads. It warns where a field
-    # makes no difference, which is no fault.
+def propose(oracle: Any) -> Any | None:
+    """Returns the next trial, or one that a kill interrupted; None if the space is exhausted."""
+    if hasattr(oracle, "_random_state"):
+        # The seed depends only on the number of trials, so that a resumed search proposes the same
+        # trials as an unbroken one.
+        oracle._random_state = np.random.RandomState(oracle.seed + len(oracle.trials))
+    # One thread, since a Gaussian process on a few dozen trials is too small for more. Its warning
+    # about fields that make no difference is harmless.
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        trial = made.create_trial(TUNER)
+        trial = oracle.create_trial(TUNER)
     return trial if trial.status == TrialStatus.RUNNING else None
 
 
-def trials_until_whole(made: Any, epochs: int) -> int | None:
-    """How many trials a new Hyperband takes until one has all epochs; it is used up by asking.
+def trials_until_whole(oracle: Any, epochs: int) -> int | None:
+    """Returns the number of the first trial with all epochs; the Hyperband oracle is used up by it.
 
-    None where the space has fewer points than its first round wants: it would end there.
+    Returns None if the space has fewer points than Hyperband's first round needs, since the search
+    would end in that round.
     """
     for count in itertools.count(1):
-        trial = propose(made)
+        trial = propose(oracle)
         if trial is None:
             return None
         if trial.hyperparameters.values["tuner/epochs"] == epochs:
             break
-        tell(made, trial, float(-count))
+        tell(oracle, trial, float(-count))
     return count
 
 
 def values_of(trial: Any, entries: Mapping[str, tuple | Range]) -> dict[str, Any]:
-    """The fields of a trial; with Hyperband also its epochs."""
-    found = {}
+    """Returns the values of a trial's fields; with Hyperband also its number of epochs."""
+    values = {}
     for name, entry in entries.items():
         value = trial.hyperparameters.values[name]
         if isinstance(entry, tuple):
-            found[name] = entry[value]
+            values[name] = entry[value]
         else:
             shortened = float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
-            # Neither digits nor KerasTuner's rounding may lead out of the range.
-            found[name] = min(max(shortened, entry.min), entry.max)
+            # Rounding, here or in KerasTuner, must not leave the range.
+            values[name] = min(max(shortened, entry.min), entry.max)
     if epochs := trial.hyperparameters.values.get("tuner/epochs"):
-        found[EPOCHS_FIELD] = epochs
-    return found
+        values[EPOCHS_FIELD] = epochs
+    return values
 
 
-def tell(made: Any, trial: Any, score: float) -> None:
-    """Ends a trial. A higher score is better; it is finite."""
-    made.update_trial(trial.trial_id, {SCORE: score})
+def tell(oracle: Any, trial: Any, score: float) -> None:
+    """Reports a trial's score to the oracle; the score is finite, and higher is better."""
+    oracle.update_trial(trial.trial_id, {SCORE: score})
     trial.status = TrialStatus.COMPLETED
-    made.end_trial(trial)
+    oracle.end_trial(trial)

@@ -1,4 +1,4 @@
-"""A converged head, as every task's `head` makes it and `training.head` chooses it."""
+"""Types for converged heads: a task's `head` fits them, and `training.head` chooses one."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +13,10 @@ class Head:
     """A converged head.
 
     Attributes:
-      layers: kernel `(inputs, outputs)` and bias `(outputs,)` of each dense layer, `float32`;
-        between two of them a ReLU.
-      history: one record for each strength of regularisation, as metrics.jsonl takes it.
-      regularisation: the strength that was chosen, scikit-learn's 1/C.
+      layers: kernel `(inputs, outputs)` and bias `(outputs,)` of each dense layer, `float32`. A
+        ReLU follows each layer except the last.
+      history: one record for each strength of regularisation, for metrics.jsonl.
+      regularisation: the chosen strength, 1/C in scikit-learn.
     """
 
     layers: Layers
@@ -24,19 +24,19 @@ class Head:
     regularisation: float
 
     def logits(self, features: np.ndarray) -> np.ndarray:
-        """`(examples, width) float32` raw outputs of `(examples, channels) float32`."""
+        """Returns raw outputs `(examples, width)` of features `(examples, channels) float32`."""
         return raw_of(self.layers, features)
 
 
 @dataclass(frozen=True)
 class Earlier:
-    """The head of an earlier run, whose backbone the features are of.
+    """The head of an earlier run whose backbone computed the features.
 
     Attributes:
-      kernel: `(channels, width)`; zero for answers that it does not know.
+      kernel: `(channels, width)`; zero for answers that the earlier run did not have.
       bias: `(width,)`.
-      names: of the answers that it knows, where they have names.
-      examples: how many it was trained on.
+      names: names of the answers that the earlier run had; empty if answers have no names.
+      examples: number of examples on which the head was trained.
     """
 
     kernel: np.ndarray
@@ -47,14 +47,16 @@ class Earlier:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What decides a head beside its examples.
+    """The settings of a head.
 
     Attributes:
-      balance: `none`; `weights` and `oversample` both weigh examples by their class.
-      width: units of a hidden layer, if there is to be one.
-      seed: of the hidden layer's first weights.
-      earlier: from which the kernel is kept near, instead of zero; not with a hidden layer.
-      task: whose head it is.
+      balance: `none`, `weights` or `oversample`; the last two weight examples by their class.
+      width: units of a hidden layer; None for no hidden layer.
+      seed: seed of the hidden layer's initial weights.
+      earlier: an earlier head. Regularisation pulls the kernel towards that head's kernel instead
+        of
+        towards zero. Ignored with a hidden layer.
+      task: the task of the head.
     """
 
     balance: str = "none"
@@ -65,17 +67,19 @@ class Recipe:
 
 
 def raw_of(layers: Layers, x: np.ndarray) -> np.ndarray:
-    """Raw outputs of a head's layers."""
+    """Returns the raw outputs of a head's layers on features `x`."""
     for i, (kernel, bias) in enumerate(layers):
         x = (np.maximum(x, 0) if i else x) @ kernel + bias
     return x
 
 
 def span(features: np.ndarray) -> np.ndarray:
-    """`(channels, examples)` orthonormal basis of the examples, where those are fewer.
+    """Returns an orthonormal basis of the space that the examples span, `(channels, examples)`.
 
-    The penalty is the same in each basis, and the solution lies in what the examples span: 150
-    examples of 1280 channels are fitted in a tenth of the time.
+    The basis is the identity if there are at least as many examples as channels. The penalty has
+    the same value in each orthonormal basis, and the solution lies in the spanned space, so the
+    head
+    can be fitted there: 150 examples of 1280 channels take a tenth of the time.
     """
     if len(features) >= features.shape[1]:
         return np.eye(features.shape[1], dtype=features.dtype)

@@ -366,7 +366,7 @@ def test_csv_rows_that_say_the_same_count_once(tmp_path):
 
 
 SUPPORTED = "one class name an example is supported"
-LITERAL = "expected one class name an example; if this is one, set data.literal_labels to true"
+LITERAL = "expected one class name for each example; if this is one, set data.literal_labels to t"
 
 
 @pytest.mark.parametrize(

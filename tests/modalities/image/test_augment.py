@@ -31,7 +31,7 @@ WEAKEST = {
 
 @pytest.fixture(autouse=True)
 def on_the_cpu():
-    """As in tf.data: a GPU rounds differently."""
+    """Runs on the CPU, as tf.data does, because a GPU rounds differently."""
     with tf.device("/CPU:0"):
         yield
 
@@ -41,7 +41,7 @@ def entries(**fields):
 
 
 def pictures(count=8, size=SIZE):
-    """Soft shapes, with black and white in them."""
+    """Returns images of soft shapes that contain black and white."""
     y, x = np.mgrid[:size, :size] / size
     phases = np.arange(count)[:, None, None, None] + np.array([0.0, 0.7, 1.9])
     waves = np.sin(7 * x[..., None] + phases) * np.cos(5 * y[..., None] - 2 * phases)
@@ -53,11 +53,11 @@ def uniform(count, columns, seed=0):
 
 
 def views(images, numbers, augmentations):
-    """Eagerly, and the same inside Dataset.map, where the batch's size is not known beforehand."""
+    """Returns views in eager mode; checks that Dataset.map, with an unknown batch size, agrees."""
     eager = augment(tf.constant(images), numbers, augmentations).numpy()
     batches = tf.data.Dataset.from_tensor_slices((images, numbers)).batch(len(images))
     mapped = batches.map(lambda x, u: augment(x, u, augmentations), 2)
-    # Compiled, an operation may be fused with the next and round once instead of twice.
+    # In a graph, two operations may be fused, and then round once instead of twice.
     again = next(mapped.as_numpy_iterator())
     np.testing.assert_allclose(again.astype(int), eager, atol=1)
     assert (again != eager).mean() < 0.001
@@ -66,12 +66,12 @@ def views(images, numbers, augmentations):
 
 
 def view(image, chosen, *rows):
-    """Views of one image, one for each row of chosen numbers."""
+    """Returns views of one image, one for each row of random numbers."""
     images = np.repeat(image, len(rows), axis=0)
     return views(images, tf.constant(rows, tf.float32), chosen)
 
 
-HALF = 0.5  # The number that stands for no change, in all that goes either way.
+HALF = 0.5  # The random number for no change, for operations that work in both directions.
 
 
 def test_every_field_of_the_config_is_an_operation():
@@ -86,35 +86,35 @@ def test_views_are_a_pure_function_of_their_numbers(name):
     first = views(images, numbers, chosen)
     np.testing.assert_array_equal(augment(images, numbers, chosen), first)
     assert (augment(images, uniform(8, num_columns(chosen), 1), chosen).numpy() != first).any()
-    # Nor of the batch that an image is in.
+    # A view does not depend on the other images of the batch.
     for i in (0, 5):
         alone = augment(images[i : i + 1], numbers[i : i + 1], chosen)[0]
         np.testing.assert_allclose(alone.numpy().astype(int), first[i], atol=1)
 
 
 @pytest.mark.parametrize("name", STRONGEST)
-def test_the_strongest_changes_images_and_stays_in_range(name):
+def test_the_strongest_operation_changes_images_and_stays_in_range(name):
     images, chosen = pictures(), entries(**{name: STRONGEST[name]})
     changed = views(images, uniform(8, num_columns(chosen)), chosen).astype(int)
     difference = np.abs(changed - images)
     assert difference.mean() > 3
-    # Wrapping around would turn the brightest into the darkest, pixel by pixel.
+    # A uint8 overflow would turn the brightest pixels into the darkest.
     steps = np.abs(np.diff(changed[..., 1], axis=2))
     assert name in ("erasing", "rand_augment") or np.quantile(steps, 0.99) < 130
 
 
 @pytest.mark.parametrize("name", WEAKEST)
-def test_the_weakest_leaves_images_as_they_are(name):
+def test_the_weakest_operation_does_not_change_images(name):
     images, chosen = pictures(), entries(**{name: WEAKEST[name]})
     np.testing.assert_array_equal(views(images, uniform(8, num_columns(chosen)), chosen), images)
 
 
-def test_all_of_the_weakest_together_leave_images_as_they_are():
+def test_all_weakest_operations_together_do_not_change_images():
     images, chosen = pictures(), entries(**WEAKEST)
     np.testing.assert_array_equal(views(images, uniform(8, num_columns(chosen)), chosen), images)
 
 
-def test_none_leaves_images_as_they_are():
+def test_no_operation_does_not_change_images():
     images = pictures()
     np.testing.assert_array_equal(views(images, uniform(8, 0), ()), images)
     assert num_columns(entries(mixup=0.2, cutmix=1.0)) == 0
@@ -122,7 +122,7 @@ def test_none_leaves_images_as_they_are():
 
 
 def test_operations_read_their_own_columns():
-    # Of two operations, the second's numbers stay its own when the first's change.
+    # Each of two operations reads only its own random numbers.
     image, both = pictures(1), entries(brightness=0.2, contrast=0.5)
     contrast, brightness = view(image, both, [HALF, 0.9], [0.9, HALF])
     np.testing.assert_array_equal(contrast, view(image, entries(contrast=0.5), [0.9])[0])
@@ -160,10 +160,10 @@ def test_a_flip_is_decided_by_its_number():
 
 def test_quarter_turns_go_either_way():
     image = pictures(1)
-    # Spread over -0.25..0.25 turns: 0 is one end, 1 would be the other.
+    # Random numbers 0 and 1 are the two ends of -0.25..0.25 turns.
     ends = view(image, entries(rotation=0.25), [0.0], [1.0])
     turned = [np.rot90(image[0], k) for k in (1, -1)]
-    # Sine and cosine of a quarter turn are 1e-8 off: bilinear weights round to one level.
+    # Sine and cosine of a quarter turn are off by 1e-8, so a pixel may differ by one level.
     matches = [[np.abs(end.astype(int) - t).max() <= 1 for t in turned] for end in ends]
     assert sorted(matches) == [[False, True], [True, False]]
 
@@ -181,7 +181,7 @@ def test_zoom_keeps_the_centre_and_goes_in_and_out():
     zoomed = view(image, entries(zoom=0.5), [0.0], [HALF], [1.0])[..., 0]
     larger, same, smaller = (zoomed > 127).sum((1, 2))
     assert same == 81
-    # Half the scale shows twice the width; one and a half shows two thirds. Whole pixels.
+    # At half the scale the square is twice as wide, at one and a half two thirds; in whole pixels.
     assert abs(larger - 4 * 81) <= 40 and abs(smaller - 81 / 2.25) <= 15
     assert (zoomed[:, 16, 16] == 255).all()
 
@@ -192,7 +192,7 @@ def test_translation_is_a_share_of_the_size():
     rows = [[1.0, HALF], [0.0, HALF], [HALF, 1.0], [HALF, 0.0]]
     for (u, v), moved in zip(rows, view(image, entries(translation=0.25), *rows), strict=True):
         (row,), (column,) = np.nonzero(moved[..., 0])
-        # A quarter of 32 px, against the direction that the matrix reads from.
+        # A quarter of 32 px, opposite to the direction of the matrix.
         assert (row, column) == (16 - round(16 * (v - HALF)), 16 - round(16 * (u - HALF)))
 
 
@@ -203,7 +203,7 @@ def test_borders_are_mirrored():
 
 
 def test_geometry_is_one_resampling():
-    # Turned there and back in one view: two resamplings would have blurred it.
+    # Two opposite rotations in one view: two resamplings would blur the image.
     image = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
     chosen = entries(rotation=0.25) + entries(rotation=0.25)
     again = view(image, chosen, [0.2, 0.8])
@@ -235,12 +235,12 @@ def test_color_leaves_grey_alone_and_keeps_the_mean():
     image = np.array([120, 100, 80], np.uint8) * np.ones((1, 16, 16, 1), np.uint8)
     luma = round(0.299 * 120 + 0.587 * 100 + 0.114 * 80)
     bare, turned = view(image, entries(color=1.0), [0.0, HALF], [HALF, 1.0]).astype(float)
-    assert (bare == luma).all()  # Without saturation.
+    assert (bare == luma).all()  # The saturation is 0.
     # A turn of the hue keeps the channels' mean, up to rounding.
     assert abs(turned.mean() - 100) < 0.5 and np.abs(turned - image).max() > 3
 
 
-def test_erasing_makes_one_grey_rectangle_by_chance():
+def test_erasing_makes_one_grey_rectangle_in_some_images():
     images = np.zeros((500, 32, 32, 3), np.uint8)
     erased = views(images, uniform(500, 5), entries(erasing=0.3))[..., 0]
     hit = erased.any((1, 2))
@@ -253,15 +253,15 @@ def test_erasing_makes_one_grey_rectangle_by_chance():
         assert np.diff(np.flatnonzero(rows)).max(initial=1) == 1
         assert np.diff(np.flatnonzero(columns)).max(initial=1) == 1
         shares.append(image.mean())
-    # 2 to 33% of the area, a pixel more or less on each side.
+    # 2 to 33% of the area, give or take a pixel on each side.
     assert min(shares) > 0.005 and max(shares) < 0.4 and 0.12 < np.mean(shares) < 0.23
 
 
-# RandAugment. Ten operations; which one is drawn is the first number of a layer.
+# RandAugment. The first random number of a layer selects one of ten operations.
 
 
 def drawn(image, *pairs):
-    """One layer each: an operation, and its strength in -1..1 of magnitude 1."""
+    """Returns a view for each (index of an operation, strength in -1..1), with one layer."""
     rows = [[(i + 0.5) / 10, (strength + 1) / 2] + 10 * [0.0] for i, strength in pairs]
     return view(image, entries(rand_augment=RandAugment(layers=1, magnitude=1.0)), *rows)
 
@@ -283,10 +283,10 @@ def test_posterize_and_solarize():
 
 
 def test_an_operation_that_is_not_drawn_changes_nothing():
-    # Brightness beyond 255 and fractions are what solarize and posterize would act on.
+    # Solarize and posterize would change values above 255 and fractional values.
     image = np.full((1, 16, 16, 3), 200, np.uint8)
     chosen = entries(brightness=0.9, rand_augment=RandAugment(layers=1, magnitude=1.0))
-    numbers = [1.0, 0.05, HALF] + 10 * [0.0]  # Brighter; then a rotation by nothing.
+    numbers = [1.0, 0.05, HALF] + 10 * [0.0]  # Brighter, then a rotation by 0.
     assert (view(image, chosen, numbers) == 255).all()
     tinted = np.array([103, 98, 95], np.uint8) * np.ones((1, 16, 16, 1), np.uint8)
     chosen = entries(contrast=0.5, rand_augment=RandAugment(layers=1, magnitude=1.0))
@@ -297,7 +297,7 @@ def test_rand_augment_is_mean_neutral_where_it_can_be():
     images = np.full((200, 16, 16, 3), 128, np.uint8)
     chosen = entries(rand_augment=RandAugment(layers=2, magnitude=0.1))
     mean = views(images, uniform(200, 12), chosen).mean()
-    # Posterize floors; flooring what was not drawn would cost half a level in each layer.
+    # Posterize floors values. Flooring other images too would cost half a level in each layer.
     assert abs(mean - 128) < 1.5
 
 
@@ -305,7 +305,7 @@ def test_rand_augment_is_mean_neutral_where_it_can_be():
 
 
 def mixed(images, targets, augmentations, seeds):
-    """A pair a seed; eagerly, and the same inside Dataset.map."""
+    """Returns (images, targets) for each seed; checks that Dataset.map agrees with eager mode."""
     seeds = np.array([[5, seed] for seed in seeds], np.int32)
     eager = [mix(tf.constant(images), tf.constant(targets), augmentations, s) for s in seeds]
     mapped = tf.data.Dataset.from_tensor_slices(seeds).map(
@@ -329,7 +329,7 @@ def test_targets_are_the_shares_of_the_pixels(name):
     shares = set()
     for x, y in mixed(*two_tones(), entries(**{name: 1.0}), range(20)):
         np.testing.assert_allclose(y.sum(1), 1, atol=1e-6)  # float32
-        # The first class is what is bright; pixels are rounded to one of 255.
+        # The bright images have the first class; pixels are rounded to whole levels.
         np.testing.assert_allclose(x.mean((1, 2, 3)) / 200, y[:, 0], atol=0.5 / 200 + 1e-4)
         if name == "cutmix":
             assert set(np.unique(x)) <= {0, 200}
@@ -352,19 +352,19 @@ def test_alpha_decides_how_much_is_mixed():
         pairs = mixed(*two_tones(), entries(mixup=alpha), range(100))
         return np.abs(np.array([y[0, 0] for _, y in pairs]) - 0.5).mean()
 
-    # Of Beta(2, 2) 3/16 on average, +- 0.01; of Beta(1, 1) 1/4, +- 0.014.
+    # The mean is 3/16 +- 0.01 for Beta(2, 2), and 1/4 +- 0.014 for Beta(1, 1).
     assert 0.14 < distance(2.0) < 0.23 < distance(1.0) < 0.31
-    # Of a small alpha nearly a half: images are left alone.
+    # For a small alpha it is almost a half: images are hardly mixed.
     assert distance(0.02) > 0.45
 
 
-def test_of_two_mixes_one_is_drawn_a_batch():
+def test_each_batch_gets_one_of_two_mixes():
     pairs = mixed(*two_tones(), entries(mixup=1.0, cutmix=1.0), range(40))
     cut = sum(set(np.unique(x)) <= {0, 200} for x, _ in pairs)
     assert 8 <= cut <= 32  # 20 +- 3.2: nearly four sigma.
 
 
-def test_without_a_mix_all_stays_as_it_is():
+def test_mix_without_mixing_operations_changes_nothing():
     images, targets = two_tones()
     ((x, y),) = mixed(images, targets, entries(flip="both"), [0])
     np.testing.assert_array_equal(x, images)

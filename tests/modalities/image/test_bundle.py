@@ -60,11 +60,11 @@ def pictures() -> list[np.ndarray]:
 def test_python_resizes_as_training_does(fit, antialias, size):
     for image in pictures():
         expected = prepare(tf.constant(image), config(fit, antialias, size)).numpy()
-        found = predict.prepare(image, {**spec(fit, antialias), "image_size": size})
+        actual = predict.prepare(image, {**spec(fit, antialias), "image_size": size})
         # TensorFlow sums a triangle's weights in another order, so a value near .5 may round
         # the other way.
-        assert np.abs(found.astype(int) - expected).max() <= int(antialias)
-        assert (found != expected).mean() < 0.02
+        assert np.abs(actual.astype(int) - expected).max() <= int(antialias)
+        assert (actual != expected).mean() < 0.02
 
 
 def test_python_decodes_as_training_does(tmp_path):
@@ -106,8 +106,8 @@ def test_python_decodes_every_file_that_training_decodes(theme, tmp_path):
         if expected is None:  # Quarantined, so a device need not read it.
             continue
         with quiet_pillow():
-            found = predict.decode(file)
-        np.testing.assert_array_equal(found, expected, name)
+            actual = predict.decode(file)
+        np.testing.assert_array_equal(actual, expected, name)
         decoded += 1
     assert decoded > 3
 
@@ -122,10 +122,10 @@ def check_program(command: list[str], fit: str, antialias: bool) -> None:
     for image in pictures():
         line = [*command, *map(str, image.shape[:2])]
         done = subprocess.run(line, input=image.tobytes(), stdout=subprocess.PIPE, check=True)
-        found = np.frombuffer(done.stdout, np.uint8).reshape(32, 32, 3)
+        actual = np.frombuffer(done.stdout, np.uint8).reshape(32, 32, 3)
         expected = predict.prepare(image, spec(fit, antialias))
-        assert np.abs(found.astype(int) - expected).max() <= int(antialias)
-        assert (found != expected).mean() < 0.02
+        assert np.abs(actual.astype(int) - expected).max() <= int(antialias)
+        assert (actual != expected).mean() < 0.02
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="no C++ compiler on this machine")

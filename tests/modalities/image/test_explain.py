@@ -1,4 +1,4 @@
-"""Claims on the pictures that explain a run: right heat, views as in training, whole files."""
+"""The pictures that explain a run: heat maps are right, views are those of training."""
 
 import json
 import shutil
@@ -26,7 +26,7 @@ from tl_keras.training.network import model as models
 
 
 def small_model(pool: bool = True) -> keras.Model:
-    """Counts red and blue in 4 x 4 cells of 16 x 16 pixels, and answers with the more frequent."""
+    """Returns a model that averages red and blue in 4 x 4 cells and answers the stronger one."""
     inputs = keras.Input((16, 16, 3), dtype="uint8")
     x = keras.layers.Rescaling(1 / 255)(inputs)
     if pool:
@@ -49,17 +49,17 @@ def patch(colour: int, top: int, left: int) -> np.ndarray:
     return image
 
 
-def test_heat_lies_where_the_answer_comes_from():
+def test_heat_is_at_the_coloured_patch():
     images = np.stack([patch(0, 0, 4), patch(2, 12, 8), patch(0, 0, 4)])
     heat = explain.grad_cam(small_model(), images, np.eye(2)[[0, 1, 1]])
     expected = np.zeros((3, 4, 4))
     expected[0, 0, 1] = expected[1, 3, 2] = 1
-    # Nothing in the third speaks for blue.
+    # Nothing in the third image supports the answer blue.
     np.testing.assert_allclose(heat, expected, atol=1e-6)
 
 
-def test_heat_is_that_of_the_paper():
-    """Before a mean and a dense layer, Grad-CAM is the map weighted by the layer's kernel."""
+def test_heat_equals_the_paper():
+    """Before a mean and a dense layer, Grad-CAM is the feature map weighted by the kernel."""
     model = small_model()
     generator = np.random.default_rng(0)
     kernel = generator.normal(size=(2, 2)).astype(np.float32)
@@ -94,7 +94,7 @@ def test_models_without_a_map_have_no_heat():
     assert explain.feature_map(keras.Model(inputs, layer(layer(inputs)))) is None  # Not flat.
 
 
-def test_overlay_is_grey_but_for_the_heat():
+def test_overlay_is_grey_except_for_the_heat():
     image = np.full((16, 16, 3), (200, 100, 50), np.uint8)
     heat = np.zeros((4, 4), np.float32)
     heat[0, 0] = 1
@@ -111,7 +111,7 @@ def config_of(**sections) -> RunConfig:
 
 
 @pytest.mark.parametrize("seed", [0, 3])
-def test_views_are_those_of_training(seed):
+def test_views_equal_those_of_training(seed):
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (10, 16, 16, 3), np.uint8)
     config, inputs = config_of(seed=seed), Inputs(np.arange(10), images)
@@ -131,7 +131,7 @@ def test_views_that_repeat_are_shown_once():
     assert len(explain.views(images, [0, 1], 2, config_of(fit={"views": 2}))) == 2
 
 
-def test_no_more_views_are_shown_than_there_were_epochs():
+def test_number_of_views_is_limited_by_epochs():
     images = np.zeros((2, 16, 16, 3), np.uint8)
     assert len(explain.views(images, [0, 1], 2, config_of(fit={"epochs": 3}))) == 3
 
@@ -153,17 +153,17 @@ def dataset(count: int) -> Dataset:
 
 
 def write(folder, streamed: bool = False, **sections) -> dict:
-    """Pictures of a run whose test images are all red, half of them labelled blue."""
-    found, model = dataset(40), small_model()
+    """Writes the pictures of a run whose test images are all red, half of them labelled blue."""
+    data_set, model = dataset(40), small_model()
     images = np.stack([patch(0, 4 * (i % 4), 8) for i in range(40)])
     table = tf.constant(images)
     array = None if streamed else images
     lookup = (lambda indices: indices.map(lambda i: table[i])) if streamed else None
-    inputs = {split: Inputs(found.labels(split), array, lookup) for split in found.splits}
-    # A rising share, so that the order is known.
+    inputs = {split: Inputs(data_set.labels(split), array, lookup) for split in data_set.splits}
+    # Rising probabilities, so that the order of the mistakes is known.
     share = np.linspace(0.6, 0.99, 40)
     probabilities = {"test": np.stack([share, 1 - share], -1)}
-    explain.pictures(model, found, inputs, probabilities, config_of(**sections), folder)
+    explain.pictures(model, data_set, inputs, probabilities, config_of(**sections), folder)
     return json.loads((folder / "index.json").read_text())
 
 
@@ -171,20 +171,21 @@ def write(folder, streamed: bool = False, **sections) -> dict:
 def test_index_names_the_worst_mistakes_and_every_file(tmp_path, streamed):
     index = write(tmp_path / "pictures", streamed)
     files = [entry["file"] for entry in index["mistakes"]]
-    assert files == [f"test/{i}.png" for i in range(39, 16, -2)]  # Blue, the surest first.
+    # Images labelled blue, the most confident mistake first.
+    assert files == [f"test/{i}.png" for i in range(39, 16, -2)]
     assert {entry["split"] for entry in index["mistakes"]} == {"test"}
     named = [entry["heat"] for entry in index["mistakes"]]
     assert len(index["augmented"]) == 6
     for entry in index["augmented"]:
         assert entry["file"].startswith("train/") and len(entry["views"]) == 5
         named += [entry["original"], *entry["views"]]
-    found = {path.name for path in (tmp_path / "pictures").iterdir()}
-    assert found == {*named, "index.json"} and len(named) == 12 + 36
+    written = {path.name for path in (tmp_path / "pictures").iterdir()}
+    assert written == {*named, "index.json"} and len(named) == 12 + 36
     with Image.open(tmp_path / "pictures" / named[0]) as picture:
-        assert picture.format == "JPEG" and picture.size == (80, 80)  # 16 px, five times as large.
+        assert picture.format == "JPEG" and picture.size == (80, 80)  # 16 px, enlarged five times.
 
 
-def test_pictures_are_the_same_every_time_and_old_ones_go(tmp_path):
+def test_pictures_are_reproducible_and_old_ones_are_removed(tmp_path):
     write(tmp_path / "a")
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "old.jpg").touch()
@@ -195,12 +196,12 @@ def test_pictures_are_the_same_every_time_and_old_ones_go(tmp_path):
 
 
 @pytest.mark.parametrize("section", [{"fit": {"epochs": 0}}, {"image": {"augment": []}}])
-def test_no_views_where_training_showed_none(tmp_path, section):
+def test_no_views_without_fine_tuning_or_augmentation(tmp_path, section):
     assert write(tmp_path / "pictures", **section)["augmented"] == []
 
 
 def test_a_run_shows_its_own_mistakes(finished_run, tmp_path):
-    """A third of the run's test images are given another label."""
+    """A third of the run's test images get wrong labels."""
     shutil.copytree(finished_run.workdir, tmp_path / "run")
     run = runs.load(tmp_path / "run")
     data = run_data.read(run)
@@ -215,12 +216,12 @@ def test_a_run_shows_its_own_mistakes(finished_run, tmp_path):
     assert explain.MISTAKES == figures.MISTAKES
     html = page.write(run.workdir).read_text()
     heats = [entry["heat"] for entry in index["mistakes"] if entry["heat"]]
-    found = len(run.findings["suspects"]) + 2 * len(run.findings["near_duplicates"])
+    thumbnails = len(run.findings["suspects"]) + 2 * len(run.findings["near_duplicates"])
     views = explain.SAMPLES * (1 + run.config.fit.epochs)
-    assert heats and html.count("<img ") == len(worst) + len(heats) + views + found
+    assert heats and html.count("<img ") == len(worst) + len(heats) + views + thumbnails
     assert "Grad-CAM" in html and len(html) < 1_000_000
 
 
-def test_a_run_whose_answers_are_all_right_has_no_heat(tmp_path, monkeypatch):
+def test_a_run_without_mistakes_has_no_heat(tmp_path, monkeypatch):
     monkeypatch.setattr(metrics, "worst", lambda *_: [])
     assert write(tmp_path / "pictures")["mistakes"] == []

@@ -1,4 +1,4 @@
-"""Claims on tl_keras/data/formats.py: a file of a well-known format is called by its name."""
+"""A file in a well-known format that is not supported is named in the reason for its rejection."""
 
 import io
 import tarfile
@@ -64,17 +64,17 @@ FILES = {
 @pytest.mark.parametrize("name", FILES)
 def test_the_reason_names_the_format(name, tmp_path):
     (tmp_path / "x.jpg").write_bytes(FILES[name])
-    for found in (
+    for checked in (
         check_files.check(tmp_path / "x.jpg", ImageConfig(max_pixels=10**6)),
         check_files.check_content(FILES[name], ImageConfig(max_pixels=10**6)),
     ):
-        assert name in found.reason and "not an image: neither" not in found.reason
+        assert name in checked.reason and "not an image: expected" not in checked.reason
 
 
-def test_what_nobody_knows_is_still_no_image(tmp_path):
+def test_an_unknown_format_is_called_not_an_image(tmp_path):
     (tmp_path / "x").write_bytes(bytes(range(200, 256)) * 4)
     reason = check_files.check(tmp_path / "x", ImageConfig(max_pixels=10**6)).reason
-    assert reason == "not an image: neither JPEG, PNG, GIF, BMP, WEBP"
+    assert reason == "not an image: expected JPEG, PNG, GIF, BMP or WEBP"
 
 
 def test_damaged_images_are_called_damaged(tmp_path):
@@ -87,14 +87,14 @@ def test_damaged_images_are_called_damaged(tmp_path):
 @pytest.mark.parametrize(
     "text", ["p1 is the first", "MZ is a name", "dds files", "ID3 tags", "P3 and more"]
 )
-def test_text_that_begins_as_another_format_is_text(text):
+def test_text_that_begins_like_another_format_is_called_text(text):
     assert formats.named(text.encode()) == "not an image but text"
 
 
-def test_text_of_another_encoding_is_text():
+def test_text_in_utf16_is_called_text():
     assert formats.named("path,label\n".encode("utf-16")) == "not an image but text"
 
 
-def test_text_may_be_cut_within_a_character():
+def test_text_cut_within_a_character_is_called_text():
     text = ("a" * (check_files.NUM_BYTES - 1) + "é").encode()[: check_files.NUM_BYTES]
     assert formats.named(text) == "not an image but text"

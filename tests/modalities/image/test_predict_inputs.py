@@ -1,4 +1,4 @@
-"""Claims on tl_keras/approaches/given.py and predict: what people hand to it is taken or named."""
+"""The arguments of `predict`: paths, arrays and PIL images, and errors for everything else."""
 
 import io
 import os
@@ -33,7 +33,7 @@ def test_one_path_is_one_picture(quick_run, file, monkeypatch):
     assert tl_keras.predict(quick_run, np.array(str(file))) == expected
 
 
-def test_arrays_and_pil_images_are_what_their_files_are(quick_run, file):
+def test_arrays_and_pil_images_give_the_predictions_of_their_files(quick_run, file):
     (expected,) = tl_keras.predict(quick_run, file)
     image = Image.open(file)
     pixels = np.asarray(image)
@@ -44,7 +44,7 @@ def test_arrays_and_pil_images_are_what_their_files_are(quick_run, file):
     assert tl_keras.predict(quick_run, image)[0]["file"] == str(file)
 
 
-def test_rows_are_in_the_order_of_what_was_given(quick_run, file, pictures, tmp_path):
+def test_rows_are_in_the_order_of_the_inputs(quick_run, file, pictures, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"")
     rows = tl_keras.predict(
         quick_run, [PIXELS, file, tmp_path / "bad.png", PIXELS, pictures / "disc"]
@@ -67,7 +67,7 @@ def test_a_pil_image_is_turned_upright(quick_run, file, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other file systems refuse such names")
-def test_a_name_that_is_not_utf8_stops_no_other(quick_run, file, tmp_path):
+def test_a_name_that_is_not_utf8_is_an_error_of_its_own_row(quick_run, file, tmp_path):
     bad = os.path.join(os.fsencode(tmp_path), b"caf\xe9.png")
     shutil.copyfile(file, bad)
     rows = tl_keras.predict(quick_run, [os.fsdecode(bad), file])
@@ -76,7 +76,7 @@ def test_a_name_that_is_not_utf8_stops_no_other(quick_run, file, tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
-def test_a_link_that_is_named_is_followed(quick_run, file, tmp_path):
+def test_a_symbolic_link_is_followed(quick_run, file, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "link.png").symlink_to(file)
     (row,) = tl_keras.predict(quick_run, tmp_path / "elsewhere" / "link.png")
@@ -104,19 +104,19 @@ def test_a_link_that_is_named_is_followed(quick_run, file, tmp_path):
         ([PIXELS[:0]], r"an array \(0, 5, 3\) uint8 at #0"),
     ],
 )
-def test_anything_else_is_one_clear_type_error(wrong, received):
+def test_other_inputs_are_a_type_error(wrong, received):
     with pytest.raises(TypeError, match=f"predict: expected image files, .*; received {received}$"):
         as_given(wrong)
 
 
-def test_a_pil_image_that_cannot_be_read_is_named(file):
+def test_an_unreadable_pil_image_is_named(file):
     image = Image.open(file)
     image.close()
     with pytest.raises(ValueError, match="the PIL image at #1 cannot be read: Operation on closed"):
         as_given([PIXELS, image])
 
 
-def test_nothing_is_named(quick_run, tmp_path):
+def test_no_images_is_an_error(quick_run, tmp_path):
     with pytest.raises(ValueError, match="predict: expected images; the list holds none"):
         tl_keras.predict(quick_run, [])
     with pytest.raises(ValueError, match="expected images; '.*' holds none"):
@@ -131,7 +131,7 @@ def test_nothing_is_named(quick_run, tmp_path):
 def test_batches_are_joined(quick_run, file, monkeypatch):
     expected = tl_keras.predict(quick_run, [file, PIXELS, file])
     monkeypatch.setattr(predict.features, "BATCH_SIZE", 2)
-    found = tl_keras.predict(quick_run, [file, PIXELS, file])
-    assert [row["file"] for row in found] == [row["file"] for row in expected]
-    for one, other in zip(found, expected, strict=True):
+    actual = tl_keras.predict(quick_run, [file, PIXELS, file])
+    assert [row["file"] for row in actual] == [row["file"] for row in expected]
+    for one, other in zip(actual, expected, strict=True):
         assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-5)

@@ -15,7 +15,7 @@ from tl_keras.modalities.image.prepare import Kind, decode, kind_of, prepare
 
 
 def picture(height=40, width=50, seed=0):
-    """Soft shapes with some noise: chroma that a wrong upsampling would show."""
+    """Returns soft coloured shapes with noise; wrong chroma upsampling would be visible on them."""
     y, x = np.mgrid[:height, :width]
     waves = [128 + 60 * np.sin(x / 5 + i) + 60 * np.cos(y / 7 - i) for i in range(3)]
     noise = np.random.default_rng(seed).normal(0, 10, (height, width, 3))
@@ -29,7 +29,7 @@ ALPHA = np.dstack([RGB, np.linspace(0, 255, GREY.size).reshape(GREY.shape).astyp
 
 @pytest.fixture(autouse=True)
 def on_the_cpu():
-    """As in tf.data: a GPU rounds differently."""
+    """Runs on the CPU, as tf.data does, because a GPU rounds differently."""
     with tf.device("/CPU:0"):
         yield
 
@@ -48,7 +48,7 @@ def exif(orientation):
 
 
 def decoded(*paths, size=16, fraction=False):
-    """Pixels as the pipeline gets them: eagerly, and the same inside Dataset.map."""
+    """Returns pixels from eager mode; checks that Dataset.map gives the same."""
     checked = [check_files.check(path, ImageConfig()) for path in paths]
     assert not any(file.reason for file in checked)
     names = tf.constant([str(path) for path in paths])
@@ -71,9 +71,9 @@ def decoded(*paths, size=16, fraction=False):
 
 
 @pytest.mark.parametrize("progressive", [False, True])
-def test_jpeg_is_pillows_to_the_last_bit(tmp_path, progressive):
-    # No tolerance: both decode by libjpeg-turbo's accurate integer DCT, the same on every CPU.
-    # TensorFlow's default is the fast one, which is up to 25 of 255 away on photographs.
+def test_jpeg_equals_pillow_exactly(tmp_path, progressive):
+    # No tolerance: both use libjpeg-turbo's accurate integer DCT, which is the same on every CPU.
+    # TensorFlow's default is the fast DCT, which differs by up to 25 of 255 on photographs.
     shapes = [(40, 50), (33, 17), (8, 8), (1, 1), (7, 130)]
     paths = [
         save(
@@ -98,7 +98,7 @@ def test_cmyk_jpeg(tmp_path):
     path = save(tmp_path / "x.jpg", Image.fromarray(RGB).convert("CMYK"), "JPEG", quality=95)
     pixels = decoded(path)
     np.testing.assert_array_equal(pixels, np.asarray(Image.open(path).convert("RGB")))
-    # The colours of the picture, not their negative; JPEG at quality 95 loses a few of 255.
+    # The colours are not inverted; JPEG at quality 95 loses a few levels of 255.
     assert np.abs(pixels.astype(int) - RGB).mean() < 8
 
 
@@ -152,7 +152,7 @@ def test_sixteen_bits_become_the_upper_eight(tmp_path):
 def test_alpha_lies_over_white(tmp_path, format, options):
     pixels = decoded(save(tmp_path / "x", ALPHA, format, **options))
     share = ALPHA[..., 3:] / 255
-    # Pillow composites in integers: half a step of rounding, and a little more.
+    # Pillow composites in integers, so it rounds by a little more than half a level.
     np.testing.assert_allclose(pixels, share * RGB + (1 - share) * 255, atol=1)
     assert (pixels[ALPHA[..., 3] == 0] == 255).all()
 
@@ -162,7 +162,7 @@ def test_grey_with_alpha_lies_over_white(tmp_path):
     pixels = decoded(save(tmp_path / "x", image, "PNG"))
     share = ALPHA[..., 3:] / 255
     expected = np.repeat(share * GREY[..., None] + (1 - share) * 255, 3, -1)
-    np.testing.assert_allclose(pixels, expected, atol=1)  # As above.
+    np.testing.assert_allclose(pixels, expected, atol=1)  # Pillow's rounding, see above.
 
 
 def test_transparent_colours_become_white(tmp_path):
@@ -188,20 +188,20 @@ def test_animations_give_their_first_frame(tmp_path, format):
     np.testing.assert_array_equal(pixels, np.asarray(first))
 
 
-def test_suffixes_do_not_count(tmp_path):
+def test_suffixes_are_ignored(tmp_path):
     np.testing.assert_array_equal(decoded(save(tmp_path / "x.jpg", RGB, "PNG")), RGB)
     np.testing.assert_array_equal(decoded(save(tmp_path / "x.png", RGB, "BMP")), RGB)
     path = save(tmp_path / "x.bmp", RGB, "JPEG")
     np.testing.assert_array_equal(decoded(path), np.asarray(Image.open(path)))
 
 
-def test_broken_exif_does_not_keep_an_image_from_being_read(tmp_path):
+def test_an_image_with_broken_exif_is_read(tmp_path):
     path = save(tmp_path / "x.jpg", RGB, "JPEG", exif=b"Exif\0\0garbage")
     np.testing.assert_array_equal(decoded(path), np.asarray(Image.open(path)))
 
 
-def test_exif_that_cannot_be_written_again_does_not_keep_an_image_from_being_read(tmp_path):
-    # Orientation 6, and a text of the wrong type beside it.
+def test_an_image_whose_exif_pillow_cannot_write_is_read(tmp_path):
+    # Orientation 6, and a text tag of a wrong type.
     tags = b"\x02\0" + b"\x0e\x01\x05\0\x01\0\0\0\x26\0\0\0" + b"\x12\x01\x03\0\x01\0\0\0\x06\0\0\0"
     odd = b"Exif\0\0II*\0\x08\0\0\0" + tags + 4 * b"\0" + 8 * b"\xff"
     turned = save(tmp_path / "turned.jpg", RGB, "JPEG", exif=odd)
@@ -209,7 +209,7 @@ def test_exif_that_cannot_be_written_again_does_not_keep_an_image_from_being_rea
     np.testing.assert_array_equal(decoded(turned), np.rot90(decoded(plain), -1))
 
 
-def test_images_over_pillows_own_bound_are_read(tmp_path, monkeypatch):
+def test_images_over_pillows_own_limit_are_read(tmp_path, monkeypatch):
     path = save(tmp_path / "x.gif", Image.fromarray(RGB).quantize(16), "GIF")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     with warnings.catch_warnings():
@@ -247,7 +247,7 @@ def test_fraction_leaves_at_least_twice_the_size(tmp_path, size, expected):
     assert decoded(path, size=size, fraction=False).shape[:2] == (256, 320)
 
 
-def test_fraction_is_by_the_shorter_side(tmp_path):
+def test_fraction_depends_on_the_shorter_side(tmp_path):
     path = save(tmp_path / "x.jpg", picture(64, 512), "JPEG")
     assert decoded(path, size=16, fraction=True).shape[:2] == (32, 256)
 
@@ -261,11 +261,11 @@ def test_fraction_shows_the_same_picture(tmp_path):
     part, whole = (
         prepare(decode(tf.constant(str(path)), Kind("jpeg", ratio)), config) for ratio in (8, 1)
     )
-    # The fraction averages 8 x 8 px where bilinear resizing takes 2 x 2 of them.
+    # Decoding at a fraction averages 8 x 8 px, of which bilinear resizing reads only 2 x 2.
     assert np.abs(part.numpy().astype(int) - whole.numpy()).mean() < 3
 
 
-def test_fraction_is_for_jpegs_alone(tmp_path):
+def test_fraction_is_for_jpegs_only(tmp_path):
     image = picture(256, 320)
     for format in ("PNG", "BMP"):
         path = save(tmp_path / "x", image, format)
@@ -290,7 +290,7 @@ def test_pillow_images_of_every_mode_become_rgb():
         assert pixels.shape == (2, 3, 3) and pixels.dtype == np.uint8, mode
 
 
-def test_photographs_are_pillows_to_the_last_bit(real_data):
+def test_photographs_equal_pillow_exactly(real_data):
     files = sorted((real_data / "ants_bees" / "train").rglob("*.jpg"))[::10]
     assert files
     for file, pixels in zip(files, decoded(*files), strict=True):
@@ -301,7 +301,7 @@ def test_photographs_are_pillows_to_the_last_bit(real_data):
 
 
 def prepared(*images, **fields):
-    """Eagerly, and the same inside Dataset.map, where the size is not known beforehand."""
+    """Returns prepared images; checks that Dataset.map, with an unknown size, gives the same."""
     config = ImageConfig(**fields)
     images = [np.asarray(image, np.uint8) for image in images]
     eager = [prepare(tf.constant(image), config).numpy() for image in images]
@@ -324,7 +324,7 @@ RESIZES = ("stretch", "crop", "pad")
 
 @pytest.mark.parametrize("resize", RESIZES)
 @pytest.mark.parametrize("antialias", [False, True])
-def test_an_image_of_the_right_size_stays_as_it_is(resize, antialias):
+def test_an_image_of_the_right_size_is_not_changed(resize, antialias):
     image = picture(32, 32)
     result = prepared(image, size=32, resize=resize, antialias=antialias)
     np.testing.assert_array_equal(result, image)
@@ -336,7 +336,7 @@ def test_stretch_halves_by_the_mean_of_four():
     np.testing.assert_array_equal(prepared(image, size=16), np.round(blocks))
 
 
-def test_stretch_is_what_devices_do():
+def test_stretch_equals_tf_image_resize():
     image = picture(50, 37)
     expected = tf.round(tf.image.resize(image, (24, 24)))
     np.testing.assert_array_equal(prepared(image, size=24), expected)
@@ -350,13 +350,14 @@ def test_stretch_does_not_keep_the_shape():
     np.testing.assert_array_equal(prepared(grey(left), size=16), grey(expected))
 
 
-def test_antialias_reads_every_pixel_and_its_absence_two_of_four():
-    # 64 to 16 px: columns 1 and 2 of each four are all that bilinear resizing sees.
+def test_antialias_reads_every_pixel_and_bilinear_only_two_of_four():
+    # From 64 to 16 px, bilinear resizing reads only columns 1 and 2 of each four.
     row = np.tile([0, 100, 100, 0], 16)
     image = grey(np.tile(row, (64, 1)))
     assert (prepared(image, size=16) == 100).all()
     smoothed = prepared(image, size=16, antialias=True)[:, 1:-1]
-    assert (smoothed >= 45).all() and (smoothed <= 60).all()  # A triangle of eight columns.
+    # The weights are a triangle over eight columns.
+    assert (smoothed >= 45).all() and (smoothed <= 60).all()
 
 
 @pytest.mark.parametrize("upright", [False, True])
@@ -378,12 +379,12 @@ def test_pad_keeps_the_shape_between_black_bars(upright):
     np.testing.assert_array_equal(prepared(image, size=16, resize="pad"), expected)
 
 
-def test_pad_is_in_the_middle():
+def test_pad_centres_the_image():
     image = prepared(np.full((97, 101, 3), 200), size=48, resize="pad")
     assert (image[1:47] == 200).all() and (image[[0, 47]] == 0).all()  # 46 rows.
 
 
-def test_pad_of_photographs_is_that_of_tensorflow():
+def test_pad_of_photographs_equals_tensorflow():
     images = [picture(*shape) for shape in [(500, 375), (333, 500)]]
     expected = [tf.round(tf.image.resize_with_pad(image, 48, 48)) for image in images]
     np.testing.assert_array_equal(prepared(*images, size=48, resize="pad"), expected)

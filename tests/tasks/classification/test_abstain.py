@@ -1,4 +1,4 @@
-"""Abstaining: coverage is what was asked for, and too few examples are said."""
+"""Abstaining: coverage reaches the level, and too few examples raise an error."""
 
 import numpy as np
 import pytest
@@ -8,14 +8,14 @@ from tl_keras.tasks.classification import abstain as conformal
 
 
 def drawn(count: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities of five classes that are as sure as they say, and labels drawn from them."""
+    """Returns calibrated probabilities of five classes, and labels drawn from them."""
     probabilities = generator.dirichlet([0.3] * 5, count)
     labels = np.array([generator.choice(5, p=row) for row in probabilities])
     return probabilities.astype(np.float32), labels
 
 
 @pytest.mark.parametrize("level", [0.8, 0.95])
-def test_the_set_holds_the_right_class_as_often_as_asked(level):
+def test_coverage_reaches_the_level(level):
     generator, coverages = np.random.default_rng(0), []
     for _ in range(200):
         threshold = conformal.threshold(*drawn(60, generator), level)
@@ -23,11 +23,11 @@ def test_the_set_holds_the_right_class_as_often_as_asked(level):
         abstain = conformal.abstains(tf.constant(probabilities), threshold).numpy()
         measured = conformal.measure(probabilities, abstain, labels, threshold)
         coverages.append(measured["coverage"])
-    # Exact on average; of 200 draws of 60 examples the mean moves by some .003.
+    # Exact on average; the mean of 200 draws of 60 examples has a standard error of about 0.003.
     assert level - 0.01 < np.mean(coverages) < level + 1 / 61 + 0.01
 
 
-def test_it_decides_where_one_class_is_left():
+def test_the_model_decides_if_the_set_has_one_class():
     rows = tf.constant([[0.9, 0.1, 0.0], [0.5, 0.4, 0.1], [0.34, 0.33, 0.33]])
     assert list(conformal.abstains(rows, 0.35).numpy()) == [0, 1, 1]
     labels, abstain = np.array([0, 1, 2]), np.array([0.0, 1.0, 1.0])
@@ -36,22 +36,22 @@ def test_it_decides_where_one_class_is_left():
     assert measured["accuracy"] == 1 and measured["coverage"] == pytest.approx(2 / 3)
 
 
-def test_int8_which_ends_below_1_decides_too():
+def test_int8_probabilities_below_1_also_decide():
     sure = np.tile([0.99999, 0.00001], (100, 1))
     threshold = conformal.threshold(sure, np.zeros(100, int), 0.9)
     rounded = tf.constant([[255 / 256, 0.0]])
     assert list(conformal.abstains(rounded, threshold).numpy()) == [0]
 
 
-def test_nothing_decided_has_no_accuracy():
+def test_accuracy_is_none_if_the_model_never_decides():
     measured = conformal.measure(np.eye(3), np.ones(3), np.arange(3), 0.5)
     assert measured["accuracy"] is None and measured["answered"] == 0
 
 
-def test_nineteen_examples_tell_19_in_20_and_eighteen_do_not():
+def test_level_95_needs_nineteen_examples():
     labels = np.zeros(19, int)
     probabilities = np.linspace(0.1, 1, 19)[:, None] * [1, 0]
     assert conformal.threshold(probabilities, labels, 0.95) == pytest.approx(0.1 - 1 / 256)
-    with pytest.raises(ValueError, match=r"0.95 takes 19 validation examples.*there are 18"):
+    with pytest.raises(ValueError, match="0.95 needs at least 19 validation examples, received 18"):
         conformal.threshold(probabilities[:18], labels[:18], 0.95)
     conformal.check(18, 0.947)

@@ -1,4 +1,4 @@
-"""Claims on tl_keras/evaluate.py: scores, intervals, temperature, worst mistakes."""
+"""Scores, intervals, temperature and worst mistakes of classification."""
 
 import json
 
@@ -14,7 +14,7 @@ NAMES = ["ants", "bees", "wasps"]
 
 
 def sample(n: int, seed: int = 0, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """Returns probabilities and labels that are drawn from them: calibrated on purpose."""
+    """Returns probabilities and labels drawn from them, so that they are calibrated."""
     rng = np.random.default_rng(seed)
     probabilities = losses.answers(rng.normal(0, 1.5, (n, classes)))
     draws = rng.random((n, 1))
@@ -67,7 +67,7 @@ def test_class_without_examples_and_class_never_predicted():
         "bees": {"precision": None, "recall": 0.0, "n": 1},
         "wasps": {"precision": 0.0, "recall": None, "n": 0},
     }
-    assert scores["balanced_accuracy"] == 0.25  # Of ants and bees: wasps have no examples.
+    assert scores["balanced_accuracy"] == 0.25  # Mean of ants and bees; wasps have no examples.
     # By hand: ants 2*1/(2+2), bees 0, wasps 0.
     assert scores["macro_f1"] == pytest.approx(0.5 / 3)
 
@@ -96,15 +96,15 @@ def test_interval_shrinks_with_n_and_repeats():
     widths = [np.diff(scores_of(8 * n, 10 * n)["interval"])[0] for n in (2, 20, 200)]
     assert widths[0] > widths[1] > widths[2]
     assert scores_of(80, 100) == scores_of(80, 100)
-    # The normal interval, +-1.96 sqrt(0.8 * 0.2 / 2000); Wilson's is nearly the same there.
+    # The normal interval, +-1.96 sqrt(0.8 * 0.2 / 2000), is nearly equal to Wilson's here.
     assert widths[2] == pytest.approx(2 * 1.96 * np.sqrt(0.16 / 2000), rel=0.01)
 
 
 def test_more_right_answers_never_lower_the_interval():
-    found = [scores_of(right, 20)["interval"] for right in range(21)]
-    assert found == sorted(found) and len({low for low, _ in found}) == 21
+    bounds = [scores_of(right, 20)["interval"] for right in range(21)]
+    assert bounds == sorted(bounds) and len({low for low, _ in bounds}) == 21
     # 20 of 20, by hand: low = 1 / (1 + 1.96 ** 2 / 20).
-    assert found[20] == pytest.approx([1 / (1 + 1.959964**2 / 20), 1.0])
+    assert bounds[20] == pytest.approx([1 / (1 + 1.959964**2 / 20), 1.0])
 
 
 def test_calibration_error():
@@ -130,7 +130,7 @@ def test_softmax_of_large_logits():
 def test_temperature_recovers_a_known_scale(scale):
     probabilities, labels = sample(5000)
     temperature = losses.fit_temperature(scale * np.log(probabilities), labels)
-    # 5000 examples fix log T to about 0.02; three of those.
+    # With 5000 examples, log T has a standard error of about 0.02; the tolerance is three of them.
     assert temperature == pytest.approx(scale, rel=0.06)
 
 
@@ -143,20 +143,20 @@ def test_temperature_improves_the_fit_of_few_examples():
 
 
 @pytest.mark.parametrize("n", [20, 100])
-def test_temperature_claims_no_more_than_a_perfect_split_proves(n):
+def test_temperature_does_not_overstate_a_perfect_split(n):
     labels = np.arange(n) % 2
     logits = np.eye(2)[labels]
     sure = losses.answers(logits / losses.fit_temperature(logits, labels)).max()
-    # Platt's target; the prior is another rule, so one point of tolerance.
+    # Platt's target. The prior is a different rule, hence a tolerance of one percentage point.
     assert sure == pytest.approx((n + 1) / (n + 2), abs=0.01)
 
 
-def test_temperature_leaves_certain_and_right_logits_as_they_are():
+def test_temperature_does_not_change_confident_right_logits():
     labels = np.arange(20) % 2
     assert losses.fit_temperature(20 * np.eye(2)[labels], labels) == pytest.approx(1, abs=0.01)
 
 
-def test_temperature_stays_in_bounds_where_all_are_wrong():
+def test_temperature_stays_in_bounds_if_all_are_wrong():
     labels = np.arange(200) % 2
     temperature = losses.fit_temperature(50 * np.eye(2)[1 - labels], labels)
     assert 1 < temperature <= 20
@@ -189,6 +189,6 @@ def test_measure_refuses(probabilities, labels, names, message):
         ours.measure(np.array(probabilities), np.array(labels), names)
 
 
-def test_temperature_refuses_what_is_not_finite():
+def test_temperature_rejects_infinite_logits():
     with pytest.raises(ValueError, match="NaN or infinite"):
         losses.fit_temperature(np.array([[np.inf, 0.0]]), np.array([0]))

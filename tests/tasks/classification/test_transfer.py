@@ -8,8 +8,8 @@ from tl_keras.tasks.classification.transfer import left_out_accuracy, logme
 
 
 def brute_force(features: np.ndarray, labels: np.ndarray) -> float:
-    """The maximum of the marginal likelihood, found without any of its algebra."""
-    x, found = features.astype(np.float64), []
+    """Maximises the marginal likelihood numerically, without the algebra of `logme`."""
+    x, evidences = features.astype(np.float64), []
     for label in np.unique(labels):
         y = (labels == label).astype(np.float64)
 
@@ -19,8 +19,8 @@ def brute_force(features: np.ndarray, labels: np.ndarray) -> float:
 
         starts = [(a, b) for a in (-4.0, 0.0) for b in (-3.0, 0.0)]
         best = min(minimize(loss, s, method="Nelder-Mead").fun for s in starts)
-        found.append(-best / len(y))
-    return float(np.mean(found))
+        evidences.append(-best / len(y))
+    return float(np.mean(evidences))
 
 
 @pytest.mark.parametrize("channels", [5, 60])
@@ -31,7 +31,7 @@ def test_logme_is_the_maximum_evidence(channels):
     assert logme(features, labels) == pytest.approx(brute_force(features, labels), abs=2e-3)
 
 
-def test_better_features_have_more_evidence_and_more_right():
+def test_better_features_have_more_evidence_and_accuracy():
     features, labels = clusters(120, 0)
     generator = np.random.default_rng(2)
     scores = []
@@ -48,7 +48,7 @@ def test_left_out_accuracy_of_noise_is_chance():
     assert left_out_accuracy(noise, labels) == pytest.approx(0.25, abs=0.08)
 
 
-def test_an_example_is_not_answered_by_itself():
-    """One-hot features are learnt by heart, and say nothing of an example that is left out."""
+def test_a_left_out_example_is_not_fitted():
+    """One-hot features can only be memorised, which does not help for a left-out example."""
     labels = np.arange(60) % 2
     assert left_out_accuracy(np.eye(60, dtype=np.float32), labels) < 0.6

@@ -1,4 +1,4 @@
-"""Which files are images that can be read: the header, the size, all pixels. No TensorFlow."""
+"""Checks whether a file is a readable image: its header, size and pixels. Imports no TensorFlow."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from tl_keras.modalities.image.config import ImageConfig
 from tl_keras.modalities.image.pillow import FORMATS, orientation, quiet_pillow, to_rgb
 from tl_keras.modalities.image.refused_by_tensorflow import check_jpeg, check_png
 
-# What files of each begin with, however damaged the rest is.
+# The first bytes of each format. They identify the format even if the rest of a file is damaged.
 STARTS = {
     "JPEG": rb"\xff\xd8\xff",
     "PNG": rb"\x89PNG\r\n\x1a\n",
@@ -26,38 +26,40 @@ STARTS = {
     "WEBP": rb"RIFF....WEBP",
 }
 HUFFMAN_FRAMES = (0xC0, 0xC1, 0xC2)  # JPEG's baseline, extended and progressive DCT
-# What TensorFlow decodes at most, whatever `image.max_pixels` says: px, and px a side.
+# TensorFlow's own decoding limits, which apply whatever `image.max_pixels` is: px, and px a side.
 MOST_PIXELS, LONGEST_SIDE = (1 << 29) - 1, 1_000_000
-FIELDS = 2  # Raised when `Checked` gets a field.
-BY = [PIL.__version__, imagehash.__version__, FIELDS]  # What a remembered check rests on.
-DARK = 64  # of 255: an image whose brightest value is below is almost black (14 bits in 16)
+FIELDS = 2  # Increase this number when `Checked` gets a new field.
+# A remembered check is repeated if one of these values has changed.
+BY = [PIL.__version__, imagehash.__version__, FIELDS]
+# Of 255. An image is almost black if its brightest value is lower, as with 14 bits stored in 16.
+DARK = 64
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What one file holds. `reason` says why it cannot be used; "" if it can."""
+    """The result of checking one file. `reason` says why the file cannot be used; "" if it can."""
 
     digest: str = ""  # SHA-256 of the content, hex
     width: int = 0  # px
     height: int = 0  # px
     decoder: str = "pillow"
-    looks: str = ""  # see `copies.looks`; "" where nobody asked
+    looks: str = ""  # perceptual hashes, see `copies.looks`; "" if they were not requested
     peak: int = 255  # the brightest value of any channel, 0..255
     reason: str = ""
 
     @property
     def short(self) -> int:
-        """The shorter side of the image, px."""
+        """The length of the image's shorter side, px."""
         return min(self.width, self.height)
 
 
 def bound(settings: ImageConfig) -> int:
-    """What another value of would have a remembered file checked again."""
+    """Returns `max_pixels`, the setting that affects checks: if it changes, files are rechecked."""
     return settings.max_pixels
 
 
 def session() -> AbstractContextManager:
-    """Around the checks of many files."""
+    """Returns a context manager to enclose the checks of many files; it silences Pillow."""
     return quiet_pillow()
 
 
@@ -68,10 +70,13 @@ def read(
     settings: ImageConfig,
     looks: bool,
 ) -> Checked:
-    """What an image holds; raises what its decoder raises.
+    """Decodes an image file and returns what was found; raises whatever its decoder raises.
 
     Args:
-      content: gives all of the file's bytes.
+      file: a path, or an open file.
+      content: a function that returns all bytes of the file.
+      digest: SHA-256 of the content, hex.
+      looks: whether to compute perceptual hashes.
     """
     with Image.open(file, formats=FORMATS) as image:
         width, height = image.size
@@ -83,28 +88,36 @@ def read(
         elif image.format in ("JPEG", "MPO"):
             frame = check_jpeg(content())
         if frame in HUFFMAN_FRAMES:
-            # At down to an eighth of the size it decodes in half the time; truncation still shows.
+            # Decoding at a reduced size (down to 1/8) takes half the time and still detects
+            # truncation.
             image.draft(None, (copies.THUMBNAIL, copies.THUMBNAIL))
         image.load()
-        # Now that what stands behind the pixels has been read, too.
+        # Only after `load`, which also reads metadata stored after the pixels, such as EXIF.
         decoder = choose_decoder(image, frame)
         peak = to_rgb(image).max() if decoder == "pillow" else _peak(image)
-        seen = copies.looks(image) if looks else ""
-        return Checked(digest, width, height, decoder, seen, int(peak))
+        hashes = copies.looks(image) if looks else ""
+        return Checked(digest, width, height, decoder, hashes, int(peak))
 
 
 def blame(start: bytes, error: Exception) -> str:
-    """Why a file that begins with some bytes cannot be read as an image."""
-    name = next((name for name, own in STARTS.items() if re.match(own, start, re.DOTALL)), None)
+    """Returns why a file cannot be read as an image.
+
+    Args:
+      start: the first bytes of the file.
+      error: the exception that the decoder raised.
+    """
+    matches = (name for name, first in STARTS.items() if re.match(first, start, re.DOTALL))
+    name = next(matches, None)
     if name is None:
-        return formats.named(start) or f"not an image: neither {', '.join(FORMATS)}"
+        expected = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+        return formats.named(start) or f"not an image: expected {expected}"
     if isinstance(error, UnidentifiedImageError):
         return f"truncated or damaged: the header of this {name} cannot be read"
     return f"truncated or damaged: {str(error) or repr(error)}"
 
 
 def _peak(image: Image.Image) -> int:
-    """The brightest value of a grey or RGB image."""
+    """Returns the highest value in any channel of a grey or RGB image."""
     extrema: Any = image.getextrema()
     return max(high for _, high in ([extrema] if image.mode == "L" else extrema))
 
@@ -119,10 +132,10 @@ def _refuse_size(width: int, height: int, max_pixels: int) -> str:
 
 
 def choose_decoder(image: Image.Image, frame: int | None) -> str:
-    """`jpeg` or `png` where TensorFlow gives Pillow's pixels, else `pillow`.
+    """Returns `jpeg` or `png` if TensorFlow decodes the same pixels as Pillow, else `pillow`.
 
-    TensorFlow applies no EXIF orientation, drops alpha, cuts 16 bits to the upper 8, and does
-    not promise to read arithmetic-coded or lossless JPEGs.
+    TensorFlow ignores EXIF orientation, drops alpha, keeps only the upper 8 of 16 bits, and may not
+    read arithmetic-coded or lossless JPEGs.
     """
     plain = image.mode in ("L", "RGB") and "transparency" not in image.info
     if not plain or orientation(image) != 1:
@@ -133,13 +146,13 @@ def choose_decoder(image: Image.Image, frame: int | None) -> str:
 
 
 def warnings(checked: Mapping[str, Checked]) -> list[str]:
-    """A warning of images that are readable and all but black."""
-    dark = [file for file, own in checked.items() if not own.reason and own.peak < DARK]
+    """Returns a warning that lists readable images that are almost black; no warning if none is."""
+    dark = [file for file, image in checked.items() if not image.reason and image.peak < DARK]
     if not dark:
         return []
     peak = max(checked[file].peak for file in dark)
     return [
         f"almost black: {count_of(dark, 'image')} with no value above {peak} of 255: "
-        f"{shortened(dark)}; 12-bit pictures stored as 16 bits, and masks of class numbers, look "
-        "so: scale their values to 0..255"
+        f"{shortened(dark)}; typical causes are 12-bit pictures stored as 16 bits and masks of "
+        "class numbers: scale their values to 0..255"
     ]

@@ -262,13 +262,13 @@ def check_input(file: str, shape: Any, settings: ImageConfig) -> None:
     _, height, width, channels = shape
     if channels == 1:
         raise ValueError(
-            f"model.backbone: {file!r} takes grey images of 1 channel; expected 3, RGB: in Keras, "
-            f"x = keras.Input(({height}, {width}, 3)); {GREY}"
+            f"model.backbone: {file!r} takes grey images (1 channel); expected 3 channels, RGB; "
+            f"to convert in Keras: x = keras.Input(({height}, {width}, 3)); {GREY}"
         )
     if channels != 3:
         raise ValueError(
-            f"model.backbone: {file!r} takes {channels} channels, last in {tuple(shape)}; "
-            "expected 3, RGB"
+            f"model.backbone: {file!r} takes {channels} channels (the last axis of "
+            f"{tuple(shape)}); expected 3, RGB"
         )
     if None not in (height, width) and height != width:
         raise ValueError(

@@ -1,6 +1,6 @@
-"""Near-duplicates: pictures of the same, recompressed, resized, brightened, cropped or mirrored.
+"""Finds near-duplicates: recompressed, resized, brightened, cropped or mirrored copies of an image.
 
-Imports no TensorFlow: files are compared before anything slow begins.
+Imports no TensorFlow, because files are compared before anything slow begins.
 """
 
 from collections.abc import Sequence
@@ -14,24 +14,24 @@ from scipy.sparse.csgraph import connected_components
 
 from tl_keras.modalities.image.pillow import FORMATS, UPRIGHT, orientation, quiet_pillow, to_rgb
 
-MAX_EXAMPLES = 50_000  # Hashes of all pairs are compared.
+MAX_EXAMPLES = 50_000  # Larger sets are not searched, since the hashes of all pairs are compared.
 THUMBNAIL = 32  # px, height = width
-SHAPE = (THUMBNAIL, THUMBNAIL)  # of a thumbnail, uint8
-# Recompressed, resized, brightened and slightly cropped copies lie within both bounds. A hash
-# alone takes two hands before a white wall for copies.
-MAX_DISTANCE = 8  # of 64 bits
-MIN_CORRELATION = 0.95  # of grey thumbnails
-PARTNERS = 3  # pairs that are listed of an image
+SHAPE = (THUMBNAIL, THUMBNAIL)  # shape of a thumbnail; dtype uint8
+# Recompressed, resized, brightened and slightly cropped copies satisfy both bounds. Without the
+# correlation, photographs of two different hands before a white wall would count as copies.
+MAX_DISTANCE = 8  # differing bits of the 64 bits of a hash
+MIN_CORRELATION = 0.95  # correlation of the grey thumbnails
+PARTNERS = 3  # largest number of pairs listed for one image
 
 
 def looks(image: Image.Image) -> str:
-    """Perceptual hashes of a decoded image and of its mirror image, 32 hex digits."""
+    """Returns perceptual hashes of a decoded image and of its mirror image, as 32 hex digits."""
     grey = thumbnail(image)[None]
     return "".join(f"{_hashes(view)[0]:016x}" for view in (grey, grey[:, :, ::-1]))
 
 
 def thumbnail(image: Image.Image) -> np.ndarray:
-    """`(32, 32) uint8` grey, upright, of a decoded image of any mode."""
+    """Returns an upright grey thumbnail `(32, 32) uint8` of a decoded image of any mode."""
     turn = UPRIGHT.get(orientation(image))
     if image.mode not in ("L", "RGB") or image.has_transparency_data:
         image = Image.fromarray(to_rgb(image))
@@ -40,54 +40,60 @@ def thumbnail(image: Image.Image) -> np.ndarray:
 
 
 def thumbnails(images: np.ndarray) -> np.ndarray:
-    """`(n, 32, 32) uint8` grey, of images `(n, size, size, 3) uint8 RGB`."""
+    """Returns grey thumbnails `(n, 32, 32) uint8` of images `(n, size, size, 3) uint8 RGB`."""
     small = [thumbnail(Image.fromarray(np.asarray(image))) for image in images]
     return np.array(small, np.uint8).reshape(-1, THUMBNAIL, THUMBNAIL)
 
 
 def near_duplicates(grey: np.ndarray, kind: np.ndarray) -> list[tuple[int, int, int]]:
-    """(first, second, bits that differ) of images that show the same, mirrored or not.
+    """Returns near-duplicate pairs, mirrored or not, as (first, second, number of differing bits).
 
-    A perceptual hash (https://www.hackerfactor.com/blog/?/archives/432-Looks-Like-It.html) finds
-    the candidates, the correlation of the thumbnails decides. Each image is paired with the
-    nearest few before it: a thousand frames of one film make no million of pairs.
+    A perceptual hash (https://www.hackerfactor.com/blog/?/archives/432-Looks-Like-It.html) selects
+    the candidates, and the correlation of their thumbnails decides. Each image is paired with at
+    most `PARTNERS` earlier images, the nearest ones; otherwise a thousand frames of one film would
+    give a million pairs.
 
     Args:
       grey: thumbnails, `(n, 32, 32) uint8`.
-      kind: `(n,) int64`; images of one kind are not compared.
+      kind: `(n,) int64`; two images of the same kind are not compared.
     """
     views = [grey, grey[:, :, ::-1]]
     hashes = [_hashes(view) for view in views]
     vectors = [_centred(view) for view in views]
     pairs = []
     for second in range(1, len(grey)):
-        found: dict[int, int] = {}
-        for own_hashes, own_vectors in zip(hashes, vectors, strict=True):
-            distances = np.bitwise_count(hashes[0][:second] ^ own_hashes[second])
+        partners: dict[int, int] = {}
+        for view_hashes, view_vectors in zip(hashes, vectors, strict=True):
+            distances = np.bitwise_count(hashes[0][:second] ^ view_hashes[second])
             near = np.flatnonzero((distances <= MAX_DISTANCE) & (kind[:second] != kind[second]))
-            alike = near[vectors[0][near] @ own_vectors[second] >= MIN_CORRELATION]
+            alike = near[vectors[0][near] @ view_vectors[second] >= MIN_CORRELATION]
             for first in alike:
-                found.setdefault(int(first), int(distances[first]))
-        nearest = sorted(found.items(), key=lambda item: item[1])[:PARTNERS]
+                partners.setdefault(int(first), int(distances[first]))
+        nearest = sorted(partners.items(), key=lambda item: item[1])[:PARTNERS]
         pairs += [(first, second, distance) for first, distance in nearest]
     return sorted(pairs)
 
 
 def _hashes(grey: np.ndarray) -> np.ndarray:
-    """`(n,) uint64`."""
+    """Returns the perceptual hash of each thumbnail, `(n,) uint64`."""
     bits = [imagehash.phash(Image.fromarray(thumbnail)).hash.ravel() for thumbnail in grey]
     return np.packbits(np.array(bits), axis=1).view(np.uint64)[:, 0]
 
 
 def _centred(grey: np.ndarray) -> np.ndarray:
-    """`(n, pixels) float32` of mean 0 and length 1; 0 for one colour, which is like nothing."""
+    """Returns thumbnails as vectors of mean 0 and length 1, `(n, pixels) float32`.
+
+    A thumbnail of a single colour becomes the zero vector, which correlates with no image.
+    """
     flat = grey.reshape(len(grey), -1).astype(np.float32)
     flat -= flat.mean(1, keepdims=True)
     return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
 
 
 def clusters(grey: np.ndarray) -> list[list[int]]:
-    """Indices of images that show the same, directly or by way of others: two at least in a list.
+    """Returns groups of near-duplicates, each a list of two or more indices.
+
+    Two images are in one group if they are near-duplicates, directly or through other images.
 
     Args:
       grey: thumbnails, `(n, 32, 32) uint8`.
@@ -96,15 +102,17 @@ def clusters(grey: np.ndarray) -> list[list[int]]:
     ends = np.array([pair[:2] for pair in pairs], np.int64).reshape(-1, 2).T
     graph = coo_array((np.ones(len(pairs)), ends), shape=(len(grey), len(grey)))
     numbers = connected_components(graph, directed=False)[1]
-    found = [np.flatnonzero(numbers == number).tolist() for number in np.unique(numbers)]
-    return [members for members in found if len(members) > 1]
+    groups = [np.flatnonzero(numbers == number).tolist() for number in np.unique(numbers)]
+    return [members for members in groups if len(members) > 1]
 
 
 def with_similar_hashes(looks: Sequence[str]) -> np.ndarray:
-    """`(n,) int64`, increasing: images whose hash is near that of another, or of its mirror.
+    """Returns the indices of images whose hash is near the hash of another image or its mirror.
+
+    The indices are `(n,) int64`, increasing.
 
     Args:
-      looks: what `looks` gave of each.
+      looks: the result of `looks` for each image.
     """
     hashes = np.array([[int(look[:16], 16), int(look[16:], 16)] for look in looks], np.uint64)
     similar = np.zeros(len(hashes), bool)
@@ -117,6 +125,6 @@ def with_similar_hashes(looks: Sequence[str]) -> np.ndarray:
 
 
 def read_thumbnail(path: Path) -> np.ndarray:
-    """`thumbnail` of a file that can be read."""
+    """Returns the `thumbnail` of a readable image file."""
     with quiet_pillow(), Image.open(path, formats=FORMATS) as image:
         return thumbnail(image)

@@ -1,4 +1,4 @@
-"""What looks wrong in examples that can be read: listed for people to judge, never left out."""
+"""Lists readable images that look wrong, for people to judge; none of them is left out."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,23 +11,26 @@ from tl_keras.data.inputs import Inputs
 from tl_keras.modalities.image.config import ImageConfig
 from tl_keras.modalities.image.copies import MAX_EXAMPLES, near_duplicates, thumbnails
 
-ODD_ELONGATION = 2.0  # times the median of longer side / shorter side
-ONE_COLOUR = 4.0  # standard deviation of grey levels, 0..127
-FLAT = 2 / 3  # share of neighbouring pixels that are equal; photographs have under a half
-FLATTER = 0.4  # than the median share
-ODD_BRIGHTNESS = 5.0  # robust deviations from the median
-ODD_LEVELS = 40.0  # grey levels from the median, at least
+# An image is listed if one of these bounds is crossed.
+ODD_ELONGATION = 2.0  # longer side / shorter side, in multiples of the median
+ONE_COLOUR = 4.0  # standard deviation of the grey levels; it can be 0..127
+FLAT = 2 / 3  # share of neighbouring pixels that are equal; in photographs it is under a half
+FLATTER = 0.4  # this share minus its median; must be crossed together with FLAT
+ODD_BRIGHTNESS = 5.0  # distance of the mean grey from its median, in robust standard deviations
+ODD_LEVELS = 40.0  # the same in grey levels; must be crossed together with ODD_BRIGHTNESS
 
 
 def examine(dataset: Dataset, inputs: dict[str, Inputs], settings: ImageConfig) -> dict[str, Any]:
-    """Findings on a data set, ready for JSON; what cannot be looked at is not in it.
+    """Returns findings on a data set, ready for JSON; a key is missing if it could not be examined.
 
     Returns:
-      `near_duplicates`: pairs that lie in two splits or under two labels: `files`, `splits`,
-      `labels`, `distance` in bits. `rare`: classes that are hardly represented: `class`, `n`,
-      `why`. `sizes` of the files, px: `n`; `width`, `height` and `aspect` (width / height) as
-      [least, median, most]; `odd`, a list of `file`, `width`, `height`, `why`. `brightness`, mean
-      grey in 0..255: `n`, `median`, `odd`, a list of `file`, `mean`, `why`.
+      `near_duplicates`: pairs in different splits or with different labels, each with `files`,
+        `splits`, `labels` and `distance` (differing bits).
+      `rare`: classes with few examples, each with `class`, `n` and `why`.
+      `sizes`: sizes of the files in px: `n`; `width`, `height` and `aspect` (width / height), each
+        as [least, median, most]; `odd`, a list of `file`, `width`, `height` and `why`.
+      `brightness`: mean grey levels in 0..255: `n`; `median`; `odd`, a list of `file`, `mean` and
+        `why`.
     """
     findings: dict[str, Any] = {"rare": rare_answers(dataset)}
     splits = [split for split in SPLITS if dataset.splits[split]]
@@ -40,7 +43,7 @@ def examine(dataset: Dataset, inputs: dict[str, Inputs], settings: ImageConfig) 
         flat = np.concatenate([flatness(inputs[split].array) for split in splits])
         findings["brightness"] = brightness(grey, flat, examples)
         of_split = [split for split in splits for _ in dataset.splits[split]]
-        # Alike in one split under one label: nobody is harmed.
+        # Near-duplicates within one split and with one label do no harm and are not listed.
         split_of = np.repeat(np.arange(len(splits)), [len(dataset.splits[s]) for s in splits])
         labels = np.concatenate([dataset.labels(split) for split in splits])
         values, places = np.unique(labels, return_inverse=True)
@@ -68,18 +71,18 @@ def _pair(
 
 
 def sizes(examples: Sequence[Example], settings: ImageConfig) -> dict[str, Any]:
-    """Widths, heights and aspect ratios of files, and the odd ones among them."""
+    """Returns a summary of widths, heights and aspect ratios, and the images of unusual size."""
     width = np.array([example.checked.width for example in examples])
     height = np.array([example.checked.height for example in examples])
     aspect = width / height
-    elongation = np.maximum(aspect, 1 / aspect)  # Upright or lying is all the same.
+    elongation = np.maximum(aspect, 1 / aspect)  # The same for portrait and landscape.
     median = float(np.median(elongation))
     odd = []
     for example, ratio in zip(examples, elongation, strict=True):
         if ratio > ODD_ELONGATION * median:
-            why = f"{ratio:.1f} times as long as wide, {median:.1f} is the median"
+            why = f"{ratio:.1f} times as long as wide; the median is {median:.1f}"
         elif example.checked.short < settings.size / 2:
-            why = f"enlarged more than twice to image.size, {settings.size}"
+            why = f"shorter than half of image.size, {settings.size}: enlarged more than twofold"
         else:
             continue
         size = {"width": example.checked.width, "height": example.checked.height}
@@ -98,46 +101,55 @@ def _spread(values: np.ndarray) -> list[float]:
 
 
 def flatness(images: np.ndarray) -> np.ndarray:
-    """`(n,)` share of neighbouring pixels that are equal, of `(n, size, size, 3) uint8 RGB`."""
+    """Returns the share of neighbouring pixels that are equal, `(n,)` in 0..1.
+
+    Args:
+      images: `(n, size, size, 3) uint8 RGB`.
+    """
     shares = np.empty(len(images))
     for i, image in enumerate(images):
         wide = image.astype(np.uint32)
-        pixels = wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]  # One number each.
+        # One integer a pixel, for fast comparison.
+        pixels = wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
         pairs = (pixels[1:] == pixels[:-1], pixels[:, 1:] == pixels[:, :-1])
         shares[i] = np.mean([same.mean() for same in pairs])
     return shares
 
 
 def brightness(grey: np.ndarray, flat: np.ndarray, examples: Sequence[Example]) -> dict[str, Any]:
-    """Mean grey levels, and images that stand apart by them or by areas of one colour.
+    """Returns the median brightness, and the images of unusual brightness or colour.
 
     Args:
       grey: thumbnails, `(n, 32, 32) uint8`.
       flat: `flatness` of the images, `(n,)`.
-      examples: the images' own, n of them.
+      examples: the n examples of these images.
     """
     levels = grey.reshape(len(grey), -1).astype(np.float64)
     mean, deviation = levels.mean(1), levels.std(1)
     median = float(np.median(mean))
-    # Of a normal distribution, 1.4826 times the median absolute deviation is the standard one.
+    # For a normal distribution, the standard deviation is 1.4826 median absolute deviations.
     robust = 1.4826 * float(np.median(np.abs(mean - median)))
     odd = []
     flat_bound = max(FLAT, float(np.median(flat)) + FLATTER)
     for example, level, spread, share in zip(examples, mean, deviation, flat, strict=True):
         away = abs(level - median)
         if spread < ONE_COLOUR:
-            why = "of almost one colour"
+            why = "almost a single colour"
         elif share > flat_bound:
-            why = "areas of one colour: a drawing, a placeholder, a cut-out?"
+            why = "large areas of a single colour: a drawing, a placeholder or a cut-out?"
         elif away > max(ODD_BRIGHTNESS * robust, ODD_LEVELS):
-            why = f"far {'brighter' if level > median else 'darker'} than the others"
+            why = f"much {'brighter' if level > median else 'darker'} than the others"
         else:
             continue
         odd.append({"file": example.file, "mean": round(float(level), 1), "why": why})
     return {"n": len(grey), "median": round(median, 1), "odd": odd}
 
 
-def lines(found: Mapping[str, Any]) -> list[str]:
-    """What `examine` found in images alone, a line a kind."""
-    sizes, brightness = (len(found.get(k, {}).get("odd", [])) for k in ("sizes", "brightness"))
-    return [f"{sizes} images of odd size, {brightness} of odd brightness or colour"]
+def lines(findings: Mapping[str, Any]) -> list[str]:
+    """Returns a log line that counts the images of unusual size, brightness or colour.
+
+    Args:
+      findings: the result of `examine`.
+    """
+    sizes, brightness = (len(findings.get(k, {}).get("odd", [])) for k in ("sizes", "brightness"))
+    return [f"{sizes} images of unusual size, {brightness} of unusual brightness or colour"]

@@ -1,6 +1,7 @@
-"""Pictures that explain a run: where the model looked in its worst mistakes, augmented samples.
+"""Writes the report's pictures: heat maps of the worst mistakes, and augmented training images.
 
-Written into the run folder while model and images are at hand, since the report only reads files.
+They are written into the run folder while the model and the images are loaded, since the report
+only reads files.
 """
 
 import math
@@ -26,9 +27,9 @@ from tl_keras.training.network.model import logits_of
 
 MISTAKES = 12
 SAMPLES, VIEWS = 6, 5
-CELLS = 4  # Rows of a feature map, at least.
-SIDE = 160  # px, the longest side of a picture that is written
-WARM = np.array([255, 60, 0], np.float32)  # Of the heat; the picture below it is grey.
+CELLS = 4  # smallest number of rows and columns of a feature map for a heat map
+SIDE = 160  # px, the longer side of a written picture
+WARM = np.array([255, 60, 0], np.float32)  # RGB colour of the heat, laid over a grey picture
 GREY = np.array([0.299, 0.587, 0.114], np.float32)  # Rec. 601 luma
 
 
@@ -40,16 +41,17 @@ def pictures(
     config: RunConfig,
     folder: Path,
 ) -> None:
-    """Writes JPEGs and `index.json`: heat maps of the worst mistakes, views of training images.
+    """Writes heat maps of the worst mistakes and views of training images, as JPEGs with an index.
 
-    `index.json` holds `mistakes`, each with `file`, `split` and `heat` (a JPEG's name; None where
-    the model has no feature map, or nothing in it spoke for the answer), and `augmented`, each
-    with `file`, `original` and `views`.
+    `index.json` has `mistakes`, each with `file`, `split` and `heat` (the name of a JPEG, or None
+    if the model has no feature map or no part of it supports the answer), and `augmented`, each
+    with `file`, `original` and `views` (names of JPEGs).
 
     Args:
-      model: `(size, size, 3) uint8` to answers, with a layer `logits`.
-      probabilities: answers on each measured split; test is explained, else val.
-      folder: is made anew; the index is written last.
+      model: maps `(size, size, 3) uint8` to answers; has a layer `logits`.
+      probabilities: answers on each measured split. The mistakes on test are explained, or those
+        on val if test was not measured.
+      folder: is removed first if it exists; the index is written last.
     """
     shutil.rmtree(folder, ignore_errors=True)
     split = next(name for name in ("test", "val") if name in probabilities)
@@ -68,13 +70,13 @@ def _mistakes(
     probabilities: np.ndarray,
     folder: Path,
 ) -> list[dict[str, Any]]:
-    # Rounded as predictions.csv is, so that the report and this choose the same ones.
+    # Rounded like predictions.csv, so that the report chooses the same mistakes.
     metrics = tasks.of(dataset.task, "metrics")
     worst = metrics.worst(np.round(probabilities, 6), inputs[split].labels, MISTAKES)
     if not worst:
         return []
     images = examples_of(inputs[split].part(np.array(worst)))
-    # Held-out examples were answered by other models, of folds.
+    # In cross-validation, the answers on val come from the models of the folds, not from `model`.
     of_folds = dataset.whole and split == "val"
     heat = None if of_folds else grad_cam(model, images, probabilities[worst], dataset.task)
     entries = []
@@ -91,15 +93,16 @@ def _mistakes(
 def grad_cam(
     model: keras.Model, images: np.ndarray, answers: np.ndarray, task: str = tasks.DEFAULT
 ) -> np.ndarray | None:
-    """Where the model looked: Grad-CAM (arXiv 1610.02391) at its last feature map.
+    """Computes heat maps by Grad-CAM (arXiv 1610.02391) at the model's last feature map.
 
-    `(images, rows, columns) float32` in 0..1; all 0 where nothing spoke for the answer. None where
-    the model has no feature map.
+    Returns:
+      `(images, rows, columns) float32` in 0..1; all 0 for an image in which nothing supports the
+      answer. None if the model has no feature map.
 
     Args:
-      model: as for `pictures`.
+      model: see `pictures`.
       images: `(images, size, size, 3) uint8`.
-      answers: that each image is explained for, `(images, width)`.
+      answers: the answer to explain for each image, `(images, width)`.
     """
     cut = feature_map(model)
     if cut is None:
@@ -109,7 +112,8 @@ def grad_cam(
     with tf.GradientTape() as tape:
         tape.watch(maps)
         logits = suffix(freeze.suffix_inputs(suffix, maps, tf.constant(images)), training=False)
-        # Images do not meet in inference mode: the gradients of a sum are those of each.
+        # In inference mode, images do not affect each other, so the gradient of the sum contains
+        # the gradient of each image.
         score = tf.reduce_sum(tasks.of(task, "layer").explained(logits, answers))
     weights = tf.reduce_mean(tape.gradient(score, maps), axis=(1, 2), keepdims=True)
     heat = tf.nn.relu(tf.reduce_sum(weights * maps, axis=-1)).numpy().astype(np.float32)
@@ -117,13 +121,14 @@ def grad_cam(
 
 
 def feature_map(model: keras.Model) -> str | None:
-    """The last cut point whose output is a map coarser than the image, of `CELLS` a side or more.
+    """Returns the last cut point whose output is a feature map; None if there is none.
 
-    The paper takes the last of all; of a small image that would leave one cell or four.
+    The map must be coarser than the image and have at least `CELLS` rows. The paper takes the last
+    map of any size, but for a small image that map has only one or four cells.
     """
     try:
         cuts = set(freeze.cut_points(model))
-    except ValueError:  # A model that is not flat has no cut points.
+    except ValueError:  # A nested model has no cut points.
         return None
     size = model.input.shape[1]
     for operation in reversed(model.operations):
@@ -134,7 +139,7 @@ def feature_map(model: keras.Model) -> str | None:
 
 
 def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """The image in grey, warm where the heat is; `(size, size, 3) uint8` in and out."""
+    """Returns the image in grey with the heat map laid over it; `(size, size, 3) uint8`."""
     smooth = Image.fromarray(heat).resize(image.shape[1::-1], Image.Resampling.BICUBIC)
     share = 0.55 * np.clip(np.asarray(smooth), 0, 1)[..., None]
     grey = (image @ GREY)[..., None]
@@ -145,7 +150,7 @@ def _augmented(
     dataset: Dataset, inputs: Inputs, config: RunConfig, folder: Path
 ) -> list[dict[str, Any]]:
     if not config.settings.augmentations or config.fit.is_head_alone:
-        return []  # A head alone is fitted on the images as they are.
+        return []  # Without fine-tuning, the head is fitted on images without augmentation.
     chosen = _spread(inputs.labels)
     images = examples_of(inputs.part(np.array(chosen)))
     shown = views(images, chosen, len(inputs), config)
@@ -161,31 +166,31 @@ def _augmented(
 
 
 def _spread(labels: np.ndarray) -> list[int]:
-    """Indices of up to `SAMPLES` examples of as many classes as possible."""
+    """Returns the indices of up to `SAMPLES` examples, from as many classes as possible."""
     order = np.argsort(labels, kind="stable")
     steps = np.linspace(0, len(order) - 1, min(SAMPLES, len(order)))
     return order[steps.round().astype(int)].tolist()
 
 
 def views(images: np.ndarray, indices: Sequence[int], count: int, config: RunConfig) -> np.ndarray:
-    """What training shows of images in its first epochs, `(views, images, size, size, 3) uint8`.
+    """Returns the views of images in the first epochs, `(views, images, size, size, 3) uint8`.
 
-    MixUp and CutMix, which join an image with its neighbour in the batch, join these images.
+    MixUp and CutMix mix neighbours within a batch; here they mix neighbours among `images`.
 
     Args:
       images: `(images, size, size, 3) uint8`.
-      indices: of the images, among the `count` training examples.
+      indices: index of each image among the `count` training examples.
     """
     augmentations, shown = config.settings.augmentations, []
-    # An epoch a view; `auto` gives at least as many epochs as are shown.
+    # Each epoch shows one view; `auto` always trains for at least `VIEWS` epochs.
     epochs = VIEWS if config.fit.epochs == "auto" else config.fit.epochs
     for view in range(min(VIEWS, epochs, config.fit.views or VIEWS)):
         shape = (count, num_columns(augmentations))
         numbers = tf.random.stateless_uniform(shape, (2 * config.seed, view))
         augmented = augment(tf.constant(images), tf.gather(numbers, indices), augmentations)
-        nobody = tf.zeros((len(images), 1))
+        no_targets = tf.zeros((len(images), 1))
         seed = tf.constant([2 * config.seed + 1, view], tf.int32)
-        shown.append(mix(augmented, nobody, augmentations, seed)[0].numpy())
+        shown.append(mix(augmented, no_targets, augmentations, seed)[0].numpy())
     return np.stack(shown)
 
 
@@ -194,7 +199,7 @@ def _write(path: Path, picture: np.ndarray) -> None:
     side = max(image.size)
     if side > SIDE:
         image.thumbnail((SIDE, SIDE))
-    elif side < SIDE // 2:  # Small images whole pixels wide: browsers would blur them.
+    elif side < SIDE // 2:  # Enlarge small images by whole pixels; a browser would blur them.
         factor = math.ceil(SIDE / 2 / side)
         image = image.resize([factor * length for length in image.size], Image.Resampling.NEAREST)
     with replacing(path) as temporary:

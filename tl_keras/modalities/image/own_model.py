@@ -1,4 +1,4 @@
-"""What stands around a user's own model of images: the start before it, the pooling behind it."""
+"""Layers around a user's own image model: normalisation before it, pooling after it."""
 
 from typing import Any
 
@@ -8,15 +8,15 @@ from absl import logging
 from tl_keras.backbones import applications
 from tl_keras.modalities.image.config import INPUT, ImageConfig
 
-LOOKS = "images"  # What the model's input shows, for messages.
+LOOKS = "images"  # For messages: what the model takes as input.
 
 
 def start(settings: ImageConfig, preprocessing: str | None, dtype: str) -> keras.Model:
-    """From a prepared image to what a model was trained on.
+    """Returns a model that converts a prepared image to the input that a user's model expects.
 
     Args:
-      preprocessing: see `applications.Backbone`; None: values in 0..255.
-      dtype: that the model takes.
+      preprocessing: see `applications.Backbone`; None leaves values in 0..255.
+      dtype: input dtype of the user's model.
     """
     image = keras.Input(settings.shape, dtype=settings.dtype, name=INPUT)
     if preprocessing in (None, "included") and dtype != "uint8":
@@ -27,27 +27,31 @@ def start(settings: ImageConfig, preprocessing: str | None, dtype: str) -> keras
 
 
 def features(x: Any) -> Any:
-    """Features `(batch, channels)` of a tensor in a graph: a feature map is pooled by average.
+    """Returns features `(batch, channels)`; a feature map is averaged over height and width.
+
+    Args:
+      x: output of the user's model: features, or a feature map `(batch, height, width, channels)`.
 
     Raises:
-      ValueError: the tensor is neither.
+      ValueError: the shape is neither of these.
     """
     if len(x.shape) == 4:
         return keras.layers.GlobalAveragePooling2D(name="pool")(x)
     if len(x.shape) != 2:
         raise ValueError(
-            f"ends in a tensor of shape {tuple(x.shape)}; expected features (batch, channels) or "
-            "a feature map (batch, height, width, channels): pool it and save again"
+            f"returns a tensor of shape {tuple(x.shape)}; expected features (batch, channels) or "
+            "a feature map (batch, height, width, channels): add pooling and save the model again"
         )
     return x
 
 
 def warn(file: str, normalises: bool, preprocessing: str | None) -> None:
-    """Warns of a model that nobody says takes 0..255 and that does not normalise by itself."""
+    """Logs a warning if neither the model nor `model.preprocessing` normalises pixels."""
     if preprocessing is None and not normalises:
         logging.warning(
-            "model.backbone: nothing in %r normalises pixels; it gets them as 0..255. If it was "
-            "trained otherwise, set model.preprocessing: tf (-1..1), torch (mean and deviation "
-            "of ImageNet) or caffe (BGR minus the mean); included: it was trained on 0..255",
+            "model.backbone: %r has no layer that normalises pixels, so it gets values in 0..255. "
+            "If it was trained on other values, set model.preprocessing: tf (-1..1), torch (mean "
+            "and deviation of ImageNet) or caffe (BGR minus the mean). If it was trained on "
+            "0..255, set included",
             file,
         )

@@ -1,7 +1,7 @@
-"""Files to pixels by Pillow, as the audit tries it and decoding does it. Imports no TensorFlow.
+"""Decodes image files with Pillow, for the audit and for training. Imports no TensorFlow.
 
-`device/predict.py`, which runs on devices by itself, makes the same pixels of the same files: the
-tests compare the two.
+`device/predict.py`, which runs on devices without this package, must decode every file to the same
+pixels; tests compare the two.
 """
 
 import threading
@@ -16,7 +16,8 @@ from PIL import Image, ImageFile
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
 ORIENTATION = 0x0112  # EXIF tag; 1 is upright
-# By EXIF orientation. ImageOps.exif_transpose also rewrites the EXIF, and fails where it cannot.
+# How to turn an image upright, by EXIF orientation. ImageOps.exif_transpose is not used because it
+# also rewrites the EXIF data, and fails if it cannot.
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -32,10 +33,11 @@ _held: list[ExitStack] = []
 
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Turns Pillow's own bound off, and its warnings on metadata; `max_pixels` is checked instead.
-    Truncated images fail even if LOAD_TRUNCATED_IMAGES is set.
+    """Turns off Pillow's limit on image size and its warnings about metadata.
 
-    All threads share these settings: the last one to leave restores them.
+    The caller checks `image.max_pixels` instead. Truncated images fail even if
+    LOAD_TRUNCATED_IMAGES is set. All threads share these settings; the last thread that leaves
+    the context restores them.
     """
     with _lock:
         _held.append(_held[0] if _held else _quieten())
@@ -50,7 +52,7 @@ def quiet_pillow() -> Iterator[None]:
 
 def _quieten() -> ExitStack:
     restore = ExitStack()
-    # Not catch_warnings, which would undo what other threads do to the filters meanwhile.
+    # Not catch_warnings: on exit it would undo changes that other threads made to the filters.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     restore.callback(_remove, warnings.filters[0])
     restore.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
@@ -60,28 +62,28 @@ def _quieten() -> ExitStack:
     return restore
 
 
-def _remove(own: tuple) -> None:
+def _remove(warning_filter: tuple) -> None:
     with suppress(ValueError):
-        warnings.filters.remove(own)  # type: ignore[attr-defined]  # It is a list.
+        warnings.filters.remove(warning_filter)  # type: ignore[attr-defined]  # It is a list.
 
 
 def read_rgb(file: Path | BinaryIO) -> np.ndarray:
-    """`(height, width, 3) uint8 RGB` of any supported file: upright, alpha over white, 8 bits."""
+    """Reads an image file as `(height, width, 3) uint8 RGB`: upright, transparency over white."""
     with quiet_pillow(), Image.open(file, formats=FORMATS) as image:
         image.load()
         return upright_rgb(image)
 
 
 def upright_rgb(image: Image.Image) -> np.ndarray:
-    """`to_rgb`, turned as the image's EXIF orientation says."""
+    """Returns `to_rgb` of an image, turned upright by its EXIF orientation."""
     turn = UPRIGHT.get(orientation(image))
     return to_rgb(image if turn is None else image.transpose(turn))
 
 
 def to_rgb(image: Image.Image) -> np.ndarray:
-    """`(height, width, 3) uint8 RGB` of a decoded image: alpha over white."""
+    """Converts a decoded image to `(height, width, 3) uint8 RGB`, transparency over white."""
     if image.mode.startswith("I"):
-        # 16 bits to 8 by the upper byte, as TensorFlow does; Pillow itself would clip.
+        # 16 bits become 8 by taking the upper byte, as TensorFlow does; Pillow itself would clip.
         grey = (np.asarray(image).astype(np.int64) >> 8).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=-1)
     if image.has_transparency_data:
@@ -91,9 +93,9 @@ def to_rgb(image: Image.Image) -> np.ndarray:
 
 
 def orientation(image: Image.Image) -> int:
-    """The EXIF orientation of a loaded image, 1 to 8; 1, upright, if it is missing or broken."""
+    """Returns the EXIF orientation of a loaded image, 1 to 8; 1 (upright) if missing or broken."""
     try:
         value: Any = image.getexif().get(ORIENTATION)
-    except Exception:  # Pillow raises anything here; the pixels are sound.
+    except Exception:  # Pillow may raise any exception here, although the pixels are intact.
         return 1
     return value if value in range(1, 9) else 1

@@ -1,4 +1,4 @@
-"""What people hand to `predict`: image files, folders, arrays, PIL images; one or many of them."""
+"""Converts the arguments of `predict` to a list: files, folders, arrays or PIL images."""
 
 import io
 import os
@@ -19,10 +19,10 @@ EXPECTED = (
 
 @dataclass(frozen=True)
 class Given:
-    """An image that is in memory.
+    """An image in memory.
 
     Attributes:
-      name: what stands in its row as `file`.
+      name: the value of `file` in its row of predictions.
       raw: `(height, width, 3) uint8` RGB, upright.
     """
 
@@ -31,10 +31,14 @@ class Given:
 
 
 def as_given(values: Any) -> list[Path | Given]:
-    """A list of paths and images from one or many of them.
+    """Returns a list of paths and in-memory images.
+
+    Args:
+      values: a path, an array or a PIL image, or an iterable of them.
 
     Raises:
-      TypeError: something is neither.
+      TypeError: a value has another type, or an array has another shape or dtype.
+      ValueError: a PIL image cannot be read.
     """
     return [_one(value, i) for i, value in enumerate(_many(values))]
 
@@ -46,8 +50,8 @@ def _many(pictures: Any) -> Iterable[Any]:
         return [pictures.item()]
     if isinstance(pictures, np.ndarray) and pictures.ndim < 4 and pictures.dtype.kind in "biuf":
         return [pictures]
-    strange = isinstance(pictures, bytes | bytearray | memoryview | Mapping | io.IOBase)
-    if strange or not isinstance(pictures, Iterable):
+    unsupported = isinstance(pictures, bytes | bytearray | memoryview | Mapping | io.IOBase)
+    if unsupported or not isinstance(pictures, Iterable):
         raise TypeError(f"predict: {EXPECTED}; received {type(pictures).__name__}")
     return pictures
 
@@ -55,17 +59,17 @@ def _many(pictures: Any) -> Iterable[Any]:
 def _one(picture: Any, place: int) -> Path | Given:
     name = f"#{place}"
     if isinstance(picture, str | os.PathLike) and isinstance(os.fspath(picture), str):
-        if not os.fspath(picture):  # As a path it would be the current folder.
+        if not os.fspath(picture):  # An empty path would mean the current folder.
             raise TypeError(f"predict: {EXPECTED}; received an empty name at {name}")
         return Path(os.path.expanduser(picture))
     if isinstance(picture, Image.Image):
-        own = getattr(picture, "filename", "") or name
+        filename = getattr(picture, "filename", "") or name
         try:
             with quiet_pillow():
                 picture = upright_rgb(picture)
-        except (ValueError, OSError) as error:  # Closed, or a damaged file.
+        except (ValueError, OSError) as error:  # The image is closed, or its file is damaged.
             raise ValueError(f"predict: the PIL image at {name} cannot be read: {error}") from None
-        name = own
+        name = filename
     if not isinstance(picture, np.ndarray):
         raise TypeError(f"predict: {EXPECTED}; received {type(picture).__name__} at {name}")
     if picture.dtype != np.uint8 or picture.shape[2:] != (3,) or 0 in picture.shape:

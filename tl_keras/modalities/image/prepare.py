@@ -1,4 +1,4 @@
-"""Images, the same every time: bytes to pixels, pixels to `(size, size, 3) uint8 RGB`."""
+"""Prepares images without randomness: decodes and resizes them to `(size, size, 3) uint8 RGB`."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -12,27 +12,30 @@ from tl_keras.modalities.image.check import Checked
 from tl_keras.modalities.image.config import ImageConfig
 from tl_keras.modalities.image.pillow import read_rgb
 
-BY = {"pillow": PIL.__version__}  # What a prepared image rests on, beside TensorFlow.
+BY = {"pillow": PIL.__version__}  # Libraries other than TensorFlow that affect a prepared image.
 
-# An image this many times the target or larger is decoded at a fraction in training.
+# For training, a JPEG is decoded at a fraction of its size that is at least this many times the
+# target size.
 FRACTION_MARGIN = 2
 AT_ONCE = 64
 
 
 class Kind(NamedTuple):
-    """How a file is decoded: `jpeg`, `png` or `pillow`, at 1 / `ratio` of its size."""
+    """The decoder of a file, `jpeg`, `png` or `pillow`; it decodes at 1 / `ratio` of the size."""
 
     decoder: str
-    ratio: int = 1  # 1, 2, 4 or 8; other than 1 for `jpeg` alone
+    ratio: int = 1  # 1, 2, 4 or 8 for `jpeg`, otherwise 1
 
 
 def kind_of(decoder: str, short: int, size: int) -> Kind:
-    """How a file is decoded for training: at a fraction where twice the target is left.
+    """Returns how to decode a file for training.
+
+    The ratio is the largest that leaves at least twice the target size.
 
     Args:
-      decoder: as the audit found.
-      short: px, the shorter side of the image.
-      size: px that the image will be resized to.
+      decoder: the decoder that the audit chose.
+      short: the shorter side of the image, px.
+      size: the target size, px.
     """
     ratios = (8, 4, 2) if decoder == "jpeg" else ()
     return Kind(decoder, next((r for r in ratios if short >= FRACTION_MARGIN * size * r), 1))
@@ -41,22 +44,22 @@ def kind_of(decoder: str, short: int, size: int) -> Kind:
 def decoder(
     checked: Sequence[Checked], settings: ImageConfig, fraction: bool
 ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """From the index of a file and what it holds to its prepared image, in a graph.
+    """Returns a graph function from (index of a file, its content) to the prepared image.
 
     Args:
-      checked: of each file what its check found.
-      fraction: whether large JPEGs are decoded at a fraction of their size, to train on alone.
+      checked: the result of the check of each file.
+      fraction: whether large JPEGs are decoded at a fraction of their size; for training only.
     """
     if fraction:
-        kinds = [kind_of(own.decoder, own.short, settings.size) for own in checked]
+        kinds = [kind_of(image.decoder, image.short, settings.size) for image in checked]
     else:
-        kinds = [Kind(own.decoder) for own in checked]
+        kinds = [Kind(image.decoder) for image in checked]
     present = sorted(set(kinds))
     codes = tf.constant([present.index(kind) for kind in kinds], tf.int32)
 
     def one(i: tf.Tensor, content: tf.Tensor) -> tf.Tensor:
         branches = [lambda kind=kind: decode_content(content, kind) for kind in present]
-        # A branch costs a fifth of the speed, and most data sets have one kind of file.
+        # Most data sets have one kind of file, and branching would cost a fifth of the speed.
         image = branches[0]() if len(present) == 1 else tf.switch_case(codes[i], branches)
         return prepare(image, settings)
 
@@ -64,14 +67,14 @@ def decoder(
 
 
 def decode(path: tf.Tensor, kind: Kind) -> tf.Tensor:
-    """`(height, width, 3) uint8 RGB` of a file, upright; `path` is a scalar string."""
+    """Decodes a file to `(height, width, 3) uint8 RGB`, upright; `path` is a scalar string."""
     return decode_content(tf.io.read_file(path), kind)
 
 
 def decode_content(content: tf.Tensor, kind: Kind) -> tf.Tensor:
-    """`decode` of what a file holds, a scalar string."""
+    """Decodes the content of a file, a scalar string; see `decode`."""
     if kind.decoder == "jpeg":
-        # The decoder's default is fast and a little off Pillow's pixels.
+        # The default DCT method is faster, but its pixels differ a little from Pillow's.
         accurate = {"ratio": kind.ratio, "dct_method": "INTEGER_ACCURATE"}
         image = tf.io.decode_jpeg(content, channels=3, **accurate)
     elif kind.decoder == "png":
@@ -82,7 +85,7 @@ def decode_content(content: tf.Tensor, kind: Kind) -> tf.Tensor:
 
 
 def _decode_with_pillow(content: tf.Tensor) -> tf.Tensor:
-    # Eagerly, strings come and images go as arrays.
+    # Outside a graph, the content comes as an array, and the image must be converted to a tensor.
     def read(encoded: bytes | np.ndarray) -> np.ndarray:
         return read_rgb(io.BytesIO(np.asarray(encoded, object).item()))
 
@@ -90,19 +93,20 @@ def _decode_with_pillow(content: tf.Tensor) -> tf.Tensor:
 
 
 def prepare(image: tf.Tensor, settings: ImageConfig) -> tf.Tensor:
-    """`(size, size, 3) uint8` from `(height, width, 3) uint8`, by `image.resize`."""
+    """Resizes an image `(height, width, 3) uint8` to `(size, size, 3) uint8`, by `image.resize`."""
     size, inside = settings.size, (settings.size, settings.size)
     height, width = tf.unstack(tf.shape(image)[:2])
     if settings.resize == "crop":
         short = tf.minimum(height, width)
         image = tf.image.resize_with_crop_or_pad(image, short, short)
     elif settings.resize == "pad":
-        # Not tf.image.resize_with_pad: of very long images it makes 0 px, and fails.
+        # Not tf.image.resize_with_pad: it fails on very long images, whose short side becomes 0 px.
         long = tf.maximum(height, width)
         inside = tf.maximum(tf.stack([height, width]) * size // long, 1)
     image = tf.image.resize(image, inside, antialias=settings.antialias)
     image = tf.round(image)
-    if settings.antialias:  # Its weights may add up to a little over 1; clipping costs a tenth.
+    # The weights of antialiasing may sum to slightly more than 1. Only then clip: it costs a tenth.
+    if settings.antialias:
         image = tf.clip_by_value(image, 0, 255)
     image = tf.cast(image, tf.uint8)
     if settings.resize == "pad":
@@ -111,11 +115,14 @@ def prepare(image: tf.Tensor, settings: ImageConfig) -> tf.Tensor:
 
 
 def served(content: tf.Tensor, settings: ImageConfig) -> tf.Tensor:
-    """A prepared image of what a JPEG, PNG, BMP or GIF file holds, by TensorFlow's operators alone.
+    """Returns the prepared image of a JPEG, PNG, BMP or GIF file, with TensorFlow operators only.
 
     EXIF orientation and transparency are ignored.
+
+    Args:
+      content: the bytes of the file, a scalar string.
     """
-    # JPEGs apart: `decode_image` would decode them fast, and otherwise than in training.
+    # `decode_image` would decode JPEGs with the fast DCT, not as in training.
     image = tf.cond(
         tf.io.is_jpeg(content),
         lambda: tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE"),
@@ -125,19 +132,19 @@ def served(content: tf.Tensor, settings: ImageConfig) -> tf.Tensor:
 
 
 def embedded(images: np.ndarray, settings: ImageConfig) -> np.ndarray:
-    """`(n, size, size, 3) uint8` of images that the package drew, `(n, height, width, 3) uint8`."""
+    """Resizes generated images `(n, height, width, 3) uint8` to `(n, size, size, 3) uint8`."""
     size = settings.size
     if images.shape[1] == size:
         return images
     array = np.empty((len(images), size, size, 3), np.uint8)
 
     @tf.function(autograph=False)
-    def resize(some: tf.Tensor) -> tf.Tensor:
-        resized = tf.image.resize(some, (size, size), antialias=settings.antialias)
-        # Antialiasing's weights may add up to a little over 1.
+    def resize(chunk: tf.Tensor) -> tf.Tensor:
+        resized = tf.image.resize(chunk, (size, size), antialias=settings.antialias)
+        # The weights of antialiasing may sum to slightly more than 1.
         return tf.clip_by_value(tf.round(resized), 0, 255)
 
     for start in range(0, len(images), AT_ONCE):
-        some = images[start : start + AT_ONCE]
-        array[start : start + len(some)] = resize(tf.constant(some)).numpy()
+        chunk = images[start : start + AT_ONCE]
+        array[start : start + len(chunk)] = resize(tf.constant(chunk)).numpy()
     return array

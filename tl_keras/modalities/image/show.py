@@ -1,4 +1,4 @@
-"""Pictures for the page: of files under the data's root, embedded digits, the run's own JPEGs."""
+"""HTML pictures and sentences about images, for the report."""
 
 import base64
 import io
@@ -18,8 +18,8 @@ from tl_keras.report.sections.findings import SHOWN, cut
 from tl_keras.run.result.exports import OnFiles
 
 THUMBNAIL = 160  # px, longer side
-PICTURE = 60_000_000  # Pixels; a larger file is not decoded for the sake of a thumbnail.
-WRITTEN = 200_000  # Bytes; no picture that a run writes comes near.
+PICTURE = 60_000_000  # px; larger files get no thumbnail, since decoding takes too long
+WRITTEN = 200_000  # bytes; all pictures that a run writes are far smaller
 ODD = {"sizes": "size", "brightness": "brightness or colour"}
 WHY_ODD = "They may be crops, scans or camera faults, which new pictures will not have."
 EXPLAINED = (
@@ -34,15 +34,15 @@ SHIFTS = "other cameras, places, populations or times"
 
 @dataclass(frozen=True)
 class Picture:
-    """A JPEG to embed. px"""
+    """A JPEG to embed in the page."""
 
     data: bytes
-    width: int
-    height: int
+    width: int  # px
+    height: int  # px
 
 
 def thumbnails(run: RunFiles, files: Sequence[str]) -> list[Picture | None]:
-    """A thumbnail of each file; None where the picture cannot be found or read."""
+    """Returns a thumbnail of each file; None for a file that is missing or unreadable."""
     root = run.data.get("root")
     if root is None and run.source == "digits":
         return _digits(files)
@@ -50,8 +50,8 @@ def thumbnails(run: RunFiles, files: Sequence[str]) -> list[Picture | None]:
 
 
 def written(run: RunFiles, name: object) -> Picture | None:
-    """A JPEG that the run wrote to `pictures/`; None if there is none of that name."""
-    # A plain name: an index must not draw in what lies elsewhere.
+    """Returns a JPEG that the run wrote to `pictures/`; None if it is missing or unreadable."""
+    # Only plain file names, so that a manipulated index cannot pull other files into the report.
     if not isinstance(name, str) or not re.fullmatch(r"\w+\.jpg", name, re.ASCII):
         return None
     path = run.folder / "pictures" / name
@@ -65,7 +65,7 @@ def written(run: RunFiles, name: object) -> Picture | None:
 
 
 def image(picture: Picture, alt: str, shape: Picture | None = None) -> str:
-    """An `<img>`; in the proportions of another picture where one is given."""
+    """Returns an `<img>` element, in the size of the picture or of `shape` if given."""
     encoded = base64.b64encode(picture.data).decode()
     like = shape or picture
     return (
@@ -75,8 +75,8 @@ def image(picture: Picture, alt: str, shape: Picture | None = None) -> str:
 
 
 def explained(run: RunFiles, heat: Picture, alt: str, original: Picture | None) -> str:
-    """An `<img>` of what spoke for an answer, beside the image of which it was."""
-    # The model sees a stretched picture: shown in the proportions of the original.
+    """Returns an `<img>` of a heat map, to be shown beside the original image."""
+    # If the model sees a stretched picture, show it in the proportions of the original.
     stretched = (run.tree.get("image") or {}).get("resize", "stretch") == "stretch"
     return image(heat, alt, original if stretched else None)
 
@@ -84,12 +84,12 @@ def explained(run: RunFiles, heat: Picture, alt: str, original: Picture | None) 
 def _digits(files: Sequence[str]) -> list[Picture | None]:
     if not files:
         return []
-    # Here, as scikit-learn is slow to import and most reports show no digits.
+    # Imported here because scikit-learn is slow to import and most reports show no digits.
     from tl_keras.modalities.image.drawn import digits
 
     images, _ = digits.render()
-    found = [re.fullmatch("digits/([0-9]{4})", file) for file in files]
-    indices = [int(match[1]) if match else len(images) for match in found]
+    matches = [re.fullmatch("digits/([0-9]{4})", file) for file in files]
+    indices = [int(match[1]) if match else len(images) for match in matches]
     return [_jpeg(Image.fromarray(images[i])) if i < len(images) else None for i in indices]
 
 
@@ -98,9 +98,10 @@ def _shrunk_file(root: str | None, file: str) -> Picture | None:
         return None
     try:
         path = (Path(root) / file).resolve()
-        # A report is passed on: a file name, or a link, must not draw in what lies outside.
+        # Reports are shared: a file name or a link must not pull in files outside the data folder.
         return _shrunk(path) if path.is_relative_to(Path(root).resolve()) else None
-    except Exception:  # Pillow raises anything on hostile bytes; no thumbnail is worth a report.
+    # Pillow may raise any exception on damaged files. A report does without such a thumbnail.
+    except Exception:
         return None
 
 
@@ -108,9 +109,9 @@ def _shrunk(path: Path) -> Picture:
     with quiet_pillow(), Image.open(path, formats=FORMATS) as picture:
         if picture.width * picture.height > PICTURE:
             raise ValueError(f"{path}: {picture.size} is too large for a thumbnail")
-        picture.draft("RGB", (THUMBNAIL, THUMBNAIL))  # JPEG decodes at a fraction of its size.
+        picture.draft("RGB", (THUMBNAIL, THUMBNAIL))  # Decodes JPEGs faster, at a reduced size.
         picture.load()
-        # As the model sees it: alpha over white, 16 bits by the upper byte.
+        # As the model sees the picture: transparency over white, 16 bits cut to the upper byte.
         shown = Image.fromarray(upright_rgb(picture))
         shown.thumbnail((THUMBNAIL, THUMBNAIL))
         return _jpeg(shown)
@@ -123,10 +124,10 @@ def _jpeg(picture: Image.Image) -> Picture:
 
 
 def prepared(settings: Mapping[str, Any]) -> str:
-    """What a model takes, in words; empty where a config does not say it.
+    """Returns the model's input in words; empty if the config does not have its size.
 
     Args:
-      settings: the section `image` of a config as it was read, unchecked.
+      settings: the section `image` of a config, unchecked.
     """
     if not settings.get("size"):
         return ""
@@ -135,11 +136,11 @@ def prepared(settings: Mapping[str, Any]) -> str:
 
 
 def on_device(device: OnFiles, right: str) -> str:
-    """How the shipped file does from files as they are, in words.
+    """Returns a sentence: how the shipped file does on the original image files.
 
     Args:
       device: `shipped.device` of a result.
-      right: its accuracy, in words.
+      right: the accuracy in words, as in "is right on 90%, and "; empty if it was not measured.
     """
     return (
         "Given the original image files, decoded and resized by export/device/predict.py, it "
@@ -149,11 +150,15 @@ def on_device(device: OnFiles, right: str) -> str:
     )
 
 
-def findings(found: Mapping[str, Any]) -> dict[str, str]:
-    """What is unusual in sizes and brightness: HTML under a title, empty where nothing is."""
+def findings(examined: Mapping[str, Any]) -> dict[str, str]:
+    """Returns HTML about unusual sizes and brightness by title; empty HTML if nothing is unusual.
+
+    Args:
+      examined: the result of `examine`.
+    """
     return {
-        "Sizes": _sizes(found.get("sizes") or {}),
-        "Brightness and colour": _brightness(found.get("brightness") or {}),
+        "Sizes": _sizes(examined.get("sizes") or {}),
+        "Brightness and colour": _brightness(examined.get("brightness") or {}),
     }
 
 
@@ -189,16 +194,16 @@ def _brightness(brightness: dict) -> str:
 
 
 def _measured(
-    of: dict, named: list, odd: Sequence[dict], columns: Sequence[str], rows: list[list[str]]
+    part: dict, named: list, odd: Sequence[dict], columns: Sequence[str], rows: list[list[str]]
 ) -> str:
     if not named and not odd:
         return ""
-    on = note(f"Measured on {counted(of['n'], 'image')}.") if is_number(of.get("n")) else ""
+    size = note(f"Measured on {counted(part['n'], 'image')}.") if is_number(part.get("n")) else ""
     if not odd:
-        return on + facts(named)
-    of_what = "brightness or colour" if columns[1].startswith("Mean") else "size"
-    above = f"{counted(len(odd), 'image')} with unusual {of_what}{cut(odd)}."
-    return on + facts(named) + table(above, columns, rows, numeric=(1,))
+        return size + facts(named)
+    unusual = "brightness or colour" if columns[1].startswith("Mean") else "size"
+    above = f"{counted(len(odd), 'image')} with unusual {unusual}{cut(odd)}."
+    return size + facts(named) + table(above, columns, rows, numeric=(1,))
 
 
 def _range(values: Any) -> str:

@@ -1,5 +1,8 @@
-"""Embedded sources of images: `digits`, real and handwritten, and `glyphs`, which are drawn; and
-what an image is in TensorFlow Datasets."""
+"""Image sources other than a user's files.
+
+`digits` are real handwritten digits, and `glyphs` are rendered letters and symbols. The module also
+says how TensorFlow Datasets holds images.
+"""
 
 import functools
 from typing import Any
@@ -10,21 +13,21 @@ from tl_keras.maybe import Maybe
 from tl_keras.modalities.drawn_source import Drawn
 from tl_keras.modalities.image.drawn import digits, glyph_masks
 
-HELD_OUT = 10_000  # glyphs, of which data.val and data.test are shares
+HELD_OUT = 10_000  # glyphs; val and test get the fractions data.val and data.test of this number
 AT_ONCE = 1024
-FEATURE = "image"  # of TensorFlow Datasets
+FEATURE = "image"  # name of the feature in TensorFlow Datasets
 SUFFIXES = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"GI": ".gif", b"BM": ".bmp", b"RI": ".webp"}
 
 
 def is_feature(feature: Any) -> bool:
-    """Whether a feature of TensorFlow Datasets holds images."""
+    """Returns whether a feature of TensorFlow Datasets holds images."""
     import tensorflow_datasets as tfds
 
     return isinstance(feature, tfds.features.Image)
 
 
 def check_feature(feature: Any, name: str) -> None:
-    """Raises ValueError where the images of a data set are of another type."""
+    """Raises ValueError if the images of a data set are not uint8."""
     if feature.np_dtype != np.uint8:
         raise ValueError(
             f"data.name: {name!r} has images of {np.dtype(feature.np_dtype)}; expected uint8"
@@ -32,24 +35,24 @@ def check_feature(feature: Any, name: str) -> None:
 
 
 def suffix_of(content: bytes) -> str:
-    """For the name of a file that holds an encoded image."""
+    """Returns the file suffix for an encoded image, by its first bytes."""
     return SUFFIXES.get(content[:2], ".img")
 
 
 def draw_digits(config: Any) -> Drawn:
-    """The digits, all of them; splits are carved."""
+    """Returns all digits; the splits are carved from them."""
     images, labels = digits.render()
     files = [f"digits/{i:04d}" for i in range(len(labels))]
     return Drawn(digits.CLASSES, np.ascontiguousarray(images), labels, files)
 
 
 def draw_glyphs(config: Any) -> Drawn:
-    """Glyphs at `image.size`: val and test are drawn now, train when it is read."""
+    """Returns glyphs at `image.size`: renders val and test now, and train while it is read."""
     from tl_keras.modalities.image.drawn import glyphs
 
     data, size = config.data, config.image.size
     num_val, num_test = round(data.val * HELD_OUT), round(data.test * HELD_OUT)
-    seed = 2 * data.split_seed  # Even seeds draw val and test, odd ones train.
+    seed = 2 * data.split_seed  # Even seeds are for val and test, odd seeds for train.
     images, labels = _draw(seed, num_val + num_test, size)
     _, drawn_labels = _draw(seed + 1, data.num_examples, 0)
     return Drawn(
@@ -67,12 +70,15 @@ def draw_glyphs(config: Any) -> Drawn:
 
 
 def _draw(seed: int, count: int, size: int) -> tuple[Maybe[np.ndarray], np.ndarray]:
-    """Images `(count, size, size, 3) uint8` (None for size 0) and labels `(count,) int64`."""
+    """Returns images `(count, size, size, 3) uint8` and labels `(count,) int64`.
+
+    With size 0, the images are None.
+    """
     import tensorflow as tf
 
     from tl_keras.modalities.image.drawn import glyphs
 
-    # Traced, so that TensorFlow leaves out the drawing where labels alone are asked for.
+    # In a graph, TensorFlow skips the rendering if only the labels are returned.
     @tf.function(autograph=False)
     def chunk(indices):
         images, labels = glyphs.render(seed, indices, size or 64)

@@ -1,1 +1,1 @@
-"""One of several classes: a module for each part of the seam, see `tl_keras.tasks`."""
+"""The task of assigning one of several classes; the modules are the parts in `tl_keras.tasks`."""

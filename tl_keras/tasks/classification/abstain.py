@@ -1,9 +1,9 @@
-"""When a model had better not decide: split conformal prediction (Vovk et al. 2005; see
-Angelopoulos and Bates, arXiv 2107.07511).
+"""Abstaining: an output that says when the model should not decide.
 
-The set of classes whose probability reaches a threshold holds the right one in `level` of the
-cases, on average over what is like the examples that the threshold was found on. A device decides
-where that set is a single class.
+The method is split conformal prediction (Vovk et al. 2005; see Angelopoulos and Bates, arXiv
+2107.07511). The set of classes whose probability reaches a threshold contains the right class in a
+share `level` of the cases, for examples like those on which the threshold was computed. The model
+decides if this set has exactly one class, and otherwise abstains.
 """
 
 import math
@@ -14,42 +14,46 @@ import numpy as np
 from tl_keras.run.result.exports import Abstaining
 from tl_keras.tasks.shares import wilson
 
-ROUNDING = 1e-9  # (19 + 1) * (1 - 0.95) is 1, and a little less in floats
-STEP = 1 / 256  # of int8's probabilities, which end at 255 of them
+ROUNDING = 1e-9  # In floats, (19 + 1) * (1 - 0.95) is slightly less than 1.
+STEP = 1 / 256  # between two probabilities of an int8 model; its largest probability is 255 / 256
 
 
 def threshold(probabilities: np.ndarray, labels: np.ndarray, level: float) -> float:
-    """The probability from which on a class is in the set.
+    """Returns the smallest probability with which a class is in the set.
 
     Args:
-      probabilities: `(examples, classes)`, of examples that no weights were trained on. That they
-        chose among models, and the temperature, makes coverage a little too good.
+      probabilities: `(examples, classes)`, for examples on which no weights were trained. If these
+        examples also chose the model or the temperature, coverage is slightly overestimated.
+      labels: `(examples,) int`.
+      level: the share of sets that should contain the right class, 0..1.
 
     Raises:
       ValueError: there are too few examples for the level.
     """
     count = len(labels)
     check(count, level)
-    rank = math.floor((count + 1) * (1 - level) + ROUNDING)  # of the right class, from below
-    found = float(np.sort(probabilities[np.arange(count), labels])[rank - 1])
-    # Lower by what int8 may round off, so that it covers as much.
-    return max(found - STEP, found / 2)
+    # The threshold is the probability of the right class at this rank, counted from the lowest.
+    rank = math.floor((count + 1) * (1 - level) + ROUNDING)
+    at_rank = float(np.sort(probabilities[np.arange(count), labels])[rank - 1])
+    # Reduced by the rounding error of an int8 model, so that its coverage is not lower.
+    return max(at_rank - STEP, at_rank / 2)
 
 
 def check(count: int, level: float) -> None:
-    """Raises ValueError where so many examples cannot tell a level."""
+    """Raises ValueError if `count` examples are too few for a threshold at this level."""
     if (count + 1) * (1 - level) + ROUNDING < 1:
         raise ValueError(
-            f"export.abstain: {level:g} takes {math.ceil(1 / (1 - level) - ROUNDING) - 1} "
-            f"validation examples at least; there are {count}; expected at most "
-            f"{math.floor(1000 * count / (count + 1)) / 1000:g}, or more of them (data.val)"
+            f"export.abstain: {level:g} needs at least "
+            f"{math.ceil(1 / (1 - level) - ROUNDING) - 1} validation examples, received {count}; "
+            f"lower it to {math.floor(1000 * count / (count + 1)) / 1000:g} or less, or add "
+            "validation examples (data.val)"
         )
 
 
 def abstains(probabilities: Any, threshold: float) -> Any:
-    """`(batch,) float32` tensor: 1 where none or several classes are in the set, else 0.
+    """Returns a tensor `(batch,) float32`: 1 if the set has no class or several classes, else 0.
 
-    Floats, since MediaPipe refuses files of which one output alone is integer.
+    The values are floats because MediaPipe rejects files in which only some outputs are integers.
     """
     import tensorflow as tf
 
@@ -60,11 +64,12 @@ def abstains(probabilities: Any, threshold: float) -> Any:
 def measure(
     probabilities: np.ndarray, abstain: np.ndarray, labels: np.ndarray, threshold: float
 ) -> Abstaining:
-    """What came of it on examples that the threshold was not found on.
+    """Measures abstaining on examples that were not used to compute the threshold.
 
     Returns:
-      Among others the share of sets that hold the right class, `coverage`, and `accuracy` of the
-      examples that are decided, None of none.
+      `coverage`, the share of sets that contain the right class, with its `interval`; `answered`,
+      the share of examples on which the model decides; `accuracy` on these examples, None if there
+      are none; and `n`.
     """
     inside = probabilities[np.arange(len(labels)), labels] >= np.float32(threshold)
     decided = abstain < 0.5

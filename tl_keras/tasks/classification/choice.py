@@ -1,4 +1,4 @@
-"""Which of two is better, and by how much: candidates, trials, approaches."""
+"""Compares candidates, trials and approaches: which is better, and by how much."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,36 +9,40 @@ from tl_keras.run.result.search import TrialRecord
 from tl_keras.run.result.training import CandidateRecord
 from tl_keras.tasks.shares import paired_interval
 
-# nats: what a likelihood-ratio test at 1% asks for, half of chi-square's quantile at one degree of
-# freedom. On 20 development splits of two data sets those that gained nothing by fine-tuning came
-# to 1.3 at most, the others to 5.3 at least.
+# The smallest gain, in nats, that counts as more than chance. It is the bound of a likelihood-ratio
+# test at 1%: half of the chi-square quantile at one degree of freedom. On 20 development splits of
+# two data sets, the gain was at most 1.3 if fine-tuning did not help, and otherwise at least 5.3.
 MARGIN = 3.32
 
 
 def kept(by: str, losses: Mapping[str, np.ndarray], scores: Mapping[str, np.ndarray]) -> str:
-    """The candidate that is kept, from simple to complex; see `choose` and `most_accurate`.
+    """Returns the name of the candidate to keep; see `choose` and `most_accurate`.
 
     Args:
       by: `fit.choose_by`.
-      losses: `(1 + views, examples)` of each.
-      scores: whether each example is right, `(examples,)`.
+      losses: log losses `(1 + views, examples)` by candidate, from simple to complex.
+      scores: whether each example is right, `(examples,)`, by candidate in the same order.
     """
     if by == "accuracy":
-        return most_accurate({name: own.mean() for name, own in scores.items()})
+        return most_accurate({name: right.mean() for name, right in scores.items()})
     return choose(losses)
 
 
 def choose(losses: Mapping[str, np.ndarray]) -> str:
-    """Which candidate is kept: by validation, and the first one unless another is clearly better.
+    """Returns the first candidate, unless another is clearly better on the validation set.
 
-    On the images as they are it must be no worse, and over all their views it must make the labels
-    more likely by `MARGIN`, all images together. Of twenty that are all right, whatever trained
-    longest is the surest and loses on others; and twenty seen once are called well by luck, which
-    views of them, rotated and zoomed as in training, average out.
+    A better candidate has no higher loss on the original images, and its gain over all views is
+    more than `MARGIN`. Two reasons for the margin and the views:
+
+    - If all of twenty images are right, the candidate that trained longest is the most confident,
+      but often worse on new images.
+    - A few images that are seen once can favour a candidate by luck. Augmented views of the images,
+      rotated and zoomed as in training, average that out.
 
     Args:
-      losses: candidates from simple to complex, `(1 + views, examples)` log losses in nats, those
-        of the images as they are first.
+      losses: log losses in nats, `(1 + views, examples)`, by candidate from simple to complex; row
+        0
+        is for the original images.
     """
     first, *others = losses
     better = [
@@ -50,50 +54,53 @@ def choose(losses: Mapping[str, np.ndarray]) -> str:
 
 
 def most_accurate(accuracies: Mapping[str, float]) -> str:
-    """The candidate with the best accuracy on validation; of equals the first, the simplest."""
+    """Returns the candidate with the best validation accuracy; the first (simplest) of a tie."""
     return max(accuracies, key=lambda name: accuracies[name])
 
 
 def gain(losses: Mapping[str, np.ndarray], name: str) -> float:
-    """Nats by which a candidate makes all labels more likely than the first does, views' mean."""
+    """Returns the reduction of the total loss against the first candidate, in nats.
+
+    The losses of all examples are summed; the views are averaged.
+    """
     first = next(iter(losses))
     return float((losses[first] - losses[name]).mean(0).sum())
 
 
 def may_gain(by: str, losses: np.ndarray, scores: np.ndarray) -> bool:
-    """Whether another candidate could be kept over a first one of these losses and scores."""
+    """Returns whether any candidate could be kept instead of a first one with these results."""
     return bool(scores.mean() < 1) if by == "accuracy" else can_lose(losses)
 
 
 def can_lose(losses: np.ndarray) -> bool:
-    """Whether `choose` would leave a first candidate with these losses for a perfect one."""
+    """Returns whether `choose` would prefer a perfect candidate to one with these losses."""
     perfect = np.zeros_like(losses)
     return choose({"first": losses, "perfect": perfect}) == "perfect"
 
 
 def uses_views(by: str) -> bool:
-    """Whether the choice leans on augmented views of the validation images."""
+    """Returns whether the choice uses augmented views of the validation images."""
     return by != "accuracy"
 
 
 def together(by: str, standing: Sequence[Mapping[str, CandidateRecord]]) -> str:
-    """The candidate that several trainings keep, by the records of how theirs stand.
+    """Returns the candidate that several trainings, such as folds, keep together.
 
-    As `choose` for one: by the gain over all of their validation examples.
+    The rule is that of `choose`, applied to the sums over all trainings.
 
     Args:
       by: `fit.choose_by`.
-      standing: of each training, by candidate, what its record says; where fine-tuning was left
-        out, of the head alone.
+      standing: for each training, the records of its candidates by name; only `head` if
+        fine-tuning was left out.
     """
-    names = dict.fromkeys(name for own in standing for name in own)
+    names = dict.fromkeys(name for records in standing for name in records)
     if by == "accuracy":
-        every = [{**dict.fromkeys(names, own["head"]), **own} for own in standing]
-        return most_accurate({n: sum(own[n][by] for own in every) for n in names})
+        filled = [{**dict.fromkeys(names, records["head"]), **records} for records in standing]
+        return most_accurate({n: sum(records[n][by] for records in filled) for n in names})
     totals = {}
     for name in names:
-        pairs = [(own[name], own["head"]) for own in standing if name in own]
-        # On the images as they are it must be no worse, see `choose`.
+        pairs = [(records[name], records["head"]) for records in standing if name in records]
+        # The loss on the original images must not be higher, see `choose`.
         if sum(c.log_loss - head.log_loss for c, head in pairs) <= 0:
             totals[name] = sum(c.gain for c, _ in pairs)
     best = max(totals, key=lambda name: totals[name])
@@ -101,17 +108,17 @@ def together(by: str, standing: Sequence[Mapping[str, CandidateRecord]]) -> str:
 
 
 def described(losses: np.ndarray, scores: np.ndarray) -> dict[str, float]:
-    """How a candidate stands on the images as they are."""
+    """Returns a candidate's log loss and accuracy on the original images."""
     return {"log_loss": float(losses[0].mean()), "accuracy": float(scores.mean())}
 
 
 def paired(scores: np.ndarray, others: np.ndarray) -> dict[str, int]:
-    """How many examples the first alone has right, and how many the second."""
+    """Counts the examples that only the first model has right, and those only the second has."""
     return {"won": int((scores > others).sum()), "lost": int((others > scores).sum())}
 
 
 def against(scores: np.ndarray, others: np.ndarray) -> dict[str, Any]:
-    """`paired`, the difference of accuracies, and its 95% interval, paired by example."""
+    """Returns `paired`, the difference of the accuracies, and its paired 95% interval."""
     counted, n = paired(scores, others), len(scores)
     interval = paired_interval(counted["won"], counted["lost"], n)
     difference = (counted["won"] - counted["lost"]) / n
@@ -119,12 +126,17 @@ def against(scores: np.ndarray, others: np.ndarray) -> dict[str, Any]:
 
 
 def noted(scores: np.ndarray) -> dict[str, Any]:
-    """What a trial's record keeps to be compared example by example: which are wrong."""
+    """Returns the indices of wrong examples, which a trial's record keeps for `behind`."""
     return {"wrong": np.flatnonzero(scores == 0).tolist()}
 
 
 def checked(record: Mapping[str, Any], n: int | None) -> dict[str, Any]:
-    """What `behind` takes of a record that may hold anything; nothing where it does not fit."""
+    """Returns the fields that `behind` needs from an unchecked record; empty if they are invalid.
+
+    Args:
+      record: a record read from a file, which may contain anything.
+      n: number of validation examples; None if unknown.
+    """
     wrong = record.get("wrong")
     if n is None or not isinstance(wrong, list):
         return {}
@@ -133,9 +145,10 @@ def checked(record: Mapping[str, Any], n: int | None) -> dict[str, Any]:
 
 
 def behind(best: TrialRecord, other: TrialRecord) -> tuple[float, float, float] | None:
-    """By how much a trial is less accurate than another: difference and 95% interval, paired.
+    """Returns how much less accurate `other` is than `best`: difference and paired 95% interval.
 
-    None where a record does not say which examples are wrong, or they are not the same examples.
+    Returns None if a record does not list its wrong examples, or the trials have different numbers
+    of examples.
     """
     if best.get("wrong") is None or other.get("wrong") is None or best["n"] != other["n"]:
         return None

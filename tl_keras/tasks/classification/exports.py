@@ -1,4 +1,4 @@
-"""A file of another format beside the model: what it loses, and whether that is sound."""
+"""Compares an exported file with the model: what the file loses, and whether that is acceptable."""
 
 from typing import Any
 
@@ -7,65 +7,78 @@ import numpy as np
 from tl_keras.run.result.exports import FileLoss
 from tl_keras.tasks.shares import paired_interval, wilson
 
-# Probability that goes to other classes, over which a file is mended whatever its accuracy: of a
-# few dozen examples as many may be won by chance as lost. Sound MobileNets had .001 to .05.
+# A file that moves more probability to other classes is repaired whatever its accuracy, because on
+# a few dozen examples gains and losses may cancel by chance. Sound MobileNets had 0.001 to 0.05.
 MOST_MOVED = 0.08
 ANSWERS = "probabilities"
 
 
-def of_file(found: np.ndarray, reference: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
-    """Accuracy with its 95% interval, agreement of decisions, largest difference of a
-    probability."""
-    right = found.argmax(-1) == targets
+def of_file(answers: np.ndarray, reference: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
+    """Returns a file's accuracy with its 95% interval, and how it differs from the model.
+
+    Args:
+      answers: probabilities of the file, `(n, classes)`.
+      reference: probabilities of the model, `(n, classes)`.
+      targets: `(n,) int`.
+
+    Returns:
+      `accuracy`; `interval`; `agreement`, the share of equal predictions; `max_abs_diff`, the
+      largest difference of a probability; `n`.
+    """
+    right = answers.argmax(-1) == targets
     return {
         "accuracy": float(right.mean()),
         "interval": list(wilson(int(right.sum()), len(targets))),
-        "agreement": float((found.argmax(-1) == reference.argmax(-1)).mean()),
-        "max_abs_diff": float(np.abs(found - reference).max()),
+        "agreement": float((answers.argmax(-1) == reference.argmax(-1)).mean()),
+        "max_abs_diff": float(np.abs(answers - reference).max()),
         "n": len(targets),
     }
 
 
-def lost(found: np.ndarray, reference: np.ndarray, targets: np.ndarray, on: str) -> FileLoss:
-    """What a file loses against the model on the same examples, paired by example.
+def lost(answers: np.ndarray, reference: np.ndarray, targets: np.ndarray, on: str) -> FileLoss:
+    """Returns what a file loses against the model, paired by example.
 
     Args:
-      on: what the examples are, in words.
+      answers, reference, targets: see `of_file`.
+      on: a description of the examples, such as "validation".
     """
-    right, before = found.argmax(-1) == targets, reference.argmax(-1) == targets
-    spoiled, mended = int((before & ~right).sum()), int((right & ~before).sum())
+    right, right_before = answers.argmax(-1) == targets, reference.argmax(-1) == targets
+    spoiled, gained = int((right_before & ~right).sum()), int((right & ~right_before).sum())
     return FileLoss(
         accuracy=float(right.mean()),
-        lost=(spoiled - mended) / len(targets),
-        interval=list(paired_interval(spoiled, mended, len(targets))),
-        agreement=float((found.argmax(-1) == reference.argmax(-1)).mean()),
-        moved=moved(found, reference),
+        lost=(spoiled - gained) / len(targets),
+        interval=list(paired_interval(spoiled, gained, len(targets))),
+        agreement=float((answers.argmax(-1) == reference.argmax(-1)).mean()),
+        moved=moved(answers, reference),
         n=len(targets),
         on=on,
     )
 
 
-def moved(found: np.ndarray, reference: np.ndarray) -> float:
-    """How much probability goes to other classes, 0 to 1 (total variation), mean over examples."""
-    return float(np.abs(found - reference).sum(-1).mean() / 2)
+def moved(answers: np.ndarray, reference: np.ndarray) -> float:
+    """Returns the mean probability that moves to other classes, 0..1 (total variation)."""
+    return float(np.abs(answers - reference).sum(-1).mean() / 2)
 
 
 def is_sound(verdict: FileLoss, bound: float) -> bool:
-    """Whether a file needs no mending, as far as validation shows: one example is no loss yet."""
+    """Returns whether a file needs no repair, by its loss on validation.
+
+    The loss of a single example is always accepted.
+    """
     return verdict.lost <= max(bound, 1 / verdict.n) and verdict.moved <= MOST_MOVED
 
 
 def status(verdict: FileLoss, bound: float) -> str:
-    """What is wrong with a file; "ok" if nothing is shown to be."""
+    """Returns what is wrong with a file, or "ok" if its loss could be chance."""
     low, high = verdict.interval
     if low > bound:
         return (
             f"loses {verdict.lost:.3f} of accuracy on {verdict.on} (95% interval {low:.3f} "
-            f"to {high:.3f}), over export.max_accuracy_drop {bound:g}"
+            f"to {high:.3f}), more than export.max_accuracy_drop, {bound:g}"
         )
     if verdict.moved > MOST_MOVED:
         return (
-            f"moves {verdict.moved:.2f} of the probability to other classes on {verdict.on}, "
-            f"mean over the examples; at most {MOST_MOVED:g} is sound"
+            f"moves {verdict.moved:.2f} of the probability to other classes on {verdict.on} (mean "
+            f"over the examples); at most {MOST_MOVED:g} is acceptable"
         )
     return "ok"

@@ -1,4 +1,4 @@
-"""The converged head on features: logistic regressions, or ones behind a hidden layer."""
+"""Fits the converged head on features: logistic regression, with or without a hidden layer."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,14 @@ MAX_STEPS = 300
 def fits(
     x: np.ndarray, labels: np.ndarray, recipe: Recipe, strengths: Sequence[float]
 ) -> Iterator[tuple[float, Layers]]:
-    """By strength, scikit-learn's C, the layers of a head on standardised features."""
+    """Yields (strength, layers) of a head on standardised features, for each strength.
+
+    Args:
+      x: standardised features, `(examples, channels)`.
+      labels: `(examples,) int64`.
+      recipe: the settings of the head.
+      strengths: values of scikit-learn's C, rising.
+    """
     balance = "none" if recipe.balance == "none" else "weights"
     weights = targets.weights(labels, units(labels), balance)[labels]
     if recipe.width:
@@ -30,7 +37,7 @@ def fits(
 
 
 def units(labels: np.ndarray) -> int:
-    """Columns of the kernel: a class each; train has every class."""
+    """Returns the number of columns of the kernel, one for each class; train has every class."""
     return int(labels.max()) + 1
 
 
@@ -41,17 +48,17 @@ def earlier(
     names: Sequence[str],
     examples: int,
 ) -> Earlier | None:
-    """The rows of an earlier head for the classes that it knows by name.
+    """Returns an earlier head, reordered for the classes of this run; classes match by name.
 
-    Logits are around their mean: a class that it does not know begins there. None where it knows
-    fewer than two, which say nothing of each other.
+    Its logits are centred on their mean, so that a class that it does not know begins at the mean.
+    Returns None if fewer than two classes match, since one logit has no meaning without another.
 
     Args:
-      kernel: `(channels, known)`, of the earlier head.
-      bias: `(known,)`.
-      known: names of its classes.
-      names: of the classes that there are now.
-      examples: that it was trained on.
+      kernel: kernel of the earlier head, `(channels, known)`.
+      bias: bias of the earlier head, `(known,)`.
+      known: names of the classes of the earlier head.
+      names: names of the classes of this run.
+      examples: number of examples on which the earlier head was trained.
     """
     shared = [name for name in names if name in known]
     if len(shared) < 2:
@@ -59,24 +66,24 @@ def earlier(
     rows = [known.index(name) for name in shared]
     places = [names.index(name) for name in shared]
     shape = len(kernel), len(names)
-    found = Earlier(np.zeros(shape), np.zeros(len(names)), tuple(shared), examples)
-    found.kernel[:, places] = kernel[:, rows] - kernel[:, rows].mean(1, keepdims=True)
-    found.bias[places] = bias[rows] - bias[rows].mean()
-    return found
+    reordered = Earlier(np.zeros(shape), np.zeros(len(names)), tuple(shared), examples)
+    reordered.kernel[:, places] = kernel[:, rows] - kernel[:, rows].mean(1, keepdims=True)
+    reordered.bias[places] = bias[rows] - bias[rows].mean()
+    return reordered
 
 
 def _regressions(
     x: np.ndarray, labels: np.ndarray, weights: np.ndarray, strengths: Sequence[float]
 ) -> Iterator[tuple[float, Layers]]:
-    """Logistic regressions by rising strengths. Warm starts: each solution is near the next."""
+    """Yields logistic regressions by rising strengths; each starts from the previous solution."""
     regression = LogisticRegression(max_iter=MAX_STEPS, tol=1e-4, warm_start=True)
-    # In double precision: near the solution the search along a line finds nothing lower in single.
+    # In single precision, the line search would fail near the solution.
     x = x.astype(np.float64)
     basis = span(x)
     x = x @ basis
     for strength in strengths:
         regression.C = strength / len(x)
-        with _as_far_as_it_came():
+        with _without_convergence_warnings():
             regression.fit(x, labels, sample_weight=weights)
         yield strength, [_both_classes(basis @ regression.coef_.T, regression.intercept_)]
 
@@ -88,35 +95,35 @@ def _near(
     weights: np.ndarray,
     strengths: Sequence[float],
 ) -> Iterator[tuple[float, Layers]]:
-    """Logistic regressions whose penalty is on how far the kernel goes from an earlier one."""
+    """Yields logistic regressions that penalise the distance of the kernel from an earlier one."""
     x = x.astype(np.float64)
     before, basis = x @ earlier.kernel, span(x)
-    x, wanted = x @ basis, np.eye(len(earlier.bias))[labels] * weights[:, None]
+    x, weighted_targets = x @ basis, np.eye(len(earlier.bias))[labels] * weights[:, None]
     shape = (basis.shape[1] + 1, len(earlier.bias))  # The last row is the bias.
-    found = np.zeros(shape)
-    found[-1] = earlier.bias
-    columns = 2.0 if shape[1] == 2 else 1.0  # scikit-learn has one column of two classes.
+    solution = np.zeros(shape)
+    solution[-1] = earlier.bias
+    columns = 2.0 if shape[1] == 2 else 1.0  # For two classes, scikit-learn has one column.
 
     def objective(flat: np.ndarray, decay: float) -> tuple[float, np.ndarray]:
-        moved, bias = np.split(flat.reshape(shape), [-1])
-        logits = before + x @ moved + bias
+        change, bias = np.split(flat.reshape(shape), [-1])
+        logits = before + x @ change + bias
         log_sum = special.logsumexp(logits, axis=1, keepdims=True)
-        errors = (np.exp(logits - log_sum) * weights[:, None] - wanted) / len(x)
-        loss = (weights @ log_sum[:, 0] - (wanted * logits).sum()) / len(x)
-        gradient = np.vstack([x.T @ errors + decay * moved, errors.sum(0)])
-        return loss + decay * (moved**2).sum() / 2, gradient.ravel()
+        errors = (np.exp(logits - log_sum) * weights[:, None] - weighted_targets) / len(x)
+        loss = (weights @ log_sum[:, 0] - (weighted_targets * logits).sum()) / len(x)
+        gradient = np.vstack([x.T @ errors + decay * change, errors.sum(0)])
+        return loss + decay * (change**2).sum() / 2, gradient.ravel()
 
     for strength in strengths:
         done = optimize.minimize(
             objective,
-            found.ravel(),
+            solution.ravel(),
             args=(columns / strength,),
             jac=True,
             method="L-BFGS-B",
             options={"maxiter": MAX_STEPS, "gtol": 1e-5},
         )
-        found = done.x.reshape(shape)
-        yield strength, [(earlier.kernel + basis @ found[:-1], found[-1])]
+        solution = done.x.reshape(shape)
+        yield strength, [(earlier.kernel + basis @ solution[:-1], solution[-1])]
 
 
 def _hidden(
@@ -126,26 +133,26 @@ def _hidden(
     recipe: Recipe,
     strengths: Sequence[float],
 ) -> Iterator[tuple[float, Layers]]:
-    """Heads with a hidden layer, by rising strengths."""
+    """Yields heads with a hidden layer, by rising strengths."""
     how = {"solver": "lbfgs", "max_iter": MAX_STEPS // 3, "random_state": recipe.seed}
     for strength in strengths:
         network = MLPClassifier((recipe.width,), alpha=1 / strength, **how)
-        with _as_far_as_it_came():
+        with _without_convergence_warnings():
             network.fit(x, labels, sample_weight=weights)
         first, second = zip(network.coefs_, network.intercepts_, strict=True)
         yield strength, [first, _both_classes(*second)]
 
 
 @contextmanager
-def _as_far_as_it_came() -> Iterator[None]:
-    """What has not converged stands on validation as it is."""
+def _without_convergence_warnings() -> Iterator[None]:
+    """Ignores warnings about unconverged heads, which validation judges like all others."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         yield
 
 
 def _both_classes(kernel: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel and bias with a column a class; scikit-learn keeps one for two classes."""
+    """Returns kernel and bias with a column per class; scikit-learn has one for two classes."""
     if kernel.shape[1] == 1:
         kernel, bias = np.hstack([-kernel, kernel]) / 2, np.hstack([-bias, bias]) / 2
     return kernel, bias

@@ -1,4 +1,4 @@
-"""95% intervals of scores that are no plain shares, by resampling."""
+"""95% intervals, by resampling, of scores that are not plain shares."""
 
 import math
 from collections.abc import Sequence
@@ -8,19 +8,21 @@ import numpy as np
 from tl_keras.tasks.classification.losses import EPSILON
 
 DRAWS = 1000
-MANY = 10_000  # Examples whose mean is normal enough, and whose draws would fill the memory.
+# Above this number of examples, the mean is treated as normal; resampling would take much memory.
+MANY = 10_000
 
 
 def bootstrap(examples: Sequence[tuple[str, str, float]]) -> dict[str, list[float]]:
-    """95% intervals of scores that are no plain shares: by `result.json`'s names, low and high.
+    """Returns 95% intervals [low, high] by name of the score, for scores that are not plain shares.
 
-    `balanced_accuracy`, `macro_f1` and `log_loss`, as `metrics.measure` has them, of examples drawn
-    with replacement; `log_loss` only where all probabilities are known. A score that comes out
-    the same in every draw, as where all examples are right, has none: resampling would call it
-    certain. Not the calibration error: what chance adds to it, resampling adds twice.
+    The scores are `balanced_accuracy`, `macro_f1` and `log_loss`, defined as in `metrics.measure`,
+    on examples drawn with replacement. `log_loss` is left out unless all probabilities are known. A
+    score with the same value in every draw is left out, for example if all examples are right,
+    since its interval would claim certainty. The calibration error is left out because chance
+    increases it, and resampling would add that increase a second time.
 
     Args:
-      examples: of each, label, prediction and the probability of the label.
+      examples: (label, prediction, probability of the label) of each example.
     """
     if not examples:
         return {}
@@ -33,26 +35,29 @@ def bootstrap(examples: Sequence[tuple[str, str, float]]) -> dict[str, list[floa
 
 
 def _of_classes(labels: np.ndarray, predictions: np.ndarray) -> dict[str, np.ndarray]:
-    """Scores of `DRAWS` draws. Each class keeps its size: one of a few examples would often be
-    drawn empty else, and the mean be over fewer classes."""
+    """Returns the scores of `DRAWS` draws.
+
+    Each class keeps its number of examples. Otherwise, draws would often contain no example of a
+    small class, and the mean would be over fewer classes.
+    """
     names, indices = np.unique(np.concatenate([labels, predictions]), return_inverse=True)
-    true, taken_for = indices[: len(labels)], indices[len(labels) :]
+    true, predicted = indices[: len(labels)], indices[len(labels) :]
     generator, size = np.random.default_rng(0), np.bincount(true, minlength=len(names))
-    right, taken = np.zeros((2, DRAWS, len(names)))
+    right, times_predicted = np.zeros((2, DRAWS, len(names)))
     for label in np.flatnonzero(size):
-        row = np.bincount(taken_for[true == label], minlength=len(names))
+        row = np.bincount(predicted[true == label], minlength=len(names))
         drawn = generator.multinomial(size[label], row / size[label], DRAWS)
         right[:, label] = drawn[:, label]
-        taken += drawn
-    seen = size + taken > 0
+        times_predicted += drawn
+    seen = size + times_predicted > 0
     return {
         "balanced_accuracy": (right / np.maximum(size, 1)).sum(1) / (size > 0).sum(),
-        "macro_f1": (2 * right / np.maximum(size + taken, 1)).sum(1) / seen.sum(1),
+        "macro_f1": (2 * right / np.maximum(size + times_predicted, 1)).sum(1) / seen.sum(1),
     }
 
 
 def _means(losses: np.ndarray) -> np.ndarray:
-    """Means of `DRAWS` draws."""
+    """Returns the means of `DRAWS` draws."""
     generator, n = np.random.default_rng(0), len(losses)
     if n > MANY:
         return generator.normal(losses.mean(), losses.std() / math.sqrt(n), DRAWS)

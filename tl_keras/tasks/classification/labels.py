@@ -1,4 +1,4 @@
-"""What only a task with classes has: labels that a teacher gives, and doubts about given ones."""
+"""Doubtful labels, rare classes, and labels from a teacher."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,45 +7,48 @@ import numpy as np
 
 from tl_keras.tasks.classification.losses import answers, fit_temperature
 
-FEW = 20  # training examples of a class: below, its recall is a matter of luck
-FEW_SHARE = 0.1  # of the largest class
-MIN_LABELLED = 5  # examples of each class, to compare labels with
-SHRINK = 0.25
-STEPS = 500  # Of expectation maximisation; some dozens are enough as a rule.
+FEW = 20  # training examples; a class with fewer is rare, since its recall would be luck
+FEW_SHARE = 0.1  # a class with a smaller share of the largest class's examples is rare
+MIN_LABELLED = 5  # examples that each class needs before labels are compared
+SHRINK = 0.25  # see `class_frequencies`
+STEPS = 500  # limit of expectation maximisation, which usually takes a few dozen steps
 
 
 def class_frequencies(probabilities: np.ndarray, prior: np.ndarray) -> np.ndarray:
-    """Returns the classes' frequencies, `(classes,)`, among examples whose labels nobody knows.
+    """Estimates the frequency of each class among unlabelled examples, `(classes,)`.
 
-    Expectation maximisation, Saerens et al. 2002 (doi 10.1162/089976602753284446): the frequencies
-    under which the probabilities, corrected by them, have these frequencies as their mean; with one
-    deviation: `SHRINK` times as many examples are added, in which the prior holds. Alone it runs
-    away where the model is less sure than it might be: of three classes at .59, .26 and .15 it
-    found .82, .18 and .00 with logits half as large as they should be, and .51, .28 and .20 so.
+    The method is expectation maximisation (Saerens et al. 2002, doi 10.1162/089976602753284446). It
+    finds frequencies that equal the mean of the probabilities corrected by these frequencies. One
+    deviation: `SHRINK` times as many examples with the frequencies of `prior` are added. Without
+    them, the estimate diverges if the model is less confident than it should be. Example: for
+    three classes with frequencies 0.59, 0.26 and 0.15 and logits half as large as they should be,
+    the estimate was 0.82, 0.18 and 0.00 without these examples, and 0.51, 0.28 and 0.20 with them.
 
     Args:
-        probabilities: `(n, classes)`, calibrated, of a model trained where `prior` held.
+        probabilities: `(n, classes)`, calibrated, from a model trained on classes with frequencies
+            `prior`.
         prior: `(classes,)`, above 0.
     """
-    found = np.asarray(prior, np.float64)
-    added = SHRINK * len(probabilities) * found
+    frequencies = np.asarray(prior, np.float64)
+    added = SHRINK * len(probabilities) * frequencies
     for _ in range(STEPS):
-        corrected = probabilities * (found / prior)
+        corrected = probabilities * (frequencies / prior)
         corrected = corrected / corrected.sum(1, keepdims=True)
-        before, found = found, (corrected.sum(0) + added) / (len(corrected) + added.sum())
-        if np.abs(found - before).max() < 1e-6:
+        before = frequencies
+        frequencies = (corrected.sum(0) + added) / (len(corrected) + added.sum())
+        if np.abs(frequencies - before).max() < 1e-6:
             break
-    return found
+    return frequencies
 
 
 def suspects(features: np.ndarray, labels: np.ndarray) -> list[tuple[int, int, float]]:
-    """(index, suggested label, its probability) of labels that are likely wrong, worst first.
+    """Returns labels that are likely wrong, worst first: (index, suggested label, probability).
 
-    By a head that has not seen the example, see `doubtful`.
+    The probabilities come from a head that has not seen the example; see `doubtful`.
 
     Args:
       features: `(n, channels) float32`, pooled.
-      labels: `(n,) int64`, every class among them.
+      labels: `(n,) int64`; each class must occur.
     """
     return doubtful(left_out_answers(features, labels), labels)
 
@@ -74,17 +77,17 @@ def judged(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, dict[str,
 
 
 def doubtful(probabilities: np.ndarray, labels: np.ndarray) -> list[tuple[int, int, float]]:
-    """(index, suggested label, its probability) of labels that are likely wrong, worst first.
+    """Returns labels that are likely wrong, worst first: (index, suggested label, probability).
 
-    Confident learning (arXiv 1911.00068): a model that has not seen the example gives another class
-    at least the probability that it gives that class's own examples on average.
+    By confident learning (arXiv 1911.00068), a label is doubtful if another class has at least the
+    probability that examples with that class's label have on average.
 
     Args:
-      probabilities: `(n, classes)`.
-      labels: `(n,) int64`, every class among them.
+      probabilities: `(n, classes)`, from models that have not seen the example.
+      labels: `(n,) int64`; each class must occur.
     """
-    own = [probabilities[labels == k, k].mean() for k in range(probabilities.shape[1])]
-    confident = np.where(probabilities >= own, probabilities, 0)
+    mean_of_class = [probabilities[labels == k, k].mean() for k in range(probabilities.shape[1])]
+    confident = np.where(probabilities >= mean_of_class, probabilities, 0)
     suggested = confident.argmax(1)
     rows = np.arange(len(labels))
     wrong = np.flatnonzero((confident[rows, suggested] > 0) & (suggested != labels))
@@ -94,11 +97,12 @@ def doubtful(probabilities: np.ndarray, labels: np.ndarray) -> list[tuple[int, i
 
 
 def label_quality(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How far models that had not seen an example agree with its label, and which other class they
-    take it for: by how much its label is likelier than the likeliest other, `(n,)` in -1..1, and
-    that class, `(n,) int64`.
+    """Returns how much more likely each label is than the likeliest other class, and that class.
 
-    Args as of `doubtful`.
+    The arguments are those of `doubtful`.
+
+    Returns:
+      The difference of the two probabilities, `(n,)` in -1..1, and the other class, `(n,) int64`.
     """
     rows, others = np.arange(len(labels)), probabilities.copy()
     others[rows, labels] = -1
@@ -107,16 +111,16 @@ def label_quality(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.nda
 
 
 def leave_one_out(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """`(n, classes)` scores of each example by a ridge regression on all others.
+    """Returns scores `(n, classes)` of each example from a ridge regression on all other examples.
 
-    One solve gives all of them, where logistic regressions would take minutes: the residual of the
-    fit over 1 - leverage (Allen 1974). Found as many planted errors as cross-fitted logistic
-    regressions did. Args as of `suspects`.
+    A single solve gives all scores, by dividing residuals by 1 - leverage (Allen 1974), while
+    logistic regressions would take minutes. It finds as many planted label errors as cross-fitted
+    logistic regressions. The arguments are those of `suspects`.
     """
     x = (features - features.mean(0)) / (features.std(0) + 1e-3)
     x = x.astype(np.float64)
     targets = np.eye(labels.max() + 1)[labels]
-    # As strong as the features are many: within a factor of 3 the best on photographs.
+    # A penalty equal to the number of features: within a factor of 3 of the best on photographs.
     strength = x.shape[1]
     if len(x) < strength:
         solved = np.linalg.solve(x @ x.T + strength * np.eye(len(x)), x).T
@@ -124,38 +128,39 @@ def leave_one_out(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
         solved = np.linalg.solve(x.T @ x + strength * np.eye(strength), x.T)
     mean = targets.mean(0)
     residual = targets - mean - x @ (solved @ (targets - mean))
-    # The mean of the targets is a fit, too: 1/n of each.
+    # Subtracting the mean of the targets is also a fit: it adds 1/n to each leverage.
     leverage = np.einsum("nc,cn->n", x, solved) + 1 / len(x)
     return targets - residual / (1 - leverage)[:, None]
 
 
 def rare(labels: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Classes with few training examples: `class`, `n`, `why`."""
+    """Returns the classes with few training examples, each with `class`, `n` and `why`."""
     counts = np.bincount(labels, minlength=len(names)).tolist()
-    most, found = max(counts, default=0), []
+    most, rare_classes = max(counts, default=0), []
     for n, name in zip(counts, names, strict=True):
         if n < FEW:
-            found.append({"class": name, "n": n, "why": f"fewer than {FEW} training examples"})
+            why = f"fewer than {FEW} training examples"
+            rare_classes.append({"class": name, "n": n, "why": why})
         elif n < FEW_SHARE * most:
             why = f"less than a tenth of the largest class, which has {most}"
-            found.append({"class": name, "n": n, "why": why})
-    return found
+            rare_classes.append({"class": name, "n": n, "why": why})
+    return rare_classes
 
 
 def incomparable(labels: np.ndarray, names: Sequence[str]) -> str | None:
-    """Why labels cannot be compared with each other; None if they can."""
+    """Returns why doubtful labels cannot be searched for; None if they can."""
     counts = np.bincount(labels, minlength=len(names))
     if counts.min() >= MIN_LABELLED:
         return None
     name = names[int(counts.argmin())]
-    return f"{name!r} has fewer than {MIN_LABELLED} examples to compare labels with"
+    return f"{name!r} has fewer than {MIN_LABELLED} examples, too few to compare labels"
 
 
 def counts(labels: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """`(classes,)` how often each class is there."""
+    """Returns the number of examples of each class, `(classes,)`."""
     return np.bincount(labels, minlength=len(names))
 
 
 def told_by(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The likeliest class of each example, and how sure that is."""
+    """Returns the likeliest class of each example, and its probability."""
     return probabilities.argmax(1), probabilities.max(1)

@@ -1,4 +1,4 @@
-"""The end of the model: logits to probabilities, and the loss that a step is trained by."""
+"""The end of the model: from logits to probabilities, and the loss of a training step."""
 
 from typing import Any
 
@@ -10,20 +10,20 @@ OUTPUT = "probabilities"
 
 
 def answer(raw: Any) -> Any:
-    """Probabilities, in float32 under every policy: half precision loses small ones."""
+    """Returns probabilities in float32 under every policy; half precision loses small values."""
     return keras.layers.Softmax(name=OUTPUT, dtype="float32")(raw)
 
 
 def losses(columns: tf.Tensor, raw: tf.Tensor) -> tf.Tensor:
-    """`(batch,)` cross-entropy in nats; columns may be shares of classes."""
+    """Returns the cross-entropy in nats, `(batch,)`; `columns` may be shares of several classes."""
     return tf.nn.softmax_cross_entropy_with_logits(columns, raw)
 
 
 def smoothed(columns: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
-    """Columns of which a share is spread over all classes alike."""
+    """Returns targets of which a share is spread evenly over all classes (label smoothing)."""
     return columns * (1 - share) + share / columns.shape[-1]
 
 
 def explained(raw: tf.Tensor, answers: np.ndarray) -> tf.Tensor:
-    """`(n,)` the logit of the class that each answer gives."""
+    """Returns the logit of the predicted class of each answer, `(n,)`."""
     return tf.gather(raw, answers.argmax(-1), batch_dims=1)

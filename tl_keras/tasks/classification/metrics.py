@@ -1,4 +1,4 @@
-"""Probabilities and labels in; scores with their intervals and the worst mistakes out. No Keras."""
+"""Scores of a split with their intervals, and the worst mistakes. Imports no Keras."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,28 +12,29 @@ from tl_keras.tasks.classification.record import ClassScores, Scores
 from tl_keras.tasks.shares import wilson
 
 BINS = 15
-IN_SHORT = ("accuracy", "interval", "log_loss", "n")  # What is told of others than the model.
+# The scores that are reported for models other than the run's own.
+IN_SHORT = ("accuracy", "interval", "log_loss", "n")
 
 
 def measure(probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> Scores:
-    """Returns one split's scores, without NaN.
+    """Returns the scores of a split; none of them is NaN.
 
     Args:
-        probabilities: `(n, classes)` float in 0..1. Rows need not sum to 1: a quantised
-            softmax moves in steps of 1/256.
+        probabilities: `(n, classes)` float in 0..1. Rows need not sum to 1, because a quantised
+            softmax has steps of 1/256.
         labels: `(n,)` int in 0..classes-1.
         class_names: `classes` different names, in the order of the columns.
 
     Returns:
-        `accuracy`; `interval` (95%, Wilson's); `balanced_accuracy`, the mean recall of the classes
-        that have examples; `macro_f1`, over the classes that have examples or were
-        predicted (as scikit-learn does); `log_loss`; `calibration_error`; `n`; `classes`, for
-        each name its precision (None if never predicted), recall (None if without examples)
-        and n; `confusion`, `(classes, classes)` counts, rows are true labels.
+        `accuracy`; `interval`, Wilson's 95% interval; `balanced_accuracy`, the mean recall of
+        classes that have examples; `macro_f1`, the mean over classes that have examples or were
+        predicted, as in scikit-learn; `log_loss`; `calibration_error`; `n`; `classes`, by name,
+        with precision (None if never predicted), recall (None without examples) and n; `confusion`,
+        `(classes, classes)` counts whose rows are true labels.
 
     Raises:
-        ValueError: no examples, shapes that differ, labels out of range, probabilities that
-            are NaN or outside 0..1, or class names that repeat or do not match the columns.
+        ValueError: there are no examples, shapes differ, labels are out of range, probabilities are
+            NaN or outside 0..1, or class names repeat or do not match the columns.
     """
     probabilities, labels = checked(probabilities, labels)
     _check_probabilities(probabilities)
@@ -53,53 +54,54 @@ def measure(probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence
 
 
 def scores(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """`(n,) bool`, whether the likeliest class is the right one."""
+    """Returns whether the likeliest class is the right one, `(n,) bool`."""
     return probabilities.argmax(-1) == labels
 
 
 def score(measured: Mapping[str, Any], metric: str) -> float:
-    """A metric of what `measure` gives, turned so that more is better."""
+    """Returns a metric from the result of `measure`, with the sign under which higher is better."""
     return -measured[metric] if metric in FALLING else measured[metric]
 
 
 def score_of_guessing(metric: str, class_names: Sequence[str]) -> float:
-    """The same of a model that guesses, or nearly."""
+    """Returns roughly the `score` of a model that guesses."""
     guessing = 1 / len(class_names)
     return math.log(guessing) if metric in FALLING else guessing
 
 
 def interval_of(accuracy: float, n: int) -> tuple[float, float]:
-    """`wilson` of an accuracy on n examples."""
+    """Returns Wilson's 95% interval of an accuracy on n examples."""
     return wilson(round(accuracy * n), n)
 
 
 def worst(probabilities: np.ndarray, labels: np.ndarray, count: int) -> list[int]:
-    """Returns at most `count` indices of wrong predictions, the most confident first.
+    """Returns the indices of at most `count` wrong predictions, the most confident first.
 
     Raises:
-        ValueError: no examples, shapes that differ, labels out of range, NaN.
+        ValueError: there are no examples, shapes differ, labels are out of range, or a value is
+            NaN.
     """
     probabilities, labels = checked(probabilities, labels)
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
-    # Stable, so that equal confidences keep the order of the split on every machine.
+    # A stable sort keeps the order of the split for equal confidences, on every machine.
     order = np.argsort(-probabilities[wrong].max(axis=1), kind="stable")
     return wrong[order][: max(count, 0)].tolist()
 
 
 def _check_probabilities(probabilities: np.ndarray) -> None:
     low, high = probabilities.min(), probabilities.max()
-    # float16 exports overshoot 1 by their rounding, 2**-11; logits miss by far more.
+    # float16 exports exceed 1 by their rounding, 2**-11. Logits are much further outside of 0..1.
     if low < -1e-3 or high > 1 + 1e-3:
         raise ValueError(
-            f"evaluate: probabilities must lie in 0..1; received {low:.4g}..{high:.4g}; "
-            "are these logits? losses.answers() turns them into probabilities"
+            f"evaluate: probabilities must be in 0..1; received {low:.4g}..{high:.4g}; "
+            "are these logits? losses.answers() converts them to probabilities"
         )
 
 
 def _check_names(class_names: Sequence[str], classes: int) -> None:
     if len(class_names) != classes or len(set(class_names)) != classes:
         raise ValueError(
-            f"evaluate: expected {classes} different class names, one a column; "
+            f"evaluate: expected {classes} different class names, one for each column; "
             f"received {len(class_names)}, {len(set(class_names))} of them different"
         )
 
@@ -113,7 +115,7 @@ def _confusion(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def _class_means(confusion: np.ndarray) -> dict[str, Any]:
     true, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
     right = np.diag(confusion)
-    # 2 right / (true + predicted) is the F1 score, with no division by zero on the way.
+    # 2 right / (true + predicted) is the F1 score, without a division by zero.
     seen = true + predicted > 0
     return {
         "balanced_accuracy": float((right[true > 0] / true[true > 0]).mean()),
@@ -135,13 +137,15 @@ def _classes(confusion: np.ndarray, class_names: Sequence[str]) -> dict[str, Cla
 
 
 def _calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Expected calibration error of the predicted class: 15 bins of equal width, as in Guo et
-    al. 2017 (arXiv 1706.04599), so that values compare with published ones. Bins of equal mass
-    would hold one or two examples each in a small split, and one example is never calibrated.
+    """Returns the expected calibration error of the predicted class.
+
+    There are 15 bins of equal width, as in Guo et al. 2017 (arXiv 1706.04599), so that values can
+    be compared with published ones. In a small split, bins of equal mass would have only one or two
+    examples each, and a single example is never calibrated.
     """
     confidence = np.clip(probabilities.max(axis=1), 0.0, 1.0)
     right = probabilities.argmax(axis=1) == labels
-    # Bins are open below and closed above, as in the paper; 0 joins the first.
+    # Bins exclude their lower and include their upper end, as in the paper; 0 is in the first bin.
     bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
     gaps = np.bincount(bins, weights=right - confidence, minlength=BINS)
     return float(np.abs(gaps).sum() / len(labels))

@@ -1,17 +1,17 @@
-"""Names that a config is checked against."""
+"""Names against which a config is checked."""
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "calibration_error")
-FALLING = ("log_loss", "calibration_error")  # The less, the better.
+FALLING = ("log_loss", "calibration_error")  # lower is better
 MAIN = "accuracy"
 RANGE = (0.0, 1.0)  # of MAIN
 CHOOSE_BY = ("log_loss", "accuracy")
-CHOOSE_WITHOUT_VIEWS = "accuracy"  # Of CHOOSE_BY: needs no augmented views.
-OBJECTIVE = "log_loss"  # Of a hundred images accuracy tells a few steps apart, and ends at 1.
-LABEL = "class name"  # What the text of a label is.
-NOUNS = ("class", "classes")  # Of answers that have names.
+CHOOSE_WITHOUT_VIEWS = "accuracy"  # the value of CHOOSE_BY that needs no augmented views
+OBJECTIVE = "log_loss"  # On a hundred images, accuracy has too few steps to compare trials.
+LABEL = "class name"  # for messages: what the text of a label is
+NOUNS = ("class", "classes")
 NAMED = True  # Answers have names.
-NOTED = ("wrong",)  # What `choice.noted` keeps of each example.
-RANKED = ("logme", "left_out_accuracy")  # What `transfer.ranked` says of features.
+NOTED = ("wrong",)  # keys of the result of `choice.noted`
+RANKED = ("logme", "left_out_accuracy")  # keys of the result of `transfer.ranked`
 OPTIONAL = ("labels", "abstain", "transfer")
 MEANINGS = {  # Of measures that `record.Scores` does not declare.
     "wrong": "Places of the validation examples that the model answers wrongly, counted from 0.",

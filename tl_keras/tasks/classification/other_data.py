@@ -1,4 +1,4 @@
-"""Another data set than the model's own, whose classes may have other names."""
+"""Evaluation on another data set, whose classes may have other names than the model's."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -10,43 +10,49 @@ from tl_keras.tasks.classification.record import Scores, SharedClassScores
 
 
 def coded(names: Sequence[str], renamed: Mapping[str, str]) -> Callable[[str], int | None]:
-    """What gives a label's place among the classes that are told apart; None of a strange label.
+    """Returns a function from a label to the index of its class; None for an unknown label.
+
+    The classes are the model's classes after renaming, sorted; see `measured`.
 
     Args:
-      names: of the model's classes.
-      renamed: what names count as, the model's and the set's; equal ones are one class.
+      names: names of the model's classes.
+      renamed: new names for classes of the model and of the data set. Classes with the same new
+        name become one class.
     """
-    ours = _together(names, renamed)
-    places = {name: i for i, name in enumerate(ours)}
+    merged = _merged_names(names, renamed)
+    places = {name: i for i, name in enumerate(merged)}
     return lambda label: places.get(renamed.get(label, label))
 
 
-def _together(names: Sequence[str], renamed: Mapping[str, str]) -> list[str]:
+def _merged_names(names: Sequence[str], renamed: Mapping[str, str]) -> list[str]:
     return sorted({renamed.get(name, name) for name in names})
 
 
 def measured(
     probabilities: np.ndarray, labels: np.ndarray, names: Sequence[str], renamed: Mapping[str, str]
 ) -> Scores:
-    """Metrics as in `result.json`, of classes whose probability is the sum of those that are one;
-    where the set lacks some, `among_shared` has the scores of a model that could only answer with
-    one that the set has.
+    """Returns scores as in `result.json` after merging classes.
+
+    The probability of a merged class is the sum of the probabilities of its classes. If the data
+    set lacks some classes, `among_shared` has the scores that the model would get if it could
+    answer only with classes of the data set.
 
     Args:
-      probabilities: the model's, `(n, names)`.
-      labels: as `coded` gives them.
+      probabilities: answers of the model, `(n, names)`.
+      labels: results of the function that `coded` returns, `(n,) int`.
+      names, renamed: see `coded`.
     """
-    ours = _together(names, renamed)
-    rows = [ours.index(renamed.get(name, name)) for name in names]
-    together = np.eye(len(ours), dtype=probabilities.dtype)[rows]
-    probabilities = np.minimum(probabilities @ together, 1)
-    found = measure(probabilities, labels, ours)
+    merged = _merged_names(names, renamed)
+    rows = [merged.index(renamed.get(name, name)) for name in names]
+    merging = np.eye(len(merged), dtype=probabilities.dtype)[rows]
+    probabilities = np.minimum(probabilities @ merging, 1)
+    scores = measure(probabilities, labels, merged)
     shared = np.unique(labels)
-    if 1 < len(shared) < len(ours):
-        some = probabilities[:, shared] + EPSILON
-        some /= some.sum(1, keepdims=True)
+    if 1 < len(shared) < len(merged):
+        among_shared = probabilities[:, shared] + EPSILON
+        among_shared /= among_shared.sum(1, keepdims=True)
         places = np.searchsorted(shared, labels)
-        among = measure(some, places, [ours[i] for i in shared])
-        shared_scores = SharedClassScores(**{name: among[name] for name in IN_SHORT})
-        return found.model_copy(update={"among_shared": shared_scores})
-    return found
+        all_scores = measure(among_shared, places, [merged[i] for i in shared])
+        shared_scores = SharedClassScores(**{name: all_scores[name] for name in IN_SHORT})
+        return scores.model_copy(update={"among_shared": shared_scores})
+    return scores

@@ -1,4 +1,4 @@
-"""What an example's target is: the place of its class among the names. No Keras at import."""
+"""Targets: the target of an example is the index of its class. Imports no Keras when loaded."""
 
 import re
 from collections import Counter
@@ -8,60 +8,66 @@ from typing import Any
 import numpy as np
 
 DTYPE = np.int64
-EXPECTED = "expected one class name an example; if this is one, set data.literal_labels to true"
+EXPECTED = (
+    "expected one class name for each example; if this is one, set data.literal_labels to true"
+)
 
 
 def named(texts: Iterable[str]) -> tuple[tuple[str, ...], Callable[[str], int]]:
-    """Class names, sorted, and what gives a label's place among them."""
+    """Returns the class names, sorted, and a function from a label to its index among them."""
     names = tuple(sorted(set(texts)))
     places = {name: i for i, name in enumerate(names)}
     return names, places.__getitem__
 
 
 def names_in_tfds(feature: Any) -> list[str] | None:
-    """The names of a `ClassLabel`."""
+    """Returns the names of a `ClassLabel`; None for another feature."""
     import tensorflow_datasets as tfds
 
     return feature.names if isinstance(feature, tfds.features.ClassLabel) else None
 
 
 def missing(targets: np.ndarray, names: Sequence[str]) -> list[str]:
-    """Names of the classes that no target is of."""
+    """Returns the names of classes without an example."""
     present = set(np.unique(targets).tolist())
     return [name for target, name in enumerate(names) if target not in present]
 
 
 def text(target: int, names: Sequence[str]) -> str:
-    """The name of a class."""
+    """Returns the name of a class."""
     return names[target]
 
 
 def faults(names: Sequence[str], where: str) -> list[str]:
-    """What forbids training on these classes."""
+    """Returns reasons why a model cannot be trained on these classes."""
     if len(names) >= 2:
         return []
     return [f"{where} has one class, {names[0]!r}; expected at least two class folders"]
 
 
 def width(names: Sequence[str]) -> int:
-    """A column a class."""
+    """Returns the number of columns, one for each class."""
     return len(names)
 
 
 def columns(targets: np.ndarray, width: int) -> np.ndarray:
-    """`(n, classes) float32`: 1 in the column of each class, else 0."""
+    """Returns one-hot targets, `(n, classes) float32`."""
     return np.eye(width, dtype=np.float32)[targets]
 
 
 def columns_in_graph(targets: Any, width: int) -> Any:
-    """`columns` of TensorFlow tensors."""
+    """Returns `columns` of a TensorFlow tensor, in a graph."""
     import tensorflow as tf
 
     return tf.one_hot(targets, width)
 
 
 def weights(targets: np.ndarray, width: int, balance: str) -> np.ndarray:
-    """`(classes,) float32`: 1, or inverse to the class's size with mean 1 over the examples."""
+    """Returns the weight of each class, `(classes,) float32`.
+
+    For balance `weights`, it is inverse to the number of the class's examples, with mean 1 over all
+    examples; otherwise it is 1.
+    """
     counts = np.bincount(targets, minlength=width)
     if balance != "weights":
         return np.ones(width, np.float32)
@@ -70,7 +76,11 @@ def weights(targets: np.ndarray, width: int, balance: str) -> np.ndarray:
 
 
 def weighed(columns: Any, weights: np.ndarray) -> Any:
-    """`(batch,)` weights of examples: those of their classes, in the shares of mixed ones."""
+    """Returns the weight of each example, `(batch,)`.
+
+    It is the weight of its class. For an example mixed from several classes, it is the mean of
+    their weights, weighted by their shares.
+    """
     if isinstance(columns, np.ndarray):
         return columns @ weights
     import tensorflow as tf
@@ -79,17 +89,18 @@ def weighed(columns: Any, weights: np.ndarray) -> Any:
 
 
 def strata(targets: np.ndarray) -> np.ndarray:
-    """The classes themselves."""
+    """Returns the strata, which are the classes."""
     return targets
 
 
 def unfit(texts: Sequence[str]) -> str | None:
-    """Why labels are not class names; None if they are.
+    """Returns why labels seem not to be class names; None if they seem to be.
 
-    Several labels an example, and regression, look like classification until it fails.
+    Without this check, data with several labels an example, or with numbers to predict, would be
+    trained as classes.
 
     Args:
-      texts: a label an example.
+      texts: the label of each example.
     """
     names = Counter(texts)
     if example := _several(names, len(texts)):
@@ -103,7 +114,7 @@ def unfit(texts: Sequence[str]) -> str | None:
 
 
 def _several(names: Counter[str], count: int) -> str | None:
-    """A label that looks like several, such as `cat|dog`."""
+    """Returns a label that looks like several labels, such as `cat|dog`; None without one."""
     if lists := [name for name in names if re.fullmatch(r"\[.*\]|\(.*,.*\)|\{.*\}", name)]:
         return lists[0]
     for mark in "+/&":
@@ -113,7 +124,7 @@ def _several(names: Counter[str], count: int) -> str | None:
             return alone[0]
     for mark in "|;,":
         joint = [name for name in names if mark in name]
-        # A comma stands in many class names, so that a few rows with one prove nothing.
+        # Many class names contain a comma, so a few rows with a comma prove nothing.
         enough = sum(names[name] for name in joint) > (count / 2 if mark == "," else 0)
         if enough and _share_parts(names, mark):
             return joint[0]
@@ -121,14 +132,14 @@ def _several(names: Counter[str], count: int) -> str | None:
 
 
 def _share_parts(names: Iterable[str], mark: str) -> bool:
-    """Whether most names that contain the mark share a part with another: `cat|dog` and `cat`.
+    """Returns whether most names with the mark share a part with another name, as `cat|dog`, `cat`.
 
-    The comma of "tench, Tinca tinca" joins no labels.
+    Otherwise the mark is part of a name, as the comma in "tench, Tinca tinca".
     """
-    parts = {name: {part.strip() for part in name.split(mark)} for name in names}
-    counts = Counter(part for own in parts.values() for part in own)
-    joint = [own for own in parts.values() if len(own) > 1]
-    return 2 * sum(any(counts[part] > 1 for part in own) for own in joint) > len(joint)
+    parts_of = {name: {part.strip() for part in name.split(mark)} for name in names}
+    counts = Counter(part for parts in parts_of.values() for part in parts)
+    joint = [parts for parts in parts_of.values() if len(parts) > 1]
+    return 2 * sum(any(counts[part] > 1 for part in parts) for parts in joint) > len(joint)
 
 
 def _is_number(text: str) -> bool:

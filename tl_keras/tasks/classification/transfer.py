@@ -1,4 +1,4 @@
-"""How well features will transfer, before anything is trained: backbones can be ranked by it."""
+"""Estimates before training how well a backbone's features will transfer, to rank backbones."""
 
 import warnings
 from collections.abc import Iterator, Mapping
@@ -9,22 +9,22 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-STEPS = 50  # Of the fixed point; some five are enough as a rule.
-CHANGE = 1e-3  # Relative, of the ratio of the two precisions, under which it has converged.
-# In the report: by key, the title of a column and how its values are written.
+STEPS = 50  # limit of the fixed-point iteration, which usually takes about five steps
+CHANGE = 1e-3  # relative change of the ratio of the two precisions; below it, they have converged
+# For the report, by key: the title of a column and the format of its values.
 COLUMNS = {"logme": ("LogME", "number"), "left_out_accuracy": ("Left out", "percent")}
 ABOUT = (
     "LogME (arXiv 2102.11005): the higher, the better. Left out: the accuracy of a logistic "
     "regression on examples that it was not fitted on."
 )
-BY = "logme"  # What backbones are ranked by, the more the better.
-FOLDS = 20  # Where one fit for each example would take minutes.
-ONE_BY_ONE = 300  # examples
+BY = "logme"  # the key by which backbones are ranked; higher is better
+FOLDS = 20  # for larger sets, where one fit for each example would take minutes
+ONE_BY_ONE = 300  # examples; up to this number, each is left out in a fit of its own
 MAX_STEPS = 200
 
 
 def ranked(features: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """What a backbone's features promise: `logme` and `left_out_accuracy`."""
+    """Returns `logme` and `left_out_accuracy` of a backbone's features."""
     return {
         "logme": logme(features, labels),
         "left_out_accuracy": left_out_accuracy(features, labels),
@@ -32,19 +32,20 @@ def ranked(features: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 
 
 def told(row: Mapping[str, Any]) -> str:
-    """The same for people."""
+    """Returns the result of `ranked` as a phrase for the log."""
     return f"LogME {row['logme']:.3f}, left-out accuracy {row['left_out_accuracy']:.3f}"
 
 
 def logme(features: np.ndarray, labels: np.ndarray) -> float:
-    """Logarithm of maximum evidence of a linear model on features (LogME, arXiv 2102.11005).
+    """Returns the logarithm of maximum evidence of features (LogME, arXiv 2102.11005).
 
-    The higher, the better features explain labels, each class against the others by a Bayesian
-    ridge regression whose precisions maximise the evidence; in nats an example and class.
+    A higher value means that the features explain the labels better. For each class against the
+    others, the evidence is that of a Bayesian ridge regression whose precisions maximise it. The
+    unit is nats per example and class.
 
     Args:
       features: `(n, channels) float32`.
-      labels: `(n,) int64`, every class among them.
+      labels: `(n,) int64`; each class must occur.
     """
     x = np.asarray(features, np.float64)
     n, channels = x.shape
@@ -59,15 +60,16 @@ def logme(features: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _evidence(squares: np.ndarray, z: np.ndarray, norm: float, n: int, channels: int) -> float:
-    """Maximum log evidence, an example, of one target.
+    """Returns the maximum log evidence of one target, per example.
 
     Args:
-      squares: of the singular values of the features.
+      squares: squared singular values of the features.
       z: the target in the basis of the left singular vectors.
       norm: squared length of the target.
     """
-    outside = max(norm - float(z @ z), 0.0)  # What no linear function of the features explains.
-    alpha, beta = 1.0, 1.0  # Precisions of the weights, and of the noise.
+    # The part of the target that no linear function of the features explains.
+    outside = max(norm - float(z @ z), 0.0)
+    alpha, beta = 1.0, 1.0  # precisions of the weights and of the noise
     for _ in range(STEPS):
         ratio = alpha / beta
         effective = (squares / (squares + ratio)).sum()
@@ -82,14 +84,14 @@ def _evidence(squares: np.ndarray, z: np.ndarray, norm: float, n: int, channels:
     errors = (ratio**2 * z**2 / (squares + ratio) ** 2).sum() + outside
     determinant = np.log(alpha + beta * squares).sum()
     determinant += (channels - len(squares)) * np.log(alpha)
-    found = channels * np.log(alpha) + n * np.log(beta) - n * np.log(2 * np.pi)
-    return float((found - determinant - beta * errors - alpha * weights) / (2 * n))
+    constant = channels * np.log(alpha) + n * np.log(beta) - n * np.log(2 * np.pi)
+    return float((constant - determinant - beta * errors - alpha * weights) / (2 * n))
 
 
 def left_out_accuracy(features: np.ndarray, labels: np.ndarray) -> float:
-    """Share of examples that a logistic regression on the others gets right.
+    """Returns the share of examples that a logistic regression on the other examples gets right.
 
-    Of more than `ONE_BY_ONE` examples a twentieth is left out at a time.
+    If there are more than `ONE_BY_ONE` examples, a twentieth of them is left out at a time.
 
     Args:
       features: `(n, channels) float32`, pooled.

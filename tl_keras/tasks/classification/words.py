@@ -1,4 +1,4 @@
-"""What the report, the model card, the files and the log say of classes."""
+"""Texts about classes for the report, the model card, exported files and the log."""
 
 from collections.abc import Sequence
 
@@ -28,7 +28,7 @@ ABOUT_GAIN = (
 )
 OUTPUTS = {
     "probabilities": "Probability of each class, 0 to 1, calibrated by temperature.",
-    "abstain": "1 where the model had better not decide, else 0.",
+    "abstain": "1 if the model should not decide, else 0.",
 }
 LABELLED = ("probabilities", "Class names, in the order of the probabilities.")
 TAG = "classification"
@@ -37,26 +37,26 @@ STRANGER = "that shows none of the classes is still given one of them."
 
 
 def about(names: Sequence[str], nouns: str) -> tuple[str, str]:
-    """A title for exported files, and what the model does, as a sentence."""
+    """Returns a title for exported files, and a sentence that says what the model does."""
     few = ", ".join(names[:5]) + (f" and {len(names) - 5} others" if len(names) > 5 else "")
-    return few, f"Tells {len(names)} classes of {nouns} apart: {few}."
+    return few, f"Classifies {nouns} into {len(names)} classes: {few}."
 
 
 def line(accuracy: str, on: str) -> str:
-    """The main score, as the report's first line has it."""
+    """Returns the accuracy as a phrase for the first line of the report."""
     return f"{accuracy} of {on} right"
 
 
 def counted(names: Sequence[str]) -> str:
-    """What a data set has answers of."""
+    """Returns the number of classes as a phrase, as in `3 classes`."""
     return f"{len(names)} class{'es' if len(names) != 1 else ''}"
 
 
 def mended(lost: str, on: str, moved: str) -> str:
-    """What a file lost before it was mended.
+    """Returns the loss of an exported file before its repair, as a phrase.
 
     Args:
-      lost, moved: of `exports.lost`, in words.
-      on: what it was measured on.
+      lost, moved: values from `exports.lost`, as text.
+      on: a description of the examples, such as "validation".
     """
-    return f"lost {lost} of accuracy on {on}, and gave {moved} of the probability to other classes"
+    return f"lost {lost} of accuracy on {on} and moved {moved} of the probability to other classes"

@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 
 from tl_keras.modalities.image.drawn import digits
 
-# Rec. 601, as the module's.
+# Rec. 601, as in the module.
 LUMINANCE = np.array([0.299, 0.587, 0.114])
 
 
@@ -19,7 +19,7 @@ def rendered():
 
 
 def test_images_never_change(rendered):
-    # Published scores refer to these images. If this fails, the code is wrong, not the pin.
+    # Published scores refer to these images. If this fails, the code is wrong, not the checksum.
     images, labels = rendered
     assert hashlib.sha256(images.tobytes()).hexdigest() == (
         "76dae1ca761b64c2ed17ec6a3497aa8b5550f90845d1a68c6db1da04b2ced81b"
@@ -28,12 +28,12 @@ def test_images_never_change(rendered):
     assert labels.dtype == np.int64
 
 
-def test_labels_are_those_of_scikit_learn(rendered):
+def test_labels_equal_scikit_learn(rendered):
     np.testing.assert_array_equal(rendered[1], load_digits().target)
     assert digits.CLASSES == tuple(str(digit) for digit in range(10))
 
 
-def test_same_seed_same_images_other_seed_others():
+def test_images_depend_on_the_seed():
     first, _ = digits.render(seed=1, size=16)
     again, _ = digits.render(seed=1, size=16)
     other, _ = digits.render(seed=2, size=16)
@@ -41,7 +41,7 @@ def test_same_seed_same_images_other_seed_others():
     assert (first != other).any(axis=(1, 2, 3)).all()
 
 
-def test_leaves_the_global_random_state_alone():
+def test_global_random_state_is_not_changed():
     np.random.seed(0)
     before = np.random.get_state()[1].copy()
     digits.render(size=8)
@@ -52,14 +52,14 @@ def test_enlargement_agrees_with_pillow():
     bitmap = load_digits().images[0]
     padded = Image.fromarray(np.pad(bitmap / 16, 2).astype(np.float32))
     expected = np.asarray(padded.resize((96, 96), Image.Resampling.BICUBIC))
-    # Pillow's weights differ at the very border; inside, both round to float32.
+    # Pillow's weights differ at the border; elsewhere, both round to float32.
     inside = slice(12, -12)
     enlarged = digits._enlarge(bitmap[None])[0]
     np.testing.assert_allclose(enlarged[inside, inside], expected[inside, inside], atol=1e-5)
 
 
 def test_digit_stands_out_and_stays_inside():
-    # Without the clutter, the digit alone: covered somewhere, blank at most of the border.
+    # The digit without clutter covers some pixels and leaves most of the border blank.
     random = np.random.RandomState(0)
     x, y = digits._grid(64)
     coverage = digits._digit(random, digits._enlarge(load_digits().images), x, y)[:, 0]

@@ -30,8 +30,8 @@ def test_every_class_has_at_least_three_fonts():
     assert masks.first[-1] + masks.count[-1] == len(masks.distances) == len(masks.half_strokes)
 
 
-def test_no_mask_is_found_in_two_classes():
-    # The box that stands for a missing character would be.
+def test_no_mask_is_in_two_classes():
+    # The box that a font shows for a missing character would be in several classes.
     masks = glyph_masks()
     owner = np.repeat(np.arange(len(CLASSES)), masks.count)
     owners = {}
@@ -39,15 +39,15 @@ def test_no_mask_is_found_in_two_classes():
         assert owners.setdefault(field.tobytes(), label) == label
 
 
-def test_classes_are_unique_file_safe_and_no_digits():
+def test_classes_are_unique_and_file_safe_and_contain_no_digits():
     assert 90 <= len(CLASSES) == len(set(CLASSES)) <= 110
     assert all(name.replace("_", "").replace("-", "").isalnum() for name in CLASSES)
     assert not any("digit" in name for name in CLASSES)
 
 
-def test_an_image_depends_on_seed_and_index_alone(rendered):
+def test_an_image_depends_only_on_seed_and_index(rendered):
     images, labels = rendered
-    # Another order, another batch size, other neighbours, and a batch of one.
+    # Another order, batch size and neighbours, and a batch of one.
     for picked in ([5, 47, 3, 0, 21], [17]):
         others, other_labels = glyphs.render(0, tf.constant(picked, tf.int64), 64)
         np.testing.assert_array_equal(others, images[picked])
@@ -76,7 +76,7 @@ def test_classes_and_masks_are_equally_likely():
     keys = glyphs._image_keys(0, tf.range(108_000, dtype=tf.int64))
     labels, masks = glyphs._choose(keys, tables)
     counts = np.bincount(labels, minlength=len(CLASSES))
-    # 1000 each; 5 standard deviations of a binomial are 158.
+    # 1000 are expected for each class; 5 standard deviations of a binomial are 158.
     assert counts.min() > 842 and counts.max() < 1158
     first, count = tables.first.numpy(), tables.count.numpy()
     offset = masks.numpy() - first[labels.numpy()]
@@ -85,7 +85,7 @@ def test_classes_and_masks_are_equally_likely():
 
 
 def test_glyph_stands_out_from_its_ground():
-    # What is drawn without the glyph stays within 0.45 of the contrast from the ground.
+    # Everything except the glyph stays within 0.45 of the contrast from the ground.
     keys = glyphs._image_keys(0, INDICES)
     ground, ink, contrast = glyphs._tones(keys)
     canvas = glyphs._clutter(keys, ground, contrast, glyphs._tables(), 64)

@@ -1,1 +1,1 @@
-"""Images that the package draws itself."""
+"""Images that the package renders itself."""

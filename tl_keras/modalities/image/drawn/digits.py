@@ -1,14 +1,14 @@
-"""The embedded target set: real handwritten digits on cluttered grounds.
+"""The embedded target set: real handwritten digits on cluttered backgrounds.
 
 The 1797 digits are scikit-learn's `load_digits`, 8x8 grey (UCI "Optical Recognition of
-Handwritten Digits"). As they are, logistic regression reads 97 % of them; here each stands
-at a random place, scale, angle and colour on a cluttered ground, so that a model has to see
-shapes. How hard that is was set once by eye (a person reads nearly all of them), never by
-trying models.
+Handwritten Digits"). Logistic regression classifies 97 % of the original digits correctly. Here
+each digit has a random place, scale, angle and colour on a cluttered background, so that a model
+must recognise shapes. The difficulty was set once by eye (a person reads nearly all of the digits),
+never by trying models.
 
-The images are part of the package's contract: a test pins their checksum. Hence
-`np.random.RandomState`, whose streams are frozen for ever (those of NumPy's Generator are
-not), uniform numbers only, and only arithmetic that IEEE 754 rounds the same way everywhere:
+The images must never change: a test pins their checksum. Therefore the module uses
+`np.random.RandomState`, whose random streams are frozen for ever (unlike those of NumPy's
+Generator), only uniform numbers, and only arithmetic that IEEE 754 rounds equally everywhere:
 no sin, no exp, and no sum whose order could matter.
 """
 
@@ -17,17 +17,17 @@ from sklearn.datasets import load_digits
 
 CLASSES = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
 
-# Bounds memory. Numbers are drawn chunk by chunk, so another value gives other images.
+# Limits memory. Random numbers are drawn chunk by chunk, so another value gives other images.
 _CHUNK = 128
-_CELL = 8  # px of the enlarged bitmap to one of the original
+_CELL = 8  # px of the enlarged bitmap for one pixel of the original
 _MARGIN = 2  # blank cells around the original, so that the digit fades out inside the bitmap
 _LUMINANCE = (0.299, 0.587, 0.114)  # Rec. 601
 
 
 def render(seed: int = 0, size: int = 64) -> tuple[np.ndarray, np.ndarray]:
-    """Images `(1797, size, size, 3) uint8` RGB and labels `(1797,) int64` in 0..9.
+    """Returns images `(1797, size, size, 3) uint8` RGB and labels `(1797,) int64` in 0..9.
 
-    Image i shows digit i of `sklearn.datasets.load_digits`; lengths scale with `size` px.
+    Image i shows digit i of `sklearn.datasets.load_digits`. All lengths scale with `size` (px).
     """
     bitmaps, labels = load_digits(return_X_y=True)
     sheets = _enlarge(bitmaps.reshape(-1, 8, 8))
@@ -40,7 +40,7 @@ def render(seed: int = 0, size: int = 64) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _compose(sheets: np.ndarray, random: np.random.RandomState, size: int) -> np.ndarray:
-    # Planes are (n, 3, height, width): NumPy is slow when the innermost axis is short.
+    # Channels come first, (n, 3, height, width), since NumPy is slow on a short innermost axis.
     n = len(sheets)
     x, y = _grid(size)
     dark = _uniform(random, n, 0.03, 0.38)
@@ -49,8 +49,9 @@ def _compose(sheets: np.ndarray, random: np.random.RandomState, size: int) -> np
     ground = np.where(light_ink, dark, dark + contrast)
     ink = np.where(light_ink, dark + contrast, dark)
     canvas = _gradient(random, ground, contrast, x, y)
-    # Over the ground, never added to it: anything behind the digit stays within 0.45 of the
-    # contrast from the ground's luminance, which leaves the digit more than half of it.
+    # Shapes are painted over the ground, never added to it. Everything behind the digit stays
+    # within 0.45 of the contrast from the ground's luminance, so the digit keeps more than half the
+    # contrast.
     for shape in (_wedge, _ellipse, _wedge, _ellipse, _line, _line, _line):
         coverage = shape(random, n, x, y, size)
         canvas = _paint(canvas, coverage, _colour(random, _near(random, ground, 0.45, contrast)))
@@ -62,12 +63,13 @@ def _compose(sheets: np.ndarray, random: np.random.RandomState, size: int) -> np
 
 
 def _uniform(random: np.random.RandomState, n: int, low: float, high: float) -> np.ndarray:
-    # Not `random.uniform`: its C code may fuse the multiplication and addition, or not.
+    # Not `random.uniform`: some builds of its C code fuse multiplication and addition, others do
+    # not.
     return (low + (high - low) * random.random_sample((n, 1, 1, 1))).astype(np.float32)
 
 
 def _grid(size: int) -> tuple[np.ndarray, np.ndarray]:
-    # Pixel centres, the frame being -0.5..0.5.
+    # Coordinates of pixel centres; the frame is -0.5..0.5.
     centres = (np.arange(size, dtype=np.float32) + 0.5) / size - 0.5
     return centres.reshape(1, 1, 1, -1), centres.reshape(1, 1, -1, 1)
 
@@ -80,8 +82,8 @@ def _near(
 
 
 def _colour(random: np.random.RandomState, luminance: np.ndarray) -> np.ndarray:
-    # A random hue of just this luminance, (n, 3, 1, 1): green balances red and blue, and the
-    # room to black and white bounds the saturation, so nothing is clipped.
+    # A random colour with exactly this luminance, (n, 3, 1, 1). Green balances red and blue. The
+    # distance to black and white limits the saturation, so no channel is clipped.
     red = _uniform(random, len(luminance), -1.0, 1.0)
     blue = _uniform(random, len(luminance), -1.0, 1.0)
     green = -(red * _LUMINANCE[0] + blue * _LUMINANCE[2]) / _LUMINANCE[1]
@@ -108,7 +110,7 @@ def _gradient(
 
 
 def _opacity(random: np.random.RandomState, n: int) -> np.ndarray:
-    # Nothing at all in three of ten: the amount of clutter differs from image to image.
+    # Zero in three of ten images, so that the amount of clutter differs from image to image.
     present = _uniform(random, n, 0.0, 1.0) < 0.7
     return np.where(present, _uniform(random, n, 0.3, 1.0), np.float32(0.0))
 
@@ -144,7 +146,7 @@ def _ellipse(
 def _wedge(
     random: np.random.RandomState, n: int, x: np.ndarray, y: np.ndarray, size: int
 ) -> np.ndarray:
-    # Where three half-planes meet: a triangle, or a wedge that leaves the frame.
+    # The intersection of three half-planes: a triangle, or a wedge that leaves the frame.
     x0, y0 = _uniform(random, n, -0.5, 0.5), _uniform(random, n, -0.5, 0.5)
     inside = np.float32(1.0)
     for _ in range(3):
@@ -157,13 +159,13 @@ def _wedge(
 def _digit(
     random: np.random.RandomState, sheets: np.ndarray, x: np.ndarray, y: np.ndarray
 ) -> np.ndarray:
-    # How much of each pixel the digit covers, (n, 1, height, width) in 0..1.
+    # The coverage of each pixel by the digit, (n, 1, height, width) in 0..1.
     n = len(sheets)
     height = _uniform(random, n, 24 / 64, 50 / 64)
-    # tan(angle / 2) for angles within 20 degrees; cosine and sine follow without a sine.
+    # tan(angle / 2) for angles within 20 degrees; it gives cosine and sine without calling sin.
     half = _uniform(random, n, -0.176, 0.176)
     cosine, sine = (1.0 - half * half) / (1.0 + half * half), 2.0 * half / (1.0 + half * half)
-    # The digit fills its 8x8 box, whose corners may leave the frame: they are blank.
+    # The corners of the digit's 8x8 box may leave the frame, since they are blank.
     room = 0.5 - 0.52 * height
     off_x = x - room * _uniform(random, n, -1.0, 1.0)
     off_y = y - room * _uniform(random, n, -1.0, 1.0)
@@ -176,7 +178,7 @@ def _digit(
 
 
 def _sample(sheets: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.ndarray:
-    # Bilinear; beyond the edge the blank margin goes on.
+    # Bilinear sampling; coordinates beyond the edge read the blank margin.
     n, side, _ = sheets.shape
     row, column = np.clip(row, 0.0, side - 1.001), np.clip(column, 0.0, side - 1.001)
     top, left = row.astype(np.int32), column.astype(np.int32)
@@ -189,10 +191,10 @@ def _sample(sheets: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.ndarr
 
 
 def _enlarge(bitmaps: np.ndarray) -> np.ndarray:
-    """Bicubic enlargement, `(n, side, side) float32` about 0..1, blank at the border.
+    """Returns bitmaps enlarged bicubically, `(n, side, side) float32`, about 0..1, blank border.
 
     The weights are multiples of 2**-13 and the bitmaps hold 0..16, so the matrix products are
-    exact in float64: no BLAS can round them differently.
+    exact in float64, whichever BLAS computes them.
     """
     pad = ((0, 0), (_MARGIN, _MARGIN), (_MARGIN, _MARGIN))
     weights = _cubic_weights(8 + 2 * _MARGIN)
@@ -210,7 +212,7 @@ def _cubic_weights(cells: int) -> np.ndarray:
 
 
 def _blur(canvas: np.ndarray, side: np.ndarray) -> np.ndarray:
-    # Three taps a direction: side, 1 - 2 * side, side.
+    # A filter of three taps in each direction: side, 1 - 2 * side, side.
     for axis in (2, 3):
         pad = [(0, 0)] * 4
         pad[axis] = (1, 1)

@@ -1,7 +1,8 @@
 """Letters and symbols of matplotlib's fonts, as distance fields. Imports no TensorFlow.
 
-No digits, and none of what is drawn like one (O, o, I, l, |, /, theta, infinity, the Cyrillic
-Ze and Che): what is trained on glyphs and tested on digits must not have seen them.
+Digits are left out, and so are characters that look like one (O, o, I, l, |, /, theta, infinity,
+the Cyrillic Ze and Che), so that a model pre-trained on glyphs has seen no digits before it is
+tested on them.
 """
 
 import functools
@@ -15,7 +16,7 @@ from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import distance_transform_edt
 
-# Lower case only where its shape differs from upper case: a glyph's size tells nothing here.
+# Lower-case letters only if their shape differs from upper case, since all glyphs are scaled.
 CHARACTERS = (
     "ABCDEFGHJKLMNPQRSTUVWXYZ"
     "abdefghijmnqrty"
@@ -27,9 +28,9 @@ CLASSES = tuple(unicodedata.name(c).lower().replace(" ", "_") for c in CHARACTER
 
 SIDE = 60  # px, height = width of a mask
 BOX = 44  # px, the longer side of the ink; the margin leaves room for bolder strokes
-REACH = 10.0  # px, distances beyond it are clipped
+REACH = 10.0  # px, larger distances are clipped
 
-# cmsy10, cmex10, cmmi10 and STIXNonUni put other glyphs than Unicode's at their code points.
+# Without cmsy10, cmex10, cmmi10 and STIXNonUni, whose code points are not those of Unicode.
 _FONTS = (
     *("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSans-BoldOblique"),
     *("DejaVuSansMono", "DejaVuSansMono-Bold"),
@@ -37,14 +38,14 @@ _FONTS = (
     *("DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSerif-Italic", "DejaVuSerif-BoldItalic"),
     *("STIXGeneral", "STIXGeneralBol", "STIXGeneralItalic", "STIXGeneralBolIta"),
 )
-_LETTER_FONTS = ("cmr10", "cmb10", "cmss10", "cmtt10")  # Right for ASCII letters, not beyond.
+_LETTER_FONTS = ("cmr10", "cmb10", "cmss10", "cmtt10")  # Only their ASCII letters follow Unicode.
 _OVERSAMPLING = 2
 _DRAW_SIZE = 150  # px
 
 
 @dataclass(frozen=True)
 class GlyphMasks:
-    """Masks sorted by class: those of class c are `first[c] .. first[c] + count[c] - 1`."""
+    """Masks sorted by class. Class c has masks `first[c]` to `first[c] + count[c] - 1`."""
 
     distances: np.ndarray  # (masks, SIDE, SIDE) uint8: 0..255 is -REACH..REACH px, ink positive
     half_strokes: np.ndarray  # (masks,) float32, px: half the width of a typical stroke
@@ -54,10 +55,11 @@ class GlyphMasks:
 
 @functools.cache
 def glyph_masks() -> GlyphMasks:
-    """All glyphs of all classes: every class in every font that has it.
+    """Returns the masks of all classes, one mask for each font that has the character.
 
-    Distance fields (Green 2007, "Improved Alpha-Tested Magnification") rather than grey masks:
-    a threshold then sets the stroke's weight, and a ramp around it the blur.
+    The masks are distance fields (Green 2007, "Improved Alpha-Tested Magnification"). Unlike in
+    grey masks, a threshold sets the weight of the strokes, and a ramp around the threshold sets the
+    blur.
     """
     fonts = [_open(name) for name in _FONTS]
     letter_fonts = [_open(name) for name in _LETTER_FONTS]
@@ -65,14 +67,15 @@ def glyph_masks() -> GlyphMasks:
     for character in CHARACTERS:
         extra = letter_fonts if character.isascii() and character.isalpha() else []
         inks = [_ink(font, character) for font, codes in fonts + extra if ord(character) in codes]
-        found = [_distances(ink) for ink in inks if ink is not None]
-        fields.extend(found)
-        counts.append(len(found))
+        class_fields = [_distances(ink) for ink in inks if ink is not None]
+        fields.extend(class_fields)
+        counts.append(len(class_fields))
     count = np.array(counts, np.int32)
     stacked = np.stack(fields)
     return GlyphMasks(
         distances=np.round((np.clip(stacked / REACH, -1, 1) + 1) * 127.5).astype(np.uint8),
-        # The distances of a stroke's pixels to its edge spread evenly over 0..half its width.
+        # The distances of a stroke's pixels to its edge are spread evenly from 0 to half its width,
+        # so twice their median is half the width.
         half_strokes=np.array([2 * np.median(f[f > 0]) for f in fields], np.float32),
         first=(np.cumsum(count) - count).astype(np.int32),
         count=count,
@@ -81,7 +84,7 @@ def glyph_masks() -> GlyphMasks:
 
 def _open(name: str) -> tuple[ImageFont.FreeTypeFont, frozenset[int]]:
     path = Path(matplotlib.get_data_path(), "fonts", "ttf", f"{name}.ttf")
-    # A missing character would be drawn as an empty box: the code points tell.
+    # The code points tell which characters exist; a missing one would be rendered as an empty box.
     codes = frozenset(FT2Font(str(path)).get_charmap())
     return ImageFont.truetype(str(path), _DRAW_SIZE), codes
 
@@ -94,7 +97,7 @@ def _ink(font: ImageFont.FreeTypeFont, character: str) -> Image.Image | None:
 
 
 def _distances(ink: Image.Image) -> np.ndarray:
-    # (SIDE, SIDE) px to the nearest edge, positive in the ink, which is centred.
+    # Distances (SIDE, SIDE) in px to the nearest edge, positive inside the centred ink.
     scale = BOX * _OVERSAMPLING / max(ink.size)
     width, height = (max(1, round(length * scale)) for length in ink.size)
     large = SIDE * _OVERSAMPLING

@@ -1,8 +1,8 @@
 """The source set for pre-training: printed letters and symbols made to look handwritten.
 
-Any number of images, each a pure function of (seed, index), composed by TensorFlow ops inside
-`Dataset.map`: an epoch that goes on counting where the last one stopped never repeats an
-image.
+The set is endless. Each image is a pure function of (seed, index), rendered by TensorFlow ops
+inside `Dataset.map`. Each epoch continues with the index at which the previous one stopped, so no
+image is repeated.
 """
 
 import functools
@@ -20,19 +20,23 @@ from tl_keras.modalities.image.drawn.glyph_masks import (
 
 __all__ = ["CLASSES", "render"]
 
-_GRIDS = (4, 6)  # px of a mask to a cell: glyphs as if enlarged from 11 and 7 cells
+_GRIDS = (4, 6)  # px of a mask for one cell: glyphs look as if enlarged from 11 or 7 cells
 _LUMINANCE = (0.299, 0.587, 0.114)  # Rec. 601
 
 
 def render(seed: int, indices: tf.Tensor, size: int = 64) -> tuple[tf.Tensor, tf.Tensor]:
-    """Images `(batch, size, size, 3) uint8` RGB and labels `(batch,) int64` into `CLASSES`.
+    """Returns images `(batch, size, size, 3) uint8` RGB and labels `(batch,) int64` into `CLASSES`.
 
-    `indices` is `(batch,) int64`, any numbers of 0 or more. An image depends on `seed` and its
-    own index alone, not on the rest of its batch.
+    An image depends only on `seed` and its index, not on the rest of its batch.
+
+    Args:
+      indices: `(batch,) int64`, each 0 or more.
+      size: px, height = width.
     """
-    # On the CPU, as in `Dataset.map`: a GPU rounds differently.
+    # On the CPU, as in `Dataset.map`, because a GPU rounds differently.
     with tf.device("/CPU:0"):
-        # One key an image and one an aspect of it: a new number in one aspect moves no other.
+        # Each aspect of an image has its own key, so that an additional random number in one aspect
+        # does not change the others.
         keys = [_fold(_image_keys(seed, indices), aspect) for aspect in range(7)]
         tables = _tables()
         labels, masks = _choose(keys[0], tables)
@@ -41,15 +45,15 @@ def render(seed: int, indices: tf.Tensor, size: int = 64) -> tuple[tf.Tensor, tf
         canvas = _clutter(keys[4], ground, contrast, tables, size)
         canvas = _paint(canvas, coverage, _colour(keys[5], ink))
         canvas = tf.clip_by_value(_add_noise(keys[6], canvas), 0.0, 1.0)
-        # From planes to pixels: an innermost axis of 3 would have slowed every op before.
+        # Channels move last only here, since an innermost axis of 3 slows down every op.
         images = tf.transpose(tf.round(canvas * 255.0), [0, 2, 3, 1])
         return tf.cast(images, tf.uint8), tf.cast(labels, tf.int64)
 
 
 @functools.cache
 def _tables() -> GlyphMasks:
-    # Tensors outside any graph, so that graphs refer to the 7 MB and do not copy them; on the
-    # CPU, where tf.data runs, even if there is a GPU.
+    # The tensors are created outside any graph, so that graphs refer to these 7 MB instead of
+    # copying them. They are on the CPU, where tf.data runs, even if there is a GPU.
     masks = glyph_masks()
     with tf.init_scope(), tf.device("/CPU:0"):
         return GlyphMasks(
@@ -60,8 +64,8 @@ def _tables() -> GlyphMasks:
         )
 
 
-# Random numbers: a counter is hashed. TensorFlow's stateless ops take one seed a call, so a
-# number would depend on its place in the batch.
+# Random numbers are hashes of a counter. TensorFlow's stateless ops take one seed for a whole call,
+# so a number would depend on the position in the batch.
 
 
 def _mix(x: tf.Tensor) -> tf.Tensor:
@@ -76,7 +80,7 @@ def _fold(key: tf.Tensor, number: int) -> tf.Tensor:
 
 
 def _image_keys(seed: int, indices: tf.Tensor) -> tf.Tensor:
-    # (batch,) uint32; both halves of an index count.
+    # (batch,) uint32, from both 32-bit halves of an index.
     indices = tf.cast(indices, tf.int64)
     low = tf.cast(tf.bitwise.bitwise_and(indices, 0xFFFFFFFF), tf.uint32)
     high = tf.cast(tf.bitwise.right_shift(indices, 32), tf.uint32)
@@ -85,17 +89,18 @@ def _image_keys(seed: int, indices: tf.Tensor) -> tf.Tensor:
 
 
 def _uniform(key: tf.Tensor, *ranges: tuple[float, float]) -> list[tf.Tensor]:
-    # For each range a (batch, 1, 1, 1) float32 in low..high.
+    # For each range, uniform numbers (batch, 1, 1, 1) float32 in low..high.
     values = []
     for number, (low, high) in enumerate(ranges):
-        bits = tf.bitwise.right_shift(_fold(key, number), 8)  # What a float32 can hold.
+        bits = tf.bitwise.right_shift(_fold(key, number), 8)  # A float32 holds 24 bits.
         unit = tf.cast(bits, tf.float32)[:, None, None, None] * 2.0**-24
         values.append(low + (high - low) * unit)
     return values
 
 
 def _choose(key: tf.Tensor, tables: GlyphMasks) -> tuple[tf.Tensor, tf.Tensor]:
-    # Classes are equally likely, and so are the masks of a class; (batch,) int32 each.
+    # Labels and masks, (batch,) int32 each. All classes are equally likely, and so are all masks of
+    # a class.
     which_class, which_mask = (u[:, 0, 0, 0] for u in _uniform(key, (0.0, 1.0), (0.0, 1.0)))
     labels = tf.cast(which_class * len(CLASSES), tf.int32)
     labels = tf.minimum(labels, len(CLASSES) - 1)
@@ -105,10 +110,10 @@ def _choose(key: tf.Tensor, tables: GlyphMasks) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _pen(key: tf.Tensor, masks: tf.Tensor, tables: GlyphMasks) -> tf.Tensor:
-    # The glyph as a random pen draws it, hairline to marker, crisp to 7 cells high.
+    # The glyph as drawn by a random pen, from hairline to marker, from crisp to 7 cells high.
     half_stroke = tf.gather(tables.half_strokes, masks)[:, None, None, None]
     wanted, ramp, gain, grid = _uniform(key, (0.03, 0.13), (1.0, 6.0), (1.0, 1.6), (0.0, 1.0))
-    # Bolder by at most 4 px or the counters fill in; thinner by a third or hairlines vanish.
+    # At most 4 px bolder, or the counters fill in; at most a third thinner, or hairlines vanish.
     bolder = tf.clip_by_value(wanted * BOX - half_stroke, -0.33 * half_stroke, 4.0)
     sharp = tf.clip_by_value((_distances(masks, tables) + bolder) / ramp + 0.5, 0.0, 1.0)
     coarse = [_through_grid(sharp, cell) for cell in _GRIDS]
@@ -117,7 +122,7 @@ def _pen(key: tf.Tensor, masks: tf.Tensor, tables: GlyphMasks) -> tf.Tensor:
 
 
 def _distances(masks: tf.Tensor, tables: GlyphMasks) -> tf.Tensor:
-    # (batch, SIDE, SIDE, 1) px
+    # Distances (batch, SIDE, SIDE, 1) in px.
     fields = tf.cast(tf.gather(tables.distances, masks), tf.float32)
     return (fields * (2 * REACH / 255) - REACH)[..., None]
 
@@ -128,15 +133,15 @@ def _through_grid(alpha: tf.Tensor, cell: int) -> tf.Tensor:
 
 
 def _place(key: tf.Tensor, alpha: tf.Tensor, size: int) -> tf.Tensor:
-    # How much of each pixel the glyph covers, (batch, 1, size, size).
+    # The coverage of each pixel by the glyph, (batch, 1, size, size) in 0..1.
     x, y = _grid(size)
     height, left, top = _uniform(_fold(key, 0), (20 / 64, 56 / 64), (-1.0, 1.0), (-1.0, 1.0))
     room = 0.5 - 0.48 * height
     off_x, off_y = x - room * left, y - room * top
     wave_x, wave_y = _waves(_fold(key, 1), x, y), _waves(_fold(key, 2), x, y)
     off_x, off_y = off_x + height * wave_x, off_y + height * wave_y
-    # tan(angle / 2) for angles within 25 degrees; cosine and sine follow without tf.sin,
-    # whose last bit depends on an element's place in the batch.
+    # tan(angle / 2) for angles within 25 degrees. It gives cosine and sine without tf.sin, whose
+    # last bit depends on an element's position in the batch.
     half, shear, stretch, tilt_x, tilt_y = _uniform(
         _fold(key, 3), (-0.2217, 0.2217), (-0.3, 0.3), (0.8, 1.25), (-0.25, 0.25), (-0.25, 0.25)
     )
@@ -150,13 +155,14 @@ def _place(key: tf.Tensor, alpha: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def _grid(size: int) -> tuple[tf.Tensor, tf.Tensor]:
-    # Pixel centres, the frame being -0.5..0.5.
+    # Coordinates of pixel centres; the frame is -0.5..0.5.
     centres = (tf.range(size, dtype=tf.float32) + 0.5) / size - 0.5
     return centres[None, None, None, :], centres[None, None, :, None]
 
 
 def _waves(key: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-    # A trembling hand: a shift, as a share of the glyph's height, that is smooth in x and y.
+    # Imitates a trembling hand: a shift, as a share of the glyph's height, that is smooth in x and
+    # y.
     phases = ((0.0, 1.0),) * 3
     frequencies = ((0.5, 2.0),) * 3
     p, q, r, f, g, h, a, b = _uniform(key, *phases, *frequencies, (0.0, 0.06), (0.0, 0.06))
@@ -164,18 +170,19 @@ def _waves(key: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
 
 
 def _wave(turns: tf.Tensor) -> tf.Tensor:
-    # Parabolas in place of a sine: cheaper, and the same in every place of a batch.
+    # Parabolas instead of a sine: they are cheaper, and equal at every position in a batch.
     turn = turns - tf.floor(turns) - 0.5
     return 8.0 * turn * (1.0 - 2.0 * tf.abs(turn))
 
 
 def _sample(alpha: tf.Tensor, row: tf.Tensor, column: tf.Tensor) -> tf.Tensor:
-    # Bilinear, (batch, 1, height, width); what lies outside a mask is as blank as its border.
+    # Bilinear sampling, (batch, 1, height, width). Coordinates outside a mask read its blank
+    # border.
     row = tf.clip_by_value(row, 0.0, SIDE - 1.001)
     column = tf.clip_by_value(column, 0.0, SIDE - 1.001)
     top, left = tf.floor(row), tf.floor(column)
     down, right = row - top, column - left
-    # The four neighbours side by side, so that each pixel costs one look-up and not four.
+    # The four neighbours are stored side by side, so that each pixel costs one look-up, not four.
     first = alpha[:, :-1, :-1], alpha[:, :-1, 1:], alpha[:, 1:, :-1], alpha[:, 1:, 1:]
     quads = tf.reshape(tf.concat(first, axis=-1), [-1, (SIDE - 1) ** 2, 4])
     index = tf.cast(top * (SIDE - 1) + left, tf.int32)
@@ -186,7 +193,7 @@ def _sample(alpha: tf.Tensor, row: tf.Tensor, column: tf.Tensor) -> tf.Tensor:
 
 
 def _tones(key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    # Luminances of ground and ink, either the lighter, and their contrast.
+    # Luminances of ground and ink, and their contrast. Either of the two may be the lighter one.
     dark, contrast, polarity = _uniform(key, (0.03, 0.38), (0.35, 0.6), (-1.0, 1.0))
     light = dark + contrast
     swap = polarity < 0.0
@@ -194,8 +201,8 @@ def _tones(key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
 
 
 def _colour(key: tf.Tensor, luminance: tf.Tensor) -> tf.Tensor:
-    # A random hue of just this luminance, (batch, 3, 1, 1): saturation ends where a channel
-    # would leave 0..1.
+    # A random colour with exactly this luminance, (batch, 3, 1, 1). The saturation is limited so
+    # that no channel leaves 0..1.
     red, blue = _uniform(key, (-1.0, 1.0), (-1.0, 1.0))
     green = -(red * _LUMINANCE[0] + blue * _LUMINANCE[2]) / _LUMINANCE[1]
     room = tf.minimum(luminance, 1.0 - luminance)
@@ -203,7 +210,7 @@ def _colour(key: tf.Tensor, luminance: tf.Tensor) -> tf.Tensor:
 
 
 def _near(key: tf.Tensor, ground: tf.Tensor, contrast: tf.Tensor) -> tf.Tensor:
-    # A colour at most 0.45 of the contrast away from the ground's luminance.
+    # A colour whose luminance is at most 0.45 of the contrast away from the ground's.
     (offset,) = _uniform(_fold(key, 0), (-0.45, 0.45))
     return _colour(_fold(key, 1), tf.clip_by_value(ground + offset * contrast, 0.02, 0.98))
 
@@ -216,7 +223,8 @@ def _clutter(
     key: tf.Tensor, ground: tf.Tensor, contrast: tf.Tensor, tables: GlyphMasks, size: int
 ) -> tf.Tensor:
     # A gradient, four shapes and pieces of two other glyphs, (batch, 3, size, size). Each is
-    # painted over the last, never added, so that the ink keeps half of its contrast.
+    # painted over the previous ones, never added to them, so that the ink keeps half of its
+    # contrast.
     x, y = _grid(size)
     slope_x, slope_y = _uniform(_fold(key, 0), (-1.0, 1.0), (-1.0, 1.0))
     ramp = tf.clip_by_value(slope_x * x + slope_y * y + 0.5, 0.0, 1.0)
@@ -227,7 +235,8 @@ def _clutter(
     layers += [_capsule(_fold(key, number), x, y, 0.03, size) for number in (7, 8)]
     for number, coverage in enumerate(layers):
         layer_key = _fold(key, 20 + number)
-        # None at all in three of ten: the amount of clutter differs from image to image.
+        # Left out in three of ten images, so that the amount of clutter differs from image to
+        # image.
         presence, opacity = _uniform(_fold(layer_key, 0), (0.0, 1.0), (0.3, 1.0))
         opacity = tf.where(presence < 0.7, opacity, 0.0)
         colour = _near(_fold(layer_key, 1), ground, contrast)
@@ -236,7 +245,7 @@ def _clutter(
 
 
 def _corner(key: tf.Tensor, x: tf.Tensor, y: tf.Tensor, size: int) -> tf.Tensor:
-    # Where two half-planes meet.
+    # The intersection of two half-planes.
     inside = 1.0
     for number in range(2):
         limits = (-1.0, 1.0), (-1.0, 1.0), (-0.15, 0.3)
@@ -246,7 +255,7 @@ def _corner(key: tf.Tensor, x: tf.Tensor, y: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def _capsule(key: tf.Tensor, x: tf.Tensor, y: tf.Tensor, width: float, size: int) -> tf.Tensor:
-    # What a round brush of at most this half width leaves: a line or a blob, or its outline.
+    # The stroke of a round brush of at most this half width: a line, a blob, or its outline.
     ends = _uniform(_fold(key, 0), *((-0.6, 0.6),) * 4)
     radius, outline, soft = _uniform(_fold(key, 1), (0.006, width), (0.0, 1.0), (0.3, 1.0))
     x0, y0, x1, y1 = ends
@@ -261,7 +270,7 @@ def _capsule(key: tf.Tensor, x: tf.Tensor, y: tf.Tensor, width: float, size: int
 
 
 def _fragment(key: tf.Tensor, tables: GlyphMasks, size: int) -> tf.Tensor:
-    # A part of any other glyph, upright, mirrored or turned; faint, for it must not be the label.
+    # Part of a random glyph, upright, mirrored or turned. It is faint, since it is not the label.
     _, masks = _choose(_fold(key, 0), tables)
     ink = tf.clip_by_value(_distances(masks, tables) * 0.5 + 0.5, 0.0, 1.0)
     a, b, c, d = (u[:, 0, 0, 0] for u in _uniform(_fold(key, 1), *((-1.2, 1.2),) * 4))
@@ -287,7 +296,7 @@ def _add_noise(key: tf.Tensor, canvas: tf.Tensor) -> tf.Tensor:
     (strength,) = _uniform(_fold(key, 0), (0.03, 0.15))
     counter = tf.cast(tf.range(size * size), tf.uint32) * tf.constant(0x9E3779B9, tf.uint32)
     bits = _mix(_fold(key, 1)[:, None] + counter)
-    # One hash a pixel serves its three channels: each takes one of the four bytes.
+    # One hash serves the three channels of a pixel; each channel takes one of its four bytes.
     noise = tf.cast(tf.bitcast(bits, tf.uint8)[..., :3], tf.float32) * (1 / 255) - 0.5
     planes = tf.reshape(tf.transpose(noise, [0, 2, 1]), [-1, 3, size, size])
     return canvas + planes * strength
