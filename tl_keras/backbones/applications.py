@@ -64,8 +64,7 @@ _VGG = r"^(block\d)_"
 _MIXED = r"^(mixed\d+)$"
 _INCEPTION_RESNET = r"^(mixed_\d[ab]|block(?:35|17|8)_\d+|conv_7b)(?:_|$)"
 _MOBILENET_V3 = r"^(expanded_conv(?:_\d+)?|conv_1)(?:_|$)"
-# A NASNet cell reads the two cells before it, so there is no cut between the stem and the last
-# cell.
+# A NASNet cell reads the two cells before it, so no cut exists between the stem and the last cell.
 _NASNET = r"^(stem|normal_concat)_"
 
 _ALPHA = {"alpha": Option(float, 0.1, 4.0, (0.25, 0.5, 0.75, 1.0))}

@@ -93,7 +93,7 @@ def _decode_with_pillow(content: tf.Tensor) -> tf.Tensor:
 
 
 def prepare(image: tf.Tensor, settings: ImageConfig) -> tf.Tensor:
-    """Resizes an image `(height, width, 3) uint8` to `(size, size, 3) uint8`, by `image.resize`."""
+    """Resizes an image of any size to `(size, size, 3) uint8`, in the way of `image.resize`."""
     size, inside = settings.size, (settings.size, settings.size)
     height, width = tf.unstack(tf.shape(image)[:2])
     if settings.resize == "crop":

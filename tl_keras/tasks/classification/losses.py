@@ -26,7 +26,7 @@ def of_each(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     Probabilities `(n, classes)` are clipped to 1e-7..1-1e-7; labels are `(n,)` int.
 
     Raises:
-        ValueError: there are no examples, shapes differ, labels are out of range, or a value is
+        ValueError: `n` is 0, shapes differ, labels are out of range, or a value is
             NaN.
     """
     probabilities, labels = checked(probabilities, labels)
@@ -50,7 +50,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         labels: `(n,)` int in 0..classes-1.
 
     Raises:
-        ValueError: there are no examples, shapes differ, labels are out of range, or a logit is not
+        ValueError: `n` is 0, shapes differ, labels are out of range, or a logit is not
             finite.
     """
     logits, labels = checked(logits, labels)
@@ -91,7 +91,7 @@ def checked(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndar
     """Returns scores as a float64 array, and labels as an array.
 
     Raises:
-      ValueError: there are no examples, shapes differ, labels are not integers or out of range, or
+      ValueError: `n` is 0, shapes differ, labels are not integers or out of range, or
         a score is not finite.
     """
     scores = np.asarray(scores, dtype=np.float64)

@@ -33,7 +33,7 @@ def measure(probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence
         `(classes, classes)` counts whose rows are true labels.
 
     Raises:
-        ValueError: there are no examples, shapes differ, labels are out of range, probabilities are
+        ValueError: `n` is 0, shapes differ, labels are out of range, probabilities are
             NaN or outside 0..1, or class names repeat or do not match the columns.
     """
     probabilities, labels = checked(probabilities, labels)
@@ -78,7 +78,7 @@ def worst(probabilities: np.ndarray, labels: np.ndarray, count: int) -> list[int
     """Returns the indices of at most `count` wrong predictions, the most confident first.
 
     Raises:
-        ValueError: there are no examples, shapes differ, labels are out of range, or a value is
+        ValueError: `n` is 0, shapes differ, labels are out of range, or a value is
             NaN.
     """
     probabilities, labels = checked(probabilities, labels)
