@@ -105,7 +105,7 @@ PAGES = {
             *(
                 "5.43 6.54 1.98",
                 "int8 lost 0.150 of accuracy on validation",
-                "gave 30.0%",
+                "moved 30.0%",
                 "conv_1",
             ),
             *("loses 0.0100", "0.1 MB larger", "export/model.tflite is the int8", "right on 87.6%"),
