@@ -213,5 +213,10 @@ def test_a_full_result_has_a_card_and_a_page_beside_others(full, shown):
     ]:
         assert words in text, words
     both = Outline(side_by_side.render([("A", run), ("B", run)])).words
-    for words in ["153 test 153 test", "0.7 MB, 5.4 ms 92.8% of 151", "total 5 min 12 s", "5a1d"]:
+    for words in [
+        "153 test examples 153 test examples",
+        "0.7 MB, 5.4 ms 92.8% of 151",
+        "total 5 min 12 s",
+        "5a1d",
+    ]:
         assert words in both, words

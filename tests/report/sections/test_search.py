@@ -53,15 +53,16 @@ def test_without_the_head_alone_the_nearest_depth_is_named(workdir):
 def test_depths_without_a_clear_difference_are_listed(workdir):
     text = sentence(workdir, trial(0, 0.5, 5), trial(1, 0.75, 6), trial(2, 1.0, 7))
     assert text == (
-        "On 100 validation examples the freeze depth makes no clear difference: 0.5, 0.75 and 1 of "
-        "the blocks frozen give about the same result. 1 is the cheapest of them to train."
+        "On 100 validation examples the freeze depth makes no clear difference: frozen shares of "
+        "0.5, 0.75 and 1 give about the same result. A share of 1, the head alone, is the cheapest "
+        "to train."
     )
 
 
 def test_a_trial_that_kept_the_head_is_a_trial_of_the_head_alone(workdir):
     kept = trial(2, 0.75, 30, kept="head")
     text = sentence(workdir, trial(0, 0.5, 5), trial(1, 0.75, 6), kept)
-    assert "0.5 and 0.75 of the blocks frozen give about the same result. 0.75 is the ch" in text
+    assert "shares of 0.5 and 0.75 give about the same result. A share of 0.75 is the ch" in text
     assert "to train; the best is 25.0 points better than the head alone" in text
 
 
@@ -391,7 +392,7 @@ def test_hyperband_compares_trials_with_equal_epochs(workdir):
         for i, (share, misses, epochs) in enumerate([(0.5, 5, 9), (0.75, 6, 9), (0.25, 60, 1)])
     ]
     text = sentence(workdir, *made, tuner="hyperband")
-    assert "0.5 and 0.75 of the blocks frozen give about the same" in text and "0.25" not in text
+    assert "frozen shares of 0.5 and 0.75 give about the same" in text and "0.25" not in text
     assert "than a share of 0.25" in sentence(workdir, *made)
     head = trial(3, 1.0, 30, values={"fit.freeze": 1.0, "fit.epochs": 1})
     text = sentence(workdir, *made, head, tuner="hyperband")

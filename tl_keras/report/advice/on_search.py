@@ -68,10 +68,12 @@ def depth(search: Search) -> str:
             f"{_freeze(best)}, as the best trial does. How sure that is cannot be said, because "
             "the mistakes of the other trials were not recorded."
         )
+    cheapest = _cheapest(best, depths)
+    alone = f", {HEAD}," if cheapest == 1 else ""
     line = (
         f"On {count(best.n)} validation examples the freeze depth makes no clear difference: "
-        f"{_shares([best.share, *depths.level])} of the blocks frozen give about the same result. "
-        f"{shortly(_cheapest(best, depths))} is the cheapest of them to train"
+        f"frozen shares of {_shares([best.share, *depths.level])} give about the same result. "
+        f"A share of {shortly(cheapest)}{alone} is the cheapest to train"
     )
     behind = _head_behind(search)
     return f"{line}; the best is {_above(behind, HEAD)}." if behind else f"{line}."

@@ -319,7 +319,18 @@ WIDE = 52  # Characters that fit into one row of a legend, including its markers
 
 
 def _legend(figure: Figure, axes: Axes) -> None:
-    _, labels = axes.get_legend_handles_labels()
+    handles, labels = axes.get_legend_handles_labels()
     fits = len("".join(labels)) + 4 * len(labels) <= WIDE
-    place: dict[str, Any] = {"loc": "outside lower center", "ncols": len(labels) if fits else 3}
-    figure.legend(**place, fontsize=9, handlelength=1.6, columnspacing=1.1, handletextpad=0.4)
+    columns = max(len(labels), 1) if fits else 3
+    # Matplotlib fills column by column; a reader goes row by row.
+    order = [i for column in range(columns) for i in range(column, len(labels), columns)]
+    figure.legend(
+        [handles[i] for i in order],
+        [labels[i] for i in order],
+        loc="outside lower center",
+        ncols=columns,
+        fontsize=9,
+        handlelength=1.6,
+        columnspacing=1.1,
+        handletextpad=0.4,
+    )

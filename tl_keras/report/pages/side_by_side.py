@@ -190,7 +190,7 @@ def _scores(named: Named) -> str:
         [
             "Measured on",
             *(
-                f"{count(scores.n if scores else None)} {split_name(split)}"
+                counted(scores.n if scores else None, f"{split_name(split)} example")
                 for split, scores in measured
             ),
         ]
