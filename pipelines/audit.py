@@ -1,4 +1,4 @@
-"""The same as `tl-keras audit`, from a checkout."""
+"""Runs `tl-keras audit` from a checkout of the repository."""
 
 from tl_keras.cli import run_as
 

@@ -536,10 +536,10 @@ def _odd_entries(folder: Path) -> dict[str, str | None]:
     outside.write_bytes(plain(3))
     targets = {
         "good": ("file.png", USED),
-        "nothing": ("none.png", "a link to nothing$"),
-        "itself": ("itself.png", "a link to nothing$"),
-        "outside": (outside, "a link that leaves the folder$"),
-        "zero": ("/dev/zero", "a link that leaves the folder$"),
+        "nothing": ("none.png", "a broken link$"),
+        "itself": ("itself.png", "a broken link$"),
+        "outside": (outside, "a link to a place outside of the data folder$"),
+        "zero": ("/dev/zero", "a link to a place outside of the data folder$"),
         "loop": (folder, "a link to a folder; links are not followed$"),
         "pipe link": ("pipe.png", SPECIAL),
     }
@@ -561,7 +561,7 @@ def _odd_entries(folder: Path) -> dict[str, str | None]:
         "links/x.jpg/inside.png": USED,
         "links/file.png": USED,
         "links/hard.png": USED,
-        "links/huge.jpg": "2147483648 bytes is over 1073741824$",
+        "links/huge.jpg": "too large: 2147483648 bytes; the limit is 1073741824$",
         "links/pipe.png": SPECIAL,
         "links/socket.png": SPECIAL,
         "links/closed.png": USED if os.geteuid() == 0 else "cannot be read: Permission denied$",

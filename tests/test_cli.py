@@ -504,8 +504,9 @@ def test_cache_is_listed_and_cleaned(tmp_path, capsys):
     size = store.entries(config)[0].bytes
     assert cli.main(["cache", f"--cache_path={tmp_path}"]) == 0
     listed = capsys.readouterr().out.splitlines()
-    assert listed[:3] == [f"{size:>14}  images"] * 3
-    assert listed[3] == f"{3 * size:>14}  bytes in {tmp_path}"
+    assert listed[0].strip() == "bytes  array, least recently used first"
+    assert listed[1:4] == [f"{size:>14}  images"] * 3
+    assert listed[4] == f"{3 * size:>14}  bytes in {tmp_path}"
     assert cli.main(["cache", f"--cache_path={tmp_path}", f"--max_bytes={size}"]) == 0
     assert f"removed 2 arrays, {2 * size} bytes" in capsys.readouterr().out
     assert [entry.bytes for entry in store.entries(config)] == [size]

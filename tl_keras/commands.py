@@ -253,12 +253,16 @@ def _schema(values: Flags, _: list[str]) -> int:
 
 def _cache(values: Flags, _: list[str]) -> int:
     from tl_keras.data import store
+    from tl_keras.data.wording import number_of
 
     config = CacheConfig(path=values.cache_path or None)
     if values.max_bytes is not None:
         removed = store.make_room(config.model_copy(update={"max_bytes": values.max_bytes}), 0)
-        print(f"removed {len(removed)} arrays, {sum(entry.bytes for entry in removed)} bytes")
+        freed = sum(entry.bytes for entry in removed)
+        print(f"removed {number_of(len(removed), 'array')}, {freed} bytes")
     kept = store.entries(config)
+    if kept:
+        print(f"{'bytes':>14}  array, least recently used first")
     for entry in kept:
         print(f"{entry.bytes:>14}  {entry.kind}")
     print(f"{sum(entry.bytes for entry in kept):>14}  bytes in {store.folder(config)}")

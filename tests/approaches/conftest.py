@@ -1,4 +1,4 @@
-"""Runs that a test makes for itself cost less."""
+"""Makes the runs of single tests cheaper."""
 
 import pytest
 from matplotlib.figure import Figure
@@ -6,6 +6,6 @@ from matplotlib.figure import Figure
 
 @pytest.fixture(autouse=True)
 def undrawn(monkeypatch):
-    """Charts are made and not drawn, which takes a tenth of a small run. Fixtures draw theirs."""
+    """Skips drawing charts, a tenth of a small run. The runs of fixtures still draw them."""
     empty = '<svg viewBox="0 0 1 1"></svg>'
     monkeypatch.setattr(Figure, "savefig", lambda _, file, **how: file.write(empty))

@@ -1,4 +1,4 @@
-"""Claims on approaches/audit.py and approaches/dry_run.py: what they say, and what they leave."""
+"""Claims on approaches/audit.py and approaches/dry_run.py: their output and their files."""
 
 import json
 import shutil
@@ -35,7 +35,7 @@ def audited(config, tmp_path_factory):
     return audit.run(config, tmp_path_factory.mktemp("runs") / "audited")
 
 
-def test_audit_leaves_its_findings_and_a_report_and_nothing_else(audited):
+def test_audit_writes_its_findings_and_a_report(audited):
     names = {path.name for path in audited.workdir.iterdir()}
     assert names >= {"data.json", "findings.json", "report.html", "config.yaml"}
     assert not names & {"model.keras", "result.json", "export", "checkpoint"}
@@ -44,7 +44,7 @@ def test_audit_leaves_its_findings_and_a_report_and_nothing_else(audited):
     assert "72 images in 3 classes" in page and "disc/broken.png" in page
 
 
-def test_audit_lists_bad_files_and_looks_at_all_labels(audited):
+def test_audit_lists_bad_files_and_compares_labels(audited):
     (entry,) = json.loads((audited.workdir / "data.json").read_text())["quarantined"]
     assert entry["file"] == "disc/broken.png"
     assert {"suspects", "rare", "sizes", "brightness", "near_duplicates"} <= set(audited.findings)
@@ -64,7 +64,7 @@ def test_doubts_of_a_judge_near_chance_are_not_counted(audited, monkeypatch):
     assert "that may be wrong" not in lines
 
 
-def test_audit_says_what_forbids_training(tree, tmp_path):
+def test_audit_names_the_reasons_against_training(tree, tmp_path):
     folder = draw(tmp_path / "one", 6)
     for name in ("cross", "square"):
         shutil.rmtree(folder / name)
@@ -92,17 +92,17 @@ def test_audit_without_weights_says_that_labels_were_not_compared(config, tmp_pa
     assert "no network" in "\n".join(summary.lines_of_audit(found))
 
 
-def test_audit_is_repeated_in_the_same_folder(config, audited):
+def test_audit_can_be_repeated_in_its_folder(config, audited):
     before = audited.findings
     assert audit.run(config, audited.workdir).findings == before
 
 
-def test_a_run_measures_what_is_left_without_copies(quick, tmp_path):
+def test_a_run_also_measures_test_without_near_duplicates(quick, tmp_path):
     folder = tmp_path / "copies"
     draw(folder / "train", 10)
     draw(folder / "val", 4, seed=1)
     draw(folder / "test", 4, seed=2)
-    copied = folder / "test" / "square" / "copy.jpg"  # And so taken for a disc.
+    copied = folder / "test" / "square" / "copy.jpg"  # The model takes it for a disc.
     Image.open(folder / "train" / "disc" / "3.png").save(copied, quality=95)
     data = {**quick["data"], "path": str(folder)}
     export = {"formats": ["float32"]}
@@ -114,7 +114,7 @@ def test_a_run_measures_what_is_left_without_copies(quick, tmp_path):
     assert without["accuracy"] > run.result["test"]["accuracy"]
 
 
-def test_dry_run_says_what_would_happen_and_writes_nothing(config, tmp_path, capsys, monkeypatch):
+def test_dry_run_describes_the_run_and_writes_nothing(config, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "config.yaml"
     file.write_text(configs.to_yaml(config))
@@ -132,7 +132,7 @@ def test_dry_run_says_what_would_happen_and_writes_nothing(config, tmp_path, cap
     "fit, phases",
     [({"freeze": 1.0}, {"features"}), ({"freeze": 0.0}, {"features", "finetune"})],
 )
-def test_dry_run_times_what_would_run(config, fit, phases):
+def test_dry_run_times_the_phases_of_the_run(config, fit, phases):
     config = config.model_copy(update={"fit": FitConfig(**fit)})
     (line,) = [line for line in dry_run.estimate(config) if line.startswith("time")]
     assert {
@@ -140,7 +140,7 @@ def test_dry_run_times_what_would_run(config, fit, phases):
     } == phases
 
 
-def test_dry_run_refuses_what_a_run_would_refuse(config):
+def test_dry_run_raises_the_errors_of_a_run(config):
     config = config.model_copy(update={"fit": FitConfig(freeze="no_layer")})
     with pytest.raises(ValueError, match="no_layer"):
         dry_run.estimate(config)

@@ -1,4 +1,4 @@
-"""Chains: runs that start from earlier ones, whose classes they share or not."""
+"""Chains: runs that start from an earlier run, with the same or other classes."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def test_rows_of_shared_classes_are_kept(finished_run):
     assert earlier.names == ("disc", "square")
     kernel, bias = models.load(finished_run.workdir / "model.keras").layers[-2].get_weights()
     assert not earlier.kernel[:, 0].any() and earlier.bias[0] == 0
-    # Differences of logits, which alone say something, are those of the earlier head.
+    # Only differences of logits matter, and these are as in the earlier head.
     np.testing.assert_allclose(
         earlier.kernel[:, 1] - earlier.kernel[:, 2], kernel[:, 1] - kernel[:, 2], atol=1e-6
     )
@@ -35,21 +35,23 @@ def test_rows_of_shared_classes_are_kept(finished_run):
     assert models.earlier_head(finished_run.workdir, ("bar", "disc")) is None
 
 
-def test_a_run_starts_from_the_head_before_it(quick, quick_run, pictures, tmp_path, monkeypatch):
+def test_a_run_starts_from_the_head_of_the_earlier_run(
+    quick, quick_run, pictures, tmp_path, monkeypatch
+):
     folder = draw(tmp_path / "few", 4, seed=11)
     (folder / "cross").rename(folder / "plus")
     run = tl_keras.finetune(chained(quick, folder, quick_run.workdir), tmp_path / "run")
     assert run.result["model"]["classes_kept"] == ["disc", "square"]
     said = []
     monkeypatch.setattr(logging, "warning", lambda text, *values: said.append(text % values))
-    evaluate.run(run, pictures)  # Which trained the run before.
-    assert any("24 of 48 images trained this model" in line for line in said)
+    evaluate.run(run, pictures)  # The earlier run was trained on them.
+    assert any("the model was trained on 24 of 48 images" in line for line in said)
     plain = tl_keras.finetune(chained(quick, folder, "own"), tmp_path / "plain")
     assert "classes_kept" not in plain.result["model"]
 
 
-def test_few_new_examples_do_not_undo_what_was_learnt(tree, finished_run, tmp_path):
-    """One image a class to train on says less than the run before did."""
+def test_few_new_examples_do_not_undo_the_earlier_training(tree, finished_run, tmp_path):
+    """One training image per class says less than the earlier run."""
     folder = draw(tmp_path / "new", 40, seed=12, noise=110)
     sparse = {
         "data": {"path": str(folder), "examples_per_class": 2, "test": 0.5},
@@ -62,7 +64,7 @@ def test_few_new_examples_do_not_undo_what_was_learnt(tree, finished_run, tmp_pa
     assert loss["chain"] < 0.9 * loss["alone"]
 
 
-def test_compare_says_what_the_chain_brought(quick, quick_run, tmp_path):
+def test_compare_reports_the_gain_of_the_chain(quick, quick_run, tmp_path):
     folder = draw(tmp_path / "new", 12, seed=13)
     asked = {"approaches": ["finetune", "chain"], "chain": str(quick_run.workdir)}
     wanted = changed(
@@ -88,7 +90,7 @@ def test_compare_says_what_the_chain_brought(quick, quick_run, tmp_path):
     ("won", "lost", "said"),
     [(30, 1, "the chain is better"), (1, 30, "the chain is worse"), (3, 2, "brings nothing that")],
 )
-def test_a_chain_is_judged_by_validation(workdir, won, lost, said):
+def test_the_gain_of_a_chain_is_judged_by_validation(workdir, won, lost, said):
     flags = np.zeros(60, bool)
     chain, alone = flags.copy(), flags.copy()
     chain[:won], alone[won : won + lost] = True, True
@@ -96,6 +98,6 @@ def test_a_chain_is_judged_by_validation(workdir, won, lost, said):
         name: {"val": {str(i): bool(right) for i, right in enumerate(own)}}
         for name, own in (("chain", chain), ("finetune", alone))
     }
-    rewrite(workdir, chain=recommending.brought(answers))
+    rewrite(workdir, chain=recommending.gain_of_chain(answers))
     (advice,) = what_to_do(read(workdir))
     assert said in advice.do

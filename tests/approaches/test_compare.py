@@ -1,4 +1,4 @@
-"""Comparisons end to end: which approaches, the budget, what is recommended."""
+"""Comparisons end to end: the choice of approaches, the budget and the recommendation."""
 
 import json
 
@@ -17,7 +17,7 @@ from tl_keras.run.run import Run
 
 @pytest.fixture(scope="module")
 def wanted(quick) -> dict:
-    """A config of a comparison of seconds."""
+    """The config of a comparison that takes seconds."""
     return changed(
         quick,
         fit={"epochs": 2},
@@ -34,7 +34,9 @@ def compared(wanted, tmp_path_factory):
     asked = changed(wanted)
     other = {"backbone": "MobileNet", "options": {"alpha": 0.5}, "weights": "glyphs"}
     asked["compare"]["backbones"] = [other]
-    with pytest.MonkeyPatch.context() as patch:  # No budget that a slow machine might spend.
+    with (
+        pytest.MonkeyPatch.context() as patch
+    ):  # Without a budget, which a slow machine might use up.
         patch.setitem(compare.FROM_SCRATCH, "epochs", 3)
         return tl_keras.compare(asked, tmp_path_factory.mktemp("runs") / "compared")
 
@@ -43,7 +45,7 @@ def names(config) -> list[str]:
     return [entry.name for entry in compare.planned(configs.from_tree(config))]
 
 
-def test_each_approach_is_a_run_of_its_own(compared):
+def test_each_approach_is_an_ordinary_run(compared):
     names = ["head", "cross_validate", "backbone_2", "scratch"]
     assert list(compared.result["approaches"]) == names
     for name in names:
@@ -52,7 +54,7 @@ def test_each_approach_is_a_run_of_its_own(compared):
     assert_listed(compared)
 
 
-def test_all_have_the_same_splits(compared):
+def test_all_approaches_have_the_same_splits(compared):
     held_out = [
         json.loads((compared.workdir / name / "data.json").read_text())["splits"]["test"]
         for name in compared.result["approaches"]
@@ -65,18 +67,18 @@ def test_the_same_command_returns_at_once(compared):
     again = tl_keras.compare(compared.config, compared.workdir)
     assert (again.workdir / "result.json").stat().st_mtime_ns == stamp
     more = compared.config.search.model_copy(update={"trials": 9})
-    with pytest.raises(ValueError, match=r"search.trials: 2 in the workdir, 9 now; compare takes"):
+    with pytest.raises(ValueError, match=r"search.trials: 2 in the workdir, 9 now; compare"):
         tl_keras.compare(compared.config.model_copy(update={"search": more}), compared.workdir)
 
 
-def test_recommended_is_the_best_on_validation(compared):
+def test_the_best_on_validation_is_recommended(compared):
     found = compared.result["recommended"]
     best, against = found["best"], found["val"]["against"]
     assert set(against) == set(compared.result["approaches"]) - {best}
     assert all(own["won"] >= own["lost"] for own in against.values())
 
 
-def test_what_reaches_scratch_is_timed(compared):
+def test_time_to_reach_scratch_is_recorded(compared):
     own = compared.result["approaches"]
     assert own["scratch"]["to_scratch"] is not None
     if own["head"]["val"]["accuracy"] >= own["scratch"]["val"]["accuracy"]:
@@ -91,19 +93,19 @@ def test_page_names_the_recommendation_and_its_reason(compared):
     assert not (compared.workdir / "MODEL_CARD.md").exists()
 
 
-def test_curve_is_of_growing_parts(compared):
+def test_learning_curve_uses_growing_parts(compared):
     curve = compared.result["learning_curve"]
     assert [point["share"] for point in curve] == list(ranking.SHARES)
     assert curve[-1]["n"] == compared.result["data"]["train"]
     assert [p["n"] for p in curve] == sorted(p["n"] for p in curve)
 
 
-def test_it_has_no_model_of_its_own(compared):
-    with pytest.raises(ValueError, match=r"compares runs and has no model .* expected one of"):
+def test_a_comparison_has_no_model_of_its_own(compared):
+    with pytest.raises(ValueError, match=r"compares runs and has no model .* expected the"):
         tl_keras.predict(compared, ["a.png"])
 
 
-def test_budget_is_shared_out_and_then_spent(wanted, tmp_path, monkeypatch):
+def test_budget_is_shared_until_it_is_used_up(wanted, tmp_path, monkeypatch):
     config = configs.from_tree(changed(wanted, compare={"minutes": 2.0, "approaches": "auto"}))
     run = Run(tmp_path, config, "compare")
     every = compare.planned(config)
@@ -116,7 +118,7 @@ def test_budget_is_shared_out_and_then_spent(wanted, tmp_path, monkeypatch):
     assert compare._bounded(run, every[0], 2) is None
 
 
-def test_what_fails_is_named_and_the_others_go_on(wanted, tmp_path):
+def test_failed_approaches_are_named_and_the_others_run(wanted, tmp_path):
     asked = changed(
         wanted,
         cross_validate={"folds": 90},
@@ -128,7 +130,7 @@ def test_what_fails_is_named_and_the_others_go_on(wanted, tmp_path):
     assert "learning_curve" not in run.result
 
 
-def test_what_the_config_allows_is_compared(wanted, tmp_path):
+def test_auto_compares_all_approaches_that_the_config_allows(wanted, tmp_path):
     auto = changed(wanted, compare={"approaches": "auto"})
     expected = ["head", "finetune", "search", "full", "cross_validate", "scratch"]
     assert names(auto) == expected
@@ -151,17 +153,17 @@ def test_what_the_config_allows_is_compared(wanted, tmp_path):
             {"model": {"weights": "none"}, "fit": {"freeze": 0}, "search": {"trials": 0}},
             "model.weights: compare needs",
         ),
-        ({"compare": {"approaches": ["parallel"]}}, "data.unlabelled: expected a folder"),
+        ({"compare": {"approaches": ["parallel"]}}, "data.unlabelled: the approach parallel needs"),
         ({"compare": {"chain": "/nowhere"}}, "compare.chain: .* does not exist"),
         ({"compare": {"approaches": []}}, "compare.approaches"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(wanted, tmp_path, sections, message):
+def test_bad_comparisons_are_refused(wanted, tmp_path, sections, message):
     with pytest.raises(ValueError, match=message):
         tl_keras.compare(changed(wanted, **sections), tmp_path / "refused")
 
 
-def test_power_law_says_what_more_examples_bring():
+def test_power_law_predicts_the_gain_of_more_examples():
     curve = [(n, 1 - 2 * n**-0.5) for n in (25, 50, 100, 200)]
     n, gain = more(curve)
     assert n == 400

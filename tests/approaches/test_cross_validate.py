@@ -30,7 +30,7 @@ FIT = {"epochs": 2, "choose_by": "accuracy", "learning_rate": 1e-2}
 
 @pytest.fixture(scope="module")
 def wanted(quick) -> dict:
-    """A config of a cross-validation of seconds, in which fine-tuning can be kept."""
+    """The config of a cross-validation that takes seconds and can keep fine-tuned weights."""
     return changed(quick, fit=FIT, cross_validate=FOLDS, export=FEW)
 
 
@@ -43,17 +43,17 @@ def dealt(wanted, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def frozen(quick) -> dict:
-    """A config of a cross-validation of heads alone."""
+    """The config of a cross-validation that only fits heads."""
     return changed(quick, fit={"freeze": 1.0}, cross_validate=FOLDS, export={"formats": []})
 
 
 @pytest.fixture(scope="module")
 def of_heads(frozen, tmp_path_factory):
-    """A finished cross-validation of heads alone. Tests read it and do not change it."""
+    """A finished cross-validation that only fits heads. Tests read it and do not change it."""
     return tl_keras.cross_validate(frozen, tmp_path_factory.mktemp("runs") / "heads")
 
 
-def test_exports_are_judged_on_what_a_fold_held_out(dealt):
+def test_exports_are_proved_on_the_held_out_examples_of_a_fold(dealt):
     judged = dealt.result["export"]["dynamic"]["val"]
     assert judged["on"] == "what a fold held out"
     assert judged["n"] == len(rows(dealt.workdir / "fold_0"))
@@ -73,12 +73,12 @@ def test_run_folder_holds_the_folds_without_data_models_or_exports(dealt):
             "result.json",
             "tensorboard",
         }
-        # The first judges exports, now and later: the final model has seen all examples.
+        # Exports are proved on the first fold, because the final model has seen all examples.
         assert held == (expected | {"model.keras"} if name == "fold_0" else expected)
     assert_listed(dealt)
 
 
-def test_every_example_is_held_out_once_and_nothing_of_test(dealt):
+def test_every_training_example_is_held_out_once(dealt):
     held_out = Counter(row["file"] for i in range(3) for row in rows(dealt.workdir / f"fold_{i}"))
     data = json.loads((dealt.workdir / "data.json").read_text())["splits"]
     assert held_out == Counter(data["train"])
@@ -86,7 +86,7 @@ def test_every_example_is_held_out_once_and_nothing_of_test(dealt):
     assert set(answers(dealt.workdir, "test")) == set(data["test"])
 
 
-def test_validation_is_what_was_held_out(dealt):
+def test_validation_consists_of_held_out_examples(dealt):
     told = {
         f: p for i in range(3) for f, p in answers(dealt.workdir / f"fold_{i}", "held_out").items()
     }
@@ -101,8 +101,8 @@ def test_validation_is_what_was_held_out(dealt):
     assert summary["deviation"] == pytest.approx(np.std(accuracies, ddof=1))
 
 
-def test_fold_equals_a_run_of_its_own(frozen, of_heads, pictures, tmp_path):
-    """A head alone: which views an image has depends on its place among all."""
+def test_fold_equals_an_ordinary_run(frozen, of_heads, pictures, tmp_path):
+    """Only with a head: the views of an image depend on its position among all images."""
     run = of_heads
     fold = json.loads((run.workdir / "fold_1" / "result.json").read_text())
     held_out = answers(run.workdir / "fold_1", "held_out")
@@ -122,7 +122,7 @@ def test_fold_equals_a_run_of_its_own(frozen, of_heads, pictures, tmp_path):
 
 
 def _parts(run, fold: int) -> tuple[list[str], list[str]]:
-    """Files of a fold to train on and to choose by, dealt out again."""
+    """Returns the train and val files of a fold, divided again."""
     from tl_keras.data.load import load
     from tl_keras.data.prepared import prepared
 
@@ -132,7 +132,7 @@ def _parts(run, fold: int) -> tuple[list[str], list[str]]:
     return [e.file for e in splits["train"]], [e.file for e in splits["val"]]
 
 
-def test_what_is_kept_changes_no_fold(wanted, dealt, tmp_path, monkeypatch):
+def test_kept_activations_do_not_change_a_fold(wanted, dealt, tmp_path, monkeypatch):
     told = []
 
     def never(*_) -> Worth:
@@ -151,11 +151,11 @@ def test_what_is_kept_changes_no_fold(wanted, dealt, tmp_path, monkeypatch):
 
 
 def test_some_fold_is_fine_tuned(dealt):
-    """Else the tests above say nothing of it."""
+    """Otherwise the tests above would not cover fine-tuning."""
     assert {fold["kept"] for fold in dealt.result["folds"]} != {"head"}
 
 
-def test_killed_in_a_fold_it_ends_as_an_unbroken_one(wanted, dealt, tmp_path):
+def test_a_run_killed_in_a_fold_ends_as_an_unbroken_one(wanted, dealt, tmp_path):
     workdir = tmp_path / "killed"
     shoot("cross_validate", wanted, workdir, workdir / "fold_1" / "checkpoint" / "finetune.npy")
     assert (workdir / "fold_0" / "result.json").exists()
@@ -168,7 +168,7 @@ def test_killed_in_a_fold_it_ends_as_an_unbroken_one(wanted, dealt, tmp_path):
     assert_same_weights(run.workdir, dealt.workdir)
 
 
-def test_final_model_is_of_all_examples(of_heads):
+def test_final_model_is_trained_on_all_examples(of_heads):
     run = of_heads
     chosen = run.result["chosen"]
     tried = [
@@ -200,7 +200,7 @@ def test_ensemble_of_folds_loads_with_keras_alone_and_exports(wanted, tmp_path):
     assert run.result["export"]["float32"]["status"] == "ok"
     assert run.result["model"]["kept"] == "ensemble"
     assert not list(run.workdir.glob("fold_*/model.keras"))
-    # Compared on images that the model was trained on: it is no measure of accuracy.
+    # Measured on training images, so this accuracy means little.
     assert run.result["test"] is None and "accuracy" not in run.result["export"]["float32"]
     page = run.report.read_text()
     assert "held-out" in page and "too good" not in page and "Set a test split aside" not in page
@@ -214,7 +214,7 @@ def test_ensemble_of_folds_loads_with_keras_alone_and_exports(wanted, tmp_path):
     assert "Accuracy" not in (run.workdir / "export" / "device" / "README.md").read_text()
 
 
-def test_average_starts_from_what_the_folds_share(wanted, tmp_path, monkeypatch):
+def test_average_of_folds_keeps_the_frozen_weights(wanted, tmp_path, monkeypatch):
     average = combine.average
 
     def save_first(members):
@@ -225,7 +225,7 @@ def test_average_starts_from_what_the_folds_share(wanted, tmp_path, monkeypatch)
     monkeypatch.setattr(combine, "average", save_first)
     asked = changed(wanted, cross_validate={"final": "average"}, export={"formats": []})
     run = tl_keras.cross_validate(asked, tmp_path / "average")
-    # What a fold held out was answered by its whole model, whatever was kept of the way there.
+    # The whole model of a fold answers its held-out examples, whichever activations were kept.
     kept = [fold["kept"] for fold in run.result["folds"]]
     assert set(kept) != {"head"}
     shown = _images(run)
@@ -250,7 +250,7 @@ def _images(run) -> dict[str, np.ndarray]:
     return dict(zip(files, data.inputs["train"].array, strict=True))
 
 
-def test_each_fold_has_a_search_of_its_own(frozen, tmp_path):
+def test_each_fold_has_its_own_search(frozen, tmp_path):
     space = {"image.size": [32, 40]}
     search = {"trials": 1, "tuner": "random", "space": space}
     asked = changed(frozen, search=search, cross_validate={"folds": 2})
@@ -274,7 +274,7 @@ def answers_files(run):
     return (f"{root}/{file}" for file in answers(run.workdir, "test"))
 
 
-def test_from_scratch_stops_where_the_folds_did(quick, tmp_path):
+def test_from_scratch_stops_at_the_mean_epoch_of_the_folds(quick, tmp_path):
     asked = changed(
         quick,
         model={"weights": "none"},
@@ -291,7 +291,7 @@ def test_from_scratch_stops_where_the_folds_did(quick, tmp_path):
     assert len(epochs_of(run.workdir)) == run.result["chosen"]["epochs"]
 
 
-def test_repeats_deal_out_anew_and_score_the_first(frozen, of_heads, tmp_path):
+def test_repeats_divide_anew_and_score_the_first_division(frozen, of_heads, tmp_path):
     once = of_heads
     again = changed(frozen, cross_validate={"folds": 3, "repeats": 2})
     twice = tl_keras.cross_validate(again, tmp_path / "twice")
@@ -302,7 +302,7 @@ def test_repeats_deal_out_anew_and_score_the_first(frozen, of_heads, tmp_path):
     assert dealt[0] != dealt[1]
 
 
-def test_planted_label_errors_head_the_list(tree, tmp_path):
+def test_planted_label_errors_come_first(tree, tmp_path):
     folder = draw(tmp_path / "pictures", 16, noise=10)
     planted = [("cross", 3), ("disc", 5), ("square", 8)]
     for name, i in planted:
@@ -348,11 +348,11 @@ def test_planted_label_errors_head_the_list(tree, tmp_path):
         ),
         (
             {"search": {"trials": 2}, "cross_validate": {"final": "ensemble"}},
-            "cross_validate.final: ensemble .* searches find other models",
+            "cross_validate.final: ensemble .* a search runs in each fold",
         ),
     ],
 )
-def test_what_cannot_be_cross_validated_is_refused(wanted, tmp_path, sections, message):
+def test_bad_cross_validations_are_refused(wanted, tmp_path, sections, message):
     with pytest.raises(ValueError, match=message):
         tl_keras.cross_validate(changed(wanted, **sections), tmp_path / "refused")
 
@@ -363,12 +363,12 @@ def test_weights_that_saw_a_held_out_example_are_refused(wanted, quick_run, tmp_
         tl_keras.cross_validate(leaky, tmp_path / "leaky")
 
 
-def test_other_folds_are_another_run(wanted, dealt):
+def test_another_number_of_folds_is_refused(wanted, dealt):
     with pytest.raises(ValueError, match="cross_validate.folds: 3 in the workdir, 4 now"):
         tl_keras.cross_validate(changed(wanted, cross_validate={"folds": 4}), dealt.workdir)
 
 
-def test_report_tells_of_the_folds(dealt):
+def test_report_describes_the_folds(dealt):
     page = dealt.report.read_text()
     mean = dealt.result["cross_validation"]["scores"]["accuracy"]["mean"]
     assert f"The mean accuracy over 3 folds is {100 * mean:.1f}%" in page

@@ -1,4 +1,4 @@
-"""The main job end to end: the run folder, going on after a kill, what it refuses."""
+"""finetune end to end: the run folder, resuming after a kill, and errors."""
 
 import csv
 import json
@@ -35,7 +35,7 @@ from tl_keras.training.activations import Worth
 from tl_keras.training.network import model as models
 
 
-def test_run_folder_holds_what_the_contract_says(finished_run):
+def test_run_folder_has_all_documented_files(finished_run):
     names = {path.name for path in finished_run.workdir.iterdir()} - {".lock"}
     assert names == {
         ".tl_keras",
@@ -58,7 +58,7 @@ def test_run_folder_holds_what_the_contract_says(finished_run):
     assert_listed(finished_run)
 
 
-def test_result_says_what_was_done(finished_run):
+def test_result_describes_the_run(finished_run):
     result = finished_run.result
     assert result["schema"] == 2
     assert result["pipeline"] == "finetune"
@@ -76,11 +76,11 @@ def test_result_says_what_was_done(finished_run):
         *("total", "data", "features", "head", "finetune", "evaluate", "explain", "export"),
     }
     assert result["test"]["n"] == 18
-    assert result["test"]["accuracy"] > 0.6  # A third by chance.
+    assert result["test"]["accuracy"] > 0.6  # By chance it would be a third.
     assert all(entry["status"] == "ok" for entry in result["export"].values())
 
 
-def test_fine_tuning_that_could_not_be_chosen_is_left_out(tree, tmp_path):
+def test_fine_tuning_is_skipped_if_it_could_not_be_chosen(tree, tmp_path):
     data = {"path": str(draw(tmp_path / "easy", 24, noise=5))}
     run = tl_keras.finetune(changed(tree, data=data, export=FEW), tmp_path / "run")
     (head,) = run.result["model"]["candidates"].values()
@@ -96,7 +96,7 @@ def test_saved_config_makes_the_same_run(finished_run, tree):
     assert saved == configs.from_tree(tree)
 
 
-def test_metrics_have_a_line_an_epoch(finished_run):
+def test_metrics_have_a_line_per_epoch(finished_run):
     lines = epochs_of(finished_run.workdir)
     tuned = [line for line in lines if line["stage"] == "finetune"]
     assert [line["epoch"] for line in tuned] == [0, 1, 2]
@@ -147,7 +147,7 @@ def test_candidates_are_compared_with_the_head_by_example(finished_run):
 
 def test_finished_run_returns_at_once(finished_run, tree, monkeypatch):
     monkeypatch.setattr(finetune, "run", lambda *_: pytest.fail("it ran again"))
-    finished_run.report.unlink()  # As a kill between the last two steps leaves it.
+    finished_run.report.unlink()  # As after a kill between the last two steps.
     again = tl_keras.finetune(tree, finished_run.workdir)
     assert again.result == finished_run.result
     assert again.report.exists()
@@ -169,7 +169,7 @@ def quick_tree(quick) -> dict:
 
 
 def assert_same_epochs(one, other):
-    """Equal losses in each epoch, whichever weights are kept in the end."""
+    """Asserts equal losses in each epoch, whichever weights are kept in the end."""
     lines = [
         [(line["stage"], line.get("loss"), line["val_loss"]) for line in epochs_of(workdir)]
         for workdir in (one, other)
@@ -177,7 +177,7 @@ def assert_same_epochs(one, other):
     assert lines[0] == lines[1] and "finetune" in {stage for stage, *_ in lines[0]}
 
 
-def test_killed_in_an_epoch_ends_as_unbroken(quick_run, quick_tree, tmp_path):
+def test_a_run_killed_in_an_epoch_ends_as_an_unbroken_one(quick_run, quick_tree, tmp_path):
     workdir = tmp_path / "run"
     shoot("finetune", quick_tree, workdir, workdir / "checkpoint" / "finetune.npy")
     assert not (workdir / "model.keras").exists()
@@ -194,8 +194,10 @@ def test_killed_in_an_epoch_ends_as_unbroken(quick_run, quick_tree, tmp_path):
 PHASES = [(record, "write"), (head, "fit_head"), (evaluation, "evaluate"), (exports, "exported")]
 
 
-def test_killed_in_each_phase_ends_as_unbroken(quick_run, quick_tree, tmp_path, monkeypatch):
-    """One run, which each kill ends in a later phase."""
+def test_a_run_killed_in_each_phase_ends_as_an_unbroken_one(
+    quick_run, quick_tree, tmp_path, monkeypatch
+):
+    """One run that is killed several times, each time in a later phase."""
 
     def kill(*_):
         raise Killed
@@ -211,7 +213,7 @@ def test_killed_in_each_phase_ends_as_unbroken(quick_run, quick_tree, tmp_path, 
 
 
 def test_a_model_without_a_result_is_trained_again(quick_run, quick_tree, tmp_path):
-    """As after the advice to remove a damaged result.json."""
+    """As if the user followed the advice to remove a damaged result.json."""
     shutil.copytree(quick_run.workdir, tmp_path / "run")
     file = tmp_path / "run" / "result.json"
     found = json.loads(file.read_text())
@@ -239,7 +241,7 @@ def test_added_format_keeps_the_model(finished_run, tree, tmp_path):
     assert (run.workdir / "model.keras").read_bytes() == before
 
 
-def test_other_data_are_refused(quick, pictures, tmp_path, monkeypatch):
+def test_changed_data_are_refused(quick, pictures, tmp_path, monkeypatch):
     def kill(*_):
         raise Killed
 
@@ -250,12 +252,12 @@ def test_other_data_are_refused(quick, pictures, tmp_path, monkeypatch):
         patched.setattr(evaluation, "evaluate", kill)
         tl_keras.finetune(tree, tmp_path / "run")
     (folder / "cross" / "0.png").unlink()
-    with pytest.raises(ValueError, match="not those that .* began with"):
+    with pytest.raises(ValueError, match="have changed since the run in"):
         tl_keras.finetune(tree, tmp_path / "run")
 
 
-def test_killed_fit_on_kept_activations_goes_on(quick, tmp_path, monkeypatch):
-    """The decision to keep them is recorded, and survives their being measured."""
+def test_killed_fit_on_kept_activations_continues(quick, tmp_path, monkeypatch):
+    """The decision to keep activations is recorded, and does not depend on a new measurement."""
     save = train.State.save
 
     def save_then_die(self, *arguments):
@@ -287,7 +289,7 @@ def test_weights_that_saw_the_test_split_are_refused(finished_run, tree, tmp_pat
         data={"split_seed": 1},
         export=FEW,
     )
-    with pytest.raises(ValueError, match=r"model\.weights: \d+ images of val and test trained"):
+    with pytest.raises(ValueError, match=r"model\.weights: .* was trained on \d+ images of val"):
         tl_keras.finetune(tree, tmp_path / "run")
 
 
@@ -301,7 +303,7 @@ def test_weights_of_another_backbone_are_named(finished_run):
             models.pretrained(ModelConfig(backbone="MobileNetV2", **model), ImageConfig(size=32))
 
 
-def test_leak_check_ends_though_weights_go_round(finished_run, tmp_path, monkeypatch):
+def test_leak_check_ends_if_runs_name_each_other_as_weights(finished_run, tmp_path, monkeypatch):
     digests = json.loads((finished_run.workdir / "data.json").read_text())["digests"]
     examples = [Example("x.png", 0, digest) for digest in digests["val"]]
     dataset = SimpleNamespace(splits={"val": examples, "test": []}, whole=False, nouns=NOUNS)
@@ -315,8 +317,8 @@ def test_leak_check_ends_though_weights_go_round(finished_run, tmp_path, monkeyp
     dataset = SimpleNamespace(splits={"val": trained, "test": []}, whole=False, nouns=NOUNS)
     record.refuse_leaks(
         dataset, ModelConfig(weights="imagenet")
-    )  # The keyword, not the folder of that name.
-    with pytest.raises(ValueError, match="model.weights: 1 images of val and test trained"):
+    )  # `imagenet` is the keyword here, not the folder of that name.
+    with pytest.raises(ValueError, match="model.weights: .* was trained on 1 image of val and"):
         record.refuse_leaks(dataset, ModelConfig(weights="a"))
 
 
@@ -328,20 +330,20 @@ def test_too_few_glyphs_for_a_head_are_refused(quick, tmp_path):
         tl_keras.finetune(few, tmp_path / "run")
 
 
-def test_starts_from_an_earlier_run(finished_run, tree, tmp_path):
+def test_a_run_starts_from_an_earlier_run(finished_run, tree, tmp_path):
     earlier = {"weights": str(finished_run.workdir)}
     tree = changed(tree, model=earlier, fit={"freeze": 1.0}, image={"augment": []})
     run = tl_keras.finetune(changed(tree, export={"formats": []}), tmp_path / "run")
     assert run.result["model"]["kept"] == "head"
-    # All but the head: freezing everything leaves the earlier run's backbone as it was.
+    # All weights except the head: with all blocks frozen, the backbone stays as it was.
     for a, b in zip(
         weights_of(run.workdir)[:-2], weights_of(finished_run.workdir)[:-2], strict=True
     ):
         np.testing.assert_array_equal(a, b)
 
 
-def test_kept_activations_train_as_computed_ones(quick, tmp_path, monkeypatch):
-    """Timing or room alone decides which; the weights must not depend on it, nor must the views."""
+def test_kept_activations_give_the_same_weights_as_computed_ones(quick, tmp_path, monkeypatch):
+    """Timing and disk space decide what is kept; weights and views must not depend on that."""
     shown = [{"flip": "horizontal"}, {"rotation": 0.1}, {"zoom": 0.2}, {"contrast": 0.3}]
     tree = changed(quick, image={"augment": shown}, export=FEW, fit={"choose_by": "accuracy"})
     with monkeypatch.context() as patch:
@@ -365,7 +367,7 @@ def test_kept_activations_train_as_computed_ones(quick, tmp_path, monkeypatch):
         np.testing.assert_allclose(first, second, rtol=1e-3)
 
 
-# Their graphs are large: one of the runs below draws them.
+# Drawing takes long for their large graphs, so only one of the runs below does it.
 NOUNS = ("image", "images")
 DRAWN = [{"rand_augment": {}}, {"erasing": 0.5}, {"mixup": 0.2}, {"cutmix": 1.0}]
 
@@ -391,8 +393,8 @@ def test_choices_of_fit_run(quick, tmp_path, fit, augment):
     assert run.result["export"]["float32"]["status"] == "ok"
 
 
-def test_learns_from_scratch(quick, tmp_path):
-    """Colours: what a few hundred steps can learn without pretrained weights."""
+def test_a_model_learns_from_scratch(quick, tmp_path):
+    """The classes are colours, which a few hundred steps can learn without pretrained weights."""
     generator = np.random.default_rng(0)
     for channel, name in enumerate(("blue", "green", "red")):
         (tmp_path / "colours" / name).mkdir(parents=True)
@@ -436,7 +438,7 @@ def test_pretrained_folder_and_file_start_a_run(quick, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-def test_pretraining_resumes_as_unbroken(quick, tmp_path, monkeypatch):
+def test_resumed_pretraining_equals_an_unbroken_one(quick, tmp_path, monkeypatch):
     config = changed(
         quick,
         model={"weights": "none"},
@@ -458,7 +460,7 @@ def test_pretraining_resumes_as_unbroken(quick, tmp_path, monkeypatch):
     assert_same_weights(unbroken.workdir, broken.workdir)
 
 
-def test_odd_names_and_bad_files_are_listed_and_do_no_harm(quick, tmp_path):
+def test_odd_names_and_bad_files_are_listed_and_harmless(quick, tmp_path):
     folder = draw(tmp_path / "pictures", 12)
     odd = ["<script>alert(1)<", 'it\'s "quoted"', "größe 漢字", "$x^2$ & co"]
     for i, name in enumerate(odd):
@@ -479,7 +481,7 @@ def test_odd_names_and_bad_files_are_listed_and_do_no_harm(quick, tmp_path):
 
 
 def test_head_on_real_photographs(real_data, real_weights, tmp_path):
-    """The bar is that of logistic regression on pooled features with 50 images a class, .94."""
+    """Logistic regression on pooled features with 50 images per class has an accuracy of .94."""
     tree = {
         "data": {"path": str(real_data / "ants_bees"), "test": 0.3},
         "model": {"weights": str(real_weights / "mobilenet_v2_1.0_224_no_top.h5")},
@@ -488,5 +490,5 @@ def test_head_on_real_photographs(real_data, real_weights, tmp_path):
         "cache": {"path": str(tmp_path / "cache")},
     }
     run = tl_keras.finetune(tree, tmp_path / "run")
-    assert run.result["test"]["accuracy"] >= 0.85  # 74 images: five of them are .07.
+    assert run.result["test"]["accuracy"] >= 0.85  # Of 74 images, five are .07.
     assert run.result["export"]["int8"]["status"] == "ok"

@@ -1,4 +1,4 @@
-"""Predictions and metrics by a finished run, on files that it has not seen."""
+"""predict and evaluate with a finished run on new files."""
 
 import csv
 import json
@@ -14,7 +14,7 @@ from tl_keras import cli
 from tl_keras.approaches import evaluate
 
 
-def test_predicts_what_the_run_measured(quick_run, pictures):
+def test_predictions_equal_those_of_the_run(quick_run, pictures):
     text = (quick_run.workdir / "predictions.csv").read_text()
     known = {row["file"]: row for row in csv.DictReader(text.splitlines())}
     rows = tl_keras.predict(quick_run.workdir, [pictures / file for file in known])
@@ -44,7 +44,7 @@ def test_bad_files_are_reported_and_skipped(quick_run, tmp_path, capsys):
         ]
 
 
-def test_nothing_but_bad_files_is_the_users_to_mend(quick_run, tmp_path, capsys):
+def test_only_bad_files_is_a_user_error(quick_run, tmp_path, capsys):
     (tmp_path / "bad.jpg").touch()
     status = cli.main(["predict", f"--workdir={quick_run.workdir}", str(tmp_path / "bad.jpg")])
     assert status == 2
@@ -62,13 +62,13 @@ def test_evaluates_another_folder(finished_run, tmp_path):
     assert measured["accuracy"] > 0.6
 
 
-def test_evaluating_says_what_is_left_out_and_what_trained(quick_run, pictures, tmp_path, said):
+def test_evaluate_warns_of_left_out_and_training_images(quick_run, pictures, tmp_path, said):
     folder = shutil.copytree(pictures, tmp_path / "pictures")
     (folder / "disc" / "bad.jpg").write_text("no picture")
     assert evaluate.run(quick_run, folder)["n"] == 72
     assert len(said) == 2
     assert said[0].startswith("--data: 'disc/bad.jpg' is left out: not an image but text")
-    assert "36 of 72 images trained this model" in said[1]
+    assert "the model was trained on 36 of 72 images" in said[1]
 
 
 def renamed(run, **classes):
@@ -78,13 +78,13 @@ def renamed(run, **classes):
 
 @pytest.fixture
 def said(monkeypatch):
-    """Warnings."""
+    """The list of warnings that are logged."""
     lines = []
     monkeypatch.setattr(logging, "warning", lambda text, *values: lines.append(text % values))
     return lines
 
 
-def test_a_set_with_some_of_the_classes(quick_run, tmp_path, said):
+def test_evaluate_on_data_with_some_of_the_classes(quick_run, tmp_path, said):
     folder = draw(tmp_path / "new", 10, seed=7)
     whole = evaluate.run(quick_run, folder)
     assert "among_shared" not in whole
@@ -96,18 +96,19 @@ def test_a_set_with_some_of_the_classes(quick_run, tmp_path, said):
     measured = evaluate.run(quick_run, folder)
     assert measured["n"] == 10
     assert said == [
-        "--data: 10 of 20 images are left out: the model knows no class 'cat'; it knows cross, "
-        "disc, square; evaluate.classes says which are the same, as in {cat: cross}"
+        "--data: 10 of 20 images left out: the model does not know the class 'cat'; it knows "
+        "cross, disc, square; to say which names mean the same, set evaluate.classes, as in "
+        "{cat: cross}"
     ]
     shutil.rmtree(folder / "square")
-    with pytest.raises(ValueError, match="--data: the model knows no class 'cat'; it knows cross"):
+    with pytest.raises(ValueError, match="--data: the model does not know the class 'cat'; it"):
         evaluate.run(quick_run, folder)
 
 
-def test_classes_that_are_called_otherwise(quick_run, tmp_path, said):
+def test_evaluate_on_data_with_other_class_names(quick_run, tmp_path, said):
     folder = draw(tmp_path / "new", 10, seed=7)
     plain = evaluate.run(quick_run, folder)
-    # The set's names are the model's others; then two of the model's are one of the set.
+    # First the data use another name for a class; then one name for two classes of the model.
     (folder / "cross").rename(folder / "Kreuz")
     same = evaluate.run(renamed(quick_run, Kreuz="cross"), folder)
     assert same == plain
@@ -131,7 +132,7 @@ def test_classes_that_are_called_otherwise(quick_run, tmp_path, said):
             evaluate.run(renamed(quick_run, **wrong), folder)
 
 
-def test_a_set_that_a_csv_lists(quick_run, tmp_path, monkeypatch):
+def test_evaluate_on_data_of_a_csv(quick_run, tmp_path, monkeypatch):
     folder = draw(tmp_path / "new", 4, seed=7)
     lines = [f"new/{name}/{i}.png,{name}" for name in ("cross", "disc", "square") for i in range(4)]
     table = tmp_path / "all.csv"

@@ -27,33 +27,33 @@ def config(**parallel):
 
 
 def shifted(count: int, frequencies: list[float]) -> tuple[np.ndarray, np.ndarray]:
-    """Calibrated probabilities of a teacher of equal classes, for examples that are not so."""
+    """Calibrated probabilities of a teacher of balanced classes, for unbalanced examples."""
     generator = np.random.default_rng(0)
     labels = generator.choice(3, count, p=frequencies)
     x = labels[:, None] == np.arange(3)
     scores = 1.5 * x + generator.normal(0, 1, (count, 3))
-    # Of unit variance and centres 1.5 apart, the exact log-likelihood ratios.
+    # The exact log-likelihood ratios for unit variance and centres 1.5 apart.
     return softmax(1.5 * scores), labels
 
 
-def test_frequencies_are_found_without_a_label():
+def test_class_frequencies_are_estimated_without_labels():
     probabilities, _ = shifted(3000, [0.6, 0.3, 0.1])
     truth, prior = np.array([0.6, 0.3, 0.1]), np.full(3, 1 / 3)
     found = class_frequencies(probabilities, prior)
     assert found.sum() == pytest.approx(1)
-    # On the prior's side of the truth, and nearer to the truth.
+    # The estimate lies between the prior and the truth, and nearer to the truth.
     assert np.abs(found - truth).sum() < 0.5 * np.abs(prior - truth).sum()
     assert prior[0] < found[0] < truth[0] + 0.03
 
 
-def test_frequencies_of_answers_half_as_sure_do_not_run_away():
+def test_frequencies_are_nearly_right_for_less_confident_answers():
     probabilities, _ = shifted(3000, [0.6, 0.3, 0.1])
     vague = np.sqrt(probabilities) / np.sqrt(probabilities).sum(1, keepdims=True)
     found = class_frequencies(vague, np.full(3, 1 / 3))
     np.testing.assert_allclose(found, [0.6, 0.3, 0.1], atol=0.12)
 
 
-def test_frequencies_of_what_was_trained_on_stay():
+def test_frequencies_equal_to_the_prior_stay():
     probabilities, _ = shifted(3000, [1 / 3, 1 / 3, 1 / 3])
     found = class_frequencies(probabilities, np.full(3, 1 / 3))
     np.testing.assert_allclose(found, 1 / 3, atol=0.03)
@@ -92,14 +92,14 @@ def test_the_surest_of_each_class_are_kept():
     assert np.mean(np.array(right)[kept]) > np.mean(right) + 0.05
 
 
-def test_a_class_that_nobody_gets_is_no_fault():
+def test_a_class_without_any_label_is_allowed():
     certain = np.tile([0.9, 0.1, 0.0], (20, 1))
     labels, _ = labelling.label(examples(20), certain, np.full(3, 1 / 3), config())
     assert {own.label for own in labels} == {0}
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_segments_part_everything_by_content(count):
+def test_segments_divide_all_examples_by_content(count):
     asked, own = config(segments=count), examples(101)
     dealt = labelling.segments(own, asked)
     sizes = np.bincount([segment for segment, _ in dealt], minlength=count)
@@ -111,7 +111,7 @@ def test_segments_part_everything_by_content(count):
     assert backwards[::-1] == dealt
 
 
-def test_what_is_written_is_read(tmp_path):
+def test_labels_are_read_as_they_were_written(tmp_path):
     own = examples(3)
     labels = [
         Label(0, 0.5, True, 0, "train"),
@@ -120,12 +120,12 @@ def test_what_is_written_is_read(tmp_path):
     ]
     labelling.write(tmp_path / "labels.csv", own, labels, CLASSES)
     assert labelling.read(tmp_path / "labels.csv", own, CLASSES) == labels
-    with pytest.raises(ValueError, match=r"data.unlabelled: the examples are not those"):
+    with pytest.raises(ValueError, match=r"data.unlabelled: the examples differ from those"):
         labelling.read(tmp_path / "labels.csv", own[:2], CLASSES)
 
 
-def test_own_labels_are_those_of_the_examples():
+def test_own_labels_are_those_of_the_class_folders():
     labels = labelling.own_labels(examples(4, label=2), config())
     assert {(own.label, own.kept, own.confidence) for own in labels} == {(2, True, 1.0)}
-    with pytest.raises(ValueError, match=r"parallel.labels: own .* in none of a class"):
+    with pytest.raises(ValueError, match=r"parallel.labels: own needs .* named after a class"):
         labelling.own_labels(examples(2), config())

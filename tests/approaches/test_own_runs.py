@@ -1,4 +1,4 @@
-"""Whole runs on a user's own backbone: what they record, resume with and refuse."""
+"""Runs on a backbone of the user: their records, resuming and errors."""
 
 import copy
 import shutil
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 @pytest.fixture(scope="module")
 def own_tree(quick, tmp_path_factory):
-    """The config of a run on a user's residual network, and its file."""
+    """The config of a run on a residual network from a file, and that file."""
     keras.utils.set_random_seed(0)
     _, file = save(residual(), tmp_path_factory.mktemp("file") / "mine.keras")
     return {**quick, "model": {"backbone": file}, "export": {"formats": ["float32"]}}
@@ -38,7 +38,7 @@ def own_tree(quick, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def own_run(own_tree, tmp_path_factory):
-    """A finished run of `own_tree`, whose backbone file is gone since. Tests only read it."""
+    """A finished run of `own_tree`, whose backbone file is removed. Tests only read the run."""
     gone = tmp_path_factory.mktemp("gone") / "mine.keras"
     shutil.copy(own_tree["model"]["backbone"], gone)
     tree = {**own_tree, "model": {"backbone": str(gone)}}
@@ -47,7 +47,7 @@ def own_run(own_tree, tmp_path_factory):
     return run
 
 
-def test_run_records_what_it_began_with(own_run, own_tree):
+def test_run_records_the_backbone_it_started_with(own_run, own_tree):
     model, file = own_run.result["model"], own_tree["model"]["backbone"]
     assert model["backbone"] == own_run.config.model.backbone
     assert (model["weights"], model["block"], model["cut"]) == ("own", "out_1", "out_1")
@@ -59,7 +59,7 @@ def test_run_records_what_it_began_with(own_run, own_tree):
     assert (saved.model.weights, saved.model.preprocessing) == ("own", None)
 
 
-def test_only_what_lies_above_the_cut_is_trained_and_no_batch_norm(own_run, own_tree):
+def test_only_layers_above_the_cut_are_trained_and_no_batch_norm(own_run, own_tree):
     began = from_file.build(own_tree["model"]["backbone"], None, SETTINGS)
     ended = models.load(own_run.workdir / "model.keras")
     assert own_run.result["model"]["kept"] in ("head", "mix", "finetuned")
@@ -67,7 +67,7 @@ def test_only_what_lies_above_the_cut_is_trained_and_no_batch_norm(own_run, own_
         pairs = zip(
             began.get_layer(name).weights[-2:], ended.get_layer(name).weights[-2:], strict=True
         )
-        for a, b in pairs:  # Of batch norm the statistics.
+        for a, b in pairs:  # The statistics of batch norm.
             np.testing.assert_array_equal(a, b)
 
 
@@ -86,7 +86,7 @@ def test_finished_run_needs_no_backbone_file(own_run, pictures, tmp_path, capsys
 
 
 class Killed(BaseException):
-    """Stands for a kill where a real one would be too slow to test."""
+    """Simulates a kill, where a real one would be too slow to test."""
 
 
 def _kill_in_the_first_epoch(tree, workdir, monkeypatch):
@@ -101,7 +101,7 @@ def _kill_in_the_first_epoch(tree, workdir, monkeypatch):
         tl_keras.finetune(tree, workdir)
 
 
-def test_killed_run_ends_as_unbroken_and_takes_no_other_backbone(
+def test_killed_run_ends_as_an_unbroken_one_and_refuses_another_backbone(
     own_run, own_tree, tmp_path, monkeypatch
 ):
     file = tmp_path / "a.keras"
@@ -121,13 +121,13 @@ def test_killed_run_ends_as_unbroken_and_takes_no_other_backbone(
         with pytest.raises(ValueError, match=message):
             tl_keras.finetune(tree, tmp_path / "run")
         shutil.copy(own_tree["model"]["backbone"], file)
-    keras.models.load_model(file).save(file)  # The same, though not byte by byte.
+    keras.models.load_model(file).save(file)  # The same model, but with other bytes.
     run = tl_keras.finetune(tree, tmp_path / "run")
     ended, expected = (models.load(x.workdir / "model.keras") for x in (run, own_run))
     assert digest(ended) == digest(expected)
 
 
-def test_resumed_run_names_the_backbone_or_the_weights_whichever_changed(own_tree, tmp_path):
+def test_resumed_run_names_what_changed_backbone_or_weights(own_tree, tmp_path):
     file, weights = str(tmp_path / "a.keras"), str(tmp_path / "b.weights.h5")
     shutil.copy(own_tree["model"]["backbone"], file)
     model = from_file.build(file, None, SETTINGS)
@@ -161,15 +161,15 @@ def test_half_precision_trains(own_tree, tmp_path, weights):
     assert run.result["export"]["float32"]["status"] == "ok"
 
 
-def test_backbone_that_saw_the_test_split_is_refused(own_run, own_tree, tmp_path):
+def test_backbone_trained_on_the_test_split_is_refused(own_run, own_tree, tmp_path):
     tree = copy.deepcopy(own_tree)
     tree["model"] = {"backbone": str(own_run.workdir / "model.keras")}
     tree["data"]["split_seed"] = 1
-    with pytest.raises(ValueError, match=r"model\.backbone: \d+ images of val and test trained"):
+    with pytest.raises(ValueError, match=r"model\.backbone: .* was trained on \d+ images of val"):
         tl_keras.finetune(tree, tmp_path / "run")
 
 
-def test_weights_that_are_not_finite_are_the_users_error(own_tree, tmp_path):
+def test_weights_that_are_not_finite_are_a_user_error(own_tree, tmp_path):
     tree = _with_bias(own_tree, np.nan, tmp_path)
     message = (
         r"^model\.backbone: '.*a\.keras' has weights that are NaN or infinite in layer 'conv_3'"
@@ -186,7 +186,7 @@ def _with_bias(tree, bias, folder):
 
 
 @pytest.mark.parametrize("pipeline", [finetune, audit])
-def test_features_that_are_not_finite_are_the_users_error(own_tree, tmp_path, pipeline):
+def test_features_that_are_not_finite_are_a_user_error(own_tree, tmp_path, pipeline):
     config = configs.from_tree(_with_bias(own_tree, 3e38, tmp_path))
     message = (
         r"^model\.backbone: '.*a\.keras' with weights 'own' computes features that are NaN or "
@@ -197,7 +197,7 @@ def test_features_that_are_not_finite_are_the_users_error(own_tree, tmp_path, pi
             pipeline.run(config, tmp_path / "run")
 
 
-def test_activations_of_another_graph_at_the_same_place_are_not_shared(own_tree):
+def test_activations_of_another_graph_with_the_same_file_name_are_not_shared(own_tree):
     config = configs.from_tree(own_tree)
     first = from_file.build(config.model.backbone, None, SETTINGS)
     other = from_file.build(config.model.backbone, "tf", SETTINGS)

@@ -32,7 +32,7 @@ from tl_keras.training.network import model as models
 
 @pytest.fixture(scope="module")
 def wanted(quick) -> dict:
-    """A config of seconds: 8 labelled pictures a class, the rest to be labelled by the teacher."""
+    """A config that takes seconds: 8 labelled pictures per class; the teacher labels the rest."""
     return changed(
         quick,
         data={"examples_per_class": 8, "unlabelled": "rest"},
@@ -65,7 +65,7 @@ def test_run_folder_holds_teacher_and_students(taught):
     assert_listed(taught)
 
 
-def test_labels_are_of_what_is_in_no_split(taught):
+def test_labels_are_of_examples_in_no_split(taught):
     data = json.loads((taught.workdir / "data.json").read_text())["splits"]
     known = {file for files in data.values() for file in files}
     found = [row["file"] for row in labels_of(taught)]
@@ -73,7 +73,7 @@ def test_labels_are_of_what_is_in_no_split(taught):
     assert Counter(row["segment"] for row in labels_of(taught)).keys() == {"0", "1"}
 
 
-def test_students_are_trained_on_what_is_labelled_and_on_their_segment(taught):
+def test_students_train_on_human_labels_and_on_their_segment(taught):
     splits = json.loads((taught.workdir / "data.json").read_text())["splits"]
     for i, own in enumerate(taught.result["rounds"][0]["segments"]):
         for split in ("train", "val"):
@@ -86,7 +86,7 @@ def test_students_are_trained_on_what_is_labelled_and_on_their_segment(taught):
         assert own["labelled"]["n"] == len(splits["val"])
 
 
-def test_what_is_known_of_labels_is_told(taught):
+def test_counts_of_right_labels_are_recorded_if_known(taught):
     told = taught.result["rounds"][0]["labels"]["classes"]
     right = Counter(
         row["label"]
@@ -105,13 +105,13 @@ def test_teacher_is_measured_beside_the_model_on_test(taught):
     assert test["accuracy"] - teacher["accuracy"] == pytest.approx(difference)
 
 
-def test_merged_is_what_validation_prefers(taught):
+def test_the_best_candidate_on_validation_is_merged(taught):
     told = taught.result["rounds"][0]
     assert set(told["candidates"]) == {"segment_0", "segment_1", "average", "ensemble", "teacher"}
     assert taught.result["model"]["kept"] == told["merged"]
 
 
-def test_report_tells_of_the_round(taught):
+def test_report_describes_the_round(taught):
     page = taught.report.read_text()
     assert "than its teacher" in page
     assert "Estimated share" in page
@@ -126,14 +126,14 @@ def test_finished_run_takes_more_exports(taught, wanted, tmp_path):
     assert len(digests["unlabelled"]) == len(labels_of(taught))
 
 
-def test_what_it_was_taught_on_must_not_measure_a_later_run(taught, wanted, tmp_path):
+def test_unlabelled_examples_must_not_measure_a_later_run(taught, wanted, tmp_path):
     later = changed(wanted, data={"split_seed": 5, "unlabelled": None, "examples_per_class": None})
     later = changed(later, model={"weights": str(taught.workdir)})
     with pytest.raises(ValueError, match=r"model.weights: \d+ images .* trained"):
         tl_keras.finetune(later, tmp_path / "later")
 
 
-def test_teacher_that_stays_is_measured_on_what_its_folds_held_out(
+def test_teacher_that_is_kept_is_measured_on_held_out_examples(
     taught, wanted, tmp_path, monkeypatch
 ):
     from tl_keras.approaches.teaching import merging as merged
@@ -153,11 +153,11 @@ def test_teacher_that_stays_is_measured_on_what_its_folds_held_out(
     assert run.result["teacher"]["won"] == run.result["teacher"]["lost"] == 0
 
 
-def test_killed_among_its_students_it_ends_as_an_unbroken_one(wanted, taught, tmp_path):
+def test_a_run_killed_during_its_students_ends_as_an_unbroken_one(wanted, taught, tmp_path):
     workdir = tmp_path / "killed"
     shoot("parallel", wanted, workdir, workdir / "round_0" / "segment_0.log")
     assert not (workdir / "round_0" / "segment_1" / "result.json").exists()
-    run = tl_keras.parallel(wanted, workdir)  # Students that outlived it are waited for.
+    run = tl_keras.parallel(wanted, workdir)  # Waits for students of the killed run.
     assert (workdir / "predictions.csv").read_text() == (
         taught.workdir / "predictions.csv"
     ).read_text()
@@ -177,7 +177,7 @@ def test_killed_student_is_started_again(wanted, taught, tmp_path, monkeypatch, 
 
     monkeypatch.setattr(local, "start", start_and_kill)
     monkeypatch.setattr(logging.getLogger("absl"), "propagate", True)
-    # The teacher and the other student are not what this is about: those of the other run.
+    # The teacher and the other student are copied from another run, to save time.
     workdir = tmp_path / "run"
     _with_teacher_of(taught, wanted, workdir)
     shutil.copytree(taught.workdir / "round_0", workdir / "round_0")
@@ -198,7 +198,7 @@ def _with_teacher_of(run, tree, workdir):
     (workdir / "config.yaml").write_text(configs.to_yaml(configs.from_tree(tree)))
 
 
-# --- what happens to students, by processes that only play them
+# --- failures of students, simulated by small scripts
 
 
 @pytest.fixture
@@ -218,7 +218,7 @@ def segment_of(child) -> int:
 
 
 def play(monkeypatch, script_of):
-    """Students are Python scripts, by segment and attempt."""
+    """Replaces students by Python scripts, chosen by segment and attempt."""
     attempts = Counter()
 
     def start(child, threads):
@@ -248,26 +248,28 @@ def test_failed_student_does_not_stop_the_others(round_of_two, monkeypatch):
         train_students(run, folder, 0)
     assert attempts == {0: 2, 1: 1}
     assert local.is_done(folder / "segment_1") and not local.is_done(folder / "segment_0")
-    attempts = play(monkeypatch, lambda *_: WORKS)  # Some space was made: the same command goes on.
+    attempts = play(
+        monkeypatch, lambda *_: WORKS
+    )  # The cause is fixed, and the same command continues.
     train_students(run, folder, 0)
     assert attempts == {0: 1} and local.is_done(folder / "segment_0")
 
 
-def test_a_fault_of_ours_is_none_of_the_user(round_of_two, monkeypatch):
+def test_a_bug_is_not_reported_as_a_user_error(round_of_two, monkeypatch):
     run, folder = round_of_two
     play(monkeypatch, lambda *_: BROKEN)
     with pytest.raises(RuntimeError, match=r"KeyError: 'fault'.*segment_0.log"):
         train_students(run, folder, 0)
 
 
-def test_a_killed_student_that_dies_again_is_explained(round_of_two, monkeypatch):
+def test_a_student_that_is_killed_in_each_attempt_is_explained(round_of_two, monkeypatch):
     run, folder = round_of_two
     play(monkeypatch, lambda s, _: "import os; os.kill(os.getpid(), 9)" if s else WORKS)
     with pytest.raises(ValueError, match=r"killed by signal 9, maybe because memory ran out"):
         train_students(run, folder, 0)
 
 
-def test_no_more_students_at_a_time_than_workers(wanted, tmp_path, monkeypatch):
+def test_no_more_students_run_at_a_time_than_workers(wanted, tmp_path, monkeypatch):
     asked = changed(wanted, parallel={"segments": 5, "workers": 2})
     run = Run(tmp_path / "run", configs.from_tree(asked), "parallel")
     folder = run.workdir / "round_0"
@@ -286,7 +288,7 @@ def test_no_more_students_at_a_time_than_workers(wanted, tmp_path, monkeypatch):
     assert max(most) == 2 and len(running) == 5
 
 
-def test_without_workers_it_waits_for_students_elsewhere(wanted, tmp_path, monkeypatch):
+def test_without_workers_the_run_waits_for_students_elsewhere(wanted, tmp_path, monkeypatch):
     asked = changed(wanted, parallel={"workers": 0})
     run = Run(tmp_path / "run", configs.from_tree(asked), "parallel")
     folder = run.workdir / "round_0"
@@ -303,7 +305,7 @@ def test_without_workers_it_waits_for_students_elsewhere(wanted, tmp_path, monke
 # --- choosing
 
 
-def test_average_stays_unless_validation_clearly_prefers_another(wanted):
+def test_average_is_chosen_unless_validation_clearly_prefers_another(wanted):
     config = configs.from_tree(wanted)
     labels = np.arange(30) % 3
     sure = np.full((30, 3), 0.02)
@@ -317,7 +319,7 @@ def test_average_stays_unless_validation_clearly_prefers_another(wanted):
     assert choose(config, found, data) == "average"
     assert choose(config, {**found, "average": vague}, data) in ("ensemble", "segment_0")
     worse = {name: vague for name in found} | {"teacher": sure}
-    assert choose(config, worse, data) == "average"  # Right as often.
+    assert choose(config, worse, data) == "average"  # It is right as often.
     wrong = {name: np.roll(sure, 1, axis=1) for name in found} | {"teacher": sure}
     assert choose(config, wrong, data) == "teacher"
     for asked in ("ensemble", "average"):
@@ -336,27 +338,30 @@ def test_average_stays_unless_validation_clearly_prefers_another(wanted):
         ({"data": {"unlabelled": None}}, "data.unlabelled: expected a folder"),
         ({"data": {"unlabelled": "/nowhere/at/all"}}, "data.unlabelled: .* does not exist"),
         ({"data": {"examples_per_class": None}}, "data.unlabelled: rest .* leaves nothing"),
-        ({"model": {"weights": "none"}, "fit": {"freeze": 0}}, "model.weights: students start"),
+        (
+            {"model": {"weights": "none"}, "fit": {"freeze": 0}},
+            "model.weights: the students of parallel need",
+        ),
         ({"search": {"trials": 2}}, "search: parallel does not search"),
     ],
 )
-def test_what_cannot_be_done_is_refused(wanted, tmp_path, sections, message):
+def test_bad_configs_are_refused(wanted, tmp_path, sections, message):
     with pytest.raises(ValueError, match=message):
         tl_keras.parallel(changed(wanted, **sections), tmp_path / "refused")
 
 
-def test_segment_alone_needs_a_run_that_waits_for_it(wanted, taught, tmp_path):
+def test_segment_needs_a_run_that_is_waiting(wanted, taught, tmp_path):
     config = configs.from_tree(wanted)
     with pytest.raises(ValueError, match="is not a run folder"):
         segments.waiting(config, tmp_path / "none", 0)
-    with pytest.raises(ValueError, match="--segment: expected 0 to 1; received 2"):
+    with pytest.raises(ValueError, match="--segment: expected a segment from 0 to 1; received 2"):
         segments.waiting(config, taught.workdir, 2)
     other = configs.from_tree(changed(wanted, fit={"epochs": 5}))
     with pytest.raises(ValueError, match="fit.epochs: 2 in the workdir, 5 now"):
         segments.waiting(other, taught.workdir, 0)
     marks.put(tmp_path / "early", "run")
     (tmp_path / "early" / "config.yaml").write_text(configs.to_yaml(config))
-    with pytest.raises(ValueError, match="has no labels yet"):
+    with pytest.raises(ValueError, match="has no labels of the teacher yet"):
         segments.waiting(config, tmp_path / "early", 0)
 
 
@@ -374,15 +379,15 @@ def test_predictions_are_those_of_the_merged_model(taught):
     assert len(answers(taught.workdir, "test")) == taught.result["test"]["n"]
 
 
-def test_unlabelled_images_that_change_under_a_run_are_noticed(taught):
+def test_unlabelled_images_that_change_during_a_run_are_noticed(taught):
     class Other:
         digest = "another content"
 
-    with pytest.raises(ValueError, match="data.unlabelled: the images are not those that .* began"):
+    with pytest.raises(ValueError, match="data.unlabelled: the images have changed since"):
         record.add_digests(taught, "unlabelled", [Other()])
 
 
-def test_student_and_teacher_are_runs_with_configs_of_their_own(taught):
+def test_students_and_teacher_have_their_own_configs(taught):
     config = configs.load(taught.workdir / "round_0" / "segment_0" / "config.yaml")
     assert config.fit.choose_by == "accuracy"
     for folder in ("teacher", "round_0/segment_1"):

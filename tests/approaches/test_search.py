@@ -1,4 +1,4 @@
-"""Searches end to end: trials, resuming, budgets, limits, and what is promoted."""
+"""Searches end to end: trials, resuming, budgets, limits, and the promoted model."""
 
 import json
 import logging
@@ -35,13 +35,13 @@ SEARCH = {"trials": 4, "tuner": "random", "space": SPACE, "keep": 2}
 
 @pytest.fixture(scope="module")
 def wanted(quick) -> dict:
-    """A config of a search of seconds."""
+    """The config of a search that takes seconds."""
     return changed(quick, fit={"epochs": 2}, search=SEARCH)
 
 
 @pytest.fixture(scope="module")
 def applications(tree) -> dict:
-    """`wanted` with a backbone of Keras Applications: with options, of any size."""
+    """`wanted` with a backbone of Keras Applications, which has options and takes any size."""
     return changed(tree, fit={"epochs": 2}, search=SEARCH)
 
 
@@ -73,7 +73,7 @@ def records(run) -> list[dict]:
 
 
 def chosen(run) -> list[tuple]:
-    """What is to be the same in a resumed search: not its seconds."""
+    """Returns the parts that must be the same in a resumed search, so without seconds."""
     return [(r["trial"], r["values"], r["score"], r["kept"], r["wrong"]) for r in records(run)]
 
 
@@ -99,7 +99,7 @@ def _lines(file: Path) -> list[str]:
     return file.read_text().splitlines()[1:]
 
 
-def test_best_is_the_best_on_validation_and_of_equals_the_deepest(found):
+def test_best_trial_is_best_on_validation_and_freezes_most_among_equals(found):
     best = max(records(found), key=lambda r: (-r["log_loss"], r["depth"]["share"]))
     assert found.result["search"]["best"] == best["trial"]
     assert found.result["val"]["accuracy"] == pytest.approx(best["accuracy"])
@@ -119,7 +119,7 @@ def test_curve_rises_to_the_best(found):
     assert curve[-1][1] == max(record["accuracy"] for record in records(found))
 
 
-def test_first_trial_is_the_configs_own(found):
+def test_first_trial_has_the_values_of_the_config(found):
     assert records(found)[0]["values"] == {"fit.freeze": 0.5, "fit.learning_rate": 1e-3}
 
 
@@ -134,7 +134,7 @@ def test_same_command_again_returns_at_once(found, wanted, monkeypatch):
 
 
 def test_trial_can_be_repeated_by_hand(found, tmp_path):
-    """From the config in its folder, by another command, without what trials share."""
+    """Another command repeats the trial from the config in its folder, without shared objects."""
     record = next(r for r in records(found) if r["values"]["fit.freeze"] != 1)
     config = configs.load(found.workdir / "search" / record["trial"] / "config.yaml")
     assert not config.search.wanted
@@ -161,7 +161,7 @@ def test_activations_are_computed_once_for_all_trials(wanted, tmp_path, monkeypa
     wanted = changed(wanted, cache=cache, search=search)
     run = tl_keras.search(wanted, tmp_path / "run")
     assert len(computed) == len(set(computed))
-    # In one pass for each view: the two depths, for two epochs; the features of plain images.
+    # One pass for each view: two depths for two epochs, and the features of plain images.
     assert {kind for kind, name in computed if name == "relu_1"} >= {
         "train, view 1",
         "train, view 2",
@@ -173,7 +173,7 @@ def test_activations_are_computed_once_for_all_trials(wanted, tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("tuner", ["bayesian", "hyperband"])
-def test_killed_search_ends_as_unbroken(wanted, tmp_path, monkeypatch, tuner):
+def test_killed_search_ends_as_an_unbroken_one(wanted, tmp_path, monkeypatch, tuner):
     wanted = changed(wanted, search={"tuner": tuner, "trials": 5})
     unbroken = tl_keras.search(wanted, tmp_path / "unbroken")
     calls = []
@@ -194,7 +194,7 @@ def test_killed_search_ends_as_unbroken(wanted, tmp_path, monkeypatch, tuner):
     assert_same_weights(broken.workdir, unbroken.workdir)
 
 
-def test_search_that_was_shot_and_then_failed_goes_on(wanted, found, tmp_path, monkeypatch):
+def test_search_that_was_killed_and_then_failed_continues(wanted, found, tmp_path, monkeypatch):
     workdir = tmp_path / "run"
     shoot("search", wanted, workdir, workdir / "search" / "trial_001" / "config.yaml")
 
@@ -207,7 +207,7 @@ def test_search_that_was_shot_and_then_failed_goes_on(wanted, found, tmp_path, m
     assert chosen(tl_keras.search(wanted, workdir)) == chosen(found)
 
 
-def test_trials_are_added_to_a_finished_search_which_keeps_what_it_noted(found, wanted, tmp_path):
+def test_trials_are_added_to_a_finished_search_that_keeps_its_record(found, wanted, tmp_path):
     shutil.copytree(found.workdir, tmp_path / "run")
     more = tl_keras.search(changed(wanted, search={"trials": 6}), tmp_path / "run")
     assert len(records(more)) == 6
@@ -236,17 +236,20 @@ def test_another_space_is_refused(found, wanted, other, message):
         tl_keras.search(changed(wanted, **other), found.workdir)
 
 
-def test_divergence_is_a_result(wanted, tmp_path):
+def test_a_diverged_trial_is_recorded(wanted, tmp_path):
     space = {"fit.learning_rate": [1e-3, 1e38]}
     fit = {"optimizer": "sgd", "clip_norm": None}
     run = tl_keras.search(changed(wanted, fit=fit, search={"space": space}), tmp_path / "run")
-    assert [r["status"] for r in records(run)] == ["done", "diverged"]  # And the space is spent.
+    assert [r["status"] for r in records(run)] == [
+        "done",
+        "diverged",
+    ]  # Then no other trial is left.
     assert "the loss became" in records(run)[1]["why"]
     assert run.result["search"]["best"] == "trial_000"
     assert (run.workdir / "search" / "trial_001" / "result.json").exists()
 
 
-def test_search_in_which_all_diverge_says_so(wanted, tmp_path):
+def test_search_in_which_all_trials_diverge_raises(wanted, tmp_path):
     fit = {"optimizer": "sgd", "clip_norm": None, "learning_rate": 1e38}
     space = {"fit.freeze": [0.5, 0.75]}
     with pytest.raises(ValueError, match="none of 2 trials succeeded, since all diverged"):
@@ -256,12 +259,12 @@ def test_search_in_which_all_diverge_says_so(wanted, tmp_path):
 def test_minutes_are_a_budget(wanted, tmp_path):
     wanted = changed(wanted, search={"trials": 0, "minutes": 1e-6})
     run = tl_keras.search(wanted, tmp_path / "run")
-    assert len(records(run)) == 1  # One is always run.
+    assert len(records(run)) == 1  # One trial always runs.
     more = tl_keras.search(changed(wanted, search={"minutes": 0.03}), tmp_path / "run")
     assert len(records(more)) >= 1 and more.result["search"]["seconds"] < 60
 
 
-def test_finetune_goes_on_with_the_winner(wanted, found, tmp_path):
+def test_finetune_continues_with_the_best_trial(wanted, found, tmp_path):
     run = tl_keras.finetune(changed(wanted, export=FEW), tmp_path / "run")
     assert chosen(run) == chosen(found)
     assert_same_weights(run.workdir, found.workdir)
@@ -284,7 +287,7 @@ def test_finetune_in_the_folder_of_a_search_measures_and_exports(wanted, found, 
         tl_keras.search(wanted, tmp_path / "run")
 
 
-def test_lost_model_of_the_best_trial_is_made_again(wanted, found, tmp_path):
+def test_missing_model_of_the_best_trial_is_trained_again(wanted, found, tmp_path):
     shutil.copytree(found.workdir, tmp_path / "run")
     best = tmp_path / "run" / "search" / found.result["search"]["best"]
     (best / "model.keras").unlink()
@@ -311,20 +314,24 @@ def test_architectures_are_measured_once_and_limits_are_kept(wanted, tmp_path, m
     assert sorted(measured) == [32, 48]
     status = {r["values"]["image.size"]: r["status"] for r in records(run)}
     assert status == {32: "done", 48: "over the limit"}
-    assert [r["status"] for r in records(run)].count("over the limit") == 1  # And not tried again.
+    assert [r["status"] for r in records(run)].count(
+        "over the limit"
+    ) == 1  # It is not tried again.
     best = next(r for r in records(run) if r["trial"] == run.result["search"]["best"])
     assert best["values"]["image.size"] == 32
     assert run.result["val"]["accuracy"] == pytest.approx(best["accuracy"])
     assert keras.models.load_model(run.workdir / "model.keras").input.shape[1] == 32
 
 
-def test_limit_that_nothing_keeps_names_the_nearest(wanted, tmp_path):
+def test_impossible_limit_names_the_nearest_value(wanted, tmp_path):
     search = {"objective": "accuracy subject to bytes <= 10", "space": {"fit.freeze": [1.0]}}
     with pytest.raises(ValueError, match=r"none of 1 trials is within .*the nearest is .*quick"):
         tl_keras.search(changed(wanted, search=search), tmp_path / "run")
 
 
-def test_where_the_head_cannot_be_beaten_one_trial_says_it(wanted, tmp_path, monkeypatch, caplog):
+def test_a_head_that_cannot_be_beaten_ends_the_search_after_one_trial(
+    wanted, tmp_path, monkeypatch, caplog
+):
     monkeypatch.setattr(choice, "can_lose", lambda _: False)
     space = {**SPACE, "fit.freeze": [0.5, 0.75]}
     run = tl_keras.search(changed(wanted, search={"space": space}), tmp_path / "run")
@@ -343,7 +350,7 @@ def test_nothing_over_a_limit_is_trained_from_scratch(wanted, tmp_path, monkeypa
         tl_keras.search(changed(wanted, **fields), tmp_path / "run")
 
 
-def test_another_file_of_weights_is_refused_where_a_search_goes_on(wanted, tmp_path):
+def test_a_continued_search_refuses_other_weights(wanted, tmp_path):
     file, config = tmp_path / "a.weights.h5", configs.from_tree(wanted)
     backbone = models.pretrained(config.model, config.settings)
     backbone.save_weights(file)
@@ -360,7 +367,7 @@ def test_another_file_of_weights_is_refused_where_a_search_goes_on(wanted, tmp_p
         tl_keras.search(changed(asked, search={"trials": 4}), tmp_path / "run")
 
 
-def test_winner_of_another_size_is_measured_exported_and_used_at_its_size(wanted, tmp_path):
+def test_best_trial_of_another_size_is_measured_and_exported_at_its_size(wanted, tmp_path):
     space = {"image.size": [48], "image.resize": ["pad"], "fit.freeze": [1.0]}
     run = tl_keras.finetune(
         changed(wanted, search={"space": space, "trials": 1}, export=FEW), tmp_path / "run"
@@ -378,8 +385,8 @@ def test_winner_of_another_size_is_measured_exported_and_used_at_its_size(wanted
     assert [row["prediction"] for row in rows] == expected
 
 
-def test_activations_are_those_of_the_backbone_whatever_is_trained(wanted, tmp_path):
-    """A pass for all depths is made in the middle of a training that is frozen at one of them."""
+def test_activations_do_not_depend_on_training(wanted, tmp_path):
+    """A pass for all depths runs in the middle of a training that is frozen at one of them."""
     cache = {"path": str(tmp_path / "cache")}
     space = {"fit.freeze": [0.25, 0.75], "fit.learning_rate": [1e-2]}
     wanted = changed(wanted, cache=cache, fit={"epochs": 3}, search={"space": space})
@@ -398,7 +405,7 @@ def test_activations_are_those_of_the_backbone_whatever_is_trained(wanted, tmp_p
     np.testing.assert_allclose(shared, own, rtol=5e-3)
 
 
-def test_keeping_is_decided_for_the_trial_that_needs_the_most_views(wanted, tmp_path, monkeypatch):
+def test_keeping_is_decided_by_the_trial_with_the_most_views(wanted, tmp_path, monkeypatch):
     asked, decide = [], activations.worth_keeping
 
     def note(cut, images, *others):
@@ -420,7 +427,7 @@ def test_arrays_that_are_opened_again_are_counted_once(wanted, tmp_path, monkeyp
     space = {"image.size": [32, 48], "fit.freeze": [1.0], "data.balance": balances}
     search = {"space": space, "trials": 6}
     asked = changed(wanted, image={"augment": []}, search=search)
-    run = tl_keras.search({**asked, "seed": 2}, tmp_path / "run")  # In turn.
+    run = tl_keras.search({**asked, "seed": 2}, tmp_path / "run")  # One after the other.
     sizes = [record["values"]["image.size"] for record in records(run)]
     assert sum(a != b for a, b in zip(sizes, sizes[1:], strict=False)) > 1, "none was opened again"
     outputs = {
@@ -431,19 +438,19 @@ def test_arrays_that_are_opened_again_are_counted_once(wanted, tmp_path, monkeyp
     assert len(outputs) == 2 and set(outputs.values()) == {run.result["data"]["val"] * 32 * 4}
 
 
-def test_hyperband_is_refused_a_space_that_is_too_small(wanted, tmp_path):
+def test_hyperband_refuses_a_space_that_is_too_small(wanted, tmp_path):
     search = {"tuner": "hyperband", "space": {"fit.freeze": [0.5, 0.75, 1.0]}}
     with pytest.raises(ValueError, match="search.space: hyperband's first round needs more points"):
         tl_keras.search(changed(wanted, fit={"epochs": 9}, search=search), tmp_path / "run")
 
 
-def test_short_hyperband_is_warned_of(wanted, tmp_path, caplog):
+def test_a_short_hyperband_search_gives_a_warning(wanted, tmp_path, caplog):
     fields = {"fit": {"epochs": 9}, "search": {"tuner": "hyperband", "trials": 1}}
     tl_keras.search(changed(wanted, **fields), tmp_path / "run")
     assert "search.trials: hyperband begins with short trainings" in caplog.text
 
 
-def test_weights_that_fit_one_backbone_alone_are_refused_before_any_trial(applications, tmp_path):
+def test_weights_that_fit_only_one_backbone_are_refused_before_any_trial(applications, tmp_path):
     config = configs.from_tree(applications)
     file = tmp_path / "a.weights.h5"
     models.pretrained(config.model, config.settings).save_weights(file)
@@ -454,8 +461,8 @@ def test_weights_that_fit_one_backbone_alone_are_refused_before_any_trial(applic
     assert not (tmp_path / "run" / "search").exists()
 
 
-def test_tuner_learns_of_fine_tuned_weights_that_are_better(wanted, tmp_path, monkeypatch):
-    """Where every trial keeps the head, their own scores say nothing."""
+def test_tuner_gets_the_scores_of_fine_tuned_weights(wanted, tmp_path, monkeypatch):
+    """If every trial keeps the head, their scores are equal and tell the tuner nothing."""
     told, tell = [], tuner.tell
 
     def note(oracle, trial, score):
@@ -472,7 +479,7 @@ def test_tuner_learns_of_fine_tuned_weights_that_are_better(wanted, tmp_path, mo
     assert max(told) > records(run)[0]["score"]
 
 
-def test_architectures_of_one_name_are_told_apart(wanted, tmp_path):
+def test_architectures_with_the_same_name_are_distinguished(wanted, tmp_path):
     config = configs.from_tree(wanted)
     backbone = models.pretrained(config.model, config.settings)
     entries = []
@@ -504,8 +511,8 @@ def test_kill_after_the_last_added_trial_leaves_no_old_result(found, wanted, tmp
     assert len(records(tl_keras.search(wanted, tmp_path / "run"))) == 5
 
 
-def test_divergence_in_the_last_step_is_a_result(wanted, tmp_path):
-    """One step an epoch: the loss before it was a number still."""
+def test_divergence_in_the_last_step_is_recorded(wanted, tmp_path):
+    """With one step per epoch, the loss before the last step was still a number."""
     space = {"fit.learning_rate": [1e-3, 1e38]}
     fit = {"optimizer": "sgd", "clip_norm": None, "batch_size": 36, "epochs": 1, "warmup": 0.0}
     run = tl_keras.search(changed(wanted, fit=fit, search={"space": space}), tmp_path / "run")
@@ -513,14 +520,14 @@ def test_divergence_in_the_last_step_is_a_result(wanted, tmp_path):
 
 
 def test_depth_can_be_a_range(applications, tmp_path):
-    """Of the blocks of a Keras Applications backbone, with the augmentation of the defaults."""
+    """A range of the blocks of a Keras Applications backbone, with the default augmentation."""
     space = {"fit.freeze": {"min": 0.3, "max": 0.96}}
     search = {"space": space, "trials": 2}
     run = tl_keras.search(changed(applications, search=search), tmp_path / "run")
     assert len({record["depth"]["share"] for record in records(run)}) == 2
 
 
-def test_finetune_goes_on_from_a_search_from_scratch(wanted, tmp_path):
+def test_finetune_continues_a_search_from_scratch(wanted, tmp_path):
     search = {"space": {"fit.learning_rate": [1e-3]}, "trials": 1}
     wanted = changed(wanted, model={"weights": "none"}, fit={"freeze": "auto"}, search=search)
     before = tl_keras.search(wanted, tmp_path / "run").result["seconds"]["search"]
@@ -562,11 +569,12 @@ def test_every_kind_of_field_can_be_searched(wanted, tmp_path):
             assert tree[section][field] == value
 
 
-def test_blocks_are_every_boundary(wanted, tmp_path):
+def test_blocks_means_every_block_boundary(wanted, tmp_path):
     search = {"space": {"fit.freeze": "blocks"}, "trials": 1}
     run = tl_keras.search(changed(wanted, search=search), tmp_path / "run")
     kept = [name for name in run.result["features"] if name.endswith("/val")]
-    # Three blocks and the features: the input is no depth, and the fourth ends in the features.
+    # Three blocks and the features. The input is not a depth, and the fourth block ends in the
+    # features.
     assert len(kept) == 4
 
 
@@ -586,7 +594,7 @@ def test_bad_layer_in_the_space_is_found_before_the_data_are_read(wanted, tmp_pa
         tl_keras.search(changed(wanted, search=search), tmp_path / "run")
 
 
-def test_trials_tell_only_a_table(watched):
+def test_trials_log_only_a_table(watched):
     run, lines = watched
     assert not any(line.startswith("finetune ") for line in lines)
     table = [line for line in lines if line.split()[:1] in (["000"], ["001"], ["002"], ["003"])]

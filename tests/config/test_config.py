@@ -663,9 +663,9 @@ def test_ranges_too_wide_for_floats_are_refused(entry):
         configs.load(None, lines)
 
 
-def test_one_message_names_the_new_fields_for_all_renamed_ones():
+def test_earlier_names_and_other_mistakes_are_reported_in_one_message():
     tree = {
-        "data": {"source": "digits", "image_size": 64, "augment": []},
+        "data": {"source": "digits", "image_size": 64, "augment": [], "batch_size": 8},
         "search": {"trials": 1, "space": {"data.resize": ["crop"], "fit.freeze": [1.0]}},
     }
     with pytest.raises(ValueError) as raised:
@@ -674,6 +674,7 @@ def test_one_message_names_the_new_fields_for_all_renamed_ones():
         "data.image_size: this field is now image.size",
         "search.space.data.resize: this field is now search.space.image.resize",
         "data.augment: this field is now image.augment",
+        "data.batch_size: no such field; did you mean 'batch_size' in section 'fit'?",
     ]
     with pytest.raises(ValueError, match="data.antialias: this field is now image.antialias"):
         configs.load(None, ["data.source=digits", "data.antialias=true"])

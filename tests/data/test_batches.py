@@ -16,7 +16,7 @@ from tl_keras.tasks.classification import targets as targets_of
 
 
 def epochs(inputs, training, numbers):
-    """The batches of some epochs, of one data set and one variable."""
+    """Returns the batches of some epochs, from one data set and one variable."""
     place = tf.Variable([0, 0], dtype=tf.int64, trainable=False)
     data = batches.training(inputs, training, place)
     found = []
@@ -24,7 +24,7 @@ def epochs(inputs, training, numbers):
         place.assign([number, 0])
         found.append(list(data.as_numpy_iterator()))
         assert len(found[-1]) == batches.num_steps(len(inputs), training.batch_size)
-    # What begins in the middle of an epoch is the rest of it.
+    # A start in the middle of an epoch gives the rest of that epoch.
     place.assign([numbers[-1], 1])
     assert_equal(data.as_numpy_iterator(), found[-1][1:])
     return found
@@ -35,7 +35,7 @@ def differ(one, other):
 
 
 def shown(epoch):
-    """Numbers of the images of an epoch, in order."""
+    """Returns the numbers of the images of an epoch, in order."""
     return np.concatenate([x[:, 0, 0, 0] for x, _, _ in epoch]).tolist()
 
 
@@ -54,7 +54,7 @@ def test_an_epoch_is_a_pure_function_of_seed_and_epoch(balance):
     assert differ(unbroken[3], other_seed)
 
 
-def test_every_example_once_an_epoch_in_another_order():
+def test_an_epoch_has_every_example_once_in_another_order():
     first, second = epochs(numbered(20), how(20), [0, 1])
     assert sorted(shown(first)) == sorted(shown(second)) == list(range(20))
     assert shown(first) != shown(second) and shown(first) != list(range(20))
@@ -68,7 +68,7 @@ def test_targets_stay_with_their_images():
         assert targets.dtype == weights.dtype == np.float32 and x.dtype == np.uint8
 
 
-def test_a_last_smaller_batch_is_left_out_and_others_the_next_time():
+def test_a_smaller_last_batch_is_left_out_of_each_epoch():
     found = epochs(numbered(10), how(10), range(10))
     for epoch in found:
         assert [len(x) for x, _, _ in epoch] == [4, 4]
@@ -76,13 +76,13 @@ def test_a_last_smaller_batch_is_left_out_and_others_the_next_time():
     assert {number for epoch in found for number in shown(epoch)} == set(range(10))
 
 
-def test_less_than_a_batch_is_one_batch():
+def test_fewer_examples_than_a_batch_are_one_batch():
     (epoch,) = epochs(numbered(3), how(3, batch_size=32), [0])
     assert len(epoch) == 1 and sorted(shown(epoch)) == [0, 1, 2]
     assert batches.num_steps(3, 32) == 1 and batches.num_steps(65, 32) == 2
 
 
-def test_views_repeat_and_orders_do_not():
+def test_views_repeat_but_orders_do_not():
     inputs = Inputs(
         np.arange(8), np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8)
     )
@@ -100,13 +100,13 @@ def test_views_repeat_and_orders_do_not():
     assert all((seen[0][i] != seen[e][i]).any() for e in (1, 2) for i in range(8))
     orders = [[int(i) for _, y, _ in epoch for i in y.argmax(1)] for epoch in found]
     assert len({tuple(order) for order in orders}) == 5
-    # Without a number of views, each epoch has its own.
+    # If `views` is None, each epoch has its own view.
     free = epochs(inputs, how(8, augmentations=ALL[:4]), [0, 3])
     assert (by_example(free[0])[0] != by_example(free[1])[0]).any()
 
 
 def test_oversampling_balances():
-    # 34, 5 and 1 of a class; the rare ones are repeated, and none of the many twice.
+    # The classes have 34, 5 and 1 examples. Only rare ones are repeated.
     labels = np.array([0] * 34 + [1] * 5 + [2])
     inputs = Inputs(labels, numbered(40).array)
     for epoch in epochs(inputs, how(3, balance="oversample"), range(3)):
@@ -115,19 +115,21 @@ def test_oversampling_balances():
         np.testing.assert_array_equal(classes, labels[numbers])
         assert sorted(np.bincount(classes)) == [13, 13, 14]
         counts = np.bincount(numbers, minlength=40)
-        assert counts[:34].max() == 1  # Of the class of many, none twice.
-        assert counts[34:39].min() >= 2 and counts[34:39].max() <= 3  # Of five, each alike.
-        assert np.abs(np.diff(classes)).sum() > 10  # Not a class after the other.
+        assert counts[:34].max() == 1  # No example of the largest class occurs twice.
+        assert (
+            counts[34:39].min() >= 2 and counts[34:39].max() <= 3
+        )  # The five have nearly equal counts.
+        assert np.abs(np.diff(classes)).sum() > 10  # The classes do not come one after the other.
 
 
-def test_oversampling_shows_all_of_the_many_in_time():
+def test_oversampling_reads_all_of_the_largest_class_in_time():
     labels = np.array([0] * 34 + [1] * 6)
     found = epochs(Inputs(labels, numbered(40).array), how(2, balance="oversample"), range(6))
     assert {number for epoch in found for number in shown(epoch)} == set(range(40))
 
 
 def test_oversampling_of_one_in_a_thousand_starts_at_once():
-    # A graph with an operation for each repeat would take minutes to build.
+    # Building a graph with an operation for each repeat would take minutes.
     labels = np.zeros(20_000, np.int64)
     labels[:2] = 1
     order = batches._order(labels, how(2, balance="oversample"), tf.constant(0))
@@ -160,7 +162,7 @@ def test_mixing_differs_from_step_to_step_and_epoch_to_epoch():
 
 
 def test_activations_are_read_as_they_are():
-    # What a frozen prefix left: not images, not augmented.
+    # Activations of a frozen prefix are not augmented.
     array = np.random.default_rng(0).normal(size=(8, 5)).astype(np.float32)
     (epoch,) = epochs(Inputs(np.arange(8), array), how(8), [0])
     for x, targets, _ in epoch:
@@ -215,7 +217,7 @@ PLACES = ("memory", "disk", "files")
 
 
 def prepared(dataset, split, config, folder, place, monkeypatch):
-    """Inputs that are kept in memory, on disk, or not at all."""
+    """Returns inputs that are kept in memory, on disk, or not at all."""
     with monkeypatch.context() as patch:
         if place != "memory":
             patch.setattr(inputs_module, "free_memory", lambda: -1)
@@ -229,7 +231,9 @@ def prepared(dataset, split, config, folder, place, monkeypatch):
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_wherever_images_are_kept_batches_are_equal(dataset, config, tmp_path, monkeypatch, split):
+def test_batches_do_not_depend_on_where_images_are_kept(
+    dataset, config, tmp_path, monkeypatch, split
+):
     places = [prepared(dataset, split, config, tmp_path, p, monkeypatch) for p in PLACES]
     evaluated = [list(batches.evaluation(i, 4).as_numpy_iterator()) for i in places]
     trained = [epochs(i, how(2, augmentations=ALL), [2])[0] for i in places]
@@ -259,7 +263,7 @@ def test_only_training_decodes_at_a_fraction(tmp_path, config, monkeypatch):
         prepared(dataset, split, config, tmp_path, "memory", monkeypatch).array for split in splits
     )
     np.testing.assert_array_equal(val, test)
-    # A quarter of the size averages the noise; bilinear resizing of the whole does not.
+    # Decoding at a quarter of the size averages the noise; bilinear resizing does not.
     assert train.std() < 0.5 * val.std()
 
 
@@ -271,7 +275,9 @@ def test_images_on_disk_are_not_decoded_again(dataset, config, tmp_path, monkeyp
     np.testing.assert_array_equal(again.array, first)
 
 
-def test_images_on_disk_are_kept_by_all_that_decides_them(dataset, config, tmp_path, monkeypatch):
+def test_images_on_disk_depend_on_all_settings_that_change_them(
+    dataset, config, tmp_path, monkeypatch
+):
     others = [
         config.with_settings(**update)
         for update in ({}, {"size": 24}, {"resize": "crop"}, {"antialias": True})
@@ -283,12 +289,12 @@ def test_images_on_disk_are_kept_by_all_that_decides_them(dataset, config, tmp_p
     assert len(store.entries(CacheConfig(path=str(tmp_path / "cache")))) == 5
 
 
-def test_free_memory_is_the_machines(monkeypatch, tmp_path):
+def test_free_memory_is_that_of_the_machine(monkeypatch, tmp_path):
     monkeypatch.setattr(inputs_module, "CONTAINER", tmp_path)
     assert 1 << 20 < free_memory() < psutil.virtual_memory().total
 
 
-def test_free_memory_is_the_containers_where_it_has_a_limit(monkeypatch, tmp_path):
+def test_free_memory_is_that_of_a_container_with_a_limit(monkeypatch, tmp_path):
     monkeypatch.setattr(inputs_module, "CONTAINER", tmp_path)
     (tmp_path / "memory.current").write_text("400\n")
     (tmp_path / "memory.stat").write_text("anon 300\ninactive_file 100\n")
@@ -302,7 +308,7 @@ def test_free_memory_is_the_containers_where_it_has_a_limit(monkeypatch, tmp_pat
 
 
 @pytest.mark.parametrize("antialias", [False, True])
-def test_embedded_images_are_resized_as_files_are(antialias, tmp_path):
+def test_embedded_images_are_resized_like_files(antialias, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (70, 32, 32, 3), np.uint8)
     examples = [Example(f"{i}", 0, f"{i}", i) for i in range(69, 1, -1)]
     splits = {"train": examples, "val": [], "test": []}
@@ -321,7 +327,7 @@ def test_embedded_images_are_resized_as_files_are(antialias, tmp_path):
 
 @pytest.mark.parametrize("batch_size, steps", [(4, 2), (32, 1)])
 def test_drawn_epochs_never_repeat(batch_size, steps):
-    # Stands in for glyphs, which take seconds to trace: which images are asked for is the claim.
+    # Replaces glyphs, which take seconds to trace. The claim is about which images are drawn.
     def draw(indices):
         images = tf.cast(indices, tf.uint8)[:, None, None, None] + tf.constant(7, tf.uint8)
         return tf.broadcast_to(images, (tf.size(indices), SIZE, SIZE, 3)), indices % 3
@@ -336,7 +342,7 @@ def test_drawn_epochs_never_repeat(batch_size, steps):
         place.assign([number, 0])
         found.append(list(data.as_numpy_iterator()))
         assert len(found[-1]) == steps
-    assert_equal(found[1], found[3])  # An epoch is drawn again as it was.
+    assert_equal(found[1], found[3])  # Drawing an epoch again gives the same images.
     place.assign([1, 1])
     assert_equal(data.as_numpy_iterator(), found[1][1:])
     numbers = [number - 7 for drawn in found[:3] for number in shown(drawn)]
@@ -350,7 +356,7 @@ def test_drawn_epochs_never_repeat(batch_size, steps):
     assert shown_once[:, 0, 0, 0].tolist() == [7 + i for i in range(10)]
 
 
-def test_a_view_is_what_an_epoch_of_training_shows():
+def test_a_view_equals_that_of_an_epoch_of_training():
     inputs = numbered(6)
     training = how(6, batch_size=6, augmentations=augmentations(brightness=0.3))
     for view, ((trained, targets, _),) in enumerate(epochs(inputs, training, [0, 1])):
@@ -359,7 +365,7 @@ def test_a_view_is_what_an_epoch_of_training_shows():
 
 
 @pytest.mark.parametrize("balance", ["none", "weights", "oversample"])
-def test_activations_come_in_the_order_and_with_the_weights_of_images(balance):
+def test_activations_have_the_order_and_weights_of_images(balance):
     inputs = numbered(22, num_classes=3)
     training = how(3, batch_size=5, balance=balance, seed=4)
     for epoch, expected in enumerate(epochs(inputs, training, range(3))):

@@ -1,4 +1,4 @@
-"""A finished run does not answer for data that have changed since."""
+"""A finished run is not returned for data that have changed since."""
 
 import os
 import shutil
@@ -44,12 +44,12 @@ def change(what, root):
         content = bytearray(file.read_bytes())
         content[60] ^= 1
         file.write_bytes(content)
-        os.utime(file, (1e9, 1e9))  # As of a copy that keeps the time; the time of change is new.
+        os.utime(file, (1e9, 1e9))  # Like a copy that keeps the modification time; st_ctime is new.
 
 
 @pytest.fixture
 def restored(trained):
-    """Puts the data back as they were."""
+    """Restores the data after each test."""
     _, _, root = trained
     kept = root.with_name("kept")
     shutil.copytree(root, kept)
@@ -59,12 +59,12 @@ def restored(trained):
 
 
 CHANGES = {
-    "a class more": "14 files more, 'wasps/0.png', 'wasps/1.png', 'wasps/10.png' and 11 more",
-    "a file more": "1 file more, 'disc/new.png'",
-    "a file less": "1 file gone, 'disc/3.png'",
-    "a file elsewhere": "1 file more, 'cross/moved.png'; 1 file gone, 'disc/3.png'",
-    "another size": "other content in 'disc/3.png'",
-    "another content": "other content in 'disc/3.png'",
+    "a class more": "14 files added: 'wasps/0.png', 'wasps/1.png', 'wasps/10.png' and 11 more",
+    "a file more": "1 file added: 'disc/new.png'",
+    "a file less": "1 file removed: 'disc/3.png'",
+    "a file elsewhere": "1 file added: 'cross/moved.png'; 1 file removed: 'disc/3.png'",
+    "another size": "changed content of 'disc/3.png'",
+    "another content": "changed content of 'disc/3.png'",
 }
 
 
@@ -78,15 +78,15 @@ def test_changed_data_are_named(what, trained, restored, capsys):
     assert cli.main(["report", str(run.workdir)]) == 0
 
 
-def test_equal_data_answer_at_once(trained):
+def test_unchanged_data_return_at_once(trained):
     run, tree, root = trained
-    for file in root.glob("*/*.png"):  # As after a copy to another disk.
+    for file in root.glob("*/*.png"):  # As after copying to another disk.
         os.utime(file, (2e9, 2e9))
     (root / "disc" / ".DS_Store").touch()
     assert tl_keras.finetune(tree, run.workdir).result == run.result
 
 
-def test_a_run_answers_after_its_data_are_gone(trained):
+def test_a_run_is_returned_after_its_data_are_removed(trained):
     run, tree, root = trained
     root.rename(root.with_name("away"))
     try:
@@ -95,7 +95,7 @@ def test_a_run_answers_after_its_data_are_gone(trained):
         root.with_name("away").rename(root)
 
 
-def test_labels_of_a_csv_count(quick, pictures, tmp_path):
+def test_changed_labels_of_a_csv_are_noticed(quick, pictures, tmp_path):
     for name in ("cross", "disc"):
         shutil.copytree(pictures / name, tmp_path / name)
     files = sorted(tmp_path.glob("*/*.png"))
@@ -106,11 +106,11 @@ def test_labels_of_a_csv_count(quick, pictures, tmp_path):
     tree = {**quick, "data": data, "fit": {"epochs": 0}, "export": {"formats": ["float32"]}}
     tl_keras.finetune(tree, tmp_path / "run")
     file.write_text("\n".join(["path,label", *rows[:-1], rows[-1].replace(",disc", ",cross")]))
-    with pytest.raises(ValueError, match="other labels, splits or groups"):
+    with pytest.raises(ValueError, match="changed labels, splits or groups"):
         tl_keras.finetune(tree, tmp_path / "run")
 
 
-def test_files_that_are_labelled_by_a_teacher_count(tmp_path):
+def test_changed_unlabelled_files_are_noticed(tmp_path):
     (tmp_path / "others" / "deep").mkdir(parents=True)
     (tmp_path / "others" / "deep" / "1.png").write_bytes(b"x")
     config = RunConfig(data={"source": "digits", "unlabelled": str(tmp_path / "others")})
@@ -118,8 +118,8 @@ def test_files_that_are_labelled_by_a_teacher_count(tmp_path):
     assert changed_since.since(config, {"listed": stamps}) is None
     (tmp_path / "others" / "2.png").write_bytes(b"x")
     assert changed_since.since(config, {"listed": stamps}).startswith(
-        "other files in data.unlabelled"
+        "the files of data.unlabelled"
     )
     shutil.rmtree(tmp_path / "others")
     assert changed_since.since(config, {"listed": stamps}) is None
-    assert changed_since.since(config, {}) is None  # Of a run that did not record it.
+    assert changed_since.since(config, {}) is None  # For a run that did not record it.

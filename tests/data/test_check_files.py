@@ -34,7 +34,7 @@ def exif(orientation):
 
 @pytest.fixture
 def check(tmp_path):
-    """Audits one file's bytes, without a memory."""
+    """Checks the bytes of one file, without a cache."""
 
     def check(content, name="x.img", max_pixels=MAX_PIXELS):
         root = tmp_path / "root"
@@ -101,7 +101,7 @@ def test_sound_images_and_their_decoders(check, kind):
 
 
 @pytest.mark.parametrize("name", ["x.png", "x.jpg", "x.txt", "x", "x.gif"])
-def test_the_content_decides_not_the_suffix(check, name):
+def test_the_content_decides_and_not_the_suffix(check, name):
     assert check(SOUND["jpeg"][0], name).decoder == "jpeg"
     assert check(SOUND["png"][0], name).decoder == "png"
 
@@ -116,7 +116,7 @@ def test_truncated_images(check, kind, left):
 
 @pytest.mark.parametrize("kind", ["jpeg", "png"])
 def test_truncated_by_a_few_bytes(check, kind):
-    # Pillow reads a PNG without its end; TensorFlow would fail on it in mid-epoch.
+    # Pillow reads a PNG without its end, but TensorFlow would fail on it during an epoch.
     content = SOUND[kind][0]
     for cut in range(1, 30):
         assert check(content[:-cut]).reason.startswith("truncated or damaged: "), cut
@@ -130,8 +130,8 @@ def test_damaged_png_pixels(check):
         assert check(damaged).reason.startswith("truncated or damaged: "), at
 
 
-def test_damage_of_what_nobody_needs_is_let_pass(check):
-    # A comment behind the pixels with a bad checksum: libpng passes over it, too.
+def test_damage_outside_of_the_pixels_is_accepted(check):
+    # A comment after the pixels has a bad checksum, which libpng also ignores.
     comment = chunk(b"tEXt", b"Comment\0hello")
     content = png(1, 1, 8, 0, b"\0\x7f", after=comment[:-1] + b"x")
     assert check(content).decoder == "png"
@@ -141,7 +141,7 @@ def test_damage_of_what_nobody_needs_is_let_pass(check):
     "content",
     [b"", b"\n", b"just text", b"\x89PNG", b"\xff\xd8", b"GIF", b"BM"],
 )
-def test_what_is_no_image(check, content):
+def test_other_files_are_not_images(check, content):
     named = {b"": "empty file", b"just text": "not an image but text"}
     expected = named.get(content, "not an image: expected JPEG, PNG, GIF, BMP or WEBP")
     assert check(content, "x.png").reason == expected
@@ -155,7 +155,7 @@ def test_an_image_that_ends_in_its_header_is_named(check, kind, content):
     assert check(content, "x.png").reason == reason
 
 
-def test_reasons_are_short_text_whatever_the_bytes(check):
+def test_reasons_are_short_text_for_any_bytes(check):
     generator = np.random.default_rng(0)
     for kind in ("jpeg", "png", "gif", "bmp", "webp"):
         for _ in range(20):
@@ -174,9 +174,9 @@ def no_decoding(monkeypatch):
 
 
 def bomb(kind):
-    """A small file that says it is 30,000 px wide and high."""
+    """A small file whose header says 30,000 x 30,000 px."""
     side = 30_000
-    if kind == "png":  # A whole one.
+    if kind == "png":  # A complete file.
         deflate = zlib.compressobj(9)
         row = bytes(1 + side // 8)
         pixels = b"".join(deflate.compress(100 * row) for _ in range(side // 100)) + deflate.flush()
@@ -194,18 +194,18 @@ def bomb(kind):
 
 
 @pytest.mark.parametrize("kind", ["png", "jpeg", "gif", "bmp"])
-def test_bombs_are_found_by_their_header(check, no_decoding, kind):
+def test_decompression_bombs_are_found_by_their_header(check, no_decoding, kind):
     content = bomb(kind)
     assert len(content) < 200_000
     started = time.monotonic()
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # Pillow's own bound would warn.
+        warnings.simplefilter("error")  # The limit of Pillow would give a warning.
         checked = check(content)
     assert checked.reason == "30000 x 30000 px is over image.max_pixels, 64000000"
     assert time.monotonic() - started < 1  # 0.01 s; decoding takes seconds.
 
 
-def test_more_than_tensorflow_decodes_is_refused_whatever_max_pixels(check, no_decoding):
+def test_images_too_large_for_tensorflow_are_refused_for_any_max_pixels(check, no_decoding):
     reason = check(bomb("png"), max_pixels=10**12).reason
     assert reason == "30000 x 30000 px is over 536870911 px, or 1000000 px a side"
 
@@ -217,10 +217,10 @@ def test_max_pixels_is_inclusive(check):
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such files")
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder", "nothing"])
-def test_what_is_no_regular_file(tmp_path, kind):
+def test_files_that_are_not_regular_are_refused(tmp_path, kind):
     path = tmp_path / "x.jpg"
     if kind == "pipe":
-        os.mkfifo(path)  # Opening it would wait for ever.
+        os.mkfifo(path)  # Opening it would block forever.
     elif kind == "device":
         path.symlink_to("/dev/zero")
     elif kind == "folder":
@@ -235,7 +235,7 @@ def test_what_is_no_regular_file(tmp_path, kind):
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything")
-def test_unreadable_file_is_read_once_it_may_be(tmp_path):
+def test_unreadable_file_is_read_when_permissions_allow_it(tmp_path):
     path = tmp_path / "x.jpg"
     path.write_bytes(SOUND["jpeg"][0])
     path.chmod(0)
@@ -250,8 +250,8 @@ def test_unreadable_file_is_read_once_it_may_be(tmp_path):
     assert checked.reason == ""
 
 
-def test_failure_to_read_is_not_remembered(tmp_path, monkeypatch):
-    # As by a network file system, or by too many open files.
+def test_failure_to_read_is_not_cached(tmp_path, monkeypatch):
+    # As with a network file system, or with too many open files.
     (tmp_path / "x.jpg").write_bytes(SOUND["jpeg"][0])
 
     def fail(path):
@@ -269,10 +269,10 @@ def test_failure_to_read_is_not_remembered(tmp_path, monkeypatch):
     "error, reason",
     [
         (OSError(5, "Input/output error"), "cannot be read: Input/output error"),
-        (MemoryError(), "takes more memory than there is"),
+        (MemoryError(), "does not fit into memory"),
     ],
 )
-def test_failure_to_decode_that_is_not_the_files_is_not_remembered(
+def test_failure_to_decode_for_lack_of_resources_is_not_cached(
     tmp_path, monkeypatch, error, reason
 ):
     (tmp_path / "x.gif").write_bytes(SOUND["gif"][0])
@@ -288,7 +288,7 @@ def test_failure_to_decode_that_is_not_the_files_is_not_remembered(
     assert again["x.gif"].reason == ""
 
 
-# Memory.
+# The cache of checks.
 
 
 @pytest.fixture
@@ -303,7 +303,7 @@ def root(tmp_path):
 
 @pytest.fixture
 def read(monkeypatch):
-    """Names of the files that are read from now on."""
+    """A list of the names of the files that are read."""
     names, check = [], check_files.check
     monkeypatch.setattr(
         check_files, "check", lambda path, *rest: names.append(path.name) or check(path, *rest)
@@ -328,7 +328,7 @@ def test_second_audit_opens_no_file(root, read):
     assert recheck(root, files=["png"]) == {"png": first["png"]} and read == []
 
 
-def test_looks_cost_a_reading_where_they_are_asked_for_alone(root, read):
+def test_hashes_for_near_duplicates_are_computed_only_on_request(root, read):
     def looks():
         memory = root.parent / "memory"
         return check_files.check_all(root, FILES, ImageConfig(), memory, looks=True)
@@ -336,7 +336,7 @@ def test_looks_cost_a_reading_where_they_are_asked_for_alone(root, read):
     assert {own.looks for own in recheck(root).values()} == {""}
     read.clear()
     first = looks()
-    assert sorted(read) == ["jpeg", "png"]  # A bad file has none.
+    assert sorted(read) == ["jpeg", "png"]  # A bad file has no hash for near-duplicates.
     assert all(len(first[name].looks) == 32 for name in read)
     read.clear()
     assert looks() == recheck(root) == first and read == []
@@ -351,7 +351,7 @@ def test_changed_file_is_read_again(root, read):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows does not keep the time of a change")
 def test_changed_file_of_the_same_size_and_time_is_read_again(root, read):
-    # As `cp -p` and `rsync -t` leave it.
+    # As after `cp -p` or `rsync -t`.
     recheck(root)
     read.clear()
     before = (root / "png").stat()
@@ -360,14 +360,14 @@ def test_changed_file_of_the_same_size_and_time_is_read_again(root, read):
     assert recheck(root)["png"].reason and read == ["png"]
 
 
-def test_another_bound_reads_again(root, read):
+def test_another_limit_reads_files_again(root, read):
     recheck(root)
     read.clear()
     assert recheck(root, max_pixels=10)["png"].reason.endswith("over image.max_pixels, 10")
     assert sorted(read) == sorted(FILES)
 
 
-def test_another_version_reads_again(root, read, monkeypatch):
+def test_another_version_reads_files_again(root, read, monkeypatch):
     recheck(root)
     read.clear()
     monkeypatch.setattr(check_files, "VERSION", "another version")
@@ -375,7 +375,7 @@ def test_another_version_reads_again(root, read, monkeypatch):
     assert sorted(read) == sorted(FILES)
 
 
-def test_another_folder_is_another_memory(root, read):
+def test_another_folder_has_another_cache(root, read):
     first = recheck(root)
     other = root.parent / "other"
     root.rename(other)
@@ -397,7 +397,7 @@ def test_another_folder_is_another_memory(root, read):
         lambda text: json.dumps({**json.loads(text), "files": {"png": [[], {"a": 1}]}}),
     ],
 )
-def test_damaged_memory_is_ignored(root, read, damage):
+def test_damaged_cache_is_ignored(root, read, damage):
     first = recheck(root)
     (memory,) = (root.parent / "memory").iterdir()
     memory.write_text(damage(memory.read_text()))
@@ -415,7 +415,7 @@ def test_digest_is_of_the_content(root):
     assert checked["jpeg"].digest != checked["png"].digest
 
 
-def test_pillows_bound_and_warnings_come_back_however_threads_leave():
+def test_limit_and_warnings_of_pillow_are_restored_in_any_order_of_threads():
     bound, filters = Image.MAX_IMAGE_PIXELS, list(warnings.filters)
 
     def hold(i):

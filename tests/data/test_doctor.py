@@ -1,4 +1,4 @@
-"""Claims on tl_keras/data/doctor.py: what is planted is found, and what is well is left alone."""
+"""Claims on data/doctor.py: planted problems are found, and sound examples are not reported."""
 
 import io
 
@@ -19,7 +19,7 @@ SIZE = 96
 
 
 def scene(seed: int) -> Image.Image:
-    """A picture of blots at all scales, as different from the next as photographs are."""
+    """A picture of blots at all scales. Two of them differ as much as two photographs."""
     generator = np.random.default_rng(seed)
     image = Image.new("RGB", (SIZE, SIZE))
     for cells in (3, 6, 12, 24):
@@ -57,14 +57,14 @@ def test_a_copy_is_found_among_others(name):
     assert [pair[:2] for pair in found] == [(7, 20)]
 
 
-def test_many_alike_make_few_pairs():
+def test_many_near_duplicates_make_few_pairs():
     grey = grey_of([scene(0)] * 200)
     assert len(copies.near_duplicates(grey, np.arange(200))) <= 200 * copies.PARTNERS
     assert copies.near_duplicates(grey, np.zeros(200, np.int64)) == []
 
 
-def test_others_of_one_kind_are_no_copies():
-    """A disc before a wall, here and there: perceptual hashes alone take some for copies."""
+def test_similar_scenes_are_not_copies():
+    """Discs in front of a wall at different places. By perceptual hashes alone, some are copies."""
     generator, images = np.random.default_rng(0), []
     y, x = np.mgrid[:SIZE, :SIZE]
     for _ in range(60):
@@ -79,7 +79,7 @@ def test_others_of_one_kind_are_no_copies():
     assert len(copies.near_duplicates(grey, np.arange(60))) < 0.3 * pairs
 
 
-def test_images_of_one_colour_are_no_copies_of_each_other():
+def test_images_of_one_colour_are_not_copies_of_each_other():
     flat = np.stack([np.full((SIZE, SIZE, 3), level, np.uint8) for level in (0, 9, 200)])
     assert copies.near_duplicates(copies.thumbnails(flat), np.arange(3)) == []
 
@@ -92,7 +92,7 @@ def dataset_of(splits: dict[str, list[tuple[str, int]]], root="/data", **example
     return Dataset(("cat", "dog"), examples, root, None, [], [], "")
 
 
-def test_pairs_lie_in_two_splits_or_under_two_labels():
+def test_pairs_are_in_two_splits_or_have_two_labels():
     images = {"a": scene(1), "b": scene(2), "c": scene(3)}
     for name in "abc":
         images[f"{name}2"] = recompressed(images[name])
@@ -112,7 +112,7 @@ def test_pairs_lie_in_two_splits_or_under_two_labels():
     }
     dataset = dataset_of(splits, width=SIZE, height=SIZE)
     pairs = examine.examine(dataset, inputs, ImageConfig(size=SIZE))["near_duplicates"]
-    # Both in train, both a cat: c and c2 harm nobody.
+    # c and c2 are both in train with the label cat, which is harmless.
     assert [(pair["files"], pair["splits"], pair["labels"]) for pair in pairs] == [
         (["a", "a2"], ["train", "test"], ["cat", "cat"]),
         (["b", "b2"], ["train", "train"], ["cat", "dog"]),
@@ -121,7 +121,7 @@ def test_pairs_lie_in_two_splits_or_under_two_labels():
     assert doctor.copied(pairs, "val") == set()
 
 
-def test_what_does_not_fit_in_memory_is_not_compared():
+def test_images_that_do_not_fit_in_memory_are_not_compared():
     splits = {"train": [("a", 0), ("b", 1)], "val": [], "test": []}
     inputs = {split: Inputs(np.zeros(len(x), np.int64), None) for split, x in splits.items()}
     found = examine.examine(dataset_of(splits, width=50, height=40), inputs, ImageConfig(size=32))
@@ -161,9 +161,9 @@ def test_odd_brightness():
     images[3] = np.full((SIZE, SIZE, 3), 110, np.uint8)
     images[4] = np.clip(images[4].astype(int) + 95, 0, 255).astype(np.uint8)
     images[5] = images[5] // 4
-    # Stripes survive the thumbnail, noise of single pixels does not.
+    # Stripes survive in the thumbnail, but noise of single pixels does not.
     for i, image in enumerate(images):
-        if i != 3:  # Which is of one colour.
+        if i != 3:  # Image 3 has a single colour.
             image[:, :24] = image[:, :24] // 2
     images[6] = np.full((SIZE, SIZE, 3), 110, np.uint8)
     images[6][40:70, 20:80] = (200, 30, 30)
@@ -184,7 +184,7 @@ def test_leave_one_out_is_a_fit_on_all_others(channels):
     labels = np.arange(30) % 3
     features = generator.normal(size=(30, channels)) + labels[:, None]
     found = doubts.leave_one_out(features, labels)
-    # The mean and the scale of the features are those of all examples.
+    # Mean and scale of the features are computed on all examples.
     x = (features - features.mean(0)) / (features.std(0) + 1e-3)
     targets = np.eye(3)[labels]
     for left_out in range(0, 30, 7):
@@ -203,7 +203,7 @@ def test_most_planted_wrong_labels_are_found_and_hardly_any_others():
     labels[wrong] = (right[wrong] + 1) % 3
     found = doubts.suspects(features, labels)
     planted = [i in wrong for i, _, _ in found]
-    # Not all: an example that looks like both classes could be either.
+    # Not all, since an example that looks like both classes could be either.
     assert sum(planted) >= 6
     assert sum(planted) >= len(planted) - 1
     assert all(suggested == right[i] for i, suggested, _ in found if i in wrong)
@@ -229,7 +229,7 @@ def test_suspects_are_named_by_file_and_class():
     assert found == {"file": "39", "split": "val", "label": "cat", "suggested": "dog"}
 
 
-def test_too_few_or_too_many_to_compare_labels_says_so(monkeypatch):
+def test_the_note_says_if_labels_are_too_few_or_too_many_to_compare(monkeypatch):
     splits = {"train": [(f"{i}", i % 2) for i in range(8)], "val": [], "test": []}
     inputs = {"train": Inputs(np.arange(8) % 2, np.zeros((8, 4), np.float32))}
     note = doctor.suspected(dataset_of(splits), inputs)["suspects_note"]

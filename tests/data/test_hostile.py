@@ -22,7 +22,7 @@ from tl_keras.modalities.image.prepare import Kind, decode, prepare
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no such names and files")
 
-# Lists and audits a folder, and prints what became of each file. Warnings are errors.
+# Lists and checks a folder, and prints the result for each file. Warnings are errors.
 AUDIT = """
 import json, resource, sys, warnings
 from pathlib import Path
@@ -48,7 +48,7 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
-    """The folder, and what must become of each file."""
+    """The folder, and the expected result for each file."""
     root = tmp_path_factory.mktemp("hostile") / "root"
     expected = hostile.build(root)
     assert len(expected) >= 300
@@ -58,7 +58,7 @@ def corpus(tmp_path_factory):
 def test_each_file_is_used_or_listed_with_the_right_reason(corpus, tmp_path):
     root, expected = corpus
     command = [sys.executable, "-c", AUDIT, str(root), str(tmp_path / "memory")]
-    # Takes 2 s; a pipe that is opened, or a bomb that goes off, would not end or take gigabytes.
+    # Takes 2 s. Opening a pipe would never end, and decoding a bomb would take gigabytes.
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     said = json.loads(done.stdout)
@@ -75,8 +75,8 @@ def test_each_file_is_used_or_listed_with_the_right_reason(corpus, tmp_path):
     assert said["grown"] < 300 * (1024 if sys.platform == "linux" else 1024**2)  # 300 MB
 
 
-def test_nothing_in_the_folder_goes_unmentioned(corpus):
-    # The other tests go by the table: here, that it names each file that was written.
+def test_every_file_in_the_folder_is_listed(corpus):
+    # The other tests rely on the table, so it must name each file that was written.
     root, expected = corpus
     found = set()
     for path, folders, files in os.walk(root):
@@ -95,12 +95,12 @@ def loaded(corpus, tmp_path_factory):
 
 
 def reference(path: Path) -> tuple[np.ndarray, int]:
-    """What Pillow alone makes of a file, `(height, width, 3) uint8`; 1 if rounded, else 0."""
+    """Returns the image by Pillow, `(height, width, 3) uint8`, and the tolerance, 1 or 0 levels."""
     with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
         image.load()
         try:
             turn = image.getexif().get(crafted.ORIENTATION)
-        except Exception:  # A broken EXIF.
+        except Exception:  # The EXIF is broken.
             turn = None
         if image.mode.startswith("I"):
             return np.repeat(np.uint8(np.asarray(image) >> 8)[..., None], 3, -1), 0
@@ -112,7 +112,7 @@ def reference(path: Path) -> tuple[np.ndarray, int]:
     return np.uint8(np.round(share * pixels[..., :3] + (1 - share) * 255)), 1
 
 
-def test_what_is_used_has_pillows_pixels(corpus, loaded):
+def test_decoded_images_have_the_pixels_of_pillow(corpus, loaded):
     dataset, config = loaded
     compared = 0
     for split in SPLITS:
@@ -120,10 +120,10 @@ def test_what_is_used_has_pillows_pixels(corpus, loaded):
         for example, image in zip(dataset.splits[split], images, strict=True):
             path = dataset.root / example.file
             expected, tolerance = reference(path)
-            with tf.device("/CPU:0"):  # As in tf.data.
+            with tf.device("/CPU:0"):  # As inside tf.data.
                 pixels = decode(tf.constant(str(path)), Kind(example.checked.decoder)).numpy()
                 resized = prepare(tf.constant(expected), config.image).numpy()
-            # Pillow lays alpha over white in integers.
+            # Pillow blends alpha with white in integers.
             for found, wanted in ((pixels, expected), (image, resized)):
                 away = np.abs(found.astype(int) - wanted).max()
                 assert found.shape == wanted.shape and away <= tolerance, (example.file, away)
@@ -131,7 +131,7 @@ def test_what_is_used_has_pillows_pixels(corpus, loaded):
     assert compared > 250
 
 
-def test_the_data_set_holds_what_the_audit_lets_pass(corpus, loaded):
+def test_the_data_set_has_all_files_that_pass_the_check(corpus, loaded):
     _, expected = corpus
     dataset = loaded[0]
     used = {example.file for split in SPLITS for example in dataset.splits[split]}
@@ -143,12 +143,12 @@ def test_the_data_set_holds_what_the_audit_lets_pass(corpus, loaded):
         assert file not in used or re.match(want, ""), file
 
 
-def test_every_decoder_is_met(loaded):
+def test_every_decoder_is_covered(loaded):
     decoders = {example.checked.decoder for split in SPLITS for example in loaded[0].splits[split]}
     assert decoders == {"jpeg", "png", "pillow"}
 
 
-def test_a_second_audit_of_the_corpus_says_the_same(corpus, loaded):
+def test_a_second_check_gives_the_same_results(corpus, loaded):
     dataset, config = loaded
     again = load(config)
     assert again.fingerprint == dataset.fingerprint and again.quarantined == dataset.quarantined

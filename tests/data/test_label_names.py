@@ -32,9 +32,7 @@ NBSP, ZERO_WIDTH, ACCENT = "\u00a0", "\u200b", "\u0301"
 def test_nearly_equal_names(first, second, difference):
     ((group, told),) = label_names.nearly_equal_groups([first, "dog", second])
     assert sorted(group) == sorted([first, second])
-    expected = (
-        f"differ in {difference} alone" if difference else "differ in case, white space or the like"
-    )
+    expected = f"differ only in {difference or 'case, white space or similar'}"
     assert told == expected
     assert label_names.nearly_equal([first], ["dog", second]) == {first: second}
     assert label_names.partners([first, "dog", second]) == {first: second, second: first}
@@ -44,12 +42,12 @@ def test_nearly_equal_names(first, second, difference):
     ("first", "second"),
     [("1", "10"), ("100", "10"), ("0.1", "0.01"), ("0", "00a"), ("cat", "cats"), ("e", "é")],
 )
-def test_other_names_are_not(first, second):
+def test_different_names_are_not_nearly_equal(first, second):
     assert label_names.nearly_equal_groups([first, second]) == []
     assert label_names.nearly_equal([first], [second]) == {}
 
 
-def test_names_that_look_the_same_are_shown_apart():
+def test_quotes_show_invisible_differences():
     assert label_names.quoted("café") == "'café'"
     assert label_names.quoted(f"cafe{ACCENT}") == r"'cafe\u0301'"
     assert label_names.quoted(f"cat{ZERO_WIDTH}") == r"'cat\u200b'"

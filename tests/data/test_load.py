@@ -23,7 +23,7 @@ def png(seed):
 
 
 def fill(root, counts, start=0):
-    """Class folders with so many different images each."""
+    """Writes class folders with the given numbers of different images."""
     for number, (name, count) in enumerate(counts.items()):
         (root / name).mkdir(parents=True, exist_ok=True)
         for i in range(count):
@@ -33,7 +33,7 @@ def fill(root, counts, start=0):
 
 @pytest.fixture
 def loaded(tmp_path):
-    """Loads a folder, or the table in it, with a cache of its own."""
+    """Loads a folder, or the CSV in it, with its own cache."""
 
     def loaded(root, **fields):
         table = root / "data.csv"
@@ -100,7 +100,7 @@ def test_every_bad_file_is_quarantined_with_its_reason(root, loaded):
     assert sum(len(dataset.splits[split]) for split in SPLITS) == 40
 
 
-def test_bad_files_change_nothing_for_the_good(root, loaded):
+def test_bad_files_do_not_change_the_splits(root, loaded):
     before = loaded(root)
     (root / "ants" / "empty.png").write_bytes(b"")
     after = loaded(root)
@@ -112,8 +112,8 @@ def test_too_many_bad_files_are_refused(root, loaded):
         (root / "ants" / f"bad{i}.png").write_bytes(b"")
     message = (
         r"data.max_bad_share: 5 of 45 files cannot be used, more than the share 0.1; "
-        r"5 files are left out: empty file: 'ants/bad0.png', .* and 2 more; mend or remove them, "
-        r"or raise data.max_bad_share"
+        r"5 files are left out: empty file: 'ants/bad0.png', .* and 2 more; repair or remove "
+        r"these files, or raise data.max_bad_share"
     )
     with pytest.raises(ValueError, match=message):
         loaded(root)
@@ -121,10 +121,10 @@ def test_too_many_bad_files_are_refused(root, loaded):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
-def test_exactly_the_allowed_share_is_allowed(tmp_path, loaded):
+def test_exactly_the_allowed_share_of_bad_files_is_accepted(tmp_path, loaded):
     root = fill(tmp_path / "root", {"a": 9, "b": 9})
     (root / "a" / "empty.png").write_bytes(b"")
-    (root / "a" / "link.png").symlink_to("nothing")  # Not listed, and counted all the same.
+    (root / "a" / "link.png").symlink_to("nothing")  # It is not listed, but it counts.
     assert len(loaded(root, max_bad_share=0.1).quarantined) == 2
 
 
@@ -145,7 +145,9 @@ def test_one_class_is_refused(tmp_path, loaded):
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_class_that_is_too_small_is_refused(tmp_path, loaded, count):
     root = fill(tmp_path / "root", {"a": 5, "b": count})
-    message = f"class 'b' has {count} readable images and none in .*needs three.*add some, remove"
+    message = (
+        f"class 'b' has {count} readable images?, but none in .*needs at least three.*add some"
+    )
     with pytest.raises(ValueError, match=message):
         loaded(root)
 
@@ -154,14 +156,14 @@ def test_a_class_whose_files_are_all_bad_is_refused(tmp_path, loaded):
     root = fill(tmp_path / "root", {"a": 50})
     (root / "b").mkdir()
     (root / "b" / "x.png").write_bytes(b"")
-    with pytest.raises(ValueError, match="class 'b' has 0 readable images"):
+    with pytest.raises(ValueError, match="class 'b' has no readable image; "):
         loaded(root)
 
 
 def test_a_class_that_val_lacks_is_refused(tmp_path, loaded):
     fill(tmp_path / "root" / "train", {"a": 5, "b": 5})
     fill(tmp_path / "root" / "val", {"a": 2}, start=10_000)
-    with pytest.raises(ValueError, match="class 'b' has 5 readable images and none in val"):
+    with pytest.raises(ValueError, match="class 'b' has 5 readable images, but none in val"):
         loaded(tmp_path / "root", test=0.0)
 
 
@@ -169,7 +171,7 @@ def test_missing_and_empty_folders_are_refused(tmp_path, loaded):
     with pytest.raises(ValueError, match="data.path: .* does not exist; expected a folder"):
         loaded(tmp_path / "none")
     (tmp_path / "root" / "a").mkdir(parents=True)
-    with pytest.raises(ValueError, match="has no files in class folders; expected one folder a"):
+    with pytest.raises(ValueError, match="has no files in class folders; expected one"):
         loaded(tmp_path / "root")
 
 
@@ -177,12 +179,12 @@ def test_the_same_image_under_two_labels_is_quarantined_everywhere(root, loaded)
     for name in ("ants/x.png", "ants/y.png", "bees/z.png"):
         (root / name).write_bytes(png(99))
     dataset = loaded(root)
-    reason = "the same image stands under ants and bees"
+    reason = "the same image has the labels ants and bees"
     assert reasons(dataset) == dict.fromkeys(["ants/x.png", "ants/y.png", "bees/z.png"], reason)
     assert sum(len(dataset.splits[split]) for split in SPLITS) == 40
 
 
-def test_the_same_image_in_two_splits_is_kept_for_evaluation_alone(tmp_path, loaded):
+def test_the_same_image_in_two_splits_is_kept_only_for_evaluation(tmp_path, loaded):
     root = tmp_path / "root"
     for i, split in enumerate(("train", "val", "test")):
         fill(root / split, {"a": 5, "b": 5}, start=10_000 * i)
@@ -193,9 +195,9 @@ def test_the_same_image_in_two_splits_is_kept_for_evaluation_alone(tmp_path, loa
     assert [len(dataset.splits[split]) for split in SPLITS] == [10, 10, 10]
     assert dataset.quarantined == []
     assert dataset.warnings == [
-        "1 file left out of train, since val has the same content: 'train/a/x.png'",
-        "1 file left out of train, since test has the same content: 'train/b/y.png'",
-        "1 file left out of val, since test has the same content: 'val/b/z.png'",
+        "1 file left out of train, because the same content is in val: 'train/a/x.png'",
+        "1 file left out of train, because the same content is in test: 'train/b/y.png'",
+        "1 file left out of val, because the same content is in test: 'val/b/z.png'",
     ]
 
 
@@ -224,13 +226,11 @@ def test_csv_groups_stay_together(root, loaded):
 
 def test_a_group_that_spans_given_splits_is_refused(root, loaded):
     rows = ["ants/0.png,ants,train,ann", "ants/1.png,ants,test,ann", "bees/0.png,bees,train,bob"]
-    with pytest.raises(
-        ValueError, match="group 'ann' stands in test and train; .*'split' or 'group'"
-    ):
+    with pytest.raises(ValueError, match="group 'ann' is in test and train, .*'split' or 'group'"):
         loaded(table(root, rows))
 
 
-def test_a_row_in_two_splits_is_kept_for_evaluation_alone(root, loaded):
+def test_a_row_in_two_splits_is_kept_only_for_evaluation(root, loaded):
     rows = [
         f"{k}/{i}.png,{k},{s}," for k in ("ants", "bees") for i, s in enumerate(["train", "val"])
     ]
@@ -239,16 +239,16 @@ def test_a_row_in_two_splits_is_kept_for_evaluation_alone(root, loaded):
     assert files(dataset, "test") == ["ants/2.png"]
     assert files(dataset, "train") == ["ants/0.png", "bees/0.png"]
     assert dataset.warnings == [
-        "1 file left out of train, since test has the same content: 'ants/2.png'",
-        "test has no image of 'bees': its scores say nothing about that",
+        "1 file left out of train, because the same content is in test: 'ants/2.png'",
+        "test has no image of 'bees', so test scores do not cover them",
     ]
 
 
-def test_refused_rows_are_quarantined_and_the_others_used(root, loaded):
+def test_bad_rows_are_quarantined_and_the_others_are_used(root, loaded):
     rows = [f"{k}/{i}.png,{k},," for k in ("ants", "bees") for i in range(20)]
     dataset = loaded(table(root, [*rows, "../x.png,ants,,", "none.png,bees,,"]))
     assert reasons(dataset) == {
-        "../x.png": "a path that leaves the folder of the CSV file; put the file above its images",
+        "../x.png": "a path outside of the folder of the CSV; move the CSV above its images",
         "none.png": "does not exist",
     }
 
@@ -260,7 +260,7 @@ def test_csv_and_folder_give_the_same_data_set(root, loaded, tmp_path):
     assert by_table.fingerprint == by_folder.fingerprint and by_table.splits == by_folder.splits
 
 
-def test_fingerprint_is_of_contents_labels_and_splits(root, loaded, tmp_path):
+def test_fingerprint_depends_on_contents_labels_and_splits(root, loaded, tmp_path):
     fingerprint = loaded(root).fingerprint
     assert loaded(root).fingerprint == fingerprint
     (root / "ants" / "0.png").rename(root / "ants" / "renamed.png")
@@ -287,14 +287,14 @@ def test_a_second_load_opens_no_file(root, loaded, monkeypatch):
 
 
 def scene(seed):
-    """A smooth picture that is like no other."""
+    """A smooth picture that differs from all others."""
     coarse = np.random.default_rng(seed).integers(0, 256, (5, 5, 3), np.uint8)
     return Image.fromarray(coarse).resize((96, 80), Image.Resampling.BICUBIC)
 
 
 @pytest.fixture
 def twins(root):
-    """A JPEG of another size for each of ten pictures, every other one mirrored."""
+    """Adds a JPEG of another size for each of ten pictures, every second one mirrored."""
     for i in range(20):
         scene(i).save(root / "ants" / f"{i}.png")
     for i in range(10):
@@ -309,7 +309,7 @@ def test_near_duplicates_stay_in_one_split(twins, loaded, seed):
     places = {file: split for split in SPLITS for file in files(dataset, split)}
     for i in range(10):
         assert places[f"ants/{i}.jpg"] == places[f"ants/{i}.png"]
-    assert dataset.warnings == ["20 near-duplicates stay with their like in one split"]
+    assert dataset.warnings == ["20 pictures are kept in one split with their near-duplicates"]
     assert len(set(places.values())) == 3
 
 
@@ -326,19 +326,17 @@ def test_given_splits_keep_their_near_duplicates(twins, loaded):
     assert loaded(twins).warnings == []
 
 
-def test_a_class_of_look_alikes_is_split_all_the_same(root, loaded):
+def test_a_class_of_similar_images_is_still_split(root, loaded):
     for i in range(20):
         frame = np.asarray(scene(0)).astype(int) + i
         Image.fromarray(frame.clip(0, 255).astype(np.uint8)).save(root / "ants" / f"{i}.png")
     dataset = loaded(root)
     assert [len(dataset.splits[split]) for split in SPLITS] == [28, 6, 6]
     (warning,) = dataset.warnings
-    assert warning.startswith(
-        "20 pictures look nearly equal, 'ants/0.png' among them, and may lie "
-    )
+    assert warning.startswith("20 pictures look nearly equal, such as 'ants/0.png', and may lie ")
 
 
-def test_pairs_that_are_half_of_their_class_are_parted(tmp_path, loaded):
+def test_pairs_that_are_half_of_their_class_are_separated(tmp_path, loaded):
     root = fill(tmp_path / "root", {"bees": 20})
     (root / "ants").mkdir()
     for i in range(2):
@@ -347,12 +345,12 @@ def test_pairs_that_are_half_of_their_class_are_parted(tmp_path, loaded):
     dataset = loaded(root)
     assert [(dataset.labels(split) == 0).sum() for split in SPLITS] == [2, 1, 1]
     assert dataset.warnings == [
-        "4 pictures look nearly equal in 2 sets, 'ants/0.jpg' among them, and may lie "
-        "in different splits; if they belong together, name groups in a CSV"
+        "4 pictures look nearly equal in 2 sets, such as 'ants/0.jpg', and may lie in different "
+        "splits; to keep them together, list the files in a CSV with a column 'group'"
     ]
 
 
-def test_images_that_are_all_but_black_are_named(tmp_path, loaded):
+def test_images_that_are_almost_black_are_named(tmp_path, loaded):
     root = fill(tmp_path / "root", {"ants": 10, "bees": 10})
     for i in range(4):
         twelve_bits = np.random.default_rng(i).integers(0, 4096, (40, 40), np.uint16)
@@ -360,10 +358,10 @@ def test_images_that_are_all_but_black_are_named(tmp_path, loaded):
     (warning,) = [line for line in loaded(root).warnings if "black" in line]
     assert warning.startswith("almost black: 4 images with no value above 15 of 255: 'ants/scan0")
     assert "12-bit pictures stored as 16 bits" in warning
-    assert loaded(root).warnings == loaded(root).warnings  # Remembered, too.
+    assert loaded(root).warnings == loaded(root).warnings  # Also from the cache.
 
 
-def test_rows_without_a_label_are_no_bad_files(root, loaded):
+def test_rows_without_a_label_do_not_count_as_bad(root, loaded):
     names = [path.relative_to(root).as_posix() for path in sorted(root.glob("*/*.png"))]
     rows = [f"{n},{'nan' if i % 2 else n.split('/')[0]},," for i, n in enumerate(names)]
     dataset = loaded(table(root, rows))
@@ -371,15 +369,15 @@ def test_rows_without_a_label_are_no_bad_files(root, loaded):
     assert len(dataset.quarantined) == 20
 
 
-def test_a_class_that_is_missing_says_why(root, loaded):
+def test_a_class_missing_in_a_split_is_explained(root, loaded):
     (root / "results").mkdir()
     (root / "results" / "report.html").write_text("<!DOCTYPE html><html></html>")
-    message = "'results' has 0 readable .* 'results/report.html' is left out: a web page"
+    message = "'results' has no readable .* 'results/report.html' is left out: a web page"
     with pytest.raises(ValueError, match=message):
         loaded(root)
 
 
-def test_a_class_that_splits_spell_in_two_ways_says_so(tmp_path, loaded):
+def test_a_class_spelled_differently_in_two_splits_is_explained(tmp_path, loaded):
     root = tmp_path / "root"
     fill(root / "train", {"Ants": 5, "bees": 5})
     fill(root / "val", {"ants": 5, "bees": 5}, 100)
@@ -387,7 +385,7 @@ def test_a_class_that_splits_spell_in_two_ways_says_so(tmp_path, loaded):
         loaded(root)
 
 
-def test_reasons_that_differ_in_numbers_share_a_line_and_say_so():
+def test_reasons_that_differ_only_in_numbers_share_a_line():
     entries = [Quarantined(f"{i}.png", f"{i} x {i} px is too large") for i in range(5)]
     entries.append(Quarantined("x.png", "empty file"))
     assert left_out(entries) == [
@@ -397,7 +395,7 @@ def test_reasons_that_differ_in_numbers_share_a_line_and_say_so():
     ]
 
 
-def test_thumbnails_are_remembered(twins, loaded, monkeypatch):
+def test_thumbnails_are_cached(twins, loaded, monkeypatch):
     first = loaded(twins)
 
     def fail(path):
@@ -407,7 +405,7 @@ def test_thumbnails_are_remembered(twins, loaded, monkeypatch):
     assert loaded(twins).splits == first.splits
 
 
-def test_no_test_split_is_carved_where_none_is_wanted(root, loaded):
+def test_no_test_split_is_carved_if_none_is_wanted(root, loaded):
     dataset = loaded(root, test=0.0)
     assert [len(dataset.splits[split]) for split in SPLITS] == [34, 6, 0]
     assert dataset.labels("test").shape == (0,)
@@ -430,12 +428,12 @@ def test_real_folders(real_data, tmp_path):
     ants = load(from_tree({"data": {"path": str(real_data / "ants_bees")}, "cache": cache}))
     assert ants.classes == ("ants", "bees") and len(ants.quarantined) <= 1
     busi = load(from_tree({"data": {"path": str(real_data / "busi")}, "cache": cache}))
-    # Its known fault: an image of a lesion that is filed as both kinds.
-    assert any("stands under" in entry.reason for entry in busi.quarantined)
+    # A known fault of this set: an image of a lesion has both labels.
+    assert any("has the labels" in entry.reason for entry in busi.quarantined)
 
 
-def test_glyphs_of_train_are_none_of_val_or_test(monkeypatch):
-    # Stands in for glyphs, which take seconds to trace: an image is a function of seed and number.
+def test_glyphs_of_train_are_not_in_val_or_test(monkeypatch):
+    # Replaces glyphs, which take seconds to trace: an image is a function of seed and number.
     def draw(seed, count, size):
         images = np.zeros((count, 32, 32, 3), np.uint8)
         images[:, 0, 0, 0], images[:, 0, 0, 1] = seed, np.arange(count)
@@ -454,6 +452,6 @@ def test_glyphs_of_train_are_none_of_val_or_test(monkeypatch):
         held_out |= {int(image[0, 0, 0]) for image in dataset.raw}
         drawn.add(dataset.draw.args[0])
         fingerprints.add(dataset.fingerprint)
-    # No seed's train has another seed's val or test in it, either.
+    # Nor does train of any seed contain val or test images of another seed.
     assert not held_out & drawn
     assert len(held_out) == len(drawn) == len(fingerprints) == 5

@@ -40,9 +40,9 @@ def contents(splits):
     [
         (100, 0.15, 0.15, (70, 15, 15)),
         (1000, 0.2, 0.1, (700, 200, 100)),
-        (100, 0.4, 0.5, (10, 40, 50)),  # Both are shares of the whole.
+        (100, 0.4, 0.5, (10, 40, 50)),  # Both are shares of all examples.
         (40, 0.25, 0.0, (30, 10, 0)),
-        (3, 0.15, 0.15, (1, 1, 1)),  # At least one each.
+        (3, 0.15, 0.15, (1, 1, 1)),  # Each has at least one.
     ],
 )
 def test_shares_are_exact_by_class(count, val, test, expected):
@@ -63,23 +63,23 @@ def test_carving_is_by_content_not_by_name_or_order():
     assert contents(carved(renamed, other_groups)) == contents(carved(train, groups))
 
 
-def test_seed_decides():
+def test_splits_depend_on_the_seed():
     train = examples(100)
     assert carved(train, split_seed=3) == carved(train, split_seed=3)
     first, other = carved(train), carved(train, split_seed=1)
     assert counts(first) == counts(other) == (70, 15, 15)
     shared = {e.file for e in first["test"]} & {e.file for e in other["test"]}
-    assert len(shared) < 9  # Two of 15 by chance.
+    assert len(shared) < 9  # By chance it would be two of 15.
 
 
-def test_seed_chooses_evenly():
-    # Each of 40 files is in a test split of 10 in a quarter of 200 seeds.
+def test_seeds_choose_all_files_equally_often():
+    # With 200 seeds, each of 40 files should be in the test split of 10 about 50 times.
     train = examples(40)
     hits = dict.fromkeys((e.file for e in train), 0)
     for seed in range(200):
         for e in carved(train, test=0.25, split_seed=seed)["test"]:
             hits[e.file] += 1
-    # 50 +- 6.1; five sigma over 40 files.
+    # 50 +- 6.1, and five sigma for 40 files.
     assert all(20 <= count <= 80 for count in hits.values()) and sum(hits.values()) == 2000
 
 
@@ -89,7 +89,7 @@ def test_an_added_file_moves_at_most_its_neighbours(count):
     for i in range(20):
         after = place(carved([*examples(count), example(f"new{i}.png")]))
         moved = [file for file in before if before[file] != after[file]]
-        assert len(moved) <= 2  # One from test to val or back, one from val to train or back.
+        assert len(moved) <= 2  # One moves between test and val, and one between val and train.
 
 
 def test_an_added_file_of_another_class_moves_nothing():
@@ -112,7 +112,7 @@ def files(splits) -> dict[str, list[str]]:
     return {name: [example.file for example in splits.get(name, ())] for name in SPLITS}
 
 
-def test_folds_keep_units_together_and_classes_in_shares():
+def test_folds_keep_units_together_and_balance_classes():
     copies = [example(f"copy{i}.png", 0, f"x0/{i:04d}.png") for i in range(15)]
     pooled = carved(examples(40) + examples(20, 1, "y") + copies, test=0)["train"]
     found = folds(pooled, 4, 0)
@@ -126,7 +126,7 @@ def test_folds_keep_units_together_and_classes_in_shares():
         np.testing.assert_allclose(shares, overall, atol=0.15)
 
 
-def test_parted_leaves_a_class_of_one_unit_in_train():
+def test_parted_keeps_a_class_of_one_unit_in_train():
     pooled = carved(examples(20) + examples(4, 1, "y"), test=0)["train"]
     one = next(e for e in pooled if e.label == 1)
     few = [e for e in pooled if e.label == 0] + [one]
@@ -165,7 +165,7 @@ def test_a_chain_of_groups_and_copies_stays_together():
         assert len({placed[name] for name in "abcd"}) == 1
 
 
-def test_group_shares_are_near():
+def test_shares_are_nearly_exact_with_groups():
     train = examples(300)
     groups = {e.file: f"{i // 3}" for i, e in enumerate(train)}
     assert counts(carved(train, groups, val=0.2, test=0.1)) == (210, 60, 30)
@@ -177,7 +177,7 @@ def test_examples_per_class_caps_train_and_val_together(per_class, expected):
     splits = carved(train, examples_per_class=per_class)
     for label in range(2):
         assert counts(splits, label) == (*expected, 15)
-    # The test split is that of the whole, so that learning curves share it.
+    # The test split is carved from all examples, so that learning curves share it.
     assert splits["test"] == carved(train)["test"]
 
 
@@ -198,25 +198,25 @@ def test_examples_per_class_is_never_exceeded_by_groups():
     assert counts(splits)[0] + counts(splits)[1] == 8
 
 
-def test_examples_per_class_counts_a_given_val():
+def test_examples_per_class_includes_a_given_val():
     train, val = examples(100), examples(8, 0, "v")
     splits = carved(train, given_val=val, examples_per_class=20, test=0.0)
     assert files(splits)["val"] == files({"val": val})["val"] and counts(splits) == (12, 8, 0)
     with pytest.raises(
-        ValueError, match="data.examples_per_class: 8, .*val alone has 8 of a class"
+        ValueError, match="data.examples_per_class: .* 8 examples .*val alone has 8 of a class"
     ):
         carved(train, given_val=val, examples_per_class=8)
 
 
-def test_splits_are_in_order_of_file_names():
+def test_splits_are_sorted_by_file_name():
     train = random.Random(0).sample(examples(50), 50)
     for split in carved(train).values():
         assert [e.file for e in split] == sorted(e.file for e in split)
 
 
-def test_a_large_group_takes_no_time():
+def test_a_large_group_is_fast():
     train = examples(20_000)
     groups = {e.file: "all" if i % 2 else f"{i}" for i, e in enumerate(train)}
     started = time.monotonic()
     carved(train, groups)
-    assert time.monotonic() - started < 5  # 0.2 s; minutes if each joins a chain's other end.
+    assert time.monotonic() - started < 5  # Takes 0.2 s; minutes without path halving.

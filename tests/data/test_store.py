@@ -23,7 +23,7 @@ def config(tmp_path):
 
 
 class Counting:
-    """Fills an array with its number of calls."""
+    """Fills an array with the number of calls so far."""
 
     def __init__(self):
         self.calls = 0
@@ -42,7 +42,7 @@ def array_file(config):
     return path
 
 
-def test_computes_once_and_reads_then(config):
+def test_an_array_is_computed_once_and_then_read(config):
     compute = Counting()
     first, again = keep(config, compute), keep(config, compute)
     assert (first.cached, again.cached, compute.calls) == (False, True, 1)
@@ -66,7 +66,7 @@ def test_another_key_is_another_array(config):
     np.testing.assert_array_equal(keep(config, compute).array, np.ones((4, 5)))
 
 
-def test_order_of_the_key_does_not_count(config):
+def test_order_of_the_key_does_not_matter(config):
     compute = Counting()
     keep(config, compute)
     assert keep(config, compute, dict(reversed(KEY.items()))).cached
@@ -124,7 +124,7 @@ def test_damaged_record_is_noticed(config, content):
 
 
 def test_array_without_record_is_listed_computed_again_and_removable(config):
-    # As a kill leaves it between the two files.
+    # As after a kill between the two files.
     compute = Counting()
     keep(config, compute)
     array_file(config).with_suffix(".json").unlink()
@@ -139,7 +139,7 @@ def test_no_pickle_is_loaded_or_written(config, tmp_path):
     with pytest.raises(ValueError, match="[Oo]bject"):
         keep(config, lambda array: None, dtype=object)
     keep(config, Counting())
-    # A planted pickle, with its right checksum.
+    # A planted pickle with the correct checksum.
     path = array_file(config)
     with path.open("wb") as stream:
         np.save(stream, np.array([Planted(str(tmp_path / "ran"))], object), allow_pickle=True)
@@ -158,7 +158,7 @@ class Planted:
         return os.mkdir, (self.path,)
 
 
-def test_planted_pickle_would_have_run(tmp_path):
+def test_the_planted_pickle_runs_if_it_is_loaded(tmp_path):
     pickle.loads(pickle.dumps(Planted(str(tmp_path / "ran"))))
     assert (tmp_path / "ran").exists()
 
@@ -219,34 +219,34 @@ def test_least_recently_used_make_room(tmp_path):
         kilobyte(config, name)
         used_at(config, name, i)
     assert kinds(config) == ["a", "b", "c"]
-    assert kilobyte(config, "a").cached  # Read now: `b` is the oldest.
+    assert kilobyte(config, "a").cached  # Reading it makes `b` the least recently used.
     kilobyte(config, "d")
     assert set(kinds(config)) == {"c", "a", "d"}
     assert sum(entry.bytes for entry in store.entries(config)) <= 3500
     assert not kilobyte(config, "b").cached
 
 
-def test_never_exceeds_the_bound_by_headers(tmp_path):
+def test_headers_count_towards_max_bytes(tmp_path):
     config = CacheConfig(path=str(tmp_path), max_bytes=2100)
     kilobyte(config, "a")
     kilobyte(config, "b")
     assert sum(entry.bytes for entry in store.entries(config)) <= 2100
 
 
-def test_bigger_than_the_cache_is_computed_and_not_kept(tmp_path):
+def test_an_array_larger_than_the_cache_is_not_kept(tmp_path):
     config = CacheConfig(path=str(tmp_path), max_bytes=2000)
     kilobyte(config, "a")
     compute = Counting()
     for calls in (1, 2):
         kept = keep(config, compute, {"kind": "big"}, (3000,), np.uint8)
         assert not kept.cached and (kept.array == calls).all()
-    assert kinds(config) == ["a"]  # Nothing made way in vain.
+    assert kinds(config) == ["a"]  # No other array was removed for it.
 
 
-def test_full_disk_is_said_before_it_kills(config, monkeypatch):
+def test_a_full_disk_is_reported_before_writing(config, monkeypatch):
     usage = shutil.disk_usage(config.path)._replace(free=10)
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
-    with pytest.raises(ValueError, match="cache.path: .* has 0.0 GB free"):
+    with pytest.raises(ValueError, match="cache.path: .* has 0.0 GB of free space"):
         store.keep(config, {"kind": "x"}, (100,), np.uint8, lambda array: array.fill(0))
 
 
@@ -260,7 +260,7 @@ def test_room_is_made_on_demand(tmp_path):
     assert kinds(config) == ["c"]
 
 
-def test_no_folder_holds_nothing(tmp_path):
+def test_a_missing_cache_folder_has_no_entries(tmp_path):
     config = CacheConfig(path=str(tmp_path / "none"))
     assert store.entries(config) == []
     assert store.make_room(config, 1) == []
@@ -276,7 +276,7 @@ def in_another_process(path, barrier, results):
     results.put((kept.cached, kept.array.tolist(), os.getpid()))
 
 
-def test_of_two_processes_one_computes(tmp_path):
+def test_one_of_two_processes_computes(tmp_path):
     context = multiprocessing.get_context("spawn")
     barrier, results = context.Barrier(2), context.Queue()
     processes = [
@@ -293,7 +293,7 @@ def test_of_two_processes_one_computes(tmp_path):
 
 
 def several(config, names, computed):
-    """Arrays of a kilobyte each; `computed` gets the names of those that were not there."""
+    """Requests arrays of a kilobyte each; `computed` collects the names of the missing ones."""
     requests = [store.Request({"kind": name}, KILOBYTE, "uint8") for name in names]
 
     def fill(arrays):
@@ -305,7 +305,7 @@ def several(config, names, computed):
     return store.keep_all(config, requests, fill)
 
 
-def test_of_several_only_the_missing_are_computed(config):
+def test_only_missing_arrays_are_computed(config):
     computed = []
     several(config, "b", computed)
     kept = several(config, "abc", computed)
@@ -314,8 +314,8 @@ def test_of_several_only_the_missing_are_computed(config):
     assert [int(entry.array[0]) for entry in kept] == [ord(name) for name in "abc"]
 
 
-def test_several_do_not_make_room_for_each_other(config):
-    """What is asked for together stays, whatever was used least."""
+def test_arrays_of_one_request_do_not_remove_each_other(config):
+    """Arrays that are requested together stay, even if they are the least recently used."""
     room = config.model_copy(update={"max_bytes": 3 * 1128.0})
     computed = []
     several(room, "ab", computed)
@@ -327,7 +327,7 @@ def test_several_do_not_make_room_for_each_other(config):
     assert computed == ["a", "b", "c", "d"] and kinds(room) and "c" not in kinds(room)
 
 
-def test_two_who_ask_for_the_same_in_another_order_do_not_wait_for_each_other(config):
+def test_two_processes_with_requests_in_another_order_do_not_deadlock(config):
     computed = []
     with ThreadPoolExecutor(2) as pool:
         for i in range(10):
@@ -339,13 +339,13 @@ def test_two_who_ask_for_the_same_in_another_order_do_not_wait_for_each_other(co
     assert len(computed) == len(set(computed)) == 20
 
 
-def test_several_that_do_not_fit_together_are_not_kept(config):
+def test_arrays_that_do_not_fit_together_are_not_kept(config):
     small = config.model_copy(update={"max_bytes": 2000.0})
     kept = several(small, "ab", [])
     assert [int(entry.array[0]) for entry in kept] == [ord("a"), ord("b")]
     assert store.entries(small) == []
 
 
-def test_default_folder_is_the_users(monkeypatch):
+def test_default_folder_is_the_cache_folder_of_the_user(monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
     assert store.folder(CacheConfig()).name == "tl_keras"

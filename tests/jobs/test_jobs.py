@@ -1,4 +1,4 @@
-"""Claims on jobs: from its folder alone a job comes to the same in a process of its own."""
+"""Claims on jobs: in its own process, a job has the same result from its folder alone."""
 
 import json
 import shutil
@@ -22,7 +22,10 @@ TIMES = ("seconds", "passes", "saved")
 
 @pytest.fixture
 def copied(monkeypatch, tmp_path):
-    """A function that has jobs of a kind copied before they start; a list of both folders."""
+    """A function that copies the folders of jobs of a kind before they start.
+
+    It returns a list of pairs, original folder and copy, which grows as jobs start.
+    """
 
     def copy(kind: str) -> list[tuple[Path, Path]]:
         found, do = [], job.do
@@ -40,7 +43,7 @@ def copied(monkeypatch, tmp_path):
     return copy
 
 
-# Does the jobs of the folders that it is told, one a line, and says of each what came of it.
+# Reads a job folder per line, runs the job, and prints its fault or null.
 OTHER = """
 import json, sys, traceback
 from tl_keras import launch
@@ -56,8 +59,7 @@ for line in sys.stdin:
 
 @pytest.fixture(scope="module")
 def do_apart():
-    """A function that does the jobs of folders in another process, the same one each time: what
-    takes longest is that it starts."""
+    """A function that runs the jobs of folders in one other process, since starting it is slow."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     with subprocess.Popen([sys.executable, "-c", OTHER], **pipes, text=True) as process:
 
@@ -72,7 +74,7 @@ def do_apart():
 
 
 def without_times(value):
-    """A result without what differs each time."""
+    """Returns a result without the parts that differ each time."""
     if isinstance(value, list):
         return [without_times(own) for own in value]
     if not isinstance(value, dict):
@@ -82,16 +84,16 @@ def without_times(value):
 
 def result_of(folder: Path) -> dict:
     found = without_times(json.loads((folder / "result.json").read_text()))
-    # Which arrays were read, and from where, is no result.
+    # Whether arrays came from the cache is not part of the result.
     found.pop("features", None)
     return found
 
 
-def test_trial_is_the_same_in_a_process_of_its_own(quick, tmp_path, copied, do_apart):
+def test_trial_is_the_same_in_another_process(quick, tmp_path, copied, do_apart):
     folders = copied("trial")
     search = {"trials": 3, "tuner": "random", "space": SPACE, "keep": 3}
     tl_keras.search(changed(quick, fit={"epochs": 2}, search=search), tmp_path / "run")
-    # The last one: it found in memory what those before it had left.
+    # The last trial could use the objects in memory of the trials before it.
     here, apart = folders[2]
     do_apart(apart)
     assert result_of(apart) == result_of(here)
@@ -100,7 +102,7 @@ def test_trial_is_the_same_in_a_process_of_its_own(quick, tmp_path, copied, do_a
     assert {path.name for path in apart.iterdir()} == {path.name for path in here.iterdir()}
 
 
-def test_fold_is_the_same_in_a_process_of_its_own(quick, tmp_path, copied, do_apart):
+def test_fold_is_the_same_in_another_process(quick, tmp_path, copied, do_apart):
     folders = copied("fold")
     folds = {"folds": 2, "final": "average"}
     wanted = changed(quick, fit={"epochs": 2}, cross_validate=folds, export={"formats": []})
@@ -115,8 +117,10 @@ def test_fold_is_the_same_in_a_process_of_its_own(quick, tmp_path, copied, do_ap
 
 @pytest.fixture(scope="module")
 def students(quick, tmp_path_factory) -> Path:
-    """A folder with a finished run of two students, and in `waiting` copies of the folders of both
-    from before they started. Tests read them and do not change them."""
+    """A folder with a finished run of two students and, in `waiting`, the prepared student folders.
+
+    Tests read these files and do not change them.
+    """
     folder, start = tmp_path_factory.mktemp("students"), local.start
 
     def copy_and_start(one: local.Child, threads: int):
@@ -137,7 +141,7 @@ def students(quick, tmp_path_factory) -> Path:
     return folder
 
 
-def test_student_is_the_same_in_a_process_of_its_own(students, tmp_path, do_apart):
+def test_student_is_the_same_in_another_process(students, tmp_path, do_apart):
     here, apart = students / "run" / "round_0" / "segment_1", tmp_path / "apart"
     shutil.copytree(students / "waiting" / "segment_1", apart)
     do_apart(apart)
@@ -146,7 +150,7 @@ def test_student_is_the_same_in_a_process_of_its_own(students, tmp_path, do_apar
     assert {path.name for path in apart.iterdir()} == {path.name for path in here.iterdir()}
 
 
-def test_student_by_hand_is_the_same_in_a_run_that_was_moved(students, tmp_path):
+def test_student_started_by_hand_is_the_same_in_a_moved_run(students, tmp_path):
     moved = tmp_path / "moved"
     shutil.copytree(students / "run", moved)
     here = moved / "round_0" / "segment_0"
@@ -160,18 +164,18 @@ def test_student_by_hand_is_the_same_in_a_run_that_was_moved(students, tmp_path)
     assert_same_weights(here, before)
 
 
-def test_student_of_other_examples_is_refused(students, tmp_path):
+def test_student_of_changed_examples_is_refused(students, tmp_path):
     shutil.copytree(students / "waiting" / "segment_1", tmp_path / "apart")
     file = tmp_path / "apart" / "checkpoint" / "job.json"
     needs = json.loads(file.read_text())
     name, _, label = needs["taught"]["train"][0]
     needs["taught"]["train"][0] = [name, "another", label]
     write_json(file, needs)
-    with pytest.raises(ValueError, match="is not what the teacher labelled"):
+    with pytest.raises(ValueError, match="has changed since the teacher labelled it"):
         launch.launch_job(tmp_path / "apart")
 
 
-def test_approach_is_the_same_in_a_process_of_its_own(quick, tmp_path, copied, do_apart):
+def test_approach_is_the_same_in_another_process(quick, tmp_path, copied, do_apart):
     folders = copied("finetune")
     wanted = changed(
         quick,
@@ -203,7 +207,7 @@ def test_trial_of_a_fold_finds_its_examples(quick, tmp_path, copied, do_apart):
     assert_same_weights(apart, here)
 
 
-def test_a_folder_of_several_jobs_forgets_the_one_before(tmp_path):
+def test_a_folder_of_several_jobs_removes_the_result_of_the_last_one(tmp_path):
     config = configs.from_tree({"data": {"source": "digits"}})
     one = Run(tmp_path / "pass", config, "pass")
     job.prepare(one, number=1)
@@ -214,7 +218,7 @@ def test_a_folder_of_several_jobs_forgets_the_one_before(tmp_path):
 
 @pytest.fixture
 def passes(monkeypatch, tmp_path) -> list[Path]:
-    """Folders of passes as they were before they started."""
+    """Copies of the folders of passes before they started."""
     found, write = [], job.write_needs
 
     def write_and_copy(waiting: Run, **needs):
@@ -228,7 +232,7 @@ def passes(monkeypatch, tmp_path) -> list[Path]:
 
 
 def assert_same_arrays(do_apart, passes: list[Path], cache: Path, tmp_path: Path) -> None:
-    """Passes that are done again leave the same files in an empty store."""
+    """Asserts that repeated passes write the same files into an empty cache."""
     other = tmp_path / "other"
     for folder in passes:
         config = configs.load(folder / "config.yaml")
@@ -244,7 +248,7 @@ def assert_same_arrays(do_apart, passes: list[Path], cache: Path, tmp_path: Path
     assert all(there[name] == content for name, content in here.items())
 
 
-def test_pass_is_the_same_in_a_process_of_its_own(quick, tmp_path, passes, do_apart):
+def test_pass_is_the_same_in_another_process(quick, tmp_path, passes, do_apart):
     space = {"image.size": [32, 40], "image.augment_strength": [0.0, 1.0], "fit.freeze": [0.5]}
     wanted = changed(
         quick,
@@ -261,7 +265,7 @@ def test_pass_is_the_same_in_a_process_of_its_own(quick, tmp_path, passes, do_ap
     assert not list(run.workdir.rglob("pass*"))
 
 
-def test_pass_of_all_folds_is_the_same_in_a_process_of_its_own(quick, tmp_path, passes, do_apart):
+def test_pass_of_all_folds_is_the_same_in_another_process(quick, tmp_path, passes, do_apart):
     wanted = changed(
         quick,
         fit={"epochs": 1, "mixed_precision": True},
@@ -273,9 +277,7 @@ def test_pass_of_all_folds_is_the_same_in_a_process_of_its_own(quick, tmp_path, 
     assert_same_arrays(do_apart, passes, tmp_path / "cache", tmp_path)
 
 
-def test_pass_of_a_student_is_the_same_in_a_process_of_its_own(
-    students, tmp_path, passes, do_apart
-):
+def test_pass_of_a_student_is_the_same_in_another_process(students, tmp_path, passes, do_apart):
     shutil.copytree(students / "waiting" / "segment_1", tmp_path / "apart")
     config = configs.load(tmp_path / "apart" / "config.yaml")
     cache = config.cache.model_copy(update={"path": str(tmp_path / "cache")})
@@ -283,7 +285,7 @@ def test_pass_of_a_student_is_the_same_in_a_process_of_its_own(
     assert_same_arrays(do_apart, passes, tmp_path / "cache", tmp_path)
 
 
-def test_pass_of_other_weights_is_refused(quick, tmp_path, passes):
+def test_pass_of_changed_weights_is_refused(quick, tmp_path, passes):
     wanted = changed(quick, fit={"epochs": 1}, cache={"path": str(tmp_path / "cache")}, export=FEW)
     tl_keras.finetune(wanted, tmp_path / "run")
     file = passes[0] / "checkpoint" / "job.json"
@@ -293,12 +295,12 @@ def test_pass_of_other_weights_is_refused(quick, tmp_path, passes):
         launch.launch_job(passes[0])
 
 
-def test_job_of_other_data_or_of_none_is_refused(quick, tmp_path, copied):
+def test_job_of_changed_or_missing_data_is_refused(quick, tmp_path, copied):
     folders = copied("trial")
     search = {"trials": 1, "tuner": "random", "space": SPACE}
     tl_keras.search(changed(quick, fit={"epochs": 1}, search=search), tmp_path / "run")
     here, apart = folders[0]
-    assert launch.launch_job(here).result.trial is not None  # It was done.
+    assert launch.launch_job(here).result.trial is not None  # The job was finished before.
     with pytest.raises(ValueError, match="is not the folder of a job: it has no job.json"):
         launch.launch_job(tmp_path)
     file = apart / "checkpoint" / "job.json"

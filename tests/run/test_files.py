@@ -62,14 +62,14 @@ def test_permissions_follow_the_umask(tmp_path, umask):
 
 
 def test_temporary_name_ends_as_the_path_does_and_is_hidden(tmp_path):
-    # Keras chooses the format by the ending, and listings pass over hidden files.
+    # Keras chooses the format by the suffix, and listings ignore hidden files.
     with files.replacing(tmp_path / "model.weights.h5") as temporary:
         assert temporary.name.endswith(".model.weights.h5")
         assert temporary.name.startswith(files.TEMPORARY)
         temporary.write_text("")
 
 
-def test_removes_what_a_kill_left_and_nothing_else(tmp_path):
+def test_removes_only_unfinished_files(tmp_path):
     (tmp_path / f"{files.TEMPORARY}1.a.npy").write_text("")
     (tmp_path / f"{files.TEMPORARY}2.b.npy").write_text("")
     (tmp_path / f"{files.TEMPORARY}folder").mkdir()
@@ -92,7 +92,7 @@ def test_json_is_utf8_with_plain_line_ends_and_no_nan(tmp_path):
     assert json.loads(path.read_text(encoding="utf-8")) == {"class": "Bär"}
 
 
-def test_lines_of_a_csv_hold_any_name(tmp_path):
+def test_csv_cells_may_hold_any_name(tmp_path):
     rows = [["file", "label"], ["a\rb", "c"], ["d\ne", 'f"g'], ["h,i", "plain"]]
     files.write_csv(tmp_path / "rows.csv", rows)
     text = (tmp_path / "rows.csv").read_bytes().decode()
@@ -100,10 +100,12 @@ def test_lines_of_a_csv_hold_any_name(tmp_path):
     assert text.startswith("file,label\n") and text.endswith('"h,i",plain\n')
 
 
-def test_no_place_for_temporary_files_names_the_variable(monkeypatch):
+def test_missing_temporary_folder_names_the_variable(monkeypatch):
     def fail():
         raise FileNotFoundError(2, "No usable temporary directory found")
 
     monkeypatch.setattr(files.tempfile, "gettempdir", fail)
-    with pytest.raises(ValueError, match="TMPDIR: there is no writable folder for temporary files"):
+    with pytest.raises(
+        ValueError, match="TMPDIR: no writable folder for temporary files was found"
+    ):
         files.check_folders()

@@ -1,4 +1,4 @@
-"""Claims on tl_keras/marks.py: what is not ours is neither replaced nor removed."""
+"""Claims on tl_keras/run/marks.py: files of others are neither replaced nor removed."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ from tl_keras.run.files import TEMPORARY
 
 TREE = {"data": {"source": "digits"}}
 CONFIG = configs.from_tree(TREE)
-# A person's own files, under every name that a run uses, and folders that a run empties.
+# Files of a user under every name that a run uses, and in folders that a run empties.
 THEIRS = (
     *("config.yaml", "data.json", "findings.json", "result.json", "metrics.jsonl", "report.html"),
     *("MODEL_CARD.md", "model.keras", "predictions.csv", "pictures/me.png", "tensorboard/log"),
@@ -36,7 +36,7 @@ def content(folder):
 
 @pytest.fixture
 def theirs(tmp_path):
-    """A folder of somebody else's, which has every name of a run."""
+    """A folder of another project that has every file name of a run."""
     for name in THEIRS:
         (tmp_path / "theirs" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "theirs" / name).write_text("mine" if "json" not in name else '{"mine": 1}')
@@ -54,7 +54,7 @@ def test_a_folder_with_all_names_of_a_run_is_not_a_run(theirs, command):
     assert content(theirs) == before
 
 
-def test_no_page_is_written_into_it(theirs):
+def test_no_report_is_written_into_a_folder_of_others(theirs):
     (theirs / "findings.json").write_text("{}")
     (theirs / "metrics.jsonl").write_text("")
     for name in ("data.json", "result.json", "predictions.csv"):
@@ -77,7 +77,7 @@ def test_the_message_says_how_to_adopt_a_run_of_an_earlier_version(tmp_path):
         assert (again.checkpoint / "finetune.npy").exists()
 
 
-def test_the_mark_is_the_first_that_is_written(tmp_path, monkeypatch):
+def test_the_mark_is_written_before_all_other_files(tmp_path, monkeypatch):
     write = marks.write_text
 
     def first(path, text):
@@ -89,7 +89,7 @@ def test_the_mark_is_the_first_that_is_written(tmp_path, monkeypatch):
         assert marks.is_ours(run.workdir, "run")
 
 
-def test_what_a_kill_left_before_the_mark_is_no_hindrance(tmp_path):
+def test_leftovers_of_a_killed_claim_do_not_block_a_new_run(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / f"{TEMPORARY}0123.{marks.MARK}").write_text("ru")
     with runs.opened(CONFIG, tmp_path / "run", "finetune"):
@@ -102,7 +102,7 @@ def test_a_cache_is_not_a_run_and_a_run_not_a_cache(tmp_path):
         marks.claim(tmp_path / "cache", "run", "x")
     assert marks.is_ours(tmp_path / "cache")
     assert not marks.is_ours(tmp_path / "none")
-    (tmp_path / "folder" / marks.MARK).mkdir(parents=True)  # Settings of a person, say.
+    (tmp_path / "folder" / marks.MARK).mkdir(parents=True)  # For example settings of the user.
     assert not marks.is_ours(tmp_path / "folder")
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / marks.MARK).write_text("how I use tl_keras")
@@ -125,7 +125,7 @@ def test_two_processes_that_mark_one_folder_do_not_fail(tmp_path, monkeypatch):
 
 @pytest.fixture
 def project(tmp_path):
-    """A person's folder that has the names of a cache."""
+    """A folder of another project that has the file names of a cache."""
     (tmp_path / "project" / "arrays").mkdir(parents=True)
     np.save(tmp_path / "project" / "arrays" / "my_embeddings.npy", np.zeros(10))
     np.save(tmp_path / "project" / "arrays" / f"{40 * 'a'}.npy", np.zeros(10))
@@ -134,7 +134,7 @@ def project(tmp_path):
     return tmp_path / "project"
 
 
-def test_cleaning_removes_no_array_of_somebody_else(project, capsys):
+def test_cleaning_removes_no_array_of_others(project, capsys):
     before = content(project)
     assert cli.main(["cache", f"--cache_path={project}", "--max_bytes=0"]) == 2
     assert "is not a cache folder of tl_keras" in capsys.readouterr().err
@@ -149,7 +149,7 @@ def test_nothing_is_written_into_such_a_cache(project, room):
     assert content(project) == before
 
 
-def test_new_names_are_added_beside_those_of_others(project):
+def test_the_cache_may_share_a_folder_with_other_files(project):
     shutil.rmtree(project / "arrays")
     config = CacheConfig(path=str(project))
     store.keep(config, {"kind": "x"}, (3,), np.uint8, lambda array: array.fill(1))
@@ -157,7 +157,7 @@ def test_new_names_are_added_beside_those_of_others(project):
     assert (project / "audit" / "2024.json").read_text() == "mine"
 
 
-def test_only_what_the_cache_wrote_counts_and_is_removed(tmp_path):
+def test_only_files_of_the_cache_are_counted_and_removed(tmp_path):
     config = CacheConfig(path=str(tmp_path))
     store.keep(config, {"kind": "x"}, (3,), np.uint8, lambda array: array.fill(1))
     mine = tmp_path / "arrays" / "my_embeddings.npy"
@@ -171,7 +171,7 @@ def test_only_what_the_cache_wrote_counts_and_is_removed(tmp_path):
 
 @pytest.mark.parametrize("command", ["predict", "evaluate"])
 def test_output_replaces_no_picture(command, finished_run, tmp_path, pictures, capsys):
-    # As after `--output` without its value: the shell has put the first picture there.
+    # The user forgot the value of `--output`, so the first picture becomes the value.
     picture = tmp_path / "1.png"
     shutil.copyfile(next(pictures.glob("*/*.png")), picture)
     before = picture.read_bytes()
@@ -181,7 +181,7 @@ def test_output_replaces_no_picture(command, finished_run, tmp_path, pictures, c
     assert picture.read_bytes() == before
 
 
-def test_a_page_of_somebody_else_is_not_replaced(finished_run, tmp_path, monkeypatch, capsys):
+def test_a_page_that_others_wrote_is_not_replaced(finished_run, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "comparison.html").write_text("mine")
     line = ["report", str(finished_run.workdir), str(finished_run.workdir)]
@@ -227,7 +227,7 @@ def test_scores_may_lie_in_a_run_and_be_written_again(tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
 @pytest.mark.parametrize("name", ["checkpoint", "export", "pictures", "tensorboard", "search"])
-def test_links_inside_a_run_lead_to_nothing_of_others(name, tmp_path):
+def test_links_from_a_run_to_folders_of_others_are_refused(name, tmp_path):
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     (theirs / "record.json").write_text('{"mine": 1}')

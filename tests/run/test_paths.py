@@ -1,5 +1,4 @@
-"""Claims on paths: names that something downstream takes for patterns, or that are too long, do not
-break what comes after the training."""
+"""Claims on paths: names that look like patterns or are too long do not break the export."""
 
 import json
 import os
@@ -21,7 +20,7 @@ def test_a_run_below_strange_names_is_exported_and_proved(quick, pictures, tmp_p
     root = tmp_path / STRANGE
     for name in ("cross", "disc"):
         shutil.copytree(pictures / name, root / f"{name} [n] %d\\x")
-    long = f"0.{'y' * 250}"  # Its suffix is longer than what may stand behind another name.
+    long = f"0.{'y' * 250}"  # Its suffix is too long to be appended to another name.
     for file in list(root.glob("*/0.png")):
         file.rename(file.with_name(long))
     tree = {
@@ -41,7 +40,7 @@ def test_a_run_below_strange_names_is_exported_and_proved(quick, pictures, tmp_p
 
 @posix
 @pytest.mark.parametrize("links", [True, False], ids=["linked", "copied"])
-def test_a_path_that_is_a_pattern_is_replaced_by_one_that_is_none(links, tmp_path, monkeypatch):
+def test_paths_with_pattern_characters_get_a_plain_alias(links, tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise OSError("administrators alone")
 
@@ -81,7 +80,7 @@ def test_names_too_long_for_the_system_give_one_message(tmp_path, capsys):
         ("\udce9", ValueError, "its name is not valid UTF-8; rename it"),
     ],
 )
-def test_what_is_not_the_path_of_a_folder_is_named(workdir, error, expected):
+def test_bad_values_of_workdir_are_named(workdir, error, expected):
     for call in (runs.load, lambda own: tl_keras.finetune({"data": {"source": "digits"}}, own)):
         with pytest.raises(error, match=expected):
             call(workdir)
@@ -92,7 +91,7 @@ def test_a_data_path_that_is_not_utf8_is_named(tmp_path):
         tl_keras.finetune({"data": {"path": os.fsdecode(b"caf\xe9")}}, tmp_path / "run")
 
 
-def test_a_file_of_a_run_is_not_its_folder(finished_run):
+def test_a_file_of_a_run_is_not_accepted_as_its_folder(finished_run):
     with pytest.raises(ValueError, match="is a file; expected the folder of a run"):
         tl_keras.load(finished_run.workdir / "result.json")
     assert tl_keras.load(finished_run).workdir == finished_run.workdir

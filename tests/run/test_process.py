@@ -1,4 +1,4 @@
-"""Claims on tl_keras/process.py, __main__.py: streams, children, and state that others have set."""
+"""Claims on run/process.py and __main__.py: streams, child processes and global state."""
 
 import logging
 import os
@@ -27,7 +27,7 @@ CHECKOUT = str(Path(__file__).parents[2])
 
 
 def shell(line: str, folder: Path, **environment: str) -> subprocess.CompletedProcess:
-    """Runs a line of shell; `$TL` is the program."""
+    """Runs a shell command, in which `$TL` is the program."""
     own = {"TL": " ".join(TL), **environment}
     return subprocess.run(
         ["bash", "-c", line], cwd=folder, env={**os.environ, **own}, capture_output=True, text=True
@@ -36,7 +36,7 @@ def shell(line: str, folder: Path, **environment: str) -> subprocess.CompletedPr
 
 @pytest.fixture
 def hijacker(tmp_path) -> Path:
-    """A folder with modules that must not be imported: each would leave a file."""
+    """A folder with modules that must not be imported: each import would leave a file."""
     for name in ("random", "json", "csv", "absl", "numpy", "tempfile", "typing", "pathlib"):
         (tmp_path / f"{name}.py").write_text("open('hijacked', 'w').close()\nraise SystemExit(9)")
     return tmp_path
@@ -47,13 +47,13 @@ def hijacker(tmp_path) -> Path:
 
 @posix
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
-def test_closed_streams_are_no_failure(closed, tmp_path):
+def test_closed_streams_do_not_make_a_command_fail(closed, tmp_path):
     assert shell(f"$TL --version {closed}", tmp_path).returncode == 0
     assert shell(f"$TL schema --zzz {closed}", tmp_path).returncode == 2
 
 
 @posix
-def test_no_file_gets_the_number_of_a_closed_stream(tmp_path):
+def test_no_file_gets_the_descriptor_of_a_closed_stream(tmp_path):
     code = """
 import os
 from tl_keras.run.process import open_streams
@@ -68,7 +68,7 @@ with open("result.json", "w") as file:
 
 
 @posix
-def test_an_encoding_that_lacks_a_character_is_no_failure(tmp_path):
+def test_characters_that_the_encoding_lacks_are_escaped(tmp_path):
     for encoding in ("ascii", "cp1252:strict"):
         done = shell("$TL cache --cache_path=熊", tmp_path, PYTHONIOENCODING=encoding)
         assert (done.returncode, done.stderr) == (0, "")
@@ -85,7 +85,7 @@ def test_bars_are_shown_on_a_terminal(monkeypatch, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_bars_are_off_where_nobody_looks(monkeypatch, capsys):
+def test_bars_are_hidden_without_a_terminal(monkeypatch, capsys):
     assert list(progress([1, 2], "audit")) == [1, 2]
     monkeypatch.setattr(sys, "stderr", None)
     with progress(None, "audit", 3) as bar:
@@ -95,13 +95,13 @@ def test_bars_are_off_where_nobody_looks(monkeypatch, capsys):
 
 
 @posix
-def test_a_current_folder_that_is_gone_gives_one_message(tmp_path):
+def test_a_missing_current_folder_gives_one_message(tmp_path):
     done = shell("mkdir gone; cd gone; rmdir ../gone; $TL cache", tmp_path, PYTHONPATH=CHECKOUT)
     assert done.returncode == 2
     assert "the current folder does not exist any more" in done.stderr
 
 
-# Children, and `python -m`.
+# Child processes and `python -m`.
 
 
 @posix
@@ -113,7 +113,7 @@ def test_python_m_does_the_same_as_the_command(hijacker):
 
 
 def child(folder: Path, *arguments: str, **environment: str) -> str:
-    """What a child says that is started in a folder."""
+    """Returns the output of a child that is started in a folder."""
     with (folder / "log.txt").open("w+", encoding="utf-8") as log:
         child_process.start(arguments, log, environment).wait()
         log.seek(0)
@@ -130,11 +130,11 @@ def test_a_child_imports_nothing_from_the_current_folder(first, hijacker, monkey
     assert not (hijacker / "hijacked").exists()
 
 
-def test_a_child_imports_from_where_its_parent_does(tmp_path, monkeypatch):
+def test_a_child_has_the_import_path_of_its_parent(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path, "/somewhere/else"])
     assert child_process.import_path() == [*filter(os.path.isabs, sys.path)]
-    # A checkout that is not installed, and is the current folder: last, where it shadows nothing.
+    # The current folder is a checkout that is not installed. It comes last and shadows nothing.
     monkeypatch.setattr(sys, "path", ["", "/python", "/site-packages"])
     monkeypatch.chdir(CHECKOUT)
     assert child_process.import_path() == ["/python", "/site-packages", CHECKOUT]
@@ -165,7 +165,7 @@ STATES = {
 
 
 @pytest.mark.parametrize("name", STATES)
-def test_state_of_others_is_set_and_put_back(name):
+def test_global_state_is_set_and_restored(name):
     get, put, theirs, ours = STATES[name]
     put(theirs)
     try:
@@ -179,7 +179,7 @@ def test_state_of_others_is_set_and_put_back(name):
         put(ours)
 
 
-def test_random_states_and_errors_of_numpy_are_put_back():
+def test_random_states_and_errors_of_numpy_are_restored():
     random.seed(3)
     np.random.seed(3)
     expected = random.getstate(), np.random.get_state()[1].tolist()
@@ -191,7 +191,7 @@ def test_random_states_and_errors_of_numpy_are_put_back():
     assert (random.getstate(), np.random.get_state()[1].tolist()) == expected
 
 
-def test_modes_in_which_nothing_can_run_are_named():
+def test_unusable_modes_of_tensorflow_are_refused():
     with tf.Graph().as_default(), pytest.raises(ValueError, match="eager execution is off"):
         with process.settled():
             pass
@@ -201,7 +201,7 @@ def test_modes_in_which_nothing_can_run_are_named():
             pass
 
 
-def test_a_truncated_image_is_one_whoever_asked_pillow_to_fill_it_up(tmp_path, monkeypatch):
+def test_truncated_images_are_bad_even_if_pillow_is_set_to_load_them(tmp_path, monkeypatch):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "x.jpg")
     content = (tmp_path / "x.jpg").read_bytes()
@@ -232,7 +232,7 @@ with tensorflow_started():
     assert done.stdout.split() == ["float32", "channels_last", "float32"]
 
 
-def test_a_keras_json_that_keras_refuses_is_named(tmp_path):
+def test_an_invalid_keras_json_is_named(tmp_path):
     (tmp_path / "keras.json").write_text('{"floatx": "float8"}')
     code = "from tl_keras.run.quiet import start_tensorflow; start_tensorflow()"
     environment = {**os.environ, "KERAS_HOME": str(tmp_path)}
@@ -242,8 +242,8 @@ def test_a_keras_json_that_keras_refuses_is_named(tmp_path):
     assert expected in done.stderr.splitlines()[-1]
 
 
-def test_deterministic_operators_are_no_failure():
-    """In a process of its own, since they cannot be turned off again."""
+def test_runs_work_with_deterministic_operators():
+    """Runs in its own process, because deterministic operators cannot be switched off again."""
     code = """
 import keras, numpy as np, tensorflow as tf
 from tl_keras.training import features
@@ -257,7 +257,7 @@ print(tensors[0].shape, float(stamps[0]) > 1e9)
     assert done.stdout == "(2, 3) True\n", done.stderr
 
 
-def test_logging_of_the_program_is_left_as_it_was(monkeypatch):
+def test_logging_of_the_calling_program_is_unchanged(monkeypatch):
     monkeypatch.setattr(logging.root, "handlers", [])
     with process.settled():
         absl.logging.warning("the first line of absl sets up logging")
@@ -265,16 +265,18 @@ def test_logging_of_the_program_is_left_as_it_was(monkeypatch):
     assert logging.root.handlers == []
 
 
-# No home, no room.
+# No home folder, no writable folder.
 
 
-def test_no_home_names_the_setting(monkeypatch):
+def test_a_missing_home_folder_names_the_setting(monkeypatch):
     monkeypatch.setattr(store.platformdirs, "user_cache_dir", lambda *_, **__: "~/.cache/tl_keras")
-    with pytest.raises(ValueError, match=r"cache\.path: this user has no home .*XDG_CACHE_HOME"):
+    with pytest.raises(
+        ValueError, match=r"cache\.path: .* which this user does not have; .*XDG_CACHE_HOME"
+    ):
         store.folder(CacheConfig())
 
 
-def test_a_cache_that_cannot_be_written_names_the_setting(tmp_path):
+def test_an_unwritable_cache_names_the_setting(tmp_path):
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / ("x" * 300)):
         with pytest.raises(ValueError, match=r"cache\.path: .* cannot be written: .*--set cache"):

@@ -1,4 +1,4 @@
-"""Claims on tl_keras/quiet.py: what C++ writes to stderr is held back, and shown where it fails."""
+"""Claims on run/quiet.py: C++ output to stderr is held back, and shown if something fails."""
 
 import io
 import logging
@@ -12,7 +12,7 @@ import pytest
 from tl_keras.run.quiet import quiet, start_tensorflow
 
 
-def test_holds_back_what_is_written_to_the_descriptor(capfd):
+def test_holds_back_output_to_the_descriptor(capfd):
     os.write(2, b"before\n")
     with quiet():
         os.write(2, b"chatter of C++\n")
@@ -22,7 +22,7 @@ def test_holds_back_what_is_written_to_the_descriptor(capfd):
     assert capfd.readouterr() == ("result\n", "before\nafter\n")
 
 
-def test_shows_what_was_held_when_the_body_fails(capfd):
+def test_shows_the_output_if_the_body_fails(capfd):
     with pytest.raises(ValueError), quiet():
         os.write(2, b"the cause \xff\n")
         raise ValueError
@@ -32,7 +32,7 @@ def test_shows_what_was_held_when_the_body_fails(capfd):
     assert "after\n" in shown
 
 
-def test_ctrl_c_is_no_failure(capfd):
+def test_ctrl_c_is_not_a_failure(capfd):
     with pytest.raises(KeyboardInterrupt), quiet():
         os.write(2, b"chatter of C++\n")
         raise KeyboardInterrupt
@@ -40,7 +40,7 @@ def test_ctrl_c_is_no_failure(capfd):
     assert capfd.readouterr().err == "after\n"
 
 
-def test_nested_the_inner_failure_is_shown_where_the_outer_survives_it(capfd):
+def test_nested_an_inner_failure_is_shown_though_the_outer_body_survives(capfd):
     with quiet():
         os.write(2, b"outer\n")
         with pytest.raises(ValueError), quiet():
@@ -55,7 +55,7 @@ def test_nested_the_inner_failure_is_shown_where_the_outer_survives_it(capfd):
 
 
 def test_nested_failure_of_both_shows_both():
-    """In a process of its own: pytest's sys.stderr does not write to the descriptor."""
+    """Runs in its own process: sys.stderr under pytest does not write to the descriptor."""
     code = """
 import os
 from tl_keras.run.quiet import quiet
@@ -69,7 +69,7 @@ with quiet():
     assert done.stderr.startswith("outer\ninner\nTraceback")
 
 
-def test_holds_back_what_python_has_not_yet_flushed():
+def test_holds_back_unflushed_output_of_python():
     code = """
 import sys
 from tl_keras.run.quiet import quiet
@@ -84,8 +84,8 @@ sys.stderr.write("after")
     assert done.stderr == "before after"
 
 
-def test_works_where_stderr_has_no_descriptor(monkeypatch, capfd):
-    """As in a notebook, whose stderr is no file."""
+def test_works_if_stderr_has_no_descriptor(monkeypatch, capfd):
+    """As in a notebook, whose stderr is not a file."""
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
     with pytest.raises(ValueError), quiet():
@@ -96,7 +96,7 @@ def test_works_where_stderr_has_no_descriptor(monkeypatch, capfd):
 
 
 def test_works_without_stderr():
-    """As under pythonw, or where the caller has closed it."""
+    """As under pythonw, or if the calling program has closed it."""
     code = "from tl_keras.run.quiet import quiet\nwith quiet(): print('done')"
     command = 'exec "$0" -c "$1" 2>&-'
     done = subprocess.run(["sh", "-c", command, sys.executable, code], capture_output=True)
@@ -130,7 +130,7 @@ def test_keras_on_another_backend_is_refused(monkeypatch):
         start_tensorflow()
 
 
-def test_another_backend_that_was_asked_for_gives_a_warning(monkeypatch):
+def test_another_backend_in_the_environment_gives_a_warning(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     keras = SimpleNamespace(backend=SimpleNamespace(backend=lambda: "tensorflow"))
     monkeypatch.setitem(sys.modules, "keras", keras)

@@ -1,4 +1,4 @@
-"""result.json: what it may hold, what is refused when it is written, what is left out when read."""
+"""Claims on result.json: its content, what is refused on writing, what is left out on reading."""
 
 import json
 import pickle
@@ -16,7 +16,7 @@ TASK = "classification"
 
 
 def values() -> dict:
-    """A result as its file has it."""
+    """Returns a result as it is after writing and reading its file."""
     made = result(search=searched(trial(0, 0.5, 5), trial(1, 1.0, 7), lost(2, "diverged")))
     return json.loads(json.dumps(to_json(made)))
 
@@ -25,11 +25,11 @@ def read(**changed) -> tuple[whole.Result, list[str]]:
     return parse(values() | changed, TASK)
 
 
-def test_a_file_reads_as_what_was_written():
+def test_reading_gives_the_result_that_was_written():
     assert parse(values(), TASK) == (build(values()), [])
 
 
-def test_what_was_not_given_is_not_written():
+def test_missing_parts_are_not_written():
     assert "repair" not in to_json(exported("file"))
     assert "undecided" not in exported("file") and exported("file").undecided is None
     assert to_json(exported("file", latency_ms=None))["latency_ms"] is None
@@ -49,7 +49,7 @@ def test_a_part_reads_as_a_dict():
     ("name", "value"),
     [("acuracy", 0.9), ("bytes", "many"), ("status", None), ("interval", [0.1]), ("n", 1.5)],
 )
-def test_a_producer_gives_what_is_declared(name, value):
+def test_undeclared_values_are_refused(name, value):
     with pytest.raises(ValidationError):
         Exported(**to_json(exported("file")) | {name: value})
 
@@ -59,13 +59,13 @@ def test_a_result_of_a_command_is_checked():
         build(values() | {"chosen": {"temperature": 1.0, "epochs": 3}})
 
 
-def test_measures_are_those_of_a_task():
+def test_measures_are_checked_by_the_task():
     assert exported("file", log_loss=0.3)["log_loss"] == 0.3
     with pytest.raises(ValidationError, match="unknown measure 'luck'"):
         exported("file", luck=0.3)
 
 
-def test_what_is_wrong_is_left_out_and_named():
+def test_invalid_parts_are_left_out_and_named():
     found, wrong = read(device=5, val={"accuracy": 0.5})
     assert found.device is None and found.val is None and found.test is not None
     assert [line.partition(":")[0] for line in wrong] == [
@@ -74,7 +74,7 @@ def test_what_is_wrong_is_left_out_and_named():
     ]
 
 
-def test_trials_that_are_wrong_are_left_out_of_a_search():
+def test_invalid_trials_are_left_out_of_a_search():
     search = values()["search"]
     search["trials"][0] |= {"score": "high"}
     search["trials"][2] |= {"elapsed": None, "kept": 3}
@@ -86,14 +86,14 @@ def test_trials_that_are_wrong_are_left_out_of_a_search():
 
 
 @pytest.mark.parametrize("odd", [None, [], {}, "text", -1, 1e300, True, [None], {"a": {}}])
-def test_any_json_is_read(odd):
+def test_any_json_can_be_read(odd):
     for name in whole.Result.model_fields:
         found, _ = read(**{"schema" if name == "version" else name: odd})
         assert found.task == TASK
     assert parse({}, TASK)[0].pipeline == ""
 
 
-def test_fields_of_a_later_version_are_passed_over():
+def test_fields_of_a_later_version_are_ignored():
     for mood in (3.0, "x", {"a": [1]}, None, True):
         found, wrong = read(weather="fine", test=to_json(scores(77)) | {"mood": mood}, schema=3)
         assert not wrong and found.test == scores(77)
@@ -106,7 +106,7 @@ def test_a_measure_is_a_number(odd):
     assert "accuracy" not in found.export["int8"] and "export.int8" in wrong[0]
 
 
-def test_a_name_that_is_not_unicode_is_left_out():
+def test_names_that_are_not_unicode_are_left_out():
     found, wrong = read(**{"\ud800": 1})
     assert found.test == result().test and len(wrong) == 1
 

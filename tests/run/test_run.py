@@ -1,4 +1,4 @@
-"""Claims on tl_keras/run.py: what a folder holds, who may use it, and what a kill leaves."""
+"""Claims on run/run.py and run/folder.py: files of a run, locks, and recovery after a kill."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ OTHER = {"export": {"formats": ["int8"]}}
 
 @pytest.fixture
 def run(tmp_path) -> Run:
-    """An unfinished run that has trained its head and that nobody works on."""
+    """An unfinished run that has trained its head and is not locked."""
     with runs.opened(config(), tmp_path / "run", "finetune") as run:
         (run.checkpoint / "finetune.npy").touch()
         return run
@@ -44,7 +44,7 @@ def files(*formats: str) -> dict[str, Exported]:
     return {name: exported(name) for name in formats}
 
 
-def test_record_joins_parts(run):
+def test_record_merges_dicts(run):
     run.add(data={"train": 1}, kept="head")
     run.add(data={"val": 2}, kept="mix", seconds={"head": 1.0})
     assert run.record == {
@@ -60,7 +60,7 @@ def test_record_outlives_the_process(run):
     assert runs.load(run.workdir).record["kept"] == "head"
 
 
-def test_timed_adds_up_and_counts_no_failure(run):
+def test_timed_adds_up_and_ignores_failures(run):
     with run.timed("head"):
         time.sleep(0.02)
     first = run.record["seconds"]["head"]
@@ -75,7 +75,7 @@ def test_timed_adds_up_and_counts_no_failure(run):
     assert set(run.record["seconds"]) == {"head", "data"}
 
 
-def test_opened_saves_the_config_and_goes_on(run):
+def test_opened_saves_the_config_and_continues(run):
     run.add(kept="head")
     assert configs.load(run.workdir / "config.yaml") == run.config
     with runs.opened(config(), run.workdir, "finetune") as again:
@@ -99,7 +99,7 @@ def test_finished_is_none_until_the_result_is_there(run):
     assert found.workdir == run.workdir
 
 
-def test_finished_makes_nothing(tmp_path):
+def test_finished_creates_no_folder(tmp_path):
     assert runs.finished(config(), tmp_path / "new" / "run", "finetune") is None
     assert not list(tmp_path.iterdir())
 
@@ -111,13 +111,13 @@ def test_finished_run_with_exports_is_not_done_when_some_are_added(run):
     assert runs.finished(config(**tolerance), run.workdir, "finetune") is None
 
 
-def test_finished_run_is_done_when_it_has_what_is_asked_for(run):
+def test_finished_run_is_done_if_it_has_all_formats(run):
     finish(run, export=files(*config().export.formats))
     assert runs.finished(config(**OTHER), run.workdir, "finetune") is not None
     assert runs.finished(config(cache={"max_bytes": 0}), run.workdir, "finetune") is not None
 
 
-def test_saved_config_names_what_was_exported(run):
+def test_saved_config_names_all_exported_formats(run):
     finish(run, export=files("float32", "int8"))
     assert configs.load(run.workdir / "config.yaml").export.formats == ("float32", "int8")
 
@@ -129,7 +129,7 @@ def test_finished_run_without_exports_stays_done(tmp_path):
 
 
 class Killed(BaseException):
-    """Stands for a kill."""
+    """Simulates a kill."""
 
 
 def killed_in_finish(run: Run, monkeypatch, step: str):
@@ -166,7 +166,7 @@ def test_killed_while_exports_are_made_again_is_not_done(run, monkeypatch, step)
     assert runs.finished(config(**other), run.workdir, "finetune") is None
 
 
-def test_finished_run_keeps_its_config_until_more_is_done(run):
+def test_finished_run_keeps_its_config_until_it_is_finished_again(run):
     finish(run, export=files("float32"))
     with runs.opened(config(**OTHER), run.workdir, "finetune"):
         assert configs.load(run.workdir / "config.yaml").export.formats == ("float32",)
@@ -183,7 +183,7 @@ def test_leftover_temporary_files_are_removed(run):
         assert len(list(run.workdir.rglob("other"))) == 3
 
 
-def test_folder_of_a_kill_before_the_first_file_is_used(tmp_path):
+def test_folder_of_a_run_killed_at_its_start_is_used(tmp_path):
     marks.put(tmp_path, "run")
     (tmp_path / "checkpoint").mkdir()
     (tmp_path / ".lock").touch()
@@ -200,7 +200,7 @@ def test_damaged_record_says_what_to_do(run, name, text):
         runs.load(run.workdir)
 
 
-def test_damaged_config_says_whose_it_is(run):
+def test_damaged_config_names_its_folder(run):
     (run.workdir / "config.yaml").write_text("fit: {epoch: 3}\ndata: {source: digits}")
     expected = "--workdir: the config of '.*run' cannot be used: fit.epoch: no such field"
     for call in (runs.load, lambda workdir: runs.finished(config(), workdir, "finetune")):
@@ -209,7 +209,7 @@ def test_damaged_config_says_whose_it_is(run):
 
 
 def refused(workdir, pipeline="finetune", **sections) -> str:
-    """The message, which `finished` and `opened` give alike."""
+    """Returns the message of the error that both `finished` and `opened` raise."""
     messages = []
     with pytest.raises(ValueError) as caught:
         runs.finished(config(**sections), workdir, pipeline)
@@ -242,7 +242,7 @@ def test_refuses_another_config_and_names_the_field(run):
     )
 
 
-def test_untrained_run_takes_a_mended_config(run):
+def test_untrained_run_accepts_a_corrected_config(run):
     (run.checkpoint / "finetune.npy").unlink()
     run.add(seconds={"data": 1.0})
     (run.workdir / "data.json").touch()
@@ -261,7 +261,7 @@ def test_refuses_another_command(run, done):
     assert refused(run.workdir, "pretrain") == expected
 
 
-def test_refuses_a_folder_in_which_another_process_works(run):
+def test_refuses_a_folder_that_another_process_uses(run):
     code = (
         "import sys; from filelock import FileLock\n"
         "with FileLock(sys.argv[1]): print('locked', flush=True); sys.stdin.read()"
@@ -287,7 +287,7 @@ def test_refuses_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
     def mkdir(*_, **__):
         raise PermissionError(13, "Permission denied")
 
-    # Not by chmod: root can write everywhere.
+    # chmod would not help: root can write everywhere.
     monkeypatch.setattr("pathlib.Path.mkdir", mkdir)
     with pytest.raises(ValueError, match="run' cannot be written: Permission denied"):
         with runs.opened(config(), tmp_path / "run", "finetune"):
@@ -332,13 +332,13 @@ def test_home_is_expanded(monkeypatch, tmp_path):
     assert runs.load("~/run").workdir == tmp_path / "run"
 
 
-def test_numbers_that_json_lacks_are_a_fault(run):
+def test_numbers_that_json_lacks_raise(run):
     with pytest.raises(ValueError, match="JSON compliant"):
         run.add(loss=float("nan"))
     assert run.record == {"pipeline": "finetune"}
 
 
-def test_trials_that_take_no_time_do_not_stretch_the_minutes():
+def test_instant_trials_do_not_lower_the_expected_duration():
     budget = SearchConfig(minutes=1)
     first = trial(0, 0.5, 5, seconds=90.0, passes=70.0)
     others = [

@@ -1,1 +1,1 @@
-"""The ways to transfer: each says what happens, in order."""
+"""One module for each command that trains or uses a model; each reads from top to bottom."""

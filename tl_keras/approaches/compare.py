@@ -1,7 +1,7 @@
-"""compare: the approaches on one data set, same splits, one budget, side by side.
+"""compare: runs several approaches on the same splits with one budget, and recommends one.
 
-Each is an ordinary run in a folder of its own. Before any is trained, backbones are ranked by their
-features, and heads are fitted on growing parts of the training examples.
+Each approach is an ordinary run in its own folder. Before the first approach trains, the backbones
+are ranked by their features, and heads are fitted on growing parts of the training examples.
 """
 
 import json
@@ -15,7 +15,7 @@ from absl import logging
 
 from tl_keras import tasks
 from tl_keras.approaches.ranking import rank
-from tl_keras.approaches.recommending import answers_of, brought, recommended
+from tl_keras.approaches.recommending import answers_of, gain_of_chain, recommended
 from tl_keras.config import text as configs
 from tl_keras.config.commands import APPROACHES
 from tl_keras.config.messages import is_for_user
@@ -34,12 +34,16 @@ from tl_keras.run.result.part import MainScores
 from tl_keras.run.result.whole import Result
 from tl_keras.run.run import Run, read_result
 
-BOUNDED = {"full": "fit", "scratch": "fit", "search": "search"}  # Sections with `minutes`.
+BOUNDED = {
+    "full": "fit",
+    "scratch": "fit",
+    "search": "search",
+}  # The section whose `minutes` limits an approach.
 
 
 @dataclass(frozen=True)
 class Planned:
-    """An approach: its name, which is that of its folder, the command that it is, its config."""
+    """An approach: its name, which is also the name of its folder, its command and its config."""
 
     name: str
     command: str
@@ -47,7 +51,7 @@ class Planned:
 
 
 def run(config: RunConfig, workdir: str | Path) -> Run:
-    """Ranks the backbones, runs the approaches that the budget allows, and recommends one.
+    """Ranks the backbones, runs the approaches within the budget, and recommends one of them.
 
     Raises:
       ValueError: the config, the data or the folder cannot be used.
@@ -63,29 +67,31 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
         left_out = _run_all(run, approaches)
         done = [approach for approach in approaches if approach.name not in left_out]
         if not done:
-            raise ValueError(f"compare: nothing could be run: {next(iter(left_out.values()))}")
+            name, why = next(iter(left_out.items()))
+            raise ValueError(f"compare: none of the approaches could be run; {name}: {why}")
         described = {approach.name: _described(run, approach, done) for approach in done}
         answers = {
             approach.name: answers_of(run.workdir / approach.name, config.task) for approach in done
         }
-        told = {"left_out": left_out, "recommended": recommended(answers, config.task)}
+        parts = {"left_out": left_out, "recommended": recommended(answers, config.task)}
         if {"chain", "finetune"} <= answers.keys():
-            told["chain"] = brought(answers, config.task)
-        run.finish(run.outcome(approaches=described, **told, **machine.described()))
+            parts["chain"] = gain_of_chain(answers, config.task)
+        run.finish(run.outcome(approaches=described, **parts, **machine.described()))
         page.write(run.workdir)
     return run
 
 
 def planned(config: RunConfig) -> list[Planned]:
-    """The approaches that a config asks for, in order.
+    """Returns the approaches that a config asks for, in the order in which they run.
 
     Raises:
-      ValueError: one of them cannot be built.
+      ValueError: the config does not fit one of the approaches.
     """
-    asked, tree = config.compare, configs.to_tree(config)
+    wanted, tree = config.compare, configs.to_tree(config)
     if not config.model.is_pretrained:
-        raise ValueError("model.weights: compare needs pretrained ones; received none")
-    # One format compares sizes and latencies; `export` makes the others of the one that is chosen.
+        raise ValueError("model.weights: compare needs pretrained weights; received none")
+    # One format is enough to compare sizes and latencies. `tl-keras export` makes the others
+    # for the approach that is chosen.
     tree["export"]["formats"] = ["int8"]
     searched = {**tree["search"], "trials": config.search.trials or TRIALS}
     unlabelled = tree["data"].pop("unlabelled")
@@ -95,22 +101,22 @@ def planned(config: RunConfig) -> list[Planned]:
         "finetune": ("finetune", {}),
         "search": ("finetune", {"search": searched}),
         "full": ("finetune", {"fit": {"freeze": 0.0}}),
-        "chain": ("finetune", {"model": {"weights": asked.chain}}),
+        "chain": ("finetune", {"model": {"weights": wanted.chain}}),
         "cross_validate": ("cross_validate", {}),
         "parallel": ("parallel", {"data": {"unlabelled": unlabelled}}),
         "scratch": ("finetune", {"model": {"weights": "none"}, "fit": FROM_SCRATCH}),
     }
-    missing = {"chain": asked.chain is None, "parallel": unlabelled is None}
+    missing = {"chain": wanted.chain is None, "parallel": unlabelled is None}
     names: list[str] = [name for name in APPROACHES if not missing.get(name)]
-    if asked.approaches != "auto":
-        if "parallel" in asked.approaches and unlabelled is None:
+    if wanted.approaches != "auto":
+        if "parallel" in wanted.approaches and unlabelled is None:
             raise ValueError(
-                f"data.unlabelled: expected a folder of {config.nouns[1]}, or rest, for the "
-                "approach parallel; received none"
+                f"data.unlabelled: the approach parallel needs a folder of {config.nouns[1]}, or "
+                "rest; received none"
             )
-        names = [name for name in APPROACHES if name in asked.approaches]
-    for i, own in enumerate(asked.backbones, start=2):
-        changes[f"backbone_{i}"] = ("finetune", {"model": {**OTHER_MODEL, **own}})
+        names = [name for name in APPROACHES if name in wanted.approaches]
+    for i, model in enumerate(wanted.backbones, start=2):
+        changes[f"backbone_{i}"] = ("finetune", {"model": {**OTHER_MODEL, **model}})
         names.insert(len(names) - names.count("scratch"), f"backbone_{i}")
     return [_approach(name, *changes[name], tree) for name in names]
 
@@ -131,7 +137,7 @@ def _approach(
 
 
 def _models(config: RunConfig, approaches: Sequence[Planned]) -> dict[str, ModelConfig]:
-    """The backbones that are compared, by approach."""
+    """Returns the models whose backbones are ranked, by approach."""
     others = [approach for approach in approaches if approach.name.startswith("backbone_")]
     return {"finetune": config.model} | {
         approach.name: approach.config.model for approach in others
@@ -139,13 +145,13 @@ def _models(config: RunConfig, approaches: Sequence[Planned]) -> dict[str, Model
 
 
 def _run_all(run: Run, approaches: Sequence[Planned]) -> dict[str, str]:
-    """Runs the approaches that are not finished; those that could not be run, and why."""
+    """Runs the unfinished approaches; returns why others could not run, by name."""
     left_out = {}
     for i, approach in enumerate(approaches):
         folder = run.workdir / approach.name
         config = _bounded(run, approach, len(approaches) - i)
         if config is None:
-            left_out[approach.name] = "the budget, compare.minutes, was spent"
+            left_out[approach.name] = "the budget of compare.minutes is used up"
             continue
         logging.info("--- %s", approach.name)
         with run.timed(approach.name):
@@ -160,10 +166,10 @@ def _run_all(run: Run, approaches: Sequence[Planned]) -> dict[str, str]:
 
 
 def _do(approach: Run) -> None:
-    """Does an approach; what a finished one came to is checked alone."""
+    """Runs an approach. If the approach is finished, only its data are checked for changes."""
 
-    def work(one: Run) -> None:
-        launch(one.pipeline, one.config, one.workdir, nullcontext)  # TensorFlow runs already.
+    def work(run: Run) -> None:
+        launch(run.pipeline, run.config, run.workdir, nullcontext)  # TensorFlow is started already.
 
     if approach.result is not None:
         work(approach)
@@ -175,28 +181,33 @@ def _do(approach: Run) -> None:
 
 
 def _bounded(run: Run, approach: Planned, left: int) -> RunConfig | None:
-    """The config of an approach with its share of what is left of the budget, or with the share
-    that it was begun with; None of nothing."""
+    """Returns the config of an approach with its share of the budget, or None if none is left.
+
+    An approach that was started before keeps its earlier share.
+
+    Args:
+      left: how many approaches share the rest of the budget, this one included.
+    """
     config, minutes = approach.config, run.config.compare.minutes
-    name: Any = BOUNDED.get(approach.name)
-    begun = run.workdir / approach.name / "config.yaml"
-    if minutes is None or (begun.is_file() and not name):
+    section: Any = BOUNDED.get(approach.name)
+    saved = run.workdir / approach.name / "config.yaml"
+    if minutes is None or (saved.is_file() and not section):
         return config
-    if begun.is_file():
-        share = getattr(configs.load(begun), name).minutes
+    if saved.is_file():
+        share = getattr(configs.load(saved), section).minutes
     else:
         rest = minutes - sum(run.record.get("seconds", {}).values()) / 60
         if rest <= 0:
             return None
         share = rest / left
-    if not name:
+    if not section:
         return config
-    section = getattr(config, name).model_copy(update={"minutes": share})
-    return config.model_copy(update={name: section})
+    bounded = getattr(config, section).model_copy(update={"minutes": share})
+    return config.model_copy(update={section: bounded})
 
 
 def _described(run: Run, approach: Planned, done: Sequence[Planned]) -> ApproachRecord:
-    """What `approaches` of `result.json` has of a run."""
+    """Returns the entry of an approach in `approaches` of `result.json`."""
     result = read_result(run.workdir / approach.name, run.config.task)
     exported = (result.export or {}).get("int8")
     short = tasks.of(run.config.task, "metrics").IN_SHORT
@@ -229,10 +240,12 @@ def _training(result: Result) -> float:
 
 
 def _to_scratch(run: Run, approach: Planned, done: Sequence[Planned]) -> float | None:
-    """Seconds of training after which an approach is as good on validation as the one from scratch
-    ever becomes; None where it never is, or nobody can say."""
-    known = any(other.name == "scratch" for other in done)
-    if not known or approach.command != "finetune" or approach.config.search.wanted:
+    """Returns the seconds of training until an approach is as good as the best epoch of `scratch`.
+
+    Returns None if the approach never is, if `scratch` did not run, or if the run has no curve.
+    """
+    has_scratch = any(other.name == "scratch" for other in done)
+    if not has_scratch or approach.command != "finetune" or approach.config.search.wanted:
         return None
     task = run.config.task
     bar = max(score for _, score in training_curve(run.workdir / "scratch", task))
@@ -241,12 +254,14 @@ def _to_scratch(run: Run, approach: Planned, done: Sequence[Planned]) -> float |
 
 
 def training_curve(folder: Path, task: str = tasks.DEFAULT) -> list[tuple[float, float]]:
-    """Of a run seconds since its first feature or step, and how good it is on validation, the more
-    the better, in order."""
+    """Returns pairs of seconds and validation score of a run, in order.
+
+    The seconds count from the first feature or step. A higher score is better.
+    """
     main, score = tasks.of(task, "names").MAIN, tasks.of(task, "metrics").score
-    spent = read_result(folder, task).seconds
-    before = {"head": spent.get("features", 0.0), "scratch": 0.0}
-    before["finetune"] = before["head"] + spent.get("head", 0.0)
+    seconds = read_result(folder, task).seconds
+    before = {"head": seconds.get("features", 0.0), "scratch": 0.0}
+    before["finetune"] = before["head"] + seconds.get("head", 0.0)
     lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     records = [json.loads(line) for line in lines]
     return [

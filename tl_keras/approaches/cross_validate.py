@@ -1,5 +1,8 @@
-"""cross_validate: k folds of a small set, each scored by a model that has not seen it; then a model
-of everything, made as the folds chose. Nothing of the test split decides anything."""
+"""cross_validate: scores each of k folds with a model that has not seen it; trains a final model.
+
+The final model trains on all folds with the settings that the folds chose. The test split is only
+measured and decides nothing.
+"""
 
 import json
 import shutil
@@ -51,9 +54,9 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
         every = folds_of(run, data)
         model = backbones.trained(run, data, backbone, train)
         if run.result:
-            judged = folds.judged(every[0], data), folds.judge(every[0])
-            seen = folds.held_out_of(data, every)
-            run.finish(exports.exported_again(run, model, *judged, seen))
+            compared = folds.proof_data(every[0], data), folds.proof_subject(every[0])
+            held_out = folds.held_out_of(data, every)
+            run.finish(exports.exported_again(run, model, *compared, held_out))
         else:
             result = _result(run, model, data, every)
             for folder in run.workdir.glob("fold_*"):
@@ -66,29 +69,29 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
 
 
 def _check(config: RunConfig) -> None:
-    """Raises ValueError where a config's other sections leave nothing to cross-validate."""
+    """Raises ValueError if another section of the config rules out cross-validation."""
     if config.data.source == "glyphs":
         raise ValueError(
-            "data.source: glyphs are drawn anew each epoch; expected examples that can be dealt "
-            "out to folds, as of folder, csv, tfds or digits"
+            "data.source: glyphs are drawn anew each epoch, so they cannot be divided into folds; "
+            "expected folder, csv, tfds or digits"
         )
     final = config.cross_validate.final
     if final != "refit" and (not config.model.is_pretrained or config.search.wanted):
-        why = "searches find other models" if config.search.wanted else "model.weights is none"
+        why = "a search runs in each fold" if config.search.wanted else "model.weights is none"
         raise ValueError(
-            f"cross_validate.final: {final} is of folds that start from the same point, and {why}; "
-            "expected refit"
+            f"cross_validate.final: {final} needs folds that start from the same weights, but "
+            f"{why}; expected refit"
         )
 
 
 def train(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
-    """Trains the folds that are left, and the final model.
+    """Trains the folds that are not finished and the final model, which is returned.
 
     Args:
-      data: train and val in one, see `Dataset.pooled`.
+      data: train and val as one split, see `Dataset.pooled`.
 
     Raises:
-      ValueError: an answer has too few examples.
+      ValueError: an answer, such as a class, has too few examples.
     """
     every = folds_of(run, data)
     config = every[0].run.config
@@ -107,11 +110,11 @@ def train(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
     chosen = _chosen(data, every)
     final = config.cross_validate.final
     run.add(chosen=chosen)
-    alike = replace(run, config=config)
+    refitted = replace(run, config=config)
     if final == "refit":
         if arch is None:
-            return adapt.from_scratch(alike, data, new_backbone(config), chosen)
-        return adapt.refit(alike, arch, chosen)
+            return adapt.from_scratch(refitted, data, new_backbone(config), chosen)
+        return adapt.refit(refitted, arch, chosen)
     members = [models.load(fold.run.workdir / "model.keras") for fold in every]
     merged = {"average": combine.average, "ensemble": combine.ensemble}[final](members)
     depth = adapt.depth_of(config, arch.backbone, plan_of(config, data.dataset, pretrained=True))
@@ -120,50 +123,65 @@ def train(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
 
 
 def _chosen(data: Data, every: Sequence[Fold]) -> Chosen:
-    """What the folds come to together: by all of their validation examples a gain is seen that is
-    within the noise of each. The temperature is one that fits what was held out."""
+    """Returns the settings that all folds together choose for the final model.
+
+    All validation examples together can show a gain that is within the noise of a single fold. The
+    temperature is fitted to the held-out examples.
+    """
     config, results = every[0].run.config, [fold.run.result for fold in every]
-    found = [result.chosen for result in results]
-    regularisation, alike = None, list(every)
+    choices = [result.chosen for result in results]
+    regularisation, agreeing = None, list(every)
     if not config.model.is_pretrained:
-        kept, temperatures = "scratch", [chosen.temperature for chosen in found]
+        kept, temperatures = "scratch", [choice.temperature for choice in choices]
     else:
-        standing = [result.model.candidates for result in results]
-        kept = tasks.of(config.task, "choice").together(config.fit.choose_by, standing)
-        temperatures = [own[kept].temperature for own in standing if kept in own]
-        alike = [fold for fold, own in zip(every, found, strict=True) if own.kept == kept]
+        candidates = [result.model.candidates for result in results]
+        kept = tasks.of(config.task, "choice").together(config.fit.choose_by, candidates)
+        temperatures = [named[kept].temperature for named in candidates if kept in named]
+        agreeing = [
+            fold for fold, choice in zip(every, choices, strict=True) if choice.kept == kept
+        ]
         regularisation = _regularisation(every)
-    trained = [chosen.epochs for chosen in found if chosen.epochs]
-    temperature = float(np.exp(np.mean(np.log(temperatures)))) * _further(data, alike)
-    epochs = round(float(np.mean(trained))) if trained else 0
-    return Chosen(kept=kept, regularisation=regularisation, temperature=temperature, epochs=epochs)
+    epochs = [choice.epochs for choice in choices if choice.epochs]
+    temperature = float(np.exp(np.mean(np.log(temperatures)))) * _correction(data, agreeing)
+    return Chosen(
+        kept=kept,
+        regularisation=regularisation,
+        temperature=temperature,
+        epochs=round(float(np.mean(epochs))) if epochs else 0,
+    )
 
 
-def _further(data: Data, alike: Sequence[Fold]) -> float:
-    """The temperature that fits what folds held out, beside that of their own; 1 of none."""
-    if not alike:
+def _correction(data: Data, agreeing: Sequence[Fold]) -> float:
+    """Returns the factor by which the folds' temperatures change to fit their held-out examples.
+
+    Args:
+      agreeing: the folds that keep the same candidate as the final model; 1.0 if there are none.
+    """
+    if not agreeing:
         return 1.0
-    answers = np.concatenate([folds.answers(fold) for fold in alike])
-    rows = np.concatenate([fold.rows for fold in alike])
+    answers = np.concatenate([folds.answers(fold) for fold in agreeing])
+    rows = np.concatenate([fold.rows for fold in agreeing])
     losses = tasks.of(data.dataset.task, "losses")
     return losses.fit_temperature(losses.raw_of(answers), data.inputs["train"].labels[rows])
 
 
 def _regularisation(every: Sequence[Fold]) -> float:
-    """The strength with the least validation loss of the head, mean over the folds."""
+    """Returns the regularisation of the head with the least mean validation loss over the folds."""
     losses: dict[float, list[float]] = {}
     for fold in every:
         lines = (fold.run.workdir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
         for record in map(json.loads, lines):
             if record["stage"] == "head":
                 losses.setdefault(record["regularisation"], []).append(record["val_loss"])
-    # Those that a fold did not try were worse than its own by far.
-    tried = {strength: own for strength, own in losses.items() if len(own) == len(every)}
-    return min(tried, key=lambda strength: np.mean(tried[strength]))
+    # A strength that some fold did not try was far worse than the best one of that fold.
+    complete = {
+        strength: of_folds for strength, of_folds in losses.items() if len(of_folds) == len(every)
+    }
+    return min(complete, key=lambda strength: np.mean(complete[strength]))
 
 
 def _refit_searched(run: Run, data: Data) -> keras.Model:
-    """A search on everything, as in each fold, and its best trial trained on everything."""
+    """Searches on all examples as in each fold, and trains the best trial on all examples."""
     config = run.config
     part = everything(data, config)
     whole = Run(run.workdir / "fold_all", config, "fold")
@@ -171,37 +189,41 @@ def _refit_searched(run: Run, data: Data) -> keras.Model:
     with run.timed("folds"):
         job.prepare(whole, part=ALL, fingerprint=fingerprint, began=began)
         best_model(whole, part, new_backbone(config))
-    found = whole.record
+    record = whole.record
     best = runs.as_trained(whole)
-    trial = configs.load(whole.workdir / "search" / found["search"]["best"] / "config.yaml")
-    config, chosen = settled(trial, part), Chosen.model_validate(found["chosen"])
-    run.add(search={**found["search"], "folder": "fold_all/search"}, chosen=chosen)
+    trial = configs.load(whole.workdir / "search" / record["search"]["best"] / "config.yaml")
+    config, chosen = settled(trial, part), Chosen.model_validate(record["chosen"])
+    run.add(search={**record["search"], "folder": "fold_all/search"}, chosen=chosen)
     data = prepared_again(data, best.config, ("train",))
-    alike = replace(run, config=config)
+    refitted = replace(run, config=config)
     if not config.model.is_pretrained:
-        return adapt.from_scratch(alike, data, new_backbone(config), chosen)
+        return adapt.from_scratch(refitted, data, new_backbone(config), chosen)
     depth = plan_of(config, data.dataset, pretrained=True).freeze
     arch = architecture(run, config, data, new_backbone(config), [depth])
-    return adapt.refit(alike, arch, chosen)
+    return adapt.refit(refitted, arch, chosen)
 
 
 def _result(run: Run, model: keras.Model, data: Data, every: Sequence[Fold]) -> Result:
-    """`result.json`: validation is what was held out, by those who had not seen it."""
-    dealt = [folds.out_of_fold(data, every, repeat) for repeat in range(every[-1].repeat + 1)]
-    answers = np.mean(dealt, axis=0)
-    suspected = doctor.suspected_by(answers, data.dataset)
-    run.find(**suspected)
-    _write_label_quality(run, answers, data, suspected["suspects"])
+    """Returns `result.json`. Its validation split is all held-out examples.
+
+    Each example is answered by a model that has not seen it.
+    """
+    by_repeat = [folds.out_of_fold(data, every, repeat) for repeat in range(every[-1].repeat + 1)]
+    answers = np.mean(by_repeat, axis=0)
+    findings = doctor.suspected_by(answers, data.dataset)
+    run.find(**findings)
+    _write_label_quality(run, answers, data, findings["suspects"])
     trained, data = run_data.for_model(run, data)
     tested = evaluation.predict(trained, model, data, ("test",))
-    found = {"val": dealt[0], **tested}
-    measured = evaluation.evaluate(trained, model, _whole(data), found)
+    measured = evaluation.evaluate(
+        trained, model, _with_held_out(data), {"val": by_repeat[0], **tested}
+    )
     exported = exports.exported(
         trained,
         model,
-        folds.judged(every[0], data),
+        folds.proof_data(every[0], data),
         tested,
-        folds.judge(every[0]),
+        folds.proof_subject(every[0]),
         folds.held_out_of(data, every),
     )
     results = [fold.run.result for fold in every]
@@ -217,30 +239,33 @@ def _result(run: Run, model: keras.Model, data: Data, every: Sequence[Fold]) -> 
 def _write_label_quality(
     run: Run, answers: np.ndarray, data: Data, suspects: Sequence[dict[str, Any]]
 ) -> None:
-    """Writes `label_quality.csv`: all examples, that whose label is most doubtful first; nothing
-    for a task without doubts about labels."""
+    """Writes `label_quality.csv` with all examples, the most doubtful label first.
+
+    Writes nothing if the task does not judge labels.
+    """
     examples, classes = data.dataset.splits["train"], data.dataset.classes
-    doubts = tasks.maybe(run.config.task, "labels")
-    if doubts is None:
+    labels_of = tasks.maybe(run.config.task, "labels")
+    if labels_of is None:
         return
-    quality, suggested = doubts.label_quality(answers, data.dataset.labels("train"))
-    doubted = {entry["file"] for entry in suspects}
+    quality, suggested = labels_of.label_quality(answers, data.dataset.labels("train"))
+    suspected = {entry["file"] for entry in suspects}
     lines = [["file", "label", "suggested", "quality", "suspect"]]
     for i in np.argsort(quality, kind="stable"):
         file, label = examples[i].file, classes[examples[i].label]
         number = f"{quality[i]:.6f}"
-        lines.append([file, label, classes[suggested[i]], number, str(int(file in doubted))])
+        lines.append([file, label, classes[suggested[i]], number, str(int(file in suspected))])
     write_csv(run.workdir / "label_quality.csv", lines)
 
 
-def _whole(data: Data) -> Data:
-    """All that was held out in turn, in the place of a validation split."""
+def _with_held_out(data: Data) -> Data:
+    """Returns the data with all examples, each of which was held out once, as validation split."""
     splits, inputs = data.dataset.splits, data.inputs
     dataset = replace(data.dataset, splits={**splits, "val": splits["train"]})
     return Data(dataset, {**inputs, "val": inputs["train"]})
 
 
 def _described(fold: Fold, result: Result) -> FoldRecord:
+    """Returns the entry of a fold in `folds` of `result.json`."""
     scores, values = result.held_out, {}
     if search := result.search:
         best = next(trial for trial in search.trials if trial.trial == search.best)
@@ -260,7 +285,7 @@ def _described(fold: Fold, result: Result) -> FoldRecord:
 
 
 def _summary(config: RunConfig, results: Sequence[Result]) -> CrossValidation:
-    """`cross_validation` of `result.json`: mean and deviation over all folds."""
+    """Returns `cross_validation` of `result.json`: mean and standard deviation over all folds."""
     metrics = tasks.of(config.task, "names").METRICS
     scores = {name: [result.held_out[name] for result in results] for name in metrics}
     described = {

@@ -1,4 +1,4 @@
-"""What finetune would do with a config, and how long it would take, without a run folder."""
+"""finetune --dry_run: estimates what finetune does with a config, without writing a run folder."""
 
 import time
 from collections import defaultdict
@@ -16,7 +16,7 @@ from tl_keras.data.examples import SPLITS
 from tl_keras.data.load import load
 from tl_keras.data.prepared import Data, prepared
 from tl_keras.data.record import refuse_leaks
-from tl_keras.data.wording import left_out, shortened
+from tl_keras.data.wording import count_of, left_out, number_of, shortened
 from tl_keras.modalities import part
 from tl_keras.training import adapt, architecture, features, suffix
 from tl_keras.training.architecture import HEAD_SPLITS
@@ -27,21 +27,21 @@ from tl_keras.training.network.fold_batch_norm import Inference
 from tl_keras.training.plan import Plan, num_views
 
 TIMED_STEPS = 3
-CONVERSION = 2.0  # seconds a format; MobileNetV2 took 5 for all, and as much to time them
-# Bytes a weight in the files of a run: model.keras, and each exported format.
+CONVERSION = 2.0  # seconds per format; all formats of MobileNetV2 took 5 s, and 5 s to be timed
+# Bytes per weight in the files of a run: model.keras and each exported format.
 BYTES = {"keras": 4, "saved_model": 4, "onnx": 4, "float32": 4, "float16": 2, "dynamic": 1}
 BYTES |= {"int8": 1, "int16x8": 1}
 
 
 def estimate(config: RunConfig) -> list[str]:
-    """Lines for people: the data, the plan, seconds by phase, disk.
+    """Returns lines about the data, the plan, the seconds by phase and the disk space.
 
-    The data are audited and decoded as a run does it (the audit is remembered), then one batch is
-    timed forwards and a few steps of training.
+    The data are checked and decoded as in a run, and the results of the check are cached. Then one
+    forward pass of a batch and a few training steps are timed.
 
     Raises:
-      ValueError: what a run would refuse: the data, the weights, what of them it was trained on,
-        the freeze depth.
+      ValueError: a run would fail: the data, the weights or the freeze depth cannot be used, or the
+        weights were trained on validation or test examples.
     """
     backbone = models.pretrained(config.model, config.settings)
     started = time.monotonic()
@@ -50,43 +50,46 @@ def estimate(config: RunConfig) -> list[str]:
     for trial in space.first_trials(config):
         refuse_leaks(dataset, trial.model)
     data = prepared(dataset, config)
-    found = part(config.modality, "examine").examine(dataset, data.inputs, config.settings)
+    findings = part(config.modality, "examine").examine(dataset, data.inputs, config.settings)
     seconds = {"data": time.monotonic() - started}
     plan = architecture.plan_of(config, dataset, pretrained=config.model.is_pretrained)
     depth = adapt.depth_of(config, backbone, plan)
     seconds |= _seconds(config, data, backbone, plan, depth.cut)
+    batch_size = min(config.fit.batch_size, len(data.inputs["train"]))
     return [
-        *_of_data(data, found),
-        f"model: {config.model.backbone}, {backbone.count_params():,} parameters below the head, "
-        f"{_frozen(depth)}",
-        f"training: at most {plan.epochs} epochs of {plan.steps} steps of "
-        f"{min(config.fit.batch_size, len(data.inputs['train']))} {dataset.nouns[1]}, peak "
-        f"learning rate {plan.learning_rate:g}",
+        *_of_data(data, findings),
+        f"model: {config.model.backbone} with {backbone.count_params():,} parameters (without the "
+        f"head), {_frozen(depth)}",
+        f"training: at most {number_of(plan.epochs, 'epoch')} of {number_of(plan.steps, 'step')} "
+        f"with {number_of(batch_size, *dataset.nouns)} each, peak learning rate "
+        f"{plan.learning_rate:g}",
         *_times(seconds, plan),
         *_of_search(config),
         *_disk(config, data, backbone),
     ]
 
 
-def _of_data(data: Data, found: dict) -> list[str]:
+def _of_data(data: Data, findings: dict) -> list[str]:
     dataset = data.dataset
     counts = ", ".join(f"{len(dataset.splits[split])} {split}" for split in SPLITS)
-    what = tasks.of(dataset.task, "words").counted(dataset.classes)
-    lines = [f"data: {what}; {counts} {dataset.nouns[1]}"]
+    answers = tasks.of(dataset.task, "words").counted(dataset.classes)
+    lines = [f"data: {answers}; {counts} {dataset.nouns[1]}"]
     lines += [f"  {line}" for line in left_out(dataset.quarantined)]
     lines += [f"  {warning}" for warning in dataset.warnings]
     one, many = tasks.of(dataset.task, "names").NOUNS
     rare = defaultdict(list)
-    for entry in found["rare"]:
+    for entry in findings["rare"]:
         rare[entry["why"]].append(entry)
     for why, entries in rare.items():
         if len(entries) == 1:
-            lines.append(f"  {one} {entries[0]['class']!r}: {entries[0]['n']}, {why}")
+            name, n = entries[0]["class"], entries[0]["n"]
+            count = number_of(n, *dataset.nouns)
+            lines.append(f"  {one} {name!r} has {count} in train ({why})")
         else:
-            named = shortened([entry["class"] for entry in entries])
-            lines.append(f"  {len(entries)} {many}, each {why}: {named}")
-    if pairs := found.get("near_duplicates"):
-        lines.append(f"  {len(pairs)} pairs of near-duplicates across splits or labels")
+            names = shortened([entry["class"] for entry in entries])
+            lines.append(f"  {len(entries)} {many} have few examples (each {why}): {names}")
+    if pairs := findings.get("near_duplicates"):
+        lines.append(f"  {count_of(pairs, 'pair')} of near-duplicates across splits or labels")
     return lines
 
 
@@ -97,7 +100,7 @@ def _frozen(depth: freeze.Freeze) -> str:
 def _seconds(
     config: RunConfig, data: Data, backbone: keras.Model, plan: Plan, cut: str | None
 ) -> dict[str, float]:
-    """Seconds by phase: measured a batch or step, times their number."""
+    """Returns the seconds of each phase: the time of a batch or step, times their number."""
     inputs = data.inputs
     sizes = {split: len(inputs[split]) for split in SPLITS}
     batch = next(iter(batches.evaluation(inputs["train"], features.BATCH_SIZE)))
@@ -110,21 +113,23 @@ def _seconds(
         first, step = _step(config, data, backbone, plan, cut)
         epoch = plan.steps * step + sizes["val"] * forward
         seconds["finetune"] = first + plan.epochs * epoch
-    # Three candidates on validation in its views, then both splits in as many as asked for.
-    measured = sizes["val"] + sizes["test"]
-    chosen = 3 * (1 + num_views(sizes["val"])) * sizes["val"]
-    seconds["evaluate"] = forward * (chosen + config.evaluate.views * measured)
-    a_format = CONVERSION + forward * measured
-    seconds["export"] = len(config.export.formats) * a_format
+    # Three candidates are measured on the views of validation, then the model on the views of both
+    # splits that `evaluate.views` asks for.
+    both = sizes["val"] + sizes["test"]
+    candidates = 3 * (1 + num_views(sizes["val"])) * sizes["val"]
+    seconds["evaluate"] = forward * (candidates + config.evaluate.views * both)
+    per_format = CONVERSION + forward * both
+    seconds["export"] = len(config.export.formats) * per_format
     return seconds
 
 
 def _step(
     config: RunConfig, data: Data, backbone: keras.Model, plan: Plan, cut: str | None
 ) -> tuple[float, float]:
+    """Returns the seconds of the first training step, with its tracing, and of a later step."""
     model = architecture.with_random_head(backbone, config, data.dataset)
     logits = models.logits_of(architecture.to_train(model, config, data.dataset))
-    network = logits  # From scratch all of it is trained.
+    network = logits  # All layers, for training from scratch.
     if config.model.is_pretrained:
         prefix, above = suffix.halves(logits, cut)
         network = above if prefix is None else suffix.with_prefix(prefix, above, "float32")
@@ -137,7 +142,7 @@ def _step(
 
 
 def _timed(work: Callable[[], object]) -> tuple[float, float]:
-    """Seconds of the first call, which traces, and of one later, the median of a few."""
+    """Returns the seconds of the first call, with its tracing, and the median of later calls."""
     seconds = []
     for _ in range(1 + TIMED_STEPS):
         started = time.monotonic()
@@ -150,11 +155,12 @@ def _of_search(config: RunConfig) -> list[str]:
     search = config.search
     if not search.wanted:
         return []
-    budget = [f"{search.trials} trials"] if search.trials else []
+    budget = [number_of(search.trials, "trial")] if search.trials else []
     budget += [f"{search.minutes:g} minutes"] if search.minutes else []
     return [
-        f"search: {' or '.join(budget)} over {', '.join(search.space)}; one at the config's own "
-        "values takes what the training above does, or less where activations are kept"
+        f"search: {' or '.join(budget)} over {', '.join(search.space)}, not included in the time; "
+        "a trial with the values of this config takes as long as the training above, or less if "
+        "its activations are cached"
     ]
 
 
@@ -162,21 +168,23 @@ def _times(seconds: dict[str, float], plan: Plan) -> list[str]:
     phases = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())
     total = sum(seconds.values())
     about = f"{total:.0f} s" if total < 120 else f"{total / 60:.0f} min"
-    early = f"; it stops after {plan.patience} epochs without gain"
+    early = f"; training stops after {plan.patience} epochs without improvement"
     return [
-        f"time: about {about} ({phases}), from a timed batch{early if plan.keep == 'best' else ''}"
+        f"time: about {about} ({phases}), estimated from timed batches"
+        f"{early if plan.keep == 'best' else ''}"
     ]
 
 
 def _disk(config: RunConfig, data: Data, backbone: keras.Model) -> list[str]:
     weights = backbone.count_params()
     files = sum(weights * BYTES[name] for name in ("keras", *config.export.formats))
-    # While it trains: weights now and best, two moments of the optimiser.
+    # During training: current and best weights, and two moments of the optimiser, 4 bytes each.
     checkpoint = 16 * weights
     channels = backbone.output.shape[-1]
     kept = sum(4 * channels * len(data.inputs[split]) for split in HEAD_SPLITS)
     kept = 0 if not config.model.is_pretrained else kept
     return [
-        f"disk: run folder {files / 1e6:.0f} MB, {checkpoint / 1e6:.0f} MB more while it trains; "
-        f"cache {kept / 1e6:.0f} MB of features, at most {config.cache.max_bytes / 1e9:g} GB in all"
+        f"disk: run folder {files / 1e6:.0f} MB, and {checkpoint / 1e6:.0f} MB more during "
+        f"training; {kept / 1e6:.0f} MB of features in the cache, which is limited to "
+        f"{config.cache.max_bytes / 1e9:g} GB"
     ]

@@ -1,4 +1,4 @@
-"""evaluate: metrics of a finished run on other data."""
+"""evaluate: measures the model of a finished run on other data."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,51 +24,51 @@ from tl_keras.training.network.fold_batch_norm import Inference
 
 
 def run(run: Run, path: str | Path) -> Scores:
-    """Metrics as in `result.json` on every readable example of a folder of class folders, or a CSV.
+    """Returns metrics as in `result.json` on all readable examples of a class folder tree or CSV.
 
-    Names of answers are first changed as `evaluate.classes` of the run's config says, the model's
-    and the set's. What the task makes of a set that lacks some answers: `other_data.measured`.
+    `evaluate.classes` of the config first renames answers of the model and of the data.
+    `other_data.measured` of the task defines the metrics for data that lack some answers.
 
-    A warning says what is left out, examples of answers that the model lacks among it, and how many
-    of the examples trained the model.
+    Warnings name the files that are left out, the examples whose label the model does not know,
+    and the number of examples that the model was trained on.
 
     Raises:
-      ValueError: the model knows none of the answers, a name that is to be changed is in neither,
-        or no example can be read.
+      ValueError: the model knows none of the labels, `evaluate.classes` has a name that is in
+        neither the model nor the data, or no example can be read.
     """
     run, data = as_trained(run), new_files.recorded(run)
     listing = _labelled(run, Path(path))
-    named, others = run.config.evaluate.classes, tasks.of(run.config.task, "other_data")
-    one = tasks.of(run.config.task, "names").NOUNS[0]
-    _check_names(named, data["classes"], listing, one)
-    code = others.coded(data["classes"], named)
-    known = [f for f in listing.files if code(f.label) is not None]
-    ours = [named.get(name, name) for name in data["classes"]]
-    _warn_of_strangers(listing, known, ours, run)
+    renamed, other_data = run.config.evaluate.classes, tasks.of(run.config.task, "other_data")
+    noun = tasks.of(run.config.task, "names").NOUNS[0]
+    _check_names(renamed, data["classes"], listing, noun)
+    code = other_data.coded(data["classes"], renamed)
+    known = [listed for listed in listing.files if code(listed.label) is not None]
+    classes = [renamed.get(name, name) for name in data["classes"]]
+    _warn_of_unknown_labels(listing, known, classes, run)
     files = [listing.root / listed.file for listed in known]
-    found = new_files.checked(files, run)
-    checked = [found[str(file)] for file in files]
+    by_file = new_files.checked(files, run)
+    checked = [by_file[str(file)] for file in files]
     bad = [
         Quarantined(listed.file, file.reason)
         for listed, file in zip(known, checked, strict=True)
         if file.reason
     ]
-    _warn_of_omitted([*listing.quarantined, *bad])
+    _warn_of_left_out([*listing.quarantined, *bad])
     good = [i for i, file in enumerate(checked) if not file.reason]
     if not good:
         raise ValueError(f"--data: {str(path)!r} has no readable {new_files.nouns(run)[0]}")
-    trained = set(trained_on(data))
-    for _, before in trained_before(run.config.model):
-        trained.update(before)
-    seen = [known[i].file for i in good if checked[i].digest in trained]
-    _warn_of_known(seen, len(good), new_files.nouns(run)[1])
+    digests = set(trained_on(data))
+    for _, earlier in trained_before(run.config.model):
+        digests.update(earlier)
+    trained = [known[i].file for i in good if checked[i].digest in digests]
+    _warn_of_trained(trained, len(good), new_files.nouns(run)[1])
     dtype = tasks.of(run.config.task, "targets").DTYPE
     labels = np.array([code(known[i].label) for i in good], dtype)
-    some = [checked[i] for i in good]
-    inputs = new_files.inputs([files[i] for i in good], some, labels, run)
+    readable = [checked[i] for i in good]
+    inputs = new_files.inputs([files[i] for i in good], readable, labels, run)
     model = models.load(run.workdir / "model.keras")
     answers = features.outputs(Inference(model), inputs)
-    return others.measured(answers, labels, data["classes"], named)
+    return other_data.measured(answers, labels, data["classes"], renamed)
 
 
 def _labelled(run: Run, path: Path) -> Listing:
@@ -80,55 +80,57 @@ def _labelled(run: Run, path: Path) -> Listing:
 
 
 def _check_names(
-    named: Mapping[str, str], ours: Sequence[str], listing: Listing, noun: str
+    renamed: Mapping[str, str], classes: Sequence[str], listing: Listing, noun: str
 ) -> None:
-    theirs = {listed.label for listed in listing.files}
-    both = sorted({*ours, *theirs})
-    # Two names may become one that neither side has had.
-    common = {named.get(name) for name in ours} & {named.get(name) for name in theirs}
-    for name, other in named.items():
-        strange = name if name not in both else other
-        if strange not in both and strange not in common:
-            near = nearly_equal([strange], both).get(strange)
-            hint = f"; did you mean {as_yaml(near)}?" if near else nearest(strange, both)
+    """Raises ValueError if `evaluate.classes` has a name that the model and the data lack."""
+    labels = {listed.label for listed in listing.files}
+    names = sorted({*classes, *labels})
+    # A name of the model and a name of the data may both be renamed to a third one.
+    common = {renamed.get(name) for name in classes} & {renamed.get(name) for name in labels}
+    for name, other in renamed.items():
+        unknown = name if name not in names else other
+        if unknown not in names and unknown not in common:
+            near = nearly_equal([unknown], names).get(unknown)
+            hint = f"; did you mean {as_yaml(near)}?" if near else nearest(unknown, names)
             raise ValueError(
-                f"evaluate.classes: {strange!r} is {with_article(noun)} of neither the model nor "
-                f"the set{hint}"
+                f"evaluate.classes: {unknown!r} is {with_article(noun)} of neither the model nor "
+                f"the data{hint}"
             )
 
 
-def _warn_of_strangers(
-    listing: Listing, known: Sequence[Listed], ours: Sequence[str], run: Run
+def _warn_of_unknown_labels(
+    listing: Listing, known: Sequence[Listed], classes: Sequence[str], run: Run
 ) -> None:
-    """Raises ValueError where nothing is known."""
-    strangers = sorted({f.label for f in listing.files} - {f.label for f in known})
-    if not strangers:
+    """Warns of labels that the model does not know. Raises ValueError if it knows none."""
+    unknown = sorted({f.label for f in listing.files} - {f.label for f in known})
+    if not unknown:
         return
-    listed = ", ".join(map(repr, strangers[:5])) + (", ..." if len(strangers) > 5 else "")
-    near = nearly_equal(strangers, ours)
-    if not ours:
+    listed = ", ".join(map(repr, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
+    near = nearly_equal(unknown, classes)
+    if not classes:
         raise ValueError(f"--data: the model cannot answer with {listed}")
-    first = next((name for name in strangers if name in near), strangers[0])
-    both = map(as_yaml, (first, near.get(first, ours[0])))
+    first = next((name for name in unknown if name in near), unknown[0])
+    pair = map(as_yaml, (first, near.get(first, classes[0])))
     why = (
-        f"the model knows no {tasks.of(run.config.task, 'names').NOUNS[0]} {listed}; "
-        f"it knows {', '.join(sorted(set(ours)))}; "
-        f"evaluate.classes says which are the same, as in {{{': '.join(both)}}}"
+        f"the model does not know the {tasks.of(run.config.task, 'names').NOUNS[len(unknown) > 1]} "
+        f"{listed}; it knows {', '.join(sorted(set(classes)))}; to say which names mean the same, "
+        f"set evaluate.classes, as in {{{': '.join(pair)}}}"
     )
     if not known:
         raise ValueError(f"--data: {why}")
     count, nouns = len(listing.files) - len(known), new_files.nouns(run)[1]
-    logging.warning("--data: %d of %d %s are left out: %s", count, len(listing.files), nouns, why)
+    logging.warning("--data: %d of %d %s left out: %s", count, len(listing.files), nouns, why)
 
 
-def _warn_of_omitted(omitted: list[Quarantined]) -> None:
-    for line in left_out(omitted):
+def _warn_of_left_out(quarantined: list[Quarantined]) -> None:
+    for line in left_out(quarantined):
         logging.warning("--data: %s", line)
 
 
-def _warn_of_known(known: list[str], count: int, nouns: str) -> None:
-    if known:
+def _warn_of_trained(trained: list[str], count: int, nouns: str) -> None:
+    """Warns of examples that the model, or an earlier run of its weights, was trained on."""
+    if trained:
         logging.warning(
-            "--data: %d of %d %s trained this model, %r among them: the metrics are too good",
-            *(len(known), count, nouns, known[0]),
+            "--data: the model was trained on %d of %d %s, such as %r, so the metrics are too good",
+            *(len(trained), count, nouns, trained[0]),
         )

@@ -1,4 +1,4 @@
-"""The main job: a folder of labelled images in, a proved edge model out."""
+"""finetune: adapts a backbone to a folder of labelled examples, measures and exports the model."""
 
 from pathlib import Path
 
@@ -18,15 +18,17 @@ from tl_keras.training.network import model as models
 
 
 def run(config: RunConfig, workdir: str | Path) -> Run:
-    """Audits, trains, measures and exports. A finished run to which exports are added keeps its
-    model.
+    """Checks the data, trains, measures and exports.
+
+    If a finished run only lacks exports, its model is kept and not trained again.
 
     Raises:
       ValueError: the config, the data or the folder cannot be used.
     """
     with opened(config, workdir, "finetune") as run:
         backbone = backbones.begin(run)
-        # A finished run to which exports are added; one of `search` is not measured on test yet.
+        # The result of a finished run that only lacks exports. A run of `search` also lacks the
+        # measurement on test.
         earlier = run.result if backbone is None and not is_stale(run) else None
         if earlier and earlier.pipeline == "search":
             run.carry("model", "search", *OF_ALL_SESSIONS)

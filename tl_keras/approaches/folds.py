@@ -1,4 +1,4 @@
-"""Folds as jobs: each is trained, and predicts what it held out, which no other model does."""
+"""Trains the folds of cross-validation as jobs. Each fold answers the examples that it held out."""
 
 import functools
 import time
@@ -32,12 +32,12 @@ from tl_keras.training.network.fold_batch_norm import Inference
 
 @dataclass(frozen=True)
 class Fold:
-    """A fold: what is trained on, what choices are made on, and what is held out, its test.
+    """A fold with its data: train to fit, val to choose by, and the held-out examples as test.
 
     Attributes:
-      run: its folder, and the config that is the same for all folds.
-      repeat: which time the examples are dealt out.
-      rows: positions of the held-out examples among all.
+      run: the folder of the fold, and the config, which is the same for all folds.
+      repeat: the index of the repetition, each of which divides the examples anew.
+      rows: positions of the held-out examples among all examples.
     """
 
     run: Run
@@ -47,55 +47,57 @@ class Fold:
 
 
 def folds_of(run: Run, data: Data) -> list[Fold]:
-    """All folds, repeat by repeat; `folds.csv` says which example is held out where.
+    """Returns all folds, one repetition after the other, and writes `folds.csv`.
+
+    `folds.csv` names the fold that holds each example out.
 
     Raises:
-      ValueError: an answer has too few examples.
+      ValueError: an answer, such as a class, has too few examples.
     """
-    config, asked = run.config, run.config.cross_validate
+    config, section = run.config, run.config.cross_validate
     examples = data.dataset.splits["train"]
-    _check_sizes(data, asked.folds)
-    parts, found = deal(data, config), []
-    dealt = np.empty((len(examples), asked.repeats), np.int64)
-    for number, part in enumerate(parts):
-        dealt[part.rows, part.repeat] = number
-        own = config if config.search.wanted else settled(config, part.data)
+    _check_sizes(data, section.folds)
+    folds = []
+    fold_of = np.empty((len(examples), section.repeats), np.int64)
+    for number, part in enumerate(deal(data, config)):
+        fold_of[part.rows, part.repeat] = number
+        resolved = config if config.search.wanted else settled(config, part.data)
         folder = run.workdir / f"fold_{number}"
-        found.append(Fold(Run(folder, own, "fold"), part.repeat, part.data, part.rows))
-    header = ["file", *(f"repeat_{repeat}" for repeat in range(asked.repeats))]
-    lines = [[e.file, *map(str, own)] for e, own in zip(examples, dealt, strict=True)]
+        folds.append(Fold(Run(folder, resolved, "fold"), part.repeat, part.data, part.rows))
+    header = ["file", *(f"repeat_{repeat}" for repeat in range(section.repeats))]
+    lines = [[e.file, *map(str, numbers)] for e, numbers in zip(examples, fold_of, strict=True)]
     write_csv(run.workdir / "folds.csv", [header, *lines])
-    first = found[0].run.config  # Others may have an example more or less, and all train alike.
-    return [replace(fold, run=replace(fold.run, config=first)) for fold in found]
+    # Fold sizes differ by an example, so `auto` may differ; all folds train like the first one.
+    first = folds[0].run.config
+    return [replace(fold, run=replace(fold.run, config=first)) for fold in folds]
 
 
 def _check_sizes(data: Data, count: int) -> None:
     units = {(example.label, example.unit) for example in data.dataset.splits["train"]}
     sizes = Counter(label for label, _ in units)
     noun = tasks.of(data.dataset.task, "names").NOUNS[0]
-    for label, name in enumerate(
-        data.dataset.classes
-    ):  # Empty for tasks whose answers have no names.
+    # `classes` is empty for tasks whose answers have no names.
+    for label, name in enumerate(data.dataset.classes):
         if sizes[label] < count:
             raise ValueError(
                 f"cross_validate.folds: {noun} {name!r} has {sizes[label]} independent "
-                f"training {data.dataset.nouns[1]} (copies and groups count as one); expected at "
-                f"least one a fold, received {count} folds"
+                f"{data.dataset.nouns[1]} in train and val (copies and groups count as one); "
+                f"expected at least one for each fold; received {count} folds"
             )
 
 
 def settled(config: RunConfig, data: Data) -> RunConfig:
-    """The config with what `auto` comes to on a fold, so that the final model is trained alike."""
+    """Returns the config with the values of `auto` on a fold, so that the final model uses them."""
     plan = plan_of(config, data.dataset, config.model.is_pretrained)
     auto = {name: getattr(plan, name) for name in ("freeze", "epochs", "learning_rate")}
     return config.model_copy(update={"fit": config.fit.model_copy(update=auto)})
 
 
 def train_fold(run: Run, fold: Fold, number: int, arch: Architecture | None) -> None:
-    """Trains a fold of a run, unless it was trained.
+    """Trains a fold of a run, unless it is finished.
 
     Args:
-      arch: what the folds share, if all of them train the same pretrained architecture.
+      arch: the architecture that all folds share; None if each fold builds its own.
     """
     if fold.run.result:
         return
@@ -108,35 +110,35 @@ def train_fold(run: Run, fold: Fold, number: int, arch: Architecture | None) -> 
             began=began(run),
             cuts=arch.cuts if arch else [],
         )
-        work = functools.partial(run_job, found=(arch, fold.data))
+        work = functools.partial(run_job, in_memory=(arch, fold.data))
         job.account(run, job.do(fold.run, work))
 
 
 def began(run: Run) -> dict[str, str]:
-    """Digests of the backbone that a run began with."""
+    """Returns the digests of the backbone that a run started with."""
     return digests_of(run.record.get("model", {}))
 
 
-def run_job(fold: Run, found: tuple[Architecture | None, Data] | None = None) -> None:
-    """Trains a fold that was prepared; leaves `predictions.csv`, `result.json`, maybe its model.
+def run_job(fold: Run, in_memory: tuple[Architecture | None, Data] | None = None) -> None:
+    """Trains a prepared fold and writes `predictions.csv`, `result.json` and, if needed, its model.
 
     Args:
-      found: in memory, what other folds left there.
+      in_memory: the architecture and data if this process has them; None to load them again.
     """
-    fold = replace(fold, began=time.monotonic())  # A search reckons with its own minutes alone.
-    arch, data = found or _opened(fold)
+    fold = replace(fold, began=time.monotonic())  # The minutes of a search count from here.
+    arch, data = in_memory or _loaded(fold)
     config, model = fold.config, None
     if config.search.wanted:
         adapt.check_answers(data.dataset)
-        searched = models.load(best_model(fold, data, new_backbone(config)))
+        best = models.load(best_model(fold, data, new_backbone(config)))
         data = prepared_again(data, runs.as_trained(fold).config)
-        probabilities = features.outputs(Inference(searched), data.inputs["test"])
+        probabilities = features.outputs(Inference(best), data.inputs["test"])
     elif arch is None:
         model = adapt.from_scratch(fold, data, new_backbone(config))
         probabilities = features.outputs(Inference(model), data.inputs["test"])
     else:
-        own = replace(arch, run=fold, data=data, shared=replace(arch.shared, heads={}))
-        adapted = adapt.head_then_suffix(fold, own, holds_out=True)
+        of_fold = replace(arch, run=fold, data=data, shared=replace(arch.shared, heads={}))
+        adapted = adapt.head_then_suffix(fold, of_fold, holds_out=True)
         model, probabilities = adapted.model, adapted.held_out
     is_first = job.needs(fold)["part"] == 0
     if model is not None and (config.cross_validate.final != "refit" or is_first):
@@ -145,8 +147,8 @@ def run_job(fold: Run, found: tuple[Architecture | None, Data] | None = None) ->
     _finish(fold, data, probabilities)
 
 
-def _opened(fold: Run) -> tuple[Architecture | None, Data]:
-    """What is to be found in memory, made anew of what is on disk."""
+def _loaded(fold: Run) -> tuple[Architecture | None, Data]:
+    """Returns the architecture and the data of a fold, made from the files on disk."""
     config, needs = fold.config, job.needs(fold)
     data = data_of(config, needs["part"], needs["fingerprint"])
     if not config.model.is_pretrained or config.search.wanted:
@@ -157,13 +159,13 @@ def _opened(fold: Run) -> tuple[Architecture | None, Data]:
 
 
 def new_backbone(config: RunConfig) -> keras.Model:
-    """The backbone as no training has changed it yet."""
+    """Returns the backbone with its initial weights."""
     keras.utils.set_random_seed(config.seed)
     return models.pretrained(config.model, config.settings)
 
 
 def _finish(fold: Run, data: Data, probabilities: np.ndarray) -> None:
-    """Writes the fold's `predictions.csv` and `result.json`."""
+    """Writes `predictions.csv` and `result.json` of a fold."""
     names, labels = data.dataset.classes, data.inputs["test"].labels
     task, files = fold.config.task, [e.file for e in data.dataset.splits["test"]]
     evaluation.write_predictions(fold, names, {"held_out": (files, labels, probabilities)})
@@ -173,61 +175,65 @@ def _finish(fold: Run, data: Data, probabilities: np.ndarray) -> None:
 
 
 def log(fold: Fold, number: int, count: int) -> None:
-    """Logs what a fold came to."""
+    """Logs the scores of a fold."""
     result = fold.run.result
     scores, model = result.held_out, result.model
     names = tasks.of(fold.run.config.task, "names")
     main, other = names.MAIN, names.OBJECTIVE
     logging.info(
-        "fold %d/%d: %s %.3f on %d that are held out, %s %.3f, kept: %s",
+        "fold %d/%d: %s %.3f on %d held-out examples, %s %.3f, kept: %s",
         *(number + 1, count, main.replace("_", " "), scores[main], scores.n),
         *(other.replace("_", " "), scores[other], model.kept),
     )
 
 
 def answers(fold: Fold) -> np.ndarray:
-    """`(rows, width)` answers on what a fold held out."""
+    """Returns the answers of a fold on the examples that it held out, `(rows, width)`."""
     return np.stack(list(evaluation.read_answers(fold.run).values()))
 
 
 def out_of_fold(data: Data, every: Sequence[Fold], repeat: int) -> np.ndarray:
-    """`(examples, width)` answers on each example by the model that held it out."""
+    """Returns the answer to each example by the fold that held it out, `(examples, width)`."""
     width = tasks.of(data.dataset.task, "targets").width(data.dataset.classes)
-    found = np.empty((len(data.inputs["train"]), width))
+    held_out = np.empty((len(data.inputs["train"]), width))
     for fold in every:
         if fold.repeat == repeat:
-            found[fold.rows] = answers(fold)
-    return found
+            held_out[fold.rows] = answers(fold)
+    return held_out
 
 
 def held_out(run: Run) -> dict[str, np.ndarray]:
-    """`(width,)` answers by file, of folds that held it out: the first time, of repeats."""
-    found: dict[str, np.ndarray] = {}
+    """Returns the answer to each file by the fold that held it out first, `(width,)` each."""
+    by_file: dict[str, np.ndarray] = {}
     for number in range(run.config.cross_validate.folds):
         fold = replace(run, workdir=run.workdir / f"fold_{number}")
-        found |= evaluation.read_answers(fold)
-    return found
+        by_file |= evaluation.read_answers(fold)
+    return by_file
 
 
 def held_out_of(data: Data, every: Sequence[Fold]) -> tuple[np.ndarray, np.ndarray]:
-    """Answers on all examples by models that had not seen them, and their labels."""
+    """Returns the held-out answers to all examples, and their labels."""
     return out_of_fold(data, every, 0), data.inputs["train"].labels
 
 
-def judge(fold: Fold) -> proof.Subject | None:
-    """A fold's model and what it held out: the final model has seen all of that, and would not show
-    what quantising costs. None of other models than the final one: of searches and ensembles."""
+def proof_subject(fold: Fold) -> proof.Subject | None:
+    """Returns the model of a fold and its held-out examples, to measure what quantising costs.
+
+    The final model was trained on all examples, so its losses on them are too small for that.
+    Returns None if the fold has no model or one that is unlike the final model, as with searches
+    and ensembles.
+    """
     file = fold.run.workdir / "model.keras"
     if not file.exists() or fold.run.config.cross_validate.final == "ensemble":
         return None
     inputs = {"train": fold.data.inputs["train"], "val": fold.data.inputs["test"]}
-    found = models.load(file)
-    answers = features.outputs(Inference(found), inputs["val"])
-    return proof.Subject(found, inputs, {"val": answers}, on="what a fold held out")
+    model = models.load(file)
+    answers = features.outputs(Inference(model), inputs["val"])
+    return proof.Subject(model, inputs, {"val": answers}, on="what a fold held out")
 
 
-def judged(fold: Fold, data: Data) -> Data:
-    """Exports are compared with the model on the examples of one fold, and on test."""
+def proof_data(fold: Fold, data: Data) -> Data:
+    """Returns the data on which exports are compared with the model: a fold as val, and test."""
     splits = {**data.dataset.splits, "val": fold.data.dataset.splits["test"]}
     inputs = {**data.inputs, "val": data.inputs["train"].part(fold.rows)}
     return Data(replace(data.dataset, splits=splits), inputs)

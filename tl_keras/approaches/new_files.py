@@ -1,4 +1,4 @@
-"""Files that a finished run is used on: checked and read as its own were."""
+"""Checks and reads new files for a finished run, in the same way as its own data."""
 
 import json
 from pathlib import Path
@@ -10,35 +10,45 @@ from tl_keras import modalities
 from tl_keras.data import check_files, store
 from tl_keras.data.inputs import Inputs, reader
 from tl_keras.modalities import part
-from tl_keras.run.run import Run
+from tl_keras.run.run import OF_A_MODEL, Run
 
 
 def checked(files: list[Path], run: Run) -> dict[str, Any]:
-    """What the audit says of each file, by its path."""
+    """Returns the check of each file, a `Checked` of its modality, by its path."""
     memory = store.subfolder(run.config.cache, store.AUDIT)
     paths = [str(file.absolute()) for file in files]
-    found = check_files.check_all(Path("/"), paths, run.config.settings, memory)
-    return {str(file): found[name] for file, name in zip(files, paths, strict=True)}
+    by_path = check_files.check_all(Path("/"), paths, run.config.settings, memory)
+    return {str(file): by_path[path] for file, path in zip(files, paths, strict=True)}
 
 
 def inputs(files: list[Path], checked: list[Any], labels: np.ndarray, run: Run) -> Inputs:
-    """Whole files, decoded when they are read, as in evaluation."""
+    """Returns inputs that decode each file at full size when it is read."""
     decoder = part(run.config.modality, "prepare").decoder
     decoded = decoder(checked, run.config.settings, fraction=False)
     return Inputs(labels, None, reader([str(file) for file in files], decoded))
 
 
 def recorded(run: Run) -> dict[str, Any]:
-    """The run's `data.json`."""
+    """Returns the content of `data.json` of a run.
+
+    Raises:
+      ValueError: the run has no `data.json`, as a job inside another run.
+    """
     file = run.workdir / "data.json"
     if not file.is_file():
+        folder = f"--workdir: {str(run.workdir)!r}"
+        if run.pipeline in OF_A_MODEL:
+            raise ValueError(
+                f"{folder} has lost its data.json, which names the classes and the files; restore "
+                "it, or choose another run"
+            )
         raise ValueError(
-            f"--workdir: {str(run.workdir)!r} has no data.json: a trial is part of its search; "
-            "expected the folder of a run"
+            f"{folder} is a {run.pipeline}, which is part of another run and has no data.json; "
+            "expected the folder of the whole run"
         )
     return json.loads(file.read_text(encoding="utf-8"))
 
 
 def nouns(run: Run) -> tuple[str, str]:
-    """What an example is called, and several."""
+    """Returns the noun for an example and its plural, such as `("image", "images")`."""
     return modalities.nouns(run.config.modality)

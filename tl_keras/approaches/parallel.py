@@ -1,5 +1,8 @@
-"""parallel: a teacher of few labelled examples labels many; students train on segments of them side
-by side, are merged, and may teach the next round. The test split decides nothing."""
+"""parallel: a teacher that is trained on few labelled examples labels many others for students.
+
+Each student trains on a segment of these labels. The students are merged, and the merged model may
+teach the next round. The test split decides nothing.
+"""
 
 import shutil
 from collections import Counter
@@ -38,11 +41,11 @@ from tl_keras.training.network.fold_batch_norm import Inference
 
 
 def run(config: RunConfig, workdir: str | Path) -> Run:
-    """Teaches, trains the students, merges them, and exports what came of it.
+    """Trains the teacher and the students, merges the students, and exports the final model.
 
     Raises:
       ValueError: the config, the data or the folder cannot be used, or a student failed for a
-        reason that the user can mend.
+        reason that the user can correct.
     """
     _check(config)
     with opened(config, workdir, "parallel") as run:
@@ -51,19 +54,19 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
         model = backbones.trained(
             run, data, backbone, lambda *_: _teach(run, data, backbone, _unlabelled(run, data))
         )
-        rounds, seen = _rounds(run), None
-        if rounds[0].merged == TEACHER:  # The first one was trained on validation, too.
-            seen = _held_out(run, data), data.inputs["val"].labels
+        rounds, held_out = _rounds(run), None
+        if rounds[0].merged == TEACHER:  # The first teacher was trained on validation, too.
+            held_out = _held_out(run, data), data.inputs["val"].labels
         if run.result:
-            run.finish(exports.exported_again(run, model, data, held_out=seen))
+            run.finish(exports.exported_again(run, model, data, held_out=held_out))
         else:
             probabilities = evaluation.predict(run, model, data)
-            exported = exports.exported(run, model, data, probabilities, held_out=seen)
-            if seen:
-                probabilities["val"] = seen[0]
+            exported = exports.exported(run, model, data, probabilities, held_out=held_out)
+            if held_out:
+                probabilities["val"] = held_out[0]
             measured = evaluation.evaluate(run, model, data, probabilities)
-            told = {"rounds": rounds, "teacher": _against_teacher(run, data, probabilities)}
-            run.finish(run.outcome(**told, **measured, **exported, **machine.described()))
+            parts = {"rounds": rounds, "teacher": _against_teacher(run, data, probabilities)}
+            run.finish(run.outcome(**parts, **measured, **exported, **machine.described()))
         page.write(run.workdir)
     return run
 
@@ -71,41 +74,41 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
 def _check(config: RunConfig) -> None:
     if tasks.maybe(config.task, "labels") is None:
         raise ValueError(
-            f"task: {config.task} has no labels that a teacher could give; expected classification "
-            "for parallel"
+            f"task: a teacher cannot label examples for the task {config.task}; parallel expects "
+            "classification"
         )
     if config.data.unlabelled is None:
         raise ValueError(
-            f"data.unlabelled: expected a folder of {config.nouns[1]} without labels, or rest: "
-            "those that data.examples_per_class leaves out; received none"
+            f"data.unlabelled: expected a folder of {config.nouns[1]} without labels, or rest for "
+            f"the {config.nouns[1]} that data.examples_per_class leaves out; received none"
         )
     if not config.model.is_pretrained:
         raise ValueError(
-            "model.weights: students start from the same pretrained weights; received none"
+            "model.weights: the students of parallel need pretrained weights; received none"
         )
     if config.search.wanted:
         raise ValueError(
-            "search: parallel does not search; expected neither search.trials nor search.minutes: "
-            "search with the command search, and write what it finds into the config"
+            "search: parallel does not search; remove search.trials and search.minutes, run "
+            "tl-keras search before, and write the values of its best trial into the config"
         )
 
 
 def _unlabelled(run: Run, data: Data) -> list[Example]:
     with run.timed("data"):
-        found = unlabelled.load(run.config, data.dataset)
-    for warning in found.warnings:
+        loaded = unlabelled.load(run.config, data.dataset)
+    for warning in loaded.warnings:
         logging.warning("data: %s", warning)
-    for line in left_out(found.quarantined):
+    for line in left_out(loaded.quarantined):
         logging.warning("data: %s", line)
-    counts = UnlabelledCounts(n=len(found.examples), quarantined=len(found.quarantined))
+    counts = UnlabelledCounts(n=len(loaded.examples), quarantined=len(loaded.quarantined))
     run.add(unlabelled=counts)
-    record.add_digests(run, "unlabelled", found.examples, found.listed)
-    logging.info("data: %d examples to be labelled", len(found.examples))
-    return found.examples
+    record.add_digests(run, "unlabelled", loaded.examples, loaded.listed)
+    logging.info("data: %d unlabelled examples for the teacher to label", len(loaded.examples))
+    return loaded.examples
 
 
 def _teach(run: Run, data: Data, backbone: keras.Model, examples: Sequence[Example]) -> keras.Model:
-    """All rounds; the model that the last one comes to."""
+    """Trains the teacher and the students of all rounds; returns the model of the last round."""
     teacher = _teacher(run, data, backbone)
     counts = _counts(data, data.dataset.labels("train"), data.dataset.labels("val"))
     held_out: np.ndarray | None = _held_out(run, data)
@@ -116,32 +119,40 @@ def _teach(run: Run, data: Data, backbone: keras.Model, examples: Sequence[Examp
         students.train_students(run, folder, number)
         teacher, name = merge_round(run, folder, data, teacher, held_out)
         if name == TEACHER:
-            logging.info("%s: no student was better than the teacher: it stays", folder.name)
+            logging.info(
+                "%s: no student is better than the teacher, so the teacher is kept", folder.name
+            )
             break
         held_out = None
-        taught = np.array([own.label for own in labels if own.kept])
-        counts = _counts(data, data.dataset.labels("train"), taught)
+        kept = np.array([label.label for label in labels if label.kept])
+        counts = _counts(data, data.dataset.labels("train"), kept)
     return teacher
 
 
 def _held_out(run: Run, data: Data) -> np.ndarray:
-    """What the first teacher's folds said of the validation examples that they held out."""
+    """Returns the answers to validation examples by the folds of the first teacher, held out."""
     answers = folds.held_out(_teacher_run(run, data))
     return np.stack([answers[example.file] for example in data.dataset.splits["val"]])
 
 
 def _counts(data: Data, *labels: np.ndarray) -> np.ndarray:
+    """Returns how many of the labels each class has, `(classes,)`."""
     counts = tasks.of(data.dataset.task, "labels").counts
     return counts(np.concatenate(labels), data.dataset.classes)
 
 
 def _teacher(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
-    """The first teacher, cross-validated on all that is labelled: what each fold holds out tells
-    how sure its answers are, where a validation split of a few dozen examples would not."""
+    """Returns the first teacher, cross-validated on all labelled examples.
+
+    The held-out examples of all folds show how sure its answers are. A validation split of a few
+    dozen examples would be too small for that.
+    """
     teacher = _teacher_run(run, data)
     file = teacher.workdir / "model.keras"
     if teacher.result:
-        shutil.rmtree(teacher.checkpoint, ignore_errors=True)  # Of a kill after the result.
+        shutil.rmtree(
+            teacher.checkpoint, ignore_errors=True
+        )  # A process that was killed after the result left it.
         return models.load(file)
     pooled = data.dataset.pooled()
     dataset = replace(pooled, splits={**pooled.splits, "test": []})
@@ -156,13 +167,13 @@ def _teacher(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
 
 
 def _teacher_run(run: Run, data: Data) -> Run:
-    """Of as many folds as the smallest class allows, up to those of the config."""
+    """Returns the run of the first teacher, with no more folds than the smallest class allows."""
     config = run.config
     units = {(e.label, e.unit) for split in ("train", "val") for e in data.dataset.splits[split]}
     smallest = min(Counter(label for label, _ in units).values())
     count = max(2, min(config.cross_validate.folds, smallest))
-    asked = config.cross_validate.model_copy(update={"folds": count, "final": "refit"})
-    config = config.model_copy(update={"cross_validate": asked})
+    section = config.cross_validate.model_copy(update={"folds": count, "final": "refit"})
+    config = config.model_copy(update={"cross_validate": section})
     return Run(run.workdir / "teacher", config, "teacher")
 
 
@@ -174,52 +185,55 @@ def _labels(
     examples: Sequence[Example],
     counts: np.ndarray,
 ) -> list[Label]:
-    """What the teacher makes of the unlabelled examples, in `labels.csv`."""
+    """Returns the teacher's labels of the unlabelled examples, and writes them to `labels.csv`."""
     file, classes = folder / "labels.csv", data.dataset.classes
     if file.exists():
         return labelling.read(file, examples, classes)
     with run.timed("label"):
-        how: dict[str, list[float]] = {}
+        parameters: dict[str, list[float]] = {}
         if run.config.parallel.labels == "own":
             labels = labelling.own_labels(examples, run.config)
         else:
             dataset = replace(data.dataset, splits={"train": list(examples)}, whole=True)
-            shown = prepared(dataset, run.config, ("train",))
-            # Of the examples as they are: on views of them it is less sure than it is right.
-            probabilities = features.outputs(Inference(teacher), shown.inputs["train"])
+            data_to_label = prepared(dataset, run.config, ("train",))
+            # Without augmented views, on which the teacher is right more often than it is sure.
+            probabilities = features.outputs(Inference(teacher), data_to_label.inputs["train"])
             prior = counts / counts.sum()
-            labels, how = labelling.label(examples, probabilities, prior, run.config)
-        told = Labels(**how, classes=_by_class(examples, labels, data))
-        write_json(folder / "labels.json", to_json(told))
-        labelling.write(file, examples, labels, classes)  # Last: its presence means done.
-    kept = sum(own.kept for own in labels)
-    logging.info("%s: %d of %d labels are kept", folder.name, kept, len(labels))
+            labels, parameters = labelling.label(examples, probabilities, prior, run.config)
+        record_of_labels = Labels(**parameters, classes=_by_class(examples, labels, data))
+        write_json(folder / "labels.json", to_json(record_of_labels))
+        labelling.write(file, examples, labels, classes)  # Last: labels.csv marks the step as done.
+    kept = sum(label.kept for label in labels)
+    logging.info("%s: students train on the %d surest of %d labels", folder.name, kept, len(labels))
     return labels
 
 
 def _by_class(
     examples: Sequence[Example], labels: Sequence[Label], data: Data
 ) -> dict[str, LabelCounts]:
-    """By class, how many labels there are, how many are kept; where the truth is known, how many of
-    those are right: it is told, and nothing is chosen by it."""
-    found = {}
+    """Returns for each class how many labels the teacher gave and how many are kept.
+
+    If true labels are known, the counts also say how many of the kept labels are right. These
+    figures are only reported, and decide nothing.
+    """
+    counts = {}
     for k, name in enumerate(data.dataset.classes):
-        own = [(e, a) for e, a in zip(examples, labels, strict=True) if a.label == k]
-        kept = [e.label for e, a in own if a.kept]
+        labelled = [(e, a) for e, a in zip(examples, labels, strict=True) if a.label == k]
+        kept = [e.label for e, a in labelled if a.kept]
         known = [label for label in kept if label != unlabelled.UNKNOWN]
         right = {"known": len(known), "right": sum(label == k for label in known)} if known else {}
-        found[name] = LabelCounts(n=len(own), kept=len(kept), **right)
-    return found
+        counts[name] = LabelCounts(n=len(labelled), kept=len(kept), **right)
+    return counts
 
 
 def _rounds(run: Run) -> list[Round]:
-    """`rounds` of `result.json`."""
+    """Returns `rounds` of `result.json`."""
     files = [run.workdir / f"round_{i}" / "round.json" for i in range(run.config.parallel.rounds)]
     return [Round.model_validate(read_json(file)) for file in files if file.is_file()]
 
 
 def _against_teacher(run: Run, data: Data, probabilities: Answers) -> Teacher:
-    """`teacher` of `result.json`: the first one, measured beside the model."""
+    """Returns `teacher` of `result.json`: scores of the first teacher and of the final model."""
     teacher = models.load(run.workdir / "teacher" / "model.keras")
     last = list(probabilities)[-1]
     if last == "val":
@@ -228,7 +242,7 @@ def _against_teacher(run: Run, data: Data, probabilities: Answers) -> Teacher:
         answers = evaluation.predict(run, teacher, data, (last,))[last]
     labels = data.inputs[last].labels
     metrics = tasks.of(run.config.task, "metrics")
-    before, now = (metrics.scores(own, labels) for own in (answers, probabilities[last]))
+    before, now = (metrics.scores(of, labels) for of in (answers, probabilities[last]))
     measured = metrics.measure(answers, labels, data.dataset.classes)
     scores = {name: measured[name] for name in metrics.IN_SHORT}
     paired = tasks.of(run.config.task, "choice").paired(now, before)

@@ -1,4 +1,4 @@
-"""predict: answers of a finished run on new files."""
+"""predict: answers of the model of a finished run on new files."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,32 +28,33 @@ Row = dict[str, Any]
 
 
 def run(run: Run, values: Any) -> Iterator[Row]:
-    """A row an example, in order: `file`, and what `predictions.told` of the task says of the
-    answer; or `error`.
+    """Yields a row for each example, in order.
 
-    Of a folder, files that are refused unread, such as links out of it, come first.
+    A row has `file` and either the answer, see `predictions.told` of the task, or `error`. Files of
+    a folder that are not even read, such as links out of the folder, come first.
 
     Args:
-      run: a finished run, see `run.load_finished`.
-      values: see `as_given` of the modality; folders are searched at any depth.
+      run: a finished run, see `folder.load_finished`.
+      values: files, folders or arrays, see `as_given` of the modality. Folders are searched at any
+        depth.
 
     Raises:
-      TypeError: a value is something else.
-      ValueError: a path does not exist, or there are no examples.
+      TypeError: a value has another type.
+      ValueError: a path does not exist, or nothing is an example.
     """
     run = as_trained(run)
     classes = tuple(new_files.recorded(run)["classes"])
-    wanted = part(run.config.modality, "predict_inputs").as_given(values)
-    examples = [example for one in wanted for example in _asked(one, run)]
+    given = part(run.config.modality, "predict_inputs").as_given(values)
+    examples = [example for value in given for example in _requested(value, run)]
     if not examples:
-        named = ", ".join(repr(str(one)) for one in wanted) or "the list"
-        raise ValueError(f"predict: expected {new_files.nouns(run)[1]}; {named} holds none")
+        names = ", ".join(repr(str(value)) for value in given) or "the list"
+        raise ValueError(f"predict: expected {new_files.nouns(run)[1]}, but {names} has none")
     checked = new_files.checked([e.source for e in examples if isinstance(e.source, Path)], run)
     infer = Inference(models.load(run.workdir / "model.keras"))
     for start in range(0, len(examples), features.BATCH_SIZE):
-        some = [_checked(e, checked) for e in examples[start : start + features.BATCH_SIZE]]
-        answers = _answers(infer, [e for e in some if not e.error], checked, run)
-        for example in some:
+        batch = [_checked(e, checked) for e in examples[start : start + features.BATCH_SIZE]]
+        answers = _answers(infer, [e for e in batch if not e.error], checked, run)
+        for example in batch:
             if example.error:
                 yield {"file": example.name, "error": example.error}
                 continue
@@ -63,17 +64,17 @@ def run(run: Run, values: Any) -> Iterator[Row]:
 
 @dataclass(frozen=True)
 class Requested:
-    """An example to predict on: a file, or one in memory; or why it cannot be."""
+    """An example to predict on, a file or an array, or the reason why it cannot be used."""
 
     name: str
     source: Path | np.ndarray | None
     error: str = ""
 
 
-def _asked(one: Any, run: Run) -> list[Requested]:
-    if not isinstance(one, Path):
-        return [Requested(one.name, one.raw)]
-    listing = _listing(one, run)
+def _requested(value: Any, run: Run) -> list[Requested]:
+    if not isinstance(value, Path):
+        return [Requested(value.name, value.raw)]
+    listing = _listing(value, run)
     refused = [
         Requested(printable(str(listing.root / bad.file)), None, bad.reason)
         for bad in listing.quarantined
@@ -83,7 +84,7 @@ def _asked(one: Any, run: Run) -> list[Requested]:
 
 
 def _checked(example: Requested, checked: Mapping[str, Any]) -> Requested:
-    """The example, with what the audit says against its file."""
+    """Returns the example, with an error if its file failed the check."""
     if not isinstance(example.source, Path):
         return example
     return replace(example, error=checked[str(example.source)].reason)
@@ -92,20 +93,20 @@ def _checked(example: Requested, checked: Mapping[str, Any]) -> Requested:
 def _answers(
     infer: Inference, good: Sequence[Requested], checked: Mapping[str, Any], run: Run
 ) -> Iterator[np.ndarray]:
-    """The model's answer to each example, in order."""
+    """Yields the answer of the model to each example, in order."""
     files = [example.source for example in good if isinstance(example.source, Path)]
     arrays = [example.source for example in good if not isinstance(example.source, Path)]
-    of_files = of_arrays = np.empty((0, *infer.shape))
+    file_answers = array_answers = np.empty((0, *infer.shape))
     if files:
-        some = [checked[str(file)] for file in files]
-        inputs = new_files.inputs(files, some, np.zeros(len(files), np.int64), run)
-        of_files = features.outputs(infer, inputs)
+        checks = [checked[str(file)] for file in files]
+        inputs = new_files.inputs(files, checks, np.zeros(len(files), np.int64), run)
+        file_answers = features.outputs(infer, inputs)
     if arrays:
         prepare = part(run.config.modality, "prepare").prepare
         prepared = [prepare(tf.constant(array), run.config.settings) for array in arrays]
         inputs = Inputs(np.zeros(len(arrays), np.int64), np.stack(prepared))
-        of_arrays = features.outputs(infer, inputs)
-    rows = {True: iter(of_files), False: iter(of_arrays)}
+        array_answers = features.outputs(infer, inputs)
+    rows = {True: iter(file_answers), False: iter(array_answers)}
     for example in good:
         yield next(rows[isinstance(example.source, Path)])
 

@@ -1,4 +1,4 @@
-"""Pre-training: a backbone from scratch on a large set; its weights start later runs."""
+"""pretrain: trains a backbone from scratch on a large data set, as a start for later runs."""
 
 from pathlib import Path
 
@@ -15,7 +15,9 @@ from tl_keras.training.network import model as models
 
 
 def run(config: RunConfig, workdir: str | Path) -> Run:
-    """Pre-trains; leaves `backbone.weights.h5`. `model.weights` takes it, or the whole folder.
+    """Trains a backbone and writes `backbone.weights.h5`.
+
+    Later runs set `model.weights` to this file or to the run folder.
 
     Raises:
       ValueError: the config, the data or the folder cannot be used.
@@ -23,13 +25,13 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
     fit = config.fit
     if fit.asks_to_freeze:
         raise ValueError(
-            f"fit.freeze: pretrain trains all layers; expected auto or 0, received {fit.freeze!r}"
+            f"fit.freeze: pretrain trains all layers; expected auto or 0; received {fit.freeze!r}"
         )
     if config.search.wanted:
         raise ValueError(
-            "search: pretrain does not search; expected neither search.trials nor search.minutes"
+            "search: pretrain does not search; remove search.trials and search.minutes"
         )
-    # Before the data are read, which may take hours.
+    # Checked before the data are read, which may take hours.
     adapt.check_devices(config.fit.batch_size, config.nouns[0])
     with opened(config, workdir, "pretrain") as run:
         backbone = backbones.begin(run)

@@ -1,5 +1,7 @@
-"""Before anything is trained: how good the features of backbones are, and how many examples a head
-wants."""
+"""Ranks backbones by their features, and fits heads on growing parts of the training examples.
+
+compare does both before it trains anything.
+"""
 
 import time
 from collections.abc import Mapping
@@ -19,19 +21,19 @@ from tl_keras.training.activations import activations
 from tl_keras.training.architecture import Architecture, architecture, reading
 from tl_keras.training.network import model as models
 
-SHARES = (0.1, 0.25, 0.5, 1.0)  # Of the training examples, on the learning curve.
-DRAWS = 3  # Of a share; their mean is shown.
+SHARES = (0.1, 0.25, 0.5, 1.0)  # Shares of the training examples on the learning curve.
+DRAWS = 3  # Random subsets for each share; the mean of their scores is reported.
 
 
-def rank(run: Run, data: Data, wanted: Mapping[str, ModelConfig]) -> None:
-    """Scores the features of each backbone, and fits heads of the first on parts of train.
+def rank(run: Run, data: Data, compared: Mapping[str, ModelConfig]) -> None:
+    """Records the `ranking` of all backbones and, for the approach `finetune`, a `learning_curve`.
 
     Args:
-      wanted: the backbones, by approach.
+      compared: the models whose backbones are ranked, by approach.
     """
     labels, ranking = data.inputs["train"].labels, []
     transfer = tasks.maybe(run.config.task, "transfer")
-    for name, model in wanted.items():
+    for name, model in compared.items():
         config = run.config.model_copy(update={"model": model})
         started = time.monotonic()
         backbone = models.pretrained(config.model, config.settings)
@@ -68,32 +70,35 @@ def _pooled(arch: Architecture, config: RunConfig, split: str) -> np.ndarray:
 def learning_curve(
     pooled: tuple[np.ndarray, np.ndarray], labels: tuple[np.ndarray, np.ndarray], config: RunConfig
 ) -> list[Learning]:
-    """Validation scores of heads on parts of the training examples, each stratum in its share.
+    """Returns validation scores of heads on parts of the training examples.
+
+    Each part holds the strata, such as classes, in the same proportions as the whole.
 
     Args:
       pooled: features of train and val, `(examples, channels) float32`.
       labels: targets of train and val, `(examples,)`.
     """
-    found, strata = [], tasks.of(config.task, "targets").strata(labels[0])
+    curve, strata = [], tasks.of(config.task, "targets").strata(labels[0])
     losses = tasks.of(config.task, "losses")
     for share in SHARES:
         rows = [_drawn(strata, share, draw) for draw in range(DRAWS if share < 1 else 1)]
         scores = []
-        for own in rows:
+        for drawn in rows:
             head = heads.fit_head(
-                (pooled[0][own], pooled[1]),
-                (labels[0][own], labels[1]),
+                (pooled[0][drawn], pooled[1]),
+                (labels[0][drawn], labels[1]),
                 heads.Recipe(config.data.balance, task=config.task),
             )
             scores.append(losses.stands(losses.answers(head.logits(pooled[1])), labels[1]))
-        means = {name: float(np.mean([own[name] for own in scores])) for name in scores[0]}
-        found.append(Learning(share=share, n=len(rows[0]), **means))
-    return found
+        means = {name: float(np.mean([score[name] for score in scores])) for name in scores[0]}
+        curve.append(Learning(share=share, n=len(rows[0]), **means))
+    return curve
 
 
 def _drawn(strata: np.ndarray, share: float, draw: int) -> np.ndarray:
+    """Returns positions of a random share of each stratum, at least one, in ascending order."""
     generator, rows = np.random.default_rng(draw), []
     for stratum in np.unique(strata):
-        own = generator.permutation(np.flatnonzero(strata == stratum))
-        rows.append(own[: max(1, round(share * len(own)))])
+        members = generator.permutation(np.flatnonzero(strata == stratum))
+        rows.append(members[: max(1, round(share * len(members)))])
     return np.sort(np.concatenate(rows))

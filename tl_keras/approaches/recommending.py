@@ -1,4 +1,4 @@
-"""Which of several runs to take, by the examples that all of them answered."""
+"""Recommends one of several runs by the examples that all of them answered."""
 
 import csv
 from collections.abc import Mapping
@@ -10,58 +10,72 @@ import numpy as np
 from tl_keras import tasks
 from tl_keras.run.result.comparison import Against, Recommended, Standing
 
-Goodness = dict[str, dict[str, float]]  # By split and file, how good a run's answer is.
+Goodness = dict[
+    str, dict[str, float]
+]  # For each split and file the score of an answer, higher is better.
 
 
 def recommended(answers: Mapping[str, Goodness], task: str = tasks.DEFAULT) -> Recommended:
-    """The approach that is best on the validation examples that all answered, of classes right most
-    often, of equals the first in order; how the others stand against it there, and on test, which
-    decides nothing. Nothing where they share no validation example."""
-    found: dict[str, Any] = {}
-    for split, right in _shared(answers).items():
-        count = len(next(iter(right.values())))
+    """Returns the approach with the best mean score on the validation examples that all answered.
+
+    Of equal approaches, the first one wins. The result also compares the other approaches with it
+    on validation and on test, but test decides nothing. It is empty if the approaches have no
+    validation example in common.
+    """
+    parts: dict[str, Any] = {}
+    for split, scores in _shared(answers).items():
+        count = len(next(iter(scores.values())))
         if split == "val":
-            found["best"] = max(right, key=lambda name: right[name].mean())
-        elif "best" not in found:
+            parts["best"] = max(scores, key=lambda name: scores[name].mean())
+        elif "best" not in parts:
             break
-        found[split] = Standing(n=count, against=_against(found["best"], right, task))
-    return Recommended(**found)
+        parts[split] = Standing(n=count, against=_against(parts["best"], scores, task))
+    return Recommended(**parts)
 
 
-def brought(answers: Mapping[str, Goodness], task: str = tasks.DEFAULT) -> dict[str, Against]:
-    """By split, how a chain stands against its last step alone, example by example."""
+def gain_of_chain(answers: Mapping[str, Goodness], task: str = tasks.DEFAULT) -> dict[str, Against]:
+    """Returns for each split how the chain compares with `finetune`, its last step alone."""
     both = {name: answers[name] for name in ("chain", "finetune")}
     return {
-        split: _against("chain", right, task)["finetune"].model_copy(
-            update={"n": len(right["chain"])}
+        split: _against("chain", scores, task)["finetune"].model_copy(
+            update={"n": len(scores["chain"])}
         )
-        for split, right in _shared(both).items()
+        for split, scores in _shared(both).items()
     }
 
 
 def _shared(answers: Mapping[str, Goodness]) -> dict[str, dict[str, np.ndarray]]:
-    """By split that all have answered examples of, and by run, how good its answer on each is."""
-    found = {}
+    """Returns for each split and run the scores of the examples that all runs answered.
+
+    A split without such examples is left out.
+    """
+    shared = {}
     for split in ("val", "test"):
-        own = {name: by.get(split, {}) for name, by in answers.items()}
-        files = sorted(set.intersection(*(set(right) for right in own.values())))
+        of_split = {name: by_split.get(split, {}) for name, by_split in answers.items()}
+        files = sorted(set.intersection(*map(set, of_split.values())))
         if files:
-            found[split] = {name: np.array([by[f] for f in files]) for name, by in own.items()}
-    return found
+            shared[split] = {
+                name: np.array([scores[file] for file in files])
+                for name, scores in of_split.items()
+            }
+    return shared
 
 
 def answers_of(folder: Path, task: str) -> Goodness:
-    """How good the answers of a run are, by its `predictions.csv`."""
-    found: Goodness = {}
+    """Returns the scores of the answers in `predictions.csv` of a run."""
+    scores: Goodness = {}
     score_of = tasks.of(task, "predictions").score_of
     with (folder / "predictions.csv").open(encoding="utf-8", newline="") as stream:
         for row in csv.DictReader(stream):
-            found.setdefault(row["split"], {})[row["file"]] = score_of(row)
-    return found
+            scores.setdefault(row["split"], {})[row["file"]] = score_of(row)
+    return scores
 
 
-def _against(best: str, right: Mapping[str, np.ndarray], task: str) -> dict[str, Against]:
+def _against(best: str, scores: Mapping[str, np.ndarray], task: str) -> dict[str, Against]:
+    """Returns the difference between the best run and each of the others, paired by example."""
     against = tasks.of(task, "choice").against
     return {
-        name: Against(**against(right[best], own)) for name, own in right.items() if name != best
+        name: Against(**against(scores[best], others))
+        for name, others in scores.items()
+        if name != best
     }

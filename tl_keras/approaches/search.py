@@ -1,6 +1,6 @@
-"""search: trials over freeze depth, rates and what else the space names; the best is promoted.
+"""search: runs trials over freeze depth, learning rate and other fields, and keeps the best model.
 
-A trial is a run inside the run. Nothing of the test split decides anything.
+A trial is a run inside the run. The test split decides nothing.
 """
 
 from pathlib import Path
@@ -17,10 +17,10 @@ from tl_keras.training import evaluation
 
 
 def run(config: RunConfig, workdir: str | Path) -> Run:
-    """Searches, and leaves the best trial's model, measured on validation.
+    """Runs the search and keeps the model of the best trial, measured on validation.
 
     Raises:
-      ValueError: the config, the data or the folder cannot be used, or no trial came to anything.
+      ValueError: the config, the data or the folder cannot be used, or all trials failed.
     """
     with opened(config, workdir, "search") as run:
         backbone = backbones.begin(run)

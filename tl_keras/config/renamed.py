@@ -13,15 +13,9 @@ RENAMED = {
 }
 
 
-def check(tree: Mapping[str, Any]) -> None:
-    """Checks that a config, as nested dicts, uses no field by its earlier name.
-
-    Raises:
-      ValueError: a field, or a field of `search.space`, was renamed; the message lists all of them.
-    """
-    lines = [f"{old}: this field is now {new}" for old, new in _used(tree)]
-    if lines:
-        raise ValueError("\n".join(lines))
+def lines(tree: Mapping[str, Any]) -> dict[str, str]:
+    """Returns a message for each field of a config, as nested dicts, that has its earlier name."""
+    return {old: f"{old}: this field is now {new}" for old, new in _used(tree)}
 
 
 def _used(tree: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -39,11 +39,14 @@ def load(file: str | Path | None, overrides: Sequence[str] = ()) -> RunConfig:
 def from_tree(tree: Mapping[str, Any]) -> RunConfig:
     """Returns a checked config from nested dicts. Raises ValueError as `load` does."""
     tree = _of_plain_values(tree)
-    renamed.check(tree)
+    lines = renamed.lines(tree)
     try:
         config = RunConfig.model_validate(tree)
     except ValidationError as error:
-        raise ValueError("\n".join(messages(error, RunConfig))) from None
+        others = (line for line in messages(error, RunConfig) if line.split(":")[0] not in lines)
+        raise ValueError("\n".join([*lines.values(), *others])) from None
+    if lines:
+        raise ValueError("\n".join(lines.values()))
     _refuse_other_modalities(config)
     if config.search.wanted:
         space.check(config)

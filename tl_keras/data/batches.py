@@ -1,14 +1,14 @@
-"""Examples in, tf.data batches out. The order of the steps is written here and nowhere else.
+"""Builds tf.data batches from prepared examples. Only this module decides the order of the steps.
 
-An epoch of training is a pure function of (seed, epoch), so that a resumed run reads what an
-unbroken one would have read:
+An epoch of training is a pure function of (seed, epoch), so a resumed run reads the same batches as
+an unbroken one:
 
-1. order: a permutation by (seed, epoch), with repeats where strata are balanced; of what is
-   streamed as its shards are read and mixed, see `shards`;
-2. examples: rows of an array that was prepared once, or decoded now where that does not fit;
-3. batch: augmentation is faster on batches;
-4. augment: after what is cached, since views must differ from epoch to epoch;
-5. mix, then weights: they read the labels that mixing made.
+1. order: a permutation by (seed, epoch), with repeats if strata are balanced. Streamed examples
+   come in the order in which their shards are read and mixed, see `shards`;
+2. examples: rows of a prepared array, or decoded now if the array is too large;
+3. batch: before augmentation, which is faster on batches;
+4. augment: after the cached steps, because views must differ between epochs;
+5. mix, then weights: the weights depend on the mixed labels.
 """
 
 import functools
@@ -34,8 +34,10 @@ from tl_keras.data.inputs import (
 
 
 def evaluation(inputs: Inputs, batch_size: int) -> tf.data.Dataset:
-    """Every example once, in order: `(batch, ...)` inputs, the last batch whole or not; a tuple of
-    them where the array is one."""
+    """Returns batches of all examples in order, `(batch, ...)`, or tuples for a tuple of arrays.
+
+    The last batch may be smaller.
+    """
     indices = tf.data.Dataset.range(len(inputs))
     if inputs.array is None:
         return untuned(inputs.read(_placed(inputs, indices)).batch(batch_size).prefetch(2))
@@ -44,7 +46,7 @@ def evaluation(inputs: Inputs, batch_size: int) -> tf.data.Dataset:
 
 
 def examples_of(inputs: Inputs) -> np.ndarray:
-    """All examples in memory, `(examples, ...)`: a few of a split, see `Inputs.part`."""
+    """Returns all examples in memory, `(examples, ...)`; for a small part, see `Inputs.part`."""
     if inputs.array is not None:
         return np.array(inputs.take(slice(None)))
     return np.concatenate(list(evaluation(inputs, 64).as_numpy_iterator()))
@@ -54,11 +56,11 @@ def _placed(inputs: Inputs, indices: tf.data.Dataset) -> tf.data.Dataset:
     return indices if inputs.rows is None else indices.map(unconverted(inputs.places))
 
 
-FEW = 4  # batches; reading so few directly is faster than starting a pipeline
+FEW = 4  # Up to this number of batches, reading directly is faster than starting a pipeline.
 
 
 def _few(inputs: Inputs, batch_size: int) -> list[slice]:
-    """The places of batches in memory, where they are few; else nothing."""
+    """Returns the slices of the batches if they are few and in memory, else an empty list."""
     if inputs.array is None or len(inputs) > FEW * batch_size:
         return []
     starts = range(0, len(inputs), batch_size)
@@ -66,15 +68,17 @@ def _few(inputs: Inputs, batch_size: int) -> list[slice]:
 
 
 def read_once(inputs: Inputs, batch_size: int) -> Iterable[Any]:
-    """Batches of all examples in order, to be iterated once: tensors in memory where there are few
-    batches, else the pipeline of `evaluation`."""
+    """Returns batches of all examples in order, which can be iterated once.
+
+    Few batches are tensors in memory; more come from the pipeline of `evaluation`.
+    """
     if few := _few(inputs, batch_size):
         return (tf.nest.map_structure(tf.constant, inputs.take(part)) for part in few)
     return evaluation(inputs, batch_size)
 
 
 def view(inputs: Inputs, batch_size: int, how: Training, epoch: int) -> Iterable[tf.Tensor]:
-    """The batches of `read_once`, augmented as an epoch of training shows them."""
+    """Returns the batches of `read_once`, augmented as in an epoch of training."""
     augmented = _augment(how.augments, how.augmentations)
     numbers = inputs.numbers(how, epoch)
     if few := _few(inputs, batch_size):
@@ -86,7 +90,7 @@ def view(inputs: Inputs, batch_size: int, how: Training, epoch: int) -> Iterable
 
 @functools.lru_cache(8)
 def _augment(augments: ModuleType, augmentations: tuple[Any, ...]) -> Callable[..., tf.Tensor]:
-    """A modality's augmentation, which TensorFlow traces once: every view and epoch share it."""
+    """Returns the augmentation of a modality as one traced function for all views and epochs."""
 
     def augment(x: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
         return augments.augment(x, numbers, augmentations)
@@ -95,7 +99,7 @@ def _augment(augments: ModuleType, augmentations: tuple[Any, ...]) -> Callable[.
 
 
 def _gather(arrays: Arrays) -> Callable[[tf.Tensor], Any]:
-    """Rows of arrays that may be memory-mapped: TensorFlow would copy them whole."""
+    """Returns a function that reads rows with NumPy; TensorFlow would copy the whole array."""
 
     def gather(indices: tf.Tensor) -> Any:
         def of(array: np.ndarray) -> tf.Tensor:
@@ -108,15 +112,15 @@ def _gather(arrays: Arrays) -> Callable[[tf.Tensor], Any]:
 
 
 def num_steps(count: int, batch_size: int) -> int:
-    """Steps of an epoch; a data set smaller than a batch is one batch."""
+    """Returns the steps of an epoch. A data set smaller than a batch is one batch."""
     return max(1, count // batch_size)
 
 
 def training(inputs: Inputs, how: Training, place: tf.Variable) -> tf.data.Dataset:
-    """One epoch of `(inputs, targets (batch, width) float32, weights (batch,) float32)`.
+    """Returns an epoch of `(inputs, targets (batch, width) float32, weights (batch,) float32)`.
 
     Args:
-      place: `(2,) int64`, the epoch and the step that it begins at; each new iterator reads it.
+      place: `(2,) int64`, epoch and first step; each new iterator reads the current value.
     """
     finish = _finisher(inputs.labels, how)
     batch_size = min(how.batch_size, len(inputs))
@@ -124,7 +128,7 @@ def training(inputs: Inputs, how: Training, place: tf.Variable) -> tf.data.Datas
     rows = first.flat_map(unconverted(lambda _: _rows(inputs, how, place)))
     batches = rows.batch(batch_size, drop_remainder=True)
     if inputs.array is not None:
-        # In one function with the rest: each one costs 10 ms at the start of an epoch.
+        # One function for all, since each function costs 10 ms at the start of an epoch.
         gather = _gather(inputs.array)
         whole = unconverted(lambda *row: finish(row, gather(inputs.places(row[2]))))
         batches = batches.map(whole, CORES)
@@ -138,9 +142,9 @@ def training(inputs: Inputs, how: Training, place: tf.Variable) -> tf.data.Datas
 def streamed(
     dataset: Dataset, how: Training, settings: Any
 ) -> Callable[[int, int], tf.data.Dataset]:
-    """`training`'s epochs of examples as their shards are read, by epoch and first step.
+    """Returns a function from epoch and first step to the batches of `training`, read from shards.
 
-    What comes before that step is read, and not decoded.
+    Examples before the first step are read but not decoded.
     """
     examples, labels = dataset.splits["train"], dataset.labels("train")
     decoded = _decoder(dataset, "train", settings)
@@ -165,7 +169,7 @@ def streamed(
 
 
 def _finisher(labels: np.ndarray, how: Training) -> Callable[..., tuple[tf.Tensor, ...]]:
-    """From a batch of `_rows`, and its inputs, to what a step takes."""
+    """Returns a function from a batch of `_rows` and its inputs to inputs, targets and weights."""
     of = tasks.of(how.task, "targets")
     weights, labels = of.weights(labels, how.width, how.balance), tf.constant(labels)
     augment = _augment(how.augments, how.augmentations)
@@ -185,9 +189,10 @@ def _finisher(labels: np.ndarray, how: Training) -> Callable[..., tuple[tf.Tenso
 def of_activations(
     arrays: Arrays, labels: np.ndarray, how: Training, epoch: int, first: int = 0
 ) -> Iterator[tuple[Any, tf.Tensor, tf.Tensor]]:
-    """`training`'s epoch of activations, `(examples, ...)`, in which the views are already.
+    """Yields the batches of `training` from activations, `(examples, ...)`, of augmented examples.
 
-    Without a pipeline, which takes 40 ms to start: as long as a few steps on small activations.
+    It does not use a tf.data pipeline, which takes 40 ms to start, as long as a few steps on small
+    activations.
     """
     of = tasks.of(how.task, "targets")
     targets = of.columns(labels, how.width)
@@ -201,13 +206,13 @@ def of_activations(
 
 
 def _whole(chosen: np.ndarray, array: np.ndarray) -> tf.Tensor:
-    # Some activations are kept in half precision; what they are of stays as it is.
-    found = tf.constant(array[chosen])
-    return tf.cast(found, tf.float32) if found.dtype == tf.float16 else found
+    # Some activations are kept in half precision. Other dtypes, such as of token ids, stay.
+    rows = tf.constant(array[chosen])
+    return tf.cast(rows, tf.float32) if rows.dtype == tf.float16 else rows
 
 
 def _rows(inputs: Inputs, how: Training, place: tf.Variable) -> tf.data.Dataset:
-    """Of each example, in order: epoch, position, index, the random numbers of its view."""
+    """Returns epoch, position, index and random numbers of the examples, in order of the epoch."""
     now, first = tf.unstack(tf.cast(place.read_value(), tf.int32))
     numbers = inputs.numbers(how, how.view(now))
     positions = tf.range(first * min(how.batch_size, len(inputs)), len(inputs))
@@ -217,12 +222,12 @@ def _rows(inputs: Inputs, how: Training, place: tf.Variable) -> tf.data.Dataset:
 
 
 def _order(labels: np.ndarray, how: Training, epoch: tf.Tensor) -> tf.Tensor:
-    """`(examples,) int64` indices; balanced by drawing with repeats where asked."""
+    """Returns the indices of an epoch, `(examples,) int64`, with repeats if balance oversamples."""
     seed = tf.stack([tf.constant(2 * how.seed + 1, tf.int32), epoch])
     count = len(labels)
     if how.balance != "oversample":
         return tf.random.experimental.stateless_shuffle(tf.range(count, dtype=tf.int64), seed)
-    # Strata, such as classes, in turn; within one, one shuffle after the other.
+    # Strata, such as classes, take turns. Each is shuffled, then shuffled again when it is used up.
     strata = tasks.of(how.task, "targets").strata(labels)
     members = [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)]
     share = -(-count // len(members))
@@ -236,7 +241,7 @@ def _order(labels: np.ndarray, how: Training, epoch: tf.Tensor) -> tf.Tensor:
 
 
 def drawn(dataset: Dataset, how: Training, place: tf.Variable) -> tf.data.Dataset:
-    """One epoch of drawn examples that no other epoch shows, as `training` gives it."""
+    """Returns an epoch as `training` does, of drawn examples that no other epoch has."""
     count = len(dataset.splits["train"])
     steps, batch_size = num_steps(count, how.batch_size), min(how.batch_size, count)
 

@@ -1,4 +1,4 @@
-"""Says whether a finished run's data have changed, without reading all of them."""
+"""Finds changes in the data since a run was finished, without reading all files."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ from tl_keras.data.wording import count_of, shortened
 
 
 def stamp(listing: Listing) -> str:
-    """SHA-256, hex, of the names, labels, splits, groups and sizes of all files of a listing."""
+    """Returns the SHA-256 (hex) of names, labels, splits, groups and sizes of all listed files."""
     digest = hashlib.sha256()
     for listed in sorted(listing.files, key=lambda listed: listed.file):
         row = (listed.file, listed.label, listed.split, listed.group)
@@ -32,20 +32,20 @@ def _size(file: Path) -> int:
 
 
 def since(config: RunConfig, recorded: Mapping[str, Any]) -> str | None:
-    """What has changed in the files of a data set since a run listed them, in words; None if
-    nothing has, or if it cannot be known.
+    """Returns what has changed in the data files since a run listed them, in words.
 
-    Only files that were written after that are read.
+    Returns None if nothing has changed or if the changes cannot be found out. Only files that were
+    written after the run listed them are read.
 
     Args:
-      recorded: the run's `data.json`.
+      recorded: the content of `data.json` of the run.
     """
     stamps = recorded.get("listed", {})
     data = config.data
     folder = data.unlabelled
     if stamps.get("unlabelled") and folder and os.path.isdir(folder):
         if stamp(folders.list_unlabelled(Path(folder))) != stamps["unlabelled"]:
-            return f"other files in data.unlabelled, {folder!r}"
+            return f"the files of data.unlabelled, {folder!r}, have changed"
     if not stamps.get("data") or not os.path.exists(data.path):
         return None
     try:
@@ -53,31 +53,31 @@ def since(config: RunConfig, recorded: Mapping[str, Any]) -> str | None:
     except ValueError as error:
         return str(error)
     is_same = stamp(listing) == stamps["data"]
-    words = [] if is_same else _renamed(listing, recorded)
+    changes = [] if is_same else _renamed(listing, recorded)
     if rewritten := list(_rewritten(listing, recorded)):
-        words.append(f"other content in {shortened(rewritten)}")
-    if not words and not is_same:
-        words.append("other labels, splits or groups")
-    return "; ".join(words) or None
+        changes.append(f"changed content of {shortened(rewritten)}")
+    if not changes and not is_same:
+        changes.append("changed labels, splits or groups")
+    return "; ".join(changes) or None
 
 
 def _renamed(listing: Listing, recorded: Mapping[str, Any]) -> list[str]:
-    """Which files are there now and were not, and which are gone."""
+    """Returns lines about the files that were added or removed."""
     before = {file for files in recorded["splits"].values() for file in files}
     before.update(entry["file"] for entry in recorded["quarantined"])
     before.update(recorded["omitted"])
     now = {listed.file for listed in listing.files}
     now.update(entry.file for entry in listing.quarantined)
-    differences = {"more": sorted(now - before), "gone": sorted(before - now)}
+    differences = {"added": sorted(now - before), "removed": sorted(before - now)}
     return [
-        f"{count_of(files, 'file')} {how}, {shortened(files)}"
+        f"{count_of(files, 'file')} {how}: {shortened(files)}"
         for how, files in differences.items()
         if files
     ]
 
 
 def _rewritten(listing: Listing, recorded: Mapping[str, Any]) -> Iterator[str]:
-    """Files of the splits whose content is another one."""
+    """Yields the files of the splits whose content has changed."""
     known = {
         file: digest
         for split, files in recorded["splits"].items()
@@ -86,7 +86,7 @@ def _rewritten(listing: Listing, recorded: Mapping[str, Any]) -> Iterator[str]:
     for file in (listed.file for listed in listing.files if listed.file in known):
         path = listing.root / file
         status = path.stat()
-        # The time of change too: a copy may bring an older file's time with it.
+        # `st_ctime` too: a copy may keep the modification time of an older file.
         if max(status.st_mtime, status.st_ctime) >= recorded["listed"]["at"]:
             with path.open("rb") as stream:
                 if hashlib.file_digest(stream, "sha256").hexdigest() != known[file]:

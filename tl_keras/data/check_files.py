@@ -1,7 +1,7 @@
-"""Which files can be read: found in parallel before anything slow, and remembered.
+"""Checks in parallel which files can be read, before anything slow, and caches the results.
 
-Every listed file ends up as a checked one or quarantined with its reason. What a file has to hold,
-its modality knows.
+Every listed file is either usable or quarantined with a reason. The modality decides what a usable
+file is.
 """
 
 import hashlib
@@ -20,36 +20,37 @@ from tl_keras.run.files import write_text
 from tl_keras.run.progress import progress
 from tl_keras.version import VERSION
 
-MAX_BYTES = 1 << 30  # of a file, which TensorFlow reads whole
-NUM_BYTES = 512  # the first ones of a file, which say what it is
+MAX_BYTES = 1 << 30  # The largest file size: TensorFlow reads a file as a whole.
+NUM_BYTES = 512  # How many bytes at the start of a file show its format.
 
 
 def checks_of(settings: Any) -> ModuleType:
-    """What knows the files of a modality, by the section of the config that is named after it."""
+    """Returns the module that checks files of a modality. `settings` is its config section."""
     return part(settings.modality, "check")
 
 
 def checked_by(settings: Any) -> list:
-    """What a remembered check rests on, beside the file."""
+    """Returns everything besides the file that a cached check depends on."""
     return [VERSION, *checks_of(settings).BY]
 
 
 def check_all(
     root: Path, files: list[str], settings: Any, memory: Path, looks: bool = False
 ) -> dict[str, Any]:
-    """Every file's content, checked; what has not changed since the last time is not read again.
+    """Returns the check of every file. Files that have not changed are not read again.
 
-    Each result is a `Checked` of the modality: `reason` says why the file cannot be used, and is
+    Each check is a `Checked` of the modality: `reason` says why the file cannot be used, and is
     empty if it can; `digest` is the SHA-256 of the content in hex.
 
     Args:
-      settings: the section of the examples' modality.
-      memory: folder that remembers; a file's size, its times of change and the bound must be equal.
-      looks: whether to find what near-duplicates are known by, for which a file without is read
-        again.
+      settings: the config section of the modality.
+      memory: the folder with cached checks. A cached check is used if the size of the file, its
+        times of change and the limit of the settings are the same.
+      looks: whether near-duplicates are searched for. Files whose cached check lacks the hash for
+        this are read again.
     """
-    remembered = memory / f"{hashlib.sha256(str(root).encode()).hexdigest()[:32]}.json"
-    known, kind = _recall(remembered, settings), checks_of(settings).Checked
+    cached = memory / f"{hashlib.sha256(str(root).encode()).hexdigest()[:32]}.json"
+    known, kind = _recall(cached, settings), checks_of(settings).Checked
     stamps = {file: _stamp(root / file, settings) for file in files}
     checked = {
         file: kind(**known[file][1])
@@ -57,16 +58,16 @@ def check_all(
         if file in known and known[file][0] == stamps[file]
     }
     if looks:
-        checked = {file: own for file, own in checked.items() if own.looks or own.reason}
+        checked = {file: check for file, check in checked.items() if check.looks or check.reason}
     todo = [file for file in files if file not in checked]
     if todo:
         checked |= _check_in_parallel(root, todo, settings, looks)
-        # A file that could not be read has no digest: next time it may be readable.
+        # A file that could not be read has no digest and is not cached: it may be readable later.
         entries: dict[str, list[Any]]
         entries = {file: [stamps[file], asdict(checked[file])] for file in files}
         entries = {file: entry for file, entry in entries.items() if entry[1]["digest"]}
         by = checked_by(settings)
-        write_text(remembered, json.dumps({"by": by, "files": entries}))
+        write_text(cached, json.dumps({"by": by, "files": entries}))
     return {file: checked[file] for file in files}
 
 
@@ -77,15 +78,15 @@ def _check_in_parallel(root: Path, files: list[str], settings: Any, looks: bool)
         return dict(zip(files, bar, strict=True))
 
 
-def _recall(remembered: Path, settings: Any) -> dict:
+def _recall(cached: Path, settings: Any) -> dict:
     try:
-        known = json.loads(remembered.read_text(encoding="utf-8"))
+        known = json.loads(cached.read_text(encoding="utf-8"))
         if known["by"] != checked_by(settings):
             return {}
         for _, checked in known["files"].values():
             checks_of(settings).Checked(**checked)
         return known["files"]
-    # None yet, or damaged: the files are read again.
+    # If the cache file is missing or damaged, the files are read again.
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return {}
 
@@ -95,13 +96,13 @@ def _stamp(path: Path, settings: Any) -> list:
         status = os.stat(path)
     except OSError:
         return []
-    # `st_ctime_ns` too: a copy may bring an older file's size and time with it.
+    # `st_ctime_ns` too: a copy may keep the size and modification time of an older file.
     times = [status.st_mtime_ns, status.st_ctime_ns]
     return [status.st_size, *times, checks_of(settings).bound(settings)]
 
 
 def check(path: Path, settings: Any, looks: bool = False) -> Any:
-    """Reads one file: its digest, and whether it decodes whole. Never raises for a bad file."""
+    """Returns the check of a file: digest, and whether it decodes. Never raises for bad files."""
     digest, start, checks = "", b"", checks_of(settings)
     try:
         status = os.stat(path)
@@ -110,36 +111,40 @@ def check(path: Path, settings: Any, looks: bool = False) -> Any:
         if status.st_size == 0:
             return checks.Checked(reason="empty file")
         if status.st_size > MAX_BYTES:
-            return checks.Checked(reason=f"{status.st_size} bytes is over {MAX_BYTES}")
+            return checks.Checked(
+                reason=f"too large: {status.st_size} bytes; the limit is {MAX_BYTES}"
+            )
         digest, start = _digest(path)
         return checks.read(path, path.read_bytes, digest, settings, looks)
-    # Decoders raise anything on hostile bytes, and all of it means the same.
+    # Decoders raise any exception on damaged or hostile bytes, and each means a bad file.
     except Exception as error:
         return _refused(checks, digest, start, error)
 
 
 def check_content(content: bytes, settings: Any) -> Any:
-    """`check` of what a file would hold."""
+    """Returns the check of a file with this content, as `check` does."""
     digest, checks = hashlib.sha256(content).hexdigest(), checks_of(settings)
     try:
         if not content:
             return checks.Checked(digest, reason="empty file")
         return checks.read(io.BytesIO(content), lambda: content, digest, settings, False)
-    except Exception as error:  # As above.
+    except Exception as error:  # As in `check`.
         return _refused(checks, digest, content[:NUM_BYTES], error)
 
 
 def _refused(checks: ModuleType, digest: str, start: bytes, error: Exception) -> Any:
-    # The first two without the digest: it may be better the next time.
+    # Without the digest the check is not cached: memory or disk may be available next time.
     if isinstance(error, MemoryError):
-        return checks.Checked(reason="takes more memory than there is")
-    if isinstance(error, OSError) and error.errno:  # The system's; a decoder's own have none.
+        return checks.Checked(reason="does not fit into memory")
+    if (
+        isinstance(error, OSError) and error.errno
+    ):  # Errors of the system have an errno, those of decoders do not.
         return checks.Checked(reason=f"cannot be read: {error.strerror}")
     return checks.Checked(digest, reason=checks.blame(start, error)[:200])
 
 
 def _digest(path: Path) -> tuple[str, bytes]:
-    """SHA-256 in hex, and the first bytes."""
+    """Returns the SHA-256 in hex and the first bytes of a file."""
     with path.open("rb") as stream:
         start = stream.read(NUM_BYTES)
         stream.seek(0)

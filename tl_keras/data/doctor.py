@@ -1,4 +1,4 @@
-"""What looks wrong in examples of any kind: rare answers, doubtful labels, copies elsewhere."""
+"""Finds likely problems in the data of any modality: rare answers, doubtful labels, copies."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,62 +9,69 @@ from tl_keras import tasks
 from tl_keras.data.examples import SPLITS, Dataset, Example
 from tl_keras.data.inputs import Inputs
 
-MAX_FEATURES = 1e8  # examples x channels; about 2.5 GB while they are compared
+MAX_FEATURES = 1e8  # examples x channels; comparing them takes about 2.5 GB
 
 
 def rare_answers(dataset: Dataset) -> list[dict[str, Any]]:
-    """Answers with few training examples; none where the task compares no labels."""
+    """Returns answers with few training examples; empty if the task does not compare labels."""
     labels = tasks.maybe(dataset.task, "labels")
     return labels.rare(dataset.labels("train"), dataset.classes) if labels else []
 
 
 def copied(pairs: Sequence[dict[str, Any]], split: str) -> set[str]:
-    """Files of a split that have a near-duplicate in a split that came before it."""
+    """Returns the files of a split that have a near-duplicate in an earlier split."""
     earlier = SPLITS[: SPLITS.index(split)]
     return {
-        pair["files"][own]
+        pair["files"][i]
         for pair in pairs
-        for own in (0, 1)
-        if pair["splits"][own] == split and pair["splits"][1 - own] in earlier
+        for i in (0, 1)
+        if pair["splits"][i] == split and pair["splits"][1 - i] in earlier
     }
 
 
 def suspected(dataset: Dataset, features: dict[str, Inputs]) -> dict[str, Any]:
-    """`suspects` of the splits that `features` holds, `(n, channels) float32`; or, under
-    `suspects_note`, why nobody looked.
+    """Returns `suspects`, the examples whose label may be wrong, or `suspects_note` with the reason
+    why labels were not compared.
 
-    Each suspect has `file`, `split`, `label`, `suggested`, and `probability` of the suggested.
+    Each suspect has `file`, `split`, `label`, `suggested`, and the `probability` of `suggested`.
+
+    Args:
+      features: by split, inputs with features as array, `(n, channels) float32`.
     """
-    of = tasks.maybe(dataset.task, "labels")
-    if of is None:
-        return {"suspects_note": f"labels of {dataset.task} are not compared"}
+    labels_of = tasks.maybe(dataset.task, "labels")
+    if labels_of is None:
+        return {"suspects_note": f"labels of the task {dataset.task} are not compared"}
     pooled = np.concatenate([inputs.array for inputs in features.values()])
     labels = np.concatenate([inputs.labels for inputs in features.values()])
-    if why := of.incomparable(labels, dataset.classes):
+    if why := labels_of.incomparable(labels, dataset.classes):
         return {"suspects_note": why}
     if pooled.size > MAX_FEATURES:
-        return {"suspects_note": "the data set is too large to compare all labels"}
+        return {"suspects_note": "labels were not compared: the data set is too large"}
     examples = [(split, example) for split in features for example in dataset.splits[split]]
-    answers = of.left_out_answers(pooled, labels)
-    return _listed(of.doubtful(answers, labels), examples, dataset) | of.judged(answers, labels)
+    answers = labels_of.left_out_answers(pooled, labels)
+    suspects = _listed(labels_of.doubtful(answers, labels), examples, dataset)
+    return suspects | labels_of.judged(answers, labels)
 
 
 def suspected_by(answers: np.ndarray, dataset: Dataset) -> dict[str, Any]:
-    """`suspects` of train, as `suspected` gives them, by models that had not seen the examples.
+    """Returns `suspects` of train as `suspected` does, but from answers of models.
+
+    The list is empty if the task does not judge labels.
 
     Args:
-      answers: `(train, width)`; of a task without doubts about labels there are none.
+      answers: `(train, width)`, each by a model that has not seen the example.
     """
-    of = tasks.maybe(dataset.task, "labels")
-    if of is None:
+    labels_of = tasks.maybe(dataset.task, "labels")
+    if labels_of is None:
         return {"suspects": []}
     examples = [("train", example) for example in dataset.splits["train"]]
     labels = dataset.labels("train")
-    return _listed(of.doubtful(answers, labels), examples, dataset) | of.judged(answers, labels)
+    suspects = _listed(labels_of.doubtful(answers, labels), examples, dataset)
+    return suspects | labels_of.judged(answers, labels)
 
 
 def _listed(
-    found: Sequence[tuple[int, int, float]],
+    suspects: Sequence[tuple[int, int, float]],
     examples: Sequence[tuple[str, Example]],
     dataset: Dataset,
 ) -> dict[str, Any]:
@@ -77,6 +84,6 @@ def _listed(
                 "suggested": dataset.classes[suggested],
                 "probability": round(probability, 4),
             }
-            for i, suggested, probability in found
+            for i, suggested, probability in suspects
         ]
     }

@@ -1,4 +1,4 @@
-"""What the data steps pass on: listed files, checked examples, a data set with its splits."""
+"""The values that the data steps pass on: listed files, examples, and a data set with splits."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -18,30 +18,30 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Listed:
-    """A labelled file as its source lists it, unread. `file` is relative, with `/`."""
+    """A labelled file that its source lists without reading it. `file` is relative, with `/`."""
 
     file: str
     label: str
-    split: str = ""  # "train", "val", "test"; "": to be carved
-    group: str = ""  # never spans two splits; "": none
+    split: str = ""  # "train", "val" or "test"; "" if splits are carved
+    group: str = ""  # examples of a group stay in one split; "" for no group
 
 
 @dataclass(frozen=True)
 class Quarantined:
-    """A file that is left out, and why."""
+    """A file that is left out, with the reason."""
 
     file: str
     reason: str
-    is_bad: bool = True  # for `data.max_bad_share`; a row that only lacks a label is not
+    is_bad: bool = True  # counts towards `data.max_bad_share`; a row without a label does not
 
 
 @dataclass
 class Listing:
-    """What a source holds before anything is read.
+    """The files of a source before they are read.
 
     Attributes:
-      checked: what was found in those of `files` that stand in shards.
-      shards: that these are streamed from.
+      checked: the checks of those of `files` that lie in shards.
+      shards: the shards that these files are streamed from.
     """
 
     root: Path
@@ -57,34 +57,34 @@ class Example:
     """A readable, labelled example."""
 
     file: str
-    # The target, as the task codes it: of classes an int, a place among their names; or a float.
-    label: Any
+    label: Any  # the target, coded by the task: an int as index of a class, or a float
     digest: str  # SHA-256 of the content, hex
     index: int = -1  # into Dataset.raw, for embedded sources
-    checked: Any = None  # what the check of its file found, a `Checked` of its modality
-    unit: str = ""  # the same for those of train and val that no split may part
-    stratum: int | None = None  # that splits hold in its share; None: the label
+    checked: Any = None  # the check of its file, a `Checked` of its modality
+    unit: str = ""  # the same for examples of train and val that must stay in one split
+    stratum: int | None = None  # the stratum for splits; None for the label
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Classes, splits, and what was left out.
+    """A data set with its splits and the files that are left out.
 
     Attributes:
-      classes: names of the answers, sorted; of classes an example's label is an index into them.
-        Empty where answers have no names.
-      splits: examples of `train`, `val` and `test`; and `rest`, of the same source and with their
-        labels, those that `data.examples_per_class` leaves out.
-      root: folder that the files are relative to; None for embedded sources.
+      classes: the sorted names of the answers. The label of a class is an index into them. Empty
+        for tasks whose answers have no names.
+      splits: the examples of `train`, `val`, `test` and `rest`, which holds the labelled examples
+        that `data.examples_per_class` leaves out.
+      root: the folder that the files are relative to; None for embedded sources.
       raw: `(examples, ...)` unprepared examples of embedded sources, else None.
-      draw: training examples drawn anew each epoch, see `modalities.drawn.Drawn`; else None.
-      fingerprint: SHA-256 of every split's labels and contents, hex.
-      whole: training examples are measured on too, as in cross-validation.
-      listed: `changed_since.stamp` of what the source listed, and `at`, when; empty where it does
-        not change.
-      omitted: files that are used in no split, beside the quarantined ones.
-      shards: what training examples are streamed from; None where they are files.
-      task: what the labels are.
+      draw: draws training examples anew each epoch, see `modalities.drawn_source.Drawn`; else None.
+      fingerprint: SHA-256 of the labels and contents of every split, hex.
+      whole: whether training examples are also measured on, as in cross-validation.
+      listed: `changed_since.stamp` of the source, and under `at` the time of listing; empty for
+        sources that do not change.
+      omitted: files that are in no split and not quarantined.
+      shards: the shards that training examples are streamed from; None for files.
+      task: the task of the labels.
+      nouns: the noun for an example and its plural.
     """
 
     classes: tuple[str, ...]
@@ -103,20 +103,20 @@ class Dataset:
     nouns: tuple[str, str] = ("example", "examples")
 
     def labels(self, split: str) -> np.ndarray:
-        """`(examples,)` targets of a split, of classes `int64`."""
+        """Returns the targets of a split, `(examples,)`, `int64` for classes."""
         dtype = tasks.of(self.task, "targets").DTYPE
         return np.array([example.label for example in self.splits[split]], dtype)
 
     def text(self, example: Example) -> str:
-        """An example's label, as the source had it or as it means."""
+        """Returns the label of an example as text."""
         return tasks.of(self.task, "targets").text(example.label, self.classes)
 
     def pooled(self) -> "Dataset":
-        """The same with train and val in one, to be dealt out to folds."""
+        """Returns the data set with train and val joined, to be divided into folds."""
         both = sorted([*self.splits["train"], *self.splits["val"]], key=lambda e: e.file)
         splits = {**self.splits, "train": both, "val": []}
         return replace(self, splits=splits, whole=True)
 
     def is_fraction(self, split: str) -> bool:
-        """Whether large files may be decoded at a fraction of their size, to train on alone."""
+        """Returns whether large files of a split may be decoded at a fraction of their size."""
         return split == "train" and not self.whole

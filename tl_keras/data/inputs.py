@@ -1,4 +1,4 @@
-"""Prepared examples of a split: in memory, on disk, or decoded when they are read."""
+"""Holds the prepared examples of a split: in memory, on disk, or decoded when they are read."""
 
 import os
 from collections.abc import Callable
@@ -20,30 +20,30 @@ from tl_keras.modalities import part
 from tl_keras.run.progress import progress
 from tl_keras.version import VERSION
 
-MEMORY_SHARE = 0.25  # of the free memory, that a split's prepared examples may take
-CONTAINER = Path("/sys/fs/cgroup")  # Limits of a container, cgroup version 2, under Linux.
-# Those that this process may run on, where the platform says.
+MEMORY_SHARE = 0.25  # of the free memory for the prepared examples of a split
+CONTAINER = Path("/sys/fs/cgroup")  # Memory limits of a container: Linux, cgroup version 2.
+# Cores that this process may use, if the platform says so, else all.
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
-# From `(,) int64` indices to prepared examples, one by one.
+# From a data set of `int64` scalars, which are indices, to prepared examples, one by one.
 Read = Callable[[tf.data.Dataset], tf.data.Dataset]
 
 
-Arrays = Maybe[np.ndarray]  # Or a tuple of arrays, each with a row for each example.
+Arrays = Maybe[np.ndarray]  # An array or a tuple of arrays, each with a row for each example.
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Prepared inputs of a split, or how to get them.
+    """Prepared inputs of a split, or a function that reads them.
 
     Attributes:
-      labels: `(examples,) int64`.
-      array: `(examples, ...)`, prepared or activations, or a tuple of activations and what
-        they are of; None: too large to keep.
-      read: data set of indices to data set of examples, where there is no array.
-      rows: `(examples,) int64`, where they are a part of a pool: their places among its examples,
-        all of which `array` holds and `read` reads; else None.
-      pool: how many examples the pool has.
+      labels: `(examples,)` targets, `int64` for classes.
+      array: `(examples, ...)` prepared examples or activations, or a tuple of activations and the
+        examples that they belong to; None if too large to keep.
+      read: maps a data set of indices to a data set of examples, if `array` is None.
+      rows: `(examples,) int64` positions of the examples in a pool, if they are a part of one; then
+        `array` and `read` cover the whole pool. Else None.
+      pool: the number of examples in the pool.
     """
 
     labels: np.ndarray
@@ -56,21 +56,21 @@ class Inputs:
         return len(self.labels)
 
     def part(self, rows: np.ndarray) -> "Inputs":
-        """Some of the examples: nothing is copied, and each has the views that it has in all."""
+        """Returns a subset without a copy. Each example keeps its augmented views."""
         places = rows if self.rows is None else self.rows[rows]
         return Inputs(self.labels[rows], self.array, self.read, places, self.pool or len(self))
 
     def take(self, chosen: slice) -> Arrays:
-        """Some of what the array holds, in order."""
+        """Returns a slice of the array or arrays, in order."""
         rows = chosen if self.rows is None else self.rows[chosen]
         return tf.nest.map_structure(lambda array: array[rows], self.array)
 
     def places(self, indices: tf.Tensor) -> tf.Tensor:
-        """Of indices of examples, those in the pool."""
+        """Returns the positions in the pool of examples with these indices."""
         return indices if self.rows is None else tf.gather(self.rows, indices)
 
     def numbers(self, how: "Training", view: int | tf.Tensor) -> tf.Tensor:
-        """`numbers_of` the examples."""
+        """Returns the random numbers of the examples, see `numbers_of`."""
         if self.rows is None:
             return numbers_of(len(self), how, view)
         return tf.gather(numbers_of(self.pool, how, view), self.rows)
@@ -78,17 +78,17 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Training:
-    """How a split is read for training.
+    """Describes how a split is read for training.
 
     Attributes:
-      modality: of the examples.
-      batch_size: examples a step; a last, smaller batch is left out.
-      seed: with the epoch, decides order and views.
+      modality: the modality of the examples.
+      batch_size: examples per step; a smaller last batch is left out.
+      seed: decides order and views, together with the epoch.
       augmentations: random operations of the modality.
-      views: epoch e reads view e modulo this; None: each epoch its own.
+      views: epoch e reads view e modulo this; None if each epoch has its own view.
       balance: `none`, `weights` or `oversample`.
-      width: columns of the targets.
-      task: whose targets they are.
+      width: the number of columns of the targets.
+      task: the task of the targets.
     """
 
     modality: str
@@ -102,18 +102,19 @@ class Training:
 
     @property
     def augments(self) -> ModuleType:
-        """What changes examples at random."""
+        """The module of the modality that changes examples at random."""
         return part(self.modality, "augment")
 
     def view(self, epoch: int | tf.Tensor) -> int | tf.Tensor:
-        """Which view of each example an epoch shows."""
+        """Returns which view of each example an epoch reads."""
         return epoch if self.views is None else epoch % self.views
 
 
 def prepared_split(dataset: Dataset, split: str, config: RunConfig) -> Inputs:
-    """Prepared examples of a split: in memory if they fit, else on disk, else decoded when read.
+    """Returns prepared examples of a split: in memory if they fit, else on disk or decoded on read.
 
-    Files much larger than what is prepared of them may be decoded at a fraction, in `train` alone.
+    In `train`, files that are much larger than the prepared example may be decoded at a fraction
+    of their size.
     """
     examples, settings = dataset.splits[split], config.settings
     labels = dataset.labels(split)
@@ -128,9 +129,9 @@ def prepared_split(dataset: Dataset, split: str, config: RunConfig) -> Inputs:
     read = reader([str(dataset.root / example.file) for example in examples], decoded)
 
     def fill(array: np.ndarray) -> None:
-        found = read(tf.data.Dataset.range(len(array)))
+        examples = read(tf.data.Dataset.range(len(array)))
         # Small batches: fresh memory of megabytes costs a page fault every 4 KiB.
-        _fill(array, untuned(found.batch(16).prefetch(4)), f"decode {split}")
+        _fill(array, untuned(examples.batch(16).prefetch(4)), f"decode {split}")
 
     shape, dtype = (len(examples), *settings.shape), np.dtype(settings.dtype)
     needed = int(np.prod(shape)) * dtype.itemsize
@@ -144,18 +145,18 @@ def prepared_split(dataset: Dataset, split: str, config: RunConfig) -> Inputs:
     return Inputs(labels, None, read)
 
 
-Decoded = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # Of an index and what its file holds.
+Decoded = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # From index and content to the example.
 
 
 def _decoder(dataset: Dataset, split: str, settings: Any) -> Decoded:
-    """From an example's index and what its file holds to its prepared tensor."""
+    """Returns a function from the index and the content of a file to the prepared example."""
     checked = [example.checked for example in dataset.splits[split]]
     decoder = part(settings.modality, "prepare").decoder
     return decoder(checked, settings, dataset.is_fraction(split))
 
 
 def _one_by_one(dataset: Dataset, decoded: Decoded) -> Read:
-    """Examples from the middle of shards, slowly: a few of them, to be looked at."""
+    """Returns a slow reader of single examples in shards, for the few that people look at."""
     files = [example.file for example in dataset.splits["train"]]
 
     def find(index: np.ndarray) -> bytes:
@@ -168,16 +169,16 @@ def _one_by_one(dataset: Dataset, decoded: Decoded) -> Read:
 
 
 def reader(paths: list[str], decoded: Decoded) -> Read:
-    """Prepared examples of files, decoded when they are read."""
-    # Said to be text, since TensorFlow takes an empty list for one of numbers.
+    """Returns a reader that decodes files when they are read."""
+    # The dtype is given because TensorFlow takes an empty list for numbers.
     names = tf.constant(paths, tf.string)
     one = unconverted(lambda i: decoded(i, tf.io.read_file(names[i])))
-    # More calls than cores: with as many, a core often waits for its next file.
+    # More calls than cores: otherwise a core often waits for its next file.
     return lambda indices: indices.map(one, 4 * CORES) if paths else indices
 
 
 def _drawer(draw: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]) -> Read:
-    """Examples that are drawn when they are read."""
+    """Returns a reader that draws examples when they are read."""
 
     def read(indices: tf.data.Dataset) -> tf.data.Dataset:
         drawn = indices.batch(64).map(unconverted(lambda i: draw(i)[0]), CORES)
@@ -196,7 +197,7 @@ def _key(dataset: Dataset, split: str, settings: Any) -> dict:
 
 
 def preparation(settings: Any, dataset: Dataset, split: str) -> dict:
-    """All that decides a prepared example beside its content."""
+    """Returns everything besides its content that a prepared example depends on."""
     fields = part(settings.modality, "config").PREPARATION
     chosen = {name: getattr(settings, name) for name in fields}
     by = {"tl_keras": VERSION, "tensorflow": tf.__version__}
@@ -213,15 +214,15 @@ def _fill(array: np.ndarray, batches: tf.data.Dataset, title: str) -> None:
             bar.update(len(batch))
 
 
-# AutoGraph, which makes `tf.cond` of `if`, has nothing to do here, and takes 10 ms a function.
+# AutoGraph, which turns `if` into `tf.cond`, has nothing to do here and takes 10 ms per function.
 unconverted = tf.autograph.experimental.do_not_convert
 
 
 def untuned(data: tf.data.Dataset) -> tf.data.Dataset:
-    """The same data set, with the parallelism that it was given and no tuning of it.
+    """Returns the data set without automatic tuning of its parallelism.
 
-    tf.data's tuning thread sleeps 10, 20, 40 ... ms, and an iterator that ends waits for it to
-    wake: in TensorFlow 2.21 an epoch takes up to twice its time.
+    The tuning thread of tf.data sleeps 10, 20, 40 ... ms, and an iterator that ends waits for it to
+    wake. In TensorFlow 2.21 this makes an epoch take up to twice as long.
     """
     options = tf.data.Options()
     options.autotune.enabled = False
@@ -229,18 +230,18 @@ def untuned(data: tf.data.Dataset) -> tf.data.Dataset:
 
 
 def free_memory() -> int:
-    """Bytes of memory that this process may still take: of the machine and of its container."""
+    """Returns the bytes of memory that are free on the machine and in its container."""
     free = psutil.virtual_memory().available
     try:
         limit, used = ((CONTAINER / name).read_text() for name in ("memory.max", "memory.current"))
         lines = (CONTAINER / "memory.stat").read_text().splitlines()
         reclaimable = dict(line.split() for line in lines)["inactive_file"]
         return min(free, int(limit) - int(used) + int(reclaimable))
-    except (OSError, ValueError, KeyError):  # No container, or one without a limit: `max`.
+    except (OSError, ValueError, KeyError):  # Without a container, or without a limit: `max`.
         return free
 
 
 def numbers_of(count: int, how: Training, view: int | tf.Tensor) -> tf.Tensor:
-    """`(count, columns) float32` in [0, 1): what makes a view of each example."""
+    """Returns the random numbers of a view, `(count, columns) float32` in [0, 1)."""
     shape = (count, how.augments.num_columns(how.augmentations))
     return tf.random.stateless_uniform(shape, (2 * how.seed, view))

@@ -1,27 +1,27 @@
-"""Compares names of answers: which are nearly equal, which look equal, which mean no label."""
+"""Compares names of answers: nearly equal names, names that look equal, and missing labels."""
 
 import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
-# What pandas writes for a missing label. No answer has such a name.
+# Texts that pandas writes for a missing label. No answer has such a name.
 MISSING = {"nan", "<na>", "nat", "#n/a"}
-# What others write for it, and what may be an answer all the same: `none` of the defects, say.
+# Texts that other programs write, but that may also be answers, such as "none" for no defect.
 MAY_BE_MISSING = {"na", "n/a", "none", "null", "nil", "-", "?"}
 
 
-# Joiners, fillers and variation selectors, which Unicode does not count among format characters.
+# Joiners, fillers and variation selectors, which do not have the Unicode category "format".
 INVISIBLE = {*map(chr, (0x034F, 0x115F, 0x1160, 0x2800, 0x3164, 0xFFA0, *range(0xFE00, 0xFE10)))}
 
 
 def is_missing(label: str) -> bool:
-    """Whether a cell holds no label."""
+    """Returns whether the text of a cell means a missing label."""
     return not label or label.lower() in MISSING
 
 
 def nearly_equal_groups(names: Iterable[str]) -> list[tuple[list[str], str]]:
-    """Groups of names that are nearly equal, and what tells them apart, in words."""
+    """Returns groups of nearly equal names, each with their difference in words."""
     groups = defaultdict(list)
     for name in sorted(names):
         groups[_key(name)].append(name)
@@ -29,25 +29,25 @@ def nearly_equal_groups(names: Iterable[str]) -> list[tuple[list[str], str]]:
 
 
 def partners(names: Iterable[str]) -> dict[str, str]:
-    """For each name that has one, another of the names that is nearly equal."""
+    """Returns, for each name that has one, another name that is nearly equal."""
     groups = [group for group, _ in nearly_equal_groups(names)]
     return {name: group[group[0] == name] for group in groups for name in group}
 
 
 def nearly_equal(names: Iterable[str], others: Iterable[str]) -> dict[str, str]:
-    """For each name that has one, the one of the others that is nearly equal."""
+    """Returns, for each of `names` that has one, the nearly equal name in `others`."""
     keys = {_key(other): other for other in others}
     return {name: keys[_key(name)] for name in names if _key(name) in keys}
 
 
 def quoted(name: str) -> str:
-    """A name in quotes; what cannot be seen in it is escaped."""
+    """Returns a name in quotes, with invisible characters escaped."""
     plain = name if name == _printed(name) and name.isprintable() else _escaped(name)
     return f"'{plain}'"
 
 
 def as_label_lines(names: Sequence[str]) -> list[str]:
-    """Names as lines of a label file: each one line, and no two that look the same."""
+    """Returns names as lines of a label file. No two lines look the same."""
     lines = [" ".join(name.split()) for name in names]
     counts: defaultdict[str, int] = defaultdict(int)
     for line in lines:
@@ -70,7 +70,7 @@ def _visible(name: str) -> str:
 
 
 def _printed(name: str) -> str:
-    """What names have in common that look the same on a screen."""
+    """Returns a key that is the same for names that look the same on a screen."""
     return " ".join(_visible(unicodedata.normalize("NFC", name)).split())
 
 
@@ -83,12 +83,12 @@ def _without_zeros(name: str) -> str:
 
 
 def _without_copy(name: str) -> str:
-    """A name without what file managers add to that of a copy."""
+    """Returns a name without the mark that file managers add to copies, such as " (1)"."""
     name = re.sub(r"^copy of ", "", name, flags=re.IGNORECASE)
     return re.sub(r"[\s_-]+copy$|\s*\((\d+|copy)\)$", "", name, flags=re.IGNORECASE) or name
 
 
-# What two names may differ in, and what makes them equal if that is all.
+# Kinds of differences, each with a function that removes it.
 DIFFERENCES: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("Unicode form", lambda name: unicodedata.normalize("NFKC", name)),
     ("invisible characters", _visible),
@@ -108,5 +108,5 @@ def _key(name: str) -> str:
 def _difference(group: Sequence[str]) -> str:
     for what, simplify in DIFFERENCES:
         if len({simplify(name) for name in group}) == 1:
-            return f"differ in {what} alone"
-    return "differ in case, white space or the like"
+            return f"differ only in {what}"
+    return "differ only in case, white space or similar"

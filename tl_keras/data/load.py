@@ -1,4 +1,4 @@
-"""From a config to a data set: list, audit, set duplicates apart, carve splits, fingerprint."""
+"""Loads the data set of a config: lists and checks files, handles duplicates, carves splits."""
 
 import hashlib
 import time
@@ -22,83 +22,84 @@ from tl_keras.data.wording import count_of, left_out, shortened
 from tl_keras.modalities import nouns, part, plain_nouns
 from tl_keras.run.progress import progress
 
-# A file that stands in several splits is kept in the first of these alone.
+# Content that lies in several splits is kept only in the first of these.
 KEPT_IN = ("test", "val", "train")
-# Of a stratum, such as a class, that may look alike and is kept in one split: ten units are
-# enough for three splits.
+# The largest share of a stratum, such as a class, that is kept in one split because it looks alike:
+# ten such units are enough for three splits.
 ALIKE_SHARE = 0.1
-MAX_SUSPECTS = 5000  # Each is compared with each, in seconds.
+MAX_SUSPECTS = 5000  # Comparing every pair of them takes seconds.
 
 
 @dataclass(frozen=True)
-class _Found:
-    """Readable examples by split, before carving ("" is train too), and their groups."""
+class _Audited:
+    """Readable examples by split before splits are carved, their groups, and what is left out."""
 
     classes: tuple[str, ...]
     splits: Splits
     groups: dict[str, str]
     quarantined: list[Quarantined]
     warnings: list[str]
-    bad: dict[str, list[Quarantined]]  # by label, files of a known one that cannot be used
-    omitted: list[str] = field(default_factory=list)  # files whose content another split has
+    bad: dict[str, list[Quarantined]]  # files that cannot be used, by their label
+    omitted: list[str] = field(default_factory=list)  # files whose content is in another split
     task: str = tasks.DEFAULT
 
     def text(self, example: Example) -> str:
-        """An example's label, as the source had it or as it means."""
+        """Returns the label of an example as text."""
         return tasks.of(self.task, "targets").text(example.label, self.classes)
 
 
 def load(config: RunConfig, strict: bool = True) -> Dataset:
-    """The data set of a config: audited, split, fingerprinted.
+    """Returns the data set of a config, checked and split.
 
-    Where not `strict`, what forbids training on it is a warning of it: torn groups, many bad
-    files, a single class, a class that a split lacks.
+    If not `strict`, reasons against training are warnings: a group in several splits, too many bad
+    files, a single class, a class without examples in a split.
 
     Raises:
-      ValueError: the data cannot be used: missing, too small, too many bad files.
+      ValueError: the data cannot be used, for example because files are missing or too many are
+        bad.
     """
     data = config.data
     if data.source in DRAWN:
         return _load_drawn(config)
-    began = time.time()  # Before the files are listed: what is written later may be another.
+    began = time.time()  # Before the files are listed, so that later changes have a later time.
     listing, listed = _listing(config), {}
     if data.source in OF_FILES:
         listed = {"at": began, "data": changed_since.stamp(listing)}
-    found = _audit(listing, config)
-    faults = list(_torn_groups(found))
-    found = _set_duplicates_apart(found, nouns(config.modality)[0])
-    _check_readable(found, config)
+    audited = _audit(listing, config)
+    faults = list(_torn_groups(audited))
+    audited = _set_duplicates_apart(audited, nouns(config.modality)[0])
+    _check_readable(audited, config)
     if listing.shards:
         pictures = plain_nouns(config.modality)[1]
-        why = f"since the {pictures} stay in their shards"
+        why = f"because the {pictures} stay in their shards"
         alike: list[Any] = []
-        warnings = [f"near-duplicates are not searched for, {why}"]
+        warnings = [f"near-duplicates are not searched for {why}"]
     else:
-        alike, warnings = _alike(found, config, listing.root)
-    splits = carve(found.splits, found.groups, data, alike)
-    faults += problems.of_files(found.quarantined, _num_readable(found), data)
+        alike, warnings = _alike(audited, config, listing.root)
+    splits = carve(audited.splits, audited.groups, data, alike)
+    faults += problems.of_files(audited.quarantined, _num_readable(audited), data)
     where = f"data.path: {data.path or data.name!r}"
-    faults += tasks.of(config.task, "targets").faults(found.classes, where)
-    given = [split for split in ("val", "test") if found.splits[split]]
-    faults += problems.of_splits(splits, found.classes, config, given, found.bad)
-    warnings = [*warnings, *problems.missing_in_test(splits, found.classes, config)]
+    faults += tasks.of(config.task, "targets").faults(audited.classes, where)
+    given = [split for split in ("val", "test") if audited.splits[split]]
+    faults += problems.of_splits(splits, audited.classes, config, given, audited.bad)
+    warnings = [*warnings, *problems.missing_in_test(splits, audited.classes, config)]
     if faults and strict:
         raise ValueError(faults[0])
-    refused = [f"{fault} (until then training is refused)" for fault in faults]
+    refused = [f"{fault} (training is not possible before)" for fault in faults]
     if listing.shards:
         measured = [e.file for split in ("val", "test") for e in splits[split]]
         in_shards = [file for file in measured if file in listing.checked]
         listing.shards.unpack(in_shards, listing.root)
     return Dataset(
-        found.classes,
+        audited.classes,
         splits,
         listing.root,
         None,
-        found.quarantined,
-        [*refused, *found.warnings, *warnings],
-        fingerprint(splits, found.classes),
+        audited.quarantined,
+        [*refused, *audited.warnings, *warnings],
+        fingerprint(splits, audited.classes),
         listed=listed,
-        omitted=[*found.omitted, *(example.file for example in splits["rest"])],
+        omitted=[*audited.omitted, *(example.file for example in splits["rest"])],
         shards=listing.shards,
         task=config.task,
         nouns=nouns(config.modality),
@@ -112,7 +113,7 @@ def _listing(config: RunConfig) -> Listing:
     return tfds.list_tfds(config, folder)
 
 
-def _audit(listing: Listing, config: RunConfig) -> _Found:
+def _audit(listing: Listing, config: RunConfig) -> _Audited:
     memory = store.subfolder(config.cache, store.AUDIT)
     files = [listed.file for listed in listing.files if listed.file not in listing.checked]
     checked = check_files.check_all(listing.root, files, config.settings, memory, looks=True)
@@ -136,11 +137,11 @@ def _audit(listing: Listing, config: RunConfig) -> _Found:
         *check_files.checks_of(config.settings).warnings(checked),
     ]
     splits = _with_strata(splits, config.task)
-    return _Found(classes, splits, groups, quarantined, warnings, bad, task=config.task)
+    return _Audited(classes, splits, groups, quarantined, warnings, bad, task=config.task)
 
 
 def _with_strata(splits: Splits, task: str) -> Splits:
-    """The examples, with strata where these are not their labels."""
+    """Returns the examples, with strata if they differ from the labels."""
     targets = tasks.of(task, "targets")
     labels = [example.label for examples in splits.values() for example in examples]
     strata = targets.strata(np.array(labels, targets.DTYPE)).tolist()
@@ -156,76 +157,78 @@ def _with_strata(splits: Splits, task: str) -> Splits:
 def _alike_names(classes: tuple[str, ...], task: str) -> list[str]:
     several = tasks.of(task, "names").NOUNS[1]
     return [
-        f"{several} {' and '.join(map(label_names.quoted, group))} {difference} and are taken for "
-        f"{len(group)} {several}; if they are one, give them the same name"
+        f"{several} {' and '.join(map(label_names.quoted, group))} {difference} and count as "
+        f"{len(group)} {several}; if they mean the same, give them the same name"
         for group, difference in label_names.nearly_equal_groups(classes)
     ]
 
 
-def _torn_groups(found: _Found) -> Iterator[str]:
-    """A group that the user's own splits tear apart leaks."""
+def _torn_groups(audited: _Audited) -> Iterator[str]:
+    """Yields a message for each group that lies in several splits, which would leak."""
     where = defaultdict(set)
-    for split, examples in found.splits.items():
+    for split, examples in audited.splits.items():
         for example in examples:
-            if group := found.groups.get(example.file):
+            if group := audited.groups.get(example.file):
                 where[group].add(split)
     for group, splits in where.items():
         if len(splits) > 1:
             yield (
-                f"data.path: group {group!r} stands in {' and '.join(sorted(splits))}; a group "
-                "must not span splits: correct the column 'split' or 'group'"
+                f"data.path: group {group!r} is in {' and '.join(sorted(splits))}, but all "
+                "examples of a group must be in one split; correct the column 'split' or 'group'"
             )
 
 
-def _set_duplicates_apart(found: _Found, noun: str) -> _Found:
-    """Quarantines content under several labels; keeps content of several splits in one."""
+def _set_duplicates_apart(audited: _Audited, noun: str) -> _Audited:
+    """Quarantines content with several labels, and keeps content of several splits in one."""
     labels, placed = defaultdict(set), defaultdict(set)
-    for split, examples in found.splits.items():
+    for split, examples in audited.splits.items():
         for example in examples:
-            labels[example.digest].add(found.text(example))
+            labels[example.digest].add(audited.text(example))
             placed[example.digest].add(split)
     splits: Splits = {}
-    quarantined, moved = list(found.quarantined), defaultdict(list)
-    bad = {label: list(entries) for label, entries in found.bad.items()}
-    for split, examples in found.splits.items():
+    quarantined, moved = list(audited.quarantined), defaultdict(list)
+    bad = {label: list(entries) for label, entries in audited.bad.items()}
+    for split, examples in audited.splits.items():
         splits[split] = []
         for example in examples:
             under = sorted(labels[example.digest])
             kept_in = next(name for name in KEPT_IN if name in placed[example.digest])
             if len(under) > 1:
-                reason = f"the same {noun} stands under {' and '.join(under)}"
+                reason = f"the same {noun} has the labels {' and '.join(under)}"
                 entry = Quarantined(example.file, reason)
                 quarantined.append(entry)
-                bad.setdefault(found.text(example), []).append(entry)
+                bad.setdefault(audited.text(example), []).append(entry)
             elif split != kept_in:
                 moved[split, kept_in].append(example.file)
             else:
                 splits[split].append(example)
     warnings = [
-        f"{count_of(files, 'file')} left out of {split}, since {kept_in} has the same content: "
+        f"{count_of(files, 'file')} left out of {split}, because the same content is in {kept_in}: "
         f"{shortened(files)}"
         for (split, kept_in), files in moved.items()
     ]
     omitted = [file for files in moved.values() for file in files]
     return replace(
-        found,
+        audited,
         splits=splits,
         quarantined=quarantined,
         bad=bad,
-        warnings=found.warnings + warnings,
+        warnings=audited.warnings + warnings,
         omitted=omitted,
     )
 
 
-def _alike(found: _Found, config: RunConfig, root: Path) -> tuple[list[list[Example]], list[str]]:
-    """Lists of examples that look alike and must not be parted by carved splits; warnings.
+def _alike(
+    audited: _Audited, config: RunConfig, root: Path
+) -> tuple[list[list[Example]], list[str]]:
+    """Returns lists of examples that look alike and must stay in one split, and warnings.
 
-    Frames of one film may all look alike: a list that is a large part of its stratum is no list of
-    copies, and is parted as if it were none.
+    A list that is a large part of its stratum may be the frames of one film. Its examples are not
+    kept together, because splits could not be carved then.
     """
-    examples, copies = found.splits["train"], part(config.modality, "copies")
+    examples, copies = audited.splits["train"], part(config.modality, "copies")
     pictures = plain_nouns(config.modality)[1]
-    carved = not found.splits["val"] or (config.data.test > 0 and not found.splits["test"])
+    carved = not audited.splits["val"] or (config.data.test > 0 and not audited.splits["test"])
     if not carved:
         return [], []
     if len(examples) > copies.MAX_EXAMPLES:
@@ -233,38 +236,39 @@ def _alike(found: _Found, config: RunConfig, root: Path) -> tuple[list[list[Exam
             f"near-duplicates are not searched for among more than {copies.MAX_EXAMPLES} {pictures}"
         ]
     sizes = Counter(map(stratum_of, examples))
-    kept, parted, warnings = [], [], []
+    kept, separated, warnings = [], [], []
     similar = copies.with_similar_hashes([example.checked.looks for example in examples])
     suspects = [examples[i] for i in similar]
     if not suspects:
         return [], []
     if len(suspects) > MAX_SUSPECTS:
         warning = (
-            f"{len(suspects)} {pictures} may be near-duplicates, more than the {MAX_SUSPECTS} that "
-            "can be compared, and may lie in different splits"
+            f"{len(suspects)} {pictures} may be near-duplicates and may lie in different splits; "
+            f"at most {MAX_SUSPECTS} can be compared"
         )
-        return [], [f"{warning}; if they belong together, name groups in a CSV"]
+        return [], [f"{warning}; to keep some together, list the files in a CSV with groups"]
     for members in copies.clusters(_thumbnails(suspects, root, config)):
         alike = [suspects[i] for i in members]
         if len(alike) <= ALIKE_SHARE * min(sizes[stratum_of(example)] for example in alike):
             kept.append(alike)
         else:
-            parted.append(alike)
-    if parted:
-        count, largest = sum(map(len, parted)), max(parted, key=len)
-        sets = f" in {len(parted)} sets" if len(parted) > 1 else ""
+            separated.append(alike)
+    if separated:
+        count, largest = sum(map(len, separated)), max(separated, key=len)
+        sets = f" in {len(separated)} sets" if len(separated) > 1 else ""
         warnings.append(
-            f"{count} {pictures} look nearly equal{sets}, {largest[0].file!r} among them, and may "
-            "lie in different splits; if they belong together, name groups in a CSV"
+            f"{count} {pictures} look nearly equal{sets}, such as {largest[0].file!r}, and may lie "
+            "in different splits; to keep them together, list the files in a CSV with a column "
+            "'group'"
         )
     if kept:
         count = sum(map(len, kept))
-        warnings.append(f"{count} near-duplicates stay with their like in one split")
+        warnings.append(f"{count} {pictures} are kept in one split with their near-duplicates")
     return kept, warnings
 
 
 def _thumbnails(examples: list[Example], root: Path, config: RunConfig) -> np.ndarray:
-    """`(examples, ...)` thumbnails; remembered, so that a second load opens no file."""
+    """Returns cached thumbnails, `(examples, ...)`, so that a second load opens no file."""
     copies = part(config.modality, "copies")
 
     def fill(array: np.ndarray) -> None:
@@ -280,19 +284,19 @@ def _thumbnails(examples: list[Example], root: Path, config: RunConfig) -> np.nd
     return store.keep(config.cache, key, shape, np.uint8, fill).array
 
 
-def _num_readable(found: _Found) -> int:
-    return sum(len(examples) for examples in found.splits.values())
+def _num_readable(audited: _Audited) -> int:
+    return sum(len(examples) for examples in audited.splits.values())
 
 
-def _check_readable(found: _Found, config: RunConfig) -> None:
-    if not _num_readable(found):
-        first = "; ".join(left_out(found.quarantined)[:3]) or "it is empty"
+def _check_readable(audited: _Audited, config: RunConfig) -> None:
+    if not _num_readable(audited):
+        reasons = "; ".join(left_out(audited.quarantined)[:3]) or "it is empty"
         where = f"data.path: {config.data.path or config.data.name!r}"
-        raise ValueError(f"{where} has no readable {nouns(config.modality)[0]}; {first}")
+        raise ValueError(f"{where} has no readable {nouns(config.modality)[0]}; {reasons}")
 
 
 def fingerprint(splits: Splits, classes: tuple[str, ...]) -> str:
-    """SHA-256 over answers' names, and labels and contents of every split; not over file names."""
+    """Returns the SHA-256 (hex) of names, labels and contents of all splits, without file names."""
     digest = hashlib.sha256("\n".join(classes).encode())
     for split in SPLITS:
         lines = sorted(f"{split} {example.label} {example.digest}\n" for example in splits[split])
@@ -315,8 +319,8 @@ def _load_drawn(config: RunConfig) -> Dataset:
             raise ValueError(fault)
     elif not tasks.of(config.task, "names").NAMED:
         raise ValueError(
-            f"data.source: {config.data.source} gives class labels, which the task {config.task} "
-            "does not take; expected another data.source, such as csv"
+            f"data.source: {config.data.source} has class labels, but the task {config.task} does "
+            "not; expected another data.source, such as csv"
         )
     else:
         train = [
@@ -324,15 +328,15 @@ def _load_drawn(config: RunConfig) -> Dataset:
         ]
         held_out = {split: examples[place] for split, place in drawn.parts.items()}
         names, splits = drawn.classes, {"train": train, **held_out}
-    mark = fingerprint(splits, names)
-    how = {"draw": drawn.draw, "task": config.task, "nouns": nouns(config.modality)}
-    return Dataset(names, splits, None, drawn.raw, [], [], mark, **how)
+    digest = fingerprint(splits, names)
+    others = {"draw": drawn.draw, "task": config.task, "nouns": nouns(config.modality)}
+    return Dataset(names, splits, None, drawn.raw, [], [], digest, **others)
 
 
 def _coded(
     classes: Sequence[str], examples: list[Example], task: str
 ) -> tuple[tuple[str, ...], list[Example]]:
-    """Names of the answers, and drawn examples with a task's targets in place of classes."""
+    """Returns the names of the answers, and drawn examples with the targets of the task."""
     if tasks.of(task, "names").NAMED:
         return tuple(classes), examples
     names, code = tasks.of(task, "targets").named(classes[example.label] for example in examples)

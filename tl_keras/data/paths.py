@@ -1,4 +1,4 @@
-"""Which paths may be read: their names, links and folders, not what the files hold."""
+"""Decides which paths may be read, by their names and links. Does not look into files."""
 
 import os
 from pathlib import Path
@@ -9,13 +9,13 @@ LINKED_FOLDER = "a link to a folder; links are not followed"
 
 
 def refuse(path: Path, root: Path) -> str | None:
-    """Why a path must not be read, None if it may."""
+    """Returns why a path must not be read, or None if it may be."""
     if reason := unwritable(str(path)):
         return reason
     if not os.path.islink(path):
         return _unreachable(path)
     if not os.path.exists(path):
-        return "a link to nothing"
+        return "a broken link"
     return LINKED_FOLDER if os.path.isdir(path) else leaves(path, root)
 
 
@@ -30,11 +30,11 @@ def _unreachable(path: Path) -> str | None:
 
 
 def leaves(path: Path, root: Path) -> str | None:
-    """Why a path must not be read, where a link leads out of the folder; None if it may."""
+    """Returns a reason if a link leads from the path out of the folder `root`, else None."""
     inside = Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
-    return None if inside else "a link that leaves the folder"
+    return None if inside else "a link to a place outside of the data folder"
 
 
 def printable(name: str) -> str:
-    """A name that can be written as UTF-8, whatever bytes the file system gave."""
+    """Returns a name that can be written as UTF-8; bytes that are not UTF-8 are escaped."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,4 +1,4 @@
-"""A data set with its examples prepared: decoded and brought to the size that a model takes."""
+"""Holds a data set with its prepared examples: decoded and resized for the model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ class Data:
     """A data set with its prepared examples by split.
 
     Attributes:
-      pool: for a fold, all examples of all folds, as split train, so that activations are computed
-        once; else None.
+      pool: for a fold, the examples of all folds as split train, so that their activations are
+        computed once; else None.
     """
 
     dataset: Dataset
@@ -23,22 +23,22 @@ class Data:
 
     @property
     def source(self) -> "Data":
-        """What activations are computed of."""
+        """The data that activations are computed from: the pool of a fold, else the data itself."""
         return self.pool or self
 
     def split_of(self, split: str) -> str:
-        """The split of `source` in which a split's examples are."""
+        """Returns the split of `source` that holds the examples of `split`."""
         return "train" if self.pool else split
 
 
 def prepared(dataset: Dataset, config: RunConfig, splits: Sequence[str] = SPLITS) -> Data:
-    """A data set with its examples decoded and resized, or how to get them."""
+    """Returns a data set with decoded and resized examples, or with functions that read them."""
     inputs = {split: prepared_split(dataset, split, config) for split in splits}
     return Data(dataset, inputs)
 
 
 def prepared_again(data: Data, config: RunConfig, splits: Sequence[str] = SPLITS) -> Data:
-    """The same examples, prepared by another config. A fold stays a part of its pool."""
+    """Returns the same examples prepared by another config. A fold stays part of its pool."""
     if data.pool is None:
         return prepared(data.dataset, config, splits)
     pool = prepared(data.pool.dataset, config, ("train",))

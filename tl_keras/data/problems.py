@@ -1,4 +1,4 @@
-"""Why data cannot be trained on, in words for the person whose data they are."""
+"""Messages about data that cannot be trained on."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
@@ -11,18 +11,18 @@ from tl_keras.config.whole import RunConfig
 from tl_keras.data import label_names
 from tl_keras.data.examples import SPLITS, Example, Quarantined
 from tl_keras.data.splits import Splits
-from tl_keras.data.wording import left_out, shortened
+from tl_keras.data.wording import left_out, number_of, shortened
 
 
 def of_files(bad: Sequence[Quarantined], num_good: int, config: DataConfig) -> Iterator[str]:
-    """What is wrong with the files as a whole."""
+    """Yields a message if too many files cannot be used."""
     counted = [entry for entry in bad if entry.is_bad]
     total = num_good + len(counted)
     if len(counted) > config.max_bad_share * total:
         yield (
             f"data.max_bad_share: {len(counted)} of {total} files cannot be used, "
-            f"more than the share {config.max_bad_share}; {'; '.join(left_out(counted)[:3])}; mend "
-            "or remove them, or raise data.max_bad_share"
+            f"more than the share {config.max_bad_share}; {'; '.join(left_out(counted)[:3])}; "
+            "repair or remove these files, or raise data.max_bad_share"
         )
 
 
@@ -33,19 +33,19 @@ def of_splits(
     given: Collection[str] = (),
     bad: Mapping[str, Sequence[Quarantined]] | None = None,
 ) -> Iterator[str]:
-    """What is missing in train and val, the only splits that a training needs.
+    """Yields messages about examples that are missing in train and val, which training needs.
 
     Args:
-      answers: their names, such as the classes; none where answers have no names.
-      given: splits that the data themselves have; others are carved from train.
-      bad: by label, its files that cannot be used.
+      answers: the names of the answers, such as classes; empty if answers have no names.
+      given: splits that the data already have; the others are carved from train.
+      bad: the files that cannot be used, by their label.
     """
     noun, nouns = modalities.nouns(config.modality)
     one, many = tasks.of(config.task, "names").NOUNS
     if not splits["train"]:
         of_each = f" of each {one}" if answers else ""
         yield (
-            f"data: train has no readable {noun}; expected some{of_each}, in train/ or in rows "
+            f"data: train has no readable {noun}; expected {nouns}{of_each} in train/, or CSV rows "
             "whose split is train"
         )
         return
@@ -57,37 +57,39 @@ def of_splits(
         first, text = missing[0], tasks.of(config.task, "targets").text
         total = sum(text(e.label, answers) == first for own in SPLITS for e in splits[own])
         if first in partners:
-            advice = (
-                f"{label_names.quoted(partners[first])} is nearly the same name: use one for both"
-            )
+            partner = label_names.quoted(partners[first])
+            advice = f"{partner} is nearly the same name; use one name for both"
         else:
             advice = _advice(one, total, split if given else "", (bad or {}).get(first, ()))
-        others = f"; so have {len(missing) - 1} other {many}" if len(missing) > 1 else ""
-        yield (
-            f"data: {one} {label_names.quoted(first)} has {total} readable {nouns} and none in "
-            f"{split}; {advice}{others}"
+        count = number_of(total, f"readable {noun}", f"readable {nouns}")
+        where = f"{count}, but none in {split}" if total else f"no readable {noun}"
+        others = len(missing) - 1
+        same = (
+            f"; the same is true of {others} other {many if others > 1 else one}" if others else ""
         )
+        yield f"data: {one} {label_names.quoted(first)} has {where}; {advice}{same}"
     if not splits["test"] and config.data.test > 0:
-        yield f"data.test: nothing is left for test; add {nouns} or write test: 0"
+        yield f"data.test: no {nouns} are left for test; add {nouns}, or set data.test to 0"
 
 
 def _advice(noun: str, total: int, given: str, bad: Sequence[Quarantined]) -> str:
-    """What to do about an answer that a split lacks.
+    """Returns what to do about an answer without examples in a split.
 
     Args:
-      noun: what an answer is called.
-      total: its examples in all splits.
-      given: the split, where the data themselves have it.
-      bad: files of this answer that cannot be used.
+      noun: the noun for an answer, such as `class`.
+      total: the number of its examples in all splits.
+      given: the name of the split if the data have it; "" if it is carved.
+      bad: the files of this answer that cannot be used.
     """
     if not total:
         lines = "".join(f"{line}; " for line in left_out(bad)[:1])
-        return f"{lines}mend its files, or remove the {noun}"
+        return f"{lines}repair its files, or remove the {noun}"
     if given:
-        return f"put some into {given}, or remove the {noun}"
+        return f"move some of them into {given}, or remove the {noun}"
     return (
-        f"{with_article(noun)} needs three that are independent, for train, val and test (copies "
-        f"and groups count as one): add some, remove the {noun}, or lower data.val and data.test"
+        f"{with_article(noun)} needs at least three independent ones, for train, val and test "
+        f"(copies and groups count as one); add some, remove the {noun}, or lower data.val and "
+        "data.test"
     )
 
 
@@ -98,9 +100,9 @@ def _missing(examples: Sequence[Example], answers: Sequence[str], task: str) -> 
 
 
 def missing_in_test(splits: Splits, answers: Sequence[str], config: RunConfig) -> list[str]:
-    """A warning of answers that a test split lacks; nothing where there is no such split."""
+    """Returns a warning if the test split lacks examples of some answers."""
     missing = _missing(splits["test"], answers, config.task)
     if not splits["test"] or not missing:
         return []
     noun = modalities.nouns(config.modality)[0]
-    return [f"test has no {noun} of {shortened(missing)}: its scores say nothing about that"]
+    return [f"test has no {noun} of {shortened(missing)}, so test scores do not cover them"]

@@ -1,4 +1,4 @@
-"""`data.json` of a run: the names of its answers, the files of each split, their contents."""
+"""Writes `data.json` of a run: names of answers, and files and digests of each split."""
 
 import json
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from tl_keras.config import space
 from tl_keras.config.model import ModelConfig
 from tl_keras.data import changed_since
 from tl_keras.data.examples import SPLITS, Dataset, Example
+from tl_keras.data.wording import number_of
 from tl_keras.modalities import nouns
 from tl_keras.run.files import write_json
 from tl_keras.run.lineage import trained_before
@@ -18,16 +19,17 @@ def write(run: Run, dataset: Dataset) -> None:
     """Writes `data.json`.
 
     Raises:
-      ValueError: the run began with other data, or examples to be measured on trained the
-        weights that it starts from.
+      ValueError: the run started with other data, or its initial weights were trained on examples
+        of validation or test.
     """
     file = run.workdir / "data.json"
     old = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     if old and old["fingerprint"] != dataset.fingerprint:
         changed = changed_since.since(run.config, old)
         raise ValueError(
-            f"data: the {dataset.nouns[1]} are not those that {str(run.workdir)!r} began with"
-            f"{f' ({changed})' if changed else ''}; restore them, or choose another --workdir"
+            f"data: the {dataset.nouns[1]} have changed since the run in {str(run.workdir)!r} "
+            f"started{f' ({changed})' if changed else ''}; restore them, or choose another "
+            "--workdir"
         )
     for trial in space.first_trials(run.config):
         refuse_leaks(dataset, trial.model)
@@ -36,7 +38,9 @@ def write(run: Run, dataset: Dataset) -> None:
         "classes": list(dataset.classes),
         "splits": {name: [example.file for example in dataset.splits[name]] for name in SPLITS},
         "digests": {
-            **old.get("digests", {}),  # Of no split too, see `add_digests`.
+            **old.get(
+                "digests", {}
+            ),  # Includes digests of examples in no split, see `add_digests`.
             **{name: [example.digest for example in dataset.splits[name]] for name in SPLITS},
         },
         "quarantined": [
@@ -44,7 +48,7 @@ def write(run: Run, dataset: Dataset) -> None:
         ],
         "warnings": dataset.warnings,
         "omitted": dataset.omitted,
-        "listed": {**old.get("listed", {}), **dataset.listed},  # As with the digests.
+        "listed": {**old.get("listed", {}), **dataset.listed},  # Includes entries of `add_digests`.
         "fingerprint": dataset.fingerprint,
     }
     write_json(file, content)
@@ -57,13 +61,13 @@ def write(run: Run, dataset: Dataset) -> None:
 def add_digests(
     run: Run, name: str, examples: Sequence[Example], listed: str | None = None
 ) -> None:
-    """Adds to `data.json` the contents of examples of no split that a run trains on, too.
+    """Adds digests of examples to `data.json` that a run trains on and that are in no split.
 
     Args:
-      listed: of the source, see `changed_since.stamp`.
+      listed: the stamp of their source, see `changed_since.stamp`.
 
     Raises:
-      ValueError: the run began with others.
+      ValueError: the run started with other examples.
     """
     file = run.workdir / "data.json"
     content = json.loads(file.read_text(encoding="utf-8"))
@@ -74,16 +78,16 @@ def add_digests(
         write_json(file, content)
     elif content["digests"][name] != digests:
         raise ValueError(
-            f"data.{name}: the {nouns(run.config.modality)[1]} are not those that "
-            f"{str(run.workdir)!r} began with; restore them, or choose another --workdir"
+            f"data.{name}: the {nouns(run.config.modality)[1]} have changed since the run in "
+            f"{str(run.workdir)!r} started; restore them, or choose another --workdir"
         )
 
 
 def refuse_leaks(dataset: Dataset, config: ModelConfig) -> None:
-    """Nothing of val and test may have trained the weights, in that run or those before it.
+    """Checks that the initial weights were not trained on validation or test examples.
 
     Raises:
-      ValueError: something has.
+      ValueError: the run of the weights, or a run before it, was trained on such an example.
     """
     held_out = {
         example.digest: example.file
@@ -96,8 +100,9 @@ def refuse_leaks(dataset: Dataset, config: ModelConfig) -> None:
         if leaked:
             measured = "the folds" if dataset.whole else "val"
             raise ValueError(
-                f"{field}: {len(leaked)} {dataset.nouns[1]} of {measured} and test trained "
-                f"{str(source)!r}, {leaked[0]!r} among them; the result would be too good: give "
-                "splits of your own with these in train (folders train/, val/ and test/, or a "
-                "column split in a CSV), use the very splits of that run, or other weights"
+                f"{field}: {str(source)!r} was trained on "
+                f"{number_of(len(leaked), *dataset.nouns)} of {measured} and test, such as "
+                f"{leaked[0]!r}, so the scores would be too good; put these into train (with "
+                "folders train/, val/ and test/, or a column split in a CSV), use the splits of "
+                "that run, or choose other weights"
             )

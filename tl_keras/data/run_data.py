@@ -1,5 +1,4 @@
-"""The data of a run: checked, split and prepared; its folder says what they are and what to look
-at in them."""
+"""Loads, checks, splits and prepares the data of a run, and records them in its folder."""
 
 from absl import logging
 
@@ -15,14 +14,14 @@ from tl_keras.run.run import Run
 
 
 def read(run: Run, strict: bool = True, pooled: bool = False) -> Data:
-    """The run's data, audited, split and decoded; `data.json` and `findings.json` are written.
+    """Returns the checked, split and decoded data of a run; writes `data.json`, `findings.json`.
 
     Args:
-      strict: if not, data that cannot be trained on are read too, with warnings.
-      pooled: whether train and val are one, to be dealt out to folds.
+      strict: whether to raise if the data cannot be trained on; if not, warnings say so.
+      pooled: whether to join train and val, to be divided into folds.
 
     Raises:
-      ValueError: the data cannot be used, or are not those that the run began with.
+      ValueError: the data cannot be used, or have changed since the run started.
     """
     config = run.config
     with run.timed("data"):
@@ -31,23 +30,23 @@ def read(run: Run, strict: bool = True, pooled: bool = False) -> Data:
             dataset = dataset.pooled()
         record.write(run, dataset)
         counts = ", ".join(f"{len(dataset.splits[name])} {name}" for name in SPLITS)
-        what = tasks.of(config.task, "words").counted(dataset.classes)
-        logging.info("data: %s; %s examples", what, counts)
-        # Where not strict, the command itself tells of them.
+        answers = tasks.of(config.task, "words").counted(dataset.classes)
+        logging.info("data: %s; %s examples", answers, counts)
+        # If not strict, the command itself prints the warnings.
         for line in [*dataset.warnings, *left_out(dataset.quarantined)] if strict else ():
             logging.warning("data: %s", line)
         if config.export.abstain is not None:
-            unseen = dataset.splits["train" if pooled else "val"]
-            tasks.of(config.task, "abstain").check(len(unseen), config.export.abstain)
+            held_out = dataset.splits["train" if pooled else "val"]
+            tasks.of(config.task, "abstain").check(len(held_out), config.export.abstain)
         data = prepared(dataset, config)
-        if not run.findings:  # A run that goes on has the same data.
+        if not run.findings:  # A continued run has the findings of the same data.
             examine = part(config.modality, "examine").examine
             run.find(**examine(dataset, data.inputs, config.settings))
     return data
 
 
 def for_model(run: Run, data: Data) -> tuple[Run, Data]:
-    """The run and its data as its model takes them: a search may have chosen another size."""
+    """Returns the run and its data as its model needs them: a search may choose another size."""
     trained = runs.as_trained(run)
     if trained.config.settings == run.config.settings:
         return run, data

@@ -1,4 +1,4 @@
-"""Missing splits, carved from train by rank of a content hash; folds for cross-validation."""
+"""Carves missing splits from train by a hash of the content, and makes folds."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -20,26 +20,28 @@ def carve(
     config: DataConfig,
     alike: Sequence[Sequence[Example]] = (),
 ) -> Splits:
-    """Splits with `val` and `test` filled from train where the source gave none; and `rest`, what
-    `examples_per_class` leaves out.
+    """Returns the splits, with missing `val` and `test` carved from train.
 
-    Within a stratum, such as a class, units are ranked by a hash of their content with
-    `data.split_seed`, so the shares are exact to half a unit, and an added file moves at most its
-    unit and neighbours. A unit is an example with all its exact copies or all that are connected
-    by a copy, a group, or looking alike.
+    `rest` holds the examples that `examples_per_class` leaves out.
+
+    A unit is a set of examples that must stay together: exact copies, a group, near-duplicates, and
+    all that are connected by these. Within a stratum, such as a class, units are ranked by a hash
+    of their content and `data.split_seed`. So the shares are exact to half a unit, and an added
+    file moves at most its own unit and its neighbours.
 
     Args:
-      splits: examples a split; missing splits are empty.
-      groups: file to group, for files that have one.
-      config: shares, split seed, `examples_per_class`.
-      alike: examples that look alike, in lists.
+      splits: the examples of each split; missing splits are empty.
+      groups: the group of each file that has one.
+      config: the shares, the split seed and `examples_per_class`.
+      alike: lists of examples that look alike.
 
     Raises:
-      ValueError: a given val leaves no room for train in `examples_per_class`.
+      ValueError: `val` of the source has so many examples that `examples_per_class` leaves none
+        for train.
     """
     units, seed = _units(splits["train"], groups, alike), config.split_seed
     named: dict[str, str] = {}
-    sizes = _sizes(units)  # `data.val` and `data.test` are shares of the whole.
+    sizes = _sizes(units)  # `data.val` and `data.test` are shares of all examples.
     test, val, rest = list(splits["test"]), list(splits["val"]), []
     if not test and config.test > 0:
         test, units = _take(units, _shares(sizes, config.test), seed)
@@ -47,8 +49,9 @@ def carve(
         room = config.examples_per_class - _most(val)
         if room < 1:
             raise ValueError(
-                f"data.examples_per_class: {config.examples_per_class}, train and val together; "
-                f"val alone has {_most(val)} of a class: expected more than that"
+                f"data.examples_per_class: train and val together may have "
+                f"{config.examples_per_class} examples per class, but val alone has {_most(val)} "
+                f"of a class; expected more than {_most(val)}"
             )
         kept, left = _take(units, dict.fromkeys(sizes, room), seed, strict=True)
         rest = [example for unit in left for example in unit]
@@ -71,20 +74,23 @@ def carve(
 
 
 def folds(examples: Sequence[Example], count: int, seed: int) -> list[np.ndarray]:
-    """Positions of the examples of each fold: strata in shares as equal as units allow, none of
-    which is parted. No stratum has fewer units than there are folds."""
+    """Returns the positions of the examples of each fold.
+
+    Each stratum is divided as equally as possible without splitting a unit. No stratum may have
+    fewer units than there are folds.
+    """
     strata = np.array([stratum_of(example) for example in examples])
     units = np.array([example.unit for example in examples])
-    parting = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
-    return [held_out for _, held_out in parting.split(strata, strata, units)]
+    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    return [held_out for _, held_out in splitter.split(strata, strata, units)]
 
 
 def parted(
     examples: Sequence[Example], share: float, seed: int | str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of the examples to train on, and of those to validate on, as `carve` parts them.
+    """Returns the positions of training and of validation examples, divided as by `carve`.
 
-    A stratum that has one unit left keeps it in train.
+    A stratum with a single unit keeps it in train.
     """
     grouped = defaultdict(list)
     for example in examples:
@@ -117,12 +123,12 @@ def _most(examples: list[Example]) -> int:
 def _units(
     examples: list[Example], groups: dict[str, str], alike: Sequence[Sequence[Example]]
 ) -> list[list[Example]]:
-    """Examples that must stay together: same content, same group, alike, or linked by these."""
+    """Returns lists of examples that must stay together, see `carve`."""
     parent: dict[str, str] = {}
 
     def root(key: str) -> str:
         while parent.setdefault(key, key) != key:
-            parent[key] = parent[parent[key]]  # Half the way next time.
+            parent[key] = parent[parent[key]]  # Halves the path for the next call.
             key = parent[key]
         return key
 
@@ -141,10 +147,9 @@ def _units(
 def _take(
     units: list[list[Example]], counts: dict[int, int], seed: int | str, strict: bool = False
 ) -> tuple[list[Example], list[list[Example]]]:
-    """Of each stratum `counts[stratum]` examples, in rank order, and the units that are left.
+    """Returns `counts[stratum]` examples of each stratum in rank order, and the remaining units.
 
-    A unit of several examples counts whole and is taken when at least half of it still fits;
-    where `strict`, when all of it does.
+    A unit is taken as a whole if at least half of it still fits, or if `strict`, if all of it fits.
     """
     strata = defaultdict(list)
     for unit in units:
@@ -161,12 +166,12 @@ def _take(
 
 
 def _stratum(unit: list[Example]) -> int:
-    """The stratum that a unit counts to, whatever order its examples are listed in."""
+    """Returns the stratum of a unit, which does not depend on the order of its examples."""
     return stratum_of(min(unit, key=lambda example: example.digest))
 
 
 def stratum_of(example: Example) -> int:
-    """The stratum of an example, such as its class."""
+    """Returns the stratum of an example, such as its class."""
     return example.label if example.stratum is None else example.stratum
 
 

@@ -1,7 +1,7 @@
-"""Arrays that are kept on disk between runs, under a key that says what they are.
+"""Caches arrays on disk between runs, under keys that describe their content.
 
-`arrays/KEY.npy` is memory-mapped; `arrays/KEY.json` beside it, written last, says what it
-holds and its checksum. An entry without it, or that does not match it, is computed again.
+`arrays/KEY.npy` is memory-mapped. `arrays/KEY.json`, which is written last, holds the description
+and the checksum. An entry without this file, or with another checksum, is computed again.
 """
 
 import contextlib
@@ -26,26 +26,26 @@ from tl_keras.maybe import Maybe
 from tl_keras.run import marks
 from tl_keras.run.files import TEMPORARY, remove_unfinished, replacing, write_json
 
-HOW_TO_MOVE = "as by --set cache.path=DIR or the environment variable XDG_CACHE_HOME"
+HOW_TO_MOVE = "with --set cache.path=DIR or the environment variable XDG_CACHE_HOME"
 CHUNK = 1 << 24  # bytes
 HEADER = 128  # bytes of a .npy file before its numbers
-UNFINISHED = "unfinished"  # The kind of an array that has no record.
-KEY = re.compile(r"[0-9a-f]{40}")  # The names of the cache's own arrays, see `Request`.
+UNFINISHED = "unfinished"  # The kind of an array without a JSON file.
+KEY = re.compile(r"[0-9a-f]{40}")  # Names of arrays of the cache, see `Request.name`.
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One array of the cache, as `tl-keras cache` lists it."""
+    """An array of the cache, for `tl-keras cache`."""
 
     key: str
-    kind: str  # as in "features of MobileNetV2 at block_12_add"
+    kind: str  # such as "features of MobileNetV2 at block_12_add"
     bytes: int
-    used: float  # seconds since the epoch
+    used: float  # time of last use, in seconds since 1970
 
 
 @dataclass(frozen=True)
 class Kept:
-    """An array and how it came: from disk, or computed just now in `seconds`."""
+    """An array, whether it was in the cache, and the seconds to read or compute it."""
 
     array: np.ndarray
     cached: bool
@@ -53,12 +53,12 @@ class Kept:
 
 
 def folder(config: CacheConfig) -> Path:
-    """Where the cache is: `cache.path`, else the user's cache folder of this platform."""
+    """Returns the folder of the cache: `cache.path`, else the user's cache folder."""
     path = config.path or platformdirs.user_cache_dir("tl_keras", appauthor=False)
-    if path.startswith("~"):  # It was not expanded: the user has no home folder.
+    if path.startswith("~"):  # The user has no home folder, so it was not expanded.
         raise ValueError(
-            "cache.path: this user has no home folder to keep a cache in; expected another folder, "
-            f"{HOW_TO_MOVE}"
+            "cache.path: the default cache is in the home folder, which this user does not have; "
+            f"choose another folder {HOW_TO_MOVE}"
         )
     return Path(path).absolute()
 
@@ -67,29 +67,30 @@ ARRAYS, AUDIT, TFDS = "arrays", "audit", "tfds"  # Subfolders of the cache.
 
 
 def subfolder(config: CacheConfig, name: str) -> Path:
-    """A subfolder of the cache to write in. Each carries our mark, so that `cache.path` may also be
-    a folder of somebody else's.
+    """Creates and returns a subfolder of the cache.
+
+    Each subfolder has the mark of tl_keras, so `cache.path` may be a folder with other files.
 
     Raises:
-      ValueError: a folder of this name is not ours, or cannot be written.
+      ValueError: a folder of this name has no mark, or cannot be written.
     """
     path = folder(config) / name
     try:
         marks.claim(path, "cache", "cache.path")
     except OSError as error:
         raise ValueError(
-            f"cache.path: {str(path)!r} cannot be written: {error.strerror}; expected another "
-            f"folder, {HOW_TO_MOVE}"
+            f"cache.path: {str(path)!r} cannot be written: {error.strerror}; choose another "
+            f"folder {HOW_TO_MOVE}"
         ) from None
     return path
 
 
 @dataclass(frozen=True)
 class Request:
-    """An array that is asked for.
+    """A request for an array of the cache.
 
     Attributes:
-      key: plain JSON values, all that decides it; `kind` names it for people.
+      key: JSON values that determine the content; `kind` describes it to people.
     """
 
     key: dict[str, Any]
@@ -98,12 +99,12 @@ class Request:
 
     @property
     def name(self) -> str:
-        """Of the array's files, without suffix: a digest of the key."""
+        """The name of the files without suffix: a digest of the key."""
         return hashlib.sha256(json.dumps(self.key, sort_keys=True).encode()).hexdigest()[:40]
 
     @property
     def bytes(self) -> int:
-        """Of the array's file."""
+        """The size of the array file in bytes."""
         return HEADER + int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
 
 
@@ -114,7 +115,7 @@ def keep(
     dtype: type,
     compute: Callable[[np.ndarray], None],
 ) -> Kept:
-    """The array of a key; see `keep_all`. `compute` fills it in place."""
+    """Returns the array of a key, see `keep_all`. `compute` fills it in place if it is missing."""
     request = Request(key, shape, np.dtype(dtype).name)
     return keep_all(config, [request], lambda arrays: compute(arrays[0]))[0]
 
@@ -124,15 +125,15 @@ def keep_all(
     requests: Sequence[Request],
     compute: Callable[[list[Maybe[np.ndarray]]], None],
 ) -> list[Kept]:
-    """The arrays asked for, memory-mapped read-only; `compute` fills those that are not there yet.
+    """Returns the requested arrays, memory-mapped read-only. `compute` fills the missing ones.
 
-    Two processes may ask for the same: one computes, the other waits and reads. Arrays that cannot
-    fit into `cache.max_bytes` together are computed in memory and not kept.
+    If two processes request the same array, one computes it and the other waits and reads it.
+    Arrays that together exceed `cache.max_bytes` are computed in memory and not kept.
 
     Args:
-      requests: different ones.
-      compute: fills a list of arrays, one a request, in place, to the same values each time. Those
-        that are there already are not in the list: None is in their place.
+      requests: requests with different keys.
+      compute: fills a list of arrays in place, one for each request, always with the same values.
+        The list has None in place of arrays that exist already.
     """
     started = time.monotonic()
     if sum(request.bytes for request in requests) > config.max_bytes:
@@ -143,12 +144,14 @@ def keep_all(
     folder_of_arrays = subfolder(config, ARRAYS)
     paths = [folder_of_arrays / f"{request.name}.npy" for request in requests]
     with contextlib.ExitStack() as stack:
-        for path in sorted(paths):  # In one order, so that no two processes wait for each other.
+        for path in sorted(paths):  # Sorted, so that two processes never wait for each other.
             stack.enter_context(FileLock(path.with_suffix(".lock")))
         arrays = [_open(p, request) for p, request in zip(paths, requests, strict=True)]
         missing = [i for i, array in enumerate(arrays) if array is None]
         for i in set(range(len(paths))) - set(missing):
-            with contextlib.suppress(OSError):  # Removed by another process: it is mapped already.
+            with contextlib.suppress(
+                OSError
+            ):  # Another process removed it, but it is mapped already.
                 os.utime(paths[i])
         if missing:
             for i in missing:
@@ -164,9 +167,9 @@ def keep_all(
 
 
 def _open(path: Path, request: Request) -> np.ndarray | None:
-    """The array if it is whole, else None."""
+    """Returns the array if it is complete, else None."""
     try:
-        # First the checksum: NumPy need not read what is damaged.
+        # The checksum comes first, so that NumPy does not read a damaged file.
         if _record(path)["crc32"] != _checksum(path):
             return None
         array = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -176,7 +179,7 @@ def _open(path: Path, request: Request) -> np.ndarray | None:
 
 
 def _record(path: Path) -> dict[str, Any]:
-    """What `path`'s JSON says. Raises OSError or ValueError where there is none that is whole."""
+    """Returns the JSON of an array. Raises OSError or ValueError if it is missing or damaged."""
     record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     if not isinstance(record, dict) or not isinstance(record.get("key"), dict):
         raise ValueError(f"{path.with_suffix('.json')} is damaged")
@@ -186,7 +189,7 @@ def _record(path: Path) -> dict[str, Any]:
 def _write(
     missing: dict[int, tuple[Path, Request]], count: int, compute: Callable[[list], None]
 ) -> None:
-    """Writes the missing ones of `count` arrays."""
+    """Computes and writes the missing arrays; `missing` maps their indices in `range(count)`."""
     arrays: list[Any] = [None] * count
     with contextlib.ExitStack() as stack:
         for i, (path, request) in missing.items():
@@ -204,12 +207,13 @@ def _write(
 
 
 def _check_disk(arrays: Path, size: int) -> None:
-    # Pages of a memory map that the disk has no room for end the process with a bus error.
+    # Writing to a memory map on a full disk would end the process with a bus error.
     free = shutil.disk_usage(arrays).free
     if size > free:
         raise ValueError(
-            f"cache.path: {str(arrays)!r} has {free / 1e9:.1f} GB free, {size / 1e9:.1f} GB are "
-            "needed; free some, name another folder, or set a lower cache.max_bytes"
+            f"cache.path: {str(arrays)!r} has {free / 1e9:.1f} GB of free space, but "
+            f"{size / 1e9:.1f} GB are needed; free some space, choose another folder, or set a "
+            "lower cache.max_bytes"
         )
 
 
@@ -222,30 +226,30 @@ def _checksum(path: Path) -> int:
 
 
 def entries(config: CacheConfig) -> list[Entry]:
-    """What the cache holds, least recently used first.
+    """Returns the arrays of the cache, least recently used first.
 
     Raises:
-      ValueError: the folder holds an `arrays/` that is not ours.
+      ValueError: the folder has an `arrays/` without the mark of tl_keras.
     """
     found, arrays = [], folder(config) / ARRAYS
     marks.check(arrays, "cache", "cache.path")
     for path in arrays.glob("*.npy"):
-        if not KEY.fullmatch(path.stem):  # A person's own array, or one that is being written.
+        if not KEY.fullmatch(path.stem):  # A file of the user, or an array that is being written.
             continue
         try:
             kind = _record(path)["key"].get("kind", UNFINISHED)
         except (OSError, ValueError):
-            kind = UNFINISHED  # Or being written just now.
-        with contextlib.suppress(OSError):  # Removed meanwhile.
+            kind = UNFINISHED  # Or another process is writing it now.
+        with contextlib.suppress(OSError):  # Another process may have removed it.
             status = path.stat()
             found.append(Entry(path.stem, kind, status.st_size, status.st_mtime))
     return sorted(found, key=lambda entry: entry.used)
 
 
 def make_room(config: CacheConfig, size: float, needed: Container[str] = ()) -> list[Entry]:
-    """Removes least recently used arrays until `size` bytes more fit; the removed ones.
+    """Removes least recently used arrays until `size` more bytes fit, and returns the removed ones.
 
-    What killed processes left goes first. Entries whose key is `needed` stay.
+    Unfinished files of killed processes are removed first. Arrays with a key in `needed` stay.
     """
     kept = entries(config)
     _remove_abandoned(folder(config) / ARRAYS)
@@ -257,7 +261,7 @@ def make_room(config: CacheConfig, size: float, needed: Container[str] = ()) -> 
         if entry.key in needed:
             continue
         path = folder(config) / ARRAYS / f"{entry.key}.npy"
-        with contextlib.suppress(OSError):  # In use on a platform that forbids removal.
+        with contextlib.suppress(OSError):  # Windows does not remove files in use.
             path.unlink(missing_ok=True)
             path.with_suffix(".json").unlink(missing_ok=True)
             removed.append(entry)
@@ -266,7 +270,7 @@ def make_room(config: CacheConfig, size: float, needed: Container[str] = ()) -> 
 
 
 def _remove_abandoned(arrays: Path) -> None:
-    """Removes unfinished files whose entry nobody has locked."""
+    """Removes unfinished files of arrays that no process has locked."""
     names = {path.name.split(".", 2)[2] for path in arrays.glob(f"{TEMPORARY}*.*")}
     for name in filter(lambda name: KEY.fullmatch(Path(name).stem), names):
         with contextlib.suppress(Timeout), FileLock((arrays / name).with_suffix(".lock"), 0):

@@ -15,7 +15,16 @@ def shortened(names: Sequence[str]) -> str:
 
 def count_of(items: Sequence[object], noun: str) -> str:
     """Returns the number of items with its noun, such as "1 image" or "3 images"."""
-    return f"{len(items)} {noun}" + ("s" if len(items) != 1 else "")
+    return number_of(len(items), noun)
+
+
+def number_of(count: int, noun: str, nouns: str = "") -> str:
+    """Returns a number with its noun.
+
+    Args:
+      nouns: the plural, if it is not `noun` with an s.
+    """
+    return f"{count} {noun if count == 1 else nouns or f'{noun}s'}"
 
 
 def left_out(entries: Sequence[Quarantined], how: str = "left out") -> list[str]:

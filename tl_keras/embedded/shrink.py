@@ -1,4 +1,4 @@
-"""Weights files in half precision: how the embedded backbone was made small.
+"""Converts a weights file to half precision, as for the embedded backbone.
 
 python -m tl_keras.embedded.shrink runs/pretrain_glyphs/backbone.weights.h5 OUT.weights.h5
 """
@@ -13,7 +13,7 @@ from tl_keras.run.files import replacing
 
 
 def shrink(source: Path, target: Path) -> None:
-    """Copies a `.weights.h5` file with float32 arrays as float16; all else stays as it is."""
+    """Copies a `.weights.h5` file with its float32 arrays as float16 and the rest unchanged."""
     with (
         replacing(target) as temporary,
         h5py.File(source, "r") as old,

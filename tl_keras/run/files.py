@@ -76,7 +76,7 @@ def check_folders() -> None:
         tempfile.gettempdir()
     except OSError:
         raise ValueError(
-            "TMPDIR: there is no writable folder for temporary files; set this environment "
+            "TMPDIR: no writable folder for temporary files was found; set this environment "
             "variable to a folder that can be written"
         ) from None
 

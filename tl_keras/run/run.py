@@ -91,7 +91,7 @@ class Run:
 
     @property
     def findings(self) -> dict[str, Any]:
-        """The content of `findings.json`; empty if there is no such file."""
+        """The content of `findings.json`; empty if the file does not exist."""
         return read_json(self.workdir / "findings.json") or {}
 
     @contextmanager
@@ -136,7 +136,7 @@ class Run:
 
 
 def read_result(workdir: Path, task: str) -> Maybe[Result]:
-    """Returns the content of `result.json` in a run folder, or None if there is no such file.
+    """Returns the content of `result.json` in a run folder, or None if the file does not exist.
 
     Raises:
       ValueError: the file is damaged.
@@ -157,7 +157,7 @@ def read_result(workdir: Path, task: str) -> Maybe[Result]:
 
 
 def read_json(file: Path) -> dict[str, Any] | None:
-    """Returns the content of a JSON file of a run, or None if there is no such file.
+    """Returns the content of a JSON file of a run, or None if the file does not exist.
 
     Raises:
       ValueError: the file is damaged.

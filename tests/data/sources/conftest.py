@@ -1,4 +1,4 @@
-"""What the tests of sources share."""
+"""Fixtures of the tests of sources."""
 
 import pytest
 import tensorflow_datasets as tfds
@@ -6,5 +6,5 @@ import tensorflow_datasets as tfds
 
 @pytest.fixture(autouse=True)
 def offline(monkeypatch):
-    """TFDS would ask Google for what it does not find."""
+    """Keeps TFDS from looking for missing builders on the network."""
     monkeypatch.setattr(tfds.core.utils.gcs_utils, "_is_gcs_disabled", True)

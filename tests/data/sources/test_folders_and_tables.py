@@ -50,7 +50,7 @@ def reasons(listing):
 # Folders.
 
 
-def test_one_folder_a_class(tmp_path):
+def test_one_folder_per_class(tmp_path):
     files_in(tmp_path, "bees/2.png", "bees/1.png", "ants/deep/er/3.JPG")
     assert listed(folder(tmp_path)) == [
         ("ants/deep/er/3.JPG", "ants", ""),
@@ -70,10 +70,10 @@ def test_split_folders(tmp_path, val):
             ("test/b/3.png", "b", "test"),
         ]
     )
-    assert listing.warnings == ["'Train2.txt' lies in no class folder and is not used"]
+    assert listing.warnings == ["'Train2.txt' is not in a class folder and is not used"]
 
 
-def test_train_alone_is_a_split(tmp_path):
+def test_a_single_train_folder_is_a_split(tmp_path):
     files_in(tmp_path, "train/a/1.png", "train/b/2.png")
     assert [split for _, _, split in listed(folder(tmp_path))] == ["train", "train"]
 
@@ -89,21 +89,21 @@ def test_a_class_called_train(tmp_path):
 
 def test_splits_without_train_are_refused(tmp_path):
     files_in(tmp_path, "test/1.png", "val/2.png")
-    with pytest.raises(ValueError, match="named after splits; expected .*: add train/"):
+    with pytest.raises(ValueError, match="named after splits; expected .*; add train/"):
         folder(tmp_path)
 
 
 @pytest.mark.parametrize("others", [(), ("val/a/2.png",)])
 def test_stray_folder_beside_train_is_refused(tmp_path, others):
-    # Else `notes` would be a class, and all of train/ another.
+    # Otherwise `notes` would be a class and all of train/ another one.
     files_in(tmp_path, "train/a/1.png", "train/b/1.png", "notes/3.png", *others)
     with pytest.raises(
-        ValueError, match="'notes' stands beside train/.*move or rename 'notes'; data.unlabelled"
+        ValueError, match="has 'notes' beside train/.*move or rename 'notes', and set data.unlab"
     ):
         folder(tmp_path)
 
 
-def test_hidden_files_and_droppings_are_passed_over(tmp_path):
+def test_hidden_files_and_leftovers_are_ignored(tmp_path):
     files_in(tmp_path, "a/1.png", "b/.DS_Store", "b/Thumbs.db", "b/.x/1.png", "__MACOSX/a/1.png")
     files_in(tmp_path, ".git/x", "b/2.png")
     listing = folder(tmp_path)
@@ -129,13 +129,15 @@ def test_missing_path_says_what_to_do(tmp_path):
 @pytest.mark.parametrize("names", [(), ("a.png", "b.png")])
 def test_no_class_folders_says_what_to_do(tmp_path, names):
     files_in(tmp_path, *names)
-    with pytest.raises(ValueError, match="has no class folders; expected one folder a class"):
+    with pytest.raises(ValueError, match="has no class folders; expected one folder per class"):
         folder(tmp_path)
 
 
 def test_images_in_split_folders_but_no_classes_says_what_to_do(tmp_path):
     files_in(tmp_path, "train/1.png", "test/2.png")
-    with pytest.raises(ValueError, match="no files in class folders; expected one folder a class"):
+    with pytest.raises(
+        ValueError, match="no files in class folders; expected one folder per class"
+    ):
         folder(tmp_path)
 
 
@@ -154,7 +156,7 @@ def test_strange_class_names_are_listed(tmp_path, name):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other file systems refuse such names")
-def test_names_that_are_no_utf8_are_quarantined_printably(tmp_path):
+def test_names_that_are_not_utf8_are_quarantined_with_escapes(tmp_path):
     files_in(tmp_path, "a/1.png", "b/1.png")
     for name in (b"a/\xff.png", b"\xfe/1.png", b"\xfd.txt"):
         path = os.path.join(os.fsencode(tmp_path), name)
@@ -187,10 +189,10 @@ def test_links(tmp_path):
     listing = folder(root)
     assert [file for file, _, _ in listed(listing)] == ["a/1.png", "a/inside.png", "b/1.png"]
     assert reasons(listing) == {
-        "a/dangling.png": "a link to nothing",
-        "a/loop.png": "a link to nothing",
-        "a/leaves.png": "a link that leaves the folder",
-        "a/device.png": "a link that leaves the folder",
+        "a/dangling.png": "a broken link",
+        "a/loop.png": "a broken link",
+        "a/leaves.png": "a link to a place outside of the data folder",
+        "a/device.png": "a link to a place outside of the data folder",
         "a/folder": "a link to a folder; links are not followed",
         "c": "a link to a folder; links are not followed",
     }
@@ -205,7 +207,7 @@ def test_root_may_be_a_link(tmp_path):
 
 
 @posix
-def test_class_folders_that_are_all_links_say_so(tmp_path):
+def test_class_folders_that_are_all_links_are_refused(tmp_path):
     files_in(tmp_path / "elsewhere", "1.png")
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "a").symlink_to(tmp_path / "elsewhere")
@@ -218,7 +220,7 @@ def test_unreadable_folders(tmp_path):
     files_in(tmp_path, "a/1.png", "b/deep/1.png")
     (tmp_path / "b" / "deep").chmod(0)
     listing = folder(tmp_path)
-    assert reasons(listing) == {"b/deep": "a folder that cannot be read: Permission denied"}
+    assert reasons(listing) == {"b/deep": "this folder cannot be read: Permission denied"}
     tmp_path.chmod(0)
     with pytest.raises(ValueError, match="cannot be read"):
         folder(tmp_path)
@@ -236,12 +238,10 @@ def test_unreadable_folders_as_any_user(tmp_path, monkeypatch):
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    assert reasons(folder(tmp_path)) == {
-        "b/deep": "a folder that cannot be read: Permission denied"
-    }
+    assert reasons(folder(tmp_path)) == {"b/deep": "this folder cannot be read: Permission denied"}
 
 
-def test_files_that_cannot_be_reached_do_exist(tmp_path, monkeypatch):
+def test_files_that_cannot_be_reached_are_quarantined(tmp_path, monkeypatch):
     files_in(tmp_path, "a/1.png", "a/2.png", "b/1.png")
     stat = os.stat
 
@@ -259,14 +259,14 @@ def test_paths_too_long_for_the_system_are_listed(tmp_path):
     files_in(tmp_path, "a/1.png", "b/1.png")
     long, name = 250 * "x", 250 * "y"
     with contextlib.chdir(tmp_path / "b"):
-        for _ in range(17):  # Over 4096 bytes in all.
+        for _ in range(17):  # More than 4096 bytes in total.
             os.mkdir(long)
             Path(name).touch()
             os.chdir(long)
     listing = folder(tmp_path)
     assert set(reasons(listing).values()) == {
         "cannot be read: File name too long",
-        "a folder that cannot be read: File name too long",
+        "this folder cannot be read: File name too long",
     }
     mentioned = [file for file, _, _ in listed(listing)] + list(reasons(listing))
     for depth in range(17):
@@ -339,11 +339,11 @@ def test_csv_paths_that_leave_the_folder_are_refused(tmp_path):
     ]
     listing = table(root, "path,label\n" + "".join(f"{row},cat\n" for row in rows))
     assert [file for file, _, _ in listed(listing)] == ["inside/1.png", "1.png"]
-    leaves = "a path that leaves the folder of the CSV file; put the file above its images"
+    leaves = "a path outside of the folder of the CSV; move the CSV above its images"
     assert reasons(listing) == {
         **dict.fromkeys([*away, "../2.png"], leaves),
-        "folder/1.png": "a link that leaves the folder",
-        "file.png": "a link that leaves the folder",
+        "folder/1.png": "a link to a place outside of the data folder",
+        "file.png": "a link to a place outside of the data folder",
         "none.png": "does not exist",
         "a\0.png": "its name contains a zero byte; rename it",
         5000 * "x": "cannot be read: File name too long",
@@ -351,21 +351,21 @@ def test_csv_paths_that_leave_the_folder_are_refused(tmp_path):
 
 
 @posix
-def test_csv_backslashes_do_not_smuggle_a_path_out(tmp_path):
-    # A file of this very name makes the row pass a check of the name as it is written.
+def test_csv_backslashes_do_not_lead_out_of_the_folder(tmp_path):
+    # A file of exactly this name exists, so the unchanged name would pass the check.
     files_in(tmp_path, "secret.png", "root/..\\secret.png")
     listing = table(tmp_path / "root", "path,label\n..\\secret.png,cat\n")
     for file, _, _ in listed(listing):
         assert (tmp_path / "root" / file).resolve().is_relative_to(tmp_path / "root")
 
 
-def test_csv_rows_that_say_the_same_count_once(tmp_path):
+def test_equal_csv_rows_count_once(tmp_path):
     files_in(tmp_path, "1.png")
     listing = table(tmp_path, "path,label\n1.png,cat\n./1.png,cat\n1.png,cat\n")
     assert listed(listing) == [("1.png", "cat", "")]
 
 
-SUPPORTED = "one class name an example is supported"
+EXPECTED = "expected one class name per example"
 LITERAL = "expected one class name for each example; if this is one, set data.literal_labels to t"
 
 
@@ -374,9 +374,9 @@ LITERAL = "expected one class name for each example; if this is one, set data.li
     [
         (
             "path,label\n1.png,cat\n1.png,dog\n",
-            f"'1.png' has several labels, cat and dog; {SUPPORTED}",
+            f"'1.png' has several labels, cat and dog; {EXPECTED}",
         ),
-        ("path,label\n1.png,cat\n./1.png,dog\n", f"several labels, cat and dog; {SUPPORTED}"),
+        ("path,label\n1.png,cat\n./1.png,dog\n", f"several labels, cat and dog; {EXPECTED}"),
         (
             "path,label\n1.png,cat|dog\n2.png,cat\n3.png,dog|cow\n",
             f"'cat|dog' looks like .*{LITERAL}",
@@ -388,12 +388,15 @@ LITERAL = "expected one class name for each example; if this is one, set data.li
         ('path,label\n1.png,"a, b"\n2.png,"b, c"\n', f"'a, b' looks like several.*{LITERAL}"),
         (
             "path,labels\n1.png,cat\n",
-            "column 'labels': several labels .* not supported; expected one",
+            "column 'labels', but several labels .* not supported; expected one",
         ),
-        ("path,label_1,label_2\n1.png,cat,dog\n", "'label_1': several labels .* not supported"),
-        ("path,label,label2\n1.png,cat,dog\n", "'label2': several labels .* not supported"),
-        ("path,label_cat,label_dog\n1.png,0,1\n", "'label_cat': several labels .* not supported"),
-        ("path,label,label\n1.png,cat,dog\n", "'label': several labels .* not supported"),
+        ("path,label_1,label_2\n1.png,cat,dog\n", "'label_1', but several labels .* not supported"),
+        ("path,label,label2\n1.png,cat,dog\n", "'label2', but several labels .* not supported"),
+        (
+            "path,label_cat,label_dog\n1.png,0,1\n",
+            "'label_cat', but several labels .* not supported",
+        ),
+        ("path,label,label\n1.png,cat,dog\n", "'label', but several labels .* not supported"),
         ("path,label\n1.png,0.5\n2.png,1\n", f"'0.5' is a number to predict; {LITERAL}"),
         ("path,label\n1.png,-2e-1\n", f"'-2e-1' is a number to predict; {LITERAL}"),
         (
@@ -424,7 +427,7 @@ def test_csv_class_names_that_only_look_like_another_task(tmp_path, labels):
     assert tuple(label for _, label, _ in listed(table(tmp_path, f"path,label\n{rows}"))) == labels
 
 
-def test_csv_other_columns_are_passed_over(tmp_path):
+def test_other_csv_columns_are_ignored(tmp_path):
     files_in(tmp_path, "1.png")
     assert table(tmp_path, "id,path,label,label_id\n7,1.png,cat,3\n").files[0].label == "cat"
 
@@ -432,15 +435,18 @@ def test_csv_other_columns_are_passed_over(tmp_path):
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("", "no column 'path'; expected path,label and maybe split,group; found nothing"),
-        ("file,label\n1.png,cat\n", "no column 'path'; expected .*; found file, label"),
-        ("path;label\n1.png;cat\n", "no column 'path'; expected .*; found path;label"),
+        ("", "no column 'path'; expected path,label and optionally split,group; received nothing"),
+        ("file,label\n1.png,cat\n", "no column 'path'; expected .*; received file, label"),
+        ("path;label\n1.png;cat\n", "no column 'path'; expected .*; received path;label"),
         ("path,class\n1.png,cat\n", "no column 'label'; expected"),
         ("path,label\n", "has no rows below its header"),
         ("path,label\n1.png,cat\n,dog\n", "row 3: path is empty"),
         ("path,label\n1.png\n", "has no row with a label"),
         ("path,label\na,b.png,cat\n", "row 2 has more cells than the header; put quotes"),
-        ("path,label,split\n1.png,cat,old\n", "row 2: split 'old'; expected train, val, test or"),
+        (
+            "path,label,split\n1.png,cat,old\n",
+            "row 2: expected the split train, val, .*; received 'old'",
+        ),
     ],
 )
 def test_csv_errors_say_what_to_do(tmp_path, text, message):
@@ -455,7 +461,7 @@ def test_csv_with_empty_cells_at_the_end_is_read(tmp_path):
 
 @pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
 def test_csv_of_another_encoding_is_refused(tmp_path, encoding):
-    with pytest.raises(ValueError, match="is no CSV file in UTF-8"):
+    with pytest.raises(ValueError, match="is not a CSV file in UTF-8"):
         table(tmp_path, "path,label\nä.png,cat\n", encoding)
 
 
@@ -465,8 +471,8 @@ def test_missing_csv_says_what_to_do(tmp_path):
             tables.list_csv(RunConfig(data={"source": "csv", "path": str(path)}))
 
 
-def test_a_class_folder_alone(tmp_path):
-    # As `predict` lists a folder of unlabelled images.
+def test_a_single_class_folder_is_listed(tmp_path):
+    # This is how `predict` lists a folder of unlabelled images.
     listing = Listing(files_in(tmp_path, "1.png", "deep/2.png"), [])
     folders.list_class(tmp_path, "a", "", listing)
     assert [entry.file for entry in listing.files] == ["1.png", "deep/2.png"]

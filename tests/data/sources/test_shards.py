@@ -43,22 +43,22 @@ def loaded(tree):
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """A builder of 41 labelled training examples in nine shards, and of validation ones."""
+    """A builder with 41 labelled training examples in nine shards, and validation examples."""
     folder = tmp_path_factory.mktemp("tfds")
     labels = {"train": [0, 1] * 20 + [-1, 0], "validation": [0, 1] * 3, "test": [-1, -1]}
     return write(folder / "data", labels, text=tfds.features.Text())
 
 
-def test_every_example_is_listed_and_only_measured_ones_are_files(prepared, tmp_path):
+def test_every_example_is_listed_and_only_val_and_test_are_files(prepared, tmp_path):
     dataset, _ = loaded(tree(prepared, tmp_path / "cache"))
-    # Labels of test are secret: of each class a part of train is test instead.
+    # The labels of test are secret, so test is carved from each class of train.
     counts = {split: len(examples) for split, examples in dataset.splits.items()}
     assert counts == {"train": 35, "val": 6, "test": 6, "rest": 0}
     assert np.bincount(dataset.labels("test")).tolist() == [3, 3]
     assert dataset.classes == ("angular_pointed", "round")
     assert dataset.quarantined == []
-    for split, count in (("train", 1), ("test", 2)):
-        assert f"{count} images of {split!r} of 'tiny_shapes' have no label" in dataset.warnings
+    assert "1 image in split 'train' of 'tiny_shapes' has no label" in dataset.warnings
+    assert "2 images in split 'test' of 'tiny_shapes' have no label" in dataset.warnings
     for split in ("val", "test"):
         assert all((dataset.root / e.file).is_file() for e in dataset.splits[split])
     assert not any((dataset.root / e.file).exists() for e in dataset.splits["train"])
@@ -71,7 +71,7 @@ def test_every_example_is_listed_and_only_measured_ones_are_files(prepared, tmp_
     assert dataset.fingerprint == loaded(tree(prepared, tmp_path / "cache"))[0].fingerprint
 
 
-def test_unreadable_images_are_left_out_and_said_so(tmp_path):
+def test_unreadable_images_are_left_out_with_a_warning(tmp_path):
     class Encoded(tfds.features.Image):
         def encode_example(self, image):
             return image if isinstance(image, bytes) else super().encode_example(image)
@@ -102,7 +102,7 @@ def epoch(dataset, config, number, first=0, augmentations=()):
     return batches.streamed(dataset, training, config.settings)(number, first).as_numpy_iterator()
 
 
-def test_an_epoch_is_every_example_once_in_another_order_each(prepared, tmp_path):
+def test_an_epoch_has_every_example_once_in_another_order(prepared, tmp_path):
     dataset, config = loaded(tree(prepared, tmp_path / "cache"))
     inputs = prepared_split(dataset, "train", config)
     numbers = range(len(inputs))
@@ -119,17 +119,17 @@ def test_an_epoch_is_every_example_once_in_another_order_each(prepared, tmp_path
     assert all(max(Counter(order).values()) == 1 for order in orders)
 
 
-def test_an_epoch_goes_on_in_its_middle(prepared, tmp_path):
+def test_an_epoch_can_start_in_the_middle(prepared, tmp_path):
     dataset, config = loaded(tree(prepared, tmp_path / "cache"))
     whole = list(epoch(dataset, config, 1, augmentations=ALL))
     assert_equal(epoch(dataset, config, 1, 2, ALL), whole[2:])
 
 
-def test_views_are_those_of_files(prepared, tmp_path):
-    """An example has the same view in an epoch wherever it is read from."""
+def test_views_are_the_same_as_with_files(prepared, tmp_path):
+    """An example has the same view in an epoch, whether it is read from a file or a shard."""
     dataset, config = loaded(tree(prepared, tmp_path / "cache"))
     inputs = prepared_split(dataset, "train", config)
-    augmentations = ALL[:-1]  # Not mixed with others.
+    augmentations = ALL[:-1]  # Without mixing.
     training = how(2, batch_size=8, augmentations=augmentations)
     (views,) = batches.view(inputs, 35, training, 3)
     for x, _, _ in epoch(dataset, config, 3, augmentations=augmentations):
@@ -137,7 +137,7 @@ def test_views_are_those_of_files(prepared, tmp_path):
             assert np.abs(views - image).reshape(35, -1).max(1).min() < 1e-3
 
 
-def test_what_is_kept_in_order_is_mixed_too(tmp_path, monkeypatch):
+def test_ordered_splits_are_shuffled_too(tmp_path, monkeypatch):
     folder = write(tmp_path / "data", {"train": [0] * 20 + [1] * 20})
     monkeypatch.setattr(tfds.core.DatasetInfo, "disable_shuffling", property(lambda self: True))
     dataset, config = loaded(tree(folder, tmp_path / "cache"))
@@ -145,7 +145,7 @@ def test_what_is_kept_in_order_is_mixed_too(tmp_path, monkeypatch):
     assert len(others) == 2 and 0 < targets.argmax(1).sum() < 8
 
 
-def test_a_builder_that_is_streamed_may_be_unpacked_and_the_other_way(tmp_path):
+def test_a_builder_can_be_both_streamed_and_unpacked(tmp_path):
     folder = write(tmp_path / "data", {"train": [0, 1] * 20})
     streamed = tree(folder, tmp_path / "cache")
     found = [loaded(changed(streamed, data={"stream": on}))[0] for on in (True, False, True)]
@@ -153,7 +153,7 @@ def test_a_builder_that_is_streamed_may_be_unpacked_and_the_other_way(tmp_path):
         {split: sorted(e.digest for e in own.splits[split]) for split in own.splits}
         for own in found
     ]
-    assert contents[0] == contents[1] == contents[2]  # Split alike, too.
+    assert contents[0] == contents[1] == contents[2]  # The splits are the same, too.
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -167,9 +167,9 @@ def test_a_builder_that_is_run_again_is_read_again(tmp_path, stream):
     assert counts == [40, 41]
 
 
-def test_two_splits_to_train_on_are_refused_and_two_to_validate_on_are_one(tmp_path):
+def test_two_train_splits_are_refused_and_two_val_splits_are_joined(tmp_path):
     two = write(tmp_path / "two", {"train": [0, 1] * 5, "training": [0, 1] * 5})
-    with pytest.raises(ValueError, match="data.stream: 'tiny_shapes' has 'train' and 'training'"):
+    with pytest.raises(ValueError, match="has two splits for training, 'train' and 'training'"):
         loaded(tree(two, tmp_path / "cache"))
     splits = {"train": [0, 1] * 9, "val": [0, 1], "validation": [0, 1], "test": [0, 1], "x": [0]}
     dataset, _ = loaded(tree(write(tmp_path / "one", splits), tmp_path / "cache"))
@@ -189,7 +189,7 @@ def test_shards_are_checked_once(prepared, tmp_path, monkeypatch):
     assert 0 < len(checked) <= 5
 
 
-def test_pretraining_from_shards_broken_in_an_epoch_ends_bit_equal(
+def test_pretraining_from_shards_killed_in_an_epoch_ends_bit_equal(
     prepared, quick, tmp_path, monkeypatch
 ):
     config = tree(prepared, tmp_path / "cache", fit={"checkpoint_minutes": 0.0})
@@ -232,7 +232,7 @@ def test_pretraining_from_shards_broken_in_an_epoch_ends_bit_equal(
         ),
     ],
 )
-def test_streams_are_for_pretraining_on_tfds(tmp_path, command, data, message):
+def test_data_stream_is_only_for_pretraining_on_tfds(tmp_path, command, data, message):
     config = tree(tmp_path, tmp_path / "cache", data=data)
     with pytest.raises(ValueError, match=message):
         getattr(tl_keras, command)(config, tmp_path / "run")

@@ -20,13 +20,13 @@ def test_a_builder_becomes_class_folders(tmp_path):
     folder = write(tmp_path / "data", {"train": [0, 1, 0, 1, 1, 0, 0], "test": [1, 0]})
     listing = listed(folder, tmp_path)
     found = [(entry.split, entry.label) for entry in listing.files]
-    # A class name is no path.
+    # A class name is not a path.
     angular = "angular_pointed"
     assert sorted(found) == sorted(
         [("train", "round")] * 4 + [("train", angular)] * 3 + [("test", "round"), ("test", angular)]
     )
     assert listing.warnings == [] and listing.quarantined == []
-    # The images are those that were put in, each with its own label.
+    # The images and labels are those that were written.
     contents = {
         np.asarray(Image.open(listing.root / e.file)).tobytes(): e.label for e in listing.files
     }
@@ -44,7 +44,7 @@ def test_a_builder_becomes_a_data_set(tmp_path):
     assert dataset.splits["train"][0].checked.decoder == "png"
 
 
-def test_it_is_unpacked_once(tmp_path, monkeypatch):
+def test_a_builder_is_unpacked_once(tmp_path, monkeypatch):
     folder = write(tmp_path / "data", {"train": [0, 1, 0]})
     first = listed(folder, tmp_path)
 
@@ -55,7 +55,7 @@ def test_it_is_unpacked_once(tmp_path, monkeypatch):
     assert listed(folder, tmp_path).files == first.files
 
 
-def test_an_interrupted_unpacking_goes_on(tmp_path, monkeypatch):
+def test_an_interrupted_unpacking_continues(tmp_path, monkeypatch):
     folder = write(tmp_path / "data", {"train": [0, 1, 0], "test": [0, 1]})
     unpack = source._unpack
 
@@ -70,13 +70,13 @@ def test_an_interrupted_unpacking_goes_on(tmp_path, monkeypatch):
     assert len(listed(folder, tmp_path).files) == 5
 
 
-def test_data_of_the_same_name_elsewhere_is_another(tmp_path):
+def test_data_of_the_same_name_in_another_folder_are_unpacked_again(tmp_path):
     one = write(tmp_path / "one", {"train": [0, 1, 0]})
     other = write(tmp_path / "other", {"train": [0, 1]})
     assert [len(listed(folder, tmp_path).files) for folder in (one, other)] == [3, 2]
 
 
-def test_other_splits_are_not_used_and_said_so_each_time(tmp_path):
+def test_unused_splits_give_a_warning_each_time(tmp_path):
     folder = write(tmp_path / "data", {"train": [0, 1], "extra": [0]})
     for _ in range(2):
         listing = listed(folder, tmp_path)
@@ -84,8 +84,8 @@ def test_other_splits_are_not_used_and_said_so_each_time(tmp_path):
         assert listing.warnings == ["split 'extra' of 'tiny_shapes' is not used"]
 
 
-def test_examples_without_a_label_are_left_out_and_said_so_each_time(tmp_path):
-    # Labels of -1 would count from the end, as those of the last class.
+def test_examples_without_a_label_give_a_warning_each_time(tmp_path):
+    # As a Python index, a label of -1 would mean the last class.
     folder = write(tmp_path / "data", {"train": [0, 1, -1], "test": [-1, -1]})
     for _ in range(2):
         listing = listed(folder, tmp_path)
@@ -94,12 +94,12 @@ def test_examples_without_a_label_are_left_out_and_said_so_each_time(tmp_path):
             ("train", "round"),
         ]
         assert listing.warnings == [
-            "1 images of 'train' of 'tiny_shapes' have no label",
-            "2 images of 'test' of 'tiny_shapes' have no label",
+            "1 image in split 'train' of 'tiny_shapes' has no label",
+            "2 images in split 'test' of 'tiny_shapes' have no label",
         ]
 
 
-def test_without_train_it_is_refused(tmp_path):
+def test_a_builder_without_train_is_refused(tmp_path):
     folder = write(tmp_path / "data", {"test": [0, 1], "extra": [0]})
     with pytest.raises(ValueError, match="'tiny_shapes' has no split 'train'; it has test, extra"):
         listed(folder, tmp_path)
@@ -115,7 +115,7 @@ def test_without_train_it_is_refused(tmp_path):
     ],
     ids=["text", "no label", "numbers", "no image"],
 )
-def test_no_image_classification_is_refused(tmp_path, features):
+def test_a_builder_without_images_and_classes_is_refused(tmp_path, features):
     folder = write(tmp_path / "data", {"train": [0, 1]}, **features)
     message = "'tiny_shapes' is not a data set for image classification; expected the features "
     with pytest.raises(ValueError, match=message):
@@ -130,17 +130,17 @@ def test_images_of_floats_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("names", [["a/b", "a_b"], ["...", "b"]])
-def test_class_names_that_would_be_one_folder_are_refused(tmp_path, names):
+def test_class_names_that_cannot_be_folder_names_are_refused(tmp_path, names):
     label = tfds.features.ClassLabel(names=names)
     folder = write(tmp_path / "data", {"train": [0, 1]}, label=label)
-    with pytest.raises(ValueError, match="'tiny_shapes' has class names that no folders can have"):
+    with pytest.raises(ValueError, match="'tiny_shapes' has class names that cannot be folder"):
         listed(folder, tmp_path)
 
 
 @pytest.mark.parametrize(
     "name", ["tiny_shape", "no_such_thing:1.0.0", "beans:9.9.9", "../x", "a b"]
 )
-def test_a_wrong_name_is_refused(tmp_path, name):
+def test_an_unknown_builder_is_refused(tmp_path, name):
     with pytest.raises(ValueError, match="data.name: TFDS has no builder '"):
         listed(tmp_path, tmp_path, name)
 
@@ -156,7 +156,7 @@ def test_a_builder_that_needs_another_package_says_which(tmp_path, monkeypatch):
 
 def test_the_folder_of_one_version_is_not_the_data_folder(tmp_path):
     folder = write(tmp_path / "data", {"train": [0, 1]}) / "tiny_shapes" / "1.0.0"
-    with pytest.raises(ValueError, match=f"expected the folder above its name, '{tmp_path}/data'"):
+    with pytest.raises(ValueError, match=f"expected the TFDS data folder '{tmp_path}/data'"):
         listed(folder, tmp_path)
 
 
@@ -166,8 +166,8 @@ def test_a_failed_download_says_what_to_do(tmp_path, monkeypatch):
 
     monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", fail)
     message = (
-        "data.name: 'beans' could not be downloaded: no route to host; where there is no network, "
-        "prepare it elsewhere and point data.path at that TFDS data folder"
+        "data.name: 'beans' could not be downloaded: no route to host; without a network, "
+        "prepare the data set elsewhere and set data.path to that TFDS data folder"
     )
     with pytest.raises(ValueError, match=message):
         listed(tmp_path, tmp_path, "beans")

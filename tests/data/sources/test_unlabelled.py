@@ -1,4 +1,4 @@
-"""Examples for a teacher: what is read, what is left out and why."""
+"""Claims on data/sources/unlabelled.py: which examples a teacher gets, and which are left out."""
 
 import shutil
 
@@ -12,7 +12,7 @@ from tl_keras.data.sources import unlabelled
 
 @pytest.fixture
 def folder(tmp_path):
-    """18 labelled pictures, and beside them 12 of which nobody says the class."""
+    """18 labelled pictures, and 12 pictures without a label."""
     draw(tmp_path / "labelled", 6)
     draw(tmp_path / "others", 4, seed=1)
     return tmp_path
@@ -34,14 +34,14 @@ def test_files_of_any_layout_are_found(folder):
     assert {e.label for e in found.examples if "disc" in e.file} == {1}
 
 
-def test_what_is_labelled_or_stands_twice_is_left_out(folder):
+def test_labelled_images_and_copies_are_left_out(folder):
     shutil.copy(folder / "labelled" / "disc" / "2.png", folder / "others" / "again.png")
     shutil.copy(folder / "others" / "disc" / "2.png", folder / "others" / "twice.png")
     found = read(folder)
     assert len(found.examples) == 12
     assert len({example.digest for example in found.examples}) == 12
     assert found.warnings == [
-        "2 of data.unlabelled are copies of others, or labelled, and left out"
+        "2 files of data.unlabelled left out, because the same content is labelled or occurs twice"
     ]
 
 
@@ -61,10 +61,10 @@ def test_a_folder_without_images_is_refused(folder):
 def test_rest_is_what_examples_per_class_leaves_out(folder):
     found = read(folder, unlabelled="rest", examples_per_class=3, test=0.2)
     assert len(found.examples) == 18 - 3 * 3 - 3
-    with pytest.raises(ValueError, match=r"data.unlabelled: rest .* leaves nothing"):
+    with pytest.raises(ValueError, match=r"data.unlabelled: rest .* leaves out none"):
         read(folder, unlabelled="rest")
 
 
-def test_embedded_sources_take_no_files(folder):
-    with pytest.raises(ValueError, match=r"data.unlabelled: files do not go .* 'digits'"):
+def test_embedded_sources_cannot_use_a_folder(folder):
+    with pytest.raises(ValueError, match=r"data.unlabelled: a folder cannot be used .* 'digits'"):
         read(folder, source="digits", path=None)

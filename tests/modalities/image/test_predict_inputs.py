@@ -117,9 +117,9 @@ def test_an_unreadable_pil_image_is_named(file):
 
 
 def test_no_images_is_an_error(quick_run, tmp_path):
-    with pytest.raises(ValueError, match="predict: expected images; the list holds none"):
+    with pytest.raises(ValueError, match="predict: expected images, but the list has none"):
         tl_keras.predict(quick_run, [])
-    with pytest.raises(ValueError, match="expected images; '.*' holds none"):
+    with pytest.raises(ValueError, match="expected images, but '.*' has none"):
         tl_keras.predict(quick_run, tmp_path)
     with pytest.raises(ValueError, match="lost.png' does not exist"):
         tl_keras.predict(quick_run, "lost.png")

@@ -1,1 +1,1 @@
-"""What parallel training does: labels, students, and merging them."""
+"""The steps of parallel: labels of the teacher, students, and the merge of the students."""

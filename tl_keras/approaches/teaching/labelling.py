@@ -1,4 +1,4 @@
-"""What a teacher makes of unlabelled examples: labels, how sure they are, segments for students."""
+"""Labels examples with a teacher, and assigns them to the segments of students."""
 
 import csv
 import hashlib
@@ -20,14 +20,14 @@ COLUMNS = ("file", "label", "confidence", "kept", "segment", "part")
 
 @dataclass(frozen=True)
 class Label:
-    """What the teacher says of an example.
+    """The label of an example by the teacher.
 
     Attributes:
       label: an index into the classes.
-      confidence: its calibrated probability, 0..1.
-      kept: whether it is among the surest of its class, which students are trained on.
-      segment: whose student has it.
-      part: of the segment, `train` or `val`.
+      confidence: the calibrated probability of the label, 0..1.
+      kept: whether students train on it, as on the surest labels of each class.
+      segment: the segment of the example, and thereby its student.
+      part: whether the student uses it as `train` or `val`.
     """
 
     label: int
@@ -40,62 +40,63 @@ class Label:
 def label(
     examples: Sequence[Example], probabilities: np.ndarray, prior: np.ndarray, config: RunConfig
 ) -> tuple[list[Label], dict[str, Any]]:
-    """A label for each example, and a record of how they came about.
+    """Returns a label for each example, and the class frequencies and thresholds behind them.
 
-    Few labelled examples are often as many of each class, and what is not labelled comes as it
-    comes: probabilities are corrected by the classes' frequencies there, estimated from them.
+    Labelled examples are often balanced over the classes, while unlabelled ones are not. So the
+    probabilities are corrected by the class frequencies of the unlabelled examples, which are
+    estimated from the probabilities.
 
     Args:
-      probabilities: `(examples, classes)`, the teacher's.
-      prior: `(classes,)`, frequencies in what the teacher was trained on.
+      probabilities: `(examples, classes)`, of the teacher.
+      prior: `(classes,)`, the class frequencies of the examples that the teacher was trained on.
     """
     labels_of = tasks.of(config.task, "labels")
     frequencies = labels_of.class_frequencies(probabilities, prior)
     corrected = probabilities * (frequencies / prior)
     corrected /= corrected.sum(1, keepdims=True)
-    found, confidence = labels_of.told_by(corrected)
+    indices, confidence = labels_of.told_by(corrected)
     thresholds = np.ones(len(prior))
     for k in range(len(prior)):
-        own = confidence[found == k]
-        if len(own):
-            thresholds[k] = np.quantile(own, 1 - config.parallel.confident)
-    kept = confidence >= thresholds[found]
-    dealt = segments(examples, config)
+        of_class = confidence[indices == k]
+        if len(of_class):
+            thresholds[k] = np.quantile(of_class, 1 - config.parallel.confident)
+    kept = confidence >= thresholds[indices]
+    places = segments(examples, config)
     labels = [
-        Label(int(k), float(p), bool(sure), *where)
-        for k, p, sure, where in zip(found, confidence, kept, dealt, strict=True)
+        Label(int(k), float(p), bool(sure), *place)
+        for k, p, sure, place in zip(indices, confidence, kept, places, strict=True)
     ]
     return labels, {"frequencies": frequencies.tolist(), "thresholds": thresholds.tolist()}
 
 
 def own_labels(examples: Sequence[Example], config: RunConfig) -> list[Label]:
-    """The labels that the examples have.
+    """Returns the labels of the class folders that the examples lie in.
 
     Raises:
-      ValueError: an example has none.
+      ValueError: an example lies in no class folder.
     """
     for example in examples:
         if example.label == UNKNOWN:
             raise ValueError(
-                f"parallel.labels: own are those of class folders, and {example.file!r} is in none "
-                "of a class; expected teacher"
+                f"parallel.labels: own needs {example.file!r} to lie in a folder that is named "
+                "after a class; move the file there, or use teacher"
             )
-    dealt = segments(examples, config)
-    return [Label(e.label, 1.0, True, *where) for e, where in zip(examples, dealt, strict=True)]
+    places = segments(examples, config)
+    return [Label(e.label, 1.0, True, *place) for e, place in zip(examples, places, strict=True)]
 
 
 def segments(examples: Sequence[Example], config: RunConfig) -> list[tuple[int, str]]:
-    """Segment and part of each example, by a hash of its content: the same in all rounds."""
+    """Returns segment and part of each example by a hash of its content, equal in all rounds."""
     count = config.parallel.segments
     ranks = [hashlib.sha256(f"{config.data.split_seed} {e.digest}".encode()) for e in examples]
     order = sorted(range(len(examples)), key=lambda i: ranks[i].hexdigest())
-    found: list[tuple[int, str]] = [(0, "train")] * len(examples)
+    places: list[tuple[int, str]] = [(0, "train")] * len(examples)
     for segment in range(count):
         members = order[segment::count]
-        aside = round(config.data.val * len(members))
-        for place, i in enumerate(members):
-            found[i] = (segment, "val" if place < aside else "train")
-    return found
+        num_val = round(config.data.val * len(members))
+        for rank, i in enumerate(members):
+            places[i] = (segment, "val" if rank < num_val else "train")
+    return places
 
 
 def write(
@@ -103,25 +104,25 @@ def write(
 ) -> None:
     """Writes `labels.csv`."""
     rows = [
-        [e.file, classes[own.label], f"{own.confidence:.6f}", str(int(own.kept))]
-        + [str(own.segment), own.part]
-        for e, own in zip(examples, labels, strict=True)
+        [e.file, classes[label.label], f"{label.confidence:.6f}", str(int(label.kept))]
+        + [str(label.segment), label.part]
+        for e, label in zip(examples, labels, strict=True)
     ]
     write_csv(file, [COLUMNS, *rows])
 
 
 def read(file: Path, examples: Sequence[Example], classes: Sequence[str]) -> list[Label]:
-    """What `write` wrote.
+    """Returns the labels that `write` wrote.
 
     Raises:
-      ValueError: it is of other examples.
+      ValueError: the file lists other examples.
     """
     with file.open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     if [row["file"] for row in rows] != [example.file for example in examples]:
         raise ValueError(
-            f"data.unlabelled: the examples are not those that {str(file)!r} lists; restore them, "
-            "or choose another --workdir"
+            f"data.unlabelled: the examples differ from those in {str(file)!r}; restore the "
+            "examples, or choose another --workdir"
         )
     return [
         Label(

@@ -1,4 +1,4 @@
-"""What the students of a round come to: one model, the one that labelled validation prefers."""
+"""Merges the students of a round into the model that is best on labelled validation examples."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,28 +22,28 @@ from tl_keras.training.network import combine
 from tl_keras.training.network import model as models
 from tl_keras.training.network.fold_batch_norm import Inference
 
-TEACHER = "teacher"  # What a round is merged to where no student is better.
+TEACHER = "teacher"  # The choice of a round in which no student is better.
 
 
 def merge_round(
     run: Run, folder: Path, data: Data, teacher: keras.Model, held_out: np.ndarray | None
 ) -> tuple[keras.Model, str]:
-    """The model that a round comes to, and how: of the students, or still the teacher.
+    """Returns the model of a round and the name of the choice, such as `average` or `teacher`.
 
     Args:
-      folder: of the round, with its students.
-      data: of which val is labelled.
-      held_out: `(val, classes)` probabilities where the teacher was trained on validation, too: by
-        those of its folds that had not seen the example; else None.
+      folder: the folder of the round, with its students.
+      data: data whose val split is labelled.
+      held_out: `(val, classes)` probabilities by the folds of the teacher that had not seen the
+        example, if the teacher was trained on validation; else None.
     """
     file = folder / "model.keras"
     if not file.exists():
         with run.timed("merge"):
             _merge(run.config, folder, data, teacher, held_out)
-    told = Round.model_validate(read_json(folder / "round.json"))
-    run.add(model=told.model)
-    logging.info("%s: merged: %s", folder.name, told.merged)
-    return models.load(file), told.merged
+    merged = Round.model_validate(read_json(folder / "round.json"))
+    run.add(model=merged.model)
+    logging.info("%s: the model of this round is: %s", folder.name, merged.merged)
+    return models.load(file), merged.merged
 
 
 def _merge(
@@ -53,24 +53,26 @@ def _merge(
     teacher: keras.Model,
     held_out: np.ndarray | None,
 ) -> None:
-    """Writes the round's `round.json` and, last, its model."""
+    """Writes `round.json` and, last, `model.keras` of a round."""
     count = config.parallel.segments
     members = [models.load(folder / f"segment_{i}" / "model.keras") for i in range(count)]
-    found = {f"segment_{i}": _answers(member, data) for i, member in enumerate(members)}
+    answers = {f"segment_{i}": _answers(member, data) for i, member in enumerate(members)}
     merges = {}
     if count > 1:
-        first = models.load(folder / "segment_0" / "model.keras")  # It is changed.
+        # Loaded again, since `average` changes the first model.
+        first = models.load(folder / "segment_0" / "model.keras")
         merges["average"] = combine.average([first, *members[1:]])
-        answers = {"average": _answers(merges["average"], data)}
-        found |= {**answers, "ensemble": np.mean(list(found.values()), axis=0)}
-    found[TEACHER] = _answers(teacher, data) if held_out is None else held_out
-    chosen = choose(config, found, data)
+        ensemble = np.mean(list(answers.values()), axis=0)
+        answers["average"] = _answers(merges["average"], data)
+        answers["ensemble"] = ensemble
+    answers[TEACHER] = _answers(teacher, data) if held_out is None else held_out
+    chosen = choose(config, answers, data)
     if chosen == "ensemble":
         model = combine.ensemble(members)
     else:
-        named = dict(zip(found, members, strict=False))  # The students come first.
-        model = {TEACHER: teacher, **merges, **named}[chosen]
-    _write_round(folder, chosen, model, found, data)
+        students = dict(zip(answers, members, strict=False))  # The students come first.
+        model = {TEACHER: teacher, **merges, **students}[chosen]
+    _write_round(folder, chosen, model, answers, data)
     with replacing(folder / "model.keras") as temporary:
         model.save(temporary)
 
@@ -79,49 +81,55 @@ def _answers(model: keras.Model, data: Data) -> np.ndarray:
     return features.outputs(Inference(model), data.inputs["val"])
 
 
-def choose(config: RunConfig, found: Mapping[str, np.ndarray], data: Data) -> str:
-    """What the labelled validation examples prefer; of what they cannot tell apart the average,
-    which is as small as one student. The teacher only if it is right more often beyond chance: of
-    six examples one that is called wrong with confidence would keep any teacher else."""
+def choose(config: RunConfig, answers: Mapping[str, np.ndarray], data: Data) -> str:
+    """Returns the name of the candidate that is best on the labelled validation examples.
+
+    Of candidates within noise of each other, the average is chosen, which is as small as one
+    student. The teacher is chosen only if it is right significantly more often. By mean loss, one
+    confident mistake in six examples would be enough to keep any teacher.
+
+    Args:
+      answers: `(val, classes)` probabilities of each candidate.
+    """
     labels = data.inputs["val"].labels
     of_each = tasks.of(config.task, "losses").of_each
-    losses = {name: of_each(own, labels)[None] for name, own in found.items()}
+    losses = {name: of_each(answer, labels)[None] for name, answer in answers.items()}
     segments = [name for name in losses if name.startswith("segment_")]
     best = min(segments, key=lambda name: losses[name].mean())
-    asked = config.parallel.merge
-    if asked != "auto":
-        return best if asked == "best" or len(segments) == 1 else asked
+    merge = config.parallel.merge
+    if merge != "auto":
+        return best if merge == "best" or len(segments) == 1 else merge
     first = "average" if "average" in losses else best
     order = dict.fromkeys([first, best, "ensemble"])
     choice, scores = tasks.of(config.task, "choice"), tasks.of(config.task, "metrics").scores
     chosen = choice.choose({name: losses[name] for name in order if name in losses})
-    taught, before = (scores(found[name], labels) for name in (chosen, TEACHER))
-    return TEACHER if choice.against(before, taught)["interval"][0] > 0 else chosen
+    of_chosen, of_teacher = (scores(answers[name], labels) for name in (chosen, TEACHER))
+    return TEACHER if choice.against(of_teacher, of_chosen)["interval"][0] > 0 else chosen
 
 
 def _write_round(
-    folder: Path, chosen: str, model: keras.Model, found: Mapping[str, np.ndarray], data: Data
+    folder: Path, chosen: str, model: keras.Model, answers: Mapping[str, np.ndarray], data: Data
 ) -> None:
-    """Writes what `rounds` of `result.json` has of this one."""
+    """Writes `round.json`, the entry of a round in `rounds` of `result.json`."""
     labels, names = data.inputs["val"].labels, data.dataset.classes
     task = data.dataset.task
     metrics = tasks.of(task, "metrics")
-    count = sum(name.startswith("segment_") for name in found)
+    count = sum(name.startswith("segment_") for name in answers)
     results = [result_of(folder, i, task) for i in range(count)]
-    standing = {}
-    for name, own in found.items():
-        scores = metrics.measure(own, labels, names)
-        told = [key for key in metrics.IN_SHORT if key not in ("interval", "n")]
-        standing[name] = MainScores(**{key: scores[key] for key in told})
+    recorded = [key for key in metrics.IN_SHORT if key not in ("interval", "n")]
+    candidates = {}
+    for name, answer in answers.items():
+        scores = metrics.measure(answer, labels, names)
+        candidates[name] = MainScores(**{key: scores[key] for key in recorded})
     first = results[0].model
-    of_all = ("backbone", "weights", "freeze", "block", "cut", "classes_kept")
-    kept = {name: first[name] for name in of_all if name in first}
+    shared = ("backbone", "weights", "freeze", "block", "cut", "classes_kept")
+    of_model = {name: first[name] for name in shared if name in first}
     content = Round(
         labels=Labels.model_validate(read_json(folder / "labels.json")),
         segments=[_segment(i, result, metrics.IN_SHORT) for i, result in enumerate(results)],
-        candidates=standing,
+        candidates=candidates,
         merged=chosen,
-        model=ModelRecord(**kept, parameters=model.count_params(), kept=chosen),
+        model=ModelRecord(**of_model, parameters=model.count_params(), kept=chosen),
     )
     write_json(folder / "round.json", to_json(content))
 

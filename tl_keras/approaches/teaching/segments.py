@@ -1,6 +1,6 @@
-"""The segments of a round: folder and config of each student, also of one started by hand.
+"""Finds the folder and config of each student of a round, also for `parallel --segment`.
 
-Imports no TensorFlow, so that a mistake in `--segment` is answered at once.
+Does not import TensorFlow, so that a mistake in `--segment` is reported at once.
 """
 
 from pathlib import Path
@@ -17,32 +17,32 @@ KIND = "segment"
 
 
 def student_of(config: RunConfig, folder: Path, segment: int) -> Run:
-    """The student of a segment.
+    """Returns the student of a segment.
 
     Args:
-      config: of the whole run.
-      folder: of the round.
+      config: the config of the whole run.
+      folder: the folder of the round.
     """
-    # A student chooses by what people labelled, so validation views are not computed.
+    # A student chooses by few human labels, so views of validation are not computed.
     by = tasks.of(config.task, "names").CHOOSE_WITHOUT_VIEWS
     fit = config.fit.model_copy(update={"choose_by": by})
     return Run(folder / f"segment_{segment}", config.model_copy(update={"fit": fit}), KIND)
 
 
 def waiting(config: RunConfig, workdir: str | Path, segment: int) -> Run:
-    """The student of a segment in the latest round, prepared or finished.
+    """Returns the student of a segment in the latest round, prepared or finished.
 
     Args:
-      config: as this machine has it: it may keep its cache elsewhere.
+      config: the config on this machine, which may have its cache elsewhere.
 
     Raises:
-      ValueError: there is no such round or segment, or the folder is of another config.
+      ValueError: the round or segment does not exist, or the folder belongs to another config.
     """
     whole = runs.load(workdir)
     marks.check(whole.workdir, "run", "--workdir", may_be_new=False)
     count = config.parallel.segments
     if not 0 <= segment < count:
-        raise ValueError(f"--segment: expected 0 to {count - 1}; received {segment}")
+        raise ValueError(f"--segment: expected a segment from 0 to {count - 1}; received {segment}")
     if difference := first_difference(whole.config, config):
         raise ValueError(
             f"--workdir: {str(whole.workdir)!r} was made with another config: {difference}"
@@ -51,8 +51,8 @@ def waiting(config: RunConfig, workdir: str | Path, segment: int) -> Run:
     student = student_of(config, rounds[-1].parent, segment) if rounds else None
     if student is None or not (job.needs(student) or student.result):
         raise ValueError(
-            f"--segment: {str(whole.workdir)!r} has no labels yet; start the command without "
-            "--segment first"
+            f"--segment: {str(whole.workdir)!r} has no labels of the teacher yet; first start the "
+            "command without --segment"
         )
     return student
 

@@ -1,4 +1,4 @@
-"""A student of parallel training as a job: one segment, in a process of its own, on any machine."""
+"""Trains a student of parallel as a job: one segment, in its own process, on any machine."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -25,12 +25,12 @@ from tl_keras.training.starting_head import head_of_strength
 
 
 def run_job(student: Run) -> None:
-    """Trains a student that was prepared; leaves `model.keras` and `result.json`.
+    """Trains a prepared student, and writes `model.keras` and `result.json`.
 
     Raises:
-      ValueError: the examples or the weights are not those that it was prepared for.
+      ValueError: the examples or the weights have changed since the student was prepared.
     """
-    # Another process, maybe on another machine, may be at work here: what it makes is taken.
+    # Another process, maybe on another machine, may train this student now. Wait for its result.
     with FileLock(student.workdir / ".lock"):
         if student.result is None:
             for unfinished in (student.workdir, student.checkpoint):
@@ -41,15 +41,15 @@ def run_job(student: Run) -> None:
 def _train(student: Run) -> None:
     config, needs = student.config, job.needs(student)
     dataset = loaded_again(config, needs["fingerprint"])
-    own = unlabelled.with_taught(dataset, config, needs["taught"])
+    taught = unlabelled.with_taught(dataset, config, needs["taught"])
     with student.timed("data"):
-        data = prepared(own, config, HEAD_SPLITS)
+        data = prepared(taught, config, HEAD_SPLITS)
     backbone = models.pretrained(config.model, config.settings)
     check_began(student, config.model, backbone, needs["began"])
-    plan = plan_of(config, own, pretrained=True)
+    plan = plan_of(config, taught, pretrained=True)
     arch = architecture(student, config, data, backbone, [plan.freeze])
-    # All students start from one point, or the average of their weights would be of none: from a
-    # head that is fitted on what people labelled, which comes first.
+    # All students start from the same head, or averaging their weights would make no sense. It is
+    # fitted on the human labels, which come first in `train`.
     count, strength = len(dataset.splits["train"]), needs["regularisation"]
     arch.shared.heads[config.data.balance] = head_of_strength(arch, config, strength, count)
     labelled = len(dataset.splits["val"])
@@ -57,30 +57,32 @@ def _train(student: Run) -> None:
     adapted = adapt.head_then_suffix(student, arch, choose=choose)
     with replacing(student.workdir / "model.keras") as temporary:
         adapted.model.save(temporary)
-    _finish(student, own, adapted.probabilities, labelled)
+    _finish(student, taught, adapted.probabilities, labelled)
 
 
 def _choose(
     choose: Callable[[dict[str, np.ndarray]], str],
     labelled: int,
-    standing: Mapping[str, Candidate],
+    candidates: Mapping[str, Candidate],
 ) -> str:
-    """The fine-tuned weights, unless what people labelled clearly prefers their mean with those
-    before. Teacher-labelled validation examples favour the candidate that copies the teacher, the
-    head alone, which was up to 10 points worse on development splits of photographs.
+    """Returns `finetuned`, or `mix` if that is clearly better on the human labels.
+
+    Teacher-labelled validation examples favour the candidate that copies the teacher, so only
+    human labels count. By all labels the head alone was chosen, which was up to 10 points worse on
+    development splits of photographs.
 
     Args:
-      choose: the task's, by losses.
-      labelled: how many of the validation examples people labelled; they come first.
+      choose: the function of the task that chooses by losses.
+      labelled: how many validation examples have human labels; they come first.
     """
-    tuned = [name for name in ("finetuned", "mix") if name in standing]
+    tuned = [name for name in ("finetuned", "mix") if name in candidates]
     if not tuned:
         return "head"
-    return choose({name: standing[name].losses[:, :labelled] for name in tuned})
+    return choose({name: candidates[name].losses[:, :labelled] for name in tuned})
 
 
 def _finish(student: Run, dataset: Dataset, probabilities: np.ndarray, labelled: int) -> None:
-    """Writes the student's result: how it does on the labelled examples, and on its own."""
+    """Writes the result of a student: scores on human labels and on those of the teacher."""
     labels = dataset.labels("val")
     parts = {"labelled": slice(labelled), "taught": slice(labelled, None)}
     measure = tasks.of(dataset.task, "metrics").measure
@@ -91,5 +93,5 @@ def _finish(student: Run, dataset: Dataset, probabilities: np.ndarray, labelled:
     }
     counts = Counts(**{name: len(dataset.splits[name]) for name in HEAD_SPLITS})
     student.finish(student.outcome(data=counts, **measured))
-    told, main = measured["labelled"], tasks.of(dataset.task, "names").MAIN
-    logging.info("validation %s %.3f on %d labelled examples", main, told[main], told.n)
+    scores, main = measured["labelled"], tasks.of(dataset.task, "names").MAIN
+    logging.info("validation %s %.3f on %d labelled examples", main, scores[main], scores.n)

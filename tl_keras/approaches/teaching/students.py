@@ -1,4 +1,4 @@
-"""The students of a round: which of them are to be trained, where, and what they come to."""
+"""Prepares and trains the students of a round."""
 
 import functools
 import shutil
@@ -27,22 +27,23 @@ def prepare(
     examples: Sequence[Example],
     labels: Sequence[Label],
 ) -> None:
-    """Puts into the folders of a round's students what they need, where that is not there yet.
+    """Prepares the folders of the students of a round that are not prepared yet.
 
     Args:
       dataset: the labelled examples.
-      examples: what the teacher labelled.
+      examples: the examples that the teacher labelled.
+      labels: the labels of `examples`.
     """
     teacher = read_result(run.workdir / "teacher", run.config.task)
     for segment in range(run.config.parallel.segments):
         student = student_of(run.config, folder, segment)
-        # In this order: what another process finishes just now has its result first.
+        # In this order: a process that ends just now writes its result before it removes its job.
         if job.needs(student) or student.result:
             continue
         taught: dict[str, list] = {split: [] for split in HEAD_SPLITS}
-        for example, own in zip(examples, labels, strict=True):
-            if own.kept and own.segment == segment:
-                taught[own.part].append([example.file, example.digest, own.label])
+        for example, label in zip(examples, labels, strict=True):
+            if label.kept and label.segment == segment:
+                taught[label.part].append([example.file, example.digest, label.label])
         job.prepare(
             student,
             fingerprint=dataset.fingerprint,
@@ -56,31 +57,32 @@ def train_students(run: Run, folder: Path, number: int) -> None:
     """Trains all students of a round that are not trained yet, `parallel.workers` at a time.
 
     Raises:
-      ValueError: a student failed again and again, for a reason that the user can mend.
-      RuntimeError: for another one.
+      ValueError: a student failed in all attempts, for a reason that the user can correct.
+      RuntimeError: a student failed in all attempts, for another reason.
     """
-    asked = run.config.parallel
-    children = [_child(run, folder, number, i) for i in range(asked.segments)]
-    missing = [(i, one) for i, one in enumerate(children) if not local.is_done(one.folder)]
-    for one in children:
-        if local.is_done(one.folder):  # A kill after the result leaves its checkpoint.
-            shutil.rmtree(one.folder / "checkpoint", ignore_errors=True)
+    section = run.config.parallel
+    children = [_child(run, folder, number, i) for i in range(section.segments)]
+    missing = [(i, child) for i, child in enumerate(children) if not local.is_done(child.folder)]
+    for child in children:
+        if local.is_done(child.folder):  # Killed after its result, it left its checkpoint.
+            shutil.rmtree(child.folder / "checkpoint", ignore_errors=True)
     if not missing:
         return
-    workers = min(asked.segments, CORES) if asked.workers == "auto" else asked.workers
+    workers = min(section.segments, CORES) if section.workers == "auto" else section.workers
     if not workers:
         logging.info(
-            "%s: waiting for segments %s: start the same command with --segment=i for each, on any "
-            "machine that sees %r",
+            "%s: waiting for segments %s; start the same command with --segment=i for each of "
+            "them, on any machine that can access %r",
             *(folder.name, ", ".join(str(i) for i, _ in missing), str(run.workdir)),
         )
         with run.timed("students"):
-            local.wait(one.folder for _, one in missing)
+            local.wait(child.folder for _, child in missing)
         return
-    started = [one for _, one in missing]
     tell = functools.partial(_tell, run.config.task)
     with run.timed("students"):
-        failed = local.run_children(started, workers, CORES, asked.retries, tell)
+        failed = local.run_children(
+            [child for _, child in missing], workers, CORES, section.retries, tell
+        )
     if failed:
         _give_up(failed, number)
 
@@ -98,7 +100,7 @@ def _child(run: Run, folder: Path, number: int, segment: int) -> Child:
 
 
 def _tell(task: str, student: Child) -> None:
-    """Logs what a student came to, by the main metric of the task."""
+    """Logs the main validation score of a student."""
     main = tasks.of(task, "names").MAIN
     result = read_result(student.folder, task)
     logging.info(
@@ -111,15 +113,16 @@ def _tell(task: str, student: Child) -> None:
 def _give_up(failed: list[Failure], number: int) -> None:
     first, others = failed[0], len(failed) - 1
     segment = first.child.folder.name.removeprefix("segment_")
-    hint = " parallel.workers=1 needs less" if first.status < 0 else ""
+    hint = "; parallel.workers=1 needs less memory" if first.status < 0 else ""
+    more = f"{others} more failed; " if others else ""
     message = (
         f"parallel: segment {segment} of round {number + 1} failed {first.attempts} "
-        f"times: {first.why}{hint}; {f'{others} more failed; ' if others else ''}what the others "
-        f"came to is kept, and the same command goes on; all it said: {str(first.child.log)!r}"
+        f"times: {first.why}{hint}; {more}finished segments are kept, and the same command "
+        f"continues the others; the log of the failed segment: {str(first.child.log)!r}"
     )
     raise RuntimeError(message) if first.is_fault else ValueError(message)
 
 
 def result_of(folder: Path, segment: int, task: str) -> Result:
-    """What a student of a round came to."""
+    """Returns the result of a student of a round."""
     return read_result(folder / f"segment_{segment}", task)

@@ -1,1 +1,1 @@
-"""Where examples come from: folders of classes, tables, TFDS; listed before any file is read."""
+"""Sources of examples: class folders, CSV tables, TFDS. They list files without reading them."""

@@ -1,8 +1,7 @@
-"""Examples in the shards of TensorFlow Datasets, read side by side: nothing is unpacked but what is
-measured on.
+"""Reads training examples from the shards of TensorFlow Datasets without unpacking them.
 
-One pass over them finds what a folder's audit finds: content, label, size, and what cannot be read.
-It is remembered for each shard.
+Only validation and test examples are unpacked to files. One pass over the shards checks each
+example as in a folder, and the result is cached for each shard.
 """
 
 import json
@@ -22,19 +21,19 @@ from tl_keras.data.check_files import check_content, checked_by, checks_of
 from tl_keras.run.files import replacing, write_json
 from tl_keras.run.progress import progress
 
-SIDE_BY_SIDE = 16  # shards
-SHUFFLED = 4096  # Examples, still encoded, that the next one is drawn from: 500 MB of ImageNet.
-AT_ONCE = 256  # examples that are checked
+SIDE_BY_SIDE = 16  # shards that are read at the same time
+SHUFFLED = 4096  # Encoded examples in the shuffle buffer: 500 MB of ImageNet.
+AT_ONCE = 256  # examples that are checked at the same time
 
 
 @dataclass(frozen=True)
 class Shards:
-    """What is streamed.
+    """The shards of a TFDS split that are streamed.
 
     Attributes:
-      builder: of TFDS, prepared.
-      split: TFDS's own name of the split.
-      feature: the name of what holds an example.
+      builder: a prepared builder of TFDS.
+      split: the name of the split in TFDS.
+      feature: the name of the feature that holds an example.
     """
 
     builder: Any
@@ -42,13 +41,13 @@ class Shards:
     feature: str
 
     def encoded(self, part: str = "", **choices: Any) -> tf.data.Dataset:
-        """Examples with `feature`, still encoded, `label` and `tfds_id`, in order.
+        """Returns examples with the encoded `feature`, `label` and `tfds_id`, in order.
 
         Args:
-          part: of the split, as `[100:200]`; else all of it.
-          choices: of `tfds.ReadConfig`.
+          part: a part of the split such as `[100:200]`; "" for the whole split.
+          choices: arguments of `tfds.ReadConfig`.
         """
-        # Its guard is against reading side by side what is kept in order.
+        # The ordering guard forbids reading several shards of an ordered split at the same time.
         choices = {"add_tfds_id": True, "try_autocache": False, **choices}
         return self.builder.as_dataset(
             split=f"{self.split}{part}",
@@ -58,13 +57,13 @@ class Shards:
         )
 
     def shuffled(self, names: Sequence[str], seed: int) -> Callable[[int], tf.data.Dataset]:
-        """By epoch, all named examples: `(index int64, example as encoded)`, in another order each.
+        """Returns a function from an epoch to `(index int64, encoded example)` of named examples.
 
-        Shards in random order, some of them side by side, and of what is read a few thousand are
-        drawn from: a function of the seed and the epoch.
+        The order is a function of the seed and the epoch: the shards are in random order, several
+        are read at the same time, and their examples go through a shuffle buffer.
 
         Args:
-          names: as `tfds_id`; others are passed over. An index is a place among them.
+          names: `tfds_id` of the examples to read; an index is a position in this list.
         """
         place = _places(names)
 
@@ -78,36 +77,35 @@ class Shards:
                 interleave_cycle_length=SIDE_BY_SIDE,
                 interleave_block_length=1,
             )
-            # TensorFlow joins this seed with the global one, which each run sets to its own.
-            own = int(np.random.default_rng([seed, epoch]).integers(2**31))
-            mixed = examples.shuffle(SHUFFLED, seed=own, reshuffle_each_iteration=False)
+            # TensorFlow combines this seed with the global one, which each run sets itself.
+            buffer_seed = int(np.random.default_rng([seed, epoch]).integers(2**31))
+            mixed = examples.shuffle(SHUFFLED, seed=buffer_seed, reshuffle_each_iteration=False)
             named = mixed.map(lambda example: (place(example["tfds_id"]), example[self.feature]))
             return named.filter(lambda index, content: index >= 0)
 
         return read
 
     def one(self, name: str) -> bytes:
-        """A named example, as encoded; looked for from the start of its shard."""
+        """Returns an encoded example by its name; slow, since its shard is read from the start."""
         file, _, place = name.rpartition("__")
-        start = next(start for start, _, own in self.bounds() if own == file) + int(place)
-        (found,) = self.encoded(f"[{start}:{start + 1}]").as_numpy_iterator()
-        return found[self.feature]
+        start = next(start for start, _, shard in self.bounds() if shard == file) + int(place)
+        (example,) = self.encoded(f"[{start}:{start + 1}]").as_numpy_iterator()
+        return example[self.feature]
 
     def unpack(self, names: Sequence[str], folder: Path) -> None:
-        """Writes named examples, as encoded, to files of their names; those that are
-        there already are left as they are."""
+        """Writes encoded examples to files of their names, unless the files exist."""
         missing = [name for name in names if not (folder / name).exists()]
         if not missing:
             return
         place = _places(missing)
-        found = self.encoded().filter(lambda example: place(example["tfds_id"]) >= 0)
-        bar = progress(found.as_numpy_iterator(), "unpack", len(missing), f" {self.feature}s")
+        wanted = self.encoded().filter(lambda example: place(example["tfds_id"]) >= 0)
+        bar = progress(wanted.as_numpy_iterator(), "unpack", len(missing), f" {self.feature}s")
         for example in bar:
             with replacing(folder / example["tfds_id"].decode()) as temporary:
                 temporary.write_bytes(example[self.feature])
 
     def bounds(self) -> list[tuple[int, int, str]]:
-        """Of each shard its first position, that after its last, and its file's name."""
+        """Returns for each shard the first position, the end position, and the name of the file."""
         files = self.builder.info.splits[self.split].file_instructions
         ends = np.cumsum([0, *(file.examples_in_shard for file in files)]).tolist()
         names = [Path(file.filename).name for file in files]
@@ -115,7 +113,7 @@ class Shards:
 
 
 def _places(names: Sequence[str]) -> Callable[[tf.Tensor], tf.Tensor]:
-    """By name its place among some, -1 of any other."""
+    """Returns a function from a name to its position in `names`, or -1."""
     values = tf.range(len(names), dtype=tf.int64)
     known = tf.lookup.KeyValueTensorInitializer(tf.constant(names), values)
     return tf.lookup.StaticHashTable(known, -1).lookup
@@ -123,7 +121,7 @@ def _places(names: Sequence[str]) -> Callable[[tf.Tensor], tf.Tensor]:
 
 @dataclass(frozen=True)
 class ShardExample:
-    """An example of a shard: its name, its label as TFDS numbers it, and what it holds."""
+    """An example of a shard: its name, its label as an index of TFDS, and its check."""
 
     name: str
     label: int
@@ -131,13 +129,13 @@ class ShardExample:
 
 
 def census(shards: Shards, settings: Any, memory: Path) -> list[ShardExample]:
-    """Every example of a split, checked, in order; shards that were read before are not again.
+    """Returns every example of a split with its check, in order.
 
     Args:
-      settings: the section of the examples' modality.
-      memory: folder that remembers, one file a shard.
+      settings: the config section of the modality.
+      memory: the folder with the cached checks, one file for each shard.
     """
-    found, by = [], [*checked_by(settings), checks_of(settings).bound(settings)]
+    examples, by = [], [*checked_by(settings), checks_of(settings).bound(settings)]
     for start, end, name in progress(shards.bounds(), "audit", unit=" shards"):
         file = memory / f"{name}.json"
         entries = _recall(file, by, checks_of(settings).Checked)
@@ -145,8 +143,8 @@ def census(shards: Shards, settings: Any, memory: Path) -> list[ShardExample]:
             entries = list(_check(shards, f"[{start}:{end}]", settings))
             rows = [[entry.name, entry.label, asdict(entry.checked)] for entry in entries]
             write_json(file, {"by": by, "examples": rows})
-        found += entries
-    return found
+        examples += entries
+    return examples
 
 
 def _recall(file: Path, by: list, kind: type) -> list[ShardExample] | None:
@@ -154,8 +152,9 @@ def _recall(file: Path, by: list, kind: type) -> list[ShardExample] | None:
         known = json.loads(file.read_text(encoding="utf-8"))
         if known["by"] != by:
             return None
-        return [ShardExample(name, label, kind(**own)) for name, label, own in known["examples"]]
-    # None yet, or damaged: the shard is read again.
+        rows = known["examples"]
+        return [ShardExample(name, label, kind(**checked)) for name, label, checked in rows]
+    # If the cache file is missing or damaged, the shard is read again.
     except (OSError, ValueError, TypeError, KeyError):
         return None
 

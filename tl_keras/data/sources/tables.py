@@ -1,4 +1,4 @@
-"""A CSV file as a source: what is labelled how, before any file is read. Imports no TensorFlow."""
+"""Lists examples of a CSV file without reading their files. Does not import TensorFlow."""
 
 import csv
 import os
@@ -13,10 +13,10 @@ from tl_keras.data.examples import Listed, Listing, Quarantined
 from tl_keras.data.label_names import MAY_BE_MISSING, is_missing
 from tl_keras.data.paths import leaves, refuse
 from tl_keras.data.sources.layout import PLAIN, split_of
-from tl_keras.data.wording import shortened
+from tl_keras.data.wording import number_of, shortened
 
 COLUMNS = ("path", "label", "split", "group")
-# In names of columns that may hold splits, or groups, under another name.
+# Words in the names of columns that may hold splits or groups.
 SPLIT_COLUMN_WORDS = {"splits", "set", "subset", "partition", "fold", "phase", "usage"}
 SPLIT_COLUMN_WORDS |= {"train", "valid", "val", "test", "holdout"}
 GROUP_WORDS = {
@@ -32,12 +32,13 @@ GROUP_WORDS = {
 
 
 def list_csv(config: RunConfig) -> Listing:
-    """Rows of a CSV file with columns `path`, `label`, and maybe `split` and `group`.
+    """Returns the files of a CSV with the columns `path`, `label` and optionally `split`, `group`.
 
-    Paths are relative to the file's folder. Rows without a label are quarantined.
+    Paths are relative to the folder of the CSV. Rows without a label are quarantined.
 
     Raises:
-      ValueError: no such file, no such columns, a bad split, several labels, or another task.
+      ValueError: the file or a column is missing, a split is unknown, a file has several labels, or
+        the labels belong to another task.
     """
     file, literal = Path(config.data.path), config.data.literal_labels
     if not file.is_file():
@@ -45,10 +46,10 @@ def list_csv(config: RunConfig) -> Listing:
     names = tasks.of(config.task, "names")
     root, rows, warnings = _read_rows(file, names.LABEL)
 
-    def has_none(label: str) -> bool:
+    def lacks_label(label: str) -> bool:
         return not label if literal else is_missing(label)
 
-    labelled = [row for row in rows if not has_none(row["label"])]
+    labelled = [row for row in rows if not lacks_label(row["label"])]
     if not labelled:
         raise ValueError(f"data.path: {str(file)!r} has no row with a label")
     _refuse_several(file, labelled, names.LABEL)
@@ -58,7 +59,7 @@ def list_csv(config: RunConfig) -> Listing:
     doubtful = _doubtful_labels(labelled, names.NOUNS[0])
     listing = Listing(root, [], warnings=[*warnings, *doubtful])
     for name, label, split, group in dict.fromkeys(tuple(row.values()) for row in rows):
-        if has_none(label):
+        if lacks_label(label):
             listing.quarantined.append(Quarantined(name, _no_label(label), is_bad=False))
         elif reason := _refuse_row(name, root, modalities.nouns(config.modality)[1]):
             listing.quarantined.append(Quarantined(name, reason))
@@ -68,21 +69,21 @@ def list_csv(config: RunConfig) -> Listing:
 
 
 def _no_label(label: str) -> str:
-    return f"no label: {label!r} is how a missing one is written" if label else "no label"
+    return f"no label: {label!r} means a missing label" if label else "no label"
 
 
 def _doubtful_labels(rows: list[dict[str, str]], noun: str) -> list[str]:
-    """Warnings of labels that may mean a missing one and are used as answers."""
+    """Returns warnings of labels that may mean a missing label and are used as answers."""
     counts = Counter(row["label"] for row in rows if row["label"].lower() in MAY_BE_MISSING)
     return [
-        f"the label {name!r} is used as {with_article(noun)}, in {count} rows; if it means that "
-        "there is none, remove these rows"
+        f"the label {name!r} is used as {with_article(noun)}, in {number_of(count, 'row')}; if it "
+        "means a missing label, remove these rows"
         for name, count in counts.items()
     ]
 
 
 def _read_rows(file: Path, expected: str) -> tuple[Path, list[dict[str, str]], list[str]]:
-    """The folder that paths are relative to; path, label, split and group of each row; warnings."""
+    """Returns the folder of relative paths, the columns of each row that are used, and warnings."""
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream, restval="", strict=True)
@@ -92,14 +93,14 @@ def _read_rows(file: Path, expected: str) -> tuple[Path, list[dict[str, str]], l
             cells = list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(
-            f"data.path: {str(file)!r} is no CSV file in UTF-8: {error}; save it as CSV UTF-8"
+            f"data.path: {str(file)!r} is not a CSV file in UTF-8: {error}; save it as CSV UTF-8"
         ) from None
     rows = [{name: (row.get(name) or "").strip() for name in COLUMNS} for row in cells]
     for line, row in enumerate(rows, start=2):
         if any(cells[line - 2].get(None, ())):
             raise ValueError(
                 f"data.path: {str(file)!r}, row {line} has more cells than the header; "
-                "put quotes around what contains a comma"
+                "put quotes around cells that contain a comma"
             )
         if not row["path"]:
             raise ValueError(f"data.path: {str(file)!r}, row {line}: path is empty")
@@ -108,8 +109,8 @@ def _read_rows(file: Path, expected: str) -> tuple[Path, list[dict[str, str]], l
         split = split_of(row["split"])
         if row["split"] and not split:
             raise ValueError(
-                f"data.path: {str(file)!r}, row {line}: split {row['split']!r}; "
-                "expected train, val, test or nothing"
+                f"data.path: {str(file)!r}, row {line}: expected the split train, val, test or "
+                f"nothing; received {row['split']!r}"
             )
         row["split"] = split
     if not rows:
@@ -123,7 +124,7 @@ def _read_rows(file: Path, expected: str) -> tuple[Path, list[dict[str, str]], l
 
 
 def _refuse_two_names(file: Path, cells: list[dict[str, str]]) -> None:
-    """Raises ValueError where two names that may mean different splits would be one."""
+    """Raises ValueError if two names that may mean different splits would become one split."""
     names = defaultdict(set)
     for row in cells:
         name = (row.get("split") or "").strip().lower()
@@ -132,15 +133,15 @@ def _refuse_two_names(file: Path, cells: list[dict[str, str]]) -> None:
         if len(names[split]) > 1 and not names[split] <= PLAIN:
             raise ValueError(
                 f"data.path: {str(file)!r}: the splits {shortened(sorted(names[split]))} would all "
-                f"be {split}; expected one name for each split: train, val, test"
+                f"become {split}; expected one name for each split: train, val, test"
             )
 
 
 def _unused_columns(file: Path, columns: list[str], cells: list[dict[str, str]]) -> list[str]:
-    """Warnings of columns that look like splits or groups under another name.
+    """Returns warnings of columns that look like splits or groups under another name.
 
     Raises:
-      ValueError: a column holds names of splits, and the column 'split' is missing.
+      ValueError: the column 'split' is missing, and another column has names of splits.
     """
     warnings = []
     for name in columns:
@@ -150,24 +151,25 @@ def _unused_columns(file: Path, columns: list[str], cells: list[dict[str, str]])
         splits = set(map(split_of, values))
         if "split" not in columns and len(splits) > 1 and "" not in splits:
             raise ValueError(
-                f"data.path: {str(file)!r}: the column {name!r} holds splits "
-                f"({shortened(sorted(values))}); call it 'split', or remove it"
+                f"data.path: {str(file)!r}: the column {name!r} has names of splits "
+                f"({shortened(sorted(values))}); rename the column to 'split', or remove it"
             )
         words = set(re.findall(r"[a-z]+", name))
         if "group" not in columns and words & GROUP_WORDS and len(values) < len(cells):
             warnings.append(
-                f"the column {name!r} is not used; if its rows belong together, call it 'group'"
+                f"the column {name!r} is not used; if rows with the same value must stay in one "
+                "split, rename it to 'group'"
             )
         elif "split" not in columns and words & SPLIT_COLUMN_WORDS:
             warnings.append(
-                f"the column {name!r} is not used; if it says what is train, val and test, call it "
-                "'split' and write these words"
+                f"the column {name!r} is not used; if it says which rows are train, val or test, "
+                "rename it to 'split' and use these words"
             )
     return warnings
 
 
 def _root(file: Path, rows: list[dict[str, str]]) -> Path:
-    """The file's folder; of a link, that of the file it leads to where the examples lie there."""
+    """Returns the folder of the CSV; if it is a link, its own or its target's, by the examples."""
     if not file.is_symlink():
         return file.parent
     places = (file.parent, Path(os.path.realpath(file)).parent)
@@ -176,7 +178,7 @@ def _root(file: Path, rows: list[dict[str, str]]) -> Path:
 
 
 def _below(root: Path, name: str) -> str:
-    """A path relative to the folder, with `/`, written one way; one that leaves it stays as is."""
+    """Returns a path in its normal form, relative to `root` with `/`, unless it leads outside."""
     if not os.path.lexists(root / name):
         name = name.replace("\\", "/")  # Written on Windows.
     path = Path(os.path.normpath(root / name))
@@ -191,21 +193,21 @@ def _check_columns(file: Path, columns: list[str], expected: str) -> None:
         several.append("label")
     if several:
         raise ValueError(
-            f"data.path: {str(file)!r} has the column {several[0]!r}: several labels an example "
-            f"are not supported; expected one column 'label' with one {expected} a row"
+            f"data.path: {str(file)!r} has the column {several[0]!r}, but several labels per "
+            f"example are not supported; expected one column 'label' with one {expected} per row"
         )
     missing = [name for name in ("path", "label") if name not in columns]
     if missing:
         raise ValueError(
             f"data.path: {str(file)!r} has no column {missing[0]!r}; expected path,label and "
-            f"maybe split,group; found {', '.join(columns) or 'nothing'}"
+            f"optionally split,group; received {', '.join(columns) or 'nothing'}"
             f"{_other_separator(columns)}"
         )
 
 
 def _other_separator(columns: list[str]) -> str:
     marks = [mark for mark in ";\t|" if any(mark in name for name in columns)]
-    return f"; columns are separated by commas, and here by {marks[0]!r}" if marks else ""
+    return f"; separate columns by commas instead of {marks[0]!r}" if marks else ""
 
 
 def _refuse_several(file: Path, rows: list[dict[str, str]], expected: str) -> None:
@@ -216,13 +218,13 @@ def _refuse_several(file: Path, rows: list[dict[str, str]], expected: str) -> No
         if len(names) > 1:
             given = " and ".join(sorted(names)[:2])
             raise ValueError(
-                f"data.path: {str(file)!r}: {path!r} has several labels, {given}; one {expected} "
-                "an example is supported"
+                f"data.path: {str(file)!r}: {path!r} has several labels, {given}; expected one "
+                f"{expected} per example"
             )
 
 
 def _refuse_row(name: str, root: Path, nouns: str) -> str | None:
     path = Path(os.path.normpath(root / name))
     if not path.is_relative_to(root):
-        return f"a path that leaves the folder of the CSV file; put the file above its {nouns}"
-    return refuse(path, root) or leaves(path, root)  # Through a folder that is a link.
+        return f"a path outside of the folder of the CSV; move the CSV above its {nouns}"
+    return refuse(path, root) or leaves(path, root)  # A folder on the path may be a link.

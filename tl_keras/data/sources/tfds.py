@@ -1,7 +1,7 @@
-"""TensorFlow Datasets as files: each example is unpacked once, still encoded, into class folders.
+"""Lists examples of TensorFlow Datasets, which are unpacked once into class folders.
 
-So audit, digests and splits are those of every other folder. With `data.stream` training
-examples stay in their shards, see `shards`.
+The examples stay encoded. Checks, digests and splits then work as for any other folder. With
+`data.stream`, training examples stay in their shards, see `shards`.
 """
 
 import hashlib
@@ -19,6 +19,7 @@ from tl_keras.config.whole import RunConfig
 from tl_keras.data.examples import Listed, Listing
 from tl_keras.data.sources.folders import list_class, list_folder
 from tl_keras.data.sources.layout import split_of
+from tl_keras.data.wording import number_of
 from tl_keras.modalities import nouns, part
 from tl_keras.run.files import replacing, write_json
 from tl_keras.run.progress import progress
@@ -29,8 +30,8 @@ class _Source:
     """A builder, and how its examples become files.
 
     Attributes:
-      modality: of its examples.
-      folders: for each label, in the order in which TFDS numbers them, the name of its folder.
+      modality: the modality of its examples.
+      folders: the name of the folder of each label, in the order of the labels in TFDS.
     """
 
     builder: Any
@@ -39,20 +40,22 @@ class _Source:
 
     @property
     def feature(self) -> str:
-        """The name of what holds an example."""
+        """The name of the feature that holds an example."""
         return part(self.modality, "sources").FEATURE
 
 
 def list_tfds(config: RunConfig, folder: Path) -> Listing:
-    """Folders of labels, below train/ and the like, of a builder of the modality and the task.
+    """Returns the unpacked files of a builder, in folders of labels below folders of splits.
 
-    `data.name` is the builder's name, `data.path` the folder where TFDS keeps prepared data.
+    `data.name` is the name of the builder, and `data.path` the folder where TFDS keeps prepared
+    data.
 
     Args:
-      folder: of the cache, where examples are unpacked.
+      folder: the folder of the cache into which examples are unpacked.
 
     Raises:
-      ValueError: no such builder, it has other features, or it cannot be downloaded.
+      ValueError: the builder does not exist, has features of another modality or task, or cannot be
+        downloaded.
     """
     builder = _builder(config.data)
     names = _names_of_labels(builder, config)
@@ -64,11 +67,11 @@ def list_tfds(config: RunConfig, folder: Path) -> Listing:
 
 
 def _unpacked(source: _Source, config: RunConfig, folder: Path) -> Listing:
-    """Every example in a file."""
+    """Returns a listing with every example in a file."""
     builder, data = source.builder, config.data
     record, files = folder / "unpacked.json", folder / "files"
     known = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
-    # What TFDS held may be gone by now; what it holds now may be another.
+    # Unpacked files stay usable if TFDS loses its data, but not if TFDS has other data now.
     if not known or builder.info.splits and known.get("version") != _version(builder):
         shutil.rmtree(files, ignore_errors=True)
         _prepare(builder, data.name)
@@ -81,7 +84,7 @@ def _unpacked(source: _Source, config: RunConfig, folder: Path) -> Listing:
 
 
 def _streamed(source: _Source, config: RunConfig, folder: Path) -> Listing:
-    """Training examples in their shards, those of the other splits in files."""
+    """Returns a listing with training examples in shards and the other splits in files."""
     from tl_keras.data.sources import shards
 
     builder, labels = source.builder, source.folders
@@ -90,11 +93,11 @@ def _streamed(source: _Source, config: RunConfig, folder: Path) -> Listing:
     train, *others = [name for name in builder.info.splits if split_of(name) == "train"]
     if others:
         raise ValueError(
-            f"data.stream: {builder.name!r} has {train!r} and {others[0]!r} to train on; expected "
-            "false, where they are joined"
+            f"data.stream: {builder.name!r} has two splits for training, {train!r} and "
+            f"{others[0]!r}; expected false, which joins them"
         )
     place = folder / f"streamed_{_version(builder)}"
-    for other in folder.glob("streamed_*"):  # Of what TFDS held before.
+    for other in folder.glob("streamed_*"):  # Caches of earlier data of TFDS.
         if other != place:
             shutil.rmtree(other)
     listing = Listing(place, [], warnings=_unused(builder))
@@ -112,7 +115,7 @@ def _streamed(source: _Source, config: RunConfig, folder: Path) -> Listing:
 
 
 def _add_files(source: _Source, split: str, listing: Listing) -> None:
-    """Unpacks a split and lists its files."""
+    """Unpacks a split and adds its files to the listing."""
     record = listing.root / f"{split}.json"
     if not record.exists():
         unlabelled = _unpack(source, split, listing.root / split)
@@ -124,12 +127,12 @@ def _add_files(source: _Source, split: str, listing: Listing) -> None:
 
 
 def _version(builder: Any) -> str:
-    """Hex, of the files that TFDS holds: another where a builder was run again with other data."""
+    """Returns a digest of the TFDS files, which changes if a builder runs again with other data."""
     import tensorflow as tf
 
     files = [f.filename for s in builder.info.splits.values() for f in s.file_instructions]
     stats = [(file, tf.io.gfile.stat(file)) for file in sorted(files)]
-    text = "\n".join(f"{file} {own.length} {own.mtime_nsec}" for file, own in stats)
+    text = "\n".join(f"{file} {stat.length} {stat.mtime_nsec}" for file, stat in stats)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -139,12 +142,14 @@ def _unused(builder: Any) -> list[str]:
 
 
 def _unlabelled(count: int, split: str, source: _Source) -> list[str]:
-    name, examples = source.builder.name, nouns(source.modality)[1]
-    return [f"{count} {examples} of {split!r} of {name!r} have no label"] if count else []
+    if not count:
+        return []
+    what = f"{number_of(count, *nouns(source.modality))} in split {split!r} of"
+    return [f"{what} {source.builder.name!r} {'has' if count == 1 else 'have'} no label"]
 
 
 def _check_train(builder: Any) -> None:
-    """Raises ValueError where there is no split to train on."""
+    """Raises ValueError if the builder lacks a split for training."""
     splits = list(builder.info.splits)
     if "train" not in {split_of(split) for split in splits}:
         raise ValueError(
@@ -154,7 +159,7 @@ def _check_train(builder: Any) -> None:
 
 
 def _folder_name(builder: Any) -> str:
-    """Of one builder in one place: another folder may hold another data set of that name."""
+    """Returns a name for a builder in a data folder, since folders may differ in their data."""
     place = hashlib.sha256(str(builder.data_dir).encode()).hexdigest()[:8]
     return f"{builder.info.full_name.replace('/', '_')}_{place}"
 
@@ -164,10 +169,10 @@ def _builder(config: DataConfig) -> Any:
 
     if config.path and Path(config.path, "dataset_info.json").is_file():
         raise ValueError(
-            f"data.path: {config.path!r} is one version of a data set; expected the folder above "
-            f"its name, {str(Path(config.path).parents[1])!r}"
+            f"data.path: {config.path!r} is the folder of one version of a data set; expected the "
+            f"TFDS data folder {str(Path(config.path).parents[1])!r}"
         )
-    # An import fails where a builder, or a name such as "huggingface:x", needs another package.
+    # An import fails if a builder, or a name such as "huggingface:x", needs another package.
     not_found = (tfds.core.DatasetNotFoundError, AttributeError, AssertionError, ImportError)
     try:
         return tfds.builder(config.name, data_dir=config.path)
@@ -177,10 +182,10 @@ def _builder(config: DataConfig) -> Any:
 
 
 def _names_of_labels(builder: Any, config: RunConfig) -> list[str]:
-    """The names of the labels, in the order in which TFDS numbers them.
+    """Returns the names of the labels, in the order of the labels in TFDS.
 
     Raises:
-      ValueError: the builder has no examples of the modality, or no labels of the task.
+      ValueError: the builder has no examples of the modality or no labels of the task.
     """
     import tensorflow_datasets as tfds
 
@@ -194,26 +199,26 @@ def _names_of_labels(builder: Any, config: RunConfig) -> list[str]:
     if not sources.is_feature(example) or names is None:
         raise ValueError(
             f"data.name: {name!r} is not a data set for {config.modality} {config.task}; expected "
-            f"the features {sources.FEATURE!r} and 'label', received {features}"
+            f"the features {sources.FEATURE!r} and 'label'; received {features}"
         )
     sources.check_feature(example, name)
     return names
 
 
 def _prepare(builder: Any, name: str) -> None:
-    """Downloads and prepares, unless that was done."""
+    """Downloads and prepares the data set, unless that is done."""
     try:
         builder.download_and_prepare()
-    # Downloads fail in as many ways as there are servers; the user can mend all of them.
+    # Downloads fail with many kinds of exceptions, and all of them are for the user.
     except Exception as error:
         raise ValueError(
-            f"data.name: {name!r} could not be downloaded: {error or repr(error)}; where there is "
-            "no network, prepare it elsewhere and point data.path at that TFDS data folder"
+            f"data.name: {name!r} could not be downloaded: {error or repr(error)}; without a "
+            "network, prepare the data set elsewhere and set data.path to that TFDS data folder"
         ) from error
 
 
 def _unpack_all(source: _Source, folder: Path) -> list[str]:
-    """Writes the examples of every split that has a use; warnings about what is left out."""
+    """Unpacks the splits for training, validation and test; returns warnings about the rest."""
     builder = source.builder
     used = [split for split in builder.info.splits if split_of(split)]
     _check_train(builder)
@@ -227,13 +232,15 @@ def _unpack_all(source: _Source, folder: Path) -> list[str]:
 def _folders(names: list[str], builder: str) -> list[str]:
     folders = [name.replace("/", "_").replace("\\", "_").lstrip(".") for name in names]
     if len(set(folders)) < len(names) or "" in folders:
-        raise ValueError(f"data.name: {builder!r} has class names that no folders can have")
+        raise ValueError(f"data.name: {builder!r} has class names that cannot be folder names")
     return folders
 
 
 def _unpack(source: _Source, split: str, folder: Path) -> int:
-    """Writes a split's examples, still encoded, into folders of their labels; how many were left
-    out, having no label."""
+    """Writes the encoded examples of a split into folders of their labels.
+
+    Returns how many examples were left out because they have no label.
+    """
     import tensorflow_datasets as tfds
 
     builder, feature = source.builder, source.feature
@@ -244,7 +251,7 @@ def _unpack(source: _Source, split: str, folder: Path) -> int:
         progress(encoded.as_numpy_iterator(), f"unpack {split}", total, unit)
     ):
         content, label = example[feature], example["label"]
-        if label < 0:  # As in test splits whose labels are secret.
+        if label < 0:  # Test splits may have secret labels.
             unlabelled += 1
             continue
         suffix = part(source.modality, "sources").suffix_of(content)

@@ -1,4 +1,4 @@
-"""What one folder holds, as the sources of class folders see it."""
+"""Lists the content of a single folder for the source of class folders."""
 
 import os
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from tl_keras.run import marks
 
 @dataclass
 class Folder:
-    """What lies directly in a folder, in order of names, without what is passed over."""
+    """The folders, files and links directly in a folder, by name, without ignored ones."""
 
     path: Path
     folders: list[Path] = field(default_factory=list)
@@ -24,38 +24,42 @@ class Folder:
 
     @property
     def names(self) -> set[str]:
-        """Of its folders."""
+        """The names of its folders."""
         return {folder.name for folder in self.folders}
 
     @property
     def holds_splits(self) -> bool:
-        """Whether all its folders are splits, train among them."""
+        """Whether all its folders are splits and one of them is train."""
         splits = set(map(split_of, self.names))
         return "train" in splits and "" not in splits
 
 
 def opened(path: Path) -> Folder:
-    found = Folder(path)
+    """Returns the content of a folder.
+
+    Raises:
+      ValueError: the folder cannot be read.
+    """
+    folder = Folder(path)
     try:
         entries = sorted(os.scandir(path), key=lambda entry: entry.name)
     except OSError as error:
-        reason = f"cannot be read: {error.strerror}"
-        raise ValueError(f"data.path: {str(path)!r} {reason}") from None
+        raise ValueError(f"data.path: {str(path)!r} cannot be read: {error.strerror}") from None
     for entry in entries:
         if layout.is_passed_over(entry.name):
             continue
         if entry.is_dir(follow_symlinks=False):
             if not marks.is_ours(Path(entry.path)):
-                found.folders.append(Path(entry.path))
-        elif entry.is_symlink() and os.path.isdir(entry.path):  # A loop of links is not a folder.
-            found.links.append(entry.name)
+                folder.folders.append(Path(entry.path))
+        elif entry.is_symlink() and os.path.isdir(entry.path):  # False for a loop of links.
+            folder.links.append(entry.name)
         else:
-            found.files.append(entry.name)
-    return found
+            folder.files.append(entry.name)
+    return folder
 
 
 def opened_class(path: Path) -> Folder:
-    """As `opened`; empty where the folder cannot be read, which `list_class` will say."""
+    """Returns the content of a folder; empty if it cannot be read, which `list_class` reports."""
     try:
         return opened(path)
     except ValueError:
@@ -63,21 +67,24 @@ def opened_class(path: Path) -> Folder:
 
 
 def names_of(folder: Folder) -> str:
+    """Returns the names of its folders, shortened for a message."""
     return shortened(sorted(folder.names))
 
 
 def has_files(folder: Folder) -> bool:
+    """Returns whether a folder has files at any depth."""
     return bool(folder.files) or any(names for _, names in walk(folder.path))
 
 
 def may_hold_examples(folder: Folder, modality: str) -> bool:
-    # First what is known: a class folder is seldom deep, and may hold a million files.
+    """Returns whether a file in a folder, at any depth, may be an example, by its suffix."""
+    # The files that are listed already come first: a class folder may hold a million files.
     return _may_be_examples(folder.files, modality) or any(
         _may_be_examples(names, modality) for _, names in walk(folder.path)
     )
 
 
 def _may_be_examples(names: Iterable[str], modality: str) -> bool:
-    """Whether any of some files may be an example, by its suffix."""
+    """Returns whether one of the files may be an example, by its suffix."""
     others = part(modality, "config").OTHER_SUFFIXES
     return any(os.path.splitext(name)[1].lower() not in others for name in names)

@@ -1,4 +1,4 @@
-"""Examples for a teacher to label: a folder of any layout, or what is left of the source."""
+"""Loads the examples that a teacher labels: a folder of any layout, or the rest of the source."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,22 +10,22 @@ from tl_keras.config.whole import RunConfig
 from tl_keras.data import changed_since, check_files, store
 from tl_keras.data.examples import SPLITS, Dataset, Example, Quarantined
 from tl_keras.data.sources import folders
-from tl_keras.data.wording import left_out
+from tl_keras.data.wording import left_out, number_of
 from tl_keras.modalities import nouns
 
-UNKNOWN = -1  # The label of an example whose label nobody knows.
+UNKNOWN = -1  # The label of an example without a known label.
 
 
 @dataclass(frozen=True)
 class Unlabelled:
-    """Readable examples that are in no split, by content.
+    """Readable examples whose content is in no split.
 
     Attributes:
-      examples: those of a folder each once; their label is that of their own folder, where the
-        model could answer with that, else `UNKNOWN`.
-      quarantined: what cannot be read.
-      warnings: what is left out for another reason.
-      listed: `changed_since.stamp` of the folder; None where there is none.
+      examples: the examples, each content once. The label is that of their folder if the folder is
+        named after an answer of the model, else `UNKNOWN`.
+      quarantined: the files that cannot be used.
+      warnings: lines about files that are left out for another reason.
+      listed: `changed_since.stamp` of the folder; None without a folder.
     """
 
     examples: list[Example]
@@ -35,23 +35,24 @@ class Unlabelled:
 
 
 def load(config: RunConfig, dataset: Dataset) -> Unlabelled:
-    """The examples of `data.unlabelled`. No label of theirs is used unless it is asked for.
+    """Returns the examples of `data.unlabelled`. Their labels are used only if the config says so.
 
     Raises:
-      ValueError: there are none.
+      ValueError: none of the examples can be used.
     """
     data = config.data
     if data.unlabelled == "rest":
         if not dataset.splits["rest"]:
             raise ValueError(
-                "data.unlabelled: rest is what data.examples_per_class leaves out, and it leaves "
-                "nothing; expected a lower data.examples_per_class, or a folder"
+                "data.unlabelled: rest means the examples that data.examples_per_class leaves "
+                "out, but it leaves out none; expected a lower data.examples_per_class, or a "
+                "folder"
             )
         return Unlabelled(dataset.splits["rest"], [], [])
     if dataset.root is None:
         raise ValueError(
-            f"data.unlabelled: files do not go with the embedded data.source {data.source!r}; "
-            "expected rest"
+            f"data.unlabelled: a folder cannot be used with the embedded data.source "
+            f"{data.source!r}; expected rest"
         )
     listing = folders.list_unlabelled(Path(data.unlabelled))
     root = listing.root
@@ -59,7 +60,7 @@ def load(config: RunConfig, dataset: Dataset) -> Unlabelled:
     memory = store.subfolder(config.cache, store.AUDIT)
     checked = check_files.check_all(root, names, config.settings, memory)
     seen = {example.digest for split in SPLITS for example in dataset.splits[split]}
-    found, num_copies = [], 0
+    examples, num_copies = [], 0
     quarantined = list(listing.quarantined)
     code = tasks.of(config.task, "other_data").coded(dataset.classes, {})
     for listed in listing.files:
@@ -73,31 +74,33 @@ def load(config: RunConfig, dataset: Dataset) -> Unlabelled:
             label = code(Path(listed.file).parent.name)
             label = UNKNOWN if label is None else label
             name = str(root.absolute() / listed.file)
-            found.append(Example(name, label, file.digest, checked=file))
-    if not found:
+            examples.append(Example(name, label, file.digest, checked=file))
+    if not examples:
         noun = nouns(config.modality)[0]
-        first = "".join(f"; {line}" for line in left_out(quarantined)[:1])
+        reason = "".join(f"; {line}" for line in left_out(quarantined)[:1])
         raise ValueError(
-            f"data.unlabelled: {str(root)!r} has no readable {noun} that is not labelled{first}"
+            f"data.unlabelled: {str(root)!r} has no readable {noun} that is not already in the "
+            f"labelled data{reason}"
         )
     warnings = []
     if num_copies:
         warnings.append(
-            f"{num_copies} of data.unlabelled are copies of others, or labelled, and left out"
+            f"{number_of(num_copies, 'file')} of data.unlabelled left out, because the same "
+            "content is labelled or occurs twice"
         )
-    return Unlabelled(found, quarantined, warnings, changed_since.stamp(listing))
+    return Unlabelled(examples, quarantined, warnings, changed_since.stamp(listing))
 
 
 def with_taught(
     dataset: Dataset, config: RunConfig, taught: Mapping[str, Sequence[Sequence[Any]]]
 ) -> Dataset:
-    """The labelled examples, and after them those that a teacher labelled.
+    """Returns the labelled examples followed by those that a teacher labelled.
 
     Args:
-      taught: by split, file, digest and label of each of the latter.
+      taught: for each split, the file, digest and label of each example that the teacher labelled.
 
     Raises:
-      ValueError: one of them is not there any more, or another one by now.
+      ValueError: one of these files is missing or has changed.
     """
     known = {example.file: example for example in load(config, dataset).examples}
     splits: dict[str, list[Example]] = {"test": []}
@@ -107,8 +110,8 @@ def with_taught(
             example = known.get(file)
             if example is None or example.digest != digest:
                 raise ValueError(
-                    f"data.unlabelled: {file!r} is not what the teacher labelled; restore it, or "
-                    "start the whole run again in another --workdir"
+                    f"data.unlabelled: {file!r} has changed since the teacher labelled it; restore "
+                    "the file, or start again in another --workdir"
                 )
             splits[split].append(replace(example, label=label))
     return replace(dataset, splits=splits)

@@ -1,4 +1,4 @@
-"""Files of a folder at any depth, in order of names."""
+"""Walks through a folder in order of names."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from tl_keras.run import marks
 def walk(
     folder: Path, unreadable: Callable[[OSError], None] | None = None
 ) -> Iterator[tuple[str, list[str]]]:
-    """Each folder at any depth with its files, and links to folders, in order of names."""
+    """Yields each folder at any depth with the names of its files and links to folders."""
     for path, folders, files in os.walk(folder, onerror=unreadable):
         folders[:] = sorted(
             name
