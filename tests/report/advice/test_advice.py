@@ -435,7 +435,7 @@ def test_export_outside_its_tolerance_is_named(good):
 def test_a_run_without_a_file_to_ship_is_told_why(good):
     status = "no file holds export.max_bytes 1,000; the nearest is int8 with 690,000 bytes"
     rewrite(good, shipped=Shipped(format=None, status=status))
-    line = said(good, "There is no model.tflite to ship.")
+    line = said(good, "No model.tflite can be shipped.")
     assert "No file holds export.max_bytes 1,000" in line
     assert not said(good, "To ship this model")
 

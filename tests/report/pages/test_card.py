@@ -71,7 +71,7 @@ def test_limits_are_computed(workdir):
     text = card.render(read(workdir))
     assert "Good enough? " in text and "always answering" in text and f"“{HAN}” (0)" in text
     rewrite(workdir, test=None, val=scores(77))
-    assert "There was no test split" in card.render(read(workdir))
+    assert "The run has no test split" in card.render(read(workdir))
 
 
 def test_a_card_does_not_show_local_paths(workdir):

@@ -72,7 +72,7 @@ def test_if_every_trial_kept_the_head_then_train_the_head_alone(workdir):
         "Train the head alone. With 0.25, 0.5 and 0.75 of the blocks frozen, the fine-tuned "
         "weights were never better than the head on validation."
     )
-    assert not advice(read(workdir))  # Trials with equal answers are no choice by chance.
+    assert not advice(read(workdir))  # Trials with equal answers leave nothing to chance.
 
 
 @pytest.mark.parametrize(

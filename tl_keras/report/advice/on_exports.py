@@ -31,7 +31,7 @@ def on_shipping(run: RunFiles) -> Iterable[Advice]:
     """Yields advice on the file to ship, unless the model is not shown to be better than chance."""
     status = run.result.shipped.status if run.result.shipped else "ok"
     if status != "ok":
-        yield Advice("There is no model.tflite to ship.", f"{status[:1].upper()}{status[1:]}.")
+        yield Advice("No model.tflite can be shipped.", f"{status[:1].upper()}{status[1:]}.")
     pair = figures.to_ship(run)
     if not pair or is_chance(run):
         return

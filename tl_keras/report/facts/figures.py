@@ -43,7 +43,7 @@ def scored(run: RunFiles) -> tuple[str, Maybe[Scores]]:
 def predicted(run: RunFiles) -> tuple[str, list[Prediction]]:
     """Returns the split that the report is about and its predictions.
 
-    There are no predictions if answers of the task are not right or wrong.
+    The list is empty if answers of the task are not right or wrong.
     """
     split = scored(run)[0] or next((p.split for p in run.predictions), "")
     counted = run.predictions if run.counts_right else []

@@ -234,7 +234,7 @@ def _limits(run: RunFiles) -> str:
     split, scores = figures.scored(run)
     if split == "val" and not run.holds_out:
         unread = figures.unread_test(run)
-        what = "The test split was not read" if unread else "There was no test split"
+        what = "The test split was not read" if unread else "The run has no test split"
         lines.append(
             f"{what}. The validation scores are too good, because the model was chosen by them."
         )

@@ -1,4 +1,4 @@
-"""The section on the findings of the data check, as HTML; "" if there was no check."""
+"""The section on the findings of the data check, as HTML; "" without a check."""
 
 from collections.abc import Sequence
 from typing import Any
