@@ -92,7 +92,7 @@ def test_cross_validation_has_the_scores_of_the_task(results):
     result = results["numbers"]["cross_validate"]
     assert result["cross_validation"]["scores"].keys() == {"error", "explained"}
     assert result["val"]["n"] == sum(fold["n"] for fold in result["folds"])
-    assert "squared error is" in results["numbers"]["cross_validate report"]
+    assert "squared error over 2 folds is" in results["numbers"]["cross_validate report"]
 
 
 def test_audit_without_classes_has_no_findings_about_classes(results):

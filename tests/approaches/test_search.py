@@ -543,7 +543,7 @@ def test_finetune_in_the_folder_of_a_killed_search_is_refused(wanted, tmp_path, 
     with monkeypatch.context() as patched, pytest.raises(Killed):
         patched.setattr(loop, "promoted", kill)
         tl_keras.search(wanted, tmp_path / "run")
-    with pytest.raises(ValueError, match="the search in .* is not finished; finish it first"):
+    with pytest.raises(ValueError, match="the search in .* is not finished; finish it with"):
         tl_keras.finetune(changed(wanted, search={"trials": 0}), tmp_path / "run")
 
 
