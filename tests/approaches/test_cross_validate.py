@@ -18,7 +18,7 @@ from tl_keras.data.load import load
 from tl_keras.data.prepared import prepared
 from tl_keras.training import activations, features
 from tl_keras.training import head as heads
-from tl_keras.training.activations import Worth
+from tl_keras.training.activations import Decision
 from tl_keras.training.network import combine
 from tl_keras.training.network import model as models
 from tl_keras.training.network.fold_batch_norm import Inference
@@ -135,12 +135,12 @@ def _parts(run, fold: int) -> tuple[list[str], list[str]]:
 def test_kept_activations_do_not_change_a_fold(wanted, dealt, tmp_path, monkeypatch):
     told = []
 
-    def never(*_) -> Worth:
+    def never(*_) -> Decision:
         told.append(1)
-        return Worth(False, "never")
+        return Decision(False, "never")
 
     monkeypatch.setattr(activations, "worth_keeping", never)
-    monkeypatch.setattr(activations, "fitting", never)
+    monkeypatch.setattr(activations, "fits_in_cache", never)
     run = tl_keras.cross_validate(wanted, tmp_path / "never")
     assert told
     assert [f["kept"] for f in run.result["folds"]] == [f["kept"] for f in dealt.result["folds"]]

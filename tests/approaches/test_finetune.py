@@ -31,7 +31,7 @@ from tl_keras.run.result.whole import to_json
 from tl_keras.tasks.classification import choice
 from tl_keras.training import evaluation, head
 from tl_keras.training import fit as train
-from tl_keras.training.activations import Worth
+from tl_keras.training.activations import Decision
 from tl_keras.training.network import model as models
 
 
@@ -267,7 +267,7 @@ def test_killed_fit_on_kept_activations_continues(quick, tmp_path, monkeypatch):
     tree = changed(quick, image={"augment": []}, fit={"epochs": 2}, export=FEW)
     tree["seed"] = 2**30 - 1  # The largest.
     monkeypatch.setattr(
-        "tl_keras.training.activations.worth_keeping", lambda *_: Worth(True, "said so")
+        "tl_keras.training.activations.worth_keeping", lambda *_: Decision(True, "said so")
     )
     with monkeypatch.context() as patched, pytest.raises(Killed):
         patched.setattr(train.State, "save", save_then_die)
@@ -349,7 +349,7 @@ def test_kept_activations_give_the_same_weights_as_computed_ones(quick, tmp_path
     with monkeypatch.context() as patch:
         patch.setattr(
             "tl_keras.training.activations.worth_keeping",
-            lambda *_: Worth(True, "said so"),
+            lambda *_: Decision(True, "said so"),
         )
         kept = tl_keras.finetune(tree, tmp_path / "kept")
     no_room = changed(tree, cache={"max_bytes": 0})

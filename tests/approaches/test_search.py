@@ -156,7 +156,8 @@ def test_activations_are_computed_once_for_all_trials(wanted, tmp_path, monkeypa
         return kept
 
     monkeypatch.setattr(features, "compute", remember)
-    monkeypatch.setattr(activations, "worth_keeping", lambda *_: activations.Worth(True, "said so"))
+    always = activations.Decision(True, "said so")
+    monkeypatch.setattr(activations, "worth_keeping", lambda *_: always)
     cache, search = {"path": str(tmp_path / "cache")}, {"trials": 2}
     wanted = changed(wanted, cache=cache, search=search)
     run = tl_keras.search(wanted, tmp_path / "run")

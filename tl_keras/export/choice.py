@@ -17,9 +17,9 @@ def choose(
 
     Candidates are the LiteRT files that are within their tolerance, `export.max_bytes` and
     `export.max_latency_ms`, and that need no repair according to validation. If none of them meets
-    the last condition, the files with the lowest loss on validation are candidates. The choice is
-    the fastest of the candidates that are nearly as small as the smallest one, because on many
-    devices small files differ in speed more than in size.
+    the last condition, the files with the lowest loss on validation are candidates. Of the
+    candidates that are nearly as small as the smallest, the fastest is chosen: on many devices,
+    small files differ more in speed than in size.
 
     Args:
       entries: `export` of result.json, by format.

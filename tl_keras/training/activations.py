@@ -25,7 +25,7 @@ DISK_BYTES_PER_SECOND = 500e6  # The speed of a SATA solid-state disk; slower di
 
 
 @dataclass(frozen=True)
-class Worth:
+class Decision:
     """The decision whether to store a prefix's activations, and the measurement behind it."""
 
     keep: bool
@@ -145,14 +145,14 @@ def keeps(arch: Architecture, config: RunConfig, name: str) -> dict[str, bool]:
     )
     cut, noun = cut_of(arch, name), source.dataset.nouns[0]
 
-    def of_train() -> Worth:
+    def of_train() -> Decision:
         views = (how.views or plan.epochs) if how.augmentations else 1
         uses = arch.trainings * max(1.0, plan.epochs / views)
         return worth_keeping(cut, views * num_train, uses, room, noun)
 
-    def of_val() -> Worth:
+    def of_val() -> Decision:
         looks = 1 + seen_views(how, arch.config, num_val)
-        return fitting(cut, looks * num_val, room)
+        return fits_in_cache(cut, looks * num_val, room)
 
     # An example mixed from two others (mixup, CutMix) is new in each epoch and never read again.
     mixes = how.augments.mixes(config.settings.augmentations)
@@ -174,7 +174,7 @@ def decisions(arch: Architecture) -> dict[str, dict[str, Any]]:
     return {name: known[name] for name in named if name in known}
 
 
-def _decided(arch: Architecture, name: str, split: str, decide: Callable[[], Worth]) -> bool:
+def _decided(arch: Architecture, name: str, split: str, decide: Callable[[], Decision]) -> bool:
     recorded = _recorded(arch, name, split)
     if recorded:
         return recorded.keep
@@ -201,7 +201,7 @@ def seen_views(how: Training, config: RunConfig, num_val: int) -> int:
 
 def worth_keeping(
     cut: Cut, examples: int, uses: float, max_bytes: float, noun: str = "example"
-) -> Worth:
+) -> Decision:
     """Decides whether storing a cut's activations is faster than computing them for each use.
 
     Storing costs one pass, writing, and reading for each use. The decision affects only the time: a
@@ -213,7 +213,7 @@ def worth_keeping(
       max_bytes: the cut's share of `cache.max_bytes`.
       noun: the modality's word for an example, such as "image".
     """
-    room = fitting(cut, examples, max_bytes)
+    room = fits_in_cache(cut, examples, max_bytes)
     if not room.keep:
         return room
     total, read = examples * cut.bytes, cut.bytes / _memory_speed()
@@ -225,7 +225,7 @@ def worth_keeping(
         f"{1e3 * cut.seconds:.2f} ms {with_article(noun)} to compute, {1e3 * read:.2f} ms to read, "
         f"read {uses:.3g} times each, {total / 1e6:.0f} MB"
     )
-    return Worth(keep, why)
+    return Decision(keep, why)
 
 
 def _memory_speed() -> float:
@@ -236,10 +236,10 @@ def _memory_speed() -> float:
     return len(source) / (time.monotonic() - started)
 
 
-def fitting(cut: Cut, examples: int, max_bytes: float) -> Worth:
+def fits_in_cache(cut: Cut, examples: int, max_bytes: float) -> Decision:
     """Decides whether the activations of a cut fit into `max_bytes`."""
     total = examples * cut.bytes
     if total > max_bytes:
         share = f"the {max_bytes / 1e9:.1f} GB that one cut may use of cache.max_bytes"
-        return Worth(False, f"{total / 1e9:.1f} GB would exceed {share}")
-    return Worth(True, "read in each epoch")
+        return Decision(False, f"{total / 1e9:.1f} GB would exceed {share}")
+    return Decision(True, "read in each epoch")

@@ -24,7 +24,7 @@ WORSE = 2  # Stop after this many strengths in a row that validate worse than th
 def fit_head(features: Sequence[np.ndarray], labels: Sequence[np.ndarray], recipe: Recipe) -> Head:
     """Returns a head on pooled features, with the regularisation that validates best.
 
-    If the head starts from an earlier head that was trained on more examples, the strongest
+    An earlier head that was trained on more examples is trusted more: then the strongest
     regularisation is chosen whose validation loss is not clearly worse than the best.
 
     Args:

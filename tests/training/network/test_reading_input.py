@@ -29,7 +29,7 @@ from tl_keras.modalities.image.config import ImageConfig
 from tl_keras.modalities.image.explain import feature_map, grad_cam
 from tl_keras.run.run import Run
 from tl_keras.training import activations, adapt, architecture, features, suffix
-from tl_keras.training.activations import Worth, kept_cuts, stored_inputs
+from tl_keras.training.activations import Decision, kept_cuts, stored_inputs
 from tl_keras.training.network import model as models
 from tl_keras.training.network.fold_batch_norm import FoldedConvolution, Inference
 from tl_keras.training.passes import prefixes
@@ -38,12 +38,12 @@ CUTS = {rows: "add_0", tokens: "out_0", pictures: "both_0"}
 
 
 def always(keep):
-    return lambda *_: Worth(keep, "the test says so")
+    return lambda *_: Decision(keep, "the test says so")
 
 
 def architecture_with(tmp_path, build, keep, monkeypatch, **sections):
     """Returns an architecture in whose run activations are stored, or not, as `keep` says."""
-    for name in ("worth_keeping", "fitting"):
+    for name in ("worth_keeping", "fits_in_cache"):
         monkeypatch.setattr(activations, name, always(keep))
     sections = {**sections, "fit": {"freeze": CUTS[build], **sections.get("fit", {})}}
     run = Run(tmp_path / str(keep), config_of(tmp_path, **sections), "finetune")

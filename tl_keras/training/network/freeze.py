@@ -71,9 +71,9 @@ def blocks(model: keras.Model, pattern: str | None) -> list[Block]:
     """Returns the model's blocks from input to output; every block ends at a cut point.
 
     The group of `pattern` extracts the block from the name of each operation. A block ends at the
-    last cut point among its operations. If it has none (its add may have a name without the block),
-    it ends at the first cut point between its last operation and the next block. If there is none
-    either, it becomes part of the next block. Operations before the first block belong to it.
+    last cut point among its operations. If it has none, since its add may be named otherwise, it
+    ends at the first cut point before the next block. If that does not exist either, it becomes
+    part of the next block. Operations before the first block belong to the first block.
 
     Without a pattern, or if no name matches, the ends of blocks are derived from the graph, see
     `_ends`.
@@ -159,8 +159,8 @@ def suffix_inputs(suffix: keras.Model, activations: Any, inputs: Any) -> Any:
 def _called_again(model: keras.Model) -> tuple[keras.Model, dict[str, Any]]:
     """Calls the model's layers on a new input; returns that model and its tensors by operation.
 
-    Without the new input, Keras could no longer save the original model once its input is one of
-    two inputs of another model ("could not find node key").
+    The new input is necessary: once a model's input is one of two inputs of another model, Keras
+    can no longer save the first model ("could not find node key").
     """
     tensors = {}
 
@@ -217,9 +217,9 @@ def has_kernel(operation: keras.Operation) -> bool:
 def _ends(model: keras.Model, cuts: Mapping[str, bool]) -> list[str]:
     """Returns the cut points that are worth freezing at, for a model without named blocks.
 
-    A block ends right before the next layer with a kernel (or the padding before it), so that
-    normalisation, activation and pooling stay with the layer before them. A block does not end at
-    expanded activations, which have more channels than the ends of blocks before and after.
+    A block ends right before the next layer with a kernel, or the padding before that layer.
+    Normalisation, activation and pooling thus stay with the layer before them. A block does not end
+    at expanded activations, which have more channels than the ends of blocks before and after.
     """
     operations, ancestors = model.operations, graph_of(model).ancestors
     ends, done = [], 0  # `done`: the ancestors of the last end.
