@@ -282,7 +282,7 @@ def test_exit_status_is_3_if_no_file_is_within_the_limits(finished_run, tmp_path
     said = capsys.readouterr()
     assert "model.tflite: no file is within export.max_bytes 1,000" in said.err
     # Only the new formats are listed.
-    assert "1 exported\n  int8" in said.out and "float16" not in said.out
+    assert "exported 1 format\n  int8" in said.out and "float16" not in said.out
     assert not (workdir / "export" / "model.tflite").exists()
     assert not (workdir / "export" / "device").exists()
 
