@@ -142,18 +142,20 @@ def results(figures: dict[str, Any]) -> str:
     rows, detail = [], []
     for key, name in SCORES.items():
         same, tau, best = _summary(figures, key)
-        rows.append((name, f"{same:.0%}", f"{tau:.2f}", f"{best:.0%}"))
+        shares = [agreement(one[key], one["accuracy"]) for one in map(_columns, figures["runs"])]
+        cells = (f"{same:.0%}", page.span(shares, "{:.0%}"), f"{tau:.2f}", f"{best:.0%}")
+        rows.append((name, *cells))
     for run in figures["runs"]:
         for name, row in zip(figures["backbones"], run["backbones"], strict=True):
             cells = (f"{row['logme']:.3f}", f"{row['left_out']:.3f}", f"{row['accuracy']:.3f}")
             detail.append((title(run["data_set"]), str(run["seed"]), name, *cells))
-    head = ("Score", "Pairs in the same order", "Kendall's tau", "First by score is the best")
+    head = ("Score", "Pairs in the same order", "Lowest to highest of a run", "Kendall's tau")
     columns = ("Data set", "Seed", "Backbone", *SCORES.values(), "Fine-tuned test accuracy")
     return "\n\n".join(
         [
             "## Agreement",
             "Means over data sets and seeds.",
-            page.table(head, rows),
+            page.table((*head, "First by score is the best"), rows),
             "## Scores and accuracies",
             page.table(columns, detail),
             "## Conclusion",
