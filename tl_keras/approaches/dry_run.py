@@ -76,7 +76,7 @@ def _of_data(data: Data, findings: dict) -> list[str]:
     lines = [f"data: {answers}; {counts} {dataset.nouns[1]}"]
     lines += [f"  {line}" for line in left_out(dataset.quarantined)]
     lines += [f"  {warning}" for warning in dataset.warnings]
-    one, many = tasks.of(dataset.task, "names").NOUNS
+    noun, nouns = tasks.of(dataset.task, "names").NOUNS
     rare = defaultdict(list)
     for entry in findings["rare"]:
         rare[entry["why"]].append(entry)
@@ -84,10 +84,10 @@ def _of_data(data: Data, findings: dict) -> list[str]:
         if len(entries) == 1:
             name, n = entries[0]["class"], entries[0]["n"]
             count = number_of(n, *dataset.nouns)
-            lines.append(f"  {one} {name!r} has {count} in train ({why})")
+            lines.append(f"  {noun} {name!r} has {count} in train ({why})")
         else:
             names = shortened([entry["class"] for entry in entries])
-            lines.append(f"  {len(entries)} {many} have few examples (each {why}): {names}")
+            lines.append(f"  {len(entries)} {nouns} have few examples (each {why}): {names}")
     if pairs := findings.get("near_duplicates"):
         lines.append(f"  {count_of(pairs, 'pair')} of near-duplicates across splits or labels")
     return lines
@@ -115,10 +115,10 @@ def _seconds(
         seconds["finetune"] = first + plan.epochs * epoch
     # Three candidates are measured on the views of validation, then the model on the views of both
     # splits that `evaluate.views` asks for.
-    both = sizes["val"] + sizes["test"]
+    num_measured = sizes["val"] + sizes["test"]
     candidates = 3 * (1 + num_views(sizes["val"])) * sizes["val"]
-    seconds["evaluate"] = forward * (candidates + config.evaluate.views * both)
-    per_format = CONVERSION + forward * both
+    seconds["evaluate"] = forward * (candidates + config.evaluate.views * num_measured)
+    per_format = CONVERSION + forward * num_measured
     seconds["export"] = len(config.export.formats) * per_format
     return seconds
 

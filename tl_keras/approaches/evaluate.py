@@ -108,7 +108,7 @@ def _warn_of_unknown_labels(
     listed = ", ".join(map(repr, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
     near = nearly_equal(unknown, classes)
     if not classes:
-        raise ValueError(f"--data: the model cannot answer with {listed}")
+        raise ValueError(f"--data: the model cannot answer with the labels {listed}")
     first = next((name for name in unknown if name in near), unknown[0])
     pair = map(as_yaml, (first, near.get(first, classes[0])))
     why = (

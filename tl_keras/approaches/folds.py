@@ -179,11 +179,11 @@ def log(fold: Fold, number: int, count: int) -> None:
     result = fold.run.result
     scores, model = result.held_out, result.model
     names = tasks.of(fold.run.config.task, "names")
-    main, other = names.MAIN, names.OBJECTIVE
+    main, objective = names.MAIN, names.OBJECTIVE
     logging.info(
         "fold %d/%d: %s %.3f on %d held-out examples, %s %.3f, kept: %s",
         *(number + 1, count, main.replace("_", " "), scores[main], scores.n),
-        *(other.replace("_", " "), scores[other], model.kept),
+        *(objective.replace("_", " "), scores[objective], model.kept),
     )
 
 

@@ -242,8 +242,8 @@ def _against_teacher(run: Run, data: Data, probabilities: Answers) -> Teacher:
         answers = evaluation.predict(run, teacher, data, (last,))[last]
     labels = data.inputs[last].labels
     metrics = tasks.of(run.config.task, "metrics")
-    before, now = (metrics.scores(of, labels) for of in (answers, probabilities[last]))
+    of_teacher, of_model = (metrics.scores(of, labels) for of in (answers, probabilities[last]))
     measured = metrics.measure(answers, labels, data.dataset.classes)
     scores = {name: measured[name] for name in metrics.IN_SHORT}
-    paired = tasks.of(run.config.task, "choice").paired(now, before)
+    paired = tasks.of(run.config.task, "choice").paired(of_model, of_teacher)
     return Teacher(split=last, **scores, **paired)

@@ -58,8 +58,8 @@ def run(run: Run, values: Any) -> Iterator[Row]:
             if example.error:
                 yield {"file": example.name, "error": example.error}
                 continue
-            told = tasks.of(run.config.task, "predictions").told
-            yield {"file": example.name, **told(next(answers), classes)}
+            answer_of = tasks.of(run.config.task, "predictions").told
+            yield {"file": example.name, **answer_of(next(answers), classes)}
 
 
 @dataclass(frozen=True)

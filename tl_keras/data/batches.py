@@ -84,8 +84,8 @@ def view(inputs: Inputs, batch_size: int, how: Training, epoch: int) -> Iterable
     if few := _few(inputs, batch_size):
         return (augmented(tf.constant(inputs.take(part)), numbers[part]) for part in few)
     rows = tf.data.Dataset.from_tensor_slices(numbers).batch(batch_size)
-    both = tf.data.Dataset.zip(evaluation(inputs, batch_size), rows)
-    return untuned(both.map(unconverted(augmented), CORES))
+    pairs = tf.data.Dataset.zip(evaluation(inputs, batch_size), rows)
+    return untuned(pairs.map(unconverted(augmented), CORES))
 
 
 @functools.lru_cache(8)
@@ -133,9 +133,9 @@ def training(inputs: Inputs, how: Training, place: tf.Variable) -> tf.data.Datas
         whole = unconverted(lambda *row: finish(row, gather(inputs.places(row[2]))))
         batches = batches.map(whole, CORES)
     else:
-        shown = inputs.read(rows.map(unconverted(lambda *row: inputs.places(row[2]))))
-        shown = shown.batch(batch_size, drop_remainder=True)
-        batches = tf.data.Dataset.zip(batches, shown).map(unconverted(finish), CORES)
+        examples = inputs.read(rows.map(unconverted(lambda *row: inputs.places(row[2]))))
+        examples = examples.batch(batch_size, drop_remainder=True)
+        batches = tf.data.Dataset.zip(batches, examples).map(unconverted(finish), CORES)
     return untuned(batches.prefetch(2))
 
 
@@ -175,11 +175,11 @@ def _finisher(labels: np.ndarray, how: Training) -> Callable[..., tuple[tf.Tenso
     augment = _augment(how.augments, how.augmentations)
 
     def finish(row: tuple[tf.Tensor, ...], x: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        now, positions, indices, numbers = row
+        epochs, positions, indices, numbers = row
         step = positions[0] // tf.shape(positions)[0]
         x = augment(x, numbers)
         targets = of.columns_in_graph(tf.gather(labels, indices), how.width)
-        mix_seed = tf.stack([2 * how.seed + 1, now[0] * 1_000_003 + step])
+        mix_seed = tf.stack([2 * how.seed + 1, epochs[0] * 1_000_003 + step])
         x, targets = how.augments.mix(x, targets, how.augmentations, mix_seed)
         return x, targets, of.weighed(targets, weights)
 
@@ -213,11 +213,11 @@ def _whole(chosen: np.ndarray, array: np.ndarray) -> tf.Tensor:
 
 def _rows(inputs: Inputs, how: Training, place: tf.Variable) -> tf.data.Dataset:
     """Returns epoch, position, index and random numbers of the examples, in order of the epoch."""
-    now, first = tf.unstack(tf.cast(place.read_value(), tf.int32))
-    numbers = inputs.numbers(how, how.view(now))
+    epoch, first = tf.unstack(tf.cast(place.read_value(), tf.int32))
+    numbers = inputs.numbers(how, how.view(epoch))
     positions = tf.range(first * min(how.batch_size, len(inputs)), len(inputs))
-    order = tf.gather(_order(inputs.labels, how, now), positions)
-    rows = (tf.fill(tf.shape(order), now), positions, order, tf.gather(numbers, order))
+    order = tf.gather(_order(inputs.labels, how, epoch), positions)
+    rows = (tf.fill(tf.shape(order), epoch), positions, order, tf.gather(numbers, order))
     return tf.data.Dataset.from_tensor_slices(rows)
 
 

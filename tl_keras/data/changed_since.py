@@ -63,12 +63,15 @@ def since(config: RunConfig, recorded: Mapping[str, Any]) -> str | None:
 
 def _renamed(listing: Listing, recorded: Mapping[str, Any]) -> list[str]:
     """Returns lines about the files that were added or removed."""
-    before = {file for files in recorded["splits"].values() for file in files}
-    before.update(entry["file"] for entry in recorded["quarantined"])
-    before.update(recorded["omitted"])
-    now = {listed.file for listed in listing.files}
-    now.update(entry.file for entry in listing.quarantined)
-    differences = {"added": sorted(now - before), "removed": sorted(before - now)}
+    recorded_files = {file for files in recorded["splits"].values() for file in files}
+    recorded_files.update(entry["file"] for entry in recorded["quarantined"])
+    recorded_files.update(recorded["omitted"])
+    listed_files = {listed.file for listed in listing.files}
+    listed_files.update(entry.file for entry in listing.quarantined)
+    differences = {
+        "added": sorted(listed_files - recorded_files),
+        "removed": sorted(recorded_files - listed_files),
+    }
     return [
         f"{count_of(files, 'file')} {how}: {shortened(files)}"
         for how, files in differences.items()

@@ -85,7 +85,7 @@ def load(config: RunConfig, strict: bool = True) -> Dataset:
     warnings = [*warnings, *problems.missing_in_test(splits, audited.classes, config)]
     if faults and strict:
         raise ValueError(faults[0])
-    refused = [f"{fault} (training is not possible before)" for fault in faults]
+    refused = [f"{fault} (fix this before training)" for fault in faults]
     if listing.shards:
         measured = [e.file for split in ("val", "test") for e in splits[split]]
         in_shards = [file for file in measured if file in listing.checked]
@@ -329,8 +329,8 @@ def _load_drawn(config: RunConfig) -> Dataset:
         held_out = {split: examples[place] for split, place in drawn.parts.items()}
         names, splits = drawn.classes, {"train": train, **held_out}
     digest = fingerprint(splits, names)
-    others = {"draw": drawn.draw, "task": config.task, "nouns": nouns(config.modality)}
-    return Dataset(names, splits, None, drawn.raw, [], [], digest, **others)
+    details = {"draw": drawn.draw, "task": config.task, "nouns": nouns(config.modality)}
+    return Dataset(names, splits, None, drawn.raw, [], [], digest, **details)
 
 
 def _coded(

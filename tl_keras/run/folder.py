@@ -271,7 +271,7 @@ def _check_folder(workdir: Path, config: RunConfig, pipeline: str) -> None:
 
 
 def _refuse_links(workdir: Path) -> None:
-    """Raises ValueError if a folder inside a run is a link to a folder without our mark."""
+    """Raises ValueError if a folder inside a run is a link to a folder without the mark."""
     inside = ("checkpoint", "export", "pictures", "tensorboard", *RUNS_INSIDE)
     for path in (path for pattern in inside for path in workdir.glob(pattern)):
         if path.is_symlink() and not marks.is_ours(path, "run"):

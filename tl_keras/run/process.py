@@ -80,11 +80,11 @@ def settled() -> Iterator[None]:
         (tf.config.functions_run_eagerly, tf.config.run_functions_eagerly, False),
         (tf.config.optimizer.get_jit, tf.config.optimizer.set_jit, ""),
     )
-    before = [
+    earlier = [
         get() for get, _, _ in states
     ]  # All are read first: a policy may be derived from floatx.
     with contextlib.ExitStack() as restore:
-        for (_, put, value), old in zip(states, before, strict=True):
+        for (_, put, value), old in zip(states, earlier, strict=True):
             restore.callback(put, old)
             put(value)
         restore.callback(random.setstate, random.getstate())
@@ -97,11 +97,11 @@ def settled() -> Iterator[None]:
         yield
 
 
-def _remove_handlers(before: list[logging.Handler]) -> None:
+def _remove_handlers(kept: list[logging.Handler]) -> None:
     """Removes the handler that absl adds to the root logger with its first message.
 
     With that handler, a later `logging.basicConfig` of the calling program would have no effect.
     """
     for handler in list(logging.root.handlers):
-        if handler not in before and type(handler) is logging.StreamHandler:
+        if handler not in kept and type(handler) is logging.StreamHandler:
             logging.root.removeHandler(handler)

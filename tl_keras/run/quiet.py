@@ -49,12 +49,12 @@ def quiet() -> Iterator[None]:
 def only_warnings() -> Iterator[None]:
     """Hides info logs. A trial or fold has one line in a table instead of its own log."""
     logger = logging.getLogger("absl")
-    before = logger.level
+    level = logger.level
     logger.setLevel(logging.WARNING)
     try:
         yield
     finally:
-        logger.setLevel(before)
+        logger.setLevel(level)
 
 
 @contextmanager

@@ -79,8 +79,8 @@ class Shards:
             )
             # TensorFlow combines this seed with the global one, which each run sets itself.
             buffer_seed = int(np.random.default_rng([seed, epoch]).integers(2**31))
-            mixed = examples.shuffle(SHUFFLED, seed=buffer_seed, reshuffle_each_iteration=False)
-            named = mixed.map(lambda example: (place(example["tfds_id"]), example[self.feature]))
+            shuffled = examples.shuffle(SHUFFLED, seed=buffer_seed, reshuffle_each_iteration=False)
+            named = shuffled.map(lambda example: (place(example["tfds_id"]), example[self.feature]))
             return named.filter(lambda index, content: index >= 0)
 
         return read
@@ -166,5 +166,5 @@ def _check(shards: Shards, place: str, settings: Any) -> Iterator[ShardExample]:
 
     read = shards.encoded(place).as_numpy_iterator()
     with checks_of(settings).session(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        while some := list(islice(read, AT_ONCE)):
-            yield from pool.map(one, some)
+        while batch := list(islice(read, AT_ONCE)):
+            yield from pool.map(one, batch)

@@ -137,8 +137,8 @@ def _version(builder: Any) -> str:
 
 
 def _unused(builder: Any) -> list[str]:
-    others = [split for split in builder.info.splits if not split_of(split)]
-    return [f"split {split!r} of {builder.name!r} is not used" for split in others]
+    unused = [split for split in builder.info.splits if not split_of(split)]
+    return [f"split {split!r} of {builder.name!r} is not used" for split in unused]
 
 
 def _unlabelled(count: int, split: str, source: _Source) -> list[str]:
