@@ -11,7 +11,9 @@ from shapes import draw
 
 import tl_keras
 from tl_keras import cli
-from tl_keras.approaches import evaluate
+from tl_keras.approaches import evaluate, new_files
+from tl_keras.config import text as configs
+from tl_keras.run.run import Run
 
 
 def test_predictions_equal_those_of_the_run(quick_run, pictures):
@@ -145,3 +147,16 @@ def test_evaluate_on_data_of_a_csv(quick_run, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="no.csv' does not exist; expected a CSV file"):
         evaluate.run(quick_run, "no.csv")
     assert evaluate.run(quick_run, table) == evaluate.run(quick_run, folder)
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "message"),
+    [
+        ("finetune", "has lost its data.json, which names the classes and the files; restore it"),
+        ("trial", "is a trial, which is part of another run and has no data.json; expected the"),
+    ],
+)
+def test_a_missing_data_json_is_explained(tmp_path, pipeline, message):
+    config = configs.from_tree({"data": {"source": "digits"}})
+    with pytest.raises(ValueError, match=message):
+        new_files.recorded(Run(tmp_path, config, pipeline))
