@@ -24,7 +24,7 @@ from tl_keras.training.network.fold_batch_norm import Inference
 
 
 def run(run: Run, path: str | Path) -> Scores:
-    """Returns metrics as in `result.json` on all readable examples of a class folder tree or CSV.
+    """Returns metrics as in `result.json` on the readable examples of class folders or of a CSV.
 
     `evaluate.classes` of the config first renames answers of the model and of the data.
     `other_data.measured` of the task defines the metrics for data that lack some answers.

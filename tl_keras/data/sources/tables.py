@@ -169,7 +169,7 @@ def _unused_columns(file: Path, columns: list[str], cells: list[dict[str, str]])
 
 
 def _root(file: Path, rows: list[dict[str, str]]) -> Path:
-    """Returns the folder of the CSV; if it is a link, its own or its target's, by the examples."""
+    """Returns the folder of the CSV, or of the file it links to if more examples lie there."""
     if not file.is_symlink():
         return file.parent
     places = (file.parent, Path(os.path.realpath(file)).parent)
