@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import json
 import re
 import shlex
 import sys
@@ -125,6 +126,23 @@ def test_a_page_says_if_the_machine_was_busy(page):
     record = {"cores_used_by_others": 0.5, "machine": {"cores": 2}}
     assert not page.is_quiet(record)
     assert page.is_quiet({**record, "cores_used_by_others": 0.05})
+
+
+def test_all_skips_what_was_measured_with_this_code_on_a_quiet_machine(
+    scripts, page, monkeypatch, tmp_path
+):
+    runner = scripts.import_module("all")
+    monkeypatch.setattr(page, "PAGES", tmp_path)
+    assert not runner.is_measured("folding", missing=True)
+    quiet = {**page.code_state(), "cores_used_by_others": 0.0, "machine": {"cores": 2}}
+    for record, is_up_to_date in (
+        (quiet, True),
+        ({**quiet, "cores_used_by_others": 1.0}, False),
+        ({**quiet, "commit": "another"}, False),
+    ):
+        (tmp_path / "folding.json").write_text(json.dumps(record))
+        assert runner.is_measured("folding", missing=False) == is_up_to_date
+        assert runner.is_measured("folding", missing=True)
 
 
 def test_intervals_resample_images(scripts):
