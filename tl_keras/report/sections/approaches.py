@@ -116,7 +116,7 @@ def differences(run: RunFiles) -> str:
     """Returns the recommended approach against each other one, example by example."""
     recommended = run.result.recommended or Recommended()
     val, test = recommended.val or NOWHERE, recommended.test or NOWHERE
-    chose = _differences(run, val, "validation", "The recommendation was chosen by them")
+    chose = _differences(run, val, "validation", "They decided the recommendation")
     return chose + _differences(run, test, "test", "They had no part in the recommendation")
 
 
