@@ -140,12 +140,12 @@ def raw_of(answers):
     return answers
 
 
-def stands(answers, targets):
+def head_scores(answers, targets):
     return {"error": float(of_each(answers, targets).mean())}
 
 
 def validated(raw, targets):
-    error = stands(raw, targets)["error"] if np.isfinite(raw).all() else np.nan
+    error = head_scores(raw, targets)["error"] if np.isfinite(raw).all() else np.nan
     return {"val_loss": error, "val_error": error}
 
 
@@ -329,7 +329,7 @@ def read(cells):
     return np.array([float(cells[1])])
 
 
-def told(answer, names):
+def prediction_fields(answer, names):
     return {"prediction": round(float(answer[0]), 6)}
 
 

@@ -30,8 +30,8 @@ Row = dict[str, Any]
 def run(run: Run, values: Any) -> Iterator[Row]:
     """Yields a row for each example, in order.
 
-    A row has `file` and either the answer, see `predictions.told` of the task, or `error`. Files of
-    a folder that are not even read, such as links out of the folder, come first.
+    A row has `file` and either the answer, see `predictions.prediction_fields` of the task, or
+    `error`. Files of a folder that are not even read, such as links out of the folder, come first.
 
     Args:
       run: a finished run, see `folder.load_finished`.
@@ -58,7 +58,7 @@ def run(run: Run, values: Any) -> Iterator[Row]:
             if example.error:
                 yield {"file": example.name, "error": example.error}
                 continue
-            answer_of = tasks.of(run.config.task, "predictions").told
+            answer_of = tasks.of(run.config.task, "predictions").prediction_fields
             yield {"file": example.name, **answer_of(next(answers), classes)}
 
 

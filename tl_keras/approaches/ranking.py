@@ -57,7 +57,7 @@ def rank(run: Run, data: Data, compared: Mapping[str, ModelConfig]) -> None:
             )
             run.add(learning_curve=curve)
         if transfer:
-            logging.info("%s: %s", config.model.backbone, transfer.told(ranking[-1]))
+            logging.info("%s: %s", config.model.backbone, transfer.summary(ranking[-1]))
     by = transfer.BY if transfer else None
     run.add(ranking=sorted(ranking, key=lambda row: -row[by]) if by else ranking)
 
@@ -89,7 +89,7 @@ def learning_curve(
                 (labels[0][drawn], labels[1]),
                 heads.Recipe(config.data.balance, task=config.task),
             )
-            scores.append(losses.stands(losses.answers(head.logits(pooled[1])), labels[1]))
+            scores.append(losses.head_scores(losses.answers(head.logits(pooled[1])), labels[1]))
         means = {name: float(np.mean([score[name] for score in scores])) for name in scores[0]}
         curve.append(Learning(share=share, n=len(rows[0]), **means))
     return curve

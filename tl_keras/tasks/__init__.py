@@ -56,7 +56,7 @@ losses: losses and calibration of NumPy arrays.
   fit_temperature(raw, targets) -> float     the divisor that calibrates raw outputs; 1 if a task
                                   needs no calibration
   raw_of(answers) -> raw outputs that give these answers; which of them does not affect calibration
-  stands(answers, targets) -> dict   scores of a head on some examples, including MAIN
+  head_scores(answers, targets) -> dict   scores of a head on some examples, including MAIN
   validated(raw, targets) -> {"val_loss": ..., "val_...": ...} of an epoch or a fitted head
 
 head: fits the converged head on features, see `tl_keras.tasks.heads`.
@@ -107,7 +107,7 @@ predictions: `predictions.csv` and the rows of `predict`.
   header(names) -> columns after `file` and `split`; the first two are `label` and `prediction`
   row(answer, target, names) -> the cells of these columns
   read(cells) -> the answer from such cells
-  told(answer, names) -> dict     the fields of an example in the output of `predict`
+  prediction_fields(answer, names) -> dict   the fields of an example in the output of `predict`
   score_of(row) -> the quality of a line of the file, as in `metrics.scores`
 
 other_data: evaluation on a data set other than the model's own (`evaluate --data`).

@@ -54,7 +54,7 @@ def label(
     frequencies = labels_of.class_frequencies(probabilities, prior)
     corrected = probabilities * (frequencies / prior)
     corrected /= corrected.sum(1, keepdims=True)
-    indices, confidence = labels_of.told_by(corrected)
+    indices, confidence = labels_of.predicted(corrected)
     thresholds = np.ones(len(prior))
     for k in range(len(prior)):
         of_class = confidence[indices == k]

@@ -23,7 +23,7 @@ WRITTEN = 200_000  # bytes; all pictures that a run writes are far smaller
 ODD = {"sizes": "size", "brightness": "brightness or colour"}
 WHY_ODD = "They may be crops, scans or camera faults, which new pictures will not have."
 EXPLAINED = (
-    "Warm colours show the areas that spoke most for the prediction (Grad-CAM). If they are beside "
+    "Warm colours show the areas that most support the prediction (Grad-CAM). If they are beside "
     "the object, the model relies on the background."
 )
 NOT_EXPLAINED = (

@@ -56,19 +56,17 @@ def suspects(features: np.ndarray, labels: np.ndarray) -> list[tuple[int, int, f
 def left_out_answers(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Returns probabilities of the classes, `(n, classes)`, by heads not fitted on the example.
 
-    Args as of `suspects`.
+    The arguments are those of `suspects`.
     """
     scores = leave_one_out(features, labels)
     return answers(scores / fit_temperature(scores, labels))
 
 
 def judged(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, dict[str, Any]]:
-    """Returns for `findings.json`, under `suspects_judge`, how good the model behind doubts is.
+    """Returns the quality of the model that doubts labels: `suspects_judge` of `findings.json`.
 
     `n` is the number of labels, `agreement` the share of labels that the model would have given,
-    `largest` the share of the largest class.
-
-    Args as of `doubtful`.
+    and `largest` the share of the largest class. The arguments are those of `doubtful`.
     """
     agreement = float((probabilities.argmax(1) == labels).mean())
     largest = float(np.bincount(labels).max() / len(labels))
@@ -161,6 +159,6 @@ def counts(labels: np.ndarray, names: Sequence[str]) -> np.ndarray:
     return np.bincount(labels, minlength=len(names))
 
 
-def told_by(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def predicted(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns the likeliest class of each example, and its probability."""
     return probabilities.argmax(1), probabilities.max(1)

@@ -70,7 +70,7 @@ def raw_of(probabilities: np.ndarray) -> np.ndarray:
     return np.log(np.maximum(probabilities, EPSILON))
 
 
-def stands(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+def head_scores(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Returns `accuracy` and `log_loss` of probabilities."""
     right = float((probabilities.argmax(-1) == labels).mean())
     return {"accuracy": right, "log_loss": log_loss(probabilities, labels)}

@@ -26,7 +26,7 @@ def read(cells: Sequence[str]) -> np.ndarray:
     return np.array(cells[3:], np.float64)
 
 
-def told(answer: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+def prediction_fields(answer: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
     """Returns `prediction` and `probabilities {class: p}` of an answer."""
     row = [round(float(value), 6) for value in answer]
     named = dict(zip(names, row, strict=True))

@@ -31,7 +31,7 @@ def ranked(features: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     }
 
 
-def told(row: Mapping[str, Any]) -> str:
+def summary(row: Mapping[str, Any]) -> str:
     """Returns the result of `ranked` as a phrase for the log."""
     return f"LogME {row['logme']:.3f}, left-out accuracy {row['left_out_accuracy']:.3f}"
 
