@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from tl_keras import modalities, tasks
-from tl_keras.config.export import WHOLE
+from tl_keras.config.export import NOT_LITERT
 from tl_keras.config.messages import with_article
 from tl_keras.data.examples import Quarantined
 from tl_keras.data.wording import left_out
@@ -86,7 +86,7 @@ def of_formats(run: Run) -> Result:
     """
     formats, result = run.config.export.formats, run.result
     exports = {name: entry for name, entry in result.export.items() if name in formats}
-    shipped = None if set(exports) <= set(WHOLE) else result.shipped
+    shipped = None if set(exports) <= set(NOT_LITERT) else result.shipped
     return result.model_copy(update={"export": exports, "shipped": shipped})
 
 

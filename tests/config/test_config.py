@@ -5,6 +5,7 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from ruamel.yaml import YAML
 
 from tl_keras.config import text as configs
 from tl_keras.config.difference import first_difference
-from tl_keras.config.export import FORMATS
+from tl_keras.config.export import FORMATS, Format
 from tl_keras.config.model import WEIGHTS
 from tl_keras.config.paths import check_paths
 from tl_keras.config.whole import RunConfig
@@ -114,8 +115,8 @@ WRONG = [
     ("export: {formats: int8}", "export.formats: expected a list, as in [a, b]; received 'int8'"),
     (
         "export: {formats: [int8, flaot32]}",
-        "export.formats.1: expected 'saved_model', 'float32', 'float16', 'dynamic', 'int8', "
-        "'int16x8' or 'onnx'; received 'flaot32'; did you mean 'float32'?",
+        f"export.formats.1: expected {', '.join(map(repr, get_args(Format)[:-1]))} or "
+        f"{get_args(Format)[-1]!r}; received 'flaot32'; did you mean 'float32'?",
     ),
     (
         "model: {backbone: MobilNetV2}",

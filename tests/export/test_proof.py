@@ -1,12 +1,15 @@
 """A faulty exported file is detected, and repaired if possible."""
 
 import json
+from dataclasses import replace
+from typing import get_args
 
 import keras
 import numpy as np
 import pytest
 from small_nets import converted, exported, net, noise, subject_of
 
+from tl_keras.config.export import BYTES_PER_WEIGHT, EXACT, NOT_LITERT, Format
 from tl_keras.export import proof
 from tl_keras.export.formats import litert, quantise
 from tl_keras.run.result.whole import to_json
@@ -91,6 +94,32 @@ def test_float_file_with_wrong_answers_is_rejected(easy, tmp_path, monkeypatch):
     results = exported(easy, tmp_path, formats=("float32",))
     assert "over export.max_difference 0.001" in results["float32"]["status"]
     assert (tmp_path / "model_float32.rejected.tflite").exists()
+
+
+def test_onnx_file_with_wrong_answers_is_rejected(easy, tmp_path, monkeypatch):
+    right = proof.OTHERS["onnx"]
+
+    def load(path):
+        run = right.load(path)
+        return lambda inputs: {name: 0.9 * values for name, values in run(inputs).items()}
+
+    monkeypatch.setitem(proof.OTHERS, "onnx", replace(right, load=load))
+    results = exported(easy, tmp_path, formats=("onnx",))
+    assert "over export.max_difference 0.001" in results["onnx"]["status"]
+    assert (tmp_path / "model.rejected.onnx").exists()
+
+
+def test_file_without_the_signatures_outputs_is_a_clear_fault(easy, tmp_path, monkeypatch):
+    other = replace(proof.OTHERS["saved_model"], load=lambda _: lambda _: {"output_0": 0})
+    monkeypatch.setitem(proof.OTHERS, "saved_model", other)
+    with pytest.raises(RuntimeError, match="outputs output_0; expected 'probabilities'"):
+        exported(easy, tmp_path, formats=("saved_model",))
+
+
+def test_each_format_has_the_facts_that_others_need():
+    assert set(proof.OTHERS) == set(NOT_LITERT)
+    assert set(quantise.RECIPES) | {"float16"} == set(get_args(Format)) - set(EXACT)
+    assert set(BYTES_PER_WEIGHT) == set(get_args(Format))
 
 
 def test_message_names_an_operator_that_litert_lacks(tmp_path):

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tl_keras import tasks
 from tl_keras.config import space
+from tl_keras.config.export import BYTES_PER_WEIGHT
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import batches
 from tl_keras.data.examples import SPLITS
@@ -28,9 +29,7 @@ from tl_keras.training.plan import Plan, num_views
 
 TIMED_STEPS = 3
 CONVERSION = 2.0  # seconds per format; all formats of MobileNetV2 took 5 s, and 5 s to be timed
-# Bytes per weight in the files of a run: model.keras and each exported format.
-BYTES = {"keras": 4, "saved_model": 4, "onnx": 4, "float32": 4, "float16": 2, "dynamic": 1}
-BYTES |= {"int8": 1, "int16x8": 1}
+KERAS_BYTES = 4  # per weight in model.keras
 
 
 def estimate(config: RunConfig) -> list[str]:
@@ -177,7 +176,8 @@ def _times(seconds: dict[str, float], plan: Plan) -> list[str]:
 
 def _disk(config: RunConfig, data: Data, backbone: keras.Model) -> list[str]:
     weights = backbone.count_params()
-    files = sum(weights * BYTES[name] for name in ("keras", *config.export.formats))
+    exported = sum(BYTES_PER_WEIGHT[name] for name in config.export.formats)
+    files = weights * (KERAS_BYTES + exported)
     # During training: current and best weights, and two moments of the optimiser, 4 bytes each.
     checkpoint = 16 * weights
     channels = backbone.output.shape[-1]

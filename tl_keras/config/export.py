@@ -1,14 +1,22 @@
 """`export`: which files a run writes, and how much they may differ from model.keras."""
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
 from tl_keras.config.section import Section, Share, Text, number_as_text
 
 Format = Literal["saved_model", "float32", "float16", "dynamic", "int8", "int16x8", "onnx"]
-FORMATS: tuple[Format, ...] = get_args(Format)[:5]  # The default.
-WHOLE: tuple[Format, ...] = ("saved_model", "onnx")  # All others are LiteRT files.
+FORMATS: tuple[Format, ...] = ("saved_model", "float32", "float16", "dynamic", "int8")  # Default.
+# Formats whose files the LiteRT interpreter cannot open.
+NOT_LITERT: tuple[Format, ...] = ("saved_model", "onnx")
+# Formats that compute as model.keras does. All others round, and are judged by what they lose.
+EXACT: tuple[Format, ...] = (*NOT_LITERT, "float32")
+BYTES_PER_WEIGHT: dict[Format, int] = {
+    **dict.fromkeys(EXACT, 4),
+    "float16": 2,
+    **dict.fromkeys(("dynamic", "int8", "int16x8"), 1),
+}
 
 
 class ExportConfig(Section):

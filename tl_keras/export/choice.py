@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from tl_keras import tasks
-from tl_keras.config.export import WHOLE, ExportConfig
+from tl_keras.config.export import NOT_LITERT, ExportConfig
 from tl_keras.export.proof import OK
 from tl_keras.run.result.exports import Exported, Shipped
 
@@ -25,7 +25,7 @@ def choose(
       entries: `export` of result.json, by format.
       smaller: what to change about the examples for a smaller file, as in "a smaller image.size".
     """
-    files = {name: entry for name, entry in entries.items() if name not in WHOLE}
+    files = {name: entry for name, entry in entries.items() if name not in NOT_LITERT}
     accepted = {name: entry for name, entry in files.items() if entry.status == OK}
     if not files:
         return Shipped(format=None, status=OK)

@@ -11,7 +11,7 @@ import keras
 from absl import logging
 
 from tl_keras import tasks
-from tl_keras.config.export import WHOLE, ExportConfig
+from tl_keras.config.export import EXACT, NOT_LITERT, ExportConfig
 from tl_keras.data.inputs import Inputs
 from tl_keras.export import parity, proof
 from tl_keras.export.formats import flatbuffer, litert
@@ -42,17 +42,17 @@ def export(subject: Subject, writing: Writing, judge: Subject | None = None) -> 
     formats = writing.config.formats
     converted: Any = None
     judge_converted: Any = None
-    if set(formats) - set(WHOLE):
+    if set(formats) - set(NOT_LITERT):
         converted = _converted(subject, writing)
         judge_converted = converted
-        if judge and set(formats) - {*WHOLE, "float32"}:
+        if judge and set(formats) - set(EXACT):
             judge_converted = _converted(judge, writing)
             if shape_of(converted) != shape_of(judge_converted):
                 judge, judge_converted = None, converted
     results: dict[str, Exported] = {}
     for name in formats:
-        if name in WHOLE:
-            entry = proof.whole(name, subject, writing)
+        if name in NOT_LITERT:
+            entry = proof.not_litert(name, subject, writing)
         elif name == "float32" and flatbuffer.flex(converted.content):
             entry = proof.unproved(proof.write(converted.content, name, writing))
         elif name == "float32":

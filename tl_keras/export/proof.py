@@ -1,7 +1,7 @@
 """Proves an exported file: loads it back, judges it on val, repairs it, and measures it on test."""
 
 import functools
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -12,7 +12,7 @@ import numpy as np
 from absl import logging
 
 from tl_keras import tasks
-from tl_keras.config.export import WHOLE, ExportConfig
+from tl_keras.config.export import NOT_LITERT, ExportConfig
 from tl_keras.data.inputs import CORES, Inputs
 from tl_keras.export import parity, repair
 from tl_keras.export.description import Description
@@ -25,7 +25,6 @@ from tl_keras.run.result.exports import Exported, FileLoss, Repair, RepairStep
 
 OK = "ok"
 REJECTED = ".rejected"
-NAMES = {"saved_model": "saved_model", "onnx": "model.onnx"}  # Others are `model_FORMAT.tflite`.
 
 
 @dataclass(frozen=True)
@@ -94,27 +93,53 @@ class Writing:
         return self.judged.is_sound(verdict, self.config.max_accuracy_drop)
 
 
+@dataclass(frozen=True)
+class Other:
+    """A format whose files the LiteRT interpreter cannot open.
+
+    Attributes:
+      file: name of the file or folder.
+      write: writes a model to a path.
+      load: opens a path; see `parity.Runner`.
+    """
+
+    file: str
+    write: Callable[[keras.Model, Path, Writing], None]
+    load: Callable[[Path], parity.Runner]
+
+
+def _write_saved_model(model: keras.Model, path: Path, writing: Writing) -> None:
+    saved_model.write(model, path, writing.decode, writing.abstains)
+
+
+def _write_onnx(model: keras.Model, path: Path, writing: Writing) -> None:
+    onnx.write(model, path, writing.abstains)
+
+
+OTHERS = {
+    "saved_model": Other("saved_model", _write_saved_model, parity.load_saved_model),
+    "onnx": Other("model.onnx", _write_onnx, onnx.load),
+}
+
+
 def file_name(name: str, rejected: bool = False) -> str:
     """Returns the name of a format's file or folder."""
-    path = Path(NAMES.get(name, f"model_{name}.tflite"))
+    path = Path(OTHERS[name].file if name in OTHERS else f"model_{name}.tflite")
     return f"{path.stem}{REJECTED}{path.suffix}" if rejected else path.name
 
 
 def write(content: bytes, name: str, writing: Writing) -> Path:
-    """Writes a LiteRT file with metadata, and returns its path."""
+    """Writes the LiteRT file of the format `name` with metadata, and returns its path."""
     path = writing.folder / file_name(name)
     path.write_bytes(metadata.add(content, writing.about))
     return path
 
 
-def whole(name: str, subject: Subject, writing: Writing) -> Exported:
-    """Writes a SavedModel or an ONNX file, and returns its entry of `export` in result.json."""
+def not_litert(name: str, subject: Subject, writing: Writing) -> Exported:
+    """Writes and proves a file of `OTHERS`; returns its entry of `export` in result.json."""
     path = writing.folder / file_name(name)
     with quiet():
-        if name == "saved_model":
-            saved_model.write(subject.model, path, writing.decode, writing.abstains)
-        else:
-            onnx.write(subject.model, path, writing.abstains)
+        OTHERS[name].write(subject.model, path, writing)
     return exact(name, path, subject, writing)
 
 
@@ -134,7 +159,7 @@ def unproved(path: Path) -> Exported:
 
 
 def exact(name: str, path: Path, subject: Subject, writing: Writing) -> Exported:
-    """Returns the entry of a file that must give the model's own answers.
+    """Returns the entry of a file whose answers may differ from the model's only by rounding.
 
     The file is rejected if any answer differs by more than `export.max_difference`.
     """
@@ -245,8 +270,11 @@ def _run(
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Runs a file; returns answers by split, and fields of `Exported` from `subject.last`."""
     with quiet():
-        runner = RUNNERS.get(name, parity.load_litert)(path)
+        runner = OTHERS[name].load(path) if name in OTHERS else parity.load_litert(path)
     outputs = {split: runner(subject.inputs[split]) for split in splits}
+    if writing.output not in outputs[subject.last]:
+        names = ", ".join(outputs[subject.last])
+        raise RuntimeError(f"{path.name} has the outputs {names}; expected {writing.output!r}")
     answers = {split: by_name[writing.output] for split, by_name in outputs.items()}
     last = subject.last
     labels = subject.inputs[last].labels
@@ -260,7 +288,7 @@ def _run(
         abstain = outputs[last]["abstain"]
         measure = tasks.of(writing.task, "abstain").measure
         entry["abstain"] = measure(answers[last], abstain, labels, writing.threshold)
-    if name not in WHOLE:
+    if name not in NOT_LITERT:
         content = path.read_bytes()
         entry |= {
             "latency_ms": parity.latency(path, subject.inputs["val"]),
@@ -271,6 +299,3 @@ def _run(
     if name in quantise.STATIC:
         entry["float_operators"] = parity.float_operators(content)
     return answers, entry
-
-
-RUNNERS = {"saved_model": parity.load_saved_model, "onnx": onnx.load}

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tl_keras.config.export import WHOLE, ExportConfig
+from tl_keras.config.export import EXACT, ExportConfig
 from tl_keras.export.formats import flatbuffer, litert, quantise, saved_model
 from tl_keras.export.formats.saved_model import Abstains
 from tl_keras.maybe import Maybe
@@ -47,7 +47,7 @@ def convert(
         saved_model.write_plain(model, plain, batch_size, abstains)
         with not_a_pattern(plain) as path:
             content = litert.convert(path, config.allow_flex)
-    quantised = sorted(set(config.formats) - {*WHOLE, "float32"})
+    quantised = sorted(set(config.formats) - set(EXACT))
     if not quantised:
         return Converted(content, None)
     if flex := flatbuffer.flex(content):

@@ -37,6 +37,8 @@ def balanced(strata: np.ndarray, count: int) -> np.ndarray:
 def convert(saved_model: Path, allow_flex: bool = False) -> bytes:
     """Converts the signature `serve` of a SavedModel, and returns the content of the LiteRT file.
 
+    Input and outputs have the converter's names; `metadata.add` gives them those of the signature.
+
     Args:
       allow_flex: whether the file may use TensorFlow's operators (Flex), which few devices have.
 

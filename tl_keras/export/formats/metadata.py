@@ -24,7 +24,10 @@ TENSOR_AXIS_LABELS = 2
 
 
 def add(content: bytes, described: Description) -> bytes:
-    """Returns the file with metadata inside and a ZIP archive of the label file at its end."""
+    """Returns the file with metadata inside and a ZIP archive of the label file at its end.
+
+    Input and outputs, which the converter has named, get the names of the signature `serve`.
+    """
     model = flatbuffer.read(content)
     flatbuffer.name_ends(model)
     model.metadata = [entry for entry in model.metadata or [] if entry.name != NAME]

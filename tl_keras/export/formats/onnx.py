@@ -35,7 +35,11 @@ def write(model: keras.Model, file: Path, abstains: Abstains | None) -> None:
 
 
 def load(file: Path) -> Callable[[Inputs], dict[str, np.ndarray]]:
-    """Returns a function that runs an ONNX file, like `parity.load_litert`."""
+    """Returns a function from prepared examples to the outputs by name, `(examples, ...)`.
+
+    The names are those of `saved_model.serving`: the answer's, such as `probabilities`, and maybe
+    `abstain`.
+    """
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])

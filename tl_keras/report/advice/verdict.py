@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from tl_keras import tasks
+from tl_keras.config.export import EXACT
 from tl_keras.report.drawings.words import (
     count,
     counted,
@@ -21,7 +22,7 @@ from tl_keras.report.read import RunFiles
 from tl_keras.run.result.exports import Exported
 from tl_keras.run.result.part import Scores
 
-FLOATS = ("saved_model", "float32", "float16")
+FLOATS = (*EXACT, "float16")  # Formats whose activations are floats.
 HALF = 0.5  # If a smaller share is right, most answers are wrong, and no class is singled out.
 MINOR = 0.8  # Below this accuracy, or recall of a class, mistakes are not the exception.
 

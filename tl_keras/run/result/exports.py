@@ -112,7 +112,8 @@ class Exported(Measures):
         None, description="What the output abstain does on test. Only with export.abstain."
     )
     latency_ms: Maybe[Latency] = Field(
-        None, description="Time for one example on one thread. null for saved_model and onnx."
+        None,
+        description="Time for one example on one thread. null for files that are not LiteRT files.",
     )
     latency_all_ms: Maybe[Latency] = Field(
         None, description="Time for one example on all cores. Only for LiteRT files."
