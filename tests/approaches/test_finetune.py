@@ -297,7 +297,7 @@ def test_weights_of_another_backbone_are_named(finished_run):
     run = str(finished_run.workdir)
     for model, message in (
         ({"weights": run}, "the model of that run is MobileNet with model.options {'alpha': 0.5}"),
-        ({"weights": "glyphs"}, "glyphs are those of MobileNet .* received MobileNetV2 with {}"),
+        ({"weights": "glyphs"}, "'glyphs' fit only MobileNet .* received MobileNetV2 with {}"),
     ):
         with pytest.raises(ValueError, match=message):
             models.pretrained(ModelConfig(backbone="MobileNetV2", **model), ImageConfig(size=32))
