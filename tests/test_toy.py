@@ -122,7 +122,7 @@ def test_report_uses_the_words_of_modality_and_task(results, task, command):
 def test_model_card_uses_the_words_of_modality_and_task(results, folder, task):
     card = (folder / task / "finetune" / "MODEL_CARD.md").read_text()
     assert f"pipeline_tag: rows-{'to-number' if task == 'numbers' else task}" in card
-    assert " train rows" in card and not re.search(r"\b(image|picture)", card)
+    assert " training rows" in card and not re.search(r"\b(image|picture)", card)
 
 
 def test_killed_run_resumes_to_equal_predictions(results, folder):
