@@ -155,7 +155,7 @@ def streamed(
     def read(epoch: int, first: int) -> tf.data.Dataset:
         numbers = numbers_of(count, how, how.view(epoch))
 
-        def one(position: tf.Tensor, named: tuple[tf.Tensor, tf.Tensor]):
+        def one(position: tf.Tensor, named: tuple[tf.Tensor, tf.Tensor]) -> Any:
             index, content = named
             place = tf.constant(epoch), tf.cast(position, tf.int32)
             return (*place, index, tf.gather(numbers, index)), decoded(index, content)
@@ -250,7 +250,7 @@ def drawn(dataset: Dataset, how: Training, place: tf.Variable) -> tf.data.Datase
         start, end = (epoch * count + step * batch_size for step in (first, steps))
         return tf.data.Dataset.range(start, end).batch(batch_size)
 
-    def draw(indices: tf.Tensor):
+    def draw(indices: tf.Tensor) -> Any:
         examples, labels = dataset.draw(indices)
         targets = tasks.of(how.task, "targets").columns_in_graph(labels, how.width)
         return examples, targets, tf.ones(tf.shape(labels))

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 
@@ -40,9 +40,10 @@ def start(
 def import_path() -> list[str]:
     """Returns `sys.path` without the current folder and with the folder of this package."""
     here = os.path.realpath(os.getcwd())
+    entries: list[Any] = [*sys.path]  # Programs also put paths of other types there.
     kept = [
         entry
-        for entry in sys.path
+        for entry in entries
         if isinstance(entry, str) and os.path.isabs(entry) and os.path.realpath(entry) != here
     ]
     # Last, so that it shadows nothing: in a checkout it may be the current folder.

@@ -12,7 +12,7 @@ from tl_keras.config.whole import RunConfig
 from tl_keras.run import search_state as states
 from tl_keras.run.files import replacing
 from tl_keras.run.result.search import SearchRecord, TrialRecord
-from tl_keras.run.run import DONE, Run, read_result
+from tl_keras.run.run import DONE, OVER, Run, read_result
 from tl_keras.run.search_state import SearchState
 from tl_keras.search import trials
 from tl_keras.search.session import Session
@@ -50,7 +50,7 @@ def promoted(session: Session, state: SearchState) -> Path:
 
 
 def _nothing(config: RunConfig, state: SearchState) -> str:
-    over = [record for record in state.records if record.status == trials.OVER]
+    over = [record for record in state.records if record.status == OVER]
     if not over:
         return (
             f"search.space: none of {len(state.records)} trials succeeded, since all diverged; "

@@ -28,7 +28,7 @@ FACTOR = 3  # Hyperband: the epochs of a round divided by the epochs of the roun
 DIGITS = 4  # significant digits of a value from a range; more are hard to read and change nothing
 
 
-def oracle(config: RunConfig, epochs: int, values: Mapping[str, tuple | Range], folder: str):
+def oracle(config: RunConfig, epochs: int, values: Mapping[str, tuple | Range], folder: str) -> Any:
     """Returns a new KerasTuner oracle for `search.space`.
 
     Args:

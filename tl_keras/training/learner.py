@@ -130,7 +130,7 @@ def learner(
     # Integer variables are counters, such as those of dropout, and equal on all devices.
     statistics = [variable for variable in others if variable.dtype.startswith("float")]
 
-    def on_each(x: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor):
+    def on_each(x: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> Any:
         """Returns one device's share of loss and gradient, and its updated statistics."""
         share, (x, targets, weights) = _part(x, targets, weights)
         trained = [variable.value for variable in network.trainable_variables]
@@ -143,7 +143,7 @@ def learner(
         gradient = _flat(tape.gradient(loss, trained, unconnected_gradients=zero))
         return loss, gradient, [tf.identity(variable.value) for variable in statistics]
 
-    def step(x: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, settings: tf.Tensor):
+    def step(x: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, settings: tf.Tensor) -> Any:
         rate, decay, smoothing, clip_norm, ema = tf.unstack(settings)
         loss, gradient, updated = mirrors.run(
             on_each, (x, layer.smoothed(targets, smoothing), weights)

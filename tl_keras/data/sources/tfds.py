@@ -212,7 +212,7 @@ def _prepare(builder: Any, name: str) -> None:
     # Downloads fail with many kinds of exceptions, and all of them are for the user.
     except Exception as error:
         raise ValueError(
-            f"data.name: {name!r} could not be downloaded: {error or repr(error)}; without a "
+            f"data.name: {name!r} could not be downloaded: {str(error) or repr(error)}; without a "
             "network, prepare the data set elsewhere and set data.path to that TFDS data folder"
         ) from error
 

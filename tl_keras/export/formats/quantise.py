@@ -17,7 +17,7 @@ photographs:
 
 import re
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -204,7 +204,7 @@ def _static(bits: int, floats: Sequence[str]) -> recipe_manager.RecipeManager:
     return recipe
 
 
-RECIPES = {
+RECIPES: dict[str, Callable[[], Any]] = {
     "dynamic": _dynamic,
     "int8": lambda: _static(8, ["INPUT"]),
     "int16x8": lambda: _static(16, ["INPUT", "OUTPUT"]),

@@ -7,6 +7,7 @@ views in two runs.) All geometric operations of a view are combined into one res
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -106,7 +107,9 @@ def mix(
     return tf.switch_case(choice, cases)
 
 
-def _mix_one(images: tf.Tensor, targets: tf.Tensor, entry: Augmentation, seed: tf.Tensor):
+def _mix_one(
+    images: tf.Tensor, targets: tf.Tensor, entry: Augmentation, seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
     alpha = getattr(entry, entry.name)
     views, share = MIXES[entry.name](images, _beta(alpha, seed), seed + 2)
     return views, share * targets + (1 - share) * tf.roll(targets, 1, axis=0)
@@ -172,7 +175,9 @@ def _resample(images: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
     )
 
 
-def _matrix(a: tf.Tensor, b=0.0, c=0.0, d=1.0, x=0.0, y=0.0) -> tf.Tensor:
+def _matrix(
+    a: Any, b: Any = 0.0, c: Any = 0.0, d: Any = 1.0, x: Any = 0.0, y: Any = 0.0
+) -> tf.Tensor:
     """Returns matrices `(batch, 3, 3)` with rows (a b x), (c d y), (0 0 1).
 
     Each argument is `(batch,)` or a number.

@@ -80,7 +80,7 @@ def _draw(seed: int, count: int, size: int) -> tuple[Maybe[np.ndarray], np.ndarr
 
     # In a graph, TensorFlow skips the rendering if only the labels are returned.
     @tf.function(autograph=False)
-    def chunk(indices):
+    def chunk(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         images, labels = glyphs.render(seed, indices, size or 64)
         return (images, labels) if size else (labels, labels)
 
