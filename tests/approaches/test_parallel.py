@@ -318,7 +318,7 @@ def test_average_is_chosen_unless_validation_clearly_prefers_another(wanted):
     found["teacher"] = vague
     assert choose(config, found, data) == "average"
     assert choose(config, {**found, "average": vague}, data) in ("ensemble", "segment_0")
-    worse = {name: vague for name in found} | {"teacher": sure}
+    worse = dict.fromkeys(found, vague) | {"teacher": sure}
     assert choose(config, worse, data) == "average"  # It is right as often.
     wrong = {name: np.roll(sure, 1, axis=1) for name in found} | {"teacher": sure}
     assert choose(config, wrong, data) == "teacher"

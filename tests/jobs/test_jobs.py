@@ -308,7 +308,7 @@ def test_job_of_changed_or_missing_data_is_refused(quick, tmp_path, copied):
     write_json(file, {**needs, "fingerprint": "another"})
     with pytest.raises(ValueError, match="the images have changed since this job was prepared"):
         launch.launch_job(apart)
-    began = {name: "another" for name in needs["began"]}
+    began = dict.fromkeys(needs["began"], "another")
     write_json(file, {**needs, "began": began})
     with pytest.raises(ValueError, match=r"model\..* has changed since the run in .* began"):
         launch.launch_job(apart)

@@ -26,7 +26,7 @@ def test_scores_equal_scikit_learn():
     predicted = probabilities.argmax(axis=1)
     scores = ours.measure(probabilities, labels, NAMES)
     # 1e-12: the same sums in float64, in another order.
-    same = dict(rel=1e-12)
+    same = {"rel": 1e-12}
     assert scores["accuracy"] == metrics.accuracy_score(labels, predicted)
     assert scores["balanced_accuracy"] == pytest.approx(
         metrics.balanced_accuracy_score(labels, predicted), **same

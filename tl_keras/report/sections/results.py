@@ -148,7 +148,7 @@ def _cell(n: int, total: int, right: bool) -> str:
     kind = "right" if right else "wrong"
     # A single mistake among hundreds must still be seen.
     shade = 0.12 + 0.88 * share if n else 0
-    return f'<td class="{kind}" style="--share:{shade:.3f}">{n if n else "·"}</td>'
+    return f'<td class="{kind}" style="--share:{shade:.3f}">{n or "·"}</td>'
 
 
 def calibration(run: RunFiles) -> str:
