@@ -87,8 +87,8 @@ def test_verdict_on_a_good_run(good):
     judged = verdict.verdict(read(good))
     assert judged.answer == "Yes, if one wrong answer in 50 does no harm."
     assert judged.why == [
-        "Expect right answers on 94 to 100 of 100 pictures like these (95% interval, measured on "
-        "1,000 test examples).",
+        "On average, expect right answers on 94 to 100 of 100 pictures like these (95% interval, "
+        "measured on 1,000 test examples).",
         "Always answering “dog”, the largest class, would be right on 51 of 100 of the same "
         "examples.",
         "The weakest class is “cat”: 480 of its 490 examples recognised, 98.0% (95% interval 96.3 "
@@ -108,6 +108,19 @@ def test_verdict_on_a_good_run(good):
         ([[900, 50], [10, 40]], [0.92, 0.95], "It depends: the model is not shown to be right"),
         ([[8, 0], [0, 2]], [0.72, 1.0], "Unknown: too few examples were measured to tell."),
         ([[9, 1], [1, 9]], [0.7, 1.0], "Unknown: too few examples were measured to tell."),
+        (
+            [[27, 23], [23, 27]],
+            [0.40, 0.68],
+            "Not yet: at best 68 of 100 answers are right. The model may be no better than "
+            "guessing: always answering “cat” is right on 50 of 100.",
+        ),
+        (
+            [[33, 17], [17, 33]],
+            [0.52, 0.78],
+            "Not yet: at best 78 of 100 answers are right. The model has learned something: always "
+            "answering “cat” is right on 50 of 100.",
+        ),
+        ([[33, 17], [17, 33]], [0.52, 0.82], "Unknown: too few examples were measured to tell."),
         ([[400, 0], [60, 40]], [0.85, 0.91], "Not for all classes: the model recognises too few"),
         ([[400, 100], [100, 400]], [0.77, 0.83], "Yes, if one wrong answer in 5 does no harm."),
         ([[380, 120], [120, 380]], [0.73, 0.79], "Only if one wrong answer in 4 does no harm."),
@@ -117,6 +130,23 @@ def test_verdict_on_a_good_run(good):
 def test_verdicts(good, rows, interval, answer):
     rewrite(good, test=counted(rows, NAMES, interval=interval))
     assert verdict.verdict(read(good)).answer.startswith(answer)
+
+
+@pytest.mark.parametrize(
+    ("rows", "interval", "ships"),
+    [
+        ([[33, 17], [17, 33]], [0.52, 0.78], False),  # not yet
+        ([[33, 17], [17, 33]], [0.52, 0.82], False),  # unknown
+        ([[70, 5], [22, 3]], [0.64, 0.81], False),  # no
+        ([[400, 100], [100, 400]], [0.77, 0.83], True),  # yes
+        ([[380, 120], [120, 380]], [0.73, 0.79], True),  # only if
+    ],
+)
+def test_the_file_to_ship_is_named_unless_the_verdict_speaks_against_it(
+    good, rows, interval, ships
+):
+    rewrite(good, test=counted(rows, NAMES, interval=interval))
+    assert bool(said(good, "To ship this model")) == ships
 
 
 def test_no_class_is_singled_out_if_most_answers_are_wrong(good):

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from tl_keras.report.advice.advice import Advice, is_chance
+from tl_keras.report.advice import verdict
+from tl_keras.report.advice.advice import Advice
 from tl_keras.report.drawings.words import (
     count,
     interval,
@@ -28,12 +29,13 @@ def on_exports(run: RunFiles) -> Iterable[Advice]:
 
 
 def on_shipping(run: RunFiles) -> Iterable[Advice]:
-    """Yields advice on the file to ship, unless the model is not shown to be better than chance."""
+    """Yields advice on the file to ship, unless the verdict is that the model should not ship."""
     status = run.result.shipped.status if run.result.shipped else "ok"
     if status != "ok":
         yield Advice("No model.tflite can be shipped.", f"{status[:1].upper()}{status[1:]}.")
     pair = figures.to_ship(run)
-    if not pair or is_chance(run):
+    judged = verdict.verdict(run)
+    if not pair or (judged and judged.refuses):
         return
     shipped, export = pair
     facts, median = [megabytes(export.bytes)], figures.median(export)

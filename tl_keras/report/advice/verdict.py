@@ -72,6 +72,7 @@ class Verdict:
 
     answer: str
     why: list[str]
+    refuses: bool  # whether the model cannot be called good enough yet
 
 
 def verdict(run: RunFiles) -> Verdict | None:
@@ -80,7 +81,8 @@ def verdict(run: RunFiles) -> Verdict | None:
     if figures.share_right(run, scores) is None or not all(map(is_number, scores.interval)):
         return None
     why = [_expected(run), *_chance(run), *_weakest(run), *_sure(run), ABOUT_INTERVALS]
-    return Verdict(_answer(run, scores), why)
+    refused = _refused(run, scores)
+    return Verdict(refused or _answer(run, scores), why, bool(refused))
 
 
 ABOUT_INTERVALS = (
@@ -89,15 +91,30 @@ ABOUT_INTERVALS = (
 )
 
 
-def _answer(run: RunFiles, scores: Scores) -> str:
-    right, (low, high) = figures.share_right(run, scores), scores.interval
-    many = run.answer_nouns[1]
-    compared = figures.against_majority(run)
-    if compared == "open" or (compared != "chance" and high - low > figures.WIDE):
-        return "Unknown: too few examples were measured to tell."
-    largest = quoted((figures.majority(run) or [""])[0])
+def _refused(run: RunFiles, scores: Scores) -> str:
+    """Returns why the model cannot be called good enough yet; "" if the user can judge that."""
+    compared, (low, high) = figures.against_majority(run), scores.interval
+    name, share = figures.majority(run) or ("", 0)
     if compared == "chance":
-        return f"No: the model is not shown to be better than always answering {largest}."
+        return f"No: the model is not shown to be better than always answering {quoted(name)}."
+    if compared != "open" and high - low <= figures.WIDE:
+        return ""
+    if compared == "trade" or high >= MINOR:  # The interval covers good models and bad ones.
+        return "Unknown: too few examples were measured to tell."
+    best = f"Not yet: at best {100 * high:.0f} of 100 answers are right."
+    if not name:
+        return best
+    always = f"always answering {quoted(name)} is right on {100 * share:.0f} of 100"
+    if compared == "open":
+        return f"{best} The model may be no better than guessing: {always}."
+    return f"{best} The model has learned something: {always}."
+
+
+def _answer(run: RunFiles, scores: Scores) -> str:
+    """Returns the condition under which the model is good enough."""
+    right, many = figures.share_right(run, scores), run.answer_nouns[1]
+    compared = figures.against_majority(run)
+    largest = quoted((figures.majority(run) or [""])[0])
     if compared == "trade":
         return (
             "It depends: the model is not shown to be right more often than always answering "
@@ -117,8 +134,9 @@ def _expected(run: RunFiles) -> str:
     split, scores = figures.scored(run)
     low, high = (100 * value for value in scores.interval)
     return (
-        f"Expect right answers on {low:.0f} to {high:.0f} of 100 {run.plain_nouns[1]} like these "
-        f"(95% interval, measured on {count(scores.n)} {run.split_name(split)} examples)."
+        f"On average, expect right answers on {low:.0f} to {high:.0f} of 100 "
+        f"{run.plain_nouns[1]} like these (95% interval, measured on "
+        f"{count(scores.n)} {run.split_name(split)} examples)."
     )
 
 
