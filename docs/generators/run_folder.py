@@ -158,7 +158,11 @@ ROWS = (
         "what it holds out, and `result.json`. `fold_all/`: the search on all examples.",
         ("cross_validate",),
     ),
-    Row("folds.csv", "The fold that holds out each file, by repetition.", ("cross_validate",)),
+    Row(
+        "folds.csv",
+        "The fold that holds out each file, by repetition: 0 is the fold in `fold_0/`.",
+        ("cross_validate",),
+    ),
     Row(
         "label_quality.csv",
         "All examples, the most doubtful label first. `quality`: probability of the label minus "

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import shutil
 from collections import Counter
 
@@ -51,6 +52,39 @@ def frozen(quick) -> dict:
 def of_heads(frozen, tmp_path_factory):
     """A finished cross-validation that only fits heads. Tests read it and do not change it."""
     return tl_keras.cross_validate(frozen, tmp_path_factory.mktemp("runs") / "heads")
+
+
+@pytest.fixture(scope="module")
+def untested(frozen, tmp_path_factory):
+    """A finished cross-validation without a test split, and the lines that it logged."""
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    asked = changed(frozen, data={"test": 0}, export={"formats": ["float32", "dynamic"]})
+    try:
+        run = tl_keras.cross_validate(asked, tmp_path_factory.mktemp("runs") / "untested")
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+    return run, lines
+
+
+def test_log_has_no_score_of_examples_that_trained_the_model(untested):
+    run, lines = untested
+    n = len(rows(run.workdir / "fold_0"))
+    for name, entry in run.result["export"].items():
+        line = next(line for line in lines if line.startswith(f"export {name}: "))
+        agreement = f"agreement {entry['agreement']:.3f} with the model on {n} examples"
+        assert line.endswith(f" MB, {agreement}, ok")
+
+
+def test_log_calls_a_fold_by_the_name_of_its_folder(untested):
+    lines = [line for line in untested[1] if line.startswith("fold_")]
+    assert [line.split(":")[0] for line in lines] == [f"fold_{i}, {i + 1} of 3" for i in range(3)]
 
 
 def test_exports_are_proved_on_the_held_out_examples_of_a_fold(dealt):

@@ -160,3 +160,12 @@ def test_a_missing_data_json_is_explained(tmp_path, pipeline, message):
     config = configs.from_tree({"data": {"source": "digits"}})
     with pytest.raises(ValueError, match=message):
         new_files.recorded(Run(tmp_path, config, pipeline))
+
+
+@pytest.mark.parametrize("inside", ["fold_0", "search/trial_3"])
+def test_message_about_a_part_of_a_run_names_the_whole_run(tmp_path, inside):
+    (tmp_path / "data.json").write_text("{}")
+    config = configs.from_tree({"data": {"source": "digits"}})
+    part = Run(tmp_path / inside, config, "fold")
+    with pytest.raises(ValueError, match=f"is a fold, .* whole run, {str(tmp_path)!r}"):
+        new_files.recorded(part)

@@ -5,7 +5,7 @@ from functools import partial
 
 from handmade import verdict
 
-from tl_keras.export.repair import rank, repair
+from tl_keras.export.repair import operators, rank, repair
 from tl_keras.run.result.exports import RepairStep
 from tl_keras.tasks.classification.exports import is_sound
 
@@ -34,6 +34,10 @@ def test_as_few_operators_as_possible_are_kept_float():
         assert set(result.kept) == needed
         assert result.verdict["lost"] == 0
         assert result.steps[0] == RepairStep(kept=0, lost=0.2, agreement=0.8, moved=0.0)
+
+
+def test_one_operator_is_not_called_operators():
+    assert [operators(count) for count in (0, 1, 2)] == ["0 operators", "1 operator", "2 operators"]
 
 
 def test_few_costly_operators_are_found_in_few_runs():

@@ -181,8 +181,8 @@ def log(fold: Fold, number: int, count: int) -> None:
     names = tasks.of(fold.run.config.task, "names")
     main, objective = names.MAIN, names.OBJECTIVE
     logging.info(
-        "fold %d/%d: %s %.3f on %d held-out examples, %s %.3f, kept: %s",
-        *(number + 1, count, main.replace("_", " "), scores[main], scores.n),
+        "%s, %d of %d: %s %.3f on %d held-out examples, %s %.3f, kept: %s",
+        *(fold.run.workdir.name, number + 1, count, main.replace("_", " "), scores[main], scores.n),
         *(objective.replace("_", " "), scores[objective], model.kept),
     )
 

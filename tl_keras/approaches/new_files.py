@@ -44,9 +44,16 @@ def recorded(run: Run) -> dict[str, Any]:
             )
         raise ValueError(
             f"{folder} is a {run.pipeline}, which is part of another run and has no data.json; "
-            "expected the folder of the whole run"
+            f"expected the folder of the whole run{_around(run)}"
         )
     return json.loads(file.read_text(encoding="utf-8"))
+
+
+def _around(run: Run) -> str:
+    """Returns ", FOLDER" with the run that a job is part of; "" if it is not near."""
+    # A fold is directly inside its run; a trial is inside the folder `search`.
+    above = [path for path in run.workdir.parents[:2] if (path / "data.json").is_file()]
+    return f", {str(above[0])!r}" if above else ""
 
 
 def nouns(run: Run) -> tuple[str, str]:

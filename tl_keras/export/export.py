@@ -13,7 +13,7 @@ from absl import logging
 from tl_keras import tasks
 from tl_keras.config.export import EXACT, NOT_LITERT, ExportConfig
 from tl_keras.data.inputs import Inputs
-from tl_keras.export import parity, proof
+from tl_keras.export import parity, proof, repair
 from tl_keras.export.formats import flatbuffer, litert
 from tl_keras.export.formats.converted import Converted, content_of, convert, shape_of
 from tl_keras.export.proof import OK, Subject, Writing, file_name
@@ -62,7 +62,7 @@ def export(subject: Subject, writing: Writing, judge: Subject | None = None) -> 
             judged_by = judge or subject, judge_converted
             entry = proof.quantised(name, (subject, converted), judged_by, writing)
         results[name] = entry
-        _log(name, entry, writing.task)
+        _log(name, entry, writing.task, subject)
     for made, entry in results.items():
         final = file_name(made, rejected=entry.status != OK)
         (writing.folder / file_name(made)).rename(writing.folder / final)
@@ -130,9 +130,13 @@ def _converted(subject: Subject, writing: Writing) -> Converted:
     return convert(subject.model, examples, writing.config, writing.abstains, writing.folder)
 
 
-def _log(name: str, result: Exported, task: str) -> None:
-    repaired = f", {len(result.repair.kept)} operators kept float" if result.repair else ""
-    main = tasks.of(task, "names").MAIN
-    measured = f", {main.replace('_', ' ')} {result[main]:.3f}" if main in result else ""
+def _log(name: str, result: Exported, task: str, subject: Subject) -> None:
+    kept = len(result.repair.kept) if result.repair else 0
+    repaired = f", {repair.operators(kept)} kept float" if kept else ""
+    main, measured = tasks.of(task, "names").MAIN, ""
+    if main in result and not subject.trained_on_last:
+        measured = f", {main.replace('_', ' ')} {result[main]:.3f}"
+    elif result.agreement is not None:
+        measured = f", agreement {result.agreement:.3f} with the model on {result.n} examples"
     size = result.bytes / 1e6
     logging.info("export %s: %.2f MB%s, %s%s", name, size, measured, result.status, repaired)

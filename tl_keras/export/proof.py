@@ -36,17 +36,24 @@ class Subject:
       inputs: prepared examples of train (to calibrate), val (to judge) and test (to report).
       reference: the model's own answers on val and, if there is one, on test.
       on: what `val` contains, in words, as in "loses 0.02 of accuracy on validation".
+      trained_on_val: whether the model was trained on `val`, so that its score there means nothing.
     """
 
     model: keras.Model
     inputs: dict[str, Inputs]
     reference: dict[str, np.ndarray]
     on: str = "validation"
+    trained_on_val: bool = False
 
     @property
     def last(self) -> str:
         """Returns the split on which files are reported: test, or val without a test split."""
         return "test" if "test" in self.reference else "val"
+
+    @property
+    def trained_on_last(self) -> bool:
+        """Returns whether the model was trained on the examples on which files are reported."""
+        return self.trained_on_val and self.last == "val"
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def repair(
             verdicts[count] = judge(ranked[:count])
             steps.append(_step(count, verdicts[count]))
             loss = verdicts[count].lost
-            logging.info("export: with %d operators kept float, loses %.3f", count, loss)
+            logging.info("export: with %s kept float, loses %.3f", operators(count), loss)
         return is_sound(verdicts[count])
 
     too_few, enough = 0, None
@@ -71,6 +71,11 @@ def repair(
         middle = (enough + too_few) // 2
         enough, too_few = (middle, too_few) if holds(middle) else (enough, middle)
     return Repaired(tuple(ranked[:enough]), verdicts[enough], steps)
+
+
+def operators(count: int) -> str:
+    """Returns a number of operators with its noun, such as "1 operator"."""
+    return f"{count} operator{'' if count == 1 else 's'}"
 
 
 def rank(candidates: Sequence[int], cost: Callable[[Sequence[int]], float]) -> list[int]:

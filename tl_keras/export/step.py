@@ -74,7 +74,7 @@ def _exported(
     missing = [name for name in ("val", "test") if name not in probabilities]
     known = {**evaluation.predict(run, model, data, missing), **probabilities}
     on = "validation" if held_out is None else f"its training {run.config.nouns[1]}"
-    subject = proof.Subject(model, data.inputs, known, on)
+    subject = proof.Subject(model, data.inputs, known, on, held_out is not None)
     folder = run.workdir / export.FOLDER
     threshold = _threshold(run, held_out or (known["val"], data.inputs["val"].labels))
     with run.timed("export"), export.unfinished(folder) as new:
@@ -88,7 +88,7 @@ def _exported(
         entries = export.export(subject, writing, judge)
         if about.labels:
             write_text(new / LABELS, label_lines(about))
-        if held_out is not None and subject.last == "val":
+        if subject.trained_on_last:
             entries = {name: _unmeasured(entry, run.config.task) for name, entry in entries.items()}
         shipped = _ship(run, data, entries, writing, subject.last)
         beside = [name for name in (LABELS, *BESIDE) if (new / name).exists()]
