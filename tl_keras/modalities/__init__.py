@@ -59,6 +59,7 @@ show: HTML and sentences about examples, for the report.
   thumbnails, written, image, explained    examples as HTML
   prepared, on_device           sentences: the preparation; how the shipped file does on raw files
   findings(found) -> {title: HTML}    findings of `examine` that only this modality has
+  more_detail(settings, found)  a field and a sentence if the model sees less than the files have
   ODD                           keys of the findings that list examples as `odd`, and the property
                                 in which these examples are unusual
   WHY_ODD, EXPLAINED, NOT_EXPLAINED, SHIFTS    sentences, or parts of one; see those of image

@@ -258,6 +258,16 @@ def test_confident_mistakes_are_named(good):
     assert "at least 90% sure of these answers" in line
 
 
+def test_mistakes_whose_labels_are_doubted_are_named_once(good):
+    write_answers(good, [("cat", "dog", 0.9 + i / 100) for i in range(5)])
+    suspect = {"split": "test", "label": "cat", "suggested": "dog", "probability": 0.9}
+    doubted = [{"file": f"{i}.png", **suspect} for i in range(5)]
+    (good / "findings.json").write_text(json.dumps({"suspects": doubted[:4]}))
+    assert said(good, "Look at the most confident mistakes: 4.png.")
+    (good / "findings.json").write_text(json.dumps({"suspects": doubted}))
+    assert said(good, "Check 5 labels") and not said(good, "Look at the most confident")
+
+
 def test_doubtful_labels_and_leaks_are_named(good):
     (good / "findings.json").write_text(json.dumps(findings()))
     line = said(good, "Keep near-duplicates in one split.")

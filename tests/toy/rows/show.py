@@ -18,6 +18,10 @@ def prepared(settings):
     return f"input: {settings.get('length')} numbers"
 
 
+def more_detail(settings, found):
+    return None
+
+
 def on_device(device, right):
     return "Measured on the original files."
 

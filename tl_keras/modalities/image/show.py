@@ -135,6 +135,29 @@ def prepared(settings: Mapping[str, Any]) -> str:
     return f"input: uint8 RGB, {how}; normalisation is inside the model"
 
 
+def more_detail(settings: Mapping[str, Any], examined: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Returns an override that shows the model more detail, and why; None if there is no more.
+
+    Args:
+      settings: the section `image` of a config, unchecked.
+      examined: the result of `examine`.
+    """
+    sizes, size = examined.get("sizes") or {}, settings.get("size")
+    medians = [(list(sizes.get(side) or []) + [None] * 3)[1] for side in ("width", "height")]
+    if not is_number(size) or not all(map(is_number, medians)):
+        return None
+    # Twice the pixels take about twice the time. Backbones halve the sides five times.
+    larger = 32 * round(size * 2**0.5 / 32)
+    if min(medians) < larger:
+        return None
+    why = (
+        f"The images have {number(medians[0])} × {number(medians[1])} pixels in the median, but "
+        f"the model sees {number(size)} × {number(size)}. At {larger} × {larger} it sees more "
+        f"detail and takes about {(larger / size) ** 2:.1f} times as long."
+    )
+    return f"image.size={larger}", why
+
+
 def on_device(device: OnFiles, right: str) -> str:
     """Returns a sentence: how the shipped file does on the original image files.
 

@@ -8,10 +8,11 @@ from tl_keras.report.read import RunFiles
 
 @dataclass(frozen=True)
 class Advice:
-    """Something to do, and the figures that are the reason for it."""
+    """Something to do, the figures that are the reason, and the command line that does it."""
 
     do: str
     why: str
+    command: str = ""
 
 
 def is_chance(run: RunFiles) -> bool:

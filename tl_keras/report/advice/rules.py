@@ -1,13 +1,13 @@
 """Advice on a run, each with its reason, as plain text. The rules are rules of thumb."""
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tl_keras.report.advice import on_search
+from tl_keras.report.advice import on_improving, on_search
 from tl_keras.report.advice.advice import Advice, is_chance
 from tl_keras.report.advice.on_exports import on_exports, on_shipping
 from tl_keras.report.advice.on_files import on_dropped, on_unread
+from tl_keras.report.advice.on_improving import on_labels
 from tl_keras.report.drawings.words import (
     count,
     counted,
@@ -75,10 +75,9 @@ def _on_size(run: RunFiles) -> Iterable[Advice]:
     right = figures.share_right(run, scores)
     if right is None or not 0 < scores.n < FEW:
         return
-    n = scores.n
-    # n for a normal interval of +-3 points; at 100% as if one answer in n + 2 were wrong.
-    share = min(right, (n + 1) / (n + 2))
-    needed = math.ceil(share * (1 - share) * (1.96 / 0.03) ** 2 / 10) * 10
+    if on_improving.cross_validate_line(run) or (run.holds_out and list(on_labels(run))):
+        return  # That advice also says on how many examples to measure.
+    n, needed = scores.n, on_improving.needed(right, scores.n)
     if needed > n:
         yield Advice(
             f"Measure on more examples: about {count(needed)}.",
@@ -207,13 +206,15 @@ def on_suspects(run: RunFiles) -> Iterable[Advice]:
         trust = label_doubts.trust(run.findings)
         yield Advice(
             f"Check {counted(len(suspects), 'label')} that may be wrong: {_files(suspects)}.",
-            "A model that was not trained on these examples is confident of another label; see "
+            "A model that was not trained on these examples prefers another label; see "
             f"Data check.{f' {trust}' if trust else ''}",
         )
 
 
 def _on_mistakes(run: RunFiles) -> Iterable[Advice]:
-    sure = [p for p in figures.wrong(run) if p.probability >= figures.SURE]
+    doubted = {str(entry.get("file")) for entry in label_doubts.listed(run.findings)}
+    every = [p for p in figures.wrong(run) if p.probability >= figures.SURE]
+    sure = [p for p in every if p.file not in doubted]  # `on_suspects` names the others.
     if sure:
         yield Advice(
             f"Look at the most confident mistakes: {_files([p.file for p in sure])}.",
@@ -331,6 +332,10 @@ RULES = (
     _on_teacher,
     on_leaks,
     on_twins,
+    on_improving.on_guessing,
+    on_improving.on_fine_tuning,
+    on_improving.on_measuring,
+    on_labels,
     on_suspects,
     _on_mistakes,
     _on_classes,
@@ -340,6 +345,7 @@ RULES = (
     _on_depth,
     _on_search,
     _on_fit,
+    on_improving.on_models,
     on_quarantined,
     on_dropped,
     on_exports,

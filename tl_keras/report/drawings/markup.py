@@ -42,9 +42,12 @@ def items(lines: Sequence[str], kind: str = "") -> str:
     return f"<ul{of_kind}>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
 
 
-def steps(pairs: Iterable[tuple[str, str]]) -> str:
-    """Returns a numbered list of pairs of plain texts: what to do, and why."""
-    rows = [f"<li><strong>{escape(do)}</strong> {escape(why)}</li>" for do, why in pairs]
+def steps(lines: Iterable[tuple[str, ...]]) -> str:
+    """Returns a numbered list of plain texts: what to do, why, and perhaps a command line."""
+    rows = []
+    for do, why, *commands in lines:
+        copied = "".join(f"<code>{escape(command)}</code>" for command in commands if command)
+        rows.append(f"<li><strong>{escape(do)}</strong> {escape(why)}{copied}</li>")
     return f'<ol class="advice">{"".join(rows)}</ol>'
 
 

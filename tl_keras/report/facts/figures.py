@@ -156,6 +156,28 @@ def majority(run: RunFiles) -> Maybe[tuple[str, float]]:
     return name, sizes[name] / sum(sizes.values())
 
 
+@dataclass(frozen=True)
+class Constant:
+    """What an answer that is always the same would score on a split."""
+
+    name: str  # the largest class
+    share: float  # accuracy of always answering it
+    log_loss: float  # of always giving the shares of the classes, in nats
+
+
+def constant(run: RunFiles, split: str) -> Constant | None:
+    """Returns the scores of a constant answer on a split; None if its classes are not known."""
+    scores = measured(run, split)
+    known = scores["classes"] if scores and run.counts_right else {}
+    sizes = {name: record.n for name, record in known.items() if record.n > 0}
+    total = sum(sizes.values())
+    if not total:
+        return None
+    name = max(sizes, key=lambda name: sizes[name])
+    shares = [n / total for n in sizes.values()]
+    return Constant(name, sizes[name] / total, -sum(share * math.log(share) for share in shares))
+
+
 def against_majority(run: RunFiles) -> str:
     """Compares the model with always giving the most frequent answer, which needs no model.
 

@@ -71,7 +71,7 @@ def render(run: RunFiles) -> str:
     filled = {title: body for title, body in filled.items() if body}
     parts = [
         _verdict(run),
-        section("What to do", steps((line.do, line.why) for line in lines) if lines else CALM),
+        section("What to do", steps((a.do, a.why, a.command) for a in lines) if lines else CALM),
         contents(filled),
         *(section(title, body) for title, body in filled.items()),
     ]

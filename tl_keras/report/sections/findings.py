@@ -143,7 +143,7 @@ def _suspects(run: RunFiles) -> str:
         ]
         cells.append((_images(run, [picture], [file]), lines))
     above = f"{counted(len(suspects), *run.plain_nouns)}, the most doubtful label first"
-    above += f"{cut(suspects)}. A model that was not trained on them is confident of another label."
+    above += f"{cut(suspects)}. A model that was not trained on them prefers another label."
     if trust := label_doubts.trust(run.findings):
         above += f" {trust}"
     if run.holds_out:

@@ -1,0 +1,60 @@
+"""Writes command lines that repeat a run's data, model and training with another command."""
+
+import json
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import PurePath
+from typing import Any
+
+from tl_keras.config import text
+from tl_keras.modalities import MODALITIES
+
+# The sections that say which data a model learns from, and how.
+SECTIONS = ("data", *MODALITIES, "model", "fit")
+
+
+def command_line(command: str, tree: Mapping[str, Any], *overrides: str, folder: str = "") -> str:
+    """Returns a command line with the values of a config that are not the defaults.
+
+    Args:
+      command: its name, such as `cross_validate`.
+      tree: the whole config as nested dicts, as in `config.yaml`; unchecked.
+      overrides: further fields, as in `data.test=0`; they replace those of `tree`.
+      folder: what the name of the run's folder adds to the name of the data; empty if the command
+        takes its default folder.
+    """
+    data = _section(tree, "data")
+    path, replaced = data.get("path"), {entry.partition("=")[0] for entry in overrides}
+    words = ["tl-keras", command]
+    if path and data.get("source") in ("folder", "csv"):  # `--data` sets path and source.
+        words.append(f"--data={path}")
+        replaced |= {"data.path", "data.source"}
+    if folder:
+        name = data.get("name") or (PurePath(str(path)).stem if path else data.get("source"))
+        words.append(f"--workdir=runs/{name}_{folder}")
+    for entry in (*_changed(tree, replaced), *overrides):
+        words += ["--set", entry]
+    return shlex.join(words)
+
+
+def _changed(tree: Mapping[str, Any], without: set[str]) -> Iterator[str]:
+    defaults = text.to_tree(text.from_tree({"data": {"path": "."}}))
+    for section in SECTIONS:
+        for field, value in _section(tree, section).items():
+            name, usual = f"{section}.{field}", defaults.get(section, {}).get(field)
+            if value != usual and name not in without:
+                yield f"{name}={_written(value)}"
+
+
+def _written(value: Any) -> str:
+    """Returns a value as YAML on one line; a text without quotes, if YAML reads it as that text."""
+    if isinstance(value, str) and re.fullmatch(r"[/~][\w./+-]*|[A-Za-z]{5,}\w*", value):
+        return value
+    # Without escapes: YAML reads JSON's escape of a character beyond 16 bits as two characters.
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _section(tree: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    section = tree.get(name)
+    return section if isinstance(section, dict) else {}
