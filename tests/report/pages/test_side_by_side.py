@@ -162,6 +162,47 @@ def test_validation_is_not_compared_with_the_test_split_of_another_run(two):
     assert "B was measured on validation examples, the others on test examples." in page(*two)
 
 
+def hold_out(run) -> None:
+    """Turns a run into a cross-validation, whose validation scores are of all training examples."""
+    data = json.loads((run / "data.json").read_text())
+    change(run, "data.json", **{k: {"train": data[k]["test"]} for k in ("splits", "digests")})
+    text = (run / "predictions.csv").read_text()
+    (run / "predictions.csv").write_text(text.replace(",test,", ",val,"))
+    rewrite(run, test=None, pipeline="cross_validate")
+
+
+def test_cross_validated_runs_are_compared_on_what_they_held_out(two):
+    for run in two:
+        hold_out(run)
+    (difference,) = compared(*two)
+    assert (difference.won, difference.lost, difference.n) == (25, 0, N)
+    text = page(*two)
+    assert "Prefer A to B." in text
+    assert "held-out example" in text and "validation example" not in text
+
+
+def test_cross_validated_runs_of_other_data_say_so(two):
+    answer(two[1], set(), range(10, N + 10))
+    for run in two:
+        hold_out(run)
+    assert compared(*two) is None
+    text = page(*two)
+    assert "B was measured on other held-out examples." in text
+    assert "Cross-validated runs on the same examples are compared on what they held out." in text
+    sizes = f"A has {N} examples and B has {N} examples, copies not counted"
+    assert f"The data differ, too: {sizes}; {N - 10} of them are in all runs." in text
+
+
+def test_held_out_scores_are_not_compared_with_validation_scores(two):
+    for run in two:
+        hold_out(run)
+    data = json.loads((two[1] / "data.json").read_text())
+    change(two[1], "data.json", **{k: {"val": data[k]["train"]} for k in ("splits", "digests")})
+    rewrite(two[1], pipeline="finetune")
+    assert compared(*two) is None
+    assert "B was measured on validation examples, the others on held-out" in page(*two)
+
+
 def test_of_many_classes_the_lowest_are_shown(two):
     names = [f"c{i:02d}" for i in range(50)]
     rows = [[2 if i == j else 0 for j in range(50)] for i in range(50)]

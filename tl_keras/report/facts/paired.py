@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from tl_keras import tasks
-from tl_keras.report.drawings.words import split_name
 from tl_keras.report.facts import figures
 from tl_keras.report.read import RunFiles
 from tl_keras.report.sections import results
@@ -61,14 +60,14 @@ class _MeasuredOn:
     """What a run was measured on; equal for runs that can be compared."""
 
     task: str
-    split: str
+    split: str  # its name in a sentence
     examples: frozenset  # of content, its repetition and label; empty if that is not known
 
 
 def _measured_on(run: RunFiles) -> _MeasuredOn:
     answers = _answers(run)
     examples = frozenset((key, label) for key, (label, _) in answers.items())
-    return _MeasuredOn(run.task, figures.predicted(run)[0], examples)
+    return _MeasuredOn(run.task, run.split_name(figures.predicted(run)[0]), examples)
 
 
 def _why_apart(kind: _MeasuredOn, most: _MeasuredOn | None) -> str:
@@ -77,9 +76,8 @@ def _why_apart(kind: _MeasuredOn, most: _MeasuredOn | None) -> str:
     if kind.task != most.task:
         return f"solves another task, {kind.task} instead of {most.task}"
     if kind.split != most.split:
-        splits = split_name(kind.split), split_name(most.split)
-        return f"was measured on {splits[0]} examples, the others on {splits[1]} examples"
-    return f"was measured on other {split_name(kind.split)} examples"
+        return f"was measured on {kind.split} examples, the others on {most.split} examples"
+    return f"was measured on other {kind.split} examples"
 
 
 def against_best(named: Named) -> list[Difference] | None:
@@ -111,8 +109,10 @@ def _answers(run: RunFiles) -> dict[tuple[str, int], tuple[str, str]]:
     """
     split, _ = figures.predicted(run)
     predictions = [p for p in run.predictions if p.split == split]
-    names = (run.data.get("splits") or {}).get(split) or []
-    digests = (run.data.get("digests") or {}).get(split) or []
+    # Cross-validation holds out each training example once, and calls these answers "val".
+    listed = "train" if run.holds_out and split == "val" else split
+    names = (run.data.get("splits") or {}).get(listed) or []
+    digests = (run.data.get("digests") or {}).get(listed) or []
     content = dict(zip(names, digests, strict=False))
     if not predictions or any(p.file not in content for p in predictions):
         return {}

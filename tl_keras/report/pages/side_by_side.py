@@ -18,7 +18,6 @@ from tl_keras.report.drawings.words import (
     listed,
     megabytes,
     milliseconds,
-    split_name,
 )
 from tl_keras.report.facts import figures, paired
 from tl_keras.report.facts.compared import between, gap
@@ -127,7 +126,8 @@ def _meaning(named: Named, compared: list[paired.Difference] | None) -> Iterable
         yield (
             "Measure the runs on one test split.",
             f"{_apart(reasons)} Runs share a test split if data and data.split_seed are the same. "
-            "A difference between scores on different examples may come from the examples.",
+            f"{ONE_DATA_SET if any(run.holds_out for _, run in named) else ''}A difference between "
+            "scores on different examples may come from the examples.",
         )
     if compared is None:
         return
@@ -162,6 +162,9 @@ def _meaning(named: Named, compared: list[paired.Difference] | None) -> Iterable
         )
 
 
+ONE_DATA_SET = "Cross-validated runs on the same examples are compared on what they held out. "
+
+
 def _apart(reasons: dict[str, str]) -> str:
     """Sentences on the runs that are not compared."""
     return " ".join(f"{letter} {why}." for letter, why in reasons.items())
@@ -190,8 +193,8 @@ def _scores(named: Named) -> str:
         [
             "Measured on",
             *(
-                counted(scores.n if scores else None, f"{split_name(split)} example")
-                for split, scores in measured
+                counted(scores.n if scores else None, f"{run.split_name(split)} example")
+                for (_, run), (split, scores) in zip(named, measured, strict=True)
             ),
         ]
     ]
@@ -309,11 +312,27 @@ def _config(named: Named) -> str:
     differing = [
         name for name in names if any(fields.get(name) != flat[0].get(name) for fields in flat)
     ]
+    data = note(text) if (text := _data(named)) else ""
     if not differing:
-        return note("The configs are equal.")
+        return note("The configs are equal.") + data
     rows = [[escape(n), *(escape(_plain(fields.get(n))) for fields in flat)] for n in differing]
     above = f"{counted(len(differing), 'field')} {'differs' if len(differing) == 1 else 'differ'}."
-    return table(above, ["Field", *_heads(named)], rows)
+    return table(above, ["Field", *_heads(named)], rows) + data
+
+
+def _data(named: Named) -> str:
+    """Returns a sentence on the examples that only some runs have; "" if all have the same ones."""
+    contents = {letter: _content(run) for letter, run in named}
+    if not all(contents.values()) or len(set(contents.values())) == 1:
+        return ""
+    sizes = listed([f"{letter} has {counted(len(c), 'example')}" for letter, c in contents.items()])
+    shared = count(len(frozenset.intersection(*contents.values())))
+    return f"The data differ, too: {sizes}, copies not counted; {shared} of them are in all runs."
+
+
+def _content(run: RunFiles) -> frozenset[str]:
+    digests = (run.data.get("digests") or {}).values()
+    return frozenset(d for of_split in digests for d in of_split or () if isinstance(d, str))
 
 
 def _flat(tree: dict, above: str = "") -> Iterable[tuple[str, Any]]:
