@@ -62,7 +62,8 @@ show: HTML and sentences about examples, for the report.
   more_detail(settings, found)  a field and a sentence if the model sees less than the files have
   ODD                           keys of the findings that list examples as `odd`, and the property
                                 in which these examples are unusual
-  WHY_ODD, EXPLAINED, NOT_EXPLAINED, SHIFTS    sentences, or parts of one; see those of image
+  WHY_ODD, EXPLAINED, NOT_EXPLAINED, NOT_EXPLAINED_IN_FOLDS, SOME_NOT_EXPLAINED, SHIFTS
+                                sentences, or parts of one; see those of image
 predict_inputs: as_given(values)   paths and in-memory examples from the arguments of `predict`
 own_model: start, features, warn    layers before and after a user's own model
 bundle: TASKS, spec_of, measure, measured_sentence, write    the folder `export/device/`

@@ -58,6 +58,31 @@ def test_missing_heat_maps_are_explained(workdir):
     change(workdir, "pictures/index.json", mistakes=[entry])
     text = mistakes.mistakes(read(workdir))
     assert "There are no heat maps" in text and text.count("<img ") == 1
+    assert "no feature map" in text
+
+
+def test_missing_heat_maps_of_folds_have_their_own_reason(workdir):
+    write_pictures(workdir)
+    answers = (workdir / "predictions.csv").read_text().replace(",test,", ",val,")
+    (workdir / "predictions.csv").write_text(answers)
+    entry = {"file": "sub/<b>.png", "split": "val", "heat": None}
+    change(workdir, "pictures/index.json", mistakes=[entry])
+    rewrite(workdir, test=None, pipeline="cross_validate")
+    text = mistakes.mistakes(read(workdir))
+    assert "each of these answers comes from the model of a fold" in text
+    assert "no feature map" not in text
+
+
+def test_a_picture_without_a_heat_map_beside_others_is_explained(workdir):
+    reason = "An image without a heat map has no area that supports the prediction."
+    write_pictures(workdir)
+    # Two of the three mistakes are in no index.
+    assert reason in mistakes.mistakes(read(workdir))
+    (workdir / "predictions.csv").write_text(
+        "file,split,label,prediction,probability\nsub/<b>.png,test,dog,cat,0.9\n"
+    )
+    text = mistakes.mistakes(read(workdir))
+    assert "Grad-CAM" in text and reason not in text
 
 
 @pytest.mark.parametrize("name", ["../../outside.png", "/etc/passwd", "heat_00.png", 7, "a b.jpg"])

@@ -27,7 +27,7 @@ def on_device(device, right):
 
 
 ODD = {}
-WHY_ODD = EXPLAINED = NOT_EXPLAINED = ""
+WHY_ODD = EXPLAINED = NOT_EXPLAINED = NOT_EXPLAINED_IN_FOLDS = SOME_NOT_EXPLAINED = ""
 SHIFTS = "other sensors and times"
 
 

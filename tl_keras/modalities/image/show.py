@@ -29,6 +29,11 @@ EXPLAINED = (
 NOT_EXPLAINED = (
     "There are no heat maps, because this model has no feature map or nothing in it stood out."
 )
+NOT_EXPLAINED_IN_FOLDS = (
+    "There are no heat maps, because each of these answers comes from the model of a fold. The "
+    "final model was trained on these images, so it would explain other answers."
+)
+SOME_NOT_EXPLAINED = "An image without a heat map has no area that supports the prediction."
 SHIFTS = "other cameras, places, populations or times"
 
 

@@ -35,8 +35,11 @@ def mistakes(run: RunFiles) -> str:
 def _about_heats(run: RunFiles, heats: list[Any | None]) -> str:
     show = part(run.modality, "show")
     if any(heats):
-        return show.EXPLAINED
-    return show.NOT_EXPLAINED if run.pictures.get("mistakes") else ""
+        return f"{show.EXPLAINED}{'' if all(heats) else f' {show.SOME_NOT_EXPLAINED}'}"
+    if not run.pictures.get("mistakes"):
+        return ""
+    of_folds = run.holds_out and figures.predicted(run)[0] == "val"
+    return show.NOT_EXPLAINED_IN_FOLDS if of_folds else show.NOT_EXPLAINED
 
 
 def _heat(run: RunFiles, mistake: Prediction) -> Any | None:
