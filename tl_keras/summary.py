@@ -9,6 +9,7 @@ from tl_keras.config.messages import with_article
 from tl_keras.data.examples import Quarantined
 from tl_keras.data.wording import left_out
 from tl_keras.modalities import part
+from tl_keras.report.advice import on_data
 from tl_keras.report.advice.on_approaches import what_to_do
 from tl_keras.report.drawings.words import counted, milliseconds
 from tl_keras.report.facts import label_doubts
@@ -56,12 +57,19 @@ def lines_of_audit(run: Run) -> list[str]:
     return [
         f"{counted(readable, noun, nouns)}{classes}, {counted(len(quarantined), 'file')} left out",
         *(f"  {line}" for line in left_out(quarantined)),
-        *(f"  {warning}" for warning in data["warnings"]),
+        *(f"  {line}" for line in (*data["warnings"], *data["notes"])),
         _near_duplicates(findings, nouns),
         _suspects(findings),
         *rare,
         *(f"  {line}" for line in part(modality, "examine").lines(findings)),
+        *_next(run),
     ]
+
+
+def _next(run: Run) -> list[str]:
+    """Returns what to do after an audit, with a command line; empty if training is refused."""
+    last = on_data.what_to_do(read(run.workdir))[-1]
+    return [f"next: {last.do} {last.why}", f"  {last.command}"] if last.command else []
 
 
 def _near_duplicates(findings: dict[str, Any], nouns: str) -> str:
@@ -76,7 +84,11 @@ def _suspects(findings: dict[str, Any]) -> str:
         return f"  {note}"
     if withheld := label_doubts.withheld(findings):
         return f"  {withheld}"
-    return f"  {counted(len(findings['suspects']), 'label')} that may be wrong"
+    line = f"  {counted(len(findings['suspects']), 'label')} that may be wrong"
+    judged = label_doubts.judge(findings)
+    if not judged or not findings["suspects"]:
+        return line
+    return f"{line}; the model that compared them {label_doubts.agreement(judged)}"
 
 
 def of_formats(run: Run) -> Result:

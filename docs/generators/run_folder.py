@@ -56,7 +56,7 @@ ROWS = (
     Row(
         "data.json",
         "Classes, the files and content hashes of each split, files that were left out with the "
-        "reasons, warnings.",
+        "reasons, warnings and notes.",
         EVERY,
     ),
     Row(

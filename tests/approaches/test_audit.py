@@ -52,7 +52,10 @@ def test_audit_lists_bad_files_and_compares_labels(audited):
     assert "72 images in 3 classes, 1 file left out" in lines
     judge = audited.findings["suspects_judge"]
     assert judge["n"] == 72 and judge["agreement"] > 0.5
-    assert "that may be wrong" in lines
+    agrees = f"the model that compared them agrees with {judge['agreement']:.1%} of 72 labels"
+    assert f"that may be wrong; {agrees}" in lines
+    assert "\nnext: " in lines and "72 pictures are few" in lines
+    assert lines.splitlines()[-1].startswith("  tl-keras cross_validate --data=")
 
 
 def test_doubts_of_a_judge_near_chance_are_not_counted(audited, monkeypatch):
@@ -76,7 +79,8 @@ def test_audit_names_the_reasons_against_training(tree, tmp_path):
     assert any("has one class" in warning for warning in warnings)
     assert any("9 of 15 files cannot be used" in warning for warning in warnings)
     page = found.report.read_text(encoding="utf-8")
-    assert "Repair the data, then audit them again." in page and "hen train: tl-keras" not in page
+    assert "Repair the data, then audit them again." in page and "tl-keras finetune" not in page
+    assert "next:" not in "\n".join(summary.lines_of_audit(found))
     with pytest.raises(ValueError, match="data.max_bad_share"):
         tl_keras.finetune(config, tmp_path / "run")
 
@@ -125,6 +129,8 @@ def test_dry_run_describes_the_run_and_writes_nothing(config, tmp_path, capsys, 
     assert "model: MobileNet" in said and "frozen up to" in said
     assert "time: about" in said and "finetune" in said
     assert "disk: run folder" in said
+    assert "advice: 72 images are few: finetune measures on 18 of them" in said
+    assert said.splitlines()[-1].startswith("  tl-keras cross_validate --data=")
     assert {path.name for path in tmp_path.iterdir()} == {"config.yaml"}
 
 

@@ -11,7 +11,7 @@ from families import FAMILIES, assert_close, images_of_noise, make, make_plain, 
 from keras.src.utils import file_utils
 
 from tl_keras.backbones import applications
-from tl_keras.backbones.weights import digest, load_weights
+from tl_keras.backbones.weights import _unavailable, digest, load_weights
 
 # Keras 3.15 saves variables by np.array(variable), whose __array__ lacks NumPy 2's `copy`.
 # Delete when https://github.com/keras-team/keras no longer warns in `model.save`.
@@ -209,12 +209,21 @@ def test_imagenet_without_a_network_says_which_file_goes_where(monkeypatch):
     monkeypatch.setenv("KERAS_HOME", "/cache")
     # There are no weights for 32 px, so Keras is asked for the weights for 224 px.
     message = (
-        r"(?s)^model\.weights: the ImageNet weights of MobileNet are not available: URL fetch .*"
-        r"download mobilenet_2_5_224_tf_no_top\.h5 elsewhere and set model\.weights to its path, "
-        r"or save it as /cache/models/mobilenet_2_5_224_tf_no_top\.h5"
+        r"^model\.weights: the ImageNet weights of MobileNet are not available: URL fetch failure "
+        r"on \S+: \[Errno -2\] Name not known\nWithout a network, download "
+        r"mobilenet_2_5_224_tf_no_top\.h5 elsewhere and add --set model\.weights=FILE\.h5 with its "
+        r"path, or save mobilenet_2_5_224_tf_no_top\.h5 as "
+        r"/cache/models/mobilenet_2_5_224_tf_no_top\.h5"
     )
     with pytest.raises(ValueError, match=message):
         _loaded(MOBILENET, "imagenet")
+
+
+def test_weights_of_another_image_size_are_named():
+    error = Exception("URL fetch failure on https://a.b/mobilenet_v2_1.0_160_no_top.h5: None -- x")
+    message = _unavailable("MobileNetV2", error)
+    either = "mobilenet_v2_1.0_160_no_top.h5 (or mobilenet_v2_1.0_224_no_top.h5, which fits too)"
+    assert f"download {either} elsewhere" in message
 
 
 def test_imagenet_efficientnet_equals_keras_from_every_source(monkeypatch, tmp_path):

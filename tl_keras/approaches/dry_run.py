@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tl_keras import tasks
-from tl_keras.config import space
+from tl_keras.config import space, text
 from tl_keras.config.export import BYTES_PER_WEIGHT
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import batches
@@ -19,6 +19,7 @@ from tl_keras.data.prepared import Data, prepared
 from tl_keras.data.record import refuse_leaks
 from tl_keras.data.wording import count_of, left_out, number_of, shortened
 from tl_keras.modalities import part
+from tl_keras.report.advice import few_examples
 from tl_keras.training import adapt, architecture, features, suffix
 from tl_keras.training.architecture import HEAD_SPLITS
 from tl_keras.training.learner import Settings, learner
@@ -65,7 +66,17 @@ def estimate(config: RunConfig) -> list[str]:
         *_times(seconds, plan),
         *_of_search(config),
         *_disk(config, data, backbone),
+        *_if_few(config, data, findings),
     ]
+
+
+def _if_few(config: RunConfig, data: Data, findings: dict) -> list[str]:
+    """Returns the advice to cross-validate, if the examples are few."""
+    sizes = {split: len(data.inputs[split]) for split in SPLITS}
+    n, measured = sum(sizes.values()), sizes["test"] or sizes["val"]
+    line = few_examples.cross_validation(n, text.to_tree(config), findings)
+    why = few_examples.sentence(n, measured, config.nouns)
+    return [f"advice: {why}", f"  {line}"] if line else []
 
 
 def _of_data(data: Data, findings: dict) -> list[str]:
@@ -74,7 +85,7 @@ def _of_data(data: Data, findings: dict) -> list[str]:
     answers = tasks.of(dataset.task, "words").counted(dataset.classes)
     lines = [f"data: {answers}; {counts} {dataset.nouns[1]}"]
     lines += [f"  {line}" for line in left_out(dataset.quarantined)]
-    lines += [f"  {warning}" for warning in dataset.warnings]
+    lines += [f"  {line}" for line in (*dataset.warnings, *dataset.notes)]
     noun, nouns = tasks.of(dataset.task, "names").NOUNS
     rare = defaultdict(list)
     for entry in findings["rare"]:

@@ -139,10 +139,14 @@ def _unavailable(name: str, error: Exception) -> str:
     url = re.search(r"https?://\S+?(?=:?(?:\s|$))", str(error))
     file = url.group().rsplit("/", 1)[-1] if url else "the file"
     reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+    reason = reason.replace(": None -- ", ": ")  # Keras prints the status of an answer, if any.
+    # Keras chooses the file by the image size, but its layers fit every size.
+    other = re.sub(r"_\d{3}(?=(_tf)?_no_top)", "_224", file)
+    fits = f" (or {other}, which fits too)" if other != file else ""
     return (
         f"model.weights: the ImageNet weights of {name} are not available: {reason}\n"
-        f"Without a network, download {file} elsewhere and set model.weights to its path, "
-        f"or save it as {cache / _CACHED_AS.get(file, file)}"
+        f"Without a network, download {file}{fits} elsewhere and add --set model.weights=FILE.h5 "
+        f"with its path, or save {file} as {cache / _CACHED_AS.get(file, file)}"
     )
 
 

@@ -76,9 +76,11 @@ class Dataset:
         that `data.examples_per_class` leaves out.
       root: the folder that the files are relative to; None for embedded sources.
       raw: `(examples, ...)` unprepared examples of embedded sources, else None.
+      warnings: what may be a mistake in the data, one sentence each.
       draw: draws training examples anew each epoch, see `modalities.drawn_source.Drawn`; else None.
       fingerprint: SHA-256 of the labels and contents of every split, hex.
       whole: whether training examples are also measured on, as in cross-validation.
+      notes: what was done with the data although nothing is wrong with them.
       listed: `changed_since.stamp` of the source, and under `at` the time of listing; empty for
         sources that do not change.
       omitted: files that are in no split and not quarantined.
@@ -98,6 +100,7 @@ class Dataset:
     whole: bool = False
     listed: dict[str, Any] = field(default_factory=dict)
     omitted: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     shards: "Maybe[Shards]" = None
     task: str = tasks.DEFAULT
     nouns: tuple[str, str] = ("example", "examples")

@@ -73,9 +73,10 @@ def load(config: RunConfig, strict: bool = True) -> Dataset:
         pictures = plain_nouns(config.modality)[1]
         why = f"because the {pictures} stay in their shards"
         alike: list[Any] = []
+        notes: list[str] = []
         warnings = [f"near-duplicates are not searched for {why}"]
     else:
-        alike, warnings = _alike(audited, config, listing.root)
+        alike, warnings, notes = _alike(audited, config, listing.root)
     splits = carve(audited.splits, audited.groups, data, alike)
     faults += problems.of_files(audited.quarantined, _num_readable(audited), data)
     where = f"data.path: {data.path or data.name!r}"
@@ -100,6 +101,7 @@ def load(config: RunConfig, strict: bool = True) -> Dataset:
         fingerprint(splits, audited.classes),
         listed=listed,
         omitted=[*audited.omitted, *(example.file for example in splits["rest"])],
+        notes=notes,
         shards=listing.shards,
         task=config.task,
         nouns=nouns(config.modality),
@@ -220,8 +222,8 @@ def _set_duplicates_apart(audited: _Audited, noun: str) -> _Audited:
 
 def _alike(
     audited: _Audited, config: RunConfig, root: Path
-) -> tuple[list[list[Example]], list[str]]:
-    """Returns lists of examples that look alike and must stay in one split, and warnings.
+) -> tuple[list[list[Example]], list[str], list[str]]:
+    """Returns lists of examples that look alike and must stay in one split, warnings and notes.
 
     A list that is a large part of its stratum may be the frames of one film. Its examples are not
     kept together, because splits could not be carved then.
@@ -230,23 +232,23 @@ def _alike(
     pictures = plain_nouns(config.modality)[1]
     carved = not audited.splits["val"] or (config.data.test > 0 and not audited.splits["test"])
     if not carved:
-        return [], []
+        return [], [], []
     if len(examples) > copies.MAX_EXAMPLES:
-        return [], [
-            f"near-duplicates are not searched for among more than {copies.MAX_EXAMPLES} {pictures}"
-        ]
+        too_many = f"among more than {copies.MAX_EXAMPLES} {pictures}"
+        return [], [f"near-duplicates are not searched for {too_many}"], []
     sizes = Counter(map(stratum_of, examples))
     kept, separated, warnings = [], [], []
     similar = copies.with_similar_hashes([example.checked.looks for example in examples])
     suspects = [examples[i] for i in similar]
     if not suspects:
-        return [], []
+        return [], [], []
     if len(suspects) > MAX_SUSPECTS:
         warning = (
             f"{len(suspects)} {pictures} may be near-duplicates and may lie in different splits; "
             f"at most {MAX_SUSPECTS} can be compared"
         )
-        return [], [f"{warning}; to keep some together, list the files in a CSV with groups"]
+        warning += "; to keep some together, list the files in a CSV with groups"
+        return [], [warning], []
     for members in copies.clusters(_thumbnails(suspects, root, config)):
         alike = [suspects[i] for i in members]
         if len(alike) <= ALIKE_SHARE * min(sizes[stratum_of(example)] for example in alike):
@@ -261,10 +263,9 @@ def _alike(
             "in different splits; to keep them together, list the files in a CSV with a column "
             "'group'"
         )
-    if kept:
-        count = sum(map(len, kept))
-        warnings.append(f"{count} {pictures} are kept in one split with their near-duplicates")
-    return kept, warnings
+    count = sum(map(len, kept))
+    notes = [f"{count} near-duplicates are kept in the same split or fold"] if kept else []
+    return kept, warnings, notes
 
 
 def _thumbnails(examples: list[Example], root: Path, config: RunConfig) -> np.ndarray:

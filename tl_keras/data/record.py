@@ -47,6 +47,7 @@ def write(run: Run, dataset: Dataset) -> None:
             {"file": entry.file, "reason": entry.reason} for entry in dataset.quarantined
         ],
         "warnings": dataset.warnings,
+        "notes": dataset.notes,
         "omitted": dataset.omitted,
         "listed": {**old.get("listed", {}), **dataset.listed},  # Includes entries of `add_digests`.
         "fingerprint": dataset.fingerprint,

@@ -32,7 +32,9 @@ def read(run: Run, strict: bool = True, pooled: bool = False) -> Data:
         counts = ", ".join(f"{len(dataset.splits[name])} {name}" for name in SPLITS)
         answers = tasks.of(config.task, "words").counted(dataset.classes)
         logging.info("data: %s; %s examples", answers, counts)
-        # If not strict, the command itself prints the warnings.
+        for note in dataset.notes if strict else ():
+            logging.info("data: %s", note)
+        # If not strict, the command itself prints notes and warnings.
         for line in [*dataset.warnings, *left_out(dataset.quarantined)] if strict else ():
             logging.warning("data: %s", line)
         if config.export.abstain is not None:

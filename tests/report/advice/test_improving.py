@@ -4,7 +4,7 @@ import json
 import shlex
 
 import pytest
-from handmade import candidate, change, counted, report, rewrite
+from handmade import Outline, candidate, change, counted, report, rewrite
 
 from tl_keras.config import text as configs
 from tl_keras.config.command_line import command_line
@@ -53,7 +53,7 @@ def test_few_examples_are_measured_by_cross_validation(small):
         "--set fit.batch_size=16 --set data.test=0"
     )
     assert not line(small, "Measure on more")
-    assert "<code>tl-keras cross_validate " in report(small)
+    assert advice.command in Outline(report(small)).words
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import shutil
 import pytest
 from handmade import SCRIPT, Outline, change, findings
 
+from tl_keras.config import text as configs
 from tl_keras.report.advice import on_data
 from tl_keras.report.pages import page
 from tl_keras.report.read import read
@@ -141,8 +142,39 @@ def test_a_check_alone_is_an_audit_report(checked):
         "Add images of “$\\frac{x$ & \"q\" 'r'” (4).",
         f"Look at 1 image with unusual size: {SCRIPT}.png.",
         "Look at 1 image with unusual brightness or colour: b.png.",
-        "Then train: tl-keras finetune --data=FOLDER.",
+        "Then train a model.",
     ]
+
+
+def test_an_audit_ends_with_a_command_that_suits_the_number_of_examples(checked):
+    (checked / "findings.json").write_text('{"near_duplicates": []}')
+    config = configs.from_tree({"data": {"path": "/data/my photos"}})
+    (checked / "config.yaml").write_text(configs.to_yaml(config))
+    change(
+        checked, "data.json", splits={"train": ["a"] * 65, "val": ["b"] * 13, "test": ["c"] * 13}
+    )
+    last = on_data.what_to_do(read(checked))[-1]
+    assert last.do == "Then train with cross-validation."
+    assert last.why.startswith(
+        "91 pictures are few: finetune measures on 13 of them, cross-validation on all. You need"
+    )
+    assert last.command == (
+        "tl-keras cross_validate '--data=/data/my photos' '--workdir=runs/my photos_folds' "
+        "--set data.test=0"
+    )
+    change(checked, "data.json", splits={"train": ["a"] * 300})
+    last = on_data.what_to_do(read(checked))[-1]
+    assert last.command == "tl-keras finetune '--data=/data/my photos'"
+    assert "cross-validation" not in last.do + last.why
+
+
+def test_notes_are_shown_without_being_warnings(checked):
+    (checked / "findings.json").write_text('{"near_duplicates": []}')
+    note = "18 near-duplicates are kept in the same split or fold"
+    change(checked, "data.json", quarantined=[], warnings=[], notes=[note])
+    assert len(on_data.what_to_do(read(checked))) == 1
+    text = Outline(report(checked)).words
+    assert note in text and "warning" not in text.lower().partition("config")[0]
 
 
 def test_an_audit_that_finds_nothing_says_so(checked):
@@ -150,7 +182,8 @@ def test_an_audit_that_finds_nothing_says_so(checked):
     change(checked, "data.json", quarantined=[], warnings=[])
     assert "3 classes; 0 findings" in report(checked)
     (only,) = on_data.what_to_do(read(checked))
-    assert only.why == "The data check found nothing wrong."
+    assert only.do == "Train with cross-validation."
+    assert only.why.endswith("The data check found nothing wrong.")
 
 
 @pytest.mark.parametrize(
@@ -169,7 +202,7 @@ def test_checks_that_were_not_made_are_named(checked, record, why):
     change(checked, "data.json", quarantined=[], warnings=[])
     unchecked, last = on_data.what_to_do(read(checked))
     assert unchecked.why == why
-    assert last.why == "The checks that were made found nothing wrong."
+    assert last.why.endswith("The checks that were made found nothing wrong.")
     assert ("Not searched for" in report(checked)) == ("suspects" in record)
 
 

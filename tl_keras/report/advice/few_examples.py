@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tl_keras.config.command_line import command_line
+from tl_keras.report.drawings.words import count, counted
 
 # Labelled examples. With the usual shares of 15%, fewer than 300 leave fewer than 45 to test on:
 # the 95% interval of an accuracy of 80% is then wider than ±12 points, with cross-validation ±5.
@@ -24,3 +25,17 @@ def cross_validation(n: int, tree: Mapping[str, Any], findings: Mapping[str, Any
     if not 0 < n < FEW or min(sizes, default=FOLDS) < FOLDS:
         return ""
     return command_line("cross_validate", tree, "data.test=0", folder="folds")
+
+
+def sentence(n: int, measured: int, nouns: tuple[str, str]) -> str:
+    """Returns why cross-validation suits few examples.
+
+    Args:
+      n: number of labelled examples.
+      measured: how many of them `finetune` would measure on.
+      nouns: singular and plural noun for an example.
+    """
+    return (
+        f"{counted(n, *nouns)} are few: finetune measures on {count(measured)} of them, "
+        "cross-validation on all."
+    )

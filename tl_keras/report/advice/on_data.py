@@ -3,7 +3,9 @@
 import re
 from collections.abc import Iterable
 
+from tl_keras.config.command_line import command_line
 from tl_keras.modalities import part
+from tl_keras.report.advice import few_examples
 from tl_keras.report.advice.advice import Advice
 from tl_keras.report.advice.rules import on_leaks, on_quarantined, on_suspects, on_twins
 from tl_keras.report.drawings.words import count, counted, isolated, listed, quoted
@@ -42,13 +44,21 @@ def what_to_do(run: RunFiles) -> list[Advice]:
     if any(map(REFUSED.match, _warnings(run))):
         last = "Until then, finetune refuses to train on these data: see the first warning above."
         return [*lines, *unchecked, Advice("Repair the data, then audit them again.", last)]
+    why = NOTHING_IN_CHECKED if unchecked else NOTHING_FOUND
     if lines:
-        last = (
-            "You need not settle every finding first: a first run shows whether the rest do harm."
-        )
-        return [*lines, *unchecked, Advice("Then train: tl-keras finetune --data=FOLDER.", last)]
-    clean = NOTHING_IN_CHECKED if unchecked else NOTHING_FOUND
-    return [*unchecked, Advice("Train: tl-keras finetune --data=FOLDER.", clean)]
+        why = "You need not settle every finding first: a first run shows whether the rest do harm."
+    return [*lines, *unchecked, _train(run, "Then train" if lines else "Train", why)]
+
+
+def _train(run: RunFiles, do: str, why: str) -> Advice:
+    """Returns the last advice, with the command that suits the number of examples."""
+    sizes = {name: len(files) for name, files in (run.data.get("splits") or {}).items()}
+    n, measured = sum(sizes.values()), sizes.get("test") or sizes.get("val") or 0
+    line = few_examples.cross_validation(n, run.tree, run.findings)
+    if not line:
+        return Advice(f"{do} a model.", why, command_line("finetune", run.tree))
+    few = few_examples.sentence(n, measured, run.plain_nouns)
+    return Advice(f"{do} with cross-validation.", f"{few} {why}", line)
 
 
 NOTHING_FOUND = "The data check found nothing wrong."

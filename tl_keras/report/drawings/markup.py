@@ -46,9 +46,15 @@ def steps(lines: Iterable[tuple[str, ...]]) -> str:
     """Returns a numbered list of plain texts: what to do, why, and perhaps a command line."""
     rows = []
     for do, why, *commands in lines:
-        copied = "".join(f"<code>{escape(command)}</code>" for command in commands if command)
+        copied = "".join(_command(command) for command in commands if command)
         rows.append(f"<li><strong>{escape(do)}</strong> {escape(why)}{copied}</li>")
     return f'<ol class="advice">{"".join(rows)}</ol>'
+
+
+def _command(line: str) -> str:
+    # A browser would break a line after a hyphen, so each word is a box of its own.
+    words = " ".join(f"<span>{escape(word)}</span>" for word in line.split(" "))
+    return f"<code>{words}</code>"
 
 
 def gallery(figures: Iterable[tuple[Sequence[str], Sequence[str]]], kind: str = "") -> str:

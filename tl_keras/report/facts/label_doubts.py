@@ -53,12 +53,13 @@ def listed(findings: dict[str, Any]) -> list[dict]:
 def trust(findings: dict[str, Any]) -> str:
     """Returns a sentence on how far the doubts can be trusted; "" if that is not known."""
     judged = judge(findings)
-    if not judged:
-        return ""
-    line = f"This model agrees with {percent(judged.agreement)} of {counted(judged.n, 'label')}"
-    if judged.skill < WEAK:
-        return f"{line}, so many of these doubts are its own mistakes."
-    return f"{line}."
+    return f"This model {agreement(judged)}." if judged else ""
+
+
+def agreement(judged: Judge) -> str:
+    """Returns how many labels a judge agrees with, as the rest of a sentence about it."""
+    line = f"agrees with {percent(judged.agreement)} of {counted(judged.n, 'label')}"
+    return f"{line}, so many of these doubts are its own mistakes" if judged.skill < WEAK else line
 
 
 def withheld(findings: dict[str, Any]) -> str:

@@ -130,7 +130,8 @@ def _data(run: RunFiles) -> str:
     if left_out := figures.quarantined(run):
         was = "was" if len(left_out) == 1 else "were"
         lines.append(f"{counted(len(left_out), 'file')} {was} left out as unusable")
-    return _items([*lines, *map(plain, run.data.get("warnings") or [])])
+    said = [*(run.data.get("warnings") or []), *(run.data.get("notes") or [])]
+    return _items([*lines, *map(plain, said)])
 
 
 def _method(run: RunFiles) -> str:

@@ -36,6 +36,8 @@ def data(run: RunFiles) -> str:
     parts = [table(above, ["Split", "Examples"], rows, [1])]
     if run.data.get("warnings"):
         parts.append(f"<h3>Warnings</h3>{items(run.data['warnings'])}")
+    if run.data.get("notes"):
+        parts.append(items(run.data["notes"]))
     if left_out:
         parts.append(f"<h3>Files left out</h3>{_left_out(left_out)}")
     if run.data.get("fingerprint"):
