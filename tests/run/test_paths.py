@@ -32,7 +32,7 @@ def test_a_run_below_strange_names_is_exported_and_proved(quick, pictures, tmp_p
     run = tl_keras.finetune(tree, tmp_path / "runs" / STRANGE)
     assert {entry["status"] for entry in run.result["export"].values()} == {"ok"}
     golden = run.workdir / "export" / "device" / "golden"
-    assert len(json.loads((golden / "golden.json").read_text())["images"]) == 3
+    assert len(json.loads((golden / "golden.json").read_text())["images"]) >= 3
     assert cli.main(["report", str(run.workdir)]) == 0
     rows = tl_keras.predict(run, root / "disc [n] %d\\x")
     assert len(rows) == 24 and all("prediction" in row for row in rows)

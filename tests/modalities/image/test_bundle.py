@@ -153,6 +153,13 @@ def test_quotes_in_class_names_are_escaped(tmp_path):
     assert r'    "b \"c\"",' in (tmp_path / "classify.cc").read_text()
 
 
+def test_readme_says_how_to_read_the_integers_of_int8():
+    sentence = "A probability is never 1, and the probabilities sum to 1 only approximately."
+    for name in ("int8", "float32"):
+        values = bundle.words({**spec("stretch", False), "format": name})
+        assert (sentence in values["scale_words"]) == (name == "int8")
+
+
 @pytest.fixture(scope="module")
 def device(finished_run) -> Path:
     return finished_run.workdir / "export" / "device"
@@ -164,9 +171,9 @@ def test_all_placeholders_are_filled(device):
             assert "$" not in file.read_text(encoding="utf-8"), file
 
 
-def test_golden_images_have_different_classes(device):
+def test_golden_images_have_answers_and_files(device):
     golden = json.loads((device / "golden" / "golden.json").read_text(encoding="utf-8"))
-    assert len({image["label"] for image in golden["images"]}) == 3
+    assert 3 <= len(golden["images"]) <= 10
     for image in golden["images"]:
         assert (device / "golden" / image["file"]).is_file()
         assert sum(image["probabilities"]) == pytest.approx(1, abs=0.02)
@@ -175,8 +182,8 @@ def test_golden_images_have_different_classes(device):
 @pytest.mark.parametrize(
     ("change", "status", "message"),
     [
-        (lambda right: right, 0, "6 of 6 checked, 0 differ"),
-        (lambda right: {"0.png": right["0.png"]}, 0, "1 of 6 checked, 0 differ"),
+        (lambda right: right, 0, "{all} of {all} checked, 0 differ"),
+        (lambda right: {"0.png": right["0.png"]}, 0, "1 of {all} checked, 0 differ"),
         (
             lambda right: {**right, "1.png": [1 - p for p in right["1.png"]]},
             1,
@@ -187,7 +194,7 @@ def test_golden_images_have_different_classes(device):
         (lambda right: {"0.png": [0.5, 0.5]}, 2, "0.png: expected a list of 3 probabilities"),
         (lambda right: {"0.png": {"a": 1}}, 2, "expected JSON as in {'0.png': [0.9, 0.1]}"),
         (lambda right: 3, 2, "expected JSON as in {'0.png': [0.9, 0.1]}"),
-        (lambda right: {}, 2, "0 of 6 checked"),
+        (lambda right: {}, 2, "0 of {all} checked"),
     ],
 )
 def test_answers_are_checked(device, tmp_path, monkeypatch, capsys, change, status, message):
@@ -201,16 +208,10 @@ def test_answers_are_checked(device, tmp_path, monkeypatch, capsys, change, stat
             patched.delitem(sys.modules, name, raising=False)
         importlib.import_module("check").main()
     assert ended.value.code == status
-    assert message in "".join(capsys.readouterr())
+    assert message.replace("{all}", str(len(right))) in "".join(capsys.readouterr())
 
 
 def test_the_device_path_is_measured_on_the_files(finished_run):
     measured = finished_run.result["shipped"]["device"]
     assert measured["identical"] == 1 and measured["agreement"] == 1
     assert measured["n"] == finished_run.result["test"]["n"]
-
-
-def test_golden_examples_prefer_different_classes():
-    assert list(bundle.different(np.array([1, 1, 0, 0, 2]))) == [0, 2, 4]
-    assert list(bundle.different(np.array([1, 1, 0, 1]))) == [0, 2, 1]
-    assert list(bundle.different(np.array([1, 1]))) == [0, 1]

@@ -1,7 +1,7 @@
 """Writes `export/device/`: code that runs the shipped file on a device, and images to check it."""
 
+import hashlib
 import importlib.resources
-import re
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,13 +10,13 @@ from string import Template
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from tl_keras import tasks
-from tl_keras.data.batches import evaluation, examples_of
+from tl_keras.data.batches import evaluation
 from tl_keras.data.inputs import CORES
 from tl_keras.export import parity
 from tl_keras.export.description import Examples
+from tl_keras.modalities.image import golden
 from tl_keras.modalities.image.config import ImageConfig
 from tl_keras.modalities.image.device import predict
 from tl_keras.modalities.image.pillow import quiet_pillow
@@ -27,11 +27,7 @@ FOLDER = importlib.resources.files("tl_keras.modalities.image.device")
 COPIED = ("predict.py", "check.py")
 FILLED = ("prepare.h", "classify.cc", "Prepare.kt", "Classifier.kt", "README.md")
 TASKS = ("classification",)  # Tasks whose outputs the device programs can print.
-IMAGES = 3  # golden images
 BATCH = 64
-# Allowed differences of probabilities. Kernels of another processor round differently (`pixels`);
-# another decoder may also differ by one level (`file`).
-TOLERANCE = {"pixels": 0.03, "file": 0.06}
 
 
 def measured_sentence(device: OnFiles) -> str:
@@ -118,8 +114,10 @@ def write(
         text = Template((FOLDER / name).read_text(encoding="utf-8"))
         # `safe`, because a dollar sign may also be Kotlin or shell code.
         write_text(folder / name, text.safe_substitute(values))
-    write_json(folder / "spec.json", spec)
-    _write_golden(folder / "golden", file, spec, examples)
+    content = file.read_bytes()
+    model = {"model_bytes": len(content), "model_sha256": hashlib.sha256(content).hexdigest()}
+    write_json(folder / "spec.json", {**spec, **model})
+    golden.write(folder / "golden", file, spec, examples, TASKS[0])
 
 
 def words(spec: dict[str, Any]) -> dict[str, Any]:
@@ -147,7 +145,10 @@ def words(spec: dict[str, Any]) -> dict[str, Any]:
         "classes": len(spec["labels"]),
         "output": output,
         "batch": batch,
-        "scale_words": ". Divide them by 256 to get 0 to 1." if integer else ".",
+        "scale_words": ". Divide them by 256 to get the probabilities. A probability is "
+        "never 1, and the probabilities sum to 1 only approximately."
+        if integer
+        else ".",
         "abstain_words": ""
         if threshold is None
         else f"\n`abstain ({batch},) {output}`: 1 if the device should not decide, because no "
@@ -159,32 +160,3 @@ def words(spec: dict[str, Any]) -> dict[str, Any]:
 def _c_string(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("?", "\\?")
     return f'"{escaped}"'
-
-
-def _write_golden(folder: Path, file: Path, spec: dict[str, Any], examples: Examples) -> None:
-    folder.mkdir()
-    interpreter, images = predict.load(file), []
-    row = tasks.of(TASKS[0], "predictions").row
-    chosen = different(examples.inputs.labels)
-    for number, pixels in enumerate(examples_of(examples.inputs.part(chosen))):
-        answer = predict.run(interpreter, pixels)["probabilities"]
-        Image.fromarray(pixels).save(folder / f"{number}.png")
-        entry: dict[str, Any] = {"pixels": f"{number}.png", "file": None}
-        if examples.paths is not None:
-            source = examples.paths[chosen[number]]
-            suffix = source.suffix.lower()
-            # Keep only a short, plain suffix: any other may be too long for a file name here.
-            plain_suffix = suffix if re.fullmatch(r"\.\w{1,5}", suffix) else ""
-            entry["file"] = f"{number}_file{plain_suffix}"
-            shutil.copyfile(source, folder / entry["file"])
-        label = int(examples.inputs.labels[chosen[number]])
-        entry["label"], entry["prediction"], *_ = row(answer, label, spec["labels"])
-        images.append({**entry, "probabilities": [float(p) for p in answer]})
-    write_json(folder / "golden.json", {"tolerance": TOLERANCE, "images": images})
-
-
-def different(labels: np.ndarray) -> np.ndarray:
-    """Returns the indices of `IMAGES` examples, with different labels as far as possible."""
-    firsts = np.unique(labels, return_index=True)[1]
-    others = np.setdiff1d(np.arange(len(labels)), firsts)
-    return np.concatenate([np.sort(firsts), others])[:IMAGES]

@@ -2,32 +2,90 @@
 """Checks that a device gives the expected answers. Needs ai-edge-litert, numpy and pillow.
 
     python check.py                   # checks this machine, with predict.py
+    python check.py --model=FILE      # the same with another model file, for example to time it
     python check.py ANSWERS.json      # checks the answers of another device
 
+On this machine, check.py also compares the model file with its SHA-256 and prints the milliseconds
+of the model and of the preparation.
+
 ANSWERS.json has the probabilities by image, as in {"0.png": [0.9, 0.1], "0_file.jpg": [0.8, 0.2]}.
-golden/ has each image twice: `N.png` has the pixels that go into the model, and `N_file` is the
-original file. `N.png` tests the model and its runtime; `N_file` also tests decoding and resizing.
-Exit status: 0 if all checked answers agree, 1 if an answer differs, 2 if nothing was checked.
+In golden/, `N.png` has the pixels that go into the model; `N_file` is the picture before that.
+`N.png` tests the model and its runtime; `N_file` also tests decoding and resizing.
+
+Exit status: 0 if everything that was checked agrees, 1 if something differs or the model file is
+missing, 2 if nothing was checked.
 """
 
+import argparse
+import hashlib
 import json
 import sys
+import time
 
 import numpy as np
 from PIL import Image
 from predict import HERE, decode, load, model_of, prepare, run
 
+# px, height and width of the frame for which the preparation is timed. A larger one takes longer.
+FRAME = 480, 640
+TIMED_RUNS = 30
+# Allowed mean difference of prepared pixels, in levels of 255. Two JPEG decoders may differ by one
+# level in some pixels; another way to resize differs by more.
+LEVELS = 1.0
 
-def local_answers(golden, spec):
-    """Returns this machine's probabilities for each golden image, by file name."""
-    interpreter, answers = load(model_of(None)), {}
+
+def file_verdict(model, spec):
+    """Returns whether the file is the exported one, and a sentence that says so."""
+    content = model.read_bytes()
+    digest, expected = hashlib.sha256(content).hexdigest(), spec["model_sha256"]
+    if digest == expected:
+        return True, "the file is the exported one"
+    return False, (
+        f"{model} is not the exported file: expected {spec['model_bytes']:,} bytes with SHA-256 "
+        f"{expected[:12]}..., received {len(content):,} bytes with {digest[:12]}..."
+    )
+
+
+def local_answers(golden, spec, interpreter):
+    """Runs the model on the golden images.
+
+    Returns:
+      the probabilities by file name, and the mean difference of the prepared pixels by file name.
+    """
+    answers, levels = {}, {}
     for entry in golden["images"]:
         with Image.open(HERE / "golden" / entry["pixels"]) as image:
-            answers[entry["pixels"]] = run(interpreter, np.asarray(image))["probabilities"]
+            expected = np.asarray(image)
+        answers[entry["pixels"]] = run(interpreter, expected)["probabilities"]
         if entry["file"]:
             pixels = prepare(decode(HERE / "golden" / entry["file"]), spec)
             answers[entry["file"]] = run(interpreter, pixels)["probabilities"]
-    return answers
+            levels[entry["file"]] = float(np.abs(pixels.astype(int) - expected).mean())
+    return answers, levels
+
+
+def median_ms(function):
+    """Returns the median milliseconds of calls without arguments, after three calls to warm up."""
+    seconds = []
+    for _ in range(TIMED_RUNS + 3):
+        started = time.perf_counter()
+        function()
+        seconds.append(time.perf_counter() - started)
+    return 1000 * float(np.median(seconds[3:]))
+
+
+def print_times(spec, interpreter, threads):
+    height, width = FRAME
+    frame = np.zeros((height, width, 3), np.uint8)
+    pixels = prepare(frame, spec)
+    model, preparation = (
+        median_ms(lambda: run(interpreter, pixels)),
+        median_ms(lambda: prepare(frame, spec)),
+    )
+    print(
+        f"median milliseconds: model {model:.3g} ({threads} thread{'s' * (threads > 1)}), "
+        f"prepare {preparation:.3g} (a frame of {width} x {height} px)"
+    )
 
 
 def read_answers(path, names, count):
@@ -51,27 +109,69 @@ def fail(message):
     sys.exit(2)
 
 
+def compare(golden, answers, levels):
+    """Prints a line for each answer; returns how many differ."""
+    failed = 0
+    for entry in golden["images"]:
+        expected = np.asarray(entry["probabilities"])
+        for kind in ("pixels", "file"):
+            name = entry[kind]
+            if name not in answers:
+                continue
+            given, bound = answers[name], entry["tolerance"][kind]
+            same = given.shape == expected.shape
+            difference = float(np.abs(given - expected).max()) if same else float("inf")
+            agrees = difference <= bound  # False for NaN.
+            text = f"largest difference {difference:.4f}; allowed {bound:.4f}"
+            if levels.get(name, 0) > LEVELS:
+                agrees = False
+                text += f"; prepared pixels differ by {levels[name]:.1f} levels; allowed {LEVELS}"
+            failed += not agrees
+            print(f"{name:12} {'ok' if agrees else 'DIFFERS':8} {text}")
+    return failed
+
+
 def main():
-    if "--help" in sys.argv or len(sys.argv) > 2:
-        fail(__doc__)
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    parser.add_argument(
+        "answers", nargs="?", metavar="ANSWERS.json", help="another device's answers"
+    )
+    where = "default: model.tflite in the folder of this script or the one above"
+    parser.add_argument("--model", metavar="FILE", help=f"LiteRT model; {where}")
+    parser.add_argument("--threads", type=int, default=1, help="number of CPU threads; default: 1")
+    flags = parser.parse_args()
+    if flags.answers and flags.model:
+        parser.error("expected ANSWERS.json or --model, received both")
     spec = json.loads((HERE / "spec.json").read_text(encoding="utf-8"))
     golden = json.loads((HERE / "golden" / "golden.json").read_text(encoding="utf-8"))
-    kinds = {entry[k]: k for entry in golden["images"] for k in ("pixels", "file") if entry[k]}
-    expected = {e[k]: e["probabilities"] for e in golden["images"] for k in ("pixels", "file")}
-    if len(sys.argv) > 1:
-        answers = read_answers(sys.argv[1], list(kinds), len(spec["labels"]))
+    names = [entry[k] for entry in golden["images"] for k in ("pixels", "file") if entry[k]]
+    failed = checked = 0
+    levels = {}
+    if flags.answers:
+        answers = read_answers(flags.answers, names, len(spec["labels"]))
+        total = len(names)
     else:
-        answers = local_answers(golden, spec)
-    failed = 0
-    for name, given in answers.items():
-        difference = float(np.abs(given - np.asarray(expected[name])).max())
-        bound = golden["tolerance"][kinds[name]]
-        agrees = difference <= bound  # False for NaN.
-        failed += not agrees
-        verdict = "ok" if agrees else "DIFFERS"
-        print(f"{name:12} {verdict:8} largest difference {difference:.4f}; allowed {bound:.4f}")
-    print(f"{len(answers)} of {len(kinds)} checked, {failed} differ")
-    sys.exit(2 if not answers else int(failed > 0))
+        model, threads = model_of(flags.model), max(flags.threads, 1)
+        total = len(names) + 1
+        right, sentence = file_verdict(model, spec)
+        checked, failed = 1, int(not right)
+        print(f"{'model':12} {'ok' if right else 'DIFFERS':8} {sentence}", flush=True)
+        try:
+            interpreter = load(model, threads)
+            answers, levels = local_answers(golden, spec, interpreter)
+        except (ValueError, RuntimeError) as error:
+            print(f"{model} cannot classify the images in golden/: {error}", file=sys.stderr)
+            sys.exit(1)
+        print_times(spec, interpreter, threads)
+    failed += compare(golden, answers, levels)
+    checked += len(answers)
+    if answers and not any(entry["file"] in answers for entry in golden["images"]):
+        print("no N_file was checked, so decoding and resizing are not checked")
+    if golden["undetected"]:
+        print(f"golden/ cannot show these faults: {', '.join(golden['undetected'])}")
+    print(f"{checked} of {total} checked, {failed} differ")
+    sys.exit(2 if not checked else int(failed > 0))
 
 
 if __name__ == "__main__":

@@ -65,7 +65,10 @@ def orientation(image):
 
 
 def prepare(image, spec):
-    """Resizes `(height, width, 3) uint8` to the model's input, `(size, size, 3) uint8`."""
+    """Resizes `(height, width, 3) uint8 RGB` to the model's input, `(size, size, 3) uint8`."""
+    shape, dtype = np.shape(image), getattr(image, "dtype", type(image).__name__)
+    if dtype != np.uint8 or len(shape) != 3 or shape[2] != 3 or 0 in shape:
+        raise ValueError(f"expected (height, width, 3) uint8 RGB, received {shape} {dtype}")
     size, (height, width) = spec["image_size"], image.shape[:2]
     inside = size, size
     if spec["resize"] == "crop":

@@ -1,0 +1,262 @@
+"""Chooses the golden images of `export/device/`, and writes them with the answers to expect.
+
+An image is useful only if a fault changes its answer more than another correct device does. So this
+module plants faults in the images for which the model is least sure, and keeps the images whose
+answers change most.
+"""
+
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from PIL import Image
+
+from tl_keras import tasks
+from tl_keras.data.batches import examples_of
+from tl_keras.export.description import Examples
+from tl_keras.modalities.image import prepare
+from tl_keras.modalities.image.config import ImageConfig
+from tl_keras.modalities.image.device import predict
+from tl_keras.run.files import write_json
+
+IMAGES = 10  # golden images at most
+LEAST = 3  # golden images, if there are so many examples
+PIXEL_BYTES = 2_000_000  # of all golden images before compression, unless there are `LEAST`
+FILE_BYTES = 4_000_000  # of all copied original files
+POOL = 128  # examples that the model answers
+BLENDS = 32  # means of two examples that the model answers
+CANDIDATES = 24  # images in which faults are planted
+UNSURE = 0.9  # An image is sure above this probability: faults hardly change its answer.
+# Allowed differences of probabilities: at least these, and at least twice the differences that
+# `_tolerances` measures.
+TOLERANCE = {"pixels": 0.03, "file": 0.06}
+# What a device can do wrong before it runs the model.
+FAULTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "red and blue swapped": lambda pixels: pixels[..., ::-1],
+    "inverted colours": lambda pixels: 255 - pixels,
+    "brightness x 0.6": lambda pixels: (pixels * 0.6).astype(np.uint8),
+    "shift of 3 px": lambda pixels: np.roll(pixels, 3, axis=1),
+}
+LABELS = "labels in another order"
+
+Answer = Callable[[np.ndarray], np.ndarray]  # From prepared pixels to probabilities.
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An image that may become a golden image.
+
+    Attributes:
+      example: index of the example that gives the label.
+      pixels: `(size, size, 3) uint8`, the input of the model.
+      original: the original file, if `pixels` are made from it.
+      picture: `(height, width, 3) uint8`, made instead of an original file, before preparation.
+    """
+
+    example: int
+    pixels: np.ndarray
+    original: Path | None
+    picture: np.ndarray | None
+
+
+def write(folder: Path, file: Path, spec: dict[str, Any], examples: Examples, task: str) -> None:
+    """Writes golden images and `golden.json`, the answers to expect. The folder must not exist yet.
+
+    Args:
+      file: the LiteRT file to ship.
+      spec: the result of `bundle.spec_of`.
+      examples: the examples to choose from.
+      task: a task whose predictions have the columns label and prediction.
+    """
+    folder.mkdir()
+    answer = _answering(predict.load(file))
+    # XNNPACK, the default, rounds differently than LiteRT's own kernels, as on another processor.
+    kernels = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    plain = Interpreter(str(file), num_threads=1, experimental_op_resolver_type=kernels)
+    plain.allocate_tensors()
+    candidates = _candidates(answer, spec, examples)
+    inputs = [candidate.pixels for candidate in candidates]
+    expected = [answer(pixels) for pixels in inputs]
+    allowed = _tolerances(inputs, expected, answer, _answering(plain))
+    changes = np.stack(
+        [
+            _changes(pixels, own, answer) / tolerance["pixels"]
+            for pixels, own, tolerance in zip(inputs, expected, allowed, strict=True)
+        ]
+    )
+    count = int(np.clip(PIXEL_BYTES // (3 * spec["image_size"] ** 2), LEAST, IMAGES))
+    real = np.array([candidate.original is not None for candidate in candidates])
+    chosen = most_changed(changes, real, count)
+    copied = _to_copy([candidates[i] for i in chosen])
+    images, row = [], tasks.of(task, "predictions").row
+    for number, i in enumerate(chosen):
+        candidate = candidates[i]
+        entry = _write_image(folder, number, candidate, copied, spec)
+        label = int(examples.inputs.labels[candidate.example])
+        entry["label"], entry["prediction"], *_ = row(expected[i], label, spec["labels"])
+        entry["probabilities"] = [float(p) for p in expected[i]]
+        entry["tolerance"] = dict(allowed[i])
+        if candidate.picture is not None:  # Its file is a PNG, which every decoder decodes alike.
+            entry["tolerance"]["file"] = max(allowed[i]["pixels"], TOLERANCE["file"])
+        images.append(entry)
+    shown = changes[chosen].max(axis=0, initial=0)
+    missed = [name for name, change in zip([*FAULTS, LABELS], shown, strict=True) if change <= 1]
+    write_json(folder / "golden.json", {"images": images, "undetected": missed})
+
+
+def _answering(interpreter: Any) -> Answer:
+    return lambda pixels: predict.run(interpreter, np.ascontiguousarray(pixels))["probabilities"]
+
+
+def _tolerances(
+    inputs: Sequence[np.ndarray], expected: Sequence[np.ndarray], answer: Answer, plain: Answer
+) -> list[dict[str, float]]:
+    """Returns how much each answer of a correct device may differ, for the pixels and for the file.
+
+    Kernels of another processor round differently; another decoder also differs by one level.
+    """
+    generator = np.random.default_rng(0)
+    rounded, decoded = [], []
+    for pixels, own in zip(inputs, expected, strict=True):
+        levels = pixels + generator.integers(-1, 2, pixels.shape)
+        rounded.append(_difference(plain(pixels), own))
+        decoded.append(_difference(answer(np.clip(levels, 0, 255).astype(np.uint8)), own))
+    kernels = _at_least_typical(rounded)
+    files = np.maximum(kernels, _at_least_typical(decoded))
+    return [
+        {
+            "pixels": round(max(TOLERANCE["pixels"], 2 * float(kernel)), 4),
+            "file": round(max(TOLERANCE["file"], 2 * float(file)), 4),
+        }
+        for kernel, file in zip(kernels, files, strict=True)
+    ]
+
+
+def _at_least_typical(differences: Sequence[float]) -> np.ndarray:
+    """Returns each difference, or their root mean square if it is larger.
+
+    A difference of one image is a single draw: it can be 0 by chance.
+    """
+    values = np.asarray(differences)
+    return np.maximum(values, np.sqrt(np.mean(values**2)))
+
+
+def _difference(answer: np.ndarray, expected: np.ndarray) -> float:
+    return float(np.abs(answer - expected).max())
+
+
+def _changes(pixels: np.ndarray, expected: np.ndarray, answer: Answer) -> np.ndarray:
+    """Returns how much each fault changes the probabilities, `(faults,)`."""
+    answers = [answer(fault(pixels)) for fault in FAULTS.values()]
+    return np.array([_difference(own, expected) for own in (*answers, expected[::-1])])
+
+
+def most_changed(changes: np.ndarray, real: np.ndarray, count: int) -> list[int]:
+    """Returns the indices of up to `count` images; together they show each fault best.
+
+    Each fault in turn chooses the image whose answer it changes most. The first `LEAST` images have
+    an original file, if so many images have one.
+
+    Args:
+      changes: `(images, faults)`, change of the answer divided by the tolerance.
+      real: `(images,) bool`, whether the image has an original file.
+    """
+    chosen: list[int] = []
+    while len(chosen) < min(count, len(changes)):
+        values = changes[:, len(chosen) % changes.shape[1]].copy()
+        values[chosen] = -np.inf
+        free = real & (values > -np.inf)
+        if len(chosen) < LEAST and free.any():
+            values[~free] = -np.inf
+        chosen.append(int(values.argmax()))
+    return chosen
+
+
+def _candidates(answer: Answer, spec: dict[str, Any], examples: Examples) -> list[Candidate]:
+    """Returns the images for which the model is least sure: examples first, then blends of two."""
+    places = pool(examples.inputs.labels)
+    pixels = examples_of(examples.inputs.part(places))
+    answers = np.stack([answer(image) for image in pixels])
+    pairs = _pairs(answers.argmax(axis=1))
+    blends = [((pixels[i].astype(int) + pixels[j]) // 2).astype(np.uint8) for i, j in pairs]
+    tops = np.concatenate([answers.max(axis=1), [answer(image).max() for image in blends]])
+    blended = np.arange(len(tops)) >= len(pixels)
+    order = np.lexsort((tops, blended, tops > UNSURE))
+    sources = [*places, *(places[i] for i, _ in pairs)]
+    # The least sure examples stay in the list even if the model is sure of all of them.
+    first = order[~blended[order]][:LEAST]
+    rest = order[~np.isin(order, first)]
+    images = [*pixels, *blends]
+    return [
+        _candidate(int(sources[i]), images[i], bool(blended[i]), spec, examples)
+        for i in np.concatenate([first, rest])[:CANDIDATES]
+    ]
+
+
+def pool(labels: np.ndarray) -> np.ndarray:
+    """Returns indices of up to `POOL` examples: one of each class, then others, evenly spaced."""
+    firsts = np.sort(np.unique(labels, return_index=True)[1])
+    others = np.setdiff1d(np.arange(len(labels)), firsts)
+    step = -(-len(others) // POOL) or 1
+    return np.concatenate([firsts, others[::step]])[:POOL]
+
+
+def _pairs(predicted: np.ndarray) -> list[tuple[int, int]]:
+    """Returns up to `BLENDS` pairs of images with different predictions."""
+    order = np.argsort(predicted, kind="stable")
+    half = len(order) // 2
+    pairs = [(int(i), int(j)) for i, j in zip(order[:half], order[half:], strict=False)]
+    return [(i, j) for i, j in pairs if predicted[i] != predicted[j]][:BLENDS]
+
+
+def _candidate(
+    example: int, pixels: np.ndarray, blended: bool, spec: dict[str, Any], examples: Examples
+) -> Candidate:
+    if examples.paths is not None and not blended:
+        original = examples.paths[example]
+        if original.stat().st_size <= FILE_BYTES:
+            return Candidate(example, pixels, original, None)
+    return _enlarged(example, pixels, spec)
+
+
+def _enlarged(example: int, pixels: np.ndarray, spec: dict[str, Any]) -> Candidate:
+    """Returns the candidate of a larger picture that is not square, to test resizing."""
+    size = spec["image_size"]
+    height, width = 3 * size // 2 + 1, 2 * size + 3
+    rows, columns = (np.arange(n) * size // n for n in (height, width))
+    picture = pixels[rows][:, columns]
+    how = {name: spec[name] for name in ("resize", "antialias")}
+    prepared = prepare.prepare(tf.constant(picture), ImageConfig(size=size, **how)).numpy()
+    return Candidate(example, prepared, None, picture)
+
+
+def _to_copy(candidates: list[Candidate]) -> set[Path]:
+    """Returns the original files to copy: the smallest ones, together up to `FILE_BYTES`."""
+    files = {own.original for own in candidates if own.original is not None}
+    sizes = sorted((file.stat().st_size, file) for file in files)
+    totals = np.cumsum([size for size, _ in sizes])
+    return {file for (_, file), total in zip(sizes, totals, strict=True) if total <= FILE_BYTES}
+
+
+def _write_image(
+    folder: Path, number: int, candidate: Candidate, copied: set[Path], spec: dict[str, Any]
+) -> dict[str, Any]:
+    """Writes `N.png` and `N_file`; returns their names. The name of a missing file is None."""
+    Image.fromarray(candidate.pixels).save(folder / f"{number}.png")
+    names: dict[str, Any] = {"pixels": f"{number}.png", "file": None}
+    if candidate.original in copied:
+        suffix = candidate.original.suffix.lower()
+        # Keep only a short, plain suffix: any other may be too long for a file name here.
+        plain_suffix = suffix if re.fullmatch(r"\.\w{1,5}", suffix) else ""
+        names["file"] = f"{number}_file{plain_suffix}"
+        shutil.copyfile(candidate.original, folder / names["file"])
+    elif candidate.picture is not None:
+        names["file"] = f"{number}_file.png"
+        Image.fromarray(candidate.picture).save(folder / names["file"], optimize=True)
+    return names
