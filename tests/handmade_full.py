@@ -149,6 +149,7 @@ def _folds() -> dict:
         train=204,
         val=41,
         kept="finetuned",
+        regularisation=0.0316,
         seconds=61.0,
         values=values,
         **measured,

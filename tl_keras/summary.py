@@ -12,7 +12,7 @@ from tl_keras.modalities import part
 from tl_keras.report.advice import on_data
 from tl_keras.report.advice.on_approaches import what_to_do
 from tl_keras.report.drawings.words import counted, milliseconds
-from tl_keras.report.facts import label_doubts
+from tl_keras.report.facts import fold_strengths, label_doubts
 from tl_keras.report.read import read
 from tl_keras.report.sections.provenance import KEPT
 from tl_keras.run.result.exports import Shipped
@@ -138,6 +138,8 @@ def _of_a_model(run: Run) -> list[str]:
             )
             if views := measured.views:
                 lines.append(f"{'':13} {views[main]:.3f} on {views.count} views of each")
+    if warning := fold_strengths.far_apart(result.folds or [], result.chosen):
+        lines.append(f"{'warning':13} {warning}")
     if result.search:
         lines.append(_search(result.search, result.model))
     lines.append(_model(result.model))

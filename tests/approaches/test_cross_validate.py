@@ -14,9 +14,11 @@ from runs import FEW, answers, assert_same_weights, changed, epochs_of, rows, sh
 from shapes import draw
 
 import tl_keras
+from tl_keras import summary
 from tl_keras.approaches import folds
 from tl_keras.data.load import load
 from tl_keras.data.prepared import prepared
+from tl_keras.report.facts import fold_strengths
 from tl_keras.training import activations, features
 from tl_keras.training import head as heads
 from tl_keras.training.activations import Decision
@@ -85,6 +87,21 @@ def test_log_has_no_score_of_examples_that_trained_the_model(untested):
 def test_log_calls_a_fold_by_the_name_of_its_folder(untested):
     lines = [line for line in untested[1] if line.startswith("fold_")]
     assert [line.split(":")[0] for line in lines] == [f"fold_{i}, {i + 1} of 3" for i in range(3)]
+
+
+def test_each_fold_records_the_regularisation_that_it_chose(untested):
+    run = untested[0]
+    for record in run.result["folds"]:
+        result = json.loads((run.workdir / record["fold"] / "result.json").read_text())
+        assert record["regularisation"] == result["chosen"]["regularisation"]
+    assert ">Regularisation</th>" in run.report.read_text()
+
+
+def test_summary_warns_if_folds_chose_very_different_regularisation(untested, monkeypatch):
+    warning = "The folds chose very different regularisation"
+    assert not any(warning in line for line in summary.lines(untested[0]))
+    monkeypatch.setattr(fold_strengths, "FAR_APART", 1)
+    assert f"{'warning':13} {warning}" in "\n".join(summary.lines(untested[0]))
 
 
 def test_exports_are_proved_on_the_held_out_examples_of_a_fold(dealt):

@@ -69,7 +69,7 @@ PAGES = {
         "Scores": ["n = 153", "91.3%", "90.5%", "0.218", "3.9%", "5 augmented views 96.1% 91.0"],
         "Folds": [
             *("88.7%", "1.2 points", "into folds 2 times", "then trained on all", "fold_0 204"),
-            *("88.3% of 51", "0.321", "fine-tuned 0.25 1 min 1 s", "its own search"),
+            *("88.3% of 51", "0.321", "fine-tuned 0.0316 0.25 1 min 1 s", "its own search"),
         ],
         "Rounds": [
             *(

@@ -266,10 +266,12 @@ def _with_held_out(data: Data) -> Data:
 
 def _described(fold: Fold, result: Result) -> FoldRecord:
     """Returns the entry of a fold in `folds` of `result.json`."""
-    scores, values = result.held_out, {}
+    scores, optional = result.held_out, {}
     if search := result.search:
         best = next(trial for trial in search.trials if trial.trial == search.best)
-        values = {"values": best.values}
+        optional["values"] = best.values
+    if result.chosen and result.chosen.regularisation is not None:
+        optional["regularisation"] = result.chosen.regularisation
     return FoldRecord(
         fold=fold.run.workdir.name,
         repeat=fold.repeat,
@@ -280,7 +282,7 @@ def _described(fold: Fold, result: Result) -> FoldRecord:
         **{name: scores[name] for name in tasks.of(fold.run.config.task, "names").METRICS},
         kept=result.model.kept,
         seconds=result.seconds["total"],
-        **values,
+        **optional,
     )
 
 

@@ -6,6 +6,7 @@ from tl_keras import tasks
 from tl_keras.report.drawings import coordinates
 from tl_keras.report.drawings.markup import escape, note, table
 from tl_keras.report.drawings.words import NOTHING, count, counted, duration, percent
+from tl_keras.report.facts import fold_strengths
 from tl_keras.report.read import RunFiles
 from tl_keras.report.sections.results import main, named_scores
 from tl_keras.run.result.folds import FoldRecord
@@ -19,7 +20,10 @@ def folds(run: RunFiles) -> str:
     records = run.result.folds or []
     if not records:
         return ""
-    return f'<p class="answer">{escape(_mean(run))}</p>{_how(run)}{_table(records, run.task)}'
+    differing = fold_strengths.far_apart(records, run.result.chosen)
+    warning = f"<p>{escape(differing)}</p>" if differing else ""
+    mean = f'<p class="answer">{escape(_mean(run))}</p>'
+    return f"{mean}{warning}{_how(run)}{_table(records, run.task)}"
 
 
 def _mean(run: RunFiles) -> str:
@@ -69,7 +73,8 @@ def _table(records: Sequence[FoldRecord], task: str) -> str:
     named = list(dict.fromkeys(name for fold in records for name in fold.values or {}))
     others = [name for name in scores if name != first]
     columns = ["Fold", "Trained on", scores[first][0], *(scores[name][0] for name in others)]
-    columns += ["Kept", *named, "Time"]
+    regularised = any(fold.regularisation is not None for fold in records)
+    columns += ["Kept", *(["Regularisation"] if regularised else []), *named, "Time"]
     rows = [
         [
             escape(fold.fold),
@@ -77,17 +82,21 @@ def _table(records: Sequence[FoldRecord], task: str) -> str:
             main(task, fold.get(first), fold.n),
             *(scores[name][1](fold.get(name)) for name in others),
             escape(KEPT.get(fold.kept, fold.kept)),
+            *([fold_strengths.written(fold.regularisation)] if regularised else []),
             *(_value(fold, name) for name in named),
             duration(fold.seconds),
         ]
         for fold in records
     ]
-    numbers = (1, *range(3, 3 + len(others)), len(columns) - 1)
+    kept = columns.index("Kept")
+    numbers = (1, *range(3, kept), *([kept + 1] if regularised else []), len(columns) - 1)
     above = (
         "Scores of each fold's model on the examples that the fold held out. Kept: what the model "
         "consists of, the head alone on the pretrained backbone, the fine-tuned weights, or the "
         "mean of the weights before and after fine-tuning."
     )
+    if regularised:
+        above += " Regularisation: the strength that the fold chose for the head."
     return table(above, columns, rows, numeric=numbers)
 
 

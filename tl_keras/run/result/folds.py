@@ -23,6 +23,11 @@ class FoldRecord(Measures):
     n: int = Field(description="Number of examples that the fold holds out.")
     interval: Interval = Field(description="95% interval of the main metric.")
     kept: str = Field(description="Which weights the fold kept, as in model.kept.")
+    regularisation: Maybe[float] = Field(
+        None,
+        description="Strength of regularisation of the head that the fold chose, as in "
+        "chosen.regularisation. Only where a head was fitted.",
+    )
     seconds: Seconds = Field(description="Total time of the fold.")
     values: Maybe[dict[str, Any]] = Field(
         None,
