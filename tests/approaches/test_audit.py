@@ -45,8 +45,13 @@ def test_audit_writes_its_findings_and_a_report(audited):
 
 
 def test_audit_lists_bad_files_and_compares_labels(audited):
-    (entry,) = json.loads((audited.workdir / "data.json").read_text())["quarantined"]
+    data = json.loads((audited.workdir / "data.json").read_text())
+    (entry,) = data["quarantined"]
     assert entry["file"] == "disc/broken.png"
+    assert {name: sum(own.values()) for name, own in data["answers"].items()} == {
+        name: len(files) for name, files in data["splits"].items()
+    }
+    assert sum(own["disc"] for own in data["answers"].values()) == 24
     assert {"suspects", "rare", "sizes", "brightness", "near_duplicates"} <= set(audited.findings)
     lines = "\n".join(summary.lines_of_audit(audited))
     assert "72 images in 3 classes, 1 file left out" in lines

@@ -33,7 +33,8 @@ def suspected(dataset: Dataset, features: dict[str, Inputs]) -> dict[str, Any]:
     """Returns `suspects`, the examples whose label may be wrong, or `suspects_note` with the reason
     why labels were not compared.
 
-    Each suspect has `file`, `split`, `label`, `suggested`, and the `probability` of `suggested`.
+    Each suspect has `file`, `split`, `label`, `suggested`, `probability` (of `suggested`) and
+    `label_probability` (of `label`).
 
     Args:
       features: by split, inputs with features as array, `(n, channels) float32`.
@@ -49,7 +50,7 @@ def suspected(dataset: Dataset, features: dict[str, Inputs]) -> dict[str, Any]:
         return {"suspects_note": "labels were not compared: the data set is too large"}
     examples = [(split, example) for split in features for example in dataset.splits[split]]
     answers = labels_of.left_out_answers(pooled, labels)
-    suspects = _listed(labels_of.doubtful(answers, labels), examples, dataset)
+    suspects = _listed(labels_of.doubtful(answers, labels), examples, dataset, answers)
     return suspects | labels_of.judged(answers, labels)
 
 
@@ -66,7 +67,7 @@ def suspected_by(answers: np.ndarray, dataset: Dataset) -> dict[str, Any]:
         return {"suspects": []}
     examples = [("train", example) for example in dataset.splits["train"]]
     labels = dataset.labels("train")
-    suspects = _listed(labels_of.doubtful(answers, labels), examples, dataset)
+    suspects = _listed(labels_of.doubtful(answers, labels), examples, dataset, answers)
     return suspects | labels_of.judged(answers, labels)
 
 
@@ -74,6 +75,7 @@ def _listed(
     suspects: Sequence[tuple[int, int, float]],
     examples: Sequence[tuple[str, Example]],
     dataset: Dataset,
+    answers: np.ndarray,
 ) -> dict[str, Any]:
     return {
         "suspects": [
@@ -83,6 +85,7 @@ def _listed(
                 "label": dataset.classes[examples[i][1].label],
                 "suggested": dataset.classes[suggested],
                 "probability": round(probability, 4),
+                "label_probability": round(float(answers[i, examples[i][1].label]), 4),
             }
             for i, suggested, probability in suspects
         ]

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 
+from tl_keras import tasks
 from tl_keras.config import space
 from tl_keras.config.model import ModelConfig
 from tl_keras.data import changed_since
@@ -43,6 +44,7 @@ def write(run: Run, dataset: Dataset) -> None:
             ),  # Includes digests of examples in no split, see `add_digests`.
             **{name: [example.digest for example in dataset.splits[name]] for name in SPLITS},
         },
+        "answers": {name: _counts(dataset, name) for name in SPLITS},
         "quarantined": [
             {"file": entry.file, "reason": entry.reason} for entry in dataset.quarantined
         ],
@@ -57,6 +59,15 @@ def write(run: Run, dataset: Dataset) -> None:
     run.add(
         data=Counts(classes=len(dataset.classes), **counts, quarantined=len(dataset.quarantined))
     )
+
+
+def _counts(dataset: Dataset, split: str) -> dict[str, int]:
+    """Returns the number of examples of each answer; empty for tasks that do not compare labels."""
+    labels_of = tasks.maybe(dataset.task, "labels")
+    if labels_of is None or not dataset.classes:
+        return {}
+    counts = labels_of.counts(dataset.labels(split), dataset.classes)
+    return dict(zip(dataset.classes, counts.tolist(), strict=True))
 
 
 def add_digests(

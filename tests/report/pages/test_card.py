@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 
 from tl_keras.report.pages import card, page
 from tl_keras.report.read import read
-from tl_keras.run.result.training import ModelRecord
+from tl_keras.run.result.training import Counts, ModelRecord
 
 
 def front_matter(text: str) -> dict:
@@ -72,6 +72,14 @@ def test_limits_are_computed(workdir):
     assert "Good enough? " in text and "always answering" in text and f"“{HAN}” (0)" in text
     rewrite(workdir, test=None, val=scores(77))
     assert "The run has no test split" in card.render(read(workdir))
+
+
+def test_a_card_of_cross_validation_counts_no_held_out_split(workdir):
+    rewrite(workdir, test=None, pipeline="cross_validate", data=Counts(train=91, val=0, test=0))
+    text = card.render(read(workdir))
+    assert "- 91 training images\n" in text and "0 held-out" not in text
+    ((result,),) = [m["results"] for m in front_matter(text)["model-index"]]
+    assert result["dataset"]["split"] == "held-out"
 
 
 def test_a_card_does_not_show_local_paths(workdir):

@@ -57,6 +57,12 @@ def test_too_few_validation_examples_are_mentioned(notes_on):
     assert not notes_on(int8=entry())
 
 
+def test_cross_validation_has_no_validation_examples(workdir):
+    rewrite(workdir, pipeline="cross_validate", export={"int8": entry(undecided=19)})
+    text = "\n".join(notes(read(workdir)))
+    assert "19 examples are too few to tell" in text
+
+
 def test_the_file_to_ship_is_measured_on_files_as_a_device_reads_them(notes_on):
     measured = {"agreement": 0.99, "n": 150, "identical": 1.0}
     device = OnFiles(accuracy=0.9, interval=[0.85, 0.94], **measured)

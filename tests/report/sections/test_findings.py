@@ -120,6 +120,12 @@ def test_every_part_may_be_missing(workdir, key):
         Outline(sections.data_check(read(workdir)))
 
 
+def test_the_probability_of_the_label_is_shown_if_it_is_known(workdir):
+    suspect = {**findings()["suspects"][0], "probability": 0.742, "label_probability": 0.1}
+    (workdir / "findings.json").write_text(json.dumps({"suspects": [suspect]}))
+    assert ", 74.2% against 10.0%" in Outline(report(workdir)).words.replace(" ,", ",")
+
+
 def test_a_run_without_findings_has_no_such_section(workdir):
     assert "Data check" not in report(workdir)
 

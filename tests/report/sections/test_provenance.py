@@ -1,5 +1,8 @@
 """Tests of the report's sections on how a model was made."""
 
+import re
+
+import pytest
 from handmade import candidate, change, report, rewrite
 
 from tl_keras.report.read import read
@@ -24,6 +27,41 @@ def test_model_and_its_candidates_are_described(workdir):
     assert "block_8_add" not in text
     assert "<dd>the mean of the weights before and after fine-tuning</dd>" in text
     assert "<td>mix (kept)</td>" in text and ">0.150<" in text and ">0.483<" in text
+
+
+@pytest.mark.parametrize(
+    ("candidates", "frozen"),
+    [
+        (("head",), "all layers of the backbone"),
+        (
+            ("head", "finetuned"),
+            "all layers of the backbone; fine-tuning, which was not kept, froze up to block_8 "
+            "(share 0.5, rounded to whole blocks)",
+        ),
+    ],
+)
+def test_a_head_alone_is_described_as_all_frozen(workdir, candidates, frozen):
+    tried = {name: candidate() for name in candidates}
+    depth = {"freeze": 0.5, "block": "block_8", "cut": "block_8_add"}
+    rewrite(workdir, model=ModelRecord(kept="head", candidates=tried, **depth))
+    assert f"<dd>{frozen}</dd>" in provenance.model(read(workdir))
+
+
+def test_examples_of_each_class_are_counted_by_split(workdir):
+    assert "Examples of each class" not in provenance.data(read(workdir))  # an older run
+    answers = {"train": {"cat": 65, "dog": 9}, "val": {"cat": 13, "dog": 0}, "test": {}}
+    change(workdir, "data.json", classes=["cat", "dog"], answers=answers)
+    text = provenance.data(read(workdir))
+    assert "Examples of each class." in text
+    cells = [re.sub("<[^>]+>", " ", row).split() for row in re.findall("<tr>.*?</tr>", text)]
+    assert ["Class", "train", "validation"] in cells
+    assert ["cat", "65", "13"] in cells and ["dog", "9", "0"] in cells
+    names = [f"c{i}" for i in range(50)]
+    answers = {"train": {name: 50 - i for i, name in enumerate(names)}}
+    change(workdir, "data.json", classes=names, answers=answers)
+    text = provenance.data(read(workdir))
+    assert "the 40 classes with the fewest are shown" in text
+    assert ">c49<" in text and ">c10<" in text and ">c9<" not in text
 
 
 def test_features_are_described(workdir):

@@ -22,6 +22,7 @@ from tl_keras.report.facts import figures
 from tl_keras.report.read import read
 from tl_keras.report.sections import mistakes, results, training
 from tl_keras.run.result.part import Views
+from tl_keras.run.result.training import Counts, ModelRecord
 
 
 def write_answers(workdir, answers: list[tuple[str, str, float]]) -> None:
@@ -99,6 +100,10 @@ def test_augmented_samples_are_shown_after_their_original(workdir):
     text = training.augmented(read(workdir))
     assert text.count("<img ") == 2 and SCRIPT not in text
     assert text.index(", original") < text.index(", view 1")
+    assert "the model learns nothing from it" in text
+    rewrite(workdir, model=ModelRecord(kept="head"))
+    text = training.augmented(read(workdir))
+    assert "The kept head never saw these views" in text and "learns nothing" not in text
 
 
 def test_classes_have_their_intervals_and_counts(workdir):
@@ -201,6 +206,11 @@ def test_regularisation_strengths_are_not_counted_as_epochs(workdir):
     ) in text
     assert "Fine-tuning: 3 epochs; lowest validation loss 0.490, in epoch 3." in text
     assert "Loss over 3 epochs" in text and "validation from 0.6 to 0.49" in text
+
+
+def test_a_final_model_without_validation_is_only_trained(workdir):
+    rewrite(workdir, data=Counts(train=151, val=0, test=0))
+    assert "Trained on 151 training examples." in training.training(read(workdir))
 
 
 def test_head_alone_has_no_epochs(workdir):

@@ -86,7 +86,10 @@ def _front_matter(run: RunFiles) -> str:
         ]
         lines += ["    results:", "      - task:", f"          type: {kind}"]
         lines += ["        dataset:", f"          name: {_json(_dataset(run))}"]
-        lines += [f"          type: {_json(run.source or 'unknown')}", f"          split: {split}"]
+        lines += [
+            f"          type: {_json(run.source or 'unknown')}",
+            f"          split: {run.split_name(split)}",
+        ]
         lines += ["        metrics:", *metrics]
     return "\n".join([*lines, "---", ""])
 
@@ -115,7 +118,7 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def _data(run: RunFiles) -> str:
     splits = [
         ("training" if s == "train" else run.split_name(s), figures.split_size(run, s))
-        for s in ("train", "val", "test")
+        for s in (("train", "test") if run.holds_out else ("train", "val", "test"))
     ]
     names = run.data.get("classes") or []
     source = dict.fromkeys(filter(None, (run.source, _dataset(run))))

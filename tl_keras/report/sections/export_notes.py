@@ -28,7 +28,7 @@ def notes(run: RunFiles) -> Iterable[str]:
         if export.repair and export.repair.steps and export.val:
             yield _repaired(name, export, run.task)
     yield from _shipped(run)
-    yield from _undecided(measured)
+    yield from _undecided(measured, run)
     yield from _slower(measured)
     for name, export in measured.items():
         if export.float_operators:
@@ -69,12 +69,14 @@ def _right(run: RunFiles, device: OnFiles) -> str:
     return f"is right on {percent(share)} ({interval(device.interval)}), and "
 
 
-def _undecided(measured: dict[str, Exported]) -> Iterable[str]:
+def _undecided(measured: dict[str, Exported], run: RunFiles) -> Iterable[str]:
     names = [name for name, export in measured.items() if export.undecided]
     if names:
         n = max(measured[name].undecided for name in names)
+        # In cross-validation, the files are measured on examples that the final model learned.
+        kind = "" if run.holds_out else "validation "
         yield (
-            f"{count(n)} validation examples are too few to tell whether {listed(names)} "
+            f"{count(n)} {kind}examples are too few to tell whether {listed(names)} "
             f"{'loses' if len(names) == 1 else 'lose'} more than export.max_accuracy_drop."
         )
 

@@ -137,8 +137,7 @@ def _suspects(run: RunFiles) -> str:
     ):
         lines = [
             f"labelled <b>{escape(entry.get('label'))}</b>",
-            f"may be <b>{escape(entry.get('suggested'))}</b>, {percent(entry.get('probability'))} "
-            "sure",
+            f"may be <b>{escape(entry.get('suggested'))}</b>, {_sure(entry)}",
             f'<span class="file">{escape(file)}</span>',
         ]
         cells.append((_images(run, [picture], [file]), lines))
@@ -149,6 +148,14 @@ def _suspects(run: RunFiles) -> str:
     if run.holds_out:
         above += " label_quality.csv ranks all examples."
     return note(above) + notes + gallery(cells, "single")
+
+
+def _sure(entry: dict) -> str:
+    """Returns the probability of the suggested label, against that of the given one if known."""
+    probability, given = (entry.get(key) for key in ("probability", "label_probability"))
+    if is_number(given):
+        return f"{percent(probability)} against {percent(given)}"
+    return f"{percent(probability)} sure"
 
 
 def _rare(run: RunFiles) -> str:

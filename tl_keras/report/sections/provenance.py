@@ -1,5 +1,6 @@
 """Sections on how the model was made. Each returns HTML, or "" if the run does not say."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from tl_keras import tasks
@@ -20,6 +21,7 @@ from tl_keras.report.read import RunFiles
 from tl_keras.report.sections.results import named_scores, share_of
 from tl_keras.run.result.training import ModelRecord
 
+ANSWERS = 40  # answers whose examples are counted at most
 QUARANTINED = 100  # files listed at most
 
 
@@ -33,7 +35,7 @@ def data(run: RunFiles) -> str:
     rows += [["left out", count(len(left_out))]]
     names = run.data.get("classes") or []
     above = f"{counted(len(names), *run.answer_nouns)}." if names else ""
-    parts = [table(above, ["Split", "Examples"], rows, [1])]
+    parts = [table(above, ["Split", "Examples"], rows, [1]), _answers(run, splits)]
     if run.data.get("warnings"):
         parts.append(f"<h3>Warnings</h3>{items(run.data['warnings'])}")
     if run.data.get("notes"):
@@ -44,6 +46,21 @@ def data(run: RunFiles) -> str:
         fingerprint = escape(run.data["fingerprint"])
         parts.append(f'<p class="fingerprint">Fingerprint <code>{fingerprint}</code></p>')
     return "".join(parts)
+
+
+def _answers(run: RunFiles, splits: Sequence[str]) -> str:
+    """Returns a table with the number of examples of each answer in each split."""
+    counts = run.data.get("answers") or {}
+    shown = [split for split in splits if any((counts.get(split) or {}).values())]
+    names = [name for name in run.data.get("classes") or [] if shown]
+    one, many = run.answer_nouns
+    above = f"Examples of each {one}."
+    if len(names) > ANSWERS:
+        above = f"Examples of each {one}; the {ANSWERS} {many} with the fewest are shown."
+        names = sorted(names, key=lambda name: sum(counts[s].get(name, 0) for s in shown))[:ANSWERS]
+    rows = [[escape(name), *(count(counts[s].get(name, 0)) for s in shown)] for name in names]
+    heads = [one.capitalize(), *map(split_name, shown)]
+    return table(above, heads, rows, range(1, len(heads))) if rows else ""
 
 
 def _left_out(entries: list[dict]) -> str:
@@ -165,6 +182,15 @@ KEPT = {
 
 
 def _frozen(model: ModelRecord) -> str:
+    """Returns which layers were frozen; for the head alone also where fine-tuning was tried."""
+    if model.kept != "head":
+        return _depth(model)
+    if not set(model.candidates or ()) - {"head"}:
+        return "all layers of the backbone"
+    return f"all layers of the backbone; fine-tuning, which was not kept, froze {_depth(model)}"
+
+
+def _depth(model: ModelRecord) -> str:
     if not model.cut:
         return "nothing"
     # The share as it was asked for; tables of a search show the share of whole blocks.

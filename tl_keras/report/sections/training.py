@@ -19,10 +19,11 @@ def training(run: RunFiles) -> str:
     sizes = [
         f"{count(size)} {word}"
         for split, word in (("train", "training"), ("val", "validation"))
-        if (size := figures.split_size(run, split)) is not None
+        if (size := figures.split_size(run, split))
     ]
     if sizes:
-        lines[-1] += f" Trained and measured on {listed(sizes)} examples."
+        did = "Trained" if len(sizes) == 1 else "Trained and measured"
+        lines[-1] += f" {did} on {listed(sizes)} examples."
 
     drawn = [charts.regularisation_path(figures.strengths(run))]
     drawn += charts.learning_curves(figures.epochs(run))
@@ -78,7 +79,13 @@ def augmented(run: RunFiles) -> str:
     field = f"{run.modality}.augment"
     above = (
         f"{counted(len(rows), f'training {run.example_nouns[0]}')}: the original first, then the "
-        f"views that {field} made of it, one per epoch. If a person could not recognise a view, "
-        f"the model learns nothing from it: weaken {field}."
+        f"views that {field} made of it, one per epoch. "
     )
+    if run.result.model and run.result.model.kept == "head":
+        above += "The kept head never saw these views: it was fitted on the originals."
+    else:
+        above += (
+            "If a person could not recognise a view, the model learns nothing from it: weaken "
+            f"{field}."
+        )
     return note(above) + gallery(rows, "views")

@@ -16,7 +16,7 @@ ABOUT_SCORES = (
     "the examples cannot change, for example if all answers are right. Balanced accuracy is the "
     "mean recall of the classes, so each class counts the same. Log loss: the lower, the better "
     "the probabilities. Calibration error: the mean distance between confidence and accuracy over "
-    "15 bins; with few examples it is too large by chance. The section Confidence has 10 bins."
+    "15 bins; with few examples it is too large by chance."
 )
 ABOUT_INTERVALS = "; the calibration error has none"
 SEVERAL = "Accuracies"
