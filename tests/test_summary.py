@@ -32,6 +32,15 @@ def test_export_reports_only_the_formats_it_was_asked_for(tmp_path):
     assert told[0] == "exported 1 format" and told[1].startswith("onnx") and len(told) == 3
 
 
+def test_summary_says_which_file_is_rejected_and_why_nothing_is_shipped(tmp_path):
+    run = exported_again(tmp_path, "int8", "float32")
+    lines = summary.lines_of_export(run, summary.of_formats(run))
+    (rejected,) = [line for line in lines if line.startswith("int8")]
+    assert rejected.endswith("; REJECTED: loses 0.2")
+    assert "to ship       nothing: no file holds export.max_bytes 10" in lines
+    assert not any("REJECTED" in line for line in lines if line.startswith("float32"))
+
+
 def test_export_reports_the_tolerances_that_its_formats_miss(tmp_path):
     missed = summary.missed(summary.of_formats(exported_again(tmp_path, "int8", "float32")))
     assert missed == ["int8: loses 0.2", f"model.tflite: {FAILED.status}"]

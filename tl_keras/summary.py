@@ -179,11 +179,14 @@ def _exports(run: Run, result: Result) -> list[str]:
         score = f"{entry[measured]:.3f}{units[measured]}" if measured else "not measured"
         kept = entry.repair.kept if entry.repair else []
         repaired = f", {counted(len(kept), 'operator')} kept float" if kept else ""
-        lines.append(f"{name:13} {entry.bytes / 1e6:.2f} MB, {score}{speed}{repaired}")
+        rejected = "" if entry.status == "ok" else f"; REJECTED: {entry.status}"
+        lines.append(f"{name:13} {entry.bytes / 1e6:.2f} MB, {score}{speed}{repaired}{rejected}")
     return [*lines, *_shipped(result.shipped, main)]
 
 
 def _shipped(shipped: Shipped | None, main: str) -> list[str]:
+    if shipped and shipped.reason:
+        return [f"{'to ship':13} nothing: {shipped.reason}"]
     if not shipped or not shipped.path:
         return []
     device = shipped.device

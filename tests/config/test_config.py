@@ -12,6 +12,7 @@ import pytest
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
+from tl_keras import launch
 from tl_keras.config import text as configs
 from tl_keras.config.difference import first_difference
 from tl_keras.config.export import FORMATS, Format
@@ -504,9 +505,31 @@ def test_check_paths_names_the_field_and_the_most_similar_path(tmp_path):
     )
     assert found(folder, "Imagenet").endswith("does not exist; did you mean 'imagenet'?")
     assert found(folder, tmp_path / "lists.csv").endswith(f"did you mean '{tmp_path}/list.csv'?")
-    words = set(WEIGHTS) - {"own"}
-    for weights in (*words, str(tmp_path / "list.csv"), str(tmp_path / "photos")):
+    for weights in set(WEIGHTS) - {"own", "glyphs"}:
         check_paths(configs.from_tree({"data": folder, "model": {"weights": weights}}))
+
+
+def test_check_paths_refuses_weights_that_cannot_fit(tmp_path):
+    def check(weights, **model):
+        check_paths(configs.from_tree(tree(model={"weights": str(weights), **model})))
+
+    check("glyphs", backbone="MobileNet", options={"alpha": 0.5})
+    with pytest.raises(ValueError, match=r"'glyphs' fit only MobileNet .* received MobileNet with"):
+        check("glyphs", backbone="MobileNet", options={"alpha": 0.25})
+    (tmp_path / "list.csv").touch()
+    with pytest.raises(ValueError, match=r"model\.weights: expected a \.h5.*'\S+list\.csv'"):
+        check(tmp_path / "list.csv")
+    with pytest.raises(
+        ValueError, match=r"model\.weights: the folder \S+ contains no model\.keras"
+    ):
+        check(tmp_path)
+
+
+def test_a_run_with_weights_that_cannot_fit_leaves_no_folder(tmp_path):
+    config = tree(model={"weights": "glyphs"})
+    with pytest.raises(ValueError, match="'glyphs' fit only MobileNet"):
+        launch.launch("finetune", configs.from_tree(config), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_check_paths_checks_the_backbone_file(tmp_path):

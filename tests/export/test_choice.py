@@ -23,7 +23,8 @@ FILES = {
 
 
 def chosen(files: dict, **limits) -> Shipped:
-    return choose(files, ExportConfig(**limits), "a smaller image.size")
+    smaller = ("a lower model.options.alpha", "another model.backbone")
+    return choose(files, ExportConfig(**limits), smaller, ("a smaller image.size",))
 
 
 def test_fastest_of_the_small_files_is_chosen():
@@ -66,12 +67,42 @@ def test_chosen_file_is_within_the_limits():
     assert chosen(FILES, max_latency_ms=2.5)["format"] == "int8"
 
 
-def test_status_names_the_closest_file_if_none_is_within_the_limits():
-    shipped = chosen(FILES, max_bytes=1e6, max_latency_ms=1)
+def test_status_names_only_the_limit_that_no_file_keeps():
+    shipped = chosen(FILES, max_bytes=1e6, max_latency_ms=50)
     assert shipped["format"] is None
-    assert "export.max_bytes 1,000,000 and export.max_latency_ms 1" in shipped["status"]
-    assert "the closest is int8 with 2,700,000 bytes and 2 ms" in shipped["status"]
-    assert "model.options.alpha" in shipped["status"] and "image.size" in shipped["status"]
+    assert shipped.reason == (
+        "export.max_bytes is 1,000,000, but the smallest file, dynamic, has 2,500,000 bytes"
+    )
+    # A smaller image.size leaves the number of weights as it is.
+    assert shipped["status"] == (
+        f"{shipped.reason}. Raise the limit with tl-keras export --workdir=... --set "
+        "export.max_bytes=..., or train in a new --workdir with a lower model.options.alpha or "
+        "another model.backbone"
+    )
+
+
+def test_status_advises_smaller_examples_for_a_faster_file():
+    shipped = chosen(FILES, max_bytes=1e7, max_latency_ms=1)
+    assert shipped.reason == ("export.max_latency_ms is 1, but the fastest file, int8, takes 2 ms")
+    assert "--set export.max_latency_ms=..., or train" in shipped.status
+    assert shipped.status.endswith(
+        "a smaller image.size, a lower model.options.alpha or another model.backbone"
+    )
+
+
+def test_status_names_both_limits_if_both_are_missed():
+    shipped = chosen(FILES, max_bytes=1e6, max_latency_ms=1)
+    assert "export.max_bytes is 1,000,000" in shipped.reason
+    assert "export.max_latency_ms is 1, but" in shipped.reason
+    assert "--set export.max_bytes=... --set export.max_latency_ms=..., or" in shipped.status
+
+
+def test_status_names_the_closest_file_if_no_file_keeps_both_limits():
+    shipped = chosen(FILES, max_bytes=2.6e6, max_latency_ms=2.5)
+    assert shipped.reason == (
+        "no file is within both export.max_bytes 2,600,000 and export.max_latency_ms 2.5; the "
+        "closest is int8 with 2,700,000 bytes and 2 ms"
+    )
 
 
 def test_run_without_litert_files_ships_none():

@@ -68,6 +68,20 @@ def load_weights(
         _assign(layer, arrays, name in BACKBONES)
 
 
+def check(name: str, options: Mapping[str, Value], weights: str) -> None:
+    """Checks without TensorFlow what can be checked before the weights are loaded.
+
+    The arguments are those of `load_weights`.
+
+    Raises:
+      ValueError: the embedded weights do not fit the backbone, or the path is not one of weights.
+    """
+    if weights == "glyphs":
+        _check_glyphs(name, options)
+    elif weights not in ("imagenet", "none", "own"):
+        _locate(weights)
+
+
 def load_safely(path: str | Path, what: str) -> "keras.Model":
     """Loads the model of a `.keras` file without executing code from the file.
 
@@ -124,14 +138,18 @@ def _official(name: str, options: Mapping[str, Value], shape: tuple[int, ...]) -
 
 def _glyphs(backbone: "keras.Model", name: str, options: Mapping[str, Value]) -> list[Named]:
     """Returns the weights of the small backbone that ships with the package."""
+    _check_glyphs(name, options)
+    embedded = importlib.resources.files("tl_keras.embedded") / "glyphs.weights.h5"
+    with importlib.resources.as_file(embedded) as file:
+        return _read(file, backbone)
+
+
+def _check_glyphs(name: str, options: Mapping[str, Value]) -> None:
     if (name, options) != ("MobileNet", {"alpha": 0.5}):
         raise ValueError(
             "model.weights: the weights 'glyphs' fit only MobileNet with model.options "
             f"{{alpha: 0.5}}; received {name} with {options}"
         )
-    embedded = importlib.resources.files("tl_keras.embedded") / "glyphs.weights.h5"
-    with importlib.resources.as_file(embedded) as file:
-        return _read(file, backbone)
 
 
 def _unavailable(name: str, error: Exception) -> str:

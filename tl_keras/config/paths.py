@@ -4,7 +4,7 @@ import importlib.util
 import os
 from collections.abc import Sequence
 
-from tl_keras.backbones import model_file
+from tl_keras.backbones import model_file, weights
 from tl_keras.config import space
 from tl_keras.config.messages import nearest, neighbour
 from tl_keras.config.model import WEIGHTS
@@ -19,7 +19,8 @@ def check_paths(config: RunConfig) -> None:
 
     Raises:
       ValueError: the file or folder of a field such as `data.path` or `model.weights` does not
-        exist or is of the wrong kind, or a package for an export format is missing.
+        exist or is of the wrong kind, the weights inside the package do not fit the backbone, or a
+        package for an export format is missing.
     """
     path = config.data.path
     if path is not None:
@@ -37,6 +38,7 @@ def check_paths(config: RunConfig) -> None:
     for trial in space.first_trials(config):
         if trial.model.weights not in WEIGHTS:
             _check_exists(trial.model, "model.weights", WEIGHTS)
+        weights.check(trial.model.backbone, trial.model.options, trial.model.weights)
         if model_file.is_file(trial.model.backbone):
             _check_exists(trial.model, "model.backbone")
             model_file.check(trial.model.backbone, trial.settings)

@@ -1,6 +1,6 @@
 """Chooses the file to ship as `export/model.tflite`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tl_keras import tasks
 from tl_keras.config.export import NOT_LITERT, ExportConfig
@@ -11,7 +11,11 @@ NEARLY = 1.25  # Files up to this many times the smallest file's size count as e
 
 
 def choose(
-    entries: Mapping[str, Exported], config: ExportConfig, smaller: str, task: str = tasks.DEFAULT
+    entries: Mapping[str, Exported],
+    config: ExportConfig,
+    smaller: Sequence[str],
+    faster: Sequence[str],
+    task: str = tasks.DEFAULT,
 ) -> Shipped:
     """Returns the format to ship and a status; the format is None if no file is good enough.
 
@@ -23,7 +27,8 @@ def choose(
 
     Args:
       entries: `export` of result.json, by format.
-      smaller: what to change about the examples for a smaller file, as in "a smaller image.size".
+      smaller: what to change for a smaller file, as in "another model.backbone".
+      faster: what to change for a faster file, as in "a smaller image.size".
     """
     files = {name: entry for name, entry in entries.items() if name not in NOT_LITERT}
     accepted = {name: entry for name, entry in files.items() if entry.status == OK}
@@ -33,7 +38,7 @@ def choose(
         return Shipped(format=None, status="no LiteRT file is within its tolerance")
     within = {name: entry for name, entry in accepted.items() if _excess(entry, config) <= 1}
     if not within:
-        return Shipped(format=None, status=_over_limits(accepted, config, smaller))
+        return Shipped(format=None, status=_over_limits(accepted, config, smaller, faster))
     is_sound, bound = tasks.of(task, "exports").is_sound, config.max_accuracy_drop
     good = {k: e for k, e in within.items() if is_sound(e.val, bound)}
     if not good:
@@ -56,15 +61,49 @@ def _excess(entry: Exported, config: ExportConfig) -> float:
     return max(ratios)
 
 
-def _over_limits(accepted: Mapping[str, Exported], config: ExportConfig, smaller: str) -> str:
-    name = min(accepted, key=lambda k: _excess(accepted[k], config))
-    entry, limits = accepted[name], []
-    if config.max_bytes is not None:
-        limits.append(f"export.max_bytes {config.max_bytes:,.0f}")
-    if config.max_latency_ms is not None:
-        limits.append(f"export.max_latency_ms {config.max_latency_ms:g}")
+def _over_limits(
+    accepted: Mapping[str, Exported],
+    config: ExportConfig,
+    smaller: Sequence[str],
+    faster: Sequence[str],
+) -> str:
+    """Returns which limits no file keeps, and what to do about them, in two sentences.
+
+    The summary shows only the first sentence, see `Shipped.reason`.
+    """
+    missed = _missed(accepted, config)
+    reason = "; ".join(missed.values())
+    if not missed:  # Some file keeps one limit, and another file keeps the other limit.
+        missed = dict.fromkeys(("max_bytes", "max_latency_ms"), "")
+        name = min(accepted, key=lambda k: _excess(accepted[k], config))
+        reason = (
+            f"no file is within both export.max_bytes {config.max_bytes:,.0f} and "
+            f"export.max_latency_ms {config.max_latency_ms:g}; the closest is {name} with "
+            f"{accepted[name].bytes:,} bytes and {accepted[name].latency_ms.median:g} ms"
+        )
+    *others, last = [*(faster if "max_latency_ms" in missed else ()), *smaller]
+    changes = f"{', '.join(others)} or {last}" if others else last
+    limits = " ".join(f"--set export.{name}=..." for name in missed)
     return (
-        f"no file is within {' and '.join(limits)}; the closest is {name} with {entry.bytes:,} "
-        f"bytes and {entry.latency_ms.median:g} ms. To get a smaller and faster file, choose a "
-        f"lower model.options.alpha, {smaller}, or another model.backbone"
+        f"{reason}. Raise the limit with tl-keras export --workdir=... {limits}, or train in a new "
+        f"--workdir with {changes}"
     )
+
+
+def _missed(accepted: Mapping[str, Exported], config: ExportConfig) -> dict[str, str]:
+    """Returns, by name of a limit that no file keeps, by how much the best file misses it."""
+    missed = {}
+    name = min(accepted, key=lambda k: accepted[k].bytes)
+    if config.max_bytes is not None and accepted[name].bytes > config.max_bytes:
+        missed["max_bytes"] = (
+            f"export.max_bytes is {config.max_bytes:,.0f}, but the smallest file, {name}, has "
+            f"{accepted[name].bytes:,} bytes"
+        )
+    name = min(accepted, key=lambda k: accepted[k].latency_ms.median)
+    median = accepted[name].latency_ms.median
+    if config.max_latency_ms is not None and median > config.max_latency_ms:
+        missed["max_latency_ms"] = (
+            f"export.max_latency_ms is {config.max_latency_ms:g}, but the fastest file, {name}, "
+            f"takes {median:g} ms"
+        )
+    return missed

@@ -7,9 +7,12 @@ from typing import Any, TypeVar, get_args
 import keras
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from tl_keras import tasks
+from tl_keras.backbones import table
 from tl_keras.config.export import Format
+from tl_keras.config.model import WEIGHTS, ModelConfig
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import run_data
 from tl_keras.data.label_names import as_label_lines
@@ -59,7 +62,7 @@ def exported(
         for rejected in (False, True):
             export.remove(folder / proof.file_name(name, rejected))
     if parts["shipped"].format is None:
-        _remove_shipped(run)
+        _remove_shipped(run, parts["shipped"])
     return parts
 
 
@@ -120,14 +123,19 @@ def exported_again(
     if shipped.format is None and shipped.status == proof.OK:
         shipped = earlier.shipped or shipped
     elif shipped.format is None:
-        _remove_shipped(run)
+        _remove_shipped(run, shipped)
     entries = {**earlier.export, **parts["export"]}
     return earlier.model_copy(update={"export": entries, "shipped": shipped})
 
 
-def _remove_shipped(run: Run) -> None:
+def _remove_shipped(run: Run, shipped: Shipped) -> None:
+    """Removes the file to ship of an earlier export, and says so."""
+    folder = run.workdir / export.FOLDER
+    if (folder / SHIPPED).exists():
+        why = shipped.reason or "this export makes no LiteRT file"
+        logging.info("export: removed %s and device/ of an earlier export: %s", SHIPPED, why)
     for name in BESIDE:
-        export.remove(run.workdir / export.FOLDER / name)
+        export.remove(folder / name)
 
 
 def _threshold(run: Run, held_out: tuple[np.ndarray, np.ndarray]) -> float | None:
@@ -157,8 +165,9 @@ def _ship(
     run: Run, data: Data, entries: dict[str, Exported], writing: proof.Writing, split: str
 ) -> Shipped:
     """Writes `model.tflite` and its folder `device/`; returns `shipped` of `result.json`."""
-    smaller = part(run.config.modality, "config").SMALLER
-    shipped = choice.choose(entries, run.config.export, smaller, run.config.task)
+    faster = part(run.config.modality, "config").SMALLER  # It has no effect on the file's size.
+    smaller = _smaller(run.config.model)
+    shipped = choice.choose(entries, run.config.export, smaller, (faster,), run.config.task)
     name = shipped.format
     if name is None:
         return shipped
@@ -180,6 +189,15 @@ def _ship(
     about = {"title": writing.about.name, "about": writing.about.text, "by": _by(writing.about)}
     bundle.write(writing.folder / "device", file, spec, about, examples, figures)
     return shipped
+
+
+def _smaller(model: ModelConfig) -> tuple[str, ...]:
+    """Returns what to change about a model for a smaller file."""
+    if model.weights in WEIGHTS and model.weights != "glyphs":
+        has_alpha = "alpha" in table.options_of(model.backbone)
+        lower = ("a lower model.options.alpha",) if has_alpha else ()
+        return (*lower, "another model.backbone")
+    return ("another model.backbone and its own model.weights",)  # These weights fit no other.
 
 
 def _by(about: Description) -> str:

@@ -16,7 +16,7 @@ config: the section of the config. Imports neither NumPy nor TensorFlow.
   PLAIN_NOUNS                   the words that the report uses where people look at examples
   FOLDER_WORDS                  words for examples in folder names, as in `train_images`
   OTHER_SUFFIXES                suffixes of other files that often lie beside examples, as in `.txt`
-  SCALE, SMALLER                for messages: the range of input values; how to shrink a model
+  SCALE, SMALLER                for messages: the range of input values; how to make a model faster
   check(config)                 raises ValueError if `settings` contradicts another section
   check_input(file, shape, settings)   raises ValueError if a user's model cannot take the examples
   described(settings) -> str    the preparation in a few words, as in `160 px, stretch`

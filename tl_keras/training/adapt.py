@@ -15,6 +15,7 @@ from tl_keras.data import batches
 from tl_keras.data.examples import Dataset
 from tl_keras.data.inputs import Inputs
 from tl_keras.data.prepared import Data
+from tl_keras.data.wording import number_of
 from tl_keras.maybe import Maybe
 from tl_keras.run.result.training import Chosen, ModelRecord
 from tl_keras.run.run import Run
@@ -86,14 +87,16 @@ def from_scratch(
     chosen = Chosen(kept="scratch", regularisation=None, temperature=temperature, epochs=epochs)
     model_record = described(model, config, Freeze(0.0, None, None, 0, 0), "scratch")
     run.add(model=model_record, chosen=chosen)
-    logging.info("trained %d epochs, nothing frozen", len(history))
+    logging.info("trained %s, nothing frozen", number_of(len(history), "epoch"))
     return model
 
 
 def _log(plan: Plan) -> None:
     logging.info(
-        "plan: freeze %s, %d epochs of %d steps, peak learning rate %g",
-        *(plan.freeze, plan.epochs, plan.steps, plan.learning_rate),
+        "plan: freeze %s, %s of %s, peak learning rate %g",
+        plan.freeze,
+        *(number_of(plan.epochs, "epoch"), number_of(plan.steps, "step")),
+        plan.learning_rate,
     )
 
 

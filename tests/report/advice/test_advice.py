@@ -472,12 +472,14 @@ def test_export_outside_its_tolerance_is_named(good):
     assert f"misses its tolerance ({sentence})" in line and "on 98.4% of 1,000 examples" in line
 
 
-def test_a_run_without_a_file_to_ship_is_told_why(good):
-    status = "no file holds export.max_bytes 1,000; the nearest is int8 with 690,000 bytes"
-    rewrite(good, shipped=Shipped(format=None, status=status))
-    line = said(good, "No model.tflite can be shipped.")
-    assert "No file holds export.max_bytes 1,000" in line
+def test_a_run_without_a_file_to_ship_says_so_first(good):
+    reason = "export.max_bytes is 1,000, but the smallest file, int8, has 690,000 bytes"
+    shipped = Shipped(format=None, status=f"{reason}. Raise the limit with tl-keras export")
+    rewrite(good, shipped=shipped)
+    first = rules.what_to_do(read(good))[0]
+    assert first.do == "No model.tflite can be shipped." and first.why == f"{shipped.status}."
     assert not said(good, "To ship this model")
+    assert verdict.headline(read(good)).endswith(f"; nothing to ship: {reason}")
 
 
 def test_unchecked_exports_are_not_said_to_agree(workdir):

@@ -9,6 +9,7 @@ from ruamel.yaml import YAML
 
 from tl_keras.report.pages import card, page
 from tl_keras.report.read import read
+from tl_keras.run.result.exports import Shipped
 from tl_keras.run.result.training import Counts, ModelRecord
 
 
@@ -65,6 +66,14 @@ def test_figures_have_their_examples_and_intervals(workdir):
     assert "Calibration error 3.9% on 153 examples" in text
     assert "tl-keras finetune --config=config.yaml --workdir=runs/run\n" in text
     assert "- data fingerprint: 9f2c1e7a" in text and "- keras: 3.15.0" in text
+
+
+def test_the_card_says_that_nothing_can_be_shipped(workdir):
+    reason = "export.max_bytes is 10, but the smallest file, int8, has 20 bytes"
+    rewrite(workdir, shipped=Shipped(format=None, status=f"{reason}. Raise the limit"))
+    text = card.render(read(workdir))
+    assert f"nothing to ship: {reason}.\n" in text
+    assert f"No model.tflite can be shipped: {reason}.\n" in text
 
 
 def test_limits_are_computed(workdir):

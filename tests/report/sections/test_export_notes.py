@@ -84,3 +84,9 @@ def test_abstaining_is_described_for_the_file_to_ship(notes_on):
 def test_floats_in_an_integer_file_are_named(notes_on):
     text = notes_on(int8=entry(float_operators={"NEG": 2, "SUM": 1}))
     assert "int8 still computes with floats in 2 NEG and 1 SUM" in text
+
+
+def test_a_missed_limit_is_named_first(notes_on):
+    status = "export.max_bytes is 10, but the smallest file, int8, has 20 bytes. Raise the limit"
+    text = notes_on(Shipped(format=None, status=status), int8=entry(status="loses 0.2"))
+    assert text.startswith(f"No model.tflite can be shipped: {status}.\nint8: loses 0.2.")

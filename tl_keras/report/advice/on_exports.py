@@ -28,11 +28,16 @@ def on_exports(run: RunFiles) -> Iterable[Advice]:
         yield Advice(f"Do not ship the {name} export.", f"{why}. Ship a format with status ok.")
 
 
-def on_shipping(run: RunFiles) -> Iterable[Advice]:
-    """Yields advice on the file to ship, unless the verdict is that the model should not ship."""
+def on_nothing_to_ship(run: RunFiles) -> Iterable[Advice]:
+    """Yields advice if no file can be shipped."""
     status = run.result.shipped.status if run.result.shipped else "ok"
     if status != "ok":
-        yield Advice("No model.tflite can be shipped.", f"{status[:1].upper()}{status[1:]}.")
+        status = status if status.startswith("export.") else f"{status[:1].upper()}{status[1:]}"
+        yield Advice("No model.tflite can be shipped.", f"{status}.")
+
+
+def on_shipping(run: RunFiles) -> Iterable[Advice]:
+    """Yields advice on the file to ship, unless the verdict is that the model should not ship."""
     pair = figures.to_ship(run)
     judged = verdict.verdict(run)
     if not pair or (judged and judged.refuses):

@@ -5,7 +5,7 @@ from typing import Any
 
 from tl_keras.report.advice import on_improving, on_search
 from tl_keras.report.advice.advice import Advice, is_chance
-from tl_keras.report.advice.on_exports import on_exports, on_shipping
+from tl_keras.report.advice.on_exports import on_exports, on_nothing_to_ship, on_shipping
 from tl_keras.report.advice.on_files import on_dropped, on_unread
 from tl_keras.report.advice.on_improving import on_labels
 from tl_keras.report.drawings.words import (
@@ -329,6 +329,7 @@ def _on_pretraining(run: RunFiles) -> Iterable[Advice]:
 RULES = (
     on_unread,
     _on_chance,
+    on_nothing_to_ship,
     _on_teacher,
     on_leaks,
     on_twins,

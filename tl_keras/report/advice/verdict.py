@@ -57,6 +57,8 @@ def _export_checks(exports: dict[str, Exported]) -> str:
 
 
 def _shipped(run: RunFiles) -> str:
+    if run.result.shipped and run.result.shipped.reason:
+        return f"nothing to ship: {run.result.shipped.reason}"
     pair = figures.to_ship(run)
     if not pair:
         return ""

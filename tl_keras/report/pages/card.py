@@ -228,6 +228,8 @@ def _exports(run: RunFiles) -> str:
     )
     if shipped:
         below += f" {plain(shipped.path)} is the {plain(shipped.format)} file."
+    elif run.result.shipped and run.result.shipped.reason:
+        below += f" No model.tflite can be shipped: {plain(run.result.shipped.reason)}."
     return _table(heads, rows) + below
 
 

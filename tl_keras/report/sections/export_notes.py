@@ -23,6 +23,8 @@ SHOWN = 6  # layers by name; the others are counted
 def notes(run: RunFiles) -> Iterable[str]:
     """Yields sentences, the most important first."""
     measured = figures.exports(run)
+    if run.result.shipped and run.result.shipped.reason:
+        yield f"No model.tflite can be shipped: {run.result.shipped.status}."
     yield from (f"{k}: {e.status}." for k, e in measured.items() if not figures.passed(e))
     for name, export in measured.items():
         if export.repair and export.repair.steps and export.val:

@@ -167,3 +167,8 @@ class Shipped(Part):
         description="The file as a device runs it, from the original files. Only for data that "
         "are files.",
     )
+
+    @property
+    def reason(self) -> str:
+        """Why no file can be shipped, without what to do about it; "" if the status is ok."""
+        return "" if self.status == "ok" else self.status.partition(". ")[0]
