@@ -22,6 +22,7 @@ from sklearn.linear_model import LogisticRegression
 import tl_keras
 from tl_keras.config import text as configs
 from tl_keras.config.whole import RunConfig
+from tl_keras.data.examples import SPLITS
 from tl_keras.run.quiet import start_tensorflow
 from tl_keras.run.run import Run
 
@@ -48,8 +49,8 @@ def raw_pixels(config: RunConfig) -> float:
 
     dataset = load.load(config)
     pixels, labels = {}, {}
-    for split, examples in dataset.splits.items():
-        images = dataset.images[[example.index for example in examples]]
+    for split in SPLITS:
+        images = dataset.raw[[example.index for example in dataset.splits[split]]]
         pixels[split] = images.reshape(len(images), -1) / 255.0
         labels[split] = dataset.labels(split)
     models = [
