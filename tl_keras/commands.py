@@ -99,9 +99,13 @@ def _log_to_stderr() -> None:
 def _tell(lines: list[str], missed: list[str]) -> int:
     """Prints the summary and the missed tolerances; returns the exit status."""
     print("\n  ".join(lines))
+    _print_missed(missed)
+    return MISSED if missed else DONE
+
+
+def _print_missed(missed: list[str]) -> None:
     for line in missed:
         print(f"tl-keras: {line}", file=sys.stderr)
-    return MISSED if missed else DONE
 
 
 def _quickstart(values: Flags, _: list[str]) -> int:
@@ -229,7 +233,12 @@ def _report(values: Flags, folders: list[str]) -> int:
             raise ValueError(
                 "--output: only for several runs; the report of one is its report.html"
             )
-        print(launch.report([_absolute(folders[0] if folders else _workdir(values, None))]))
+        folder = _absolute(folders[0] if folders else _workdir(values, None))
+        print(launch.report([folder]))
+        from tl_keras import summary
+        from tl_keras.report.read import read
+
+        _print_missed(summary.missed(read(folder).result))
         return DONE
     target = output.checked(values.output) or output.checked_page(Path("comparison.html"))
     launch.report([*map(_absolute, folders)], target)

@@ -64,7 +64,8 @@ def test_figures_have_their_examples_and_intervals(workdir):
     assert "| ok |\n\nLatency is the median time for one example on one thread" in text
     assert "reproduce. export/model.tflite is the int8 file.\n\n## " in text
     assert "Calibration error 3.9% on 153 examples" in text
-    assert "tl-keras finetune --config=config.yaml --workdir=runs/run\n" in text
+    # The folder of the run: `config.yaml` lies beside the card.
+    assert "    tl-keras finetune --config=config.yaml --workdir=../run_again\n" in text
     assert "- data fingerprint: 9f2c1e7a" in text and "- keras: 3.15.0" in text
 
 

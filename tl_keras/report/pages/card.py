@@ -269,9 +269,11 @@ def _limits(run: RunFiles) -> str:
 
 def _reproduce(run: RunFiles) -> str:
     command = run.result.pipeline or "finetune"
-    line = f"tl-keras {command} --config=config.yaml --workdir={shlex.quote(f'runs/{run.name}')}"
+    again = shlex.quote(f"../{run.name}_again")
+    line = f"tl-keras {command} --config=config.yaml --workdir={again}"
     facts = [("seed", run.result.seed), ("data fingerprint", run.data.get("fingerprint"))]
     facts += [*(run.result.versions or {}).items(), ("device", run.result.device)]
     lines = [f"{plain(name)}: {plain(value)}" for name, value in facts if value is not None]
+    above = "Run this command in the folder that contains config.yaml:"
     # Indented instead of fenced: a name could contain the end of a fence.
-    return f"    {' '.join(line.split())}\n\n{_items(lines)}"
+    return f"{above}\n\n    {' '.join(line.split())}\n\n{_items(lines)}"
