@@ -202,6 +202,20 @@ def test_wrong_resizing_is_found(exported, examples, check, tmp_path, fault, emb
     assert not differs(said, r"\d\.png")
 
 
+def test_cropping_is_found_if_all_original_files_are_square(exported, examples, check, tmp_path):
+    paths, pixels = [], []
+    spec = json.loads((exported / "spec.json").read_text(encoding="utf-8"))
+    for number, path in enumerate(examples.paths):
+        paths.append(tmp_path / f"{number}.png")
+        Image.fromarray(predict.decode(path)).resize((50, 50)).save(paths[-1])
+        pixels.append(predict.prepare(predict.decode(paths[-1]), spec))
+    inputs = Inputs(examples.inputs.labels, np.stack(pixels))
+    folder = regolden(exported, tmp_path, Examples(inputs, paths, "test"))
+    assert check(folder)[0] == 0
+    status, said = check(folder, prepare=crops)
+    assert status == 1 and differs(said, r"\d_file\.png"), said
+
+
 def test_embedded_examples_have_larger_pictures_that_are_not_square(exported, examples, tmp_path):
     folder = regolden(exported, tmp_path, Examples(examples.inputs, None, "test"))
     for entry in entries(folder):

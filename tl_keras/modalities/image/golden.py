@@ -26,7 +26,11 @@ from tl_keras.modalities.image.device import predict
 from tl_keras.run.files import write_json
 
 IMAGES = 10  # golden images at most
-LEAST = 3  # golden images, if there are so many examples
+LEAST = 3  # golden images at least, if there are so many examples
+ORIGINALS = 2  # The first golden images have an original file, so decoding is checked.
+# The last golden images have a made file that is not square. All original files may be square, and
+# then stretch, crop and pad would give the same pixels.
+MADE = 2
 PIXEL_BYTES = 2_000_000  # of all golden images before compression, unless there are `LEAST`
 FILE_BYTES = 4_000_000  # of all copied original files
 POOL = 128  # examples that the model answers
@@ -160,20 +164,25 @@ def _changes(pixels: np.ndarray, expected: np.ndarray, answer: Answer) -> np.nda
 def most_changed(changes: np.ndarray, real: np.ndarray, count: int) -> list[int]:
     """Returns the indices of up to `count` images; together they show each fault best.
 
-    Each fault in turn chooses the image whose answer it changes most. The first `LEAST` images have
-    an original file, if so many images have one.
+    Each fault in turn chooses the image whose answer it changes most. If possible, the first
+    `ORIGINALS` images have an original file, and the last `MADE` images do not.
 
     Args:
       changes: `(images, faults)`, change of the answer divided by the tolerance.
       real: `(images,) bool`, whether the image has an original file.
     """
     chosen: list[int] = []
-    while len(chosen) < min(count, len(changes)):
-        values = changes[:, len(chosen) % changes.shape[1]].copy()
+    count = min(count, len(changes))
+    while (place := len(chosen)) < count:
+        values = changes[:, place % changes.shape[1]].copy()
         values[chosen] = -np.inf
-        free = real & (values > -np.inf)
-        if len(chosen) < LEAST and free.any():
-            values[~free] = -np.inf
+        wanted = values > -np.inf
+        if place < ORIGINALS:
+            wanted &= real
+        elif place >= count - MADE:
+            wanted &= ~real
+        if wanted.any():
+            values[~wanted] = -np.inf
         chosen.append(int(values.argmax()))
     return chosen
 
@@ -193,10 +202,12 @@ def _candidates(answer: Answer, spec: dict[str, Any], examples: Examples) -> lis
     first = order[~blended[order]][:LEAST]
     rest = order[~np.isin(order, first)]
     images = [*pixels, *blends]
-    return [
+    listed = [
         _candidate(int(sources[i]), images[i], bool(blended[i]), spec, examples)
         for i in np.concatenate([first, rest])[:CANDIDATES]
     ]
+    made = [_enlarged(own.example, own.pixels, spec) for own in listed[: 2 * MADE] if own.original]
+    return [*listed, *made]
 
 
 def pool(labels: np.ndarray) -> np.ndarray:
@@ -258,5 +269,5 @@ def _write_image(
         shutil.copyfile(candidate.original, folder / names["file"])
     elif candidate.picture is not None:
         names["file"] = f"{number}_file.png"
-        Image.fromarray(candidate.picture).save(folder / names["file"], optimize=True)
+        Image.fromarray(candidate.picture).save(folder / names["file"])
     return names
