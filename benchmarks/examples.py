@@ -3,8 +3,9 @@
     python benchmarks/examples.py --data=DIR --weights=FILE.h5 --write
 
 DIR has the folder `ants_bees`; FILE.h5 has ImageNet weights of MobileNetV2, which Keras otherwise
-downloads. Pictures go to docs/pictures/, light and dark; the summary of the quickstart goes into
-README.md. `pretrain_glyphs` takes more than an hour and runs only with `--long`.
+downloads. Pictures go to docs/pictures/, light and dark. `python docs/generate.py` puts the summary
+of the quickstart into README.md. `pretrain_glyphs` takes more than an hour and runs only with
+`--long`.
 """
 
 import argparse
@@ -25,8 +26,6 @@ PICTURES = page.ROOT / "docs" / "pictures"
 LONG = ("pretrain_glyphs",)
 SIZE = {"width": 1100, "height": 900}  # px, of a picture
 COMMAND = re.compile(r"#\s+tl-keras (\w+)")
-README = page.ROOT / "README.md"
-SUMMARY = re.compile(r"(?<=<!-- output: first words -->\n```text\n).*?(?=\n```)", re.DOTALL)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -147,18 +146,9 @@ def headline(figures: dict[str, Any]) -> str:
     )
 
 
-def with_summary(readme: str, figures: dict[str, Any]) -> str:
-    """README.md with the summary that the quickstart printed."""
-    summary = figures["quickstart"]["summary"]
-    return SUMMARY.sub(lambda _: summary, readme, count=1)
-
-
 BENCHMARK = page.Benchmark(
     "examples", "Examples, and what each gives", parser, measure, compared, results, headline
 )
 
 if __name__ == "__main__":
     page.main(BENCHMARK)
-    if "--write" in sys.argv:
-        text = README.read_text(encoding="utf-8")
-        README.write_text(with_summary(text, page.read("examples")["figures"]), encoding="utf-8")

@@ -41,8 +41,3 @@ def test_pictures_exist(figures):
     for name in figures:
         for scheme in ("light", "dark"):
             assert (ROOT / "docs" / "pictures" / f"{name}_{scheme}.png").is_file()
-
-
-def test_the_readme_shows_the_measured_summary(figures, examples):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert examples.with_summary(readme, figures) == readme
