@@ -80,14 +80,10 @@ def write(folder: Path, file: Path, spec: dict[str, Any], examples: Examples, ta
     """
     folder.mkdir()
     answer = _answering(predict.load(file))
-    # XNNPACK, the default, rounds differently than LiteRT's own kernels, as on another processor.
-    kernels = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    plain = Interpreter(str(file), num_threads=1, experimental_op_resolver_type=kernels)
-    plain.allocate_tensors()
     candidates = _candidates(answer, spec, examples)
     inputs = [candidate.pixels for candidate in candidates]
     expected = [answer(pixels) for pixels in inputs]
-    allowed = _tolerances(inputs, expected, answer, _answering(plain))
+    allowed = _tolerances(inputs, expected, answer, _answering(_without_xnnpack(file)))
     changes = np.stack(
         [
             _changes(pixels, own, answer) / tolerance["pixels"]
@@ -100,18 +96,28 @@ def write(folder: Path, file: Path, spec: dict[str, Any], examples: Examples, ta
     copied = _to_copy([candidates[i] for i in chosen])
     images, row = [], tasks.of(task, "predictions").row
     for number, i in enumerate(chosen):
-        candidate = candidates[i]
-        entry = _write_image(folder, number, candidate, copied, spec)
-        label = int(examples.inputs.labels[candidate.example])
+        entry = _write_image(folder, number, candidates[i], copied)
+        label = int(examples.inputs.labels[candidates[i].example])
         entry["label"], entry["prediction"], *_ = row(expected[i], label, spec["labels"])
         entry["probabilities"] = [float(p) for p in expected[i]]
         entry["tolerance"] = dict(allowed[i])
-        if candidate.picture is not None:  # Its file is a PNG, which every decoder decodes alike.
+        if candidates[i].original is None:  # Every decoder gives the same pixels of a made PNG.
             entry["tolerance"]["file"] = max(allowed[i]["pixels"], TOLERANCE["file"])
         images.append(entry)
     shown = changes[chosen].max(axis=0, initial=0)
     missed = [name for name, change in zip([*FAULTS, LABELS], shown, strict=True) if change <= 1]
     write_json(folder / "golden.json", {"images": images, "undetected": missed})
+
+
+def _without_xnnpack(file: Path) -> Interpreter:
+    """Returns an interpreter with LiteRT's own kernels.
+
+    They round differently than XNNPACK, the default, as kernels of another processor do.
+    """
+    kernels = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = Interpreter(str(file), num_threads=1, experimental_op_resolver_type=kernels)
+    interpreter.allocate_tensors()
+    return interpreter
 
 
 def _answering(interpreter: Any) -> Answer:
@@ -256,7 +262,7 @@ def _to_copy(candidates: list[Candidate]) -> set[Path]:
 
 
 def _write_image(
-    folder: Path, number: int, candidate: Candidate, copied: set[Path], spec: dict[str, Any]
+    folder: Path, number: int, candidate: Candidate, copied: set[Path]
 ) -> dict[str, Any]:
     """Writes `N.png` and `N_file`; returns their names. The name of a missing file is None."""
     Image.fromarray(candidate.pixels).save(folder / f"{number}.png")
