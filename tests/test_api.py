@@ -153,7 +153,7 @@ def test_evaluate_accepts_other_data_and_renamed_classes(finished_run, pictures,
     assert tl_keras.evaluate(finished_run.workdir, pictures)["n"] == 72
     named = tl_keras.evaluate(finished_run, pictures, {"disc": "square"})
     assert named["classes"].keys() == {"cross", "square"}
-    with pytest.raises(ValueError, match="classes: needs other data"):
+    with pytest.raises(ValueError, match="classes: applies only to other data"):
         tl_keras.evaluate(finished_run, classes={"disc": "square"})
     with pytest.raises(ValueError, match="is neither a folder nor a CSV file; expected a folder"):
         tl_keras.evaluate(finished_run, tmp_path / "lost")

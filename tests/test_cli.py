@@ -139,7 +139,10 @@ WRONG = [
         "report done missed --workdir=done",
         "--workdir: expected either this flag or folders; received both, also 'done'",
     ),
-    ("report done --output=x.html", "--output: only for several runs; the report of one is its"),
+    (
+        "report done --output=x.html",
+        "--output: only for several runs; the report of one run is its",
+    ),
     ("report done missed --output=photos", "--output: expected the path of a file; received "),
     ("evaluate --workdir=done --data=file", "--data: 'file' is neither a folder nor a CSV file; "),
     ("evaluate --workdir=done --output=photos", "--output: expected the path of a file; received "),

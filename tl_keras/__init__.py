@@ -1,4 +1,4 @@
-"""Turns labelled images into a small model, proved in the file format that goes to the device.
+"""Turns labelled images into a small model, tested in the file format that runs on the device.
 
     run = tl_keras.finetune({"data": {"path": "photos"}}, "runs/photos")
     run.result.test.accuracy, run.report
@@ -183,8 +183,8 @@ def evaluate(
       run: a finished run or its folder.
       data: a folder of class folders, or a CSV file. None: the run's own test split, or its
         validation split if it has no test split.
-      classes: names of classes, of the model or of `data`, and the class that each counts as, as in
-        `{"tabby": "cat"}`.
+      classes: maps names of classes, of the model or of `data`, to the class that they count as, as
+        in `{"tabby": "cat"}`.
 
     Raises:
       ValueError: the run is not finished, or the data cannot be used.
@@ -194,7 +194,9 @@ def evaluate(
     run = _finished(run)
     if classes:
         if data is None:
-            raise ValueError("classes: needs other data; expected their folder or CSV file in data")
+            raise ValueError(
+                "classes: applies only to other data; expected a folder or CSV file in data"
+            )
         run = _with_fields(run, "evaluate", {"classes": classes})
     return launch.evaluate(run, data)
 

@@ -201,7 +201,8 @@ def _overview() -> str:
     lines = [f"  {name:{width}}  {command.summary}" for name, command in COMMANDS.items()]
     return "\n".join(
         [
-            "tl-keras: labelled images in, a small model proved on its device format out.",
+            "tl-keras: turns labelled images into a small model, tested in the format of the "
+            "device.",
             "",
             "usage: tl-keras COMMAND [--flag=value ...]",
             "",
@@ -243,7 +244,7 @@ def described_flags(name: str, values: Flags | None = None) -> list[DescribedFla
 
 
 def _without_choices(text: str) -> str:
-    """Returns the help of a flag without what absl adds: `<csv|jsonl>:` in front, a line behind."""
+    """Returns the help of a flag without what absl adds: `<csv|jsonl>:` before it, a line after."""
     line = text.splitlines()[0].rstrip(";")
     return line.partition(">: ")[2] if line.startswith("<") else line
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 DONE, FAULT, USER_ERROR, MISSED, STOPPED = 0, 1, 2, 3, 130
 EXIT_STATUSES = {
     DONE: "The command did its work.",
-    FAULT: "A fault of the program, with a traceback; or the reader of its output went away.",
+    FAULT: "A fault of the program, with a traceback; or the program that reads its output has "
+    "ended.",
     USER_ERROR: "Something that you can fix, such as a flag, a field of the config, the data or a "
     "full disk. One message says what is wrong and what to do.",
     MISSED: "The run is finished, but an exported file misses its tolerance, or no file is within "
@@ -79,7 +80,7 @@ COMMANDS = {
         example="tl-keras evaluate --workdir=runs/photos --data=other_photos",
     ),
     "predict": Command(
-        "Prints the class probabilities of images, by the model of a finished run.",
+        "Predicts the class probabilities of images with the model of a finished run.",
         ("workdir", "format", "output"),
         "IMAGE_OR_FOLDER ...",
         "tl-keras predict --workdir=runs/photos new",
@@ -96,7 +97,7 @@ COMMANDS = {
         "tl-keras report runs/photos runs/folds --output=comparison.html",
     ),
     "schema": Command(
-        "Prints the JSON schema of the config, for editors, or that of result.json.",
+        "Prints the JSON schema of the config (for editors) or of result.json.",
         ("of",),
         example="tl-keras schema --of=result",
     ),

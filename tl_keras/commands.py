@@ -184,7 +184,7 @@ def _evaluate(values: Flags, _: list[str]) -> int:
         raise ValueError(f"--set: {strange[0]!r}: evaluate takes only evaluate.classes")
     if values.set and not values.data:
         raise ValueError(
-            "--data: evaluate.classes needs other data; expected their folder or CSV file"
+            "--data: evaluate.classes applies only to other data; expected a folder or CSV file"
         )
     if values.set:
         run = replace(run, config=configs.load(run.workdir / "config.yaml", values.set))
@@ -231,7 +231,7 @@ def _report(values: Flags, folders: list[str]) -> int:
     if len(folders) < 2:
         if values.output:
             raise ValueError(
-                "--output: only for several runs; the report of one is its report.html"
+                "--output: only for several runs; the report of one run is its report.html"
             )
         folder = _absolute(folders[0] if folders else _workdir(values, None))
         print(launch.report([folder]))

@@ -1,4 +1,4 @@
-"""The type of a value that may be None, for code that knows whether it is."""
+"""The type of an optional value that code may use without a check for None."""
 
 from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 

@@ -115,7 +115,10 @@ PAGES = {
         ],
         "Data": ["train 306", "validation 77", "test 153"],
         "Time": ["5 min 12 s in all", "finetune 3 min 8 s 60.3%"],
-        "Features": ["add train read from the cache 1.1 MB 5.2 s one view", "not kept – – another"],
+        "Features": [
+            "add train read from the cache 1.1 MB 5.2 s one view",
+            "not stored – – another",
+        ],
         "Model": [
             *("MobileNetV2", "imagenet", "2,260,546", "up to block_12 (share 0.75", "mean of the"),
             *(

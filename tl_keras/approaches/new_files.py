@@ -32,7 +32,7 @@ def recorded(run: Run) -> dict[str, Any]:
     """Returns the content of `data.json` of a run.
 
     Raises:
-      ValueError: the run has no `data.json`, as a job inside another run.
+      ValueError: the run has no `data.json`, for example because it is a job inside another run.
     """
     file = run.workdir / "data.json"
     if not file.is_file():

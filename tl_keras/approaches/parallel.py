@@ -130,7 +130,7 @@ def _teach(run: Run, data: Data, backbone: keras.Model, examples: Sequence[Examp
 
 
 def _held_out(run: Run, data: Data) -> np.ndarray:
-    """Returns the answers to validation examples by the folds of the first teacher, held out."""
+    """Returns the first teacher's answers to val, each from the fold that held the example out."""
     answers = folds.held_out(_teacher_run(run, data))
     return np.stack([answers[example.file] for example in data.dataset.splits["val"]])
 

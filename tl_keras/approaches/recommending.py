@@ -1,4 +1,4 @@
-"""Recommends one of several runs by the examples that all of them answered."""
+"""Recommends one of several runs, based on the examples that all of them answered."""
 
 import csv
 from collections.abc import Mapping
@@ -18,9 +18,9 @@ Goodness = dict[
 def recommended(answers: Mapping[str, Goodness], task: str = tasks.DEFAULT) -> Recommended:
     """Returns the approach with the best mean score on the validation examples that all answered.
 
-    Of equal approaches, the first one wins. The result also compares the other approaches with it
-    on validation and on test, but test decides nothing. It is empty if the approaches have no
-    validation example in common.
+    If several are equally good, the first of them wins. The result also compares the other
+    approaches with it on validation and on test, but the recommendation does not depend on test. It
+    is empty if the approaches have no validation example in common.
     """
     parts: dict[str, Any] = {}
     for split, scores in _shared(answers).items():
@@ -34,7 +34,7 @@ def recommended(answers: Mapping[str, Goodness], task: str = tasks.DEFAULT) -> R
 
 
 def gain_of_chain(answers: Mapping[str, Goodness], task: str = tasks.DEFAULT) -> dict[str, Against]:
-    """Returns for each split how the chain compares with `finetune`, its last step alone."""
+    """Returns for each split how `chain` compares with `finetune`, which lacks the earlier run."""
     both = {name: answers[name] for name in ("chain", "finetune")}
     return {
         split: _against("chain", scores, task)["finetune"].model_copy(

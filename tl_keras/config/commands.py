@@ -63,7 +63,7 @@ class ParallelConfig(Section):
         "auto",
         description="Number of students that train at the same time on this machine, each in its "
         "own process. auto: the number of segments, at most one for each core. 0: none; the "
-        "command waits until the students were trained elsewhere with --segment=i.",
+        "command waits until the students have been trained elsewhere with --segment=i.",
     )
     retries: Annotated[int, Field(ge=0)] = Field(
         1, description="How often a student that failed is started again."
@@ -83,7 +83,7 @@ class ParallelConfig(Section):
         description="How the students become one model. average: the mean of their weights. "
         "ensemble: the mean of their answers, as large and as slow as all of them together. best: "
         "the student with the lowest loss on the labelled validation examples. auto: the average, "
-        "unless the labelled validation examples clearly prefer the best student, the ensemble or "
+        "unless the labelled validation examples clearly favour the best student, the ensemble or "
         "the teacher.",
         json_schema_extra={
             "expected": "'average' (of the weights), 'ensemble' (of the students), 'best' (one "
@@ -159,13 +159,13 @@ class EvaluateConfig(Section):
     views: Annotated[int, Field(ge=1, le=64)] = Field(
         1,
         description="Number of augmented views of each example. Above 1, the mean of the "
-        "probabilities over so many views is measured too, as views in result.json.",
+        "probabilities over this many views is measured too, and recorded as views in result.json.",
     )
     classes: dict[Name, Name] = Field(
         {},
-        description="For the command evaluate with --data: names of classes, of the model or of "
-        "the data set, and the class that each counts as, as in {tabby: cat, tiger_cat: cat}. The "
-        "probabilities of classes that become one are added.",
+        description="For the command evaluate with --data: maps names of classes, of the model or "
+        "of the data set, to the class that they count as, as in {tabby: cat, tiger_cat: cat}. "
+        "The probabilities of classes that become one are added.",
         json_schema_extra={
             "expected": "classes of the model or of the other data set, and what each counts as, "
             "as in {tabby: cat, tiger_cat: cat}"

@@ -1,4 +1,4 @@
-"""Compares the config of a run with the one that it is to continue with."""
+"""Compares the config of an existing run with the config that is to continue the run."""
 
 from typing import Any
 

@@ -53,15 +53,16 @@ class ExportConfig(Section):
     max_difference: Annotated[float, Field(gt=0)] = Field(
         1e-3,
         description="For saved_model, float32 and onnx: largest difference of a probability from "
-        "that of model.keras, over the validation examples. A file beyond it is rejected.",
+        "that of model.keras, over the validation examples. A file with a larger difference is "
+        "rejected.",
     )
     max_accuracy_drop: Share = Field(
         0.01,
         description="For float16, dynamic, int8 and int16x8: largest loss of accuracy on the "
         "validation examples; one example may always be lost. A file that loses more, or that "
-        "moves more than 8% of the probability to other classes, is repaired: some operators stay "
-        "float. A file is rejected if the 95% interval of its loss is beyond the limit even then, "
-        "or if so much probability still moves.",
+        "moves more than 8% of the probability mass to other classes, is repaired: some operators "
+        "stay float. A repaired file is rejected if the 95% interval of its loss is still beyond "
+        "the limit, or if more than 8% still moves.",
     )
     max_bytes: Annotated[float, Field(gt=0)] | None = Field(
         None,

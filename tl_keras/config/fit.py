@@ -14,7 +14,7 @@ class FitConfig(Section):
 
     The head is fitted first, on the features of the frozen backbone, until it converges. Then the
     layers above the freeze depth are trained together with the head: these are the epochs, rates
-    and schedules of this section. `auto` is resolved by the number of training examples.
+    and schedules of this section. `auto` is resolved from the number of training examples.
     """
 
     epochs: Annotated[int, Field(ge=0)] | Auto = Field(
@@ -56,9 +56,9 @@ class FitConfig(Section):
     )
     keep: Literal["average", "best"] | Auto = Field(
         "auto",
-        description="Which weights fine-tuning leaves. average: the mean of the weights over the "
-        "last half of the epochs (SWA). best: those of the epoch with the lowest validation loss. "
-        "auto: average, or best with random weights.",
+        description="Which weights fine-tuning keeps. average: the mean of the weights over the "
+        "last half of the epochs (SWA). best: the weights of the epoch with the lowest validation "
+        "loss. auto: average, or best with random weights.",
         json_schema_extra={
             "expected": "'average' of the weights over the last half of the epochs, 'best' epoch "
             "by validation loss, or 'auto'"
@@ -66,7 +66,7 @@ class FitConfig(Section):
     )
     patience: Annotated[int, Field(ge=1)] | Auto = Field(
         "auto",
-        description="With keep: best, training ends after so many epochs without a lower "
+        description="With keep: best, training ends after this many epochs without a lower "
         "validation loss. auto: as many as make 300 steps, at least 10.",
         json_schema_extra={"unit": "epochs"},
     )
@@ -127,7 +127,7 @@ class FitConfig(Section):
 
     @property
     def asks_to_freeze(self) -> bool:
-        """Whether the config itself freezes layers, without regard to the data."""
+        """Whether the config asks for frozen layers; `auto` depends on the data and does not."""
         return self.freeze not in ("auto", 0)
 
     @property

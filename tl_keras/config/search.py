@@ -50,7 +50,7 @@ LIMITS = ("bytes", "latency_ms")
 
 
 class SearchConfig(Section):
-    """Which fields a search changes, for how long it runs, and by what it picks the best trial.
+    """Which fields a search changes, how long it runs, and how it picks the best trial.
 
     Commands that train search first if `trials` or `minutes` is set; the command `search` does
     nothing else. Each trial is a training run of its own, measured on the validation set.
@@ -189,11 +189,11 @@ def _values(name: str, value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Goal:
-    """What the best trial of a search is best at.
+    """What a search optimises: a metric within limits.
 
     Attributes:
       metric: name of a metric of the task, on the validation set.
-      limits: largest `bytes` and `latency_ms` of the exported file, where there are limits.
+      limits: largest `bytes` and `latency_ms` of the exported file, if there are limits.
     """
 
     metric: str

@@ -6,8 +6,8 @@ reference in `docs/` shows as a list.
 `json_schema_extra` of a field has up to two entries that the JSON schema passes on:
 
 - `unit`: the unit of a number, such as px or minutes;
-- `expected`: the phrase that an error message puts after the word "expected", where the type and
-  the bounds of the field do not say enough.
+- `expected`: the phrase that an error message puts after the word "expected", if the type and the
+  bounds of the field do not say enough.
 """
 
 import os

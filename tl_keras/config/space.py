@@ -78,14 +78,14 @@ def check(config: RunConfig) -> None:
 
 
 def _with_others(space: Mapping[str, Any], values: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
-    """Yields the values of an architecture with those of fields that some weights do not allow."""
+    """Yields an architecture's values with each value of the fields that some weights rule out."""
     named = {k: tuple(ends(k, space[k])) or (0.5,) for k in REFUSED_BY_WEIGHTS if k in space}
     for row in itertools.product(*named.values()):
         yield {**values, **dict(zip(named, row, strict=True))}
 
 
 def _check_options(space: Mapping[str, Any], names: Collection[str]) -> None:
-    """Raises ValueError if no backbone takes an option. Backbones that do not take it ignore it."""
+    """Raises ValueError if no backbone takes an option. Other backbones ignore it."""
     taken = {option for name in names for option in table.options_of(name)}
     for name in space:
         option = name.removeprefix("model.options.")
@@ -138,7 +138,7 @@ def _check_name(name: str, config: RunConfig) -> None:
 
 
 def ends(name: str, values: Any) -> Iterable[Any]:
-    """Returns the values of an entry of `search.space`: of a range the ends, of `blocks` none."""
+    """Returns the values in an entry of `search.space`: the ends of a range, none for `blocks`."""
     if values == "blocks":
         if name != "fit.freeze":
             raise ValueError(f"search.space.{name}: 'blocks' is only possible for fit.freeze")
@@ -184,7 +184,7 @@ def _of_architecture(space: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def architectures(config: RunConfig) -> list[dict[str, Any]]:
-    """Returns the combinations of values of the fields of an architecture; of ranges the ends.
+    """Returns all combinations of the values of an architecture's fields; of a range, the ends.
 
     The list ends after `MOST + 1` combinations.
     """
@@ -239,7 +239,7 @@ def with_values(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
 
 
 def takes_whole_numbers(config: RunConfig, name: str, values: Range) -> bool:
-    """Returns whether a range has only whole numbers: both ends are, and the field needs them."""
+    """Returns whether a range has only whole numbers: both ends are whole, and so is the field."""
     if not isinstance(values.min, int) or not isinstance(values.max, int):
         return False
     try:

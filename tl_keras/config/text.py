@@ -87,7 +87,7 @@ def from_any(config: Any) -> RunConfig:
 
 
 def _of_plain_values(value: Any) -> Any:
-    """Returns nested values with numbers and arrays of NumPy as those of Python."""
+    """Returns nested values, with NumPy's numbers and arrays as Python's numbers and lists."""
     if isinstance(value, Mapping):
         return {_of_plain_values(key): _of_plain_values(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

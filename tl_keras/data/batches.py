@@ -241,7 +241,7 @@ def _order(labels: np.ndarray, how: Training, epoch: tf.Tensor) -> tf.Tensor:
 
 
 def drawn(dataset: Dataset, how: Training, place: tf.Variable) -> tf.data.Dataset:
-    """Returns an epoch as `training` does, of drawn examples that no other epoch has."""
+    """Returns an epoch as `training` does, but with newly drawn examples."""
     count = len(dataset.splits["train"])
     steps, batch_size = num_steps(count, how.batch_size), min(how.batch_size, count)
 

@@ -55,7 +55,7 @@ def suspected(dataset: Dataset, features: dict[str, Inputs]) -> dict[str, Any]:
 
 
 def suspected_by(answers: np.ndarray, dataset: Dataset) -> dict[str, Any]:
-    """Returns `suspects` of train as `suspected` does, but from answers of models.
+    """Returns `suspects` of train in the form of `suspected`, but computed from given answers.
 
     The list is empty if the task does not judge labels.
 

@@ -40,7 +40,7 @@ class Listing:
     """The files of a source before they are read.
 
     Attributes:
-      checked: the checks of those of `files` that lie in shards.
+      checked: the checks of the files that lie in shards.
       shards: the shards that these files are streamed from.
     """
 
@@ -79,7 +79,7 @@ class Dataset:
       warnings: what may be a mistake in the data, one sentence each.
       draw: draws training examples anew each epoch, see `modalities.drawn_source.Drawn`; else None.
       fingerprint: SHA-256 of the labels and contents of every split, hex.
-      whole: whether training examples are also measured on, as in cross-validation.
+      whole: whether the model is also measured on training examples, as in cross-validation.
       notes: what was done with the data although nothing is wrong with them.
       listed: `changed_since.stamp` of the source, and under `at` the time of listing; empty for
         sources that do not change.

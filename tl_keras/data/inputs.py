@@ -66,7 +66,7 @@ class Inputs:
         return tf.nest.map_structure(lambda array: array[rows], self.array)
 
     def places(self, indices: tf.Tensor) -> tf.Tensor:
-        """Returns the positions in the pool of examples with these indices."""
+        """Returns the positions of the examples at `indices` in the pool."""
         return indices if self.rows is None else tf.gather(self.rows, indices)
 
     def numbers(self, how: "Training", view: int | tf.Tensor) -> tf.Tensor:

@@ -181,7 +181,7 @@ def _torn_groups(audited: _Audited) -> Iterator[str]:
 
 
 def _set_duplicates_apart(audited: _Audited, noun: str) -> _Audited:
-    """Quarantines content with several labels, and keeps content of several splits in one."""
+    """Quarantines files of equal content and different labels; keeps copies in only one split."""
     labels, placed = defaultdict(set), defaultdict(set)
     for split, examples in audited.splits.items():
         for example in examples:

@@ -73,7 +73,7 @@ def _counts(dataset: Dataset, split: str) -> dict[str, int]:
 def add_digests(
     run: Run, name: str, examples: Sequence[Example], listed: str | None = None
 ) -> None:
-    """Adds digests of examples to `data.json` that a run trains on and that are in no split.
+    """Adds to `data.json` the digests of examples that a run trains on and that are in no split.
 
     Args:
       listed: the stamp of their source, see `changed_since.stamp`.

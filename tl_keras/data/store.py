@@ -189,7 +189,7 @@ def _record(path: Path) -> dict[str, Any]:
 def _write(
     missing: dict[int, tuple[Path, Request]], count: int, compute: Callable[[list], None]
 ) -> None:
-    """Computes and writes the missing arrays; `missing` maps their indices in `range(count)`."""
+    """Computes and writes the missing arrays; `missing` has their indices among `count` arrays."""
     arrays: list[Any] = [None] * count
     with contextlib.ExitStack() as stack:
         for i, (path, request) in missing.items():

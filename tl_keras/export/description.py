@@ -1,4 +1,4 @@
-"""The description inside an exported file, its label file, and the examples to prove it on."""
+"""The description inside an exported file, its label file, and the examples to measure it on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ def label_lines(described: Description) -> str:
 
 @dataclass(frozen=True)
 class Examples:
-    """Examples on which an exported file is proved.
+    """Examples on which an exported file is measured.
 
     Attributes:
       inputs: the prepared examples.

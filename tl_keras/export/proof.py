@@ -1,4 +1,4 @@
-"""Proves an exported file: loads it back, judges it on val, repairs it, and measures it on test."""
+"""Checks an exported file: loads it back, judges it on val, repairs it, and measures it on test."""
 
 import functools
 from collections.abc import Callable, Collection, Sequence
@@ -143,7 +143,7 @@ def write(content: bytes, name: str, writing: Writing) -> Path:
 
 
 def not_litert(name: str, subject: Subject, writing: Writing) -> Exported:
-    """Writes and proves a file of `OTHERS`; returns its entry of `export` in result.json."""
+    """Writes and checks a file of `OTHERS`; returns its entry of `export` in result.json."""
     path = writing.folder / file_name(name)
     with quiet():
         OTHERS[name].write(subject.model, path, writing)
@@ -161,7 +161,8 @@ def unproved(path: Path) -> Exported:
         bytes=len(content),
         latency_ms=None,
         operators=flatbuffer.operators(flatbuffer.read(content)),
-        status=f"not proved: the installed LiteRT cannot run {', '.join(flatbuffer.flex(content))}",
+        status="not measured: the installed LiteRT cannot run "
+        f"{', '.join(flatbuffer.flex(content))}",
     )
 
 

@@ -1,4 +1,4 @@
-"""The export step of a run: writes and proves files, chooses the one to ship, and bundles it."""
+"""The export step of a run: writes and checks files, chooses the one to ship, and bundles it."""
 
 import shutil
 from pathlib import Path

@@ -69,7 +69,7 @@ def do(job: Run, work: Callable[[Run], Any]) -> Result:
 
 
 def account(run: Run, result: Result) -> None:
-    """Adds the work of a job that other jobs reuse, passes and heads, to the record of its run."""
+    """Adds to the record of a run the work of a job that other jobs reuse: passes and heads."""
     before = run.record.get("seconds", {})
     spent = {name: result.seconds[name] for name in SHARED if name in result.seconds}
     seconds = {name: round(before.get(name, 0.0) + taken, 3) for name, taken in spent.items()}

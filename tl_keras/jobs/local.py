@@ -78,7 +78,7 @@ def wait(folders: Iterable[Path]) -> None:
 def run_children(
     children: Sequence[Child], workers: int, cores: int, retries: int, tell: Callable[[Child], None]
 ) -> list[Failure]:
-    """Runs children, `workers` at a time, and returns the failures in the order in which they came.
+    """Runs children, `workers` at a time, and returns the failures in the order of their time.
 
     A child that fails does not stop the others.
 

@@ -57,7 +57,7 @@ examine: examine(dataset, inputs, settings) -> dict   findings; lines(findings) 
 explain: pictures(model, dataset, inputs, answers, config, folder)   writes the report's pictures
 show: HTML and sentences about examples, for the report.
   thumbnails, written, image, explained    examples as HTML
-  prepared, on_device           sentences: the preparation; how the shipped file does on raw files
+  prepared, on_device           sentences: the preparation; scores of the shipped file on raw files
   findings(found) -> {title: HTML}    findings of `examine` that only this modality has
   more_detail(settings, found)  a field and a sentence if the model sees less than the files have
   ODD                           keys of the findings that list examples as `odd`, and the property

@@ -222,7 +222,7 @@ def check_stream(config: RunConfig, pipeline: str) -> None:
     """Raises ValueError if the config streams its examples and the command cannot."""
     if config.data.stream and pipeline != "pretrain":
         raise ValueError(
-            f"data.stream: {pipeline} needs its {config.nouns[1]} in any order, but streaming "
+            f"data.stream: {pipeline} needs its {config.nouns[1]} in random order, but streaming "
             "reads them in the order of their shards; expected false, or the command pretrain"
         )
 

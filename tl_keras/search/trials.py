@@ -295,7 +295,7 @@ def _described(depth: Freeze) -> Depth:
 
 
 def _saved(arch: Architecture, trial: Run, depth: Freeze) -> float:
-    """Estimates how many more seconds the prefix would have taken without kept activations."""
+    """Estimates how many more seconds the prefix would have taken without stored activations."""
     if depth.cut in (None, arch.output) or "finetuned" not in trial.record["model"]["candidates"]:
         return 0.0
     epochs = plan_of(trial.config, arch.data.dataset, pretrained=True).epochs

@@ -55,7 +55,7 @@ losses: losses and calibration of NumPy arrays.
   of_each(answers, targets) -> (n,)   the loss by which candidates and heads are chosen
   fit_temperature(raw, targets) -> float     the divisor that calibrates raw outputs; 1 if a task
                                   needs no calibration
-  raw_of(answers) -> raw outputs that give these answers; which of them does not affect calibration
+  raw_of(answers) -> raw outputs that give these answers; all such outputs calibrate equally
   head_scores(answers, targets) -> dict   scores of a head on some examples, including MAIN
   validated(raw, targets) -> {"val_loss": ..., "val_...": ...} of an epoch or a fitted head
 
@@ -85,11 +85,11 @@ choice: compares candidates, trials and approaches.
   gain(losses, name) -> float     the reduction of the loss against the first candidate
   may_gain(by, losses, scores) -> whether another candidate could be kept instead of the first
   uses_views(by) -> bool          whether the choice uses augmented views
-  together(by, standing) -> name of the candidate that several trainings keep, from results of
-                                  `described`
+  together(by, standing) -> name of the candidate that several trainings, such as folds, all keep;
+                                  `standing` has their results of `described`
   described(losses, scores) -> dict      MAIN and all values of CHOOSE_BY for a candidate
   paired(scores, others) -> {"won": ..., "lost": ...}
-  against(scores, others) -> the same with `difference` and its 95% `interval`; above 0 is better
+  against(scores, others) -> also `difference` and its 95% `interval`; above 0: the first is better
   noted(scores) -> dict           the part of a trial's record that allows paired comparisons
   checked(record, n) -> dict      the same from a record that may contain anything; {} if invalid
   behind(best, other) -> (difference, low, high) of two trials by their records, or None
@@ -120,7 +120,7 @@ words: texts for the report, the model card and the log.
                                   and `calibration_error`. If false, the report leaves out verdicts,
                                   classes, confusions, mistakes and charts of shares
   SCORES                          {metric: (name, "percent" or "number")}, in the order of tables
-  ABOUT_SCORES, ABOUT_GAIN, BEST, STRANGER    sentences, or parts of one, see classification's
+  ABOUT_SCORES, ABOUT_GAIN, BEST, STRANGER    sentences, or parts of one; see classification
   ABOUT_INTERVALS                 follows `With 95% intervals` above a table of all scores
   SEVERAL                         the word for several values of MAIN, as in `Accuracies`
   HEAD                            the method that fits the head, as in `logistic regression`
@@ -128,12 +128,11 @@ words: texts for the report, the model card and the log.
   LABELLED                        (the output to which a label file belongs, description of that
                                   file); None if answers have no names
   TAG, CARD_METRICS               for Hugging Face's model cards: the kind of task, which follows
-  the
-                                  modality as in `image-classification`; (key, kind, name)
+                                  the modality as in `image-classification`; (key, kind, name)
   about(names, nouns) -> (title, text)    the description of the model in exported files
-  mended(lost, on, moved) -> str  the loss of an exported file before its repair
+  mended(lost, on, moved) -> str  what an exported file lost before its repair, as a phrase
   counted(names) -> str           the number of different answers, as in `3 classes`
-  line(value, on) -> str          MAIN in the first line of the report
+  line(value, on) -> str          a phrase with MAIN for the first line of the report
 
 Optional parts (`OPTIONAL`): `maybe` returns None if the task lacks the part.
   labels: doubtful labels, and labels from a teacher (the command `parallel`)

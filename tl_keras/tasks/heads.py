@@ -53,9 +53,8 @@ class Recipe:
       balance: `none`, `weights` or `oversample`; the last two weight examples by their class.
       width: units of a hidden layer; None for no hidden layer.
       seed: seed of the hidden layer's initial weights.
-      earlier: an earlier head. Regularisation pulls the kernel towards that head's kernel instead
-        of
-        towards zero. Ignored with a hidden layer.
+      earlier: an earlier head. Regularisation pulls the kernel towards that head's kernel
+        instead of towards zero. Ignored with a hidden layer.
       task: the task of the head.
     """
 
@@ -78,8 +77,7 @@ def span(features: np.ndarray) -> np.ndarray:
 
     The basis is the identity if there are at least as many examples as channels. The penalty has
     the same value in each orthonormal basis, and the solution lies in the spanned space, so the
-    head
-    can be fitted there: 150 examples of 1280 channels take a tenth of the time.
+    head can be fitted there: 150 examples of 1280 channels take a tenth of the time.
     """
     if len(features) >= features.shape[1]:
         return np.eye(features.shape[1], dtype=features.dtype)

@@ -219,7 +219,7 @@ def test_pretraining_from_shards_killed_in_an_epoch_ends_bit_equal(
 @pytest.mark.parametrize(
     ("command", "data", "message"),
     [
-        ("finetune", {}, "data.stream: finetune needs its images in any order, but"),
+        ("finetune", {}, "data.stream: finetune needs its images in random order, but"),
         (
             "pretrain",
             {"source": "digits", "name": None},

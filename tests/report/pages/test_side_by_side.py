@@ -73,7 +73,7 @@ def test_difference_is_paired_by_example(two):
 def test_noise_is_called_noise(two):
     answer(two[1], set(range(3, 24)))  # 3 won, 4 lost.
     text = page(*two)
-    assert "<h1>No difference is shown between run and other, on 200 examples</h1>" in text
+    assert "<h1>No significant difference between run and other, on 200 examples</h1>" in text
     assert "Choose between A and B by size and speed." in text and ">noise<" in text
 
 

@@ -71,7 +71,7 @@ def test_features_are_described(workdir):
     text = provenance.features(read(workdir))
     row = "<td>a/b</td><td>train</td><td>read from the cache</td>"
     assert row in text and ">1.1 MB<" in text and ">5.2 s<" in text
-    assert "<td>validation</td><td>not kept</td>" in text and "&lt;another&gt; view" in text
+    assert "<td>validation</td><td>not stored</td>" in text and "&lt;another&gt; view" in text
 
 
 def test_time_by_phase_is_drawn_as_shares(workdir):

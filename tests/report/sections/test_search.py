@@ -221,8 +221,8 @@ def test_section_follows_the_scores_and_shows_every_fact(workdir):
     outline = Outline(body + "</section>")
     assert outline.tags.count("svg") == 6
     for words in [
-        *("11 trials in 1 min 0 s, 7.5 s saved by kept activations", "Frozen up to", "trial_010"),
-        *("The best of 9 trials was chosen by the same examples", "95.0%", "of 100", "0.250"),
+        *("11 trials in 1 min 0 s, 7.5 s saved by stored activations", "Frozen up to", "trial_010"),
+        *("The best of 9 trials was chosen on the same examples", "95.0%", "of 100", "0.250"),
         *("fit.freeze", "0.0001", "block_3", "diverged", "over the limit", "Best trade-off by"),
         *("4.5 s", "4.0 MB", "9000.0 MB", "99", "size and latency", "level"),
         *("Trust the test score", "fine-tuned", "rounded to whole blocks"),
@@ -306,7 +306,7 @@ def test_axes_of_percentages_end_at_100():
 def test_a_single_trial_has_no_chart(workdir):
     body = section(workdir, searched(trial(0, 0.5, 5)))
     assert "Only one trial produced a model" in body and "trial_000" in body
-    assert "<svg" not in body and "chosen by the same examples" not in body
+    assert "<svg" not in body and "chosen on the same examples" not in body
 
 
 def test_architectures_are_shown_even_if_no_trial_has_a_model(workdir):
@@ -430,7 +430,7 @@ def test_a_front_holds_the_points_that_no_other_beats():
 
 def test_the_card_names_the_search(workdir):
     section(workdir, searched(trial(0, 0.5, 5), trial(1, 1.0, 6)))
-    line = "- search: 2 trials in 1 min 0 s, 7.5 s saved by kept activations; tuner random, "
+    line = "- search: 2 trials in 1 min 0 s, 7.5 s saved by stored activations; tuner random, "
     text = (workdir / "MODEL_CARD.md").read_text()
     assert f"{line}objective accuracy; the best on validation was kept" in text
 

@@ -20,13 +20,14 @@ COLUMNS = ("file", "label", "confidence", "kept", "segment", "part")
 
 @dataclass(frozen=True)
 class Label:
-    """The label of an example by the teacher.
+    """The label that the teacher gave an example.
 
     Attributes:
       label: an index into the classes.
       confidence: the calibrated probability of the label, 0..1.
-      kept: whether students train on it, as on the surest labels of each class.
-      segment: the segment of the example, and thereby its student.
+      kept: whether students train on the label; only the most confident labels of each class are
+        kept.
+      segment: the segment of the example, which decides its student.
       part: whether the student uses it as `train` or `val`.
     """
 
@@ -86,7 +87,7 @@ def own_labels(examples: Sequence[Example], config: RunConfig) -> list[Label]:
 
 
 def segments(examples: Sequence[Example], config: RunConfig) -> list[tuple[int, str]]:
-    """Returns segment and part of each example by a hash of its content, equal in all rounds."""
+    """Returns segment and part of each example, by a hash of its content; equal in all rounds."""
     count = config.parallel.segments
     ranks = [hashlib.sha256(f"{config.data.split_seed} {e.digest}".encode()) for e in examples]
     order = sorted(range(len(examples)), key=lambda i: ranks[i].hexdigest())
@@ -112,10 +113,10 @@ def write(
 
 
 def read(file: Path, examples: Sequence[Example], classes: Sequence[str]) -> list[Label]:
-    """Returns the labels that `write` wrote.
+    """Returns the labels in `labels.csv`, in the order of `examples`.
 
     Raises:
-      ValueError: the file lists other examples.
+      ValueError: the file lists other examples than `examples`.
     """
     with file.open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))

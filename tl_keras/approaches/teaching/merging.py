@@ -33,7 +33,7 @@ def merge_round(
     Args:
       folder: the folder of the round, with its students.
       data: data whose val split is labelled.
-      held_out: `(val, classes)` probabilities by the folds of the teacher that had not seen the
+      held_out: `(val, classes)` probabilities from the teacher's folds that had not seen the
         example, if the teacher was trained on validation; else None.
     """
     file = folder / "model.keras"
@@ -84,8 +84,8 @@ def _answers(model: keras.Model, data: Data) -> np.ndarray:
 def choose(config: RunConfig, answers: Mapping[str, np.ndarray], data: Data) -> str:
     """Returns the name of the candidate that is best on the labelled validation examples.
 
-    Of candidates within noise of each other, the average is chosen, which is as small as one
-    student. The teacher is chosen only if it is right significantly more often. By mean loss, one
+    If no candidate is clearly better, the average is chosen, which is as small as one student. The
+    teacher is chosen only if it is right significantly more often. If the mean loss decided, one
     confident mistake in six examples would be enough to keep any teacher.
 
     Args:

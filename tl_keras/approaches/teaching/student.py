@@ -68,8 +68,8 @@ def _choose(
     """Returns `finetuned`, or `mix` if that is clearly better on the human labels.
 
     Teacher-labelled validation examples favour the candidate that copies the teacher, so only
-    human labels count. By all labels the head alone was chosen, which was up to 10 points worse on
-    development splits of photographs.
+    human labels count. With all labels, the head alone was chosen, which was up to 10 points worse
+    on development splits of photographs.
 
     Args:
       choose: the function of the task that chooses by losses.
@@ -82,7 +82,7 @@ def _choose(
 
 
 def _finish(student: Run, dataset: Dataset, probabilities: np.ndarray, labelled: int) -> None:
-    """Writes the result of a student: scores on human labels and on those of the teacher."""
+    """Writes the result of a student: scores on human labels and on the teacher's labels."""
     labels = dataset.labels("val")
     parts = {"labelled": slice(labelled), "taught": slice(labelled, None)}
     measure = tasks.of(dataset.task, "metrics").measure

@@ -190,7 +190,7 @@ def _settle_others(
 
 
 def _settle_splits(splits: dict[Path, str], listing: Listing) -> None:
-    """Warns which folders are used as splits, unless their names are plain.
+    """Warns which folders are used as splits, unless their names leave no doubt.
 
     Raises:
       ValueError: two folders are the same split, and that split is val or test.
@@ -209,7 +209,7 @@ def _settle_splits(splits: dict[Path, str], listing: Listing) -> None:
 
 
 def _refuse_hidden_splits(root: Path, filled: list[Folder], modality: str) -> None:
-    """Raises ValueError if the class folders are named after splits, or one folder has all others.
+    """Raises ValueError if class folders are named after splits, or one folder contains them all.
 
     As classes, they would make the model learn the split.
     """

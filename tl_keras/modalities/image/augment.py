@@ -237,7 +237,7 @@ def _brightness(images: tf.Tensor, u: tf.Tensor, share: float) -> tf.Tensor:
 
 
 def _color(images: tf.Tensor, u: tf.Tensor, share: float) -> tf.Tensor:
-    """Scales saturation by up to 1 -+ share and turns the hue by up to share / 10 of a turn."""
+    """Scales saturation by 1 - share to 1 + share, turns the hue by up to share / 10 of a turn."""
     images = _saturate(images, 1 + _spread(u[:, 0], share))
     # A rotation about the grey axis looks like a turn of HSV's hue, but is linear.
     angle = _spread(u[:, 1], 0.2 * math.pi * share)

@@ -32,7 +32,7 @@ class RandAugment(Section):
     )
     magnitude: Share = Field(
         0.3,
-        description="Largest strength of an operation, as a share of the strongest there is. Each "
+        description="Largest strength of an operation, as a share of its maximum. Each "
         "operation draws its strength up to this.",
     )
 
@@ -114,7 +114,7 @@ class Augmentation(Section):
         return self._names()[0]
 
     def times(self, strength: float) -> "Augmentation":
-        """Returns the operation with its strength multiplied, up to the strongest there is.
+        """Returns the operation with its strength multiplied, but at most its maximum.
 
         A flip has no strength and is returned unchanged.
         """
@@ -220,8 +220,8 @@ def check(config: Any) -> None:
         _check_glyphs(data, settings)
     if config.evaluate.views > 1 and {entry.name for entry in settings.augmentations} <= MIXING:
         raise ValueError(
-            "evaluate.views: views differ only by image.augment, which has no operation on single "
-            f"images here; expected 1, received {config.evaluate.views}"
+            "evaluate.views: all views would be the same, because image.augment has no operation "
+            f"that changes single images; expected 1, received {config.evaluate.views}"
         )
 
 

@@ -164,7 +164,7 @@ def more_detail(settings: Mapping[str, Any], examined: Mapping[str, Any]) -> tup
 
 
 def on_device(device: OnFiles, right: str) -> str:
-    """Returns a sentence: how the shipped file does on the original image files.
+    """Returns a sentence that says how good the shipped file is on the original image files.
 
     Args:
       device: `shipped.device` of a result.
@@ -172,14 +172,14 @@ def on_device(device: OnFiles, right: str) -> str:
     """
     return (
         "Given the original image files, decoded and resized by export/device/predict.py, it "
-        f"{right}gives the same answers as on pixels prepared for training on "
+        f"{right}gives the same answer as on pixels prepared for training for "
         f"{percent(device.agreement)} of {count(device.n)} images. {percent(device.identical)} of "
         "the images are identical to the last pixel."
     )
 
 
 def findings(examined: Mapping[str, Any]) -> dict[str, str]:
-    """Returns HTML about unusual sizes and brightness by title; empty HTML if nothing is unusual.
+    """Returns, by title of the section, HTML about unusual images; empty HTML if there are none.
 
     Args:
       examined: the result of `examine`.

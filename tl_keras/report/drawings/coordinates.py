@@ -86,7 +86,7 @@ def _whole(value: Any) -> str:
 
 
 def _shortened(text: str) -> str:
-    """Long text without its middle: paths and lists of fields often differ at their ends."""
+    """Cuts the middle out of long text: paths and lists of fields often differ at their ends."""
     half = LONG // 2
     return text if len(text) <= LONG else f"{text[:half]}…{text[1 - half :]}"
 

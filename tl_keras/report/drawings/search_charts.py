@@ -102,7 +102,8 @@ def by_rate(groups: Sequence[tuple[str, list[Pair]]], head: float | None) -> str
         within_percent(axes)
         _legend(figure, axes)
         rate, top = max(every, key=lambda point: point[1])
-        alt = f"{counted(len(every), 'trial')}; the highest, {top:.1%}, at {rate:.2g}."
+        best = f"the highest accuracy, {top:.1%}, is at learning rate {rate:.2g}"
+        alt = f"{counted(len(every), 'trial')}; {best}."
         return to_svg(figure, f"Validation accuracy by learning rate: {alt}")
 
 
@@ -134,7 +135,7 @@ def best_so_far(
 
 
 def by_name(estimates: Mapping[str, Estimate], split: str) -> str:
-    """Returns an `<svg>`: accuracies with their intervals, one below the other; "" of none.
+    """Returns an `<svg>`: accuracies with their intervals, one below the other; "" if empty.
 
     Args:
       estimates: accuracies by name; a name must not be text from users.
@@ -229,7 +230,7 @@ def pareto(title: str, points: Mapping[int, Estimate], split: str = "Validation"
         else:  # From 0 on, so that noise in the last digit does not look like a difference.
             axes.set_xlim(0, 1.05 * max(costs) or 1)
             axes.xaxis.set_major_locator(ticker.MaxNLocator(nbins=4, steps=STEPS))
-        axes.set_xlabel(f"{title}; filled: no other is better in both")
+        axes.set_xlabel(f"{title}; filled: best trade-offs")
         within_percent(axes)
         _number(axes, points, best)
         written = [_written(f"{i} at {e.x:.3g}", e) for i, e in points.items()]
@@ -294,7 +295,7 @@ def _written(where: str, e: Estimate) -> str:
 
 
 def _unit(seconds: float) -> tuple[int, str]:
-    """Returns a unit of time that suits a search of this length: its seconds and its name."""
+    """Returns a unit of time that suits a search of this length: seconds per unit, and its name."""
     return next((n, unit) for n, unit in UNITS if seconds > 3 * n or n == 1)
 
 

@@ -21,7 +21,7 @@ NAMES = {
     "full": "all layers fine-tuned",
     "chain": "fine-tuned from an earlier run",
     "cross_validate": "cross-validated, then trained on all labels",
-    "parallel": "a teacher's students, with unlabelled examples",
+    "parallel": "students of a teacher, trained on unlabelled examples",
 }
 
 

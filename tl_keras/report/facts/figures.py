@@ -98,7 +98,7 @@ def exports(run: RunFiles) -> dict[str, Exported]:
 
 
 def passed(export: Exported) -> bool:
-    """Whether an export held its tolerance."""
+    """Whether an export is within its tolerance."""
     return export.status == "ok"
 
 

@@ -1,4 +1,4 @@
-"""Doubts about labels: which are listed, and how far the model that doubts them can be trusted.
+"""Doubts about labels: which the page lists, and how far the model that raised them is trusted.
 
 All functions take the content of findings.json.
 """
@@ -24,7 +24,7 @@ class Judge:
 
     @property
     def skill(self) -> float:
-        """0 for a judge like always answering the largest class, 1 for one that always agrees."""
+        """0 if the judge is as good as always answering the largest class, 1 if it is perfect."""
         return (self.agreement - self.largest) / (1 - self.largest) if self.largest < 1 else 0.0
 
     @property

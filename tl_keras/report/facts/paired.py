@@ -40,12 +40,12 @@ class Difference:
 def comparable(named: Named) -> tuple[Named, dict[str, str]]:
     """Returns the runs that can be compared example by example, and why the others cannot.
 
-    Runs can be compared if they answered the same examples of the same split and task. Of several
-    such groups the largest is taken, of equally large ones the first.
+    Runs can be compared if they answered the same examples of the same split and task. If there are
+    several such groups, the largest is taken; of two groups of equal size, the first.
 
     Returns:
-      the runs, in order, none if no two can be compared; and by letter of each run that differs
-      from the largest group the reason, for a sentence.
+      the runs, in order, empty if no two can be compared; and for each run outside the largest
+      group, by its letter, the reason as a part of a sentence.
     """
     kinds = {letter: _measured_on(run) for letter, run in named}
     known = [kind for kind in kinds.values() if kind.examples]
@@ -81,7 +81,7 @@ def _why_apart(kind: _MeasuredOn, most: _MeasuredOn | None) -> str:
 
 
 def against_best(named: Named) -> list[Difference] | None:
-    """Returns each other run against the best one, see `comparable`; None for fewer than two."""
+    """Returns how each run compares with the best run; None if no two runs are `comparable`."""
     named, _ = comparable(named)
     if not named:
         return None

@@ -11,8 +11,8 @@ HALF = 0.5  # With a smaller share right, most labels of the teacher are wrong.
 def doubt(run: RunFiles) -> str:
     """Returns why the teacher's labels are not worth learning; "" if nothing is known against them.
 
-    They are not if the teacher is not shown to be better than always giving the most frequent
-    answer, or if most of its answers are wrong.
+    They are not worth learning if the teacher is not shown to be better than always giving the most
+    frequent answer, or if most of its answers are wrong.
     """
     teacher = run.result.teacher
     right = figures.share_right(run, teacher)

@@ -128,7 +128,7 @@ def searched(run: RunFiles) -> Search | None:
 
 
 def _ranked(done: list[Trial], best: str) -> list[Trial]:
-    """Returns the trials ranked as the search ranks them: of equal ones, more frozen blocks win."""
+    """Returns the trials in the search's order: at equal scores, more frozen blocks come first."""
 
     def rank(trial: Trial) -> tuple:
         record = trial.record

@@ -1,1 +1,1 @@
-"""Writes whole pages and the model card."""
+"""Writes the HTML pages and the model card."""

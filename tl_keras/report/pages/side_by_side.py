@@ -98,7 +98,7 @@ def _headline(named: Named, compared: list[paired.Difference] | None) -> str:
     best, n = called[compared[0].best], count(compared[0].n)
     if not real:
         names = [called[letter] for letter, _ in paired.comparable(named)[0]]
-        return f"No difference is shown between {listed(names)}, on {n} examples"
+        return f"No significant difference between {listed(names)}, on {n} examples"
     others = listed([called[d.letter] for d in real])
     if len(real) == len(compared) == 1:
         ahead = f"{best} is better than {others} by {gap(named[0][1], real[0].value)}"
@@ -119,8 +119,8 @@ def _meaning(named: Named, compared: list[paired.Difference] | None) -> Iterable
     if all(figures.scored(run)[0] == "val" and not run.holds_out for _, run in named):
         yield (
             "Set a test split aside.",
-            "These runs have none. Their validation scores are too good, because each model was "
-            "chosen by them.",
+            "These runs have none. Their validation scores are too good, because they were used "
+            "to choose the models.",
         )
     if reasons := paired.comparable(named)[1]:
         yield (
@@ -143,8 +143,8 @@ def _meaning(named: Named, compared: list[paired.Difference] | None) -> Iterable
         letters = sorted([compared[0].best, *(d.letter for d in near)])
         yield (
             f"Choose between {listed(letters)} by size and speed.",
-            f"On {count(compared[0].n)} examples, no difference in {paired.main_name(named)} is "
-            "shown between them.",
+            f"On {count(compared[0].n)} examples, there is no significant difference in "
+            f"{paired.main_name(named)} between them.",
         )
     for d in compared:
         if not d.is_noise:
@@ -231,8 +231,8 @@ def _differences(named: Named, compared: list[paired.Difference] | None) -> str:
     above = (
         f"{letters} answered the same {count(compared[0].n)} examples and are compared example by "
         "example, so the interval of a difference is narrower than the intervals of the scores. "
-        f"{right.capitalize()} alone: on how many examples only the first run is {right}, and "
-        "only the second. Noise: the interval contains 0."
+        f"{right.capitalize()} alone: the number of examples on which only the first run is "
+        f"{right}, and on which only the second run is. Noise: the interval contains 0."
     )
     alone = f"{right.capitalize()} alone"
     columns = ["Runs", f"Difference in {paired.main_name(named)}", alone, "Verdict"]

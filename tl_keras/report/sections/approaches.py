@@ -57,8 +57,8 @@ def _charts(run: RunFiles) -> str:
     drawn = [svg for svg in drawn if svg]
     pairs = [drawn[i : i + 2] for i in range(0, len(drawn), 2)]
     above = (
-        f"Accuracy on {split} examples; bars are 95% intervals, and numbers beside points are "
-        "those of the table. The learning curve, by training examples, is on validation."
+        f"Accuracy on {split} examples; bars are 95% intervals, and numbers beside points are row "
+        "numbers of the table. The learning curve, by training examples, is on validation."
     )
     charts = "".join(f'<div class="charts">{"".join(pair)}</div>' for pair in pairs)
     return (note(above) if charts else "") + charts
@@ -89,11 +89,11 @@ def _table(run: RunFiles) -> str:
         )
     above = (
         f"{tasks.of(run.task, 'words').SEVERAL} with 95% intervals. Validation scores are too "
-        "good, because depth, epochs and weights of these models were chosen by them; for "
+        "good, because they were used to choose depth, epochs and weights of these models; for "
         "cross_validate they are held-out scores of the folds, which include training examples. "
-        "Matches scratch: training time until the approach was as good on validation as the "
-        "approach scratch ever was. Size and latency are those of the int8 file. Each approach has "
-        "a folder with its own report."
+        "Matches scratch: training time until the approach reached the best validation score of "
+        "the approach scratch. Size and latency are measured on the int8 file. Each approach has a "
+        "folder with its own report."
     )
     columns = ["No.", "Approach", "Validation", "Test", "Training", "Matches scratch"]
     columns += ["Parameters", "Size", "Latency, ms"]
@@ -113,7 +113,7 @@ def _left_out(run: RunFiles) -> str:
 
 
 def differences(run: RunFiles) -> str:
-    """Returns the recommended approach against each other one, example by example."""
+    """Returns how the recommended approach compares with each other one, example by example."""
     recommended = run.result.recommended or Recommended()
     val, test = recommended.val or NOWHERE, recommended.test or NOWHERE
     chose = _differences(run, val, "validation", "They decided the recommendation")
@@ -136,8 +136,8 @@ def _differences(run: RunFiles, standing: Standing, word: str, role: str) -> str
     right = "right" if run.counts_right else "better"
     above = (
         f"All approaches answered the same {counted(standing.n, f'{word} example')}. {role}. "
-        f"{right.capitalize()} alone: on how many examples only the first approach is {right}, and "
-        "only the second. Noise: the interval contains 0."
+        f"{right.capitalize()} alone: the number of examples on which only the first approach is "
+        f"{right}, and on which only the second approach is. Noise: the interval contains 0."
     )
     name = results.named_scores(run.task)[run.main][0].lower()
     columns = ["Approaches", f"Difference in {name}", f"{right.capitalize()} alone", "Verdict"]
@@ -196,7 +196,9 @@ def curve(run: RunFiles) -> str:
     forecast = ""
     if expected:
         n, gain = expected
-        forecast = f" Its trend predicts {points(gain)} more from twice as many, {count(n)}."
+        forecast = (
+            f" Its trend predicts {points(gain)} more with twice as many examples, {count(n)}."
+        )
     above = (
         "A head was fitted on random parts of the training examples; scores are the mean over "
         f"several draws.{forecast}"

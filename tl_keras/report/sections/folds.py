@@ -54,7 +54,7 @@ def _how(run: RunFiles) -> str:
     lines += [final] if final else []
     if run.result.search:
         lines.append(
-            "Each fold has its own search, so no fold is scored on examples that chose it."
+            "Each fold has its own search, so no fold is scored on examples that its search used."
         )
     return note(" ".join(lines))
 

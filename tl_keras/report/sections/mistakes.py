@@ -52,7 +52,7 @@ def _heat(run: RunFiles, mistake: Prediction) -> Any | None:
 def _pair(run: RunFiles, mistake: Prediction, picture: Any | None, heat: Any | None) -> list[str]:
     shown = [part(run.modality, "show").image(picture, mistake.file)] if picture else []
     if heat:
-        alt = f"{mistake.file}: where the model saw {mistake.prediction}"
+        alt = f"Heat map of {mistake.file}: where the model saw {mistake.prediction}"
         shown.append(part(run.modality, "show").explained(run, heat, alt, picture))
     return shown
 

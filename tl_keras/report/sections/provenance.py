@@ -94,7 +94,7 @@ COVERED = (
 
 
 def features(run: RunFiles) -> str:
-    """Returns which activations were kept, and why."""
+    """Returns which activations were stored on disk, and why."""
     rows = []
     for name, record in (run.result.features or {}).items():
         cut, _, split = name.rpartition("/")
@@ -102,14 +102,15 @@ def features(run: RunFiles) -> str:
             how = "read from the cache" if record.cached else "computed"
             cells = [how, megabytes(record.bytes), duration(record.seconds)]
         else:
-            cells = ["not kept", NOTHING, NOTHING]
+            cells = ["not stored", NOTHING, NOTHING]
         row = [cut, split_name(split), *cells, record.why or NOTHING]
         rows.append([escape(cell) for cell in row])
     if not rows:
         return ""
     above = (
-        "Activations of frozen layers, computed once and kept, instead of computed again at each "
-        "step. Layers whose activations were computed in one pass each show the time of that pass."
+        "Activations of frozen layers are computed once and stored, or computed again in each "
+        "step, see Why. If one pass computed the activations of several layers, each row shows the "
+        "time of the whole pass."
     )
     columns = ["After layer", "Split", "Source", "Size", "Time", "Why"]
     return table(above, columns, rows, numeric=(3, 4))

@@ -61,7 +61,8 @@ def against_teacher(run: RunFiles) -> str:
         return f"The model is better than its teacher by {points(gain)} {on}."
     if high < 0:
         return f"The model is worse than its teacher by {points(-gain)} {_turned(on, between)}."
-    return f"The model is not shown to be better than its teacher: {points(gain)} apart {on}."
+    return "The model is not shown to be better than its teacher: the difference is "
+    f"{points(gain)} {on}."
 
 
 def _turned(on: str, between: Sequence[float]) -> str:
@@ -78,7 +79,7 @@ def _how(run: RunFiles) -> str:
         "The first teacher was cross-validated on all labelled examples. It is right on "
         f"{right}{on} and labelled {n} unlabelled examples. Each student was trained on one "
         "segment of them and on the labelled examples; then the students were merged. "
-        "Human-labelled validation examples chose the model; test examples had no part in that."
+        "The model was chosen on human-labelled validation examples, without the test examples."
     )
 
 

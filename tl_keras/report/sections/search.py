@@ -54,7 +54,7 @@ def summary(search: Search) -> str:
     if is_number(record.seconds):
         line += f" in {duration(record.seconds)}"
     if record.saved and is_number(record.saved):
-        line += f", {duration(record.saved)} saved by kept activations"
+        line += f", {duration(record.saved)} saved by stored activations"
     return f"{line}; tuner {record.tuner}, objective {record.objective}."
 
 
@@ -64,7 +64,7 @@ def _luck(run: RunFiles, search: Search) -> str:
     tested = figures.scored(run)[0] == "test"
     trust = " Trust the test score: no trial has seen the test examples." if tested else ""
     return note(
-        f"The best of {count(len(search.done))} trials was chosen by the same examples that it is "
+        f"The best of {count(len(search.done))} trials was chosen on the same examples that it is "
         "measured on here. Part of its score is luck, which the interval does not include; more "
         f"trials bring more luck.{trust}"
     )
@@ -239,10 +239,10 @@ def _table(search: Search, task: str) -> str:
         " Frozen up to: the last frozen block, and below it the share of frozen blocks; fit.freeze "
         f"is rounded to whole blocks. Fine-tuned: the {main} of the fine-tuned weights. Kept: "
         "whether the trial kept these weights, the head alone on the pretrained backbone, or the "
-        f"mean of both. {scores[names.MAIN][0]}: that of the kept model."
+        f"mean of both. {scores[names.MAIN][0]}: measured on the kept model."
     )
     if search.level:
-        above += f" Level: its {main} is not shown to be below that of the best (paired, 95%)."
+        above += f" Level: the {main} is not shown to be below the best trial's (paired, 95%)."
     columns = ["Trial", *named, "Frozen up to", "Fine-tuned", "Kept"]
     shown = dict.fromkeys((names.MAIN, names.OBJECTIVE))  # one column if they are the same
     columns += [*(scores[name][0] for name in shown), "Time", "Status"]

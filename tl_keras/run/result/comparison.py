@@ -23,8 +23,8 @@ class Against(Part):
         description="Number of examples that only the second model answers correctly."
     )
     difference: float = Field(
-        description="Main metric of the first model minus that of the second; above 0: the first "
-        "is better."
+        description="Main metric of the first model minus main metric of the second; above 0, the "
+        "first is better."
     )
     interval: Interval = Field(description="95% interval of the difference, paired by example.")
     n: Maybe[int] = Field(None, description="Number of examples that both models answered.")
@@ -35,7 +35,7 @@ class Standing(Part):
 
     n: int = Field(description="Number of examples that all approaches answered.")
     against: dict[str, Against] = Field(
-        description="The best approach against each other approach, by name."
+        description="How the best approach compares with each other approach, by name."
     )
 
 
@@ -48,7 +48,8 @@ class Recommended(Part):
     )
     test: Maybe[Standing] = Field(
         None,
-        description="The same on test, which decided nothing. Only where there is a test split.",
+        description="How the best approach compares with the others on test, which the "
+        "recommendation does not depend on. Only with a test split.",
     )
 
 
@@ -58,9 +59,9 @@ class ApproachRecord(Part):
     command: str = Field(description="The command that the approach runs, such as finetune.")
     backbone: str = Field(description="Name or file of the backbone.")
     parameters: int = Field(description="Number of weights of the model.")
-    kept: str = Field(description="Which weights the run kept, as in model.kept.")
+    kept: str = Field(description="Which weights the run kept; see model.kept.")
     freeze: Maybe[float | str] = Field(
-        description="Freeze depth, as in model.freeze; null where the model has none."
+        description="Freeze depth; see model.freeze. null if the model has none."
     )
     val: Maybe[MainScores] = Field(None, description="The main scores on validation.")
     test: Maybe[MainScores] = Field(None, description="The main scores on test, if there is one.")
@@ -69,10 +70,10 @@ class ApproachRecord(Part):
         description="Time of the approach without reading data, measuring and exporting."
     )
     to_scratch: Maybe[Seconds] = Field(
-        description="Training time after which the approach is as good on validation as scratch "
-        "ever gets; null where it never is, or where scratch was not run."
+        description="Training time until the approach reaches the best validation score of the "
+        "approach scratch; null if it never does, or if scratch was not run."
     )
-    bytes: Maybe[Bytes] = Field(description="Size of the int8 file; null where there is none.")
+    bytes: Maybe[Bytes] = Field(description="Size of the int8 file; null without such a file.")
     latency_ms: Maybe[Milliseconds] = Field(
         description="Median time for one example with the int8 file, on one thread; null "
         "without such a file."

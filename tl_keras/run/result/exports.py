@@ -16,33 +16,35 @@ class Latency(Part):
 
 
 class FileLoss(Measures):
-    """What a file loses against model.keras on the validation examples.
+    """How much worse a file is than model.keras on the validation examples.
 
-    For classification it has the measure `accuracy`, that of the file.
+    For classification it has the measure `accuracy`, the accuracy of the file.
     """
 
     lost: float = Field(
-        description="Main metric of model.keras minus that of the file; below 0 the file is better."
+        description="Main metric of model.keras minus main metric of the file; below 0, the file "
+        "is better."
     )
-    interval: Interval = Field(description="95% interval of lost, paired by example.")
+    interval: Interval = Field(description="95% interval of the field lost, paired by example.")
     agreement: Share = Field(
         description="Share of examples for which the file and model.keras give the same answer."
     )
     moved: Share = Field(
-        description="How far the answers of the file are from those of model.keras. For "
-        "classification: the probability that moves to other classes, mean over the examples."
+        description="How far the answers of the file are from the answers of model.keras. For "
+        "classification: the probability mass that moves to other classes, averaged over the "
+        "examples."
     )
     n: int = Field(description="Number of examples.")
-    on: str = Field(description="Which examples these are, in words.")
+    on: str = Field(description="Which examples were measured, in words.")
 
 
 class RepairStep(Part):
     """One attempt to repair a quantised file, measured on validation."""
 
     kept: int = Field(description="Number of operators that stay float in this attempt.")
-    lost: float = Field(description="Main metric that the file loses, as in val.lost.")
-    agreement: Share = Field(description="Share of equal answers, as in val.agreement.")
-    moved: Share = Field(description="How far answers move, as in val.moved.")
+    lost: float = Field(description="Loss of the main metric; see val.lost.")
+    agreement: Share = Field(description="Share of equal answers; see val.agreement.")
+    moved: Share = Field(description="How far the answers move; see val.moved.")
 
 
 class Repair(Part):
@@ -51,15 +53,15 @@ class Repair(Part):
     kept: list[str] = Field(
         description="Layers whose operators stay float, the most harmful to quantise first."
     )
-    bytes: Bytes = Field(description="By how much the file grew.")
+    bytes: Bytes = Field(description="How much larger the repair makes the file.")
     steps: list[RepairStep] = Field(description="The attempts, in order.")
 
 
 class Abstaining(Measures):
-    """What the output `abstain` of a file does on the test examples (`export.abstain`).
+    """How often and how well a file with the output `abstain` decides on the test examples.
 
-    For classification it has the measure `accuracy`, of the examples on which the file decides;
-    null if it decides on none.
+    For classification it has the measure `accuracy`, measured on the examples on which the file
+    decides; null if the file decides on none. See `export.abstain`.
     """
 
     coverage: Share = Field(
@@ -68,7 +70,7 @@ class Abstaining(Measures):
     )
     interval: Interval = Field(description="95% interval of the coverage.")
     answered: Share = Field(
-        description="Share of examples on which the file decides: abstain is 0."
+        description="Share of examples on which the file decides, which means that abstain is 0."
     )
     n: int = Field(description="Number of test examples.")
 
@@ -76,12 +78,12 @@ class Abstaining(Measures):
 class Exported(Measures):
     """One exported file or folder of `export/`, loaded again and measured.
 
-    For classification it has the measure `accuracy`. The measures are of the test split, or of
-    validation without a test split.
+    For classification it has the measure `accuracy`. Everything is measured on the test split, or
+    on validation if there is no test split.
     """
 
-    path: str = Field(description="Path of the file or folder below the run folder.")
-    bytes: Bytes = Field(description="Size of the file, or of all files of the folder.")
+    path: str = Field(description="Path of the file or folder, relative to the run folder.")
+    bytes: Bytes = Field(description="Size of the file, or of all files in the folder.")
     status: str = Field(
         description="ok, or by how much the file misses its tolerance. A file that is not ok has "
         ".rejected in its name."
@@ -93,23 +95,24 @@ class Exported(Measures):
     )
     max_abs_diff: Maybe[float] = Field(
         None,
-        description="Largest difference between an answer of the file and that of model.keras; "
-        "for classification of a probability.",
+        description="Largest difference between an answer of the file and the same answer of "
+        "model.keras; for classification, between their probabilities.",
     )
-    n: Maybe[int] = Field(None, description="Number of examples that the measures are of.")
+    n: Maybe[int] = Field(None, description="Number of examples that were measured.")
     val: Maybe[FileLoss] = Field(
-        None, description="What the file loses on validation, by which it is judged."
+        None, description="Loss of the file on validation, which is compared with its tolerance."
     )
     undecided: Maybe[int] = Field(
         None,
-        description="Number of validation examples, where these are too few to tell whether the "
+        description="Number of validation examples. Only if they are too few to tell whether the "
         "file keeps its tolerance.",
     )
     repair: Maybe[Repair] = Field(
         None, description="How the file was repaired. Only for quantised files that needed it."
     )
     abstain: Maybe[Abstaining] = Field(
-        None, description="What the output abstain does on test. Only with export.abstain."
+        None,
+        description="How often and how well the file decides on test. Only with export.abstain.",
     )
     latency_ms: Maybe[Latency] = Field(
         None,
@@ -120,8 +123,8 @@ class Exported(Measures):
     )
     arena_bytes: Maybe[Bytes] = Field(
         None,
-        description="Memory for activations while the file runs on LiteRT's own kernels. null "
-        "where it cannot be told.",
+        description="Memory for activations while the file runs on LiteRT's own kernels. null if "
+        "it cannot be computed.",
     )
     operators: Maybe[dict[str, int]] = Field(
         None, description="Number of operators of each kind. Only for LiteRT files."
@@ -141,15 +144,15 @@ class OnFiles(Measures):
 
     interval: Maybe[Interval] = Field(None, description="95% interval of the main metric.")
     agreement: Share = Field(
-        description="Share of examples for which the answer is the same as on the examples as "
-        "training prepares them."
+        description="Share of examples for which the answer is the same whether predict.py or the "
+        "training code prepares the example."
     )
     max_abs_diff: Maybe[float] = Field(
-        None, description="Largest difference of an answer between the two preparations."
+        None, description="Largest difference between the answers after the two preparations."
     )
     n: int = Field(description="Number of examples.")
     identical: Share = Field(
-        description="Share of examples whose prepared values are the same in both, bit for bit."
+        description="Share of examples that both preparations turn into exactly the same values."
     )
 
 
@@ -157,15 +160,15 @@ class Shipped(Part):
     """The file to ship, `export/model.tflite`."""
 
     format: Maybe[str] = Field(
-        description="The format that model.tflite is a copy of; null if no file is within the "
-        "limits, or none is a LiteRT file."
+        description="Format of the file that was copied to model.tflite; null if no file is within "
+        "the limits, or none is a LiteRT file."
     )
     status: str = Field(description="ok, or why no file can be shipped.")
-    path: Maybe[str] = Field(None, description="Path of the file below the run folder.")
+    path: Maybe[str] = Field(None, description="Path of the file, relative to the run folder.")
     device: Maybe[OnFiles] = Field(
         None,
-        description="The file as a device runs it, from the original files. Only for data that "
-        "are files.",
+        description="Measurements of the file on the original files, read as on a device. Only if "
+        "the data are files.",
     )
 
     @property

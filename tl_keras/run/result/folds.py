@@ -11,27 +11,30 @@ from tl_keras.run.result.part import Interval, Measures, Part, Seconds
 class FoldRecord(Measures):
     """One fold: its model, measured on the examples that the fold holds out.
 
-    It also has all metrics of the task.
+    A fold also has a field for each metric of the task.
     """
 
     fold: str = Field(description="Name of the fold's folder, such as fold_0.")
     repeat: int = Field(
-        description="Which repetition of the cross-validation the fold is of, counted from 0."
+        description="Repetition of the cross-validation that the fold belongs to, counted from 0."
     )
-    train: int = Field(description="Number of examples that the fold was trained on.")
-    val: int = Field(description="Number of examples by which the fold made its choices.")
+    train: int = Field(description="Number of training examples of the fold.")
+    val: int = Field(
+        description="Number of validation examples of the fold, on which its settings are chosen."
+    )
     n: int = Field(description="Number of examples that the fold holds out.")
     interval: Interval = Field(description="95% interval of the main metric.")
-    kept: str = Field(description="Which weights the fold kept, as in model.kept.")
+    kept: str = Field(description="Which weights the fold kept; see model.kept.")
     regularisation: Maybe[float] = Field(
         None,
-        description="Strength of regularisation of the head that the fold chose, as in "
-        "chosen.regularisation. Only where a head was fitted.",
+        description="Strength of regularisation of the head that the fold chose; see "
+        "chosen.regularisation. Only if a head was fitted.",
     )
     seconds: Seconds = Field(description="Total time of the fold.")
     values: Maybe[dict[str, Any]] = Field(
         None,
-        description="Fields of the best trial, by name. Only where each fold has a search.",
+        description="Values of the searched fields in the best trial of the fold, by name. Only "
+        "if each fold has a search.",
     )
 
 
@@ -48,7 +51,7 @@ class CrossValidation(Part):
     folds: int = Field(description="Number of folds in one repetition.")
     repeats: int = Field(description="Number of repetitions.")
     final: str = Field(
-        description="How the final model was made: refit, average or ensemble, as in "
-        "cross_validate.final."
+        description="How the final model was made: refit, average or ensemble; see "
+        "cross_validate.final in the config."
     )
     scores: dict[str, Spread] = Field(description="Mean and deviation of each metric, by name.")

@@ -1,7 +1,7 @@
 """The base classes of the parts of a result, and the types that their fields share.
 
-Units and ranges are entries of `json_schema_extra`: they are documentation and are not checked, so
-that results of other versions are read.
+Units and ranges are entries of `json_schema_extra`: they only document the fields and are not
+  checked, so that results of other versions can still be read.
 """
 
 import functools
@@ -28,7 +28,7 @@ UNKNOWN, ODD = "unknown_measure", "odd_measure"  # Types of validation errors of
 class Part(BaseModel):
     """A part of a result.
 
-    Fields can be read as attributes and, by their names in the file, as those of a dict:
+    Fields can be read as attributes or, by their names in the file, like the items of a dict:
     `run.result["test"]["accuracy"]`.
     """
 
@@ -65,7 +65,7 @@ def _field_of(model: type[Part], name: str) -> str:
 
 
 class Measured(Part):
-    """A part that has measures of the run's task beside its own fields."""
+    """A part that has its own fields, and measures that the run's task defines."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, float | None | list[int] | list[float]]
@@ -89,14 +89,14 @@ class Measured(Part):
 def _measures(_: tuple[str, ...]) -> tuple[set[str], set[str]]:
     """Returns the names of measures that are one number, and of measures that are a list.
 
-    The argument is the key of the cache: tests add tasks.
+    The argument only serves as the cache key, because tests add tasks.
     """
     single, lists = ({n for t in tables for n in tasks.every(t)} for tables in (SINGLE, LISTS))
     return single, lists
 
 
 class Measures(Measured):
-    """A part with measures of the run's task; type checkers accept any name."""
+    """A part with measures of the run's task; type checkers accept any attribute."""
 
     if TYPE_CHECKING:
 
@@ -109,15 +109,19 @@ class Views(Measures):
     For classification it has the measures `accuracy` and `log_loss`.
     """
 
-    count: int = Field(description="Number of views of each example, as in evaluate.views.")
+    count: int = Field(
+        description="Number of views of each example; see evaluate.views in the config."
+    )
     interval: Interval = Field(description="95% interval of the main metric.")
 
 
 class Scores(Measured):
-    """Scores on one split. Each task has its own, with its metrics."""
+    """Scores on one split. Each task has a subclass with its metrics."""
 
     views: Maybe[Views] = Field(
-        None, description="Scores of the mean over views. Only with evaluate.views above 1."
+        None,
+        description="Scores of the answers averaged over the views. Only with evaluate.views "
+        "above 1.",
     )
     if TYPE_CHECKING:
         interval: Interval

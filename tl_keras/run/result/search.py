@@ -33,26 +33,27 @@ class Depth(Part):
 class TrialRecord(Measures):
     """One trial of a search, measured on validation.
 
-    It also has all metrics of the task. For classification it has `wrong` too, which lets trials be
-    compared example by example.
+    A trial also has a field for each metric of the task. For classification it has `wrong` too,
+    which lets trials be compared example by example.
     """
 
     trial: str = Field(description="Name of the trial's folder below search/, such as trial_000.")
     values: dict[str, Any] = Field(
-        description="Values of the searched fields, by name, as in fit.freeze."
+        description="Values of the searched fields, by name, such as fit.freeze."
     )
     seconds: Seconds = Field(description="Time of the trial.")
     passes: Maybe[Seconds] = Field(
         None,
-        description="Part of seconds that went into activations, which other trials share.",
+        description="Time to compute activations, which other trials share; included in seconds.",
     )
     elapsed: Maybe[Seconds] = Field(
-        None, description="Time since the search began, over all sessions, when the trial ended."
+        None,
+        description="Time from the start of the search to the end of the trial, over all sessions.",
     )
     essence: Maybe[str] = Field(
         None,
-        description="A text that is equal for trials that would come to the same model; of these "
-        "only the first is run.",
+        description="Key of the trial. Trials that would give the same model have equal keys, and "
+        "only the first of them is run.",
     )
     status: str = Field(
         description="done, diverged (the loss is not a number) or over the limit (the exported "
@@ -60,8 +61,8 @@ class TrialRecord(Measures):
     )
     why: Maybe[str] = Field(None, description="Why the trial diverged.")
     score: float = Field(
-        description="The metric of search.objective, with its sign turned where less is better; "
-        "higher is better."
+        description="The metric of search.objective; higher is better. If less is better for the "
+        "metric, the score is its negative."
     )
     tuned_score: Maybe[float] = Field(
         None,
@@ -75,55 +76,57 @@ class TrialRecord(Measures):
     depth: Maybe[Depth] = Field(
         None, description="The freeze depth. Only for trials that start from trained weights."
     )
-    kept: Maybe[str] = Field(None, description="Which weights the trial kept, as in model.kept.")
+    kept: Maybe[str] = Field(None, description="Which weights the trial kept; see model.kept.")
     head: Maybe[float] = Field(None, description="Main metric of the head alone.")
     finetuned: Maybe[float] = Field(
         None,
-        description="Main metric of the best fine-tuned weights; null where none were trained.",
+        description="Main metric of the best fine-tuned weights; null if none were trained.",
     )
     left_out: Maybe[bool] = Field(
         None,
-        description="Whether fine-tuning was left out, because the head alone is so good that "
-        "nothing could be chosen over it.",
+        description="Whether fine-tuning was left out, because the head alone is so good that no "
+        "other weights could be chosen.",
     )
     saved: Maybe[Seconds] = Field(
-        None, description="Time that kept activations saved in this trial."
+        None, description="Time that stored activations saved in this trial."
     )
     bytes: Maybe[float] = Field(
         None,
-        description="Size of the exported file of format search.format. Only where the objective "
-        "has limits or the search has several architectures.",
+        description="Size of the exported file of format search.format. Only if the objective has "
+        "limits or the search has several architectures.",
         json_schema_extra={"unit": "bytes"},
     )
     latency_ms: Maybe[Milliseconds] = Field(
-        None, description="Median time for one example with that file, on one thread."
+        None, description="Median time for one example with the exported file, on one thread."
     )
     behind: Maybe[Interval] = Field(
         None,
-        description="95% interval of the main metric of the best trial minus that of this one, "
-        "paired by example. null for the best trial.",
+        description="95% interval of the best trial's main metric minus this trial's, paired by "
+        "example. null for the best trial.",
     )
 
 
 class SearchRecord(Part):
     """A search and its trials, in the order in which they were run."""
 
-    tuner: str = Field(description="The tuner, as in search.tuner.")
-    objective: str = Field(description="The objective, as in search.objective.")
+    tuner: str = Field(description="The tuner; see search.tuner in the config.")
+    objective: str = Field(description="The objective; see search.objective in the config.")
     trials: list[TrialRecord] = Field(description="All trials, in order.")
-    best: str = Field(description="Name of the best trial. The run has the model of this trial.")
+    best: str = Field(description="Name of the best trial, whose model the run keeps.")
     curve: list[Pair] = Field(
-        description="Pairs of the time in seconds and the best main metric until then."
+        description="Pairs of a time in seconds and the best main metric up to that time."
     )
     level: Maybe[list[str]] = Field(
         None,
-        description="Trials that cannot be told from the best: the interval behind includes 0.",
+        description="Trials that are not clearly worse than the best one: their interval behind "
+        "includes 0.",
     )
     seconds: Maybe[Seconds] = Field(None, description="Time of the search over all sessions.")
     saved: Maybe[Seconds] = Field(
         None,
-        description="Time that kept activations saved, less the time to compute them.",
+        description="Time that stored activations saved, minus the time to compute them.",
     )
     folder: Maybe[str] = Field(
-        None, description="Folder of the trials below the run folder, if it is not search."
+        None,
+        description="Folder of the trials, relative to the run folder. Only if it is not search.",
     )

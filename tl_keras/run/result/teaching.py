@@ -17,21 +17,23 @@ from tl_keras.run.result.training import ModelRecord
 class UnlabelledCounts(Part):
     """How many examples `data.unlabelled` has."""
 
-    n: int = Field(description="Number of readable examples, each content counted once.")
+    n: int = Field(description="Number of readable examples; identical copies count once.")
     quarantined: int = Field(description="Number of files that could not be read.")
 
 
 class LabelCounts(Part):
-    """The labels of one class that the teacher gave."""
+    """How many labels the teacher gave for one class."""
 
     n: int = Field(description="Number of examples that the teacher labelled as this class.")
     kept: int = Field(description="Number of these labels that students are trained on.")
     known: Maybe[int] = Field(
         None,
-        description="Number of kept labels whose true label is known from a class folder. Nothing "
-        "is chosen by it.",
+        description="Number of examples with a kept label whose true label is known from a class "
+        "folder. Training does not use the true label.",
     )
-    right: Maybe[int] = Field(None, description="Number of known labels that are right.")
+    right: Maybe[int] = Field(
+        None, description="Number of these examples whose kept label is right."
+    )
 
 
 class Labels(Part):
@@ -45,7 +47,8 @@ class Labels(Part):
     )
     thresholds: Maybe[list[Share]] = Field(
         None,
-        description="Lowest confidence of a label that is kept, for each class in their order.",
+        description="Lowest confidence of a kept label, for each class in the order of the "
+        "classes.",
     )
 
 
@@ -53,9 +56,13 @@ class Segment(Part):
     """One student of a round."""
 
     segment: int = Field(description="Number of the segment, counted from 0.")
-    train: int = Field(description="Number of training examples, the labelled ones included.")
-    val: int = Field(description="Number of validation examples, the labelled ones included.")
-    kept: str = Field(description="Which weights the student kept, as in model.kept.")
+    train: int = Field(
+        description="Number of training examples, including those that people labelled."
+    )
+    val: int = Field(
+        description="Number of validation examples, including those that people labelled."
+    )
+    kept: str = Field(description="Which weights the student kept; see model.kept.")
     seconds: Seconds = Field(description="Total time of the student.")
     labelled: Maybe[MainScores] = Field(
         None, description="Scores on the validation examples that people labelled."
@@ -71,8 +78,8 @@ class Round(Part):
     labels: Labels = Field(description="The labels that the teacher of the round gave.")
     segments: list[Segment] = Field(description="The students, in the order of their segments.")
     candidates: dict[str, MainScores] = Field(
-        description="Scores on the labelled validation examples of each student, their average, "
-        "their ensemble, and the teacher, by name."
+        description="Scores of each candidate on the validation examples that people labelled, by "
+        "name: each student, their average, their ensemble, and the teacher."
     )
     merged: str = Field(
         description="The candidate that the round kept: average, ensemble, a student such as "
@@ -88,7 +95,7 @@ class Teacher(Measures):
     """
 
     split: str = Field(
-        description="The split of these examples: test, or val without a test split."
+        description="The split that was measured: test, or val if there is no test split."
     )
     interval: Interval = Field(description="95% interval of the main metric.")
     n: int = Field(description="Number of examples.")

@@ -14,7 +14,7 @@ class Counts(Part):
     val: Maybe[int] = Field(None, description="Number of validation examples.")
     test: Maybe[int] = Field(None, description="Number of test examples.")
     quarantined: Maybe[int] = Field(
-        None, description="Number of files that were left out; data.json has their reasons."
+        None, description="Number of files that were left out; data.json has the reasons."
     )
 
 
@@ -25,16 +25,16 @@ class CandidateRecord(Measures):
     """
 
     temperature: float = Field(
-        description="Temperature by which its logits are divided, so that probabilities are "
-        "calibrated; 1 changes nothing."
+        description="Temperature by which the candidate's logits are divided to calibrate its "
+        "probabilities; 1 changes nothing."
     )
     views: int = Field(
-        description="Number of views of each validation example that the choice looks at, the "
-        "example itself included."
+        description="Number of views of each validation example on which candidates are compared, "
+        "including the unaugmented example."
     )
     gain: float = Field(
-        description="By how much its loss is lower than that of the head, summed over all "
-        "validation examples, mean over the views; for classification in nats."
+        description="Loss of the head minus loss of this candidate, summed over all validation "
+        "examples and averaged over the views; for classification in nats."
     )
     won: int = Field(description="Number of examples that only this candidate answers correctly.")
     lost: int = Field(description="Number of examples that only the head answers correctly.")
@@ -45,13 +45,13 @@ class ModelRecord(Part):
 
     backbone: Maybe[str] = Field(None, description="Name or file of the backbone.")
     weights: Maybe[str] = Field(
-        None, description="Where the backbone's weights come from, as in model.weights."
+        None, description="Where the backbone's weights come from; see model.weights in the config."
     )
     parameters: Maybe[int] = Field(None, description="Number of weights of the whole model.")
     freeze: Maybe[float | str] = Field(
         None,
-        description="Freeze depth: fit.freeze with auto resolved, so a share of the blocks or "
-        "the name of a layer.",
+        description="Freeze depth, with auto resolved: a share of the blocks, or the name of a "
+        "layer.",
     )
     block: Maybe[str] = Field(
         None, description="Name of the last frozen block; null if none is frozen."
@@ -62,12 +62,12 @@ class ModelRecord(Part):
     kept: Maybe[str] = Field(
         None,
         description="Which weights the model has: head (only the head was trained), finetuned, mix "
-        "(the mean of both), scratch; or how the models of folds or students became one.",
+        "(the mean of both), scratch; or how the models of folds or students were combined.",
     )
     classes_kept: Maybe[list[str]] = Field(
         None,
-        description="Classes whose weights in the head come from an earlier run. Only for a run "
-        "that starts from another with classes of the same name.",
+        description="Classes whose weights in the head come from an earlier run. Only if the run "
+        "starts from a run that has classes of the same name.",
     )
     candidates: Maybe[dict[str, CandidateRecord]] = Field(
         None,
@@ -75,7 +75,7 @@ class ModelRecord(Part):
         "mix.",
     )
     fine_tuning: Maybe[str] = Field(
-        None, description="Why fine-tuning was left out. Only where it was."
+        None, description="Why fine-tuning was left out. Only if it was left out."
     )
     graph_digest: Maybe[str] = Field(
         None, description="SHA-256 of the layers and their connections, without weights."
@@ -86,13 +86,13 @@ class ModelRecord(Part):
 
 
 class Chosen(Part):
-    """What validation chose in training; cross-validation trains its final model by it."""
+    """The settings that validation chose. Cross-validation trains its final model with them."""
 
-    kept: str = Field(description="Which weights were kept, as in model.kept.")
+    kept: str = Field(description="Which weights were kept; see model.kept.")
     regularisation: Maybe[float] = Field(
         None,
         description="Strength of regularisation of the head, 1/C of scikit-learn's logistic "
-        "regression. null without such a head.",
+        "regression. null if the head was not fitted in this way.",
     )
     temperature: float = Field(
         description="Temperature by which the logits are divided, inside the model."
@@ -101,7 +101,7 @@ class Chosen(Part):
 
 
 class Digests(Part):
-    """Digests of a backbone that a search started from, to continue with the same one."""
+    """Digests of a backbone of a search, to check that a resumed search has the same backbone."""
 
     graph_digest: Maybe[str] = Field(
         None, description="SHA-256 of the layers and their connections, without weights."
@@ -110,16 +110,16 @@ class Digests(Part):
 
 
 class ActivationsRecord(Part):
-    """The activations of one split at one cut: whether they are kept on disk, and why."""
+    """Whether the activations of one split at one cut are stored on disk, and why."""
 
     keep: bool = Field(
-        description="Whether the activations are kept, or computed again in each step. Results "
-        "are equal either way."
+        description="Whether the activations are stored on disk. If not, the frozen layers run "
+        "again in each training step. The results are the same either way."
     )
     why: str = Field(description="The measured reason, in words.")
-    dtype: Maybe[str] = Field(None, description="Number type in which activations are kept.")
+    dtype: Maybe[str] = Field(None, description="Data type of the stored activations.")
     cached: Maybe[bool] = Field(
-        None, description="Whether all of them were in the cache before this run."
+        None, description="Whether the cache had all of these activations before this run."
     )
     bytes: Maybe[Bytes] = Field(None, description="Size of the activations on disk.")
     seconds: Maybe[Seconds] = Field(None, description="Time to compute or load them.")

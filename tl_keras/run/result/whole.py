@@ -38,21 +38,22 @@ else:
 class Result(Part, Generic[AnyScores]):
     """Everything that `result.json` may hold.
 
-    Which parts a result has follows from the command. Runs inside a run, such as trials and folds,
-    have fewer.
+    The command decides which parts a result has. Runs inside a run, such as trials and folds, have
+    fewer parts.
     """
 
     version: int = Field(
         alias="schema",
         ge=1,
-        description="Version of the file's schema, 2 now. Version 1 has no task.",
+        description="Version of the file's schema, currently 2. Files of version 1 have no field "
+        "task.",
     )
-    task: str = Field(tasks.DEFAULT, description="The task, as in task of the config.")
+    task: str = Field(tasks.DEFAULT, description="The task; see task in the config.")
     pipeline: str = Field(
-        description="The command that made the run, such as finetune; for a run inside a run its "
-        "kind: trial, fold, teacher, segment or pass."
+        description="The command that made the run, such as finetune. For a run inside a run: "
+        "trial, fold, teacher, segment or pass."
     )
-    seed: int = Field(description="The random seed, as in seed of the config.")
+    seed: int = Field(description="The random seed; see seed in the config.")
     seconds: dict[str, Seconds] = Field(
         description="Time of each phase, over all sessions: data, features (activations), head, "
         "finetune, search, folds, teacher, label, students, merge, ranking, evaluate, explain, "
@@ -63,11 +64,11 @@ class Result(Part, Generic[AnyScores]):
     chosen: Maybe[Chosen] = Field(None, description="What validation chose in training.")
     val: Maybe[AnyScores] = Field(
         None,
-        description="Scores on validation. For cross_validate: on all examples, each answered by "
-        "the fold that holds it out.",
+        description="Scores on validation. For cross_validate: scores on all examples, each of "
+        "which is answered by the fold that holds it out.",
     )
     test: Maybe[AnyScores] = Field(
-        None, description="Scores on test, which decided nothing; null without a test split."
+        None, description="Scores on test, which no choice depends on; null without a test split."
     )
     held_out: Maybe[AnyScores] = Field(
         None, description="Scores on the examples that a fold holds out. Only for a fold."
@@ -88,7 +89,7 @@ class Result(Part, Generic[AnyScores]):
         None, description="The file to ship. Only for commands that export."
     )
     search: Maybe[SearchRecord] = Field(
-        None, description="The search and its trials. Only where there was a search."
+        None, description="The search and its trials. Only if there was a search."
     )
     trial: Maybe[TrialRecord] = Field(
         None, description="The trial itself, as the search records it. Only for a trial."
@@ -97,11 +98,12 @@ class Result(Part, Generic[AnyScores]):
         None, description="Size of activations in bytes, by cut. Only for a pass of a prefix."
     )
     features: Maybe[dict[str, ActivationsRecord]] = Field(
-        None, description="Which activations are kept on disk, by cut and split, as in cut/train."
+        None, description="Which activations are stored on disk, by cut and split, as in cut/train."
     )
     backbones: Maybe[dict[str, Digests]] = Field(
         None,
-        description="Digests of the backbones, by architecture. Only for a search over several.",
+        description="Digests of the backbones, by architecture. Only for a search over several "
+        "architectures.",
     )
     folds: Maybe[list[FoldRecord]] = Field(
         None, description="The folds, in order. Only for cross_validate."
@@ -114,7 +116,7 @@ class Result(Part, Generic[AnyScores]):
     )
     rounds: Maybe[list[Round]] = Field(None, description="The rounds. Only for parallel.")
     teacher: Maybe[Teacher] = Field(
-        None, description="The first teacher, against the final model. Only for parallel."
+        None, description="The first teacher, compared with the final model. Only for parallel."
     )
     approaches: Maybe[dict[str, ApproachRecord]] = Field(
         None, description="The approaches that were run, by name. Only for compare."
@@ -123,18 +125,20 @@ class Result(Part, Generic[AnyScores]):
         None, description="Why approaches were not run, by name. Only for compare."
     )
     recommended: Maybe[Recommended] = Field(
-        None, description="Which approach to take. Only for compare."
+        None, description="The recommended approach. Only for compare."
     )
     chain: Maybe[dict[str, Against]] = Field(
         None,
-        description="The approach chain against finetune, by split. Only for compare with "
-        "compare.chain.",
+        description="The approach chain compared with the approach finetune, by split. Only for "
+        "compare with compare.chain.",
     )
     ranking: Maybe[list[Ranked]] = Field(
         None, description="The backbones, the most promising first. Only for compare."
     )
     learning_curve: Maybe[list[Learning]] = Field(
-        None, description="Heads on parts of the training examples. Only for compare."
+        None,
+        description="Scores of heads that were trained on parts of the training examples. Only "
+        "for compare.",
     )
     devices: Maybe[int] = Field(
         None,
@@ -154,7 +158,7 @@ class Result(Part, Generic[AnyScores]):
 
 @functools.cache
 def of(task: str) -> type[Result]:
-    """Returns the model of the results of a task."""
+    """Returns the pydantic model of `result.json` for a task."""
     return Result[tasks.of(task, "record").Scores]  # type: ignore[misc, return-value]  # At run time.
 
 
@@ -166,7 +170,7 @@ def schema() -> dict[str, Any]:
 
 
 def to_json(value: Any) -> Any:
-    """Returns a value as JSON has it.
+    """Returns a value as plain JSON values.
 
     Parts, also inside dicts and lists, become dicts of the fields that are set.
     """
@@ -178,10 +182,10 @@ def to_json(value: Any) -> Any:
 
 
 def build(parts: Mapping[str, Any]) -> Result:
-    """Returns a result made of its parts, by their names in the file.
+    """Returns a result that is built from its parts.
 
     Args:
-      parts: models, or values as JSON has them.
+      parts: by name in the file, instances of `Part` or plain JSON values.
 
     Raises:
       ValidationError: a part differs from its declaration, which is a fault of the package.
@@ -191,10 +195,10 @@ def build(parts: Mapping[str, Any]) -> Result:
 
 
 def parse(values: Mapping[str, Any], task: str) -> tuple[Result, list[str]]:
-    """Returns the result in a file's content, and one line for each wrong field.
+    """Parses a `result.json`; returns the result, and one line for each wrong field.
 
-    Wrong fields are left out, and so is a part that lacks a required field. So results of other
-    versions, and files edited by hand, are read as far as possible.
+    Wrong fields are left out, and so is a part that lacks a required field. In this way results of
+    other versions, and files edited by hand, are read as far as possible.
 
     Args:
       values: the content of the file.
@@ -224,7 +228,7 @@ def parse(values: Mapping[str, Any], task: str) -> tuple[Result, list[str]]:
 
 
 def _place(values: Any, detail: Mapping[str, Any]) -> tuple[str | int, ...]:
-    """Returns where to leave something out: the wrong value, or the part that lacks a field."""
+    """Returns the path of what to leave out: the wrong value, or the part that lacks a field."""
     place: list[str | int] = []
     for step in detail["loc"]:  # The last steps may be types that pydantic tried.
         inside = isinstance(values, dict) and step in values

@@ -40,9 +40,8 @@ def choose(losses: Mapping[str, np.ndarray]) -> str:
       rotated and zoomed as in training, average that out.
 
     Args:
-      losses: log losses in nats, `(1 + views, examples)`, by candidate from simple to complex; row
-        0
-        is for the original images.
+      losses: log losses in nats, `(1 + views, examples)`, by candidate from simple to complex;
+        row 0 is for the original images.
     """
     first, *others = losses
     better = [
@@ -113,7 +112,7 @@ def described(losses: np.ndarray, scores: np.ndarray) -> dict[str, float]:
 
 
 def paired(scores: np.ndarray, others: np.ndarray) -> dict[str, int]:
-    """Counts the examples that only the first model has right, and those only the second has."""
+    """Counts the examples that only the first model has right, and that only the second has."""
     return {"won": int((scores > others).sum()), "lost": int((others > scores).sum())}
 
 

@@ -56,7 +56,7 @@ def lost(answers: np.ndarray, reference: np.ndarray, targets: np.ndarray, on: st
 
 
 def moved(answers: np.ndarray, reference: np.ndarray) -> float:
-    """Returns the mean probability that moves to other classes, 0..1 (total variation)."""
+    """Returns the mean probability mass that moves to other classes, 0..1 (total variation)."""
     return float(np.abs(answers - reference).sum(-1).mean() / 2)
 
 
@@ -78,7 +78,7 @@ def status(verdict: FileLoss, bound: float) -> str:
         )
     if verdict.moved > MOST_MOVED:
         return (
-            f"moves {verdict.moved:.2f} of the probability to other classes on {verdict.on} (mean "
-            f"over the examples); at most {MOST_MOVED:g} is acceptable"
+            f"moves {verdict.moved:.2f} of the probability mass to other classes on {verdict.on} "
+            f"(mean over the examples); at most {MOST_MOVED:g} is acceptable"
         )
     return "ok"

@@ -14,7 +14,7 @@ NOTED = ("wrong",)  # keys of the result of `choice.noted`
 RANKED = ("logme", "left_out_accuracy")  # keys of the result of `transfer.ranked`
 OPTIONAL = ("labels", "abstain", "transfer")
 MEANINGS = {  # Of measures that `record.Scores` does not declare.
-    "wrong": "Places of the validation examples that the model answers wrongly, counted from 0.",
+    "wrong": "Positions of the validation examples that the model answers wrongly, counted from 0.",
     "logme": "LogME (arXiv 2102.11005): how well a linear model on the features explains the "
     "labels; higher is better.",
     "left_out_accuracy": "Accuracy of a logistic regression on examples that it was not fitted on.",

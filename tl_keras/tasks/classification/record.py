@@ -14,7 +14,7 @@ class ClassScores(Part):
         "never predicted."
     )
     recall: Share | None = Field(
-        description="Share of the examples of this class that are predicted as such; null if the "
+        description="Share of the examples of this class that the model recognises; null if the "
         "class has no examples."
     )
     n: int = Field(description="Number of examples of this class.")
@@ -33,7 +33,7 @@ class SharedClassScores(Part):
 
 
 class Scores(part.Scores):
-    """Scores of a classification on one split."""
+    """Scores of a classification model on one split."""
 
     accuracy: Share = Field(
         description="Share of examples whose likeliest class is right. The main metric."
@@ -60,5 +60,5 @@ class Scores(part.Scores):
     among_shared: SharedClassScores | None = Field(
         None,
         description="Scores when the model may only answer with classes that the other data set "
-        "has. Only for evaluate with --data, where that set lacks some classes.",
+        "has. Only for evaluate with --data, if the other data set lacks some classes.",
     )

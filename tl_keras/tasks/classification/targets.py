@@ -96,8 +96,8 @@ def strata(targets: np.ndarray) -> np.ndarray:
 def unfit(texts: Sequence[str]) -> str | None:
     """Returns why labels seem not to be class names; None if they seem to be.
 
-    Without this check, data with several labels an example, or with numbers to predict, would be
-    trained as classes.
+    Without this check, several labels per example, or numbers to predict, would be trained as
+    classes.
 
     Args:
       texts: the label of each example.

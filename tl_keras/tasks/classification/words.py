@@ -22,8 +22,8 @@ ABOUT_INTERVALS = "; the calibration error has none"
 SEVERAL = "Accuracies"
 HEAD = "logistic regression"
 ABOUT_GAIN = (
-    "how much more likely the candidate makes all labels together than the first candidate does, "
-    "in nats, as a mean over {views} of each example; a small gain may be luck. Temperature: the "
+    "how much lower the candidate's loss is than the first candidate's, in nats, summed over the "
+    "examples and averaged over {views} of each; a small gain may be luck. Temperature: the "
     "number that the logits are divided by."
 )
 OUTPUTS = {
@@ -53,10 +53,11 @@ def counted(names: Sequence[str]) -> str:
 
 
 def mended(lost: str, on: str, moved: str) -> str:
-    """Returns the loss of an exported file before its repair, as a phrase.
+    """Returns what an exported file lost before its repair, as a phrase.
 
     Args:
       lost, moved: values from `exports.lost`, as text.
       on: a description of the examples, such as "validation".
     """
-    return f"lost {lost} of accuracy on {on} and moved {moved} of the probability to other classes"
+    return f"lost {lost} of accuracy on {on} and moved {moved} of the probability mass to other "
+    "classes"
