@@ -153,7 +153,11 @@ PAGES = {
         ],
         "Differences": ["the same 77 validation", "10.4 points 2.0 to 18.0 9 to 1 beyond chance"],
         "Backbones": ["MobileNetV2 1.23 81.2% 90.0% of 77", "2,260,546 3.5 s"],
-        "Learning curve": ["twice as many, 612", "25.0% 76 70.0% 0.400", "100.0% 306 86.0%"],
+        "Learning curve": [
+            "twice as many examples, 612",
+            "25.0% 76 70.0% 0.400",
+            "100.0% 306 86.0%",
+        ],
     },
 }
 

@@ -1,7 +1,7 @@
 """cross_validate: scores each of k folds with a model that has not seen it; trains a final model.
 
 The final model trains on all folds with the settings that the folds chose. The test split is only
-measured and decides nothing.
+measured, and no decision depends on it.
 """
 
 import json

@@ -87,7 +87,7 @@ def _check_sizes(data: Data, count: int) -> None:
 
 
 def settled(config: RunConfig, data: Data) -> RunConfig:
-    """Returns the config with the values of `auto` on a fold, so that the final model uses them."""
+    """Returns the config with `auto` resolved as on a fold, for use with the final model."""
     plan = plan_of(config, data.dataset, config.model.is_pretrained)
     auto = {name: getattr(plan, name) for name in ("freeze", "epochs", "learning_rate")}
     return config.model_copy(update={"fit": config.fit.model_copy(update=auto)})
@@ -217,11 +217,11 @@ def held_out_of(data: Data, every: Sequence[Fold]) -> tuple[np.ndarray, np.ndarr
 
 
 def proof_subject(fold: Fold) -> proof.Subject | None:
-    """Returns the model of a fold and its held-out examples, to measure what quantising costs.
+    """Returns a fold's model and held-out examples, on which the loss from quantising is measured.
 
-    The final model was trained on all examples, so its losses on them are too small for that.
-    Returns None if the fold has no model or one that is unlike the final model, as with searches
-    and ensembles.
+    The final model was trained on all examples, so the loss measured on them would be too small.
+    Returns None if the fold has no model, or if its model differs from the final model, as with
+    searches and ensembles.
     """
     file = fold.run.workdir / "model.keras"
     if not file.exists() or fold.run.config.cross_validate.final == "ensemble":

@@ -14,7 +14,7 @@ from tl_keras.run.run import OF_A_MODEL, Run
 
 
 def checked(files: list[Path], run: Run) -> dict[str, Any]:
-    """Returns the check of each file, a `Checked` of its modality, by its path."""
+    """Returns, by path, the result of checking each file: a `Checked` of the modality."""
     memory = store.subfolder(run.config.cache, store.AUDIT)
     paths = [str(file.absolute()) for file in files]
     by_path = check_files.check_all(Path("/"), paths, run.config.settings, memory)

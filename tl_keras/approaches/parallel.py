@@ -1,7 +1,7 @@
 """parallel: a teacher that is trained on few labelled examples labels many others for students.
 
 Each student trains on a segment of these labels. The students are merged, and the merged model may
-teach the next round. The test split decides nothing.
+teach the next round. No decision depends on the test split.
 """
 
 import shutil
@@ -214,7 +214,7 @@ def _by_class(
     """Returns for each class how many labels the teacher gave and how many are kept.
 
     If true labels are known, the counts also say how many of the kept labels are right. These
-    figures are only reported, and decide nothing.
+    figures are only reported, and no decision depends on them.
     """
     counts = {}
     for k, name in enumerate(data.dataset.classes):

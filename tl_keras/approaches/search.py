@@ -1,6 +1,6 @@
 """search: runs trials over freeze depth, learning rate and other fields, and keeps the best model.
 
-A trial is a run inside the run. The test split decides nothing.
+A trial is a run inside the run. No decision depends on the test split.
 """
 
 from pathlib import Path

@@ -77,11 +77,11 @@ class ExportConfig(Section):
     )
     abstain: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None,
-        description="Adds an output abstain to the files, which is 1 where the model is not sure "
-        "of one class, by conformal prediction. The value, as in 0.95, is the share of examples "
-        "for which the right class is among the classes that the model does not rule out. Choose a "
-        "value above the model's accuracy; 0.95 needs at least 19 validation examples. null: no "
-        "such output.",
+        description="Adds an output abstain to the files. The output is 1 if the model should not "
+        "decide, because no class or several classes remain possible (conformal prediction). The "
+        "value, as in 0.95, is the share of examples for which the right class is among the "
+        "classes that remain possible. Choose a value above the model's accuracy; 0.95 needs at "
+        "least 19 validation examples. null: no such output.",
         json_schema_extra={"expected": "a number above 0 and below 1, as in 0.95, or null"},
     )
     title: Text | None = Field(

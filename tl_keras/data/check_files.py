@@ -37,9 +37,9 @@ def checked_by(settings: Any) -> list:
 def check_all(
     root: Path, files: list[str], settings: Any, memory: Path, looks: bool = False
 ) -> dict[str, Any]:
-    """Returns the check of every file. Files that have not changed are not read again.
+    """Returns the result of checking every file. Files that have not changed are not read again.
 
-    Each check is a `Checked` of the modality: `reason` says why the file cannot be used, and is
+    Each result is a `Checked` of the modality: `reason` says why the file cannot be used, and is
     empty if it can; `digest` is the SHA-256 of the content in hex.
 
     Args:
@@ -102,7 +102,7 @@ def _stamp(path: Path, settings: Any) -> list:
 
 
 def check(path: Path, settings: Any, looks: bool = False) -> Any:
-    """Returns the check of a file: digest, and whether it decodes. Never raises for bad files."""
+    """Returns the result of checking a file; never raises for bad files."""
     digest, start, checks = "", b"", checks_of(settings)
     try:
         status = os.stat(path)
@@ -122,7 +122,7 @@ def check(path: Path, settings: Any, looks: bool = False) -> Any:
 
 
 def check_content(content: bytes, settings: Any) -> Any:
-    """Returns the check of a file with this content, as `check` does."""
+    """Returns the result of checking a file with this content, see `check`."""
     digest, checks = hashlib.sha256(content).hexdigest(), checks_of(settings)
     try:
         if not content:

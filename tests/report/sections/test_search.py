@@ -257,7 +257,7 @@ def test_charts_have_alternative_texts(workdir):
     for words in [
         "Validation accuracy by share of frozen blocks: 0.5 frozen, 95.0% (88.8 to 97.8); 0.75 fr",
         "the head alone 80.0%.",
-        "Validation accuracy by learning rate: 2 trials; the highest, 95.0%, at 0.0001.",
+        "Validation accuracy by learning rate: 2 trials; the highest accuracy, 95.0%, is at ",
         "Accuracy, %, best so far by time: from 80 after 5 seconds to 90 after 10; the search took",
         "Trials by 4 fields and accuracy: 11 trials, 2 without a model",
         "Validation accuracy by size, MB: 1 at 4, 95.0% (88.8 to 97.8); 2 at 1, 91.0%",

@@ -121,7 +121,7 @@ def _places(names: Sequence[str]) -> Callable[[tf.Tensor], tf.Tensor]:
 
 @dataclass(frozen=True)
 class ShardExample:
-    """An example of a shard: its name, its label as an index of TFDS, and its check."""
+    """An example of a shard: its name, its label as an index of TFDS, and how it was checked."""
 
     name: str
     label: int
@@ -129,7 +129,7 @@ class ShardExample:
 
 
 def census(shards: Shards, settings: Any, memory: Path) -> list[ShardExample]:
-    """Returns every example of a split with its check, in order.
+    """Returns every example of a split with the result of its check, in order.
 
     Args:
       settings: the config section of the modality.

@@ -97,4 +97,5 @@ def left_out(search: Search, shown: Sequence[Trial]) -> str:
     more = len(varied) - MOST
     if more <= 0:
         return ""
-    return f"{counted(more, 'more field')} {'varies' if more == 1 else 'vary'}, but not shown here."
+    verb = "varies but has" if more == 1 else "vary but have"
+    return f"{counted(more, 'more field')} {verb} no axis here."

@@ -71,7 +71,7 @@ def split_size(run: RunFiles, split: str) -> int | None:
 def unread_test(run: RunFiles) -> int:
     """Returns the number of test examples that a search did not read; 0 for other commands.
 
-    A search must not read its test split, which may have no part in any decision.
+    A search must not read its test split, because no decision may depend on it.
     """
     is_unread = run.result.pipeline == "search" and not run.result.test
     return (split_size(run, "test") or 0) if is_unread else 0

@@ -80,7 +80,7 @@ class Trial:
 
     @cached_property
     def noted(self) -> dict[str, Any]:
-        """The per-example record that the task's `choice.behind` compares; empty if invalid."""
+        """The result of the task's `choice.noted`, for paired comparisons; empty if invalid."""
         return tasks.of(self.task, "choice").checked(self.record, self.n)
 
     def _possible(self, value: float | None) -> float | None:

@@ -116,8 +116,8 @@ def differences(run: RunFiles) -> str:
     """Returns how the recommended approach compares with each other one, example by example."""
     recommended = run.result.recommended or Recommended()
     val, test = recommended.val or NOWHERE, recommended.test or NOWHERE
-    chose = _differences(run, val, "validation", "They decided the recommendation")
-    return chose + _differences(run, test, "test", "They had no part in the recommendation")
+    chose = _differences(run, val, "validation", "The recommendation is based on them")
+    return chose + _differences(run, test, "test", "The recommendation does not depend on them")
 
 
 def _differences(run: RunFiles, standing: Standing, word: str, role: str) -> str:

@@ -16,7 +16,7 @@ KEPT = {"head": "head alone", "mix": "mean", "finetuned": "fine-tuned", "scratch
 
 
 def folds(run: RunFiles) -> str:
-    """Returns the mean and deviation over the folds, and a row for each."""
+    """Returns the mean and deviation over the folds, and a table with a row for each fold."""
     records = run.result.folds or []
     if not records:
         return ""
@@ -91,8 +91,8 @@ def _table(records: Sequence[FoldRecord], task: str) -> str:
     kept = columns.index("Kept")
     numbers = (1, *range(3, kept), *([kept + 1] if regularised else []), len(columns) - 1)
     above = (
-        "Scores of each fold's model on the examples that the fold held out. Kept: what the model "
-        "consists of, the head alone on the pretrained backbone, the fine-tuned weights, or the "
+        "Scores of each fold's model on the examples that the fold held out. Kept: which weights "
+        "the model has: the head alone on the pretrained backbone, the fine-tuned weights, or the "
         "mean of the weights before and after fine-tuning."
     )
     if regularised:

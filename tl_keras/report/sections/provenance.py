@@ -149,7 +149,7 @@ def _words(key: str) -> str:
 
 
 def _score(run: RunFiles, key: str, value: float | None, n: int | None) -> str:
-    """Returns a score that candidates are chosen by, as HTML."""
+    """Returns a score on which the choice of the candidate depends, as HTML."""
     if run.counts_right and key == run.main:
         return share_of(value, n)
     return named_scores(run.task).get(key, ("", number))[1](value)

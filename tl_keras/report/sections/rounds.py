@@ -98,9 +98,9 @@ def _students(run: RunFiles, one: Round) -> str:
     above = (
         f"{counted(len(rows), 'student')}. Human labels: share right on the validation examples "
         "that people labelled. Teacher labels: agreement with the teacher on validation examples "
-        "of the student's own segment, whether the teacher is right or not. Kept: what the student "
-        "consists of, the head alone on the pretrained backbone, the fine-tuned weights, or the "
-        "mean of the weights before and after fine-tuning."
+        "of the student's own segment, whether the teacher is right or not. Kept: which weights "
+        "the student has: the head alone on the pretrained backbone, the fine-tuned weights, or "
+        "the mean of the weights before and after fine-tuning."
     )
     columns = ["Segment", "Trained on", "Human labels", "Teacher labels", "Kept", "Time"]
     return table(above, columns, rows, numeric=(0, 1, 5))
@@ -151,8 +151,8 @@ def _labels(run: RunFiles, one: Round) -> str:
     if known:
         columns.append("Right")
         above += (
-            " The true labels of these examples are known. They are only shown here and had no "
-            "part in training."
+            " The true labels of these examples are known. They are only shown here; training did "
+            "not use them."
         )
     return table(above, columns, rows, numeric=(1, 2, 3, 4))
 

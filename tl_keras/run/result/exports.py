@@ -65,8 +65,8 @@ class Abstaining(Measures):
     """
 
     coverage: Share = Field(
-        description="Share of examples whose right class is among the classes that the model does "
-        "not rule out."
+        description="Share of examples whose right class is among the classes that remain possible "
+        "(conformal prediction)."
     )
     interval: Interval = Field(description="95% interval of the coverage.")
     answered: Share = Field(
