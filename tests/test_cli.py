@@ -173,10 +173,10 @@ finetune finished, 12 s of work
   report        {folder}/done/report.html
 """
 RIGHT = [
-    ("", "tl-keras: labelled images in, "),
-    ("help", "tl-keras: labelled images in, "),
-    ("--help", "tl-keras: labelled images in, "),
-    ("-h", "tl-keras: labelled images in, "),
+    ("", "tl-keras: turns labelled images "),
+    ("help", "tl-keras: turns labelled images "),
+    ("--help", "tl-keras: turns labelled images "),
+    ("-h", "tl-keras: turns labelled images "),
     ("--version", "tl-keras 0."),
     *((f"{name} --help", command.summary) for name, command in COMMANDS.items()),
     ("finetune --config=lost.yaml --help", COMMANDS["finetune"].summary),

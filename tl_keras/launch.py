@@ -165,8 +165,8 @@ def _check_exportable(run: Run) -> None:
         raise ValueError(f"--workdir: a run of {run.pipeline} has no exports; choose another run")
     if not (run.workdir / "model.keras").is_file():
         raise ValueError(
-            f"--workdir: {str(run.workdir)!r} has no model.keras, from which the files are made; "
-            f"restore it, or remove result.json there and train again with {run.pipeline}"
+            f"--workdir: {str(run.workdir)!r} has no model.keras, from which exported files are "
+            f"made; restore it, or remove result.json there and train again with {run.pipeline}"
         )
 
 

@@ -120,8 +120,8 @@ class CompareConfig(Section):
     )
     chain: Location | None = Field(
         None,
-        description="Folder of an earlier run, whose weights the approach chain starts from. null: "
-        "without chain.",
+        description="Folder of an earlier run, whose weights the approach chain starts from. "
+        "null: the approach chain is left out.",
         json_schema_extra={"expected": "the folder of an earlier run"},
     )
     learning_curve: bool = Field(

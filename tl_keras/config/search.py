@@ -52,8 +52,9 @@ LIMITS = ("bytes", "latency_ms")
 class SearchConfig(Section):
     """Which fields a search changes, how long it runs, and how it picks the best trial.
 
-    Commands that train search first if `trials` or `minutes` is set; the command `search` does
-    nothing else. Each trial is a training run of its own, measured on the validation set.
+    If `trials` or `minutes` is set, each command that trains begins with a search; the command
+    `search` does nothing else. Each trial is a training run of its own, measured on the validation
+    set.
     """
 
     trials: Annotated[int, Field(ge=0, le=10_000)] = Field(

@@ -27,7 +27,8 @@ EXPLAINED = (
     "the object, the model relies on the background."
 )
 NOT_EXPLAINED = (
-    "There are no heat maps, because this model has no feature map or nothing in it stood out."
+    "There are no heat maps, because this model has no feature map, or no part of the images "
+    "supported the answers."
 )
 NOT_EXPLAINED_IN_FOLDS = (
     "There are no heat maps, because each of these answers comes from the model of a fold. The "

@@ -60,7 +60,7 @@ def _aliases(model: type[Part]) -> dict[str, str]:
 
 
 def _field_of(model: type[Part], name: str) -> str:
-    """Returns the attribute of a model for a name in the file."""
+    """Returns the attribute that has this name in the file."""
     return _aliases(model).get(name, name)
 
 
