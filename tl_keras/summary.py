@@ -69,7 +69,8 @@ def lines_of_audit(run: Run) -> list[str]:
 def _next(run: Run) -> list[str]:
     """Returns what to do after an audit, with a command line; empty if training is refused."""
     last = on_data.what_to_do(read(run.workdir))[-1]
-    return [f"next: {last.do} {last.why}", f"  {last.command}"] if last.command else []
+    do = last.do.removeprefix("Then ").lower()
+    return [f"next: {do} {last.why}", f"  {last.command}"] if last.command else []
 
 
 def _near_duplicates(findings: dict[str, Any], nouns: str) -> str:

@@ -59,7 +59,7 @@ def test_audit_lists_bad_files_and_compares_labels(audited):
     assert judge["n"] == 72 and judge["agreement"] > 0.5
     agrees = f"the model that compared them agrees with {judge['agreement']:.1%} of 72 labels"
     assert f"that may be wrong; {agrees}" in lines
-    assert "\nnext: " in lines and "72 pictures are few" in lines
+    assert "\nnext: train with cross-validation. 72 pictures are few" in lines
     assert lines.splitlines()[-1].startswith("  tl-keras cross_validate --data=")
 
 

@@ -51,6 +51,8 @@ def _written(value: Any) -> str:
     """Returns a value as YAML on one line; a text without quotes, if YAML reads it as that text."""
     if isinstance(value, str) and re.fullmatch(r"[/~][\w./+-]*|[A-Za-z]{5,}\w*", value):
         return value
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # 0 instead of 0.0
     # Without escapes: YAML reads JSON's escape of a character beyond 16 bits as two characters.
     return json.dumps(value, ensure_ascii=False)
 

@@ -111,14 +111,14 @@ def test_verdict_on_a_good_run(good):
         (
             [[27, 23], [23, 27]],
             [0.40, 0.68],
-            "Not yet: at best 68 of 100 answers are right. The model may be no better than "
-            "guessing: always answering “cat” is right on 50 of 100.",
+            "Not yet: at best 68 of 100 answers are right. It may be no better than guessing, "
+            "which is right on 50.",
         ),
         (
             [[33, 17], [17, 33]],
             [0.52, 0.78],
-            "Not yet: at best 78 of 100 answers are right. The model has learned something: always "
-            "answering “cat” is right on 50 of 100.",
+            "Not yet: at best 78 of 100 answers are right. It has learned something: guessing is "
+            "right on 50.",
         ),
         ([[33, 17], [17, 33]], [0.52, 0.82], "Unknown: too few examples were measured to tell."),
         ([[400, 0], [60, 40]], [0.85, 0.91], "Not for all classes: the model recognises too few"),

@@ -77,7 +77,7 @@ def test_a_class_that_is_too_small_for_folds_is_not_sent_to_cross_validation(sma
 def test_a_model_that_is_often_wrong_needs_more_labels(small):
     advice = line(small, "Label more pictures: 91 are few.")
     assert advice.why == (
-        "The model was trained on 52 pictures, and 61.5% of 26 answers are right."
+        "The model was trained on 52 pictures. Of its answers to 26 test examples, 61.5% are right."
     )
     rewrite(small, pipeline="cross_validate", data=Counts(train=91), test=None)
     assert "about 1,070 narrow the interval to ±3 points." in line(small, "Label more").why

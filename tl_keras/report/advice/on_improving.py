@@ -115,14 +115,19 @@ def on_fine_tuning(run: RunFiles) -> Iterable[Advice]:
 
 def on_labels(run: RunFiles) -> Iterable[Advice]:
     """Yields advice to label more examples, if the model is often wrong and has few."""
-    train, (_, scores) = figures.split_size(run, "train"), figures.scored(run)
+    train, (split, scores) = figures.split_size(run, "train"), figures.scored(run)
     if not train or train >= FEW or not is_wanting(run):
         return
     pictures, right = run.plain_nouns[1], figures.share_right(run, scores)
     why = (
-        f"The model was trained on {count(train)} {pictures}, and {percent(right)} of "
-        f"{count(scores.n)} answers are right."
+        f"The model was trained on {count(train)} {pictures}. Of its answers to "
+        f"{count(scores.n)} {run.split_name(split)} examples, {percent(right)} are right."
     )
+    if run.holds_out:
+        why = (
+            f"The final model was trained on {count(train)} {pictures}, the models of the folds on "
+            f"fewer. Of the {count(scores.n)} held-out answers, {percent(right)} are right."
+        )
     if run.holds_out and (more := needed(right, scores.n)) > scores.n:
         why += (
             f" More {pictures} also measure it better: about {count(more)} narrow the interval to "

@@ -106,10 +106,9 @@ def _refused(run: RunFiles, scores: Scores) -> str:
     best = f"Not yet: at best {100 * high:.0f} of 100 answers are right."
     if not name:
         return best
-    always = f"always answering {quoted(name)} is right on {100 * share:.0f} of 100"
     if compared == "open":
-        return f"{best} The model may be no better than guessing: {always}."
-    return f"{best} The model has learned something: {always}."
+        return f"{best} It may be no better than guessing, which is right on {100 * share:.0f}."
+    return f"{best} It has learned something: guessing is right on {100 * share:.0f}."
 
 
 def _answer(run: RunFiles, scores: Scores) -> str:

@@ -52,9 +52,9 @@ def steps(lines: Iterable[tuple[str, ...]]) -> str:
 
 
 def _command(line: str) -> str:
-    # A browser would break a line after a hyphen, so each word is a box of its own.
-    words = " ".join(f"<span>{escape(word)}</span>" for word in line.split(" "))
-    return f"<code>{words}</code>"
+    # A browser would break a line within `--set` or after it, so each flag is a box of its own.
+    flags = " ".join(f"<span>{escape(flag)}</span>" for flag in re.split(" (?=--)", line))
+    return f"<code>{flags}</code>"
 
 
 def gallery(figures: Iterable[tuple[Sequence[str], Sequence[str]]], kind: str = "") -> str:
