@@ -182,7 +182,25 @@ def _exports(run: Run, result: Result) -> list[str]:
         repaired = f", {counted(len(kept), 'operator')} kept float" if kept else ""
         rejected = "" if entry.status == "ok" else f"; REJECTED: {entry.status}"
         lines.append(f"{name:13} {entry.bytes / 1e6:.2f} MB, {score}{speed}{repaired}{rejected}")
-    return [*lines, *_shipped(result.shipped, main)]
+    return [*lines, *_shipped(result.shipped, main), *_abstaining(result, main)]
+
+
+def _abstaining(result: Result, main: str) -> list[str]:
+    """Returns how often the shipped file decides on test, or models of folds on held-out data."""
+    shipped, summary = result.shipped, result.cross_validation
+    entry = (result.export or {}).get(shipped.format) if shipped and shipped.format else None
+    if not entry:
+        return []
+    measured, split = entry.abstain, "test"
+    if not measured and summary:
+        measured, split = summary.abstain, "held-out"
+    if not measured:
+        return []
+    right = f", {main} {measured[main]:.3f} on these" if measured.get(main) is not None else ""
+    who = "the models of the folds decide" if split == "held-out" else "the file decides"
+    return [
+        f"{'abstain':13} {who} on {measured.answered:.1%} of {measured.n} {split} examples{right}"
+    ]
 
 
 def _shipped(shipped: Shipped | None, main: str) -> list[str]:

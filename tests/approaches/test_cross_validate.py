@@ -19,6 +19,7 @@ from tl_keras.approaches import folds
 from tl_keras.data.load import load
 from tl_keras.data.prepared import prepared
 from tl_keras.report.facts import fold_strengths
+from tl_keras.tasks.classification import abstain
 from tl_keras.training import activations, features
 from tl_keras.training import head as heads
 from tl_keras.training.activations import Decision
@@ -102,6 +103,38 @@ def test_summary_warns_if_folds_chose_very_different_regularisation(untested, mo
     assert not any(warning in line for line in summary.lines(untested[0]))
     monkeypatch.setattr(fold_strengths, "FAR_APART", 1)
     assert f"{'warning':13} {warning}" in "\n".join(summary.lines(untested[0]))
+
+
+def test_the_threshold_to_abstain_has_the_calibration_of_the_final_model(
+    untested, frozen, tmp_path
+):
+    first, _ = untested
+    workdir = shutil.copytree(first.workdir, tmp_path / "again")
+    export = {"formats": ["float32", "dynamic"], "abstain": 0.8}
+    run = tl_keras.cross_validate(changed(frozen, data={"test": 0}, export=export), workdir)
+    chosen, found = run.result["chosen"], rows(workdir)
+    folds = [json.loads((workdir / f"fold_{i}" / "result.json").read_text()) for i in range(3)]
+    mean = np.exp(np.mean([np.log(fold["chosen"]["temperature"]) for fold in folds]))
+    assert chosen["temperature"] == pytest.approx(mean * chosen["correction"])
+    classes = [name.removeprefix("p:") for name in found[0] if name.startswith("p:")]
+    labels = np.array([classes.index(row["label"]) for row in found])
+    before = np.array(list(answers(workdir, "val").values()))
+    powered = np.maximum(before, 1e-7) ** (1 / chosen["correction"])
+    held_out = powered / powered.sum(-1, keepdims=True)
+    spec = json.loads((workdir / "export" / "device" / "spec.json").read_text())
+    assert spec["abstain_threshold"] == pytest.approx(abstain.threshold(held_out, labels, 0.8))
+    assert abs(spec["abstain_threshold"] - abstain.threshold(before, labels, 0.8)) > 1e-3
+    measured = run.result["cross_validation"]["abstain"]
+    assert measured["n"] == len(found) and measured["coverage"] > 0.6
+    assert "abstain" not in first.result["cross_validation"]
+    share = f"{100 * measured['answered']:.1f}% of {len(found)} held-out examples"
+    assert f"the models of the folds decide on {share}" in "\n".join(summary.lines(run))
+    page = run.report.read_text()
+    assert "A model of a fold, calibrated like the final model, answers" in page
+    # Without this output, the measures of the earlier files are no longer shown.
+    plain = {"formats": ["float32", "dynamic"]}
+    run = tl_keras.cross_validate(changed(frozen, data={"test": 0}, export=plain), workdir)
+    assert not run.result["cross_validation"]["abstain"]
 
 
 def test_exports_are_proved_on_the_held_out_examples_of_a_fold(dealt):

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from tl_keras import tasks
-from tl_keras.approaches import folds
+from tl_keras.approaches import fold_calibration, folds
 from tl_keras.approaches.folds import Fold, folds_of, new_backbone, settled
 from tl_keras.config import text as configs
 from tl_keras.config.whole import RunConfig
@@ -28,6 +28,7 @@ from tl_keras.run import folder as runs
 from tl_keras.run import machine
 from tl_keras.run.files import write_csv
 from tl_keras.run.folder import opened
+from tl_keras.run.result.exports import Abstaining
 from tl_keras.run.result.folds import CrossValidation, FoldRecord, Spread
 from tl_keras.run.result.training import Chosen
 from tl_keras.run.result.whole import Result
@@ -55,8 +56,11 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
         model = backbones.trained(run, data, backbone, train)
         if run.result:
             compared = folds.proof_data(every[0], data), folds.proof_subject(every[0])
-            held_out = folds.held_out_of(data, every)
-            run.finish(exports.exported_again(run, model, *compared, held_out))
+            held_out = fold_calibration.held_out(data, every)
+            again = exports.exported_again(run, model, *compared, held_out)
+            abstaining = fold_calibration.abstaining(data, every)
+            summary = _with_abstaining(again.cross_validation, abstaining)
+            run.finish(again.model_copy(update={"cross_validation": summary}))
         else:
             result = _result(run, model, data, every)
             for folder in run.workdir.glob("fold_*"):
@@ -142,27 +146,15 @@ def _chosen(data: Data, every: Sequence[Fold]) -> Chosen:
         ]
         regularisation = _regularisation(every)
     epochs = [choice.epochs for choice in choices if choice.epochs]
-    temperature = float(np.exp(np.mean(np.log(temperatures)))) * _correction(data, agreeing)
+    correction = fold_calibration.correction(data, agreeing)
+    temperature = float(np.exp(np.mean(np.log(temperatures)))) * correction
     return Chosen(
         kept=kept,
         regularisation=regularisation,
         temperature=temperature,
         epochs=round(float(np.mean(epochs))) if epochs else 0,
+        **({"correction": correction} if fold_calibration.is_corrected(config) else {}),
     )
-
-
-def _correction(data: Data, agreeing: Sequence[Fold]) -> float:
-    """Returns the factor by which the folds' temperatures change to fit their held-out examples.
-
-    Args:
-      agreeing: the folds that keep the same candidate as the final model; 1.0 if there are none.
-    """
-    if not agreeing:
-        return 1.0
-    answers = np.concatenate([folds.answers(fold) for fold in agreeing])
-    rows = np.concatenate([fold.rows for fold in agreeing])
-    losses = tasks.of(data.dataset.task, "losses")
-    return losses.fit_temperature(losses.raw_of(answers), data.inputs["train"].labels[rows])
 
 
 def _regularisation(every: Sequence[Fold]) -> float:
@@ -224,16 +216,28 @@ def _result(run: Run, model: keras.Model, data: Data, every: Sequence[Fold]) -> 
         folds.proof_data(every[0], data),
         tested,
         folds.proof_subject(every[0]),
-        folds.held_out_of(data, every),
+        fold_calibration.held_out(data, every),
     )
     results = [fold.run.result for fold in every]
+    summary = _summary(run.config, results)
+    abstaining = fold_calibration.abstaining(data, every)
     return run.outcome(
         folds=[_described(f, r) for f, r in zip(every, results, strict=True)],
-        cross_validation=_summary(run.config, results),
+        cross_validation=_with_abstaining(summary, abstaining),
         **measured,
         **exported,
         **machine.described(),
     )
+
+
+def _with_abstaining(summary: CrossValidation, measured: Abstaining | None) -> CrossValidation:
+    """Returns the summary with what abstaining does on the held-out examples.
+
+    It replaces the measures of an earlier export. They become None if nothing was measured now.
+    """
+    if measured is None and summary.abstain is None:
+        return summary
+    return summary.model_copy(update={"abstain": measured})
 
 
 def _write_label_quality(

@@ -211,11 +211,6 @@ def held_out(run: Run) -> dict[str, np.ndarray]:
     return by_file
 
 
-def held_out_of(data: Data, every: Sequence[Fold]) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the held-out answers to all examples, and their labels."""
-    return out_of_fold(data, every, 0), data.inputs["train"].labels
-
-
 def proof_subject(fold: Fold) -> proof.Subject | None:
     """Returns a fold's model and held-out examples, on which the loss from quantising is measured.
 

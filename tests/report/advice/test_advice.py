@@ -25,7 +25,7 @@ from tl_keras.report.read import read
 from tl_keras.run.result.comparison import Learning
 from tl_keras.run.result.exports import Shipped
 from tl_keras.run.result.teaching import Teacher
-from tl_keras.run.result.training import Counts, ModelRecord
+from tl_keras.run.result.training import Chosen, Counts, ModelRecord
 
 GOOD = [[480, 10], [10, 500]]
 NAMES = ["cat", "dog"]
@@ -431,6 +431,21 @@ def test_regularisation_strengths_are_not_epochs(good):
     falling = [{**record, "val_loss": 1 / (i + 1)} for i, record in enumerate(strengths())]
     write_records(good / "metrics.jsonl", falling)
     assert not said(good, "Train longer")
+
+
+def test_the_models_of_folds_are_not_taken_for_the_final_model(good):
+    write_answers(good, [("cat", "cat", 0.99)] * 50)
+    answers = (good / "predictions.csv").read_text().replace(",test,", ",val,")
+    (good / "predictions.csv").write_text(answers)
+    val = counted([[400, 100], [100, 400]], NAMES)
+    chosen = Chosen(kept="head", temperature=2.0, epochs=0)
+    rewrite(good, test=None, val=val, pipeline="cross_validate", chosen=chosen)
+    sure = "On 50 of 50 examples the models of the folds are at least 90% sure"
+    assert any(line.startswith(sure) for line in verdict.verdict(read(good)).why)
+    assert said(good, "Do not take the model's probabilities literally")
+    # The final model is calibrated once more, on these answers.
+    rewrite(good, chosen=chosen.model_copy(update={"correction": 2.5}))
+    assert not said(good, "Do not take the model's probabilities literally")
 
 
 @pytest.mark.parametrize(("probability", "word"), [(0.99, "high"), (0.6, "low")])

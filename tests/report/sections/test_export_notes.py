@@ -14,6 +14,7 @@ from tl_keras.run.result.exports import (
     RepairStep,
     Shipped,
 )
+from tl_keras.run.result.folds import CrossValidation, Spread
 
 SHIPPED = Shipped(format="int8", path="export/model.tflite", status="ok")
 
@@ -79,6 +80,17 @@ def test_abstaining_is_described_for_the_file_to_ship(notes_on):
     assert text.count("answers 70.0% of the images and is right on 98.0% of them") == 1
     assert "for 95.0% of the images (95% interval 90.0 to 98.0)" in text
     assert "float32 answers" not in text
+
+
+def test_abstaining_of_folds_is_described_where_the_file_has_no_test(notes_on, workdir):
+    share = {"coverage": 0.91, "interval": [0.83, 0.95], "answered": 0.11, "accuracy": 0.7}
+    spread = {"accuracy": Spread(mean=0.5, deviation=0.1)}
+    abstain = Abstaining(**share, n=91)
+    folds = CrossValidation(folds=5, repeats=1, final="refit", scores=spread, abstain=abstain)
+    rewrite(workdir, cross_validation=folds)
+    text = notes_on(SHIPPED, float32=entry(), int8=entry())
+    assert "A model of a fold, calibrated like the final model, answers 11.0% of the images" in text
+    assert "int8 may decide more or less often, because the final model saw them." in text
 
 
 def test_floats_in_an_integer_file_are_named(notes_on):

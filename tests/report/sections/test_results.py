@@ -22,7 +22,7 @@ from tl_keras.report.facts import figures
 from tl_keras.report.read import read
 from tl_keras.report.sections import mistakes, results, training
 from tl_keras.run.result.part import Views
-from tl_keras.run.result.training import Counts, ModelRecord
+from tl_keras.run.result.training import Chosen, Counts, ModelRecord
 
 
 def write_answers(workdir, answers: list[tuple[str, str, float]]) -> None:
@@ -168,6 +168,26 @@ def test_scores_of_several_views_follow_those_of_one_view(workdir):
     shown = Outline(f"<table>{results.scores(read(workdir))}</table>").words
     assert "Accuracy, mean of 5 augmented views 96.1% 91.0 to 98.0 –" in shown
     assert "Log loss, mean of 5 augmented views 0.123 –" in shown
+
+
+@pytest.mark.parametrize(
+    ("correction", "text"),
+    [
+        (2.58, "temperature is 2.23, 2.58 times the mean of the folds. So it is less sure than"),
+        (0.5, "0.500 times the mean of the folds. So it is surer than"),
+        (1.02, "1.02 times the mean of the folds. So it is about as sure as"),
+    ],
+)
+def test_confidence_of_folds_tells_how_the_final_model_differs(workdir, correction, text):
+    answers = (workdir / "predictions.csv").read_text().replace(",test,", ",val,")
+    (workdir / "predictions.csv").write_text(answers)
+    chosen = Chosen(kept="head", temperature=2.23, epochs=0, correction=correction)
+    rewrite(workdir, test=None, pipeline="cross_validate", chosen=chosen)
+    shown = results.calibration(read(workdir))
+    assert "the answers of the models of the folds, not of the final model." in shown
+    assert f"{text} the models that this chart shows." in shown
+    rewrite(workdir, pipeline="finetune")
+    assert "of the folds" not in results.calibration(read(workdir))
 
 
 def test_reliability_counts_right_answers_by_confidence(workdir):

@@ -55,3 +55,23 @@ def test_level_95_needs_nineteen_examples():
     with pytest.raises(ValueError, match="0.95 needs at least 19 validation examples, received 18"):
         conformal.threshold(probabilities[:18], labels[:18], 0.95)
     conformal.check(18, 0.947)
+
+
+def test_abstaining_in_folds_has_thresholds_of_the_other_folds():
+    generator = np.random.default_rng(0)
+    probabilities, labels = drawn(300, generator)
+    fold_of = np.arange(300) % 5
+    measured = conformal.measure_in_folds(probabilities, labels, fold_of, 0.9)
+    # One draw of 300 examples has a standard error of about 0.02.
+    assert measured.n == 300 and 0.85 < measured.coverage < 0.95
+    # A fold with low probabilities of the right class must not lower the threshold for itself.
+    wrong = np.where(fold_of == 0, (labels + 1) % 5, labels)
+    sure = np.eye(5)[labels] * 0.9 + 0.02
+    measured = conformal.measure_in_folds(sure, wrong, fold_of, 0.7)
+    assert measured.coverage == pytest.approx(0.8) and measured.answered == 1
+
+
+def test_abstaining_in_folds_needs_enough_examples_in_the_other_folds():
+    probabilities, labels = drawn(20, np.random.default_rng(0))
+    assert conformal.measure_in_folds(probabilities, labels, np.arange(20) % 5, 0.95) is None
+    assert conformal.measure_in_folds(probabilities, labels, np.arange(20) % 5, 0.9)

@@ -292,6 +292,9 @@ def _on_calibration(run: RunFiles) -> Iterable[Advice]:
     known = [p.probability for p in figures.predicted(run)[1] if is_number(p.probability)]
     if not known or not scores or not all(map(is_number, scores.interval)):
         return
+    # The final model of folds is calibrated once more, on these examples.
+    if figures.is_of_folds(run, split) and run.result.chosen and run.result.chosen.correction:
+        return
     mean, (low, high) = sum(known) / len(known), scores.interval
     if low <= mean <= high:
         return

@@ -168,8 +168,10 @@ def _sure(run: RunFiles) -> list[str]:
     sure, all_of_them = figures.sure(run), len(figures.predicted(run)[1])
     if not sure.n:
         return []
+    of_folds = figures.is_of_folds(run, figures.scored(run)[0])
+    models = "the models of the folds are" if of_folds else "the model is"
     return [
-        f"On {count(sure.n)} of {counted(all_of_them, 'example')} the model is at least "
+        f"On {count(sure.n)} of {counted(all_of_them, 'example')} {models} at least "
         f"{figures.SURE:.0%} sure; {percent(sure.value)} of these answers are right "
         f"(95% interval {interval(sure.interval)})."
     ]

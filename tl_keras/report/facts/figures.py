@@ -60,6 +60,11 @@ def intervals(run: RunFiles, split: str) -> dict[str, list[float]]:
     return {**drawn, **({run.main: scores.interval} if scores else {})}
 
 
+def is_of_folds(run: RunFiles, split: str) -> bool:
+    """Whether the answers on a split come from the models of folds instead of the final model."""
+    return run.holds_out and split == "val"
+
+
 def split_size(run: RunFiles, split: str) -> int | None:
     """Returns the number of examples in a split; None if it is not known."""
     size = getattr(run.result.data, split) if run.result.data else None

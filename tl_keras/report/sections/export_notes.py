@@ -40,8 +40,14 @@ def notes(run: RunFiles) -> Iterable[str]:
                 "without floats."
             )
     chosen = figures.to_ship(run)
+    summary = run.result.cross_validation
     if chosen and chosen[1].abstain:
-        yield _abstaining(chosen[0].format, chosen[1].abstain, run)
+        yield _abstaining(f"{chosen[0].format} answers", chosen[1].abstain, run)
+    elif chosen and summary and summary.abstain:
+        yield (
+            f"{_abstaining(OF_FOLDS, summary.abstain, run)} This is measured on held-out examples; "
+            f"{chosen[0].format} may decide more or less often, because the final model saw them."
+        )
 
 
 def _repaired(name: str, export: Exported, task: str) -> str:
@@ -94,9 +100,12 @@ def _slower(measured: dict[str, Exported]) -> Iterable[str]:
             yield f"{name} takes {slower} times as long as float32 on the machine of this run."
 
 
-def _abstaining(name: str, abstain: Abstaining, run: RunFiles) -> str:
+OF_FOLDS = "A model of a fold, calibrated like the final model, answers"
+
+
+def _abstaining(answers: str, abstain: Abstaining, run: RunFiles) -> str:
     one, many = run.answer_nouns
-    decided = f"{name} answers {percent(abstain.answered)} of the {run.example_nouns[1]}"
+    decided = f"{answers} {percent(abstain.answered)} of the {run.example_nouns[1]}"
     if is_number(right := abstain.get(run.main)):
         decided += f" and is right on {percent(right)} of them"
     return (

@@ -38,7 +38,7 @@ def _about_heats(run: RunFiles, heats: list[Any | None]) -> str:
         return f"{show.EXPLAINED}{'' if all(heats) else f' {show.SOME_NOT_EXPLAINED}'}"
     if not run.pictures.get("mistakes"):
         return ""
-    of_folds = run.holds_out and figures.predicted(run)[0] == "val"
+    of_folds = figures.is_of_folds(run, figures.predicted(run)[0])
     return show.NOT_EXPLAINED_IN_FOLDS if of_folds else show.NOT_EXPLAINED
 
 

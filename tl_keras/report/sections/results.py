@@ -163,11 +163,33 @@ def calibration(run: RunFiles) -> str:
         "be trusted: of the answers that it is 80% sure of, 80% are right. Below the line it is "
         "too sure. Vertical lines are 95% intervals."
     )
+    above += _of_folds(run, split)
     points = [(b.confidence, b.right.value, *b.right.interval, b.right.n) for b in bins]
     drawn = f'<div class="charts">{charts.reliability(points)}</div>'
     rows = [[percent(b.confidence), _share(b.right)] for b in bins]
     numbers = table("The same in numbers.", ["Sure", "Right"], rows)
     return f'{note(above)}<div class="beside">{drawn}<div>{numbers}</div></div>'
+
+
+def _of_folds(run: RunFiles, split: str) -> str:
+    """Returns sentences on how the final model of folds is calibrated; "" for other runs."""
+    if not figures.is_of_folds(run, split):
+        return ""
+    line = " These are the answers of the models of the folds, not of the final model."
+    chosen = run.result.chosen
+    factor = chosen.correction if chosen else None
+    if not is_number(factor):
+        return line
+    compared = "about as sure as" if 1 / ALIKE < factor < ALIKE else SURER[factor < 1]
+    return (
+        f"{line} The final model is calibrated once more, on all of these answers together: its "
+        f"temperature is {number(chosen.temperature)}, {number(factor)} times the mean of the "
+        f"folds. So it is {compared} the models that this chart shows."
+    )
+
+
+ALIKE = 1.1  # A correction of the temperature by a smaller factor is hardly seen in the chart.
+SURER = {True: "surer than", False: "less sure than"}
 
 
 def exports(run: RunFiles) -> str:

@@ -58,7 +58,7 @@ class Repair(Part):
 
 
 class Abstaining(Measures):
-    """How often and how well a file with the output `abstain` decides on the test examples.
+    """How often and how well a file with the output `abstain` decides on test or held-out examples.
 
     For classification it has the measure `accuracy`, measured on the examples on which the file
     decides; null if the file decides on none. See `export.abstain`.
@@ -72,7 +72,7 @@ class Abstaining(Measures):
     answered: Share = Field(
         description="Share of examples on which the file decides, which means that abstain is 0."
     )
-    n: int = Field(description="Number of test examples.")
+    n: int = Field(description="Number of these examples.")
 
 
 class Exported(Measures):

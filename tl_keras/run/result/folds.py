@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from tl_keras.maybe import Maybe
+from tl_keras.run.result.exports import Abstaining
 from tl_keras.run.result.part import Interval, Measures, Part, Seconds
 
 
@@ -55,3 +56,9 @@ class CrossValidation(Part):
         "cross_validate.final in the config."
     )
     scores: dict[str, Spread] = Field(description="Mean and deviation of each metric, by name.")
+    abstain: Maybe[Abstaining] = Field(
+        None,
+        description="What abstaining does on the held-out examples, by the models of the folds "
+        "with the calibration of the final model. The threshold for a fold is chosen on the other "
+        "folds. Only with export.abstain, and if the other folds have enough examples.",
+    )

@@ -98,6 +98,12 @@ class Chosen(Part):
         description="Temperature by which the logits are divided, inside the model."
     )
     epochs: int = Field(description="Number of epochs of the kept weights; 0 if the head is kept.")
+    correction: Maybe[float] = Field(
+        None,
+        description="Factor between the mean temperature of the folds and temperature, fitted to "
+        "the held-out examples. Above 1 the models of the folds were too sure of their answers. "
+        "Only for cross_validate with cross_validate.final refit and without a search.",
+    )
 
 
 class Digests(Part):

@@ -32,16 +32,14 @@ def threshold(probabilities: np.ndarray, labels: np.ndarray, level: float) -> fl
     """
     count = len(labels)
     check(count, level)
-    # The threshold is the probability of the right class at this rank, counted from the lowest.
-    rank = math.floor((count + 1) * (1 - level) + ROUNDING)
-    at_rank = float(np.sort(probabilities[np.arange(count), labels])[rank - 1])
+    at_rank = float(np.sort(probabilities[np.arange(count), labels])[_rank(count, level) - 1])
     # Reduced by the rounding error of an int8 model, so that its coverage is not lower.
     return max(at_rank - STEP, at_rank / 2)
 
 
 def check(count: int, level: float) -> None:
     """Raises ValueError if `count` examples are too few for a threshold at this level."""
-    if (count + 1) * (1 - level) + ROUNDING < 1:
+    if _rank(count, level) < 1:
         raise ValueError(
             f"export.abstain: {level:g} needs at least "
             f"{math.ceil(1 / (1 - level) - ROUNDING) - 1} validation examples, received {count}; "
@@ -62,9 +60,15 @@ def abstains(probabilities: Any, threshold: float) -> Any:
 
 
 def measure(
-    probabilities: np.ndarray, abstain: np.ndarray, labels: np.ndarray, threshold: float
+    probabilities: np.ndarray,
+    abstain: np.ndarray,
+    labels: np.ndarray,
+    threshold: float | np.ndarray,
 ) -> Abstaining:
     """Measures abstaining on examples that were not used to compute the threshold.
+
+    Args:
+      threshold: the threshold of all examples, or of each example, `(examples,)`.
 
     Returns:
       `coverage`, the share of sets that contain the right class, with its `interval`; `answered`,
@@ -81,3 +85,33 @@ def measure(
         accuracy=float(right.mean()) if len(right) else None,
         n=len(labels),
     )
+
+
+def measure_in_folds(
+    probabilities: np.ndarray, labels: np.ndarray, fold_of: np.ndarray, level: float
+) -> Abstaining | None:
+    """Measures abstaining on examples that folds held out, as `measure` does.
+
+    The threshold for the examples of a fold is chosen on those of the other folds.
+
+    Args:
+      fold_of: the fold of each example, `(examples,) int`.
+
+    Returns:
+      None if the examples of the other folds are too few for the level.
+    """
+    numbers = np.unique(fold_of)
+    fewest = min((fold_of != number).sum() for number in numbers)
+    if _rank(fewest, level) < 1:
+        return None
+    thresholds = np.empty(len(labels))
+    for number in numbers:
+        others = fold_of != number
+        thresholds[~others] = threshold(probabilities[others], labels[others], level)
+    inside = probabilities >= thresholds[:, None]
+    return measure(probabilities, inside.sum(-1) != 1, labels, thresholds)
+
+
+def _rank(count: int, level: float) -> int:
+    """Returns the rank of the threshold among probabilities of right classes, from the lowest."""
+    return math.floor((count + 1) * (1 - level) + ROUNDING)
