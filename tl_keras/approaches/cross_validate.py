@@ -262,7 +262,7 @@ def _write_label_quality(
 
 
 def _with_held_out(data: Data) -> Data:
-    """Returns the data with all examples, each of which was held out once, as validation split."""
+    """Returns the data with all examples as the validation split, since each was held out once."""
     splits, inputs = data.dataset.splits, data.inputs
     dataset = replace(data.dataset, splits={**splits, "val": splits["train"]})
     return Data(dataset, {**inputs, "val": inputs["train"]})

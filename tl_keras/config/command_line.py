@@ -48,7 +48,7 @@ def _changed(tree: Mapping[str, Any], without: set[str]) -> Iterator[str]:
 
 
 def _written(value: Any) -> str:
-    """Returns a value as YAML on one line; a text without quotes, if YAML reads it as that text."""
+    """Returns a value as YAML on one line; text is in quotes unless YAML reads it unchanged."""
     if isinstance(value, str) and re.fullmatch(r"[/~][\w./+-]*|[A-Za-z]{5,}\w*", value):
         return value
     if isinstance(value, float) and value.is_integer():

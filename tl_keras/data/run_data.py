@@ -48,7 +48,7 @@ def read(run: Run, strict: bool = True, pooled: bool = False) -> Data:
 
 
 def for_model(run: Run, data: Data) -> tuple[Run, Data]:
-    """Returns the run and its data as its model needs them: a search may choose another size."""
+    """Returns the run and its data, prepared as in the best trial, which may have another size."""
     trained = runs.as_trained(run)
     if trained.config.settings == run.config.settings:
         return run, data

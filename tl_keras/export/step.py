@@ -114,8 +114,8 @@ def exported_again(
 ) -> Result:
     """Adds exports to a finished run, and returns its new result.
 
-    If LiteRT files are made, the shipped file is chosen again among them, and may be none of them.
-    Otherwise the shipped file stays.
+    If LiteRT files are made, the shipped file is chosen again among them; no file is shipped if
+    none of them qualifies. Otherwise the shipped file stays.
     """
     trained, data = run_data.for_model(run, data)
     parts = _exported(trained, model, data, {}, judge, held_out)

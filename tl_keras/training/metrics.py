@@ -16,7 +16,7 @@ Records = list[dict[str, Any]]
 
 @contextmanager
 def publisher(workdir: Path, earlier: Records) -> Iterator[Callable[[Records], None]]:
-    """Yields a function that writes all records of the current stage to both places.
+    """Yields a function that writes the current stage's records to the file and to TensorBoard.
 
     A resumed run writes them again from the start, so that no epoch appears twice.
 

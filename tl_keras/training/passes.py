@@ -122,7 +122,7 @@ def _prepare(arch: Architecture, this_pass: Pass, requests: Sequence[Request]) -
 
 
 def _config(arch: Architecture) -> RunConfig:
-    """Returns the architecture's config with the run's own fields that decide the views.
+    """Returns the architecture's config with the run's values of the fields that decide the views.
 
     Trials of the same architecture may differ in these fields.
     """

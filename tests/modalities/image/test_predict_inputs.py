@@ -105,7 +105,9 @@ def test_a_symbolic_link_is_followed(quick_run, file, tmp_path):
     ],
 )
 def test_other_inputs_are_a_type_error(wrong, received):
-    with pytest.raises(TypeError, match=f"predict: expected image files, .*; received {received}$"):
+    with pytest.raises(
+        TypeError, match=f"predict: expected one or a list of: .*; received {received}$"
+    ):
         as_given(wrong)
 
 

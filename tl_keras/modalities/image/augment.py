@@ -65,7 +65,7 @@ def augment(images: tf.Tensor, uniform: tf.Tensor, augmentations: Augmentations)
 
 
 def _plan(uniform: tf.Tensor, augmentations: Augmentations) -> tuple[list[tf.Tensor], list]:
-    """Returns the geometric matrices and the colour functions of float images, both in order."""
+    """Returns geometric operations as matrices, others as functions of float images, in order."""
     matrices: list[tf.Tensor] = []
     colours: list[Callable[..., tf.Tensor]] = []
     start = 0
@@ -90,8 +90,8 @@ def mix(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Mixes each image with the next one of its batch by MixUp or CutMix; returns images, targets.
 
-    MixUp is arXiv 1710.09412, CutMix arXiv 1905.04899. All images of a batch share one random
-    mixing share. If both operations are configured, each batch randomly gets one of them.
+    MixUp is arXiv 1710.09412, CutMix arXiv 1905.04899. All images of a batch are mixed in the same
+    random ratio. If both operations are configured, each batch randomly gets one of them.
 
     Args:
       images: `(batch, size, size, 3) uint8`.

@@ -55,7 +55,7 @@ class Augmentation(Section):
     model_config = ConfigDict(json_schema_extra=_names_one)
 
     flip: Literal["horizontal", "vertical", "both"] | None = Field(
-        None, description="Mirrors images at random: along each named axis one half of the images."
+        None, description="Mirrors a random half of the images along each named axis."
     )
     rotation: Annotated[float, Field(gt=0, le=0.5)] | None = Field(
         None,
@@ -90,12 +90,12 @@ class Augmentation(Section):
     mixup: Annotated[float, Field(gt=0, le=2)] | None = Field(
         None,
         description="MixUp: blends each image and its label with another of the batch. The value "
-        "is alpha of the Beta distribution of the shares (arXiv 1710.09412).",
+        "is alpha of the Beta distribution of the mixing ratio (arXiv 1710.09412).",
     )
     cutmix: Annotated[float, Field(gt=0, le=2)] | None = Field(
         None,
         description="CutMix: pastes a rectangle of another image of the batch, and mixes the "
-        "labels by area. The value is alpha of the Beta distribution of the shares (arXiv "
+        "labels by area. The value is alpha of the Beta distribution of the mixing ratio (arXiv "
         "1905.04899).",
     )
 

@@ -149,9 +149,9 @@ def _tolerances(
 
 
 def _at_least_typical(differences: Sequence[float]) -> np.ndarray:
-    """Returns each difference, or their root mean square if it is larger.
+    """Returns the differences, each raised to the root mean square of all if it is below that.
 
-    A difference of one image is a single draw: it can be 0 by chance.
+    The difference of a single image can be 0 by chance.
     """
     values = np.asarray(differences)
     return np.maximum(values, np.sqrt(np.mean(values**2)))

@@ -13,7 +13,7 @@ from PIL import Image
 from tl_keras.modalities.image.pillow import quiet_pillow, upright_rgb
 
 EXPECTED = (
-    "expected image files, folders, arrays (height, width, 3) uint8 or PIL images, one or a list"
+    "expected one or a list of: image file, folder, array (height, width, 3) uint8, PIL image"
 )
 
 

@@ -173,9 +173,9 @@ def on_device(device: OnFiles, right: str) -> str:
     """
     return (
         "Given the original image files, decoded and resized by export/device/predict.py, it "
-        f"{right}gives the same answer as on pixels prepared for training for "
-        f"{percent(device.agreement)} of {count(device.n)} images. {percent(device.identical)} of "
-        "the images are identical to the last pixel."
+        f"{right}gives, for {percent(device.agreement)} of {count(device.n)} images, the same "
+        f"answer as for pixels prepared in training. {percent(device.identical)} of the images are "
+        "identical to the last pixel."
     )
 
 

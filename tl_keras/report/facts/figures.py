@@ -122,7 +122,7 @@ def share_right(run: RunFiles, scores: Measured | Mapping[str, Any] | None) -> M
 
 
 def examples(run: RunFiles, export: Exported) -> int | None:
-    """Returns how many examples an export was measured on, by default as many as the model."""
+    """Returns how many examples an export was measured on; if unknown, the number for the model."""
     scores = scored(run)[1]
     return scores.n if export.n is None and scores else export.n
 

@@ -166,7 +166,7 @@ ONE_DATA_SET = "Cross-validated runs on the same examples are compared on what t
 
 
 def _apart(reasons: dict[str, str]) -> str:
-    """Sentences on the runs that are not compared."""
+    """Returns sentences that say why some runs are not compared."""
     return " ".join(f"{letter} {why}." for letter, why in reasons.items())
 
 

@@ -90,10 +90,10 @@ def _table(run: RunFiles) -> str:
     above = (
         f"{tasks.of(run.task, 'words').SEVERAL} with 95% intervals. Validation scores are too "
         "good, because they were used to choose depth, epochs and weights of these models; for "
-        "cross_validate they are held-out scores of the folds, which include training examples. "
-        "Matches scratch: training time until the approach reached the best validation score of "
-        "the approach scratch. Size and latency are measured on the int8 file. Each approach has a "
-        "folder with its own report."
+        "cross_validate they cover train and validation, and each example is answered by the fold "
+        "that held it out. Matches scratch: training time until the approach reached the best "
+        "validation score of the approach scratch. Size and latency are measured on the int8 file. "
+        "Each approach has a folder with its own report."
     )
     columns = ["No.", "Approach", "Validation", "Test", "Training", "Matches scratch"]
     columns += ["Parameters", "Size", "Latency, ms"]

@@ -71,9 +71,9 @@ def blocks(model: keras.Model, pattern: str | None) -> list[Block]:
     """Returns the model's blocks from input to output; every block ends at a cut point.
 
     The group of `pattern` extracts the block from the name of each operation. A block ends at the
-    last cut point among its operations. If it has none, since its add may be named otherwise, it
-    ends at the first cut point before the next block. If that does not exist either, it becomes
-    part of the next block. Operations before the first block belong to the first block.
+    last cut point among its operations. If it has none, because the addition at its end has another
+    name, it ends at the first cut point before the next block. If that does not exist either, it
+    becomes part of the next block. Operations before the first block belong to the first block.
 
     Without a pattern, or if no name matches, the ends of blocks are derived from the graph, see
     `_ends`.
