@@ -40,7 +40,8 @@ def test_a_repair_is_described_with_its_price(notes_on):
     layers = [f"layer_{i}" for i in range(9)]
     repair = Repair(kept=layers, bytes=123_456, steps=[before, after])
     text = notes_on(int8=entry(repair=repair, val=verdict()))
-    assert "int8 lost 0.150 of accuracy on validation" in text and "moved 30.0% of the prob" in text
+    assert "int8 lost 0.150 of accuracy on validation" in text
+    assert "moved 30.0% of the probability mass to other classes." in text
     assert "layer_0, layer_1, layer_2, layer_3, layer_4, layer_5 and 3 others float" in text
     assert "It now loses 0 and is 0.1 MB larger" in text
 

@@ -61,8 +61,10 @@ def against_teacher(run: RunFiles) -> str:
         return f"The model is better than its teacher by {points(gain)} {on}."
     if high < 0:
         return f"The model is worse than its teacher by {points(-gain)} {_turned(on, between)}."
-    return "The model is not shown to be better than its teacher: the difference is "
-    f"{points(gain)} {on}."
+    return (
+        "The model is not shown to be better than its teacher: the difference is "
+        f"{points(gain)} {on}."
+    )
 
 
 def _turned(on: str, between: Sequence[float]) -> str:

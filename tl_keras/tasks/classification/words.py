@@ -59,5 +59,7 @@ def mended(lost: str, on: str, moved: str) -> str:
       lost, moved: values from `exports.lost`, as text.
       on: a description of the examples, such as "validation".
     """
-    return f"lost {lost} of accuracy on {on} and moved {moved} of the probability mass to other "
-    "classes"
+    return (
+        f"lost {lost} of accuracy on {on} and moved {moved} of the probability mass to other "
+        "classes"
+    )
