@@ -55,8 +55,8 @@ ROWS = (
     Row("config.yaml", "The whole config, with all defaults; loads with `--config`.", EVERY),
     Row(
         "data.json",
-        "Classes, the files and content hashes of each split, files that were left out with the "
-        "reasons, warnings and notes.",
+        "Classes and their sizes, the files and content hashes of each split, files that were left "
+        "out with the reasons, warnings and notes.",
         EVERY,
     ),
     Row(
