@@ -24,7 +24,7 @@ from playwright.sync_api import sync_playwright
 CONFIGS = page.ROOT / "configs"
 PICTURES = page.ROOT / "docs" / "pictures"
 LONG = ("pretrain_glyphs",)
-SIZE = {"width": 1100, "height": 900}  # px, of a picture
+SIZE = {"width": 840, "height": 900}  # px, of a picture
 COMMAND = re.compile(r"#\s+tl-keras (\w+)")
 
 
