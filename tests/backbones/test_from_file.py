@@ -264,7 +264,7 @@ def test_a_layers_name_of_the_file_is_a_freeze_depth(tmp_path):
     ]
     assert freeze.resolve(backbone, None, "out_3").cut == "out_3"
     assert freeze.resolve(backbone, None, 0.5).cut == "out_1"
-    with pytest.raises(ValueError, match=r"inside a branch; .* before it is 'out_1'"):
+    with pytest.raises(ValueError, match=r"inside a branch: .* before it is 'out_1'"):
         freeze.resolve(backbone, None, "norm_2")
 
 

@@ -7,9 +7,11 @@ from doc_blocks import Reader, blocks, is_generated
 from doc_workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
+# docs/start.md comes right after README.md, which makes the same run.
 PAGES = [
     page
-    for page in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+    for page in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+    + sorted(ROOT.glob("docs/*/*.md"))
     if page.name != "CHANGELOG.md" and not is_generated(page)
 ]
 
