@@ -147,7 +147,6 @@ def on_models(run: RunFiles) -> Iterable[Advice]:
     model = run.result.model
     if not is_wanting(run) or not model or model.weights == "none":
         return
-    settings = run.tree.get(run.modality) or {}
     name, command = run.plain_nouns[1], run.result.pipeline or ""
     settings = run.tree.get(run.modality) or {}
     if detail := part(run.modality, "show").more_detail(settings, run.findings):
