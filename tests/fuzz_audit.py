@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from tl_keras.data import check_files
 from tl_keras.modalities.image.config import ImageConfig
-from tl_keras.modalities.image.pillow import quiet_pillow, read_rgb
+from tl_keras.modalities.image.decoding.pillow import quiet_pillow, read_rgb
 from tl_keras.modalities.image.prepare import Kind, decode
 
 SECONDS = 10  # limit of CPU time per file; most take milliseconds

@@ -86,9 +86,10 @@ def test_fine_tuning_is_skipped_if_it_could_not_be_chosen(tree, tmp_path):
     (head,) = run.result["model"]["candidates"].values()
     assert 18 * head["log_loss"] < choice.MARGIN and head["views"] == 9
     assert run.result["model"]["kept"] == "head"
-    assert run.result["model"]["fine_tuning"].startswith("left out: the head alone is so good")
+    reason = "left out: on the 18 validation examples, not even a model without mistakes"
+    assert run.result["model"]["fine_tuning"].startswith(reason)
     assert {line["stage"] for line in epochs_of(run.workdir)} == {"head"}
-    assert "left out: the head alone" in (run.workdir / "report.html").read_text()
+    assert reason in (run.workdir / "report.html").read_text()
 
 
 def test_saved_config_makes_the_same_run(finished_run, tree):

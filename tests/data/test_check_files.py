@@ -15,7 +15,7 @@ from PIL import Image, ImageFile
 
 from tl_keras.data import check_files
 from tl_keras.modalities.image.config import ImageConfig
-from tl_keras.modalities.image.pillow import quiet_pillow
+from tl_keras.modalities.image.decoding.pillow import quiet_pillow
 
 MAX_PIXELS = 64_000_000
 

@@ -110,9 +110,9 @@ def _settle(session: Session, record: TrialRecord) -> None:
     settled = sessions.of_choice(session, record.values)
     if settled not in session.learnt.settled:
         logging.warning(
-            "search: %s: the head alone is so good on the %d validation examples that fine-tuning "
-            "could not be chosen instead; other depths and rates are not tried. With more "
-            "validation examples (data.val) they might be",
+            "search: %s: on the %d validation examples, not even a model without mistakes could be "
+            "shown to be better than the head alone, so other depths and learning rates are not "
+            "tried. With more validation examples (data.val) they might be",
             *(record.label, record.n),
         )
     session.learnt.settled.add(settled)

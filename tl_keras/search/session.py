@@ -66,8 +66,8 @@ class Learnt:
 
     Attributes:
       figures: size and latency of the exported file, by architecture (`key_of`).
-      settled: results of `of_choice` for which the head alone is so good that nothing else is
-        trained.
+      settled: results of `of_choice` for which only the head is trained, because no fine-tuned
+        model could be shown to be better.
     """
 
     figures: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -291,8 +291,8 @@ def essence(session: Session, values: Mapping[str, Any]) -> str:
     Values that make no difference are left out of the key:
 
     - freeze depths that resolve to the same block, and options that the backbone does not take;
-    - learning rate and epochs, if all layers are frozen or the head alone is so good that nothing
-      else is trained;
+    - learning rate and epochs, if all layers are frozen, or if fine-tuning is left out because no
+      fine-tuned model could be shown to be better than the head alone;
     - all values, if the architecture exceeds a limit.
     """
     config = space.with_values(session.run.config, values)

@@ -16,8 +16,8 @@ import tensorflow as tf
 from tl_keras.data import check_files
 from tl_keras.modalities.image import bundle
 from tl_keras.modalities.image.config import ImageConfig
+from tl_keras.modalities.image.decoding.pillow import quiet_pillow
 from tl_keras.modalities.image.device import predict
-from tl_keras.modalities.image.pillow import quiet_pillow
 from tl_keras.modalities.image.prepare import Kind, decode, prepare
 
 SIZES = ((256, 256), (375, 500), (20, 31), (1, 70), (97, 96))

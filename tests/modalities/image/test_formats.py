@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from tl_keras.data import check_files
-from tl_keras.modalities.image import formats
 from tl_keras.modalities.image.config import ImageConfig
+from tl_keras.modalities.image.decoding import formats
 
 
 def archived(kind) -> bytes:

@@ -9,8 +9,8 @@ from PIL import Image
 
 from tl_keras.data import check_files
 from tl_keras.modalities.image.config import ImageConfig
+from tl_keras.modalities.image.decoding.pillow import read_rgb
 from tl_keras.modalities.image.device.predict import to_rgb
-from tl_keras.modalities.image.pillow import read_rgb
 from tl_keras.modalities.image.prepare import Kind, decode, kind_of, prepare
 
 

@@ -28,32 +28,20 @@ from ai_edge_quantizer import qtyping, quantizer, recipe_manager
 from ai_edge_quantizer.algorithm_manager import AlgorithmName
 
 from tl_keras.export.formats import flatbuffer, integer_ends
+from tl_keras.export.formats.weighted_layers import (
+    Layer,
+    bias_of,
+    keeps_channels,
+    largest_weights,
+    layers_of,
+    response,
+    rounded,
+    scope_of,
+    set_bias,
+)
 
 EVERYTHING = qtyping.TFLOperationName.ALL_SUPPORTED
-# Axis of the output channels in the weights.
-CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
-LEVELS = 127  # levels of a weight on either side of 0
-MOST_OF_A_BIAS = 2**30  # largest bias in steps; a quarter of the range of 32 bits
 THREADS = 2
-
-
-@dataclass(frozen=True)
-class Layer:
-    """An operator with weights.
-
-    Attributes:
-      kind: kind of the operator, a key of `CHANNEL_AXIS`.
-      scope: names of its outputs, by which the quantizer identifies it.
-      input: index of its input tensor.
-      weights: index of its weight tensor.
-      bias: index of its bias tensor; -1 if it has no bias.
-    """
-
-    kind: str
-    scope: str
-    input: int
-    weights: int
-    bias: int
 
 
 @dataclass(frozen=True)
@@ -92,7 +80,7 @@ def calibrate(content: bytes, examples: np.ndarray) -> Calibrated:
     """Runs a float32 file on prepared examples, `(examples, ...)`, and measures its activations."""
     model = flatbuffer.read(content)
     ranges, means = _statistics(content, model, examples)
-    front, layers = integer_ends.front_of(model), _layers(model)
+    front, layers = integer_ends.front_of(model), layers_of(model)
     if front:
         low, high = (front.scale * (x - front.zero) for x in (0, integer_ends.PIXELS))
         shape = ranges[front.tensor]["min"].shape
@@ -104,18 +92,18 @@ def calibrate(content: bytes, examples: np.ndarray) -> Calibrated:
         source, tensor = (flatbuffer.name(model, i) for i in (layer.input, layer.weights))
         weights: Any = flatbuffer.constant(model, layer.weights)
         mean: Any = means.get(source)
-        corrects = mean is not None and _keeps_channels(layer, weights, len(mean))
+        corrects = mean is not None and keeps_channels(layer, weights, len(mean))
         for name in CORRECTED:
             step = _step(name, ranges.get(source)) if name in STATIC else None
-            top = _largest(layer, weights, _bias(model, layer, weights), step)
+            top = largest_weights(layer, weights, bias_of(model, layer, weights), step)
             if name in STATIC:  # Two layers may share their weights.
                 largest[name][tensor] = top = np.maximum(top, largest[name].get(tensor, 0))
             if corrects:
-                difference = _rounded(weights, top) - weights
-                corrections[name][layer.scope] = _response(layer, difference, mean)
+                difference = rounded(weights, top) - weights
+                corrections[name][layer.scope] = response(layer, difference, mean)
         if corrects and source in carriers:
-            shifts[layer.scope] = _response(layer, weights, np.full_like(mean, front.error))
-    scopes = tuple(_scope(model, operator) for operator in model.subgraphs[0].operators)
+            shifts[layer.scope] = response(layer, weights, np.full_like(mean, front.error))
+    scopes = tuple(scope_of(model, operator) for operator in model.subgraphs[0].operators)
     tail = _tail(model)
     weighted = _weighted(model)
     return Calibrated(
@@ -249,39 +237,6 @@ def _range(low: float, high: float, shape: tuple[int, ...]) -> dict[str, np.ndar
     return {"min": np.full(shape, low, np.float32), "max": np.full(shape, high, np.float32)}
 
 
-def _layers(model: schema.ModelT) -> tuple[Layer, ...]:
-    layers = []
-    for operator in model.subgraphs[0].operators:
-        kind = flatbuffer.kind(model, operator)
-        if kind in CHANNEL_AXIS:
-            source, weights, bias = [*map(int, operator.inputs), -1][:3]
-            constants = [flatbuffer.constant(model, i) for i in (weights, bias) if i >= 0]
-            if all(values is not None for values in constants):
-                layers.append(Layer(kind, _scope(model, operator), source, weights, bias))
-    return tuple(layers)
-
-
-def _bias(model: schema.ModelT, layer: Layer, weights: np.ndarray) -> np.ndarray:
-    if layer.bias < 0:
-        return np.zeros(weights.shape[CHANNEL_AXIS[layer.kind]], np.float32)
-    return flatbuffer.constant(model, layer.bias)
-
-
-def _rounded(weights: np.ndarray, top: np.ndarray) -> np.ndarray:
-    """Returns weights rounded to int8.
-
-    Args:
-      top: the weight that 127 steps represent, per channel.
-    """
-    step = np.where(top > 0, top, 1) / LEVELS
-    return np.clip(np.rint(weights / step), -LEVELS, LEVELS) * step
-
-
-def _scope(model: schema.ModelT, operator: schema.OperatorT) -> str:
-    """Returns the scope by which the quantizer identifies an operator: the names of its outputs."""
-    return "".join(f"{flatbuffer.name(model, i)};" for i in operator.outputs)
-
-
 def _step(name: str, value_range: dict[str, np.ndarray] | None) -> float | None:
     """Returns the quantisation step of an activation; None if its range is unknown."""
     if value_range is None:
@@ -289,44 +244,6 @@ def _step(name: str, value_range: dict[str, np.ndarray] | None) -> float | None:
     low, high = min(float(value_range["min"].min()), 0), max(float(value_range["max"].max()), 0)
     step = (high - low) / 255 if name == "int8" else max(high, -low) / 32767
     return max(step, float(np.finfo(np.float32).tiny))
-
-
-def _largest(layer: Layer, weights: np.ndarray, bias: np.ndarray, step: float | None) -> np.ndarray:
-    """Returns the weight that 127 steps represent in each channel, with the rank of the weights.
-
-    Args:
-      step: quantisation step of the layer's input; None to ignore the size of the bias.
-    """
-    others = tuple(i for i in range(weights.ndim) if i != CHANNEL_AXIS[layer.kind])
-    top = np.abs(weights).max(others, keepdims=True)
-    if step is None:
-        return top
-    needed = LEVELS * np.abs(bias) / (step * MOST_OF_A_BIAS)
-    return np.maximum(top, needed.reshape(top.shape)).astype(np.float32)
-
-
-def _keeps_channels(layer: Layer, weights: np.ndarray, channels: int) -> bool:
-    """Returns whether each input channel has its own weights; false if a layer flattens."""
-    if layer.kind == "DEPTHWISE_CONV_2D":
-        return weights.shape[3] % channels == 0
-    return channels % weights.shape[-1] == 0 and (layer.kind == "CONV_2D" or weights.ndim == 2)
-
-
-def _response(layer: Layer, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Returns a layer's output `(channels,)` for an input that is constant over all positions.
-
-    Padding at the borders is ignored.
-
-    Args:
-      x: value of each input channel.
-    """
-    if layer.kind == "DEPTHWISE_CONV_2D":
-        return weights.sum((0, 1, 2)) * np.repeat(x, weights.shape[3] // len(x))
-    if layer.kind == "CONV_2D":
-        weights = weights.sum((1, 2))
-    groups = len(x) // weights.shape[-1]
-    per_filter = np.repeat(x.reshape(groups, -1), len(weights) // groups, axis=0)
-    return (weights * per_filter).sum(-1)
 
 
 def _corrected(calibrated: Calibrated, name: str, kept: Collection[str]) -> bytes:
@@ -337,7 +254,7 @@ def _corrected(calibrated: Calibrated, name: str, kept: Collection[str]) -> byte
     """
     model = flatbuffer.read(calibrated.content)
     graph = model.subgraphs[0]
-    by_scope = {_scope(model, operator): operator for operator in graph.operators}
+    by_scope = {scope_of(model, operator): operator for operator in graph.operators}
     zero = np.float32(0)
     for layer in calibrated.layers:
         shift: Any = zero
@@ -348,19 +265,9 @@ def _corrected(calibrated: Calibrated, name: str, kept: Collection[str]) -> byte
         if not np.any(shift):
             continue
         weights = flatbuffer.constant(model, layer.weights)
-        bias = _bias(model, layer, weights) - shift
-        _set_bias(model, by_scope[layer.scope], bias.astype(np.float32).tobytes())
+        bias = bias_of(model, layer, weights) - shift
+        set_bias(model, by_scope[layer.scope], bias.astype(np.float32).tobytes())
     return flatbuffer.write(model)
-
-
-def _set_bias(model: schema.ModelT, operator: schema.OperatorT, content: bytes) -> None:
-    """Gives an operator its own bias tensor, because the converter may share one between layers."""
-    graph, tensor = model.subgraphs[0], schema.TensorT()
-    tensor.type, tensor.shape = schema.TensorType.FLOAT32, [len(content) // 4]
-    tensor.name = b"bias/%d" % len(graph.tensors)
-    tensor.buffer = flatbuffer.add_buffer(model, content)
-    graph.tensors.append(tensor)
-    operator.inputs = [*operator.inputs[:2], len(graph.tensors) - 1]
 
 
 def _weighted(model: schema.ModelT) -> frozenset[int]:

@@ -18,8 +18,8 @@ from tl_keras.export import parity
 from tl_keras.export.description import Examples
 from tl_keras.modalities.image import golden
 from tl_keras.modalities.image.config import ImageConfig
+from tl_keras.modalities.image.decoding.pillow import quiet_pillow
 from tl_keras.modalities.image.device import predict
-from tl_keras.modalities.image.pillow import quiet_pillow
 from tl_keras.run.files import write_json, write_text
 from tl_keras.run.result.exports import OnFiles
 

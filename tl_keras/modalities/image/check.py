@@ -12,10 +12,11 @@ import PIL
 from PIL import Image, UnidentifiedImageError
 
 from tl_keras.data.wording import count_of, shortened
-from tl_keras.modalities.image import copies, formats
+from tl_keras.modalities.image import copies
 from tl_keras.modalities.image.config import ImageConfig
-from tl_keras.modalities.image.pillow import FORMATS, orientation, quiet_pillow, to_rgb
-from tl_keras.modalities.image.refused_by_tensorflow import check_jpeg, check_png
+from tl_keras.modalities.image.decoding import formats
+from tl_keras.modalities.image.decoding.pillow import FORMATS, orientation, quiet_pillow, to_rgb
+from tl_keras.modalities.image.decoding.refused_by_tensorflow import check_jpeg, check_png
 
 # The first bytes of each format. They identify the format even if the rest of a file is damaged.
 STARTS = {

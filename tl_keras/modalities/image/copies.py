@@ -12,7 +12,13 @@ from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from tl_keras.modalities.image.pillow import FORMATS, UPRIGHT, orientation, quiet_pillow, to_rgb
+from tl_keras.modalities.image.decoding.pillow import (
+    FORMATS,
+    UPRIGHT,
+    orientation,
+    quiet_pillow,
+    to_rgb,
+)
 
 MAX_EXAMPLES = 50_000  # Larger sets are not searched, since the hashes of all pairs are compared.
 THUMBNAIL = 32  # px, height = width

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tl_keras.modalities.image.pillow import quiet_pillow, upright_rgb
+from tl_keras.modalities.image.decoding.pillow import quiet_pillow, upright_rgb
 
 EXPECTED = (
     "expected one or a list of: image file, folder, array (height, width, 3) uint8, PIL image"

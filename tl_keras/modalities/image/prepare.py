@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tl_keras.modalities.image.check import Checked
 from tl_keras.modalities.image.config import ImageConfig
-from tl_keras.modalities.image.pillow import read_rgb
+from tl_keras.modalities.image.decoding.pillow import read_rgb
 
 BY = {"pillow": PIL.__version__}  # Libraries other than TensorFlow that affect a prepared image.
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from tl_keras.modalities.image.pillow import FORMATS, quiet_pillow, upright_rgb
+from tl_keras.modalities.image.decoding.pillow import FORMATS, quiet_pillow, upright_rgb
 from tl_keras.report.drawings.markup import escape, facts, note, table
 from tl_keras.report.drawings.words import NOTHING, count, counted, is_number, number, percent
 from tl_keras.report.read import RunFiles

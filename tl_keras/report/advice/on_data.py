@@ -7,7 +7,7 @@ from tl_keras.config.command_line import command_line
 from tl_keras.modalities import part
 from tl_keras.report.advice import few_examples
 from tl_keras.report.advice.advice import Advice
-from tl_keras.report.advice.rules import on_leaks, on_quarantined, on_suspects, on_twins
+from tl_keras.report.advice.on_findings import on_leaks, on_quarantined, on_suspects, on_twins
 from tl_keras.report.drawings.words import count, counted, isolated, listed, quoted
 from tl_keras.report.facts import figures
 from tl_keras.report.read import RunFiles

@@ -46,9 +46,9 @@ def depth(search: Search) -> str:
         return "No trial produced a model, so there is nothing to compare."
     if best.is_head and any(trial.record.left_out for trial in trials.comparable(search)):
         return (
-            f"Train {HEAD}. It is so good on the validation examples that fine-tuning could not be "
-            "shown to be better, so fine-tuning was not tried. More validation examples (data.val) "
-            "could change that."
+            f"Train {HEAD}. On {counted(best.n, 'validation example')}, not even a model without "
+            "mistakes could be shown to be better, so fine-tuning was not tried. More validation "
+            "examples (data.val) could change that."
         )
     if len(search.done) == 1:
         return "Only one trial produced a model, so there is nothing to compare it with."

@@ -315,7 +315,9 @@ def _config(named: Named) -> str:
     data = note(text) if (text := _data(named)) else ""
     if not differing:
         return note("The configs are equal.") + data
-    rows = [[escape(n), *(escape(_plain(fields.get(n))) for fields in flat)] for n in differing]
+    rows = [
+        [escape(n), *(escape(str(fields.get(n, NOTHING))) for fields in flat)] for n in differing
+    ]
     above = f"{counted(len(differing), 'field')} {'differs' if len(differing) == 1 else 'differ'}."
     return table(above, ["Field", *_heads(named)], rows) + data
 
@@ -336,15 +338,12 @@ def _content(run: RunFiles) -> frozenset[str]:
 
 
 def _flat(tree: dict, above: str = "") -> Iterable[tuple[str, Any]]:
+    """Yields the path and value of each field of a config that is not null."""
     for name, value in tree.items():
         if isinstance(value, dict) and value:
             yield from _flat(value, f"{above}{name}.")
-        else:
+        elif value is not None:
             yield f"{above}{name}", value
-
-
-def _plain(value: Any) -> str:
-    return NOTHING if value is None else str(value)
 
 
 def _time(named: Named) -> str:

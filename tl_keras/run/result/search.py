@@ -84,8 +84,8 @@ class TrialRecord(Measures):
     )
     left_out: Maybe[bool] = Field(
         None,
-        description="Whether fine-tuning was left out, because the head alone is so good that no "
-        "other weights could be chosen.",
+        description="Whether fine-tuning was left out, because not even a model without mistakes "
+        "could be shown to be better than the head alone on the validation examples.",
     )
     saved: Maybe[Seconds] = Field(
         None, description="Time that stored activations saved in this trial."

@@ -1,0 +1,117 @@
+"""The operators of a float32 graph that have weights: their channels, rounding and bias."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from tl_keras.export.formats import flatbuffer
+
+# Axis of the output channels in the weights.
+CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
+LEVELS = 127  # levels of a weight on either side of 0
+MOST_OF_A_BIAS = 2**30  # largest bias in steps; a quarter of the range of 32 bits
+
+
+@dataclass(frozen=True)
+class Layer:
+    """An operator with weights.
+
+    Attributes:
+      kind: kind of the operator, a key of `CHANNEL_AXIS`.
+      scope: names of its outputs, by which the quantizer identifies it.
+      input: index of its input tensor.
+      weights: index of its weight tensor.
+      bias: index of its bias tensor; -1 if it has no bias.
+    """
+
+    kind: str
+    scope: str
+    input: int
+    weights: int
+    bias: int
+
+
+def layers_of(model: schema.ModelT) -> tuple[Layer, ...]:
+    """Returns the convolutions and dense layers whose weights and bias are constants, in order."""
+    layers = []
+    for operator in model.subgraphs[0].operators:
+        kind = flatbuffer.kind(model, operator)
+        if kind in CHANNEL_AXIS:
+            source, weights, bias = [*map(int, operator.inputs), -1][:3]
+            constants = [flatbuffer.constant(model, i) for i in (weights, bias) if i >= 0]
+            if all(values is not None for values in constants):
+                layers.append(Layer(kind, scope_of(model, operator), source, weights, bias))
+    return tuple(layers)
+
+
+def bias_of(model: schema.ModelT, layer: Layer, weights: np.ndarray) -> np.ndarray:
+    """Returns the bias of a layer, `(channels,) float32`; zeros if it has none."""
+    if layer.bias < 0:
+        return np.zeros(weights.shape[CHANNEL_AXIS[layer.kind]], np.float32)
+    return flatbuffer.constant(model, layer.bias)
+
+
+def rounded(weights: np.ndarray, top: np.ndarray) -> np.ndarray:
+    """Returns weights rounded to int8.
+
+    Args:
+      top: the weight that 127 steps represent, per channel.
+    """
+    step = np.where(top > 0, top, 1) / LEVELS
+    return np.clip(np.rint(weights / step), -LEVELS, LEVELS) * step
+
+
+def scope_of(model: schema.ModelT, operator: schema.OperatorT) -> str:
+    """Returns the scope by which the quantizer identifies an operator: the names of its outputs."""
+    return "".join(f"{flatbuffer.name(model, i)};" for i in operator.outputs)
+
+
+def largest_weights(
+    layer: Layer, weights: np.ndarray, bias: np.ndarray, step: float | None
+) -> np.ndarray:
+    """Returns the weight that 127 steps represent in each channel, with the rank of the weights.
+
+    Args:
+      step: quantisation step of the layer's input; None to ignore the size of the bias.
+    """
+    others = tuple(i for i in range(weights.ndim) if i != CHANNEL_AXIS[layer.kind])
+    top = np.abs(weights).max(others, keepdims=True)
+    if step is None:
+        return top
+    needed = LEVELS * np.abs(bias) / (step * MOST_OF_A_BIAS)
+    return np.maximum(top, needed.reshape(top.shape)).astype(np.float32)
+
+
+def keeps_channels(layer: Layer, weights: np.ndarray, channels: int) -> bool:
+    """Returns whether each input channel has its own weights; false if a layer flattens."""
+    if layer.kind == "DEPTHWISE_CONV_2D":
+        return weights.shape[3] % channels == 0
+    return channels % weights.shape[-1] == 0 and (layer.kind == "CONV_2D" or weights.ndim == 2)
+
+
+def response(layer: Layer, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Returns a layer's output `(channels,)` for an input that is constant over all positions.
+
+    Padding at the borders is ignored.
+
+    Args:
+      x: value of each input channel.
+    """
+    if layer.kind == "DEPTHWISE_CONV_2D":
+        return weights.sum((0, 1, 2)) * np.repeat(x, weights.shape[3] // len(x))
+    if layer.kind == "CONV_2D":
+        weights = weights.sum((1, 2))
+    groups = len(x) // weights.shape[-1]
+    per_filter = np.repeat(x.reshape(groups, -1), len(weights) // groups, axis=0)
+    return (weights * per_filter).sum(-1)
+
+
+def set_bias(model: schema.ModelT, operator: schema.OperatorT, content: bytes) -> None:
+    """Gives an operator its own bias tensor, because the converter may share one between layers."""
+    graph, tensor = model.subgraphs[0], schema.TensorT()
+    tensor.type, tensor.shape = schema.TensorType.FLOAT32, [len(content) // 4]
+    tensor.name = b"bias/%d" % len(graph.tensors)
+    tensor.buffer = flatbuffer.add_buffer(model, content)
+    graph.tensors.append(tensor)
+    operator.inputs = [*operator.inputs[:2], len(graph.tensors) - 1]
