@@ -121,8 +121,8 @@ def may_gain(run: Run, head: Candidate) -> bool:
     if choice.may_gain(by, head.losses, head.scores):
         return True
     why = (
-        f"left out: on the {len(head.scores)} validation examples, not even a model without mistakes "
-        "could be shown to be better than the head alone"
+        f"left out: on the {len(head.scores)} validation examples, not even a model without "
+        "mistakes could be shown to be better than the head alone"
     )
     run.add(model=ModelRecord(fine_tuning=why))
     logging.info("fine-tuning is %s", why)

@@ -19,6 +19,11 @@ def task_of(named: Named) -> str:
     return different.pop() if len(different) == 1 else tasks.DEFAULT
 
 
+def headings(named: Named) -> list[str]:
+    """Returns a heading for the column of each run: its letter and name."""
+    return [f"{letter}: {run.name}" for letter, run in named]
+
+
 @dataclass(frozen=True)
 class Difference:
     """How far a run is behind the best run, on the same examples."""

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from tl_keras import tasks
 from tl_keras.data.paths import printable
@@ -21,10 +20,10 @@ from tl_keras.report.drawings.words import (
 )
 from tl_keras.report.facts import figures, paired
 from tl_keras.report.facts.compared import between, gap
-from tl_keras.report.facts.paired import Named
+from tl_keras.report.facts.paired import Named, headings
 from tl_keras.report.pages.page import document
 from tl_keras.report.read import RunFiles, read
-from tl_keras.report.sections import provenance, results
+from tl_keras.report.sections import config_differences, provenance, results
 from tl_keras.run import files
 from tl_keras.run.result.exports import Exported
 
@@ -82,7 +81,7 @@ def render(named: Named) -> str:
         "Training": _curves(named),
         "Exports": _exports(named),
         "Model": _model(named),
-        "What differs in the configs": _config(named),
+        "What differs in the configs": config_differences.table_of(named),
         "Time": _time(named),
     }
     body = "\n".join(section(title, part) for title, part in parts.items() if part)
@@ -206,11 +205,7 @@ def _scores(named: Named) -> str:
         ]
         rows.append([name, *cells])
     about = tasks.of(paired.task_of(named), "words").ABOUT_INTERVALS
-    return table(f"Scores with 95% intervals{about}.", ["Score", *_heads(named)], rows)
-
-
-def _heads(named: Named) -> list[str]:
-    return [f"{letter}: {run.name}" for letter, run in named]
+    return table(f"Scores with 95% intervals{about}.", ["Score", *headings(named)], rows)
 
 
 def _differences(named: Named, compared: list[paired.Difference] | None) -> str:
@@ -258,7 +253,7 @@ def _recalls(named: Named) -> str:
     for name in names:
         shares = [by_class[name].recall if name in by_class else nothing for by_class in rates]
         rows.append([escape(name), *(estimate(s.value, s.interval, s.n) for s in shares)])
-    return table(above, [one.capitalize(), *_heads(named)], rows)
+    return table(above, [one.capitalize(), *headings(named)], rows)
 
 
 def _curves(named: Named) -> str:
@@ -282,7 +277,7 @@ def _exports(named: Named) -> str:
         "For each file: its size, its median latency for one example on the machine of its run, "
         f"and its {paired.main_name(named)} with a 95% interval."
     )
-    return table(above, ["Format", *_heads(named)], rows) if rows else ""
+    return table(above, ["Format", *headings(named)], rows) if rows else ""
 
 
 def _export(run: RunFiles, export: Exported | None, task: str) -> str:
@@ -303,47 +298,7 @@ def _model(named: Named) -> str:
         [escape(n), *(escape(properties.get(n, NOTHING)) for properties in described)]
         for n in names
     ]
-    return table("The model of each run.", ["Part", *_heads(named)], rows) if rows else ""
-
-
-def _config(named: Named) -> str:
-    flat = [dict(_flat(run.tree)) for _, run in named]
-    names = list(dict.fromkeys(name for fields in flat for name in fields))
-    differing = [
-        name for name in names if any(fields.get(name) != flat[0].get(name) for fields in flat)
-    ]
-    data = note(text) if (text := _data(named)) else ""
-    if not differing:
-        return note("The configs are equal.") + data
-    rows = [
-        [escape(n), *(escape(str(fields.get(n, NOTHING))) for fields in flat)] for n in differing
-    ]
-    above = f"{counted(len(differing), 'field')} {'differs' if len(differing) == 1 else 'differ'}."
-    return table(above, ["Field", *_heads(named)], rows) + data
-
-
-def _data(named: Named) -> str:
-    """Returns a sentence on the examples that only some runs have; "" if all have the same ones."""
-    contents = {letter: _content(run) for letter, run in named}
-    if not all(contents.values()) or len(set(contents.values())) == 1:
-        return ""
-    sizes = listed([f"{letter} has {counted(len(c), 'example')}" for letter, c in contents.items()])
-    shared = count(len(frozenset.intersection(*contents.values())))
-    return f"The data differ, too: {sizes}, copies not counted; {shared} of them are in all runs."
-
-
-def _content(run: RunFiles) -> frozenset[str]:
-    digests = (run.data.get("digests") or {}).values()
-    return frozenset(d for of_split in digests for d in of_split or () if isinstance(d, str))
-
-
-def _flat(tree: dict, above: str = "") -> Iterable[tuple[str, Any]]:
-    """Yields the path and value of each field of a config that is not null."""
-    for name, value in tree.items():
-        if isinstance(value, dict) and value:
-            yield from _flat(value, f"{above}{name}.")
-        elif value is not None:
-            yield f"{above}{name}", value
+    return table("The model of each run.", ["Part", *headings(named)], rows) if rows else ""
 
 
 def _time(named: Named) -> str:
@@ -352,4 +307,4 @@ def _time(named: Named) -> str:
     rows = [[escape(p), *(duration(seconds.get(p, math.nan)) for seconds in spent)] for p in phases]
     numeric = range(1, len(named) + 1)
     above = "Time of each phase on the machine of each run. " + provenance.COVERED
-    return table(above, ["Phase", *_heads(named)], rows, numeric)
+    return table(above, ["Phase", *headings(named)], rows, numeric)

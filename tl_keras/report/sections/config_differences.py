@@ -1,0 +1,50 @@
+"""What differs in the configs and the data of several runs."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from tl_keras.report.drawings.markup import escape, note, table
+from tl_keras.report.drawings.words import NOTHING, count, counted, listed
+from tl_keras.report.facts.paired import Named, headings
+from tl_keras.report.read import RunFiles
+
+
+def table_of(named: Named) -> str:
+    """Returns a table of the config fields that differ between runs, as HTML."""
+    flat = [dict(_flat(run.tree)) for _, run in named]
+    names = list(dict.fromkeys(name for fields in flat for name in fields))
+    differing = [
+        name for name in names if any(fields.get(name) != flat[0].get(name) for fields in flat)
+    ]
+    data = note(text) if (text := _data(named)) else ""
+    if not differing:
+        return note("The configs are equal.") + data
+    rows = [
+        [escape(n), *(escape(str(fields.get(n, NOTHING))) for fields in flat)] for n in differing
+    ]
+    above = f"{counted(len(differing), 'field')} {'differs' if len(differing) == 1 else 'differ'}."
+    return table(above, ["Field", *headings(named)], rows) + data
+
+
+def _data(named: Named) -> str:
+    """Returns a sentence on the examples that only some runs have; "" if all have the same ones."""
+    contents = {letter: _content(run) for letter, run in named}
+    if not all(contents.values()) or len(set(contents.values())) == 1:
+        return ""
+    sizes = listed([f"{letter} has {counted(len(c), 'example')}" for letter, c in contents.items()])
+    shared = count(len(frozenset.intersection(*contents.values())))
+    return f"The data differ, too: {sizes}, copies not counted; {shared} of them are in all runs."
+
+
+def _content(run: RunFiles) -> frozenset[str]:
+    digests = (run.data.get("digests") or {}).values()
+    return frozenset(d for of_split in digests for d in of_split or () if isinstance(d, str))
+
+
+def _flat(tree: dict, above: str = "") -> Iterable[tuple[str, Any]]:
+    """Yields the path and value of each field of a config that is not null."""
+    for name, value in tree.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{above}{name}.")
+        elif value is not None:
+            yield f"{above}{name}", value
