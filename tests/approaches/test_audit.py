@@ -59,7 +59,7 @@ def test_audit_lists_bad_files_and_compares_labels(audited):
     assert judge["n"] == 72 and judge["agreement"] > 0.5
     agrees = f"the model that compared them agrees with {judge['agreement']:.1%} of 72 labels"
     assert f"that may be wrong; {agrees}" in lines
-    assert "\nnext: train with cross-validation. 72 pictures are few" in lines
+    assert "\nnext: train with cross-validation. With only 72 pictures, finetune" in lines
     assert lines.splitlines()[-1].startswith("  tl-keras cross_validate --data=")
 
 
@@ -134,7 +134,7 @@ def test_dry_run_describes_the_run_and_writes_nothing(config, tmp_path, capsys, 
     assert "model: MobileNet" in said and "frozen up to" in said
     assert "time: about" in said and "finetune" in said
     assert "disk: run folder" in said
-    assert "advice: 72 images are few: finetune measures on 18 of them" in said
+    assert "advice: With only 72 images, finetune measures the model on 18 of them" in said
     assert said.splitlines()[-1].startswith("  tl-keras cross_validate --data=")
     assert {path.name for path in tmp_path.iterdir()} == {"config.yaml"}
 

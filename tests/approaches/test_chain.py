@@ -82,15 +82,16 @@ def test_compare_reports_the_gain_of_the_chain(quick, quick_run, tmp_path):
     }
     assert found["test"]["difference"] == pytest.approx(scores["chain"] - scores["finetune"])
     advice = [line for line in what_to_do(read(run.workdir)) if "compare.chain" in line.do]
-    assert [line.why.startswith("chain against finetune: ") for line in advice] == [True]
-    assert "chain against finetune: " in run.report.read_text()
+    start = "Score of chain minus score of finetune: "
+    assert [line.why.startswith(start) for line in advice] == [True]
+    assert start in run.report.read_text()
 
 
 @pytest.mark.parametrize(
     ("won", "lost", "advice"),
     [
-        (30, 1, "the chain is better"),
-        (1, 30, "the chain is worse"),
+        (30, 1, "compare.chain: this gives a better model"),
+        (1, 30, "compare.chain: this gives a worse model"),
         (3, 2, "makes no clear difference"),
     ],
 )

@@ -362,16 +362,16 @@ def curve(*accuracies: float) -> list[Learning]:
     [
         ((0.9, 0.9, 0.9, 0.9), 6, "Set more validation examples aside before you decide whether"),
         ((0.9, 0.9, 0.9, 0.9), 99, "Set more validation examples aside before you decide whether"),
-        ((0.9, 0.9, 0.9, 0.9), 100, "Do not label more for the sake of accuracy."),
-        ((0.5, 0.6, 0.7, 0.8), 6, "Label more: up to 160 training examples, and more validation"),
-        ((0.5, 0.6, 0.7, 0.8), 100, "Label more: up to 160 training examples."),
+        ((0.9, 0.9, 0.9, 0.9), 100, "Do not label more examples to raise the accuracy."),
+        ((0.5, 0.6, 0.7, 0.8), 6, "Label more examples: in all 160 training examples, and more"),
+        ((0.5, 0.6, 0.7, 0.8), 100, "Label more examples: in all 160 training examples."),
     ],
 )
 def test_few_validation_examples_do_not_say_that_labels_are_enough(good, accuracies, val, do):
     rewrite(good, data=Counts(val=val), learning_curve=curve(*accuracies), pipeline="compare")
     (line,) = on_approaches.what_to_do(read(good))
     assert line.do.startswith(do)
-    assert ("validation examples are too few to rely on that" in line.why) == (val < 100)
+    assert ("validation examples are too few to rely on this" in line.why) == (val < 100)
 
 
 def model(won: int, lost: int, freeze: float = 0.5) -> ModelRecord:

@@ -162,7 +162,8 @@ def test_an_audit_ends_with_a_command_that_suits_the_number_of_examples(checked)
     last = on_data.what_to_do(read(checked))[-1]
     assert last.do == "Then train with cross-validation."
     assert last.why.startswith(
-        "91 pictures are few: finetune measures on 13 of them, cross-validation on all. You need"
+        "With only 91 pictures, finetune measures the model on 13 of them, cross-validation on "
+        "all. You need"
     )
     assert last.command == (
         "tl-keras cross_validate '--data=/data/my photos' '--workdir=runs/my photos_folds' "
@@ -208,7 +209,7 @@ def test_checks_that_were_not_made_are_named(checked, record, why):
     change(checked, "data.json", quarantined=[], warnings=[])
     unchecked, last = on_data.what_to_do(read(checked))
     assert unchecked.why == why
-    assert last.why.endswith("The checks that were made found nothing wrong.")
+    assert last.why.endswith("The checks that were possible found nothing wrong.")
     assert ("Not searched for" in report(checked)) == ("suspects" in record)
 
 

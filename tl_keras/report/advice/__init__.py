@@ -1,1 +1,1 @@
-"""Gives a verdict and advice on a run, as plain text."""
+"""Writes the report's plain text on whether a model is good enough, and what to do next."""

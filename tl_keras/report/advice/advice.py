@@ -1,4 +1,4 @@
-"""One piece of advice."""
+"""Defines a piece of advice for the report, and tells whether a model is at chance level."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,13 @@ from tl_keras.report.read import RunFiles
 
 @dataclass(frozen=True)
 class Advice:
-    """Something to do, the figures that are the reason, and the command line that does it."""
+    """A piece of advice on a run, as plain text."""
 
-    do: str
-    why: str
-    command: str = ""
+    do: str  # what the user should do
+    why: str  # the reason, with its figures
+    command: str = ""  # the command line that does it; "" if there is none
 
 
 def is_chance(run: RunFiles) -> bool:
-    """Whether the model is not shown to be better than always giving the most frequent answer."""
+    """Returns True if the model may be no better than always giving the most frequent answer."""
     return figures.against_majority(run) in ("chance", "open")

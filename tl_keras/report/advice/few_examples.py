@@ -13,8 +13,9 @@ FOLDS = 5  # examples that each class needs for the usual number of folds
 
 
 def cross_validation(n: int, tree: Mapping[str, Any], findings: Mapping[str, Any]) -> str:
-    """Returns the command line of `cross_validate`; "" if the data are not few or have a class
-    that is too small for folds.
+    """Returns the command line of `cross_validate` if there are fewer than `FEW` labelled examples.
+
+    Returns "" for more examples, or if a class has fewer than `FOLDS` examples.
 
     Args:
       n: number of labelled examples.
@@ -28,14 +29,14 @@ def cross_validation(n: int, tree: Mapping[str, Any], findings: Mapping[str, Any
 
 
 def sentence(n: int, measured: int, nouns: tuple[str, str]) -> str:
-    """Returns why cross-validation suits few examples.
+    """Returns the sentence that recommends cross-validation for few examples.
 
     Args:
       n: number of labelled examples.
-      measured: how many of them `finetune` would measure on.
+      measured: number of these examples that `finetune` would hold out to measure the model.
       nouns: singular and plural noun for an example.
     """
     return (
-        f"{counted(n, *nouns)} are few: finetune measures on {count(measured)} of them, "
-        "cross-validation on all."
+        f"With only {counted(n, *nouns)}, finetune measures the model on {count(measured)} of "
+        "them, cross-validation on all."
     )

@@ -1,4 +1,4 @@
-"""Recommends one of the compared approaches, with reasons, as plain text."""
+"""Recommends one of the approaches that `compare` ran, with reasons, as plain text."""
 
 import math
 from collections.abc import Sequence
@@ -26,10 +26,10 @@ FEW = 100  # validation examples; with fewer, the learning curve cannot show so 
 
 
 def headline(run: RunFiles) -> str:
-    """Returns the recommended approach and its score as one line."""
+    """Returns one line: the recommended approach, its main metric, and the 95% interval."""
     best = run.result.recommended.best if run.result.recommended else None
     if not best:
-        return "No approach can be recommended: they have no validation examples in common"
+        return "No approach can be recommended: the approaches share no validation examples"
     record = approaches_of(run).get(best)
     scores = (record.test or record.val if record else None) or MainScores()
     split = "test" if record and record.test else "validation"
@@ -40,7 +40,7 @@ def headline(run: RunFiles) -> str:
 
 
 def what_to_do(run: RunFiles) -> list[Advice]:
-    """Returns the recommendation, reasons to doubt it, and whether more labels would help."""
+    """Returns advice: which approach to use, why to doubt that, and whether to label more."""
     return [*on_unread(run), *_take(run), *_noise(run), *_test(run), *_chain(run), *_learning(run)]
 
 
@@ -50,11 +50,11 @@ def _take(run: RunFiles) -> list[Advice]:
     if not best:
         return []
     worse = [name for name, difference in val.against.items() if difference.interval[0] > 0]
-    beyond = f", and better than {listed(worse)} beyond chance" if worse else ""
+    better = f" Its lead over {listed(worse)} is more than chance explains." if worse else ""
     record = approaches_of(run).get(best)
     why = (
         f"It {tasks.of(run.task, 'words').BEST} on the {count(val.n)} validation examples that all "
-        f"approaches answered{beyond}. "
+        f"approaches answered.{better} "
         f"Training took {duration(record.training if record else None)}."
     )
     do = f"Use the approach {best} ({title(run, best)}), in the folder {run.name}/{best}."
@@ -64,30 +64,37 @@ def _take(run: RunFiles) -> list[Advice]:
 def _noise(run: RunFiles) -> list[Advice]:
     recommended = run.result.recommended or Recommended()
     against = (recommended.val or NOWHERE).against
-    level = [name for name, difference in against.items() if difference.interval[0] <= 0]
-    if not level:
+    undecided = [name for name, difference in against.items() if difference.interval[0] <= 0]
+    if not undecided:
         return []
-    spent = {name: record.training for name, record in approaches_of(run).items()}
-    quick = min(level, key=lambda name: spent.get(name) or math.inf)
-    why = f"On the validation examples, the difference from {listed(level)} may be chance"
-    if spent.get(quick, math.inf) < 0.5 * spent.get(recommended.best, 0):
-        behind = against[quick]
+    seconds = {name: record.training for name, record in approaches_of(run).items()}
+    fastest = min(undecided, key=lambda name: seconds.get(name) or math.inf)
+    why = (
+        f"On the validation examples, the lead of {recommended.best} over {listed(undecided)} may "
+        "be chance"
+    )
+    if seconds.get(fastest, math.inf) < 0.5 * seconds.get(recommended.best, 0):
+        behind = against[fastest]
         return [
             Advice(
-                f"Or use {quick}, which trains faster and may be as good.",
-                f"{why}. Training {quick} takes {duration(spent[quick])} instead of "
-                f"{duration(spent[recommended.best])}; its score is "
-                f"{gap(run, behind.difference)} lower (95% interval "
+                f"Or use {fastest}, which trains faster and may be as good.",
+                f"{why}. Training {fastest} takes {duration(seconds[fastest])} instead of "
+                f"{duration(seconds[recommended.best])}; its validation score is "
+                f"{gap(run, behind.difference)} lower (95% interval of the difference "
                 f"{between(run, behind.interval)}).",
             )
         ]
-    do = "Measure on more examples before you rely on this recommendation."
+    do = "Measure the approaches on more examples before you rely on this recommendation."
     return [Advice(do, f"{why}.")]
 
 
 def _test(run: RunFiles) -> list[Advice]:
-    """Returns a warning if the test split, which chose nothing, shows another approach ahead."""
-    test = (run.result.recommended or Recommended()).test or NOWHERE
+    """Returns a warning if another approach is clearly better on the test split.
+
+    The recommendation depends only on the validation split.
+    """
+    recommended = run.result.recommended or Recommended()
+    test = recommended.test or NOWHERE
     better = {
         name: difference for name, difference in test.against.items() if difference.interval[1] < 0
     }
@@ -96,16 +103,17 @@ def _test(run: RunFiles) -> list[Advice]:
     name = min(better, key=lambda name: better[name].difference)
     return [
         Advice(
-            f"Doubt this recommendation: on the test split {name} is better.",
-            f"{name} is ahead by {gap(run, -better[name].difference)} on {count(test.n)} test "
-            "examples, which is beyond chance. The validation split was too small to show it. If "
-            "you choose by the test split now, measure the chosen model on new examples.",
+            f"Doubt this recommendation: on the test split, {name} is better.",
+            f"On {count(test.n)} test examples, {name} scores "
+            f"{gap(run, -better[name].difference)} higher than {recommended.best}, which is more "
+            "than chance explains. The validation split was too small to show this. If you choose "
+            "by the test split now, measure the chosen model on new examples.",
         )
     ]
 
 
 def _chain(run: RunFiles) -> list[Advice]:
-    """Returns whether it helps to start from the earlier run, `compare.chain`."""
+    """Returns advice on whether to start training from the earlier run `compare.chain`."""
     chain = run.result.chain or {}
     gains = [
         f"{gap(run, chain[split].difference)} on {count(chain[split].n)} {word} "
@@ -116,12 +124,12 @@ def _chain(run: RunFiles) -> list[Advice]:
     if not gains:
         return []
     low, high = chain["val" if "val" in chain else "test"].interval
-    do = "It makes no clear difference whether you start from the earlier run (compare.chain)."
+    do = "It makes no clear difference whether training starts from the earlier run compare.chain."
     if low > 0:
-        do = "Start from the earlier run (compare.chain): the chain is better."
+        do = "Start training from the earlier run compare.chain: this gives a better model."
     elif high < 0:
-        do = "Do not start from the earlier run (compare.chain): the chain is worse."
-    return [Advice(do, f"chain against finetune: {' and '.join(gains)}.")]
+        do = "Do not start training from the earlier run compare.chain: this gives a worse model."
+    return [Advice(do, f"Score of chain minus score of finetune: {' and '.join(gains)}.")]
 
 
 def _learning(run: RunFiles) -> list[Advice]:
@@ -131,31 +139,44 @@ def _learning(run: RunFiles) -> list[Advice]:
     n, gain = expected
     val = figures.split_size(run, "val")
     forecast = (
-        f"The learning curve of the head predicts {points(gain)} more on validation from twice as "
-        f"many training examples ({count(n)})"
+        f"The learning curve, for which only heads were trained, predicts that {count(n)} training "
+        f"examples, twice as many, raise the validation score by {points(gain)}"
     )
     if val is not None and val < FEW:
         do = "Set more validation examples aside before you decide whether to label more."
         if gain >= WORTH:
-            do = f"Label more: up to {count(n)} training examples, and more validation examples."
+            do = (
+                f"Label more examples: in all {count(n)} training examples, and more validation "
+                "examples."
+            )
         few = f"{counted(val, 'validation example')} {'is' if val == 1 else 'are'} too few"
-        return [Advice(do, f"{forecast}, but {few} to rely on that.")]
+        return [Advice(do, f"{forecast}, but {few} to rely on this forecast.")]
     if gain < WORTH:
-        return [Advice("Do not label more for the sake of accuracy.", f"{forecast}.")]
-    return [Advice(f"Label more: up to {count(n)} training examples.", f"{forecast}.")]
+        return [Advice("Do not label more examples to raise the accuracy.", f"{forecast}.")]
+    return [Advice(f"Label more examples: in all {count(n)} training examples.", f"{forecast}.")]
 
 
 def accuracies(run: RunFiles) -> list[tuple[int, float]]:
-    """Returns the learning curve: numbers of training examples, and a head's main metric."""
+    """Returns the points of the learning curve, by number of training examples.
+
+    Each point is (number of training examples, main metric of a head trained on them).
+    """
     curve = [point for point in run.result.learning_curve or [] if point.n > 0]
     return [(point.n, point[run.main]) for point in curve if is_number(point.get(run.main))]
 
 
 def more(curve: Sequence[tuple[int, float]]) -> tuple[int, float] | None:
-    """Returns twice the number of training examples, and the accuracy that they would add.
+    """Forecasts the gain in accuracy from twice as many training examples.
 
     The gain comes from a power law of the errors (arXiv 1712.00409), fitted to the points of the
-    curve. Returns None if fewer than three points have errors.
+    curve.
+
+    Args:
+      curve: points of the learning curve, see `accuracies`.
+
+    Returns:
+      (twice the number of training examples, gain in accuracy, 0..1); None if fewer than three
+      points have an accuracy below 1.
     """
     known = [(math.log(n), math.log(1 - accuracy)) for n, accuracy in curve if accuracy < 1]
     if len(known) < 3:

@@ -1,4 +1,4 @@
-"""Headline and advice for the page of an audit, where no model was trained yet. Plain text."""
+"""Writes the headline and the advice for the report of an audit, a data check without training."""
 
 import re
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from tl_keras.report.sections import findings
 
 
 def headline(run: RunFiles) -> str:
-    """Returns the numbers of examples, classes, findings and warnings as one line."""
+    """Returns one line: how many examples, classes, findings and warnings there are."""
     splits = (run.data.get("splits") or {}).values()
     n = sum(len(files) for files in splits) or _examined(run)
     number = findings.number(run) + len(figures.quarantined(run))
@@ -25,33 +25,39 @@ def headline(run: RunFiles) -> str:
 
 
 def _examined(run: RunFiles) -> int:
-    """Returns how many examples the data check counted."""
+    """Returns how many examples the data check examined; 0 if it recorded no number."""
     parts = [run.findings.get(key) or {} for key in part(run.modality, "show").ODD]
     return max((measured.get("n", 0) for measured in parts), default=0)
 
 
 def _in_classes(run: RunFiles) -> str:
-    """Returns how many classes the data have, or "" if answers have no names."""
+    """Returns the phrase " in N classes"; "" for tasks without classes, such as regression."""
     names, (one, many) = run.data.get("classes") or [], run.answer_nouns
     return f" in {counted(len(names), one, many)}" if names or run.counts_right else ""
 
 
 def what_to_do(run: RunFiles) -> list[Advice]:
-    """Returns advice on the findings, the most urgent first."""
+    """Returns advice on the findings of the data check, the most urgent first.
+
+    The last advice is to train, or to repair the data if training would refuse them.
+    """
     rules = (*(_on_warnings, on_quarantined, on_leaks, on_twins, on_suspects), _on_rare, _on_odd)
     lines = [advice for rule in rules for advice in rule(run)]
     unchecked = list(_on_unchecked(run))
     if any(map(REFUSED.match, _warnings(run))):
-        last = "Until then, finetune refuses to train on these data: see the first warning above."
-        return [*lines, *unchecked, Advice("Repair the data, then audit them again.", last)]
+        why = "finetune refuses to train on these data as they are: see the first warning above."
+        return [*lines, *unchecked, Advice("Repair the data, then audit them again.", why)]
     why = NOTHING_IN_CHECKED if unchecked else NOTHING_FOUND
     if lines:
-        why = "You need not settle every finding first: a first run shows whether the rest do harm."
+        why = (
+            "You need not repair everything first: the score of a first model shows whether the "
+            "remaining findings do harm."
+        )
     return [*lines, *unchecked, _train(run, "Then train" if lines else "Train", why)]
 
 
 def _train(run: RunFiles, do: str, why: str) -> Advice:
-    """Returns the last advice, with the command that suits the number of examples."""
+    """Returns the advice to train: by `cross_validate` if examples are few, else by `finetune`."""
     sizes = {name: len(files) for name, files in (run.data.get("splits") or {}).items()}
     n, measured = sum(sizes.values()), sizes.get("test") or sizes.get("val") or 0
     line = few_examples.cross_validation(n, run.tree, run.findings)
@@ -62,7 +68,7 @@ def _train(run: RunFiles, do: str, why: str) -> Advice:
 
 
 NOTHING_FOUND = "The data check found nothing wrong."
-NOTHING_IN_CHECKED = "The checks that were made found nothing wrong."
+NOTHING_IN_CHECKED = "The checks that were possible found nothing wrong."
 # A warning that makes training refuse the data begins with the config field that it concerns.
 REFUSED = re.compile(r"data(\.\w+)?: ")
 
@@ -76,7 +82,7 @@ def _on_warnings(run: RunFiles) -> Iterable[Advice]:
     if warnings:
         more = ""
         if len(warnings) > 3:
-            more = f" The section Data has {count(len(warnings) - 3)} more."
+            more = f" The section Data lists {counted(len(warnings) - 3, 'more warning')}."
         yield Advice(
             f"Read {counted(len(warnings), 'warning')} first.",
             " ".join(f"{warning.rstrip('.')}." for warning in warnings[:3]) + more,
@@ -94,7 +100,8 @@ def _on_rare(run: RunFiles) -> Iterable[Advice]:
         names = [f"{quoted(entry.get('class'))} ({count(entry.get('n'))})" for entry in rare]
         yield Advice(
             f"Add {run.example_nouns[1]} of {listed(names)}.",
-            "A model can hardly learn from so few examples, and a score on them means little.",
+            f"A model can hardly learn a {run.answer_nouns[0]} from so few examples, and a score "
+            "measured on them means little.",
         )
 
 
