@@ -474,12 +474,13 @@ def test_report_of_an_unfinished_run_says_so(tmp_path, capsys):
 def test_report_prints_why_no_file_can_be_shipped(tmp_path, capsys):
     workdir = make_run(tmp_path / "run")
     file = workdir / "result.json"
-    shipped = {"format": None, "status": "no LiteRT file is within its tolerance"}
+    shipped = {"format": None, "status": "no LiteRT file passed its comparison with model.keras"}
     write_json(file, {**json.loads(file.read_text()), "shipped": shipped})
     assert cli.main(["report", str(workdir)]) == 0
     said = capsys.readouterr()
     assert said.out == f"{workdir}/report.html\n"
-    assert said.err == "tl-keras: model.tflite: no LiteRT file is within its tolerance\n"
+    reason = "no LiteRT file passed its comparison with model.keras"
+    assert said.err == f"tl-keras: model.tflite: {reason}\n"
 
 
 def test_comparison_of_several_runs_is_written_to_the_current_folder(tmp_path, monkeypatch, capsys):

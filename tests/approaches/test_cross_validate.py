@@ -81,7 +81,7 @@ def test_log_has_no_score_of_examples_that_trained_the_model(untested):
     n = len(rows(run.workdir / "fold_0"))
     for name, entry in run.result["export"].items():
         line = next(line for line in lines if line.startswith(f"export {name}: "))
-        agreement = f"agreement {entry['agreement']:.3f} with the model on {n} examples"
+        agreement = f"same answer as model.keras for {entry['agreement']:.1%} of {n} examples"
         assert line.endswith(f" MB, {agreement}, ok")
 
 

@@ -19,23 +19,26 @@ def choose(
 ) -> Shipped:
     """Returns the format to ship and a status; the format is None if no file is good enough.
 
-    Candidates are the LiteRT files that are within their tolerance, `export.max_bytes` and
-    `export.max_latency_ms`, and that need no repair according to validation. If none of them meets
-    the last condition, the files with the lowest loss on validation are candidates. Of the
-    candidates that are nearly as small as the smallest, the fastest is chosen: on many devices,
-    small files differ more in speed than in size.
+    The choice has three steps:
+
+    1. A LiteRT file can be chosen if its status is "ok" and it is within `export.max_bytes` and
+       `export.max_latency_ms`.
+    2. Of these files, those with an acceptable loss on validation remain (`is_sound` of the task).
+       If no file's loss is acceptable, the files with the lowest loss remain.
+    3. Of these files, those at most `NEARLY` times as large as the smallest remain, and the fastest
+       of them is chosen: on many devices, small files differ more in speed than in size.
 
     Args:
-      entries: `export` of result.json, by format.
-      smaller: what to change for a smaller file, as in "another model.backbone".
-      faster: what to change for a faster file, as in "a smaller image.size".
+      entries: the field `export` of result.json: the measurements of each exported file, by format.
+      smaller: for the message, changes that make a file smaller, as in "another model.backbone".
+      faster: for the message, changes that make a file faster, as in "a smaller image.size".
     """
     files = {name: entry for name, entry in entries.items() if name not in NOT_LITERT}
     accepted = {name: entry for name, entry in files.items() if entry.status == OK}
     if not files:
         return Shipped(format=None, status=OK)
     if not accepted:
-        return Shipped(format=None, status="no LiteRT file is within its tolerance")
+        return Shipped(format=None, status="no LiteRT file passed its comparison with model.keras")
     within = {name: entry for name, entry in accepted.items() if _excess(entry, config) <= 1}
     if not within:
         return Shipped(format=None, status=_over_limits(accepted, config, smaller, faster))
@@ -52,7 +55,7 @@ def choose(
 
 
 def _excess(entry: Exported, config: ExportConfig) -> float:
-    """Returns the largest ratio of a file's size or latency to its limit; at least 1."""
+    """Returns size / limit or latency / limit, whichever is larger; 1 if both limits are met."""
     ratios = [1.0]
     if config.max_bytes is not None:
         ratios.append(entry.bytes / config.max_bytes)
@@ -67,13 +70,13 @@ def _over_limits(
     smaller: Sequence[str],
     faster: Sequence[str],
 ) -> str:
-    """Returns which limits no file keeps, and what to do about them, in two sentences.
+    """Returns two sentences: which limits no file meets, and what to do about it.
 
-    The summary shows only the first sentence, see `Shipped.reason`.
+    The summary of a run shows only the first sentence, see `Shipped.reason`.
     """
     missed = _missed(accepted, config)
     reason = "; ".join(missed.values())
-    if not missed:  # Some file keeps one limit, and another file keeps the other limit.
+    if not missed:  # Some file meets one limit, and another file meets the other limit.
         missed = dict.fromkeys(("max_bytes", "max_latency_ms"), "")
         name = min(accepted, key=lambda k: _excess(accepted[k], config))
         reason = (
@@ -91,7 +94,10 @@ def _over_limits(
 
 
 def _missed(accepted: Mapping[str, Exported], config: ExportConfig) -> dict[str, str]:
-    """Returns, by name of a limit that no file keeps, by how much the best file misses it."""
+    """Returns `{limit: sentence}` for each limit that no file meets.
+
+    The sentence compares the smallest or fastest file with the limit.
+    """
     missed = {}
     name = min(accepted, key=lambda k: accepted[k].bytes)
     if config.max_bytes is not None and accepted[name].bytes > config.max_bytes:

@@ -1,4 +1,4 @@
-"""The description inside an exported file, its label file, and the examples to measure it on."""
+"""The description and the label file inside an exported file; examples to measure the file on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,8 +19,9 @@ class Description:
     Attributes:
       name: name of the model.
       text: what the model does.
-      settings: config section of the modality, which says how examples are prepared.
-      labels: names of the answers, in the order of the outputs; empty if answers have no names.
+      settings: the config section that says how examples are prepared, such as `image`.
+      labels: names of the classes, in the order of the model's output; empty for tasks such as
+        regression, whose answers have no names.
       version: `export.version`.
       author: `export.author`.
       license: `export.license`.
@@ -48,8 +49,8 @@ class Examples:
 
     Attributes:
       inputs: the prepared examples.
-      paths: their original files; None for examples that are embedded in the package.
-      split: name of their split: `test`, or `val` without a test split.
+      paths: the original file of each example; None if the package generates the examples.
+      split: the split that the examples are from: `test`, or `val` if there is no test split.
     """
 
     inputs: Inputs

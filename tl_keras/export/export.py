@@ -1,4 +1,4 @@
-"""Writes every export format, loads it back, compares it with model.keras, repairs it if needed."""
+"""Writes a file for each export format, compares it with model.keras, repairs it if needed."""
 
 import shutil
 import tempfile
@@ -25,16 +25,21 @@ FEW = 8  # calibration examples for a file of which only size and latency are me
 
 
 def export(subject: Subject, writing: Writing, judge: Subject | None = None) -> dict[str, Exported]:
-    """Writes every format of `export.formats` to `writing.folder`; returns `export` of result.json.
+    """Writes a file for each format of `export.formats`, and compares it with the model.
 
-    The status of a file within its tolerance is "ok". The status of any other file says by how much
-    it misses the tolerance, and its name contains `.rejected`.
+    A file is "ok" if its answers differ from those of the model by no more than the config section
+    `export` allows. The status of any other file says by how much it differs, or why it could not
+    be measured, and the name of the file contains `.rejected`.
 
     Args:
       subject: the model to export.
-      judge: another model with the same layers, whose validation set was not used to train it. The
-        loss of quantised files is measured with this model if the validation set of `subject` was
-        used to train `subject`. None to measure it with `subject`.
+      judge: another model with the same layers, which was not trained on its validation examples.
+        Needed if `subject` was trained on its own: then files of the judge are quantised in the
+        same way, and their loss decides about the files of `subject`. None if the loss of the files
+        of `subject` itself decides.
+
+    Returns:
+      The field `export` of result.json: the measurements of each file, by format.
 
     Raises:
       ValueError: the model needs operators that LiteRT lacks.
@@ -72,7 +77,10 @@ def export(subject: Subject, writing: Writing, judge: Subject | None = None) -> 
 
 @contextmanager
 def unfinished(folder: Path) -> Iterator[Path]:
-    """Yields a temporary folder inside `folder`, for files that are moved into place at the end."""
+    """Yields a new temporary folder inside `folder`, and removes it with its content at the end.
+
+    The caller moves finished files out of it, see `put_in_place`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=folder))
     try:
@@ -82,11 +90,11 @@ def unfinished(folder: Path) -> Iterator[Path]:
 
 
 def put_in_place(new: Path, folder: Path, made: dict[str, Exported], others: Sequence[str]) -> None:
-    """Moves the files of an export from `new` to `folder` and replaces those of an earlier export.
+    """Moves exported files from `new` to `folder`, and replaces files of an earlier export there.
 
     Args:
-      made: the result of `export`.
-      others: names of further files and folders to move.
+      made: the result of `export`: its files are moved.
+      others: names of other files and folders in `new` that are moved, too.
     """
     for name in [*(Path(entry.path).name for entry in made.values()), *others]:
         if (folder / name).is_dir():  # A rename cannot replace an existing folder.
@@ -107,12 +115,12 @@ def remove(path: Path) -> None:
 def size_and_latency(
     model: keras.Model, inputs: dict[str, Inputs], name: str, task: str = tasks.DEFAULT
 ) -> dict[str, float]:
-    """Returns `bytes` and `latency_ms` (median, one thread) of a model's LiteRT file.
+    """Returns `bytes` and `latency_ms` (median, one thread) of the LiteRT file of a model.
 
-    Both depend on the architecture, not on the weights.
+    The model need not be trained, because both depend on its architecture only.
 
     Args:
-      name: name of the export format.
+      name: name of a LiteRT format, such as `int8`.
     """
     with tempfile.TemporaryDirectory() as temporary:
         few = litert.calibration_examples(inputs["train"], FEW, task)
@@ -137,6 +145,6 @@ def _log(name: str, result: Exported, task: str, subject: Subject) -> None:
     if main in result and not subject.trained_on_last:
         measured = f", {main.replace('_', ' ')} {result[main]:.3f}"
     elif result.agreement is not None:
-        measured = f", agreement {result.agreement:.3f} with the model on {result.n} examples"
+        measured = f", same answer as model.keras for {result.agreement:.1%} of {result.n} examples"
     size = result.bytes / 1e6
     logging.info("export %s: %.2f MB%s, %s%s", name, size, measured, result.status, repaired)

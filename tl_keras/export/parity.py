@@ -1,4 +1,4 @@
-"""Loads an exported file back, runs it on real examples, and measures its speed and memory."""
+"""Loads an exported file, runs it on real examples, and measures its speed and memory."""
 
 import time
 from collections.abc import Callable
@@ -26,7 +26,7 @@ MOST_AT_ONCE = 8  # interpreters in parallel; each holds its own copy of weights
 
 
 def load_saved_model(folder: Path) -> Runner:
-    """Returns a function that runs the signature `serve` of a SavedModel."""
+    """Returns a function that runs the signature `serve` of a SavedModel on prepared examples."""
     with not_a_pattern(folder) as path:
         loaded = tf.saved_model.load(str(path))
 
@@ -41,14 +41,18 @@ def load_saved_model(folder: Path) -> Runner:
 
 
 def load_interpreter(file: Path, threads: int = 1) -> Interpreter:
-    """Returns an interpreter of a LiteRT file with its tensors allocated."""
+    """Loads a LiteRT file and returns its interpreter, ready to run."""
     interpreter = Interpreter(str(file), num_threads=threads)
     interpreter.allocate_tensors()
     return interpreter
 
 
 def run_once(interpreter: Interpreter, example: np.ndarray) -> Outputs:
-    """Runs a file on one prepared example; returns its outputs, with integers dequantised."""
+    """Runs a LiteRT file on one prepared example.
+
+    Returns:
+      `{output name: array}` for this example. Quantised outputs are converted to floats.
+    """
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], example[None])
     interpreter.invoke()
     outputs = {}
@@ -60,9 +64,9 @@ def run_once(interpreter: Interpreter, example: np.ndarray) -> Outputs:
 
 
 def load_litert(file: Path, silent: bool = False) -> Runner:
-    """Returns a function that runs a LiteRT file, with one example at a time on each core.
+    """Returns a function that runs a LiteRT file on prepared examples, one at a time on each core.
 
-    Several threads per example would gain little if only weights are quantised.
+    Running one example on several threads would gain little if only weights are quantised.
 
     Args:
       silent: whether to show no progress bar.
@@ -95,7 +99,7 @@ def _invoke(interpreter: Interpreter, example: np.ndarray) -> Outputs:
 
 
 def latency(file: Path, inputs: Inputs, threads: int = 1) -> Latency:
-    """Measures the milliseconds per example, in 50 runs after 5 unmeasured ones."""
+    """Measures the milliseconds for one example in 50 runs, after 5 runs to warm up."""
     loaded = load_interpreter(file, threads)
     example = next(batches.evaluation(inputs, 1).as_numpy_iterator())[0]
     seconds = []
@@ -109,11 +113,11 @@ def latency(file: Path, inputs: Inputs, threads: int = 1) -> Latency:
 
 
 def arena_bytes(content: bytes) -> int | None:
-    """Returns the bytes that LiteRT's own kernels need for activations and unpacked weights.
+    """Returns the bytes of memory for activations and unpacked weights while a LiteRT file runs.
 
-    Returns None if the size of a tensor is known only when the file runs. The figure comes from the
-    addresses that the interpreter gives its tensors. Temporary memory of kernels, and memory of a
-    delegate such as XNNPACK, are not included.
+    This holds for LiteRT's built-in kernels. It is computed from the addresses that the interpreter
+    gives to its tensors. Temporary memory of kernels, and memory of a delegate such as XNNPACK, are
+    not included. Returns None if the size of some tensor is unknown before the file runs.
     """
     model = flatbuffer.read(content)
     interpreter = Interpreter(
@@ -142,9 +146,9 @@ def arena_bytes(content: bytes) -> int | None:
 
 
 def float_operators(content: bytes) -> dict[str, int]:
-    """Returns the number of operators with a float input or output, by kind.
+    """Returns the number of operators of each kind that have a float input or output.
 
-    Operators that quantise or dequantise are left out, because they do no arithmetic.
+    Operators that only convert between floats and integers are not counted.
     """
     model = flatbuffer.read(content)
     graph = model.subgraphs[0]

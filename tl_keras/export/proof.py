@@ -1,4 +1,4 @@
-"""Checks an exported file: loads it back, judges it on val, repairs it, and measures it on test."""
+"""Checks an exported file: runs it on val, repairs it if it loses too much, measures it on test."""
 
 import functools
 from collections.abc import Callable, Collection, Sequence
@@ -34,9 +34,12 @@ class Subject:
     Attributes:
       model: maps a prepared example to an answer.
       inputs: prepared examples of train (to calibrate), val (to judge) and test (to report).
-      reference: the model's own answers on val and, if there is one, on test.
-      on: what `val` contains, in words, as in "loses 0.02 of accuracy on validation".
-      trained_on_val: whether the model was trained on `val`, so that its score there means nothing.
+      reference: the model's own answers, `{split: (examples, ...)}`: on val, and on test if there
+        is a test split.
+      on: words for the examples of `val` in messages: `validation` in "loses 0.02 of accuracy on
+        validation".
+      trained_on_val: whether the model was trained on `val`. If so, its score on `val` is not
+        reported, because it says nothing about new examples.
     """
 
     model: keras.Model
@@ -47,12 +50,12 @@ class Subject:
 
     @property
     def last(self) -> str:
-        """Returns the split on which files are reported: test, or val without a test split."""
+        """The split on which files are measured for the report: test if there is one, else val."""
         return "test" if "test" in self.reference else "val"
 
     @property
     def trained_on_last(self) -> bool:
-        """Returns whether the model was trained on the examples on which files are reported."""
+        """Whether the model was trained on the examples on which its files are measured."""
         return self.trained_on_val and self.last == "val"
 
 
@@ -61,11 +64,12 @@ class Writing:
     """The settings that all files of an export share.
 
     Attributes:
-      decode: turns the content of an example's file into the model's input, for `serve_encoded` of
-        the SavedModel.
-      about: description that is written into the files.
+      decode: converts the content of an example's file to the prepared example; the SavedModel's
+        signature `serve_encoded` contains it.
+      about: the description of the model that is written into the files.
       config: the config section `export`.
-      threshold: threshold of the output `abstain`; None without this output.
+      threshold: lowest probability of a class that remains possible, for the output `abstain`; None
+        if the files have no such output.
       folder: temporary folder to which files are written first.
       task: name of the task.
     """
@@ -79,12 +83,12 @@ class Writing:
 
     @property
     def output(self) -> str:
-        """Returns the name of the output with the answer."""
+        """The name of the output that holds the model's answer, such as `probabilities`."""
         return tasks.of(self.task, "layer").OUTPUT
 
     @property
     def abstains(self) -> Abstains | None:
-        """Returns the function that computes the output `abstain`; None without a threshold."""
+        """The function that computes the output `abstain` from answers; None if there is none."""
         if self.threshold is None:
             return None
         abstains = tasks.of(self.task, "abstain").abstains
@@ -92,22 +96,26 @@ class Writing:
 
     @property
     def judged(self) -> ModuleType:
-        """Returns the task's module that measures how much a file loses."""
+        """The task's module `exports`, which measures how much worse a file is than the model."""
         return tasks.of(self.task, "exports")
 
     def is_sound(self, verdict: FileLoss) -> bool:
-        """Returns whether a file with this verdict needs no repair."""
+        """Returns whether the loss of a file is acceptable, so that the file needs no repair.
+
+        Args:
+          verdict: the loss of the file on validation.
+        """
         return self.judged.is_sound(verdict, self.config.max_accuracy_drop)
 
 
 @dataclass(frozen=True)
 class Other:
-    """A format whose files the LiteRT interpreter cannot open.
+    """How to write and load a format other than LiteRT: SavedModel or ONNX.
 
     Attributes:
-      file: name of the file or folder.
+      file: name of the file or folder inside `export/`.
       write: writes a model to a path.
-      load: opens a path; see `parity.Runner`.
+      load: returns a function that runs the file or folder at a path, see `parity.Runner`.
     """
 
     file: str
@@ -130,20 +138,29 @@ OTHERS = {
 
 
 def file_name(name: str, rejected: bool = False) -> str:
-    """Returns the name of a format's file or folder."""
+    """Returns the name of the file or folder of a format, such as `model_int8.tflite`.
+
+    Args:
+      name: the format.
+      rejected: whether the file was rejected; its name then contains `.rejected`.
+    """
     path = Path(OTHERS[name].file if name in OTHERS else f"model_{name}.tflite")
     return f"{path.stem}{REJECTED}{path.suffix}" if rejected else path.name
 
 
 def write(content: bytes, name: str, writing: Writing) -> Path:
-    """Writes the LiteRT file of the format `name` with metadata, and returns its path."""
+    """Adds metadata to the content of a LiteRT file, writes the file and returns its path."""
     path = writing.folder / file_name(name)
     path.write_bytes(metadata.add(content, writing.about))
     return path
 
 
 def not_litert(name: str, subject: Subject, writing: Writing) -> Exported:
-    """Writes and checks a file of `OTHERS`; returns its entry of `export` in result.json."""
+    """Writes a SavedModel or ONNX file and compares it with the model.
+
+    Returns:
+      The entry of the file in the field `export` of result.json.
+    """
     path = writing.folder / file_name(name)
     with quiet():
         OTHERS[name].write(subject.model, path, writing)
@@ -151,9 +168,9 @@ def not_litert(name: str, subject: Subject, writing: Writing) -> Exported:
 
 
 def unproved(path: Path) -> Exported:
-    """Returns the entry of a file that needs TensorFlow's operators (Flex) and cannot be run here.
+    """Returns the entry in result.json of a LiteRT file that needs Flex, which cannot be run here.
 
-    The LiteRT package on PyPI does not contain these operators.
+    Flex are operators of TensorFlow itself. The LiteRT package on PyPI does not contain them.
     """
     content = path.read_bytes()
     return Exported(
@@ -167,9 +184,10 @@ def unproved(path: Path) -> Exported:
 
 
 def exact(name: str, path: Path, subject: Subject, writing: Writing) -> Exported:
-    """Returns the entry of a file whose answers may differ from the model's only by rounding.
+    """Compares a file that is not quantised with the model; returns its entry in result.json.
 
-    The file is rejected if any answer differs by more than `export.max_difference`.
+    Such a file differs from the model only by rounding. It is rejected if any answer on validation
+    differs by more than `export.max_difference`.
     """
     answers, entry = _run(name, path, subject, writing, {"val", subject.last})
     bound = writing.config.max_difference
@@ -178,8 +196,8 @@ def exact(name: str, path: Path, subject: Subject, writing: Writing) -> Exported
     status = (
         OK
         if difference <= bound
-        else f"{writing.judged.ANSWERS} differ by up to {difference:.2g}, which is over "
-        f"export.max_difference {bound:g}"
+        else f"{writing.judged.ANSWERS} differ by up to {difference:.2g} from those of "
+        f"model.keras, which is over export.max_difference {bound:g}"
     )
     return Exported(**entry, val=_on_validation(answers["val"], subject, writing), status=status)
 
@@ -190,13 +208,15 @@ def quantised(
     judge: tuple[Subject, Converted],
     writing: Writing,
 ) -> Exported:
-    """Returns the entry of a quantised file, judged by its loss on validation.
+    """Writes a quantised file, repairs it if needed, and returns its entry in result.json.
 
-    If the file loses too much, the operators that cost most stay float.
+    If the file is much worse than the model on validation, it is repaired: operators stay float,
+    those first whose quantisation changes the answers most.
 
     Args:
       subject: the model to export, and its float32 file.
-      judge: the model on which the loss is measured, and its float32 file.
+      judge: the model whose quantised file decides about repair and status, and its float32 file;
+        the same as `subject`, or see `export.export`.
     """
     bound = writing.config.max_accuracy_drop
     model, converted = subject
@@ -206,9 +226,11 @@ def quantised(
     kept: tuple[int, ...] = ()
     steps: list[RepairStep] = []
     if not writing.is_sound(verdict):
+        main = tasks.of(writing.task, "names").MAIN.replace("_", " ")
         logging.info(
-            "export %s: loses too much (%.3f) on %s; repairing it by keeping operators float",
-            *(name, verdict.lost, verdict.on),
+            "export %s: on %s, this file loses %.3f of %s, and its answers differ from those of "
+            "model.keras by %.3f on average; repairing it: some operators stay float",
+            *(name, verdict.on, verdict.lost, main, verdict.moved),
         )
         repaired = _repair(name, *judge, verdict, writing)
         kept, steps, verdict = repaired.kept, repaired.steps, repaired.verdict
@@ -262,7 +284,7 @@ def _repair(
 
 
 def layer_name(scope: str) -> str:
-    """Returns the name of the layer whose weights an operator has, such as `block_1_depthwise`.
+    """Returns the name of the Keras layer that an operator computes, such as `block_1_depthwise`.
 
     Args:
       scope: names of the operator's outputs, joined by semicolons.
@@ -276,13 +298,19 @@ def layer_name(scope: str) -> str:
 def _run(
     name: str, path: Path, subject: Subject, writing: Writing, splits: Collection[str]
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Runs a file; returns answers by split, and fields of `Exported` from `subject.last`."""
+    """Runs a file on some splits, and measures it on the split `subject.last`.
+
+    Returns:
+      the answers, `{split: (examples, ...)}`; and the measurements, as fields of `Exported`.
+    """
     with quiet():
         runner = OTHERS[name].load(path) if name in OTHERS else parity.load_litert(path)
     outputs = {split: runner(subject.inputs[split]) for split in splits}
     if writing.output not in outputs[subject.last]:
         names = ", ".join(outputs[subject.last])
-        raise RuntimeError(f"{path.name} has the outputs {names}; expected {writing.output!r}")
+        raise RuntimeError(
+            f"{path.name} has the outputs {names}; expected an output {writing.output!r}"
+        )
     answers = {split: by_name[writing.output] for split, by_name in outputs.items()}
     last = subject.last
     labels = subject.inputs[last].labels

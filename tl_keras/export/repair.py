@@ -1,4 +1,4 @@
-"""Repairs a quantised file: finds the operators whose quantisation costs most, keeps them float."""
+"""Repairs a quantised file: operators whose quantisation changes the answers most stay float."""
 
 import heapq
 from collections.abc import Callable, Collection, Sequence
@@ -18,9 +18,9 @@ class Repaired:
     """The result of a repair: which operators stay float.
 
     Attributes:
-      kept: positions of the operators that stay float, the costliest first.
-      verdict: the loss of the repaired file, see the function `lost` of the task's part `exports`.
-      steps: for each attempt, the number of kept operators and the loss.
+      kept: positions of the operators that stay float, the most harmful to quantise first.
+      verdict: how much worse the repaired file is than the model on validation.
+      steps: for each attempt, how many operators stayed float, and the loss of the file.
     """
 
     kept: tuple[int, ...]
@@ -35,16 +35,18 @@ def repair(
     candidates: Sequence[int],
     is_sound: Callable[[FileLoss], bool],
 ) -> Repaired:
-    """Finds the smallest number of operators, in the order of `rank`, that must stay float.
+    """Finds how few operators must stay float for the loss of the file to be acceptable.
 
-    If no number is enough, returns the attempt with the lowest loss.
+    The operators are tried in the order of `rank`: first those that are most harmful to quantise.
+    If the loss is too high for any number of them, the attempt with the lowest loss is returned.
 
     Args:
-      first: the loss of the file if no operator stays float.
-      judge: returns the loss of a file in which the given operators stay float.
-      cost: returns how far the answers move if only the given operators are quantised, 0..1.
-      candidates: positions of the operators that can stay float, in order.
-      is_sound: returns whether a file with a given loss needs no repair.
+      first: the loss of the file in which all operators are quantised.
+      judge: makes a file in which the given operators stay float, and returns its loss.
+      cost: quantises only the given operators, and returns how far the answers then are from those
+        of the float model, 0..1.
+      candidates: positions of the operators that can be quantised, in the order of the graph.
+      is_sound: returns whether a loss is acceptable.
     """
     ranked = rank(candidates, cost)
     steps = [_step(0, first)]
@@ -55,7 +57,10 @@ def repair(
             verdicts[count] = judge(ranked[:count])
             steps.append(_step(count, verdicts[count]))
             loss = verdicts[count].lost
-            logging.info("export: with %s kept float, loses %.3f", operators(count), loss)
+            logging.info(
+                "export: if the file keeps %s in float, it loses %.3f of the main score",
+                *(operators(count), loss),
+            )
         return is_sound(verdicts[count])
 
     too_few, enough = 0, None
@@ -74,23 +79,23 @@ def repair(
 
 
 def operators(count: int) -> str:
-    """Returns a number of operators with its noun, such as "1 operator"."""
+    """Returns a count in words, such as "1 operator" or "2 operators"."""
     return f"{count} operator{'' if count == 1 else 's'}"
 
 
 def rank(candidates: Sequence[int], cost: Callable[[Sequence[int]], float]) -> list[int]:
-    """Returns the operators ordered by the cost of quantising them, the costliest first.
+    """Returns operators ordered by the cost of quantising them, the highest cost first.
 
-    The range of operators that costs most is halved again and again, down to single operators. This
-    finds the few operators that spoil a large model in few runs. If a range is not halved, its
-    operators share its cost equally.
+    It would take too many runs to measure each operator alone. So the cost of a range of operators
+    is measured, and the range with the highest cost is halved, again and again, down to single
+    operators. Operators of a range that is not halved further get equal shares of its cost.
 
     Args:
-      candidates: positions of the operators, in order.
-      cost: returns how far the answers move if only the given operators are quantised, 0..1.
+      candidates: positions of the operators, in the order of the graph.
+      cost: see `repair`.
     """
 
-    # Costs are at most 1. Of ranges that tie at a high cost, the longest is halved first.
+    # Costs are at most 1. If two ranges have the same cost, the longer one is halved first.
     def measured(start: int, end: int) -> tuple[float, int, int, int]:
         return -cost(candidates[start:end]), start - end, start, end
 

@@ -40,17 +40,21 @@ def exported(
     judge: proof.Subject | None = None,
     held_out: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> dict[str, Any]:
-    """Exports a model for the first time; returns `export` and `shipped` of `result.json`.
-
-    Writes the files, loads them back and measures them.
+    """Exports the model of a new run: writes the files, and compares each with the model.
 
     Args:
-      data: its split val judges the files, unless there is a judge.
-      probabilities: the model's answers by split; missing ones of val and test are computed.
-      judge: another model with the same layers that was not trained on its val. It judges the files
-        if `model` was trained on val; else None.
-      held_out: answers and labels of examples that were not used to train the answering models. The
-        threshold of `abstain` is chosen on them if `model` was trained on val; else None.
+      data: the examples. The loss on its split val decides about each file, unless `judge` is
+        given.
+      probabilities: the model's answers by split. If val or test is missing, its answers are
+        computed.
+      judge: another model with the same layers, and its own validation examples. Quantised files
+        are judged with it if `model` was trained on val; else None, see `export.export`.
+      held_out: answers and labels of examples, by models that were not trained on these examples.
+        The threshold of the output `abstain` is chosen on them if `model` was trained on val; else
+        None.
+
+    Returns:
+      the fields `export` and `shipped` of result.json.
 
     Raises:
       ValueError: the model needs operators that LiteRT lacks.
@@ -100,7 +104,7 @@ def _exported(
 
 
 def _unmeasured(entry: Measured, task: str) -> Measured:
-    """Returns the entry without its score, because the examples were used to train the model."""
+    """Returns a copy without score and interval, for examples that the model was trained on."""
     scores = (tasks.of(task, "names").MAIN, "interval")
     return type(entry)(**{name: entry[name] for name in entry.keys() if name not in scores})
 
@@ -112,10 +116,16 @@ def exported_again(
     judge: proof.Subject | None = None,
     held_out: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Result:
-    """Adds exports to a finished run, and returns its new result.
+    """Exports the model of a finished run with the current config section `export`.
 
-    If LiteRT files are made, the shipped file is chosen again among them; no file is shipped if
-    none of them qualifies. Otherwise the shipped file stays.
+    If the new files include LiteRT files, one of these becomes the file to ship, or none if none is
+    good enough. Otherwise the file to ship stays.
+
+    Args:
+      judge, held_out: see `exported`.
+
+    Returns:
+      the content of result.json, with the new exports added.
     """
     trained, data = run_data.for_model(run, data)
     parts = _exported(trained, model, data, {}, judge, held_out)
@@ -129,10 +139,10 @@ def exported_again(
 
 
 def _remove_shipped(run: Run, shipped: Shipped) -> None:
-    """Removes the file to ship of an earlier export, and says so."""
+    """Removes `model.tflite` and `device/` if an earlier export left them, and logs why."""
     folder = run.workdir / export.FOLDER
     if (folder / SHIPPED).exists():
-        why = shipped.reason or "this export makes no LiteRT file"
+        why = shipped.reason or "the formats of this export include no LiteRT file"
         logging.info("export: removed %s and device/ of an earlier export: %s", SHIPPED, why)
     for name in BESIDE:
         export.remove(folder / name)
@@ -164,7 +174,11 @@ def _about(run: Run, data: Data) -> Description:
 def _ship(
     run: Run, data: Data, entries: dict[str, Exported], writing: proof.Writing, split: str
 ) -> Shipped:
-    """Writes `model.tflite` and its folder `device/`; returns `shipped` of `result.json`."""
+    """Copies the file to ship to `model.tflite` and writes the folder `device/`.
+
+    Returns:
+      the field `shipped` of result.json.
+    """
     faster = part(run.config.modality, "config").SMALLER  # It has no effect on the file's size.
     smaller = _smaller(run.config.model)
     shipped = choice.choose(entries, run.config.export, smaller, (faster,), run.config.task)
@@ -192,12 +206,12 @@ def _ship(
 
 
 def _smaller(model: ModelConfig) -> tuple[str, ...]:
-    """Returns what to change about a model for a smaller file."""
+    """Returns phrases for a message: which config fields to change for a smaller file."""
     if model.weights in WEIGHTS and model.weights != "glyphs":
         has_alpha = "alpha" in table.options_of(model.backbone)
         lower = ("a lower model.options.alpha",) if has_alpha else ()
         return (*lower, "another model.backbone")
-    return ("another model.backbone and its own model.weights",)  # These weights fit no other.
+    return ("another model.backbone and weights for it (model.weights)",)  # These fit no other.
 
 
 def _by(about: Description) -> str:
@@ -221,7 +235,7 @@ def _figures(entry: Exported, shipped: Shipped, split: str, config: RunConfig) -
         name = tasks.of(config.task, "words").SCORES[main][0]
         lines.append(
             f"- {name} {entry[main]:.3f} on {entry.n} {split} {config.nouns[1]} (95% interval "
-            f"{low:.3f} to {high:.3f}), prepared as in training."
+            f"{low:.3f} to {high:.3f}). These {config.nouns[1]} were prepared as in training."
         )
     lines += [
         f"- {entry.bytes:,} bytes{_memory(entry)}.",
@@ -236,4 +250,7 @@ def _figures(entry: Exported, shipped: Shipped, split: str, config: RunConfig) -
 def _memory(entry: Exported) -> str:
     if entry.arena_bytes is None:
         return ""
-    return f", and {entry.arena_bytes:,} bytes of memory while it runs on LiteRT's own kernels"
+    return (
+        f", and {entry.arena_bytes:,} bytes of memory while it runs on LiteRT's built-in kernels "
+        "(without a delegate such as XNNPACK)"
+    )

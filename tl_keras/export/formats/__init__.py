@@ -1,1 +1,1 @@
-"""One module per file format, and shared steps of the LiteRT formats."""
+"""Writers of the export formats (SavedModel, ONNX, LiteRT), and the steps of quantisation."""

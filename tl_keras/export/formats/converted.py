@@ -1,4 +1,4 @@
-"""Converts a model to a float32 LiteRT file, and quantises that file to other formats."""
+"""Converts a model to a float32 LiteRT file, and this file to the quantised LiteRT formats."""
 
 import tempfile
 from collections.abc import Collection
@@ -18,7 +18,13 @@ from tl_keras.run.quiet import quiet
 
 @dataclass(frozen=True)
 class Converted:
-    """The float32 LiteRT file of a model, and its calibration if it is to be quantised."""
+    """The float32 LiteRT file of a model, and what its quantisation needs.
+
+    Attributes:
+      content: content of the file.
+      calibrated: the activations measured on calibration examples; None if no format of
+        `export.formats` is quantised.
+    """
 
     content: bytes
     calibrated: Maybe[quantise.Calibrated]
@@ -35,7 +41,8 @@ def convert(
 
     Args:
       examples: prepared examples to calibrate on, `(examples, ...)`.
-      abstains: computes the output `abstain`; None for no such output.
+      abstains: computes the output `abstain` (1 if the model should not decide) from the answers;
+        None to export the model without this output.
       folder: folder for a temporary SavedModel; None for the system's temporary folder.
 
     Raises:
@@ -52,9 +59,9 @@ def convert(
         return Converted(content, None)
     if flex := flatbuffer.flex(content):
         raise ValueError(
-            f"export.formats: {', '.join(quantised)} cannot be made, because calibration must run "
-            f"the model and the installed LiteRT cannot run its operators {', '.join(flex)}; "
-            "expected only saved_model or float32"
+            f"export.formats: {', '.join(quantised)} cannot be made: quantisation must run the "
+            f"model to calibrate it, but the installed LiteRT cannot run its operators "
+            f"{', '.join(flex)}; expected only saved_model or float32"
         )
     return Converted(content, quantise.calibrate(content, examples))
 
@@ -62,7 +69,11 @@ def convert(
 def content_of(
     converted: Converted, name: str, kept: Collection[int] = (), ends: bool = True
 ) -> bytes:
-    """Returns the content of a LiteRT file of the format `name`; see `quantise.quantise`."""
+    """Makes a LiteRT file of the format `name` and returns its content.
+
+    Args:
+      name, kept, ends: see `quantise.quantise`; `name` can also be `float32`.
+    """
     if name == "float32":
         return converted.content
     with quiet():
@@ -70,9 +81,10 @@ def content_of(
 
 
 def shape_of(converted: Converted) -> list[tuple[str, tuple[int, ...]]]:
-    """Returns the kind and output shape of each operator.
+    """Returns the kind and the output shape of each operator, in order.
 
-    A file can be judged by another one only if these are equal.
+    If they are equal for two models, the same operators can be quantised in both. Only then can the
+    loss of one model's files decide about the other's.
     """
     model = flatbuffer.read(converted.content)
     graph = model.subgraphs[0]

@@ -14,7 +14,10 @@ NAMES = {value: name for name, value in vars(schema.BuiltinOperator).items() if 
 
 
 class _Buffer(schema.BufferT):
-    """A buffer of constants that is written aligned; the schema's own writer aligns to 1 byte."""
+    """A buffer of constants that is written at a multiple of `ALIGNMENT` bytes.
+
+    The generated class of the schema would write the buffer at any byte.
+    """
 
     def Pack(self, builder: flatbuffers.Builder) -> int:
         data = None
@@ -47,7 +50,7 @@ def _aligned(data: np.ndarray | None) -> _Buffer:
 
 
 def write(model: schema.ModelT) -> bytes:
-    """Returns the content of a file with this model."""
+    """Returns the content of the LiteRT file that describes `model`; the reverse of `read`."""
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), IDENTIFIER)
     return bytes(builder.Output())
@@ -75,7 +78,7 @@ def drop_unused(model: schema.ModelT) -> None:
 
 
 def kind(model: schema.ModelT, operator: schema.OperatorT) -> str:
-    """Returns the kind of an operator, such as `CONV_2D`; of a custom one its name (`FlexErf`)."""
+    """Returns the kind of an operator, such as `CONV_2D`, or the name of a custom operator."""
     code = model.operatorCodes[operator.opcodeIndex]
     if code.customCode:
         return code.customCode.decode()
@@ -89,7 +92,7 @@ def operators(model: schema.ModelT) -> dict[str, int]:
 
 
 def flex(content: bytes) -> list[str]:
-    """Returns the names of a file's operators that come from TensorFlow (Flex)."""
+    """Returns the names of operators that need TensorFlow itself (Flex), such as `FlexErf`."""
     return [name for name in operators(read(content)) if name.startswith("Flex")]
 
 
@@ -108,7 +111,11 @@ def name(model: schema.ModelT, tensor: int) -> str:
 
 
 def code_of(model: schema.ModelT, builtin: int) -> int:
-    """Returns the index of a built-in operator's code; adds the code if the file lacks it."""
+    """Returns the index of a built-in kind in the file's operator codes; adds it if missing.
+
+    Args:
+      builtin: the kind of operator, a value of `schema.BuiltinOperator`.
+    """
     for i, code in enumerate(model.operatorCodes):
         if max(code.builtinCode, code.deprecatedBuiltinCode) == builtin and not code.customCode:
             return i
@@ -120,21 +127,24 @@ def code_of(model: schema.ModelT, builtin: int) -> int:
 
 
 def order_outputs(model: schema.ModelT) -> None:
-    """Puts the answer before `abstain`, because readers of metadata expect classes in output 0."""
+    """Makes `abstain` the last output, because readers of metadata expect classes in output 0."""
     signature = model.signatureDefs[0]
     signature.outputs.sort(key=lambda entry: entry.name == b"abstain")
     model.subgraphs[0].outputs = [entry.tensorIndex for entry in signature.outputs]
 
 
 def follow_outputs(model: schema.ModelT) -> None:
-    """Updates the signature to outputs that quantisation has replaced, in the same order."""
+    """Points the outputs of the signature to the graph's outputs, in the same order.
+
+    Quantisation replaces the graph's output tensors, but leaves the signature as it was.
+    """
     tensors = model.subgraphs[0].outputs
     for entry, tensor in zip(model.signatureDefs[0].outputs, tensors, strict=True):
         entry.tensorIndex = int(tensor)
 
 
 def name_ends(model: schema.ModelT) -> None:
-    """Gives input and output tensors the names that they have in the signature."""
+    """Renames the input and output tensors of the graph to their names in the signature."""
     signature = model.signatureDefs[0]
     for entry in (*signature.inputs, *signature.outputs):
         model.subgraphs[0].tensors[entry.tensorIndex].name = entry.name

@@ -16,16 +16,19 @@ NO_ACTIVATION = schema.ActivationFunctionType.NONE
 
 @dataclass(frozen=True)
 class Front:
-    """The normalisation at the start of a graph, rounded for int8 to `scale * (x - zero)`.
+    """The normalisation of the input x (0..255) at the start of a graph: `scale * (x - zero)`.
+
+    In an int8 file `zero` must be an integer, so the normalisation is slightly different there.
 
     Attributes:
-      start: position of the cast to float. If the graph first reverses the channels, the cast comes
-        after that.
-      tensor: name of the normalised tensor.
+      start: position of the cast to float among the graph's operators: 0, or 1 if the graph first
+        reverses the channels.
+      tensor: name of the tensor that holds the normalised input.
       operators: number of operators of the normalisation, without the cast.
       scale: factor of the normalisation.
-      zero: input value that becomes 0, rounded to an integer in 0..255.
-      error: constant difference from the float graph due to rounding, at most half a step.
+      zero: the value of x that is normalised to 0, rounded to an integer in 0..255.
+      error: normalised value in the int8 file minus normalised value in the float graph. It is the
+        same for each x, and at most scale / 2.
     """
 
     start: int
@@ -37,12 +40,16 @@ class Front:
 
     @property
     def end(self) -> int:
-        """Returns the position of the first operator after the normalisation."""
+        """Position of the first operator after the normalisation, among the graph's operators."""
         return self.start + 1 + self.operators
 
 
 def front_of(model: schema.ModelT) -> Maybe[Front]:
-    """Returns the normalisation at the start of a graph, a cast and scalar arithmetic, or None."""
+    """Returns the normalisation at the start of a graph.
+
+    It consists of a cast to float and of additions, multiplications and so on with one number each.
+    Returns None if the graph starts differently, or if `Front.zero` would be outside 0..255.
+    """
     graph = model.subgraphs[0]
     kinds = [flatbuffer.kind(model, operator) for operator in graph.operators[:2]]
     start = int(kinds[0] == "REVERSE_V2")
@@ -72,8 +79,8 @@ def front_of(model: schema.ModelT) -> Maybe[Front]:
     return Front(start, flatbuffer.name(model, tensor), count, scale, zero, error)
 
 
-def carriers(model: schema.ModelT, front: Front | None) -> set[str]:
-    """Returns the names of the tensors with the normalised input, with or without zero padding."""
+def normalised_inputs(model: schema.ModelT, front: Front | None) -> set[str]:
+    """Returns names of tensors: the normalised input, and copies of it that only add padding."""
     names = {front.tensor} if front else set()
     for operator in model.subgraphs[0].operators:
         padded = flatbuffer.kind(model, operator) in ("PAD", "PADV2")
@@ -92,7 +99,11 @@ def _scalar(model: schema.ModelT, tensor: int) -> float | None:
 
 
 def make_integer(model: schema.ModelT, front: Front | None) -> None:
-    """Gives a file uint8 inputs and outputs, and removes the float operators at the input."""
+    """Gives an int8 file a uint8 input and uint8 outputs, and removes the float normalisation.
+
+    Args:
+      front: the normalisation of the input; None if the input must stay as it is.
+    """
     graph = model.subgraphs[0]
     _integer_start(model, graph, front)
     names = [entry.name for entry in model.signatureDefs[0].outputs]
@@ -124,11 +135,12 @@ def _integer_start(model: schema.ModelT, graph: schema.SubGraphT, front: Front |
 def _integer_end(
     model: schema.ModelT, graph: schema.SubGraphT, end: int, step: Maybe[float]
 ) -> int:
-    """Adds a uint8 copy of an output, and returns the index of the new tensor.
+    """Adds an operator that converts an output to uint8; returns the index of the uint8 tensor.
 
     Args:
-      end: index of the output's tensor.
-      step: quantisation step of a float output; None to leave a float output as it is.
+      end: index of the tensor of the output, int8 or float.
+      step: quantisation step for a float output. If None, a float output is left as it is, and its
+        own index is returned.
     """
     output = graph.tensors[end]
     if output.type != schema.TensorType.INT8 and step is None:

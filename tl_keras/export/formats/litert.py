@@ -1,4 +1,4 @@
-"""Converts a SavedModel to a float32 LiteRT file, from which all other formats are made."""
+"""Converts a SavedModel to a float32 LiteRT file, from which the quantised files are made."""
 
 import re
 from pathlib import Path
@@ -14,9 +14,9 @@ from tl_keras.export.formats import flatbuffer
 
 
 def calibration_examples(train: Inputs, count: int, task: str = tasks.DEFAULT) -> np.ndarray:
-    """Returns at most `count` training examples, `(examples, ...)`, balanced over the strata.
+    """Returns at most `count` prepared training examples, `(examples, ...)`.
 
-    A stratum is, for example, a class.
+    They are spread evenly over the task's strata: for classification, over the classes.
     """
     strata = tasks.of(task, "targets").strata(train.labels)
     return examples_of(train.part(balanced(strata, count)))
@@ -25,7 +25,10 @@ def calibration_examples(train: Inputs, count: int, task: str = tasks.DEFAULT) -
 def balanced(strata: np.ndarray, count: int) -> np.ndarray:
     """Returns sorted positions of at most `count` examples, spread evenly over the strata.
 
-    A stratum with too few examples contributes all of them.
+    If a stratum has fewer examples than its equal share, all its examples are included.
+
+    Args:
+      strata: the stratum of each example, such as its class, `(examples,) int`.
     """
     rank = np.empty(len(strata), np.int64)  # position of an example within its stratum
     for stratum in np.unique(strata):
@@ -37,14 +40,15 @@ def balanced(strata: np.ndarray, count: int) -> np.ndarray:
 def convert(saved_model: Path, allow_flex: bool = False) -> bytes:
     """Converts the signature `serve` of a SavedModel, and returns the content of the LiteRT file.
 
-    Input and outputs have the converter's names; `metadata.add` gives them those of the signature.
+    The converter gives the input and output tensors names of its own. `metadata.add` renames them
+    to their names in the signature.
 
     Args:
       allow_flex: whether the file may use TensorFlow's operators (Flex), which few devices have.
 
     Raises:
-      ValueError: the model needs an operator that LiteRT lacks, and Flex is not allowed or lacks
-        the operator as well.
+      ValueError: the model needs an operator that LiteRT lacks, and Flex is not allowed or does not
+        have the operator either.
     """
     converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model), signature_keys=["serve"])
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
@@ -66,7 +70,8 @@ def _lacking(operators: list[str], allow_flex: bool) -> str:
     if allow_flex:
         return (
             f"export.formats: neither LiteRT nor Flex has an operator for {names}, which "
-            f"model.backbone needs; expected a backbone without {names}, or [saved_model]"
+            f"model.backbone needs; expected a backbone without {names}, or "
+            "export.formats: [saved_model]"
         )
     return (
         f"export.allow_flex: LiteRT has no operator of its own for {names}, which model.backbone "

@@ -1,7 +1,7 @@
-"""Adds TFLite metadata, which MediaPipe Tasks and the TFLite Task Library read from a file.
+"""Adds TFLite metadata to a LiteRT file, for MediaPipe Tasks and the TFLite Task Library.
 
-The schema is `metadata_schema.fbs` 1.1.0 of tflite-support. That package's own writer can no longer
-be installed, so this module writes the tables by the numbers of the schema's fields.
+The schema of the metadata is `metadata_schema.fbs` 1.1.0 of tflite-support. That package can no
+longer be installed, so this module writes each table itself and refers to fields by number.
 """
 
 import io
@@ -24,9 +24,10 @@ TENSOR_AXIS_LABELS = 2
 
 
 def add(content: bytes, described: Description) -> bytes:
-    """Returns the file with metadata inside and a ZIP archive of the label file at its end.
+    """Returns the LiteRT file with metadata inside, and the label file as a ZIP archive at its end.
 
-    Input and outputs, which the converter has named, get the names of the signature `serve`.
+    The input and output tensors get their names in the signature `serve`, in place of the
+    converter's names.
     """
     model = flatbuffer.read(content)
     flatbuffer.name_ends(model)
@@ -81,7 +82,11 @@ def table(
     uint32: dict[int, int] | None = None,
     offset: dict[int, int] | None = None,
 ) -> int:
-    """Writes a table of `count` fields and returns its offset; values are given by field number."""
+    """Writes a FlatBuffers table of `count` fields and returns its offset in the builder.
+
+    Args:
+      int8, uint32, offset: the values of the fields of this type, by field number.
+    """
     builder.StartObject(count)
     for i, value in (offset or {}).items():
         builder.PrependUOffsetTRelativeSlot(i, value, 0)

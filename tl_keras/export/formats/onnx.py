@@ -1,4 +1,7 @@
-"""Writes ONNX files with tf2onnx and runs them with ONNX Runtime; the extra `onnx` has both."""
+"""Writes ONNX files with tf2onnx and runs them with ONNX Runtime.
+
+Both are installed with the extra `onnx` of this package.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +18,11 @@ OPSET = 17  # Runtimes since 2022 read this version.
 
 
 def write(model: keras.Model, file: Path, abstains: Abstains | None) -> None:
-    """Writes an ONNX file of the function `serve`, from the model's input to its answer.
+    """Writes a model as an ONNX file, from the prepared example to the answer.
 
     Args:
-      abstains: computes the second output, `abstain`; None for no such output.
+      abstains: computes a second output, `abstain` (1 if the model should not decide), from the
+        answers; None to write the model without this output.
     """
     import tensorflow as tf
     import tf2onnx
@@ -35,10 +39,10 @@ def write(model: keras.Model, file: Path, abstains: Abstains | None) -> None:
 
 
 def load(file: Path) -> Callable[[Inputs], dict[str, np.ndarray]]:
-    """Returns a function from prepared examples to the outputs by name, `(examples, ...)`.
+    """Returns a function that runs an ONNX file on prepared examples.
 
-    The names are those of `saved_model.serving`: the answer's, such as `probabilities`, and maybe
-    `abstain`.
+    It returns `{output name: array (examples, ...)}`. The names are the name of the answer, such as
+    `probabilities`, and `abstain` if the file has this output.
     """
     import onnxruntime
 

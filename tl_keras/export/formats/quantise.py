@@ -1,17 +1,16 @@
 """Quantises a float32 LiteRT file with ai-edge-quantizer.
 
-This module adds the following to the quantizer's own work. Each step improved results on
-photographs:
+This module changes what the quantizer does by default. Each change improved results on photographs:
 
 - The range of an activation is its full range on the calibration examples. By default the quantizer
   uses a moving average of the range, which cuts off rare values.
 - If a channel's weights are almost zero and its bias is not, the scale is raised until the bias
   fits into 32 bits. Otherwise the bias overflows and the channel gives random values.
 - Rounding weights shifts the average output of a channel. The channel's bias is corrected for this
-  shift (Nagel et al. 2019, arXiv 1906.04721, 4.2; here with measured means instead of those of
-  batch norm).
-- In `dynamic`, the weights of depthwise convolutions are unpacked before use. The kernel that
-  quantises activations at run time is several times slower than the float kernel.
+  shift (Nagel et al. 2019, arXiv 1906.04721, section 4.2). The paper takes the mean inputs from
+  batch norm; here they are measured on the calibration examples.
+- In `dynamic` files, depthwise convolutions convert their int8 weights to floats and compute in
+  floats. The alternative, a kernel that quantises activations at run time, is several times slower.
 - `int8` files have uint8 inputs and outputs, without any float operator.
 """
 
@@ -50,18 +49,19 @@ class Calibrated:
 
     Attributes:
       content: content of the file.
-      scopes: scope of each operator in order, see `Layer`.
-      layers: the operators with weights.
-      ranges: `min` and `max` of each activation, by tensor name.
-      largest: for each format of `STATIC` and each weight tensor, the weight that 127 steps
-        represent in each channel.
-      corrections: for each format and each layer's scope, the shift to subtract from the bias,
-        `(channels,) float32`, that corrects the rounding of weights.
-      shifts: by layer's scope, the shift to subtract from the bias that corrects the rounding of
-        the int8 input.
+      scopes: the scope of each operator in order, see `Layer`.
+      layers: the convolutions and dense layers.
+      ranges: `{tensor name: {"min": ..., "max": ...}}` of each activation.
+      largest: `{format: {name of weight tensor: array}}` for int8 and int16x8; the array has the
+        largest weight that 127 steps represent, for each channel.
+      corrections: `{format: {scope of layer: (channels,) float32}}`; what rounded weights add to
+        the layer's mean output. It is subtracted from the bias.
+      shifts: `{scope of layer: (channels,) float32}`; what the rounded normalisation of an int8
+        input adds to the layer's output (`Front.error`). It is subtracted from the bias.
       front: the normalisation of the input; None if the graph does not begin with one.
       weighted: positions of all operators with weights of any kind.
-      tail: positions of the operators after the answer, which stay float.
+      tail: positions of the operators that follow the model's answer and compute `abstain`. They
+        stay float.
     """
 
     content: bytes
@@ -87,7 +87,7 @@ def calibrate(content: bytes, examples: np.ndarray) -> Calibrated:
         ranges[front.tensor] = _range(low, high, shape)
     largest: dict[str, dict[str, np.ndarray]] = {name: {} for name in STATIC}
     corrections: dict[str, dict[str, np.ndarray]] = {name: {} for name in CORRECTED}
-    shifts, carriers = {}, integer_ends.carriers(model, front)
+    shifts, inputs = {}, integer_ends.normalised_inputs(model, front)
     for layer in layers:
         source, tensor = (flatbuffer.name(model, i) for i in (layer.input, layer.weights))
         weights: Any = flatbuffer.constant(model, layer.weights)
@@ -101,7 +101,7 @@ def calibrate(content: bytes, examples: np.ndarray) -> Calibrated:
             if corrects:
                 difference = rounded(weights, top) - weights
                 corrections[name][layer.scope] = response(layer, difference, mean)
-        if corrects and source in carriers:
+        if corrects and source in inputs:
             shifts[layer.scope] = response(layer, weights, np.full_like(mean, front.error))
     scopes = tuple(scope_of(model, operator) for operator in model.subgraphs[0].operators)
     tail = _tail(model)
@@ -118,7 +118,8 @@ def quantise(
 
     Args:
       kept: positions of the operators that stay float, among all operators of the float32 file.
-      ends: whether an int8 file gets uint8 inputs and outputs; else its outputs are floats.
+      ends: whether an int8 file gets a uint8 input and uint8 outputs. If False, its input and
+        outputs stay as the quantizer makes them.
     """
     floats, ranges = {*kept, *calibrated.tail}, None
     if name == "float16":
@@ -152,10 +153,10 @@ def quantise(
 
 
 def candidates(calibrated: Calibrated, name: str) -> list[int]:
-    """Returns the positions of the operators that a format quantises.
+    """Returns the positions of the operators that a format can quantise.
 
-    Formats of `STATIC` quantise all operators after the normalisation of the input, other formats
-    only operators with weights. Operators after the answer always stay float.
+    For int8 and int16x8 these are all operators after the normalisation of the input, for other
+    formats only operators with weights. Operators that compute `abstain` always stay float.
     """
     if name in STATIC:
         front = calibrated.front.end if calibrated.front else 1
@@ -204,7 +205,12 @@ STATIC = ("int8", "int16x8")  # Formats with fixed ranges of activations, measur
 def _statistics(
     content: bytes, model: schema.ModelT, examples: np.ndarray
 ) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, np.ndarray]]:
-    """Returns the range of each activation and the means of its channels, by tensor name."""
+    """Runs the float32 file on examples and measures each activation.
+
+    Returns:
+      `{tensor name: {"min": ..., "max": ...}}` over all examples, and
+      `{tensor name: mean of each channel}`.
+    """
     interpreter = Interpreter(
         model_content=content,
         num_threads=THREADS,
@@ -238,7 +244,12 @@ def _range(low: float, high: float, shape: tuple[int, ...]) -> dict[str, np.ndar
 
 
 def _step(name: str, value_range: dict[str, np.ndarray] | None) -> float | None:
-    """Returns the quantisation step of an activation; None if its range is unknown."""
+    """Returns the quantisation step of an activation; None if its range is unknown.
+
+    Args:
+      name: the format, `int8` or `int16x8`.
+      value_range: `min` and `max` of the activation.
+    """
     if value_range is None:
         return None
     low, high = min(float(value_range["min"].min()), 0), max(float(value_range["max"].max()), 0)
@@ -247,10 +258,13 @@ def _step(name: str, value_range: dict[str, np.ndarray] | None) -> float | None:
 
 
 def _corrected(calibrated: Calibrated, name: str, kept: Collection[str]) -> bytes:
-    """Returns the float32 file with biases corrected for the rounding of weights and input.
+    """Returns the float32 file with corrected biases, from which a format is quantised.
+
+    The corrections cancel the mean errors that rounding of weights and of the input will cause.
 
     Args:
-      kept: scopes of the operators that stay float.
+      name: the format.
+      kept: scopes of the operators that stay float, whose weights are not rounded.
     """
     model = flatbuffer.read(calibrated.content)
     graph = model.subgraphs[0]

@@ -1,4 +1,4 @@
-"""Writes SavedModels: `serve` takes prepared examples, `serve_encoded` the content of files."""
+"""Writes SavedModels, which take prepared examples (`serve`) or file content (`serve_encoded`)."""
 
 import errno
 import os
@@ -17,7 +17,7 @@ Abstains = Callable[[tf.Tensor], tf.Tensor]  # Maps answers to `(batch,) float32
 def write(
     model: keras.Model, folder: Path, decode: Decode, abstains: Abstains | None = None
 ) -> None:
-    """Writes a SavedModel for servers to a folder that does not exist yet.
+    """Writes a SavedModel for servers to a folder, which must not exist yet.
 
     The SavedModel has two signatures:
 
@@ -28,7 +28,8 @@ def write(
 
     Args:
       decode: maps a scalar string, the content of a file, to a prepared example.
-      abstains: computes a second output, `abstain`; None for no such output.
+      abstains: computes a second output, `abstain` (1 if the model should not decide), from the
+        answers; None to write the model without this output.
     """
     serve, dtype = serving(model, None, abstains), model.input.dtype
 
@@ -43,7 +44,7 @@ def write(
 def write_plain(
     model: keras.Model, folder: Path, batch_size: int | None, abstains: Abstains | None
 ) -> None:
-    """Writes a SavedModel with the signature `serve` only, as input of the LiteRT converter."""
+    """Writes a SavedModel with the signature `serve` only, for the LiteRT converter to read."""
     _save(folder, {"serve": serving(model, batch_size, abstains)})
 
 
@@ -52,12 +53,14 @@ def serving(
 ) -> tf.types.experimental.GenericFunction:
     """Returns the model as a TensorFlow function whose weights are constants.
 
-    It maps the model's input to its answer, under the model's own names, and to `abstain` if
-    `abstains` is given. Weights as variables would triple the time of each load, and a converter
-    loads a model three times per file. They would also keep TensorFlow from folding batch norm.
+    Its input and its answer have their names in the Keras model. Weights as variables would triple
+    the time of each load, and a converter loads a model three times per file. Variables would also
+    keep TensorFlow from folding batch norm into the weights.
 
     Args:
       batch_size: fixed size of a batch; None for any size.
+      abstains: computes a second output, `abstain` (1 if the model should not decide), from the
+        answers; None for a function without this output.
     """
     trainable = [variable.numpy() for variable in model.trainable_variables]
     others = [variable.numpy() for variable in model.non_trainable_variables]

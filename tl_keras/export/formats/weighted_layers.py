@@ -1,4 +1,4 @@
-"""The operators of a float32 graph that have weights: their channels, rounding and bias."""
+"""The convolutions and dense layers of a float32 LiteRT graph: their channels and biases."""
 
 from dataclasses import dataclass
 
@@ -15,11 +15,11 @@ MOST_OF_A_BIAS = 2**30  # largest bias in steps; a quarter of the range of 32 bi
 
 @dataclass(frozen=True)
 class Layer:
-    """An operator with weights.
+    """An operator of a LiteRT graph with weights: a convolution or a dense layer.
 
     Attributes:
       kind: kind of the operator, a key of `CHANNEL_AXIS`.
-      scope: names of its outputs, by which the quantizer identifies it.
+      scope: names of the operator's outputs. The quantizer identifies an operator by its scope.
       input: index of its input tensor.
       weights: index of its weight tensor.
       bias: index of its bias tensor; -1 if it has no bias.
@@ -53,27 +53,33 @@ def bias_of(model: schema.ModelT, layer: Layer, weights: np.ndarray) -> np.ndarr
 
 
 def rounded(weights: np.ndarray, top: np.ndarray) -> np.ndarray:
-    """Returns weights rounded to int8.
+    """Returns float weights rounded to the values that int8 weights can represent.
 
     Args:
-      top: the weight that 127 steps represent, per channel.
+      top: the largest weight that int8 can represent (127 steps), for each output channel.
     """
     step = np.where(top > 0, top, 1) / LEVELS
     return np.clip(np.rint(weights / step), -LEVELS, LEVELS) * step
 
 
 def scope_of(model: schema.ModelT, operator: schema.OperatorT) -> str:
-    """Returns the scope by which the quantizer identifies an operator: the names of its outputs."""
+    """Returns the names of an operator's outputs, by which the quantizer identifies it."""
     return "".join(f"{flatbuffer.name(model, i)};" for i in operator.outputs)
 
 
 def largest_weights(
     layer: Layer, weights: np.ndarray, bias: np.ndarray, step: float | None
 ) -> np.ndarray:
-    """Returns the weight that 127 steps represent in each channel, with the rank of the weights.
+    """Returns the largest weight that int8 weights (127 steps) must represent in each channel.
+
+    It is the channel's largest weight, or more if the channel's bias would otherwise overflow.
 
     Args:
-      step: quantisation step of the layer's input; None to ignore the size of the bias.
+      step: quantisation step of the layer's input; None if the bias stays float and cannot
+        overflow.
+
+    Returns:
+      an array with as many axes as the weights; all axes but the output channels have length 1.
     """
     others = tuple(i for i in range(weights.ndim) if i != CHANNEL_AXIS[layer.kind])
     top = np.abs(weights).max(others, keepdims=True)
@@ -84,19 +90,23 @@ def largest_weights(
 
 
 def keeps_channels(layer: Layer, weights: np.ndarray, channels: int) -> bool:
-    """Returns whether each input channel has its own weights; false if a layer flattens."""
+    """Returns whether each of the `channels` input channels has weights of its own.
+
+    False if the layer takes flattened positions and channels, so that no weight belongs to one
+    channel.
+    """
     if layer.kind == "DEPTHWISE_CONV_2D":
         return weights.shape[3] % channels == 0
     return channels % weights.shape[-1] == 0 and (layer.kind == "CONV_2D" or weights.ndim == 2)
 
 
 def response(layer: Layer, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Returns a layer's output `(channels,)` for an input that is constant over all positions.
+    """Returns a layer's output without bias, `(channels,)`, for an input of equal positions.
 
     Padding at the borders is ignored.
 
     Args:
-      x: value of each input channel.
+      x: the value of each input channel, the same at all positions.
     """
     if layer.kind == "DEPTHWISE_CONV_2D":
         return weights.sum((0, 1, 2)) * np.repeat(x, weights.shape[3] // len(x))
@@ -108,7 +118,13 @@ def response(layer: Layer, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 
 def set_bias(model: schema.ModelT, operator: schema.OperatorT, content: bytes) -> None:
-    """Gives an operator its own bias tensor, because the converter may share one between layers."""
+    """Replaces an operator's bias by a new tensor.
+
+    The old tensor must not change: the converter may share one bias between several layers.
+
+    Args:
+      content: the bias as float32 bytes.
+    """
     graph, tensor = model.subgraphs[0], schema.TensorT()
     tensor.type, tensor.shape = schema.TensorType.FLOAT32, [len(content) // 4]
     tensor.name = b"bias/%d" % len(graph.tensors)
