@@ -1,4 +1,4 @@
-"""Turns run folders into self-contained HTML pages and a model card.
+"""Writes HTML pages and a model card from the files of run folders.
 
-Only reads files; does not import TensorFlow.
+Each page is one file that loads nothing else. This package does not import TensorFlow.
 """

@@ -433,7 +433,7 @@ def test_the_card_names_the_search(workdir):
     section(workdir, searched(trial(0, 0.5, 5), trial(1, 1.0, 6)))
     line = "- search: 2 trials in 1 min 0 s, 7.5 s saved by stored activations; tuner random, "
     text = (workdir / "MODEL_CARD.md").read_text()
-    assert f"{line}objective accuracy; the best on validation was kept" in text
+    assert f"{line}objective accuracy; the trial with the best validation score was kept" in text
 
 
 def test_a_test_split_that_a_search_did_not_read_is_not_called_missing(workdir):
@@ -442,5 +442,5 @@ def test_a_test_split_that_a_search_did_not_read_is_not_called_missing(workdir):
     (line,) = [line for line in rules.what_to_do(run) if "test split" in line.do]
     assert line.do == "Measure the model on the test split."
     assert line.why.startswith("None of its 153 examples has been read. The model was chosen")
-    assert "The test split was not read. The validation scores are too good" in card.render(run)
+    assert "The search did not read the test split. The validation scores" in card.render(run)
     assert "Trust the test score" not in search.search(run)

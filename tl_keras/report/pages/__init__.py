@@ -1,1 +1,1 @@
-"""Writes the HTML pages and the model card."""
+"""Writes the HTML pages and the model cards of runs."""

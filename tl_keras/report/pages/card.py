@@ -33,14 +33,14 @@ FEW = 20  # examples of a class; with fewer, its recall means little
 
 
 def write(run: RunFiles) -> Path:
-    """Writes MODEL_CARD.md beside the report; returns its path."""
+    """Writes MODEL_CARD.md into the run folder, beside report.html; returns its path."""
     path = run.folder / "MODEL_CARD.md"
     files.write_text(path, printable(render(run)))
     return path
 
 
 def render(run: RunFiles) -> str:
-    """Returns the whole card."""
+    """Returns the whole model card as Markdown."""
     parts = {
         "Data": _data(run),
         "Method": _method(run),
@@ -55,7 +55,10 @@ def render(run: RunFiles) -> str:
 
 
 def plain(value: Any) -> str:
-    """Returns text that Markdown shows unchanged: on one line, with escaped marks and no links."""
+    """Returns a value as one line of text that Markdown shows unchanged.
+
+    Characters with a meaning in Markdown are escaped, and web addresses do not become links.
+    """
     line = " ".join(str(value).split())
     line = re.sub(r"[\\`*\[\]<>#|~&$@]|(?<!\w)_|_(?!\w)|:(?=//)|(?<=www)\.", r"\\\g<0>", line)
     # At the start of a line, these would begin a list.
@@ -63,9 +66,9 @@ def plain(value: Any) -> str:
 
 
 def _front_matter(run: RunFiles) -> str:
-    """Returns the front matter, as YAML. Text from users is written as JSON strings.
+    """Returns the front matter of the card as YAML.
 
-    The license is not known and is left out.
+    Text from users is written as JSON strings. The licence is left out, because it is not known.
     """
     split, scores = figures.scored(run)
     words = tasks.of(run.task, "words")
@@ -145,24 +148,27 @@ def _method(run: RunFiles) -> str:
     lines = [f"{plain(name)}: {plain(value)}" for name, value in described.items()]
     if searched := trials.searched(run):
         how = search.summary(searched).rstrip(".")
-        lines.append(plain(f"search: {how}; the best on validation was kept"))
+        lines.append(plain(f"search: {how}; the trial with the best validation score was kept"))
     settings = run.tree.get(run.modality) or {}
     if how := part(run.modality, "show").prepared(settings):
         lines.append(plain(how))
     epochs = figures.epochs(run)
     kept = epochs and not (run.result.model and run.result.model.kept == "head")
-    if kept and settings.get("augment"):  # A head alone is fitted without augmentation.
+    if kept and settings.get("augment"):  # If only the head is trained, nothing is augmented.
         lines.append(f"augmentation: {plain(json.dumps(settings['augment']))}")
     if epochs:
-        how = _kept(run, epochs) if kept else "not kept, since the head alone was as good"
+        how = _kept_epochs(run, epochs) if kept else HEAD_KEPT
         is_scratch = epochs[-1].get("stage") == "scratch"
         name = "training" if is_scratch else "fine-tuning"
         lines.append(f"{name}: {counted(len(epochs), 'epoch')}, {how}")
     return _items(lines)
 
 
-def _kept(run: RunFiles, epochs: Sequence[dict]) -> str:
-    """Returns which epochs' weights the model has."""
+HEAD_KEPT = "not kept, because training only the head gave as good a model"
+
+
+def _kept_epochs(run: RunFiles, epochs: Sequence[dict]) -> str:
+    """Returns a phrase that says from which epochs the weights of the model come."""
     keep = (run.tree.get("fit") or {}).get("keep", "auto")
     if keep == "auto":
         keep = "best" if epochs[-1].get("stage") == "scratch" else "average"
@@ -198,8 +204,8 @@ def _recalls(run: RunFiles) -> str:
     heads = [noun.capitalize(), "Recall", "95% interval", "Examples"]
     heads += ["Precision", "95% interval", "Answers"]
     above = (
-        f"Recall: how many examples of the {noun} were recognised. Precision: how many answers of "
-        f"this {noun} were right."
+        f"Recall: of the examples of a {noun}, the share that was recognised. Precision: of the "
+        f"answers that name this {noun}, the share that is right."
     )
     return f"{plain(above)}\n\n{_table(heads, rows)}" if rows else ""
 
@@ -223,8 +229,8 @@ def _exports(run: RunFiles) -> str:
         return ""
     shipped, _ = figures.to_ship(run) or (None, None)
     below = (
-        "\n\nLatency is the median time for one example on one thread of the device named under "
-        "How to reproduce."
+        "\n\nLatency is the median time for one example on one thread of the device that the "
+        'section "How to reproduce" names.'
     )
     if shipped:
         below += f" {plain(shipped.path)} is the {plain(shipped.format)} file."
@@ -240,21 +246,23 @@ def _limits(run: RunFiles) -> str:
     split, scores = figures.scored(run)
     if split == "val" and not run.holds_out:
         unread = figures.unread_test(run)
-        what = "The test split was not read" if unread else "The run has no test split"
+        what = "The search did not read the test split" if unread else "The run has no test split"
         lines.append(
-            f"{what}. The validation scores are too good, because the model was chosen by them."
+            f"{what}. The validation scores are too good, because they were used to choose the "
+            "model."
         )
     small = [r for r in figures.rates(run) if r.recall.n < FEW]
     if small:
         names = listed([f"{quoted(rate.name)} ({count(rate.recall.n)})" for rate in small])
         lines.append(
-            f"Too few {run.split_name(split)} examples to judge (fewer than {FEW}): {names}."
+            f"{run.answer_nouns[1].capitalize()} with fewer than {FEW} {run.split_name(split)} "
+            f"examples, too few to judge their recall: {names}."
         )
     if scores and run.counts_right:
         lines.append(
             f"Calibration error {percent(scores['calibration_error'])} on "
-            f"{counted(scores.n, 'example')}: by this much, on average, confidence differs from "
-            "the share of right answers."
+            f"{counted(scores.n, 'example')}: the mean distance between the model's confidence "
+            "and the share of right answers."
         )
     if doubt := teachers.doubt(run):
         lines.append(doubt)

@@ -1,4 +1,4 @@
-"""Writes report.html of a run folder: one file without scripts, which loads nothing else."""
+"""Writes report.html of a run folder: one file without scripts that loads nothing else."""
 
 import importlib.resources
 from pathlib import Path
@@ -24,15 +24,16 @@ from tl_keras.run import files, marks
 
 
 def write(workdir: Path) -> Path:
-    """Writes report.html from the other files of a run folder; returns its path.
+    """Writes report.html into a run folder, from the other files there; returns its path.
 
     Reads config.yaml, data.json, findings.json, metrics.jsonl, pictures/, predictions.csv and
-    result.json, if they exist, and from the data's root the pictures of the worst mistakes and of
-    findings. Equal files give equal bytes. The file is replaced in one step, so a reader never sees
-    half a report. A finished run also gets MODEL_CARD.md beside the report.
+    result.json, if they exist. The pictures of the worst mistakes and of findings are read from the
+    data folder. The same files always give the same bytes. report.html is replaced in one step, so
+    a reader never sees half a report. If the run is finished, also writes MODEL_CARD.md beside the
+    report; not for the command compare, whose approaches each have a card.
 
     Raises:
-      ValueError: the folder has none of these files, or one of them cannot be parsed.
+      ValueError: the run folder has none of these files, or one of them cannot be parsed.
     """
     workdir = Path(workdir)
     path = workdir / "report.html"
@@ -47,13 +48,13 @@ def write(workdir: Path) -> Path:
 
 
 def is_page(file: Path) -> bool:
-    """Whether this package wrote an HTML file."""
+    """Returns True if an HTML file was written by this package."""
     with file.open("rb") as stream:
         return GENERATOR.encode() in stream.read(4096)
 
 
 def refresh(workdir: Path) -> None:
-    """Writes report.html if it is missing or older than a file that it is made from."""
+    """Writes report.html of a run if it is missing or older than a file that it is made from."""
     report = workdir / "report.html"
     sources = [workdir / name for name in FILES if (workdir / name).exists()]
     newest = max(path.stat().st_mtime for path in sources)
@@ -62,7 +63,7 @@ def refresh(workdir: Path) -> None:
 
 
 def render(run: RunFiles) -> str:
-    """Returns the whole page as HTML."""
+    """Returns report.html of a run, as text."""
     adviser = on_data if run.is_audit else on_approaches if is_one(run) else rules
     headliner = verdict if adviser is rules else adviser
     first, lines = headliner.headline(run), adviser.what_to_do(run)
@@ -122,11 +123,13 @@ def _verdict(run: RunFiles) -> str:
 
 
 def document(title: str, above: str, headline: str, body: str) -> str:
-    """Returns a page in the style of the report.
+    """Returns a whole HTML page with the given content, in the style of the report.
 
     Args:
-      title, above, headline: plain text; `above` is the small line over the headline.
-      body: HTML.
+      title: title of the browser window, plain text.
+      above: small line above the headline, plain text.
+      headline: plain text.
+      body: HTML below the headline.
     """
     style = importlib.resources.files("tl_keras.report.pages") / "style.css"
     # A run's name may hold a bracket, so the headline is not split at the first one.
