@@ -283,7 +283,8 @@ def test_an_earlier_runs_model_works_with_a_warning_about_its_classifier(finishe
     images = images_of_noise(SIZE, 2)
     expected = keras.models.load_model(finished_run.workdir / "model.keras")(images)
     _assert_equal(np.asarray(backbone(images)), np.asarray(expected))
-    assert "ends in a classifier, 'logits': the head learns from its 3 outputs" in caplog.text
+    message = "ends in a classifier, the layer 'logits': the new head learns from its 3 outputs"
+    assert message in caplog.text
     assert "get_layer('dropout')" in caplog.text
     assert "normalises pixels" not in caplog.text
 
@@ -294,8 +295,9 @@ def test_missing_normalisation_and_a_classifier_are_warned_of(tmp_path, caplog):
     from_file.build(file, None, SETTINGS)
     assert "has no layer that normalises pixels" in caplog.text
     assert "set model.preprocessing: tf (-1..1)" in caplog.text
-    assert "ends in a classifier, 'conv_preds': the head learns from its 4 outputs" in caplog.text
-    assert "To use the features before it: save a model that ends there" in caplog.text
+    message = "ends in a classifier, the layer 'conv_preds': the new head learns from its 4 outputs"
+    assert message in caplog.text
+    assert "the features before this layer: save a model that ends before it" in caplog.text
     caplog.clear()
     from_file.build(file, "tf", SETTINGS)
     assert "normalises pixels" not in caplog.text

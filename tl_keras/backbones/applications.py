@@ -1,7 +1,7 @@
-"""Builds Keras Applications models as backbones: images in 0..255 in, pooled features out.
+"""Builds Keras Applications models as backbones that turn images (0..255) into pooled features.
 
-Importing this module imports neither Keras nor TensorFlow, since configs are checked against
-`BACKBONES` before either is loaded.
+Importing this module imports neither Keras nor TensorFlow, because configs are checked against the
+table `BACKBONES` before either is loaded.
 """
 
 import difflib
@@ -25,7 +25,7 @@ CAFFE_MEAN = (103.939, 116.779, 123.68)  # BGR, values in 0..255
 
 @dataclass(frozen=True)
 class Option:
-    """The type and range of a constructor argument; the range includes both ends."""
+    """The type and range of a backbone's constructor argument; the range includes both ends."""
 
     kind: type
     low: float = 0
@@ -38,13 +38,15 @@ class Backbone:
     """A Keras Applications model.
 
     Attributes:
-      preprocessing: the input on which the weights were trained: `tf` (x / 127.5 - 1), `torch`
+      preprocessing: pixel values on which the weights were trained: `tf` (x / 127.5 - 1), `torch`
         (normalised by mean and deviation of ImageNet), `caffe` (BGR minus the mean of ImageNet) or
-        `included` (values in 0..255).
-      block: a regular expression for names of operations; its first group is the block's name.
+        `included` (0..255).
+      block: a regular expression that matches the names of a block's operations; its first group is
+        the name of the block.
       min_size: smallest image size, px.
       options: constructor arguments by name.
-      trained_sizes: image sizes (px) if each has its own ImageNet weights; the last is the default.
+      trained_sizes: image sizes (px) that have their own ImageNet weights; the last is the default.
+        Empty if the same weights serve all sizes.
     """
 
     preprocessing: Preprocessing
@@ -148,11 +150,11 @@ def check(
 def build(
     name: str, options: Mapping[str, Value], shape: tuple[int, ...], dtype: str = "float32"
 ) -> "keras.Model":
-    """Returns one flat functional model named `name`, with random weights.
+    """Returns one functional model named `name`, without inner models and with random weights.
 
-    It takes RGB images `(batch, *shape) uint8`, normalises them, and returns pooled features
+    The model takes RGB images `(batch, *shape) uint8`, normalises them, and returns pooled features
     `(batch, channels) float32`. The names of its operations depend only on the arguments, not on
-    other models built in the process, because users write these names and runs record them.
+    other models built in the process: users write these names in configs, and runs record them.
 
     Args:
       name: a key of `BACKBONES`.
@@ -178,7 +180,7 @@ def build(
 
 
 def block_pattern(name: str) -> str:
-    """Returns the regular expression for a backbone's blocks, see `Backbone`."""
+    """Returns the regular expression that finds a backbone's blocks, see `Backbone.block`."""
     return BACKBONES[name].block
 
 
@@ -188,7 +190,10 @@ def options_of(name: str) -> Mapping[str, Option]:
 
 
 def official(name: str, options: Mapping[str, Value], shape: tuple[int, ...]) -> "keras.Model":
-    """Returns the model with its ImageNet weights; Keras downloads them unless they are cached.
+    """Returns the Keras Applications model with its ImageNet weights.
+
+    Keras downloads the weights unless they are cached. The model has the image size of `shape`, or
+    the default size if no weights exist for that size.
 
     Raises:
       ValueError: there are no ImageNet weights for these options.
@@ -230,7 +235,7 @@ def _check_value(path: str, option: Option, value: Value) -> None:
 
 
 def construct(name: str, options: Mapping[str, Value], **arguments: Any) -> "keras.Model":
-    """Returns the Keras Applications model of a name, without top, with average pooling.
+    """Returns a Keras Applications model without its classifier ("top"), with average pooling.
 
     Args:
       name: a key of `BACKBONES`.
@@ -265,9 +270,11 @@ def _assemble(name: str, options: Mapping[str, Value], shape: tuple[int, ...]) -
 
 
 def normalise(image: Any, preprocessing: str) -> Any:
-    """Converts images in 0..255, a tensor in a graph, to the input that `preprocessing` names.
+    """Returns images, converted from 0..255 to the pixel values on which a model was trained.
 
-    See `Backbone` for the values of `preprocessing`.
+    Args:
+      image: a symbolic tensor `(batch, height, width, 3)`.
+      preprocessing: see `Backbone`; `included` leaves 0..255.
     """
     import keras
 
@@ -287,7 +294,13 @@ def normalise(image: Any, preprocessing: str) -> Any:
 
 
 def with_stable_names(model: "keras.Model", name: str) -> "keras.Model":
-    """Returns a copy with random weights, whose operations are named as in a fresh process."""
+    """Returns a copy of a model that has random weights.
+
+    The copy's operations have the names that they would get in a new process.
+
+    Args:
+      name: the name of the copy.
+    """
     import keras
 
     config = model.get_config()

@@ -1,8 +1,8 @@
-"""Builds a backbone from a user's own model: prepared examples in, features out, one flat graph.
+"""Builds a backbone, which turns prepared examples into features, from a user's own model.
 
-The model's output becomes the features; if needed, the modality pools it. Models and pipelines
-inside the model are unpacked, so that the backbone can be frozen at any depth and its layers can be
-shared. Augmentation layers are left out.
+The model's output becomes the features; if needed, the modality pools it. Inner models and
+pipelines (`keras.layers.Pipeline`) are replaced by their layers, so that the backbone can be frozen
+at any depth and other models can use its layers. Augmentation layers are left out.
 """
 
 from collections.abc import Callable
@@ -32,16 +32,16 @@ POLICIES = ("float32", "mixed_bfloat16", "mixed_float16", "bfloat16", "float16",
 
 
 def build(file: str, preprocessing: str | None, settings: Any) -> keras.Model:
-    """Returns one flat functional model with the weights of the file, computing in float32.
+    """Returns a functional model without inner models, with the file's weights, in float32.
 
-    It takes `(batch, *settings.shape)` of `settings.dtype` and returns features `(batch, channels)
-    float32`. Operations keep their names from the file, except names that are reserved or used
-    twice.
+    The model takes `(batch, *settings.shape)` of `settings.dtype` and returns features `(batch,
+    channels) float32`. Operations keep their names from the file, except names that are used twice
+    or that this package uses itself (`RESERVED`).
 
     Args:
       file: a functional or sequential model, saved by Keras 3 as `.keras`.
-      preprocessing: the input on which the model was trained, see `applications.Backbone`. None
-        passes prepared examples unchanged, and warns if the model does not normalise them.
+      preprocessing: the input values on which the model was trained, see `applications.Backbone`.
+        None passes prepared examples unchanged, and warns if the model does not normalise them.
       settings: the config section of the examples' modality.
 
     Raises:
@@ -75,7 +75,7 @@ def build(file: str, preprocessing: str | None, settings: Any) -> keras.Model:
 
 
 def in_precision(backbone: keras.Model, policy: str) -> keras.Model:
-    """Returns a copy of the backbone with random weights, computing under a dtype policy."""
+    """Returns a copy of a backbone that computes under a dtype policy and has random weights."""
     config = backbone.get_config()
     for layer in config["layers"]:
         # For operations and inputs the dtype is a string, and changing it would change the result.
@@ -108,7 +108,8 @@ def _check(file: str, source: keras.Model, settings: Any) -> None:
     dtype = keras.backend.standardize_dtype(source.inputs[0].dtype)
     if dtype != settings.dtype and "float" not in dtype:
         raise ValueError(
-            f"model.backbone: {file!r} takes {dtype}; expected {settings.dtype} or a float type"
+            f"model.backbone: the input of {file!r} takes {dtype}; expected {settings.dtype} or a "
+            "float type"
         )
     for layer in _leaves(source):
         if layer.dtype_policy.name not in POLICIES:
@@ -134,7 +135,14 @@ def _assemble(
     features: Callable[[Any], Any],
     origins: dict[str, keras.Layer],
 ) -> keras.Model:
-    """Returns the flat graph; fills `origins` with the file's layer for each layer name."""
+    """Returns a copy of the file's model without inner models, from `start` to features.
+
+    Args:
+      source: the file's model.
+      start: the model that converts a prepared example to the input of the file's model.
+      features: converts the output of the file's model to features.
+      origins: filled with the file's layer by the name of its copy; empty before.
+    """
     x = keras.tree.flatten(_inline(source, start.output, _cloning(origins, start.input.name)))[0]
     try:
         x = features(x)
@@ -148,7 +156,12 @@ Clone = Callable[[keras.Operation], keras.Operation]
 
 
 def _cloning(origins: dict[str, keras.Layer], start: str) -> Clone:
-    """Returns a function that clones an operation of the file under a unique name."""
+    """Returns a function that clones an operation of the file under a unique name.
+
+    Args:
+      origins: filled with the file's layer by the name of its clone.
+      start: name of the input layer, which no clone gets.
+    """
     taken, seen = {start, *RESERVED}, set()
 
     def clone(operation: keras.Operation) -> keras.Operation:
@@ -173,7 +186,7 @@ def _cloning(origins: dict[str, keras.Layer], start: str) -> Clone:
 
 
 def _inline(model: keras.Layer, inputs: Any, clone: Clone) -> Any:
-    """Calls clones of all layers of a model, including inner models, on `inputs`."""
+    """Returns the output of clones of all layers of a model and of its inner models on `inputs`."""
 
     def call(operation: keras.Operation, *args: Any, **kwargs: Any) -> Any:
         if isinstance(operation, INNER):  # `training` is dropped, because freezing decides it.
@@ -206,20 +219,20 @@ def _warn(file: str, source: keras.Model) -> None:
     kernels = [i for i, operation in enumerate(operations) if freeze.has_kernel(operation)]
     if kernels and kernels[-1] and _gives_probabilities(source.outputs[0], operations[-1]):
         last, before = operations[kernels[-1]], operations[kernels[-1] - 1]
-        advice = "save a model that ends there"
+        advice = "save a model that ends before it"
         # get_layer finds neither operations nor layers of inner models.
         if any(before is layer for layer in source.layers):
             output = f"model.get_layer({before.name!r}).output"
             advice = f"keras.Model(model.input, {output}).save('backbone.keras')"
         logging.warning(
-            "model.backbone: %r ends in a classifier, %r: the head learns from its %d outputs. "
-            "To use the features before it: %s",
+            "model.backbone: %r ends in a classifier, the layer %r: the new head learns from its "
+            "%d outputs. To learn from the features before this layer: %s",
             *(file, last.name, source.outputs[0].shape[-1], advice),
         )
 
 
 def _operations(model: keras.Layer) -> list[keras.Operation]:
-    """Returns all operations in order, including the operations of inner models."""
+    """Returns the operations of a model and of its inner models, in order, without input layers."""
     operations = []
     listed = model.layers if isinstance(model, IN_ORDER) else model.operations
     for operation in listed:
@@ -231,7 +244,11 @@ def _operations(model: keras.Layer) -> list[keras.Operation]:
 
 
 def _normalises(operations: list[keras.Operation]) -> bool:
-    """Returns whether an operation scales the input before the first layer with a kernel."""
+    """Returns whether the input is scaled before the first layer such as Conv2D or Dense.
+
+    Args:
+      operations: all operations of a model, from input to output.
+    """
     kinds = (
         keras.layers.Rescaling,
         keras.layers.Normalization,

@@ -47,7 +47,8 @@ def _check_path(file: str) -> None:
     if path.is_dir():
         raise ValueError(
             f"model.backbone: expected a Keras Applications model or a .keras file; received the "
-            f"folder {file!r}; for an earlier run, set model.weights to its folder"
+            f"folder {file!r}; to start from the weights of an earlier run, set model.weights to "
+            "its folder"
         )
     if path.suffix != ".keras":
         raise ValueError(
@@ -86,8 +87,8 @@ def _check_classes(file: str, model: dict[str, Any]) -> None:
     for node in _nodes(model):
         if node.get("class_name") == "Lambda":
             raise ValueError(
-                f"model.backbone: {file!r} contains a Lambda layer, which is code; code in files "
-                "is never executed: use layers or keras.ops instead"
+                f"model.backbone: {file!r} contains a Lambda layer, which is code; code from files "
+                "is never executed: use Keras layers or keras.ops instead"
             )
         if foreign := _foreign_name(node):
             raise ValueError(
@@ -97,7 +98,10 @@ def _check_classes(file: str, model: dict[str, Any]) -> None:
 
 
 def _foreign_name(node: dict[str, Any]) -> str | None:
-    """Returns the name of a class or function in a node of `config.json` if it is not Keras's."""
+    """Returns the name of the class or function that a dict in `config.json` describes.
+
+    Returns None if it is part of Keras, or if the dict describes no class or function.
+    """
     name, module = node.get("class_name"), node.get("module")
     if not isinstance(name, str) or "registered_name" not in node:
         return None

@@ -1,12 +1,12 @@
-"""The table of all backbones: the module that builds each name. Imports no Keras.
+"""The table of all backbones: names the module that builds each backbone. Imports no Keras.
 
 Such a module has:
   MODALITY                    the modality of the examples that its backbones take
   check(name, options, shape, weights)   raises ValueError if the backbone cannot be built
   options_of(name)            the constructor arguments, by name, as `Option`
-  block_pattern(name)         a regular expression for the blocks, see `freeze.blocks`
-  build(name, options, shape, dtype)     a flat functional model with random weights, from the
-                              prepared example to its features `(channels,) float32`
+  block_pattern(name)         a regular expression that finds the blocks, see `freeze.blocks`
+  build(name, options, shape, dtype)     a functional model without inner models, with random
+                              weights, from prepared example to features `(channels,) float32`
   official(name, options, shape)         the model with the weights that its authors published
 """
 
@@ -60,5 +60,8 @@ def options_of(name: str) -> Mapping[str, Any]:
 
 
 def block_pattern(name: str) -> str | None:
-    """Returns the regular expression for a backbone's blocks; None for a user's own file."""
+    """Returns the regular expression that finds a backbone's blocks, see `freeze.blocks`.
+
+    Returns None for a user's own file.
+    """
     return module_of(name).block_pattern(name) if name in BACKBONES else None

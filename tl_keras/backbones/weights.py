@@ -69,12 +69,13 @@ def load_weights(
 
 
 def check(name: str, options: Mapping[str, Value], weights: str) -> None:
-    """Checks without TensorFlow what can be checked before the weights are loaded.
+    """Checks, without TensorFlow, that `glyphs` fits the backbone and that a weights file exists.
 
-    The arguments are those of `load_weights`.
+    The arguments are those of `load_weights`, which checks the content of the file.
 
     Raises:
-      ValueError: the embedded weights do not fit the backbone, or the path is not one of weights.
+      ValueError: `weights` is `glyphs`, which fits only one backbone; or it is a path that is not a
+        weights file or the folder of a finished run.
     """
     if weights == "glyphs":
         _check_glyphs(name, options)
@@ -95,7 +96,7 @@ def load_safely(path: str | Path, what: str) -> "keras.Model":
 
     if not zipfile.is_zipfile(path):  # Keras's own message would say that the file is missing.
         raise ValueError(
-            f"{what} is damaged: not a complete .keras file; restore it or create it again"
+            f"{what} is damaged: not a complete .keras file; restore the file or create it again"
         )
     try:
         return keras.models.load_model(path, compile=False, safe_mode=True)
@@ -106,7 +107,7 @@ def load_safely(path: str | Path, what: str) -> "keras.Model":
 
 
 def digest(backbone: "keras.Model") -> str:
-    """Returns the SHA-256 (hex) of all weights in order: shapes, dtypes and bytes, not names."""
+    """Returns the SHA-256 (hex) of a model's weights in order: shapes, dtypes, bytes, not names."""
     import numpy as np
 
     result = hashlib.sha256()
@@ -118,7 +119,10 @@ def digest(backbone: "keras.Model") -> str:
 
 
 def graph_digest(model: "keras.Model") -> str:
-    """Returns the SHA-256 (hex) of the layers' configs and connections, without weights."""
+    """Returns the SHA-256 (hex) of a model's graph: configs and connections of its layers.
+
+    The weights do not affect it.
+    """
     layers = json.loads(model.to_json())["config"]["layers"]
     return hashlib.sha256(json.dumps(layers, sort_keys=True).encode()).hexdigest()
 
@@ -175,7 +179,7 @@ def _locate(weights: str) -> Path:
             is_comparison = (path / "result.json").is_file()
             hint = "is it the folder of a finished run?"
             if is_comparison:
-                hint = "it is the folder of a comparison: expected the folder of one of its runs"
+                hint = "it is a run of compare: expected the folder of one of its approaches"
             raise ValueError(
                 f"model.weights: the folder {weights!r} contains no model.keras; {hint}"
             )
@@ -288,13 +292,14 @@ def _check_fit(problem: str, layers: Sequence["keras.Layer"], source: Sequence[N
     for position, (want, have) in enumerate(itertools.zip_longest(expected, received), start=1):
         if want is None:
             raise ValueError(
-                f"model.weights: {problem}: the file has a further layer {have[0]!r} with shapes "
-                f"{have[1]} ({counts}); expected weights without the top layers"
+                f"model.weights: {problem}: after the backbone's last layer, the file also has layer "
+                f"{have[0]!r} with shapes {have[1]} ({counts}); expected weights without the "
+                "classifier (top)"
             )
         if have is None:
             raise ValueError(
-                f"model.weights: {problem}: the file ends before layer {position}, {want[0]!r} "
-                f"({counts})"
+                f"model.weights: {problem}: the file has no weights for layer {position}, "
+                f"{want[0]!r} ({counts})"
             )
         if want[1] != have[1]:
             raise ValueError(
