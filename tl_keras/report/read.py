@@ -23,7 +23,7 @@ FILES = (
 
 
 class Prediction(NamedTuple):
-    """One row of predictions.csv."""
+    """One row of predictions.csv: an example, its label and the answer of the model."""
 
     file: str
     split: str
@@ -58,14 +58,14 @@ class RunFiles:
 
     @property
     def task(self) -> str:
-        """`task` of the config; the default task if the field is missing or unknown."""
+        """The task from the config; the default task if the field is missing or unknown."""
         return _task_of(self.tree)
 
     @property
     def counts_right(self) -> bool:
-        """Whether each answer is right or wrong and the main metric is the share of right answers.
+        """Whether answers are right or wrong, and the main metric is the share of right answers.
 
-        Other tasks have no shares, mistakes or confusion matrix to show.
+        Other tasks, such as regression, have no mistakes and no confusion matrix to show.
         """
         return tasks.of(self.task, "words").COUNTS_RIGHT
 
@@ -91,27 +91,33 @@ class RunFiles:
 
     @property
     def source(self) -> str:
-        """`data.source` of the config; empty if the field is missing."""
+        """The value of `data.source` in the config; "" if the field is missing."""
         data = _mapping(self.tree.get("data") or {}, self.folder / "config.yaml")
         return str(data.get("source") or "")
 
     @property
     def modality(self) -> str:
-        """The modality of the examples: `data.modality`, else the source's, else the default."""
+        """The modality of the examples: `data.modality`, or else the one of the data source.
+
+        If neither is known, the default modality.
+        """
         data = _mapping(self.tree.get("data") or {}, self.folder / "config.yaml")
         named = data.get("modality")
         return named if named in MODALITIES else DRAWN.get(self.source, DEFAULT)
 
     @property
     def holds_out(self) -> bool:
-        """Whether the `val` scores are cross-validation scores.
+        """Whether the scores of the split `val` come from cross-validation.
 
-        In cross-validation, the model that answers an example was not trained on it.
+        In cross-validation, each example is answered by a model that was not trained on it.
         """
         return self.result.pipeline == "cross_validate"
 
     def split_name(self, split: str) -> str:
-        """The name of a split, for a sentence: "val" as "validation" or "held-out"."""
+        """Returns the word for a split in a sentence, such as "test".
+
+        "val" is "validation", or "held-out" in cross-validation.
+        """
         return "held-out" if self.holds_out and split == "val" else split_name(split)
 
     @property
@@ -129,7 +135,7 @@ def read(workdir: Path) -> RunFiles:
     """Returns the parsed files of a run folder.
 
     Raises:
-      ValueError: the folder has none of these files, or one of them cannot be parsed.
+      ValueError: the folder has none of the files `FILES`, or one of them cannot be parsed.
     """
     if not any((workdir / name).is_file() for name in FILES):
         raise ValueError(
@@ -164,7 +170,7 @@ def _why_not_a_run(workdir: Path) -> str:
     if not workdir.is_dir():
         return "is a file, not a run folder"
     inside = sorted(path.parent.name for path in workdir.glob("*/result.json"))
-    runs = f", but its subfolder {inside[0]!r} is one" if inside else ""
+    runs = f". Its subfolder {inside[0]!r} is a run folder" if inside else ""
     return f"is not a run folder: it has none of {', '.join(FILES)}{runs}"
 
 
@@ -185,7 +191,8 @@ def _read_json(path: Path) -> dict:
 
 def _mapping(value: Any, path: Path) -> dict:
     if not isinstance(value, dict):
-        raise ValueError(f"report: {path} must hold an object; received {type(value).__name__}")
+        kind = type(value).__name__
+        raise ValueError(f"report: {path} must hold an object with named fields; received {kind}")
     return value
 
 

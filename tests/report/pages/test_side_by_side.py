@@ -188,9 +188,9 @@ def test_cross_validated_runs_of_other_data_say_so(two):
     assert compared(*two) is None
     text = page(*two)
     assert "B was measured on other held-out examples." in text
-    assert "Cross-validated runs on the same examples are compared on what they held out." in text
-    sizes = f"A has {N} examples and B has {N} examples, copies not counted"
-    assert f"The data differ, too: {sizes}; {N - 10} of them are in all runs." in text
+    assert "Cross-validated runs on the same examples are compared on their held-out" in text
+    sizes = f"A has {N} examples and B has {N} examples, not counting identical copies."
+    assert f"The runs have different examples: {sizes} {N - 10} examples are in all runs." in text
 
 
 def test_held_out_scores_are_not_compared_with_validation_scores(two):
@@ -210,7 +210,7 @@ def test_of_many_classes_the_lowest_are_shown(two):
     for run in two:
         rewrite(run, test=counted(rows, names))
     text = page(*two)
-    assert "The 40 of 50 classes with the lowest recall." in text
+    assert "Of 50 classes, the 40 with the lowest recall in any of the runs are shown." in text
     table = text[text.index('id="recall-by-class"') :]
     assert table.index(">c49<") < table.index(">c00<") and ">c48<" not in table
 
@@ -227,7 +227,7 @@ def test_folders_that_are_not_runs_do_not_keep_the_others_from_the_page(two, tmp
     for folder in (empty, audit):
         folder.mkdir()
     (audit / "findings.json").write_text('{"rare": []}')
-    with pytest.raises(ValueError, match="shows the other 2 runs") as caught:
+    with pytest.raises(ValueError, match="was written with the remaining 2 runs") as caught:
         page(two[0], empty, audit, two[1], tmp_path / "missing")
     lines = str(caught.value).splitlines()
     assert len(lines) == 4
@@ -239,7 +239,7 @@ def test_folders_that_are_not_runs_do_not_keep_the_others_from_the_page(two, tmp
 
 
 def test_a_folder_of_runs_names_one_of_them(two):
-    with pytest.raises(ValueError, match="but its subfolder 'other' is one; pass the folder"):
+    with pytest.raises(ValueError, match="Its subfolder 'other' is a run folder; pass the folder"):
         page(two[0], two[0].parent)
 
 
@@ -287,7 +287,7 @@ def test_runs_of_one_name_are_called_by_letter(two):
 def test_a_run_without_epochs_is_explained(two):
     write_records(two[1] / "metrics.jsonl", strengths())
     text = page(*two)
-    assert "B has no epochs, because only the head was fitted." in text
+    assert "No curve for B: only the head was trained, without epochs." in text
     assert "Validation loss over 3 epochs: A from 0.6 to 0.49." in text
 
 

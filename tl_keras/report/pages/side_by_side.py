@@ -1,4 +1,4 @@
-"""Writes one page that shows several runs side by side. Reads files only."""
+"""Writes one HTML page that shows several runs side by side, from the files of the runs."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -29,15 +29,15 @@ from tl_keras.run.result.exports import Exported
 
 
 def write(workdirs: Sequence[Path], output: Path) -> Path:
-    """Writes a page that shows runs side by side; returns its path.
+    """Writes an HTML page that shows several runs side by side; returns its path.
 
     Args:
       workdirs: folders of finished runs, two or more.
       output: the file to write.
 
     Raises:
-      ValueError: some folders are not finished runs, or hold files that cannot be parsed; the
-        message says why for each. If two or more other runs are left, the page shows these.
+      ValueError: some folders are not finished runs, or hold files that cannot be parsed. The
+        message has a reason for each. The page is still written if two or more runs are left.
     """
     runs, problems = [], []
     for workdir in workdirs:
@@ -49,7 +49,7 @@ def write(workdirs: Sequence[Path], output: Path) -> Path:
         named = [(_letter(i), run) for i, run in enumerate(runs)]
         files.write_text(Path(output), printable(render(named)))
         if problems:
-            problems.append(f"report: {output} shows the other {len(runs)} runs")
+            problems.append(f"report: {output} was written with the remaining {len(runs)} runs")
     if problems:
         raise ValueError("\n".join(problems))
     return Path(output)
@@ -71,7 +71,7 @@ def _letter(i: int) -> str:
 
 
 def render(named: Named) -> str:
-    """Returns the whole page as HTML."""
+    """Returns the page that shows runs side by side, as HTML."""
     compared = paired.against_best(named)
     parts = {
         "What it means": steps(_meaning(named, compared)),
@@ -92,21 +92,21 @@ def render(named: Named) -> str:
 def _headline(named: Named, compared: list[paired.Difference] | None) -> str:
     if compared is None:
         return "The scores of these runs cannot be compared"
-    called = _called(named)
+    shown = _display_names(named)
     real = [d for d in compared if not d.is_noise]
-    best, n = called[compared[0].best], count(compared[0].n)
+    best, n = shown[compared[0].best], count(compared[0].n)
     if not real:
-        names = [called[letter] for letter, _ in paired.comparable(named)[0]]
+        names = [shown[letter] for letter, _ in paired.comparable(named)[0]]
         return f"No significant difference between {listed(names)}, on {n} examples"
-    others = listed([called[d.letter] for d in real])
+    others = listed([shown[d.letter] for d in real])
     if len(real) == len(compared) == 1:
         ahead = f"{best} is better than {others} by {gap(named[0][1], real[0].value)}"
         return f"{ahead} (95% interval {between(named[0][1], real[0].interval)}, {n} examples)"
     return f"{best} is better than {others}, on {n} examples"
 
 
-def _called(named: Named) -> dict[str, str]:
-    """Returns the runs' names by letter, or the letters themselves if two names are equal."""
+def _display_names(named: Named) -> dict[str, str]:
+    """Returns the name to show for each letter: the run's name, or the letter if two are equal."""
     names = {letter: run.name for letter, run in named}
     return names if len(set(names.values())) == len(names) else {name: name for name in names}
 
@@ -118,15 +118,16 @@ def _meaning(named: Named, compared: list[paired.Difference] | None) -> Iterable
     if all(figures.scored(run)[0] == "val" and not run.holds_out for _, run in named):
         yield (
             "Set a test split aside.",
-            "These runs have none. Their validation scores are too good, because they were used "
-            "to choose the models.",
+            "None of these runs has a test split. Their validation scores are too good, because "
+            "they were used to choose the models.",
         )
     if reasons := paired.comparable(named)[1]:
         yield (
             "Measure the runs on one test split.",
-            f"{_apart(reasons)} Runs share a test split if data and data.split_seed are the same. "
-            f"{ONE_DATA_SET if any(run.holds_out for _, run in named) else ''}A difference between "
-            "scores on different examples may come from the examples.",
+            f"{_reasons(reasons)} Runs have the same test split if their data and their "
+            "data.split_seed are the same. "
+            f"{HELD_OUT if any(run.holds_out for _, run in named) else ''}If scores were measured "
+            "on different examples, these examples may be the cause of a difference.",
         )
     if compared is None:
         return
@@ -136,18 +137,19 @@ def _meaning(named: Named, compared: list[paired.Difference] | None) -> Iterable
         yield (
             "Measure the runs on more examples.",
             f"{count(compared[0].n)} examples are too few to tell which of these models is better: "
-            "the true difference may be anywhere in its interval.",
+            "the true difference may be anywhere in the 95% interval.",
         )
     elif near:
         letters = sorted([compared[0].best, *(d.letter for d in near)])
         yield (
             f"Choose between {listed(letters)} by size and speed.",
             f"On {count(compared[0].n)} examples, there is no significant difference in "
-            f"{paired.main_name(named)} between them.",
+            f"{paired.main_name(named)} between these models.",
         )
     for d in compared:
         if not d.is_noise:
-            lead = f"Its {paired.main_name(named)} is better by {gap(named[0][1], d.value)}"
+            metric = paired.main_name(named)
+            lead = f"The {metric} of {d.best} is better by {gap(named[0][1], d.value)}"
             yield (
                 f"Prefer {d.best} to {d.letter}.",
                 f"{lead} on {count(d.n)} examples "
@@ -161,11 +163,11 @@ def _meaning(named: Named, compared: list[paired.Difference] | None) -> Iterable
         )
 
 
-ONE_DATA_SET = "Cross-validated runs on the same examples are compared on what they held out. "
+HELD_OUT = "Cross-validated runs on the same examples are compared on their held-out examples. "
 
 
-def _apart(reasons: dict[str, str]) -> str:
-    """Returns sentences that say why some runs are not compared."""
+def _reasons(reasons: dict[str, str]) -> str:
+    """Returns one sentence for each run that is not compared, with the reason."""
     return " ".join(f"{letter} {why}." for letter, why in reasons.items())
 
 
@@ -210,7 +212,7 @@ def _scores(named: Named) -> str:
 
 def _differences(named: Named, compared: list[paired.Difference] | None) -> str:
     if compared is None:
-        reasons = _apart(paired.comparable(named)[1])
+        reasons = _reasons(paired.comparable(named)[1])
         return note(f"No difference between these runs can be computed. {reasons}")
     rows = [
         [
@@ -226,11 +228,12 @@ def _differences(named: Named, compared: list[paired.Difference] | None) -> str:
     above = (
         f"{letters} answered the same {count(compared[0].n)} examples and are compared example by "
         "example, so the interval of a difference is narrower than the intervals of the scores. "
-        f"{right.capitalize()} alone: the number of examples on which only the first run is "
-        f"{right}, and on which only the second run is. Noise: the interval contains 0."
+        "Difference: the first run minus the second, with its 95% interval. Only one "
+        f"{right}: the number of examples on which only the first run is {right}, then the number "
+        "on which only the second run is. Noise: the interval of the difference contains 0."
     )
-    alone = f"{right.capitalize()} alone"
-    columns = ["Runs", f"Difference in {paired.main_name(named)}", alone, "Verdict"]
+    metric = paired.main_name(named)
+    columns = ["Runs", f"Difference in {metric}", f"Only one {right}", "Verdict"]
     return f"<h3>Differences</h3>{table(above, columns, rows)}"
 
 
@@ -240,14 +243,15 @@ def _recalls(named: Named) -> str:
     if not names:
         return ""
     nothing, (one, many) = figures.Share(0, 0), tasks.of(paired.task_of(named), "names").NOUNS
-    above = f"Recall is the share of a {one}'s examples that were recognised. 95% intervals."
+    above = f"Recall is the share of a {one}'s examples that were recognised, with 95% intervals."
     if len(names) > results.RECALLS:
         recalls = {
             n: [by_class[n].recall.value for by_class in rates if n in by_class] for n in names
         }
         known = {name: [v for v in values if v is not None] for name, values in recalls.items()}
         lowest = {name: min(values, default=2) for name, values in known.items()}
-        above += f" The {results.RECALLS} of {count(len(names))} {many} with the lowest recall."
+        above += f" Of {count(len(names))} {many}, the {results.RECALLS} with the lowest recall in "
+        above += "any of the runs are shown."
         names = sorted(names, key=lambda name: lowest[name])[: results.RECALLS]
     rows = []
     for name in names:
@@ -261,8 +265,7 @@ def _curves(named: Named) -> str:
     if not drawn:
         return ""
     without = [letter for letter, run in named if not figures.epochs(run)]
-    verb = "has" if len(without) == 1 else "have"
-    missing = note(f"{listed(without)} {verb} no epochs, because only the head was fitted.")
+    missing = note(f"No curve for {listed(without)}: only the head was trained, without epochs.")
     return f'<div class="charts">{"".join(drawn)}</div>{missing if without else ""}'
 
 
@@ -274,8 +277,8 @@ def _exports(named: Named) -> str:
         for name in formats
     ]
     above = (
-        "For each file: its size, its median latency for one example on the machine of its run, "
-        f"and its {paired.main_name(named)} with a 95% interval."
+        "For each exported file: its size, its median latency for one example on the machine that "
+        f"exported it, and its {paired.main_name(named)} with a 95% interval."
     )
     return table(above, ["Format", *headings(named)], rows) if rows else ""
 
@@ -306,5 +309,5 @@ def _time(named: Named) -> str:
     phases = list(dict.fromkeys(phase for seconds in spent for phase in seconds))
     rows = [[escape(p), *(duration(seconds.get(p, math.nan)) for seconds in spent)] for p in phases]
     numeric = range(1, len(named) + 1)
-    above = "Time of each phase on the machine of each run. " + provenance.COVERED
+    above = "Time of each phase, on the machine where the run took place. " + provenance.COVERED
     return table(above, ["Phase", *headings(named)], rows, numeric)

@@ -1,4 +1,4 @@
-"""What differs in the configs and the data of several runs."""
+"""The section on the config fields and the examples that differ between several runs, as HTML."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -10,30 +10,33 @@ from tl_keras.report.read import RunFiles
 
 
 def table_of(named: Named) -> str:
-    """Returns a table of the config fields that differ between runs, as HTML."""
+    """Returns a table of the config fields that differ between runs, and a sentence on the data."""
     flat = [dict(_flat(run.tree)) for _, run in named]
     names = list(dict.fromkeys(name for fields in flat for name in fields))
     differing = [
         name for name in names if any(fields.get(name) != flat[0].get(name) for fields in flat)
     ]
-    data = note(text) if (text := _data(named)) else ""
+    data = note(text) if (text := _different_examples(named)) else ""
     if not differing:
         return note("The configs are equal.") + data
     rows = [
         [escape(n), *(escape(str(fields.get(n, NOTHING))) for fields in flat)] for n in differing
     ]
-    above = f"{counted(len(differing), 'field')} {'differs' if len(differing) == 1 else 'differ'}."
+    above = f"{counted(len(differing), 'config field')} with different values."
     return table(above, ["Field", *headings(named)], rows) + data
 
 
-def _data(named: Named) -> str:
-    """Returns a sentence on the examples that only some runs have; "" if all have the same ones."""
+def _different_examples(named: Named) -> str:
+    """Returns how many examples each run has, and all have in common; "" if all have the same."""
     contents = {letter: _content(run) for letter, run in named}
     if not all(contents.values()) or len(set(contents.values())) == 1:
         return ""
     sizes = listed([f"{letter} has {counted(len(c), 'example')}" for letter, c in contents.items()])
     shared = count(len(frozenset.intersection(*contents.values())))
-    return f"The data differ, too: {sizes}, copies not counted; {shared} of them are in all runs."
+    return (
+        f"The runs have different examples: {sizes}, not counting identical copies. {shared} "
+        "examples are in all runs."
+    )
 
 
 def _content(run: RunFiles) -> frozenset[str]:
@@ -42,7 +45,7 @@ def _content(run: RunFiles) -> frozenset[str]:
 
 
 def _flat(tree: dict, above: str = "") -> Iterable[tuple[str, Any]]:
-    """Yields the path and value of each field of a config that is not null."""
+    """Yields the dotted name, such as `data.val`, and the value of each field that is not null."""
     for name, value in tree.items():
         if isinstance(value, dict) and value:
             yield from _flat(value, f"{above}{name}.")
