@@ -331,7 +331,7 @@ def test_second_audit_opens_no_file(root, read):
 def test_hashes_for_near_duplicates_are_computed_only_on_request(root, read):
     def looks():
         memory = root.parent / "memory"
-        return check_files.check_all(root, FILES, ImageConfig(), memory, looks=True)
+        return check_files.check_all(root, FILES, ImageConfig(), memory, with_hashes=True)
 
     assert {own.looks for own in recheck(root).values()} == {""}
     read.clear()

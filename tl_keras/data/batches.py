@@ -1,14 +1,17 @@
 """Builds tf.data batches from prepared examples. Only this module decides the order of the steps.
 
-An epoch of training is a pure function of (seed, epoch), so a resumed run reads the same batches as
-an unbroken one:
+The batches of a training epoch depend only on the seed and the number of the epoch. So a resumed
+run reads the same batches as an unbroken one. The steps of an epoch, in order:
 
-1. order: a permutation by (seed, epoch), with repeats if strata are balanced. Streamed examples
-   come in the order in which their shards are read and mixed, see `shards`;
-2. examples: rows of a prepared array, or decoded now if the array is too large;
-3. batch: before augmentation, which is faster on batches;
-4. augment: after the cached steps, because views must differ between epochs;
-5. mix, then weights: the weights depend on the mixed labels.
+1. Order the examples by a random permutation. It depends on the seed and the epoch. If
+   `data.balance` is `oversample`, examples of rare classes are repeated. Streamed examples come in
+   the order in which their shards are read and shuffled, see `sources.shards`.
+2. Read the examples: rows of a prepared array. If such an array would be too large, decode the
+   files.
+3. Make batches. This comes before augmentation, which is faster on batches.
+4. Augment the examples. This comes after all steps whose results are stored, because each epoch
+   needs other random views (rotated, zoomed ...) of an example.
+5. Mix examples within a batch, then compute the loss weights, which depend on the mixed labels.
 """
 
 import functools
@@ -34,9 +37,10 @@ from tl_keras.data.inputs import (
 
 
 def evaluation(inputs: Inputs, batch_size: int) -> tf.data.Dataset:
-    """Returns batches of all examples in order, `(batch, ...)`, or tuples for a tuple of arrays.
+    """Returns all prepared examples in order, in batches `(batch, ...)`.
 
-    The last batch may be smaller.
+    If `inputs.array` is a tuple of arrays, each batch is a tuple too. The last batch may be
+    smaller.
     """
     indices = tf.data.Dataset.range(len(inputs))
     if inputs.array is None:
@@ -46,7 +50,10 @@ def evaluation(inputs: Inputs, batch_size: int) -> tf.data.Dataset:
 
 
 def examples_of(inputs: Inputs) -> np.ndarray:
-    """Returns all examples in memory, `(examples, ...)`; for a small part, see `Inputs.part`."""
+    """Returns all examples as one array in memory, `(examples, ...)`.
+
+    To load only some of the examples, select them first, with `inputs.part(rows)`.
+    """
     if inputs.array is not None:
         return np.array(inputs.take(slice(None)))
     return np.concatenate(list(evaluation(inputs, 64).as_numpy_iterator()))
@@ -60,7 +67,10 @@ FEW = 4  # Up to this number of batches, reading directly is faster than startin
 
 
 def _few(inputs: Inputs, batch_size: int) -> list[slice]:
-    """Returns the slices of the batches if they are few and in memory, else an empty list."""
+    """Returns one slice for each batch.
+
+    The list is empty if there are more than `FEW` batches, or no array that holds the examples.
+    """
     if inputs.array is None or len(inputs) > FEW * batch_size:
         return []
     starts = range(0, len(inputs), batch_size)
@@ -68,9 +78,10 @@ def _few(inputs: Inputs, batch_size: int) -> list[slice]:
 
 
 def read_once(inputs: Inputs, batch_size: int) -> Iterable[Any]:
-    """Returns batches of all examples in order, which can be iterated once.
+    """Returns all prepared examples in order, in batches; the result can be iterated only once.
 
-    Few batches are tensors in memory; more come from the pipeline of `evaluation`.
+    Up to `FEW` batches are read directly from the array, which is faster than a tf.data pipeline.
+    More batches come from the pipeline of `evaluation`.
     """
     if few := _few(inputs, batch_size):
         return (tf.nest.map_structure(tf.constant, inputs.take(part)) for part in few)
@@ -78,7 +89,7 @@ def read_once(inputs: Inputs, batch_size: int) -> Iterable[Any]:
 
 
 def view(inputs: Inputs, batch_size: int, how: Training, epoch: int) -> Iterable[tf.Tensor]:
-    """Returns the batches of `read_once`, augmented as in an epoch of training."""
+    """Returns all examples in order, in batches, augmented as training augments them in `epoch`."""
     augmented = _augment(how.augments, how.augmentations)
     numbers = inputs.numbers(how, epoch)
     if few := _few(inputs, batch_size):
@@ -90,7 +101,10 @@ def view(inputs: Inputs, batch_size: int, how: Training, epoch: int) -> Iterable
 
 @functools.lru_cache(8)
 def _augment(augments: ModuleType, augmentations: tuple[Any, ...]) -> Callable[..., tf.Tensor]:
-    """Returns the augmentation of a modality as one traced function for all views and epochs."""
+    """Returns a `tf.function` that augments a batch.
+
+    The function is cached, so TensorFlow does not trace it again for each view or epoch.
+    """
 
     def augment(x: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
         return augments.augment(x, numbers, augmentations)
@@ -99,7 +113,10 @@ def _augment(augments: ModuleType, augmentations: tuple[Any, ...]) -> Callable[.
 
 
 def _gather(arrays: Arrays) -> Callable[[tf.Tensor], Any]:
-    """Returns a function that reads rows with NumPy; TensorFlow would copy the whole array."""
+    """Returns a function from indices to the rows of the arrays at these indices.
+
+    NumPy reads the rows, because `tf.gather` would first copy the whole array into a tensor.
+    """
 
     def gather(indices: tf.Tensor) -> Any:
         def of(array: np.ndarray) -> tf.Tensor:
@@ -112,15 +129,21 @@ def _gather(arrays: Arrays) -> Callable[[tf.Tensor], Any]:
 
 
 def num_steps(count: int, batch_size: int) -> int:
-    """Returns the steps of an epoch. A data set smaller than a batch is one batch."""
+    """Returns the number of training steps in an epoch: 1 if there are fewer examples than a batch.
+
+    A smaller last batch is left out.
+    """
     return max(1, count // batch_size)
 
 
 def training(inputs: Inputs, how: Training, place: tf.Variable) -> tf.data.Dataset:
-    """Returns an epoch of `(inputs, targets (batch, width) float32, weights (batch,) float32)`.
+    """Returns the training batches of one epoch, as `(inputs, targets, weights)`.
+
+    `targets` is `(batch, how.width) float32`, and `weights` the loss weights, `(batch,) float32`.
 
     Args:
-      place: `(2,) int64`, epoch and first step; each new iterator reads the current value.
+      place: a variable, `(2,) int64`: the epoch, and the step to start from. Each new iterator
+        reads the value that the variable has at that time.
     """
     finish = _finisher(inputs.labels, how)
     batch_size = min(how.batch_size, len(inputs))
@@ -142,9 +165,10 @@ def training(inputs: Inputs, how: Training, place: tf.Variable) -> tf.data.Datas
 def streamed(
     dataset: Dataset, how: Training, settings: Any
 ) -> Callable[[int, int], tf.data.Dataset]:
-    """Returns a function from epoch and first step to the batches of `training`, read from shards.
+    """Returns a function that reads the training batches of one epoch from shards.
 
-    Examples before the first step are read but not decoded.
+    Its arguments are the epoch and the step to start from. Its batches are like those of
+    `training`. Examples before that step are read but not decoded.
     """
     examples, labels = dataset.splits["train"], dataset.labels("train")
     decoded = _decoder(dataset, "train", settings)
@@ -169,7 +193,11 @@ def streamed(
 
 
 def _finisher(labels: np.ndarray, how: Training) -> Callable[..., tuple[tf.Tensor, ...]]:
-    """Returns a function from a batch of `_rows` and its inputs to inputs, targets and weights."""
+    """Returns the function that completes a training batch: it augments, mixes and weights.
+
+    Its arguments are a batch of `_rows` and a batch of the examples of these rows. It returns
+    `(inputs, targets, weights)` as in `training`.
+    """
     of = tasks.of(how.task, "targets")
     weights, labels = of.weights(labels, how.width, how.balance), tf.constant(labels)
     augment = _augment(how.augments, how.augmentations)
@@ -189,10 +217,14 @@ def _finisher(labels: np.ndarray, how: Training) -> Callable[..., tuple[tf.Tenso
 def of_activations(
     arrays: Arrays, labels: np.ndarray, how: Training, epoch: int, first: int = 0
 ) -> Iterator[tuple[Any, tf.Tensor, tf.Tensor]]:
-    """Yields the batches of `training` from activations, `(examples, ...)`, of augmented examples.
+    """Yields the batches that `training` gives, but with stored activations as inputs.
 
-    It does not use a tf.data pipeline, which takes 40 ms to start, as long as a few steps on small
-    activations.
+    The function does not use a tf.data pipeline: starting one takes 40 ms, which is as long as a
+    few training steps on small activations.
+
+    Args:
+      arrays: activations of the examples as augmented in this epoch, `(examples, ...)`.
+      first: the step to start from.
     """
     of = tasks.of(how.task, "targets")
     targets = of.columns(labels, how.width)
@@ -212,7 +244,11 @@ def _whole(chosen: np.ndarray, array: np.ndarray) -> tf.Tensor:
 
 
 def _rows(inputs: Inputs, how: Training, place: tf.Variable) -> tf.data.Dataset:
-    """Returns epoch, position, index and random numbers of the examples, in order of the epoch."""
+    """Returns one row for each example of an epoch, in training order, from the first step on.
+
+    A row holds the epoch, the position of the example in the epoch, its index in `inputs`, and the
+    random numbers that augment it.
+    """
     epoch, first = tf.unstack(tf.cast(place.read_value(), tf.int32))
     numbers = inputs.numbers(how, how.view(epoch))
     positions = tf.range(first * min(how.batch_size, len(inputs)), len(inputs))
@@ -222,7 +258,11 @@ def _rows(inputs: Inputs, how: Training, place: tf.Variable) -> tf.data.Dataset:
 
 
 def _order(labels: np.ndarray, how: Training, epoch: tf.Tensor) -> tf.Tensor:
-    """Returns the indices of an epoch, `(examples,) int64`, with repeats if balance oversamples."""
+    """Returns the indices of the examples of an epoch in training order, `(examples,) int64`.
+
+    If `how.balance` is `oversample`, all strata, such as classes, occur equally often. Then some
+    examples are repeated and others are left out.
+    """
     seed = tf.stack([tf.constant(2 * how.seed + 1, tf.int32), epoch])
     count = len(labels)
     if how.balance != "oversample":
@@ -241,7 +281,7 @@ def _order(labels: np.ndarray, how: Training, epoch: tf.Tensor) -> tf.Tensor:
 
 
 def drawn(dataset: Dataset, how: Training, place: tf.Variable) -> tf.data.Dataset:
-    """Returns an epoch as `training` does, but with newly drawn examples."""
+    """Returns the batches of one epoch as `training` does, but generates new examples for them."""
     count = len(dataset.splits["train"])
     steps, batch_size = num_steps(count, how.batch_size), min(how.batch_size, count)
 

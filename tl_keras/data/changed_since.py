@@ -1,4 +1,4 @@
-"""Finds changes in the data since a run was finished, without reading all files."""
+"""Finds what has changed in the data files since a run listed them. Reads only newer files."""
 
 import hashlib
 import os
@@ -14,7 +14,11 @@ from tl_keras.data.wording import count_of, shortened
 
 
 def stamp(listing: Listing) -> str:
-    """Returns the SHA-256 (hex) of names, labels, splits, groups and sizes of all listed files."""
+    """Returns a SHA-256 (hex) of a listing, to recognise whether its files have changed.
+
+    It covers the name, label, split, group and size of each labelled file, and the names of the
+    quarantined files.
+    """
     digest = hashlib.sha256()
     for listed in sorted(listing.files, key=lambda listed: listed.file):
         row = (listed.file, listed.label, listed.split, listed.group)
@@ -32,13 +36,13 @@ def _size(file: Path) -> int:
 
 
 def since(config: RunConfig, recorded: Mapping[str, Any]) -> str | None:
-    """Returns what has changed in the data files since a run listed them, in words.
+    """Returns a text that says what has changed in the data files since a run listed them.
 
-    Returns None if nothing has changed or if the changes cannot be found out. Only files that were
-    written after the run listed them are read.
+    Returns None if nothing has changed. Also returns None if this cannot be checked, for example
+    because the files are missing. Only files that were written after the run listed them are read.
 
     Args:
-      recorded: the content of `data.json` of the run.
+      recorded: the content of the run's `data.json`.
     """
     stamps = recorded.get("listed", {})
     data = config.data
@@ -53,7 +57,7 @@ def since(config: RunConfig, recorded: Mapping[str, Any]) -> str | None:
     except ValueError as error:
         return str(error)
     is_same = stamp(listing) == stamps["data"]
-    changes = [] if is_same else _renamed(listing, recorded)
+    changes = [] if is_same else _added_and_removed(listing, recorded)
     if rewritten := list(_rewritten(listing, recorded)):
         changes.append(f"changed content of {shortened(rewritten)}")
     if not changes and not is_same:
@@ -61,8 +65,8 @@ def since(config: RunConfig, recorded: Mapping[str, Any]) -> str | None:
     return "; ".join(changes) or None
 
 
-def _renamed(listing: Listing, recorded: Mapping[str, Any]) -> list[str]:
-    """Returns lines about the files that were added or removed."""
+def _added_and_removed(listing: Listing, recorded: Mapping[str, Any]) -> list[str]:
+    """Returns texts about added and removed files, such as "2 files added: 'a.png', 'b.png'"."""
     recorded_files = {file for files in recorded["splits"].values() for file in files}
     recorded_files.update(entry["file"] for entry in recorded["quarantined"])
     recorded_files.update(recorded["omitted"])
@@ -80,7 +84,7 @@ def _renamed(listing: Listing, recorded: Mapping[str, Any]) -> list[str]:
 
 
 def _rewritten(listing: Listing, recorded: Mapping[str, Any]) -> Iterator[str]:
-    """Yields the files of the splits whose content has changed."""
+    """Yields each file of train, val or test whose content has changed since the run read it."""
     known = {
         file: digest
         for split, files in recorded["splits"].items()

@@ -1,7 +1,7 @@
-"""Checks in parallel which files can be read, before anything slow, and caches the results.
+"""Checks in parallel which files can be read, and caches the results. This precedes slow steps.
 
-Every listed file is either usable or quarantined with a reason. The modality decides what a usable
-file is.
+Each listed file is then either usable or quarantined, which means left out with a reason. The
+modality, such as image, decides which files are usable.
 """
 
 import hashlib
@@ -25,31 +25,35 @@ NUM_BYTES = 512  # How many bytes at the start of a file show its format.
 
 
 def checks_of(settings: Any) -> ModuleType:
-    """Returns the module that checks files of a modality. `settings` is its config section."""
+    """Returns the modality's module `check`. `settings` is the config section of the modality."""
     return part(settings.modality, "check")
 
 
 def checked_by(settings: Any) -> list:
-    """Returns everything besides the file that a cached check depends on."""
+    """Returns the software versions that a check depends on.
+
+    A cached check that was made with other versions is not used.
+    """
     return [VERSION, *checks_of(settings).BY]
 
 
 def check_all(
-    root: Path, files: list[str], settings: Any, memory: Path, looks: bool = False
+    root: Path, files: list[str], settings: Any, cache_folder: Path, with_hashes: bool = False
 ) -> dict[str, Any]:
-    """Returns the result of checking every file. Files that have not changed are not read again.
+    """Checks files and returns the result of each, by file. Unchanged files are not read again.
 
-    Each result is a `Checked` of the modality: `reason` says why the file cannot be used, and is
-    empty if it can; `digest` is the SHA-256 of the content in hex.
+    Each result is a `Checked` of the modality. Its `reason` says why the file cannot be used; it is
+    empty if the file can be used. Its `digest` is the SHA-256 of the content (hex).
 
     Args:
       settings: the config section of the modality.
-      memory: the folder with cached checks. A cached check is used if the size of the file, its
-        times of change and the limit of the settings are the same.
-      looks: whether near-duplicates are searched for. Files whose cached check lacks the hash for
-        this are read again.
+      cache_folder: the folder with cached checks. A cached check is used if these are the same as
+        before: the size of the file, its times of change, and the setting that limits files, such
+        as `image.max_pixels`.
+      with_hashes: whether the results need perceptual hashes (`looks`), by which near-duplicates
+        are found. Files whose cached check lacks them are read again.
     """
-    cached = memory / f"{hashlib.sha256(str(root).encode()).hexdigest()[:32]}.json"
+    cached = cache_folder / f"{hashlib.sha256(str(root).encode()).hexdigest()[:32]}.json"
     known, kind = _recall(cached, settings), checks_of(settings).Checked
     stamps = {file: _stamp(root / file, settings) for file in files}
     checked = {
@@ -57,11 +61,11 @@ def check_all(
         for file in files
         if file in known and known[file][0] == stamps[file]
     }
-    if looks:
+    if with_hashes:
         checked = {file: check for file, check in checked.items() if check.looks or check.reason}
     todo = [file for file in files if file not in checked]
     if todo:
-        checked |= _check_in_parallel(root, todo, settings, looks)
+        checked |= _check_in_parallel(root, todo, settings, with_hashes)
         # A file that could not be read has no digest and is not cached: it may be readable later.
         entries: dict[str, list[Any]]
         entries = {file: [stamps[file], asdict(checked[file])] for file in files}
@@ -71,9 +75,11 @@ def check_all(
     return {file: checked[file] for file in files}
 
 
-def _check_in_parallel(root: Path, files: list[str], settings: Any, looks: bool) -> dict[str, Any]:
+def _check_in_parallel(
+    root: Path, files: list[str], settings: Any, with_hashes: bool
+) -> dict[str, Any]:
     with checks_of(settings).session(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = pool.map(lambda file: check(root / file, settings, looks), files)
+        results = pool.map(lambda file: check(root / file, settings, with_hashes), files)
         bar = progress(results, "audit", len(files), " files")
         return dict(zip(files, bar, strict=True))
 
@@ -101,8 +107,8 @@ def _stamp(path: Path, settings: Any) -> list:
     return [status.st_size, *times, checks_of(settings).bound(settings)]
 
 
-def check(path: Path, settings: Any, looks: bool = False) -> Any:
-    """Returns the result of checking a file; never raises for bad files."""
+def check(path: Path, settings: Any, with_hashes: bool = False) -> Any:
+    """Checks a file and returns its `Checked`, see `check_all`. A bad file never raises."""
     digest, start, checks = "", b"", checks_of(settings)
     try:
         status = os.stat(path)
@@ -115,14 +121,14 @@ def check(path: Path, settings: Any, looks: bool = False) -> Any:
                 reason=f"too large: {status.st_size} bytes; the limit is {MAX_BYTES}"
             )
         digest, start = _digest(path)
-        return checks.read(path, path.read_bytes, digest, settings, looks)
+        return checks.read(path, path.read_bytes, digest, settings, with_hashes)
     # Decoders raise any exception on damaged or hostile bytes, and each means a bad file.
     except Exception as error:
         return _refused(checks, digest, start, error)
 
 
 def check_content(content: bytes, settings: Any) -> Any:
-    """Returns the result of checking a file with this content, see `check`."""
+    """Returns the result of `check` for the content of a file that is already in memory."""
     digest, checks = hashlib.sha256(content).hexdigest(), checks_of(settings)
     try:
         if not content:
@@ -144,7 +150,7 @@ def _refused(checks: ModuleType, digest: str, start: bytes, error: Exception) ->
 
 
 def _digest(path: Path) -> tuple[str, bytes]:
-    """Returns the SHA-256 in hex and the first bytes of a file."""
+    """Returns the SHA-256 (hex) of a file and its first `NUM_BYTES` bytes."""
     with path.open("rb") as stream:
         start = stream.read(NUM_BYTES)
         stream.seek(0)

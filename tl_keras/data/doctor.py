@@ -1,4 +1,7 @@
-"""Finds likely problems in the data of any modality: rare answers, doubtful labels, copies."""
+"""Finds likely problems in the data: rare classes, doubtful labels, near-duplicates across splits.
+
+The functions work for every modality.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,13 +16,16 @@ MAX_FEATURES = 1e8  # examples x channels; comparing them takes about 2.5 GB
 
 
 def rare_answers(dataset: Dataset) -> list[dict[str, Any]]:
-    """Returns answers with few training examples; empty if the task does not compare labels."""
+    """Returns the classes with few training examples, each with `class`, `n` and `why`.
+
+    The list is empty for tasks such as regression, whose answers are not classes.
+    """
     labels = tasks.maybe(dataset.task, "labels")
     return labels.rare(dataset.labels("train"), dataset.classes) if labels else []
 
 
 def copied(pairs: Sequence[dict[str, Any]], split: str) -> set[str]:
-    """Returns the files of a split that have a near-duplicate in an earlier split."""
+    """Returns the files of `split` with a near-duplicate in an earlier one of train, val, test."""
     earlier = SPLITS[: SPLITS.index(split)]
     return {
         pair["files"][i]
@@ -30,24 +36,28 @@ def copied(pairs: Sequence[dict[str, Any]], split: str) -> set[str]:
 
 
 def suspected(dataset: Dataset, features: dict[str, Inputs]) -> dict[str, Any]:
-    """Returns `suspects`, the examples whose label may be wrong, or `suspects_note` with the reason
-    why labels were not compared.
+    """Returns the fields of `findings.json` about examples whose label may be wrong.
 
-    Each suspect has `file`, `split`, `label`, `suggested`, `probability` (of `suggested`) and
-    `label_probability` (of `label`).
+    The field `suspects` lists these examples. Each has `file`, `split`, `label`, the `suggested`
+    class, the `probability` of that class, and the `label_probability` of `label`. The
+    probabilities come from heads that were not fitted on the example. A second field,
+    `suspects_judge`, says how good these heads are. If labels cannot be compared with predictions,
+    the only field is `suspects_note`, the reason.
 
     Args:
-      features: by split, inputs with features as array, `(n, channels) float32`.
+      features: for each split, `Inputs` whose array holds features, `(n, channels) float32`.
     """
     labels_of = tasks.maybe(dataset.task, "labels")
     if labels_of is None:
-        return {"suspects_note": f"labels of the task {dataset.task} are not compared"}
+        why = f"the task {dataset.task} does not support this"
+        return {"suspects_note": f"labels were not compared with predictions: {why}"}
     pooled = np.concatenate([inputs.array for inputs in features.values()])
     labels = np.concatenate([inputs.labels for inputs in features.values()])
     if why := labels_of.incomparable(labels, dataset.classes):
         return {"suspects_note": why}
     if pooled.size > MAX_FEATURES:
-        return {"suspects_note": "labels were not compared: the data set is too large"}
+        why = "the data set is too large"
+        return {"suspects_note": f"labels were not compared with predictions: {why}"}
     examples = [(split, example) for split in features for example in dataset.splits[split]]
     answers = labels_of.left_out_answers(pooled, labels)
     suspects = _listed(labels_of.doubtful(answers, labels), examples, dataset, answers)
@@ -55,12 +65,13 @@ def suspected(dataset: Dataset, features: dict[str, Inputs]) -> dict[str, Any]:
 
 
 def suspected_by(answers: np.ndarray, dataset: Dataset) -> dict[str, Any]:
-    """Returns `suspects` of train in the form of `suspected`, but computed from given answers.
+    """Returns the fields of `suspected` for train, but computed from answers that already exist.
 
-    The list is empty if the task does not judge labels.
+    For tasks such as regression, whose answers are not classes, `suspects` is empty.
 
     Args:
-      answers: `(train, width)`, each by a model that has not seen the example.
+      answers: probabilities, `(examples, classes)`, in the order of train. Those of an example come
+        from a model that was not trained on it.
     """
     labels_of = tasks.maybe(dataset.task, "labels")
     if labels_of is None:
