@@ -133,7 +133,7 @@ def test_rare_answers():
     few = [(f"dog {i}", 1) for i in range(25)]
     rare = doctor.rare_answers(dataset_of({"train": many + few, "val": [], "test": []}))
     assert [(entry["class"], entry["n"]) for entry in rare] == [("dog", 25)]
-    assert "less than a tenth of the largest class, which has 300" in rare[0]["why"]
+    assert rare[0]["why"] == "fewer than a tenth of the 300 training examples of the largest class"
     rare = doctor.rare_answers(dataset_of({"train": many[:30] + few[:3], "val": [], "test": []}))
     assert "fewer than 20" in rare[0]["why"]
     assert doctor.rare_answers(dataset_of({"train": many[:30] + few, "val": [], "test": []})) == []
@@ -233,7 +233,7 @@ def test_the_note_says_if_labels_are_too_few_or_too_many_to_compare(monkeypatch)
     splits = {"train": [(f"{i}", i % 2) for i in range(8)], "val": [], "test": []}
     inputs = {"train": Inputs(np.arange(8) % 2, np.zeros((8, 4), np.float32))}
     note = doctor.suspected(dataset_of(splits), inputs)["suspects_note"]
-    assert note == "'cat' has fewer than 5 examples, too few to compare labels"
+    assert note == "'cat' has fewer than 5 examples, too few to search for wrong labels"
     monkeypatch.setattr(doubts, "MIN_LABELLED", 1)
     monkeypatch.setattr(doctor, "MAX_FEATURES", 31)
     assert "too large" in doctor.suspected(dataset_of(splits), inputs)["suspects_note"]

@@ -228,7 +228,7 @@ def test_earlier_exports_stay(exported_again, finished_run):
 
 def test_too_few_validation_examples_to_abstain_are_reported_before_training(tree, tmp_path):
     config = {"formats": [], "abstain": 0.99}
-    with pytest.raises(ValueError, match="export.abstain: 0.99 needs at least 99 validation"):
+    with pytest.raises(ValueError, match="export.abstain: a level of 0.99 needs at least 99"):
         tl_keras.finetune({**tree, "export": config}, tmp_path / "run")
     assert not (tmp_path / "run" / "model.keras").exists()
 

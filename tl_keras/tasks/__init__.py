@@ -1,30 +1,33 @@
 """Tasks: the kinds of answer that a model can give. Only this folder knows about classes.
 
-`TASKS` names a package, or a single module, for each task. Other code calls `of` with the value of
-`task` in the config and the name of a part. The parts are listed below. In this list:
+`TASKS` maps the name of each task to a package or a single module. Other code calls `of` with the
+value of `task` in the config and the name of a part. The parts are listed below. In this list:
 
-- targets are the labels of a split's examples (`Inputs.labels`);
+- targets are the labels of a split's examples as numbers (`Inputs.labels`);
 - raw outputs come from the last layer with weights (the logits, for classes);
 - answers are the model's output (the probabilities, for classes);
-- `n` is the number of examples, and `width` the number of columns.
+- candidates are the models of one training, of which one is kept: only the head trained (`head`),
+  fine-tuned, and a model whose weights are the mean of both;
+- `n` is the number of examples, and `width` the number of columns of raw outputs and answers.
 
-names: names against which a config is checked. Imports nothing.
+names: constants against which a config is checked, such as the names of metrics. Imports nothing.
   METRICS, FALLING    names of all metrics; names of the metrics for which lower is better
   MAIN, RANGE         the main metric in tables, curves and folds; its smallest and largest value
-  CHOOSE_BY           allowed values of `fit.choose_by`; keys of the result of `choice.described`
+  CHOOSE_BY           allowed values of `fit.choose_by`; `choice.described` returns a score for each
   CHOOSE_WITHOUT_VIEWS    a value of CHOOSE_BY that needs no augmented views; only if the task has
                       the part `labels`
   OBJECTIVE           the default of `search.objective`
   LABEL               for messages: what the text of a label is, as in `class name`
   NOUNS               the word for an answer, singular and plural: ("class", "classes")
-  NAMED               whether answers have names, as classes do
-  NOTED, RANKED       keys of the results of `choice.noted` and `transfer.ranked`
+  NAMED               True if answers have names, as classes do
+  NOTED, RANKED       keys of the dicts that `choice.noted` and `transfer.ranked` return
   OPTIONAL            the optional parts that the task has, see `OPTIONAL` below
   MEANINGS            for the documentation: {name of a measure: its meaning}, for measures that
                       `record.Scores` does not declare; only for tasks in `TASKS`
 
 record: the scores of a split in `result.json`. Imports no NumPy.
-  Scores              a model, see `tl_keras.run.result`, for the result of `metrics.measure`
+  Scores              a pydantic model, see `tl_keras.run.result`, for the result of
+                      `metrics.measure`
 
 targets: from labels to training targets.
   unfit(texts) -> str or None     why the labels of a table seem to belong to another task
@@ -33,37 +36,42 @@ targets: from labels to training targets.
   names_in_tfds(feature)          the label names of a feature of TensorFlow Datasets whose values
                                   are indices into them; None if the feature has no such names
   missing(targets, names) -> [name]   names of answers that no target has
-  text(target, names) -> str      the label in the source, or one with the same meaning
+  text(target, names) -> str      a label as text, as in the source or with the same meaning
   DTYPE                           dtype of an array of targets
   faults(names, where) -> [str]   reasons why a model cannot be trained on these names
   width(names) -> int             number of columns of raw outputs and of `columns`
   columns(targets, width) -> (n, width) float32       the targets of a training step
   columns_in_graph(targets, width)    the same for a batch of TensorFlow tensors
-  weights(targets, width, balance) -> (width,) float32    the argument `weights` of `weighed`
-  weighed(columns, weights) -> (n,)   the loss weight of each example; NumPy or TensorFlow
-  strata(targets) -> (n,) int64   groups with equal shares in all splits, folds and balanced orders
+  weights(targets, width, balance) -> (width,) float32    the weight of each column for `weighed`
+  weighed(columns, weights) -> (n,)   the weight of each example in the loss, from the result of
+                                  `weights`; NumPy or TensorFlow
+  strata(targets) -> (n,) int64   the group of each example, such as its class; splits and folds
+                                  divide each group in the same proportions, and balanced orders
+                                  draw equally often from each group
 
 layer: the end of the model. Imports Keras.
   OUTPUT                          the name of the model's output
   answer(raw) -> Keras tensor     the layers after the last one with weights; built-in layers only
   losses(columns, raw) -> (batch,)    the losses of a training step
   smoothed(columns, share) -> columns with label smoothing (`fit.label_smoothing`)
-  explained(raw, answers) -> (n,)     a differentiable score of each answer, for heat maps
+  explained(raw, answers) -> (n,)     the differentiable score of each answer that heat maps explain
 
 losses: losses and calibration of NumPy arrays.
   answers(raw) -> (n, width) float64
-  of_each(answers, targets) -> (n,)   the loss by which candidates and heads are chosen
+  of_each(answers, targets) -> (n,)   the loss of each example, which chooses candidates and heads
   fit_temperature(raw, targets) -> float     the divisor that calibrates raw outputs; 1 if a task
                                   needs no calibration
-  raw_of(answers) -> raw outputs that give these answers; all such outputs calibrate equally
+  raw_of(answers) -> raw outputs that give these answers; other raw outputs that give them have the
+                                  same answers after calibration
   head_scores(answers, targets) -> dict   scores of a head on some examples, including MAIN
-  validated(raw, targets) -> {"val_loss": ..., "val_...": ...} of an epoch or a fitted head
+  validated(raw, targets) -> {"val_loss": ..., "val_...": ...}    the validation metrics of an epoch
+                                  or of a fitted head
 
-head: fits the converged head on features, see `tl_keras.tasks.heads`.
+head: fits the head until it converges, on stored features; see `tl_keras.tasks.heads`.
   fits(x, targets, recipe, strengths) -> iterator of (strength, layers), by falling regularisation
-  units(targets) -> int           number of columns of the kernel
+  units(targets) -> int           number of columns of the kernel of the head's last layer
   earlier(kernel, bias, known, names, examples) -> the head of an earlier run in a chain of runs, as
-                                  `Earlier`, or None if it does not help
+                                  `Earlier`, or None if training cannot use it
 
 metrics: scores of a split.
   measure(answers, targets, names) -> `record.Scores`
@@ -71,8 +79,10 @@ metrics: scores of a split.
                                   run's own
   scores(answers, targets) -> (n,)    the quality of each answer, higher is better; paired
                                   comparisons use it
-  score(measured, metric) -> float    the score that a search maximises
-  score_of_guessing(metric, names)    the same score for a model that has learned nothing, roughly
+  score(measured, metric) -> float    the value of a metric, negated if lower is better; a search
+                                  maximises it
+  score_of_guessing(metric, names)    roughly the result of `score` for a model that has learned
+                                  nothing
   worst(answers, targets, count) -> indices of the worst answers
   interval_of(value, n) -> (low, high)    interval of MAIN on n examples, if nothing else is known
 
@@ -80,47 +90,59 @@ intervals: 95% intervals by resampling, for the report.
   bootstrap(examples) -> {metric: [low, high]} from (label, prediction, probability of the label)
 
 choice: compares candidates, trials and approaches.
-  kept(by, losses, scores) -> name of the candidate to keep, by `fit.choose_by`
-  choose(losses) -> the same by losses only, `(1 + views, n)` for each candidate
-  gain(losses, name) -> float     the reduction of the loss against the first candidate
-  may_gain(by, losses, scores) -> whether another candidate could be kept instead of the first
+  kept(by, losses, scores) -> name of the candidate to keep; `by` is `fit.choose_by`
+  choose(losses) -> name of the candidate to keep, by losses only; `losses` maps the name of each
+                                  candidate to `(1 + views, n)`
+  gain(losses, name) -> float     by how much the candidate's loss is lower than that of the first
+                                  candidate
+  may_gain(by, losses, scores) -> whether another candidate could be kept instead of the first one,
+                                  which has these losses and scores
   uses_views(by) -> bool          whether the choice uses augmented views
-  together(by, standing) -> name of the candidate that several trainings, such as folds, all keep;
-                                  `standing` has their results of `described`
+  together(by, trainings) -> name of the one candidate that several trainings, such as folds, keep
+                                  in common; `trainings` has, for each training, the results of
+                                  `described` by name of the candidate
   described(losses, scores) -> dict      MAIN and all values of CHOOSE_BY for a candidate
-  paired(scores, others) -> {"won": ..., "lost": ...}
-  against(scores, others) -> also `difference` and its 95% `interval`; above 0: the first is better
-  noted(scores) -> dict           the part of a trial's record that allows paired comparisons
+  paired(scores, others) -> {"won": ..., "lost": ...}     on how many examples the first model
+                                  scores higher than the second, and lower
+  against(scores, others) -> the same, `difference` (of the mean scores, first minus second) and its
+                                  95% `interval`
+  noted(scores) -> dict           what a trial's record stores for paired comparisons with others
   checked(record, n) -> dict      the same from a record that may contain anything; {} if invalid
-  behind(best, other) -> (difference, low, high) of two trials by their records, or None
+  behind(best, other) -> (difference, low, high)      by how much the trial `other` scores lower
+                                  than `best`, from the records of both, or None
   MARGIN                          the smallest gain that counts as more than chance
 
-exports: compares an exported file with the model.
-  ANSWERS                         the word for answers in messages
+exports: compares an exported file with the model (`reference`: the answers of the model).
+  ANSWERS                         the word for answers in messages, as in `probabilities`
   of_file(answers, reference, targets) -> dict for `export`: MAIN, `agreement`, `max_abs_diff`, `n`
-  lost(answers, reference, targets, on) -> `FileLoss`, including MAIN
+  lost(answers, reference, targets, on) -> `FileLoss`, including MAIN; `on` describes the examples
   moved(answers, reference) -> 0..1   how much the answers differ, whether right or wrong
-  is_sound(verdict, bound) -> whether a file needs no repair, by `export.max_accuracy_drop`
+  is_sound(verdict, bound) -> whether a file needs no repair; `verdict` is the result of `lost`,
+                                  `bound` is `export.max_accuracy_drop`
   status(verdict, bound) -> "ok", or by how much a file exceeds the bound
 
 predictions: `predictions.csv` and the rows of `predict`.
   header(names) -> columns after `file` and `split`; the first two are `label` and `prediction`
   row(answer, target, names) -> the cells of these columns
-  read(cells) -> the answer from such cells
+  read(cells) -> the answer, from cells as `row` returns them
   prediction_fields(answer, names) -> dict   the fields of an example in the output of `predict`
-  score_of(row) -> the quality of a line of the file, as in `metrics.scores`
+  score_of(row) -> the quality of the answer in a row of the file, as in `metrics.scores`
 
 other_data: evaluation on a data set other than the model's own (`evaluate --data`).
   coded(names, renamed) -> function from a label's text to its target, or None for an unknown label
   measured(answers, targets, names, renamed) -> scores as in `metrics.measure`
 
 words: texts for the report, the model card and the log.
-  COUNTS_RIGHT                    whether each answer is right or wrong and MAIN is the share of
-                                  right ones. If true, `record.Scores` has `classes`, `confusion`
-                                  and `calibration_error`. If false, the report leaves out verdicts,
+  COUNTS_RIGHT                    True if an answer is simply right or wrong, and MAIN is the share
+                                  of right answers. Then `record.Scores` has `classes`, `confusion`
+                                  and `calibration_error`. If False, the report leaves out verdicts,
                                   classes, confusions, mistakes and charts of shares
   SCORES                          {metric: (name, "percent" or "number")}, in the order of tables
-  ABOUT_SCORES, ABOUT_GAIN, BEST, STRANGER    sentences, or parts of one; see classification
+  ABOUT_SCORES                    sentences above the table of scores in the report
+  ABOUT_GAIN                      follows `Gain: ` above the table of candidates
+  BEST                            predicate of the best approach, as in `It is right most often`
+  STRANGER                        follows `A picture ` in a sentence of the model card on examples
+                                  that belong to no class
   ABOUT_INTERVALS                 follows `With 95% intervals` above a table of all scores
   SEVERAL                         the word for several values of MAIN, as in `Accuracies`
   HEAD                            the method that fits the head, as in `logistic regression`
@@ -130,12 +152,13 @@ words: texts for the report, the model card and the log.
   TAG, CARD_METRICS               for Hugging Face's model cards: the kind of task, which follows
                                   the modality as in `image-classification`; (key, kind, name)
   about(names, nouns) -> (title, text)    the description of the model in exported files
-  mended(lost, on, moved) -> str  what an exported file lost before its repair, as a phrase
+  mended(lost, on, moved) -> str  what an exported file lost before its repair, as a phrase that
+                                  follows the file's format
   counted(names) -> str           the number of different answers, as in `3 classes`
   line(value, on) -> str          a phrase with MAIN for the first line of the report
 
 Optional parts (`OPTIONAL`): `maybe` returns None if the task lacks the part.
-  labels: doubtful labels, and labels from a teacher (the command `parallel`)
+  labels: finds doubtful labels; judges labels that a teacher model gives (the command `parallel`)
   abstain: when an exported model should not decide (`export.abstain`)
   transfer: how well features will transfer (`compare` ranks backbones by it); COLUMNS and ABOUT are
     for the report
@@ -155,7 +178,7 @@ OPTIONAL = ("labels", "abstain", "transfer")
 
 
 def of(task: str, part: str) -> ModuleType:
-    """Returns the module of a part of a task, as in `of("classification", "metrics")`.
+    """Returns the module that implements a part of a task, as in `of("classification", "metrics")`.
 
     If the task is a single module, that module contains all parts.
     """
@@ -166,7 +189,10 @@ def of(task: str, part: str) -> ModuleType:
 
 
 def every(table: str) -> tuple[str, ...]:
-    """Returns the entries of a tuple in `names` for all tasks, as in `every("METRICS")`."""
+    """Returns the entries of the tuple `table` of all tasks, without repeats.
+
+    `every("METRICS")` joins `METRICS` of the part `names` of each task.
+    """
     return tuple(
         dict.fromkeys(name for task in TASKS for name in getattr(of(task, "names"), table))
     )

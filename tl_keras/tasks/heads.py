@@ -1,4 +1,8 @@
-"""Types for converged heads: a task's `head` fits them, and `training.head` chooses one."""
+"""Types for heads that are fitted on stored features until they converge.
+
+The part `head` of a task fits heads of several strengths of regularisation, and `training.head`
+chooses one of them.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +14,12 @@ Layers = list[tuple[np.ndarray, np.ndarray]]
 
 @dataclass(frozen=True)
 class Head:
-    """A converged head.
+    """A head that was fitted until it converged, with a chosen strength of regularisation.
 
     Attributes:
       layers: kernel `(inputs, outputs)` and bias `(outputs,)` of each dense layer, `float32`. A
         ReLU follows each layer except the last.
-      history: one record for each strength of regularisation, for metrics.jsonl.
+      history: one record for each strength of regularisation that was tried, for metrics.jsonl.
       regularisation: the chosen strength, 1/C in scikit-learn.
     """
 
@@ -24,18 +28,24 @@ class Head:
     regularisation: float
 
     def logits(self, features: np.ndarray) -> np.ndarray:
-        """Returns raw outputs `(examples, width)` of features `(examples, channels) float32`."""
+        """Returns the head's raw outputs `(examples, width)`, such as logits.
+
+        Args:
+          features: `(examples, channels) float32`.
+        """
         return raw_of(self.layers, features)
 
 
 @dataclass(frozen=True)
 class Earlier:
-    """The head of an earlier run whose backbone computed the features.
+    """The head of an earlier run, with columns for the answers (such as classes) of this run.
+
+    The backbone of the earlier run also computes the features of this run.
 
     Attributes:
       kernel: `(channels, width)`; zero for answers that the earlier run did not have.
-      bias: `(width,)`.
-      names: names of the answers that the earlier run had; empty if answers have no names.
+      bias: `(width,)`; zero for answers that the earlier run did not have.
+      names: names of the answers that both runs have; empty if answers have no names.
       examples: number of examples on which the head was trained.
     """
 
@@ -47,15 +57,16 @@ class Earlier:
 
 @dataclass(frozen=True)
 class Recipe:
-    """The settings of a head.
+    """The settings with which a head is fitted.
 
     Attributes:
-      balance: `none`, `weights` or `oversample`; the last two weight examples by their class.
+      balance: `data.balance`. With `weights` and `oversample`, rare classes weigh more in the loss;
+        with `none`, all examples weigh the same.
       width: units of a hidden layer; None for no hidden layer.
       seed: seed of the hidden layer's initial weights.
-      earlier: an earlier head. Regularisation pulls the kernel towards that head's kernel
-        instead of towards zero. Ignored with a hidden layer.
-      task: the task of the head.
+      earlier: the head of an earlier run. Regularisation pulls the kernel towards that head's
+        kernel instead of towards zero. Ignored with a hidden layer.
+      task: the task, such as `classification`.
     """
 
     balance: str = "none"
@@ -66,18 +77,19 @@ class Recipe:
 
 
 def raw_of(layers: Layers, x: np.ndarray) -> np.ndarray:
-    """Returns the raw outputs of a head's layers on features `x`."""
+    """Returns the raw outputs, such as logits, of a head with these layers on features `x`."""
     for i, (kernel, bias) in enumerate(layers):
         x = (np.maximum(x, 0) if i else x) @ kernel + bias
     return x
 
 
 def span(features: np.ndarray) -> np.ndarray:
-    """Returns an orthonormal basis of the space that the examples span, `(channels, examples)`.
+    """Returns an orthonormal basis of the subspace that the examples span, `(channels, examples)`.
 
-    The basis is the identity if there are at least as many examples as channels. The penalty has
-    the same value in each orthonormal basis, and the solution lies in the spanned space, so the
-    head can be fitted there: 150 examples of 1280 channels take a tenth of the time.
+    The basis is the identity if there are at least as many examples as channels. A head can be
+    fitted in coordinates of this basis: its L2 penalty is the same in each orthonormal basis, and
+    the optimal kernel lies in the subspace. For 150 examples of 1280 channels, this takes a tenth
+    of the time.
     """
     if len(features) >= features.shape[1]:
         return np.eye(features.shape[1], dtype=features.dtype)

@@ -1,4 +1,4 @@
-"""95% intervals of shares, for tasks whose answers are either right or wrong."""
+"""95% intervals of shares of right answers and of their differences."""
 
 import math
 
@@ -8,10 +8,10 @@ Z = float(special.ndtri(0.975))  # Half-width of a 95% interval, in standard err
 
 
 def wilson(right: int, n: int) -> tuple[float, float]:
-    """Returns the 95% interval of the share `right / n`; 0..1 if `n` is 0.
+    """Returns the 95% interval (low, high) of the share `right / n`; (0, 1) if `n` is 0.
 
     The interval is Wilson's (1927). Unlike a normal interval or a bootstrap, it stays within 0..1
-    and has a width above 0 even if none or all of n are right.
+    and has a width above 0 even if none or all of the n answers are right.
     """
     if not n:
         return 0.0, 1.0
@@ -23,17 +23,18 @@ def wilson(right: int, n: int) -> tuple[float, float]:
 
 
 def paired_interval(won: int, lost: int, n: int) -> list[float]:
-    """Returns the 95% interval of the difference of two shares on the same examples.
+    """Returns the 95% interval [low, high] of the first model's accuracy minus the second's.
 
+    Both models answer the same examples, so the difference is `(won - lost) / n`.
     The method is that of Bonett and Price 2012 (J. Educ. Behav. Stat. 37, 479-488): the normal
     interval after adding one example to `won` and one to `lost`. One deviation: the interval
     contains 0 unless McNemar's exact test rejects equality, so that 4 won against 0 lost never
     counts as "beyond chance", whatever `n`. The interval of the difference is narrower than the
-    intervals of the two shares, because both models find the same examples hard.
+    intervals of the two accuracies, because both models find the same examples hard.
 
     Args:
-        won: number of examples that the first model has right and the second wrong.
-        lost: number of examples that the first model has wrong and the second right.
+        won: number of examples that only the first model answers right.
+        lost: number of examples that only the second model answers right.
         n: number of all examples.
     """
     first, second = (won + 1) / (n + 2), (lost + 1) / (n + 2)

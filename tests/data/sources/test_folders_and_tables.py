@@ -366,7 +366,7 @@ def test_equal_csv_rows_count_once(tmp_path):
 
 
 EXPECTED = "expected one class name per example"
-LITERAL = "expected one class name for each example; if this is one, set data.literal_labels to t"
+LITERAL = "expected one class name for each example; if this is a class name, set data.literal_la"
 
 
 @pytest.mark.parametrize(

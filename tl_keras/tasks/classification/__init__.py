@@ -1,1 +1,1 @@
-"""The task of assigning one of several classes; the modules are the parts in `tl_keras.tasks`."""
+"""The task `classification`: each module is a part of a task, as listed in `tl_keras.tasks`."""

@@ -1,9 +1,10 @@
 """Abstaining: an output that says when the model should not decide.
 
 The method is split conformal prediction (Vovk et al. 2005; see Angelopoulos and Bates, arXiv
-2107.07511). The set of classes whose probability reaches a threshold contains the right class in a
-share `level` of the cases, for examples like those on which the threshold was computed. The model
-decides if this set has exactly one class, and otherwise abstains.
+2107.07511). The prediction set of an example is the set of classes whose probability reaches a
+threshold. The threshold is chosen so that the prediction set contains the right class for a share
+`level` (`export.abstain`, 0..1) of the examples, if they resemble those on which the threshold was
+computed. The model decides if the prediction set has exactly one class, and otherwise abstains.
 """
 
 import math
@@ -19,16 +20,16 @@ STEP = 1 / 256  # between two probabilities of an int8 model; its largest probab
 
 
 def threshold(probabilities: np.ndarray, labels: np.ndarray, level: float) -> float:
-    """Returns the smallest probability with which a class is in the set.
+    """Returns the threshold: the smallest probability of a class in the prediction set.
 
     Args:
       probabilities: `(examples, classes)`, for examples on which no weights were trained. If these
         examples also chose the model or the temperature, coverage is slightly overestimated.
       labels: `(examples,) int`.
-      level: the share of sets that should contain the right class, 0..1.
+      level: the share of prediction sets that should contain the right class, 0..1.
 
     Raises:
-      ValueError: there are too few examples for the level.
+      ValueError: there are too few examples for this level.
     """
     count = len(labels)
     check(count, level)
@@ -38,18 +39,18 @@ def threshold(probabilities: np.ndarray, labels: np.ndarray, level: float) -> fl
 
 
 def check(count: int, level: float) -> None:
-    """Raises ValueError if `count` examples are too few for a threshold at this level."""
+    """Raises ValueError if `count` examples are too few to reach the coverage `level` (0..1)."""
     if _rank(count, level) < 1:
         raise ValueError(
-            f"export.abstain: {level:g} needs at least "
+            f"export.abstain: a level of {level:g} needs at least "
             f"{math.ceil(1 / (1 - level) - ROUNDING) - 1} validation examples, received {count}; "
-            f"lower it to {math.floor(1000 * count / (count + 1)) / 1000:g} or less, or add "
+            f"lower the level to {math.floor(1000 * count / (count + 1)) / 1000:g} or less, or add "
             "validation examples (data.val)"
         )
 
 
 def abstains(probabilities: Any, threshold: float) -> Any:
-    """Returns a tensor `(batch,) float32`: 1 if the set has no class or several classes, else 0.
+    """Returns `(batch,) float32`: 0 if the prediction set has exactly one class, else 1 (abstain).
 
     The values are floats because MediaPipe rejects files in which only some outputs are integers.
     """
@@ -68,12 +69,13 @@ def measure(
     """Measures abstaining on examples that were not used to compute the threshold.
 
     Args:
-      threshold: the threshold of all examples, or of each example, `(examples,)`.
+      abstain: 1 for examples on which the model abstains, else 0, `(examples,)`.
+      threshold: one threshold for all examples, or an array with one for each, `(examples,)`.
 
     Returns:
-      `coverage`, the share of sets that contain the right class, with its `interval`; `answered`,
-      the share of examples on which the model decides; `accuracy` on these examples, None if there
-      are none; and `n`.
+      `coverage`, the share of prediction sets that contain the right class, with its 95%
+      `interval`; `answered`, the share of examples on which the model decides; `accuracy` on these
+      examples, None if there are none; and `n`, the number of all examples.
     """
     inside = probabilities[np.arange(len(labels)), labels] >= np.float32(threshold)
     decided = abstain < 0.5
@@ -90,15 +92,16 @@ def measure(
 def measure_in_folds(
     probabilities: np.ndarray, labels: np.ndarray, fold_of: np.ndarray, level: float
 ) -> Abstaining | None:
-    """Measures abstaining on examples that folds held out, as `measure` does.
+    """Measures abstaining on the held-out examples of all folds of a cross-validation.
 
-    The threshold for the examples of a fold is chosen on those of the other folds.
+    The threshold for the examples of a fold is computed on the examples of the other folds.
 
     Args:
-      fold_of: the fold of each example, `(examples,) int`.
+      fold_of: the number of the fold that held out each example, `(examples,) int`.
+      level: the share of prediction sets that should contain the right class, 0..1.
 
     Returns:
-      None if the examples of the other folds are too few for the level.
+      The result of `measure`; None if the other folds have too few examples for the level.
     """
     numbers = np.unique(fold_of)
     fewest = min((fold_of != number).sum() for number in numbers)
@@ -113,5 +116,8 @@ def measure_in_folds(
 
 
 def _rank(count: int, level: float) -> int:
-    """Returns the rank of the threshold among probabilities of right classes, from the lowest."""
+    """Returns which of the sorted probabilities of the right classes is the threshold; 1: lowest.
+
+    A rank of 0 means that `count` examples are too few for the level.
+    """
     return math.floor((count + 1) * (1 - level) + ROUNDING)

@@ -16,12 +16,13 @@ MARGIN = 3.32
 
 
 def kept(by: str, losses: Mapping[str, np.ndarray], scores: Mapping[str, np.ndarray]) -> str:
-    """Returns the name of the candidate to keep; see `choose` and `most_accurate`.
+    """Returns the name of the candidate to keep as the result of a training.
 
     Args:
-      by: `fit.choose_by`.
-      losses: log losses `(1 + views, examples)` by candidate, from simple to complex.
-      scores: whether each example is right, `(examples,)`, by candidate in the same order.
+      by: the rule, `fit.choose_by`: `log_loss` (see `choose`) or `accuracy` (`most_accurate`).
+      losses: for each candidate, from simple to complex, log losses `(1 + views, examples)`.
+      scores: for each candidate, in the same order, True for each example that it answers right,
+        `(examples,)`.
     """
     if by == "accuracy":
         return most_accurate({name: right.mean() for name, right in scores.items()})
@@ -29,19 +30,19 @@ def kept(by: str, losses: Mapping[str, np.ndarray], scores: Mapping[str, np.ndar
 
 
 def choose(losses: Mapping[str, np.ndarray]) -> str:
-    """Returns the first candidate, unless another is clearly better on the validation set.
+    """Returns the name of the first candidate, unless another is clearly better on validation.
 
-    A better candidate has no higher loss on the original images, and its gain over all views is
-    more than `MARGIN`. Two reasons for the margin and the views:
+    A better candidate has no higher loss than the first on the original images, and its `gain` is
+    more than `MARGIN`. Two reasons for the margin and the augmented views:
 
-    - If all of twenty images are right, the candidate that trained longest is the most confident,
-      but often worse on new images.
-    - A few images that are seen once can favour a candidate by luck. Augmented views of the images,
+    - If a candidate answers all of twenty images right, more training makes it more confident, but
+      often worse on new images.
+    - A few images in a single view can favour a candidate by luck. Augmented views of the images,
       rotated and zoomed as in training, average that out.
 
     Args:
-      losses: log losses in nats, `(1 + views, examples)`, by candidate from simple to complex;
-        row 0 is for the original images.
+      losses: for each candidate, from simple to complex, log losses in nats, `(1 + views,
+        examples)`. Row 0 is for the original images, the other rows for augmented views of them.
     """
     first, *others = losses
     better = [
@@ -53,52 +54,62 @@ def choose(losses: Mapping[str, np.ndarray]) -> str:
 
 
 def most_accurate(accuracies: Mapping[str, float]) -> str:
-    """Returns the candidate with the best validation accuracy; the first (simplest) of a tie."""
+    """Returns the name of the candidate with the best validation accuracy; if tied, the first."""
     return max(accuracies, key=lambda name: accuracies[name])
 
 
 def gain(losses: Mapping[str, np.ndarray], name: str) -> float:
-    """Returns the reduction of the total loss against the first candidate, in nats.
+    """Returns by how many nats the candidate's loss is lower than the first candidate's.
 
-    The losses of all examples are summed; the views are averaged.
+    The losses of the views of an example are averaged, then summed over the examples.
+
+    Args:
+      losses: as in `choose`.
+      name: the name of the candidate.
     """
     first = next(iter(losses))
     return float((losses[first] - losses[name]).mean(0).sum())
 
 
 def may_gain(by: str, losses: np.ndarray, scores: np.ndarray) -> bool:
-    """Returns whether any candidate could be kept instead of a first one with these results."""
+    """Returns True if some candidate could be kept instead of the first, given the first's results.
+
+    Args:
+      by: the rule, `fit.choose_by`.
+      losses: log losses of the first candidate, `(1 + views, examples)`.
+      scores: True for each example that the first candidate answers right, `(examples,)`.
+    """
     return bool(scores.mean() < 1) if by == "accuracy" else can_lose(losses)
 
 
 def can_lose(losses: np.ndarray) -> bool:
-    """Returns whether `choose` would prefer a perfect candidate to one with these losses."""
+    """Returns True if `choose` would prefer a candidate with loss 0 to one with these losses."""
     perfect = np.zeros_like(losses)
     return choose({"first": losses, "perfect": perfect}) == "perfect"
 
 
 def uses_views(by: str) -> bool:
-    """Returns whether the choice uses augmented views of the validation images."""
+    """Returns True if the rule `by` (`fit.choose_by`) uses augmented views of validation images."""
     return by != "accuracy"
 
 
-def together(by: str, standing: Sequence[Mapping[str, CandidateRecord]]) -> str:
-    """Returns the candidate that several trainings, such as folds, keep together.
+def together(by: str, trainings: Sequence[Mapping[str, CandidateRecord]]) -> str:
+    """Returns the name of the one candidate that several trainings, such as folds, keep in common.
 
-    The rule is that of `choose`, applied to the sums over all trainings.
+    The rules are those of `kept`, applied to accuracies or losses summed over all trainings.
 
     Args:
-      by: `fit.choose_by`.
-      standing: for each training, the records of its candidates by name; only `head` if
+      by: the rule, `fit.choose_by`.
+      trainings: for each training, the records of its candidates by name; only `head` if
         fine-tuning was left out.
     """
-    names = dict.fromkeys(name for records in standing for name in records)
+    names = dict.fromkeys(name for records in trainings for name in records)
     if by == "accuracy":
-        filled = [{**dict.fromkeys(names, records["head"]), **records} for records in standing]
+        filled = [{**dict.fromkeys(names, records["head"]), **records} for records in trainings]
         return most_accurate({n: sum(records[n][by] for records in filled) for n in names})
     totals = {}
     for name in names:
-        pairs = [(records[name], records["head"]) for records in standing if name in records]
+        pairs = [(records[name], records["head"]) for records in trainings if name in records]
         # The loss on the original images must not be higher, see `choose`.
         if sum(c.log_loss - head.log_loss for c, head in pairs) <= 0:
             totals[name] = sum(c.gain for c, _ in pairs)
@@ -107,17 +118,25 @@ def together(by: str, standing: Sequence[Mapping[str, CandidateRecord]]) -> str:
 
 
 def described(losses: np.ndarray, scores: np.ndarray) -> dict[str, float]:
-    """Returns a candidate's log loss and accuracy on the original images."""
+    """Returns a candidate's `log_loss` and `accuracy` on the original (unaugmented) images."""
     return {"log_loss": float(losses[0].mean()), "accuracy": float(scores.mean())}
 
 
 def paired(scores: np.ndarray, others: np.ndarray) -> dict[str, int]:
-    """Counts the examples that only the first model has right, and that only the second has."""
+    """Returns how many examples only the first model answers right (`won`), or only the second.
+
+    The second number is `lost`. `scores` and `others` have True for right answers, `(n,)`.
+    """
     return {"won": int((scores > others).sum()), "lost": int((others > scores).sum())}
 
 
 def against(scores: np.ndarray, others: np.ndarray) -> dict[str, Any]:
-    """Returns `paired`, the difference of the accuracies, and its paired 95% interval."""
+    """Compares two models on the same examples; `scores` and `others` are those of `paired`.
+
+    Returns:
+      `won` and `lost`, see `paired`; `difference`, the accuracy of the first model minus that of
+      the second; and `interval`, the paired 95% interval of the difference.
+    """
     counted, n = paired(scores, others), len(scores)
     interval = paired_interval(counted["won"], counted["lost"], n)
     difference = (counted["won"] - counted["lost"]) / n
@@ -125,16 +144,19 @@ def against(scores: np.ndarray, others: np.ndarray) -> dict[str, Any]:
 
 
 def noted(scores: np.ndarray) -> dict[str, Any]:
-    """Returns the indices of wrong examples, which a trial's record keeps for `behind`."""
+    """Returns `wrong`: the indices of wrongly answered examples, for the record of a search trial.
+
+    `behind` compares two trials by these indices.
+    """
     return {"wrong": np.flatnonzero(scores == 0).tolist()}
 
 
 def checked(record: Mapping[str, Any], n: int | None) -> dict[str, Any]:
-    """Returns the fields that `behind` needs from an unchecked record; empty if they are invalid.
+    """Returns `wrong` and `n` of a trial's record for `behind`; empty if they are invalid.
 
     Args:
-      record: a record read from a file, which may contain anything.
-      n: number of validation examples; None if unknown.
+      record: a trial's record from a file, which may contain anything.
+      n: number of validation examples of the trial; None if unknown.
     """
     wrong = record.get("wrong")
     if n is None or not isinstance(wrong, list):
@@ -144,10 +166,11 @@ def checked(record: Mapping[str, Any], n: int | None) -> dict[str, Any]:
 
 
 def behind(best: TrialRecord, other: TrialRecord) -> tuple[float, float, float] | None:
-    """Returns how much less accurate `other` is than `best`: difference and paired 95% interval.
+    """Returns how much less accurate the trial `other` is than `best`, as (difference, low, high).
 
-    Returns None if a record does not list its wrong examples, or the trials have different numbers
-    of examples.
+    The difference is the accuracy of `best` minus that of `other`; low and high are the ends of its
+    paired 95% interval. Returns None if a trial's record does not list its wrong examples, or if
+    the trials have different numbers of examples.
     """
     if best.get("wrong") is None or other.get("wrong") is None or best["n"] != other["n"]:
         return None

@@ -1,4 +1,4 @@
-"""Compares an exported file with the model: what the file loses, and whether that is acceptable."""
+"""Compares answers of an exported file and of the model: how much accuracy does the file lose?"""
 
 from typing import Any
 
@@ -14,16 +14,16 @@ ANSWERS = "probabilities"
 
 
 def of_file(answers: np.ndarray, reference: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
-    """Returns a file's accuracy with its 95% interval, and how it differs from the model.
+    """Returns a file's accuracy with its 95% interval, and how its answers differ from the model's.
 
     Args:
       answers: probabilities of the file, `(n, classes)`.
-      reference: probabilities of the model, `(n, classes)`.
+      reference: probabilities of the model on the same examples, `(n, classes)`.
       targets: `(n,) int`.
 
     Returns:
-      `accuracy`; `interval`; `agreement`, the share of equal predictions; `max_abs_diff`, the
-      largest difference of a probability; `n`.
+      `accuracy` of the file; its `interval`; `agreement`, the share of examples for which file and
+      model predict the same class; `max_abs_diff`, the largest difference of a probability; `n`.
     """
     right = answers.argmax(-1) == targets
     return {
@@ -36,7 +36,7 @@ def of_file(answers: np.ndarray, reference: np.ndarray, targets: np.ndarray) -> 
 
 
 def lost(answers: np.ndarray, reference: np.ndarray, targets: np.ndarray, on: str) -> FileLoss:
-    """Returns what a file loses against the model, paired by example.
+    """Returns how much accuracy a file loses against the model on the same examples, and more.
 
     Args:
       answers, reference, targets: see `of_file`.
@@ -56,20 +56,32 @@ def lost(answers: np.ndarray, reference: np.ndarray, targets: np.ndarray, on: st
 
 
 def moved(answers: np.ndarray, reference: np.ndarray) -> float:
-    """Returns the mean probability mass that moves to other classes, 0..1 (total variation)."""
+    """Returns the mean total variation distance between file and model, 0..1.
+
+    This is the probability mass that a file moves to other classes than the model, as a mean over
+    the examples.
+    """
     return float(np.abs(answers - reference).sum(-1).mean() / 2)
 
 
 def is_sound(verdict: FileLoss, bound: float) -> bool:
-    """Returns whether a file needs no repair, by its loss on validation.
+    """Returns True if a file needs no repair, because it loses little accuracy on validation.
 
-    The loss of a single example is always accepted.
+    A loss of one right answer is always accepted. A file that moves more than `MOST_MOVED` of the
+    probability mass is not sound.
+
+    Args:
+      verdict: the result of `lost`.
+      bound: the largest accepted loss of accuracy, `export.max_accuracy_drop`.
     """
     return verdict.lost <= max(bound, 1 / verdict.n) and verdict.moved <= MOST_MOVED
 
 
 def status(verdict: FileLoss, bound: float) -> str:
-    """Returns what is wrong with a file, or "ok" if its loss could be chance."""
+    """Returns what is wrong with a file, or "ok" if its loss of accuracy could be chance.
+
+    The arguments are those of `is_sound`.
+    """
     low, high = verdict.interval
     if low > bound:
         return (

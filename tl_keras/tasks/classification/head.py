@@ -1,4 +1,4 @@
-"""Fits the converged head on features: logistic regression, with or without a hidden layer."""
+"""Fits a head on stored features until it converges: logistic regression or one hidden layer."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -19,13 +19,13 @@ MAX_STEPS = 300
 def fits(
     x: np.ndarray, labels: np.ndarray, recipe: Recipe, strengths: Sequence[float]
 ) -> Iterator[tuple[float, Layers]]:
-    """Yields (strength, layers) of a head on standardised features, for each strength.
+    """Fits one head for each strength of regularisation; yields (strength, layers of the head).
 
     Args:
       x: standardised features, `(examples, channels)`.
       labels: `(examples,) int64`.
       recipe: the settings of the head.
-      strengths: values of scikit-learn's C, rising.
+      strengths: values of scikit-learn's C (the inverse of regularisation), rising.
     """
     balance = "none" if recipe.balance == "none" else "weights"
     weights = targets.weights(labels, units(labels), balance)[labels]
@@ -37,7 +37,10 @@ def fits(
 
 
 def units(labels: np.ndarray) -> int:
-    """Returns the number of columns of the kernel, one for each class; train has every class."""
+    """Returns the number of classes, which is the number of columns of the head's last kernel.
+
+    The labels are those of train, which contains every class.
+    """
     return int(labels.max()) + 1
 
 
@@ -48,9 +51,10 @@ def earlier(
     names: Sequence[str],
     examples: int,
 ) -> Earlier | None:
-    """Returns an earlier head, reordered for the classes of this run; classes match by name.
+    """Returns the head of an earlier run with its columns reordered for the classes of this run.
 
-    Its logits are centred on their mean, so that a class that it does not know begins at the mean.
+    Classes match by name. The mean of the matching columns is subtracted from each of them, so that
+    a class that the earlier head does not know begins with a mean logit.
     Returns None if fewer than two classes match, since one logit has no meaning without another.
 
     Args:
@@ -75,7 +79,7 @@ def earlier(
 def _regressions(
     x: np.ndarray, labels: np.ndarray, weights: np.ndarray, strengths: Sequence[float]
 ) -> Iterator[tuple[float, Layers]]:
-    """Yields logistic regressions by rising strengths; each starts from the previous solution."""
+    """Yields logistic regressions by falling regularisation; each starts from the previous one."""
     regression = LogisticRegression(max_iter=MAX_STEPS, tol=1e-4, warm_start=True)
     # In single precision, the line search would fail near the solution.
     x = x.astype(np.float64)
@@ -95,7 +99,7 @@ def _near(
     weights: np.ndarray,
     strengths: Sequence[float],
 ) -> Iterator[tuple[float, Layers]]:
-    """Yields logistic regressions that penalise the distance of the kernel from an earlier one."""
+    """Yields logistic regressions whose penalty is the distance from the kernel of `earlier`."""
     x = x.astype(np.float64)
     before, basis = x @ earlier.kernel, span(x)
     x, weighted_targets = x @ basis, np.eye(len(earlier.bias))[labels] * weights[:, None]
@@ -133,7 +137,7 @@ def _hidden(
     recipe: Recipe,
     strengths: Sequence[float],
 ) -> Iterator[tuple[float, Layers]]:
-    """Yields heads with a hidden layer, by rising strengths."""
+    """Yields heads with a hidden layer, by falling regularisation."""
     how = {"solver": "lbfgs", "max_iter": MAX_STEPS // 3, "random_state": recipe.seed}
     for strength in strengths:
         network = MLPClassifier((recipe.width,), alpha=1 / strength, **how)
@@ -145,14 +149,20 @@ def _hidden(
 
 @contextmanager
 def _without_convergence_warnings() -> Iterator[None]:
-    """Ignores warnings about unconverged heads, which validation judges like all others."""
+    """Ignores scikit-learn's warnings that a head has not converged.
+
+    Such heads need no special treatment, because the validation set chooses among all heads.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         yield
 
 
 def _both_classes(kernel: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns kernel and bias with a column per class; scikit-learn has one for two classes."""
+    """Returns kernel and bias with one column per class.
+
+    For two classes, scikit-learn returns a single column, the difference of the two logits.
+    """
     if kernel.shape[1] == 1:
         kernel, bias = np.hstack([-kernel, kernel]) / 2, np.hstack([-bias, bias]) / 2
     return kernel, bias

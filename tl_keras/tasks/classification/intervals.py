@@ -1,4 +1,4 @@
-"""95% intervals, by resampling, of scores that are not plain shares."""
+"""95% intervals by bootstrap, for scores that are not a share of right answers."""
 
 import math
 from collections.abc import Sequence
@@ -13,13 +13,14 @@ MANY = 10_000
 
 
 def bootstrap(examples: Sequence[tuple[str, str, float]]) -> dict[str, list[float]]:
-    """Returns 95% intervals [low, high] by name of the score, for scores that are not plain shares.
+    """Returns 95% intervals {score: [low, high]} of scores that are not a share of right answers.
 
     The scores are `balanced_accuracy`, `macro_f1` and `log_loss`, defined as in `metrics.measure`,
-    on examples drawn with replacement. `log_loss` is left out unless all probabilities are known. A
-    score with the same value in every draw is left out, for example if all examples are right,
-    since its interval would claim certainty. The calibration error is left out because chance
-    increases it, and resampling would add that increase a second time.
+    on `DRAWS` bootstrap samples (examples drawn with replacement). `log_loss` is left out unless
+    all probabilities are known. A score with the same value in every sample is left out, for
+    example if all answers are right, since its interval would claim certainty. The calibration
+    error is left out because chance increases it, and resampling would add that increase a second
+    time.
 
     Args:
       examples: (label, prediction, probability of the label) of each example.
@@ -35,10 +36,10 @@ def bootstrap(examples: Sequence[tuple[str, str, float]]) -> dict[str, list[floa
 
 
 def _of_classes(labels: np.ndarray, predictions: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns the scores of `DRAWS` draws.
+    """Returns balanced accuracy and macro F1 on each bootstrap sample, `(DRAWS,)` each.
 
-    Each class keeps its number of examples. Otherwise, draws would often contain no example of a
-    small class, and the mean would be over fewer classes.
+    Each class has as many examples in every sample as in the split. Otherwise, samples would often
+    contain no example of a small class, and the mean would be over fewer classes.
     """
     names, indices = np.unique(np.concatenate([labels, predictions]), return_inverse=True)
     true, predicted = indices[: len(labels)], indices[len(labels) :]
@@ -57,7 +58,7 @@ def _of_classes(labels: np.ndarray, predictions: np.ndarray) -> dict[str, np.nda
 
 
 def _means(losses: np.ndarray) -> np.ndarray:
-    """Returns the means of `DRAWS` draws."""
+    """Returns the mean loss on each bootstrap sample, `(DRAWS,)`."""
     generator, n = np.random.default_rng(0), len(losses)
     if n > MANY:
         return generator.normal(losses.mean(), losses.std() / math.sqrt(n), DRAWS)

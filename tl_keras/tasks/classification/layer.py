@@ -10,20 +10,31 @@ OUTPUT = "probabilities"
 
 
 def answer(raw: Any) -> Any:
-    """Returns probabilities in float32 under every policy; half precision loses small values."""
+    """Returns the softmax of logits, in float32 under every dtype policy.
+
+    Half precision would lose small probabilities.
+    """
     return keras.layers.Softmax(name=OUTPUT, dtype="float32")(raw)
 
 
 def losses(columns: tf.Tensor, raw: tf.Tensor) -> tf.Tensor:
-    """Returns the cross-entropy in nats, `(batch,)`; `columns` may be shares of several classes."""
+    """Returns the cross-entropy of logits `raw` and targets `columns` in nats, `(batch,)`.
+
+    Targets are one-hot, or give the shares of several classes.
+    """
     return tf.nn.softmax_cross_entropy_with_logits(columns, raw)
 
 
 def smoothed(columns: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
-    """Returns targets of which a share is spread evenly over all classes (label smoothing)."""
+    """Returns targets with label smoothing: `share` of each target is spread over all classes."""
     return columns * (1 - share) + share / columns.shape[-1]
 
 
 def explained(raw: tf.Tensor, answers: np.ndarray) -> tf.Tensor:
-    """Returns the logit of the predicted class of each answer, `(n,)`."""
+    """Returns the logit of each example's predicted class, `(n,)`; heat maps explain this number.
+
+    Args:
+      raw: logits, `(n, classes)`.
+      answers: probabilities of the same examples, `(n, classes)`.
+    """
     return tf.gather(raw, answers.argmax(-1), batch_dims=1)

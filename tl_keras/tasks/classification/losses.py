@@ -11,12 +11,15 @@ PRIOR = np.log(2)  # standard deviation of log T, because most networks need T b
 
 
 def answers(logits: np.ndarray) -> np.ndarray:
-    """Returns probabilities `(..., classes)` float64 that sum to 1 over the last axis."""
+    """Returns the softmax of logits: probabilities `(..., classes) float64`."""
     return special.softmax(np.asarray(logits, dtype=np.float64), axis=-1)
 
 
 def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Returns the mean of `of_each`, with its arguments and errors."""
+    """Returns the mean negative log probability of the true classes, in nats.
+
+    Arguments and errors are those of `of_each`.
+    """
     return float(of_each(probabilities, labels).mean())
 
 
@@ -38,12 +41,12 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """Returns the temperature T, in 0.05..20, for which `softmax(logits / T)` fits the labels best.
 
     The method is temperature scaling (Guo et al. 2017, arXiv 1706.04599), with one deviation: log T
-    has a normal prior with mean 0 and standard deviation log 2. A validation set of twenty
-    examples that are all right is common here. For it, the likelihood grows as T falls, so without
-    the prior T would reach its lower bound, and each later prediction would claim certainty. With
-    the prior, 20 of 20 right examples with a margin of 1 get a probability of 96%, and 100 of 100
-    get 99%. This is close to (n + 1) / (n + 2), Platt's targets (1999). A few hundred examples
-    with some mistakes outweigh the prior.
+    has a normal prior with mean 0 and standard deviation log 2. In this project, models often
+    answer all of some twenty validation examples right. The likelihood then grows as T falls, so
+    without the prior T would reach its lower bound, and each later prediction would claim
+    certainty. With the prior, 20 of 20 right answers whose logits lead by 1 get a probability of
+    96%, and 100 of 100 get 99%. This is close to (n + 1) / (n + 2), Platt's targets (1999). A few
+    hundred examples with some mistakes outweigh the prior.
 
     Args:
         logits: `(n, classes)` float, finite.
@@ -66,18 +69,21 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def raw_of(probabilities: np.ndarray) -> np.ndarray:
-    """Returns logits that give these probabilities: their logarithms, without infinite values."""
+    """Returns logits whose softmax gives these probabilities: their logarithms, always finite."""
     return np.log(np.maximum(probabilities, EPSILON))
 
 
 def head_scores(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Returns `accuracy` and `log_loss` of probabilities."""
+    """Returns `accuracy` and `log_loss` of the probabilities that a head computes."""
     right = float((probabilities.argmax(-1) == labels).mean())
     return {"accuracy": right, "log_loss": log_loss(probabilities, labels)}
 
 
 def validated(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Returns `val_loss` and `val_accuracy` for metrics.jsonl; NaN and 0 for non-finite logits."""
+    """Returns the validation metrics `val_loss` and `val_accuracy`, for metrics.jsonl.
+
+    If any logit is NaN or infinite, the loss is NaN and the accuracy 0.
+    """
     if not np.isfinite(logits).all():
         return {"val_loss": np.nan, "val_accuracy": 0.0}
     probabilities = answers(logits)
@@ -88,7 +94,7 @@ def validated(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 
 
 def checked(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns scores as a float64 array, and labels as an array.
+    """Checks scores `(n, classes)` and labels `(n,)`; returns both as arrays, scores as float64.
 
     Raises:
       ValueError: `n` is 0, shapes differ, labels are not integers or out of range, or

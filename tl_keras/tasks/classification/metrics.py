@@ -17,7 +17,7 @@ IN_SHORT = ("accuracy", "interval", "log_loss", "n")
 
 
 def measure(probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> Scores:
-    """Returns the scores of a split; none of them is NaN.
+    """Returns the scores of a model on a split; none of them is NaN.
 
     Args:
         probabilities: `(n, classes)` float in 0..1. Rows need not sum to 1, because a quantised
@@ -26,11 +26,11 @@ def measure(probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence
         class_names: `classes` different names, in the order of the columns.
 
     Returns:
-        `accuracy`; `interval`, Wilson's 95% interval; `balanced_accuracy`, the mean recall of
-        classes that have examples; `macro_f1`, the mean over classes that have examples or were
-        predicted, as in scikit-learn; `log_loss`; `calibration_error`; `n`; `classes`, by name,
-        with precision (None if never predicted), recall (None without examples) and n; `confusion`,
-        `(classes, classes)` counts whose rows are true labels.
+        `accuracy`; `interval`, Wilson's 95% interval of the accuracy; `balanced_accuracy`, the mean
+        recall of the classes that have examples; `macro_f1`, the mean F1 score of the classes that
+        have examples or were predicted, as in scikit-learn; `log_loss`; `calibration_error`; `n`;
+        `classes`, by name, with precision (None if never predicted), recall (None without examples)
+        and n; `confusion`, counts `(classes, classes)` by true class (rows) and predicted class.
 
     Raises:
         ValueError: `n` is 0, shapes differ, labels are out of range, probabilities are
@@ -54,17 +54,17 @@ def measure(probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence
 
 
 def scores(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Returns whether the likeliest class is the right one, `(n,) bool`."""
+    """Returns True for each example whose likeliest class is the right one, `(n,) bool`."""
     return probabilities.argmax(-1) == labels
 
 
 def score(measured: Mapping[str, Any], metric: str) -> float:
-    """Returns a metric from the result of `measure`, with the sign under which higher is better."""
+    """Returns the value of a metric in the result of `measure`, negated if lower is better."""
     return -measured[metric] if metric in FALLING else measured[metric]
 
 
 def score_of_guessing(metric: str, class_names: Sequence[str]) -> float:
-    """Returns roughly the `score` of a model that guesses."""
+    """Returns roughly the result of `score` for a model that guesses among the classes."""
     guessing = 1 / len(class_names)
     return math.log(guessing) if metric in FALLING else guessing
 
@@ -140,8 +140,8 @@ def _calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Returns the expected calibration error of the predicted class.
 
     There are 15 bins of equal width, as in Guo et al. 2017 (arXiv 1706.04599), so that values can
-    be compared with published ones. In a small split, bins of equal mass would have only one or two
-    examples each, and a single example is never calibrated.
+    be compared with published ones. Bins with equal numbers of examples would have only one or two
+    examples each in a small split, and a single example is never calibrated.
     """
     confidence = np.clip(probabilities.max(axis=1), 0.0, 1.0)
     right = probabilities.argmax(axis=1) == labels

@@ -1,4 +1,4 @@
-"""Names against which a config is checked."""
+"""Constants of the task `classification`: metrics, allowed values of the config, words."""
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "calibration_error")
 FALLING = ("log_loss", "calibration_error")  # lower is better

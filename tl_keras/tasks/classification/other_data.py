@@ -10,9 +10,9 @@ from tl_keras.tasks.classification.record import Scores, SharedClassScores
 
 
 def coded(names: Sequence[str], renamed: Mapping[str, str]) -> Callable[[str], int | None]:
-    """Returns a function from a label to the index of its class; None for an unknown label.
+    """Returns a function from a label's text to the index of its class, or None if unknown.
 
-    The classes are the model's classes after renaming, sorted; see `measured`.
+    The indices count the model's classes after renaming, sorted by name; see `measured`.
 
     Args:
       names: names of the model's classes.
@@ -31,14 +31,14 @@ def _merged_names(names: Sequence[str], renamed: Mapping[str, str]) -> list[str]
 def measured(
     probabilities: np.ndarray, labels: np.ndarray, names: Sequence[str], renamed: Mapping[str, str]
 ) -> Scores:
-    """Returns scores as in `result.json` after merging classes.
+    """Returns the scores of the model on another data set, after classes were renamed and merged.
 
     The probability of a merged class is the sum of the probabilities of its classes. If the data
-    set lacks some classes, `among_shared` has the scores that the model would get if it could
-    answer only with classes of the data set.
+    set lacks some of the merged classes, `among_shared` has the scores that the model would get if
+    it could answer only with classes that the data set has.
 
     Args:
-      probabilities: answers of the model, `(n, names)`.
+      probabilities: answers of the model, `(n, len(names))`.
       labels: results of the function that `coded` returns, `(n,) int`.
       names, renamed: see `coded`.
     """

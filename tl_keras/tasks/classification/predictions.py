@@ -1,4 +1,4 @@
-"""Lines of predictions.csv, and the output of `predict` for an example."""
+"""The rows of predictions.csv, and the output of the command `predict` for an example."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,12 +7,12 @@ import numpy as np
 
 
 def header(names: Sequence[str]) -> list[str]:
-    """Returns the names of the columns after `file` and `split`."""
+    """Returns the names of the columns of predictions.csv after `file` and `split`."""
     return ["label", "prediction", "probability", *(f"p:{name}" for name in names)]
 
 
 def row(answer: np.ndarray, target: int, names: Sequence[str]) -> list[str]:
-    """Returns the cells of a line after `file` and `split`."""
+    """Returns the cells of an example's row in predictions.csv, after `file` and `split`."""
     return [
         names[target],
         names[int(np.argmax(answer))],
@@ -22,17 +22,17 @@ def row(answer: np.ndarray, target: int, names: Sequence[str]) -> list[str]:
 
 
 def read(cells: Sequence[str]) -> np.ndarray:
-    """Returns the probabilities from the cells of a line, `(classes,) float64`."""
+    """Returns the probabilities in the cells that `row` returned, `(classes,) float64`."""
     return np.array(cells[3:], np.float64)
 
 
 def prediction_fields(answer: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
-    """Returns `prediction` and `probabilities {class: p}` of an answer."""
-    row = [round(float(value), 6) for value in answer]
-    named = dict(zip(names, row, strict=True))
+    """Returns `prediction`, the likeliest class, and `probabilities`, {class: probability}."""
+    rounded = [round(float(value), 6) for value in answer]
+    named = dict(zip(names, rounded, strict=True))
     return {"prediction": max(named, key=lambda name: named[name]), "probabilities": named}
 
 
 def score_of(row: Mapping[str, str]) -> float:
-    """Returns 1.0 if the prediction in a line of the file is right, else 0.0."""
+    """Returns 1.0 if the prediction in a row of predictions.csv is right, else 0.0."""
     return float(row["prediction"] == row["label"])

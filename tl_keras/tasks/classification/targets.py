@@ -1,4 +1,4 @@
-"""Targets: the target of an example is the index of its class. Imports no Keras when loaded."""
+"""Converts labels to targets: class names to indices. Imports no Keras when loaded."""
 
 import re
 from collections import Counter
@@ -9,64 +9,70 @@ import numpy as np
 
 DTYPE = np.int64
 EXPECTED = (
-    "expected one class name for each example; if this is one, set data.literal_labels to true"
+    "expected one class name for each example; if this is a class name, set data.literal_labels to "
+    "true"
 )
 
 
 def named(texts: Iterable[str]) -> tuple[tuple[str, ...], Callable[[str], int]]:
-    """Returns the class names, sorted, and a function from a label to its index among them."""
+    """Returns the class names, sorted, and a function from a class name to its index."""
     names = tuple(sorted(set(texts)))
     places = {name: i for i, name in enumerate(names)}
     return names, places.__getitem__
 
 
 def names_in_tfds(feature: Any) -> list[str] | None:
-    """Returns the names of a `ClassLabel`; None for another feature."""
+    """Returns the class names of a `ClassLabel` of TensorFlow Datasets; None for other features."""
     import tensorflow_datasets as tfds
 
     return feature.names if isinstance(feature, tfds.features.ClassLabel) else None
 
 
 def missing(targets: np.ndarray, names: Sequence[str]) -> list[str]:
-    """Returns the names of classes without an example."""
+    """Returns the names of the classes that none of the targets has."""
     present = set(np.unique(targets).tolist())
     return [name for target, name in enumerate(names) if target not in present]
 
 
 def text(target: int, names: Sequence[str]) -> str:
-    """Returns the name of a class."""
+    """Returns the class name of a target."""
     return names[target]
 
 
 def faults(names: Sequence[str], where: str) -> list[str]:
-    """Returns reasons why a model cannot be trained on these classes."""
+    """Returns reasons why a model cannot be trained on these classes; empty if it can.
+
+    Args:
+      names: names of the classes.
+      where: the data set, as messages name it.
+    """
     if len(names) >= 2:
         return []
     return [f"{where} has one class, {names[0]!r}; expected at least two class folders"]
 
 
 def width(names: Sequence[str]) -> int:
-    """Returns the number of columns, one for each class."""
+    """Returns the number of columns of targets and logits, one for each class."""
     return len(names)
 
 
 def columns(targets: np.ndarray, width: int) -> np.ndarray:
-    """Returns one-hot targets, `(n, classes) float32`."""
+    """Returns one-hot targets, `(n, width) float32`."""
     return np.eye(width, dtype=np.float32)[targets]
 
 
 def columns_in_graph(targets: Any, width: int) -> Any:
-    """Returns `columns` of a TensorFlow tensor, in a graph."""
+    """Returns one-hot targets as `columns` does, for a TensorFlow tensor in a graph."""
     import tensorflow as tf
 
     return tf.one_hot(targets, width)
 
 
 def weights(targets: np.ndarray, width: int, balance: str) -> np.ndarray:
-    """Returns the weight of each class, `(classes,) float32`.
+    """Returns the weight of each class in the loss, `(width,) float32`.
 
-    For balance `weights`, it is inverse to the number of the class's examples, with mean 1 over all
-    examples; otherwise it is 1.
+    If `balance` (`data.balance`) is `weights`, the weight of a class is inversely proportional to
+    its number of examples, and the mean weight over all examples is 1. Otherwise each weight is 1.
     """
     counts = np.bincount(targets, minlength=width)
     if balance != "weights":
@@ -76,10 +82,14 @@ def weights(targets: np.ndarray, width: int, balance: str) -> np.ndarray:
 
 
 def weighed(columns: Any, weights: np.ndarray) -> Any:
-    """Returns the weight of each example, `(batch,)`.
+    """Returns the weight of each example in the loss, `(batch,)`.
 
-    It is the weight of its class. For an example mixed from several classes, it is the mean of
-    their weights, weighted by their shares.
+    An example has the weight of its class. An example mixed from several classes has the mean of
+    the weights of these classes, weighted by their shares.
+
+    Args:
+      columns: one-hot or mixed targets, `(batch, classes)`.
+      weights: the weight of each class.
     """
     if isinstance(columns, np.ndarray):
         return columns @ weights
@@ -89,15 +99,15 @@ def weighed(columns: Any, weights: np.ndarray) -> Any:
 
 
 def strata(targets: np.ndarray) -> np.ndarray:
-    """Returns the strata, which are the classes."""
+    """Returns the group (stratum) of each example, for stratified splits: its class."""
     return targets
 
 
 def unfit(texts: Sequence[str]) -> str | None:
-    """Returns why labels seem not to be class names; None if they seem to be.
+    """Returns why labels do not look like class names, or None if they do.
 
-    Without this check, several labels per example, or numbers to predict, would be trained as
-    classes.
+    Without this check, combinations of several labels per example, or numbers to predict, would be
+    trained as classes.
 
     Args:
       texts: the label of each example.
@@ -114,7 +124,12 @@ def unfit(texts: Sequence[str]) -> str | None:
 
 
 def _several(names: Counter[str], count: int) -> str | None:
-    """Returns a label that looks like several labels, such as `cat|dog`; None without one."""
+    """Returns a label that looks like several labels, such as `cat|dog`, or None.
+
+    Args:
+      names: how often each label occurs.
+      count: number of examples.
+    """
     if lists := [name for name in names if re.fullmatch(r"\[.*\]|\(.*,.*\)|\{.*\}", name)]:
         return lists[0]
     for mark in "+/&":
@@ -132,9 +147,10 @@ def _several(names: Counter[str], count: int) -> str | None:
 
 
 def _share_parts(names: Iterable[str], mark: str) -> bool:
-    """Returns whether most names with the mark share a part with another name, as `cat|dog`, `cat`.
+    """Returns True if most names with the separator `mark` share a part with another name.
 
-    Otherwise the mark is part of a name, as the comma in "tench, Tinca tinca".
+    `cat|dog` shares `cat` with `cat` or `cat|cow`. If few names share a part, the mark belongs to
+    the names, as the comma in "tench, Tinca tinca".
     """
     parts_of = {name: {part.strip() for part in name.split(mark)} for name in names}
     counts = Counter(part for parts in parts_of.values() for part in parts)

@@ -1,4 +1,4 @@
-"""Estimates before training how well a backbone's features will transfer, to rank backbones."""
+"""Estimates how well a backbone's features suit a data set, to rank backbones before training."""
 
 import warnings
 from collections.abc import Iterator, Mapping
@@ -14,8 +14,9 @@ CHANGE = 1e-3  # relative change of the ratio of the two precisions; below it, t
 # For the report, by key: the title of a column and the format of its values.
 COLUMNS = {"logme": ("LogME", "number"), "left_out_accuracy": ("Left out", "percent")}
 ABOUT = (
-    "LogME (arXiv 2102.11005): the higher, the better. Left out: the accuracy of a logistic "
-    "regression on examples that it was not fitted on."
+    "LogME (arXiv 2102.11005): how well a linear model on the features explains the labels; higher "
+    "is better. Left out: the accuracy of a logistic regression on examples that it was not fitted "
+    "on."
 )
 BY = "logme"  # the key by which backbones are ranked; higher is better
 FOLDS = 20  # for larger sets, where one fit for each example would take minutes
@@ -24,7 +25,10 @@ MAX_STEPS = 200
 
 
 def ranked(features: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Returns `logme` and `left_out_accuracy` of a backbone's features."""
+    """Returns two estimates of how well a backbone suits the data: `logme`, `left_out_accuracy`.
+
+    Both are computed on the features of the labelled examples, see the functions of these names.
+    """
     return {
         "logme": logme(features, labels),
         "left_out_accuracy": left_out_accuracy(features, labels),
@@ -32,16 +36,16 @@ def ranked(features: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 
 
 def summary(row: Mapping[str, Any]) -> str:
-    """Returns the result of `ranked` as a phrase for the log."""
+    """Returns `logme` and `left_out_accuracy` of a backbone as a phrase for the log."""
     return f"LogME {row['logme']:.3f}, left-out accuracy {row['left_out_accuracy']:.3f}"
 
 
 def logme(features: np.ndarray, labels: np.ndarray) -> float:
     """Returns the logarithm of maximum evidence of features (LogME, arXiv 2102.11005).
 
-    A higher value means that the features explain the labels better. For each class against the
-    others, the evidence is that of a Bayesian ridge regression whose precisions maximise it. The
-    unit is nats per example and class.
+    A higher value means that the features explain the labels better. For each class against all
+    others, a Bayesian ridge regression is fitted, with the precisions that maximise its evidence.
+    LogME is the mean log evidence, in nats per example and class.
 
     Args:
       features: `(n, channels) float32`.
@@ -60,12 +64,13 @@ def logme(features: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _evidence(squares: np.ndarray, z: np.ndarray, norm: float, n: int, channels: int) -> float:
-    """Returns the maximum log evidence of one target, per example.
+    """Returns the maximum log evidence of a Bayesian ridge regression, in nats per example.
 
     Args:
       squares: squared singular values of the features.
-      z: the target in the basis of the left singular vectors.
-      norm: squared length of the target.
+      z: the target vector in the basis of the features' left singular vectors.
+      norm: squared length of the target vector.
+      n, channels: shape of the features.
     """
     # The part of the target that no linear function of the features explains.
     outside = max(norm - float(z @ z), 0.0)
@@ -89,9 +94,10 @@ def _evidence(squares: np.ndarray, z: np.ndarray, norm: float, n: int, channels:
 
 
 def left_out_accuracy(features: np.ndarray, labels: np.ndarray) -> float:
-    """Returns the share of examples that a logistic regression on the other examples gets right.
+    """Returns the share of left-out examples that a logistic regression on the others gets right.
 
-    If there are more than `ONE_BY_ONE` examples, a twentieth of them is left out at a time.
+    Each example is left out once: alone, or, if there are more than `ONE_BY_ONE` examples, together
+    with a twentieth of all examples.
 
     Args:
       features: `(n, channels) float32`, pooled.

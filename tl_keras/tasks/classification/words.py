@@ -22,9 +22,9 @@ ABOUT_INTERVALS = "; the calibration error has none"
 SEVERAL = "Accuracies"
 HEAD = "logistic regression"
 ABOUT_GAIN = (
-    "how much lower the candidate's loss is than the first candidate's, in nats, summed over the "
-    "examples and averaged over {views} of each; a small gain may be luck. Temperature: the "
-    "number that the logits are divided by."
+    "how much lower the candidate's loss is than that of head, in nats, averaged over {views} of "
+    "each example and summed over the examples; a small gain may be luck. Temperature: the number "
+    "by which the logits are divided, to calibrate the probabilities."
 )
 OUTPUTS = {
     "probabilities": "Probability of each class, 0 to 1, calibrated by temperature.",
@@ -37,13 +37,13 @@ STRANGER = "that shows none of the classes is still given one of them."
 
 
 def about(names: Sequence[str], nouns: str) -> tuple[str, str]:
-    """Returns a title for exported files, and a sentence that says what the model does."""
+    """Returns the title of exported files (some class names), and what the model does, in words."""
     few = ", ".join(names[:5]) + (f" and {len(names) - 5} others" if len(names) > 5 else "")
     return few, f"Classifies {nouns} into {len(names)} classes: {few}."
 
 
 def line(accuracy: str, on: str) -> str:
-    """Returns the accuracy as a phrase for the first line of the report."""
+    """Returns the accuracy as a phrase for the report, as in `95% of 40 test examples right`."""
     return f"{accuracy} of {on} right"
 
 
@@ -53,10 +53,10 @@ def counted(names: Sequence[str]) -> str:
 
 
 def mended(lost: str, on: str, moved: str) -> str:
-    """Returns what an exported file lost before its repair, as a phrase.
+    """Returns what an exported file lost before its repair, as a phrase that follows its format.
 
     Args:
-      lost, moved: values from `exports.lost`, as text.
+      lost, moved: loss of accuracy and moved probability mass, see `exports.lost`, as text.
       on: a description of the examples, such as "validation".
     """
     return (
