@@ -43,7 +43,7 @@ def test_a_repair_is_described_with_its_price(notes_on):
     assert "int8 lost 0.150 of accuracy on validation" in text
     assert "moved 30.0% of the probability mass to other classes." in text
     assert "layer_0, layer_1, layer_2, layer_3, layer_4, layer_5 and 3 others float" in text
-    assert "It now loses 0 and is 0.1 MB larger" in text
+    assert "The file now loses 0 and is 0.1 MB larger" in text
 
 
 def test_formats_that_are_slower_than_float32_are_named(notes_on):
@@ -69,7 +69,7 @@ def test_the_file_to_ship_is_measured_on_files_as_a_device_reads_them(notes_on):
     measured = {"agreement": 0.99, "n": 150, "identical": 1.0}
     device = OnFiles(accuracy=0.9, interval=[0.85, 0.94], **measured)
     text = notes_on(SHIPPED.model_copy(update={"device": device}), int8=entry())
-    assert "is right on 90.0% (85.0 to 94.0), and" in text and "99.0%" in text
+    assert "is right on 90.0% (95% interval 85.0 to 94.0), and" in text and "99.0%" in text
     unmeasured = SHIPPED.model_copy(update={"device": OnFiles(**measured)})
     assert "is right on" not in notes_on(unmeasured, int8=entry())
 
@@ -79,7 +79,7 @@ def test_abstaining_is_described_for_the_file_to_ship(notes_on):
     abstain = Abstaining(**share, n=150)
     text = notes_on(SHIPPED, float32=entry(abstain=abstain), int8=entry(abstain=abstain))
     assert text.count("answers 70.0% of the images and is right on 98.0% of them") == 1
-    assert "for 95.0% of the images (95% interval 90.0 to 98.0)" in text
+    assert "For 95.0% of the images (95% interval 90.0 to 98.0)" in text
     assert "float32 answers" not in text
 
 
@@ -91,7 +91,7 @@ def test_abstaining_of_folds_is_described_where_the_file_has_no_test(notes_on, w
     rewrite(workdir, cross_validation=folds)
     text = notes_on(SHIPPED, float32=entry(), int8=entry())
     assert "A model of a fold, calibrated like the final model, answers 11.0% of the images" in text
-    assert "int8 may decide more or less often, because the final model saw them." in text
+    assert "int8 may abstain more or less often: the final model was trained on these" in text
 
 
 def test_floats_in_an_integer_file_are_named(notes_on):

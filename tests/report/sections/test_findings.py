@@ -36,8 +36,8 @@ def test_every_finding_is_shown(workdir):
     for words in [
         "1 pair of nearly equal pictures.",
         "distance 2",
-        "10 test examples have a near-duplicate in another split. Without such examples, 91.0% of "
-        "143 answers are right (95% interval 86.0 to 95.0).",
+        "10 test examples have a near-duplicate in another split. On the other test examples, "
+        "91.0% of 143 answers are right (95% interval 86.0 to 95.0).",
         "by <cross-validation>",
         f"labelled {SCRIPT} may be 蒲公英 🌼 , 93.0% sure",
         "fewer than <20>",

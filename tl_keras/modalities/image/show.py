@@ -14,7 +14,7 @@ from tl_keras.modalities.image.decoding.pillow import FORMATS, quiet_pillow, upr
 from tl_keras.report.drawings.markup import escape, facts, note, table
 from tl_keras.report.drawings.words import NOTHING, count, counted, is_number, number, percent
 from tl_keras.report.read import RunFiles
-from tl_keras.report.sections.findings import SHOWN, cut
+from tl_keras.report.sections.findings import SHOWN, only_first
 from tl_keras.run.result.exports import OnFiles
 
 THUMBNAIL = 160  # px, longer side
@@ -231,7 +231,7 @@ def _measured(
     if not odd:
         return size + facts(named)
     unusual = "brightness or colour" if columns[1].startswith("Mean") else "size"
-    above = f"{counted(len(odd), 'image')} with unusual {unusual}{cut(odd)}."
+    above = f"{counted(len(odd), 'image')} with unusual {unusual}{only_first(odd)}."
     return size + facts(named) + table(above, columns, rows, numeric=(1,))
 
 

@@ -1,1 +1,1 @@
-"""Sections of a page. Each function takes a run and returns HTML."""
+"""Sections of the HTML pages: functions that take a run and return a section as HTML."""

@@ -1,4 +1,4 @@
-"""Sections for the page of a comparison of approaches, as HTML."""
+"""Sections of the report of the command compare, as HTML; "" if there is nothing to show."""
 
 from tl_keras import tasks
 from tl_keras.report.advice.on_approaches import NOWHERE, accuracies, more
@@ -23,7 +23,7 @@ from tl_keras.run.result.part import MainScores
 
 
 def approaches(run: RunFiles) -> str:
-    """Returns charts, and a table with a row for each approach."""
+    """Returns charts of the scores of all approaches, and a table with a row for each approach."""
     if not approaches_of(run):
         return ""
     return f"{_charts(run) if run.counts_right else ''}{_table(run)}{_left_out(run)}"
@@ -57,8 +57,9 @@ def _charts(run: RunFiles) -> str:
     drawn = [svg for svg in drawn if svg]
     pairs = [drawn[i : i + 2] for i in range(0, len(drawn), 2)]
     above = (
-        f"Accuracy on {split} examples; bars are 95% intervals, and numbers beside points are row "
-        "numbers of the table. The learning curve, by training examples, is on validation."
+        f"Accuracy on {split} examples; bars are 95% intervals. The number beside a point is the "
+        "number of the approach in the table below. The learning curve shows the accuracy on "
+        "validation examples by the number of training examples."
     )
     charts = "".join(f'<div class="charts">{"".join(pair)}</div>' for pair in pairs)
     return (note(above) if charts else "") + charts
@@ -78,8 +79,8 @@ def _table(run: RunFiles) -> str:
                 str(i),
                 f'{escape(name)}{mark} <small class="wrap">{escape(isolated(title(run, name)))}'
                 "</small>",
-                _main(run, record.val),
-                _main(run, record.test),
+                _main_score(run, record.val),
+                _main_score(run, record.test),
                 duration(record.training),
                 duration(record.to_scratch),
                 count(record.parameters),
@@ -89,19 +90,20 @@ def _table(run: RunFiles) -> str:
         )
     above = (
         f"{tasks.of(run.task, 'words').SEVERAL} with 95% intervals. Validation scores are too "
-        "good, because they were used to choose depth, epochs and weights of these models; for "
-        "cross_validate they cover train and validation, and each example is answered by the fold "
-        "that held it out. Matches scratch: training time until the approach reached the best "
-        "validation score of the approach scratch. Size and latency are measured on the int8 file. "
-        "Each approach has a folder with its own report."
+        "good, because they were used to choose the freeze depth, the epochs and the weights of "
+        "these models. The validation score of cross_validate covers the training and validation "
+        "examples: each is answered by the model of the fold that held it out. Matches scratch: "
+        "the training time after which the approach had reached the best validation score of the "
+        "approach scratch. Size and latency are measured on the int8 file. Each approach has a "
+        "folder with its own report."
     )
     columns = ["No.", "Approach", "Validation", "Test", "Training", "Matches scratch"]
     columns += ["Parameters", "Size", "Latency, ms"]
     return table(above, columns, rows, numeric=(0, 4, 5, 6, 7, 8))
 
 
-def _main(run: RunFiles, scores: MainScores | None) -> str:
-    """Returns the main metric of a split, as HTML."""
+def _main_score(run: RunFiles, scores: MainScores | None) -> str:
+    """Returns the score of one split in the task's main metric, as HTML."""
     scores = scores or MainScores()
     return results.main(run.task, scores.get(run.main), scores.n)
 
@@ -113,14 +115,18 @@ def _left_out(run: RunFiles) -> str:
 
 
 def differences(run: RunFiles) -> str:
-    """Returns how the recommended approach compares with each other one, example by example."""
+    """Returns tables of the recommended approach's score minus each other approach's score.
+
+    The approaches are compared example by example, on validation and on test.
+    """
     recommended = run.result.recommended or Recommended()
     val, test = recommended.val or NOWHERE, recommended.test or NOWHERE
-    chose = _differences(run, val, "validation", "The recommendation is based on them")
-    return chose + _differences(run, test, "test", "The recommendation does not depend on them")
+    return _differences(run, val, "validation", "is based on these examples") + _differences(
+        run, test, "test", "does not depend on these examples"
+    )
 
 
-def _differences(run: RunFiles, standing: Standing, word: str, role: str) -> str:
+def _differences(run: RunFiles, standing: Standing, split: str, role: str) -> str:
     best = run.result.recommended.best if run.result.recommended else None
     rows = [
         [
@@ -135,20 +141,22 @@ def _differences(run: RunFiles, standing: Standing, word: str, role: str) -> str
         return ""
     right = "right" if run.counts_right else "better"
     above = (
-        f"All approaches answered the same {counted(standing.n, f'{word} example')}. {role}. "
-        f"{right.capitalize()} alone: the number of examples on which only the first approach is "
-        f"{right}, and on which only the second approach is. Noise: the interval contains 0."
+        f"All approaches answered the same {counted(standing.n, f'{split} example')}. The "
+        f"recommendation {role}. Difference: the first approach minus the second, with its 95% "
+        f"interval. Only one {right}: the number of examples on which only the first approach is "
+        f"{right}, then the number on which only the second approach is. Noise: the interval of "
+        "the difference contains 0."
     )
     name = results.named_scores(run.task)[run.main][0].lower()
-    columns = ["Approaches", f"Difference in {name}", f"{right.capitalize()} alone", "Verdict"]
-    return f"<h3>{word.capitalize()}</h3>{table(above, columns, rows)}"
+    columns = ["Approaches", f"Difference in {name}", f"Only one {right}", "Verdict"]
+    return f"<h3>{split.capitalize()}</h3>{table(above, columns, rows)}"
 
 
 WRITTEN = {"number": number, "percent": percent}
 
 
 def ranking(run: RunFiles) -> str:
-    """Returns the backbones, ranked by how well their features predict the labels."""
+    """Returns a table of the backbones, ranked by how well their features predict the labels."""
     transfer, rows = tasks.maybe(run.task, "transfer"), []
     for ranked in run.result.ranking or []:
         tuned = approaches_of(run).get(ranked.approach)
@@ -157,7 +165,7 @@ def ranking(run: RunFiles) -> str:
             [
                 escape(ranked.backbone),
                 *(WRITTEN[kind](ranked.get(key)) for key, (_, kind) in columns),
-                _main(run, tuned.val if tuned else None),
+                _main_score(run, tuned.val if tuned else None),
                 count(ranked.parameters),
                 duration(ranked.seconds),
             ]
@@ -168,8 +176,9 @@ def ranking(run: RunFiles) -> str:
         above = "The validation score of each backbone after fine-tuning."
         return table(above, ["Backbone", "Fine-tuned", "Parameters", "Time"], rows, numeric=(2, 3))
     above = (
-        "How well the features of each backbone predict the labels of the training examples, "
-        f"before any training. {transfer.ABOUT} Fine-tuned: the validation score after fine-tuning."
+        "How well the features of each pretrained backbone predict the labels of the training "
+        f"examples, before fine-tuning. {transfer.ABOUT} Fine-tuned: the validation score after "
+        "fine-tuning."
     )
     titles = [title for title, _ in transfer.COLUMNS.values()]
     last = len(titles) + 3
@@ -178,7 +187,7 @@ def ranking(run: RunFiles) -> str:
 
 
 def curve(run: RunFiles) -> str:
-    """Returns the learning curve in numbers."""
+    """Returns the learning curve as a table: scores by the number of training examples."""
     points_of = run.result.learning_curve or []
     shown = [
         (key, *described)
@@ -197,11 +206,12 @@ def curve(run: RunFiles) -> str:
     if expected:
         n, gain = expected
         forecast = (
-            f" Its trend predicts {points(gain)} more with twice as many examples, {count(n)}."
+            f" The trend of the curve predicts that twice as many examples, {count(n)}, raise the "
+            f"accuracy by {points(gain)}."
         )
     above = (
-        "A head was fitted on random parts of the training examples; scores are the mean over "
-        f"several draws.{forecast}"
+        "For each share, a head was trained on random parts of the training examples; the scores "
+        f"are the mean over these parts.{forecast}"
     )
     titles = [name for _, name, _ in shown]
     titles[:1] = [f"Validation {title.lower()}" for title in titles[:1]]

@@ -1,4 +1,4 @@
-"""Notes below the table of exports, such as missed tolerances, repairs and the file to ship."""
+"""Notes below the table of exported files, such as missed limits, repairs and the file to ship."""
 
 from collections.abc import Iterable
 
@@ -17,11 +17,11 @@ from tl_keras.report.facts import figures
 from tl_keras.report.read import RunFiles
 from tl_keras.run.result.exports import Abstaining, Exported, OnFiles
 
-SHOWN = 6  # layers by name; the others are counted
+SHOWN = 6  # layers that are named; the others are only counted
 
 
 def notes(run: RunFiles) -> Iterable[str]:
-    """Yields sentences, the most important first."""
+    """Yields the notes on the exported files of a run, the most important first."""
     measured = figures.exports(run)
     if run.result.shipped and run.result.shipped.reason:
         yield f"No model.tflite can be shipped: {run.result.shipped.status}."
@@ -36,8 +36,8 @@ def notes(run: RunFiles) -> Iterable[str]:
         if export.float_operators:
             kinds = listed([f"{n} {kind}" for kind, n in export.float_operators.items()])
             yield (
-                f"{name} still computes with floats in {kinds}, so it does not run on devices "
-                "without floats."
+                f"{name} still computes with floats in {kinds} operators, so it does not run on "
+                "devices without floating-point arithmetic."
             )
     chosen = figures.to_ship(run)
     summary = run.result.cross_validation
@@ -45,8 +45,9 @@ def notes(run: RunFiles) -> Iterable[str]:
         yield _abstaining(f"{chosen[0].format} answers", chosen[1].abstain, run)
     elif chosen and summary and summary.abstain:
         yield (
-            f"{_abstaining(OF_FOLDS, summary.abstain, run)} This is measured on held-out examples; "
-            f"{chosen[0].format} may decide more or less often, because the final model saw them."
+            f"{_abstaining(OF_FOLDS, summary.abstain, run)} These shares come from held-out "
+            f"examples. {chosen[0].format} may abstain more or less often: the final model was "
+            "trained on these examples, so they cannot show how often it abstains on new ones."
         )
 
 
@@ -57,8 +58,8 @@ def _repaired(name: str, export: Exported, task: str) -> str:
     before = number(first.lost), export.val.on, percent(first.moved)
     return (
         f"{name} {tasks.of(task, 'words').mended(*before)}. It was repaired by leaving {layers} "
-        "float, the layers that lose most when quantised alone. It now loses "
-        f"{number(export.val.lost)} and is {megabytes(export.repair.bytes)} larger."
+        "float, the layers that change the answers most if only they are quantised. The file now "
+        f"loses {number(export.val.lost)} and is {megabytes(export.repair.bytes)} larger."
     )
 
 
@@ -74,7 +75,7 @@ def _right(run: RunFiles, device: OnFiles) -> str:
     share = figures.share_right(run, device)
     if share is None:
         return ""
-    return f"is right on {percent(share)} ({interval(device.interval)}), and "
+    return f"is right on {percent(share)} (95% interval {interval(device.interval)}), and "
 
 
 def _undecided(measured: dict[str, Exported], run: RunFiles) -> Iterable[str]:
@@ -85,7 +86,8 @@ def _undecided(measured: dict[str, Exported], run: RunFiles) -> Iterable[str]:
         kind = "" if run.holds_out else "validation "
         yield (
             f"{count(n)} {kind}examples are too few to tell whether {listed(names)} "
-            f"{'loses' if len(names) == 1 else 'lose'} more than export.max_accuracy_drop."
+            f"{'loses' if len(names) == 1 else 'lose'} more accuracy than "
+            "export.max_accuracy_drop allows."
         )
 
 
@@ -109,7 +111,7 @@ def _abstaining(answers: str, abstain: Abstaining, run: RunFiles) -> str:
     if is_number(right := abstain.get(run.main)):
         decided += f" and is right on {percent(right)} of them"
     return (
-        f"{decided}; it abstains on the others. The right {one} is among the {many} that it does "
-        f"not rule out for {percent(abstain.coverage)} of the {run.example_nouns[1]} (95% interval "
-        f"{interval(abstain.interval)})."
+        f"{decided}; it abstains on the others. For {percent(abstain.coverage)} of the "
+        f"{run.example_nouns[1]} (95% interval {interval(abstain.interval)}), the right {one} is "
+        f"among the {many} that the model does not rule out."
     )

@@ -1,4 +1,4 @@
-"""The section on the findings of the data check, as HTML; "" without a check."""
+"""The section on the findings of the data check, as HTML; "" if the data were not checked."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,11 +18,11 @@ from tl_keras.report.drawings.words import number as shortest
 from tl_keras.report.facts import figures, label_doubts
 from tl_keras.report.read import RunFiles
 
-SHOWN = 24  # findings shown of each kind; the others are counted
+SHOWN = 24  # findings of each kind that are shown; the others are only counted
 
 
 def number(run: RunFiles) -> int:
-    """Returns the number of findings."""
+    """Returns the number of findings of the data check, all kinds together."""
     checks = run.findings
     odd = [(checks.get(key) or {}).get("odd") for key in part(run.modality, "show").ODD]
     others = [checks.get("near_duplicates"), label_doubts.listed(run.findings), checks.get("rare")]
@@ -30,7 +30,7 @@ def number(run: RunFiles) -> int:
 
 
 def unchecked(run: RunFiles) -> list[str]:
-    """Returns what was not checked, and why, one sentence each."""
+    """Returns a sentence for each check that was not made or whose result is not shown, and why."""
     sentences = []
     if "near_duplicates" not in run.findings:
         sentences.append(f"Near-duplicates were not searched for: {_too_many(run)}.")
@@ -48,7 +48,7 @@ def _too_many(run: RunFiles) -> str:
 
 
 def data_check(run: RunFiles) -> str:
-    """Returns all findings, each kind under its heading."""
+    """Returns the findings of the data check as HTML, with a heading for each kind."""
     many = run.answer_nouns[1]
     parts = {
         "Near-duplicates": _near_duplicates(run),
@@ -82,9 +82,10 @@ def _near_duplicates(run: RunFiles) -> str:
         if is_number(pair.get("distance")):
             lines.append(f'<span class="file">distance {shortest(pair["distance"])}</span>')
         cells.append((pictures, lines))
-    above = f"{counted(len(pairs), 'pair')} of nearly equal {run.plain_nouns[1]}{cut(pairs)}."
+    many = run.plain_nouns[1]
+    above = f"{counted(len(pairs), 'pair')} of nearly equal {many}{only_first(pairs)}."
     if any(is_number(pair.get("distance")) for pair in shown):
-        above += " The smaller the distance, the more alike."
+        above += f" The smaller the distance, the more alike the two {many} are."
     return note(above) + gallery(cells, "pairs") + _without(run)
 
 
@@ -103,8 +104,8 @@ def _images(run: RunFiles, pictures: Sequence[Any | None], names: Sequence[str])
     return [image(p, name) for p, name in zip(pictures, names, strict=True) if p]
 
 
-def cut(entries: Sequence[Any]) -> str:
-    """Returns that only the first entries are shown, or "" if all of them are."""
+def only_first(entries: Sequence[Any]) -> str:
+    """Returns a phrase that says that only the first entries are shown; "" if all are shown."""
     rest = len(entries) - SHOWN
     return f"; the first {SHOWN} are shown, all are in findings.json" if rest > 0 else ""
 
@@ -118,8 +119,8 @@ def _without(run: RunFiles) -> str:
     split = split_name(str(scores.get("split") or "test"))
     have = "has" if removed == 1 else "have"
     return note(
-        f"{counted(removed, f'{split} example')} {have} a near-duplicate in another split. Without "
-        f"such examples, {percent(right)} of {count(n)} answers are right (95% interval "
+        f"{counted(removed, f'{split} example')} {have} a near-duplicate in another split. On the "
+        f"other {split} examples, {percent(right)} of {count(n)} answers are right (95% interval "
         f"{interval(scores.get('interval'))})."
     )
 
@@ -137,12 +138,13 @@ def _suspects(run: RunFiles) -> str:
     ):
         lines = [
             f"labelled <b>{escape(entry.get('label'))}</b>",
-            f"may be <b>{escape(entry.get('suggested'))}</b>, {_sure(entry)}",
+            f"may be <b>{escape(entry.get('suggested'))}</b>, {_probabilities(entry)}",
             f'<span class="file">{escape(file)}</span>',
         ]
         cells.append((_images(run, [picture], [file]), lines))
     above = f"{counted(len(suspects), *run.plain_nouns)}, the most doubtful label first"
-    above += f"{cut(suspects)}. A model that was not trained on them prefers another label."
+    above += f"{only_first(suspects)}. A model that was not trained on these "
+    above += f"{run.plain_nouns[1]} finds another label more likely than the given one."
     if trust := label_doubts.trust(run.findings):
         above += f" {trust}"
     if run.holds_out:
@@ -150,8 +152,8 @@ def _suspects(run: RunFiles) -> str:
     return note(above) + notes + gallery(cells, "single")
 
 
-def _sure(entry: dict) -> str:
-    """Returns the probability of the suggested label, against that of the given one if known."""
+def _probabilities(entry: dict) -> str:
+    """Returns the probability of the suggested label; if it is known, also of the given label."""
     probability, given = (entry.get(key) for key in ("probability", "label_probability"))
     if is_number(given):
         return f"{percent(probability)} against {percent(given)}"
@@ -167,6 +169,6 @@ def _rare(run: RunFiles) -> str:
         [escape(entry.get("class")), count(entry.get("n")), escape(entry.get("why") or NOTHING)]
         for entry in rare[:SHOWN]
     ]
-    above = f"{counted(len(rare), one, many)} with few training examples{cut(rare)}."
+    above = f"{counted(len(rare), one, many)} with few training examples{only_first(rare)}."
     columns = [one.capitalize(), run.example_nouns[1].capitalize(), "Why"]
     return table(above, columns, rows, numeric=(1,))
