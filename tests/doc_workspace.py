@@ -8,8 +8,9 @@ import copy
 import hashlib
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,17 @@ class Workspace:
     - `new/`: three pictures to predict.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, shared: Path) -> None:
+        """Draws the data.
+
+        Args:
+          folder: a folder of this process.
+          shared: a folder of all processes that try pages, for finished runs and activations.
+        """
         self.folder = folder / "page"
-        self.kept = folder / "kept"
-        self.cache = folder / "cache"
+        self.finished = shared / "finished"
+        self.finished.mkdir(parents=True, exist_ok=True)
+        self.cache = shared / "cache"
         self.data = folder / "data"
         for name, count, seed in (("photos", 24, 0), ("more", 6, 1), ("others", 16, 2)):
             draw(self.data / name, count, seed)
@@ -61,7 +69,7 @@ class Workspace:
         shutil.copytree(self.data, self.folder)
         monkeypatch.chdir(self.folder)
         monkeypatch.setattr(configs, "from_tree", self._small(configs.from_tree))
-        monkeypatch.setattr(launch, "launch", self._kept(launch.launch))
+        monkeypatch.setattr(launch, "launch", self._copied(launch.launch))
         yield
 
     def written(self, text: str) -> Path:
@@ -77,15 +85,18 @@ class Workspace:
 
         return small
 
-    def _kept(self, original):
+    def _copied(self, original):
         def launched(command, config, workdir, *rest):
-            told = f"{command}\n{os.path.abspath(workdir)}\n{configs.to_yaml(config)}"
-            kept = self.kept / hashlib.sha1(told.encode()).hexdigest()
-            if kept.is_dir() and not Path(workdir).exists():
-                shutil.copytree(kept, workdir)
+            line = f"{command}\n{os.path.relpath(workdir, self.folder)}\n{configs.to_yaml(config)}"
+            finished = self.finished / hashlib.sha1(line.encode()).hexdigest()
+            if finished.is_dir() and not Path(workdir).exists():
+                shutil.copytree(finished, workdir)
             run = original(command, config, workdir, *rest)
-            if not kept.is_dir():
-                shutil.copytree(run.workdir, kept)
+            if not finished.is_dir():
+                # Another process may do the same; the first that is done wins.
+                copied = shutil.copytree(run.workdir, tempfile.mkdtemp(dir=self.finished) + "/run")
+                with suppress(OSError):
+                    os.rename(copied, finished)
             return run
 
         return launched

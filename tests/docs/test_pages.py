@@ -1,5 +1,6 @@
 """Claim: every command and every snippet of README.md and the documentation works."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,11 @@ PAGES = [
 
 @pytest.fixture(scope="session")
 def workspace(tmp_path_factory) -> Workspace:
-    return Workspace(tmp_path_factory.mktemp("pages"))
+    # The processes of pytest-xdist have their folders in one folder.
+    shared = tmp_path_factory.getbasetemp().parent / "pages"
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        shared = tmp_path_factory.getbasetemp() / "shared"
+    return Workspace(tmp_path_factory.mktemp("pages"), shared)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
