@@ -175,6 +175,6 @@ def test_power_law_predicts_the_gain_of_more_examples():
 
 def test_parts_of_a_curve_keep_every_class():
     labels = np.array([0] * 40 + [1] * 3)
-    rows = ranking._drawn(labels, 0.1, 0)
+    rows = ranking._subset(labels, 0.1, 0)
     assert np.bincount(labels[rows]).tolist() == [4, 1]
-    assert list(rows) != list(ranking._drawn(labels, 0.1, 1))
+    assert list(rows) != list(ranking._subset(labels, 0.1, 1))

@@ -1,1 +1,1 @@
-"""One module for each command that trains or uses a model; each reads from top to bottom."""
+"""One module for each command that trains or uses a model. Its `run` has the steps in order."""

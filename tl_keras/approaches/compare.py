@@ -15,7 +15,7 @@ from absl import logging
 
 from tl_keras import tasks
 from tl_keras.approaches.ranking import rank
-from tl_keras.approaches.recommending import answers_of, gain_of_chain, recommended
+from tl_keras.approaches.recommending import gain_of_chain, recommended, scores_of
 from tl_keras.config import text as configs
 from tl_keras.config.commands import APPROACHES
 from tl_keras.config.messages import is_for_user
@@ -70,12 +70,12 @@ def run(config: RunConfig, workdir: str | Path) -> Run:
             name, why = next(iter(left_out.items()))
             raise ValueError(f"compare: none of the approaches could be run; {name}: {why}")
         described = {approach.name: _described(run, approach, done) for approach in done}
-        answers = {
-            approach.name: answers_of(run.workdir / approach.name, config.task) for approach in done
+        scores = {
+            approach.name: scores_of(run.workdir / approach.name, config.task) for approach in done
         }
-        parts = {"left_out": left_out, "recommended": recommended(answers, config.task)}
-        if {"chain", "finetune"} <= answers.keys():
-            parts["chain"] = gain_of_chain(answers, config.task)
+        parts = {"left_out": left_out, "recommended": recommended(scores, config.task)}
+        if {"chain", "finetune"} <= scores.keys():
+            parts["chain"] = gain_of_chain(scores, config.task)
         run.finish(run.outcome(approaches=described, **parts, **machine.described()))
         page.write(run.workdir)
     return run
@@ -89,7 +89,10 @@ def planned(config: RunConfig) -> list[Planned]:
     """
     wanted, tree = config.compare, configs.to_tree(config)
     if not config.model.is_pretrained:
-        raise ValueError("model.weights: compare needs pretrained weights; received none")
+        raise ValueError(
+            "model.weights: compare needs pretrained weights; expected imagenet, glyphs, a weights "
+            "file or the folder of an earlier run; received none"
+        )
     # One format is enough to compare sizes and latencies. `tl-keras export` makes the others
     # for the approach that is chosen.
     tree["export"]["formats"] = ["int8"]
@@ -111,8 +114,9 @@ def planned(config: RunConfig) -> list[Planned]:
     if wanted.approaches != "auto":
         if "parallel" in wanted.approaches and unlabelled is None:
             raise ValueError(
-                f"data.unlabelled: the approach parallel needs a folder of {config.nouns[1]}, or "
-                "rest; received none"
+                f"data.unlabelled: the approach parallel needs {config.nouns[1]} without labels; "
+                "expected a folder, or rest (what data.examples_per_class leaves out); received "
+                "none"
             )
         names = [name for name in APPROACHES if name in wanted.approaches]
     for i, model in enumerate(wanted.backbones, start=2):
@@ -137,7 +141,7 @@ def _approach(
 
 
 def _models(config: RunConfig, approaches: Sequence[Planned]) -> dict[str, ModelConfig]:
-    """Returns the models whose backbones are ranked, by approach."""
+    """Returns the models whose backbones are ranked, as `{name of the approach: its model}`."""
     others = [approach for approach in approaches if approach.name.startswith("backbone_")]
     return {"finetune": config.model} | {
         approach.name: approach.config.model for approach in others
@@ -145,18 +149,21 @@ def _models(config: RunConfig, approaches: Sequence[Planned]) -> dict[str, Model
 
 
 def _run_all(run: Run, approaches: Sequence[Planned]) -> dict[str, str]:
-    """Runs the unfinished approaches; returns why others could not run, by name."""
+    """Runs the approaches; returns `{name: reason}` for those that could not be run.
+
+    If an approach is finished, only its data are checked for changes.
+    """
     left_out = {}
     for i, approach in enumerate(approaches):
         folder = run.workdir / approach.name
         config = _bounded(run, approach, len(approaches) - i)
         if config is None:
-            left_out[approach.name] = "the budget of compare.minutes is used up"
+            left_out[approach.name] = "the time in compare.minutes is used up"
             continue
         logging.info("--- %s", approach.name)
         with run.timed(approach.name):
             try:
-                _do(Run(folder, config, approach.command))
+                _run_one(Run(folder, config, approach.command))
             except (ValueError, FloatingPointError) as error:
                 if not is_for_user(error):
                     raise
@@ -165,8 +172,8 @@ def _run_all(run: Run, approaches: Sequence[Planned]) -> dict[str, str]:
     return left_out
 
 
-def _do(approach: Run) -> None:
-    """Runs an approach. If the approach is finished, only its data are checked for changes."""
+def _run_one(approach: Run) -> None:
+    """Runs an approach; if the approach is finished, only checks its data for changes."""
 
     def work(run: Run) -> None:
         launch(run.pipeline, run.config, run.workdir, nullcontext)  # TensorFlow is started already.
@@ -180,13 +187,14 @@ def _do(approach: Run) -> None:
     job.do(approach, work)
 
 
-def _bounded(run: Run, approach: Planned, left: int) -> RunConfig | None:
-    """Returns the config of an approach with its share of the budget, or None if none is left.
+def _bounded(run: Run, approach: Planned, num_sharing: int) -> RunConfig | None:
+    """Returns an approach's config, with the minutes that it may use if the approach takes a limit.
 
-    An approach that was started before keeps its earlier share.
+    An approach that was started before keeps its earlier minutes. Returns None if no minutes are
+    left.
 
     Args:
-      left: how many approaches share the rest of the budget, this one included.
+      num_sharing: how many approaches share the rest of the budget, this one included.
     """
     config, minutes = approach.config, run.config.compare.minutes
     section: Any = BOUNDED.get(approach.name)
@@ -199,7 +207,7 @@ def _bounded(run: Run, approach: Planned, left: int) -> RunConfig | None:
         rest = minutes - sum(run.record.get("seconds", {}).values()) / 60
         if rest <= 0:
             return None
-        share = rest / left
+        share = rest / num_sharing
     if not section:
         return config
     bounded = getattr(config, section).model_copy(update={"minutes": share})
@@ -207,7 +215,7 @@ def _bounded(run: Run, approach: Planned, left: int) -> RunConfig | None:
 
 
 def _described(run: Run, approach: Planned, done: Sequence[Planned]) -> ApproachRecord:
-    """Returns the entry of an approach in `approaches` of `result.json`."""
+    """Builds the entry of an approach in the field `approaches` of `result.json`."""
     result = read_result(run.workdir / approach.name, run.config.task)
     exported = (result.export or {}).get("int8")
     short = tasks.of(run.config.task, "metrics").IN_SHORT
@@ -226,7 +234,7 @@ def _described(run: Run, approach: Planned, done: Sequence[Planned]) -> Approach
         **measured,
         seconds=result.seconds["total"],
         training=_training(result),
-        to_scratch=_to_scratch(run, approach, done),
+        to_scratch=_seconds_to_scratch(run, approach, done),
         bytes=exported.bytes if exported else None,
         latency_ms=latency.median if latency else None,
     )
@@ -239,10 +247,11 @@ def _training(result: Result) -> float:
     return round(sum(s for name, s in result.seconds.items() if name not in NOT_TRAINING), 3)
 
 
-def _to_scratch(run: Run, approach: Planned, done: Sequence[Planned]) -> float | None:
+def _seconds_to_scratch(run: Run, approach: Planned, done: Sequence[Planned]) -> float | None:
     """Returns the seconds of training until an approach is as good as the best epoch of `scratch`.
 
-    Returns None if the approach never is, if `scratch` did not run, or if the run has no curve.
+    "As good" compares validation scores. Returns None if the approach never reaches that score, if
+    `scratch` did not run, or if the approach has no single training curve, as with a search.
     """
     has_scratch = any(other.name == "scratch" for other in done)
     if not has_scratch or approach.command != "finetune" or approach.config.search.wanted:
@@ -254,9 +263,10 @@ def _to_scratch(run: Run, approach: Planned, done: Sequence[Planned]) -> float |
 
 
 def training_curve(folder: Path, task: str = tasks.DEFAULT) -> list[tuple[float, float]]:
-    """Returns pairs of seconds and validation score of a run, in order.
+    """Returns pairs (seconds, validation score), one for each line of a run's `metrics.jsonl`.
 
-    The seconds count from the first feature or step. A higher score is better.
+    Second 0 is when the run starts to compute features, or with `scratch` its first training step.
+    A higher score is better.
     """
     main, score = tasks.of(task, "names").MAIN, tasks.of(task, "metrics").score
     seconds = read_result(folder, task).seconds

@@ -16,7 +16,7 @@ import numpy as np
 
 from tl_keras import tasks
 from tl_keras.approaches import fold_calibration, folds
-from tl_keras.approaches.folds import Fold, folds_of, new_backbone, settled
+from tl_keras.approaches.folds import Fold, folds_of, new_backbone, with_auto_resolved
 from tl_keras.config import text as configs
 from tl_keras.config.whole import RunConfig
 from tl_keras.data import doctor, run_data
@@ -76,8 +76,8 @@ def _check(config: RunConfig) -> None:
     """Raises ValueError if another section of the config rules out cross-validation."""
     if config.data.source == "glyphs":
         raise ValueError(
-            "data.source: glyphs are drawn anew each epoch, so they cannot be divided into folds; "
-            "expected folder, csv, tfds or digits"
+            "data.source: glyphs makes new pictures for each epoch, which cannot be divided into "
+            "folds; expected folder, csv, tfds or digits"
         )
     final = config.cross_validate.final
     if final != "refit" and (not config.model.is_pretrained or config.search.wanted):
@@ -89,7 +89,7 @@ def _check(config: RunConfig) -> None:
 
 
 def train(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
-    """Trains the folds that are not finished and the final model, which is returned.
+    """Trains the folds that are not finished, then the final model, and returns the final model.
 
     Args:
       data: train and val as one split, see `Dataset.pooled`.
@@ -127,10 +127,11 @@ def train(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
 
 
 def _chosen(data: Data, every: Sequence[Fold]) -> Chosen:
-    """Returns the settings that all folds together choose for the final model.
+    """Chooses the final model's settings from all folds: candidate, regularisation, epochs, ...
 
-    All validation examples together can show a gain that is within the noise of a single fold. The
-    temperature is fitted to the held-out examples.
+    The validation examples of all folds together can show that fine-tuning helps even if the gain
+    is within the noise of each single fold. The temperature is the geometric mean over the folds,
+    corrected to fit the held-out examples.
     """
     config, results = every[0].run.config, [fold.run.result for fold in every]
     choices = [result.chosen for result in results]
@@ -158,7 +159,10 @@ def _chosen(data: Data, every: Sequence[Fold]) -> Chosen:
 
 
 def _regularisation(every: Sequence[Fold]) -> float:
-    """Returns the regularisation of the head with the least mean validation loss over the folds."""
+    """Returns the strength of the head's regularisation whose validation loss is the lowest.
+
+    The loss of a strength is its mean over the folds.
+    """
     losses: dict[float, list[float]] = {}
     for fold in every:
         lines = (fold.run.workdir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
@@ -173,18 +177,22 @@ def _regularisation(every: Sequence[Fold]) -> float:
 
 
 def _refit_searched(run: Run, data: Data) -> keras.Model:
-    """Searches on all examples as in each fold, and trains the best trial on all examples."""
+    """Runs the search of the folds on all examples, and returns a model with its best values.
+
+    This search sets some examples aside for validation. The returned model trains on these, too.
+    """
     config = run.config
     part = everything(data, config)
     whole = Run(run.workdir / "fold_all", config, "fold")
-    began, fingerprint = folds.began(run), data.dataset.fingerprint
+    began, fingerprint = folds.digests_at_start(run), data.dataset.fingerprint
     with run.timed("folds"):
         job.prepare(whole, part=ALL, fingerprint=fingerprint, began=began)
         best_model(whole, part, new_backbone(config))
     record = whole.record
     best = runs.as_trained(whole)
     trial = configs.load(whole.workdir / "search" / record["search"]["best"] / "config.yaml")
-    config, chosen = settled(trial, part), Chosen.model_validate(record["chosen"])
+    config = with_auto_resolved(trial, part)
+    chosen = Chosen.model_validate(record["chosen"])
     run.add(search={**record["search"], "folder": "fold_all/search"}, chosen=chosen)
     data = prepared_again(data, best.config, ("train",))
     refitted = replace(run, config=config)
@@ -196,15 +204,15 @@ def _refit_searched(run: Run, data: Data) -> keras.Model:
 
 
 def _result(run: Run, model: keras.Model, data: Data, every: Sequence[Fold]) -> Result:
-    """Returns `result.json`. Its validation split is all held-out examples.
+    """Builds the content of `result.json`. Its field `val` measures all held-out examples.
 
-    Each example is answered by a model that has not seen it.
+    The prediction for an example is made by a model that was not trained on it.
     """
     by_repeat = [folds.out_of_fold(data, every, repeat) for repeat in range(every[-1].repeat + 1)]
-    answers = np.mean(by_repeat, axis=0)
-    findings = doctor.suspected_by(answers, data.dataset)
+    predictions = np.mean(by_repeat, axis=0)
+    findings = doctor.suspected_by(predictions, data.dataset)
     run.find(**findings)
-    _write_label_quality(run, answers, data, findings["suspects"])
+    _write_label_quality(run, predictions, data, findings["suspects"])
     trained, data = run_data.for_model(run, data)
     tested = evaluation.predict(trained, model, data, ("test",))
     measured = evaluation.evaluate(
@@ -231,9 +239,11 @@ def _result(run: Run, model: keras.Model, data: Data, every: Sequence[Fold]) -> 
 
 
 def _with_abstaining(summary: CrossValidation, measured: Abstaining | None) -> CrossValidation:
-    """Returns the summary with what abstaining does on the held-out examples.
+    """Returns the summary with its field `abstain` replaced by `measured`.
 
-    It replaces the measures of an earlier export. They become None if nothing was measured now.
+    Args:
+      measured: how well abstaining works on the held-out examples. None removes the values of an
+        earlier export.
     """
     if measured is None and summary.abstain is None:
         return summary
@@ -241,17 +251,17 @@ def _with_abstaining(summary: CrossValidation, measured: Abstaining | None) -> C
 
 
 def _write_label_quality(
-    run: Run, answers: np.ndarray, data: Data, suspects: Sequence[dict[str, Any]]
+    run: Run, predictions: np.ndarray, data: Data, suspects: Sequence[dict[str, Any]]
 ) -> None:
     """Writes `label_quality.csv` with all examples, the most doubtful label first.
 
-    Writes nothing if the task does not judge labels.
+    Writes nothing for tasks that define no measure of label quality.
     """
     examples, classes = data.dataset.splits["train"], data.dataset.classes
     labels_of = tasks.maybe(run.config.task, "labels")
     if labels_of is None:
         return
-    quality, suggested = labels_of.label_quality(answers, data.dataset.labels("train"))
+    quality, suggested = labels_of.label_quality(predictions, data.dataset.labels("train"))
     suspected = {entry["file"] for entry in suspects}
     lines = [["file", "label", "suggested", "quality", "suspect"]]
     for i in np.argsort(quality, kind="stable"):
@@ -262,14 +272,14 @@ def _write_label_quality(
 
 
 def _with_held_out(data: Data) -> Data:
-    """Returns the data with all examples as the validation split, since each was held out once."""
+    """Returns the data with all examples as validation split, since each was held out by a fold."""
     splits, inputs = data.dataset.splits, data.inputs
     dataset = replace(data.dataset, splits={**splits, "val": splits["train"]})
     return Data(dataset, {**inputs, "val": inputs["train"]})
 
 
 def _described(fold: Fold, result: Result) -> FoldRecord:
-    """Returns the entry of a fold in `folds` of `result.json`."""
+    """Builds the entry of a fold in the field `folds` of `result.json`."""
     scores, optional = result.held_out, {}
     if search := result.search:
         best = next(trial for trial in search.trials if trial.trial == search.best)
@@ -291,7 +301,7 @@ def _described(fold: Fold, result: Result) -> FoldRecord:
 
 
 def _summary(config: RunConfig, results: Sequence[Result]) -> CrossValidation:
-    """Returns `cross_validation` of `result.json`: mean and standard deviation over all folds."""
+    """Builds the field `cross_validation` of `result.json`: mean and deviation over all folds."""
     metrics = tasks.of(config.task, "names").METRICS
     scores = {name: [result.held_out[name] for result in results] for name in metrics}
     described = {

@@ -71,7 +71,7 @@ def estimate(config: RunConfig) -> list[str]:
 
 
 def _if_few(config: RunConfig, data: Data, findings: dict) -> list[str]:
-    """Returns the advice to cross-validate, if the examples are few."""
+    """Returns lines that advise cross-validation if there are few examples; else none."""
     sizes = {split: len(data.inputs[split]) for split in SPLITS}
     n, measured = sum(sizes.values()), sizes["test"] or sizes["val"]
     line = few_examples.cross_validation(n, text.to_tree(config), findings)
@@ -110,7 +110,7 @@ def _frozen(depth: freeze.Freeze) -> str:
 def _seconds(
     config: RunConfig, data: Data, backbone: keras.Model, plan: Plan, cut: str | None
 ) -> dict[str, float]:
-    """Returns the seconds of each phase: the time of a batch or step, times their number."""
+    """Returns the seconds of each phase: the time of a batch or step times the number of them."""
     inputs = data.inputs
     sizes = {split: len(inputs[split]) for split in SPLITS}
     batch = next(iter(batches.evaluation(inputs["train"], features.BATCH_SIZE)))
@@ -136,7 +136,7 @@ def _seconds(
 def _step(
     config: RunConfig, data: Data, backbone: keras.Model, plan: Plan, cut: str | None
 ) -> tuple[float, float]:
-    """Returns the seconds of the first training step, with its tracing, and of a later step."""
+    """Returns the seconds of the first training step, including tracing, and of a later step."""
     model = architecture.with_random_head(backbone, config, data.dataset)
     logits = models.logits_of(architecture.to_train(model, config, data.dataset))
     network = logits  # All layers, for training from scratch.
@@ -152,7 +152,7 @@ def _step(
 
 
 def _timed(work: Callable[[], object]) -> tuple[float, float]:
-    """Returns the seconds of the first call, with its tracing, and the median of later calls."""
+    """Returns the seconds of the first call, including tracing, and the median of later calls."""
     seconds = []
     for _ in range(1 + TIMED_STEPS):
         started = time.monotonic()

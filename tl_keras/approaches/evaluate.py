@@ -1,4 +1,4 @@
-"""evaluate: measures the model of a finished run on other data."""
+"""evaluate: measures the model of a finished run on a data set that is not the run's own."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,8 +26,9 @@ from tl_keras.training.network.fold_batch_norm import Inference
 def run(run: Run, path: str | Path) -> Scores:
     """Returns metrics as in `result.json` on the readable examples of class folders or of a CSV.
 
-    `evaluate.classes` of the config first renames answers of the model and of the data.
-    `other_data.measured` of the task defines the metrics for data that lack some answers.
+    First, the classes of the model and of the data are renamed by `evaluate.classes` of the config.
+    If the data lack some of the model's classes, `other_data.measured` of the task defines the
+    metrics.
 
     Warnings name the files that are left out, the examples whose label the model does not know,
     and the number of examples that the model was trained on.
@@ -82,7 +83,7 @@ def _labelled(run: Run, path: Path) -> Listing:
 def _check_names(
     renamed: Mapping[str, str], classes: Sequence[str], listing: Listing, noun: str
 ) -> None:
-    """Raises ValueError if `evaluate.classes` has a name that the model and the data lack."""
+    """Raises ValueError if `evaluate.classes` has a name that is in neither model nor data."""
     labels = {listed.label for listed in listing.files}
     names = sorted({*classes, *labels})
     # A name of the model and a name of the data may both be renamed to a third one.
@@ -101,14 +102,17 @@ def _check_names(
 def _warn_of_unknown_labels(
     listing: Listing, known: Sequence[Listed], classes: Sequence[str], run: Run
 ) -> None:
-    """Warns of labels that the model does not know. Raises ValueError if it knows none."""
+    """Warns of labels that the model does not know; raises ValueError if the model knows none."""
     unknown = sorted({f.label for f in listing.files} - {f.label for f in known})
     if not unknown:
         return
     listed = ", ".join(map(repr, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
     near = nearly_equal(unknown, classes)
     if not classes:
-        raise ValueError(f"--data: the model cannot answer with the labels {listed}")
+        raise ValueError(
+            f"--data: the model cannot predict the labels {listed}; expected labels of the same "
+            "kind as in the run's own data"
+        )
     first = next((name for name in unknown if name in near), unknown[0])
     pair = map(as_yaml, (first, near.get(first, classes[0])))
     why = (
@@ -128,7 +132,12 @@ def _warn_of_left_out(quarantined: list[Quarantined]) -> None:
 
 
 def _warn_of_trained(trained: list[str], count: int, nouns: str) -> None:
-    """Warns of examples that the model, or an earlier run of its weights, was trained on."""
+    """Warns if the model, or an earlier run whose weights it started from, trained on examples.
+
+    Args:
+      trained: the files of these examples.
+      count: the number of all measured examples.
+    """
     if trained:
         logging.warning(
             "--data: the model was trained on %d of %d %s, such as %r, so the metrics are too good",

@@ -1,4 +1,4 @@
-"""Calibrates the answers of folds like the final model, and measures abstaining on them."""
+"""Calibrates the folds' predictions as the final model's are, and measures abstaining on them."""
 
 from collections.abc import Sequence
 
@@ -13,53 +13,57 @@ from tl_keras.run.result.exports import Abstaining
 
 
 def correction(data: Data, agreeing: Sequence[Fold]) -> float:
-    """Returns the factor by which the folds' temperatures change to fit their held-out examples.
+    """Returns the factor of the folds' temperatures that fits their held-out examples best.
 
     Args:
-      agreeing: the folds that keep the same candidate as the final model; 1.0 if there are none.
+      agreeing: the folds that keep the same candidate as the final model. If there are none, the
+        factor is 1.0.
     """
     if not agreeing:
         return 1.0
-    answers = np.concatenate([folds.answers(fold) for fold in agreeing])
+    predictions = np.concatenate([folds.predictions_of(fold) for fold in agreeing])
     rows = np.concatenate([fold.rows for fold in agreeing])
     losses = tasks.of(data.dataset.task, "losses")
-    return losses.fit_temperature(losses.raw_of(answers), data.inputs["train"].labels[rows])
+    return losses.fit_temperature(losses.raw_of(predictions), data.inputs["train"].labels[rows])
 
 
 def held_out(data: Data, every: Sequence[Fold]) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the held-out answers to all examples, calibrated as the final model, and the labels.
+    """Returns the folds' predictions for the examples that they held out, and the labels.
 
-    A threshold of probability suits an exported file only if it is chosen on answers with the
-    calibration of that file. Each fold has a temperature of its own, which was fitted to few
-    examples. A refitted model has that of `correction`; other final models have no such correction.
+    With `export.abstain`, the predictions are calibrated like those of the final model: a threshold
+    suits an exported file only if it is chosen on predictions with the same calibration. A fold's
+    own temperature was fitted to few examples. If the final model is refitted, the temperature is
+    multiplied by `correction`, and here too, with one factor for all folds that keep the same
+    candidate. Other final models have no such correction.
     """
     config = every[0].run.config
-    answers, labels = folds.out_of_fold(data, every, 0), data.inputs["train"].labels
+    predictions, labels = folds.out_of_fold(data, every, 0), data.inputs["train"].labels
     if config.export.abstain is None or not is_corrected(config):
-        return answers, labels
+        return predictions, labels
     losses = tasks.of(config.task, "losses")
-    alike: dict[str, list[Fold]] = {}
+    by_candidate: dict[str, list[Fold]] = {}
     for fold in every:
-        alike.setdefault(fold.run.result.chosen.kept, []).append(fold)
-    for agreeing in alike.values():
+        by_candidate.setdefault(fold.run.result.chosen.kept, []).append(fold)
+    for agreeing in by_candidate.values():
         factor = correction(data, agreeing)
         for fold in agreeing:
             if fold.repeat == 0:
-                raw = losses.raw_of(answers[fold.rows])
-                answers[fold.rows] = losses.answers(raw / factor)
-    return answers, labels
+                raw = losses.raw_of(predictions[fold.rows])
+                predictions[fold.rows] = losses.answers(raw / factor)
+    return predictions, labels
 
 
 def is_corrected(config: RunConfig) -> bool:
-    """Returns whether the final model has a temperature that is fitted to held-out answers."""
+    """Returns True if the final model's temperature is corrected to fit held-out examples."""
     return config.cross_validate.final == "refit" and not config.search.wanted
 
 
 def abstaining(data: Data, every: Sequence[Fold]) -> Abstaining | None:
-    """Returns how often the models of the folds decide on what they held out, and are right.
+    """Measures abstaining: how often the folds' models decide, and how often they are then right.
 
-    The threshold for a fold is chosen on the other folds. Returns None without `export.abstain`, or
-    if the other folds have too few examples for its level.
+    Each model is measured on the examples that its fold held out. Its threshold is chosen on the
+    examples that the other folds held out. Returns None without `export.abstain`, or if the other
+    folds have too few examples for the level that `export.abstain` sets.
     """
     config = every[0].run.config
     level = config.export.abstain

@@ -1,4 +1,4 @@
-"""Trains the folds of cross-validation as jobs. Each fold answers the examples that it held out."""
+"""Trains the folds of cross-validation as jobs, each of which predicts its held-out examples."""
 
 import functools
 import time
@@ -32,11 +32,13 @@ from tl_keras.training.network.fold_batch_norm import Inference
 
 @dataclass(frozen=True)
 class Fold:
-    """A fold with its data: train to fit, val to choose by, and the held-out examples as test.
+    """A fold of cross-validation, which holds out some of the examples.
 
     Attributes:
       run: the folder of the fold, and the config, which is the same for all folds.
-      repeat: the index of the repetition, each of which divides the examples anew.
+      repeat: the index of the repetition. Each repetition divides all examples into new folds.
+      data: the fold's splits: train; val, on which settings are chosen; and the held-out examples
+        as test.
       rows: positions of the held-out examples among all examples.
     """
 
@@ -49,7 +51,7 @@ class Fold:
 def folds_of(run: Run, data: Data) -> list[Fold]:
     """Returns all folds, one repetition after the other, and writes `folds.csv`.
 
-    `folds.csv` names the fold that holds each example out.
+    `folds.csv` has a line for each example, with the fold that holds the example out.
 
     Raises:
       ValueError: an answer, such as a class, has too few examples.
@@ -61,7 +63,7 @@ def folds_of(run: Run, data: Data) -> list[Fold]:
     fold_of = np.empty((len(examples), section.repeats), np.int64)
     for number, part in enumerate(deal(data, config)):
         fold_of[part.rows, part.repeat] = number
-        resolved = config if config.search.wanted else settled(config, part.data)
+        resolved = config if config.search.wanted else with_auto_resolved(config, part.data)
         folder = run.workdir / f"fold_{number}"
         folds.append(Fold(Run(folder, resolved, "fold"), part.repeat, part.data, part.rows))
     header = ["file", *(f"repeat_{repeat}" for repeat in range(section.repeats))]
@@ -86,8 +88,11 @@ def _check_sizes(data: Data, count: int) -> None:
             )
 
 
-def settled(config: RunConfig, data: Data) -> RunConfig:
-    """Returns the config with `auto` resolved as on a fold, for use with the final model."""
+def with_auto_resolved(config: RunConfig, data: Data) -> RunConfig:
+    """Returns the config with each `auto` of `fit` replaced by its value for a fold's data.
+
+    The final model has more data, but must train with the values that the folds were scored with.
+    """
     plan = plan_of(config, data.dataset, config.model.is_pretrained)
     auto = {name: getattr(plan, name) for name in ("freeze", "epochs", "learning_rate")}
     return config.model_copy(update={"fit": config.fit.model_copy(update=auto)})
@@ -107,15 +112,15 @@ def train_fold(run: Run, fold: Fold, number: int, arch: Architecture | None) -> 
             {"features": decisions(arch)} if arch else {},
             part=number,
             fingerprint=fold.data.dataset.fingerprint,
-            began=began(run),
+            began=digests_at_start(run),
             cuts=arch.cuts if arch else [],
         )
         work = functools.partial(run_job, in_memory=(arch, fold.data))
         job.account(run, job.do(fold.run, work))
 
 
-def began(run: Run) -> dict[str, str]:
-    """Returns the digests of the backbone that a run started with."""
+def digests_at_start(run: Run) -> dict[str, str]:
+    """Returns the digests that identify the backbone with which a run started."""
     return digests_of(run.record.get("model", {}))
 
 
@@ -123,7 +128,8 @@ def run_job(fold: Run, in_memory: tuple[Architecture | None, Data] | None = None
     """Trains a prepared fold and writes `predictions.csv`, `result.json` and, if needed, its model.
 
     Args:
-      in_memory: the architecture and data if this process has them; None to load them again.
+      in_memory: the architecture and the fold's data, if this process has them; None to load both
+        from the files on disk.
     """
     fold = replace(fold, began=time.monotonic())  # The minutes of a search count from here.
     arch, data = in_memory or _loaded(fold)
@@ -181,29 +187,38 @@ def log(fold: Fold, number: int, count: int) -> None:
     names = tasks.of(fold.run.config.task, "names")
     main, objective = names.MAIN, names.OBJECTIVE
     logging.info(
-        "%s, %d of %d: %s %.3f on %d held-out examples, %s %.3f, kept: %s",
+        "%s, %d of %d: %s %.3f on %d held-out examples, %s %.3f, candidate kept: %s",
         *(fold.run.workdir.name, number + 1, count, main.replace("_", " "), scores[main], scores.n),
         *(objective.replace("_", " "), scores[objective], model.kept),
     )
 
 
-def answers(fold: Fold) -> np.ndarray:
-    """Returns the answers of a fold on the examples that it held out, `(rows, width)`."""
+def predictions_of(fold: Fold) -> np.ndarray:
+    """Returns the predictions of a fold's model for its held-out examples, `(rows, outputs)`."""
     return np.stack(list(evaluation.read_answers(fold.run).values()))
 
 
 def out_of_fold(data: Data, every: Sequence[Fold], repeat: int) -> np.ndarray:
-    """Returns the answer to each example by the fold that held it out, `(examples, width)`."""
-    width = tasks.of(data.dataset.task, "targets").width(data.dataset.classes)
-    held_out = np.empty((len(data.inputs["train"]), width))
+    """Returns a prediction for each example, `(examples, outputs)`.
+
+    The prediction is made by the model of the fold that held the example out.
+
+    Args:
+      repeat: the repetition of cross-validation, from 0, whose folds are used.
+    """
+    num_outputs = tasks.of(data.dataset.task, "targets").width(data.dataset.classes)
+    predictions = np.empty((len(data.inputs["train"]), num_outputs))
     for fold in every:
         if fold.repeat == repeat:
-            held_out[fold.rows] = answers(fold)
-    return held_out
+            predictions[fold.rows] = predictions_of(fold)
+    return predictions
 
 
 def held_out(run: Run) -> dict[str, np.ndarray]:
-    """Returns the answer to each file by the fold that held it out first, `(width,)` each."""
+    """Returns the prediction for each file by the fold that held the file out, `(outputs,)` each.
+
+    Only the folds of the first repetition are used.
+    """
     by_file: dict[str, np.ndarray] = {}
     for number in range(run.config.cross_validate.folds):
         fold = replace(run, workdir=run.workdir / f"fold_{number}")
@@ -212,9 +227,9 @@ def held_out(run: Run) -> dict[str, np.ndarray]:
 
 
 def proof_subject(fold: Fold) -> proof.Subject | None:
-    """Returns a fold's model and held-out examples, on which the loss from quantising is measured.
+    """Returns a fold's model and held-out examples, to measure how much quantising worsens scores.
 
-    The final model was trained on all examples, so the loss measured on them would be too small.
+    The final model was trained on all examples, so on these its scores would worsen too little.
     Returns None if the fold has no model, or if its model differs from the final model, as with
     searches and ensembles.
     """
@@ -223,12 +238,15 @@ def proof_subject(fold: Fold) -> proof.Subject | None:
         return None
     inputs = {"train": fold.data.inputs["train"], "val": fold.data.inputs["test"]}
     model = models.load(file)
-    answers = features.outputs(Inference(model), inputs["val"])
-    return proof.Subject(model, inputs, {"val": answers}, on="what a fold held out")
+    predictions = features.outputs(Inference(model), inputs["val"])
+    return proof.Subject(model, inputs, {"val": predictions}, on="what a fold held out")
 
 
 def proof_data(fold: Fold, data: Data) -> Data:
-    """Returns the data on which exports are compared with the model: a fold as val, and test."""
+    """Returns the data on which exported files are compared with the final model.
+
+    Its val split is the examples that a fold held out; its test split is that of the run.
+    """
     splits = {**data.dataset.splits, "val": fold.data.dataset.splits["test"]}
     inputs = {**data.inputs, "val": data.inputs["train"].part(fold.rows)}
     return Data(replace(data.dataset, splits=splits), inputs)

@@ -1,4 +1,4 @@
-"""Checks and reads new files for a finished run, in the same way as its own data."""
+"""Checks and reads new files for a finished run, just as the run did with its own data."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from tl_keras.run.run import OF_A_MODEL, Run
 
 
 def checked(files: list[Path], run: Run) -> dict[str, Any]:
-    """Returns, by path, the result of checking each file: a `Checked` of the modality."""
+    """Returns `{path: result of checking the file}`; the modality defines the type `Checked`."""
     memory = store.subfolder(run.config.cache, store.AUDIT)
     paths = [str(file.absolute()) for file in files]
     by_path = check_files.check_all(Path("/"), paths, run.config.settings, memory)
@@ -44,13 +44,13 @@ def recorded(run: Run) -> dict[str, Any]:
             )
         raise ValueError(
             f"{folder} is a {run.pipeline}, which is part of another run and has no data.json; "
-            f"expected the folder of the whole run{_around(run)}"
+            f"expected the folder of the whole run{_containing(run)}"
         )
     return json.loads(file.read_text(encoding="utf-8"))
 
 
-def _around(run: Run) -> str:
-    """Returns ", FOLDER" with the run that a job is part of; "" if it is not near."""
+def _containing(run: Run) -> str:
+    """Returns ", FOLDER" for the run that contains a job; "" if neither folder above is a run."""
     # A fold is directly inside its run; a trial is inside the folder `search`.
     above = [path for path in run.workdir.parents[:2] if (path / "data.json").is_file()]
     return f", {str(above[0])!r}" if above else ""

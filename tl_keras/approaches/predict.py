@@ -1,4 +1,4 @@
-"""predict: answers of the model of a finished run on new files."""
+"""predict: predictions for new files by the model of a finished run."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,8 +30,9 @@ Row = dict[str, Any]
 def run(run: Run, values: Any) -> Iterator[Row]:
     """Yields a row for each example, in order.
 
-    A row has `file` and either the answer, see `predictions.prediction_fields` of the task, or
-    `error`. Files of a folder that are not even read, such as links out of the folder, come first.
+    A row has `file`, and either `error` or the fields of the prediction, which the function
+    `predictions.prediction_fields` of the task makes. Within a folder, the first rows are those of
+    the files that are refused without being read, such as links to files outside the folder.
 
     Args:
       run: a finished run, see `folder.load_finished`.
@@ -40,7 +41,7 @@ def run(run: Run, values: Any) -> Iterator[Row]:
 
     Raises:
       TypeError: a value has another type.
-      ValueError: a path does not exist, or nothing is an example.
+      ValueError: a path does not exist, or the values contain no example.
     """
     run = as_trained(run)
     classes = tuple(new_files.recorded(run)["classes"])
@@ -48,18 +49,18 @@ def run(run: Run, values: Any) -> Iterator[Row]:
     examples = [example for value in given for example in _requested(value, run)]
     if not examples:
         names = ", ".join(repr(str(value)) for value in given) or "the list"
-        raise ValueError(f"predict: expected {new_files.nouns(run)[1]}, but {names} has none")
+        raise ValueError(f"predict: expected {new_files.nouns(run)[1]}, but found none in {names}")
     checked = new_files.checked([e.source for e in examples if isinstance(e.source, Path)], run)
     infer = Inference(models.load(run.workdir / "model.keras"))
     for start in range(0, len(examples), features.BATCH_SIZE):
         batch = [_checked(e, checked) for e in examples[start : start + features.BATCH_SIZE]]
-        answers = _answers(infer, [e for e in batch if not e.error], checked, run)
+        predictions = _predictions(infer, [e for e in batch if not e.error], checked, run)
         for example in batch:
             if example.error:
                 yield {"file": example.name, "error": example.error}
                 continue
-            answer_of = tasks.of(run.config.task, "predictions").prediction_fields
-            yield {"file": example.name, **answer_of(next(answers), classes)}
+            fields_of = tasks.of(run.config.task, "predictions").prediction_fields
+            yield {"file": example.name, **fields_of(next(predictions), classes)}
 
 
 @dataclass(frozen=True)
@@ -84,29 +85,29 @@ def _requested(value: Any, run: Run) -> list[Requested]:
 
 
 def _checked(example: Requested, checked: Mapping[str, Any]) -> Requested:
-    """Returns the example, with an error if its file failed the check."""
+    """Returns a copy of the example with `error` set if the check found its file unusable."""
     if not isinstance(example.source, Path):
         return example
     return replace(example, error=checked[str(example.source)].reason)
 
 
-def _answers(
+def _predictions(
     infer: Inference, good: Sequence[Requested], checked: Mapping[str, Any], run: Run
 ) -> Iterator[np.ndarray]:
-    """Yields the answer of the model to each example, in order."""
+    """Yields the model's output for each example, in order."""
     files = [example.source for example in good if isinstance(example.source, Path)]
     arrays = [example.source for example in good if not isinstance(example.source, Path)]
-    file_answers = array_answers = np.empty((0, *infer.shape))
+    of_files = of_arrays = np.empty((0, *infer.shape))
     if files:
         checks = [checked[str(file)] for file in files]
         inputs = new_files.inputs(files, checks, np.zeros(len(files), np.int64), run)
-        file_answers = features.outputs(infer, inputs)
+        of_files = features.outputs(infer, inputs)
     if arrays:
         prepare = part(run.config.modality, "prepare").prepare
         prepared = [prepare(tf.constant(array), run.config.settings) for array in arrays]
         inputs = Inputs(np.zeros(len(arrays), np.int64), np.stack(prepared))
-        array_answers = features.outputs(infer, inputs)
-    rows = {True: iter(file_answers), False: iter(array_answers)}
+        of_arrays = features.outputs(infer, inputs)
+    rows = {True: iter(of_files), False: iter(of_arrays)}
     for example in good:
         yield next(rows[isinstance(example.source, Path)])
 

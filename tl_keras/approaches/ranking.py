@@ -22,14 +22,16 @@ from tl_keras.training.architecture import Architecture, architecture, reading
 from tl_keras.training.network import model as models
 
 SHARES = (0.1, 0.25, 0.5, 1.0)  # Shares of the training examples on the learning curve.
-DRAWS = 3  # Random subsets for each share; the mean of their scores is reported.
+SUBSETS = 3  # Random subsets for each share; the mean of their scores is reported.
 
 
 def rank(run: Run, data: Data, compared: Mapping[str, ModelConfig]) -> None:
-    """Records the `ranking` of all backbones and, for the approach `finetune`, a `learning_curve`.
+    """Ranks backbones by their features, and records the field `ranking` of `result.json`.
+
+    With `compare.learning_curve` it also records `learning_curve`, for the approach `finetune`.
 
     Args:
-      compared: the models whose backbones are ranked, by approach.
+      compared: the models whose backbones are ranked, as `{name of the approach: its model}`.
     """
     labels, ranking = data.inputs["train"].labels, []
     transfer = tasks.maybe(run.config.task, "transfer")
@@ -70,9 +72,9 @@ def _pooled(arch: Architecture, config: RunConfig, split: str) -> np.ndarray:
 def learning_curve(
     pooled: tuple[np.ndarray, np.ndarray], labels: tuple[np.ndarray, np.ndarray], config: RunConfig
 ) -> list[Learning]:
-    """Returns validation scores of heads on parts of the training examples.
+    """Returns validation scores of heads that are fitted to growing parts of the training examples.
 
-    Each part holds the strata, such as classes, in the same proportions as the whole.
+    Each part is stratified: it has the classes in the same proportions as the whole.
 
     Args:
       pooled: features of train and val, `(examples, channels) float32`.
@@ -81,23 +83,28 @@ def learning_curve(
     curve, strata = [], tasks.of(config.task, "targets").strata(labels[0])
     losses = tasks.of(config.task, "losses")
     for share in SHARES:
-        rows = [_drawn(strata, share, draw) for draw in range(DRAWS if share < 1 else 1)]
+        subsets = [_subset(strata, share, seed) for seed in range(SUBSETS if share < 1 else 1)]
         scores = []
-        for drawn in rows:
+        for rows in subsets:
             head = heads.fit_head(
-                (pooled[0][drawn], pooled[1]),
-                (labels[0][drawn], labels[1]),
+                (pooled[0][rows], pooled[1]),
+                (labels[0][rows], labels[1]),
                 heads.Recipe(config.data.balance, task=config.task),
             )
             scores.append(losses.head_scores(losses.answers(head.logits(pooled[1])), labels[1]))
         means = {name: float(np.mean([score[name] for score in scores])) for name in scores[0]}
-        curve.append(Learning(share=share, n=len(rows[0]), **means))
+        curve.append(Learning(share=share, n=len(subsets[0]), **means))
     return curve
 
 
-def _drawn(strata: np.ndarray, share: float, draw: int) -> np.ndarray:
-    """Returns positions of a random share of each stratum, at least one, in ascending order."""
-    generator, rows = np.random.default_rng(draw), []
+def _subset(strata: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """Returns the positions of a random, stratified subset, in ascending order.
+
+    Args:
+      strata: the stratum of each example, such as its class, `(examples,)`.
+      share: the share of each stratum that is chosen, 0..1; at least one example is chosen.
+    """
+    generator, rows = np.random.default_rng(seed), []
     for stratum in np.unique(strata):
         members = generator.permutation(np.flatnonzero(strata == stratum))
         rows.append(members[: max(1, round(share * len(members)))])

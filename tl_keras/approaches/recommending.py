@@ -1,4 +1,4 @@
-"""Recommends one of several runs, based on the examples that all of them answered."""
+"""Recommends one of several runs by their scores on the examples that all of them predicted."""
 
 import csv
 from collections.abc import Mapping
@@ -10,60 +10,68 @@ import numpy as np
 from tl_keras import tasks
 from tl_keras.run.result.comparison import Against, Recommended, Standing
 
-Goodness = dict[
-    str, dict[str, float]
-]  # For each split and file the score of an answer, higher is better.
+# {split: {file: score of the prediction}}; a higher score is better.
+Scores = dict[str, dict[str, float]]
 
 
-def recommended(answers: Mapping[str, Goodness], task: str = tasks.DEFAULT) -> Recommended:
-    """Returns the approach with the best mean score on the validation examples that all answered.
+def recommended(runs: Mapping[str, Scores], task: str = tasks.DEFAULT) -> Recommended:
+    """Returns the approach with the best mean score on the validation examples that all predicted.
 
-    If several are equally good, the first of them wins. The result also compares the other
-    approaches with it on validation and on test, but the recommendation does not depend on test. It
-    is empty if the approaches have no validation example in common.
+    If several approaches are equally good, the first of them wins. The returned object also
+    compares the best approach with each other one, on validation and on test; the choice does not
+    depend on test. The object is empty if the approaches have no validation example in common.
+
+    Args:
+      runs: the result of `scores_of` for each approach, by name.
     """
     parts: dict[str, Any] = {}
-    for split, scores in _shared(answers).items():
+    for split, scores in _on_common_examples(runs).items():
         count = len(next(iter(scores.values())))
         if split == "val":
             parts["best"] = max(scores, key=lambda name: scores[name].mean())
         elif "best" not in parts:
             break
-        parts[split] = Standing(n=count, against=_against(parts["best"], scores, task))
+        parts[split] = Standing(n=count, against=_differences(parts["best"], scores, task))
     return Recommended(**parts)
 
 
-def gain_of_chain(answers: Mapping[str, Goodness], task: str = tasks.DEFAULT) -> dict[str, Against]:
-    """Returns for each split how `chain` compares with `finetune`, which lacks the earlier run."""
-    both = {name: answers[name] for name in ("chain", "finetune")}
+def gain_of_chain(runs: Mapping[str, Scores], task: str = tasks.DEFAULT) -> dict[str, Against]:
+    """Returns for each split the main metric of `chain` minus that of `finetune`, with details.
+
+    `chain` starts from the weights of an earlier run, `finetune` does not.
+
+    Args:
+      runs: the result of `scores_of` for each approach, by name.
+    """
+    both = {name: runs[name] for name in ("chain", "finetune")}
     return {
-        split: _against("chain", scores, task)["finetune"].model_copy(
+        split: _differences("chain", scores, task)["finetune"].model_copy(
             update={"n": len(scores["chain"])}
         )
-        for split, scores in _shared(both).items()
+        for split, scores in _on_common_examples(both).items()
     }
 
 
-def _shared(answers: Mapping[str, Goodness]) -> dict[str, dict[str, np.ndarray]]:
-    """Returns for each split and run the scores of the examples that all runs answered.
+def _on_common_examples(runs: Mapping[str, Scores]) -> dict[str, dict[str, np.ndarray]]:
+    """Returns `{split: {run: scores}}` for the examples that all runs predicted.
 
     A split without such examples is left out.
     """
-    shared = {}
+    common = {}
     for split in ("val", "test"):
-        of_split = {name: by_split.get(split, {}) for name, by_split in answers.items()}
+        of_split = {name: by_split.get(split, {}) for name, by_split in runs.items()}
         files = sorted(set.intersection(*map(set, of_split.values())))
         if files:
-            shared[split] = {
+            common[split] = {
                 name: np.array([scores[file] for file in files])
                 for name, scores in of_split.items()
             }
-    return shared
+    return common
 
 
-def answers_of(folder: Path, task: str) -> Goodness:
-    """Returns the scores of the answers in `predictions.csv` of a run."""
-    scores: Goodness = {}
+def scores_of(folder: Path, task: str) -> Scores:
+    """Reads `predictions.csv` of a run, and returns a score for each prediction in the file."""
+    scores: Scores = {}
     score_of = tasks.of(task, "predictions").score_of
     with (folder / "predictions.csv").open(encoding="utf-8", newline="") as stream:
         for row in csv.DictReader(stream):
@@ -71,8 +79,8 @@ def answers_of(folder: Path, task: str) -> Goodness:
     return scores
 
 
-def _against(best: str, scores: Mapping[str, np.ndarray], task: str) -> dict[str, Against]:
-    """Returns the difference between the best run and each of the others, paired by example."""
+def _differences(best: str, scores: Mapping[str, np.ndarray], task: str) -> dict[str, Against]:
+    """Returns, for each other run, how much better the run `best` is, paired by example."""
     against = tasks.of(task, "choice").against
     return {
         name: Against(**against(scores[best], others))

@@ -17,7 +17,7 @@ from tl_keras.training import evaluation
 
 
 def run(config: RunConfig, workdir: str | Path) -> Run:
-    """Runs the search and keeps the model of the best trial, measured on validation.
+    """Runs the search, keeps the best trial's model, and measures it on the validation split.
 
     Raises:
       ValueError: the config, the data or the folder cannot be used, or all trials failed.

@@ -119,9 +119,9 @@ def test_an_unreadable_pil_image_is_named(file):
 
 
 def test_no_images_is_an_error(quick_run, tmp_path):
-    with pytest.raises(ValueError, match="predict: expected images, but the list has none"):
+    with pytest.raises(ValueError, match="predict: expected images, but found none in the list"):
         tl_keras.predict(quick_run, [])
-    with pytest.raises(ValueError, match="expected images, but '.*' has none"):
+    with pytest.raises(ValueError, match="expected images, but found none in '.*'"):
         tl_keras.predict(quick_run, tmp_path)
     with pytest.raises(ValueError, match="lost.png' does not exist"):
         tl_keras.predict(quick_run, "lost.png")
