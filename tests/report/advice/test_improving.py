@@ -47,7 +47,7 @@ def line(workdir, start: str):
 
 def test_few_examples_are_measured_by_cross_validation(small):
     advice = line(small, "Measure on all 91 pictures: cross-validate.")
-    assert advice.why.startswith("26 test examples say little.")
+    assert advice.why.startswith("A score on 26 test examples says little.")
     assert advice.command == (
         "tl-keras cross_validate '--data=/my data/photos' --workdir=runs/photos_folds "
         "--set fit.batch_size=16 --set data.test=0"
@@ -75,12 +75,12 @@ def test_a_class_that_is_too_small_for_folds_is_not_sent_to_cross_validation(sma
 
 
 def test_a_model_that_is_often_wrong_needs_more_labels(small):
-    advice = line(small, "Label more pictures: 91 are few.")
+    advice = line(small, "Label more pictures: only 91 are labelled.")
     assert advice.why == (
         "The model was trained on 52 pictures. Of its answers to 26 test examples, 61.5% are right."
     )
     rewrite(small, pipeline="cross_validate", data=Counts(train=91), test=None)
-    assert "about 1,070 narrow the interval to ±3 points." in line(small, "Label more").why
+    assert "about 1,070 narrow its 95% interval to ±3 points." in line(small, "Label more").why
     assert not line(small, "Measure on more")
     rewrite(small, test=counted([[11, 2], [2, 11]], NAMES))
     assert not line(small, "Label more") and not line(small, "Try larger")
@@ -96,7 +96,7 @@ def test_experiments_are_given_as_command_lines(small):
     assert larger.command.startswith("tl-keras finetune '--data=/my data/photos' --workdir=runs/")
     assert larger.command.endswith("_224 --set fit.batch_size=16 --set image.size=224")
     other = line(small, "Compare backbones")
-    assert "learning curve" in other.why and "take both as hints" in other.why
+    assert "learning curve" in other.why and "the curve as hints" in other.why
     assert "--set 'compare.backbones=[{backbone: EfficientNetV2B0}]'" in other.command
     assert "weights: FILE.h5" not in other.why
     change(small, "findings.json", sizes={**SIZES, "height": [100, 200, 300]})
@@ -111,17 +111,17 @@ def test_a_head_like_guessing_is_doubted(small):
     )
     advice = line(small, "Doubt this model: on validation it is no better than guessing.")
     assert advice.why.startswith(
-        "It is right on 46.2% of 13 validation examples; always answering “cat” would be right on "
-        "53.8%. Its log loss of 0.700 is no better than the 0.690 of always giving the shares"
+        "The model is right on 46.2% of 13 validation examples; always answering “cat” would be "
+        "right on 53.8%. The model's log loss is 0.700, no better than 0.690, the log loss of"
     )
-    assert "Validation chose regularisation 316 for the head" in advice.why
+    assert "The validation set chose regularisation 316 for the head" in advice.why
     rewrite(small, pipeline="cross_validate")
     assert not line(small, "Doubt this model")
 
 
 def test_fine_tuning_that_looks_better_is_not_ruled_out(small):
     advice = line(small, "Do not rule out fine-tuning.")
-    assert "(62.0% against 31.0% of 13 validation examples)" in advice.why
+    assert "62.0% of 13 validation examples, the head-only model on 31.0%" in advice.why
     assert advice.why.endswith("To find out, cross-validate, or raise data.val.")
     candidates = {"head": candidate(accuracy=0.62), "finetuned": candidate(accuracy=0.31)}
     rewrite(small, model=ModelRecord(kept="head", candidates=candidates))

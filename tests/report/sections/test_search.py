@@ -441,6 +441,6 @@ def test_a_test_split_that_a_search_did_not_read_is_not_called_missing(workdir):
     run = put(workdir, searched(trial(0, 0.5, 5), trial(1, 1.0, 6)))
     (line,) = [line for line in rules.what_to_do(run) if "test split" in line.do]
     assert line.do == "Measure the model on the test split."
-    assert line.why.startswith("None of its 153 examples has been read. The model was chosen")
+    assert line.why.startswith("The search used none of the 153 test examples. The model was")
     assert "The search did not read the test split. The validation scores" in card.render(run)
     assert "Trust the test score" not in search.search(run)

@@ -1,4 +1,4 @@
-"""Advice on exported files."""
+"""Writes advice on exported files: which one to ship, and which ones not."""
 
 from collections.abc import Iterable
 
@@ -17,19 +17,22 @@ from tl_keras.run.result.exports import Exported
 
 
 def on_exports(run: RunFiles) -> Iterable[Advice]:
-    """Yields advice on each exported file that misses its tolerance."""
+    """Yields advice against each exported file that differs too much from the model."""
     for name, export in figures.exports(run).items():
         if figures.passed(export):
             continue
-        why = f"This file misses its tolerance ({export.status})"
+        why = f"This file differs from the model by more than the tolerance ({export.status})"
         if export.agreement is not None:
             why += f" and agrees with the model on {percent(export.agreement)} of "
             why += f"{count(figures.examples(run, export))} examples"
-        yield Advice(f"Do not ship the {name} export.", f"{why}. Ship a format with status ok.")
+        yield Advice(
+            f"Do not ship the {name} export.",
+            f"{why}. Ship a format that has the status ok in the section Exports.",
+        )
 
 
 def on_nothing_to_ship(run: RunFiles) -> Iterable[Advice]:
-    """Yields advice if no file can be shipped."""
+    """Yields advice that says why no LiteRT file can be shipped; nothing if one can."""
     status = run.result.shipped.status if run.result.shipped else "ok"
     if status != "ok":
         status = status if status.startswith("export.") else f"{status[:1].upper()}{status[1:]}"
@@ -37,7 +40,7 @@ def on_nothing_to_ship(run: RunFiles) -> Iterable[Advice]:
 
 
 def on_shipping(run: RunFiles) -> Iterable[Advice]:
-    """Yields advice on the file to ship, unless the verdict is that the model should not ship."""
+    """Yields advice on which file to ship, unless the verdict says that the model is not good."""
     pair = figures.to_ship(run)
     judged = verdict.verdict(run)
     if not pair or (judged and judged.refuses):
@@ -59,14 +62,17 @@ def on_shipping(run: RunFiles) -> Iterable[Advice]:
 
 
 def _worse(run: RunFiles, export: Exported) -> str:
-    """Returns a warning if the file is worse than the model, but validation was too small to show
-    the loss."""
+    """Returns a warning if the file's accuracy is below the interval of the model's; else "".
+
+    The file was chosen on the validation set, which was too small to show this difference.
+    """
     scores = figures.scored(run)[1]
     right = figures.share_right(run, export)
     if not scores or right is None or not right < scores.interval[0]:
         return ""
     model = percent(figures.share_right(run, scores))
     return (
-        f" But the model itself is right on {model} (95% interval {interval(scores.interval)}): "
-        "measure the file on more examples first, or ship a larger format."
+        f" But before export, the model is right on {model} (95% interval "
+        f"{interval(scores.interval)}): measure the file on more examples before you ship it, or "
+        "ship a larger format."
     )

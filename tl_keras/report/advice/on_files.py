@@ -1,4 +1,4 @@
-"""Advice on files of a run that could only be read in part."""
+"""Writes advice if a part of result.json or predictions.csv could not be read."""
 
 from collections.abc import Iterable
 
@@ -10,23 +10,25 @@ NAMED = 5  # fields of result.json that are named at most
 
 
 def on_unread(run: RunFiles) -> Iterable[Advice]:
-    """Yields advice if fields of result.json are missing or wrong."""
+    """Yields advice if fields of result.json are missing or have invalid values."""
     lines = run.unread
     if lines:
-        are, them = ("is", "it") if len(lines) == 1 else ("are", "them")
+        one = len(lines) == 1
+        are, these, them = ("is", "this field", "it") if one else ("are", "these fields", "them")
         more = f"; and {count(len(lines) - NAMED)} more" if len(lines) > NAMED else ""
         yield Advice(
             f"Look at result.json: {counted(len(lines), 'field')} {are} missing or wrong.",
-            f"This page leaves out {them} and everything that depends on {them}: "
+            f"This page leaves out {these} and everything that depends on {them}: "
             f"{'; '.join(map(isolated, lines[:NAMED]))}{more}.",
         )
 
 
 def on_dropped(run: RunFiles) -> Iterable[Advice]:
-    """Yields advice if lines of predictions.csv are incomplete."""
+    """Yields advice if lines of predictions.csv could not be read."""
     if run.dropped:
         yield Advice(
             "Do not rely on the sections Worst mistakes and Confidence: "
             f"{counted(run.dropped, 'line')} of predictions.csv cannot be read.",
-            "Those sections leave such lines out. The scores, from result.json, are complete.",
+            "These two sections leave out the lines that cannot be read. The scores come from "
+            "result.json and are complete.",
         )

@@ -1,4 +1,4 @@
-"""Advice on what the data check found. Plain text."""
+"""Writes advice on the findings of the data check: near-duplicates, doubtful labels, bad files."""
 
 from collections.abc import Iterable, Sequence
 
@@ -11,40 +11,45 @@ FILES = 3  # files that are named at most
 
 
 def on_leaks(run: RunFiles) -> Iterable[Advice]:
-    """Yields advice if near-duplicates are in two splits."""
+    """Yields advice if the two examples of a near-duplicate pair are in different splits."""
     pairs = [p for p in run.findings.get("near_duplicates") or [] if _differ(p.get("splits"))]
     if not pairs:
         return
+    pictures = run.plain_nouns[1]
     why = (
-        f"{counted(len(pairs), 'pair')} of nearly equal {run.plain_nouns[1]} "
+        f"{counted(len(pairs), 'pair')} of nearly equal {pictures} "
         f"{'is' if len(pairs) == 1 else 'are'} spread over two splits, so {_leak(run, pairs)}."
     )
     without = run.findings.get("without_near_duplicates") or {}
     if (right := figures.share_right(run, without)) is not None:
         why += (
-            f" Without these duplicates, {percent(right)} of "
-            f"{counted(without.get('n'), 'example')} are right "
+            f" If these duplicates are left out, the model is right on {percent(right)} of "
+            f"{counted(without.get('n'), 'example')} "
             f"(95% interval {interval(without.get('interval'))})."
         )
     yield Advice(
         "Keep near-duplicates in one split.",
-        f"{why} To do so, list the data in a CSV file (data.source: csv) with a column group, and "
-        "give both of a pair the same group.",
+        f"{why} To keep a pair in one split, list the data in a CSV file (data.source: csv) with a "
+        f"column group, and give both {pictures} of the pair the same group.",
     )
 
 
 def _leak(run: RunFiles, pairs: Sequence[dict]) -> str:
-    """Returns the harm of near-duplicates across splits; the splits of a pair are in the order of
-    SPLITS."""
+    """Returns how near-duplicates in two splits harm the scores, as the end of a sentence.
+
+    Args:
+      run: the files of the run.
+      pairs: entries of findings.json; their `splits` are in the order of SPLITS, such as
+        ["train", "test"].
+    """
     measured = figures.scored(run)[0] or "test"
     where = [p["splits"] for p in pairs]
     if any(splits[0] == "train" and splits[1] == measured for splits in where):
         has = "has" if run.finished else "would have"
         return f"the model {has} been trained on examples that it is measured on"
     if any(measured in splits for splits in where):
-        return "the model was chosen by examples that it is measured on"
-    pictures = run.plain_nouns[1]
-    return f"the choice between models favours one that has memorised {pictures}"
+        return "the model was chosen by its answers to examples that it is measured on"
+    return f"the choice between models favours a model that has memorised {run.plain_nouns[1]}"
 
 
 def _differ(values: object) -> bool:
@@ -52,41 +57,42 @@ def _differ(values: object) -> bool:
 
 
 def on_twins(run: RunFiles) -> Iterable[Advice]:
-    """Yields advice if near-duplicates have different labels."""
+    """Yields advice if the two examples of a near-duplicate pair have different labels."""
     pairs = [p for p in run.findings.get("near_duplicates") or [] if _differ(p.get("labels"))]
     if pairs:
         files = [str(file) for pair in pairs for file in pair.get("files") or []]
+        pictures = run.plain_nouns[1]
         yield Advice(
-            f"Check the labels of {counted(len(pairs), 'pair')} of nearly equal "
-            f"{run.plain_nouns[1]}: {named_files(files)}.",
-            "Both of a pair look alike but have different labels: one label may be wrong.",
+            f"Check the labels of {counted(len(pairs), 'pair')} of nearly equal {pictures}: "
+            f"{named_files(files)}.",
+            f"The two {pictures} of a pair have different labels: one label may be wrong.",
         )
 
 
 def on_suspects(run: RunFiles) -> Iterable[Advice]:
-    """Yields advice on labels that the data check doubts."""
+    """Yields advice to check the labels that the data check doubts."""
     suspects = [str(entry.get("file")) for entry in label_doubts.listed(run.findings)]
     if suspects:
         trust = label_doubts.trust(run.findings)
         yield Advice(
             f"Check {counted(len(suspects), 'label')} that may be wrong: {named_files(suspects)}.",
-            "A model that was not trained on these examples prefers another label; see "
+            "A model that was not trained on these examples prefers another label; see the section "
             f"Data check.{f' {trust}' if trust else ''}",
         )
 
 
 def on_quarantined(run: RunFiles) -> Iterable[Advice]:
-    """Yields advice on quarantined files."""
+    """Yields advice to repair or remove the files that were left out as unusable."""
     n = len(figures.quarantined(run))
     if n:
-        was, them = ("was", "it") if n == 1 else ("were", "they")
+        which = "This file was" if n == 1 else "These files were"
         yield Advice(
             f"Repair or remove {counted(n, 'file')}.",
-            f"{them.capitalize()} {was} left out as unusable; the section Data gives the reasons.",
+            f"{which} left out as unusable; the section Data gives the reasons.",
         )
 
 
 def named_files(names: Sequence[str]) -> str:
-    """Returns the first `FILES` names as a list for a sentence, with the number of the others."""
+    """Returns up to `FILES` file names, and how many more there are, for a sentence."""
     more = len(names) - FILES
     return listed([*map(isolated, names[:FILES]), *([f"{more} more"] if more > 0 else [])])

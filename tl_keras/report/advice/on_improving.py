@@ -1,4 +1,4 @@
-"""Advice that makes a model better, or says how much better it could be."""
+"""Writes advice on how to improve a model, or to measure it more precisely."""
 
 import math
 from collections.abc import Iterable
@@ -21,8 +21,10 @@ BACKBONES = ("EfficientNetV2B0", "MobileNetV2")  # accurate for their size; trie
 
 
 def cross_validate_line(run: RunFiles) -> str:
-    """Returns the command line of `cross_validate` if this run measured on a part of few examples;
-    "" otherwise."""
+    """Returns the command line of `cross_validate` for a run of `finetune` on few examples.
+
+    Returns "" for all other runs.
+    """
     if run.result.pipeline != "finetune":
         return ""
     return few_examples.cross_validation(labelled(run), run.tree, run.findings)
@@ -34,11 +36,11 @@ def labelled(run: RunFiles) -> int:
 
 
 def needed(right: float, n: int) -> int:
-    """Returns the number of examples that gives a score an interval of ±3 points.
+    """Returns how many examples give a share of right answers a 95% interval of ±3 points.
 
     Args:
-      right: share of right answers.
-      n: number of examples that were measured.
+      right: measured share of right answers, 0..1.
+      n: number of examples on which it was measured.
     """
     # The interval of a normal distribution; at 100% as if one answer in n + 2 were wrong.
     share = min(right, (n + 1) / (n + 2))
@@ -46,7 +48,11 @@ def needed(right: float, n: int) -> int:
 
 
 def on_guessing(run: RunFiles) -> Iterable[Advice]:
-    """Yields a warning if the head alone is no better than a constant answer on validation."""
+    """Yields a warning if the run kept the head-only model, and this is no better than guessing.
+
+    Guessing is to give the same answer to each validation example: the largest class, or the
+    shares of the classes as probabilities.
+    """
     model, val, always = run.result.model, run.result.val, figures.constant(run, "val")
     if run.holds_out or not (model and val and always) or model.kept != "head":
         return
@@ -56,11 +62,11 @@ def on_guessing(run: RunFiles) -> Iterable[Advice]:
         return
     yield Advice(
         "Doubt this model: on validation it is no better than guessing.",
-        f"It is right on {percent(figures.share_right(run, val))} of "
+        f"The model is right on {percent(figures.share_right(run, val))} of "
         f"{counted(val.n, 'validation example')}; always answering {quoted(always.name)} would be "
-        f"right on {percent(always.share)}. Its log loss of {number(loss)} is no better than the "
-        f"{number(always.log_loss)} of always giving the shares of the {run.answer_nouns[1]}."
-        f"{_sure(run)}{_strength(run)}",
+        f"right on {percent(always.share)}. The model's log loss is {number(loss)}, no better than "
+        f"{number(always.log_loss)}, the log loss of always giving the shares of the "
+        f"{run.answer_nouns[1]} as probabilities.{_sure(run)}{_strength(run)}",
     )
 
 
@@ -68,7 +74,8 @@ def _sure(run: RunFiles) -> str:
     known = [p.probability for p in run.predictions if p.split == "val"]
     if not known or not all(map(is_number, known)):
         return ""
-    return f" On average it is {percent(sum(known) / len(known))} sure of its answer."
+    mean = sum(known) / len(known)
+    return f" On average, the model gives its answer a probability of {percent(mean)}."
 
 
 def _strength(run: RunFiles) -> str:
@@ -76,45 +83,50 @@ def _strength(run: RunFiles) -> str:
     if not is_number(strength):
         return ""
     return (
-        f" Validation chose regularisation {number(strength)} for the head; the stronger it "
-        "is, the more alike are all answers."
+        f" The validation set chose regularisation {number(strength)} for the head; stronger "
+        "regularisation makes the answers more alike."
     )
 
 
 def on_measuring(run: RunFiles) -> Iterable[Advice]:
-    """Yields the command that measures on all examples, if they are few."""
+    """Yields advice to cross-validate if `finetune` measured on a part of few examples."""
     line, (split, scores) = cross_validate_line(run), figures.scored(run)
     if line and scores:
         n = labelled(run)
         yield Advice(
             f"Measure on all {count(n)} {run.plain_nouns[1]}: cross-validate.",
-            f"{counted(scores.n, f'{run.split_name(split)} example')} say little. In "
-            "cross-validation each example is answered by a model that was not trained on it, so "
-            f"all {count(n)} are measured, and the final model is trained on all of them.",
+            f"A score on {counted(scores.n, f'{run.split_name(split)} example')} says little. In "
+            "cross-validation, each example is answered by a model that was not trained on it. So "
+            f"the score covers all {count(n)} examples, and the final model is also trained on all "
+            "of them.",
             line,
         )
 
 
 def on_fine_tuning(run: RunFiles) -> Iterable[Advice]:
-    """Yields advice if fine-tuning looks better than the head that was kept, but is not proved."""
+    """Yields advice if the run kept the head-only model, but the fine-tuned one scored higher.
+
+    The validation set was then too small to prove that fine-tuning is better.
+    """
     model, val = run.result.model, run.result.val
     candidates = (model.candidates if model else None) or {}
     head, tuned = candidates.get("head"), candidates.get("finetuned")
     if not (model and val and head and tuned and run.counts_right) or model.kept != "head":
         return
-    right, before = tuned.get(run.main), head.get(run.main)
-    if not is_number(right) or not is_number(before) or right <= before or tuned.gain <= 0:
+    right, by_head = tuned.get(run.main), head.get(run.main)
+    if not is_number(right) or not is_number(by_head) or right <= by_head or tuned.gain <= 0:
         return
     yield Advice(
         "Do not rule out fine-tuning.",
-        f"The fine-tuned model looks better than the head alone ({percent(right)} against "
-        f"{percent(before)} of {counted(val.n, 'validation example')}), but so few examples cannot "
-        "prove it, so the head was kept. To find out, cross-validate, or raise data.val.",
+        f"The fine-tuned model is right on {percent(right)} of "
+        f"{counted(val.n, 'validation example')}, the head-only model on {percent(by_head)}. So "
+        "few examples cannot prove that fine-tuning is better, so the run kept the head-only "
+        "model. To find out, cross-validate, or raise data.val.",
     )
 
 
 def on_labels(run: RunFiles) -> Iterable[Advice]:
-    """Yields advice to label more examples, if the model is often wrong and has few."""
+    """Yields advice to label more examples, if an often wrong model was trained on few."""
     train, (split, scores) = figures.split_size(run, "train"), figures.scored(run)
     if not train or train >= FEW or not is_wanting(run):
         return
@@ -125,25 +137,29 @@ def on_labels(run: RunFiles) -> Iterable[Advice]:
     )
     if run.holds_out:
         why = (
-            f"The final model was trained on {count(train)} {pictures}, the models of the folds on "
-            f"fewer. Of the {count(scores.n)} held-out answers, {percent(right)} are right."
+            f"The final model was trained on {count(train)} {pictures}, the model of each fold on "
+            f"fewer. Of the fold models' answers to {count(scores.n)} held-out examples, "
+            f"{percent(right)} are right."
         )
     if run.holds_out and (more := needed(right, scores.n)) > scores.n:
         why += (
-            f" More {pictures} also measure it better: about {count(more)} narrow the interval to "
-            "±3 points."
+            f" More {pictures} also give a more precise score: about {count(more)} narrow its 95% "
+            "interval to ±3 points."
         )
-    yield Advice(f"Label more {pictures}: {count(labelled(run))} are few.", why)
+    yield Advice(f"Label more {pictures}: only {count(labelled(run))} are labelled.", why)
 
 
 def is_wanting(run: RunFiles) -> bool:
-    """Whether mistakes are so frequent that the model itself should become better."""
+    """Returns True if less than `MINOR` of the answers are right and `PIPELINES` trained the model.
+
+    Then a better model helps more than better measurements.
+    """
     right = figures.share_right(run, figures.scored(run)[1])
     return run.result.pipeline in PIPELINES and right is not None and right < MINOR
 
 
 def on_models(run: RunFiles) -> Iterable[Advice]:
-    """Yields experiments that may make the model better, if it is often wrong."""
+    """Yields advice on experiments that may improve a model that is often wrong."""
     model = run.result.model
     if not is_wanting(run) or not model or model.weights == "none":
         return
@@ -156,22 +172,27 @@ def on_models(run: RunFiles) -> Iterable[Advice]:
         yield Advice(f"Try larger {name}.", why, line)
     other = next(name for name in BACKBONES if name != model.backbone)
     why = (
-        f"compare trains this backbone and {other} on the same {name}. It also draws a learning "
-        "curve, which estimates how much better twice as many labels make the model."
+        f"The command compare trains models with this run's backbone and with {other} on the same "
+        f"{name}. It also plots a learning curve, which estimates how much twice as many labels "
+        "would improve the model."
     )
     if labelled(run) < few_examples.FEW:
         why += (
-            f" It measures on a part of the {count(labelled(run))} {name}, so take both as hints."
+            f" compare measures on only a part of the {count(labelled(run))} {name}, so take the "
+            "comparison and the curve as hints."
         )
     if model.weights != "imagenet":
-        why += f" Without a network, give {other} a file of weights: add weights: FILE.h5."
+        why += (
+            f" Without a network, give {other} a weights file: add weights: FILE.h5 to the entry "
+            "in compare.backbones."
+        )
     backbones = f"compare.backbones=[{{backbone: {other}}}]"
     line = command_line("compare", _with_test(run), backbones, folder="compare")
-    yield Advice("Compare backbones, and see what more labels would bring.", why, line)
+    yield Advice("Compare backbones, and see how much more labels would help.", why, line)
 
 
 def _with_test(run: RunFiles) -> dict:
-    """Returns the config of the run with the usual share of test examples."""
+    """Returns the run's config without `data.test`, so that this field has its default value."""
     data = run.tree.get("data")
     kept = {k: v for k, v in data.items() if k != "test"} if isinstance(data, dict) else {}
     return {**run.tree, "data": kept}

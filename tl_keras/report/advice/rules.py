@@ -1,4 +1,4 @@
-"""Advice on a run, each with its reason, as plain text. The rules are rules of thumb."""
+"""Writes the advice on a run as plain text, by rules of thumb."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -34,7 +34,7 @@ NOTABLE = 0.01  # share of the examples; less is not worth advice
 
 
 def what_to_do(run: RunFiles) -> list[Advice]:
-    """Returns advice on a run, the most urgent first; empty if there is none."""
+    """Returns the advice on a run, the most urgent first; an empty list if there is none."""
     if not run.finished:
         again = Advice("Start the same command again.", "The run resumes where it was stopped.")
         return [again, *on_quarantined(run)]
@@ -46,20 +46,20 @@ def _on_chance(run: RunFiles) -> Iterable[Advice]:
     if compared not in ("chance", "trade"):
         return
     name, share = figures.majority(run)
-    on = f"{percent(share)} of these {count(scores.n)} {run.split_name(split)} examples"
+    on = f"{percent(share)} of the {count(scores.n)} {run.split_name(split)} examples"
     why = (
         "The model is not shown to be right more often than always answering "
         f"{quoted(name)}, which is right on {on}"
     )
     if compared == "chance":
-        look = "Check the labels, look at the mistakes below, then add examples."
+        look = "Check the labels, look at the model's mistakes, then add examples."
         yield Advice("Do not ship this model.", f"{why}. {look}")
     else:
         many = run.answer_nouns[1]
         yield Advice(
-            f"Ship this model only if recognising other {many} is worth mistakes on "
-            f"{quoted(name)}.",
-            f"{why}. But it recognises the other {many} more often than chance would.",
+            f"Ship this model only if mistakes on {quoted(name)} are a fair price for recognising "
+            f"other {many}.",
+            f"{why}. But the model recognises the other {many} more often than guessing would.",
         )
 
 
@@ -72,10 +72,12 @@ def _on_size(run: RunFiles) -> Iterable[Advice]:
     split, scores = figures.scored(run)
     if split == "val" and not run.holds_out:
         aside = figures.unread_test(run)
-        unread = f"None of its {count(aside)} examples has been read" if aside else "There is none"
+        test = "There is no test split."
+        if aside:
+            test = f"The search used none of the {counted(aside, 'test example')}."
         yield Advice(
             "Measure the model on the test split." if aside else "Set a test split aside.",
-            f"{unread}. The model was chosen by its validation scores, so these are too good.",
+            f"{test} The model was chosen by its validation scores, so these are too good.",
         )
     right = figures.share_right(run, scores)
     if right is None or not 0 < scores.n < FEW:
@@ -85,10 +87,9 @@ def _on_size(run: RunFiles) -> Iterable[Advice]:
     n, needed = scores.n, on_improving.needed(right, scores.n)
     if needed > n:
         yield Advice(
-            f"Measure on more examples: about {count(needed)}.",
-            f"{counted(n, f'{run.split_name(split)} example')} {'is' if n == 1 else 'are'} few: "
-            "the true score may be anywhere in the interval. "
-            f"{count(needed)} examples would narrow it to ±3 points.",
+            f"Measure on more examples: about {count(needed)} in all.",
+            f"With only {counted(n, f'{run.split_name(split)} example')}, the 95% interval of the "
+            f"score is wide. {count(needed)} examples would narrow it to ±3 points.",
         )
 
 
@@ -101,13 +102,16 @@ def _on_gap(run: RunFiles) -> Iterable[Advice]:
     if not chosen > high or chosen - tested < NOTABLE:  # `not`: the interval may be NaN.
         return
     overlap = val.interval[0] < high
-    chance = " It may also be chance, because the two intervals overlap." if overlap else ""
+    chance = ""
+    if overlap:
+        chance = " The difference may also be chance, because the two 95% intervals overlap."
     yield Advice(
         "Trust the test score, not the validation score.",
-        f"The validation score ({percent(chosen)} of {count(val.n)}, 95% interval "
-        f"{interval(val.interval)}) is above the test interval ({interval(test.interval)}, of "
-        f"{count(test.n)}). The model was chosen by its validation score, which is therefore too "
-        f"good, or the test examples differ from the others.{chance}",
+        f"The validation score is {percent(chosen)} of {counted(val.n, 'example')} (95% interval "
+        f"{interval(val.interval)}). This is above the 95% interval of the test score, "
+        f"{interval(test.interval)} of {counted(test.n, 'example')}. Either the validation score "
+        "is too good, because the model was chosen by its validation score, or the test examples "
+        f"differ from the validation examples.{chance}",
     )
 
 
@@ -129,12 +133,13 @@ def _on_classes(run: RunFiles) -> Iterable[Advice]:
     shown = weak[:WEAK] or [lowest]
     names = listed([quoted(rate.name) for rate in shown])
     if weak:
-        yield Advice(f"Add examples of {names}, and look at their mistakes.", _weak(run, shown))
+        do = f"Add examples of {names}, and look at the model's mistakes on them."
+        yield Advice(do, _weak(run, shown))
     else:
         yield Advice(
-            f"Look at the mistakes on {names}, the weakest {one}.",
-            f"{_weak(run, shown)} Over all examples {percent(right)} are right. That this {one} "
-            "is weaker may be chance.",
+            f"Look at the mistakes on {names}, the {one} with the lowest recall.",
+            f"{_weak(run, shown)} Over all {many}, the model is right on {percent(right)}. This "
+            "difference may be chance.",
         )
 
 
@@ -158,8 +163,8 @@ def _on_mistakes(run: RunFiles) -> Iterable[Advice]:
     if sure:
         yield Advice(
             f"Look at the most confident mistakes: {named_files([p.file for p in sure])}.",
-            f"The model is at least {figures.SURE:.0%} sure of these answers, so some of these "
-            "labels may be wrong.",
+            "The model gives each of these wrong answers a probability of at least "
+            f"{figures.SURE:.0%}, so some of the labels may be wrong.",
         )
 
 
@@ -173,8 +178,8 @@ def _on_depth(run: RunFiles) -> Iterable[Advice]:
     low, high = between
     main = run.main.replace("_", " ")
     gained = (
-        f"changed validation {main} by {points((tuned.won - tuned.lost) / val.n)} against the head "
-        f"alone (95% interval of the difference {interval(between)}, {count(val.n)} examples)"
+        f"changed validation {main} by {points((tuned.won - tuned.lost) / val.n)} compared with "
+        f"the head-only model (95% interval {interval(between)}, {count(val.n)} examples)"
     )
     if low > 0 and deeper and not _is_done(run):
         yield Advice(
@@ -189,8 +194,8 @@ def _on_depth(run: RunFiles) -> Iterable[Advice]:
     elif low <= 0 <= high < figures.DECIDABLE and deeper:
         yield Advice(
             "Do not expect a gain from unfreezing more layers.",
-            f"Fine-tuning makes no clear difference here: it {gained}. More examples would help in "
-            "either case.",
+            f"Fine-tuning makes no clear difference here: it {gained}. More labelled examples help "
+            "whether you fine-tune or not.",
         )
 
 
@@ -199,7 +204,7 @@ def _on_search(run: RunFiles) -> Iterable[Advice]:
 
 
 def _is_done(run: RunFiles) -> bool:
-    """Whether so little is left to gain on validation that more training is not worth it."""
+    """Returns True if so few validation answers are wrong that more training is not worth it."""
     right = figures.share_right(run, run.result.val)
     return right is not None and 1 - right < NOTABLE
 
@@ -235,8 +240,8 @@ def _on_calibration(run: RunFiles) -> Iterable[Advice]:
         return
     yield Advice(
         f"Do not take the model's probabilities literally: they are too {LEANS[mean > high]}.",
-        f"On {counted(len(known), f'{run.split_name(split)} example')} the model is "
-        f"{percent(mean)} sure on average, but right on "
+        f"On {counted(len(known), f'{run.split_name(split)} example')}, the model gives its answer "
+        f"a probability of {percent(mean)} on average, but is right on "
         f"{percent(figures.share_right(run, scores))} (95% interval {interval([low, high])}).",
     )
 

@@ -1,4 +1,4 @@
-"""Writes the run's result in one line, and whether the model is good enough, as plain text."""
+"""Writes the headline of a run and the verdict on its model ("Good enough?"), as plain text."""
 
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ MINOR = 0.8  # Below this accuracy, or recall of a class, mistakes are not the e
 
 
 def headline(run: RunFiles) -> str:
-    """Returns the run's result as one line."""
+    """Returns one line: the main score, whether exported files agree, and the file to ship."""
     if not run.finished:
         return "This run has not finished: it has no result.json yet"
     parts = [_score(run), _export_checks(figures.exports(run)), _shipped(run)]
@@ -70,15 +70,15 @@ def _shipped(run: RunFiles) -> str:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the model is good enough, as a sentence, and the figures behind that answer."""
+    """The answer to the question "Good enough?", with its reasons."""
 
-    answer: str
-    why: list[str]
-    refuses: bool  # whether the model cannot be called good enough yet
+    answer: str  # whether the model is good enough, as one sentence
+    why: list[str]  # sentences with the figures behind the answer
+    refuses: bool  # whether the answer is that the model cannot be called good enough yet
 
 
 def verdict(run: RunFiles) -> Verdict | None:
-    """Returns whether the model is good enough; None if nothing was measured."""
+    """Returns the verdict on whether the model is good enough; None if nothing was measured."""
     scores = figures.scored(run)[1]
     if figures.share_right(run, scores) is None or not all(map(is_number, scores.interval)):
         return None
@@ -94,7 +94,10 @@ ABOUT_INTERVALS = (
 
 
 def _refused(run: RunFiles, scores: Scores) -> str:
-    """Returns why the model cannot be called good enough yet; "" if the user can judge that."""
+    """Returns the sentence that says why the model cannot be called good enough yet.
+
+    Returns "" if the figures suffice for the user to decide.
+    """
     compared, (low, high) = figures.against_majority(run), scores.interval
     name, share = figures.majority(run) or ("", 0)
     if compared == "chance":
@@ -102,17 +105,18 @@ def _refused(run: RunFiles, scores: Scores) -> str:
     if compared != "open" and high - low <= figures.WIDE:
         return ""
     if compared == "trade" or high >= MINOR:  # The interval covers good models and bad ones.
-        return "Unknown: too few examples were measured to tell."
-    best = f"Not yet: at best {100 * high:.0f} of 100 answers are right."
+        return "Unknown: the model was measured on too few examples to tell."
+    best = f"Not yet: at best, {100 * high:.0f} of 100 answers are right (by the 95% interval)."
     if not name:
         return best
+    constant = f"always answering {quoted(name)}, which is right on {100 * share:.0f} of 100"
     if compared == "open":
-        return f"{best} It may be no better than guessing, which is right on {100 * share:.0f}."
-    return f"{best} It has learned something: guessing is right on {100 * share:.0f}."
+        return f"{best} The model may be no better than {constant}."
+    return f"{best} But the model is better than {constant}."
 
 
 def _answer(run: RunFiles, scores: Scores) -> str:
-    """Returns the condition under which the model is good enough."""
+    """Returns the sentence that says under which condition the model is good enough."""
     right, many = figures.share_right(run, scores), run.answer_nouns[1]
     compared = figures.against_majority(run)
     largest = quoted((figures.majority(run) or [""])[0])
@@ -169,9 +173,9 @@ def _sure(run: RunFiles) -> list[str]:
     if not sure.n:
         return []
     of_folds = figures.is_of_folds(run, figures.scored(run)[0])
-    models = "the models of the folds are" if of_folds else "the model is"
+    models = "the models of the folds give their" if of_folds else "the model gives its"
     return [
-        f"On {count(sure.n)} of {counted(all_of_them, 'example')} {models} at least "
-        f"{figures.SURE:.0%} sure; {percent(sure.value)} of these answers are right "
+        f"On {count(sure.n)} of {counted(all_of_them, 'example')}, {models} answer a probability "
+        f"of at least {figures.SURE:.0%}; {percent(sure.value)} of these answers are right "
         f"(95% interval {interval(sure.interval)})."
     ]
