@@ -66,12 +66,12 @@ def test_images_that_fit_are_taken(shape, tmp_path):
         ),
         (
             (None, "a", "a", 3),
-            r"^model\.backbone: .* takes \[None, 'a', 'a', 3\]; expected",
+            r"^model\.backbone: .* takes inputs of shape \[None, 'a', 'a', 3\]; expected",
         ),
-        ((None, [], {}, 3), r"takes \[None, \[\], \{\}, 3\]; expected \(batch"),
-        ((None, 32.0, 32.0, 3), r"takes \[None, 32\.0, 32\.0, 3\]; expected \(batch"),
-        ((None, 0, 0, 3), r"takes \[None, 0, 0, 3\]; expected \(batch"),
-        ((None, 16000), r"takes \[None, 16000\]; expected \(batch, height, width, 3\) images"),
+        ((None, [], {}, 3), r"of shape \[None, \[\], \{\}, 3\]; expected \(batch"),
+        ((None, 32.0, 32.0, 3), r"of shape \[None, 32\.0, 32\.0, 3\]; expected \(batch"),
+        ((None, 0, 0, 3), r"of shape \[None, 0, 0, 3\]; expected \(batch"),
+        ((None, 16000), r"of shape \[None, 16000\]; expected \(batch, height, width, 3\) images"),
     ],
 )
 def test_images_that_do_not_fit_are_refused(shape, message, tmp_path):

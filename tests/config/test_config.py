@@ -172,11 +172,12 @@ WRONG_DATA = [
     ("{source: tfds}", "data.name: expected a TFDS builder, as in 'beans'; received none"),
     (
         "{source: glyphs, balance: weights}\nimage: {augment: []}",
-        "data.balance: expected the default, since glyphs are drawn equally often from all classes",
+        "data.balance: expected the default, since data.source: glyphs renders about equally many ",
     ),
     (
         "{source: glyphs}",
-        "image.augment: expected [], since glyphs are distorted when they are drawn; received 4 ",
+        "image.augment: expected [], since data.source: glyphs renders images that are already "
+        "distorted; received 4 ",
     ),
     (
         "{source: foldr}",

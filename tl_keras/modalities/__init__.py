@@ -1,8 +1,12 @@
-"""Modalities: the kinds of example that a model can take. Each modality is a folder.
+"""Modalities: the kinds of example that a model can take, such as images. Each is a folder.
 
 All folders have the same files, and `part` imports one file of one folder. Code outside these
-folders does not know what an example looks like. Below, `settings` is the section of the config
-with the modality's name, as in `image: {size: 96}`. The files and their functions:
+folders does not know what an example looks like. In this list:
+
+- `settings` is the section of the config with the modality's name, as in `image: {size: 96}`;
+- a prepared example is what the model takes: for an image, its pixels, decoded and resized;
+- a view is a randomly augmented version of a prepared example;
+- a source is a value of `data.source` for which the package generates the examples.
 
 config: the section of the config. Imports neither NumPy nor TensorFlow.
   SECTION                       the class of `settings`, with the attributes `modality` (the name),
@@ -11,63 +15,81 @@ config: the section of the config. Imports neither NumPy nor TensorFlow.
   SOURCES                       values of `data.source` that generate examples of this modality
   PREPARATION                   fields of `settings` that affect a prepared example
   SEARCHED                      fields of `settings` that a search may change
-  OF_THE_VIEWS                  fields of `settings` that affect only the random views
+  OF_THE_VIEWS                  fields of `settings` that affect views, but no prepared example
   NOUNS                         the word for an example, singular and plural: ("image", "images")
-  PLAIN_NOUNS                   the words that the report uses where people look at examples
+  PLAIN_NOUNS                   the same in the report's advice to people who look at examples:
+                                ("picture", "pictures")
   FOLDER_WORDS                  words for examples in folder names, as in `train_images`
-  OTHER_SUFFIXES                suffixes of other files that often lie beside examples, as in `.txt`
-  SCALE, SMALLER                for messages: the range of input values; how to make a model faster
+  OTHER_SUFFIXES                suffixes of files that are not examples but often lie beside them,
+                                as in `.txt`
+  SCALE                         for messages: the range of input values, as in `pixels in 0..255`
+  SMALLER                       for messages: the change of `settings` that makes a model faster, as
+                                in `a smaller image.size`
   check(config)                 raises ValueError if `settings` contradicts another section
-  check_input(file, shape, settings)   raises ValueError if a user's model cannot take the examples
+  check_input(file, shape, settings)   raises ValueError if the model file of a user does not accept
+                                prepared examples
   described(settings) -> str    the preparation in a few words, as in `160 px, stretch`
   extent(settings) -> str       the field that sets the size of an example, as in `image.size 160`
 
 check: checks the content of one file. Imports no TensorFlow.
-  Checked                       a dataclass with `digest`, `looks`, `reason` and more of its own
-  read(file, content, digest, settings, looks) -> Checked; raises what its decoder raises
-  blame(start, error) -> str    why a file cannot be read, by its first bytes and the error
+  Checked                       the result, a dataclass with `digest` (SHA-256), `looks` (perceptual
+                                hashes, to find near-duplicates), `reason` (why the file cannot be
+                                used) and further fields of the modality
+  read(file, content, digest, settings, looks) -> Checked   decodes a file, and if `looks` is true
+                                computes the hashes. Errors of the decoder are not caught
+  blame(start, error) -> str    why a file cannot be read, from its first bytes and the error that
+                                `read` raised
   warnings(checked) -> [str]    warnings about readable files
-  BY, bound(settings)           versions and settings; if either changes, files are checked again
+  BY, bound(settings)           library versions, and the settings that affect a check. If one of
+                                them changes, cached results are dropped
   session()                     a context manager around the checks of many files
 
 prepare: deterministic preparation, the same for training, evaluation and serving.
-  decoder(checked, settings, fraction)   a graph function: (index of a file, its content as a
-                                string) to the prepared example
-  served(content, settings)     the same for a served model, with TensorFlow operators only
-  prepare(raw, settings)        the prepared example of a decoded one
-  embedded(raw, settings)       an array of prepared examples, from those that a source generated
+  decoder(checked, settings, fraction)   a graph function from (index of a file, its content as a
+                                string) to the prepared example. If `fraction`, large files may be
+                                decoded at a reduced size, for training
+  served(content, settings)     the prepared example from a file's content, with TensorFlow
+                                operators only, as exported models need it
+  prepare(raw, settings)        the prepared example from a decoded one
+  embedded(raw, settings)       prepared examples from the examples that a source generated
   BY                            library versions that affect a prepared example
 
 augment: random augmentation.
   num_columns(operations)       number of random numbers in [0, 1) that one view needs
-  augment(x, numbers, operations)   a random view of a batch; `numbers` is (batch, columns) float32
-  mix(x, targets, operations, seed), mixes(operations)   mixing of examples within a batch
+  augment(x, numbers, operations)   one view of each example of a batch; `numbers` is
+                                (batch, columns) float32
+  mix(x, targets, operations, seed)   mixes examples of a batch with each other, as MixUp does
+  mixes(operations) -> bool     whether one of the operations mixes examples
 
 sources: examples that do not come from a user's files.
-  SOURCES                       by value of `data.source`, a function of a config that returns a
-                                `drawn_source.Drawn`
+  SOURCES                       {source: function}; the function takes a config and returns the
+                                examples as a `drawn_source.Drawn`
   FEATURE                       name of the TensorFlow Datasets feature that holds an example; if
                                 None, the functions below are never called
   is_feature(feature) -> bool   whether a feature holds examples of this modality
   check_feature(feature, name)  raises ValueError if the feature has an unsupported type
   suffix_of(content) -> str     file suffix for an encoded example
 
-copies: MAX_EXAMPLES, SHAPE, with_similar_hashes, read_thumbnail, clusters   near-duplicates
-examine: examine(dataset, inputs, settings) -> dict   findings; lines(findings) -> [str]
+copies: finds near-duplicates. MAX_EXAMPLES, SHAPE, with_similar_hashes, read_thumbnail, clusters
+examine: lists examples that people should look at, such as unusually dark images.
+  examine(dataset, inputs, settings) -> dict    the findings
+  lines(findings) -> [str]      the findings as lines of the log
 explain: pictures(model, dataset, inputs, answers, config, folder)   writes the report's pictures
 show: HTML and sentences about examples, for the report.
   thumbnails, written, image, explained    examples as HTML
-  prepared, on_device           sentences: the preparation; scores of the shipped file on raw files
+  prepared(settings) -> str     words for the preparation
+  on_device(device, right) -> str    a sentence on the scores of the shipped file on original files
   findings(found) -> {title: HTML}    findings of `examine` that only this modality has
-  more_detail(settings, found)  a field and a sentence if the model sees less than the files have
-  ODD                           keys of the findings that list examples as `odd`, and the property
-                                in which these examples are unusual
+  more_detail(settings, found)  if the files have more detail than the model sees: a change of the
+                                config, and a sentence that says why
+  ODD                           {key of a finding with a list `odd` of unusual examples: word for
+                                what is unusual, such as `size`}
   WHY_ODD, EXPLAINED, NOT_EXPLAINED, NOT_EXPLAINED_IN_FOLDS, SOME_NOT_EXPLAINED, SHIFTS
-                                sentences, or parts of one; see those of image
+                                sentences of the report, or parts of one, as in `image/show.py`
 predict_inputs: as_given(values)   paths and in-memory examples from the arguments of `predict`
-own_model: start, features, warn    layers before and after a user's own model
-bundle: TASKS, spec_of, measure, measured_sentence, write    the folder `export/device/`
-metadata: inputs(builder, settings)    the input's description in a LiteRT file
+own_model: layers around the model file of a user: start (before it), features (after it), warn
+bundle: writes the folder `export/device/`. TASKS, spec_of, measure, measured_sentence, write
+metadata: inputs(builder, settings)    writes the description of the input into a LiteRT file
 """
 
 import importlib
@@ -84,7 +106,7 @@ def nouns(modality: str) -> tuple[str, str]:
 
 
 def plain_nouns(modality: str) -> tuple[str, str]:
-    """Returns the report's words for examples that people look at: `("picture", "pictures")`."""
+    """Returns words for an example in advice to people: `("picture", "pictures")`."""
     return part(modality, "config").PLAIN_NOUNS
 
 

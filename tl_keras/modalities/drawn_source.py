@@ -1,4 +1,4 @@
-"""The result of a source (`data.source`) that generates its examples, such as `glyphs`."""
+"""Examples that the package generates, for a value of `data.source` such as `glyphs`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,15 +13,16 @@ class Drawn:
 
     Attributes:
       classes: class names; a label is an index into this tuple.
-      raw: unprepared examples, `(examples, ...)`.
+      raw: examples before preparation, `(examples, ...)`.
       labels: `(examples,) int64`.
-      files: a name for each example, used in place of a file name.
-      parts: slices of `raw` that are val and test; None if the splits are carved from `raw`.
+      files: a name for each example of `raw`, used in place of a file name.
+      parts: `{"val": slice, "test": slice}` of `raw` if only these splits are in `raw`. None if all
+        examples are in `raw` and are still to be split into train, val and test.
       train: `(name, label, digest)` of each training example of the first epoch; empty if `parts`
         is None.
-      draw: generates training examples inside a graph, from indices `(batch,) int64` to prepared
-        examples and labels; index `epoch * len(train) + i` is example i of that epoch. None if
-        training examples come from `raw`.
+      draw: a graph function that generates training examples: from indices, `(batch,) int64`, to
+        prepared examples and labels. Example i of an epoch has the index
+        `epoch * len(train) + i`. None if training examples come from `raw`.
     """
 
     classes: tuple[str, ...]

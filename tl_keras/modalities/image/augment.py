@@ -1,8 +1,9 @@
 """Random augmentation of batches of images.
 
-A view of an image is a pure function of one row of uniform random numbers, so a view can be
-repeated. (Keras's augmentation layers, mapped in parallel over a tf.data pipeline, give different
-views in two runs.) All geometric operations of a view are combined into one resampling.
+A view is a randomly changed version of an image. It depends only on the image and on one row of
+uniform random numbers, so the same numbers give the same view again. (Keras's augmentation layers,
+mapped in parallel over a tf.data pipeline, give different views in two runs.) All geometric
+operations of a view are combined into one resampling.
 """
 
 import math
@@ -31,7 +32,7 @@ GREY = (0.299, 0.587, 0.114)  # Rec. 601 luma
 
 
 def num_columns(augmentations: Augmentations) -> int:
-    """Returns how many uniform random numbers one view of an image needs."""
+    """Returns how many uniform random numbers these operations need to make one view."""
     return sum(COLUMNS.get(entry.name, 0) for entry in augmentations)
 
 
@@ -65,7 +66,10 @@ def augment(images: tf.Tensor, uniform: tf.Tensor, augmentations: Augmentations)
 
 
 def _plan(uniform: tf.Tensor, augmentations: Augmentations) -> tuple[list[tf.Tensor], list]:
-    """Returns geometric operations as matrices, others as functions of float images, in order."""
+    """Returns two lists: geometric operations as matrices, and the others as functions.
+
+    Both lists have the order of `augmentations`. The functions take and return float images.
+    """
     matrices: list[tf.Tensor] = []
     colours: list[Callable[..., tf.Tensor]] = []
     start = 0
@@ -88,10 +92,11 @@ def _plan(uniform: tf.Tensor, augmentations: Augmentations) -> tuple[list[tf.Ten
 def mix(
     images: tf.Tensor, targets: tf.Tensor, augmentations: Augmentations, seed: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mixes each image with the next one of its batch by MixUp or CutMix; returns images, targets.
+    """Mixes each image and its target with another one of the batch, by MixUp or CutMix.
 
-    MixUp is arXiv 1710.09412, CutMix arXiv 1905.04899. All images of a batch are mixed in the same
-    random ratio. If both operations are configured, each batch randomly gets one of them.
+    MixUp is arXiv 1710.09412, CutMix arXiv 1905.04899. Image i is mixed with image i - 1. All
+    images of a batch are mixed in the same random ratio. If both operations are configured, each
+    batch randomly gets one of them. Returns mixed images and targets.
 
     Args:
       images: `(batch, size, size, 3) uint8`.
@@ -118,7 +123,7 @@ def _mix_one(
 def _beta(alpha: float, seed: tf.Tensor) -> tf.Tensor:
     """Returns a sample of Beta(alpha, alpha): a / (a + b) of two samples of Gamma(alpha).
 
-    Samples of Gamma(alpha) underflow for small alphas, and the share would be 0 / 0. Hence the
+    For a small alpha, both samples of Gamma(alpha) may underflow to 0, which gives 0 / 0. Hence the
     computation is in logarithms, with samples of Gamma(alpha + 1).
     """
     larger = tf.math.log(tf.random.stateless_gamma((2,), seed, alpha + 1))
@@ -144,9 +149,12 @@ def _cutmix(images: tf.Tensor, share: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Te
 
 
 def _inside(start: tf.Tensor, length: tf.Tensor, size: int) -> tf.Tensor:
-    """Returns which pixels of a line lie in start..start + length; `(..., size) bool`.
+    """Returns a mask `(..., size) bool` of pixels of a row or column: True inside an interval.
 
-    `start` and `length` are fractions of the line.
+    Args:
+      start: start of the interval, as a fraction of the row or column.
+      length: length of the interval, as such a fraction.
+      size: number of pixels of the row or column.
     """
     centres = (tf.range(size, dtype=tf.float32) + 0.5) / size
     return (centres >= start[..., None]) & (centres < (start + length)[..., None])
@@ -156,10 +164,11 @@ MIXES = {"mixup": _mixup, "cutmix": _cutmix}
 
 
 def _resample(images: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
-    """Resamples images bilinearly, mirroring them at their borders.
+    """Resamples images bilinearly; pixels outside an image are mirrored at its border.
 
-    The matrices map output to input coordinates, measured from the image's centre as fractions
-    of the image size.
+    Args:
+      matrices: `(batch, 3, 3)`; they map coordinates in the result to coordinates in the image.
+        Coordinates are measured from the centre, as fractions of the image size.
     """
     size = images.shape[1]
     centre = (size - 1) / 2
@@ -178,7 +187,7 @@ def _resample(images: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
 def _matrix(
     a: Any, b: Any = 0.0, c: Any = 0.0, d: Any = 1.0, x: Any = 0.0, y: Any = 0.0
 ) -> tf.Tensor:
-    """Returns matrices `(batch, 3, 3)` with rows (a b x), (c d y), (0 0 1).
+    """Returns affine matrices `(batch, 3, 3)` with the rows (a b x), (c d y) and (0 0 1).
 
     Each argument is `(batch,)` or a number.
     """
@@ -237,7 +246,11 @@ def _brightness(images: tf.Tensor, u: tf.Tensor, share: float) -> tf.Tensor:
 
 
 def _color(images: tf.Tensor, u: tf.Tensor, share: float) -> tf.Tensor:
-    """Scales saturation by 1 - share to 1 + share, turns the hue by up to share / 10 of a turn."""
+    """Changes saturation and hue at random.
+
+    The factor of the saturation is in 1 - share..1 + share. The hue is rotated by up to share / 10
+    of the full circle, either way.
+    """
     images = _saturate(images, 1 + _spread(u[:, 0], share))
     # A rotation about the grey axis looks like a turn of HSV's hue, but is linear.
     angle = _spread(u[:, 1], 0.2 * math.pi * share)
@@ -253,7 +266,11 @@ def _saturate(images: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
 
 
 def _erase(images: tf.Tensor, u: tf.Tensor, chance: float) -> tf.Tensor:
-    """Erases a random rectangle, 2 to 33% of the area, to grey (arXiv 1708.04896)."""
+    """Fills a random rectangle with grey, 2 to 33% of the area (arXiv 1708.04896).
+
+    Args:
+      chance: probability that this happens to an image.
+    """
     area = 0.02 + 0.31 * u[:, 1]
     aspect = tf.exp(_spread(u[:, 2], math.log(3.3)))
     height = tf.minimum(tf.sqrt(area * aspect), 1)
@@ -306,9 +323,10 @@ DRAWN_COLOURS: tuple[Callable[..., tf.Tensor], ...] = (
 
 
 def _rand_augment(u: tf.Tensor, config: RandAugment) -> tuple[list[tf.Tensor], list]:
-    """Draws `layers` operations for each image, as RandAugment does (arXiv 1909.13719).
+    """Chooses `config.layers` random operations for each image (RandAugment, arXiv 1909.13719).
 
-    The strength is random, up to `magnitude`; in the paper it is fixed.
+    The strength is random, up to `config.magnitude`; in the paper it is fixed. Returns matrices and
+    functions, as `_plan` does.
     """
     matrices, colours = [], []
     count = len(DRAWN_GEOMETRIC) + len(DRAWN_COLOURS)

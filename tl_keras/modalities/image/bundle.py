@@ -31,11 +31,14 @@ BATCH = 64
 
 
 def measured_sentence(device: OnFiles) -> str:
-    """Returns the result of `measure` as a sentence; without the accuracy if it has none."""
+    """Returns the result of `measure` as a sentence.
+
+    The sentence leaves out the accuracy if `device` does not have it.
+    """
     accuracy = f"accuracy {device['accuracy']:.3f}; " if "accuracy" in device else ""
     return (
-        f"On the original files, read by `predict.py`: {accuracy}{device.identical:.0%} of the "
-        "images reach the model with exactly the pixels of training."
+        f"If `predict.py` decodes and resizes the original files: {accuracy}{device.identical:.0%} "
+        "of the images get exactly the same pixels as in training."
     )
 
 
@@ -46,7 +49,14 @@ def spec_of(
     threshold: float | None,
     batch: int | str = 1,
 ) -> dict[str, Any]:
-    """Returns the content of `spec.json`: what a program must know to use the model file."""
+    """Returns the content of `spec.json`: what a program must know to use the model file.
+
+    Args:
+      name: format of the model file.
+      threshold: lowest probability of a class that remains possible, for the output `abstain`; None
+        if the file has no such output.
+      batch: batch size of the file, or `dynamic`.
+    """
     return {
         "format": name,
         "batch": batch,
@@ -59,11 +69,12 @@ def spec_of(
 
 
 def measure(file: Path, spec: dict[str, Any], examples: Examples) -> OnFiles:
-    """Measures the model on the original files, decoded and resized by `predict.py` as on a device.
+    """Measures the model file on the original images, decoded and resized by `predict.py`.
 
     Returns:
-      `exports.of_file` of the task, with the same model on prepared pixels as the reference, and
-      `identical`, the share of images whose pixels equal the prepared ones.
+      accuracy and interval on these images; how far the answers are from the answers of the same
+      model file on images prepared as in training; and `identical`, the share of images that both
+      ways give exactly the same pixels.
     """
     count = min(CORES, parity.MOST_AT_ONCE)
     interpreters = [predict.load(file) for _ in range(count)]
@@ -102,9 +113,10 @@ def write(
     Args:
       file: the LiteRT file to ship.
       spec: the result of `spec_of`.
-      about: the model's `title`, `about` (what the model does) and `by` (version, author, licence).
-      examples: the examples from which the golden images are chosen.
-      measured: the measured figures as Markdown, for the README.
+      about: texts for the README: `title` of the model, `about` (what the model does) and `by`
+        (version, author, licence).
+      examples: the examples from which the golden images, which test a device, are chosen.
+      measured: score, size and latency of the file as Markdown, for the README.
     """
     folder.mkdir()
     for name in COPIED:
@@ -121,7 +133,11 @@ def write(
 
 
 def words(spec: dict[str, Any]) -> dict[str, Any]:
-    """Returns the values of the placeholders in the template files."""
+    """Returns `{placeholder: value}` for the template files of the device folder.
+
+    Args:
+      spec: the result of `spec_of`.
+    """
     fit, antialias, size = spec["resize"], spec["antialias"], spec["image_size"]
     integer = spec["format"] == "int8"
     threshold, output = spec["abstain_threshold"], "uint8" if integer else "float32"
@@ -137,7 +153,8 @@ def words(spec: dict[str, Any]) -> dict[str, Any]:
             "pad": f"Keep the whole picture: step 3 resizes it until its longer side is {size} px. "
             "Then add black equally on both sides to make it square.",
         }[fit],
-        "antialias_words": "with antialiasing (a triangle filter as wide as the reduction)"
+        "antialias_words": "with antialiasing (a triangle filter that reaches `before / after` "
+        "pixels of the picture to each side, at least 1)"
         if antialias
         else "without antialiasing",
         "tf_words": " with `antialias=True`" if antialias else "",
@@ -145,14 +162,14 @@ def words(spec: dict[str, Any]) -> dict[str, Any]:
         "classes": len(spec["labels"]),
         "output": output,
         "batch": batch,
-        "scale_words": ". Divide them by 256 to get the probabilities. A probability is "
+        "scale_words": ". Divide the uint8 values by 256 to get probabilities. A probability is "
         "never 1, and the probabilities sum to 1 only approximately."
         if integer
         else ".",
         "abstain_words": ""
         if threshold is None
-        else f"\n`abstain ({batch},) {output}`: 1 if the device should not decide, because no "
-        f"class or more than one has a probability of {threshold:.4g} or more; otherwise 0.\n",
+        else f"\n`abstain ({batch},) {output}`: 0 if exactly one class has a probability of "
+        f"{threshold:.4g} or more; otherwise 1, and the device should not decide.\n",
         "labels": "".join(f"    {_c_string(name)},\n" for name in spec["labels"]),
     }
 

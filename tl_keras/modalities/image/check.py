@@ -38,7 +38,7 @@ DARK = 64
 
 @dataclass(frozen=True)
 class Checked:
-    """The result of checking one file. `reason` says why the file cannot be used; "" if it can."""
+    """The result of checking one file; `reason` says why it cannot be used, and is "" if it can."""
 
     digest: str = ""  # SHA-256 of the content, hex
     width: int = 0  # px
@@ -55,12 +55,12 @@ class Checked:
 
 
 def bound(settings: ImageConfig) -> int:
-    """Returns `max_pixels`, the setting that affects checks: if it changes, files are rechecked."""
+    """Returns the setting that affects a check. If it changes, all files are checked again."""
     return settings.max_pixels
 
 
 def session() -> AbstractContextManager:
-    """Returns a context manager to enclose the checks of many files; it silences Pillow."""
+    """Returns a context manager for the checks of many files, in which Pillow gives no warnings."""
     return quiet_pillow()
 
 
@@ -71,13 +71,16 @@ def read(
     settings: ImageConfig,
     looks: bool,
 ) -> Checked:
-    """Decodes an image file and returns what was found; raises whatever its decoder raises.
+    """Decodes an image file, and returns its size, decoder and brightest value.
+
+    An unusable file either gives a `Checked` with a `reason`, or any exception of the decoder, from
+    which `blame` makes a reason.
 
     Args:
       file: a path, or an open file.
       content: a function that returns all bytes of the file.
-      digest: SHA-256 of the content, hex.
-      looks: whether to compute perceptual hashes.
+      digest: SHA-256 of the content, hex; it is copied to the result.
+      looks: whether to compute perceptual hashes, by which near-duplicates are found.
     """
     with Image.open(file, formats=FORMATS) as image:
         width, height = image.size
@@ -118,7 +121,7 @@ def blame(start: bytes, error: Exception) -> str:
 
 
 def _peak(image: Image.Image) -> int:
-    """Returns the highest value in any channel of a grey or RGB image."""
+    """Returns the highest value of all pixels and channels of a grey or RGB image."""
     extrema: Any = image.getextrema()
     return max(high for _, high in ([extrema] if image.mode == "L" else extrema))
 
@@ -128,15 +131,22 @@ def _refuse_size(width: int, height: int, max_pixels: int) -> str:
     if width * height > max_pixels:
         return f"{size} is over image.max_pixels, {max_pixels}"
     if width * height > MOST_PIXELS or max(width, height) > LONGEST_SIDE:
-        return f"{size} is over {MOST_PIXELS} px, or {LONGEST_SIDE} px a side"
+        return (
+            f"{size} is over TensorFlow's limits: {MOST_PIXELS} px in all and {LONGEST_SIDE} px a "
+            "side"
+        )
     return ""
 
 
 def choose_decoder(image: Image.Image, frame: int | None) -> str:
-    """Returns `jpeg` or `png` if TensorFlow decodes the same pixels as Pillow, else `pillow`.
+    """Returns the decoder for training: `jpeg`, `png` (TensorFlow's, which are fast) or `pillow`.
 
+    TensorFlow's decoders are chosen only for files from which they give the same pixels as Pillow.
     TensorFlow ignores EXIF orientation, drops alpha, keeps only the upper 8 of 16 bits, and may not
     read arithmetic-coded or lossless JPEGs.
+
+    Args:
+      frame: the result of `check_jpeg`: how the pixels of a JPEG are coded; None for other files.
     """
     plain = image.mode in ("L", "RGB") and "transparency" not in image.info
     if not plain or orientation(image) != 1:
@@ -147,13 +157,13 @@ def choose_decoder(image: Image.Image, frame: int | None) -> str:
 
 
 def warnings(checked: Mapping[str, Checked]) -> list[str]:
-    """Returns a warning that lists readable images that are almost black; no warning if none is."""
+    """Returns a list: one warning that names the almost black images, or none if there are none."""
     dark = [file for file, image in checked.items() if not image.reason and image.peak < DARK]
     if not dark:
         return []
     peak = max(checked[file].peak for file in dark)
     return [
         f"almost black: {count_of(dark, 'image')} with no value above {peak} of 255: "
-        f"{shortened(dark)}; typical causes are 12-bit pictures stored as 16 bits and masks of "
-        "class numbers: scale their values to 0..255"
+        f"{shortened(dark)}; typical causes are 12-bit pictures stored as 16 bits, and masks whose "
+        "pixels are class numbers; scale the values of such images to 0..255"
     ]

@@ -1,4 +1,4 @@
-"""`image`: how images are prepared and augmented; and what the package knows of this modality."""
+"""The config section `image` (preparation and augmentation), and constants of this modality."""
 
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -25,20 +25,20 @@ GREY = "keras.Model(x, model(keras.ops.mean(x, -1, keepdims=True))).save('backbo
 
 
 class RandAugment(Section):
-    """RandAugment: random operations from a list, drawn anew for each image (arXiv 1909.13719)."""
+    """RandAugment: random operations from a list, other ones for each image (arXiv 1909.13719)."""
 
     layers: Annotated[int, Field(ge=1, le=6)] = Field(
         2, description="Number of operations that are applied to each image."
     )
     magnitude: Share = Field(
         0.3,
-        description="Largest strength of an operation, as a share of its maximum. Each "
-        "operation draws its strength up to this.",
+        description="Largest strength of an operation, as a share of its maximum. The strength of "
+        "each operation is random, up to this share.",
     )
 
 
 def _names_one(schema: dict[str, Any]) -> None:
-    """Changes the JSON schema of `Augmentation`: exactly one field, and not null."""
+    """Changes the JSON schema of `Augmentation`: exactly one field must be given, and not null."""
     schema.update(minProperties=1, maxProperties=1)
     for field in schema["properties"].values():
         field.update(field.pop("anyOf")[0])
@@ -49,7 +49,8 @@ class Augmentation(Section):
     """One random operation on training images, as in `{rotation: 0.1}`.
 
     Each entry of `image.augment` names exactly one operation. Geometric operations (flip, rotation,
-    zoom, translation) are joined and come first; borders are mirrored.
+    zoom, translation) come first, combined into one. They fill pixels outside the image by
+    mirroring it at its border.
     """
 
     model_config = ConfigDict(json_schema_extra=_names_one)
@@ -141,7 +142,7 @@ MIXING = {"mixup", "cutmix"}  # They join two images, so a view of one image doe
 
 
 class ImageConfig(Section):
-    """How images are prepared (always in the same way), and augmented at random for training."""
+    """How images are prepared, without randomness, and how they are augmented for training."""
 
     modality: ClassVar[str] = "image"
 
@@ -213,7 +214,7 @@ def check(config: Any) -> None:
     """Checks the section `image` of a `RunConfig` against its other sections.
 
     Raises:
-      ValueError: two fields exclude each other.
+      ValueError: a field of `image` and a field of another section exclude each other.
     """
     data, settings = config.data, config.image
     if data.source == "glyphs":
@@ -228,24 +229,25 @@ def check(config: Any) -> None:
 def _check_glyphs(data: Any, settings: ImageConfig) -> None:
     if settings.augment:
         raise ValueError(
-            "image.augment: expected [], since glyphs are distorted when they are drawn; received "
-            f"{len(settings.augment)} operations"
+            "image.augment: expected [], since data.source: glyphs renders images that are already "
+            f"distorted; received {len(settings.augment)} operations"
         )
     if data.unlabelled is not None:
         raise ValueError(
-            "data.unlabelled: expected null, since glyphs are drawn with their labels; received "
-            f"{data.unlabelled!r}"
+            "data.unlabelled: expected null, since data.source: glyphs renders labelled images in "
+            f"any number; received {data.unlabelled!r}"
         )
     if data.balance != "none" or data.examples_per_class is not None:
         name = "balance" if data.balance != "none" else "examples_per_class"
         raise ValueError(
-            f"data.{name}: expected the default, since glyphs are drawn equally often from all "
-            f"classes; received {getattr(data, name)!r}; set their number with data.num_examples"
+            f"data.{name}: expected the default, since data.source: glyphs renders about equally "
+            f"many images of each class; received {getattr(data, name)!r}; set their number with "
+            "data.num_examples"
         )
 
 
 def check_input(file: str, shape: Any, settings: ImageConfig) -> None:
-    """Checks that the input of a user's own model takes the images of a config.
+    """Checks that the model file of a user accepts images prepared by a config.
 
     Args:
       file: the model file, for the message.
@@ -257,13 +259,15 @@ def check_input(file: str, shape: Any, settings: ImageConfig) -> None:
     """
     if not isinstance(shape, list | tuple) or len(shape) != 4 or not all(map(_is_size, shape)):
         raise ValueError(
-            f"model.backbone: {file!r} takes {shape}; expected (batch, height, width, 3) images"
+            f"model.backbone: {file!r} takes inputs of shape {shape}; expected (batch, height, "
+            "width, 3) images"
         )
     _, height, width, channels = shape
     if channels == 1:
         raise ValueError(
             f"model.backbone: {file!r} takes grey images (1 channel); expected 3 channels, RGB; "
-            f"to convert in Keras: x = keras.Input(({height}, {width}, 3)); {GREY}"
+            f"to make an RGB model of it, load the file as `model` in Keras and run: "
+            f"x = keras.Input(({height}, {width}, 3)); {GREY}"
         )
     if channels != 3:
         raise ValueError(
