@@ -25,14 +25,14 @@ NBSP, ZERO_WIDTH, ACCENT = "\u00a0", "\u200b", "\u0301"
         ("1", "1.0", "zeros"),
         ("x", "x\ufe0f", "invisible characters"),
         ("x", "x\u3164", "invisible characters"),
-        ("ants", "ants - Copy", "the mark of a copy"),
-        ("ants", "ants (1)", "the mark of a copy"),
+        ("ants", "ants - Copy", "an addition such as '(1)' or 'copy'"),
+        ("ants", "ants (1)", "an addition such as '(1)' or 'copy'"),
     ],
 )
 def test_nearly_equal_names(first, second, difference):
     ((group, told),) = label_names.nearly_equal_groups([first, "dog", second])
     assert sorted(group) == sorted([first, second])
-    expected = f"differ only in {difference or 'case, white space or similar'}"
+    expected = f"differ only in {difference or 'details such as case and white space'}"
     assert told == expected
     assert label_names.nearly_equal([first], ["dog", second]) == {first: second}
     assert label_names.partners([first, "dog", second]) == {first: second, second: first}

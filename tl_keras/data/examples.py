@@ -1,4 +1,4 @@
-"""The values that the data steps pass on: listed files, examples, and a data set with splits."""
+"""Defines the values that loading passes from step to step: listed files, examples, data sets."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -18,11 +18,11 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Listed:
-    """A labelled file that its source lists without reading it. `file` is relative, with `/`."""
+    """A labelled file of a data source, listed without opening it."""
 
-    file: str
+    file: str  # relative to `Listing.root`, with `/`
     label: str
-    split: str = ""  # "train", "val" or "test"; "" if splits are carved
+    split: str = ""  # "train", "val" or "test"; "" if the source names no split
     group: str = ""  # examples of a group stay in one split; "" for no group
 
 
@@ -37,11 +37,13 @@ class Quarantined:
 
 @dataclass
 class Listing:
-    """The files of a source before they are read.
+    """The files that a data source offers.
 
     Attributes:
-      checked: the checks of the files that lie in shards.
-      shards: the shards that these files are streamed from.
+      root: the folder that the names of the files are relative to.
+      checked: for examples in shards of TensorFlow Datasets, by name, the result of their check.
+        Other files are checked later.
+      shards: the shards that training examples are streamed from; None if each example is a file.
     """
 
     root: Path
@@ -59,10 +61,10 @@ class Example:
     file: str
     label: Any  # the target, coded by the task: an int as index of a class, or a float
     digest: str  # SHA-256 of the content, hex
-    index: int = -1  # into Dataset.raw, for embedded sources
-    checked: Any = None  # the check of its file, a `Checked` of its modality
+    index: int = -1  # into Dataset.raw, for sources that generate examples
+    checked: Any = None  # the result of checking its file, a `Checked` of its modality
     unit: str = ""  # the same for examples of train and val that must stay in one split
-    stratum: int | None = None  # the stratum for splits; None for the label
+    stratum: int | None = None  # a group with equal shares in all splits; None: the label is used
 
 
 @dataclass(frozen=True)
@@ -70,23 +72,29 @@ class Dataset:
     """A data set with its splits and the files that are left out.
 
     Attributes:
-      classes: the sorted names of the answers. The label of a class is an index into them. Empty
-        for tasks whose answers have no names.
-      splits: the examples of `train`, `val`, `test` and `rest`, which holds the labelled examples
+      classes: the sorted names of the classes. The label of an example is an index into them. Empty
+        for tasks such as regression, whose answers have no names.
+      splits: the examples of `train`, `val`, `test` and `rest`. `rest` holds the labelled examples
         that `data.examples_per_class` leaves out.
-      root: the folder that the files are relative to; None for embedded sources.
-      raw: `(examples, ...)` unprepared examples of embedded sources, else None.
-      warnings: what may be a mistake in the data, one sentence each.
-      draw: draws training examples anew each epoch, see `modalities.drawn_source.Drawn`; else None.
+      root: the folder that the names of files are relative to; None for sources that generate their
+        examples.
+      raw: the examples of a source that generates them, before preparation, `(examples, ...)`; None
+        for other sources.
+      warnings: sentences about possible mistakes in the data.
+      draw: a function that generates new training examples in each epoch, see
+        `modalities.drawn_source.Drawn`; None if the training examples stay the same.
       fingerprint: SHA-256 of the labels and contents of every split, hex.
-      whole: whether the model is also measured on training examples, as in cross-validation.
-      notes: what was done with the data although nothing is wrong with them.
-      listed: `changed_since.stamp` of the source, and under `at` the time of listing; empty for
-        sources that do not change.
-      omitted: files that are in no split and not quarantined.
-      shards: the shards that training examples are streamed from; None for files.
-      task: the task of the labels.
-      nouns: the noun for an example and its plural.
+      whole: whether the examples of train also measure a model, as in cross-validation, which holds
+        out each of them once.
+      notes: sentences about what was done with the data where nothing is wrong, for example that
+        near-duplicates were kept in one split.
+      listed: for data in files, `data` is the stamp of the files, see `changed_since.stamp`, and
+        `at` the time of listing them, in seconds since 1970. Empty for other sources.
+      omitted: files that are in no split although they are not quarantined.
+      shards: the shards of TensorFlow Datasets that training examples are streamed from; None if
+        each example is a file.
+      task: the task that the labels belong to, such as `classification`.
+      nouns: the noun for an example, and its plural.
     """
 
     classes: tuple[str, ...]
@@ -106,7 +114,7 @@ class Dataset:
     nouns: tuple[str, str] = ("example", "examples")
 
     def labels(self, split: str) -> np.ndarray:
-        """Returns the targets of a split, `(examples,)`, `int64` for classes."""
+        """Returns the label of each example of a split, `(examples,)`; classes as `int64`."""
         dtype = tasks.of(self.task, "targets").DTYPE
         return np.array([example.label for example in self.splits[split]], dtype)
 
@@ -121,5 +129,8 @@ class Dataset:
         return replace(self, splits=splits, whole=True)
 
     def is_fraction(self, split: str) -> bool:
-        """Returns whether large files of a split may be decoded at a fraction of their size."""
+        """Returns whether large files of a split may be decoded at a fraction of their size.
+
+        This is faster, but only for examples that never measure a model.
+        """
         return split == "train" and not self.whole

@@ -34,16 +34,18 @@ Arrays = Maybe[np.ndarray]  # An array or a tuple of arrays, each with a row for
 
 @dataclass(frozen=True)
 class Inputs:
-    """Prepared inputs of a split, or a function that reads them.
+    """The prepared examples of a split, or a function that reads them.
 
     Attributes:
-      labels: `(examples,)` targets, `int64` for classes.
-      array: `(examples, ...)` prepared examples or activations, or a tuple of activations and the
-        examples that they belong to; None if too large to keep.
-      read: maps a data set of indices to a data set of examples, if `array` is None.
-      rows: `(examples,) int64` positions of the examples in a pool, if they are a part of one; then
-        `array` and `read` cover the whole pool. Else None.
-      pool: the number of examples in the pool.
+      labels: the label of each example, `(examples,)`; `int64` for classes.
+      array: prepared examples or activations, `(examples, ...)`, or a tuple of activations and the
+        examples that they belong to; None if the array would be too large.
+      read: if `array` is None, a function from a `tf.data.Dataset` of indices to one of prepared
+        examples.
+      rows: if these examples are a part of a larger set, the pool, as in a fold of
+        cross-validation: their positions in the pool, `(examples,) int64`. `array` and `read` then
+        cover the whole pool. None if there is no pool.
+      pool: the number of examples in the pool; 0 if there is none.
     """
 
     labels: np.ndarray
@@ -56,21 +58,24 @@ class Inputs:
         return len(self.labels)
 
     def part(self, rows: np.ndarray) -> "Inputs":
-        """Returns a subset without a copy. Each example keeps its augmented views."""
+        """Returns the examples at `rows`, without copying the array.
+
+        Each example is augmented with the same random numbers as in the whole set.
+        """
         places = rows if self.rows is None else self.rows[rows]
         return Inputs(self.labels[rows], self.array, self.read, places, self.pool or len(self))
 
     def take(self, chosen: slice) -> Arrays:
-        """Returns a slice of the array or arrays, in order."""
+        """Returns the chosen rows of `array`; a tuple of them if `array` is a tuple."""
         rows = chosen if self.rows is None else self.rows[chosen]
         return tf.nest.map_structure(lambda array: array[rows], self.array)
 
     def places(self, indices: tf.Tensor) -> tf.Tensor:
-        """Returns the positions of the examples at `indices` in the pool."""
+        """Returns the positions in the pool of the examples at `indices` in this part of it."""
         return indices if self.rows is None else tf.gather(self.rows, indices)
 
     def numbers(self, how: "Training", view: int | tf.Tensor) -> tf.Tensor:
-        """Returns the random numbers of the examples, see `numbers_of`."""
+        """Returns the random numbers that augment each example in a view, see `numbers_of`."""
         if self.rows is None:
             return numbers_of(len(self), how, view)
         return tf.gather(numbers_of(self.pool, how, view), self.rows)
@@ -82,13 +87,14 @@ class Training:
 
     Attributes:
       modality: the modality of the examples.
-      batch_size: examples per step; a smaller last batch is left out.
-      seed: decides order and views, together with the epoch.
-      augmentations: random operations of the modality.
-      views: epoch e reads view e modulo this; None if each epoch has its own view.
-      balance: `none`, `weights` or `oversample`.
-      width: the number of columns of the targets.
-      task: the task of the targets.
+      batch_size: examples per training step; a smaller last batch is left out.
+      seed: together with the epoch, decides the order of the examples and how each is augmented.
+      augmentations: the random operations of the modality that augment an example.
+      views: the number of different augmented views of each example; epoch e trains on view
+        `e % views`. None if each epoch has new views.
+      balance: what is done for rare classes: `none`, `weights` (in the loss) or `oversample`.
+      width: the number of columns of the training targets, such as the number of classes.
+      task: the task that the targets belong to, such as `classification`.
     """
 
     modality: str
@@ -102,19 +108,20 @@ class Training:
 
     @property
     def augments(self) -> ModuleType:
-        """The module of the modality that changes examples at random."""
+        """The modality's module for random augmentation."""
         return part(self.modality, "augment")
 
     def view(self, epoch: int | tf.Tensor) -> int | tf.Tensor:
-        """Returns which view of each example an epoch reads."""
+        """Returns the number of the augmented view that an epoch trains on."""
         return epoch if self.views is None else epoch % self.views
 
 
 def prepared_split(dataset: Dataset, split: str, config: RunConfig) -> Inputs:
-    """Returns prepared examples of a split: in memory if they fit, else on disk or decoded on read.
+    """Returns the prepared examples of a split.
 
-    In `train`, files that are much larger than the prepared example may be decoded at a fraction
-    of their size.
+    They are an array in memory if they fit there, else an array in the cache on disk. If they are
+    too large for the cache as well, they are decoded each time they are read. In `train`, files
+    that are much larger than the prepared example may be decoded at a fraction of their size.
     """
     examples, settings = dataset.splits[split], config.settings
     labels = dataset.labels(split)
@@ -149,14 +156,17 @@ Decoded = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # From index and content 
 
 
 def _decoder(dataset: Dataset, split: str, settings: Any) -> Decoded:
-    """Returns a function from the index and the content of a file to the prepared example."""
+    """Returns a function that decodes and prepares a file, given its index and its content."""
     checked = [example.checked for example in dataset.splits[split]]
     decoder = part(settings.modality, "prepare").decoder
     return decoder(checked, settings, dataset.is_fraction(split))
 
 
 def _one_by_one(dataset: Dataset, decoded: Decoded) -> Read:
-    """Returns a slow reader of single examples in shards, for the few that people look at."""
+    """Returns a function that finds single examples in shards by index, see `Read`.
+
+    It is slow, so it serves only for the few examples that the report shows.
+    """
     files = [example.file for example in dataset.splits["train"]]
 
     def find(index: np.ndarray) -> bytes:
@@ -169,7 +179,7 @@ def _one_by_one(dataset: Dataset, decoded: Decoded) -> Read:
 
 
 def reader(paths: list[str], decoded: Decoded) -> Read:
-    """Returns a reader that decodes files when they are read."""
+    """Returns a function that reads and decodes the files at given indices, see `Read`."""
     # The dtype is given because TensorFlow takes an empty list for numbers.
     names = tf.constant(paths, tf.string)
     one = unconverted(lambda i: decoded(i, tf.io.read_file(names[i])))
@@ -178,7 +188,7 @@ def reader(paths: list[str], decoded: Decoded) -> Read:
 
 
 def _drawer(draw: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]) -> Read:
-    """Returns a reader that draws examples when they are read."""
+    """Returns a function that generates the examples at given indices, see `Read`."""
 
     def read(indices: tf.data.Dataset) -> tf.data.Dataset:
         drawn = indices.batch(64).map(unconverted(lambda i: draw(i)[0]), CORES)
@@ -197,7 +207,7 @@ def _key(dataset: Dataset, split: str, settings: Any) -> dict:
 
 
 def preparation(settings: Any, dataset: Dataset, split: str) -> dict:
-    """Returns everything besides its content that a prepared example depends on."""
+    """Returns the settings and versions that a prepared example depends on, besides its file."""
     fields = part(settings.modality, "config").PREPARATION
     chosen = {name: getattr(settings, name) for name in fields}
     by = {"tl_keras": VERSION, "tensorflow": tf.__version__}
@@ -242,6 +252,10 @@ def free_memory() -> int:
 
 
 def numbers_of(count: int, how: Training, view: int | tf.Tensor) -> tf.Tensor:
-    """Returns the random numbers of a view, `(count, columns) float32` in [0, 1)."""
+    """Returns the random numbers that augment `count` examples in a view.
+
+    The result is `(count, columns) float32` in [0, 1). The augmentations of one example take
+    `columns` numbers.
+    """
     shape = (count, how.augments.num_columns(how.augmentations))
     return tf.random.stateless_uniform(shape, (2 * how.seed, view))

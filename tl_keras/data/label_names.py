@@ -1,4 +1,4 @@
-"""Compares names of answers: nearly equal names, names that look equal, and missing labels."""
+"""Compares names of classes: nearly equal names, names that look equal, and missing labels."""
 
 import re
 import unicodedata
@@ -16,12 +16,12 @@ INVISIBLE = {*map(chr, (0x034F, 0x115F, 0x1160, 0x2800, 0x3164, 0xFFA0, *range(0
 
 
 def is_missing(label: str) -> bool:
-    """Returns whether the text of a cell means a missing label."""
+    """Returns whether a label in a table, such as "" or "nan", means that the label is missing."""
     return not label or label.lower() in MISSING
 
 
 def nearly_equal_groups(names: Iterable[str]) -> list[tuple[list[str], str]]:
-    """Returns groups of nearly equal names, each with their difference in words."""
+    """Returns groups of nearly equal names, each with a text that says how the names differ."""
     groups = defaultdict(list)
     for name in sorted(names):
         groups[_key(name)].append(name)
@@ -29,13 +29,13 @@ def nearly_equal_groups(names: Iterable[str]) -> list[tuple[list[str], str]]:
 
 
 def partners(names: Iterable[str]) -> dict[str, str]:
-    """Returns, for each name that has one, another name that is nearly equal."""
+    """Returns for each name another one that is nearly equal, if there is one."""
     groups = [group for group, _ in nearly_equal_groups(names)]
     return {name: group[group[0] == name] for group in groups for name in group}
 
 
 def nearly_equal(names: Iterable[str], others: Iterable[str]) -> dict[str, str]:
-    """Returns, for each of `names` that has one, the nearly equal name in `others`."""
+    """Returns for each of `names` a nearly equal one of `others`, if there is one."""
     keys = {_key(other): other for other in others}
     return {name: keys[_key(name)] for name in names if _key(name) in keys}
 
@@ -47,7 +47,7 @@ def quoted(name: str) -> str:
 
 
 def as_label_lines(names: Sequence[str]) -> list[str]:
-    """Returns names as lines of a label file. No two lines look the same."""
+    """Returns each name as one line of a label file. Names that would look the same are escaped."""
     lines = [" ".join(name.split()) for name in names]
     counts: defaultdict[str, int] = defaultdict(int)
     for line in lines:
@@ -70,7 +70,7 @@ def _visible(name: str) -> str:
 
 
 def _printed(name: str) -> str:
-    """Returns a key that is the same for names that look the same on a screen."""
+    """Returns how a name looks on a screen: the same text for names that look the same."""
     return " ".join(_visible(unicodedata.normalize("NFC", name)).split())
 
 
@@ -83,7 +83,7 @@ def _without_zeros(name: str) -> str:
 
 
 def _without_copy(name: str) -> str:
-    """Returns a name without the mark that file managers add to copies, such as " (1)"."""
+    """Returns a name without what file managers add to copies, such as " (1)" or "Copy of "."""
     name = re.sub(r"^copy of ", "", name, flags=re.IGNORECASE)
     return re.sub(r"[\s_-]+copy$|\s*\((\d+|copy)\)$", "", name, flags=re.IGNORECASE) or name
 
@@ -95,7 +95,7 @@ DIFFERENCES: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("white space", _spaced),
     ("case", str.casefold),
     ("zeros", _without_zeros),
-    ("the mark of a copy", _without_copy),
+    ("an addition such as '(1)' or 'copy'", _without_copy),
 )
 
 
@@ -109,4 +109,4 @@ def _difference(group: Sequence[str]) -> str:
     for what, simplify in DIFFERENCES:
         if len({simplify(name) for name in group}) == 1:
             return f"differ only in {what}"
-    return "differ only in case, white space or similar"
+    return "differ only in details such as case and white space"

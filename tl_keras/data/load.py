@@ -1,4 +1,4 @@
-"""Loads the data set of a config: lists and checks files, handles duplicates, carves splits."""
+"""Loads the data set of a config: lists and checks files, handles duplicates, makes the splits."""
 
 import hashlib
 import time
@@ -24,19 +24,19 @@ from tl_keras.run.progress import progress
 
 # Content that lies in several splits is kept only in the first of these.
 KEPT_IN = ("test", "val", "train")
-# The largest share of a stratum, such as a class, that is kept in one split because it looks alike:
-# ten such units are enough for three splits.
+# The largest share of a stratum, such as a class, that a set of near-duplicates may be if it is to
+# be kept in one split: ten such sets are enough for three splits.
 ALIKE_SHARE = 0.1
-MAX_SUSPECTS = 5000  # Comparing every pair of them takes seconds.
+MAX_SUSPECTS = 5000  # Comparing every pair of suspected near-duplicates takes seconds.
 
 
 @dataclass(frozen=True)
 class _Audited:
-    """Readable examples by split before splits are carved, their groups, and what is left out."""
+    """The checked examples of the splits that the source provides, and the files left out."""
 
     classes: tuple[str, ...]
     splits: Splits
-    groups: dict[str, str]
+    groups: dict[str, str]  # by file, the name of its group
     quarantined: list[Quarantined]
     warnings: list[str]
     bad: dict[str, list[Quarantined]]  # files that cannot be used, by their label
@@ -51,8 +51,8 @@ class _Audited:
 def load(config: RunConfig, strict: bool = True) -> Dataset:
     """Returns the data set of a config, checked and split.
 
-    If not `strict`, reasons against training are warnings: a group in several splits, too many bad
-    files, a single class, a class without examples in a split.
+    If `strict` is False, problems that prevent training become warnings: a group in several splits,
+    too many bad files, a single class, a class without examples in a split.
 
     Raises:
       ValueError: the data cannot be used, for example because files are missing or too many are
@@ -71,10 +71,10 @@ def load(config: RunConfig, strict: bool = True) -> Dataset:
     _check_readable(audited, config)
     if listing.shards:
         pictures = plain_nouns(config.modality)[1]
-        why = f"because the {pictures} stay in their shards"
+        why = f"because with data.stream the {pictures} are not unpacked to files"
         alike: list[Any] = []
         notes: list[str] = []
-        warnings = [f"near-duplicates are not searched for {why}"]
+        warnings = [f"near-duplicates are not searched for, {why}"]
     else:
         alike, warnings, notes = _alike(audited, config, listing.root)
     splits = carve(audited.splits, audited.groups, data, alike)
@@ -143,7 +143,7 @@ def _audit(listing: Listing, config: RunConfig) -> _Audited:
 
 
 def _with_strata(splits: Splits, task: str) -> Splits:
-    """Returns the examples, with strata if they differ from the labels."""
+    """Returns the examples with their `stratum`, see `Example`, unless that is always the label."""
     targets = tasks.of(task, "targets")
     labels = [example.label for examples in splits.values() for example in examples]
     strata = targets.strata(np.array(labels, targets.DTYPE)).tolist()
@@ -166,7 +166,7 @@ def _alike_names(classes: tuple[str, ...], task: str) -> list[str]:
 
 
 def _torn_groups(audited: _Audited) -> Iterator[str]:
-    """Yields a message for each group that lies in several splits, which would leak."""
+    """Yields a message for each group in several splits, by which train would leak into test."""
     where = defaultdict(set)
     for split, examples in audited.splits.items():
         for example in examples:
@@ -181,7 +181,7 @@ def _torn_groups(audited: _Audited) -> Iterator[str]:
 
 
 def _set_duplicates_apart(audited: _Audited, noun: str) -> _Audited:
-    """Quarantines files of equal content and different labels; keeps copies in only one split."""
+    """Quarantines equal files with different labels. Keeps other equal files in only one split."""
     labels, placed = defaultdict(set), defaultdict(set)
     for split, examples in audited.splits.items():
         for example in examples:
@@ -223,10 +223,10 @@ def _set_duplicates_apart(audited: _Audited, noun: str) -> _Audited:
 def _alike(
     audited: _Audited, config: RunConfig, root: Path
 ) -> tuple[list[list[Example]], list[str], list[str]]:
-    """Returns lists of examples that look alike and must stay in one split, warnings and notes.
+    """Returns three lists: sets of near-duplicates that must stay in one split, warnings, notes.
 
-    A list that is a large part of its stratum may be the frames of one film. Its examples are not
-    kept together, because splits could not be carved then.
+    A set that is a large part of its stratum, such as a class, may be the frames of one film. It is
+    not kept together, because the splits could not be carved then.
     """
     examples, copies = audited.splits["train"], part(config.modality, "copies")
     pictures = plain_nouns(config.modality)[1]
@@ -244,10 +244,10 @@ def _alike(
         return [], [], []
     if len(suspects) > MAX_SUSPECTS:
         warning = (
-            f"{len(suspects)} {pictures} may be near-duplicates and may lie in different splits; "
-            f"at most {MAX_SUSPECTS} can be compared"
+            f"{len(suspects)} {pictures} may be near-duplicates, but at most {MAX_SUSPECTS} can be "
+            "compared, so near-duplicates may lie in different splits"
         )
-        warning += "; to keep some together, list the files in a CSV with groups"
+        warning += "; to keep some together, list the files in a CSV with a column 'group'"
         return [], [warning], []
     for members in copies.clusters(_thumbnails(suspects, root, config)):
         alike = [suspects[i] for i in members]
@@ -269,7 +269,7 @@ def _alike(
 
 
 def _thumbnails(examples: list[Example], root: Path, config: RunConfig) -> np.ndarray:
-    """Returns cached thumbnails, `(examples, ...)`, so that a second load opens no file."""
+    """Returns thumbnails, `(examples, ...)`. They are cached, so that later loads open no files."""
     copies = part(config.modality, "copies")
 
     def fill(array: np.ndarray) -> None:
@@ -297,7 +297,7 @@ def _check_readable(audited: _Audited, config: RunConfig) -> None:
 
 
 def fingerprint(splits: Splits, classes: tuple[str, ...]) -> str:
-    """Returns the SHA-256 (hex) of names, labels and contents of all splits, without file names."""
+    """Returns a SHA-256 (hex) of class names, labels and contents; file names do not affect it."""
     digest = hashlib.sha256("\n".join(classes).encode())
     for split in SPLITS:
         lines = sorted(f"{split} {example.label} {example.digest}\n" for example in splits[split])
@@ -337,7 +337,7 @@ def _load_drawn(config: RunConfig) -> Dataset:
 def _coded(
     classes: Sequence[str], examples: list[Example], task: str
 ) -> tuple[tuple[str, ...], list[Example]]:
-    """Returns the names of the answers, and drawn examples with the targets of the task."""
+    """Returns the class names, and the generated examples with labels as the task codes them."""
     if tasks.of(task, "names").NAMED:
         return tuple(classes), examples
     names, code = tasks.of(task, "targets").named(classes[example.label] for example in examples)

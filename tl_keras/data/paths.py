@@ -1,4 +1,4 @@
-"""Decides which paths may be read, by their names and links. Does not look into files."""
+"""Decides which files may be read, by their names and links. Does not open the files."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ LINKED_FOLDER = "a link to a folder; links are not followed"
 
 
 def refuse(path: Path, root: Path) -> str | None:
-    """Returns why a path must not be read, or None if it may be."""
+    """Returns the reason why a file must not be read; None if it may be read."""
     if reason := unwritable(str(path)):
         return reason
     if not os.path.islink(path):
@@ -30,7 +30,7 @@ def _unreachable(path: Path) -> str | None:
 
 
 def leaves(path: Path, root: Path) -> str | None:
-    """Returns a reason if a link leads from the path out of the folder `root`, else None."""
+    """Returns a reason if a path leads out of the folder `root` by a link, else None."""
     inside = Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
     return None if inside else "a link to a place outside of the data folder"
 

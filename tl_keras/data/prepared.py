@@ -1,4 +1,4 @@
-"""Holds a data set with its prepared examples: decoded and resized for the model."""
+"""Holds a data set together with its prepared examples, such as images of the model's size."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ class Data:
     """A data set with its prepared examples by split.
 
     Attributes:
-      pool: for a fold, the examples of all folds as split train, so that their activations are
-        computed once; else None.
+      pool: for a fold of cross-validation, the data of all folds, joined in the split train. Their
+        activations are computed only once. None if this is not a fold.
     """
 
     dataset: Dataset
@@ -27,18 +27,21 @@ class Data:
         return self.pool or self
 
     def split_of(self, split: str) -> str:
-        """Returns the split of `source` that holds the examples of `split`."""
+        """Returns the split of `source` with the examples of `split`: train if this is a fold."""
         return "train" if self.pool else split
 
 
 def prepared(dataset: Dataset, config: RunConfig, splits: Sequence[str] = SPLITS) -> Data:
-    """Returns a data set with decoded and resized examples, or with functions that read them."""
+    """Returns a data set with its prepared examples, as arrays or as functions that read them."""
     inputs = {split: prepared_split(dataset, split, config) for split in splits}
     return Data(dataset, inputs)
 
 
 def prepared_again(data: Data, config: RunConfig, splits: Sequence[str] = SPLITS) -> Data:
-    """Returns the same examples prepared by another config. A fold stays part of its pool."""
+    """Returns the same data, but with the examples prepared as another config says.
+
+    For a fold of cross-validation, the data of all folds are prepared once, and the fold is a part.
+    """
     if data.pool is None:
         return prepared(data.dataset, config, splits)
     pool = prepared(data.pool.dataset, config, ("train",))

@@ -33,12 +33,15 @@ def of_splits(
     given: Collection[str] = (),
     bad: Mapping[str, Sequence[Quarantined]] | None = None,
 ) -> Iterator[str]:
-    """Yields messages about examples that are missing in train and val, which training needs.
+    """Yields a message for each of train and val that lacks examples of a class, or any at all.
+
+    A message also says if no examples are left for test, although `data.test` asks for some.
 
     Args:
-      answers: the names of the answers, such as classes; empty if answers have no names.
-      given: splits that the data already have; the others are carved from train.
-      bad: the files that cannot be used, by their label.
+      answers: the names of the classes; empty for tasks such as regression, whose answers have no
+        names.
+      given: which of val and test the data source provides; a missing one is carved from train.
+      bad: for each label, the files that cannot be used.
     """
     noun, nouns = modalities.nouns(config.modality)
     one, many = tasks.of(config.task, "names").NOUNS
@@ -65,7 +68,9 @@ def of_splits(
         where = f"{count}, but none in {split}" if total else f"no readable {noun}"
         others = len(missing) - 1
         same = (
-            f"; the same is true of {others} other {many if others > 1 else one}" if others else ""
+            f"; {others} other {f'{many} have' if others > 1 else f'{one} has'} the same problem"
+            if others
+            else ""
         )
         yield f"data: {one} {label_names.quoted(first)} has {where}; {advice}{same}"
     if not splits["test"] and config.data.test > 0:
@@ -73,23 +78,23 @@ def of_splits(
 
 
 def _advice(noun: str, total: int, given: str, bad: Sequence[Quarantined]) -> str:
-    """Returns what to do about an answer without examples in a split.
+    """Returns what a user can do about a class that lacks examples in a split.
 
     Args:
-      noun: the noun for an answer, such as `class`.
-      total: the number of its examples in all splits.
-      given: the name of the split if the data have it; "" if it is carved.
-      bad: the files of this answer that cannot be used.
+      noun: the word of the task for one class, such as `class`.
+      total: the number of examples of the class in all splits.
+      given: the name of the split; "" if both val and test are carved from train.
+      bad: the files of the class that cannot be used.
     """
     if not total:
         lines = "".join(f"{line}; " for line in left_out(bad)[:1])
         return f"{lines}repair its files, or remove the {noun}"
     if given:
-        return f"move some of them into {given}, or remove the {noun}"
+        return f"move some of these into {given}, or remove the {noun}"
     return (
-        f"{with_article(noun)} needs at least three independent ones, for train, val and test "
-        f"(copies and groups count as one); add some, remove the {noun}, or lower data.val and "
-        "data.test"
+        f"{with_article(noun)} needs at least three independent examples, one each for train, val "
+        "and test (equal files, near-duplicates and the files of a group count as one); add "
+        f"examples, remove the {noun}, or lower data.val and data.test"
     )
 
 

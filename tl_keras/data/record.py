@@ -1,4 +1,4 @@
-"""Writes `data.json` of a run: names of answers, and files and digests of each split."""
+"""Writes a run's `data.json`: the class names, and for each split its files and their SHA-256."""
 
 import json
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ from tl_keras.run.run import Run
 
 
 def write(run: Run, dataset: Dataset) -> None:
-    """Writes `data.json`.
+    """Writes a run's `data.json`, and adds the numbers of examples to its `result.json`.
 
     Raises:
-      ValueError: the run started with other data, or its initial weights were trained on examples
-        of validation or test.
+      ValueError: the data have changed since the run started, or the run's initial weights were
+        trained on examples of the validation or test set.
     """
     file = run.workdir / "data.json"
     old = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
@@ -62,7 +62,7 @@ def write(run: Run, dataset: Dataset) -> None:
 
 
 def _counts(dataset: Dataset, split: str) -> dict[str, int]:
-    """Returns the number of examples of each answer; empty for tasks that do not compare labels."""
+    """Returns the number of examples of each class; empty for tasks without classes."""
     labels_of = tasks.maybe(dataset.task, "labels")
     if labels_of is None or not dataset.classes:
         return {}
@@ -73,13 +73,16 @@ def _counts(dataset: Dataset, split: str) -> dict[str, int]:
 def add_digests(
     run: Run, name: str, examples: Sequence[Example], listed: str | None = None
 ) -> None:
-    """Adds to `data.json` the digests of examples that a run trains on and that are in no split.
+    """Adds the SHA-256 of further training examples, which are in no split, to `data.json`.
+
+    The command `parallel` trains on such examples: those that a teacher model labels.
 
     Args:
-      listed: the stamp of their source, see `changed_since.stamp`.
+      name: the field of `digests` in `data.json` that receives them.
+      listed: the stamp of the folder of these examples, see `changed_since.stamp`.
 
     Raises:
-      ValueError: the run started with other examples.
+      ValueError: these examples have changed since the run started.
     """
     file = run.workdir / "data.json"
     content = json.loads(file.read_text(encoding="utf-8"))
@@ -99,7 +102,8 @@ def refuse_leaks(dataset: Dataset, config: ModelConfig) -> None:
     """Checks that the initial weights were not trained on validation or test examples.
 
     Raises:
-      ValueError: the run of the weights, or a run before it, was trained on such an example.
+      ValueError: the run that the weights come from was trained on such an example, or an earlier
+        run, on whose weights that run is based.
     """
     held_out = {
         example.digest: example.file
@@ -114,7 +118,7 @@ def refuse_leaks(dataset: Dataset, config: ModelConfig) -> None:
             raise ValueError(
                 f"{field}: {str(source)!r} was trained on "
                 f"{number_of(len(leaked), *dataset.nouns)} of {measured} and test, such as "
-                f"{leaked[0]!r}, so the scores would be too good; put these into train (with "
-                "folders train/, val/ and test/, or a column split in a CSV), use the splits of "
-                "that run, or choose other weights"
+                f"{leaked[0]!r}, so the scores would be too good; put these {dataset.nouns[1]} "
+                "into train (with folders train/, val/ and test/, or a column 'split' in a CSV), "
+                "use the splits of that earlier run, or choose other weights"
             )

@@ -14,11 +14,12 @@ from tl_keras.run.run import Run
 
 
 def read(run: Run, strict: bool = True, pooled: bool = False) -> Data:
-    """Returns the checked, split and decoded data of a run; writes `data.json`, `findings.json`.
+    """Returns the data of a run, checked, split and prepared; writes `data.json`, `findings.json`.
 
     Args:
-      strict: whether to raise if the data cannot be trained on; if not, warnings say so.
-      pooled: whether to join train and val, to be divided into folds.
+      strict: whether data that cannot be trained on raise a ValueError. If not, only warnings say
+        so.
+      pooled: whether to join train and val, for a caller that divides them into folds.
 
     Raises:
       ValueError: the data cannot be used, or have changed since the run started.
@@ -48,7 +49,10 @@ def read(run: Run, strict: bool = True, pooled: bool = False) -> Data:
 
 
 def for_model(run: Run, data: Data) -> tuple[Run, Data]:
-    """Returns the run and its data, prepared as in the best trial, which may have another size."""
+    """Returns the run and its data as prepared for the trained model.
+
+    After a search this is the preparation of the best trial, which may have another image size.
+    """
     trained = runs.as_trained(run)
     if trained.config.settings == run.config.settings:
         return run, data
