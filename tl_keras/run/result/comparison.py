@@ -1,4 +1,4 @@
-"""The parts of a result that compare approaches."""
+"""The parts of `result.json` that compare approaches."""
 
 from pydantic import Field
 
@@ -16,7 +16,11 @@ from tl_keras.run.result.part import (
 
 
 class Against(Part):
-    """How two models differ on the same examples."""
+    """How a first model compares with a second model on the same examples.
+
+    In `recommended`, the first model is the recommended approach and the second is the approach
+    NAME. In `chain`, the first is the approach chain and the second is the approach finetune.
+    """
 
     won: int = Field(description="Number of examples that only the first model answers correctly.")
     lost: int = Field(
@@ -26,52 +30,65 @@ class Against(Part):
         description="Main metric of the first model minus main metric of the second; above 0, the "
         "first is better."
     )
-    interval: Interval = Field(description="95% interval of the difference, paired by example.")
-    n: Maybe[int] = Field(None, description="Number of examples that both models answered.")
+    interval: Interval = Field(
+        description="95% interval of the field difference, paired by example."
+    )
+    n: Maybe[int] = Field(
+        None, description="Number of examples for which both models have a prediction."
+    )
 
 
 class Standing(Part):
-    """How the best approach compares with each of the others on one split."""
+    """The recommended approach compared with each of the others on one split."""
 
-    n: int = Field(description="Number of examples that all approaches answered.")
+    n: int = Field(description="Number of examples for which all approaches have a prediction.")
     against: dict[str, Against] = Field(
-        description="How the best approach compares with each other approach, by name."
+        description="The recommended approach compared with each other approach, by the name of "
+        "the other approach."
     )
 
 
 class Recommended(Part):
-    """The approach to take: the best on the validation examples that all approaches answered."""
+    """The recommended approach: the one with the best mean score on the validation examples.
+
+    Only the examples count for which all approaches have a prediction.
+    """
 
     best: Maybe[str] = Field(None, description="Name of the recommended approach.")
     val: Maybe[Standing] = Field(
-        None, description="How the best approach compares with the others on validation."
+        None, description="The recommended approach compared with the others on validation."
     )
     test: Maybe[Standing] = Field(
         None,
-        description="How the best approach compares with the others on test, which the "
-        "recommendation does not depend on. Only with a test split.",
+        description="The recommended approach compared with the others on test. Test has no "
+        "influence on the recommendation. Only with a test split.",
     )
 
 
 class ApproachRecord(Part):
-    """One approach of `compare`, from the result of its own run."""
+    """One approach of the command `compare`, with values from `result.json` of its own run."""
 
     command: str = Field(description="The command that the approach runs, such as finetune.")
     backbone: str = Field(description="Name or file of the backbone.")
     parameters: int = Field(description="Number of weights of the model.")
-    kept: str = Field(description="Which weights the run kept; see model.kept.")
+    kept: str = Field(
+        description="Which weights became the model, such as head or finetuned; see model.kept."
+    )
     freeze: Maybe[float | str] = Field(
-        description="Freeze depth; see model.freeze. null if the model has none."
+        description="Freeze depth; see model.freeze. null if the run's own result.json has none."
     )
     val: Maybe[MainScores] = Field(None, description="The main scores on validation.")
-    test: Maybe[MainScores] = Field(None, description="The main scores on test, if there is one.")
+    test: Maybe[MainScores] = Field(
+        None, description="The main scores on test. Only with a test split."
+    )
     seconds: Seconds = Field(description="Total time of the approach.")
     training: Seconds = Field(
-        description="Time of the approach without reading data, measuring and exporting."
+        description="Total time of the approach without reading data, measuring and exporting."
     )
     to_scratch: Maybe[Seconds] = Field(
         description="Training time until the approach reaches the best validation score of the "
-        "approach scratch; null if it never does, or if scratch was not run."
+        "approach scratch; null if it never does, if it is cross_validate, parallel or search, or "
+        "if scratch was not run."
     )
     bytes: Maybe[Bytes] = Field(description="Size of the int8 file; null without such a file.")
     latency_ms: Maybe[Milliseconds] = Field(
@@ -81,22 +98,28 @@ class ApproachRecord(Part):
 
 
 class Ranked(Measures):
-    """How well the features of one backbone suit the task, before any training.
+    """How well the pretrained features of one backbone suit the task, before any training.
 
     For classification it has the measures `logme` and `left_out_accuracy`.
     """
 
-    approach: str = Field(description="Name of the approach with this backbone.")
+    approach: str = Field(description="Name of the approach that uses this backbone.")
     backbone: str = Field(description="Name or file of the backbone.")
     parameters: int = Field(description="Number of weights of the backbone.")
-    seconds: Seconds = Field(description="Time to compute the features and rank them.")
+    seconds: Seconds = Field(
+        description="Time to load the backbone, compute its features and compute the measures."
+    )
 
 
 class Learning(Measures):
-    """A point of the learning curve: a head that is trained on a part of the training examples.
+    """One point of the learning curve: scores of heads trained on a share of the training examples.
 
-    For classification it has the measures `accuracy` and `log_loss` on validation.
+    All points use the features of the backbone in `model.backbone`. For a share below 1, the scores
+    are means over several heads, each trained on another random part. For classification it has
+    the measures `accuracy` and `log_loss` on validation.
     """
 
-    share: Share = Field(description="Share of the training examples that the head was trained on.")
-    n: int = Field(description="Number of training examples that the head was trained on.")
+    share: Share = Field(
+        description="Share of the training examples on which each head was trained."
+    )
+    n: int = Field(description="Number of training examples on which each head was trained.")

@@ -1,4 +1,4 @@
-"""The parts of a result about exported files."""
+"""The parts of `result.json` about exported files."""
 
 from pydantic import Field
 
@@ -7,16 +7,18 @@ from tl_keras.run.result.part import Bytes, Interval, Measures, Milliseconds, Pa
 
 
 class Latency(Part):
-    """The time that a file takes for one example, from repeated runs on this machine."""
+    """The time for one example with an exported file, measured repeatedly on this machine."""
 
-    median: Milliseconds = Field(description="Median over the runs.")
-    p95: Maybe[Milliseconds] = Field(None, description="Time that 95% of the runs do not exceed.")
-    least: Maybe[Milliseconds] = Field(None, description="Time of the fastest run.")
-    threads: Maybe[int] = Field(None, description="Number of threads that the file ran on.")
+    median: Milliseconds = Field(description="Median of the measured times.")
+    p95: Maybe[Milliseconds] = Field(
+        None, description="Time that 95% of the measured times do not exceed."
+    )
+    least: Maybe[Milliseconds] = Field(None, description="Shortest of the measured times.")
+    threads: Maybe[int] = Field(None, description="Number of CPU threads that the file ran on.")
 
 
 class FileLoss(Measures):
-    """How much worse a file is than model.keras on the validation examples.
+    """How much worse an exported file is than model.keras on the validation examples.
 
     For classification it has the measure `accuracy`, the accuracy of the file.
     """
@@ -34,34 +36,46 @@ class FileLoss(Measures):
         "classification: the probability mass that moves to other classes, averaged over the "
         "examples."
     )
-    n: int = Field(description="Number of examples.")
-    on: str = Field(description="Which examples were measured, in words.")
+    n: int = Field(description="Number of measured examples.")
+    on: str = Field(description="What the measured examples are, in words, such as validation.")
 
 
 class RepairStep(Part):
-    """One attempt to repair a quantised file, measured on validation."""
+    """One attempt to repair a quantised file by leaving operators in float.
 
-    kept: int = Field(description="Number of operators that stay float in this attempt.")
-    lost: float = Field(description="Loss of the main metric; see val.lost.")
-    agreement: Share = Field(description="Share of equal answers; see val.agreement.")
-    moved: Share = Field(description="How far the answers move; see val.moved.")
+    The attempt is measured on validation.
+    """
+
+    kept: int = Field(description="Number of operators that stay in float in this attempt.")
+    lost: float = Field(
+        description="Main metric of model.keras minus main metric of this attempt's file."
+    )
+    agreement: Share = Field(
+        description="Share of examples for which this attempt's file and model.keras give the same "
+        "answer."
+    )
+    moved: Share = Field(
+        description="How far the answers of this attempt's file are from the answers of "
+        "model.keras; see the field moved of val."
+    )
 
 
 class Repair(Part):
-    """How a quantised file was repaired: operators that quantisation harms most stay float."""
+    """How a quantised file was repaired: the operators most harmful to quantise stay in float."""
 
     kept: list[str] = Field(
-        description="Layers whose operators stay float, the most harmful to quantise first."
+        description="Layers whose operators stay in float, the most harmful to quantise first."
     )
-    bytes: Bytes = Field(description="How much larger the repair makes the file.")
+    bytes: Bytes = Field(description="Size of the repaired file minus size without the repair.")
     steps: list[RepairStep] = Field(description="The attempts, in order.")
 
 
 class Abstaining(Measures):
-    """How often and how well a file with the output `abstain` decides on test or held-out examples.
+    """How often a model with the output `abstain` decides, and how often its decisions are right.
 
-    For classification it has the measure `accuracy`, measured on the examples on which the file
-    decides; null if the file decides on none. See `export.abstain`.
+    The output is 0 if the model decides and 1 if it should not decide; see `export.abstain`. It is
+    measured on test or, for folds, on the examples that they hold out. For classification it has
+    the measure `accuracy` on the examples on which the model decides; null if there are none.
     """
 
     coverage: Share = Field(
@@ -70,23 +84,23 @@ class Abstaining(Measures):
     )
     interval: Interval = Field(description="95% interval of the coverage.")
     answered: Share = Field(
-        description="Share of examples on which the file decides, which means that abstain is 0."
+        description="Share of examples on which the model decides (its output abstain is 0)."
     )
-    n: int = Field(description="Number of these examples.")
+    n: int = Field(description="Number of measured examples.")
 
 
 class Exported(Measures):
-    """One exported file or folder of `export/`, loaded again and measured.
+    """One exported file or folder in `export/`, measured after it was loaded again.
 
-    For classification it has the measure `accuracy`. Everything is measured on the test split, or
-    on validation if there is no test split.
+    For classification it has the measure `accuracy`. All scores are from the test split, or from
+    validation if there is no test split; only the field `val` is always from validation.
     """
 
     path: str = Field(description="Path of the file or folder, relative to the run folder.")
     bytes: Bytes = Field(description="Size of the file, or of all files in the folder.")
     status: str = Field(
-        description="ok, or by how much the file misses its tolerance. A file that is not ok has "
-        ".rejected in its name."
+        description="ok, or the tolerance that the file exceeds and by how much, or why the file "
+        "was not measured. A file that is not ok has .rejected in its name."
     )
     interval: Maybe[Interval] = Field(None, description="95% interval of the main metric.")
     agreement: Maybe[Share] = Field(
@@ -95,28 +109,34 @@ class Exported(Measures):
     )
     max_abs_diff: Maybe[float] = Field(
         None,
-        description="Largest difference between an answer of the file and the same answer of "
-        "model.keras; for classification, between their probabilities.",
+        description="Largest absolute difference between an output of the file and the same output "
+        "of model.keras; for classification, between two probabilities.",
     )
-    n: Maybe[int] = Field(None, description="Number of examples that were measured.")
+    n: Maybe[int] = Field(
+        None, description="Number of examples, of test or without a test split of validation."
+    )
     val: Maybe[FileLoss] = Field(
-        None, description="Loss of the file on validation, which is compared with its tolerance."
+        None,
+        description="How much worse the file is than model.keras on validation. Whether the file "
+        "is within its tolerance is decided on validation.",
     )
     undecided: Maybe[int] = Field(
         None,
         description="Number of validation examples. Only if they are too few to tell whether the "
-        "file keeps its tolerance.",
+        "loss of the file is within its tolerance.",
     )
     repair: Maybe[Repair] = Field(
         None, description="How the file was repaired. Only for quantised files that needed it."
     )
     abstain: Maybe[Abstaining] = Field(
         None,
-        description="How often and how well the file decides on test. Only with export.abstain.",
+        description="How often the file decides on test examples, and how often its decisions are "
+        "right. Only with export.abstain and a test split.",
     )
     latency_ms: Maybe[Latency] = Field(
         None,
-        description="Time for one example on one thread. null for files that are not LiteRT files.",
+        description="Time for one example on one thread. null if the file is not a LiteRT file, or "
+        "was not measured.",
     )
     latency_all_ms: Maybe[Latency] = Field(
         None, description="Time for one example on all cores. Only for LiteRT files."
@@ -124,22 +144,23 @@ class Exported(Measures):
     arena_bytes: Maybe[Bytes] = Field(
         None,
         description="Memory for activations while the file runs on LiteRT's own kernels. null if "
-        "it cannot be computed.",
+        "the size of a tensor is known only when the file runs.",
     )
     operators: Maybe[dict[str, int]] = Field(
         None, description="Number of operators of each kind. Only for LiteRT files."
     )
     float_operators: Maybe[dict[str, int]] = Field(
         None,
-        description="Number of operators of each kind that compute with floats. Only for int8 and "
-        "int16x8.",
+        description="Number of operators of each kind that compute in float. Only for the formats "
+        "int8 and int16x8.",
     )
 
 
 class OnFiles(Measures):
-    """The shipped file, run on the original files of test by `export/device/predict.py`.
+    """The shipped file, run by `export/device/predict.py` on the original files of the test split.
 
-    For classification it has the measure `accuracy`.
+    predict.py prepares the examples with its own code, as on a device. For classification it has
+    the measure `accuracy`.
     """
 
     interval: Maybe[Interval] = Field(None, description="95% interval of the main metric.")
@@ -148,11 +169,14 @@ class OnFiles(Measures):
         "training code prepares the example."
     )
     max_abs_diff: Maybe[float] = Field(
-        None, description="Largest difference between the answers after the two preparations."
+        None,
+        description="Largest absolute difference between an output if predict.py prepares the "
+        "example and the same output if the training code prepares it.",
     )
-    n: int = Field(description="Number of examples.")
+    n: int = Field(description="Number of measured examples.")
     identical: Share = Field(
-        description="Share of examples that both preparations turn into exactly the same values."
+        description="Share of examples that predict.py and the training code turn into exactly the "
+        "same input values."
     )
 
 
@@ -160,18 +184,18 @@ class Shipped(Part):
     """The file to ship, `export/model.tflite`."""
 
     format: Maybe[str] = Field(
-        description="Format of the file that was copied to model.tflite; null if no file is within "
-        "the limits, or none is a LiteRT file."
+        description="Format of the file that was copied to export/model.tflite; null if no LiteRT "
+        "file is within its tolerance, export.max_bytes and export.max_latency_ms."
     )
     status: str = Field(description="ok, or why no file can be shipped.")
     path: Maybe[str] = Field(None, description="Path of the file, relative to the run folder.")
     device: Maybe[OnFiles] = Field(
         None,
-        description="Measurements of the file on the original files, read as on a device. Only if "
-        "the data are files.",
+        description="Measurements of the file on the original files of the test split, which are "
+        "read as on a device. Only if the examples are files.",
     )
 
     @property
     def reason(self) -> str:
-        """Why no file can be shipped, without what to do about it; "" if the status is ok."""
+        """Why no file can be shipped, as the first sentence of the status; "" if one can."""
         return "" if self.status == "ok" else self.status.partition(". ")[0]

@@ -1,4 +1,4 @@
-"""The parts of a result about folds."""
+"""The parts of `result.json` about the folds of cross-validation."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from tl_keras.run.result.part import Interval, Measures, Part, Seconds
 class FoldRecord(Measures):
     """One fold: its model, measured on the examples that the fold holds out.
 
-    A fold also has a field for each metric of the task.
+    Each metric of the task is a further field.
     """
 
     fold: str = Field(description="Name of the fold's folder, such as fold_0.")
@@ -21,29 +21,35 @@ class FoldRecord(Measures):
     )
     train: int = Field(description="Number of training examples of the fold.")
     val: int = Field(
-        description="Number of validation examples of the fold, on which its settings are chosen."
+        description="Number of validation examples of the fold. They choose the fold's weights and "
+        "settings."
     )
     n: int = Field(description="Number of examples that the fold holds out.")
     interval: Interval = Field(description="95% interval of the main metric.")
-    kept: str = Field(description="Which weights the fold kept; see model.kept.")
+    kept: str = Field(
+        description="Which weights became the fold's model, such as head or finetuned; see "
+        "model.kept."
+    )
     regularisation: Maybe[float] = Field(
         None,
-        description="Strength of regularisation of the head that the fold chose; see "
-        "chosen.regularisation. Only if a head was fitted.",
+        description="Strength of regularisation of the head, chosen on the fold's validation "
+        "examples; see chosen.regularisation. Only if a head was fitted.",
     )
     seconds: Seconds = Field(description="Total time of the fold.")
     values: Maybe[dict[str, Any]] = Field(
         None,
-        description="Values of the searched fields in the best trial of the fold, by name. Only "
-        "if each fold has a search.",
+        description="Values of the searched fields in the best trial of the fold's search, by "
+        "name. Only if each fold has a search.",
     )
 
 
 class Spread(Part):
-    """One metric over all folds."""
+    """Mean and standard deviation of one metric over all folds."""
 
     mean: float = Field(description="Mean over all folds.")
-    deviation: float = Field(description="Standard deviation over all folds (n - 1).")
+    deviation: float = Field(
+        description="Standard deviation over all folds, with n - 1 in the denominator."
+    )
 
 
 class CrossValidation(Part):
@@ -52,13 +58,18 @@ class CrossValidation(Part):
     folds: int = Field(description="Number of folds in one repetition.")
     repeats: int = Field(description="Number of repetitions.")
     final: str = Field(
-        description="How the final model was made: refit, average or ensemble; see "
+        description="How the final model was made: refit (trained again on all examples), average "
+        "(mean of the folds' weights) or ensemble (mean of the folds' answers); see "
         "cross_validate.final in the config."
     )
-    scores: dict[str, Spread] = Field(description="Mean and deviation of each metric, by name.")
+    scores: dict[str, Spread] = Field(
+        description="Mean and standard deviation of each metric over all folds, by name of the "
+        "metric."
+    )
     abstain: Maybe[Abstaining] = Field(
         None,
-        description="What abstaining does on the held-out examples, by the models of the folds "
-        "with the calibration of the final model. The threshold for a fold is chosen on the other "
+        description="How often the models of the folds decide on the examples that they hold out, "
+        "and how often they are right, if they abstain like the exported files. Their answers have "
+        "the calibration of the final model, and the threshold for a fold is chosen on the other "
         "folds. Only with export.abstain, and if the other folds have enough examples.",
     )

@@ -1,7 +1,7 @@
 """The base classes of the parts of a result, and the types that their fields share.
 
-Units and ranges are entries of `json_schema_extra`: they only document the fields and are not
-  checked, so that results of other versions can still be read.
+Units and ranges of fields are entries of `json_schema_extra`. They are documentation and are not
+checked, so that results of other versions can still be read.
 """
 
 import functools
@@ -26,10 +26,10 @@ UNKNOWN, ODD = "unknown_measure", "odd_measure"  # Types of validation errors of
 
 
 class Part(BaseModel):
-    """A part of a result.
+    """A part of a result, such as the scores on one split.
 
-    Fields can be read as attributes or, by their names in the file, like the items of a dict:
-    `run.result["test"]["accuracy"]`.
+    Its fields can be read as attributes, as in `run.result.test.accuracy`, or like the items of a
+    dict with their names in `result.json`, as in `run.result["test"]["accuracy"]`.
     """
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", validate_by_name=True)
@@ -60,12 +60,18 @@ def _aliases(model: type[Part]) -> dict[str, str]:
 
 
 def _field_of(model: type[Part], name: str) -> str:
-    """Returns the attribute that has this name in the file."""
+    """Returns the name of the attribute for a key of `result.json`, such as `version` for `schema`.
+
+    Most attributes have the name of their key.
+    """
     return _aliases(model).get(name, name)
 
 
 class Measured(Part):
-    """A part that has its own fields, and measures that the run's task defines."""
+    """A part of a result that has, beside its declared fields, measures that the task defines.
+
+    For classification, `accuracy` is such a measure.
+    """
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, float | None | list[int] | list[float]]
@@ -87,16 +93,17 @@ class Measured(Part):
 
 @functools.cache
 def _measures(_: tuple[str, ...]) -> tuple[set[str], set[str]]:
-    """Returns the names of measures that are one number, and of measures that are a list.
+    """Returns two sets of names: of measures that are one number, and of measures that are a list.
 
-    The argument only serves as the cache key, because tests add tasks.
+    The argument, the names of all tasks, is only the key of the cache. Tests add tasks, so the
+    sets are not constant.
     """
     single, lists = ({n for t in tables for n in tasks.every(t)} for tables in (SINGLE, LISTS))
     return single, lists
 
 
 class Measures(Measured):
-    """A part with measures of the run's task; type checkers accept any attribute."""
+    """A part with measures that the task defines. Type checkers accept any attribute of it."""
 
     if TYPE_CHECKING:
 
@@ -104,13 +111,15 @@ class Measures(Measured):
 
 
 class Views(Measures):
-    """Scores of the mean answer over several augmented views of each example.
+    """Scores of answers that are averaged over several augmented views of each example.
 
+    The answers to the views of an example are averaged first; then the mean answers are scored.
     For classification it has the measures `accuracy` and `log_loss`.
     """
 
     count: int = Field(
-        description="Number of views of each example; see evaluate.views in the config."
+        description="Number of views of each example, including the unaugmented example; see "
+        "evaluate.views in the config."
     )
     interval: Interval = Field(description="95% interval of the main metric.")
 
@@ -120,8 +129,8 @@ class Scores(Measured):
 
     views: Maybe[Views] = Field(
         None,
-        description="Scores of the answers averaged over the views. Only with evaluate.views "
-        "above 1.",
+        description="Scores if the answers to several augmented views of each example are averaged "
+        "before they are scored. Only with evaluate.views above 1.",
     )
     if TYPE_CHECKING:
         interval: Interval
@@ -129,7 +138,7 @@ class Scores(Measured):
 
 
 class MainScores(Measures):
-    """The main scores of an approach, a student or a candidate.
+    """The main scores of an approach, a student or another candidate of a round.
 
     For classification it has the measures `accuracy` and `log_loss`.
     """

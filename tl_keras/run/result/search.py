@@ -1,4 +1,4 @@
-"""The parts of a result about a search."""
+"""The parts of `result.json` about a search."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from tl_keras.run.result.part import (
 
 
 class Depth(Part):
-    """The freeze depth of a trial."""
+    """The freeze depth of a trial: which part of the backbone is frozen."""
 
     share: Share = Field(description="Share of the backbone's blocks that are frozen.")
     block: Maybe[str] = Field(
@@ -25,16 +25,16 @@ class Depth(Part):
     )
     cut: Maybe[str] = Field(
         None,
-        description="Name of the last frozen layer, whose activations are kept; null if no layer "
-        "is frozen.",
+        description="Name of the last frozen layer, whose activations may be stored on disk; null "
+        "if no layer is frozen.",
     )
 
 
 class TrialRecord(Measures):
     """One trial of a search, measured on validation.
 
-    A trial also has a field for each metric of the task. For classification it has `wrong` too,
-    which lets trials be compared example by example.
+    Each metric of the task is a further field. For classification, a trial also has the positions
+    of its wrong answers, `wrong`, so that trials can be compared example by example.
     """
 
     trial: str = Field(description="Name of the trial's folder below search/, such as trial_000.")
@@ -44,51 +44,61 @@ class TrialRecord(Measures):
     seconds: Seconds = Field(description="Time of the trial.")
     passes: Maybe[Seconds] = Field(
         None,
-        description="Time to compute activations, which other trials share; included in seconds.",
+        description="The part of the field seconds that computed activations, which later trials "
+        "can reuse.",
     )
     elapsed: Maybe[Seconds] = Field(
         None,
-        description="Time from the start of the search to the end of the trial, over all sessions.",
+        description="Time that the search had taken at the end of the trial, over all sessions.",
     )
     essence: Maybe[str] = Field(
         None,
-        description="Key of the trial. Trials that would give the same model have equal keys, and "
-        "only the first of them is run.",
+        description="Identifier of the model that the trial's values lead to. Trials that would "
+        "give the same model have equal identifiers, and only the first of them is run.",
     )
     status: str = Field(
         description="done, diverged (the loss is not a number) or over the limit (the exported "
-        "file would break a limit of search.objective)."
+        "file would exceed a limit of search.objective)."
     )
     why: Maybe[str] = Field(None, description="Why the trial diverged.")
     score: float = Field(
-        description="The metric of search.objective; higher is better. If less is better for the "
-        "metric, the score is its negative."
+        description="Value of the metric of search.objective; higher is better. A metric for which "
+        "lower is better, such as log_loss, is multiplied by -1."
     )
     tuned_score: Maybe[float] = Field(
         None,
-        description="The score of the best fine-tuned weights, whether they were kept or not.",
+        description="The score of the best fine-tuned weights, even if the trial's model is the "
+        "head-only model.",
     )
     interval: Maybe[Interval] = Field(None, description="95% interval of the main metric.")
     n: Maybe[int] = Field(None, description="Number of validation examples.")
     label: Maybe[str] = Field(
-        None, description="The architecture in words: backbone, weights and preparation."
+        None,
+        description="The architecture in words: the backbone, its weights, and how examples are "
+        "prepared for it.",
     )
     depth: Maybe[Depth] = Field(
         None, description="The freeze depth. Only for trials that start from trained weights."
     )
-    kept: Maybe[str] = Field(None, description="Which weights the trial kept; see model.kept.")
-    head: Maybe[float] = Field(None, description="Main metric of the head alone.")
+    kept: Maybe[str] = Field(
+        None,
+        description="Which weights became the trial's model, such as head or finetuned; see "
+        "model.kept.",
+    )
+    head: Maybe[float] = Field(None, description="Main metric of the head-only model.")
     finetuned: Maybe[float] = Field(
         None,
-        description="Main metric of the best fine-tuned weights; null if none were trained.",
+        description="Main metric of the best fine-tuned weights; null if nothing was fine-tuned.",
     )
     left_out: Maybe[bool] = Field(
         None,
-        description="Whether fine-tuning was left out, because not even a model without mistakes "
-        "could be shown to be better than the head alone on the validation examples.",
+        description="Whether fine-tuning was skipped, because the head-only model is so good that "
+        "no fine-tuned weights could be chosen instead.",
     )
     saved: Maybe[Seconds] = Field(
-        None, description="Time that stored activations saved in this trial."
+        None,
+        description="Estimated time that the trial gained by reading stored activations instead of "
+        "computing them.",
     )
     bytes: Maybe[float] = Field(
         None,
@@ -97,36 +107,48 @@ class TrialRecord(Measures):
         json_schema_extra={"unit": "bytes"},
     )
     latency_ms: Maybe[Milliseconds] = Field(
-        None, description="Median time for one example with the exported file, on one thread."
+        None,
+        description="Median time for one example with the exported file of format search.format, "
+        "on one thread. Only if the field bytes is present.",
     )
     behind: Maybe[Interval] = Field(
         None,
-        description="95% interval of the best trial's main metric minus this trial's, paired by "
-        "example. null for the best trial.",
+        description="95% interval of the difference between the main metrics of the best trial and "
+        "this trial (best minus this), paired by example. null for the best trial.",
     )
 
 
 class SearchRecord(Part):
     """A search and its trials, in the order in which they were run."""
 
-    tuner: str = Field(description="The tuner; see search.tuner in the config.")
-    objective: str = Field(description="The objective; see search.objective in the config.")
+    tuner: str = Field(
+        description="The tuner that proposed the trials; see search.tuner in the config."
+    )
+    objective: str = Field(
+        description="The objective by which the best trial was picked; see search.objective in the "
+        "config."
+    )
     trials: list[TrialRecord] = Field(description="All trials, in order.")
-    best: str = Field(description="Name of the best trial, whose model the run keeps.")
+    best: str = Field(
+        description="Name of the best trial, whose model became the model of the run."
+    )
     curve: list[Pair] = Field(
-        description="Pairs of a time in seconds and the best main metric up to that time."
+        description="Progress of the search: pairs of the time since its start, in seconds, and "
+        "the best main metric of the trials up to that time."
     )
     level: Maybe[list[str]] = Field(
         None,
-        description="Trials that are not clearly worse than the best one: their interval behind "
-        "includes 0.",
+        description="Names of the trials that are not clearly worse than the best trial: the "
+        "interval in their field behind includes 0.",
     )
     seconds: Maybe[Seconds] = Field(None, description="Time of the search over all sessions.")
     saved: Maybe[Seconds] = Field(
         None,
-        description="Time that stored activations saved, minus the time to compute them.",
+        description="Estimated time that all trials gained by reading stored activations, minus "
+        "the time to compute these activations; at least 0.",
     )
     folder: Maybe[str] = Field(
         None,
-        description="Folder of the trials, relative to the run folder. Only if it is not search.",
+        description="Folder with the trials' folders, relative to the run folder. Only if its name "
+        "is not search.",
     )

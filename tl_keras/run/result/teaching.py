@@ -1,4 +1,4 @@
-"""The parts of a result about a teacher and its students."""
+"""The parts of `result.json` about a teacher and its students (the command `parallel`)."""
 
 from pydantic import Field
 
@@ -15,24 +15,28 @@ from tl_keras.run.result.training import ModelRecord
 
 
 class UnlabelledCounts(Part):
-    """How many examples `data.unlabelled` has."""
+    """The numbers of examples and unreadable files in `data.unlabelled`."""
 
     n: int = Field(description="Number of readable examples; identical copies count once.")
     quarantined: int = Field(description="Number of files that could not be read.")
 
 
 class LabelCounts(Part):
-    """How many labels the teacher gave for one class."""
+    """How many examples the teacher labelled as one class, and how many of them are used."""
 
     n: int = Field(description="Number of examples that the teacher labelled as this class.")
-    kept: int = Field(description="Number of these labels that students are trained on.")
+    kept: int = Field(
+        description="Number of these examples that are used: students train on their labels."
+    )
     known: Maybe[int] = Field(
         None,
-        description="Number of examples with a kept label whose true label is known from a class "
-        "folder. Training does not use the true label.",
+        description="Number of used examples whose true label is known, such as from the name of "
+        "their folder. Students train on true labels only with parallel.labels own.",
     )
     right: Maybe[int] = Field(
-        None, description="Number of these examples whose kept label is right."
+        None,
+        description="Number of the examples counted in the field known for which the teacher's "
+        "label is the true label.",
     )
 
 
@@ -47,49 +51,57 @@ class Labels(Part):
     )
     thresholds: Maybe[list[Share]] = Field(
         None,
-        description="Lowest confidence of a kept label, for each class in the order of the "
-        "classes.",
+        description="Lowest confidence with which a label is used for training students; one value "
+        "for each class, in the order of the classes.",
     )
 
 
 class Segment(Part):
-    """One student of a round."""
+    """One student model of a round. It trains on one segment of the teacher's labels."""
 
-    segment: int = Field(description="Number of the segment, counted from 0.")
+    segment: int = Field(description="Number of the student's segment, counted from 0.")
     train: int = Field(
-        description="Number of training examples, including those that people labelled."
+        description="Number of the student's training examples: those of its segment, and those "
+        "that people labelled."
     )
     val: int = Field(
-        description="Number of validation examples, including those that people labelled."
+        description="Number of the student's validation examples: those of its segment, and those "
+        "that people labelled."
     )
-    kept: str = Field(description="Which weights the student kept; see model.kept.")
+    kept: str = Field(
+        description="Which weights became the student's model, such as finetuned; see model.kept."
+    )
     seconds: Seconds = Field(description="Total time of the student.")
     labelled: Maybe[MainScores] = Field(
-        None, description="Scores on the validation examples that people labelled."
+        None, description="The student's scores on the validation examples that people labelled."
     )
     taught: Maybe[MainScores] = Field(
-        None, description="Scores on the validation examples that the teacher labelled."
+        None,
+        description="The student's scores on the validation examples that the teacher labelled.",
     )
 
 
 class Round(Part):
-    """One round of parallel training: labels, students, and the merged model."""
+    """One round of parallel: the teacher's labels, the student models, and the merged model."""
 
-    labels: Labels = Field(description="The labels that the teacher of the round gave.")
+    labels: Labels = Field(description="The labels that the teacher of this round gave.")
     segments: list[Segment] = Field(description="The students, in the order of their segments.")
     candidates: dict[str, MainScores] = Field(
         description="Scores of each candidate on the validation examples that people labelled, by "
-        "name: each student, their average, their ensemble, and the teacher."
+        "name: each student (segment_0 and so on), average (mean of the students' weights), "
+        "ensemble (mean of the students' answers), and teacher."
     )
     merged: str = Field(
-        description="The candidate that the round kept: average, ensemble, a student such as "
-        "segment_0, or teacher."
+        description="The candidate that became the model of the round: average, ensemble, a "
+        "student such as segment_0, or teacher."
     )
-    model: ModelRecord = Field(description="The model that the round made.")
+    model: ModelRecord = Field(
+        description="The model of the round, which is the teacher of the next round, if any."
+    )
 
 
 class Teacher(Measures):
-    """The first teacher, measured on the same examples as the final model.
+    """The teacher of the first round, measured on the same examples as the final model.
 
     For classification it has the measures `accuracy` and `log_loss`.
     """
@@ -98,6 +110,12 @@ class Teacher(Measures):
         description="The split that was measured: test, or val if there is no test split."
     )
     interval: Interval = Field(description="95% interval of the main metric.")
-    n: int = Field(description="Number of examples.")
-    won: int = Field(description="Number of examples that only the final model answers correctly.")
-    lost: int = Field(description="Number of examples that only the teacher answers correctly.")
+    n: int = Field(description="Number of measured examples.")
+    won: int = Field(
+        description="Number of examples that the final model answers correctly and this teacher "
+        "does not."
+    )
+    lost: int = Field(
+        description="Number of examples that this teacher answers correctly and the final model "
+        "does not."
+    )

@@ -1,4 +1,4 @@
-"""The parts of a result about the data and the model."""
+"""The parts of `result.json` about the data and the model."""
 
 from pydantic import Field
 
@@ -19,9 +19,10 @@ class Counts(Part):
 
 
 class CandidateRecord(Measures):
-    """One candidate on validation: the head alone, the fine-tuned weights, or the mean of both.
+    """One candidate on validation: the head-only model, the fine-tuned model, or their mean.
 
-    For classification it has the measures `log_loss` and `accuracy`.
+    The mean is the mean of their weights. For classification, a candidate has the measures
+    `log_loss` and `accuracy`.
     """
 
     temperature: float = Field(
@@ -33,11 +34,18 @@ class CandidateRecord(Measures):
         "including the unaugmented example."
     )
     gain: float = Field(
-        description="Loss of the head minus loss of this candidate, summed over all validation "
-        "examples and averaged over the views; for classification in nats."
+        description="Loss of the head-only candidate minus loss of this candidate; above 0, this "
+        "candidate is better. The loss of each example is averaged over its views, then summed "
+        "over all validation examples; for classification in nats."
     )
-    won: int = Field(description="Number of examples that only this candidate answers correctly.")
-    lost: int = Field(description="Number of examples that only the head answers correctly.")
+    won: int = Field(
+        description="Number of examples that this candidate answers correctly and the head-only "
+        "candidate does not."
+    )
+    lost: int = Field(
+        description="Number of examples that the head-only candidate answers correctly and this "
+        "candidate does not."
+    )
 
 
 class ModelRecord(Part):
@@ -50,8 +58,8 @@ class ModelRecord(Part):
     parameters: Maybe[int] = Field(None, description="Number of weights of the whole model.")
     freeze: Maybe[float | str] = Field(
         None,
-        description="Freeze depth, with auto resolved: a share of the blocks, or the name of a "
-        "layer.",
+        description="Freeze depth that was used, also if the config says auto: a share of the "
+        "backbone's blocks, or the name of a layer.",
     )
     block: Maybe[str] = Field(
         None, description="Name of the last frozen block; null if none is frozen."
@@ -62,12 +70,13 @@ class ModelRecord(Part):
     kept: Maybe[str] = Field(
         None,
         description="Which weights the model has: head (only the head was trained), finetuned, mix "
-        "(the mean of both), scratch; or how the models of folds or students were combined.",
+        "(the mean of both), scratch (trained from random weights). If models of folds or students "
+        "were merged: average, ensemble, a student such as segment_0, or teacher.",
     )
     classes_kept: Maybe[list[str]] = Field(
         None,
-        description="Classes whose weights in the head come from an earlier run. Only if the run "
-        "starts from a run that has classes of the same name.",
+        description="Classes for which the head took over the weights of an earlier run's head. "
+        "Only if the run starts from an earlier run that has classes of the same name.",
     )
     candidates: Maybe[dict[str, CandidateRecord]] = Field(
         None,
@@ -75,10 +84,11 @@ class ModelRecord(Part):
         "mix.",
     )
     fine_tuning: Maybe[str] = Field(
-        None, description="Why fine-tuning was left out. Only if it was left out."
+        None, description="Why fine-tuning was skipped. Only if it was skipped."
     )
     graph_digest: Maybe[str] = Field(
-        None, description="SHA-256 of the layers and their connections, without weights."
+        None,
+        description="SHA-256 of the backbone's layers and their connections, without weights.",
     )
     weights_digest: Maybe[str] = Field(
         None, description="SHA-256 of the weights that the backbone started from."
@@ -86,46 +96,61 @@ class ModelRecord(Part):
 
 
 class Chosen(Part):
-    """The settings that validation chose. Cross-validation trains its final model with them."""
+    """The settings that were chosen on validation.
 
-    kept: str = Field(description="Which weights were kept; see model.kept.")
+    The command `cross_validate` trains its final model with them.
+    """
+
+    kept: str = Field(
+        description="Which weights were chosen, such as head or finetuned; see model.kept."
+    )
     regularisation: Maybe[float] = Field(
         None,
         description="Strength of regularisation of the head, 1/C of scikit-learn's logistic "
         "regression. null if the head was not fitted in this way.",
     )
     temperature: float = Field(
-        description="Temperature by which the logits are divided, inside the model."
+        description="Temperature by which the model divides its logits to calibrate its "
+        "probabilities; 1 changes nothing."
     )
-    epochs: int = Field(description="Number of epochs of the kept weights; 0 if the head is kept.")
+    epochs: int = Field(
+        description="Number of training epochs: up to the best epoch with fit.keep best, otherwise "
+        "all epochs; 0 if only the head was trained."
+    )
     correction: Maybe[float] = Field(
         None,
-        description="Factor between the mean temperature of the folds and temperature, fitted to "
-        "the held-out examples. Above 1 the models of the folds were too sure of their answers. "
-        "Only for cross_validate with cross_validate.final refit and without a search.",
+        description="The field temperature divided by the mean temperature of the folds. This "
+        "factor is fitted to the held-out examples; above 1, the models of the folds were too sure "
+        "of their answers. Only for cross_validate with cross_validate.final refit and without a "
+        "search.",
     )
 
 
 class Digests(Part):
-    """Digests of a backbone of a search, to check that a resumed search has the same backbone."""
+    """Digests of one backbone in a search, to check that a resumed search has the same backbone."""
 
     graph_digest: Maybe[str] = Field(
-        None, description="SHA-256 of the layers and their connections, without weights."
+        None,
+        description="SHA-256 of the backbone's layers and their connections, without weights.",
     )
-    weights_digest: Maybe[str] = Field(None, description="SHA-256 of the weights.")
+    weights_digest: Maybe[str] = Field(
+        None, description="SHA-256 of the weights that the backbone started from."
+    )
 
 
 class ActivationsRecord(Part):
-    """Whether the activations of one split at one cut are stored on disk, and why."""
+    """Whether the activations of one layer are stored on disk for one split, and why."""
 
     keep: bool = Field(
         description="Whether the activations are stored on disk. If not, the frozen layers run "
         "again in each training step. The results are the same either way."
     )
-    why: str = Field(description="The measured reason, in words.")
+    why: str = Field(description="Why the activations are stored or not, in words.")
     dtype: Maybe[str] = Field(None, description="Data type of the stored activations.")
     cached: Maybe[bool] = Field(
-        None, description="Whether the cache had all of these activations before this run."
+        None, description="Whether all of these activations were in the cache before this run."
     )
     bytes: Maybe[Bytes] = Field(None, description="Size of the activations on disk.")
-    seconds: Maybe[Seconds] = Field(None, description="Time to compute or load them.")
+    seconds: Maybe[Seconds] = Field(
+        None, description="Time to compute the activations, or to load them from the cache."
+    )

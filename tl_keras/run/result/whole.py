@@ -1,4 +1,4 @@
-"""`result.json` as a whole: its fields, building it, reading it."""
+"""The top-level fields of `result.json`, and functions that build and read the whole file."""
 
 import copy
 import functools
@@ -50,37 +50,41 @@ class Result(Part, Generic[AnyScores]):
     )
     task: str = Field(tasks.DEFAULT, description="The task; see task in the config.")
     pipeline: str = Field(
-        description="The command that made the run, such as finetune. For a run inside a run: "
-        "trial, fold, teacher, segment or pass."
+        description="The command that made the run, such as finetune. For a run inside a run, its "
+        "kind: trial, fold, teacher, segment (a student) or pass (computes activations)."
     )
     seed: int = Field(description="The random seed; see seed in the config.")
     seconds: dict[str, Seconds] = Field(
-        description="Time of each phase, over all sessions: data, features (activations), head, "
+        description="Time of each phase, over all sessions (starts of the command): data, features "
+        "(computing activations), head, "
         "finetune, search, folds, teacher, label, students, merge, ranking, evaluate, explain, "
         "export, each approach of compare, and total."
     )
     data: Maybe[Counts] = Field(None, description="Size of the data set.")
     model: Maybe[ModelRecord] = Field(None, description="The model, and how it was made.")
-    chosen: Maybe[Chosen] = Field(None, description="What validation chose in training.")
+    chosen: Maybe[Chosen] = Field(None, description="The settings that were chosen on validation.")
     val: Maybe[AnyScores] = Field(
         None,
-        description="Scores on validation. For cross_validate: scores on all examples, each of "
-        "which is answered by the fold that holds it out.",
+        description="Scores on validation. For cross_validate: scores on all examples of train and "
+        "val, each answered by the model of the fold that holds the example out.",
     )
     test: Maybe[AnyScores] = Field(
-        None, description="Scores on test, which no choice depends on; null without a test split."
+        None,
+        description="Scores on test. No choice depends on test. null without a test split.",
     )
     held_out: Maybe[AnyScores] = Field(
-        None, description="Scores on the examples that a fold holds out. Only for a fold."
+        None,
+        description="Scores on the examples that the fold holds out. Only in the result of a fold.",
     )
     labelled: Maybe[AnyScores] = Field(
         None,
-        description="Scores on the validation examples that people labelled. Only for a student.",
+        description="Scores on the validation examples that people labelled. Only in the result of "
+        "a student.",
     )
     taught: Maybe[AnyScores] = Field(
         None,
-        description="Scores on the validation examples that the teacher labelled. Only for a "
-        "student.",
+        description="Scores on the validation examples that the teacher labelled. Only in the "
+        "result of a student.",
     )
     export: Maybe[dict[str, Exported]] = Field(
         None, description="The exported files, by format. Only for commands that export."
@@ -92,58 +96,80 @@ class Result(Part, Generic[AnyScores]):
         None, description="The search and its trials. Only if there was a search."
     )
     trial: Maybe[TrialRecord] = Field(
-        None, description="The trial itself, as the search records it. Only for a trial."
+        None,
+        description="The record of this trial, equal to its entry in search.trials of the search. "
+        "Only in the result of a trial.",
     )
     activation_bytes: Maybe[dict[str, int]] = Field(
-        None, description="Size of activations in bytes, by cut. Only for a pass of a prefix."
+        None,
+        description="Size of the computed activations in bytes, by name of the layer. Only in the "
+        "result of a pass, which runs the frozen layers over a split.",
     )
     features: Maybe[dict[str, ActivationsRecord]] = Field(
-        None, description="Which activations are stored on disk, by cut and split, as in cut/train."
+        None,
+        description="Which activations of frozen layers are stored on disk, by name of the layer "
+        "and split, as in LAYER/train.",
     )
     backbones: Maybe[dict[str, Digests]] = Field(
         None,
-        description="Digests of the backbones, by architecture. Only for a search over several "
-        "architectures.",
+        description="Digests that identify the backbones, by architecture. Only for a search over "
+        "several architectures.",
     )
     folds: Maybe[list[FoldRecord]] = Field(
-        None, description="The folds, in order. Only for cross_validate."
+        None, description="The folds, in order. Only in results of the command cross_validate."
     )
     cross_validation: Maybe[CrossValidation] = Field(
-        None, description="The metrics over all folds. Only for cross_validate."
+        None,
+        description="How the folds were made, and the mean of each metric over them. Only in "
+        "results of the command cross_validate.",
     )
     unlabelled: Maybe[UnlabelledCounts] = Field(
-        None, description="Size of data.unlabelled. Only for parallel."
+        None,
+        description="Number of examples in data.unlabelled. Only in results of the command "
+        "parallel.",
     )
-    rounds: Maybe[list[Round]] = Field(None, description="The rounds. Only for parallel.")
+    rounds: Maybe[list[Round]] = Field(
+        None,
+        description="The rounds of labelling and training, in order. Only in results of the "
+        "command parallel.",
+    )
     teacher: Maybe[Teacher] = Field(
-        None, description="The first teacher, compared with the final model. Only for parallel."
+        None,
+        description="The teacher of the first round, compared with the final model. Only in "
+        "results of the command parallel.",
     )
     approaches: Maybe[dict[str, ApproachRecord]] = Field(
-        None, description="The approaches that were run, by name. Only for compare."
+        None,
+        description="The approaches that were run, by name. Only in results of the command "
+        "compare.",
     )
     left_out: Maybe[dict[str, str]] = Field(
-        None, description="Why approaches were not run, by name. Only for compare."
+        None,
+        description="For each approach that was not run, the reason, by name of the approach. Only "
+        "in results of the command compare.",
     )
     recommended: Maybe[Recommended] = Field(
-        None, description="The recommended approach. Only for compare."
+        None, description="The recommended approach. Only in results of the command compare."
     )
     chain: Maybe[dict[str, Against]] = Field(
         None,
-        description="The approach chain compared with the approach finetune, by split. Only for "
-        "compare with compare.chain.",
+        description="The approach chain compared with the approach finetune, by split. Only in "
+        "results of the command compare, with compare.chain and if both approaches were run.",
     )
     ranking: Maybe[list[Ranked]] = Field(
-        None, description="The backbones, the most promising first. Only for compare."
+        None,
+        description="The backbones by how well their features suit the task, the best first. Only "
+        "in results of the command compare.",
     )
     learning_curve: Maybe[list[Learning]] = Field(
         None,
-        description="Scores of heads that were trained on parts of the training examples. Only "
-        "for compare.",
+        description="Validation scores of heads that were trained on parts of the training "
+        "examples. Only in results of the command compare.",
     )
     devices: Maybe[int] = Field(
         None,
-        description="Number of devices that a batch was divided among. Only for training from "
-        "random weights.",
+        description="Number of devices, such as GPUs, among which each batch was divided. Only for "
+        "training from random weights.",
     )
     versions: Maybe[dict[str, str]] = Field(
         None, description="Versions of Python and of the main packages, by name."
@@ -158,7 +184,7 @@ class Result(Part, Generic[AnyScores]):
 
 @functools.cache
 def of(task: str) -> type[Result]:
-    """Returns the pydantic model of `result.json` for a task."""
+    """Returns the pydantic model that describes `result.json` for a task."""
     return Result[tasks.of(task, "record").Scores]  # type: ignore[misc, return-value]  # At run time.
 
 
@@ -170,9 +196,9 @@ def schema() -> dict[str, Any]:
 
 
 def to_json(value: Any) -> Any:
-    """Returns a value as plain JSON values.
+    """Returns a value in which all parts of a result are replaced by plain JSON values.
 
-    Parts, also inside dicts and lists, become dicts of the fields that are set.
+    A part, also inside dicts and lists, becomes a dict of the fields that are set.
     """
     if isinstance(value, Part):
         return value.model_dump(by_alias=True, exclude_unset=True)
@@ -182,27 +208,28 @@ def to_json(value: Any) -> Any:
 
 
 def build(parts: Mapping[str, Any]) -> Result:
-    """Returns a result that is built from its parts.
+    """Builds a result from its parts and checks them.
 
     Args:
-      parts: by name in the file, instances of `Part` or plain JSON values.
+      parts: the parts by their names in `result.json`; each is an instance of `Part` or a plain
+        JSON value.
 
     Raises:
-      ValidationError: a part differs from its declaration, which is a fault of the package.
+      ValidationError: a part differs from its declaration. This is a fault of the package.
     """
     values = to_json(parts)
     return of(values["task"]).model_validate(values)
 
 
 def parse(values: Mapping[str, Any], task: str) -> tuple[Result, list[str]]:
-    """Parses a `result.json`; returns the result, and one line for each wrong field.
+    """Parses the content of a `result.json`; returns the result, and one line for each wrong field.
 
     Wrong fields are left out, and so is a part that lacks a required field. In this way results of
     other versions, and files edited by hand, are read as far as possible.
 
     Args:
       values: the content of the file.
-      task: the task of the run's config; files of version 1 do not name it.
+      task: the task in the run's config; files of version 1 do not name their task.
     """
     fields = copy.deepcopy(dict(values))
     wrong: dict[str, str] = {}
@@ -228,7 +255,14 @@ def parse(values: Mapping[str, Any], task: str) -> tuple[Result, list[str]]:
 
 
 def _place(values: Any, detail: Mapping[str, Any]) -> tuple[str | int, ...]:
-    """Returns the path of what to leave out: the wrong value, or the part that lacks a field."""
+    """Returns the path of the value that must be left out because of a validation error.
+
+    The value is a wrong one, or a part that lacks a required field.
+
+    Args:
+      values: the content of the file.
+      detail: one error of pydantic.
+    """
     place: list[str | int] = []
     for step in detail["loc"]:  # The last steps may be types that pydantic tried.
         inside = isinstance(values, dict) and step in values
