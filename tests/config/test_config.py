@@ -97,7 +97,7 @@ WRONG = [
         "fit: {dropout: 0.1}",
         "fit.dropout: no such field; did you mean 'dropout' in section 'model'?",
     ),
-    ("fit: {seed: 1}", "fit.seed: no such field; did you mean 'seed' outside of the sections?"),
+    ("fit: {seed: 1}", "fit.seed: no such field; did you mean 'seed' at the top of the config, "),
     ("fit: {epoch: 1}", "fit.epoch: no such field; did you mean 'epochs'?"),
     ("fit: {float: 1}", "fit.float: no such field; known: epochs, batch_size, learning_rate, "),
     ("fit: [1]", "fit: expected fields, as in {name: value}; received [1]"),

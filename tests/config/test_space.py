@@ -59,7 +59,7 @@ def test_wrong_space_is_refused_on_load(entries, message):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"tuner": "grid"}, "search.tuner: a grid could not be resumed .*keras-tuner/issues/1055"),
+        ({"tuner": "grid"}, "search.tuner: 'grid' is not available, .*keras-tuner/issues/1055"),
         ({"tuner": "rando"}, "search.tuner: .* did you mean 'random'"),
         ({"objective": "acuracy"}, "search.objective: .* did you mean 'accuracy'"),
         ({"objective": "accuracy subject to size <= 3"}, "search.objective: expected limits as in"),

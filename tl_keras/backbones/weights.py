@@ -292,8 +292,8 @@ def _check_fit(problem: str, layers: Sequence["keras.Layer"], source: Sequence[N
     for position, (want, have) in enumerate(itertools.zip_longest(expected, received), start=1):
         if want is None:
             raise ValueError(
-                f"model.weights: {problem}: after the backbone's last layer, the file also has layer "
-                f"{have[0]!r} with shapes {have[1]} ({counts}); expected weights without the "
+                f"model.weights: {problem}: after the backbone's last layer, the file also has "
+                f"layer {have[0]!r} with shapes {have[1]} ({counts}); expected weights without the "
                 "classifier (top)"
             )
         if have is None:

@@ -10,8 +10,8 @@ from tl_keras.config.section import Location, Section
 class CacheConfig(Section):
     """Where prepared examples and activations are kept between runs.
 
-    The cache changes only how long a run takes, never its result, so a finished run accepts other
-    values here.
+    The cache changes only how long a run takes, never its result. These fields may therefore change
+    after a run has begun or finished.
     """
 
     path: Location | None = Field(
@@ -22,7 +22,7 @@ class CacheConfig(Section):
     max_bytes: Annotated[float, Field(ge=0)] = Field(
         20e9,
         description="Largest total size of the arrays in the cache. When a new array needs room, "
-        "the least recently used ones are removed. Arrays that do not fit are computed again in "
+        "the least recently used arrays are removed. Arrays that do not fit are computed again in "
         "each run.",
         json_schema_extra={"unit": "bytes"},
     )

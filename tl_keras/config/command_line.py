@@ -1,4 +1,4 @@
-"""Writes command lines that repeat a run's data, model and training with another command."""
+"""Writes the command line that starts another command with the data and settings of a run."""
 
 import json
 import re
@@ -15,14 +15,14 @@ SECTIONS = ("data", *MODALITIES, "model", "fit")
 
 
 def command_line(command: str, tree: Mapping[str, Any], *overrides: str, folder: str = "") -> str:
-    """Returns a command line with the values of a config that are not the defaults.
+    """Returns a command line that sets all fields of `SECTIONS` that differ from the defaults.
 
     Args:
-      command: its name, such as `cross_validate`.
+      command: the name of the command, such as `cross_validate`.
       tree: the whole config as nested dicts, as in `config.yaml`; unchecked.
-      overrides: further fields, as in `data.test=0`; they replace those of `tree`.
-      folder: what the name of the run's folder adds to the name of the data; empty if the command
-        takes its default folder.
+      overrides: further fields to set, as in `data.test=0`; they replace those of `tree`.
+      folder: suffix for the name of the new run's folder: with `folds`, the data `photos` give
+        `--workdir=runs/photos_folds`. Empty: the command line has no `--workdir`.
     """
     data = _section(tree, "data")
     path, replaced = data.get("path"), {entry.partition("=")[0] for entry in overrides}
@@ -48,7 +48,7 @@ def _changed(tree: Mapping[str, Any], without: set[str]) -> Iterator[str]:
 
 
 def _written(value: Any) -> str:
-    """Returns a value as YAML on one line; text is in quotes unless YAML reads it unchanged."""
+    """Returns a value as YAML on one line. Text is in quotes unless it is a plain word or path."""
     if isinstance(value, str) and re.fullmatch(r"[/~][\w./+-]*|[A-Za-z]{5,}\w*", value):
         return value
     if isinstance(value, float) and value.is_integer():

@@ -1,4 +1,4 @@
-"""Sections that one command reads: `cross_validate`, `parallel`, `compare`, `evaluate`."""
+"""The config sections of single commands: `cross_validate`, `parallel`, `compare`, `evaluate`."""
 
 from typing import Annotated, Any, Literal, get_args
 
@@ -14,15 +14,15 @@ APPROACHES: tuple[Approach, ...] = get_args(Approach)
 
 
 class CrossValidateConfig(Section):
-    """How the command `cross_validate` splits the examples into folds, and which model it makes.
+    """How the command `cross_validate` splits the examples into folds and makes the exported model.
 
-    The teacher of `parallel` is cross-validated too, with at most `folds` folds.
+    The command `parallel` cross-validates its teacher model too, with at most `folds` folds.
     """
 
     folds: Annotated[int, Field(ge=2, le=100)] = Field(
         5,
-        description="Number of folds. Each example is held out by one fold, whose model is "
-        "measured on it.",
+        description="Number of folds. Each example is held out in one fold: the model of this fold "
+        "is trained without the example and measured on it.",
     )
     repeats: Annotated[int, Field(ge=1, le=100)] = Field(
         1,
@@ -31,13 +31,14 @@ class CrossValidateConfig(Section):
     )
     final: Literal["refit", "average", "ensemble"] = Field(
         "refit",
-        description="How the exported model is made. refit: one model is trained on all examples "
-        "with the settings that the folds chose. average: the mean of the weights of the folds. "
-        "ensemble: the mean of the answers of the folds, as large and as slow as all of them "
+        description="How the exported model is made. refit: one model is trained on all examples, "
+        "with the settings that did best over all folds. average: one model, whose weights are "
+        "the mean of the weights of the fold models. ensemble: all fold models in one file, which "
+        "answers with the mean of their predictions and is as large and as slow as all of them "
         "together.",
         json_schema_extra={
-            "expected": "'refit' (on all examples), 'average' (of the weights) or 'ensemble' (of "
-            "the models)"
+            "expected": "'refit' (a model trained on all examples), 'average' (the mean of the "
+            "weights of the fold models) or 'ensemble' (all fold models together)"
         },
     )
 
@@ -45,33 +46,34 @@ class CrossValidateConfig(Section):
 class ParallelConfig(Section):
     """How the command `parallel` labels `data.unlabelled` with a teacher and trains students on it.
 
-    The examples that the teacher labelled are split into segments. One student is trained on each
-    segment and on the examples that people labelled. The students are merged into one model.
+    The examples that the teacher model labelled are split into parts, the segments. For each
+    segment, one student model is trained on this segment and on the examples that people labelled.
+    The student models are merged into one model.
     """
 
     segments: Annotated[int, Field(ge=1, le=1000)] = Field(
         2,
-        description="Number of segments into which the teacher-labelled examples are split, and "
-        "so the number of students.",
+        description="Number of segments (parts) into which the teacher-labelled examples are "
+        "split. One student model is trained for each segment.",
     )
     rounds: Annotated[int, Field(ge=1, le=100)] = Field(
         1,
-        description="Number of rounds. The merged model of a round is the teacher of the next. "
-        "The run ends earlier if no student is better than its teacher.",
+        description="Number of rounds. The merged model of a round is the teacher of the next "
+        "round. The run ends earlier if no student is better than its teacher.",
     )
     workers: Annotated[int, Field(ge=0)] | Auto = Field(
         "auto",
-        description="Number of students that train at the same time on this machine, each in its "
-        "own process. auto: the number of segments, at most one for each core. 0: none; the "
+        description="Number of student models that train at the same time on this machine, each in "
+        "its own process. auto: the number of segments, at most one for each core. 0: none; the "
         "command waits until the students have been trained elsewhere with --segment=i.",
     )
     retries: Annotated[int, Field(ge=0)] = Field(
-        1, description="How often a student that failed is started again."
+        1, description="How often the training of a student model is started again after it failed."
     )
     confident: Annotated[float, Field(gt=0, le=1)] = Field(
         0.8,
-        description="Share of the teacher's labels that is used: within each class, the labels "
-        "with the highest confidence.",
+        description="Share of the teacher's labels that is used for training: within each class, "
+        "the labels with the highest confidence.",
     )
     labels: Literal["teacher", "own"] = Field(
         "teacher",
@@ -80,14 +82,15 @@ class ParallelConfig(Section):
     )
     merge: Literal["average", "ensemble", "best"] | Auto = Field(
         "auto",
-        description="How the students become one model. average: the mean of their weights. "
-        "ensemble: the mean of their answers, as large and as slow as all of them together. best: "
-        "the student with the lowest loss on the labelled validation examples. auto: the average, "
-        "unless the labelled validation examples clearly favour the best student, the ensemble or "
-        "the teacher.",
+        description="How the student models become one model. average: one model, whose weights "
+        "are the mean of the students' weights. ensemble: all students in one file, which answers "
+        "with the mean of their predictions and is as large and as slow as all of them together. "
+        "best: the student with the lowest loss on the labelled validation examples. auto: "
+        "average, unless the labelled validation examples clearly favour the best student, the "
+        "ensemble or the teacher.",
         json_schema_extra={
-            "expected": "'average' (of the weights), 'ensemble' (of the students), 'best' (one "
-            "student) or 'auto' (by validation)"
+            "expected": "'average' (the mean of the weights of the students), 'ensemble' (all "
+            "students together), 'best' (the best student) or 'auto' (chosen on validation)"
         },
     )
 
@@ -97,30 +100,31 @@ class CompareConfig(Section):
 
     minutes: Minutes | None = Field(
         None,
-        description="Time for all approaches together. full, scratch and search get an equal share "
-        "of the time that is left; approaches that have not begun when the time is spent are left "
-        "out. null: no limit.",
+        description="Time for all approaches together. When full, scratch or search begins, its "
+        "limit is the time that is left, divided by the number of approaches that are left. "
+        "Approaches that have not begun when the time is used up are left out. null: no limit.",
     )
     approaches: Annotated[tuple[Approach, ...], Field(min_length=1)] | Auto = Field(
         "auto",
-        description="Approaches to run. head: only the head is trained. finetune: the config as it "
-        "is. search: with a search of the section search. full: nothing is frozen. chain: starts "
-        "from the weights of compare.chain. cross_validate: the command of this name. parallel: "
-        "the command of this name; needs data.unlabelled. scratch: starts from random weights. "
-        "auto: all for which the config has what they need.",
+        description="Approaches to run. head: only the head is trained. finetune: fine-tuning with "
+        "the config unchanged. search: a search with the section search of the config. full: "
+        "fine-tuning of all layers. chain: fine-tuning from the weights of the run compare.chain. "
+        "cross_validate: the command cross_validate. parallel: the command parallel; needs "
+        "data.unlabelled. scratch: training from random weights. auto: all of these, but chain "
+        "only if compare.chain is set, and parallel only if data.unlabelled is set.",
     )
     backbones: tuple[dict[str, Any], ...] = Field(
         (),
         description="Other backbones to compare, each with fields of the section model, as in "
-        "[{backbone: MobileNet, weights: a.h5}]. Each one is fine-tuned as backbone_2, backbone_3 "
-        "and so on.",
+        "[{backbone: MobileNet, weights: a.h5}]. Each one is fine-tuned in a further approach, "
+        "which is named backbone_2, backbone_3 and so on.",
         json_schema_extra={
             "expected": "a list of other backbones, as in [{backbone: MobileNet, weights: a.h5}]"
         },
     )
     chain: Location | None = Field(
         None,
-        description="Folder of an earlier run, whose weights the approach chain starts from. "
+        description="Folder of the earlier run from whose weights the approach chain starts. "
         "null: the approach chain is left out.",
         json_schema_extra={"expected": "the folder of an earlier run"},
     )
@@ -158,16 +162,18 @@ class EvaluateConfig(Section):
 
     views: Annotated[int, Field(ge=1, le=64)] = Field(
         1,
-        description="Number of augmented views of each example. Above 1, the mean of the "
-        "probabilities over this many views is measured too, and recorded as views in result.json.",
+        description="Number of augmented views (rotated, zoomed ... versions) of each example. "
+        "Above 1, the predictions for this many views of an example are averaged, and the averaged "
+        "predictions are scored too; result.json has these scores in the field views.",
     )
     classes: dict[Name, Name] = Field(
         {},
-        description="For the command evaluate with --data: maps names of classes, of the model or "
-        "of the data set, to the class that they count as, as in {tabby: cat, tiger_cat: cat}. "
-        "The probabilities of classes that become one are added.",
+        description="For the command evaluate with --data: other names for classes of the model or "
+        "of the data set, as in {tabby: cat, tiger_cat: cat}. Predictions and labels are renamed "
+        "before they are compared. If several classes of the model get the same name, their "
+        "probabilities are added.",
         json_schema_extra={
-            "expected": "classes of the model or of the other data set, and what each counts as, "
-            "as in {tabby: cat, tiger_cat: cat}"
+            "expected": "new names by class of the model or of the other data set, as in "
+            "{tabby: cat, tiger_cat: cat}"
         },
     )

@@ -17,63 +17,68 @@ class DataConfig(Section):
 
     source: Literal[(*FILES, *DRAWN)] = Field(  # type: ignore[valid-type]  # From a table.
         "folder",
-        description="Where the examples come from. folder: one folder for each class, with folders "
-        "for the splits above or below them if there are any. csv: a table with the columns path "
-        "and label, and optionally split and group. tfds: a builder of TensorFlow Datasets. "
-        "digits: 1,797 handwritten digits inside the package. glyphs: rendered letters, drawn anew "
-        "in each epoch.",
+        description="Where the examples come from. folder: one folder for each class. Folders for "
+        "the splits, such as train and test, may contain the class folders or lie inside them. "
+        "csv: a table with the columns path and label, and optionally split and group. tfds: a "
+        "data set of TensorFlow Datasets. digits: 1,797 handwritten digits inside the package. "
+        "glyphs: images of letters, rendered anew in each epoch.",
     )
     modality: Literal[("auto", *MODALITIES)] = Field(  # type: ignore[valid-type]  # From a table.
-        "auto", description="What an example is. auto: decided by the source."
+        "auto",
+        description="Modality: the kind of the examples, such as image. auto: the kind that the "
+        "source has.",
     )
     path: Maybe[Location] = Field(
         None,
-        description="The data themselves: for the source folder the folder of class folders, for "
-        "csv the CSV file, for tfds the folder in which TensorFlow Datasets keeps prepared data. "
-        "null: for tfds a folder in the cache; digits and glyphs need no path.",
+        description="Path of the data: the folder of class folders (source folder), the CSV file "
+        "(source csv), or the folder in which TensorFlow Datasets keeps prepared data (source "
+        "tfds). null: a folder in the cache (source tfds); the sources digits and glyphs need no "
+        "path.",
         json_schema_extra={
             "expected": "a folder of class folders, a CSV file, or a TFDS data folder"
         },
     )
     literal_labels: bool = Field(
         False,
-        description='For csv: whether labels that look like several classes ("a, b") or like '
-        'numbers ("0.5") are class names. If not, such labels are refused.',
+        description='For csv: what is done with labels that look like several classes ("a, b") or '
+        'like numbers ("0.5"). true: they are used as class names. false: they are refused.',
     )
     name: Maybe[Text] = Field(
         None,
-        description='For tfds: the name of the builder, as in "beans" or "cifar10:3.0.2".',
+        description='For tfds: the name of the data set\'s builder, as in "beans" or '
+        '"cifar10:3.0.2".',
     )
     stream: bool = Field(
         False,
-        description="For tfds with the command pretrain: whether the training images stay in their "
-        "shards and are read from there in each epoch. If not, all images are unpacked first.",
+        description="For tfds with the command pretrain: how the training images are read. true: "
+        "from the shards (files) of TensorFlow Datasets, in each epoch. false: all images are "
+        "unpacked first.",
     )
     val: Annotated[float, Field(gt=0, lt=0.9)] = Field(
         0.15,
-        description="Share of the examples that becomes the validation set, if the data have none. "
-        "The examples are taken from train, the same share of each class.",
+        description="Share of the examples that becomes the validation set, if the data have no "
+        "validation set. The examples are taken from train, the same share of each class.",
     )
     test: OpenShare = Field(
         0.15,
-        description="Share of the examples that becomes the test set, if the data have none. The "
-        "examples are taken from train, the same share of each class. val + test must be below 1. "
-        "0: no test set.",
+        description="Share of the examples that becomes the test set, if the data have no test "
+        "set. The examples are taken from train, the same share of each class. val + test must be "
+        "below 1. 0: no test set.",
     )
     split_seed: Annotated[int, Field(ge=0, lt=2**30)] = Field(
         0,
-        description="Random seed of the splits, of folds and of segments. Runs that differ in seed "
-        "alone share their splits.",
+        description="Random seed of the splits, folds and segments. The other field, seed, does "
+        "not change them.",
     )
     examples_per_class: Annotated[int, Field(ge=2)] | None = Field(
         None,
-        description="Largest number of examples of each class in train and val together. The "
-        "others are not used, unless data.unlabelled is rest. null: no limit.",
+        description="Largest number of examples of each class in train and val together. Further "
+        "examples are not used, unless data.unlabelled is rest. null: no limit.",
     )
     unlabelled: Maybe[Annotated[Text, BeforeValidator(plain)]] = Field(
         None,
-        description="For the command parallel: a folder of examples without labels, in any layout. "
-        "rest: the examples that data.examples_per_class leaves out.",
+        description="For the command parallel: a folder of examples without labels, with any "
+        "subfolders. rest: the examples that data.examples_per_class leaves out.",
         json_schema_extra={
             "expected": "a folder of examples without labels, or 'rest' (the examples that "
             "examples_per_class leaves out)"
@@ -81,18 +86,18 @@ class DataConfig(Section):
     )
     num_examples: Annotated[int, Field(ge=200)] = Field(
         40_000,
-        description="For glyphs: number of training images that are drawn for each epoch.",
+        description="For glyphs: number of training images that are rendered for each epoch.",
     )
     max_bad_share: Share = Field(
         0.1,
-        description="Largest share of files that may be unreadable or otherwise unusable. A run "
-        "with more of them is refused.",
+        description="Largest share of files that may be unreadable or otherwise unusable. If the "
+        "share is larger, the run ends with an error.",
     )
     balance: Literal["none", "weights", "oversample"] = Field(
         "none",
         description="What is done about classes of different size. none: nothing. weights: the "
         "loss of an example is weighted by the inverse size of its class. oversample: each epoch "
-        "shows every class equally often, and so repeats examples of small classes.",
+        "contains every class equally often, so examples of small classes are repeated.",
     )
 
     @field_validator("unlabelled")

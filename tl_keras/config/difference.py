@@ -5,7 +5,8 @@ from typing import Any
 from tl_keras.config.text import to_tree
 from tl_keras.config.whole import RunConfig
 
-# Sections and fields that only add to a run: a run continues with other values of them.
+# Sections and fields that may change when a run continues: they only add to it, and do not affect
+# its finished work.
 ADDING = (
     *("export", "cache", "search.trials", "search.minutes", "search.keep"),
     *("fit.checkpoint_minutes", "evaluate.classes"),
@@ -14,9 +15,13 @@ ADDING = (
 
 
 def first_difference(old: RunConfig, new: RunConfig) -> str | None:
-    """Returns the first field that differs, as in `fit.epochs: 10 in the workdir, 20 now`, or None.
+    """Returns the first field with another value, as in `fit.epochs: 10 in the workdir, 20 now`.
 
-    Fields that only add to a run (`ADDING`) are not compared.
+    Returns None if no field has another value. Fields that may change (`ADDING`) are not compared.
+
+    Args:
+      old: the config with which the run in the workdir began.
+      new: the config that is to continue it.
     """
     return _difference("", to_tree(old), to_tree(new))
 

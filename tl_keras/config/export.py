@@ -1,4 +1,4 @@
-"""`export`: which files a run writes, and how much they may differ from model.keras."""
+"""`export`: which files a run writes, and how far their predictions may be from model.keras."""
 
 from typing import Annotated, Any, Literal
 
@@ -10,7 +10,8 @@ Format = Literal["saved_model", "float32", "float16", "dynamic", "int8", "int16x
 FORMATS: tuple[Format, ...] = ("saved_model", "float32", "float16", "dynamic", "int8")  # Default.
 # Formats whose files the LiteRT interpreter cannot open.
 NOT_LITERT: tuple[Format, ...] = ("saved_model", "onnx")
-# Formats that compute as model.keras does. All others round, and are judged by what they lose.
+# Formats that compute in float32, as model.keras does. All others round, so they are judged by the
+# accuracy that they lose.
 EXACT: tuple[Format, ...] = (*NOT_LITERT, "float32")
 BYTES_PER_WEIGHT: dict[Format, int] = {
     **dict.fromkeys(EXACT, 4),
@@ -20,20 +21,20 @@ BYTES_PER_WEIGHT: dict[Format, int] = {
 
 
 class ExportConfig(Section):
-    """Which files a run writes to `export/`, and how much they may differ from model.keras.
+    """Which files a run writes to `export/`, and how far their predictions may be from model.keras.
 
-    Each file is loaded again and measured. A finished run accepts other values here and exports
-    again.
+    Each file is loaded again and measured. These fields may change after a run has finished; the
+    run then exports again.
     """
 
     formats: tuple[Format, ...] = Field(
         FORMATS,
         description="Formats to export. All but saved_model and onnx are LiteRT (TFLite) files. "
-        "saved_model: for servers. float32: as Keras computes. float16: weights in half precision. "
-        "dynamic: int8 weights; activations are quantised during inference. int8: int8 weights "
-        "and activations, uint8 input and output. int16x8: int8 weights and int16 activations, "
-        "for accelerators that need it; slow on a CPU. onnx: for ONNX Runtime; needs the extra "
-        "'onnx'.",
+        "saved_model: for servers. float32: float32 weights and activations, as in Keras. float16: "
+        "weights in half precision. dynamic: int8 weights; activations are quantised during "
+        "inference. int8: int8 weights and activations, uint8 input and output. int16x8: int8 "
+        "weights and int16 activations, for accelerators that need this format; slow on a CPU. "
+        "onnx: for ONNX Runtime; needs the extra 'onnx'.",
     )
     calibration_examples: Annotated[int, Field(ge=1)] = Field(
         100,
@@ -42,46 +43,47 @@ class ExportConfig(Section):
     )
     batch: Literal[1, "dynamic"] = Field(
         1,
-        description="Batch size of LiteRT files; saved_model and onnx files take any. dynamic: "
-        "any.",
+        description="Batch size of LiteRT files; saved_model and onnx files take any batch size. "
+        "dynamic: any batch size.",
     )
     allow_flex: bool = Field(
         False,
-        description="Whether LiteRT files may need operators of TensorFlow itself (Flex), which "
-        "the LiteRT runtime does not include. Such files cannot be measured.",
+        description="Whether LiteRT files may contain operators of TensorFlow itself (Flex), which "
+        "the LiteRT runtime does not include. Files with such operators cannot be measured.",
     )
     max_difference: Annotated[float, Field(gt=0)] = Field(
         1e-3,
-        description="For saved_model, float32 and onnx: largest difference of a probability from "
-        "that of model.keras, over the validation examples. A file with a larger difference is "
-        "rejected.",
+        description="For saved_model, float32 and onnx: largest difference between a probability "
+        "of the file and the same probability of model.keras, over the validation examples. A file "
+        "with a larger difference is rejected.",
     )
     max_accuracy_drop: Share = Field(
         0.01,
-        description="For float16, dynamic, int8 and int16x8: largest loss of accuracy on the "
-        "validation examples; one example may always be lost. A file that loses more, or that "
-        "moves more than 8% of the probability mass to other classes, is repaired: some operators "
-        "stay float. A repaired file is rejected if the 95% interval of its loss is still beyond "
-        "the limit, or if more than 8% still moves.",
+        description="For float16, dynamic, int8 and int16x8: how much lower the file's accuracy on "
+        "the validation examples may be than that of model.keras; a drop by one example is always "
+        "accepted. If the drop is larger, or if the file moves more than 8% of the probability "
+        "mass to other classes, the file is repaired: some operators stay float. A repaired file "
+        "is rejected if the whole 95% interval of its drop is still above the limit, or if it "
+        "still moves more than 8%.",
     )
     max_bytes: Annotated[float, Field(gt=0)] | None = Field(
         None,
-        description="Largest size of export/model.tflite, the file to ship. null: any.",
+        description="Largest size of export/model.tflite, the file to ship. null: no limit.",
         json_schema_extra={"unit": "bytes"},
     )
     max_latency_ms: Annotated[float, Field(gt=0)] | None = Field(
         None,
         description="Longest median time for one example with export/model.tflite, on one thread "
-        "of this machine. null: any.",
+        "of this machine. null: no limit.",
         json_schema_extra={"unit": "ms"},
     )
     abstain: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None,
         description="Adds an output abstain to the files. The output is 1 if the model should not "
         "decide, because no class or several classes remain possible (conformal prediction). The "
-        "value, as in 0.95, is the share of examples for which the right class is among the "
-        "classes that remain possible. Choose a value above the model's accuracy; 0.95 needs at "
-        "least 19 validation examples. null: no such output.",
+        "value of this field, as in 0.95, is the share of examples for which the right class is "
+        "among the classes that remain possible. Choose a value above the model's accuracy; 0.95 "
+        "needs at least 19 validation examples. null: no such output.",
         json_schema_extra={"expected": "a number above 0 and below 1, as in 0.95, or null"},
     )
     title: Text | None = Field(

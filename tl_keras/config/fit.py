@@ -1,4 +1,4 @@
-"""`fit`: how the head and the layers above the freeze depth are trained."""
+"""`fit`: how the head and the layers of the backbone that are not frozen are trained."""
 
 from typing import Annotated, Literal
 
@@ -10,18 +10,19 @@ from tl_keras.config.section import Auto, Minutes, OpenShare, Section, Share, Te
 
 
 class FitConfig(Section):
-    """How the head and the layers above the freeze depth are trained.
+    """How the head and the layers of the backbone that are not frozen are trained.
 
-    The head is fitted first, on the features of the frozen backbone, until it converges. Then the
-    layers above the freeze depth are trained together with the head: these are the epochs, rates
-    and schedules of this section. `auto` is resolved from the number of training examples.
+    First, only the head is trained, on the features of the frozen backbone, until it converges.
+    Then the layers that are not frozen are fine-tuned together with the head. The epochs, learning
+    rate and schedule of this section apply to this fine-tuning. `auto` is resolved from the number
+    of training examples.
     """
 
     epochs: Annotated[int, Field(ge=0)] | Auto = Field(
         "auto",
-        description="Number of epochs of fine-tuning. 0: only the head is fitted. auto: "
-        "20 * sqrt(500 / training examples), from 5 to 30; with random weights as many as make "
-        "3000 steps, from 5 to 300.",
+        description="Number of epochs of fine-tuning. 0: only the head is trained. auto: "
+        "20 * sqrt(500 / training examples), from 5 to 30. If training starts from random weights, "
+        "the number of epochs that gives 3000 steps, from 5 to 300.",
     )
     batch_size: Annotated[int, Field(ge=1)] = Field(
         32,
@@ -29,15 +30,15 @@ class FitConfig(Section):
     )
     learning_rate: Annotated[float, Field(gt=0)] | Auto = Field(
         "auto",
-        description="Peak learning rate. The rate rises to it during warmup and then falls to 0 "
-        "along a cosine. auto: 3e-4, or 2e-3 with random weights.",
+        description="Peak learning rate. The learning rate rises to this value during warmup and "
+        "then falls to 0 along a cosine. auto: 3e-4, or 2e-3 with random weights.",
     )
     freeze: Share | Text = Field(
         "auto",
         description="Freeze depth: the share of the backbone's blocks that is not trained, "
-        "counted from the input, from 0 (all layers are trained) to 1 (only the head is); or the "
-        "name of the last frozen layer. auto: 0.5 below 500 training examples, 0.25 below 5000, "
-        "else 0; with random weights 0.",
+        "counted from the input, from 0 (all layers are trained) to 1 (only the head is trained); "
+        "or the name of the last frozen layer. auto: 0.5 below 500 training examples, 0.25 below "
+        "5000, else 0; with random weights 0.",
         json_schema_extra={
             "expected": "a share of the blocks from 0 to 1, 'auto', or a layer's name"
         },
@@ -48,11 +49,13 @@ class FitConfig(Section):
     )
     weight_decay: Annotated[float, Field(ge=0)] = Field(
         1e-4,
-        description="Decoupled weight decay of adamw, as a factor of the learning rate. Other "
-        "optimisers ignore it.",
+        description="Decoupled weight decay of adamw: each step multiplies the weights by "
+        "1 - learning rate * weight_decay. Other optimisers ignore it.",
     )
     warmup: OpenShare = Field(
-        0.1, description="Share of all training steps during which the learning rate rises."
+        0.1,
+        description="Share of all training steps, at the beginning, during which the learning rate "
+        "rises to its peak.",
     )
     keep: Literal["average", "best"] | Auto = Field(
         "auto",
@@ -60,38 +63,40 @@ class FitConfig(Section):
         "last half of the epochs (SWA). best: the weights of the epoch with the lowest validation "
         "loss. auto: average, or best with random weights.",
         json_schema_extra={
-            "expected": "'average' of the weights over the last half of the epochs, 'best' epoch "
-            "by validation loss, or 'auto'"
+            "expected": "'average' (the mean of the weights over the last half of the epochs), "
+            "'best' (the weights of the epoch with the lowest validation loss) or 'auto'"
         },
     )
     patience: Annotated[int, Field(ge=1)] | Auto = Field(
         "auto",
         description="With keep: best, training ends after this many epochs without a lower "
-        "validation loss. auto: as many as make 300 steps, at least 10.",
+        "validation loss. auto: the number of epochs that gives 300 steps, at least 10.",
         json_schema_extra={"unit": "epochs"},
     )
     label_smoothing: OpenShare = Field(
         0.0,
-        description="Share of the target probability that is spread evenly over all classes.",
+        description="Label smoothing: share of the target probability that is spread evenly over "
+        "all classes.",
     )
     clip_norm: Annotated[float, Field(gt=0)] | None = Field(
         1.0,
         description="Largest norm of the gradient of all weights together; a longer gradient is "
-        "scaled down to it. null: no limit.",
+        "scaled down to this norm. null: no limit.",
     )
     ema: OpenShare = Field(
         0.0,
-        description="Momentum of an exponential moving average of the weights, which is then "
-        "measured and kept in place of the weights. 0: no average.",
+        description="Momentum of an exponential moving average of the weights. The averaged "
+        "weights are validated and saved instead of the last weights. 0: no average.",
     )
     views: Annotated[int, Field(ge=1)] | None = Field(
         None,
-        description="Number of different augmented views of each example; epoch e shows view e "
-        "modulo this number. Few views let activations be reused. null: a new view in each epoch.",
+        description="Number of different augmented views (rotated, zoomed ... versions) of each "
+        "example; epoch e trains on view number e modulo this number. With few views, stored "
+        "activations can be reused. null: a new view in each epoch.",
     )
     minutes: Minutes | None = Field(
         None,
-        description="Time for fine-tuning: no epoch begins after it. null: no limit.",
+        description="Time for fine-tuning: no epoch begins after this time. null: no limit.",
     )
     mixed_precision: bool = Field(
         False,
@@ -106,8 +111,9 @@ class FitConfig(Section):
     )
     choose_by: Text = Field(
         "log_loss",
-        description="Metric of the validation set by which the run chooses between the head alone, "
-        "the fine-tuned weights and the mean of both. For classification: log_loss or accuracy.",
+        description="Metric of the validation set by which the run chooses between the model of "
+        "which only the head was trained, the fine-tuned model, and the model with the mean of the "
+        "weights of both. For classification: log_loss or accuracy.",
         json_schema_extra={
             "expected": "a metric of the validation set: for classification 'log_loss' or "
             "'accuracy'"
@@ -127,7 +133,7 @@ class FitConfig(Section):
 
     @property
     def asks_to_freeze(self) -> bool:
-        """Whether the config asks for frozen layers; `auto` depends on the data and does not."""
+        """Whether `freeze` asks for frozen layers. False for `auto`, which depends on the data."""
         return self.freeze not in ("auto", 0)
 
     @property

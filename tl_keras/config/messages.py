@@ -13,10 +13,10 @@ from pydantic import BaseModel, ValidationError
 
 
 def is_for_user(error: Exception) -> bool:
-    """Returns whether an error has a message for the user.
+    """Returns whether the message of an error is written for the user.
 
-    The package raises such errors itself, with `raise`. All other errors are faults of the package
-    and keep their traceback.
+    Such an error comes from a `raise` statement of this package. All other errors are faults of the
+    package and keep their traceback.
     """
     last = traceback.extract_tb(error.__traceback__)[-1]
     inside = Path(__file__).parents[1] in Path(last.filename).parents
@@ -24,9 +24,10 @@ def is_for_user(error: Exception) -> bool:
 
 
 def messages(error: ValidationError, config: type[BaseModel]) -> list[str]:
-    """Returns one line for each wrong field: the rule, the value received, the nearest choice.
+    """Returns one line for each wrong field: the values it may have, its value, the nearest choice.
 
-    Pydantic reports a field of several types once for each type; those reports become one line.
+    If a field may have one of several types, pydantic reports an error for each of these types.
+    These errors become one line.
     """
     root = config.model_json_schema()
     lines: dict[str | tuple[str, str], str] = {}  # A field may fail several checks.
@@ -43,23 +44,25 @@ def messages(error: ValidationError, config: type[BaseModel]) -> list[str]:
             lines[field, text] = text if named else f"{field}: {text}"
         elif detail["type"] in ("extra_forbidden", "invalid_key"):
             field = ".".join(map(str, detail["loc"]))
-            lines[field] = f"{field}: no such field; {_known(str(detail['loc'][-1]), node, config)}"
+            lines[field] = f"{field}: no such field; {_hint(str(detail['loc'][-1]), node, config)}"
         else:
             rule, received = _rule(node), detail["input"]
             if isinstance(received, float) and not math.isfinite(received):
                 rule = f"{rule}, and finite"
             if field in not_unicode:
-                rule = f"{rule}, whose name is valid UTF-8: rename it, or link to it"
+                rule = f"{rule}; its name must be valid UTF-8: rename it or link to it"
             near = nearest(received, rule.split("'")[1::2])
             lines[field] = f"{field}: expected {rule}; received {shown(received)}{near}"
     return list(lines.values())
 
 
 def _node(location: tuple[str | int, ...], root: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Returns the field at a location and its JSON schema.
+    """Returns the name and the JSON schema of the field in which pydantic found an error.
 
-    A location may end in names that are not part of the config, such as the type that pydantic
-    tried. The field before them is returned.
+    Args:
+      location: pydantic's `loc`: the field's name in parts. It may end in parts that are not in the
+        config, such as the type that pydantic tried. They are ignored.
+      root: the JSON schema of the config.
     """
     node, field = root, []
     for part in location:
@@ -86,7 +89,10 @@ BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveM
 
 
 def _rule(node: dict[str, Any]) -> str:
-    """Returns what a JSON schema allows, in words; its entry `expected` if it has one."""
+    """Returns which values a JSON schema allows, in words.
+
+    If the schema has an entry `expected`, its text is returned.
+    """
     if "expected" in node:
         return str(node["expected"])
     if "anyOf" in node:
@@ -105,8 +111,12 @@ def shown(value: Any) -> str:
     return f"{value!r:.80}"
 
 
-def _known(name: str, node: dict[str, Any], config: type[BaseModel]) -> str:
-    """Returns a hint for an unknown field: the nearest one, or its section, or all fields."""
+def _hint(name: str, node: dict[str, Any], config: type[BaseModel]) -> str:
+    """Returns the end of a message about an unknown field: what the user may have meant.
+
+    This is the field of the section with the nearest name, else the other section that has a field
+    of this name, else a list of all fields of the section.
+    """
     fields = list(node["properties"])
     if near := difflib.get_close_matches(name, fields, n=1):
         return f"did you mean {near[0]!r}?"
@@ -115,18 +125,21 @@ def _known(name: str, node: dict[str, Any], config: type[BaseModel]) -> str:
         if field in getattr(info.annotation, "model_fields", {}):
             return f"did you mean {field!r} in section {section!r}?"
     if name in config.model_fields:
-        return f"did you mean {name!r} outside of the sections?"
+        return f"did you mean {name!r} at the top of the config, outside of all sections?"
     return f"known: {', '.join(fields)}"
 
 
 def nearest(received: Any, choices: Sequence[str]) -> str:
-    """Returns a hint at the nearest choice, or an empty text if none is near."""
+    """Returns "; did you mean ...?" with the nearest choice, or an empty text if none is near."""
     near = difflib.get_close_matches(str(received).lower(), choices, n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def neighbour(path: str) -> str:
-    """Returns a hint at the path in the same folder with the nearest name, or an empty text."""
+    """Returns "; did you mean ...?" with the path of the nearest name in the same folder.
+
+    Returns an empty text if no name is near.
+    """
     folder, name = os.path.split(path)
     names = []
     with contextlib.suppress(OSError):

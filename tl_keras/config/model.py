@@ -16,8 +16,8 @@ class ModelConfig(Section):
 
     backbone: Annotated[Text, BeforeValidator(plain)] = Field(
         "MobileNetV2",
-        description="Name of a Keras Applications model, or path of a .keras file: a functional "
-        "or sequential model without its classifier that takes one RGB image.",
+        description="Name of a Keras Applications model, or path of a .keras file. The file "
+        "contains a functional or sequential model that takes one RGB image and has no classifier.",
         json_schema_extra={"expected": "a Keras Applications model, or the path of a .keras file"},
     )
     options: dict[str, bool | int | float] = Field(
@@ -29,8 +29,9 @@ class ModelConfig(Section):
         None,
         description="For a .keras backbone: the pixel values that it was trained on. included: "
         "0..255 (normalisation, if any, is inside the file). tf: -1..1. torch: 0..1, normalised by "
-        "mean and deviation of ImageNet. caffe: BGR, minus the mean of ImageNet. null: as "
-        "included; the only value for a Keras Applications model, which has its own preprocessing.",
+        "mean and deviation of ImageNet. caffe: BGR, minus the mean of ImageNet. null: 0..255 too, "
+        "with a warning if the file has no layer that normalises. A Keras Applications model has "
+        "its own preprocessing and takes only null.",
         json_schema_extra={
             "expected": "'tf', 'torch', 'caffe' or 'included' for a .keras backbone, or null for a "
             "Keras Applications model"
@@ -41,19 +42,21 @@ class ModelConfig(Section):
         description="Where the backbone's weights come from: a weights file (.h5, .weights.h5, "
         ".keras), the folder of an earlier run with the same backbone, or one of these words. "
         "imagenet: downloaded once by Keras. glyphs: inside the package, for MobileNet with alpha "
-        "0.5. own: the weights in a .keras backbone, and the default for such a file. none: random "
-        "weights, to train from scratch.",
+        "0.5. own: the weights inside a .keras backbone; the default for such a backbone. none: "
+        "random weights, to train from scratch.",
         json_schema_extra={
             "expected": "imagenet, glyphs, none, own (the weights in a .keras backbone), a weights "
             "file, or the folder of an earlier run"
         },
     )
     dropout: OpenShare = Field(
-        0.2, description="Share of the features that dropout sets to zero before the last layer."
+        0.2,
+        description="Share of the features that dropout sets to zero before the last layer of the "
+        "head, during training.",
     )
     head_width: Annotated[int, Field(ge=1, le=4096)] | None = Field(
         None,
-        description="Width of a hidden layer in the head. null: no hidden layer.",
+        description="Number of units of a hidden layer in the head. null: no hidden layer.",
         json_schema_extra={"unit": "units"},
     )
 
@@ -110,5 +113,5 @@ class ModelConfig(Section):
 
     @property
     def origin(self) -> str:
-        """Where the weights come from: a word such as `imagenet`, or a path."""
+        """Where the backbone's weights come from: a word such as `imagenet`, or a path."""
         return self.backbone if self.weights == "own" else self.weights

@@ -1,4 +1,4 @@
-"""Checks of the files and packages that a config needs, before anything slow."""
+"""Checks that the files and packages that a config needs exist, before anything slow begins."""
 
 import importlib.util
 import os
@@ -52,7 +52,7 @@ def check_extras(config: RunConfig) -> None:
     if missing:
         raise ValueError(
             f"export.formats: onnx needs {' and '.join(missing)}, of the extra 'onnx'; "
-            "install the extra, as by: pip install '.[onnx]'"
+            "install the extra, for example with: pip install '.[onnx]'"
         )
 
 

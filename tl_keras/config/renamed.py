@@ -1,4 +1,4 @@
-"""Fields that were renamed since an earlier version."""
+"""Finds fields of a config that were renamed since an earlier version."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,7 +14,14 @@ RENAMED = {
 
 
 def lines(tree: Mapping[str, Any]) -> dict[str, str]:
-    """Returns a message for each field of a config, as nested dicts, that has its earlier name."""
+    """Returns messages about the fields of a config that still have an earlier name.
+
+    Args:
+      tree: the config as nested dicts.
+
+    Returns:
+      Each message by the earlier name of its field.
+    """
     return {old: f"{old}: this field is now {new}" for old, new in _used(tree)}
 
 

@@ -20,8 +20,8 @@ class Range(Section):
     max: float | int = Field(description="Highest value of the range; must be above min.")
     scale: Literal["linear", "log"] = Field(
         "linear",
-        description="How values are drawn. linear: evenly between the ends. log: evenly on a "
-        "logarithmic scale, so min must be above 0.",
+        description="How values are sampled from the range. linear: evenly between the ends. log: "
+        "evenly on a logarithmic scale, so min must be above 0.",
     )
 
     @model_validator(mode="after")
@@ -50,26 +50,27 @@ LIMITS = ("bytes", "latency_ms")
 
 
 class SearchConfig(Section):
-    """Which fields a search changes, how long it runs, and how it picks the best trial.
+    """Which fields a search changes, how long the search runs, and how it picks the best trial.
 
     If `trials` or `minutes` is set, each command that trains begins with a search; the command
-    `search` does nothing else. Each trial is a training run of its own, measured on the validation
-    set.
+    `search` only searches. Each trial is a training run of its own, measured on the validation set.
     """
 
     trials: Annotated[int, Field(ge=0, le=10_000)] = Field(
         0,
-        description="Number of trials, including those of earlier sessions in the same folder. 0: "
-        f"no limit if minutes is set, else no search (the command search then runs {TRIALS}).",
+        description="Number of trials, including those that were made before the search was "
+        "resumed. 0: no limit if minutes is set, else no search (but the command search makes "
+        f"{TRIALS} trials).",
     )
     minutes: Minutes | None = Field(
         None,
-        description="Time for all trials of all sessions; no trial begins later. null: no limit.",
+        description="Time for all trials, including those that were made before the search was "
+        "resumed; no trial begins after this time. null: no limit.",
     )
     tuner: Literal["bayesian", "random", "hyperband"] = Field(
         "bayesian",
-        description="The KerasTuner oracle that proposes the trials. hyperband begins with many "
-        "short trials, so give it some dozens.",
+        description="The search algorithm, an oracle of KerasTuner, that proposes the trials. "
+        "hyperband begins with many short trials, so it needs some dozens of trials.",
     )
     objective: Text = Field(
         "log_loss",
@@ -84,19 +85,21 @@ class SearchConfig(Section):
     )
     format: Literal["float32", "float16", "dynamic", "int8"] = Field(
         "int8",
-        description="Format of the file to which the limits of objective apply. The file is "
-        "measured once for each architecture.",
+        description="Format of the exported file to which the limits of objective apply. One file "
+        "is measured for each architecture: each combination of backbone, head and preparation of "
+        "the examples.",
     )
     keep: Annotated[int, Field(ge=1)] = Field(
-        1, description="Number of best trials whose model.keras stays on disk."
+        1, description="How many of the best trials keep their model.keras on disk."
     )
     space: dict[str, Values] = Field(
         default_factory=lambda: dict(DEFAULT_SPACE),
         validate_default=True,
-        description="The fields that the search changes, by name, as in fit.freeze. For each: a "
-        "list of values; or a range {min, max, scale}; or for fit.freeze the word blocks, which "
-        "means every block boundary. model stands for several of its fields at once, as in "
-        "[{backbone: MobileNet, weights: a.h5}, {backbone: MobileNetV2, weights: b.h5}].",
+        description="The fields that the search changes, by name, as in fit.freeze. For each "
+        "field: a list of values; or a range {min, max, scale}; or for fit.freeze the word blocks, "
+        "which means every block boundary. The name model takes a list of combinations of fields "
+        "of the section model, as in [{backbone: MobileNet, weights: a.h5}, {backbone: "
+        "MobileNetV2, weights: b.h5}].",
         json_schema_extra={
             "expected": "fields, as in fit.freeze, and for each a list of values, a range {min, "
             "max, scale}, or for fit.freeze 'blocks'"
@@ -115,7 +118,7 @@ class SearchConfig(Section):
     def _refuse_grid(cls, value: Any) -> Any:
         if value == "grid":
             raise ValueError(
-                "search.tuner: a grid could not be resumed "
+                "search.tuner: 'grid' is not available, because KerasTuner could not resume it "
                 "(https://github.com/keras-team/keras-tuner/issues/1055); expected 'bayesian', "
                 "'random' or 'hyperband'"
             )
@@ -133,7 +136,7 @@ class SearchConfig(Section):
 
     @property
     def goal(self) -> "Goal":
-        """The metric and the limits of `objective`."""
+        """The metric and the limits that `objective` states."""
         metric, subject, limits = self.objective.partition(" subject to ")
         limits_by_name = {}
         for part in limits.split(" and ") if subject else ():
@@ -155,9 +158,10 @@ class SearchConfig(Section):
 
 
 def _flat(space: dict[str, Any]) -> dict[str, Any]:
-    """Returns a space without nesting: `{fit.keep: [best]}` for `{fit: {keep: [best]}}`.
+    """Returns `search.space` without nesting: `{fit.keep: [best]}` for `{fit: {keep: [best]}}`.
 
-    `--set search.space.fit.keep=[best]` makes the nested form, which wins over the flat one.
+    `--set search.space.fit.keep=[best]` makes the nested form. If a field has an entry in both
+    forms, the nested entry is used.
     """
     nested = {
         name: entry
@@ -171,7 +175,11 @@ def _flat(space: dict[str, Any]) -> dict[str, Any]:
 
 
 def _values(name: str, value: Any) -> Any:
-    """Returns the checked values of one entry of `search.space`."""
+    """Returns one entry of `search.space` as a tuple, a `Range` or "blocks".
+
+    Raises:
+      ValueError: the entry is none of these, or is not a valid range.
+    """
     if isinstance(value, list | tuple):
         return tuple(value)
     if isinstance(value, dict):
@@ -194,7 +202,8 @@ class Goal:
 
     Attributes:
       metric: name of a metric of the task, on the validation set.
-      limits: largest `bytes` and `latency_ms` of the exported file, if there are limits.
+      limits: largest `bytes` and `latency_ms` of the exported file, by name; a name without a limit
+        is left out.
     """
 
     metric: str

@@ -66,13 +66,16 @@ Name = Annotated[Text, BeforeValidator(_class_name)]
 
 
 class Section(BaseModel):
-    """A section of a config: frozen, strict about types, without unknown fields."""
+    """A section of a config: immutable, strict about types, without unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 def expected(section: type[Section], name: str) -> str:
-    """Returns the phrase for error messages about a field, the entry `expected` of its schema."""
+    """Returns the phrase that an error message about a field puts after the word "expected".
+
+    The field must have the entry `expected` in its `json_schema_extra`.
+    """
     extra = section.model_fields[name].json_schema_extra
     assert isinstance(extra, dict)
     return str(extra["expected"])

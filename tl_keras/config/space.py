@@ -1,7 +1,11 @@
 """Checks `search.space`, and makes the config of a trial. Imports no Keras.
 
-A key of the space is a field, such as `fit.learning_rate` or `model.options.alpha`, or the section
-`model`, whose values are several fields at once, as in `{backbone: MobileNet, weights: a.h5}`.
+Each entry of `search.space` has the name of a field, such as `fit.learning_rate` or
+`model.options.alpha`, or the name `model`, whose values are several fields of the section `model`,
+as in `{backbone: MobileNet, weights: a.h5}`.
+
+An architecture is one combination of the values of all fields that decide the backbone, the head or
+how examples are prepared.
 """
 
 import copy
@@ -18,8 +22,8 @@ from tl_keras.config.search import Range
 from tl_keras.config.whole import RunConfig
 from tl_keras.modalities import MODALITIES, part
 
-# The fields that a search can change; a modality lists those of its section in its `config`. Fields
-# that decide the data, the splits or the measures are not among them: trials must be comparable.
+# The fields that a search can change; a modality lists the fields of its section in its `config`.
+# Fields that decide the data, the splits or the metrics are left out: trials must be comparable.
 SEARCHED = {
     "data": ("balance",),
     "model": ("backbone", "weights", "preprocessing", "dropout", "head_width"),
@@ -28,9 +32,9 @@ SEARCHED = {
         *("warmup", "keep", "patience", "label_smoothing", "clip_norm", "ema", "views"),
     ),
 }
-NOT_OF_ARCHITECTURE = ("model.dropout",)  # The only field of `model` that needs no other model.
+NOT_OF_ARCHITECTURE = ("model.dropout",)  # The only field of `model` that changes no architecture.
 FREEZE = "fit.freeze"
-REFUSED_BY_WEIGHTS = (FREEZE, "fit.keep")
+REFUSED_BY_WEIGHTS = (FREEZE, "fit.keep")  # With random weights, some of their values are refused.
 MOST = 200  # Largest number of architectures in a space; each of them is checked.
 
 
@@ -66,7 +70,7 @@ def check(config: RunConfig) -> None:
             "widths and image preparations; received more"
         )
     for architecture in combined:
-        for whole in _with_others(space, architecture):
+        for whole in _with_freeze_and_keep(space, architecture):
             try:
                 with_values(config, whole)
             except ValueError as error:
@@ -77,15 +81,30 @@ def check(config: RunConfig) -> None:
     _check_tuner(config)
 
 
-def _with_others(space: Mapping[str, Any], values: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
-    """Yields an architecture's values with each value of the fields that some weights rule out."""
+def _with_freeze_and_keep(
+    space: Mapping[str, Any], values: Mapping[str, Any]
+) -> Iterable[dict[str, Any]]:
+    """Yields an architecture's values together with each value of `fit.freeze` and `fit.keep`.
+
+    Whether these values are possible depends on the weights of the architecture.
+
+    Args:
+      space: `search.space`.
+      values: the values of one architecture by name of the field.
+    """
     named = {k: tuple(ends(k, space[k])) or (0.5,) for k in REFUSED_BY_WEIGHTS if k in space}
     for row in itertools.product(*named.values()):
         yield {**values, **dict(zip(named, row, strict=True))}
 
 
 def _check_options(space: Mapping[str, Any], names: Collection[str]) -> None:
-    """Raises ValueError if no backbone takes an option. Other backbones ignore it."""
+    """Raises ValueError if `search.space` has an option that none of its backbones takes.
+
+    One backbone that takes the option is enough; for all others, `with_values` removes it.
+
+    Args:
+      names: the names of all backbones.
+    """
     taken = {option for name in names for option in table.options_of(name)}
     for name in space:
         option = name.removeprefix("model.options.")
@@ -110,7 +129,7 @@ def _check_layers(config: RunConfig, models: Sequence[ModelConfig]) -> None:
 
 
 def _are_one_backbone(models: Sequence[ModelConfig]) -> bool:
-    """Returns whether all architectures have the same layers."""
+    """Returns whether all models have the same backbone with the same options."""
     return len({(model.backbone, *sorted(model.options.items())) for model in models}) == 1
 
 
@@ -119,8 +138,8 @@ def _check_tuner(config: RunConfig) -> None:
         return
     if "fit.epochs" in config.search.space:
         raise ValueError(
-            "search.space.fit.epochs: hyperband chooses the epochs of each trial itself; set "
-            "fit.epochs to the most that a trial may take"
+            "search.space.fit.epochs: hyperband chooses the epochs of each trial itself; remove "
+            "this entry and set fit.epochs to the largest number of epochs of a trial"
         )
     if config.fit.epochs == 0:
         raise ValueError("fit.epochs: expected at least 1 for hyperband, received 0")
@@ -138,7 +157,17 @@ def _check_name(name: str, config: RunConfig) -> None:
 
 
 def ends(name: str, values: Any) -> Iterable[Any]:
-    """Returns the values in an entry of `search.space`: the ends of a range, none for `blocks`."""
+    """Returns the values that an entry of `search.space` names.
+
+    These are all values of a list, the two ends of a range, or none for `blocks`.
+
+    Args:
+      name: the name of the entry.
+      values: the list, the range or `blocks`.
+
+    Raises:
+      ValueError: the list is empty, or the entry is `blocks` but not of `fit.freeze`.
+    """
     if values == "blocks":
         if name != "fit.freeze":
             raise ValueError(f"search.space.{name}: 'blocks' is only possible for fit.freeze")
@@ -156,7 +185,14 @@ def _refused(name: str, value: Any, error: ValueError) -> ValueError:
 
 
 def of_architecture(name: str) -> bool:
-    """Returns whether another value of a field needs another backbone, features or head."""
+    """Returns whether a field decides the architecture of a trial.
+
+    A trial with another value of such a field needs another backbone, other features or another
+    head.
+
+    Args:
+      name: the name of the field, or `model`.
+    """
     section, _, field = name.partition(".")
     if section in MODALITIES:
         return field in part(section, "config").PREPARATION
@@ -170,7 +206,10 @@ def prepares_alike(one: RunConfig, other: RunConfig) -> bool:
 
 
 def depths(config: RunConfig) -> tuple[float | str, ...]:
-    """Returns the freeze depths that a config lists, or () for ranges and several backbones."""
+    """Returns the freeze depths that a config names: those of the search, else `fit.freeze`.
+
+    Returns () if the depths of the search are a range or `blocks`, or if it has several backbones.
+    """
     search, fit = config.search, config.fit
     named: Any = (fit.freeze,)
     if search.wanted:
@@ -184,9 +223,10 @@ def _of_architecture(space: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def architectures(config: RunConfig) -> list[dict[str, Any]]:
-    """Returns all combinations of the values of an architecture's fields; of a range, the ends.
+    """Returns the values of each architecture in `search.space`, by name of the field.
 
-    The list ends after `MOST + 1` combinations.
+    These are all combinations of the values of the fields that decide the architecture; a range
+    counts as its two ends. The list ends after `MOST + 1` combinations.
     """
     named = {name: ends(name, v) for name, v in _of_architecture(config.search.space).items()}
     combined = itertools.product(*named.values())
@@ -194,21 +234,21 @@ def architectures(config: RunConfig) -> list[dict[str, Any]]:
 
 
 def first_trials(config: RunConfig) -> list[RunConfig]:
-    """Returns the config of one trial for each architecture; without a search only the config."""
+    """Returns the config of one trial for each architecture; without a search, `[config]`."""
     if not config.search.wanted:
         return [config]
     return [with_values(config, values) for values in architectures(config)]
 
 
 def with_values(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
-    """Returns the config of a trial: the config with other values and without a search.
+    """Returns the config of a trial: the config with the trial's values, and without a search.
 
-    If the space has several backbones, options that the trial's backbone does not take are left
-    out.
+    If `search.space` has several backbones, options that the trial's backbone does not take are
+    left out.
 
     Args:
       config: the config of the search.
-      values: by name of a field, or `model` with several fields.
+      values: the trial's values by name of the field; the name `model` has a dict of fields.
 
     Raises:
       ValueError: a section rejects a value.
@@ -239,7 +279,10 @@ def with_values(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
 
 
 def takes_whole_numbers(config: RunConfig, name: str, values: Range) -> bool:
-    """Returns whether a range has only whole numbers: both ends are whole, and so is the field."""
+    """Returns whether only whole numbers of a range are possible values of a field.
+
+    This is so if both ends are whole numbers and the field does not accept others.
+    """
     if not isinstance(values.min, int) or not isinstance(values.max, int):
         return False
     try:

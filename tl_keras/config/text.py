@@ -20,15 +20,16 @@ from tl_keras.modalities import MODALITIES
 
 
 def load(file: str | Path | None, overrides: Sequence[str] = ()) -> RunConfig:
-    """Returns a checked config from a YAML file and then `section.field=value` overrides.
+    """Returns a checked config: a YAML file whose fields are replaced by overrides.
 
     Args:
-      file: the YAML file; None for none.
-      overrides: as in `fit.epochs=5`; the value is YAML.
+      file: the YAML file; None: all fields have their defaults, except those of `overrides`.
+      overrides: each is `section.field=value`, as in `fit.epochs=5`; the value is YAML.
 
     Raises:
-      ValueError: the file cannot be read, or a field is unknown or has a wrong value. The message
-        has for each such field the rule, the value received and the nearest valid choice.
+      ValueError: the file cannot be read, or a field is unknown or has a wrong value. For each such
+        field, the message has the values that are allowed, the value received and the nearest valid
+        choice.
     """
     tree = _read(Path(file).expanduser()) if file else {}
     for override in overrides:
@@ -54,7 +55,7 @@ def from_tree(tree: Mapping[str, Any]) -> RunConfig:
 
 
 def _refuse_other_modalities(config: RunConfig) -> None:
-    """Raises ValueError if a config has fields for a modality that its examples do not have."""
+    """Raises ValueError if a config sets fields of a modality other than that of its examples."""
     for name in MODALITIES:
         changed = getattr(config, name).model_fields_set
         if name != config.modality and changed:
@@ -87,7 +88,7 @@ def from_any(config: Any) -> RunConfig:
 
 
 def _of_plain_values(value: Any) -> Any:
-    """Returns nested values, with NumPy's numbers and arrays as Python's numbers and lists."""
+    """Returns nested values, with NumPy's numbers and arrays converted to Python's."""
     if isinstance(value, Mapping):
         return {_of_plain_values(key): _of_plain_values(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -97,14 +98,20 @@ def _of_plain_values(value: Any) -> Any:
 
 
 def of_quickstart(overrides: Sequence[str] = ()) -> RunConfig:
-    """Returns the config of `quickstart`. Raises ValueError as `load` does."""
+    """Returns the config of the command `quickstart`, with overrides as in `load`.
+
+    Raises ValueError as `load` does.
+    """
     file = importlib.resources.files("tl_keras.embedded") / "quickstart.yaml"
     with importlib.resources.as_file(file) as path:
         return load(path, overrides)
 
 
 def with_trials(config: RunConfig) -> RunConfig:
-    """Returns the config with `TRIALS` trials of a search. Raises ValueError as `load` does."""
+    """Returns a copy of a config whose `search.trials` is `TRIALS`, the default number.
+
+    Raises ValueError as `load` does.
+    """
     return from_tree({**to_tree(config), "search": {**to_tree(config)["search"], "trials": TRIALS}})
 
 
@@ -148,8 +155,8 @@ def _parse(text: str, where: str, default: Any) -> Any:
     """Returns the value of YAML text, or the default if the text is empty.
 
     Args:
-      where: what is parsed, for the message.
-      default: if it is a dict, the text must be a mapping.
+      where: the file or flag that the text comes from, for the message.
+      default: the value for an empty text; if it is a dict, the text must be a mapping.
 
     Raises:
       ValueError: the text is not valid YAML, or not a mapping.
@@ -179,7 +186,7 @@ def as_yaml(name: str) -> str:
 
 
 def _override(tree: dict[str, Any], override: str) -> None:
-    """Sets the field of one `section.field=value` in nested dicts; the value is YAML."""
+    """Sets a field in the nested dicts of a config, given as `section.field=value` with YAML."""
     name, equals, text = override.partition("=")
     *sections, field = name.strip().split(".")
     if not equals or not all([*sections, field]):

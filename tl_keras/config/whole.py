@@ -1,7 +1,7 @@
 """`RunConfig`: all sections of a config, and the checks of one section against another.
 
 A field is defined once, in the section named after the module that reads it. Sections are
-frozen and forbid unknown fields. A config file contains only what differs from the defaults.
+immutable and forbid unknown fields. A config file contains only what differs from the defaults.
 Importing this module imports no Keras.
 """
 
@@ -31,7 +31,7 @@ from tl_keras.modalities import DEFAULT, MODALITIES, nouns, part
 class _Data(Section):
     task: Text = Field(
         tasks.DEFAULT,
-        description="What the model answers. classification: one of several classes.",
+        description="What the model predicts. classification: one of several classes.",
     )
     # Checked even if the config does not contain it: most sources need a path.
     data: DataConfig = Field(default_factory=dict, validate_default=True)
@@ -143,14 +143,14 @@ class RunConfig(_Examples):
 
     @property
     def modality(self) -> str:
-        """The modality of the examples, from `data.modality` or else from the source."""
+        """The modality of the examples, such as `image`: `data.modality`, or that of the source."""
         if self.data.modality != "auto":
             return str(self.data.modality)
         return DRAWN.get(self.data.source, DEFAULT)
 
     @property
     def nouns(self) -> tuple[str, str]:
-        """The words for one example and for several, as in `("image", "images")`."""
+        """The singular and plural noun for an example, as in `("image", "images")`."""
         return nouns(self.modality)
 
     @property
@@ -159,6 +159,6 @@ class RunConfig(_Examples):
         return getattr(self, self.modality)
 
     def with_settings(self, **changed: Any) -> "RunConfig":
-        """Returns a copy of the config with other values in the section of its modality."""
+        """Returns a copy of the config with changed fields in the section of its modality."""
         settings = self.settings.model_copy(update=changed)
         return self.model_copy(update={self.modality: settings})
