@@ -145,7 +145,7 @@ def _parallel(values: Flags, _: list[str]) -> int:
     workdir = _workdir(values, values.config or values.data)
     if values.segment is None:
         return _train("parallel", config, workdir)
-    student = segments.waiting(config, workdir, values.segment)
+    student = segments.prepared_student(config, workdir, values.segment)
     if student.result is None:
         launch.launch_job(student.workdir, _started, student.config)
     print(f"segment finished: {student.workdir}")

@@ -120,12 +120,12 @@ def test_labels_are_read_as_they_were_written(tmp_path):
     ]
     labelling.write(tmp_path / "labels.csv", own, labels, CLASSES)
     assert labelling.read(tmp_path / "labels.csv", own, CLASSES) == labels
-    with pytest.raises(ValueError, match=r"data.unlabelled: the examples differ from those"):
+    with pytest.raises(ValueError, match=r"data.unlabelled: the examples have changed since"):
         labelling.read(tmp_path / "labels.csv", own[:2], CLASSES)
 
 
 def test_own_labels_are_those_of_the_class_folders():
     labels = labelling.own_labels(examples(4, label=2), config())
     assert {(own.label, own.kept, own.confidence) for own in labels} == {(2, True, 1.0)}
-    with pytest.raises(ValueError, match=r"parallel.labels: own needs .* named after a class"):
+    with pytest.raises(ValueError, match=r"parallel.labels: own takes .* named after a class"):
         labelling.own_labels(examples(2), config())

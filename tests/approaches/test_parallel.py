@@ -353,16 +353,16 @@ def test_bad_configs_are_refused(wanted, tmp_path, sections, message):
 def test_segment_needs_a_run_that_is_waiting(wanted, taught, tmp_path):
     config = configs.from_tree(wanted)
     with pytest.raises(ValueError, match="is not a run folder"):
-        segments.waiting(config, tmp_path / "none", 0)
+        segments.prepared_student(config, tmp_path / "none", 0)
     with pytest.raises(ValueError, match="--segment: expected a segment from 0 to 1; received 2"):
-        segments.waiting(config, taught.workdir, 2)
+        segments.prepared_student(config, taught.workdir, 2)
     other = configs.from_tree(changed(wanted, fit={"epochs": 5}))
     with pytest.raises(ValueError, match="fit.epochs: 2 in the workdir, 5 now"):
-        segments.waiting(other, taught.workdir, 0)
+        segments.prepared_student(other, taught.workdir, 0)
     marks.put(tmp_path / "early", "run")
     (tmp_path / "early" / "config.yaml").write_text(configs.to_yaml(config))
-    with pytest.raises(ValueError, match="has no labels of the teacher yet"):
-        segments.waiting(config, tmp_path / "early", 0)
+    with pytest.raises(ValueError, match="has no labels by the teacher model yet"):
+        segments.prepared_student(config, tmp_path / "early", 0)
 
 
 def test_segment_that_is_done_is_left_alone(taught):

@@ -1,7 +1,8 @@
-"""parallel: a teacher that is trained on few labelled examples labels many others for students.
+"""parallel: a teacher model, trained on few labelled examples, labels many for student models.
 
-Each student trains on a segment of these labels. The students are merged, and the merged model may
-teach the next round. No decision depends on the test split.
+Each student model trains on one segment (part) of the examples that the teacher labelled. The
+students are merged into one model, which may be the teacher of the next round. No decision depends
+on the test split.
 """
 
 import shutil
@@ -79,17 +80,19 @@ def _check(config: RunConfig) -> None:
         )
     if config.data.unlabelled is None:
         raise ValueError(
-            f"data.unlabelled: expected a folder of {config.nouns[1]} without labels, or rest for "
-            f"the {config.nouns[1]} that data.examples_per_class leaves out; received none"
+            f"data.unlabelled: expected a folder of {config.nouns[1]} without labels, or the word "
+            f"rest for the {config.nouns[1]} that data.examples_per_class leaves out; received none"
         )
     if not config.model.is_pretrained:
         raise ValueError(
-            "model.weights: the students of parallel need pretrained weights; received none"
+            "model.weights: parallel needs pretrained weights, from which each student model "
+            "starts; expected imagenet, glyphs, a weights file or the folder of an earlier run; "
+            "received none"
         )
     if config.search.wanted:
         raise ValueError(
             "search: parallel does not search; remove search.trials and search.minutes, run "
-            "tl-keras search before, and write the values of its best trial into the config"
+            "tl-keras search first, and write the values of its best trial into the config"
         )
 
 
@@ -120,7 +123,9 @@ def _teach(run: Run, data: Data, backbone: keras.Model, examples: Sequence[Examp
         teacher, name = merge_round(run, folder, data, teacher, held_out)
         if name == TEACHER:
             logging.info(
-                "%s: no student is better than the teacher, so the teacher is kept", folder.name
+                "%s: no merged or single student model is better than the teacher model, so the "
+                "teacher is kept",
+                folder.name,
             )
             break
         held_out = None
@@ -130,13 +135,16 @@ def _teach(run: Run, data: Data, backbone: keras.Model, examples: Sequence[Examp
 
 
 def _held_out(run: Run, data: Data) -> np.ndarray:
-    """Returns the first teacher's answers to val, each from the fold that held the example out."""
-    answers = folds.held_out(_teacher_run(run, data))
-    return np.stack([answers[example.file] for example in data.dataset.splits["val"]])
+    """Returns the first teacher's predictions for the validation split, `(val, classes)`.
+
+    The prediction for an example is made by the model of the fold that held the example out.
+    """
+    predictions = folds.held_out(_teacher_run(run, data))
+    return np.stack([predictions[example.file] for example in data.dataset.splits["val"]])
 
 
 def _counts(data: Data, *labels: np.ndarray) -> np.ndarray:
-    """Returns how many of the labels each class has, `(classes,)`."""
+    """Returns the number of labels of each class, `(classes,)`."""
     counts = tasks.of(data.dataset.task, "labels").counts
     return counts(np.concatenate(labels), data.dataset.classes)
 
@@ -144,8 +152,8 @@ def _counts(data: Data, *labels: np.ndarray) -> np.ndarray:
 def _teacher(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
     """Returns the first teacher, cross-validated on all labelled examples.
 
-    The held-out examples of all folds show how sure its answers are. A validation split of a few
-    dozen examples would be too small for that.
+    The held-out examples of all folds calibrate the teacher's probabilities. A validation split of
+    a few dozen examples would be too small for that.
     """
     teacher = _teacher_run(run, data)
     file = teacher.workdir / "model.keras"
@@ -167,7 +175,10 @@ def _teacher(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
 
 
 def _teacher_run(run: Run, data: Data) -> Run:
-    """Returns the run of the first teacher, with no more folds than the smallest class allows."""
+    """Returns the run of the first teacher, with at most as many folds as any class has examples.
+
+    Copies of an example, and examples of a group, count as one.
+    """
     config = run.config
     units = {(e.label, e.unit) for split in ("train", "val") for e in data.dataset.splits[split]}
     smallest = min(Counter(label for label, _ in units).values())
@@ -204,17 +215,20 @@ def _labels(
         write_json(folder / "labels.json", to_json(record_of_labels))
         labelling.write(file, examples, labels, classes)  # Last: labels.csv marks the step as done.
     kept = sum(label.kept for label in labels)
-    logging.info("%s: students train on the %d surest of %d labels", folder.name, kept, len(labels))
+    logging.info(
+        "%s: student models train on %d of %d labels, the most confident ones",
+        *(folder.name, kept, len(labels)),
+    )
     return labels
 
 
 def _by_class(
     examples: Sequence[Example], labels: Sequence[Label], data: Data
 ) -> dict[str, LabelCounts]:
-    """Returns for each class how many labels the teacher gave and how many are kept.
+    """Returns for each class how many labels the teacher gave, and on how many students train.
 
     If true labels are known, the counts also say how many of the kept labels are right. These
-    figures are only reported, and no decision depends on them.
+    counts are only reported; no decision depends on them.
     """
     counts = {}
     for k, name in enumerate(data.dataset.classes):
@@ -227,23 +241,28 @@ def _by_class(
 
 
 def _rounds(run: Run) -> list[Round]:
-    """Returns `rounds` of `result.json`."""
+    """Builds the field `rounds` of `result.json`: the content of each round's `round.json`."""
     files = [run.workdir / f"round_{i}" / "round.json" for i in range(run.config.parallel.rounds)]
     return [Round.model_validate(read_json(file)) for file in files if file.is_file()]
 
 
 def _against_teacher(run: Run, data: Data, probabilities: Answers) -> Teacher:
-    """Returns `teacher` of `result.json`: scores of the first teacher and of the final model."""
+    """Builds the field `teacher` of `result.json`: the first teacher against the final model.
+
+    The field has the scores of the first teacher, and counts the examples that only the final model
+    or only the teacher predicts correctly. The examples are those of test, or else of validation.
+    """
     teacher = models.load(run.workdir / "teacher" / "model.keras")
     last = list(probabilities)[-1]
     if last == "val":
-        answers = _held_out(run, data)
+        of_teacher = _held_out(run, data)
     else:
-        answers = evaluation.predict(run, teacher, data, (last,))[last]
+        of_teacher = evaluation.predict(run, teacher, data, (last,))[last]
     labels = data.inputs[last].labels
     metrics = tasks.of(run.config.task, "metrics")
-    of_teacher, of_model = (metrics.scores(of, labels) for of in (answers, probabilities[last]))
-    measured = metrics.measure(answers, labels, data.dataset.classes)
+    measured = metrics.measure(of_teacher, labels, data.dataset.classes)
     scores = {name: measured[name] for name in metrics.IN_SHORT}
-    paired = tasks.of(run.config.task, "choice").paired(of_model, of_teacher)
+    paired = tasks.of(run.config.task, "choice").paired(
+        metrics.scores(probabilities[last], labels), metrics.scores(of_teacher, labels)
+    )
     return Teacher(split=last, **scores, **paired)

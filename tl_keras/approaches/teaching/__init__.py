@@ -1,1 +1,1 @@
-"""The steps of parallel: labels of the teacher, students, and the merge of the students."""
+"""The steps of the command parallel: a teacher labels, students train, students are merged."""

@@ -1,4 +1,4 @@
-"""Labels examples with a teacher, and assigns them to the segments of students."""
+"""Labels examples with a teacher model, and assigns each to the segment of a student model."""
 
 import csv
 import hashlib
@@ -25,10 +25,11 @@ class Label:
     Attributes:
       label: an index into the classes.
       confidence: the calibrated probability of the label, 0..1.
-      kept: whether students train on the label; only the most confident labels of each class are
-        kept.
-      segment: the segment of the example, which decides its student.
-      part: whether the student uses it as `train` or `val`.
+      kept: whether a student trains on the example; only the examples with the most confident
+        labels of each class are kept.
+      segment: the number of the segment (part of the data) that the example is in. Each segment has
+        its own student.
+      part: the split in which the student uses the example, `train` or `val`.
     """
 
     label: int
@@ -41,14 +42,15 @@ class Label:
 def label(
     examples: Sequence[Example], probabilities: np.ndarray, prior: np.ndarray, config: RunConfig
 ) -> tuple[list[Label], dict[str, Any]]:
-    """Returns a label for each example, and the class frequencies and thresholds behind them.
+    """Returns a label for each example, and a dict with the estimates that the labels depend on.
 
     Labelled examples are often balanced over the classes, while unlabelled ones are not. So the
     probabilities are corrected by the class frequencies of the unlabelled examples, which are
-    estimated from the probabilities.
+    estimated from the probabilities. The dict has these `frequencies`, and for each class the
+    lowest confidence of a kept label, in `thresholds`.
 
     Args:
-      probabilities: `(examples, classes)`, of the teacher.
+      probabilities: the teacher's probabilities, `(examples, classes)`.
       prior: `(classes,)`, the class frequencies of the examples that the teacher was trained on.
     """
     labels_of = tasks.of(config.task, "labels")
@@ -71,7 +73,7 @@ def label(
 
 
 def own_labels(examples: Sequence[Example], config: RunConfig) -> list[Label]:
-    """Returns the labels of the class folders that the examples lie in.
+    """Returns a label for each example, which is the class folder that the example lies in.
 
     Raises:
       ValueError: an example lies in no class folder.
@@ -79,15 +81,19 @@ def own_labels(examples: Sequence[Example], config: RunConfig) -> list[Label]:
     for example in examples:
         if example.label == UNKNOWN:
             raise ValueError(
-                f"parallel.labels: own needs {example.file!r} to lie in a folder that is named "
-                "after a class; move the file there, or use teacher"
+                f"parallel.labels: own takes labels from class folders, but {example.file!r} does "
+                "not lie in a folder that is named after a class; move the file into such a "
+                "folder, or set parallel.labels=teacher"
             )
     places = segments(examples, config)
     return [Label(e.label, 1.0, True, *place) for e, place in zip(examples, places, strict=True)]
 
 
 def segments(examples: Sequence[Example], config: RunConfig) -> list[tuple[int, str]]:
-    """Returns segment and part of each example, by a hash of its content; equal in all rounds."""
+    """Returns the segment and the part (`train` or `val`) of each example.
+
+    Both follow from a hash of the example's content, so that they are the same in all rounds.
+    """
     count = config.parallel.segments
     ranks = [hashlib.sha256(f"{config.data.split_seed} {e.digest}".encode()) for e in examples]
     order = sorted(range(len(examples)), key=lambda i: ranks[i].hexdigest())
@@ -103,7 +109,7 @@ def segments(examples: Sequence[Example], config: RunConfig) -> list[tuple[int, 
 def write(
     file: Path, examples: Sequence[Example], labels: Sequence[Label], classes: Sequence[str]
 ) -> None:
-    """Writes `labels.csv`."""
+    """Writes `labels.csv`, with the columns `COLUMNS` and a row for each example."""
     rows = [
         [e.file, classes[label.label], f"{label.confidence:.6f}", str(int(label.kept))]
         + [str(label.segment), label.part]
@@ -116,14 +122,14 @@ def read(file: Path, examples: Sequence[Example], classes: Sequence[str]) -> lis
     """Returns the labels in `labels.csv`, in the order of `examples`.
 
     Raises:
-      ValueError: the file lists other examples than `examples`.
+      ValueError: the examples that the file lists are not `examples`.
     """
     with file.open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     if [row["file"] for row in rows] != [example.file for example in examples]:
         raise ValueError(
-            f"data.unlabelled: the examples differ from those in {str(file)!r}; restore the "
-            "examples, or choose another --workdir"
+            f"data.unlabelled: the examples have changed since {str(file)!r} listed their labels; "
+            "restore the examples, or choose another --workdir"
         )
     return [
         Label(

@@ -1,4 +1,4 @@
-"""Merges the students of a round into the model that is best on labelled validation examples."""
+"""Merges the student models of a round, and keeps the candidate that is best on validation."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,13 +28,14 @@ TEACHER = "teacher"  # The choice of a round in which no student is better.
 def merge_round(
     run: Run, folder: Path, data: Data, teacher: keras.Model, held_out: np.ndarray | None
 ) -> tuple[keras.Model, str]:
-    """Returns the model of a round and the name of the choice, such as `average` or `teacher`.
+    """Returns the model of a round, and which candidate the model is: `average`, `teacher`, ...
 
     Args:
       folder: the folder of the round, with its students.
-      data: data whose val split is labelled.
-      held_out: `(val, classes)` probabilities from the teacher's folds that had not seen the
-        example, if the teacher was trained on validation; else None.
+      data: data whose validation split has labels by people.
+      held_out: the teacher's probabilities for the validation split, `(val, classes)`, if the
+        teacher was trained on this split, too; each row is from the model of the fold that held the
+        example out. None for other teachers.
     """
     file = folder / "model.keras"
     if not file.exists():
@@ -53,7 +54,7 @@ def _merge(
     teacher: keras.Model,
     held_out: np.ndarray | None,
 ) -> None:
-    """Writes `round.json` and, last, `model.keras` of a round."""
+    """Merges the students of a round; writes `round.json` and, last, `model.keras` of the round."""
     count = config.parallel.segments
     members = [models.load(folder / f"segment_{i}" / "model.keras") for i in range(count)]
     answers = {f"segment_{i}": _answers(member, data) for i, member in enumerate(members)}
@@ -82,14 +83,16 @@ def _answers(model: keras.Model, data: Data) -> np.ndarray:
 
 
 def choose(config: RunConfig, answers: Mapping[str, np.ndarray], data: Data) -> str:
-    """Returns the name of the candidate that is best on the labelled validation examples.
+    """Returns the name of the candidate that is best on the validation examples.
 
-    If no candidate is clearly better, the average is chosen, which is as small as one student. The
-    teacher is chosen only if it is right significantly more often. If the mean loss decided, one
-    confident mistake in six examples would be enough to keep any teacher.
+    The candidates are the single students, the `average` of their weights, their `ensemble`, and
+    the teacher. If no candidate is clearly better, the average is chosen, since it is as small as
+    one student. The teacher is chosen only if it is right significantly more often. If the mean
+    loss decided this, one confident mistake of the students in six examples would be enough to
+    choose even a bad teacher. A `parallel.merge` other than `auto` names the choice instead.
 
     Args:
-      answers: `(val, classes)` probabilities of each candidate.
+      answers: `(val, classes)` probabilities of each candidate, by name.
     """
     labels = data.inputs["val"].labels
     of_each = tasks.of(config.task, "losses").of_each
@@ -110,7 +113,7 @@ def choose(config: RunConfig, answers: Mapping[str, np.ndarray], data: Data) -> 
 def _write_round(
     folder: Path, chosen: str, model: keras.Model, answers: Mapping[str, np.ndarray], data: Data
 ) -> None:
-    """Writes `round.json`, the entry of a round in `rounds` of `result.json`."""
+    """Writes `round.json`, which becomes an entry of the field `rounds` of `result.json`."""
     labels, names = data.inputs["val"].labels, data.dataset.classes
     task = data.dataset.task
     metrics = tasks.of(task, "metrics")

@@ -1,4 +1,4 @@
-"""Finds the folder and config of each student of a round, also for `parallel --segment`.
+"""Finds the folder and config of each student model of a round, also for `parallel --segment`.
 
 Does not import TensorFlow, so that a mistake in `--segment` is reported at once.
 """
@@ -17,10 +17,10 @@ KIND = "segment"
 
 
 def student_of(config: RunConfig, folder: Path, segment: int) -> Run:
-    """Returns the student of a segment.
+    """Returns the run (folder and config) in which the student of a segment trains.
 
     Args:
-      config: the config of the whole run.
+      config: the config of the whole run of parallel.
       folder: the folder of the round.
     """
     # A student chooses by few human labels, so views of validation are not computed.
@@ -29,11 +29,12 @@ def student_of(config: RunConfig, folder: Path, segment: int) -> Run:
     return Run(folder / f"segment_{segment}", config.model_copy(update={"fit": fit}), KIND)
 
 
-def waiting(config: RunConfig, workdir: str | Path, segment: int) -> Run:
-    """Returns the student of a segment in the latest round, prepared or finished.
+def prepared_student(config: RunConfig, workdir: str | Path, segment: int) -> Run:
+    """Returns the run of a segment's student in the latest round, ready to train or finished.
 
     Args:
-      config: the config on this machine, which may have its cache elsewhere.
+      config: the config on this machine, whose cache folder may differ from that of the whole run.
+      workdir: the folder of the whole run of parallel.
 
     Raises:
       ValueError: the round or segment does not exist, or the folder belongs to another config.
@@ -51,8 +52,8 @@ def waiting(config: RunConfig, workdir: str | Path, segment: int) -> Run:
     student = student_of(config, rounds[-1].parent, segment) if rounds else None
     if student is None or not (job.needs(student) or student.result):
         raise ValueError(
-            f"--segment: {str(whole.workdir)!r} has no labels of the teacher yet; first start the "
-            "command without --segment"
+            f"--segment: {str(whole.workdir)!r} has no labels by the teacher model yet; first "
+            "start the same command without --segment"
         )
     return student
 

@@ -1,4 +1,7 @@
-"""Trains a student of parallel as a job: one segment, in its own process, on any machine."""
+"""Trains one student model of the command parallel as a job, in a process of its own.
+
+The student trains on one segment (part) of the data. The process may run on another machine.
+"""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -25,7 +28,7 @@ from tl_keras.training.starting_head import head_of_strength
 
 
 def run_job(student: Run) -> None:
-    """Trains a prepared student, and writes `model.keras` and `result.json`.
+    """Trains a student whose folder is prepared, and writes `model.keras` and `result.json` there.
 
     Raises:
       ValueError: the examples or the weights have changed since the student was prepared.
@@ -65,14 +68,15 @@ def _choose(
     labelled: int,
     candidates: Mapping[str, Candidate],
 ) -> str:
-    """Returns `finetuned`, or `mix` if that is clearly better on the human labels.
+    """Returns the candidate that a student keeps: `finetuned`, or `mix` if it is clearly better.
 
-    Teacher-labelled validation examples favour the candidate that copies the teacher, so only
-    human labels count. With all labels, the head alone was chosen, which was up to 10 points worse
-    on development splits of photographs.
+    `mix` is the mean of the initial and the fine-tuned weights. Without fine-tuning, the candidate
+    is `head`. Teacher-labelled validation examples favour the candidate that copies the teacher, so
+    only human labels count. When the labels of the teacher counted too, the head-only model was
+    chosen, and was up to 10 points worse on development splits of photographs.
 
     Args:
-      choose: the function of the task that chooses by losses.
+      choose: the function of the task that chooses a candidate by its losses.
       labelled: how many validation examples have human labels; they come first.
     """
     tuned = [name for name in ("finetuned", "mix") if name in candidates]
@@ -82,7 +86,7 @@ def _choose(
 
 
 def _finish(student: Run, dataset: Dataset, probabilities: np.ndarray, labelled: int) -> None:
-    """Writes the result of a student: scores on human labels and on the teacher's labels."""
+    """Writes `result.json` of a student: scores on human labels and on the teacher's labels."""
     labels = dataset.labels("val")
     parts = {"labelled": slice(labelled), "taught": slice(labelled, None)}
     measure = tasks.of(dataset.task, "metrics").measure
@@ -94,4 +98,6 @@ def _finish(student: Run, dataset: Dataset, probabilities: np.ndarray, labelled:
     counts = Counts(**{name: len(dataset.splits[name]) for name in HEAD_SPLITS})
     student.finish(student.outcome(data=counts, **measured))
     scores, main = measured["labelled"], tasks.of(dataset.task, "names").MAIN
-    logging.info("validation %s %.3f on %d labelled examples", main, scores[main], scores.n)
+    logging.info(
+        "validation %s %.3f on %d examples with human labels", main, scores[main], scores.n
+    )

@@ -1,4 +1,4 @@
-"""Prepares and trains the students of a round."""
+"""Prepares and trains the student models of a round of the command parallel."""
 
 import functools
 import shutil
@@ -27,12 +27,12 @@ def prepare(
     examples: Sequence[Example],
     labels: Sequence[Label],
 ) -> None:
-    """Prepares the folders of the students of a round that are not prepared yet.
+    """Prepares a folder for each student of a round, unless the folder is prepared already.
 
     Args:
-      dataset: the labelled examples.
+      dataset: the examples that people labelled.
       examples: the examples that the teacher labelled.
-      labels: the labels of `examples`.
+      labels: the teacher's labels of `examples`, in the same order.
     """
     teacher = read_result(run.workdir / "teacher", run.config.task)
     for segment in range(run.config.parallel.segments):
@@ -54,7 +54,9 @@ def prepare(
 
 
 def train_students(run: Run, folder: Path, number: int) -> None:
-    """Trains all students of a round that are not trained yet, `parallel.workers` at a time.
+    """Trains the students of a round that are not trained yet, `parallel.workers` at a time.
+
+    With 0 workers, waits until other processes have trained them.
 
     Raises:
       ValueError: a student failed in all attempts, for a reason that the user can correct.
@@ -71,17 +73,17 @@ def train_students(run: Run, folder: Path, number: int) -> None:
     workers = min(section.segments, CORES) if section.workers == "auto" else section.workers
     if not workers:
         logging.info(
-            "%s: waiting for segments %s; start the same command with --segment=i for each of "
-            "them, on any machine that can access %r",
+            "%s: waiting for the students of segments %s; for each of them, start the same command "
+            "with --segment=NUMBER, on any machine that can access %r",
             *(folder.name, ", ".join(str(i) for i, _ in missing), str(run.workdir)),
         )
         with run.timed("students"):
             local.wait(child.folder for _, child in missing)
         return
-    tell = functools.partial(_tell, run.config.task)
+    log_score = functools.partial(_log_score, run.config.task)
     with run.timed("students"):
         failed = local.run_children(
-            [child for _, child in missing], workers, CORES, section.retries, tell
+            [child for _, child in missing], workers, CORES, section.retries, log_score
         )
     if failed:
         _give_up(failed, number)
@@ -99,12 +101,12 @@ def _child(run: Run, folder: Path, number: int, segment: int) -> Child:
     )
 
 
-def _tell(task: str, student: Child) -> None:
-    """Logs the main validation score of a student."""
+def _log_score(task: str, student: Child) -> None:
+    """Logs the main validation score of a student on the examples with human labels."""
     main = tasks.of(task, "names").MAIN
     result = read_result(student.folder, task)
     logging.info(
-        "%s: validation %s %.3f on %d labelled examples, kept: %s, %.0f s",
+        "%s: validation %s %.3f on %d examples with human labels, candidate kept: %s, %.0f s",
         *(student.name, main, result.labelled[main], result.labelled.n),
         *(result.model.kept, result.seconds["total"]),
     )
@@ -124,5 +126,5 @@ def _give_up(failed: list[Failure], number: int) -> None:
 
 
 def result_of(folder: Path, segment: int, task: str) -> Result:
-    """Returns the result of a student of a round."""
+    """Reads and returns the result of the student of a segment in a round."""
     return read_result(folder / f"segment_{segment}", task)
