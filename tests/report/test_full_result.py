@@ -120,7 +120,7 @@ PAGES = {
             "not stored – – another",
         ],
         "Model": [
-            *("MobileNetV2", "imagenet", "2,260,546", "up to block_12 (share 0.75", "mean of the"),
+            *("MobileNetV2", "imagenet", "2,260,546", "up to block_12 (0.75 of", "mean of the"),
             *(
                 "for want of room",
                 "5a1d",
@@ -211,7 +211,7 @@ def test_a_full_result_has_a_card_and_a_page_beside_others(full, shown):
     run = read(full)
     text = card.render(run)
     for words in [
-        "- freeze: up to block_12 (share 0.75, rounded to whole blocks)",
+        "- freeze: up to block_12 (0.75 of the blocks, rounded to whole blocks)",
         "- search: 3 trials in 1 min 0 s",
         "| test | 153 | Log loss | 0.218 | – |",
         "| int8 | export/model_int8.tflite | 0.7 MB | 92.8% | 87.4 to 95.9 | 151 | 5.43 | ok |",

@@ -23,7 +23,7 @@ def test_model_and_its_candidates_are_described(workdir):
     candidates = {"head": candidate(log_loss=0.48289), "mix": candidate(log_loss=0.15)}
     rewrite(workdir, model=ModelRecord(candidates=candidates, **values))
     text = provenance.model(read(workdir))
-    assert "<dd>up to block_8 (share 0.5, rounded to whole blocks)</dd>" in text
+    assert "<dd>up to block_8 (0.5 of the blocks, rounded to whole blocks)</dd>" in text
     assert "block_8_add" not in text
     assert "<dd>the mean of the weights before and after fine-tuning</dd>" in text
     assert "<td>mix (kept)</td>" in text and ">0.150<" in text and ">0.483<" in text
@@ -35,8 +35,8 @@ def test_model_and_its_candidates_are_described(workdir):
         (("head",), "all layers of the backbone"),
         (
             ("head", "finetuned"),
-            "all layers of the backbone; fine-tuning, which was not kept, froze up to block_8 "
-            "(share 0.5, rounded to whole blocks)",
+            "all layers of the backbone; fine-tuning froze up to block_8 (0.5 of the blocks, "
+            "rounded to whole blocks), but its weights were not kept",
         ),
     ],
 )
@@ -60,7 +60,7 @@ def test_examples_of_each_class_are_counted_by_split(workdir):
     answers = {"train": {name: 50 - i for i, name in enumerate(names)}}
     change(workdir, "data.json", classes=names, answers=answers)
     text = provenance.data(read(workdir))
-    assert "the 40 classes with the fewest are shown" in text
+    assert "the 40 classes with the fewest examples are shown" in text
     assert ">c49<" in text and ">c10<" in text and ">c9<" not in text
 
 

@@ -103,7 +103,7 @@ def test_augmented_samples_are_shown_after_their_original(workdir):
     assert "the model learns nothing from it" in text
     rewrite(workdir, model=ModelRecord(kept="head"))
     text = training.augmented(read(workdir))
-    assert "The kept head never saw these views" in text and "learns nothing" not in text
+    assert "The model was not trained on these views" in text and "learns nothing" not in text
 
 
 def test_classes_have_their_intervals_and_counts(workdir):
@@ -166,16 +166,16 @@ def test_scores_of_several_views_follow_those_of_one_view(workdir):
     views = Views(count=5, accuracy=0.9612, interval=[0.91, 0.98], log_loss=0.1234)
     rewrite(workdir, test=scores(153, views=views))
     shown = Outline(f"<table>{results.scores(read(workdir))}</table>").words
-    assert "Accuracy, mean of 5 augmented views 96.1% 91.0 to 98.0 –" in shown
-    assert "Log loss, mean of 5 augmented views 0.123 –" in shown
+    assert "Accuracy, mean answer to 5 augmented views 96.1% 91.0 to 98.0 –" in shown
+    assert "Log loss, mean answer to 5 augmented views 0.123 –" in shown
 
 
 @pytest.mark.parametrize(
     ("correction", "text"),
     [
-        (2.58, "temperature is 2.23, 2.58 times the mean of the folds. So it is less sure than"),
-        (0.5, "0.500 times the mean of the folds. So it is surer than"),
-        (1.02, "1.02 times the mean of the folds. So it is about as sure as"),
+        (2.58, "2.58 times the mean temperature of the folds. So it is less sure than"),
+        (0.5, "0.500 times the mean temperature of the folds. So it is surer than"),
+        (1.02, "1.02 times the mean temperature of the folds. So it is about as sure as"),
     ],
 )
 def test_confidence_of_folds_tells_how_the_final_model_differs(workdir, correction, text):
@@ -185,7 +185,7 @@ def test_confidence_of_folds_tells_how_the_final_model_differs(workdir, correcti
     rewrite(workdir, test=None, pipeline="cross_validate", chosen=chosen)
     shown = results.calibration(read(workdir))
     assert "the answers of the models of the folds, not of the final model." in shown
-    assert f"{text} the models that this chart shows." in shown
+    assert f"its temperature is 2.23, which is {text} the models that this chart shows." in shown
     rewrite(workdir, pipeline="finetune")
     assert "of the folds" not in results.calibration(read(workdir))
 

@@ -12,11 +12,11 @@ from tl_keras.report.sections.results import main, named_scores
 from tl_keras.run.result.folds import FoldRecord
 
 # What a fold's model consists of, for a table; explained above it.
-KEPT = {"head": "head alone", "mix": "mean", "finetuned": "fine-tuned", "scratch": "from scratch"}
+KEPT = {"head": "head only", "mix": "mean", "finetuned": "fine-tuned", "scratch": "from scratch"}
 
 
 def folds(run: RunFiles) -> str:
-    """Returns the mean and deviation over the folds, and a table with a row for each fold."""
+    """Returns the mean and standard deviation of the folds' scores, and a table of all folds."""
     records = run.result.folds or []
     if not records:
         return ""
@@ -27,7 +27,7 @@ def folds(run: RunFiles) -> str:
 
 
 def _mean(run: RunFiles) -> str:
-    """Returns the main score over all folds, as a sentence."""
+    """Returns a sentence with the mean of the folds' main scores and its standard deviation."""
     summary, (name, written) = run.result.cross_validation, named_scores(run.task)[run.main]
     spread = summary.scores.get(run.main) if summary else None
     line = f"The mean {name.lower()} over {counted(len(run.result.folds), 'fold')} is "
@@ -41,20 +41,21 @@ def _mean(run: RunFiles) -> str:
 def _how(run: RunFiles) -> str:
     summary = run.result.cross_validation
     lines = [
-        "Each example is held out by one fold and answered by that fold's model. This model has "
-        "not seen the example, neither in training nor in a choice: depth, regularisation and "
-        "temperature were chosen on other examples.",
+        "Each example is held out by one fold and answered by that fold's model. This model was "
+        "not trained on the example, and its settings were not chosen on it: freeze depth, "
+        "regularisation and temperature were chosen on other examples.",
     ]
     if summary and summary.repeats > 1:
         lines.append(
-            f"The examples were divided into folds {count(summary.repeats)} times; the scores "
-            "above are those of the first division."
+            f"The examples were divided into folds {count(summary.repeats)} times; the section "
+            "Scores has the scores of the first division."
         )
     final = FINAL.get(summary.final) if summary else None
     lines += [final] if final else []
     if run.result.search:
         lines.append(
-            "Each fold has its own search, so no fold is scored on examples that its search used."
+            "Each fold has its own search for settings, so no fold is scored on examples that its "
+            "search used."
         )
     return note(" ".join(lines))
 
@@ -63,7 +64,7 @@ FINAL = {
     "refit": "The final model was then trained on all examples, with the settings that the folds "
     "chose. The held-out scores come from models trained on fewer examples, so they are more "
     "likely too low than too high for the final model.",
-    "average": "The final model has the average of the folds' weights.",
+    "average": "The weights of the final model are the average of the weights of all folds.",
     "ensemble": "The final model contains the models of all folds and averages their answers.",
 }
 
@@ -91,12 +92,12 @@ def _table(records: Sequence[FoldRecord], task: str) -> str:
     kept = columns.index("Kept")
     numbers = (1, *range(3, kept), *([kept + 1] if regularised else []), len(columns) - 1)
     above = (
-        "Scores of each fold's model on the examples that the fold held out. Kept: which weights "
-        "the model has: the head alone on the pretrained backbone, the fine-tuned weights, or the "
-        "mean of the weights before and after fine-tuning."
+        "Scores of each fold's model on the examples that the fold held out. Kept: the weights "
+        "that were chosen for this model. Head only: only the head was trained, on the pretrained "
+        "backbone. Mean: the mean of the weights before and after fine-tuning."
     )
     if regularised:
-        above += " Regularisation: the strength that the fold chose for the head."
+        above += " Regularisation: the strength of the head's regularisation that the fold chose."
     return table(above, columns, rows, numeric=numbers)
 
 

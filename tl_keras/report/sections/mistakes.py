@@ -1,4 +1,4 @@
-"""The section on the worst mistakes and where the model looked, as HTML."""
+"""The section on the worst mistakes, with heat maps of where the model looked, as HTML."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from tl_keras.report.read import Prediction, RunFiles
 
 
 def mistakes(run: RunFiles) -> str:
-    """Returns the most confident mistakes, with pictures if they can be found."""
+    """Returns the model's most confident mistakes, with their pictures if these can be found."""
     split, predictions = figures.predicted(run)
     if not predictions:
         return ""
@@ -24,7 +24,7 @@ def mistakes(run: RunFiles) -> str:
     heats = [_heat(run, p) for p in worst]
     above = f"{count(wrong)} {of_all} {verb} wrong"
     above += "." if wrong == len(worst) else f"; the {len(worst)} most confident are shown."
-    above += " Wrong labels often show up here."
+    above += " Wrong labels of the data set often show up here."
     shown = [
         (_pair(run, mistake, picture, heat), _lines(mistake))
         for mistake, picture, heat in zip(worst, pictures, heats, strict=True)

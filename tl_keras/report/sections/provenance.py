@@ -1,4 +1,4 @@
-"""Sections on how the model was made. Each returns HTML, or "" if the run does not say."""
+"""Sections on how the model was made, as HTML; "" if the run has no record of it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,12 +21,12 @@ from tl_keras.report.read import RunFiles
 from tl_keras.report.sections.results import named_scores, share_of
 from tl_keras.run.result.training import ModelRecord
 
-ANSWERS = 40  # answers whose examples are counted at most
-QUARANTINED = 100  # files listed at most
+ANSWERS = 40  # rows at most in the table of examples of each answer, such as a class
+QUARANTINED = 100  # files left out that are listed at most
 
 
 def data(run: RunFiles) -> str:
-    """Returns the sizes of the splits, the warnings of the data check and the quarantined files."""
+    """Returns the sizes of the splits, the warnings of the data check and the files left out."""
     if not run.data and not run.result.data:
         return ""
     left_out = figures.quarantined(run)
@@ -49,14 +49,14 @@ def data(run: RunFiles) -> str:
 
 
 def _answers(run: RunFiles, splits: Sequence[str]) -> str:
-    """Returns a table with the number of examples of each answer in each split."""
+    """Returns a table: for each answer, such as a class, its number of examples in each split."""
     counts = run.data.get("answers") or {}
     shown = [split for split in splits if any((counts.get(split) or {}).values())]
     names = [name for name in run.data.get("classes") or [] if shown]
     one, many = run.answer_nouns
     above = f"Examples of each {one}."
     if len(names) > ANSWERS:
-        above = f"Examples of each {one}; the {ANSWERS} {many} with the fewest are shown."
+        above = f"Examples of each {one}; the {ANSWERS} {many} with the fewest examples are shown."
         names = sorted(names, key=lambda name: sum(counts[s].get(name, 0) for s in shown))[:ANSWERS]
     rows = [[escape(name), *(count(counts[s].get(name, 0)) for s in shown)] for name in names]
     heads = [one.capitalize(), *map(split_name, shown)]
@@ -73,7 +73,7 @@ def _left_out(entries: list[dict]) -> str:
 
 
 def time(run: RunFiles) -> str:
-    """Returns how long each phase took."""
+    """Returns a table of how long each phase of the run took."""
     seconds = {phase: s for phase, s in run.result.seconds.items() if is_number(s)}
     total = seconds.pop("total", None) or sum(seconds.values())
     if not total:
@@ -88,36 +88,36 @@ def time(run: RunFiles) -> str:
 
 # `Run.timed` adds a phase's seconds when the phase ends.
 COVERED = (
-    "If the run was stopped and resumed, this is the time of all sessions together, without the "
-    "time spent in a phase before it was interrupted."
+    "If the run was stopped and resumed, the times of all sessions are added up. If a phase was "
+    "interrupted, the time until the interruption is not included."
 )
 
 
 def features(run: RunFiles) -> str:
-    """Returns which activations were stored on disk, and why."""
+    """Returns a table: after which frozen layers activations were stored on disk, and why."""
     rows = []
     for name, record in (run.result.features or {}).items():
-        cut, _, split = name.rpartition("/")
+        layer, _, split = name.rpartition("/")
         if record.keep:
             how = "read from the cache" if record.cached else "computed"
             cells = [how, megabytes(record.bytes), duration(record.seconds)]
         else:
             cells = ["not stored", NOTHING, NOTHING]
-        row = [cut, split_name(split), *cells, record.why or NOTHING]
+        row = [layer, split_name(split), *cells, record.why or NOTHING]
         rows.append([escape(cell) for cell in row])
     if not rows:
         return ""
     above = (
         "Activations of frozen layers are computed once and stored, or computed again in each "
-        "step, see Why. If one pass computed the activations of several layers, each row shows the "
-        "time of the whole pass."
+        "training step; the column Why has the reason. If one pass computed the activations of "
+        "several layers, each row shows the time of the whole pass."
     )
     columns = ["After layer", "Split", "Source", "Size", "Time", "Why"]
     return table(above, columns, rows, numeric=(3, 4))
 
 
 def model(run: RunFiles) -> str:
-    """Returns how the model was made, and which of the candidates was kept."""
+    """Returns the properties of the model, and a table of its candidates that marks the kept one."""
     candidates = (run.result.model.candidates if run.result.model else None) or {}
     chosen_by = tasks.of(run.task, "names").CHOOSE_BY
     named, n = facts(list(described(run).items())), run.result.val.n if run.result.val else None
@@ -135,8 +135,9 @@ def model(run: RunFiles) -> str:
     titles = [named_scores(run.task).get(key, (_words(key),))[0] for key in chosen_by]
     views = next(iter(candidates.values())).views
     above = (
-        "head: the head alone; finetuned: the fine-tuned weights; mix: the mean of the weights "
-        f"before and after fine-tuning. Measured on {count(n)} validation examples. Gain: "
+        "head: only the head was trained; finetuned: the fine-tuned weights; mix: the mean of the "
+        "weights before and after fine-tuning. "
+        f"Measured on {count(n)} validation examples. Gain: "
     ) + tasks.of(run.task, "words").ABOUT_GAIN.format(views=counted(views, "view"))
     columns = ["Candidate", *titles, "Gain", "Temperature"]
     size = len(titles)
@@ -149,14 +150,14 @@ def _words(key: str) -> str:
 
 
 def _score(run: RunFiles, key: str, value: float | None, n: int | None) -> str:
-    """Returns a score on which the choice of the candidate depends, as HTML."""
+    """Returns one of the scores by which the kept candidate is chosen, as HTML."""
     if run.counts_right and key == run.main:
         return share_of(value, n)
     return named_scores(run.task).get(key, ("", number))[1](value)
 
 
 def described(run: RunFiles) -> dict[str, Any]:
-    """Returns properties of the model by name, in words."""
+    """Returns the properties of the model by name, such as `freeze`, with values in words."""
     model = run.result.model
     if not model:
         return {}
@@ -172,7 +173,7 @@ def described(run: RunFiles) -> dict[str, Any]:
 
 
 KEPT = {
-    "head": "the head alone, on the pretrained backbone",
+    "head": "only the head was trained, on the pretrained backbone",
     "mix": "the mean of the weights before and after fine-tuning",
     "finetuned": "the fine-tuned weights",
     "scratch": "the weights trained from scratch",
@@ -183,24 +184,30 @@ KEPT = {
 
 
 def _frozen(model: ModelRecord) -> str:
-    """Returns which layers were frozen; for the head alone also where fine-tuning was tried."""
+    """Returns which layers of the kept model were frozen.
+
+    If only the head was trained, also says which layers were frozen when fine-tuning was tried.
+    """
     if model.kept != "head":
         return _depth(model)
     if not set(model.candidates or ()) - {"head"}:
         return "all layers of the backbone"
-    return f"all layers of the backbone; fine-tuning, which was not kept, froze {_depth(model)}"
+    depth = _depth(model)
+    return f"all layers of the backbone; fine-tuning froze {depth}, but its weights were not kept"
 
 
 def _depth(model: ModelRecord) -> str:
     if not model.cut:
         return "nothing"
-    # The share as it was asked for; tables of a search show the share of whole blocks.
-    asked = f" (share {model.freeze:g}, rounded to whole blocks)" if is_number(model.freeze) else ""
-    return f"up to {model.block or model.cut}{asked}"
+    # The share from the config; tables of a search show the share of whole blocks.
+    place = f"up to {model.block or model.cut}"
+    if not is_number(model.freeze):
+        return place
+    return f"{place} ({model.freeze:g} of the blocks, rounded to whole blocks)"
 
 
 def versions(run: RunFiles) -> str:
-    """Returns the versions and the device that the run used."""
+    """Returns the software versions and the device that the run used."""
     named = {**(run.result.versions or {}), "device": run.result.device}
     return facts([(name, value) for name, value in named.items() if value is not None])
 

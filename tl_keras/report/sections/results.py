@@ -26,7 +26,7 @@ from tl_keras.run.result.part import Views
 from tl_keras.tasks.shares import wilson
 
 CELLS = 20  # With more classes, the worst pairs are shown instead of the confusion matrix.
-PAIRS = 20  # pairs that are shown then
+PAIRS = 20  # pairs of a label and a wrong prediction that are shown instead
 STEEP = 30  # With more letters in all names together, the matrix has vertical column headers.
 RECALLS = 40  # With more classes, the table of recalls shows only this many, the lowest.
 
@@ -45,7 +45,7 @@ def scores(run: RunFiles) -> str:
             for record, intervals in zip(measured.values(), bootstrapped, strict=True)
         ]
         rows.append([name, *cells])
-    rows += _of_views([record.views for record in measured.values()], run.task)
+    rows += _rows_of_views([record.views for record in measured.values()], run.task)
     heads = [
         f"{run.split_name(name)}, n\u00a0=\u00a0{count(record.n)}"
         for name, record in measured.items()
@@ -58,17 +58,20 @@ WRITTEN = {"percent": percent, "number": number}
 
 
 def named_scores(task: str) -> dict[str, tuple[str, Callable[[Any], str]]]:
-    """Returns, by metric of a task, its title and the function that formats its values."""
+    """Returns, for each metric of a task, its title and the function that formats its values."""
     titles = tasks.of(task, "words").SCORES
     return {key: (name, WRITTEN[kind]) for key, (name, kind) in titles.items()}
 
 
-def _of_views(views: Sequence[Views | None], task: str) -> list[list[str]]:
-    """Returns rows with the scores of answers averaged over several views of each example."""
+def _rows_of_views(views: Sequence[Views | None], task: str) -> list[list[str]]:
+    """Returns table rows with the scores of mean answers.
+
+    A mean answer is the mean of the model's answers to several augmented views of one example.
+    """
     rows = []
     for n in sorted({record.count for record in views if record}):
         shown = [record if record and record.count == n else None for record in views]
-        over = f"mean of {count(n)} augmented views"
+        over = f"mean answer to {count(n)} augmented views"
         short, main = tasks.of(task, "metrics").IN_SHORT, tasks.of(task, "names").MAIN
         for key, (name, written) in named_scores(task).items():
             if key in short:
@@ -80,7 +83,7 @@ def _of_views(views: Sequence[Views | None], task: str) -> list[list[str]]:
 
 
 def between(pair: Any, written: Callable[[Any], str]) -> str:
-    """Returns an interval as HTML, formatted as its score; "" if there is none."""
+    """Returns an interval as HTML, its ends formatted by `written`; "" if there is no interval."""
     if not pair or not all(map(is_number, pair)):
         return ""
     text = interval(pair) if written is percent else " to ".join(map(written, pair))
@@ -88,7 +91,7 @@ def between(pair: Any, written: Callable[[Any], str]) -> str:
 
 
 def recalls(run: RunFiles) -> str:
-    """Returns recall and precision of each class, or of the classes with the lowest recall."""
+    """Returns a table of each class's recall and precision; of many classes, only the worst."""
     split, _ = figures.scored(run)
     rates = figures.rates(run)
     if not rates:
@@ -97,8 +100,8 @@ def recalls(run: RunFiles) -> str:
     n = sum(rate.recall.n for rate in rates)
     above = (
         f"Measured on {counted(n, f'{run.split_name(split)} example')}; the thin lines are 95% "
-        f"intervals. Recall: how many examples of the {one} were recognised. Precision: how many "
-        f"answers of this {one} were right."
+        f"intervals. Recall: of the examples of a {one}, the share that was recognised. Precision: "
+        f"of the answers that name this {one}, the share that is right."
     )
     if len(rates) > RECALLS:
         above += f" The {RECALLS} of {count(len(rates))} {many} with the lowest recall are shown."
@@ -152,7 +155,7 @@ def _cell(n: int, total: int, right: bool) -> str:
 
 
 def calibration(run: RunFiles) -> str:
-    """Returns the reliability diagram: whether the model's probabilities can be trusted."""
+    """Returns the reliability diagram, which shows if the model's probabilities can be trusted."""
     split, predictions = figures.predicted(run)
     bins = figures.bins(run)
     if not bins:
@@ -160,10 +163,10 @@ def calibration(run: RunFiles) -> str:
     above = (
         f"{counted(len(predictions), f'{run.split_name(split)} example').capitalize()}, grouped by "
         "how sure the model is of its answer. A point on the dashed line means that the model can "
-        "be trusted: of the answers that it is 80% sure of, 80% are right. Below the line it is "
-        "too sure. Vertical lines are 95% intervals."
+        "be trusted: of the answers that it is 80% sure of, 80% are right. A point below the line "
+        "means that the model is too sure. Vertical lines are 95% intervals."
     )
-    above += _of_folds(run, split)
+    above += _about_folds(run, split)
     points = [(b.confidence, b.right.value, *b.right.interval, b.right.n) for b in bins]
     drawn = f'<div class="charts">{charts.reliability(points)}</div>'
     rows = [[percent(b.confidence), _share(b.right)] for b in bins]
@@ -171,8 +174,8 @@ def calibration(run: RunFiles) -> str:
     return f'{note(above)}<div class="beside">{drawn}<div>{numbers}</div></div>'
 
 
-def _of_folds(run: RunFiles, split: str) -> str:
-    """Returns sentences on how the final model of folds is calibrated; "" for other runs."""
+def _about_folds(run: RunFiles, split: str) -> str:
+    """Returns how the final model of a cross-validation is calibrated; "" for other runs."""
     if not figures.is_of_folds(run, split):
         return ""
     line = " These are the answers of the models of the folds, not of the final model."
@@ -182,18 +185,18 @@ def _of_folds(run: RunFiles, split: str) -> str:
         return line
     compared = "about as sure as" if 1 / ALIKE < factor < ALIKE else SURER[factor < 1]
     return (
-        f"{line} The final model is calibrated once more, on all of these answers together: its "
-        f"temperature is {number(chosen.temperature)}, {number(factor)} times the mean of the "
-        f"folds. So it is {compared} the models that this chart shows."
+        f"{line} The final model is calibrated on all of these answers together: its temperature "
+        f"is {number(chosen.temperature)}, which is {number(factor)} times the mean temperature of "
+        f"the folds. So it is {compared} the models that this chart shows."
     )
 
 
-ALIKE = 1.1  # A correction of the temperature by a smaller factor is hardly seen in the chart.
+ALIKE = 1.1  # A smaller factor between two temperatures is hardly seen in the chart.
 SURER = {True: "surer than", False: "less sure than"}
 
 
 def exports(run: RunFiles) -> str:
-    """Returns a table of exported files: size, agreement with the model, and speed."""
+    """Returns a table of the exported files: size, agreement with the Keras model, and latency."""
     measured = figures.exports(run)
     if not measured:
         return ""
@@ -208,10 +211,10 @@ def exports(run: RunFiles) -> str:
     above = (
         f"Each file was loaded back and measured on {on or NOTHING} {measured_on} examples. "
         "Agreement and largest difference compare its answers with those of the Keras model. "
-        f"Latency is the median time for one example{of_threads} over {figures.TIMED} runs on the "
-        "machine of this run, and in small print the time that 95% of the runs stay below. The "
-        "small print below the size is the memory that LiteRT's own kernels need for activations "
-        "and unpacked weights."
+        f"Latency is the median time for one example{of_threads} over {figures.TIMED} repetitions "
+        "on the machine of this run. The small print at the latency is the time that 95% of the "
+        "repetitions do not exceed. The small print at the size is the memory that LiteRT's own "
+        "kernels need for activations and unpacked weights."
     )
     score = run.main
     columns = ["Format", "Status", "Size, memory", named_scores(run.task)[score][0], "Agreement"]
@@ -256,7 +259,10 @@ def _length(value: Any, largest: float, written: Callable[[Any], str]) -> str:
 
 
 def main(task: str, value: Any, n: Any) -> str:
-    """Returns a task's main score on n examples as HTML; a share has its interval."""
+    """Returns a value of the task's main metric as HTML.
+
+    If the metric is a share, such as accuracy, its 95% interval on n examples is added.
+    """
     words = tasks.of(task, "words")
     if words.COUNTS_RIGHT:
         return share_of(value, n)
@@ -264,7 +270,7 @@ def main(task: str, value: Any, n: Any) -> str:
 
 
 def share_of(share: float | None, n: int | None) -> str:
-    """Returns a share of n examples as HTML, with its interval if n is known."""
+    """Returns a share of n examples as HTML, with its 95% interval if n is known."""
     if not is_number(share) or not 0 <= share <= 1 or not n or n < 0:
         return percent(share)
     return estimate(share, wilson(round(share * n), n), n)

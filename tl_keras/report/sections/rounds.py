@@ -1,4 +1,4 @@
-"""The section on parallel training: the teacher's labels, the students, and the merged model."""
+"""The section on the approach parallel: the teacher's labels, the student and merged models."""
 
 from collections.abc import Sequence
 
@@ -26,11 +26,11 @@ MERGED = {
     "teacher": "the teacher itself, since no student was better",
 }
 # What a student consists of, for a table; explained above it.
-KEPT = {"head": "head alone", "mix": "mean", "finetuned": "fine-tuned"}
+KEPT = {"head": "head only", "mix": "mean", "finetuned": "fine-tuned"}
 
 
 def rounds(run: RunFiles) -> str:
-    """Returns the model against its teacher, and tables for each round."""
+    """Returns how much better the final model is than its teacher, and tables for each round."""
     every = run.result.rounds or []
     if not every:
         return ""
@@ -47,7 +47,7 @@ def rounds(run: RunFiles) -> str:
 
 
 def against_teacher(run: RunFiles) -> str:
-    """Returns how the model compares with its teacher, as a sentence."""
+    """Returns a sentence with the final model's share of right answers minus the teacher's."""
     teacher = run.result.teacher
     known = teacher and figures.measured(run, teacher.split)
     between = figures.paired(teacher.won, teacher.lost, teacher.n) if known else None
@@ -60,15 +60,15 @@ def against_teacher(run: RunFiles) -> str:
     if low > 0:
         return f"The model is better than its teacher by {points(gain)} {on}."
     if high < 0:
-        return f"The model is worse than its teacher by {points(-gain)} {_turned(on, between)}."
+        return f"The model is worse than its teacher by {points(-gain)} {_reversed(on, between)}."
     return (
-        "The model is not shown to be better than its teacher: the difference is "
-        f"{points(gain)} {on}."
+        "The model is not shown to be better than its teacher: its share of right answers minus "
+        f"the teacher's is {points(gain)} {on}."
     )
 
 
-def _turned(on: str, between: Sequence[float]) -> str:
-    """Returns the text with the interval of the opposite difference."""
+def _reversed(on: str, between: Sequence[float]) -> str:
+    """Returns the text with the interval of teacher minus model in place of model minus teacher."""
     return on.replace(interval(between), interval([-between[1], -between[0]]))
 
 
@@ -79,9 +79,10 @@ def _how(run: RunFiles) -> str:
     n = count(unlabelled.n if unlabelled else None)
     return (
         "The first teacher was cross-validated on all labelled examples. It is right on "
-        f"{right}{on} and labelled {n} unlabelled examples. Each student was trained on one "
-        "segment of them and on the labelled examples; then the students were merged. "
-        "The model was chosen on human-labelled validation examples, without the test examples."
+        f"{right}{on} and labelled {n} unlabelled examples. Each student model was trained on one "
+        "segment (part) of these and on the examples that people labelled. Then the students were "
+        "merged. The final model was chosen on validation examples that people labelled; the test "
+        "examples were not used for that."
     )
 
 
@@ -98,18 +99,19 @@ def _students(run: RunFiles, one: Round) -> str:
         for student in one.segments
     ]
     above = (
-        f"{counted(len(rows), 'student')}. Human labels: share right on the validation examples "
-        "that people labelled. Teacher labels: agreement with the teacher on validation examples "
-        "of the student's own segment, whether the teacher is right or not. Kept: which weights "
-        "the student has: the head alone on the pretrained backbone, the fine-tuned weights, or "
-        "the mean of the weights before and after fine-tuning."
+        f"{counted(len(rows), 'student')}. Human labels: the share of right answers on the "
+        "validation examples that people labelled. Teacher labels: the share of answers that agree "
+        "with the teacher's label, right or wrong, on the validation examples of the student's "
+        "own segment. Kept: the weights that were chosen for the student. Head only: only the head "
+        "was trained, on the pretrained backbone. Mean: the mean of the weights before and after "
+        "fine-tuning."
     )
     columns = ["Segment", "Trained on", "Human labels", "Teacher labels", "Kept", "Time"]
     return table(above, columns, rows, numeric=(0, 1, 5))
 
 
 def _share(run: RunFiles, scores: MainScores | None) -> str:
-    """Returns the share of right answers, as HTML."""
+    """Returns the share of right answers of a student, as HTML."""
     return share_of(figures.share_right(run, scores), scores.n if scores else None)
 
 
@@ -126,7 +128,8 @@ def _candidates(run: RunFiles, one: Round) -> str:
     ]
     if not rows:
         return ""
-    kept = MERGED.get(merged, f"the best student, of segment {merged.removeprefix('segment_')}")
+    best = f"the best student, trained on segment {merged.removeprefix('segment_')}"
+    kept = MERGED.get(merged, best)
     above = f"Measured on {count(n)} validation examples that people labelled. Kept: {kept}."
     titles = [named_scores(run.task)[key][0] for key in (run.main, by)]
     return table(above, ["Candidate", *titles], rows, numeric=(2,))
@@ -147,14 +150,15 @@ def _labels(run: RunFiles, one: Round) -> str:
         ]
         rows.append(row + ([_right(entry)] if known else []))
     above = (
-        f"The teacher's labels. Its probabilities are corrected by the estimated share of each "
-        f"{noun}; only the most confident labels of each {noun} were kept for the students."
+        "The labels that the teacher gave to the unlabelled examples. Its probabilities were "
+        f"corrected with the estimated share of each {noun} among these examples. The students "
+        f"were trained only on the most confident labels of each {noun}."
     )
     if known:
         columns.append("Right")
         above += (
-            " The true labels of these examples are known. They are only shown here; training did "
-            "not use them."
+            " Right: the share of right labels among the kept labels of examples whose true label "
+            "is known. Training did not use the true labels."
         )
     return table(above, columns, rows, numeric=(1, 2, 3, 4))
 

@@ -1,4 +1,4 @@
-"""The section on a search: which freeze depth to use, and the trials in charts and a table."""
+"""The section on a search: how many layers to freeze, and the trials in charts and a table."""
 
 from collections.abc import Iterable, Sequence
 
@@ -25,13 +25,13 @@ from tl_keras.report.read import RunFiles
 from tl_keras.report.sections import results
 
 ROWS = 50  # rows of the table of trials
-DRAWN = 200  # trials in a chart, the best ones
-# Ranges of shares that the trials are grouped by if they have many different shares.
+DRAWN = 200  # trials in a chart at most, the best ones
+# If trials have many different shares of frozen blocks, they are grouped by these ranges.
 QUARTERS = ((0.0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.0))
 
 
 def search(run: RunFiles) -> str:
-    """Returns what was searched, and the results."""
+    """Returns which freeze depth is best, how the search ran, and all trials, as HTML."""
     searched = trials.searched(run)
     if not searched:
         return ""
@@ -39,7 +39,7 @@ def search(run: RunFiles) -> str:
     parts = [
         f'<p class="answer">{escape(conclusion)}</p>' if conclusion else "",
         note(summary(searched)),
-        _luck(run, searched),
+        _selection_bias(run, searched),
         _charts(searched) if run.counts_right else "",
         _architectures(searched, run),
         _table(searched, run.task),
@@ -58,15 +58,15 @@ def summary(search: Search) -> str:
     return f"{line}; tuner {record.tuner}, objective {record.objective}."
 
 
-def _luck(run: RunFiles, search: Search) -> str:
+def _selection_bias(run: RunFiles, search: Search) -> str:
     if len(search.done) < 2:
         return ""
     tested = figures.scored(run)[0] == "test"
     trust = " Trust the test score: no trial has seen the test examples." if tested else ""
     return note(
         f"The best of {count(len(search.done))} trials was chosen on the same examples that it is "
-        "measured on here. Part of its score is luck, which the interval does not include; more "
-        f"trials bring more luck.{trust}"
+        "measured on here. Part of its score is luck, for which the 95% interval does not account; "
+        f"the more trials, the more luck.{trust}"
     )
 
 
@@ -78,7 +78,7 @@ def _charts(search: Search) -> str:
     if not drawn:
         return ""
     pairs = [drawn[i : i + 2] for i in range(0, len(drawn), 2)]
-    above = "Each marker or line is a trial, measured on validation; bars are 95% intervals."
+    above = "Each marker or line is one trial, measured on validation; bars are 95% intervals."
     if len({trial.label for trial in search.done}) > 1:
         above += (
             " The charts by frozen blocks and by learning rate show only the trials of "
@@ -86,8 +86,8 @@ def _charts(search: Search) -> str:
         )
     if search.record.tuner == "hyperband":
         above += (
-            " The charts by frozen blocks and by learning rate show only trials with as many "
-            "epochs as the best trial."
+            " The charts by frozen blocks and by learning rate show only trials that were trained "
+            "for as many epochs as the best trial."
         )
     if len(search.done) > DRAWN:
         above += f" Only the best {DRAWN} of {count(len(search.done))} trials are drawn."
@@ -114,7 +114,7 @@ def _depth_curve(search: Search) -> str:
 def _by_rate(search: Search) -> str:
     if not search.best:
         return ""
-    # The head alone does not depend on the rate.
+    # If only the head is trained, the learning rate has no effect.
     rated = [t for t in trials.comparable(search)[:DRAWN] if t.rate and t.share != 1]
     if len({trial.rate for trial in rated}) < 2:
         return ""
@@ -122,7 +122,10 @@ def _by_rate(search: Search) -> str:
 
 
 def _groups(rated: Sequence[Trial]) -> Iterable[tuple[str, list[tuple[float, float]]]]:
-    """Yields learning rates and accuracies by depth, or by quarters if there are many depths."""
+    """Yields the name of each group of trials and their pairs of learning rate and accuracy.
+
+    A group has one share of frozen blocks; if there are many shares, a range of them.
+    """
     shares = sorted({t.share for t in rated if t.share is not None})
     bounds = [(share, share) for share in shares]
     if len(shares) >= len(search_charts.POINTS):
@@ -162,8 +165,8 @@ def _parallel(search: Search) -> str:
     svg = search_charts.parallel(ends, list(zip(*places, strict=True)))
     key = [f"{chr(ord('A') + i)} {a.name}: {a.key}" for i, a in enumerate(axes)]
     key += filter(None, [coordinates.left_out(search, shown)])
-    lost = " Dotted lines are trials without a model." if search.others else ""
-    key.append(f"The thick line is the best trial.{lost}")
+    dotted = " Dotted lines are trials that produced no model." if search.others else ""
+    key.append(f"The thick line is the best trial.{dotted}")
     lines = "".join(f"<span>{escape(line)}</span>" for line in key)
     return f"<figure>{svg}<figcaption>{lines}</figcaption></figure>"
 
@@ -177,7 +180,7 @@ def _cost(trial: Trial, name: str) -> Maybe[float]:
 
 
 def _pareto(search: Search) -> list[str]:
-    """Returns charts of accuracy by size and by latency; numbers refer to the table."""
+    """Returns charts of accuracy by size and by latency; each point has its number in the table."""
     best, drawn = trials.by_architecture(search), []
     for cost, (title, unit) in COSTS.items():
         points = {
@@ -210,8 +213,8 @@ def _architectures(search: Search, run: RunFiles) -> str:
         )
     above = (
         "The best trial of each architecture, with the size and the latency of its exported file. "
-        "Best trade-off by size or latency: no other architecture is at least as accurate and "
-        "smaller, or faster."
+        "Best trade-off by size: no smaller architecture is at least as accurate. By latency: no "
+        "faster architecture is at least as accurate."
     )
     score = results.named_scores(run.task)[run.main][0]
     heads = ["No.", "Architecture", score, "Size", "Latency, ms", "Best trade-off by"]
@@ -236,13 +239,17 @@ def _table(search: Search, task: str) -> str:
     above += f"; {ROWS} are shown, all are in result.json." if len(every) > ROWS else "."
     main = scores[names.MAIN][0].lower()
     above += (
-        " Frozen up to: the last frozen block, and below it the share of frozen blocks; fit.freeze "
-        f"is rounded to whole blocks. Fine-tuned: the {main} of the fine-tuned weights. Kept: "
-        "whether the trial kept these weights, the head alone on the pretrained backbone, or the "
-        f"mean of both. {scores[names.MAIN][0]}: measured on the kept model."
+        " Frozen up to: the last frozen block, with the share of blocks that are frozen, because "
+        f"fit.freeze is rounded to whole blocks. Fine-tuned: the {main} of the fine-tuned weights. "
+        "Kept: the weights that the trial chose. Head only: only the head was trained, on the "
+        "pretrained backbone. Mean: the mean of the weights before and after fine-tuning. "
+        f"{scores[names.MAIN][0]}: measured on the kept weights."
     )
     if search.level:
-        above += f" Level: the {main} is not shown to be below the best trial's (paired, 95%)."
+        above += (
+            f" Level: the {main} is not shown to be below the best trial's, because the paired "
+            "95% interval of the difference includes 0."
+        )
     columns = ["Trial", *named, "Frozen up to", "Fine-tuned", "Kept"]
     shown = dict.fromkeys((names.MAIN, names.OBJECTIVE))  # one column if they are the same
     columns += [*(scores[name][0] for name in shown), "Time", "Status"]
@@ -275,7 +282,7 @@ def _row(search: Search, trial: Trial, named: Sequence[str]) -> list[str]:
 
 
 # What a trial kept, for a table; explained above it.
-KEPT = {"head": "head alone", "mix": "mean", "finetuned": "fine-tuned", "scratch": "from scratch"}
+KEPT = {"head": "head only", "mix": "mean", "finetuned": "fine-tuned", "scratch": "from scratch"}
 
 
 def _frozen(trial: Trial) -> str:

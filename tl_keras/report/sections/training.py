@@ -1,4 +1,4 @@
-"""Sections on how the model was trained, as HTML; "" if nothing is known."""
+"""Sections on how the model was trained, as HTML; "" if the run has no record of it."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,7 @@ from tl_keras.report.read import RunFiles
 
 
 def training(run: RunFiles) -> str:
-    """Returns how the head was fitted, and the learning curves."""
+    """Returns how the head was trained, and charts of the losses and scores of each epoch."""
     lines = [*_head(run), *_epochs(run)]
     if not lines:
         return ""
@@ -60,7 +60,7 @@ def _epochs(run: RunFiles) -> Iterable[str]:
 
 
 def augmented(run: RunFiles) -> str:
-    """Returns training examples as they are, and as augmentation changes them."""
+    """Returns some training examples, each as the original and as augmentation changes it."""
     rows = []
     for entry in run.pictures.get("augmented") or []:
         file = str(entry.get("file"))
@@ -79,13 +79,15 @@ def augmented(run: RunFiles) -> str:
     field = f"{run.modality}.augment"
     above = (
         f"{counted(len(rows), f'training {run.example_nouns[0]}')}: the original first, then the "
-        f"views that {field} made of it, one per epoch. "
+        f"augmented views that {field} made of it, one for each epoch. "
     )
     if run.result.model and run.result.model.kept == "head":
-        above += "The kept head never saw these views: it was fitted on the originals."
+        above += (
+            "The model was not trained on these views: only its head was trained, on the originals."
+        )
     else:
         above += (
-            "If a person could not recognise a view, the model learns nothing from it: weaken "
-            f"{field}."
+            "If a person could not recognise a view, the model learns nothing from it: weaken the "
+            f"augmentations in {field}."
         )
     return note(above) + gallery(rows, "views")
