@@ -117,7 +117,7 @@ def features(run: RunFiles) -> str:
 
 
 def model(run: RunFiles) -> str:
-    """Returns the properties of the model, and a table of its candidates that marks the kept one."""
+    """Returns the properties of the model and a table of the candidates that marks the kept one."""
     candidates = (run.result.model.candidates if run.result.model else None) or {}
     chosen_by = tasks.of(run.task, "names").CHOOSE_BY
     named, n = facts(list(described(run).items())), run.result.val.n if run.result.val else None
