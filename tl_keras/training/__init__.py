@@ -1,1 +1,1 @@
-"""Trains a model: plan, head, suffix, candidates, and the activations that trainings share."""
+"""Trains a model: first the head, then the layers after the frozen prefix of the backbone."""

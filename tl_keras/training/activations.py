@@ -1,4 +1,8 @@
-"""Provides the activations of an architecture's prefixes and decides which of them are stored."""
+"""Provides the activations at cuts of a backbone, and decides which of them are stored on disk.
+
+A cut divides the backbone into a frozen prefix and a trained suffix. The activations at a cut are
+the outputs of the frozen prefix.
+"""
 
 import time
 from collections.abc import Callable, Sequence
@@ -26,14 +30,14 @@ DISK_BYTES_PER_SECOND = 500e6  # The speed of a SATA solid-state disk; slower di
 
 @dataclass(frozen=True)
 class Decision:
-    """The decision whether to store a prefix's activations, and the measurement behind it."""
+    """Whether to store the activations of a frozen prefix, and the measured reason in words."""
 
     keep: bool
     why: str
 
 
 def cut_of(arch: Architecture, name: str) -> Cut:
-    """Returns the cut of a given name, with its measured time and chosen dtype."""
+    """Returns the cut with this name: its shape, the dtype for storing, and the measured time."""
     return prefixes(arch, half=True).cuts[name]
 
 
@@ -45,24 +49,25 @@ def activations(
     view: int | None,
     also: Sequence[str] = (),
 ) -> dict[str, np.ndarray]:
-    """Returns the activations of a split by cut, `(examples, ...)` in the dtype of each cut.
+    """Returns {cut: activations} of a split, `(examples, ...)` in the dtype of each cut.
 
     Args:
       names: names of the cuts.
       how: how training examples are augmented.
       view: number of the augmented view; None for the unaugmented examples.
-      also: further cuts to compute in the same pass, if this split and view had no pass yet.
+      also: further cuts. Their activations are computed in the same pass over the examples, so that
+        a later call finds them, but only in the first call for this split and view.
     """
-    shows = () if view is None else (how.augmentations, how.seed, view)
+    augmented = () if view is None else (how.augmentations, how.seed, view)
     rows, source = arch.data.inputs[split].rows, arch.data.source
     split = arch.data.split_of(split)
-    if (split, *shows) not in arch.shared.passed:
+    if (split, *augmented) not in arch.shared.passed:
         names = list(dict.fromkeys([*names, *also]))
-        arch.shared.passed.add((split, *shows))
+        arch.shared.passed.add((split, *augmented))
     inputs = source.inputs[split]
     if arch.input in names and view is None and inputs.array is not None:  # Already in memory.
         arch.shared.opened[arch.input, split] = inputs.take(slice(None))
-    missing = [name for name in names if (name, split, *shows) not in arch.shared.opened]
+    missing = [name for name in names if (name, split, *augmented) not in arch.shared.opened]
     for half in (False, True):
         available = tuple(name for name in missing if name in prefixes(arch, half).cuts)
         missing = [name for name in missing if name not in available]
@@ -70,11 +75,11 @@ def activations(
             continue
         stored = passes.kept(arch, Pass(available, split, view, half), how)
         for name, kept in stored.items():
-            arch.shared.opened[name, split, *shows] = kept.array
-            _record(arch, (name, split, *shows), kept)
+            arch.shared.opened[name, split, *augmented] = kept.array
+            _record(arch, (name, split, *augmented), kept)
     while len(arch.shared.opened) > max(MAX_OPEN_ARRAYS, len(names)):
         del arch.shared.opened[next(iter(arch.shared.opened))]
-    arrays = {name: arch.shared.opened[name, split, *shows] for name in names}
+    arrays = {name: arch.shared.opened[name, split, *augmented] for name in names}
     return arrays if rows is None else {name: array[rows] for name, array in arrays.items()}
 
 
@@ -86,15 +91,14 @@ def stored_inputs(
     view: int | None,
     also: Sequence[str] = (),
 ) -> Arrays:
-    """Returns the stored inputs of a suffix: the cut's activations, or (activations, examples).
+    """Returns the stored inputs of the trained suffix after a cut.
 
-    The examples are included if the suffix also reads the model's input.
+    These are the activations at the cut, or (activations, prepared examples) if the suffix also
+    reads the model's input.
 
     Args:
-      cut: name of the cut below the suffix.
-      how: how training examples are augmented.
-      view: number of the augmented view; None for the unaugmented examples.
-      also: further cuts to compute in the same pass, if this split and view had no pass yet.
+      cut: name of the cut between frozen prefix and suffix.
+      how, view, also: see `activations`.
     """
     names = [cut, arch.input] if cut_of(arch, cut).input_bytes else [cut]
     arrays = activations(arch, names, split, how, view, also)
@@ -102,9 +106,16 @@ def stored_inputs(
 
 
 def _record(arch: Architecture, key: tuple, kept: Kept) -> None:
-    """Updates bytes and seconds of a cut's record, summed over the views of this process."""
+    """Updates the run's record of one cut and split: bytes and seconds of its stored activations.
+
+    Both are sums over the augmented views that this process has opened.
+    """
     name, split, *_ = key
-    why = "suffixes also read them" if name == arch.input else "heads are fitted on them"
+    why = (
+        "trained layers also read the model's input"
+        if name == arch.input
+        else "heads are fitted on these activations"
+    )
     decided = _recorded(arch, name, split) or ActivationsRecord(keep=True, why=why)
     # `setdefault`: an array that is opened again must not be counted twice.
     arch.shared.counts.setdefault(key, (kept.cached, kept.array.nbytes, kept.seconds))
@@ -120,9 +131,9 @@ def _recorded(arch: Architecture, name: str, split: str) -> ActivationsRecord | 
 
 
 def kept_cuts(arch: Architecture, split: str) -> list[str]:
-    """Returns the cuts whose activations are stored for a split.
+    """Returns the names of the cuts whose activations are stored for a split.
 
-    The model's input is included if the suffix above one of these cuts reads it.
+    The list includes the model's input if the suffix after one of these cuts reads it.
     """
     kept = [name for name in arch.cuts if keeps(arch, arch.config, name)[split]]
     reads = any(cut_of(arch, name).input_bytes for name in kept)
@@ -130,10 +141,10 @@ def kept_cuts(arch: Architecture, split: str) -> list[str]:
 
 
 def keeps(arch: Architecture, config: RunConfig, name: str) -> dict[str, bool]:
-    """Returns, for each split, whether the activations at a cut are stored.
+    """Returns {split: True if the activations at the cut `name` are stored on disk}.
 
-    The decision depends on time and disk space, is made once, and is recorded so that a resumed run
-    repeats it. The suffix gets equal values either way.
+    The decision depends on time and disk space. It is made once and recorded, so that a resumed run
+    decides in the same way. The trained suffix gets the same values from disk and from the prefix.
     """
     plan = plan_of(arch.config, arch.data.dataset, pretrained=True)
     how = reading(arch.config, arch.data.dataset)
@@ -151,8 +162,8 @@ def keeps(arch: Architecture, config: RunConfig, name: str) -> dict[str, bool]:
         return worth_keeping(cut, views * num_train, uses, room, noun)
 
     def of_val() -> Decision:
-        looks = 1 + seen_views(how, arch.config, num_val)
-        return fits_in_cache(cut, looks * num_val, room)
+        views = 1 + seen_views(how, arch.config, num_val)  # The unaugmented examples, too.
+        return fits_in_cache(cut, views * num_val, room)
 
     # An example mixed from two others (mixup, CutMix) is new in each epoch and never read again.
     mixes = how.augments.mixes(config.settings.augmentations)
@@ -163,9 +174,9 @@ def keeps(arch: Architecture, config: RunConfig, name: str) -> dict[str, bool]:
 
 
 def decisions(arch: Architecture) -> dict[str, dict[str, Any]]:
-    """Returns the recorded decisions on storing the architecture's activations, with reasons.
+    """Returns the recorded decisions whether to store activations, by cut and split, with reasons.
 
-    Decisions that were not made yet are made now.
+    Decisions that the record of the run lacks are made now.
     """
     for name in arch.cuts:
         keeps(arch, arch.config, name)
@@ -189,12 +200,13 @@ KEPT = {True: "kept", False: "computed again at each step"}
 
 
 def seen_views(how: Training, config: RunConfig, num_val: int) -> int:
-    """Returns the number of augmented views per validation example for choosing a candidate.
+    """Returns how many augmented views of each validation example compare the candidates.
 
-    The number is 0 if `fit.choose_by` needs no views or nothing is augmented at random.
+    The number is 0 if the rule `fit.choose_by` needs no views, or if no augmentation is random.
     """
-    choice, draws = tasks.of(config.task, "choice"), how.augments.num_columns(how.augmentations)
-    if not choice.uses_views(config.fit.choose_by) or not draws:
+    choice = tasks.of(config.task, "choice")
+    random_numbers = how.augments.num_columns(how.augmentations)
+    if not choice.uses_views(config.fit.choose_by) or not random_numbers:
         return 0
     return num_views(num_val)
 
@@ -202,15 +214,15 @@ def seen_views(how: Training, config: RunConfig, num_val: int) -> int:
 def worth_keeping(
     cut: Cut, examples: int, uses: float, max_bytes: float, noun: str = "example"
 ) -> Decision:
-    """Decides whether storing a cut's activations is faster than computing them for each use.
+    """Decides whether storing the activations at a cut saves time over computing them again.
 
-    Storing costs one pass, writing, and reading for each use. The decision affects only the time: a
-    suffix gets equal values either way.
+    Stored activations are computed once, written once, and read for each use; otherwise, the frozen
+    prefix computes them for each use. The trained suffix gets the same values in both cases.
 
     Args:
       examples: number of examples, with each augmented view counted as one.
       uses: how often the activations of each example will be read.
-      max_bytes: the cut's share of `cache.max_bytes`.
+      max_bytes: the number of bytes that this cut may use of `cache.max_bytes`.
       noun: the modality's word for an example, such as "image".
     """
     room = fits_in_cache(cut, examples, max_bytes)
@@ -222,8 +234,8 @@ def worth_keeping(
         read += cut.bytes / DISK_BYTES_PER_SECOND
     keep = cut.seconds + (1 + uses) * read < uses * cut.seconds
     why = (
-        f"{1e3 * cut.seconds:.2f} ms {with_article(noun)} to compute, {1e3 * read:.2f} ms to read, "
-        f"read {uses:.3g} times each, {total / 1e6:.0f} MB"
+        f"computing takes {1e3 * cut.seconds:.2f} ms {with_article(noun)}, reading "
+        f"{1e3 * read:.2f} ms; each {noun} is read {uses:.3g} times; {total / 1e6:.0f} MB in all"
     )
     return Decision(keep, why)
 
@@ -237,9 +249,9 @@ def _memory_speed() -> float:
 
 
 def fits_in_cache(cut: Cut, examples: int, max_bytes: float) -> Decision:
-    """Decides whether the activations of a cut fit into `max_bytes`."""
+    """Decides to store the activations at a cut if they fit into `max_bytes`."""
     total = examples * cut.bytes
     if total > max_bytes:
-        share = f"the {max_bytes / 1e9:.1f} GB that one cut may use of cache.max_bytes"
-        return Decision(False, f"{total / 1e9:.1f} GB would exceed {share}")
+        limit = f"the {max_bytes / 1e9:.1f} GB that one cut may use of cache.max_bytes"
+        return Decision(False, f"the activations need {total / 1e9:.1f} GB, more than {limit}")
     return Decision(True, "read in each epoch")

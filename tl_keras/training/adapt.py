@@ -1,4 +1,7 @@
-"""Adapts a model to a data set: head, then suffix (LP-FT), or the whole model from scratch."""
+"""Trains a model on a data set: the head, then the suffix (LP-FT), or the model from scratch.
+
+The suffix is the part of the model after the frozen prefix.
+"""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -44,8 +47,8 @@ from tl_keras.training.suffix import by_epoch, fit_suffix, suffix_of, validation
 def adapt(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
     """Returns a trained and calibrated model, which maps a prepared example to an answer.
 
-    With pretrained weights, trains the head and then the suffix (LP-FT). Without, trains the whole
-    model from scratch. Resumes a run that was killed.
+    With pretrained weights, trains the head and then the layers after the frozen prefix (LP-FT).
+    Without them, trains the whole model from scratch. Resumes a run that was killed.
     """
     config = run.config
     if not config.model.is_pretrained:
@@ -63,7 +66,8 @@ def from_scratch(
     """Trains the whole model from the backbone's current weights, batch norm included.
 
     Args:
-      chosen: what cross-validation chose, for a training without a validation set; else None.
+      chosen: number of epochs and temperature that cross-validation chose. With them, all examples
+        are trained on, without a validation set. None to train with a validation set.
     """
     config = run.config
     model = with_random_head(backbone, config, data.dataset)
@@ -121,7 +125,7 @@ def check_devices(batch_size: int, noun: str) -> list[str]:
 
 
 def _devices(run: Run, batch_size: int) -> tf.distribute.Strategy | None:
-    """Returns a strategy that mirrors the model on all devices, or None for a single device.
+    """Returns a TensorFlow strategy that mirrors the model on all devices; None for a single one.
 
     The number of devices is recorded, because the result of a training depends on it.
 
@@ -175,10 +179,11 @@ class Adapted:
     Attributes:
       model: the calibrated model.
       probabilities: the model's answers on the validation set, `(val, width)`.
-      tuned: answers of the best fine-tuned candidate on the validation set, even if the head was
-        kept; None if nothing was fine-tuned.
-      depth: the freeze depth.
-      held_out: answers on the test examples, `(test, width)`, if they were requested.
+      tuned: answers on the validation set of the fine-tuned candidate with the lowest loss, even if
+        the head-only candidate was kept; None if nothing was fine-tuned.
+      depth: the freeze depth, resolved for the backbone.
+      held_out: the model's answers on the fold's test examples, `(test, width)`; None unless they
+        were requested.
     """
 
     model: keras.Model
@@ -194,14 +199,15 @@ def head_then_suffix(
     holds_out: bool = False,
     choose: candidates.Choice | None = None,
 ) -> Adapted:
-    """Trains a converged head, then the layers above the freeze depth (LP-FT, arXiv 2202.10054).
+    """Fits the head until it converges, then trains the layers after the frozen prefix.
 
-    The validation set compares three candidates: the head alone on the pretrained backbone, the
-    fine-tuned weights, and the mean of both (WiSE-FT, arXiv 2109.01903). The head is kept unless
-    another candidate is clearly better, see the part `choice` of the task.
+    The method is LP-FT (arXiv 2202.10054). The validation set compares three candidates: only the
+    head trained, on the pretrained backbone; the fine-tuned weights; and the mean of the weights of
+    both (WiSE-FT, arXiv 2109.01903). The head-only candidate is kept unless another candidate is
+    clearly better, see the part `choice` of the task.
 
     Args:
-      holds_out: whether to predict the fold's test examples.
+      holds_out: whether to predict the examples that the fold holds out, its split test.
       choose: returns the name of the candidate to keep; None to choose by `fit.choose_by`.
     """
     config, model = run.config, arch.model
@@ -247,10 +253,11 @@ def head_then_suffix(
 
 
 def refit(run: Run, arch: Architecture, chosen: Chosen) -> keras.Model:
-    """Trains by LP-FT on all of train, without a validation set.
+    """Trains the head, then the layers after the frozen prefix, without a validation set.
 
     Args:
-      chosen: candidate, regularisation, temperature and epochs, as cross-validation chose them.
+      chosen: the candidate to keep, regularisation of the head, temperature and number of epochs,
+        which cross-validation chose.
     """
     config, model = run.config, arch.model
     plan = _as_chosen(plan_of(config, arch.data.dataset, pretrained=True), chosen)
@@ -279,9 +286,10 @@ def _as_chosen(plan: Plan, chosen: Chosen) -> Plan:
 
 
 def check_answers(dataset: Dataset) -> None:
-    """Checks that every answer (such as a class) has a training example, as fitting a head needs.
+    """Checks that every answer (such as a class) has a training example; a head needs one of each.
 
-    A generated data set (glyphs) of a few hundred examples may lack some.
+    In a generated data set (`data.source: glyphs`) of a few hundred examples, some classes may have
+    none.
 
     Raises:
       ValueError: an answer has no training example.
@@ -292,12 +300,12 @@ def check_answers(dataset: Dataset) -> None:
         raise ValueError(
             f"data.num_examples: expected {dataset.nouns[1]} of all {len(dataset.classes)} "
             f"{tasks.of(dataset.task, 'names').NOUNS[1]} in train; "
-            f"{len(missing)} have none, for example {missing[0]!r}; set a larger number"
+            f"{len(missing)} have none, for example {missing[0]!r}; raise data.num_examples"
         )
 
 
 def depth_of(config: RunConfig, backbone: keras.Model, plan: Plan) -> Freeze:
-    """Returns the cut of the backbone that the plan's freeze depth resolves to."""
+    """Resolves the plan's freeze depth to a cut between frozen and trained layers of a backbone."""
     return freeze.resolve(backbone, table.block_pattern(config.model.backbone), plan.freeze)
 
 
@@ -313,12 +321,12 @@ def described(
     kept: str,
     earlier: heads.Earlier | None = None,
 ) -> ModelRecord:
-    """Returns the part `model` of `result.json`.
+    """Builds the field `model` of `result.json`: backbone, freeze depth, and the kept candidate.
 
     Args:
       kept: name of the kept candidate.
-      earlier: the head of an earlier run that this run started from; its known classes are
-        recorded.
+      earlier: the head of an earlier run that this run started from, if any. The record lists the
+        classes that both runs have.
     """
     classes_kept = {"classes_kept": list(earlier.names)} if earlier else {}
     return ModelRecord(

@@ -1,8 +1,8 @@
 """An architecture: a backbone with a head, and everything that its trainings share.
 
 Trainings of one architecture share examples, backbone, heads, activations and traced graphs. In a
-search, all trials of the same architecture share one, so that nothing is computed, loaded or traced
-twice.
+search, all trials with the same backbone and example size use the same `Architecture` object, so
+that nothing is computed, loaded or traced twice.
 """
 
 from collections.abc import Sequence
@@ -36,18 +36,18 @@ HEAD_SPLITS = ("train", "val")
 class Shared:
     """An in-memory cache for the trainings of one architecture.
 
-    It saves time and changes no results. What it lacks is read from the store of activations or the
-    run's folder, or computed again with equal values.
+    The cache saves time and changes no results. A missing value is read from the disk cache of
+    activations or from the run's folder, or computed again with the same result.
 
     Attributes:
-      heads: converged heads by `data.balance`.
-      prefixes: prefixes, by whether they compute in half precision.
-      opened: opened arrays of activations, by cut, split and view.
-      networks: traced suffixes, see `suffix_of`.
-      counts: for each array, by cut, split and view: whether the store had it already, its size in
-        bytes, and the seconds that it took.
-      passed: splits and views whose pass has run.
-      prepared: folders of passes whose config is written.
+      heads: fitted heads, by the value of `data.balance`.
+      prefixes: the frozen prefixes; key True for those in half precision, False for float32.
+      opened: open arrays of activations, by (cut, split, augmented view).
+      networks: traced networks of the trained suffix, see `suffix_of`.
+      counts: for each array, by (cut, split, augmented view): whether the disk cache had it
+        already, its size in bytes, and the seconds to read or compute it.
+      passed: pairs of split and augmented view for which activations were already requested.
+      prepared: folders of jobs that compute activations, if their config is already written.
     """
 
     heads: dict[str, Head] = field(default_factory=dict)
@@ -64,20 +64,21 @@ class Architecture:
     """A backbone with a head for one example size, with its data and its caches.
 
     Attributes:
-      run: the run whose record takes decisions and times.
-      config: the run's config; in a search, the config of the architecture's trial that needs the
-        most views.
+      run: the run in whose record decisions and times are written.
+      config: the run's config; in a search, the config of the trial of this architecture that needs
+        the most augmented views.
       data: examples prepared at the example size.
       backbone: the part of `model` up to its features.
       model: the whole model; a finished training sets its weights.
-      trained: the model that trainings change: `model`, or a copy of it in half precision.
+      trained: the model whose weights trainings change: `model`, or a copy in mixed precision.
       initial: the weights of `model` before any training.
-      cuts: names of the cuts at which trainings freeze, apart from the backbone's output.
+      cuts: names of the cuts between frozen and trained layers, one for each freeze depth. The
+        backbone's output is left out.
       trainings: expected number of trainings that read the same activations.
-      label: prefix of the names of cuts in the record; empty unless there are several
-        architectures.
-      earlier: the head of the earlier run that the weights come from, if that head knows some of
-        the answers.
+      label: prefix of the names of cuts in the record, which tells several architectures of a
+        search apart; empty if there is only one.
+      earlier: the head of the earlier run that `model.weights` names, if both runs have some of the
+        same answers (such as classes); else None.
       shared: cache that trainings in this process share.
     """
 
@@ -96,7 +97,10 @@ class Architecture:
 
     @property
     def input(self) -> str:
-        """Returns the name of the backbone's input, which is stored for suffixes that read it."""
+        """Returns the name of the backbone's input layer.
+
+        Prepared examples are stored under this name if a trained suffix reads the model's input.
+        """
         return self.backbone.operations[0].name
 
     @property
@@ -112,7 +116,7 @@ def architecture(
     backbone: keras.Model,
     depths: Sequence[float | str],
 ) -> Architecture:
-    """Returns the architecture of a pretrained backbone, for trainings at the given freeze depths.
+    """Builds an `Architecture` from a pretrained backbone, for trainings at given freeze depths.
 
     Args:
       depths: freeze depths, as `fit.freeze` takes them: shares 0..1 or names.
@@ -131,26 +135,29 @@ def architecture(
 
 
 def _earlier(config: RunConfig, dataset: Dataset) -> Earlier | None:
-    """Returns the head of the earlier run that `model.weights` names, if its answers are known."""
+    """Returns the head of the earlier run that `model.weights` names, for the answers of this run.
+
+    Returns None if `model.weights` names no run, or if its head cannot be used.
+    """
     folder = run_of(config.model.weights)
     if folder is None or config.model.head_width:
         return None
     earlier = models.earlier_head(folder, dataset.classes, config.task)
     if earlier and earlier.names:
         count = f"{len(earlier.names)} of {len(dataset.classes)} classes"
-        logging.info("head: starts from the head of run %r for %s", str(folder), count)
+        logging.info("head: %s start from the head of the earlier run %r", count, str(folder))
     return earlier
 
 
 def with_random_head(backbone: keras.Model, config: RunConfig, dataset: Dataset) -> keras.Model:
-    """Returns the backbone with a randomly initialised head, see `model.add_head`."""
+    """Returns a model: the backbone with a randomly initialised head, see `model.add_head`."""
     keras.utils.set_random_seed(config.seed)
     dropout, width = config.model.dropout, config.model.head_width
     return models.add_head(backbone, dataset.classes, dropout, width, config.task)
 
 
 def reading(config: RunConfig, dataset: Dataset) -> Training:
-    """Returns how training examples are read: batch size, order, augmentation and targets."""
+    """Builds the settings that say how training examples are read, such as batch size and order."""
     return Training(
         config.modality,
         config.fit.batch_size,
@@ -164,7 +171,7 @@ def reading(config: RunConfig, dataset: Dataset) -> Training:
 
 
 def to_train(model: keras.Model, config: RunConfig, dataset: Dataset) -> keras.Model:
-    """Returns the model to train: the given one, or a mixed-precision copy with equal weights."""
+    """Returns the model to train: `model`, or its copy in mixed precision if the config asks."""
     if not config.fit.mixed_precision:
         return model
     # bfloat16, since float16 would need loss scaling and is slow on CPUs.
@@ -173,7 +180,7 @@ def to_train(model: keras.Model, config: RunConfig, dataset: Dataset) -> keras.M
 
 
 def plan_of(config: RunConfig, dataset: Dataset, pretrained: bool) -> Plan:
-    """Returns the plan: the config's `auto` fields resolved for a data set."""
+    """Returns the training settings, with the config's `auto` fields resolved for a data set."""
     count = len(dataset.splits["train"])
     steps = batches.num_steps(count, config.fit.batch_size)
     return resolved(config.fit, count, steps, pretrained)

@@ -21,10 +21,10 @@ from tl_keras.training.network import model as models
 
 
 def begin(run: Run) -> keras.Model | None:
-    """Returns the pretrained backbone, or None if the run already has its final model.
+    """Returns the pretrained backbone, or None if the run needs no training: its model is final.
 
-    A search gets the backbone of its first architecture. The backbone is built before the data are
-    read, since reading takes longer and a mistake in `model` should show at once.
+    For a search, this is the backbone of the first architecture. The backbone is built before the
+    data are read, since reading takes longer and a mistake in `model` should show at once.
 
     Raises:
       ValueError: the weights cannot be loaded or do not fit, or the name in `fit.freeze` is not a
@@ -47,7 +47,7 @@ def begin(run: Run) -> keras.Model | None:
 
 
 def _has_model(run: Run) -> bool:
-    """Returns whether the run has a model and the record of its training.
+    """Returns True if the run has `model.keras` and the record of its training.
 
     If either is missing, the model is trained again.
     """
@@ -58,12 +58,12 @@ def _has_model(run: Run) -> bool:
 def trained(
     run: Run, data: Data, backbone: keras.Model | None, train: Callable[..., keras.Model | Path]
 ) -> keras.Model:
-    """Returns the model of `model.keras`; trains and saves it first unless `begin` returned None.
+    """Returns the model in `model.keras`; trains and saves it first if `backbone` is given.
 
     Args:
-      backbone: the result of `begin`.
-      train: takes run, data and backbone. Returns the model, or the path of `model.keras` if it has
-        already written that file.
+      backbone: the result of `begin`; None if the run already has its final model.
+      train: a function of run, data and backbone that returns the trained model, or the path of
+        `model.keras` if it has already written that file.
     """
     file = run.workdir / "model.keras"
     if backbone is not None:
@@ -75,7 +75,7 @@ def trained(
 
 
 def _check_weights(config: RunConfig) -> None:
-    """Loads the weight files of all architectures but the first, which is already loaded."""
+    """Checks the weight files of a search's architectures, except the first, by loading them."""
     seen: set[str] = set()
     for values, trial in zip(space.architectures(config), space.first_trials(config), strict=True):
         key = trial.model.model_dump_json(exclude={"dropout", "head_width"})
@@ -94,10 +94,10 @@ def _check_weights(config: RunConfig) -> None:
 def check_same(
     run: Run, config: ModelConfig, backbone: keras.Model, label: str | None = None
 ) -> None:
-    """Checks that a resumed run has the backbone that it began with, and records its digests.
+    """Checks that a resumed run has the backbone with which it began; records digests of it.
 
     Args:
-      label: label of the architecture if a search has several, else None.
+      label: name of the architecture in the record if a search has several, else None.
 
     Raises:
       ValueError: the backbone's file or its weights have changed since the run began.
@@ -112,10 +112,12 @@ def check_same(
 def check_began(
     run: Run, config: ModelConfig, backbone: keras.Model, began: Mapping[str, Any]
 ) -> dict[str, str]:
-    """Returns the digests of a backbone, and checks them against those that the run began with.
+    """Returns the digests of a backbone's layers and weights, by name.
+
+    Checks them against the digests that the run recorded when it began.
 
     Args:
-      began: the digests by name that the run recorded when it began; may be empty.
+      began: the record of the backbone when the run began, with its digests; may be empty.
 
     Raises:
       ValueError: the backbone's file or its weights have changed since the run began.
@@ -137,5 +139,5 @@ def check_began(
 
 
 def digests_of(record: Mapping[str, Any]) -> dict[str, str]:
-    """Returns the digests in the record of a model."""
+    """Returns the digests of layers and weights in the record of a model, by name."""
     return {name: record[name] for name in ("graph_digest", "weights_digest") if name in record}

@@ -1,4 +1,8 @@
-"""Compares the candidates on the validation set: head alone, fine-tuned, and their mean."""
+"""Compares the candidates of a training on the validation set.
+
+The candidates are `head` (only the head trained), `finetuned`, and `mix`, whose weights are the
+mean of both.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,12 +23,12 @@ from tl_keras.training.suffix import Suffix, validation_inputs
 
 @dataclass(frozen=True)
 class Candidate:
-    """Weights that may be kept, with their calibrated results on the validation set.
+    """One of the models of a training, with its calibrated results on the validation set.
 
     Attributes:
-      values: weights, see `Learner.values`; empty for the head alone.
-      losses: loss of each example, `(1 + views, val)`. Row 0 has the unaugmented examples, the
-        others have augmented views of them.
+      values: weights of the trained suffix, see `Learner.values`; empty for the head-only model.
+      losses: loss of each example, `(1 + views, val)`. Row 0 is for the unaugmented examples, the
+        other rows for augmented views of them.
       probabilities: answers on the unaugmented examples, `(val, width)`.
       scores: score of each of these answers, `(val,)`; higher is better.
       temperature: number by which raw outputs are divided to calibrate them.
@@ -38,10 +42,10 @@ class Candidate:
 
 
 def of_head(arch: Architecture, config: RunConfig, head: Head, views: bool) -> Candidate:
-    """Returns the head alone as a candidate.
+    """Returns the candidate of which only the head was trained.
 
     Args:
-      views: whether to measure it on augmented views of the validation set, too.
+      views: whether to measure the candidate on augmented views of the validation set, too.
     """
     how, labels = reading(config, arch.data.dataset), arch.data.inputs["val"].labels
     num_views = seen_views(how, config, len(labels)) if views else 0
@@ -56,10 +60,11 @@ def of_head(arch: Architecture, config: RunConfig, head: Head, views: bool) -> C
 def of_suffix(
     arch: Architecture, config: RunConfig, suffix: Suffix, before: list[np.ndarray]
 ) -> dict[str, Candidate]:
-    """Returns two candidates: the suffix's current weights, and their mean with `before`.
+    """Returns two candidates by name: `finetuned`, and `mix` with the mean weights.
 
     Args:
-      before: the suffix's weights before fine-tuning, see `Learner.values`.
+      suffix: the layers after the frozen prefix, with their fine-tuned weights.
+      before: the weights of these layers before fine-tuning, see `Learner.values`.
     """
     how, labels = reading(config, arch.data.dataset), arch.data.inputs["val"].labels
     inputs = validation_inputs(arch, suffix, how, seen_views(how, config, len(labels)))
@@ -73,7 +78,10 @@ def of_suffix(
 
 
 def mixed(before: list[np.ndarray], tuned: list[np.ndarray]) -> list[np.ndarray]:
-    """Returns the mean of weights before and after fine-tuning; integer counters are kept."""
+    """Returns the mean of the weights before and after fine-tuning.
+
+    Integer variables are counters and keep their values after fine-tuning.
+    """
     return [
         (old + new) / 2 if new.dtype.kind == "f" else new
         for old, new in zip(before, tuned, strict=True)
@@ -83,11 +91,13 @@ def mixed(before: list[np.ndarray], tuned: list[np.ndarray]) -> list[np.ndarray]
 def held_out(
     arch: Architecture, config: RunConfig, kept: Candidate, head: Head, suffix: Suffix | None
 ) -> np.ndarray:
-    """Returns the answers on a fold's test examples, `(test, width)`.
+    """Returns a candidate's answers on the examples that a fold holds out, `(test, width)`.
 
     Args:
-      kept: the chosen candidate.
-      suffix: the suffix, set to the weights of `kept`; None if the head alone was chosen.
+      kept: the candidate that was chosen.
+      head: the head, which gives the answers if only the head was trained.
+      suffix: the layers after the frozen prefix, set to the weights of `kept`; None if the
+        head-only candidate was chosen.
     """
     how = reading(config, arch.data.dataset)
     if suffix is None:
@@ -116,7 +126,10 @@ def _candidate(
 
 
 def may_gain(run: Run, head: Candidate) -> bool:
-    """Returns whether any fine-tuned candidate could win over the head; if not, records why."""
+    """Returns True if a fine-tuned candidate could be chosen instead of the head-only one.
+
+    If not, fine-tuning is left out, and the run's record says why.
+    """
     by, choice = run.config.fit.choose_by, tasks.of(run.config.task, "choice")
     if choice.may_gain(by, head.losses, head.scores):
         return True
@@ -133,11 +146,11 @@ Choice = Callable[[Mapping[str, Candidate]], str]
 
 
 def choose(run: Run, by_name: Mapping[str, Candidate], override: Choice | None = None) -> str:
-    """Returns the name of the candidate to keep, and records the results of all candidates.
+    """Returns the name of the candidate to keep; records the results of all candidates in the run.
 
     Args:
-      by_name: the candidates, from simple to complex.
-      override: makes the choice instead of the rule of `fit.choose_by`.
+      by_name: the candidates by name, from simple to complex.
+      override: returns the name of the candidate to keep; None to choose by `fit.choose_by`.
     """
     by, task = run.config.fit.choose_by, run.config.task
     losses = {name: candidate.losses for name, candidate in by_name.items()}

@@ -1,4 +1,7 @@
-"""Deals the examples out to folds: each fold has a train, a val and a held-out part."""
+"""Divides examples into the folds of a cross-validation.
+
+Each fold has the splits train, val and test; test has the examples that the fold holds out.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -20,8 +23,9 @@ class Part:
     """The examples of one fold.
 
     Attributes:
-      repeat: index of the repetition of cross-validation, from 0.
-      data: the fold's splits: train, val (for choices) and test (the held-out examples).
+      repeat: number of the repetition of cross-validation, counted from 0.
+      data: the fold's splits: train, val (to choose candidates and settings) and test (the examples
+        that the fold holds out).
       rows: positions of the held-out examples among all examples.
     """
 
@@ -31,10 +35,10 @@ class Part:
 
 
 def deal(data: Data, config: RunConfig) -> list[Part]:
-    """Returns the examples of every fold, ordered by repeat and fold.
+    """Returns the examples of every fold of every repetition, in this order.
 
     Args:
-      data: train and val pooled into one split, see `Dataset.pooled`.
+      data: a data set whose train and val are pooled into one split, see `Dataset.pooled`.
 
     Raises:
       ValueError: an answer (such as a class) has too few examples.
@@ -52,20 +56,22 @@ def deal(data: Data, config: RunConfig) -> list[Part]:
 
 
 def everything(data: Data, config: RunConfig) -> Data:
-    """Returns all examples as train, with a share of them set aside as val for choices."""
+    """Returns all examples, without folds: most as train, the share `data.val` of them as val."""
     rows = np.arange(len(data.inputs["train"]))
     return _part(data, _inner(data, rows, f"{config.data.split_seed} all", config))
 
 
 def data_of(config: RunConfig, part: int | str | None, fingerprint: str) -> Data:
-    """Reads the examples of a job again and prepares them by the job's config.
+    """Reads the examples of a job and prepares them, in the process that runs the job.
 
     Args:
-      part: the number of a fold, `ALL`, or None if the run has no folds.
-      fingerprint: fingerprint of the data set for which the job was prepared.
+      config: the config of the job.
+      part: the number of the fold that the job trains; `ALL` for all examples (see `everything`);
+        None if the run has no folds.
+      fingerprint: fingerprint of the data set at the time when the job was prepared.
 
     Raises:
-      ValueError: the data set has changed since.
+      ValueError: the data set has changed since the job was prepared.
     """
     dataset = loaded_again(config, fingerprint)
     if part is None:
@@ -75,7 +81,11 @@ def data_of(config: RunConfig, part: int | str | None, fingerprint: str) -> Data
 
 
 def loaded_again(config: RunConfig, fingerprint: str) -> Dataset:
-    """Reads a job's data set again and checks its fingerprint; raises as `data_of`."""
+    """Reads the data set of a job.
+
+    Raises:
+      ValueError: the data set has changed since the job was prepared: its fingerprint differs.
+    """
     dataset = load(config)
     if dataset.fingerprint != fingerprint:
         raise ValueError(
@@ -92,18 +102,21 @@ def _check(part: Data) -> None:
     if missing:
         raise ValueError(
             f"cross_validate.folds: one fold has no training example of "
-            f"{tasks.of(dataset.task, 'names').NOUNS[0]} {missing[0]!r}, because its {nouns} form "
-            "large groups that cannot be divided; expected fewer folds"
+            f"{tasks.of(dataset.task, 'names').NOUNS[0]} {missing[0]!r}, because the {nouns} of "
+            "each group stay together and its groups are large; choose fewer folds"
         )
     if not len(part.inputs["val"]):
         raise ValueError(
             f"data.val: the {len(part.inputs['train'])} {nouns} of a fold form groups that are too "
-            "large to set some of them aside as its validation set; expected a larger share"
+            "large to set one of them aside as the fold's validation set; choose a larger data.val"
         )
 
 
 def _inner(data: Data, rows: np.ndarray, seed: str, config: RunConfig) -> dict[str, np.ndarray]:
-    """Divides the examples at `rows` into train and val; returns positions among all examples."""
+    """Divides the examples at `rows` into train and val.
+
+    Returns {split: positions of its examples among all examples}.
+    """
     examples = [data.dataset.splits["train"][i] for i in rows]
     train, val = parted(examples, config.data.val, seed)
     return {"train": rows[train], "val": rows[val]}

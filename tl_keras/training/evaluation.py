@@ -24,7 +24,7 @@ Answered = tuple[Sequence[str], np.ndarray, np.ndarray]  # Files, labels and ans
 def predict(
     run: Run, model: keras.Model, data: Data, splits: Sequence[str] = ("val", "test")
 ) -> Answers:
-    """Returns the model's answers on each of `splits`, `(examples, width) float32`.
+    """Returns {split: the model's answers on its examples, `(examples, width) float32`}.
 
     Splits without examples are left out.
     """
@@ -40,10 +40,13 @@ def predict(
 def evaluate(
     run: Run, model: keras.Model, data: Data, probabilities: Answers
 ) -> dict[str, Maybe[Scores]]:
-    """Returns `val` and `test` of `result.json`; writes `predictions.csv` and `pictures/`.
+    """Measures a model; writes `predictions.csv`, and heat maps and augmented views to `pictures/`.
 
     Args:
       probabilities: the model's answers, see `predict`.
+
+    Returns:
+      The fields `val` and `test` of `result.json`: the scores of each split, None without examples.
     """
     with run.timed("evaluate"):
         measured = _evaluate(run, model, data, probabilities)
@@ -91,13 +94,16 @@ def write_predictions(run: Run, names: Sequence[str], answered: Mapping[str, Ans
 
 
 def read_answers(run: Run) -> dict[str, np.ndarray]:
-    """Returns the answer on each file, `(width,) float64`, in the order of `predictions.csv`."""
+    """Reads `predictions.csv`; returns {file: answer `(width,) float64`} in the order of rows."""
     read = tasks.of(run.config.task, "predictions").read
     return {file: read(cells) for file, cells in predictions.read(run).items()}
 
 
 def _of_views(run: Run, model: keras.Model, data: Data, split: str) -> Views:
-    """Returns the scores of answers averaged over `evaluate.views` views of each example."""
+    """Returns scores of averaged answers: each is the mean answer on several views of an example.
+
+    The number of views is `evaluate.views`; the first is the unaugmented example.
+    """
     how, views = reading(run.config, data.dataset), run.config.evaluate.views
     probabilities = features.outputs_of_views(Inference(model), data.inputs[split], how, views)
     metrics = tasks.of(run.config.task, "metrics")
@@ -113,7 +119,10 @@ def _measure_without_copies(
     labels: np.ndarray,
     names: tuple[str, ...],
 ) -> None:
-    """Adds to the findings a score without examples that have a near-duplicate in another split."""
+    """Measures the split without examples that have a near-duplicate in an earlier split.
+
+    Writes the result to the run's findings, as `without_near_duplicates`.
+    """
     copies = doctor.copied(run.findings.get("near_duplicates", []), split)
     kept = np.array([file not in copies for file in files])
     if kept.all() or not kept.any():
