@@ -62,35 +62,35 @@ def _search(run: Run, session: Session, state: SearchState) -> None:
         oracle = tuner.oracle(config, epochs, session.entries, scratch)
         if state.oracle:
             tuner.restore(oracle, state.oracle)
-        for earlier in state.records:
-            _settle(session, earlier)
+        for earlier in state.records:  # After a resume.
+            _note_skipped_tuning(session, earlier)
         table.show_all(config, session, state)
         while state.spent != budget and has_budget(config.search, state.records, elapsed()):
             proposal = tuner.propose(oracle)
             if proposal is None or repeats == REPEATS:
                 logging.info(
-                    "search: %s proposes nothing new: the rest of search.space is equivalent to "
-                    "trials that were already run",
+                    "search: the tuner %s proposes nothing new: all other values in search.space "
+                    "would repeat trials that were already run",
                     config.search.tuner,
                 )
                 break
             save()  # After a kill from here on, the same trial is proposed again.
             values = tuner.values_of(proposal, session.entries)
             if not state.records:
-                sessions.begin_with_own(session, proposal, values)
+                sessions.replace_by_config(session, proposal, values)
             essence = sessions.essence(session, values)
             record = next((r for r in state.records if r.essence == essence), None)
             repeats = repeats + 1 if record else 0
             if record is None:
                 record = trials.run_trial(session, len(state.records), values, state.records)
-                _settle(session, record)
+                _note_skipped_tuning(session, record)
                 # Computed again, because the trial may have shown that its architecture exceeds a
                 # limit or that its head is not fine-tuned.
                 now = {"essence": sessions.essence(session, values), "elapsed": elapsed()}
                 record = record.model_copy(update=now)
                 state.records.append(record)
                 table.show(config, state.records)
-                _forget(run, state.records)
+                _remove_models(run, state.records)
             # If the head wins, the score is capped at the head's, so that one bad learning rate
             # cannot hide the rest from the tuner.
             tuned = record.score if record.tuned_score is None else record.tuned_score
@@ -103,19 +103,22 @@ def _search(run: Run, session: Session, state: SearchState) -> None:
         save()
 
 
-def _settle(session: Session, record: TrialRecord) -> None:
-    """Notes that a trial left out fine-tuning, because equivalent trials would leave it out too."""
+def _note_skipped_tuning(session: Session, record: TrialRecord) -> None:
+    """Adds a trial that left out fine-tuning to `session.learnt.head_only`, with a warning.
+
+    Trials that differ only in depth or learning rate would leave it out too, so they are not run.
+    """
     if not record.left_out:
         return
-    settled = sessions.of_choice(session, record.values)
-    if settled not in session.learnt.settled:
+    key = sessions.head_key(session, record.values)
+    if key not in session.learnt.head_only:
         logging.warning(
             "search: %s: on the %d validation examples, not even a model without mistakes could be "
             "shown to be better than the head alone, so other depths and learning rates are not "
             "tried. With more validation examples (data.val) they might be",
             *(record.label, record.n),
         )
-    session.learnt.settled.add(settled)
+    session.learnt.head_only.add(key)
 
 
 def _check_hyperband(config: RunConfig, epochs: int, session: Session, folder: str) -> None:
@@ -125,18 +128,20 @@ def _check_hyperband(config: RunConfig, epochs: int, session: Session, folder: s
     needed = tuner.trials_until_whole(separate_oracle, epochs)
     if needed is None:
         raise ValueError(
-            "search.space: hyperband's first round needs more points than the space has; expected "
-            "more values, ranges instead of lists, or search.tuner bayesian or random"
+            "search.space: hyperband's first round needs more combinations of values than the "
+            "space has; expected more values, ranges instead of lists, or search.tuner bayesian or "
+            "random"
         )
     if 0 < config.search.trials < needed:
         logging.warning(
-            "search.trials: hyperband begins with short trainings, and trial %d is the first with "
-            "all %d epochs; received %d: set it higher, or set search.tuner to bayesian",
-            *(needed, epochs, config.search.trials),
+            "search.trials: hyperband begins with short trainings, and the first one with all %d "
+            "epochs is that of trial %d; expected at least so many trials, or search.tuner "
+            "bayesian; received %d",
+            *(epochs, needed, config.search.trials),
         )
 
 
-def _forget(run: Run, records: list[TrialRecord]) -> None:
+def _remove_models(run: Run, records: list[TrialRecord]) -> None:
     """Removes the models of all except the best `search.keep` trials.
 
     Models of all trials would fill the disk (https://github.com/keras-team/keras-tuner/issues/288).

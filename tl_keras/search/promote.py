@@ -1,4 +1,4 @@
-"""Promotes the best trial's model to the search's model, and writes the record of the search."""
+"""Makes the best trial's model the model of the search, and writes the record of the search."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ from tl_keras.training import metrics
 
 
 def promoted(session: Session, state: SearchState) -> Path:
-    """Copies the best trial's model, metrics and record to the run; returns the model's file.
+    """Makes the best trial's model, metrics and record those of the search; returns the model file.
 
     Raises:
       ValueError: no trial succeeded.
@@ -73,7 +73,7 @@ def _nothing(config: RunConfig, state: SearchState) -> str:
 
 
 def _described(run: Run, state: SearchState, order: list[TrialRecord]) -> SearchRecord:
-    """Returns the value of `search` in `result.json`."""
+    """Builds the field `search` of `result.json`."""
     best = order[0]
     curve: list[list[Any]] = []
     choice, main = tasks.of(run.config.task, "choice"), tasks.of(run.config.task, "names").MAIN

@@ -1,4 +1,4 @@
-"""The session that all trials of a search share, and the rule by which two trials are equal."""
+"""The state that all trials of a search share, and the keys that tell equivalent trials."""
 
 import itertools
 import json
@@ -48,10 +48,11 @@ class Memory:
     Without the cache, a trial gives the same result, only more slowly.
 
     Attributes:
-      spare: pretrained backbones that no architecture uses yet, by `key_of`.
+      spare: pretrained backbones that are loaded, but not used by an architecture yet, by `key_of`.
       open: architectures in memory, by `key_of`.
-      counts: the record of an architecture's activations (see `Shared`), by `key_of`.
-      labels: names of backbones with their weights and heads, by the config's `model` as JSON.
+      counts: for each architecture, by `key_of`, the size and time of its stored activations; see
+        `Shared.counts`.
+      labels: models in words (backbone, weights and head), by the config's `model` as JSON.
     """
 
     spare: dict[str, keras.Model] = field(default_factory=dict)
@@ -66,12 +67,12 @@ class Learnt:
 
     Attributes:
       figures: size and latency of the exported file, by architecture (`key_of`).
-      settled: results of `of_choice` for which only the head is trained, because no fine-tuned
+      head_only: results of `head_key` for which only the head is trained, because no fine-tuned
         model could be shown to be better.
     """
 
     figures: dict[str, dict[str, float]] = field(default_factory=dict)
-    settled: set[str] = field(default_factory=set)
+    head_only: set[str] = field(default_factory=set)
 
 
 @dataclass  # Not frozen: trials write into `learnt` and `memory`.
@@ -81,7 +82,8 @@ class Session:
     Attributes:
       run: the run of the search.
       data: the data, prepared with the config of `run`.
-      part: the name of the part of the data set that `data` is, see `dealing.data_of`.
+      part: the part of the data set that is in `data`: the number of a fold, `all` for all folds
+        together, or None without folds; see `dealing.data_of`.
       entries: `search.space`, with `blocks` replaced by a list of freeze depths.
       learnt: results of trials that later trials reuse.
       memory: a cache.
@@ -116,7 +118,7 @@ class Session:
 
 
 def open_session(run: Run, data: Data, backbone: keras.Model, learnt: Learnt) -> Session:
-    """Opens the session of a search.
+    """Returns the state that all trials of a search share.
 
     Args:
       backbone: the pretrained backbone of the first architecture.
@@ -131,11 +133,11 @@ def open_session(run: Run, data: Data, backbone: keras.Model, learnt: Learnt) ->
     return Session(run, data, job.needs(run).get("part"), entries, learnt, memory)
 
 
-def begin_with_own(session: Session, proposal: Any, values: dict[str, Any]) -> None:
-    """Replaces the values of a proposal by the nearest values in the space to those of the config.
+def replace_by_config(session: Session, proposal: Any, values: dict[str, Any]) -> None:
+    """Replaces a proposal's values by those of the config, or by the nearest ones in the space.
 
-    For `auto`, the value is resolved from the size of the data set. This is a better first trial
-    than random values.
+    `auto` becomes the value that suits the size of the data set. The config makes a better first
+    trial than random values. `proposal` and `values` are changed alike.
     """
     config = session.run.config
     plan = plan_of(config, session.data.dataset, config.model.is_pretrained)
@@ -154,7 +156,10 @@ def begin_with_own(session: Session, proposal: Any, values: dict[str, Any]) -> N
 
 
 def _nearest(choices: tuple, value: Any) -> int | None:
-    """Returns the position of a value or of the nearest number; None if neither exists."""
+    """Returns the position of `value` in `choices`, or else of the number nearest to it.
+
+    Returns None if `value` is not in `choices` and either is not a number.
+    """
     if value in choices:
         return choices.index(value)
     kinds = [type(choice) for choice in choices]
@@ -164,24 +169,24 @@ def _nearest(choices: tuple, value: Any) -> int | None:
 
 
 def _label(model: ModelConfig) -> str:
-    parts = [_shortly(model.backbone), *(f"{k} {v}" for k, v in model.options.items())]
+    parts = [_short_path(model.backbone), *(f"{k} {v}" for k, v in model.options.items())]
     others = []
     if model.head_width:
         others.append(f"hidden {model.head_width}")
     if model.weights not in ("imagenet", "own"):
-        others.append(_shortly(model.weights))
+        others.append(_short_path(model.weights))
     if model.preprocessing:
         others.append(f"preprocessing {model.preprocessing}")
     return ", ".join([" ".join(parts), *others])
 
 
-def _shortly(path: str) -> str:
-    """Returns the names of a path's folder and file, since two runs have files of equal names."""
+def _short_path(path: str) -> str:
+    """Returns the names of a path's folder and file, since files of two runs have equal names."""
     return "/".join(Path(path).parts[-2:])
 
 
 def key_of(config: RunConfig) -> str:
-    """Returns a key that two configs share exactly if they have the same architecture.
+    """Returns the key of an architecture, which is equal for configs with the same architecture.
 
     The key has the fields of `model` except `dropout`, and the fields that prepare an example.
     """
@@ -202,7 +207,7 @@ def data_of(session: Session, config: RunConfig) -> Data:
 
 
 def architecture_of(session: Session, config: RunConfig) -> Architecture:
-    """Returns the architecture of a trial; opens it if it is not in memory."""
+    """Returns the architecture of a trial, from memory or else newly built."""
     key = key_of(config)
     if key in session.memory.open:
         return session.memory.open[key]
@@ -225,12 +230,12 @@ def architecture_of(session: Session, config: RunConfig) -> Architecture:
     by_rule = base.model_copy(update={"fit": base.fit.model_copy(update={"freeze": "auto"})})
     plan = plan_of(config if unsearched else by_rule, data.dataset, pretrained=True)
     depths = [plan.freeze if depth == "auto" else depth for depth in depths]
-    largest = _largest(config, session)
+    largest = _with_most_views(config, session)
     if not plan_of(largest, data.dataset, pretrained=True).epochs:
         depths = [1.0]  # All trials train only the head.
     session.memory.open[key] = replace(
         architecture(session.run, largest, data, backbone, depths),
-        trainings=_trainings(session, len(set(depths))),
+        trainings=_num_readers(session, len(set(depths))),
         label=label,
         shared=Shared(counts=session.memory.counts.setdefault(key, {})),
     )
@@ -243,19 +248,20 @@ def check_backbone(session: Session, config: RunConfig, backbone: keras.Model) -
         check_same(session.run, config.model, backbone, session.label_of(config))
 
 
-def views_of(config: RunConfig) -> tuple[str, ...]:
-    """Returns the config fields that affect only the random views of examples."""
+def augmenting_fields(config: RunConfig) -> tuple[str, ...]:
+    """Returns the names of the config fields that affect only how examples are augmented."""
     names = part(config.modality, "config").OF_THE_VIEWS
     return tuple(f"{config.modality}.{name}" for name in names)
 
 
-def _largest(config: RunConfig, session: Session) -> RunConfig:
-    """Returns the config of the trial that needs the most views, among all of this architecture.
+def _with_most_views(config: RunConfig, session: Session) -> RunConfig:
+    """Returns the config of the trial that needs the most augmented views of each example.
 
-    Whether activations are kept is decided once for all of these trials.
+    It is chosen among all trials with the architecture of `config`. By it, the decision whether to
+    store activations is made once for all of these trials.
     """
     base, dataset = session.run.config, session.data.dataset
-    of_views = (*views_of(config), "fit.epochs", "fit.views")
+    of_views = (*augmenting_fields(config), "fit.epochs", "fit.views")
     entries = session.entries.items()
     named = {name: space.ends(name, entry) for name, entry in entries if name in of_views}
     if "fit.epochs" not in named:  # Hyperband gives some trials fewer epochs.
@@ -275,20 +281,23 @@ def _largest(config: RunConfig, session: Session) -> RunConfig:
     return max(configs_of_trials, key=needed)
 
 
-def _trainings(session: Session, depths: int) -> float:
-    """Estimates how many trials will read the same activations, if trials are spread evenly."""
+def _num_readers(session: Session, num_depths: int) -> float:
+    """Estimates how many trials will read the same stored activations.
+
+    Assumes that the trials are spread evenly over the values of `search.space`.
+    """
     count: float = session.run.config.search.trials or RECKONED
     for name, entry in session.entries.items():
         of_data = name.startswith(("data.", f"{session.run.config.modality}."))
         if of_data or space.of_architecture(name):
             count /= RECKONED if isinstance(entry, Range) else len(entry)
-    return max(1.0, count / depths)
+    return max(1.0, count / num_depths)
 
 
 def essence(session: Session, values: Mapping[str, Any]) -> str:
-    """Returns a key of a trial's values; of trials with equal keys, only the first is run.
+    """Returns a key of a trial's values. Of the trials with equal keys, only the first is run.
 
-    Values that make no difference are left out of the key:
+    Values that make no difference to the trained model are left out of the key:
 
     - freeze depths that resolve to the same block, and options that the backbone does not take;
     - learning rate and epochs, if all layers are frozen, or if fine-tuning is left out because no
@@ -302,8 +311,8 @@ def essence(session: Session, values: Mapping[str, Any]) -> str:
     others = {name: value for name, value in values.items() if not space.of_architecture(name)}
     if not config.model.is_pretrained:
         return json.dumps([key, others])
-    if (settled := of_choice(session, values)) in session.learnt.settled:
-        return settled
+    if (key_of_head := head_key(session, values)) in session.learnt.head_only:
+        return key_of_head
     others.pop("fit.freeze", None)
     arch = architecture_of(session, config)
     depth = frozen_at(arch, config)
@@ -312,16 +321,20 @@ def essence(session: Session, values: Mapping[str, Any]) -> str:
     return json.dumps([key, depth.cut, others])
 
 
-def of_choice(session: Session, values: Mapping[str, Any]) -> str:
-    """Returns a key of the values that decide whether fine-tuning could beat the head alone."""
+def head_key(session: Session, values: Mapping[str, Any]) -> str:
+    """Returns a key of the values that decide if fine-tuning could beat the head-only model."""
     config = space.with_values(session.run.config, values)
-    deciding = (*OF_THE_HEAD, *views_of(config))
+    deciding = (*OF_THE_HEAD, *augmenting_fields(config))
     others = {name: value for name, value in values.items() if name in deciding}
     return json.dumps([key_of(config), "head", others])
 
 
 def is_over(figures: Mapping[str, float], goal: Goal) -> bool:
-    """Returns whether the known figures of an exported file exceed a limit of the goal."""
+    """Returns True if the size or latency of an exported file exceeds a limit of the search.
+
+    Args:
+      figures: the measured ones of `bytes` and `latency_ms`; others exceed no limit.
+    """
     return any(figures.get(name, 0.0) > limit for name, limit in goal.limits.items())
 
 

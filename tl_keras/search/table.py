@@ -14,7 +14,7 @@ from tl_keras.search.session import Session
 
 
 def show_all(config: RunConfig, session: Session, state: SearchState) -> None:
-    """Logs the head of the table, and the trials that were run before the search was resumed."""
+    """Logs the column names of the table, and the trials that ran before the search was resumed."""
     fields = [
         *session.entries,
         *([tuner.EPOCHS_FIELD] if config.search.tuner == "hyperband" else []),
@@ -23,7 +23,8 @@ def show_all(config: RunConfig, session: Session, state: SearchState) -> None:
     main = tasks.of(config.task, "names").MAIN
     shown = dict.fromkeys([main, config.search.goal.metric])
     logging.info(
-        "search: %s, by %s; column %s: validation %s before the comparison with the head alone",
+        "search: fields %s, tuner %s; column %s: validation %s of the best fine-tuned weights, "
+        "even if the head-only model was kept",
         *(", ".join(session.entries), config.search.tuner, TUNED, config.search.goal.metric),
     )
     heads = ["trial", *names, TUNED, *(f"val {name}" for name in shown)]
@@ -38,7 +39,7 @@ TUNED = "fine-tuned"
 
 
 def show(config: RunConfig, records: list[TrialRecord]) -> None:
-    """Logs a line of the table: the last trial, and the best trial so far."""
+    """Logs a line of the table: the latest trial, and the score of the best trial so far."""
     record, order = records[-1], trials.ranked(records)
     metric = config.search.goal.metric
     cells = [record.trial.removeprefix("trial_"), *map(_cell, record.values.values())]

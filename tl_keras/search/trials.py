@@ -88,7 +88,7 @@ def _prepare(
     session: Session, trial: Run, values: Mapping[str, Any], records: list[TrialRecord]
 ) -> InMemory:
     """Writes all inputs of a trial into its folder; returns the inputs that are in memory."""
-    started, passed = time.monotonic(), _passes(session.run)
+    started, passed = time.monotonic(), _seconds_of_passes(session.run)
     config, base = trial.config, session.run.config.search
     decided: dict[str, Any] = {}
     cuts: Sequence[str]
@@ -109,22 +109,25 @@ def _prepare(
         **{"cuts": cuts, "label": label, "architecture": session.label_of(config)},
         **{"values": dict(values), "objective": base.objective, "figures": figures},
         **{"part": session.part, "fingerprint": data.dataset.fingerprint},
-        bar=_bar(records, base.keep),
+        bar=_rank_to_beat(records, base.keep),
         began=_began(session, config),
         seconds=time.monotonic() - started,
-        passes=_passes(session.run) - passed,
+        passes=_seconds_of_passes(session.run) - passed,
     )
     return arch, data
 
 
-def _passes(run: Run) -> float:
-    """Returns the seconds that a run has spent on computing activations so far."""
+def _seconds_of_passes(run: Run) -> float:
+    """Returns the seconds that a run has spent so far on passes, which compute activations."""
     return run.record.get("seconds", {}).get("features", 0.0)
 
 
 def _figures_from_scratch(session: Session, config: RunConfig, data: Data) -> dict[str, float]:
-    """Returns size and latency of a model with random weights; neither depends on the weights."""
-    if not _matter(session):
+    """Returns size and latency of the exported file of a model with random weights.
+
+    Neither depends on the weights. Returns an empty dict if the search does not need them.
+    """
+    if not _needs_figures(session):
         return {}
     keras.utils.set_random_seed(config.seed)
     backbone = models.pretrained(config.model, config.settings)
@@ -132,35 +135,41 @@ def _figures_from_scratch(session: Session, config: RunConfig, data: Data) -> di
     return _figures(session, config, data, with_random_head(backbone, config, data.dataset))
 
 
-def _matter(session: Session) -> bool:
+def _needs_figures(session: Session) -> bool:
     """Returns whether a search needs the size and latency of exported files."""
     return bool(session.run.config.search.goal.limits) or session.has_several
 
 
 def _began(session: Session, config: RunConfig) -> dict[str, str]:
-    """Returns the digests of the backbone with which the search began."""
+    """Returns the digests that identify the backbone with which the search began."""
     record = session.run.record
     if session.has_several:
         return record["backbones"][session.label_of(config)]
     return digests_of(record.get("model", {})) or job.needs(session.run).get("began", {})
 
 
-def _bar(records: list[TrialRecord], keep: int) -> list[float] | None:
-    """Returns the rank that a trial must exceed for its model to be kept; None if all are kept."""
+def _rank_to_beat(records: list[TrialRecord], keep: int) -> list[float] | None:
+    """Returns the `_rank` that the next trial must exceed to be among the `keep` best trials.
+
+    Only the models of these are kept. Returns None if there are fewer than `keep` trials so far.
+    """
     best = ranked(records)
     return list(_rank(best[keep - 1])) if len(best) >= keep else None
 
 
 def _rank(record: TrialRecord) -> tuple[float, float]:
-    """Returns the rank of a trial: its score and, for equal scores, its share of frozen blocks."""
+    """Returns a pair by which trials are compared, higher is better: score, share of frozen blocks.
+
+    The share, 0..1, decides only between equal scores.
+    """
     return record.score, record.depth.share if record.depth else 0.0
 
 
 def run_job(trial: Run, in_memory: InMemory | None = None) -> None:
-    """Runs a prepared trial; writes `result.json`, and the model if it is among the best.
+    """Runs a prepared trial; writes `result.json`, and the model if it is among the best so far.
 
     Args:
-      in_memory: the architecture and the data if they are in memory; otherwise they are built from
+      in_memory: the architecture and the data, if this process has them. None: both are built from
         the files in the trial's folder.
     """
     needs, started = job.needs(trial), time.monotonic()
@@ -169,7 +178,7 @@ def run_job(trial: Run, in_memory: InMemory | None = None) -> None:
         trial=needs["trial"],
         values=needs["values"],
         seconds=round(needs["seconds"] + time.monotonic() - started, 3),
-        passes=round(needs["passes"] + _passes(trial), 3),
+        passes=round(needs["passes"] + _seconds_of_passes(trial), 3),
         **outcome.record,
     )
     bar = needs["bar"]
@@ -229,11 +238,11 @@ def _outcome(trial: Run, needs: Mapping[str, Any], in_memory: InMemory) -> Outco
 
 
 def _adapted(trial: Run, arch: Architecture, goal: Goal, shared: Mapping[str, Any]) -> Outcome:
-    """Runs a trial with pretrained weights: the head first, then fine-tuning (LP-FT)."""
+    """Runs a trial with pretrained weights: trains the head first, then fine-tunes (LP-FT)."""
     adapted = adapt.head_then_suffix(trial, arch)
     task, metric = trial.config.task, goal.metric
     measured, main = _measured(arch.data, adapted.probabilities, task, metric), _main(task)
-    saved = _saved(arch, trial, adapted.depth)
+    saved = _seconds_saved(arch, trial, adapted.depth)
     candidates = trial.record["model"]["candidates"]
     others = {"kept": trial.record["model"]["kept"], "saved": saved, "finetuned": None}
     others["head"] = candidates["head"][main]
@@ -245,7 +254,7 @@ def _adapted(trial: Run, arch: Architecture, goal: Goal, shared: Mapping[str, An
 
 
 def _from_scratch(trial: Run, data: Data, goal: Goal, shared: Mapping[str, Any]) -> Outcome:
-    """Runs a trial without pretrained weights: nothing is frozen, so nothing is shared."""
+    """Runs a trial without pretrained weights, which trains all layers of a new model."""
     config = trial.config
     keras.utils.set_random_seed(config.seed)
     backbone = models.pretrained(config.model, config.settings)
@@ -276,12 +285,12 @@ def _measured(data: Data, answers: np.ndarray, task: str, metric: str) -> Outcom
 def _figures(
     session: Session, config: RunConfig, data: Data, model: keras.Model
 ) -> dict[str, float]:
-    """Returns size and latency of the exported file, measured once for each architecture.
+    """Returns size and latency of a trial's exported file, measured once for each architecture.
 
     Returns an empty dict if the search does not need them.
     """
     key, known = key_of(config), session.learnt.figures
-    if not _matter(session):
+    if not _needs_figures(session):
         return {}
     if key not in known:
         file = session.run.config.search.format
@@ -294,8 +303,11 @@ def _described(depth: Freeze) -> Depth:
     return Depth(share=share, block=depth.block, cut=depth.cut)
 
 
-def _saved(arch: Architecture, trial: Run, depth: Freeze) -> float:
-    """Estimates how many more seconds the prefix would have taken without stored activations."""
+def _seconds_saved(arch: Architecture, trial: Run, depth: Freeze) -> float:
+    """Estimates the seconds that a trial saved by reading stored activations.
+
+    It is the time that the frozen prefix would have taken to compute them again in each epoch.
+    """
     if depth.cut in (None, arch.output) or "finetuned" not in trial.record["model"]["candidates"]:
         return 0.0
     epochs = plan_of(trial.config, arch.data.dataset, pretrained=True).epochs

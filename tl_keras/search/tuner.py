@@ -29,11 +29,11 @@ DIGITS = 4  # significant digits of a value from a range; more are hard to read 
 
 
 def oracle(config: RunConfig, epochs: int, values: Mapping[str, tuple | Range], folder: str) -> Any:
-    """Returns a new KerasTuner oracle for `search.space`.
+    """Returns a new KerasTuner oracle for `search.space`; an oracle proposes the values of trials.
 
     Args:
-      epochs: number of epochs of a whole trial.
-      values: `search.space` with all entries resolved.
+      epochs: number of epochs of a trial that Hyperband does not shorten.
+      values: `search.space`, with `blocks` replaced by a list of freeze depths.
       folder: a folder in which KerasTuner writes files; they are never read.
     """
     parameters = keras_tuner.HyperParameters()
@@ -74,13 +74,17 @@ def state(oracle: Any) -> dict[str, Any]:
 
 
 def restore(oracle: Any, saved: Mapping[str, Any]) -> None:
-    """Restores the state of another oracle, a result of `state`, in a new oracle."""
+    """Gives a new oracle the state of an earlier one.
+
+    Args:
+      saved: the state, as the function `state` returned it.
+    """
     oracle.trials = {name: Trial.from_state(trial) for name, trial in saved["trials"].items()}
     oracle.set_state(saved["oracle"])
 
 
 def propose(oracle: Any) -> Any | None:
-    """Returns the next trial, or one that a kill interrupted; None if the space is exhausted."""
+    """Returns the next trial, or one that a kill interrupted; None if no new values are left."""
     if hasattr(oracle, "_random_state"):
         # The seed depends only on the number of trials, so that a resumed search proposes the same
         # trials as an unbroken one.
@@ -94,10 +98,13 @@ def propose(oracle: Any) -> Any | None:
 
 
 def trials_until_whole(oracle: Any, epochs: int) -> int | None:
-    """Returns the number of the first trial with all epochs; the Hyperband oracle is used up by it.
+    """Returns the number of the first trial that Hyperband trains for all epochs, counted from 1.
 
-    Returns None if the space has fewer points than Hyperband's first round needs, since the search
-    would end in that round.
+    Returns None if the space has fewer combinations of values than Hyperband's first round needs,
+    since the search would end in that round.
+
+    Args:
+      oracle: a Hyperband oracle that is used for nothing else, since counting runs it.
     """
     for count in itertools.count(1):
         trial = propose(oracle)
@@ -110,7 +117,7 @@ def trials_until_whole(oracle: Any, epochs: int) -> int | None:
 
 
 def values_of(trial: Any, entries: Mapping[str, tuple | Range]) -> dict[str, Any]:
-    """Returns the values of a trial's fields; with Hyperband also its number of epochs."""
+    """Returns `{field: value}` for a trial of KerasTuner; with Hyperband also its `fit.epochs`."""
     values = {}
     for name, entry in entries.items():
         value = trial.hyperparameters.values[name]
