@@ -151,8 +151,8 @@ def _labels(run: RunFiles, one: Round) -> str:
         rows.append(row + ([_right(entry)] if known else []))
     above = (
         "The labels that the teacher gave to the unlabelled examples. Its probabilities were "
-        f"corrected with the estimated share of each {noun} among these examples. The students "
-        f"were trained only on the most confident labels of each {noun}."
+        f"corrected with the estimated share of each {noun} among these examples. Only the most "
+        f"confident labels of each {noun} were kept to train the students."
     )
     if known:
         columns.append("Right")
