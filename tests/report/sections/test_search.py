@@ -38,39 +38,39 @@ def advice(run) -> str:
 def test_best_depth_is_compared_with_the_head_alone(workdir):
     text = sentence(workdir, trial(0, 0.5, 5), trial(1, 0.75, 7), trial(2, 1.0, 25))
     assert text == (
-        "Freeze 0.5 of the blocks (up to block_6): on 100 validation examples this is 20.0 points "
-        "better than the head alone (paired 95% interval 11.4 to 27.8). Freezing 0.75 is not shown "
-        "to be worse, and 0.75 is the cheapest to train."
+        "Freeze 0.5 of the blocks (up to block_6): on 100 validation examples, this is 20.0 points "
+        "better than the head-only model (paired 95% interval 11.4 to 27.8). A frozen share of "
+        "0.75 is not shown to be worse than the best trial, and 0.75 is the cheapest to train."
     )
 
 
 def test_without_the_head_alone_the_nearest_depth_is_named(workdir):
     text = sentence(workdir, trial(0, 0.0, 2), trial(1, 0.5, 20), trial(2, 0.75, 30))
-    assert text.startswith("Freeze nothing: on 100 validation examples this is 18.0 points better")
-    assert "than a share of 0.5 (paired 95% interval " in text and "not shown" not in text
+    assert text.startswith("Freeze nothing: on 100 validation examples, this is 18.0 points")
+    assert "than a frozen share of 0.5 (paired 95% interval " in text and "not shown" not in text
 
 
 def test_depths_without_a_clear_difference_are_listed(workdir):
     text = sentence(workdir, trial(0, 0.5, 5), trial(1, 0.75, 6), trial(2, 1.0, 7))
     assert text == (
-        "On 100 validation examples the freeze depth makes no clear difference: frozen shares of "
-        "0.5, 0.75 and 1 give about the same result. A share of 1, the head alone, is the cheapest "
-        "to train."
+        "On 100 validation examples, the freeze depth makes no clear difference: frozen shares of "
+        "0.5, 0.75 and 1 of the blocks give about the same result. A share of 1 (only the head is "
+        "trained) is the cheapest to train."
     )
 
 
 def test_a_trial_that_kept_the_head_is_a_trial_of_the_head_alone(workdir):
     kept = trial(2, 0.75, 30, kept="head")
     text = sentence(workdir, trial(0, 0.5, 5), trial(1, 0.75, 6), kept)
-    assert "shares of 0.5 and 0.75 give about the same result. A share of 0.75 is the ch" in text
-    assert "to train; the best is 25.0 points better than the head alone" in text
+    assert "0.5 and 0.75 of the blocks give about the same result. A share of 0.75 is the" in text
+    assert "to train; the best trial is 25.0 points better than the head-only model" in text
 
 
 def test_if_every_trial_kept_the_head_then_train_the_head_alone(workdir):
     made = [trial(i, share, 9, kept="head") for i, share in enumerate((0.75, 0.25, 0.5))]
     assert sentence(workdir, *made) == (
-        "Train the head alone. With 0.25, 0.5 and 0.75 of the blocks frozen, the fine-tuned "
-        "weights were never better than the head on validation."
+        "Train only the head. Fine-tuning with frozen shares of 0.25, 0.5 and 0.75 of the blocks "
+        "never gave a better validation score than the head-only model."
     )
     assert not advice(read(workdir))  # Trials with equal answers leave nothing to chance.
 
@@ -81,7 +81,7 @@ def test_if_every_trial_kept_the_head_then_train_the_head_alone(workdir):
         ([trial(0, 0.5, 5)], "Only one trial produced a model, so there is nothing to compare it"),
         ([lost(0, "diverged")], "No trial produced a model, so there is nothing to compare."),
         ([trial(0, 0.5, 5), trial(1, 0.5, 6)], "All trials freeze 0.5 of the blocks (up to blo"),
-        ([trial(0, 1.0, 5), trial(1, 1.0, 6)], "All trials train the head alone, so nothing is"),
+        ([trial(0, 1.0, 5), trial(1, 1.0, 6)], "All trials train only the head, so nothing is"),
         ([trial(0, 0.5, 5, depth=None), trial(1, 0.5, 6)], ""),
         (
             [trial(0, 0.5, 5, wrong=None), trial(1, 1, 6)],
@@ -101,8 +101,8 @@ def test_another_objective_may_rank_a_less_accurate_trial_first(workdir):
     made = [trial(0, 0.5, 30, score=-0.1), trial(1, 0.75, 5, score=-0.3)]
     text = sentence(workdir, *made, objective="log_loss subject to bytes <= 3e6")
     assert text == (
-        "Freeze 0.5 of the blocks (up to block_6). Freezing 0.75 got more right, but a worse log "
-        "loss."
+        "Freeze 0.5 of the blocks (up to block_6). A frozen share of 0.75 gave more right answers, "
+        "but a worse log loss."
     )
 
 
@@ -115,7 +115,7 @@ def test_best_depth_at_the_edge_asks_for_fewer_frozen_blocks(workdir):
     record = searched(trial(0, 0.5, 5), trial(1, 1.0, 30))
     line = advice(put(workdir, record))
     assert "let fit.freeze in search.space go below 0.5. The best trial froze the smallest" in line
-    assert "25.0 points better than the head alone" in line
+    assert "25.0 points better than the head-only model" in line
     assert "go below" not in advice(put(workdir, searched(*record.trials, trial(2, 0.25, 20))))
     assert "go below" not in advice(put(workdir, searched(*record.trials, lost(2, "diverged"))))
     assert "go below" not in advice(put(workdir, searched(trial(0, 0.0, 5), trial(1, 1.0, 30))))
@@ -126,8 +126,8 @@ def test_a_cheaper_depth_without_loss_is_recommended(workdir):
     many = 10_000
     made = [trial(0, 0.5, 5, n=many), trial(1, 0.75, 6, n=many), trial(2, 1.0, 7, n=many)]
     line = advice(put(workdir, searched(*made)))
-    assert "freeze more to train faster: --set fit.freeze=1. On 10,000 validation exa" in line
-    assert "Freezing more may still cost up to 0.1 points." in line
+    assert "freeze more blocks to train faster: --set fit.freeze=1. On 10,000 validation" in line
+    assert "Freezing more blocks may still lower the accuracy by up to 0.1 points." in line
     few = [trial(0, 0.5, 5), trial(1, 0.75, 9)]  # A loss of 5 points is not excluded.
     assert "freeze more" not in advice(put(workdir, searched(*few)))
 
@@ -152,12 +152,12 @@ def test_best_rate_at_an_end_asks_for_a_wider_range(workdir, rate, space, text):
     made = searched(trial(0, 0.5, 5, rate), trial(1, 0.5, 30))
     line = advice(put(workdir, made, {"fit.learning_rate": space}))
     assert text in line and bool(text) == ("Widen fit.learning_rate" in line)
-    assert "may also be chance" not in line
+    assert "best by chance" not in line
 
 
 def test_best_rate_at_an_end_may_be_chance_or_the_last_that_trains(workdir):
     space, made = {"fit.learning_rate": RATES}, [trial(0, 0.5, 5, 8e-3), trial(1, 0.5, 6)]
-    assert "It may also be chance" in advice(put(workdir, searched(*made), space))
+    assert "it is best by chance" in advice(put(workdir, searched(*made), space))
     line = advice(put(workdir, searched(*made, lost(2, "diverged", 9e-3)), space))
     assert "Widen" not in line
     # The learning rate has no effect on a head alone.
@@ -168,9 +168,9 @@ def test_best_rate_at_an_end_may_be_chance_or_the_last_that_trains(workdir):
 def test_diverged_trials_ask_for_lower_rates(workdir):
     made = [trial(0, 0.5, 5), lost(1, "diverged", 5e-3), lost(2, "diverged", 8e-3)]
     assert advice(put(workdir, searched(*made))) == (
-        "Lower the upper end of fit.learning_rate in search.space. 2 of 3 trials diverged, the "
-        "lowest of them at a learning rate of 0.005. The highest learning rate that produced a "
-        "model is 0.0003."
+        "Lower the upper end of fit.learning_rate in search.space. 2 of 3 trials diverged; the "
+        "lowest learning rate among them is 0.005. The highest learning rate of a trial that "
+        "produced a model is 0.0003."
     )
     made[1:] = [record.model_copy(update={"values": {}}) for record in made[1:]]
     assert "Lower fit.learning_rate. 2 of 3 trials" in advice(put(workdir, searched(*made)))
@@ -180,7 +180,7 @@ def test_trials_without_clear_differences_ask_for_more_examples(workdir):
     made = [trial(0, 0.5, 5), trial(1, 0.5, 6), trial(2, 0.5, 7), trial(3, 0.5, 40)]
     line = advice(put(workdir, searched(*made)))
     assert "Set more validation examples aside" in line
-    assert "2 of 4 trials are not shown to be worse than the best on 100 validation exa" in line
+    assert "2 of 4 trials are not shown to be worse than the best trial on 100 validation" in line
     assert not advice(put(workdir, searched(made[0], made[3])))
     made = [trial(i, 0.5, 90 + i, n=10_000, accuracy=0.98) for i in range(2)]
     assert not advice(put(workdir, searched(*made)))  # Less than a point is at stake.
@@ -392,20 +392,20 @@ def test_hyperband_compares_trials_with_equal_epochs(workdir):
         for i, (share, misses, epochs) in enumerate([(0.5, 5, 9), (0.75, 6, 9), (0.25, 60, 1)])
     ]
     text = sentence(workdir, *made, tuner="hyperband")
-    assert "frozen shares of 0.5 and 0.75 give about the same" in text and "0.25" not in text
-    assert "than a share of 0.25" in sentence(workdir, *made)
+    assert "0.5 and 0.75 of the blocks give about the same" in text and "0.25" not in text
+    assert "than a frozen share of 0.25" in sentence(workdir, *made)
     head = trial(3, 1.0, 30, values={"fit.freeze": 1.0, "fit.epochs": 1})
     text = sentence(workdir, *made, head, tuner="hyperband")
-    assert "25.0 points better than the head alone" in text
+    assert "25.0 points better than the head-only model" in text
     # If the head alone is best, it is compared with the trials of the most epochs.
     best = trial(3, 1.0, 0, values=head.values)
     text = sentence(workdir, best, *made, tuner="hyperband")
-    assert text.startswith("Train the head alone") and "0.25" not in text
+    assert text.startswith("Train only the head") and "0.25" not in text
 
 
 def test_the_reason_for_a_single_trial_is_given(workdir):
     text = sentence(workdir, trial(0, 0.5, 1, kept="head", left_out=True))
-    assert text.startswith("Train the head alone. On ")
+    assert text.startswith("Train only the head. On ")
     assert "not even a model without mistakes could be shown to be better" in text
 
 

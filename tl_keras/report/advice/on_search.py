@@ -1,8 +1,10 @@
-"""Conclusions from a search's trials: which freeze depth is best, whether the depth matters, and
-what to search next."""
+"""Draws conclusions from the trials of a search, as plain text.
+
+They say which freeze depth is best, whether the depth matters, and what to search next.
+"""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,24 +31,27 @@ Pairs = Iterable[tuple[str, str]]  # What to do, and why.
 
 @dataclass(frozen=True)
 class Depths:
-    """The best trial of each other depth against the best of all, by share of frozen blocks.
+    """How far the best trial of each other freeze depth is behind the best trial of all.
 
-    Compared by paired 95% intervals.
+    Keys are shares of frozen blocks, 0..1. The comparison is by paired 95% intervals.
     """
 
-    apart: dict[float, Behind]  # shown to be worse
-    level: dict[float, Behind]  # not shown to be worse or better
-    ahead: dict[float, Behind]  # more accurate, but worse in the objective of the search
+    worse: dict[float, Behind]  # shown to be worse
+    undecided: dict[float, Behind]  # not shown to be worse or better
+    more_accurate: dict[float, Behind]  # but worse in the objective of the search
 
 
 def depth(search: Search) -> str:
-    """Returns a sentence on which depth to use and whether it matters; "" if no depth is known."""
+    """Returns sentences that say which freeze depth to use and whether the depth matters.
+
+    Returns "" if the depth of the best trial is unknown.
+    """
     best = search.best
     if not best:
         return "No trial produced a model, so there is nothing to compare."
     if best.is_head and any(trial.record.left_out for trial in trials.comparable(search)):
         return (
-            f"Train {HEAD}. On {counted(best.n, 'validation example')}, not even a model without "
+            f"{TRAIN_HEAD}. On {counted(best.n, 'validation example')}, not even a model without "
             "mistakes could be shown to be better, so fine-tuning was not tried. More validation "
             "examples (data.val) could change that."
         )
@@ -59,36 +64,36 @@ def depth(search: Search) -> str:
         return _heads_only(search)
     if len(shares) == 1:
         frozen = _frozen(best.share, best.block)
-        return f"All trials freeze {frozen}, so nothing is known about other depths."
+        return f"All trials freeze {frozen}, so nothing is known about other freeze depths."
     depths = _compared(search)
-    if depths.apart or depths.ahead:
+    if depths.worse or depths.more_accurate:
         return _differing(search, depths)
-    if not depths.level:
+    if not depths.undecided:
         return (
-            f"{_freeze(best)}, as the best trial does. How sure that is cannot be said, because "
-            "the mistakes of the other trials were not recorded."
+            f"{_freeze(best)}, as the best trial does. It is unknown whether this trial is best by "
+            "chance, because the mistakes of the other trials were not recorded."
         )
     cheapest = _cheapest(best, depths)
-    alone = f", {HEAD}," if cheapest == 1 else ""
+    only_head = " (only the head is trained)" if cheapest == 1 else ""
     line = (
-        f"On {count(best.n)} validation examples the freeze depth makes no clear difference: "
-        f"frozen shares of {_shares([best.share, *depths.level])} give about the same result. "
-        f"A share of {shortly(cheapest)}{alone} is the cheapest to train"
+        f"On {count(best.n)} validation examples, the freeze depth makes no clear difference: "
+        f"frozen shares of {_shares([best.share, *depths.undecided])} of the blocks give about the "
+        f"same result. A share of {shortly(cheapest)}{only_head} is the cheapest to train"
     )
     behind = _head_behind(search)
-    return f"{line}; the best is {_above(behind, HEAD)}." if behind else f"{line}."
+    return f"{line}; the best trial is {_above(behind, HEAD)}." if behind else f"{line}."
 
 
-HEAD = "the head alone"
+HEAD, TRAIN_HEAD = "the head-only model", "Train only the head"
 
 
 def _heads_only(search: Search) -> str:
     tuned = [share for share in trials.by_depth(search) if share < 1]
     if not tuned:
-        return "All trials train the head alone, so nothing is known about other depths."
+        return "All trials train only the head, so nothing is known about other freeze depths."
     return (
-        f"Train the head alone. With {_shares(tuned)} of the blocks frozen, the fine-tuned weights "
-        "were never better than the head on validation."
+        f"{TRAIN_HEAD}. Fine-tuning with frozen shares of {_shares(tuned)} of the blocks never "
+        f"gave a better validation score than {HEAD}."
     )
 
 
@@ -97,40 +102,56 @@ def _compared(search: Search) -> Depths:
     for share, trial in trials.by_depth(search).items():
         behind = trials.behind(search.best, trial)
         if behind and share != search.best.share:
-            kind = "apart" if behind.low > 0 else "ahead" if behind.high < 0 else "level"
-            getattr(depths, kind)[share] = behind
+            if behind.low > 0:
+                depths.worse[share] = behind
+            elif behind.high < 0:
+                depths.more_accurate[share] = behind
+            else:
+                depths.undecided[share] = behind
     return depths
 
 
 def _differing(search: Search, depths: Depths) -> str:
-    """Returns the sentences for depths that differ in their results."""
+    """Returns the sentences for the case that some freeze depths are clearly better than others."""
     best, lines = search.best, [_freeze(search.best)]
-    if depths.apart:
+    if depths.worse:
         gained = _gained(search, depths)
-        lines[0] += f": on {count(best.n)} validation examples this is {gained}"
-    if depths.level:
-        cheap, verb = _cheapest(best, depths), "is" if len(depths.level) == 1 else "are"
-        lines.append(f"Freezing {_shares(depths.level)} {verb} not shown to be worse")
+        lines[0] += f": on {count(best.n)} validation examples, this is {gained}"
+    if depths.undecided:
+        cheap, one = _cheapest(best, depths), len(depths.undecided) == 1
+        verb, than = "is" if one else "are", "than the best trial"
+        lines.append(f"{_freezing(depths.undecided)} {verb} not shown to be worse {than}")
         if cheap != best.share and not best.is_head:
-            them = " of them" if len(depths.level) > 1 else ""
-            lines[-1] += f", and {shortly(cheap)} is the cheapest{them} to train"
-    if depths.ahead:
-        measured = named_scores(best.task)[search.metric][0].lower()
-        lines.append(f"Freezing {_shares(depths.ahead)} got more right, but a worse {measured}")
+            of_them = "" if one else " of them"
+            lines[-1] += f", and {shortly(cheap)} is the cheapest{of_them} to train"
+    if depths.more_accurate:
+        metric = named_scores(best.task)[search.metric][0].lower()
+        shares = _freezing(depths.more_accurate)
+        lines.append(f"{shares} gave more right answers, but a worse {metric}")
     return ". ".join(lines) + "."
 
 
+def _freezing(shares: Collection[float]) -> str:
+    return f"{'A frozen share' if len(shares) == 1 else 'Frozen shares'} of {_shares(shares)}"
+
+
 def _gained(search: Search, depths: Depths) -> str:
-    """Returns by how much the best is better than the head alone, else than the nearest depth."""
+    """Returns by how much the best trial is better than the head-only model, as a phrase.
+
+    If that is not clear, the phrase names the depth that is closest among those shown to be worse.
+    """
     behind = _head_behind(search)
     if behind:
         return _above(behind, HEAD)
-    share = min(depths.apart, key=lambda share: depths.apart[share].difference)
-    return _above(depths.apart[share], f"a share of {shortly(share)}")
+    share = min(depths.worse, key=lambda share: depths.worse[share].difference)
+    return _above(depths.worse[share], f"a frozen share of {shortly(share)}")
 
 
 def _head_behind(search: Search) -> Behind | None:
-    """Returns how far a trial that kept the head alone is behind the best, if it is shown to be."""
+    """Returns how far the best head-only trial is behind the best trial.
+
+    Returns None if the difference may be chance, or if one of these trials is missing.
+    """
     heads = [trial for trial in trials.comparable(search) if trial.is_head]
     if not heads or search.best.is_head:
         return None
@@ -145,7 +166,7 @@ def _above(behind: Behind, what: str) -> str:
 
 def _freeze(trial: Trial) -> str:
     if trial.is_head:
-        return f"Train {HEAD}"
+        return TRAIN_HEAD
     return f"Freeze {_frozen(trial.share, trial.block)}"
 
 
@@ -160,12 +181,15 @@ def _shares(shares: Iterable[float]) -> str:
 
 
 def _cheapest(best: Trial, depths: Depths) -> float:
-    """Returns the largest frozen share not shown to be worse, which trains the fewest blocks."""
-    return max([best.share, *depths.level])
+    """Returns the largest frozen share that is not shown to be worse than the best trial.
+
+    It is the cheapest to train, because it trains the fewest blocks.
+    """
+    return max([best.share, *depths.undecided])
 
 
 def advice(run: RunFiles) -> Pairs:
-    """Yields advice on the search, each with its reason, the most urgent first."""
+    """Yields advice on the search as pairs (what to do, why), the most urgent first."""
     search = trials.searched(run)
     if not search:
         return
@@ -181,12 +205,15 @@ def advice(run: RunFiles) -> Pairs:
 
 
 def _has_more(best: Trial) -> bool:
-    """Whether enough is left to gain for more trials to be worth it."""
+    """Returns True if the best trial makes so many mistakes that more trials are worth it."""
     return 1 - best.accuracy >= NOTABLE
 
 
 def knows_of_depth(run: RunFiles) -> bool:
-    """Whether trials of several depths were run, which say more than the run's two candidates."""
+    """Returns True if the run searched several freeze depths.
+
+    Its trials then say more about the depth than its two candidates, head-only and fine-tuned, do.
+    """
     search = trials.searched(run)
     return search is not None and len(trials.by_depth(search)) > 1
 
@@ -200,11 +227,12 @@ def _on_diverged(search: Search) -> Pairs:
     if not rates:
         yield "Lower fit.learning_rate.", f"{line}."
         return
-    lowest = "the lowest of them at a" if len(rates) > 1 else "at a"
-    line += f", {lowest} learning rate of {shortly(min(rates))}"
+    lowest = "the lowest learning rate among them" if len(rates) > 1 else "its learning rate"
+    line += f"; {lowest} is {shortly(min(rates))}"
     trained = [trial.rate for trial in search.done if trial.rate and trial.share != 1]
     if trained:
-        line += f". The highest learning rate that produced a model is {shortly(max(trained))}"
+        highest = shortly(max(trained))
+        line += f". The highest learning rate of a trial that produced a model is {highest}"
     yield "Lower the upper end of fit.learning_rate in search.space.", f"{line}."
 
 
@@ -217,17 +245,17 @@ def _on_depth(search: Search) -> Pairs:
     # Trials without a model, such as those that diverged, tried their depth too.
     every = [*trials.comparable(search), *trials.comparable(search, others=True)]
     lowest = min(trial.share for trial in every if trial.share is not None)
-    if best.share == lowest > 0 and depths.apart and _has_more(best):
+    if best.share == lowest > 0 and depths.worse and _has_more(best):
         yield (
             "Search again and unfreeze more layers: let fit.freeze in search.space go below "
             f"{shortly(best.share)}.",
-            f"The best trial froze the smallest share that was tried. {depth(search)}",
+            f"The best trial froze the smallest share of blocks that was tried. {depth(search)}",
         )
-    elif cheapest > best.share and depths.level[cheapest].high < figures.DECIDABLE:
-        cost = points(depths.level[cheapest].high)
+    elif cheapest > best.share and depths.undecided[cheapest].high < figures.DECIDABLE:
+        cost, freeze = points(depths.undecided[cheapest].high), shortly(cheapest)
         yield (
-            f"In later runs, freeze more to train faster: --set fit.freeze={shortly(cheapest)}.",
-            f"{depth(search)} Freezing more may still cost up to {cost}.",
+            f"In later runs, freeze more blocks to train faster: --set fit.freeze={freeze}.",
+            f"{depth(search)} Freezing more blocks may still lower the accuracy by up to {cost}.",
         )
 
 
@@ -245,19 +273,19 @@ def _on_rate(run: RunFiles, search: Search) -> Pairs:
     how, end = ("raise", "max") if place > 0.5 else ("lower", "min")
     inside = [t for t in search.level if t.rate and _is_inside(t.rate, low, high)]
     chance = (
-        " It may also be chance: learning rates further inside are not shown to be worse."
+        " Or it is best by chance: learning rates further inside are not shown to be worse."
         if inside
         else ""
     )
     yield (
         f"Widen fit.learning_rate in search.space: {how} its {end}.",
         f"The best learning rate, {shortly(best.rate)}, is at an end of the range {shortly(low)} "
-        f"to {shortly(high)}, so a better one may lie beyond.{chance}",
+        f"to {shortly(high)}, so a better one may lie outside the range.{chance}",
     )
 
 
 def _range(run: RunFiles) -> tuple[float, float] | None:
-    """Returns the ends of the range of learning rates in `search.space`."""
+    """Returns the lowest and the highest learning rate of `search.space`; None without a range."""
     tree: Any = run.tree
     for key in ("search", "space", trials.RATE):
         tree = tree.get(key) if isinstance(tree, dict) else None
@@ -272,15 +300,15 @@ def _is_inside(rate: float, low: float, high: float) -> bool:
 
 def _on_overlap(search: Search) -> Pairs:
     best = search.best
-    # Trials with equal answers, such as two that kept the head alone, are one model.
+    # Trials with equal answers, such as two that kept the head-only model, are one model.
     others = [trial for trial in search.level if trial.noted != best.noted]
     if not others or _widest(best, others) < NOTABLE:
         return
     yield (
-        "Set more validation examples aside before you search again, with data.val.",
+        "Set more validation examples aside (data.val) before you search again.",
         f"{count(len(others))} of {counted(search.size, 'trial')} are not shown to be worse than "
-        f"the best on {count(best.n)} validation examples (paired 95% intervals), so the choice "
-        "between them is chance. More examples would tell them apart.",
+        f"the best trial on {count(best.n)} validation examples (paired 95% intervals), so the "
+        "choice between these trials may be chance. More examples would show which is best.",
     )
 
 
