@@ -248,7 +248,7 @@ def test_bad_rows_are_quarantined_and_the_others_are_used(root, loaded):
     rows = [f"{k}/{i}.png,{k},," for k in ("ants", "bees") for i in range(20)]
     dataset = loaded(table(root, [*rows, "../x.png,ants,,", "none.png,bees,,"]))
     assert reasons(dataset) == {
-        "../x.png": "a path outside of the folder of the CSV; move the CSV above its images",
+        "../x.png": "a path outside of the CSV's folder; move the CSV to a folder above its images",
         "none.png": "does not exist",
     }
 

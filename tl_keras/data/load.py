@@ -116,9 +116,9 @@ def _listing(config: RunConfig) -> Listing:
 
 
 def _audit(listing: Listing, config: RunConfig) -> _Audited:
-    memory = store.subfolder(config.cache, store.AUDIT)
+    folder = store.subfolder(config.cache, store.AUDIT)
     files = [listed.file for listed in listing.files if listed.file not in listing.checked]
-    checked = check_files.check_all(listing.root, files, config.settings, memory, with_hashes=True)
+    checked = check_files.check_all(listing.root, files, config.settings, folder, with_hashes=True)
     checked |= listing.checked
     classes, code = tasks.of(config.task, "targets").named(listed.label for listed in listing.files)
     splits: Splits = {name: [] for name in SPLITS}

@@ -1,4 +1,4 @@
-"""Carves missing splits from train by a hash of the content, and makes folds."""
+"""Carves missing splits from train by a hash of each file's content, and makes folds."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -20,20 +20,22 @@ def carve(
     config: DataConfig,
     alike: Sequence[Sequence[Example]] = (),
 ) -> Splits:
-    """Returns the splits, with missing `val` and `test` carved from train.
+    """Returns the splits train, val, test and rest; missing val and test are carved from train.
 
     `rest` holds the examples that `examples_per_class` leaves out.
 
-    A unit is a set of examples that must stay together: exact copies, a group, near-duplicates, and
-    all that are connected by these. Within a stratum, such as a class, units are ranked by a hash
-    of their content and `data.split_seed`. So the shares are exact to half a unit, and an added
-    file moves at most its own unit and its neighbours.
+    A unit is a set of examples that must stay in one split: exact copies, a group, near-duplicates,
+    and all examples that are connected by these. A stratum is a set of examples, such as a class,
+    that all splits share in equal proportion. The units of each stratum are ranked by a hash of
+    their content and `data.split_seed`. The first ones form test, the next ones val. So the shares
+    are exact to half a unit. An added file moves at most its own unit and the units beside it in
+    rank to another split.
 
     Args:
       splits: the examples of each split; missing splits are empty.
-      groups: the group of each file that has one.
-      config: the shares, the split seed and `examples_per_class`.
-      alike: lists of examples that look alike.
+      groups: by file, the name of its group, for files with a group.
+      config: the shares of val and test, the split seed and `examples_per_class`.
+      alike: sets of near-duplicates.
 
     Raises:
       ValueError: `val` of the source has so many examples that `examples_per_class` leaves none
@@ -74,10 +76,10 @@ def carve(
 
 
 def folds(examples: Sequence[Example], count: int, seed: int) -> list[np.ndarray]:
-    """Returns the positions of the examples of each fold.
+    """Returns for each fold the positions of its held-out examples in `examples`.
 
-    Each stratum is divided as equally as possible without splitting a unit. No stratum may have
-    fewer units than there are folds.
+    Each stratum, such as a class, is divided as equally as possible. A unit, see `carve`, stays in
+    one fold. Each stratum must have at least as many units as there are folds.
     """
     strata = np.array([stratum_of(example) for example in examples])
     units = np.array([example.unit for example in examples])
@@ -88,9 +90,9 @@ def folds(examples: Sequence[Example], count: int, seed: int) -> list[np.ndarray
 def parted(
     examples: Sequence[Example], share: float, seed: int | str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the positions of training and of validation examples, divided as by `carve`.
+    """Divides examples as `carve` does; returns the positions of the train and the val examples.
 
-    A stratum with a single unit keeps it in train.
+    If a stratum has only one unit, see `carve`, this unit stays in train.
     """
     grouped = defaultdict(list)
     for example in examples:
@@ -123,7 +125,7 @@ def _most(examples: list[Example]) -> int:
 def _units(
     examples: list[Example], groups: dict[str, str], alike: Sequence[Sequence[Example]]
 ) -> list[list[Example]]:
-    """Returns lists of examples that must stay together, see `carve`."""
+    """Returns the units: lists of examples that must stay in one split, see `carve`."""
     parent: dict[str, str] = {}
 
     def root(key: str) -> str:
@@ -147,9 +149,10 @@ def _units(
 def _take(
     units: list[list[Example]], counts: dict[int, int], seed: int | str, strict: bool = False
 ) -> tuple[list[Example], list[list[Example]]]:
-    """Returns `counts[stratum]` examples of each stratum in rank order, and the remaining units.
+    """Returns the first `counts[stratum]` examples of each stratum by rank, and the other units.
 
-    A unit is taken as a whole if at least half of it still fits, or if `strict`, if all of it fits.
+    A unit is taken as a whole or not at all. It is taken if at least half of it still fits into the
+    count. If `strict` is True, all of it must fit.
     """
     strata = defaultdict(list)
     for unit in units:
@@ -166,12 +169,12 @@ def _take(
 
 
 def _stratum(unit: list[Example]) -> int:
-    """Returns the stratum of a unit, which does not depend on the order of its examples."""
+    """Returns the stratum of a unit: that of its example with the smallest digest."""
     return stratum_of(min(unit, key=lambda example: example.digest))
 
 
 def stratum_of(example: Example) -> int:
-    """Returns the stratum of an example, such as its class."""
+    """Returns the stratum of an example, such as its class, see `carve`."""
     return example.label if example.stratum is None else example.stratum
 
 

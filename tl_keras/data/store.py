@@ -1,7 +1,8 @@
-"""Caches arrays on disk between runs, under keys that describe their content.
+"""Caches arrays on disk, so that later runs need not compute them again.
 
-`arrays/KEY.npy` is memory-mapped. `arrays/KEY.json`, which is written last, holds the description
-and the checksum. An entry without this file, or with another checksum, is computed again.
+`arrays/KEY.npy` holds an array and is memory-mapped; KEY is a digest of all that determines the
+array. `arrays/KEY.json`, which is written last, holds a description and the checksum of the array.
+An array without this file, or with another checksum, is computed again.
 """
 
 import contextlib
@@ -35,7 +36,7 @@ KEY = re.compile(r"[0-9a-f]{40}")  # Names of arrays of the cache, see `Request.
 
 @dataclass(frozen=True)
 class Entry:
-    """An array of the cache, for `tl-keras cache`."""
+    """A cached array, as the command `tl-keras cache` lists it."""
 
     key: str
     kind: str  # such as "features of MobileNetV2 at block_12_add"
@@ -45,11 +46,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Kept:
-    """An array, whether it was in the cache, and the seconds to read or compute it."""
+    """A requested array."""
 
     array: np.ndarray
-    cached: bool
-    seconds: float
+    cached: bool  # whether the array was in the cache
+    seconds: float  # time to read or compute it
 
 
 def folder(config: CacheConfig) -> Path:
@@ -69,10 +70,10 @@ ARRAYS, AUDIT, TFDS = "arrays", "audit", "tfds"  # Subfolders of the cache.
 def subfolder(config: CacheConfig, name: str) -> Path:
     """Creates and returns a subfolder of the cache.
 
-    Each subfolder has the mark of tl_keras, so `cache.path` may be a folder with other files.
+    A file `.tl_keras` marks each subfolder, so `cache.path` may be a folder with other files.
 
     Raises:
-      ValueError: a folder of this name has no mark, or cannot be written.
+      ValueError: a folder of this name has other files but no mark, or cannot be written.
     """
     path = folder(config) / name
     try:
@@ -90,7 +91,8 @@ class Request:
     """A request for an array of the cache.
 
     Attributes:
-      key: JSON values that determine the content; `kind` describes it to people.
+      key: JSON values that determine the content of the array. The value of `kind` describes the
+        array in words.
     """
 
     key: dict[str, Any]
@@ -99,7 +101,7 @@ class Request:
 
     @property
     def name(self) -> str:
-        """The name of the files without suffix: a digest of the key."""
+        """The name, without suffix, of the files of the array: a digest of `key`."""
         return hashlib.sha256(json.dumps(self.key, sort_keys=True).encode()).hexdigest()[:40]
 
     @property
@@ -115,7 +117,10 @@ def keep(
     dtype: type,
     compute: Callable[[np.ndarray], None],
 ) -> Kept:
-    """Returns the array of a key, see `keep_all`. `compute` fills it in place if it is missing."""
+    """Returns the cached array of `key`, see `keep_all`.
+
+    If the array is missing, `compute` receives an empty array and fills it in place.
+    """
     request = Request(key, shape, np.dtype(dtype).name)
     return keep_all(config, [request], lambda arrays: compute(arrays[0]))[0]
 
@@ -125,15 +130,16 @@ def keep_all(
     requests: Sequence[Request],
     compute: Callable[[list[Maybe[np.ndarray]]], None],
 ) -> list[Kept]:
-    """Returns the requested arrays, memory-mapped read-only. `compute` fills the missing ones.
+    """Returns the requested arrays from the cache, memory-mapped read-only, or computes them.
 
     If two processes request the same array, one computes it and the other waits and reads it.
-    Arrays that together exceed `cache.max_bytes` are computed in memory and not kept.
+    If the requested arrays together exceed `cache.max_bytes`, they are computed in memory and not
+    cached.
 
     Args:
       requests: requests with different keys.
-      compute: fills a list of arrays in place, one for each request, always with the same values.
-        The list has None in place of arrays that exist already.
+      compute: fills arrays in place, always with the same values. It receives a list with one entry
+        for each request: an empty array, or None if the cache has the array already.
     """
     started = time.monotonic()
     if sum(request.bytes for request in requests) > config.max_bytes:
@@ -167,7 +173,7 @@ def keep_all(
 
 
 def _open(path: Path, request: Request) -> np.ndarray | None:
-    """Returns the array if it is complete, else None."""
+    """Returns a cached array; None if it is missing, incomplete or damaged."""
     try:
         # The checksum comes first, so that NumPy does not read a damaged file.
         if _record(path)["crc32"] != _checksum(path):
@@ -179,7 +185,7 @@ def _open(path: Path, request: Request) -> np.ndarray | None:
 
 
 def _record(path: Path) -> dict[str, Any]:
-    """Returns the JSON of an array. Raises OSError or ValueError if it is missing or damaged."""
+    """Reads the JSON file of an array. Raises OSError or ValueError if it is missing or damaged."""
     record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     if not isinstance(record, dict) or not isinstance(record.get("key"), dict):
         raise ValueError(f"{path.with_suffix('.json')} is damaged")
@@ -189,7 +195,11 @@ def _record(path: Path) -> dict[str, Any]:
 def _write(
     missing: dict[int, tuple[Path, Request]], count: int, compute: Callable[[list], None]
 ) -> None:
-    """Computes and writes the missing arrays; `missing` has their indices among `count` arrays."""
+    """Computes the missing arrays and writes them to the cache.
+
+    Args:
+      missing: file and request of each missing array, by its position among `count` requests.
+    """
     arrays: list[Any] = [None] * count
     with contextlib.ExitStack() as stack:
         for i, (path, request) in missing.items():
@@ -229,9 +239,9 @@ def entries(config: CacheConfig) -> list[Entry]:
     """Returns the arrays of the cache, least recently used first.
 
     Raises:
-      ValueError: the folder has an `arrays/` without the mark of tl_keras.
+      ValueError: the subfolder `arrays/` has files, but not the file `.tl_keras` that marks it.
     """
-    found, arrays = [], folder(config) / ARRAYS
+    listed, arrays = [], folder(config) / ARRAYS
     marks.check(arrays, "cache", "cache.path")
     for path in arrays.glob("*.npy"):
         if not KEY.fullmatch(path.stem):  # A file of the user, or an array that is being written.
@@ -242,14 +252,15 @@ def entries(config: CacheConfig) -> list[Entry]:
             kind = UNFINISHED  # Or another process is writing it now.
         with contextlib.suppress(OSError):  # Another process may have removed it.
             status = path.stat()
-            found.append(Entry(path.stem, kind, status.st_size, status.st_mtime))
-    return sorted(found, key=lambda entry: entry.used)
+            listed.append(Entry(path.stem, kind, status.st_size, status.st_mtime))
+    return sorted(listed, key=lambda entry: entry.used)
 
 
 def make_room(config: CacheConfig, size: float, needed: Container[str] = ()) -> list[Entry]:
     """Removes least recently used arrays until `size` more bytes fit, and returns the removed ones.
 
-    Unfinished files of killed processes are removed first. Arrays with a key in `needed` stay.
+    The bytes of all arrays may be at most `cache.max_bytes`. Unfinished files of killed processes
+    are removed first. Arrays with a name in `needed` stay.
     """
     kept = entries(config)
     _remove_abandoned(folder(config) / ARRAYS)

@@ -8,7 +8,7 @@ from tl_keras.data.examples import Quarantined
 
 
 def shortened(names: Sequence[str]) -> str:
-    """Returns up to three quoted names and the number of the others."""
+    """Returns the first three names in quotes, and how many more there are."""
     shown = ", ".join(map(repr, names[:3]))
     return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown
 
@@ -19,21 +19,21 @@ def count_of(items: Sequence[object], noun: str) -> str:
 
 
 def number_of(count: int, noun: str, nouns: str = "") -> str:
-    """Returns a number with its noun.
+    """Returns a number with a noun in singular or plural, such as "1 class" or "3 classes".
 
     Args:
-      nouns: the plural, if it is not `noun` with an s.
+      nouns: the plural; "" if it is `noun` with an s.
     """
     return f"{count} {noun if count == 1 else nouns or f'{noun}s'}"
 
 
 def left_out(entries: Sequence[Quarantined], how: str = "left out") -> list[str]:
-    """Returns a line for each reason why files are left out, with their number and some names.
+    """Returns one line for each reason why files are left out, with how many and some file names.
 
-    Reasons that differ only in numbers, such as sizes, share a line.
+    Reasons that differ only in numbers, such as file sizes, share a line.
 
     Args:
-      how: what happened to the files, such as "skipped".
+      how: the words for what happened to the files, such as "skipped".
     """
     groups = defaultdict(list)
     for entry in entries:

@@ -342,7 +342,7 @@ def test_columns_that_may_be_groups_or_splits_give_a_warning(tmp_path):
         "the column 'patient_id' is not used; if rows with the same value must stay in one split, "
         "rename it to 'group'",
         "the column 'is_valid' is not used; if it says which rows are train, val or test, rename "
-        "it to 'split' and use these words",
+        "it to 'split' and its values to train, val and test",
     ]
 
 

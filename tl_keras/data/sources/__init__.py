@@ -1,1 +1,1 @@
-"""Sources of examples: class folders, CSV tables, TFDS. They list files without reading them."""
+"""Sources of examples: class folders, CSV, TensorFlow Datasets. They list files without opening."""

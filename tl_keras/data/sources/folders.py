@@ -1,6 +1,6 @@
 """Lists examples in class folders without reading the files. Does not import TensorFlow.
 
-In this layout the name of a folder is the label of the files below it, for every task.
+The name of a class folder is the label of the files below it, for every task.
 """
 
 import os
@@ -74,7 +74,7 @@ def list_folder(config: RunConfig) -> Listing:
 
 
 def _hint(top: "Folder", listing: Listing) -> str:
-    """Returns a hint about what the folder has instead of class folders."""
+    """Returns what a data folder has instead of class folders, as the end of a message."""
     for entry in listing.quarantined[:1]:
         return f"; {entry.file!r} is {entry.reason}"
     if archives := [name for name in top.files if name.lower().endswith(ARCHIVES)]:
@@ -83,13 +83,13 @@ def _hint(top: "Folder", listing: Listing) -> str:
 
 
 def _table_hint(top: "Folder") -> str:
-    """Returns a hint that a CSV file beside the folders may list the labels."""
+    """Returns a hint, as the end of a message, if a CSV file in the folder may list the labels."""
     files = [name for name in top.files if name.lower().endswith(".csv")]
     return f"; if {files[0]!r} lists the labels, set data.path to this file" if files else ""
 
 
 def _warn_of_unused(folder: Folder, listing: Listing) -> None:
-    """Warns of files beside the class folders of a folder, and quarantines links to folders."""
+    """Warns of files in `folder` that lie in no class folder, and quarantines links to folders."""
     inside = folder.path.relative_to(listing.root)
     for name in folder.links:
         file = printable((inside / name).as_posix())
@@ -113,7 +113,7 @@ Classes = list[tuple[Path, str, str]]  # Folder, class, split ("": to be carved)
 
 
 def _classes(root: Path, top: list[Path], listing: Listing, modality: str) -> Classes:
-    """Returns the class folders with their class and split.
+    """Returns each class folder with its class and its split.
 
     Raises:
       ValueError: the layout is ambiguous, or the folder of a split cannot be read.
@@ -126,8 +126,8 @@ def _classes(root: Path, top: list[Path], listing: Listing, modality: str) -> Cl
     trains = [folder for folder in top if splits[folder] == "train"]
     if trains and (not others or any(inside[folder].folders for folder in trains)):
         beside = [inside[folder] for folder in others]
-        _settle_others(root, trains[0], beside, listing, modality)
-        _settle_splits({folder: split for folder, split in splits.items() if split}, listing)
+        _refuse_other_examples(root, trains[0], beside, listing, modality)
+        _check_splits({folder: split for folder, split in splits.items() if split}, listing)
         classes = []
         for path in top:
             if splits[path]:
@@ -156,7 +156,11 @@ def _classes(root: Path, top: list[Path], listing: Listing, modality: str) -> Cl
 
 
 def _unwrapped(folder: Folder, listing: Listing) -> Folder:
-    """Returns the folder of a split, or the only folder in it if that holds the classes."""
+    """Returns the folder that has the class folders of a split.
+
+    This is `folder`, the folder of the split. But if `folder` contains nothing except one folder,
+    and that one nothing except folders, the inner one has the class folders.
+    """
     place = folder
     while len(place.folders) == 1 and not place.files:
         inner = opened_class(place.folders[0])
@@ -169,12 +173,12 @@ def _unwrapped(folder: Folder, listing: Listing) -> Folder:
     return place
 
 
-def _settle_others(
+def _refuse_other_examples(
     root: Path, train: Path, others: list[Folder], listing: Listing, modality: str
 ) -> None:
-    """Raises ValueError if a folder beside train/ has examples and is not a split.
+    """Raises ValueError if a folder beside train/ has examples but is not a split.
 
-    Warns of folders without examples.
+    Only warns if such a folder has files that cannot be examples.
     """
     examples = plain_nouns(modality)[1]
     for other in filter(has_files, others):
@@ -189,18 +193,18 @@ def _settle_others(
         listing.warnings.append(f"{name!r} has no {examples} and is not used")
 
 
-def _settle_splits(splits: dict[Path, str], listing: Listing) -> None:
-    """Warns which folders are used as splits, unless their names leave no doubt.
+def _check_splits(splits: dict[Path, str], listing: Listing) -> None:
+    """Warns which folder is used as which split, unless this is clear from the folder names.
 
     Raises:
-      ValueError: two folders are the same split, and that split is val or test.
+      ValueError: several folders would become val, or several would become test.
     """
     named = {split: [f.name for f in splits if splits[f] == split] for split in SPLITS}
     for split in ("val", "test"):
         if len(named[split]) > 1:
             raise ValueError(
-                f"data.path: {shortened(named[split])} would all become {split}; expected one "
-                "folder for each split; rename or remove the others"
+                f"data.path: the folders {shortened(named[split])} would all become {split}; "
+                "expected one folder for each split; rename or remove all but one"
             )
     if len(named["train"]) > 1 or any(f.name.lower() not in layout.PLAIN for f in splits):
         parts = [f"{split} is {shortened(names)}" for split, names in named.items() if names]
@@ -209,9 +213,10 @@ def _settle_splits(splits: dict[Path, str], listing: Listing) -> None:
 
 
 def _refuse_hidden_splits(root: Path, filled: list[Folder], modality: str) -> None:
-    """Raises ValueError if class folders are named after splits, or one folder contains them all.
+    """Raises ValueError if the class folders are named after splits, or lie in a single folder.
 
-    As classes, they would make the model learn the split.
+    If folders such as `images_train` and `images_test` were used as classes, the model would learn
+    to tell the splits apart.
     """
     named = {folder.path.name: layout.splits_in(folder.path.name) for folder in filled}
     if named and all(named.values()) and len(set.union(*named.values())) > 1:
@@ -233,7 +238,7 @@ def _refuse_hidden_splits(root: Path, filled: list[Folder], modality: str) -> No
 
 
 def _refuse_some_with_splits(filled: list[Folder], with_splits: list[Folder]) -> None:
-    """Raises ValueError if some class folders have folders of splits and others do not."""
+    """Raises ValueError if some class folders contain split folders and others do not."""
     for other in filled:
         if other not in with_splits:
             first = with_splits[0]
@@ -244,7 +249,7 @@ def _refuse_some_with_splits(filled: list[Folder], with_splits: list[Folder]) ->
 
 
 def _warn_of_equal_names(filled: list[Folder], listing: Listing) -> None:
-    """Warns of equal folder names below several class folders: these may be the real classes."""
+    """Warns if class folders contain folders of equal names, which may be the real classes."""
     counts = Counter(name for folder in filled for name in folder.names)
     common = sorted(name for name, count in counts.items() if count > 1)
     nested = bool(filled) and all(folder.folders and not folder.files for folder in filled)
@@ -257,7 +262,7 @@ def _warn_of_equal_names(filled: list[Folder], listing: Listing) -> None:
 
 
 def list_class(folder: Path, label: str, split: str, listing: Listing) -> None:
-    """Adds every file below a class folder, at any depth, to the listing."""
+    """Adds every file in a class folder, at any depth, to `listing`: as usable or quarantined."""
 
     def unreadable(error: OSError) -> None:
         name = Path(error.filename).relative_to(listing.root).as_posix()

@@ -42,12 +42,15 @@ def split_of(name: str) -> str:
 
 
 def splits_in(name: str) -> set[str]:
-    """Returns the splits that a name mentions, also among other words, as in `seg_train`."""
+    """Returns the splits whose names are words in `name`: `train` for `seg_train`."""
     return {SPLIT_WORDS[word] for word in _words(name) if word in SPLIT_WORDS}
 
 
 def _words(name: str) -> list[str]:
-    """Returns the lower-case words of a name without fillers and numbers: `train` of `trainset`."""
+    """Returns the words of a name in lower case, without numbers and `FILLERS` such as `set`.
+
+    For example, the only word of `trainset_2` is `train`.
+    """
     words = []
     for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+|[^\W\d_a-zA-Z]+", name):
         word = word.lower()
@@ -59,10 +62,10 @@ def _words(name: str) -> list[str]:
 
 
 def is_unlabelled(name: str) -> bool:
-    """Returns whether the name of a folder means examples without labels."""
+    """Returns whether a folder name, such as `unlabelled`, says that the examples lack labels."""
     return bool({"unlabeled", "unlabelled", "unsorted"} & set(_words(name)))
 
 
 def is_passed_over(name: str) -> bool:
-    """Returns whether a name is hidden or a leftover, and is ignored."""
+    """Returns whether a file or folder of this name is ignored: a hidden one, or a leftover."""
     return name.startswith(".") or name.endswith("~") or name.lower() in LEFTOVERS

@@ -1,7 +1,8 @@
 """Reads training examples from the shards of TensorFlow Datasets without unpacking them.
 
-Only validation and test examples are unpacked to files. One pass over the shards checks each
-example as in a folder, and the result is cached for each shard.
+A shard is a file that holds many examples. Only validation and test examples are unpacked, to one
+file each. One pass over the shards checks each example, as if it were a file in a folder. The
+results are cached for each shard.
 """
 
 import json
@@ -41,11 +42,13 @@ class Shards:
     feature: str
 
     def encoded(self, part: str = "", **choices: Any) -> tf.data.Dataset:
-        """Returns examples with the encoded `feature`, `label` and `tfds_id`, in order.
+        """Returns the examples in the order of the split, encoded, for example as JPEG.
+
+        Each example is a dict of `label`, `tfds_id` and the feature that `feature` names.
 
         Args:
           part: a part of the split such as `[100:200]`; "" for the whole split.
-          choices: arguments of `tfds.ReadConfig`.
+          choices: further arguments of `tfds.ReadConfig`, which may change the order.
         """
         # The ordering guard forbids reading several shards of an ordered split at the same time.
         choices = {"add_tfds_id": True, "try_autocache": False, **choices}
@@ -57,13 +60,14 @@ class Shards:
         )
 
     def shuffled(self, names: Sequence[str], seed: int) -> Callable[[int], tf.data.Dataset]:
-        """Returns a function from an epoch to `(index int64, encoded example)` of named examples.
+        """Returns a function that reads the examples of one epoch in random order.
 
-        The order is a function of the seed and the epoch: the shards are in random order, several
-        are read at the same time, and their examples go through a shuffle buffer.
+        From the number of the epoch it makes a data set of `(index int64, encoded example)`. The
+        order depends only on the seed and the epoch: the shards are in random order, several are
+        read at the same time, and their examples go through a shuffle buffer.
 
         Args:
-          names: `tfds_id` of the examples to read; an index is a position in this list.
+          names: `tfds_id` of the examples to read; `index` is a position in this list.
         """
         place = _places(names)
 
@@ -93,7 +97,7 @@ class Shards:
         return example[self.feature]
 
     def unpack(self, names: Sequence[str], folder: Path) -> None:
-        """Writes encoded examples to files of their names, unless the files exist."""
+        """Writes each of the named examples, encoded, to a file `folder/name` unless it exists."""
         missing = [name for name in names if not (folder / name).exists()]
         if not missing:
             return
@@ -105,7 +109,7 @@ class Shards:
                 temporary.write_bytes(example[self.feature])
 
     def bounds(self) -> list[tuple[int, int, str]]:
-        """Returns for each shard the first position, the end position, and the name of the file."""
+        """Returns `(start, end, file name)` of each shard: it has the examples start to end - 1."""
         files = self.builder.info.splits[self.split].file_instructions
         ends = np.cumsum([0, *(file.examples_in_shard for file in files)]).tolist()
         names = [Path(file.filename).name for file in files]
@@ -113,7 +117,7 @@ class Shards:
 
 
 def _places(names: Sequence[str]) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns a function from a name to its position in `names`, or -1."""
+    """Returns a function from a name to its position in `names`; -1 for other names."""
     values = tf.range(len(names), dtype=tf.int64)
     known = tf.lookup.KeyValueTensorInitializer(tf.constant(names), values)
     return tf.lookup.StaticHashTable(known, -1).lookup
@@ -121,23 +125,23 @@ def _places(names: Sequence[str]) -> Callable[[tf.Tensor], tf.Tensor]:
 
 @dataclass(frozen=True)
 class ShardExample:
-    """An example of a shard: its name, its label as an index of TFDS, and how it was checked."""
+    """An example in a shard, with the result of its check."""
 
-    name: str
-    label: int
-    checked: Any
+    name: str  # its `tfds_id`
+    label: int  # index of the label in TensorFlow Datasets; below 0 if the example has no label
+    checked: Any  # a `Checked` of the modality
 
 
-def census(shards: Shards, settings: Any, memory: Path) -> list[ShardExample]:
-    """Returns every example of a split with the result of its check, in order.
+def census(shards: Shards, settings: Any, cache_folder: Path) -> list[ShardExample]:
+    """Checks all examples of a split, and returns each with its result, in the order of the split.
 
     Args:
       settings: the config section of the modality.
-      memory: the folder with the cached checks, one file for each shard.
+      cache_folder: the folder with the cached results of checks, one file for each shard.
     """
     examples, by = [], [*checked_by(settings), checks_of(settings).bound(settings)]
     for start, end, name in progress(shards.bounds(), "audit", unit=" shards"):
-        file = memory / f"{name}.json"
+        file = cache_folder / f"{name}.json"
         entries = _recall(file, by, checks_of(settings).Checked)
         if entries is None:
             entries = list(_check(shards, f"[{start}:{end}]", settings))

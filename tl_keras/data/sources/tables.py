@@ -73,7 +73,7 @@ def _no_label(label: str) -> str:
 
 
 def _doubtful_labels(rows: list[dict[str, str]], noun: str) -> list[str]:
-    """Returns warnings of labels that may mean a missing label and are used as answers."""
+    """Returns warnings about labels such as `none`: they are used, but may mean a missing label."""
     counts = Counter(row["label"] for row in rows if row["label"].lower() in MAY_BE_MISSING)
     return [
         f"the label {name!r} is used as {with_article(noun)}, in {number_of(count, 'row')}; if it "
@@ -83,7 +83,10 @@ def _doubtful_labels(rows: list[dict[str, str]], noun: str) -> list[str]:
 
 
 def _read_rows(file: Path, expected: str) -> tuple[Path, list[dict[str, str]], list[str]]:
-    """Returns the folder of relative paths, the columns of each row that are used, and warnings."""
+    """Reads a CSV file; returns the folder that its paths are relative to, its rows, and warnings.
+
+    A row has the columns `COLUMNS`; other columns of the file are left out.
+    """
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream, restval="", strict=True)
@@ -124,7 +127,7 @@ def _read_rows(file: Path, expected: str) -> tuple[Path, list[dict[str, str]], l
 
 
 def _refuse_two_names(file: Path, cells: list[dict[str, str]]) -> None:
-    """Raises ValueError if two names that may mean different splits would become one split."""
+    """Raises ValueError if names such as `dev` and `eval`, which may differ, would be one split."""
     names = defaultdict(set)
     for row in cells:
         name = (row.get("split") or "").strip().lower()
@@ -138,7 +141,7 @@ def _refuse_two_names(file: Path, cells: list[dict[str, str]]) -> None:
 
 
 def _unused_columns(file: Path, columns: list[str], cells: list[dict[str, str]]) -> list[str]:
-    """Returns warnings of columns that look like splits or groups under another name.
+    """Returns warnings about unused columns whose names suggest that they hold splits or groups.
 
     Raises:
       ValueError: the column 'split' is missing, and another column has names of splits.
@@ -163,13 +166,17 @@ def _unused_columns(file: Path, columns: list[str], cells: list[dict[str, str]])
         elif "split" not in columns and words & SPLIT_COLUMN_WORDS:
             warnings.append(
                 f"the column {name!r} is not used; if it says which rows are train, val or test, "
-                "rename it to 'split' and use these words"
+                "rename it to 'split' and its values to train, val and test"
             )
     return warnings
 
 
 def _root(file: Path, rows: list[dict[str, str]]) -> Path:
-    """Returns the folder of the CSV, or of the file it links to if more examples lie there."""
+    """Returns the folder that the paths in a CSV file are relative to.
+
+    This is the folder of the file. If the file is a link, this is the folder of the link's target
+    if more of the examples lie there.
+    """
     if not file.is_symlink():
         return file.parent
     places = (file.parent, Path(os.path.realpath(file)).parent)
@@ -178,7 +185,10 @@ def _root(file: Path, rows: list[dict[str, str]]) -> Path:
 
 
 def _below(root: Path, name: str) -> str:
-    """Returns a path in its normal form, relative to `root` with `/`, unless it leads outside."""
+    """Returns a path in normal form, relative to `root` and with `/`.
+
+    A path that leads out of `root` is returned as it is.
+    """
     if not os.path.lexists(root / name):
         name = name.replace("\\", "/")  # Written on Windows.
     path = Path(os.path.normpath(root / name))
@@ -226,5 +236,5 @@ def _refuse_several(file: Path, rows: list[dict[str, str]], expected: str) -> No
 def _refuse_row(name: str, root: Path, nouns: str) -> str | None:
     path = Path(os.path.normpath(root / name))
     if not path.is_relative_to(root):
-        return f"a path outside of the folder of the CSV; move the CSV above its {nouns}"
+        return f"a path outside of the CSV's folder; move the CSV to a folder above its {nouns}"
     return refuse(path, root) or leaves(path, root)  # A folder on the path may be a link.

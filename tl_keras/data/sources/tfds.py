@@ -1,7 +1,7 @@
-"""Lists examples of TensorFlow Datasets, which are unpacked once into class folders.
+"""Lists examples of TensorFlow Datasets (TFDS), which are unpacked once into class folders.
 
-The examples stay encoded. Checks, digests and splits then work as for any other folder. With
-`data.stream`, training examples stay in their shards, see `shards`.
+The unpacked examples stay encoded, for example as JPEG. So checks, digests and splits work as for
+any other folder. With `data.stream`, training examples are not unpacked, see `shards`.
 """
 
 import hashlib
@@ -27,11 +27,12 @@ from tl_keras.run.progress import progress
 
 @dataclass(frozen=True)
 class _Source:
-    """A builder, and how its examples become files.
+    """A data set of TFDS, with the class folders into which its examples are unpacked.
 
     Attributes:
+      builder: the object of TFDS that downloads and reads the data set.
       modality: the modality of its examples.
-      folders: the name of the folder of each label, in the order of the labels in TFDS.
+      folders: the name of the class folder of each label, in the order of the labels in TFDS.
     """
 
     builder: Any
@@ -45,17 +46,18 @@ class _Source:
 
 
 def list_tfds(config: RunConfig, folder: Path) -> Listing:
-    """Returns the unpacked files of a builder, in folders of labels below folders of splits.
+    """Unpacks a data set of TFDS, unless that is done already, and lists its files.
 
-    `data.name` is the name of the builder, and `data.path` the folder where TFDS keeps prepared
+    The files lie in one folder for each label, below one folder for each split. `data.name` is the
+    name of the data set's builder in TFDS, and `data.path` the folder where TFDS keeps prepared
     data.
 
     Args:
       folder: the folder of the cache into which examples are unpacked.
 
     Raises:
-      ValueError: the builder does not exist, has features of another modality or task, or cannot be
-        downloaded.
+      ValueError: TFDS has no such builder, its features do not fit the modality or the task, or its
+        data cannot be downloaded.
     """
     builder = _builder(config.data)
     names = _names_of_labels(builder, config)
@@ -67,7 +69,7 @@ def list_tfds(config: RunConfig, folder: Path) -> Listing:
 
 
 def _unpacked(source: _Source, config: RunConfig, folder: Path) -> Listing:
-    """Returns a listing with every example in a file."""
+    """Returns a listing in which every example is an unpacked file."""
     builder, data = source.builder, config.data
     record, files = folder / "unpacked.json", folder / "files"
     known = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
@@ -84,7 +86,7 @@ def _unpacked(source: _Source, config: RunConfig, folder: Path) -> Listing:
 
 
 def _streamed(source: _Source, config: RunConfig, folder: Path) -> Listing:
-    """Returns a listing with training examples in shards and the other splits in files."""
+    """Returns a listing in which training examples stay in shards and the others are files."""
     from tl_keras.data.sources import shards
 
     builder, labels = source.builder, source.folders
@@ -94,7 +96,8 @@ def _streamed(source: _Source, config: RunConfig, folder: Path) -> Listing:
     if others:
         raise ValueError(
             f"data.stream: {builder.name!r} has two splits for training, {train!r} and "
-            f"{others[0]!r}; expected false, which joins them"
+            f"{others[0]!r}, but only one can be streamed; set data.stream to false, which joins "
+            "them"
         )
     place = folder / f"streamed_{_version(builder)}"
     for other in folder.glob("streamed_*"):  # Caches of earlier data of TFDS.
@@ -115,7 +118,7 @@ def _streamed(source: _Source, config: RunConfig, folder: Path) -> Listing:
 
 
 def _add_files(source: _Source, split: str, listing: Listing) -> None:
-    """Unpacks a split and adds its files to the listing."""
+    """Unpacks a split, unless that is done already, and adds its files to `listing`."""
     record = listing.root / f"{split}.json"
     if not record.exists():
         unlabelled = _unpack(source, split, listing.root / split)
@@ -127,7 +130,10 @@ def _add_files(source: _Source, split: str, listing: Listing) -> None:
 
 
 def _version(builder: Any) -> str:
-    """Returns a digest of the TFDS files, which changes if a builder runs again with other data."""
+    """Returns a digest of the names, sizes and times of the files that TFDS has prepared.
+
+    It changes if TFDS prepares the data set again from other data.
+    """
     import tensorflow as tf
 
     files = [f.filename for s in builder.info.splits.values() for f in s.file_instructions]
@@ -149,7 +155,7 @@ def _unlabelled(count: int, split: str, source: _Source) -> list[str]:
 
 
 def _check_train(builder: Any) -> None:
-    """Raises ValueError if the builder lacks a split for training."""
+    """Raises ValueError if the data set of a builder has no split for training."""
     splits = list(builder.info.splits)
     if "train" not in {split_of(split) for split in splits}:
         raise ValueError(
@@ -159,7 +165,11 @@ def _check_train(builder: Any) -> None:
 
 
 def _folder_name(builder: Any) -> str:
-    """Returns a name for a builder in a data folder, since folders may differ in their data."""
+    """Returns the name of a builder's folder in the cache.
+
+    It depends on the data folder of TFDS, because two of these may hold different data under the
+    same name.
+    """
     place = hashlib.sha256(str(builder.data_dir).encode()).hexdigest()[:8]
     return f"{builder.info.full_name.replace('/', '_')}_{place}"
 
@@ -206,7 +216,7 @@ def _names_of_labels(builder: Any, config: RunConfig) -> list[str]:
 
 
 def _prepare(builder: Any, name: str) -> None:
-    """Downloads and prepares the data set, unless that is done."""
+    """Lets TFDS download and prepare the data set, unless that is done already."""
     try:
         builder.download_and_prepare()
     # Downloads fail with many kinds of exceptions, and all of them are for the user.
@@ -218,7 +228,10 @@ def _prepare(builder: Any, name: str) -> None:
 
 
 def _unpack_all(source: _Source, folder: Path) -> list[str]:
-    """Unpacks the splits for training, validation and test; returns warnings about the rest."""
+    """Unpacks the splits for training, validation and test.
+
+    Returns warnings about other splits, and about examples without a label.
+    """
     builder = source.builder
     used = [split for split in builder.info.splits if split_of(split)]
     _check_train(builder)
@@ -237,9 +250,9 @@ def _folders(names: list[str], builder: str) -> list[str]:
 
 
 def _unpack(source: _Source, split: str, folder: Path) -> int:
-    """Writes the encoded examples of a split into folders of their labels.
+    """Writes each example of a split, encoded, to a file in the folder of its label.
 
-    Returns how many examples were left out because they have no label.
+    Returns the number of examples that were left out because they have no label.
     """
     import tensorflow_datasets as tfds
 

@@ -1,4 +1,4 @@
-"""Lists the content of a single folder for the source of class folders."""
+"""Lists the content of a single folder, to recognise class folders and split folders."""
 
 import os
 from collections.abc import Iterable
@@ -15,7 +15,10 @@ from tl_keras.run import marks
 
 @dataclass
 class Folder:
-    """The folders, files and links directly in a folder, by name, without ignored ones."""
+    """The folders, files and folder links that lie directly in a folder, in order of their names.
+
+    Ignored names are left out, see `layout.is_passed_over`.
+    """
 
     path: Path
     folders: list[Path] = field(default_factory=list)
@@ -24,12 +27,12 @@ class Folder:
 
     @property
     def names(self) -> set[str]:
-        """The names of its folders."""
+        """The names of the folders in this folder."""
         return {folder.name for folder in self.folders}
 
     @property
     def holds_splits(self) -> bool:
-        """Whether all its folders are splits and one of them is train."""
+        """Whether all folders in this folder are named after splits, one of them after train."""
         splits = set(map(split_of, self.names))
         return "train" in splits and "" not in splits
 
@@ -59,7 +62,7 @@ def opened(path: Path) -> Folder:
 
 
 def opened_class(path: Path) -> Folder:
-    """Returns the content of a folder; empty if it cannot be read, which `list_class` reports."""
+    """Returns the content of a folder; none if it cannot be read, which `list_class` reports."""
     try:
         return opened(path)
     except ValueError:
@@ -67,17 +70,17 @@ def opened_class(path: Path) -> Folder:
 
 
 def names_of(folder: Folder) -> str:
-    """Returns the names of its folders, shortened for a message."""
+    """Returns the names of the folders in a folder, shortened for a message."""
     return shortened(sorted(folder.names))
 
 
 def has_files(folder: Folder) -> bool:
-    """Returns whether a folder has files at any depth."""
+    """Returns whether a folder, or any folder below it, has files."""
     return bool(folder.files) or any(names for _, names in walk(folder.path))
 
 
 def may_hold_examples(folder: Folder, modality: str) -> bool:
-    """Returns whether a file in a folder, at any depth, may be an example, by its suffix."""
+    """Returns whether any file in a folder, at any depth, has a suffix that an example may have."""
     # The files that are listed already come first: a class folder may hold a million files.
     return _may_be_examples(folder.files, modality) or any(
         _may_be_examples(names, modality) for _, names in walk(folder.path)
@@ -85,6 +88,6 @@ def may_hold_examples(folder: Folder, modality: str) -> bool:
 
 
 def _may_be_examples(names: Iterable[str], modality: str) -> bool:
-    """Returns whether one of the files may be an example, by its suffix."""
+    """Returns whether any of the file names has a suffix that an example may have."""
     others = part(modality, "config").OTHER_SUFFIXES
     return any(os.path.splitext(name)[1].lower() not in others for name in names)

@@ -1,4 +1,8 @@
-"""Loads the examples that a teacher labels: a folder of any layout, or the rest of the source."""
+"""Loads the examples that a teacher model labels, as `data.unlabelled` names them.
+
+They are the files of a folder of any layout, or the examples that `data.examples_per_class` leaves
+out.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,11 +25,12 @@ class Unlabelled:
     """Readable examples whose content is in no split.
 
     Attributes:
-      examples: the examples, each content once. The label is that of their folder if the folder is
-        named after an answer of the model, else `UNKNOWN`.
+      examples: one example for each content. For files, the label is the class that their folder is
+        named after, or `UNKNOWN` if the folder is not named after a class of the model.
       quarantined: the files that cannot be used.
-      warnings: lines about files that are left out for another reason.
-      listed: `changed_since.stamp` of the folder; None without a folder.
+      warnings: sentences about files that are left out for another reason, such as copies.
+      listed: the stamp of the folder `data.unlabelled`, see `changed_since.stamp`; None if
+        `data.unlabelled` is `rest`.
     """
 
     examples: list[Example]
@@ -35,7 +40,9 @@ class Unlabelled:
 
 
 def load(config: RunConfig, dataset: Dataset) -> Unlabelled:
-    """Returns the examples of `data.unlabelled`. Their labels are used only if the config says so.
+    """Returns the examples of `data.unlabelled`.
+
+    Their labels, if known, serve for training only if `parallel.labels` is `own`.
 
     Raises:
       ValueError: none of the examples can be used.
@@ -45,20 +52,20 @@ def load(config: RunConfig, dataset: Dataset) -> Unlabelled:
         if not dataset.splits["rest"]:
             raise ValueError(
                 "data.unlabelled: rest means the examples that data.examples_per_class leaves "
-                "out, but it leaves out none; expected a lower data.examples_per_class, or a "
-                "folder"
+                "out, but this limit leaves out none; expected a lower data.examples_per_class, or "
+                "a folder"
             )
         return Unlabelled(dataset.splits["rest"], [], [])
     if dataset.root is None:
         raise ValueError(
-            f"data.unlabelled: a folder cannot be used with the embedded data.source "
-            f"{data.source!r}; expected rest"
+            f"data.unlabelled: a folder cannot be used with data.source {data.source}, which "
+            "generates its examples; expected rest"
         )
     listing = folders.list_unlabelled(Path(data.unlabelled))
     root = listing.root
     names = [listed.file for listed in listing.files]
-    memory = store.subfolder(config.cache, store.AUDIT)
-    checked = check_files.check_all(root, names, config.settings, memory)
+    cache_folder = store.subfolder(config.cache, store.AUDIT)
+    checked = check_files.check_all(root, names, config.settings, cache_folder)
     seen = {example.digest for split in SPLITS for example in dataset.splits[split]}
     examples, num_copies = [], 0
     quarantined = list(listing.quarantined)
@@ -92,19 +99,23 @@ def load(config: RunConfig, dataset: Dataset) -> Unlabelled:
 
 
 def with_taught(
-    dataset: Dataset, config: RunConfig, taught: Mapping[str, Sequence[Sequence[Any]]]
+    dataset: Dataset, config: RunConfig, teacher_labels: Mapping[str, Sequence[Sequence[Any]]]
 ) -> Dataset:
-    """Returns the labelled examples followed by those that a teacher labelled.
+    """Returns the data set with the examples that a teacher model labelled added to its splits.
+
+    Each split has the examples that people labelled first, then those that the teacher labelled.
+    The split test is empty.
 
     Args:
-      taught: for each split, the file, digest and label of each example that the teacher labelled.
+      teacher_labels: for each split, `(file, digest, label)` of each example that the teacher
+        labelled.
 
     Raises:
       ValueError: one of these files is missing or has changed.
     """
     known = {example.file: example for example in load(config, dataset).examples}
     splits: dict[str, list[Example]] = {"test": []}
-    for split, rows in taught.items():
+    for split, rows in teacher_labels.items():
         splits[split] = list(dataset.splits[split])
         for file, digest, label in rows:
             example = known.get(file)

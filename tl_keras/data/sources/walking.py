@@ -1,4 +1,4 @@
-"""Walks through a folder in order of names."""
+"""Walks through a folder and all folders below it, in order of names."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -11,7 +11,13 @@ from tl_keras.run import marks
 def walk(
     folder: Path, unreadable: Callable[[OSError], None] | None = None
 ) -> Iterator[tuple[str, list[str]]]:
-    """Yields each folder at any depth with the names of its files and links to folders."""
+    """Yields `folder` and each folder below it, with the names of its files and folder links.
+
+    Folders of tl_keras and names such as `.git` or `Thumbs.db` are ignored.
+
+    Args:
+      unreadable: is called with the error if a folder cannot be read.
+    """
     for path, folders, files in os.walk(folder, onerror=unreadable):
         folders[:] = sorted(
             name
