@@ -107,7 +107,7 @@ class CompareConfig(Section):
     approaches: Annotated[tuple[Approach, ...], Field(min_length=1)] | Auto = Field(
         "auto",
         description="Approaches to run. head: only the head is trained. finetune: fine-tuning with "
-        "the config unchanged. search: a search with the section search of the config. full: "
+        "the config unchanged. search: the best model of a search, see the section search. full: "
         "fine-tuning of all layers. chain: fine-tuning from the weights of the run compare.chain. "
         "cross_validate: the command cross_validate. parallel: the command parallel; needs "
         "data.unlabelled. scratch: training from random weights. auto: all of these, but chain "
@@ -173,7 +173,7 @@ class EvaluateConfig(Section):
         "before they are compared. If several classes of the model get the same name, their "
         "probabilities are added.",
         json_schema_extra={
-            "expected": "new names by class of the model or of the other data set, as in "
-            "{tabby: cat, tiger_cat: cat}"
+            "expected": "classes of the model or of the other data set, each with its new name, "
+            "as in {tabby: cat, tiger_cat: cat}"
         },
     )

@@ -67,8 +67,8 @@ class DataConfig(Section):
     )
     split_seed: Annotated[int, Field(ge=0, lt=2**30)] = Field(
         0,
-        description="Random seed of the splits, folds and segments. The other field, seed, does "
-        "not change them.",
+        description="Random seed of the splits, folds and segments. The field seed has no effect "
+        "on them.",
     )
     examples_per_class: Annotated[int, Field(ge=2)] | None = Field(
         None,

@@ -89,7 +89,7 @@ class ExportConfig(Section):
     title: Text | None = Field(
         None,
         description="Title of the model in the metadata of LiteRT files and in export/device/. "
-        "null: composed of the backbone and the classes.",
+        "null: a title made from the names of the backbone and the classes.",
     )
     author: Text | None = Field(
         None, description="Author of the model in the metadata of the files. null: none."

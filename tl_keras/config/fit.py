@@ -111,9 +111,9 @@ class FitConfig(Section):
     )
     choose_by: Text = Field(
         "log_loss",
-        description="Metric of the validation set by which the run chooses between the model of "
-        "which only the head was trained, the fine-tuned model, and the model with the mean of the "
-        "weights of both. For classification: log_loss or accuracy.",
+        description="Metric of the validation set by which the run chooses between the head-only "
+        "model, the fine-tuned model and the model whose weights are the mean of both. For "
+        "classification: log_loss or accuracy.",
         json_schema_extra={
             "expected": "a metric of the validation set: for classification 'log_loss' or "
             "'accuracy'"

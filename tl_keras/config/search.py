@@ -118,7 +118,7 @@ class SearchConfig(Section):
     def _refuse_grid(cls, value: Any) -> Any:
         if value == "grid":
             raise ValueError(
-                "search.tuner: 'grid' is not available, because KerasTuner could not resume it "
+                "search.tuner: 'grid' is not available, since a grid search could not be resumed "
                 "(https://github.com/keras-team/keras-tuner/issues/1055); expected 'bayesian', "
                 "'random' or 'hyperband'"
             )
