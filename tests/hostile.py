@@ -556,7 +556,9 @@ def _odd_entries(folder: Path) -> dict[str, str | None]:
     if sys.platform == "linux":
         with open(os.fsencode(folder) + b"/\xff\xfe.png", "wb") as stream:
             stream.write(plain(5))
-        expected["links/\\udcff\\udcfe.png"] = "its name is not valid UTF-8; rename it$"
+        expected["links/\\udcff\\udcfe.png"] = (
+            "the name is not valid UTF-8; rename the file or folder$"
+        )
     return expected | {
         "links/x.jpg/inside.png": USED,
         "links/file.png": USED,

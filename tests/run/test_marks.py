@@ -71,7 +71,7 @@ def test_the_message_says_how_to_adopt_a_run_of_an_earlier_version(tmp_path):
     (run.workdir / marks.MARK).unlink()
     with pytest.raises(ValueError, match="an earlier version") as caught:
         tl_keras.finetune(TREE, run.workdir)
-    _, _, command = str(caught.value).partition("adopt it: ")
+    _, _, command = str(caught.value).partition("with this command: ")
     subprocess.run(command, shell=True, check=True)
     with runs.opened(CONFIG, run.workdir, "finetune") as again:
         assert (again.checkpoint / "finetune.npy").exists()
@@ -239,6 +239,8 @@ def test_links_from_a_run_to_folders_of_others_are_refused(name, tmp_path):
     with pytest.raises(ValueError, match=f"{name}' is a link, and the run would replace") as caught:
         tl_keras.finetune(TREE, tmp_path / "run")
     assert content(theirs) == before
-    subprocess.run(str(caught.value).partition("allow it: ")[2], shell=True, check=True)
+    subprocess.run(
+        str(caught.value).partition("allow it with this command: ")[2], shell=True, check=True
+    )
     with runs.opened(CONFIG, tmp_path / "run", "finetune"):
         pass

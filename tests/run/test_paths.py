@@ -75,9 +75,9 @@ def test_names_too_long_for_the_system_give_one_message(tmp_path, capsys):
         (None, TypeError, "workdir: expected the path of a folder; received NoneType"),
         (b"x", TypeError, "received bytes"),
         ("", ValueError, "received an empty path"),
-        ("a\0b", ValueError, "its name contains a zero byte"),
+        ("a\0b", ValueError, "the name contains a null byte"),
         ("~nobody-of-this-name/x", ValueError, "this home folder does not exist"),
-        ("\udce9", ValueError, "its name is not valid UTF-8; rename it"),
+        ("\udce9", ValueError, "the name is not valid UTF-8; rename the file or folder"),
     ],
 )
 def test_bad_values_of_workdir_are_named(workdir, error, expected):

@@ -169,10 +169,10 @@ def test_global_state_is_set_and_restored(name):
     get, put, theirs, ours = STATES[name]
     put(theirs)
     try:
-        with process.settled():
+        with process.default_settings():
             assert get() == ours
         assert get() == theirs
-        with pytest.raises(KeyError), process.settled():
+        with pytest.raises(KeyError), process.default_settings():
             raise KeyError
         assert get() == theirs
     finally:
@@ -184,7 +184,7 @@ def test_random_states_and_errors_of_numpy_are_restored():
     np.random.seed(3)
     expected = random.getstate(), np.random.get_state()[1].tolist()
     with np.errstate(all="raise"):
-        with process.settled():
+        with process.default_settings():
             keras.utils.set_random_seed(5)
             assert np.geterr()["over"] == "warn" and np.geterr()["under"] == "ignore"
         assert set(np.geterr().values()) == {"raise"}
@@ -193,11 +193,11 @@ def test_random_states_and_errors_of_numpy_are_restored():
 
 def test_unusable_modes_of_tensorflow_are_refused():
     with tf.Graph().as_default(), pytest.raises(ValueError, match="eager execution is off"):
-        with process.settled():
+        with process.default_settings():
             pass
     strategy = tf.distribute.OneDeviceStrategy("CPU")
     with strategy.scope(), pytest.raises(ValueError, match="chooses its devices itself"):
-        with process.settled():
+        with process.default_settings():
             pass
 
 
@@ -259,7 +259,7 @@ print(tensors[0].shape, float(stamps[0]) > 1e9)
 
 def test_logging_of_the_calling_program_is_unchanged(monkeypatch):
     monkeypatch.setattr(logging.root, "handlers", [])
-    with process.settled():
+    with process.default_settings():
         absl.logging.warning("the first line of absl sets up logging")
         assert logging.root.handlers
     assert logging.root.handlers == []

@@ -1,1 +1,4 @@
-"""The folder of a run: opens, marks, records and finishes it. Files are written atomically."""
+"""Opens run folders, marks them as folders of tl_keras, and writes progress and results there.
+
+Files are written atomically.
+"""

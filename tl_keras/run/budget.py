@@ -1,4 +1,7 @@
-"""Decides whether the search of a run is done, and whether its budget allows another trial."""
+"""Decides whether a search is finished, and whether its budget allows another trial.
+
+The budget is `search.trials` and `search.minutes` of the config.
+"""
 
 from collections.abc import Sequence
 
@@ -8,15 +11,15 @@ from tl_keras.run.result.search import TrialRecord
 from tl_keras.run.run import OVER, Run
 
 
-def goes_on(run: Run) -> bool:
-    """Returns whether the run asks for a search that is not done yet."""
+def has_unfinished_search(run: Run) -> bool:
+    """Returns whether the config asks for a search in this run folder that is not finished."""
     # Other commands run their searches inside the folders of their folds or approaches.
     searches = run.pipeline in ("finetune", "search")
-    return searches and run.config.search.wanted and not searched(run)
+    return searches and run.config.search.wanted and not _is_search_finished(run)
 
 
-def searched(run: Run) -> bool:
-    """Returns whether the search that the config asks for is done and its best model promoted."""
+def _is_search_finished(run: Run) -> bool:
+    """Returns whether no trial is left to run and the run's model is that of the best trial."""
     state, search = search_state.read(run), run.config.search
     if not state.records or state.promoted != len(state.records):
         return False
@@ -26,7 +29,7 @@ def searched(run: Run) -> bool:
 
 
 def is_stale(run: Run) -> bool:
-    """Returns whether more trials have run than `result.json` describes."""
+    """Returns whether `result.json` lacks trials that the search has run since it was written."""
     state, result = search_state.read(run), run.result
     if not state.records or not result or not result.search:
         return False
@@ -34,23 +37,26 @@ def is_stale(run: Run) -> bool:
 
 
 def has_budget(config: SearchConfig, records: Sequence[TrialRecord], seconds: float) -> bool:
-    """Returns whether the budget allows another trial that would likely end in time.
+    """Returns whether the search may begin another trial.
+
+    The number of trials must be below `trials`, and a trial of mean duration must end within
+    `minutes`. The mean is taken over the trials that trained more than the head.
 
     Args:
       records: the trials so far.
-      seconds: how long all sessions of the search took together.
+      seconds: duration of the search so far, over all sessions (starts of the command).
     """
     if not records:
         return True
     if config.trials and len(records) >= config.trials:
         return False
-    # Passes through the prefix do not count: later trials reuse their activations.
+    # The time to compute activations does not count, because later trials reuse them.
     durations = [r.seconds - (r.passes or 0.0) for r in records if _has_tuned(r)]
     expected = sum(durations) / max(1, len(durations))
     return config.minutes is None or seconds + expected < 60 * config.minutes
 
 
 def _has_tuned(trial: TrialRecord) -> bool:
-    """Returns whether a trial trained more than a head."""
+    """Returns whether a trial trained layers of the backbone, not only the head."""
     frozen = trial.depth is not None and trial.depth.share == 1
     return trial.status != OVER and not trial.left_out and not frozen

@@ -1,4 +1,4 @@
-"""Writes files atomically: under a temporary name beside their place, then renamed."""
+"""Writes files atomically: first under a temporary name in the same folder, then renamed."""
 
 import csv
 import io
@@ -19,7 +19,10 @@ TEMPORARY = ".tmp-"  # Prefix of unfinished files, which a killed process leaves
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary path, which is renamed to `path` at the end or removed on an error."""
+    """Yields a temporary path to write to, and renames it to `path` after the `with` block.
+
+    If the block raises an error, the temporary file is removed and `path` stays as it was.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The whole name comes last: Keras looks at endings such as `.weights.h5`.
     temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}.{path.name}")
@@ -33,7 +36,14 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def remove_unfinished(folder: Path, ending: str = "") -> None:
-    """Removes unfinished files of killed processes. The caller must hold the lock of the folder."""
+    """Removes temporary files that killed processes left in a folder.
+
+    The caller must hold the lock of the folder. Otherwise the files may belong to another process
+    that is still writing them.
+
+    Args:
+      ending: only files whose names end like this are removed.
+    """
     for path in folder.glob(f"{TEMPORARY}*{ending}"):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -43,10 +53,11 @@ def remove_unfinished(folder: Path, ending: str = "") -> None:
 
 @contextmanager
 def not_a_pattern(folder: Path) -> Iterator[Path]:
-    """Yields a path to `folder` without pattern characters such as brackets.
+    """Yields a path to the content of `folder` that has no pattern characters, such as brackets.
 
-    TensorFlow looks for the files of a SavedModel by pattern, so it finds none below a folder that
-    is called `photos [2024]`.
+    If the path of `folder` has such characters, the yielded path is a temporary link or copy.
+    TensorFlow looks for the files of a SavedModel by pattern, so it finds none in a folder such as
+    `photos [2024]`.
     """
     if not PATTERN.search(folder.as_posix()):
         yield folder
@@ -61,10 +72,10 @@ def not_a_pattern(folder: Path) -> Iterator[Path]:
 
 
 def check_folders() -> None:
-    """Checks that the current folder and a folder for temporary files exist.
+    """Checks that the current folder exists and that a folder for temporary files is writable.
 
     Raises:
-      ValueError: one of the two is missing.
+      ValueError: one of these folders is missing.
     """
     try:
         os.getcwd()
@@ -82,23 +93,23 @@ def check_folders() -> None:
 
 
 def is_special(path: Path) -> bool:
-    """Returns whether a path is a device or pipe, which is written to but never replaced."""
+    """Returns whether a path is a device or pipe. Such a path is written to but never replaced."""
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def unwritable(path: str) -> str | None:
     """Returns why a path cannot be recorded in the files of a run, or None if it can."""
     if "\0" in path:
-        return "its name contains a zero byte; rename it"
+        return "the name contains a null byte; rename the file or folder"
     try:
         path.encode("utf-8")
     except UnicodeEncodeError:
-        return "its name is not valid UTF-8; rename it"
+        return "the name is not valid UTF-8; rename the file or folder"
     return None
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replaces the content of a file atomically."""
+    """Writes a text to a file atomically, in UTF-8. An existing file is replaced."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 

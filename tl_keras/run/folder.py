@@ -1,6 +1,6 @@
-"""Opens, loads and checks the folders of runs. A run is a config and a folder.
+"""Opens, loads and checks run folders. A run is a config and a folder.
 
-Does not import TensorFlow, so that a command on a finished run answers at once.
+This module does not import TensorFlow, so that a command on a finished run answers at once.
 """
 
 import os
@@ -19,7 +19,7 @@ from tl_keras.config.difference import first_difference
 from tl_keras.config.whole import RunConfig
 from tl_keras.modalities import part
 from tl_keras.run import marks
-from tl_keras.run.budget import goes_on, is_stale
+from tl_keras.run.budget import has_unfinished_search, is_stale
 from tl_keras.run.files import TEMPORARY, remove_unfinished, unwritable, write_text
 from tl_keras.run.result.search import SearchRecord
 from tl_keras.run.run import Run, read_json
@@ -39,11 +39,11 @@ FILES = {
 
 @contextmanager
 def opened(config: RunConfig, workdir: str | Path, pipeline: str) -> Iterator[Run]:
-    """Yields the run of a config in a folder, new or continued, and holds the lock of the folder.
+    """Yields a new or continued run in a folder, and holds the lock of the folder meanwhile.
 
     Raises:
-      ValueError: the folder holds something else or a run of another config or command, or another
-        process is using it.
+      ValueError: the folder holds files that are not part of a run, or a run of another config or
+        command; or another process is using the folder.
     """
     workdir = folder_of(workdir)
     _check_folder(workdir, config, pipeline)
@@ -66,11 +66,12 @@ def opened(config: RunConfig, workdir: str | Path, pipeline: str) -> Iterator[Ru
 
 
 def folder_of(workdir: Any) -> Path:
-    """Returns the absolute path of a run folder from the value of a flag or argument.
+    """Returns the absolute path of a run folder from the value of `--workdir` or `workdir`.
 
     Raises:
       TypeError: the value is not a path.
-      ValueError: the path is empty or cannot be recorded in files.
+      ValueError: the path is empty, starts with an unknown home folder, or cannot be recorded in
+        the files of a run.
     """
     if not isinstance(workdir, str | os.PathLike) or isinstance(os.fspath(workdir), bytes):
         raise TypeError(
@@ -88,9 +89,10 @@ def folder_of(workdir: Any) -> Path:
 
 
 def as_trained(run: Run) -> Run:
-    """Returns the run with the preparation of examples that its model was trained with.
+    """Returns the run with a config that prepares examples as they were prepared for its model.
 
-    After a search this is the preparation of the best trial, such as its image size.
+    A search may vary fields of the preparation, such as the image size. After a search these fields
+    have their values from the best trial.
     """
     search = _search_record(run)
     if not search:
@@ -109,7 +111,7 @@ def _search_record(run: Run) -> SearchRecord | None:
 
 
 def load(workdir: str | Path) -> Run:
-    """Returns an existing run, finished or not.
+    """Returns the run in an existing run folder, finished or not.
 
     Raises:
       ValueError: the folder is not a run folder.
@@ -123,10 +125,11 @@ def load(workdir: str | Path) -> Run:
 
 
 def load_finished(workdir: str | Path) -> Run:
-    """Returns an existing run that is finished.
+    """Returns the finished run in a run folder.
 
     Raises:
-      ValueError: the folder is not a run folder, holds an audit, or its run is not finished.
+      ValueError: the folder is not a run folder, the run is not finished, or it has no model since
+        it is an audit or a comparison (the command compare).
     """
     run = load(workdir)
     if run.result is None and is_audit(run.workdir):
@@ -135,7 +138,10 @@ def load_finished(workdir: str | Path) -> Run:
             "model; expected the folder of a training run, such as one of tl-keras finetune"
         )
     if run.result is None:
-        raise ValueError(f"--workdir: {str(run.workdir)!r} is not finished; finish it first")
+        raise ValueError(
+            f"--workdir: {str(run.workdir)!r} is not finished; finish it first: repeat the command "
+            "that started it"
+        )
     if run.pipeline == "compare":
         best = run.result.recommended.best or next(iter(run.result.approaches))
         raise ValueError(
@@ -146,21 +152,21 @@ def load_finished(workdir: str | Path) -> Run:
 
 
 def is_audit(workdir: Path) -> bool:
-    """Returns whether a folder holds a finished audit, which leaves findings and no checkpoint."""
+    """Returns whether a folder holds a finished audit: findings, but no traces of a training."""
     trained = (workdir / "checkpoint").is_dir() or (workdir / "metrics.jsonl").is_file()
     return (workdir / "findings.json").is_file() and not trained
 
 
 def finished(config: RunConfig, workdir: str | Path, pipeline: str) -> Run | None:
-    """Returns the run if the same command has finished it, or None if there is work to do.
+    """Returns the run if the same command has finished it. Returns None if there is work to do.
 
     Raises:
-      ValueError: as `opened`.
+      ValueError: in the same cases as `opened`.
     """
     workdir = folder_of(workdir)
     _check_folder(workdir, config, pipeline)
     run = Run(workdir, config, pipeline)
-    has_new_trials = goes_on(run) or is_stale(run)
+    has_new_trials = has_unfinished_search(run) or is_stale(run)
     is_same = run.result is not None and run.result.pipeline == pipeline
     if not is_same or has_new_trials or _adds_exports(run):
         _check_free(workdir)
@@ -171,7 +177,10 @@ def finished(config: RunConfig, workdir: str | Path, pipeline: str) -> Run | Non
 
 
 def _adds_exports(run: Run) -> bool:
-    """Returns whether the config asks for other tolerances or for a format that is missing."""
+    """Returns whether the config asks for a missing format, or for other tolerances than before.
+
+    Changes of other fields in the section `export` count, too.
+    """
     if run.result.export is None:
         return False
     wanted, saved = run.config.export, _saved_config(run.workdir).export
@@ -180,7 +189,7 @@ def _adds_exports(run: Run) -> bool:
 
 
 def _lock(workdir: Path) -> FileLock:
-    """Creates the folder and returns its lock, which is held."""
+    """Creates the folder if needed, marks it, and returns its lock, which is already acquired."""
     try:
         marks.claim(workdir, "run", "--workdir")
         (workdir / "checkpoint").mkdir(exist_ok=True)
@@ -197,7 +206,10 @@ def _lock(workdir: Path) -> FileLock:
 
 
 def _check_free(workdir: Path) -> None:
-    """Raises the errors of `_lock` before TensorFlow starts, which takes seconds."""
+    """Checks that the folder can be written and that no other process is using it.
+
+    `_lock` raises the same errors, but only after TensorFlow was started, which takes seconds.
+    """
     existing = _existing(workdir)
     if not os.access(existing, os.W_OK):
         raise ValueError(f"--workdir: {str(existing)!r} cannot be written")
@@ -206,7 +218,7 @@ def _check_free(workdir: Path) -> None:
 
 
 def _existing(path: Path) -> Path:
-    """Returns the path if it exists, else the nearest folder above it that does."""
+    """Returns the path if it exists, else the nearest folder above it that exists."""
     return next(p for p in (path, *path.parents) if os.path.exists(p))
 
 
@@ -219,11 +231,12 @@ def _saved_config(workdir: Path) -> RunConfig:
 
 
 def check_stream(config: RunConfig, pipeline: str) -> None:
-    """Raises ValueError if the config streams its examples and the command cannot."""
+    """Raises ValueError if `data.stream` is set and the command cannot stream its examples."""
     if config.data.stream and pipeline != "pretrain":
         raise ValueError(
             f"data.stream: {pipeline} needs its {config.nouns[1]} in random order, but streaming "
-            "reads them in the order of their shards; expected false, or the command pretrain"
+            f"reads the {config.nouns[1]} shard by shard; set data.stream to false, or use the "
+            "command pretrain"
         )
 
 
@@ -258,11 +271,14 @@ def _check_folder(workdir: Path, config: RunConfig, pipeline: str) -> None:
         if run.result is None or is_stale(run):
             raise ValueError(
                 f"--workdir: the search in {str(workdir)!r} is not finished; finish it with "
-                "tl-keras search, or set search.trials for finetune"
+                "tl-keras search, or continue it with tl-keras finetune --set search.trials=..."
             )
     if before and before != pipeline and (before, pipeline) != ("search", "finetune"):
         if (before, pipeline) == ("finetune", "search"):
-            advice = "use tl-keras finetune with search.trials, or choose another folder"
+            advice = (
+                "to add a search, use tl-keras finetune with --set search.trials=..., or choose "
+                "another folder"
+            )
         else:
             advice = f"continue with tl-keras {before}, or choose another folder"
         raise ValueError(
@@ -271,19 +287,22 @@ def _check_folder(workdir: Path, config: RunConfig, pipeline: str) -> None:
 
 
 def _refuse_links(workdir: Path) -> None:
-    """Raises ValueError if a folder inside a run is a link to a folder without the mark."""
+    """Raises ValueError if a folder inside a run is a link to a folder that `marks` has not marked.
+
+    The run would replace and remove files in that folder.
+    """
     inside = ("checkpoint", "export", "pictures", "tensorboard", *RUNS_INSIDE)
     for path in (path for pattern in inside for path in workdir.glob(pattern)):
         if path.is_symlink() and not marks.is_ours(path, "run"):
             raise ValueError(
                 f"--workdir: {str(path)!r} is a link, and the run would replace and remove files "
-                "there; remove the link, or allow it: echo run > "
+                "there; remove the link, or allow it with this command: echo run > "
                 f"{shlex.quote(str(path / marks.MARK))}"
             )
 
 
 def _refuse_other_search(workdir: Path, config: RunConfig, pipeline: str) -> None:
-    """Raises ValueError if the search budget differs from that of the earlier run.
+    """Raises ValueError if the config has another search budget than the config in the folder.
 
     Folds and approaches are compared with each other, so all must have the same budget.
     """
@@ -298,7 +317,7 @@ def _refuse_other_search(workdir: Path, config: RunConfig, pipeline: str) -> Non
 
 
 def _has_trained(workdir: Path) -> bool:
-    """Returns whether the folder holds trained weights that another config would spoil."""
+    """Returns whether the folder holds trained weights, so that its config must not change."""
     trained = any((workdir / "checkpoint").glob("*.npy")) or (workdir / "search").exists()
     trained = trained or any(workdir.glob("fold_*")) or (workdir / "teacher").exists()
     trained = trained or any(workdir.glob("*/config.yaml"))

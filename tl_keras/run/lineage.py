@@ -1,4 +1,4 @@
-"""Finds the runs that initial weights come from, and the examples that those runs trained on."""
+"""Finds the earlier runs that a run's initial weights come from, and their training examples."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,11 @@ from tl_keras.run import folder as runs
 
 
 def run_of(weights: str) -> Path | None:
-    """Returns the run folder that `weights` names directly or through a file in it, or None."""
+    """Returns the run folder that `weights` is or lies in; None if there is no such folder.
+
+    Args:
+      weights: a run folder, a file in a run folder, another file, or a name such as `imagenet`.
+    """
     path = Path(weights).absolute()
     folder = path.parent if path.is_file() else path
     is_run = all((folder / name).is_file() for name in ("data.json", "config.yaml"))
@@ -18,7 +22,10 @@ def run_of(weights: str) -> Path | None:
 
 
 def trained_before(config: ModelConfig) -> Iterator[tuple[Path, list[str]]]:
-    """Yields the runs that weights come from, latest first, with the digests each trained on."""
+    """Yields the earlier runs that the initial weights come from, the latest first.
+
+    Each item is the folder of a run and the SHA-256 digests of its training examples.
+    """
     weights = config.origin
     seen = set()  # A run may start from an earlier run in the same folder.
     while (source := run_of(weights)) and source not in seen:
@@ -29,5 +36,9 @@ def trained_before(config: ModelConfig) -> Iterator[tuple[Path, list[str]]]:
 
 
 def trained_on(data: Mapping[str, Any]) -> list[str]:
-    """Returns the SHA-256 digests of the examples that a run trained on, from its `data.json`."""
+    """Returns the SHA-256 digests of the examples that a run trained on.
+
+    Args:
+      data: the content of the run's `data.json`.
+    """
     return [*data["digests"]["train"], *data["digests"].get("unlabelled", ())]

@@ -1,4 +1,4 @@
-"""Describes the software and hardware of a run: package versions and devices."""
+"""Describes the software and hardware that a run uses: package versions and devices."""
 
 import os
 import platform
@@ -9,7 +9,7 @@ PACKAGES = ("tl-keras", "tensorflow", "keras", "numpy", "scikit-learn", "ai-edge
 
 
 def described() -> dict[str, Any]:
-    """Returns `versions` and `device` of `result.json`."""
+    """Builds the fields `versions` and `device` of `result.json` for this machine."""
     import tensorflow as tf  # Imported here because a finished run does not need it.
 
     accelerators = len(tf.config.list_physical_devices("GPU"))

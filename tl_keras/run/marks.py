@@ -1,6 +1,7 @@
-"""Marks the folders of tl_keras. Nothing is replaced or removed in a folder without the mark.
+"""Marks run folders and caches with a hidden file, `.tl_keras`.
 
-File names prove nothing: other projects also have a `config.yaml`, a `data.json` or an `arrays/`.
+tl_keras replaces and removes nothing in a folder without this mark. The names of other files prove
+nothing: other projects also have a `config.yaml`, a `data.json` or an `arrays/`.
 """
 
 import re
@@ -20,47 +21,52 @@ LOOKS_OURS = {
 
 
 def is_ours(folder: Path, kind: Kind | None = None) -> bool:
-    """Returns whether a folder has the mark of `kind`, or of any kind if `kind` is None."""
+    """Returns whether a folder is marked as a folder of tl_keras.
+
+    Args:
+      kind: the kind that the mark must name; None for any kind.
+    """
     try:
         with (folder / MARK).open(encoding="utf-8", errors="replace") as stream:
             words = stream.read(256).split(maxsplit=1)
-    except (OSError, ValueError):  # ValueError if the name contains a zero byte.
+    except (OSError, ValueError):  # ValueError if the name contains a null byte.
         return False
     return words[:1] in ([[kind]] if kind else [["run"], ["cache"]])
 
 
 def check(folder: Path, kind: Kind, field: str, may_be_new: bool = True) -> None:
-    """Checks that a folder has the mark of `kind`, is empty, or does not exist.
+    """Checks that a folder is marked with `kind`, is empty, or does not exist.
 
     Args:
-      field: the flag or config field that names the folder, for the message.
-      may_be_new: whether the message may advise a new folder.
+      field: the flag or config field that names the folder, for the error message.
+      may_be_new: whether the error message may advise the user to choose a new folder.
 
     Raises:
-      ValueError: the folder has no mark and holds other files.
+      ValueError: the folder is not marked with `kind`, and holds files.
     """
     if is_ours(folder, kind):
         return
-    other = _other(folder)
-    if other is None or is_ours(folder, kind):  # Another process may just have written the mark.
+    name = _first_name(folder)
+    if name is None or is_ours(folder, kind):  # Another process may just have written the mark.
         return
     ways = ["choose a new folder"] if may_be_new else []
     if any(LOOKS_OURS[kind].fullmatch(path.name) for path in folder.iterdir()):
         ways.append(
-            "if an earlier version of tl_keras made it, or it was copied without its hidden files, "
-            f"adopt it: echo {kind} > {shlex.quote(str(folder / MARK))}"
+            "if an earlier version of tl_keras made this folder, or it was copied without its "
+            f"hidden files, mark it as a {kind} folder with this command: "
+            f"echo {kind} > {shlex.quote(str(folder / MARK))}"
         )
     raise ValueError(
         f"{field}: {str(folder)!r} is not a {kind} folder of tl_keras and not empty (it contains "
-        f"{other!r}), so nothing in it is replaced or removed; {'; or, '.join(ways)}"
+        f"{name!r}), so nothing in it is replaced or removed; {'; or, '.join(ways)}"
     )
 
 
 def claim(folder: Path, kind: Kind, field: str) -> None:
-    """Checks a folder with `check` and marks it, before anything else is written there.
+    """Checks a folder with `check` and marks it. Called before anything else is written there.
 
     Raises:
-      ValueError: as `check`.
+      ValueError: in the same cases as `check`.
       OSError: the folder cannot be written.
     """
     check(folder, kind, field)
@@ -68,14 +74,16 @@ def claim(folder: Path, kind: Kind, field: str) -> None:
 
 
 def put(folder: Path, kind: Kind) -> None:
-    """Creates a folder, if needed, and marks it without a check, for a folder inside a run.
+    """Creates a folder if needed, and marks it without checking which files it holds.
+
+    This is enough for a folder inside a run, because the run folder itself was checked.
 
     Raises:
       OSError: the folder cannot be written.
     """
     if is_ours(folder, kind):
         return
-    warning = f"This is a {kind} of tl_keras, which replaces and removes files in this folder."
+    warning = f"This is a {kind} folder of tl_keras. tl_keras replaces and removes files here."
     try:
         write_text(folder / MARK, f"{kind}\n{warning}\n")
     except FileNotFoundError:  # Another process marked the folder and removed unfinished files.
@@ -83,8 +91,11 @@ def put(folder: Path, kind: Kind) -> None:
             raise
 
 
-def _other(folder: Path) -> str | None:
-    """Returns a name in the folder other than the leftovers of a killed `claim`, or None."""
+def _first_name(folder: Path) -> str | None:
+    """Returns the first name in a folder in alphabetical order, or None if the folder is empty.
+
+    Temporary files, which a killed `claim` may have left, are passed over.
+    """
     if not folder.is_dir():
         return None
     names = (path.name for path in folder.iterdir())

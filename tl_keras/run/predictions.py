@@ -1,4 +1,4 @@
-"""Writes and reads `predictions.csv`, which has a line for each example of an evaluation."""
+"""Writes and reads `predictions.csv`, which has one line for each evaluated example."""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -13,14 +13,17 @@ def write(run: Run, columns: Sequence[str], lines: Iterable[Sequence[str]]) -> N
     """Writes `predictions.csv`.
 
     Args:
-      columns: the names of the columns after `file` and `split`, which depend on the task.
-      lines: the cells of each line: file, split, and one for each of `columns`.
+      columns: the names of the task's columns, which follow the columns `file` and `split`.
+      lines: the cells of each line: file, split, and one cell for each of `columns`.
     """
     write_csv(run.workdir / NAME, [["file", "split", *columns], *lines])
 
 
 def read(run: Run) -> dict[str, list[str]]:
-    """Returns, for each file in the order of the lines, the cells after `file` and `split`."""
+    """Returns for each file the cells of its line that follow `file` and `split`, as a dict.
+
+    The files are in the order of the lines.
+    """
     with (run.workdir / NAME).open(encoding="utf-8", newline="") as stream:
         _, *lines = csv.reader(stream)
     return {file: cells for file, _, *cells in lines}

@@ -1,4 +1,4 @@
-"""Prepares the process for a run: standard streams and global settings of libraries."""
+"""Prepares the process for a run: its standard streams and the global settings of libraries."""
 
 import contextlib
 import logging
@@ -23,9 +23,11 @@ THEIR_WARNINGS = (
 
 
 def open_streams() -> None:
-    """Opens closed standard streams and makes them escape characters that they cannot encode.
+    """Opens standard streams that are closed, and prevents errors from unencodable characters.
 
-    Streams may be closed under a scheduler or pythonw. The next file to be opened would then get
+    stdout and stderr write characters that they cannot encode as escape sequences.
+
+    A scheduler or pythonw may have closed the streams. The next file to be opened would then get
     the file descriptor of stderr, and the C++ logs of TensorFlow would end up in that file.
     """
     for number in (0, 1, 2):
@@ -42,20 +44,22 @@ def open_streams() -> None:
 
 
 def is_watched() -> bool:
-    """Returns whether stderr is a terminal or notebook, where progress bars are useful."""
+    """Returns whether stderr is shown in a terminal or notebook, where progress bars are useful."""
     is_terminal = sys.stderr is not None and sys.stderr.isatty()
     return is_terminal or "ipykernel" in sys.modules
 
 
 @contextmanager
-def settled() -> Iterator[None]:
-    """Sets the global state that results depend on to its defaults, and restores it at the end.
+def default_settings() -> Iterator[None]:
+    """Sets global settings on which results depend to their defaults inside the `with` block.
 
-    A `keras.json` or the calling program may have changed it. The thread settings and the global
-    seed of TensorFlow cannot be restored, so they stay as they are.
+    A `keras.json` or the calling program may have changed these settings of Keras, TensorFlow and
+    NumPy. Their earlier values, and the random states of Python and NumPy, are restored after the
+    block. The thread settings and the global seed of TensorFlow cannot be restored, so they stay as
+    the block leaves them.
 
     Raises:
-      ValueError: eager execution is off, or the scope of a distribution strategy is active.
+      ValueError: eager execution is off, or the scope of a `tf.distribute` strategy is active.
     """
     import keras
     import numpy as np
@@ -68,8 +72,8 @@ def settled() -> Iterator[None]:
         )
     if tf.distribute.has_strategy():
         raise ValueError(
-            "tensorflow: tl_keras chooses its devices itself; call it outside of the scope of a "
-            "tf.distribute strategy"
+            "tensorflow: tl_keras chooses its devices itself; call tl_keras outside of the scope "
+            "of a tf.distribute strategy"
         )
     config = keras.config
     states = (
@@ -98,9 +102,12 @@ def settled() -> Iterator[None]:
 
 
 def _remove_handlers(kept: list[logging.Handler]) -> None:
-    """Removes the handler that absl adds to the root logger with its first message.
+    """Removes the handler that absl added to the root logger when it logged its first message.
 
     With that handler, a later `logging.basicConfig` of the calling program would have no effect.
+
+    Args:
+      kept: the handlers that were there before; they stay.
     """
     for handler in list(logging.root.handlers):
         if handler not in kept and type(handler) is logging.StreamHandler:

@@ -17,15 +17,18 @@ def progress(
     done: int = 0,
     silent: bool = False,
 ) -> tqdm:
-    """Returns a progress bar that iterates over `items` or is moved by `update`.
+    """Returns a progress bar. It advances while it is iterated over, or by calls of its `update`.
 
-    The bar disappears at its end. It is hidden if stderr is neither a terminal nor a notebook.
+    The bar disappears when it is complete. It is hidden if stderr is neither a terminal nor a
+    notebook.
 
     Args:
+      items: what an iteration over the bar yields; None if the bar advances by `update`.
+      title: the text before the bar.
       total: the number of items, if `items` has no length.
-      unit: what is counted, with a leading space.
-      done: how many items were done before.
-      silent: hides the bar.
+      unit: the word for the items, with a leading space, such as " examples".
+      done: the number of items that are already done when the bar begins.
+      silent: whether to hide the bar.
     """
     hidden = silent or not is_watched() or bool(os.environ.get("TQDM_DISABLE"))
     return tqdm(items, title, total, initial=done, unit=unit, leave=False, disable=hidden)

@@ -15,10 +15,13 @@ from tl_keras.run import process
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Holds back all output to the file descriptor of stderr, and shows it if the body raises.
+    """Hides what the `with` block writes to the file descriptor of stderr, unless it raises.
 
-    C++ code writes to the descriptor directly, so Python's redirection does not catch it, and
-    TF_CPP_MIN_LOG_LEVEL does not silence messages from before TensorFlow has read it.
+    If the block raises an error, all of the hidden output is shown.
+
+    C++ code writes to the descriptor directly, so a redirection of `sys.stderr` in Python does not
+    catch its output. TF_CPP_MIN_LOG_LEVEL is not enough: TensorFlow logs some messages before it
+    reads this variable.
     """
     if sys.stderr is None:  # Under pythonw or closed, nothing is shown anyway.
         yield
@@ -47,7 +50,10 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def only_warnings() -> Iterator[None]:
-    """Hides info logs. A trial or fold has one line in a table instead of its own log."""
+    """Hides info logs inside the `with` block, such as those of one trial or one fold.
+
+    The log of the whole run shows each trial or fold as one line.
+    """
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.WARNING)
@@ -59,18 +65,18 @@ def only_warnings() -> Iterator[None]:
 
 @contextmanager
 def tensorflow_started() -> Iterator[None]:
-    """Imports TensorFlow and Keras, and sets global settings to their defaults until the end.
+    """Imports TensorFlow and Keras. Global settings have their defaults inside the `with` block.
 
-    Every run starts here. `process.settled` lists the settings.
+    Every run starts here. `process.default_settings` lists the settings.
 
     Raises:
-      ValueError: Keras already uses another backend in this process, or the mode of TensorFlow
-        rules out a run, see `process.settled`.
+      ValueError: Keras already uses another backend in this process, eager execution is off, or
+        the scope of a `tf.distribute` strategy is active.
     """
     before = os.environ.get("KERAS_BACKEND")
     try:
         start_tensorflow()
-        with process.settled():
+        with process.default_settings():
             yield
     finally:  # The calling program may start others, which inherit the environment.
         if before is None:
@@ -80,10 +86,10 @@ def tensorflow_started() -> Iterator[None]:
 
 
 def start_tensorflow() -> None:
-    """Imports TensorFlow, and Keras with the TensorFlow backend, without their log output.
+    """Imports TensorFlow and Keras, with TensorFlow as the backend of Keras, and hides their logs.
 
     Raises:
-      ValueError: Keras already uses another backend in this process, or cannot use the user's
+      ValueError: Keras already uses another backend in this process, or Keras cannot use the user's
         `keras.json`.
     """
     if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":

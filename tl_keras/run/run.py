@@ -27,10 +27,12 @@ class Run:
     """A run folder and its config. docs/reference/run_folder.md lists the files.
 
     Attributes:
-      workdir: the folder.
+      workdir: the run folder.
       config: the whole config.
-      pipeline: the command that made the run, such as `finetune`, or the kind of job.
-      began: the start of this session, by `time.monotonic`, in seconds.
+      pipeline: the command that made the run, such as `finetune`. For a run inside a run, its kind,
+        such as `fold` or `trial`.
+      began: the time at which this session (start of the command) began, in seconds of
+        `time.monotonic`.
     """
 
     workdir: Path
@@ -49,12 +51,12 @@ class Run:
 
     @property
     def report(self) -> Path:
-        """The path of the report page."""
+        """The path of the HTML report."""
         return self.workdir / "report.html"
 
     @property
     def checkpoint(self) -> Path:
-        """The folder that a killed run continues from. It is removed when the run is finished."""
+        """The folder from which a killed run continues. It is removed when the run is finished."""
         return self.workdir / "checkpoint"
 
     @property
@@ -63,7 +65,13 @@ class Run:
         return read_json(self.checkpoint / "record.json") or {}
 
     def add(self, **parts: Any) -> None:
-        """Adds parts to the record. A dict is merged into the earlier value of its part."""
+        """Adds parts of `result.json` to the record in `checkpoint/record.json`.
+
+        A part that was recorded before is replaced; if both values are dicts, they are merged.
+
+        Args:
+          parts: values by their names in `result.json`.
+        """
         record = self.record
         for name, value in to_json(parts).items():
             old = record.get(name)
@@ -73,20 +81,33 @@ class Run:
         write_json(self.checkpoint / "record.json", record)
 
     def carry(self, *parts: str) -> None:
-        """Copies parts and `seconds` of the result into the record, to continue a finished run."""
+        """Copies `seconds` and the named parts of `result.json` into the record.
+
+        A finished run that is continued, for example with more trials, adds to these values.
+
+        Args:
+          parts: names of parts of `result.json`.
+        """
         earlier = self.result
-        if not earlier or "seconds" in self.record:  # A session that was killed copied them.
+        if not earlier or "seconds" in self.record:  # A killed session has already copied them.
             return
         seconds = {name: value for name, value in earlier.seconds.items() if name != "total"}
         self.add(**{name: earlier[name] for name in parts if name in earlier}, seconds=seconds)
 
     def begin_inside(self) -> "Run":
-        """Marks the folder of a run inside a run, before anything is written there."""
+        """Creates the folder of a run inside a run, and marks it as a run folder; returns the run.
+
+        Called before anything else is written there.
+        """
         marks.put(self.workdir, "run")
         return self
 
     def find(self, **parts: Any) -> None:
-        """Adds parts to `findings.json`, which lists what people should check in the data."""
+        """Adds findings to `findings.json`, which lists what people should check in the data.
+
+        Args:
+          parts: lists of findings by their names in the file.
+        """
         write_json(self.workdir / "findings.json", {**self.findings, **parts})
 
     @property
@@ -96,9 +117,10 @@ class Run:
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
-        """Adds the duration of the body to `seconds` of the record, unless the body raises.
+        """Adds the duration of the `with` block to the entry of a phase in the record's `seconds`.
 
-        Phases inside the body have their own entries and do not count here.
+        If other phases are timed inside the block, their durations are subtracted. If the block
+        raises, nothing is added.
         """
         before, started = sum(self.record.get("seconds", {}).values()), time.monotonic()
         yield
@@ -108,7 +130,11 @@ class Run:
         self.add(seconds={phase: round(seconds.get(phase, 0.0) + duration, 3)})
 
     def outcome(self, **parts: Any) -> Result:
-        """Returns the result of the run, built from its record and from `parts` by name."""
+        """Builds the result of the run from its record and from further parts.
+
+        Args:
+          parts: values by their names in `result.json`; they replace recorded ones.
+        """
         record = self.record
         seconds = record.pop("seconds", {})
         return build(

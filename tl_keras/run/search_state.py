@@ -18,11 +18,13 @@ class SearchState:
 
     Attributes:
       records: the trials so far, in order.
-      oracle: the state of KerasTuner, see `tuner.state`.
-      seconds: the duration of all sessions, including their starts.
-      spent: the budget `[trials, minutes]` that the search used up; None while it is running.
-      promoted: how many trials there were when the best model became that of the run.
-      measured: for each architecture, the size and latency of its exported file.
+      oracle: the state of the KerasTuner oracle, which proposes the trials; see `tuner.state`.
+      seconds: the duration of all sessions (starts of the command), including their start-up time.
+      spent: the budget `[trials, minutes]` with which the search last ended; None if it has not
+        ended yet.
+      promoted: the number of trials at the time when the best trial's model was last copied to the
+        run folder.
+      measured: the size and latency of the exported file, by architecture.
     """
 
     records: list[TrialRecord] = field(default_factory=list)
@@ -34,7 +36,11 @@ class SearchState:
 
 
 def read(run: Run) -> SearchState:
-    """Returns the state that an earlier session wrote, or a new state."""
+    """Returns the state that an earlier session wrote, or an empty state if there is none.
+
+    Raises:
+      ValueError: the file is damaged.
+    """
     file = state_file(run)
     if not file.exists():
         return SearchState()
@@ -50,10 +56,10 @@ def read(run: Run) -> SearchState:
 
 
 def write(run: Run, state: SearchState) -> None:
-    """Writes the state of a search."""
+    """Writes the state of a search to `search/state.json`."""
     write_json(state_file(run), to_json(vars(state)))
 
 
 def state_file(run: Run) -> Path:
-    """Returns the path of the state file."""
+    """Returns the path of `search/state.json` of a run."""
     return run.workdir / "search" / "state.json"

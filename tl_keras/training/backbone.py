@@ -12,7 +12,7 @@ from tl_keras.config import space
 from tl_keras.config.model import WEIGHTS, ModelConfig
 from tl_keras.config.whole import RunConfig
 from tl_keras.data.prepared import Data
-from tl_keras.run.budget import goes_on
+from tl_keras.run.budget import has_unfinished_search
 from tl_keras.run.files import replacing
 from tl_keras.run.result.whole import to_json
 from tl_keras.run.run import Run
@@ -31,7 +31,7 @@ def begin(run: Run) -> keras.Model | None:
         cut point.
     """
     config = run.config
-    if _has_model(run) and not goes_on(run):
+    if _has_model(run) and not has_unfinished_search(run):
         return None
     keras.utils.set_random_seed(config.seed)
     first, *others = space.first_trials(config)

@@ -167,8 +167,8 @@ def test_names_that_are_not_utf8_are_quarantined_with_escapes(tmp_path):
     listing = folder(tmp_path)
     assert len(listing.files) == 2
     assert reasons(listing) == {
-        r"a/\udcff.png": "its name is not valid UTF-8; rename it",
-        r"\udcfe/1.png": "its name is not valid UTF-8; rename it",
+        r"a/\udcff.png": "the name is not valid UTF-8; rename the file or folder",
+        r"\udcfe/1.png": "the name is not valid UTF-8; rename the file or folder",
         r"link\udcfc": "a link to a folder; links are not followed",
     }
     for text in (*reasons(listing), *listing.warnings):
@@ -345,7 +345,7 @@ def test_csv_paths_that_leave_the_folder_are_refused(tmp_path):
         "folder/1.png": "a link to a place outside of the data folder",
         "file.png": "a link to a place outside of the data folder",
         "none.png": "does not exist",
-        "a\0.png": "its name contains a zero byte; rename it",
+        "a\0.png": "the name contains a null byte; rename the file or folder",
         5000 * "x": "cannot be read: File name too long",
     }
 

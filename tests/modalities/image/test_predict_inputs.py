@@ -71,7 +71,7 @@ def test_a_name_that_is_not_utf8_is_an_error_of_its_own_row(quick_run, file, tmp
     bad = os.path.join(os.fsencode(tmp_path), b"caf\xe9.png")
     shutil.copyfile(file, bad)
     rows = tl_keras.predict(quick_run, [os.fsdecode(bad), file])
-    assert rows[0]["error"] == "its name is not valid UTF-8; rename it"
+    assert rows[0]["error"] == "the name is not valid UTF-8; rename the file or folder"
     assert "prediction" in rows[1]
 
 
