@@ -131,7 +131,7 @@ def _gather(arrays: Arrays) -> Callable[[tf.Tensor], Any]:
 def num_steps(count: int, batch_size: int) -> int:
     """Returns the number of training steps in an epoch: 1 if there are fewer examples than a batch.
 
-    A smaller last batch is left out.
+    With more examples, an incomplete last batch is left out.
     """
     return max(1, count // batch_size)
 

@@ -1,4 +1,4 @@
-"""Finds what has changed in the data files since a run listed them. Reads only newer files."""
+"""Finds what has changed in the data since a run. Opens only files that were written since then."""
 
 import hashlib
 import os
@@ -39,7 +39,7 @@ def since(config: RunConfig, recorded: Mapping[str, Any]) -> str | None:
     """Returns a text that says what has changed in the data files since a run listed them.
 
     Returns None if nothing has changed. Also returns None if this cannot be checked, for example
-    because the files are missing. Only files that were written after the run listed them are read.
+    because the folder is missing. Only files that were written after the run listed them are read.
 
     Args:
       recorded: the content of the run's `data.json`.

@@ -1,4 +1,4 @@
-"""Checks in parallel which files can be read, and caches the results. This precedes slow steps.
+"""Checks in parallel which files can be read, before all slow steps, and caches the results.
 
 Each listed file is then either usable or quarantined, which means left out with a reason. The
 modality, such as image, decides which files are usable.
@@ -108,7 +108,7 @@ def _stamp(path: Path, settings: Any) -> list:
 
 
 def check(path: Path, settings: Any, with_hashes: bool = False) -> Any:
-    """Checks a file and returns its `Checked`, see `check_all`. A bad file never raises."""
+    """Checks a file and returns its `Checked`, see `check_all`. Bad files do not raise an error."""
     digest, start, checks = "", b"", checks_of(settings)
     try:
         status = os.stat(path)

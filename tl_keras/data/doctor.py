@@ -25,7 +25,10 @@ def rare_answers(dataset: Dataset) -> list[dict[str, Any]]:
 
 
 def copied(pairs: Sequence[dict[str, Any]], split: str) -> set[str]:
-    """Returns the files of `split` with a near-duplicate in an earlier one of train, val, test."""
+    """Returns the files of `split` that have a near-duplicate in an earlier split.
+
+    The order of the splits is train, val, test.
+    """
     earlier = SPLITS[: SPLITS.index(split)]
     return {
         pair["files"][i]

@@ -131,6 +131,6 @@ class Dataset:
     def is_fraction(self, split: str) -> bool:
         """Returns whether large files of a split may be decoded at a fraction of their size.
 
-        This is faster, but only for examples that never measure a model.
+        This is faster. It is allowed only in train, and only if train never measures a model.
         """
         return split == "train" and not self.whole

@@ -143,7 +143,7 @@ def _audit(listing: Listing, config: RunConfig) -> _Audited:
 
 
 def _with_strata(splits: Splits, task: str) -> Splits:
-    """Returns the examples with their `stratum`, see `Example`, unless that is always the label."""
+    """Returns the examples with their `stratum` (see `Example`), unless it always is the label."""
     targets = tasks.of(task, "targets")
     labels = [example.label for examples in splits.values() for example in examples]
     strata = targets.strata(np.array(labels, targets.DTYPE)).tolist()
@@ -166,7 +166,7 @@ def _alike_names(classes: tuple[str, ...], task: str) -> list[str]:
 
 
 def _torn_groups(audited: _Audited) -> Iterator[str]:
-    """Yields a message for each group in several splits, by which train would leak into test."""
+    """Yields a message for each group with files in several splits, which would leak into test."""
     where = defaultdict(set)
     for split, examples in audited.splits.items():
         for example in examples:
@@ -181,7 +181,7 @@ def _torn_groups(audited: _Audited) -> Iterator[str]:
 
 
 def _set_duplicates_apart(audited: _Audited, noun: str) -> _Audited:
-    """Quarantines equal files with different labels. Keeps other equal files in only one split."""
+    """Quarantines equal files with different labels. Leaves out copies of files of other splits."""
     labels, placed = defaultdict(set), defaultdict(set)
     for split, examples in audited.splits.items():
         for example in examples:
@@ -193,10 +193,10 @@ def _set_duplicates_apart(audited: _Audited, noun: str) -> _Audited:
     for split, examples in audited.splits.items():
         splits[split] = []
         for example in examples:
-            under = sorted(labels[example.digest])
+            given = sorted(labels[example.digest])
             kept_in = next(name for name in KEPT_IN if name in placed[example.digest])
-            if len(under) > 1:
-                reason = f"the same {noun} has the labels {' and '.join(under)}"
+            if len(given) > 1:
+                reason = f"the same {noun} has the labels {' and '.join(given)}"
                 entry = Quarantined(example.file, reason)
                 quarantined.append(entry)
                 bad.setdefault(audited.text(example), []).append(entry)

@@ -40,7 +40,7 @@ def prepared(dataset: Dataset, config: RunConfig, splits: Sequence[str] = SPLITS
 def prepared_again(data: Data, config: RunConfig, splits: Sequence[str] = SPLITS) -> Data:
     """Returns the same data, but with the examples prepared as another config says.
 
-    For a fold of cross-validation, the data of all folds are prepared once, and the fold is a part.
+    For a fold of cross-validation, it prepares the examples of all folds, which remain the pool.
     """
     if data.pool is None:
         return prepared(data.dataset, config, splits)

@@ -33,9 +33,9 @@ def of_splits(
     given: Collection[str] = (),
     bad: Mapping[str, Sequence[Quarantined]] | None = None,
 ) -> Iterator[str]:
-    """Yields a message for each of train and val that lacks examples of a class, or any at all.
+    """Yields a message if train is empty, and if train or val lacks examples of a class.
 
-    A message also says if no examples are left for test, although `data.test` asks for some.
+    Another message says that no examples are left for test, although `data.test` asks for some.
 
     Args:
       answers: the names of the classes; empty for tasks such as regression, whose answers have no
@@ -58,7 +58,7 @@ def of_splits(
         if not missing:
             continue
         first, text = missing[0], tasks.of(config.task, "targets").text
-        total = sum(text(e.label, answers) == first for own in SPLITS for e in splits[own])
+        total = sum(text(e.label, answers) == first for name in SPLITS for e in splits[name])
         if first in partners:
             partner = label_names.quoted(partners[first])
             advice = f"{partner} is nearly the same name; use one name for both"
@@ -105,7 +105,7 @@ def _missing(examples: Sequence[Example], answers: Sequence[str], task: str) -> 
 
 
 def missing_in_test(splits: Splits, answers: Sequence[str], config: RunConfig) -> list[str]:
-    """Returns a warning if the test split lacks examples of some answers."""
+    """Returns a warning if the test split lacks examples of some classes."""
     missing = _missing(splits["test"], answers, config.task)
     if not splits["test"] or not missing:
         return []
