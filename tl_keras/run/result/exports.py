@@ -112,9 +112,7 @@ class Exported(Measures):
         description="Largest absolute difference between an output of the file and the same output "
         "of model.keras; for classification, between two probabilities.",
     )
-    n: Maybe[int] = Field(
-        None, description="Number of examples, of test or without a test split of validation."
-    )
+    n: Maybe[int] = Field(None, description="Number of measured examples.")
     val: Maybe[FileLoss] = Field(
         None,
         description="How much worse the file is than model.keras on validation. Whether the file "

@@ -49,7 +49,8 @@ class TrialRecord(Measures):
     )
     elapsed: Maybe[Seconds] = Field(
         None,
-        description="Time that the search had taken at the end of the trial, over all sessions.",
+        description="Duration of the search up to the end of the trial, over all sessions (starts "
+        "of the command).",
     )
     essence: Maybe[str] = Field(
         None,
@@ -78,7 +79,7 @@ class TrialRecord(Measures):
         "prepared for it.",
     )
     depth: Maybe[Depth] = Field(
-        None, description="The freeze depth. Only for trials that start from trained weights."
+        None, description="The freeze depth. Only for trials that start from pretrained weights."
     )
     kept: Maybe[str] = Field(
         None,
@@ -141,7 +142,9 @@ class SearchRecord(Part):
         description="Names of the trials that are not clearly worse than the best trial: the "
         "interval in their field behind includes 0.",
     )
-    seconds: Maybe[Seconds] = Field(None, description="Time of the search over all sessions.")
+    seconds: Maybe[Seconds] = Field(
+        None, description="Duration of the search over all sessions (starts of the command)."
+    )
     saved: Maybe[Seconds] = Field(
         None,
         description="Estimated time that all trials gained by reading stored activations, minus "
