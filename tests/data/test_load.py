@@ -146,7 +146,7 @@ def test_one_class_is_refused(tmp_path, loaded):
 def test_a_class_that_is_too_small_is_refused(tmp_path, loaded, count):
     root = fill(tmp_path / "root", {"a": 5, "b": count})
     message = (
-        f"class 'b' has {count} readable images?, but none in .*needs at least three.*add some"
+        f"class 'b' has {count} readable images?, but none in .*needs at least three.*add examples"
     )
     with pytest.raises(ValueError, match=message):
         loaded(root)

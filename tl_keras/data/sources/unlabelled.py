@@ -58,7 +58,7 @@ def load(config: RunConfig, dataset: Dataset) -> Unlabelled:
         return Unlabelled(dataset.splits["rest"], [], [])
     if dataset.root is None:
         raise ValueError(
-            f"data.unlabelled: a folder cannot be used with data.source {data.source}, which "
+            f"data.unlabelled: a folder cannot be used with data.source {data.source!r}, which "
             "generates its examples; expected rest"
         )
     listing = folders.list_unlabelled(Path(data.unlabelled))
