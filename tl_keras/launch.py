@@ -1,4 +1,4 @@
-"""Starts runs: from a command, a config and a folder, for the command line, Python and `compare`.
+"""Runs commands for the command line, Python and `compare`: a command, a config, a folder.
 
 TensorFlow is imported last, after all cheap checks.
 """
@@ -31,7 +31,7 @@ def launch(
 
     Args:
       command: name of a module of `approaches`, such as `finetune`.
-      start: starts TensorFlow, and cleans up after the run.
+      start: makes a context that starts TensorFlow, and cleans up after the run.
 
     Raises:
       ValueError: the config, the data or the folder cannot be used.
@@ -67,20 +67,20 @@ def launch_job(
 
     Args:
       folder: the folder of the job.
-      start: starts TensorFlow, and cleans up after the run.
-      config: the job's config with the cache of this machine; None for the config in the folder.
+      start: makes a context that starts TensorFlow, and cleans up after the run.
+      config: the job's config with this machine's cache folder; None for the config in `folder`.
 
     Raises:
-      ValueError: no job waits in the folder, or its data or weights have changed.
+      ValueError: the folder is not that of a job, or the job's data or weights have changed.
     """
-    waiting = job.waiting(Path(folder))
+    loaded = job.load(Path(folder))
     if config is not None:
-        waiting = replace(waiting, config=config)
-    if waiting.pipeline not in JOBS:
-        return launch(waiting.pipeline, waiting.config, waiting.workdir, start)
+        loaded = replace(loaded, config=config)
+    if loaded.pipeline not in JOBS:
+        return launch(loaded.pipeline, loaded.config, loaded.workdir, start)
     with start():
-        job.do(waiting, importlib.import_module(JOBS[waiting.pipeline]).run_job)
-    return waiting
+        job.do(loaded, importlib.import_module(JOBS[loaded.pipeline]).run_job)
+    return loaded
 
 
 def _approach(command: str) -> Callable[[RunConfig, str | Path], Run]:
@@ -90,9 +90,9 @@ def _approach(command: str) -> Callable[[RunConfig, str | Path], Run]:
 
 
 def _refuse_changed_data(run: Run) -> None:
-    """Raises ValueError if the data changed after the run was finished.
+    """Raises ValueError if the data have changed since the run was finished.
 
-    Otherwise the result would seem to describe the new data.
+    Without this error, the run's result would seem to describe the new data.
     """
     recorded = read_json(run.workdir / "data.json")
     if recorded is None:
@@ -119,13 +119,13 @@ def predict(run: Run, values: Any, start: Start = tensorflow_started) -> list[di
 def evaluate(
     run: Run, data: str | Path | None, start: Start = tensorflow_started
 ) -> dict[str, Any]:
-    """Returns the metrics of a finished run on its test split, or on other data.
+    """Returns the metrics of a finished run on its own test split, or on the data set `data`.
 
     Args:
       run: the finished run.
       data: a folder of class folders, or a CSV file. None: the run's test split, or its validation
         split if it has no test split.
-      start: starts TensorFlow, and cleans up afterwards.
+      start: makes a context that starts TensorFlow, and cleans up afterwards.
 
     Raises:
       ValueError: the data cannot be used.
@@ -184,7 +184,7 @@ def report(workdirs: Sequence[Path], output: Path | None = None) -> Path:
 
     if len(workdirs) == 1:
         return page.write(workdirs[0])
-    assert output, "a page of several runs needs a path"
+    assert output, "output is None, but a page that compares several runs needs a path"
     # Folders instead of `Run`: a report also reads runs of earlier versions, whose configs may not
     # load.
     return side_by_side.write(workdirs, output)

@@ -1,4 +1,4 @@
-"""The type of an optional value that code may use without a check for None."""
+"""`Maybe`: the type of a value or None that type checkers accept without a check for None."""
 
 from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 

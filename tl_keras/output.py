@@ -1,4 +1,4 @@
-"""Writes what a command prints: to the file of `--output`, or to standard output."""
+"""Writes the output of a command to the file that `--output` names, or to standard output."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ from tl_keras.run.folder import FILES
 def checked(output: str | None) -> Path | None:
     """Returns the file that `--output` names, or None for standard output.
 
-    It is called before the command does its work, which an unusable path would waste.
+    Commands call this function first, so that they do not fail after their work is done.
 
     Raises:
       ValueError: the path is a folder, is not writable, or names a file that must not be replaced.
@@ -44,7 +44,7 @@ def checked(output: str | None) -> Path | None:
 
 
 def checked_page(page: Path) -> Path:
-    """Returns `page`, a default file name, if no file is there or tl_keras wrote the file.
+    """Returns `page` (the default file name of a page) if the page may be written there.
 
     Raises:
       ValueError: the file exists and was not written by tl_keras.
@@ -60,7 +60,7 @@ def checked_page(page: Path) -> Path:
 
 
 def _is_text(file: Path) -> bool:
-    """Returns whether a file holds text or does not exist."""
+    """Returns True if a file has text, does not exist or cannot be read."""
     if not file.is_file():
         return True
     try:

@@ -30,13 +30,18 @@ def lines(run: Run) -> list[str]:
     summary.append(f"{'report':13} {run.report}")
     if run.pipeline == "search":
         summary.append(
-            f"{'next':13} tl-keras finetune with the same flags measures test and exports the model"
+            f"{'next':13} run tl-keras finetune with the same flags, to measure the model on test "
+            "and export it"
         )
     return summary
 
 
 def lines_of_export(run: Run, made: Result) -> list[str]:
-    """Returns the summary of `tl-keras export`; `made` is what `of_formats` returned."""
+    """Returns the summary of `tl-keras export`.
+
+    Args:
+      made: the run's result with only the exports that this command made, see `of_formats`.
+    """
     return [
         f"exported {counted(len(made.export), 'format')}",
         *_exports(run, made),
@@ -67,7 +72,7 @@ def lines_of_audit(run: Run) -> list[str]:
 
 
 def _next(run: Run) -> list[str]:
-    """Returns what to do after an audit, with a command line; empty if training is refused."""
+    """Returns lines with the command to run after an audit; none if training refuses the data."""
     last = on_data.what_to_do(read(run.workdir))[-1]
     do = last.do.removeprefix("Then ").lower()
     return [f"next: {do} {last.why}", f"  {last.command}"] if last.command else []
@@ -89,13 +94,14 @@ def _suspects(findings: dict[str, Any]) -> str:
     judged = label_doubts.judge(findings)
     if not judged or not findings["suspects"]:
         return line
-    return f"{line}; the model that compared them {label_doubts.agreement(judged)}"
+    return f"{line}; the model that checked the labels {label_doubts.agreement(judged)}"
 
 
 def of_formats(run: Run) -> Result:
-    """Returns the run's result with only the exports that its config asks for now.
+    """Returns the run's result with only the exports in the formats that its config now names.
 
-    `shipped` is None if none of these exports is a LiteRT file: an earlier export made it.
+    If no LiteRT file is among these, `shipped` is None: the LiteRT file that the run ships was made
+    by an earlier command.
     """
     formats, result = run.config.export.formats, run.result
     exports = {name: entry for name, entry in result.export.items() if name in formats}
@@ -138,7 +144,10 @@ def _of_a_model(run: Run) -> list[str]:
                 f"(95% interval {low:.3f} to {high:.3f})"
             )
             if views := measured.views:
-                lines.append(f"{'':13} {views[main]:.3f} on {views.count} views of each")
+                lines.append(
+                    f"{'':13} {views[main]:.3f} with predictions averaged over {views.count} views "
+                    "of each example"
+                )
     if warning := fold_strengths.far_apart(result.folds or [], result.chosen):
         lines.append(f"{'warning':13} {warning}")
     if result.search:
@@ -151,9 +160,9 @@ def _search(search: SearchRecord, model: ModelRecord) -> str:
     best = next(trial for trial in search.trials if trial.trial == search.best)
     values = ", ".join(f"{name} {value}" for name, value in best.values.items())
     if model.kept == "head":
-        values = f"{best.trial}, which keeps the head alone"
-    level = len(search.level or ())
-    tied = f"; {level} more within noise of it" if level else ""
+        values = f"{best.trial}, whose head-only model was kept"
+    num_level = len(search.level or ())
+    tied = f"; {counted(num_level, 'other trial')} not clearly worse" if num_level else ""
     return f"{'search':13} {counted(len(search.trials), 'trial')}, best: {values}{tied}"
 
 
@@ -186,7 +195,11 @@ def _exports(run: Run, result: Result) -> list[str]:
 
 
 def _abstaining(result: Result, main: str) -> list[str]:
-    """Returns how often the shipped file decides on test, or models of folds on held-out data."""
+    """Returns a line on abstaining: the share of examples decided on, and the score on these.
+
+    The line is about the shipped file on test, or else about the folds' models on the examples that
+    the folds held out. Returns no line without abstaining.
+    """
     shipped, summary = result.shipped, result.cross_validation
     entry = (result.export or {}).get(shipped.format) if shipped and shipped.format else None
     if not entry:
@@ -197,10 +210,11 @@ def _abstaining(result: Result, main: str) -> list[str]:
     if not measured:
         return []
     right = f", {main} {measured[main]:.3f} on these" if measured.get(main) is not None else ""
-    who = "the models of the folds decide" if split == "held-out" else "the file decides"
-    return [
-        f"{'abstain':13} {who} on {measured.answered:.1%} of {measured.n} {split} examples{right}"
-    ]
+    decides, abstains = "the file decides", "abstains"
+    if split == "held-out":
+        decides, abstains = "the models of the folds decide", "abstain"
+    share = f"{measured.answered:.1%} of {measured.n} {split} examples"
+    return [f"{'abstain':13} {decides} on {share}{right}, and {abstains} on the others"]
 
 
 def _shipped(shipped: Shipped | None, main: str) -> list[str]:
@@ -210,5 +224,5 @@ def _shipped(shipped: Shipped | None, main: str) -> list[str]:
         return []
     device = shipped.device
     measured = device and device.get(main) is not None
-    score = f"; {device[main]:.3f} on encoded files, decoded as on a device" if measured else ""
+    score = f"; {device[main]:.3f} if encoded files are decoded as on a device" if measured else ""
     return [f"{'to ship':13} {shipped.path}, the {shipped.format} file{score}"]

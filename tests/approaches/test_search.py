@@ -441,7 +441,7 @@ def test_arrays_that_are_opened_again_are_counted_once(wanted, tmp_path, monkeyp
 
 def test_hyperband_refuses_a_space_that_is_too_small(wanted, tmp_path):
     search = {"tuner": "hyperband", "space": {"fit.freeze": [0.5, 0.75, 1.0]}}
-    with pytest.raises(ValueError, match="search.space: hyperband's first round needs more comb"):
+    with pytest.raises(ValueError, match="hyperband's first round needs more combinations"):
         tl_keras.search(changed(wanted, fit={"epochs": 9}, search=search), tmp_path / "run")
 
 

@@ -15,8 +15,8 @@ def start(
 ) -> subprocess.Popen:
     """Starts `tl-keras ARGUMENTS` in a child process.
 
-    The child has the import path of its parent without the current folder, where a file such as
-    `random.py` would replace a module of Python. Installs by `pip --user` and PYTHONPATH work.
+    The child has the import path of its parent, without the current folder: there, a file such as
+    `random.py` would replace a module of Python. Packages of `pip --user` and PYTHONPATH are found.
 
     Args:
       log: the file that receives stdout and stderr of the child.

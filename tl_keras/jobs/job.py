@@ -21,7 +21,8 @@ def prepare(job: Run, decided: Mapping[str, Any] | None = None, **needs: Any) ->
     """Writes the inputs of a job into its folder: its config and `checkpoint/job.json`.
 
     Args:
-      decided: decisions that several jobs share; the record of the job starts with them.
+      decided: decisions that several jobs share, such as which activations are stored. They become
+        the first entries of the job's record.
       needs: JSON values that the job needs in addition to its config.
     """
     job.begin_inside()
@@ -41,26 +42,28 @@ def write_needs(job: Run, **needs: Any) -> None:
 
 
 def needs(job: Run) -> dict[str, Any]:
-    """Returns the inputs of a job in addition to its config; empty if the run is not a job."""
+    """Returns the inputs of a job other than its config; empty if the run is not a job."""
     return read_json(job.checkpoint / "job.json") or {}
 
 
-def waiting(folder: Path) -> Run:
-    """Returns the job that is prepared or finished in a folder.
+def load(folder: Path) -> Run:
+    """Returns the job of a folder, which may be finished or only prepared.
 
     Raises:
-      ValueError: the folder holds no job.
+      ValueError: the folder is not that of a job.
     """
     inputs = read_json(folder / "checkpoint" / "job.json")
     result: Any = None if inputs else read_json(folder / "result.json")
     if not inputs and not result:
-        raise ValueError(f"{str(folder)!r} is not the folder of a job: it has no job.json")
+        raise ValueError(
+            f"{str(folder)!r} is not the folder of a job: it has no checkpoint/job.json"
+        )
     kind = inputs["kind"] if inputs else result["pipeline"]
     return Run(folder, configs.load(folder / "config.yaml"), kind)
 
 
 def do(job: Run, work: Callable[[Run], Any]) -> Result:
-    """Runs a job with `work`, unless it is finished, and returns its result from its folder."""
+    """Calls `work(job)`, unless the job is finished, and returns the result in the job's folder."""
     if job.result is None:
         work(job)
     else:  # The job was killed after it wrote its result and before it removed its checkpoint.
@@ -69,7 +72,10 @@ def do(job: Run, work: Callable[[Run], Any]) -> Result:
 
 
 def account(run: Run, result: Result) -> None:
-    """Adds to the record of a run the work of a job that other jobs reuse: passes and heads."""
+    """Adds to the record of a run what a job did that later jobs reuse, and the seconds of it.
+
+    A job stores activations and fits a head. The time of both counts for the whole run.
+    """
     before = run.record.get("seconds", {})
     spent = {name: result.seconds[name] for name in SHARED if name in result.seconds}
     seconds = {name: round(before.get(name, 0.0) + taken, 3) for name, taken in spent.items()}

@@ -23,7 +23,7 @@ class Child:
     Attributes:
       name: the name in messages, such as `round 1, segment 0`.
       folder: the folder of the job, which is done when `result.json` exists there.
-      arguments: the arguments of `tl-keras`.
+      arguments: the command-line arguments with which the child starts `tl-keras`.
       log: the file for the output; outside of `folder`, which may be on another disk that is full.
     """
 
@@ -49,7 +49,7 @@ class Failure:
 
     @property
     def is_fault(self) -> bool:
-        """Whether the cause is a bug of this package, not something that the user can correct."""
+        """Whether the child failed because of a bug, not of something that the user can correct."""
         return self.status >= 0 and self.status != MENDABLE
 
 
@@ -76,16 +76,20 @@ def wait(folders: Iterable[Path]) -> None:
 
 
 def run_children(
-    children: Sequence[Child], workers: int, cores: int, retries: int, tell: Callable[[Child], None]
+    children: Sequence[Child],
+    workers: int,
+    cores: int,
+    retries: int,
+    on_done: Callable[[Child], None],
 ) -> list[Failure]:
-    """Runs children, `workers` at a time, and returns the failures in the order of their time.
+    """Runs child processes, `workers` at a time, and returns those that failed, the earliest first.
 
     A child that fails does not stop the others.
 
     Args:
-      cores: the cores of this machine, which the workers share.
+      cores: the number of cores of this machine, which the workers share.
       retries: how often a failed child is started again.
-      tell: called with each child that is done.
+      on_done: called with each child whose job is done.
     """
     pool = _Pool(list(children))
     try:
@@ -95,7 +99,7 @@ def run_children(
                 pool.attempts[one] += 1
                 pool.running[one] = start(one, max(1, cores // workers))
             time.sleep(POLL)
-            _collect(pool, retries, tell)
+            _collect(pool, retries, on_done)
     finally:  # After Ctrl-C. The children continue from their checkpoints next time.
         for process in pool.running.values():
             process.terminate()
@@ -103,19 +107,19 @@ def run_children(
 
 
 def start(one: Child, threads: int) -> subprocess.Popen:
-    """Starts the process of a child with its share of the cores."""
+    """Starts the process of a child, with as many threads as its share of the cores."""
     with one.log.open("w", encoding="utf-8") as log:
         return child.start(one.arguments, log, dict.fromkeys(THREADS, str(threads)))
 
 
-def _collect(pool: _Pool, retries: int, tell: Callable[[Child], None]) -> None:
-    """Removes children that have ended from `running`, and queues failed ones again."""
+def _collect(pool: _Pool, retries: int, on_done: Callable[[Child], None]) -> None:
+    """Takes the children that have ended out of `pool.running`, and queues failed ones again."""
     for one, process in list(pool.running.items()):
         if process.poll() is None:
             continue
         del pool.running[one]
         if process.returncode == 0 and is_done(one.folder):
-            tell(one)
+            on_done(one)
             continue
         why, attempts = _why(one, process.returncode), pool.attempts[one]
         logging.warning("%s failed: %s", one.name, why)
