@@ -1,7 +1,8 @@
 """Computes activations of frozen prefixes once, and stores them on disk for every later use.
 
-A prefix in inference mode is a pure function of the prepared example. Its activations are therefore
-identified by their inputs: content, preparation, view, backbone, weights and cut. One pass over the
+A frozen prefix in inference mode is a pure function of the prepared example. Its activations are
+therefore identified by what they depend on: content, preparation and augmented view of the
+examples, backbone, weights, and cut between frozen prefix and trained suffix. One pass over the
 examples computes the activations at all requested cuts.
 """
 
@@ -37,14 +38,15 @@ class Cut:
     """A cut of a backbone, and how the activations at this cut are stored.
 
     Attributes:
-      name: name of the prefix's last operation.
+      name: name of the last operation of the frozen prefix.
       shape: shape of one example's activations.
       dtype: dtype of the stored activations: `float16`, or `float32` if rounding to float16 changes
         the backbone's features by more than `TOLERANCE`. The features themselves are small and
         always `float32`.
-      seconds: time from the input to this cut for one example.
-      key: everything that determines the activations apart from the examples.
-      input_bytes: size of one example in bytes if the suffix also reads the model's input, else 0.
+      seconds: measured time in which the prefix computes the activations of one example.
+      key: JSON values that identify the activations in the store, together with the key of the
+        examples: backbone, weights, name of the cut and others.
+      input_bytes: size of one prepared example if the suffix also reads the model's input, else 0.
     """
 
     name: str
@@ -56,19 +58,19 @@ class Cut:
 
     @property
     def bytes(self) -> int:
-        """Returns the stored size of one example: its activations, plus `input_bytes`."""
+        """Returns the bytes to store for one example: its activations, plus `input_bytes`."""
         return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize + self.input_bytes
 
 
 @dataclass(frozen=True)
 class Prefixes:
-    """A backbone's prefixes at several cuts, computed in one pass.
+    """The frozen prefixes of a backbone up to several cuts, computed in one pass.
 
     Attributes:
       cuts: cuts by name, in order from input to output; the last is the backbone's output. The
-        backbone's input comes first if the suffix above one of the cuts reads it.
-      run: maps a batch of examples to one tensor of activations per cut, and the time (s) at which
-        each tensor was ready.
+        backbone's input comes first if the suffix after one of the cuts reads it.
+      run: maps a batch of examples to two lists with one entry per cut: the activations, and the
+        time (in seconds, as `time.time`) at which they were ready.
     """
 
     cuts: dict[str, Cut]
@@ -84,11 +86,11 @@ TRIED = 8  # examples on which the change is tested
 def prefixes(
     backbone: keras.Model, names: Sequence[str], examples: tf.Tensor, config: ModelConfig
 ) -> Prefixes:
-    """Returns a backbone's prefixes at the named cuts and at its output.
+    """Returns a backbone's prefixes up to the named cuts and up to its output.
 
     Args:
       names: names of the cuts.
-      examples: a batch of prepared examples, on which times are measured and dtypes are chosen.
+      examples: a batch of prepared examples, to measure times and choose the dtype for storing.
     """
     start, *_, end = backbone.operations
     wanted = {*names, end.name}
@@ -173,13 +175,14 @@ def _identity(prefix: keras.Model, config: ModelConfig) -> list:
 
 
 @dataclass(frozen=True)
-class Shown:
-    """The examples that a prefix reads, and the key that identifies them.
+class PassExamples:
+    """The examples of one pass through a frozen prefix, and the key that identifies them.
 
     Attributes:
       examples: batches that contain every example once, in order.
       count: number of examples.
-      key: content, preparation and view of the examples, as part of the key in the store.
+      key: JSON values that identify the examples in the store: their content, preparation and
+        augmented view.
     """
 
     examples: Iterable[Any]
@@ -187,41 +190,50 @@ class Shown:
     key: dict[str, Any]
 
 
-def unaugmented(inputs: Inputs, dataset: Dataset, split: str, config: RunConfig) -> Shown:
-    """Returns a split's examples without augmentation."""
+def unaugmented(inputs: Inputs, dataset: Dataset, split: str, config: RunConfig) -> PassExamples:
+    """Returns the examples of a split, without augmentation, for a pass."""
     key = {
         "kind": split,
         "digests": [example.digest for example in dataset.splits[split]],
         **preparation(config.settings, dataset, split),
     }
-    return Shown(batches.read_once(inputs, BATCH_SIZE), len(inputs), key)
+    return PassExamples(batches.read_once(inputs, BATCH_SIZE), len(inputs), key)
 
 
-def viewed(shown: Shown, inputs: Inputs, how: Training, view: int) -> Shown:
-    """Returns the examples of `shown`, augmented as in the given view of training."""
+def viewed(pass_examples: PassExamples, inputs: Inputs, how: Training, view: int) -> PassExamples:
+    """Returns the same examples for a pass, but augmented as in this view of training.
+
+    Args:
+      pass_examples: the unaugmented examples.
+      inputs: the same examples, as `Inputs`.
+      how: how training examples are augmented.
+      view: number of the augmented view.
+    """
     operations = [entry.model_dump(mode="json") for entry in how.augmentations]
     key = {
-        **shown.key,
-        "kind": f"{shown.key['kind']}, view {view + 1}",
+        **pass_examples.key,
+        "kind": f"{pass_examples.key['kind']}, view {view + 1}",
         "augment": operations,
         "seed": how.seed,
         "view": view,
     }
-    return Shown(batches.view(inputs, BATCH_SIZE, how, view), shown.count, key)
+    return PassExamples(batches.view(inputs, BATCH_SIZE, how, view), pass_examples.count, key)
 
 
-def requests(all_prefixes: Prefixes, names: Sequence[str], shown: Shown) -> list[Request]:
-    """Returns one request to the store for each named cut."""
+def requests(
+    all_prefixes: Prefixes, names: Sequence[str], pass_examples: PassExamples
+) -> list[Request]:
+    """Returns one request to the store of activations for each named cut."""
     cuts = [all_prefixes.cuts[name] for name in names]
     return [
         Request(
             {
-                **shown.key,
+                **pass_examples.key,
                 **cut.key,
-                "kind": f"{cut.key['kind']}, {shown.key['kind']}",
+                "kind": f"{cut.key['kind']}, {pass_examples.key['kind']}",
                 "dtype": cut.dtype,
             },
-            (shown.count, *cut.shape),
+            (pass_examples.count, *cut.shape),
             cut.dtype,
         )
         for cut in cuts
@@ -231,25 +243,27 @@ def requests(all_prefixes: Prefixes, names: Sequence[str], shown: Shown) -> list
 def compute(
     all_prefixes: Prefixes,
     names: Sequence[str],
-    shown: Shown,
+    pass_examples: PassExamples,
     config: CacheConfig,
     begin: Callable[[Sequence[Request]], None] = lambda _: None,
 ) -> dict[str, Kept]:
-    """Returns the activations by cut, `(examples, ...)` in each cut's dtype, in inference mode.
+    """Returns {cut: activations `(examples, ...)`}, read from the store or computed in one pass.
+
+    Prefixes run in inference mode, and each cut has its own dtype.
 
     Args:
-      begin: called with all requests before a pass starts. No pass runs if the store already has
-        all of the requested activations.
+      begin: called with the requests to the store of activations, before a pass starts. No pass
+        runs if the store already has the activations of all named cuts.
     """
-    requested = requests(all_prefixes, names, shown)
+    requested = requests(all_prefixes, names, pass_examples)
     cuts = [all_prefixes.cuts[name] for name in names]
     positions = [list(all_prefixes.cuts).index(name) for name in names]
 
     def fill(arrays: list[np.ndarray | None]) -> None:
         begin(requested)
-        with progress(None, "features", shown.count, " examples") as bar:
+        with progress(None, "features", pass_examples.count, " examples") as bar:
             start = 0
-            for batch in shown.examples:
+            for batch in pass_examples.examples:
                 tensors, _ = all_prefixes.run(batch)
                 for array, position, cut in zip(arrays, positions, cuts, strict=True):
                     if array is not None:
@@ -276,7 +290,7 @@ def check_finite(array: np.ndarray, dataset: Dataset, split: str, config: RunCon
 
 
 def outputs(infer: Inference, inputs: Inputs) -> np.ndarray:
-    """Returns a model's outputs on every example, `(examples, ...) float32`, in memory."""
+    """Returns a model's outputs on all examples as an array, `(examples, ...) float32`."""
     array = np.empty((len(inputs), *infer.shape), np.float32)
     if inputs.array is None:
         _run(infer, batches.evaluation(inputs, BATCH_SIZE), array, "predict")
@@ -306,7 +320,7 @@ def outputs_of_views(infer: Inference, inputs: Inputs, how: Training, views: int
 
 
 def _run(infer: Inference, read: Iterable[Any], array: np.ndarray, title: str) -> None:
-    """Fills `array`, `(examples, ...)`, with a model's outputs on the batches of `read`."""
+    """Fills `array`, `(examples, ...)`, with a model's outputs on the batches from `read`."""
     with progress(None, title, len(array), " examples") as bar:
         start = 0
         for batch in read:

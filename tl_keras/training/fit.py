@@ -1,7 +1,8 @@
 """Trains a network epoch by epoch, with checkpoints from which a killed run resumes.
 
-A checkpoint holds weights, optimiser state, kept weights and history. It is written at the end of
-each epoch and, during a long epoch, every `fit.checkpoint_minutes`; training continues meanwhile.
+A checkpoint holds the current weights, the optimiser state, the weights to keep (such as those of
+the best epoch) and the history of epochs. It is written at the end of each epoch and, during a long
+epoch, every `fit.checkpoint_minutes`; training continues meanwhile.
 All randomness is a function of (seed, epoch, step), so a killed and resumed run ends with exactly
 the same bits as an uninterrupted one.
 """
@@ -40,17 +41,17 @@ Epochs = Callable[[int, int], Iterable[tuple[tf.Tensor, ...]]]
 
 @dataclass(frozen=True)
 class Fit:
-    """One training of a network.
+    """The network, data and settings of one training.
 
     Attributes:
       stage: name of the stage in metrics.jsonl, `finetune` or `scratch`.
       learner: the network and its optimiser.
-      data: returns the batches of an epoch.
+      data: a function from an epoch and its first step to the batches that remain in the epoch.
       validate: returns `val_loss` and the task's other `val_...` metrics for the network's current
         weights; None without a validation set.
-      plan: epochs, steps and peak learning rate.
-      config: the other settings.
-      seed: seed of dropout, together with the epoch.
+      plan: number of epochs and steps, peak learning rate, and which weights to keep.
+      config: the other settings, such as optimiser and weight decay.
+      seed: seed of dropout, which also depends on the epoch.
     """
 
     stage: str
@@ -63,19 +64,21 @@ class Fit:
 
 
 def fit(run: Fit, checkpoint: Path, publish: Callable[[list[dict]], None]) -> list[dict[str, Any]]:
-    """Trains the network, sets it to the weights that `plan.keep` asks for, returns the history.
+    """Trains the network and returns the history: one record per epoch.
 
-    With `best`, these are the weights of the epoch with the lowest validation loss, and training
-    stops after `fit.patience` epochs without improvement. With `average`, they are the average over
-    the last half of all epochs (SWA, arXiv 1803.05407). The average does not depend on validation:
-    on a few dozen examples, the best of sixty epochs may be best by luck.
+    At the end, the network has the weights that `plan.keep` names. With `best`, these are the
+    weights of the epoch with the lowest validation loss, and training stops after `fit.patience`
+    epochs without improvement. With `average`, they are the average over the last half of all
+    epochs (SWA, arXiv 1803.05407). The average does not depend on validation: on a few dozen
+    examples, the best of sixty epochs may be best by luck. With `last`, they are the weights of the
+    last epoch.
 
     No epoch starts once `fit.minutes` have passed. A training that was killed resumes from
     `checkpoint`.
 
     Args:
       checkpoint: file to resume from and to write to.
-      publish: called with the history, one record per epoch, at the start and after each epoch.
+      publish: called with the history at the start and after each epoch, to write it to files.
 
     Raises:
       FloatingPointError: the loss became NaN or infinite.
@@ -114,7 +117,10 @@ def fit(run: Fit, checkpoint: Path, publish: Callable[[list[dict]], None]) -> li
 def _write(
     state: "State", checkpoint: Path, now: list[np.ndarray], publish: Callable[[list[dict]], None]
 ) -> None:
-    """Saves, then publishes. In this order, a published epoch is never trained again."""
+    """Writes the checkpoint, then publishes the history of epochs.
+
+    In this order, a resumed run never trains an epoch again that was already published.
+    """
     state.save(checkpoint, now)
     publish(state.history)
 
@@ -188,7 +194,13 @@ def _mean(losses: Sequence[tf.Tensor | float], epoch: int, plan: Plan) -> float:
 def _kept(
     plan: Plan, values: list[np.ndarray], record: dict[str, Any], state: "State"
 ) -> list[np.ndarray]:
-    """Returns the weights to keep after an epoch that ended with the weights `values`."""
+    """Returns the weights to keep (see `plan.keep`), updated with the weights `values` of an epoch.
+
+    Args:
+      values: the weights at the end of the epoch, see `Learner.values`.
+      record: the epoch's record in the history.
+      state: the state before this epoch, with the weights kept so far.
+    """
     if plan.keep == "last":
         return values
     if plan.keep == "best":
@@ -225,31 +237,34 @@ def _is_exhausted(history: list[dict[str, Any]], patience: int) -> bool:
 
 
 def _seed_dropout(network: keras.Model, seed: int, epoch: int) -> None:
-    """Sets the dropout states for an epoch; .keras and .weights.h5 files do not save them."""
+    """Sets the random states of the dropout layers as a function of seed and epoch.
+
+    This is necessary because .keras and .weights.h5 files do not contain these states.
+    """
     for i, variable in _seeds(network).items():
         variable.assign(np.array([(seed * 7919 + i) % 2**32, epoch], np.uint32))
 
 
 def _seeds(network: keras.Model) -> dict[int, keras.Variable]:
-    """Returns the dropout states, by their positions among the network's variables."""
+    """Returns the random states of dropout layers, by position among the network's variables."""
     variables = enumerate(network.variables)
     return {i: state for i, state in variables if state.path.endswith("seed_generator_state")}
 
 
 def _resumed(learner: Learner) -> list[Any]:
-    """Returns the variables that a checkpoint restores.
+    """Returns the variables that a checkpoint saves and restores.
 
-    A checkpoint from within an epoch needs the dropout states, too.
+    They include the random states of dropout, for checkpoints in the middle of an epoch.
     """
     return [*learner.state, *_seeds(learner.network).values()]
 
 
 def speed_up_batch_norm(model: keras.Model, total_steps: int) -> None:
-    """Lowers the momentum of batch norm, so that its statistics settle in a short training.
+    """Lowers the momentum of batch norm, so that a short training is enough for its statistics.
 
-    The momentum of Keras Applications (0.99 or 0.999) needs thousands of steps. But averages over
-    as much as a twentieth of all steps lag behind the weights while these still change fast, and
-    validation stays at chance level.
+    Batch norm averages its statistics over the last steps, and the momentum of Keras Applications
+    (0.99 or 0.999) needs thousands of steps. Even an average over a twentieth of all steps is too
+    old while the weights still change fast: validation stays at chance level.
 
     Args:
       total_steps: number of steps of the whole training.
@@ -261,7 +276,7 @@ def speed_up_batch_norm(model: keras.Model, total_steps: int) -> None:
 
 
 def _append(stream: BinaryIO, array: np.ndarray, file: Path) -> None:
-    """Appends an array to an open file."""
+    """Appends an array to an open file; a full disk raises OSError with the right `errno`."""
     try:
         np.save(stream, array, allow_pickle=False)
     except OSError as error:
@@ -273,11 +288,11 @@ def _append(stream: BinaryIO, array: np.ndarray, file: Path) -> None:
 
 @dataclass(frozen=True)
 class State:
-    """The state of a training that a checkpoint holds beside the variables of the learner.
+    """The part of a checkpoint that is not in variables of the learner.
 
     Attributes:
       history: one record per finished epoch.
-      kept: the weights to keep, see `Learner.values`.
+      kept: the weights to keep so far (see `plan.keep`), in the form of `Learner.values`.
       losses: losses of the finished steps of the current epoch.
       seconds: duration of these steps.
     """
@@ -288,10 +303,10 @@ class State:
     seconds: float = 0.0
 
     def save(self, file: Path, now: list[np.ndarray]) -> None:
-        """Writes the checkpoint.
+        """Writes the checkpoint: this state and the current values of variables.
 
         Args:
-          now: values of the learner's variables, in the order of `_resumed`.
+          now: values of the variables that `_resumed` returns, in the same order.
         """
         # Arrays are appended to one file; the checksums of a zip file take longer than the writing.
         with replacing(file) as temporary, temporary.open("wb") as stream:
@@ -301,7 +316,7 @@ class State:
 
     @classmethod
     def load(cls, file: Path, learner: Learner) -> "State | None":
-        """Restores the learner and its network from a checkpoint; returns None without a file.
+        """Sets the learner and its network to a checkpoint and returns its state; None without one.
 
         Raises:
           ValueError: another version of tl_keras wrote the file.

@@ -22,15 +22,18 @@ WORSE = 2  # Stop after this many strengths in a row that validate worse than th
 
 
 def fit_head(features: Sequence[np.ndarray], labels: Sequence[np.ndarray], recipe: Recipe) -> Head:
-    """Returns a head on pooled features, with the regularisation that validates best.
+    """Fits a head on pooled features; returns the one with the lowest validation loss.
 
-    An earlier head that was trained on more examples is trusted more: then the strongest
-    regularisation is chosen whose validation loss is not clearly worse than the best.
+    Heads with several strengths of regularisation are fitted. If `recipe.earlier`, the head of an
+    earlier run, was trained on more examples than this run has, it deserves trust: the head with
+    the strongest regularisation is returned whose validation loss is not clearly higher than the
+    lowest. It stays closest to the earlier head.
 
     Args:
       features: features of train and val, `(examples, channels) float32` each.
       labels: targets of train and val, `(examples,)` each. For classification, train contains
         every class.
+      recipe: the settings of the head.
     """
     mean, deviation = _moments(features[0])
     train, val = ((split - mean) / deviation for split in features)
@@ -50,7 +53,7 @@ def fit_head(features: Sequence[np.ndarray], labels: Sequence[np.ndarray], recip
 def refit_head(
     features: np.ndarray, labels: np.ndarray, recipe: Recipe, regularisation: float
 ) -> Head:
-    """Returns a head fitted with a given regularisation, for example one chosen by folds.
+    """Fits a head with a given strength of regularisation, such as one that folds chose.
 
     Args:
       features: features of train, `(examples, channels) float32`.
@@ -71,13 +74,16 @@ def _moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _threads(x: np.ndarray, labels: np.ndarray, task: str) -> threadpool_limits:
-    """Limits BLAS to one thread for small matrix products, where synchronisation costs the most."""
+    """Limits BLAS to one thread for small products, where more threads cost more than they save."""
     units = tasks.of(task, "head").units(labels)
     return threadpool_limits(1 if x.size * units < SMALL else None)
 
 
 def _of_standardised(recipe: Recipe, mean: np.ndarray, deviation: np.ndarray) -> Recipe:
-    """Returns the recipe with its earlier head rewritten to take standardised features."""
+    """Returns the recipe with its earlier head rescaled, to give the same outputs as before.
+
+    The earlier head takes raw features; the returned one takes standardised features.
+    """
     earlier = recipe.earlier
     if earlier is None:
         return recipe
@@ -86,7 +92,10 @@ def _of_standardised(recipe: Recipe, mean: np.ndarray, deviation: np.ndarray) ->
 
 
 def _of_features(layers: Layers, mean: np.ndarray, deviation: np.ndarray) -> Layers:
-    """Rewrites layers that take standardised features into layers that take raw features."""
+    """Rescales the layers of a head, so that they take raw instead of standardised features.
+
+    The outputs stay the same.
+    """
     (kernel, bias), *others = layers
     kernel = kernel / deviation[:, None]
     layers = [(kernel, bias - mean @ kernel), *others]
@@ -103,13 +112,13 @@ def _best(
     margin: float,
     task: str,
 ) -> tuple[Layers, list[dict[str, Any]], float]:
-    """Returns the chosen layers, a record of each fit, and the chosen regularisation.
+    """Returns the layers of the best head, a record of each head, and the best regularisation.
 
     Args:
-      fits: pairs of strength (scikit-learn's C) and layers, by falling regularisation.
+      fits: pairs of strength (scikit-learn's C) and layers of a head, by falling regularisation.
       x: validation features, `(examples, channels)`.
-      margin: less regularisation is chosen only if it lowers the summed validation loss by more
-        than this.
+      margin: how much higher than the lowest the summed validation loss may be. Of the heads within
+        this margin, the one with the most regularisation is chosen.
     """
     losses_of = tasks.of(task, "losses")
     tried, history, started = [], [], time.monotonic()
@@ -132,7 +141,7 @@ def _best(
 
 
 def save(file: Path, head: Head) -> None:
-    """Writes a head to a file, for a job that starts from it."""
+    """Writes a fitted head to a file, for a job in another process that trains from this head."""
     metadata = json.dumps({"history": head.history, "regularisation": head.regularisation})
     flat = [array for layer in head.layers for array in layer]
     with replacing(file) as temporary, temporary.open("wb") as stream:

@@ -56,7 +56,8 @@ class Learner:
       optimizer: the optimiser of `parameters`.
       others: non-trainable variables that training changes too, such as batch norm statistics.
       step: runs one training step on `(inputs, targets (batch, width), weights (batch,),
-        settings)` and returns the loss. `inputs` is a tuple if the network takes several inputs.
+        settings)` and returns the loss. `weights` are the examples' weights in the loss. `inputs`
+        is a tuple if the network takes several inputs.
     """
 
     network: keras.Model
@@ -76,7 +77,7 @@ class Learner:
         return [self.parameters, *averages, *self.optimizer.variables, *self.others]
 
     def begin(self) -> None:
-        """Restarts training from the network's current weights and resets the optimiser."""
+        """Starts a training from the network's current weights, with a new optimiser state."""
         for variable in self.optimizer.variables:
             variable.assign(np.zeros(variable.shape, variable.dtype))
         self.parameters.assign(_joined(self.network))
@@ -84,19 +85,28 @@ class Learner:
             self.average.assign(self.parameters)
 
     def values(self) -> list[np.ndarray]:
-        """Returns copies of the current weights: `parameters` (or their average), then `others`."""
+        """Returns copies of the current weights: a vector of all trainable ones, then `others`.
+
+        The vector is `average` if the learner keeps an average, else `parameters`.
+        """
         flat = self.parameters if self.average is None else self.average
         return [variable.numpy() for variable in (flat, *self.others)]
 
     def end(self, values: list[np.ndarray]) -> None:
-        """Ends a training: sets network, parameters and average to a result of `values`."""
+        """Ends a training with weights that `values` returned.
+
+        Sets the network, `parameters` and `average` to them.
+        """
         self.parameters.assign(values[0])
         if self.average is not None:
             self.average.assign(values[0])
         self.set(values)
 
     def set(self, values: list[np.ndarray]) -> None:
-        """Sets the network to a result of `values`; `parameters` and `average` stay unchanged."""
+        """Sets the network to weights that the method `values` returned.
+
+        `parameters` and `average` stay unchanged, so the next step continues from them.
+        """
         flat, *others = values
         _spread(self.network, tf.constant(flat))
         for variable, value in zip(self.others, others, strict=True):
@@ -116,10 +126,10 @@ def learner(
 
     Args:
       others: non-trainable variables that a step changes, such as the statistics of trained batch
-        norm. With several devices, floating-point ones are averaged over the devices after each
+        norm. With several devices, those in floating point are averaged over the devices after each
         step.
-      devices: the strategy in whose scope a mirrored network was made; None for one device.
-      task: the task whose loss the network is trained with.
+      devices: the TensorFlow strategy that mirrors the network on all devices; None for one device.
+      task: the task, such as `classification`, which determines the loss.
     """
     layer = tasks.of(task, "layer")
     mirrors = devices or tf.distribute.get_strategy()
@@ -131,7 +141,11 @@ def learner(
     statistics = [variable for variable in others if variable.dtype.startswith("float")]
 
     def on_each(x: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> Any:
-        """Returns one device's share of loss and gradient, and its updated statistics."""
+        """Runs forward and backward pass of one device on its part of the batch.
+
+        Returns its contributions to loss and gradient, whose sums over the devices are those of the
+        batch, and its updated batch norm statistics.
+        """
         share, (x, targets, weights) = _part(x, targets, weights)
         trained = [variable.value for variable in network.trainable_variables]
         with tf.GradientTape() as tape:
@@ -170,7 +184,10 @@ def learner(
 
 
 def _part(*batch: tf.Tensor) -> tuple[float | tf.Tensor, Sequence[tf.Tensor]]:
-    """Returns this device's share of the batch (0..1) and its part of each tensor."""
+    """Returns the current device's part of each tensor of a batch, and its share of the batch.
+
+    The share, 0..1, comes first.
+    """
     replica = tf.distribute.get_replica_context()
     count, first = replica.num_replicas_in_sync, replica.replica_id_in_sync_group
     if count == 1:
@@ -196,7 +213,7 @@ def _flat(tensors: list[tf.Tensor]) -> tf.Tensor:
 
 
 def _spread(network: keras.Model, flat: tf.Tensor) -> None:
-    """Sets the network's trainable weights from one concatenated vector."""
+    """Sets the network's trainable weights to the values in one concatenated vector."""
     variables = network.trainable_variables
     parts = tf.split(flat, [int(np.prod(variable.shape)) for variable in variables])
     for variable, part in zip(variables, parts, strict=True):

@@ -16,12 +16,13 @@ Records = list[dict[str, Any]]
 
 @contextmanager
 def publisher(workdir: Path, earlier: Records) -> Iterator[Callable[[Records], None]]:
-    """Yields a function that writes the current stage's records to the file and to TensorBoard.
+    """Yields a function that writes records of epochs to `metrics.jsonl` and to TensorBoard.
 
-    A resumed run writes them again from the start, so that no epoch appears twice.
+    The function takes all records of the current stage, such as `finetune`. A resumed run writes
+    both again from the start, so that no epoch appears twice.
 
     Args:
-      earlier: records of earlier stages, which come first in `metrics.jsonl`.
+      earlier: records of earlier stages, such as `head`, which come first in `metrics.jsonl`.
     """
     shutil.rmtree(workdir / "tensorboard", ignore_errors=True)
     writer = tf.summary.create_file_writer(str(workdir / "tensorboard"))

@@ -1,10 +1,11 @@
-"""Runs the frozen prefix over a split, as a job, and writes the activations to the store.
+"""Computes the activations of a split with the frozen prefix, and writes them to the store.
 
-A pass is a job: everything it needs is in its folder, `checkpoint/pass` of the run, before it
-starts. A pass in another process writes the same bytes under the same keys. Normally the process
-that needs the activations runs the pass itself, since it already has the traced prefixes and the
-examples. All passes of a run use the same folder one after the other, because writing a new config
-takes longer than a small pass.
+One computation over all examples of a split is called a pass. A pass is a job: before it starts,
+its folder, `checkpoint/pass` of the run, has everything that it needs. A pass in another process
+writes the same bytes to the same files of the store. Normally the process that needs the
+activations runs the pass itself, since it already has the traced prefixes and the examples. All
+passes of a run use the same folder one after the other, because writing a new config takes longer
+than a small pass.
 """
 
 import functools
@@ -26,7 +27,7 @@ from tl_keras.modalities import part
 from tl_keras.run.run import Run
 from tl_keras.training import features
 from tl_keras.training.architecture import Architecture, architecture, reading
-from tl_keras.training.features import Prefixes, Shown
+from tl_keras.training.features import PassExamples, Prefixes
 from tl_keras.training.network import model as models
 
 
@@ -35,10 +36,10 @@ class Pass:
     """Which activations a pass computes.
 
     Attributes:
-      names: names of the cuts.
+      names: names of the cuts between frozen prefix and trained suffix.
       split: name of a split of `Data.source`.
       view: number of the augmented view; None for the unaugmented examples.
-      half: whether the half-precision prefixes are used, see `prefixes`.
+      half: True to use the prefixes in half precision, see `prefixes`.
     """
 
     names: Sequence[str]
@@ -48,11 +49,12 @@ class Pass:
 
 
 def prefixes(arch: Architecture, half: bool) -> Prefixes:
-    """Returns the prefixes at the architecture's depths, timed on the first training examples.
+    """Returns the frozen prefixes up to the architecture's cuts, timed on some training examples.
 
     Args:
-      half: True for the prefixes of `arch.trained` at all depths, if mixed precision is on. False
-        for the prefixes of the float32 backbone, whose output is the features of the head.
+      half: True for the prefixes of `arch.trained`, in half precision if `fit.mixed_precision` is
+        on. False for the prefixes of the float32 backbone, whose outputs are the features on which
+        heads are fitted; with mixed precision, the output is then the only cut.
     """
     half = half and arch.trained is not arch.model
     if half not in arch.shared.prefixes:
@@ -66,26 +68,29 @@ def prefixes(arch: Architecture, half: bool) -> Prefixes:
 
 
 def kept(arch: Architecture, this_pass: Pass, how: Training) -> dict[str, Kept]:
-    """Returns the stored activations by cut; runs a pass for those that the store lacks."""
+    """Returns the activations by name of the cut; runs the pass if the store lacks some of them."""
     arch_prefixes = prefixes(arch, this_pass.half)
     with arch.run.timed("features"), _as_before_training(arch):
-        shown, begin = _shown(arch, this_pass, how), functools.partial(_prepare, arch, this_pass)
-        return features.compute(arch_prefixes, this_pass.names, shown, arch.config.cache, begin)
+        examples = _pass_examples(arch, this_pass, how)
+        begin = functools.partial(_prepare, arch, this_pass)
+        return features.compute(arch_prefixes, this_pass.names, examples, arch.config.cache, begin)
 
 
-def _shown(arch: Architecture, this_pass: Pass, how: Training) -> Shown:
+def _pass_examples(arch: Architecture, this_pass: Pass, how: Training) -> PassExamples:
     source = arch.data.source
     inputs = source.inputs[this_pass.split]
-    shown = features.unaugmented(inputs, source.dataset, this_pass.split, arch.config)
-    return shown if this_pass.view is None else features.viewed(shown, inputs, how, this_pass.view)
+    examples = features.unaugmented(inputs, source.dataset, this_pass.split, arch.config)
+    if this_pass.view is None:
+        return examples
+    return features.viewed(examples, inputs, how, this_pass.view)
 
 
 @contextmanager
 def _as_before_training(arch: Architecture) -> Iterator[None]:
-    """Restores the models' initial weights inside the context, and the current ones afterwards.
+    """Gives the architecture's models their initial weights inside a `with` block.
 
-    The prefixes share the models' layers. A training at a shallower depth may have changed layers
-    that belong to the prefix of a deeper cut.
+    At its end, the models get their current weights back. The prefixes share the models' layers,
+    and a training with fewer frozen layers may have changed layers of a longer prefix.
     """
     trained_models = [arch.model] if arch.trained is arch.model else [arch.model, arch.trained]
     current = [
@@ -103,7 +108,7 @@ def _as_before_training(arch: Architecture) -> Iterator[None]:
 
 
 def _prepare(arch: Architecture, this_pass: Pass, requests: Sequence[Request]) -> None:
-    """Writes to the folder of the run's passes everything that the next pass needs."""
+    """Writes everything that the pass `this_pass` needs to the run's folder of passes."""
     suffix = f"_{hashlib.sha256(arch.label.encode()).hexdigest()[:8]}" if arch.label else ""
     waiting = Run(arch.run.checkpoint / f"pass{suffix}", _config(arch), "pass")
     needs = {
@@ -122,9 +127,9 @@ def _prepare(arch: Architecture, this_pass: Pass, requests: Sequence[Request]) -
 
 
 def _config(arch: Architecture) -> RunConfig:
-    """Returns the architecture's config with the run's values of the fields that decide the views.
+    """Returns the architecture's config, but with the augmentations of the run's config.
 
-    Trials of the same architecture may differ in these fields.
+    Trials of the same architecture may differ in these settings.
     """
     config, settings = arch.config, arch.run.config.settings
     names = part(config.modality, "config").OF_THE_VIEWS
@@ -132,10 +137,10 @@ def _config(arch: Architecture) -> RunConfig:
 
 
 def run_job(waiting: Run) -> None:
-    """Runs a prepared pass and writes its activations to the store.
+    """Runs a pass from its folder, and writes the activations to the store.
 
     Raises:
-      ValueError: examples or weights have changed since the pass was prepared.
+      ValueError: examples or weights have changed since the folder was prepared.
     """
     config, needs = waiting.config, job.needs(waiting)
     this_pass = Pass(needs["names"], needs["split"], needs["view"], needs["half"])
@@ -144,22 +149,22 @@ def run_job(waiting: Run) -> None:
     arch = architecture(waiting, config, data, backbone, needs["cuts"])
     arch_prefixes, how = prefixes(arch, this_pass.half), reading(config, data.dataset)
     with waiting.timed("features"):
-        shown = _shown(arch, this_pass, how)
+        examples = _pass_examples(arch, this_pass, how)
         keys = [
-            request.name for request in features.requests(arch_prefixes, this_pass.names, shown)
+            request.name for request in features.requests(arch_prefixes, this_pass.names, examples)
         ]
         if keys != needs["keys"]:
             raise ValueError(
                 f"data: the {config.nouns[1]} or the weights have changed since this job was "
                 "prepared; restore them, or start the whole run again in another --workdir"
             )
-        computed = features.compute(arch_prefixes, this_pass.names, shown, config.cache)
+        computed = features.compute(arch_prefixes, this_pass.names, examples, config.cache)
     sizes = {name: stored.array.nbytes for name, stored in computed.items()}
     waiting.finish(waiting.outcome(activation_bytes=sizes))
 
 
 def _data(config: RunConfig, this_pass: Pass, whole: bool, taught: dict | None) -> Data:
-    """Returns the data of a pass: its split, and train, on which the prefixes are timed."""
+    """Reads the data of a pass: its split, and also train, to measure the prefixes' times."""
     dataset = load(config)
     if whole:
         dataset = dataset.pooled()

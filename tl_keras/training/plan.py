@@ -1,6 +1,6 @@
-"""Resolves `auto` fields of the config (freeze depth, epochs, learning rate) for one data set.
+"""Computes the values of `auto` fields of the config, such as freeze depth and number of epochs.
 
-Each value is resolved once and passed on in a `Plan`.
+The values depend on the size of the data set. Each is computed once and passed on in a `Plan`.
 """
 
 import math
@@ -13,15 +13,17 @@ from tl_keras.config.fit import FitConfig
 
 @dataclass(frozen=True)
 class Plan:
-    """The resolved training settings of a run.
+    """The training settings of a run, without `auto`.
 
     Attributes:
-      freeze: share of the backbone's blocks to freeze, 0..1, or the name of a block or layer.
+      freeze: share of the backbone's blocks to freeze, 0..1, or the name of the last block or layer
+        to freeze.
       epochs: number of fine-tuning epochs.
       learning_rate: peak learning rate.
       steps: steps per epoch.
-      keep: which weights to keep: `average`, `best`, or `last` if the number of epochs was already
-        chosen by cross-validation.
+      keep: the weights that the model gets: the `average` over the last half of the epochs, those
+        of the `best` epoch, or of the `last` one, if cross-validation already chose the number of
+        epochs.
       patience: with `keep="best"`, training stops after this many epochs without improvement.
     """
 
@@ -34,7 +36,7 @@ class Plan:
 
 
 def resolved(config: FitConfig, num_train: int, steps: int, pretrained: bool) -> Plan:
-    """Returns the plan that a config gives for `num_train` training examples. A pure function.
+    """Returns the training settings for `num_train` training examples; a pure function.
 
     The rule follows BiT-HyperRule (arXiv 1912.11370): larger data sets train more layers for more
     steps, at the same learning rate. The number of epochs falls with the square root of
@@ -71,10 +73,10 @@ MAX_VIEWED = 400  # augmented views of all validation examples together
 
 
 def num_views(num_val: int) -> int:
-    """Returns the number of augmented views per validation example for choosing a candidate, 0..8.
+    """Returns how many augmented views of each validation example compare the candidates, 0..8.
 
     Args:
-      num_val: number of validation examples.
+      num_val: number of validation examples; the more there are, the fewer views are needed.
     """
     return int(np.clip(MAX_VIEWED // num_val, 0, MAX_VIEWS))
 

@@ -1,4 +1,7 @@
-"""Fits the converged head that every training of an architecture starts from."""
+"""Fits the head from which every training of an architecture starts.
+
+The head is fitted until it converges, on the features of the pretrained backbone.
+"""
 
 from pathlib import Path
 
@@ -17,10 +20,11 @@ from tl_keras.training.head import Head, Recipe
 
 
 def head_of(arch: Architecture, config: RunConfig) -> Head:
-    """Returns the converged head that the architecture's trainings start from.
+    """Returns the head from which the architecture's trainings start.
 
-    The head is fitted once per `data.balance` and then reused. The pass that computes its features
-    also stores the unaugmented activations that later trainings need.
+    The head is fitted once for each value of `data.balance`, and then reused. The pass over the
+    examples that computes features for the head also stores the unaugmented activations at other
+    cuts, if later trainings need them.
 
     Raises:
       ValueError: features are NaN or infinite.
@@ -54,18 +58,18 @@ def head_of(arch: Architecture, config: RunConfig) -> Head:
 
 
 def kept_head(run: Run) -> Path:
-    """Returns the file in a job's folder for a head that was fitted before the job starts."""
+    """Returns the path of the file in a job's folder with a head fitted before the job started."""
     return run.checkpoint / "head.npz"
 
 
 def head_of_strength(
     arch: Architecture, config: RunConfig, regularisation: float, count: int | None = None
 ) -> Head:
-    """Returns a head fitted with a regularisation that was already chosen elsewhere.
+    """Fits a head on train with a given strength of regularisation, such as one that folds chose.
 
     Args:
       regularisation: strength of regularisation, scikit-learn's 1/C.
-      count: number of training examples to use, from the first on; None for all.
+      count: the head is fitted on the first `count` training examples; None for all.
     """
     how, labels = reading(config, arch.data.dataset), arch.data.inputs["train"].labels[:count]
     pooled = activations(arch, [arch.output], "train", how, None)[arch.output][:count]

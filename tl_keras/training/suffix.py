@@ -1,4 +1,7 @@
-"""Trains the suffix, the layers above the freeze depth, on stored or just computed activations."""
+"""Trains the suffix: the layers after the frozen prefix, up to the logits.
+
+The activations of the frozen prefix come from the disk, or are computed in each training step.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -46,7 +49,10 @@ class Dropout(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(0)
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Returns `inputs`; in training a share of them is zero and the rest is scaled up."""
+        """Applies dropout in training: sets a share of `inputs` to zero and scales up the others.
+
+        Outside of training, returns `inputs` unchanged.
+        """
         if not training:
             return inputs
         drawn = keras.random.uniform(tf.shape(inputs), seed=self.seed_generator)
@@ -57,12 +63,13 @@ class Dropout(keras.layers.Layer):
 
 @dataclass(frozen=True)
 class Suffix:
-    """The layers above a cut up to the logits, ready to be trained.
+    """The layers after the frozen prefix up to the logits, ready to be trained.
 
     Attributes:
       cut: name of the last frozen operation; None if nothing is frozen.
-      keeps: for each split, whether the suffix takes stored activations (together with the
-        examples, if it reads the model's input). If not, it takes examples and runs the prefix.
+      keeps: {split: True if the suffix takes stored activations}, together with prepared examples
+        if it also reads the model's input. If False, it takes prepared examples and runs the frozen
+        prefix itself.
       learner: trains the suffix.
       dropout: dropout layer of the head; `suffix_of` sets its rate to `model.dropout`.
       infer: computes logits in inference mode, for validation.
@@ -76,7 +83,9 @@ class Suffix:
 
 
 def suffix_of(arch: Architecture, config: RunConfig, cut: str | None) -> Suffix:
-    """Returns the suffix above a cut; trainings that can share its traced graphs get the same one.
+    """Returns the trained suffix after a cut.
+
+    Trainings whose graphs are the same get the same object, with its traced graphs.
 
     Args:
       cut: name of the last frozen operation; None if nothing is frozen.
@@ -109,13 +118,14 @@ def _suffix(
 
 
 def halves(network: keras.Model, cut: str | None) -> tuple[keras.Model | None, keras.Model]:
-    """Returns the prefix up to `cut`, and the suffix with frozen batch norm.
+    """Divides a network into the frozen prefix and the suffix to train; returns both.
 
-    In the suffix, a `Dropout` of this module replaces the dropout layer of the head.
+    Batch norm in the suffix is frozen, and a `Dropout` of this module replaces the dropout layer of
+    the head.
 
     Args:
       network: the model up to its logits.
-      cut: name of the last frozen operation; None if nothing is frozen, then the prefix is None.
+      cut: name of the last frozen operation. None if nothing is frozen; the prefix is then None.
     """
     prefix, suffix = freeze.split(network, cut) if cut else (None, network)
     # Batch statistics of a few hundred examples are worse than those from pretraining.
@@ -144,11 +154,11 @@ def fit_suffix(
     earlier: list[dict],
     validates: bool = True,
 ) -> list[dict]:
-    """Fine-tunes the suffix in place and returns one record per epoch.
+    """Fine-tunes the suffix (changes its weights), and returns one record of metrics per epoch.
 
     Args:
-      earlier: records of earlier stages, which come first in metrics.jsonl.
-      validates: whether to measure each epoch on the validation set.
+      earlier: records of earlier stages, such as `head`, which come first in metrics.jsonl.
+      validates: True to measure the network on the validation set after each epoch.
     """
     config, how = run.config, reading(run.config, arch.data.dataset)
     if suffix.keeps["train"]:
@@ -166,10 +176,10 @@ def fit_suffix(
 
 
 def by_epoch(pipeline: Callable[[tf.Variable], tf.data.Dataset]) -> Epochs:
-    """Returns a function from (epoch, first step) to the batches of a pipeline.
+    """Returns a function from (epoch, first step) to the batches of an epoch from that step on.
 
     Args:
-      pipeline: builds the pipeline; it reads epoch and first step from the given variable.
+      pipeline: builds a tf.data pipeline from a variable that holds epoch and first step.
     """
     place = tf.Variable([0, 0], dtype=tf.int64, trainable=False)
     data = pipeline(place)
@@ -182,9 +192,9 @@ def by_epoch(pipeline: Callable[[tf.Variable], tf.data.Dataset]) -> Epochs:
 
 
 def _kept(arch: Architecture, cut: str, how: Training) -> Epochs:
-    """Returns a function from (epoch, first step) to batches of stored activations.
+    """Returns a function from (epoch, first step) to an epoch's batches of stored activations.
 
-    A view is computed when an epoch first needs it.
+    The activations of an augmented view are computed when an epoch first needs this view.
     """
     labels, others = arch.data.inputs["train"].labels, kept_cuts(arch, "train")
 
@@ -199,7 +209,7 @@ def _kept(arch: Architecture, cut: str, how: Training) -> Epochs:
 def validation_inputs(
     arch: Architecture, suffix: Suffix, how: Training, views: int = 0, split: str = "val"
 ) -> tuple[Inputs, ...]:
-    """Returns the inputs of `suffix.infer`: for the unaugmented examples, then for each view.
+    """Returns inputs for `suffix.infer`: the first without augmentation, then one per view.
 
     Args:
       how: how views are augmented.
@@ -223,10 +233,12 @@ def validation_inputs(
 def validation(
     infer: Inference, inputs: Inputs, task: str = tasks.DEFAULT
 ) -> Callable[[], dict[str, float]]:
-    """Returns a function that measures a network with its current weights on the given inputs.
+    """Returns a function without arguments that returns the metrics of a network on `inputs`.
+
+    The metrics are `val_loss` and the task's others, for the network's weights at each call.
 
     Args:
-      infer: maps inputs to raw outputs.
+      infer: maps inputs to raw outputs, such as logits, with the network's current weights.
     """
 
     def validate() -> dict[str, float]:
