@@ -151,7 +151,8 @@ def test_odd_sizes():
     assert {entry["file"]: entry["why"] for entry in found["odd"]} == {
         "9": "3.0 times as long as wide; the median is 1.3",
         "10": "3.0 times as long as wide; the median is 1.3",
-        "11": "shorter than half of image.size, 160: enlarged more than twofold",
+        "11": "the shorter side is below half of image.size, 160, so the image is enlarged more "
+        "than twofold",
     }
 
 
@@ -172,8 +173,8 @@ def test_odd_brightness():
     found = examine.brightness(copies.thumbnails(stack), examine.flatness(stack), examples)
     assert {entry["file"]: entry["why"] for entry in found["odd"]} == {
         "3": "almost a single colour",
-        "4": "much brighter than the others",
-        "5": "much darker than the others",
+        "4": "much brighter than most images",
+        "5": "much darker than most images",
         "6": "large areas of a single colour: a drawing, a placeholder or a cut-out?",
     }
 

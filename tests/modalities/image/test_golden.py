@@ -259,8 +259,8 @@ def test_check_says_what_it_cannot_show(exported, check, tmp_path):
     file.write_text(json.dumps({"images": images, "undetected": ["inverted colours"]}))
     status, said = check(folder)
     assert status == 0
-    assert "no N_file was checked, so decoding and resizing are not checked" in said
-    assert "golden/ cannot show these faults: inverted colours" in said
+    assert "no golden/N_file was checked, so decoding and resizing are not checked" in said
+    assert "golden/ cannot show these faults of a device: inverted colours" in said
 
 
 def test_grey_images_cannot_show_swapped_channels(exported, examples, tmp_path):

@@ -87,7 +87,7 @@ def test_a_symbolic_link_is_followed(quick_run, file, tmp_path):
     ("wrong", "received"),
     [
         (None, "NoneType"),
-        ("", "an empty name at #0"),
+        ("", "an empty path at #0"),
         (np.array(5), "int at #0"),
         (memoryview(b"x"), "memoryview"),
         (io.BytesIO(b"x"), "BytesIO"),

@@ -91,7 +91,7 @@ def test_a_model_that_is_often_wrong_needs_more_labels(small):
 def test_experiments_are_given_as_command_lines(small):
     larger = line(small, "Try larger pictures.")
     assert larger.why.startswith(
-        "The images have 256 × 240 pixels in the median, but the model sees 160 × 160."
+        "The median size of the images is 256 × 240 pixels, but the model sees 160 × 160."
     )
     assert larger.command.startswith("tl-keras finetune '--data=/my data/photos' --workdir=runs/")
     assert larger.command.endswith("_224 --set fit.batch_size=16 --set image.size=224")

@@ -31,13 +31,17 @@ PARTNERS = 3  # largest number of pairs listed for one image
 
 
 def looks(image: Image.Image) -> str:
-    """Returns perceptual hashes of a decoded image and of its mirror image, as 32 hex digits."""
+    """Returns two perceptual hashes, of a decoded image and its mirror image, as 32 hex digits."""
     grey = thumbnail(image)[None]
     return "".join(f"{_hashes(view)[0]:016x}" for view in (grey, grey[:, :, ::-1]))
 
 
 def thumbnail(image: Image.Image) -> np.ndarray:
-    """Returns an upright grey thumbnail `(32, 32) uint8` of a decoded image of any mode."""
+    """Returns an upright grey thumbnail `(32, 32) uint8` of a decoded image.
+
+    Args:
+      image: an image of any Pillow mode, such as RGB or palette.
+    """
     turn = UPRIGHT.get(orientation(image))
     if image.mode not in ("L", "RGB") or image.has_transparency_data:
         image = Image.fromarray(to_rgb(image))
@@ -52,16 +56,20 @@ def thumbnails(images: np.ndarray) -> np.ndarray:
 
 
 def near_duplicates(grey: np.ndarray, kind: np.ndarray) -> list[tuple[int, int, int]]:
-    """Returns near-duplicate pairs, mirrored or not, as (first, second, number of differing bits).
+    """Returns pairs of near-duplicates.
 
-    A perceptual hash (https://www.hackerfactor.com/blog/?/archives/432-Looks-Like-It.html) selects
-    the candidates, and the correlation of their thumbnails decides. Each image is paired with at
-    most `PARTNERS` earlier images, the nearest ones; otherwise a thousand frames of one film would
-    give a million pairs.
+    Two images are near-duplicates if their perceptual hashes
+    (https://www.hackerfactor.com/blog/?/archives/432-Looks-Like-It.html) are close and their
+    thumbnails correlate. One of them may be mirrored. Each image is paired with at most `PARTNERS`
+    earlier images, the nearest ones; otherwise a thousand frames of one film would give a million
+    pairs.
 
     Args:
       grey: thumbnails, `(n, 32, 32) uint8`.
-      kind: `(n,) int64`; two images of the same kind are not compared.
+      kind: `(n,) int64`; two images of the same kind are never a pair.
+
+    Returns:
+      a list of (index of one image, index of the other, number of bits in which the hashes differ).
     """
     views = [grey, grey[:, :, ::-1]]
     hashes = [_hashes(view) for view in views]
@@ -97,9 +105,10 @@ def _centred(grey: np.ndarray) -> np.ndarray:
 
 
 def clusters(grey: np.ndarray) -> list[list[int]]:
-    """Returns groups of near-duplicates, each a list of two or more indices.
+    """Returns groups of near-duplicates, each as a list of two or more indices of images.
 
-    Two images are in one group if they are near-duplicates, directly or through other images.
+    Two images are in one group if they are near-duplicates of each other, or are linked by a chain
+    of images of which each is a near-duplicate of the next.
 
     Args:
       grey: thumbnails, `(n, 32, 32) uint8`.
@@ -113,12 +122,13 @@ def clusters(grey: np.ndarray) -> list[list[int]]:
 
 
 def with_similar_hashes(looks: Sequence[str]) -> np.ndarray:
-    """Returns the indices of images whose hash is near the hash of another image or its mirror.
+    """Returns the indices of images that may be near-duplicates of another image, by their hashes.
 
-    The indices are `(n,) int64`, increasing.
+    The hash of such an image is close to the hash of another image or of its mirror image. The
+    indices are `(n,) int64`, increasing.
 
     Args:
-      looks: the result of `looks` for each image.
+      looks: the result of the function `looks` for each image.
     """
     hashes = np.array([[int(look[:16], 16), int(look[16:], 16)] for look in looks], np.uint64)
     similar = np.zeros(len(hashes), bool)
@@ -131,6 +141,6 @@ def with_similar_hashes(looks: Sequence[str]) -> np.ndarray:
 
 
 def read_thumbnail(path: Path) -> np.ndarray:
-    """Returns the `thumbnail` of a readable image file."""
+    """Reads an image file and returns its grey thumbnail, `(32, 32) uint8`."""
     with quiet_pillow(), Image.open(path, formats=FORMATS) as image:
         return thumbnail(image)

@@ -1,4 +1,4 @@
-"""Lists readable images that look wrong, for people to judge; none of them is left out."""
+"""Lists images that people should look at, such as very dark ones; all stay in the data set."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,16 +21,22 @@ ODD_LEVELS = 40.0  # the same in grey levels; must be crossed together with ODD_
 
 
 def examine(dataset: Dataset, inputs: dict[str, Inputs], settings: ImageConfig) -> dict[str, Any]:
-    """Returns findings on a data set, ready for JSON; a key is missing if it could not be examined.
+    """Returns findings on the images of a data set, ready for JSON.
 
     Returns:
-      `near_duplicates`: pairs in different splits or with different labels, each with `files`,
-        `splits`, `labels` and `distance` (differing bits).
-      `rare`: classes with few examples, each with `class`, `n` and `why`.
-      `sizes`: sizes of the files in px: `n`; `width`, `height` and `aspect` (width / height), each
-        as [least, median, most]; `odd`, a list of `file`, `width`, `height` and `why`.
-      `brightness`: mean grey levels in 0..255: `n`; `median`; `odd`, a list of `file`, `mean` and
-        `why`.
+      a dict with these keys:
+
+      - `near_duplicates`: a list of pairs of similar images in different splits or with different
+        labels, each with `files`, `splits`, `labels` and `distance` (differing bits of the hashes).
+      - `rare`: a list of classes with few examples, each with `class`, `n` and `why`.
+      - `sizes`: sizes of the files in px: `n`, the number of files; `width`, `height` and `aspect`
+        (width / height), each as [least, median, most]; `odd`, a list of images of unusual size,
+        each with `file`, `width`, `height` and `why`.
+      - `brightness`: mean grey levels in 0..255: `n`, the number of images; `median`; `odd`, a list
+        of images of unusual brightness or colour, each with `file`, `mean` and `why`.
+
+      `sizes` is missing if the data are not files. `near_duplicates` and `brightness` are missing
+      if the images are not kept in memory, or are more than `MAX_EXAMPLES`.
     """
     findings: dict[str, Any] = {"rare": rare_answers(dataset)}
     splits = [split for split in SPLITS if dataset.splits[split]]
@@ -71,7 +77,7 @@ def _pair(
 
 
 def sizes(examples: Sequence[Example], settings: ImageConfig) -> dict[str, Any]:
-    """Returns a summary of widths, heights and aspect ratios, and the images of unusual size."""
+    """Returns the finding `sizes`, see `examine`."""
     width = np.array([example.checked.width for example in examples])
     height = np.array([example.checked.height for example in examples])
     aspect = width / height
@@ -82,7 +88,10 @@ def sizes(examples: Sequence[Example], settings: ImageConfig) -> dict[str, Any]:
         if ratio > ODD_ELONGATION * median:
             why = f"{ratio:.1f} times as long as wide; the median is {median:.1f}"
         elif example.checked.short < settings.size / 2:
-            why = f"shorter than half of image.size, {settings.size}: enlarged more than twofold"
+            why = (
+                f"the shorter side is below half of image.size, {settings.size}, so the image is "
+                "enlarged more than twofold"
+            )
         else:
             continue
         size = {"width": example.checked.width, "height": example.checked.height}
@@ -101,7 +110,7 @@ def _spread(values: np.ndarray) -> list[float]:
 
 
 def flatness(images: np.ndarray) -> np.ndarray:
-    """Returns the share of neighbouring pixels that are equal, `(n,)` in 0..1.
+    """Returns the share of pairs of neighbouring pixels that are equal, in 0..1, for each image.
 
     Args:
       images: `(n, size, size, 3) uint8 RGB`.
@@ -117,12 +126,12 @@ def flatness(images: np.ndarray) -> np.ndarray:
 
 
 def brightness(grey: np.ndarray, flat: np.ndarray, examples: Sequence[Example]) -> dict[str, Any]:
-    """Returns the median brightness, and the images of unusual brightness or colour.
+    """Returns the finding `brightness`, see `examine`.
 
     Args:
       grey: thumbnails, `(n, 32, 32) uint8`.
-      flat: `flatness` of the images, `(n,)`.
-      examples: the n examples of these images.
+      flat: the result of `flatness` for the same images, `(n,)`.
+      examples: the same images as examples of the data set.
     """
     levels = grey.reshape(len(grey), -1).astype(np.float64)
     mean, deviation = levels.mean(1), levels.std(1)
@@ -138,7 +147,7 @@ def brightness(grey: np.ndarray, flat: np.ndarray, examples: Sequence[Example]) 
         elif share > flat_bound:
             why = "large areas of a single colour: a drawing, a placeholder or a cut-out?"
         elif away > max(ODD_BRIGHTNESS * robust, ODD_LEVELS):
-            why = f"much {'brighter' if level > median else 'darker'} than the others"
+            why = f"much {'brighter' if level > median else 'darker'} than most images"
         else:
             continue
         odd.append({"file": example.file, "mean": round(float(level), 1), "why": why})

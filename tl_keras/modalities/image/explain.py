@@ -1,7 +1,7 @@
-"""Writes the report's pictures: heat maps of the worst mistakes, and augmented training images.
+"""Writes pictures for the report: heat maps of the worst mistakes, and augmented training images.
 
-They are written into the run folder while the model and the images are loaded, since the report
-only reads files.
+The report only reads files and loads no model. So these pictures are written into the run folder
+while the model and the images are in memory.
 """
 
 import math
@@ -41,17 +41,22 @@ def pictures(
     config: RunConfig,
     folder: Path,
 ) -> None:
-    """Writes heat maps of the worst mistakes and views of training images, as JPEGs with an index.
+    """Writes heat maps of the worst mistakes and augmented training images as JPEGs, and an index.
 
-    `index.json` has `mistakes`, each with `file`, `split` and `heat` (the name of a JPEG, or None
-    if the model has no feature map or no part of it supports the answer), and `augmented`, each
-    with `file`, `original` and `views` (names of JPEGs).
+    The index, `index.json`, has two lists:
+
+    - `mistakes`: wrongly answered images, each with `file`, `split` and `heat`, the name of the
+      JPEG. `heat` is None if there is no heat map: the model has no feature map, no area of the
+      image supports the answer, or the answer is from the model of a fold, not from `model`.
+    - `augmented`: training images, each with `file`; `original`, the name of a JPEG of the image as
+      prepared; and `views`, the names of JPEGs of its augmented versions.
 
     Args:
       model: maps `(size, size, 3) uint8` to answers; has a layer `logits`.
-      probabilities: answers on each measured split. The mistakes on test are explained, or those
-        on val if test was not measured.
-      folder: is removed first if it exists; the index is written last.
+      probabilities: the answers, by split. Mistakes on test are shown, or on val if test was not
+        measured.
+      folder: folder for the pictures. An existing folder is removed first. The index is written
+        last, so a folder with an index is complete.
     """
     shutil.rmtree(folder, ignore_errors=True)
     split = next(name for name in ("test", "val") if name in probabilities)
@@ -93,16 +98,18 @@ def _mistakes(
 def grad_cam(
     model: keras.Model, images: np.ndarray, answers: np.ndarray, task: str = tasks.DEFAULT
 ) -> np.ndarray | None:
-    """Computes heat maps by Grad-CAM (arXiv 1610.02391) at the model's last feature map.
+    """Computes heat maps of the areas that support an answer, by Grad-CAM (arXiv 1610.02391).
 
     Returns:
-      `(images, rows, columns) float32` in 0..1; all 0 for an image in which nothing supports the
-      answer. None if the model has no feature map.
+      `(images, rows, columns) float32` in 0..1, with the rows and columns of the feature map that
+      `feature_map` chooses; all 0 for an image in which no area supports the answer. None if the
+      model has no such feature map.
 
     Args:
       model: see `pictures`.
       images: `(images, size, size, 3) uint8`.
-      answers: the answer to explain for each image, `(images, width)`.
+      answers: the answer to explain for each image, `(images, columns)`: for classification the
+        probabilities, of which the highest is explained.
     """
     cut = feature_map(model)
     if cut is None:
@@ -121,10 +128,11 @@ def grad_cam(
 
 
 def feature_map(model: keras.Model) -> str | None:
-    """Returns the last cut point whose output is a feature map; None if there is none.
+    """Returns the name of the last layer whose output can be shown as a heat map; None if none can.
 
-    The map must be coarser than the image and have at least `CELLS` rows. The paper takes the last
-    map of any size, but for a small image that map has only one or four cells.
+    The layer must be one at which the model can be cut in two. Its output must be a feature map
+    coarser than the image, with at least `CELLS` rows. Grad-CAM's paper takes the last feature map
+    of any size, but for a small image this map has only one or four cells.
     """
     try:
         cuts = set(freeze.cut_points(model))
@@ -166,20 +174,28 @@ def _augmented(
 
 
 def _spread(labels: np.ndarray) -> list[int]:
-    """Returns the indices of up to `SAMPLES` examples, from as many classes as possible."""
+    """Returns the indices of up to `SAMPLES` examples, from as many classes as possible.
+
+    They are evenly spaced in the order of the labels.
+    """
     order = np.argsort(labels, kind="stable")
     steps = np.linspace(0, len(order) - 1, min(SAMPLES, len(order)))
     return order[steps.round().astype(int)].tolist()
 
 
 def views(images: np.ndarray, indices: Sequence[int], count: int, config: RunConfig) -> np.ndarray:
-    """Returns the views of images in the first epochs, `(views, images, size, size, 3) uint8`.
+    """Augments images as the first epochs of training do: one view of each image per epoch.
 
-    MixUp and CutMix mix neighbours within a batch; here they mix neighbours among `images`.
+    Only MixUp and CutMix differ from training. There they mix images of one batch; here they mix
+    the given images.
 
     Args:
       images: `(images, size, size, 3) uint8`.
-      indices: index of each image among the `count` training examples.
+      indices: index of each image among all training examples.
+      count: number of all training examples.
+
+    Returns:
+      `(views, images, size, size, 3) uint8`.
     """
     augmentations, shown = config.settings.augmentations, []
     # Each epoch shows one view; `auto` always trains for at least `VIEWS` epochs.

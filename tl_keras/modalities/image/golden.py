@@ -1,8 +1,9 @@
-"""Chooses the golden images of `export/device/`, and writes them with the answers to expect.
+"""Chooses the golden images of `export/device/`, which test whether a device answers correctly.
 
-An image is useful only if a fault changes its answer more than another correct device does. So this
-module plants faults in the images for which the model is least sure, and keeps the images whose
-answers change most.
+The images are written with the answers to expect. A device may have faults, such as swapped
+colours, and correct devices differ a little by rounding. An image shows a fault only if the fault
+changes the answer more than rounding does. So this module simulates faults on images for which the
+model is least sure, and chooses the images whose answers change most.
 """
 
 import re
@@ -57,10 +58,11 @@ class Candidate:
     """An image that may become a golden image.
 
     Attributes:
-      example: index of the example that gives the label.
-      pixels: `(size, size, 3) uint8`, the input of the model.
-      original: the original file, if `pixels` are made from it.
-      picture: `(height, width, 3) uint8`, made instead of an original file, before preparation.
+      example: index of the example whose label the image has.
+      pixels: the prepared image, which is the input of the model, `(size, size, 3) uint8`.
+      original: the file from which `pixels` are prepared; None if there is no such file.
+      picture: a generated picture from which `pixels` are prepared, if there is no original file;
+        `(height, width, 3) uint8`.
     """
 
     example: int
@@ -70,13 +72,14 @@ class Candidate:
 
 
 def write(folder: Path, file: Path, spec: dict[str, Any], examples: Examples, task: str) -> None:
-    """Writes golden images and `golden.json`, the answers to expect. The folder must not exist yet.
+    """Writes golden images and `golden.json`, which has the answers to expect.
 
     Args:
+      folder: a folder that does not exist yet.
       file: the LiteRT file to ship.
       spec: the result of `bundle.spec_of`.
       examples: the examples to choose from.
-      task: a task whose predictions have the columns label and prediction.
+      task: a task for which `predictions.csv` has the columns label and prediction.
     """
     folder.mkdir()
     answer = _answering(predict.load(file))
@@ -110,9 +113,9 @@ def write(folder: Path, file: Path, spec: dict[str, Any], examples: Examples, ta
 
 
 def _without_xnnpack(file: Path) -> Interpreter:
-    """Returns an interpreter with LiteRT's own kernels.
+    """Returns an interpreter of a LiteRT file that uses LiteRT's built-in kernels.
 
-    They round differently than XNNPACK, the default, as kernels of another processor do.
+    The default, XNNPACK, rounds differently. The difference stands for that between two processors.
     """
     kernels = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     interpreter = Interpreter(str(file), num_threads=1, experimental_op_resolver_type=kernels)
@@ -127,9 +130,17 @@ def _answering(interpreter: Any) -> Answer:
 def _tolerances(
     inputs: Sequence[np.ndarray], expected: Sequence[np.ndarray], answer: Answer, plain: Answer
 ) -> list[dict[str, float]]:
-    """Returns how much each answer of a correct device may differ, for the pixels and for the file.
+    """Returns how much the answer of a correct device may differ, for each image.
 
-    Kernels of another processor round differently; another decoder also differs by one level.
+    An entry has two bounds: `pixels`, for a device that gets the prepared pixels, and `file`, for a
+    device that decodes and resizes the file itself. Kernels of another processor round differently.
+    Another decoder may also change pixels by one level of 255.
+
+    Args:
+      inputs: the prepared images.
+      expected: the answers of `answer`.
+      answer: runs the model with the default kernels.
+      plain: runs the model with kernels that round differently.
     """
     generator = np.random.default_rng(0)
     rounded, decoded = [], []
@@ -149,9 +160,9 @@ def _tolerances(
 
 
 def _at_least_typical(differences: Sequence[float]) -> np.ndarray:
-    """Returns the differences, each raised to the root mean square of all if it is below that.
+    """Returns the differences, of which none is below the root mean square of all differences.
 
-    The difference of a single image can be 0 by chance.
+    Smaller ones are raised to this value, because the difference of one image can be 0 by chance.
     """
     values = np.asarray(differences)
     return np.maximum(values, np.sqrt(np.mean(values**2)))
@@ -162,19 +173,23 @@ def _difference(answer: np.ndarray, expected: np.ndarray) -> float:
 
 
 def _changes(pixels: np.ndarray, expected: np.ndarray, answer: Answer) -> np.ndarray:
-    """Returns how much each fault changes the probabilities, `(faults,)`."""
+    """Returns how much each fault changes the answer to one image, `(faults,)`.
+
+    The change is the largest difference of a probability. The last fault is `LABELS`.
+    """
     answers = [answer(fault(pixels)) for fault in FAULTS.values()]
     return np.array([_difference(own, expected) for own in (*answers, expected[::-1])])
 
 
 def most_changed(changes: np.ndarray, real: np.ndarray, count: int) -> list[int]:
-    """Returns the indices of up to `count` images; together they show each fault best.
+    """Returns the indices of up to `count` images that show the faults best.
 
-    Each fault in turn chooses the image whose answer it changes most. If possible, the first
-    `ORIGINALS` images have an original file, and the last `MADE` images do not.
+    For each fault in turn, the image is chosen whose answer the fault changes most. If possible,
+    the first `ORIGINALS` chosen images have an original file, and the last `MADE` do not.
 
     Args:
-      changes: `(images, faults)`, change of the answer divided by the tolerance.
+      changes: `(images, faults)`, the change of the answer by a fault, divided by the change that
+        is allowed for a correct device.
       real: `(images,) bool`, whether the image has an original file.
     """
     chosen: list[int] = []
@@ -194,7 +209,11 @@ def most_changed(changes: np.ndarray, real: np.ndarray, count: int) -> list[int]
 
 
 def _candidates(answer: Answer, spec: dict[str, Any], examples: Examples) -> list[Candidate]:
-    """Returns the images for which the model is least sure: examples first, then blends of two."""
+    """Returns up to `CANDIDATES` images for which the model is least sure, and enlarged copies.
+
+    The `LEAST` least sure examples come first, then other unsure examples, then unsure blends
+    (means of two examples), then the rest.
+    """
     places = pool(examples.inputs.labels)
     pixels = examples_of(examples.inputs.part(places))
     answers = np.stack([answer(image) for image in pixels])
@@ -243,7 +262,10 @@ def _candidate(
 
 
 def _enlarged(example: int, pixels: np.ndarray, spec: dict[str, Any]) -> Candidate:
-    """Returns the candidate of a larger picture that is not square, to test resizing."""
+    """Returns a candidate whose picture is larger than `pixels` and not square, to test resizing.
+
+    The picture is enlarged from `pixels`, and then prepared again.
+    """
     size = spec["image_size"]
     height, width = 3 * size // 2 + 1, 2 * size + 3
     rows, columns = (np.arange(n) * size // n for n in (height, width))
@@ -254,7 +276,10 @@ def _enlarged(example: int, pixels: np.ndarray, spec: dict[str, Any]) -> Candida
 
 
 def _to_copy(candidates: list[Candidate]) -> set[Path]:
-    """Returns the original files to copy: the smallest ones, together up to `FILE_BYTES`."""
+    """Returns the original files that are copied to the golden images.
+
+    They are the smallest ones, as many as have `FILE_BYTES` in total.
+    """
     files = {own.original for own in candidates if own.original is not None}
     sizes = sorted((file.stat().st_size, file) for file in files)
     totals = np.cumsum([size for size, _ in sizes])
@@ -264,7 +289,12 @@ def _to_copy(candidates: list[Candidate]) -> set[Path]:
 def _write_image(
     folder: Path, number: int, candidate: Candidate, copied: set[Path]
 ) -> dict[str, Any]:
-    """Writes `N.png` and `N_file`; returns their names. The name of a missing file is None."""
+    """Writes the prepared image as `N.png`, and the picture before preparation as `N_file`.
+
+    Returns:
+      `pixels`, the name of the first file, and `file`, the name of the second; None if it is not
+      written.
+    """
     Image.fromarray(candidate.pixels).save(folder / f"{number}.png")
     names: dict[str, Any] = {"pixels": f"{number}.png", "file": None}
     if candidate.original in copied:

@@ -1,4 +1,4 @@
-"""Metadata of a LiteRT file about its input: an image, and the range of its values."""
+"""Metadata of a LiteRT file that describe its input: an image, and the range of its values."""
 
 from flatbuffers import Builder
 
@@ -10,7 +10,11 @@ RGB = 1
 
 
 def inputs(builder: Builder, settings: ImageConfig) -> list[int]:
-    """Writes a `TensorMetadata` for each input of the file; returns offsets in the builder."""
+    """Writes the FlatBuffers table `TensorMetadata` for each input of a LiteRT file.
+
+    Returns:
+      the offsets of the tables in the builder.
+    """
     text, side = builder.CreateString, settings.size
     size = table(builder, 2, uint32={0: side, 1: side})
     image = table(builder, 2, int8={0: RGB}, offset={1: size})

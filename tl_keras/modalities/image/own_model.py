@@ -15,7 +15,8 @@ def start(settings: ImageConfig, preprocessing: str | None, dtype: str) -> keras
     """Returns a model that converts a prepared image to the input that a user's model expects.
 
     Args:
-      preprocessing: see `applications.Backbone`; None leaves values in 0..255.
+      preprocessing: the normalisation, such as `torch`, see `applications.Backbone`. None: pixels
+        stay in 0..255.
       dtype: input dtype of the user's model.
     """
     image = keras.Input(settings.shape, dtype=settings.dtype, name=INPUT)
@@ -27,13 +28,14 @@ def start(settings: ImageConfig, preprocessing: str | None, dtype: str) -> keras
 
 
 def features(x: Any) -> Any:
-    """Returns features `(batch, channels)`; a feature map is averaged over height and width.
+    """Returns the features of the user's model, `(batch, channels)`.
 
     Args:
-      x: output of the user's model: features, or a feature map `(batch, height, width, channels)`.
+      x: output of the user's model: features, or a feature map `(batch, height, width, channels)`,
+        which is averaged over height and width.
 
     Raises:
-      ValueError: the shape is neither of these.
+      ValueError: the output has another number of axes.
     """
     if len(x.shape) == 4:
         return keras.layers.GlobalAveragePooling2D(name="pool")(x)
@@ -52,6 +54,6 @@ def warn(file: str, normalises: bool, preprocessing: str | None) -> None:
             "model.backbone: %r has no layer that normalises pixels, so it gets values in 0..255. "
             "If it was trained on other values, set model.preprocessing: tf (-1..1), torch (mean "
             "and deviation of ImageNet) or caffe (BGR minus the mean). If it was trained on "
-            "0..255, set included",
+            "0..255, set model.preprocessing: included, and this warning goes away",
             file,
         )

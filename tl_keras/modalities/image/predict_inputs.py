@@ -1,4 +1,4 @@
-"""Converts the arguments of `predict` to a list: files, folders, arrays or PIL images."""
+"""Converts what a user gives to `predict` to a list of paths and images."""
 
 import io
 import os
@@ -22,7 +22,7 @@ class Given:
     """An image in memory.
 
     Attributes:
-      name: the value of `file` in its row of predictions.
+      name: the value of `file` in the row of predictions for this image.
       raw: `(height, width, 3) uint8` RGB, upright.
     """
 
@@ -31,10 +31,10 @@ class Given:
 
 
 def as_given(values: Any) -> list[Path | Given]:
-    """Returns a list of paths and in-memory images.
+    """Returns a list of paths, and of arrays and PIL images as `Given`.
 
     Args:
-      values: a path, an array or a PIL image, or an iterable of them.
+      values: the path of a file or folder, an array or a PIL image; or an iterable of them.
 
     Raises:
       TypeError: a value has another type, or an array has another shape or dtype.
@@ -60,7 +60,7 @@ def _one(picture: Any, place: int) -> Path | Given:
     name = f"#{place}"
     if isinstance(picture, str | os.PathLike) and isinstance(os.fspath(picture), str):
         if not os.fspath(picture):  # An empty path would mean the current folder.
-            raise TypeError(f"predict: {EXPECTED}; received an empty name at {name}")
+            raise TypeError(f"predict: {EXPECTED}; received an empty path at {name}")
         return Path(os.path.expanduser(picture))
     if isinstance(picture, Image.Image):
         filename = getattr(picture, "filename", "") or name

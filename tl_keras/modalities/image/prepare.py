@@ -21,19 +21,19 @@ AT_ONCE = 64
 
 
 class Kind(NamedTuple):
-    """The decoder of a file, `jpeg`, `png` or `pillow`; it decodes at 1 / `ratio` of the size."""
+    """How a file is decoded: by `jpeg`, `png` or `pillow`, and at 1 / `ratio` of its size."""
 
     decoder: str
     ratio: int = 1  # 1, 2, 4 or 8 for `jpeg`, otherwise 1
 
 
 def kind_of(decoder: str, short: int, size: int) -> Kind:
-    """Returns how to decode a file for training.
+    """Returns how to decode a file for training: large JPEGs at a reduced size, which is faster.
 
-    The ratio is the largest that leaves at least twice the target size.
+    The reduced image still has at least twice the target size.
 
     Args:
-      decoder: the decoder that the audit chose.
+      decoder: the decoder that the check of the file chose.
       short: the shorter side of the image, px.
       size: the target size, px.
     """
@@ -48,7 +48,8 @@ def decoder(
 
     Args:
       checked: the result of the check of each file.
-      fraction: whether large JPEGs are decoded at a fraction of their size; for training only.
+      fraction: whether large JPEGs are decoded at a fraction of their size, which is faster but
+        gives slightly different pixels; for training only.
     """
     if fraction:
         kinds = [kind_of(image.decoder, image.short, settings.size) for image in checked]
@@ -67,12 +68,17 @@ def decoder(
 
 
 def decode(path: tf.Tensor, kind: Kind) -> tf.Tensor:
-    """Decodes a file to `(height, width, 3) uint8 RGB`, upright; `path` is a scalar string."""
+    """Decodes a file to `(height, width, 3) uint8 RGB`, upright.
+
+    Args:
+      path: path of the file, a scalar string tensor.
+      kind: how to decode the file.
+    """
     return decode_content(tf.io.read_file(path), kind)
 
 
 def decode_content(content: tf.Tensor, kind: Kind) -> tf.Tensor:
-    """Decodes the content of a file, a scalar string; see `decode`."""
+    """Decodes the content of a file, a scalar string tensor, as `decode` does."""
     if kind.decoder == "jpeg":
         # The default DCT method is faster, but its pixels differ a little from Pillow's.
         accurate = {"ratio": kind.ratio, "dct_method": "INTEGER_ACCURATE"}
@@ -93,7 +99,7 @@ def _decode_with_pillow(content: tf.Tensor) -> tf.Tensor:
 
 
 def prepare(image: tf.Tensor, settings: ImageConfig) -> tf.Tensor:
-    """Resizes an image of any size to `(size, size, 3) uint8`, in the way of `image.resize`."""
+    """Resizes an image of any size to `(size, size, 3) uint8`, as the field `image.resize` says."""
     size, inside = settings.size, (settings.size, settings.size)
     height, width = tf.unstack(tf.shape(image)[:2])
     if settings.resize == "crop":
@@ -115,9 +121,9 @@ def prepare(image: tf.Tensor, settings: ImageConfig) -> tf.Tensor:
 
 
 def served(content: tf.Tensor, settings: ImageConfig) -> tf.Tensor:
-    """Returns the prepared image of a JPEG, PNG, BMP or GIF file, with TensorFlow operators only.
+    """Decodes and resizes a JPEG, PNG, BMP or GIF image with TensorFlow operators only.
 
-    EXIF orientation and transparency are ignored.
+    Exported models for servers need this. EXIF orientation and transparency are ignored.
 
     Args:
       content: the bytes of the file, a scalar string.

@@ -1,4 +1,4 @@
-"""HTML pictures and sentences about images, for the report."""
+"""Images as HTML, and sentences about images, for the report."""
 
 import base64
 import io
@@ -21,18 +21,21 @@ THUMBNAIL = 160  # px, longer side
 PICTURE = 60_000_000  # px; larger files get no thumbnail, since decoding takes too long
 WRITTEN = 200_000  # bytes; all pictures that a run writes are far smaller
 ODD = {"sizes": "size", "brightness": "brightness or colour"}
-WHY_ODD = "They may be crops, scans or camera faults, which new pictures will not have."
+WHY_ODD = (
+    "Such images may be crops, scans or camera faults, unlike the pictures that the model will see."
+)
 EXPLAINED = (
     "Warm colours show the areas that most support the prediction (Grad-CAM). If they are beside "
     "the object, the model relies on the background."
 )
 NOT_EXPLAINED = (
-    "There are no heat maps, because this model has no feature map, or no part of the images "
-    "supported the answers."
+    "There are no heat maps, because this model has no feature map, or because no area of these "
+    "images supports the predictions."
 )
 NOT_EXPLAINED_IN_FOLDS = (
-    "There are no heat maps, because each of these answers comes from the model of a fold. The "
-    "final model was trained on these images, so it would explain other answers."
+    "There are no heat maps, because each of these answers comes from the model of a fold. Heat "
+    "maps are made with the final model, which was trained on these images and may answer "
+    "differently."
 )
 SOME_NOT_EXPLAINED = "An image without a heat map has no area that supports the prediction."
 SHIFTS = "other cameras, places, populations or times"
@@ -40,7 +43,7 @@ SHIFTS = "other cameras, places, populations or times"
 
 @dataclass(frozen=True)
 class Picture:
-    """A JPEG to embed in the page."""
+    """A JPEG that is embedded in the report's HTML."""
 
     data: bytes
     width: int  # px
@@ -56,7 +59,7 @@ def thumbnails(run: RunFiles, files: Sequence[str]) -> list[Picture | None]:
 
 
 def written(run: RunFiles, name: object) -> Picture | None:
-    """Returns a JPEG that the run wrote to `pictures/`; None if it is missing or unreadable."""
+    """Reads a JPEG from the run's folder `pictures/`; None if it is missing or unreadable."""
     # Only plain file names, so that a manipulated index cannot pull other files into the report.
     if not isinstance(name, str) or not re.fullmatch(r"\w+\.jpg", name, re.ASCII):
         return None
@@ -71,7 +74,12 @@ def written(run: RunFiles, name: object) -> Picture | None:
 
 
 def image(picture: Picture, alt: str, shape: Picture | None = None) -> str:
-    """Returns an `<img>` element, in the size of the picture or of `shape` if given."""
+    """Returns an `<img>` element that shows a picture.
+
+    Args:
+      alt: alternative text.
+      shape: a picture whose width and height the element gets; None for those of `picture`.
+    """
     encoded = base64.b64encode(picture.data).decode()
     like = shape or picture
     return (
@@ -81,7 +89,7 @@ def image(picture: Picture, alt: str, shape: Picture | None = None) -> str:
 
 
 def explained(run: RunFiles, heat: Picture, alt: str, original: Picture | None) -> str:
-    """Returns an `<img>` of a heat map, to be shown beside the original image."""
+    """Returns an `<img>` of a heat map, which the report shows beside the original image."""
     # If the model sees a stretched picture, show it in the proportions of the original.
     stretched = (run.tree.get("image") or {}).get("resize", "stretch") == "stretch"
     return image(heat, alt, original if stretched else None)
@@ -130,7 +138,9 @@ def _jpeg(picture: Image.Image) -> Picture:
 
 
 def prepared(settings: Mapping[str, Any]) -> str:
-    """Returns the model's input in words; empty if the config does not have its size.
+    """Returns words for the model's input, as in "input: uint8 RGB, 160 px, ...".
+
+    Returns "" if the config does not have `image.size`.
 
     Args:
       settings: the section `image` of a config, unchecked.
@@ -142,7 +152,10 @@ def prepared(settings: Mapping[str, Any]) -> str:
 
 
 def more_detail(settings: Mapping[str, Any], examined: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Returns an override that shows the model more detail, and why; None if there is no more.
+    """Returns a change of the config by which the model sees more detail, and a reason.
+
+    The change is a setting such as "image.size=224". Returns None if the images are not larger
+    than what the model sees, or if their sizes are unknown.
 
     Args:
       settings: the section `image` of a config, unchecked.
@@ -157,7 +170,7 @@ def more_detail(settings: Mapping[str, Any], examined: Mapping[str, Any]) -> tup
     if min(medians) < larger:
         return None
     why = (
-        f"The images have {number(medians[0])} × {number(medians[1])} pixels in the median, but "
+        f"The median size of the images is {number(medians[0])} × {number(medians[1])} pixels, but "
         f"the model sees {number(size)} × {number(size)}. At {larger} × {larger} it sees more "
         f"detail and takes about {(larger / size) ** 2:.1f} times as long."
     )
@@ -165,22 +178,24 @@ def more_detail(settings: Mapping[str, Any], examined: Mapping[str, Any]) -> tup
 
 
 def on_device(device: OnFiles, right: str) -> str:
-    """Returns a sentence that says how good the shipped file is on the original image files.
+    """Returns sentences on the scores of the shipped file on the original image files.
 
     Args:
-      device: `shipped.device` of a result.
-      right: the accuracy in words, as in "is right on 90%, and "; empty if it was not measured.
+      device: the field `shipped.device` of result.json.
+      right: the accuracy in words, as in "is right on 90%, and "; "" if it was not measured.
     """
     return (
-        "Given the original image files, decoded and resized by export/device/predict.py, it "
-        f"{right}gives, for {percent(device.agreement)} of {count(device.n)} images, the same "
-        f"answer as for pixels prepared in training. {percent(device.identical)} of the images are "
-        "identical to the last pixel."
+        "If export/device/predict.py decodes and resizes the original image files, this file "
+        f"{right}gives the same answer as for images prepared by the training code on "
+        f"{percent(device.agreement)} of {count(device.n)} images. {percent(device.identical)} of "
+        "the images have exactly the same pixels after both preparations."
     )
 
 
 def findings(examined: Mapping[str, Any]) -> dict[str, str]:
-    """Returns, by title of the section, HTML about unusual images; empty HTML if there are none.
+    """Returns `{title of a section: HTML}` about the sizes and the brightness of images.
+
+    The HTML is "" if nothing was measured.
 
     Args:
       examined: the result of `examine`.

@@ -1,7 +1,7 @@
-"""Image sources other than a user's files.
+"""Images that do not come from a user's files.
 
 `digits` are real handwritten digits, and `glyphs` are rendered letters and symbols. The module also
-says how TensorFlow Datasets holds images.
+says how data sets of TensorFlow Datasets hold images.
 """
 
 import functools
@@ -30,7 +30,7 @@ def check_feature(feature: Any, name: str) -> None:
     """Raises ValueError if the images of a data set are not uint8."""
     if feature.np_dtype != np.uint8:
         raise ValueError(
-            f"data.name: {name!r} has images of {np.dtype(feature.np_dtype)}; expected uint8"
+            f"data.name: {name!r} has images of {np.dtype(feature.np_dtype)}; expected uint8 pixels"
         )
 
 
@@ -40,14 +40,18 @@ def suffix_of(content: bytes) -> str:
 
 
 def draw_digits(config: Any) -> Drawn:
-    """Returns all digits; the splits are carved from them."""
+    """Returns the images of `data.source: digits`, which are still to be split."""
     images, labels = digits.render()
     files = [f"digits/{i:04d}" for i in range(len(labels))]
     return Drawn(digits.CLASSES, np.ascontiguousarray(images), labels, files)
 
 
 def draw_glyphs(config: Any) -> Drawn:
-    """Returns glyphs at `image.size`: renders val and test now, and train while it is read."""
+    """Returns the images of `data.source: glyphs`, in the size `image.size`.
+
+    Images of val and test are rendered now. Images of train are rendered whenever training reads
+    them.
+    """
     from tl_keras.modalities.image.drawn import glyphs
 
     data, size = config.data, config.image.size
@@ -70,9 +74,10 @@ def draw_glyphs(config: Any) -> Drawn:
 
 
 def _draw(seed: int, count: int, size: int) -> tuple[Maybe[np.ndarray], np.ndarray]:
-    """Returns images `(count, size, size, 3) uint8` and labels `(count,) int64`.
+    """Renders glyphs; returns images `(count, size, size, 3) uint8` and labels `(count,) int64`.
 
-    With size 0, the images are None.
+    Args:
+      size: px, height = width. 0: only labels are returned, and None in place of the images.
     """
     import tensorflow as tf
 

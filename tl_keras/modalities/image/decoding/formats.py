@@ -1,4 +1,4 @@
-"""Names the format of an unsupported file by its first bytes, and says what to do with the file."""
+"""Says from its first bytes which format an unsupported file has, and what to do with the file."""
 
 import re
 
@@ -78,7 +78,7 @@ LEAST_TEXT = 8  # bytes; shorter content is never called text
 
 
 def named(start: bytes) -> str | None:
-    """Returns a file's format and what to do, as in "a PDF: save its pages as pictures".
+    """Returns a file's format and what the user should do: "a PDF: save its pages as pictures".
 
     Returns None if the format is unknown.
 

@@ -33,11 +33,11 @@ _held: list[ExitStack] = []
 
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Turns off Pillow's limit on image size and its warnings about metadata.
+    """Context in which Pillow has no limit on image size and gives no warnings about metadata.
 
-    The caller checks `image.max_pixels` instead. Truncated images fail even if
-    LOAD_TRUNCATED_IMAGES is set. All threads share these settings; the last thread that leaves
-    the context restores them.
+    The caller compares the size with `image.max_pixels` instead. Inside, truncated images raise an
+    error even if LOAD_TRUNCATED_IMAGES was set. All threads share these settings of Pillow. When
+    the last thread leaves its context, they are restored.
     """
     with _lock:
         _held.append(_held[0] if _held else _quieten())
@@ -68,20 +68,20 @@ def _remove(warning_filter: tuple) -> None:
 
 
 def read_rgb(file: Path | BinaryIO) -> np.ndarray:
-    """Reads an image file as `(height, width, 3) uint8 RGB`: upright, transparency over white."""
+    """Reads an image file as `(height, width, 3) uint8 RGB`, upright and on a white background."""
     with quiet_pillow(), Image.open(file, formats=FORMATS) as image:
         image.load()
         return upright_rgb(image)
 
 
 def upright_rgb(image: Image.Image) -> np.ndarray:
-    """Returns `to_rgb` of an image, turned upright by its EXIF orientation."""
+    """Turns an image upright by its EXIF orientation, and converts it as `to_rgb` does."""
     turn = UPRIGHT.get(orientation(image))
     return to_rgb(image if turn is None else image.transpose(turn))
 
 
 def to_rgb(image: Image.Image) -> np.ndarray:
-    """Converts a decoded image to `(height, width, 3) uint8 RGB`, transparency over white."""
+    """Converts a decoded image to `(height, width, 3) uint8 RGB`, on white where transparent."""
     if image.mode.startswith("I"):
         # 16 bits become 8 by taking the upper byte, as TensorFlow does; Pillow itself would clip.
         grey = (np.asarray(image).astype(np.int64) >> 8).astype(np.uint8)
@@ -93,7 +93,7 @@ def to_rgb(image: Image.Image) -> np.ndarray:
 
 
 def orientation(image: Image.Image) -> int:
-    """Returns the EXIF orientation of a loaded image, 1 to 8; 1 (upright) if missing or broken."""
+    """Returns the EXIF orientation of a decoded image, 1 to 8; 1 (upright) if missing or broken."""
     try:
         value: Any = image.getexif().get(ORIENTATION)
     except Exception:  # Pillow may raise any exception here, although the pixels are intact.

@@ -1,7 +1,7 @@
-"""Finds damage that Pillow accepts but TensorFlow's libpng and libjpeg reject.
+"""Finds damaged image files that Pillow accepts but TensorFlow's libpng and libjpeg reject.
 
 Without these checks, such a file would stop training in the middle of an epoch. The functions
-raise ValueError. They expect content whose header Pillow has already read.
+raise ValueError for it. They expect content whose header Pillow has already read.
 """
 
 import re
@@ -28,11 +28,11 @@ ADAM7 = (
 
 
 def check_jpeg(content: bytes) -> int | None:
-    """Returns the marker of a JPEG's frame, or None if it has no frame.
+    """Returns the frame marker of a JPEG, which says how pixels are coded; None if there is none.
 
     Raises:
-      ValueError: the end of the image is missing, or the image has more than `MAX_SCANS` scans,
-        which only a file made to waste time has.
+      ValueError: the end of the image is missing, or the image has more than `MAX_SCANS` scans.
+        Only a file that was made to waste time has so many scans.
     """
     frame, scans, at = None, 0, 2
     while found := MARKER.search(content, at):
@@ -40,7 +40,7 @@ def check_jpeg(content: bytes) -> int | None:
         if marker == END:
             return frame
         if marker == SCAN and (scans := scans + 1) > MAX_SCANS:
-            raise ValueError(f"the JPEG has more than {MAX_SCANS} scans")
+            raise ValueError(f"the JPEG has more than {MAX_SCANS} scans, which take long to decode")
         if marker in FRAMES:
             frame = frame or marker
         if marker not in RESTARTS:  # Restart markers lie within pixel data and have no length.
@@ -57,7 +57,7 @@ def check_png(content: bytes) -> None:
     """
     width, height, depth, colour, *methods = struct.unpack_from(">IIBBBBB", content, 16)
     if content[12:16] != b"IHDR" or methods[:2] != [0, 0] or methods[2] > 1:
-        raise ValueError("the header names an unknown compression, filter or interlacing method")
+        raise ValueError("the PNG header names an unknown compression, filter or interlace method")
     expected = _size(width, height, depth * CHANNELS[colour], ADAM7 if methods[2] else WHOLE)
     inflater, inflated, palette = zlib.decompressobj(), 0, colour != 3
     for kind, body in _chunks(content):
@@ -72,7 +72,7 @@ def check_png(content: bytes) -> None:
                 piece = body[start : start + STEP]
                 inflated += len(inflater.decompress(piece, expected + 1 - inflated))
     if inflated != expected or not inflater.eof:
-        raise ValueError("too few or too many pixels for the size of the image")
+        raise ValueError("the file has too few or too many pixels for the size in its header")
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
@@ -84,23 +84,27 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
         if at > len(content):
             raise ValueError("the end of the image is missing")
         if not kind.isalpha():
-            raise ValueError(f"{kind!r} is not a chunk name")
+            raise ValueError(f"{kind!r} is not the name of a PNG chunk")
         body, checksum = view[at - length - 4 : at - 4], view[at - 4 : at]
         if kind[:1].isupper():  # libpng ignores damage in all other chunks.
             if zlib.crc32(body, zlib.crc32(kind)) != int.from_bytes(checksum, "big"):
-                raise ValueError(f"chunk {kind!r} has a wrong checksum")
+                raise ValueError(f"PNG chunk {kind!r} has a wrong checksum")
             repeated = kind in seen and (kind, before) != (b"IDAT", b"IDAT")
             if repeated or kind not in CRITICAL:
-                raise ValueError(f"chunk {kind!r} is unknown, repeated or misplaced")
+                raise ValueError(f"PNG chunk {kind!r} is unknown, repeated or misplaced")
         seen.add(kind)
         before = kind
         yield kind, body
 
 
 def _size(width: int, height: int, bits: int, passes: tuple[tuple[int, ...], ...]) -> int:
-    """Returns the number of bytes of inflated pixel data.
+    """Returns how many bytes the pixel data of a PNG must have after decompression.
 
     A row takes whole bytes, and one more for its filter.
+
+    Args:
+      bits: bits of a pixel.
+      passes: the passes of an interlaced PNG, see `ADAM7`; or `WHOLE`.
     """
     total = 0
     for x, y, dx, dy in passes:

@@ -1,1 +1,1 @@
-"""Scripts and source code that run on a device; each export gets a copy."""
+"""Scripts and source code that run on a device. An export copies them to `export/device/`."""

@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
 """Checks that a device gives the expected answers. Needs ai-edge-litert, numpy and pillow.
 
-    python check.py                   # checks this machine, with predict.py
+    python check.py                   # runs the model on this machine and checks its answers
     python check.py --model=FILE      # the same with another model file, for example to time it
-    python check.py ANSWERS.json      # checks the answers of another device
+    python check.py ANSWERS.json      # checks answers that another device has given
 
-On this machine, check.py also compares the model file with its SHA-256 and prints the milliseconds
-of the model and of the preparation.
+Without ANSWERS.json, check.py also compares the model file with its SHA-256. It prints how many
+milliseconds the model takes, and how many predict.py takes to prepare a picture for it.
 
 ANSWERS.json has the probabilities by image, as in {"0.png": [0.9, 0.1], "0_file.jpg": [0.8, 0.2]}.
-In golden/, `N.png` has the pixels that go into the model; `N_file` is the picture before that.
-`N.png` tests the model and its runtime; `N_file` also tests decoding and resizing.
+The images are in golden/, with numbers N. `N.png` is already prepared for the model: it tests the
+model and its runtime. `N_file` is the same picture before preparation: it also tests decoding and
+resizing.
 
 Exit status: 0 if everything that was checked agrees, 1 if something differs or the model file is
 missing, 2 if nothing was checked.
@@ -35,7 +36,7 @@ LEVELS = 1.0
 
 
 def file_verdict(model, spec):
-    """Returns whether the file is the exported one, and a sentence that says so."""
+    """Returns whether the model file is the exported one, and a sentence for the user about it."""
     content = model.read_bytes()
     digest, expected = hashlib.sha256(content).hexdigest(), spec["model_sha256"]
     if digest == expected:
@@ -50,7 +51,8 @@ def local_answers(golden, spec, interpreter):
     """Runs the model on the golden images.
 
     Returns:
-      the probabilities by file name, and the mean difference of the prepared pixels by file name.
+      {file name: probabilities}, and {file name: mean difference between the pixels that predict.py
+      prepares and the expected pixels, in levels of 255}.
     """
     answers, levels = {}, {}
     for entry in golden["images"]:
@@ -65,7 +67,7 @@ def local_answers(golden, spec, interpreter):
 
 
 def median_ms(function):
-    """Returns the median milliseconds of calls without arguments, after three calls to warm up."""
+    """Calls a function repeatedly; returns the median milliseconds after three unmeasured calls."""
     seconds = []
     for _ in range(TIMED_RUNS + 3):
         started = time.perf_counter()
@@ -89,7 +91,10 @@ def print_times(spec, interpreter, threads):
 
 
 def read_answers(path, names, count):
-    """Reads and checks a JSON file of answers, `count` probabilities for some of the `names`."""
+    """Reads a JSON file {image name: probabilities}, and checks its names and lengths.
+
+    The file may leave out some of the images `names`. Each has `count` probabilities.
+    """
     try:
         with open(path, encoding="utf-8-sig") as file:
             answers = json.load(file)
@@ -110,7 +115,7 @@ def fail(message):
 
 
 def compare(golden, answers, levels):
-    """Prints a line for each answer; returns how many differ."""
+    """Prints a line for each answer; returns how many answers differ too much from the expected."""
     failed = 0
     for entry in golden["images"]:
         expected = np.asarray(entry["probabilities"])
@@ -125,7 +130,10 @@ def compare(golden, answers, levels):
             text = f"largest difference {difference:.4f}; allowed {bound:.4f}"
             if levels.get(name, 0) > LEVELS:
                 agrees = False
-                text += f"; prepared pixels differ by {levels[name]:.1f} levels; allowed {LEVELS}"
+                text += (
+                    f"; prepared pixels differ by {levels[name]:.1f} of 255 on average; "
+                    f"allowed {LEVELS}"
+                )
             failed += not agrees
             print(f"{name:12} {'ok' if agrees else 'DIFFERS':8} {text}")
     return failed
@@ -137,7 +145,7 @@ def main():
     parser.add_argument(
         "answers", nargs="?", metavar="ANSWERS.json", help="another device's answers"
     )
-    where = "default: model.tflite in the folder of this script or the one above"
+    where = "default: model.tflite in the folder of this script or in the folder above"
     parser.add_argument("--model", metavar="FILE", help=f"LiteRT model; {where}")
     parser.add_argument("--threads", type=int, default=1, help="number of CPU threads; default: 1")
     flags = parser.parse_args()
@@ -167,9 +175,12 @@ def main():
     failed += compare(golden, answers, levels)
     checked += len(answers)
     if answers and not any(entry["file"] in answers for entry in golden["images"]):
-        print("no N_file was checked, so decoding and resizing are not checked")
+        print("no golden/N_file was checked, so decoding and resizing are not checked")
     if golden["undetected"]:
-        print(f"golden/ cannot show these faults: {', '.join(golden['undetected'])}")
+        print(
+            "the images in golden/ cannot show these faults of a device: "
+            f"{', '.join(golden['undetected'])}"
+        )
     print(f"{checked} of {total} checked, {failed} differ")
     sys.exit(2 if not checked else int(failed > 0))
 

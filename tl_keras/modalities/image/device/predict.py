@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Classifies image files with a LiteRT model. Needs ai-edge-litert, numpy and pillow.
 
-    python predict.py IMAGE ...        # prints one JSON object a line, one line an image
+    python predict.py IMAGE ...        # prints a line for each image: the answer as a JSON object
 
-Reads spec.json from the folder of this script, and model.tflite from that folder or the one above.
+Reads spec.json from the folder of this script, and model.tflite from that folder or, if it is not
+there, from the folder above.
 """
 
 import argparse
@@ -31,20 +32,20 @@ UPRIGHT = {
 
 
 def decode(file):
-    """Reads an image file as `(height, width, 3) uint8 RGB`: upright, transparency over white."""
+    """Reads an image file as `(height, width, 3) uint8 RGB`, upright and on a white background."""
     with Image.open(file, formats=FORMATS) as image:
         image.load()
         return upright_rgb(image)
 
 
 def upright_rgb(image):
-    """Returns `to_rgb` of an image, turned upright by its EXIF orientation."""
+    """Turns an image upright by its EXIF orientation, and converts it as `to_rgb` does."""
     turn = UPRIGHT.get(orientation(image))
     return to_rgb(image if turn is None else image.transpose(turn))
 
 
 def to_rgb(image):
-    """Converts a Pillow image to `(height, width, 3) uint8 RGB`, transparency over white."""
+    """Converts a Pillow image to `(height, width, 3) uint8 RGB`, on white where transparent."""
     if image.mode.startswith("I"):
         # 16 bits become 8 by taking the upper byte, as TensorFlow does; Pillow itself would clip.
         grey = (np.asarray(image).astype(np.int64) >> 8).astype(np.uint8)
@@ -56,7 +57,7 @@ def to_rgb(image):
 
 
 def orientation(image):
-    """Returns the EXIF orientation of a loaded image, 1 to 8; 1 (upright) if missing or broken."""
+    """Returns the EXIF orientation of a decoded image, 1 to 8; 1 (upright) if missing or broken."""
     try:
         value = image.getexif().get(ORIENTATION)
     except Exception:  # Pillow may raise any exception here, although the pixels are intact.
@@ -86,7 +87,10 @@ def prepare(image, spec):
 
 
 def resize(image, height, width, antialias):
-    """Resizes bilinearly, with half-pixel centres, in single precision; rounds half to even."""
+    """Resizes an image bilinearly, with half-pixel centres; returns `(height, width, 3) uint8`.
+
+    Computes in single precision and rounds half to even, as TensorFlow does.
+    """
     image = image.astype(np.float32)
     rows, columns = image.shape[0], image.shape[1]
     if antialias:
@@ -101,14 +105,27 @@ def resize(image, height, width, antialias):
 
 
 def centres(before, after):
-    """Returns the scale, and the input coordinates of the `after` output pixels of a line."""
+    """Says where the pixels of a resized row or column lie in the original row or column.
+
+    Args:
+      before: number of original pixels.
+      after: number of resized pixels.
+
+    Returns:
+      `before / after`, and the position of each resized pixel, in original pixels.
+    """
     scale = np.float32(before) / np.float32(after)
     half = np.float32(0.5)
     return scale, (np.arange(after, dtype=np.float32) + half) * scale - half
 
 
 def neighbours(before, after):
-    """Returns the two input pixels nearest to each output pixel, and the weight of the second."""
+    """Returns, for each resized pixel of a row or column, what to interpolate.
+
+    Returns:
+      the index of the original pixel before it, the index of the one after it, and the weight of
+      the latter, 0..1.
+    """
     places = centres(before, after)[1]
     first = np.floor(places)
     lower, upper = np.maximum(first, 0), np.minimum(np.ceil(places), before - 1)
@@ -116,9 +133,10 @@ def neighbours(before, after):
 
 
 def triangles(before, after):
-    """Returns the weight of each input pixel in each output pixel, `(after, before)`.
+    """Returns the weight of each original pixel in each resized pixel, `(after, before)`.
 
-    The weights are triangles as wide as the reduction.
+    The weights fall linearly with the distance. They reach 0 at a distance of `before / after`
+    original pixels, or of 1 pixel if the image is enlarged.
     """
     scale, places = centres(before, after)
     distance = np.abs(np.arange(before, dtype=np.float32)[None] - places[:, None])
@@ -148,7 +166,12 @@ def run(interpreter, pixels):
 
 
 def predict(interpreter, file, spec):
-    """Classifies a file; returns `file`, `prediction`, `probabilities` and perhaps `abstain`."""
+    """Classifies an image file.
+
+    Returns:
+      `file`, `prediction` and `probabilities`, and `abstain` (whether the device should not decide)
+      if the model has this output.
+    """
     outputs = run(interpreter, prepare(decode(file), spec))
     probabilities = {
         label: round(float(outputs["probabilities"][i]), 6)
@@ -162,17 +185,22 @@ def predict(interpreter, file, spec):
 
 
 def model_of(path):
-    """Returns `path`, or by default the model.tflite in this folder or the one above."""
+    """Returns the path of the model file, and exits if there is no such file.
+
+    Args:
+      path: the path given by the user; None to look for model.tflite in the folder of this script
+        and in the folder above.
+    """
     places = [Path(path)] if path else [HERE / "model.tflite", HERE.parent / "model.tflite"]
     for place in places:
         if place.is_file():
             return place
-    sys.exit(f"no model: {places[0]} does not exist; copy it there or name it with --model")
+    sys.exit(f"no model: {places[0]} does not exist; copy it there or give its path with --model")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    where = "default: model.tflite in the folder of this script or the one above"
+    where = "default: model.tflite in the folder of this script or in the folder above"
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="image file to classify")
     parser.add_argument("--model", metavar="FILE", help=f"LiteRT model; {where}")
     parser.add_argument("--threads", type=int, default=1, help="number of CPU threads; default: 1")

@@ -1,1 +1,1 @@
-"""Images that the package renders itself."""
+"""Images that the package renders itself: handwritten digits on backgrounds, and printed glyphs."""

@@ -1,4 +1,4 @@
-"""The embedded target set: real handwritten digits on cluttered backgrounds.
+"""The data set `digits` inside the package: real handwritten digits on cluttered backgrounds.
 
 The 1797 digits are scikit-learn's `load_digits`, 8x8 grey (UCI "Optical Recognition of
 Handwritten Digits"). Logistic regression classifies 97 % of the original digits correctly. Here
@@ -7,9 +7,9 @@ must recognise shapes. The difficulty was set once by eye (a person reads nearly
 never by trying models.
 
 The images must never change: a test pins their checksum. Therefore the module uses
-`np.random.RandomState`, whose random streams are frozen for ever (unlike those of NumPy's
-Generator), only uniform numbers, and only arithmetic that IEEE 754 rounds equally everywhere:
-no sin, no exp, and no sum whose order could matter.
+`np.random.RandomState`, whose random numbers NumPy promises never to change (unlike those of its
+Generator). It uses only uniform numbers, and only arithmetic that IEEE 754 rounds equally on every
+machine: no sin, no exp, and no sum whose order could matter.
 """
 
 import numpy as np
@@ -191,7 +191,9 @@ def _sample(sheets: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.ndarr
 
 
 def _enlarge(bitmaps: np.ndarray) -> np.ndarray:
-    """Returns bitmaps enlarged bicubically, `(n, side, side) float32`, about 0..1, blank border.
+    """Returns bitmaps enlarged bicubically, `(n, side, side) float32`, with a blank border.
+
+    The values are about 0..1; bicubic interpolation may go slightly beyond.
 
     The weights are multiples of 2**-13 and the bitmaps hold 0..16, so the matrix products are
     exact in float64, whichever BLAS computes them.

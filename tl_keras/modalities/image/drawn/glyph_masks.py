@@ -45,7 +45,7 @@ _DRAW_SIZE = 150  # px
 
 @dataclass(frozen=True)
 class GlyphMasks:
-    """Masks sorted by class. Class c has masks `first[c]` to `first[c] + count[c] - 1`."""
+    """Shapes of glyphs, sorted by class. Class c has `count[c]` masks, from index `first[c]` on."""
 
     distances: np.ndarray  # (masks, SIDE, SIDE) uint8: 0..255 is -REACH..REACH px, ink positive
     half_strokes: np.ndarray  # (masks,) float32, px: half the width of a typical stroke
@@ -55,11 +55,12 @@ class GlyphMasks:
 
 @functools.cache
 def glyph_masks() -> GlyphMasks:
-    """Returns the masks of all classes, one mask for each font that has the character.
+    """Returns the shapes of all classes: for each character, one mask per font that has it.
 
-    The masks are distance fields (Green 2007, "Improved Alpha-Tested Magnification"). Unlike in
-    grey masks, a threshold sets the weight of the strokes, and a ramp around the threshold sets the
-    blur.
+    The masks are distance fields (Green 2007, "Improved Alpha-Tested Magnification"): a pixel holds
+    its distance to the nearest edge of the glyph. Grey values would fix stroke weight and blur.
+    Here, a threshold on the distance sets the weight of the strokes, and a ramp around the
+    threshold sets the blur.
     """
     fonts = [_open(name) for name in _FONTS]
     letter_fonts = [_open(name) for name in _LETTER_FONTS]

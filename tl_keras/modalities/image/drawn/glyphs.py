@@ -1,6 +1,6 @@
-"""The source set for pre-training: printed letters and symbols made to look handwritten.
+"""The data set `glyphs` for pre-training: printed letters and symbols, made to look handwritten.
 
-The set is endless. Each image is a pure function of (seed, index), rendered by TensorFlow ops
+The set is endless. An image depends only on a seed and its index, and is rendered by TensorFlow ops
 inside `Dataset.map`. Each epoch continues with the index at which the previous one stopped, so no
 image is repeated.
 """
@@ -25,12 +25,12 @@ _LUMINANCE = (0.299, 0.587, 0.114)  # Rec. 601
 
 
 def render(seed: int, indices: tf.Tensor, size: int = 64) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns images `(batch, size, size, 3) uint8` RGB and labels `(batch,) int64` into `CLASSES`.
+    """Returns images `(batch, size, size, 3) uint8` RGB and labels, indices into `CLASSES`.
 
     An image depends only on `seed` and its index, not on the rest of its batch.
 
     Args:
-      indices: `(batch,) int64`, each 0 or more.
+      indices: index of each image in the endless set, `(batch,) int64`, each 0 or more.
       size: px, height = width.
     """
     # On the CPU, as in `Dataset.map`, because a GPU rounds differently.
