@@ -153,7 +153,7 @@ def test_evaluate_accepts_other_data_and_renamed_classes(finished_run, pictures,
     assert tl_keras.evaluate(finished_run.workdir, pictures)["n"] == 72
     named = tl_keras.evaluate(finished_run, pictures, {"disc": "square"})
     assert named["classes"].keys() == {"cross", "square"}
-    with pytest.raises(ValueError, match="classes: applies only to other data"):
+    with pytest.raises(ValueError, match="classes: needs a data set whose classes it can"):
         tl_keras.evaluate(finished_run, classes={"disc": "square"})
     with pytest.raises(ValueError, match="is neither a folder nor a CSV file; expected a folder"):
         tl_keras.evaluate(finished_run, tmp_path / "lost")
@@ -176,7 +176,7 @@ def test_report_covers_one_run_or_several(finished_run, tmp_path):
     page = tl_keras.report([finished_run, tmp_path / "run"], tmp_path / "page.html")
     assert page == tmp_path / "page.html" and page.is_file()
     for wrong in ([finished_run, tmp_path / "run"], None), (finished_run, page):
-        with pytest.raises(ValueError, match="output: expected the page to write for several runs"):
+        with pytest.raises(ValueError, match="output: expected the path of the page"):
             tl_keras.report(*wrong)
 
 

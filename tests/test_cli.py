@@ -137,11 +137,11 @@ WRONG = [
     ("report done begun", "report: '{folder}/begun' is not finished; finish it first"),
     (
         "report done missed --workdir=done",
-        "--workdir: expected either this flag or folders; received both, also 'done'",
+        "--workdir: expected the folder of the run either here or as an argument; received 'done' ",
     ),
     (
         "report done --output=x.html",
-        "--output: only for several runs; the report of one run is its",
+        "--output: names the page that compares several runs; the report of one run is ",
     ),
     ("report done missed --output=photos", "--output: expected the path of a file; received "),
     ("evaluate --workdir=done --data=file", "--data: 'file' is neither a folder nor a CSV file; "),
@@ -155,7 +155,7 @@ WRONG = [
     ("predict photos --workdir=begun", "--workdir: '{folder}/begun' is not finished; "),
     (
         "export --workdir=done --set=fit.epochs=3",
-        "--set: 'fit.epochs=3': export takes only fields of export and cache",
+        "--set: the command export cannot change 'fit.epochs=3'; expected a field of the sections ",
     ),
     ("export --workdir=done --set=export.formats=[int9]", "export.formats.0: expected 'saved_mod"),
     ("export --workdir=pretrained", "--workdir: a run of pretrain has no exports; "),

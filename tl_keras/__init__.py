@@ -3,7 +3,8 @@
     run = tl_keras.finetune({"data": {"path": "photos"}}, "runs/photos")
     run.result.test.accuracy, run.report
 
-Each command that trains is a function of a config and a folder, and returns the run.
+Each command that trains is a function. It takes a config and a folder, and returns a `Run`: the
+folder with its results.
 """
 
 # This module imports only `sys` until a function is called: `python -m tl_keras` runs it while the
@@ -103,19 +104,20 @@ def finetune(config: "Config", workdir: "str | Path") -> "Run":
 def cross_validate(config: "Config", workdir: "str | Path") -> "Run":
     """Trains and measures folds, then trains a model on all examples, and returns the run.
 
-    `result.val` covers all examples, each answered by the fold that holds it out. Arguments and
-    errors are the same as for `finetune`.
+    `result.val` covers all examples; the model of a fold predicts those that the fold holds out.
+    Arguments and errors are the same as for `finetune`.
     """
     return _run("cross_validate", config, workdir)
 
 
 def parallel(config: "Config", workdir: "str | Path") -> "Run":
-    """Labels `data.unlabelled` with a teacher, trains students on it, merges them, returns the run.
+    """Labels `data.unlabelled` with a teacher model, and returns the run.
 
-    Arguments and errors are the same as for `finetune`.
+    Student models train on parts of these examples and are merged into one model. Arguments and
+    errors are the same as for `finetune`.
 
     Raises:
-      RuntimeError: a student failed because of a fault.
+      RuntimeError: the training of a student failed because of a bug.
     """
     return _run("parallel", config, workdir)
 
@@ -132,8 +134,8 @@ def pretrain(config: "Config", workdir: "str | Path") -> "Run":
 def search(config: "Config", workdir: "str | Path") -> "Run":
     """Searches the fields of `search.space` and returns the run, with the best trial's model.
 
-    The model is measured only on validation. `finetune` in the same folder continues with test and
-    exports. Arguments and errors are the same as for `finetune`.
+    The model is measured only on validation. `finetune` in the same folder then measures it on test
+    and exports it. Arguments and errors are the same as for `finetune`.
     """
     return _run("search", config, workdir)
 
@@ -155,7 +157,7 @@ def predict(
 ) -> "list[dict[str, Any]]":
     """Returns one dict for each image, with `file`, `prediction` and `probabilities {class: p}`.
 
-    A file that cannot be read as an image has `error` instead of the last two.
+    If a file cannot be read as an image, its dict has `file` and `error`.
 
     Args:
       run: a finished run or its folder.
@@ -183,8 +185,8 @@ def evaluate(
       run: a finished run or its folder.
       data: a folder of class folders, or a CSV file. None: the run's own test split, or its
         validation split if it has no test split.
-      classes: maps names of classes, of the model or of `data`, to the class that they count as, as
-        in `{"tabby": "cat"}`.
+      classes: classes that count as another class, as in `{"tabby": "cat"}`. The names are those of
+        the model and of `data`.
 
     Raises:
       ValueError: the run is not finished, or the data cannot be used.
@@ -195,14 +197,17 @@ def evaluate(
     if classes:
         if data is None:
             raise ValueError(
-                "classes: applies only to other data; expected a folder or CSV file in data"
+                "classes: needs a data set whose classes it can rename; expected a folder or CSV "
+                "file in the argument data, received None"
             )
         run = _with_fields(run, "evaluate", {"classes": classes})
     return launch.evaluate(run, data)
 
 
 def export(run: "Run | str | Path", fields: "Mapping[str, Any]") -> "Run":
-    """Exports a finished run again and returns it, as in `export(run, {"formats": ["int8"]})`.
+    """Exports the model of a finished run again, and returns the run.
+
+    An example: `export(run, {"formats": ["int8"]})`.
 
     Args:
       run: a finished run or its folder.
@@ -234,15 +239,15 @@ def quickstart(workdir: "str | Path" = "runs/quickstart") -> "Run":
 def report(
     runs: "Run | str | Path | Iterable[Run | str | Path]", output: "str | Path | None" = None
 ) -> "Path":
-    """Rewrites the report of a run, or writes a page that compares several; returns its path.
+    """Writes the report of a run again, or a page that compares several runs; returns its path.
 
     Args:
       runs: one or several runs or their folders.
-      output: the page to write for several runs; None for one run, whose page is `report.html` in
-        its folder.
+      output: the path of the page that compares several runs. None for one run, whose report is
+        always `report.html` in its folder.
 
     Raises:
-      ValueError: a folder is not a run, or `output` is missing, or given for one run.
+      ValueError: a folder is not a run; or `output` is None for several runs, or a path for one.
     """
     import os
     from pathlib import Path
@@ -254,8 +259,9 @@ def report(
     named = [runs] if isinstance(runs, Run | str | os.PathLike) else list(runs)
     if (len(named) > 1) != (output is not None):
         raise ValueError(
-            "output: expected the page to write for several runs, or None for one run, whose page "
-            f"is its report.html; received {output!r} for {len(named)}"
+            "output: expected the path of the page that compares several runs, or None for one "
+            "run, whose report is always report.html in its folder; received "
+            f"{output!r}, number of runs: {len(named)}"
         )
     folders = [Path(run.workdir if isinstance(run, Run) else run) for run in named]
     page = outputs.checked(os.fspath(output)) if output is not None else None
@@ -270,7 +276,7 @@ def _finished(run: "Run | str | Path") -> "Run":
 
 
 def _with_fields(run: "Run", section: str, fields: "Mapping[str, Any]") -> "Run":
-    """Returns the run with other values for some fields of one section of its config."""
+    """Returns the run with a changed config: `fields` has new values for fields of `section`."""
     from dataclasses import replace
 
     from tl_keras.config import text as configs

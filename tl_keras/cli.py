@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command line and returns the exit status, a key of `command_table.EXIT_STATUSES`.
 
     Args:
-      argv: the words after `tl-keras`; None for those of this process.
+      argv: the words after `tl-keras`; None for the arguments of this process, `sys.argv`.
     """
     open_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -106,13 +106,14 @@ FLAGS: dict[str, Callable[[Flags], Any]] = {
     "data": lambda v: flags.DEFINE_string(
         "data",
         None,
-        "The data: a folder of class folders, or a CSV file. Takes the place of --config.",
+        "The data: a folder of class folders, or a CSV file. Use either --data or --config.",
         flag_values=v,
     ),
     "workdir": lambda v: flags.DEFINE_string(
         "workdir",
         None,
-        "The run's folder. Default: runs/NAME, after the config or data.",
+        "The run's folder. Default: runs/NAME, where NAME is that of the config file or of the "
+        "data, as in runs/photos for --data=photos.",
         flag_values=v,
     ),
     "set": lambda v: flags.DEFINE_multi_string(
@@ -124,7 +125,8 @@ FLAGS: dict[str, Callable[[Flags], Any]] = {
     "dry_run": lambda v: flags.DEFINE_bool(
         "dry_run",
         False,
-        "Only checks the data and says what the run would do and how long; makes no run folder.",
+        "Only checks the data, and prints what the run would do and how long it would take. Makes "
+        "no run folder.",
         flag_values=v,
     ),
     "output": lambda v: flags.DEFINE_string(
@@ -143,20 +145,23 @@ FLAGS: dict[str, Callable[[Flags], Any]] = {
     "segment": lambda v: flags.DEFINE_integer(
         "segment",
         None,
-        "Trains only the student of this segment, for a run that waits for it; on any machine.",
+        "Number of a segment. Trains only the student model of this segment (part) of the data, "
+        "for a run with parallel.workers=0 that waits for it. Works on any machine that can access "
+        "the run's folder.",
         flag_values=v,
     ),
     "of": lambda v: flags.DEFINE_enum(
         "of",
         "config",
         ["config", "result"],
-        "Which schema: config (config.yaml) or result (result.json).",
+        "The file whose schema is printed: config (config.yaml) or result (result.json).",
         flag_values=v,
     ),
     "max_bytes": lambda v: flags.DEFINE_float(
         "max_bytes",
         None,
-        "Removes the least recently used arrays until the rest is at most this size; 0: all.",
+        "Removes the least recently used arrays until the rest has at most this many bytes; 0 "
+        "removes all.",
         lower_bound=0,
         flag_values=v,
     ),
@@ -174,24 +179,27 @@ _FINISHED = {"workdir": "The folder of the finished run."}
 _WRITTEN = {"output": "File to write. Default: standard output."}
 SPECIAL_HELP: dict[str, dict[str, str]] = {
     "quickstart": {"workdir": "The run's folder. Default: runs/quickstart."},
-    "audit": {"workdir": "The run's folder. Default: runs/NAME_audit, after the config or data."},
+    "audit": {
+        "workdir": "The run's folder. Default: runs/NAME_audit, where NAME is that of the config "
+        "file or of the data, as in runs/photos_audit for --data=photos."
+    },
     "evaluate": {
         **_FINISHED,
         **_WRITTEN,
-        "data": "Other data to measure on: a folder of class folders, or a CSV file. Default: the "
+        "data": "The data to measure on: a folder of class folders, or a CSV file. Default: the "
         "run's own test split.",
-        "set": "With --data, which classes count as which, as in "
+        "set": "With --data, classes that count as another class, as in "
         "--set 'evaluate.classes={tabby: cat}'.",
     },
     "predict": {**_FINISHED, **_WRITTEN},
     "export": {
         **_FINISHED,
-        "set": "Replaces a field of export or cache, as in --set 'export.formats=[int8]'; "
-        "repeatable.",
+        "set": "Replaces a field of the config's sections export and cache, as in "
+        "--set 'export.formats=[int8]'; repeatable.",
     },
     "report": {
-        "workdir": "The run's folder, in place of RUN.",
-        "output": "The page to write for several runs. Default: comparison.html.",
+        "workdir": "The folder of one run, instead of the argument RUN.",
+        "output": "The page to write if there are several runs. Default: comparison.html.",
     },
 }
 
@@ -244,7 +252,10 @@ def described_flags(name: str, values: Flags | None = None) -> list[DescribedFla
 
 
 def _without_choices(text: str) -> str:
-    """Returns the help of a flag without what absl adds: `<csv|jsonl>:` before it, a line after."""
+    """Returns the help of a flag without the parts that absl adds.
+
+    absl adds the choices before the help, as in `<csv|jsonl>: `, and a line after it.
+    """
     line = text.splitlines()[0].rstrip(";")
     return line.partition(">: ")[2] if line.startswith("<") else line
 

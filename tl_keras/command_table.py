@@ -5,12 +5,12 @@ from dataclasses import dataclass
 DONE, FAULT, USER_ERROR, MISSED, STOPPED = 0, 1, 2, 3, 130
 EXIT_STATUSES = {
     DONE: "The command did its work.",
-    FAULT: "A fault of the program, with a traceback; or the program that reads its output has "
-    "ended.",
+    FAULT: "A bug in tl-keras, with a traceback; or the program that reads its output from a pipe, "
+    "such as head, has ended.",
     USER_ERROR: "Something that you can fix, such as a flag, a field of the config, the data or a "
     "full disk. One message says what is wrong and what to do.",
     MISSED: "The run is finished, but an exported file misses its tolerance, or no file is within "
-    "the limits of the config. The message names them.",
+    "the limits of the config. The message names the file and the tolerance or limit.",
     STOPPED: "Stopped with Ctrl-C. The same command continues from there.",
 }
 
@@ -50,22 +50,22 @@ COMMANDS = {
         example="tl-keras finetune --data=photos --workdir=runs/photos",
     ),
     "search": Command(
-        "Searches freeze depth, learning rate and other fields; finetune continues with the best.",
+        "Searches freeze depth, learning rate and other fields; finetune tests the best model.",
         _RUN,
         example="tl-keras search --data=photos --workdir=runs/photos --set search.trials=20",
     ),
     "cross_validate": Command(
-        "Scores a small data set with folds, then trains one model on all examples.",
+        "Cross-validates a model on a small data set, then trains it on all examples.",
         _RUN,
         example="tl-keras cross_validate --data=photos --workdir=runs/folds",
     ),
     "parallel": Command(
-        "Labels many examples with a teacher, and trains students on them side by side.",
+        "Labels many examples with a teacher model, trains students on them, merges the students.",
         (*_RUN, "segment"),
         example="tl-keras parallel --data=photos --workdir=runs/many --set data.unlabelled=others",
     ),
     "compare": Command(
-        "Runs the approaches on one data set in a given time, and recommends one.",
+        "Runs several approaches on one data set in a given time, and recommends one.",
         _RUN,
         example="tl-keras compare --data=photos --workdir=runs/compare --set compare.minutes=10",
     ),
@@ -86,7 +86,7 @@ COMMANDS = {
         "tl-keras predict --workdir=runs/photos new",
     ),
     "export": Command(
-        "Exports a finished run again, with other fields of the section export.",
+        "Exports a finished run again, with other values in the config's section export.",
         ("workdir", "set"),
         example="tl-keras export --workdir=runs/photos --set 'export.formats=[int8]'",
     ),

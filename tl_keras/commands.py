@@ -1,4 +1,4 @@
-"""The commands: each checks its flags, runs, and prints the outcome.
+"""The commands: each function checks its flags, runs the command, and prints the outcome.
 
 TensorFlow is imported last, after all cheap checks.
 """
@@ -69,7 +69,7 @@ def _train(command: str, config: RunConfig, workdir: Path) -> int:
     run = launch.launch(command, config, workdir, _started)
     from tl_keras import summary  # Imported here because NumPy takes a while.
 
-    return _tell(summary.lines(run), summary.missed(run.result))
+    return _print_outcome(summary.lines(run), summary.missed(run.result))
 
 
 @contextmanager
@@ -96,7 +96,7 @@ def _log_to_stderr() -> None:
     logger.setLevel(logging.INFO)
 
 
-def _tell(lines: list[str], missed: list[str]) -> int:
+def _print_outcome(lines: list[str], missed: list[str]) -> int:
     """Prints the summary and the missed tolerances; returns the exit status."""
     print("\n  ".join(lines))
     _print_missed(missed)
@@ -159,7 +159,10 @@ def _plainly(command: str, values: Flags, _: list[str]) -> int:
 def _search(values: Flags, _: list[str]) -> int:
     config = _config(values)
     if not config.search.wanted:
-        print(f"search.trials: {TRIALS}, since the config sets neither trials nor minutes")
+        print(
+            f"search.trials is set to {TRIALS}, since the config sets neither search.trials nor "
+            "search.minutes"
+        )
     return _train("search", config, _workdir(values, values.config or values.data))
 
 
@@ -167,13 +170,16 @@ def _export(values: Flags, _: list[str]) -> int:
     run = _finished(values)
     strange = [entry for entry in values.set if not entry.startswith(("export.", "cache."))]
     if strange:
-        raise ValueError(f"--set: {strange[0]!r}: export takes only fields of export and cache")
+        raise ValueError(
+            f"--set: the command export cannot change {strange[0]!r}; expected a field of the "
+            "sections export or cache"
+        )
     config = configs.load(run.workdir / "config.yaml", values.set)
     run = launch.export(run, config, _started)
     from tl_keras import summary
 
     made = summary.of_formats(run)
-    return _tell(summary.lines_of_export(run, made), summary.missed(made))
+    return _print_outcome(summary.lines_of_export(run, made), summary.missed(made))
 
 
 def _evaluate(values: Flags, _: list[str]) -> int:
@@ -181,16 +187,22 @@ def _evaluate(values: Flags, _: list[str]) -> int:
     path = output.checked(values.output)
     strange = [entry for entry in values.set if not entry.startswith("evaluate.classes")]
     if strange:
-        raise ValueError(f"--set: {strange[0]!r}: evaluate takes only evaluate.classes")
+        raise ValueError(
+            f"--set: the command evaluate cannot change {strange[0]!r}; expected evaluate.classes"
+        )
     if values.set and not values.data:
         raise ValueError(
-            "--data: evaluate.classes applies only to other data; expected a folder or CSV file"
+            "--data: evaluate.classes needs a data set whose classes it can rename; expected a "
+            "folder or CSV file in --data, received nothing"
         )
     if values.set:
         run = replace(run, config=configs.load(run.workdir / "config.yaml", values.set))
     measured = launch.evaluate(run, values.data, _started)
     if not values.data and not run.result.test:
-        print("tl-keras: no test split; these are metrics of validation", file=sys.stderr)
+        print(
+            "tl-keras: the run has no test split; these metrics are of its validation split",
+            file=sys.stderr,
+        )
     output.write(json.dumps(measured, indent=1, ensure_ascii=False) + "\n", path)
     return DONE
 
@@ -226,12 +238,14 @@ def _predict(values: Flags, paths: list[str]) -> int:
 def _report(values: Flags, folders: list[str]) -> int:
     if values.workdir and folders:
         raise ValueError(
-            f"--workdir: expected either this flag or folders; received both, also {folders[0]!r}"
+            "--workdir: expected the folder of the run either here or as an argument; received "
+            f"{values.workdir!r} here and {folders[0]!r} as an argument"
         )
     if len(folders) < 2:
         if values.output:
             raise ValueError(
-                "--output: only for several runs; the report of one run is its report.html"
+                "--output: names the page that compares several runs; the report of one run is "
+                "always report.html in its folder"
             )
         folder = _absolute(folders[0] if folders else _workdir(values, None))
         print(launch.report([folder]))

@@ -97,7 +97,7 @@ def _of_data(data: Data, findings: dict) -> list[str]:
             lines.append(f"  {noun} {name!r} has {count} in train ({why})")
         else:
             names = shortened([entry["class"] for entry in entries])
-            lines.append(f"  {len(entries)} {nouns} have few examples (each {why}): {names}")
+            lines.append(f"  {len(entries)} {nouns} have few examples in train ({why}): {names}")
     if pairs := findings.get("near_duplicates"):
         lines.append(f"  {count_of(pairs, 'pair')} of near-duplicates across splits or labels")
     return lines
@@ -168,9 +168,9 @@ def _of_search(config: RunConfig) -> list[str]:
     budget = [number_of(search.trials, "trial")] if search.trials else []
     budget += [f"{search.minutes:g} minutes"] if search.minutes else []
     return [
-        f"search: {' or '.join(budget)} over {', '.join(search.space)}, not included in the time; "
-        "a trial with the values of this config takes as long as the training above, or less if "
-        "its activations are cached"
+        f"search: {' or '.join(budget)} over {', '.join(search.space)}, not included in the time "
+        "above; a trial with the values of this config takes as long as the finetune above, or "
+        "less if its activations are cached"
     ]
 
 
