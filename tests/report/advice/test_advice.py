@@ -324,9 +324,9 @@ def test_latency_is_left_out_if_it_was_not_measured(good):
     ("right", "n", "why"),
     [
         (0.52, 1000, "is not shown to be better than always answering “dog”, which is right on 51"),
-        (0.3, 1000, "so the students learned labels at chance level."),
+        (0.3, 1000, "so the student models learned from labels at chance level."),
         (0.9, 1000, ""),
-        (0.6, 10, "so the students learned labels at chance level."),
+        (0.6, 10, "so the student models learned from labels at chance level."),
     ],
 )
 def test_a_teacher_at_chance_level_is_named(good, right, n, why):

@@ -113,10 +113,10 @@ def spoil(run, how: str) -> None:
 
 
 SPOILT = [
-    ("digests", "was measured on other test examples."),
-    ("labels", "was measured on other test examples."),
-    ("none", "has no predictions.csv that matches its data.json."),
-    ("validation", "has no predictions.csv that matches its data.json."),
+    ("digests", "was measured on other test examples or labels than the others."),
+    ("labels", "was measured on other test examples or labels than the others."),
+    ("none", "has no answers in predictions.csv, or no digests of their files in data.json."),
+    ("validation", "has no answers in predictions.csv, or no digests of their files in data.json."),
 ]
 
 
@@ -187,7 +187,7 @@ def test_cross_validated_runs_of_other_data_say_so(two):
         hold_out(run)
     assert compared(*two) is None
     text = page(*two)
-    assert "B was measured on other held-out examples." in text
+    assert "B was measured on other held-out examples or labels than the others." in text
     assert "Cross-validated runs on the same examples are compared on their held-out" in text
     sizes = f"A has {N} examples and B has {N} examples, not counting identical copies."
     assert f"The runs have different examples: {sizes} {N - 10} examples are in all runs." in text

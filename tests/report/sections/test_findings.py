@@ -84,10 +84,10 @@ DOUBTED = {"file": "a.png", "split": "train", "label": "a", "suggested": "b", "p
             0.2,
             1000,
             False,
-            "agrees with only 20.0% of them, close to the 10.0% of always answering",
+            "agrees with only 20.0% of all labels, and always answering the largest class would",
         ),
         (0.1, 1000, False, "1 of 1,000 labels was doubted, but the doubts are not listed here"),
-        (0.34, 3, False, "agrees with only 34.0% of them"),  # 1 of 3 may be chance.
+        (0.34, 3, False, "agrees with only 34.0% of all labels"),  # 1 of 3 may be chance.
     ],
 )
 def test_doubts_are_worth_as_much_as_their_judge(checked, agreement, n, is_listed, sentence):

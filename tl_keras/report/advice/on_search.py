@@ -301,7 +301,7 @@ def _is_inside(rate: float, low: float, high: float) -> bool:
 def _on_overlap(search: Search) -> Pairs:
     best = search.best
     # Trials with equal answers, such as two that kept the head-only model, are one model.
-    others = [trial for trial in search.level if trial.noted != best.noted]
+    others = [trial for trial in search.level if trial.answers != best.answers]
     if not others or _widest(best, others) < NOTABLE:
         return
     yield (

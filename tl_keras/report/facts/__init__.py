@@ -1,1 +1,1 @@
-"""Computes what a page shows of a run: counts, intervals, ranked trials."""
+"""Computes the facts that the report shows about a run: counts, intervals, ranked trials."""

@@ -1,4 +1,4 @@
-"""Facts for the page of a comparison: its approaches and how the main metric is written."""
+"""Describes the approaches of a comparison, and formats its main metric, for the report."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,23 +15,23 @@ from tl_keras.run.result.comparison import ApproachRecord
 
 NAMES = {
     "scratch": "from scratch",
-    "head": "the head alone",
+    "head": "only the head is trained",
     "finetune": "fine-tuned, freeze depth from the config",
-    "search": "fine-tuned, freeze depth from a search",
+    "search": "fine-tuned, freeze depth chosen by a search",
     "full": "all layers fine-tuned",
     "chain": "fine-tuned from an earlier run",
-    "cross_validate": "cross-validated, then trained on all labels",
-    "parallel": "students of a teacher, trained on unlabelled examples",
+    "cross_validate": "cross-validated, then trained on all labelled examples",
+    "parallel": "student models, trained on unlabelled examples that a teacher model labels",
 }
 
 
 def is_one(run: RunFiles) -> bool:
-    """Whether a run was made by the command `compare`."""
+    """Returns True if the command `compare` made the run."""
     return run.result.pipeline == "compare"
 
 
 def title(run: RunFiles, name: str) -> str:
-    """Returns a description of an approach, such as "the head alone"."""
+    """Returns a description of an approach, such as "all layers fine-tuned"."""
     record = approaches_of(run).get(name)
     if name.startswith("backbone_"):
         return f"{record.backbone if record else name}, fine-tuned"
@@ -39,7 +39,7 @@ def title(run: RunFiles, name: str) -> str:
 
 
 def approaches_of(run: RunFiles) -> dict[str, ApproachRecord]:
-    """Returns the records of a comparison's approaches, by name."""
+    """Returns the record of each approach of a comparison, by the name of the approach."""
     return run.result.approaches or {}
 
 
@@ -50,12 +50,12 @@ def main_metric(run: RunFiles) -> tuple[str, Callable[[Any], str]]:
 
 
 def between(run: RunFiles, pair: Sequence[float] | None) -> str:
-    """Returns an interval of the main metric, or of a difference in it, as text."""
+    """Returns the text of an interval of the main metric, or of a difference in this metric."""
     if run.counts_right:
         return interval(pair)
     return " to ".join(map(number, pair or ())) or NOTHING
 
 
 def gap(run: RunFiles, value: float) -> str:
-    """Returns a difference in the main metric as text."""
+    """Returns the text of a difference in the main metric, such as "4.3 points"."""
     return points(value) if run.counts_right else number(value)

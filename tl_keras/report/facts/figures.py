@@ -1,4 +1,4 @@
-"""Facts that sections and advice share: the split that is reported, counts, intervals, stages."""
+"""Facts that sections and advice share: the reported split, counts, intervals, epochs."""
 
 import math
 from collections import Counter
@@ -28,12 +28,12 @@ DECIDABLE = 0.05  # A difference whose interval reaches further may matter, even
 
 
 def measured(run: RunFiles, split: str) -> Maybe[Scores]:
-    """Returns the scores of test or val; None if the split was not measured."""
+    """Returns the scores of a split, "test" or "val"; None if the run did not measure it."""
     return {"test": run.result.test, "val": run.result.val}.get(split)
 
 
 def scored(run: RunFiles) -> tuple[str, Maybe[Scores]]:
-    """Returns the split that the report is about, test if it was measured, and its scores."""
+    """Returns the reported split and its scores: test if measured, else val, else ("", None)."""
     for split in ("test", "val"):
         if scores := measured(run, split):
             return split, scores
@@ -41,9 +41,9 @@ def scored(run: RunFiles) -> tuple[str, Maybe[Scores]]:
 
 
 def predicted(run: RunFiles) -> tuple[str, list[Prediction]]:
-    """Returns the split that the report is about and its predictions.
+    """Returns the reported split and its predictions; no predictions if they cannot be wrong.
 
-    The list is empty if answers of the task are not right or wrong.
+    In tasks such as regression, answers are not simply right or wrong.
     """
     split = scored(run)[0] or next((p.split for p in run.predictions), "")
     counted = run.predictions if run.counts_right else []
@@ -51,7 +51,7 @@ def predicted(run: RunFiles) -> tuple[str, list[Prediction]]:
 
 
 def intervals(run: RunFiles, split: str) -> dict[str, list[float]]:
-    """Returns 95% intervals of a split's scores, by name.
+    """Returns the 95% interval of each score of a split, by the name of the score.
 
     The interval of the main metric comes from result.json, the others from bootstrapping.
     """
@@ -61,7 +61,7 @@ def intervals(run: RunFiles, split: str) -> dict[str, list[float]]:
 
 
 def is_of_folds(run: RunFiles, split: str) -> bool:
-    """Whether the answers on a split come from the models of folds instead of the final model."""
+    """Returns True if the models of the folds gave the answers on a split, not the final model."""
     return run.holds_out and split == "val"
 
 
@@ -74,7 +74,7 @@ def split_size(run: RunFiles, split: str) -> int | None:
 
 
 def unread_test(run: RunFiles) -> int:
-    """Returns the number of test examples that a search did not read; 0 for other commands.
+    """Returns how many test examples a search has set aside unused; 0 for other commands.
 
     A search must not read its test split, because no decision may depend on it.
     """
@@ -88,72 +88,72 @@ def quarantined(run: RunFiles) -> list[dict]:
 
 
 def strengths(run: RunFiles) -> list[dict]:
-    """Returns the records of the head: regularisation strengths, in the order they were tried."""
+    """Returns the records of the head in metrics.jsonl: one per regularisation strength tried."""
     return [record for record in run.records if record.get("stage") == "head"]
 
 
 def epochs(run: RunFiles) -> list[dict]:
-    """Returns the records that are epochs, in order."""
+    """Returns the records of epochs in metrics.jsonl, in order."""
     return [record for record in run.records if record.get("stage") in STAGES]
 
 
 def exports(run: RunFiles) -> dict[str, Exported]:
-    """Returns the measurements of each exported format."""
+    """Returns the measurements of each exported file, by format."""
     return run.result.export or {}
 
 
 def passed(export: Exported) -> bool:
-    """Whether an export is within its tolerance."""
+    """Returns True if an exported file differs from the model by no more than the tolerance."""
     return export.status == "ok"
 
 
 def to_ship(run: RunFiles) -> tuple[Shipped, Exported] | None:
-    """Returns `export/model.tflite` and the measurements of the format that was chosen for it."""
+    """Returns the shipped file and the measurements of its format; None if no file is shipped."""
     shipped = run.result.shipped
     export = exports(run).get(shipped.format) if shipped else None
     return (shipped, export) if export else None
 
 
 def share_right(run: RunFiles, scores: Measured | Mapping[str, Any] | None) -> Maybe[float]:
-    """Returns the share of right answers among scores; None if it is not known, or if answers of
-    the task are not right or wrong."""
+    """Returns the share of right answers; None if unknown or for tasks such as regression."""
     share = scores.get(run.main) if scores and run.counts_right else None
     return share if is_number(share) and 0 <= share <= 1 else None
 
 
 def examples(run: RunFiles, export: Exported) -> int | None:
-    """Returns how many examples an export was measured on; if unknown, the number for the model."""
+    """Returns on how many examples an exported file was measured, or else the model was."""
     scores = scored(run)[1]
     return scores.n if export.n is None and scores else export.n
 
 
 def right(run: RunFiles, export: Exported) -> "Share | None":
-    """Returns how many examples an export answers right; None if that was not measured."""
+    """Returns how many answers of an exported file are right; None if this was not measured."""
     share, n = share_right(run, export), examples(run, export)
     return Share(round(share * n), n) if share is not None and n and n > 0 else None
 
 
 def paired(won: int, lost: int, n: int) -> list[float] | None:
-    """Returns the 95% interval of a difference between two shares, paired by example.
+    """Returns the 95% interval of the share of right answers of one model minus another's.
 
-    Returns None for impossible counts, which an edited file may hold.
+    `won` and `lost` are the numbers of examples that only the one, or only the other, answers
+    correctly. Returns None for impossible counts, which an edited file may hold.
     """
     return paired_interval(won, lost, n) if min(won, lost) >= 0 < n >= won + lost else None
 
 
 def median(export: Exported | None) -> float | None:
-    """Returns the median latency of an export in milliseconds; None if it was not timed."""
+    """Returns the median latency of an exported file in milliseconds; None if not timed."""
     return export.latency_ms.median if export and export.latency_ms else None
 
 
 def classes(run: RunFiles) -> dict[str, Any]:
-    """Returns the scores of each class; empty if answers of the task are not right or wrong."""
+    """Returns the scores of each class, by its name; empty for tasks such as regression."""
     scores = scored(run)[1]
     return scores["classes"] if scores and run.counts_right else {}
 
 
 def majority(run: RunFiles) -> Maybe[tuple[str, float]]:
-    """Returns the largest class of the split and its share, the accuracy of always answering it."""
+    """Returns the largest class and its share, which is the accuracy of always answering it."""
     sizes = {name: record.n for name, record in classes(run).items()}
     if not sum(sizes.values()):
         return None
@@ -163,7 +163,7 @@ def majority(run: RunFiles) -> Maybe[tuple[str, float]]:
 
 @dataclass(frozen=True)
 class Constant:
-    """What an answer that is always the same would score on a split."""
+    """The scores on a split of a model that always gives the same answer."""
 
     name: str  # the largest class
     share: float  # accuracy of always answering it
@@ -171,7 +171,7 @@ class Constant:
 
 
 def constant(run: RunFiles, split: str) -> Constant | None:
-    """Returns the scores of a constant answer on a split; None if its classes are not known."""
+    """Returns the scores of always giving the same answer; None if class sizes are unknown."""
     scores = measured(run, split)
     known = scores["classes"] if scores and run.counts_right else {}
     sizes = {name: record.n for name, record in known.items() if record.n > 0}
@@ -188,7 +188,8 @@ def against_majority(run: RunFiles) -> str:
 
     Returns:
       "better", also if no comparison is possible; "open", if there are too few examples to tell;
-      "trade", if the model is not right more often but recognises other classes too; "chance".
+      "trade", if the model is not right more often but recognises other classes too; "chance", if
+      the model is not shown to be better in any way.
     """
     largest, scores = majority(run), scored(run)[1]
     if not largest or not all(map(is_number, scores.interval)) or scores.interval[0] > largest[1]:
@@ -200,7 +201,7 @@ def against_majority(run: RunFiles) -> str:
 
 
 def _finds_other_classes(run: RunFiles) -> bool:
-    """Whether the mean recall is shown to be above the mean recall of one constant answer."""
+    """Returns True if the mean recall is clearly above that of always giving the same answer."""
     known = [rate.recall for rate in rates(run) if rate.recall.n]
     # The normal interval with one right and one wrong answer added to each class, because 0 or n
     # of n is not a certainty.
@@ -210,7 +211,7 @@ def _finds_other_classes(run: RunFiles) -> bool:
 
 
 def counts(run: RunFiles) -> tuple[list[str], Counter]:
-    """Returns the class names in order, and how often each (label, prediction) occurred."""
+    """Returns the class names in order, and the number of examples by (label, prediction)."""
     names = list(classes(run) or run.data.get("classes") or [])
     confusion = scored(run)[1]["confusion"] if classes(run) else []
     sizes = [len(row) for row in confusion]
@@ -225,7 +226,7 @@ def counts(run: RunFiles) -> tuple[list[str], Counter]:
 
 
 def pairs(run: RunFiles) -> list[tuple[str, str, int]]:
-    """Returns the mistakes as (label, prediction, times), the most frequent first."""
+    """Returns the mistakes as (label, prediction, number of times), the most frequent first."""
     wrong = [(label, guess, n) for (label, guess), n in counts(run)[1].items() if label != guess]
     return sorted(wrong, key=lambda pair: (-pair[2], pair[0], pair[1]))
 
@@ -276,7 +277,7 @@ def rates(run: RunFiles) -> list[Rate]:
 
 
 def weakest(run: RunFiles) -> Rate | None:
-    """Returns the class with the lowest recall; None if no recall is below the overall one."""
+    """Returns the class with the lowest recall; None if this is not below the overall accuracy."""
     known = [rate for rate in rates(run) if rate.recall.n]
     total = sum(rate.recall.n for rate in known)
     if len(known) < 2:
@@ -287,7 +288,7 @@ def weakest(run: RunFiles) -> Rate | None:
 
 
 def weak(run: RunFiles) -> list[Rate]:
-    """Returns the classes whose recall is shown to be below the accuracy, the weakest first."""
+    """Returns the classes with a recall clearly below the accuracy, the lowest recall first."""
     known = [rate for rate in rates(run) if rate.recall.n]
     overall = share_right(run, scored(run)[1])
     if overall is None:
@@ -301,14 +302,14 @@ def weak(run: RunFiles) -> list[Rate]:
 
 @dataclass(frozen=True)
 class Bin:
-    """Predictions with about the same confidence, and how many of them are right."""
+    """A group of predictions with about the same confidence, and how many of them are right."""
 
     confidence: float  # mean
     right: Share
 
 
 def bins(run: RunFiles) -> list[Bin]:
-    """Returns the predictions in up to `BINS` bins of confidence, all equally wide.
+    """Returns the predictions grouped by confidence, in up to `BINS` bins of equal width.
 
     Empty bins and predictions without a confidence are left out.
     """
@@ -328,13 +329,13 @@ def bins(run: RunFiles) -> list[Bin]:
 
 
 def sure(run: RunFiles) -> Share:
-    """Returns how many of the predictions that the model is sure of are right."""
+    """Returns how many of the predictions with a probability of `SURE` or more are right."""
     some = [p for p in predicted(run)[1] if p.probability >= SURE]
     return Share(sum(p.label == p.prediction for p in some), len(some))
 
 
 def worst(run: RunFiles) -> list[Prediction]:
-    """Returns the most confident mistakes, as many as are shown."""
+    """Returns the most confident mistakes, at most `MISTAKES`."""
     return wrong(run)[:MISTAKES]
 
 

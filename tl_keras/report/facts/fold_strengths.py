@@ -1,4 +1,4 @@
-"""Facts about the strengths of regularisation that the folds of a cross-validation chose."""
+"""Warns if the folds of a cross-validation chose very different regularisation strengths."""
 
 from collections.abc import Sequence
 
@@ -6,14 +6,17 @@ from tl_keras.report.drawings.words import is_number, number
 from tl_keras.run.result.folds import FoldRecord
 from tl_keras.run.result.training import Chosen
 
-FAR_APART = 100  # times; the strengths that are tried go from 0.01 to 10,000
+FAR_APART = 100  # highest / lowest strength; the strengths that are tried go from 0.01 to 10,000
 
 
 def far_apart(folds: Sequence[FoldRecord], chosen: Chosen | None) -> str:
-    """Returns a warning if folds that kept the head chose very different strengths, else "".
+    """Returns a warning if the folds chose very different regularisation strengths, else "".
+
+    Only folds that kept the head-only model count.
 
     Args:
-      chosen: what all folds together chose for the final model.
+      folds: the record of each fold.
+      chosen: the settings of the final model, which all folds together chose.
     """
     heads = [fold for fold in folds if fold.kept == "head"]
     known = [fold.regularisation for fold in heads if is_number(fold.regularisation)]
@@ -25,8 +28,9 @@ def far_apart(folds: Sequence[FoldRecord], chosen: Chosen | None) -> str:
     few = min(fold.val for fold in heads)
     return (
         f"The folds chose very different regularisation, from {written(low)} to {written(high)}"
-        f"{final}. Each fold chose on few examples, as few as {few}. The final model may therefore "
-        "be much better or worse than the models of the folds, whose score is reported."
+        f"{final}. Each fold chose by its score on few examples, one fold on only {few}. The final "
+        "model may therefore be much better or worse than the models of the folds, whose score is "
+        "reported."
     )
 
 

@@ -1,6 +1,6 @@
-"""Doubts about labels: which the page lists, and how far the model that raised them is trusted.
+"""Says which doubtful labels the report lists, and how far to trust the model that doubts them.
 
-All functions take the content of findings.json.
+`findings` is the content of findings.json.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,10 @@ WEAK = 0.9  # A judge below this makes many mistakes of its own.
 
 @dataclass(frozen=True)
 class Judge:
-    """The model that compared the labels. It was not trained on the examples that it judged."""
+    """The figures of the model that judges the labels by its own predictions.
+
+    It was not trained on the examples whose labels it judges.
+    """
 
     n: int  # labels that it judged
     agreement: float  # share of these labels that it would have given, 0..1
@@ -24,7 +27,7 @@ class Judge:
 
     @property
     def skill(self) -> float:
-        """0 if the judge is as good as always answering the largest class, 1 if it is perfect."""
+        """How good the judge is: 0 as always answering the largest class, 1 if it is perfect."""
         return (self.agreement - self.largest) / (1 - self.largest) if self.largest < 1 else 0.0
 
     @property
@@ -35,7 +38,7 @@ class Judge:
 
 
 def judge(findings: dict[str, Any]) -> Judge | None:
-    """Returns the judge of the labels; None if findings.json does not describe it."""
+    """Returns the model that judged the labels; None if findings.json does not describe it."""
     record = findings.get("suspects_judge")
     values = [record.get(key) for key in ("n", "agreement", "largest")] if record else []
     if not values or not all(map(is_number, values)):
@@ -45,31 +48,31 @@ def judge(findings: dict[str, Any]) -> Judge | None:
 
 
 def listed(findings: dict[str, Any]) -> list[dict]:
-    """Returns the doubted labels that the page lists; none if the judge is near chance."""
+    """Returns the doubted labels that the report lists; none if the judge is near chance."""
     judged = judge(findings)
     return [] if judged and judged.is_near_chance else findings.get("suspects") or []
 
 
 def trust(findings: dict[str, Any]) -> str:
-    """Returns a sentence on how far the doubts can be trusted; "" if that is not known."""
+    """Returns a sentence with the share of labels that the judge agrees with; "" if unknown."""
     judged = judge(findings)
     return f"This model {agreement(judged)}." if judged else ""
 
 
 def agreement(judged: Judge) -> str:
-    """Returns how many labels a judge agrees with, as the rest of a sentence about it."""
+    """Returns the end of a sentence about the judge: with how many labels it agrees."""
     line = f"agrees with {percent(judged.agreement)} of {counted(judged.n, 'label')}"
     return f"{line}, so many of these doubts are its own mistakes" if judged.skill < WEAK else line
 
 
 def withheld(findings: dict[str, Any]) -> str:
-    """Returns a sentence on doubts that the page does not list; "" if there are none."""
+    """Returns a sentence about doubted labels that the report does not list; "" if none are."""
     judged, n = judge(findings), len(findings.get("suspects") or [])
     if not n or not judged or not judged.is_near_chance:
         return ""
     return (
         f"{count(n)} of {counted(judged.n, 'label')} {'was' if n == 1 else 'were'} doubted, but "
-        "the doubts are not listed here: the model that compared the labels agrees with only "
-        f"{percent(judged.agreement)} of them, close to the {percent(judged.largest)} of always "
-        "answering the largest class. findings.json lists the doubts."
+        "the doubts are not listed here: the model that judged the labels agrees with only "
+        f"{percent(judged.agreement)} of all labels, and always answering the largest class would "
+        f"agree with {percent(judged.largest)}. findings.json lists the doubts."
     )

@@ -1,4 +1,4 @@
-"""Compares finished runs example by example, in the main metric of their task."""
+"""Compares finished runs example by example, by the main metric of their task."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,19 +26,19 @@ def headings(named: Named) -> list[str]:
 
 @dataclass(frozen=True)
 class Difference:
-    """How far a run is behind the best run, on the same examples."""
+    """How much better the best run is than another run, on the same examples."""
 
-    letter: str
+    letter: str  # letter of the other run
     best: str  # letter of the best run
-    won: int  # examples on which only the best run is right, or better
-    lost: int  # examples on which only the other run is
-    n: int
+    won: int  # examples on which only the best run is right, or on which it is better
+    lost: int  # examples on which only the other run is right, or on which it is better
+    n: int  # examples that both runs answered
     value: float  # the best run's main metric minus the other's
     interval: Sequence[float]  # 95% interval of the value, paired by example
 
     @property
     def is_noise(self) -> bool:
-        """Whether the interval of the difference contains 0."""
+        """Whether the difference may be chance, because its 95% interval contains 0."""
         return self.interval[0] <= 0 <= self.interval[1]
 
 
@@ -46,11 +46,11 @@ def comparable(named: Named) -> tuple[Named, dict[str, str]]:
     """Returns the runs that can be compared example by example, and why the others cannot.
 
     Runs can be compared if they answered the same examples of the same split and task. If there are
-    several such groups, the largest is taken; of two groups of equal size, the first.
+    several groups of such runs, the largest is taken; of two groups of equal size, the first.
 
     Returns:
-      the runs, in order, empty if no two can be compared; and for each run outside the largest
-      group, by its letter, the reason as a part of a sentence.
+      (runs, reasons): the runs of this group, in order, empty if no two runs can be compared; and
+      for each run outside the group, by its letter, the reason as the end of a sentence.
     """
     kinds = {letter: _measured_on(run) for letter, run in named}
     known = [kind for kind in kinds.values() if kind.examples]
@@ -62,7 +62,7 @@ def comparable(named: Named) -> tuple[Named, dict[str, str]]:
 
 @dataclass(frozen=True)
 class _MeasuredOn:
-    """What a run was measured on; equal for runs that can be compared."""
+    """The examples on which a run was measured; equal for runs that can be compared."""
 
     task: str
     split: str  # its name in a sentence
@@ -77,16 +77,19 @@ def _measured_on(run: RunFiles) -> _MeasuredOn:
 
 def _why_apart(kind: _MeasuredOn, most: _MeasuredOn | None) -> str:
     if not kind.examples or most is None:
-        return "has no predictions.csv that matches its data.json"
+        return "has no answers in predictions.csv, or no digests of their files in data.json"
     if kind.task != most.task:
         return f"solves another task, {kind.task} instead of {most.task}"
     if kind.split != most.split:
         return f"was measured on {kind.split} examples, the others on {most.split} examples"
-    return f"was measured on other {kind.split} examples"
+    return f"was measured on other {kind.split} examples or labels than the others"
 
 
 def against_best(named: Named) -> list[Difference] | None:
-    """Returns how each run compares with the best run; None if no two runs are `comparable`."""
+    """Returns by how much the best run is better than each other run.
+
+    Returns None if no two runs are `comparable`.
+    """
     named, _ = comparable(named)
     if not named:
         return None
@@ -108,9 +111,10 @@ PAIR = ("label", "prediction")
 
 
 def _answers(run: RunFiles) -> dict[tuple[str, int], tuple[str, str]]:
-    """Returns (label, prediction) by digest and repetition; empty if a digest is unknown.
+    """Returns the label and the prediction of each example; empty if a digest is unknown.
 
-    A split may hold the same content twice: the repetition, from 1 on, tells the copies apart.
+    The keys are (digest of the file, repetition). A split may hold the same content twice: the
+    repetition, from 1 on, tells the copies apart.
     """
     split, _ = figures.predicted(run)
     predictions = [p for p in run.predictions if p.split == split]

@@ -1,4 +1,4 @@
-"""Facts on the teacher of the command `parallel`: whether its labels are worth learning."""
+"""Judges whether the labels that the teacher model of `parallel` gives are worth learning."""
 
 from tl_keras.report.drawings.words import counted, interval, percent, quoted
 from tl_keras.report.facts import figures
@@ -9,10 +9,10 @@ HALF = 0.5  # With a smaller share right, most labels of the teacher are wrong.
 
 
 def doubt(run: RunFiles) -> str:
-    """Returns why the teacher's labels are not worth learning; "" if nothing is known against them.
+    """Returns why student models should not learn the teacher's labels; "" if they can.
 
-    They are not worth learning if the teacher is not shown to be better than always giving the most
-    frequent answer, or if most of its answers are wrong.
+    They should not if the teacher is not shown to be better than always giving the most frequent
+    answer, or if most of its answers are wrong.
     """
     teacher = run.result.teacher
     right = figures.share_right(run, teacher)
@@ -28,7 +28,7 @@ def doubt(run: RunFiles) -> str:
     if largest and between[0] <= largest[1]:
         return (
             f"{line}. It is not shown to be better than always answering {quoted(largest[0])}, "
-            f"which is right on {percent(largest[1])}, so the students learned labels at chance "
-            "level."
+            f"which is right on {percent(largest[1])}, so the student models learned from labels "
+            "at chance level."
         )
-    return f"{line}, so the students learned mostly wrong labels." if right < HALF else ""
+    return f"{line}, so the student models learned mostly wrong labels." if right < HALF else ""

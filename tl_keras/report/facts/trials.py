@@ -1,4 +1,4 @@
-"""The trials of a search, ranked, and facts computed from them."""
+"""Ranks the trials of a search, and computes facts from them."""
 
 import math
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ RATE = "fit.learning_rate"
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One trial. Values outside their range, which an edited file may hold, are None."""
+    """One trial of a search. A value outside its range, as in an edited file, is None."""
 
     record: TrialRecord
     task: str
@@ -53,7 +53,7 @@ class Trial:
 
     @property
     def label(self) -> str:
-        """The name of the architecture."""
+        """The name of the trial's architecture."""
         return self.record.label or ""
 
     @property
@@ -64,23 +64,26 @@ class Trial:
 
     @property
     def block(self) -> str:
-        """The last frozen block, or the cut behind it."""
+        """The name of the last frozen block or else of the last frozen layer; "" if unknown."""
         depth = self.record.depth
         return (depth.block or depth.cut or "") if depth else ""
 
     @property
     def is_head(self) -> bool:
-        """Whether the model is the head alone on the pretrained backbone."""
+        """Whether only the head of the model was trained, on the pretrained backbone."""
         return self.record.kept == "head" or self.share == 1
 
     @property
     def head(self) -> Maybe[float]:
-        """The main metric of the head alone."""
+        """The main metric of the head-only model on validation."""
         return self._possible(self.record.head)
 
     @cached_property
-    def noted(self) -> dict[str, Any]:
-        """The result of the task's `choice.noted`, for paired comparisons; empty if invalid."""
+    def answers(self) -> dict[str, Any]:
+        """The record of which answers are wrong, for paired comparisons; empty if invalid.
+
+        The task's `choice.noted` made it.
+        """
         return tasks.of(self.task, "choice").checked(self.record, self.n)
 
     def _possible(self, value: float | None) -> float | None:
@@ -128,7 +131,10 @@ def searched(run: RunFiles) -> Search | None:
 
 
 def _ranked(done: list[Trial], best: str) -> list[Trial]:
-    """Returns the trials in the search's order: at equal scores, more frozen blocks come first."""
+    """Returns the trials as the search ranks them, the best first.
+
+    Of trials with equal scores, those with more frozen blocks come first.
+    """
 
     def rank(trial: Trial) -> tuple:
         record = trial.record
@@ -140,31 +146,31 @@ def _ranked(done: list[Trial], best: str) -> list[Trial]:
 
 @dataclass(frozen=True)
 class Behind:
-    """How far a trial's main metric is behind another's on the same examples, with the ends of the
-    95% interval."""
+    """How much worse a trial is than another, on the same examples."""
 
-    difference: float
-    low: float
-    high: float
+    difference: float  # main metric of the better trial minus main metric of the trial
+    low: float  # lower end of the paired 95% interval of the difference
+    high: float  # upper end
 
 
 def behind(best: Trial, other: Trial) -> Maybe[Behind]:
-    """Returns how far `other` is behind `best`; None if their answers were not recorded."""
-    if not best.noted or not other.noted:
+    """Returns how much worse `other` is than `best`; None if their answers were not recorded."""
+    if not best.answers or not other.answers:
         return None
     distance = tasks.of(best.task, "choice").behind(best.record, other.record)
     return Behind(*distance) if distance else None
 
 
 def comparable(search: Search, others: bool = False) -> list[Trial]:
-    """Returns the trials with the architecture of the best, the best first.
+    """Returns the trials with the same architecture as the best trial, the best trial first.
 
-    Shares of frozen blocks are only comparable within an architecture. Of a Hyperband search, only
-    trials with as many epochs as the best count, or with the most epochs if the best has none,
-    because short trials say little about longer ones.
+    Shares of frozen blocks are only comparable within an architecture. Of a Hyperband search, the
+    function returns only trials with as many epochs as the best trial, or with the most epochs if
+    the best trial trained none, because short trials say little about longer ones.
 
     Args:
-      others: return trials without a model instead.
+      search: the search.
+      others: True for the trials that produced no model, False for those that did.
     """
     best = search.best
     same = [trial for trial in (*search.done, *search.others) if trial.label == best.label]
@@ -177,7 +183,10 @@ def comparable(search: Search, others: bool = False) -> list[Trial]:
 
 
 def by_depth(search: Search) -> dict[float, Trial]:
-    """Returns the best trial of each depth, by rising share, for the best trial's architecture."""
+    """Returns the best of the `comparable` trials for each share of frozen blocks, in rising order.
+
+    The keys are the shares, 0..1.
+    """
     best: dict[float, Trial] = {}
     for trial in comparable(search) if search.best else ():
         if trial.share is not None:
@@ -186,7 +195,10 @@ def by_depth(search: Search) -> dict[float, Trial]:
 
 
 def by_architecture(search: Search) -> dict[str, Trial]:
-    """Returns the best trial of each architecture, the best first, those without a model last."""
+    """Returns the best trial of each architecture, by the architecture's name.
+
+    The best architecture comes first, architectures without a model come last.
+    """
     best: dict[str, Trial] = {}
     for trial in (*search.done, *search.others):
         best.setdefault(trial.label, trial)
@@ -194,7 +206,7 @@ def by_architecture(search: Search) -> dict[str, Trial]:
 
 
 def fields(search: Search) -> list[str]:
-    """Returns the searched fields, in the order of the trials' values."""
+    """Returns the names of the searched config fields, in the order in which trials list them."""
     every = (*search.done, *search.others)
     return list(dict.fromkeys(name for trial in every for name in trial.record.values))
 
