@@ -50,11 +50,12 @@ def test_export_reports_the_tolerances_that_its_formats_miss(tmp_path):
     ("kept", "candidates", "text"),
     [
         ("finetuned", ("head", "finetuned"), "nothing frozen, kept: the fine-tuned weights"),
-        ("head", ("head",), "all frozen, kept: the head alone"),
+        ("head", ("head",), "all frozen, kept: the head-only model"),
         (
             "head",
             ("head", "mix", "finetuned"),
-            "all frozen, kept: the head alone (fine-tuning was not clearly better on validation)",
+            "all frozen, kept: the head-only model (fine-tuning was not clearly better on "
+            "validation)",
         ),
     ],
 )

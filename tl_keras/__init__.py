@@ -50,7 +50,7 @@ __all__ = [
 
 # Not `types.ModuleType`: importing `types` could import a file of that name in the current folder.
 class _Package(type(sys)):  # type: ignore[misc]
-    """The type of this package: subpackages do not replace functions of the same name.
+    """The type of this module, which keeps a subpackage from replacing a function of its name.
 
     After Python has imported a subpackage, it sets an attribute of the parent. Without this class
     the subpackage `search` would replace the function `search`.

@@ -173,7 +173,7 @@ def _model(model: ModelRecord) -> str:
         frozen = "all frozen"
         tuned = set(model.candidates or ()) - {"head"}
         why = "fine-tuning was not clearly better on validation" if tuned else ""
-        kept = f"the head alone ({why})" if why else "the head alone"
+        kept = f"the head-only model ({why})" if why else "the head-only model"
     return f"{'model':13} {model.backbone}, {frozen}, kept: {kept}"
 
 

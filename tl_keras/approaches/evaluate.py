@@ -27,8 +27,7 @@ def run(run: Run, path: str | Path) -> Scores:
     """Returns metrics as in `result.json` on the readable examples of class folders or of a CSV.
 
     First, the classes of the model and of the data are renamed by `evaluate.classes` of the config.
-    If the data lack some of the model's classes, `other_data.measured` of the task defines the
-    metrics.
+    The task's `other_data.measured` defines the metrics, also for data without some of the classes.
 
     Warnings name the files that are left out, the examples whose label the model does not know,
     and the number of examples that the model was trained on.
@@ -132,7 +131,7 @@ def _warn_of_left_out(quarantined: list[Quarantined]) -> None:
 
 
 def _warn_of_trained(trained: list[str], count: int, nouns: str) -> None:
-    """Warns if the model, or an earlier run whose weights it started from, trained on examples.
+    """Warns of measured examples on which the model, or an earlier run of its weights, was trained.
 
     Args:
       trained: the files of these examples.

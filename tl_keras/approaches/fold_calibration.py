@@ -32,9 +32,9 @@ def held_out(data: Data, every: Sequence[Fold]) -> tuple[np.ndarray, np.ndarray]
 
     With `export.abstain`, the predictions are calibrated like those of the final model: a threshold
     suits an exported file only if it is chosen on predictions with the same calibration. A fold's
-    own temperature was fitted to few examples. If the final model is refitted, the temperature is
-    multiplied by `correction`, and here too, with one factor for all folds that keep the same
-    candidate. Other final models have no such correction.
+    own temperature was fitted to few examples. The temperature of a refitted final model is
+    multiplied by `correction`, so the folds' temperatures are, too, with one factor for all folds
+    that keep the same candidate. Other final models have no such correction.
     """
     config = every[0].run.config
     predictions, labels = folds.out_of_fold(data, every, 0), data.inputs["train"].labels

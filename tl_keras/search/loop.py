@@ -114,8 +114,8 @@ def _note_skipped_tuning(session: Session, record: TrialRecord) -> None:
     if key not in session.learnt.head_only:
         logging.warning(
             "search: %s: on the %d validation examples, not even a model without mistakes could be "
-            "shown to be better than the head alone, so other depths and learning rates are not "
-            "tried. With more validation examples (data.val) they might be",
+            "shown to be better than the head-only model, so no other depths and learning rates "
+            "are tried. With more validation examples (data.val) they might be",
             *(record.label, record.n),
         )
     session.learnt.head_only.add(key)

@@ -38,7 +38,7 @@ from tl_keras.training.network.freeze import Freeze
 MAX_ARCHITECTURES = 2  # largest number of architectures in memory
 # Assumed number of trials if only `search.minutes` limits them, and of values in a range.
 RECKONED = 20
-OF_THE_HEAD = ("data.balance",)  # fields other than the architecture that affect the head alone
+OF_THE_HEAD = ("data.balance",)  # fields other than the architecture that affect a head-only model
 
 
 @dataclass
@@ -301,7 +301,7 @@ def essence(session: Session, values: Mapping[str, Any]) -> str:
 
     - freeze depths that resolve to the same block, and options that the backbone does not take;
     - learning rate and epochs, if all layers are frozen, or if fine-tuning is left out because no
-      fine-tuned model could be shown to be better than the head alone;
+      fine-tuned model could be shown to be better than the head-only model;
     - all values, if the architecture exceeds a limit.
     """
     config = space.with_values(session.run.config, values)
