@@ -337,7 +337,7 @@ def test_a_head_that_cannot_be_beaten_ends_the_search_after_one_trial(
     space = {**SPACE, "fit.freeze": [0.5, 0.75]}
     run = tl_keras.search(changed(wanted, search={"space": space}), tmp_path / "run")
     assert [(r["kept"], r["left_out"]) for r in records(run)] == [("head", True)]
-    assert "other depths and rates are not tried" in caplog.text
+    assert "no other depths and learning rates are tried" in caplog.text
     more = changed(wanted, search={"space": space, "trials": 6})
     assert len(records(tl_keras.search(more, tmp_path / "run"))) == 1
 
