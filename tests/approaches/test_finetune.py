@@ -297,7 +297,10 @@ def test_weights_that_saw_the_test_split_are_refused(finished_run, tree, tmp_pat
 def test_weights_of_another_backbone_are_named(finished_run):
     run = str(finished_run.workdir)
     for model, message in (
-        ({"weights": run}, "the model of that run is MobileNet with model.options {'alpha': 0.5}"),
+        (
+            {"weights": run},
+            "the run of these weights has the backbone MobileNet with model.options {'alpha': 0.5}",
+        ),
         ({"weights": "glyphs"}, "'glyphs' fit only MobileNet .* received MobileNetV2 with {}"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -96,7 +96,7 @@ def masked() -> keras.Model:
         (
             tokens,
             "attention_0",
-            "it is inside a branch: later layers also read 'embedded', which has weights or "
+            "it is inside a branch: layers after it also read 'embedded', which has weights or "
             "depends on more than the model's input; the cut point before it is 'embedded'; the "
             "cut point after it is '",
         ),

@@ -1,1 +1,1 @@
-"""Networks: the whole model, its prefix and suffix at a cut, folded batch norm, combined models."""
+"""Builds Keras models: the whole model, frozen prefix and trained suffix, combined models."""

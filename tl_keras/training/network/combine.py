@@ -9,9 +9,10 @@ from tl_keras.training.network.model import output_of
 
 
 def average(models: Sequence[keras.Model]) -> keras.Model:
-    """Sets the first model to the mean of all models' weights, and returns it.
+    """Returns the first model, with its weights replaced by the mean of all models' weights.
 
-    Works for models that were trained from the same starting point (model soups, arXiv 2203.05482).
+    The mean is useful only for models whose trainings started from the same weights (model soups,
+    arXiv 2203.05482).
     """
     merged, weights = models[0], [model.get_weights() for model in models]
     merged.set_weights(
@@ -26,7 +27,7 @@ def average(models: Sequence[keras.Model]) -> keras.Model:
 def ensemble(models: Sequence[keras.Model]) -> keras.Model:
     """Returns a model that averages the answers of all models.
 
-    It is as large and as slow as all of them together.
+    The returned model is as large and as slow as all models together.
     """
     name = output_of(models[0])
     inputs = keras.Input(

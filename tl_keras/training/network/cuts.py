@@ -1,8 +1,8 @@
-"""Finds the operations at which a functional model can be cut in two, from its graph alone.
+"""Finds the operations after which a functional Keras model can be cut in two, from its graph.
 
-The suffix, which is the part after a cut, may read the activations at the cut and the model's own
-input. Operations without weights that compute masks, positions and the like from the input are
-repeated in the suffix.
+The part after a cut is called the suffix. A suffix may read the activations at the cut and the
+model's own input. Operations without weights that compute masks, positions and the like from the
+input are repeated in the suffix.
 """
 
 import itertools
@@ -14,17 +14,20 @@ import keras
 
 @dataclass(frozen=True)
 class Graph:
-    """The graph of a model: one entry per operation, in the order of `model.operations`.
+    """The graph of a model: how its operations depend on each other.
+
+    Each tuple has one entry per operation, in the order of `model.operations`. In bit sets, bit i
+    stands for the operation at position i.
 
     Attributes:
-      last_reader: position of the last operation that reads the operation's output; its own
-        position if none does.
-      input_only: whether the operation depends on nothing but the model's single input, without any
+      last_reader: position of the last operation that reads this operation's output; this
+        operation's position if none does.
+      input_only: True if the operation depends on nothing but the model's single input, without any
         weights in between.
-      ancestors: bit set of the operation itself and all operations that it depends on; bit i is the
-        operation at position i. Operations that are `input_only` are left out.
-      entries: bit set of the operations whose `ancestors` are themselves only: they read nothing
-        but the input and `input_only` operations.
+      ancestors: bit set of this operation and all operations on which it depends. Operations that
+        are `input_only` are left out.
+      entries: one bit set for the graph: the operations that are not `input_only`, but read nothing
+        except the input and `input_only` operations.
     """
 
     last_reader: tuple[int, ...]
@@ -70,7 +73,7 @@ def graph_of(model: keras.Model) -> Graph:
 
 
 def cuts_of(model: keras.Model) -> dict[str, bool]:
-    """Returns, for each cut point in order, whether its suffix also reads the model's input.
+    """Returns {cut point: True if the suffix after it also reads the model's input}, in order.
 
     Raises:
       ValueError: the model calls a layer twice, or contains a tensor of another model.
@@ -92,9 +95,14 @@ def cuts_of(model: keras.Model) -> dict[str, bool]:
 
 
 def _is_trunk(graph: Graph, position: int, last_cut: int) -> bool:
-    """Returns whether an operation depends on the last cut point and is not inside a branch.
+    """Returns True if an operation depends on the last cut point and is outside of all branches.
 
-    Branches that begin at the input are excluded: they would be frozen one after the other.
+    If several branches begin at the input, cuts inside of them would freeze one branch after the
+    other, instead of freezing from the input on.
+
+    Args:
+      position: position of the operation.
+      last_cut: bit set of the ancestors of the last cut point.
     """
     ancestors = graph.ancestors[position]
     inside = ancestors & graph.entries
@@ -103,13 +111,15 @@ def _is_trunk(graph: Graph, position: int, last_cut: int) -> bool:
 
 
 def _crossing(graph: Graph, position: int, open_positions: Collection[int]) -> list[int]:
-    """Returns the positions of the outputs that prevent a cut after the operation at `position`.
+    """Returns the positions of the operations that prevent a cut after the one at `position`.
 
-    An output does not prevent the cut if the suffix can compute it again. It can if the output
-    depends on the model's input alone, or shares no ancestors with the operation.
+    They are among `open_positions`. One of these does not prevent the cut if the suffix can run it
+    again: if it depends on the model's input alone, or if it shares no ancestors with the operation
+    at `position`.
 
     Args:
-      open_positions: positions of the outputs that operations after `position` read.
+      open_positions: positions of operations, inputs included, whose outputs are read by operations
+        after `position`.
     """
     ancestors = graph.ancestors[position]
     return sorted(
@@ -118,18 +128,21 @@ def _crossing(graph: Graph, position: int, open_positions: Collection[int]) -> l
 
 
 def _is_whole(operation: keras.Operation, last: bool) -> bool:
-    """Returns whether an operation's output is one tensor without a hidden Keras mask."""
+    """Returns True if an operation's output is a single tensor without a hidden Keras mask."""
     single = not isinstance(operation.output, list | tuple | dict)
     return single and (last or not _has_mask(operation))
 
 
 def _has_mask(operation: keras.Operation) -> bool:
-    """Returns whether Keras attaches a mask to the output, as `mask_zero` and Masking do."""
+    """Returns True if Keras attaches a hidden mask to an operation's output.
+
+    `Embedding(mask_zero=True)` and `Masking` make such masks.
+    """
     return getattr(operation.output, "_keras_mask", None) is not None
 
 
 def why_not(model: keras.Model, position: int) -> str:
-    """Returns the reason why the operation at a position is not a cut point."""
+    """Returns the reason why a model cannot be cut after the operation at a position."""
     operations, graph = model.operations, graph_of(model)
     operation = operations[position]
     if isinstance(operation, keras.layers.InputLayer):
@@ -139,7 +152,7 @@ def why_not(model: keras.Model, position: int) -> str:
     if _has_mask(operation):
         return (
             "its output carries a hidden Keras mask (mask_zero, Masking), which a cut would lose; "
-            "build the model with a mask that keras.ops compute from its input instead"
+            "build the model so that keras.ops compute the mask from the model's input instead"
         )
     if graph.input_only[position]:
         return "it computes from the input alone and has no weights to freeze"
@@ -153,6 +166,6 @@ def why_not(model: keras.Model, position: int) -> str:
     if not crossing:
         return "it is inside a branch that begins at the input"
     return (
-        f"it is inside a branch: later layers also read {crossing[-1]!r}, which has weights or "
+        f"it is inside a branch: layers after it also read {crossing[-1]!r}, which has weights or "
         "depends on more than the model's input"
     )

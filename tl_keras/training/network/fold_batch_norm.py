@@ -28,7 +28,7 @@ def fold_batch_norm(
 
     Args:
       model: a functional model.
-      others: replacements for layers, by the name of the replaced layer.
+      others: other layers to replace: {name of the replaced layer: new layer}.
     """
     others = others or {}
     norms = _foldable(model)
@@ -45,9 +45,9 @@ def fold_batch_norm(
 
 
 class Inference:
-    """A function that runs a model in inference mode, with folded batch norm, traced once.
+    """A function that runs a model in inference mode with folded batch norm; traced only once.
 
-    It takes a batch of any size; for a model with several inputs, a sequence of batches.
+    Its argument is a batch of any size; for a model with several inputs, a sequence of batches.
 
     Attributes:
       shape: shape of the output for one example.
@@ -73,7 +73,7 @@ def _itself(layer: keras.Layer) -> keras.Layer:
 
 
 def _foldable(model: keras.Model) -> dict[str, keras.Layer]:
-    """Returns the convolutions that can be folded, by the name of the batch norm after each.
+    """Returns {batch norm's name: the convolution before it}, for all pairs that can be folded.
 
     The batch norm must be the only reader of the convolution's output.
     """
@@ -102,9 +102,10 @@ def _is_plain(conv: keras.Layer, norm: keras.Layer) -> bool:
 
 
 class FoldedConvolution(keras.Layer):
-    """A linear convolution (channels last) and the batch norm after it, in inference mode.
+    """One layer for a linear convolution (channels last) and the batch norm after it.
 
-    The weights stay those of the two layers, so a weight is trained if its own layer is trainable.
+    Batch norm is in inference mode. The weights stay those of the two original layers, so a weight
+    is trained if its original layer is trainable.
     """
 
     def __init__(self, conv: keras.Layer, norm: keras.layers.BatchNormalization):

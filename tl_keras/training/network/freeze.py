@@ -3,8 +3,9 @@
 A cut point is an operation whose output is the only tensor that the rest of the graph needs. The
 rest may read the model's input as well, and compute masks, positions and the like from it again.
 
-Blocks end at the cut points that are worth freezing at. In MobileNetV2, three quarters of the cut
-points lie inside a block, where an activation is six times the size of the block's output.
+A share of the model is frozen in whole blocks, because the cut points at the ends of blocks are the
+useful ones. In MobileNetV2, three quarters of the cut points lie inside a block, where the
+activations are six times as large as at the block's end.
 """
 
 import difflib
@@ -31,11 +32,12 @@ class Block:
 
 @dataclass(frozen=True)
 class Freeze:
-    """A freeze depth resolved for a model.
+    """A freeze depth, resolved to a cut between frozen and trained operations of a model.
 
     Attributes:
-      share: the depth as requested, a share of the blocks 0..1 or a name.
-      block: name of the last block that is frozen completely, or None.
+      share: the depth as requested: a share of the blocks, 0..1, or the name of the last block or
+        operation to freeze.
+      block: name of the last block that is frozen completely; None if there is none.
       cut: name of the last frozen operation; None if nothing is frozen.
       index: number of blocks that are frozen completely.
       count: number of blocks of the model.
@@ -49,7 +51,7 @@ class Freeze:
 
 
 def cut_points(model: keras.Model) -> list[str]:
-    """Returns the names of the operations at which a model can be cut in two, from input to output.
+    """Returns the names of the operations after which a model can be cut, from input to output.
 
     The layers after a cut point read its output. In a model with one input they may also read that
     input, directly or through operations without weights that depend on nothing else. Each cut
@@ -63,17 +65,18 @@ def cut_points(model: keras.Model) -> list[str]:
 
 
 def reads_input(model: keras.Model, cut: str) -> bool:
-    """Returns whether the suffix after a cut point also reads the model's input."""
+    """Returns True if the part of the model after a cut point also reads the model's input."""
     return cuts_of(model)[cut]
 
 
 def blocks(model: keras.Model, pattern: str | None) -> list[Block]:
     """Returns the model's blocks from input to output; every block ends at a cut point.
 
-    The group of `pattern` extracts the block from the name of each operation. A block ends at the
-    last cut point among its operations. If it has none, because the addition at its end has another
-    name, it ends at the first cut point before the next block. If that does not exist either, it
-    becomes part of the next block. Operations before the first block belong to the first block.
+    The group of `pattern` extracts the name of the block from the name of each operation. A block
+    ends at the last cut point among its operations. If a block contains no cut point, because the
+    addition at its end has another name, it ends at the first cut point before the next block. If
+    there is no such cut point, it becomes part of the next block. Operations before the first block
+    belong to the first block.
 
     Without a pattern, or if no name matches, the ends of blocks are derived from the graph, see
     `_ends`.
@@ -101,11 +104,11 @@ def blocks(model: keras.Model, pattern: str | None) -> list[Block]:
 
 
 def resolve(model: keras.Model, pattern: str | None, freeze: float | str) -> Freeze:
-    """Resolves a freeze depth to a cut of the model.
+    """Resolves a freeze depth to a cut between frozen and trained operations of a model.
 
     Args:
       model: a backbone: a functional model with one output.
-      pattern: the pattern of its blocks, see `blocks`.
+      pattern: a regular expression for the names of its blocks, see `blocks`.
       freeze: the share of the blocks to freeze, 0..1, rounded to whole blocks, where 1 freezes
         everything up to the model's output; or the name of a block or of a cut point.
 
@@ -130,9 +133,9 @@ def resolve(model: keras.Model, pattern: str | None, freeze: float | str) -> Fre
 def split(model: keras.Model, cut: str) -> tuple[keras.Model, keras.Model]:
     """Returns prefix and suffix of the model, which together compute exactly what the model does.
 
-    The prefix takes the model's input. The suffix takes the prefix's output or, if it also reads
-    the model's input, a list of both (see `suffix_inputs`). Both share the model's layers, so
-    training the suffix trains the model.
+    The prefix is the part up to `cut` and takes the model's input. The suffix, the part after it,
+    takes the prefix's output or, if it also reads the model's input, a list of both (see
+    `suffix_inputs`). Both share the model's layers, so training the suffix trains the model.
 
     Raises:
       ValueError: `cut` is not a cut point, or is the model's output, after which no layer is left.
@@ -140,7 +143,8 @@ def split(model: keras.Model, cut: str) -> tuple[keras.Model, keras.Model]:
     cuts = cuts_of(model)
     if cut not in [*cuts][:-1]:
         raise ValueError(
-            f"{cut!r} does not cut {model.name} in two; expected a cut point before its output"
+            f"{cut!r} does not cut {model.name} in two; expected a cut point before the model's "
+            "output"
         )
     tensor = next(o for o in model.operations if o.name == cut).output
     prefix = keras.Model(model.input, tensor, name=f"{model.name}_prefix")
@@ -152,15 +156,19 @@ def split(model: keras.Model, cut: str) -> tuple[keras.Model, keras.Model]:
 
 
 def suffix_inputs(suffix: keras.Model, activations: Any, inputs: Any) -> Any:
-    """Returns the inputs of a suffix: activations, or [activations, inputs] if it reads both."""
+    """Returns what a suffix takes: `activations`, or [activations, inputs] if it has two inputs.
+
+    `inputs` are the model's own inputs, see `split`.
+    """
     return [activations, inputs] if len(suffix.inputs) > 1 else activations
 
 
 def _called_again(model: keras.Model) -> tuple[keras.Model, dict[str, Any]]:
-    """Calls the model's layers on a new input; returns that model and its tensors by operation.
+    """Builds a second model from the same layers with a new input.
 
-    The new input is necessary: once a model's input is one of two inputs of another model, Keras
-    can no longer save the first model ("could not find node key").
+    Returns the second model, and its tensors by name of the operation. The new input is necessary:
+    once a model's input is one of two inputs of another model, Keras can no longer save the first
+    model ("could not find node key").
     """
     tensors = {}
 
@@ -189,9 +197,9 @@ def freeze_batch_norm(model: keras.Model) -> None:
 class FrozenPrefix(keras.layers.Layer):
     """A layer that runs a prefix in inference mode, whatever `training` is, and stops gradients.
 
-    It is the first layer of a training graph whose activations are not stored. It owns no weights,
-    so neither checkpoints nor optimisers see the prefix. Activations are rounded to `dtype`, the
-    dtype that stored ones would have.
+    It is the first layer of a network that takes examples, because the prefix's activations are not
+    stored. It owns no weights, so neither checkpoints nor optimisers see the prefix. Activations
+    are rounded to `dtype`, the dtype that stored activations would have.
     """
 
     def __init__(self, prefix: keras.Model, dtype: str = "float32"):
@@ -207,7 +215,7 @@ class FrozenPrefix(keras.layers.Layer):
 
 
 def has_kernel(operation: keras.Operation) -> bool:
-    """Returns whether a layer mixes channels or positions by weights, as Conv2D and Dense do."""
+    """Returns True if a layer mixes channels or positions by weights, as Conv2D and Dense do."""
     # The weights of normalisation are vectors. PReLU's weights have the rank of its input.
     weights = getattr(operation, "weights", ())
     vectors = isinstance(operation, keras.layers.PReLU)
@@ -215,11 +223,15 @@ def has_kernel(operation: keras.Operation) -> bool:
 
 
 def _ends(model: keras.Model, cuts: Mapping[str, bool]) -> list[str]:
-    """Returns the cut points that are worth freezing at, for a model without named blocks.
+    """Returns the cut points at which blocks end, for a model without named blocks.
 
-    A block ends right before the next layer with a kernel, or the padding before that layer.
+    A block ends right before the next layer with a kernel, or before the padding of that layer.
     Normalisation, activation and pooling thus stay with the layer before them. A block does not end
-    at expanded activations, which have more channels than the ends of blocks before and after.
+    where activations are expanded: where they have more channels than at the ends of the blocks
+    before and after.
+
+    Args:
+      cuts: {cut point: True if the suffix after it also reads the model's input}.
     """
     operations, ancestors = model.operations, graph_of(model).ancestors
     ends, done = [], 0  # `done`: the ancestors of the last end.

@@ -23,7 +23,7 @@ LOGITS = "logits"  # The last layer with weights, in every task; the answer is c
 
 
 def pretrained(config: ModelConfig, settings: Any) -> keras.Model:
-    """Returns the backbone with the weights of `model.weights`, see `backbones.table`.
+    """Builds the backbone `model.backbone` with the weights `model.weights`.
 
     Args:
       settings: the config section of the modality, such as `image`.
@@ -48,14 +48,20 @@ def pretrained(config: ModelConfig, settings: Any) -> keras.Model:
 
 
 def _of_another(config: ModelConfig) -> str:
-    """Returns a hint for the message if the weights come from a run with another backbone."""
+    """Returns a text for the error message if the weights come from a run with another backbone.
+
+    Returns an empty string if not.
+    """
     folder = run_of(config.weights)
     if folder is None:
         return ""
     earlier = runs.load(folder).config.model
     if (earlier.backbone, earlier.options) == (config.backbone, config.options):
         return ""
-    return f"; the model of that run is {earlier.backbone} with model.options {earlier.options}"
+    return (
+        f"; the run of these weights has the backbone {earlier.backbone} with model.options "
+        f"{earlier.options}"
+    )
 
 
 def _check_finite(backbone: keras.Model, config: ModelConfig) -> None:
@@ -77,10 +83,10 @@ def add_head(
     width: int | None = None,
     task: str = tasks.DEFAULT,
 ) -> keras.Model:
-    """Returns a model from prepared example to answer; for classes the answer is `(classes,)`.
+    """Adds a head to a backbone; the returned model maps a prepared example to an answer.
 
-    The model is flat: it contains the backbone's operations themselves, not a nested model, and
-    shares the backbone's layers. The answer is float32.
+    For classes, the answer is `(classes,) float32`. The model is flat: it contains the backbone's
+    operations themselves, not a nested model, and shares the backbone's layers.
 
     Args:
       names: names of the answers, see `tl_keras.tasks`.
@@ -115,14 +121,14 @@ def tunable(model: keras.Model) -> list[keras.Variable]:
 
 
 def earlier_head(folder: Path, names: Sequence[str], task: str = tasks.DEFAULT) -> Earlier | None:
-    """Returns the head of an earlier run, matched to the current answers by name.
+    """Returns the head of an earlier run, with columns for the answers of this run.
 
-    Returns None if that head has a hidden layer, or if too few answers match (see the function
-    `earlier` of the task's part `head`).
+    Answers, such as classes, are matched by name. Returns None if that head has a hidden layer, or
+    if too few answers match (see the function `earlier` of the task's part `head`).
 
     Args:
       folder: folder of the earlier run, which is finished.
-      names: names of the current answers.
+      names: names of the answers of this run.
     """
     model = load(folder / "model.keras")
     data = json.loads((folder / "data.json").read_text(encoding="utf-8"))
@@ -135,10 +141,10 @@ def earlier_head(folder: Path, names: Sequence[str], task: str = tasks.DEFAULT) 
 
 
 def reset(model: keras.Model, initial: list[np.ndarray]) -> None:
-    """Resets the weights that fine-tuning may change.
+    """Resets the weights that fine-tuning may change to their initial values.
 
     Args:
-      initial: initial values of all weights, as `model.get_weights()` returned them.
+      initial: values of all weights before training, as `model.get_weights()` returned them.
     """
     values = dict(zip(map(id, model.weights), initial, strict=True))
     for variable in tunable(model):
@@ -146,7 +152,13 @@ def reset(model: keras.Model, initial: list[np.ndarray]) -> None:
 
 
 def start_from(model: keras.Model, initial: list[np.ndarray], head: Head, dropout: float) -> None:
-    """Resets the weights that fine-tuning may change, then sets head and dropout rate."""
+    """Prepares a model for fine-tuning: initial weights, a fitted head, and the dropout rate.
+
+    Args:
+      initial: values of all weights before training, see `reset`.
+      head: the fitted head, whose weights replace those of the model's head.
+      dropout: dropout rate before the head, 0..1.
+    """
     reset(model, initial)
     for name, layer in zip((HIDDEN, LOGITS)[-len(head.layers) :], head.layers, strict=True):
         model.get_layer(name).set_weights(list(layer))
@@ -160,7 +172,7 @@ def in_precision(
     policy: str,
     task: str = tasks.DEFAULT,
 ) -> keras.Model:
-    """Returns a copy of the model, with equal weights, under a Keras dtype policy.
+    """Returns a copy of the model with the same weights that computes under a Keras dtype policy.
 
     Args:
       names: names of the answers.
@@ -176,7 +188,7 @@ def in_precision(
 
 
 def mirrored(model: keras.Model, devices: tf.distribute.Strategy) -> keras.Model:
-    """Returns a copy of the model, with equal weights, that is mirrored on all devices."""
+    """Returns a copy of the model with the same weights, mirrored on all devices."""
     with devices.scope():
         return _with_weights_of(model, keras.models.clone_model(model))
 
@@ -190,22 +202,31 @@ def _with_weights_of(model: keras.Model, twin: keras.Model) -> keras.Model:
 
 
 def backbone_of(model: keras.Model) -> keras.Model:
-    """Returns the part up to the pooled features, `(batch, channels)`; shares its layers."""
+    """Returns the part of the model up to the pooled features, `(batch, channels)`.
+
+    It shares the model's layers.
+    """
     return keras.Model(model.input, model.get_layer(DROPOUT).input, name="backbone")
 
 
 def logits_of(model: keras.Model) -> keras.Model:
-    """Returns the model up to its raw outputs, `(batch, width) float32`; shares its layers."""
+    """Returns the part of the model up to its raw outputs, `(batch, width) float32`.
+
+    It shares the model's layers.
+    """
     return keras.Model(model.input, model.get_layer(LOGITS).output, name="logits_model")
 
 
 def output_of(model: keras.Model) -> str:
-    """Returns the name of the model's output, which its exports use, too."""
+    """Returns the name of the model's output; exported files use the same name."""
     return model.layers[-1].name
 
 
 def fold_temperature(model: keras.Model, temperature: float) -> None:
-    """Scales the head's weights so that raw outputs are divided by `temperature` (> 0)."""
+    """Divides the weights of the head's last layer, and thus its raw outputs, by `temperature`.
+
+    The temperature, above 0, calibrates the model.
+    """
     head = model.get_layer(LOGITS)
     head.set_weights([weight / np.float32(temperature) for weight in head.get_weights()])
 
