@@ -26,6 +26,7 @@ def paired_interval(won: int, lost: int, n: int) -> list[float]:
     """Returns the 95% interval [low, high] of the first model's accuracy minus the second's.
 
     Both models answer the same examples, so the difference is `(won - lost) / n`.
+
     The method is that of Bonett and Price 2012 (J. Educ. Behav. Stat. 37, 479-488): the normal
     interval after adding one example to `won` and one to `lost`. One deviation: the interval
     contains 0 unless McNemar's exact test rejects equality, so that 4 won against 0 lost never

@@ -30,7 +30,7 @@ DISK_BYTES_PER_SECOND = 500e6  # The speed of a SATA solid-state disk; slower di
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether to store the activations of a frozen prefix, and the measured reason in words."""
+    """The decision whether to store the activations of a frozen prefix, and the reason in words."""
 
     keep: bool
     why: str
@@ -55,8 +55,8 @@ def activations(
       names: names of the cuts.
       how: how training examples are augmented.
       view: number of the augmented view; None for the unaugmented examples.
-      also: further cuts. Their activations are computed in the same pass over the examples, so that
-        a later call finds them, but only in the first call for this split and view.
+      also: further cuts. The first call for a split and view computes their activations in the same
+        pass over the examples, for later calls. Later calls ignore this argument.
     """
     augmented = () if view is None else (how.augmentations, how.seed, view)
     rows, source = arch.data.inputs[split].rows, arch.data.source
@@ -200,7 +200,7 @@ KEPT = {True: "kept", False: "computed again at each step"}
 
 
 def seen_views(how: Training, config: RunConfig, num_val: int) -> int:
-    """Returns how many augmented views of each validation example compare the candidates.
+    """Returns on how many augmented views of each validation example candidates are compared.
 
     The number is 0 if the rule `fit.choose_by` needs no views, or if no augmentation is random.
     """

@@ -207,7 +207,7 @@ def head_then_suffix(
     clearly better, see the part `choice` of the task.
 
     Args:
-      holds_out: whether to predict the examples that the fold holds out, its split test.
+      holds_out: True to predict the examples that the fold holds out (its split test).
       choose: returns the name of the candidate to keep; None to choose by `fit.choose_by`.
     """
     config, model = run.config, arch.model
@@ -286,7 +286,7 @@ def _as_chosen(plan: Plan, chosen: Chosen) -> Plan:
 
 
 def check_answers(dataset: Dataset) -> None:
-    """Checks that every answer (such as a class) has a training example; a head needs one of each.
+    """Checks that every answer, such as a class, has a training example, to fit a head.
 
     In a generated data set (`data.source: glyphs`) of a few hundred examples, some classes may have
     none.

@@ -1,8 +1,8 @@
 """An architecture: a backbone with a head, and everything that its trainings share.
 
 Trainings of one architecture share examples, backbone, heads, activations and traced graphs. In a
-search, all trials with the same backbone and example size use the same `Architecture` object, so
-that nothing is computed, loaded or traced twice.
+search, all trials of the same architecture (equal backbone, options, head width, example size and
+the like) use the same `Architecture` object, so that nothing is computed, loaded or traced twice.
 """
 
 from collections.abc import Sequence

@@ -45,7 +45,7 @@ def of_head(arch: Architecture, config: RunConfig, head: Head, views: bool) -> C
     """Returns the candidate of which only the head was trained.
 
     Args:
-      views: whether to measure the candidate on augmented views of the validation set, too.
+      views: True to measure the candidate on augmented views of the validation set, too.
     """
     how, labels = reading(config, arch.data.dataset), arch.data.inputs["val"].labels
     num_views = seen_views(how, config, len(labels)) if views else 0
@@ -135,7 +135,7 @@ def may_gain(run: Run, head: Candidate) -> bool:
         return True
     why = (
         f"left out: on the {len(head.scores)} validation examples, not even a model without "
-        "mistakes could be shown to be better than the head alone"
+        "mistakes could be shown to be better than the model of which only the head was trained"
     )
     run.add(model=ModelRecord(fine_tuning=why))
     logging.info("fine-tuning is %s", why)

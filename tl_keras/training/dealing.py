@@ -56,7 +56,7 @@ def deal(data: Data, config: RunConfig) -> list[Part]:
 
 
 def everything(data: Data, config: RunConfig) -> Data:
-    """Returns all examples, without folds: most as train, the share `data.val` of them as val."""
+    """Divides all examples into train and val, without folds; `data.val` is the share of val."""
     rows = np.arange(len(data.inputs["train"]))
     return _part(data, _inner(data, rows, f"{config.data.split_seed} all", config))
 

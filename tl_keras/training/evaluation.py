@@ -100,7 +100,7 @@ def read_answers(run: Run) -> dict[str, np.ndarray]:
 
 
 def _of_views(run: Run, model: keras.Model, data: Data, split: str) -> Views:
-    """Returns scores of averaged answers: each is the mean answer on several views of an example.
+    """Averages the answers on several views of each example; returns scores of the mean answers.
 
     The number of views is `evaluate.views`; the first is the unaugmented example.
     """

@@ -27,7 +27,7 @@ def fit_head(features: Sequence[np.ndarray], labels: Sequence[np.ndarray], recip
     Heads with several strengths of regularisation are fitted. If `recipe.earlier`, the head of an
     earlier run, was trained on more examples than this run has, it deserves trust: the head with
     the strongest regularisation is returned whose validation loss is not clearly higher than the
-    lowest. It stays closest to the earlier head.
+    lowest. Of such heads, this one stays closest to the earlier head.
 
     Args:
       features: features of train and val, `(examples, channels) float32` each.

@@ -48,7 +48,7 @@ def resolved(config: FitConfig, num_train: int, steps: int, pretrained: bool) ->
     Args:
       num_train: number of training examples.
       steps: steps per epoch.
-      pretrained: whether the backbone has pretrained weights.
+      pretrained: True if the backbone has pretrained weights.
     """
     if pretrained:
         freeze: float | str = 0.5 if num_train < 500 else 0.25 if num_train < 5000 else 0.0
@@ -73,7 +73,7 @@ MAX_VIEWED = 400  # augmented views of all validation examples together
 
 
 def num_views(num_val: int) -> int:
-    """Returns how many augmented views of each validation example compare the candidates, 0..8.
+    """Returns on how many augmented views of each validation example candidates are compared, 0..8.
 
     Args:
       num_val: number of validation examples; the more there are, the fewer views are needed.

@@ -36,7 +36,7 @@ def of_file(answers: np.ndarray, reference: np.ndarray, targets: np.ndarray) -> 
 
 
 def lost(answers: np.ndarray, reference: np.ndarray, targets: np.ndarray, on: str) -> FileLoss:
-    """Returns how much accuracy a file loses against the model on the same examples, and more.
+    """Compares a file with the model on the same examples: lost accuracy, equal and moved answers.
 
     Args:
       answers, reference, targets: see `of_file`.
@@ -65,10 +65,10 @@ def moved(answers: np.ndarray, reference: np.ndarray) -> float:
 
 
 def is_sound(verdict: FileLoss, bound: float) -> bool:
-    """Returns True if a file needs no repair, because it loses little accuracy on validation.
+    """Returns True if a file needs no repair: little loss of accuracy, and similar answers.
 
-    A loss of one right answer is always accepted. A file that moves more than `MOST_MOVED` of the
-    probability mass is not sound.
+    A loss of one right answer is always accepted. Answers are similar if the file moves at most
+    `MOST_MOVED` of the probability mass to other classes.
 
     Args:
       verdict: the result of `lost`.
@@ -78,9 +78,10 @@ def is_sound(verdict: FileLoss, bound: float) -> bool:
 
 
 def status(verdict: FileLoss, bound: float) -> str:
-    """Returns what is wrong with a file, or "ok" if its loss of accuracy could be chance.
+    """Returns "ok", or what is wrong with a file, as a phrase that follows its name.
 
-    The arguments are those of `is_sound`.
+    A file is wrong if it loses more accuracy than `bound` beyond chance, or moves more than
+    `MOST_MOVED` of the probability mass to other classes. The arguments are those of `is_sound`.
     """
     low, high = verdict.interval
     if low > bound:

@@ -64,8 +64,9 @@ def left_out_answers(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def judged(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, dict[str, Any]]:
-    """Builds the field `suspects_judge` of `findings.json`: can `doubtful` trust its probabilities?
+    """Builds the field `suspects_judge` of `findings.json`: how good the given probabilities are.
 
+    They decide which labels `doubtful` returns.
     `n` is the number of labels, `agreement` the share of labels that equal the likeliest class, and
     `largest` the share of the largest class. The arguments are those of `doubtful`.
     """
@@ -152,7 +153,7 @@ def rare(labels: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def incomparable(labels: np.ndarray, names: Sequence[str]) -> str | None:
-    """Returns why labels cannot be searched for doubtful ones (a class is too small), or None."""
+    """Returns why doubtful labels cannot be found (a class has too few examples), or None."""
     counts = np.bincount(labels, minlength=len(names))
     if counts.min() >= MIN_LABELLED:
         return None
