@@ -37,7 +37,7 @@ def test_charts_take_the_colours_of_the_page_and_its_font(name):
 
 def test_alternative_text_of_the_reliability_diagram_counts_examples():
     svg = charts.reliability([(0.5, 1.0, 0.2, 1.0, 1), *POINTS])
-    text = "1 example; 55% sure, 40% right, 20 examples; 97% sure, 95% right, 1,280 examples."
+    text = "of 1 example; at 55% confidence, 40% of 20 examples; at 97% confidence, 95% of 1,280 ex"
     assert text in svg and ">1,280<" in svg and ">20<" in svg
 
 

@@ -197,7 +197,8 @@ def test_reliability_counts_right_answers_by_confidence(workdir):
     assert [(b.right.right, b.right.n) for b in bins] == [(1, 2), (18, 20)]
     assert [round(b.confidence, 3) for b in bins] == [0.575, 0.95]
     text = results.calibration(read(workdir))
-    assert "22 test examples, grouped by" in text and "95% sure, 90% right, 20 examples" in text
+    assert "22 test examples, grouped by" in text
+    assert "at 95% confidence, 90% of 20 examples" in text
     assert "<small>69.9 to 97.2</small>" in text
 
 

@@ -256,12 +256,12 @@ def test_charts_have_alternative_texts(workdir):
     labels = [v for _, name, v in Outline(body + "</section>").attributes if name == "aria-label"]
     for words in [
         "Validation accuracy by share of frozen blocks: 0.5 frozen, 95.0% (88.8 to 97.8); 0.75 fr",
-        "the head alone 80.0%.",
+        "the head-only model 80.0%.",
         "Validation accuracy by learning rate: 2 trials; the highest accuracy, 95.0%, is at ",
-        "Accuracy, %, best so far by time: from 80 after 5 seconds to 90 after 10; the search took",
-        "Trials by 4 fields and accuracy: 11 trials, 2 without a model",
-        "Validation accuracy by size, MB: 1 at 4, 95.0% (88.8 to 97.8); 2 at 1, 91.0%",
-        "Validation accuracy by latency, ms: 1 at 4, 95.0%",
+        "Best accuracy so far (%) by time: from 80 after 5 seconds to 90 after 10; the search took",
+        "Trials as lines across 4 fields and the accuracy: 11 trials, 2 without a model",
+        "Validation accuracy by size, MB: model 1 at 4, 95.0% (88.8 to 97.8); model 2 at 1, 91.0%",
+        "Validation accuracy by latency, ms: model 1 at 4, 95.0%",
     ]:
         assert any(words in label for label in labels), words
 
@@ -279,7 +279,7 @@ def test_points_that_are_too_close_share_a_label(points, labels):
     assert [text for text in texts if re.fullmatch(r"[1-3](, [1-3])*", text)][-len(labels) :] == (
         labels
     )
-    assert 'aria-label="Test accuracy by latency, ms: 1 at ' in svg
+    assert 'aria-label="Test accuracy by latency, ms: model 1 at ' in svg
 
 
 def test_an_axis_of_close_costs_begins_at_zero_and_has_few_ticks():

@@ -1,1 +1,1 @@
-"""Draws numbers as text, HTML and SVG."""
+"""Turns numbers and names into text, HTML and SVG charts for the report."""

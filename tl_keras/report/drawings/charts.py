@@ -1,4 +1,4 @@
-"""Draws numbers as inline SVG. A chart never contains text from users: names stay in the HTML."""
+"""Draws charts as inline SVG. A chart never contains text from users, such as class names."""
 
 import html
 import io
@@ -60,11 +60,11 @@ MARKERS = ({}, {"marker": "s"}, {"marker": "^"}, {"marker": "D"}, {"marker": "x"
 
 
 def learning_curves(epochs: Sequence[dict]) -> list[str]:
-    """Returns up to two `<svg>` elements: loss, and accuracy in percent, by epoch.
+    """Returns up to two `<svg>` elements: loss by epoch, and accuracy in percent by epoch.
 
     Args:
-      epochs: the epochs of metrics.jsonl, in order. Missing or non-finite values leave a gap; a
-        chart without any value is left out.
+      epochs: the records of epochs in metrics.jsonl, in order. Missing or non-finite values leave a
+        gap; a chart without any value is left out.
     """
     drawn = [
         _by_epoch(title, [("validation", epochs, f"val_{key}"), ("training", epochs, key)], scale)
@@ -77,7 +77,7 @@ def compared_curves(runs: Sequence[tuple[str, Sequence[dict]]]) -> list[str]:
     """Returns up to two `<svg>` elements: validation loss and accuracy of several runs, by epoch.
 
     Args:
-      runs: for each run a legend, which must not be text from users, and its epochs.
+      runs: (legend, records of its epochs) of each run. A legend must not be text from users.
     """
     drawn = [
         _by_epoch(title, [(name, epochs, key) for name, epochs in runs], scale)
@@ -123,9 +123,12 @@ def _ends(series: list[Series]) -> str:
 
 
 def regularisation_path(strengths: Sequence[dict]) -> str:
-    """Returns an `<svg>`: the head's validation loss by regularisation strength.
+    """Returns an `<svg>`: the validation loss of the head by its regularisation strength.
 
     Returns "" for fewer than three strengths.
+
+    Args:
+      strengths: the records of the head in metrics.jsonl, one per strength.
     """
     known = [
         (record["regularisation"], record["val_loss"])
@@ -145,7 +148,7 @@ def regularisation_path(strengths: Sequence[dict]) -> str:
         axes.minorticks_off()
         axes.set_xlabel("regularisation strength; the circle marks the lowest loss")
         alt = (
-            f"Head: validation loss over {len(xs)} regularisation strengths: lowest "
+            f"Validation loss of the head for {len(xs)} regularisation strengths: lowest "
             f"{losses[best]:.3g} at {xs[best]:.3g}."
         )
         return to_svg(figure, alt)
@@ -156,12 +159,12 @@ Point = tuple[float, float, float, float, int]  # confidence, accuracy, its inte
 
 
 def reliability(points: Sequence[Point]) -> str:
-    """Returns an `<svg>`: accuracy by confidence with intervals, above the number of examples.
+    """Returns an `<svg>`: accuracy by confidence and, below it, the number of examples.
 
     Args:
-      points: at least one, by rising confidence; all shares are in 0..1.
+      points: at least one point, in order of rising confidence; all shares are in 0..1.
     """
-    with canvas("Right answers, % by confidence, %", rows=(3, 1)) as (figure, axes, below):
+    with canvas("Right answers (%) by confidence (%)", rows=(3, 1)) as (figure, axes, below):
         axes.plot([0, 100], [0, 100], color=SOFT, linewidth=1, linestyle="--")
         sure = [100 * point[0] for point in points]
         right = [100 * point[1] for point in points]
@@ -174,19 +177,19 @@ def reliability(points: Sequence[Point]) -> str:
         for x, size in zip(sure, sizes, strict=True):
             below.annotate(f"{size:,}", (x, size), (0, 2), textcoords="offset points", ha="center")
         below.set(yticks=[], ylim=(0, 1.5 * max(sizes)))
-        below.set_xlabel("confidence, %; bars are numbers of examples")
+        below.set_xlabel("confidence, %; bars: number of examples")
         rows = zip(sure, right, sizes, strict=True)
-        steps = [f"{x:.0f}% sure, {y:.0f}% right, {counted(n, 'example')}" for x, y, n in rows]
+        steps = [f"at {x:.0f}% confidence, {y:.0f}% of {counted(n, 'example')}" for x, y, n in rows]
         return to_svg(figure, f"Right answers by confidence: {'; '.join(steps)}.")
 
 
 @contextmanager
 def canvas(title: str, rows: Sequence[int] = (1,)) -> Iterator[tuple]:
-    """Yields a figure in the page's style and its axes, one below the other.
+    """Yields a matplotlib figure in the page's style, then each of its axes from top to bottom.
 
     Args:
-      title: the title of the upper axes.
-      rows: relative heights of the axes.
+      title: the title above the top axes.
+      rows: the relative height of each axes.
     """
     # Starts from matplotlib's defaults, not from the user's matplotlibrc.
     with style.context(["default", STYLE]):
@@ -203,10 +206,11 @@ STEPS = (1, 2, 2.5, 5, 10)  # Round distances between ticks: 98, 98.5, 99 instea
 
 
 def within_percent(axes: Axes, direction: str = "y") -> None:
-    """Ends an axis of percentages at 0 and 100; automatic margins would go on to 105%.
+    """Limits an axis of percentages to 0 to 100; matplotlib's margins would extend it to 105%.
 
     Args:
-      direction: "x" or "y".
+      axes: the axes to change.
+      direction: "x" or "y", the axis of percentages.
     """
     low, high = {"x": axes.get_xlim, "y": axes.get_ylim}[direction]()
     margin = 0.02 * (high - low)  # so that a marker at the end is drawn whole
@@ -232,7 +236,8 @@ def to_svg(figure: Figure, alt: str) -> str:
 
     Args:
       figure: the figure to write.
-      alt: the text for screen readers; its start, up to the first colon, also prefixes the ids.
+      alt: the text for screen readers. Its letters and digits before the first colon are also the
+        prefix of all ids in the `<svg>`, so this part must differ between the charts of a page.
     """
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})

@@ -1,4 +1,4 @@
-"""Lays out searched fields as axes of parallel coordinates: positions on a chart, and its key."""
+"""Lays out the searched fields of trials as the axes of a chart of parallel coordinates."""
 
 import json
 import math
@@ -16,13 +16,13 @@ LONG = 60  # characters of a value; a longer value is shortened
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis for a field whose values differ between trials.
+    """An axis for a config field whose values differ between trials.
 
     Attributes:
       name: the name of the field, text from a user.
       places: position of each trial on the axis, 0..1; NaN if the trial has no value of the field.
-      ends: labels of the lower and the upper end; "" if the values are not numbers.
-      key: which values the axis shows, text from a user.
+      ends: labels of the lower and the upper end of the axis; "" if the values are not numbers.
+      key: the legend, which says what values the axis shows; text from a user.
     """
 
     name: str
@@ -32,7 +32,10 @@ class Axis:
 
 
 def axes(search: Search, shown: Sequence[Trial]) -> list[Axis]:
-    """Returns the axes of the shown trials, in the order of `search.space`; at most `MOST`."""
+    """Returns an axis for each field that varies between the shown trials, at most `MOST` axes.
+
+    The axes are in the order of `search.space`.
+    """
     candidates = [_axis(name, shown) for name in fields(search)]
     return [axis for axis in candidates if axis][:MOST]
 
@@ -64,10 +67,10 @@ def _of_numbers(name: str, shown: Sequence[Trial], low: float, high: float) -> A
 
 
 def scaled(values: Sequence[float | None]) -> list[float]:
-    """Returns values scaled so that the lowest is 0 and the highest is 1; NaN for None.
+    """Returns the values scaled so that the lowest is 0 and the highest is 1.
 
     Args:
-      values: at least one of them is not None.
+      values: numbers, at least one, and None for missing values, which become NaN.
     """
     known = [value for value in values if value is not None]
     low, span = min(known), max(known) - min(known)
@@ -75,7 +78,7 @@ def scaled(values: Sequence[float | None]) -> list[float]:
 
 
 def written(value: Any) -> str:
-    """Returns a value of a field as text of at most `LONG` characters."""
+    """Returns the value of a config field as text of at most `LONG` characters."""
     return _shortened(_whole(value))
 
 
@@ -86,16 +89,16 @@ def _whole(value: Any) -> str:
 
 
 def _shortened(text: str) -> str:
-    """Cuts the middle out of long text: paths and lists of fields often differ at their ends."""
+    """Returns long text without its middle: paths and lists often differ at their start or end."""
     half = LONG // 2
     return text if len(text) <= LONG else f"{text[:half]}…{text[1 - half :]}"
 
 
 def left_out(search: Search, shown: Sequence[Trial]) -> str:
-    """Returns a sentence that counts the varied fields without an axis; "" if there are none."""
+    """Returns a sentence that counts the fields that vary but get no axis; "" if all have one."""
     varied = [name for name in fields(search) if _axis(name, shown)]
     more = len(varied) - MOST
     if more <= 0:
         return ""
     verb = "varies but has" if more == 1 else "vary but have"
-    return f"{counted(more, 'more field')} {verb} no axis here."
+    return f"{counted(more, 'more field')} {verb} no axis in this chart."

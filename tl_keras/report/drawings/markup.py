@@ -21,12 +21,12 @@ def section(title: str, body: str) -> str:
 
 
 def anchor(title: str) -> str:
-    """Returns the id of the section with this title."""
+    """Returns the HTML id of the section with this title."""
     return re.sub(r"\W+", "-", title.lower())
 
 
 def contents(titles: Iterable[str]) -> str:
-    """Returns links to the sections with these titles."""
+    """Returns a `<nav>` element with a link to each section, by its title."""
     links = [f'<a href="#{anchor(title)}">{escape(title)}</a>' for title in titles]
     return f'<nav aria-label="Sections">{" ".join(links)}</nav>'
 
@@ -37,13 +37,22 @@ def note(text: str) -> str:
 
 
 def items(lines: Sequence[str], kind: str = "") -> str:
-    """Returns plain texts as a bulleted list."""
+    """Returns a bulleted list of plain texts.
+
+    Args:
+      lines: one text for each bullet.
+      kind: the CSS class of the list.
+    """
     of_kind = f' class="{kind}"' if kind else ""
     return f"<ul{of_kind}>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
 
 
 def steps(lines: Iterable[tuple[str, ...]]) -> str:
-    """Returns a numbered list of plain texts: what to do, why, and perhaps a command line."""
+    """Returns a numbered list of advice.
+
+    Args:
+      lines: what to do, why, and command lines (or "") for each piece of advice, as plain text.
+    """
     rows = []
     for do, why, *commands in lines:
         copied = "".join(_command(command) for command in commands if command)
@@ -61,8 +70,8 @@ def gallery(figures: Iterable[tuple[Sequence[str], Sequence[str]]], kind: str = 
     """Returns a grid of pictures with captions.
 
     Args:
-      figures: pictures that belong together, and the lines of their caption; both HTML.
-      kind: further class of the list.
+      figures: for each figure its pictures and the lines of its caption, both as HTML.
+      kind: a CSS class of the list besides "gallery".
     """
     rows = []
     for pictures, lines in figures:
@@ -73,7 +82,7 @@ def gallery(figures: Iterable[tuple[Sequence[str], Sequence[str]]], kind: str = 
 
 
 def facts(named: Sequence[tuple[str, Any]]) -> str:
-    """Returns names beside their values, both plain text; "" without any."""
+    """Returns a list of names with their values, both plain text; "" if there are none."""
     rows = [f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in named]
     return f"<dl>{''.join(rows)}</dl>" if rows else ""
 
@@ -109,7 +118,10 @@ def table(
 
 
 def bar(share: Any, text: str) -> str:
-    """Returns plain text above a bar whose length is the share; the text alone without a share."""
+    """Returns plain text above a bar whose length is the share, 0..1.
+
+    If the share is not a number, only the text is returned.
+    """
     if not is_number(share):
         return escape(text)
     style = f"--share:{min(max(share, 0), 1):.3f}"
@@ -117,7 +129,15 @@ def bar(share: Any, text: str) -> str:
 
 
 def estimate(share: Any, between: Sequence[float], n: Any) -> str:
-    """Returns a share in percent, with its n and its interval, above a bar that shows both."""
+    """Returns a share in percent, its number of examples and its interval, above a bar.
+
+    The bar shows the share and the interval.
+
+    Args:
+      share: 0..1; if this is not a number, a dash is returned instead.
+      between: ends of the 95% interval, 0..1.
+      n: number of examples.
+    """
     if not is_number(share):
         return f'{NOTHING} <span class="soft">of {count(n)}</span>'
     sizes = {"share": share, "low": between[0], "high": between[1]}

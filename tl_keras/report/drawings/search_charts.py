@@ -1,5 +1,4 @@
-"""Draws the numbers of a search or a comparison as inline SVG. As in charts.py, a chart never
-contains text from users."""
+"""Draws charts of searches and comparisons as inline SVG. They contain no text from users."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -41,11 +40,11 @@ Pair = tuple[float, float]
 
 
 class Estimate(NamedTuple):
-    """An accuracy and its 95% interval, as shares, at a position on the horizontal axis."""
+    """A point of a chart: an accuracy with its 95% interval, all 0..1."""
 
-    x: float
+    x: float  # position on the horizontal axis
     accuracy: float
-    low: float
+    low: float  # ends of the interval
     high: float
 
 
@@ -53,11 +52,11 @@ def depth_curve(best: Sequence[Estimate], others: Sequence[Pair], head: float | 
     """Returns an `<svg>`: accuracy by share of frozen blocks.
 
     Args:
-      best: the best trial of each depth, by rising share; at least one.
-      others: share and accuracy of the other trials.
-      head: accuracy of the head alone, if known.
+      best: the best trial of each share, in order of rising share; at least one.
+      others: (share of frozen blocks, accuracy) of each other trial.
+      head: accuracy of the head-only model, if known.
     """
-    with canvas("Accuracy, % by share of frozen blocks") as (figure, axes):
+    with canvas("Accuracy (%) by share of frozen blocks") as (figure, axes):
         _head(axes, head)
         if others:
             xs, ys = zip(*others, strict=True)
@@ -70,11 +69,11 @@ def depth_curve(best: Sequence[Estimate], others: Sequence[Pair], head: float | 
             **DOTS | {"fmt": "o-"},
         )
         axes.set_xlim(-0.04, 1.04)
-        axes.set_xlabel("0 trains all blocks … 1 trains the head alone")
+        axes.set_xlabel("0: all blocks trained … 1: only the head")
         within_percent(axes)
         _legend(figure, axes)
         written = [_written(f"{e.x:.2g} frozen", e) for e in best]
-        alone = f"; the head alone {head:.1%}" if head is not None else ""
+        alone = f"; the head-only model {head:.1%}" if head is not None else ""
         return to_svg(
             figure, f"Validation accuracy by share of frozen blocks: {'; '.join(written)}{alone}."
         )
@@ -84,11 +83,12 @@ def by_rate(groups: Sequence[tuple[str, list[Pair]]], head: float | None) -> str
     """Returns an `<svg>`: accuracy by learning rate.
 
     Args:
-      groups: pairs of a legend, which must not be text from users, and the learning rates and
-        accuracies of trials of about one depth; at most as many as `POINTS`.
-      head: accuracy of the head alone, if known.
+      groups: (legend, trials) of trials with about the same share of frozen blocks; at most
+        `len(POINTS)` groups. A trial is (learning rate, accuracy). A legend must not be text from
+        users.
+      head: accuracy of the head-only model, if known.
     """
-    with canvas("Accuracy, % by learning rate") as (figure, axes):
+    with canvas("Accuracy (%) by learning rate") as (figure, axes):
         _head(axes, head)
         for (name, points), look in zip(groups, POINTS, strict=False):
             xs, ys = zip(*points, strict=True)
@@ -110,15 +110,15 @@ def by_rate(groups: Sequence[tuple[str, list[Pair]]], head: float | None) -> str
 def best_so_far(
     curve: Sequence[tuple[float, float]], each: Sequence[tuple[float, float]], end: float
 ) -> str:
-    """Returns an `<svg>`: the highest accuracy so far, against time.
+    """Returns an `<svg>`: the highest accuracy that a search had reached, by time.
 
     Args:
-      curve: seconds, and the highest accuracy in percent from then on; at least one pair.
-      each: seconds and accuracy in percent of each trial.
+      curve: (seconds, highest accuracy so far in percent) of each improvement; at least one.
+      each: (seconds, accuracy in percent) of each trial.
       end: seconds that the whole search took.
     """
-    title, (over, unit) = "Accuracy, %", _unit(end)
-    with canvas(f"{title}, best so far") as (figure, axes):
+    title, (over, unit) = "Best accuracy so far (%)", _unit(end)
+    with canvas(title) as (figure, axes):
         if each:
             axes.plot([x / over for x, _ in each], [y for _, y in each], label="a trial", **FAINT)
         steps = [*curve, (max(end, curve[-1][0]), curve[-1][1])]
@@ -131,15 +131,17 @@ def best_so_far(
         _legend(figure, axes)
         alt = f"from {ys[0]:.3g} after {xs[0]:.3g} {unit} to {ys[-1]:.3g} after {xs[-2]:.3g}"
         end_of_search = f"the search took {xs[-1]:.3g} {unit}"
-        return to_svg(figure, f"{title}, best so far by time: {alt}; {end_of_search}.")
+        return to_svg(figure, f"{title} by time: {alt}; {end_of_search}.")
 
 
 def by_name(estimates: Mapping[str, Estimate], split: str) -> str:
-    """Returns an `<svg>`: accuracies with their intervals, one below the other; "" if empty.
+    """Returns an `<svg>`: the accuracies of approaches with intervals, one below the other.
+
+    Returns "" if there are none.
 
     Args:
-      estimates: accuracies by name; a name must not be text from users.
-      split: the split that was measured, as in "test".
+      estimates: accuracy by name of the approach; a name must not be text from users.
+      split: the split on which they were measured, such as "test".
     """
     if not estimates:
         return ""
@@ -163,25 +165,31 @@ def by_name(estimates: Mapping[str, Estimate], split: str) -> str:
 
 
 def by_examples(curve: Sequence[tuple[int, float]]) -> str:
-    """Returns an `<svg>`: validation accuracy of heads by number of training examples.
+    """Returns an `<svg>`: validation accuracy by number of training examples.
 
     Returns "" for fewer than two points.
+
+    Args:
+      curve: (number of training examples, accuracy of a head trained on them) of each point.
     """
     if len(curve) < 2:
         return ""
     xs, ys = zip(*curve, strict=True)
-    with canvas("Accuracy, % by training examples") as (figure, axes):
+    with canvas("Accuracy (%) by training examples") as (figure, axes):
         axes.plot(xs, _percent(ys), "o-", color=SERIES, linewidth=1.8, markersize=5)
         axes.set_xscale("log")
         _ticks(axes.xaxis, xs)
-        axes.set_xlabel("training examples; the head alone")
+        axes.set_xlabel("training examples; only the head is trained")
         within_percent(axes)
         written = [f"{y:.1%} with {x}" for x, y in curve]
-        return to_svg(figure, f"Validation accuracy by training examples: {'; '.join(written)}.")
+        start = "Validation accuracy by number of training examples"
+        return to_svg(figure, f"{start}: {'; '.join(written)}.")
 
 
 def parallel(ends: Sequence[tuple[str, str]], lines: Sequence[Sequence[float]]) -> str:
-    """Returns an `<svg>`: parallel coordinates, one axis for each field and the last for accuracy.
+    """Returns an `<svg>`: parallel coordinates, in which each trial is a line across all axes.
+
+    There is an axis for each searched field, and the last axis is for the accuracy.
 
     Args:
       ends: labels of the lower and the upper end of each axis: numbers or "".
@@ -204,20 +212,21 @@ def parallel(ends: Sequence[tuple[str, str]], lines: Sequence[Sequence[float]]) 
         axes.set(xlim=(-0.35, len(ends) - 0.6), ylim=(-0.32, 1.16), xticks=[], yticks=[])
         axes.spines["bottom"].set_visible(False)
         without = sum(math.isnan(places[-1]) for places in lines)
-        alt = f"{counted(len(lines), 'trial')}, {without} without a model; the best is drawn thick"
-        axes_drawn = f"Trials by {counted(len(ends) - 1, 'field')} and accuracy"
-        return to_svg(figure, f"{axes_drawn}: {alt}.")
+        across = f"Trials as lines across {counted(len(ends) - 1, 'field')} and the accuracy"
+        alt = f"{counted(len(lines), 'trial')}, {without} without a model"
+        return to_svg(figure, f"{across}: {alt}; the thick line is the best trial.")
 
 
 def pareto(title: str, points: Mapping[int, Estimate], split: str = "Validation") -> str:
-    """Returns an `<svg>`: accuracy against a cost, with a number at each point.
+    """Returns an `<svg>`: accuracy by cost, with the number of the model at each point.
 
     Args:
-      title: the cost with its unit; must not be text from users.
-      points: the compared models by number; at least one.
+      title: the cost with its unit, such as "size, MB"; must not be text from users.
+      points: the compared models by their numbers on the page; at least one.
+      split: the split on which the models were measured.
     """
     best = front(points)
-    with canvas(f"Accuracy, % by {title}") as (figure, axes):
+    with canvas(f"Accuracy (%) by {title}") as (figure, axes):
         xs, ys = zip(*((points[i].x, 100 * points[i].accuracy) for i in best), strict=True)
         axes.step(xs, ys, where="post", color=SERIES, linewidth=1.4, linestyle="--")
         for i, e in points.items():
@@ -233,12 +242,12 @@ def pareto(title: str, points: Mapping[int, Estimate], split: str = "Validation"
         axes.set_xlabel(f"{title}; filled: best trade-offs")
         within_percent(axes)
         _number(axes, points, best)
-        written = [_written(f"{i} at {e.x:.3g}", e) for i, e in points.items()]
+        written = [_written(f"model {i} at {e.x:.3g}", e) for i, e in points.items()]
         return to_svg(figure, f"{split} accuracy by {title}: {'; '.join(written)}.")
 
 
 def _number(axes: Axes, points: Mapping[int, Estimate], best: Sequence[int]) -> None:
-    """Writes its number beside each point; points too close for two labels share one."""
+    """Writes the number of each point beside it; points too close for two labels share one."""
     groups: list[tuple[Pair, list[int]]] = []
     for i, e in points.items():
         x, y = axes.transLimits.transform(axes.transScale.transform((e.x, 100 * e.accuracy)))
@@ -264,7 +273,7 @@ NEAR = (0.05, 0.08)  # of the axes' width and height
 
 
 def front(points: Mapping[Any, Estimate]) -> list[Any]:
-    """Returns the keys of the Pareto front, by rising cost.
+    """Returns the keys of the points on the Pareto front, in order of rising cost `x`.
 
     A point is on the front if no other point costs at most as much and is at least as accurate.
     """
@@ -277,7 +286,7 @@ def front(points: Mapping[Any, Estimate]) -> list[Any]:
 
 def _head(axes: Axes, head: float | None) -> None:
     if head is not None:
-        axes.axhline(100 * head, color=SOFT, linewidth=1.2, linestyle="--", label="head alone")
+        axes.axhline(100 * head, color=SOFT, linewidth=1.2, linestyle="--", label="head only")
 
 
 def _percent(shares: Sequence[float]) -> list[float]:
@@ -295,7 +304,7 @@ def _written(where: str, e: Estimate) -> str:
 
 
 def _unit(seconds: float) -> tuple[int, str]:
-    """Returns a unit of time that suits a search of this length: seconds per unit, and its name."""
+    """Returns (seconds per unit, name) of the unit of time that suits a search of `seconds`."""
     return next((n, unit) for n, unit in UNITS if seconds > 3 * n or n == 1)
 
 
@@ -303,9 +312,10 @@ UNITS = ((3600, "hours"), (60, "minutes"), (1, "seconds"))
 
 
 def _ticks(axis: Axis, values: Sequence[float]) -> None:
-    """Sets the ticks of a logarithmic axis to powers of ten, or to its ends if fewer than two fit.
+    """Sets the ticks of a logarithmic axis to powers of ten.
 
-    Ends so close that their labels would overlap become one tick.
+    If the range contains fewer than two powers of ten, the ticks are the lowest and the highest
+    value or, if their labels would overlap, only the highest.
     """
     low, high = min(values), max(values)
     if math.floor(math.log10(high)) <= math.ceil(math.log10(low)):

@@ -1,4 +1,4 @@
-"""Formats numbers and names as plain text, not yet HTML. A value that is not a number is a dash."""
+"""Formats numbers and names as plain text, not yet HTML. A missing number becomes a dash."""
 
 import math
 import unicodedata
@@ -9,24 +9,24 @@ NOTHING = "–"
 
 
 def is_number(value: Any) -> TypeGuard[float]:
-    """Whether a value is an int or a finite float."""
+    """Returns True if the value is an int or a finite float."""
     return type(value) in (int, float) and math.isfinite(value)
 
 
 def percent(share: Any) -> str:
-    """A share in percent: 0.934 as "93.4%"."""
+    """Returns a share in percent: 0.934 as "93.4%"."""
     return f"{100 * share:.1f}%" if is_number(share) else NOTHING
 
 
 def interval(pair: Any) -> str:
-    """Two shares in percent, without the sign: (0.915, 0.953) as "91.5 to 95.3"."""
+    """Returns two shares in percent, without percent signs: (0.915, 0.953) as "91.5 to 95.3"."""
     if not pair or not all(map(is_number, pair)):
         return NOTHING
     return f"{100 * pair[0]:.1f} to {100 * pair[1]:.1f}".replace("-", "−")
 
 
 def number(value: Any) -> str:
-    """A number with three significant digits; whole and large numbers have no fraction."""
+    """Returns a number with three significant digits; whole and large numbers have no fraction."""
     if not is_number(value):
         return NOTHING
     if abs(value) >= 999.5 or value == round(value):
@@ -35,17 +35,17 @@ def number(value: Any) -> str:
 
 
 def count(value: Any) -> str:
-    """A whole number with separators: 1234 as "1,234"."""
+    """Returns a whole number with separators: 1234 as "1,234"."""
     return f"{value:,}" if is_number(value) else NOTHING
 
 
 def counted(n: Any, one: str, many: str = "") -> str:
-    """A number with its noun: "1 file", "1,234 files". `many` is an irregular plural."""
+    """Returns a number with its noun: "1 file", "1,234 files". `many` is an irregular plural."""
     return f"{count(n)} {one if n == 1 else many or one + 's'}"
 
 
 def megabytes(value: Any) -> str:
-    """A size in MB, or in kB below 0.1 MB.
+    """Returns a size in MB, or in kB if it is below 0.1 MB.
 
     Args:
       value: bytes.
@@ -56,7 +56,7 @@ def megabytes(value: Any) -> str:
 
 
 def milliseconds(value: Any) -> str:
-    """A latency: "214 ms", "3.1 ms" or, with two significant digits below 1 ms, "0.021 ms".
+    """Returns a latency: "214 ms", "3.1 ms" or, with two significant digits below 1 ms, "0.021 ms".
 
     Args:
       value: milliseconds.
@@ -70,7 +70,7 @@ def milliseconds(value: Any) -> str:
 
 
 def duration(seconds: Any) -> str:
-    """A time in seconds, minutes or hours, whichever reads best."""
+    """Returns a time as text: "7.5 s", "1 min 3 s" or "2 h 5 min"."""
     if not is_number(seconds):
         return NOTHING
     if 0 < seconds < 0.05:
@@ -82,30 +82,31 @@ def duration(seconds: Any) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names as "a, b and c"; of more than five names, the first five and how many more."""
+    """Returns names as "a, b and c"; of more than five, the first five and how many more."""
     shown = list(names[:5]) + ([f"{len(names) - 5} more"] if len(names) > 5 else [])
     return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))
 
 
 def split_name(split: str) -> str:
-    """The name of a split, for a sentence: "val" as "validation"."""
+    """Returns the name of a split for a sentence: "validation" for "val"."""
     return {"val": "validation"}.get(split, split)
 
 
 def points(difference: Any) -> str:
-    """A difference of two shares, in percentage points: 0.0431 as "4.3 points"."""
+    """Returns a difference of two shares in percentage points: 0.0431 as "4.3 points"."""
     return f"{100 * difference:.1f} points".replace("-", "−") if is_number(difference) else NOTHING
 
 
 def quoted(name: Any) -> str:
-    """A class name in quotes, for a sentence: it may be a digit or several words."""
+    """Returns a class name in quotes, because it may be a digit or several words."""
     return f"“{isolated(name)}”"
 
 
 def isolated(name: Any) -> str:
-    """A name that cannot reorder the text around it, as Hebrew and Arabic do with numbers.
+    """Returns a name in Unicode marks that keep it from reordering the text around it.
 
-    Other names are returned unchanged.
+    Hebrew and Arabic names would reorder numbers beside them. Names without right-to-left
+    characters are returned unchanged.
     """
     text = str(name)
     if not any(unicodedata.bidirectional(c) in TURNING for c in text):
@@ -118,7 +119,7 @@ TURNING = {"R", "AL", "AN", "LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FS
 
 
 def one_in(share: float) -> str:
-    """A share of wrong answers in everyday words: 0.031 as "one wrong answer in 32"."""
+    """Returns a share of wrong answers in everyday words: 0.031 as "one wrong answer in 32"."""
     if share > 0.4:
         return f"being wrong {100 * share:.0f} times in 100"
     return f"one wrong answer in {1 / share:.0f}"
