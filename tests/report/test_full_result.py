@@ -134,7 +134,7 @@ PAGES = {
         "Versions and device": ["keras 3.15.0", "device x86_64"],
     },
     "compare": {
-        "": ["Use finetune: 90.0% of 77 test examples", "85.0 to 95.0"],
+        "": ["Use the approach finetune: 90.0% of 77 test examples", "85.0 to 95.0"],
         "What to do": [
             *("on the 77 validation", "Its lead over head", "took 1 min 3 s"),
             *(

@@ -126,7 +126,7 @@ def test_scores_on_different_examples_are_not_compared(two, how, reason):
     assert compared(*two) is None
     text = page(*two)
     assert "<h1>The scores of these runs cannot be compared</h1>" in text
-    assert f"Measure the runs on one test split.</strong> B {reason} Runs share" in text
+    assert f"Measure the runs on one test split.</strong> B {reason} Runs have the same" in text
     assert "No difference between these runs can be computed." in text
     assert "<h3>Differences" not in text
 
@@ -140,7 +140,7 @@ def test_one_run_on_other_examples_leaves_the_others_comparable(two, how, reason
     assert (difference.best, difference.letter, difference.n) == ("A", "B", N)
     text = page(*two, third)
     assert "<h1>run is better than other by 12.5 points<small>" in text
-    assert f"</strong> C {reason} Runs share" in text and "Prefer A to B." in text
+    assert f"</strong> C {reason} Runs have the same" in text and "Prefer A to B." in text
 
 
 def test_validation_scores_of_all_runs_are_called_too_good(two):

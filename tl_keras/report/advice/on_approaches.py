@@ -36,7 +36,7 @@ def headline(run: RunFiles) -> str:
     name, written = main_metric(run)
     line = tasks.of(run.task, "words").line
     score = line(written(scores.get(name)), f"{count(scores.n)} {split} examples")
-    return f"Use {best}: {score} (95% interval {between(run, scores.interval)})"
+    return f"Use the approach {best}: {score} (95% interval {between(run, scores.interval)})"
 
 
 def what_to_do(run: RunFiles) -> list[Advice]:
@@ -77,7 +77,7 @@ def _noise(run: RunFiles) -> list[Advice]:
         behind = against[fastest]
         return [
             Advice(
-                f"Or use {fastest}, which trains faster and may be as good.",
+                f"Or use the approach {fastest}, which trains faster and may be as good.",
                 f"{why}. Training {fastest} takes {duration(seconds[fastest])} instead of "
                 f"{duration(seconds[recommended.best])}; its validation score is "
                 f"{gap(run, behind.difference)} lower (95% interval of the difference "
@@ -103,7 +103,7 @@ def _test(run: RunFiles) -> list[Advice]:
     name = min(better, key=lambda name: better[name].difference)
     return [
         Advice(
-            f"Doubt this recommendation: on the test split, {name} is better.",
+            f"Doubt this recommendation: on the test split, the approach {name} is better.",
             f"On {count(test.n)} test examples, {name} scores "
             f"{gap(run, -better[name].difference)} higher than {recommended.best}, which is more "
             "than chance explains. The validation split was too small to show this. If you choose "

@@ -17,7 +17,7 @@ from tl_keras.run.result.exports import Exported
 
 
 def on_exports(run: RunFiles) -> Iterable[Advice]:
-    """Yields advice against each exported file that differs too much from the model."""
+    """Yields advice not to ship exported files that differ too much from the model."""
     for name, export in figures.exports(run).items():
         if figures.passed(export):
             continue
@@ -40,7 +40,7 @@ def on_nothing_to_ship(run: RunFiles) -> Iterable[Advice]:
 
 
 def on_shipping(run: RunFiles) -> Iterable[Advice]:
-    """Yields advice on which file to ship, unless the verdict says that the model is not good."""
+    """Yields advice on which file to ship, if the verdict does not refuse the model."""
     pair = figures.to_ship(run)
     judged = verdict.verdict(run)
     if not pair or (judged and judged.refuses):

@@ -150,9 +150,9 @@ def on_labels(run: RunFiles) -> Iterable[Advice]:
 
 
 def is_wanting(run: RunFiles) -> bool:
-    """Returns True if less than `MINOR` of the answers are right and `PIPELINES` trained the model.
+    """Returns True if the share of right answers is below `MINOR`, so the model should improve.
 
-    Then a better model helps more than better measurements.
+    Returns False for commands that do not train one model as the config says, see `PIPELINES`.
     """
     right = figures.share_right(run, figures.scored(run)[1])
     return run.result.pipeline in PIPELINES and right is not None and right < MINOR

@@ -28,7 +28,7 @@ MINOR = 0.8  # Below this accuracy, or recall of a class, mistakes are not the e
 
 
 def headline(run: RunFiles) -> str:
-    """Returns one line: the main score, whether exported files agree, and the file to ship."""
+    """Returns one line: the main score, whether exports agree with the model, the file to ship."""
     if not run.finished:
         return "This run has not finished: it has no result.json yet"
     parts = [_score(run), _export_checks(figures.exports(run)), _shipped(run)]

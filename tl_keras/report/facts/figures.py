@@ -41,9 +41,9 @@ def scored(run: RunFiles) -> tuple[str, Maybe[Scores]]:
 
 
 def predicted(run: RunFiles) -> tuple[str, list[Prediction]]:
-    """Returns the reported split and its predictions; no predictions if they cannot be wrong.
+    """Returns the reported split and its predictions.
 
-    In tasks such as regression, answers are not simply right or wrong.
+    The list is empty for tasks such as regression, whose answers are not simply right or wrong.
     """
     split = scored(run)[0] or next((p.split for p in run.predictions), "")
     counted = run.predictions if run.counts_right else []
@@ -121,7 +121,7 @@ def share_right(run: RunFiles, scores: Measured | Mapping[str, Any] | None) -> M
 
 
 def examples(run: RunFiles, export: Exported) -> int | None:
-    """Returns on how many examples an exported file was measured, or else the model was."""
+    """Returns the number of examples on which the exported file or else the model was measured."""
     scores = scored(run)[1]
     return scores.n if export.n is None and scores else export.n
 
