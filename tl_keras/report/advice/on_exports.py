@@ -56,8 +56,8 @@ def on_shipping(run: RunFiles) -> Iterable[Advice]:
         )
     yield Advice(
         f"To ship this model, use {shipped.path or shipped.format}.",
-        f"This is the {shipped.format} file, the fastest among the smallest files that passed "
-        f"their checks: {', '.join(facts)}.{_worse(run, export)}",
+        f"This is the {shipped.format} file. Of the files that passed their checks and are nearly "
+        f"as small as the smallest, it is the fastest: {', '.join(facts)}.{_worse(run, export)}",
     )
 
 
