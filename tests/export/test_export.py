@@ -282,7 +282,7 @@ def test_exit_status_is_3_if_no_file_is_within_the_limits(finished_run, tmp_path
     said = capsys.readouterr()
     reason = "export.max_bytes is 1,000, but the smallest file, int8, has "
     assert f"model.tflite: {reason}" in said.err
-    assert f"removed model.tflite and device/ of an earlier export: {reason}" in said.err
+    assert f"removed model.tflite and device/ of an earlier export, because {reason}" in said.err
     assert f"to ship       nothing: {reason}" in said.out
     # Only the new formats are listed.
     assert "exported 1 format\n  int8" in said.out and "float16" not in said.out

@@ -1,4 +1,4 @@
-"""Converts a weights file from float32 to float16, as for the backbone inside the package.
+"""Converts a weights file to float16, as was done with the weights that the package contains.
 
 python -m tl_keras.embedded.shrink runs/pretrain_glyphs/backbone.weights.h5 OUT.weights.h5
 """
@@ -13,7 +13,7 @@ from tl_keras.run.files import replacing
 
 
 def shrink(source: Path, target: Path) -> None:
-    """Copies a `.weights.h5` file; converts float32 arrays to float16, leaves others unchanged."""
+    """Copies a `.weights.h5` file, with float32 arrays as float16 and other arrays unchanged."""
     with (
         replacing(target) as temporary,
         h5py.File(source, "r") as old,

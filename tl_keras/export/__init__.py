@@ -1,1 +1,1 @@
-"""Exports a model: writes each format, loads the file back, measures it, repairs it if needed."""
+"""Exports a model to several formats; loads and measures each file, and repairs inaccurate ones."""

@@ -17,21 +17,26 @@ def choose(
     faster: Sequence[str],
     task: str = tasks.DEFAULT,
 ) -> Shipped:
-    """Returns the format to ship and a status; the format is None if no file is good enough.
+    """Returns the format of the file to ship, and a status: "ok", or why no file can be shipped.
 
-    The choice has three steps:
+    The format is None if no file can be shipped. If no file is a LiteRT file, the format is None
+    and the status is "ok". The choice has three steps:
 
     1. A LiteRT file can be chosen if its status is "ok" and it is within `export.max_bytes` and
        `export.max_latency_ms`.
-    2. Of these files, those with an acceptable loss on validation remain (`is_sound` of the task).
-       If no file's loss is acceptable, the files with the lowest loss remain.
-    3. Of these files, those at most `NEARLY` times as large as the smallest remain, and the fastest
-       of them is chosen: on many devices, small files differ more in speed than in size.
+    2. Of these files, those remain that are little worse than the model on validation, as the
+       task's function `is_sound` decides. If there are none, those remain that lose least of the
+       main score.
+    3. Of these files, those remain that are at most `NEARLY` times as large as the smallest. The
+       fastest of them is chosen, because on many devices small files differ more in speed than in
+       size.
 
     Args:
       entries: the field `export` of result.json: the measurements of each exported file, by format.
-      smaller: for the message, changes that make a file smaller, as in "another model.backbone".
-      faster: for the message, changes that make a file faster, as in "a smaller image.size".
+      smaller: changes that make a file smaller, as in "another model.backbone". The status
+        suggests them if all files are too large or too slow.
+      faster: changes that make a file faster, as in "a smaller image.size". The status suggests
+        them if all files are too slow.
     """
     files = {name: entry for name, entry in entries.items() if name not in NOT_LITERT}
     accepted = {name: entry for name, entry in files.items() if entry.status == OK}
@@ -55,7 +60,11 @@ def choose(
 
 
 def _excess(entry: Exported, config: ExportConfig) -> float:
-    """Returns size / limit or latency / limit, whichever is larger; 1 if both limits are met."""
+    """Returns by which factor a file exceeds a limit; 1 if it is within both limits.
+
+    The limits are `export.max_bytes` and `export.max_latency_ms`. If both are exceeded, the larger
+    factor is returned.
+    """
     ratios = [1.0]
     if config.max_bytes is not None:
         ratios.append(entry.bytes / config.max_bytes)
@@ -70,7 +79,7 @@ def _over_limits(
     smaller: Sequence[str],
     faster: Sequence[str],
 ) -> str:
-    """Returns two sentences: which limits no file meets, and what to do about it.
+    """Returns two sentences: which limits every file exceeds, and what to do about it.
 
     The summary of a run shows only the first sentence, see `Shipped.reason`.
     """
@@ -81,8 +90,8 @@ def _over_limits(
         name = min(accepted, key=lambda k: _excess(accepted[k], config))
         reason = (
             f"no file is within both export.max_bytes {config.max_bytes:,.0f} and "
-            f"export.max_latency_ms {config.max_latency_ms:g}; the closest is {name} with "
-            f"{accepted[name].bytes:,} bytes and {accepted[name].latency_ms.median:g} ms"
+            f"export.max_latency_ms {config.max_latency_ms:g}; the closest file, {name}, has "
+            f"{accepted[name].bytes:,} bytes and takes {accepted[name].latency_ms.median:g} ms"
         )
     *others, last = [*(faster if "max_latency_ms" in missed else ()), *smaller]
     changes = f"{', '.join(others)} or {last}" if others else last
@@ -94,9 +103,10 @@ def _over_limits(
 
 
 def _missed(accepted: Mapping[str, Exported], config: ExportConfig) -> dict[str, str]:
-    """Returns `{limit: sentence}` for each limit that no file meets.
+    """Returns `{limit: sentence}` for each limit that every file exceeds.
 
-    The sentence compares the smallest or fastest file with the limit.
+    The sentence about `max_bytes` names the smallest file, the one about `max_latency_ms` the
+    fastest file.
     """
     missed = {}
     name = min(accepted, key=lambda k: accepted[k].bytes)

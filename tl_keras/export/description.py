@@ -39,7 +39,7 @@ class Description:
 
 
 def label_lines(described: Description) -> str:
-    """Returns the content of a label file: one name per line, in the order of the outputs."""
+    """Returns the content of a label file: one class name per line, in the model's class order."""
     return "".join(f"{label}\n" for label in described.labels)
 
 

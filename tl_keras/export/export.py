@@ -1,4 +1,4 @@
-"""Writes a file for each export format, compares it with model.keras, repairs it if needed."""
+"""Writes a file for each export format, compares it with model.keras, repairs inaccurate files."""
 
 import shutil
 import tempfile
@@ -33,10 +33,11 @@ def export(subject: Subject, writing: Writing, judge: Subject | None = None) -> 
 
     Args:
       subject: the model to export.
-      judge: another model with the same layers, which was not trained on its validation examples.
-        Needed if `subject` was trained on its own: then files of the judge are quantised in the
-        same way, and their loss decides about the files of `subject`. None if the loss of the files
-        of `subject` itself decides.
+      judge: another model with the same layers. Needed if `subject` was trained on its validation
+        examples, because its answers to them are then too good. The judge was not trained on its
+        own validation examples. It is quantised in the same way as `subject`. Its quantised files,
+        compared with it on these examples, decide which operators stay float and whether a
+        quantised file of `subject` is accepted. None if the files of `subject` itself decide.
 
     Returns:
       The field `export` of result.json: the measurements of each file, by format.
@@ -93,8 +94,8 @@ def put_in_place(new: Path, folder: Path, made: dict[str, Exported], others: Seq
     """Moves exported files from `new` to `folder`, and replaces files of an earlier export there.
 
     Args:
-      made: the result of `export`: its files are moved.
-      others: names of other files and folders in `new` that are moved, too.
+      made: the result of `export`. The files that it lists are moved.
+      others: names of files and folders in `new` that `made` does not list and that are moved, too.
     """
     for name in [*(Path(entry.path).name for entry in made.values()), *others]:
         if (folder / name).is_dir():  # A rename cannot replace an existing folder.

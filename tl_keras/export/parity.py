@@ -66,10 +66,11 @@ def run_once(interpreter: Interpreter, example: np.ndarray) -> Outputs:
 def load_litert(file: Path, silent: bool = False) -> Runner:
     """Returns a function that runs a LiteRT file on prepared examples, one at a time on each core.
 
-    Running one example on several threads would gain little if only weights are quantised.
+    The alternative, one example on several threads, is hardly faster than on one thread if only
+    weights are quantised.
 
     Args:
-      silent: whether to show no progress bar.
+      silent: True to hide the progress bar.
     """
     interpreters = [load_interpreter(file) for _ in range(min(CORES, MOST_AT_ONCE))]
 
@@ -99,7 +100,10 @@ def _invoke(interpreter: Interpreter, example: np.ndarray) -> Outputs:
 
 
 def latency(file: Path, inputs: Inputs, threads: int = 1) -> Latency:
-    """Measures the milliseconds for one example in 50 runs, after 5 runs to warm up."""
+    """Returns median, 95th percentile and minimum of the milliseconds for one example.
+
+    They are measured in 50 runs, after 5 runs to warm up.
+    """
     loaded = load_interpreter(file, threads)
     example = next(batches.evaluation(inputs, 1).as_numpy_iterator())[0]
     seconds = []

@@ -1,4 +1,4 @@
-"""Checks an exported file: runs it on val, repairs it if it loses too much, measures it on test."""
+"""Compares exported files with the model on val, repairs inaccurate files, measures all on test."""
 
 import functools
 from collections.abc import Callable, Collection, Sequence
@@ -36,8 +36,8 @@ class Subject:
       inputs: prepared examples of train (to calibrate), val (to judge) and test (to report).
       reference: the model's own answers, `{split: (examples, ...)}`: on val, and on test if there
         is a test split.
-      on: words for the examples of `val` in messages: `validation` in "loses 0.02 of accuracy on
-        validation".
+      on: what messages call the examples of `val`, such as "validation" in "loses 0.02 of accuracy
+        on validation".
       trained_on_val: whether the model was trained on `val`. If so, its score on `val` is not
         reported, because it says nothing about new examples.
     """
@@ -50,7 +50,7 @@ class Subject:
 
     @property
     def last(self) -> str:
-        """The split on which files are measured for the report: test if there is one, else val."""
+        """The split on which exported files are measured: test if there is one, else val."""
         return "test" if "test" in self.reference else "val"
 
     @property
@@ -68,8 +68,8 @@ class Writing:
         signature `serve_encoded` contains it.
       about: the description of the model that is written into the files.
       config: the config section `export`.
-      threshold: lowest probability of a class that remains possible, for the output `abstain`; None
-        if the files have no such output.
+      threshold: a class is possible if its probability is at least this. The output `abstain` is 0
+        if exactly one class is possible, else 1. None if the files have no output `abstain`.
       folder: temporary folder to which files are written first.
       task: name of the task.
     """
@@ -100,10 +100,10 @@ class Writing:
         return tasks.of(self.task, "exports")
 
     def is_sound(self, verdict: FileLoss) -> bool:
-        """Returns whether the loss of a file is acceptable, so that the file needs no repair.
+        """Returns True if a file is little worse than the model, and thus needs no repair.
 
         Args:
-          verdict: the loss of the file on validation.
+          verdict: how much worse the file is than the model on validation.
         """
         return self.judged.is_sound(verdict, self.config.max_accuracy_drop)
 
@@ -168,9 +168,10 @@ def not_litert(name: str, subject: Subject, writing: Writing) -> Exported:
 
 
 def unproved(path: Path) -> Exported:
-    """Returns the entry in result.json of a LiteRT file that needs Flex, which cannot be run here.
+    """Returns the entry in result.json of a LiteRT file that needs Flex, and so is not measured.
 
-    Flex are operators of TensorFlow itself. The LiteRT package on PyPI does not contain them.
+    Flex are operators of TensorFlow itself. The LiteRT package on PyPI does not contain them, so
+    it cannot run the file.
     """
     content = path.read_bytes()
     return Exported(
@@ -210,13 +211,14 @@ def quantised(
 ) -> Exported:
     """Writes a quantised file, repairs it if needed, and returns its entry in result.json.
 
-    If the file is much worse than the model on validation, it is repaired: operators stay float,
-    those first whose quantisation changes the answers most.
+    If the file is much worse than the model on validation, it is repaired: some operators stay
+    float, namely those whose quantisation changes the answers most.
 
     Args:
       subject: the model to export, and its float32 file.
-      judge: the model whose quantised file decides about repair and status, and its float32 file;
-        the same as `subject`, or see `export.export`.
+      judge: a model and its float32 file. Its quantised file decides whether the file of `subject`
+        is repaired, and what its status is. It is `subject` itself, unless `export.export` was
+        called with another judge.
     """
     bound = writing.config.max_accuracy_drop
     model, converted = subject
@@ -301,7 +303,7 @@ def _run(
     """Runs a file on some splits, and measures it on the split `subject.last`.
 
     Returns:
-      the answers, `{split: (examples, ...)}`; and the measurements, as fields of `Exported`.
+      the answers, `{split: (examples, ...)}`, and the measurements, as fields of `Exported`.
     """
     with quiet():
         runner = OTHERS[name].load(path) if name in OTHERS else parity.load_litert(path)

@@ -1,4 +1,4 @@
-"""Repairs a quantised file: operators whose quantisation changes the answers most stay float."""
+"""Repairs an inaccurate quantised file: the operators most harmful to quantise stay float."""
 
 import heapq
 from collections.abc import Callable, Collection, Sequence
@@ -18,9 +18,11 @@ class Repaired:
     """The result of a repair: which operators stay float.
 
     Attributes:
-      kept: positions of the operators that stay float, the most harmful to quantise first.
+      kept: positions of the operators that stay float, sorted by how much their quantisation
+        changes the answers, most first.
       verdict: how much worse the repaired file is than the model on validation.
-      steps: for each attempt, how many operators stayed float, and the loss of the file.
+      steps: for each attempt, how many operators stayed float, and how much worse the file was than
+        the model.
     """
 
     kept: tuple[int, ...]
@@ -35,18 +37,20 @@ def repair(
     candidates: Sequence[int],
     is_sound: Callable[[FileLoss], bool],
 ) -> Repaired:
-    """Finds how few operators must stay float for the loss of the file to be acceptable.
+    """Finds how few operators must stay float for a quantised file to be accurate enough.
 
-    The operators are tried in the order of `rank`: first those that are most harmful to quantise.
-    If the loss is too high for any number of them, the attempt with the lowest loss is returned.
+    The first n operators in the order of `rank` stay float: those that are most harmful to
+    quantise. If the file is too inaccurate for every n that was tried, the most accurate attempt is
+    returned.
 
     Args:
-      first: the loss of the file in which all operators are quantised.
-      judge: makes a file in which the given operators stay float, and returns its loss.
+      first: how much worse than the model the file is in which all operators are quantised.
+      judge: makes a file in which the given operators stay float, and returns how much worse than
+        the model it is.
       cost: quantises only the given operators, and returns how far the answers then are from those
         of the float model, 0..1.
       candidates: positions of the operators that can be quantised, in the order of the graph.
-      is_sound: returns whether a loss is acceptable.
+      is_sound: returns True if a file is accurate enough.
     """
     ranked = rank(candidates, cost)
     steps = [_step(0, first)]

@@ -43,15 +43,16 @@ def exported(
     """Exports the model of a new run: writes the files, and compares each with the model.
 
     Args:
-      data: the examples. The loss on its split val decides about each file, unless `judge` is
-        given.
+      data: the examples. How much worse a file is than the model on its split val decides whether
+        the file is accepted, unless `judge` decides.
       probabilities: the model's answers by split. If val or test is missing, its answers are
         computed.
-      judge: another model with the same layers, and its own validation examples. Quantised files
-        are judged with it if `model` was trained on val; else None, see `export.export`.
-      held_out: answers and labels of examples, by models that were not trained on these examples.
-        The threshold of the output `abstain` is chosen on them if `model` was trained on val; else
-        None.
+      judge: another model with the same layers, and its own validation examples. It decides about
+        quantised files if `model` was trained on val, see `export.export`; None if `model` itself
+        decides.
+      held_out: answers to examples and the labels of these examples; each answer is from a model
+        that was not trained on the example. The threshold of the output `abstain` is computed from
+        them. None if `model` was not trained on val; then the threshold is computed from val.
 
     Returns:
       the fields `export` and `shipped` of result.json.
@@ -104,7 +105,10 @@ def _exported(
 
 
 def _unmeasured(entry: Measured, task: str) -> Measured:
-    """Returns a copy without score and interval, for examples that the model was trained on."""
+    """Returns a copy of measurements without the main score and its interval.
+
+    Used if they were measured on examples that the model was trained on.
+    """
     scores = (tasks.of(task, "names").MAIN, "interval")
     return type(entry)(**{name: entry[name] for name in entry.keys() if name not in scores})
 
@@ -143,7 +147,9 @@ def _remove_shipped(run: Run, shipped: Shipped) -> None:
     folder = run.workdir / export.FOLDER
     if (folder / SHIPPED).exists():
         why = shipped.reason or "the formats of this export include no LiteRT file"
-        logging.info("export: removed %s and device/ of an earlier export: %s", SHIPPED, why)
+        logging.info(
+            "export: removed %s and device/ of an earlier export, because %s", SHIPPED, why
+        )
     for name in BESIDE:
         export.remove(folder / name)
 

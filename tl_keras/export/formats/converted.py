@@ -61,7 +61,7 @@ def convert(
         raise ValueError(
             f"export.formats: {', '.join(quantised)} cannot be made: quantisation must run the "
             f"model to calibrate it, but the installed LiteRT cannot run its operators "
-            f"{', '.join(flex)}; expected only saved_model or float32"
+            f"{', '.join(flex)}; expected only 'saved_model' or 'float32'"
         )
     return Converted(content, quantise.calibrate(content, examples))
 
@@ -81,10 +81,10 @@ def content_of(
 
 
 def shape_of(converted: Converted) -> list[tuple[str, tuple[int, ...]]]:
-    """Returns the kind and the output shape of each operator, in order.
+    """Returns the kind and the output shape of each operator, in the order of the file.
 
     If they are equal for two models, the same operators can be quantised in both. Only then can the
-    loss of one model's files decide about the other's.
+    accuracy of one model's quantised files decide whether the other model's files are accepted.
     """
     model = flatbuffer.read(converted.content)
     graph = model.subgraphs[0]

@@ -16,7 +16,7 @@ NAMES = {value: name for name, value in vars(schema.BuiltinOperator).items() if 
 class _Buffer(schema.BufferT):
     """A buffer of constants that is written at a multiple of `ALIGNMENT` bytes.
 
-    The generated class of the schema would write the buffer at any byte.
+    The class that the schema generates would write the buffer at an arbitrary offset.
     """
 
     def Pack(self, builder: flatbuffers.Builder) -> int:
@@ -111,10 +111,10 @@ def name(model: schema.ModelT, tensor: int) -> str:
 
 
 def code_of(model: schema.ModelT, builtin: int) -> int:
-    """Returns the index of a built-in kind in the file's operator codes; adds it if missing.
+    """Returns the index of a kind of operator in the file's operator codes; adds it if missing.
 
     Args:
-      builtin: the kind of operator, a value of `schema.BuiltinOperator`.
+      builtin: the kind, a value of `schema.BuiltinOperator`.
     """
     for i, code in enumerate(model.operatorCodes):
         if max(code.builtinCode, code.deprecatedBuiltinCode) == builtin and not code.customCode:

@@ -16,13 +16,13 @@ NO_ACTIVATION = schema.ActivationFunctionType.NONE
 
 @dataclass(frozen=True)
 class Front:
-    """The normalisation of the input x (0..255) at the start of a graph: `scale * (x - zero)`.
+    """How a graph normalises its input x (0..255) before all else: to `scale * (x - zero)`.
 
     In an int8 file `zero` must be an integer, so the normalisation is slightly different there.
 
     Attributes:
-      start: position of the cast to float among the graph's operators: 0, or 1 if the graph first
-        reverses the channels.
+      start: position of the cast to float, the first operator of the normalisation, among the
+        graph's operators: 0, or 1 if the graph reverses the channels before it.
       tensor: name of the tensor that holds the normalised input.
       operators: number of operators of the normalisation, without the cast.
       scale: factor of the normalisation.
@@ -47,8 +47,9 @@ class Front:
 def front_of(model: schema.ModelT) -> Maybe[Front]:
     """Returns the normalisation at the start of a graph.
 
-    It consists of a cast to float and of additions, multiplications and so on with one number each.
-    Returns None if the graph starts differently, or if `Front.zero` would be outside 0..255.
+    A normalisation is a cast to float, followed by additions, subtractions, multiplications or
+    divisions, each with a single constant. Returns None if the graph starts differently, or if
+    `Front.zero` would be outside 0..255.
     """
     graph = model.subgraphs[0]
     kinds = [flatbuffer.kind(model, operator) for operator in graph.operators[:2]]
@@ -80,7 +81,7 @@ def front_of(model: schema.ModelT) -> Maybe[Front]:
 
 
 def normalised_inputs(model: schema.ModelT, front: Front | None) -> set[str]:
-    """Returns names of tensors: the normalised input, and copies of it that only add padding."""
+    """Returns the names of the tensors that hold the normalised input, with or without padding."""
     names = {front.tensor} if front else set()
     for operator in model.subgraphs[0].operators:
         padded = flatbuffer.kind(model, operator) in ("PAD", "PADV2")
@@ -100,6 +101,8 @@ def _scalar(model: schema.ModelT, tensor: int) -> float | None:
 
 def make_integer(model: schema.ModelT, front: Front | None) -> None:
     """Gives an int8 file a uint8 input and uint8 outputs, and removes the float normalisation.
+
+    The scale and the zero point of the quantised input then normalise the input.
 
     Args:
       front: the normalisation of the input; None if the input must stay as it is.

@@ -75,6 +75,6 @@ def _lacking(operators: list[str], allow_flex: bool) -> str:
         )
     return (
         f"export.allow_flex: LiteRT has no operator of its own for {names}, which model.backbone "
-        f"needs; expected a backbone without {names}, or export.allow_flex: true for devices that "
-        "bring TensorFlow's operators (Flex), or export.formats: [saved_model]"
+        f"needs; expected a backbone without {names}, or export.formats: [saved_model], or, for "
+        "devices whose runtime includes TensorFlow's operators (Flex), export.allow_flex: true"
     )

@@ -24,7 +24,7 @@ TENSOR_AXIS_LABELS = 2
 
 
 def add(content: bytes, described: Description) -> bytes:
-    """Returns the LiteRT file with metadata inside, and the label file as a ZIP archive at its end.
+    """Returns the LiteRT file with metadata inside it and a ZIP archive of the label file appended.
 
     The input and output tensors get their names in the signature `serve`, in place of the
     converter's names.

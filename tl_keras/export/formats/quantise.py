@@ -45,21 +45,22 @@ THREADS = 2
 
 @dataclass(frozen=True)
 class Calibrated:
-    """A float32 file with the measurements that its quantisation needs.
+    """A float32 LiteRT file, and the measurements that its quantisation needs.
 
     Attributes:
       content: content of the file.
       scopes: the scope of each operator in order, see `Layer`.
       layers: the convolutions and dense layers.
       ranges: `{tensor name: {"min": ..., "max": ...}}` of each activation.
-      largest: `{format: {name of weight tensor: array}}` for int8 and int16x8; the array has the
-        largest weight that 127 steps represent, for each channel.
-      corrections: `{format: {scope of layer: (channels,) float32}}`; what rounded weights add to
-        the layer's mean output. It is subtracted from the bias.
-      shifts: `{scope of layer: (channels,) float32}`; what the rounded normalisation of an int8
-        input adds to the layer's output (`Front.error`). It is subtracted from the bias.
+      largest: `{format: {name of weight tensor: array}}` for int8 and int16x8; the array has, for
+        each channel, the float value that the largest int8 weight, 127, stands for.
+      corrections: `{format: {scope of layer: (channels,) float32}}`; the error of the layer's mean
+        output that the rounding of its weights causes. It is subtracted from the bias.
+      shifts: `{scope of layer: (channels,) float32}`; the error of the layer's output that the
+        rounded normalisation of an int8 input causes (`Front.error`). It is subtracted from the
+        bias.
       front: the normalisation of the input; None if the graph does not begin with one.
-      weighted: positions of all operators with weights of any kind.
+      weighted: positions of all operators with weights, also of operators that are not in `layers`.
       tail: positions of the operators that follow the model's answer and compute `abstain`. They
         stay float.
     """
@@ -114,9 +115,10 @@ def calibrate(content: bytes, examples: np.ndarray) -> Calibrated:
 def quantise(
     calibrated: Calibrated, name: str, kept: Collection[int] = (), ends: bool = True
 ) -> bytes:
-    """Returns a file of the format `name`: `float16`, `dynamic`, `int8` or `int16x8`.
+    """Returns the content of a LiteRT file in a quantised format.
 
     Args:
+      name: the format: `float16`, `dynamic`, `int8` or `int16x8`.
       kept: positions of the operators that stay float, among all operators of the float32 file.
       ends: whether an int8 file gets a uint8 input and uint8 outputs. If False, its input and
         outputs stay as the quantizer makes them.
@@ -155,8 +157,9 @@ def quantise(
 def candidates(calibrated: Calibrated, name: str) -> list[int]:
     """Returns the positions of the operators that a format can quantise.
 
-    For int8 and int16x8 these are all operators after the normalisation of the input, for other
-    formats only operators with weights. Operators that compute `abstain` always stay float.
+    For int8 and int16x8 these are all operators after the normalisation of the input. For other
+    formats these are only operators with weights. Operators that compute `abstain` always stay
+    float.
     """
     if name in STATIC:
         front = calibrated.front.end if calibrated.front else 1
@@ -208,7 +211,7 @@ def _statistics(
     """Runs the float32 file on examples and measures each activation.
 
     Returns:
-      `{tensor name: {"min": ..., "max": ...}}` over all examples, and
+      two dicts: `{tensor name: {"min": ..., "max": ...}}` over all examples, and
       `{tensor name: mean of each channel}`.
     """
     interpreter = Interpreter(
@@ -260,7 +263,8 @@ def _step(name: str, value_range: dict[str, np.ndarray] | None) -> float | None:
 def _corrected(calibrated: Calibrated, name: str, kept: Collection[str]) -> bytes:
     """Returns the float32 file with corrected biases, from which a format is quantised.
 
-    The corrections cancel the mean errors that rounding of weights and of the input will cause.
+    The corrections cancel the mean errors that will arise when the weights and the normalisation of
+    the input are rounded.
 
     Args:
       name: the format.

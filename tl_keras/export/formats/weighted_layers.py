@@ -56,7 +56,7 @@ def rounded(weights: np.ndarray, top: np.ndarray) -> np.ndarray:
     """Returns float weights rounded to the values that int8 weights can represent.
 
     Args:
-      top: the largest weight that int8 can represent (127 steps), for each output channel.
+      top: for each output channel, the float value that the largest int8 weight, 127, stands for.
     """
     step = np.where(top > 0, top, 1) / LEVELS
     return np.clip(np.rint(weights / step), -LEVELS, LEVELS) * step
@@ -70,9 +70,10 @@ def scope_of(model: schema.ModelT, operator: schema.OperatorT) -> str:
 def largest_weights(
     layer: Layer, weights: np.ndarray, bias: np.ndarray, step: float | None
 ) -> np.ndarray:
-    """Returns the largest weight that int8 weights (127 steps) must represent in each channel.
+    """Returns the float value that the largest int8 weight, 127, stands for in each channel.
 
-    It is the channel's largest weight, or more if the channel's bias would otherwise overflow.
+    It is the channel's largest absolute weight, or more if the channel's bias would otherwise
+    overflow.
 
     Args:
       step: quantisation step of the layer's input; None if the bias stays float and cannot
@@ -90,9 +91,9 @@ def largest_weights(
 
 
 def keeps_channels(layer: Layer, weights: np.ndarray, channels: int) -> bool:
-    """Returns whether each of the `channels` input channels has weights of its own.
+    """Returns True if each weight of a layer belongs to one of the `channels` input channels.
 
-    False if the layer takes flattened positions and channels, so that no weight belongs to one
+    This is not so for a dense layer after flattening, whose inputs are pairs of a position and a
     channel.
     """
     if layer.kind == "DEPTHWISE_CONV_2D":
@@ -101,12 +102,13 @@ def keeps_channels(layer: Layer, weights: np.ndarray, channels: int) -> bool:
 
 
 def response(layer: Layer, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Returns a layer's output without bias, `(channels,)`, for an input of equal positions.
+    """Returns a layer's output without bias, `(channels,)`, for an input of constant channels.
 
     Padding at the borders is ignored.
 
     Args:
-      x: the value of each input channel, the same at all positions.
+      x: the value of each input channel, `(input channels,)`. Each channel has its value at every
+        position.
     """
     if layer.kind == "DEPTHWISE_CONV_2D":
         return weights.sum((0, 1, 2)) * np.repeat(x, weights.shape[3] // len(x))
