@@ -297,7 +297,8 @@ def test_missing_normalisation_and_a_classifier_are_warned_of(tmp_path, caplog):
     assert "set model.preprocessing: tf (-1..1)" in caplog.text
     message = "ends in a classifier, the layer 'conv_preds': the new head learns from its 4 outputs"
     assert message in caplog.text
-    assert "the features before this layer: save a model that ends before it" in caplog.text
+    advice = "the features before this layer: save a model that ends before the layer 'conv_preds'"
+    assert advice in caplog.text
     caplog.clear()
     from_file.build(file, "tf", SETTINGS)
     assert "normalises pixels" not in caplog.text

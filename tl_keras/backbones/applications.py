@@ -39,12 +39,12 @@ class Backbone:
 
     Attributes:
       preprocessing: pixel values on which the weights were trained: `tf` (x / 127.5 - 1), `torch`
-        (normalised by mean and deviation of ImageNet), `caffe` (BGR minus the mean of ImageNet) or
-        `included` (0..255).
+        (normalised by the mean and standard deviation of ImageNet), `caffe` (BGR minus the mean of
+        ImageNet) or `included` (0..255).
       block: a regular expression that matches the names of a block's operations; its first group is
         the name of the block.
       min_size: smallest image size, px.
-      options: constructor arguments by name.
+      options: by name, the type and range of each constructor argument that a config can set.
       trained_sizes: image sizes (px) that have their own ImageNet weights; the last is the default.
         Empty if the same weights serve all sizes.
     """
@@ -116,12 +116,12 @@ def check(
     Args:
       name: a key of `BACKBONES`.
       options: constructor arguments by name.
-      shape: `(size, size, 3)` of the images, px; None skips this check.
+      shape: `(size, size, 3)` of the images, px; None: the image size is not checked.
       weights: if `imagenet`, the options must have values for which ImageNet weights exist.
 
     Raises:
-      ValueError: the backbone or an option is unknown, a value is outside its range or has no
-        ImageNet weights, or the images are too small.
+      ValueError: the backbone or an option is unknown; the value of an option is outside its range;
+        no ImageNet weights exist for the value; or the images are too small.
     """
     if name not in BACKBONES:
         raise ValueError(
@@ -185,7 +185,7 @@ def block_pattern(name: str) -> str:
 
 
 def options_of(name: str) -> Mapping[str, Option]:
-    """Returns the constructor arguments that a backbone takes, by name."""
+    """Returns, by name, the type and range of each constructor argument that a backbone takes."""
     return BACKBONES[name].options
 
 
@@ -294,9 +294,9 @@ def normalise(image: Any, preprocessing: str) -> Any:
 
 
 def with_stable_names(model: "keras.Model", name: str) -> "keras.Model":
-    """Returns a copy of a model that has random weights.
+    """Returns a copy of a model, with random weights and with stable names of its operations.
 
-    The copy's operations have the names that they would get in a new process.
+    The stable names are those that the operations would get in a new process.
 
     Args:
       name: the name of the copy.

@@ -1,8 +1,9 @@
 """Builds a backbone, which turns prepared examples into features, from a user's own model.
 
-The model's output becomes the features; if needed, the modality pools it. Inner models and
-pipelines (`keras.layers.Pipeline`) are replaced by their layers, so that the backbone can be frozen
-at any depth and other models can use its layers. Augmentation layers are left out.
+The model's output becomes the features. If the output is a feature map, it is pooled first; the
+modality's module `own_model` does this. Inner models and pipelines (`keras.layers.Pipeline`) are
+replaced by their layers, so that the backbone can be frozen at any depth and other models can use
+its layers. Augmentation layers are left out.
 """
 
 from collections.abc import Callable
@@ -75,7 +76,12 @@ def build(file: str, preprocessing: str | None, settings: Any) -> keras.Model:
 
 
 def in_precision(backbone: keras.Model, policy: str) -> keras.Model:
-    """Returns a copy of a backbone that computes under a dtype policy and has random weights."""
+    """Returns a copy of a backbone, with another dtype policy and with random weights.
+
+    Args:
+      policy: the dtype policy of the copy's layers, such as `mixed_bfloat16`. The layers `FLOAT32`
+        keep float32.
+    """
     config = backbone.get_config()
     for layer in config["layers"]:
         # For operations and inputs the dtype is a string, and changing it would change the result.
@@ -88,7 +94,11 @@ def in_precision(backbone: keras.Model, policy: str) -> keras.Model:
 
 
 class _Refused(Exception):
-    """The file's graph cannot be a backbone. The message continues the sentence "'a.keras' ..."."""
+    """Raised if the file's graph cannot be a backbone.
+
+    The message has no subject, as in "calls layer 'x' more than once", because the name of the file
+    is put before it.
+    """
 
 
 def _check(file: str, source: keras.Model, settings: Any) -> None:
@@ -115,8 +125,8 @@ def _check(file: str, source: keras.Model, settings: Any) -> None:
         if layer.dtype_policy.name not in POLICIES:
             raise ValueError(
                 f"model.backbone: layer {layer.name!r} of {file!r} is quantised "
-                f"({layer.dtype_policy.name}); expected the model before quantisation, since "
-                "export makes the int8 files"
+                f"({layer.dtype_policy.name}); expected the model before quantisation, since this "
+                "package quantises the model itself when it exports int8 files"
             )
 
 
@@ -135,13 +145,14 @@ def _assemble(
     features: Callable[[Any], Any],
     origins: dict[str, keras.Layer],
 ) -> keras.Model:
-    """Returns a copy of the file's model without inner models, from `start` to features.
+    """Returns a model without inner models: `start`, copies of the file's layers, then `features`.
 
     Args:
       source: the file's model.
       start: the model that converts a prepared example to the input of the file's model.
       features: converts the output of the file's model to features.
-      origins: filled with the file's layer by the name of its copy; empty before.
+      origins: an empty dict, to which this function adds each copied layer of the file, by the
+        name of the copy.
     """
     x = keras.tree.flatten(_inline(source, start.output, _cloning(origins, start.input.name)))[0]
     try:
@@ -159,8 +170,9 @@ def _cloning(origins: dict[str, keras.Layer], start: str) -> Clone:
     """Returns a function that clones an operation of the file under a unique name.
 
     Args:
-      origins: filled with the file's layer by the name of its clone.
-      start: name of the input layer, which no clone gets.
+      origins: a dict, to which the returned function adds each cloned layer of the file, by the
+        name of the clone.
+      start: name of the input layer; no clone gets this name.
     """
     taken, seen = {start, *RESERVED}, set()
 
@@ -186,7 +198,10 @@ def _cloning(origins: dict[str, keras.Layer], start: str) -> Clone:
 
 
 def _inline(model: keras.Layer, inputs: Any, clone: Clone) -> Any:
-    """Returns the output of clones of all layers of a model and of its inner models on `inputs`."""
+    """Calls clones of a model's layers, in order, on `inputs`, and returns the output.
+
+    Inner models are replaced by clones of their layers.
+    """
 
     def call(operation: keras.Operation, *args: Any, **kwargs: Any) -> Any:
         if isinstance(operation, INNER):  # `training` is dropped, because freezing decides it.
@@ -219,7 +234,7 @@ def _warn(file: str, source: keras.Model) -> None:
     kernels = [i for i, operation in enumerate(operations) if freeze.has_kernel(operation)]
     if kernels and kernels[-1] and _gives_probabilities(source.outputs[0], operations[-1]):
         last, before = operations[kernels[-1]], operations[kernels[-1] - 1]
-        advice = "save a model that ends before it"
+        advice = f"save a model that ends before the layer {last.name!r}"
         # get_layer finds neither operations nor layers of inner models.
         if any(before is layer for layer in source.layers):
             output = f"model.get_layer({before.name!r}).output"
@@ -244,7 +259,10 @@ def _operations(model: keras.Layer) -> list[keras.Operation]:
 
 
 def _normalises(operations: list[keras.Operation]) -> bool:
-    """Returns whether the input is scaled before the first layer such as Conv2D or Dense.
+    """Returns True if a model scales its input before its first layer with a kernel.
+
+    Layers with a kernel are, for example, Conv2D and Dense. Each operation that is not a layer,
+    such as a division, counts as scaling.
 
     Args:
       operations: all operations of a model, from input to output.

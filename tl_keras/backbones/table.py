@@ -3,10 +3,12 @@
 Such a module has:
   MODALITY                    the modality of the examples that its backbones take
   check(name, options, shape, weights)   raises ValueError if the backbone cannot be built
-  options_of(name)            the constructor arguments, by name, as `Option`
+  options_of(name)            the constructor arguments that can be set, by name, each as an
+                              `Option` (type and range)
   block_pattern(name)         a regular expression that finds the blocks, see `freeze.blocks`
-  build(name, options, shape, dtype)     a functional model without inner models, with random
-                              weights, from prepared example to features `(channels,) float32`
+  build(name, options, shape, dtype)     a functional model that turns prepared examples into
+                              features `(batch, channels) float32`; without inner models, with
+                              random weights
   official(name, options, shape)         the model with the weights that its authors published
 """
 
@@ -55,7 +57,10 @@ def check(model: Any, settings: Any) -> None:
 
 
 def options_of(name: str) -> Mapping[str, Any]:
-    """Returns the constructor arguments that a backbone takes; empty for an unknown name."""
+    """Returns, by name, the type and range of each constructor argument that a backbone takes.
+
+    Returns an empty dict if the backbone is unknown, or is a user's own file.
+    """
     return module_of(name).options_of(name) if name in BACKBONES else {}
 
 

@@ -69,13 +69,14 @@ def load_weights(
 
 
 def check(name: str, options: Mapping[str, Value], weights: str) -> None:
-    """Checks, without TensorFlow, that `glyphs` fits the backbone and that a weights file exists.
+    """Checks, without TensorFlow, that weights exist, or that the weights `glyphs` fit a backbone.
 
-    The arguments are those of `load_weights`, which checks the content of the file.
+    The arguments are those of `load_weights`. Only `load_weights` checks the content of a file.
 
     Raises:
-      ValueError: `weights` is `glyphs`, which fits only one backbone; or it is a path that is not a
-        weights file or the folder of a finished run.
+      ValueError: `weights` is `glyphs` (weights inside the package), but the backbone is not
+        MobileNet with alpha 0.5; or `weights` is a path, but neither of a weights file nor of the
+        folder of a finished run.
     """
     if weights == "glyphs":
         _check_glyphs(name, options)
@@ -107,7 +108,10 @@ def load_safely(path: str | Path, what: str) -> "keras.Model":
 
 
 def digest(backbone: "keras.Model") -> str:
-    """Returns the SHA-256 (hex) of a model's weights in order: shapes, dtypes, bytes, not names."""
+    """Returns the SHA-256 (hex) of a model's weights, in their order in the model.
+
+    Shape, dtype and values of each weight affect the digest; its name does not.
+    """
     import numpy as np
 
     result = hashlib.sha256()
@@ -141,7 +145,7 @@ def _official(name: str, options: Mapping[str, Value], shape: tuple[int, ...]) -
 
 
 def _glyphs(backbone: "keras.Model", name: str, options: Mapping[str, Value]) -> list[Named]:
-    """Returns the weights of the small backbone that ships with the package."""
+    """Returns the weights `glyphs`: those of the small MobileNet that ships with the package."""
     _check_glyphs(name, options)
     embedded = importlib.resources.files("tl_keras.embedded") / "glyphs.weights.h5"
     with importlib.resources.as_file(embedded) as file:
@@ -179,7 +183,10 @@ def _locate(weights: str) -> Path:
             is_comparison = (path / "result.json").is_file()
             hint = "is it the folder of a finished run?"
             if is_comparison:
-                hint = "it is a run of compare: expected the folder of one of its approaches"
+                hint = (
+                    "it is a run of the command 'compare': expected the folder of one of the "
+                    "approaches in it"
+                )
             raise ValueError(
                 f"model.weights: the folder {weights!r} contains no model.keras; {hint}"
             )
