@@ -234,7 +234,7 @@ def test_the_note_says_if_labels_are_too_few_or_too_many_to_compare(monkeypatch)
     splits = {"train": [(f"{i}", i % 2) for i in range(8)], "val": [], "test": []}
     inputs = {"train": Inputs(np.arange(8) % 2, np.zeros((8, 4), np.float32))}
     note = doctor.suspected(dataset_of(splits), inputs)["suspects_note"]
-    assert note == "'cat' has fewer than 5 examples, too few to search for wrong labels"
+    assert note == "the class 'cat' has fewer than 5 examples, too few to search for wrong labels"
     monkeypatch.setattr(doubts, "MIN_LABELLED", 1)
     monkeypatch.setattr(doctor, "MAX_FEATURES", 31)
     assert "too large" in doctor.suspected(dataset_of(splits), inputs)["suspects_note"]

@@ -138,7 +138,7 @@ def test_no_readable_image_is_refused(tmp_path, loaded):
 
 
 def test_one_class_is_refused(tmp_path, loaded):
-    with pytest.raises(ValueError, match="has one class, 'a'; expected at least two class folders"):
+    with pytest.raises(ValueError, match="has one class, 'a'; expected at least two classes"):
         loaded(fill(tmp_path / "root", {"a": 5}))
 
 

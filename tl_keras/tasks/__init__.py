@@ -14,23 +14,26 @@ names: constants against which a config is checked, such as the names of metrics
   METRICS, FALLING    names of all metrics; names of the metrics for which lower is better
   MAIN, RANGE         the main metric in tables, curves and folds; its smallest and largest value
   CHOOSE_BY           allowed values of `fit.choose_by`; `choice.described` returns a score for each
-  CHOOSE_WITHOUT_VIEWS    a value of CHOOSE_BY that needs no augmented views; only if the task has
-                      the part `labels`
+  CHOOSE_WITHOUT_VIEWS    the value of CHOOSE_BY that needs no augmented views; required only if the
+                      task has the part `labels`, because the command `parallel` uses both
   OBJECTIVE           the default of `search.objective`
-  LABEL               for messages: what the text of a label is, as in `class name`
+  LABEL               the word of error messages for the label of an example, as in `class name`
   NOUNS               the word for an answer, singular and plural: ("class", "classes")
   NAMED               True if answers have names, as classes do
-  NOTED, RANKED       keys of the dicts that `choice.noted` and `transfer.ranked` return
-  OPTIONAL            the optional parts that the task has, see `OPTIONAL` below
-  MEANINGS            for the documentation: {name of a measure: its meaning}, for measures that
-                      `record.Scores` does not declare; only for tasks in `TASKS`
+  NOTED, RANKED       the keys of the dict that `choice.noted` returns, and of the dict that
+                      `transfer.ranked` returns
+  OPTIONAL            names of the optional parts that the task has, see "Optional parts" below
+  MEANINGS            {name of a measure: its meaning}, from which the documentation is generated;
+                      for the measures that are no field of `record.Scores`. Needed only if the task
+                      is listed in `TASKS`
 
 record: the scores of a split in `result.json`. Imports no NumPy.
   Scores              a pydantic model, see `tl_keras.run.result`, for the result of
                       `metrics.measure`
 
 targets: from labels to training targets.
-  unfit(texts) -> str or None     why the labels of a table seem to belong to another task
+  unfit(texts) -> str or None     why labels in a table seem to belong to another task; None if they
+                                  do not
   named(texts) -> (names, code)   the names of the answers, or () if they have none; and a function
                                   from a label's text to its target, which raises ValueError
   names_in_tfds(feature)          the label names of a feature of TensorFlow Datasets whose values
@@ -42,12 +45,14 @@ targets: from labels to training targets.
   width(names) -> int             number of columns of raw outputs and of `columns`
   columns(targets, width) -> (n, width) float32       the targets of a training step
   columns_in_graph(targets, width)    the same for a batch of TensorFlow tensors
-  weights(targets, width, balance) -> (width,) float32    the weight of each column for `weighed`
-  weighed(columns, weights) -> (n,)   the weight of each example in the loss, from the result of
-                                  `weights`; NumPy or TensorFlow
+  weights(targets, width, balance) -> (width,) float32    the weight of each column in the loss;
+                                  `balance` is `data.balance`
+  weighed(columns, weights) -> (n,)   the weight of each example in the loss; `weights` is what the
+                                  function `weights` returned. For NumPy arrays and TensorFlow
+                                  tensors
   strata(targets) -> (n,) int64   the group of each example, such as its class; splits and folds
-                                  divide each group in the same proportions, and balanced orders
-                                  draw equally often from each group
+                                  divide each group in the same proportions, and with
+                                  `data.balance: oversample` each group is read equally often
 
 layer: the end of the model. Imports Keras.
   OUTPUT                          the name of the model's output
@@ -61,17 +66,18 @@ losses: losses and calibration of NumPy arrays.
   of_each(answers, targets) -> (n,)   the loss of each example, which chooses candidates and heads
   fit_temperature(raw, targets) -> float     the divisor that calibrates raw outputs; 1 if a task
                                   needs no calibration
-  raw_of(answers) -> raw outputs that give these answers; other raw outputs that give them have the
-                                  same answers after calibration
-  head_scores(answers, targets) -> dict   scores of a head on some examples, including MAIN
+  raw_of(answers) -> raw outputs from which `layer.answer` computes these answers. All raw outputs
+                                  that give the same answers must still give the same answers after
+                                  division by one temperature
+  head_scores(answers, targets) -> dict   scores of the answers that a head gives, including MAIN
   validated(raw, targets) -> {"val_loss": ..., "val_...": ...}    the validation metrics of an epoch
                                   or of a fitted head
 
 head: fits the head until it converges, on stored features; see `tl_keras.tasks.heads`.
   fits(x, targets, recipe, strengths) -> iterator of (strength, layers), by falling regularisation
   units(targets) -> int           number of columns of the kernel of the head's last layer
-  earlier(kernel, bias, known, names, examples) -> the head of an earlier run in a chain of runs, as
-                                  `Earlier`, or None if training cannot use it
+  earlier(kernel, bias, known, names, examples) -> `Earlier` or None   the head of an earlier run,
+                                  from whose model this run starts; None if training cannot use it
 
 metrics: scores of a split.
   measure(answers, targets, names) -> `record.Scores`
@@ -83,43 +89,51 @@ metrics: scores of a split.
                                   maximises it
   score_of_guessing(metric, names)    roughly the result of `score` for a model that has learned
                                   nothing
-  worst(answers, targets, count) -> indices of the worst answers
-  interval_of(value, n) -> (low, high)    interval of MAIN on n examples, if nothing else is known
+  worst(answers, targets, count) -> [index]   the examples with the worst answers, at most `count`,
+                                  worst first
+  interval_of(value, n) -> (low, high)    95% interval of MAIN on n examples, computed from `value`
+                                  and n alone
 
 intervals: 95% intervals by resampling, for the report.
-  bootstrap(examples) -> {metric: [low, high]} from (label, prediction, probability of the label)
+  bootstrap(examples) -> {metric: [low, high]}    `examples` has one (label, prediction, probability
+                                  of the label) for each example
 
 choice: compares candidates, trials and approaches.
   kept(by, losses, scores) -> name of the candidate to keep; `by` is `fit.choose_by`
   choose(losses) -> name of the candidate to keep, by losses only; `losses` maps the name of each
-                                  candidate to `(1 + views, n)`
+                                  candidate to its losses, `(1 + views, n)`; row 0 is for the
+                                  unaugmented examples
   gain(losses, name) -> float     by how much the candidate's loss is lower than that of the first
                                   candidate
-  may_gain(by, losses, scores) -> whether another candidate could be kept instead of the first one,
-                                  which has these losses and scores
+  may_gain(by, losses, scores) -> bool    whether another candidate could be kept instead of the
+                                  first; `losses` and `scores` are those of the first one
   uses_views(by) -> bool          whether the choice uses augmented views
   together(by, trainings) -> name of the one candidate that several trainings, such as folds, keep
                                   in common; `trainings` has, for each training, the results of
                                   `described` by name of the candidate
   described(losses, scores) -> dict      MAIN and all values of CHOOSE_BY for a candidate
-  paired(scores, others) -> {"won": ..., "lost": ...}     on how many examples the first model
-                                  scores higher than the second, and lower
-  against(scores, others) -> the same, `difference` (of the mean scores, first minus second) and its
-                                  95% `interval`
+  paired(scores, others) -> {"won": ..., "lost": ...}     the number of examples on which the first
+                                  model scores higher than the second; and the number on which
+                                  it scores lower
+  against(scores, others) -> dict     the result of `paired`, `difference` (mean score of the first
+                                  model minus that of the second) and its 95% `interval`
   noted(scores) -> dict           what a trial's record stores for paired comparisons with others
-  checked(record, n) -> dict      the same from a record that may contain anything; {} if invalid
-  behind(best, other) -> (difference, low, high)      by how much the trial `other` scores lower
-                                  than `best`, from the records of both, or None
+  checked(record, n) -> dict      the entries of `noted`, and `n`, from a trial's record, which may
+                                  contain anything; {} if they are invalid. `n` is the number of
+                                  validation examples
+  behind(best, other) -> (difference, low, high) or None      how much lower the trial `other`
+                                  scores than the trial `best`, with the ends of the 95% interval;
+                                  None if their records do not suffice
   MARGIN                          the smallest gain that counts as more than chance
 
 exports: compares an exported file with the model (`reference`: the answers of the model).
-  ANSWERS                         the word for answers in messages, as in `probabilities`
+  ANSWERS                         the word for answers in messages, such as `probabilities`
   of_file(answers, reference, targets) -> dict for `export`: MAIN, `agreement`, `max_abs_diff`, `n`
   lost(answers, reference, targets, on) -> `FileLoss`, including MAIN; `on` describes the examples
   moved(answers, reference) -> 0..1   how much the answers differ, whether right or wrong
   is_sound(verdict, bound) -> whether a file needs no repair; `verdict` is the result of `lost`,
                                   `bound` is `export.max_accuracy_drop`
-  status(verdict, bound) -> "ok", or by how much a file exceeds the bound
+  status(verdict, bound) -> "ok", or what is wrong with the file, as a phrase that follows its name
 
 predictions: `predictions.csv` and the rows of `predict`.
   header(names) -> columns after `file` and `split`; the first two are `label` and `prediction`
@@ -147,13 +161,13 @@ words: texts for the report, the model card and the log.
   SEVERAL                         the word for several values of MAIN, as in `Accuracies`
   HEAD                            the method that fits the head, as in `logistic regression`
   OUTPUTS                         {name of a model's output: its description in exported files}
-  LABELLED                        (the output to which a label file belongs, description of that
-                                  file); None if answers have no names
+  LABELLED                        (name of the output whose columns the label file names,
+                                  description of the label file); None if answers have no names
   TAG, CARD_METRICS               for Hugging Face's model cards: the kind of task, which follows
                                   the modality as in `image-classification`; (key, kind, name)
   about(names, nouns) -> (title, text)    the description of the model in exported files
   mended(lost, on, moved) -> str  what an exported file lost before its repair, as a phrase that
-                                  follows the file's format
+                                  follows the name of the file's format
   counted(names) -> str           the number of different answers, as in `3 classes`
   line(value, on) -> str          a phrase with MAIN for the first line of the report
 
@@ -189,9 +203,9 @@ def of(task: str, part: str) -> ModuleType:
 
 
 def every(table: str) -> tuple[str, ...]:
-    """Returns the entries of the tuple `table` of all tasks, without repeats.
+    """Returns the entries of one constant of the part `names`, joined over all tasks.
 
-    `every("METRICS")` joins `METRICS` of the part `names` of each task.
+    The constant, a tuple such as `METRICS`, is named by `table`. Repeated entries are left out.
     """
     return tuple(
         dict.fromkeys(name for task in TASKS for name in getattr(of(task, "names"), table))

@@ -366,7 +366,7 @@ def test_equal_csv_rows_count_once(tmp_path):
 
 
 EXPECTED = "expected one class name per example"
-LITERAL = "expected one class name for each example; if this is a class name, set data.literal_la"
+LITERAL = "expected one class name for each example; if the whole text is a class name, set data.li"
 
 
 @pytest.mark.parametrize(
@@ -397,11 +397,11 @@ LITERAL = "expected one class name for each example; if this is a class name, se
             "'label_cat', but several labels .* not supported",
         ),
         ("path,label,label\n1.png,cat,dog\n", "'label', but several labels .* not supported"),
-        ("path,label\n1.png,0.5\n2.png,1\n", f"'0.5' is a number to predict; {LITERAL}"),
-        ("path,label\n1.png,-2e-1\n", f"'-2e-1' is a number to predict; {LITERAL}"),
+        ("path,label\n1.png,0.5\n2.png,1\n", f"'0.5' looks like a number to predict; {LITERAL}"),
+        ("path,label\n1.png,-2e-1\n", f"'-2e-1' looks like a number to predict; {LITERAL}"),
         (
             "path,label\n" + "".join(f"{i}.png,{i}\n" for i in range(30)),
-            f"'0' is a number to predict; {LITERAL}",
+            f"'0' looks like a number to predict; {LITERAL}",
         ),
     ],
 )

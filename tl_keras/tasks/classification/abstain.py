@@ -20,7 +20,7 @@ STEP = 1 / 256  # between two probabilities of an int8 model; its largest probab
 
 
 def threshold(probabilities: np.ndarray, labels: np.ndarray, level: float) -> float:
-    """Returns the threshold: the smallest probability of a class in the prediction set.
+    """Returns the threshold: each class whose probability reaches it is in the prediction set.
 
     Args:
       probabilities: `(examples, classes)`, for examples on which no weights were trained. If these
@@ -29,7 +29,7 @@ def threshold(probabilities: np.ndarray, labels: np.ndarray, level: float) -> fl
       level: the share of prediction sets that should contain the right class, 0..1.
 
     Raises:
-      ValueError: there are too few examples for this level.
+      ValueError: the examples are too few to reach the coverage `level`.
     """
     count = len(labels)
     check(count, level)
@@ -101,7 +101,8 @@ def measure_in_folds(
       level: the share of prediction sets that should contain the right class, 0..1.
 
     Returns:
-      The result of `measure`; None if the other folds have too few examples for the level.
+      The result of `measure`; None if the other folds have too few examples to reach the coverage
+      `level`.
     """
     numbers = np.unique(fold_of)
     fewest = min((fold_of != number).sum() for number in numbers)
@@ -116,8 +117,9 @@ def measure_in_folds(
 
 
 def _rank(count: int, level: float) -> int:
-    """Returns which of the sorted probabilities of the right classes is the threshold; 1: lowest.
+    """Returns the rank of the threshold among the probabilities of the right classes.
 
-    A rank of 0 means that `count` examples are too few for the level.
+    Rank 1 is the lowest probability. Returns 0 if `count` examples are too few to reach the
+    coverage `level`.
     """
     return math.floor((count + 1) * (1 - level) + ROUNDING)

@@ -83,7 +83,10 @@ def may_gain(by: str, losses: np.ndarray, scores: np.ndarray) -> bool:
 
 
 def can_lose(losses: np.ndarray) -> bool:
-    """Returns True if `choose` would prefer a candidate with loss 0 to one with these losses."""
+    """Returns True if the first candidate, with these losses, could lose the comparison `choose`.
+
+    It could if `choose` preferred a candidate whose losses are all 0.
+    """
     perfect = np.zeros_like(losses)
     return choose({"first": losses, "perfect": perfect}) == "perfect"
 
@@ -123,9 +126,14 @@ def described(losses: np.ndarray, scores: np.ndarray) -> dict[str, float]:
 
 
 def paired(scores: np.ndarray, others: np.ndarray) -> dict[str, int]:
-    """Returns how many examples only the first model answers right (`won`), or only the second.
+    """Compares two models example by example; returns the counts `won` and `lost`.
 
-    The second number is `lost`. `scores` and `others` have True for right answers, `(n,)`.
+    `won` is the number of examples that only the first model answers right, `lost` the number that
+    only the second answers right.
+
+    Args:
+      scores: True for each example that the first model answers right, `(n,)`.
+      others: the same for the second model.
     """
     return {"won": int((scores > others).sum()), "lost": int((others > scores).sum())}
 
@@ -144,7 +152,7 @@ def against(scores: np.ndarray, others: np.ndarray) -> dict[str, Any]:
 
 
 def noted(scores: np.ndarray) -> dict[str, Any]:
-    """Returns `wrong`: the indices of wrongly answered examples, for the record of a search trial.
+    """Returns {"wrong": the indices of wrongly answered examples} for the record of a search trial.
 
     `behind` compares two trials by these indices.
     """
@@ -152,7 +160,9 @@ def noted(scores: np.ndarray) -> dict[str, Any]:
 
 
 def checked(record: Mapping[str, Any], n: int | None) -> dict[str, Any]:
-    """Returns `wrong` and `n` of a trial's record for `behind`; empty if they are invalid.
+    """Returns the fields `wrong` and `n` of a trial's record, as `behind` needs them.
+
+    Returns an empty dict if `wrong` is invalid or `n` is unknown.
 
     Args:
       record: a trial's record from a file, which may contain anything.

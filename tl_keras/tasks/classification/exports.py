@@ -36,7 +36,7 @@ def of_file(answers: np.ndarray, reference: np.ndarray, targets: np.ndarray) -> 
 
 
 def lost(answers: np.ndarray, reference: np.ndarray, targets: np.ndarray, on: str) -> FileLoss:
-    """Compares a file with the model on the same examples: lost accuracy, equal and moved answers.
+    """Compares a file with the model on the same examples: accuracies and probabilities.
 
     Args:
       answers, reference, targets: see `of_file`.
@@ -56,10 +56,10 @@ def lost(answers: np.ndarray, reference: np.ndarray, targets: np.ndarray, on: st
 
 
 def moved(answers: np.ndarray, reference: np.ndarray) -> float:
-    """Returns the mean total variation distance between file and model, 0..1.
+    """Returns the share of the probability mass that a file moves from some classes to others, 0..1.
 
-    This is the probability mass that a file moves to other classes than the model, as a mean over
-    the examples.
+    This is the total variation distance between the answers of the file and of the model, averaged
+    over the examples.
     """
     return float(np.abs(answers - reference).sum(-1).mean() / 2)
 
@@ -80,8 +80,9 @@ def is_sound(verdict: FileLoss, bound: float) -> bool:
 def status(verdict: FileLoss, bound: float) -> str:
     """Returns "ok", or what is wrong with a file, as a phrase that follows its name.
 
-    A file is wrong if it loses more accuracy than `bound` beyond chance, or moves more than
-    `MOST_MOVED` of the probability mass to other classes. The arguments are those of `is_sound`.
+    A file is wrong if the whole 95% interval of its loss of accuracy is above `bound`, or if it
+    moves more than `MOST_MOVED` of the probability mass to other classes. The arguments are those
+    of `is_sound`.
     """
     low, high = verdict.interval
     if low > bound:

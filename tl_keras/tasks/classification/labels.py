@@ -66,7 +66,7 @@ def left_out_answers(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def judged(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, dict[str, Any]]:
     """Builds the field `suspects_judge` of `findings.json`: how good the given probabilities are.
 
-    They decide which labels `doubtful` returns.
+    The function `doubtful` finds doubtful labels by these probabilities.
     `n` is the number of labels, `agreement` the share of labels that equal the likeliest class, and
     `largest` the share of the largest class. The arguments are those of `doubtful`.
     """
@@ -158,7 +158,8 @@ def incomparable(labels: np.ndarray, names: Sequence[str]) -> str | None:
     if counts.min() >= MIN_LABELLED:
         return None
     name = names[int(counts.argmin())]
-    return f"{name!r} has fewer than {MIN_LABELLED} examples, too few to search for wrong labels"
+    few = f"fewer than {MIN_LABELLED} examples, too few to search for wrong labels"
+    return f"the class {name!r} has {few}"
 
 
 def counts(labels: np.ndarray, names: Sequence[str]) -> np.ndarray:

@@ -29,8 +29,8 @@ def of_each(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     Probabilities `(n, classes)` are clipped to 1e-7..1-1e-7; labels are `(n,)` int.
 
     Raises:
-        ValueError: `n` is 0, shapes differ, labels are out of range, or a value is
-            NaN.
+        ValueError: `n` or `classes` is 0, the shapes are not those above, a label is not in
+            0..classes-1, or a probability is NaN or infinite.
     """
     probabilities, labels = checked(probabilities, labels)
     of_label = probabilities[np.arange(len(labels)), labels]
@@ -40,21 +40,23 @@ def of_each(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """Returns the temperature T, in 0.05..20, for which `softmax(logits / T)` fits the labels best.
 
-    The method is temperature scaling (Guo et al. 2017, arXiv 1706.04599), with one deviation: log T
-    has a normal prior with mean 0 and standard deviation log 2. In this project, models often
-    answer all of some twenty validation examples right. The likelihood then grows as T falls, so
-    without the prior T would reach its lower bound, and each later prediction would claim
-    certainty. With the prior, 20 of 20 right answers whose logits lead by 1 get a probability of
-    96%, and 100 of 100 get 99%. This is close to (n + 1) / (n + 2), Platt's targets (1999). A few
-    hundred examples with some mistakes outweigh the prior.
+    T minimises the mean negative log probability of the labels plus a penalty. The method is
+    temperature scaling (Guo et al. 2017, arXiv 1706.04599), with one deviation: the penalty, which
+    is a normal prior on log T with mean 0 and standard deviation log 2. In this project, the
+    validation set often has only some twenty examples, and models answer all of them right. The
+    likelihood then grows as T falls, so without the prior T would reach its lower bound, and each
+    later prediction would claim certainty. With the prior, if the logit of the right class is 1
+    above the others, 20 of 20 right answers get a probability of 96%, and 100 of 100 get 99%. This
+    is close to (n + 1) / (n + 2), Platt's targets (1999). A few hundred examples with some mistakes
+    outweigh the prior.
 
     Args:
         logits: `(n, classes)` float, finite.
         labels: `(n,)` int in 0..classes-1.
 
     Raises:
-        ValueError: `n` is 0, shapes differ, labels are out of range, or a logit is not
-            finite.
+        ValueError: `n` or `classes` is 0, the shapes are not those above, a label is not in
+            0..classes-1, or a logit is NaN or infinite.
     """
     logits, labels = checked(logits, labels)
     rows = np.arange(len(labels))
@@ -97,8 +99,8 @@ def checked(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndar
     """Checks scores `(n, classes)` and labels `(n,)`; returns both as arrays, scores as float64.
 
     Raises:
-      ValueError: `n` is 0, shapes differ, labels are not integers or out of range, or
-        a score is not finite.
+      ValueError: `n` or `classes` is 0, the shapes are not those above, a label is not an integer
+        in 0..classes-1, or a score is NaN or infinite.
     """
     scores = np.asarray(scores, dtype=np.float64)
     labels = np.asarray(labels)

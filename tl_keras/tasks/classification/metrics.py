@@ -33,8 +33,9 @@ def measure(probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence
         and n; `confusion`, counts `(classes, classes)` by true class (rows) and predicted class.
 
     Raises:
-        ValueError: `n` is 0, shapes differ, labels are out of range, probabilities are
-            NaN or outside 0..1, or class names repeat or do not match the columns.
+        ValueError: `n` or `classes` is 0, the shapes are not those above, a label is not in
+            0..classes-1, a probability is NaN or outside 0..1, or class names repeat or do not
+            match the columns.
     """
     probabilities, labels = checked(probabilities, labels)
     _check_probabilities(probabilities)
@@ -78,8 +79,8 @@ def worst(probabilities: np.ndarray, labels: np.ndarray, count: int) -> list[int
     """Returns the indices of at most `count` wrong predictions, the most confident first.
 
     Raises:
-        ValueError: `n` is 0, shapes differ, labels are out of range, or a value is
-            NaN.
+        ValueError: there are no examples, the shapes do not match, a label is out of range, or
+            a probability is NaN or infinite.
     """
     probabilities, labels = checked(probabilities, labels)
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)

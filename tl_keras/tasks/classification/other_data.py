@@ -10,14 +10,15 @@ from tl_keras.tasks.classification.record import Scores, SharedClassScores
 
 
 def coded(names: Sequence[str], renamed: Mapping[str, str]) -> Callable[[str], int | None]:
-    """Returns a function from a label's text to the index of its class, or None if unknown.
+    """Returns a function that maps a label's text to the index of its class.
 
-    The indices count the model's classes after renaming, sorted by name; see `measured`.
+    The index is the position in the sorted list of the model's class names after renaming. The
+    function returns None for a label that is not in this list.
 
     Args:
       names: names of the model's classes.
-      renamed: new names for classes of the model and of the data set. Classes with the same new
-        name become one class.
+      renamed: {class name: new name}, for classes of the model and of the data set. Classes with
+        the same new name become one class.
     """
     merged = _merged_names(names, renamed)
     places = {name: i for i, name in enumerate(merged)}

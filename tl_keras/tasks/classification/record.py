@@ -60,5 +60,5 @@ class Scores(part.Scores):
     among_shared: SharedClassScores | None = Field(
         None,
         description="Scores when the model may only answer with classes that the other data set "
-        "has. Only for evaluate with --data, if the other data set lacks some classes.",
+        "has. Only in results of `evaluate --data`, if the other data set lacks some classes.",
     )

@@ -9,8 +9,8 @@ import numpy as np
 
 DTYPE = np.int64
 EXPECTED = (
-    "expected one class name for each example; if this is a class name, set data.literal_labels to "
-    "true"
+    "expected one class name for each example; if the whole text is a class name, set "
+    "data.literal_labels to true"
 )
 
 
@@ -40,7 +40,7 @@ def text(target: int, names: Sequence[str]) -> str:
 
 
 def faults(names: Sequence[str], where: str) -> list[str]:
-    """Returns reasons why a model cannot be trained on these classes; empty if it can.
+    """Returns reasons why a model cannot be trained on these classes; an empty list if it can.
 
     Args:
       names: names of the classes.
@@ -48,7 +48,10 @@ def faults(names: Sequence[str], where: str) -> list[str]:
     """
     if len(names) >= 2:
         return []
-    return [f"{where} has one class, {names[0]!r}; expected at least two class folders"]
+    return [
+        f"{where} has one class, {names[0]!r}; expected at least two classes (class folders, or "
+        "class names in the labels)"
+    ]
 
 
 def width(names: Sequence[str]) -> int:
@@ -119,7 +122,7 @@ def unfit(texts: Sequence[str]) -> str | None:
     fractions = [name for name in numbers if not float(name).is_integer()]
     many = len(names) > max(20, len(texts) / 2)
     if len(numbers) == len(names) and (fractions or many):
-        return f"label {(fractions or numbers)[0]!r} is a number to predict; {EXPECTED}"
+        return f"label {(fractions or numbers)[0]!r} looks like a number to predict; {EXPECTED}"
     return None
 
 
@@ -127,7 +130,7 @@ def _several(names: Counter[str], count: int) -> str | None:
     """Returns a label that looks like several labels, such as `cat|dog`, or None.
 
     Args:
-      names: how often each label occurs.
+      names: {label: number of examples with this label}.
       count: number of examples.
     """
     if lists := [name for name in names if re.fullmatch(r"\[.*\]|\(.*,.*\)|\{.*\}", name)]:

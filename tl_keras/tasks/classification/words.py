@@ -12,19 +12,19 @@ SCORES = {
     "calibration_error": ("Calibration error", "percent"),
 }
 ABOUT_SCORES = (
-    "Scores have 95% intervals. The calibration error has none, nor does a score that resampling "
-    "the examples cannot change, for example if all answers are right. Balanced accuracy is the "
+    "Scores have 95% intervals, except the calibration error and scores that resampling the "
+    "examples cannot change, for example if all answers are right. Balanced accuracy is the "
     "mean recall of the classes, so each class counts the same. Log loss: the lower, the better "
     "the probabilities. Calibration error: the mean distance between confidence and accuracy over "
     "15 bins; with few examples it is too large by chance."
 )
-ABOUT_INTERVALS = "; the calibration error has none"
+ABOUT_INTERVALS = "; the calibration error has no interval"
 SEVERAL = "Accuracies"
 HEAD = "logistic regression"
 ABOUT_GAIN = (
-    "how much lower the candidate's loss is than that of head, in nats, averaged over {views} of "
-    "each example and summed over the examples; a small gain may be luck. Temperature: the number "
-    "by which the logits are divided, to calibrate the probabilities."
+    "the loss of head (only the head trained) minus the candidate's loss, in nats, averaged over "
+    "{views} of each example and summed over the examples; a small gain may be luck. Temperature: "
+    "the number by which the logits are divided, to calibrate the probabilities."
 )
 OUTPUTS = {
     "probabilities": "Probability of each class, 0 to 1, calibrated by temperature.",
@@ -37,7 +37,7 @@ STRANGER = "that shows none of the classes is still given one of them."
 
 
 def about(names: Sequence[str], nouns: str) -> tuple[str, str]:
-    """Returns the title of exported files (some class names), and what the model does, in words."""
+    """Returns a title (some class names) and a description of the model, for exported files."""
     few = ", ".join(names[:5]) + (f" and {len(names) - 5} others" if len(names) > 5 else "")
     return few, f"Classifies {nouns} into {len(names)} classes: {few}."
 
@@ -53,10 +53,11 @@ def counted(names: Sequence[str]) -> str:
 
 
 def mended(lost: str, on: str, moved: str) -> str:
-    """Returns what an exported file lost before its repair, as a phrase that follows its format.
+    """Returns what a file lost before its repair, as a phrase that follows the file's format.
 
     Args:
-      lost, moved: loss of accuracy and moved probability mass, see `exports.lost`, as text.
+      lost: the loss of accuracy, as text.
+      moved: the probability mass moved to other classes, as text, see `exports.moved`.
       on: a description of the examples, such as "validation".
     """
     return (
