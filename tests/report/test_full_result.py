@@ -152,7 +152,7 @@ PAGES = {
                 "training examples",
             ),
         ],
-        "Differences": ["the same 77 validation", "10.4 points 2.0 to 18.0 9 to 1 beyond chance"],
+        "Differences": ["the same 77 validation", "10.4 points 2.0 to 18.0 9 to 1 significant"],
         "Backbones": ["MobileNetV2 1.23 81.2% 90.0% of 77", "2,260,546 3.5 s"],
         "Learning curve": [
             "twice as many examples, 612",

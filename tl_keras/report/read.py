@@ -63,9 +63,10 @@ class RunFiles:
 
     @property
     def counts_right(self) -> bool:
-        """Whether answers are right or wrong, and the main metric is the share of right answers.
+        """Whether the task's main metric is the share of right answers.
 
-        Other tasks, such as regression, have no mistakes and no confusion matrix to show.
+        The answers of other tasks, such as regression, are not simply right or wrong, so there are
+        no mistakes and no confusion matrix to show.
         """
         return tasks.of(self.task, "words").COUNTS_RIGHT
 
@@ -135,7 +136,7 @@ def read(workdir: Path) -> RunFiles:
     """Returns the parsed files of a run folder.
 
     Raises:
-      ValueError: the folder has none of the files `FILES`, or one of them cannot be parsed.
+      ValueError: the folder has none of the files in `FILES`, or one of them cannot be parsed.
     """
     if not any((workdir / name).is_file() for name in FILES):
         raise ValueError(

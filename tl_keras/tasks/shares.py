@@ -30,7 +30,7 @@ def paired_interval(won: int, lost: int, n: int) -> list[float]:
     The method is that of Bonett and Price 2012 (J. Educ. Behav. Stat. 37, 479-488): the normal
     interval after adding one example to `won` and one to `lost`. One deviation: the interval
     contains 0 unless McNemar's exact test rejects equality, so that 4 won against 0 lost never
-    counts as "beyond chance", whatever `n`. The interval of the difference is narrower than the
+    counts as "significant", whatever `n`. The interval of the difference is narrower than the
     intervals of the two accuracies, because both models find the same examples hard.
 
     Args:

@@ -112,7 +112,7 @@ def test_a_card_does_not_show_local_paths(workdir):
             "weights of the epoch with the lowest validation",
         ),
         ("{keep: auto}", "scratch", "scratch", "weights of the epoch with the lowest validation"),
-        ("{keep: best}", "finetune", "head", "not kept, because training only the head gave as"),
+        ("{keep: best}", "finetune", "head", "not kept, because it was not clearly better"),
     ],
 )
 def test_the_card_says_which_weights_were_kept(workdir, fit, stage, kept, line):

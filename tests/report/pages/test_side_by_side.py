@@ -67,7 +67,7 @@ def test_difference_is_paired_by_example(two):
     assert 0.075 < low < 0.125 < high < 0.18
     text = page(*two)
     assert "<h1>run is better than other by 12.5 points<small>" in text
-    assert "Prefer A to B." in text and ">25 to 0<" in text and ">beyond chance<" in text
+    assert "Prefer A to B." in text and ">25 to 0<" in text and ">significant<" in text
 
 
 def test_noise_is_called_noise(two):

@@ -42,8 +42,8 @@ def test_a_repair_is_described_with_its_price(notes_on):
     text = notes_on(int8=entry(repair=repair, val=verdict()))
     assert "int8 lost 0.150 of accuracy on validation" in text
     assert "moved 30.0% of the probability mass to other classes." in text
-    assert "layer_0, layer_1, layer_2, layer_3, layer_4, layer_5 and 3 others float" in text
-    assert "The file now loses 0 and is 0.1 MB larger" in text
+    assert "layer_0, layer_1, layer_2, layer_3, layer_4, layer_5 and 3 others in float" in text
+    assert "The repaired file loses 0 of accuracy and is 0.1 MB larger" in text
 
 
 def test_formats_that_are_slower_than_float32_are_named(notes_on):
@@ -69,7 +69,8 @@ def test_the_file_to_ship_is_measured_on_files_as_a_device_reads_them(notes_on):
     measured = {"agreement": 0.99, "n": 150, "identical": 1.0}
     device = OnFiles(accuracy=0.9, interval=[0.85, 0.94], **measured)
     text = notes_on(SHIPPED.model_copy(update={"device": device}), int8=entry())
-    assert "is right on 90.0% (95% interval 85.0 to 94.0), and" in text and "99.0%" in text
+    assert "is right on 90.0% of the images (95% interval 85.0 to 94.0), and" in text
+    assert "99.0%" in text
     unmeasured = SHIPPED.model_copy(update={"device": OnFiles(**measured)})
     assert "is right on" not in notes_on(unmeasured, int8=entry())
 

@@ -36,7 +36,7 @@ def test_model_and_its_candidates_are_described(workdir):
         (
             ("head", "finetuned"),
             "all layers of the backbone; fine-tuning froze up to block_8 (0.5 of the blocks, "
-            "rounded to whole blocks), but its weights were not kept",
+            "rounded to whole blocks), but the fine-tuned weights were not kept",
         ),
     ],
 )

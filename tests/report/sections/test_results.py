@@ -166,8 +166,9 @@ def test_scores_of_several_views_follow_those_of_one_view(workdir):
     views = Views(count=5, accuracy=0.9612, interval=[0.91, 0.98], log_loss=0.1234)
     rewrite(workdir, test=scores(153, views=views))
     shown = Outline(f"<table>{results.scores(read(workdir))}</table>").words
-    assert "Accuracy, mean answer to 5 augmented views 96.1% 91.0 to 98.0 –" in shown
-    assert "Log loss, mean answer to 5 augmented views 0.123 –" in shown
+    of_views = "with answers averaged over 5 views (original and augmented)"
+    assert f"Accuracy, {of_views} 96.1% 91.0 to 98.0 –" in shown
+    assert f"Log loss, {of_views} 0.123 –" in shown
 
 
 @pytest.mark.parametrize(

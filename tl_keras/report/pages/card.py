@@ -68,7 +68,8 @@ def plain(value: Any) -> str:
 def _front_matter(run: RunFiles) -> str:
     """Returns the front matter of the card as YAML.
 
-    Text from users is written as JSON strings. The licence is left out, because it is not known.
+    Text from users is written as JSON strings. There is no field `license`, because the licence of
+    the model is not known.
     """
     split, scores = figures.scored(run)
     words = tasks.of(run.task, "words")
@@ -164,7 +165,7 @@ def _method(run: RunFiles) -> str:
     return _items(lines)
 
 
-HEAD_KEPT = "not kept, because training only the head gave as good a model"
+HEAD_KEPT = "not kept, because it was not clearly better on validation than the head-only model"
 
 
 def _kept_epochs(run: RunFiles, epochs: Sequence[dict]) -> str:

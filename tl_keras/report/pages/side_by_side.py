@@ -63,7 +63,10 @@ def _finished(workdir: Path) -> RunFiles:
         raise ValueError(
             f"report: {str(workdir)!r} is an audit, which has no model to compare; leave it out"
         )
-    raise ValueError(f"report: {str(workdir)!r} is not finished; finish it first")
+    raise ValueError(
+        f"report: {str(workdir)!r} is not finished; finish it first: repeat the command that "
+        "started it"
+    )
 
 
 def _letter(i: int) -> str:
@@ -106,9 +109,12 @@ def _headline(named: Named, compared: list[paired.Difference] | None) -> str:
 
 
 def _display_names(named: Named) -> dict[str, str]:
-    """Returns the name to show for each letter: the run's name, or the letter if two are equal."""
+    """Returns the name to show for each run, by the letter of the run.
+
+    This is the run's name, or its letter if any two runs have the same name.
+    """
     names = {letter: run.name for letter, run in named}
-    return names if len(set(names.values())) == len(names) else {name: name for name in names}
+    return names if len(set(names.values())) == len(names) else {letter: letter for letter in names}
 
 
 def _meaning(named: Named, compared: list[paired.Difference] | None) -> Iterable[tuple[str, str]]:
@@ -219,7 +225,7 @@ def _differences(named: Named, compared: list[paired.Difference] | None) -> str:
             f"{d.best} against {d.letter}",
             f"{gap(named[0][1], d.value)} <small>{between(named[0][1], d.interval)}</small>",
             f"{count(d.won)} to {count(d.lost)}",
-            "noise" if d.is_noise else "beyond chance",
+            "noise" if d.is_noise else "significant",
         ]
         for d in compared
     ]
@@ -228,9 +234,10 @@ def _differences(named: Named, compared: list[paired.Difference] | None) -> str:
     above = (
         f"{letters} answered the same {count(compared[0].n)} examples and are compared example by "
         "example, so the interval of a difference is narrower than the intervals of the scores. "
-        "Difference: the first run minus the second, with its 95% interval. Only one "
-        f"{right}: the number of examples on which only the first run is {right}, then the number "
-        "on which only the second run is. Noise: the interval of the difference contains 0."
+        "Difference: the score of the first run minus the score of the second run, with its 95% "
+        f"interval. Only one {right}: the number of examples on which only the first run is "
+        f"{right}, then the number on which only the second run is. Noise: the interval of the "
+        "difference contains 0. Significant: it does not contain 0."
     )
     metric = paired.main_name(named)
     columns = ["Runs", f"Difference in {metric}", f"Only one {right}", "Verdict"]

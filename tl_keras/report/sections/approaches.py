@@ -91,11 +91,11 @@ def _table(run: RunFiles) -> str:
     above = (
         f"{tasks.of(run.task, 'words').SEVERAL} with 95% intervals. Validation scores are too "
         "good, because they were used to choose the freeze depth, the epochs and the weights of "
-        "these models. The validation score of cross_validate covers the training and validation "
-        "examples: each is answered by the model of the fold that held it out. Matches scratch: "
-        "the training time after which the approach had reached the best validation score of the "
-        "approach scratch. Size and latency are measured on the int8 file. Each approach has a "
-        "folder with its own report."
+        'these models. The validation score of the approach "cross_validate" covers the training '
+        "and validation examples: each is answered by the model of the fold that held it out. The "
+        'column "Matches scratch" has the training time after which the approach had reached the '
+        'best validation score of the approach "scratch". Size and latency are measured on the '
+        "int8 file. Each approach has a folder with its own report."
     )
     columns = ["No.", "Approach", "Validation", "Test", "Training", "Matches scratch"]
     columns += ["Parameters", "Size", "Latency, ms"]
@@ -103,7 +103,7 @@ def _table(run: RunFiles) -> str:
 
 
 def _main_score(run: RunFiles, scores: MainScores | None) -> str:
-    """Returns the score of one split in the task's main metric, as HTML."""
+    """Returns the task's main metric from the scores of an approach on one split, as HTML."""
     scores = scores or MainScores()
     return results.main(run.task, scores.get(run.main), scores.n)
 
@@ -133,7 +133,7 @@ def _differences(run: RunFiles, standing: Standing, split: str, role: str) -> st
             f"{escape(best)} against {escape(name)}",
             f"{gap(run, difference.difference)} <small>{between(run, difference.interval)}</small>",
             f"{count(difference.won)} to {count(difference.lost)}",
-            "noise" if difference.interval[0] <= 0 <= difference.interval[1] else "beyond chance",
+            "noise" if difference.interval[0] <= 0 <= difference.interval[1] else "significant",
         ]
         for name, difference in standing.against.items()
     ]
@@ -142,10 +142,11 @@ def _differences(run: RunFiles, standing: Standing, split: str, role: str) -> st
     right = "right" if run.counts_right else "better"
     above = (
         f"All approaches answered the same {counted(standing.n, f'{split} example')}. The "
-        f"recommendation {role}. Difference: the first approach minus the second, with its 95% "
-        f"interval. Only one {right}: the number of examples on which only the first approach is "
-        f"{right}, then the number on which only the second approach is. Noise: the interval of "
-        "the difference contains 0."
+        f"recommendation {role}. Difference: the score of the first approach minus the score of "
+        f"the second approach, with its 95% interval. Only one {right}: the number of examples on "
+        f"which only the first approach is {right}, then the number on which only the second "
+        "approach is. Noise: the interval of the difference contains 0. Significant: it does not "
+        "contain 0."
     )
     name = results.named_scores(run.task)[run.main][0].lower()
     columns = ["Approaches", f"Difference in {name}", f"Only one {right}", "Verdict"]
@@ -210,8 +211,9 @@ def curve(run: RunFiles) -> str:
             f"accuracy by {points(gain)}."
         )
     above = (
-        "For each share, a head was trained on random parts of the training examples; the scores "
-        f"are the mean over these parts.{forecast}"
+        "For each row, heads were trained on random parts of the training examples. Share: the "
+        "size of each part, as a share of all training examples. The scores are the means over the "
+        f"heads of these parts.{forecast}"
     )
     titles = [name for _, name, _ in shown]
     titles[:1] = [f"Validation {title.lower()}" for title in titles[:1]]

@@ -27,7 +27,10 @@ def table_of(named: Named) -> str:
 
 
 def _different_examples(named: Named) -> str:
-    """Returns how many examples each run has, and all have in common; "" if all have the same."""
+    """Returns how many examples each run has, and how many examples all runs share, as sentences.
+
+    Returns "" if all runs have the same examples, or if the examples of a run are unknown.
+    """
     contents = {letter: _content(run) for letter, run in named}
     if not all(contents.values()) or len(set(contents.values())) == 1:
         return ""

@@ -1,4 +1,4 @@
-"""Notes below the table of exported files, such as missed limits, repairs and the file to ship."""
+"""Notes below the table of exported files: exceeded limits, repairs, the file to ship and more."""
 
 from collections.abc import Iterable
 
@@ -55,11 +55,13 @@ def _repaired(name: str, export: Exported, task: str) -> str:
     kept, first = export.repair.kept, export.repair.steps[0]
     others = f" and {len(kept) - SHOWN} others" if len(kept) > SHOWN else ""
     layers = ", ".join(kept[:SHOWN]) + others if kept else "no layer"
+    which = ": the layers whose quantisation alone changes the answers most" if kept else ""
     before = number(first.lost), export.val.on, percent(first.moved)
+    words, main = tasks.of(task, "words"), tasks.of(task, "names").MAIN
     return (
-        f"{name} {tasks.of(task, 'words').mended(*before)}. It was repaired by leaving {layers} "
-        "float, the layers that change the answers most if only they are quantised. The file now "
-        f"loses {number(export.val.lost)} and is {megabytes(export.repair.bytes)} larger."
+        f"{name} {words.mended(*before)}. The repair leaves {layers} in float{which}. The repaired "
+        f"file loses {number(export.val.lost)} of {words.SCORES[main][0].lower()} and is "
+        f"{megabytes(export.repair.bytes)} larger."
     )
 
 
@@ -75,7 +77,8 @@ def _right(run: RunFiles, device: OnFiles) -> str:
     share = figures.share_right(run, device)
     if share is None:
         return ""
-    return f"is right on {percent(share)} (95% interval {interval(device.interval)}), and "
+    on = f"{percent(share)} of the {run.example_nouns[1]}"
+    return f"is right on {on} (95% interval {interval(device.interval)}), and "
 
 
 def _undecided(measured: dict[str, Exported], run: RunFiles) -> Iterable[str]:

@@ -153,7 +153,7 @@ def _suspects(run: RunFiles) -> str:
 
 
 def _probabilities(entry: dict) -> str:
-    """Returns the probability of the suggested label; if it is known, also of the given label."""
+    """Returns the probabilities of the suggested label and, if known, of the given label."""
     probability, given = (entry.get(key) for key in ("probability", "label_probability"))
     if is_number(given):
         return f"{percent(probability)} against {percent(given)}"

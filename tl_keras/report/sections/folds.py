@@ -12,7 +12,7 @@ from tl_keras.report.sections.results import main, named_scores
 from tl_keras.run.result.folds import FoldRecord
 
 # What a fold's model consists of, for a table; explained above it.
-KEPT = {"head": "head only", "mix": "mean", "finetuned": "fine-tuned", "scratch": "from scratch"}
+KEPT = {"head": "head-only", "mix": "mean", "finetuned": "fine-tuned", "scratch": "from scratch"}
 
 
 def folds(run: RunFiles) -> str:
@@ -64,7 +64,7 @@ FINAL = {
     "refit": "The final model was then trained on all examples, with the settings that the folds "
     "chose. The held-out scores come from models trained on fewer examples, so they are more "
     "likely too low than too high for the final model.",
-    "average": "The weights of the final model are the average of the weights of all folds.",
+    "average": "The weights of the final model are the average of the weights of all fold models.",
     "ensemble": "The final model contains the models of all folds and averages their answers.",
 }
 
@@ -92,9 +92,9 @@ def _table(records: Sequence[FoldRecord], task: str) -> str:
     kept = columns.index("Kept")
     numbers = (1, *range(3, kept), *([kept + 1] if regularised else []), len(columns) - 1)
     above = (
-        "Scores of each fold's model on the examples that the fold held out. Kept: the weights "
-        "that were chosen for this model. Head only: only the head was trained, on the pretrained "
-        "backbone. Mean: the mean of the weights before and after fine-tuning."
+        "Scores of each fold's model on the examples that the fold held out. Kept: which weights "
+        "were chosen for this model. Head-only: only the head was trained, on the pretrained "
+        "backbone. Mean: the model has the mean of the weights before and after fine-tuning."
     )
     if regularised:
         above += " Regularisation: the strength of the head's regularisation that the fold chose."

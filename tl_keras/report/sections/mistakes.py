@@ -1,4 +1,4 @@
-"""The section on the worst mistakes, with heat maps of where the model looked, as HTML."""
+"""The section on the worst mistakes, with heat maps of the areas that support them, as HTML."""
 
 from typing import Any
 

@@ -135,9 +135,9 @@ def model(run: RunFiles) -> str:
     titles = [named_scores(run.task).get(key, (_words(key),))[0] for key in chosen_by]
     views = next(iter(candidates.values())).views
     above = (
-        "head: only the head was trained; finetuned: the fine-tuned weights; mix: the mean of the "
-        "weights before and after fine-tuning. "
-        f"Measured on {count(n)} validation examples. Gain: "
+        'The candidate "head" is the head-only model; "finetuned" has the fine-tuned weights; '
+        '"mix" has the mean of the weights before and after fine-tuning. All candidates are '
+        f"measured on {count(n)} validation examples. Gain: "
     ) + tasks.of(run.task, "words").ABOUT_GAIN.format(views=counted(views, "view"))
     columns = ["Candidate", *titles, "Gain", "Temperature"]
     size = len(titles)
@@ -173,13 +173,13 @@ def described(run: RunFiles) -> dict[str, Any]:
 
 
 KEPT = {
-    "head": "only the head was trained, on the pretrained backbone",
+    "head": "the head-only model (only the head was trained, on the pretrained backbone)",
     "mix": "the mean of the weights before and after fine-tuning",
     "finetuned": "the fine-tuned weights",
     "scratch": "the weights trained from scratch",
-    "average": "the average of the weights of all folds or students",
-    "ensemble": "the models of all folds or students, whose probabilities are averaged",
-    "teacher": "the teacher, since no student was better",
+    "average": "the average of the weights of all fold models or student models",
+    "ensemble": "all fold models or student models, whose probabilities are averaged",
+    "teacher": "the teacher model, because no student model was better",
 }
 
 
@@ -193,7 +193,10 @@ def _frozen(model: ModelRecord) -> str:
     if not set(model.candidates or ()) - {"head"}:
         return "all layers of the backbone"
     depth = _depth(model)
-    return f"all layers of the backbone; fine-tuning froze {depth}, but its weights were not kept"
+    return (
+        f"all layers of the backbone; fine-tuning froze {depth}, but the fine-tuned weights were "
+        "not kept"
+    )
 
 
 def _depth(model: ModelRecord) -> str:

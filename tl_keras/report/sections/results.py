@@ -64,14 +64,15 @@ def named_scores(task: str) -> dict[str, tuple[str, Callable[[Any], str]]]:
 
 
 def _rows_of_views(views: Sequence[Views | None], task: str) -> list[list[str]]:
-    """Returns table rows with the scores of mean answers.
+    """Returns table rows with the scores of answers that are averaged over several views.
 
-    A mean answer is the mean of the model's answers to several augmented views of one example.
+    The model's answers to an example and to augmented views of it are averaged first; then the mean
+    answer is scored.
     """
     rows = []
     for n in sorted({record.count for record in views if record}):
         shown = [record if record and record.count == n else None for record in views]
-        over = f"mean answer to {count(n)} augmented views"
+        over = f"with answers averaged over {count(n)} views (original and augmented)"
         short, main = tasks.of(task, "metrics").IN_SHORT, tasks.of(task, "names").MAIN
         for key, (name, written) in named_scores(task).items():
             if key in short:
@@ -91,7 +92,10 @@ def between(pair: Any, written: Callable[[Any], str]) -> str:
 
 
 def recalls(run: RunFiles) -> str:
-    """Returns a table of each class's recall and precision; of many classes, only the worst."""
+    """Returns a table with the recall and precision of each class.
+
+    If there are more than `RECALLS` classes, it has only the classes with the lowest recall.
+    """
     split, _ = figures.scored(run)
     rates = figures.rates(run)
     if not rates:

@@ -1,4 +1,4 @@
-"""The section on the approach parallel: the teacher's labels, the student and merged models."""
+"""The section on the approach `parallel`: teacher labels, student models, merged models."""
 
 from collections.abc import Sequence
 
@@ -21,12 +21,12 @@ from tl_keras.run.result.part import MainScores
 from tl_keras.run.result.teaching import LabelCounts, Round
 
 MERGED = {
-    "average": "the average of the students' weights",
-    "ensemble": "the ensemble of the students, whose probabilities are averaged",
-    "teacher": "the teacher itself, since no student was better",
+    "average": "the average of the student models' weights",
+    "ensemble": "the ensemble of the student models, whose probabilities are averaged",
+    "teacher": "the teacher model itself, because no student model was better",
 }
-# What a student consists of, for a table; explained above it.
-KEPT = {"head": "head only", "mix": "mean", "finetuned": "fine-tuned"}
+# Which weights a student model has, for a table; explained above it.
+KEPT = {"head": "head-only", "mix": "mean", "finetuned": "fine-tuned"}
 
 
 def rounds(run: RunFiles) -> str:
@@ -52,24 +52,22 @@ def against_teacher(run: RunFiles) -> str:
     known = teacher and figures.measured(run, teacher.split)
     between = figures.paired(teacher.won, teacher.lost, teacher.n) if known else None
     if not between:
-        return "Students were trained on examples that a teacher had labelled."
+        return "Student models were trained on examples that a teacher model had labelled."
     low, high = between
     n = counted(teacher.n, f"{run.split_name(teacher.split)} example")
-    on = f"on {n} (paired 95% interval {interval(between)})"
     gain = (teacher.won - teacher.lost) / teacher.n
     if low > 0:
-        return f"The model is better than its teacher by {points(gain)} {on}."
+        return f"The model is better than its teacher by {points(gain)} {_on(n, between)}."
     if high < 0:
-        return f"The model is worse than its teacher by {points(-gain)} {_reversed(on, between)}."
+        return f"The model is worse than its teacher by {points(-gain)} {_on(n, [-high, -low])}."
     return (
         "The model is not shown to be better than its teacher: its share of right answers minus "
-        f"the teacher's is {points(gain)} {on}."
+        f"the teacher's is {points(gain)} {_on(n, between)}."
     )
 
 
-def _reversed(on: str, between: Sequence[float]) -> str:
-    """Returns the text with the interval of teacher minus model in place of model minus teacher."""
-    return on.replace(interval(between), interval([-between[1], -between[0]]))
+def _on(examples: str, between: Sequence[float]) -> str:
+    return f"on {examples} (paired 95% interval {interval(between)})"
 
 
 def _how(run: RunFiles) -> str:
@@ -78,11 +76,11 @@ def _how(run: RunFiles) -> str:
     on = f" of {run.split_name(teacher.split)} examples" if teacher else ""
     n = count(unlabelled.n if unlabelled else None)
     return (
-        "The first teacher was cross-validated on all labelled examples. It is right on "
+        "The first teacher model was cross-validated on all labelled examples. It is right on "
         f"{right}{on} and labelled {n} unlabelled examples. Each student model was trained on one "
-        "segment (part) of these and on the examples that people labelled. Then the students were "
-        "merged. The final model was chosen on validation examples that people labelled; the test "
-        "examples were not used for that."
+        "segment (part) of these and on the examples that people labelled. Then the student models "
+        "were merged. The final model was chosen on validation examples that people labelled; the "
+        "test examples were not used for that."
     )
 
 
@@ -99,19 +97,19 @@ def _students(run: RunFiles, one: Round) -> str:
         for student in one.segments
     ]
     above = (
-        f"{counted(len(rows), 'student')}. Human labels: the share of right answers on the "
+        f"{counted(len(rows), 'student model')}. Human labels: the share of right answers on the "
         "validation examples that people labelled. Teacher labels: the share of answers that agree "
-        "with the teacher's label, right or wrong, on the validation examples of the student's "
-        "own segment. Kept: the weights that were chosen for the student. Head only: only the head "
-        "was trained, on the pretrained backbone. Mean: the mean of the weights before and after "
-        "fine-tuning."
+        "with the teacher's label, right or wrong, on the validation examples of the student "
+        "model's own segment. Kept: which weights were chosen for the student model. Head-only: "
+        "only the head was trained, on the pretrained backbone. Mean: the model has the mean of "
+        "the weights before and after fine-tuning."
     )
     columns = ["Segment", "Trained on", "Human labels", "Teacher labels", "Kept", "Time"]
     return table(above, columns, rows, numeric=(0, 1, 5))
 
 
 def _share(run: RunFiles, scores: MainScores | None) -> str:
-    """Returns the share of right answers of a student, as HTML."""
+    """Returns the share of right answers of a student model, as HTML."""
     return share_of(figures.share_right(run, scores), scores.n if scores else None)
 
 
@@ -128,7 +126,7 @@ def _candidates(run: RunFiles, one: Round) -> str:
     ]
     if not rows:
         return ""
-    best = f"the best student, trained on segment {merged.removeprefix('segment_')}"
+    best = f"the best student model, trained on segment {merged.removeprefix('segment_')}"
     kept = MERGED.get(merged, best)
     above = f"Measured on {count(n)} validation examples that people labelled. Kept: {kept}."
     titles = [named_scores(run.task)[key][0] for key in (run.main, by)]
@@ -152,7 +150,7 @@ def _labels(run: RunFiles, one: Round) -> str:
     above = (
         "The labels that the teacher gave to the unlabelled examples. Its probabilities were "
         f"corrected with the estimated share of each {noun} among these examples. Only the most "
-        f"confident labels of each {noun} were kept to train the students."
+        f"confident labels of each {noun} were kept to train the student models."
     )
     if known:
         columns.append("Right")

@@ -78,7 +78,10 @@ def _charts(search: Search) -> str:
     if not drawn:
         return ""
     pairs = [drawn[i : i + 2] for i in range(0, len(drawn), 2)]
-    above = "Each marker or line is one trial, measured on validation; bars are 95% intervals."
+    above = (
+        "Each marker or line is one trial, measured on the validation examples; bars are 95% "
+        "intervals."
+    )
     if len({trial.label for trial in search.done}) > 1:
         above += (
             " The charts by frozen blocks and by learning rate show only the trials of "
@@ -122,9 +125,10 @@ def _by_rate(search: Search) -> str:
 
 
 def _groups(rated: Sequence[Trial]) -> Iterable[tuple[str, list[tuple[float, float]]]]:
-    """Yields the name of each group of trials and their pairs of learning rate and accuracy.
+    """Yields for each group of trials its name and one pair (learning rate, accuracy) per trial.
 
-    A group has one share of frozen blocks; if there are many shares, a range of them.
+    The trials of a group have the same share of frozen blocks, or, if there are many different
+    shares, shares in the same range.
     """
     shares = sorted({t.share for t in rated if t.share is not None})
     bounds = [(share, share) for share in shares]
@@ -239,11 +243,12 @@ def _table(search: Search, task: str) -> str:
     above += f"; {ROWS} are shown, all are in result.json." if len(every) > ROWS else "."
     main = scores[names.MAIN][0].lower()
     above += (
-        " Frozen up to: the last frozen block, with the share of blocks that are frozen, because "
-        f"fit.freeze is rounded to whole blocks. Fine-tuned: the {main} of the fine-tuned weights. "
-        "Kept: the weights that the trial chose. Head only: only the head was trained, on the "
-        "pretrained backbone. Mean: the mean of the weights before and after fine-tuning. "
-        f"{scores[names.MAIN][0]}: measured on the kept weights."
+        " Frozen up to: the last frozen block. The number beside it is the share of blocks that "
+        "are frozen; it may differ from fit.freeze, which is rounded to whole blocks. Fine-tuned: "
+        f"the {main} of the fine-tuned model. Kept: which weights the trial chose. Head-only: only "
+        "the head was trained, on the pretrained backbone. Mean: the model has the mean of the "
+        "weights before and after fine-tuning. "
+        f"{scores[names.MAIN][0]}: measured with the kept weights."
     )
     if search.level:
         above += (
@@ -281,8 +286,8 @@ def _row(search: Search, trial: Trial, named: Sequence[str]) -> list[str]:
     ]
 
 
-# What a trial kept, for a table; explained above it.
-KEPT = {"head": "head only", "mix": "mean", "finetuned": "fine-tuned", "scratch": "from scratch"}
+# Which weights a trial kept, for a table; explained above it.
+KEPT = {"head": "head-only", "mix": "mean", "finetuned": "fine-tuned", "scratch": "from scratch"}
 
 
 def _frozen(trial: Trial) -> str:
