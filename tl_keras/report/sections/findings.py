@@ -86,7 +86,7 @@ def _near_duplicates(run: RunFiles) -> str:
     above = f"{counted(len(pairs), 'pair')} of nearly equal {many}{only_first(pairs)}."
     if any(is_number(pair.get("distance")) for pair in shown):
         above += f" The smaller the distance, the more alike the two {many} are."
-    return note(above) + gallery(cells, "pairs") + _without(run)
+    return note(above) + gallery(cells, "pairs") + _without_near_duplicates(run)
 
 
 def _two(pair: dict, key: str) -> list[str]:
@@ -110,7 +110,7 @@ def only_first(entries: Sequence[Any]) -> str:
     return f"; the first {SHOWN} are shown, all are in findings.json" if rest > 0 else ""
 
 
-def _without(run: RunFiles) -> str:
+def _without_near_duplicates(run: RunFiles) -> str:
     scores = run.findings.get("without_near_duplicates") or {}
     right = figures.share_right(run, scores)
     if right is None:

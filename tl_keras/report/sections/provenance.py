@@ -94,7 +94,7 @@ COVERED = (
 
 
 def features(run: RunFiles) -> str:
-    """Returns a table: after which frozen layers activations were stored on disk, and why."""
+    """Returns a table of frozen layers: whether their activations were stored on disk, and why."""
     rows = []
     for name, record in (run.result.features or {}).items():
         layer, _, split = name.rpartition("/")

@@ -37,11 +37,11 @@ def rounds(run: RunFiles) -> str:
     parts = [f'<p class="answer">{escape(against_teacher(run))}</p>', note(_how(run))]
     if doubt := teachers.doubt(run):
         parts.append(note(doubt))
-    for i, one in enumerate(every, start=1):
+    for i, record in enumerate(every, start=1):
         title = f"Round {i}" if len(every) > 1 else "Students"
-        parts.append(f"<h3>{title}</h3>{_students(run, one)}{_candidates(run, one)}")
+        parts.append(f"<h3>{title}</h3>{_students(run, record)}{_candidates(run, record)}")
         parts.append(
-            f"<h3>Labels{f' of round {i}' if len(every) > 1 else ''}</h3>{_labels(run, one)}"
+            f"<h3>Labels{f' of round {i}' if len(every) > 1 else ''}</h3>{_labels(run, record)}"
         )
     return "".join(parts)
 
@@ -84,7 +84,7 @@ def _how(run: RunFiles) -> str:
     )
 
 
-def _students(run: RunFiles, one: Round) -> str:
+def _students(run: RunFiles, record: Round) -> str:
     rows = [
         [
             count(student.segment),
@@ -94,7 +94,7 @@ def _students(run: RunFiles, one: Round) -> str:
             escape(KEPT.get(student.kept, student.kept)),
             duration(student.seconds),
         ]
-        for student in one.segments
+        for student in record.segments
     ]
     above = (
         f"{counted(len(rows), 'student model')}. Human labels: the share of right answers on the "
@@ -113,8 +113,8 @@ def _share(run: RunFiles, scores: MainScores | None) -> str:
     return share_of(figures.share_right(run, scores), scores.n if scores else None)
 
 
-def _candidates(run: RunFiles, one: Round) -> str:
-    merged, n = one.merged, run.result.val.n if run.result.val else None
+def _candidates(run: RunFiles, record: Round) -> str:
+    merged, n = record.merged, run.result.val.n if run.result.val else None
     by = tasks.of(run.task, "names").CHOOSE_BY[0]
     rows = [
         [
@@ -122,7 +122,7 @@ def _candidates(run: RunFiles, one: Round) -> str:
             share_of(figures.share_right(run, scores), n),
             number(scores.get(by)),
         ]
-        for name, scores in one.candidates.items()
+        for name, scores in record.candidates.items()
     ]
     if not rows:
         return ""
@@ -133,8 +133,8 @@ def _candidates(run: RunFiles, one: Round) -> str:
     return table(above, ["Candidate", *titles], rows, numeric=(2,))
 
 
-def _labels(run: RunFiles, one: Round) -> str:
-    noun, labels = run.answer_nouns[0], one.labels
+def _labels(run: RunFiles, record: Round) -> str:
+    noun, labels = run.answer_nouns[0], record.labels
     known = any(entry.known is not None for entry in labels.classes.values())
     columns = [noun.capitalize(), "Estimated share", "Labels", "Kept from confidence", "Kept"]
     rows = []

@@ -167,11 +167,11 @@ def _parallel(search: Search) -> str:
     places = [axis.places for axis in axes]
     places.append(coordinates.scaled([t.accuracy if t.done else None for t in shown]))
     svg = search_charts.parallel(ends, list(zip(*places, strict=True)))
-    key = [f"{chr(ord('A') + i)} {a.name}: {a.key}" for i, a in enumerate(axes)]
-    key += filter(None, [coordinates.left_out(search, shown)])
+    legend = [f"{chr(ord('A') + i)} {a.name}: {a.key}" for i, a in enumerate(axes)]
+    legend += filter(None, [coordinates.left_out(search, shown)])
     dotted = " Dotted lines are trials that produced no model." if search.others else ""
-    key.append(f"The thick line is the best trial.{dotted}")
-    lines = "".join(f"<span>{escape(line)}</span>" for line in key)
+    legend.append(f"The thick line is the best trial.{dotted}")
+    lines = "".join(f"<span>{escape(line)}</span>" for line in legend)
     return f"<figure>{svg}<figcaption>{lines}</figcaption></figure>"
 
 
