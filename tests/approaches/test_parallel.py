@@ -337,7 +337,7 @@ def test_average_is_chosen_unless_validation_clearly_prefers_another(wanted):
     [
         ({"data": {"unlabelled": None}}, "data.unlabelled: expected a folder"),
         ({"data": {"unlabelled": "/nowhere/at/all"}}, "data.unlabelled: .* does not exist"),
-        ({"data": {"examples_per_class": None}}, "data.unlabelled: rest .* leaves out none"),
+        ({"data": {"examples_per_class": None}}, "data.unlabelled: 'rest' .* leaves out none"),
         (
             {"model": {"weights": "none"}, "fit": {"freeze": 0}},
             "model.weights: the students of parallel need",

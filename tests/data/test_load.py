@@ -334,7 +334,7 @@ def test_a_class_of_similar_images_is_still_split(root, loaded):
     dataset = loaded(root)
     assert [len(dataset.splits[split]) for split in SPLITS] == [28, 6, 6]
     (warning,) = dataset.warnings
-    assert warning.startswith("20 pictures look nearly equal, such as 'ants/0.png', and may lie ")
+    assert warning.startswith("20 pictures, such as 'ants/0.png', look nearly equal and may lie in")
 
 
 def test_pairs_that_are_half_of_their_class_are_separated(tmp_path, loaded):
@@ -346,7 +346,7 @@ def test_pairs_that_are_half_of_their_class_are_separated(tmp_path, loaded):
     dataset = loaded(root)
     assert [(dataset.labels(split) == 0).sum() for split in SPLITS] == [2, 1, 1]
     assert dataset.warnings == [
-        "4 pictures look nearly equal in 2 sets, such as 'ants/0.jpg', and may lie in different "
+        "4 pictures in 2 sets, such as 'ants/0.jpg', look nearly equal and may lie in different "
         "splits; to keep them together, list the files in a CSV with a column 'group'"
     ]
 

@@ -67,9 +67,9 @@ FEW = 4  # Up to this number of batches, reading directly is faster than startin
 
 
 def _few(inputs: Inputs, batch_size: int) -> list[slice]:
-    """Returns one slice for each batch.
+    """Returns for each batch the slice of its examples.
 
-    The list is empty if there are more than `FEW` batches, or no array that holds the examples.
+    The list is empty if there are more than `FEW` batches, or if `inputs.array` is None.
     """
     if inputs.array is None or len(inputs) > FEW * batch_size:
         return []
@@ -139,7 +139,8 @@ def num_steps(count: int, batch_size: int) -> int:
 def training(inputs: Inputs, how: Training, place: tf.Variable) -> tf.data.Dataset:
     """Returns the training batches of one epoch, as `(inputs, targets, weights)`.
 
-    `targets` is `(batch, how.width) float32`, and `weights` the loss weights, `(batch,) float32`.
+    `targets` is `(batch, how.width) float32`, where `how.width` is the number of target columns,
+    such as the number of classes. `weights` holds the loss weights, `(batch,) float32`.
 
     Args:
       place: a variable, `(2,) int64`: the epoch, and the step to start from. Each new iterator
@@ -193,10 +194,11 @@ def streamed(
 
 
 def _finisher(labels: np.ndarray, how: Training) -> Callable[..., tuple[tf.Tensor, ...]]:
-    """Returns the function that completes a training batch: it augments, mixes and weights.
+    """Returns a function that completes a training batch.
 
-    Its arguments are a batch of `_rows` and a batch of the examples of these rows. It returns
-    `(inputs, targets, weights)` as in `training`.
+    The function augments and mixes the examples, and computes their targets and loss weights. Its
+    arguments are a batch of the rows that `_rows` returns, and a batch of the examples of these
+    rows. It returns `(inputs, targets, weights)` as in `training`.
     """
     of = tasks.of(how.task, "targets")
     weights, labels = of.weights(labels, how.width, how.balance), tf.constant(labels)
@@ -244,8 +246,9 @@ def _whole(chosen: np.ndarray, array: np.ndarray) -> tf.Tensor:
 
 
 def _rows(inputs: Inputs, how: Training, place: tf.Variable) -> tf.data.Dataset:
-    """Returns one row for each example of an epoch, in training order, from the first step on.
+    """Returns one row for each example of an epoch, in training order.
 
+    `place` holds the epoch and the step to start from. The examples of earlier steps are left out.
     A row holds the epoch, the position of the example in the epoch, its index in `inputs`, and the
     random numbers that augment it.
     """

@@ -150,7 +150,7 @@ def _refused(checks: ModuleType, digest: str, start: bytes, error: Exception) ->
 
 
 def _digest(path: Path) -> tuple[str, bytes]:
-    """Returns the SHA-256 (hex) of a file and its first `NUM_BYTES` bytes."""
+    """Returns two values: the SHA-256 (hex) of a file, and the first `NUM_BYTES` bytes of it."""
     with path.open("rb") as stream:
         start = stream.read(NUM_BYTES)
         stream.seek(0)

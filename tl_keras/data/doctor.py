@@ -16,9 +16,10 @@ MAX_FEATURES = 1e8  # examples x channels; comparing them takes about 2.5 GB
 
 
 def rare_answers(dataset: Dataset) -> list[dict[str, Any]]:
-    """Returns the classes with few training examples, each with `class`, `n` and `why`.
+    """Returns one record for each class with few training examples: `class`, `n` and `why`.
 
-    The list is empty for tasks such as regression, whose answers are not classes.
+    `n` is the number of training examples, and `why` the reason in words. The list is empty for
+    tasks such as regression, whose answers are not classes.
     """
     labels = tasks.maybe(dataset.task, "labels")
     return labels.rare(dataset.labels("train"), dataset.classes) if labels else []
@@ -44,8 +45,9 @@ def suspected(dataset: Dataset, features: dict[str, Inputs]) -> dict[str, Any]:
     The field `suspects` lists these examples. Each has `file`, `split`, `label`, the `suggested`
     class, the `probability` of that class, and the `label_probability` of `label`. The
     probabilities come from heads that were not fitted on the example. A second field,
-    `suspects_judge`, says how good these heads are. If labels cannot be compared with predictions,
-    the only field is `suspects_note`, the reason.
+    `suspects_judge`, says how good these heads are: for what share of the examples the likeliest
+    class is the label. If labels cannot be compared with predictions, the only field is
+    `suspects_note`, the reason.
 
     Args:
       features: for each split, `Inputs` whose array holds features, `(n, channels) float32`.
@@ -59,7 +61,10 @@ def suspected(dataset: Dataset, features: dict[str, Inputs]) -> dict[str, Any]:
     if why := labels_of.incomparable(labels, dataset.classes):
         return {"suspects_note": why}
     if pooled.size > MAX_FEATURES:
-        why = "the data set is too large"
+        why = (
+            f"the data set is too large: {len(pooled)} examples with {pooled.shape[1]} features "
+            f"each; at most {MAX_FEATURES:.0f} features in all can be compared"
+        )
         return {"suspects_note": f"labels were not compared with predictions: {why}"}
     examples = [(split, example) for split in features for example in dataset.splits[split]]
     answers = labels_of.left_out_answers(pooled, labels)
@@ -68,13 +73,14 @@ def suspected(dataset: Dataset, features: dict[str, Inputs]) -> dict[str, Any]:
 
 
 def suspected_by(answers: np.ndarray, dataset: Dataset) -> dict[str, Any]:
-    """Returns the fields of `suspected` for train, but computed from answers that already exist.
+    """Returns the fields of `suspected`, only for train, computed from given predictions.
 
-    For tasks such as regression, whose answers are not classes, `suspects` is empty.
+    For tasks such as regression, whose answers are not classes, the only field is `suspects`, an
+    empty list.
 
     Args:
-      answers: probabilities, `(examples, classes)`, in the order of train. Those of an example come
-        from a model that was not trained on it.
+      answers: the predicted probabilities, `(examples, classes)`, in the order of train. The
+        probabilities of an example come from a model that was not trained on it.
     """
     labels_of = tasks.maybe(dataset.task, "labels")
     if labels_of is None:

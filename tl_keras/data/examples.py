@@ -41,8 +41,8 @@ class Listing:
 
     Attributes:
       root: the folder that the names of the files are relative to.
-      checked: for examples in shards of TensorFlow Datasets, by name, the result of their check.
-        Other files are checked later.
+      checked: the results of the checks that the source has made, by the name of the example. It
+        checks only examples in shards of TensorFlow Datasets. All other files are checked later.
       shards: the shards that training examples are streamed from; None if each example is a file.
     """
 
@@ -64,7 +64,7 @@ class Example:
     index: int = -1  # into Dataset.raw, for sources that generate examples
     checked: Any = None  # the result of checking its file, a `Checked` of its modality
     unit: str = ""  # the same for examples of train and val that must stay in one split
-    stratum: int | None = None  # a group with equal shares in all splits; None: the label is used
+    stratum: int | None = None  # what splits share in equal proportions; None: this is the label
 
 
 @dataclass(frozen=True)
@@ -84,13 +84,15 @@ class Dataset:
       draw: a function that generates new training examples in each epoch, see
         `modalities.drawn_source.Drawn`; None if the training examples stay the same.
       fingerprint: SHA-256 of the labels and contents of every split, hex.
-      whole: whether the examples of train also measure a model, as in cross-validation, which holds
-        out each of them once.
+      whole: whether models are also measured on the examples of train, as in cross-validation,
+        where each example is held out in one fold.
       notes: sentences about what was done with the data where nothing is wrong, for example that
         near-duplicates were kept in one split.
-      listed: for data in files, `data` is the stamp of the files, see `changed_since.stamp`, and
-        `at` the time of listing them, in seconds since 1970. Empty for other sources.
-      omitted: files that are in no split although they are not quarantined.
+      listed: a dict. For data in files, `data` is the stamp of the files, see
+        `changed_since.stamp`, and `at` the time of listing them, in seconds since 1970. Empty for
+        other sources.
+      omitted: files that are in none of train, val and test although they are not quarantined:
+        their content is in another split, or they are in `rest`.
       shards: the shards of TensorFlow Datasets that training examples are streamed from; None if
         each example is a file.
       task: the task that the labels belong to, such as `classification`.
@@ -131,6 +133,6 @@ class Dataset:
     def is_fraction(self, split: str) -> bool:
         """Returns whether large files of a split may be decoded at a fraction of their size.
 
-        This is faster. It is allowed only in train, and only if train never measures a model.
+        This is faster. It is allowed only in train, and only if no model is measured on train.
         """
         return split == "train" and not self.whole

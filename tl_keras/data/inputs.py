@@ -42,10 +42,10 @@ class Inputs:
         examples that they belong to; None if the array would be too large.
       read: if `array` is None, a function from a `tf.data.Dataset` of indices to one of prepared
         examples.
-      rows: if these examples are a part of a larger set, the pool, as in a fold of
-        cross-validation: their positions in the pool, `(examples,) int64`. `array` and `read` then
-        cover the whole pool. None if there is no pool.
-      pool: the number of examples in the pool; 0 if there is none.
+      rows: None if these examples are a whole set. In a fold of cross-validation they are a part of
+        a larger set, the pool. Then `rows` holds their positions in the pool, `(examples,) int64`,
+        and `array` and `read` cover the whole pool.
+      pool: the number of examples in the pool; 0 if there is no pool.
     """
 
     labels: np.ndarray
@@ -58,7 +58,7 @@ class Inputs:
         return len(self.labels)
 
     def part(self, rows: np.ndarray) -> "Inputs":
-        """Returns the examples at `rows`, without copying the array.
+        """Returns the examples at the positions `rows`, without copying the array.
 
         Each example is augmented with the same random numbers as in the whole set.
         """
@@ -71,11 +71,14 @@ class Inputs:
         return tf.nest.map_structure(lambda array: array[rows], self.array)
 
     def places(self, indices: tf.Tensor) -> tf.Tensor:
-        """Returns the positions in the pool of the examples at `indices` in this part of it."""
+        """Converts the indices of examples in this part of a pool to their positions in the pool.
+
+        Without a pool, returns `indices`.
+        """
         return indices if self.rows is None else tf.gather(self.rows, indices)
 
     def numbers(self, how: "Training", view: int | tf.Tensor) -> tf.Tensor:
-        """Returns the random numbers that augment each example in a view, see `numbers_of`."""
+        """Returns the random numbers that augment each example in this view, see `numbers_of`."""
         if self.rows is None:
             return numbers_of(len(self), how, view)
         return tf.gather(numbers_of(self.pool, how, view), self.rows)
@@ -252,7 +255,7 @@ def free_memory() -> int:
 
 
 def numbers_of(count: int, how: Training, view: int | tf.Tensor) -> tf.Tensor:
-    """Returns the random numbers that augment `count` examples in a view.
+    """Returns the random numbers that augment `count` examples in the given view.
 
     The result is `(count, columns) float32` in [0, 1). The augmentations of one example take
     `columns` numbers.

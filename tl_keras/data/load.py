@@ -66,8 +66,8 @@ def load(config: RunConfig, strict: bool = True) -> Dataset:
     if data.source in OF_FILES:
         listed = {"at": began, "data": changed_since.stamp(listing)}
     audited = _audit(listing, config)
-    faults = list(_torn_groups(audited))
-    audited = _set_duplicates_apart(audited, nouns(config.modality)[0])
+    faults = list(_groups_in_several_splits(audited))
+    audited = _without_duplicates(audited, nouns(config.modality)[0])
     _check_readable(audited, config)
     if listing.shards:
         pictures = plain_nouns(config.modality)[1]
@@ -143,7 +143,7 @@ def _audit(listing: Listing, config: RunConfig) -> _Audited:
 
 
 def _with_strata(splits: Splits, task: str) -> Splits:
-    """Returns the examples with their `stratum` (see `Example`), unless it always is the label."""
+    """Returns the examples with their `stratum`, or unchanged if each stratum equals the label."""
     targets = tasks.of(task, "targets")
     labels = [example.label for examples in splits.values() for example in examples]
     strata = targets.strata(np.array(labels, targets.DTYPE)).tolist()
@@ -165,8 +165,8 @@ def _alike_names(classes: tuple[str, ...], task: str) -> list[str]:
     ]
 
 
-def _torn_groups(audited: _Audited) -> Iterator[str]:
-    """Yields a message for each group with files in several splits, which would leak into test."""
+def _groups_in_several_splits(audited: _Audited) -> Iterator[str]:
+    """Yields a message for each group with files in several splits: train would leak into test."""
     where = defaultdict(set)
     for split, examples in audited.splits.items():
         for example in examples:
@@ -180,8 +180,11 @@ def _torn_groups(audited: _Audited) -> Iterator[str]:
             )
 
 
-def _set_duplicates_apart(audited: _Audited, noun: str) -> _Audited:
-    """Quarantines equal files with different labels. Leaves out copies of files of other splits."""
+def _without_duplicates(audited: _Audited, noun: str) -> _Audited:
+    """Quarantines equal files with different labels. Keeps other equal files in one split only.
+
+    The first split of `KEPT_IN` that has such files keeps them; the other splits leave them out.
+    """
     labels, placed = defaultdict(set), defaultdict(set)
     for split, examples in audited.splits.items():
         for example in examples:
@@ -225,8 +228,8 @@ def _alike(
 ) -> tuple[list[list[Example]], list[str], list[str]]:
     """Returns three lists: sets of near-duplicates that must stay in one split, warnings, notes.
 
-    A set that is a large part of its stratum, such as a class, may be the frames of one film. It is
-    not kept together, because the splits could not be carved then.
+    A set that is a large part of a stratum, such as a class, may be the frames of one film. It is
+    not kept together, because then the stratum could not be divided among the splits.
     """
     examples, copies = audited.splits["train"], part(config.modality, "copies")
     pictures = plain_nouns(config.modality)[1]
@@ -259,7 +262,7 @@ def _alike(
         count, largest = sum(map(len, separated)), max(separated, key=len)
         sets = f" in {len(separated)} sets" if len(separated) > 1 else ""
         warnings.append(
-            f"{count} {pictures} look nearly equal{sets}, such as {largest[0].file!r}, and may lie "
+            f"{count} {pictures}{sets}, such as {largest[0].file!r}, look nearly equal and may lie "
             "in different splits; to keep them together, list the files in a CSV with a column "
             "'group'"
         )
@@ -269,7 +272,7 @@ def _alike(
 
 
 def _thumbnails(examples: list[Example], root: Path, config: RunConfig) -> np.ndarray:
-    """Returns thumbnails, `(examples, ...)`. They are cached, so that later loads open no files."""
+    """Returns one thumbnail for each example; caches them, so that later loads open no files."""
     copies = part(config.modality, "copies")
 
     def fill(array: np.ndarray) -> None:
@@ -337,7 +340,7 @@ def _load_drawn(config: RunConfig) -> Dataset:
 def _coded(
     classes: Sequence[str], examples: list[Example], task: str
 ) -> tuple[tuple[str, ...], list[Example]]:
-    """Returns the class names, and the generated examples with labels as the task codes them."""
+    """Returns the class names, and the examples with labels of the task's kind, such as floats."""
     if tasks.of(task, "names").NAMED:
         return tuple(classes), examples
     names, code = tasks.of(task, "targets").named(classes[example.label] for example in examples)

@@ -27,7 +27,10 @@ class Data:
         return self.pool or self
 
     def split_of(self, split: str) -> str:
-        """Returns the split of `source` with the examples of `split`: train if this is a fold."""
+        """Returns the name of the split of `source` that contains the examples of `split`.
+
+        In a fold this is always `train`, since the pool has only this split; else it is `split`.
+        """
         return "train" if self.pool else split
 
 
@@ -38,9 +41,9 @@ def prepared(dataset: Dataset, config: RunConfig, splits: Sequence[str] = SPLITS
 
 
 def prepared_again(data: Data, config: RunConfig, splits: Sequence[str] = SPLITS) -> Data:
-    """Returns the same data, but with the examples prepared as another config says.
+    """Returns the same data, but with the examples prepared by the settings of another config.
 
-    For a fold of cross-validation, it prepares the examples of all folds, which remain the pool.
+    For a fold of cross-validation, the whole pool is prepared: the examples of all folds.
     """
     if data.pool is None:
         return prepared(data.dataset, config, splits)

@@ -33,14 +33,16 @@ def of_splits(
     given: Collection[str] = (),
     bad: Mapping[str, Sequence[Quarantined]] | None = None,
 ) -> Iterator[str]:
-    """Yields a message if train is empty, and if train or val lacks examples of a class.
+    """Yields messages about splits without examples.
 
-    Another message says that no examples are left for test, although `data.test` asks for some.
+    If train is empty, there is only one message. Else there is one for train and one for val, if
+    this split lacks examples of a class. A last message says that no examples are left for test,
+    although `data.test` asks for some.
 
     Args:
       answers: the names of the classes; empty for tasks such as regression, whose answers have no
         names.
-      given: which of val and test the data source provides; a missing one is carved from train.
+      given: which of val and test the data source provides; the others are carved from train.
       bad: for each label, the files that cannot be used.
     """
     noun, nouns = modalities.nouns(config.modality)
@@ -83,7 +85,8 @@ def _advice(noun: str, total: int, given: str, bad: Sequence[Quarantined]) -> st
     Args:
       noun: the word of the task for one class, such as `class`.
       total: the number of examples of the class in all splits.
-      given: the name of the split; "" if both val and test are carved from train.
+      given: the split that lacks the class, if the data source provides val or test; "" if both
+        are carved from train.
       bad: the files of the class that cannot be used.
     """
     if not total:

@@ -102,8 +102,8 @@ def refuse_leaks(dataset: Dataset, config: ModelConfig) -> None:
     """Checks that the initial weights were not trained on validation or test examples.
 
     Raises:
-      ValueError: the run that the weights come from was trained on such an example, or an earlier
-        run, on whose weights that run is based.
+      ValueError: such an example is among the training examples of a run that the weights come
+        from, directly or through runs that started from the weights of earlier runs.
     """
     held_out = {
         example.digest: example.file
@@ -116,9 +116,9 @@ def refuse_leaks(dataset: Dataset, config: ModelConfig) -> None:
         if leaked:
             measured = "the folds" if dataset.whole else "val"
             raise ValueError(
-                f"{field}: {str(source)!r} was trained on "
+                f"{field}: the model of the run in {str(source)!r} was trained on "
                 f"{number_of(len(leaked), *dataset.nouns)} of {measured} and test, such as "
                 f"{leaked[0]!r}, so the scores would be too good; put these {dataset.nouns[1]} "
                 "into train (with folders train/, val/ and test/, or a column 'split' in a CSV), "
-                "use the splits of that earlier run, or choose other weights"
+                "use the splits of that run, or choose other weights"
             )

@@ -49,9 +49,10 @@ def read(run: Run, strict: bool = True, pooled: bool = False) -> Data:
 
 
 def for_model(run: Run, data: Data) -> tuple[Run, Data]:
-    """Returns the run and its data as prepared for the trained model.
+    """Returns the run and its data, prepared with the settings that the trained model needs.
 
-    After a search this is the preparation of the best trial, which may have another image size.
+    After a search, these are the settings of the best trial. Its image size may differ from that
+    of the run's config.
     """
     trained = runs.as_trained(run)
     if trained.config.settings == run.config.settings:

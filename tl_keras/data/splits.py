@@ -25,11 +25,11 @@ def carve(
     `rest` holds the examples that `examples_per_class` leaves out.
 
     A unit is a set of examples that must stay in one split: exact copies, a group, near-duplicates,
-    and all examples that are connected by these. A stratum is a set of examples, such as a class,
-    that all splits share in equal proportion. The units of each stratum are ranked by a hash of
-    their content and `data.split_seed`. The first ones form test, the next ones val. So the shares
-    are exact to half a unit. An added file moves at most its own unit and the units beside it in
-    rank to another split.
+    and all examples that are connected by these. A stratum is a set of examples, such as a class.
+    Each stratum is divided among the splits in the same proportions: its units are ranked by a hash
+    of their content and `data.split_seed`, the first ones form test, the next ones val. So the
+    shares are exact to half a unit. If a file is added, at most its own unit and the units next to
+    it in rank move to another split.
 
     Args:
       splits: the examples of each split; missing splits are empty.
@@ -149,9 +149,10 @@ def _units(
 def _take(
     units: list[list[Example]], counts: dict[int, int], seed: int | str, strict: bool = False
 ) -> tuple[list[Example], list[list[Example]]]:
-    """Returns the first `counts[stratum]` examples of each stratum by rank, and the other units.
+    """Returns two lists: the examples of the units that are taken, and the units that are left.
 
-    A unit is taken as a whole or not at all. It is taken if at least half of it still fits into the
+    In each stratum, units are taken in the order of their rank, up to `counts[stratum]` examples. A
+    unit is taken as a whole or not at all: it is taken if at least half of it still fits into the
     count. If `strict` is True, all of it must fit.
     """
     strata = defaultdict(list)

@@ -46,7 +46,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Kept:
-    """A requested array."""
+    """An array that `keep` or `keep_all` returns."""
 
     array: np.ndarray
     cached: bool  # whether the array was in the cache
@@ -73,7 +73,7 @@ def subfolder(config: CacheConfig, name: str) -> Path:
     A file `.tl_keras` marks each subfolder, so `cache.path` may be a folder with other files.
 
     Raises:
-      ValueError: a folder of this name has other files but no mark, or cannot be written.
+      ValueError: a folder of this name has files but no `.tl_keras`, or cannot be written.
     """
     path = folder(config) / name
     try:
@@ -119,7 +119,7 @@ def keep(
 ) -> Kept:
     """Returns the cached array of `key`, see `keep_all`.
 
-    If the array is missing, `compute` receives an empty array and fills it in place.
+    If the cache lacks the array, `compute` receives a new one and fills it in place.
     """
     request = Request(key, shape, np.dtype(dtype).name)
     return keep_all(config, [request], lambda arrays: compute(arrays[0]))[0]
@@ -139,7 +139,7 @@ def keep_all(
     Args:
       requests: requests with different keys.
       compute: fills arrays in place, always with the same values. It receives a list with one entry
-        for each request: an empty array, or None if the cache has the array already.
+        for each request: a new array, or None if the cache has the array already.
     """
     started = time.monotonic()
     if sum(request.bytes for request in requests) > config.max_bytes:
@@ -198,7 +198,8 @@ def _write(
     """Computes the missing arrays and writes them to the cache.
 
     Args:
-      missing: file and request of each missing array, by its position among `count` requests.
+      missing: the file and request of each missing array, by its position in the list of requests.
+      count: the length of that list, which also has the requests of arrays that are cached.
     """
     arrays: list[Any] = [None] * count
     with contextlib.ExitStack() as stack:

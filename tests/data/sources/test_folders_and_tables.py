@@ -435,17 +435,17 @@ def test_other_csv_columns_are_ignored(tmp_path):
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("", "no column 'path'; expected path,label and optionally split,group; received nothing"),
+        ("", "no column 'path'; expected the columns path,label and .*group; received nothing"),
         ("file,label\n1.png,cat\n", "no column 'path'; expected .*; received file, label"),
         ("path;label\n1.png;cat\n", "no column 'path'; expected .*; received path;label"),
         ("path,class\n1.png,cat\n", "no column 'label'; expected"),
         ("path,label\n", "has no rows below its header"),
-        ("path,label\n1.png,cat\n,dog\n", "row 3: path is empty"),
+        ("path,label\n1.png,cat\n,dog\n", "row 3: the column 'path' is empty"),
         ("path,label\n1.png\n", "has no row with a label"),
         ("path,label\na,b.png,cat\n", "row 2 has more cells than the header; put quotes"),
         (
             "path,label,split\n1.png,cat,old\n",
-            "row 2: expected the split train, val, .*; received 'old'",
+            "row 2: expected 'train', 'val', .*; received 'old'",
         ),
     ],
 )

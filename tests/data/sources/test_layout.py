@@ -97,7 +97,7 @@ def test_folders_without_pictures_beside_splits_are_named(tmp_path):
     files = ("train/a/1.png", "train/b/1.png", "empty/.keep", "docs/read me.txt")
     listing = folder(tmp_path, *files)
     assert splits(listing) == {("a", "train"), ("b", "train")}
-    assert listing.warnings == ["'docs' has no pictures and is not used"]
+    assert listing.warnings == ["the folder 'docs' has no pictures and is not used"]
 
 
 @pytest.mark.parametrize("wrappers", [("images", "images"), ("train", "test"), ("images", "")])
@@ -145,7 +145,7 @@ def test_loose_files_do_not_hide_splits_below_the_classes(tmp_path):
 def test_splits_below_only_some_classes_are_refused(tmp_path):
     names = ("a/train/1.png", "a/test/1.png", "b/1.png", "b/2.png")
     with pytest.raises(
-        ValueError, match="'a' has the splits 'test', 'train', but 'b' has none; expected"
+        ValueError, match="'a' has the split folders 'test', 'train', but 'b' has none; expected"
     ):
         folder(tmp_path, *names)
 
@@ -340,9 +340,9 @@ def test_columns_that_may_be_groups_or_splits_give_a_warning(tmp_path):
     )
     assert listing.warnings == [
         "the column 'patient_id' is not used; if rows with the same value must stay in one split, "
-        "rename it to 'group'",
+        "rename the column to 'group'",
         "the column 'is_valid' is not used; if it says which rows are train, val or test, rename "
-        "it to 'split' and its values to train, val and test",
+        "the column to 'split' and its values to 'train', 'val' and 'test'",
     ]
 
 

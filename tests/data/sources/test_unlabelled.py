@@ -41,7 +41,8 @@ def test_labelled_images_and_copies_are_left_out(folder):
     assert len(found.examples) == 12
     assert len({example.digest for example in found.examples}) == 12
     assert found.warnings == [
-        "2 files of data.unlabelled left out, because the same content is labelled or occurs twice"
+        "2 files of data.unlabelled left out, because the same content is in the labelled data or "
+        "occurs twice"
     ]
 
 
@@ -61,7 +62,7 @@ def test_a_folder_without_images_is_refused(folder):
 def test_rest_is_what_examples_per_class_leaves_out(folder):
     found = read(folder, unlabelled="rest", examples_per_class=3, test=0.2)
     assert len(found.examples) == 18 - 3 * 3 - 3
-    with pytest.raises(ValueError, match=r"data.unlabelled: rest .* leaves out none"):
+    with pytest.raises(ValueError, match=r"data.unlabelled: 'rest' .* leaves out none"):
         read(folder, unlabelled="rest")
 
 

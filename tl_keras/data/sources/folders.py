@@ -158,8 +158,8 @@ def _classes(root: Path, top: list[Path], listing: Listing, modality: str) -> Cl
 def _unwrapped(folder: Folder, listing: Listing) -> Folder:
     """Returns the folder that has the class folders of a split.
 
-    This is `folder`, the folder of the split. But if `folder` contains nothing except one folder,
-    and that one nothing except folders, the inner one has the class folders.
+    This is `folder`, the folder of the split. But if `folder` contains only one folder, and this
+    inner folder contains only folders, the class folders are those in the inner folder.
     """
     place = folder
     while len(place.folders) == 1 and not place.files:
@@ -185,12 +185,12 @@ def _refuse_other_examples(
         name = other.path.name
         if may_hold_examples(other, modality):
             raise ValueError(
-                f"data.path: {str(root)!r} has {name!r} beside {train.name}/, which has class "
-                "folders; expected either train/, val/ (or validation/) and test/, or only class "
-                f"folders; move or rename {name!r}, and set data.unlabelled to it if its "
-                f"{examples} have no labels"
+                f"data.path: {str(root)!r} has {name!r} beside {train.name}/, but {name!r} is not "
+                "named after a split; expected either train/, val/ (or validation/) and test/ with "
+                f"class folders inside, or only class folders; move or rename {name!r}, and set "
+                f"data.unlabelled to it if its {examples} have no labels"
             )
-        listing.warnings.append(f"{name!r} has no {examples} and is not used")
+        listing.warnings.append(f"the folder {name!r} has no {examples} and is not used")
 
 
 def _check_splits(splits: dict[Path, str], listing: Listing) -> None:
@@ -213,19 +213,20 @@ def _check_splits(splits: dict[Path, str], listing: Listing) -> None:
 
 
 def _refuse_hidden_splits(root: Path, filled: list[Folder], modality: str) -> None:
-    """Raises ValueError if the class folders are named after splits, or lie in a single folder.
+    """Raises ValueError if the folders seem to be split folders, or one folder around the classes.
 
     If folders such as `images_train` and `images_test` were used as classes, the model would learn
-    to tell the splits apart.
+    to tell the splits apart. If there is only one folder, and it contains only folders, these may
+    be the real class folders.
     """
     named = {folder.path.name: layout.splits_in(folder.path.name) for folder in filled}
     if named and all(named.values()) and len(set.union(*named.values())) > 1:
         inner = sorted(set.union(*(folder.names for folder in filled)))
         holding = f" and contain {shortened(inner)}" if inner else ""
         lacks_train = not any("train" in splits for splits in named.values())
-        advice = "add train/" if lacks_train else "rename them"
+        advice = "add train/" if lacks_train else "rename the folders"
         raise ValueError(
-            f"data.path: the folders of {str(root)!r}, {shortened(list(named))}, are named after "
+            f"data.path: the folders {shortened(list(named))} in {str(root)!r} are named after "
             f"splits{holding}; {SPLITS_EXPECTED}; {advice}"
         )
     if len(filled) == 1 and len(filled[0].folders) > 1 and not filled[0].files:
@@ -243,8 +244,9 @@ def _refuse_some_with_splits(filled: list[Folder], with_splits: list[Folder]) ->
         if other not in with_splits:
             first = with_splits[0]
             raise ValueError(
-                f"data.path: {first.path.name!r} has the splits {names_of(first)}, but "
-                f"{other.path.name!r} has none; expected splits in every class folder or in none"
+                f"data.path: {first.path.name!r} has the split folders {names_of(first)}, but "
+                f"{other.path.name!r} has none; expected split folders in every class folder or in "
+                "none"
             )
 
 
@@ -257,7 +259,8 @@ def _warn_of_equal_names(filled: list[Folder], listing: Listing) -> None:
         tops = shortened([folder.path.name for folder in filled])
         listing.warnings.append(
             f"the classes are the folders {tops}, and several of them contain {shortened(common)}; "
-            "if these are the classes, merge folders of the same name, or list the files in a CSV"
+            "if these inner folders are the classes, merge those of the same name, or list the "
+            "files in a CSV"
         )
 
 

@@ -67,5 +67,9 @@ def is_unlabelled(name: str) -> bool:
 
 
 def is_passed_over(name: str) -> bool:
-    """Returns whether a file or folder of this name is ignored: a hidden one, or a leftover."""
+    """Returns whether a file or folder of this name is ignored.
+
+    Hidden files, backups such as `a.png~`, and leftovers of other programs such as `Thumbs.db` are
+    ignored.
+    """
     return name.startswith(".") or name.endswith("~") or name.lower() in LEFTOVERS

@@ -42,13 +42,14 @@ class Shards:
     feature: str
 
     def encoded(self, part: str = "", **choices: Any) -> tf.data.Dataset:
-        """Returns the examples in the order of the split, encoded, for example as JPEG.
+        """Returns the examples of the split, encoded, for example as JPEG.
 
-        Each example is a dict of `label`, `tfds_id` and the feature that `feature` names.
+        Each example is a dict of `label`, `tfds_id` and the feature that `feature` names. The
+        examples are in the order of the split, unless `choices` changes the order.
 
         Args:
           part: a part of the split such as `[100:200]`; "" for the whole split.
-          choices: further arguments of `tfds.ReadConfig`, which may change the order.
+          choices: further arguments of `tfds.ReadConfig`.
         """
         # The ordering guard forbids reading several shards of an ordered split at the same time.
         choices = {"add_tfds_id": True, "try_autocache": False, **choices}
@@ -117,7 +118,7 @@ class Shards:
 
 
 def _places(names: Sequence[str]) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns a function from a name to its position in `names`; -1 for other names."""
+    """Returns a function from a name to its position in `names`, or -1 if `names` lacks it."""
     values = tf.range(len(names), dtype=tf.int64)
     known = tf.lookup.KeyValueTensorInitializer(tf.constant(names), values)
     return tf.lookup.StaticHashTable(known, -1).lookup

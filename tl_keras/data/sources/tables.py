@@ -106,14 +106,14 @@ def _read_rows(file: Path, expected: str) -> tuple[Path, list[dict[str, str]], l
                 "put quotes around cells that contain a comma"
             )
         if not row["path"]:
-            raise ValueError(f"data.path: {str(file)!r}, row {line}: path is empty")
+            raise ValueError(f"data.path: {str(file)!r}, row {line}: the column 'path' is empty")
         for name in ("split", "group"):
             row[name] = "" if is_missing(row[name]) else row[name]
         split = split_of(row["split"])
         if row["split"] and not split:
             raise ValueError(
-                f"data.path: {str(file)!r}, row {line}: expected the split train, val, test or "
-                f"nothing; received {row['split']!r}"
+                f"data.path: {str(file)!r}, row {line}: expected 'train', 'val', 'test' or an "
+                f"empty cell in the column 'split'; received {row['split']!r}"
             )
         row["split"] = split
     if not rows:
@@ -127,7 +127,11 @@ def _read_rows(file: Path, expected: str) -> tuple[Path, list[dict[str, str]], l
 
 
 def _refuse_two_names(file: Path, cells: list[dict[str, str]]) -> None:
-    """Raises ValueError if names such as `dev` and `eval`, which may differ, would be one split."""
+    """Raises ValueError if different names, such as `dev` and `eval`, would become the same split.
+
+    The user may mean different splits by them. Names without another meaning, such as `val` and
+    `validation`, may be mixed, and any names for train.
+    """
     names = defaultdict(set)
     for row in cells:
         name = (row.get("split") or "").strip().lower()
@@ -161,12 +165,12 @@ def _unused_columns(file: Path, columns: list[str], cells: list[dict[str, str]])
         if "group" not in columns and words & GROUP_WORDS and len(values) < len(cells):
             warnings.append(
                 f"the column {name!r} is not used; if rows with the same value must stay in one "
-                "split, rename it to 'group'"
+                "split, rename the column to 'group'"
             )
         elif "split" not in columns and words & SPLIT_COLUMN_WORDS:
             warnings.append(
                 f"the column {name!r} is not used; if it says which rows are train, val or test, "
-                "rename it to 'split' and its values to train, val and test"
+                "rename the column to 'split' and its values to 'train', 'val' and 'test'"
             )
     return warnings
 
@@ -174,8 +178,8 @@ def _unused_columns(file: Path, columns: list[str], cells: list[dict[str, str]])
 def _root(file: Path, rows: list[dict[str, str]]) -> Path:
     """Returns the folder that the paths in a CSV file are relative to.
 
-    This is the folder of the file. If the file is a link, this is the folder of the link's target
-    if more of the examples lie there.
+    This is the folder of the file. But if the file is a link, and more of the paths exist in the
+    folder of the link's target than in the folder of the link, it is the folder of the target.
     """
     if not file.is_symlink():
         return file.parent
@@ -209,8 +213,8 @@ def _check_columns(file: Path, columns: list[str], expected: str) -> None:
     missing = [name for name in ("path", "label") if name not in columns]
     if missing:
         raise ValueError(
-            f"data.path: {str(file)!r} has no column {missing[0]!r}; expected path,label and "
-            f"optionally split,group; received {', '.join(columns) or 'nothing'}"
+            f"data.path: {str(file)!r} has no column {missing[0]!r}; expected the columns "
+            f"path,label and optionally split,group; received {', '.join(columns) or 'nothing'}"
             f"{_other_separator(columns)}"
         )
 

@@ -167,8 +167,8 @@ def _check_train(builder: Any) -> None:
 def _folder_name(builder: Any) -> str:
     """Returns the name of a builder's folder in the cache.
 
-    It depends on the data folder of TFDS, because two of these may hold different data under the
-    same name.
+    The name depends on the data folder of TFDS, because two such data folders may hold different
+    data under the same name.
     """
     place = hashlib.sha256(str(builder.data_dir).encode()).hexdigest()[:8]
     return f"{builder.info.full_name.replace('/', '_')}_{place}"
@@ -245,7 +245,11 @@ def _unpack_all(source: _Source, folder: Path) -> list[str]:
 def _folders(names: list[str], builder: str) -> list[str]:
     folders = [name.replace("/", "_").replace("\\", "_").lstrip(".") for name in names]
     if len(set(folders)) < len(names) or "" in folders:
-        raise ValueError(f"data.name: {builder!r} has class names that cannot be folder names")
+        raise ValueError(
+            f"data.name: {builder!r} has class names that cannot be folder names, because some are "
+            "empty or equal after '/' is replaced and leading dots are removed; choose another "
+            "data set"
+        )
     return folders
 
 

@@ -62,7 +62,10 @@ def opened(path: Path) -> Folder:
 
 
 def opened_class(path: Path) -> Folder:
-    """Returns the content of a folder; none if it cannot be read, which `list_class` reports."""
+    """Returns the content of a folder; an empty `Folder` if the folder cannot be read.
+
+    `list_class` later quarantines a folder that cannot be read.
+    """
     try:
         return opened(path)
     except ValueError:

@@ -51,15 +51,15 @@ def load(config: RunConfig, dataset: Dataset) -> Unlabelled:
     if data.unlabelled == "rest":
         if not dataset.splits["rest"]:
             raise ValueError(
-                "data.unlabelled: rest means the examples that data.examples_per_class leaves "
-                "out, but this limit leaves out none; expected a lower data.examples_per_class, or "
-                "a folder"
+                "data.unlabelled: 'rest' means the examples that data.examples_per_class leaves "
+                "out, but this limit leaves out none; set a lower data.examples_per_class, or set "
+                "data.unlabelled to a folder"
             )
         return Unlabelled(dataset.splits["rest"], [], [])
     if dataset.root is None:
         raise ValueError(
             f"data.unlabelled: a folder cannot be used with data.source {data.source!r}, which "
-            "generates its examples; expected rest"
+            "generates its examples; expected 'rest'"
         )
     listing = folders.list_unlabelled(Path(data.unlabelled))
     root = listing.root
@@ -93,7 +93,7 @@ def load(config: RunConfig, dataset: Dataset) -> Unlabelled:
     if num_copies:
         warnings.append(
             f"{number_of(num_copies, 'file')} of data.unlabelled left out, because the same "
-            "content is labelled or occurs twice"
+            "content is in the labelled data or occurs twice"
         )
     return Unlabelled(examples, quarantined, warnings, changed_since.stamp(listing))
 
@@ -101,9 +101,9 @@ def load(config: RunConfig, dataset: Dataset) -> Unlabelled:
 def with_taught(
     dataset: Dataset, config: RunConfig, teacher_labels: Mapping[str, Sequence[Sequence[Any]]]
 ) -> Dataset:
-    """Returns the data set with the examples that a teacher model labelled added to its splits.
+    """Adds the examples that a teacher model labelled to the splits of a data set; returns it.
 
-    Each split has the examples that people labelled first, then those that the teacher labelled.
+    Each split lists first the examples that people labelled, then those that the teacher labelled.
     The split test is empty.
 
     Args:
