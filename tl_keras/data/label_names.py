@@ -29,13 +29,13 @@ def nearly_equal_groups(names: Iterable[str]) -> list[tuple[list[str], str]]:
 
 
 def partners(names: Iterable[str]) -> dict[str, str]:
-    """Returns a dict from names to another, nearly equal name; names without one are left out."""
+    """Returns a dict from each name to another one that is nearly equal, if there is one."""
     groups = [group for group, _ in nearly_equal_groups(names)]
     return {name: group[group[0] == name] for group in groups for name in group}
 
 
 def nearly_equal(names: Iterable[str], others: Iterable[str]) -> dict[str, str]:
-    """Returns a dict from `names` to a nearly equal one of `others`.
+    """Returns a dict from each of `names` to a nearly equal one of `others`.
 
     Names without a nearly equal one are left out.
     """

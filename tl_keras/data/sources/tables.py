@@ -130,7 +130,7 @@ def _refuse_two_names(file: Path, cells: list[dict[str, str]]) -> None:
     """Raises ValueError if different names, such as `dev` and `eval`, would become the same split.
 
     The user may mean different splits by them. Names without another meaning, such as `val` and
-    `validation`, may be mixed, and any names for train.
+    `validation`, may be mixed. Different names for train are allowed as well.
     """
     names = defaultdict(set)
     for row in cells:

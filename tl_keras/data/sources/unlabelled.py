@@ -101,7 +101,7 @@ def load(config: RunConfig, dataset: Dataset) -> Unlabelled:
 def with_taught(
     dataset: Dataset, config: RunConfig, teacher_labels: Mapping[str, Sequence[Sequence[Any]]]
 ) -> Dataset:
-    """Adds the examples that a teacher model labelled to the splits of a data set; returns it.
+    """Returns a copy of the data set whose splits also have the teacher-labelled examples.
 
     Each split lists first the examples that people labelled, then those that the teacher labelled.
     The split test is empty.
