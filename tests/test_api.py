@@ -83,7 +83,7 @@ def test_user_errors_are_value_errors(config, expected, workdir):
     with pytest.raises(ValueError) as caught:
         tl_keras.finetune(config, workdir)
     assert expected in str(caught.value)
-    with pytest.raises(ValueError, match="was made by finetune, not by pretrain"):
+    with pytest.raises(ValueError, match="was made by the command 'finetune', not by 'pretrain'"):
         tl_keras.pretrain(TREE, workdir)
 
 

@@ -111,7 +111,7 @@ WRONG = [
     ),
     (
         "pretrain --config=good.yaml --workdir=done",
-        "--workdir: '{folder}/done' was made by finetune, not by pretrain",
+        "--workdir: '{folder}/done' was made by the command 'finetune', not by 'pretrain'",
     ),
     (
         "finetune --config=good.yaml --workdir=locked",

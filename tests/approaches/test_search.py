@@ -284,7 +284,7 @@ def test_finetune_in_the_folder_of_a_search_measures_and_exports(wanted, found, 
     assert seconds["search"] == found.result["seconds"]["search"]
     total = seconds.pop("total")
     assert total == pytest.approx(sum(seconds.values()), abs=0.01)
-    with pytest.raises(ValueError, match="was made by finetune, not by search"):
+    with pytest.raises(ValueError, match="was made by the command 'finetune', not by 'search'"):
         tl_keras.search(wanted, tmp_path / "run")
 
 

@@ -47,7 +47,7 @@ def theirs(tmp_path):
 @pytest.mark.parametrize("command", ["finetune", "search", "compare", "parallel", "pretrain"])
 def test_a_folder_with_all_names_of_a_run_is_not_a_run(theirs, command):
     before = content(theirs)
-    with pytest.raises(ValueError, match=r"theirs' is not a run folder of tl_keras and not empty"):
+    with pytest.raises(ValueError, match=r"theirs' is not a run folder of tl_keras and is not"):
         getattr(tl_keras, command)(TREE, theirs)
     with pytest.raises(ValueError, match="not a run folder"), runs.opened(CONFIG, theirs, command):
         pass

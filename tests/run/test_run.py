@@ -230,7 +230,7 @@ def test_refuses_a_file_and_below_a_file(tmp_path):
 def test_refuses_a_folder_with_something_else(tmp_path):
     (tmp_path / "holiday.jpg").touch()
     assert refused(tmp_path) == (
-        f"--workdir: '{tmp_path}' is not a run folder of tl_keras and not empty (it contains "
+        f"--workdir: '{tmp_path}' is not a run folder of tl_keras and is not empty (it contains "
         "'holiday.jpg'), so nothing in it is replaced or removed; choose a new folder"
     )
 
@@ -256,7 +256,7 @@ def test_untrained_run_accepts_a_corrected_config(run):
 def test_refuses_another_command(run, done):
     if done:
         finish(run)
-    expected = f"--workdir: '{run.workdir}' was made by finetune, not by pretrain"
+    expected = f"--workdir: '{run.workdir}' was made by the command 'finetune', not by 'pretrain'"
     expected += "; continue with tl-keras finetune, or choose another folder"
     assert refused(run.workdir, "pretrain") == expected
 

@@ -12,7 +12,7 @@ from tl_keras.run.run import OVER, Run
 
 
 def has_unfinished_search(run: Run) -> bool:
-    """Returns whether the config asks for a search in this run folder that is not finished."""
+    """Returns True if the config asks for a search, and the run's search is not finished."""
     # Other commands run their searches inside the folders of their folds or approaches.
     searches = run.pipeline in ("finetune", "search")
     return searches and run.config.search.wanted and not _is_search_finished(run)
@@ -39,8 +39,10 @@ def is_stale(run: Run) -> bool:
 def has_budget(config: SearchConfig, records: Sequence[TrialRecord], seconds: float) -> bool:
     """Returns whether the search may begin another trial.
 
-    The number of trials must be below `trials`, and a trial of mean duration must end within
-    `minutes`. The mean is taken over the trials that trained more than the head.
+    The first trial may always begin. Another trial may begin if both budgets that are set allow it:
+    fewer than `config.trials` trials were run, and the duration of the search so far plus the
+    expected duration of a trial is below `config.minutes`. The expected duration is the mean over
+    the trials that trained more than the head.
 
     Args:
       records: the trials so far.
@@ -57,6 +59,6 @@ def has_budget(config: SearchConfig, records: Sequence[TrialRecord], seconds: fl
 
 
 def _has_tuned(trial: TrialRecord) -> bool:
-    """Returns whether a trial trained layers of the backbone, not only the head."""
+    """Returns whether the trial trained layers of the backbone, not only the head."""
     frozen = trial.depth is not None and trial.depth.share == 1
     return trial.status != OVER and not trial.left_out and not frozen

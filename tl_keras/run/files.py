@@ -53,11 +53,11 @@ def remove_unfinished(folder: Path, ending: str = "") -> None:
 
 @contextmanager
 def not_a_pattern(folder: Path) -> Iterator[Path]:
-    """Yields a path to the content of `folder` that has no pattern characters, such as brackets.
+    """Yields a path for reading `folder`; the path has no pattern characters, such as brackets.
 
-    If the path of `folder` has such characters, the yielded path is a temporary link or copy.
-    TensorFlow looks for the files of a SavedModel by pattern, so it finds none in a folder such as
-    `photos [2024]`.
+    If the path of `folder` has such characters, the yielded path is that of a temporary link to the
+    folder, or of a temporary copy. Otherwise the yielded path is `folder`. TensorFlow looks for the
+    files of a SavedModel by pattern, so it finds none in a folder such as `photos [2024]`.
     """
     if not PATTERN.search(folder.as_posix()):
         yield folder
@@ -75,7 +75,7 @@ def check_folders() -> None:
     """Checks that the current folder exists and that a folder for temporary files is writable.
 
     Raises:
-      ValueError: one of these folders is missing.
+      ValueError: the current folder does not exist, or no folder for temporary files is writable.
     """
     try:
         os.getcwd()

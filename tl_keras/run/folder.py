@@ -158,7 +158,10 @@ def is_audit(workdir: Path) -> bool:
 
 
 def finished(config: RunConfig, workdir: str | Path, pipeline: str) -> Run | None:
-    """Returns the run if the same command has finished it. Returns None if there is work to do.
+    """Returns the run if the command `pipeline` has finished it, or None if there is work to do.
+
+    There is work to do on a finished run if its search may run more trials, if `result.json` lacks
+    trials, or if the config asks for other exports.
 
     Raises:
       ValueError: in the same cases as `opened`.
@@ -177,9 +180,10 @@ def finished(config: RunConfig, workdir: str | Path, pipeline: str) -> Run | Non
 
 
 def _adds_exports(run: Run) -> bool:
-    """Returns whether the config asks for a missing format, or for other tolerances than before.
+    """Returns whether the config asks for exports that the finished run does not have.
 
-    Changes of other fields in the section `export` count, too.
+    This is so if a format was not exported yet, or if another field of the section `export`, such
+    as a tolerance, differs from the config in the run folder.
     """
     if run.result.export is None:
         return False
@@ -271,25 +275,27 @@ def _check_folder(workdir: Path, config: RunConfig, pipeline: str) -> None:
         if run.result is None or is_stale(run):
             raise ValueError(
                 f"--workdir: the search in {str(workdir)!r} is not finished; finish it with "
-                "tl-keras search, or continue it with tl-keras finetune --set search.trials=..."
+                "tl-keras search, or with tl-keras finetune --set search.trials=N, where N is the "
+                "number of all trials"
             )
     if before and before != pipeline and (before, pipeline) != ("search", "finetune"):
         if (before, pipeline) == ("finetune", "search"):
             advice = (
-                "to add a search, use tl-keras finetune with --set search.trials=..., or choose "
-                "another folder"
+                "to add a search, use tl-keras finetune with --set search.trials=N, where N is the "
+                "number of trials, or choose another folder"
             )
         else:
             advice = f"continue with tl-keras {before}, or choose another folder"
         raise ValueError(
-            f"--workdir: {str(workdir)!r} was made by {before}, not by {pipeline}; {advice}"
+            f"--workdir: {str(workdir)!r} was made by the command {before!r}, not by {pipeline!r}; "
+            f"{advice}"
         )
 
 
 def _refuse_links(workdir: Path) -> None:
-    """Raises ValueError if a folder inside a run is a link to a folder that `marks` has not marked.
+    """Raises ValueError if a folder inside a run is a link to a folder that is not marked as a run.
 
-    The run would replace and remove files in that folder.
+    The run would replace and remove files in that folder. The module `marks` describes the mark.
     """
     inside = ("checkpoint", "export", "pictures", "tensorboard", *RUNS_INSIDE)
     for path in (path for pattern in inside for path in workdir.glob(pattern)):

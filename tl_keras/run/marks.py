@@ -57,8 +57,8 @@ def check(folder: Path, kind: Kind, field: str, may_be_new: bool = True) -> None
             f"echo {kind} > {shlex.quote(str(folder / MARK))}"
         )
     raise ValueError(
-        f"{field}: {str(folder)!r} is not a {kind} folder of tl_keras and not empty (it contains "
-        f"{name!r}), so nothing in it is replaced or removed; {'; or, '.join(ways)}"
+        f"{field}: {str(folder)!r} is not a {kind} folder of tl_keras and is not empty (it "
+        f"contains {name!r}), so nothing in it is replaced or removed; {'; or, '.join(ways)}"
     )
 
 

@@ -20,9 +20,9 @@ def write(run: Run, columns: Sequence[str], lines: Iterable[Sequence[str]]) -> N
 
 
 def read(run: Run) -> dict[str, list[str]]:
-    """Returns for each file the cells of its line that follow `file` and `split`, as a dict.
+    """Reads `predictions.csv`; returns `{file: cells}`, in the order of the lines.
 
-    The files are in the order of the lines.
+    The cells of a file are those of the task's columns; its cells `file` and `split` are left out.
     """
     with (run.workdir / NAME).open(encoding="utf-8", newline="") as stream:
         _, *lines = csv.reader(stream)
