@@ -11,7 +11,7 @@ def cut(seconds: float, shape=(10, 10, 64)) -> Cut:
 def test_activations_of_a_slow_prefix_are_worth_storing():
     many = activations.worth_keeping(cut(1e-3), 600, 50, 1e12, "image")
     assert many.keep
-    assert "computing takes 1.00 ms an image" in many.why and "is read 50 times" in many.why
+    assert "activations takes 1.00 ms an image" in many.why and "are read 50 times" in many.why
     assert not activations.worth_keeping(cut(1e-3), 600, 1, 1e12).keep  # Read once.
     assert not activations.worth_keeping(cut(1e-7), 600, 50, 1e12).keep  # Faster than reading.
     too_large = activations.worth_keeping(cut(1e-3), 600, 50, 10)

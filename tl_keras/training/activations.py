@@ -37,7 +37,7 @@ class Decision:
 
 
 def cut_of(arch: Architecture, name: str) -> Cut:
-    """Returns the cut with this name: its shape, the dtype for storing, and the measured time."""
+    """Returns the cut with this name, with the measured time that its frozen prefix takes."""
     return prefixes(arch, half=True).cuts[name]
 
 
@@ -112,9 +112,9 @@ def _record(arch: Architecture, key: tuple, kept: Kept) -> None:
     """
     name, split, *_ = key
     why = (
-        "trained layers also read the model's input"
+        "stored because trained layers also read the model's input"
         if name == arch.input
-        else "heads are fitted on these activations"
+        else "stored because heads are fitted on these activations"
     )
     decided = _recorded(arch, name, split) or ActivationsRecord(keep=True, why=why)
     # `setdefault`: an array that is opened again must not be counted twice.
@@ -234,8 +234,9 @@ def worth_keeping(
         read += cut.bytes / DISK_BYTES_PER_SECOND
     keep = cut.seconds + (1 + uses) * read < uses * cut.seconds
     why = (
-        f"computing takes {1e3 * cut.seconds:.2f} ms {with_article(noun)}, reading "
-        f"{1e3 * read:.2f} ms; each {noun} is read {uses:.3g} times; {total / 1e6:.0f} MB in all"
+        f"computing the activations takes {1e3 * cut.seconds:.2f} ms {with_article(noun)}, reading "
+        f"them {1e3 * read:.2f} ms; the activations of each {noun} are read {uses:.3g} times; all "
+        f"activations take {total / 1e6:.0f} MB"
     )
     return Decision(keep, why)
 

@@ -179,8 +179,9 @@ class Adapted:
     Attributes:
       model: the calibrated model.
       probabilities: the model's answers on the validation set, `(val, width)`.
-      tuned: answers on the validation set of the fine-tuned candidate with the lowest loss, even if
-        the head-only candidate was kept; None if nothing was fine-tuned.
+      tuned: answers on the validation set of `finetuned` or `mix` (the mean of the weights before
+        and after fine-tuning): of the candidate with the lower loss, even if the head-only
+        candidate was kept. None if nothing was fine-tuned.
       depth: the freeze depth, resolved for the backbone.
       held_out: the model's answers on the fold's test examples, `(test, width)`; None unless they
         were requested.
@@ -286,7 +287,7 @@ def _as_chosen(plan: Plan, chosen: Chosen) -> Plan:
 
 
 def check_answers(dataset: Dataset) -> None:
-    """Checks that every answer, such as a class, has a training example, to fit a head.
+    """Checks that every answer, such as a class, has a training example, which a head needs.
 
     In a generated data set (`data.source: glyphs`) of a few hundred examples, some classes may have
     none.
@@ -321,12 +322,12 @@ def described(
     kept: str,
     earlier: heads.Earlier | None = None,
 ) -> ModelRecord:
-    """Builds the field `model` of `result.json`: backbone, freeze depth, and the kept candidate.
+    """Builds the field `model` of `result.json`: backbone, freeze depth, and kept candidate.
 
     Args:
-      kept: name of the kept candidate.
-      earlier: the head of an earlier run that this run started from, if any. The record lists the
-        classes that both runs have.
+      kept: name of the candidate that was kept as the model, such as `head` or `finetuned`.
+      earlier: the head of an earlier run that this run started from, if any. The field `model` then
+        lists the classes that both runs have.
     """
     classes_kept = {"classes_kept": list(earlier.names)} if earlier else {}
     return ModelRecord(

@@ -75,8 +75,8 @@ class Architecture:
       cuts: names of the cuts between frozen and trained layers, one for each freeze depth. The
         backbone's output is left out.
       trainings: expected number of trainings that read the same activations.
-      label: prefix of the names of cuts in the record, which tells several architectures of a
-        search apart; empty if there is only one.
+      label: text in front of the names of cuts in the record; tells several architectures of a
+        search apart, and is empty if there is only one.
       earlier: the head of the earlier run that `model.weights` names, if both runs have some of the
         same answers (such as classes); else None.
       shared: cache that trainings in this process share.
@@ -145,7 +145,8 @@ def _earlier(config: RunConfig, dataset: Dataset) -> Earlier | None:
     earlier = models.earlier_head(folder, dataset.classes, config.task)
     if earlier and earlier.names:
         count = f"{len(earlier.names)} of {len(dataset.classes)} classes"
-        logging.info("head: %s start from the head of the earlier run %r", count, str(folder))
+        message = "head: %s start from their weights in the head of the earlier run %r"
+        logging.info(message, count, str(folder))
     return earlier
 
 

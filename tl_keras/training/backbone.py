@@ -21,7 +21,7 @@ from tl_keras.training.network import model as models
 
 
 def begin(run: Run) -> keras.Model | None:
-    """Returns the pretrained backbone, or None if the run needs no training: its model is final.
+    """Returns the pretrained backbone; None if the run already has its final model.
 
     For a search, this is the backbone of the first architecture. The backbone is built before the
     data are read, since reading takes longer and a mistake in `model` should show at once.
@@ -139,5 +139,5 @@ def check_began(
 
 
 def digests_of(record: Mapping[str, Any]) -> dict[str, str]:
-    """Returns the digests of layers and weights in the record of a model, by name."""
+    """Reads the digests of layers and weights from the record of a model; returns them by name."""
     return {name: record[name] for name in ("graph_digest", "weights_digest") if name in record}

@@ -46,7 +46,8 @@ def evaluate(
       probabilities: the model's answers, see `predict`.
 
     Returns:
-      The fields `val` and `test` of `result.json`: the scores of each split, None without examples.
+      The fields `val` and `test` of `result.json`: the scores of each split; None for a split
+      without examples.
     """
     with run.timed("evaluate"):
         measured = _evaluate(run, model, data, probabilities)

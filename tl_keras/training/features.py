@@ -284,8 +284,8 @@ def check_finite(array: np.ndarray, dataset: Dataset, split: str, config: RunCon
             f"model.backbone: {model.backbone!r} with weights {model.weights!r} computes features "
             f"that are NaN or infinite for {bad.size} of {len(array)} {nouns} of {split}, the "
             f"first {dataset.splits[split][bad[0]].file!r}; expected finite features; check the "
-            "weights, and that model.preprocessing expects "
-            f"{part(config.modality, 'config').SCALE}"
+            "weights, and check that the backbone was trained on the values into which "
+            f"model.preprocessing turns {part(config.modality, 'config').SCALE}"
         )
 
 

@@ -104,7 +104,7 @@ def fit(run: Fit, checkpoint: Path, publish: Callable[[list[dict]], None]) -> li
             if run.plan.keep == "best" and _is_exhausted(state.history, run.plan.patience):
                 break
             if run.config.minutes and _elapsed(state.history) >= 60 * run.config.minutes:
-                logging.info("%s: stopping, because fit.minutes have passed", run.stage)
+                logging.info("%s: stopping, because the time limit fit.minutes is over", run.stage)
                 break
             state = _train_epoch(run, epoch, state, save)
             save(state)
@@ -316,7 +316,9 @@ class State:
 
     @classmethod
     def load(cls, file: Path, learner: Learner) -> "State | None":
-        """Sets the learner and its network to a checkpoint and returns its state; None without one.
+        """Restores the learner and its network from a checkpoint; returns the rest as a `State`.
+
+        Returns None if the checkpoint does not exist.
 
         Raises:
           ValueError: another version of tl_keras wrote the file.

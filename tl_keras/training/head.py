@@ -24,10 +24,11 @@ WORSE = 2  # Stop after this many strengths in a row that validate worse than th
 def fit_head(features: Sequence[np.ndarray], labels: Sequence[np.ndarray], recipe: Recipe) -> Head:
     """Fits a head on pooled features; returns the one with the lowest validation loss.
 
-    Heads with several strengths of regularisation are fitted. If `recipe.earlier`, the head of an
-    earlier run, was trained on more examples than this run has, it deserves trust: the head with
-    the strongest regularisation is returned whose validation loss is not clearly higher than the
-    lowest. Of such heads, this one stays closest to the earlier head.
+    Heads with several strengths of regularisation are fitted. There is one exception: if the head
+    of an earlier run (`recipe.earlier`) was trained on more examples than this run has, that head
+    deserves trust. All heads whose validation loss is not clearly higher than the lowest then
+    qualify, and the one with the strongest regularisation is returned, which stays closest to the
+    earlier head.
 
     Args:
       features: features of train and val, `(examples, channels) float32` each.

@@ -184,9 +184,9 @@ def learner(
 
 
 def _part(*batch: tf.Tensor) -> tuple[float | tf.Tensor, Sequence[tf.Tensor]]:
-    """Returns the current device's part of each tensor of a batch, and its share of the batch.
+    """Returns (share, parts) of the current device: what it gets of a batch.
 
-    The share, 0..1, comes first.
+    `share`, 0..1, is the share of the examples; `parts` has the device's part of each tensor.
     """
     replica = tf.distribute.get_replica_context()
     count, first = replica.num_replicas_in_sync, replica.replica_id_in_sync_group

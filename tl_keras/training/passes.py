@@ -49,12 +49,15 @@ class Pass:
 
 
 def prefixes(arch: Architecture, half: bool) -> Prefixes:
-    """Returns the frozen prefixes up to the architecture's cuts, timed on some training examples.
+    """Returns the frozen prefixes up to the architecture's cuts and up to the backbone's output.
+
+    Each has a measured time per example; the times are measured on one batch of training examples.
 
     Args:
       half: True for the prefixes of `arch.trained`, in half precision if `fit.mixed_precision` is
         on. False for the prefixes of the float32 backbone, whose outputs are the features on which
-        heads are fitted; with mixed precision, the output is then the only cut.
+        heads are fitted. If `fit.mixed_precision` is on, these prefixes have only one cut: the
+        backbone's output.
     """
     half = half and arch.trained is not arch.model
     if half not in arch.shared.prefixes:

@@ -67,9 +67,9 @@ class Suffix:
 
     Attributes:
       cut: name of the last frozen operation; None if nothing is frozen.
-      keeps: {split: True if the suffix takes stored activations}, together with prepared examples
-        if it also reads the model's input. If False, it takes prepared examples and runs the frozen
-        prefix itself.
+      keeps: {split: whether its activations are stored}. If so, the suffix takes them, and
+        prepared examples too if it also reads the model's input. If not, it takes only prepared
+        examples and runs the frozen prefix itself.
       learner: trains the suffix.
       dropout: dropout layer of the head; `suffix_of` sets its rate to `model.dropout`.
       infer: computes logits in inference mode, for validation.

@@ -56,7 +56,7 @@ def lost(answers: np.ndarray, reference: np.ndarray, targets: np.ndarray, on: st
 
 
 def moved(answers: np.ndarray, reference: np.ndarray) -> float:
-    """Returns the share of the probability mass that a file moves from some classes to others, 0..1.
+    """Returns the share of the probability mass that a file moves to other classes, 0..1.
 
     This is the total variation distance between the answers of the file and of the model, averaged
     over the examples.

@@ -53,10 +53,10 @@ class Freeze:
 def cut_points(model: keras.Model) -> list[str]:
     """Returns the names of the operations after which a model can be cut, from input to output.
 
-    The layers after a cut point read its output. In a model with one input they may also read that
-    input, directly or through operations without weights that depend on nothing else. Each cut
-    point depends on the one before it. Inputs are not cut points. In a model with one output, the
-    output is the last cut point.
+    The layers after a cut point read its output. In a model with one input they may also read the
+    input, directly or through operations that have no weights and depend on the input alone. Each
+    cut point depends on the one before it. Inputs are not cut points. In a model with one output,
+    the output is the last cut point.
 
     Raises:
       ValueError: the model calls a layer twice, or is a part that `split` returned.
@@ -292,4 +292,7 @@ def _hint(model: keras.Model, all_blocks: Sequence[Block], name: str) -> str:
         near = difflib.get_close_matches(name, choices, n=1)
         text += f"; did you mean {near[0]!r}?" if near else ""
     ends = ", ".join(f"{block.name} ({block.cut})" for block in all_blocks)
-    return f"{text}; expected a share in 0..1, or a block (or its last layer): {ends}"
+    return (
+        f"{text}; expected a share in 0..1, or the name of a block or of its last layer; the "
+        f"blocks, with their last layers in brackets, are {ends}"
+    )
