@@ -90,8 +90,8 @@ def test_verdict_on_a_good_run(good):
     assert judged.why == [
         "On average, expect right answers on 94 to 100 of 100 pictures like these (95% interval, "
         "measured on 1,000 test examples).",
-        "Always answering “dog”, the largest class, would be right on 51 of 100 of the same "
-        "examples.",
+        "On the same examples, always answering “dog”, the largest class, would be right 51 times "
+        "in 100.",
         "The weakest class is “cat”: 480 of its 490 examples recognised, 98.0% (95% interval 96.3 "
         "to 98.9).",
         "On 98 of 100 examples, the model gives its answer a probability of at least 90%; 100.0% "
@@ -335,9 +335,9 @@ def test_a_teacher_at_chance_level_is_named(good, right, n, why):
     interval = [right - 0.03, right + 0.03]
     teacher = Teacher(split="test", accuracy=right, interval=interval, n=n, won=1, lost=1)
     rewrite(good, teacher=teacher, pipeline="parallel")
-    line = said(good, "Label more examples before you train students on a teacher's labels.")
+    line = said(good, "Label more examples before you train student models on the labels of a")
     assert why in line and bool(line) == bool(why)
-    doubt = line.partition("labels. ")[2]
+    doubt = line.partition("teacher model. ")[2]
     if why:
         assert doubt in card.render(read(good)).replace("\\", "")
     else:
@@ -366,9 +366,13 @@ def curve(*accuracies: float) -> list[Learning]:
     [
         ((0.9, 0.9, 0.9, 0.9), 6, "Set more validation examples aside before you decide whether"),
         ((0.9, 0.9, 0.9, 0.9), 99, "Set more validation examples aside before you decide whether"),
-        ((0.9, 0.9, 0.9, 0.9), 100, "Do not label more examples to raise the accuracy."),
-        ((0.5, 0.6, 0.7, 0.8), 6, "Label more examples: in all 160 training examples, and more"),
-        ((0.5, 0.6, 0.7, 0.8), 100, "Label more examples: in all 160 training examples."),
+        (
+            (0.9, 0.9, 0.9, 0.9),
+            100,
+            "Do not label more examples: they would hardly raise the accuracy.",
+        ),
+        ((0.5, 0.6, 0.7, 0.8), 6, "Label more examples, until 160 are for training and more than"),
+        ((0.5, 0.6, 0.7, 0.8), 100, "Label more examples, until 160 are for training."),
     ],
 )
 def test_few_validation_examples_do_not_say_that_labels_are_enough(good, accuracies, val, do):

@@ -114,7 +114,7 @@ def test_a_head_like_guessing_is_doubted(small):
         "The model is right on 46.2% of 13 validation examples; always answering “cat” would be "
         "right on 53.8%. The model's log loss is 0.700, no better than 0.690, the log loss of"
     )
-    assert "The validation set chose regularisation 316 for the head" in advice.why
+    assert "Regularisation 316 was chosen for the head on the validation set" in advice.why
     rewrite(small, pipeline="cross_validate")
     assert not line(small, "Doubt this model")
 

@@ -79,7 +79,7 @@ DOUBTED = {"file": "a.png", "split": "train", "label": "a", "suggested": "b", "p
     ("agreement", "n", "is_listed", "sentence"),
     [
         (0.95, 1000, True, "This model agrees with 95.0% of 1,000 labels."),
-        (0.85, 1000, True, "agrees with 85.0% of 1,000 labels, so many of these doubts are its"),
+        (0.85, 1000, True, "agrees with 85.0% of 1,000 labels, and therefore many of these"),
         (
             0.2,
             1000,

@@ -101,8 +101,8 @@ def test_another_objective_may_rank_a_less_accurate_trial_first(workdir):
     made = [trial(0, 0.5, 30, score=-0.1), trial(1, 0.75, 5, score=-0.3)]
     text = sentence(workdir, *made, objective="log_loss subject to bytes <= 3e6")
     assert text == (
-        "Freeze 0.5 of the blocks (up to block_6). A frozen share of 0.75 gave more right answers, "
-        "but a worse log loss."
+        "Freeze 0.5 of the blocks (up to block_6). A frozen share of 0.75 gave more right answers "
+        "than the best trial, but a worse log loss."
     )
 
 
@@ -169,8 +169,8 @@ def test_diverged_trials_ask_for_lower_rates(workdir):
     made = [trial(0, 0.5, 5), lost(1, "diverged", 5e-3), lost(2, "diverged", 8e-3)]
     assert advice(put(workdir, searched(*made))) == (
         "Lower the upper end of fit.learning_rate in search.space. 2 of 3 trials diverged; the "
-        "lowest learning rate among them is 0.005. The highest learning rate of a trial that "
-        "produced a model is 0.0003."
+        "lowest learning rate of the diverged trials is 0.005. The highest learning rate of a "
+        "trial that produced a model is 0.0003."
     )
     made[1:] = [record.model_copy(update={"values": {}}) for record in made[1:]]
     assert "Lower fit.learning_rate. 2 of 3 trials" in advice(put(workdir, searched(*made)))
@@ -259,7 +259,7 @@ def test_charts_have_alternative_texts(workdir):
         "the head-only model 80.0%.",
         "Validation accuracy by learning rate: 2 trials; the highest accuracy, 95.0%, is at ",
         "Best accuracy so far (%) by time: from 80 after 5 seconds to 90 after 10; the search took",
-        "Trials as lines across 4 fields and the accuracy: 11 trials, 2 without a model",
+        "Trials as lines across 4 fields and the accuracy: 11 trials, 2 of which produced no model",
         "Validation accuracy by size, MB: model 1 at 4, 95.0% (88.8 to 97.8); model 2 at 1, 91.0%",
         "Validation accuracy by latency, ms: model 1 at 4, 95.0%",
     ]:

@@ -15,12 +15,12 @@ FOLDS = 5  # examples that each class needs for the usual number of folds
 def cross_validation(n: int, tree: Mapping[str, Any], findings: Mapping[str, Any]) -> str:
     """Returns the command line of `cross_validate` if there are fewer than `FEW` labelled examples.
 
-    Returns "" for more examples, or if a class has fewer than `FOLDS` examples.
+    Returns "" for `FEW` examples or more, or if a class has fewer than `FOLDS` examples.
 
     Args:
       n: number of labelled examples.
       tree: the config as nested dicts.
-      findings: the content of findings.json.
+      findings: the content of findings.json; its field `rare` holds the sizes of small classes.
     """
     sizes = [entry.get("n", 0) for entry in findings.get("rare") or []]
     if not 0 < n < FEW or min(sizes, default=FOLDS) < FOLDS:

@@ -40,7 +40,7 @@ def headline(run: RunFiles) -> str:
 
 
 def what_to_do(run: RunFiles) -> list[Advice]:
-    """Returns advice: which approach to use, why to doubt that, and whether to label more."""
+    """Returns advice: which approach to use, reasons to doubt it, and whether to label more."""
     return [*on_unread(run), *_take(run), *_noise(run), *_test(run), *_chain(run), *_learning(run)]
 
 
@@ -89,9 +89,9 @@ def _noise(run: RunFiles) -> list[Advice]:
 
 
 def _test(run: RunFiles) -> list[Advice]:
-    """Returns a warning if another approach is clearly better on the test split.
+    """Returns a warning if, on the test split, an approach clearly beats the recommended one.
 
-    The recommendation depends only on the validation split.
+    This can happen because only the validation split decides which approach is recommended.
     """
     recommended = run.result.recommended or Recommended()
     test = recommended.test or NOWHERE
@@ -113,7 +113,7 @@ def _test(run: RunFiles) -> list[Advice]:
 
 
 def _chain(run: RunFiles) -> list[Advice]:
-    """Returns advice on whether to start training from the earlier run `compare.chain`."""
+    """Returns advice on whether to start training from the earlier run given in `compare.chain`."""
     chain = run.result.chain or {}
     gains = [
         f"{gap(run, chain[split].difference)} on {count(chain[split].n)} {word} "
@@ -124,12 +124,14 @@ def _chain(run: RunFiles) -> list[Advice]:
     if not gains:
         return []
     low, high = chain["val" if "val" in chain else "test"].interval
-    do = "It makes no clear difference whether training starts from the earlier run compare.chain."
+    earlier_run = "the earlier run given in compare.chain"
+    do = f"It makes no clear difference whether training starts from {earlier_run}."
     if low > 0:
-        do = "Start training from the earlier run compare.chain: this gives a better model."
+        do = f"Start training from {earlier_run}: this gives a better model."
     elif high < 0:
-        do = "Do not start training from the earlier run compare.chain: this gives a worse model."
-    return [Advice(do, f"Score of chain minus score of finetune: {' and '.join(gains)}.")]
+        do = f"Do not start training from {earlier_run}: this gives a worse model."
+    why = "Score of the approach chain minus score of the approach finetune: "
+    return [Advice(do, f"{why}{' and '.join(gains)}.")]
 
 
 def _learning(run: RunFiles) -> list[Advice]:
@@ -139,27 +141,28 @@ def _learning(run: RunFiles) -> list[Advice]:
     n, gain = expected
     val = figures.split_size(run, "val")
     forecast = (
-        f"The learning curve, for which only heads were trained, predicts that {count(n)} training "
-        f"examples, twice as many, raise the validation score by {points(gain)}"
+        "The learning curve predicts that twice as many training examples as now, in total "
+        f"{count(n)}, raise the validation score by {points(gain)} if only the head is trained"
     )
     if val is not None and val < FEW:
         do = "Set more validation examples aside before you decide whether to label more."
         if gain >= WORTH:
             do = (
-                f"Label more examples: in all {count(n)} training examples, and more validation "
-                "examples."
+                f"Label more examples, until {count(n)} are for training and more than now are for "
+                "validation."
             )
         few = f"{counted(val, 'validation example')} {'is' if val == 1 else 'are'} too few"
         return [Advice(do, f"{forecast}, but {few} to rely on this forecast.")]
     if gain < WORTH:
-        return [Advice("Do not label more examples to raise the accuracy.", f"{forecast}.")]
-    return [Advice(f"Label more examples: in all {count(n)} training examples.", f"{forecast}.")]
+        do = "Do not label more examples: they would hardly raise the accuracy."
+        return [Advice(do, f"{forecast}.")]
+    return [Advice(f"Label more examples, until {count(n)} are for training.", f"{forecast}.")]
 
 
 def accuracies(run: RunFiles) -> list[tuple[int, float]]:
-    """Returns the points of the learning curve, by number of training examples.
+    """Returns the learning curve as points (number of training examples, main metric).
 
-    Each point is (number of training examples, main metric of a head trained on them).
+    For each point, only the head of a model was trained, on this number of examples.
     """
     curve = [point for point in run.result.learning_curve or [] if point.n > 0]
     return [(point.n, point[run.main]) for point in curve if is_number(point.get(run.main))]

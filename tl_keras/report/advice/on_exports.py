@@ -27,7 +27,7 @@ def on_exports(run: RunFiles) -> Iterable[Advice]:
             why += f"{count(figures.examples(run, export))} examples"
         yield Advice(
             f"Do not ship the {name} export.",
-            f"{why}. Ship a format that has the status ok in the section Exports.",
+            f"{why}. Ship a format that has the status “ok” in the section Exports.",
         )
 
 
@@ -40,7 +40,7 @@ def on_nothing_to_ship(run: RunFiles) -> Iterable[Advice]:
 
 
 def on_shipping(run: RunFiles) -> Iterable[Advice]:
-    """Yields advice on which file to ship, if the verdict does not refuse the model."""
+    """Yields advice on which file to ship, unless the model cannot be called good enough yet."""
     pair = figures.to_ship(run)
     judged = verdict.verdict(run)
     if not pair or (judged and judged.refuses):
@@ -62,9 +62,10 @@ def on_shipping(run: RunFiles) -> Iterable[Advice]:
 
 
 def _worse(run: RunFiles, export: Exported) -> str:
-    """Returns a warning if the file's accuracy is below the interval of the model's; else "".
+    """Returns a warning if the file's accuracy is below the 95% interval of the model's accuracy.
 
-    The file was chosen on the validation set, which was too small to show this difference.
+    Returns "" otherwise. The file was chosen on the validation set, which was too small to show
+    this difference.
     """
     scores = figures.scored(run)[1]
     right = figures.share_right(run, export)
@@ -73,6 +74,6 @@ def _worse(run: RunFiles, export: Exported) -> str:
     model = percent(figures.share_right(run, scores))
     return (
         f" But before export, the model is right on {model} (95% interval "
-        f"{interval(scores.interval)}): measure the file on more examples before you ship it, or "
-        "ship a larger format."
+        f"{interval(scores.interval)}), so the file may be less accurate than the model. Measure "
+        "the file on more examples before you ship it, or ship a larger format."
     )

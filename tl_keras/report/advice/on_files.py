@@ -18,8 +18,8 @@ def on_unread(run: RunFiles) -> Iterable[Advice]:
         more = f"; and {count(len(lines) - NAMED)} more" if len(lines) > NAMED else ""
         yield Advice(
             f"Look at result.json: {counted(len(lines), 'field')} {are} missing or wrong.",
-            f"This page leaves out {these} and everything that depends on {them}: "
-            f"{'; '.join(map(isolated, lines[:NAMED]))}{more}.",
+            f"This page leaves out {these}: {'; '.join(map(isolated, lines[:NAMED]))}{more}. "
+            f"It also leaves out everything that depends on {them}.",
         )
 
 

@@ -30,7 +30,7 @@ def on_leaks(run: RunFiles) -> Iterable[Advice]:
     yield Advice(
         "Keep near-duplicates in one split.",
         f"{why} To keep a pair in one split, list the data in a CSV file (data.source: csv) with a "
-        f"column group, and give both {pictures} of the pair the same group.",
+        f"column named “group”, and give both {pictures} of the pair the same group.",
     )
 
 

@@ -36,7 +36,7 @@ def labelled(run: RunFiles) -> int:
 
 
 def needed(right: float, n: int) -> int:
-    """Returns how many examples give a share of right answers a 95% interval of ±3 points.
+    """Returns how many examples narrow the 95% interval of a share of right answers to ±3 points.
 
     Args:
       right: measured share of right answers, 0..1.
@@ -83,13 +83,13 @@ def _strength(run: RunFiles) -> str:
     if not is_number(strength):
         return ""
     return (
-        f" The validation set chose regularisation {number(strength)} for the head; stronger "
-        "regularisation makes the answers more alike."
+        f" Regularisation {number(strength)} was chosen for the head on the validation set; the "
+        "stronger it is, the more alike are the probabilities for different examples."
     )
 
 
 def on_measuring(run: RunFiles) -> Iterable[Advice]:
-    """Yields advice to cross-validate if `finetune` measured on a part of few examples."""
+    """Yields advice to cross-validate if `finetune` measured only a part of a small data set."""
     line, (split, scores) = cross_validate_line(run), figures.scored(run)
     if line and scores:
         n = labelled(run)
@@ -119,14 +119,15 @@ def on_fine_tuning(run: RunFiles) -> Iterable[Advice]:
     yield Advice(
         "Do not rule out fine-tuning.",
         f"The fine-tuned model is right on {percent(right)} of "
-        f"{counted(val.n, 'validation example')}, the head-only model on {percent(by_head)}. So "
-        "few examples cannot prove that fine-tuning is better, so the run kept the head-only "
-        "model. To find out, cross-validate, or raise data.val.",
+        f"{counted(val.n, 'validation example')}, the head-only model on {percent(by_head)}. With "
+        "this number of examples, the difference does not prove that fine-tuning is better. "
+        "Therefore the run kept the head-only model. To find out, cross-validate, or raise "
+        "data.val.",
     )
 
 
 def on_labels(run: RunFiles) -> Iterable[Advice]:
-    """Yields advice to label more examples, if an often wrong model was trained on few."""
+    """Yields advice to label more examples if the model is often wrong and was trained on few."""
     train, (split, scores) = figures.split_size(run, "train"), figures.scored(run)
     if not train or train >= FEW or not is_wanting(run):
         return
@@ -152,7 +153,8 @@ def on_labels(run: RunFiles) -> Iterable[Advice]:
 def is_wanting(run: RunFiles) -> bool:
     """Returns True if the share of right answers is below `MINOR`, so the model should improve.
 
-    Returns False for commands that do not train one model as the config says, see `PIPELINES`.
+    Returns False for commands outside `PIPELINES`, because only those train a single model with
+    the settings of the config.
     """
     right = figures.share_right(run, figures.scored(run)[1])
     return run.result.pipeline in PIPELINES and right is not None and right < MINOR
@@ -178,13 +180,13 @@ def on_models(run: RunFiles) -> Iterable[Advice]:
     )
     if labelled(run) < few_examples.FEW:
         why += (
-            f" compare measures on only a part of the {count(labelled(run))} {name}, so take the "
-            "comparison and the curve as hints."
+            f" The command compare measures on only a part of the {count(labelled(run))} {name}, "
+            "so take the comparison and the curve as hints."
         )
     if model.weights != "imagenet":
         why += (
-            f" Without a network, give {other} a weights file: add weights: FILE.h5 to the entry "
-            "in compare.backbones."
+            f" Without an internet connection, {other} needs a weights file: add “weights: "
+            "FILE.h5” to its entry in compare.backbones."
         )
     backbones = f"compare.backbones=[{{backbone: {other}}}]"
     line = command_line("compare", _with_test(run), backbones, folder="compare")

@@ -1,6 +1,6 @@
 """Draws conclusions from the trials of a search, as plain text.
 
-They say which freeze depth is best, whether the depth matters, and what to search next.
+The conclusions say which freeze depth is best, whether the depth matters, and what to search next.
 """
 
 import math
@@ -31,14 +31,15 @@ Pairs = Iterable[tuple[str, str]]  # What to do, and why.
 
 @dataclass(frozen=True)
 class Depths:
-    """How far the best trial of each other freeze depth is behind the best trial of all.
+    """Compares the best trial of each other freeze depth with the best trial of the search.
 
-    Keys are shares of frozen blocks, 0..1. The comparison is by paired 95% intervals.
+    Keys are shares of frozen blocks, 0..1. Values say how much worse the trial's main metric is;
+    their paired 95% intervals decide into which of the three dicts a depth goes.
     """
 
-    worse: dict[float, Behind]  # shown to be worse
+    worse: dict[float, Behind]  # shown to have a worse main metric than the best trial
     undecided: dict[float, Behind]  # not shown to be worse or better
-    more_accurate: dict[float, Behind]  # but worse in the objective of the search
+    more_accurate: dict[float, Behind]  # shown to be better, but worse in the search's objective
 
 
 def depth(search: Search) -> str:
@@ -127,7 +128,7 @@ def _differing(search: Search, depths: Depths) -> str:
     if depths.more_accurate:
         metric = named_scores(best.task)[search.metric][0].lower()
         shares = _freezing(depths.more_accurate)
-        lines.append(f"{shares} gave more right answers, but a worse {metric}")
+        lines.append(f"{shares} gave more right answers than the best trial, but a worse {metric}")
     return ". ".join(lines) + "."
 
 
@@ -138,7 +139,8 @@ def _freezing(shares: Collection[float]) -> str:
 def _gained(search: Search, depths: Depths) -> str:
     """Returns by how much the best trial is better than the head-only model, as a phrase.
 
-    If that is not clear, the phrase names the depth that is closest among those shown to be worse.
+    If the head-only model is missing or not shown to be worse, the phrase compares with another
+    freeze depth: of those shown to be worse, the one with the best main metric.
     """
     behind = _head_behind(search)
     if behind:
@@ -227,7 +229,9 @@ def _on_diverged(search: Search) -> Pairs:
     if not rates:
         yield "Lower fit.learning_rate.", f"{line}."
         return
-    lowest = "the lowest learning rate among them" if len(rates) > 1 else "its learning rate"
+    lowest = "its learning rate"
+    if len(rates) > 1:
+        lowest = "the lowest learning rate of the diverged trials"
     line += f"; {lowest} is {shortly(min(rates))}"
     trained = [trial.rate for trial in search.done if trial.rate and trial.share != 1]
     if trained:
@@ -273,7 +277,8 @@ def _on_rate(run: RunFiles, search: Search) -> Pairs:
     how, end = ("raise", "max") if place > 0.5 else ("lower", "min")
     inside = [t for t in search.level if t.rate and _is_inside(t.rate, low, high)]
     chance = (
-        " Or it is best by chance: learning rates further inside are not shown to be worse."
+        " Or it is best by chance: learning rates further inside the range are not shown to be "
+        "worse."
         if inside
         else ""
     )

@@ -65,7 +65,8 @@ def _on_chance(run: RunFiles) -> Iterable[Advice]:
 
 def _on_teacher(run: RunFiles) -> Iterable[Advice]:
     if doubt := teachers.doubt(run):
-        yield Advice("Label more examples before you train students on a teacher's labels.", doubt)
+        do = "Label more examples before you train student models on the labels of a teacher model."
+        yield Advice(do, doubt)
 
 
 def _on_size(run: RunFiles) -> Iterable[Advice]:
@@ -107,11 +108,11 @@ def _on_gap(run: RunFiles) -> Iterable[Advice]:
         chance = " The difference may also be chance, because the two 95% intervals overlap."
     yield Advice(
         "Trust the test score, not the validation score.",
-        f"The validation score is {percent(chosen)} of {counted(val.n, 'example')} (95% interval "
-        f"{interval(val.interval)}). This is above the 95% interval of the test score, "
-        f"{interval(test.interval)} of {counted(test.n, 'example')}. Either the validation score "
-        "is too good, because the model was chosen by its validation score, or the test examples "
-        f"differ from the validation examples.{chance}",
+        f"The validation score is {percent(chosen)}, measured on {counted(val.n, 'example')} (95% "
+        f"interval {interval(val.interval)}). This is above the 95% interval of the test score, "
+        f"{interval(test.interval)}, measured on {counted(test.n, 'example')}. Either the "
+        "validation score is too good, because the model was chosen by its validation score, or "
+        f"the test examples differ from the validation examples.{chance}",
     )
 
 

@@ -131,8 +131,10 @@ def _answer(run: RunFiles, scores: Scores) -> str:
         return f"Not for all {many}: the model recognises too few examples of {name}."
     if right == 1:
         return f"Yes, as far as {count(scores.n)} examples can tell: every answer was right."
-    only = "Yes, if" if right >= MINOR else "Only if"
-    return f"{only} {one_in(1 - right)} does no harm."
+    mistakes = one_in(1 - right)
+    if right >= MINOR:
+        return f"Yes, if {mistakes} does no harm."
+    return f"Only if {mistakes} does no harm."
 
 
 def _expected(run: RunFiles) -> str:
@@ -151,8 +153,8 @@ def _chance(run: RunFiles) -> list[str]:
         return []
     name, share = largest
     return [
-        f"Always answering {quoted(name)}, the largest {run.answer_nouns[0]}, would be right on "
-        f"{100 * share:.0f} of 100 of the same examples."
+        f"On the same examples, always answering {quoted(name)}, the largest "
+        f"{run.answer_nouns[0]}, would be right {100 * share:.0f} times in 100."
     ]
 
 

@@ -155,14 +155,16 @@ def regularisation_path(strengths: Sequence[dict]) -> str:
 
 
 DOTS = {"fmt": "o", "color": SERIES, "markersize": 5, "linewidth": 1.4, "clip_on": False}
-Point = tuple[float, float, float, float, int]  # confidence, accuracy, its interval, examples
+# Mean confidence, accuracy, lower and upper end of the accuracy's 95% interval, number of examples.
+Point = tuple[float, float, float, float, int]
 
 
 def reliability(points: Sequence[Point]) -> str:
     """Returns an `<svg>`: accuracy by confidence and, below it, the number of examples.
 
     Args:
-      points: at least one point, in order of rising confidence; all shares are in 0..1.
+      points: at least one (confidence, accuracy, lower end of its 95% interval, upper end, number
+        of examples), in order of rising confidence; all but the number are shares, 0..1.
     """
     with canvas("Right answers (%) by confidence (%)", rows=(3, 1)) as (figure, axes, below):
         axes.plot([0, 100], [0, 100], color=SOFT, linewidth=1, linestyle="--")
@@ -185,7 +187,7 @@ def reliability(points: Sequence[Point]) -> str:
 
 @contextmanager
 def canvas(title: str, rows: Sequence[int] = (1,)) -> Iterator[tuple]:
-    """Yields a matplotlib figure in the page's style, then each of its axes from top to bottom.
+    """Yields a tuple: a matplotlib figure in the page's style, and its axes from top to bottom.
 
     Args:
       title: the title above the top axes.

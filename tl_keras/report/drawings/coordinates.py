@@ -70,7 +70,8 @@ def scaled(values: Sequence[float | None]) -> list[float]:
     """Returns the values scaled so that the lowest is 0 and the highest is 1.
 
     Args:
-      values: numbers, at least one, and None for missing values, which become NaN.
+      values: at least one number; None stands for a missing value, which becomes NaN. Equal
+        numbers become 0.5.
     """
     known = [value for value in values if value is not None]
     low, span = min(known), max(known) - min(known)

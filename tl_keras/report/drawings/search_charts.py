@@ -213,7 +213,7 @@ def parallel(ends: Sequence[tuple[str, str]], lines: Sequence[Sequence[float]]) 
         axes.spines["bottom"].set_visible(False)
         without = sum(math.isnan(places[-1]) for places in lines)
         across = f"Trials as lines across {counted(len(ends) - 1, 'field')} and the accuracy"
-        alt = f"{counted(len(lines), 'trial')}, {without} without a model"
+        alt = f"{counted(len(lines), 'trial')}, {without} of which produced no model"
         return to_svg(figure, f"{across}: {alt}; the thick line is the best trial.")
 
 

@@ -26,7 +26,11 @@ def interval(pair: Any) -> str:
 
 
 def number(value: Any) -> str:
-    """Returns a number with three significant digits; whole and large numbers have no fraction."""
+    """Returns a number as text: 0.5 as "0.500", 3 as "3", 12345.6 as "12,346".
+
+    Numbers with a fraction have three significant digits; numbers of 999.5 or more are rounded to
+    whole numbers.
+    """
     if not is_number(value):
         return NOTHING
     if abs(value) >= 999.5 or value == round(value):
@@ -35,7 +39,7 @@ def number(value: Any) -> str:
 
 
 def count(value: Any) -> str:
-    """Returns a whole number with separators: 1234 as "1,234"."""
+    """Returns a whole number as text with commas: 1234 as "1,234"."""
     return f"{value:,}" if is_number(value) else NOTHING
 
 

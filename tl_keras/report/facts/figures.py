@@ -121,7 +121,7 @@ def share_right(run: RunFiles, scores: Measured | Mapping[str, Any] | None) -> M
 
 
 def examples(run: RunFiles, export: Exported) -> int | None:
-    """Returns the number of examples on which the exported file or else the model was measured."""
+    """Returns on how many examples the exported file (if unknown: the model) was measured."""
     scores = scored(run)[1]
     return scores.n if export.n is None and scores else export.n
 
@@ -133,10 +133,11 @@ def right(run: RunFiles, export: Exported) -> "Share | None":
 
 
 def paired(won: int, lost: int, n: int) -> list[float] | None:
-    """Returns the 95% interval of the share of right answers of one model minus another's.
+    """Returns the 95% interval of a difference of the shares of right answers of two models.
 
-    `won` and `lost` are the numbers of examples that only the one, or only the other, answers
-    correctly. Returns None for impossible counts, which an edited file may hold.
+    The difference is the first model's share minus the second's. `won` counts the examples that
+    only the first model answers correctly, `lost` those that only the second does. Returns None for
+    impossible counts, which an edited file may hold.
     """
     return paired_interval(won, lost, n) if min(won, lost) >= 0 < n >= won + lost else None
 
@@ -309,9 +310,9 @@ class Bin:
 
 
 def bins(run: RunFiles) -> list[Bin]:
-    """Returns the predictions grouped by confidence, in up to `BINS` bins of equal width.
+    """Returns the predictions in up to `BINS` groups, each for an equally wide confidence range.
 
-    Empty bins and predictions without a confidence are left out.
+    Empty groups and predictions without a confidence are left out.
     """
     grouped: dict[int, list[Prediction]] = {}
     for prediction in predicted(run)[1]:

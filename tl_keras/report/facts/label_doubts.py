@@ -27,7 +27,7 @@ class Judge:
 
     @property
     def skill(self) -> float:
-        """How good the judge is: 0 as always answering the largest class, 1 if it is perfect."""
+        """How good the judge is: 1 if perfect, 0 if as good as always giving the largest class."""
         return (self.agreement - self.largest) / (1 - self.largest) if self.largest < 1 else 0.0
 
     @property
@@ -62,11 +62,13 @@ def trust(findings: dict[str, Any]) -> str:
 def agreement(judged: Judge) -> str:
     """Returns the end of a sentence about the judge: with how many labels it agrees."""
     line = f"agrees with {percent(judged.agreement)} of {counted(judged.n, 'label')}"
-    return f"{line}, so many of these doubts are its own mistakes" if judged.skill < WEAK else line
+    if judged.skill < WEAK:
+        return f"{line}, and therefore many of these doubts are the model's own mistakes"
+    return line
 
 
 def withheld(findings: dict[str, Any]) -> str:
-    """Returns a sentence about doubted labels that the report does not list; "" if none are."""
+    """Returns a sentence about doubted labels that the report leaves out; "" if there are none."""
     judged, n = judge(findings), len(findings.get("suspects") or [])
     if not n or not judged or not judged.is_near_chance:
         return ""

@@ -86,7 +86,7 @@ def _why_apart(kind: _MeasuredOn, most: _MeasuredOn | None) -> str:
 
 
 def against_best(named: Named) -> list[Difference] | None:
-    """Returns by how much the best run is better than each other run.
+    """Returns one difference for each run but the best: by how much the best run is better.
 
     Returns None if no two runs are `comparable`.
     """

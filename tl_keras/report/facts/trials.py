@@ -64,7 +64,7 @@ class Trial:
 
     @property
     def block(self) -> str:
-        """The name of the last frozen block or else of the last frozen layer; "" if unknown."""
+        """The name of the last frozen block; if unknown, of the last frozen layer; else ""."""
         depth = self.record.depth
         return (depth.block or depth.cut or "") if depth else ""
 
@@ -183,9 +183,9 @@ def comparable(search: Search, others: bool = False) -> list[Trial]:
 
 
 def by_depth(search: Search) -> dict[float, Trial]:
-    """Returns the best of the `comparable` trials for each share of frozen blocks, in rising order.
+    """Returns the best of the `comparable` trials for each share of frozen blocks.
 
-    The keys are the shares, 0..1.
+    The keys are the shares, 0..1, in rising order.
     """
     best: dict[float, Trial] = {}
     for trial in comparable(search) if search.best else ():
