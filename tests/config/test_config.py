@@ -134,12 +134,12 @@ WRONG = [
     ),
     (
         "model: {weights: ''}",
-        "model.weights: expected imagenet, glyphs, none, own (the weights in a .keras backbone), a "
-        "weights file, or the folder of an earlier run; received ''",
+        "model.weights: expected 'imagenet', 'glyphs', 'none', 'own' (the weights in a .keras "
+        "backbone), a weights file, or the folder of an earlier run; received ''",
     ),
     (
         "model: {weights: own}",
-        "model.weights: own means the weights inside a .keras backbone; expected another value, "
+        "model.weights: 'own' means the weights inside a .keras backbone; expected another value, "
         "since MobileNetV2 is a Keras Applications model",
     ),
     (
@@ -157,8 +157,8 @@ WRONG = [
     ),
     (
         "model: {backbone: a.keras, weights: imagenet}",
-        "model.weights: imagenet weights do not fit a .keras backbone; expected own (those in the "
-        "file), none, a weights file, or an earlier run's folder",
+        "model.weights: the weights 'imagenet' do not fit a .keras backbone; expected 'own' (the "
+        "weights in the backbone's file), 'none', a weights file, or an earlier run's folder",
     ),
     (
         "model: {backbone: 3}",
@@ -169,7 +169,11 @@ WRONG = [
 WRONG_DATA = [
     ("{}", "data.path: expected a folder of class folders; received none"),
     ("{source: csv}", "data.path: expected a CSV file; received none"),
-    ("{source: tfds}", "data.name: expected a TFDS builder, as in 'beans'; received none"),
+    (
+        "{source: tfds}",
+        "data.name: expected the name of a TFDS builder, as in 'beans', since data.source is "
+        "'tfds'; received null",
+    ),
     (
         "{source: glyphs, balance: weights}\nimage: {augment: []}",
         "data.balance: expected the default, since data.source: glyphs renders about equally many ",
@@ -501,8 +505,9 @@ def test_check_paths_names_the_field_and_the_most_similar_path(tmp_path):
         f"data.path: expected a CSV file; received the folder '{tmp_path}'"
     )
     assert found(folder, tmp_path / "w.h5") == (
-        "model.weights: expected imagenet, glyphs, none, own (the weights in a .keras backbone), a "
-        f"weights file, or the folder of an earlier run; '{tmp_path}/w.h5' does not exist"
+        "model.weights: expected 'imagenet', 'glyphs', 'none', 'own' (the weights in a .keras "
+        f"backbone), a weights file, or the folder of an earlier run; '{tmp_path}/w.h5' does not "
+        "exist"
     )
     assert found(folder, "Imagenet").endswith("does not exist; did you mean 'imagenet'?")
     assert found(folder, tmp_path / "lists.csv").endswith(f"did you mean '{tmp_path}/list.csv'?")
@@ -630,7 +635,7 @@ def test_views_without_augmentation_are_refused():
 
 def test_averaging_weights_from_scratch_is_refused():
     tree = {"data": {"source": "digits"}, "model": {"weights": "none"}, "fit": {"keep": "average"}}
-    with pytest.raises(ValueError, match="fit.keep: .* expected auto or best"):
+    with pytest.raises(ValueError, match="fit.keep: .* expected 'auto' or 'best'"):
         configs.from_tree(tree)
 
 

@@ -17,7 +17,8 @@ class CacheConfig(Section):
     path: Location | None = Field(
         None,
         description="Folder of the cache; created if it does not exist. null: the cache folder of "
-        "the user, such as ~/.cache/tl_keras on Linux (see XDG_CACHE_HOME).",
+        "the user, such as ~/.cache/tl_keras on Linux; the environment variable XDG_CACHE_HOME "
+        "replaces ~/.cache.",
     )
     max_bytes: Annotated[float, Field(ge=0)] = Field(
         20e9,

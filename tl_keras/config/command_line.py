@@ -21,8 +21,9 @@ def command_line(command: str, tree: Mapping[str, Any], *overrides: str, folder:
       command: the name of the command, such as `cross_validate`.
       tree: the whole config as nested dicts, as in `config.yaml`; unchecked.
       overrides: further fields to set, as in `data.test=0`; they replace those of `tree`.
-      folder: suffix for the name of the new run's folder: with `folds`, the data `photos` give
-        `--workdir=runs/photos_folds`. Empty: the command line has no `--workdir`.
+      folder: the last part of the name of the new run's folder, after the name of the data. For
+        example, `folds` gives `--workdir=runs/photos_folds` if the data are in the folder `photos`.
+        Empty: the command line has no `--workdir`.
     """
     data = _section(tree, "data")
     path, replaced = data.get("path"), {entry.partition("=")[0] for entry in overrides}

@@ -31,11 +31,12 @@ class CrossValidateConfig(Section):
     )
     final: Literal["refit", "average", "ensemble"] = Field(
         "refit",
-        description="How the exported model is made. refit: one model is trained on all examples, "
-        "with the settings that did best over all folds. average: one model, whose weights are "
-        "the mean of the weights of the fold models. ensemble: all fold models in one file, which "
-        "answers with the mean of their predictions and is as large and as slow as all of them "
-        "together.",
+        description="How the exported model is made. refit: one model is trained on all examples. "
+        "Its settings, such as the number of epochs, are chosen from the results of all folds; "
+        "with a search, they are the best values of a further search, which uses all examples. "
+        "average: one model, whose weights are the mean of the weights of the fold models. "
+        "ensemble: all fold models in one file, which answers with the mean of their predictions "
+        "and is as large and as slow as all of them together.",
         json_schema_extra={
             "expected": "'refit' (a model trained on all examples), 'average' (the mean of the "
             "weights of the fold models) or 'ensemble' (all fold models together)"
@@ -65,7 +66,8 @@ class ParallelConfig(Section):
         "auto",
         description="Number of student models that train at the same time on this machine, each in "
         "its own process. auto: the number of segments, at most one for each core. 0: none; the "
-        "command waits until the students have been trained elsewhere with --segment=i.",
+        "command waits until the student models have been trained elsewhere, each with "
+        "--segment=NUMBER.",
     )
     retries: Annotated[int, Field(ge=0)] = Field(
         1, description="How often the training of a student model is started again after it failed."
@@ -89,8 +91,9 @@ class ParallelConfig(Section):
         "average, unless the labelled validation examples clearly favour the best student, the "
         "ensemble or the teacher.",
         json_schema_extra={
-            "expected": "'average' (the mean of the weights of the students), 'ensemble' (all "
-            "students together), 'best' (the best student) or 'auto' (chosen on validation)"
+            "expected": "'average' (the mean of the weights of the student models), 'ensemble' "
+            "(all student models together), 'best' (the best student model) or 'auto' (the choice "
+            "depends on the results on the labelled validation examples)"
         },
     )
 
@@ -100,14 +103,15 @@ class CompareConfig(Section):
 
     minutes: Minutes | None = Field(
         None,
-        description="Time for all approaches together. When full, scratch or search begins, its "
-        "limit is the time that is left, divided by the number of approaches that are left. "
-        "Approaches that have not begun when the time is used up are left out. null: no limit.",
+        description="Time for all approaches together. The approaches 'full', 'scratch' and "
+        "'search' have a limit of their own: the remaining time at their beginning, divided by "
+        "the number of unfinished approaches, including this one. Approaches that have not begun "
+        "when the time is used up are not run. null: no limit.",
     )
     approaches: Annotated[tuple[Approach, ...], Field(min_length=1)] | Auto = Field(
         "auto",
         description="Approaches to run. head: only the head is trained. finetune: fine-tuning with "
-        "the config unchanged. search: the best model of a search, see the section search. full: "
+        "the config unchanged. search: the best model of a search, see the section 'search'. full: "
         "fine-tuning of all layers. chain: fine-tuning from the weights of the run compare.chain. "
         "cross_validate: the command cross_validate. parallel: the command parallel; needs "
         "data.unlabelled. scratch: training from random weights. auto: all of these, but chain "
@@ -124,8 +128,8 @@ class CompareConfig(Section):
     )
     chain: Location | None = Field(
         None,
-        description="Folder of the earlier run from whose weights the approach chain starts. "
-        "null: the approach chain is left out.",
+        description="Folder of the earlier run from whose weights the approach 'chain' starts. "
+        "null: the approach 'chain' is not run.",
         json_schema_extra={"expected": "the folder of an earlier run"},
     )
     learning_curve: bool = Field(
@@ -153,7 +157,10 @@ class CompareConfig(Section):
     @model_validator(mode="after")
     def _check_chain(self) -> "CompareConfig":
         if "chain" in self.approaches and self.chain is None:
-            raise ValueError("compare.chain: expected the folder of an earlier run; received none")
+            raise ValueError(
+                "compare.chain: expected the folder of an earlier run, since compare.approaches "
+                "contains 'chain'; received null"
+            )
         return self
 
 
@@ -164,7 +171,7 @@ class EvaluateConfig(Section):
         1,
         description="Number of augmented views (rotated, zoomed ... versions) of each example. "
         "Above 1, the predictions for this many views of an example are averaged, and the averaged "
-        "predictions are scored too; result.json has these scores in the field views.",
+        "predictions are scored too; result.json has these scores in its field 'views'.",
     )
     classes: dict[Name, Name] = Field(
         {},
@@ -173,7 +180,7 @@ class EvaluateConfig(Section):
         "before they are compared. If several classes of the model get the same name, their "
         "probabilities are added.",
         json_schema_extra={
-            "expected": "classes of the model or of the other data set, each with its new name, "
-            "as in {tabby: cat, tiger_cat: cat}"
+            "expected": "classes of the model or of the data set of --data, each with its new "
+            "name, as in {tabby: cat, tiger_cat: cat}"
         },
     )

@@ -67,13 +67,14 @@ class DataConfig(Section):
     )
     split_seed: Annotated[int, Field(ge=0, lt=2**30)] = Field(
         0,
-        description="Random seed of the splits, folds and segments. The field seed has no effect "
-        "on them.",
+        description="Random seed of the splits, the folds of a cross-validation and the segments "
+        "(parts of the teacher-labelled examples, one for each student model). The field 'seed' "
+        "has no effect on them.",
     )
     examples_per_class: Annotated[int, Field(ge=2)] | None = Field(
         None,
         description="Largest number of examples of each class in train and val together. Further "
-        "examples are not used, unless data.unlabelled is rest. null: no limit.",
+        "examples are not used, unless data.unlabelled is 'rest'. null: no limit.",
     )
     unlabelled: Maybe[Annotated[Text, BeforeValidator(plain)]] = Field(
         None,
@@ -111,21 +112,24 @@ class DataConfig(Section):
             what = "a folder of class folders" if self.source == "folder" else "a CSV file"
             raise ValueError(f"data.path: expected {what}; received none")
         if self.source == "tfds" and self.name is None:
-            raise ValueError("data.name: expected a TFDS builder, as in 'beans'; received none")
+            raise ValueError(
+                "data.name: expected the name of a TFDS builder, as in 'beans', since data.source "
+                "is 'tfds'; received null"
+            )
         if self.stream and self.source != "tfds":
             raise ValueError(
-                f"data.stream: only data of the source tfds can be streamed from shards; expected "
-                f"false, since data.source is {self.source}"
+                f"data.stream: only data of the source 'tfds' can be streamed from shards; "
+                f"expected false, since data.source is {self.source!r}"
             )
         if self.stream and self.balance == "oversample":
             raise ValueError(
-                "data.balance: with data.stream each example is read once in an epoch, so none can "
-                "be repeated; expected none or weights, received 'oversample'"
+                "data.balance: with data.stream each example is read once in an epoch, so examples "
+                "cannot be repeated; expected 'none' or 'weights', received 'oversample'"
             )
         if self.modality not in ("auto", DRAWN.get(self.source, self.modality)):
             raise ValueError(
-                f"data.modality: the examples of data.source {self.source} are of the modality "
-                f"{DRAWN[self.source]}; expected auto or {DRAWN[self.source]}, received "
+                f"data.modality: the examples of data.source {self.source!r} are of the modality "
+                f"{DRAWN[self.source]!r}; expected 'auto' or {DRAWN[self.source]!r}, received "
                 f"{self.modality!r}"
             )
         if self.val + self.test >= 1:

@@ -15,9 +15,10 @@ ADDING = (
 
 
 def first_difference(old: RunConfig, new: RunConfig) -> str | None:
-    """Returns the first field with another value, as in `fit.epochs: 10 in the workdir, 20 now`.
+    """Returns the first field whose value differs between two configs, and both values, as text.
 
-    Returns None if no field has another value. Fields that may change (`ADDING`) are not compared.
+    An example is `fit.epochs: 10 in the workdir, 20 now`. Returns None if no field differs. Fields
+    that may change when a run continues (`ADDING`) are not compared.
 
     Args:
       old: the config with which the run in the workdir began.

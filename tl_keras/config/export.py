@@ -1,4 +1,4 @@
-"""`export`: which files a run writes, and how far their predictions may be from model.keras."""
+"""`export`: which files a run exports, and how much they may differ from `model.keras`."""
 
 from typing import Annotated, Any, Literal
 
@@ -21,10 +21,10 @@ BYTES_PER_WEIGHT: dict[Format, int] = {
 
 
 class ExportConfig(Section):
-    """Which files a run writes to `export/`, and how far their predictions may be from model.keras.
+    """Which files a run writes to `export/`, and how much they may differ from `model.keras`.
 
-    Each file is loaded again and measured. These fields may change after a run has finished; the
-    run then exports again.
+    Each file is loaded again, and its predictions are compared with those of `model.keras`. These
+    fields may change after a run has finished; the run then exports again.
     """
 
     formats: tuple[Format, ...] = Field(
@@ -63,8 +63,8 @@ class ExportConfig(Section):
         "the validation examples may be than that of model.keras; a drop by one example is always "
         "accepted. If the drop is larger, or if the file moves more than 8% of the probability "
         "mass to other classes, the file is repaired: some operators stay float. A repaired file "
-        "is rejected if the whole 95% interval of its drop is still above the limit, or if it "
-        "still moves more than 8%.",
+        "is rejected if even the lower end of the 95% interval of its drop is above the limit, or "
+        "if it still moves more than 8%.",
     )
     max_bytes: Annotated[float, Field(gt=0)] | None = Field(
         None,
@@ -73,17 +73,17 @@ class ExportConfig(Section):
     )
     max_latency_ms: Annotated[float, Field(gt=0)] | None = Field(
         None,
-        description="Longest median time for one example with export/model.tflite, on one thread "
-        "of this machine. null: no limit.",
+        description="Longest latency of export/model.tflite: the median time of one example, on "
+        "one thread of this machine. null: no limit.",
         json_schema_extra={"unit": "ms"},
     )
     abstain: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None,
-        description="Adds an output abstain to the files. The output is 1 if the model should not "
-        "decide, because no class or several classes remain possible (conformal prediction). The "
-        "value of this field, as in 0.95, is the share of examples for which the right class is "
-        "among the classes that remain possible. Choose a value above the model's accuracy; 0.95 "
-        "needs at least 19 validation examples. null: no such output.",
+        description="Adds an output named 'abstain' to the files. The output is 1 if the model "
+        "should not decide, because no class remains possible or several classes do (conformal "
+        "prediction). The value of this field, as in 0.95, is the share of examples for which the "
+        "right class is among the classes that remain possible. Choose a value above the model's "
+        "accuracy; 0.95 needs at least 19 validation examples. null: no such output.",
         json_schema_extra={"expected": "a number above 0 and below 1, as in 0.95, or null"},
     )
     title: Text | None = Field(

@@ -21,8 +21,9 @@ class FitConfig(Section):
     epochs: Annotated[int, Field(ge=0)] | Auto = Field(
         "auto",
         description="Number of epochs of fine-tuning. 0: only the head is trained. auto: "
-        "20 * sqrt(500 / training examples), from 5 to 30. If training starts from random weights, "
-        "the number of epochs that gives 3000 steps, from 5 to 300.",
+        "20 * sqrt(500 / number of training examples), at least 5 and at most 30; but if "
+        "model.weights is 'none', the number of epochs that gives 3000 training steps, at least 5 "
+        "and at most 300.",
     )
     batch_size: Annotated[int, Field(ge=1)] = Field(
         32,
@@ -31,14 +32,14 @@ class FitConfig(Section):
     learning_rate: Annotated[float, Field(gt=0)] | Auto = Field(
         "auto",
         description="Peak learning rate. The learning rate rises to this value during warmup and "
-        "then falls to 0 along a cosine. auto: 3e-4, or 2e-3 with random weights.",
+        "then falls to 0 along a cosine. auto: 2e-3 if model.weights is 'none', else 3e-4.",
     )
     freeze: Share | Text = Field(
         "auto",
         description="Freeze depth: the share of the backbone's blocks that is not trained, "
         "counted from the input, from 0 (all layers are trained) to 1 (only the head is trained); "
         "or the name of the last frozen layer. auto: 0.5 below 500 training examples, 0.25 below "
-        "5000, else 0; with random weights 0.",
+        "5000, else 0; always 0 if model.weights is 'none'.",
         json_schema_extra={
             "expected": "a share of the blocks from 0 to 1, 'auto', or a layer's name"
         },
@@ -61,7 +62,7 @@ class FitConfig(Section):
         "auto",
         description="Which weights fine-tuning keeps. average: the mean of the weights over the "
         "last half of the epochs (SWA). best: the weights of the epoch with the lowest validation "
-        "loss. auto: average, or best with random weights.",
+        "loss. auto: best if model.weights is 'none', else average.",
         json_schema_extra={
             "expected": "'average' (the mean of the weights over the last half of the epochs), "
             "'best' (the weights of the epoch with the lowest validation loss) or 'auto'"
@@ -69,8 +70,9 @@ class FitConfig(Section):
     )
     patience: Annotated[int, Field(ge=1)] | Auto = Field(
         "auto",
-        description="With keep: best, training ends after this many epochs without a lower "
-        "validation loss. auto: the number of epochs that gives 300 steps, at least 10.",
+        description="If the best weights are kept (see fit.keep), training ends after this many "
+        "epochs without a lower validation loss. auto: the number of epochs that gives 300 "
+        "training steps, at least 10.",
         json_schema_extra={"unit": "epochs"},
     )
     label_smoothing: OpenShare = Field(

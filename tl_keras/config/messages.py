@@ -114,8 +114,14 @@ def shown(value: Any) -> str:
 def _hint(name: str, node: dict[str, Any], config: type[BaseModel]) -> str:
     """Returns the end of a message about an unknown field: what the user may have meant.
 
-    This is the field of the section with the nearest name, else the other section that has a field
-    of this name, else a list of all fields of the section.
+    It suggests the first of these that exists: a field of the same section with a similar name;
+    another section that has a field of this name; a field of this name outside of all sections.
+    Otherwise, it lists all fields of the section.
+
+    Args:
+      name: the unknown name.
+      node: the JSON schema of the section.
+      config: the class of the whole config.
     """
     fields = list(node["properties"])
     if near := difflib.get_close_matches(name, fields, n=1):
@@ -136,9 +142,12 @@ def nearest(received: Any, choices: Sequence[str]) -> str:
 
 
 def neighbour(path: str) -> str:
-    """Returns "; did you mean ...?" with the path of the nearest name in the same folder.
+    """Returns "; did you mean ...?" with an existing path in the same folder as a missing path.
 
-    Returns an empty text if no name is near.
+    The suggested path has the most similar name. Returns an empty text if no name is similar.
+
+    Args:
+      path: the path that does not exist.
     """
     folder, name = os.path.split(path)
     names = []

@@ -29,9 +29,9 @@ class ModelConfig(Section):
         None,
         description="For a .keras backbone: the pixel values that it was trained on. included: "
         "0..255 (normalisation, if any, is inside the file). tf: -1..1. torch: 0..1, normalised by "
-        "mean and deviation of ImageNet. caffe: BGR, minus the mean of ImageNet. null: 0..255 too, "
-        "with a warning if the file has no layer that normalises. A Keras Applications model has "
-        "its own preprocessing and takes only null.",
+        "the mean and standard deviation of ImageNet. caffe: BGR, minus the mean of ImageNet. "
+        "null: 0..255 too, with a warning if the file has no layer that normalises. A Keras "
+        "Applications model has its own preprocessing and takes only null.",
         json_schema_extra={
             "expected": "'tf', 'torch', 'caffe' or 'included' for a .keras backbone, or null for a "
             "Keras Applications model"
@@ -45,8 +45,8 @@ class ModelConfig(Section):
         "0.5. own: the weights inside a .keras backbone; the default for such a backbone. none: "
         "random weights, to train from scratch.",
         json_schema_extra={
-            "expected": "imagenet, glyphs, none, own (the weights in a .keras backbone), a weights "
-            "file, or the folder of an earlier run"
+            "expected": "'imagenet', 'glyphs', 'none', 'own' (the weights in a .keras backbone), a "
+            "weights file, or the folder of an earlier run"
         },
     )
     dropout: OpenShare = Field(
@@ -84,7 +84,7 @@ class ModelConfig(Section):
             self._check_file()
         elif self.weights == "own":
             raise ValueError(
-                "model.weights: own means the weights inside a .keras backbone; expected another "
+                "model.weights: 'own' means the weights inside a .keras backbone; expected another "
                 f"value, since {self.backbone} is a Keras Applications model"
             )
         elif self.preprocessing is not None:
@@ -102,8 +102,9 @@ class ModelConfig(Section):
             )
         if self.weights in ("imagenet", "glyphs"):
             raise ValueError(
-                f"model.weights: {self.weights} weights do not fit a .keras backbone; expected own "
-                "(those in the file), none, a weights file, or an earlier run's folder"
+                f"model.weights: the weights {self.weights!r} do not fit a .keras backbone; "
+                "expected 'own' (the weights in the backbone's file), 'none', a weights file, or "
+                "an earlier run's folder"
             )
 
     @property

@@ -51,8 +51,8 @@ def check_extras(config: RunConfig) -> None:
     missing = [name for name in ("tf2onnx", "onnxruntime") if not importlib.util.find_spec(name)]
     if missing:
         raise ValueError(
-            f"export.formats: onnx needs {' and '.join(missing)}, of the extra 'onnx'; "
-            "install the extra, for example with: pip install '.[onnx]'"
+            f"export.formats: the format 'onnx' needs {' and '.join(missing)}; install the extra "
+            "'onnx', which contains these packages, for example with: pip install '.[onnx]'"
         )
 
 

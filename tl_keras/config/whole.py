@@ -68,8 +68,8 @@ class RunConfig(_Examples):
     cache: CacheConfig = CacheConfig()
     seed: Annotated[int, Field(ge=0, lt=2**30)] = Field(
         0,
-        description="Random seed of everything but the splits: initial weights, order of examples, "
-        "augmentation, dropout, search.",
+        description="Random seed of everything but the splits, folds and segments (see "
+        "data.split_seed): initial weights, order of examples, augmentation, dropout, search.",
     )
 
     @field_validator("task")
@@ -126,18 +126,18 @@ class RunConfig(_Examples):
         part(self.modality, "config").check(self)
         if not model.is_pretrained and fit.keep == "average":
             raise ValueError(
-                "fit.keep: average is not possible with model.weights none, since the statistics "
-                "of batch norm would not fit averaged weights; expected auto or best"
+                "fit.keep: 'average' is not possible, since model.weights is 'none': the "
+                "statistics of batch norm would not fit averaged weights; expected 'auto' or 'best'"
             )
         if not model.is_pretrained and fit.asks_to_freeze:
             raise ValueError(
                 f"fit.freeze: {fit.freeze!r} would freeze random weights, since "
-                "model.weights is none; expected auto or 0"
+                "model.weights is 'none'; expected 'auto' or 0"
             )
         if not model.is_pretrained and fit.epochs == 0:
             raise ValueError(
                 "fit.epochs: 0 would train only the head, on random features, since model.weights "
-                "is none; expected auto or at least 1"
+                "is 'none'; expected 'auto' or at least 1"
             )
         return self
 

@@ -223,7 +223,7 @@ def test_pretraining_from_shards_killed_in_an_epoch_ends_bit_equal(
         (
             "pretrain",
             {"source": "digits", "name": None},
-            "data.stream: only data of the source tfds can be ",
+            "data.stream: only data of the source 'tfds' can be ",
         ),
         (
             "pretrain",
