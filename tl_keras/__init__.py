@@ -50,10 +50,10 @@ __all__ = [
 
 # Not `types.ModuleType`: importing `types` could import a file of that name in the current folder.
 class _Package(type(sys)):  # type: ignore[misc]
-    """The type of this module, which keeps a subpackage from replacing a function of its name.
+    """The type of this module. It keeps a subpackage from replacing the function of the same name.
 
-    After Python has imported a subpackage, it sets an attribute of the parent. Without this class
-    the subpackage `search` would replace the function `search`.
+    When Python imports a subpackage, Python sets an attribute of the parent package. Without this
+    class, the subpackage `search` would replace the function `search`.
     """
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -102,9 +102,9 @@ def finetune(config: "Config", workdir: "str | Path") -> "Run":
 
 
 def cross_validate(config: "Config", workdir: "str | Path") -> "Run":
-    """Trains and measures folds, then trains a model on all examples, and returns the run.
+    """Trains and measures a model for each fold, then trains one on all examples; returns the run.
 
-    `result.val` covers all examples; the model of a fold predicts those that the fold holds out.
+    `result.val` covers all examples. Each is predicted by the model of the fold that holds it out.
     Arguments and errors are the same as for `finetune`.
     """
     return _run("cross_validate", config, workdir)
@@ -132,10 +132,11 @@ def pretrain(config: "Config", workdir: "str | Path") -> "Run":
 
 
 def search(config: "Config", workdir: "str | Path") -> "Run":
-    """Searches the fields of `search.space` and returns the run, with the best trial's model.
+    """Searches for the best values of the fields in `search.space`, and returns the run.
 
-    The model is measured only on validation. `finetune` in the same folder then measures it on test
-    and exports it. Arguments and errors are the same as for `finetune`.
+    The run has the best trial's model, measured only on the validation split. `finetune` in the
+    same folder then measures the model on the test split and exports it. Arguments and errors are
+    the same as for `finetune`.
     """
     return _run("search", config, workdir)
 
@@ -185,8 +186,8 @@ def evaluate(
       run: a finished run or its folder.
       data: a folder of class folders, or a CSV file. None: the run's own test split, or its
         validation split if it has no test split.
-      classes: classes that count as another class, as in `{"tabby": "cat"}`. The names are those of
-        the model and of `data`.
+      classes: classes of the model or of `data` to rename before measuring. With
+        `{"tabby": "cat"}`, predictions and labels that are `tabby` count as `cat`.
 
     Raises:
       ValueError: the run is not finished, or the data cannot be used.
@@ -198,7 +199,7 @@ def evaluate(
         if data is None:
             raise ValueError(
                 "classes: needs a data set whose classes it can rename; expected a folder or CSV "
-                "file in the argument data, received None"
+                "file in the argument 'data', received None"
             )
         run = _with_fields(run, "evaluate", {"classes": classes})
     return launch.evaluate(run, data)
@@ -214,7 +215,8 @@ def export(run: "Run | str | Path", fields: "Mapping[str, Any]") -> "Run":
       fields: new values for fields of the config's section `export`.
 
     Raises:
-      ValueError: the run is not finished, has no exports or no model, or a field has a bad value.
+      ValueError: the run is not finished, its command makes no exported files, its `model.keras`
+        is missing, or a field has a bad value.
     """
     from tl_keras import launch
 
@@ -276,7 +278,7 @@ def _finished(run: "Run | str | Path") -> "Run":
 
 
 def _with_fields(run: "Run", section: str, fields: "Mapping[str, Any]") -> "Run":
-    """Returns the run with a changed config: `fields` has new values for fields of `section`."""
+    """Returns a copy of the run, in whose config the section `section` has the values `fields`."""
     from dataclasses import replace
 
     from tl_keras.config import text as configs

@@ -153,7 +153,10 @@ def test_auto_compares_all_approaches_that_the_config_allows(wanted, tmp_path):
             {"model": {"weights": "none"}, "fit": {"freeze": 0}, "search": {"trials": 0}},
             "model.weights: compare needs",
         ),
-        ({"compare": {"approaches": ["parallel"]}}, "data.unlabelled: the approach parallel needs"),
+        (
+            {"compare": {"approaches": ["parallel"]}},
+            "data.unlabelled: the approach 'parallel'",
+        ),
         ({"compare": {"chain": "/nowhere"}}, "compare.chain: .* does not exist"),
         ({"compare": {"approaches": []}}, "compare.approaches"),
     ],

@@ -428,11 +428,11 @@ def test_planted_label_errors_come_first(tree, tmp_path):
                 "fit": {"freeze": 0},
                 "cross_validate": {"final": "average"},
             },
-            "cross_validate.final: average .* model.weights is none",
+            "cross_validate.final: 'average' .* with model.weights='none'",
         ),
         (
             {"search": {"trials": 2}, "cross_validate": {"final": "ensemble"}},
-            "cross_validate.final: ensemble .* a search runs in each fold",
+            "cross_validate.final: 'ensemble' .* with a search, each fold chooses its own",
         ),
     ],
 )

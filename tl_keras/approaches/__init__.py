@@ -1,1 +1,4 @@
-"""One module for each command that trains or uses a model. Its `run` has the steps in order."""
+"""One module for each command that trains or uses a model.
+
+The function `run` of a module does the steps of its command in order.
+"""

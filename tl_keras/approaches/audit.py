@@ -19,7 +19,8 @@ from tl_keras.training.network import model as models
 def run(config: RunConfig, workdir: str | Path) -> Run:
     """Reads every file and writes `data.json`, `findings.json` and a report.
 
-    Labels are compared with the features of `model.backbone`. If its weights are not available,
+    To find labels that may be wrong, heads are fitted to features of `model.backbone`, and their
+    predictions are compared with the labels. If the backbone's weights are not available,
     `suspects_note` in `findings.json` says why labels were not compared.
 
     Raises:
@@ -39,7 +40,10 @@ def _suspects(run: Run, data: Data) -> dict:
         backbone = models.pretrained(config.model, config.settings)
     except ValueError as error:
         reason = ". ".join(str(error).splitlines())
-        return {"suspects": [], "suspects_note": f"labels were not compared: {reason}"}
+        return {
+            "suspects": [],
+            "suspects_note": f"labels were not compared with predictions: {reason}",
+        }
     return doctor.suspected(data.dataset, _features(run, data, backbone))
 
 

@@ -1,4 +1,4 @@
-"""compare: runs several approaches on the same splits with one budget, and recommends one.
+"""compare: runs several approaches on the same splits in a given time, and recommends one.
 
 Each approach is an ordinary run in its own folder. Before the first approach trains, the backbones
 are ranked by their features, and heads are fitted on growing parts of the training examples.
@@ -43,7 +43,13 @@ BOUNDED = {
 
 @dataclass(frozen=True)
 class Planned:
-    """An approach: its name, which is also the name of its folder, its command and its config."""
+    """An approach that compare is going to run.
+
+    Attributes:
+      name: the name of the approach and of its folder.
+      command: the command that the approach runs, such as `finetune`.
+      config: the config of the approach.
+    """
 
     name: str
     command: str
@@ -51,7 +57,7 @@ class Planned:
 
 
 def run(config: RunConfig, workdir: str | Path) -> Run:
-    """Ranks the backbones, runs the approaches within the budget, and recommends one of them.
+    """Ranks the backbones, runs the approaches in the given time, and recommends one of them.
 
     Raises:
       ValueError: the config, the data or the folder cannot be used.
@@ -90,8 +96,8 @@ def planned(config: RunConfig) -> list[Planned]:
     wanted, tree = config.compare, configs.to_tree(config)
     if not config.model.is_pretrained:
         raise ValueError(
-            "model.weights: compare needs pretrained weights; expected imagenet, glyphs, a weights "
-            "file or the folder of an earlier run; received none"
+            "model.weights: compare needs pretrained weights; expected 'imagenet', 'glyphs', a "
+            "weights file or the folder of an earlier run; received 'none'"
         )
     # One format is enough to compare sizes and latencies. `tl-keras export` makes the others
     # for the approach that is chosen.
@@ -114,9 +120,9 @@ def planned(config: RunConfig) -> list[Planned]:
     if wanted.approaches != "auto":
         if "parallel" in wanted.approaches and unlabelled is None:
             raise ValueError(
-                f"data.unlabelled: the approach parallel needs {config.nouns[1]} without labels; "
-                "expected a folder, or rest (what data.examples_per_class leaves out); received "
-                "none"
+                f"data.unlabelled: the approach 'parallel' needs {config.nouns[1]} without labels; "
+                f"expected a folder, or 'rest' for the {config.nouns[1]} that "
+                "data.examples_per_class leaves out; received null"
             )
         names = [name for name in APPROACHES if name in wanted.approaches]
     for i, model in enumerate(wanted.backbones, start=2):
@@ -141,7 +147,7 @@ def _approach(
 
 
 def _models(config: RunConfig, approaches: Sequence[Planned]) -> dict[str, ModelConfig]:
-    """Returns the models whose backbones are ranked, as `{name of the approach: its model}`."""
+    """Returns `{approach: section "model" of its config}`, for the backbones to rank."""
     others = [approach for approach in approaches if approach.name.startswith("backbone_")]
     return {"finetune": config.model} | {
         approach.name: approach.config.model for approach in others
@@ -188,13 +194,12 @@ def _run_one(approach: Run) -> None:
 
 
 def _bounded(run: Run, approach: Planned, num_sharing: int) -> RunConfig | None:
-    """Returns an approach's config, with the minutes that it may use if the approach takes a limit.
+    """Returns an approach's config. For approaches in `BOUNDED`, it has a limit in minutes.
 
-    An approach that was started before keeps its earlier minutes. Returns None if no minutes are
-    left.
+    An approach that was started before keeps its earlier limit. Returns None if no time is left.
 
     Args:
-      num_sharing: how many approaches share the rest of the budget, this one included.
+      num_sharing: how many approaches share the rest of `compare.minutes`, this one included.
     """
     config, minutes = approach.config, run.config.compare.minutes
     section: Any = BOUNDED.get(approach.name)
@@ -248,10 +253,11 @@ def _training(result: Result) -> float:
 
 
 def _seconds_to_scratch(run: Run, approach: Planned, done: Sequence[Planned]) -> float | None:
-    """Returns the seconds of training until an approach is as good as the best epoch of `scratch`.
+    """Returns the seconds of training after which an approach reaches the best score of `scratch`.
 
-    "As good" compares validation scores. Returns None if the approach never reaches that score, if
-    `scratch` did not run, or if the approach has no single training curve, as with a search.
+    `scratch` is the approach without pretrained weights. Its best score is that of its best epoch
+    on the validation split. Returns None if the approach never reaches that score, if `scratch` did
+    not run, or if the approach has no single training curve, as with a search.
     """
     has_scratch = any(other.name == "scratch" for other in done)
     if not has_scratch or approach.command != "finetune" or approach.config.search.wanted:
@@ -265,8 +271,8 @@ def _seconds_to_scratch(run: Run, approach: Planned, done: Sequence[Planned]) ->
 def training_curve(folder: Path, task: str = tasks.DEFAULT) -> list[tuple[float, float]]:
     """Returns pairs (seconds, validation score), one for each line of a run's `metrics.jsonl`.
 
-    Second 0 is when the run starts to compute features, or with `scratch` its first training step.
-    A higher score is better.
+    Second 0 is the time when the run starts to compute features. The approach `scratch` computes no
+    features; its second 0 is its first training step. A higher score is better.
     """
     main, score = tasks.of(task, "names").MAIN, tasks.of(task, "metrics").score
     seconds = read_result(folder, task).seconds

@@ -81,10 +81,14 @@ def _check(config: RunConfig) -> None:
         )
     final = config.cross_validate.final
     if final != "refit" and (not config.model.is_pretrained or config.search.wanted):
-        why = "a search runs in each fold" if config.search.wanted else "model.weights is none"
+        why = (
+            "with a search, each fold chooses its own settings"
+            if config.search.wanted
+            else "with model.weights='none', all folds train from scratch"
+        )
         raise ValueError(
-            f"cross_validate.final: {final} needs folds that start from the same weights, but "
-            f"{why}; expected refit"
+            f"cross_validate.final: {final!r} needs folds that train with the same settings from "
+            f"the same pretrained weights, but {why}; expected 'refit'"
         )
 
 
@@ -129,9 +133,10 @@ def train(run: Run, data: Data, backbone: keras.Model) -> keras.Model:
 def _chosen(data: Data, every: Sequence[Fold]) -> Chosen:
     """Chooses the final model's settings from all folds: candidate, regularisation, epochs, ...
 
-    The validation examples of all folds together can show that fine-tuning helps even if the gain
-    is within the noise of each single fold. The temperature is the geometric mean over the folds,
-    corrected to fit the held-out examples.
+    The candidate says whether only the head is trained, the model is fine-tuned, or the weights of
+    both are averaged. The validation examples of all folds together can show that fine-tuning helps
+    even if the gain is within the noise of each single fold. The temperature is the geometric mean
+    over the folds, corrected to fit the held-out examples.
     """
     config, results = every[0].run.config, [fold.run.result for fold in every]
     choices = [result.chosen for result in results]
@@ -177,9 +182,10 @@ def _regularisation(every: Sequence[Fold]) -> float:
 
 
 def _refit_searched(run: Run, data: Data) -> keras.Model:
-    """Runs the search of the folds on all examples, and returns a model with its best values.
+    """Searches once more, on all examples, and returns a model trained with the best values.
 
-    This search sets some examples aside for validation. The returned model trains on these, too.
+    The search is the same as in each fold. It sets some examples aside for validation. The returned
+    model trains on these examples, too.
     """
     config = run.config
     part = everything(data, config)
@@ -239,11 +245,12 @@ def _result(run: Run, model: keras.Model, data: Data, every: Sequence[Fold]) -> 
 
 
 def _with_abstaining(summary: CrossValidation, measured: Abstaining | None) -> CrossValidation:
-    """Returns the summary with its field `abstain` replaced by `measured`.
+    """Returns `summary` with `measured` as its field `abstain`.
 
     Args:
-      measured: how well abstaining works on the held-out examples. None removes the values of an
-        earlier export.
+      summary: the field `cross_validation` of `result.json`.
+      measured: how well abstaining works on the held-out examples. None removes the values that an
+        earlier export measured.
     """
     if measured is None and summary.abstain is None:
         return summary
@@ -301,7 +308,10 @@ def _described(fold: Fold, result: Result) -> FoldRecord:
 
 
 def _summary(config: RunConfig, results: Sequence[Result]) -> CrossValidation:
-    """Builds the field `cross_validation` of `result.json`: mean and deviation over all folds."""
+    """Builds the field `cross_validation` of `result.json`.
+
+    The field has the mean and the standard deviation of each score over all folds.
+    """
     metrics = tasks.of(config.task, "names").METRICS
     scores = {name: [result.held_out[name] for result in results] for name in metrics}
     described = {

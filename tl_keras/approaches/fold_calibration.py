@@ -1,4 +1,7 @@
-"""Calibrates the folds' predictions as the final model's are, and measures abstaining on them."""
+"""Calibrates the folds' predictions like those of the final model, and measures abstaining on them.
+
+A model abstains from an example if its prediction is too uncertain; see the field `export.abstain`.
+"""
 
 from collections.abc import Sequence
 
@@ -13,11 +16,13 @@ from tl_keras.run.result.exports import Abstaining
 
 
 def correction(data: Data, agreeing: Sequence[Fold]) -> float:
-    """Returns the factor of the folds' temperatures that fits their held-out examples best.
+    """Returns a factor for the folds' temperatures, which calibrates the held-out predictions.
+
+    The factor is fitted to the predictions that the folds' models make for their held-out examples.
 
     Args:
-      agreeing: the folds that keep the same candidate as the final model. If there are none, the
-        factor is 1.0.
+      agreeing: the folds that keep the same candidate (head-only, fine-tuned, ...) as the final
+        model. If there are none, the factor is 1.0.
     """
     if not agreeing:
         return 1.0
@@ -30,11 +35,12 @@ def correction(data: Data, agreeing: Sequence[Fold]) -> float:
 def held_out(data: Data, every: Sequence[Fold]) -> tuple[np.ndarray, np.ndarray]:
     """Returns the folds' predictions for the examples that they held out, and the labels.
 
-    With `export.abstain`, the predictions are calibrated like those of the final model: a threshold
-    suits an exported file only if it is chosen on predictions with the same calibration. A fold's
-    own temperature was fitted to few examples. The temperature of a refitted final model is
-    multiplied by `correction`, so the folds' temperatures are, too, with one factor for all folds
-    that keep the same candidate. Other final models have no such correction.
+    With `export.abstain`, the predictions are calibrated like those of the final model, because a
+    threshold suits an exported file only if it is chosen on predictions with the same calibration.
+    A refitted final model has its temperature multiplied by `correction`, since each fold's
+    temperature was fitted to few examples. For such a final model, this function multiplies the
+    folds' temperatures, too. The folds that keep the same candidate (head-only, fine-tuned, ...)
+    share one factor. For other final models, the predictions stay as they are.
     """
     config = every[0].run.config
     predictions, labels = folds.out_of_fold(data, every, 0), data.inputs["train"].labels
@@ -62,8 +68,8 @@ def abstaining(data: Data, every: Sequence[Fold]) -> Abstaining | None:
     """Measures abstaining: how often the folds' models decide, and how often they are then right.
 
     Each model is measured on the examples that its fold held out. Its threshold is chosen on the
-    examples that the other folds held out. Returns None without `export.abstain`, or if the other
-    folds have too few examples for the level that `export.abstain` sets.
+    examples that the other folds held out. Returns None if `export.abstain` is not set, or if the
+    other folds have too few examples for its value (0.95 needs at least 19).
     """
     config = every[0].run.config
     level = config.export.abstain

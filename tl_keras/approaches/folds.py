@@ -125,7 +125,10 @@ def digests_at_start(run: Run) -> dict[str, str]:
 
 
 def run_job(fold: Run, in_memory: tuple[Architecture | None, Data] | None = None) -> None:
-    """Trains a prepared fold and writes `predictions.csv`, `result.json` and, if needed, its model.
+    """Trains a prepared fold and writes `predictions.csv`, `result.json` and maybe `model.keras`.
+
+    The model of the first fold is written, to measure how much quantising worsens scores. If the
+    final model combines the models of the folds, all of them are written. None is with a search.
 
     Args:
       in_memory: the architecture and the fold's data, if this process has them; None to load both
@@ -215,9 +218,10 @@ def out_of_fold(data: Data, every: Sequence[Fold], repeat: int) -> np.ndarray:
 
 
 def held_out(run: Run) -> dict[str, np.ndarray]:
-    """Returns the prediction for each file by the fold that held the file out, `(outputs,)` each.
+    """Returns `{file: prediction}`; each prediction has the shape `(outputs,)`.
 
-    Only the folds of the first repetition are used.
+    It is made by the model of the fold that held the file out. Only the folds of the first
+    repetition of cross-validation are used.
     """
     by_file: dict[str, np.ndarray] = {}
     for number in range(run.config.cross_validate.folds):
@@ -229,9 +233,9 @@ def held_out(run: Run) -> dict[str, np.ndarray]:
 def proof_subject(fold: Fold) -> proof.Subject | None:
     """Returns a fold's model and held-out examples, to measure how much quantising worsens scores.
 
-    The final model was trained on all examples, so on these its scores would worsen too little.
-    Returns None if the fold has no model, or if its model differs from the final model, as with
-    searches and ensembles.
+    The final model was trained on all examples. On these, quantising would worsen its scores less
+    than on new examples. Returns None if the fold has no `model.keras`, as with a search, or if the
+    final model is an ensemble, whose architecture differs from that of the fold's model.
     """
     file = fold.run.workdir / "model.keras"
     if not file.exists() or fold.run.config.cross_validate.final == "ensemble":

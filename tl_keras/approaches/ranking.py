@@ -31,7 +31,7 @@ def rank(run: Run, data: Data, compared: Mapping[str, ModelConfig]) -> None:
     With `compare.learning_curve` it also records `learning_curve`, for the approach `finetune`.
 
     Args:
-      compared: the models whose backbones are ranked, as `{name of the approach: its model}`.
+      compared: `{approach: section "model" of its config}`, for the backbones to rank.
     """
     labels, ranking = data.inputs["train"].labels, []
     transfer = tasks.maybe(run.config.task, "transfer")
@@ -77,8 +77,8 @@ def learning_curve(
     Each part is stratified: it has the classes in the same proportions as the whole.
 
     Args:
-      pooled: features of train and val, `(examples, channels) float32`.
-      labels: targets of train and val, `(examples,)`.
+      pooled: two arrays, the features of train and those of val, `(examples, channels) float32`.
+      labels: two arrays, the targets of train and those of val, `(examples,)`.
     """
     curve, strata = [], tasks.of(config.task, "targets").strata(labels[0])
     losses = tasks.of(config.task, "losses")

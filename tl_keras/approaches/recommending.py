@@ -18,8 +18,8 @@ def recommended(runs: Mapping[str, Scores], task: str = tasks.DEFAULT) -> Recomm
     """Returns the approach with the best mean score on the validation examples that all predicted.
 
     If several approaches are equally good, the first of them wins. The returned object also
-    compares the best approach with each other one, on validation and on test; the choice does not
-    depend on test. The object is empty if the approaches have no validation example in common.
+    compares the best approach with every other approach, on validation and on test. The choice does
+    not depend on test. The object is empty if all approaches have no validation example in common.
 
     Args:
       runs: the result of `scores_of` for each approach, by name.
@@ -36,9 +36,11 @@ def recommended(runs: Mapping[str, Scores], task: str = tasks.DEFAULT) -> Recomm
 
 
 def gain_of_chain(runs: Mapping[str, Scores], task: str = tasks.DEFAULT) -> dict[str, Against]:
-    """Returns for each split the main metric of `chain` minus that of `finetune`, with details.
+    """Returns for each split the main metric of `chain` minus that of `finetune`.
 
-    `chain` starts from the weights of an earlier run, `finetune` does not.
+    Each entry also has the 95% interval of this difference, the number of examples, and how many of
+    them only one of both approaches predicts correctly. `chain` starts from the weights of an
+    earlier run, `finetune` does not.
 
     Args:
       runs: the result of `scores_of` for each approach, by name.
@@ -80,7 +82,11 @@ def scores_of(folder: Path, task: str) -> Scores:
 
 
 def _differences(best: str, scores: Mapping[str, np.ndarray], task: str) -> dict[str, Against]:
-    """Returns, for each other run, how much better the run `best` is, paired by example."""
+    """Returns `{run: comparison}` for all runs except `best`.
+
+    The field `difference` of a comparison is the main metric of `best` minus that of the run. Its
+    95% interval is paired: both runs predicted the same examples.
+    """
     against = tasks.of(task, "choice").against
     return {
         name: Against(**against(scores[best], others))
