@@ -59,8 +59,8 @@ class SearchConfig(Section):
     trials: Annotated[int, Field(ge=0, le=10_000)] = Field(
         0,
         description="Number of trials, including those that were made before the search was "
-        "resumed. 0: no limit if minutes is set, else no search (but the command search makes "
-        f"{TRIALS} trials).",
+        "resumed. 0: no limit on the number if search.minutes is set, else no search (but the "
+        f"command 'search' makes {TRIALS} trials).",
     )
     minutes: Minutes | None = Field(
         None,
@@ -85,9 +85,9 @@ class SearchConfig(Section):
     )
     format: Literal["float32", "float16", "dynamic", "int8"] = Field(
         "int8",
-        description="Format of the exported file to which the limits of objective apply. One file "
-        "is measured for each architecture: each combination of backbone, head and preparation of "
-        "the examples.",
+        description="Format of the exported file to which the limits in search.objective apply. "
+        "One file is measured for each architecture, which is a combination of backbone, head and "
+        "preparation of the examples.",
     )
     keep: Annotated[int, Field(ge=1)] = Field(
         1, description="How many of the best trials keep their model.keras on disk."
@@ -96,9 +96,9 @@ class SearchConfig(Section):
         default_factory=lambda: dict(DEFAULT_SPACE),
         validate_default=True,
         description="The fields that the search changes, by name, as in fit.freeze. For each "
-        "field: a list of values; or a range {min, max, scale}; or for fit.freeze the word blocks, "
-        "which means every block boundary. The name model takes a list of combinations of fields "
-        "of the section model, as in [{backbone: MobileNet, weights: a.h5}, {backbone: "
+        "field: a list of values; or a range {min, max, scale}; or, only for fit.freeze, 'blocks', "
+        "which means every block boundary. The entry 'model' takes a list of combinations of "
+        "fields of the section 'model', as in [{backbone: MobileNet, weights: a.h5}, {backbone: "
         "MobileNetV2, weights: b.h5}].",
         json_schema_extra={
             "expected": "fields, as in fit.freeze, and for each a list of values, a range {min, "

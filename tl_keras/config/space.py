@@ -1,8 +1,8 @@
 """Checks `search.space`, and makes the config of a trial. Imports no Keras.
 
 Each entry of `search.space` has the name of a field, such as `fit.learning_rate` or
-`model.options.alpha`, or the name `model`, whose values are several fields of the section `model`,
-as in `{backbone: MobileNet, weights: a.h5}`.
+`model.options.alpha`, or the name `model`. Each value of the entry `model` sets several fields of
+the section `model` at once, as in `{backbone: MobileNet, weights: a.h5}`.
 
 An architecture is one combination of the values of all fields that decide the backbone, the head or
 how examples are prepared.
@@ -84,9 +84,10 @@ def check(config: RunConfig) -> None:
 def _with_freeze_and_keep(
     space: Mapping[str, Any], values: Mapping[str, Any]
 ) -> Iterable[dict[str, Any]]:
-    """Yields an architecture's values together with each value of `fit.freeze` and `fit.keep`.
+    """Yields an architecture's values with each combination of values of `fit.freeze`, `fit.keep`.
 
-    Whether these values are possible depends on the weights of the architecture.
+    The weights of the architecture decide which values of these two fields are allowed, so `check`
+    tries all combinations. A field that `search.space` does not name is left out.
 
     Args:
       space: `search.space`.
@@ -100,10 +101,11 @@ def _with_freeze_and_keep(
 def _check_options(space: Mapping[str, Any], names: Collection[str]) -> None:
     """Raises ValueError if `search.space` has an option that none of its backbones takes.
 
-    One backbone that takes the option is enough; for all others, `with_values` removes it.
+    One backbone that takes the option is enough. `with_values` removes the option from trials with
+    another backbone.
 
     Args:
-      names: the names of all backbones.
+      names: the names of all backbones in `search.space`.
     """
     taken = {option for name in names for option in table.options_of(name)}
     for name in space:
@@ -124,12 +126,16 @@ def _check_layers(config: RunConfig, models: Sequence[ModelConfig]) -> None:
         if isinstance(depth, str) and depth != "auto":
             raise ValueError(
                 f"{field}: {depth!r} is a layer of one backbone, but search.space has several "
-                "backbones; expected shares of the blocks"
+                "backbones; expected shares of the blocks, from 0 to 1, or 'auto'"
             )
 
 
 def _are_one_backbone(models: Sequence[ModelConfig]) -> bool:
-    """Returns whether all models have the same backbone with the same options."""
+    """Returns True if all sections `model` have the same backbone with the same options.
+
+    Args:
+      models: the section `model` of one trial for each architecture.
+    """
     return len({(model.backbone, *sorted(model.options.items())) for model in models}) == 1
 
 
@@ -152,7 +158,7 @@ def _check_name(name: str, config: RunConfig) -> None:
         return
     if name.startswith("model.options.") and name.count(".") == 2:
         return
-    hint = nearest(name, known) or f"; known: {', '.join(known)}, model.options.NAME, model"
+    hint = nearest(name, known) or f"; it can change: {', '.join(known)}, model.options.NAME, model"
     raise ValueError(f"search.space.{name}: a search cannot change this field{hint}")
 
 
@@ -226,7 +232,8 @@ def architectures(config: RunConfig) -> list[dict[str, Any]]:
     """Returns the values of each architecture in `search.space`, by name of the field.
 
     These are all combinations of the values of the fields that decide the architecture; a range
-    counts as its two ends. The list ends after `MOST + 1` combinations.
+    counts as its two ends. The list ends after `MOST + 1` combinations, which are already too many
+    for `check`.
     """
     named = {name: ends(name, v) for name, v in _of_architecture(config.search.space).items()}
     combined = itertools.product(*named.values())
@@ -248,7 +255,8 @@ def with_values(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
 
     Args:
       config: the config of the search.
-      values: the trial's values by name of the field; the name `model` has a dict of fields.
+      values: the trial's values by name of the field. The value of `model` is a dict of fields of
+        the section `model`.
 
     Raises:
       ValueError: a section rejects a value.
@@ -279,9 +287,9 @@ def with_values(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
 
 
 def takes_whole_numbers(config: RunConfig, name: str, values: Range) -> bool:
-    """Returns whether only whole numbers of a range are possible values of a field.
+    """Returns True if a field can only have the whole numbers of a range.
 
-    This is so if both ends are whole numbers and the field does not accept others.
+    This is so if both ends of the range are whole numbers and the field rejects fractions.
     """
     if not isinstance(values.min, int) or not isinstance(values.max, int):
         return False

@@ -108,7 +108,10 @@ def of_quickstart(overrides: Sequence[str] = ()) -> RunConfig:
 
 
 def with_trials(config: RunConfig) -> RunConfig:
-    """Returns a copy of a config whose `search.trials` is `TRIALS`, the default number.
+    """Returns a copy of a config, in which `search.trials` is `TRIALS`.
+
+    This is the number of trials of the command `search` if the config limits neither the number of
+    trials nor their time.
 
     Raises ValueError as `load` does.
     """
@@ -159,7 +162,7 @@ def _parse(text: str, where: str, default: Any) -> Any:
       default: the value for an empty text; if it is a dict, the text must be a mapping.
 
     Raises:
-      ValueError: the text is not valid YAML, or not a mapping.
+      ValueError: the text is not valid YAML; or `default` is a dict and the text is not a mapping.
     """
     try:
         value = YAML(typ="safe", pure=True).load(text)
@@ -186,7 +189,12 @@ def as_yaml(name: str) -> str:
 
 
 def _override(tree: dict[str, Any], override: str) -> None:
-    """Sets a field in the nested dicts of a config, given as `section.field=value` with YAML."""
+    """Sets one field of a config that is given as nested dicts.
+
+    Args:
+      tree: the config, which is changed.
+      override: `section.field=value`, where the value is YAML.
+    """
     name, equals, text = override.partition("=")
     *sections, field = name.strip().split(".")
     if not equals or not all([*sections, field]):
