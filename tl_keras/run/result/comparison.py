@@ -1,4 +1,4 @@
-"""The parts of `result.json` that compare approaches."""
+"""The parts of `result.json` that compare approaches (the command `compare`)."""
 
 from pydantic import Field
 
@@ -16,25 +16,28 @@ from tl_keras.run.result.part import (
 
 
 class Against(Part):
-    """How a first model compares with a second model on the same examples.
+    """Two models compared on the same examples; they are called the first and the second model.
 
-    In `recommended`, the first model is the recommended approach and the second is the approach
-    NAME. In `chain`, the first is the approach chain and the second is the approach finetune.
+    In `recommended`, the first model is that of the recommended approach, and the second that of
+    the approach whose name is the key of the entry. In `chain`, the first model is that of the
+    approach `chain`, and the second that of the approach `finetune`.
     """
 
-    won: int = Field(description="Number of examples that only the first model answers correctly.")
+    won: int = Field(
+        description="Number of examples that the first of the two compared models answers "
+        "correctly and the second does not."
+    )
     lost: int = Field(
-        description="Number of examples that only the second model answers correctly."
+        description="Number of examples that the second of the two compared models answers "
+        "correctly and the first does not."
     )
     difference: float = Field(
-        description="Main metric of the first model minus main metric of the second; above 0, the "
-        "first is better."
+        description="Main metric of the first of the two compared models minus main metric of the "
+        "second; above 0, the first is better."
     )
-    interval: Interval = Field(
-        description="95% interval of the field difference, paired by example."
-    )
+    interval: Interval = Field(description="95% interval of `difference`, paired by example.")
     n: Maybe[int] = Field(
-        None, description="Number of examples for which both models have a prediction."
+        None, description="Number of examples for which both compared models have a prediction."
     )
 
 
@@ -68,14 +71,16 @@ class Recommended(Part):
 class ApproachRecord(Part):
     """One approach of the command `compare`, with values from `result.json` of its own run."""
 
-    command: str = Field(description="The command that the approach runs, such as finetune.")
+    command: str = Field(description="The command that the approach runs, such as `finetune`.")
     backbone: str = Field(description="Name or file of the backbone.")
     parameters: int = Field(description="Number of weights of the model.")
     kept: str = Field(
-        description="Which weights became the model, such as head or finetuned; see model.kept."
+        description="Which weights became the model of the approach, such as `head` or "
+        "`finetuned`; see model.kept."
     )
     freeze: Maybe[float | str] = Field(
-        description="Freeze depth; see model.freeze. null if the run's own result.json has none."
+        description="Freeze depth; see model.freeze. null if the approach's own result.json has "
+        "none."
     )
     val: Maybe[MainScores] = Field(None, description="The main scores on validation.")
     test: Maybe[MainScores] = Field(
@@ -83,12 +88,13 @@ class ApproachRecord(Part):
     )
     seconds: Seconds = Field(description="Total time of the approach.")
     training: Seconds = Field(
-        description="Total time of the approach without reading data, measuring and exporting."
+        description="Total time of the approach minus the time to read data, to measure and "
+        "explain the model, and to export it."
     )
     to_scratch: Maybe[Seconds] = Field(
-        description="Training time until the approach reaches the best validation score of the "
-        "approach scratch; null if it never does, if it is cross_validate, parallel or search, or "
-        "if scratch was not run."
+        description="Training time until this approach reaches the best validation score of the "
+        "approach `scratch`. null if this approach never reaches that score, if it runs a search "
+        "or the command `cross_validate` or `parallel`, or if `scratch` was not run."
     )
     bytes: Maybe[Bytes] = Field(description="Size of the int8 file; null without such a file.")
     latency_ms: Maybe[Milliseconds] = Field(
@@ -100,14 +106,17 @@ class ApproachRecord(Part):
 class Ranked(Measures):
     """How well the pretrained features of one backbone suit the task, before any training.
 
-    For classification it has the measures `logme` and `left_out_accuracy`.
+    For classification, the measures are `logme` (how well a linear model on the features explains
+    the labels) and `left_out_accuracy` (accuracy of a logistic regression on the features, on
+    examples that it was not fitted on).
     """
 
     approach: str = Field(description="Name of the approach that uses this backbone.")
     backbone: str = Field(description="Name or file of the backbone.")
     parameters: int = Field(description="Number of weights of the backbone.")
     seconds: Seconds = Field(
-        description="Time to load the backbone, compute its features and compute the measures."
+        description="Time to load the backbone, to compute its features for the training examples, "
+        "and to compute the measures of this entry from the features."
     )
 
 
@@ -120,6 +129,8 @@ class Learning(Measures):
     """
 
     share: Share = Field(
-        description="Share of the training examples on which each head was trained."
+        description="Share of the training examples on which each head of this point was trained."
     )
-    n: int = Field(description="Number of training examples on which each head was trained.")
+    n: int = Field(
+        description="Number of training examples on which each head of this point was trained."
+    )

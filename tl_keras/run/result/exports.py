@@ -27,7 +27,7 @@ class FileLoss(Measures):
         description="Main metric of model.keras minus main metric of the file; below 0, the file "
         "is better."
     )
-    interval: Interval = Field(description="95% interval of the field lost, paired by example.")
+    interval: Interval = Field(description="95% interval of `lost`, paired by example.")
     agreement: Share = Field(
         description="Share of examples for which the file and model.keras give the same answer."
     )
@@ -37,13 +37,13 @@ class FileLoss(Measures):
         "examples."
     )
     n: int = Field(description="Number of measured examples.")
-    on: str = Field(description="What the measured examples are, in words, such as validation.")
+    on: str = Field(description="Name of the measured examples, such as `validation`.")
 
 
 class RepairStep(Part):
-    """One attempt to repair a quantised file by leaving operators in float.
+    """One attempt to bring a quantised file within its tolerance by leaving operators in float.
 
-    The attempt is measured on validation.
+    The file of the attempt is measured on validation.
     """
 
     kept: int = Field(description="Number of operators that stay in float in this attempt.")
@@ -56,12 +56,15 @@ class RepairStep(Part):
     )
     moved: Share = Field(
         description="How far the answers of this attempt's file are from the answers of "
-        "model.keras; see the field moved of val."
+        "model.keras; see `moved` in the field `val` of the exported file."
     )
 
 
 class Repair(Part):
-    """How a quantised file was repaired: the operators most harmful to quantise stay in float."""
+    """How a quantised file was repaired: the operators most harmful to quantise stay in float.
+
+    A file is repaired if it exceeds its tolerance without the repair.
+    """
 
     kept: list[str] = Field(
         description="Layers whose operators stay in float, the most harmful to quantise first."
@@ -73,18 +76,19 @@ class Repair(Part):
 class Abstaining(Measures):
     """How often a model with the output `abstain` decides, and how often its decisions are right.
 
-    The output is 0 if the model decides and 1 if it should not decide; see `export.abstain`. It is
-    measured on test or, for folds, on the examples that they hold out. For classification it has
-    the measure `accuracy` on the examples on which the model decides; null if there are none.
+    The output is 0 if the model decides and 1 if it should not decide; see `export.abstain`. The
+    model is measured on test; in cross-validation, the models of the folds are measured on the
+    examples that their folds hold out. For classification there is also the measure `accuracy` on
+    the examples on which the model decides; null if there are none.
     """
 
     coverage: Share = Field(
-        description="Share of examples whose right class is among the classes that remain possible "
-        "(conformal prediction)."
+        description="Measured share of examples whose right class is in the prediction set of "
+        "conformal prediction: the classes whose probability is not below a threshold."
     )
     interval: Interval = Field(description="95% interval of the coverage.")
     answered: Share = Field(
-        description="Share of examples on which the model decides (its output abstain is 0)."
+        description="Share of examples on which the model decides (its output `abstain` is 0)."
     )
     n: int = Field(description="Number of measured examples.")
 
@@ -96,13 +100,19 @@ class Exported(Measures):
     validation if there is no test split; only the field `val` is always from validation.
     """
 
-    path: str = Field(description="Path of the file or folder, relative to the run folder.")
-    bytes: Bytes = Field(description="Size of the file, or of all files in the folder.")
-    status: str = Field(
-        description="ok, or the tolerance that the file exceeds and by how much, or why the file "
-        "was not measured. A file that is not ok has .rejected in its name."
+    path: str = Field(
+        description="Path of the exported file or folder, relative to the run folder."
     )
-    interval: Maybe[Interval] = Field(None, description="95% interval of the main metric.")
+    bytes: Bytes = Field(
+        description="Size of the exported file, or of all files in the exported folder."
+    )
+    status: str = Field(
+        description="`ok`, or the tolerance that the file exceeds and by how much, or why the file "
+        "was not measured. A file whose status is not `ok` has `.rejected` in its name."
+    )
+    interval: Maybe[Interval] = Field(
+        None, description="95% interval of the main metric of the file."
+    )
     agreement: Maybe[Share] = Field(
         None,
         description="Share of examples for which the file and model.keras give the same answer.",
@@ -124,7 +134,8 @@ class Exported(Measures):
         "loss of the file is within its tolerance.",
     )
     repair: Maybe[Repair] = Field(
-        None, description="How the file was repaired. Only for quantised files that needed it."
+        None,
+        description="How the file was repaired. Only for quantised files that needed a repair.",
     )
     abstain: Maybe[Abstaining] = Field(
         None,
@@ -168,8 +179,8 @@ class OnFiles(Measures):
     )
     max_abs_diff: Maybe[float] = Field(
         None,
-        description="Largest absolute difference between an output if predict.py prepares the "
-        "example and the same output if the training code prepares it.",
+        description="Largest absolute difference between two values of the same output: one for an "
+        "example prepared by predict.py, one for the same example prepared by the training code.",
     )
     n: int = Field(description="Number of measured examples.")
     identical: Share = Field(
@@ -185,15 +196,17 @@ class Shipped(Part):
         description="Format of the file that was copied to export/model.tflite; null if no LiteRT "
         "file is within its tolerance, export.max_bytes and export.max_latency_ms."
     )
-    status: str = Field(description="ok, or why no file can be shipped.")
-    path: Maybe[str] = Field(None, description="Path of the file, relative to the run folder.")
+    status: str = Field(description="`ok`, or why no file can be shipped.")
+    path: Maybe[str] = Field(
+        None, description="Path of the file to ship, relative to the run folder."
+    )
     device: Maybe[OnFiles] = Field(
         None,
-        description="Measurements of the file on the original files of the test split, which are "
-        "read as on a device. Only if the examples are files.",
+        description="Measurements of the file to ship on the original files of the test split. "
+        "predict.py reads and prepares them as a device does. Only if the examples are files.",
     )
 
     @property
     def reason(self) -> str:
-        """Why no file can be shipped, as the first sentence of the status; "" if one can."""
+        """Why no file can be shipped: the first sentence of `status`; "" if one can be shipped."""
         return "" if self.status == "ok" else self.status.partition(". ")[0]

@@ -21,13 +21,13 @@ class FoldRecord(Measures):
     )
     train: int = Field(description="Number of training examples of the fold.")
     val: int = Field(
-        description="Number of validation examples of the fold. They choose the fold's weights and "
-        "settings."
+        description="Number of validation examples of the fold. The weights and settings of the "
+        "fold's model are chosen on them."
     )
     n: int = Field(description="Number of examples that the fold holds out.")
     interval: Interval = Field(description="95% interval of the main metric.")
     kept: str = Field(
-        description="Which weights became the fold's model, such as head or finetuned; see "
+        description="Which weights became the fold's model, such as `head` or `finetuned`; see "
         "model.kept."
     )
     regularisation: Maybe[float] = Field(
@@ -39,7 +39,7 @@ class FoldRecord(Measures):
     values: Maybe[dict[str, Any]] = Field(
         None,
         description="Values of the searched fields in the best trial of the fold's search, by "
-        "name. Only if each fold has a search.",
+        "name of the field. Only if each fold has a search.",
     )
 
 
@@ -58,9 +58,9 @@ class CrossValidation(Part):
     folds: int = Field(description="Number of folds in one repetition.")
     repeats: int = Field(description="Number of repetitions.")
     final: str = Field(
-        description="How the final model was made: refit (trained again on all examples), average "
-        "(mean of the folds' weights) or ensemble (mean of the folds' answers); see "
-        "cross_validate.final in the config."
+        description="How the final model was made: `refit` (trained again on all examples), "
+        "`average` (mean of the weights of the folds' models) or `ensemble` (mean of the answers "
+        "of the folds' models); see cross_validate.final in the config."
     )
     scores: dict[str, Spread] = Field(
         description="Mean and standard deviation of each metric over all folds, by name of the "
@@ -68,8 +68,9 @@ class CrossValidation(Part):
     )
     abstain: Maybe[Abstaining] = Field(
         None,
-        description="How often the models of the folds decide on the examples that they hold out, "
-        "and how often they are right, if they abstain like the exported files. Their answers have "
-        "the calibration of the final model, and the threshold for a fold is chosen on the other "
-        "folds. Only with export.abstain, and if the other folds have enough examples.",
+        description="How often the models of the folds decide on the examples that their folds "
+        "hold out, and how often these decisions are right. The models abstain like the exported "
+        "files: their answers are calibrated like those of the final model, and the threshold for "
+        "a fold is chosen on the other folds. Only with export.abstain, and if the other folds "
+        "have enough examples.",
     )

@@ -95,8 +95,8 @@ class Measured(Part):
 def _measures(_: tuple[str, ...]) -> tuple[set[str], set[str]]:
     """Returns two sets of names: of measures that are one number, and of measures that are a list.
 
-    The argument, the names of all tasks, is only the key of the cache. Tests add tasks, so the
-    sets are not constant.
+    The argument, the names of all tasks, is not used. It makes `functools.cache` compute the sets
+    again when tests have added a task.
     """
     single, lists = ({n for t in tables for n in tasks.every(t)} for tables in (SINGLE, LISTS))
     return single, lists
@@ -118,8 +118,8 @@ class Views(Measures):
     """
 
     count: int = Field(
-        description="Number of views of each example, including the unaugmented example; see "
-        "evaluate.views in the config."
+        description="Number of views (augmented versions) of each example, including the "
+        "unaugmented example; see evaluate.views in the config."
     )
     interval: Interval = Field(description="95% interval of the main metric.")
 
@@ -138,8 +138,9 @@ class Scores(Measured):
 
 
 class MainScores(Measures):
-    """The main scores of an approach, a student or another candidate of a round.
+    """The main scores of an approach of `compare`, or of one candidate in a round of `parallel`.
 
+    The candidates of a round are the student models, the merged models and the teacher model.
     For classification it has the measures `accuracy` and `log_loss`.
     """
 

@@ -33,19 +33,21 @@ class Depth(Part):
 class TrialRecord(Measures):
     """One trial of a search, measured on validation.
 
-    Each metric of the task is a further field. For classification, a trial also has the positions
-    of its wrong answers, `wrong`, so that trials can be compared example by example.
+    Each metric of the task is a further field. For classification, a trial also has `wrong`, the
+    positions of the validation examples that its model answers wrongly, so that trials can be
+    compared example by example.
     """
 
     trial: str = Field(description="Name of the trial's folder below search/, such as trial_000.")
     values: dict[str, Any] = Field(
-        description="Values of the searched fields, by name, such as fit.freeze."
+        description="The trial's values of the searched fields, by name of the field, such as "
+        "fit.freeze."
     )
     seconds: Seconds = Field(description="Time of the trial.")
     passes: Maybe[Seconds] = Field(
         None,
-        description="The part of the field seconds that computed activations, which later trials "
-        "can reuse.",
+        description="The part of `seconds` that was spent on computing activations. Later trials "
+        "can reuse these activations.",
     )
     elapsed: Maybe[Seconds] = Field(
         None,
@@ -58,8 +60,8 @@ class TrialRecord(Measures):
         "give the same model have equal identifiers, and only the first of them is run.",
     )
     status: str = Field(
-        description="done, diverged (the loss is not a number) or over the limit (the exported "
-        "file would exceed a limit of search.objective)."
+        description="`done`, `diverged` (the loss is not a number) or `over the limit` (the "
+        "exported file would exceed a limit of search.objective)."
     )
     why: Maybe[str] = Field(None, description="Why the trial diverged.")
     score: float = Field(
@@ -68,8 +70,8 @@ class TrialRecord(Measures):
     )
     tuned_score: Maybe[float] = Field(
         None,
-        description="The score of the best fine-tuned weights, even if the trial's model is the "
-        "head-only model.",
+        description="The `score` that the best fine-tuned weights have, even if the trial's model "
+        "is the head-only model.",
     )
     interval: Maybe[Interval] = Field(None, description="95% interval of the main metric.")
     n: Maybe[int] = Field(None, description="Number of validation examples.")
@@ -83,7 +85,7 @@ class TrialRecord(Measures):
     )
     kept: Maybe[str] = Field(
         None,
-        description="Which weights became the trial's model, such as head or finetuned; see "
+        description="Which weights became the trial's model, such as `head` or `finetuned`; see "
         "model.kept.",
     )
     head: Maybe[float] = Field(None, description="Main metric of the head-only model.")
@@ -110,7 +112,7 @@ class TrialRecord(Measures):
     latency_ms: Maybe[Milliseconds] = Field(
         None,
         description="Median time for one example with the exported file of format search.format, "
-        "on one thread. Only if the field bytes is present.",
+        "on one thread. Only if the field `bytes` is present.",
     )
     behind: Maybe[Interval] = Field(
         None,
@@ -139,8 +141,8 @@ class SearchRecord(Part):
     )
     level: Maybe[list[str]] = Field(
         None,
-        description="Names of the trials that are not clearly worse than the best trial: the "
-        "interval in their field behind includes 0.",
+        description="Names of the other trials that are not clearly worse than the best trial: the "
+        "lower end of the interval in their field `behind` is not above 0.",
     )
     seconds: Maybe[Seconds] = Field(
         None, description="Duration of the search over all sessions (starts of the command)."
@@ -152,6 +154,6 @@ class SearchRecord(Part):
     )
     folder: Maybe[str] = Field(
         None,
-        description="Folder with the trials' folders, relative to the run folder. Only if its name "
-        "is not search.",
+        description="Folder with the trials' folders, relative to the run folder. Only if this "
+        "folder is not `search`.",
     )

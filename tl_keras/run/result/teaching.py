@@ -22,21 +22,22 @@ class UnlabelledCounts(Part):
 
 
 class LabelCounts(Part):
-    """How many examples the teacher labelled as one class, and how many of them are used."""
+    """How many examples the teacher labelled as one class, and how many of them train students."""
 
     n: int = Field(description="Number of examples that the teacher labelled as this class.")
     kept: int = Field(
-        description="Number of these examples that are used: students train on their labels."
+        description="Number of the examples counted in `n` whose labels are used to train students."
     )
     known: Maybe[int] = Field(
         None,
-        description="Number of used examples whose true label is known, such as from the name of "
-        "their folder. Students train on true labels only with parallel.labels own.",
+        description="Number of the examples counted in `kept` whose true label is known, such as "
+        "from the name of their folder. Students train on true labels only if parallel.labels is "
+        "`own`.",
     )
     right: Maybe[int] = Field(
         None,
-        description="Number of the examples counted in the field known for which the teacher's "
-        "label is the true label.",
+        description="Number of the examples counted in `known` for which the teacher's label is "
+        "the true label.",
     )
 
 
@@ -57,9 +58,15 @@ class Labels(Part):
 
 
 class Segment(Part):
-    """One student model of a round. It trains on one segment of the teacher's labels."""
+    """One student model of a round, trained on one segment of the teacher-labelled examples.
 
-    segment: int = Field(description="Number of the student's segment, counted from 0.")
+    A segment is a part of these examples; each student model trains on another one.
+    """
+
+    segment: int = Field(
+        description="Index of the student's segment of the teacher-labelled examples, counted from "
+        "0."
+    )
     train: int = Field(
         description="Number of the student's training examples: those of its segment, and those "
         "that people labelled."
@@ -69,7 +76,7 @@ class Segment(Part):
         "that people labelled."
     )
     kept: str = Field(
-        description="Which weights became the student's model, such as finetuned; see model.kept."
+        description="Which weights became the student's model, such as `finetuned`; see model.kept."
     )
     seconds: Seconds = Field(description="Total time of the student.")
     labelled: Maybe[MainScores] = Field(
@@ -82,21 +89,25 @@ class Segment(Part):
 
 
 class Round(Part):
-    """One round of parallel: the teacher's labels, the student models, and the merged model."""
+    """One round of the command `parallel`: the teacher's labels, the students, the merged model."""
 
     labels: Labels = Field(description="The labels that the teacher of this round gave.")
-    segments: list[Segment] = Field(description="The students, in the order of their segments.")
+    segments: list[Segment] = Field(
+        description="The student models, in the order of their segments: the parts of the "
+        "teacher-labelled examples, one for each student."
+    )
     candidates: dict[str, MainScores] = Field(
         description="Scores of each candidate on the validation examples that people labelled, by "
-        "name: each student (segment_0 and so on), average (mean of the students' weights), "
-        "ensemble (mean of the students' answers), and teacher."
+        "name: each student (`segment_0` and so on), `average` (mean of the students' weights), "
+        "`ensemble` (mean of the students' answers), and `teacher`."
     )
     merged: str = Field(
-        description="The candidate that became the model of the round: average, ensemble, a "
-        "student such as segment_0, or teacher."
+        description="The candidate that became the model of the round: `average`, `ensemble`, a "
+        "student such as `segment_0`, or `teacher`."
     )
     model: ModelRecord = Field(
-        description="The model of the round, which is the teacher of the next round, if any."
+        description="Facts about the model of the round. If there is a next round, this model is "
+        "its teacher."
     )
 
 
@@ -107,7 +118,7 @@ class Teacher(Measures):
     """
 
     split: str = Field(
-        description="The split that was measured: test, or val if there is no test split."
+        description="The split that was measured: `test`, or `val` if there is no test split."
     )
     interval: Interval = Field(description="95% interval of the main metric.")
     n: int = Field(description="Number of measured examples.")

@@ -7,7 +7,7 @@ from tl_keras.run.result.part import Bytes, Measures, Part, Seconds
 
 
 class Counts(Part):
-    """The size of the data set."""
+    """The size of the data set: how many classes, examples in each split, and left-out files."""
 
     classes: Maybe[int] = Field(None, description="Number of classes. Only for classification.")
     train: Maybe[int] = Field(None, description="Number of training examples.")
@@ -30,13 +30,13 @@ class CandidateRecord(Measures):
         "probabilities; 1 changes nothing."
     )
     views: int = Field(
-        description="Number of views of each validation example on which candidates are compared, "
-        "including the unaugmented example."
+        description="Number of views (augmented versions) of each validation example on which "
+        "candidates are compared, including the unaugmented example."
     )
     gain: float = Field(
         description="Loss of the head-only candidate minus loss of this candidate; above 0, this "
-        "candidate is better. The loss of each example is averaged over its views, then summed "
-        "over all validation examples; for classification in nats."
+        "candidate is better. The loss of each example is averaged over its augmented views, then "
+        "summed over all validation examples; for classification in nats."
     )
     won: int = Field(
         description="Number of examples that this candidate answers correctly and the head-only "
@@ -58,8 +58,8 @@ class ModelRecord(Part):
     parameters: Maybe[int] = Field(None, description="Number of weights of the whole model.")
     freeze: Maybe[float | str] = Field(
         None,
-        description="Freeze depth that was used, also if the config says auto: a share of the "
-        "backbone's blocks, or the name of a layer.",
+        description="Freeze depth that was used, also if the config sets it to `auto`: a share of "
+        "the backbone's blocks, or the name of a layer.",
     )
     block: Maybe[str] = Field(
         None, description="Name of the last frozen block; null if none is frozen."
@@ -69,9 +69,9 @@ class ModelRecord(Part):
     )
     kept: Maybe[str] = Field(
         None,
-        description="Which weights the model has: head (only the head was trained), finetuned, mix "
-        "(the mean of both), scratch (trained from random weights). If models of folds or students "
-        "were merged: average, ensemble, a student such as segment_0, or teacher.",
+        description="Which weights the model has: `head` (only the head was trained), `finetuned`, "
+        "`mix` (the mean of both), `scratch` (trained from random weights). If models of folds or "
+        "students were merged: `average`, `ensemble`, a student such as `segment_0`, or `teacher`.",
     )
     classes_kept: Maybe[list[str]] = Field(
         None,
@@ -80,8 +80,8 @@ class ModelRecord(Part):
     )
     candidates: Maybe[dict[str, CandidateRecord]] = Field(
         None,
-        description="The candidates that were compared on validation, by name: head, finetuned, "
-        "mix.",
+        description="The candidates that were compared on validation, by name: `head`, "
+        "`finetuned`, `mix`.",
     )
     fine_tuning: Maybe[str] = Field(
         None, description="Why fine-tuning was skipped. Only if it was skipped."
@@ -102,7 +102,7 @@ class Chosen(Part):
     """
 
     kept: str = Field(
-        description="Which weights were chosen, such as head or finetuned; see model.kept."
+        description="Which weights were chosen, such as `head` or `finetuned`; see model.kept."
     )
     regularisation: Maybe[float] = Field(
         None,
@@ -114,15 +114,15 @@ class Chosen(Part):
         "probabilities; 1 changes nothing."
     )
     epochs: int = Field(
-        description="Number of training epochs: up to the best epoch with fit.keep best, otherwise "
-        "all epochs; 0 if only the head was trained."
+        description="Number of training epochs: the epochs up to the best one if fit.keep is "
+        "`best`, otherwise all epochs; 0 if only the head was trained."
     )
     correction: Maybe[float] = Field(
         None,
-        description="The field temperature divided by the mean temperature of the folds. This "
-        "factor is fitted to the held-out examples; above 1, the models of the folds were too sure "
-        "of their answers. Only for cross_validate with cross_validate.final refit and without a "
-        "search.",
+        description="The field `temperature` divided by the geometric mean of the folds' "
+        "temperatures. This factor is fitted to the held-out examples; above 1, the models of the "
+        "folds were too sure of their answers. Only in results of the command cross_validate, if "
+        "cross_validate.final is `refit` and there is no search.",
     )
 
 
@@ -148,7 +148,9 @@ class ActivationsRecord(Part):
     why: str = Field(description="Why the activations are stored or not, in words.")
     dtype: Maybe[str] = Field(None, description="Data type of the stored activations.")
     cached: Maybe[bool] = Field(
-        None, description="Whether all of these activations were in the cache before this run."
+        None,
+        description="Whether all activations of this layer for this split were in the cache before "
+        "this run.",
     )
     bytes: Maybe[Bytes] = Field(None, description="Size of the activations on disk.")
     seconds: Maybe[Seconds] = Field(

@@ -45,20 +45,24 @@ class Result(Part, Generic[AnyScores]):
     version: int = Field(
         alias="schema",
         ge=1,
-        description="Version of the file's schema, currently 2. Files of version 1 have no field "
-        "task.",
+        description="Version of the schema of result.json, currently 2. Files of version 1 lack "
+        "the field `task`.",
     )
-    task: str = Field(tasks.DEFAULT, description="The task; see task in the config.")
+    task: str = Field(
+        tasks.DEFAULT,
+        description="The task of the model, such as `classification`; see `task` in the config.",
+    )
     pipeline: str = Field(
-        description="The command that made the run, such as finetune. For a run inside a run, its "
-        "kind: trial, fold, teacher, segment (a student) or pass (computes activations)."
+        description="The command that made the run, such as `finetune`. For a run inside a run, "
+        "its kind: `trial`, `fold`, `teacher`, `segment` (a student model) or `pass` (computes "
+        "activations)."
     )
-    seed: int = Field(description="The random seed; see seed in the config.")
+    seed: int = Field(description="The random seed; see `seed` in the config.")
     seconds: dict[str, Seconds] = Field(
-        description="Time of each phase, over all sessions (starts of the command): data, features "
-        "(computing activations), head, "
-        "finetune, search, folds, teacher, label, students, merge, ranking, evaluate, explain, "
-        "export, each approach of compare, and total."
+        description="Time of each phase, by name of the phase, over all sessions (starts of the "
+        "command): `data`, `features` (computing activations), `head`, `finetune`, `search`, "
+        "`folds`, `teacher`, `label`, `students`, `merge`, `ranking`, `evaluate`, `explain`, "
+        "`export`, each approach of the command compare, and `total`."
     )
     data: Maybe[Counts] = Field(None, description="Size of the data set.")
     model: Maybe[ModelRecord] = Field(None, description="The model, and how it was made.")
@@ -97,8 +101,8 @@ class Result(Part, Generic[AnyScores]):
     )
     trial: Maybe[TrialRecord] = Field(
         None,
-        description="The record of this trial, equal to its entry in search.trials of the search. "
-        "Only in the result of a trial.",
+        description="The record of this trial, equal to its entry in search.trials of the "
+        "result.json of the search. Only in the result of a trial.",
     )
     activation_bytes: Maybe[dict[str, int]] = Field(
         None,
@@ -153,13 +157,13 @@ class Result(Part, Generic[AnyScores]):
     )
     chain: Maybe[dict[str, Against]] = Field(
         None,
-        description="The approach chain compared with the approach finetune, by split. Only in "
-        "results of the command compare, with compare.chain and if both approaches were run.",
+        description="The approach `chain` compared with the approach `finetune`, by split. Only in "
+        "results of the command compare, if compare.chain is set and both approaches were run.",
     )
     ranking: Maybe[list[Ranked]] = Field(
         None,
-        description="The backbones by how well their features suit the task, the best first. Only "
-        "in results of the command compare.",
+        description="The backbones, sorted by how well their features suit the task, the best "
+        "first. Only in results of the command compare.",
     )
     learning_curve: Maybe[list[Learning]] = Field(
         None,
